@@ -1,0 +1,204 @@
+"""The environment as a layer: ``MILVUS_PROFILES__<ALIAS>__<FIELD>`` and the ``MILVUS_URI`` family.
+
+pydantic-settings' own environment source lower-cases keys, makes phantom profiles of aliases with separators and
+passes over variables that it does not know; this source matches variables against the declared names and refuses
+what it does not know.  It looks at no file: a variable that names one becomes a reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ..errors import ConfigError, Location, suggest
+from ..masked import SecretText
+from ..profile import check_alias, fold_alias
+from .fields import FIELDS, SECRET_FIELDS, read_text
+from .fields import field as field_of
+from .values import Origin, Raw, Value, resolved_paths
+
+__all__ = ["FAMILY", "PREFIX", "EnvironmentLayer", "read_environment"]
+
+PREFIX = "MILVUS_PROFILES__"
+CONTROL = ("MILVUS_PROFILE", "MILVUS_PROFILES_FILE", "MILVUS_PROFILES_KEYRING_TIMEOUT")
+"""Variables that select and tune; they declare nothing."""
+
+FAMILY = (
+    "MILVUS_URI",
+    "MILVUS_CONN_ALIAS",
+    "MILVUS_TOKEN",
+    "MILVUS_TOKEN_FILE",
+    "MILVUS_USER",
+    "MILVUS_PASSWORD",
+    "MILVUS_DB",
+    "MILVUS_DB_NAME",
+    "MILVUS_ALLOW_INSECURE",
+)
+"""Variables that many Milvus tools read; without MILVUS_URI they declare nothing and are ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentLayer:
+    """What the environment says about profiles.
+
+    Attributes:
+        fields: folded alias to the fields that its variables set.
+        names: folded alias to the alias as it is spelled when no file declares it.
+        uri_alias: the profile that ``MILVUS_URI`` declares; None without it.
+        uri_fields: the fields of that profile.
+        ignored: names of the family that mean nothing because ``MILVUS_URI`` is not set.
+    """
+
+    fields: dict[str, Raw] = field(default_factory=dict, repr=False)
+    names: dict[str, str] = field(default_factory=dict)
+    uri_alias: str | None = None
+    uri_fields: Raw = field(default_factory=dict, repr=False)
+    ignored: tuple[str, ...] = ()
+
+
+def read_environment(env: Mapping[str, str], cwd: str) -> EnvironmentLayer:
+    """Read the layer.
+
+    Args:
+        env: the variables; an empty value counts as unset.
+        cwd: what relative paths in variables count from.
+
+    Raises:
+        ConfigError: a variable is misspelled, is not of its field's type, or contradicts another.
+    """
+    fields: dict[str, Raw] = {}
+    names: dict[str, str] = {}
+    spelled: dict[str, dict[tuple[str, ...], str]] = {}
+    for variable, alias, path in _variables(env):
+        key = fold_alias(alias)
+        names.setdefault(key, alias)
+        field_path, form = _field_path(variable, path)
+        seen = spelled.setdefault(key, {})
+        if (other := seen.setdefault(field_path, variable)) != variable:
+            raise _contradiction(other, variable)
+        raw = fields.setdefault(key, {})
+        raw[form] = Value(_read(variable, form, field_path, env), Origin("environment", variable))
+        _check_forms(raw, form[0])
+    family, ignored, uri_alias = _family(env)
+    return EnvironmentLayer(
+        {key: resolved_paths(raw, cwd) for key, raw in fields.items()},
+        names,
+        uri_alias,
+        resolved_paths(family, cwd),
+        ignored,
+    )
+
+
+def _variables(env: Mapping[str, str]) -> Iterator[tuple[str, str, list[str]]]:
+    for variable in sorted(env):
+        if not variable.startswith("MILVUS_PROFILES") or variable in CONTROL or not env[variable]:
+            continue
+        if not variable.startswith(PREFIX):
+            near = suggest(variable, CONTROL)
+            raise ConfigError(
+                "is not a variable of milvus-profiles",
+                hint=f"did you mean {near}?" if near else f"fields are set by {PREFIX}ALIAS__FIELD",
+                location=Location(variable),
+            )
+        alias, *path = variable[len(PREFIX) :].split("__")
+        if not alias or not path or not all(path) or len(path) > 2:
+            raise ConfigError(
+                "does not name an alias and a field",
+                hint=f"write {PREFIX}ALIAS__FIELD or {PREFIX}ALIAS__FIELD__KEY, such as {PREFIX}PROD__URI",
+                location=Location(variable),
+            )
+        try:
+            check_alias(alias.lower())
+        except ConfigError as error:
+            raise ConfigError(error.message, hint=error.hint, location=Location(variable)) from None
+        yield variable, alias.lower(), [part.lower() for part in path]
+
+
+def _field_path(variable: str, path: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The field that a variable speaks of, twice: with ``token_file`` as its own name, and as the leaf that it sets."""
+    if len(path) == 1 and path[0] in {f"{name}_file" for name in SECRET_FIELDS}:
+        return (path[0],), (path[0].removesuffix("_file"), "file")
+    try:
+        field_of(tuple(path))
+    except ConfigError as error:
+        known = (*FIELDS, *(f"{name}_file" for name in SECRET_FIELDS))
+        near = suggest(path[0], known)
+        prefix = variable[: len(variable) - len("__".join(path))]
+        if len(path) == 1 and near:
+            hint = f"did you mean {prefix}{near.upper()}?"
+        elif len(path) == 2 and path[0] in FIELDS and (leaf := suggest(path[1], field_of((path[0],)).keys)):
+            hint = f"did you mean {prefix}{path[0].upper()}__{leaf.upper()}?"
+        else:
+            hint = error.hint or f"the fields are {', '.join(name.upper() for name in known)}"
+        raise ConfigError(error.message, hint=hint, location=Location(variable)) from None
+    return tuple(path), tuple(path)
+
+
+def _read(variable: str, form: tuple[str, ...], path: tuple[str, ...], env: Mapping[str, str]) -> object:
+    try:
+        return read_text(form if path != form else path, env[variable])
+    except ConfigError as error:
+        message, hint = error.message, error.hint
+    raise ConfigError(message, hint=hint, location=Location(variable))
+
+
+def _check_forms(raw: Raw, head: str) -> None:
+    """A literal and a reference for one secret, or a scalar and a table for one field, contradict each other."""
+    leaves = {path: value for path, value in raw.items() if path[0] == head}
+    scalar = leaves.pop((head,), None)
+    if scalar is not None and leaves:
+        if scalar.value is True:
+            del raw[head,]  # true beside its own table says nothing more than the table
+        else:
+            raise _contradiction(str(scalar.origin), str(next(iter(leaves.values())).origin))
+    forms = [value for path, value in leaves.items() if head in SECRET_FIELDS and path[1] != "pass_env"]
+    if len(forms) > 1:
+        raise _contradiction(str(forms[0].origin), str(forms[1].origin))
+
+
+def _contradiction(first: str, second: str) -> ConfigError:
+    return ConfigError(
+        f"{first} and {second} are both set and say the same thing twice",
+        hint="unset one of them",
+        location=Location(second),
+    )
+
+
+def _family(env: Mapping[str, str]) -> tuple[Raw, tuple[str, ...], str | None]:
+    present = [name for name in FAMILY if env.get(name)]
+    if "MILVUS_URI" not in present:
+        return {}, tuple(present), None
+    alias = env.get("MILVUS_CONN_ALIAS") or "default"
+    try:
+        check_alias(alias)
+    except ConfigError as error:
+        raise ConfigError(error.message, hint=error.hint, location=Location("MILVUS_CONN_ALIAS")) from None
+    for first, second in (("MILVUS_TOKEN", "MILVUS_TOKEN_FILE"), ("MILVUS_DB", "MILVUS_DB_NAME")):
+        if first in present and second in present and not (first == "MILVUS_DB" and env[first] == env[second]):
+            raise _contradiction(first, second)
+    raw: Raw = {}
+
+    def put(variable: str, *path: str) -> None:
+        if variable in present:
+            value = _read(variable, path, path, env)
+            raw[path] = Value(value, Origin("environment", variable))
+
+    put("MILVUS_URI", "uri")
+    put("MILVUS_DB_NAME", "db_name")
+    put("MILVUS_DB", "db_name")
+    put("MILVUS_ALLOW_INSECURE", "allow_insecure")
+    put("MILVUS_TOKEN", "token")
+    put("MILVUS_TOKEN_FILE", "token", "file")
+    if not any(path[0] == "token" for path in raw):
+        put("MILVUS_USER", "user")
+        put("MILVUS_PASSWORD", "password")
+    return raw, (), alias
+
+
+def secret_values(raw: Raw) -> list[Value]:
+    """The values that carry or point to a secret of the environment, keyring entries left out."""
+    return [
+        value
+        for path, value in raw.items()
+        if path[0] in SECRET_FIELDS and path[1:2] != ("keyring",) and isinstance(value.value, (SecretText, str, list))
+    ]

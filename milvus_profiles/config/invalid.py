@@ -1,0 +1,122 @@
+"""pydantic's findings as errors that a person can act on: what, where, and the nearest right spelling.
+
+pydantic's own messages name neither file nor line, and its errors carry the input; only types, places and our own
+texts pass through here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ..errors import ConfigError, suggest
+from .fields import FIELDS, field
+from .values import Origin, RawProfile, unflatten
+
+__all__ = ["validate"]
+
+_KINDS = {
+    "string_type": "must be text in quotes",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "tuple_type": "must be an array of texts",
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "model_attributes_type": "must be a table",
+    "finite_number": "must be a finite number",
+    "string_too_short": "must not be empty",
+}
+
+
+def validate(model: type[BaseModel], raw: RawProfile, *, check_files: bool = True) -> BaseModel | list[ConfigError]:
+    """Validate the fields of a profile.
+
+    Args:
+        model: the profile model.
+        raw: its fields with their origins.
+        check_files: whether to look at the PEM files.
+
+    Returns:
+        The model, or one error for each finding.  Errors are returned, not raised: the frames below hold the values.
+    """
+    if (stray := raw.values.get(("alias",))) is not None:
+        return [_unknown_key(("alias",), raw, stray.origin)]
+    try:
+        return model.model_validate({"alias": raw.alias, **unflatten(raw.values)}, context={"check_files": check_files})
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+    return [_error(finding, raw) for finding in found]
+
+
+def _error(finding: Any, raw: RawProfile) -> ConfigError:
+    kind: str = finding["type"]
+    context: dict[str, Any] = finding.get("ctx", {})
+    path = tuple(part for part in finding["loc"] if not (isinstance(part, str) and part.startswith("<")))
+    hint: str | None = context.get("hint")
+    if kind == "conflict":
+        origin = _conflict_origin(context["fields"], raw)
+        return ConfigError(context["message"], hint=hint, location=origin.location())
+    origin = _origin(path, raw)
+    name = ".".join(str(part) for part in path)
+    if kind == "extra_forbidden":
+        return _unknown_key(path, raw, origin)
+    if kind == "invalid":
+        message = context["message"]
+        if not message.startswith(name.split(".")[0] + ".") and name:
+            message = f"{name}: {message}"
+    elif kind == "literal_error":
+        message = f"{name} must be {context['expected']}".replace("'", '"').replace("True", "true")
+        message = message.replace("False", "false")
+    elif kind == "missing":
+        message = f"{name} is missing"
+    elif kind == "string_pattern_mismatch":
+        message = f"{name} is not the name of a variable" if path[-1] != "alias" else "the alias is not valid"
+    elif kind in _KINDS:
+        message = f"{name} {_KINDS[kind]}"
+    elif limit := next((key for key in ("ge", "gt", "le", "lt") if key in context), None):
+        words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+        message = f"{name} must be {words[limit]} {context[limit]:g}"
+    else:
+        message = f"{name}: {finding['msg'][:1].lower()}{finding['msg'][1:]}"
+    return ConfigError(message, hint=hint, location=origin.location())
+
+
+def _unknown_key(path: tuple[Any, ...], raw: RawProfile, origin: Origin) -> ConfigError:
+    parents = tuple(str(part) for part in path[:-1])
+    known = field(parents[:1]).keys if parents else FIELDS
+    near = suggest(str(path[-1]), known)
+    value = raw.values.get(tuple(str(part) for part in path))
+    if near is not None:
+        hint = f"did you mean {near!r}?"
+    elif value is not None and isinstance(value.value, dict) and not parents:
+        hint = f'a dot in an alias is quoted: [profiles."{raw.alias}.{path[-1]}"]'
+    else:
+        hint = f"{parents[-1] if parents else 'a profile'} has {', '.join(known)}"
+    name = ".".join((*parents, str(path[-1])))
+    return ConfigError(f"unknown key {name!a}", hint=hint, location=origin.location("key"))
+
+
+def _origin(path: tuple[Any, ...], raw: RawProfile) -> Origin:
+    """The origin of the value at a path, of the nearest value around it, or of the profile."""
+    for length in (2, 1):
+        if (value := raw.values.get(tuple(str(part) for part in path[:length]))) is not None:
+            if value.origin.document is not None and len(path) > length:
+                return Origin(value.origin.layer, None, value.origin.document, (*value.origin.path, *path[length:]))
+            return value.origin
+    for candidate, value in raw.values.items():
+        if path and candidate[0] == path[0]:
+            if value.origin.document is not None:
+                return Origin(value.origin.layer, None, value.origin.document, value.origin.path[:3])
+            return value.origin
+    return raw.declared
+
+
+def _conflict_origin(fields: tuple[str, ...], raw: RawProfile) -> Origin:
+    """Where a contradiction is shown: at the strongest layer, since that one was added last."""
+    strength = ("call", "environment", "named", "project", "user", "default")
+    origins = [
+        value.origin for name in fields for path, value in raw.values.items() if path[0] == name or name in path[1:]
+    ]
+    return min(origins, key=lambda origin: strength.index(origin.layer), default=raw.declared)

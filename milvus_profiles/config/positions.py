@@ -1,0 +1,249 @@
+"""Where in the text of a TOML file each key and each value stands.
+
+tomllib gives values without places, so this scanner walks the text once more when an error, ``list`` or ``show`` asks
+for one.  It reads only text that tomllib has accepted, and therefore checks nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import cached_property
+
+__all__ = ["KeyPath", "Positions", "Span", "scan"]
+
+KeyPath = tuple["str | int", ...]
+"""Keys from the root to a value; an array's elements are counted from 0."""
+
+_BLANK = re.compile(r"[ \t]*")
+_NOTHING = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
+_COMMENT = re.compile(r"#[^\n]*")
+_KEY = re.compile(r"""[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'""")
+_STRING = re.compile(
+    r'''"""(?:[^\\]|\\.)*?"{3,5}(?!")|"(?:[^"\\\n]|\\.)*"'''  # basic
+    r"""|'''.*?'{3,5}(?!')|'[^'\n]*'""",  # literal
+    re.DOTALL,
+)
+_SCALAR = re.compile(r"\d{4}-\d\d-\d\d[ ]\d\d:[^\s,\]}#]+|[^\s,\]}#]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Places of one entry, as offsets in characters from the start of the text.
+
+    Attributes:
+        key: start of its last key; for an array's element, of its value.
+        value: start of its value; for a table with a header, of the header's bracket.
+        end: just behind its value.
+    """
+
+    key: int
+    value: int
+    end: int
+
+
+class Positions:
+    """The places of all entries of one text.
+
+    Args:
+        text: the whole file.
+        spans: by key path; the root is not among them.
+        comments: offsets at which comments start, ascending.
+    """
+
+    def __init__(self, text: str, spans: dict[KeyPath, Span], comments: list[int]) -> None:
+        self._text = text
+        self.spans = spans
+        self.comments = comments
+        self._lines = [0, *(match.end() for match in re.finditer("\n", text))]
+
+    def __repr__(self) -> str:
+        return f"<Positions of {len(self.spans)} entries>"
+
+    def find(self, path: KeyPath) -> Span | None:
+        """The span of an entry, or of the nearest entry that contains it; None where nothing does."""
+        while path:
+            if (span := self.spans.get(path)) is not None:
+                return span
+            path = path[:-1]
+        return None
+
+    def line_column(self, offset: int) -> tuple[int, int]:
+        """Line and column of an offset, both counted from 1."""
+        line = bisect_right(self._lines, offset)
+        return line, offset - self._lines[line - 1] + 1
+
+    @cached_property
+    def _by_line(self) -> dict[int, list[tuple[KeyPath, Span]]]:
+        lines: dict[int, list[tuple[KeyPath, Span]]] = {}
+        for path, span in self.spans.items():
+            if span.key <= span.value:  # not a header, whose bracket stands before its name
+                first, last = self.line_column(span.value)[0], self.line_column(max(span.value, span.end - 1))[0]
+                for line in range(first, last + 1):
+                    lines.setdefault(line, []).append((path, span))
+        return lines
+
+    def on_line(self, line: int) -> list[tuple[KeyPath, Span]]:
+        """The entries whose values stand on a line, wholly or in part."""
+        return self._by_line.get(line, [])
+
+    def line_bounds(self, line: int) -> tuple[int, int]:
+        """Offsets of the start and the end of a line, its newline left out."""
+        start = self._lines[line - 1]
+        end = self._lines[line] - 1 if line < len(self._lines) else len(self._text)
+        return start, end - 1 if self._text[start:end].endswith("\r") else end
+
+
+def scan(text: str) -> Positions:
+    """Find the place of every entry of a valid TOML document.
+
+    Args:
+        text: text that tomllib has accepted.
+    """
+    scanner = _Scanner(text)
+    scanner.document()
+    return Positions(text, scanner.spans, scanner.comments)
+
+
+class _Scanner:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.spans: dict[KeyPath, Span] = {}
+        self.comments: list[int] = []
+        self._lengths: dict[KeyPath, int] = {}  # of the arrays of tables seen so far
+
+    def document(self) -> None:
+        text, size = self.text, len(self.text)
+        prefix: KeyPath = ()
+        self.skip()
+        while self.at < size:
+            if text[self.at] == "[":
+                prefix = self.header()
+            else:
+                self.entry(prefix)
+            self.skip()
+
+    def skip(self) -> None:
+        """Pass over white space, newlines and comments, and note where the comments start."""
+        match = _NOTHING.match(self.text, self.at)
+        end = match.end() if match else self.at
+        if "#" in self.text[self.at : end]:
+            self.comments += [c.start() for c in _COMMENT.finditer(self.text, self.at, end)]
+        self.at = end
+
+    def blank(self) -> None:
+        match = _BLANK.match(self.text, self.at)
+        self.at = match.end() if match else self.at
+
+    def key(self) -> tuple[list[str], list[int]]:
+        """Read a dotted key; its parts, and where each starts."""
+        parts: list[str] = []
+        starts: list[int] = []
+        while True:
+            self.blank()
+            match = _KEY.match(self.text, self.at)
+            if match is None:
+                raise ValueError("the scanner reads only what tomllib has accepted")
+            parts.append(_unquote(match[0]))
+            starts.append(self.at)
+            self.at = match.end()
+            self.blank()
+            if self.text[self.at : self.at + 1] != ".":
+                return parts, starts
+            self.at += 1
+
+    def header(self) -> KeyPath:
+        start = self.at
+        array = self.text.startswith("[[", start)
+        self.at += 2 if array else 1
+        parts, keys = self.key()
+        self.at += 2 if array else 1
+        if array:
+            path = (*self.resolved(parts[:-1]), parts[-1])
+            index = self._lengths.get(path, 0)
+            self._lengths[path] = index + 1
+            path = (*path, index)
+        else:
+            path = self.resolved(parts)
+        self.place(path, keys, start)
+        return path
+
+    def resolved(self, parts: list[str]) -> KeyPath:
+        """A header's path, in which a name of an array of tables means its last element."""
+        path: KeyPath = ()
+        for part in parts:
+            path = (*path, part)
+            if path in self._lengths:
+                path = (*path, self._lengths[path] - 1)
+        return path
+
+    def place(self, path: KeyPath, keys: list[int], value: int) -> None:
+        """Note an entry that ends here, and the tables that its dotted name implies where they first appear."""
+        names = iter(reversed(keys))
+        at = keys[-1]
+        for length in range(len(path), 0, -1):
+            if isinstance(path[length - 1], str):
+                at = next(names, keys[0])
+            span = Span(at, value, self.at)
+            if length == len(path):
+                self.spans[path] = span
+            else:
+                self.spans.setdefault(path[:length], span)
+
+    def entry(self, prefix: KeyPath) -> None:
+        parts, keys = self.key()
+        path = prefix + tuple(parts)
+        self.at += 1  # the equals sign
+        self.blank()
+        start = self.at
+        self.value(path)
+        self.place(path, keys, start)
+
+    def value(self, path: KeyPath) -> None:
+        char = self.text[self.at]
+        if char == "[":
+            self.array(path)
+        elif char == "{":
+            self.inline_table(path)
+        else:
+            match = (_STRING if char in "\"'" else _SCALAR).match(self.text, self.at)
+            self.at = match.end() if match else len(self.text)
+
+    def array(self, path: KeyPath) -> None:
+        self.at += 1
+        index = 0
+        self.skip()
+        while self.text[self.at] != "]":
+            start = self.at
+            element: KeyPath = (*path, index)
+            self.value(element)
+            self.spans[element] = Span(start, start, self.at)
+            index += 1
+            self.skip()
+            if self.text[self.at] == ",":
+                self.at += 1
+                self.skip()
+        self.at += 1
+
+    def inline_table(self, path: KeyPath) -> None:
+        self.at += 1
+        self.skip()
+        while self.text[self.at] != "}":
+            self.entry(path)
+            self.skip()
+            if self.text[self.at] == ",":
+                self.at += 1
+                self.skip()
+        self.at += 1
+
+
+def _unquote(key: str) -> str:
+    if key[0] not in "\"'":
+        return key
+    if key[0] == "'" or "\\" not in key:
+        return key[1:-1]
+    from .toml import loads
+
+    return str(loads(f"key = {key}")["key"])

@@ -1,0 +1,519 @@
+"""The layers joined: which profiles there are, which one is meant, and one profile resolved with its origins.
+
+Loading reads files and checks their roots; a profile is put together and validated when it is asked for, so that one
+bad profile, or 65,536 good ones, cost nothing to the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import ConfigError, Location, UnknownProfileError, suggest
+from ..masked import MaskedMapping
+from ..profile import Profile, fold_alias
+from .documents import Document, Role, read_document
+from .invalid import validate
+from .locations import current_directory, project_file, user_file
+from .settings import Settings, load_settings
+from .trust import TrustStore, check_default, check_endpoint, check_fields
+from .values import Origin, Raw, RawProfile, Value, from_table, has_address, inherit, override, resolved_paths
+
+__all__ = ["Profiles", "Resolved", "Selection", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A profile with everything known about where it comes from.
+
+    Attributes:
+        profile: the validated profile.
+        raw: its fields with their origins, and what they overrode.
+        trusted: False only for a profile of a project file that is not trusted.
+    """
+
+    profile: Profile
+    raw: RawProfile = field(repr=False)
+    trusted: bool
+
+    @property
+    def origin(self) -> Origin:
+        """Where the profile is declared."""
+        return self.raw.declared
+
+    def origin_of(self, name: str) -> Origin:
+        """The origin of a field, or the first of its table's; a default's where nobody set it."""
+        for path, value in self.raw.values.items():
+            if path[0] == name:
+                return value.origin
+        return Origin("default")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which profile is meant when none, or one, was named.
+
+    Attributes:
+        alias: as it is declared.
+        origin: what selected it: an argument, a variable, a file's default_profile; None for the last resorts.
+        reason: in words.
+        hidden: what else would have selected a profile, weaker ones, in words.
+    """
+
+    alias: str
+    origin: Origin | None
+    reason: str
+    hidden: tuple[str, ...] = ()
+
+
+class Profiles(Mapping[str, Profile]):
+    """All profiles in force: a mapping from alias to :class:`Profile`.
+
+    Aliases are compared without case and with ``-``, ``_``, ``.`` equal.  A profile is validated when it is taken;
+    one that is invalid raises ConfigError then.
+
+    Attributes:
+        documents: the files in force, strongest first.
+        settings: the root settings.
+        env: the environment that was read.
+        cwd: the directory that relative paths of arguments and variables count from.
+        user_file: path of the user's own file, whether it exists or not.
+    """
+
+    def __init__(
+        self,
+        documents: tuple[Document, ...],
+        settings: Settings,
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        connector: Callable[..., Any] | None = None,
+    ) -> None:
+        self.documents = documents
+        self.settings = settings
+        self.env = env
+        self.cwd = cwd
+        self.user_file = user_file(env)
+        self._connector = connector
+        self._trust: TrustStore | None = None
+        self._resolved: dict[str, Resolved] = {}
+
+    def __repr__(self) -> str:
+        places = [document.path for document in self.documents]
+        return f"<Profiles: {len(self)} from {', '.join(places) or 'the environment'}>"
+
+    # --- what there is ---
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._aliases().values())
+
+    def __len__(self) -> int:
+        return len(self._aliases())
+
+    def __contains__(self, alias: object) -> bool:
+        return isinstance(alias, str) and self._find(alias) is not None
+
+    def __getitem__(self, alias: str) -> Profile:
+        return self.resolve(alias).profile
+
+    def _aliases(self) -> dict[str, str]:
+        """Folded alias to alias, in the order of the layers."""
+        found: dict[str, str] = {}
+        for document in self.documents:
+            for key, alias in document.aliases.items():
+                found.setdefault(key, alias)
+        environment = self.settings.environment
+        if environment.uri_alias is not None:
+            found.setdefault(fold_alias(environment.uri_alias), environment.uri_alias)
+        for key, alias in environment.names.items():
+            found.setdefault(key, alias)
+        return found
+
+    def _find(self, alias: str) -> str | None:
+        """The alias as it is declared."""
+        key = fold_alias(alias)
+        for document in self.documents:
+            if key in document.aliases:
+                return document.aliases[key]
+        environment = self.settings.environment
+        if environment.uri_alias is not None and fold_alias(environment.uri_alias) == key:
+            return environment.uri_alias
+        return environment.names.get(key)
+
+    def unknown(self, alias: str, *, location: Location | None = None) -> UnknownProfileError:
+        """The error for an alias that nobody declares, with the nearest one or the way to declare it."""
+        names = list(self)
+        near = suggest(alias, names)
+        if near is not None:
+            hint = f"did you mean {near!r}?"
+        elif names:
+            hint = f"there are: {_some(names)}"
+        else:
+            hint = "there are no profiles yet: declare one with `milvus-profiles profile add ALIAS --uri URI`"
+        return UnknownProfileError(f"there is no profile {alias[:64]!a}", hint=hint, location=location)
+
+    # --- which one is meant ---
+
+    def select(self, alias: str | None = None, *, name: str = "argument") -> Selection:
+        """Choose the profile.
+
+        Args:
+            alias: an explicit name, which beats everything; None asks the environment and the files.
+            name: what the explicit name is called in messages, such as ``--profile``.
+
+        Raises:
+            UnknownProfileError: the chosen name is not declared, or nothing chooses one.
+            UntrustedError: the default of an untrusted project file is not one of its own profiles.
+        """
+        choices = list(self._choices(alias, name))
+        if not choices:
+            names = list(self)
+            raise UnknownProfileError(
+                "no profile was named and none is the default" if names else "there are no profiles",
+                hint=f"name one of {_some(names)} with --profile or MILVUS_PROFILE, or set default_profile"
+                if names
+                else "declare one with `milvus-profiles profile add ALIAS --uri URI`",
+            )
+        chosen, origin, reason = choices[0]
+        found = self._find(chosen)
+        if origin is not None and origin.document is not None:
+            check_default(origin.document, chosen, self.trust, fold_alias(chosen) in origin.document.aliases)
+        if found is None:
+            raise self.unknown(chosen, location=origin.location() if origin and origin.layer != "call" else None)
+        hidden = tuple(f"{why} ({name})" for name, _, why in choices[1:] if fold_alias(name) != fold_alias(found))
+        return Selection(found, origin, reason, hidden)
+
+    def _choices(self, alias: str | None, name: str) -> Iterator[tuple[str, Origin | None, str]]:
+        environment = self.settings.environment
+        if alias is not None:
+            yield alias, Origin("call", name), "it was named"
+        if self.settings.profile is not None:
+            yield self.settings.profile, Origin("environment", "MILVUS_PROFILE"), "MILVUS_PROFILE names it"
+        if environment.uri_alias is not None:
+            yield environment.uri_alias, Origin("environment", "MILVUS_URI"), "MILVUS_URI declares it"
+        for document in self.documents:
+            if "default_profile" in document.root:
+                origin = Origin(document.role, document=document, path=("default_profile",))
+                yield document.root["default_profile"], origin, f"default_profile of {document.path} names it"
+        if (found := self._find("default")) is not None:
+            yield found, None, "its alias is `default`"
+        usable = self._usable(2)
+        if len(usable) == 1:
+            yield usable[0], None, "it is the only one there is"
+
+    def _usable(self, limit: int) -> list[str]:
+        """The first profiles that have an address; a variable's typing error must not count as a profile."""
+        found: list[str] = []
+        for alias in self:
+            try:
+                usable = has_address(self._raw(alias).values)
+            except ConfigError:
+                usable = True
+            if usable:
+                found.append(alias)
+            if len(found) == limit:
+                break
+        return found
+
+    # --- one profile ---
+
+    @property
+    def trust(self) -> TrustStore:
+        """Which project files are trusted; read when first asked for."""
+        if self._trust is None:
+            self._trust = TrustStore.load(self.env)
+        return self._trust
+
+    def is_trusted(self, raw: RawProfile) -> bool:
+        """Whether a profile comes from a place of full trust."""
+        return raw.document is None or self.trust.trusts(raw.document)
+
+    def resolve(self, alias: str) -> Resolved:
+        """Put a profile together, to look at: nothing is refused for want of trust.
+
+        Args:
+            alias: any spelling of it.
+
+        Raises:
+            UnknownProfileError: nobody declares it.
+            ConfigError: it is invalid; the first finding, with its place.
+        """
+        key = fold_alias(alias)
+        if key not in self._resolved:
+            raw = self._raw(alias)
+            trusted = self.is_trusted(raw)
+            # An untrusted file must not make the program open files of its choice.
+            self._resolved[key] = Resolved(_first(validate(Profile, raw, check_files=trusted)), raw, trusted)
+        return self._resolved[key]
+
+    def findings(self, alias: str) -> list[ConfigError]:
+        """All that is wrong with a profile; empty for a valid one."""
+        try:
+            raw = self._raw(alias)
+        except ConfigError as error:
+            return [error]
+        result = validate(Profile, raw, check_files=self.is_trusted(raw))
+        return result if isinstance(result, list) else []
+
+    def use(self, alias: str, fields: Mapping[str, Any] | None = None) -> Resolved:
+        """Put a profile together to connect with it: only what its file may do is let through.
+
+        Args:
+            alias: any spelling of it.
+            fields: fields of the call, which beat all layers.
+
+        Raises:
+            UnknownProfileError: nobody declares it.
+            UntrustedError: it needs trust that its file does not have.
+            ConfigError: it is invalid or has no address.
+        """
+        raw = self._raw(alias)
+        if fields:
+            raw = override(raw, self._call_layer(fields))
+        check_fields(raw, self.trust)
+        profile = _first(validate(Profile, raw))
+        if profile.is_template:
+            raise self._no_address(raw)
+        trusted = self.is_trusted(raw)
+        if not trusted:
+            self._check_shadow(profile, raw)
+        return Resolved(profile, raw, trusted)
+
+    def anonymous(self, fields: Mapping[str, Any]) -> Resolved:
+        """A profile of the call alone.
+
+        Args:
+            fields: fields of a profile, an address among them.
+
+        Raises:
+            ConfigError: they make no valid profile.
+        """
+        raw = RawProfile("anonymous", self._call_layer(fields), [], Origin("call", "connect()"), None)
+        profile = _first(validate(Profile, raw))
+        if profile.is_template:
+            raise ConfigError("no profile and no address was given", hint="name a profile, or give uri= or host=")
+        return Resolved(profile, raw, True)
+
+    def _no_address(self, raw: RawProfile) -> ConfigError:
+        usable = [alias for alias in self if alias != raw.alias and has_address(self._raw(alias).values)]
+        near = suggest(raw.alias, usable)
+        return ConfigError(
+            f"the profile {raw.alias!r} has no address",
+            hint=f"did you mean {near!r}?" if near else "give it uri or host, or use a profile that extends it",
+            location=raw.declared.location("key"),
+        )
+
+    def _call_layer(self, fields: Mapping[str, Any]) -> Raw:
+        values: Raw = {}
+        for name, value in fields.items():
+            if isinstance(value, dict) and value:
+                values |= {(name, key): Value(inner, Origin("call", f"{name}=")) for key, inner in value.items()}
+            else:
+                values[name,] = Value(value, Origin("call", f"{name}="))
+        return resolved_paths(values, self.cwd)
+
+    def _check_shadow(self, profile: Profile, raw: RawProfile) -> None:
+        key = fold_alias(raw.alias)
+        for document in self.documents:
+            if document is raw.document or key not in document.aliases:
+                continue
+            own: Profile | None = None
+            other = self._declared(document, document.aliases[key])
+            result = validate(Profile, other, check_files=False)
+            if isinstance(result, Profile):
+                own = result
+            check_endpoint(profile, raw, self.trust, own, str(other.declared))
+
+    def _raw(self, alias: str) -> RawProfile:
+        """The fields of a profile from all layers but the call."""
+        key = fold_alias(alias)
+        environment = self.settings.environment
+        base: RawProfile | None = None
+        if environment.uri_alias is not None and fold_alias(environment.uri_alias) == key:
+            origin = Origin("environment", "MILVUS_URI")
+            base = RawProfile(self._find(alias) or alias, dict(environment.uri_fields), [], origin, None)
+        for document in self.documents:
+            if key not in document.aliases:
+                continue
+            if base is None:
+                base = self._declared(document, document.aliases[key])
+            else:
+                try:
+                    hidden = self._declared(document, document.aliases[key]).values
+                except ConfigError:
+                    hidden = from_table(document, document.aliases[key])
+                base.overridden += [(path, value.origin) for path, value in hidden.items()]
+        over = environment.fields.get(key)
+        if base is None and over is None:
+            raise self.unknown(alias)
+        if base is None:
+            return self._declared_by_environment(key)
+        if over is None:
+            return base
+        if ("extends",) in over and base.document is not None:
+            raise ConfigError(
+                f"extends cannot be set from the environment: {base.alias!r} is declared in a file",
+                hint="a profile and the one that it extends stand in the same place",
+                location=over["extends",].origin.location(),
+            )
+        return override(base, over)
+
+    def _declared_by_environment(self, key: str) -> RawProfile:
+        environment = self.settings.environment
+
+        def fields_of(folded: str) -> tuple[str, Raw] | None:
+            if folded in environment.fields:
+                return environment.names[folded], environment.fields[folded]
+            if environment.uri_alias is not None and fold_alias(environment.uri_alias) == folded:
+                return environment.uri_alias, environment.uri_fields
+            return None
+
+        values = _inherited(key, fields_of, "the environment", environment.names.values)
+        first = next(iter(environment.fields[key].values())).origin
+        declared = next((v.origin for path, v in environment.fields[key].items() if path[0] in ("uri", "host")), first)
+        return RawProfile(environment.names[key], values, [], declared, None)
+
+    def _declared(self, document: Document, alias: str) -> RawProfile:
+        def fields_of(folded: str) -> tuple[str, Raw] | None:
+            name = document.aliases.get(folded)
+            return None if name is None else (name, from_table(document, name))
+
+        values = _inherited(fold_alias(alias), fields_of, document.path, document.profiles.keys)
+        origin = Origin(document.role, document=document, path=("profiles", alias))
+        return RawProfile(alias, values, [], origin, document)
+
+    # --- use ---
+
+    def connect(self, alias: str | None = None, **options: Any) -> Any:
+        """Open a connection of one of these profiles; the arguments are those of :func:`milvus_profiles.connect`."""
+        if self._connector is None:
+            raise ConfigError("these profiles were loaded without a way to connect", hint="use milvus_profiles.load()")
+        return self._connector(alias, profiles=self, **options)
+
+    @property
+    def source(self) -> tuple[str, ...]:
+        """What tells one set of profiles from another: the real paths of its files."""
+        return tuple(os.path.realpath(document.path) for document in self.documents)
+
+
+def _inherited(
+    key: str, fields_of: Callable[[str], tuple[str, Raw] | None], place: str, names: Callable[[], Iterable[str]]
+) -> Raw:
+    """The fields of a profile with those of all that it extends."""
+    chain: list[tuple[str, Raw]] = []
+    seen: list[str] = []
+    while True:
+        found = fields_of(key)
+        assert found is not None  # the caller and the loop's end make sure
+        seen.append(key)
+        chain.append(found)
+        parent = found[1].get(("extends",))
+        if parent is None or not isinstance(parent.value, str):
+            break
+        key = fold_alias(parent.value)
+        if key in seen:
+            aliases = [alias for alias, _ in chain[seen.index(key) :]]
+            raise ConfigError(
+                f"extends runs in a circle: {' -> '.join([*aliases, aliases[0]])}",
+                hint="remove one of them",
+                location=parent.origin.location(),
+            )
+        if fields_of(key) is None:
+            near = suggest(parent.value, names())
+            raise ConfigError(
+                f"extends names {parent.value[:64]!a}, which {place} does not declare",
+                hint=f"did you mean {near!r}?" if near else "the profile it extends stands in the same place",
+                location=parent.origin.location(),
+            )
+    values: Raw = {}
+    for _, raw in reversed(chain):
+        values = inherit(values, raw)
+    return values
+
+
+def _first(result: Any) -> Profile:
+    if not isinstance(result, list):
+        profile: Profile = result
+        return profile
+    error: ConfigError = result[0]
+    if len(result) > 1:
+        more = f"{len(result) - 1} more: `milvus-profiles config validate` lists all"
+        error.hint = f"{error.hint} ({more})" if error.hint else more
+    raise error
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def load(
+    file: str | os.PathLike[str] | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    connector: Callable[..., Any] | None = None,
+    file_name: str = "file=",
+) -> Profiles:
+    """Read the files and the environment.
+
+    Args:
+        file: a file that is read instead of all others, with full trust; None follows the documented search.
+        env: the environment; None takes the process's own.
+        cwd: where the search for a project file begins; None takes the process's current directory.
+        connector: what :meth:`Profiles.connect` calls.
+        file_name: what the explicit file is called in messages, such as ``--config``.
+
+    Raises:
+        ConfigError: a file cannot be read or is invalid as a whole, or a variable is wrong.
+    """
+    environment = MaskedMapping(os.environ if env is None else env)
+    directory = current_directory() if cwd is None else os.path.abspath(os.fspath(cwd))
+    documents = _documents(None if file is None else os.fspath(file), environment, directory, file_name)
+    settings = load_settings(environment, directory, documents)
+    return Profiles(documents, settings, env=environment, cwd=directory, connector=connector)
+
+
+def _documents(file: str | None, env: Mapping[str, str], cwd: str, file_name: str) -> tuple[Document, ...]:
+    named, name = (file, file_name) if file is not None else (env.get("MILVUS_PROFILES_FILE"), "MILVUS_PROFILES_FILE")
+    if named:
+        path = os.path.abspath(os.path.join(cwd, os.path.expanduser(named)))
+        try:
+            return (_cached(path, "named"),)
+        except ConfigError as error:
+            if not os.path.lexists(path):
+                raise ConfigError(
+                    f"the file that {name} names does not exist", hint=error.hint, location=error.location
+                ) from None
+            raise
+    documents: list[Document] = []
+    if (found := project_file(cwd, env)) is not None:
+        documents.append(_cached(found, "project"))
+    own = user_file(env)
+    if os.path.lexists(own):
+        documents.append(_cached(own, "user"))
+    return tuple(documents)
+
+
+_CACHE: OrderedDict[tuple[Any, ...], Document] = OrderedDict()
+_CACHE_SIZE = 4
+
+
+def _cached(path: str, role: Role) -> Document:
+    """The document at a path, parsed again only if it changed: programs connect more often than files change."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return read_document(path, role)
+    key = (path, role, status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev)
+    document = _CACHE.pop(key, None)
+    if document is None:
+        document = read_document(path, role)
+    _CACHE[key] = document
+    while len(_CACHE) > _CACHE_SIZE:
+        with contextlib.suppress(KeyError):  # another thread took the last one
+            _CACHE.popitem(last=False)
+    return document

@@ -1,0 +1,238 @@
+"""Values with their origins, and how one layer is laid over another.
+
+A raw profile is a flat dictionary from a field's path to a :class:`Value`: ``("uri",)``, ``("ssl", "ca")``.  Whole
+tables are replaced or single leaves of them, by the rules of inheritance and of layers, and what gives way to
+something stronger is kept for ``show --explain``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..errors import ConfigError, Location
+from .documents import Document
+from .fields import ADDRESS_FIELDS, SECRET_FIELDS
+from .fields import field as field_of
+
+__all__ = ["Layer", "Origin", "Raw", "RawProfile", "Value", "from_table", "inherit", "override"]
+
+Layer = Literal["call", "environment", "named", "project", "user", "default"]
+FieldPath = tuple[str, ...]
+
+_REFERENCE_FORMS = ("keyring", "env", "file", "command")
+_NEVER_INHERITED = frozenset({"description", "protected", "extends"})
+_BOUND_TO_ADDRESS = frozenset({"user", "password", "token", "allow_insecure"})
+_BOUND_IN_SSL = frozenset({"server_name", "cert", "key"})
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value comes from.
+
+    Attributes:
+        layer: which of the layers of the documentation.
+        name: the variable, option or argument; None for a file and for a default.
+        document: the file; None elsewhere.
+        path: keys from the root of the document.
+    """
+
+    layer: Layer
+    name: str | None = None
+    document: Document | None = field(default=None, repr=False)
+    path: tuple[str | int, ...] = ()
+
+    def location(self, at: Literal["key", "value"] = "value") -> Location | None:
+        """The place, with the line in question for a file; None for a default."""
+        if self.document is not None:
+            return self.document.location(self.path, at=at)
+        return Location(self.name) if self.name else None
+
+    def __str__(self) -> str:
+        """``PATH:LINE:COLUMN``, the name of the variable or option, or ``default``."""
+        if self.document is not None:
+            span = self.document.positions.find(self.path)
+            line, column = self.document.positions.line_column(span.key) if span else (1, 1)
+            return f"{self.document.path}:{line}:{column}"
+        return self.name or "default"
+
+
+DEFAULT = Origin("default")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value and its origin.
+
+    Attributes:
+        value: as TOML gives it.  Hidden from repr: an unknown key may be a misspelled secret.
+        origin: where it comes from.
+    """
+
+    value: Any = field(repr=False)
+    origin: Origin
+
+
+Raw = dict[FieldPath, Value]
+
+
+@dataclass(slots=True)
+class RawProfile:
+    """The fields of a profile before validation.
+
+    Attributes:
+        alias: as it is declared.
+        values: what is in force.
+        overridden: what gave way to a stronger layer.
+        declared: where the profile itself stands.
+        document: the file that declares it; None for the environment and for calls.
+    """
+
+    alias: str
+    values: Raw
+    overridden: list[tuple[FieldPath, Origin]]
+    declared: Origin
+    document: Document | None
+
+
+def from_table(document: Document, alias: str) -> Raw:
+    """Flatten the table of a profile in a file; relative paths become absolute.
+
+    Raises:
+        ConfigError: it is not a table.
+    """
+    table = document.profiles[alias]
+    origin = Origin(document.role, document=document, path=("profiles", alias))
+    if not isinstance(table, dict):
+        raise ConfigError(
+            f"the profile {alias!r} is not a table",
+            hint=f"write [profiles.{alias}] above its fields",
+            location=origin.location(),
+        )
+    raw: Raw = {}
+    for name, value in table.items():
+        path = ("profiles", alias, name)
+        if isinstance(value, dict) and value and _takes_table(name):
+            for key, inner in value.items():
+                raw[name, key] = Value(
+                    _absolute((name, key), inner, document.directory),
+                    Origin(document.role, document=document, path=(*path, key)),
+                )
+        else:
+            raw[name,] = Value(
+                _absolute((name,), value, document.directory), Origin(document.role, document=document, path=path)
+            )
+    return raw
+
+
+def _takes_table(name: str) -> bool:
+    try:
+        return bool(field_of((name,)).keys)
+    except ConfigError:
+        return False
+
+
+_PATH_FIELDS = frozenset(
+    {("ssl", "ca"), ("ssl", "cert"), ("ssl", "key"), *((secret, "file") for secret in SECRET_FIELDS)}
+)
+
+
+def _absolute(path: FieldPath, value: Any, directory: str) -> Any:
+    """A path counts from where it is written; an address too, where it is a path."""
+    if not isinstance(value, str) or not value:
+        return value
+    if path in _PATH_FIELDS:
+        return os.path.abspath(os.path.join(directory, os.path.expanduser(value)))
+    if path == ("uri",):
+        if value[:5].lower() == "unix:":
+            rest = value[5:]
+            rest = rest[2:] if rest.startswith("///") else rest
+            # unix://host stays as it is, for the parser of addresses to refuse.
+            return value if not rest or rest.startswith("//") else f"unix:{_absolute(('ssl', 'ca'), rest, directory)}"
+        if value.rstrip("/").endswith(".db") and "://" not in value:
+            return _absolute(("ssl", "ca"), value.rstrip("/"), directory)
+    return value
+
+
+def resolved_paths(raw: Raw, directory: str) -> Raw:
+    """The same values with relative paths counted from a directory: for variables and arguments."""
+    return {path: Value(_absolute(path, v.value, directory), v.origin) for path, v in raw.items()}
+
+
+def inherit(parent: Raw, child: Raw) -> Raw:
+    """The fields of a profile that extends another.
+
+    The child's replace the parent's, tables whole.  Where the parent has an address and the child names one, nothing
+    that is bound to the address is taken over.
+    """
+    heads = {path[0] for path in child}
+    moved = has_address(parent) and bool(heads & set(ADDRESS_FIELDS))
+    dropped = _displaced(heads) | _NEVER_INHERITED | heads | (_BOUND_TO_ADDRESS if moved else frozenset())
+    merged = {
+        path: value
+        for path, value in parent.items()
+        if path[0] not in dropped and not (moved and path[0] == "ssl" and path[1:2] and path[1] in _BOUND_IN_SSL)
+    }
+    if moved and any(path[0] == "ssl" for path in parent) and not any(path[0] == "ssl" for path in merged | child):
+        # What is left of the parent's table is that TLS is on.
+        merged["ssl",] = Value(True, next(value.origin for path, value in parent.items() if path[0] == "ssl"))
+    return merged | child
+
+
+def override(base: RawProfile, over: Raw) -> RawProfile:
+    """Lay single fields of a stronger layer over a profile; each leaf replaces that leaf.
+
+    An address drops user, password, token and allow_insecure of the weaker layer.
+    """
+    heads = {path[0] for path in over}
+    dropped = _displaced(heads) | (_BOUND_TO_ADDRESS if heads & set(ADDRESS_FIELDS) else frozenset())
+    values: Raw = {}
+    overridden = list(base.overridden)
+    for path, value in base.values.items():
+        if path[0] in dropped or _replaced(path, over):
+            overridden.append((path, value.origin))
+        else:
+            values[path] = value
+    return RawProfile(base.alias, values | over, overridden, base.declared, base.document)
+
+
+def _displaced(heads: set[str]) -> frozenset[str]:
+    """Fields that say the same thing as the given ones in another form."""
+    gone: set[str] = set()
+    if "uri" in heads:
+        gone |= {"host", "port"}
+    if "host" in heads:
+        gone |= {"uri"}
+    if "token" in heads:
+        gone |= {"password"}
+    if "password" in heads:
+        gone |= {"token"}
+    return frozenset(gone - heads)
+
+
+def _replaced(path: FieldPath, over: Raw) -> bool:
+    head = path[0]
+    leaves = [other for other in over if other[0] == head]
+    if not leaves:
+        return False
+    if path in over or (head,) in over or len(path) == 1:
+        return True
+    # Another form of reference replaces the one that was declared: a secret has exactly one.
+    return head in SECRET_FIELDS and any(leaf[1] in _REFERENCE_FORMS for leaf in leaves)
+
+
+def has_address(raw: Raw) -> bool:
+    """Whether the fields say where the server is."""
+    return ("uri",) in raw or ("host",) in raw
+
+
+def unflatten(raw: Raw) -> dict[str, Any]:
+    """The nested dictionary that the models validate."""
+    table: dict[str, Any] = {}
+    for path, value in raw.items():
+        if len(path) == 1:
+            table[path[0]] = value.value
+        else:
+            table.setdefault(path[0], {})[path[1]] = value.value
+    return table

@@ -1,0 +1,253 @@
+"""The one error tree: what can go wrong between a name and a live connection.
+
+Every class has a stable ``code`` (the ``error`` key of the command line's JSON) and an ``exit_status``; every
+instance says what happened, where (``location``), and what to do next (``hint``).  Nothing here may know how errors
+are rendered, and no message may ever hold a secret: whoever raises masks first.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+__all__ = [
+    "AuthenticationError",
+    "ConfigError",
+    "ConnectionClosedError",
+    "ConnectionLimitError",
+    "DatabaseInUseError",
+    "DatabaseNotFoundError",
+    "EditConflictError",
+    "ForkError",
+    "InsecureTransportError",
+    "Location",
+    "LockTimeoutError",
+    "MilvusProfilesError",
+    "NotMilvusError",
+    "PermissionDeniedError",
+    "SecretUnavailableError",
+    "ServerNotReadyError",
+    "TLSError",
+    "UnknownProfileError",
+    "UnreachableError",
+    "UntrustedError",
+    "UsageError",
+    "suggest",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a value stands: a place in a file, an environment variable, or an argument.
+
+    Attributes:
+        source: path of the file, name of the variable (``$NAME``) or of the option.
+        line: line in the file, counted from 1; None outside files.
+        column: column in the line, counted from 1 in characters; None outside files.
+        excerpt: the offending line with secrets masked, without its newline; None where there is nothing to show.
+    """
+
+    source: str
+    line: int | None = None
+    column: int | None = None
+    excerpt: str | None = None
+
+    def __str__(self) -> str:
+        if self.line is None:
+            return self.source
+        return f"{self.source}:{self.line}" if self.column is None else f"{self.source}:{self.line}:{self.column}"
+
+    def caret(self) -> str | None:
+        """The excerpt and, below it, a caret under the column; None without an excerpt."""
+        if self.excerpt is None:
+            return None
+        if self.column is None:
+            return self.excerpt
+        before = self.excerpt[: self.column - 1]
+        # Tabs are repeated so that the caret stands under its character whatever the terminal's tab width is.
+        return f"{self.excerpt}\n{''.join(c if c == chr(9) else ' ' for c in before)}^"
+
+
+class MilvusProfilesError(Exception):
+    """Base of every error that this package raises on purpose.
+
+    Args:
+        message: what happened, in one sentence; never holds a secret.
+        hint: what to do next; None where there is nothing to say.
+        location: the place that caused it.
+    """
+
+    code: ClassVar[str] = "internal"
+    exit_status: ClassVar[int] = 1
+
+    message: str
+    hint: str | None
+    location: Location | None
+
+    def __init__(self, message: str, *, hint: str | None = None, location: Location | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.location = location
+
+    def __str__(self) -> str:
+        parts = [f"{self.location}: {self.message}" if self.location else self.message]
+        if self.location and (caret := self.location.caret()):
+            parts.append("\n".join(f"    {line}" for line in caret.splitlines()))
+        if self.hint:
+            parts.append(f"hint: {self.hint}")
+        return "\n".join(parts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross process boundaries (multiprocessing, celery): keyword-only arguments need help to survive.
+        return _rebuild, (type(self), self.__dict__.copy())
+
+
+def _rebuild(cls: type[MilvusProfilesError], state: dict[str, Any]) -> MilvusProfilesError:
+    error = cls.__new__(cls, state["message"])
+    error.args = (state["message"],)
+    error.__dict__.update(state)
+    return error
+
+
+class UsageError(MilvusProfilesError):
+    """The command line or the arguments of a call contradict each other."""
+
+    code = "usage"
+    exit_status = 2
+
+
+class ConfigError(MilvusProfilesError):
+    """A file, a variable or an argument does not describe a valid profile."""
+
+    code = "config"
+    exit_status = 3
+
+
+class EditConflictError(MilvusProfilesError):
+    """An edit was refused; the file is untouched."""
+
+    code = "edit_conflict"
+    exit_status = 3
+
+
+class LockTimeoutError(EditConflictError):
+    """Another process holds the lock of the file for too long."""
+
+    exit_status = 1
+
+
+class UnknownProfileError(MilvusProfilesError, KeyError):
+    """No profile has this alias."""
+
+    code = "unknown_profile"
+    exit_status = 3
+
+    # KeyError would print the repr of the message.
+    __str__ = MilvusProfilesError.__str__
+
+
+class UntrustedError(MilvusProfilesError):
+    """A project file that was merely found asks for something that needs trust."""
+
+    code = "untrusted"
+    exit_status = 5
+
+
+class InsecureTransportError(MilvusProfilesError):
+    """A secret would cross the network in plaintext."""
+
+    code = "insecure"
+    exit_status = 3
+
+
+class SecretUnavailableError(MilvusProfilesError):
+    """The token or password that the profile refers to could not be had."""
+
+    code = "secret"
+    exit_status = 4
+
+
+class UnreachableError(MilvusProfilesError):
+    """Nothing answered at the endpoint: name resolution, TCP, or a time-out."""
+
+    code = "unreachable"
+    exit_status = 6
+
+
+class DatabaseInUseError(UnreachableError):
+    """Another process has the Milvus Lite database open."""
+
+
+class TLSError(MilvusProfilesError):
+    """The TLS handshake failed, or one side speaks TLS and the other does not."""
+
+    code = "tls"
+    exit_status = 7
+
+
+class NotMilvusError(MilvusProfilesError):
+    """Something answered that is not a Milvus."""
+
+    code = "not_milvus"
+    exit_status = 8
+
+
+class ServerNotReadyError(MilvusProfilesError):
+    """A Milvus answered, but it is still starting or it is unhealthy."""
+
+    code = "not_ready"
+    exit_status = 8
+
+
+class AuthenticationError(MilvusProfilesError):
+    """The server does not accept the token, or wants one and got none."""
+
+    code = "auth"
+    exit_status = 9
+
+
+class PermissionDeniedError(MilvusProfilesError):
+    """The server knows the user and denies the call."""
+
+    code = "permission"
+    exit_status = 9
+
+
+class DatabaseNotFoundError(MilvusProfilesError):
+    """The server has no database of that name."""
+
+    code = "database"
+    exit_status = 10
+
+
+class ConnectionLimitError(MilvusProfilesError):
+    """More connections than ``max_connections`` allows."""
+
+    code = "limit"
+
+
+class ConnectionClosedError(MilvusProfilesError):
+    """The handle was closed, or its alias was disconnected."""
+
+    code = "closed"
+
+
+class ForkError(MilvusProfilesError):
+    """The connection cannot be used on this side of a fork."""
+
+    code = "fork"
+
+
+def suggest(word: str, candidates: Iterable[str]) -> str | None:
+    """The candidate nearest to a misspelled word, or None when none is near.
+
+    Args:
+        word: what was written.
+        candidates: what could have been meant.
+    """
+    pool = {c.casefold(): c for c in candidates}
+    near = difflib.get_close_matches(word.casefold(), pool, n=1, cutoff=0.6)
+    return pool[near[0]] if near else None

@@ -1,0 +1,121 @@
+"""Text that must not be seen: secrets, and the places that hold them until someone asks.
+
+pydantic's SecretStr shows its value to pickle, ``vars()``, ``len()`` and whoever validates a default, so a secret here
+lives in a closure that no generic tool walks into.  Nothing in this module knows where a secret comes from.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn
+
+__all__ = ["MASK", "MaskedMapping", "SecretText"]
+
+MASK = "********"
+"""What is shown in place of every secret: as long for a short one as for a long one."""
+
+
+class SecretText:
+    """A secret that prints as ``********`` and leaves only through :meth:`reveal`.
+
+    It cannot be pickled, has no length, no ``__dict__`` and no order; two are equal if their texts are.
+
+    Args:
+        text: the secret, or another SecretText.
+    """
+
+    __slots__ = ("_reveal",)
+
+    _reveal: Callable[[], str]
+
+    def __init__(self, text: str | SecretText) -> None:
+        value = text.reveal() if isinstance(text, SecretText) else text
+        object.__setattr__(self, "_reveal", lambda: value)
+
+    def reveal(self) -> str:
+        """The secret itself; call it where it is used and keep the result in no variable that outlives the use."""
+        return self._reveal()
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("a SecretText cannot be changed")
+
+    def __repr__(self) -> str:
+        return f"SecretText('{MASK}')"
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __format__(self, spec: str) -> str:
+        return format(MASK, spec)
+
+    def __bool__(self) -> bool:
+        return bool(self.reveal())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SecretText):
+            return NotImplemented
+        return hmac.compare_digest(self.reveal().encode("utf-8"), other.reveal().encode("utf-8"))
+
+    def __hash__(self) -> int:
+        return hash((SecretText, self.reveal()))
+
+    def __copy__(self) -> SecretText:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SecretText:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a secret is not pickled: let the other process resolve it from its own sources")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
+        from pydantic_core import core_schema
+
+        # The plain text is accepted on the way in and never produced on the way out.
+        return core_schema.no_info_after_validator_function(
+            cls,
+            core_schema.union_schema([core_schema.is_instance_schema(cls), core_schema.str_schema(strict=True)]),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda _: MASK),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> dict[str, Any]:
+        return {"type": "string", "format": "password", "writeOnly": True}
+
+
+class MaskedMapping(Mapping[str, str]):
+    """A snapshot of a mapping of texts whose values do not show: an environment in a traceback's locals.
+
+    Args:
+        values: what to copy, such as ``os.environ``.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        snapshot = dict(values)
+        self._values: Callable[[], dict[str, str]] = lambda: snapshot
+
+    def __getitem__(self, key: str) -> str:
+        values = self._values()
+        # Not values[key]: a KeyError from here would put the dictionary among a traceback's locals.
+        if key in values:
+            return values[key]
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values())
+
+    def __len__(self) -> int:
+        return len(self._values())
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} masked values>"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("an environment is not pickled: it may hold secrets")

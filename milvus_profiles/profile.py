@@ -1,0 +1,554 @@
+"""What a profile is: immutable models, strict about every field, silent about every secret.
+
+A :class:`Profile` is complete in itself: paths are absolute, inheritance and overrides are behind it (``config/`` does
+that).  It knows its endpoint and where its secret is to be had, but it opens, resolves and connects nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from .endpoint import DEFAULT_PORT, Address, AddressError, Endpoint, parse_address, parse_host
+from .errors import ConfigError
+from .masked import SecretText
+
+__all__ = [
+    "SSL",
+    "CommandRef",
+    "Credential",
+    "EnvRef",
+    "FileRef",
+    "Keepalive",
+    "KeyringRef",
+    "PoolSettings",
+    "Profile",
+    "Retry",
+    "SecretSource",
+    "check_alias",
+    "fold_alias",
+]
+
+_ALIAS = re.compile(r"[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*")
+_ALIAS_MAX = 64
+_FOLD = str.maketrans("-.", "__")
+_PEM_MAX = 1 << 20
+_DAY = 86_400.0
+
+# A table and a scalar may stand in one field; the tag tells which reading failed and never shows in an error.
+_TABLE, _SCALAR = "<table>", "<scalar>"
+
+
+def fold_alias(alias: str) -> str:
+    """The form in which aliases are compared: lower case, with ``-``, ``_`` and ``.`` equal."""
+    return alias.lower().translate(_FOLD)
+
+
+def check_alias(alias: str) -> str:
+    """Return the alias if it is one.
+
+    Raises:
+        ConfigError: not ASCII letters, digits, ``-``, ``_``, ``.``, up to 64, first and last a letter or digit, no two
+            separators in a row.
+    """
+    if len(alias) <= _ALIAS_MAX and _ALIAS.fullmatch(alias):
+        return alias
+    raise ConfigError(
+        f"{alias!a} is not a valid alias" if len(alias) <= _ALIAS_MAX else "the alias is longer than 64 characters",
+        hint="use ASCII letters, digits and single '-', '_' or '.' between them, 64 characters at most",
+    )
+
+
+def _invalid(message: str) -> PydanticCustomError:
+    # PydanticCustomError formats its message as a template.
+    return PydanticCustomError("invalid", "{message}", {"message": message})
+
+
+def _plain_ascii(text: str) -> str:
+    # These travel as gRPC metadata, which takes printable ASCII only.
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise _invalid("must be printable ASCII without spaces")
+    return text
+
+
+def _printable(text: str) -> str:
+    if not text or any(not c.isprintable() for c in text):
+        raise _invalid("must not be empty or hold control characters")
+    return text
+
+
+def _absolute_path(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(_printable(path)))
+
+
+def _pem(path: str, info: ValidationInfo) -> str:
+    """An absolute path that, unless the context says ``check_files=False``, is a readable PEM file."""
+    path = _absolute_path(path)
+    if info.context and info.context.get("check_files") is False:
+        return path
+    try:
+        # O_NONBLOCK: a FIFO in place of a certificate must not hang the command.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise _invalid(f"{path} is not a file")
+            content = file.read(_PEM_MAX + 1)
+    except OSError as error:
+        raise _invalid(f"cannot read {path}: {error.strerror}") from None
+    if len(content) > _PEM_MAX or b"-----BEGIN " not in content:
+        raise _invalid(f"{path} is not a PEM file (it has no -----BEGIN line)")
+    return path
+
+
+def _host(text: str) -> str:
+    try:
+        return parse_host(text)
+    except AddressError as error:
+        raise _invalid(error.message) from None
+
+
+def _proxy(text: str) -> str:
+    if not text.lower().startswith("http://"):
+        raise _invalid("must be http://HOST:PORT (gRPC reaches proxies by HTTP CONNECT only)")
+    try:
+        address = parse_address(text)
+    except AddressError as error:
+        raise _invalid(error.message) from None
+    if address.database is not None:
+        raise _invalid("must be http://HOST:PORT without a path")
+    if not re.search(r":[0-9]+/?$", text):
+        raise _invalid("must name its port: http://HOST:PORT")
+    return address.endpoint().uri
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+PEMPath = Annotated[str, AfterValidator(_pem)]
+AbsolutePath = Annotated[str, AfterValidator(_absolute_path)]
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Seconds = Annotated[float, Field(gt=0, le=_DAY, allow_inf_nan=False)]
+SecondsOrZero = Annotated[float, Field(ge=0, le=_DAY, allow_inf_nan=False)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+
+
+class KeyringRef(_Model):
+    """``{ keyring = true }``: the operating system's keyring, under the profile's endpoint and user."""
+
+    keyring: Literal[True]
+
+
+class EnvRef(_Model):
+    """``{ env = "NAME" }``: an environment variable.
+
+    Attributes:
+        env: name of the variable.
+    """
+
+    env: VariableName
+
+
+class FileRef(_Model):
+    """``{ file = "PATH" }``: a file with the secret; one trailing newline is dropped.
+
+    Attributes:
+        file: absolute path.
+    """
+
+    file: AbsolutePath
+
+
+class CommandRef(_Model):
+    """``{ command = ["op", "read", "…"] }``: the output of a program, run without a shell.
+
+    Attributes:
+        command: program and arguments.
+        pass_env: names of the variables that it gets beside PATH, HOME and LANG.
+    """
+
+    command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_tuple), Field(min_length=1)]
+    pass_env: Annotated[tuple[VariableName, ...], BeforeValidator(_tuple)] = ()
+
+
+_REFERENCES: dict[str, type[_Model]] = {"keyring": KeyringRef, "env": EnvRef, "file": FileRef, "command": CommandRef}
+
+
+def _secret_form(value: Any) -> str:
+    for name, model in _REFERENCES.items():
+        if isinstance(value, model) or (isinstance(value, dict) and name in value):
+            return f"<{name}>"
+    return "<inline>"
+
+
+def _one_form(value: Any) -> Any:
+    if isinstance(value, dict) and len([name for name in _REFERENCES if name in value]) != 1:
+        raise _invalid(f"a secret reference has exactly one of {', '.join(_REFERENCES)}")
+    if not isinstance(value, (dict, str, SecretText, *_REFERENCES.values())):
+        raise _invalid(f"must be a string, or a table with one of {', '.join(_REFERENCES)}")
+    return value
+
+
+def _literal_secret(value: SecretText) -> SecretText:
+    text = value.reveal()
+    if not text:
+        raise _invalid("is empty")
+    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in text):
+        raise _invalid("contains a control character")
+    return value
+
+
+SecretSource = Annotated[
+    Union[
+        Annotated[SecretText, AfterValidator(_literal_secret), Tag("<inline>")],
+        Annotated[KeyringRef, Tag("<keyring>")],
+        Annotated[EnvRef, Tag("<env>")],
+        Annotated[FileRef, Tag("<file>")],
+        Annotated[CommandRef, Tag("<command>")],
+    ],
+    Discriminator(_secret_form),
+    BeforeValidator(_one_form),
+]
+"""Where a token or password is to be had."""
+
+
+def _table_or_scalar(value: Any) -> str:
+    return _TABLE if isinstance(value, (dict, BaseModel)) else _SCALAR
+
+
+class SSL(_Model):
+    """TLS settings; that the table stands there turns TLS on.
+
+    Attributes:
+        ca: PEM file with the certificates to trust; None trusts gRPC's own roots.
+        cert: PEM file with the client's certificate chain (mutual TLS); needs ``key``.
+        key: PEM file with the client's private key; needs ``cert``.
+        server_name: the name that the server's certificate must have, where it is not the host.
+    """
+
+    ca: PEMPath | None = None
+    cert: PEMPath | None = None
+    key: PEMPath | None = None
+    server_name: Annotated[str, AfterValidator(_host)] | None = None
+
+    @model_validator(mode="after")
+    def _pairs(self) -> SSL:
+        if (self.cert is None) != (self.key is None):
+            given, missing = ("cert", "key") if self.key is None else ("key", "cert")
+            raise _invalid(f"ssl.{given} needs ssl.{missing} beside it")
+        return self
+
+
+class Retry(_Model):
+    """How calls that only read are repeated on UNAVAILABLE; a write never is.
+
+    Attributes:
+        attempts: calls in all, 2 to 5 (gRPC allows no more).
+        initial: seconds before the second attempt.
+        max: seconds at most between two.
+    """
+
+    attempts: Annotated[int, Field(ge=2, le=5)] = 4
+    initial: Seconds = 0.1
+    max: Seconds = 1.0
+
+    @model_validator(mode="after")
+    def _order(self) -> Retry:
+        if self.max < self.initial:
+            raise _invalid("retry.max is below retry.initial")
+        return self
+
+
+class Keepalive(_Model):
+    """HTTP/2 pings that find a dead peer.
+
+    Attributes:
+        time: seconds between pings; the Milvus server's enforcement policy has MinTime 5 s, so less is refused.
+        timeout: seconds to wait for the answer.
+    """
+
+    time: Annotated[float, Field(le=_DAY, allow_inf_nan=False)] = 30.0
+    timeout: Seconds = 10.0
+
+    @model_validator(mode="after")
+    def _minimum(self) -> Keepalive:
+        if self.time < 5:
+            raise _invalid("keepalive.time is below 5 seconds, the least that a Milvus server permits")
+        return self
+
+
+class PoolSettings(_Model):
+    """Settings of a pool; in a profile's ``pool`` table, those for its key.
+
+    The names and defaults of exclusive mode are those of Milvus's own MilvusClientV1Pool; durations are seconds.
+
+    Attributes:
+        mode: ``"shared"`` leases the least-loaded channel, ``"exclusive"`` one channel to one borrower.
+        max_channels: channels of a key in shared mode.
+        soft_limit: leases on every channel of a key at which another is opened.
+        hard_limit: leases that one shared channel carries at most.
+        max_idle_per_key: idle connections of a key beyond which a returned one is closed.
+        min_idle_per_key: idle connections of a key that are kept ready.
+        max_total_per_key: connections of a key, idle and active.
+        max_total: connections of all keys; only for a whole pool.
+        block_when_exhausted: wait for a connection (True) or raise at once (False).
+        max_block_wait: seconds that a borrower waits at most.
+        eviction_interval: seconds between two sweeps for idle connections; only for a whole pool.
+        min_evictable_idle: seconds of idleness after which a connection may be closed.
+        test_on_borrow: test by an RPC before it is handed out.
+        test_on_return: test when it comes back.
+        test_while_idle: test idle connections in each sweep.
+        max_lifetime: seconds after which a connection is replaced; None never.
+        lifetime_jitter: fraction by which max_lifetime varies in both directions, 0 to 1.
+        max_uses: leases after which a connection is replaced; None never.
+        max_waiting: borrowers that may wait; one more is refused at once; None any number.
+        drain_timeout: seconds that draining waits for leases; only for a whole pool.
+        leak_threshold: seconds after which a lease is reported with the borrower's stack; None never.
+    """
+
+    mode: Literal["shared", "exclusive"] = "shared"
+    max_channels: Annotated[int, Field(ge=1)] = 4
+    soft_limit: Annotated[int, Field(ge=1)] = 50
+    hard_limit: Annotated[int, Field(ge=1)] = 90
+    max_idle_per_key: Annotated[int, Field(ge=0)] = 5
+    min_idle_per_key: Annotated[int, Field(ge=0)] = 0
+    max_total_per_key: Annotated[int, Field(ge=1)] = 10
+    max_total: Annotated[int, Field(ge=1)] = 50
+    block_when_exhausted: bool = True
+    max_block_wait: SecondsOrZero = 3.0
+    eviction_interval: Seconds = 60.0
+    min_evictable_idle: SecondsOrZero = 10.0
+    test_on_borrow: bool = False
+    test_on_return: bool = True
+    test_while_idle: bool = False
+    max_lifetime: Seconds | None = None
+    lifetime_jitter: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.1
+    max_uses: Annotated[int, Field(ge=1)] | None = None
+    max_waiting: Annotated[int, Field(ge=0)] | None = None
+    drain_timeout: SecondsOrZero = 30.0
+    leak_threshold: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _limits(self) -> PoolSettings:
+        if self.soft_limit > self.hard_limit:
+            raise _invalid("soft_limit is above hard_limit")
+        if self.min_idle_per_key > self.max_total_per_key:
+            raise _invalid("min_idle_per_key is above max_total_per_key")
+        return self
+
+
+_POOL_WIDE = ("max_total", "eviction_interval", "drain_timeout")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What has to be resolved before a connection can authenticate.
+
+    Attributes:
+        kind: where it comes from, as ``profile list`` shows it.
+        source: the reference, or the literal.
+        user: the user whose password the source gives; None where it gives a whole token.
+    """
+
+    kind: Literal["keyring", "inline", "env", "file", "command"]
+    source: SecretText | KeyringRef | EnvRef | FileRef | CommandRef
+    user: str | None
+
+
+class Profile(_Model):
+    """A name for a way to reach a Milvus.
+
+    Attributes:
+        alias: the name.
+        description: a line for people.
+        uri: the address, in any form that :func:`milvus_profiles.endpoint.parse_address` reads.
+        host: the address in two parts; not with ``uri``.
+        port: 1 to 65535, default 19530.
+        user: name of the user, whose password is in ``password`` or else in the keyring.
+        password: where the user's password is to be had.
+        token: where the whole token (an API key or ``user:password``) is to be had; not with ``password``.
+        db_name: the database; None means the server's default.
+        ssl: True or a table for TLS, False for plaintext, None as the uri says.
+        timeout: seconds for connecting, handshake included.
+        call_timeout: default deadline in seconds of a call without one; None for none.
+        retry: how reading calls are repeated; False turns it off.
+        keepalive: HTTP/2 pings.
+        proxy: ``http://HOST:PORT``; None means no proxy, whatever the environment says.
+        management_port: the port of /healthz and /metrics.
+        allow_insecure: let a secret cross the network in plaintext.
+        protected: the command line asks before it removes or overwrites the profile.
+        extends: alias of the profile whose fields this one took over.
+        pool: settings of a pool for this profile; None takes the pool's own.
+    """
+
+    alias: Annotated[str, Field(max_length=_ALIAS_MAX, pattern=rf"^(?:{_ALIAS.pattern})$")]
+    description: str | None = None
+    uri: str | None = None
+    host: Annotated[str, AfterValidator(_host)] | None = None
+    port: Port | None = None
+    user: Annotated[str, AfterValidator(_printable)] | None = None
+    password: SecretSource | None = None
+    token: SecretSource | None = None
+    db_name: Annotated[str, AfterValidator(_plain_ascii)] | None = None
+    ssl: (
+        Annotated[
+            Union[Annotated[SSL, Tag(_TABLE)], Annotated[bool, Tag(_SCALAR)]],
+            Discriminator(_table_or_scalar),
+        ]
+        | None
+    ) = None
+    timeout: Seconds = 10.0
+    call_timeout: Seconds | None = None
+    retry: Annotated[
+        Union[Annotated[Retry, Tag(_TABLE)], Annotated[Literal[False], Tag(_SCALAR)]],
+        Discriminator(_table_or_scalar),
+        BeforeValidator(lambda value: Retry() if value is True else value),
+    ] = Retry()
+    keepalive: Keepalive = Keepalive()
+    proxy: Annotated[str, AfterValidator(_proxy)] | None = None
+    management_port: Port = 9091
+    allow_insecure: bool = False
+    protected: bool = False
+    extends: str | None = None
+    pool: PoolSettings | None = None
+
+    _address: Address | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Profile:
+        address: Address | None = None
+        if self.uri is not None:
+            for other in ("host", "port"):
+                if getattr(self, other) is not None:
+                    raise _conflict(("uri", other), f"uri and {other} are both given: the uri holds the whole address")
+            try:
+                address = parse_address(self.uri)
+            except AddressError as error:
+                raise _conflict(("uri",), error.message, error.hint) from None
+        elif self.host is not None:
+            address = Address("tcp", host=self.host, port=self.port or DEFAULT_PORT)
+        if self.token is not None and self.password is not None:
+            raise _conflict(("token", "password"), "token and password are both given: a token is the whole credential")
+        if address is not None:
+            self._check_address(address)
+        if self.pool is not None:
+            for name in _POOL_WIDE:
+                if name in self.pool.model_fields_set:
+                    raise _conflict(("pool", name), f"{name} is a setting of a whole pool, not of one profile")
+        object.__setattr__(self, "_address", address)
+        return self
+
+    def _check_address(self, address: Address) -> None:
+        if address.tls and self.ssl is False:
+            raise _conflict(("ssl", "uri"), "ssl = false contradicts https:// in the uri")
+        if address.kind == "lite" and self.ssl:
+            raise _conflict(("ssl",), "Milvus Lite has no TLS: it runs inside this process")
+        if self.password is not None and self.user is None:
+            raise _conflict(("password",), "password needs user beside it")
+        if self.user is not None and ":" in self.user:
+            raise _conflict(("user",), "the user's name contains a colon, which ends the name in Milvus's token")
+        if address.database is not None:
+            if self.db_name is not None and self.db_name != address.database:
+                raise _conflict(
+                    ("db_name", "uri"),
+                    f"db_name is {self.db_name!a}, but the uri names the database {address.database!a}",
+                )
+            self.__dict__["db_name"] = address.database
+
+    @property
+    def is_template(self) -> bool:
+        """Whether it has no address, so that it can only be extended."""
+        return self._address is None
+
+    @property
+    def address(self) -> Address:
+        """The parsed address.
+
+        Raises:
+            ConfigError: the profile is a template.
+        """
+        if self._address is None:
+            raise ConfigError(
+                f"the profile {self.alias!r} has no address",
+                hint="give it uri or host, or use a profile that extends it",
+            )
+        return self._address
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the profile leads, with the effective TLS.
+
+        Raises:
+            ConfigError: the profile is a template.
+        """
+        return self.address.endpoint(None if self.ssl is None else bool(self.ssl) or isinstance(self.ssl, SSL))
+
+    @property
+    def tls(self) -> SSL | None:
+        """The TLS settings in force: an empty table where TLS is on without one, None where it is off.
+
+        Raises:
+            ConfigError: the profile is a template.
+        """
+        if not self.endpoint.tls:
+            return None
+        return self.ssl if isinstance(self.ssl, SSL) else SSL()
+
+    @property
+    def credential(self) -> Credential | None:
+        """What authenticates, or None: then it connects without credentials.
+
+        A user without a password means the keyring; Milvus Lite has no authentication, so it never asks for a secret.
+        """
+        if self._address is not None and self._address.kind == "lite":
+            return None
+        if self.token is not None:
+            # Under a user the keyring keeps that user's password, so there the value is not a whole token.
+            user = self.user if isinstance(self.token, KeyringRef) else None
+            return Credential(_kind(self.token), self.token, user)
+        if self.password is not None:
+            return Credential(_kind(self.password), self.password, self.user)
+        if self.user is not None:
+            return Credential("keyring", KeyringRef(keyring=True), self.user)
+        return None
+
+    @property
+    def auth(self) -> Literal["none", "keyring", "inline", "env", "file", "command"]:
+        """Where the secret comes from, in one word."""
+        return "none" if (credential := self.credential) is None else credential.kind
+
+
+def _kind(source: object) -> Literal["keyring", "inline", "env", "file", "command"]:
+    if isinstance(source, KeyringRef):
+        return "keyring"
+    if isinstance(source, EnvRef):
+        return "env"
+    if isinstance(source, FileRef):
+        return "file"
+    return "command" if isinstance(source, CommandRef) else "inline"
+
+
+def _conflict(fields: tuple[str, ...], message: str, hint: str | None = None) -> PydanticCustomError:
+    """A fault between fields; ``fields`` names them, the first being where the error points (see config/invalid.py)."""
+    return PydanticCustomError("conflict", "{message}", {"message": message, "fields": fields, "hint": hint})
