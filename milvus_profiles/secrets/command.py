@@ -1,0 +1,183 @@
+"""A secret from a program's output: no shell, few variables, bounded in time and size.
+
+The program's arguments, its variables and what it prints may all be sensitive, so messages name the program alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from typing import NoReturn
+
+from ..errors import SecretUnavailableError
+from ..masked import SecretText
+from ..profile import CommandRef
+from .bounded import Pending
+from .kept import Fetched
+from .value import Received, fault
+
+__all__ = ["run_command", "variables"]
+
+# SYSTEMROOT exists on Windows only, where hardly any program starts without it.
+_PASSED = ("PATH", "HOME", "LANG", "SYSTEMROOT")
+_RFC3339 = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
+    r"(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
+)
+
+
+class _Variables(dict[str, str]):
+    """An environment whose values do not show among a traceback's locals."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} masked values>"
+
+
+def variables(command: CommandRef, env: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the program: PATH, HOME, LANG and what the reference names, as far as they are set."""
+    return _Variables((name, env[name]) for name in sorted({*_PASSED, *command.pass_env}) if name in env)
+
+
+def run_command(command: CommandRef, env: dict[str, str], *, seconds: float, show_stderr: bool) -> Fetched:
+    """Run a program and take the secret from what it prints: one line, or a JSON object.
+
+    The object is ``{"token": …, "expires_at": RFC 3339 with its offset}``; whatever begins with a brace is one.
+
+    Args:
+        command: the program and its arguments.
+        env: its whole environment, as :func:`variables` gives it.
+        seconds: after this time it is killed, with all that it started.
+        show_stderr: let it write to our standard error; otherwise that is discarded.
+
+    Returns:
+        The secret, and when it expires if the program says so.
+
+    Raises:
+        SecretUnavailableError: it cannot be started, fails, takes too long, or prints something else.
+    """
+    program = command.command[0]
+    received = Received()
+    status = _run(command, env, received, seconds, show_stderr)
+    if received.too_large:
+        _fail(program, "printed more than 64 KiB", "let it print the secret alone")
+    if status is None:
+        _fail(program, f"did not end within {seconds:g} s", "run it yourself: it may wait for an answer")
+    if status != 0:
+        how = f"ended with status {status}" if status > 0 else f"was ended by signal {-status}"
+        _fail(
+            program,
+            how,
+            "run the command yourself, or with --verbose, to see what it says; it gets PATH, HOME and LANG alone, "
+            "and the variables that pass_env names",
+        )
+    output = received.text()
+    if output is None:
+        _fail(program, "printed something that is not UTF-8 text", "let it print the secret alone")
+    result = _parse(output)
+    if isinstance(result, str):
+        _fail(program, result, 'let it print one line, or {"token": "…", "expires_at": "2030-01-01T00:00:00Z"}')
+    return result
+
+
+def _fail(program: str, what: str, hint: str) -> NoReturn:
+    raise SecretUnavailableError(f"the command {program!r} {what}", hint=hint)
+
+
+def _run(command: CommandRef, env: dict[str, str], received: Received, seconds: float, show_stderr: bool) -> int | None:
+    """The exit status; None if it had to be killed."""
+    deadline = time.monotonic() + seconds
+    process = _start(command, env, show_stderr)
+    try:
+        reading = Pending(lambda: _read(process, received), lambda _: None, "milvus-profiles command output")
+        reading.wait(seconds)
+        return None if received.too_large else process.wait(max(0.0, deadline - time.monotonic()))
+    except (TimeoutError, subprocess.TimeoutExpired):
+        return None
+    finally:
+        # Also on Ctrl+C, which the program in its own session does not get.
+        if process.returncode is None:
+            _kill(process)
+
+
+def _start(command: CommandRef, env: dict[str, str], show_stderr: bool) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command.command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=None if show_stderr else subprocess.DEVNULL,
+            bufsize=0,
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        what, hint = "was not found", "install it, or give its absolute path"
+    except OSError as error:
+        what, hint = f"cannot be run: {error.strerror}", "check that it is a program that you may execute"
+    except ValueError:
+        what, hint = "cannot be run: an argument or variable holds a null byte", "remove it"
+    # Out here the exception is gone, and with it subprocess's frames, in which the variables stand in the clear.
+    _fail(command.command[0], what, hint)
+
+
+def _read(process: subprocess.Popen[bytes], received: Received) -> None:
+    # This thread alone reads and closes: were it closed elsewhere, the number could by then be another file's.
+    assert process.stdout is not None
+    with process.stdout as output:
+        while not received.too_large and received.read_from(output.fileno()):
+            pass
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if hasattr(os, "killpg"):
+        # Its number is its own until it is waited for, even if it has ended and only its children hold the pipe.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(5)
+
+
+def _parse(output: SecretText) -> Fetched | str:
+    """The secret and its expiry, or what is wrong; it sees the secret in the clear and so raises nothing."""
+    if not output.reveal().startswith("{"):
+        what = fault(output)
+        return (output, None) if what is None else f"gave a secret that {what}"
+    try:
+        document = json.loads(output.reveal())
+    except (ValueError, RecursionError):
+        return "printed a brace and then no valid JSON"
+    token, expires_at = document.get("token"), document.get("expires_at")
+    if not isinstance(token, str):
+        return 'printed JSON without a text "token"'
+    secret = SecretText(token)
+    if (what := fault(secret)) is not None:
+        return f"gave a secret that {what}"
+    if expires_at is None:
+        return secret, None
+    until = _timestamp(expires_at) if isinstance(expires_at, str) else None
+    return (secret, until) if until is not None else 'printed an "expires_at" that is not RFC 3339 with a time zone'
+
+
+def _timestamp(text: str) -> float | None:
+    # datetime.fromisoformat reads neither "Z" nor nanoseconds before Python 3.11.
+    if (match := _RFC3339.fullmatch(text)) is None:
+        return None
+    date, minutes, seconds, fraction, sign, offset_hours, offset_minutes = match.groups()
+    offset = timedelta(hours=int(offset_hours or 0), minutes=int(offset_minutes or 0))
+    try:
+        # A leap second is written :60, which datetime does not have.
+        moment = datetime.fromisoformat(f"{date}T{minutes}:{'59' if seconds == '60' else seconds}").replace(
+            tzinfo=timezone(-offset if sign == "-" else offset)
+        )
+        return moment.timestamp() + float(f"0.{fraction or 0}")
+    except ValueError:
+        return None

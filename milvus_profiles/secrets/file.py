@@ -1,0 +1,94 @@
+"""A secret from a file: a plain one, a Kubernetes secret behind its links, or a pipe such as ``<(pass show milvus)``.
+
+The file is read in full and bounded in size and time; what stands in it never enters a message.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import time
+
+from ..errors import SecretUnavailableError
+from .kept import FOR_EVER, Fetched
+from .value import Received, fault
+
+__all__ = ["read_file"]
+
+# Without O_NONBLOCK the open itself waits, for ever, for a pipe's writer.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+_HINT = "write the secret into that file, or name another one in the profile"
+
+
+def read_file(path: str, seconds: float) -> Fetched:
+    """Read a secret.
+
+    Args:
+        path: absolute path.
+        seconds: how long a pipe may take to give all of it.
+
+    Returns:
+        The secret, and FOR_EVER if it came from a pipe that this process was started with: that gives it only once.
+
+    Raises:
+        SecretUnavailableError: it cannot be read, or what it holds is no secret.
+    """
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except FileNotFoundError:
+        raise SecretUnavailableError(f"the file {path} does not exist", hint=_HINT) from None
+    except OSError as error:
+        raise SecretUnavailableError(f"the file {path} cannot be read: {error.strerror}", hint=_HINT) from None
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise SecretUnavailableError(f"{path} is a directory", hint="name the file in it that holds the secret")
+        if os.isatty(descriptor):
+            # What is typed would be seen.
+            raise SecretUnavailableError(
+                f"{path} is a terminal", hint="pipe the secret in, or store it with `milvus-profiles secret set`"
+            )
+        received = Received()
+        _receive(received, descriptor, path, seconds)
+    finally:
+        os.close(descriptor)
+    is_pipe = stat.S_ISFIFO(mode)
+    if received.too_large:
+        raise SecretUnavailableError(f"the file {path} is larger than 64 KiB", hint="a secret is one line of text")
+    secret = received.text()
+    if secret is None:
+        raise SecretUnavailableError(f"the file {path} is not UTF-8 text", hint="a secret is one line of UTF-8 text")
+    if (what := fault(secret)) is not None:
+        hint = "a pipe must have its writer before it is read, and gives what it holds only once" if is_pipe else _HINT
+        raise SecretUnavailableError(f"the file {path} {what}", hint=hint)
+    # A named pipe may have a writer for each reader; /dev/stdin and the shell's /dev/fd/63 have one in all.
+    return secret, FOR_EVER if is_pipe and path.startswith(("/dev/", "/proc/")) else None
+
+
+def _receive(received: Received, descriptor: int, path: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    try:
+        while not received.too_large and _read_or_wait(received, descriptor, deadline):
+            pass
+    except TimeoutError:
+        raise SecretUnavailableError(
+            f"the pipe {path} did not end within {seconds:g} s", hint="let its writer write the secret and end"
+        ) from None
+    except OSError as error:
+        raise SecretUnavailableError(f"the file {path} cannot be read: {error.strerror}", hint=_HINT) from None
+
+
+def _read_or_wait(received: Received, descriptor: int, deadline: float) -> bool:
+    """False at the end of the file."""
+    try:
+        return received.read_from(descriptor)
+    except BlockingIOError:
+        remaining = deadline - time.monotonic()
+        # Not select.select, which refuses descriptors from 1024 on.
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        if remaining <= 0 or not poll.poll(remaining * 1000):
+            raise TimeoutError from None
+        return True

@@ -1,0 +1,183 @@
+"""From a profile's credential to the token that goes into the header, whatever kind of reference it is.
+
+Everything outside comes in through :class:`SecretContext`.  Every failure is one kind of error, which names the
+profile, the kind of reference and the remedy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ..endpoint import Endpoint
+from ..errors import SecretUnavailableError
+from ..masked import MaskedMapping, SecretText
+from ..profile import CommandRef, Credential, EnvRef, FileRef, KeyringRef
+from .account import keyring_account
+from .file import read_file
+from .kept import Kept
+from .os_keyring import OSKeyring
+from .value import fault, make_token, without_newline
+
+__all__ = ["SecretContext", "SecretStatus", "forget", "resolve", "status"]
+
+_KEPT = Kept()
+
+
+@dataclass(frozen=True)
+class SecretContext:
+    """What resolving needs to know of the world.
+
+    Attributes:
+        env: the process's environment; it is copied and masked.
+        keyring: the operating system's keyring.
+        alias: the profile, for messages; empty for a connection without one.
+        now: the clock, in seconds since the epoch.
+        verbose_stderr: let commands write to our standard error.
+        time_limit: seconds that a command or a pipe may take.
+    """
+
+    env: Mapping[str, str]
+    keyring: OSKeyring
+    alias: str
+    now: Callable[[], float] = time.time
+    verbose_stderr: bool = False
+    time_limit: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.env, MaskedMapping):
+            object.__setattr__(self, "env", MaskedMapping(self.env))
+
+
+@dataclass(frozen=True)
+class SecretStatus:
+    """Whether a secret is there.
+
+    Attributes:
+        state: whether it is there.  A file is not read and a command not run for this: they are ``"present"`` if the
+            file or the program exists.
+        kind: as in :class:`~milvus_profiles.profile.Credential`; ``"none"`` for a profile without credentials.
+        backend: dotted name of the keyring's backend; None where the keyring is not asked.
+    """
+
+    state: Literal["present", "missing"]
+    kind: Literal["none", "keyring", "inline", "env", "file", "command"]
+    backend: str | None = None
+
+
+def resolve(
+    credential: Credential | None, endpoint: Endpoint, context: SecretContext, *, refresh: bool = False
+) -> SecretText | None:
+    """The whole token of a credential: ``user:password``, or the token itself.
+
+    It blocks while it reads files, runs commands or waits for the keyring.
+
+    Args:
+        credential: what the profile says; None gives None.
+        endpoint: where the token will be sent; the keyring's entries are bound to it.
+        context: the environment and the keyring.
+        refresh: get it anew although a command's result is still kept, because the server refused it.
+
+    Raises:
+        SecretUnavailableError: it cannot be had.
+    """
+    if credential is None:
+        return None
+    with _naming(credential, endpoint, context):
+        return make_token(credential.user, _secret(credential, endpoint, context, refresh))
+
+
+def status(credential: Credential | None, endpoint: Endpoint, context: SecretContext) -> SecretStatus:
+    """Whether a secret is there, without showing it.
+
+    Raises:
+        SecretUnavailableError: the keyring cannot tell: it is absent, locked, silent, or not one that is allowed.
+    """
+    if credential is None:
+        return SecretStatus("missing", "none")
+    source, env = credential.source, context.env
+    backend = None
+    if isinstance(source, KeyringRef):
+        with _naming(credential, endpoint, context):
+            there = context.keyring.get(keyring_account(endpoint, credential.user)) is not None
+            backend = context.keyring.backend()
+    elif isinstance(source, EnvRef):
+        there = bool(env.get(source.env))
+    elif isinstance(source, FileRef):
+        there = os.path.exists(source.file) and not os.path.isdir(source.file)
+    elif isinstance(source, CommandRef):
+        import shutil
+
+        there = shutil.which(source.command[0], path=env.get("PATH", os.defpath)) is not None
+    else:
+        there = True
+    return SecretStatus("present" if there else "missing", credential.kind, backend)
+
+
+def forget() -> None:
+    """Drop the results of commands that the process keeps until they expire, and what it read from pipes."""
+    _KEPT.forget()
+
+
+@contextlib.contextmanager
+def _naming(credential: Credential, endpoint: Endpoint, context: SecretContext) -> Iterator[None]:
+    try:
+        yield
+    except SecretUnavailableError as error:
+        who = f"profile {context.alias!r}" if context.alias else f"the connection to {endpoint}"
+        raise SecretUnavailableError(f"{who} ({credential.kind}): {error.message}", hint=error.hint) from None
+
+
+def _secret(credential: Credential, endpoint: Endpoint, context: SecretContext, refresh: bool) -> SecretText:
+    source = credential.source
+    if isinstance(source, KeyringRef):
+        return _from_keyring(credential, endpoint, context)
+    if isinstance(source, EnvRef):
+        if source.env not in context.env:
+            raise SecretUnavailableError(f"the variable {source.env} is not set", hint=f"set {source.env}")
+        return _checked(SecretText(context.env[source.env]), f"the variable {source.env}", "set it to one line of text")
+    if isinstance(source, FileRef):
+        path = source.file
+        return _KEPT.get(("file", path), lambda: read_file(path, context.time_limit), now=context.now, refresh=refresh)
+    if isinstance(source, CommandRef):
+        return _from_command(source, credential.user, endpoint, context, refresh)
+    return _checked(source, "the text in the configuration", _stored(context))
+
+
+def _checked(value: SecretText, where: str, hint: str) -> SecretText:
+    value = without_newline(value)
+    if (what := fault(value)) is not None:
+        raise SecretUnavailableError(f"{where} {what}", hint=hint)
+    return value
+
+
+def _stored(context: SecretContext) -> str:
+    return f"store the secret with `milvus-profiles secret set {context.alias or 'ALIAS'}`"
+
+
+def _from_keyring(credential: Credential, endpoint: Endpoint, context: SecretContext) -> SecretText:
+    account = keyring_account(endpoint, credential.user)
+    value = context.keyring.get(account)
+    if value is None:
+        raise SecretUnavailableError(f"the keyring has no secret for {account}", hint=_stored(context))
+    return _checked(value, f"the keyring's secret for {account}", _stored(context))
+
+
+def _from_command(
+    command: CommandRef, user: str | None, endpoint: Endpoint, context: SecretContext, refresh: bool
+) -> SecretText:
+    from .command import run_command, variables
+
+    env = variables(command, context.env)
+    # Masked as a whole: arguments and variables may be secrets themselves.
+    key = SecretText(repr((command.command, list(env.items()), endpoint, user)))
+    return _KEPT.get(
+        key,
+        lambda: run_command(command, env, seconds=context.time_limit, show_stderr=context.verbose_stderr),
+        now=context.now,
+        refresh=refresh,
+    )

@@ -1,0 +1,388 @@
+"""Tokens that a program prints."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from milvus_profiles.endpoint import Endpoint
+from milvus_profiles.errors import SecretUnavailableError
+from milvus_profiles.masked import SecretText
+from milvus_profiles.profile import CommandRef, Credential
+from milvus_profiles.secrets import OSKeyring, SecretContext, SecretStatus, forget, resolve, status
+from milvus_profiles.secrets.command import run_command, variables
+
+ENDPOINT = Endpoint("tcp", "db.example", 443, tls=True)
+PATH = "/usr/bin:/bin"
+NOW = 1_700_000_000.0  # 2023-11-14T22:13:20Z
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept() -> Iterator[None]:
+    forget()
+    yield
+    forget()
+
+
+def context(env: dict[str, str] | None = None, **settings: Any) -> SecretContext:
+    return SecretContext({"PATH": PATH, **(env or {})}, OSKeyring(), "prod", now=lambda: NOW, **settings)
+
+
+def command(*words: str, pass_env: tuple[str, ...] = (), user: str | None = None) -> Credential:
+    return Credential("command", CommandRef(command=words, pass_env=pass_env), user)
+
+
+def shell(script: str, **settings: Any) -> Credential:
+    return command("sh", "-c", script, **settings)
+
+
+def token(credential: Credential, where: SecretContext | None = None, **settings: Any) -> str:
+    secret = resolve(credential, ENDPOINT, where or context(), **settings)
+    assert secret is not None
+    return secret.reveal()
+
+
+def failure(credential: Credential, where: SecretContext | None = None) -> str:
+    with pytest.raises(SecretUnavailableError) as caught:
+        resolve(credential, ENDPOINT, where or context())
+    assert caught.value.hint
+    prefix = "profile 'prod' (command): the command "
+    assert caught.value.message.startswith(prefix)
+    return caught.value.message.removeprefix(prefix)
+
+
+def is_running(pid: int) -> bool:
+    # A killed grandchild that nobody has waited for yet is still listed.
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def has_ended(pid: int) -> bool:
+    deadline = time.monotonic() + 10
+    while is_running(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not is_running(pid)
+
+
+def pid_in(path: Path) -> int:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError, ValueError):
+            return int(path.read_text())
+        time.sleep(0.01)
+    raise AssertionError(f"nothing was written to {path}")
+
+
+# --- how it is run ---------------------------------------------------------------------------------------------------
+
+
+def test_one_line_of_output_is_the_secret() -> None:
+    assert token(shell("echo 'käse '")) == "käse "
+    assert token(shell("printf pw", user="root")) == "root:pw"
+
+
+def test_arguments_reach_the_program_as_they_are() -> None:
+    assert token(command("printf", "%s", "$HOME; `id` *")) == "$HOME; `id` *"
+
+
+def test_the_program_gets_few_variables_and_those_that_are_named() -> None:
+    env = {"HOME": "/h", "LANG": "C", "TERM": "t", "LEAK": "l", "GIVEN": "g"}
+    printed = token(shell("env | sort | tr '\\n' ' '", pass_env=("GIVEN", "UNSET")), context(env))
+    assert [word for word in printed.split() if not word.startswith(("PWD=", "SHLVL=", "_=", "OLDPWD="))] == [
+        "GIVEN=g", "HOME=/h", "LANG=C", f"PATH={PATH}"
+    ]  # fmt: skip
+
+
+def test_the_program_is_found_by_the_path_of_the_given_environment(tmp_path: Path) -> None:
+    (tmp_path / "give").write_text("#!/bin/sh\necho given\n")
+    (tmp_path / "give").chmod(0o755)
+    assert token(command("give"), context({"PATH": f"{tmp_path}:{PATH}"})) == "given"
+    assert failure(command("give")) == "'give' was not found"
+
+
+def test_the_program_has_no_input_and_no_terminal() -> None:
+    assert token(shell("cat; readlink /proc/self/fd/0")) == "/dev/null"
+    assert token(shell("ps -o tty= -p $$ 2>/dev/null || echo '?'")).strip() == "?"
+
+
+def test_what_it_says_on_standard_error_is_discarded(capfd: pytest.CaptureFixture[str]) -> None:
+    assert token(shell("echo loud >&2; echo x")) == "x"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_it_says_on_standard_error_can_be_let_through(capfd: pytest.CaptureFixture[str]) -> None:
+    assert token(shell("echo loud >&2; echo x"), context(verbose_stderr=True)) == "x"
+    assert capfd.readouterr() == ("", "loud\n")
+
+
+def test_the_status_finds_the_program_and_does_not_run_it(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    assert status(shell(f"touch {ran}"), ENDPOINT, context()) == SecretStatus("present", "command")
+    assert status(command("no-such-program"), ENDPOINT, context()).state == "missing"
+    assert status(command("sh"), ENDPOINT, SecretContext({}, OSKeyring(), "prod")).state == "present"
+    assert not ran.exists()
+
+
+# --- how it fails ----------------------------------------------------------------------------------------------------
+
+
+def test_a_failing_program_is_named_without_its_arguments() -> None:
+    assert failure(shell("echo tok; exit 3")) == "'sh' ended with status 3"
+    assert failure(shell("kill -9 $$")) == "'sh' was ended by signal 9"
+
+
+def test_a_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:
+    assert failure(command("/no/such")) == "'/no/such' was not found"
+    plain = tmp_path / "plain"
+    plain.write_text("#!/bin/sh\n")
+    assert failure(command(str(plain))) == f"'{plain}' cannot be run: Permission denied"
+    plain.write_bytes(b"\x00\x01")
+    plain.chmod(0o755)
+    assert failure(command(str(plain))) == f"'{plain}' cannot be run: Exec format error"
+    assert failure(command("sh", "a\0b")) == "'sh' cannot be run: an argument or variable holds a null byte"
+
+
+@pytest.mark.parametrize(
+    ("script", "what"),
+    [
+        ("true", "gave a secret that is empty"),
+        ("echo", "gave a secret that is empty"),
+        ("echo a; echo b", "gave a secret that has several lines"),
+        (r"printf 'a\001'", "gave a secret that contains a control character"),
+        (r"printf 'a\377'", "printed something that is not UTF-8 text"),
+        ("head -c 65537 /dev/zero", "printed more than 64 KiB"),
+        ("yes", "printed more than 64 KiB"),
+    ],
+)
+def test_output_that_is_no_secret_is_refused(script: str, what: str) -> None:
+    assert failure(shell(script)) == f"'sh' {what}"
+
+
+def test_a_program_that_takes_too_long_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+    script = f"echo $$ > {tmp_path}/a; sleep 600 & echo $! > {tmp_path}/b; wait"
+    assert failure(shell(script), context(time_limit=0.5)) == "'sh' did not end within 0.5 s"
+    assert has_ended(pid_in(tmp_path / "a"))
+    assert has_ended(pid_in(tmp_path / "b"))
+
+
+def test_a_program_that_closes_its_output_and_stays_is_killed(tmp_path: Path) -> None:
+    script = f"echo $$ > {tmp_path}/a; echo tok; exec >&-; sleep 600"
+    assert failure(shell(script), context(time_limit=0.5)) == "'sh' did not end within 0.5 s"
+    assert has_ended(pid_in(tmp_path / "a"))
+
+
+def test_a_child_that_keeps_the_output_open_is_killed_too(tmp_path: Path) -> None:
+    script = f"sleep 600 & echo $! > {tmp_path}/b; echo tok"
+    assert failure(shell(script), context(time_limit=0.5)) == "'sh' did not end within 0.5 s"
+    assert has_ended(pid_in(tmp_path / "b"))
+
+
+def test_no_thread_is_left_of_a_program_that_was_killed(tmp_path: Path) -> None:
+    failure(shell("sleep 600"), context(time_limit=0.2))
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and any("command output" in t.name for t in threading.enumerate()):
+        time.sleep(0.01)
+    assert not [t for t in threading.enumerate() if "command output" in t.name]
+
+
+def test_an_interrupt_kills_the_program(tmp_path: Path) -> None:
+    caught = []
+
+    def interrupt(*_: object) -> None:
+        caught.append(1)
+        if len(caught) == 1:
+            raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGUSR1, interrupt)
+    main = threading.get_ident()
+
+    def send() -> None:
+        pid_in(tmp_path / "a")
+        # One that comes just before the main thread falls asleep would not wake it.
+        while not caught:
+            signal.pthread_kill(main, signal.SIGUSR1)
+            time.sleep(0.1)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            resolve(shell(f"echo $$ > {tmp_path}/a; exec sleep 600"), ENDPOINT, context())
+    finally:
+        sender.join()
+        signal.signal(signal.SIGUSR1, previous)
+    assert has_ended(pid_in(tmp_path / "a"))
+
+
+def test_no_child_and_no_descriptor_is_left_behind() -> None:
+    def children() -> set[str]:
+        found = set()
+        for task in Path("/proc/self/task").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
+                found.update((task / "children").read_text().split())
+        return found
+
+    token(shell("echo x"))
+    before = set(os.listdir("/proc/self/fd")), children()
+    for script in ("echo x", "exit 3", "yes"):
+        with contextlib.suppress(SecretUnavailableError):
+            resolve(shell(script), ENDPOINT, context())
+    assert (set(os.listdir("/proc/self/fd")), children()) == before
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def run(output: str) -> tuple[SecretText, float | None]:
+    reference = CommandRef(command=("printf", "%s", output))
+    return run_command(reference, variables(reference, {"PATH": PATH}), seconds=30, show_stderr=False)
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "seconds"),
+    [
+        ("2023-11-14T22:13:20Z", 0.0),
+        ("2023-11-14t22:13:20z", 0.0),
+        ("2023-11-14 22:13:20Z", 0.0),
+        ("2023-11-14T23:13:20+01:00", 0.0),
+        ("2023-11-14T16:43:20-05:30", 0.0),
+        ("2023-11-14T22:13:20.25Z", 0.25),
+        ("2023-11-14T22:13:20.123456789Z", 0.123456789),
+        ("2023-11-14T22:13:60Z", 39.0),
+    ],
+)
+def test_a_time_in_rfc_3339_is_understood(expires_at: str, seconds: float) -> None:
+    secret, until = run(f'{{"token": "t", "expires_at": "{expires_at}", "other": [1]}}')
+    assert secret == SecretText("t")
+    assert until == pytest.approx(NOW + seconds, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "expires_at",
+    [
+        '"2023-11-14T22:13:20"',
+        '"2023-11-14"',
+        '"14.11.2023 22:13"',
+        '"2023-13-14T22:13:20Z"',
+        '"2023-11-14T22:61:20Z"',
+        '"2023-11-14T22:13:61Z"',
+        '"2023-11-14T22:13:20+99:00"',
+        '"٢٠٢٣-11-14T22:13:20Z"',
+        '""',
+        "1700000000",
+        "true",
+    ],
+)
+def test_a_time_without_a_zone_or_in_another_format_is_refused(expires_at: str) -> None:
+    what = failure(command("printf", "%s", f'{{"token": "t", "expires_at": {expires_at}}}'))
+    assert what == "'printf' printed an \"expires_at\" that is not RFC 3339 with a time zone"
+
+
+@pytest.mark.parametrize("rest", ["", ', "expires_at": null'])
+def test_json_without_an_expiry_is_a_token(rest: str) -> None:
+    assert run(f'{{"token": "t"{rest}}}\n') == (SecretText("t"), None)
+
+
+def test_json_may_have_several_lines() -> None:
+    assert run('{\n  "token": "t"\n}\n') == (SecretText("t"), None)
+
+
+@pytest.mark.parametrize(
+    ("output", "what"),
+    [
+        ("{", "printed a brace and then no valid JSON"),
+        ('{"token": "t"} {', "printed a brace and then no valid JSON"),
+        ('{"token": ' + "[" * 50_000, "printed a brace and then no valid JSON"),
+        ("{}", 'printed JSON without a text "token"'),
+        ('{"token": 5}', 'printed JSON without a text "token"'),
+        ('{"token": ""}', "gave a secret that is empty"),
+        ('{"token": "a\\nb"}', "gave a secret that has several lines"),
+        ('{"token": "\\ud800"}', "gave a secret that is not UTF-8 text"),
+    ],
+)
+def test_json_without_a_usable_token_is_refused(output: str, what: str) -> None:
+    assert failure(command("printf", "%s", output)) == f"'printf' {what}"
+
+
+# --- keeping ---------------------------------------------------------------------------------------------------------
+
+
+class Counted:
+    """A program that counts its runs and prints a token with an expiry."""
+
+    def __init__(self, directory: Path) -> None:
+        self.log = directory / "runs"
+        self.log.touch()
+
+    def __call__(self, expires_at: str | None, **settings: Any) -> Credential:
+        rest = f', "expires_at": "{expires_at}"' if expires_at else ""
+        script = f"""echo run >> {self.log}; printf '{{"token": "%s"{rest}}}' $(wc -l < {self.log})"""
+        return shell(script, **settings)
+
+    @property
+    def runs(self) -> int:
+        return len(self.log.read_text().splitlines())
+
+
+@pytest.fixture
+def counted(tmp_path: Path) -> Counted:
+    return Counted(tmp_path)
+
+
+def test_a_token_with_an_expiry_is_kept_until_shortly_before(counted: Counted) -> None:
+    credential = counted("2023-11-14T22:14:20Z")  # a minute after NOW
+    clock = NOW
+    where = SecretContext({"PATH": PATH}, OSKeyring(), "prod", now=lambda: clock)
+    assert [token(credential, where) for _ in range(3)] == ["1", "1", "1"]
+    clock = NOW + 49
+    assert token(credential, where) == "1"
+    clock = NOW + 51
+    assert token(credential, where) == "2"
+
+
+def test_a_token_without_an_expiry_or_expired_on_arrival_is_not_kept(counted: Counted) -> None:
+    assert [token(counted(None)) for _ in range(2)] == ["1", "2"]
+    assert [token(counted("2023-11-14T22:13:20Z")) for _ in range(2)] == ["3", "4"]
+
+
+def test_a_token_that_the_server_refused_is_fetched_anew(counted: Counted) -> None:
+    credential = counted("2024-01-01T00:00:00Z")
+    assert token(credential) == "1"
+    assert token(credential, refresh=True) == "2"
+    assert token(credential) == "2"
+
+
+def test_forgetting_drops_what_is_kept(counted: Counted) -> None:
+    credential = counted("2024-01-01T00:00:00Z")
+    assert token(credential) == "1"
+    forget()
+    assert token(credential) == "2"
+
+
+def test_what_is_kept_belongs_to_one_endpoint_user_and_environment(counted: Counted) -> None:
+    later = "2024-01-01T00:00:00Z"
+    plain, passing = counted(later), counted(later, pass_env=("A",))
+    assert token(plain) == "1"
+    assert resolve(plain, Endpoint("tcp", "other.example", 443, tls=True), context()) == SecretText("2")
+    assert token(counted(later, user="root")) == "root:3"
+    assert token(passing, context({"A": "x"})) == "4"
+    assert token(passing, context({"A": "y"})) == "5"
+    assert token(passing, context({"A": "x"})) == "4"
+    assert token(plain, context({"A": "z"})) == "1"
+
+
+def test_a_failure_is_not_kept(tmp_path: Path) -> None:
+    credential = shell(f"cat {tmp_path}/token")
+    assert failure(credential) == "'sh' ended with status 1"
+    (tmp_path / "token").write_text("now")
+    assert token(credential) == "now"

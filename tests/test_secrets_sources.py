@@ -1,0 +1,319 @@
+"""Tokens from literals, variables and files."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import fcntl
+import os
+import pty
+import socket
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from milvus_profiles.endpoint import Endpoint
+from milvus_profiles.errors import SecretUnavailableError
+from milvus_profiles.masked import MaskedMapping, SecretText
+from milvus_profiles.profile import Credential, EnvRef, FileRef, Profile
+from milvus_profiles.secrets import OSKeyring, SecretContext, SecretStatus, forget, resolve, status
+from tests.support.environment import coverage_variables
+
+ENDPOINT = Endpoint("tcp", "db.example", 443, tls=True)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept() -> Iterator[None]:
+    forget()
+    yield
+    forget()
+
+
+def context(env: dict[str, str] | None = None, *, alias: str = "prod", time_limit: float = 30.0) -> SecretContext:
+    return SecretContext(env or {}, OSKeyring(), alias, time_limit=time_limit)
+
+
+def file_token(path: Path | str, **settings: float) -> str:
+    credential = Credential("file", FileRef(file=str(path)), None)
+    token = resolve(credential, ENDPOINT, context(**settings))
+    assert token is not None
+    return token.reveal()
+
+
+def failure(credential: Credential | None, where: SecretContext) -> SecretUnavailableError:
+    with pytest.raises(SecretUnavailableError) as caught:
+        resolve(credential, ENDPOINT, where)
+    return caught.value
+
+
+def file_failure(path: Path | str, **settings: float) -> str:
+    error = failure(Credential("file", FileRef(file=str(path)), None), context(**settings))
+    assert error.message.startswith("profile 'prod' (file): ")
+    assert error.hint
+    return error.message.removeprefix("profile 'prod' (file): ")
+
+
+# --- credentials of profiles -----------------------------------------------------------------------------------------
+
+
+def test_a_profile_without_credentials_has_no_token() -> None:
+    assert resolve(None, ENDPOINT, context()) is None
+    assert status(None, ENDPOINT, context()) == SecretStatus("missing", "none")
+
+
+def test_a_literal_token_is_the_token_and_a_password_gets_its_user() -> None:
+    token = Profile(alias="p", host="h", token=SecretText("k"))
+    password = Profile(alias="p", host="h", user="root", password=SecretText("p:w"))
+    assert resolve(token.credential, token.endpoint, context()) == SecretText("k")
+    assert resolve(password.credential, password.endpoint, context()) == SecretText("root:p:w")
+    assert status(token.credential, token.endpoint, context()) == SecretStatus("present", "inline")
+
+
+def test_a_literal_that_could_split_the_header_is_refused() -> None:
+    error = failure(Credential("inline", SecretText("a\r\nb"), None), context())
+    assert error.message == "profile 'prod' (inline): the text in the configuration has several lines"
+    assert error.hint == "store the secret with `milvus-profiles secret set prod`"
+
+
+def test_a_connection_without_an_alias_is_named_by_its_address() -> None:
+    error = failure(Credential("inline", SecretText(""), None), context(alias=""))
+    assert error.message.startswith("the connection to https://db.example:443 (inline): ")
+    assert "secret set ALIAS" in (error.hint or "")
+
+
+def test_the_context_shows_no_variable() -> None:
+    where = context({"TOKEN": "hidden"})
+    assert isinstance(where.env, MaskedMapping)
+    assert "hidden" not in repr(where)
+    assert SecretContext(where.env, where.keyring, "x").env is where.env
+
+
+# --- variables -------------------------------------------------------------------------------------------------------
+
+
+def test_a_variable_gives_the_token() -> None:
+    credential = Credential("env", EnvRef(env="T"), None)
+    assert resolve(credential, ENDPOINT, context({"T": "käse\n"})) == SecretText("käse")
+    assert status(credential, ENDPOINT, context({"T": "x"})) == SecretStatus("present", "env")
+
+
+def test_a_variable_gives_a_password_for_its_user() -> None:
+    assert resolve(Credential("env", EnvRef(env="T"), "u"), ENDPOINT, context({"T": "x"})) == SecretText("u:x")
+
+
+@pytest.mark.parametrize(
+    ("env", "what"),
+    [
+        ({}, "is not set"),
+        ({"T": ""}, "is empty"),
+        ({"T": "\n"}, "is empty"),
+        ({"T": "a\nb"}, "has several lines"),
+        ({"T": "a\x1bb"}, "contains a control character"),
+        ({"T": "a\udcff"}, "is not UTF-8 text"),
+    ],
+)
+def test_a_variable_that_gives_no_token_is_named(env: dict[str, str], what: str) -> None:
+    error = failure(Credential("env", EnvRef(env="T"), None), context(env))
+    assert error.message == f"profile 'prod' (env): the variable T {what}"
+    assert error.hint
+    assert error.exit_status == 4
+
+
+@pytest.mark.parametrize("env", [{}, {"T": ""}])
+def test_a_variable_that_is_unset_or_empty_is_missing(env: dict[str, str]) -> None:
+    assert status(Credential("env", EnvRef(env="T"), None), ENDPOINT, context(env)).state == "missing"
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"root:k\xc3\xa4se", b"root:k\xc3\xa4se\n", b"\xef\xbb\xbfroot:k\xc3\xa4se\r\n"])
+def test_a_file_gives_its_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "token").write_bytes(content)
+    assert file_token(tmp_path / "token") == "root:käse"
+
+
+def test_a_file_is_read_anew_each_time(tmp_path: Path) -> None:
+    for text in ("one", "two"):
+        (tmp_path / "token").write_text(text)
+        assert file_token(tmp_path / "token") == text
+
+
+def test_a_secret_mounted_by_kubernetes_is_followed_through_its_links(tmp_path: Path) -> None:
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    (mount / "token").symlink_to("..data/token")
+    for version in ("first", "second"):
+        (mount / f"..{version}").mkdir()
+        (mount / f"..{version}" / "token").write_text(version)
+        (mount / "..data_tmp").symlink_to(f"..{version}")
+        (mount / "..data_tmp").rename(mount / "..data")
+        assert file_token(mount / "token") == version
+
+
+def test_a_file_may_have_64_kib_and_no_more(tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"x" * 65536)
+    assert len(file_token(tmp_path / "token")) == 65536
+    (tmp_path / "token").write_bytes(b"x" * 65537)
+    assert file_failure(tmp_path / "token") == f"the file {tmp_path}/token is larger than 64 KiB"
+    assert file_failure("/dev/zero") == "the file /dev/zero is larger than 64 KiB"
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "is empty"),
+        (b"\r\n", "is empty"),
+        (b"a\nb\n", "has several lines"),
+        (b"a\n\n", "has several lines"),
+        (b"a\x00b", "contains a control character"),
+        (b"a\xffb", "is not UTF-8 text"),
+        ("token".encode("utf-16"), "is not UTF-8 text"),
+    ],
+)
+def test_a_file_that_holds_no_secret_is_named(tmp_path: Path, content: bytes, what: str) -> None:
+    (tmp_path / "token").write_bytes(content)
+    assert file_failure(tmp_path / "token") == f"the file {tmp_path}/token {what}"
+
+
+def test_a_file_that_is_not_there_a_directory_or_no_file_is_named(tmp_path: Path) -> None:
+    assert file_failure(tmp_path / "none") == f"the file {tmp_path}/none does not exist"
+    assert file_failure(tmp_path) == f"{tmp_path} is a directory"
+    (tmp_path / "loop").symlink_to("loop")
+    assert "cannot be read: Too many levels of symbolic links" in file_failure(tmp_path / "loop")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+        assert "cannot be read: No such device or address" in file_failure(tmp_path / "socket")
+    # Opens, and fails on the first read.
+    assert file_failure("/proc/self/mem") == "the file /proc/self/mem cannot be read: Input/output error"
+    assert file_failure("/dev/null") == "the file /dev/null is empty"
+
+
+@contextlib.contextmanager
+def _unprivileged() -> Iterator[None]:
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("x")
+    (tmp_path / "token").chmod(0)
+    with _unprivileged():
+        message = file_failure(tmp_path / "token")
+    assert message == f"the file {tmp_path}/token cannot be read: Permission denied"
+
+
+def test_the_status_of_a_file_does_not_read_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    states = {
+        name: status(Credential("file", FileRef(file=str(tmp_path / name)), None), ENDPOINT, context()).state
+        for name in ("pipe", "none", ".")
+    }
+    assert states == {"pipe": "present", "none": "missing", ".": "missing"}
+
+
+# --- pipes -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_pipe_without_a_writer_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert file_failure(tmp_path / "pipe") == f"the file {tmp_path}/pipe is empty"
+
+
+@contextlib.contextmanager
+def _writer(path: Path, *parts: str) -> Iterator[None]:
+    """Something that writes each part when the one before has been read, then ends."""
+    # For writing alone the open would wait for the reader.
+    descriptor = os.open(path, os.O_RDWR)
+
+    def write() -> None:
+        for part in parts:
+            os.write(descriptor, part.encode())
+            unread = array.array("i", [1])
+            while unread[0]:
+                time.sleep(0.01)
+                fcntl.ioctl(descriptor, termios.FIONREAD, unread)
+        os.close(descriptor)
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    yield
+    thread.join()
+
+
+def test_a_pipe_is_read_until_its_writer_ends(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with _writer(tmp_path / "pipe", "first ", "second\n"):
+        assert file_token(tmp_path / "pipe") == "first second"
+
+
+def test_a_named_pipe_is_read_anew_each_time(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for text in ("one", "two"):
+        with _writer(tmp_path / "pipe", text):
+            assert file_token(tmp_path / "pipe") == text
+
+
+def test_a_pipe_that_does_not_end_is_given_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = os.open(tmp_path / "pipe", os.O_RDWR)
+    try:
+        assert file_failure(tmp_path / "pipe", time_limit=0.2).endswith("pipe did not end within 0.2 s")
+        # Much is there, and there is no time left to wait for its end.
+        os.write(writer, b"x")
+        assert file_failure(tmp_path / "pipe", time_limit=0.0).endswith("pipe did not end within 0 s")
+    finally:
+        os.close(writer)
+
+
+_TWICE = """
+import sys
+from milvus_profiles.endpoint import Endpoint
+from milvus_profiles.profile import Credential, FileRef
+from milvus_profiles.secrets import OSKeyring, SecretContext, resolve
+credential = Credential("file", FileRef(file=sys.argv[1]), None)
+context = SecretContext({}, OSKeyring(), "prod")
+for refresh in (False, False, True):
+    print(resolve(credential, Endpoint("tcp", "h", 1), context, refresh=refresh).reveal())
+"""
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], **coverage_variables()}
+
+
+def test_standard_input_can_be_named_and_its_secret_is_kept() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _TWICE, "/dev/stdin"],
+        input="piped\n", env=_environment(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "piped\n" * 3
+
+
+def test_the_shell_s_process_substitution_works_and_its_secret_is_kept() -> None:
+    done = subprocess.run(
+        ["bash", "-c", '"$0" -c "$1" <(sleep 0.1; printf substituted)', sys.executable, _TWICE],
+        env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "substituted\n" * 3
+
+
+def test_a_terminal_is_refused_because_it_would_show_what_is_typed() -> None:
+    master, slave = pty.openpty()
+    try:
+        assert file_failure(os.ttyname(slave)).endswith("is a terminal")
+    finally:
+        os.close(master)
+        os.close(slave)
