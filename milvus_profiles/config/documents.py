@@ -6,38 +6,32 @@ Literal secrets become :class:`SecretText` before anything else sees the table.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import re
 import stat
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 from ..errors import ConfigError, Location, suggest
-from ..masked import MASK, SecretText
-from ..profile import Profile, check_alias, fold_alias
+from ..masked import SecretText
+from ..profile import check_alias, fold_alias, is_alias
+from .excerpts import ROOT_KEYS, locate, locate_broken
+from .fields import FIELDS, SECRET_FIELDS
 from .positions import KeyPath, Positions, scan
 from .toml import TOMLDecodeError, loads
 
-__all__ = ["ROOT_KEYS", "Document", "Role", "parse_document", "read_document"]
+__all__ = ["Document", "Role", "parse_document", "read_document", "try_parse"]
 
 Role = Literal["named", "project", "user"]
 """How a file came to be read; only a project file needs trust."""
 
-ROOT_KEYS = ("default_profile", "max_connections", "keyring_backends", "profiles")
 _SIZE_LIMIT = 64 << 20
-_SECRET_FIELDS = ("token", "password")
-_PLACE = re.compile(r"\(at (?:line (\d+), column (\d+)|end of document)\)")
-_USERINFO = re.compile(r"//[^/\s\"']*@")
-# Fields whose values may be shown in an excerpt; what is unknown may be a misspelled secret.
-_SHOWN = (
-    frozenset(Profile.model_fields) - {*_SECRET_FIELDS}
-    | set(ROOT_KEYS)
-    | {*("ca", "cert", "key", "server_name", "attempts", "initial", "max", "time", "env", "file", "keyring", "mode")}
-)
 
 
 @dataclass(eq=False)
@@ -81,46 +75,16 @@ class Document:
         span = self.positions.find(path)
         if span is None:
             return Location(self.path)
-        line, column = self.positions.line_column(span.value if at == "value" else span.key)
-        return Location(self.path, line, column, self._excerpt(line))
+        return locate(self.path, self._text(), self.positions, span.value if at == "value" else span.key)
 
     def line(self, path: KeyPath) -> int | None:
         """The line of an entry, counted from 1; None where the file has no such entry."""
         span = self.positions.spans.get(path)
         return self.positions.line_column(span.key)[0] if span else None
 
-    def _excerpt(self, line: int) -> str:
-        start, end = self.positions.line_bounds(line)
-        text = self._text()
-        cuts = [comment for comment in self.positions.comments if start <= comment < end]
-        shown = list(text[start : min(cuts, default=end)])
-        for path, span in self.positions.on_line(line):
-            if text[span.value] == "{" or _is_shown(path):
-                continue
-            # One mark for each character keeps the caret under its column; the run is cut to MASK's length below.
-            for offset in range(max(span.value, start), min(span.end, end, start + len(shown))):
-                shown[offset - start] = "\0"
-        return _finish("".join(shown))
-
-
-def _is_shown(path: KeyPath) -> bool:
-    names = [part for part in path if isinstance(part, str)]
-    if len(names) <= 1:
-        return names == [] or names[0] in ROOT_KEYS
-    if len(names) == 2:
-        return True  # the table of a profile
-    return names[-1] in _SHOWN and "command" not in names
-
-
-def _finish(line: str) -> str:
-    line = _USERINFO.sub(lambda match: "//" + "\0" * (len(match[0]) - 3) + "@", line)
-    line = re.sub("\0+", MASK, line)
-    # What a file holds is never trusted to be printable.
-    return "".join(c if c.isprintable() or c == "\t" else "?" for c in line.rstrip())
-
 
 def read_document(path: str, role: Role) -> Document:
-    """Read and parse a file.
+    """Read and parse a file; one that has not changed since it was last read is not parsed again.
 
     Args:
         path: absolute path.
@@ -130,17 +94,63 @@ def read_document(path: str, role: Role) -> Document:
         ConfigError: it cannot be read, is no TOML in UTF-8, or its root is wrong.  FileNotFoundError is not raised:
             a file that does not exist is a ConfigError too.
     """
-    return parse_document(_read(path), path, role)
+    return _result(_attempt(lambda: _cached(_read(path), path, role)))
+
+
+def parse_document(content: bytes, path: str, role: Role) -> Document:
+    """Parse the bytes of a file; the other arguments and the errors are those of :func:`read_document`."""
+    outcome = try_parse(content, path, role)
+    del content  # a traceback may show the locals of its frames, and this is all the secrets of the file
+    return _result(outcome)
+
+
+def try_parse(content: bytes, path: str, role: Role) -> Document | ConfigError:
+    """As :func:`parse_document`, with the error returned: for callers that hold the content themselves."""
+    return _attempt(lambda: _parsed(content, path, role))
+
+
+def _attempt(make: Callable[[], Document]) -> Document | ConfigError:
+    """Make a document; an error is parted from the frames below and from its cause, which hold the file's text."""
+    try:
+        return make()
+    except ConfigError as error:
+        failure = error
+    failure.__traceback__ = failure.__context__ = None
+    return failure
+
+
+def _result(outcome: Document | ConfigError) -> Document:
+    if isinstance(outcome, ConfigError):
+        raise outcome
+    return outcome
+
+
+_CACHE: OrderedDict[tuple[str, Role, bytes], Document] = OrderedDict()
+_CACHE_SIZE = 4
+
+
+def _cached(content: bytes, path: str, role: Role) -> Document:
+    """The document at a path, parsed again only if it changed: programs connect more often than files change.
+
+    By content, because two writes within one tick of the filesystem's clock leave the same times and size.
+    """
+    key = (path, role, hashlib.sha256(content).digest())
+    document = _CACHE.pop(key, None)
+    if document is None:
+        document = _parsed(content, path, role)
+    _CACHE[key] = document
+    while len(_CACHE) > _CACHE_SIZE:
+        with contextlib.suppress(KeyError):  # another thread took the last one
+            _CACHE.popitem(last=False)
+    return document
 
 
 def _read(path: str) -> bytes:
     place = Location(path)
     try:
         # O_NONBLOCK: a FIFO in place of the file must not hang the command; regular files ignore it.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            mode = os.fstat(descriptor).st_mode
-            if not stat.S_ISREG(mode):
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ConfigError("is not a file", hint="put a TOML file there", location=place)
             content = file.read(_SIZE_LIMIT + 1)
     except OSError as error:
@@ -152,13 +162,14 @@ def _read(path: str) -> bytes:
         raise ConfigError(
             f"cannot be read: {error.strerror}", hint=hints.get(error.errno or 0), location=place
         ) from None
+    except ValueError:
+        raise ConfigError("is not the name of a file", hint="a name holds no NUL character", location=place) from None
     if len(content) > _SIZE_LIMIT:
         raise ConfigError("is larger than 64 MiB", hint="is this the right file?", location=place)
     return content
 
 
-def parse_document(content: bytes, path: str, role: Role) -> Document:
-    """Parse the bytes of a file; the arguments and errors are those of :func:`read_document`."""
+def _parsed(content: bytes, path: str, role: Role) -> Document:
     text = _decode(content, path)
     data = _parse(text, path)
     _check_root(data, path, text, role)
@@ -199,66 +210,59 @@ def _decode(content: bytes, path: str) -> str:
 
 
 def _parse(text: str, path: str) -> dict[str, Any]:
+    def fail(message: str, place: re.Match[str] | None) -> ConfigError:
+        line = None if place is None else text.count("\n", 0, place.start()) + 1
+        return ConfigError(f"is not valid TOML: {message}", location=Location(path, line))
+
+    if text.count(".") > _KEY_PARTS and (deep := _DEEP_KEY.search(text)):
+        raise fail(f"a key has more than {_KEY_PARTS} parts", deep)
     try:
         data: dict[str, Any] = loads(text)
         return data
     except TOMLDecodeError as error:
-        message = str(error)
+        raise _syntax_error(str(error), path, text) from None
     except RecursionError:
-        message = "the values are nested too deeply"
-    # Outside the except clause, so that no frame of the parser, with the text in its locals, hangs on the error.
-    raise _syntax_error(message, path, text)
+        raise fail("the values are nested too deeply", None) from None
+    except ValueError:
+        # int() has a limit of its own, which tomllib passes on as it is.
+        raise fail("a number has too many digits", _LONG_NUMBER.search(text)) from None
+
+
+_LONG_NUMBER = re.compile("[0-9_]{4000}")
+# tomllib takes time that grows with the square of the parts of a dotted key: one line of 200 kB takes minutes.
+_KEY_PARTS = 64
+_DEEP_KEY = re.compile(
+    r"""(?:^[ \t]*(?:\[{1,2}[ \t]*)?|[{,][ \t]*)(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*)"""
+    rf"{{{_KEY_PARTS}}}",
+    re.MULTILINE,
+)
+_PLACE = re.compile(r"\(at (?:line (\d+), column (\d+)|end of document)\)")
+# What tomllib quotes in its messages is text of the file; one character between quotes is not.
+_QUOTED = re.compile(r"""['"(].*['")]""", re.DOTALL)
+_UNQUOTED_VALUE = re.compile(r"""[^=]*=[ \t]*[^"'\[{0-9+tf#\s-]""")
 
 
 def _syntax_error(message: str, path: str, text: str) -> ConfigError:
-    match = _PLACE.search(message)
-    lines = text.split("\n")
-    if match is None:
-        line, column = None, None
-    elif match[1]:
-        line, column = int(match[1]), int(match[2])
-    else:
-        line, column = len(lines), len(lines[-1]) + 1
-    reason = message[: match.start()].strip() if match else message
-    # tomllib repeats names and characters of the file in its messages; only what is surely harmless may pass.
-    reason = re.sub(r"'[^']*'|\"[^\"]*\"|\([^)]*\)", lambda m: m[0] if len(m[0]) <= 3 else "…", reason)
-    reason = "".join(c for c in reason if c.isprintable())
-    excerpt = _broken_excerpt(lines, line) if line is not None else None
-    return ConfigError(
-        f"is not valid TOML: {reason[:1].lower()}{reason[1:]}",
-        hint=_syntax_hint(lines, line),
-        location=Location(path, line, column, excerpt),
+    place = _PLACE.search(message)
+    reason = _QUOTED.sub(
+        lambda match: match[0] if len(match[0]) <= 3 else "…", message[: place.start()] if place else message
     )
-
-
-_BROKEN = re.compile(r"\s*(?:\[.*|(?P<keys>[A-Za-z0-9_.\"'-]+)\s*=\s*(?P<value>.*))")
-
-
-def _broken_excerpt(lines: list[str], line: int) -> str | None:
-    """The line of a syntax error, if it can be shown: in broken text nobody knows where a secret ends."""
-    text = lines[line - 1].rstrip("\r")
-    before = "\n".join(lines[: line - 1])
-    if before.count('"""') % 2 or before.count("'''") % 2:
-        return None
-    match = _BROKEN.fullmatch(text)
-    if match is None:
-        return None
-    if match["keys"] is None:
-        return _finish(text.split("#")[0])
-    key = match["keys"].rsplit(".", 1)[-1].strip("\"'")
-    if key not in _SHOWN or re.search("token|password|command", text):
-        return _finish(text[: match.start("value")] + "\0" * len(match["value"]))
-    return _finish(text.split("#")[0])
-
-
-def _syntax_hint(lines: list[str], line: int | None) -> str | None:
-    text = lines[line - 1] if line is not None and line <= len(lines) else ""
-    match = _BROKEN.fullmatch(text.rstrip("\r"))
-    if match and match["value"] and match["value"][0] not in "\"'[{0123456789+-tf":
-        return "a text value stands in quotes"
-    if match and "\\" in text:
-        return "a backslash in a text is written \\\\, or the text in single quotes"
-    return None
+    reason = f"is not valid TOML: {reason[:1].lower()}{reason[1:]}".strip()
+    if place is None:
+        return ConfigError(reason, location=Location(path))
+    # tomllib joins the two characters of a Windows line ending before it counts; the lines are the same.
+    text = text.replace("\r\n", "\n")
+    if place[1]:
+        line, column = int(place[1]), int(place[2])
+    else:
+        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
+    content = text.split("\n", line)[line - 1]
+    hint = None
+    if _UNQUOTED_VALUE.match(content):
+        hint = "a text value stands in quotes"
+    elif "\\" in content:
+        hint = "a backslash in a text is written \\\\, or the text in single quotes"
+    return ConfigError(reason, hint=hint, location=locate_broken(path, text, line, column))
 
 
 def _check_root(data: dict[str, Any], path: str, text: str, role: Role) -> None:
@@ -270,12 +274,13 @@ def _check_root(data: dict[str, Any], path: str, text: str, role: Role) -> None:
         if name not in ROOT_KEYS:
             near = suggest(name, ROOT_KEYS)
             if isinstance(data[name], dict) and near is None:
-                hint = f"a profile stands under `profiles`: [profiles.{name}]"
-            elif near is None and name in Profile.model_fields:
+                shown = name if is_alias(name) else "NAME"
+                hint = f"a profile stands under `profiles`: [profiles.{shown}]"
+            elif near is None and name in FIELDS:
                 hint = "fields stand in the table of a profile, such as [profiles.local]"
             else:
                 hint = f"did you mean {near!r}?" if near else f"the root holds {', '.join(ROOT_KEYS)}"
-            raise fail((name,), f"unknown key {name!a}", hint)
+            raise fail((name,), f"unknown key {name[:64]!a}", hint)
     if not isinstance(data.get("profiles", {}), dict):
         raise fail(("profiles",), "profiles must be a table", "write [profiles.NAME] above each profile", "value")
     if role != "user" and "keyring_backends" in data:
@@ -288,7 +293,7 @@ def _check_root(data: dict[str, Any], path: str, text: str, role: Role) -> None:
 
 def _hide_secrets(table: Any) -> None:
     if isinstance(table, dict):
-        for name in _SECRET_FIELDS:
+        for name in SECRET_FIELDS:
             if isinstance(value := table.get(name), str):
                 table[name] = SecretText(value)
 

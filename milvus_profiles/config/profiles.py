@@ -16,14 +16,14 @@ from typing import Any
 from ..errors import ConfigError, Location, UnknownProfileError, suggest
 from ..masked import MaskedMapping
 from ..profile import Profile, fold_alias
-from .documents import Document, Role, read_document
+from .documents import Document, Role, parse_document, read_document
 from .invalid import validate
 from .locations import current_directory, project_file, user_file
 from .settings import Settings, load_settings
 from .trust import TrustStore, check_default, check_endpoint, check_fields
 from .values import Origin, Raw, RawProfile, Value, from_table, has_address, inherit, override, resolved_paths
 
-__all__ = ["Profiles", "Resolved", "Selection", "load"]
+__all__ = ["Profiles", "Resolved", "Selection", "load", "load_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ class Profiles(Mapping[str, Profile]):
         found: list[str] = []
         for alias in self:
             try:
-                usable = has_address(self._raw(alias).values)
+                usable = has_address(self.raw(alias).values)
             except ConfigError:
                 usable = True
             if usable:
@@ -244,7 +244,7 @@ class Profiles(Mapping[str, Profile]):
         """
         key = fold_alias(alias)
         if key not in self._resolved:
-            raw = self._raw(alias)
+            raw = self.raw(alias)
             trusted = self.is_trusted(raw)
             # An untrusted file must not make the program open files of its choice.
             self._resolved[key] = Resolved(_first(validate(Profile, raw, check_files=trusted)), raw, trusted)
@@ -253,7 +253,7 @@ class Profiles(Mapping[str, Profile]):
     def findings(self, alias: str) -> list[ConfigError]:
         """All that is wrong with a profile; empty for a valid one."""
         try:
-            raw = self._raw(alias)
+            raw = self.raw(alias)
         except ConfigError as error:
             return [error]
         result = validate(Profile, raw, check_files=self.is_trusted(raw))
@@ -271,7 +271,7 @@ class Profiles(Mapping[str, Profile]):
             UntrustedError: it needs trust that its file does not have.
             ConfigError: it is invalid or has no address.
         """
-        raw = self._raw(alias)
+        raw = self.raw(alias)
         if fields:
             raw = override(raw, self._call_layer(fields))
         check_fields(raw, self.trust)
@@ -299,7 +299,7 @@ class Profiles(Mapping[str, Profile]):
         return Resolved(profile, raw, True)
 
     def _no_address(self, raw: RawProfile) -> ConfigError:
-        usable = [alias for alias in self if alias != raw.alias and has_address(self._raw(alias).values)]
+        usable = [alias for alias in self if alias != raw.alias and has_address(self.raw(alias).values)]
         near = suggest(raw.alias, usable)
         return ConfigError(
             f"the profile {raw.alias!r} has no address",
@@ -328,8 +328,16 @@ class Profiles(Mapping[str, Profile]):
                 own = result
             check_endpoint(profile, raw, self.trust, own, str(other.declared))
 
-    def _raw(self, alias: str) -> RawProfile:
-        """The fields of a profile from all layers but the call."""
+    def raw(self, alias: str) -> RawProfile:
+        """The fields of a profile from all layers but the call, before validation.
+
+        Args:
+            alias: any spelling of it.
+
+        Raises:
+            UnknownProfileError: nobody declares it.
+            ConfigError: it is no table, or what it extends cannot be had.
+        """
         key = fold_alias(alias)
         environment = self.settings.environment
         base: RawProfile | None = None
@@ -475,6 +483,25 @@ def load(
     documents = _documents(None if file is None else os.fspath(file), environment, directory, file_name)
     settings = load_settings(environment, directory, documents)
     return Profiles(documents, settings, env=environment, cwd=directory, connector=connector)
+
+
+def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] | None = None) -> Profiles:
+    """The profiles of one text, as if it stood in a file: to check an edit before it is written.
+
+    Args:
+        content: the text.
+        path: where it would stand; relative paths count from there.
+        role: how the file would be read.
+        env: the environment, for the home directory; its variables are left out.
+
+    Raises:
+        ConfigError: the text is invalid as a whole.
+    """
+    document = parse_document(content, path, role)
+    environment = MaskedMapping({} if env is None else {k: env[k] for k in ("HOME", "USERPROFILE") if k in env})
+    directory = os.path.dirname(path)
+    settings = load_settings(environment, directory, (document,))
+    return Profiles((document,), settings, env=environment, cwd=directory)
 
 
 def _documents(file: str | None, env: Mapping[str, str], cwd: str, file_name: str) -> tuple[Document, ...]:

@@ -21,7 +21,7 @@ from .fields import ADDRESS_FIELDS, SECRET_FIELDS
 from .locations import state_directory
 from .values import RawProfile, from_table
 
-__all__ = ["TrustStore", "check_endpoint", "check_fields", "gated_fields", "is_gated"]
+__all__ = ["TrustStore", "check_endpoint", "check_fields", "gated_fields", "gated_names", "is_gated"]
 
 _GATED_SSL = frozenset({"ca", "cert", "key", "server_name"})
 _GATED_REFERENCES = frozenset({"env", "file", "command", "pass_env"})
@@ -145,6 +145,18 @@ def _remedy(document: Document) -> str:
         f"read it, then run `milvus-profiles trust {document.path}`; "
         f"in containers and CI set MILVUS_PROFILES_FILE={document.path}"
     )
+
+
+def gated_names(raw: RawProfile) -> list[str]:
+    """The fields of a profile, set by the file that declares it, that need trust."""
+    document = raw.document
+    if document is None:
+        return []
+    return [
+        ".".join(path)
+        for path, value in raw.values.items()
+        if value.origin.document is document and is_gated(path, value.value, document.directory)
+    ]
 
 
 def check_fields(raw: RawProfile, store: TrustStore) -> None:

@@ -1,0 +1,50 @@
+# Everything happens in a virtual environment of the checkout; nothing is installed beside it, except that `make test`
+# as root on Debian installs the keyring packages that its tests need.
+#
+#   make test ARGS="-k keyring"                        some tests only
+#   make test PYTHON=python3.13 VENV=.venv-3.13        another Python, beside the first
+
+PYTHON  ?= python3
+VENV    ?= .venv
+SERVERS ?= .servers
+ARGS    ?=
+
+BIN := $(abspath $(VENV))/bin
+export TEST_SERVERS := $(abspath $(SERVERS))
+LOOPBACK := $(BIN)/python scripts/loopback.py
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test campaign cov lint setup setup-tests clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## a short tour of the command line and the library
+	@PATH="$(BIN):$$PATH" scripts/demo
+
+test: setup-tests ## all tests but the campaigns, on real servers
+	@$(LOOPBACK) $(BIN)/python -m pytest -m "not campaign" $(ARGS)
+
+campaign: setup-tests ## the slow tests
+	@$(LOOPBACK) $(BIN)/python -m pytest -m campaign $(ARGS)
+
+cov: setup-tests ## all tests but the campaigns, with a report of what they covered
+	@$(BIN)/coverage erase
+	@$(LOOPBACK) $(BIN)/coverage run -m pytest -m "not campaign" $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+lint: setup ## style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+setup: ## the virtual environment (every other target does this by itself)
+	@$(PYTHON) scripts/bootstrap.py $(VENV)
+
+setup-tests:
+	@$(PYTHON) scripts/bootstrap.py $(VENV) --servers
+
+clean: ## remove what was made: environment, servers, caches
+	@rm -rf $(VENV) $(SERVERS) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

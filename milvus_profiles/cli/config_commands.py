@@ -1,0 +1,120 @@
+"""``config path | validate``: the files themselves."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import typer
+
+from ..config.documents import read_document
+from ..config.locations import current_directory, project_file, user_file
+from ..config.trust import TrustStore
+from ..errors import ConfigError, MilvusProfilesError
+from .output import emit_json, print_error, say, shorten, table
+from .session import command, current
+
+app = typer.Typer(help="The configuration files.", no_args_is_help=True, rich_markup_mode=None)
+app.callback()(command(lambda: None))
+
+
+@app.command("path")
+@command
+def path() -> None:
+    """Show which files are read, strongest first, and where new profiles go."""
+    rows = _files()
+    if current().json:
+        emit_json(rows)
+        return
+    table(
+        ["", "FILE", "PATH", "STATE"],
+        [
+            [
+                "*" if row["target"] else "",
+                row["role"],
+                shorten(row["path"]),
+                ("exists" if row["exists"] else "missing") + ("" if row["trusted"] else ", not trusted"),
+            ]
+            for row in rows
+        ],
+    )
+    say("* `profile add` writes here")
+
+
+def _files() -> list[dict[str, Any]]:
+    session = current()
+    named = session.config or session.env.get("MILVUS_PROFILES_FILE")
+    cwd = current_directory()
+    if named:
+        found = [("named", os.path.abspath(os.path.join(cwd, os.path.expanduser(named))))]
+    else:
+        project = project_file(cwd, session.env)
+        found = [("project", project)] if project else []
+        found.append(("user", user_file(session.env)))
+    store = TrustStore.load(session.env)
+    rows = []
+    for index, (role, file) in enumerate(found):
+        exists = os.path.lexists(file)
+        trusted = True
+        if role == "project":
+            try:
+                trusted = store.trusts(read_document(file, "project"))
+            except ConfigError:
+                trusted = False
+        rows.append({"role": role, "path": file, "exists": exists, "trusted": trusted, "target": index == 0})
+    return rows
+
+
+@app.command("validate")
+@command
+def validate() -> None:
+    """Check every profile of every file in force, and every variable."""
+    profiles = current().profiles()
+    findings: list[MilvusProfilesError] = []
+    for alias in profiles:
+        findings += profiles.findings(alias)
+    try:
+        profiles.select()
+    except MilvusProfilesError as error:
+        if any("default_profile" in document.root for document in profiles.documents):
+            findings.append(error)
+    if not findings:
+        if current().json:
+            emit_json(
+                {
+                    "valid": True,
+                    "profiles": len(profiles),
+                    "files": [document.path for document in profiles.documents],
+                }
+            )
+        else:
+            say(f"{_count(len(profiles), 'profile')}: all valid")
+        return
+    if not current().json:
+        for finding in findings[:-1]:
+            print_error(finding)
+        raise findings[-1]
+    raise _Findings(findings)
+
+
+class _Findings(ConfigError):
+    """Several findings as the one error of a JSON run."""
+
+    def __init__(self, findings: list[MilvusProfilesError]) -> None:
+        first = findings[0]
+        super().__init__(first.message, hint=first.hint, location=first.location)
+        self.details = {
+            "errors": [
+                {
+                    "error": finding.code,
+                    "message": finding.message,
+                    "hint": finding.hint,
+                    "location": str(finding.location) if finding.location else None,
+                }
+                for finding in findings
+            ]
+        }
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

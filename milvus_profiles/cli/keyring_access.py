@@ -1,0 +1,84 @@
+"""How the command line reaches secrets: with more patience on a terminal, and never through an argument."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from ..errors import ConfigError, UsageError
+from ..masked import SecretText
+from ..secrets import OSKeyring, SecretContext, keyring_timeout
+from .output import note
+from .session import current
+
+if TYPE_CHECKING:
+    from ..config.profiles import Profiles
+
+__all__ = ["context", "keyring", "read_secret"]
+
+_LINE_LIMIT = 64 << 10
+
+
+def keyring(profiles: Profiles) -> OSKeyring:
+    """The keyring, with the time limit that fits: a person can answer its prompt, a pipe cannot."""
+    session = current()
+    return OSKeyring(
+        extra_backends=profiles.settings.keyring_backends,
+        timeout=profiles.settings.keyring_timeout or keyring_timeout(session.env, interactive=session.interactive),
+        on_wait=(lambda: note("waiting for the keyring ...")) if session.interactive else None,
+    )
+
+
+def context(profiles: Profiles, alias: str) -> SecretContext:
+    """What resolving a secret of a profile needs."""
+    session = current()
+    return SecretContext(env=session.env, keyring=keyring(profiles), alias=alias, verbose_stderr=session.verbose)
+
+
+def read_secret(what: str, option: str) -> SecretText:
+    """One secret: a hidden prompt on a terminal, else one line of standard input.
+
+    Args:
+        what: what to ask for, such as ``Password of root``.
+        option: the option that asked for it, for messages.
+
+    Raises:
+        UsageError: standard input is closed or has more than one line.
+        ConfigError: the secret is empty or holds a control character.
+    """
+    if sys.stdin is None:
+        raise UsageError(f"{option} reads standard input, which is closed", hint=f"pipe the secret: … | … {option}")
+    if sys.stdin.isatty():
+        # On a terminal it is asked for twice only where a typing error could lock nobody out: not here, since the
+        # server tells at the first test.
+        secret = SecretText(typer.prompt(what, hide_input=True, err=True, default="", show_default=False))
+    else:
+        secret = _from_pipe(option)
+    if not secret:
+        raise ConfigError(
+            f"the secret on standard input is empty ({option})",
+            hint=f'pipe one line: printf %s "$SECRET" | milvus-profiles … {option}',
+        )
+    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in secret.reveal()):
+        raise ConfigError(
+            f"the secret on standard input holds a control character or more than one line ({option})",
+            hint="a secret is one line of text",
+        )
+    return secret
+
+
+def _from_pipe(option: str) -> SecretText:
+    data = sys.stdin.buffer.read(_LINE_LIMIT + 1)
+    if len(data) > _LINE_LIMIT:
+        raise ConfigError(f"standard input is longer than {_LINE_LIMIT} bytes ({option})", hint="pipe one line")
+    try:
+        return SecretText(_without_newline(data.decode("utf-8")))
+    except UnicodeDecodeError:
+        pass
+    raise ConfigError(f"standard input is not UTF-8 ({option})", hint="pipe one line of text")
+
+
+def _without_newline(text: str) -> str:
+    return text.removesuffix("\n").removesuffix("\r")

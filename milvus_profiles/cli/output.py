@@ -1,0 +1,143 @@
+"""How results and errors look: plain text on pipes, tables on terminals, one JSON value with ``--json``.
+
+Everything that came from a file or a server is escaped here, and nowhere else, before it is printed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+
+from ..errors import MilvusProfilesError
+from .session import current
+
+__all__ = ["emit_json", "escape", "note", "print_error", "say", "shorten", "table", "warn"]
+
+
+def escape(text: str) -> str:
+    """Text with everything a terminal could act on made visible: controls, escapes, bidirectional overrides."""
+    if text.isprintable() and text.isascii():
+        return text
+    return "".join(c if c.isprintable() and not _is_format(c) else ascii(c)[1:-1] for c in text)
+
+
+def _is_format(char: str) -> bool:
+    # Cf holds the bidirectional controls and zero-width characters; isprintable() is False for most, not for all.
+    return unicodedata.category(char) in ("Cf", "Cc", "Cs", "Co", "Cn")
+
+
+def _lines(text: str) -> str:
+    return "\n".join(escape(line) for line in text.split("\n"))
+
+
+def shorten(path: str) -> str:
+    """A path with the home directory as ``~``, for reading, not for programs."""
+    home = current().env.get("HOME", "").rstrip("/")
+    return f"~{path[len(home) :]}" if home and path.startswith(home + "/") else path
+
+
+def emit_json(value: Any) -> None:
+    """Print the one JSON value of the run."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=True, indent=2) + "\n")
+
+
+def say(text: str, *, bold: bool = False, color: str | None = None) -> None:
+    """Print a line of the result; with ``--json`` results go through :func:`emit_json` instead."""
+    _write(sys.stdout, _lines(text), bold=bold, color=color)
+
+
+def note(text: str) -> None:
+    """Say something about what was done, on stderr; silent with ``--json``."""
+    if not current().json:
+        _write(sys.stderr, _lines(text))
+
+
+def warn(text: str) -> None:
+    """Warn on stderr, also with ``--json``, as one JSON object a line."""
+    if current().json:
+        sys.stderr.write(json.dumps({"warning": text}) + "\n")
+    else:
+        _write(sys.stderr, f"warning: {_lines(text)}", color="yellow")
+
+
+def _write(stream: Any, text: str, *, bold: bool = False, color: str | None = None) -> None:
+    if (bold or color) and current().colors(stream):
+        text = typer.style(text, fg=color, bold=bold or None)
+    try:
+        stream.write(text + "\n")
+    except UnicodeEncodeError:
+        # A terminal with a narrow encoding (LANG=C) gets the same characters spelled out.
+        stream.write(text.encode("ascii", "backslashreplace").decode("ascii") + "\n")
+
+
+def print_error(error: MilvusProfilesError) -> None:
+    """Print an error on stderr: what, where, and what to do."""
+    if current().json:
+        record = {
+            "error": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            "location": str(error.location) if error.location else None,
+        }
+        if extra := getattr(error, "details", None):
+            record |= extra
+        sys.stderr.write(json.dumps(record) + "\n")
+        return
+    stream = sys.stderr
+    color = current().colors(stream)
+    label = typer.style("error:", fg="red", bold=True) if color else "error:"
+    stream.flush()
+    _write(stream, f"{label} {_lines(error.message)}")
+    if error.location:
+        _write(stream, f"  at {_lines(str(error.location))}")
+        if caret := error.location.caret():
+            for line in caret.split("\n"):
+                _write(stream, f"     | {escape(line.replace(chr(9), ' '))}")
+    if error.hint:
+        label = typer.style("hint:", fg="cyan") if color else "hint:"
+        _write(stream, f"{label} {_lines(error.hint)}")
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, styles: Sequence[str | None] = ()) -> None:
+    """Print aligned columns; on a terminal they fold into its width, on a pipe lines stay whole.
+
+    Args:
+        headings: one for each column.
+        rows: cells as plain text; a cell may hold several lines.
+        styles: rich styles of the columns.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = sys.stdout.isatty()
+    console = Console(
+        file=sys.stdout,
+        width=None if terminal else 10_000,
+        # Not no_color, which keeps bold.
+        color_system="auto" if current().colors(sys.stdout) else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+        _environ=dict(os.environ) if terminal else {},
+    )
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
+    for index, heading in enumerate(headings):
+        style = styles[index] if index < len(styles) else None
+        grid.add_column(heading, style=style, overflow="fold", no_wrap=not terminal)
+    for row in rows:
+        grid.add_row(*(Text(_lines(cell)) for cell in row))
+    if terminal:
+        console.print(grid)
+        return
+    with console.capture() as capture:
+        console.print(grid)
+    # Trailing blanks are for no one on a pipe.
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in capture.get().splitlines()))

@@ -1,0 +1,464 @@
+"""``profile add``: options to a table in a file, with the secret in the keyring or as a reference.
+
+Everything that can fail without a side effect is tried first; then the keyring is written, then the file, and if the
+file cannot be written the keyring gets back what it had.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..config.plaintext import sends_plaintext
+from ..config.profiles import load_text
+from ..config.values import Origin
+from ..errors import (
+    ConfigError,
+    DeclinedError,
+    MilvusProfilesError,
+    SecretUnavailableError,
+    UnknownProfileError,
+    UsageError,
+)
+from ..masked import SecretText
+from ..profile import Profile, check_alias, fold_alias
+from . import keyring_access
+from .output import emit_json, note, say, shorten, warn
+from .session import current
+from .target import Target, apply, choose, stored_path, stored_uri
+
+if TYPE_CHECKING:
+    from ..config.edit import Operation
+
+__all__ = ["add"]
+
+_ADDRESS, _SECRET, _TLS, _WHERE = "Address", "Credentials", "TLS", "Where and how"
+
+
+@dataclass(frozen=True)
+class _Secret:
+    """A secret for the keyring, and the account that it goes to."""
+
+    account: str
+    value: SecretText
+
+
+def add(
+    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="Name of the profile.")],
+    uri: Annotated[
+        str | None,
+        typer.Option(
+            "--uri", metavar="URI", help="Address, such as https://host:443 or ./milvus.db.", rich_help_panel=_ADDRESS
+        ),
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", metavar="HOST", help="Host name or IP address.", rich_help_panel=_ADDRESS)
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", metavar="PORT", help="Port; default 19530.", rich_help_panel=_ADDRESS)
+    ] = None,
+    db_name: Annotated[
+        str | None, typer.Option("--db-name", metavar="DB", help="Database.", rich_help_panel=_ADDRESS)
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(
+            "--user", metavar="USER", help="User; the password goes into the keyring.", rich_help_panel=_SECRET
+        ),
+    ] = None,
+    token_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--token-stdin", help="Read the whole token from stdin into the keyring.", rich_help_panel=_SECRET
+        ),
+    ] = False,
+    password_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--password-stdin", help="Read the user's password from stdin into the keyring.", rich_help_panel=_SECRET
+        ),
+    ] = False,
+    token_env: Annotated[
+        str | None,
+        typer.Option("--token-env", metavar="NAME", help="Take the token from a variable.", rich_help_panel=_SECRET),
+    ] = None,
+    token_file: Annotated[
+        str | None,
+        typer.Option("--token-file", metavar="PATH", help="Take the token from a file.", rich_help_panel=_SECRET),
+    ] = None,
+    token_command: Annotated[
+        str | None,
+        typer.Option(
+            "--token-command",
+            metavar="COMMAND",
+            help="Take the token from a program's output.",
+            rich_help_panel=_SECRET,
+        ),
+    ] = None,
+    ssl: Annotated[
+        bool | None,
+        typer.Option("--ssl/--no-ssl", help="Turn TLS on or off; default: as the address says.", rich_help_panel=_TLS),
+    ] = None,
+    ca: Annotated[
+        str | None, typer.Option("--ca", metavar="FILE", help="Certificates to trust (PEM).", rich_help_panel=_TLS)
+    ] = None,
+    cert: Annotated[
+        str | None, typer.Option("--cert", metavar="FILE", help="Client certificate (PEM).", rich_help_panel=_TLS)
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="FILE", help="Client key (PEM).", rich_help_panel=_TLS)
+    ] = None,
+    server_name: Annotated[
+        str | None,
+        typer.Option("--server-name", metavar="NAME", help="Name in the server's certificate.", rich_help_panel=_TLS),
+    ] = None,
+    pin_certificate: Annotated[
+        bool,
+        typer.Option(
+            "--pin-certificate", help="Fetch the server's certificate, show it, and trust it.", rich_help_panel=_TLS
+        ),
+    ] = False,
+    allow_insecure: Annotated[
+        bool,
+        typer.Option("--allow-insecure", help="Let the secret cross the network in plaintext.", rich_help_panel=_TLS),
+    ] = False,
+    description: Annotated[
+        str | None, typer.Option("--description", metavar="TEXT", help="A line for people.", rich_help_panel=_WHERE)
+    ] = None,
+    default: Annotated[
+        bool, typer.Option("--default", help="Make it the default profile of the file.", rich_help_panel=_WHERE)
+    ] = False,
+    user_file: Annotated[
+        bool, typer.Option("--user-file", help="Write to the user's file.", rich_help_panel=_WHERE)
+    ] = False,
+    project_file: Annotated[
+        bool, typer.Option("--project-file", help="Write to the project's milvus.toml.", rich_help_panel=_WHERE)
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a profile of that name.", rich_help_panel=_WHERE)
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask about a protected profile.", rich_help_panel=_WHERE)
+    ] = False,
+    test: Annotated[
+        bool,
+        typer.Option("--test/--no-test", help="Connect first; write nothing if that fails.", rich_help_panel=_WHERE),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the change, make none.", rich_help_panel=_WHERE)
+    ] = False,
+) -> None:
+    """Add a profile: to the project's milvus.toml where there is one, else to the user's."""
+    check_alias(alias)
+    sources = {
+        "--token-stdin": token_stdin,
+        "--password-stdin": password_stdin,
+        "--token-env": token_env is not None,
+        "--token-file": token_file is not None,
+        "--token-command": token_command is not None,
+    }
+    given = [name for name, wanted in sources.items() if wanted]
+    if len(given) > 1:
+        raise UsageError(f"{given[0]} and {given[1]} are both given", hint="a profile has one secret")
+    if given and given[0] != "--password-stdin" and user is not None:
+        raise UsageError(
+            f"{given[0]} gives a whole token, so --user has no place beside it",
+            hint="leave --user out, or use --password-stdin",
+        )
+    if password_stdin and user is None:
+        raise UsageError("--password-stdin needs --user", hint="add --user NAME")
+    if uri is not None and (host is not None or port is not None):
+        raise UsageError("--uri and --host or --port are both given", hint="the uri holds the whole address")
+    target = choose(user=user_file, project=project_file)
+    if uri is None and host is None:
+        uri = _ask_address()
+    fields = _fields(
+        target, uri, host, port, db_name, user, ssl, ca, cert, key, server_name, allow_insecure, description
+    )
+    if token_stdin:
+        fields["token"] = {"keyring": True}
+    elif token_env is not None:
+        fields["token"] = {"env": token_env}
+    elif token_file is not None:
+        fields["token"] = {"file": stored_path(token_file, target)}
+    elif token_command is not None:
+        fields["token"] = {"command": _split(token_command)}
+    profile = _profile(alias, fields, target)
+    _refuse_existing(alias, target, force, yes)
+    if pin_certificate:
+        profile = _pin(alias, profile, fields, target, dry_run)
+    secret = None if dry_run else _read_secret(profile, token_stdin, password_stdin)
+    if test and not dry_run:
+        _test_first(profile, secret)
+    operations = _operations(alias, fields, default, force)
+    if dry_run:
+        _print_change(alias, target, operations)
+        return
+    _write(alias, target, operations, secret)
+    _report(alias, profile, target, secret, default)
+
+
+def _fields(
+    target: Target,
+    uri: str | None,
+    host: str | None,
+    port: int | None,
+    db_name: str | None,
+    user: str | None,
+    ssl: bool | None,
+    ca: str | None,
+    cert: str | None,
+    key: str | None,
+    server_name: str | None,
+    allow_insecure: bool,
+    description: str | None,
+) -> dict[str, Any]:
+    """The table of the profile, in the order in which people read one."""
+    table = {name: stored_path(path, target) for name, path in (("ca", ca), ("cert", cert), ("key", key)) if path}
+    if server_name is not None:
+        table["server_name"] = server_name
+    if table and ssl is False:
+        raise UsageError("--no-ssl contradicts the certificates given", hint="leave one of them out")
+    fields: dict[str, Any] = {
+        "description": description,
+        "uri": None if uri is None else stored_uri(uri, target),
+        "host": host,
+        "port": port,
+        "user": user,
+        "db_name": db_name,
+        "ssl": table or ssl,
+        "allow_insecure": allow_insecure or None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _ask_address() -> str:
+    if not current().interactive:
+        raise UsageError("the address is missing", hint="give --uri, or --host")
+    answer: str = typer.prompt("Address of the Milvus", default="http://localhost:19530", err=True)
+    return answer
+
+
+def _split(text: str) -> list[str]:
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = []
+    if not words:
+        raise UsageError("--token-command is empty, or a quote in it is not closed", hint="write it as for a shell")
+    return words
+
+
+def _profile(alias: str, fields: dict[str, Any], target: Target) -> Profile:
+    """The profile as the file will declare it, validated before anything is written."""
+    from ..config.invalid import validate
+    from ..config.values import RawProfile, Value, resolved_paths
+
+    names = {"db_name": "--db-name", "allow_insecure": "--allow-insecure", "server_name": "--server-name"}
+    raw = {}
+    for name, value in fields.items():
+        leaves = value if isinstance(value, dict) else {None: value}
+        for key, leaf in leaves.items():
+            path = (name,) if key is None else (name, key)
+            option = (
+                f"--{key}" if name == "ssl" and key else f"--token-{key}" if name == "token" and key else f"--{name}"
+            )
+            raw[path] = Value(leaf, Origin("call", names.get(key or name, option)))
+    values = resolved_paths(raw, target.directory)
+    result = validate(Profile, RawProfile(alias, values, [], Origin("call", "ALIAS"), None))
+    if isinstance(result, list):
+        raise result[0]
+    assert isinstance(result, Profile)
+    _ = result.endpoint
+    return result
+
+
+def _refuse_existing(alias: str, target: Target, force: bool, yes: bool) -> None:
+    """Stop early, before a prompt, where the file declares the alias already."""
+    from .profile_commands import confirm_protected
+
+    try:
+        with open(target.path, "rb") as file:
+            profiles = load_text(file.read(), target.path, target.role, env=current().env)
+    except FileNotFoundError:
+        return
+    except OSError:
+        return  # the edit says what is wrong with the file
+    try:
+        existing = profiles.raw(alias)
+    except UnknownProfileError:
+        return
+    if not force:
+        raise ConfigError(
+            f"there is a profile {existing.alias!r} already",
+            hint="choose another name, or replace it with --force",
+            location=existing.declared.location("key"),
+        )
+    confirm_protected(profiles, existing.alias, "replace", yes)
+
+
+def _read_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> _Secret | None:
+    credential = profile.credential
+    if credential is None or credential.kind != "keyring":
+        if token_stdin or password_stdin:
+            raise UsageError(
+                "Milvus Lite has no authentication, so there is nothing to store", hint="leave the secret out"
+            )
+        return None
+    from ..secrets import keyring_account
+
+    account = keyring_account(profile.endpoint, credential.user)
+    if password_stdin or token_stdin:
+        option = "--password-stdin" if password_stdin else "--token-stdin"
+        what = f"Password of {credential.user}" if password_stdin else "Token (API key or user:password)"
+        return _Secret(account, keyring_access.read_secret(f"{what} at {profile.endpoint.uri}", option))
+    if current().interactive:
+        text: str = typer.prompt(
+            f"Password of {credential.user} at {profile.endpoint.uri} (empty: keep what the keyring has)",
+            hide_input=True,
+            default="",
+            show_default=False,
+            err=True,
+        )
+        return _Secret(account, SecretText(text)) if text else None
+    return None
+
+
+def _pin(alias: str, profile: Profile, fields: dict[str, Any], target: Target, dry_run: bool) -> Profile:
+    """Fetch the server's certificate, show it, ask, store it and set ``ssl.ca``."""
+    from ..config.edit import write_atomic
+    from ..transport.probes import fetch_certificate
+    from .certificate import show_certificate
+
+    if not profile.endpoint.tls:
+        raise UsageError("--pin-certificate needs TLS", hint="write https:// in the address, or add --ssl")
+    if "ca" in (fields["ssl"] if isinstance(fields.get("ssl"), dict) else {}):
+        raise UsageError("--ca and --pin-certificate are both given", hint="give one of them")
+    fetched = fetch_certificate(profile)
+    show_certificate(fetched)
+    if not dry_run:
+        if not current().interactive:
+            raise DeclinedError(
+                "--pin-certificate asks a person, and there is no terminal",
+                hint="compare the SHA-256, save the certificate, and name it with --ca FILE",
+            )
+        if not typer.confirm("Trust this certificate?", err=True):
+            raise DeclinedError("the certificate was not trusted; nothing was written")
+    path = os.path.join(target.directory, f"{fold_alias(alias)}.pem")
+    if not dry_run:
+        os.makedirs(target.directory, exist_ok=True)
+        write_atomic(path, fetched.pem.encode("ascii"), mode=0o644)
+        say(f"stored the certificate in {shorten(path)}")
+    table: dict[str, Any] = dict(fields["ssl"]) if isinstance(fields.get("ssl"), dict) else {}
+    table["ca"] = stored_path(path, target) if target.role == "project" else path
+    if "server_name" not in table and fetched.needed_name is not None:
+        table["server_name"] = fetched.needed_name
+    fields["ssl"] = table
+    return profile if dry_run else _profile(alias, fields, target)
+
+
+def _test_first(profile: Profile, secret: _Secret | None) -> None:
+    from .profile_test import run_one
+
+    report = run_one(current().profiles(), profile.alias, profile, _whole_token(profile, secret))
+    if not report.ok:
+        note("nothing was written")
+        raise typer.Exit(report.exit_code)
+
+
+def _whole_token(profile: Profile, secret: _Secret | None) -> SecretText | None:
+    from ..secrets import make_token
+
+    credential = profile.credential
+    return None if secret is None or credential is None else make_token(credential.user, secret.value)
+
+
+def _operations(alias: str, fields: dict[str, Any], default: bool, force: bool) -> list[Operation]:
+    from ..config.edit import AddProfile, SetRoot
+
+    operations: list[Operation] = [AddProfile(alias, fields, replace=force)]
+    if default:
+        operations.append(SetRoot("default_profile", alias))
+    return operations
+
+
+def _print_change(alias: str, target: Target, operations: list[Operation]) -> None:
+    result, _ = apply(target, operations, dry_run=True, touched=[alias])
+    if current().json:
+        emit_json({"alias": alias, "file": target.path, "diff": result.diff})
+    else:
+        say(result.diff.rstrip("\n"))
+
+
+def _write(alias: str, target: Target, operations: list[Operation], secret: _Secret | None) -> None:
+    """The keyring first, then the file; nothing stays behind of an attempt that fails."""
+    if secret is None:
+        _edit(alias, target, operations)
+        return
+    # Whether the file takes the edit is found out before the keyring is touched.
+    apply(target, operations, dry_run=True, touched=[alias])
+    ring = keyring_access.keyring(current().profiles())
+    try:
+        before = ring.get(secret.account)
+        ring.set(secret.account, secret.value)
+    except SecretUnavailableError as error:
+        raise SecretUnavailableError(
+            f"the secret could not be stored, so nothing was written: {error.message}",
+            hint=error.hint or "give the secret another way: --token-file PATH or --token-env NAME",
+        ) from None
+    try:
+        _edit(alias, target, operations)
+    except BaseException:
+        if before is None:
+            ring.delete(secret.account)
+        else:
+            ring.set(secret.account, before)
+        raise
+
+
+def _edit(alias: str, target: Target, operations: list[Operation]) -> None:
+    result, trusted = apply(target, operations, touched=[alias])
+    for line in result.notes:
+        note(line)
+    if not trusted:
+        note(f"{target.words} is not trusted: `milvus-profiles trust {target.path}`")
+
+
+def _report(alias: str, profile: Profile, target: Target, secret: _Secret | None, default: bool) -> None:
+    session = current()
+    stored = secret is not None
+    if session.json:
+        emit_json(
+            {
+                "alias": alias,
+                "uri": profile.endpoint.uri,
+                "file": target.path,
+                "auth": profile.auth,
+                "secret_stored": stored,
+                "default": default,
+            }
+        )
+    else:
+        say(f"added {alias!r} ({profile.endpoint.uri}) to {target.words} {shorten(target.path)}")
+        if stored:
+            say("stored the secret in the keyring")
+        if default:
+            say("it is the default profile of that file")
+    if profile.auth == "keyring" and not stored:
+        note(f"the secret is expected in the keyring: `milvus-profiles secret set {alias}`")
+    if sends_plaintext(profile) and not profile.allow_insecure:
+        warn(
+            f"connecting will be refused: the secret would be sent to {profile.endpoint.authority} unencrypted; "
+            "use https:// or --allow-insecure"
+        )
+    try:
+        profiles = session.profiles(fresh=True)
+        raw = profiles.raw(alias)
+    except MilvusProfilesError:
+        return
+    if raw.document is None or os.path.realpath(raw.document.path) != os.path.realpath(target.path):
+        warn(f"{alias!r} in {target.words} is hidden by {raw.declared}")

@@ -1,0 +1,315 @@
+"""``profile list | show | remove``, and the doors to ``add`` and ``test``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..config.trust import gated_names
+from ..errors import ConfigError, DeclinedError, MilvusProfilesError, SecretUnavailableError
+from ..masked import MASK
+from . import profile_add, profile_edit, profile_test
+from .output import emit_json, note, say, shorten, table, warn
+from .session import command, current
+from .target import apply, choose
+
+if TYPE_CHECKING:
+    from ..config.profiles import Profiles, Resolved, Selection
+    from ..config.values import RawProfile
+
+app = typer.Typer(help="Connection profiles.", no_args_is_help=True, rich_markup_mode=None)
+app.callback()(command(lambda: None))
+app.command("add")(command(profile_add.add))
+
+OptionalAlias = Annotated[str | None, typer.Argument(metavar="[ALIAS]", help="The profile; default: the selected one.")]
+
+
+# --- list ---
+
+
+@app.command("list")
+@command
+def list_profiles() -> None:
+    """List the profiles in force."""
+    profiles = current().profiles()
+    selected = _selected(profiles)
+    messages: dict[str, str] = {}  # of the invalid ones; JSON has a code and a place instead
+    rows = [_row(profiles, alias, selected, messages) for alias in profiles]
+    if current().json:
+        emit_json(rows)
+        return
+    if not rows:
+        say("no profiles yet")
+        note("hint: milvus-profiles profile add local --uri ./milvus.db")
+        return
+    table(
+        ["", "ALIAS", "URI", "DATABASE", "AUTH", "ORIGIN"],
+        [_cells(row, messages) for row in rows],
+        styles=[None, "bold"],
+    )
+    if selected is None and len(rows) > 1:
+        note("no profile is selected by default: `milvus-profiles profile use ALIAS`")
+
+
+def _selected(profiles: Profiles) -> str | None:
+    try:
+        return profiles.select(current().profile, name="--profile").alias
+    except MilvusProfilesError:
+        return None
+
+
+def _row(profiles: Profiles, alias: str, selected: str | None, messages: dict[str, str]) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "alias": alias,
+        "uri": None,
+        "db_name": None,
+        "tls": False,
+        "auth": "none",
+        "default": alias == selected,
+        "origin": "env",
+        "trusted": True,
+        "error": None,
+    }
+    try:
+        raw = profiles.raw(alias)
+        row["origin"] = _origin(raw)
+        row["trusted"] = profiles.is_trusted(raw)
+        profile = profiles.resolve(alias).profile
+    except MilvusProfilesError as error:
+        row["error"] = {"code": error.code, "location": str(error.location) if error.location else None}
+        messages[alias] = error.message
+        return row
+    row["db_name"] = profile.db_name
+    row["auth"] = profile.auth
+    if not profile.is_template:
+        row["uri"] = profile.endpoint.uri
+        row["tls"] = profile.endpoint.tls
+    return row
+
+
+def _origin(raw: RawProfile) -> str:
+    if raw.document is None:
+        return "env"
+    return f"{raw.document.path}:{raw.document.line(raw.declared.path)}"
+
+
+def _cells(row: dict[str, Any], messages: dict[str, str]) -> list[str]:
+    origin = shorten(row["origin"]) + ("" if row["trusted"] else " (not trusted)")
+    mark = "*" if row["default"] else ""
+    if row["error"] is not None:
+        return [mark, row["alias"], f"invalid: {messages[row['alias']]}", "", "", origin]
+    return [mark, row["alias"], row["uri"] or "(template)", row["db_name"] or "", row["auth"], origin]
+
+
+# --- show ---
+
+
+@app.command("show")
+@command
+def show(
+    alias: OptionalAlias = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say where each value comes from, and what it hides.")
+    ] = False,
+) -> None:
+    """Show a profile; secrets are masked."""
+    profiles = current().profiles()
+    selection = current().select(alias)
+    resolved = profiles.resolve(selection.alias)
+    values = _values(resolved)
+    overridden = [{"field": ".".join(path), "origin": str(origin)} for path, origin in resolved.raw.overridden]
+    if current().json:
+        emit_json({"alias": selection.alias, "values": values, "overridden": overridden})
+        return
+    say(selection.alias, bold=True)
+    leaves = [
+        (name, _text(entry["value"]), shorten(entry["origin"]))
+        for name, entry in values.items()
+        if not isinstance(entry["value"], dict) and (explain or entry["origin"] != "default")
+    ]
+    if explain:
+        table(["FIELD", "VALUE", "ORIGIN"], leaves)
+        _explain(profiles, resolved, selection, overridden)
+    else:
+        table(["FIELD", "VALUE"], [leaf[:2] for leaf in leaves])
+        if not resolved.trusted:
+            _untrusted(resolved)
+
+
+def _values(resolved: Resolved) -> dict[str, dict[str, Any]]:
+    """Every field that has a value: tables whole, and leaf by leaf, since each leaf has an origin of its own."""
+    profile, raw = resolved.profile, resolved.raw
+    found: dict[str, dict[str, Any]] = {}
+    dumped = profile.model_dump(mode="json", exclude_none=True, exclude={"alias"})
+    if not profile.is_template:
+        if "uri" in dumped:
+            dumped["uri"] = profile.endpoint.uri
+        else:
+            dumped = {"uri": profile.endpoint.uri, **dumped}
+    for name, value in dumped.items():
+        if name in ("token", "password") and isinstance(value, dict) and "command" in value:
+            # Arguments of a program may be secrets themselves.
+            value["command"] = [value["command"][0], *[MASK] * (len(value["command"]) - 1)]
+        if name == "uri" and profile.uri is None:
+            origin = str(resolved.origin_of("host"))
+        elif name == "db_name" and ("db_name",) not in raw.values:
+            origin = str(resolved.origin_of("uri"))
+        else:
+            origin = str(resolved.origin_of(name))
+        found[name] = {"value": value, "origin": origin}
+        if isinstance(value, dict):
+            for key, leaf in value.items():
+                entry = raw.values.get((name, key))
+                found[f"{name}.{key}"] = {"value": leaf, "origin": str(entry.origin) if entry else "default"}
+    return found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+
+
+def _explain(profiles: Profiles, resolved: Resolved, selection: Selection, overridden: list[dict[str, str]]) -> None:
+    say("")
+    say(f"selected because {selection.reason}" + (f" ({selection.origin})" if selection.origin else ""))
+    for hidden in selection.hidden:
+        say(f"  this hides: {hidden}")
+    if overridden:
+        say("overridden:")
+        for entry in overridden:
+            say(f"  {entry['field']} from {shorten(entry['origin'])}")
+    if ignored := profiles.settings.environment.ignored:
+        say(f"ignored, because MILVUS_URI is not set: {', '.join(ignored)}")
+    if not resolved.trusted:
+        _untrusted(resolved)
+
+
+def _untrusted(resolved: Resolved) -> None:
+    document = resolved.raw.document
+    assert document is not None
+    gated = gated_names(resolved.raw)
+    note(f"not trusted: {shorten(document.path)}" + (f" (needed for {', '.join(gated)})" if gated else ""))
+    if gated:
+        note(f"hint: read it, then run `milvus-profiles trust {document.path}`")
+
+
+app.command("test")(command(profile_test.test))
+
+
+# --- remove ---
+
+
+@app.command("remove")
+@command
+def remove(
+    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="The profile.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask about a protected profile.")] = False,
+    with_secret: Annotated[bool, typer.Option("--with-secret", help="Delete its keyring entry too.")] = False,
+    user_file: Annotated[bool, typer.Option("--user-file", help="Remove it from the user's file.")] = False,
+    project_file: Annotated[bool, typer.Option("--project-file", help="Remove it from the project's file.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the change, make none.")] = False,
+) -> None:
+    """Remove a profile from the file that declares it."""
+    from ..config.edit import RemoveProfile
+
+    profiles = current().profiles()
+    name = profiles.select(alias, name="ALIAS").alias
+    raw = profiles.raw(name)
+    if raw.document is None and not (user_file or project_file):
+        raise ConfigError(
+            f"{name!r} is declared by the environment, not in a file",
+            hint=f"unset {raw.declared}",
+            location=raw.declared.location(),
+        )
+    target = choose(user=user_file, project=project_file, document=raw.document)
+    account = _entry_to_delete(profiles, name) if with_secret else None
+    if not dry_run:
+        confirm_protected(profiles, name, "remove", yes)
+    result, trusted = apply(target, [RemoveProfile(name)], dry_run=dry_run)
+    if dry_run:
+        if current().json:
+            emit_json({"alias": name, "file": target.path, "diff": result.diff})
+        else:
+            say(result.diff.rstrip("\n"))
+        return
+    deleted = _delete_entry(account, name) if account else False
+    if current().json:
+        emit_json({"alias": name, "file": target.path, "removed": True, "secret_deleted": deleted})
+        return
+    say(f"removed {name!r} from {target.words} {shorten(target.path)}")
+    for line in result.notes:
+        note(line)
+    if deleted:
+        say("deleted its secret from the keyring")
+    if not trusted:
+        note(f"{target.words} is not trusted")
+    if name in current().profiles(fresh=True):
+        warn(f"{name!r} is still there, declared in {current().profiles().raw(name).declared}")
+
+
+def confirm_protected(profiles: Profiles, alias: str, verb: str, yes: bool) -> None:
+    """Ask before a protected profile is touched.
+
+    Raises:
+        DeclinedError: the answer was no, or nobody can be asked.
+    """
+    try:
+        protected = profiles.resolve(alias).profile.protected
+    except MilvusProfilesError:
+        # An invalid profile may say that it is protected all the same.
+        value = profiles.raw(alias).values.get(("protected",))
+        protected = value is not None and value.value is True
+    if not protected or yes:
+        return
+    if not current().interactive:
+        raise DeclinedError(f"{alias!r} is protected", hint=f"confirm with --yes to {verb} it")
+    if not typer.confirm(f"{alias} is protected. {verb.capitalize()} it?", err=True):
+        raise DeclinedError(f"{alias!r} was left as it is")
+
+
+def _entry_to_delete(profiles: Profiles, alias: str) -> str | None:
+    """The keyring account of a profile, unless another profile uses it too."""
+    from ..secrets import keyring_account
+
+    def account_of(name: str) -> str | None:
+        try:
+            profile = profiles.resolve(name).profile
+            credential = profile.credential
+            if profile.is_template or credential is None or credential.kind != "keyring":
+                return None
+            return keyring_account(profile.endpoint, credential.user)
+        except MilvusProfilesError:
+            return None
+
+    account = account_of(alias)
+    if account is None:
+        note("it has no entry in the keyring")
+        return None
+    others = [name for name in profiles if name != alias and account_of(name) == account]
+    if others:
+        warn(f"the keyring entry stays: {', '.join(others[:5])} use{'s' if len(others) == 1 else ''} it too")
+        return None
+    return account
+
+
+def _delete_entry(account: str, alias: str) -> bool:
+    from . import keyring_access
+
+    try:
+        return keyring_access.keyring(current().profiles()).delete(account)
+    except SecretUnavailableError as error:
+        raise SecretUnavailableError(
+            f"the profile {alias!r} was removed, but its secret was not: {error.message}", hint=error.hint
+        ) from None
+
+
+app.command("set")(command(profile_edit.set_fields))
+app.command("unset")(command(profile_edit.unset_fields))
+app.command("rename")(command(profile_edit.rename))
+app.command("copy")(command(profile_edit.copy))
+app.command("use")(command(profile_edit.use))
+app.command("edit")(command(profile_edit.edit))

@@ -1,0 +1,413 @@
+"""``profile set | unset | rename | copy | use | edit``: changes to a file that already declares profiles."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..config.fields import SECRET_FIELDS, field, read_text
+from ..config.locations import state_directory
+from ..config.toml import TOMLDecodeError, loads
+from ..errors import ConfigError, DeclinedError, MilvusProfilesError, UsageError
+from ..masked import SecretText
+from ..profile import check_alias, fold_alias
+from .output import emit_json, note, print_error, say, shorten, warn
+from .session import current
+from .target import Target, apply, check_text, choose, repin, stored_path, stored_uri
+
+if TYPE_CHECKING:
+    from ..config.edit import Operation
+
+__all__ = ["copy", "edit", "rename", "set_fields", "unset_fields", "use"]
+
+AliasArgument = Annotated[str, typer.Argument(metavar="ALIAS", help="The profile.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask about a protected profile.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the change, make none.")]
+UserFileOption = Annotated[bool, typer.Option("--user-file", help="Change the user's file.")]
+ProjectFileOption = Annotated[bool, typer.Option("--project-file", help="Change the project's file.")]
+
+
+# --- fields ---
+
+
+def set_fields(
+    alias: AliasArgument,
+    assignments: Annotated[
+        list[str], typer.Argument(metavar="FIELD=VALUE...", help="A field, dotted for a table's key, and its value.")
+    ],
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    user_file: UserFileOption = False,
+    project_file: ProjectFileOption = False,
+) -> None:
+    """Set fields of a profile: `timeout=5`, `ssl.ca=certs/ca.pem`, `token='{ env = "NAME" }'`."""
+    from ..config.edit import SetField
+
+    name, target = _declared(alias, user_file, project_file)
+    changes: list[Operation] = []
+    for assignment in assignments:
+        path, text = _split(assignment)
+        changes.append(SetField(name, path, _read(path, text, target)))
+    _change(name, target, changes, "changed", yes=yes, dry_run=dry_run, touched=[name])
+
+
+def unset_fields(
+    alias: AliasArgument,
+    fields: Annotated[list[str], typer.Argument(metavar="FIELD...", help="A field, dotted for a table's key.")],
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    user_file: UserFileOption = False,
+    project_file: ProjectFileOption = False,
+) -> None:
+    """Remove fields of a profile, so that their defaults hold."""
+    from ..config.edit import UnsetField
+
+    name, target = _declared(alias, user_file, project_file)
+    changes: list[Operation] = [UnsetField(name, _path(name_of_field)) for name_of_field in fields]
+    _change(name, target, changes, "changed", yes=yes, dry_run=dry_run, touched=[name])
+
+
+def _split(assignment: str) -> tuple[tuple[str, ...], str]:
+    name, equals, text = assignment.partition("=")
+    if not equals:
+        # The word itself is not repeated: it may be a secret that was meant for elsewhere.
+        raise UsageError("an argument is not FIELD=VALUE", hint="write `profile set ALIAS timeout=5`")
+    return _path(name), text
+
+
+def _path(name: str) -> tuple[str, ...]:
+    path = tuple(part.strip() for part in name.split("."))
+    if not all(re.fullmatch("[a-z_]+", part) for part in path):
+        raise UsageError("a field's name has letters and '_' only", hint="write `ssl.ca` for a key in a table")
+    field(path)
+    return path
+
+
+def _read(path: tuple[str, ...], text: str, target: Target) -> Any:
+    """The value of an assignment, by the type of its field."""
+    known = field(path)
+    stripped = text.strip()
+    if stripped.startswith("{") and known.keys:
+        return _inline(path, stripped, target)
+    if path[0] in SECRET_FIELDS and len(path) == 1:
+        raise UsageError(
+            f"{path[0]} is not set by an argument, which other users of the machine can see",
+            hint="store it in the keyring with `milvus-profiles secret set ALIAS`, or give a reference: "
+            f"`{path[0]}.env=NAME`, `{path[0]}.file=PATH`",
+        )
+    if "array" in known.kinds:
+        return _toml(path, stripped)
+    value = read_text(path, text)
+    assert not isinstance(value, SecretText)
+    return _located(path, value, target)
+
+
+def _inline(path: tuple[str, ...], text: str, target: Target) -> dict[str, Any]:
+    table = _toml(path, text)
+    if not isinstance(table, dict):
+        raise UsageError(f"{'.'.join(path)}: the value is not an inline table", hint='write { env = "NAME" }')
+    return {key: _located((*path, key), value, target) for key, value in table.items()}
+
+
+def _toml(path: tuple[str, ...], text: str) -> Any:
+    try:
+        return loads(f"value = {text}")["value"]
+    except (TOMLDecodeError, RecursionError, KeyError):
+        pass
+    raise UsageError(f"{'.'.join(path)}: the value is not valid TOML", hint='write an array as ["op", "read"]')
+
+
+_PATHS = frozenset({("ssl", "ca"), ("ssl", "cert"), ("ssl", "key"), ("token", "file"), ("password", "file")})
+
+
+def _located(path: tuple[str, ...], value: Any, target: Target) -> Any:
+    """A path of an argument counts from the current directory; in the file it counts from the file."""
+    if path in _PATHS and isinstance(value, str):
+        return stored_path(value, target)
+    if path == ("uri",) and isinstance(value, str):
+        return stored_uri(value, target)
+    return value
+
+
+# --- whole profiles ---
+
+
+def rename(
+    alias: AliasArgument,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")],
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    user_file: UserFileOption = False,
+    project_file: ProjectFileOption = False,
+) -> None:
+    """Rename a profile; what refers to it in the same file follows. Its secret stays, as it is bound to the endpoint."""
+    from ..config.edit import RenameProfile
+
+    check_alias(new)
+    name, target = _declared(alias, user_file, project_file)
+    _change(name, target, [RenameProfile(name, new)], f"renamed to {new!r}", yes=yes, dry_run=dry_run, touched=[new])
+
+
+def copy(
+    alias: AliasArgument,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Name of the copy.")],
+    dry_run: DryRunOption = False,
+    user_file: UserFileOption = False,
+    project_file: ProjectFileOption = False,
+) -> None:
+    """Copy a profile within its file."""
+    from ..config.edit import CopyProfile
+
+    check_alias(new)
+    name, target = _declared(alias, user_file, project_file)
+    _change(name, target, [CopyProfile(name, new)], f"copied to {new!r}", yes=True, dry_run=dry_run, touched=[new])
+
+
+def _declared(alias: str, user_file: bool, project_file: bool) -> tuple[str, Target]:
+    """The alias as it is declared, and the file that declares it."""
+    profiles = current().profiles()
+    name = profiles.select(alias, name="ALIAS").alias
+    raw = profiles.raw(name)
+    if raw.document is None and not (user_file or project_file):
+        raise ConfigError(
+            f"{name!r} is declared by the environment, not in a file",
+            hint=f"set its variables, such as {raw.declared}",
+            location=raw.declared.location(),
+        )
+    return name, choose(user=user_file, project=project_file, document=raw.document)
+
+
+def _change(
+    alias: str,
+    target: Target,
+    operations: Sequence[Operation],
+    done: str,
+    *,
+    yes: bool,
+    dry_run: bool,
+    touched: Sequence[str],
+) -> None:
+    from .profile_commands import confirm_protected
+
+    if not dry_run:
+        confirm_protected(current().profiles(), alias, "change", yes)
+    result, trusted = apply(target, operations, dry_run=dry_run, touched=touched)
+    if current().json:
+        emit_json({"alias": alias, "file": target.path, "changed": result.changed, "diff": result.diff})
+        return
+    if dry_run:
+        say(result.diff.rstrip("\n") if result.changed else "nothing would change")
+        return
+    say(f"{alias!r} {done if result.changed else 'is as it was'} in {target.words} {shorten(target.path)}")
+    for line in result.notes:
+        note(line)
+    if not trusted:
+        note(f"{target.words} is not trusted: `milvus-profiles trust {target.path}`")
+
+
+# --- selection ---
+
+
+def use(
+    alias: Annotated[str, typer.Argument(metavar="ALIAS | -", help="The profile; - for the one before.")],
+    project_file: Annotated[bool, typer.Option("--project-file", help="Write to the project's file.")] = False,
+    shell: Annotated[bool, typer.Option("--shell", help="Only print the line that selects it for one shell.")] = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Make a profile the default: in the user's file, or the project's, or (--shell) for one shell only."""
+    from ..config.edit import SetRoot, UnsetRoot
+
+    profiles = current().profiles()
+    named = current().config or current().env.get("MILVUS_PROFILES_FILE")
+    target = choose(project=project_file) if project_file or named else choose(user=True)
+    before = _default_in(target)
+    if alias == "-":
+        wanted = _previous(target)
+    else:
+        wanted = profiles.select(alias, name="ALIAS").alias
+    if shell:
+        if wanted is None:
+            raise UsageError("there is no profile to go back to", hint="name one")
+        _print_shell_line(wanted)
+        return
+    operation: Operation = SetRoot("default_profile", wanted) if wanted is not None else UnsetRoot("default_profile")
+    result, trusted = apply(target, [operation], dry_run=dry_run)
+    if dry_run:
+        if current().json:
+            emit_json({"alias": wanted, "file": target.path, "diff": result.diff})
+        else:
+            say(result.diff.rstrip("\n") if result.changed else "nothing would change")
+        return
+    if before != wanted:
+        _remember(target, before)
+    hidden = _hiding(wanted)
+    if current().json:
+        emit_json({"alias": wanted, "file": target.path, "hidden_by": hidden})
+        return
+    said = f"the default profile is {wanted!r}" if wanted is not None else "there is no default profile"
+    say(f"{said} in {target.words} {shorten(target.path)}")
+    if hidden is not None:
+        warn(f"something stronger hides it: {hidden}")
+    if not trusted:
+        note(f"{target.words} is not trusted: `milvus-profiles trust {target.path}`")
+
+
+def _print_shell_line(alias: str) -> None:
+    shell = os.path.basename(current().env.get("SHELL", "sh"))
+    line = (
+        f"set -gx MILVUS_PROFILE {shlex.quote(alias)}"
+        if shell == "fish"
+        else f"export MILVUS_PROFILE={shlex.quote(alias)}"
+    )
+    if current().json:
+        emit_json({"alias": alias, "shell": line})
+    else:
+        say(line)
+
+
+def _hiding(wanted: str | None) -> str | None:
+    """What selects another profile although this one was just made a default."""
+    try:
+        selection = current().profiles(fresh=True).select()
+    except MilvusProfilesError as error:
+        return error.message
+    if wanted is None or fold_alias(selection.alias) == fold_alias(wanted):
+        return None
+    return f"{selection.reason} ({selection.alias})"
+
+
+def _default_in(target: Target) -> str | None:
+    from ..config.documents import read_document
+
+    if not os.path.lexists(target.path):
+        return None
+    value = read_document(target.path, target.role).root.get("default_profile")
+    return value if isinstance(value, str) else None
+
+
+def _state_file() -> str:
+    return os.path.join(state_directory(current().env), "previous.json")
+
+
+def _states() -> dict[str, Any]:
+    try:
+        with open(_state_file(), encoding="utf-8") as file:
+            states = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return states if isinstance(states, dict) else {}
+
+
+def _previous(target: Target) -> str | None:
+    """The default before the last `use`; None where there was none."""
+    states = _states()
+    if os.path.realpath(target.path) not in states:
+        raise UsageError("there is no profile to go back to", hint="name one: `milvus-profiles profile use ALIAS`")
+    value = states[os.path.realpath(target.path)]
+    return value if isinstance(value, str) else None
+
+
+def _remember(target: Target, alias: str | None) -> None:
+    from ..config.atomic import locked, write_atomic
+
+    path = _state_file()
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    with locked(path, 10.0):
+        states = _states() | {os.path.realpath(target.path): alias}
+        write_atomic(path, (json.dumps(states, indent=1, sort_keys=True) + "\n").encode("utf-8"), mode=0o600)
+
+
+# --- the editor ---
+
+
+def edit(
+    user_file: UserFileOption = False,
+    project_file: ProjectFileOption = False,
+) -> None:
+    """Open the file in $VISUAL or $EDITOR: on a copy, which is checked before it replaces the file."""
+    from ..config.edit import digest, replace_file
+
+    target = choose(user=user_file, project=project_file)
+    try:
+        with open(target.path, "rb") as file:
+            before: bytes | None = file.read()
+    except FileNotFoundError:
+        before = None
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", location=None, hint=f"look at {target.path}") from None
+    words = _editor()
+    descriptor, copy_path = tempfile.mkstemp(prefix="milvus-", suffix=".toml")
+    kept = False
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(before or b"")
+        while True:
+            _run_editor(words, copy_path)
+            with open(copy_path, "rb") as file:
+                after = file.read()
+            if after == (before or b""):
+                say("nothing was changed")
+                return
+            try:
+                _check_whole(after, target)
+                result = replace_file(target.path, after, expect=digest(before))
+            except MilvusProfilesError as error:
+                if not current().interactive:
+                    kept = True
+                    note(f"your text is kept in {copy_path}")
+                    raise
+                print_error(error)
+                if not typer.confirm(
+                    "Edit again? (no keeps your text aside and changes nothing)", default=True, err=True
+                ):
+                    kept = True
+                    raise DeclinedError(f"nothing was changed; your text is kept in {copy_path}") from None
+                continue
+            break
+    finally:
+        if not kept:
+            os.unlink(copy_path)
+    trusted = repin(target, result)
+    if current().json:
+        emit_json({"file": target.path, "changed": True})
+    else:
+        say(f"changed {target.words} {shorten(target.path)}")
+        if not trusted:
+            note(f"{target.words} is not trusted: `milvus-profiles trust {target.path}`")
+
+
+def _check_whole(content: bytes, target: Target) -> None:
+    """Every profile of the new text must be valid."""
+    from ..config.documents import parse_document
+
+    document = parse_document(content, target.path, target.role)
+    check_text(content, target, list(document.profiles))
+
+
+def _editor() -> list[str]:
+    env = current().env
+    text = env.get("VISUAL") or env.get("EDITOR") or "vi"
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = []
+    if not words:
+        raise UsageError("VISUAL or EDITOR is not a command", hint="set EDITOR to a program, such as nano")
+    return words
+
+
+def _run_editor(words: list[str], path: str) -> None:
+    try:
+        status = subprocess.run([*words, path], check=False).returncode
+    except OSError as error:
+        raise UsageError(f"the editor {words[0]!a} cannot be run: {error.strerror}", hint="set EDITOR") from None
+    if status != 0:
+        raise DeclinedError(f"the editor ended with status {status}; nothing was changed")

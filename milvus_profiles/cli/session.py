@@ -1,0 +1,139 @@
+"""One run of the command line: its global options, its environment, and where it prints.
+
+The options that every command takes are declared here, once, and :func:`command` gives them to each, so that
+``milvus-profiles --json profile list`` and ``milvus-profiles profile list --json`` are the same.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
+
+import typer
+
+from ..errors import UsageError
+from ..masked import MaskedMapping
+
+if TYPE_CHECKING:
+    from ..config.profiles import Profiles, Selection
+
+__all__ = ["Session", "command", "current", "start"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass
+class Session:
+    """The state of one run.
+
+    Attributes:
+        env: the environment.
+        config: the file that ``--config`` names.
+        profile: the alias that ``--profile`` names.
+        json: whether output is JSON.
+        color: whether colours are allowed where the output is a terminal.
+        verbose: whether to say more.
+    """
+
+    env: MaskedMapping = field(default_factory=lambda: MaskedMapping(os.environ))
+    config: str | None = None
+    profile: str | None = None
+    json: bool = False
+    color: bool = True
+    verbose: bool = False
+    _profiles: Profiles | None = field(default=None, repr=False)
+
+    def profiles(self, *, fresh: bool = False) -> Profiles:
+        """The profiles in force, loaded when first asked for.
+
+        Args:
+            fresh: read the files again, after an edit.
+        """
+        if self._profiles is None or fresh:
+            from ..config.profiles import load
+
+            self._profiles = load(self.config, env=self.env, file_name="--config")
+        return self._profiles
+
+    def select(self, alias: str | None = None) -> Selection:
+        """The profile that a command works on: its argument, else ``--profile``, else what the layers select."""
+        name = "ALIAS" if alias is not None else "--profile"
+        return self.profiles().select(alias if alias is not None else self.profile, name=name)
+
+    def colors(self, stream: Any) -> bool:
+        """Whether a stream gets colours: a terminal does, unless NO_COLOR (https://no-color.org) or an option."""
+        return self.color and not self.env.get("NO_COLOR") and self.env.get("TERM") != "dumb" and stream.isatty()
+
+    @property
+    def interactive(self) -> bool:
+        """Whether questions can be asked: both the answer and the question have a terminal."""
+        return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+_session = Session()
+
+
+def start() -> Session:
+    """Begin a run with a fresh state."""
+    global _session
+    _session = Session()
+    return _session
+
+
+def current() -> Session:
+    """The state of this run."""
+    return _session
+
+
+def _once(name: str, value: str | None, before: str | None) -> str | None:
+    if value is not None and before is not None and value != before:
+        raise UsageError(f"{name} is given twice", hint="give it once")
+    return value if value is not None else before
+
+
+_ConfigOption = Annotated[
+    str | None,
+    typer.Option("--config", metavar="FILE", help="Use this file and no other.", rich_help_panel="Global options"),
+]
+_ProfileOption = Annotated[
+    str | None,
+    typer.Option("--profile", metavar="ALIAS", help="Use this profile.", rich_help_panel="Global options"),
+]
+_JSONOption = Annotated[bool, typer.Option("--json", help="Print one JSON value.", rich_help_panel="Global options")]
+_NoColorOption = Annotated[
+    bool, typer.Option("--no-color", help="Print without colours.", rich_help_panel="Global options")
+]
+_VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", rich_help_panel="Global options")]
+_GLOBALS = [
+    inspect.Parameter("_config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_ConfigOption),
+    inspect.Parameter("_profile", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_ProfileOption),
+    inspect.Parameter("_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_JSONOption),
+    inspect.Parameter("_no_color", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_NoColorOption),
+    inspect.Parameter("_verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_VerboseOption),
+]
+
+
+def command(function: Callable[P, R]) -> Callable[..., R]:
+    """Give a command the global options, which go into the session before it runs."""
+    signature = inspect.signature(function, eval_str=True)
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> R:
+        session = current()
+        session.config = _once("--config", kwargs.pop("_config"), session.config)
+        session.profile = _once("--profile", kwargs.pop("_profile"), session.profile)
+        session.json |= kwargs.pop("_json")
+        session.color &= not kwargs.pop("_no_color")
+        session.verbose |= kwargs.pop("_verbose")
+        return function(*args, **kwargs)
+
+    parameters = [*signature.parameters.values(), *_GLOBALS]
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
+    return run

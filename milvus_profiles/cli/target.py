@@ -1,0 +1,156 @@
+"""Which file a command edits, and what an edit means for trust."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..config.documents import Document, Role, parse_document
+from ..config.locations import FILE_NAME, current_directory, project_file, user_file
+from ..config.trust import TrustStore
+from ..endpoint import parse_address
+from ..errors import UsageError
+from .session import current
+
+if TYPE_CHECKING:
+    from ..config.edit import EditResult, Operation
+
+__all__ = ["Target", "apply", "check_text", "choose", "repin", "stored_path", "stored_uri"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file to edit.
+
+    Attributes:
+        path: absolute path, whether it exists or not.
+        role: the layer that it is.
+    """
+
+    path: str
+    role: Role
+
+    @property
+    def words(self) -> str:
+        """What kind of file it is, for messages."""
+        return {"named": "the named file", "project": "the project file", "user": "the user file"}[self.role]
+
+    @property
+    def directory(self) -> str:
+        """What relative paths in it count from."""
+        return os.path.dirname(self.path)
+
+
+def choose(*, user: bool = False, project: bool = False, document: Document | None = None) -> Target:
+    """The file that a command writes to.
+
+    Args:
+        user: ``--user-file`` was given.
+        project: ``--project-file`` was given.
+        document: the file that declares the profile in question; None for a new one, which goes into the project's
+            file where there is one, else into the user's.
+
+    Raises:
+        UsageError: both were given, or one beside ``--config``.
+    """
+    session = current()
+    cwd = current_directory()
+    if user and project:
+        raise UsageError("--user-file and --project-file are both given", hint="give one of them")
+    named = session.config or session.env.get("MILVUS_PROFILES_FILE")
+    if named:
+        if user or project:
+            name = "--config" if session.config else "MILVUS_PROFILES_FILE"
+            raise UsageError(f"{name} names the file already", hint="leave --user-file and --project-file out")
+        return Target(os.path.abspath(os.path.join(cwd, os.path.expanduser(named))), "named")
+    if user:
+        return Target(user_file(session.env), "user")
+    if document is not None and not project:
+        return Target(document.path, document.role)
+    found = project_file(cwd, session.env)
+    if project:
+        return Target(found or os.path.join(cwd, FILE_NAME), "project")
+    return Target(found, "project") if found else Target(user_file(session.env), "user")
+
+
+def stored_path(path: str, target: Target) -> str:
+    """A path of an option, as it is written into a file: relative to the file where it lies below it.
+
+    Args:
+        path: relative to the current directory, or absolute.
+        target: the file.
+    """
+    absolute = os.path.abspath(os.path.join(current_directory(), os.path.expanduser(path)))
+    inside = os.path.realpath(target.directory)
+    if target.role == "project" and os.path.commonpath([inside, os.path.realpath(absolute)]) == inside:
+        return os.path.join(".", os.path.relpath(absolute, target.directory))
+    return absolute
+
+
+def stored_uri(uri: str, target: Target) -> str:
+    """A uri as it is written into a file: a path in it counts from the current directory, and later from the file."""
+    address = parse_address(uri)
+    if address.kind == "lite":
+        return stored_path(address.path, target)
+    return f"unix:{stored_path(address.path, target)}" if address.kind == "unix" else uri
+
+
+def apply(
+    target: Target, operations: Sequence[Operation], *, dry_run: bool = False, touched: Sequence[str] = ()
+) -> tuple[EditResult, bool]:
+    """Edit a file, and pin it again if it was trusted just before or is new.
+
+    Args:
+        target: the file.
+        operations: what to do.
+        dry_run: only find out what would change.
+        touched: aliases that must be valid in the new text.
+
+    Returns:
+        The result, and whether the file is trusted now.
+
+    Raises:
+        MilvusProfilesError: the edit was refused; the file is as it was.
+    """
+    from ..config.edit import edit_file
+
+    result = edit_file(target.path, operations, dry_run=dry_run, check=lambda text: check_text(text, target, touched))
+    return result, repin(target, result, dry_run=dry_run)
+
+
+def repin(target: Target, result: EditResult, *, dry_run: bool = False) -> bool:
+    """Pin an edited project file again if what was edited was trusted, or if there was no file.
+
+    Args:
+        target: the file.
+        result: what the edit did.
+        dry_run: nothing was written, so nothing is pinned.
+
+    Returns:
+        Whether the file is trusted.
+    """
+    if target.role != "project":
+        return True
+    store = TrustStore.load(current().env)
+    # Of the very bytes that were edited: the file may have been changed since this program started.
+    trusted = result.before is None or store.trusts(parse_document(result.before, target.path, "project"))
+    if trusted and not dry_run and result.changed:
+        store.pin(parse_document(result.after, target.path, "project"))
+    return trusted
+
+
+def check_text(content: bytes, target: Target, touched: Sequence[str]) -> None:
+    """Refuse a text in which one of the touched profiles is invalid.
+
+    Raises:
+        ConfigError: the first finding.
+    """
+    from ..config.profiles import load_text
+
+    profiles = load_text(content, target.path, target.role, env=current().env)
+    for alias in touched:
+        findings = profiles.findings(alias)
+        if findings:
+            raise findings[0]

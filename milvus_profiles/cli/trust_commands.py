@@ -1,0 +1,90 @@
+"""``trust`` and ``untrust``: a person says that a project file may do what is gated otherwise."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import typer
+
+from ..config.documents import Document, read_document
+from ..config.locations import current_directory, project_file
+from ..config.trust import TrustStore, gated_fields
+from ..errors import ConfigError, Location
+from .output import emit_json, note, say, shorten
+from .session import current
+
+FileArgument = Annotated[
+    str | None, typer.Argument(metavar="[FILE]", help="The project file; default: the one in force here.")
+]
+
+
+def trust(file: FileArgument = None) -> None:
+    """Let a project file use secrets, programs, certificates and proxies.
+
+    It is pinned by path and content: any change but this program's own needs trust again.
+    """
+    session = current()
+    path = _path(file)
+    document = read_document(path, "project")
+    store = TrustStore.load(session.env)
+    changes = _changes(document, store)
+    known = store.trusts(document)
+    if not known:
+        store.pin(document)
+    if session.json:
+        emit_json({"file": document.path, "trusted": True, "changed": changes})
+        return
+    for name, (before, after) in changes.items():
+        if before is None:
+            say(f"  + {name} = {_show(after)}")
+        elif after is None:
+            say(f"  - {name} = {_show(before)}")
+        else:
+            say(f"  ~ {name} = {_show(before)} -> {_show(after)}")
+    say(f"{'already trusted' if known else 'trusted'}: {shorten(document.path)}")
+    if not known:
+        note("a change by anything but milvus-profiles needs `milvus-profiles trust` again")
+
+
+def untrust(file: FileArgument = None) -> None:
+    """Trust a project file no longer."""
+    session = current()
+    path = _path(file)
+    TrustStore.load(session.env).unpin(path)
+    if session.json:
+        emit_json({"file": path, "trusted": False})
+    else:
+        say(f"not trusted: {shorten(path)}")
+
+
+def _path(file: str | None) -> str:
+    cwd = current_directory()
+    if file is not None:
+        return os.path.abspath(os.path.join(cwd, file))
+    found = project_file(cwd, current().env)
+    if found is None:
+        raise ConfigError(
+            "there is no project file here",
+            hint="name one: `milvus-profiles trust FILE`",
+            location=Location(cwd),
+        )
+    return found
+
+
+def _changes(document: Document, store: TrustStore) -> dict[str, tuple[Any, Any]]:
+    """The gated fields that differ from what was pinned, as before and after."""
+    pinned = (store.pinned(document) or {}).get("gated")
+    before = pinned if isinstance(pinned, dict) else {}
+    after = gated_fields(document)
+    return {
+        name: (before.get(name), after.get(name))
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    }
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)

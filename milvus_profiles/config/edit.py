@@ -1,0 +1,264 @@
+"""Editing a milvus.toml so that its comments, its order and every byte outside of the change survive.
+
+Each edit takes the file's lock, reads, edits (:mod:`edit_operations`), lets the caller check the outcome, and replaces
+the file in one step, unless someone has saved it meanwhile.  Whoever calls this decides which file is edited and what
+a valid profile is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import EditConflictError, Location, MilvusProfilesError
+from .atomic import locked, read_bytes, write_atomic
+from .documents import parse_document
+from .edit_diff import show_difference
+from .edit_layout import Line, lay_out, lay_out_broken
+from .edit_operations import (
+    AddProfile,
+    CopyProfile,
+    Operation,
+    RemoveProfile,
+    RenameProfile,
+    SetField,
+    SetRoot,
+    UnsetField,
+    UnsetRoot,
+    edit_text,
+)
+from .toml import TOMLDecodeError, loads
+
+__all__ = [
+    "AddProfile",
+    "CopyProfile",
+    "EditResult",
+    "Operation",
+    "RemoveProfile",
+    "RenameProfile",
+    "SetField",
+    "SetRoot",
+    "UnsetField",
+    "UnsetRoot",
+    "digest",
+    "edit_file",
+    "locked",
+    "replace_file",
+    "write_atomic",
+]
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """What an edit did, or with ``dry_run`` would do.
+
+    Attributes:
+        path: the file, as it was given.
+        real_path: where it is, links followed.
+        before: the old content; None where there was no file.  May hold secrets.
+        after: the new content.  May hold secrets.
+        changed: whether the two differ.
+        created: whether there was no file before.
+        diff: the difference for people to read, with secrets masked and control characters escaped.
+        notes: what else happened, a sentence each: the default is gone, other profiles follow a new name.
+    """
+
+    path: str
+    real_path: str
+    before: bytes | None = field(repr=False)
+    after: bytes = field(repr=False)
+    changed: bool
+    created: bool
+    diff: str = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    before: Sequence[Line] | None = field(repr=False)
+    after: Sequence[Line] = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+
+def digest(content: bytes | None) -> bytes:
+    """The fingerprint that ``expect`` takes: SHA-256, or ``b""`` where there is no file."""
+    return b"" if content is None else hashlib.sha256(content).digest()
+
+
+def edit_file(
+    path: str | os.PathLike[str],
+    operations: Sequence[Operation],
+    *,
+    dry_run: bool = False,
+    lock_timeout: float = 10.0,
+    check: Callable[[bytes], None] | None = None,
+    expect: bytes | None = None,
+) -> EditResult:
+    """Apply operations to a file, all of them or none.
+
+    Args:
+        path: the file; links are followed, and stay.  A missing one is created (0600), with its directories (0700).
+        operations: what to do, one after the other.
+        dry_run: only find out what would change: nothing is locked, created or written.
+        lock_timeout: seconds to wait for another edit of the file.
+        check: called under the lock with the new content before it is written; raises to refuse it.
+        expect: the :func:`digest` that the file must have; None for any.
+
+    Returns:
+        What changed.
+
+    Raises:
+        ConfigError: the file cannot be read or written or is no valid TOML, or an operation does not fit it.
+        UnknownProfileError: the file declares no such profile.
+        EditConflictError: others extend the profile to be removed, the file was saved by someone else meanwhile, or is
+            written in a way that the edit would damage.
+        LockTimeoutError: another process edits the file for too long.
+    """
+
+    def change(before: bytes | None) -> _Outcome:
+        content = before or b""
+        data = _parse(content, name)
+        draft, notes = edit_text(content.decode("utf-8"), data, operations, name)
+        return _Outcome(None if before is None else draft.before, draft.lines, tuple(notes))
+
+    name = os.fspath(path)
+    return _sealed(lambda: _commit(name, change, dry_run, lock_timeout, check, expect))
+
+
+def replace_file(
+    path: str | os.PathLike[str],
+    content: bytes,
+    *,
+    expect: bytes | None,
+    lock_timeout: float = 10.0,
+    dry_run: bool = False,
+) -> EditResult:
+    """Give a file a whole new text, that of an editor.
+
+    Args:
+        path: as for :func:`edit_file`.
+        content: the new text; the old one may be broken, this one may not.
+        expect: the :func:`digest` of the text that the editor began with; None for any.
+        lock_timeout: seconds to wait for another edit of the file.
+        dry_run: only find out what would change.
+
+    Returns:
+        What changed.
+
+    Raises:
+        ConfigError: the file cannot be read or written, or the new text is no valid TOML.
+        EditConflictError: the file is not the expected one any more.
+        LockTimeoutError: another process edits the file for too long.
+    """
+
+    def change(before: bytes | None) -> _Outcome:
+        _parse(content, name)
+        old = None if before is None else _lay_out_any(before)
+        return _Outcome(old, lay_out(content.decode("utf-8")))
+
+    name = os.fspath(path)
+    return _sealed(lambda: _commit(name, change, dry_run, lock_timeout, None, expect))
+
+
+def _sealed(work: Callable[[], EditResult]) -> EditResult:
+    """Let errors out without their frames, whose locals hold the text of the file and with it perhaps secrets."""
+    try:
+        return work()
+    except MilvusProfilesError as error:
+        refusal = error.with_traceback(None)
+    refusal.__context__ = None
+    raise refusal
+
+
+def _commit(
+    path: str,
+    change: Callable[[bytes | None], _Outcome],
+    dry_run: bool,
+    lock_timeout: float,
+    check: Callable[[bytes], None] | None,
+    expect: bytes | None,
+) -> EditResult:
+    real = os.path.realpath(path)
+
+    def prepare() -> EditResult:
+        before = read_bytes(real)
+        if expect is not None and digest(before) != expect:
+            raise _saved_meanwhile(path)
+        result = _result(path, real, before, change)
+        if check is not None:
+            check(result.after)
+        return result
+
+    if dry_run:
+        return prepare()
+    if not os.path.isdir(os.path.dirname(real)):
+        # An edit that will be refused leaves no directories behind.
+        prepare()
+    with locked(real, lock_timeout):
+        result = prepare()
+
+        def last_look() -> None:
+            # Editors take no lock.  Between this look and the replacement a save can still be lost; no system that
+            # we run on compares and replaces in one step.
+            if digest(read_bytes(real)) != digest(result.before):
+                raise _saved_meanwhile(path)
+
+        if result.changed:
+            write_atomic(real, result.after, last_look=last_look)
+    return result
+
+
+def _result(path: str, real: str, before: bytes | None, change: Callable[[bytes | None], _Outcome]) -> EditResult:
+    try:
+        outcome = change(before)
+    except RecursionError:
+        outcome = None
+    if outcome is None:
+        raise EditConflictError(
+            "the values are nested too deeply to be edited safely",
+            hint="make the change by hand, with `milvus-profiles profile edit`",
+            location=Location(path),
+        )
+    after = "".join(line.raw for line in outcome.after).encode("utf-8")
+    changed = after != (before or b"")
+    return EditResult(
+        path=path,
+        real_path=real,
+        before=before,
+        after=after,
+        changed=changed,
+        created=changed and before is None,
+        diff=show_difference(outcome.before, outcome.after, path),
+        notes=outcome.notes,
+    )
+
+
+def _parse(content: bytes, path: str) -> dict[str, Any]:
+    try:
+        data: dict[str, Any] = loads(content.decode("utf-8"))
+        return data
+    except (UnicodeDecodeError, TOMLDecodeError, RecursionError):
+        pass
+    # Reading it as a document finds the same fault, and says where it is.
+    parse_document(content, path, "user")
+    raise AssertionError("a text was refused and accepted")
+
+
+def _lay_out_any(content: bytes) -> list[Line]:
+    text = content.decode("utf-8", "replace")
+    try:
+        loads(text)
+        return lay_out(text)
+    except (TOMLDecodeError, RecursionError):
+        return lay_out_broken(text)
+
+
+def _saved_meanwhile(path: str) -> EditConflictError:
+    return EditConflictError(
+        "the file was saved by someone else meanwhile, so nothing was changed",
+        hint="look at it, and try again",
+        location=Location(path),
+    )

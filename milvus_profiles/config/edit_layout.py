@@ -1,0 +1,113 @@
+"""A TOML document as a list of its lines, so that an edit touches one of them and leaves every other byte alone.
+
+A "line" is a whole entry or header (an array may run over many lines of text), a comment, or a blank.  Joined they are
+the document again.  The places come from the scanner of :mod:`positions`; this module knows nothing of profiles.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from .positions import KeyPath, Span, scan
+
+__all__ = ["Line", "exact_spans", "key_span", "lay_out", "lay_out_broken", "newline_of"]
+
+_KEY = re.compile(r"""[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'""")
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A piece of a document.
+
+    Attributes:
+        raw: its text with the newline that ends it; only the last one of a document may lack that.
+        kind: what it is; of a document that is no valid TOML, every line that is not blank is "broken".
+        path: of an entry or a header, its keys from the root (an array of tables counts its elements); else empty.
+        table: of an entry, the table of the header above it; else empty.
+        value: of an entry, where its value starts and ends in ``raw``.
+    """
+
+    raw: str
+    kind: Literal["blank", "comment", "header", "entry", "broken"]
+    path: KeyPath = ()
+    table: KeyPath = ()
+    value: tuple[int, int] = (0, 0)
+
+    def below(self, path: KeyPath) -> bool:
+        """Whether it declares the path, or something in it."""
+        return self.path[: len(path)] == path
+
+
+def lay_out(text: str, table: KeyPath = ()) -> list[Line]:
+    """Take a document apart.
+
+    Args:
+        text: text that tomllib has accepted.
+        table: for entries taken out of a document, the table that they stand in.
+    """
+    lines: list[Line] = []
+    outer, at = table, 0
+    for path, span in _statements(exact_spans(text)):
+        start = text.rfind("\n", 0, span.key) + 1
+        newline = text.find("\n", span.end)
+        end = newline + 1 if newline >= 0 else len(text)
+        lines += _fillers(text[at:start])
+        path = outer + path
+        if span.value < span.key:
+            table = path
+            lines.append(Line(text[start:end], "header", path))
+        else:
+            value = (span.value - start, span.end - start)
+            lines.append(Line(text[start:end], "entry", path, table, value))
+        at = end
+    lines += _fillers(text[at:])
+    return lines
+
+
+def _statements(spans: dict[KeyPath, Span]) -> Iterator[tuple[KeyPath, Span]]:
+    """The entries and headers of the document itself, without what stands inside of values, in their order."""
+    end = 0
+    for path, span in sorted(spans.items(), key=lambda item: item[1].value):
+        if span.value >= end:
+            end = span.end
+            yield path, span
+
+
+def _fillers(text: str) -> Iterator[Line]:
+    for match in _LINE.finditer(text):
+        yield Line(match[0], "comment" if match[0].strip() else "blank")
+
+
+def lay_out_broken(text: str) -> list[Line]:
+    """The lines of a text that tomllib does not accept."""
+    return [Line(raw, "broken" if raw.strip() else "blank") for raw in _LINE.findall(text)]
+
+
+def exact_spans(text: str) -> dict[KeyPath, Span]:
+    """The places of what has a value or a header of its own; tables that a dotted key only implies are left out."""
+    longest: dict[int, tuple[KeyPath, Span]] = {}
+    for path, span in scan(text).spans.items():
+        if span.value not in longest or len(path) > len(longest[span.value][0]):
+            longest[span.value] = (path, span)
+    return dict(longest.values())
+
+
+def key_span(raw: str, path: KeyPath) -> tuple[int, int]:
+    """Where a key stands in the text of one entry or header.
+
+    Args:
+        raw: the text, taken for itself.
+        path: keys from the start of that text, to the one that is sought.
+    """
+    start = scan(raw).spans[path].key
+    match = _KEY.match(raw, start)
+    return start, match.end() if match else start
+
+
+def newline_of(text: str) -> str:
+    """The way in which most of the text's lines end."""
+    return "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"

@@ -1,0 +1,176 @@
+"""What of a line may be shown beside an error: everything harmless, nothing that could be a secret.
+
+A value is shown if its field is known and holds no secret; an unknown key may be a misspelled ``token``.  In text that
+is not TOML nobody knows where a secret ends, so there only a line that looks like a known field is shown at all.  What
+a file holds is never trusted to be printable.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+
+from ..errors import ConfigError, Location, suggest
+from ..masked import MASK
+from .fields import FIELDS, SECRET_FIELDS, field
+from .positions import KeyPath, Positions, Span
+
+__all__ = ["ROOT_KEYS", "locate", "locate_broken"]
+
+ROOT_KEYS = ("default_profile", "max_connections", "keyring_backends", "profiles")
+"""Keys that may stand at the root of a file."""
+
+_WIDTH = 160
+_Range = tuple[int, int]
+_ADDRESSES = ("uri", "host", "proxy")
+_IDENTIFIER = re.compile(r"""(["'])[A-Za-z_][A-Za-z0-9_]*\1""")
+_SCHEME = re.compile(r"""["']?(?:[A-Za-z][A-Za-z0-9+.-]*://)?""")
+
+
+def locate(path: str, text: str, positions: Positions, offset: int) -> Location:
+    """The place of an offset in a valid document, with its line.
+
+    Args:
+        path: the file, for the reader.
+        text: its whole text.
+        positions: those of the text.
+        offset: in characters from the start.
+    """
+    line, column = positions.line_column(offset)
+    start, end = positions.line_bounds(line)
+    comment = bisect_left(positions.comments, start)
+    if comment < len(positions.comments):
+        end = min(end, positions.comments[comment])
+    hidden = [(max(first, start), min(last, end)) for first, last in _hidden(text, positions.on_line(line))]
+    return _location(path, line, column, text[start:end], [(first - start, last - start) for first, last in hidden])
+
+
+def locate_broken(path: str, text: str, line: int, column: int) -> Location:
+    """The place of a syntax error, with its line if that can be shown.
+
+    Args:
+        path: the file, for the reader.
+        text: its whole text.
+        line: counted from 1.
+        column: counted from 1.
+    """
+    # A text of several lines may be a secret, and with one quote too few it ends anywhere.
+    if '"""' not in text and "'''" not in text:
+        content = text.split("\n", line)[line - 1].rstrip("\r")
+        if (hidden := _hidden_of_broken(content)) is not None:
+            return _location(path, line, column, content[: hidden[1]], [hidden])
+    return Location(path, line, column)
+
+
+def _location(path: str, line: int, column: int, content: str, hidden: Iterable[_Range]) -> Location:
+    """A line with a mask for each hidden range, cut to what a terminal can show, with the caret kept in its place."""
+    shown, at, mark = "", 0, -1
+    for first, last in [*_merged(hidden), (len(content), len(content))]:
+        if at < column <= first:
+            mark = len(shown) + column - 1 - at
+        shown += content[at:first]
+        if first < last:
+            if first < column <= last:
+                mark = len(shown)
+            shown += MASK
+        at = last
+    shown = shown.rstrip()
+    if mark < 0:
+        mark = len(shown)
+    if len(shown) > _WIDTH:
+        left = max(0, min(mark - _WIDTH // 2, len(shown) - _WIDTH))
+        before, after = "…" if left else "", "…" if left + _WIDTH < len(shown) else ""
+        shown = f"{before}{shown[left : left + _WIDTH]}{after}"
+        mark += len(before) - left
+    return Location(path, line, column, "".join(c if c.isprintable() or c == "\t" else "?" for c in shown), mark)
+
+
+def _merged(ranges: Iterable[_Range]) -> list[_Range]:
+    merged: list[_Range] = []
+    for first, last in sorted(ranges):
+        if merged and first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        elif first < last:
+            merged.append((first, last))
+    return merged
+
+
+def _hidden(text: str, entries: list[tuple[KeyPath, Span]]) -> Iterator[_Range]:
+    """The ranges of a valid text that must not be shown, of the entries that stand on a line."""
+    tables = {path[:length] for path, _ in entries for length in range(1, len(path))}
+    for path, span in entries:
+        raw = text[span.value : span.end]
+        if raw[:1] == "{" or (path in tables and raw[:1] != "["):
+            continue  # a table: what is in it is judged by itself
+        names = tuple(part for part in path if isinstance(part, str))
+        if not _is_harmless(names, raw):
+            yield span.value, span.end
+        elif names[-1] == "user":
+            if (colon := raw.find(":")) >= 0:
+                yield span.value + colon + 1, span.end
+        elif (at := max(raw.rfind("@"), raw.rfind("%40"))) >= 0:
+            scheme = _SCHEME.match(raw)
+            yield span.value + (scheme.end() if scheme else 0), span.value + at
+
+
+def _is_harmless(names: tuple[str, ...], raw: str) -> bool:
+    # A secret in a wrong place: several lines, a key pasted instead of its path, userinfo hidden by escapes.
+    if raw.startswith(('"""', "'''")) or "-----BEGIN" in raw:
+        return False
+    if raw[:1] == '"' and "\\" in raw and names[-1] in (*_ADDRESSES, "user"):
+        return False
+    if len(names) == 1:
+        return names[0] in ROOT_KEYS and names[0] != "profiles"
+    path = names[2:]
+    if names[0] != "profiles" or not _is_known(path):
+        return False
+    if path[0] in SECRET_FIELDS:
+        if path[1:] == ("env",):
+            return _IDENTIFIER.fullmatch(raw) is not None
+        return path[1:] == ("file",) or (path[1:] == ("keyring",) and raw in ("true", "false"))
+    return True
+
+
+def _is_known(path: tuple[str, ...]) -> bool:
+    if not path:
+        return False
+    try:
+        field(path)
+    except ConfigError:
+        return False
+    return True
+
+
+_HEADER = re.compile(
+    r"""[ \t]*\[{1,2}[ \t]*profiles(?:[ \t]*\.[ \t]*(?:[A-Za-z0-9_-]+|(["'])[A-Za-z0-9_.-]*\1?))*[ \t]*\]{0,2}"""
+)
+_ENTRY = re.compile(r"""[ \t]*((?:[A-Za-z0-9_-]+[ \t]*\.[ \t]*)*[A-Za-z0-9_-]+)[ \t]*=[ \t]*""")
+_VALUE = re.compile(r""""[^"={}\[\],#]*"?|'[^'={}\[\],#]*'?|[^"'={}\[\],#]*""")
+_TELLTALE = re.compile(r"token|password|command|-----BEGIN|@|%40", re.IGNORECASE)
+
+
+def _hidden_of_broken(line: str) -> _Range | None:
+    """What to hide of a line with a syntax error, up to where it may be shown; None if nothing of it may be."""
+    if header := _HEADER.match(line):
+        return _rest(line, header.end())
+    entry = _ENTRY.match(line)
+    if entry is None:
+        return None
+    names = tuple(name.strip() for name in entry[1].split("."))
+    path = names[2:] if names[0] == "profiles" else names
+    value = line[entry.end() :]
+    if not path or not (_is_known(path) or path[0] in ROOT_KEYS):
+        # A misspelled field may be shown, any other word may be a piece of a secret.
+        return (entry.end(), len(line)) if path and suggest(path[0], (*FIELDS, *ROOT_KEYS)) else None
+    escapes = path[-1] in (*_ADDRESSES, "user") and "\\" in value
+    if path[0] in SECRET_FIELDS or _TELLTALE.search(line) or escapes or (path[-1] == "user" and ":" in value):
+        return entry.end(), len(line)
+    match = _VALUE.match(value)
+    return _rest(line, entry.end() + (match.end() if match else 0))
+
+
+def _rest(line: str, at: int) -> _Range:
+    """Hide what stands behind the part that is understood; a comment is not shown at all."""
+    rest = line[at:].strip()
+    return (at, at) if not rest or rest.startswith("#") else (at, len(line))

@@ -1,0 +1,1 @@
+"""What stands between a profile and a live connection, stage by stage."""

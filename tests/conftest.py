@@ -1,0 +1,184 @@
+"""The fixtures of every test: real servers, a real keyring, certificates, the installed command."""
+
+from __future__ import annotations
+
+# Before everything else: grpc, keyring and pymilvus read the environment when they are imported.
+from tests.support.environment import nowhere, shield
+
+_SESSION_HOME = shield()
+
+import os  # noqa: E402
+import shutil  # noqa: E402
+import socket  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Protocol  # noqa: E402
+
+import pytest  # noqa: E402
+
+from tests.support import binaries  # noqa: E402
+from tests.support import certificates as certificate_files  # noqa: E402
+from tests.support.certificates import Certificates, Identity  # noqa: E402
+from tests.support.command import Command  # noqa: E402
+from tests.support.milvus import MilvusServer, Tls, need_milvus  # noqa: E402
+from tests.support.reaper import Reaper  # noqa: E402
+from tests.support.requirements import need  # noqa: E402
+from tests.support.secret_service import KeyringSession  # noqa: E402
+
+
+def pytest_report_header() -> str:
+    isolated = {name for _, name in socket.if_nameindex()} == {"lo"}
+    return f"network: {'loopback only' if isolated else 'NOT isolated, test servers listen on every interface'}"
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_SESSION_HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def reaper() -> Iterator[Reaper]:
+    """Ends what is left should this session die without its teardown."""
+    watching = Reaper()
+    watching.watch_path(_SESSION_HOME)
+    yield watching
+    watching.close()
+
+
+# --- directories and the command ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A fresh, empty home directory."""
+    directory = tmp_path / "home"
+    directory.mkdir(mode=0o700)
+    return directory
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A fresh directory in which the search for a project file ends."""
+    directory = tmp_path / "project"
+    (directory / ".git").mkdir(parents=True)
+    return directory
+
+
+@pytest.fixture
+def cli(home: Path, project: Path) -> Command:
+    """The installed console script, run in `project` with `home` as its home directory."""
+    return Command([Path(sys.executable).with_name("milvus-profiles")], home, project)
+
+
+# --- keyrings ------------------------------------------------------------------------------------------------------
+
+
+def _keyring(reaper: Reaper) -> Iterator[KeyringSession]:
+    need("dbus-daemon", "dbus-send", "gnome-keyring-daemon", "secret-tool")
+    session = KeyringSession(reaper)
+    session.start()
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def keyring_session(reaper: Reaper) -> Iterator[KeyringSession]:
+    """One real, unlocked keyring for all tests: leave it running and unlocked."""
+    yield from _keyring(reaper)
+
+
+@pytest.fixture
+def fresh_keyring(reaper: Reaper) -> Iterator[KeyringSession]:
+    """A real, unlocked, empty keyring that the test may lock, suspend or stop."""
+    yield from _keyring(reaper)
+
+
+@pytest.fixture
+def no_keyring_env(home: Path) -> dict[str, str]:
+    """A whole environment in which there is no session bus, so no keyring."""
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", **nowhere(home)}
+
+
+# --- certificates and servers --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return certificate_files.issue(tmp_path_factory.mktemp("certificates"))
+
+
+class StartMilvus(Protocol):
+    def __call__(
+        self,
+        *,
+        version: str = ...,
+        auth: bool = ...,
+        tls: Tls | None = ...,
+        identity: Identity | None = ...,
+        port: int | None = ...,
+    ) -> MilvusServer: ...
+
+
+def _factory(reaper: Reaper, certificates: Certificates) -> Iterator[StartMilvus]:
+    servers: list[MilvusServer] = []
+
+    def start(
+        *,
+        version: str = binaries.CURRENT,
+        auth: bool = False,
+        tls: Tls | None = None,
+        identity: Identity | None = None,
+        port: int | None = None,
+    ) -> MilvusServer:
+        need_milvus(version)
+        server = MilvusServer(
+            reaper, version=version, auth=auth, tls=tls, certificates=certificates, identity=identity, port=port
+        )
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.remove()
+
+
+@pytest.fixture
+def start_milvus(reaper: Reaper, certificates: Certificates) -> Iterator[StartMilvus]:
+    """Starts servers of the test's own, to be stopped, killed and restarted at will."""
+    yield from _factory(reaper, certificates)
+
+
+@pytest.fixture(scope="session")
+def _start_shared(reaper: Reaper, certificates: Certificates) -> Iterator[StartMilvus]:
+    yield from _factory(reaper, certificates)
+
+
+@pytest.fixture(scope="session")
+def milvus_plain(_start_shared: StartMilvus) -> MilvusServer:
+    """Neither authorization nor TLS."""
+    return _start_shared()
+
+
+@pytest.fixture(scope="session")
+def milvus_auth(_start_shared: StartMilvus) -> MilvusServer:
+    """Authorization, no TLS."""
+    return _start_shared(auth=True)
+
+
+@pytest.fixture(scope="session")
+def milvus_tls(_start_shared: StartMilvus) -> MilvusServer:
+    """Authorization and TLS."""
+    return _start_shared(auth=True, tls="server")
+
+
+@pytest.fixture(scope="session")
+def milvus_mtls(_start_shared: StartMilvus) -> MilvusServer:
+    """Authorization and mutual TLS."""
+    return _start_shared(auth=True, tls="mutual")
+
+
+@pytest.fixture(scope="session")
+def milvus_228(_start_shared: StartMilvus) -> MilvusServer:
+    """An old server without the Connect RPC; neither authorization nor TLS."""
+    return _start_shared(version=binaries.OLD)

@@ -1,0 +1,214 @@
+"""Runs a command as a user would, in an environment of which every variable is known."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .environment import coverage_variables, nowhere
+from .secret_service import KeyringSession
+
+_ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    returncode: int
+    """Negative: ended by that signal."""
+    stdout: str
+    stderr: str
+    seconds: float
+
+    @property
+    def json(self) -> Any:
+        """Standard output as the one JSON value it holds."""
+        return json.loads(self.stdout)
+
+    @property
+    def error(self) -> Any:
+        """Standard error as the one JSON value it holds."""
+        return json.loads(self.stderr)
+
+
+@dataclass(frozen=True)
+class Screen:
+    returncode: int
+    raw: str
+    """All that was written to the terminal, as it came."""
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """Without escape sequences, with plain line ends."""
+        return _ESCAPE_SEQUENCE.sub("", self.raw).replace("\r\n", "\n").replace("\r", "")
+
+
+class Command:
+    """`command("profile", "list", env={…})` runs it; `.tty(…)` runs it on a terminal; `.popen(…)` only starts it.
+
+    `home` and `cwd` have fresh directories as defaults. `env` is laid over the defaults; a value None removes one.
+    Without `keyring` there is no keyring.
+    """
+
+    def __init__(self, program: Sequence[str | Path], home: Path, cwd: Path) -> None:
+        self.program = [str(word) for word in program]
+        self.home = home
+        self.cwd = cwd
+
+    def __call__(
+        self,
+        *arguments: str | Path,
+        env: Mapping[str, str | None] | None = None,
+        cwd: Path | None = None,
+        home: Path | None = None,
+        keyring: KeyringSession | None = None,
+        input: str | None = None,  # noqa: A002  # as subprocess.run calls it
+        timeout: float = 60.0,
+    ) -> Outcome:
+        began = time.monotonic()
+        process = self.popen(*arguments, env=env, cwd=cwd, home=home, keyring=keyring, stdin=input is not None)
+        try:
+            stdout, stderr = process.communicate(input, timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            stdout, stderr = process.communicate()
+            raise AssertionError(
+                f"still running after {timeout} s: {arguments}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
+            ) from None
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        return Outcome(process.returncode, stdout, stderr, time.monotonic() - began)
+
+    def popen(
+        self,
+        *arguments: str | Path,
+        env: Mapping[str, str | None] | None = None,
+        cwd: Path | None = None,
+        home: Path | None = None,
+        keyring: KeyringSession | None = None,
+        stdin: bool = False,
+    ) -> subprocess.Popen[str]:
+        """Start it, with pipes for what it writes; whoever calls this ends it."""
+        return subprocess.Popen(
+            [*self.program, *map(str, arguments)],
+            env=self.environment(env, home, keyring),
+            cwd=cwd or self.cwd,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def environment(
+        self,
+        env: Mapping[str, str | None] | None = None,
+        home: Path | None = None,
+        keyring: KeyringSession | None = None,
+    ) -> dict[str, str]:
+        """The whole environment of the command."""
+        home = home or self.home
+        variables: dict[str, str | None] = {
+            "PATH": os.pathsep.join((str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin")),
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            **coverage_variables(),
+            **(keyring.client_env if keyring else nowhere(home)),
+            **(env or {}),
+        }
+        return {name: value for name, value in variables.items() if value is not None}
+
+    def tty(
+        self,
+        *arguments: str | Path,
+        answers: Sequence[tuple[str, str | bytes]] = (),
+        env: Mapping[str, str | None] | None = None,
+        cwd: Path | None = None,
+        home: Path | None = None,
+        keyring: KeyringSession | None = None,
+        columns: int = 80,
+        timeout: float = 60.0,
+    ) -> Screen:
+        """Run it on a terminal of its own and type an answer each time its prompt appears.
+
+        An answer is typed with Return; one in bytes is typed as it is (`b"\\x03"` is Ctrl+C, `b"\\x04"` Ctrl+D).
+        """
+        began = time.monotonic()
+        master, slave = pty.openpty()
+        try:
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+            process = subprocess.Popen(
+                # The shell is the leader of a new session, so the terminal that it opens becomes its controlling
+                # terminal: getpass opens /dev/tty, and Ctrl+C needs it.
+                ["sh", "-c", 'exec "$@" <"$0" >"$0" 2>&1', os.ttyname(slave), *self.program, *map(str, arguments)],
+                env=self.environment({"TERM": "xterm-256color", **(env or {})}, home, keyring),
+                cwd=cwd or self.cwd,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            try:
+                shown = _converse(process, master, list(answers), began + timeout)
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        finally:
+            os.close(master)
+            os.close(slave)
+        return Screen(process.returncode, shown, time.monotonic() - began)
+
+
+def _converse(
+    process: subprocess.Popen[bytes], master: int, answers: list[tuple[str, str | bytes]], deadline: float
+) -> str:
+    shown = b""
+    answered = 0  # how far into `shown` the last prompt was found
+    while True:
+        # Asked before reading: what it wrote before it ended is then there to be read.
+        ended = process.poll() is not None
+        readable, _, _ = select.select([master], [], [], 0 if ended else 0.05)
+        if readable:
+            shown += os.read(master, 65536)
+        elif ended:
+            break
+        if answers and (place := shown.find(answers[0][0].encode(), answered)) >= 0:
+            prompt, answer = answers.pop(0)
+            answered = place + len(prompt.encode())
+            _wait_until_it_waits(process.pid)
+            os.write(master, answer if isinstance(answer, bytes) else answer.encode() + b"\n")
+        if time.monotonic() > deadline:
+            waiting = f" for {answers[0][0]!r}" if answers else ""
+            raise AssertionError(f"the terminal stood still, waiting{waiting}:\n{shown.decode(errors='replace')}")
+    text = shown.decode(errors="replace")
+    if answers:
+        raise AssertionError(f"it ended without asking {answers[0][0]!r}:\n{text}")
+    return text
+
+
+def _wait_until_it_waits(pid: int) -> None:
+    """Nobody types faster than a program gets from its prompt to its read; Python loses a Ctrl+C in between."""
+    quiet = 0
+    while quiet < 3:
+        time.sleep(0.01)
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return
+        quiet = quiet + 1 if state == "S" else 0
+        if state == "Z":
+            return

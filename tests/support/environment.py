@@ -1,0 +1,44 @@
+"""Shields the test session from the machine it runs on.
+
+Must be applied before grpc, keyring or pymilvus are imported: they read variables at import. What is kept is listed,
+what is not listed goes, so that no MILVUS_*, proxy, CA bundle or desktop session of a developer decides a test.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+_KEPT = {
+    "PATH", "LD_LIBRARY_PATH", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TERM", "USER", "LOGNAME",
+    "CI", "VIRTUAL_ENV", "LOOPBACK_ONLY", "TEST_SERVERS",
+    "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONWARNINGS", "PYTHONDEVMODE",
+    "PYTHONASYNCIODEBUG", "PYTHONFAULTHANDLER", "GRPC_VERBOSITY", "GRPC_TRACE",
+}  # fmt: skip
+_KEPT_PREFIXES = ("COVERAGE_", "COV_CORE_", "PYTEST_", "HYPOTHESIS_")
+
+
+def _kept(variables: Mapping[str, str]) -> Iterator[str]:
+    return (name for name in variables if name in _KEPT or name.startswith(_KEPT_PREFIXES))
+
+
+def shield() -> Path:
+    """Empty the environment down to the list and give the session a home of its own; return that home."""
+    for name in set(os.environ).difference(_kept(os.environ)):
+        del os.environ[name]
+    home = Path(tempfile.mkdtemp(prefix="milvus-profiles-home-"))
+    os.environ["HOME"] = str(home)
+    os.environ.update(nowhere(home))
+    return home
+
+
+def nowhere(directory: Path) -> dict[str, str]:
+    """The variable that makes every D-Bus client find no session bus, instead of the one of the desktop."""
+    return {"DBUS_SESSION_BUS_ADDRESS": f"unix:path={directory}/no-bus"}
+
+
+def coverage_variables() -> dict[str, str]:
+    """What a subprocess needs so that coverage measures it too; empty when coverage is off."""
+    return {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "COV_CORE_"))}

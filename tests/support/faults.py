@@ -1,0 +1,345 @@
+"""Ports that misbehave, over real sockets: what a healthy server cannot be made to show.
+
+Everything here is below gRPC; servers that speak gRPC and say odd things are in `scripted_grpc`. Each is a context
+manager, listens on 127.0.0.1, and closes all its sockets on the way out.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from .certificates import Identity
+from .ports import ports
+
+HOST = "127.0.0.1"
+_H2_EMPTY_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+_LINGER_ZERO = struct.pack("ii", 1, 0)
+
+
+# --- ports on which nobody answers -----------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def refused_port() -> Iterator[int]:
+    """Connections are refused. The port stays bound, so nobody else can start listening on it."""
+    with socket.socket() as bound:
+        bound.bind((HOST, 0))
+        yield bound.getsockname()[1]
+
+
+@contextlib.contextmanager
+def black_hole() -> Iterator[int]:
+    """SYN packets are dropped: no connection, no refusal, as behind a firewall."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind((HOST, 0))
+        listener.listen(0)
+        # The kernel drops SYNs once the queue of connections that nobody accepts is full.
+        for _ in range(8):
+            filler = stack.enter_context(socket.socket())
+            filler.settimeout(0.1)
+            try:
+                filler.connect(listener.getsockname())
+            except TimeoutError:
+                yield listener.getsockname()[1]
+                return
+        raise RuntimeError("the listen queue does not fill up on this machine")
+
+
+@contextlib.contextmanager
+def never_accepting() -> Iterator[int]:
+    """TCP connects (the kernel does that), and no byte ever comes back."""
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        listener.listen(512)
+        yield listener.getsockname()[1]
+
+
+# --- a listener with a thread for each connection ---------------------------------------------------------------
+
+
+class Listener:
+    """Accepts, counts, and gives every connection to `talk` in a thread of its own."""
+
+    def __init__(self, talk: Callable[[socket.socket], None]) -> None:
+        self._talk = talk
+        self._guard = threading.Condition()
+        self._open: set[socket.socket] = set()
+        self._socket: socket.socket | None = None
+        self._total = 0
+        # A port from the pool, not port 0: it must be ours still when the listener is opened a second time.
+        self.port = ports().take()
+        self.listen()
+
+    @property
+    def connections(self) -> int:
+        """How many were accepted so far."""
+        return self._total
+
+    @property
+    def open_connections(self) -> int:
+        with self._guard:
+            return len(self._open)
+
+    def wait_for_connections(self, number: int, timeout: float = 5.0) -> bool:
+        with self._guard:
+            return self._guard.wait_for(lambda: self._total >= number, timeout)
+
+    def wait_until_idle(self, timeout: float = 5.0) -> bool:
+        """Wait until no connection is open; False if some still are."""
+        with self._guard:
+            return self._guard.wait_for(lambda: not self._open, timeout)
+
+    def listen(self) -> None:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, self.port))
+        listener.listen(512)
+        self._socket = listener
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def refuse(self) -> None:
+        """New connections are refused until `listen`; open ones go on."""
+        if self._socket is not None:
+            # close() alone would not wake the thread that sits in accept().
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.close()
+            self._socket = None
+
+    def drop(self) -> None:
+        """Reset every open connection."""
+        with self._guard:
+            dropped = list(self._open)
+        for connection in dropped:
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+            _close(connection)
+
+    def close(self) -> None:
+        self.refuse()
+        self.drop()
+        self.wait_until_idle()
+        ports().give_back(self.port)
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with self._guard:
+                self._total += 1
+                self._open.add(connection)
+                self._guard.notify_all()
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            with contextlib.suppress(OSError):
+                self._talk(connection)
+        finally:
+            _close(connection)
+            with self._guard:
+                self._open.discard(connection)
+                self._guard.notify_all()
+
+
+def _close(connection: socket.socket) -> None:
+    # Wakes the thread that waits in recv(); closing alone would not.
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RD)
+    with contextlib.suppress(OSError):
+        connection.close()
+
+
+@contextlib.contextmanager
+def listener(talk: Callable[[socket.socket], None]) -> Iterator[Listener]:
+    opened = Listener(talk)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+# --- servers that are slow, or not what they should be ------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def slow_server(seconds: float, forward_to: int | None = None) -> Iterator[Listener]:
+    """Accepts at once, then says nothing for some seconds; then it passes on to a port, or closes."""
+
+    over = threading.Event()
+
+    def talk(connection: socket.socket) -> None:
+        over.wait(seconds)
+        if forward_to is not None and not over.is_set():
+            with socket.create_connection((HOST, forward_to)) as upstream:
+                _pump_both_ways(connection, upstream, lambda: None)
+
+    with listener(talk) as opened:
+        try:
+            yield opened
+        finally:
+            over.set()
+
+
+def _speak_http1(connection: socket.socket) -> None:
+    status = "200 OK" if connection.recv(65536).startswith(b"GET ") else "400 Bad Request"
+    head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(status)}\r\nConnection: close"
+    connection.sendall(f"{head}\r\n\r\n{status}".encode())
+
+
+def _hang_up(connection: socket.socket) -> None:
+    """Close only when the other side has: closed with bytes unread, TCP resets, and the last words are lost."""
+    connection.shutdown(socket.SHUT_WR)
+    connection.settimeout(2)
+    while connection.recv(65536):
+        pass
+
+
+@contextlib.contextmanager
+def http1_server() -> Iterator[Listener]:
+    """A web server from before HTTP/2: 200 to a GET, 400 to everything else, gRPC's preface among it."""
+
+    def talk(connection: socket.socket) -> None:
+        _speak_http1(connection)
+        _hang_up(connection)
+
+    with listener(talk) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def tls_without_h2(
+    identity: Identity,
+    *,
+    client_ca: Path | None = None,
+    newest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED,
+) -> Iterator[Listener]:
+    """An ordinary HTTPS port: no HTTP/2 by ALPN; with `client_ca` it wants a certificate of the client."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = newest
+    context.load_cert_chain(identity.cert, identity.key)
+    if client_ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(client_ca)
+
+    def talk(connection: socket.socket) -> None:
+        with contextlib.suppress(ssl.SSLError), context.wrap_socket(connection.dup(), server_side=True) as secured:
+            _speak_http1(secured)
+        _hang_up(connection)
+
+    with listener(talk) as opened:
+        yield opened
+
+
+# --- the attacker --------------------------------------------------------------------------------------------------
+
+
+class Recorder(Listener):
+    """Keeps every byte that anybody sent it."""
+
+    def __init__(self, *, greets: bool) -> None:
+        self._received: list[bytes] = []
+        self._greets = greets
+        super().__init__(self._record)
+
+    def _record(self, connection: socket.socket) -> None:
+        if self._greets:
+            connection.sendall(_H2_EMPTY_SETTINGS)
+        while data := connection.recv(65536):
+            self._received.append(data)
+
+    @property
+    def received(self) -> bytes:
+        return b"".join(self._received)
+
+    def saw(self, secret: str) -> bool:
+        """Whether the secret came by: as it is, percent-encoded, or anywhere inside a base64 text."""
+        received = self.received
+        return any(form in received for form in (secret.encode(), quote(secret, safe="").encode(), *_in_base64(secret)))
+
+
+def _in_base64(secret: str) -> Iterator[bytes]:
+    # The encoding of a part depends on its distance from the beginning, modulo 3; the characters at both ends also
+    # depend on the neighbours, so only the inner ones can be looked for.
+    for shift in range(3):
+        encoded = base64.b64encode(b"\0" * shift + secret.encode()).rstrip(b"=")
+        inner = encoded[(0, 2, 3)[shift] : -1]
+        if len(inner) >= 4:
+            yield inner
+            yield inner.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+@contextlib.contextmanager
+def recorder(*, greets: bool = True) -> Iterator[Recorder]:
+    """An attacker's port. It greets as an HTTP/2 server would, or no gRPC client would go on to send its metadata."""
+    opened = Recorder(greets=greets)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+# --- a proxy in front of a real port --------------------------------------------------------------------------------
+
+
+class TcpProxy(Listener):
+    """Passes bytes on, until told otherwise. `drop`, `refuse` and `listen` come from Listener."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._flowing = threading.Event()
+        self._flowing.set()
+        super().__init__(self._pass_on)
+
+    def freeze(self) -> None:
+        """Bytes stop in both directions; connections stay, and new ones are accepted."""
+        self._flowing.clear()
+
+    def thaw(self) -> None:
+        self._flowing.set()
+
+    def close(self) -> None:
+        self.thaw()
+        super().close()
+
+    def _pass_on(self, connection: socket.socket) -> None:
+        with socket.create_connection((HOST, self._target)) as upstream:
+            _pump_both_ways(connection, upstream, self._flowing.wait)
+
+
+@contextlib.contextmanager
+def tcp_proxy(target: int) -> Iterator[TcpProxy]:
+    opened = TcpProxy(target)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def _pump_both_ways(left: socket.socket, right: socket.socket, gate: Callable[[], object]) -> None:
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                gate()
+                sink.sendall(data)
+        # One side is done: so is the other. This wakes the other thread; it must send nothing, lest a reset by
+        # `drop` begins with a polite goodbye.
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RD)
+
+    back = threading.Thread(target=pump, args=(right, left), daemon=True)
+    back.start()
+    pump(left, right)
+    back.join()
