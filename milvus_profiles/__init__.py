@@ -1,1 +1,96 @@
-"""Named connection profiles for Milvus."""
+"""Named connection profiles for Milvus: declared once, checked strictly, connected on demand.
+
+    >>> import milvus_profiles as mp
+    >>> with mp.connect("prod") as conn:  # doctest: +SKIP
+    ...     conn.server_version, conn.ping()
+
+This module is the public face and nothing else: a name is imported from its room when it is first used, so that
+``import milvus_profiles`` costs a program next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .joints import join
+
+if TYPE_CHECKING:
+    from .connections.connection import Connection as Connection
+    from .connections.face import connect as connect
+    from .connections.face import disconnect as disconnect
+    from .connections.face import disconnect_all as disconnect_all
+    from .connections.face import has_connection as has_connection
+    from .connections.face import list_connections as list_connections
+    from .connections.face import load as load
+    from .connections.registry import ConnectionInfo as ConnectionInfo
+    from .endpoint import Endpoint as Endpoint
+    from .errors import AuthenticationError as AuthenticationError
+    from .errors import ConfigError as ConfigError
+    from .errors import ConnectionClosedError as ConnectionClosedError
+    from .errors import ConnectionLimitError as ConnectionLimitError
+    from .errors import DatabaseInUseError as DatabaseInUseError
+    from .errors import DatabaseNotFoundError as DatabaseNotFoundError
+    from .errors import ForkError as ForkError
+    from .errors import InsecureTransportError as InsecureTransportError
+    from .errors import MilvusProfilesError as MilvusProfilesError
+    from .errors import NotMilvusError as NotMilvusError
+    from .errors import PermissionDeniedError as PermissionDeniedError
+    from .errors import SecretUnavailableError as SecretUnavailableError
+    from .errors import ServerNotReadyError as ServerNotReadyError
+    from .errors import TLSError as TLSError
+    from .errors import UnknownProfileError as UnknownProfileError
+    from .errors import UnreachableError as UnreachableError
+    from .errors import UntrustedError as UntrustedError
+    from .interop.pymilvus import connection_args as connection_args
+    from .config.profiles import Profiles as Profiles
+    from .profile import Profile as Profile
+
+__version__ = "0.1.0"
+
+# conn.client() stands below interop/ on the stair.
+join("client", f"{__name__}.interop.pymilvus:open_client")
+
+_ROOMS = {
+    "config.profiles": ("Profiles",),
+    "connections.connection": ("Connection",),
+    "connections.face": ("connect", "disconnect", "disconnect_all", "has_connection", "list_connections", "load"),
+    "connections.registry": ("ConnectionInfo",),
+    "endpoint": ("Endpoint",),
+    "errors": (
+        "AuthenticationError",
+        "ConfigError",
+        "ConnectionClosedError",
+        "ConnectionLimitError",
+        "DatabaseInUseError",
+        "DatabaseNotFoundError",
+        "ForkError",
+        "InsecureTransportError",
+        "MilvusProfilesError",
+        "NotMilvusError",
+        "PermissionDeniedError",
+        "SecretUnavailableError",
+        "ServerNotReadyError",
+        "TLSError",
+        "UnknownProfileError",
+        "UnreachableError",
+        "UntrustedError",
+    ),
+    "interop.pymilvus": ("connection_args",),
+    "profile": ("Profile",),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = ["__version__", *sorted(_ROOM_OF)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if (room := _ROOM_OF.get(name)) is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{room}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOM_OF})

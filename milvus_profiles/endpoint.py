@@ -16,7 +16,17 @@ from typing import Literal
 
 from .errors import ConfigError
 
-__all__ = ["DEFAULT_PORT", "Address", "AddressError", "Endpoint", "endpoint_of", "parse_address", "parse_host"]
+__all__ = [
+    "DEFAULT_PORT",
+    "Address",
+    "AddressError",
+    "Endpoint",
+    "absolute_address",
+    "absolute_path",
+    "endpoint_of",
+    "parse_address",
+    "parse_host",
+]
 
 DEFAULT_PORT = 19530
 """Milvus's gRPC port, used where an address names none."""
@@ -129,7 +139,7 @@ def parse_address(text: str, *, base: str | os.PathLike[str] = ".", home: str | 
     if text[:5].lower() == "unix:":
         return _unix(text[5:], base, home)
     if scheme is None and text.rstrip("/").endswith(".db"):
-        return Address("lite", path=_absolute(text.rstrip("/"), base, home))
+        return Address("lite", path=absolute_path(text.rstrip("/"), base=base, home=home))
     for char, name in ((" ", "a space"), ("\\", "a backslash"), ("?", "a query (?)"), ("#", "a fragment (#)")):
         if char in text:
             raise AddressError(f"the address contains {name}", hint="write it as scheme://host:port/database")
@@ -217,7 +227,38 @@ def endpoint_of(text: str) -> Endpoint:
     return parse_address(text).endpoint()
 
 
+def absolute_address(text: str, *, base: str | os.PathLike[str], home: str | None = None) -> str:
+    """The same address with the path in it made absolute; anything else, wrong addresses too, as it is.
+
+    Args:
+        text, base, home: as for :func:`parse_address`.
+    """
+    try:
+        address = parse_address(text, base=base, home=home)
+    except AddressError:
+        return text
+    return text if address.kind == "tcp" else address.endpoint().uri
+
+
+def absolute_path(path: str, *, base: str | os.PathLike[str], home: str | None = None) -> str:
+    """The path with ``~`` expanded, counted from a directory, in its one spelling; links are not followed.
+
+    Args:
+        path: what was written.
+        base: directory that it counts from.
+        home: what ``~`` stands for; None leaves it to the operating system.
+    """
+    if home is not None and (path == "~" or path.startswith("~/")):
+        path = home + path[1:]
+    # Not realpath: the link may point elsewhere by the time that it is opened; whoever opens resolves it.
+    path = os.path.abspath(os.path.join(base, os.path.expanduser(path)))
+    # POSIX lets two leading slashes mean something else; no system here does, and one file must have one spelling.
+    return path[1:] if path.startswith("//") and os.sep == "/" else path
+
+
 def _ascii(text: str) -> str:
+    if len(text) > 254:  # a name's 253 and the trailing dot; the codec below is slow on more
+        raise AddressError("the host is longer than 253 characters", hint="write host:port")
     if text.isascii():
         return text.lower()
     try:
@@ -266,11 +307,4 @@ def _unix(path: str, base: str | os.PathLike[str], home: str | None) -> Address:
         path = path[2:]
     if not path.strip():
         raise AddressError("the path of the Unix socket is empty", hint="write unix:PATH")
-    return Address("unix", path=_absolute(path, base, home))
-
-
-def _absolute(path: str, base: str | os.PathLike[str], home: str | None) -> str:
-    if path == "~" or path.startswith("~/"):
-        path = (home + path[1:]) if home is not None else os.path.expanduser(path)
-    # Not realpath: the link may point elsewhere by the time that it is opened; whoever opens resolves it.
-    return os.path.abspath(os.path.join(base, path))
+    return Address("unix", path=absolute_path(path, base=base, home=home))

@@ -8,8 +8,11 @@ are rendered, and no message may ever hold a secret: whoever raises masks first.
 from __future__ import annotations
 
 import difflib
+import heapq
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import Any, ClassVar
 
 __all__ = [
@@ -19,6 +22,7 @@ __all__ = [
     "ConnectionLimitError",
     "DatabaseInUseError",
     "DatabaseNotFoundError",
+    "DeclinedError",
     "EditConflictError",
     "ForkError",
     "InsecureTransportError",
@@ -47,12 +51,15 @@ class Location:
         line: line in the file, counted from 1; None outside files.
         column: column in the line, counted from 1 in characters; None outside files.
         excerpt: the offending line with secrets masked, without its newline; None where there is nothing to show.
+        mark: offset in the excerpt at which the caret points, where masking or shortening moved it away from the
+            column; None follows the column.
     """
 
     source: str
     line: int | None = None
     column: int | None = None
     excerpt: str | None = None
+    mark: int | None = None
 
     def __str__(self) -> str:
         if self.line is None:
@@ -63,11 +70,21 @@ class Location:
         """The excerpt and, below it, a caret under the column; None without an excerpt."""
         if self.excerpt is None:
             return None
-        if self.column is None:
+        if self.mark is None and self.column is None:
             return self.excerpt
-        before = self.excerpt[: self.column - 1]
-        # Tabs are repeated so that the caret stands under its character whatever the terminal's tab width is.
-        return f"{self.excerpt}\n{''.join(c if c == chr(9) else ' ' for c in before)}^"
+        before = self.excerpt[: (self.column or 1) - 1 if self.mark is None else self.mark]
+        return f"{self.excerpt}\n{''.join(_blank(c) for c in before)}^"
+
+
+def _blank(char: str) -> str:
+    """White space as wide as a character on a terminal."""
+    if char == "\t":
+        return char  # repeated, so that the caret stands right whatever the width of a tab is
+    if char.isascii():
+        return " "
+    if unicodedata.combining(char):
+        return ""
+    return "  " if unicodedata.east_asian_width(char) in "WF" else " "
 
 
 class MilvusProfilesError(Exception):
@@ -117,6 +134,12 @@ class UsageError(MilvusProfilesError):
 
     code = "usage"
     exit_status = 2
+
+
+class DeclinedError(MilvusProfilesError):
+    """A question was answered with no, or there was nobody to ask."""
+
+    code = "usage"
 
 
 class ConfigError(MilvusProfilesError):
@@ -241,6 +264,10 @@ class ForkError(MilvusProfilesError):
     code = "fork"
 
 
+_MANY = 1000
+_WORD_MAX = 100  # longer than any name here; comparing takes time that grows with the product of the lengths
+
+
 def suggest(word: str, candidates: Iterable[str]) -> str | None:
     """The candidate nearest to a misspelled word, or None when none is near.
 
@@ -248,6 +275,16 @@ def suggest(word: str, candidates: Iterable[str]) -> str | None:
         word: what was written.
         candidates: what could have been meant.
     """
-    pool = {c.casefold(): c for c in candidates}
-    near = difflib.get_close_matches(word.casefold(), pool, n=1, cutoff=0.6)
-    return pool[near[0]] if near else None
+    if len(word) > _WORD_MAX:
+        return None
+    pool = {c.casefold(): c for c in candidates if len(c) <= _WORD_MAX}
+    folded = word.casefold()
+    # difflib takes seconds for tens of thousands of names; a typing error leaves most of a name's ends alone.
+    near = pool if len(pool) <= _MANY else heapq.nlargest(200, pool, key=lambda c: _common_ends(folded, c))
+    best = difflib.get_close_matches(folded, near, n=1, cutoff=0.6)
+    return pool[best[0]] if best else None
+
+
+def _common_ends(one: str, other: str) -> int:
+    # Of characters is what is wanted here; these are no paths.
+    return len(commonprefix((one, other))) + len(commonprefix((one[::-1], other[::-1])))  # noqa: RUF071

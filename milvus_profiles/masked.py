@@ -55,7 +55,9 @@ class SecretText:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SecretText):
             return NotImplemented
-        return hmac.compare_digest(self.reveal().encode("utf-8"), other.reveal().encode("utf-8"))
+        # Not plain UTF-8: what a variable held that is not UTF-8 would raise an error that carries the secret.
+        mine, theirs = self.reveal(), other.reveal()
+        return hmac.compare_digest(mine.encode("utf-8", "surrogatepass"), theirs.encode("utf-8", "surrogatepass"))
 
     def __hash__(self) -> int:
         return hash((SecretText, self.reveal()))
@@ -99,10 +101,9 @@ class MaskedMapping(Mapping[str, str]):
         self._values: Callable[[], dict[str, str]] = lambda: snapshot
 
     def __getitem__(self, key: str) -> str:
-        values = self._values()
-        # Not values[key]: a KeyError from here would put the dictionary among a traceback's locals.
-        if key in values:
-            return values[key]
+        # Neither a local nor the dictionary's own KeyError: both would put the values among a traceback's locals.
+        if key in self:
+            return self._values()[key]
         raise KeyError(key)
 
     def __iter__(self) -> Iterator[str]:

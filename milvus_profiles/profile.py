@@ -44,6 +44,7 @@ __all__ = [
     "SecretSource",
     "check_alias",
     "fold_alias",
+    "is_alias",
 ]
 
 _ALIAS = re.compile(r"[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*")
@@ -61,6 +62,11 @@ def fold_alias(alias: str) -> str:
     return alias.lower().translate(_FOLD)
 
 
+def is_alias(text: str) -> bool:
+    """Whether a text may be an alias."""
+    return len(text) <= _ALIAS_MAX and _ALIAS.fullmatch(text) is not None
+
+
 def check_alias(alias: str) -> str:
     """Return the alias if it is one.
 
@@ -68,7 +74,7 @@ def check_alias(alias: str) -> str:
         ConfigError: not ASCII letters, digits, ``-``, ``_``, ``.``, up to 64, first and last a letter or digit, no two
             separators in a row.
     """
-    if len(alias) <= _ALIAS_MAX and _ALIAS.fullmatch(alias):
+    if is_alias(alias):
         return alias
     raise ConfigError(
         f"{alias!a} is not a valid alias" if len(alias) <= _ALIAS_MAX else "the alias is longer than 64 characters",
@@ -105,9 +111,8 @@ def _pem(path: str, info: ValidationInfo) -> str:
         return path
     try:
         # O_NONBLOCK: a FIFO in place of a certificate must not hang the command.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise _invalid(f"{path} is not a file")
             content = file.read(_PEM_MAX + 1)
     except OSError as error:
@@ -142,6 +147,19 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _boolean(value: Any) -> Any:
+    # Literal[True] compares by equality, and 1 == True.
+    if not isinstance(value, bool):
+        raise PydanticCustomError("bool_type", "must be a boolean")
+    return value
+
+
+def _ping_interval(seconds: float) -> float:
+    if seconds < 5:
+        raise _invalid("keepalive.time is below 5 seconds, the least that a Milvus server permits")
+    return seconds
+
+
 PEMPath = Annotated[str, AfterValidator(_pem)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute_path)]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -157,7 +175,7 @@ class _Model(BaseModel):
 class KeyringRef(_Model):
     """``{ keyring = true }``: the operating system's keyring, under the profile's endpoint and user."""
 
-    keyring: Literal[True]
+    keyring: Annotated[Literal[True], BeforeValidator(_boolean)]
 
 
 class EnvRef(_Model):
@@ -188,7 +206,10 @@ class CommandRef(_Model):
         pass_env: names of the variables that it gets beside PATH, HOME and LANG.
     """
 
-    command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_tuple), Field(min_length=1)]
+    # Hidden from repr: arguments may be secrets themselves.
+    command: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_tuple), Field(min_length=1, repr=False)
+    ]
     pass_env: Annotated[tuple[VariableName, ...], BeforeValidator(_tuple)] = ()
 
 
@@ -214,6 +235,8 @@ def _literal_secret(value: SecretText) -> SecretText:
     text = value.reveal()
     if not text:
         raise _invalid("is empty")
+    if not text.strip("*"):
+        raise _invalid("is a row of asterisks: the mask of a secret, not the secret")
     if any(ord(c) < 0x20 or ord(c) == 0x7F for c in text):
         raise _invalid("contains a control character")
     return value
@@ -288,14 +311,8 @@ class Keepalive(_Model):
         timeout: seconds to wait for the answer.
     """
 
-    time: Annotated[float, Field(le=_DAY, allow_inf_nan=False)] = 30.0
+    time: Annotated[float, Field(le=_DAY, allow_inf_nan=False), AfterValidator(_ping_interval)] = 30.0
     timeout: Seconds = 10.0
-
-    @model_validator(mode="after")
-    def _minimum(self) -> Keepalive:
-        if self.time < 5:
-            raise _invalid("keepalive.time is below 5 seconds, the least that a Milvus server permits")
-        return self
 
 
 class PoolSettings(_Model):
@@ -421,7 +438,7 @@ class Profile(_Model):
     timeout: Seconds = 10.0
     call_timeout: Seconds | None = None
     retry: Annotated[
-        Union[Annotated[Retry, Tag(_TABLE)], Annotated[Literal[False], Tag(_SCALAR)]],
+        Union[Annotated[Retry, Tag(_TABLE)], Annotated[Literal[False], BeforeValidator(_boolean), Tag(_SCALAR)]],
         Discriminator(_table_or_scalar),
         BeforeValidator(lambda value: Retry() if value is True else value),
     ] = Retry()
@@ -455,7 +472,7 @@ class Profile(_Model):
         if self.pool is not None:
             for name in _POOL_WIDE:
                 if name in self.pool.model_fields_set:
-                    raise _conflict(("pool", name), f"{name} is a setting of a whole pool, not of one profile")
+                    raise _conflict((name,), f"{name} is a setting of a whole pool, not of one profile")
         object.__setattr__(self, "_address", address)
         return self
 

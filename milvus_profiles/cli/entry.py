@@ -20,6 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status of the documentation.
     """
+    if any(name.endswith("_COMPLETE") for name in os.environ):
+        from .completion import respond
+
+        if (status := respond()) is not None:
+            return status
     from .app import run
 
     words = sys.argv[1:] if arguments is None else arguments

@@ -22,13 +22,19 @@ _LINE_LIMIT = 64 << 10
 
 
 def keyring(profiles: Profiles) -> OSKeyring:
-    """The keyring, with the time limit that fits: a person can answer its prompt, a pipe cannot."""
+    """The keyring of this run, with the time limit that fits: a person can answer its prompt, a pipe cannot.
+
+    Args:
+        profiles: whose settings name further backends.
+    """
     session = current()
-    return OSKeyring(
-        extra_backends=profiles.settings.keyring_backends,
-        timeout=profiles.settings.keyring_timeout or keyring_timeout(session.env, interactive=session.interactive),
-        on_wait=(lambda: note("waiting for the keyring ...")) if session.interactive else None,
-    )
+    if session.keyring is None:
+        session.keyring = OSKeyring(
+            extra_backends=profiles.settings.keyring_backends,
+            timeout=keyring_timeout(session.env, interactive=session.interactive),
+            on_wait=(lambda: note("waiting for the keyring ...")) if session.interactive else None,
+        )
+    return session.keyring
 
 
 def context(profiles: Profiles, alias: str) -> SecretContext:

@@ -21,6 +21,7 @@ from ..masked import MaskedMapping
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles, Selection
+    from ..secrets import OSKeyring
 
 __all__ = ["Session", "command", "current", "start"]
 
@@ -39,6 +40,7 @@ class Session:
         json: whether output is JSON.
         color: whether colours are allowed where the output is a terminal.
         verbose: whether to say more.
+        keyring: the keyring of this run, once it was needed.
     """
 
     env: MaskedMapping = field(default_factory=lambda: MaskedMapping(os.environ))
@@ -47,6 +49,7 @@ class Session:
     json: bool = False
     color: bool = True
     verbose: bool = False
+    keyring: OSKeyring | None = None
     _profiles: Profiles | None = field(default=None, repr=False)
 
     def profiles(self, *, fresh: bool = False) -> Profiles:

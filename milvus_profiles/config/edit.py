@@ -1,6 +1,6 @@
 """Editing a milvus.toml so that its comments, its order and every byte outside of the change survive.
 
-Each edit takes the file's lock, reads, edits (:mod:`edit_operations`), lets the caller check the outcome, and replaces
+Each edit takes the file's lock, reads, edits (:mod:`edit_apply`), lets the caller check the outcome, and replaces
 the file in one step, unless someone has saved it meanwhile.  Whoever calls this decides which file is edited and what
 a valid profile is.
 """
@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import EditConflictError, Location, MilvusProfilesError
+from ..errors import ConfigError, EditConflictError, Location, MilvusProfilesError
 from .atomic import locked, read_bytes, write_atomic
 from .documents import parse_document
+from .edit_apply import edit_text
 from .edit_diff import show_difference
 from .edit_layout import Line, lay_out, lay_out_broken
 from .edit_operations import (
@@ -28,9 +30,8 @@ from .edit_operations import (
     SetRoot,
     UnsetField,
     UnsetRoot,
-    edit_text,
 )
-from .toml import TOMLDecodeError, loads
+from .toml import loads
 
 __all__ = [
     "AddProfile",
@@ -154,13 +155,21 @@ def replace_file(
         LockTimeoutError: another process edits the file for too long.
     """
 
+    # Kept in a closure, as SecretText is: an error from here takes this frame and its locals along.
+    text = _hold(content)
+    del content
+
     def change(before: bytes | None) -> _Outcome:
-        _parse(content, name)
+        _parse(text(), name)
         old = None if before is None else _lay_out_any(before)
-        return _Outcome(old, lay_out(content.decode("utf-8")))
+        return _Outcome(old, lay_out(text().decode("utf-8")))
 
     name = os.fspath(path)
     return _sealed(lambda: _commit(name, change, dry_run, lock_timeout, None, expect))
+
+
+def _hold(content: bytes) -> Callable[[], bytes]:
+    return lambda: content
 
 
 def _sealed(work: Callable[[], EditResult]) -> EditResult:
@@ -237,14 +246,14 @@ def _result(path: str, real: str, before: bytes | None, change: Callable[[bytes 
 
 
 def _parse(content: bytes, path: str) -> dict[str, Any]:
-    try:
+    with suppress(ValueError, RecursionError):
         data: dict[str, Any] = loads(content.decode("utf-8"))
         return data
-    except (UnicodeDecodeError, TOMLDecodeError, RecursionError):
-        pass
-    # Reading it as a document finds the same fault, and says where it is.
-    parse_document(content, path, "user")
-    raise AssertionError("a text was refused and accepted")
+    with suppress(ValueError):
+        # Reading it as a document meets the same fault, and says where it is.
+        parse_document(content, path, "user")
+    # What Python itself refuses, such as a number of 5,000 digits, has no place.
+    raise ConfigError("is not valid TOML", hint="correct it in an editor", location=Location(path))
 
 
 def _lay_out_any(content: bytes) -> list[Line]:
@@ -252,7 +261,7 @@ def _lay_out_any(content: bytes) -> list[Line]:
     try:
         loads(text)
         return lay_out(text)
-    except (TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return lay_out_broken(text)
 
 

@@ -111,7 +111,7 @@ class Draft:
         for index in mine:
             line = self.lines[index]
             if line.kind == "header":
-                block = [_renamed(line.raw, source, target[-1])]
+                block = [_renamed(line.raw, len(source) - 1, target[-1])]
                 block += [other.raw for other in self.lines[index + 1 : self._last_entry(index) + 1]]
                 if not block[-1].endswith("\n"):
                     block[-1] += self._newline
@@ -130,7 +130,7 @@ class Draft:
         for index, line in enumerate(self.lines):
             if line.below(path):
                 spelled = len(line.table) < len(path)
-                raw = _renamed(line.raw, path[len(line.table) :], new) if spelled else line.raw
+                raw = _renamed(line.raw, len(path) - len(line.table) - 1, new) if spelled else line.raw
                 table = line.table if spelled else renamed + line.table[len(path) :]
                 self.lines[index] = lay_out(raw, table)[0]
             elif line.kind == "entry" and line.path == path[: len(line.path)]:
@@ -241,7 +241,7 @@ class Draft:
             entries = [i for i in dotted if self._is_entry(i)]
             if entries:
                 line = self.lines[entries[-1]]
-                stem = line.raw[: key_span(line.raw, table[len(line.table) :])[1]]
+                stem = line.raw[: key_span(line.raw, len(table) - len(line.table) - 1)[1]]
                 return self._insert(entries[-1] + 1, entry_text(f"{stem}.{key}", inner, self._newline), line.table)
             if dotted:  # headers of its sub-tables
                 new = header_text(table, self._newline) + entry_text(key, inner, self._newline) + self._newline
@@ -275,10 +275,10 @@ class Draft:
         if line.kind == "header":
             self.lines[index] = lay_out(header_text(table, self._newline))[0]
         else:
-            stem = line.raw[: key_span(line.raw, table[len(line.table) :])[1]]
+            stem = line.raw[: key_span(line.raw, len(table) - len(line.table) - 1)[1]]
             self.lines[index] = lay_out(f"{stem} = {value_text({})}{self._newline}", line.table)[0]
 
 
-def _renamed(raw: str, path: Path, new: str) -> str:
-    start, end = key_span(raw, path)
+def _renamed(raw: str, index: int, new: str) -> str:
+    start, end = key_span(raw, index)
     return raw[:start] + key_text(new) + raw[end:]

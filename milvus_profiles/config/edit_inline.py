@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from ..errors import EditConflictError
-from .edit_layout import exact_spans, key_span
+from .edit_layout import exact_spans, key_end
 from .edit_render import key_text, value_text
 from .positions import KeyPath, Span, scan
 
@@ -63,12 +63,14 @@ def rename_key(raw: str, path: Path, new: str) -> str:
     Raises:
         EditConflictError: it is spelled more than once, by dotted keys.
     """
-    if path not in exact_spans(raw):
+    exact = exact_spans(raw)
+    if path not in exact:
         raise EditConflictError(
             f"{path[-1]!a} is spelled with dotted keys inside of an inline table, which cannot be renamed safely",
             hint="write it as a table of its own, with `milvus-profiles profile edit`",
         )
-    return _replace(raw, *key_span(raw, path), key_text(new))
+    start = exact[path].key
+    return _replace(raw, start, key_end(raw, start), key_text(new))
 
 
 def _replace(raw: str, start: int, end: int, text: str) -> str:

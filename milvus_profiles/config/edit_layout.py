@@ -13,7 +13,7 @@ from typing import Literal
 
 from .positions import KeyPath, Span, scan
 
-__all__ = ["Line", "exact_spans", "key_span", "lay_out", "lay_out_broken", "newline_of"]
+__all__ = ["Line", "exact_spans", "key_end", "key_span", "lay_out", "lay_out_broken", "newline_of"]
 
 _KEY = re.compile(r"""[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'""")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
@@ -96,16 +96,24 @@ def exact_spans(text: str) -> dict[KeyPath, Span]:
     return dict(longest.values())
 
 
-def key_span(raw: str, path: KeyPath) -> tuple[int, int]:
-    """Where a key stands in the text of one entry or header.
+def key_span(raw: str, index: int) -> tuple[int, int]:
+    """Where one of the names in a dotted key stands.
 
     Args:
-        raw: the text, taken for itself.
-        path: keys from the start of that text, to the one that is sought.
+        raw: the text of an entry or a header; the key is its first one.
+        index: which of its names, counted from 0.
     """
-    start = scan(raw).spans[path].key
+    start = end = len(raw) - len(raw.lstrip(" \t["))
+    for _ in range(index + 1):
+        start = end + len(raw[end:]) - len(raw[end:].lstrip(" \t."))
+        end = key_end(raw, start)
+    return start, end
+
+
+def key_end(raw: str, start: int) -> int:
+    """Where the name that starts at an offset ends."""
     match = _KEY.match(raw, start)
-    return start, match.end() if match else start
+    return match.end() if match else start
 
 
 def newline_of(text: str) -> str:

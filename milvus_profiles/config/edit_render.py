@@ -40,9 +40,12 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, (bool, *_DATES)):
         return value
-    for kind in (int, float):
-        if isinstance(value, kind):
-            return kind(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise ConfigError("the number is too large for a TOML file", hint="TOML's integers have 64 bits")
+        return int(value)
     hint = "a field without a value is unset instead" if value is None else None
     raise ConfigError(f"a TOML file cannot hold a value of the type {type(value).__name__}", hint=hint)
 

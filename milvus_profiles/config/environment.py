@@ -15,6 +15,7 @@ from ..masked import SecretText
 from ..profile import check_alias, fold_alias
 from .fields import FIELDS, SECRET_FIELDS, read_text
 from .fields import field as field_of
+from .locations import home_directory
 from .values import Origin, Raw, Value, resolved_paths
 
 __all__ = ["FAMILY", "PREFIX", "EnvironmentLayer", "read_environment"]
@@ -68,23 +69,23 @@ def read_environment(env: Mapping[str, str], cwd: str) -> EnvironmentLayer:
     """
     fields: dict[str, Raw] = {}
     names: dict[str, str] = {}
-    spelled: dict[str, dict[tuple[str, ...], str]] = {}
+    spelled: dict[tuple[str, tuple[str, ...]], str] = {}
     for variable, alias, path in _variables(env):
         key = fold_alias(alias)
         names.setdefault(key, alias)
-        field_path, form = _field_path(variable, path)
-        seen = spelled.setdefault(key, {})
-        if (other := seen.setdefault(field_path, variable)) != variable:
+        form = _field_path(variable, path)
+        if (other := spelled.setdefault((key, form), variable)) != variable:
             raise _contradiction(other, variable)
         raw = fields.setdefault(key, {})
-        raw[form] = Value(_read(variable, form, field_path, env), Origin("environment", variable))
+        raw[form] = Value(_read(variable, form, env), Origin("environment", variable))
         _check_forms(raw, form[0])
     family, ignored, uri_alias = _family(env)
+    home = home_directory(env)
     return EnvironmentLayer(
-        {key: resolved_paths(raw, cwd) for key, raw in fields.items()},
+        {key: resolved_paths(raw, cwd, home) for key, raw in fields.items()},
         names,
         uri_alias,
-        resolved_paths(family, cwd),
+        resolved_paths(family, cwd, home),
         ignored,
     )
 
@@ -114,10 +115,10 @@ def _variables(env: Mapping[str, str]) -> Iterator[tuple[str, str, list[str]]]:
         yield variable, alias.lower(), [part.lower() for part in path]
 
 
-def _field_path(variable: str, path: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The field that a variable speaks of, twice: with ``token_file`` as its own name, and as the leaf that it sets."""
+def _field_path(variable: str, path: list[str]) -> tuple[str, ...]:
+    """The field that a variable sets; ``token_file`` is another name of ``token.file``."""
     if len(path) == 1 and path[0] in {f"{name}_file" for name in SECRET_FIELDS}:
-        return (path[0],), (path[0].removesuffix("_file"), "file")
+        return path[0].removesuffix("_file"), "file"
     try:
         field_of(tuple(path))
     except ConfigError as error:
@@ -131,12 +132,12 @@ def _field_path(variable: str, path: list[str]) -> tuple[tuple[str, ...], tuple[
         else:
             hint = error.hint or f"the fields are {', '.join(name.upper() for name in known)}"
         raise ConfigError(error.message, hint=hint, location=Location(variable)) from None
-    return tuple(path), tuple(path)
+    return tuple(path)
 
 
-def _read(variable: str, form: tuple[str, ...], path: tuple[str, ...], env: Mapping[str, str]) -> object:
+def _read(variable: str, path: tuple[str, ...], env: Mapping[str, str]) -> object:
     try:
-        return read_text(form if path != form else path, env[variable])
+        return read_text(path, env[variable])
     except ConfigError as error:
         message, hint = error.message, error.hint
     raise ConfigError(message, hint=hint, location=Location(variable))
@@ -180,7 +181,7 @@ def _family(env: Mapping[str, str]) -> tuple[Raw, tuple[str, ...], str | None]:
 
     def put(variable: str, *path: str) -> None:
         if variable in present:
-            value = _read(variable, path, path, env)
+            value = _read(variable, path, env)
             raw[path] = Value(value, Origin("environment", variable))
 
     put("MILVUS_URI", "uri")

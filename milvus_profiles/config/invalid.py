@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..errors import ConfigError, suggest
+from ..profile import is_alias
 from .fields import FIELDS, field
 from .values import Origin, RawProfile, unflatten
 
@@ -27,6 +28,8 @@ _KINDS = {
     "model_attributes_type": "must be a table",
     "finite_number": "must be a finite number",
     "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+    "string_unicode": "must be text in UTF-8",
 }
 
 
@@ -53,7 +56,9 @@ def validate(model: type[BaseModel], raw: RawProfile, *, check_files: bool = Tru
 def _error(finding: Any, raw: RawProfile) -> ConfigError:
     kind: str = finding["type"]
     context: dict[str, Any] = finding.get("ctx", {})
-    path = tuple(part for part in finding["loc"] if not (isinstance(part, str) and part.startswith("<")))
+    place: tuple[Any, ...] = finding["loc"]
+    tags = place[:-1] if kind == "extra_forbidden" else place  # the last is the key then, whatever it looks like
+    path = (*(part for part in tags if not (isinstance(part, str) and part.startswith("<"))), *place[len(tags) :])
     hint: str | None = context.get("hint")
     if kind == "conflict":
         origin = _conflict_origin(context["fields"], raw)
@@ -90,11 +95,11 @@ def _unknown_key(path: tuple[Any, ...], raw: RawProfile, origin: Origin) -> Conf
     value = raw.values.get(tuple(str(part) for part in path))
     if near is not None:
         hint = f"did you mean {near!r}?"
-    elif value is not None and isinstance(value.value, dict) and not parents:
+    elif value is not None and isinstance(value.value, dict) and not parents and is_alias(f"{raw.alias}.{path[-1]}"):
         hint = f'a dot in an alias is quoted: [profiles."{raw.alias}.{path[-1]}"]'
     else:
         hint = f"{parents[-1] if parents else 'a profile'} has {', '.join(known)}"
-    name = ".".join((*parents, str(path[-1])))
+    name = ".".join((*parents, str(path[-1])[:64]))
     return ConfigError(f"unknown key {name!a}", hint=hint, location=origin.location("key"))
 
 

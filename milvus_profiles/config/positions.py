@@ -43,6 +43,9 @@ class Span:
     end: int
 
 
+_Entry = tuple[KeyPath, Span]
+
+
 class Positions:
     """The places of all entries of one text.
 
@@ -75,18 +78,24 @@ class Positions:
         return line, offset - self._lines[line - 1] + 1
 
     @cached_property
-    def _by_line(self) -> dict[int, list[tuple[KeyPath, Span]]]:
-        lines: dict[int, list[tuple[KeyPath, Span]]] = {}
+    def _by_line(self) -> tuple[dict[int, list[_Entry]], list[tuple[int, int, _Entry]]]:
+        """The entries by line, and those of many lines with their first and last: an index of each would be large."""
+        lines: dict[int, list[_Entry]] = {}
+        long: list[tuple[int, int, _Entry]] = []
         for path, span in self.spans.items():
             if span.key <= span.value:  # not a header, whose bracket stands before its name
                 first, last = self.line_column(span.value)[0], self.line_column(max(span.value, span.end - 1))[0]
+                if last - first > 20:
+                    long.append((first, last, (path, span)))
+                    continue
                 for line in range(first, last + 1):
                     lines.setdefault(line, []).append((path, span))
-        return lines
+        return lines, long
 
-    def on_line(self, line: int) -> list[tuple[KeyPath, Span]]:
+    def on_line(self, line: int) -> list[_Entry]:
         """The entries whose values stand on a line, wholly or in part."""
-        return self._by_line.get(line, [])
+        lines, long = self._by_line
+        return lines.get(line, []) + [entry for first, last, entry in long if first <= line <= last]
 
     def line_bounds(self, line: int) -> tuple[int, int]:
         """Offsets of the start and the end of a line, its newline left out."""
@@ -181,11 +190,13 @@ class _Scanner:
 
     def place(self, path: KeyPath, keys: list[int], value: int) -> None:
         """Note an entry that ends here, and the tables that its dotted name implies where they first appear."""
-        names = iter(reversed(keys))
+        left = list(keys)
         at = keys[-1]
         for length in range(len(path), 0, -1):
+            if not left:
+                break  # the rest of the path is that of the table around it
             if isinstance(path[length - 1], str):
-                at = next(names, keys[0])
+                at = left.pop()
             span = Span(at, value, self.at)
             if length == len(path):
                 self.spans[path] = span

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..endpoint import absolute_path
 from ..errors import ConfigError, Location, UnknownProfileError, suggest
-from ..masked import MaskedMapping
+from ..masked import MaskedMapping, SecretText
 from ..profile import Profile, fold_alias
-from .documents import Document, Role, parse_document, read_document
+from .documents import Document, Role, read_document, try_parse
+from .fields import SECRET_FIELDS
 from .invalid import validate
-from .locations import current_directory, project_file, user_file
+from .locations import current_directory, home_directory, project_file, user_file
 from .settings import Settings, load_settings
 from .trust import TrustStore, check_default, check_endpoint, check_fields
 from .values import Origin, Raw, RawProfile, Value, from_table, has_address, inherit, override, resolved_paths
@@ -98,6 +99,7 @@ class Profiles(Mapping[str, Profile]):
         self.env = env
         self.cwd = cwd
         self.user_file = user_file(env)
+        self._home = home_directory(env)
         self._connector = connector
         self._trust: TrustStore | None = None
         self._resolved: dict[str, Resolved] = {}
@@ -209,15 +211,17 @@ class Profiles(Mapping[str, Profile]):
         """The first profiles that have an address; a variable's typing error must not count as a profile."""
         found: list[str] = []
         for alias in self:
-            try:
-                usable = has_address(self.raw(alias).values)
-            except ConfigError:
-                usable = True
-            if usable:
+            if self._is_usable(alias):
                 found.append(alias)
             if len(found) == limit:
                 break
         return found
+
+    def _is_usable(self, alias: str) -> bool:
+        try:
+            return has_address(self.raw(alias).values)
+        except ConfigError:
+            return True  # it wants to be one, and says what is wrong when it is taken
 
     # --- one profile ---
 
@@ -271,9 +275,11 @@ class Profiles(Mapping[str, Profile]):
             UntrustedError: it needs trust that its file does not have.
             ConfigError: it is invalid or has no address.
         """
+        layer = self._call_layer(fields or {})
+        del fields  # a traceback may show the locals of its frames, and a secret of the call is plain text there
         raw = self.raw(alias)
-        if fields:
-            raw = override(raw, self._call_layer(fields))
+        if layer:
+            raw = override(raw, layer)
         check_fields(raw, self.trust)
         profile = _first(validate(Profile, raw))
         if profile.is_template:
@@ -292,15 +298,18 @@ class Profiles(Mapping[str, Profile]):
         Raises:
             ConfigError: they make no valid profile.
         """
-        raw = RawProfile("anonymous", self._call_layer(fields), [], Origin("call", "connect()"), None)
+        layer = self._call_layer(fields)
+        del fields  # as in use()
+        raw = RawProfile("anonymous", layer, [], Origin("call", "connect()"), None)
         profile = _first(validate(Profile, raw))
         if profile.is_template:
             raise ConfigError("no profile and no address was given", hint="name a profile, or give uri= or host=")
         return Resolved(profile, raw, True)
 
     def _no_address(self, raw: RawProfile) -> ConfigError:
-        usable = [alias for alias in self if alias != raw.alias and has_address(self.raw(alias).values)]
-        near = suggest(raw.alias, usable)
+        near = suggest(raw.alias, [alias for alias in self if alias != raw.alias])
+        if near is not None and not self._is_usable(near):
+            near = None
         return ConfigError(
             f"the profile {raw.alias!r} has no address",
             hint=f"did you mean {near!r}?" if near else "give it uri or host, or use a profile that extends it",
@@ -313,8 +322,9 @@ class Profiles(Mapping[str, Profile]):
             if isinstance(value, dict) and value:
                 values |= {(name, key): Value(inner, Origin("call", f"{name}=")) for key, inner in value.items()}
             else:
-                values[name,] = Value(value, Origin("call", f"{name}="))
-        return resolved_paths(values, self.cwd)
+                hidden = SecretText(value) if name in SECRET_FIELDS and isinstance(value, str) else value
+                values[name,] = Value(hidden, Origin("call", f"{name}="))
+        return resolved_paths(values, self.cwd, self._home)
 
     def _check_shadow(self, profile: Profile, raw: RawProfile) -> None:
         key = fold_alias(raw.alias)
@@ -342,27 +352,24 @@ class Profiles(Mapping[str, Profile]):
         environment = self.settings.environment
         base: RawProfile | None = None
         if environment.uri_alias is not None and fold_alias(environment.uri_alias) == key:
-            origin = Origin("environment", "MILVUS_URI")
-            base = RawProfile(self._find(alias) or alias, dict(environment.uri_fields), [], origin, None)
+            base = self._declared_by_environment(key)
         for document in self.documents:
             if key not in document.aliases:
                 continue
             if base is None:
                 base = self._declared(document, document.aliases[key])
-            else:
-                try:
-                    hidden = self._declared(document, document.aliases[key]).values
-                except ConfigError:
-                    hidden = from_table(document, document.aliases[key])
+                continue
+            with contextlib.suppress(ConfigError):  # what is not in force may be wrong
+                hidden = self._declared(document, document.aliases[key]).values
                 base.overridden += [(path, value.origin) for path, value in hidden.items()]
         over = environment.fields.get(key)
         if base is None and over is None:
             raise self.unknown(alias)
         if base is None:
             return self._declared_by_environment(key)
-        if over is None:
+        if over is None or base.document is None:
             return base
-        if ("extends",) in over and base.document is not None:
+        if ("extends",) in over:
             raise ConfigError(
                 f"extends cannot be set from the environment: {base.alias!r} is declared in a file",
                 hint="a profile and the one that it extends stand in the same place",
@@ -373,22 +380,33 @@ class Profiles(Mapping[str, Profile]):
     def _declared_by_environment(self, key: str) -> RawProfile:
         environment = self.settings.environment
 
-        def fields_of(folded: str) -> tuple[str, Raw] | None:
-            if folded in environment.fields:
-                return environment.names[folded], environment.fields[folded]
+        def stated(folded: str) -> RawProfile | None:
+            """What the variables say, those with the alias in their names over the MILVUS_URI family."""
+            own = environment.fields.get(folded, {})
             if environment.uri_alias is not None and fold_alias(environment.uri_alias) == folded:
-                return environment.uri_alias, environment.uri_fields
-            return None
+                family = Origin("environment", "MILVUS_URI")
+                return override(RawProfile(environment.uri_alias, environment.uri_fields, [], family, None), own)
+            if not own:
+                return None
+            address = [value.origin for path, value in own.items() if path[0] in ("uri", "host")]
+            declared = address[0] if address else next(iter(own.values())).origin
+            return RawProfile(environment.names[folded], own, [], declared, None)
 
-        values = _inherited(key, fields_of, "the environment", environment.names.values)
-        first = next(iter(environment.fields[key].values())).origin
-        declared = next((v.origin for path, v in environment.fields[key].items() if path[0] in ("uri", "host")), first)
-        return RawProfile(environment.names[key], values, [], declared, None)
+        def fields_of(folded: str) -> tuple[str, Raw] | None:
+            return None if (found := stated(folded)) is None else (found.alias, found.values)
+
+        def names() -> list[str]:
+            return [*environment.names.values(), *([environment.uri_alias] if environment.uri_alias else [])]
+
+        raw = stated(key)
+        assert raw is not None  # the caller looked
+        values = _inherited(key, fields_of, "the environment", names)
+        return RawProfile(self._find(key) or raw.alias, values, raw.overridden, raw.declared, None)
 
     def _declared(self, document: Document, alias: str) -> RawProfile:
         def fields_of(folded: str) -> tuple[str, Raw] | None:
             name = document.aliases.get(folded)
-            return None if name is None else (name, from_table(document, name))
+            return None if name is None else (name, from_table(document, name, self._home))
 
         values = _inherited(fold_alias(alias), fields_of, document.path, document.profiles.keys)
         origin = Origin(document.role, document=document, path=("profiles", alias))
@@ -412,25 +430,23 @@ def _inherited(
     key: str, fields_of: Callable[[str], tuple[str, Raw] | None], place: str, names: Callable[[], Iterable[str]]
 ) -> Raw:
     """The fields of a profile with those of all that it extends."""
-    chain: list[tuple[str, Raw]] = []
-    seen: list[str] = []
-    while True:
-        found = fields_of(key)
-        assert found is not None  # the caller and the loop's end make sure
-        seen.append(key)
-        chain.append(found)
+    chain: dict[str, tuple[str, Raw]] = {}
+    found = fields_of(key)
+    while found is not None:
+        chain[key] = found
         parent = found[1].get(("extends",))
         if parent is None or not isinstance(parent.value, str):
             break
         key = fold_alias(parent.value)
-        if key in seen:
-            aliases = [alias for alias, _ in chain[seen.index(key) :]]
+        if key in chain:
+            aliases = [alias for alias, _ in list(chain.values())[list(chain).index(key) :]]
             raise ConfigError(
                 f"extends runs in a circle: {' -> '.join([*aliases, aliases[0]])}",
                 hint="remove one of them",
                 location=parent.origin.location(),
             )
-        if fields_of(key) is None:
+        found = fields_of(key)
+        if found is None:
             near = suggest(parent.value, names())
             raise ConfigError(
                 f"extends names {parent.value[:64]!a}, which {place} does not declare",
@@ -438,7 +454,7 @@ def _inherited(
                 location=parent.origin.location(),
             )
     values: Raw = {}
-    for _, raw in reversed(chain):
+    for _, raw in reversed(chain.values()):
         values = inherit(values, raw)
     return values
 
@@ -497,7 +513,10 @@ def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] |
     Raises:
         ConfigError: the text is invalid as a whole.
     """
-    document = parse_document(content, path, role)
+    document = try_parse(content, path, role)
+    del content  # a traceback may show the locals of its frames, and this is all the secrets of the file
+    if isinstance(document, ConfigError):
+        raise document
     environment = MaskedMapping({} if env is None else {k: env[k] for k in ("HOME", "USERPROFILE") if k in env})
     directory = os.path.dirname(path)
     settings = load_settings(environment, directory, (document,))
@@ -507,9 +526,9 @@ def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] |
 def _documents(file: str | None, env: Mapping[str, str], cwd: str, file_name: str) -> tuple[Document, ...]:
     named, name = (file, file_name) if file is not None else (env.get("MILVUS_PROFILES_FILE"), "MILVUS_PROFILES_FILE")
     if named:
-        path = os.path.abspath(os.path.join(cwd, os.path.expanduser(named)))
+        path = absolute_path(named, base=cwd, home=home_directory(env))
         try:
-            return (_cached(path, "named"),)
+            return (read_document(path, "named"),)
         except ConfigError as error:
             if not os.path.lexists(path):
                 raise ConfigError(
@@ -518,29 +537,8 @@ def _documents(file: str | None, env: Mapping[str, str], cwd: str, file_name: st
             raise
     documents: list[Document] = []
     if (found := project_file(cwd, env)) is not None:
-        documents.append(_cached(found, "project"))
+        documents.append(read_document(found, "project"))
     own = user_file(env)
     if os.path.lexists(own):
-        documents.append(_cached(own, "user"))
+        documents.append(read_document(own, "user"))
     return tuple(documents)
-
-
-_CACHE: OrderedDict[tuple[Any, ...], Document] = OrderedDict()
-_CACHE_SIZE = 4
-
-
-def _cached(path: str, role: Role) -> Document:
-    """The document at a path, parsed again only if it changed: programs connect more often than files change."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return read_document(path, role)
-    key = (path, role, status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev)
-    document = _CACHE.pop(key, None)
-    if document is None:
-        document = read_document(path, role)
-    _CACHE[key] = document
-    while len(_CACHE) > _CACHE_SIZE:
-        with contextlib.suppress(KeyError):  # another thread took the last one
-            _CACHE.popitem(last=False)
-    return document

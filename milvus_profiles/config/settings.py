@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Annotated, Any
 
-from pydantic import Field, SkipValidation, ValidationError
+from pydantic import Field, SkipValidation
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from ..errors import ConfigError, Location
+from ..errors import ConfigError
 from .documents import Document
 from .environment import EnvironmentLayer, read_environment
 
@@ -32,7 +32,6 @@ class Settings(BaseSettings):
         max_connections: live connections at once, at most 65,536; the lowest that a file gives.
         keyring_backends: keyring backends allowed beside the operating systems' own, by dotted name.
         profile: ``MILVUS_PROFILE``.
-        keyring_timeout: ``MILVUS_PROFILES_KEYRING_TIMEOUT`` in seconds; None for the built-in limits.
         environment: what the environment says about profiles.
     """
 
@@ -42,7 +41,6 @@ class Settings(BaseSettings):
     max_connections: Annotated[int, Field(ge=1, le=MAX_CONNECTIONS)] = MAX_CONNECTIONS
     keyring_backends: list[str] = []
     profile: str | None = None
-    keyring_timeout: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] | None = None
     environment: SkipValidation[EnvironmentLayer] = EnvironmentLayer()
 
     @classmethod
@@ -77,13 +75,6 @@ class _Environment(_Source):
         found: dict[str, Any] = {"environment": read_environment(self._env, self._cwd)}
         if name := self._env.get("MILVUS_PROFILE"):
             found["profile"] = name
-        if text := self._env.get("MILVUS_PROFILES_KEYRING_TIMEOUT"):
-            try:
-                found["keyring_timeout"] = float(text)
-            except ValueError:
-                raise ConfigError(
-                    "must be a number of seconds", location=Location("MILVUS_PROFILES_KEYRING_TIMEOUT")
-                ) from None
         return found
 
 
@@ -119,11 +110,6 @@ def load_settings(env: Mapping[str, str], cwd: str, documents: tuple[Document, .
     token = _INPUT.set((env, cwd, documents))
     try:
         return Settings()
-    except ValidationError:
-        # The files were checked one by one, so what is left is a variable.
-        raise ConfigError(
-            "must be a number of seconds above 0 and at most 3600", location=Location("MILVUS_PROFILES_KEYRING_TIMEOUT")
-        ) from None
     finally:
         _INPUT.reset(token)
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..endpoint import AddressError, parse_address
 from ..errors import UntrustedError
 from ..profile import Profile
 from .documents import Document
@@ -23,6 +24,7 @@ from .values import RawProfile, from_table
 
 __all__ = ["TrustStore", "check_endpoint", "check_fields", "gated_fields", "gated_names", "is_gated"]
 
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
 _GATED_SSL = frozenset({"ca", "cert", "key", "server_name"})
 _GATED_REFERENCES = frozenset({"env", "file", "command", "pass_env"})
 
@@ -50,7 +52,7 @@ class TrustStore:
         try:
             with open(path, encoding="utf-8") as file:
                 files = json.load(file)["files"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except _UNREADABLE:
             return cls(path)
         return cls(path, files if isinstance(files, dict) else {})
 
@@ -82,20 +84,20 @@ class TrustStore:
     def _update(self, real_path: str, entry: dict[str, Any] | None) -> TrustStore:
         from .atomic import locked, write_atomic
 
-        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
         with locked(self.path, 10.0):
             # Another process may have pinned another file since this store was loaded.
             try:
                 with open(self.path, encoding="utf-8") as file:
                     state = json.load(file)
                 files = dict(state["files"])
-            except (OSError, ValueError, KeyError, TypeError):
+            except _UNREADABLE:
                 files = {}
             if entry is None:
                 files.pop(real_path, None)
             else:
                 files[real_path] = entry
-            content = json.dumps({"version": 1, "files": files}, indent=1, sort_keys=True) + "\n"
+            # A gated field of the wrong type may be a date, which JSON does not know.
+            content = json.dumps({"version": 1, "files": files}, indent=1, sort_keys=True, default=str) + "\n"
             write_atomic(self.path, content.encode("utf-8"), mode=0o600)
         return TrustStore(self.path, files)
 
@@ -120,13 +122,17 @@ def is_gated(path: tuple[str, ...], value: Any, directory: str) -> bool:
 
 
 def _leads_out(uri: Any, directory: str) -> bool:
-    if not isinstance(uri, str):
+    try:
+        address = parse_address(uri, base=directory) if isinstance(uri, str) else None
+    except AddressError:
+        return False  # nothing will be opened
+    if address is None or address.kind == "tcp":
         return False
-    path = uri[5:] if uri[:5].lower() == "unix:" else uri
-    if path == uri and not (path.rstrip("/").endswith(".db") and "://" not in path):
-        return False
-    inside, target = os.path.realpath(directory), os.path.realpath(path)
-    return os.path.commonpath([inside, target]) != inside
+    inside, target = os.path.realpath(directory), os.path.realpath(address.path)
+    try:
+        return os.path.commonpath([inside, target]) != inside
+    except ValueError:  # another drive
+        return True
 
 
 def gated_fields(document: Document) -> dict[str, Any]:

@@ -7,10 +7,10 @@ something stronger is kept for ``show --explain``.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..endpoint import absolute_address, absolute_path
 from ..errors import ConfigError, Location
 from .documents import Document
 from .fields import ADDRESS_FIELDS, SECRET_FIELDS
@@ -96,32 +96,36 @@ class RawProfile:
     document: Document | None
 
 
-def from_table(document: Document, alias: str) -> Raw:
+def from_table(document: Document, alias: str, home: str | None = None) -> Raw:
     """Flatten the table of a profile in a file; relative paths become absolute.
+
+    Args:
+        document: the file.
+        alias: as it is spelled there.
+        home: what ``~`` stands for; None leaves it to the operating system.
 
     Raises:
         ConfigError: it is not a table.
     """
-    table = document.profiles[alias]
     origin = Origin(document.role, document=document, path=("profiles", alias))
-    if not isinstance(table, dict):
+    if not isinstance(document.profiles[alias], dict):
         raise ConfigError(
             f"the profile {alias!r} is not a table",
             hint=f"write [profiles.{alias}] above its fields",
             location=origin.location(),
         )
     raw: Raw = {}
-    for name, value in table.items():
+    for name, value in document.profiles[alias].items():
         path = ("profiles", alias, name)
         if isinstance(value, dict) and value and _takes_table(name):
             for key, inner in value.items():
                 raw[name, key] = Value(
-                    _absolute((name, key), inner, document.directory),
+                    _absolute((name, key), inner, document.directory, home),
                     Origin(document.role, document=document, path=(*path, key)),
                 )
         else:
             raw[name,] = Value(
-                _absolute((name,), value, document.directory), Origin(document.role, document=document, path=path)
+                _absolute((name,), value, document.directory, home), Origin(document.role, document=document, path=path)
             )
     return raw
 
@@ -138,26 +142,18 @@ _PATH_FIELDS = frozenset(
 )
 
 
-def _absolute(path: FieldPath, value: Any, directory: str) -> Any:
+def _absolute(path: FieldPath, value: Any, directory: str, home: str | None) -> Any:
     """A path counts from where it is written; an address too, where it is a path."""
-    if not isinstance(value, str) or not value:
-        return value
-    if path in _PATH_FIELDS:
-        return os.path.abspath(os.path.join(directory, os.path.expanduser(value)))
-    if path == ("uri",):
-        if value[:5].lower() == "unix:":
-            rest = value[5:]
-            rest = rest[2:] if rest.startswith("///") else rest
-            # unix://host stays as it is, for the parser of addresses to refuse.
-            return value if not rest or rest.startswith("//") else f"unix:{_absolute(('ssl', 'ca'), rest, directory)}"
-        if value.rstrip("/").endswith(".db") and "://" not in value:
-            return _absolute(("ssl", "ca"), value.rstrip("/"), directory)
+    if isinstance(value, str) and value and path in _PATH_FIELDS:
+        return absolute_path(value, base=directory, home=home)
+    if isinstance(value, str) and path == ("uri",):
+        return absolute_address(value, base=directory, home=home)
     return value
 
 
-def resolved_paths(raw: Raw, directory: str) -> Raw:
+def resolved_paths(raw: Raw, directory: str, home: str | None = None) -> Raw:
     """The same values with relative paths counted from a directory: for variables and arguments."""
-    return {path: Value(_absolute(path, v.value, directory), v.origin) for path, v in raw.items()}
+    return {path: Value(_absolute(path, v.value, directory, home), v.origin) for path, v in raw.items()}
 
 
 def inherit(parent: Raw, child: Raw) -> Raw:
@@ -219,7 +215,8 @@ def _replaced(path: FieldPath, over: Raw) -> bool:
     if path in over or (head,) in over or len(path) == 1:
         return True
     # Another form of reference replaces the one that was declared: a secret has exactly one.
-    return head in SECRET_FIELDS and any(leaf[1] in _REFERENCE_FORMS for leaf in leaves)
+    form = "command" if path[1] == "pass_env" else path[1]
+    return head in SECRET_FIELDS and any(leaf[1] in _REFERENCE_FORMS and leaf[1] != form for leaf in leaves)
 
 
 def has_address(raw: Raw) -> bool:

@@ -1,0 +1,127 @@
+"""Completion of aliases, answered before typer or pydantic is imported: it runs on every press of the tab key.
+
+The shells' side is typer's own (``--install-completion``); this answers its requests where an alias stands, and leaves
+every other word to typer.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+
+from ..config.aliases import aliases
+
+__all__ = ["VARIABLE", "answer", "respond"]
+
+VARIABLE = "_MILVUS_PROFILES_COMPLETE"
+"""The variable in which typer's shell scripts ask for completion."""
+
+# Commands that take aliases, with how many: a number of positions, or all of them.
+_ALIASES = {
+    ("profile", "show"): 1,
+    ("profile", "test"): 1000,
+    ("profile", "set"): 1,
+    ("profile", "unset"): 1,
+    ("profile", "rename"): 1,
+    ("profile", "copy"): 1,
+    ("profile", "remove"): 1,
+    ("profile", "use"): 1,
+    ("secret", "set"): 1,
+    ("secret", "delete"): 1,
+    ("secret", "status"): 1,
+}
+_VALUED = frozenset({"--config", "--profile", "--timeout", "--wait", "--junit"})
+
+
+def answer(env: Mapping[str, str], cwd: str) -> tuple[str, int] | None:
+    """What to print for a completion request, and the exit status; None leaves the request to typer.
+
+    Args:
+        env: the environment, with the request in it.
+        cwd: the current directory.
+    """
+    shell = env.get(VARIABLE, "").partition("_")[2]
+    request = _request(shell, env)
+    if request is None:
+        return None
+    words, typed = request
+    if not _wants_alias(words, typed):
+        return None
+    config = _value_of("--config", words)
+    found = [alias for alias in aliases(env, cwd, config) if alias.startswith(typed)]
+    if shell == "fish" and env.get("_TYPER_COMPLETE_FISH_ACTION") == "is-args":
+        return "", 0 if found else 1
+    if shell == "zsh":
+        return ("_arguments '*: :((" + "\n".join(f'"{alias}"' for alias in found) + "))'" if found else "_files"), 0
+    return "\n".join(found), 0
+
+
+def _request(shell: str, env: Mapping[str, str]) -> tuple[list[str], str] | None:
+    """The words before the one that is typed, without the program's name, and what is typed of it."""
+    if shell == "bash":
+        words = _split(env.get("COMP_WORDS", ""))
+        position = env.get("COMP_CWORD", "")
+        if not position.isdecimal():
+            return None
+        index = int(position)
+        return words[1:index], words[index] if index < len(words) else ""
+    if shell in ("zsh", "fish"):
+        line = env.get("_TYPER_COMPLETE_ARGS", "")
+        words = _split(line)[1:]
+        if words and not line.endswith(" "):
+            return words[:-1], words[-1]
+        return words, ""
+    return None
+
+
+def _split(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError:
+        return line.split()
+
+
+def _wants_alias(words: list[str], typed: str) -> bool:
+    if "--" in words or typed.startswith("-"):
+        return False
+    if words and words[-1] == "--profile":
+        return True
+    if words and words[-1] in _VALUED:
+        return False
+    plain: list[str] = []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in _VALUED:
+            skip = True
+        elif not word.startswith("-"):
+            plain.append(word)
+    allowed = _ALIASES.get((plain[0], plain[1])) if len(plain) >= 2 else None
+    return allowed is not None and len(plain) - 2 < allowed
+
+
+def _value_of(option: str, words: list[str]) -> str | None:
+    for index, word in enumerate(words):
+        if word == option and index + 1 < len(words):
+            return words[index + 1]
+        if word.startswith(f"{option}="):
+            return word[len(option) + 1 :]
+    return None
+
+
+def respond() -> int | None:
+    """Answer the request that the process's environment holds; None where there is none for us."""
+    if VARIABLE not in os.environ:
+        return None
+    try:
+        response = answer(os.environ, os.getcwd())
+    except OSError:
+        return None
+    if response is None:
+        return None
+    text, status = response
+    if text:
+        os.write(1, (text + "\n").encode())
+    return status

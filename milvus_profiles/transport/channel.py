@@ -1,0 +1,254 @@
+"""The channel that users get: a ``grpc.Channel`` on which any stub works.
+
+Its multi-callables are thin wrappers around those of the core's raw channel; they add metadata and a default deadline,
+count the calls in flight, and make a blocking unary call once more where another token is to be had.  (An interceptor
+could do this too, at several times the cost, and its calls are other objects than users know.)  Nothing here knows
+profiles, keyrings or how a raw channel is opened.
+
+No secret may reach a traceback: grpc keeps the metadata of a call in the locals of its frames, so every exception is
+freed of those frames on its way out.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from .core import ChannelCore, Generation
+from .metadata import AUTHORIZATION, MetadataLike
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["ChannelCore", "ProfileChannel"]
+
+_Outcome = tuple[Any, BaseException | None]
+"""What a call gave, or the exception that ended it, without the frames it came through."""
+
+
+def _raising(perform: Callable[..., _Outcome]) -> Callable[..., Any]:
+    """The entry of a call: what it gave is returned or raised from here, where no metadata is held."""
+
+    @functools.wraps(perform)
+    def call(*arguments: Any, **named: Any) -> Any:
+        answer, failure = perform(*arguments, **named)
+        if failure is None:
+            return answer
+        # The caller's own metadata may hold a secret too, and an exception held here would be a reference cycle.
+        del arguments, named
+        try:
+            raise failure
+        finally:
+            del failure
+
+    return call
+
+
+class _MultiCallable:
+    """What the wrappers of all four arities share."""
+
+    def __init__(self, core: ChannelCore, gate: Callable[[], None], make: Callable[[grpc.Channel], Any]) -> None:
+        self._core = core
+        self._gate = gate
+        self._make = make
+        # One tuple, so that a swap of the raw channel in another thread cannot mix the two.
+        self._bound: tuple[Generation | None, Any] = (None, None)
+
+    def _raw(self, generation: Generation) -> Any:
+        bound = self._bound
+        if bound[0] is not generation:
+            # grpc says that registering a method is not thread-safe.
+            with self._core.binding:
+                bound = self._bound = (generation, self._make(generation.channel))
+        return bound[1]
+
+    def _deadline(self, timeout: float | None) -> float | None:
+        """Let the call pass the gate, and say how many seconds it has."""
+        self._gate()
+        return self._core.call_timeout if timeout is None else timeout
+
+    def _finish(
+        self, kind: str, request: Any, timeout: float | None, metadata: MetadataLike | None, rest: Any, named: Any
+    ) -> _Outcome:
+        """Make a call and wait for its end; ``kind`` is the raw multi-callable's method."""
+        core = self._core
+        generation = core.enter()
+        code: grpc.StatusCode | None = None
+        try:
+            call = getattr(self._raw(generation), kind)
+            # The merged metadata stands in no variable here: an exception on its way out would show it.
+            answer = call(request, timeout, core.holder.merged(metadata), *rest, **named)
+            code = grpc.StatusCode.OK
+            return answer, None
+        except grpc.RpcError as error:
+            code = error.code()
+            return None, error.with_traceback(None)
+        except BaseException as error:
+            return None, error.with_traceback(None)
+        finally:
+            core.leave(generation, code)
+
+    def _start(
+        self, kind: str, request: Any, timeout: float | None, metadata: MetadataLike | None, rest: Any, named: Any
+    ) -> _Outcome:
+        """Begin a call that counts as in flight until it is done; ``kind`` is the raw multi-callable's method."""
+        core = self._core
+        generation = core.enter()
+        try:
+            call = getattr(self._raw(generation), kind)
+            rpc = call(request, timeout, core.holder.merged(metadata), *rest, **named)
+        except BaseException as error:
+            core.leave(generation, None)
+            return None, error.with_traceback(None)
+        # A strong reference from the callback would keep alive, and so never cancel, a call whose owner dropped it.
+        reference = weakref.ref(rpc)
+
+        def leave() -> None:
+            ended = reference()
+            core.leave(generation, None if ended is None else ended.code())
+
+        if not rpc.add_callback(leave):
+            core.leave(generation, rpc.code())
+        return rpc, None
+
+
+class _UnaryUnary(_MultiCallable, grpc.UnaryUnaryMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
+    @_raising
+    def __call__(
+        self, request: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
+    ) -> _Outcome:
+        return self._settle("__call__", request, self._deadline(timeout), metadata, rest, named)
+
+    @_raising
+    def with_call(
+        self, request: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
+    ) -> _Outcome:
+        return self._settle("with_call", request, self._deadline(timeout), metadata, rest, named)
+
+    @_raising
+    def future(
+        self, request: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
+    ) -> _Outcome:
+        return self._start("future", request, self._deadline(timeout), metadata, rest, named)
+
+    def _settle(
+        self, kind: str, request: Any, timeout: float | None, metadata: MetadataLike | None, rest: Any, named: Any
+    ) -> _Outcome:
+        """Make a call, and make it once more if it was refused for a token that another has replaced."""
+        core = self._core
+        if metadata is not None:
+            metadata = tuple(metadata)  # it may have to be read twice
+        used = core.holder.generation
+        began = core.clock()
+        answer, failure = self._finish(kind, request, timeout, metadata, rest, named)
+        if (
+            not isinstance(failure, grpc.RpcError)
+            or failure.code() is not grpc.StatusCode.UNAUTHENTICATED
+            or any(key == AUTHORIZATION for key, _ in metadata or ())
+        ):
+            return answer, failure
+
+        def left() -> float | None:
+            return None if timeout is None else max(0.0, timeout - (core.clock() - began))
+
+        if core.reauthenticate(used, left()) and (remaining := left()) != 0.0:
+            # A write too: the server refused it before it did anything.
+            return self._finish(kind, request, remaining, metadata, rest, named)
+        failure.__cause__ = core.refresh_failure
+        return answer, failure
+
+
+class _StreamUnary(_MultiCallable, grpc.StreamUnaryMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
+    @_raising
+    def __call__(
+        self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
+    ) -> _Outcome:
+        return self._finish("__call__", request_iterator, self._deadline(timeout), metadata, rest, named)
+
+    @_raising
+    def with_call(
+        self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
+    ) -> _Outcome:
+        return self._finish("with_call", request_iterator, self._deadline(timeout), metadata, rest, named)
+
+    @_raising
+    def future(
+        self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
+    ) -> _Outcome:
+        return self._start("future", request_iterator, self._deadline(timeout), metadata, rest, named)
+
+
+class _UnaryStream(_MultiCallable, grpc.UnaryStreamMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
+    @_raising
+    def __call__(
+        self, request: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
+    ) -> _Outcome:
+        return self._start("__call__", request, self._deadline(timeout), metadata, rest, named)
+
+
+class _StreamStream(_MultiCallable, grpc.StreamStreamMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
+    @_raising
+    def __call__(
+        self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
+    ) -> _Outcome:
+        return self._start("__call__", request_iterator, self._deadline(timeout), metadata, rest, named)
+
+
+class ProfileChannel(grpc.Channel):  # type: ignore[misc,type-arg,unused-ignore]
+    """One handle's view of a core, shaped as a ``grpc.Channel``.
+
+    Args:
+        core: what carries the calls, shared with other handles.
+        gate: called before each call; raises where the handle is closed.
+        on_close: called by :meth:`close`, which itself closes nothing: the channel belongs to the core.
+    """
+
+    def __init__(
+        self,
+        core: ChannelCore,
+        *,
+        gate: Callable[[], None] = lambda: None,
+        on_close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._core = core
+        self._gate = gate
+        self._on_close = on_close
+
+    # What a stub passes to these four (path, serializers, how to register the method) goes to the raw channel as it is.
+
+    def unary_unary(self, *arguments: Any, **named: Any) -> Any:
+        return _UnaryUnary(self._core, self._gate, lambda raw: raw.unary_unary(*arguments, **named))
+
+    def unary_stream(self, *arguments: Any, **named: Any) -> Any:
+        return _UnaryStream(self._core, self._gate, lambda raw: raw.unary_stream(*arguments, **named))
+
+    def stream_unary(self, *arguments: Any, **named: Any) -> Any:
+        return _StreamUnary(self._core, self._gate, lambda raw: raw.stream_unary(*arguments, **named))
+
+    def stream_stream(self, *arguments: Any, **named: Any) -> Any:
+        return _StreamStream(self._core, self._gate, lambda raw: raw.stream_stream(*arguments, **named))
+
+    def subscribe(
+        self, callback: Callable[[grpc.ChannelConnectivity], None], try_to_connect: bool | None = False
+    ) -> None:
+        self._core.subscribe(callback, bool(try_to_connect))
+
+    def unsubscribe(self, callback: Callable[[grpc.ChannelConnectivity], None]) -> None:
+        self._core.unsubscribe(callback)
+
+    def close(self) -> None:
+        """Give the handle back; the connection goes on for the others."""
+        self._on_close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<ProfileChannel, {'closed' if self._core.is_closed else 'open'}>"

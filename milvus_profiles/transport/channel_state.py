@@ -1,0 +1,79 @@
+"""What a channel remembers between calls, and what it decides from that: no threads, no waiting, time passed in.
+
+The threaded channel and the asyncio channel share this; each guards it in its own way.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import grpc
+
+__all__ = ["REFRESH_INTERVAL", "Health", "RefreshPace"]
+
+REFRESH_INTERVAL = 5.0
+"""Seconds that pass at least between two looks at a secret that the server refused."""
+
+# The server, or what stands before it, answered these itself; a cancelled or expired call says nothing either way.
+_SILENT = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN})
+
+
+class Health:
+    """How the calls of a channel went, for whoever decides to replace it.
+
+    Attributes:
+        consecutive_unavailable: calls that ended UNAVAILABLE since the last one that the server answered.
+        last_success: when the server last answered, by the channel's clock; None if it never did.
+    """
+
+    __slots__ = ("consecutive_unavailable", "last_success")
+
+    def __init__(self) -> None:
+        self.consecutive_unavailable = 0
+        self.last_success: float | None = None
+
+    def note(self, code: grpc.StatusCode | None, now: float) -> None:
+        """Count a call that ended.
+
+        Args:
+            code: its status; None where there is none, because the call never left or was interrupted.
+            now: the time.
+        """
+        if code is grpc.StatusCode.OK:
+            self.consecutive_unavailable = 0
+            self.last_success = now
+        elif code is grpc.StatusCode.UNAVAILABLE:
+            self.consecutive_unavailable += 1
+        elif code is not None and code not in _SILENT:
+            # An error that the server gives is an answer: the way to it is good.
+            self.consecutive_unavailable = 0
+            self.last_success = now
+
+
+class RefreshPace:
+    """Whether a call that was refused as UNAUTHENTICATED is worth a look at the secret, or worth another try.
+
+    Args:
+        interval: seconds between two looks at least.
+    """
+
+    __slots__ = ("_interval", "_last")
+
+    def __init__(self, interval: float = REFRESH_INTERVAL) -> None:
+        self._interval = interval
+        self._last: float | None = None
+
+    def decide(self, used: int, current: int, now: float) -> Literal["again", "refresh", "give up"]:
+        """What to do about the refused call; "refresh" counts as done.
+
+        Args:
+            used: generation of the token that the call went out with.
+            current: generation of the token that is held now.
+            now: the time.
+        """
+        if used != current:
+            return "again"
+        if self._last is not None and now - self._last < self._interval:
+            return "give up"
+        self._last = now
+        return "refresh"

@@ -1,0 +1,254 @@
+"""One live connection: a raw gRPC channel, the token for its calls, and the count of what is in flight.
+
+The core is what the handles of an alias share.  It can change its raw channel and its token under calls that go on;
+it knows no profile and no keyring: how a secret is looked up again is handed in.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import grpc
+
+from ..errors import ConnectionClosedError
+from ..masked import SecretText
+from .channel_state import REFRESH_INTERVAL, Health, RefreshPace
+from .deadline import Clock
+from .metadata import TokenHolder
+
+__all__ = ["ChannelCore", "Generation"]
+
+
+class Generation:
+    """One raw channel of a core, from the moment that it came into use until it is closed.
+
+    Attributes:
+        channel: the raw channel.
+        in_flight: calls on it that have not ended; guarded by the core.
+    """
+
+    __slots__ = ("channel", "in_flight")
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self.channel = channel
+        self.in_flight = 0
+
+
+class ChannelCore:
+    """One live connection: a raw channel, the token for its calls, and the count of what is in flight.
+
+    The raw channel can be replaced under the stubs that were made on it.  All methods may be called from any thread.
+
+    Args:
+        raw: the channel; the core owns it from now on.
+        holder: makes the metadata of every call.
+        call_timeout: seconds that a call may take which has no deadline of its own; None for any time.
+        refresh: resolves the secret anew, for a call that was refused as UNAUTHENTICATED; None if there is nothing to
+            resolve.  It returns None where there is no secret any more.
+        refresh_interval: seconds between two calls of ``refresh`` at least.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        raw: grpc.Channel,
+        holder: TokenHolder,
+        *,
+        call_timeout: float | None = None,
+        refresh: Callable[[], SecretText | None] | None = None,
+        refresh_interval: float = REFRESH_INTERVAL,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.holder = holder
+        self.call_timeout = call_timeout
+        self.clock = clock
+        self.binding = threading.Lock()
+        self._guard = threading.Lock()
+        self._idle = threading.Condition(self._guard)
+        self._waiting = 0
+        self._current = Generation(raw)
+        self._retired: list[Generation] = []
+        self._subscriptions: dict[Callable[[grpc.ChannelConnectivity], None], bool] = {}
+        self._is_closed = False
+        self._health = Health()
+        self._refresh = refresh
+        self._refreshing = threading.Lock()
+        self._pace = RefreshPace(refresh_interval)
+        self._refresh_failure: Exception | None = None
+
+    @property
+    def raw(self) -> grpc.Channel:
+        """The raw channel in use now."""
+        return self._current.channel
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._is_closed
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that have not ended, streams and futures included."""
+        with self._guard:
+            return self._load()
+
+    @property
+    def consecutive_unavailable(self) -> int:
+        """Calls that ended UNAVAILABLE since the last one that the server answered."""
+        return self._health.consecutive_unavailable
+
+    @property
+    def last_success(self) -> float | None:
+        """When the server last answered, by ``clock``; None if it never did."""
+        return self._health.last_success
+
+    @property
+    def refresh_failure(self) -> Exception | None:
+        """Why the last look at the secret failed; None if it did not."""
+        return self._refresh_failure
+
+    def _load(self) -> int:
+        return self._current.in_flight + sum(generation.in_flight for generation in self._retired)
+
+    # --- calls ---------------------------------------------------------------------------------------------------
+
+    def enter(self) -> Generation:
+        """Count a call that begins, and return the raw channel it goes to.
+
+        Raises:
+            ConnectionClosedError: the core is closed.
+        """
+        with self._guard:
+            if not self._is_closed:
+                generation = self._current
+                generation.in_flight += 1
+                return generation
+        raise ConnectionClosedError("the connection is closed", hint="connect again")
+
+    def leave(self, generation: Generation, code: grpc.StatusCode | None) -> None:
+        """Count a call that ended.
+
+        Args:
+            generation: what :meth:`enter` returned.
+            code: how it ended; None where there is no status.
+        """
+        with self._guard:
+            generation.in_flight -= 1
+            self._health.note(code, self.clock())
+            if self._waiting and generation.in_flight == 0:
+                self._idle.notify_all()
+
+    def reauthenticate(self, used: int, timeout: float | None = None) -> bool:
+        """Look for another token after a call was refused as UNAUTHENTICATED.
+
+        One thread looks, and the others wait for what it finds; within the interval nobody looks again.
+
+        Args:
+            used: ``holder.generation`` from before the call.
+            timeout: seconds to wait for another thread that is looking; None for any time.
+
+        Returns:
+            Whether the held token is now another one than the call had: then it is worth making again.
+        """
+        if not self._refreshing.acquire(timeout=-1 if timeout is None else timeout):
+            return False
+        try:
+            decision = self._pace.decide(used, self.holder.generation, self.clock())
+            if decision != "refresh" or self._refresh is None:
+                return decision == "again"
+            try:
+                token = self._refresh()
+            except Exception as error:
+                # The caller's news is that the server refused it; why no better token was to be had is the cause.
+                self._refresh_failure = error.with_traceback(None)
+                return False
+            self._refresh_failure = None
+            return token is not None and self.holder.set_token(token)
+        finally:
+            self._refreshing.release()
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    def wait_idle(self, grace: float, generation: Generation | None = None) -> bool:
+        """Wait until no call is in flight.
+
+        Args:
+            grace: seconds to wait at most.
+            generation: only the calls on this raw channel; None for all.
+
+        Returns:
+            Whether none is.
+        """
+
+        def idle() -> bool:
+            return (self._load() if generation is None else generation.in_flight) == 0
+
+        with self._idle:
+            self._waiting += 1
+            try:
+                return self._idle.wait_for(idle, grace)
+            finally:
+                self._waiting -= 1
+
+    def swap(self, raw: grpc.Channel) -> Generation:
+        """Send calls from now on to another raw channel, whatever channel their stubs were made on.
+
+        Args:
+            raw: the new channel; the core owns it from now on.
+
+        Returns:
+            The old one, still open for the calls in flight: end it with :meth:`finish`.
+
+        Raises:
+            ConnectionClosedError: the core is closed; ``raw`` stays the caller's.
+        """
+        with self._guard:
+            if self._is_closed:
+                raise ConnectionClosedError("the connection is closed", hint="connect again")
+            old, self._current = self._current, Generation(raw)
+            self._retired.append(old)
+            for callback, try_to_connect in self._subscriptions.items():
+                old.channel.unsubscribe(callback)
+                raw.subscribe(callback, try_to_connect)
+        return old
+
+    def finish(self, generation: Generation, grace: float) -> bool:
+        """Wait for the calls on a raw channel that was swapped out, then close it.
+
+        Args:
+            generation: what :meth:`swap` returned.
+            grace: seconds to wait at most; calls that take longer are cancelled.
+
+        Returns:
+            Whether no call was cancelled.
+        """
+        drained = self.wait_idle(grace, generation)
+        with self._guard:
+            if generation in self._retired:
+                self._retired.remove(generation)
+        generation.channel.close()
+        return drained
+
+    def close(self) -> None:
+        """Close the raw channels; calls in flight end as CANCELLED, new ones raise.  Closing again does nothing."""
+        with self._guard:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            generations = [*self._retired, self._current]
+        for generation in generations:
+            generation.channel.close()
+
+    def subscribe(self, callback: Callable[[grpc.ChannelConnectivity], None], try_to_connect: bool) -> None:
+        """Have the connectivity of whichever raw channel is in use reported."""
+        with self._guard:
+            self._subscriptions[callback] = try_to_connect
+            self._current.channel.subscribe(callback, try_to_connect)
+
+    def unsubscribe(self, callback: Callable[[grpc.ChannelConnectivity], None]) -> None:
+        """End what :meth:`subscribe` began; an unknown callback is ignored."""
+        with self._guard:
+            if self._subscriptions.pop(callback, None) is not None:
+                self._current.channel.unsubscribe(callback)

@@ -1,0 +1,274 @@
+"""From a profile to what gRPC needs to open a channel: target, TLS credentials, channel options.
+
+Certificate files are read here, once for each channel; what is wrong with them is said here, by name, since gRPC would
+only say "Failed to create security handshaker" at the first call.  This module knows no token and opens no socket.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+
+from ..endpoint import Endpoint
+from ..errors import ConfigError, Location, TLSError
+from ..masked import SecretText
+from ..profile import SSL, Profile
+from .wire import READ_METHODS, SERVICE
+
+__all__ = [
+    "Options",
+    "TLSFiles",
+    "TLSSignature",
+    "channel_options",
+    "check_tls_files",
+    "open_channel",
+    "read_tls_files",
+    "target_of",
+    "tls_signature",
+]
+
+Options = tuple[tuple[str, Any], ...]
+
+_LOOPBACK: Final = "127.0.0.1"
+_MILLISECONDS: Final = 1000
+_SHORTEST_ATTEMPT: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TLSFiles:
+    """The contents of the TLS files of a profile; None where it names none.
+
+    Attributes:
+        ca: certificates to trust, PEM; None trusts gRPC's own roots.
+        cert: the client's certificate chain, PEM.
+        key: the client's private key, PEM, as text.
+    """
+
+    ca: bytes | None = None
+    cert: bytes | None = None
+    key: SecretText | None = None
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """gRPC's form of them."""
+        key = None if self.key is None else self.key.reveal().encode("latin-1")
+        try:
+            return grpc.ssl_channel_credentials(self.ca, key, self.cert)
+        finally:
+            del key
+
+
+def target_of(endpoint: Endpoint, *, lite_port: int | None = None) -> str:
+    """The target string of a channel.
+
+    Args:
+        endpoint: where the profile leads.
+        lite_port: the port on 127.0.0.1 where the endpoint's Milvus Lite listens; needed for a ``lite`` endpoint only.
+
+    Raises:
+        ValueError: a Lite endpoint without its port.
+    """
+    if endpoint.kind == "unix":
+        return f"unix:{endpoint.path}"
+    if endpoint.kind == "lite":
+        if lite_port is None:
+            raise ValueError("the port of Milvus Lite is missing")
+        return f"dns:///{_LOOPBACK}:{lite_port}"
+    # With the scheme spelled, a host that is called "unix" or "ipv4" is still a host; literals pass through unresolved.
+    return f"dns:///{endpoint.authority}"
+
+
+def channel_options(profile: Profile) -> Options:
+    """The options of every channel of a profile.
+
+    Args:
+        profile: not a template.
+    """
+    options: list[tuple[str, Any]] = [
+        # Without it all plaintext channels to one target are one TCP connection and share its back-off.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.keepalive_time_ms", _ms(profile.keepalive.time)),
+        ("grpc.keepalive_timeout_ms", _ms(profile.keepalive.timeout)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+        # Despite its name this is the time that ONE attempt gets, TLS and the first HTTP/2 frame included: with 100 ms,
+        # which would suit the two above, a server that takes a second to accept is never reached (measured).
+        ("grpc.min_reconnect_backoff_ms", _ms(max(profile.timeout, _SHORTEST_ATTEMPT))),
+        # A service config from a DNS TXT record could switch on health checks, which Milvus answers with a storm.
+        ("grpc.service_config_disable_resolution", 1),
+    ]
+    if profile.proxy is None:
+        options.append(("grpc.enable_http_proxy", 0))
+    else:
+        options.append(("grpc.http_proxy", profile.proxy))
+    if profile.retry is not False:
+        options.append(("grpc.service_config", _service_config(profile)))
+    tls = profile.tls
+    if tls is not None and tls.server_name is not None:
+        options.append(("grpc.ssl_target_name_override", tls.server_name))
+        # Servers behind a router are told apart by the authority, as by the name in the TLS handshake.
+        options.append(("grpc.default_authority", tls.server_name))
+    return tuple(options)
+
+
+def open_channel(profile: Profile, *, lite_port: int | None = None, files: TLSFiles | None = None) -> grpc.Channel:
+    """A raw channel for a profile; nothing connects before its first call.
+
+    Args:
+        profile: not a template.
+        lite_port: as for :func:`target_of`.
+        files: the TLS files if they were read already; None reads them now.
+
+    Raises:
+        ConfigError: a TLS file cannot be read.
+        TLSError: a TLS file is not what it should be.
+    """
+    target, options, tls = target_of(profile.endpoint, lite_port=lite_port), channel_options(profile), profile.tls
+    if tls is None:
+        return grpc.insecure_channel(target, options)
+    return grpc.secure_channel(target, (files or read_tls_files(tls)).credentials(), options)
+
+
+def _ms(seconds: float) -> int:
+    # gRPC's options are 32-bit, and a day in milliseconds still fits.
+    return int(seconds * _MILLISECONDS)
+
+
+def _service_config(profile: Profile) -> str:
+    retry = profile.retry
+    assert retry is not False
+    policy = {
+        "maxAttempts": retry.attempts,
+        "initialBackoff": f"{retry.initial:.9f}s",
+        "maxBackoff": f"{retry.max:.9f}s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    names = [{"service": SERVICE, "method": method} for method in READ_METHODS]
+    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})
+
+
+# --- certificate files -----------------------------------------------------------------------------------------------
+
+TLSSignature = tuple[tuple[str, int, int, int], ...]
+"""For each TLS file its path, inode, size and time of change (ns): cheap to take, and another one when it changed."""
+
+
+def tls_signature(tls: SSL | None) -> TLSSignature:
+    """What the TLS files of a profile look like now; compare it with an earlier one to notice a changed certificate.
+
+    Args:
+        tls: the settings in force, :attr:`milvus_profiles.profile.Profile.tls`.
+
+    Returns:
+        Empty without files.  A file that is missing counts as one with the size -1.
+    """
+    if tls is None:
+        return ()
+    return tuple(_file_signature(path) for path in (tls.ca, tls.cert, tls.key) if path is not None)
+
+
+def _file_signature(path: str) -> tuple[str, int, int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return path, 0, -1, 0
+    return path, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def read_tls_files(tls: SSL) -> TLSFiles:
+    """Read the certificates and the key, and see that they are what they should be.
+
+    Raises:
+        ConfigError: a file cannot be read.
+        TLSError: a file holds no certificate or no key, the key is encrypted, or it is not the certificate's.
+    """
+    check_tls_files(tls)
+    ca, cert = (None if path is None else _read(path) for path in (tls.ca, tls.cert))
+    # latin-1 maps every byte to a character and back.
+    key = None if tls.key is None else SecretText(_read(tls.key).decode("latin-1"))
+    return TLSFiles(ca, cert, key)
+
+
+def check_tls_files(tls: SSL) -> None:
+    """See that the certificates and the key are what they should be.
+
+    Raises:
+        ConfigError: a file cannot be read.
+        TLSError: a file holds no certificate or no key, the key is encrypted, or it is not the certificate's.
+    """
+    if tls.ca is not None:
+        _check_ca(tls.ca, _read(tls.ca))
+    if tls.cert is not None and tls.key is not None:
+        for path in (tls.cert, tls.key):
+            _read(path)  # OpenSSL's own message would name neither
+        _check_pair(tls.cert, tls.key)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the TLS file {path!a}: {error.strerror}",
+            hint="check the path and its permissions",
+            location=Location(path),
+        ) from None
+
+
+def _check_ca(path: str, content: bytes) -> None:
+    try:
+        _context().load_verify_locations(cadata=content.decode("ascii", "replace"))
+    except (ssl.SSLError, ValueError):
+        raise TLSError(
+            f"the file {path!a} of ssl.ca holds no certificate that can be read",
+            hint="give it the PEM file of the CA, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----",
+            location=Location(path),
+        ) from None
+
+
+def _check_pair(cert: str, key: str) -> None:
+    try:
+        _context().load_cert_chain(cert, key, password=_refuse_password)
+    except _EncryptedKey:
+        raise TLSError(
+            f"the private key {key!a} is encrypted",
+            hint=f"gRPC takes no passphrase: decrypt it with `openssl pkey -in {key} -out NEW`, and `chmod 600 NEW`",
+            location=Location(key),
+        ) from None
+    except ssl.SSLError as error:
+        if "KEY_VALUES_MISMATCH" in str(error) or "KEY_TYPE_MISMATCH" in str(error):
+            raise TLSError(
+                f"the private key {key!a} does not belong to the certificate {cert!a}",
+                hint="give ssl.cert and ssl.key that were issued together",
+                location=Location(key),
+            ) from None
+        raise TLSError(
+            f"the certificate {cert!a} and the private key {key!a} cannot be read as PEM",
+            hint=f"look at them with `openssl x509 -noout -in {cert}` and `openssl pkey -noout -in {key}`",
+            location=Location(cert),
+        ) from None
+
+
+class _EncryptedKey(Exception):
+    pass
+
+
+def _refuse_password() -> str:
+    # Without this OpenSSL would ask on the terminal.
+    raise _EncryptedKey
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Whether a key is too short for the system's taste is for gRPC and the server to say.
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context

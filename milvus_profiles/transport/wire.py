@@ -1,0 +1,225 @@
+"""The few messages of Milvus's protocol that connecting and testing need, and the paths of their methods.
+
+The descriptors are built here at run time, in a pool and a package of their own: names of packages are not on the
+wire, while messages under Milvus's own package name would clash with pymilvus in one process, and generated code
+would tie this package to one protobuf runtime.  Nothing here knows channels, metadata or errors.
+
+Field numbers are those of Milvus's ``milvus.proto`` and ``common.proto``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+__all__ = [
+    "CHECK_HEALTH",
+    "CONNECT",
+    "GET_VERSION",
+    "LIST_DATABASES",
+    "READ_METHODS",
+    "SERVICE",
+    "SHOW_COLLECTIONS",
+    "Method",
+    "sdk_version",
+    "status_of",
+]
+
+SERVICE = "milvus.proto.milvus.MilvusService"
+"""Full name of Milvus's gRPC service."""
+
+_PACKAGE = "milvus_profiles.wire"
+
+# name of the message -> name of the field -> (number, type); a star means repeated.
+_MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {
+    "Status": {
+        "error_code": (1, "int32"),
+        "reason": (2, "string"),
+        "code": (3, "int32"),
+        "retriable": (4, "bool"),
+        "detail": (5, "string"),
+    },
+    "ClientInfo": {
+        "sdk_type": (1, "string"),
+        "sdk_version": (2, "string"),
+        "local_time": (3, "string"),
+        "user": (4, "string"),
+        "host": (5, "string"),
+    },
+    "ServerInfo": {
+        "build_tags": (1, "string"),
+        "build_time": (2, "string"),
+        "git_commit": (3, "string"),
+        "go_version": (4, "string"),
+        "deploy_mode": (5, "string"),
+    },
+    "ConnectRequest": {"client_info": (2, "ClientInfo")},
+    "ConnectResponse": {"status": (1, "Status"), "server_info": (2, "ServerInfo"), "identifier": (3, "int64")},
+    "GetVersionRequest": {},
+    "GetVersionResponse": {"status": (1, "Status"), "version": (2, "string")},
+    "CheckHealthRequest": {},
+    "CheckHealthResponse": {"status": (1, "Status"), "isHealthy": (2, "bool"), "reasons": (3, "*string")},
+    "ShowCollectionsRequest": {"db_name": (2, "string")},
+    "ShowCollectionsResponse": {"status": (1, "Status"), "collection_names": (2, "*string")},
+    "ListDatabasesRequest": {},
+    "ListDatabasesResponse": {"status": (1, "Status"), "db_names": (2, "*string")},
+}
+
+
+def _message_classes() -> dict[str, Any]:
+    kinds = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="milvus_profiles/wire.proto", package=_PACKAGE, syntax="proto3")
+    for message, fields in _MESSAGES.items():
+        described = file.message_type.add(name=message)
+        for name, (number, kind) in fields.items():
+            plain = kind.removeprefix("*")
+            field = described.field.add(
+                name=name, number=number, label=kinds.LABEL_OPTIONAL if plain == kind else kinds.LABEL_REPEATED
+            )
+            if plain in _MESSAGES:
+                field.type, field.type_name = kinds.TYPE_MESSAGE, f".{_PACKAGE}.{plain}"
+            else:
+                field.type = getattr(kinds, f"TYPE_{plain.upper()}")
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())  # type: ignore[no-untyped-call,unused-ignore]
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))  # type: ignore[no-untyped-call,unused-ignore]
+        for name in _MESSAGES
+    }
+
+
+_CLASSES = _message_classes()
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A unary method of MilvusService.
+
+    Attributes:
+        name: as in the protocol: ``"GetVersion"``.
+    """
+
+    name: str
+
+    @property
+    def path(self) -> str:
+        """What gRPC calls: ``/milvus.proto.milvus.MilvusService/GetVersion``."""
+        return f"/{SERVICE}/{self.name}"
+
+    def serialize(self, request: Mapping[str, Any]) -> bytes:
+        """The bytes of a request, given as the mapping of its fields (an inner message is a mapping too)."""
+        encoded: bytes = _CLASSES[f"{self.name}Request"](**request).SerializeToString()
+        return encoded
+
+    def deserialize(self, response: bytes) -> Any:
+        """The response message.
+
+        Raises:
+            google.protobuf.message.DecodeError: the bytes are none.
+        """
+        return _CLASSES[f"{self.name}Response"].FromString(response)
+
+
+CONNECT = Method("Connect")
+GET_VERSION = Method("GetVersion")
+CHECK_HEALTH = Method("CheckHealth")
+SHOW_COLLECTIONS = Method("ShowCollections")
+LIST_DATABASES = Method("ListDatabases")
+
+
+def status_of(response: Any) -> tuple[int, str]:
+    """What a response's body says about the call: (0, "") when it is good, else the code and the server's reason.
+
+    Older servers fill only ``error_code``, newer ones say more in ``code``; the newer word wins where both speak.
+
+    Args:
+        response: a message of this module that has a status.
+    """
+    status = response.status
+    return status.code or status.error_code, status.reason or status.detail
+
+
+@functools.cache
+def sdk_version() -> str:
+    """The version of this distribution, as the Connect call tells it to the server."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("milvus-profiles")
+    except PackageNotFoundError:  # pragma: no cover - run from a bare copy of the sources
+        return "0"
+
+
+READ_METHODS = (
+    "BatchDescribeCollection",
+    "CheckHealth",
+    "ComputePhraseMatchSlop",
+    "DescribeAlias",
+    "DescribeCollection",
+    "DescribeDatabase",
+    "DescribeIndex",
+    "DescribeNamespace",
+    "DescribePrewarmTask",
+    "DescribeResourceGroup",
+    "DescribeSegmentIndexData",
+    "DescribeSnapshot",
+    "GetCollectionStatistics",
+    "GetCompactionState",
+    "GetCompactionStateWithPlans",
+    "GetComponentStates",
+    "GetExportSnapshotState",
+    "GetFlushAllState",
+    "GetFlushState",
+    "GetImportState",
+    "GetIndexBuildProgress",
+    "GetIndexState",
+    "GetIndexStatistics",
+    "GetLoadState",
+    "GetLoadingProgress",
+    "GetMetrics",
+    "GetNamespaceStats",
+    "GetPartitionStatistics",
+    "GetPersistentSegmentInfo",
+    "GetQuerySegmentInfo",
+    "GetRefreshExternalCollectionProgress",
+    "GetReplicas",
+    "GetReplicateConfiguration",
+    "GetReplicateInfo",
+    "GetRestoreSnapshotState",
+    "GetUserTags",
+    "GetVersion",
+    "HasCollection",
+    "HasNamespace",
+    "HasPartition",
+    "HybridSearch",
+    "ListAliases",
+    "ListCredUsers",
+    "ListDatabases",
+    "ListFileResources",
+    "ListImportTasks",
+    "ListIndexedSegment",
+    "ListNamespaces",
+    "ListPrivilegeGroups",
+    "ListRefreshExternalCollectionJobs",
+    "ListResourceGroups",
+    "ListRestoreSnapshotJobs",
+    "ListRowPolicies",
+    "ListSnapshots",
+    "ListUsersWithTag",
+    "Query",
+    "RunAnalyzer",
+    "Search",
+    "SelectGrant",
+    "SelectRole",
+    "SelectUser",
+    "ShowCollections",
+    "ShowPartitions",
+)
+"""The methods that only read, so that repeating one changes nothing: named one by one, lest a new write slip in.
+
+Connect is not among them (connecting has its own way of waiting), nor is anything that allocates or starts work.
+"""

@@ -1,0 +1,321 @@
+"""`profile add`, `remove` and `secret` as their users see them, with a real keyring; nothing here connects."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Command
+from tests.support.secret_service import KeyringSession
+
+SECRET = "hush-hush: 3 ünicode"
+
+
+def user_file(home: Path) -> Path:
+    return home / ".config/milvus/milvus.toml"
+
+
+def test_add_without_a_project_writes_the_user_file_and_says_so(cli: Command, home: Path) -> None:
+    outcome = cli("profile", "add", "local", "--uri", "http://127.0.0.1:19530", "--default", "--description", "mine")
+    assert outcome.returncode == 0
+    assert "added 'local' (http://127.0.0.1:19530) to the user file ~/.config/milvus/milvus.toml" in outcome.stdout
+    text = user_file(home).read_text()
+    assert 'default_profile = "local"' in text
+    assert '[profiles.local]\ndescription = "mine"\nuri = "http://127.0.0.1:19530"\n' in text
+    assert stat.S_IMODE(user_file(home).stat().st_mode) == 0o600
+    row = cli("profile", "list", "--json").json[0]
+    assert (row["alias"], row["default"], row["trusted"]) == ("local", True, True)
+
+
+def test_add_in_a_project_writes_the_project_file(cli: Command, project: Path, home: Path) -> None:
+    (project / "milvus.toml").write_text("# ours\n")
+    (project / "sub").mkdir()
+    outcome = cli("profile", "add", "local", "--uri", "./data/m.db", cwd=project / "sub")
+    assert "to the project file" in outcome.stdout
+    assert (project / "milvus.toml").read_text().startswith("# ours\n")
+    # Counted from where the command ran, and written for where the file stands.
+    assert 'uri = "./sub/data/m.db"' in (project / "milvus.toml").read_text()
+    assert cli("profile", "list", "--json").json[0]["uri"] == str(project / "sub/data/m.db")
+    assert not user_file(home).exists()
+
+
+def test_which_file_can_be_chosen(cli: Command, project: Path, home: Path) -> None:
+    (project / "milvus.toml").write_text("")
+    assert cli("profile", "add", "a", "--uri", "localhost", "--user-file").returncode == 0
+    assert "[profiles.a]" in user_file(home).read_text()
+    (project / "milvus.toml").unlink()
+    assert cli("profile", "add", "b", "--uri", "localhost", "--project-file").returncode == 0
+    assert "[profiles.b]" in (project / "milvus.toml").read_text()
+    assert cli("profile", "add", "c", "--uri", "localhost", "--config", "new/conf.toml").returncode == 0
+    assert "[profiles.c]" in (project / "new/conf.toml").read_text()
+    env = {"MILVUS_PROFILES_FILE": "other.toml"}
+    assert cli("profile", "add", "d", "--uri", "localhost", env=env).returncode == 0
+    assert "[profiles.d]" in (project / "other.toml").read_text()
+    assert cli("profile", "add", "e", "--uri", "localhost", "--user-file", "--project-file").returncode == 2
+    assert cli("profile", "add", "e", "--uri", "localhost", "--user-file", "--config", "x").returncode == 2
+
+
+def test_a_project_file_that_the_command_creates_is_trusted(cli: Command, project: Path) -> None:
+    cli("profile", "add", "a", "--uri", "localhost", "--project-file", "--token-env", "TEAM_TOKEN")
+    assert cli("profile", "list", "--json").json[0]["trusted"] is True
+    cli("profile", "add", "b", "--uri", "localhost", "--token-env", "TEAM_TOKEN")
+    assert [row["trusted"] for row in cli("profile", "list", "--json").json] == [True, True]
+    with (project / "milvus.toml").open("a") as file:
+        file.write("# changed by hand\n")
+    outcome = cli("profile", "add", "c", "--uri", "localhost")
+    assert outcome.returncode == 0
+    assert "is not trusted" in outcome.stderr
+    assert [row["trusted"] for row in cli("profile", "list", "--json").json] == [False] * 3
+
+
+def test_password_goes_into_the_keyring_and_not_into_the_file(
+    cli: Command, home: Path, keyring_session: KeyringSession
+) -> None:
+    words = ["profile", "add", "prod", "--uri", "http://127.0.0.1:29530", "--user", "root", "--password-stdin"]
+    outcome = cli(*words, "--default", "-v", input=SECRET + "\n", keyring=keyring_session)
+    assert outcome.returncode == 0, outcome.stderr
+    assert SECRET not in outcome.stdout + outcome.stderr
+    assert SECRET not in user_file(home).read_text()
+    assert 'user = "root"' in user_file(home).read_text()
+    assert keyring_session.get("milvus-profiles", "plain|127.0.0.1|29530|root") == SECRET
+    status = cli("secret", "status", "prod", "--json", keyring=keyring_session)
+    assert status.returncode == 0
+    assert status.json["auth"] == "keyring"
+    assert status.json["present"] is True
+    assert cli("profile", "list", "--json").json[0]["auth"] == "keyring"
+
+
+def test_token_goes_into_the_keyring_as_a_whole(cli: Command, home: Path, keyring_session: KeyringSession) -> None:
+    outcome = cli(
+        "profile", "add", "cloud", "--uri", "https://cloud.example", "--token-stdin",
+        input="key-1234", keyring=keyring_session,
+    )  # fmt: skip
+    assert outcome.returncode == 0, outcome.stderr
+    assert "token = {keyring = true}" in user_file(home).read_text()
+    assert keyring_session.get("milvus-profiles", "tls|cloud.example|443|") == "key-1234"
+
+
+def test_a_keyring_that_fails_leaves_no_file(cli: Command, home: Path) -> None:
+    outcome = cli(
+        "profile", "add", "prod", "--uri", "https://h.example", "--user", "root", "--password-stdin", "--json",
+        input=SECRET,
+    )  # fmt: skip
+    assert outcome.returncode == 4
+    assert outcome.stdout == ""
+    assert outcome.error["error"] == "secret"
+    assert "--token-file" in outcome.error["hint"]
+    assert "--token-env" in outcome.error["hint"]
+    assert not user_file(home).exists()
+    assert SECRET not in outcome.stderr
+
+
+def test_a_file_that_cannot_be_written_leaves_no_secret(
+    cli: Command, home: Path, keyring_session: KeyringSession
+) -> None:
+    user_file(home).parent.mkdir(parents=True)
+    user_file(home).write_text("[profiles.x\n")
+    before = user_file(home).read_text()
+    outcome = cli(
+        "profile", "add", "prod", "--uri", "https://rollback.example", "--user", "root", "--password-stdin",
+        input=SECRET, keyring=keyring_session,
+    )  # fmt: skip
+    assert outcome.returncode == 3
+    assert user_file(home).read_text() == before
+    assert keyring_session.get("milvus-profiles", "tls|rollback.example|443|root") is None
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin"),
+    [
+        (["--uri", "https://h", "--user", "u", "--token-stdin"], "x"),
+        (["--uri", "https://h", "--password-stdin"], "x"),
+        (["--uri", "https://h", "--token-stdin", "--token-env", "X"], "x"),
+        (["--uri", "https://h", "--host", "h"], None),
+        (["--uri", "https://h", "--port", "1"], None),
+        ([], None),
+        (["--uri", "https://h", "--no-ssl", "--server-name", "x"], None),
+        (["--uri", "https://h", "--token-command", "op 'read"], None),
+        (["--uri", "./x.db", "--token-stdin"], "x"),
+    ],
+)
+def test_options_that_contradict_each_other_are_usage_errors(
+    cli: Command, home: Path, words: list[str], stdin: str | None
+) -> None:
+    outcome = cli("profile", "add", "a", *words, input=stdin)
+    assert outcome.returncode == 2, outcome.stderr
+    assert outcome.stderr.startswith("error: ")
+    assert not user_file(home).exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["bad alias", "--uri", "localhost"],
+        ["a", "--uri", "https://root:hushhush@h"],
+        ["a", "--uri", "gopher://h"],
+        ["a", "--uri", "https://h", "--no-ssl"],
+        ["a", "--uri", "127.1"],
+        ["a", "--uri", "https://h", "--ca", "nowhere.pem"],
+        ["a", "--host", "h", "--port", "70000"],
+        ["a", "--uri", "https://h/x", "--db-name", "y"],
+    ],
+)
+def test_values_that_make_no_profile_are_config_errors(cli: Command, home: Path, words: list[str]) -> None:
+    outcome = cli("profile", "add", *words)
+    assert outcome.returncode == 3, outcome.stderr
+    assert outcome.stderr.startswith("error: ")
+    assert "hushhush" not in outcome.stderr
+    assert not user_file(home).exists()
+
+
+@pytest.mark.parametrize("stdin", ["", "\n", "one\ntwo\n", "a\x00b"])
+def test_secrets_on_stdin_are_one_line_of_text(
+    cli: Command, home: Path, keyring_session: KeyringSession, stdin: str
+) -> None:
+    outcome = cli("profile", "add", "a", "--uri", "https://h", "--token-stdin", input=stdin, keyring=keyring_session)
+    assert outcome.returncode == 3
+    assert not user_file(home).exists()
+
+
+def test_an_alias_that_exists_is_replaced_only_by_force(cli: Command, home: Path) -> None:
+    cli("profile", "add", "Prod-EU", "--uri", "https://one")
+    outcome = cli("profile", "add", "prod_eu", "--uri", "https://two")
+    assert outcome.returncode == 3
+    assert "there is a profile 'Prod-EU' already" in outcome.stderr
+    assert f"at {user_file(home)}:" in outcome.stderr
+    assert cli("profile", "add", "prod_eu", "--uri", "https://two", "--force").returncode == 0
+    assert [row["uri"] for row in cli("profile", "list", "--json").json] == ["https://two:443"]
+
+
+def test_a_protected_profile_asks(cli: Command, project: Path) -> None:
+    path = project / "milvus.toml"
+    path.write_text('[profiles.prod]\nuri = "https://h"\nprotected = true\n')
+    for words in (["remove", "prod"], ["add", "prod", "--uri", "https://x", "--force"]):
+        refused = cli("profile", *words)
+        assert refused.returncode == 1
+        assert "is protected" in refused.stderr
+        declined = cli.tty("profile", *words, answers=[("[y/N]", "n")])
+        assert declined.returncode == 1
+        assert "[profiles.prod]" in path.read_text()
+        assert "https://x" not in path.read_text()
+    assert cli.tty("profile", "remove", "prod", answers=[("[y/N]", "y")]).returncode == 0
+    assert "prod" not in path.read_text()
+
+
+def test_dry_run_prints_the_change_and_makes_none(cli: Command, project: Path) -> None:
+    path = project / "milvus.toml"
+    path.write_text('[profiles.a]\nuri = "localhost"\ntoken = "hushhush"\n')
+    before = path.read_bytes()
+    outcome = cli("profile", "add", "b", "--uri", "localhost", "--dry-run")
+    assert outcome.returncode == 0
+    assert "+[profiles.b]" in outcome.stdout
+    assert "hushhush" not in outcome.stdout
+    removed = cli("profile", "remove", "a", "--dry-run", "--json")
+    assert "-[profiles.a]" in removed.json["diff"]
+    assert "hushhush" not in removed.stdout
+    assert path.read_bytes() == before
+
+
+def test_add_asks_on_a_terminal(cli: Command, home: Path, keyring_session: KeyringSession) -> None:
+    screen = cli.tty(
+        "profile", "add", "asked", "--user", "root",
+        answers=[("Address of the Milvus", "https://asked.example"), ("Password of root", SECRET)],
+        keyring=keyring_session,
+    )  # fmt: skip
+    assert screen.returncode == 0, screen.text
+    assert SECRET not in screen.text
+    assert keyring_session.get("milvus-profiles", "tls|asked.example|443|root") == SECRET
+    assert 'uri = "https://asked.example"' in user_file(home).read_text()
+
+
+def test_secret_set_status_and_delete(cli: Command, project: Path, keyring_session: KeyringSession) -> None:
+    (project / "milvus.toml").write_text('[profiles.s]\nuri = "https://s.example"\nuser = "u"\n')
+    missing = cli("secret", "status", "s", "--json", keyring=keyring_session)
+    assert missing.returncode == 4
+    assert missing.json["present"] is False
+    assert cli("secret", "set", "s", input=SECRET, keyring=keyring_session).returncode == 0
+    assert keyring_session.get("milvus-profiles", "tls|s.example|443|u") == SECRET
+    assert cli("secret", "status", "s", keyring=keyring_session).returncode == 0
+    screen = cli.tty("secret", "set", "s", answers=[("Password of u", "other")], keyring=keyring_session)
+    assert screen.returncode == 0
+    assert "other" not in screen.text
+    assert keyring_session.get("milvus-profiles", "tls|s.example|443|u") == "other"
+    assert cli("secret", "delete", "s", "--json", keyring=keyring_session).json["deleted"] is True
+    assert cli("secret", "delete", "s", "--json", keyring=keyring_session).json["deleted"] is False
+
+
+def test_secret_set_refuses_what_the_keyring_is_never_asked_for(cli: Command, project: Path) -> None:
+    (project / "milvus.toml").write_text(
+        '[profiles.plain]\nuri = "localhost"\n'
+        '[profiles.env]\nuri = "localhost"\ntoken = { env = "X" }\n'
+        '[profiles.lite]\nuri = "./x.db"\nuser = "u"\n'
+    )
+    for alias in ("plain", "env", "lite"):
+        outcome = cli("secret", "set", alias, input="x")
+        assert outcome.returncode == 3
+        assert "Traceback" not in outcome.stderr
+
+
+def test_remove_takes_its_comment_and_its_secret_along(
+    cli: Command, project: Path, keyring_session: KeyringSession
+) -> None:
+    path = project / "milvus.toml"
+    path.write_text(
+        '# the file\n\n# about a\n[profiles.a]\nuri = "https://r.example"\nuser = "u"\n\n'
+        '# about b\n[profiles.b]\nuri = "https://other.example"\n'
+    )
+    keyring_session.set("milvus-profiles", "tls|r.example|443|u", SECRET)
+    outcome = cli("profile", "remove", "a", "--with-secret", keyring=keyring_session)
+    assert outcome.returncode == 0
+    assert path.read_text() == '# the file\n\n# about b\n[profiles.b]\nuri = "https://other.example"\n'
+    assert keyring_session.get("milvus-profiles", "tls|r.example|443|u") is None
+
+
+def test_remove_leaves_a_secret_that_another_profile_uses(
+    cli: Command, project: Path, keyring_session: KeyringSession
+) -> None:
+    (project / "milvus.toml").write_text(
+        '[profiles.a]\nuri = "https://shared.example"\nuser = "u"\n'
+        '[profiles.b]\nuri = "https://SHARED.example:443/db"\nuser = "u"\n'
+    )
+    keyring_session.set("milvus-profiles", "tls|shared.example|443|u", SECRET)
+    outcome = cli("profile", "remove", "a", "--with-secret", keyring=keyring_session)
+    assert outcome.returncode == 0
+    assert "the keyring entry stays" in outcome.stderr
+    assert keyring_session.get("milvus-profiles", "tls|shared.example|443|u") == SECRET
+
+
+def test_remove_of_what_the_environment_declares_says_which_variable(cli: Command) -> None:
+    outcome = cli("profile", "remove", "ci", env={"MILVUS_PROFILES__CI__URI": "localhost"})
+    assert outcome.returncode == 3
+    assert "unset MILVUS_PROFILES__CI__URI" in outcome.stderr
+
+
+def test_add_warns_of_a_secret_that_would_be_refused(cli: Command, keyring_session: KeyringSession) -> None:
+    words = ["profile", "add", "far", "--uri", "http://10.1.2.3:19530", "--user", "u", "--password-stdin"]
+    outcome = cli(*words, input="x", keyring=keyring_session)
+    assert outcome.returncode == 0
+    assert "connecting will be refused" in outcome.stderr
+    outcome = cli(*words, "--force", "--allow-insecure", input="x", keyring=keyring_session)
+    assert outcome.stderr == ""
+
+
+def test_add_says_when_another_layer_hides_the_profile(cli: Command, project: Path) -> None:
+    (project / "milvus.toml").write_text('[profiles.a]\nuri = "localhost"\n')
+    outcome = cli("profile", "add", "a", "--uri", "elsewhere", "--user-file")
+    assert outcome.returncode == 0
+    assert "is hidden by" in outcome.stderr
+
+
+def test_a_hung_keyring_is_an_error_in_time(cli: Command, home: Path, fresh_keyring: KeyringSession) -> None:
+    fresh_keyring.suspend()
+    outcome = cli(
+        "profile", "add", "a", "--uri", "https://h", "--token-stdin",
+        input="x", keyring=fresh_keyring, env={"MILVUS_PROFILES_KEYRING_TIMEOUT": "1"}, timeout=30,
+    )  # fmt: skip
+    fresh_keyring.resume()
+    assert outcome.returncode == 4
+    assert "MILVUS_PROFILES_KEYRING_TIMEOUT" in outcome.stderr
+    assert not user_file(home).exists()

@@ -1,0 +1,268 @@
+"""`profile set | unset | rename | copy | use | edit` as their users see them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Command
+
+FILE = """\
+# the file's own comment
+default_profile = "one"
+
+# about one
+[profiles.one]
+uri = "https://one.example"   # the first
+ssl = { ca = "certs/ca.pem" }
+
+# about two
+[profiles.two]
+extends = "one"
+uri = "https://two.example"
+"""
+
+
+@pytest.fixture
+def file(project: Path) -> Path:
+    path = project / "milvus.toml"
+    path.write_text(FILE)
+    (project / "certs").mkdir()
+    (project / "certs/ca.pem").write_text("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n")
+    return path
+
+
+def test_set_changes_one_value_and_nothing_else(cli: Command, file: Path) -> None:
+    outcome = cli("profile", "set", "one", "timeout=5", "db_name=films")
+    assert outcome.returncode == 0, outcome.stderr
+    assert "changed in the project file" in outcome.stdout
+    added = 'ssl = { ca = "certs/ca.pem" }\ntimeout = 5.0\ndb_name = "films"\n'
+    assert file.read_text() == FILE.replace('ssl = { ca = "certs/ca.pem" }\n', added)
+
+
+def test_set_reads_values_by_the_type_of_the_field(cli: Command, file: Path) -> None:
+    words = [
+        "uri=http://x:1",
+        "protected=true",
+        "retry=false",
+        "keepalive.time=20",
+        "management_port=9092",
+        "description=a = b # c",
+        "ssl=false",
+        'token={ command = ["op", "read x"], pass_env = ["OP"] }',
+    ]
+    outcome = cli("profile", "set", "two", *words)
+    assert outcome.returncode == 0, outcome.stderr
+    values = cli("profile", "show", "two", "--json").json["values"]
+    assert values["uri"]["value"] == "http://x:1"
+    assert values["protected"]["value"] is True
+    assert values["retry"]["value"] is False
+    assert values["keepalive.time"]["value"] == 20.0
+    assert values["management_port"]["value"] == 9092
+    assert values["description"]["value"] == "a = b # c"
+    assert values["token"]["value"]["command"] == ["op", "********"]
+
+
+def test_paths_of_arguments_count_from_the_current_directory(cli: Command, file: Path) -> None:
+    (file.parent / "sub").mkdir()
+    outcome = cli("profile", "set", "one", "ssl.ca=../certs/ca.pem", cwd=file.parent / "sub")
+    assert outcome.returncode == 0, outcome.stderr
+    assert 'ca = "./certs/ca.pem"' in file.read_text()
+
+
+@pytest.mark.parametrize("name", ["token", "password"])
+def test_a_literal_secret_is_refused_and_not_repeated(cli: Command, file: Path, name: str) -> None:
+    outcome = cli("profile", "set", "one", f"{name}=hushhush")
+    assert outcome.returncode == 2
+    assert "secret set" in outcome.stderr
+    assert "hushhush" not in outcome.stderr
+    assert file.read_text() == FILE
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["one", "timeout"], 2),
+        (["one", "timeout=soon"], 3),
+        (["one", "timout=3"], 3),
+        (["one", "ssl.caa=3"], 3),
+        (["one", "keepalive=3"], 3),
+        (["one", "keepalive.time=1"], 3),
+        (["one", "host=x"], 3),
+        (["one", "token.command=op read"], 2),
+        (["one", "ssl={"], 2),
+        (["nobody", "timeout=3"], 3),
+    ],
+)
+def test_what_would_be_invalid_is_refused(cli: Command, file: Path, words: list[str], status: int) -> None:
+    outcome = cli("profile", "set", *words)
+    assert outcome.returncode == status, outcome.stderr
+    assert outcome.stderr.startswith("error: ")
+    assert file.read_text() == FILE
+
+
+def test_unset_removes_a_field(cli: Command, file: Path) -> None:
+    assert cli("profile", "unset", "one", "ssl.ca").returncode == 0
+    assert "certs/ca.pem" not in file.read_text()
+    refused = cli("profile", "unset", "two", "uri", "extends")
+    assert refused.returncode == 0  # a template is a valid profile
+
+
+def test_rename_takes_references_along(cli: Command, file: Path) -> None:
+    outcome = cli("profile", "rename", "one", "uno")
+    assert outcome.returncode == 0, outcome.stderr
+    expected = FILE.replace("[profiles.one]", "[profiles.uno]").replace('"one"', '"uno"')
+    assert file.read_text() == expected
+    assert cli("profile", "rename", "uno", "two").returncode == 3
+    assert cli("profile", "rename", "uno", "no good").returncode == 3
+
+
+def test_copy_adds_a_profile(cli: Command, file: Path) -> None:
+    assert cli("profile", "copy", "two", "three").returncode == 0
+    assert file.read_text().startswith(FILE)
+    assert [row["alias"] for row in cli("profile", "list", "--json").json] == ["one", "two", "three"]
+
+
+def test_remove_of_a_parent_is_refused(cli: Command, file: Path) -> None:
+    outcome = cli("profile", "remove", "one", "--json")
+    assert outcome.returncode == 3
+    assert outcome.error["error"] == "edit_conflict"
+    assert "two" in outcome.error["message"]
+    assert file.read_text() == FILE
+
+
+@pytest.mark.parametrize(
+    "words", [["set", "one", "timeout=3"], ["unset", "one", "ssl"], ["rename", "one", "uno"], ["copy", "one", "c"]]
+)
+def test_dry_run_of_each_edit_changes_nothing(cli: Command, file: Path, words: list[str]) -> None:
+    outcome = cli("profile", *words, "--dry-run")
+    assert outcome.returncode == 0
+    assert outcome.stdout.startswith("---")
+    assert "+++" in outcome.stdout
+    assert file.read_text() == FILE
+
+
+def test_protected_profiles_ask_before_they_change(cli: Command, file: Path) -> None:
+    cli("profile", "set", "one", "protected=true")
+    before = file.read_text()
+    assert cli("profile", "set", "one", "timeout=3").returncode == 1
+    assert cli("profile", "rename", "one", "uno").returncode == 1
+    assert file.read_text() == before
+    assert cli("profile", "set", "one", "timeout=3", "--yes").returncode == 0
+
+
+def test_edits_of_a_trusted_file_keep_it_trusted(cli: Command, file: Path) -> None:
+    def trusted() -> bool:
+        return bool(cli("profile", "list", "--json").json[0]["trusted"])
+
+    outcome = cli("profile", "set", "one", "timeout=3")
+    assert "is not trusted" in outcome.stderr
+    assert not trusted()
+    cli("trust")
+    assert cli("profile", "set", "one", "timeout=4").stderr == ""
+    assert trusted()
+    assert cli("profile", "set", "one", "timeout=5", "--dry-run").returncode == 0
+    assert trusted()
+
+
+# --- use ---
+
+
+def test_use_writes_the_user_file_and_goes_back(cli: Command, home: Path) -> None:
+    for alias in ("a", "b"):
+        cli("profile", "add", alias, "--uri", "localhost", "--user-file")
+    assert cli("profile", "use", "a").returncode == 0
+    assert cli("profile", "show", "--json").json["alias"] == "a"
+    assert "the default profile is 'b' in the user file" in cli("profile", "use", "b").stdout
+    assert cli("profile", "show", "--json").json["alias"] == "b"
+    assert cli("profile", "use", "-").returncode == 0
+    assert cli("profile", "show", "--json").json["alias"] == "a"
+    assert cli("profile", "use", "-").returncode == 0
+    assert cli("profile", "show", "--json").json["alias"] == "b"
+
+
+def test_use_without_anything_to_go_back_to(cli: Command) -> None:
+    outcome = cli("profile", "use", "-")
+    assert outcome.returncode == 2
+    assert "nothing" in outcome.stderr or "no profile to go back to" in outcome.stderr
+
+
+def test_use_says_what_is_stronger(cli: Command, file: Path) -> None:
+    outcome = cli("profile", "use", "two")
+    assert outcome.returncode == 0
+    assert "something stronger hides it: default_profile of" in outcome.stderr
+    in_project = cli("profile", "use", "two", "--project-file")
+    assert in_project.returncode == 0
+    assert 'default_profile = "two"' in file.read_text()
+    assert cli("profile", "show", "--json").json["alias"] == "two"
+    by_variable = cli("profile", "use", "one", "--project-file", env={"MILVUS_PROFILE": "two"})
+    assert "MILVUS_PROFILE names it (two)" in by_variable.stderr
+
+
+def test_use_shell_only_prints(cli: Command, file: Path) -> None:
+    assert cli("profile", "use", "two", "--shell").stdout == "export MILVUS_PROFILE=two\n"
+    assert cli("profile", "use", "two", "--shell", env={"SHELL": "/usr/bin/fish"}).stdout == (
+        "set -gx MILVUS_PROFILE two\n"
+    )
+    assert file.read_text() == FILE
+    assert cli("profile", "use", "nobody", "--shell").returncode == 3
+
+
+# --- edit ---
+
+
+def editor(directory: Path, script: str) -> dict[str, str]:
+    """An $EDITOR: a program that gets the file's path as its last argument."""
+    path = directory / "editor.py"
+    path.write_text(f"import sys\npath = sys.argv[-1]\ntext = open(path).read()\n{script}\n")
+    import sys
+
+    return {"EDITOR": f"{sys.executable} {path}"}
+
+
+def test_edit_replaces_the_file_with_a_valid_text(cli: Command, file: Path, tmp_path: Path) -> None:
+    env = editor(tmp_path, "open(path, 'w').write(text.replace('two.example', 'deux.example'))")
+    outcome = cli("profile", "edit", env=env)
+    assert outcome.returncode == 0, outcome.stderr
+    assert file.read_text() == FILE.replace("two.example", "deux.example")
+
+
+def test_edit_keeps_an_invalid_text_aside(cli: Command, file: Path, tmp_path: Path) -> None:
+    env = editor(tmp_path, "open(path, 'w').write(text.replace('uri', 'uuri'))")
+    outcome = cli("profile", "edit", env=env)
+    assert outcome.returncode == 3
+    assert file.read_text() == FILE
+    kept = Path(outcome.stderr.split("your text is kept in ")[1].splitlines()[0])
+    assert "uuri" in kept.read_text()
+    kept.unlink()
+
+
+def test_edit_can_be_repeated_on_a_terminal(cli: Command, file: Path, tmp_path: Path) -> None:
+    env = editor(tmp_path, "open(path, 'w').write(text + 'x' if 'broken' not in text else 'broken')")
+    script = (
+        "import os\nmark = path + '.mark'\n"
+        "open(path, 'w').write(text.replace('uri', 'uuri') if not os.path.exists(mark) else text.replace('uuri', 'uri')"
+        " + '# second try\\n')\nopen(mark, 'w').close() if not os.path.exists(mark) else os.unlink(mark)"
+    )
+    env = editor(tmp_path, script)
+    screen = cli.tty("profile", "edit", env=env, answers=[("Edit again?", "y")])
+    assert screen.returncode == 0, screen.text
+    assert file.read_text() == FILE + "# second try\n"
+
+
+def test_edit_without_a_change_and_with_a_failing_editor(cli: Command, file: Path, tmp_path: Path) -> None:
+    assert cli("profile", "edit", env={"EDITOR": "true"}).stdout == "nothing was changed\n"
+    assert cli("profile", "edit", env={"EDITOR": "false"}).returncode == 1
+    assert cli("profile", "edit", env={"EDITOR": "no-such-editor-anywhere"}).returncode == 2
+    assert cli("profile", "edit", env={"EDITOR": "'"}).returncode == 2
+    assert file.read_text() == FILE
+
+
+def test_edit_notices_a_save_by_someone_else(cli: Command, file: Path, tmp_path: Path) -> None:
+    env = editor(tmp_path, f"open(path, 'a').write('# mine\\n'); open({str(file)!r}, 'a').write('# theirs\\n')")
+    outcome = cli("profile", "edit", env=env)
+    assert outcome.returncode == 3
+    assert "saved by someone else meanwhile" in outcome.stderr
+    assert file.read_text() == FILE + "# theirs\n"
+    Path(outcome.stderr.split("your text is kept in ")[1].splitlines()[0]).unlink()

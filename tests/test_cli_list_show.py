@@ -1,0 +1,395 @@
+"""`profile list`, `show`, `config` and `trust` as their users see them; nothing here connects."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Command
+
+PROJECT = """\
+default_profile = "prod"
+
+[profiles.prod]
+uri = "HTTPS://In03.Cloud.Example/analytics"
+user = "root"
+
+[profiles.lite]
+uri = "./milvus.db"
+
+[profiles.base]
+timeout = 5
+
+[profiles.gated]
+uri = "localhost"
+token = { env = "TEAM_TOKEN" }
+"""
+
+
+@pytest.fixture
+def file(project: Path) -> Path:
+    path = project / "milvus.toml"
+    path.write_text(PROJECT)
+    return path
+
+
+def test_list_json_has_the_documented_keys(cli: Command, file: Path) -> None:
+    outcome = cli("profile", "list", "--json")
+    assert outcome.returncode == 0
+    assert outcome.stderr == ""
+    assert outcome.json == [
+        {
+            "alias": "prod",
+            "uri": "https://in03.cloud.example:443",
+            "db_name": "analytics",
+            "tls": True,
+            "auth": "keyring",
+            "default": True,
+            "origin": f"{file}:3",
+            "trusted": False,
+            "error": None,
+        },
+        {
+            "alias": "lite",
+            "uri": str(file.parent / "milvus.db"),
+            "db_name": None,
+            "tls": False,
+            "auth": "none",
+            "default": False,
+            "origin": f"{file}:7",
+            "trusted": False,
+            "error": None,
+        },
+        {
+            "alias": "base",
+            "uri": None,
+            "db_name": None,
+            "tls": False,
+            "auth": "none",
+            "default": False,
+            "origin": f"{file}:10",
+            "trusted": False,
+            "error": None,
+        },
+        {
+            "alias": "gated",
+            "uri": "http://localhost:19530",
+            "db_name": None,
+            "tls": False,
+            "auth": "env",
+            "default": False,
+            "origin": f"{file}:13",
+            "trusted": False,
+            "error": None,
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    "words", [["--json", "profile", "list"], ["profile", "--json", "list"], ["profile", "list", "--json"]]
+)
+def test_json_may_stand_before_and_after_the_command(cli: Command, file: Path, words: list[str]) -> None:
+    assert len(cli(*words).json) == 4
+
+
+def test_list_of_nothing_says_what_to_do(cli: Command) -> None:
+    outcome = cli("profile", "list")
+    assert outcome.returncode == 0
+    assert "no profiles yet" in outcome.stdout
+    assert "profile add" in outcome.stderr
+    assert cli("profile", "list", "--json").json == []
+
+
+def test_list_shows_invalid_profiles_beside_valid_ones(cli: Command, project: Path) -> None:
+    path = project / "milvus.toml"
+    path.write_text('[profiles.good]\nuri = "localhost"\n\n[profiles.bad]\nurl = "localhost"\n')
+    outcome = cli("profile", "list", "--json")
+    assert outcome.returncode == 0
+    good, bad = outcome.json
+    assert good["error"] is None
+    assert bad["error"] == {"code": "config", "location": f"{path}:5:1"}
+    assert "invalid: unknown key 'url'" in cli("profile", "list").stdout
+
+
+def test_list_fits_a_terminal_of_80_columns(cli: Command, file: Path) -> None:
+    screen = cli.tty("profile", "list")
+    assert screen.returncode == 0
+    assert all(len(line) <= 80 for line in screen.text.splitlines())
+    assert "\x1b[1m" in screen.raw
+
+
+@pytest.mark.parametrize(("words", "env"), [([], {"NO_COLOR": "1"}), (["--no-color"], {}), ([], {"TERM": "dumb"})])
+def test_colours_can_be_turned_off(cli: Command, file: Path, words: list[str], env: dict[str, str]) -> None:
+    assert "\x1b[" not in cli.tty("profile", "list", *words, env=env).raw
+
+
+def test_list_on_a_pipe_keeps_lines_whole_and_plain(cli: Command, project: Path) -> None:
+    host = ".".join(["a" * 60] * 4)
+    (project / "milvus.toml").write_text(f'[profiles.long]\nuri = "https://{host}"\n')
+    outcome = cli("profile", "list")
+    assert f"https://{host}:443" in outcome.stdout
+    assert "\x1b" not in outcome.stdout
+    assert all(line == line.rstrip() for line in outcome.stdout.splitlines())
+
+
+def test_control_characters_of_a_file_never_reach_the_terminal(cli: Command, project: Path) -> None:
+    (project / "milvus.toml").write_text(
+        '[profiles.a]\nuri = "localhost"\ndescription = "\\u001b[31mred\\u202e [link=http://x]y[/link] \\u0007"\n'
+    )
+    for words in (["profile", "show", "a"], ["profile", "show", "a", "--explain"]):
+        outcome = cli(*words)
+        assert "\x1b" not in outcome.stdout
+        assert "\u202e" not in outcome.stdout
+        assert "\\x1b[31mred\\u202e [link=http://x]y[/link] \\x07" in outcome.stdout
+    shown = cli("profile", "show", "a", "--json")
+    assert shown.json["values"]["description"]["value"].startswith("\x1b[31m")
+    assert "\x1b" not in shown.stdout
+
+
+def test_show_json_gives_values_with_origins(cli: Command, file: Path) -> None:
+    outcome = cli("profile", "show", "--json", env={"MILVUS_PROFILES__PROD__TIMEOUT": "3"})
+    assert outcome.returncode == 0
+    shown = outcome.json
+    assert set(shown) == {"alias", "values", "overridden"}
+    assert shown["alias"] == "prod"
+    assert shown["values"]["uri"] == {"value": "https://in03.cloud.example:443", "origin": f"{file}:4:1"}
+    assert shown["values"]["db_name"] == {"value": "analytics", "origin": f"{file}:4:1"}
+    assert shown["values"]["timeout"] == {"value": 3.0, "origin": "MILVUS_PROFILES__PROD__TIMEOUT"}
+    assert shown["overridden"] == []
+
+
+def test_show_says_what_a_variable_overrides(cli: Command, file: Path) -> None:
+    env = {"MILVUS_PROFILES__PROD__USER": "alice"}
+    shown = cli("profile", "show", "prod", "--json", env=env).json
+    assert shown["values"]["user"]["value"] == "alice"
+    assert shown["overridden"] == [{"field": "user", "origin": f"{file}:5:1"}]
+    explained = cli("profile", "show", "prod", "--explain", env=env).stdout
+    assert "user from" in explained
+    assert "MILVUS_PROFILES__PROD__USER" in explained
+
+
+def test_explicit_name_beats_ambient_milvus_uri_and_explain_says_so(cli: Command, file: Path) -> None:
+    env = {"MILVUS_URI": "http://elsewhere:19530"}
+    assert cli("profile", "show", "--json", env=env).json["alias"] == "default"
+    outcome = cli("profile", "show", "prod", "--explain", env=env)
+    assert "selected because it was named" in outcome.stdout
+    assert "MILVUS_URI declares it (default)" in outcome.stdout
+
+
+def test_explain_names_variables_that_mean_nothing(cli: Command, file: Path) -> None:
+    outcome = cli("profile", "show", "prod", "--explain", env={"MILVUS_TOKEN": "hushhush", "MILVUS_DB": "x"})
+    assert "ignored, because MILVUS_URI is not set: MILVUS_TOKEN, MILVUS_DB" in outcome.stdout
+    assert "hushhush" not in outcome.stdout + outcome.stderr
+
+
+def test_literal_secrets_are_shown_as_a_mask(cli: Command, project: Path) -> None:
+    (project / "milvus.toml").write_text(
+        '[profiles.a]\nuri = "localhost"\ntoken = "hushhush"\n'
+        '[profiles.b]\nuri = "localhost"\ntoken = { command = ["op", "hushhush"] }\n'
+    )
+    for alias in ("a", "b"):
+        for words in (["--json"], ["--explain"], []):
+            outcome = cli("profile", "show", alias, *words)
+            assert "hushhush" not in outcome.stdout + outcome.stderr
+    assert cli("profile", "show", "a", "--json").json["values"]["token"]["value"] == "********"
+
+
+def test_unknown_alias_is_suggested(cli: Command, file: Path) -> None:
+    outcome = cli("profile", "show", "prdo", "--json")
+    assert outcome.returncode == 3
+    assert outcome.stdout == ""
+    assert outcome.error == {
+        "error": "unknown_profile",
+        "message": "there is no profile 'prdo'",
+        "hint": "did you mean 'prod'?",
+        "location": None,
+    }
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["profile", "shwo"],
+        ["profile", "list", "--jsno"],
+        ["profile", "show", "a", "b"],
+        ["nonsense"],
+        ["profile", "add"],
+        ["profile", "add", "x", "--port", "many"],
+        ["--config", "a.toml", "profile", "list", "--config", "b.toml"],
+    ],
+)
+def test_misuse_is_exit_status_2_with_one_clear_error(cli: Command, words: list[str]) -> None:
+    outcome = cli(*words)
+    assert outcome.returncode == 2
+    assert outcome.stdout == ""
+    assert outcome.stderr.startswith("error: ")
+    assert "Traceback" not in outcome.stderr
+    assert cli(*words, "--json").error["error"] == "usage"
+
+
+def test_no_command_shows_the_help(cli: Command) -> None:
+    outcome = cli()
+    assert outcome.returncode == 2
+    assert "profile" in outcome.stderr
+    assert "Usage: milvus-profiles" in outcome.stderr
+    assert cli("--help").returncode == 0
+
+
+def test_version(cli: Command) -> None:
+    import milvus_profiles
+
+    assert cli("--version").stdout == f"milvus-profiles {milvus_profiles.__version__}\n"
+
+
+BAD_FILES = {
+    "broken TOML": b"[profiles.a]\nuri = localhost\n",
+    "byte order mark": b"\xef\xbb\xbf[profiles.a]\nuri = 'x'\n",
+    "wrong root type": b"profiles = 3\n",
+    "unknown root key": b"[profile.a]\nuri = 'x'\n",
+    "duplicate alias": b"[profiles.a]\nuri='x'\n[profiles.a]\nuri='y'\n",
+    "aliases that fold together": b"[profiles.a-b]\nuri='x'\n[profiles.A_B]\nuri='y'\n",
+    "binary": bytes(range(256)) * 16,
+    "rubbish": b"\x7f\x00{]" * (10 << 18),
+    "deep nesting": b"x = " + b"[" * 200_000,
+    "wrong default": b"default_profile = 3\n",
+    "keyring_backends in a project": b"keyring_backends = ['x']\n",
+}
+
+
+@pytest.mark.parametrize("content", BAD_FILES.values(), ids=BAD_FILES.keys())
+def test_bad_file_is_one_clear_error_with_its_place(cli: Command, project: Path, content: bytes) -> None:
+    path = project / "milvus.toml"
+    path.write_bytes(content)
+    for words in (["profile", "list"], ["profile", "show", "a"], ["config", "validate"]):
+        outcome = cli(*words)
+        assert outcome.returncode == 3
+        assert outcome.stdout == ""
+        assert outcome.stderr.startswith("error: ")
+        assert str(path) in outcome.stderr
+        assert "Traceback" not in outcome.stderr
+        assert len(outcome.stderr) < 1000
+    error = cli("profile", "list", "--json").error
+    assert error["error"] == "config"
+    assert error["location"].startswith(str(path))
+    assert path.read_bytes() == content
+
+
+BAD_PROFILES = {
+    "wrong type": ('timeout = "soon"', 3),
+    "unknown key": ("timout = 3", 3),
+    "cycle": ('extends = "a"', 3),
+    "https without TLS": ("ssl = false", 3),
+    "two addresses": ('host = "x"', 3),
+    "two secrets": ('token = "x"\npassword = "y"', 3),
+    "certificate without key": ('ssl = { cert = "x" }', 3),
+    "keepalive too short": ("keepalive = { time = 4 }", 3),
+    "missing PEM": ('ssl = { ca = "nowhere.pem" }', 3),
+}
+
+
+@pytest.mark.parametrize(("line", "status"), BAD_PROFILES.values(), ids=BAD_PROFILES.keys())
+def test_bad_profile_is_one_clear_error_with_its_place(cli: Command, project: Path, line: str, status: int) -> None:
+    path = project / "conf.toml"
+    path.write_text(f'[profiles.a]\nuri = "https://localhost/db"\nuser = "u"\n{line}\n')
+    outcome = cli("--config", path, "profile", "show", "a")
+    assert outcome.returncode == status
+    assert f"at {path}:" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert cli("--config", path, "profile", "list").returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["missing", "directory", "fifo"])
+def test_a_named_file_that_cannot_be_read(cli: Command, project: Path, kind: str) -> None:
+    import os
+
+    path = project / "conf.toml"
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    outcome = cli("profile", "list", env={"MILVUS_PROFILES_FILE": str(path)}, timeout=20)
+    assert outcome.returncode == 3
+    assert str(path) in outcome.stderr
+
+
+def test_config_validate_lists_every_finding(cli: Command, project: Path) -> None:
+    (project / "milvus.toml").write_text(
+        '[profiles.a]\nurl = "x"\n[profiles.b]\nuri = "x"\nport = 3\n[profiles.c]\nuri = "x"\n'
+    )
+    outcome = cli("config", "validate")
+    assert outcome.returncode == 3
+    assert outcome.stderr.count("error: ") == 2
+    report = cli("config", "validate", "--json")
+    assert report.stdout == ""
+    assert [finding["error"] for finding in report.error["errors"]] == ["config", "config"]
+
+
+def test_config_validate_of_valid_files(cli: Command, file: Path) -> None:
+    assert cli("config", "validate").stdout == "4 profiles: all valid\n"
+    assert cli("config", "validate", "--json").json == {"valid": True, "profiles": 4, "files": [str(file)]}
+
+
+def test_config_path_says_which_files_are_read(cli: Command, file: Path, home: Path) -> None:
+    assert cli("config", "path", "--json").json == [
+        {"role": "project", "path": str(file), "exists": True, "trusted": False, "target": True},
+        {
+            "role": "user",
+            "path": str(home / ".config/milvus/milvus.toml"),
+            "exists": False,
+            "trusted": True,
+            "target": False,
+        },
+    ]
+    named = cli("config", "path", "--json", "--config", "other.toml").json
+    assert [(row["role"], row["path"]) for row in named] == [("named", str(file.parent / "other.toml"))]
+
+
+def test_trust_pins_the_content_and_untrust_forgets_it(cli: Command, file: Path, home: Path) -> None:
+    def trusted() -> bool:
+        return bool(cli("profile", "list", "--json").json[0]["trusted"])
+
+    first = cli("trust")
+    assert first.returncode == 0
+    assert '+ gated.token.env = "TEAM_TOKEN"' in first.stdout
+    assert trusted()
+    state = home / ".local/state/milvus/trust.json"
+    assert stat.S_IMODE(state.stat().st_mode) == 0o600
+    assert "already trusted" in cli("trust").stdout
+    file.write_text(PROJECT.replace("TEAM_TOKEN", "HOME"))
+    assert not trusted()
+    again = cli("trust", "--json", file).json
+    assert again == {"file": str(file), "trusted": True, "changed": {"gated.token.env": ["TEAM_TOKEN", "HOME"]}}
+    assert trusted()
+    assert cli("untrust").returncode == 0
+    assert not trusted()
+
+
+def test_trust_without_a_project_file(cli: Command) -> None:
+    outcome = cli("trust")
+    assert outcome.returncode == 3
+    assert "there is no project file here" in outcome.stderr
+
+
+def test_output_to_a_closed_pipe_is_no_crash(cli: Command, project: Path) -> None:
+    (project / "milvus.toml").write_text("".join(f'[profiles.p{n}]\nuri = "localhost"\n' for n in range(3000)))
+    process = cli.popen("profile", "list", "--json")
+    assert process.stdout is not None
+    process.stdout.read(10)
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    process.wait(60)
+
+
+def test_error_output_is_one_json_object(cli: Command, project: Path) -> None:
+    outcome = cli("--json", "profile", "show", env={"MILVUS_PROFILES__A__TOKN": "hushhush"})
+    assert outcome.returncode == 3
+    assert outcome.stdout == ""
+    error = json.loads(outcome.stderr)
+    assert error["location"] == "MILVUS_PROFILES__A__TOKN"
+    assert error["hint"] == "did you mean MILVUS_PROFILES__A__TOKEN?"
+    assert "hushhush" not in outcome.stderr

@@ -1,0 +1,99 @@
+"""Completion of aliases, asked for as the shells' scripts ask."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Command
+
+FILE = '[profiles.prod]\nuri = "x"\n[profiles.prod-eu]\nuri = "y"\n[profiles.local]\nuri = "z"\n'
+
+
+def bash(cli: Command, line: str, **env: str) -> list[str]:
+    words = line.split(" ")
+    request = {"_MILVUS_PROFILES_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    outcome = cli(env={**request, **env})
+    assert outcome.returncode == 0, outcome.stderr
+    return outcome.stdout.split()
+
+
+@pytest.fixture
+def file(project: Path) -> Path:
+    path = project / "milvus.toml"
+    path.write_text(FILE)
+    return path
+
+
+@pytest.mark.parametrize("command", ["profile show", "profile test", "profile remove", "secret set", "profile use"])
+def test_aliases_complete_where_an_alias_stands(cli: Command, file: Path, command: str) -> None:
+    assert bash(cli, f"milvus-profiles {command} pr") == ["prod", "prod-eu"]
+    assert bash(cli, f"milvus-profiles {command} ") == ["prod", "prod-eu", "local"]
+
+
+def test_several_aliases_complete_for_test_but_not_for_show(cli: Command, file: Path) -> None:
+    assert bash(cli, "milvus-profiles profile test prod lo") == ["local"]
+    assert bash(cli, "milvus-profiles profile show prod lo") == []
+
+
+def test_the_value_of_profile_completes_and_that_of_config_counts(cli: Command, file: Path) -> None:
+    assert bash(cli, "milvus-profiles --profile lo") == ["local"]
+    other = file.with_name("other.toml")
+    other.write_text("[profiles.elsewhere]\n")
+    assert bash(cli, "milvus-profiles --config other.toml profile show ") == ["elsewhere"]
+    assert bash(cli, "milvus-profiles --json profile show --explain l") == ["local"]
+
+
+def test_environment_and_user_file_count(cli: Command, file: Path, home: Path) -> None:
+    user = home / ".config/milvus/milvus.toml"
+    user.parent.mkdir(parents=True)
+    user.write_text("[profiles.mine]\n")
+    found = bash(cli, "milvus-profiles profile show ", MILVUS_PROFILES__CI__URI="x", MILVUS_URI="y")
+    assert found == ["prod", "prod-eu", "local", "mine", "default", "ci"]
+    assert bash(cli, "milvus-profiles profile show c", MILVUS_PROFILES__PROD_EU__URI="x") == []
+
+
+def test_a_broken_file_completes_nothing_and_says_nothing(cli: Command, file: Path) -> None:
+    file.write_text("[[[")
+    assert bash(cli, "milvus-profiles profile show ") == []
+
+
+def test_commands_and_options_are_left_to_typer(cli: Command, file: Path) -> None:
+    assert bash(cli, "milvus-profiles profile sh") == ["show"]
+    assert "--explain" in bash(cli, "milvus-profiles profile show --ex")
+
+
+def test_zsh_and_fish_are_answered_in_their_own_form(cli: Command, file: Path) -> None:
+    zsh = {"_MILVUS_PROFILES_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "milvus-profiles profile show pr"}
+    assert cli(env=zsh).stdout == '_arguments \'*: :(("prod"\n"prod-eu"))\'\n'
+    none = cli(env={**zsh, "_TYPER_COMPLETE_ARGS": "milvus-profiles profile show nothing"})
+    assert none.stdout == "_files\n"
+    fish = {
+        "_MILVUS_PROFILES_COMPLETE": "complete_fish",
+        "_TYPER_COMPLETE_ARGS": "milvus-profiles profile show ",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+    assert cli(env=fish).stdout.split() == ["prod", "prod-eu", "local"]
+    assert cli(env={**fish, "_TYPER_COMPLETE_FISH_ACTION": "is-args"}).returncode == 0
+    nothing = {
+        **fish,
+        "_TYPER_COMPLETE_FISH_ACTION": "is-args",
+        "_TYPER_COMPLETE_ARGS": "milvus-profiles profile show q",
+    }
+    assert cli(env=nothing).returncode == 1
+
+
+def test_aliases_are_answered_before_anything_heavy_is_imported(file: Path) -> None:
+    program = (
+        "import sys\n"
+        "from milvus_profiles.cli.completion import answer\n"
+        "env = {'_MILVUS_PROFILES_COMPLETE': 'complete_bash', 'COMP_WORDS': 'm profile show ', 'COMP_CWORD': '3'}\n"
+        f"print(answer({{**env, 'HOME': '/nowhere'}}, {str(file.parent)!r})[0])\n"
+        "heavy = {'typer', 'pydantic', 'grpc', 'keyring', 'tomlkit', 'rich', 'pydantic_settings'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["prod", "prod-eu", "local", "[]", ""]
