@@ -465,6 +465,8 @@ class Profile(_Model):
                 raise _conflict(("uri",), error.message, error.hint) from None
         elif self.host is not None:
             address = Address("tcp", host=self.host, port=self.port or DEFAULT_PORT)
+        if self.user is not None and ":" in self.user:
+            raise _conflict(("user",), "the user's name contains a colon, which ends the name in Milvus's token")
         if self.token is not None and self.password is not None:
             raise _conflict(("token", "password"), "token and password are both given: a token is the whole credential")
         if address is not None:
@@ -483,8 +485,6 @@ class Profile(_Model):
             raise _conflict(("ssl",), "Milvus Lite has no TLS: it runs inside this process")
         if self.password is not None and self.user is None:
             raise _conflict(("password",), "password needs user beside it")
-        if self.user is not None and ":" in self.user:
-            raise _conflict(("user",), "the user's name contains a colon, which ends the name in Milvus's token")
         if address.database is not None:
             if self.db_name is not None and self.db_name != address.database:
                 raise _conflict(

@@ -9,8 +9,10 @@ import typer
 
 from ..config.documents import read_document
 from ..config.locations import current_directory, project_file, user_file
+from ..config.permissions import check_exposure, exposure
 from ..config.trust import TrustStore
 from ..errors import ConfigError, MilvusProfilesError
+from .file_warnings import warn_about_files, warn_of_tracked
 from .output import emit_json, print_error, say, shorten, table
 from .session import command, current
 
@@ -73,6 +75,14 @@ def validate() -> None:
     findings: list[MilvusProfilesError] = []
     for alias in profiles:
         findings += profiles.findings(alias)
+    refused = [document for document in profiles.documents if (found := exposure(document)) and found.refused]
+    for document in refused:
+        try:
+            check_exposure(document)
+        except ConfigError as error:
+            findings.append(error)
+    warn_about_files(profiles, [document for document in profiles.documents if document not in refused])
+    warn_of_tracked(profiles.documents)
     try:
         profiles.select()
     except MilvusProfilesError as error:

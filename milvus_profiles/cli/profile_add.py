@@ -256,12 +256,12 @@ def _split(text: str) -> list[str]:
 def _profile(alias: str, fields: dict[str, Any], target: Target) -> Profile:
     """The profile as the file will declare it, validated before anything is written."""
     from ..config.invalid import validate
-    from ..config.values import RawProfile, Value, resolved_paths
+    from ..config.values import Raw, RawProfile, Value, resolved_paths
 
     names = {"db_name": "--db-name", "allow_insecure": "--allow-insecure", "server_name": "--server-name"}
-    raw = {}
+    raw: Raw = {}
     for name, value in fields.items():
-        leaves = value if isinstance(value, dict) else {None: value}
+        leaves: dict[str | None, Any] = dict(value) if isinstance(value, dict) else {None: value}
         for key, leaf in leaves.items():
             path = (name,) if key is None else (name, key)
             option = (

@@ -10,6 +10,7 @@ from ..config.trust import gated_names
 from ..errors import ConfigError, DeclinedError, MilvusProfilesError, SecretUnavailableError
 from ..masked import MASK
 from . import profile_add, profile_edit, profile_test
+from .file_warnings import warn_about_files, warn_about_profiles
 from .output import emit_json, note, say, shorten, table, warn
 from .session import command, current
 from .target import apply, choose
@@ -36,6 +37,7 @@ def list_profiles() -> None:
     selected = _selected(profiles)
     messages: dict[str, str] = {}  # of the invalid ones; JSON has a code and a place instead
     rows = [_row(profiles, alias, selected, messages) for alias in profiles]
+    warn_about_files(profiles, profiles.documents)
     if current().json:
         emit_json(rows)
         return
@@ -116,6 +118,7 @@ def show(
     """Show a profile; secrets are masked."""
     profiles = current().profiles()
     selection = current().select(alias)
+    warn_about_profiles(profiles, [selection.alias])
     resolved = profiles.resolve(selection.alias)
     values = _values(resolved)
     overridden = [{"field": ".".join(path), "origin": str(origin)} for path, origin in resolved.raw.overridden]

@@ -13,6 +13,7 @@ import typer
 from ..errors import UsageError
 from ..masked import SecretText
 from . import keyring_access
+from .file_warnings import warn_about_profiles
 from .output import emit_json, escape, say
 from .session import current
 
@@ -59,6 +60,7 @@ def test(
         names = [session.select().alias]
     if not names:
         raise UsageError("there is no profile to test", hint="declare one with `milvus-profiles profile add`")
+    warn_about_profiles(profiles, names)
     reports = _run(profiles, names, timeout, wait)
     if session.json:
         emit_json([report.as_json() for report in reports])

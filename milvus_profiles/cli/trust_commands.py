@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import Annotated, Any
 
 import typer
 
-from ..config.documents import Document, read_document
+from ..config.documents import read_document
 from ..config.locations import current_directory, project_file
-from ..config.trust import TrustStore, gated_fields
+from ..config.trust import TrustStore
 from ..errors import ConfigError, Location
-from .output import emit_json, note, say, shorten
+from .output import emit_json, note, say, shorten, warn
 from .session import current
 
 FileArgument = Annotated[
@@ -28,10 +29,11 @@ def trust(file: FileArgument = None) -> None:
     path = _path(file)
     document = read_document(path, "project")
     store = TrustStore.load(session.env)
-    changes = _changes(document, store)
+    changes = store.changes(document)
     known = store.trusts(document)
     if not known:
         store.pin(document)
+    _warn_of_neighbours(document.path)
     if session.json:
         emit_json({"file": document.path, "trusted": True, "changed": changes})
         return
@@ -72,16 +74,18 @@ def _path(file: str | None) -> str:
     return found
 
 
-def _changes(document: Document, store: TrustStore) -> dict[str, tuple[Any, Any]]:
-    """The gated fields that differ from what was pinned, as before and after."""
-    pinned = (store.pinned(document) or {}).get("gated")
-    before = pinned if isinstance(pinned, dict) else {}
-    after = gated_fields(document)
-    return {
-        name: (before.get(name), after.get(name))
-        for name in sorted({*before, *after})
-        if before.get(name) != after.get(name)
-    }
+def _warn_of_neighbours(path: str) -> None:
+    """Say that what the file refers to is not pinned, where others may put something there.
+
+    A warning and no refusal: the text itself is pinned, so that nobody can change it under its name.
+    """
+    directory = os.path.dirname(os.path.realpath(path))
+    mode = os.stat(directory).st_mode
+    if os.name != "nt" and mode & stat.S_IWOTH:
+        warn(
+            f"every user of this machine can write to {directory}: only the text of the file is pinned, and what its "
+            "relative paths lead to may be anybody's"
+        )
 
 
 def _show(value: Any) -> str:

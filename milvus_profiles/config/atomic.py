@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 
 from ..errors import ConfigError, Location, LockTimeoutError
 
-__all__ = ["locked", "read_bytes", "write_atomic"]
+__all__ = ["locked", "read_bytes", "real_path", "write_atomic"]
 
 _HINTS = {
     errno.EACCES: "make the file and its directory writable for this user",
@@ -23,7 +23,7 @@ _HINTS = {
     errno.EROFS: "the file system is mounted read-only: choose another file with --config",
     errno.ENOSPC: "make room on the file system",
     errno.EDQUOT: "make room: the disk quota is used up",
-    errno.ELOOP: "a symbolic link there leads back to itself, or is none of ours: remove it",
+    errno.ELOOP: "remove the symbolic link, or choose another file with --config",
     errno.ENOTDIR: "a part of the path is a file: choose another path",
     errno.EEXIST: "a part of the path is a file: choose another path",
 }
@@ -38,6 +38,20 @@ def _refusal(error: OSError, path: str, what: str) -> ConfigError:
         hint=_HINTS.get(error.errno or 0, "choose another file with --config"),
         location=Location(path),
     )
+
+
+def real_path(path: str) -> str:
+    """Where a path leads, links followed, whether something is there or not.
+
+    Raises:
+        ConfigError: it can be no path.
+    """
+    try:
+        return os.path.realpath(path)
+    except ValueError:
+        raise ConfigError(
+            "is not the name of a file", hint="a name holds no NUL character", location=Location(path)
+        ) from None
 
 
 def read_bytes(path: str) -> bytes | None:
@@ -88,7 +102,7 @@ def locked(path: str, timeout: float) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    real = os.path.realpath(path)
+    real = real_path(path)
     lock_path = f"{real}.lock"
     try:
         _make_directories(os.path.dirname(real))
@@ -128,6 +142,9 @@ def _create_lock_file(lock_path: str) -> None:
     try:
         descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_EXTRA, 0o600)
     except FileExistsError:
+        if os.path.islink(lock_path):
+            # Older versions of filelock follow the link and truncate what it leads to.
+            raise OSError(errno.ELOOP, "it is a symbolic link") from None
         return
     try:
         # Under sudo the lock must not shut out the user in whose directory it stands.
@@ -165,7 +182,7 @@ def write_atomic(
         ConfigError: it cannot be written, or is no file.  The old content is still there, unless the message says
             that it was replaced.
     """
-    real = os.path.realpath(path)
+    real = real_path(path)
     directory, name = os.path.split(real)
     try:
         _make_directories(directory)

@@ -45,6 +45,9 @@ class Document:
         aliases: folded alias to alias.
         root: the other keys of the root.
         sha256: digest of its bytes.
+        literals: the profiles whose token or password stands in the file itself.
+        mode: permission bits of the very file that was read; None for a text that stands in none.
+        device: its file system, as os.stat numbers them; None with ``mode``.
     """
 
     path: str
@@ -54,6 +57,9 @@ class Document:
     sha256: str = field(repr=False)
     _text: Callable[[], str] = field(repr=False)
     aliases: dict[str, str] = field(default_factory=dict, repr=False)
+    literals: tuple[str, ...] = field(default=(), repr=False)
+    mode: int | None = None
+    device: int | None = None
 
     @property
     def directory(self) -> str:
@@ -94,7 +100,7 @@ def read_document(path: str, role: Role) -> Document:
         ConfigError: it cannot be read, is no TOML in UTF-8, or its root is wrong.  FileNotFoundError is not raised:
             a file that does not exist is a ConfigError too.
     """
-    return _result(_attempt(lambda: _cached(_read(path), path, role)))
+    return _result(_attempt(lambda: _cached(*_read(path), path, role)))
 
 
 def parse_document(content: bytes, path: str, role: Role) -> Document:
@@ -125,19 +131,23 @@ def _result(outcome: Document | ConfigError) -> Document:
     return outcome
 
 
-_CACHE: OrderedDict[tuple[str, Role, bytes], Document] = OrderedDict()
+_Status = tuple[int, int]
+"""The permission bits of an open file, and its device."""
+
+_CACHE: OrderedDict[tuple[str, Role, bytes, _Status], Document] = OrderedDict()
 _CACHE_SIZE = 4
 
 
-def _cached(content: bytes, path: str, role: Role) -> Document:
+def _cached(content: bytes, status: _Status, path: str, role: Role) -> Document:
     """The document at a path, parsed again only if it changed: programs connect more often than files change.
 
     By content, because two writes within one tick of the filesystem's clock leave the same times and size.
     """
-    key = (path, role, hashlib.sha256(content).digest())
+    key = (path, role, hashlib.sha256(content).digest(), status)
     document = _CACHE.pop(key, None)
     if document is None:
         document = _parsed(content, path, role)
+        document.mode, document.device = status
     _CACHE[key] = document
     while len(_CACHE) > _CACHE_SIZE:
         with contextlib.suppress(KeyError):  # another thread took the last one
@@ -145,12 +155,13 @@ def _cached(content: bytes, path: str, role: Role) -> Document:
     return document
 
 
-def _read(path: str) -> bytes:
+def _read(path: str) -> tuple[bytes, _Status]:
     place = Location(path)
     try:
         # O_NONBLOCK: a FIFO in place of the file must not hang the command; regular files ignore it.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise ConfigError("is not a file", hint="put a TOML file there", location=place)
             content = file.read(_SIZE_LIMIT + 1)
     except OSError as error:
@@ -166,7 +177,7 @@ def _read(path: str) -> bytes:
         raise ConfigError("is not the name of a file", hint="a name holds no NUL character", location=place) from None
     if len(content) > _SIZE_LIMIT:
         raise ConfigError("is larger than 64 MiB", hint="is this the right file?", location=place)
-    return content
+    return content, (stat.S_IMODE(status.st_mode), status.st_dev)
 
 
 def _parsed(content: bytes, path: str, role: Role) -> Document:
@@ -174,8 +185,7 @@ def _parsed(content: bytes, path: str, role: Role) -> Document:
     data = _parse(text, path)
     _check_root(data, path, text, role)
     profiles = data.pop("profiles", {})
-    for table in profiles.values():
-        _hide_secrets(table)
+    literals = tuple(alias for alias, table in profiles.items() if _hide_secrets(table))
     document = Document(
         path=path,
         role=role,
@@ -183,6 +193,7 @@ def _parsed(content: bytes, path: str, role: Role) -> Document:
         root=data,
         sha256=hashlib.sha256(content).hexdigest(),
         _text=lambda: text,
+        literals=literals,
     )
     _index(document)
     return document
@@ -291,11 +302,15 @@ def _check_root(data: dict[str, Any], path: str, text: str, role: Role) -> None:
         )
 
 
-def _hide_secrets(table: Any) -> None:
+def _hide_secrets(table: Any) -> bool:
+    """Mask the literal secrets of a profile; whether there is one."""
+    found = False
     if isinstance(table, dict):
         for name in SECRET_FIELDS:
             if isinstance(value := table.get(name), str):
                 table[name] = SecretText(value)
+                found = True
+    return found
 
 
 def _index(document: Document) -> None:

@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ConfigError, EditConflictError, Location, MilvusProfilesError
-from .atomic import locked, read_bytes, write_atomic
+from ..errors import EditConflictError, Location, MilvusProfilesError
+from .atomic import locked, read_bytes, real_path, write_atomic
 from .documents import parse_document
 from .edit_apply import edit_text
 from .edit_diff import show_difference
@@ -190,7 +190,7 @@ def _commit(
     check: Callable[[bytes], None] | None,
     expect: bytes | None,
 ) -> EditResult:
-    real = os.path.realpath(path)
+    real = real_path(path)
 
     def prepare() -> EditResult:
         before = read_bytes(real)
@@ -223,14 +223,13 @@ def _commit(
 def _result(path: str, real: str, before: bytes | None, change: Callable[[bytes | None], _Outcome]) -> EditResult:
     try:
         outcome = change(before)
+        diff = show_difference(outcome.before, outcome.after, path)
     except RecursionError:
-        outcome = None
-    if outcome is None:
         raise EditConflictError(
             "the values are nested too deeply to be edited safely",
             hint="make the change by hand, with `milvus-profiles profile edit`",
             location=Location(path),
-        )
+        ) from None
     after = "".join(line.raw for line in outcome.after).encode("utf-8")
     changed = after != (before or b"")
     return EditResult(
@@ -240,7 +239,7 @@ def _result(path: str, real: str, before: bytes | None, change: Callable[[bytes 
         after=after,
         changed=changed,
         created=changed and before is None,
-        diff=show_difference(outcome.before, outcome.after, path),
+        diff=diff,
         notes=outcome.notes,
     )
 
@@ -249,11 +248,10 @@ def _parse(content: bytes, path: str) -> dict[str, Any]:
     with suppress(ValueError, RecursionError):
         data: dict[str, Any] = loads(content.decode("utf-8"))
         return data
-    with suppress(ValueError):
-        # Reading it as a document meets the same fault, and says where it is.
-        parse_document(content, path, "user")
-    # What Python itself refuses, such as a number of 5,000 digits, has no place.
-    raise ConfigError("is not valid TOML", hint="correct it in an editor", location=Location(path))
+    # Reading it as a document meets the same fault, and says where it is.  Only then: a document must have a valid
+    # root and valid aliases as well, and a file without those is one that edits are to mend.
+    parse_document(content, path, "user")
+    raise AssertionError("a text was refused and accepted")
 
 
 def _lay_out_any(content: bytes) -> list[Line]:

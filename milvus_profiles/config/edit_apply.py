@@ -66,9 +66,6 @@ class _Edit:
         self._path = path
         self._is_new = not text
 
-    def __repr__(self) -> str:
-        return f"<_Edit of {self._path}>"
-
     def apply(self, operation: Operation) -> None:
         if isinstance(operation, AddProfile):
             self.add(operation)

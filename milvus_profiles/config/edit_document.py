@@ -39,22 +39,19 @@ class Draft:
         self.lines = list(self.before)
         self._newline = newline_of(text)
 
-    def __repr__(self) -> str:
-        return f"<Draft of {len(self.lines)} lines>"
-
     @property
     def text(self) -> str:
         """The whole document as it stands now."""
         return "".join(line.raw for line in self.lines)
 
-    def line_number(self, path: Path) -> int | None:
-        """Where a table or an entry first appears, counted from 1; None where it does not."""
+    def line_number(self, path: Path) -> int:
+        """Where a table or an entry that is there first appears, counted from 1."""
         number = 1
         for line in self.lines:
             if line.below(path) or (line.kind == "entry" and line.path == path[: len(line.path)]):
-                return number
+                break
             number += line.raw.count("\n")
-        return None
+        return number
 
     # --- edits ---------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,11 @@ _WIDTH = 160
 _Range = tuple[int, int]
 _ADDRESSES = ("uri", "host", "proxy")
 _IDENTIFIER = re.compile(r"""(["'])[A-Za-z_][A-Za-z0-9_]*\1""")
-_SCHEME = re.compile(r"""["']?(?:[A-Za-z][A-Za-z0-9+.-]*://)?""")
+_PLAIN_ADDRESS = re.compile(
+    r"""["']?(?:[A-Za-z][A-Za-z0-9+.-]*:/{2,3})?(?:\[[0-9A-Fa-f:.]*\]?|[\w.~-]*|unix:[\w.~-]*)"""
+    r"""(?::[0-9]{0,5})?(?:/[\w./ ~-]*)?["']?"""
+)
+_TELLTALE = re.compile(r"-----BEGIN|@|%40")
 
 
 def locate(path: str, text: str, positions: Positions, offset: int) -> Location:
@@ -106,30 +110,27 @@ def _hidden(text: str, entries: list[tuple[KeyPath, Span]]) -> Iterator[_Range]:
         names = tuple(part for part in path if isinstance(part, str))
         if not _is_harmless(names, raw):
             yield span.value, span.end
-        elif names[-1] == "user":
-            if (colon := raw.find(":")) >= 0:
-                yield span.value + colon + 1, span.end
-        elif (at := max(raw.rfind("@"), raw.rfind("%40"))) >= 0:
-            scheme = _SCHEME.match(raw)
-            yield span.value + (scheme.end() if scheme else 0), span.value + at
 
 
 def _is_harmless(names: tuple[str, ...], raw: str) -> bool:
-    # A secret in a wrong place: several lines, a key pasted instead of its path, userinfo hidden by escapes.
-    if raw.startswith(('"""', "'''")) or "-----BEGIN" in raw:
-        return False
-    if raw[:1] == '"' and "\\" in raw and names[-1] in (*_ADDRESSES, "user"):
-        return False
+    """Whether a value in a valid text may be shown: its field is known, and it does not look like a secret."""
     if len(names) == 1:
         return names[0] in ROOT_KEYS and names[0] != "profiles"
     path = names[2:]
-    if names[0] != "profiles" or not _is_known(path):
+    if names[0] != "profiles" or not _is_known(path) or raw.startswith(('"""', "'''")):
         return False
     if path[0] in SECRET_FIELDS:
         if path[1:] == ("env",):
             return _IDENTIFIER.fullmatch(raw) is not None
         return path[1:] == ("file",) or (path[1:] == ("keyring",) and raw in ("true", "false"))
-    return True
+    return not _looks_secret(path[-1], raw)
+
+
+def _looks_secret(name: str, raw: str) -> bool:
+    """Whether the value of a harmless field holds what does not belong there: userinfo, a password, a private key."""
+    if name in _ADDRESSES:
+        return _PLAIN_ADDRESS.fullmatch(raw) is None
+    return _TELLTALE.search(raw) is not None or (name == "user" and ":" in raw)
 
 
 def _is_known(path: tuple[str, ...]) -> bool:
@@ -147,7 +148,7 @@ _HEADER = re.compile(
 )
 _ENTRY = re.compile(r"""[ \t]*((?:[A-Za-z0-9_-]+[ \t]*\.[ \t]*)*[A-Za-z0-9_-]+)[ \t]*=[ \t]*""")
 _VALUE = re.compile(r""""[^"={}\[\],#]*"?|'[^'={}\[\],#]*'?|[^"'={}\[\],#]*""")
-_TELLTALE = re.compile(r"token|password|command|-----BEGIN|@|%40", re.IGNORECASE)
+_SECRET_WORD = re.compile("token|password|command", re.IGNORECASE)
 
 
 def _hidden_of_broken(line: str) -> _Range | None:
@@ -163,8 +164,7 @@ def _hidden_of_broken(line: str) -> _Range | None:
     if not path or not (_is_known(path) or path[0] in ROOT_KEYS):
         # A misspelled field may be shown, any other word may be a piece of a secret.
         return (entry.end(), len(line)) if path and suggest(path[0], (*FIELDS, *ROOT_KEYS)) else None
-    escapes = path[-1] in (*_ADDRESSES, "user") and "\\" in value
-    if path[0] in SECRET_FIELDS or _TELLTALE.search(line) or escapes or (path[-1] == "user" and ":" in value):
+    if path[0] in SECRET_FIELDS or _SECRET_WORD.search(line) or _looks_secret(path[-1], value.rstrip()):
         return entry.end(), len(line)
     match = _VALUE.match(value)
     return _rest(line, entry.end() + (match.end() if match else 0))
@@ -172,5 +172,5 @@ def _hidden_of_broken(line: str) -> _Range | None:
 
 def _rest(line: str, at: int) -> _Range:
     """Hide what stands behind the part that is understood; a comment is not shown at all."""
-    rest = line[at:].strip()
-    return (at, at) if not rest or rest.startswith("#") else (at, len(line))
+    rest = line[at:].lstrip()
+    return (at, at) if not rest or rest.startswith("#") else (len(line) - len(rest), len(line))

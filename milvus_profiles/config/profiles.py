@@ -20,6 +20,7 @@ from .documents import Document, Role, read_document, try_parse
 from .fields import SECRET_FIELDS
 from .invalid import validate
 from .locations import current_directory, home_directory, project_file, user_file
+from .permissions import check_exposure
 from .settings import Settings, load_settings
 from .trust import TrustStore, check_default, check_endpoint, check_fields
 from .values import Origin, Raw, RawProfile, Value, from_table, has_address, inherit, override, resolved_paths
@@ -225,6 +226,13 @@ class Profiles(Mapping[str, Profile]):
 
     # --- one profile ---
 
+    def declaring(self, alias: str) -> Document | None:
+        """The file that declares a profile; None for one of the environment alone, and for one that nobody declares."""
+        key, environment = fold_alias(alias), self.settings.environment
+        if environment.uri_alias is not None and fold_alias(environment.uri_alias) == key:
+            return None
+        return next((document for document in self.documents if key in document.aliases), None)
+
     @property
     def trust(self) -> TrustStore:
         """Which project files are trusted; read when first asked for."""
@@ -273,7 +281,7 @@ class Profiles(Mapping[str, Profile]):
         Raises:
             UnknownProfileError: nobody declares it.
             UntrustedError: it needs trust that its file does not have.
-            ConfigError: it is invalid or has no address.
+            ConfigError: it is invalid or has no address, or its file holds a secret and anyone may change it.
         """
         layer = self._call_layer(fields or {})
         del fields  # a traceback may show the locals of its frames, and a secret of the call is plain text there
@@ -281,6 +289,8 @@ class Profiles(Mapping[str, Profile]):
         if layer:
             raw = override(raw, layer)
         check_fields(raw, self.trust)
+        if raw.document is not None:
+            check_exposure(raw.document)
         profile = _first(validate(Profile, raw))
         if profile.is_template:
             raise self._no_address(raw)

@@ -7,22 +7,28 @@ a foreign address finds no entry.  Precedents are listed in the project's securi
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
+import re
+import shlex
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..endpoint import AddressError, parse_address
-from ..errors import UntrustedError
+from ..errors import ConfigError, Location, UntrustedError
+from ..masked import MASK
 from ..profile import Profile
 from .documents import Document
 from .environment import secret_values
 from .fields import ADDRESS_FIELDS, SECRET_FIELDS
 from .locations import state_directory
+from .permissions import has_modes
 from .values import RawProfile, from_table
 
-__all__ = ["TrustStore", "check_endpoint", "check_fields", "gated_fields", "gated_names", "is_gated"]
+__all__ = ["TrustStore", "check_endpoint", "check_fields", "gated_fields", "gated_names", "is_gated", "shown_value"]
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
 _GATED_SSL = frozenset({"ca", "cert", "key", "server_name"})
@@ -35,50 +41,81 @@ class TrustStore:
 
     Attributes:
         path: the state file.
-        files: real path to what was pinned: ``sha256`` and the gated fields at that time.
+        files: real path to what was pinned: ``sha256``, the ``directory`` it was read from and the gated fields.
+        fault: why the state file is not believed, and what to do; None if it is, or if there is none.
     """
 
     path: str
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    fault: tuple[str, str] | None = None
 
     @classmethod
     def load(cls, env: Mapping[str, str]) -> TrustStore:
-        """Read the state; what cannot be read trusts nothing.
+        """Read the state; what cannot be read, or could have been written by somebody else, trusts nothing.
 
         Args:
             env: the environment, for the state directory.
         """
         path = os.path.join(state_directory(env), "trust.json")
-        try:
-            with open(path, encoding="utf-8") as file:
-                files = json.load(file)["files"]
-        except _UNREADABLE:
-            return cls(path)
-        return cls(path, files if isinstance(files, dict) else {})
+        files, fault = _read_state(path)
+        return cls(path, files, fault)
 
     def trusts(self, document: Document) -> bool:
         """Whether a document's every field counts: it was named, is the user's own, or is pinned as it stands."""
         if document.role != "project":
             return True
-        entry = self.files.get(os.path.realpath(document.path))
-        return isinstance(entry, dict) and entry.get("sha256") == document.sha256
+        entry = self.pinned(document)
+        # The directory too: reached by a link from elsewhere, the same text has its relative paths lead elsewhere.
+        return (
+            entry is not None
+            and entry.get("sha256") == document.sha256
+            and entry.get("directory") == os.path.realpath(document.directory)
+        )
 
     def pinned(self, document: Document) -> Mapping[str, Any] | None:
         """What was pinned for the path, whatever the content is now; None if it never was."""
         entry = self.files.get(os.path.realpath(document.path))
         return entry if isinstance(entry, dict) else None
 
+    def changes(self, document: Document) -> dict[str, tuple[Any, Any]]:
+        """The gated fields that differ from what was pinned, as they may be shown before and after; None is absent."""
+        entry = self.pinned(document) or {}
+        pinned = entry.get("gated")
+        before: dict[str, Any] = pinned if isinstance(pinned, dict) else {}
+        digests = entry.get("digests")
+        old: dict[str, Any] = digests if isinstance(digests, dict) else {}
+        after = gated_fields(document)
+        new = _digests(after, str(entry.get("salt")))
+        return {
+            name: (before.get(name), shown_value(name, after[name]) if name in after else None)
+            for name in sorted({*before, *after})
+            if old.get(name) != new.get(name)
+        }
+
     def pin(self, document: Document) -> TrustStore:
         """Trust a document as it stands.
 
         Raises:
-            MilvusProfilesError: the state file cannot be written.
+            MilvusProfilesError: the state file is not to be believed, or cannot be written.
         """
-        entry = {"sha256": document.sha256, "gated": gated_fields(document)}
+        salt = os.urandom(16).hex()
+        gated = gated_fields(document)
+        entry = {
+            "sha256": document.sha256,
+            "directory": os.path.realpath(document.directory),
+            "gated": {name: shown_value(name, value) for name, value in gated.items()},
+            # To tell that a value changed which is not shown.
+            "salt": salt,
+            "digests": _digests(gated, salt),
+        }
         return self._update(os.path.realpath(document.path), entry)
 
     def unpin(self, path: str) -> TrustStore:
-        """Trust the file at a path no longer, whether it exists or not."""
+        """Trust the file at a path no longer, whether it exists or not.
+
+        Raises:
+            MilvusProfilesError: as :meth:`pin`.
+        """
         return self._update(os.path.realpath(path), None)
 
     def _update(self, real_path: str, entry: dict[str, Any] | None) -> TrustStore:
@@ -86,12 +123,10 @@ class TrustStore:
 
         with locked(self.path, 10.0):
             # Another process may have pinned another file since this store was loaded.
-            try:
-                with open(self.path, encoding="utf-8") as file:
-                    state = json.load(file)
-                files = dict(state["files"])
-            except _UNREADABLE:
-                files = {}
+            files, fault = _read_state(self.path)
+            if fault is not None:
+                # Written anew it would look like ours, with what somebody else put into it.
+                raise ConfigError(f"the list of trusted files {fault[0]}", hint=fault[1], location=Location(self.path))
             if entry is None:
                 files.pop(real_path, None)
             else:
@@ -100,6 +135,47 @@ class TrustStore:
             content = json.dumps({"version": 1, "files": files}, indent=1, sort_keys=True, default=str) + "\n"
             write_atomic(self.path, content.encode("utf-8"), mode=0o600)
         return TrustStore(self.path, files)
+
+
+def _read_state(path: str) -> tuple[dict[str, Any], tuple[str, str] | None]:
+    """What the state file says, and why it is not believed."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            if (fault := _fault(path, os.fstat(file.fileno()))) is not None:
+                return {}, fault
+            files = json.load(file)["files"]
+    except _UNREADABLE:
+        return {}, None
+    return (files if isinstance(files, dict) else {}), None
+
+
+def _fault(path: str, status: os.stat_result) -> tuple[str, str] | None:
+    """Why somebody else could have written the state file, and what to do; None if nobody could."""
+    if not hasattr(os, "geteuid") or not has_modes(status.st_dev):
+        return None  # nothing there tells
+    directory = os.path.dirname(path)
+    around = os.stat(directory)
+    for name, owner in ((path, status.st_uid), (directory, around.st_uid)):
+        if owner not in (os.geteuid(), 0):
+            return f"is not believed: {name} belongs to another user", f"remove it: `rm {shlex.quote(path)}`"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return (
+            f"is not believed: others can write to it (mode {stat.S_IMODE(status.st_mode):04o})",
+            f"remove it with `rm {shlex.quote(path)}`, and trust again what you trust",
+        )
+    if around.st_mode & stat.S_IWOTH and not around.st_mode & stat.S_ISVTX:
+        return (
+            f"is not believed: others can write to its directory (mode {stat.S_IMODE(around.st_mode):04o})",
+            f"run `chmod 700 {shlex.quote(directory)}` and `rm {shlex.quote(path)}`, and trust again what you trust",
+        )
+    return None
+
+
+def _digests(gated: Mapping[str, Any], salt: str) -> dict[str, str]:
+    return {
+        name: hmac.new(salt.encode(), repr(value).encode("utf-8", "surrogatepass"), "sha256").hexdigest()
+        for name, value in gated.items()
+    }
 
 
 def is_gated(path: tuple[str, ...], value: Any, directory: str) -> bool:
@@ -146,10 +222,37 @@ def gated_fields(document: Document) -> dict[str, Any]:
     return found
 
 
-def _remedy(document: Document) -> str:
+_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+
+
+def shown_value(name: str, value: Any) -> Any:
+    """A gated value as it may be shown and remembered: without what could be a secret.
+
+    Args:
+        name: ``ALIAS.FIELD``, as :func:`gated_fields` has it.
+        value: the value.
+    """
+    key = name.rpartition(".")[2]
+    if key == "command":
+        # Arguments may be secrets themselves; what they are stands in the file that is to be read.
+        return [value[0], *[MASK] * (len(value) - 1)] if isinstance(value, list) and value else MASK
+    if key in ("env", "pass_env"):
+        texts = value if isinstance(value, list) else [value]
+        shown = [text if isinstance(text, str) and _NAME.fullmatch(text) else MASK for text in texts]
+        return shown if isinstance(value, list) else shown[0]
+    if key == "allow_insecure":
+        return value if isinstance(value, bool) else MASK
+    if not isinstance(value, str) or not value.isprintable() or "-----BEGIN" in value:
+        return MASK
+    return MASK if key == "proxy" and "@" in value else value
+
+
+def _remedy(document: Document, store: TrustStore) -> str:
+    if store.fault is not None:
+        return f"the list of trusted files {store.fault[0]}; {store.fault[1]}"
+    path = shlex.quote(document.path)
     return (
-        f"read it, then run `milvus-profiles trust {document.path}`; "
-        f"in containers and CI set MILVUS_PROFILES_FILE={document.path}"
+        f"read it, then run `milvus-profiles trust {path}`; in containers and CI set MILVUS_PROFILES_FILE={path}"
     )
 
 
@@ -185,7 +288,7 @@ def check_fields(raw: RawProfile, store: TrustStore) -> None:
         names = ", ".join(".".join(path) for path in gated)
         raise UntrustedError(
             f"the profile {raw.alias!r} of a project file that is not trusted sets {names}",
-            hint=_remedy(document),
+            hint=_remedy(document, store),
             location=own[gated[0]].origin.location("key"),
         )
     if not any(path[0] in ADDRESS_FIELDS for path in own):
@@ -194,7 +297,7 @@ def check_fields(raw: RawProfile, store: TrustStore) -> None:
     if foreign:
         raise UntrustedError(
             f"{foreign[0].origin} would be sent to the address of {raw.alias!r} in a project file that is not trusted",
-            hint=_remedy(document),
+            hint=_remedy(document, store),
             location=raw.declared.location("key"),
         )
 
@@ -222,7 +325,7 @@ def check_endpoint(profile: Profile, raw: RawProfile, store: TrustStore, own: Pr
         raise UntrustedError(
             f"the profile {profile.alias!r} leads to {profile.endpoint.uri} in a project file that is not trusted, "
             f"and to {leads} in {own_file}",
-            hint=_remedy(document),
+            hint=_remedy(document, store),
             location=raw.declared.location("key"),
         )
 
@@ -236,6 +339,6 @@ def check_default(document: Document, alias: str, store: TrustStore, declared: b
     if not declared and not store.trusts(document):
         raise UntrustedError(
             f"default_profile names {alias!a}, which this project file does not declare, and the file is not trusted",
-            hint=_remedy(document),
+            hint=_remedy(document, store),
             location=document.location(("default_profile",), at="value"),
         )

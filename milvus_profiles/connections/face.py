@@ -8,6 +8,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from ..config.fields import FIELDS, SECRET_FIELDS
+from ..config.permissions import file_warnings
 from ..config.plaintext import check_plaintext
 from ..config.profiles import Profiles, Resolved
 from ..config.profiles import load as load_profiles
@@ -19,6 +20,7 @@ from .opening import Live, fingerprint, open_live
 from .registry import ConnectionInfo, Registry
 
 __all__ = [
+    "InsecureFileWarning",
     "InsecureTransportWarning",
     "connect",
     "disconnect",
@@ -32,6 +34,10 @@ _REGISTRY: Registry[Live] = Registry()
 
 # Fields of a call that leave the channel as it is.
 _NOT_OF_THE_CHANNEL = frozenset({"description", "protected", "timeout", "management_port"})
+
+
+class InsecureFileWarning(UserWarning):
+    """A file holds a token or password, and others may read it or change it."""
 
 
 class InsecureTransportWarning(UserWarning):
@@ -107,6 +113,9 @@ def connect(
         resolved, dedicated = known.anonymous(fields), True
     else:
         resolved = known.use(known.select(alias).alias, fields)
+    if resolved.raw.document is not None:
+        for line in file_warnings([resolved.raw.document]):
+            warnings.warn(line, InsecureFileWarning, stacklevel=2)
     if (warning := check_plaintext(resolved)) is not None:
         warnings.warn(warning, InsecureTransportWarning, stacklevel=2)
     limit = known.settings.max_connections

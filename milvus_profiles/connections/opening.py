@@ -10,20 +10,23 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 from ..endpoint import Endpoint
-from ..errors import MilvusProfilesError, ServerNotReadyError, UnreachableError
+from ..errors import DatabaseInUseError, ServerNotReadyError, UnreachableError
 from ..masked import SecretText
 from ..profile import Profile
 from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve
+from ..transport.attempt import Attempt
 from ..transport.channel import ProfileChannel
 from ..transport.core import ChannelCore
 from ..transport.deadline import Deadline
-from ..transport.handshake import ServerInfo, handshake, ping
-from ..transport.lite import Lease, lease
+from ..transport.failures import classify, needs_evidence
+from ..transport.handshake import ServerInfo, handshake, look
 from ..transport.metadata import TokenHolder
 from ..transport.options import open_channel, tls_signature
+from ..transport.wire import GET_VERSION
 from .connection import Connection
 from .registry import ConnectionInfo
 
@@ -31,11 +34,18 @@ if TYPE_CHECKING:
     import grpc
 
     from ..config.profiles import Profiles, Resolved
+    from ..transport.lite import LiteLease
 
-__all__ = ["Live", "fingerprint", "open_live", "secret_context"]
+__all__ = ["ANONYMOUS", "Live", "Started", "fingerprint", "open_live", "patiently", "secret_context", "start"]
 
 _NOT_OF_THE_CHANNEL = frozenset({"alias", "description", "protected", "extends", "timeout", "management_port", "pool"})
 _PAUSE, _PAUSE_MAX = 0.1, 1.0
+_LOOK = 1.0
+
+ANONYMOUS = "anonymous"
+"""The alias of a connection that was opened by an address alone."""
+
+T = TypeVar("T")
 
 
 def secret_context(profiles: Profiles, alias: str) -> SecretContext:
@@ -73,22 +83,19 @@ class Live:
     def __init__(
         self,
         profile: Profile,
-        core: ChannelCore,
+        started: Started,
         server: ServerInfo,
-        lite: Lease | None,
-        token: Callable[[], SecretText | None],
         *,
         dedicated: bool,
         forget: Callable[[Live], None],
     ) -> None:
         self.server = server
         self.fingerprint = fingerprint(profile)
+        lite = started.lite
         self.reach = profile.endpoint if lite is None else Endpoint("tcp", host="127.0.0.1", port=lite.port)
         self.abandoned = False
         self._profile = profile
-        self._core = core
-        self._lite = lite
-        self._token = token
+        self._started = started
         self._dedicated = dedicated
         self._retired = False
         self._closed = False
@@ -125,15 +132,34 @@ class Live:
             gate: called before every call; raises if the handle is closed.
             on_close: called when the user closes the channel.
         """
-        return ProfileChannel(self._core, gate=gate, on_close=on_close)
+        return ProfileChannel(self._started.core, gate=gate, on_close=on_close)
 
     def token(self) -> SecretText | None:
         """The token that calls carry now."""
-        return self._token()
+        return self._started.core.holder.token
 
-    def ping(self, timeout: float) -> None:
-        """One call that the server answers whatever the user's rights are; raises as connecting does."""
-        ping(self._core, self._profile, Deadline.after(timeout), lite_port=self._lite.port if self._lite else None)
+    def ping(self, channel: grpc.Channel, timeout: float) -> None:
+        """One call that the server answers whatever the user's rights are.
+
+        Args:
+            channel: the handle's.
+            timeout: seconds to wait for the answer.
+
+        Raises:
+            MilvusProfilesError: what is wrong, classified as in connecting.
+        """
+        import grpc
+
+        try:
+            channel.unary_unary(GET_VERSION.path, None, None)(b"", timeout=timeout)
+            return
+        except grpc.RpcError as error:
+            code, details = error.code(), error.details() or ""
+        if code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED):
+            return  # it answered, which is all that was asked
+        attempt = attempt_of(self._profile, self.token(), self._started.lite)
+        evidence = look(attempt, Deadline.after(_LOOK)) if needs_evidence(code) else None
+        raise classify(code, details, attempt, method=GET_VERSION.name, evidence=evidence)
 
     def release(self, connection: Connection) -> None:
         """Take a handle back."""
@@ -163,14 +189,73 @@ class Live:
             handles = list(self._handles)
         for connection in handles:
             connection.disconnected()
-        self._core.wait_idle(grace)
+        self._started.core.wait_idle(grace)
         self._close()
 
     def _close(self) -> None:
-        self._core.close()
-        if self._lite is not None:
-            self._lite.release()
+        self._started.close()
         self._forget(self)
+
+
+def attempt_of(profile: Profile, token: SecretText | None, lite: LiteLease | None) -> Attempt:
+    """What is tried, for the words of an error.
+
+    Args:
+        profile: the profile.
+        token: what authenticates.
+        lite: its Milvus Lite, where it is one.
+    """
+    alias = None if profile.alias == ANONYMOUS else profile.alias
+    return Attempt.of(profile, token, alias=alias, lite_port=lite.port if lite else None)
+
+
+def start(profile: Profile, token: SecretText | None, refresh: Callable[[], SecretText | None]) -> Started:
+    """Everything of connecting that comes before the first call.
+
+    Args:
+        profile: not a template.
+        token: what authenticates.
+        refresh: resolves it anew when the server refuses it.
+
+    Raises:
+        DatabaseInUseError: another process has the Milvus Lite database open.
+        ConfigError, TLSError: Milvus Lite cannot be started, or a TLS file is wrong.
+    """
+    lite: LiteLease | None = None
+    if profile.endpoint.kind == "lite":
+        from ..transport.lite import acquire_lite
+
+        lite = acquire_lite(profile.endpoint.path)
+    try:
+        raw = open_channel(profile, lite_port=lite.port if lite else None)
+    except BaseException:
+        if lite is not None:
+            lite.release()
+        raise
+    holder = TokenHolder(token, db_name=profile.db_name)
+    core = ChannelCore(raw, holder, call_timeout=profile.call_timeout, refresh=refresh)
+    return Started(core, lite, attempt_of(profile, token, lite))
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A channel on which nothing has been called yet.
+
+    Attributes:
+        core: the channel.
+        lite: its Milvus Lite, where it is one.
+        attempt: what is tried.
+    """
+
+    core: ChannelCore
+    lite: LiteLease | None
+    attempt: Attempt
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.core.close()
+        if self.lite is not None:
+            self.lite.release()
 
 
 def open_live(
@@ -195,43 +280,42 @@ def open_live(
     """
     profile = resolved.profile
     context = secret_context(profiles, profile.alias)
-    token = resolve(profile.credential, profile.endpoint, context)
-    lite = lease(profile.endpoint.path) if profile.endpoint.kind == "lite" else None
-    holder = TokenHolder(token, db_name=profile.db_name)
-    core: ChannelCore | None = None
+
+    def find(refresh: bool) -> SecretText | None:
+        return resolve(profile.credential, profile.endpoint, context, refresh=refresh)
+
+    started = start(profile, find(False), lambda: find(True))
     try:
-        core = ChannelCore(
-            open_channel(profile, lite_port=lite.port if lite else None),
-            holder,
-            call_timeout=profile.call_timeout,
-            refresh=lambda: resolve(profile.credential, profile.endpoint, context, refresh=True),
-        )
-        server = _patiently(core, profile, lite, wait_ready)
+        server = patiently(lambda: _shake_hands(started, profile), wait_ready)
     except BaseException:
-        if core is not None:
-            core.close()
-        if lite is not None:
-            lite.release()
+        started.close()
         raise
-    return Live(profile, core, server, lite, lambda: holder.token, dedicated=dedicated, forget=forget)
+    return Live(profile, started, server, dedicated=dedicated, forget=forget)
 
 
-def _patiently(core: ChannelCore, profile: Profile, lite: Lease | None, wait_ready: float | None) -> ServerInfo:
-    """Shake hands, again and again while the server is starting and there is time to wait."""
+def _shake_hands(started: Started, profile: Profile) -> ServerInfo:
+    return handshake(started.core, started.attempt, Deadline.after(profile.timeout), user=profile.user)
+
+
+def patiently(attempt: Callable[[], T], wait_ready: float | None) -> T:
+    """Try again while the server is starting, or cannot be reached yet, and there is time to wait.
+
+    Args:
+        attempt: one try.
+        wait_ready: seconds to wait; None or 0 tries once.
+
+    Raises:
+        MilvusProfilesError: that of the last try.
+    """
     until = time.monotonic() + (wait_ready or 0.0)
     pause = _PAUSE
     while True:
         try:
-            return handshake(core, profile, Deadline.after(profile.timeout), lite_port=lite.port if lite else None)
+            return attempt()
         except (ServerNotReadyError, UnreachableError) as error:
-            if time.monotonic() + pause >= until:
-                raise _with_wait(error, wait_ready)
+            if isinstance(error, DatabaseInUseError) or time.monotonic() + pause >= until:
+                if wait_ready:
+                    error.message = f"{error.message} (waited {wait_ready:g} s)"
+                raise
         time.sleep(pause)
         pause = min(pause * 1.6, _PAUSE_MAX)
-
-
-def _with_wait(error: MilvusProfilesError, wait_ready: float | None) -> MilvusProfilesError:
-    if wait_ready:
-        error.message = f"{error.message} (waited {wait_ready:g} s)"
-    return error
-

@@ -32,14 +32,17 @@ def connection_args(alias: str | None = None, *, profiles: Profiles | None = Non
     Raises:
         MilvusProfilesError: the profile or its secret cannot be had, as for ``connect``.
     """
-    from ..connections.opening import resolve_secret
     from ..config.plaintext import check_plaintext
-    from ..connections.face import load
+    from ..config.profiles import load
+    from ..connections.opening import secret_context
+    from ..secrets import resolve
 
     known = profiles if profiles is not None else load()
     resolved = known.use(known.select(alias).alias)
     check_plaintext(resolved)
-    return client_arguments(resolved.profile, resolved.profile.endpoint, resolve_secret(resolved.profile, known))
+    profile, endpoint = resolved.profile, resolved.profile.endpoint
+    token = resolve(profile.credential, endpoint, secret_context(known, profile.alias))
+    return client_arguments(profile, endpoint, token)
 
 
 def client_arguments(profile: Profile, endpoint: Endpoint, token: SecretText | None) -> dict[str, Any]:
@@ -83,10 +86,10 @@ def open_client(profile: Profile, endpoint: Endpoint, token: SecretText | None, 
     Raises:
         ConfigError: pymilvus is not installed, or cannot express the profile.
     """
-    from ..transport.lite import import_quietly
+    from ..transport.pymilvus_import import import_with_pymilvus
 
     try:
-        pymilvus = import_quietly("pymilvus")
+        pymilvus: Any = import_with_pymilvus("pymilvus")
     except ImportError:
         raise ConfigError(
             "pymilvus is not installed", hint="install it: pip install 'milvus-profiles[pymilvus]'"

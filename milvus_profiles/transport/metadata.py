@@ -81,6 +81,11 @@ class TokenHolder:
         return self._generation
 
     @property
+    def token(self) -> SecretText | None:
+        """The token that calls carry now; None for none."""
+        return self._token
+
+    @property
     def has_token(self) -> bool:
         """Whether calls carry credentials."""
         return self._token is not None

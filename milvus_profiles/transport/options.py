@@ -15,7 +15,7 @@ from typing import Any, Final
 import grpc
 
 from ..endpoint import Endpoint
-from ..errors import ConfigError, Location, TLSError
+from ..errors import ConfigError, TLSError
 from ..masked import SecretText
 from ..profile import SSL, Profile
 from .wire import READ_METHODS, SERVICE
@@ -218,20 +218,19 @@ def _read(path: str) -> bytes:
             return file.read()
     except OSError as error:
         raise ConfigError(
-            f"cannot read the TLS file {path!a}: {error.strerror}",
+            f"the TLS file {path} cannot be read: {error.strerror}",
             hint="check the path and its permissions",
-            location=Location(path),
         ) from None
 
 
 def _check_ca(path: str, content: bytes) -> None:
     try:
-        _context().load_verify_locations(cadata=content.decode("ascii", "replace"))
+        # Bundles have comments between the certificates, with names in any script.
+        _context().load_verify_locations(cadata=content.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError):
         raise TLSError(
-            f"the file {path!a} of ssl.ca holds no certificate that can be read",
+            f"the file {path} (ssl.ca) holds no certificate that can be read",
             hint="give it the PEM file of the CA, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----",
-            location=Location(path),
         ) from None
 
 
@@ -240,21 +239,18 @@ def _check_pair(cert: str, key: str) -> None:
         _context().load_cert_chain(cert, key, password=_refuse_password)
     except _EncryptedKey:
         raise TLSError(
-            f"the private key {key!a} is encrypted",
+            f"the private key {key} is encrypted",
             hint=f"gRPC takes no passphrase: decrypt it with `openssl pkey -in {key} -out NEW`, and `chmod 600 NEW`",
-            location=Location(key),
         ) from None
     except ssl.SSLError as error:
         if "KEY_VALUES_MISMATCH" in str(error) or "KEY_TYPE_MISMATCH" in str(error):
             raise TLSError(
-                f"the private key {key!a} does not belong to the certificate {cert!a}",
+                f"the private key {key} does not belong to the certificate {cert}",
                 hint="give ssl.cert and ssl.key that were issued together",
-                location=Location(key),
             ) from None
         raise TLSError(
-            f"the certificate {cert!a} and the private key {key!a} cannot be read as PEM",
+            f"the certificate {cert} or the private key {key} cannot be read as PEM",
             hint=f"look at them with `openssl x509 -noout -in {cert}` and `openssl pkey -noout -in {key}`",
-            location=Location(cert),
         ) from None
 
 

@@ -18,7 +18,15 @@ from .options import check_tls_files
 from .probes import HTTP2_HELLO, Address, PlaintextOutcome, is_http2, open_socket, probe_plaintext, set_timeout
 from .x509 import Certificate, MalformedCertificate, read_certificate
 
-__all__ = ["ClientCertificate", "Distrust", "TLSOutcome", "default_roots", "probe_tls", "probe_unverified"]
+__all__ = [
+    "ClientCertificate",
+    "Distrust",
+    "TLSOutcome",
+    "default_roots",
+    "probe_pinned",
+    "probe_tls",
+    "probe_unverified",
+]
 
 Distrust = Literal["expired", "not yet valid", "wrong host", "self-signed", "unknown issuer", "other"]
 """Why a certificate is not trusted."""
@@ -138,7 +146,22 @@ def probe_unverified(address: Address, host: str, deadline: Deadline) -> TLSOutc
     """
     began = deadline.clock()
     outcome = _shake(address, _trusting(_context(SSL())), host, False, deadline)
-    return replace(outcome, seconds=deadline.clock() - began)
+    return replace(_explained(outcome, address, deadline), seconds=deadline.clock() - began)
+
+
+def probe_pinned(address: Address, host: str, pinned: Certificate, deadline: Deadline) -> TLSOutcome:
+    """Shake hands trusting one certificate only, to see what would still be wrong if it were pinned.
+
+    Args:
+        address: one that connects.
+        host: the name that the certificate must have.
+        pinned: the certificate.
+        deadline: when to give up.
+    """
+    context = _context(SSL())
+    context.load_verify_locations(cadata=pinned.pem)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return _shake(address, context, host, False, deadline)
 
 
 def _context(tls: SSL) -> ssl.SSLContext:
@@ -195,7 +218,7 @@ def _shake(address: Address, context: ssl.SSLContext, host: str, gives: bool, de
 def _broken_off(error: OSError, secured: ssl.SSLSocket, gives: bool) -> TLSOutcome:
     alert = _alert(error)
     if alert is None:
-        return TLSOutcome("closed", detail=error.strerror or "")
+        return TLSOutcome("closed", detail=_words(error))
     # Up to TLS 1.2 a client certificate is looked at inside the handshake, and OpenSSL servers then say no more than
     # "handshake failure"; but if a cipher was agreed on, nothing else is left to fail.
     if _is_about_certificate(alert) or ("HANDSHAKE_FAILURE" in alert and secured.cipher() is not None):
@@ -222,7 +245,9 @@ def _first_word(secured: ssl.SSLSocket, gives: bool, deadline: Deadline) -> tupl
         alert = _alert(error)
         if alert is not None and _is_about_certificate(alert):
             return "refused" if gives else "required", False, alert
-        return "unknown", False, alert or error.strerror or ""
+        return "unknown", False, alert or _words(error)
+    if not said:
+        return "unknown", False, "the server closed the connection after the handshake"
     return "accepted" if gives else "not required", is_http2(said), ""
 
 
@@ -230,6 +255,12 @@ def _alert(error: OSError) -> str | None:
     """OpenSSL's name of the alert that the server sent; None if it sent none."""
     reason = error.reason if isinstance(error, ssl.SSLError) else None
     return reason if reason and reason.startswith(("TLSV1", "SSLV3_ALERT")) else None
+
+
+def _words(error: OSError) -> str:
+    # OpenSSL's strerror ends in a place in CPython's sources.
+    reason = error.reason if isinstance(error, ssl.SSLError) else None
+    return reason.replace("_", " ").lower() if reason else error.strerror or ""
 
 
 def _is_about_certificate(alert: str) -> bool:
@@ -246,8 +277,9 @@ def _certificate(secured: ssl.SSLSocket) -> Certificate | None:
 
 def _explained(outcome: TLSOutcome, address: Address, deadline: Deadline) -> TLSOutcome:
     """Where there was no TLS, see whether the port speaks plaintext: OpenSSL's words for that differ by its version."""
-    if outcome.status not in ("closed", "silent"):
+    if outcome.status != "closed":
         return outcome
     plaintext = probe_plaintext(address, deadline)
-    status = "plaintext" if plaintext.speaks in ("http2", "http1") else outcome.status
-    return replace(outcome, status=status, plaintext=plaintext)
+    if plaintext.speaks in ("http2", "http1"):
+        return replace(outcome, status="plaintext", plaintext=plaintext)
+    return replace(outcome, plaintext=plaintext)

@@ -1,0 +1,47 @@
+"""What every command that shows or uses profiles says about the files that they stand in, once, on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ..config.permissions import file_warnings
+from .output import warn
+
+if TYPE_CHECKING:
+    from ..config.documents import Document
+    from ..config.profiles import Profiles
+
+__all__ = ["warn_about_files", "warn_about_profiles", "warn_of_tracked"]
+
+
+def warn_about_files(profiles: Profiles, documents: Iterable[Document]) -> None:
+    """Warn of files with secrets that others may read or change, and of trust that is not believed.
+
+    Args:
+        profiles: what was loaded.
+        documents: the files in question.
+    """
+    found = list(documents)
+    for line in file_warnings(found):
+        warn(line)
+    if (fault := profiles.trust.fault) is not None and any(document.role == "project" for document in found):
+        warn(f"the list of trusted files {fault[0]}: {fault[1]}")
+
+
+def warn_about_profiles(profiles: Profiles, aliases: Iterable[str]) -> None:
+    """As :func:`warn_about_files`, for the files that declare some profiles."""
+    folded = {alias: profiles.declaring(alias) for alias in aliases}
+    warn_about_files(profiles, [document for document in profiles.documents if document in folded.values()])
+
+
+def warn_of_tracked(documents: Iterable[Document]) -> None:
+    """Warn of files with secrets that git tracks."""
+    from ..config.tracked import is_tracked
+
+    for document in documents:
+        if document.literals and is_tracked(document.path):
+            warn(
+                f"{document.path} holds a token or password and git tracks it: move the secret into the keyring with "
+                f"`milvus-profiles secret set {document.literals[0]}`, and change it, since its history keeps the old"
+            )

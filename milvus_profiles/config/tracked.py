@@ -1,0 +1,104 @@
+"""Whether git tracks a file, read from git's index without running git.
+
+``git ls-files`` in a repository that somebody else made may run programs of its choice: ``core.fsmonitor``, and, for
+tree objects that are missing, whatever ``core.sshCommand`` or an ``ext::`` remote says.  The index itself is a plain
+list of names (git's documentation, ``gitformat-index``), so it is read here, and nothing is believed of what else a
+repository says.  An index that cannot be understood, split or sparse ones among them, tracks nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+__all__ = ["is_tracked"]
+
+_INDEX_LIMIT = 256 << 20
+_POINTER_LIMIT = 64 << 10
+_HASHES = (20, 32)  # SHA-1, SHA-256
+_STAT = 40
+_LONG_NAME = 0xFFF
+
+
+def is_tracked(path: str) -> bool:
+    """Whether the file that a path leads to stands in the index of the repository around it.
+
+    Args:
+        path: links are followed: git tracks a link, not what it leads to.
+    """
+    real = os.path.realpath(path)
+    directory = os.path.dirname(real)
+    while not os.path.lexists(os.path.join(directory, ".git")):
+        parent = os.path.dirname(directory)
+        if parent == directory:
+            return False
+        directory = parent
+    content = _read(os.path.join(_git_directory(directory), "index"), _INDEX_LIMIT)
+    wanted = os.fsencode(os.path.relpath(real, directory)).replace(os.sep.encode(), b"/")
+    return any(_lists(content, wanted, size) for size in _HASHES)
+
+
+def _git_directory(work_tree: str) -> str:
+    """The directory with the index: that of a further work tree or of a submodule stands elsewhere."""
+    dot_git = os.path.join(work_tree, ".git")
+    kind, _, place = _read(dot_git, _POINTER_LIMIT).partition(b"gitdir:")
+    if kind or not place.strip():
+        return dot_git
+    return os.path.join(work_tree, os.fsdecode(place.strip()))
+
+
+def _read(path: str, limit: int) -> bytes:
+    """What a file begins with; nothing where there is none."""
+    try:
+        # O_NONBLOCK: a FIFO in place of the file must not hang the command.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+            return file.read(limit) or b""
+    except (OSError, ValueError):
+        return b""
+
+
+def _lists(index: bytes, wanted: bytes, hash_size: int) -> bool:
+    """Whether an index has an entry of that name, if its hashes have that size."""
+    try:
+        return any(name == wanted for name in _names(index, hash_size))
+    except (ValueError, IndexError):
+        return False
+
+
+def _names(index: bytes, hash_size: int) -> Iterator[bytes]:
+    version, number = int.from_bytes(index[4:8], "big"), int.from_bytes(index[8:12], "big")
+    if index[:4] != b"DIRC" or version not in (2, 3, 4):
+        raise ValueError("not an index")
+    at, name = 12, b""
+    for _ in range(number):
+        start = at
+        at += _STAT + hash_size
+        flags = int.from_bytes(index[at : at + 2], "big")
+        at += 4 if version > 2 and flags & 0x4000 else 2
+        if version == 4:
+            dropped, at = _offset(index, at)
+            if dropped > len(name):
+                raise ValueError("a name drops more than there is")
+            kept = name[: len(name) - dropped]
+        else:
+            kept = b""
+        end = index.index(b"\0", at)
+        name = kept + index[at:end]
+        # The length stands there twice: hashes of another size, or anything else that was misread, show here.
+        if min(len(name), _LONG_NAME) != flags & _LONG_NAME:
+            raise ValueError("not an entry")
+        yield name
+        at = end + 1 if version == 4 else start + (end - start + 8) // 8 * 8
+
+
+def _offset(index: bytes, at: int) -> tuple[int, int]:
+    """A number in the encoding of version 4, and where it ends."""
+    byte = index[at]
+    value = byte & 0x7F
+    while byte & 0x80:
+        at += 1
+        byte = index[at]
+        value = (value + 1) << 7 | byte & 0x7F
+        if value > _POINTER_LIMIT:
+            raise ValueError("no name is that long")
+    return value, at + 1

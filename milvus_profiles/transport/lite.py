@@ -1,0 +1,196 @@
+"""Milvus Lite in this process: started on first use, shared by all who use its directory, stopped by the last.
+
+It is a real gRPC server on a port of 127.0.0.1, so everything above treats it as any other Milvus.  A directory can be
+open in one process only; a forked child goes on with its parent's server and never stops it.  Nothing here knows
+profiles or channels.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import ConfigError, DatabaseInUseError, MilvusProfilesError, ServerNotReadyError
+from .pymilvus_import import import_with_pymilvus
+from .text import printable
+
+__all__ = ["LiteLease", "acquire_lite"]
+
+_HOST = "127.0.0.1"
+_LOCK_FILE = "LOCK"
+_GRACE = 2.0
+_INSTALL = "install it: pip install 'milvus-profiles[lite]'"
+
+
+@dataclass
+class _Server:
+    """The server of one directory.  The lock is held while it starts or stops, so others of its users wait; nobody
+    who uses another directory does."""
+
+    directory: str
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    users: int = 0
+    port: int = 0
+    pid: int = 0
+    stop: Callable[[float | None], None] | None = None
+
+
+_servers: dict[str, _Server] = {}
+_guard = threading.Lock()
+
+
+class LiteLease:
+    """One user's share of a running Milvus Lite.
+
+    Attributes:
+        directory: the real path of its data.
+        port: where it listens on 127.0.0.1.
+    """
+
+    def __init__(self, server: _Server) -> None:
+        self.directory = server.directory
+        self.port = server.port
+        self._server: _Server | None = server
+        self._pid = os.getpid()
+
+    def release(self) -> None:
+        """Give the share back; the last one to do so stops the server.  Doing it twice, or in a forked child, does
+        nothing."""
+        server, self._server = self._server, None
+        if server is None or self._pid != os.getpid():
+            return
+        with server.lock:
+            server.users -= 1
+            if server.users == 0 and server.pid == os.getpid():
+                _stop(server, _GRACE)
+
+    def __repr__(self) -> str:
+        return f"<LiteLease of {self.directory}, port {self.port}>"
+
+
+def acquire_lite(path: str) -> LiteLease:
+    """Start the Milvus Lite of a directory, or share the one that runs.
+
+    Several threads may ask at once: one starts it, the others get what it started.
+
+    Args:
+        path: the ``*.db`` directory; made if only its last part is missing.
+
+    Returns:
+        A lease, to be released.
+
+    Raises:
+        ConfigError: Milvus Lite is not installed, or the path cannot be a database.
+        DatabaseInUseError: another process, or another library in this one, has it open.
+        ServerNotReadyError: it does not start, for instance because its data are damaged.
+    """
+    directory = os.path.realpath(path)
+    with _guard:
+        server = _servers.setdefault(directory, _Server(directory))
+    with server.lock:
+        if server.stop is None:
+            _start(server)
+        server.users += 1
+        return LiteLease(server)
+
+
+def _start(server: _Server) -> None:
+    directory = server.directory
+    _check_path(directory)
+    start = _import_start()
+    try:
+        running, database, port = start(directory, host=_HOST, port=0)
+    except OSError as error:
+        raise ConfigError(
+            f"Milvus Lite cannot use {printable(directory)}: {error.strerror or 'unknown error'}",
+            hint="check the path and its permissions",
+        ) from None
+    except Exception as error:
+        raise _not_started(error, directory) from None
+
+    def stop(grace: float | None) -> None:
+        running.stop(grace).wait()
+        database.close()
+
+    if not server.pid:
+        atexit.register(_stop_at_exit, server)
+    server.port, server.pid, server.stop = port, os.getpid(), stop
+
+
+def _stop(server: _Server, grace: float | None) -> None:
+    stop, server.stop = server.stop, None
+    if stop is not None:
+        stop(grace)
+
+
+def _stop_at_exit(server: _Server) -> None:
+    # Without a grace period, which takes a thread, and at the end of a process there are no new ones.
+    if server.pid == os.getpid():
+        _stop(server, None)
+
+
+def _check_path(directory: str) -> None:
+    parent = os.path.dirname(directory)
+    if not os.path.isdir(parent):
+        raise ConfigError(
+            f"the directory {printable(parent)} for the Milvus Lite database does not exist",
+            hint=f"make it: mkdir -p {printable(parent)}",
+        )
+    if os.path.exists(directory) and not os.path.isdir(directory):
+        raise ConfigError(
+            f"{printable(directory)} is a file, and Milvus Lite keeps its data in a directory",
+            hint="name another path that ends in .db (the single-file databases of Milvus Lite 2 cannot be opened)",
+        )
+
+
+def _import_start() -> Callable[..., tuple[Any, Any, int]]:
+    try:
+        module = import_with_pymilvus("milvus_lite.adapter.grpc.server")
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if missing.startswith("milvus_lite."):
+            raise ConfigError("the installed Milvus Lite is older than 3.0", hint=_INSTALL) from None
+        what = "is not installed" if missing == "milvus_lite" else f"misses the module {missing}"
+        raise ConfigError(f"Milvus Lite {what}", hint=_INSTALL) from None
+    except ImportError as error:
+        raise ConfigError(f"Milvus Lite cannot be imported: {printable(str(error))}", hint=_INSTALL) from None
+    # It logs what it answers with an error too; where nobody listens to its log, that is not for the terminal.
+    logging.getLogger("milvus_lite").addHandler(logging.NullHandler())
+    start: Callable[..., tuple[Any, Any, int]] = module.start_server_in_thread
+    return start
+
+
+def _not_started(error: Exception, directory: str) -> MilvusProfilesError:
+    if type(error).__name__ == "DataDirLockedError":
+        lock = os.path.join(directory, _LOCK_FILE)
+        return DatabaseInUseError(
+            f"the Milvus Lite database {printable(directory)} is open elsewhere: {printable(lock)} is locked",
+            hint="close it in the other process (or the pymilvus client in this one); "
+            "a Milvus server takes several at once",
+        )
+    return ServerNotReadyError(
+        f"Milvus Lite does not start on {printable(directory)}: {printable(str(error))[:300]}",
+        hint="its data may be damaged: move the directory away and begin anew, or restore a copy",
+    )
+
+
+def _after_fork_in_child() -> None:
+    """Locks that another thread of the parent held are held for ever here, and what was being started is not."""
+    global _guard
+    _guard = threading.Lock()
+    for directory, server in list(_servers.items()):
+        server.lock = threading.Lock()
+        if server.stop is None:
+            del _servers[directory]
+        else:
+            # The child's own users are counted from here on, and cannot bring it to a stop.
+            server.users = 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

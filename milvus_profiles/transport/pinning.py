@@ -1,0 +1,72 @@
+"""Fetches a server's certificate so that a person can look at it and, perhaps, trust it from then on.
+
+Whether the certificate is the right one cannot be known here: this only shows what is presented.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import grpc
+
+from ..profile import SSL, Profile
+from .attempt import Attempt
+from .deadline import Deadline
+from .evidence import Evidence
+from .failures import classify
+from .probes import connect_first, resolve, route_to
+from .tls_probe import Distrust, probe_pinned, probe_unverified
+from .x509 import Certificate
+
+__all__ = ["PresentedCertificate", "fetch_certificate"]
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedCertificate(Certificate):
+    """A certificate as a server presents it.
+
+    Attributes:
+        problem: what would still be wrong if it were trusted: ``"wrong host"``, ``"expired"`` …; None for nothing.
+    """
+
+    problem: Distrust | None
+
+    @property
+    def needed_name(self) -> str | None:
+        """The ``ssl.server_name`` that the profile needs beside it; None if it needs none, or the certificate has none."""
+        if self.problem != "wrong host":
+            return None
+        return next((name for name in self.names if "*" not in name), None)
+
+
+def fetch_certificate(profile: Profile, deadline: Deadline | None = None) -> PresentedCertificate:
+    """Ask a server for its certificate, trusting nothing and sending no secret, not even a client certificate.
+
+    Args:
+        profile: where the server is, with TLS; its own ``ssl.server_name`` is asked for and checked.
+        deadline: when to give up; None gives it the profile's ``timeout``.
+
+    Raises:
+        UnreachableError: nothing answers there.
+        TLSError: it speaks no TLS, or ends the handshake before it shows a certificate.
+        NotMilvusError: it is a web server without TLS.
+    """
+    deadline = deadline or Deadline.after(profile.timeout)
+    attempt = Attempt(
+        profile.endpoint,
+        alias=profile.alias,
+        tls=SSL(server_name=None if profile.tls is None else profile.tls.server_name),
+        timeout=deadline.remaining,
+        route=route_to(profile.endpoint, proxy=profile.proxy),
+    )
+    resolution = resolve(attempt.route, deadline)
+    tried = connect_first(resolution.addresses, deadline)
+    seen = None
+    if tried and tried[-1].is_connected:
+        address = tried[-1].address
+        seen = probe_unverified(address, attempt.host, deadline)
+        if (shown := seen.certificate) is not None:
+            problem = probe_pinned(address, attempt.host, shown, deadline).distrust
+            values = {field.name: getattr(shown, field.name) for field in fields(Certificate)}
+            return PresentedCertificate(**values, problem=problem)
+    raise classify(grpc.StatusCode.UNAVAILABLE, "", attempt, evidence=Evidence(resolution, tried, tls=seen))
