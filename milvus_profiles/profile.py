@@ -100,6 +100,13 @@ def _printable(text: str) -> str:
     return text
 
 
+def _encodable(text: str) -> str:
+    # What the environment holds that is not UTF-8 arrives as lone surrogates, which nothing can print.
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise _invalid("must be text in UTF-8")
+    return text
+
+
 def _absolute_path(path: str) -> str:
     return os.path.abspath(os.path.expanduser(_printable(path)))
 
@@ -420,7 +427,7 @@ class Profile(_Model):
     """
 
     alias: Annotated[str, Field(max_length=_ALIAS_MAX, pattern=rf"^(?:{_ALIAS.pattern})$")]
-    description: str | None = None
+    description: Annotated[str, AfterValidator(_encodable)] | None = None
     uri: str | None = None
     host: Annotated[str, AfterValidator(_host)] | None = None
     port: Port | None = None

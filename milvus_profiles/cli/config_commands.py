@@ -9,7 +9,7 @@ import typer
 
 from ..config.documents import read_document
 from ..config.locations import current_directory, project_file, user_file
-from ..config.permissions import check_exposure, exposure
+from ..config.permissions import refusal
 from ..config.trust import TrustStore
 from ..errors import ConfigError, MilvusProfilesError
 from .file_warnings import warn_about_files, warn_of_tracked
@@ -75,13 +75,9 @@ def validate() -> None:
     findings: list[MilvusProfilesError] = []
     for alias in profiles:
         findings += profiles.findings(alias)
-    refused = [document for document in profiles.documents if (found := exposure(document)) and found.refused]
-    for document in refused:
-        try:
-            check_exposure(document)
-        except ConfigError as error:
-            findings.append(error)
-    warn_about_files(profiles, [document for document in profiles.documents if document not in refused])
+    refused = {document.path: error for document in profiles.documents if (error := refusal(document)) is not None}
+    findings += refused.values()
+    warn_about_files(profiles, [document for document in profiles.documents if document.path not in refused])
     warn_of_tracked(profiles.documents)
     try:
         profiles.select()

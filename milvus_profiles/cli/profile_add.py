@@ -29,7 +29,7 @@ from ..profile import Profile, check_alias, fold_alias
 from . import keyring_access
 from .output import emit_json, note, say, shorten, warn
 from .session import current
-from .target import Target, apply, choose, stored_path, stored_uri
+from .target import Target, apply, choose, stored_command, stored_path, stored_uri
 
 if TYPE_CHECKING:
     from ..config.edit import Operation
@@ -186,7 +186,7 @@ def add(
     elif token_file is not None:
         fields["token"] = {"file": stored_path(token_file, target)}
     elif token_command is not None:
-        fields["token"] = {"command": _split(token_command)}
+        fields["token"] = {"command": stored_command(_split(token_command), target)}
     profile = _profile(alias, fields, target)
     _refuse_existing(alias, target, force, yes)
     if pin_certificate:

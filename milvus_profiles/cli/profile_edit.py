@@ -21,7 +21,7 @@ from ..masked import SecretText
 from ..profile import check_alias, fold_alias
 from .output import emit_json, note, print_error, say, shorten, warn
 from .session import current
-from .target import Target, apply, check_text, choose, repin, stored_path, stored_uri
+from .target import Target, apply, check_text, choose, repin, stored_command, stored_path, stored_uri
 
 if TYPE_CHECKING:
     from ..config.edit import Operation
@@ -104,7 +104,7 @@ def _read(path: tuple[str, ...], text: str, target: Target) -> Any:
             f"`{path[0]}.env=NAME`, `{path[0]}.file=PATH`",
         )
     if "array" in known.kinds:
-        return _toml(path, stripped)
+        return _located(path, _toml(path, stripped), target)
     value = read_text(path, text)
     assert not isinstance(value, SecretText)
     return _located(path, value, target)
@@ -132,6 +132,8 @@ def _located(path: tuple[str, ...], value: Any, target: Target) -> Any:
     """A path of an argument counts from the current directory; in the file it counts from the file."""
     if path in _PATHS and isinstance(value, str):
         return stored_path(value, target)
+    if path[0] in SECRET_FIELDS and path[1:] == ("command",) and isinstance(value, list):
+        return stored_command(value, target) if all(isinstance(word, str) for word in value) else value
     if path == ("uri",) and isinstance(value, str):
         return stored_uri(value, target)
     return value

@@ -17,7 +17,7 @@ from .session import current
 if TYPE_CHECKING:
     from ..config.edit import EditResult, Operation
 
-__all__ = ["Target", "apply", "check_text", "choose", "repin", "stored_path", "stored_uri"]
+__all__ = ["Target", "apply", "check_text", "choose", "repin", "stored_command", "stored_path", "stored_uri"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,16 @@ def stored_path(path: str, target: Target) -> str:
     if target.role == "project" and os.path.commonpath([inside, os.path.realpath(absolute)]) == inside:
         return os.path.join(".", os.path.relpath(absolute, target.directory))
     return absolute
+
+
+def stored_command(words: list[str], target: Target) -> list[str]:
+    """A command as it is written into a file: a program given by a path counts from there, one to be searched stays.
+
+    Args:
+        words: the program and its arguments.
+        target: the file.
+    """
+    return [stored_path(word, target) if os.path.dirname(word) else word for word in words[:1]] + words[1:]
 
 
 def stored_uri(uri: str, target: Target) -> str:

@@ -95,7 +95,7 @@ def _variables(env: Mapping[str, str]) -> Iterator[tuple[str, str, list[str]]]:
         if not variable.startswith("MILVUS_PROFILES") or variable in CONTROL or not env[variable]:
             continue
         if not variable.startswith(PREFIX):
-            near = suggest(variable, CONTROL)
+            near = None if "__" in variable else suggest(variable, CONTROL)
             raise ConfigError(
                 "is not a variable of milvus-profiles",
                 hint=f"did you mean {near}?" if near else f"fields are set by {PREFIX}ALIAS__FIELD",

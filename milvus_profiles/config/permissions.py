@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ..errors import ConfigError
 from .documents import Document
 
-__all__ = ["Exposure", "check_exposure", "exposure", "file_warnings", "has_modes"]
+__all__ = ["Exposure", "exposure", "file_warnings", "has_modes", "refusal"]
 
 # File systems that show the same bits for every file, whatever chmod is told.  Network and virtual ones are among
 # them that may keep modes, depending on how they are mounted: there a warning must do.
@@ -70,16 +70,13 @@ def exposure(document: Document) -> Exposure | None:
     return Exposure(f"holds a token or password and can be {who} (mode {mode:04o})", remedy, False)
 
 
-def check_exposure(document: Document) -> None:
-    """Refuse to use a file that holds a secret and that every user may change.
-
-    Raises:
-        ConfigError: it is such a file.
-    """
+def refusal(document: Document) -> ConfigError | None:
+    """Why no profile of a file is used: it holds a secret, and every user may change it; None if they are."""
     found = exposure(document)
-    if found is not None and found.refused:
-        place = document.location(("profiles", document.literals[0]))
-        raise ConfigError(f"the file {found.message}", hint=found.hint, location=place)
+    if found is None or not found.refused:
+        return None
+    place = document.location(("profiles", document.literals[0]))
+    return ConfigError(f"the file {found.message}", hint=found.hint, location=place)
 
 
 def file_warnings(documents: Iterable[Document]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from .documents import Document, Role, read_document, try_parse
 from .fields import SECRET_FIELDS
 from .invalid import validate
 from .locations import current_directory, home_directory, project_file, user_file
-from .permissions import check_exposure
+from .permissions import refusal
 from .settings import Settings, load_settings
 from .trust import TrustStore, check_default, check_endpoint, check_fields
 from .values import Origin, Raw, RawProfile, Value, from_table, has_address, inherit, override, resolved_paths
@@ -289,8 +289,8 @@ class Profiles(Mapping[str, Profile]):
         if layer:
             raw = override(raw, layer)
         check_fields(raw, self.trust)
-        if raw.document is not None:
-            check_exposure(raw.document)
+        if raw.document is not None and (refused := refusal(raw.document)) is not None:
+            raise refused
         profile = _first(validate(Profile, raw))
         if profile.is_template:
             raise self._no_address(raw)

@@ -251,9 +251,7 @@ def _remedy(document: Document, store: TrustStore) -> str:
     if store.fault is not None:
         return f"the list of trusted files {store.fault[0]}; {store.fault[1]}"
     path = shlex.quote(document.path)
-    return (
-        f"read it, then run `milvus-profiles trust {path}`; in containers and CI set MILVUS_PROFILES_FILE={path}"
-    )
+    return f"read it, then run `milvus-profiles trust {path}`; in containers and CI set MILVUS_PROFILES_FILE={path}"
 
 
 def gated_names(raw: RawProfile) -> list[str]:

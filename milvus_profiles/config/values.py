@@ -7,6 +7,7 @@ something stronger is kept for ``show --explain``.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -144,11 +145,20 @@ _PATH_FIELDS = frozenset(
 
 def _absolute(path: FieldPath, value: Any, directory: str, home: str | None) -> Any:
     """A path counts from where it is written; an address too, where it is a path."""
+    if path[0] in SECRET_FIELDS and path[1:] == ("command",) and isinstance(value, list):
+        return [_absolute_program(part, directory, home) for part in value[:1]] + value[1:]
     if isinstance(value, str) and value and path in _PATH_FIELDS:
         return absolute_path(value, base=directory, home=home)
     if isinstance(value, str) and path == ("uri",):
         return absolute_address(value, base=directory, home=home)
     return value
+
+
+def _absolute_program(program: Any, directory: str, home: str | None) -> Any:
+    # Started as it is, ./get-token would be whatever has that name in the directory that one happens to stand in.
+    if isinstance(program, str) and os.path.dirname(program):
+        return absolute_path(program, base=directory, home=home)
+    return program
 
 
 def resolved_paths(raw: Raw, directory: str, home: str | None = None) -> Raw:

@@ -168,6 +168,8 @@ class Live:
         self._dropped()
 
     def _dropped(self) -> None:
+        if self.abandoned:
+            return
         with self._lock:
             last = not self._handles and (self._dedicated or self._retired) and not self._closed
             self._closed |= last

@@ -41,7 +41,13 @@ class ConnectionInfo:
 
 
 class Live(Protocol):
-    """What the registry keeps: an open channel."""
+    """What the registry keeps: an open channel.
+
+    Attributes:
+        abandoned: set in a forked child: it is the parent's, to be neither used nor closed.
+    """
+
+    abandoned: bool
 
     @property
     def info(self) -> ConnectionInfo:
@@ -62,11 +68,7 @@ L = TypeVar("L", bound=Live)
 
 
 class Registry(Generic[L]):
-    """The open channels of the process.
-
-    Args:
-        abandon: called in a forked child with each channel of the parent, which must be neither used nor closed.
-    """
+    """The open channels of the process."""
 
     def __init__(self) -> None:
         self._reset()
@@ -86,6 +88,8 @@ class Registry(Generic[L]):
     def _after_fork(self) -> None:
         # gRPC's threads did not survive the fork, so closing would hang or reach the parent's sockets; the references
         # keep the garbage collector from closing for us.
+        for live in self._all():
+            live.abandoned = True
         self._abandoned.append((self._shared, self._opening, self._dedicated, self._retired))
         self._reset()
 

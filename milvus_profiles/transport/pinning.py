@@ -33,7 +33,7 @@ class PresentedCertificate(Certificate):
 
     @property
     def needed_name(self) -> str | None:
-        """The ``ssl.server_name`` that the profile needs beside it; None if it needs none, or the certificate has none."""
+        """The ``ssl.server_name`` that the profile needs beside it; None if it needs none, or there is none to need."""
         if self.problem != "wrong host":
             return None
         return next((name for name in self.names if "*" not in name), None)

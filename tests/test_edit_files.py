@@ -1,0 +1,287 @@
+"""An edit and the file it happens to: links, line ends, other writers, and everything that is no TOML file."""
+
+from __future__ import annotations
+
+import os
+import stat
+import traceback
+from pathlib import Path
+
+import pytest
+
+from milvus_profiles.config.edit import (
+    AddProfile,
+    Operation,
+    RemoveProfile,
+    SetField,
+    SetRoot,
+    UnsetField,
+    UnsetRoot,
+    digest,
+    edit_file,
+    locked,
+    replace_file,
+)
+from milvus_profiles.errors import (
+    ConfigError,
+    EditConflictError,
+    LockTimeoutError,
+    MilvusProfilesError,
+    UnknownProfileError,
+)
+
+FILE = '# ours\n[profiles.a]\nuri = "x"\ntoken = "hunter2"\n'
+ADD = AddProfile("b", {"uri": "y"})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "milvus.toml"
+    path.write_text(FILE)
+    return path
+
+
+def names(directory: Path) -> set[str]:
+    return {entry.name for entry in directory.iterdir()}
+
+
+# --- the file stays what it was ----------------------------------------------------------------------------------
+
+
+def test_a_new_file_is_private_and_so_are_its_new_directories(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "milvus" / "milvus.toml"
+    old = os.umask(0)
+    try:
+        result = edit_file(path, [ADD])
+    finally:
+        os.umask(old)
+    assert (result.created, result.path, result.real_path) == (True, str(path), os.path.realpath(path))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.with_name("milvus.toml.lock").stat().st_mode) == 0o600
+    assert [stat.S_IMODE(p.stat().st_mode) for p in (path.parent, path.parent.parent)] == [0o700, 0o700]
+    assert names(path.parent) == {"milvus.toml", "milvus.toml.lock"}
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o666])
+def test_the_mode_of_a_file_stays(path: Path, mode: int) -> None:
+    path.chmod(mode)
+    edit_file(path, [ADD])
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_a_symbolic_link_stays_and_its_target_is_edited(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "milvus.toml"
+    link.symlink_to("../second.toml")
+    (tmp_path / "second.toml").symlink_to("milvus.toml")
+    result = edit_file(link, [ADD])
+    assert link.is_symlink()
+    assert (tmp_path / "second.toml").is_symlink()
+    assert not path.is_symlink()
+    assert path.read_text() == FILE + '\n[profiles.b]\nuri = "y"\n'
+    assert result.path == str(link)
+    assert result.real_path == os.path.realpath(path)
+    assert names(tmp_path / "links") == {"milvus.toml"}
+
+
+def test_a_link_to_nothing_gets_its_target(tmp_path: Path) -> None:
+    link = tmp_path / "milvus.toml"
+    link.symlink_to("dotfiles/milvus.toml")
+    edit_file(link, [ADD])
+    assert link.is_symlink()
+    assert (tmp_path / "dotfiles" / "milvus.toml").is_file()
+
+
+def test_crlf_stays_and_new_lines_get_it(path: Path) -> None:
+    path.write_bytes(b'# ours\r\n[profiles.a]\r\nuri = "x"')
+    edit_file(path, [SetField("a", ("user",), "u"), ADD, SetRoot("default_profile", "a")])
+    assert path.read_bytes() == (
+        b'default_profile = "a"\r\n\r\n# ours\r\n[profiles.a]\r\nuri = "x"\r\nuser = "u"\r\n'
+        b'\r\n[profiles.b]\r\nuri = "y"\r\n'
+    )
+
+
+def test_mixed_line_ends_stay_mixed(path: Path) -> None:
+    path.write_bytes(b"[profiles.a]\r\nuri = 'x'\n# c\r\n\r\n[profiles.c]\n")
+    edit_file(path, [SetField("a", ("uri",), "z"), SetField("c", ("uri",), "z")])
+    assert path.read_bytes() == b'[profiles.a]\r\nuri = "z"\n# c\r\n\r\n[profiles.c]\nuri = "z"\r\n'
+
+
+def test_a_dry_run_touches_nothing(path: Path, tmp_path: Path) -> None:
+    seen: list[bytes] = []
+    result = edit_file(path, [ADD], dry_run=True, check=seen.append)
+    assert (path.read_text(), result.before, seen) == (FILE, FILE.encode(), [result.after])
+    assert result.changed
+    edit_file(tmp_path / "new" / "milvus.toml", [ADD], dry_run=True)
+    assert names(tmp_path) == {"milvus.toml"}
+
+
+@pytest.mark.parametrize("operation", [RemoveProfile("a"), UnsetField("a", ("uri",)), UnsetRoot("max_connections")])
+def test_an_edit_that_is_refused_or_does_nothing_creates_nothing(tmp_path: Path, operation: Operation) -> None:
+    try:
+        result = edit_file(tmp_path / "new" / "milvus.toml", [operation])
+    except UnknownProfileError:
+        assert names(tmp_path) == set()
+    else:
+        assert (result.changed, result.created, result.after) == (False, False, b"")
+        assert names(tmp_path / "new") == {"milvus.toml.lock"}
+
+
+# --- what is no TOML file ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "place"),
+    [
+        (b"\xef\xbb\xbf[profiles.a]\n", "UTF-8 byte order mark", (1, 1)),
+        (b"\xff\xfe[\x00", "UTF-16 byte order mark", (1, 1)),
+        (b"[profiles.a]\nuri = 'x\xff'\n", "not UTF-8 text", (2, 9)),
+        (b"[profiles.a]\nuri = \n", "not valid TOML", (2, 7)),
+        (b"[profiles.a]\n[profiles.a]\n", "not valid TOML", (2, 12)),
+        (b"[profiles.a]\nx = " + b"[" * 5000 + b"]" * 5000, "not valid TOML", None),
+        (b"[profiles.a]\nx = " + b"1" * 5000, "not valid TOML", None),
+    ],
+    ids=["bom", "utf-16", "latin-1", "no value", "declared twice", "nested", "number"],
+)
+def test_a_broken_file_is_left_alone(path: Path, content: bytes, message: str, place: tuple[int, int] | None) -> None:
+    path.write_bytes(content)
+    for edit in (
+        lambda: edit_file(path, [ADD]),
+        lambda: edit_file(path, [ADD], dry_run=True),
+        lambda: replace_file(path.with_name("other.toml"), content, expect=None),
+    ):
+        with pytest.raises(ConfigError, match=message) as caught:
+            edit()
+        location = caught.value.location
+        assert location is not None
+        assert place is None or (location.line, location.column) == place
+    assert path.read_bytes() == content
+    assert not path.with_name("other.toml").exists()
+
+
+def test_deeply_nested_tables_are_refused(path: Path) -> None:
+    text = "profiles.a." + ".".join("x" * 3000) + " = 1\n"
+    path.write_text(text)
+    with pytest.raises(MilvusProfilesError, match=r"nested too deeply|more than 64 parts"):
+        edit_file(path, [ADD])
+    assert path.read_text() == text
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a directory") as caught:
+        edit_file(tmp_path, [ADD])
+    assert caught.value.location is not None
+    assert caught.value.location.source == str(tmp_path)
+    assert caught.value.hint is not None
+
+
+def test_a_name_with_a_nul_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not the name of a file"):
+        edit_file(f"{tmp_path}/a\0b", [ADD])
+
+
+def test_a_fifo_is_no_file_and_hangs_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "milvus.toml"
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="FIFO"):
+        edit_file(path, [ADD])
+    with pytest.raises(ConfigError, match="FIFO"):
+        replace_file(path, b"", expect=None)
+
+
+# --- the caller's check ------------------------------------------------------------------------------------------
+
+
+def test_the_check_sees_the_new_content_and_can_refuse_it(path: Path) -> None:
+    def check(content: bytes) -> None:
+        assert path.read_text() == FILE
+        assert b"[profiles.b]" in content
+        raise ConfigError("not this one")
+
+    with pytest.raises(ConfigError, match="not this one"):
+        edit_file(path, [ADD], check=check)
+    assert path.read_text() == FILE
+
+
+def test_an_error_carries_no_frame_that_holds_the_text(path: Path) -> None:
+    path.write_text(FILE + "[")
+    for edit in (
+        lambda: edit_file(path, [ADD]),
+        lambda: replace_file(path, FILE.encode() + b"[", expect=None),
+    ):
+        with pytest.raises(MilvusProfilesError) as caught:
+            edit()
+        chain = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        own = [frame for frame in chain.stack if frame.filename != __file__]
+        assert "hunter2" not in "".join(str(frame.locals) for frame in own)
+        assert caught.value.__context__ is None
+
+
+# --- others who write ----------------------------------------------------------------------------------------------
+
+
+def test_an_editors_save_during_an_edit_is_not_overwritten(path: Path) -> None:
+    # An editor takes no lock; the check runs while the lock is held.
+    with pytest.raises(EditConflictError, match="saved by someone else") as caught:
+        edit_file(path, [ADD], check=lambda _: path.write_text("# saved\n") and None)
+    assert path.read_text() == "# saved\n"
+    assert caught.value.hint is not None
+    assert names(path.parent) == {"milvus.toml", "milvus.toml.lock"}
+
+
+def test_a_file_that_appears_or_goes_during_an_edit_is_noticed(path: Path) -> None:
+    new = path.with_name("new.toml")
+    with pytest.raises(EditConflictError):
+        edit_file(new, [ADD], check=lambda _: new.write_text("") and None)
+    assert new.read_text() == ""
+    with pytest.raises(EditConflictError):
+        edit_file(path, [ADD], check=lambda _: path.unlink())
+    assert not path.exists()
+
+
+def test_the_expected_content_is_compared_first(path: Path) -> None:
+    edit_file(path, [ADD], expect=digest(FILE.encode()))
+    with pytest.raises(EditConflictError, match="saved by someone else"):
+        edit_file(path, [AddProfile("c", {})], expect=digest(FILE.encode()))
+    with pytest.raises(EditConflictError):
+        edit_file(path.with_name("new.toml"), [ADD], expect=digest(FILE.encode()))
+    assert edit_file(path.with_name("new.toml"), [ADD], expect=digest(None)).created
+    with pytest.raises(EditConflictError):
+        edit_file(path.with_name("new.toml"), [AddProfile("d", {})], expect=digest(None))
+
+
+def test_a_lock_that_is_held_too_long_is_named(path: Path) -> None:
+    with locked(str(path), 1.0), pytest.raises(LockTimeoutError) as caught:
+        edit_file(path, [ADD], lock_timeout=0.05)
+    assert f"{path}.lock" in caught.value.message
+    assert caught.value.hint is not None
+    assert f"fuser {path}.lock" in caught.value.hint
+    assert path.read_text() == FILE
+    edit_file(path, [ADD], lock_timeout=0.05)
+
+
+# --- a whole new text ----------------------------------------------------------------------------------------------
+
+
+def test_a_whole_text_takes_the_place_of_the_old_one(path: Path) -> None:
+    path.chmod(0o640)
+    new = FILE.replace('"x"', '"z"').encode()
+    result = replace_file(path, new, expect=digest(FILE.encode()))
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (new, 0o640)
+    assert result.diff.splitlines()[3:] == [" # ours", " [profiles.a]", '-uri = "x"', '+uri = "z"', " token = ********"]
+    with pytest.raises(EditConflictError):
+        replace_file(path, FILE.encode(), expect=digest(FILE.encode()))
+    assert not replace_file(path, new, expect=None).changed
+    assert replace_file(path, b"", expect=None, dry_run=True).changed
+    assert path.read_bytes() == new
+
+
+def test_a_whole_text_can_mend_a_broken_file(path: Path) -> None:
+    path.write_bytes(b"\xff[[[")
+    replace_file(path, FILE.encode(), expect=None)
+    assert path.read_text() == FILE
+
+
+def test_a_whole_text_can_be_the_first_one(tmp_path: Path) -> None:
+    result = replace_file(tmp_path / "new" / "milvus.toml", FILE.encode(), expect=digest(None))
+    assert result.created

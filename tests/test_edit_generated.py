@@ -1,0 +1,302 @@
+"""Edits of generated documents: what is not edited stays as it was, byte for byte."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from milvus_profiles.config.edit import (
+    AddProfile,
+    CopyProfile,
+    RemoveProfile,
+    RenameProfile,
+    SetField,
+    SetRoot,
+    UnsetField,
+    edit_file,
+)
+from milvus_profiles.config.toml import loads
+from milvus_profiles.errors import MilvusProfilesError
+
+VALUES = [
+    '"plain"',
+    "'li\\teral'",
+    '"ünï\\u00e9 😀 # no comment"',
+    "0xFF",
+    "1_000",
+    "-inf",
+    "1979-05-27 07:32:00Z",
+    "true",
+    "[]",
+    '[ 1, "]", [2], ]',
+    '[\n  "a", # in an array: [profiles.no]\n  # }\n  "b"\n]',
+    '"""\n[profiles.no]\n# none\n\\""""',
+    "'''\n\"\"\"\n= [profiles.no]'''",
+    "{ }",
+    '{ x = 1 , "y z" = [ { q = "}" } ] }',
+    "{a.b = 1, a.c = {}}",
+]
+FIELDS = ["uri", "user", "timeout", "x-1", '"odd key"']
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some lines of a document: whose they are, and their text, with @ for the alias as a key."""
+
+    owner: str | None
+    text: str
+
+    def named(self, alias: str | None = None) -> str:
+        alias = alias or self.owner or ""
+        return self.text.replace("@", f'"{alias}"' if "." in alias else alias)
+
+
+@dataclass(frozen=True)
+class Document:
+    pieces: tuple[Piece, ...]
+    aliases: tuple[str, ...]
+    newline: str
+    ends_with_newline: bool
+
+    def text(self, rename: tuple[str, str] | None = None) -> str:
+        named = (p.named(rename[1] if rename and p.owner == rename[0] else None) for p in self.pieces)
+        text = self.native("".join(named))
+        return text if self.ends_with_newline else text.removesuffix(self.newline)
+
+    def native(self, text: str) -> str:
+        return text.replace("\n", self.newline)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Document:
+    marks = itertools.count()
+
+    def comments(most: int = 2) -> str:
+        return "".join(f"# c{next(marks)}. é = [x]\n" for _ in range(draw(st.integers(0, most))))
+
+    def fields(prefix: str = "", least: int = 0) -> str:
+        chosen = draw(st.lists(st.sampled_from(FIELDS), unique=True, min_size=least, max_size=3))
+        return "".join(
+            f"{prefix}{key} = {draw(st.sampled_from(VALUES))}{draw(st.sampled_from(['', f'  # e{next(marks)}.']))}\n"
+            for key in chosen
+        )
+
+    def inline() -> str:
+        flat = [value for value in VALUES if "\n" not in value]
+        chosen = draw(st.lists(st.sampled_from(FIELDS), unique=True, max_size=3))
+        return "{ " + ", ".join(f"{key} = {draw(st.sampled_from(flat))}" for key in chosen) + " }"
+
+    aliases = draw(st.lists(st.sampled_from(["a", "b", "c", "d.d", "e", "f-f"]), unique=True, min_size=1, max_size=5))
+    root: list[Piece] = []
+    under: list[Piece] = []
+    blocks: list[Piece] = []
+    for alias in aliases:
+        form = draw(st.sampled_from(["block", "block", "block", "split", "dotted", "inline", "under", "under dotted"]))
+        if form == "block":
+            blocks.append(Piece(alias, f"{comments()}[profiles.@]\n{fields()}"))
+        elif form == "split":
+            blocks.append(Piece(alias, f"{comments()}[ profiles . @ . pool ]\n{fields()}"))
+            if draw(st.booleans()):
+                blocks.append(Piece(alias, f"{comments()}[profiles.@] # h{next(marks)}.\n{fields()}"))
+            if draw(st.booleans()):
+                blocks.append(Piece(alias, f"{comments()}[profiles.@.pool.deep]\n{fields()}"))
+        elif form == "dotted":
+            root.append(Piece(alias, comments() + fields("profiles.@.", 1)))
+        elif form == "inline":
+            root.append(Piece(alias, f"{comments()}profiles.@ = {inline()}\n"))
+        elif form == "under":
+            under.append(Piece(alias, f"{comments()}@ = {inline()}\n"))
+        else:
+            under.append(Piece(alias, comments() + fields("@ . ", 1)))
+    if under and root:
+        # TOML allows no [profiles] beside profiles.x = …
+        root, under = [], [*(Piece(p.owner, p.text.replace("profiles.@", "@")) for p in root), *under]
+    blocks = draw(st.permutations(blocks))
+    if under:
+        group = Piece(None, f"{comments()}[profiles]\n"), *under
+        blocks[draw(st.integers(0, len(blocks))) :] = [*group, Piece(None, "\n"), *blocks]
+        seen: set[int] = set()
+        blocks = [p for p in blocks if p.text == "\n" or not (id(p) in seen or seen.add(id(p)))]
+    pieces = [Piece(None, draw(st.sampled_from(["", f"# head c{next(marks)}.\n\n", "max_connections = 5\n"])))]
+    if draw(st.booleans()):
+        pieces.append(Piece(None, f'keyring_backends = [ "x" ] # e{next(marks)}.\n'))
+    pieces += root
+    for piece in blocks:
+        if pieces[-1].text and draw(st.booleans()):
+            pieces.append(Piece(None, "\n"))
+        if draw(st.integers(0, 5)) == 0:
+            pieces.append(Piece(None, f"\n# free c{next(marks)}.\n\n"))
+        pieces.append(piece)
+    return Document(tuple(pieces), tuple(aliases), draw(st.sampled_from(["\n", "\r\n"])), draw(st.booleans()))
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("generated") / "milvus.toml"
+
+
+def apply(path: Path, document: Document, operation: Any) -> str | None:
+    """The new text; None where the edit was refused, and then the file is as it was."""
+    path.write_bytes(document.text().encode())
+    try:
+        result = edit_file(path, [operation])
+    except MilvusProfilesError as error:
+        assert path.read_bytes() == document.text().encode()
+        event(f"refused: {error.message}")
+        return None
+    assert path.read_bytes() == result.after
+    assert result.changed == bool(result.diff)
+    return path.read_bytes().decode()
+
+
+def assert_kept(document: Document, text: str, of: Callable[[Piece], bool]) -> None:
+    """The chosen pieces stand in the text in their order, byte for byte."""
+    at = 0
+    for piece in document.pieces:
+        if of(piece) and piece.text.strip():
+            own = document.native(piece.named().strip("\n"))
+            found = text.find(own, at)
+            assert found >= 0, f"{own!r} is not in {text[at:]!r}"
+            at = found + len(own)
+
+
+def marks(text: str) -> list[str]:
+    """The marks of all comments."""
+    return [word for word in text.split() if word[0] in "ceh" and word[1:-1].isdigit() and word[-1] == "."]
+
+
+def data(document: Document) -> dict[str, Any]:
+    found: dict[str, Any] = loads(document.text())
+    return found
+
+
+generated = settings(deadline=None, max_examples=150)
+
+
+@generated
+@given(documents(), st.data())
+def test_removing(path: Path, document: Document, choice: st.DataObject) -> None:
+    alias = choice.draw(st.sampled_from(document.aliases))
+    text = apply(path, document, RemoveProfile(alias))
+    assert text is not None
+    expected = data(document)
+    del expected["profiles"][alias]
+    found = {"profiles": {}, **loads(text)}
+    assert repr(_sorted(found)) == repr(_sorted(expected))
+    assert_kept(document, text, lambda piece: piece.owner != alias)
+    gone = marks("".join(p.text for p in document.pieces if p.owner == alias))
+    assert not set(gone) & set(marks(text))
+
+
+@generated
+@given(documents(), st.data())
+def test_renaming(path: Path, document: Document, choice: st.DataObject) -> None:
+    alias = choice.draw(st.sampled_from(document.aliases))
+    new = choice.draw(st.sampled_from(["z", "z.z"]))
+    assert apply(path, document, RenameProfile(alias, new)) == document.text(rename=(alias, new))
+
+
+@generated
+@given(documents(), st.sampled_from([{}, {"uri": "é", "token": {"keyring": True}}]))
+def test_adding(path: Path, document: Document, fields: dict[str, Any]) -> None:
+    text = apply(path, document, AddProfile("new", fields))
+    assert text is not None
+    expected = data(document)
+    expected["profiles"]["new"] = fields
+    assert repr(sorted(loads(text)["profiles"])) == repr(sorted(expected["profiles"]))
+    assert loads(text)["profiles"]["new"] == fields
+    assert text.startswith(document.text())
+
+
+@generated
+@given(documents(), st.data())
+def test_copying(path: Path, document: Document, choice: st.DataObject) -> None:
+    alias = choice.draw(st.sampled_from(document.aliases))
+    text = apply(path, document, CopyProfile(alias, "new"))
+    assert text is not None
+    profiles = loads(text)["profiles"]
+    assert repr(_sorted(profiles["new"])) == repr(_sorted(profiles[alias]))
+    assert text.startswith(document.text())
+
+
+@generated
+@given(documents(), st.data())
+def test_setting_a_field(path: Path, document: Document, choice: st.DataObject) -> None:
+    alias = choice.draw(st.sampled_from(document.aliases))
+    field = choice.draw(st.sampled_from(["uri", "user", "odd key", "pool", "new"]))
+    value = choice.draw(st.sampled_from(["é", 1, True, {"keyring": True}, [1, {"a": 2}]]))
+    text = apply(path, document, SetField(alias, (field,), value))
+    assert text is not None
+    expected = data(document)
+    expected["profiles"][alias][field] = value
+    assert repr(_sorted(loads(text))) == repr(_sorted(expected))
+    assert_kept(document, text, lambda piece: piece.owner != alias)
+
+
+@generated
+@given(documents(), st.data())
+def test_setting_a_key_of_a_table(path: Path, document: Document, choice: st.DataObject) -> None:
+    alias = choice.draw(st.sampled_from(document.aliases))
+    field = choice.draw(st.sampled_from(["uri", "pool", "new"]))
+    text = apply(path, document, SetField(alias, (field, "key"), "v"))
+    expected = data(document)
+    table = expected["profiles"][alias].setdefault(field, {})
+    if not isinstance(table, dict):
+        assert text is None
+        return
+    assert text is not None
+    table["key"] = "v"
+    assert repr(_sorted(loads(text))) == repr(_sorted(expected))
+    assert_kept(document, text, lambda piece: piece.owner != alias)
+    assert set(marks(document.text())) <= set(marks(text))
+
+
+@generated
+@given(documents(), st.data())
+def test_unsetting_a_field(path: Path, document: Document, choice: st.DataObject) -> None:
+    alias = choice.draw(st.sampled_from(document.aliases))
+    expected = data(document)
+    fields = list(expected["profiles"][alias]) or ["none"]
+    field = choice.draw(st.sampled_from(fields))
+    text = apply(path, document, UnsetField(alias, (field,)))
+    assert text is not None
+    expected["profiles"][alias].pop(field, None)
+    assert repr(_sorted(loads(text))) == repr(_sorted(expected))
+    assert_kept(document, text, lambda piece: piece.owner != alias)
+
+
+@generated
+@given(documents())
+def test_setting_the_default(path: Path, document: Document) -> None:
+    text = apply(path, document, SetRoot("default_profile", "é"))
+    assert text is not None
+    assert loads(text)["default_profile"] == "é"
+    assert_kept(document, text, lambda piece: True)
+    assert marks(text) == marks(document.text())
+
+
+@generated
+@given(documents(), st.data())
+def test_replacing(path: Path, document: Document, choice: st.DataObject) -> None:
+    alias = choice.draw(st.sampled_from(document.aliases))
+    fields = {"uri": "http://é", "timeout": 3, "ssl": {"ca": "x"}}
+    text = apply(path, document, AddProfile(alias, fields, replace=True))
+    assert text is not None
+    expected = data(document)
+    expected["profiles"][alias] = fields
+    assert repr(_sorted(loads(text))) == repr(_sorted(expected))
+    assert_kept(document, text, lambda piece: piece.owner != alias)
+
+
+def _sorted(value: Any) -> Any:
+    """Tables in the order of their keys; repr then tells 1 from true and takes nan for itself."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value

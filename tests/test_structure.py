@@ -1,0 +1,117 @@
+"""What the code promises about itself: imports run down the stair, and nothing heavy is loaded before it is needed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import milvus_profiles
+
+PACKAGE = Path(milvus_profiles.__file__).parent
+
+# Lower steps first; a module may import its own step and those before it (design: the stair).
+STAIR = [
+    ["errors", "joints", "masked"],
+    ["endpoint"],
+    ["profile"],
+    ["config"],
+    ["secrets"],
+    ["transport"],
+    ["connections"],
+    ["interop"],
+    ["diagnosis"],
+    ["cli"],
+    ["__main__"],
+]
+STEP = {name: index for index, names in enumerate(STAIR) for name in names}
+
+
+def modules() -> list[Path]:
+    return [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
+
+
+def imported(path: Path) -> set[str]:
+    """The rooms that a module imports from, within functions too; type checkers' imports do not count."""
+    package = path.relative_to(PACKAGE).with_suffix("").parts
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            if node.level:
+                base = package[: len(package) - node.level] if path.name != "__init__.py" else package[: -node.level]
+                full = (*base, *(node.module or "").split("."))
+                names = [full] if node.module else [(*base, alias.name) for alias in node.names]
+                found |= {name[0] for name in names if name and name[0]}
+            elif (node.module or "").startswith("milvus_profiles."):
+                found.add((node.module or "").split(".")[1])
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_down_the_stair(path: Path) -> None:
+    room = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    for other in imported(path):
+        if other in STEP:
+            assert STEP[other] <= STEP[room], f"{room} imports {other}"
+
+
+def test_every_room_has_its_step() -> None:
+    rooms = {path.relative_to(PACKAGE).with_suffix("").parts[0] for path in modules()}
+    assert rooms == set(STEP)
+
+
+def test_nothing_imports_click() -> None:
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module or ""]
+            assert not [name for name in names if name.split(".")[0] == "click" or name.startswith("typer._click")]
+
+
+def loaded(program: str, tmp_path: Path, *arguments: str) -> set[str]:
+    """The modules that a program loads, in a fresh interpreter, as `-X importtime` reports them."""
+    import os
+
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", program, *arguments],
+        env=env, cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rsplit("|", 1)[1].strip().split(".")[0] for line in lines}
+
+
+def test_importing_the_package_loads_nothing_heavy(tmp_path: Path) -> None:
+    found = loaded("import milvus_profiles", tmp_path)
+    assert "milvus_profiles" in found
+    assert not found & {"pydantic", "pydantic_core", "pydantic_settings", "grpc", "keyring", "tomlkit", "pymilvus"}
+    assert not found & {"typer", "rich", "google", "filelock", "tomllib", "tomli"}
+
+
+def test_profile_list_loads_no_client_and_no_keyring(tmp_path: Path) -> None:
+    (tmp_path / "milvus.toml").write_text('[profiles.a]\nuri = "https://h"\nuser = "root"\n')
+    program = "import sys; from milvus_profiles.cli.entry import main; sys.exit(main(['profile', 'list']))"
+    found = loaded(program, tmp_path)
+    assert {"milvus_profiles", "typer", "pydantic"} <= found
+    assert not found & {"grpc", "keyring", "tomlkit", "pymilvus", "google", "filelock", "milvus_lite"}
+
+
+def test_the_face_has_what_it_names() -> None:
+    for name in milvus_profiles.__all__:
+        assert getattr(milvus_profiles, name) is not None
+    assert set(milvus_profiles.__all__) <= set(dir(milvus_profiles))
+    with pytest.raises(AttributeError):
+        _ = milvus_profiles.nonsense
+
+
+def test_python_m_runs_the_command(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "milvus_profiles", "--version"], capture_output=True, text=True)
+    assert done.stdout.startswith("milvus-profiles ")
