@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .joints import join
 
 if TYPE_CHECKING:
+    from .config.profiles import Profiles as Profiles
     from .connections.connection import Connection as Connection
     from .connections.face import connect as connect
     from .connections.face import disconnect as disconnect
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from .errors import UnreachableError as UnreachableError
     from .errors import UntrustedError as UntrustedError
     from .interop.pymilvus import connection_args as connection_args
-    from .config.profiles import Profiles as Profiles
     from .profile import Profile as Profile
 
 __version__ = "0.1.0"
@@ -81,7 +81,7 @@ _ROOMS = {
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
-__all__ = ["__version__", *sorted(_ROOM_OF)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_ROOM_OF)]
 
 
 def __getattr__(name: str) -> Any:

@@ -36,7 +36,7 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(_SESSION_HOME, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def reaper() -> Iterator[Reaper]:
     """Ends what is left should this session die without its teardown."""
     watching = Reaper()

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import StartMilvus
+from tests.support.certificates import Certificates
 from tests.support.command import Command
+from tests.support.milvus import MilvusServer
 from tests.support.secret_service import KeyringSession
 
 SECRET = "hush-hush: 3 ünicode"
@@ -318,4 +321,70 @@ def test_a_hung_keyring_is_an_error_in_time(cli: Command, home: Path, fresh_keyr
     fresh_keyring.resume()
     assert outcome.returncode == 4
     assert "MILVUS_PROFILES_KEYRING_TIMEOUT" in outcome.stderr
+    assert not user_file(home).exists()
+
+
+# --- pinning a certificate ---
+
+
+@pytest.fixture
+def self_signed(start_milvus: StartMilvus, certificates: Certificates) -> MilvusServer:
+    return start_milvus(auth=True, tls="server", identity=certificates.self_signed_server)
+
+
+def test_a_certificate_is_shown_asked_about_and_pinned(
+    cli: Command, home: Path, self_signed: MilvusServer, keyring_session: KeyringSession
+) -> None:
+    words = ["profile", "add", "pinned", "--uri", self_signed.uri, "--user", "root", "--pin-certificate"]
+    declined = cli.tty(*words, answers=[("Trust this certificate?", "n")], keyring=keyring_session)
+    assert declined.returncode == 1
+    assert "SHA-256" in declined.text
+    assert "self-signed" in declined.text
+    assert "localhost" in declined.text
+    assert not user_file(home).exists()
+    assert not user_file(home).with_name("pinned.pem").exists()
+    # Nothing stays behind either of an attempt that fails later.
+    failed = cli.tty(
+        *words,
+        "--test",
+        answers=[("Trust this certificate?", "y"), ("Password of root", "wrong")],
+        keyring=keyring_session,
+    )
+    assert failed.returncode == 9, failed.text
+    assert not user_file(home).with_name("pinned.pem").exists()
+    added = cli.tty(
+        *words,
+        "--test",
+        answers=[("Trust this certificate?", "y"), ("Password of root", "Milvus")],
+        keyring=keyring_session,
+    )
+    assert added.returncode == 0, added.text
+    assert "BEGIN CERTIFICATE" in user_file(home).with_name("pinned.pem").read_text()
+    assert cli("profile", "test", "pinned", keyring=keyring_session).returncode == 0
+
+
+def test_pinning_sets_the_name_that_the_certificate_has(
+    cli: Command, project: Path, start_milvus: StartMilvus, certificates: Certificates
+) -> None:
+    server = start_milvus(tls="server", identity=certificates.other_host_server)
+    words = ["profile", "add", "p", "--uri", server.uri, "--pin-certificate", "--project-file"]
+    preview = cli(*words, "--dry-run")
+    assert preview.returncode == 0, preview.stderr
+    assert 'server_name = "other.example"' in preview.stdout
+    assert not (project / "p.pem").exists()
+    added = cli.tty(*words, answers=[("Trust this certificate?", "y")])
+    assert added.returncode == 0, added.text
+    assert 'ssl = {ca = "./p.pem", server_name = "other.example"}' in (project / "milvus.toml").read_text()
+    assert cli("profile", "test", "p").returncode == 0
+
+
+def test_pinning_without_a_terminal_or_without_tls(
+    cli: Command, home: Path, milvus_tls: MilvusServer, milvus_plain: MilvusServer
+) -> None:
+    alone = cli("profile", "add", "p", "--uri", milvus_tls.uri, "--pin-certificate")
+    assert alone.returncode == 1
+    assert "SHA-256" in alone.stderr
+    assert cli("profile", "add", "p", "--uri", milvus_plain.uri, "--pin-certificate").returncode == 2
+    tls_to_plain = milvus_plain.uri.replace("http", "https")
+    assert cli("profile", "add", "p", "--uri", tls_to_plain, "--pin-certificate").returncode == 7
     assert not user_file(home).exists()

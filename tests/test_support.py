@@ -568,14 +568,19 @@ def test_a_terminal_says_which_prompt_never_came(program: Command) -> None:
         program.tty(ASK, answers=[("sure?", "y")], timeout=1)
 
 
+def test_the_installed_command_runs_with_and_without_a_terminal(cli: Command) -> None:
+    outcome = cli("--version")
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert cli.tty("--version").text == outcome.stdout
+
+
 def test_a_project_ends_the_search_for_files(project: Path, home: Path) -> None:
     assert (project / ".git").is_dir()
     assert list(home.iterdir()) == []
 
 
 def test_the_session_has_a_reaper_that_forgets(reaper: Reaper) -> None:
-    process = subprocess.Popen(["sleep", "60"])
-    reaper.watch_process(process.pid)
-    process.kill()
-    process.wait()
+    with subprocess.Popen(["sleep", "60"]) as process:
+        reaper.watch_process(process.pid)
+        process.kill()
     reaper.forget_process(process.pid)

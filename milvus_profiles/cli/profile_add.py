@@ -189,16 +189,22 @@ def add(
         fields["token"] = {"command": stored_command(_split(token_command), target)}
     profile = _profile(alias, fields, target)
     _refuse_existing(alias, target, force, yes)
-    if pin_certificate:
-        profile = _pin(alias, profile, fields, target, dry_run)
-    secret = None if dry_run else _read_secret(profile, token_stdin, password_stdin)
-    if test and not dry_run:
-        _test_first(profile, secret)
-    operations = _operations(alias, fields, default, force)
+    pinned = _pin(alias, profile, fields, target, dry_run) if pin_certificate else None
     if dry_run:
-        _print_change(alias, target, operations)
+        # A certificate that is not stored cannot be checked.
+        _print_change(alias, target, _operations(alias, fields, default, force), [] if pinned else [alias])
         return
-    _write(alias, target, operations, secret)
+    try:
+        if pinned is not None:
+            profile = _profile(alias, fields, target)
+        secret = _read_secret(profile, token_stdin, password_stdin)
+        if test:
+            _test_first(profile, secret)
+        _write(alias, target, _operations(alias, fields, default, force), secret)
+    except BaseException:
+        if pinned is not None:
+            pinned.undo()
+        raise
     _report(alias, profile, target, secret, default)
 
 
@@ -328,18 +334,44 @@ def _read_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> _
     return None
 
 
-def _pin(alias: str, profile: Profile, fields: dict[str, Any], target: Target, dry_run: bool) -> Profile:
+@dataclass(frozen=True)
+class _Pinned:
+    """A certificate that was stored, and what stood in its place."""
+
+    path: str
+    before: bytes | None
+
+    def undo(self) -> None:
+        from ..config.edit import write_atomic
+
+        if self.before is not None:
+            write_atomic(self.path, self.before)
+        elif os.path.exists(self.path):
+            os.unlink(self.path)
+
+
+def _pin(alias: str, profile: Profile, fields: dict[str, Any], target: Target, dry_run: bool) -> _Pinned:
     """Fetch the server's certificate, show it, ask, store it and set ``ssl.ca``."""
-    from ..config.edit import write_atomic
-    from ..transport.probes import fetch_certificate
+    from ..config.atomic import read_bytes, write_atomic
+    from ..transport.pinning import fetch_certificate
     from .certificate import show_certificate
 
+    table: dict[str, Any] = dict(fields["ssl"]) if isinstance(fields.get("ssl"), dict) else {}
     if not profile.endpoint.tls:
         raise UsageError("--pin-certificate needs TLS", hint="write https:// in the address, or add --ssl")
-    if "ca" in (fields["ssl"] if isinstance(fields.get("ssl"), dict) else {}):
+    if "ca" in table:
         raise UsageError("--ca and --pin-certificate are both given", hint="give one of them")
     fetched = fetch_certificate(profile)
     show_certificate(fetched)
+    path = os.path.join(target.directory, f"{fold_alias(alias)}.pem")
+    table["ca"] = stored_path(path, target) if target.role == "project" else path
+    if fetched.needed_name is not None:
+        table["server_name"] = fetched.needed_name
+        note(f"its names do not include {profile.endpoint.host}: ssl.server_name = {fetched.needed_name} is set")
+    elif fetched.problem is not None:
+        warn(f"connecting will fail even if it is trusted: {fetched.problem}")
+    fields["ssl"] = table
+    before = read_bytes(path)
     if not dry_run:
         if not current().interactive:
             raise DeclinedError(
@@ -348,17 +380,9 @@ def _pin(alias: str, profile: Profile, fields: dict[str, Any], target: Target, d
             )
         if not typer.confirm("Trust this certificate?", err=True):
             raise DeclinedError("the certificate was not trusted; nothing was written")
-    path = os.path.join(target.directory, f"{fold_alias(alias)}.pem")
-    if not dry_run:
-        os.makedirs(target.directory, exist_ok=True)
         write_atomic(path, fetched.pem.encode("ascii"), mode=0o644)
-        say(f"stored the certificate in {shorten(path)}")
-    table: dict[str, Any] = dict(fields["ssl"]) if isinstance(fields.get("ssl"), dict) else {}
-    table["ca"] = stored_path(path, target) if target.role == "project" else path
-    if "server_name" not in table and fetched.needed_name is not None:
-        table["server_name"] = fetched.needed_name
-    fields["ssl"] = table
-    return profile if dry_run else _profile(alias, fields, target)
+        note(f"stored the certificate in {shorten(path)}")
+    return _Pinned(path, before)
 
 
 def _test_first(profile: Profile, secret: _Secret | None) -> None:
@@ -386,8 +410,8 @@ def _operations(alias: str, fields: dict[str, Any], default: bool, force: bool) 
     return operations
 
 
-def _print_change(alias: str, target: Target, operations: list[Operation]) -> None:
-    result, _ = apply(target, operations, dry_run=True, touched=[alias])
+def _print_change(alias: str, target: Target, operations: list[Operation], touched: list[str]) -> None:
+    result, _ = apply(target, operations, dry_run=True, touched=touched)
     if current().json:
         emit_json({"alias": alias, "file": target.path, "diff": result.diff})
     else:

@@ -150,7 +150,7 @@ def rename(
     user_file: UserFileOption = False,
     project_file: ProjectFileOption = False,
 ) -> None:
-    """Rename a profile; what refers to it in the same file follows. Its secret stays, as it is bound to the endpoint."""
+    """Rename a profile; what refers to it in its file follows. The secret stays: it is bound to the endpoint."""
     from ..config.edit import RenameProfile
 
     check_alias(new)
@@ -231,10 +231,7 @@ def use(
     named = current().config or current().env.get("MILVUS_PROFILES_FILE")
     target = choose(project=project_file) if project_file or named else choose(user=True)
     before = _default_in(target)
-    if alias == "-":
-        wanted = _previous(target)
-    else:
-        wanted = profiles.select(alias, name="ALIAS").alias
+    wanted = _previous(target) if alias == "-" else profiles.select(alias, name="ALIAS").alias
     if shell:
         if wanted is None:
             raise UsageError("there is no profile to go back to", hint="name one")

@@ -147,7 +147,8 @@ _HEADER = re.compile(
     r"""[ \t]*\[{1,2}[ \t]*profiles(?:[ \t]*\.[ \t]*(?:[A-Za-z0-9_-]+|(["'])[A-Za-z0-9_.-]*\1?))*[ \t]*\]{0,2}"""
 )
 _ENTRY = re.compile(r"""[ \t]*((?:[A-Za-z0-9_-]+[ \t]*\.[ \t]*)*[A-Za-z0-9_-]+)[ \t]*=[ \t]*""")
-_VALUE = re.compile(r""""[^"={}\[\],#]*"?|'[^'={}\[\],#]*'?|[^"'={}\[\],#]*""")
+# A text that is cut off, or one word: what follows may be a comment that lost its mark.
+_VALUE = re.compile(r""""[^"={}\[\],#]*"?|'[^'={}\[\],#]*'?|[^"'={}\[\],#\s]*""")
 _SECRET_WORD = re.compile("token|password|command", re.IGNORECASE)
 
 

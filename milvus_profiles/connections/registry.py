@@ -75,6 +75,11 @@ class Registry(Generic[L]):
         self._abandoned: list[Any] = []
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._after_fork)
+        self._run_first_at_exit()
+
+    def _run_first_at_exit(self) -> None:
+        """Close channels before what they lead to: Milvus Lite's stop, registered later, would run before."""
+        atexit.unregister(self._at_exit)
         atexit.register(self._at_exit)
 
     def _reset(self) -> None:
@@ -154,6 +159,7 @@ class Registry(Generic[L]):
             if old is not None:
                 self._retired[id(old)] = old
         pending.set_result(live)
+        self._run_first_at_exit()
         if old is not None:
             old.retire()
         return live
@@ -171,6 +177,7 @@ class Registry(Generic[L]):
         with self._lock:
             self._reserved -= 1
             self._dedicated[id(live)] = live
+        self._run_first_at_exit()
         return live
 
     def _reserve(self, limit: int) -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["diagnose", "diagnose_profile"]
 
 
-class _Failed(Exception):  # noqa: N818
+class _Failed(Exception):
     """A stage failed; the rest is skipped."""
 
 

@@ -195,8 +195,14 @@ class MilvusServer:
                 seen = "ShowCollections failed"
             except (OSError, grpc.RpcError) as error:
                 seen = str(error)
+                if self._has_bad_certificate and re.search("CERTIFICATE_VERIFY_FAILED|Hostname Verification", seen):
+                    return  # it serves, and is as bad as the test wanted it
             time.sleep(0.05)
         raise TimeoutError(f"Milvus {self.version} was not ready in time, last: {seen}\n{self._last_log_lines()}")
+
+    @property
+    def _has_bad_certificate(self) -> bool:
+        return self.certs is not None and self.identity != self.certs.server
 
     def _last_log_lines(self) -> str:
         text = self.log_path.read_text(errors="replace")
