@@ -18,6 +18,8 @@ from .joints import join
 if TYPE_CHECKING:
     from .config.profiles import Profiles as Profiles
     from .connections.connection import Connection as Connection
+    from .connections.face import InsecureFileWarning as InsecureFileWarning
+    from .connections.face import InsecureTransportWarning as InsecureTransportWarning
     from .connections.face import connect as connect
     from .connections.face import disconnect as disconnect
     from .connections.face import disconnect_all as disconnect_all
@@ -54,7 +56,16 @@ join("client", f"{__name__}.interop.pymilvus:open_client")
 _ROOMS = {
     "config.profiles": ("Profiles",),
     "connections.connection": ("Connection",),
-    "connections.face": ("connect", "disconnect", "disconnect_all", "has_connection", "list_connections", "load"),
+    "connections.face": (
+        "InsecureFileWarning",
+        "InsecureTransportWarning",
+        "connect",
+        "disconnect",
+        "disconnect_all",
+        "has_connection",
+        "list_connections",
+        "load",
+    ),
     "connections.registry": ("ConnectionInfo",),
     "endpoint": ("Endpoint",),
     "errors": (

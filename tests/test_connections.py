@@ -561,3 +561,14 @@ print("parent:", conn.ping() > 0)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.stdout == "child: ForkError\nchild: True\nparent: True\n", done.stderr
+
+
+def test_a_dedicated_channel_is_closed_with_a_handle_that_was_dropped(milvus_plain: MilvusServer) -> None:
+    conn = mp.connect(uri=milvus_plain.uri, profiles=load())
+    conn.ping()
+    del conn
+    gc.collect()
+    deadline = time.monotonic() + 10
+    while mp.list_connections() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert mp.list_connections() == []

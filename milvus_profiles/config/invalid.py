@@ -74,8 +74,6 @@ def _error(finding: Any, raw: RawProfile) -> ConfigError:
     elif kind == "literal_error":
         message = f"{name} must be {context['expected']}".replace("'", '"').replace("True", "true")
         message = message.replace("False", "false")
-    elif kind == "missing":
-        message = f"{name} is missing"
     elif kind == "string_pattern_mismatch":
         message = f"{name} is not the name of a variable" if path[-1] != "alias" else "the alias is not valid"
     elif kind in _KINDS:

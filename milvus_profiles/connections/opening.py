@@ -101,7 +101,8 @@ class Live:
         self._closed = False
         self._forget = forget
         self._lock = threading.Lock()
-        self._handles: weakref.WeakSet[Connection] = weakref.WeakSet()
+        # Not a WeakSet: its own clean-up may come after that of a handle, which asks whether it was the last.
+        self._handles: dict[int, weakref.ref[Connection]] = {}
 
     @property
     def info(self) -> ConnectionInfo:
@@ -120,10 +121,16 @@ class Live:
         with self._lock:
             if self._closed or self._retired:
                 return None
-            self._handles.add(connection)
+            self._handles[id(connection)] = weakref.ref(connection)
         # A handle that is dropped without being closed gives itself back.
-        weakref.finalize(connection, self._dropped).atexit = False
+        weakref.finalize(connection, self._collected, id(connection)).atexit = False
         return connection
+
+    def _collected(self, key: int) -> None:
+        self._handles.pop(key, None)
+        # The garbage collector may run in a thread that holds one of our locks, so closing is another thread's.
+        if (self._dedicated or self._retired) and not self._closed:
+            threading.Thread(target=self._dropped, name="milvus-profiles close", daemon=True).start()
 
     def channel(self, gate: Callable[[], None], on_close: Callable[[], None]) -> grpc.Channel:
         """A channel for one handle.
@@ -164,7 +171,7 @@ class Live:
     def release(self, connection: Connection) -> None:
         """Take a handle back."""
         with self._lock:
-            self._handles.discard(connection)
+            self._handles.pop(id(connection), None)
         self._dropped()
 
     def _dropped(self) -> None:
@@ -188,9 +195,10 @@ class Live:
             if self._closed:
                 return
             self._closed = True
-            handles = list(self._handles)
+            handles = [handle() for handle in self._handles.copy().values()]
         for connection in handles:
-            connection.disconnected()
+            if connection is not None:
+                connection.disconnected()
         self._started.core.wait_idle(grace)
         self._close()
 

@@ -226,12 +226,12 @@ _CLEAR: tuple[tuple[re.Pattern[str], _Explain], ...] = (
     (re.compile("http1.x server"), _web_server),
     (re.compile(r"http2 header with status: 5\d\d"), _gateway),
     (_STRANGE_ANSWER, not_milvus),
-    (re.compile("missing selected ALPN"), lambda attempt, _: tls_failures.no_http2(attempt)),
     (re.compile("Failed to create security handshaker"), _bad_files),
     (re.compile("HTTP proxy returned response code"), _proxy_refused),
 )
 # Words that the probes can say better, or that have more than one meaning.
 _LIKELY: tuple[tuple[re.Pattern[str], _Explain], ...] = (
+    (re.compile("missing selected ALPN"), lambda attempt, _: tls_failures.no_http2(attempt)),
     (re.compile("WRONG_VERSION_NUMBER"), lambda attempt, _: tls_failures.speaks_plaintext(attempt)),
     (re.compile("Unwrap failed"), lambda attempt, _: tls_failures.client_certificate(attempt)),
     (
