@@ -1,4 +1,4 @@
-"""``config path | validate``: the files themselves."""
+"""``config path | validate | schema``: the files themselves."""
 
 from __future__ import annotations
 
@@ -101,6 +101,15 @@ def validate() -> None:
             print_error(finding)
         raise findings[-1]
     raise _Findings(findings)
+
+
+@app.command("schema")
+@command
+def schema() -> None:
+    """Print the JSON Schema of a milvus.toml, for editors."""
+    from ..config.schema import file_schema
+
+    emit_json(file_schema())
 
 
 class _Findings(ConfigError):

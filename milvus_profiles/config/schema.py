@@ -1,0 +1,65 @@
+"""The JSON Schema of a milvus.toml, for editors that complete and check TOML (taplo, Even Better TOML)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ..profile import Profile
+from .settings import MAX_CONNECTIONS
+
+__all__ = ["file_schema"]
+
+
+def file_schema() -> dict[str, Any]:
+    """The schema of a whole file, draft 2020-12, made from the models that validate it."""
+    profile = Profile.model_json_schema()
+    definitions: dict[str, Any] = profile.pop("$defs")
+    properties = profile["properties"]
+    del properties["alias"]
+    profile.pop("required", None)
+    # `true` stands for the default policy; the model only ever holds a policy or false.
+    properties["retry"] = {"anyOf": [{"$ref": "#/$defs/Retry"}, {"type": "boolean"}]}
+    command = definitions["CommandRef"]["properties"]["command"]
+    command["minItems"] = command.pop("minLength", 1)
+    definitions["Profile"] = profile
+    for name, model in definitions.items():
+        _describe(model)
+        model.pop("title", None)
+        model["title"] = name
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "milvus.toml",
+        "description": "Connection profiles for Milvus, read by milvus-profiles.",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "default_profile": {"type": "string", "description": "Alias of the profile taken when none is named."},
+            "max_connections": {"type": "integer", "minimum": 1, "maximum": MAX_CONNECTIONS},
+            "keyring_backends": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "Further keyring backends to allow, by dotted name; in the user's file only.",
+            },
+            "profiles": {
+                "type": "object",
+                "propertyNames": {"maxLength": 64, "pattern": "^[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*$"},
+                "additionalProperties": {"$ref": "#/$defs/Profile"},
+            },
+        },
+        "$defs": definitions,
+    }
+
+
+_ATTRIBUTE = re.compile(r"^\s*(\w+): (.*(?:\n\s{8,}.*)*)", re.MULTILINE)
+
+
+def _describe(model: dict[str, Any]) -> None:
+    """Move the attributes' descriptions out of the model's docstring to where editors show them."""
+    text, _, attributes = str(model.get("description", "")).partition("\n\nAttributes:\n")
+    if text:
+        model["description"] = " ".join(text.split())
+    for name, words in _ATTRIBUTE.findall(attributes):
+        if name in model.get("properties", {}):
+            model["properties"][name]["description"] = " ".join(words.split()).replace("``", "`")
+            model["properties"][name].pop("title", None)
