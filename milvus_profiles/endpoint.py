@@ -138,7 +138,9 @@ def parse_address(text: str, *, base: str | os.PathLike[str] = ".", home: str | 
     scheme = _SCHEME.match(text)
     if text[:5].lower() == "unix:":
         return _unix(text[5:], base, home)
-    if scheme is None and text.rstrip("/").endswith(".db"):
+    # With a colon before the first slash it is host:port/NAME.db or has userinfo: no path that anyone would mean.
+    head = os.path.splitdrive(text)[1].partition("/")[0]
+    if scheme is None and ":" not in head and text.rstrip("/").endswith(".db"):
         return Address("lite", path=absolute_path(text.rstrip("/"), base=base, home=home))
     for char, name in ((" ", "a space"), ("\\", "a backslash"), ("?", "a query (?)"), ("#", "a fragment (#)")):
         if char in text:

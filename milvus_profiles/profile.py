@@ -6,29 +6,30 @@ that).  It knows its endpoint and where its secret is to be had, but it opens, r
 
 from __future__ import annotations
 
-import os
 import re
-import stat
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Literal, Union
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PrivateAttr,
-    Tag,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from .endpoint import DEFAULT_PORT, Address, AddressError, Endpoint, parse_address, parse_host
+from .endpoint import DEFAULT_PORT, Address, AddressError, Endpoint, parse_address
 from .errors import ConfigError
-from .masked import SecretText
+from .fieldtypes import (
+    AnyText,
+    Host,
+    Metadatum,
+    Model,
+    PEMPath,
+    PingInterval,
+    Port,
+    Proxy,
+    Seconds,
+    SecondsOrZero,
+    Text,
+    as_boolean,
+    invalid,
+)
+from .references import CommandRef, Credential, EnvRef, FileRef, KeyringRef, Kind, SecretSource, kind_of
 
 __all__ = [
     "SSL",
@@ -50,8 +51,6 @@ __all__ = [
 _ALIAS = re.compile(r"[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*")
 _ALIAS_MAX = 64
 _FOLD = str.maketrans("-.", "__")
-_PEM_MAX = 1 << 20
-_DAY = 86_400.0
 
 # A table and a scalar may stand in one field; the tag tells which reading failed and never shows in an error.
 _TABLE, _SCALAR = "<table>", "<scalar>"
@@ -82,192 +81,11 @@ def check_alias(alias: str) -> str:
     )
 
 
-def _invalid(message: str) -> PydanticCustomError:
-    # PydanticCustomError formats its message as a template.
-    return PydanticCustomError("invalid", "{message}", {"message": message})
+def _table_or_scalar(value: object) -> str:
+    return _TABLE if isinstance(value, (dict, Model)) else _SCALAR
 
 
-def _plain_ascii(text: str) -> str:
-    # These travel as gRPC metadata, which takes printable ASCII only.
-    if not re.fullmatch(r"[\x21-\x7e]+", text):
-        raise _invalid("must be printable ASCII without spaces")
-    return text
-
-
-def _printable(text: str) -> str:
-    if not text or any(not c.isprintable() for c in text):
-        raise _invalid("must not be empty or hold control characters")
-    return text
-
-
-def _encodable(text: str) -> str:
-    # What the environment holds that is not UTF-8 arrives as lone surrogates, which nothing can print.
-    if any("\ud800" <= c <= "\udfff" for c in text):
-        raise _invalid("must be text in UTF-8")
-    return text
-
-
-def _absolute_path(path: str) -> str:
-    return os.path.abspath(os.path.expanduser(_printable(path)))
-
-
-def _pem(path: str, info: ValidationInfo) -> str:
-    """An absolute path that, unless the context says ``check_files=False``, is a readable PEM file."""
-    path = _absolute_path(path)
-    if info.context and info.context.get("check_files") is False:
-        return path
-    try:
-        # O_NONBLOCK: a FIFO in place of a certificate must not hang the command.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _invalid(f"{path} is not a file")
-            content = file.read(_PEM_MAX + 1)
-    except OSError as error:
-        raise _invalid(f"cannot read {path}: {error.strerror}") from None
-    if len(content) > _PEM_MAX or b"-----BEGIN " not in content:
-        raise _invalid(f"{path} is not a PEM file (it has no -----BEGIN line)")
-    return path
-
-
-def _host(text: str) -> str:
-    try:
-        return parse_host(text)
-    except AddressError as error:
-        raise _invalid(error.message) from None
-
-
-def _proxy(text: str) -> str:
-    if not text.lower().startswith("http://"):
-        raise _invalid("must be http://HOST:PORT (gRPC reaches proxies by HTTP CONNECT only)")
-    try:
-        address = parse_address(text)
-    except AddressError as error:
-        raise _invalid(error.message) from None
-    if address.database is not None:
-        raise _invalid("must be http://HOST:PORT without a path")
-    if not re.search(r":[0-9]+/?$", text):
-        raise _invalid("must name its port: http://HOST:PORT")
-    return address.endpoint().uri
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _boolean(value: Any) -> Any:
-    # Literal[True] compares by equality, and 1 == True.
-    if not isinstance(value, bool):
-        raise PydanticCustomError("bool_type", "must be a boolean")
-    return value
-
-
-def _ping_interval(seconds: float) -> float:
-    if seconds < 5:
-        raise _invalid("keepalive.time is below 5 seconds, the least that a Milvus server permits")
-    return seconds
-
-
-PEMPath = Annotated[str, AfterValidator(_pem)]
-AbsolutePath = Annotated[str, AfterValidator(_absolute_path)]
-VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Seconds = Annotated[float, Field(gt=0, le=_DAY, allow_inf_nan=False)]
-SecondsOrZero = Annotated[float, Field(ge=0, le=_DAY, allow_inf_nan=False)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
-
-
-class KeyringRef(_Model):
-    """``{ keyring = true }``: the operating system's keyring, under the profile's endpoint and user."""
-
-    keyring: Annotated[Literal[True], BeforeValidator(_boolean)]
-
-
-class EnvRef(_Model):
-    """``{ env = "NAME" }``: an environment variable.
-
-    Attributes:
-        env: name of the variable.
-    """
-
-    env: VariableName
-
-
-class FileRef(_Model):
-    """``{ file = "PATH" }``: a file with the secret; one trailing newline is dropped.
-
-    Attributes:
-        file: absolute path.
-    """
-
-    file: AbsolutePath
-
-
-class CommandRef(_Model):
-    """``{ command = ["op", "read", "…"] }``: the output of a program, run without a shell.
-
-    Attributes:
-        command: program and arguments.
-        pass_env: names of the variables that it gets beside PATH, HOME and LANG.
-    """
-
-    # Hidden from repr: arguments may be secrets themselves.
-    command: Annotated[
-        tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_tuple), Field(min_length=1, repr=False)
-    ]
-    pass_env: Annotated[tuple[VariableName, ...], BeforeValidator(_tuple)] = ()
-
-
-_REFERENCES: dict[str, type[_Model]] = {"keyring": KeyringRef, "env": EnvRef, "file": FileRef, "command": CommandRef}
-
-
-def _secret_form(value: Any) -> str:
-    for name, model in _REFERENCES.items():
-        if isinstance(value, model) or (isinstance(value, dict) and name in value):
-            return f"<{name}>"
-    return "<inline>"
-
-
-def _one_form(value: Any) -> Any:
-    if isinstance(value, dict) and len([name for name in _REFERENCES if name in value]) != 1:
-        raise _invalid(f"a secret reference has exactly one of {', '.join(_REFERENCES)}")
-    if not isinstance(value, (dict, str, SecretText, *_REFERENCES.values())):
-        raise _invalid(f"must be a string, or a table with one of {', '.join(_REFERENCES)}")
-    return value
-
-
-def _literal_secret(value: SecretText) -> SecretText:
-    text = value.reveal()
-    if not text:
-        raise _invalid("is empty")
-    if not text.strip("*"):
-        raise _invalid("is a row of asterisks: the mask of a secret, not the secret")
-    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in text):
-        raise _invalid("contains a control character")
-    return value
-
-
-SecretSource = Annotated[
-    Union[
-        Annotated[SecretText, AfterValidator(_literal_secret), Tag("<inline>")],
-        Annotated[KeyringRef, Tag("<keyring>")],
-        Annotated[EnvRef, Tag("<env>")],
-        Annotated[FileRef, Tag("<file>")],
-        Annotated[CommandRef, Tag("<command>")],
-    ],
-    Discriminator(_secret_form),
-    BeforeValidator(_one_form),
-]
-"""Where a token or password is to be had."""
-
-
-def _table_or_scalar(value: Any) -> str:
-    return _TABLE if isinstance(value, (dict, BaseModel)) else _SCALAR
-
-
-class SSL(_Model):
+class SSL(Model):
     """TLS settings; that the table stands there turns TLS on.
 
     Attributes:
@@ -280,17 +98,17 @@ class SSL(_Model):
     ca: PEMPath | None = None
     cert: PEMPath | None = None
     key: PEMPath | None = None
-    server_name: Annotated[str, AfterValidator(_host)] | None = None
+    server_name: Host | None = None
 
     @model_validator(mode="after")
     def _pairs(self) -> SSL:
         if (self.cert is None) != (self.key is None):
             given, missing = ("cert", "key") if self.key is None else ("key", "cert")
-            raise _invalid(f"ssl.{given} needs ssl.{missing} beside it")
+            raise invalid(f"ssl.{given} needs ssl.{missing} beside it")
         return self
 
 
-class Retry(_Model):
+class Retry(Model):
     """How calls that only read are repeated on UNAVAILABLE; a write never is.
 
     Attributes:
@@ -306,11 +124,11 @@ class Retry(_Model):
     @model_validator(mode="after")
     def _order(self) -> Retry:
         if self.max < self.initial:
-            raise _invalid("retry.max is below retry.initial")
+            raise invalid("retry.max is below retry.initial")
         return self
 
 
-class Keepalive(_Model):
+class Keepalive(Model):
     """HTTP/2 pings that find a dead peer.
 
     Attributes:
@@ -318,11 +136,11 @@ class Keepalive(_Model):
         timeout: seconds to wait for the answer.
     """
 
-    time: Annotated[float, Field(le=_DAY, allow_inf_nan=False), AfterValidator(_ping_interval)] = 30.0
+    time: PingInterval = 30.0
     timeout: Seconds = 10.0
 
 
-class PoolSettings(_Model):
+class PoolSettings(Model):
     """Settings of a pool; in a profile's ``pool`` table, those for its key.
 
     The names and defaults of exclusive mode are those of Milvus's own MilvusClientV1Pool; durations are seconds.
@@ -376,31 +194,16 @@ class PoolSettings(_Model):
     @model_validator(mode="after")
     def _limits(self) -> PoolSettings:
         if self.soft_limit > self.hard_limit:
-            raise _invalid("soft_limit is above hard_limit")
+            raise invalid("soft_limit is above hard_limit")
         if self.min_idle_per_key > self.max_total_per_key:
-            raise _invalid("min_idle_per_key is above max_total_per_key")
+            raise invalid("min_idle_per_key is above max_total_per_key")
         return self
 
 
 _POOL_WIDE = ("max_total", "eviction_interval", "drain_timeout")
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """What has to be resolved before a connection can authenticate.
-
-    Attributes:
-        kind: where it comes from, as ``profile list`` shows it.
-        source: the reference, or the literal.
-        user: the user whose password the source gives; None where it gives a whole token.
-    """
-
-    kind: Literal["keyring", "inline", "env", "file", "command"]
-    source: SecretText | KeyringRef | EnvRef | FileRef | CommandRef
-    user: str | None
-
-
-class Profile(_Model):
+class Profile(Model):
     """A name for a way to reach a Milvus.
 
     Attributes:
@@ -427,14 +230,14 @@ class Profile(_Model):
     """
 
     alias: Annotated[str, Field(max_length=_ALIAS_MAX, pattern=rf"^(?:{_ALIAS.pattern})$")]
-    description: Annotated[str, AfterValidator(_encodable)] | None = None
+    description: AnyText | None = None
     uri: str | None = None
-    host: Annotated[str, AfterValidator(_host)] | None = None
+    host: Host | None = None
     port: Port | None = None
-    user: Annotated[str, AfterValidator(_printable)] | None = None
+    user: Text | None = None
     password: SecretSource | None = None
     token: SecretSource | None = None
-    db_name: Annotated[str, AfterValidator(_plain_ascii)] | None = None
+    db_name: Metadatum | None = None
     ssl: (
         Annotated[
             Union[Annotated[SSL, Tag(_TABLE)], Annotated[bool, Tag(_SCALAR)]],
@@ -445,12 +248,12 @@ class Profile(_Model):
     timeout: Seconds = 10.0
     call_timeout: Seconds | None = None
     retry: Annotated[
-        Union[Annotated[Retry, Tag(_TABLE)], Annotated[Literal[False], BeforeValidator(_boolean), Tag(_SCALAR)]],
+        Union[Annotated[Retry, Tag(_TABLE)], Annotated[Literal[False], BeforeValidator(as_boolean), Tag(_SCALAR)]],
         Discriminator(_table_or_scalar),
         BeforeValidator(lambda value: Retry() if value is True else value),
     ] = Retry()
     keepalive: Keepalive = Keepalive()
-    proxy: Annotated[str, AfterValidator(_proxy)] | None = None
+    proxy: Proxy | None = None
     management_port: Port = 9091
     allow_insecure: bool = False
     protected: bool = False
@@ -550,27 +353,17 @@ class Profile(_Model):
         if self.token is not None:
             # Under a user the keyring keeps that user's password, so there the value is not a whole token.
             user = self.user if isinstance(self.token, KeyringRef) else None
-            return Credential(_kind(self.token), self.token, user)
+            return Credential(kind_of(self.token), self.token, user)
         if self.password is not None:
-            return Credential(_kind(self.password), self.password, self.user)
+            return Credential(kind_of(self.password), self.password, self.user)
         if self.user is not None:
             return Credential("keyring", KeyringRef(keyring=True), self.user)
         return None
 
     @property
-    def auth(self) -> Literal["none", "keyring", "inline", "env", "file", "command"]:
+    def auth(self) -> Kind | Literal["none"]:
         """Where the secret comes from, in one word."""
         return "none" if (credential := self.credential) is None else credential.kind
-
-
-def _kind(source: object) -> Literal["keyring", "inline", "env", "file", "command"]:
-    if isinstance(source, KeyringRef):
-        return "keyring"
-    if isinstance(source, EnvRef):
-        return "env"
-    if isinstance(source, FileRef):
-        return "file"
-    return "command" if isinstance(source, CommandRef) else "inline"
 
 
 def _conflict(fields: tuple[str, ...], message: str, hint: str | None = None) -> PydanticCustomError:

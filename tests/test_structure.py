@@ -17,6 +17,8 @@ PACKAGE = Path(milvus_profiles.__file__).parent
 STAIR = [
     ["errors", "joints", "masked"],
     ["endpoint"],
+    ["fieldtypes"],
+    ["references"],
     ["profile"],
     ["config"],
     ["secrets"],

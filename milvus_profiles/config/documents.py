@@ -261,8 +261,6 @@ def _syntax_error(message: str, path: str, text: str) -> ConfigError:
     reason = f"is not valid TOML: {reason[:1].lower()}{reason[1:]}".strip()
     if place is None:
         return ConfigError(reason, location=Location(path))
-    # tomllib joins the two characters of a Windows line ending before it counts; the lines are the same.
-    text = text.replace("\r\n", "\n")
     if place[1]:
         line, column = int(place[1]), int(place[2])
     else:

@@ -149,7 +149,6 @@ _HEADER = re.compile(
 _ENTRY = re.compile(r"""[ \t]*((?:[A-Za-z0-9_-]+[ \t]*\.[ \t]*)*[A-Za-z0-9_-]+)[ \t]*=[ \t]*""")
 # A text that is cut off, or one word: what follows may be a comment that lost its mark.
 _VALUE = re.compile(r""""[^"={}\[\],#]*"?|'[^'={}\[\],#]*'?|[^"'={}\[\],#\s]*""")
-_SECRET_WORD = re.compile("token|password|command", re.IGNORECASE)
 
 
 def _hidden_of_broken(line: str) -> _Range | None:
@@ -165,7 +164,7 @@ def _hidden_of_broken(line: str) -> _Range | None:
     if not path or not (_is_known(path) or path[0] in ROOT_KEYS):
         # A misspelled field may be shown, any other word may be a piece of a secret.
         return (entry.end(), len(line)) if path and suggest(path[0], (*FIELDS, *ROOT_KEYS)) else None
-    if path[0] in SECRET_FIELDS or _SECRET_WORD.search(line) or _looks_secret(path[-1], value.rstrip()):
+    if path[0] in SECRET_FIELDS or _looks_secret(path[-1], value.rstrip()):
         return entry.end(), len(line)
     match = _VALUE.match(value)
     return _rest(line, entry.end() + (match.end() if match else 0))

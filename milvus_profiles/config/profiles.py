@@ -104,6 +104,7 @@ class Profiles(Mapping[str, Profile]):
         self._connector = connector
         self._trust: TrustStore | None = None
         self._resolved: dict[str, Resolved] = {}
+        self._parents: dict[str, dict[str, Raw]] = {}
 
     def __repr__(self) -> str:
         places = [document.path for document in self.documents]
@@ -410,7 +411,7 @@ class Profiles(Mapping[str, Profile]):
 
         raw = stated(key)
         assert raw is not None  # the caller looked
-        values = _inherited(key, fields_of, "the environment", names)
+        values = _inherited(key, fields_of, "the environment", names, {})
         return RawProfile(self._find(key) or raw.alias, values, raw.overridden, raw.declared, None)
 
     def _declared(self, document: Document, alias: str) -> RawProfile:
@@ -418,7 +419,13 @@ class Profiles(Mapping[str, Profile]):
             name = document.aliases.get(folded)
             return None if name is None else (name, from_table(document, name, self._home))
 
-        values = _inherited(fold_alias(alias), fields_of, document.path, document.profiles.keys)
+        values = _inherited(
+            fold_alias(alias),
+            fields_of,
+            document.path,
+            document.profiles.keys,
+            self._parents.setdefault(document.path, {}),
+        )
         origin = Origin(document.role, document=document, path=("profiles", alias))
         return RawProfile(alias, values, [], origin, document)
 
@@ -437,9 +444,17 @@ class Profiles(Mapping[str, Profile]):
 
 
 def _inherited(
-    key: str, fields_of: Callable[[str], tuple[str, Raw] | None], place: str, names: Callable[[], Iterable[str]]
+    key: str,
+    fields_of: Callable[[str], tuple[str, Raw] | None],
+    place: str,
+    names: Callable[[], Iterable[str]],
+    parents: dict[str, Raw],
 ) -> Raw:
-    """The fields of a profile with those of all that it extends."""
+    """The fields of a profile with those of all that it extends.
+
+    ``parents`` remembers those of the profiles that others extend: going through all of a long chain takes time that
+    grows with its length then, not with the square.
+    """
     chain: dict[str, tuple[str, Raw]] = {}
     found = fields_of(key)
     while found is not None:
@@ -450,11 +465,14 @@ def _inherited(
         key = fold_alias(parent.value)
         if key in chain:
             aliases = [alias for alias, _ in list(chain.values())[list(chain).index(key) :]]
+            shown = aliases if len(aliases) <= 8 else [*aliases[:4], "...", *aliases[-3:]]
             raise ConfigError(
-                f"extends runs in a circle: {' -> '.join([*aliases, aliases[0]])}",
+                f"extends runs in a circle: {' -> '.join([*shown, aliases[0]])}",
                 hint="remove one of them",
                 location=parent.origin.location(),
             )
+        if key in parents:
+            break
         found = fields_of(key)
         if found is None:
             near = suggest(parent.value, names())
@@ -463,9 +481,9 @@ def _inherited(
                 hint=f"did you mean {near!r}?" if near else "the profile it extends stands in the same place",
                 location=parent.origin.location(),
             )
-    values: Raw = {}
-    for _, raw in reversed(chain.values()):
-        values = inherit(values, raw)
+    values: Raw = {} if key in chain else parents[key]
+    for folded, (_, raw) in reversed(chain.items()):
+        parents[folded] = values = inherit(values, raw)
     return values
 
 

@@ -256,6 +256,9 @@ def _call(raw: grpc.Channel, call: Call, timeout: float) -> Reply:
         )
     except grpc.RpcError as error:
         return Reply(error.code(), details=error.details() or "")
+    except ValueError:
+        # What grpc says to a call on a channel that was closed meanwhile.
+        return Reply(grpc.StatusCode.CANCELLED)
     except BaseException as error:
         # grpc's frames hold the metadata.
         raise error.with_traceback(None) from None

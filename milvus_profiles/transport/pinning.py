@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 
 import grpc
 
+from ..errors import TLSError
 from ..profile import SSL, Profile
 from .attempt import Attempt
 from .deadline import Deadline
@@ -69,4 +70,9 @@ def fetch_certificate(profile: Profile, deadline: Deadline | None = None) -> Pre
             problem = probe_pinned(address, attempt.host, shown, deadline).distrust
             values = {field.name: getattr(shown, field.name) for field in fields(Certificate)}
             return PresentedCertificate(**values, problem=problem)
+        if seen.status == "trusted":
+            raise TLSError(
+                f"the certificate of {profile.endpoint} cannot be read",
+                hint=f"look at it: `openssl s_client -connect {profile.endpoint.authority}`",
+            )
     raise classify(grpc.StatusCode.UNAVAILABLE, "", attempt, evidence=Evidence(resolution, tried, tls=seen))

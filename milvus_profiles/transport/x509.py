@@ -165,5 +165,5 @@ def _alternative_names(extensions: bytes) -> Iterator[str]:
             for tag, value in _elements(_content(parts[-1][1], _SEQUENCE)):
                 if tag == _DNS_NAME:
                     yield printable(value.decode("ascii", "replace"))
-                elif tag == _IP_ADDRESS:
+                elif tag == _IP_ADDRESS and len(value) in (4, 16):
                     yield str(ipaddress.ip_address(value))

@@ -1,0 +1,146 @@
+"""Types of fields that several models share, and the checks behind them.
+
+The messages raised here are shown as they are; none repeats a value that could be a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from .endpoint import AddressError, parse_address, parse_host
+
+__all__ = [
+    "DAY",
+    "AbsolutePath",
+    "AnyText",
+    "Host",
+    "Metadatum",
+    "Model",
+    "PEMPath",
+    "PingInterval",
+    "Port",
+    "Proxy",
+    "Seconds",
+    "SecondsOrZero",
+    "Text",
+    "VariableName",
+    "as_boolean",
+    "as_tuple",
+    "invalid",
+]
+
+DAY = 86_400.0
+_PEM_MAX = 1 << 20
+
+
+def invalid(message: str) -> PydanticCustomError:
+    """A finding with a text of our own."""
+    # PydanticCustomError formats its message as a template.
+    return PydanticCustomError("invalid", "{message}", {"message": message})
+
+
+def _plain_ascii(text: str) -> str:
+    # These travel as gRPC metadata, which takes printable ASCII only.
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise invalid("must be printable ASCII without spaces")
+    return text
+
+
+def _printable(text: str) -> str:
+    if not text or any(not c.isprintable() for c in text):
+        raise invalid("must not be empty or hold control characters")
+    return text
+
+
+def _encodable(text: str) -> str:
+    # What the environment holds that is not UTF-8 arrives as lone surrogates, which nothing can print.
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise invalid("must be text in UTF-8")
+    return text
+
+
+def _absolute_path(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(_printable(path)))
+
+
+def _pem(path: str, info: ValidationInfo) -> str:
+    """An absolute path that, unless the context says ``check_files=False``, is a readable PEM file."""
+    path = _absolute_path(path)
+    if info.context and info.context.get("check_files") is False:
+        return path
+    try:
+        # O_NONBLOCK: a FIFO in place of a certificate must not hang the command.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise invalid(f"{path} is not a file")
+            content = file.read(_PEM_MAX + 1)
+    except OSError as error:
+        raise invalid(f"cannot read {path}: {error.strerror}") from None
+    if len(content) > _PEM_MAX or b"-----BEGIN " not in content:
+        raise invalid(f"{path} is not a PEM file (it has no -----BEGIN line)")
+    return path
+
+
+def _host(text: str) -> str:
+    try:
+        return parse_host(text)
+    except AddressError as error:
+        raise invalid(error.message) from None
+
+
+def _proxy(text: str) -> str:
+    if not text.lower().startswith("http://"):
+        raise invalid("must be http://HOST:PORT (gRPC reaches proxies by HTTP CONNECT only)")
+    try:
+        address = parse_address(text)
+    except AddressError as error:
+        raise invalid(error.message) from None
+    if address.database is not None:
+        raise invalid("must be http://HOST:PORT without a path")
+    if not re.search(r":[0-9]+/?$", text):
+        raise invalid("must name its port: http://HOST:PORT")
+    return address.endpoint().uri
+
+
+def as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def as_boolean(value: Any) -> Any:
+    # Literal[True] compares by equality, and 1 == True.
+    if not isinstance(value, bool):
+        raise PydanticCustomError("bool_type", "must be a boolean")
+    return value
+
+
+def _ping_interval(seconds: float) -> float:
+    if seconds < 5:
+        raise invalid("keepalive.time is below 5 seconds, the least that a Milvus server permits")
+    return seconds
+
+
+PEMPath = Annotated[str, AfterValidator(_pem)]
+AbsolutePath = Annotated[str, AfterValidator(_absolute_path)]
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Seconds = Annotated[float, Field(gt=0, le=DAY, allow_inf_nan=False)]
+SecondsOrZero = Annotated[float, Field(ge=0, le=DAY, allow_inf_nan=False)]
+PingInterval = Annotated[float, Field(le=DAY, allow_inf_nan=False), AfterValidator(_ping_interval)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Host = Annotated[str, AfterValidator(_host)]
+Proxy = Annotated[str, AfterValidator(_proxy)]
+Metadatum = Annotated[str, AfterValidator(_plain_ascii)]
+"""What travels as gRPC metadata."""
+Text = Annotated[str, AfterValidator(_printable)]
+AnyText = Annotated[str, AfterValidator(_encodable)]
+
+
+class Model(BaseModel):
+    """Base of all models: immutable, strict, no unknown keys, and no input in its errors."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)

@@ -1,0 +1,138 @@
+"""Where a secret is to be had: literals and references, as a file declares them.
+
+These models only say where; ``secrets/`` goes there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+
+from .fieldtypes import AbsolutePath, Model, VariableName, as_boolean, as_tuple, invalid
+from .masked import SecretText
+
+__all__ = [
+    "CommandRef",
+    "Credential",
+    "EnvRef",
+    "FileRef",
+    "KeyringRef",
+    "Kind",
+    "SecretSource",
+    "kind_of",
+]
+
+Kind = Literal["keyring", "inline", "env", "file", "command"]
+"""Where a secret comes from, in one word."""
+
+
+class KeyringRef(Model):
+    """``{ keyring = true }``: the operating system's keyring, under the profile's endpoint and user."""
+
+    keyring: Annotated[Literal[True], BeforeValidator(as_boolean)]
+
+
+class EnvRef(Model):
+    """``{ env = "NAME" }``: an environment variable.
+
+    Attributes:
+        env: name of the variable.
+    """
+
+    env: VariableName
+
+
+class FileRef(Model):
+    """``{ file = "PATH" }``: a file with the secret; one trailing newline is dropped.
+
+    Attributes:
+        file: absolute path.
+    """
+
+    file: AbsolutePath
+
+
+class CommandRef(Model):
+    """``{ command = ["op", "read", "…"] }``: the output of a program, run without a shell.
+
+    Attributes:
+        command: program and arguments.
+        pass_env: names of the variables that it gets beside PATH, HOME and LANG.
+    """
+
+    # Hidden from repr: arguments may be secrets themselves.
+    command: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(as_tuple), Field(min_length=1, repr=False)
+    ]
+    pass_env: Annotated[tuple[VariableName, ...], BeforeValidator(as_tuple)] = ()
+
+
+_REFERENCES: dict[str, type[Model]] = {"keyring": KeyringRef, "env": EnvRef, "file": FileRef, "command": CommandRef}
+
+
+def _secret_form(value: Any) -> str:
+    for name, model in _REFERENCES.items():
+        if isinstance(value, model) or (isinstance(value, dict) and name in value):
+            return f"<{name}>"
+    return "<inline>"
+
+
+def _one_form(value: Any) -> Any:
+    if isinstance(value, dict) and len([name for name in _REFERENCES if name in value]) != 1:
+        raise invalid(f"a secret reference has exactly one of {', '.join(_REFERENCES)}")
+    if not isinstance(value, (dict, str, SecretText, *_REFERENCES.values())):
+        raise invalid(f"must be a string, or a table with one of {', '.join(_REFERENCES)}")
+    return value
+
+
+def _literal_secret(value: SecretText) -> SecretText:
+    text = value.reveal()
+    if not text:
+        raise invalid("is empty")
+    if not text.strip("*"):
+        raise invalid("is a row of asterisks: the mask of a secret, not the secret")
+    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in text):
+        raise invalid("contains a control character")
+    return value
+
+
+SecretSource = Annotated[
+    Union[
+        Annotated[SecretText, AfterValidator(_literal_secret), Tag("<inline>")],
+        Annotated[KeyringRef, Tag("<keyring>")],
+        Annotated[EnvRef, Tag("<env>")],
+        Annotated[FileRef, Tag("<file>")],
+        Annotated[CommandRef, Tag("<command>")],
+    ],
+    Discriminator(_secret_form),
+    BeforeValidator(_one_form),
+]
+"""Where a token or password is to be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What has to be resolved before a connection can authenticate.
+
+    Attributes:
+        kind: where it comes from, as ``profile list`` shows it.
+        source: the reference, or the literal.
+        user: the user whose password the source gives; None where it gives a whole token.
+    """
+
+    kind: Kind
+    source: SecretText | KeyringRef | EnvRef | FileRef | CommandRef
+    user: str | None
+
+
+def kind_of(source: object) -> Kind:
+    """The kind of a reference, or of a literal."""
+    if isinstance(source, KeyringRef):
+        return "keyring"
+    if isinstance(source, EnvRef):
+        return "env"
+    if isinstance(source, FileRef):
+        return "file"
+    return "command" if isinstance(source, CommandRef) else "inline"

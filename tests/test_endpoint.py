@@ -1,0 +1,498 @@
+"""Addresses: what they mean, in one spelling, and what is refused because it could mean two things."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import string
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from milvus_profiles.endpoint import (
+    DEFAULT_PORT,
+    Address,
+    AddressError,
+    Endpoint,
+    absolute_address,
+    absolute_path,
+    endpoint_of,
+    parse_address,
+    parse_host,
+)
+
+# --- what people write ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "uri"),
+    [
+        ("http://milvus.example:19530", "http://milvus.example:19530"),
+        ("http://milvus.example", "http://milvus.example:19530"),
+        ("https://milvus.example", "https://milvus.example:443"),
+        ("https://milvus.example:19530", "https://milvus.example:19530"),
+        ("tcp://milvus.example", "http://milvus.example:19530"),
+        ("milvus.example", "http://milvus.example:19530"),
+        ("milvus.example:443", "http://milvus.example:443"),
+        ("localhost", "http://localhost:19530"),
+        ("10.0.0.7:1", "http://10.0.0.7:1"),
+        ("[::1]:19530", "http://[::1]:19530"),
+        ("[::1]", "http://[::1]:19530"),
+        ("https://[2001:db8::1]", "https://[2001:db8::1]:443"),
+        ("http://milvus.example/", "http://milvus.example:19530"),
+        ("http://milvus.example:19530/analytics", "http://milvus.example:19530"),
+        ("HTTPS://Milvus.Example:443", "https://milvus.example:443"),
+        ("my_service.ns.svc", "http://my_service.ns.svc:19530"),
+        ("http://host:00080", "http://host:80"),
+    ],
+)
+def test_every_documented_form_means_one_endpoint(text: str, uri: str) -> None:
+    assert endpoint_of(text).uri == uri
+    assert str(endpoint_of(text)) == uri
+
+
+def test_a_missing_port_is_443_only_where_https_is_spelled() -> None:
+    assert {text: parse_address(text).port for text in ("h", "http://h", "tcp://h", "[::1]", "https://h")} == {
+        "h": DEFAULT_PORT,
+        "http://h": DEFAULT_PORT,
+        "tcp://h": DEFAULT_PORT,
+        "[::1]": DEFAULT_PORT,
+        "https://h": 443,
+    }
+    # TLS that the profile decides does not move the port.
+    assert parse_address("h").endpoint(tls=True).uri == "https://h:19530"
+
+
+@pytest.mark.parametrize(
+    ("text", "tls", "spelled"),
+    [
+        ("https://h", True, False),
+        ("http://h", None, True),
+        ("tcp://h", None, True),
+        ("h:1", None, False),
+        ("unix:/s", None, False),
+    ],
+)
+def test_only_https_decides_about_tls_and_only_a_scheme_spells_plaintext(
+    text: str, tls: bool | None, spelled: bool
+) -> None:
+    address = parse_address(text)
+    assert (address.tls, address.cleartext_spelled) == (tls, spelled)
+
+
+def test_the_profile_decides_about_tls_where_the_address_leaves_it_open() -> None:
+    assert parse_address("http://h").endpoint(tls=True).tls
+    assert not parse_address("http://h").endpoint(tls=False).tls
+    assert not parse_address("http://h").endpoint().tls
+    assert parse_address("https://h").endpoint().tls
+
+
+@pytest.mark.parametrize(
+    ("text", "database"),
+    [
+        ("http://h/analytics", "analytics"),
+        ("http://h/analytics/", "analytics"),
+        ("http://h/", None),
+        ("http://h", None),
+        ("h:1/analytics", "analytics"),
+        ("[::1]:1/analytics", "analytics"),
+        ("https://h/my.db", "my.db"),
+        ("h:1/my.db", "my.db"),
+        ("[::1]:1/my.db", "my.db"),
+    ],
+)
+def test_the_first_path_segment_is_the_database(text: str, database: str | None) -> None:
+    assert parse_address(text).database == database
+
+
+@pytest.mark.parametrize("text", ["http://h/a/b", "http://h//b", "http://h/a%20b", "http://h/ä", "http://h/a%2fb"])
+def test_a_path_that_is_not_one_plain_segment_is_refused(text: str) -> None:
+    with pytest.raises(AddressError) as caught:
+        parse_address(text)
+    assert caught.value.hint
+
+
+# --- one server, one spelling --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("HTTPS://EXAMPLE.com", "https://example.com:443"),
+        ("http://example.com.", "http://example.com"),
+        ("http://bücher.example", "http://xn--bcher-kva.example"),
+        ("http://BÜCHER.example", "http://XN--BCHER-KVA.example"),
+        ("http://例。example", "http://例.example"),
+        ("http://ｅxample.com", "http://example.com"),
+        ("[0:0:0:0:0:0:0:1]:1", "[::1]:1"),
+        ("[2001:DB8::0:1]:1", "[2001:db8::1]:1"),
+        ("[::ffff:127.0.0.1]:1", "127.0.0.1:1"),
+        ("[::FFFF:7F00:1]:1", "127.0.0.1:1"),
+        ("1.2.3.4.", "1.2.3.4"),
+        ("unix:///run/m.sock", "unix:/run/m.sock"),
+        ("unix:////run/m.sock", "unix:/run/m.sock"),
+        ("UNIX:/run/../run/m.sock", "unix:/run/m.sock"),
+        ("/data//milvus.db/", "/data/milvus.db"),
+        ("//data/milvus.db", "/data/milvus.db"),
+    ],
+)
+def test_two_spellings_of_one_server_are_one_endpoint(one: str, other: str) -> None:
+    assert endpoint_of(one) == endpoint_of(other)
+    assert hash(endpoint_of(one)) == hash(endpoint_of(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("http://h", "https://h"),
+        ("http://h:1", "http://h:2"),
+        ("http://h", "http://h2"),
+        ("http://a.h", "http://h"),
+        ("http://localhost", "http://127.0.0.1"),
+        ("unix:/a.db", "/a.db"),
+    ],
+)
+def test_two_servers_are_two_endpoints(one: str, other: str) -> None:
+    assert endpoint_of(one) != endpoint_of(other)
+
+
+_LABELS = st.text(string.ascii_letters + string.digits + "-_äßéøЖ例", min_size=1, max_size=12)
+_HOSTS = st.one_of(
+    st.lists(_LABELS, min_size=1, max_size=4).map(".".join),
+    st.ip_addresses(v=4).map(str),
+    st.ip_addresses(v=6).map(lambda ip: f"[{ip.exploded.upper()}]"),
+    st.ip_addresses(v=4).map(lambda ip: f"[::ffff:{ip}]"),
+)
+_ADDRESSES = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["", "http://", "https://", "tcp://", "HTTPS://"]),
+    _HOSTS,
+    st.one_of(st.just(""), st.integers(1, 65535).map(":{}".format)),
+    st.sampled_from(["", "/", "/analytics"]),
+)
+
+
+@settings(deadline=None)
+@given(_ADDRESSES)
+@example("[::ffff:0:0]")
+@example("xn--a")
+@example("ß.example.")
+def test_the_rebuilt_uri_means_the_same_endpoint(text: str) -> None:
+    try:
+        endpoint = endpoint_of(text)
+    except AddressError:
+        assume(False)
+        raise
+    assert endpoint_of(endpoint.uri) == endpoint
+    assert endpoint_of(endpoint.uri).uri == endpoint.uri
+    assert endpoint.uri.isascii()
+    assert endpoint.uri == endpoint.uri.lower()
+
+
+@settings(deadline=None)
+@given(_HOSTS)
+def test_canonicalising_a_host_twice_changes_nothing(text: str) -> None:
+    try:
+        host = parse_host(text)
+    except AddressError:
+        assume(False)
+        raise
+    assert parse_host(host) == host
+    assert parse_host(host.upper()) == host
+    if ":" not in host:
+        assert parse_host(f"{host}.") == host
+
+
+_PATHS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=30)
+
+
+@settings(deadline=None)
+@given(_PATHS, st.sampled_from(["unix:", "unix:///", ""]), st.sampled_from(["/base", "/base dir/ä"]))
+def test_paths_become_absolute_and_stay_what_they_are(path: str, prefix: str, base: str) -> None:
+    text = prefix + path + ("" if prefix else ".db")
+    assume(prefix or "://" not in text)
+    try:
+        address = parse_address(text, base=base, home="/home/me")
+    except AddressError:
+        assume(False)
+        raise
+    assume(address.kind != "tcp")
+    uri = address.endpoint().uri
+    assert os.path.isabs(address.path)
+    assert parse_address(uri, base="/elsewhere", home="/other") == address
+    assert absolute_address(text, base=base, home="/home/me") == uri
+    assert absolute_address(uri, base="/elsewhere") == uri
+
+
+@settings(deadline=None)
+@given(st.text(max_size=60))
+def test_any_text_is_an_address_or_a_clear_refusal(text: str) -> None:
+    try:
+        endpoint = endpoint_of(text)
+    except AddressError:
+        return
+    assert endpoint_of(endpoint.uri) == endpoint
+
+
+# --- what is refused -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("", "empty"),
+        ("   ", "empty"),
+        ("http://", "host is empty"),
+        ("http://:19530", "host is empty"),
+        (":19530", "host is empty"),
+        ("http:///db", "host is empty"),
+        (".", "not a valid host"),
+        ("http://h:1 ", "space"),
+        (" http://h:1", "space"),
+        ("http://a b", "space"),
+        ("http://h\\x", "backslash"),
+        ("http://h?x=1", "query"),
+        ("http://h#x", "fragment"),
+        ("http://h\n", "control"),
+        ("http://h\t", "control"),
+        ("http://h\x00.example", "control"),
+        ("http://h\x1b[31m", "control"),
+        ("http://h\x7f", "control"),
+        ("http://h\u200b", "control"),
+        ("http://h\u2028", "control"),
+        ("http://h\xa0", "control"),
+        ("unix:/run/\x00.sock", "control"),
+        ("a\nb.db", "control"),
+        ("http://h%2e.example", "percent"),
+        ("[fe80::1%25eth0]:1", "percent"),
+        ("[fe80::1%eth0]:1", "percent"),
+        ("http://root:pw@h", "user information"),
+        ("root@h:19530", "user information"),
+        ("http://h/db@x", "user information"),
+        ("root:pw@h/my.db", "user information"),
+        ("root:pw@my.db", "user information"),
+        ("h:my.db", "port"),
+        ("ftp://h", "ftp://"),
+        ("grpc://h", "grpc://"),
+        ("dns:///h", "dns://"),
+        ("::1", "colon"),
+        ("h:1:2", "colon"),
+        ("ipv4:1.2.3.4:80", "colon"),
+        ("[::1", "brackets"),
+        ("[::1]x", "brackets"),
+        ("[::1]1", "brackets"),
+        ("[]:1", "IPv6"),
+        ("[h]:1", "IPv6"),
+        ("[1.2.3.4]:1", "IPv6"),
+        ("[::g]:1", "IPv6"),
+        ("[1::2::3]", "IPv6"),
+        ("./milvus", "path"),
+        ("/run/milvus.sock", "path"),
+        ("~/milvus", "path"),
+        ("../x/y", "path"),
+        ("-h", "host name"),
+        ("h-", "host name"),
+        ("a..b", "host name"),
+        ("h..", "host name"),
+        ("a,b", "host name"),
+        ("h!", "host name"),
+        ("a" * 64, "host name"),
+        (".".join(["a" * 60] * 5), "253"),
+        ("ä" * 300, "253"),
+        ("http://﹪h", "host name"),
+        ("xn--ä", "international"),
+        ("ä" * 63, "international"),
+        ("unix:", "empty"),
+        ("unix:  ", "empty"),
+        ("unix://host/x", "absolute"),
+    ],
+)
+def test_what_is_no_address_or_could_be_two_is_refused(text: str, word: str) -> None:
+    with pytest.raises(AddressError) as caught:
+        parse_address(text)
+    assert word in caught.value.message or word in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.1", "0x7f.1", "2130706433", "017700000001", "0x7f000001", "127.0.0.01", "0177.0.0.1", "1.2.3", "1.2.3.4.5",
+        "256.1.1.1", "1.2.3.0x4", "example.1", "0x", "1", "１２７.１",
+    ],
+)  # fmt: skip
+def test_numbers_that_resolvers_read_in_different_ways_are_refused(host: str) -> None:
+    for text in (host, f"http://{host}", f"https://{host}:19530", f"{host}."):
+        with pytest.raises(AddressError, match="number"):
+            parse_address(text)
+
+
+@settings(deadline=None)
+@given(st.from_regex(r"(0[xX][0-9a-fA-F]*|[0-9]{1,12})(\.(0[xX][0-9a-fA-F]*|[0-9]{1,12})){0,4}", fullmatch=True))
+def test_a_host_that_ends_in_a_number_is_four_plain_decimal_parts_or_refused(host: str) -> None:
+    try:
+        parsed = parse_host(host)
+    except AddressError:
+        return
+    assert parsed == host
+    assert str(ipaddress.IPv4Address(parsed)) == host
+
+
+@pytest.mark.parametrize(
+    "port", ["0", "65536", "99999", "123456", "-1", "+1", "1.0", "", "x", "0x50", "١٩٥٣٠", "１９", "²", "9" * 5000]
+)
+def test_ports_outside_1_to_65535_and_foreign_digits_are_refused(port: str) -> None:
+    for text in (f"http://h:{port}", f"[::1]:{port}", f"h:{port}"):
+        with pytest.raises(AddressError, match="port"):
+            parse_address(text)
+
+
+@pytest.mark.parametrize("port", [1, 80, 443, 9999, 19530, 65535])
+def test_every_port_from_1_to_65535_is_taken(port: int) -> None:
+    assert parse_address(f"h:{port}").port == port
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(categories=["Cc", "Cf", "Zs", "Zl", "Zp"]), min_size=1, max_size=1), st.integers(0, 20))
+def test_a_control_character_or_a_space_anywhere_is_refused(char: str, at: int) -> None:
+    text = "http://milvus.example"
+    at = min(at, len(text))
+    for spoiled in (text[:at] + char + text[at:], f"milvus{char}", f"{char}milvus:1"):
+        with pytest.raises(AddressError):
+            parse_address(spoiled)
+
+
+def test_hosts_given_alone_meet_the_same_rules() -> None:
+    assert parse_host("::1") == parse_host("[::1]") == "::1"
+    assert parse_host("EXAMPLE.com.") == "example.com"
+    for wrong in ("", "a b", "a\n", "a@b", "a/b", "a?b", "a\\b", "h:1", "[::1", "::1%lo", "127.1", "\udcff", "a\u0000"):
+        with pytest.raises(AddressError):
+            parse_host(wrong)
+
+
+CANARY = "s3cr3t-c4n4ry"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"http://root:{CANARY}@host:19530",
+        f"root:{CANARY}@host",
+        f"root:{CANARY}@host.db",
+        f"https://{CANARY}@host/db",
+        f"http://root:{CANARY}@",
+        f"http://root:{CANARY}/x@host",
+        f"http://root:{CANARY}%40host",
+        f"http://root:{CANARY}?@host",
+        f"http://root:{CANARY}#@host",
+        f"http://root:{CANARY} @host",
+        f"http://root:{CANARY}\\@host",
+        f"http://root:{CANARY}\x00@host",
+        f"http://[{CANARY}]:1",
+        f"ftp:{CANARY}@host",
+        f"http://host:{CANARY}",
+        f"http://h/{CANARY}/{CANARY}",
+        f"http://h/{CANARY}%",
+        f"unix://{CANARY}",
+    ],
+)
+def test_no_message_repeats_what_may_be_a_password(text: str) -> None:
+    with pytest.raises(AddressError) as caught:
+        parse_address(text)
+    assert CANARY not in str(caught.value)
+    assert CANARY not in repr(caught.value)
+
+
+def test_userinfo_is_refused_with_the_remedy() -> None:
+    with pytest.raises(AddressError) as caught:
+        parse_address("http://root:pw@host")
+    assert "secret set" in (caught.value.hint or "")
+
+
+# --- sockets and Lite ----------------------------------------------------------------------------------------------
+
+
+def test_relative_paths_count_from_the_base(tmp_path: os.PathLike[str]) -> None:
+    base = os.fspath(tmp_path)
+    assert parse_address("./milvus.db", base=tmp_path) == Address("lite", path=f"{base}/milvus.db")
+    assert parse_address("data/../m.db", base=base).path == f"{base}/m.db"
+    assert parse_address(".db", base=base).path == f"{base}/.db"
+    assert parse_address("unix:m.sock", base=base) == Address("unix", path=f"{base}/m.sock")
+    assert parse_address("unix:./m.sock", base=base).path == f"{base}/m.sock"
+    assert parse_address("/abs/m.db", base=base).path == "/abs/m.db"
+
+
+def test_the_current_directory_is_the_base_where_none_is_given(
+    tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parse_address("m.db").path == os.path.join(os.getcwd(), "m.db")
+
+
+def test_a_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parse_address("~/m.db", base="/b", home="/home/me").path == "/home/me/m.db"
+    assert parse_address("unix:~/m.sock", base="/b", home="/home/me").path == "/home/me/m.sock"
+    monkeypatch.setenv("HOME", "/home/process")
+    assert parse_address("~/m.db", base="/b").path == "/home/process/m.db"
+    assert parse_address("a~/m.db", base="/b", home="/home/me").path == "/b/a~/m.db"
+
+
+def test_an_address_without_a_path_stays_as_it_is_when_paths_are_made_absolute() -> None:
+    for text in ("h:1", "http://h", "http://root:pw@h", "", "unix:", "not an address", "http://h/x.db"):
+        assert absolute_address(text, base="/b") == text
+
+
+def test_paths_have_one_spelling() -> None:
+    assert absolute_path("//x/../y", base="/b") == "/y"
+    assert absolute_path("x/", base="/b") == "/b/x"
+    assert absolute_path("~", base="/b", home="/home/me") == "/home/me"
+    assert absolute_path("~nobody-of-that-name/x", base="/b", home="/home/me") == "/b/~nobody-of-that-name/x"
+
+
+def test_unix_and_lite_have_neither_host_nor_port() -> None:
+    unix, lite = endpoint_of("unix:/run/m.sock"), endpoint_of("/data/m.db")
+    assert (unix.uri, unix.authority, unix.host, unix.port) == ("unix:/run/m.sock", "/run/m.sock", "", 0)
+    assert (lite.uri, lite.authority, lite.host, lite.port) == ("/data/m.db", "/data/m.db", "", 0)
+
+
+def test_the_authority_puts_ipv6_in_brackets() -> None:
+    assert endpoint_of("[::1]:5").authority == "[::1]:5"
+    assert endpoint_of("h:5").authority == "h:5"
+
+
+@pytest.mark.parametrize(
+    ("text", "loopback"),
+    [
+        ("localhost", True),
+        ("LOCALHOST.", True),
+        ("127.0.0.1", True),
+        ("127.255.255.254", True),
+        ("[::1]", True),
+        ("[::ffff:127.0.0.1]", True),
+        ("https://localhost", True),
+        ("unix:/s", True),
+        ("./m.db", True),
+        ("128.0.0.1", False),
+        ("126.255.255.255", False),
+        ("10.0.0.1", False),
+        ("192.168.0.1", False),
+        ("0.0.0.0", False),
+        ("[::]", False),
+        ("[::2]", False),
+        ("[::127.0.0.1]", False),
+        ("[fe80::1]", False),
+        ("localhost.example.com", False),
+        ("foo.localhost", False),
+        ("localhost4", False),
+        ("127.0.0.1.example.com", False),
+        ("localhost.localdomain", False),
+    ],
+)
+def test_loopback_is_127_8_and_1_and_localhost_and_what_has_no_network(text: str, loopback: bool) -> None:
+    assert endpoint_of(text).is_loopback is loopback
+
+
+def test_endpoints_cannot_be_changed() -> None:
+    endpoint = Endpoint("tcp", "h", 1)
+    with pytest.raises(AttributeError):
+        endpoint.host = "other"  # type: ignore[misc]

@@ -1,0 +1,179 @@
+"""The error tree: codes and exit statuses are a contract, texts say where and what to do."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import inspect
+import pickle
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from milvus_profiles import errors
+from milvus_profiles.endpoint import AddressError
+from milvus_profiles.errors import Location, MilvusProfilesError, UnknownProfileError, suggest
+
+CLASSES = sorted(
+    (c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, MilvusProfilesError)),
+    key=lambda c: c.__name__,
+)
+
+# The table of the documentation: JSON code and exit status.
+CONTRACT = {
+    "MilvusProfilesError": ("internal", 1),
+    "UsageError": ("usage", 2),
+    "DeclinedError": ("usage", 1),
+    "ConfigError": ("config", 3),
+    "EditConflictError": ("edit_conflict", 3),
+    "LockTimeoutError": ("edit_conflict", 1),
+    "UnknownProfileError": ("unknown_profile", 3),
+    "UntrustedError": ("untrusted", 5),
+    "InsecureTransportError": ("insecure", 3),
+    "SecretUnavailableError": ("secret", 4),
+    "UnreachableError": ("unreachable", 6),
+    "DatabaseInUseError": ("unreachable", 6),
+    "TLSError": ("tls", 7),
+    "NotMilvusError": ("not_milvus", 8),
+    "ServerNotReadyError": ("not_ready", 8),
+    "AuthenticationError": ("auth", 9),
+    "PermissionDeniedError": ("permission", 9),
+    "DatabaseNotFoundError": ("database", 10),
+    "ConnectionLimitError": ("limit", 1),
+    "ConnectionClosedError": ("closed", 1),
+    "ForkError": ("fork", 1),
+}
+
+
+def test_codes_and_exit_statuses_are_those_of_the_documentation() -> None:
+    assert {c.__name__: (c.code, c.exit_status) for c in CLASSES if c.__name__ in CONTRACT} == CONTRACT
+
+
+def test_every_code_is_one_of_the_documentation() -> None:
+    known = {
+        "config", "unknown_profile", "secret", "untrusted", "insecure", "unreachable", "tls", "not_milvus", "not_ready",
+        "auth", "permission", "database", "limit", "closed", "pool", "fork", "edit_conflict", "usage", "internal",
+    }  # fmt: skip
+    assert {c.code for c in CLASSES} <= known
+
+
+@pytest.mark.parametrize("cls", [*CLASSES, AddressError], ids=lambda c: c.__name__)
+def test_errors_survive_another_process_whole(cls: type[MilvusProfilesError]) -> None:
+    error = cls("it failed", hint="try again", location=Location("milvus.toml", 3, 5, "key = 1", 4))
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        twin = pickle.loads(pickle.dumps(error, protocol))
+        assert type(twin) is cls
+        assert (twin.message, twin.hint, twin.location) == (error.message, error.hint, error.location)
+        assert str(twin) == str(error)
+        assert twin.args == error.args
+    assert str(copy.copy(error)) == str(copy.deepcopy(error)) == str(error)
+
+
+def test_what_a_subclass_adds_survives_too() -> None:
+    error = UnknownProfileError("it failed")
+    error.stats = {"idle": 3}  # type: ignore[attr-defined]
+    assert pickle.loads(pickle.dumps(error)).stats == {"idle": 3}
+
+
+def test_a_message_alone_is_the_text() -> None:
+    error = MilvusProfilesError("it failed")
+    assert str(error) == "it failed"
+    assert (error.hint, error.location, error.args) == (None, None, ("it failed",))
+
+
+def test_the_text_says_where_what_and_what_to_do() -> None:
+    error = MilvusProfilesError("is wrong", hint="mend it", location=Location("/p/milvus.toml", 3, 7, "port = x"))
+    assert str(error).splitlines() == [
+        "/p/milvus.toml:3:7: is wrong",
+        "    port = x",
+        "          ^",
+        "hint: mend it",
+    ]
+
+
+def test_an_unknown_profile_is_a_key_error_whose_text_is_not_a_repr() -> None:
+    error = UnknownProfileError("there is no profile 'x'", hint="did you mean 'y'?")
+    assert isinstance(error, KeyError)
+    assert str(error) == "there is no profile 'x'\nhint: did you mean 'y'?"
+    assert {}.get("x", error) is error
+
+
+@pytest.mark.parametrize(
+    ("location", "text"),
+    [
+        (Location("MILVUS_URI"), "MILVUS_URI"),
+        (Location("f.toml", 3), "f.toml:3"),
+        (Location("f.toml", 3, 9), "f.toml:3:9"),
+        (Location("f.toml", 3, 9, "excerpt"), "f.toml:3:9"),
+    ],
+)
+def test_a_location_is_path_line_and_column(location: Location, text: str) -> None:
+    assert str(location) == text
+
+
+@pytest.mark.parametrize(
+    ("excerpt", "column", "caret"),
+    [
+        ("a = 1", 1, "^"),
+        ("a = 1", 5, "    ^"),
+        ("\ta =\t1", 2, "\t^"),
+        ("\ta =\t1", 6, "\t   \t^"),
+        ("a = 1", 6, "     ^"),
+        ("a = 1", 99, "     ^"),
+        ("é = 1", 3, "  ^"),
+        ("e\u0301 = 1", 4, "  ^"),
+        ("例 = 1", 3, "   ^"),
+        ("", 1, "^"),
+    ],
+)
+def test_the_caret_stands_under_its_character(excerpt: str, column: int, caret: str) -> None:
+    assert Location("f", 1, column, excerpt).caret() == f"{excerpt}\n{caret}"
+
+
+def test_a_mark_moves_the_caret_where_the_excerpt_is_not_the_line() -> None:
+    assert Location("f", 1, 900, "…tail = 1", 1).caret() == "…tail = 1\n ^"
+    assert Location("f", 1, None, "tail", 2).caret() == "tail\n  ^"
+
+
+def test_without_an_excerpt_there_is_no_caret_and_without_a_column_only_the_excerpt() -> None:
+    assert Location("f", 1, 1).caret() is None
+    assert Location("f", 1, None, "a = 1").caret() == "a = 1"
+    assert str(MilvusProfilesError("m", location=Location("f", 1, 1, ""))) == "f:1:1: m\n    \n    ^"
+
+
+# --- suggestions ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "candidates", "near"),
+    [
+        ("tokn", ["token", "timeout"], "token"),
+        ("TOKEN", ["token"], "token"),
+        ("prod_eu", ["prod-eu", "prod-us"], "prod-eu"),
+        ("Prod", ["PROD"], "PROD"),
+        ("zzz", ["token"], None),
+        ("", ["token"], None),
+        ("token", [], None),
+        ("a" * 101, ["a" * 101], None),
+        ("a" * 100, ["a" * 5_000_000, "a" * 99], "a" * 99),
+    ],
+)
+def test_the_nearest_candidate_is_suggested(word: str, candidates: list[str], near: str | None) -> None:
+    assert suggest(word, candidates) == near
+
+
+def test_a_typing_error_is_found_among_65536_names() -> None:
+    names = [f"production-eu-west-{number:05d}" for number in range(65_536)]
+    for wrong in ("production-eu-west-123456", "prodction-eu-west-12345", "PRODUCTION-EU-WEST-12345x"):
+        assert suggest(wrong, names) is not None
+    assert suggest("prodction-eu-west-12345", names) == "production-eu-west-12345"
+    assert suggest("production-eu-wst-12345", names) == "production-eu-west-12345"
+    assert suggest("q", names) is None
+
+
+@settings(deadline=None)
+@given(st.text("abcde-", max_size=8), st.lists(st.text("abcde-", min_size=1, max_size=8), max_size=12, unique=True))
+def test_what_is_suggested_is_a_candidate_and_the_best_that_difflib_knows(word: str, candidates: list[str]) -> None:
+    near = difflib.get_close_matches(word, candidates, n=1)
+    assert suggest(word, candidates) == (near[0] if near else None)

@@ -1,0 +1,644 @@
+"""The models: every field, every contradiction, no guessing at types, no secret in anything that shows."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from milvus_profiles.endpoint import Endpoint
+from milvus_profiles.errors import ConfigError
+from milvus_profiles.masked import MASK, SecretText
+from milvus_profiles.profile import (
+    SSL,
+    CommandRef,
+    Credential,
+    EnvRef,
+    FileRef,
+    Keepalive,
+    KeyringRef,
+    PoolSettings,
+    Profile,
+    Retry,
+    check_alias,
+    fold_alias,
+    is_alias,
+)
+
+CANARY = "s3cr3t-c4n4ry"
+PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+
+def profile(**fields: Any) -> Profile:
+    return Profile(alias="prod", **fields)
+
+
+def refusals(**fields: Any) -> list[str]:
+    """The messages of what is wrong; empty for a valid profile."""
+    try:
+        profile(**fields)
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False)
+        return [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in found]
+    return []
+
+
+@pytest.fixture
+def pem(tmp_path: Path) -> str:
+    path = tmp_path / "ca.pem"
+    path.write_text(PEM)
+    return str(path)
+
+
+# --- aliases -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alias", ["a", "A1", "prod", "prod-eu", "prod_eu", "prod.eu", "a-b_c.d", "0", "1.2", "a" * 64])
+def test_valid_aliases(alias: str) -> None:
+    assert check_alias(alias) == alias
+    assert is_alias(alias)
+    assert Profile(alias=alias, host="h").alias == alias
+
+
+@pytest.mark.parametrize(
+    "alias",
+    [
+        "", "-", ".", "-a", "a-", "_a", "a_", ".a", "a.", "a--b", "a__b", "a..b", "a-_b", "a.-b", "a b", "a/b", "a\n",
+        "\na", "ä", "prödukt", "a\x00", "a\x1b[31m", "a" * 65, "[link=x]", "К8s", "a:b", "a'b", 'a"b', "1\u0660",
+    ],
+)  # fmt: skip
+def test_invalid_aliases_are_refused_by_name_and_model_alike(alias: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_alias(alias)
+    assert caught.value.hint
+    assert caught.value.message.isascii()
+    assert caught.value.message.isprintable()
+    assert not is_alias(alias)
+    with pytest.raises(ValidationError):
+        Profile(alias=alias, host="h")
+
+
+def test_a_long_alias_is_not_repeated() -> None:
+    with pytest.raises(ConfigError, match="longer than 64"):
+        check_alias("a" * 100_000)
+
+
+def test_aliases_are_compared_without_case_and_with_separators_equal() -> None:
+    assert fold_alias("Prod-EU") == fold_alias("prod_eu") == fold_alias("PROD.eu") == "prod_eu"
+    assert fold_alias("prodeu") != fold_alias("prod-eu")
+
+
+@settings(deadline=None)
+@given(st.text(max_size=70))
+def test_a_text_is_an_alias_by_one_rule_everywhere(text: str) -> None:
+    try:
+        Profile(alias=text, host="h")
+    except ValidationError:
+        assert not is_alias(text)
+    else:
+        assert is_alias(text)
+        assert fold_alias(fold_alias(text)) == fold_alias(text)
+
+
+# --- defaults and every field --------------------------------------------------------------------------------------
+
+
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    made = profile(uri="http://h")
+    assert (made.timeout, made.call_timeout, made.proxy, made.management_port) == (10.0, None, None, 9091)
+    assert (made.allow_insecure, made.protected, made.ssl, made.pool, made.extends) == (False, False, None, None, None)
+    assert made.retry == Retry(attempts=4, initial=0.1, max=1.0)
+    assert made.keepalive == Keepalive(time=30.0, timeout=10.0)
+    assert made.auth == "none"
+
+
+def test_the_pool_has_the_defaults_of_milvus_own_pool() -> None:
+    pool = PoolSettings()
+    assert pool.mode == "shared"
+    assert (pool.max_channels, pool.soft_limit, pool.hard_limit) == (4, 50, 90)
+    assert (pool.max_idle_per_key, pool.min_idle_per_key, pool.max_total_per_key, pool.max_total) == (5, 0, 10, 50)
+    assert (pool.block_when_exhausted, pool.max_block_wait) == (True, 3.0)
+    assert (pool.eviction_interval, pool.min_evictable_idle) == (60.0, 10.0)
+    assert (pool.test_on_borrow, pool.test_on_return, pool.test_while_idle) == (False, True, False)
+    assert (pool.max_lifetime, pool.lifetime_jitter, pool.max_uses, pool.max_waiting) == (None, 0.1, None, None)
+    assert (pool.drain_timeout, pool.leak_threshold) == (30.0, None)
+
+
+def test_every_field_together(pem: str, tmp_path: Path) -> None:
+    made = profile(
+        description="production – lesen",
+        uri="https://in03.example/analytics",
+        user="root",
+        password={"file": str(tmp_path / "pw")},
+        db_name="analytics",
+        ssl={"ca": pem, "cert": pem, "key": pem, "server_name": "Other.Example."},
+        timeout=5,
+        call_timeout=30.5,
+        retry={"attempts": 5, "initial": 0.5, "max": 0.5},
+        keepalive={"time": 5, "timeout": 1},
+        proxy="http://Proxy.example:3128",
+        management_port=9092,
+        allow_insecure=True,
+        protected=True,
+        extends="base",
+        pool={"mode": "exclusive", "max_total_per_key": 3},
+    )
+    assert made.endpoint == Endpoint("tcp", "in03.example", 443, tls=True)
+    assert isinstance(made.ssl, SSL)
+    assert made.ssl.server_name == "other.example"
+    assert made.proxy == "http://proxy.example:3128"
+    assert made.timeout == 5.0
+    assert made.password == FileRef(file=str(tmp_path / "pw"))
+    assert made.credential == Credential("file", FileRef(file=str(tmp_path / "pw")), "root")
+
+
+@pytest.mark.parametrize(
+    ("fields", "uri", "db_name"),
+    [
+        ({"uri": "h"}, "http://h:19530", None),
+        ({"uri": "https://h/db"}, "https://h:443", "db"),
+        ({"uri": "http://h/db", "db_name": "db"}, "http://h:19530", "db"),
+        ({"uri": "http://h", "ssl": True}, "https://h:19530", None),
+        ({"uri": "tcp://h", "ssl": {}}, "https://h:19530", None),
+        ({"uri": "http://h", "ssl": False}, "http://h:19530", None),
+        ({"uri": "https://h", "ssl": True}, "https://h:443", None),
+        ({"host": "H."}, "http://h:19530", None),
+        ({"host": "::1", "port": 5}, "http://[::1]:5", None),
+        ({"host": "[::1]", "port": 5, "ssl": True}, "https://[::1]:5", None),
+        ({"uri": "unix:/run/m.sock"}, "unix:/run/m.sock", None),
+        ({"uri": "/data/m.db"}, "/data/m.db", None),
+        ({"uri": "/data/m.db", "ssl": False}, "/data/m.db", None),
+    ],
+)
+def test_address_and_tls_make_the_endpoint(fields: dict[str, Any], uri: str, db_name: str | None) -> None:
+    made = profile(**fields)
+    assert made.endpoint.uri == uri
+    assert made.db_name == db_name
+    assert not made.is_template
+
+
+def test_tls_settings_in_force() -> None:
+    assert profile(uri="http://h").tls is None
+    assert profile(uri="http://h", ssl=False).tls is None
+    assert profile(uri="https://h").tls == SSL()
+    assert profile(uri="http://h", ssl=True).tls == SSL()
+    assert profile(uri="http://h", ssl={"server_name": "x"}).tls == SSL(server_name="x")
+
+
+def test_a_profile_without_an_address_is_a_template_that_cannot_be_used() -> None:
+    for fields in ({}, {"port": 5}, {"user": "root"}, {"password": "pw"}, {"ssl": False}):
+        made = profile(**fields)
+        assert made.is_template
+        for use in ("address", "endpoint", "tls"):
+            with pytest.raises(ConfigError, match="'prod' has no address") as caught:
+                getattr(made, use)
+            assert caught.value.hint
+    assert profile(user="root").auth == "keyring"
+
+
+# --- credentials ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "user"),
+    [
+        ({}, None, None),
+        ({"token": "key"}, "inline", None),
+        ({"token": {"keyring": True}}, "keyring", None),
+        ({"token": {"env": "NAME"}}, "env", None),
+        ({"token": {"file": "/f"}}, "file", None),
+        ({"token": {"command": ["op", "read"]}}, "command", None),
+        ({"user": "root"}, "keyring", "root"),
+        ({"user": "root", "password": "pw"}, "inline", "root"),
+        ({"user": "root", "password": {"keyring": True}}, "keyring", "root"),
+        ({"user": "root", "password": {"env": "NAME"}}, "env", "root"),
+        ({"user": "root", "password": {"command": ["x"], "pass_env": ["A", "B"]}}, "command", "root"),
+        ({"user": "root", "token": {"keyring": True}}, "keyring", "root"),
+        ({"user": "root", "token": "root:pw"}, "inline", None),
+    ],
+)
+def test_where_the_secret_comes_from(fields: dict[str, Any], kind: str | None, user: str | None) -> None:
+    made = profile(uri="http://h", **fields)
+    assert made.auth == (kind or "none")
+    if kind is None:
+        assert made.credential is None
+    else:
+        assert made.credential is not None
+        assert (made.credential.kind, made.credential.user) == (kind, user)
+
+
+def test_a_user_without_a_password_means_the_keyring() -> None:
+    assert profile(uri="http://h", user="root").credential == Credential("keyring", KeyringRef(keyring=True), "root")
+
+
+def test_lite_never_has_a_credential() -> None:
+    for fields in ({"user": "root"}, {"token": "x"}, {"user": "root", "password": "x"}, {"token": {"keyring": True}}):
+        assert profile(uri="/m.db", **fields).auth == "none"
+
+
+def test_references_hold_what_was_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert profile(token={"env": "_A1"}).token == EnvRef(env="_A1")
+    assert profile(token={"command": ["op", "read"]}).token == CommandRef(command=("op", "read"), pass_env=())
+    assert profile(token={"command": ("op",), "pass_env": ["A"]}).token == CommandRef(command=("op",), pass_env=("A",))
+    assert profile(token=KeyringRef(keyring=True)).token == KeyringRef(keyring=True)
+    assert profile(token=SecretText("x")).token == SecretText("x")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    assert profile(token={"file": "x"}).token == FileRef(file=str(tmp_path / "x"))
+    assert profile(token={"file": "~/x"}).token == FileRef(file="/home/me/x")
+
+
+# --- contradictions ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"uri": "https://h", "ssl": False}, "ssl = false contradicts https"),
+        ({"uri": "http://h", "host": "h"}, "uri and host are both given"),
+        ({"uri": "http://h", "port": 1}, "uri and port are both given"),
+        ({"uri": "http://h", "token": "t", "password": "p", "user": "u"}, "token and password are both given"),
+        ({"token": "t", "password": "p"}, "token and password are both given"),
+        ({"uri": "http://h/a", "db_name": "b"}, "db_name is 'b', but the uri names the database 'a'"),
+        ({"uri": "/m.db", "ssl": True}, "Milvus Lite has no TLS"),
+        ({"uri": "/m.db", "ssl": {}}, "Milvus Lite has no TLS"),
+        ({"uri": "http://h", "password": "p"}, "password needs user"),
+        ({"uri": "http://h", "user": "a:b"}, "colon"),
+        ({"user": "a:b"}, "colon"),
+        ({"uri": "http://h", "pool": {"max_total": 5}}, "max_total is a setting of a whole pool"),
+        ({"pool": {"eviction_interval": 5}}, "eviction_interval is a setting of a whole pool"),
+        ({"pool": {"drain_timeout": 5}}, "drain_timeout is a setting of a whole pool"),
+        ({"uri": f"http://root:{CANARY}@h"}, "user information"),
+        ({"uri": ""}, "empty"),
+        ({"uri": "unix:"}, "empty"),
+        ({"host": "h", "keepalive": {"time": 4.999}}, "keepalive.time is below 5 seconds"),
+        ({"keepalive": {"time": 0}}, "keepalive.time is below 5 seconds"),
+        ({"retry": {"initial": 2, "max": 1}}, "retry.max is below retry.initial"),
+        ({"pool": {"soft_limit": 91}}, "soft_limit is above hard_limit"),
+        ({"pool": {"min_idle_per_key": 11}}, "min_idle_per_key is above max_total_per_key"),
+        ({"token": {}}, "exactly one of keyring, env, file, command"),
+        ({"token": {"keyring": True, "env": "X"}}, "exactly one of keyring, env, file, command"),
+        ({"token": {"pass_env": ["X"]}}, "exactly one of keyring, env, file, command"),
+        ({"token": {"valt": "x"}}, "exactly one of keyring, env, file, command"),
+        ({"proxy": "https://p:1"}, "must be http://HOST:PORT"),
+        ({"proxy": "p:1"}, "must be http://HOST:PORT"),
+        ({"proxy": "http://p"}, "must name its port"),
+        ({"proxy": "http://p:1/x"}, "without a path"),
+        ({"proxy": f"http://root:{CANARY}@p:1"}, "user information"),
+        ({"proxy": "http://:1"}, "host is empty"),
+    ],
+)
+def test_contradictions_are_refused_in_one_sentence(fields: dict[str, Any], message: str) -> None:
+    (found,) = refusals(**fields)
+    assert message in found
+    assert CANARY not in found
+
+
+@pytest.mark.parametrize("half", ["cert", "key"])
+def test_a_certificate_without_its_key_and_a_key_without_its_certificate_are_refused(pem: str, half: str) -> None:
+    (found,) = refusals(uri="https://h", ssl={half: pem})
+    other = {"cert": "key", "key": "cert"}[half]
+    assert f"ssl.{half} needs ssl.{other}" in found
+
+
+def test_settings_of_a_whole_pool_are_fine_for_a_whole_pool() -> None:
+    assert PoolSettings(max_total=7, eviction_interval=1, drain_timeout=0).max_total == 7
+
+
+# --- strictness ----------------------------------------------------------------------------------------------------
+
+_NUMBERS = ("timeout", "call_timeout")
+_WHOLE = ("management_port",)
+_BOOLEANS = ("allow_insecure", "protected")
+_TEXTS = ("description", "uri", "user", "db_name", "proxy", "extends", "host")
+
+
+@pytest.mark.parametrize("field", _NUMBERS)
+@pytest.mark.parametrize("wrong", ["5", True, [5], {"s": 5}, float("nan"), float("inf"), 0, -1, 86_401, 10**400])
+def test_seconds_are_numbers_above_0_and_up_to_a_day(field: str, wrong: Any) -> None:
+    assert len(refusals(**{field: wrong})) == 1
+
+
+@pytest.mark.parametrize("field", _NUMBERS)
+@pytest.mark.parametrize("right", [1, 0.001, 86_400])
+def test_whole_numbers_are_seconds_too(field: str, right: float) -> None:
+    assert getattr(profile(**{field: right}), field) == float(right)
+
+
+@pytest.mark.parametrize("wrong", ["19530", True, 1.0, 0, 65_536, -1, 10**40, None])
+def test_ports_are_whole_numbers_from_1_to_65535(wrong: Any) -> None:
+    if wrong is not None:
+        assert len(refusals(host="h", port=wrong)) == 1
+    assert len(refusals(management_port=wrong)) == 1
+
+
+@pytest.mark.parametrize("field", _BOOLEANS)
+@pytest.mark.parametrize("wrong", ["true", 1, 0, "", None, []])
+def test_switches_are_true_or_false(field: str, wrong: Any) -> None:
+    assert len(refusals(**{field: wrong})) == 1
+
+
+@pytest.mark.parametrize("field", _TEXTS)
+@pytest.mark.parametrize("wrong", [5, True, ["x"], {"x": "y"}, b"x", Path("x")])
+def test_texts_are_texts(field: str, wrong: Any) -> None:
+    assert len(refusals(**{field: wrong})) == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"ssl": 1},
+        {"ssl": 0},
+        {"ssl": "true"},
+        {"ssl": [True]},
+        {"retry": 0},
+        {"retry": 1},
+        {"retry": "false"},
+        {"retry": None},
+        {"retry": {"attempts": 1}},
+        {"retry": {"attempts": 6}},
+        {"retry": {"attempts": "4"}},
+        {"retry": {"attempts": True}},
+        {"retry": {"initial": 0}},
+        {"keepalive": True},
+        {"keepalive": None},
+        {"keepalive": {"time": "30"}},
+        {"keepalive": {"timeout": 0}},
+        {"keepalive": {"time": float("inf")}},
+        {"pool": True},
+        {"pool": {"mode": "Shared"}},
+        {"pool": {"max_channels": 0}},
+        {"pool": {"max_uses": 0}},
+        {"pool": {"lifetime_jitter": 1}},
+        {"pool": {"max_block_wait": -1}},
+        {"pool": {"test_on_borrow": 1}},
+        {"token": 5},
+        {"token": True},
+        {"token": ["x"]},
+        {"token": ""},
+        {"token": "a\nb"},
+        {"token": "a\x7f"},
+        {"token": {"keyring": False}},
+        {"token": {"keyring": 1}},
+        {"token": {"keyring": "true"}},
+        {"token": {"env": ""}},
+        {"token": {"env": "A-B"}},
+        {"token": {"env": "1A"}},
+        {"token": {"env": "A\n"}},
+        {"token": {"env": 5}},
+        {"token": {"env": "Ä"}},
+        {"token": {"file": ""}},
+        {"token": {"file": "a\x00b"}},
+        {"token": {"file": 5}},
+        {"token": {"command": "op read"}},
+        {"token": {"command": []}},
+        {"token": {"command": ["op", ""]}},
+        {"token": {"command": ["op", 5]}},
+        {"token": {"command": ["op"], "pass_env": "A"}},
+        {"token": {"command": ["op"], "pass_env": ["A B"]}},
+        {"token": {"env": "A", "pass_env": ["B"]}},
+        {"description": "a\udcff"},
+        {"user": ""},
+        {"user": "a\tb"},
+        {"db_name": ""},
+        {"db_name": "a b"},
+        {"db_name": "ä"},
+        {"db_name": "a\n"},
+        {"host": ""},
+        {"host": "h:1"},
+        {"host": "127.1"},
+        {"ssl": {"server_name": "a b"}},
+        {"ssl": {"server_name": ""}},
+    ],
+)
+def test_nothing_is_guessed_or_converted(fields: dict[str, Any]) -> None:
+    assert len(refusals(**fields)) == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tokn": CANARY},
+        {"ssl": {"cacert": "x"}},
+        {"retry": {"tries": 3}},
+        {"keepalive": {"interval": 5}},
+        {"pool": {"size": 5}},
+        {"token": {"env": "A", "default": CANARY}},
+        {"_address": "x"},
+    ],
+)
+def test_unknown_fields_are_refused_everywhere(fields: dict[str, Any]) -> None:
+    (found,) = refusals(**fields)
+    assert "not permitted" in found
+    assert CANARY not in found
+
+
+def test_true_and_false_for_retries() -> None:
+    assert profile(retry=True).retry == Retry()
+    assert profile(retry=False).retry is False
+
+
+def test_the_mask_is_not_taken_for_a_secret() -> None:
+    # What a dump of a profile holds in the place of its secret must not become the secret.
+    made = profile(uri="http://h", token=CANARY)
+    assert made.model_dump()["token"] == MASK
+    with pytest.raises(ValidationError, match="mask"):
+        Profile.model_validate(made.model_dump())
+    with pytest.raises(ValidationError, match="mask"):
+        Profile.model_validate_json(made.model_dump_json())
+    assert refusals(token="**********")
+    assert not refusals(token="a*")
+
+
+# --- certificates --------------------------------------------------------------------------------------------------
+
+
+def test_pem_files_are_looked_at(pem: str, tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").touch()
+    (tmp_path / "text.pem").write_text("hello")
+    (tmp_path / "der.pem").write_bytes(b"\x30\x82" + bytes(range(256)))
+    (tmp_path / "huge.pem").write_bytes(PEM.encode() + bytes(1 << 20))
+    os.mkfifo(tmp_path / "fifo.pem")
+    os.symlink("loop.pem", tmp_path / "loop.pem")
+    os.symlink("nowhere", tmp_path / "dangling.pem")
+    os.symlink("ca.pem", tmp_path / "link.pem")
+    for name, word in {
+        "missing.pem": "No such file",
+        "dangling.pem": "No such file",
+        "loop.pem": "symbolic link",
+        "ca.pem/x": "Not a directory",
+        ".": "directory",
+        "fifo.pem": "is not a file",
+        "empty.pem": "not a PEM file",
+        "text.pem": "not a PEM file",
+        "der.pem": "not a PEM file",
+        "huge.pem": "not a PEM file",
+        "n" * 300: "name too long",
+    }.items():
+        (found,) = refusals(uri="https://h", ssl={"ca": str(tmp_path / name)})
+        assert word in found
+        assert str(tmp_path) in found
+    for name in ("ca.pem", "link.pem"):
+        assert profile(uri="https://h", ssl={"ca": str(tmp_path / name)}).tls == SSL(ca=str(tmp_path / name))
+    assert refusals(ssl={"ca": "/dev/zero"}) == ["ssl.<table>.ca: /dev/zero is not a file"]
+    assert len(refusals(ssl={"ca": ""})) == len(refusals(ssl={"ca": "a\x00"})) == 1
+
+
+def test_looking_at_what_is_no_pem_file_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        for name in (".", "fifo", "missing"):
+            assert refusals(ssl={"ca": str(tmp_path / name)})
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_an_unreadable_pem_file_is_refused_by_name(tmp_path: Path) -> None:
+    # Root reads everything, so another user has to look.
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become another user")
+    (tmp_path / "key.pem").write_text(PEM)
+    (tmp_path / "key.pem").chmod(0o600)
+    for directory in (tmp_path, *tmp_path.parents[:-2]):
+        directory.chmod(0o755)
+    code = (
+        "import os, sys\n"
+        "from milvus_profiles.profile import SSL\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "try: SSL(ca=sys.argv[1])\n"
+        "except ValueError as error: print(error)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "key.pem")], capture_output=True, text=True, check=True
+    )
+    assert f"cannot read {tmp_path}/key.pem: Permission denied" in result.stdout
+
+
+def test_pem_files_are_left_alone_where_that_is_asked(tmp_path: Path) -> None:
+    fields = {"alias": "prod", "uri": "https://h", "ssl": {"ca": str(tmp_path / "missing.pem")}}
+    made = Profile.model_validate(fields, context={"check_files": False})
+    assert made.tls == SSL.model_construct(ca=str(tmp_path / "missing.pem"))
+    for context in (None, {}, {"check_files": True}):
+        with pytest.raises(ValidationError):
+            Profile.model_validate(fields, context=context)
+
+
+def test_paths_of_certificates_become_absolute(pem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(os.path.dirname(pem))
+    monkeypatch.setenv("HOME", os.path.dirname(pem))
+    assert SSL(ca="ca.pem") == SSL(ca="./ca.pem") == SSL(ca="~/ca.pem") == SSL(ca=pem)
+
+
+# --- nothing changes, nothing shows --------------------------------------------------------------------------------
+
+
+def secretive() -> Profile:
+    return profile(uri="http://h", user="root", password=CANARY)
+
+
+def test_profiles_cannot_be_changed() -> None:
+    made = secretive()
+    for name in ("user", "alias", "uri", "timeout"):
+        with pytest.raises(ValidationError):
+            setattr(made, name, "x")
+        with pytest.raises(ValidationError):
+            delattr(made, name)
+    for part in (made.retry, made.keepalive):
+        with pytest.raises(ValidationError):
+            part.max = part.time = 1  # type: ignore[union-attr]
+
+
+def test_equal_profiles_are_equal_and_have_one_hash() -> None:
+    assert secretive() == secretive()
+    assert hash(secretive()) == hash(secretive())
+    assert secretive() != profile(uri="http://h", user="root", password="other")
+
+
+@pytest.mark.parametrize("secret", [{"token": CANARY}, {"user": "root", "password": CANARY}])
+def test_no_text_of_a_profile_shows_its_secret(secret: dict[str, str]) -> None:
+    made = profile(uri="http://h", **secret)
+    for shown in (
+        repr(made),
+        str(made),
+        f"{made}",
+        repr(vars(made)),
+        repr(made.model_dump()),
+        repr(made.model_dump(mode="json")),
+        made.model_dump_json(),
+        repr(made.__getstate__()),
+        repr(list(made)),
+        repr(made.credential),
+        repr(made.model_copy(deep=True)),
+        repr(list(made.__repr_args__())),
+    ):
+        assert CANARY not in shown
+    assert MASK in made.model_dump_json()
+
+
+def test_a_profile_with_a_secret_is_copied_but_never_pickled() -> None:
+    made = secretive()
+    for twin in (copy.copy(made), copy.deepcopy(made), made.model_copy(), made.model_copy(deep=True)):
+        assert twin == made
+        assert twin.endpoint == made.endpoint
+        assert twin.password == SecretText(CANARY)
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        with pytest.raises(TypeError, match="pickled"):
+            pickle.dumps(made, protocol)
+
+
+def test_a_profile_without_a_literal_secret_is_pickled_whole() -> None:
+    made = profile(uri="https://h/db", token={"env": "NAME"}, ssl={"server_name": "x"})
+    twin = pickle.loads(pickle.dumps(made))
+    assert twin == made
+    assert twin.endpoint == made.endpoint
+    assert twin.db_name == "db"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"token": CANARY, "timeout": "x"},
+        {"token": CANARY, "tokn": CANARY},
+        {"token": CANARY, "password": CANARY},
+        {"token": CANARY + "\n"},
+        {"token": {"keyring": CANARY}},
+        {"token": {"env": CANARY}},
+        {"token": {CANARY: CANARY}},
+        {"token": {"command": CANARY}},
+        {"token": {"command": [CANARY, 5]}},
+        {"token": [CANARY]},
+        {"uri": f"http://root:{CANARY}@h"},
+        {"host": f"root:{CANARY}@h"},
+        {"proxy": f"http://root:{CANARY}@h:1"},
+        {"uri": "http://h", "user": f"root:{CANARY}"},
+        {"password": CANARY, "uri": "http://h"},
+        {"ssl": CANARY},
+        {"ssl": {"server_name": f"{CANARY} "}},
+        {"pool": CANARY},
+        {"retry": {"attempts": CANARY}},
+        {"keepalive": CANARY},
+    ],
+)
+def test_no_validation_error_shows_a_secret(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        profile(**fields)
+    error = caught.value
+    for shown in (
+        str(error),
+        repr(error),
+        error.json(include_input=False, include_context=False),
+        "".join(traceback.format_exception(error)),
+    ):
+        assert CANARY not in shown
+    found = error.errors(include_input=False, include_url=False)
+    assert CANARY not in repr([(e["type"], e["msg"], e.get("ctx")) for e in found])
