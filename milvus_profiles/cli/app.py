@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated
 
@@ -88,11 +89,16 @@ def run(words: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+_SURPLUS = re.compile(r"(Got unexpected extra argument(?:\(s\)|s)?) \(.*\)", re.DOTALL)
+
+
 def _usage(error: Exception) -> UsageError | None:
     """What the parser of options found wrong, as an error of ours; None for any other exception."""
     format_message = getattr(error, "format_message", None)
     if format_message is None:
         return None
+    # An argument too many may be a secret that was meant for a prompt: it is not repeated.
+    message = _SURPLUS.sub(r"\1", str(format_message()).rstrip("."))
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else NAME
-    return UsageError(str(format_message()).rstrip("."), hint=f"`{path} --help` shows what there is")
+    return UsageError(message, hint=f"`{path} --help` shows what there is")

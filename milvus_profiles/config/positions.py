@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -56,7 +57,8 @@ class Positions:
     """
 
     def __init__(self, text: str, spans: dict[KeyPath, Span], comments: list[int]) -> None:
-        self._text = text
+        # In a closure, as in the document: a text may hold secrets, and vars() would show it.
+        self._text: Callable[[], str] = lambda: text
         self.spans = spans
         self.comments = comments
         self._lines = [0, *(match.end() for match in re.finditer("\n", text))]
@@ -100,8 +102,8 @@ class Positions:
     def line_bounds(self, line: int) -> tuple[int, int]:
         """Offsets of the start and the end of a line, its newline left out."""
         start = self._lines[line - 1]
-        end = self._lines[line] - 1 if line < len(self._lines) else len(self._text)
-        return start, end - 1 if self._text[start:end].endswith("\r") else end
+        end = self._lines[line] - 1 if line < len(self._lines) else len(self._text())
+        return start, end - 1 if self._text()[start:end].endswith("\r") else end
 
 
 def scan(text: str) -> Positions:

@@ -109,6 +109,8 @@ class Connection:
     def client(self, **arguments: Any) -> Any:
         """A ``pymilvus.MilvusClient`` of this profile, with a TCP connection of its own (extra: ``pymilvus``).
 
+        It keeps this handle alive.  It goes on working when the handle is closed, unless that stops a Milvus Lite.
+
         Args:
             arguments: keyword arguments for MilvusClient, which win over those of the profile.
 
@@ -117,7 +119,10 @@ class Connection:
             ConnectionClosedError: the handle is closed.
         """
         self._gate()
-        return joined("client")(self._profile, self._live.reach, self._live.token(), arguments)
+        client = joined("client")(self._profile, self._live.reach, self._live.token(), arguments)
+        # The client keeps the handle: a Milvus Lite that was opened for it runs as long as it is used.
+        client._milvus_profiles_connection = self
+        return client
 
     def close(self) -> None:
         """Give the handle back; the channel stays open for others, and until ``disconnect``.  Idempotent."""
