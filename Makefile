@@ -8,6 +8,8 @@ PYTHON  ?= python3
 VENV    ?= .venv
 SERVERS ?= .servers
 ARGS    ?=
+# Test processes side by side; each has servers of its own, about 1.5 GB in all.
+WORKERS ?= 2
 
 BIN := $(abspath $(VENV))/bin
 export TEST_SERVERS := $(abspath $(SERVERS))
@@ -23,14 +25,14 @@ demo: setup ## a short tour of the command line and the library
 	@PATH="$(BIN):$$PATH" scripts/demo
 
 test: setup-tests ## all tests but the campaigns, on real servers
-	@$(LOOPBACK) $(BIN)/python -m pytest -m "not campaign" $(ARGS)
+	@$(LOOPBACK) $(BIN)/python -m pytest -m "not campaign" -n $(WORKERS) --dist worksteal $(ARGS)
 
 campaign: setup-tests ## the slow tests
 	@$(LOOPBACK) $(BIN)/python -m pytest -m campaign $(ARGS)
 
 cov: setup-tests ## all tests but the campaigns, with a report of what they covered
 	@$(BIN)/coverage erase
-	@$(LOOPBACK) $(BIN)/coverage run -m pytest -m "not campaign" $(ARGS)
+	@$(LOOPBACK) $(BIN)/coverage run -m pytest -m "not campaign" -n $(WORKERS) --dist worksteal $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
