@@ -1,0 +1,550 @@
+"""Files with secrets that others can read, change or clone: said once, refused where they could have been changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from milvus_profiles.config.permissions import has_modes
+from milvus_profiles.config.profiles import load
+from milvus_profiles.config.tracked import is_tracked
+from milvus_profiles.errors import ConfigError
+from tests.support.command import Command
+from tests.support.faults import recorder
+
+CANARY = "canary-5c1e"
+LITERAL = f'[profiles.prod]\nuri = "http://127.0.0.1:1"\ntoken = "{CANARY}"\n'
+
+
+@pytest.fixture
+def user_file(home: Path) -> Path:
+    path = home / ".config/milvus/milvus.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(LITERAL)
+    path.chmod(0o600)
+    return path
+
+
+def warnings_of(stderr: str) -> list[str]:
+    return [json.loads(line)["warning"] for line in stderr.splitlines() if "warning" in json.loads(line)]
+
+
+# --- permissions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        (0o644, "can be read by every user of this machine (mode 0644)"),
+        (0o604, "can be read by every user of this machine (mode 0604)"),
+        (0o640, "can be read by its group (mode 0640)"),
+        (0o660, "can be changed by its group (mode 0660)"),
+        (0o620, "can be changed by its group (mode 0620)"),
+    ],
+)
+def test_a_readable_file_with_a_literal_token_is_warned_of_and_used(
+    user_file: Path, home: Path, mode: int, words: str
+) -> None:
+    from milvus_profiles.config.permissions import file_warnings
+
+    user_file.chmod(mode)
+    profiles = load(env={"HOME": str(home)}, cwd=home)
+    assert file_warnings(profiles.documents) == (
+        f"{user_file} holds a token or password and {words}: run `chmod 600 {user_file}`",
+    )
+    assert profiles.use("prod").profile.auth == "inline"
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o602, 0o622, 0o777, 0o646])
+def test_a_file_with_a_literal_token_that_anybody_can_change_is_refused(user_file: Path, home: Path, mode: int) -> None:
+    user_file.chmod(mode)
+    profiles = load(env={"HOME": str(home)}, cwd=home)
+    assert profiles["prod"].auth == "inline"
+    with pytest.raises(ConfigError, match="can be changed by every user") as caught:
+        profiles.use("prod")
+    assert caught.value.exit_status == 3
+    assert caught.value.hint == f"run `chmod 600 {user_file}`"
+    assert str(caught.value.location) == f"{user_file}:1:11"
+    assert CANARY not in str(caught.value)
+
+
+def test_a_password_counts_as_a_token_does_and_so_does_the_profile_of_another(user_file: Path, home: Path) -> None:
+    user_file.write_text(
+        '[profiles.safe]\nuri = "localhost"\n[profiles.prod]\nuri = "localhost"\nuser = "u"\npassword = "canary-5c1e"\n'
+    )
+    user_file.chmod(0o666)
+    with pytest.raises(ConfigError, match="changed by every user") as caught:
+        load(env={"HOME": str(home)}, cwd=home).use("safe")
+    assert str(caught.value.location) == f"{user_file}:3:11"
+
+
+@pytest.mark.parametrize(
+    "token", ["{ keyring = true }", '{ env = "NAME" }', '{ file = "secret" }', '{ command = ["op"] }']
+)
+def test_without_a_literal_secret_the_mode_does_not_matter(user_file: Path, home: Path, token: str) -> None:
+    from milvus_profiles.config.permissions import file_warnings
+
+    user_file.write_text(f'[profiles.prod]\nuri = "localhost"\ntoken = {token}\n')
+    user_file.chmod(0o666)
+    profiles = load(env={"HOME": str(home)}, cwd=home)
+    assert file_warnings(profiles.documents) == ()
+    assert profiles.use("prod").profile.alias == "prod"
+
+
+def test_chmod_is_enough_also_for_a_program_that_has_read_the_file_before(user_file: Path, home: Path) -> None:
+    user_file.chmod(0o666)
+    with pytest.raises(ConfigError):
+        load(env={"HOME": str(home)}, cwd=home).use("prod")
+    user_file.chmod(0o600)
+    assert load(env={"HOME": str(home)}, cwd=home).use("prod").profile.alias == "prod"
+
+
+def test_the_mode_is_that_of_what_a_link_leads_to(user_file: Path, home: Path) -> None:
+    real = home / "dotfiles.toml"
+    user_file.rename(real)
+    user_file.symlink_to(real)
+    real.chmod(0o646)
+    with pytest.raises(ConfigError, match="mode 0646"):
+        load(env={"HOME": str(home)}, cwd=home).use("prod")
+
+
+def test_a_profile_of_the_environment_or_of_the_call_does_not_depend_on_the_file(user_file: Path, home: Path) -> None:
+    user_file.chmod(0o666)
+    profiles = load(env={"HOME": str(home), "MILVUS_URI": "http://localhost", "MILVUS_CONN_ALIAS": "prod"}, cwd=home)
+    assert profiles.use("prod").profile.auth == "none"
+    assert profiles.anonymous({"uri": "localhost"}).profile.auth == "none"
+
+
+MOUNTS = """\
+22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+23 22 254:1 / /mnt/stick rw,relatime shared:1 master:2 - vfat /dev/sdb1 rw,fmask=0000
+24 22 0:77 / /mnt/c rw - 9p C:\\134 rw
+"""
+
+
+@pytest.mark.parametrize(("device", "answer"), [((254, 0), True), ((254, 1), False), ((0, 77), False), ((9, 9), True)])
+def test_a_file_system_without_modes_is_known_by_its_mount(device: tuple[int, int], answer: bool) -> None:
+    assert has_modes(os.makedev(*device), MOUNTS) is answer
+
+
+def test_a_file_system_of_which_nothing_is_known_has_modes(tmp_path: Path) -> None:
+    assert has_modes(None)
+    assert has_modes(os.stat(tmp_path).st_dev)
+    assert has_modes(os.makedev(254, 1), "garbage\n\n1 2 254:1 - \n")
+
+
+def test_commands_that_look_warn_once_and_keep_stdout_clean(cli: Command, user_file: Path) -> None:
+    user_file.chmod(0o666)
+    for words in (["profile", "list"], ["profile", "show", "prod"]):
+        outcome = cli(*words, "--json")
+        assert outcome.returncode == 0
+        assert outcome.json
+        (warning,) = warnings_of(outcome.stderr)
+        assert "can be changed by every user" in warning
+        assert f"chmod 600 {user_file}" in warning
+        plain = cli(*words)
+        assert plain.stderr.count("warning:") == 1
+        assert "warning" not in plain.stdout
+        assert CANARY not in outcome.stdout + outcome.stderr + plain.stdout + plain.stderr
+
+
+def test_show_warns_of_the_file_in_question_only(cli: Command, user_file: Path, project: Path) -> None:
+    user_file.chmod(0o644)
+    (project / "milvus.toml").write_text('[profiles.other]\nuri = "localhost"\n')
+    assert "warning" not in cli("profile", "show", "other").stderr
+    assert cli("profile", "list").stderr.count("warning:") == 1
+
+
+def test_validate_warns_of_what_is_used_and_fails_on_what_is_refused(cli: Command, user_file: Path) -> None:
+    user_file.chmod(0o640)
+    outcome = cli("config", "validate", "--json")
+    assert outcome.returncode == 0
+    assert len(warnings_of(outcome.stderr)) == 1
+    user_file.chmod(0o646)
+    outcome = cli("config", "validate", "--json")
+    assert outcome.returncode == 3
+    assert outcome.stdout == ""
+    assert outcome.error["location"] == f"{user_file}:1:11"
+    assert outcome.error["hint"] == f"run `chmod 600 {user_file}`"
+
+
+# --- git -------------------------------------------------------------------------------------------------------------
+
+
+def git(directory: Path, *words: str, home: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1"}
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "protocol.file.allow=always"]
+    subprocess.run(["git", "-C", directory, *identity, *words], env=environment, check=True, capture_output=True)
+
+
+@pytest.fixture
+def repository(tmp_path: Path, home: Path) -> Path:
+    directory = tmp_path / "repository"
+    directory.mkdir()
+    git(directory, "init", "--quiet", home=home)
+    (directory / "milvus.toml").write_text(LITERAL)
+    (directory / "milvus.toml").chmod(0o600)
+    return directory
+
+
+def commit(directory: Path, home: Path) -> None:
+    for name in ("a", "milvus.tom", "milvus.tomm", "sub/milvus.toml", "sub/deep/x", "z" * 200):
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(name)
+    git(directory, "add", "--all", home=home)
+    git(directory, "commit", "--quiet", "--message", "all", home=home)
+
+
+def test_validate_warns_of_a_literal_secret_that_git_tracks(cli: Command, repository: Path, home: Path) -> None:
+    before = cli("config", "validate", "--json", cwd=repository)
+    assert (before.returncode, before.stderr) == (0, "")
+    commit(repository, home)
+    outcome = cli("config", "validate", "--json", cwd=repository)
+    assert outcome.returncode == 0
+    (warning,) = warnings_of(outcome.stderr)
+    assert warning.startswith(f"{repository}/milvus.toml holds a token or password and git tracks it")
+    assert "milvus-profiles secret set prod" in warning
+    (repository / "milvus.toml").write_text('[profiles.prod]\nuri = "localhost"\n')
+    assert cli("config", "validate", "--json", cwd=repository).stderr == ""
+
+
+@pytest.mark.parametrize("version", ["2", "3", "4"])
+def test_every_version_of_the_index_is_read(repository: Path, home: Path, version: str) -> None:
+    commit(repository, home)
+    if version == "3":  # which git writes where an entry has one of the flags that version 2 has no room for
+        (repository / "later").write_text("")
+        git(repository, "add", "--intent-to-add", "later", home=home)
+    else:
+        git(repository, "update-index", "--index-version", version, home=home)
+    assert (repository / ".git/index").read_bytes()[7] == int(version)
+    assert is_tracked(str(repository / "milvus.toml"))
+    assert is_tracked(str(repository / "sub/milvus.toml"))
+    assert is_tracked(str(repository / ("z" * 200)))
+    for stranger in ("other", "milvus", "sub", "sub/deep", "sub/deep/milvus.toml"):
+        assert not is_tracked(str(repository / stranger))
+
+
+def test_names_longer_than_the_index_has_a_length_for(repository: Path, home: Path) -> None:
+    commit(repository, home)
+    # No file system here takes such a name, an index does; it sorts before the one that is asked for.
+    empty = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+    git(repository, "update-index", "--add", "--cacheinfo", f"100644,{empty},{'b/' * 3000}c", home=home)
+    for version in ("2", "4"):
+        git(repository, "update-index", "--index-version", version, home=home)
+        assert is_tracked(str(repository / "milvus.toml"))
+
+
+def test_a_repository_with_sha256_is_read(tmp_path: Path, home: Path) -> None:
+    directory = tmp_path / "modern"
+    directory.mkdir()
+    git(directory, "init", "--quiet", "--object-format=sha256", home=home)
+    (directory / "milvus.toml").write_text(LITERAL)
+    assert not is_tracked(str(directory / "milvus.toml"))
+    commit(directory, home)
+    assert is_tracked(str(directory / "milvus.toml"))
+    git(directory, "update-index", "--index-version", "4", home=home)
+    assert is_tracked(str(directory / "milvus.toml"))
+
+
+def test_a_further_work_tree_and_a_submodule_have_their_index_elsewhere(
+    repository: Path, tmp_path: Path, home: Path
+) -> None:
+    commit(repository, home)
+    git(repository, "worktree", "add", "--quiet", str(tmp_path / "second"), home=home)
+    assert is_tracked(str(tmp_path / "second/milvus.toml"))
+    (tmp_path / "second/new.toml").write_text("x")
+    assert not is_tracked(str(tmp_path / "second/new.toml"))
+    parent = tmp_path / "parent"
+    parent.mkdir()
+    git(parent, "init", "--quiet", home=home)
+    git(parent, "submodule", "--quiet", "add", str(repository), "inner", home=home)
+    assert is_tracked(str(parent / "inner/milvus.toml"))
+
+
+def test_a_link_out_of_the_repository_is_not_the_file_that_git_has(
+    repository: Path, home: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside.toml"
+    (repository / "milvus.toml").rename(outside)
+    (repository / "milvus.toml").symlink_to(outside)
+    commit(repository, home)
+    assert not is_tracked(str(repository / "milvus.toml"))
+
+
+def test_dotfiles_that_are_linked_into_place_are_tracked(repository: Path, home: Path) -> None:
+    commit(repository, home)
+    (home / "milvus.toml").symlink_to(repository / "milvus.toml")
+    assert is_tracked(str(home / "milvus.toml"))
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        b"",
+        b"DIRC",
+        b"DIRC\0\0\0\x02\xff\xff\xff\xff",
+        b"DIRC\0\0\0\x02\0\0\0\x01" + b"\0" * 62 + b"milvus.toml",
+        b"DIRC\0\0\0\x04\0\0\0\x01" + b"\0" * 62 + b"\xff" * 100,
+        b"DIRC\0\0\0\x04\0\0\0\x01" + b"\0" * 60 + b"\0\x0b\x05milvus.toml\0",
+        b"DIRC\0\0\0\x09\0\0\0\x01" + b"\0" * 80,
+        b"DIRC\0\0\0\x02\0\0\0\x01" + b"\0" * 60 + b"\0\x05milvus.toml\0" + b"\0" * 20,
+        b"nonsense" * 100,
+    ],
+)
+def test_an_index_that_is_none_tracks_nothing(project: Path, index: bytes) -> None:
+    (project / "milvus.toml").write_text(LITERAL)
+    (project / ".git/index").write_bytes(index)
+    assert not is_tracked(str(project / "milvus.toml"))
+
+
+def test_a_fifo_in_place_of_the_index_does_not_hang(project: Path) -> None:
+    os.mkfifo(project / ".git/index")
+    assert not is_tracked(str(project / "milvus.toml"))
+
+
+@pytest.mark.parametrize("pointer", ["gitdir: ", "gitdir: /nowhere\0/x\n", "gitdir: ../../../..\n", "other", ""])
+def test_a_git_file_that_leads_nowhere_tracks_nothing(tmp_path: Path, pointer: str) -> None:
+    (tmp_path / ".git").write_text(pointer)
+    assert not is_tracked(str(tmp_path / "milvus.toml"))
+
+
+def test_outside_of_a_repository_nothing_is_tracked() -> None:
+    assert not is_tracked("/proc/self/status")
+
+
+def test_a_hostile_repository_runs_no_program(cli: Command, repository: Path, home: Path, tmp_path: Path) -> None:
+    commit(repository, home)
+    marker = tmp_path / "marker"
+    hook = repository / "hook"
+    hook.write_text(f"#!/bin/sh\necho ran >> {marker}\nexit 1\n")
+    hook.chmod(0o755)
+    for key in ("core.fsmonitor", "core.sshCommand", "core.pager", "pager.ls-files", "core.editor", "core.askPass"):
+        git(repository, "config", key, str(hook), home=home)
+    git(repository, "config", "core.hooksPath", str(repository), home=home)
+    # That the trap is armed: git itself walks into it.
+    subprocess.run(
+        ["git", "-C", repository, "status"],
+        env={"PATH": os.environ["PATH"], "HOME": str(home)},
+        capture_output=True,
+        check=False,
+    )
+    assert marker.exists()
+    marker.unlink()
+    outcome = cli("config", "validate", "--json", cwd=repository)
+    assert len(warnings_of(outcome.stderr)) == 1
+    assert not marker.exists()
+
+
+def test_without_git_the_answer_is_the_same(cli: Command, repository: Path, home: Path) -> None:
+    commit(repository, home)
+    outcome = cli("config", "validate", cwd=repository, env={"PATH": str(Path(sys.executable).parent)})
+    assert "git tracks it" in outcome.stderr
+
+
+# --- the list of trusted files ---------------------------------------------------------------------------------------
+
+GATED = '[profiles.prod]\nuri = "http://127.0.0.1:1"\ntoken = { env = "TEAM_TOKEN" }\n'
+
+
+@pytest.fixture
+def state(cli: Command, project: Path, home: Path) -> Path:
+    (project / "milvus.toml").write_text(GATED)
+    assert cli("trust").returncode == 0
+    return home / ".local/state/milvus/trust.json"
+
+
+def is_trusted(cli: Command) -> bool:
+    return bool(cli("profile", "list", "--json").json[0]["trusted"])
+
+
+def test_the_list_and_its_directory_are_for_their_owner_alone(cli: Command, state: Path) -> None:
+    assert state.stat().st_mode & 0o777 == 0o600
+    assert state.parent.stat().st_mode & 0o777 == 0o700
+    assert is_trusted(cli)
+
+
+@pytest.mark.parametrize("mode", [0o622, 0o602, 0o620, 0o666])
+def test_a_list_that_others_can_write_trusts_nothing_and_is_not_laundered(cli: Command, state: Path, mode: int) -> None:
+    state.chmod(mode)
+    outcome = cli("profile", "list", "--json")
+    assert outcome.json[0]["trusted"] is False
+    (warning,) = warnings_of(outcome.stderr)
+    assert "the list of trusted files is not believed: others can write to it" in warning
+    assert f"rm {state}" in warning
+    before = state.read_bytes()
+    for words in (["trust"], ["untrust"]):
+        refused = cli(*words, "--json")
+        assert refused.returncode == 3
+        assert refused.error["location"] == str(state)
+    assert state.read_bytes() == before
+    state.unlink()
+    assert cli("trust").returncode == 0
+    assert is_trusted(cli)
+
+
+def test_a_directory_that_others_can_write_trusts_nothing_unless_it_is_sticky(cli: Command, state: Path) -> None:
+    state.parent.chmod(0o777)
+    outcome = cli("profile", "list", "--json")
+    assert outcome.json[0]["trusted"] is False
+    assert f"chmod 700 {state.parent}" in warnings_of(outcome.stderr)[0]
+    state.parent.chmod(0o1777)
+    assert is_trusted(cli)
+
+
+def test_a_list_of_somebody_else_trusts_nothing(cli: Command, state: Path, project: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    os.chown(state, 65534, -1)
+    outcome = cli("profile", "list", "--json")
+    assert outcome.json[0]["trusted"] is False
+    assert "belongs to another user" in warnings_of(outcome.stderr)[0]
+    os.chown(state, 0, -1)
+    os.chown(state.parent, 65534, -1)
+    assert not is_trusted(cli)
+
+
+def test_using_an_untrusted_file_names_the_fault_of_the_list(state: Path, project: Path, home: Path) -> None:
+    from milvus_profiles.errors import UntrustedError
+
+    state.chmod(0o666)
+    with pytest.raises(UntrustedError) as caught:
+        load(env={"HOME": str(home)}, cwd=project).use("prod")
+    assert "others can write to it" in str(caught.value.hint)
+
+
+def test_a_broken_list_trusts_nothing_and_is_written_anew(cli: Command, state: Path) -> None:
+    for content in ("{", "[]", '{"files": []}', '{"files": {"x": 1}}', ""):
+        state.write_text(content)
+        assert not is_trusted(cli)
+    assert cli("trust").returncode == 0
+    assert is_trusted(cli)
+
+
+# --- what trust shows ------------------------------------------------------------------------------------------------
+
+
+def test_trust_shows_and_remembers_no_secret(cli: Command, project: Path, home: Path) -> None:
+    (project / "milvus.toml").write_text(
+        f"""\
+[profiles.one]
+uri = "localhost"
+proxy = "http://u:{CANARY}@proxy:3128"
+token = {{ command = ["vault", "--token={CANARY}", "x"], pass_env = ["VAULT_ADDR", "{CANARY}"] }}
+allow_insecure = "{CANARY}"
+ssl = {{ key = '''-----BEGIN PRIVATE KEY-----
+{CANARY}''', ca = "ca.pem", server_name = 3 }}
+
+[profiles.two]
+uri = "localhost"
+token = {{ env = "{CANARY}" }}
+
+[profiles.three]
+uri = "localhost"
+token = {{ command = "{CANARY}" }}
+
+[profiles.four]
+uri = "localhost"
+token = "{CANARY}"
+"""
+    )
+    outcome, again = cli("trust"), cli("trust", "--json")
+    assert outcome.returncode == again.returncode == 0
+    assert "vault" in outcome.stdout
+    assert "VAULT_ADDR" in outcome.stdout
+    assert f"{project}/ca.pem" in outcome.stdout
+    told = [outcome.stdout, outcome.stderr, again.stdout, again.stderr]
+    told += [path.read_text() for path in (home / ".local/state/milvus").iterdir()]
+    assert not [text for text in told if CANARY in text]
+
+
+def test_trust_tells_that_a_masked_value_changed(cli: Command, project: Path) -> None:
+    path = project / "milvus.toml"
+    path.write_text('[profiles.one]\nuri = "localhost"\ntoken = { command = ["op", "read"] }\n')
+    assert cli("trust", "--json").json["changed"] == {"one.token.command": [None, ["op", "********"]]}
+    path.write_text('[profiles.one]\nuri = "localhost"\ntoken = { command = ["op", "steal"] }\n')
+    assert cli("trust", "--json").json["changed"] == {"one.token.command": [["op", "********"], ["op", "********"]]}
+    path.write_text('[profiles.one]\nuri = "localhost"\n')
+    outcome = cli("trust")
+    assert "- one.token.command" in outcome.stdout
+    assert cli("trust", "--json").json["changed"] == {}
+
+
+def test_trust_says_where_anybody_can_put_files_beside_the_trusted_one(cli: Command, project: Path) -> None:
+    (project / "milvus.toml").write_text(GATED)
+    project.chmod(0o1777)
+    outcome = cli("trust")
+    assert outcome.returncode == 0
+    assert f"every user of this machine can write to {project}" in outcome.stderr
+
+
+# --- programs by path ------------------------------------------------------------------------------------------------
+
+
+def test_a_program_given_by_a_path_counts_from_the_file_not_from_where_one_stands(home: Path, project: Path) -> None:
+    path = home / ".config/milvus/milvus.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        """\
+[profiles.near]
+uri = "localhost"
+token = { command = ["./get", "./x"] }
+[profiles.home]
+uri = "localhost"
+token = { command = ["~/bin/get"] }
+[profiles.searched]
+uri = "localhost"
+token = { command = ["get"] }
+"""
+    )
+    profiles = load(env={"HOME": str(home)}, cwd=project)
+
+    def command(alias: str) -> object:
+        return profiles.use(alias).profile.model_dump()["token"]["command"]
+
+    assert command("near") == (f"{path.parent}/get", "./x")
+    assert command("home") == (f"{home}/bin/get",)
+    assert command("searched") == ("get",)
+
+
+def test_add_and_set_write_a_program_so_that_it_is_found_from_everywhere(
+    cli: Command, home: Path, project: Path
+) -> None:
+    (project / "get").write_text("#!/bin/sh\necho x\n")
+    (project / "get").chmod(0o755)
+    words = ["--uri", "localhost", "--user-file", "--token-command", "./get it"]
+    assert cli("profile", "add", "one", *words).returncode == 0
+    assert cli("profile", "add", "two", "--uri", "localhost", "--user-file").returncode == 0
+    assert cli("profile", "set", "two", 'token.command=["./get"]').returncode == 0
+    assert cli("profile", "set", "two", 'token={ command = ["./get", "a"] }').returncode == 0
+    text = (home / ".config/milvus/milvus.toml").read_text()
+    assert f'["{project}/get", "it"]' in text
+    assert f'["{project}/get", "a"]' in text
+
+
+# --- the Python face -------------------------------------------------------------------------------------------------
+
+
+def test_connect_warns_of_a_readable_file_and_refuses_a_writable_one(home: Path, project: Path) -> None:
+    import milvus_profiles as mp
+    from milvus_profiles.connections.face import InsecureFileWarning
+
+    with recorder() as attacker:
+        path = project / "milvus.toml"
+        path.write_text(f'[profiles.prod]\nuri = "http://127.0.0.1:{attacker.port}"\ntoken = "{CANARY}"\n')
+        path.chmod(0o666)
+        profiles = mp.load(path, env={"HOME": str(home)})
+        with pytest.raises(mp.ConfigError, match="changed by every user"):
+            mp.connect("prod", profiles=profiles)
+        assert attacker.connections == 0
+        path.chmod(0o644)
+        profiles = mp.load(path, env={"HOME": str(home)})
+        with (
+            pytest.warns(InsecureFileWarning, match=f"run `chmod 600 {path}`"),
+            pytest.raises(mp.MilvusProfilesError),
+        ):
+            mp.connect("prod", profiles=profiles, timeout=1)

@@ -1,0 +1,355 @@
+"""The TLS probe says what gRPC would say, and why."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from milvus_profiles.errors import NotMilvusError, TLSError, UnreachableError
+from milvus_profiles.profile import SSL, Profile
+from milvus_profiles.transport.options import open_channel
+from milvus_profiles.transport.pinning import fetch_certificate
+from milvus_profiles.transport.tls_probe import TLSOutcome, default_roots, probe_tls, probe_unverified
+from milvus_profiles.transport.wire import GET_VERSION
+from tests.support import faults
+from tests.support.certificates import Certificates, Identity
+from tests.support.milvus import MilvusServer
+from tests.support.scripted_grpc import milvus_answer, scripted_server
+from tests.test_probes import RESET_ON_CLOSE, at, soon, until_closed
+
+SERVERS = [
+    ("server", None),
+    ("ending_server", None),
+    ("expired_server", "expired"),
+    ("not_yet_valid_server", "not yet valid"),
+    ("other_host_server", "wrong host"),
+    ("self_signed_server", "self-signed"),
+    ("foreign_server", "unknown issuer"),
+]
+
+
+def probe(port: int, tls: SSL, host: str = "127.0.0.1", **settings: Any) -> TLSOutcome:
+    return probe_tls(at(port), host, tls, soon(settings.pop("seconds", 5.0)), **settings)
+
+
+def trusting(certificates: Certificates, client: Identity | None = None) -> SSL:
+    pair = {} if client is None else {"cert": str(client.cert), "key": str(client.key)}
+    return SSL(ca=str(certificates.ca), **pair)
+
+
+def fingerprint(path: Path) -> str:
+    return x509.load_pem_x509_certificate(path.read_bytes()).fingerprint(hashes.SHA256()).hex()
+
+
+def grpc_connects(port: int, tls: SSL, host: str = "127.0.0.1") -> bool:
+    with open_channel(Profile(alias="p", uri=f"https://{host}:{port}", ssl=tls)) as channel:
+        try:
+            return bool(channel.unary_unary(GET_VERSION.path, None, None)(b"", timeout=5))
+        except grpc.RpcError:
+            return False
+
+
+@pytest.mark.parametrize(("which", "distrust"), SERVERS)
+def test_the_verdict_is_grpcs_and_the_reason_is_named(
+    certificates: Certificates, which: str, distrust: str | None
+) -> None:
+    identity: Identity = getattr(certificates, which)
+    tls = trusting(certificates)
+    with scripted_server(milvus_answer, identity=identity) as server:
+        seen = probe(server.port, tls)
+        assert grpc_connects(server.port, tls) is (seen.status == "trusted")
+    assert seen.distrust == distrust
+    assert seen.status == ("untrusted" if distrust else "trusted")
+    assert (seen.protocol, seen.alpn, seen.answers_http2) == ("TLSv1.3", "h2", True)
+    assert seen.cipher
+    assert seen.client_certificate == "not required"
+    assert seen.certificate is not None
+    assert seen.certificate.sha256 == fingerprint(identity.cert)
+    assert bool(seen.detail) is bool(distrust)
+
+
+@pytest.mark.parametrize("which", ["server", "self_signed_server", "foreign_server", "expired_server"])
+def test_a_pinned_certificate_is_trusted_as_grpc_trusts_it(certificates: Certificates, which: str) -> None:
+    identity: Identity = getattr(certificates, which)
+    pinned = SSL(ca=str(identity.cert))
+    with scripted_server(milvus_answer, identity=identity) as server:
+        trusted = probe(server.port, pinned).status == "trusted"
+        assert grpc_connects(server.port, pinned) is trusted
+        assert trusted is (which != "expired_server")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "other.example"])
+def test_names_are_checked_as_grpc_checks_them(milvus_tls: MilvusServer, certificates: Certificates, host: str) -> None:
+    seen = probe(milvus_tls.port, trusting(certificates), host)
+    named = SSL(ca=str(certificates.ca), server_name=host)
+    assert (seen.distrust == "wrong host") is (host == "other.example")
+    assert probe(milvus_tls.port, named, "something.else").status == seen.status
+
+
+def test_without_a_ca_grpcs_own_roots_decide(milvus_tls: MilvusServer, certificates: Certificates) -> None:
+    assert probe(milvus_tls.port, SSL()).distrust == "unknown issuer"
+    assert default_roots({}).startswith(os.path.dirname(grpc.__file__))
+    assert os.path.getsize(default_roots({})) > 10_000
+    env = {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(certificates.ca)}
+    assert probe(milvus_tls.port, SSL(), env=env).status == "trusted"
+
+
+def test_a_milvus_with_mutual_tls(milvus_mtls: MilvusServer, certificates: Certificates) -> None:
+    without = probe(milvus_mtls.port, trusting(certificates))
+    foreign = probe(milvus_mtls.port, trusting(certificates, certificates.foreign_client))
+    good = probe(milvus_mtls.port, trusting(certificates, certificates.client))
+    assert [seen.client_certificate for seen in (without, foreign, good)] == ["required", "refused", "accepted"]
+    assert {seen.status for seen in (without, foreign, good)} == {"trusted"}
+    assert [seen.answers_http2 for seen in (without, foreign, good)] == [False, False, True]
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_other_servers_with_mutual_tls(certificates: Certificates, newest: ssl.TLSVersion) -> None:
+    with faults.tls_without_h2(certificates.server, client_ca=certificates.ca, newest=newest) as server:
+        assert probe(server.port, trusting(certificates)).client_certificate == "required"
+        foreign = trusting(certificates, certificates.foreign_client)
+        assert probe(server.port, foreign).client_certificate == "refused"
+        good = probe(server.port, trusting(certificates, certificates.client))
+        assert good.client_certificate in ("accepted", "unknown")
+        assert good.alpn is None
+        assert good.protocol == {ssl.TLSVersion.TLSv1_2: "TLSv1.2"}.get(newest, "TLSv1.3")
+
+
+def test_ports_without_tls(milvus_plain: MilvusServer, certificates: Certificates) -> None:
+    tls = trusting(certificates)
+    seen = probe(milvus_plain.port, tls)
+    assert (seen.status, seen.speaks_tls) == ("plaintext", False)
+    assert seen.plaintext is not None
+    assert seen.plaintext.speaks == "http2"
+    assert "_ssl.c" not in seen.detail
+    with faults.http1_server() as web:
+        seen = probe(web.port, tls)
+        assert seen.plaintext is not None
+        assert (seen.status, seen.plaintext.speaks) == ("plaintext", "http1")
+    with faults.listener(lambda connection: None) as server:
+        assert probe(server.port, tls).status == "closed"
+    with faults.never_accepting() as port:
+        assert probe(port, tls, seconds=0.3).status == "silent"
+    with faults.black_hole() as port:
+        assert probe(port, tls, seconds=0.3).status == "unreachable"
+    with faults.refused_port() as port:
+        assert probe(port, tls).status == "unreachable"
+
+
+def test_a_server_that_breaks_off_is_quoted(certificates: Certificates) -> None:
+    def alert(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"\x15\x03\x03\x00\x02\x02\x46")  # fatal: protocol_version
+        connection.shutdown(socket.SHUT_WR)
+        until_closed(connection)
+
+    with faults.listener(alert) as server:
+        seen = probe(server.port, trusting(certificates))
+        assert (seen.status, seen.detail) == ("refused", "TLSV1_ALERT_PROTOCOL_VERSION")
+        assert seen.speaks_tls
+
+
+def tls_server(identity: Identity, talk: Any) -> Any:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(identity.cert, identity.key)
+    context.set_alpn_protocols(["h2"])
+
+    def secured(connection: socket.socket) -> None:
+        with context.wrap_socket(connection.dup(), server_side=True) as stream:
+            talk(stream)
+
+    return faults.listener(secured)
+
+
+def test_a_server_that_closes_after_the_handshake(certificates: Certificates) -> None:
+    with tls_server(certificates.server, lambda stream: stream.unwrap()) as server:
+        seen = probe(server.port, trusting(certificates))
+        assert (seen.status, seen.client_certificate, seen.answers_http2) == ("trusted", "unknown", False)
+
+
+def test_a_server_that_resets_after_the_handshake(certificates: Certificates) -> None:
+    def reset(stream: ssl.SSLSocket) -> None:
+        stream.recv(1)
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        os.close(stream.detach())
+
+    with tls_server(certificates.server, reset) as server:
+        seen = probe(server.port, trusting(certificates))
+        assert (seen.status, seen.client_certificate) == ("trusted", "unknown")
+
+
+def test_a_server_that_sends_garbage_after_the_handshake(certificates: Certificates) -> None:
+    def garbage(stream: ssl.SSLSocket) -> None:
+        with socket.socket(fileno=os.dup(stream.fileno())) as plain:
+            plain.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        with contextlib.suppress(OSError):
+            stream.recv(4096)
+
+    with tls_server(certificates.server, garbage) as server:
+        seen = probe(server.port, trusting(certificates))
+        assert (seen.status, seen.client_certificate, seen.answers_http2) == ("trusted", "unknown", False)
+        assert seen.detail
+
+
+def test_a_server_that_resets_at_once(certificates: Certificates) -> None:
+    def reset(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        connection.close()
+
+    with faults.listener(reset) as server:
+        # Where in the exchange the reset arrives is chance.
+        seen = {probe(server.port, trusting(certificates)).status for _ in range(30)}
+        assert seen <= {"closed", "unreachable"}
+
+
+def test_a_server_that_answers_only_once_is_still_untrusted(certificates: Certificates) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.expired_server.cert, certificates.expired_server.key)
+    answered: list[bool] = []
+
+    def once(connection: socket.socket) -> None:
+        if not answered:
+            answered.append(True)
+            with contextlib.suppress(OSError):
+                context.wrap_socket(connection.dup(), server_side=True).close()
+
+    with faults.listener(once) as server:
+        seen = probe(server.port, trusting(certificates))
+        assert (seen.status, seen.distrust, seen.certificate) == ("untrusted", "expired", None)
+
+
+def odd_certificate(directory: Path, *, extension: bytes) -> Identity:
+    """A certificate that OpenSSL takes, with this for its alternative names."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "odd")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(dt.datetime(2020, 1, 1))  # noqa: DTZ001
+        .not_valid_after(dt.datetime(2040, 1, 1))  # noqa: DTZ001
+        .add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), extension), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (directory / "odd.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (directory / "odd.key").write_bytes(private)
+    return Identity(directory / "odd.pem", directory / "odd.key")
+
+
+def test_an_address_of_a_strange_length_is_passed_over(tmp_path: Path) -> None:
+    odd = odd_certificate(tmp_path, extension=b"\x30\x0c\x87\x05\x01\x02\x03\x04\x05\x82\x03a.b")
+    with tls_server(odd, lambda stream: stream.recv(10)) as server:
+        assert fetch_certificate(profile(server.port)).names == ("a.b",)
+
+
+def test_a_certificate_that_cannot_be_read_is_not_shown(tmp_path: Path, certificates: Certificates) -> None:
+    odd = odd_certificate(tmp_path, extension=b"\x30\x05\x82\x03a.b")
+    der = ssl.PEM_cert_to_DER_cert(odd.cert.read_text()).replace(b"400101000000Z", b"4001010000ZZZ")
+    odd.cert.write_text(ssl.DER_cert_to_PEM_cert(der))
+    with tls_server(odd, lambda stream: stream.recv(10)) as server:
+        seen = probe(server.port, trusting(certificates))
+        assert (seen.status, seen.certificate) == ("untrusted", None)
+        with pytest.raises(TLSError, match="cannot be read"):
+            fetch_certificate(profile(server.port))
+
+
+def test_a_server_that_keeps_silent_after_the_handshake(certificates: Certificates) -> None:
+    def keep_silent(stream: ssl.SSLSocket) -> None:
+        while stream.recv(4096):
+            pass
+
+    with tls_server(certificates.server, keep_silent) as server:
+        seen = probe(server.port, trusting(certificates), seconds=0.5)
+        assert (seen.status, seen.client_certificate) == ("trusted", "unknown")
+
+
+def test_a_server_that_speaks_something_else_inside_tls(certificates: Certificates) -> None:
+    def greet(stream: ssl.SSLSocket) -> None:
+        stream.sendall(b"220 mail.example ESMTP\r\n")
+        stream.unwrap()
+
+    with tls_server(certificates.server, greet) as server:
+        assert probe(server.port, trusting(certificates)).answers_http2 is False
+
+
+def test_looking_without_verification_trusts_nothing_and_sends_nothing(certificates: Certificates) -> None:
+    with scripted_server(milvus_answer, identity=certificates.expired_server) as server:
+        seen = probe_unverified(at(server.port), "127.0.0.1", soon())
+        assert seen.certificate is not None
+        assert seen.certificate.names == ("localhost", "127.0.0.1", "::1")
+        assert server.calls == []
+
+
+# --- pinning ---------------------------------------------------------------------------------------------------------
+
+
+def profile(port: int, **fields: Any) -> Profile:
+    return Profile(alias="prod", uri=f"https://127.0.0.1:{port}", timeout=2.0, **fields)
+
+
+@pytest.mark.parametrize(
+    ("which", "problem", "needed"),
+    [
+        ("server", None, None),
+        ("self_signed_server", None, None),
+        ("foreign_server", None, None),
+        ("expired_server", "expired", None),
+        ("other_host_server", "wrong host", "other.example"),
+    ],
+)
+def test_the_servers_certificate_is_fetched_with_what_is_still_wrong(
+    certificates: Certificates, which: str, problem: str | None, needed: str | None
+) -> None:
+    identity: Identity = getattr(certificates, which)
+    with scripted_server(milvus_answer, identity=identity) as server:
+        fetched = fetch_certificate(profile(server.port))
+        assert (fetched.problem, fetched.needed_name) == (problem, needed)
+        assert fetched.sha256 == fingerprint(identity.cert)
+        named = fetch_certificate(profile(server.port, ssl={"server_name": "other.example"}), soon())
+        assert (named.problem == "wrong host") is (which != "other_host_server")
+        assert server.calls == []
+
+
+def test_what_was_fetched_connects_once_it_is_trusted(
+    tmp_path: Path, certificates: Certificates, milvus_mtls: MilvusServer
+) -> None:
+    with scripted_server(milvus_answer, identity=certificates.other_host_server) as server:
+        fetched = fetch_certificate(profile(server.port))
+        (tmp_path / "pinned.pem").write_text(fetched.pem)
+        assert grpc_connects(server.port, SSL(ca=str(tmp_path / "pinned.pem"), server_name=fetched.needed_name))
+    assert fetch_certificate(profile(milvus_mtls.port)).problem is None
+
+
+def test_where_there_is_no_certificate_the_reason_is_told(
+    milvus_plain: MilvusServer, certificates: Certificates
+) -> None:
+    with pytest.raises(TLSError, match="plaintext"):
+        fetch_certificate(profile(milvus_plain.port))
+    with faults.http1_server() as web, pytest.raises(NotMilvusError):
+        fetch_certificate(profile(web.port))
+    with faults.refused_port() as port, pytest.raises(UnreachableError, match="refuses"):
+        fetch_certificate(profile(port))
+    with faults.never_accepting() as port, pytest.raises(UnreachableError, match="nothing"):
+        fetch_certificate(profile(port), soon(0.3))
+    with (
+        faults.tls_without_h2(certificates.server, client_ca=certificates.ca, newest=ssl.TLSVersion.TLSv1_2) as server,
+        pytest.raises(TLSError, match="client certificate"),
+    ):
+        fetch_certificate(profile(server.port))

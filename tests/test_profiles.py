@@ -1,0 +1,1116 @@
+"""Layers, selection and inheritance: which profile is meant, and where each of its values comes from."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from milvus_profiles.config.locations import home_directory, project_file, state_directory, user_file
+from milvus_profiles.config.profiles import Profiles, load, load_text
+from milvus_profiles.config.values import Origin, Raw, RawProfile, Value, inherit, override
+from milvus_profiles.errors import ConfigError, UnknownProfileError, UntrustedError
+from milvus_profiles.masked import SecretText
+from milvus_profiles.profile import Profile
+
+CANARY = "s3cr3tc4n4ry"
+
+
+class World:
+    """A home and a project directory, and what is loaded from there."""
+
+    def __init__(self, home: Path, project: Path) -> None:
+        self.home, self.project = home, project
+        self.user_file = home / ".config" / "milvus" / "milvus.toml"
+        self.project_file = project / "milvus.toml"
+
+    def user(self, text: str) -> None:
+        self.user_file.parent.mkdir(parents=True, exist_ok=True)
+        self.user_file.write_text(text)
+
+    def found(self, text: str) -> None:
+        self.project_file.write_text(text)
+
+    def env(self, **variables: str) -> dict[str, str]:
+        return {"HOME": str(self.home), **variables}
+
+    def load(self, file: Any = None, /, **variables: str) -> Profiles:
+        return load(file, env=self.env(**variables), cwd=self.project)
+
+
+@pytest.fixture
+def world(home: Path, project: Path) -> World:
+    return World(home, project)
+
+
+def named(text: str, env: Mapping[str, str] | None = None) -> Profiles:
+    """The profiles of one text, as if it stood in a file that was named."""
+    return load_text(text.encode(), "/dir/milvus.toml", "named", env=env)
+
+
+def place(error: ConfigError | UnknownProfileError | UntrustedError) -> str:
+    return str(error.location)
+
+
+# --- the mapping ---------------------------------------------------------------------------------------------------
+
+
+def test_nothing_anywhere_is_an_empty_mapping(world: World) -> None:
+    profiles = world.load()
+    assert (len(profiles), list(profiles), "x" in profiles) == (0, [], False)
+    assert profiles.user_file == str(world.user_file)
+    assert repr(profiles) == "<Profiles: 0 from the environment>"
+    with pytest.raises(UnknownProfileError, match="there is no profile 'x'") as caught:
+        profiles["x"]
+    assert "profile add" in (caught.value.hint or "")
+    with pytest.raises(UnknownProfileError, match="there are no profiles") as caught:
+        profiles.select()
+    assert "profile add" in (caught.value.hint or "")
+
+
+def test_profiles_are_a_mapping_by_folded_alias() -> None:
+    profiles = named('[profiles.Prod-EU]\nuri = "http://h"\n[profiles.dev]\nhost = "d"\n')
+    assert list(profiles) == ["Prod-EU", "dev"]
+    assert len(profiles) == 2
+    for spelling in ("Prod-EU", "prod_eu", "PROD.EU"):
+        assert spelling in profiles
+        assert profiles[spelling].alias == "Prod-EU"
+    assert "prod eu" not in profiles
+    assert 5 not in profiles
+    assert profiles.get("nobody") is None
+    assert {alias: made.endpoint.uri for alias, made in profiles.items()} == {
+        "Prod-EU": "http://h:19530",
+        "dev": "http://d:19530",
+    }
+    assert isinstance(profiles["dev"], Profile)
+    assert repr(profiles) == "<Profiles: 2 from /dir/milvus.toml>"
+
+
+def test_an_unknown_alias_comes_with_the_nearest_or_with_those_there_are() -> None:
+    profiles = named("".join(f'[profiles.name{n}]\nuri = "http://h"\n' for n in range(10)))
+    with pytest.raises(UnknownProfileError) as caught:
+        profiles["nmae3"]
+    assert caught.value.hint == "did you mean 'name3'?"
+    with pytest.raises(UnknownProfileError) as caught:
+        profiles["xyzzy"]
+    assert caught.value.hint == f"there are: {', '.join(f'name{n}' for n in range(8))} and 2 more"
+    with pytest.raises(UnknownProfileError) as caught:
+        profiles["\x1b[31m" + "a" * 1_000_000]
+    assert len(str(caught.value)) < 300
+    assert caught.value.message.isprintable()
+
+
+def test_a_broken_neighbour_does_not_matter() -> None:
+    profiles = named(
+        '[profiles.good]\nuri = "http://h"\n[profiles.bad]\nuri = 5\nnonsense = true\n[profiles.worse]\nextends = "x"\n'
+        '[profiles]\nscalar = 5\n[profiles.circle]\nextends = "circle"\n'.replace("[profiles]\nscalar = 5\n", "")
+    )
+    assert profiles["good"].uri == "http://h"
+    assert profiles.use("good").profile.uri == "http://h"
+    assert len(profiles) == 4
+    assert profiles.findings("good") == []
+    assert [error.message for error in profiles.findings("bad")] == [
+        "uri must be text in quotes",
+        "unknown key 'nonsense'",
+    ]
+    assert len(profiles.findings("worse")) == len(profiles.findings("circle")) == 1
+
+
+def test_all_that_is_wrong_is_counted_where_the_first_is_shown() -> None:
+    profiles = named('[profiles.p]\nuri = "h"\ntimeout = "5"\nport = "x"\nprotected = 1\n')
+    with pytest.raises(ConfigError) as caught:
+        profiles["p"]
+    assert caught.value.hint == "2 more: `milvus-profiles config validate` lists all"
+    assert place(caught.value) == "/dir/milvus.toml:4:8"
+    # Raised again, it is not counted twice.
+    with pytest.raises(ConfigError) as again:
+        profiles["p"]
+    assert again.value.hint == caught.value.hint
+    profiles = named('[profiles.p]\ntimout = 5\nport = "x"\n')
+    with pytest.raises(ConfigError) as caught:
+        profiles["p"]
+    assert "1 more" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "line", "hint"),
+    [
+        ("timeout = '5'", "timeout must be a number", "2:11", None),
+        ("uri = 5", "uri must be text in quotes", "2:7", None),
+        ("port = 1.5", "port must be a whole number", "2:8", None),
+        ("port = 70000", "port must be at most 65535", "2:8", None),
+        ("port = 0", "port must be at least 1", "2:8", None),
+        ("timeout = 0", "timeout must be more than 0", "2:11", None),
+        ("timeout = 1e9", "timeout must be at most 86400", "2:11", None),
+        ("timeout = inf", "timeout must be a finite number", "2:11", None),
+        ("protected = 1", "protected must be true or false", "2:13", None),
+        ("ssl = 'yes'", "ssl must be true or false", "2:7", None),
+        ("ssl = { ca = 5 }", "ssl.ca must be text in quotes", "2:14", None),
+        (
+            "ssl = { ca = 'missing.pem' }",
+            "ssl.ca: cannot read /dir/missing.pem: No such file or directory",
+            "2:14",
+            None,
+        ),
+        ("ssl = { server_name = 'a b' }", "ssl.server_name: the host is not a valid host name", "2:23", None),
+        ("keepalive = 5", "keepalive must be a table", "2:13", None),
+        ("keepalive = { time = 3, timeout = 1 }", "keepalive.time is below 5 seconds", "2:22", None),
+        ("retry = { attempts = 9 }", "retry.attempts must be at most 5", "2:22", None),
+        ("retry = { initial = 3 }", "retry.max is below retry.initial", "2:9", None),
+        ("pool = { mode = 'x' }", 'pool.mode must be "shared" or "exclusive"', "2:17", None),
+        ("pool = { mode = 'shared', max_total = 5 }", "max_total is a setting of a whole pool", "2:39", None),
+        ("token = { env = 'a b' }", "token.env is not the name of a variable", "2:17", None),
+        ("token = { keyring = false }", "token.keyring must be true", "2:21", None),
+        ("token = { keyring = 1 }", "token.keyring must be true or false", "2:21", None),
+        ("token = { command = 'x' }", "token.command must be an array of texts", "2:21", None),
+        ("token = { command = [] }", "token.command must not be empty", "2:21", None),
+        ("token = { command = ['x', 5] }", "token.command.1 must be text in quotes", "2:27", None),
+        ("token = { command = [''] }", "token.command.0 must not be empty", "2:22", None),
+        ("token = 5", "token: must be a string, or a table", "2:9", None),
+        ("token = ''", "token: is empty", "2:9", None),
+        ("token = { env = 'A', file = 'B' }", "token: a secret reference has exactly one", "2:9", None),
+        ("token = {}", "token: a secret reference has exactly one", "2:9", None),
+        ("proxy = 'x'", "proxy: must be http://HOST:PORT", "2:9", None),
+        ("user = 'a:b'", "the user's name contains a colon", "2:8", None),
+        ("uri = 'http://a:b@c'", "the address contains user information", "2:7", "secret set"),
+        ("uri = 'http://h'\nhost = 'h'", "uri and host are both given", "2:7", None),
+        ("ssl = false\nuri = 'https://h'", "ssl = false contradicts https", "2:7", None),
+        ("uri = 'http://h/a'\ndb_name = 'b'", "db_name is 'b', but the uri", "3:11", None),
+        ("token = 'x'\npassword = 'y'", "token and password are both given", "2:9", None),
+        ("timout = 5", "unknown key 'timout'", "2:1", "did you mean 'timeout'?"),
+        ("alias = 'x'", "unknown key 'alias'", "2:1", None),
+        ("xyzzy = 5", "unknown key 'xyzzy'", "2:1", "a profile has description, uri,"),
+        ("'<x>' = 5", "unknown key '<x>'", "2:1", "a profile has"),
+        ("'<table>' = 5", "unknown key '<table>'", "2:1", "a profile has"),
+        ("'\\u001b[31m' = 5", "unknown key '\\\\u001b[31m'", "2:1", "a profile has"),
+        ("ssl = { xyz = 'x' }", "unknown key 'ssl.xyz'", "2:9", "ssl has ca, cert, key, server_name"),
+        ("ssl = { crt = 'x' }", "unknown key 'ssl.crt'", "2:9", "did you mean 'cert'?"),
+        ("token = { env = 'A', pas_env = [] }", "unknown key 'token.pas_env'", "2:22", "did you mean 'pass_env'?"),
+        ("[profiles.p.eu]\nuri = 'x'", "unknown key 'eu'", "2:13", 'a dot in an alias is quoted: [profiles."p.eu"]'),
+        ("[profiles.p.'e u']\nuri = 'x'", "unknown key 'e u'", "2:13", "a profile has"),
+        ("[[profiles.p.list]]\nuri = 'x'", "unknown key 'list'", "2:14", "a profile has"),
+        ("extends = 5", "extends must be text in quotes", "2:11", None),
+    ],
+)
+def test_every_finding_has_its_place_and_its_remedy(body: str, message: str, line: str, hint: str | None) -> None:
+    profiles = named(f"[profiles.p]\n{body}\n")
+    error = profiles.findings("p")[0]
+    assert error.message.startswith(message)
+    assert place(error) == f"/dir/milvus.toml:{line}"
+    assert hint is None or hint in (error.hint or "")
+    assert error.location is not None
+    assert error.location.excerpt
+
+
+def test_a_profile_that_is_no_table_says_how_to_write_one() -> None:
+    profiles = named("[profiles]\np = 5\nq = []\n")
+    for alias, line in (("p", 2), ("q", 3)):
+        with pytest.raises(ConfigError, match="is not a table") as caught:
+            profiles[alias]
+        assert place(caught.value) == f"/dir/milvus.toml:{line}:5"
+        assert caught.value.hint == f"write [profiles.{alias}] above its fields"
+
+
+# --- layers --------------------------------------------------------------------------------------------------------
+
+USER = '[profiles.prod]\nuri = "https://user"\nuser = "root"\ntimeout = 3\n[profiles.mine]\nuri = "http://mine"\n'
+
+
+def test_a_profile_comes_whole_from_the_first_file_that_declares_it(world: World) -> None:
+    world.user(USER)
+    world.found('[profiles.PROD]\nuri = "https://user"\ndb_name = "d"\n[profiles.theirs]\nuri = "http://theirs"\n')
+    profiles = world.load()
+    assert list(profiles) == ["PROD", "theirs", "mine"]
+    made = profiles["prod"]
+    assert (made.alias, made.user, made.timeout, made.db_name) == ("PROD", None, 10.0, "d")
+    resolved = profiles.resolve("prod")
+    assert str(resolved.origin) == f"{world.project_file}:1:11"
+    assert not resolved.trusted
+    assert {".".join(path): str(origin) for path, origin in resolved.raw.overridden} == {
+        "uri": f"{world.user_file}:2:1",
+        "user": f"{world.user_file}:3:1",
+        "timeout": f"{world.user_file}:4:1",
+    }
+    assert profiles.resolve("mine").trusted
+    assert [document.role for document in profiles.documents] == ["project", "user"]
+
+
+def test_a_broken_profile_behind_a_stronger_one_does_not_matter(world: World) -> None:
+    world.found('[profiles.prod]\nuri = "https://user"\n')
+    for broken in ("prod = 5", "prod = { extends = 'nobody' }"):
+        world.user(f"[profiles]\n{broken}\n")
+        assert world.load()["prod"].uri == "https://user"
+
+
+def test_a_named_file_is_the_only_one_that_is_read(world: World, tmp_path: Path) -> None:
+    world.user("this is [ not toml")
+    world.found("nor = is this")
+    file = tmp_path / "other.toml"
+    file.write_text('[profiles.only]\nuri = "http://only"\n')
+    for profiles in (
+        world.load(file),
+        world.load(str(file)),
+        world.load(MILVUS_PROFILES_FILE=str(file)),
+        world.load(file, MILVUS_PROFILES_FILE="/nonexistent"),
+        world.load("../other.toml"),
+        world.load(MILVUS_PROFILES_FILE="../other.toml"),
+    ):
+        assert list(profiles) == ["only"]
+        assert profiles.documents[0].role == "named"
+        assert profiles.documents[0].path == str(file)
+        assert profiles.resolve("only").trusted
+
+
+def test_a_named_file_may_stand_under_the_home_directory(world: World) -> None:
+    (world.home / "m.toml").write_text('[profiles.only]\nuri = "~/x.db"\n')
+    for profiles in (world.load("~/m.toml"), world.load(MILVUS_PROFILES_FILE="~/m.toml")):
+        assert profiles["only"].endpoint.uri == f"{world.home}/x.db"
+
+
+def test_a_named_file_that_is_missing_is_an_error_that_says_who_names_it(world: World, tmp_path: Path) -> None:
+    world.user(USER)
+    with pytest.raises(ConfigError, match="the file that file= names does not exist") as caught:
+        world.load(tmp_path / "no.toml")
+    assert place(caught.value) == f"{tmp_path}/no.toml"
+    assert "profile add" in (caught.value.hint or "")
+    with pytest.raises(ConfigError, match="that MILVUS_PROFILES_FILE names does not exist"):
+        world.load(MILVUS_PROFILES_FILE="no.toml")
+    with pytest.raises(ConfigError, match="that --config names"):
+        load("no.toml", env={}, cwd="/", file_name="--config")
+    with pytest.raises(ConfigError, match="does not exist"):
+        world.load("a\x00b")
+    for there in (tmp_path, "/dev/null"):
+        with pytest.raises(ConfigError) as caught:
+            world.load(there)
+        assert "does not exist" not in caught.value.message
+
+
+def test_an_empty_name_in_the_variable_counts_as_unset(world: World) -> None:
+    world.user(USER)
+    assert "mine" in world.load(MILVUS_PROFILES_FILE="")
+
+
+def test_a_broken_file_is_one_error_for_every_use(world: World) -> None:
+    world.user("[profiles.x")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        world.load()
+    world.user_file.unlink()
+    world.user_file.symlink_to("nowhere")
+    with pytest.raises(ConfigError, match="No such file"):
+        world.load()
+
+
+def test_a_file_that_changed_on_disk_is_seen_by_the_next_load(world: World) -> None:
+    for host in ("one", "two", "six"):  # names of one length: neither size nor time need tell
+        world.user(f'[profiles.p]\nuri = "http://{host}"\n')
+        assert world.load()["p"].uri == f"http://{host}"
+    world.user_file.unlink()
+    assert list(world.load()) == []
+    replaced = world.user_file.with_name("new")
+    replaced.write_text('[profiles.q]\nuri = "http://q"\n')
+    replaced.replace(world.user_file)
+    assert list(world.load()) == ["q"]
+
+
+def test_what_was_loaded_stays_as_it_was(world: World) -> None:
+    world.user('[profiles.p]\nuri = "http://one"\n')
+    profiles = world.load()
+    world.user('[profiles.p]\nuri = "http://two"\n')
+    assert profiles["p"].uri == "http://one"
+
+
+def test_the_environment_is_taken_as_it_was_when_loading(world: World) -> None:
+    env = world.env(MILVUS_URI="http://one")
+    profiles = load(env=env, cwd=world.project)
+    env["MILVUS_URI"] = "http://two"
+    assert profiles["default"].uri == "http://one"
+    assert "one" not in repr(profiles.env)
+
+
+def test_the_process_is_the_default_for_environment_and_directory(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.found('[profiles.here]\nuri = "http://h"\n')
+    monkeypatch.setenv("HOME", str(world.home))
+    monkeypatch.setenv("MILVUS_URI", "http://env")
+    monkeypatch.chdir(world.project)
+    profiles = load()
+    assert list(profiles) == ["here", "default"]
+    assert profiles.cwd == os.getcwd()
+
+
+def test_loading_reads_nothing_of_the_process_when_all_is_given(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("MILVUS_URI", "http://process")
+    monkeypatch.setenv("MILVUS_PROFILES__X__URI", "http://process")
+    world.user('[profiles.p]\nuri = "~/m.db"\nssl = { ca = "~/ca.pem" }\n[profiles.q]\nuri = "~/q.db"\n')
+    profiles = world.load(MILVUS_PROFILES__R__URI="~/r.db")
+    assert list(profiles) == ["p", "q", "r"]
+    assert profiles["q"].endpoint.uri == f"{world.home}/q.db"
+    assert profiles["r"].endpoint.uri == f"{world.home}/r.db"
+    assert profiles.raw("p").values["ssl", "ca"].value == f"{world.home}/ca.pem"
+    assert profiles.use("q", {"uri": "~/s.db"}).profile.endpoint.uri == f"{world.home}/s.db"
+
+
+def test_relative_paths_count_from_the_file_that_declares_them(world: World, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    file = tmp_path / "deep" / "m.toml"
+    file.write_text(
+        '[profiles.a]\nuri = "x.db"\n[profiles.b]\nuri = "unix:x.sock"\n[profiles.c]\nuri = "unix:///x.sock"\n'
+        '[profiles.d]\nuri = "http://h"\ntoken = { file = "../t" }\nssl = { ca = "ca.pem", cert = "/c", key = "k" }\n'
+        '[profiles.e]\nuri = "a/b://../c.db"\n[profiles.f]\nuri = "unix://x"\n'
+    )
+    profiles = world.load(file)
+    assert profiles["a"].endpoint.uri == f"{tmp_path}/deep/x.db"
+    assert profiles["b"].endpoint.uri == f"unix:{tmp_path}/deep/x.sock"
+    assert profiles["c"].endpoint.uri == "unix:/x.sock"
+    raw = profiles.raw("d").values
+    assert raw["token", "file"].value == f"{tmp_path}/t"
+    assert [raw["ssl", name].value for name in ("ca", "cert", "key")] == [
+        f"{tmp_path}/deep/ca.pem",
+        "/c",
+        f"{tmp_path}/deep/k",
+    ]
+    assert profiles["e"].endpoint.uri == f"{tmp_path}/deep/a/c.db"
+    with pytest.raises(ConfigError, match="unix:// takes an absolute path"):
+        profiles["f"]
+
+
+# --- the settings of the root --------------------------------------------------------------------------------------
+
+
+def test_root_settings_come_from_the_nearest_file_and_limits_add_up(world: World) -> None:
+    world.user('default_profile = "u"\nmax_connections = 5\nkeyring_backends = ["a.B"]\n')
+    world.found('default_profile = "p"\nmax_connections = 9\n')
+    made = world.load().settings
+    assert (made.default_profile, made.max_connections, made.keyring_backends) == ("p", 5, ["a.B"])
+    world.found("max_connections = 3\n")
+    assert world.load().settings.max_connections == 3
+    assert load(env={"HOME": "/nowhere"}, cwd="/").settings.max_connections == 65_536
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "column"),
+    [
+        ("default_profile = 5", "default_profile must be the alias", 19),
+        ("default_profile = ['x']", "default_profile must be the alias", 19),
+        ("max_connections = '5'", "max_connections must be a whole number from 1 to 65536", 19),
+        ("max_connections = true", "max_connections must be a whole number", 19),
+        ("max_connections = 0", "max_connections must be a whole number", 19),
+        ("max_connections = 65537", "max_connections must be a whole number", 19),
+        ("max_connections = 5.0", "max_connections must be a whole number", 19),
+        ("max_connections = 0x" + "f" * 5000, "max_connections must be a whole number", 19),
+        ("keyring_backends = 'x'", "keyring_backends must be an array", 20),
+        ("keyring_backends = ['x', 5]", "keyring_backends must be an array", 20),
+    ],
+)
+def test_wrong_root_settings_are_refused_even_in_a_hidden_file(
+    world: World, text: str, message: str, column: int
+) -> None:
+    world.user(text)
+    world.found('default_profile = "x"\nmax_connections = 7\n')
+    with pytest.raises(ConfigError) as caught:
+        world.load()
+    assert caught.value.message.startswith(message)
+    assert place(caught.value) == f"{world.user_file}:1:{column}"
+    assert len(str(caught.value)) < 600
+
+
+# --- which one is meant --------------------------------------------------------------------------------------------
+
+
+def aliases(*names: str) -> str:
+    return "".join(f'[profiles.{name}]\nuri = "http://{name}"\n' for name in names)
+
+
+def test_each_step_of_the_selection_beats_the_next(world: World) -> None:
+    everything = aliases("one", "two", "three", "four", "default")
+    world.user(f'default_profile = "two"\n{everything}')
+    world.found(f'default_profile = "three"\n{everything}')
+    env = {"MILVUS_PROFILE": "four", "MILVUS_URI": "http://env", "MILVUS_CONN_ALIAS": "env"}
+
+    profiles = world.load(**env)
+    chosen = profiles.select("one", name="--profile")
+    assert (chosen.alias, str(chosen.origin)) == ("one", "--profile")
+    # An explicit name beats everything around it, and what it hides is said.
+    assert chosen.hidden[:2] == ("MILVUS_PROFILE names it (four)", "MILVUS_URI declares it (env)")
+
+    chosen = profiles.select()
+    assert (chosen.alias, str(chosen.origin), chosen.reason) == ("four", "MILVUS_PROFILE", "MILVUS_PROFILE names it")
+
+    del env["MILVUS_PROFILE"]
+    chosen = world.load(**env).select()
+    assert (chosen.alias, str(chosen.origin)) == ("env", "MILVUS_URI")
+    assert f"default_profile of {world.project_file} names it (three)" in chosen.hidden
+
+    chosen = world.load().select()
+    assert (chosen.alias, str(chosen.origin)) == ("three", f"{world.project_file}:1:1")
+
+    world.found(everything)
+    chosen = world.load().select()
+    assert (chosen.alias, str(chosen.origin)) == ("two", f"{world.user_file}:1:1")
+
+    world.user(everything)
+    chosen = world.load().select()
+    assert (chosen.alias, chosen.origin, chosen.reason) == ("default", None, "its alias is `default`")
+
+    world.found(aliases("single"))
+    world.user("")
+    chosen = world.load().select()
+    assert (chosen.alias, chosen.origin, chosen.reason) == ("single", None, "it is the only one there is")
+
+    world.user(aliases("another"))
+    with pytest.raises(UnknownProfileError, match="none is the default") as caught:
+        world.load().select()
+    assert "name one of single, another" in (caught.value.hint or "")
+
+
+def test_a_named_files_default_is_the_only_one(world: World, tmp_path: Path) -> None:
+    world.user(f'default_profile = "two"\n{aliases("two")}')
+    file = tmp_path / "m.toml"
+    file.write_text(f'default_profile = "B"\n{aliases("a", "b")}')
+    assert world.load(file).select().alias == "b"
+    assert world.load(file, MILVUS_PROFILE="A").select().alias == "a"
+
+
+def test_an_explicit_name_beats_milvus_uri_and_says_what_it_hides(world: World) -> None:
+    world.user(aliases("prod"))
+    profiles = world.load(MILVUS_URI="http://env", MILVUS_TOKEN=CANARY)
+    chosen = profiles.select("prod")
+    assert chosen.alias == "prod"
+    assert "MILVUS_URI declares it (default)" in chosen.hidden
+    assert profiles["prod"].token is None
+    assert profiles.select().alias == "default"
+
+
+def test_what_names_the_same_profile_is_not_hidden(world: World) -> None:
+    world.user(f'default_profile = "prod"\n{aliases("prod")}')
+    assert world.load(MILVUS_PROFILE="Prod").select("PROD").hidden == ()
+    assert world.load(MILVUS_PROFILE="Prod").select("PROD").alias == "prod"
+
+
+@pytest.mark.parametrize(
+    ("variables", "source"), [({"MILVUS_PROFILE": "pord"}, "MILVUS_PROFILE"), ({}, "{user_file}:1:19")]
+)
+def test_a_selected_name_that_nobody_declares_is_refused_where_it_stands(
+    world: World, variables: dict[str, str], source: str
+) -> None:
+    world.user(f'default_profile = "prd"\n{aliases("prod", "dev")}')
+    with pytest.raises(UnknownProfileError) as caught:
+        world.load(**variables).select()
+    assert place(caught.value) == source.format(user_file=world.user_file)
+    assert caught.value.hint == "did you mean 'prod'?"
+    with pytest.raises(UnknownProfileError) as caught:
+        world.load().select("nobody")
+    assert caught.value.location is None
+
+
+def test_templates_and_typing_errors_are_not_the_only_one_there_is(world: World) -> None:
+    world.user('[profiles.base]\ntimeout = 3\n[profiles.real]\nextends = "base"\nuri = "http://h"\n')
+    assert world.load(MILVUS_PROFILES__RAEL__TIMEOUT="3").select().alias == "real"
+    world.user("[profiles.base]\ntimeout = 3\n")
+    with pytest.raises(UnknownProfileError, match="none is the default"):
+        world.load().select()
+    # A broken one counts: it wants to be one, and says what is wrong when it is taken.
+    world.user("[profiles.broken]\nextends = 'x'\n")
+    assert world.load().select().alias == "broken"
+
+
+def test_an_empty_milvus_profile_counts_as_unset(world: World) -> None:
+    world.user(aliases("single"))
+    assert world.load(MILVUS_PROFILE="").select().reason == "it is the only one there is"
+
+
+# --- extends -------------------------------------------------------------------------------------------------------
+
+
+def inherited(text: str, alias: str = "child") -> dict[str, Any]:
+    raw = named(text).raw(alias)
+    return {".".join(path): value.value for path, value in raw.values.items() if path != ("extends",)}
+
+
+def test_the_childs_fields_replace_the_parents_tables_whole() -> None:
+    assert inherited(
+        '[profiles.base]\ntimeout = 3\ncall_timeout = 4\nssl = { server_name = "a", ca = "/ca" }\n'
+        "retry = { attempts = 2 }\npool = { max_uses = 5 }\n"
+        '[profiles.child]\nextends = "base"\ntimeout = 9\nssl = { cert = "/c", key = "/k" }\nretry = false\n'
+    ) == {
+        "timeout": 9,
+        "call_timeout": 4,
+        "ssl.cert": "/c",
+        "ssl.key": "/k",
+        "retry": False,
+        "pool.max_uses": 5,
+    }
+
+
+def test_description_protected_and_extends_are_never_inherited() -> None:
+    made = named(
+        '[profiles.base]\nhost = "h"\ndescription = "d"\nprotected = true\n[profiles.child]\nextends = "base"\n'
+    )["child"]
+    assert (made.host, made.description, made.protected, made.extends) == ("h", None, False, "base")
+
+
+BASE = (
+    '[profiles.base]\nuri = "https://h"\nuser = "root"\npassword = "pw"\nallow_insecure = true\nproxy = "http://p:1"\n'
+    'db_name = "d"\nssl = { ca = "/ca", cert = "/c", key = "/k", server_name = "s" }\n'
+)
+
+
+def test_what_is_bound_to_the_parents_address_stays_behind_when_the_child_moves() -> None:
+    for address in ('uri = "https://other"', 'host = "other"', "port = 5"):
+        found = inherited(f'{BASE}[profiles.child]\nextends = "base"\n{address}\n')
+        assert {"user", "password", "allow_insecure", "ssl.server_name", "ssl.cert", "ssl.key"} & set(found) == set()
+        assert (found["proxy"], found["db_name"], found["ssl.ca"]) == ("http://p:1", "d", "/ca")
+    found = inherited(f'{BASE.replace("password", "token")}[profiles.child]\nextends = "base"\nuri = "https://other"\n')
+    assert "token" not in found
+    found = inherited(f'{BASE}[profiles.child]\nextends = "base"\nuri = "https://other"\nuser = "me"\n')
+    assert (found["user"], "password" in found) == ("me", False)
+
+
+def test_references_stay_behind_leaf_and_all() -> None:
+    text = (
+        '[profiles.base]\nuri = "http://h"\ntoken = { command = ["x"], pass_env = ["A"] }\n'
+        '[profiles.child]\nextends = "base"\n'
+    )
+    assert set(inherited(text)) == {"uri", "token.command", "token.pass_env"}
+    assert set(inherited(text + 'uri = "http://o"\n')) == {"uri"}
+
+
+def test_a_child_without_an_address_takes_all() -> None:
+    found = inherited(f'{BASE}[profiles.child]\nextends = "base"\ntimeout = 3\n')
+    assert found["password"] == SecretText("pw")
+    assert (found["user"], found["ssl.server_name"], found["allow_insecure"]) == ("root", "s", True)
+
+
+def test_from_a_parent_without_an_address_credentials_are_inherited() -> None:
+    text = BASE.replace('uri = "https://h"\n', "")
+    found = inherited(f'{text}[profiles.child]\nextends = "base"\nuri = "https://other"\n')
+    assert (found["uri"], found["user"], found["password"]) == ("https://other", "root", SecretText("pw"))
+    assert found["ssl.server_name"] == "s"
+
+
+def test_tls_stays_on_when_nothing_else_of_the_parents_table_does() -> None:
+    text = '[profiles.base]\nuri = "http://h"\nssl = { server_name = "s" }\n[profiles.child]\nextends = "base"\n'
+    made = named(text + 'uri = "http://other"\n')["child"]
+    assert made.endpoint.uri == "https://other:19530"
+    assert made.ssl is True
+    assert named(text + 'uri = "http://other"\nssl = false\n')["child"].endpoint.uri == "http://other:19530"
+
+
+def test_the_other_form_of_address_or_credential_gives_way() -> None:
+    assert inherited('[profiles.b]\nuri = "http://h"\n[profiles.child]\nextends = "b"\nhost = "x"\n') == {"host": "x"}
+    assert inherited('[profiles.b]\nhost = "h"\nport = 5\n[profiles.child]\nextends = "b"\nuri = "x"\n') == {"uri": "x"}
+    text = '[profiles.b]\ntoken = "t"\n[profiles.child]\nextends = "b"\nuser = "u"\npassword = "p"\n'
+    assert set(inherited(text)) == {"user", "password"}
+    text = '[profiles.b]\nuser = "u"\npassword = "p"\n[profiles.child]\nextends = "b"\ntoken = { env = "T" }\n'
+    assert set(inherited(text)) == {"user", "token.env"}
+
+
+def test_chains_reach_to_the_first_ancestor_and_address_rules_hold_on_the_way() -> None:
+    text = (
+        '[profiles.a]\ntimeout = 1\nuser = "root"\npassword = "pw"\n'
+        '[profiles.b]\nextends = "A"\nuri = "http://b"\ncall_timeout = 2\n'
+        '[profiles.c]\nextends = "b"\ndb_name = "c"\n'
+        '[profiles.d]\nextends = "c"\nuri = "http://d"\n'
+    )
+    assert inherited(text, "c") == {
+        "timeout": 1,
+        "user": "root",
+        "password": SecretText("pw"),
+        "uri": "http://b",
+        "call_timeout": 2,
+        "db_name": "c",
+    }
+    assert inherited(text, "d") == {"timeout": 1, "call_timeout": 2, "db_name": "c", "uri": "http://d"}
+
+
+def test_origins_lead_to_the_profile_that_says_it() -> None:
+    profiles = named('[profiles.a]\nuri = "http://h"\ntimeout = 5\n[profiles.b]\nextends = "a"\nretry.attempts = 2\n')
+    resolved = profiles.resolve("b")
+    assert str(resolved.origin) == "/dir/milvus.toml:4:11"
+    assert str(resolved.origin_of("timeout")) == "/dir/milvus.toml:3:1"
+    assert str(resolved.origin_of("retry")) == "/dir/milvus.toml:6:7"
+    assert str(resolved.origin_of("extends")) == "/dir/milvus.toml:5:1"
+    assert str(resolved.origin_of("keepalive")) == "default"
+    assert resolved.origin_of("keepalive").location() is None
+
+
+def test_an_inherited_mistake_is_shown_where_it_stands() -> None:
+    error = named('[profiles.a]\ntimeout = "x"\n[profiles.b]\nextends = "a"\nuri = "http://h"\n').findings("b")[0]
+    assert place(error) == "/dir/milvus.toml:2:11"
+
+
+@pytest.mark.parametrize(
+    ("text", "alias", "chain", "line"),
+    [
+        ('[profiles.a]\nextends = "a"\n', "a", "a -> a", 2),
+        ('[profiles.a]\nextends = "B"\n[profiles.b]\nextends = "a"\n', "a", "a -> b -> a", 4),
+        (
+            '[profiles.x]\nextends = "A"\n[profiles.a]\nextends = "b"\n[profiles.b]\nextends = "a"\n',
+            "x",
+            "a -> b -> a",
+            6,
+        ),
+    ],
+)
+def test_a_circle_is_refused_and_shown(text: str, alias: str, chain: str, line: int) -> None:
+    with pytest.raises(ConfigError) as caught:
+        named(text)[alias]
+    assert caught.value.message == f"extends runs in a circle: {chain}"
+    assert place(caught.value) == f"/dir/milvus.toml:{line}:11"
+
+
+def test_a_parent_that_is_not_there_is_refused_with_a_suggestion(world: World) -> None:
+    with pytest.raises(ConfigError) as caught:
+        named('[profiles.base]\n[profiles.b]\nextends = "bsae"\n')["b"]
+    assert caught.value.message == "extends names 'bsae', which /dir/milvus.toml does not declare"
+    assert caught.value.hint == "did you mean 'base'?"
+    assert place(caught.value) == "/dir/milvus.toml:3:11"
+    # The parent stands in the same file.
+    world.user(aliases("base"))
+    world.found('[profiles.child]\nextends = "base"\n')
+    with pytest.raises(ConfigError, match="does not declare"):
+        world.load()["child"]
+    with pytest.raises(ConfigError, match="which the environment does not declare"):
+        world.load(MILVUS_PROFILES__E__EXTENDS="base")["e"]
+    with pytest.raises(ConfigError, match="extends cannot be set from the environment") as caught:
+        world.load(MILVUS_PROFILES__BASE__EXTENDS="x")["base"]
+    assert place(caught.value) == "MILVUS_PROFILES__BASE__EXTENDS"
+
+
+def test_parents_in_the_environment(world: World) -> None:
+    env = {
+        "MILVUS_PROFILES__BASE__TIMEOUT": "3",
+        "MILVUS_PROFILES__BASE__DB_NAME": "d",
+        "MILVUS_PROFILES__P__EXTENDS": "Base",
+        "MILVUS_PROFILES__P__URI": "http://h",
+    }
+    made = world.load(**env)["p"]
+    assert (made.timeout, made.db_name, made.uri) == (3.0, "d", "http://h")
+    assert str(world.load(**env).resolve("p").origin) == "MILVUS_PROFILES__P__URI"
+    made = world.load(MILVUS_URI="http://u", MILVUS_TOKEN="t", MILVUS_PROFILES__P__EXTENDS="default")["p"]
+    assert (made.uri, made.token) == ("http://u", SecretText("t"))
+    made = world.load(**env, MILVUS_URI="http://u", MILVUS_PROFILES__DEFAULT__EXTENDS="base")["default"]
+    assert (made.uri, made.timeout, made.db_name) == ("http://u", 3.0, "d")
+    with pytest.raises(ConfigError, match="circle: p -> default -> p"):
+        world.load(MILVUS_URI="http://u", MILVUS_PROFILES__P__EXTENDS="default", MILVUS_PROFILES__DEFAULT__EXTENDS="p")[
+            "p"
+        ]
+
+
+def test_a_template_is_listed_but_cannot_be_used() -> None:
+    profiles = named('[profiles.base]\ntimeout = 3\n[profiles.basis]\nuri = "http://h"\n')
+    assert profiles["base"].is_template
+    with pytest.raises(ConfigError, match="the profile 'base' has no address") as caught:
+        profiles.use("base")
+    assert caught.value.exit_status == 3
+    assert place(caught.value) == "/dir/milvus.toml:1:11"
+    assert profiles.use("base", {"uri": "http://x"}).profile.endpoint.uri == "http://x:19530"
+
+
+def test_a_template_is_refused_whatever_its_neighbours_are() -> None:
+    profiles = named("[profiles.base]\n[profiles.basis]\nextends = 'basis'\n[profiles.bases]\nextends = 'x'\n")
+    with pytest.raises(ConfigError, match="'base' has no address"):
+        profiles.use("base")
+    profiles = named("[profiles.base]\n[profiles.basis]\ntimeout = 3\n")
+    with pytest.raises(ConfigError) as caught:
+        profiles.use("base")
+    assert "give it uri or host" in (caught.value.hint or "")
+
+
+# --- fields of a call ----------------------------------------------------------------------------------------------
+
+
+def test_fields_of_the_call_beat_every_layer(world: World) -> None:
+    world.user('[profiles.p]\nuri = "http://h"\ntoken = "t"\ntimeout = 3\nssl = { server_name = "a" }\n')
+    profiles = world.load(MILVUS_PROFILES__P__TIMEOUT="4")
+    resolved = profiles.use("p", {"timeout": 5, "ssl": {"server_name": "b"}, "db_name": "d"})
+    made = resolved.profile
+    assert (made.timeout, made.db_name, made.token) == (5.0, "d", SecretText("t"))
+    assert made.ssl.server_name == "b"  # type: ignore[union-attr]
+    assert str(resolved.origin_of("timeout")) == "timeout="
+    assert [(path, str(origin)) for path, origin in resolved.raw.overridden] == [
+        (("timeout",), f"{world.user_file}:4:1"),
+        (("ssl", "server_name"), f"{world.user_file}:5:9"),
+        (("timeout",), "MILVUS_PROFILES__P__TIMEOUT"),
+    ] or {path for path, _ in resolved.raw.overridden} == {("timeout",), ("ssl", "server_name")}
+    moved = profiles.use("p", {"uri": "http://other"}).profile
+    assert (moved.uri, moved.token, moved.timeout) == ("http://other", None, 4.0)
+    assert profiles.use("p").profile.timeout == 4.0
+    assert profiles.use("p", {}).profile.timeout == 4.0
+    assert profiles["p"].timeout == 4.0
+
+
+def test_secrets_of_the_call_are_hidden_at_once() -> None:
+    profiles = named('[profiles.p]\nuri = "http://h"\nuser = "u"\n')
+    resolved = profiles.use("p", {"password": CANARY})
+    assert resolved.profile.password == SecretText(CANARY)
+    assert CANARY not in repr(resolved)
+    assert CANARY not in repr(list(resolved.raw.values.items()))
+    assert resolved.raw.values["password",].value == SecretText(CANARY)
+
+
+def test_wrong_fields_of_the_call_are_refused_by_name() -> None:
+    profiles = named('[profiles.p]\nuri = "http://h"\n')
+    for fields, message, source in (
+        ({"timeout": "5"}, "timeout must be a number", "timeout="),
+        ({"tokn": CANARY}, "unknown key 'tokn'", "tokn="),
+        ({"alias": "x"}, "unknown key 'alias'", "alias="),
+        ({"timeout": {"a": 1}}, "timeout must be a number", "timeout="),
+        ({"ssl": {"ca": "missing"}}, "ssl.ca: cannot read", "ssl="),
+        ({"token": "t", "user": "u", "password": CANARY}, "token and password", "token="),
+        ({"ssl": False, "uri": "https://h"}, "ssl = false contradicts", "ssl="),
+        ({"uri": f"http://root:{CANARY}@h"}, "the address contains user information", "uri="),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            profiles.use("p", fields)  # type: ignore[arg-type]
+        assert caught.value.message.startswith(message)
+        assert place(caught.value) == source
+        assert CANARY not in str(caught.value)
+
+
+def test_relative_paths_of_the_call_count_from_the_current_directory(world: World) -> None:
+    world.user(aliases("p"))
+    assert world.load().use("p", {"uri": "m.db"}).profile.endpoint.uri == f"{world.project}/m.db"
+
+
+def test_an_address_alone_makes_an_anonymous_profile(world: World) -> None:
+    resolved = world.load().anonymous({"uri": "m.db"})
+    assert (resolved.profile.alias, resolved.profile.endpoint.uri) == ("anonymous", f"{world.project}/m.db")
+    assert resolved.trusted
+    assert str(resolved.origin) == "connect()"
+    assert world.load().anonymous({"host": "h", "port": 5, "token": CANARY}).profile.endpoint.uri == "http://h:5"
+    with pytest.raises(ConfigError, match="no profile and no address was given"):
+        world.load().anonymous({"timeout": 5})
+    with pytest.raises(ConfigError, match="unknown key 'adress'"):
+        world.load().anonymous({"adress": "h"})
+
+
+def test_connecting_needs_a_way_to_connect(world: World) -> None:
+    profiles = world.load()
+    with pytest.raises(ConfigError) as caught:
+        profiles.connect("x")
+    assert "milvus_profiles.load()" in (caught.value.hint or "")
+    calls = []
+
+    def connector(*arguments: Any, **options: Any) -> str:
+        calls.append((arguments, options))
+        return "connection"
+
+    profiles = load(env=world.env(), cwd=world.project, connector=connector)
+    assert profiles.connect("x", timeout=5) == "connection"
+    assert calls == [(("x",), {"profiles": profiles, "timeout": 5})]
+
+
+def test_the_source_is_the_real_files(world: World, tmp_path: Path) -> None:
+    file = tmp_path / "m.toml"
+    file.write_text("")
+    (tmp_path / "link.toml").symlink_to(file)
+    assert world.load(file).source == world.load(tmp_path / "link.toml").source == (str(file),)
+    assert world.load().source == ()
+
+
+def test_a_text_can_be_tried_before_it_is_a_file() -> None:
+    profiles = load_text(b'[profiles.p]\nuri = "~/m.db"\n', "/dir/milvus.toml", "user", env={"HOME": "/me", "X": "y"})
+    assert profiles["p"].endpoint.uri == "/me/m.db"
+    assert dict(profiles.env) == {"HOME": "/me"}
+    with pytest.raises(ConfigError, match="not valid TOML") as caught:
+        load_text(f"token = {CANARY}".encode(), "/dir/milvus.toml", "user")
+    assert CANARY not in str(caught.value)
+
+
+# --- where the files are -------------------------------------------------------------------------------------------
+
+
+def test_the_search_for_a_project_file_goes_upwards(world: World) -> None:
+    world.found(aliases("p"))
+    deep = world.project / "a" / "b" / "c"
+    deep.mkdir(parents=True)
+    assert project_file(str(deep), world.env()) == str(world.project_file)
+    (world.project / "a" / "milvus.toml").write_text("")
+    assert project_file(str(deep), world.env()) == str(world.project / "a" / "milvus.toml")
+
+
+def test_the_search_ends_with_the_directory_of_the_repository(world: World) -> None:
+    (world.project.parent / "milvus.toml").write_text(aliases("outside"))
+    (world.project / "sub").mkdir()
+    assert project_file(str(world.project / "sub"), world.env()) is None
+    (world.project / ".git").rmdir()
+    assert project_file(str(world.project / "sub"), world.env()) == str(world.project.parent / "milvus.toml")
+    # A worktree or submodule has a file there.
+    (world.project / ".git").write_text("gitdir: elsewhere")
+    assert project_file(str(world.project / "sub"), world.env()) is None
+    (world.project / ".git").unlink()
+    (world.project / ".git").symlink_to("nowhere")
+    assert project_file(str(world.project / "sub"), world.env()) is None
+
+
+def test_the_search_ends_with_the_home_directory(world: World) -> None:
+    (world.home.parent / "milvus.toml").write_text(aliases("outside"))
+    work = world.home / "work"
+    work.mkdir()
+    assert project_file(str(work), world.env()) is None
+    link = world.home.parent / "link"
+    link.symlink_to(world.home)
+    assert project_file(str(work), world.env(HOME=str(link))) is None
+    (world.home / "milvus.toml").write_text("")
+    assert project_file(str(work), world.env()) == str(world.home / "milvus.toml")
+
+
+def test_the_search_ends_at_the_root() -> None:
+    assert project_file("/", {"HOME": "/nowhere"}) is None
+    assert project_file("/usr/share", {"HOME": "/nowhere"}) is None
+
+
+def test_the_users_own_file_is_not_taken_for_a_project_file(world: World) -> None:
+    world.user(f"{aliases('p')}keyring_backends = []\n".replace(aliases("p"), "") + aliases("p"))
+    own = world.user_file.parent
+    assert project_file(str(own), world.env()) is None
+    profiles = load(env=world.env(), cwd=own)
+    assert [document.role for document in profiles.documents] == ["user"]
+    # The search goes on above it.
+    (world.home / "milvus.toml").write_text(aliases("q"))
+    assert project_file(str(own), world.env()) == str(world.home / "milvus.toml")
+
+
+def test_a_link_to_nowhere_is_passed_over_and_one_to_itself_is_an_error(world: World) -> None:
+    world.project_file.symlink_to("nowhere")
+    assert project_file(str(world.project), world.env()) is None
+    world.project_file.unlink()
+    world.project_file.symlink_to("milvus.toml")
+    with pytest.raises(ConfigError, match="cannot look for a project file") as caught:
+        world.load()
+    assert "--config" in (caught.value.hint or "")
+    assert place(caught.value) == str(world.project_file)
+
+
+def test_what_stands_in_the_place_of_a_project_file_is_named(world: World) -> None:
+    world.project_file.mkdir()
+    with pytest.raises(ConfigError, match="directory"):
+        world.load()
+    world.project_file.rmdir()
+    os.mkfifo(world.project_file)
+    with pytest.raises(ConfigError, match="is not a file"):
+        world.load()
+
+
+def test_the_places_of_the_users_files() -> None:
+    assert user_file({"HOME": "/me"}) == "/me/.config/milvus/milvus.toml"
+    assert user_file({"HOME": "/me", "XDG_CONFIG_HOME": "/x"}) == "/x/milvus/milvus.toml"
+    assert state_directory({"HOME": "/me"}) == "/me/.local/state/milvus"
+    assert state_directory({"HOME": "/me", "XDG_STATE_HOME": "/x"}) == "/x/milvus"
+    # The specification says that relative paths there are ignored.
+    for relative in ("", "x", "./x", "~/x"):
+        assert user_file({"HOME": "/me", "XDG_CONFIG_HOME": relative}) == "/me/.config/milvus/milvus.toml"
+        assert state_directory({"HOME": "/me", "XDG_STATE_HOME": relative}) == "/me/.local/state/milvus"
+    assert home_directory({"HOME": "/me"}) == "/me"
+    assert os.path.isabs(home_directory({}))
+
+
+def test_the_places_of_the_users_files_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    env = {"USERPROFILE": "/u", "APPDATA": "/u/roaming", "LOCALAPPDATA": "/u/local", "HOME": "/h"}
+    assert user_file(env) == "/u/roaming/milvus/milvus.toml"
+    assert state_directory(env) == "/u/local/milvus"
+    assert user_file({"USERPROFILE": "/u"}) == "/u/AppData/Roaming/milvus/milvus.toml"
+    assert state_directory({"USERPROFILE": "/u"}) == "/u/AppData/Local/milvus"
+
+
+def test_a_deleted_current_directory_is_a_clear_error(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = (
+        "import os, sys\n"
+        "from milvus_profiles.config.profiles import load\n"
+        "from milvus_profiles.errors import ConfigError\n"
+        "os.chdir(sys.argv[1]); os.rmdir(sys.argv[1])\n"
+        "try: load()\n"
+        "except ConfigError as error: print(error)\n"
+        "print(len(load(cwd='/', env={'HOME': '/nowhere'})))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code, str(gone)], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines() == [
+        "the current directory cannot be read: No such file or directory",
+        "hint: change to a directory that exists",
+        "0",
+    ]
+
+
+def test_a_directory_that_may_not_be_looked_into_is_named(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become another user")
+    closed = tmp_path / "closed" / "below"
+    closed.mkdir(parents=True)
+    closed.parent.chmod(0o700)
+    for directory in (tmp_path, *tmp_path.parents[:-2]):
+        directory.chmod(0o755)
+    code = (
+        "import os, sys\n"
+        "from milvus_profiles.config.profiles import load\n"
+        "from milvus_profiles.errors import ConfigError\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "try: load(cwd=sys.argv[1], env={'HOME': '/nowhere'})\n"
+        "except ConfigError as error: print(error)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code, str(closed)], capture_output=True, text=True, check=True)
+    assert "cannot look for a project file: Permission denied" in result.stdout
+    assert "MILVUS_PROFILES_FILE" in result.stdout
+
+
+# --- many profiles -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The most profiles that there can be connections; all but one in a hundred is broken."""
+    path = tmp_path_factory.mktemp("many") / "milvus.toml"
+    with path.open("w") as file:
+        for number in range(65_536):
+            good = number % 100 == 0
+            file.write(f"[profiles.p-{number}]\nuri = {f'{chr(34)}http://h{number}{chr(34)}' if good else number}\n")
+    return path
+
+
+def test_of_65536_profiles_only_the_one_that_is_asked_for_matters(many: Path) -> None:
+    profiles = load(many, env={"HOME": "/nowhere"})
+    assert len(profiles) == 65_536
+    assert profiles["p-65500"].uri == "http://h65500"
+    assert profiles.use("P_65500").profile.uri == "http://h65500"
+    with pytest.raises(ConfigError, match="uri must be text in quotes") as caught:
+        profiles["p-65535"]
+    assert place(caught.value) == f"{many}:{2 * 65_536}:7"
+    with pytest.raises(UnknownProfileError) as unknown:
+        profiles["q-65535"]
+    assert unknown.value.hint == "did you mean 'p-65535'?"
+    with pytest.raises(UnknownProfileError) as unknown:
+        profiles.select()
+    assert len(str(unknown.value)) < 300
+
+
+def test_every_place_among_65536_profiles_is_found(many: Path) -> None:
+    profiles = load(many, env={"HOME": "/nowhere"})
+    (document,) = profiles.documents
+    assert [document.line(("profiles", alias)) for alias in profiles] == list(range(1, 2 * 65_536, 2))
+    errors = [error for alias in profiles for error in profiles.findings(alias)]
+    assert len(errors) == 65_536 - 656
+    assert {error.location.excerpt for error in errors[:2] if error.location} == {"uri = 1", "uri = 2"}
+
+
+def test_a_circle_of_thousands_is_shown_in_short() -> None:
+    text = "".join(f'[profiles.p{n}]\nextends = "p{(n + 1) % 3000}"\n' for n in range(3000))
+    with pytest.raises(ConfigError) as caught:
+        named(text)["p0"]
+    assert caught.value.message == (
+        "extends runs in a circle: p0 -> p1 -> p2 -> p3 -> ... -> p2997 -> p2998 -> p2999 -> p0"
+    )
+
+
+def test_a_chain_of_thousands_is_followed_to_its_end() -> None:
+    text = '[profiles.p0]\nuri = "http://h"\n' + "".join(
+        f'[profiles.p{number}]\nextends = "p{number - 1}"\n' for number in range(1, 5000)
+    )
+    profiles = named(text)
+    assert profiles["p4999"].uri == "http://h"
+    assert {made.uri for made in profiles.values()} == {"http://h"}
+    assert {made.uri for made in named(text).values()} == {"http://h"}
+    # Profiles without an address are passed over one by one when none is named.
+    with pytest.raises(UnknownProfileError, match="none is the default"):
+        named(text.replace('uri = "http://h"', "timeout = 3")).select()
+
+
+# --- threads -------------------------------------------------------------------------------------------------------
+
+
+def test_threads_may_load_and_resolve_side_by_side(world: World) -> None:
+    world.user(aliases(*(f"p{number}" for number in range(50))))
+    shared = world.load()
+    failures: list[BaseException] = []
+    barrier = threading.Barrier(8)
+
+    def work(number: int) -> None:
+        try:
+            barrier.wait()
+            for step in range(30):
+                if number == 0:
+                    world.user(aliases(*(f"p{n}" for n in range(50))) + f"# {step}\n")
+                assert shared[f"p{step}"].host is None
+                load(world.user_file, env=world.env())
+        except ConfigError:
+            pass  # the file was read while it was being written
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+# --- the rules as properties ---------------------------------------------------------------------------------------
+
+_FIELDS = st.sampled_from(
+    [
+        ("uri",), ("host",), ("port",), ("user",), ("password",), ("token",), ("token", "env"), ("token", "command"),
+        ("token", "pass_env"), ("password", "file"), ("db_name",), ("timeout",), ("ssl",), ("ssl", "ca"),
+        ("ssl", "cert"), ("ssl", "key"), ("ssl", "server_name"), ("allow_insecure",), ("proxy",), ("description",),
+        ("protected",), ("extends",), ("retry",), ("retry", "attempts"), ("pool", "mode"),
+    ]
+)  # fmt: skip
+_BOUND = {"user", "password", "token", "allow_insecure"}
+
+
+def _raw(name: str) -> st.SearchStrategy[Raw]:
+    def build(paths: list[tuple[str, ...]]) -> Raw:
+        scalars = {path[0] for path in paths if len(path) == 1}
+        return {path: Value(name, Origin("call", name)) for path in paths if len(path) == 1 or path[0] not in scalars}
+
+    return st.lists(_FIELDS, max_size=10, unique=True).map(build)
+
+
+@settings(deadline=None)
+@given(_raw("parent"), _raw("child"))
+def test_inheritance_never_carries_a_credential_to_another_address(parent: Raw, child: Raw) -> None:
+    merged = inherit(parent, child)
+    from_parent = {path for path, value in merged.items() if value.value == "parent"}
+    assert all(merged[path].value == "child" for path in child)
+    assert from_parent <= parent.keys() | {("ssl",)}
+    assert not {path[0] for path in from_parent} & {"description", "protected", "extends"}
+    assert not {path[0] for path in from_parent} & {path[0] for path in child}
+    moved = bool({("uri",), ("host",)} & parent.keys()) and bool({"uri", "host", "port"} & {path[0] for path in child})
+    if moved:
+        assert not {path[0] for path in from_parent} & _BOUND
+        assert not from_parent & {("ssl", "cert"), ("ssl", "key"), ("ssl", "server_name")}
+        if any(path[0] == "ssl" for path in parent):
+            assert any(path[0] == "ssl" for path in merged)
+    assert inherit({}, child) == child
+
+
+@settings(deadline=None)
+@given(_raw("base"), _raw("over"))
+def test_a_stronger_layer_loses_nothing_and_drops_credentials_with_the_address(base: Raw, over: Raw) -> None:
+    before = RawProfile("p", base, [], Origin("call", "x"), None)
+    after = override(before, over)
+    kept = {path for path, value in after.values.items() if value.value == "base"}
+    assert all(after.values[path].value == "over" for path in over)
+    # What is not in force any more is known to have given way, once.
+    assert sorted(path for path, _ in after.overridden) == sorted(base.keys() - kept)
+    if {"uri", "host", "port"} & {path[0] for path in over}:
+        assert not {path[0] for path in kept} & _BOUND
+    # A scalar and a table never stand in one field.
+    for path in after.values:
+        assert len(path) == 1 or (path[0],) not in after.values
+    assert before.values == base
+    assert override(before, {}).values == base

@@ -1,0 +1,757 @@
+"""The channel that users get is a grpc.Channel in every way, and does what it adds to one unseen."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from milvus_profiles.errors import ConnectionClosedError, SecretUnavailableError
+from milvus_profiles.masked import SecretText
+from milvus_profiles.transport.channel import ProfileChannel
+from milvus_profiles.transport.channel_state import Health, RefreshPace
+from milvus_profiles.transport.core import ChannelCore
+from milvus_profiles.transport.metadata import TokenHolder
+from tests.support.milvus import MilvusServer
+
+PROJECT = Path(__file__).parents[1]
+OLD, NEW = "root:canary-old-7f3a", "root:canary-new-7f3a"
+OWN = "canary-of-the-caller"
+
+
+def encoded(token: str) -> str:
+    return base64.b64encode(token.encode()).decode()
+
+
+# --- a server with a method of each arity ----------------------------------------------------------------------------
+
+
+@dataclass
+class Speaker:
+    """Answers with what it was sent: metadata and time left, as JSON. Its name tells which server answered."""
+
+    name: str = "first"
+    port: int = 0
+    accepts: str | None = None
+    """The only token that it lets in; None lets all in."""
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    hold: threading.Event = field(default_factory=threading.Event)
+    """`Hold` and the second message of `Count` wait for it."""
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def seen(self, context: grpc.ServicerContext) -> bytes:
+        metadata = dict(context.invocation_metadata())
+        call = {"server": self.name, "metadata": metadata, "left": context.time_remaining()}
+        self.calls.append(call)
+        if self.accepts is not None and metadata.get("authorization") != encoded(self.accepts):
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "auth check failure")
+        return json.dumps(call).encode()
+
+    def say(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        return self.seen(context)
+
+    def held(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        answer = self.seen(context)
+        context.add_callback(lambda: None if self.hold.is_set() else self.cancelled.set())
+        self.hold.wait(10)
+        return answer
+
+    def fail(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        self.seen(context)
+        return context.abort(grpc.StatusCode[request.decode()], "as you wish")  # type: ignore[no-any-return]
+
+    def count(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        context.add_callback(lambda: None if self.hold.is_set() else self.cancelled.set())
+        yield self.seen(context)
+        self.hold.wait(10)
+        yield b"second"
+
+    def sum(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        total = b"".join(requests)
+        return json.dumps({**json.loads(self.seen(context)), "total": total.decode()}).encode()
+
+    def echo(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        yield self.seen(context)
+        yield from requests
+
+
+@contextmanager
+def speaking(name: str = "first", accepts: str | None = None) -> Iterator[Speaker]:
+    speaker = Speaker(name, accepts=accepts)
+    server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
+    handlers = {
+        "Say": grpc.unary_unary_rpc_method_handler(speaker.say),
+        "Hold": grpc.unary_unary_rpc_method_handler(speaker.held),
+        "Fail": grpc.unary_unary_rpc_method_handler(speaker.fail),
+        "Count": grpc.unary_stream_rpc_method_handler(speaker.count),
+        "Sum": grpc.stream_unary_rpc_method_handler(speaker.sum),
+        "Echo": grpc.stream_stream_rpc_method_handler(speaker.echo),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test", handlers),))
+    speaker.port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield speaker
+    finally:
+        speaker.hold.set()
+        server.stop(None).wait()
+
+
+@pytest.fixture
+def speaker() -> Iterator[Speaker]:
+    with speaking() as one:
+        yield one
+
+
+def raw_channel(port: int) -> grpc.Channel:
+    return grpc.insecure_channel(
+        f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+    )
+
+
+@contextmanager
+def connected(port: int, token: str | None = OLD, **settings: Any) -> Iterator[ChannelCore]:
+    holder = TokenHolder(SecretText(token) if token else None, db_name=settings.pop("db_name", None))
+    core = ChannelCore(raw_channel(port), holder, **settings)
+    try:
+        yield core
+    finally:
+        core.close()
+
+
+@pytest.fixture
+def core(speaker: Speaker) -> Iterator[ChannelCore]:
+    with connected(speaker.port) as one:
+        yield one
+
+
+@pytest.fixture
+def channel(core: ChannelCore) -> ProfileChannel:
+    return ProfileChannel(core)
+
+
+def eventually(condition: Callable[[], bool], timeout: float = 10.0) -> bool:
+    until = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+# --- any stub works --------------------------------------------------------------------------------------------------
+
+
+def test_every_arity_carries_the_metadata(channel: ProfileChannel) -> None:
+    say = channel.unary_unary("/test/Say")
+    answers = [
+        say(b""),
+        say.with_call(b"")[0],
+        say.future(b"").result(),
+        next(channel.unary_stream("/test/Count")(b"")),
+        channel.stream_unary("/test/Sum")(iter([b"a", b"b"])),
+        channel.stream_unary("/test/Sum").with_call(iter([b"a", b"b"]))[0],
+        channel.stream_unary("/test/Sum").future(iter([b"a", b"b"])).result(),
+        next(channel.stream_stream("/test/Echo")(iter([b"x"]))),
+    ]
+    for answer in answers:
+        assert json.loads(answer)["metadata"]["authorization"] == encoded(OLD)
+    assert json.loads(answers[4])["total"] == "ab"
+
+
+def test_streams_deliver_everything(channel: ProfileChannel, speaker: Speaker) -> None:
+    speaker.hold.set()
+    assert list(channel.unary_stream("/test/Count")(b""))[1:] == [b"second"]
+    assert list(channel.stream_stream("/test/Echo")(iter([b"x", b"y"])))[1:] == [b"x", b"y"]
+
+
+def test_arguments_may_be_given_by_place_or_by_name(channel: ProfileChannel) -> None:
+    say = channel.unary_unary("/test/Say", lambda text: text.encode(), json.loads)
+    metadata = (("x-mine", "1"),)
+    by_place = say("", 5.0, metadata, None, True, grpc.Compression.Gzip)
+    by_name = say(request="", timeout=5.0, metadata=metadata, credentials=None, wait_for_ready=True, compression=None)
+    for answer in (by_place, by_name):
+        assert answer["metadata"]["x-mine"] == "1"
+        assert 0 < answer["left"] < 5.1
+    echo = channel.stream_stream("/test/Echo", request_serializer=None, response_deserializer=None)
+    assert list(echo(request_iterator=iter([b"x"]), timeout=5.0))[1:] == [b"x"]
+    total = channel.stream_unary(method="/test/Sum")(request_iterator=iter([b"x"]))
+    assert json.loads(total)["total"] == "x"
+
+
+def test_generated_stubs_may_register_their_methods(channel: ProfileChannel, speaker: Speaker) -> None:
+    speaker.hold.set()
+    assert json.loads(channel.unary_unary("/test/Say", _registered_method=True)(b""))["server"] == "first"
+    assert len(list(channel.unary_stream("/test/Count", _registered_method=True)(b""))) == 2
+    assert channel.stream_unary("/test/Sum", _registered_method=True)(iter([]))
+    assert list(channel.stream_stream("/test/Echo", _registered_method=True)(iter([])))
+
+
+def test_interceptors_of_the_users_own_go_on_top(channel: ProfileChannel) -> None:
+    class AddOne(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc, type-arg, unused-ignore]
+        def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+            return continuation(details, request + b"!")
+
+    intercepted = grpc.intercept_channel(channel, AddOne())
+    assert json.loads(intercepted.unary_unary("/test/Say")(b""))["metadata"]["authorization"] == encoded(OLD)
+    assert intercepted.unary_unary("/test/Say").future(b"").result()
+
+
+def test_a_stub_of_pymilvus_works_on_it(milvus_auth: MilvusServer) -> None:
+    code = f"""
+from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc
+import grpc
+from milvus_profiles.masked import SecretText
+from milvus_profiles.transport.channel import ProfileChannel
+from milvus_profiles.transport.core import ChannelCore
+from milvus_profiles.transport.metadata import TokenHolder
+core = ChannelCore(grpc.insecure_channel({milvus_auth.address!r}), TokenHolder(SecretText("root:Milvus")))
+stub = milvus_pb2_grpc.MilvusServiceStub(ProfileChannel(core))
+print(stub.GetVersion(milvus_pb2.GetVersionRequest()).version)
+print(stub.ShowCollections.future(milvus_pb2.ShowCollectionsRequest(), timeout=5).result().status.code)
+core.close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT, env={**os.environ, "PYTHON_DOTENV_DISABLED": "1"}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["v2.3.5-lite", "0"]
+
+
+def test_connectivity_can_be_watched(channel: ProfileChannel) -> None:
+    grpc.channel_ready_future(channel).result(timeout=10)
+    channel.unsubscribe(lambda _: None)  # unknown: ignored, as grpc does
+
+
+def test_it_is_a_context_manager_and_says_what_it_is(core: ChannelCore) -> None:
+    closed: list[bool] = []
+    with ProfileChannel(core, on_close=lambda: closed.append(True)) as channel:
+        assert isinstance(channel, grpc.Channel)
+        assert repr(channel) == "<ProfileChannel, open>"
+    assert closed == [True]
+    assert ProfileChannel(core).unary_unary("/test/Say")(b"")  # the other handle goes on
+    core.close()
+    assert repr(channel) == "<ProfileChannel, closed>"
+
+
+# --- metadata and deadlines ------------------------------------------------------------------------------------------
+
+
+def test_the_callers_metadata_win(speaker: Speaker) -> None:
+    with connected(speaker.port, db_name="analytics") as core:
+        say = ProfileChannel(core).unary_unary("/test/Say", None, json.loads)
+        assert say(b"")["metadata"]["dbname"] == "analytics"
+        assert say(b"", metadata=(("dbname", "mine"),))["metadata"]["dbname"] == "mine"
+        assert say(b"", metadata=(pair for pair in [("dbname", "lazy")]))["metadata"]["dbname"] == "lazy"
+
+
+def test_a_rotated_token_needs_no_reconnect(core: ChannelCore, channel: ProfileChannel) -> None:
+    say = channel.unary_unary("/test/Say", None, json.loads)
+    say(b"")
+    core.holder.set_token(SecretText(NEW))
+    assert say(b"")["metadata"]["authorization"] == encoded(NEW)
+
+
+def test_a_call_without_a_deadline_gets_the_profiles(speaker: Speaker) -> None:
+    speaker.hold.set()
+    with connected(speaker.port, call_timeout=30.0) as core:
+        channel = ProfileChannel(core)
+        calls: list[Callable[..., Any]] = [
+            channel.unary_unary("/test/Say"),
+            lambda *a, **k: channel.unary_unary("/test/Say").future(*a, **k).result(),
+            lambda *a, **k: list(channel.unary_stream("/test/Count")(*a, **k)),
+            lambda _, **k: channel.stream_unary("/test/Sum")(iter([]), **k),
+            lambda _, **k: list(channel.stream_stream("/test/Echo")(iter([]), **k)),
+        ]
+        for call in calls:
+            call(b"")
+            assert 20 < speaker.calls[-1]["left"] < 31
+            call(b"", timeout=300.0)
+            assert 200 < speaker.calls[-1]["left"] < 310  # grpc rounds up what it tells the server
+
+
+def test_without_a_default_a_call_has_no_deadline(channel: ProfileChannel, speaker: Speaker) -> None:
+    channel.unary_unary("/test/Say")(b"")
+    # grpc tells "none" as more time than there is.
+    assert speaker.calls[-1]["left"] is None or speaker.calls[-1]["left"] > 10**6
+
+
+# --- closed handles and what is in flight ----------------------------------------------------------------------------
+
+
+def every_kind_of_call(channel: grpc.Channel) -> list[Callable[[], object]]:
+    return [
+        lambda: channel.unary_unary("/test/Say")(b""),
+        lambda: channel.unary_unary("/test/Say").with_call(b""),
+        lambda: channel.unary_unary("/test/Say").future(b""),
+        lambda: channel.unary_stream("/test/Count")(b""),
+        lambda: channel.stream_unary("/test/Sum")(iter([])),
+        lambda: channel.stream_unary("/test/Sum").with_call(iter([])),
+        lambda: channel.stream_unary("/test/Sum").future(iter([])),
+        lambda: channel.stream_stream("/test/Echo")(iter([])),
+    ]
+
+
+def test_a_closed_handle_makes_no_call(core: ChannelCore, speaker: Speaker) -> None:
+    def gate() -> None:
+        raise ConnectionClosedError("closed")
+
+    for call in every_kind_of_call(ProfileChannel(core, gate=gate)):
+        with pytest.raises(ConnectionClosedError):
+            call()
+    assert speaker.calls == []
+    assert core.in_flight == 0
+
+
+def test_a_closed_core_makes_no_call(core: ChannelCore, speaker: Speaker) -> None:
+    channel = ProfileChannel(core)
+    channel.unary_unary("/test/Say")(b"")
+    core.close()
+    core.close()
+    assert core.is_closed
+    for call in every_kind_of_call(channel):
+        with pytest.raises(ConnectionClosedError):
+            call()
+    with pytest.raises(ConnectionClosedError), raw_channel(speaker.port) as other:
+        core.swap(other)
+
+
+def test_closing_cancels_what_is_in_flight(core: ChannelCore, channel: ProfileChannel, speaker: Speaker) -> None:
+    future = channel.unary_unary("/test/Hold").future(b"")
+    assert eventually(lambda: len(speaker.calls) == 1)
+    core.close()
+    with pytest.raises(grpc.RpcError):
+        future.result(timeout=10)
+    assert core.wait_idle(10)
+
+
+@pytest.mark.parametrize("kind", ["blocking", "future", "stream"])
+def test_draining_waits_for_what_is_in_flight(
+    core: ChannelCore, channel: ProfileChannel, speaker: Speaker, kind: str
+) -> None:
+    results: list[object] = []
+    if kind == "blocking":
+        call = threading.Thread(target=lambda: results.append(channel.unary_unary("/test/Hold")(b"")))
+        call.start()
+    elif kind == "future":
+        results.append(channel.unary_unary("/test/Hold").future(b""))
+    else:
+        stream = channel.unary_stream("/test/Count")(b"")
+        threading.Thread(target=lambda: results.extend(stream)).start()  # a stream ends when it was read
+    assert eventually(lambda: len(speaker.calls) == 1)
+    assert core.in_flight == 1
+    assert core.wait_idle(0.05) is False
+    waited: list[bool] = []
+    waiting = threading.Thread(target=lambda: waited.append(core.wait_idle(10)))
+    waiting.start()
+    speaker.hold.set()
+    waiting.join()
+    assert waited == [True]
+    assert core.in_flight == 0
+
+
+def test_a_failed_call_is_not_in_flight(core: ChannelCore, channel: ProfileChannel, speaker: Speaker) -> None:
+    with pytest.raises(grpc.RpcError):
+        channel.unary_unary("/test/Fail")(b"INTERNAL")
+    channel.unary_unary("/test/Fail").future(b"INTERNAL").exception(timeout=10)
+    with pytest.raises(TypeError):
+        channel.unary_unary("/test/Say")(b"", metadata=((1, 2),))
+    with pytest.raises(TypeError):
+        channel.unary_unary("/test/Say").future(b"", metadata=((1, 2),))
+    with pytest.raises(TypeError):
+        channel.unary_stream("/test/Count")(b"", nonsense=True)
+    assert core.wait_idle(10)
+
+
+def test_a_call_that_was_over_before_it_was_counted_is_not_in_flight(core: ChannelCore) -> None:
+    with pytest.raises(grpc.RpcError):
+        list(ProfileChannel(core).unary_stream("/test/Count")(b"", timeout=-1.0))
+    assert core.wait_idle(10)
+
+
+@pytest.mark.parametrize("kind", ["future", "stream"])
+def test_a_call_that_is_dropped_is_cancelled(
+    core: ChannelCore, channel: ProfileChannel, speaker: Speaker, kind: str
+) -> None:
+    call = (
+        channel.unary_unary("/test/Hold").future(b"") if kind == "future" else channel.unary_stream("/test/Count")(b"")
+    )
+    assert eventually(lambda: len(speaker.calls) == 1)
+    del call
+    gc.collect()
+    assert speaker.cancelled.wait(10)
+    assert core.wait_idle(10)
+
+
+# --- tokens that the server refuses ----------------------------------------------------------------------------------
+
+
+def refreshing(speaker: Speaker, answer: Callable[[], SecretText | None], **settings: Any) -> Any:
+    return connected(speaker.port, refresh=answer, **settings)
+
+
+@pytest.mark.parametrize("kind", ["call", "with_call"])
+def test_a_refused_call_is_made_once_more_with_the_new_token(kind: str) -> None:
+    with speaking(accepts=NEW) as speaker, refreshing(speaker, lambda: SecretText(NEW)) as core:
+        say = ProfileChannel(core).unary_unary("/test/Say", None, json.loads)
+        answer = say(b"") if kind == "call" else say.with_call(b"")[0]
+        assert answer["metadata"]["authorization"] == encoded(NEW)
+        say(b"")
+        assert [call["metadata"]["authorization"] for call in speaker.calls] == [
+            encoded(OLD),
+            encoded(NEW),
+            encoded(NEW),
+        ]
+
+
+def test_the_second_try_has_the_time_that_is_left() -> None:
+    def slowly() -> SecretText:
+        time.sleep(0.5)
+        return SecretText(NEW)
+
+    with speaking(accepts=NEW) as speaker, refreshing(speaker, slowly) as core:
+        ProfileChannel(core).unary_unary("/test/Say")(b"", timeout=5.0, metadata=iter([("x-mine", "1")]))
+        first, second = speaker.calls
+        assert second["left"] < first["left"] - 0.3
+        assert second["metadata"]["x-mine"] == "1"
+
+
+def test_when_no_time_is_left_the_refusal_stands() -> None:
+    def slowly() -> SecretText:
+        time.sleep(0.6)
+        return SecretText(NEW)
+
+    with speaking(accepts=NEW) as speaker, refreshing(speaker, slowly) as core:
+        with pytest.raises(grpc.RpcError) as caught:
+            ProfileChannel(core).unary_unary("/test/Say")(b"", timeout=0.5)
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert len(speaker.calls) == 1
+
+
+def test_futures_and_streams_are_never_repeated() -> None:
+    asked: list[int] = []
+
+    def answer() -> SecretText:
+        asked.append(1)
+        return SecretText(NEW)
+
+    with speaking(accepts=NEW) as speaker, refreshing(speaker, answer) as core:
+        channel = ProfileChannel(core)
+        failing: list[Callable[[], object]] = [
+            lambda: channel.unary_unary("/test/Say").future(b"").result(),
+            lambda: list(channel.unary_stream("/test/Count")(b"")),
+            lambda: channel.stream_unary("/test/Sum")(iter([])),
+            lambda: list(channel.stream_stream("/test/Echo")(iter([]))),
+        ]
+        for call in failing:
+            with pytest.raises(grpc.RpcError) as caught:
+                call()
+            assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert (len(speaker.calls), asked) == (4, [])
+
+
+def test_a_call_with_its_own_credentials_is_not_repeated() -> None:
+    with speaking(accepts=NEW) as speaker, refreshing(speaker, lambda: SecretText(NEW)) as core:
+        with pytest.raises(grpc.RpcError):
+            ProfileChannel(core).unary_unary("/test/Say")(b"", metadata=(("authorization", "mine"),))
+        assert len(speaker.calls) == 1
+
+
+@pytest.mark.parametrize("answer", [SecretText(OLD), None], ids=["same", "gone"])
+def test_without_another_token_the_refusal_stands(answer: SecretText | None) -> None:
+    with speaking(accepts=NEW) as speaker, refreshing(speaker, lambda: answer) as core:
+        with pytest.raises(grpc.RpcError) as caught:
+            ProfileChannel(core).unary_unary("/test/Say")(b"")
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert len(speaker.calls) == 1
+        assert core.holder.has_token
+
+
+def test_without_a_source_of_tokens_the_refusal_stands() -> None:
+    with speaking(accepts=NEW) as speaker, connected(speaker.port) as core, pytest.raises(grpc.RpcError):
+        ProfileChannel(core).unary_unary("/test/Say")(b"")
+
+
+def test_why_no_token_was_to_be_had_is_the_cause() -> None:
+    reasons = [SecretUnavailableError("the keyring is locked", hint="unlock it")]
+
+    def answer() -> SecretText:
+        if reasons:
+            raise reasons.pop()
+        return SecretText(NEW)
+
+    with speaking(accepts=NEW) as speaker, refreshing(speaker, answer, refresh_interval=0.0) as core:
+        say = ProfileChannel(core).unary_unary("/test/Say")
+        with pytest.raises(grpc.RpcError) as caught:
+            say(b"")
+        assert isinstance(caught.value.__cause__, SecretUnavailableError)
+        assert core.refresh_failure is caught.value.__cause__
+        assert say(b"")
+        assert core.refresh_failure is None
+
+
+def test_within_the_interval_nobody_looks_again() -> None:
+    now = [100.0]
+    asked: list[float] = []
+
+    def answer() -> SecretText:
+        asked.append(now[0])
+        return SecretText(OLD)
+
+    with speaking(accepts=NEW) as speaker, refreshing(speaker, answer, clock=lambda: now[0]) as core:
+        say = ProfileChannel(core).unary_unary("/test/Say")
+        for moment in (100.0, 101.0, 104.9, 105.0, 106.0):
+            now[0] = moment
+            with pytest.raises(grpc.RpcError):
+                say(b"")
+        assert asked == [100.0, 105.0]
+
+
+def test_many_refused_at_once_look_once_and_all_succeed() -> None:
+    asked: list[int] = []
+
+    def answer() -> SecretText:
+        asked.append(1)
+        time.sleep(0.2)
+        return SecretText(NEW)
+
+    with speaking(accepts=NEW) as speaker, refreshing(speaker, answer) as core:
+        say = ProfileChannel(core).unary_unary("/test/Say", None, json.loads)
+        with ThreadPoolExecutor(12) as threads:
+            answers = list(threads.map(lambda _: say(b"", timeout=30), range(12)))
+        assert {each["metadata"]["authorization"] for each in answers} == {encoded(NEW)}
+        assert asked == [1]
+
+
+def test_who_cannot_wait_for_another_who_looks_gives_up(speaker: Speaker) -> None:
+    looking, found = threading.Event(), threading.Event()
+
+    def answer() -> SecretText:
+        looking.set()
+        found.wait(10)
+        return SecretText(NEW)
+
+    with refreshing(speaker, answer) as core:
+        other = threading.Thread(target=core.reauthenticate, args=(0,))
+        other.start()
+        assert looking.wait(10)
+        assert core.reauthenticate(0, 0.05) is False
+        found.set()
+        other.join()
+        assert core.reauthenticate(0, 1.0) is True
+
+
+def test_the_pace_is_decided_without_a_clock_or_a_lock() -> None:
+    pace = RefreshPace(5.0)
+    assert pace.decide(0, 1, 0.0) == "again"
+    assert pace.decide(1, 1, 0.0) == "refresh"
+    assert pace.decide(1, 1, 4.9) == "give up"
+    assert pace.decide(1, 2, 4.9) == "again"
+    assert pace.decide(2, 2, 5.0) == "refresh"
+
+
+# --- health ----------------------------------------------------------------------------------------------------------
+
+
+def test_health_tells_silence_from_answers() -> None:
+    health = Health()
+    assert (health.consecutive_unavailable, health.last_success) == (0, None)
+    health.note(grpc.StatusCode.UNAVAILABLE, 1.0)
+    health.note(grpc.StatusCode.UNAVAILABLE, 2.0)
+    for silent in (None, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED):
+        health.note(silent, 3.0)
+    assert (health.consecutive_unavailable, health.last_success) == (2, None)
+    health.note(grpc.StatusCode.PERMISSION_DENIED, 4.0)
+    assert (health.consecutive_unavailable, health.last_success) == (0, 4.0)
+    health.note(grpc.StatusCode.UNAVAILABLE, 5.0)
+    health.note(grpc.StatusCode.OK, 6.0)
+    assert (health.consecutive_unavailable, health.last_success) == (0, 6.0)
+
+
+def test_calls_of_every_kind_are_counted_for_health(core: ChannelCore, channel: ProfileChannel) -> None:
+    fail = channel.unary_unary("/test/Fail")
+    with pytest.raises(grpc.RpcError):
+        fail(b"UNAVAILABLE")
+    fail.future(b"UNAVAILABLE").exception(timeout=10)
+    assert core.wait_idle(10)
+    assert (core.consecutive_unavailable, core.last_success) == (2, None)
+    channel.unary_unary("/test/Say").future(b"").result(timeout=10)
+    assert core.wait_idle(10)
+    assert core.consecutive_unavailable == 0
+    assert core.last_success is not None
+
+
+# --- another raw channel under the same stubs ------------------------------------------------------------------------
+
+
+def test_old_stubs_follow_a_swap(core: ChannelCore, channel: ProfileChannel) -> None:
+    say = channel.unary_unary("/test/Say", None, json.loads)
+    assert say(b"")["server"] == "first"
+    with speaking("second") as second:
+        old = core.swap(raw_channel(second.port))
+        assert say(b"")["server"] == "second"
+        assert core.raw is not old.channel
+        assert core.finish(old, 5.0) is True
+        assert say(b"")["server"] == "second"
+
+
+def test_calls_from_before_a_swap_end_on_the_old_channel(
+    core: ChannelCore, channel: ProfileChannel, speaker: Speaker
+) -> None:
+    future = channel.unary_unary("/test/Hold").future(b"")
+    with speaking("second") as second:
+        old = core.swap(raw_channel(second.port))
+        assert channel.unary_unary("/test/Say", None, json.loads)(b"")["server"] == "second"
+        assert core.wait_idle(0.05, old) is False
+        assert core.in_flight == 1
+        speaker.hold.set()
+        assert core.finish(old, 10.0) is True
+        assert json.loads(future.result())["server"] == "first"
+
+
+def test_calls_that_outlast_the_grace_are_cancelled(core: ChannelCore, channel: ProfileChannel) -> None:
+    future = channel.unary_unary("/test/Hold").future(b"")
+    with speaking("second") as second:
+        old = core.swap(raw_channel(second.port))
+        assert core.finish(old, 0.05) is False
+        with pytest.raises(grpc.RpcError):
+            future.result(timeout=10)
+        core.close()
+
+
+def test_closing_closes_what_was_swapped_out_too(core: ChannelCore, channel: ProfileChannel) -> None:
+    future = channel.unary_unary("/test/Hold").future(b"")
+    with speaking("second") as second:
+        old = core.swap(raw_channel(second.port))
+        core.close()
+        with pytest.raises(grpc.RpcError):
+            future.result(timeout=10)
+        core.finish(old, 0.0)
+        core.finish(old, 0.0)  # harmless afterwards, and twice
+
+
+def test_subscriptions_follow_a_swap(core: ChannelCore, channel: ProfileChannel) -> None:
+    seen: list[grpc.ChannelConnectivity] = []
+    channel.subscribe(seen.append, try_to_connect=True)
+    assert eventually(lambda: grpc.ChannelConnectivity.READY in seen)
+    with speaking("second") as second:
+        before = len(seen)
+        core.finish(core.swap(raw_channel(second.port)), 5.0)
+        assert eventually(lambda: grpc.ChannelConnectivity.READY in seen[before:])
+        channel.unsubscribe(seen.append)
+
+
+def test_swapping_under_load_loses_no_call(core: ChannelCore, channel: ProfileChannel, speaker: Speaker) -> None:
+    over = threading.Event()
+    answered: list[str] = []
+
+    def call() -> None:
+        say = channel.unary_unary("/test/Say", None, json.loads)
+        while not over.is_set():
+            answered.append(say(b"", timeout=10)["server"])
+
+    with ThreadPoolExecutor(4) as threads:
+        calls = [threads.submit(call) for _ in range(4)]
+        for _ in range(20):
+            assert core.finish(core.swap(raw_channel(speaker.port)), 10.0) is True
+        over.set()
+        for each in calls:
+            each.result()
+    assert answered
+    assert core.in_flight == 0
+
+
+# --- nothing shows ---------------------------------------------------------------------------------------------------
+
+
+def told_by(call: Callable[[], object]) -> str:
+    try:
+        call()
+    except BaseException as error:
+        told = traceback.TracebackException.from_exception(error, capture_locals=True).format()
+        return f"{error!r}{vars(error)}" + "".join(told)
+    raise AssertionError("it did not fail")
+
+
+@pytest.mark.parametrize(
+    "method", ["call", "with_call", "future", "result", "stream", "sum", "bad metadata", "bad future", "refused"]
+)
+def test_no_traceback_holds_the_token(core: ChannelCore, channel: ProfileChannel, method: str) -> None:
+    fail = channel.unary_unary("/test/Fail")
+    extra = (("x-extra", "1"), (object(), "2"))
+    calls: dict[str, Callable[[], object]] = {
+        "call": lambda: fail(b"INTERNAL"),
+        "with_call": lambda: fail.with_call(b"INTERNAL"),
+        "future": lambda: fail.future("not bytes", metadata=extra),
+        "result": lambda: fail.future(b"INTERNAL").result(),
+        "stream": lambda: list(channel.unary_stream("/test/Fail")(b"INTERNAL")),
+        "sum": lambda: channel.stream_unary("/test/Nothing")(iter([])),
+        "bad metadata": lambda: fail(b"INTERNAL", metadata=extra),
+        "bad future": lambda: fail.future(b"INTERNAL", metadata=extra),
+        "refused": lambda: fail(b"UNAUTHENTICATED"),
+    }
+    told = told_by(calls[method])
+    assert encoded(OLD) not in told
+    assert "canary" not in told
+
+
+def test_no_traceback_holds_the_callers_own_credentials(channel: ProfileChannel) -> None:
+    def call() -> object:
+        return channel.unary_unary("/test/Fail")(b"INTERNAL", metadata=(("authorization", OWN),))
+
+    assert "canary" not in told_by(call)
+
+
+def test_an_interrupt_in_the_middle_of_a_call_holds_nothing(speaker: Speaker, core: ChannelCore) -> None:
+    hold = ProfileChannel(core).unary_unary("/test/Hold")
+
+    def interrupt() -> None:
+        eventually(lambda: len(speaker.calls) == 1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    told = told_by(lambda: hold(b"", timeout=20))
+    interrupting.join()
+    assert "KeyboardInterrupt" in told
+    assert encoded(OLD) not in told
+    assert core.in_flight == 0
+
+
+def test_an_error_is_no_reference_cycle(channel: ProfileChannel) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        try:
+            channel.unary_unary("/test/Fail")(b"INTERNAL")
+        except grpc.RpcError as error:
+            alive = weakref.ref(error)
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+def test_vars_and_repr_of_the_channel_hold_nothing(channel: ProfileChannel, core: ChannelCore) -> None:
+    say = channel.unary_unary("/test/Say")
+    say(b"")
+    shown = f"{vars(channel)} {vars(core)} {vars(say)} {core.holder}"
+    assert "canary" not in shown
+    assert encoded(OLD) not in shown

@@ -1,0 +1,245 @@
+"""What gRPC's words mean by themselves, where no probe could look, and what each remedy says."""
+
+from __future__ import annotations
+
+import datetime as dt
+import socket
+from typing import Any
+
+import grpc
+import pytest
+
+from milvus_profiles.errors import (
+    AuthenticationError,
+    MilvusProfilesError,
+    NotMilvusError,
+    ServerNotReadyError,
+    TLSError,
+    UnreachableError,
+)
+from milvus_profiles.masked import SecretText
+from milvus_profiles.profile import SSL, Profile
+from milvus_profiles.transport.attempt import Attempt
+from milvus_profiles.transport.evidence import Evidence
+from milvus_profiles.transport.failures import classify, needs_evidence
+from milvus_profiles.transport.probes import Address, PlaintextOutcome, Resolution, TCPOutcome
+from milvus_profiles.transport.text import printable, server_text
+from milvus_profiles.transport.tls_failures import distrusted
+from milvus_profiles.transport.tls_probe import TLSOutcome
+from milvus_profiles.transport.x509 import Certificate
+
+TRIED = "failed to connect to all addresses; last error: "
+TLS = "UNKNOWN: ipv4:127.0.0.1:1: Tls handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:1:SSL routines:"
+ADDRESS = Address(socket.AF_INET, "127.0.0.1", 19530)
+
+
+def attempt(uri: str = "https://db.example:19530", alias: str | None = "prod", **fields: Any) -> Attempt:
+    token = fields.pop("token", None)
+    return Attempt.of(Profile(alias="prod", uri=uri, **fields), token and SecretText(token), alias=alias)
+
+
+def said(details: str, *, evidence: Evidence | None = None, **settings: Any) -> MilvusProfilesError:
+    return classify(grpc.StatusCode.UNAVAILABLE, details, attempt(**settings), evidence=evidence)
+
+
+@pytest.mark.parametrize(
+    ("details", "expected", "words"),
+    [
+        (f"{TRIED}UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: Connection refused",
+         UnreachableError, "refuses connections"),
+        ("errors resolving db.example:1: [field:hostname lookup error:address lookup failed]",
+         UnreachableError, "cannot be resolved"),
+        ("DNS resolution failed for db.example:1: C-ares status is not ARES_SUCCESS", UnreachableError, "resolved"),
+        (f"{TRIED}FAILED_PRECONDITION: unix:/x: connect failed: addr: unix:/x error: No such file or directory",
+         UnreachableError, "cannot be reached"),
+        (f"{TRIED}UNKNOWN: ipv4:10.0.0.1:1: Network is unreachable", UnreachableError, "cannot be reached"),
+        (f"{TRIED}UNAVAILABLE: HTTP proxy returned response code 403", UnreachableError, "proxy"),
+        (f"{TRIED}UNAVAILABLE: ipv4:127.0.0.1:1: Socket closed", UnreachableError, "unavailable"),
+        (f"{TRIED}{TLS}OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: unable to get local issuer certificate: OK",
+         TLSError, "issuer"),
+        (f"{TRIED}{TLS}OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: self signed certificate: OK",
+         TLSError, "self-signed"),
+        (f"{TRIED}{TLS}OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: self signed certificate in certificate chain: OK",
+         TLSError, "issuer"),
+        (f"{TRIED}{TLS}OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: certificate has expired: OK", TLSError, "ended"),
+        (f"{TRIED}{TLS}OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: certificate is not yet valid: OK",
+         TLSError, "only in the future"),
+        (f"{TRIED}{TLS}OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: invalid CA certificate: OK",
+         TLSError, "cannot be verified"),
+        (f"{TRIED}UNKNOWN: Custom verification check failed with error: Hostname Verification Check failed.",
+         TLSError, "is not for db.example"),
+        (f"{TRIED}{TLS}OPENSSL_internal:WRONG_VERSION_NUMBER: Invalid certificate verification context: OK",
+         TLSError, "plaintext"),
+        (f"{TRIED}{TLS}OPENSSL_internal:TLSV1_ALERT_PROTOCOL_VERSION: OK", TLSError, "handshake"),
+        (f"{TRIED}UNAVAILABLE: ipv4:127.0.0.1:1: Unwrap failed (TSI_DATA_CORRUPTED)", TLSError, "client certificate"),
+        (f"{TRIED}UNKNOWN: ipv4:127.0.0.1:1: Failed to create security handshaker.", TLSError, "files"),
+        (f"{TRIED}UNKNOWN: ipv4:127.0.0.1:1: Cannot check peer: missing selected ALPN property.",
+         NotMilvusError, "HTTP/2"),
+        (f"{TRIED}INTERNAL: (Trying to connect an http1.x server (HTTP status 400))", NotMilvusError, "status 400"),
+        ("Received http2 header with status: 404", NotMilvusError, "not a Milvus"),
+        ("Received http2 header with status: 503", ServerNotReadyError, "gateway"),
+        ("internal: Milvus Proxy is not ready yet. please wait", ServerNotReadyError, "not ready"),
+    ],
+)  # fmt: skip
+def test_words_that_grpc_uses(details: str, expected: type[MilvusProfilesError], words: str) -> None:
+    error = said(details)
+    assert type(error) is expected
+    assert words in error.message
+    assert error.hint
+
+
+def test_no_answer_in_time_without_a_look() -> None:
+    error = classify(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", attempt(timeout=3.0))
+    assert type(error) is UnreachableError
+    assert "within 3 seconds" in error.message
+
+
+def test_strange_answers_are_not_milvus_whatever_their_status() -> None:
+    for details in ("Received http2 header with status: 200", "invalid value 'Content-Type': text/html"):
+        error = classify(grpc.StatusCode.UNKNOWN, details, attempt())
+        assert type(error) is NotMilvusError
+
+
+def test_a_method_that_is_unknown_means_that_it_is_no_milvus() -> None:
+    error = classify(grpc.StatusCode.UNIMPLEMENTED, "unknown service", attempt(), method="GetVersion")
+    assert type(error) is NotMilvusError
+    assert "unknown service" in error.message
+
+
+def test_a_look_is_worth_its_time_only_where_the_status_is_ambiguous() -> None:
+    ambiguous = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+    assert {code for code in grpc.StatusCode if needs_evidence(code)} == ambiguous
+
+
+# --- evidence --------------------------------------------------------------------------------------------------------
+
+
+def evidence(*statuses: Any, **seen: Any) -> Evidence:
+    tried = tuple(TCPOutcome(ADDRESS, status, f"it was {status}", 0.1) for status in statuses)
+    return Evidence(Resolution("db.example", (ADDRESS,), None, 0.1), tried, **seen)
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected", "words"),
+    [
+        (Evidence(Resolution("db.example", (), "no \x1b[1msuch", 0.1)), UnreachableError, "no \\x1b[1msuch"),
+        (evidence("refused", "refused"), UnreachableError, "refuses connections"),
+        (evidence("refused", "timeout"), UnreachableError, "no TCP connection in time"),
+        (evidence("unreachable"), UnreachableError, "it was unreachable"),
+        (evidence("proxy"), UnreachableError, "does not connect"),
+        (evidence("connected", tls=TLSOutcome("silent")), UnreachableError, "says nothing"),
+        (evidence("connected", tls=TLSOutcome("closed")), UnreachableError, "closes every connection"),
+        (evidence("connected", tls=TLSOutcome("refused", detail="TLSV1_ALERT_PROTOCOL_VERSION")),
+         TLSError, "protocol version"),
+        (evidence("connected", tls=TLSOutcome("refused", detail="TLSV1_UNRECOGNIZED_NAME")),
+         TLSError, "unrecognized name"),
+        (evidence("connected", tls=TLSOutcome("untrusted", distrust="other", detail="path length constraint exceeded")),
+         TLSError, "path length"),
+        (evidence("connected", tls=TLSOutcome("trusted", alpn="h2", answers_http2=True)),
+         ServerNotReadyError, "hung up"),
+        (evidence("connected", plaintext=PlaintextOutcome("http2", "", 0.1)), ServerNotReadyError, "hung up"),
+        (evidence("connected", plaintext=PlaintextOutcome("other", "", 0.1)), UnreachableError, "neither HTTP nor TLS"),
+        (evidence("connected", plaintext=PlaintextOutcome("http1", "", 0.1)), NotMilvusError, "web server"),
+        (evidence("connected", plaintext=PlaintextOutcome("tls", "", 0.1)), TLSError, "speaks TLS"),
+        (evidence("connected", plaintext=PlaintextOutcome("closed", "", 0.1), tls=TLSOutcome("trusted")),
+         TLSError, "speaks TLS"),
+        (evidence("connected", plaintext=PlaintextOutcome("closed", "", 0.1), tls=TLSOutcome("closed")),
+         UnreachableError, "closes every connection"),
+    ],
+)  # fmt: skip
+def test_what_was_seen_decides(seen: Evidence, expected: type[MilvusProfilesError], words: str) -> None:
+    error = said(f"{TRIED}Socket closed", evidence=seen)
+    assert type(error) is expected
+    assert words in error.message
+    assert error.hint
+
+
+def test_clear_words_need_no_look() -> None:
+    seen = evidence("connected", plaintext=PlaintextOutcome("silent", "", 0.1))
+    assert type(said("internal: Milvus Proxy is not ready yet. please wait", evidence=seen)) is ServerNotReadyError
+
+
+def test_where_all_looks_well_the_words_count_again() -> None:
+    well = evidence("connected", plaintext=PlaintextOutcome("http2", "", 0.1))
+    assert "refuses" in said(f"{TRIED}Connection refused", evidence=well).message
+    gone = evidence("connected", plaintext=PlaintextOutcome("unreachable", "", 0.1))
+    assert "refuses" in said(f"{TRIED}Connection refused", evidence=gone).message
+
+
+def test_without_an_address_the_words_count() -> None:
+    nothing = Evidence(Resolution("db.example", (), None, 0.1))
+    assert "unreachable" in said("Network is unreachable", evidence=nothing).message
+
+
+def test_a_proxy_that_is_down_is_named() -> None:
+    proxied = attempt(proxy="http://proxy.example:3128")
+    error = classify(grpc.StatusCode.UNAVAILABLE, "Connection refused", proxied, evidence=evidence("refused"))
+    assert "proxy.example:3128" in error.message
+
+
+# --- certificates and remedies ---------------------------------------------------------------------------------------
+
+
+def certificate(*names: str) -> Certificate:
+    begins, ends = (dt.datetime(year, 1, 2, tzinfo=dt.timezone.utc) for year in (2025, 2027))
+    return Certificate("CN=server", "CN=our CA", names, begins, ends, "00" * 32, "")
+
+
+def test_the_facts_of_the_certificate_are_told() -> None:
+    tried = attempt(ssl=True)
+    assert "2027-01-02" in distrusted("expired", tried, certificate()).message
+    assert "2025-01-02" in distrusted("not yet valid", tried, certificate()).message
+    assert "CN=our CA" in distrusted("unknown issuer", tried, certificate()).message
+
+
+def test_a_name_that_can_be_set_is_proposed() -> None:
+    tried = attempt()
+    assert "ssl.server_name=a.example" in str(distrusted("wrong host", tried, certificate("*.b", "a.example")).hint)
+    assert "ssl.server_name=NAME" in str(distrusted("wrong host", tried, certificate("*.b")).hint)
+    many = distrusted("wrong host", tried, certificate(*(f"{n}.example" for n in range(9)))).message
+    assert "4.example and 4 more" in many
+
+
+def test_without_an_alias_remedies_name_arguments() -> None:
+    nameless = attempt(alias=None)
+    for code, details in (
+        (grpc.StatusCode.UNAUTHENTICATED, "missing authorization in header"),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, ""),
+        (grpc.StatusCode.UNAVAILABLE, "WRONG_VERSION_NUMBER"),
+    ):
+        hint = str(classify(code, details, nameless).hint)
+        assert "milvus-profiles" not in hint
+        assert "connect with" in hint
+    wrong = attempt(alias=None, token="root:pw")
+    assert "secret set" not in str(classify(grpc.StatusCode.UNAUTHENTICATED, "username and password", wrong).hint)
+
+
+def test_a_token_that_was_not_sent_is_told_from_one_that_was_refused() -> None:
+    none = classify(grpc.StatusCode.UNAUTHENTICATED, "auth check failure, please check api key is correct", attempt())
+    assert isinstance(none, AuthenticationError)
+    assert "there is none" in none.message
+
+
+def test_an_attempt_knows_the_name_to_verify() -> None:
+    assert attempt().host == "db.example"
+    assert attempt(ssl={"server_name": "other.example"}).host == "other.example"
+    assert attempt(uri="unix:/run/m.sock").host == "localhost"
+    assert Attempt(attempt().endpoint, tls=SSL(server_name="x.example")).host == "x.example"
+
+
+def test_an_attempt_does_not_show_its_token() -> None:
+    assert "canary" not in repr(attempt(token="root:canary"))
+
+
+# --- text from the network -------------------------------------------------------------------------------------------
+
+
+def test_text_from_the_network_is_made_fit_to_be_shown() -> None:
+    assert printable("plain, Zürich, 東京") == "plain, Zürich, 東京"
+    assert printable("a\nb\x00\u202e\ud800") == "a\\nb\\x00\\u202e\\ud800"
+    assert len(server_text("x" * 1000)) == 300
+
+
+def test_a_secret_too_short_to_hide_anything_masks_nothing() -> None:
+    assert server_text("a table", SecretText("a")) == "a table"
+    assert server_text("user root:ab", SecretText("root:ab")) == "user ********"

@@ -1,0 +1,709 @@
+"""Connecting to every server that there is, good and bad: each trouble ends in its own error, in time."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime as dt
+import os
+import signal
+import ssl
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from milvus_profiles.errors import (
+    AuthenticationError,
+    ConnectionClosedError,
+    DatabaseNotFoundError,
+    MilvusProfilesError,
+    NotMilvusError,
+    PermissionDeniedError,
+    ServerNotReadyError,
+    TLSError,
+    UnreachableError,
+)
+from milvus_profiles.masked import SecretText
+from milvus_profiles.profile import Profile
+from milvus_profiles.transport.attempt import Attempt
+from milvus_profiles.transport.core import ChannelCore
+from milvus_profiles.transport.deadline import Deadline
+from milvus_profiles.transport.handshake import Call as Step
+from milvus_profiles.transport.handshake import Look, Reply, ServerInfo, handshake, handshake_plan, patience
+from milvus_profiles.transport.metadata import TokenHolder
+from milvus_profiles.transport.options import open_channel
+from tests.conftest import StartMilvus
+from tests.support import faults
+from tests.support.certificates import Certificates, Identity
+from tests.support.milvus import MilvusServer
+from tests.support.ports import ports
+from tests.support.scripted_grpc import (
+    Call,
+    Refusal,
+    Script,
+    message,
+    milvus_answer,
+    not_milvus,
+    number,
+    scripted_server,
+    starting_milvus,
+)
+
+CANARY = "root:canary-7f3a"
+GOOD = message(1, b"")
+LIMIT = 2.0
+
+
+@contextlib.contextmanager
+def connecting(
+    port: int,
+    *,
+    tls: dict[str, str] | bool | None = None,
+    token: str | None = None,
+    timeout: float = LIMIT,
+    host: str = "127.0.0.1",
+    **fields: Any,
+) -> Iterator[tuple[ChannelCore, Attempt, Deadline]]:
+    uri = f"{'https' if tls else 'http'}://{host}:{port}"
+    profile = Profile(alias="prod", uri=uri, ssl=tls, timeout=timeout, **fields)
+    secret = SecretText(token) if token else None
+    core = ChannelCore(open_channel(profile), TokenHolder(secret, db_name=profile.db_name))
+    try:
+        yield core, Attempt.of(profile, secret, alias="prod"), Deadline.after(timeout)
+    finally:
+        core.close()
+
+
+def connect(port: int, *, user: str | None = None, **settings: Any) -> ServerInfo:
+    with connecting(port, **settings) as (core, attempt, deadline):
+        return handshake(core, attempt, deadline, user=user)
+
+
+def failure(port: int, **settings: Any) -> MilvusProfilesError:
+    """The error of a connect, which has to come within the timeout."""
+    began = time.monotonic()
+    with pytest.raises(MilvusProfilesError) as caught:
+        connect(port, **settings)
+    # A second more for a machine that is busy with other things.
+    assert time.monotonic() - began < settings.get("timeout", LIMIT) + 1.0
+    error = caught.value
+    assert error.hint
+    assert error.message.isprintable()
+    return error
+
+
+def ours(certificates: Certificates, *, client: Identity | None = None, **more: str) -> dict[str, str]:
+    pair = {} if client is None else {"cert": str(client.cert), "key": str(client.key)}
+    return {"ca": str(certificates.ca), **pair, **more}
+
+
+# --- servers that let us in ------------------------------------------------------------------------------------------
+
+
+def test_a_milvus_tells_who_it_is(milvus_plain: MilvusServer) -> None:
+    info = connect(milvus_plain.port)
+    assert info.version == info.build_tags == "v2.3.5-lite"
+    assert info.deploy_mode == "STANDALONE"
+    assert info.has_connect
+    assert info.identifier > 0
+    assert info.git_commit
+
+
+def test_the_identifier_travels_with_later_calls(milvus_auth: MilvusServer) -> None:
+    with connecting(milvus_auth.port, token="root:Milvus") as (core, attempt, deadline):
+        info = handshake(core, attempt, deadline)
+        assert dict(core.holder.metadata())["identifier"] == str(info.identifier)
+
+
+@pytest.mark.parametrize("token", [None, "root:whatever"])
+def test_a_server_without_authorization_takes_any_token(milvus_plain: MilvusServer, token: str | None) -> None:
+    assert connect(milvus_plain.port, token=token, db_name="default").version
+
+
+def test_tls_and_mutual_tls(milvus_tls: MilvusServer, milvus_mtls: MilvusServer, certificates: Certificates) -> None:
+    assert connect(milvus_tls.port, tls=ours(certificates), token="root:Milvus").version
+    mutual = ours(certificates, client=certificates.client)
+    assert connect(milvus_mtls.port, tls=mutual, token="root:Milvus", db_name="default").version
+
+
+def test_a_server_without_connect_is_asked_for_its_version(milvus_228: MilvusServer) -> None:
+    info = connect(milvus_228.port, db_name="default")
+    assert (info.version, info.has_connect, info.identifier) == ("v2.2.8-lite", False, 0)
+
+
+def test_a_server_that_takes_a_second_is_waited_for(milvus_tls: MilvusServer, certificates: Certificates) -> None:
+    with faults.slow_server(1.0, milvus_tls.port) as slow:
+        assert connect(slow.port, tls=ours(certificates), token="root:Milvus", timeout=5.0).version
+
+
+def test_one_call_is_enough_where_connect_tells_all() -> None:
+    with scripted_server(milvus_answer) as server:
+        connect(server.port)
+        assert server.names() == ["Connect"]
+
+
+def test_a_named_database_is_asked_for_with_the_identifier() -> None:
+    with scripted_server(milvus_answer) as server:
+        connect(server.port, token="root:Milvus", db_name="analytics", user="root")
+        first, second = server.calls
+        assert [first.method.rpartition("/")[2], second.method.rpartition("/")[2]] == ["Connect", "ShowCollections"]
+        assert first.metadata["authorization"] == base64.b64encode(b"root:Milvus").decode()
+        assert "dbname" not in first.metadata
+        assert second.metadata["dbname"] == "analytics"
+        assert second.metadata["identifier"] == "443000001"
+        assert second.request == message(2, b"analytics")
+
+
+def test_neither_the_systems_user_nor_the_machine_is_told() -> None:
+    import getpass
+    import socket
+
+    with scripted_server(milvus_answer) as server:
+        connect(server.port, user="root")
+        request = server.calls[0].request
+        assert message(4, b"root") in request
+        assert b"milvus-profiles" in request
+        assert socket.gethostname().encode() not in request
+        connect(server.port)
+        assert getpass.getuser().encode() not in server.calls[1].request
+
+
+# --- servers that know less ------------------------------------------------------------------------------------------
+
+
+def answering(**answers: bytes | Refusal) -> Script:
+    """Milvus, but with these answers instead; a method that is None is unknown."""
+
+    def script(call: Call) -> bytes:
+        answer = answers.get(call.method.rpartition("/")[2])
+        if isinstance(answer, Refusal):
+            raise answer
+        return milvus_answer(call) if answer is None else answer
+
+    return script
+
+
+UNKNOWN = Refusal(grpc.StatusCode.UNIMPLEMENTED, "")
+DENIED = Refusal(grpc.StatusCode.PERMISSION_DENIED, "PrivilegeShowCollections: permission deny to alice")
+NAMELESS = GOOD + message(2, message(1, b"milvus_lite") + message(5, b"embedded"))
+
+
+def refusing(code: grpc.StatusCode, details: str) -> Script:
+    def script(call: Call) -> bytes:
+        raise Refusal(code, details)
+
+    return script
+
+
+def test_tags_without_a_number_are_no_version() -> None:
+    with scripted_server(answering(Connect=NAMELESS, GetVersion=GOOD + message(2, b"milvus_lite-3.2.2"))) as server:
+        info = connect(server.port)
+        assert (info.version, info.build_tags, info.identifier) == ("milvus_lite-3.2.2", "milvus_lite", 0)
+        assert server.names() == ["Connect", "GetVersion"]
+
+
+def test_a_server_that_tells_no_version_is_connected_to() -> None:
+    with scripted_server(answering(Connect=NAMELESS, GetVersion=UNKNOWN)) as server:
+        assert connect(server.port).version is None
+    with scripted_server(answering(Connect=NAMELESS, GetVersion=GOOD)) as server:
+        assert connect(server.port).version is None
+
+
+def test_a_milvus_older_than_get_version_is_known_by_its_collections() -> None:
+    with scripted_server(answering(Connect=UNKNOWN, GetVersion=UNKNOWN)) as server:
+        info = connect(server.port)
+        assert (info.version, info.has_connect) == (None, False)
+        assert server.names() == ["Connect", "GetVersion", "ShowCollections"]
+    with scripted_server(answering(Connect=UNKNOWN, GetVersion=UNKNOWN, ShowCollections=DENIED)) as server:
+        assert connect(server.port).version is None
+
+
+def test_an_old_server_without_a_version_is_connected_to() -> None:
+    with scripted_server(answering(Connect=UNKNOWN, GetVersion=GOOD)) as server:
+        assert connect(server.port).version is None
+
+
+def test_list_databases_is_never_called(milvus_228: MilvusServer) -> None:
+    # It makes 2.2.8 panic.
+    with scripted_server(answering(Connect=UNKNOWN)) as server:
+        connect(server.port, db_name="analytics")
+        assert "ListDatabases" not in server.names()
+
+
+# --- who we are ------------------------------------------------------------------------------------------------------
+
+
+def test_no_token_where_one_is_wanted(milvus_auth: MilvusServer) -> None:
+    error = failure(milvus_auth.port)
+    assert isinstance(error, AuthenticationError)
+    assert "there is none" in error.message
+    assert "milvus-profiles secret set prod" in str(error.hint)
+
+
+@pytest.mark.parametrize("token", ["root:canary", "nobody:canary", ":canary"])
+def test_a_wrong_user_or_password(milvus_auth: MilvusServer, token: str) -> None:
+    error = failure(milvus_auth.port, token=token)
+    assert isinstance(error, AuthenticationError)
+    assert "the user and the password" in error.message
+    assert "canary" not in str(error)
+
+
+def test_a_wrong_api_key(milvus_auth: MilvusServer) -> None:
+    error = failure(milvus_auth.port, token="canary")
+    assert isinstance(error, AuthenticationError)
+    assert "API key" in error.message
+    assert "user:password" in str(error.hint)
+
+
+def test_a_password_is_wrong_over_tls_too(milvus_tls: MilvusServer, certificates: Certificates) -> None:
+    assert isinstance(failure(milvus_tls.port, tls=ours(certificates), token="root:no"), AuthenticationError)
+
+
+def test_a_refusal_in_other_words_is_quoted() -> None:
+    with scripted_server(refusing(grpc.StatusCode.UNAUTHENTICATED, "token expired")) as server:
+        error = failure(server.port, token="root:canary")
+        assert isinstance(error, AuthenticationError)
+        assert "token expired" in error.message
+
+
+@pytest.mark.parametrize("method", ["Connect", "GetVersion"])
+def test_a_denied_handshake_is_a_permission_error(method: str) -> None:
+    answers = {"Connect": NAMELESS, method: DENIED}
+    with scripted_server(answering(**answers)) as server:
+        error = failure(server.port, token="alice:pw")
+        assert isinstance(error, PermissionDeniedError)
+        assert method in error.message
+
+
+def test_a_database_that_may_not_be_looked_at_is_taken_as_it_is() -> None:
+    with scripted_server(answering(ShowCollections=DENIED)) as server:
+        assert connect(server.port, token="alice:pw", db_name="analytics").version
+
+
+# --- the database ----------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_database(milvus_plain: MilvusServer, milvus_auth: MilvusServer) -> None:
+    for error in (
+        failure(milvus_plain.port, db_name="nope"),
+        failure(milvus_auth.port, token="root:Milvus", db_name="nope"),
+    ):
+        assert isinstance(error, DatabaseNotFoundError)
+        assert "'nope'" in error.message
+
+
+def test_a_server_from_before_databases_has_none_of_that_name(milvus_228: MilvusServer) -> None:
+    # It ignores the name: what is written would land among everything else.
+    assert isinstance(failure(milvus_228.port, db_name="analytics"), DatabaseNotFoundError)
+
+
+def test_a_server_without_connect_may_know_databases() -> None:
+    for version in (b"v2.4.1", b"strange"):
+        with scripted_server(answering(Connect=UNKNOWN, GetVersion=GOOD + message(2, version))) as server:
+            connect(server.port, db_name="analytics")
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        number(1, 1) + message(2, b"database not found[database=nope]") + number(3, 800),
+        number(3, 800),
+        number(1, 1) + message(2, b"database not found: nope"),
+        message(2, b"database 'nope' does not exist") + number(3, 1),
+    ],
+    ids=["2.3", "code only", "old", "lite"],
+)
+def test_every_way_to_say_that_a_database_is_unknown(status: bytes) -> None:
+    with scripted_server(answering(ShowCollections=message(1, status))) as server:
+        assert isinstance(failure(server.port, db_name="nope"), DatabaseNotFoundError)
+
+
+# --- TLS, in either direction ----------------------------------------------------------------------------------------
+
+
+def test_a_ca_that_is_not_the_servers(milvus_tls: MilvusServer, certificates: Certificates) -> None:
+    error = failure(milvus_tls.port, tls={"ca": str(certificates.foreign_ca)})
+    assert isinstance(error, TLSError)
+    assert "issuer" in error.message
+    assert str(certificates.foreign_ca) in error.message
+    assert "--pin-certificate" in str(error.hint)
+
+
+def test_no_ca_for_a_private_one(milvus_tls: MilvusServer) -> None:
+    error = failure(milvus_tls.port, tls=True)
+    assert isinstance(error, TLSError)
+    assert "public" in error.message
+    assert "milvus-profiles profile set prod ssl.ca=" in str(error.hint)
+
+
+def test_a_certificate_for_another_host(milvus_tls: MilvusServer, certificates: Certificates) -> None:
+    error = failure(milvus_tls.port, tls=ours(certificates, server_name="other.example"))
+    assert isinstance(error, TLSError)
+    assert "localhost, 127.0.0.1" in error.message
+    assert "other.example" in error.message
+    assert "ssl.server_name=localhost" in str(error.hint)
+
+
+@pytest.mark.parametrize(
+    ("which", "words"),
+    [
+        ("expired_server", "ended on 2"),
+        ("not_yet_valid_server", "begins only on 2"),
+        ("other_host_server", "is for other.example, not for 127.0.0.1"),
+        ("self_signed_server", "self-signed"),
+        ("foreign_server", "issuer"),
+    ],
+)
+def test_each_fault_of_a_certificate_is_named(certificates: Certificates, which: str, words: str) -> None:
+    with scripted_server(milvus_answer, identity=getattr(certificates, which)) as server:
+        error = failure(server.port, tls=ours(certificates))
+        assert isinstance(error, TLSError)
+        assert words in error.message
+
+
+def test_a_pinned_self_signed_certificate_is_trusted(certificates: Certificates) -> None:
+    pinned = {"ca": str(certificates.self_signed_server.cert)}
+    with scripted_server(milvus_answer, identity=certificates.self_signed_server) as server:
+        assert connect(server.port, tls=pinned).version
+
+
+def test_plaintext_to_a_tls_port(milvus_tls: MilvusServer, milvus_mtls: MilvusServer) -> None:
+    for server in (milvus_tls, milvus_mtls):
+        error = failure(server.port, token="root:Milvus")
+        assert isinstance(error, TLSError)
+        assert f"uri=https://127.0.0.1:{server.port}" in str(error.hint)
+
+
+def test_tls_to_a_plaintext_port(milvus_plain: MilvusServer, certificates: Certificates) -> None:
+    error = failure(milvus_plain.port, tls=ours(certificates))
+    assert isinstance(error, TLSError)
+    assert f"uri=http://127.0.0.1:{milvus_plain.port}" in str(error.hint)
+
+
+def test_mutual_tls_without_a_certificate(milvus_mtls: MilvusServer, certificates: Certificates) -> None:
+    error = failure(milvus_mtls.port, tls=ours(certificates))
+    assert isinstance(error, TLSError)
+    assert "wants a client certificate" in error.message
+    assert "ssl.cert=PATH ssl.key=PATH" in str(error.hint)
+
+
+def test_mutual_tls_with_a_foreign_certificate(milvus_mtls: MilvusServer, certificates: Certificates) -> None:
+    error = failure(milvus_mtls.port, tls=ours(certificates, client=certificates.foreign_client))
+    assert isinstance(error, TLSError)
+    assert f"refuses the client certificate {certificates.foreign_client.cert}" in error.message
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("client", [None, "foreign_client"])
+def test_other_servers_ask_for_client_certificates_too(
+    certificates: Certificates, newest: ssl.TLSVersion, client: str | None
+) -> None:
+    identity = getattr(certificates, client) if client else None
+    with faults.tls_without_h2(certificates.server, client_ca=certificates.ca, newest=newest) as server:
+        error = failure(server.port, tls=ours(certificates, client=identity))
+        assert isinstance(error, TLSError)
+        assert "client certificate" in error.message
+
+
+def test_a_key_that_is_not_the_certificates(milvus_mtls: MilvusServer, certificates: Certificates) -> None:
+    wrong = Identity(certificates.client.cert, certificates.server.key)
+    assert isinstance(failure(milvus_mtls.port, tls=ours(certificates, client=wrong)), TLSError)
+
+
+def test_a_ca_file_that_holds_none(tmp_path: Path, milvus_tls: MilvusServer) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    error = failure(milvus_tls.port, tls={"ca": str(path)})
+    assert isinstance(error, TLSError)
+    assert str(path) in error.message
+
+
+def test_tls_without_http2_is_no_milvus(certificates: Certificates) -> None:
+    with faults.tls_without_h2(certificates.server) as server:
+        assert isinstance(failure(server.port, tls=ours(certificates)), NotMilvusError)
+        assert isinstance(failure(server.port), TLSError)
+
+
+# --- not there, not a Milvus, not ready ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_nothing_listens(certificates: Certificates, tls: bool) -> None:
+    with faults.refused_port() as port:
+        error = failure(port, tls=ours(certificates) if tls else None)
+        assert type(error) is UnreachableError
+        assert "refuses" in error.message
+        assert "19530" in str(error.hint)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_packets_are_dropped(certificates: Certificates, tls: bool) -> None:
+    with faults.black_hole() as port:
+        error = failure(port, tls=ours(certificates) if tls else None, timeout=1.0)
+        assert type(error) is UnreachableError
+        assert "firewall" in str(error.hint)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_port_that_accepts_and_says_nothing(certificates: Certificates, tls: bool) -> None:
+    with faults.never_accepting() as port:
+        error = failure(port, tls=ours(certificates) if tls else None, timeout=1.0)
+        assert type(error) is UnreachableError
+        assert "says nothing" in error.message
+
+
+def test_a_port_that_hangs_up() -> None:
+    with faults.listener(lambda connection: None) as server:
+        error = failure(server.port)
+        assert type(error) is UnreachableError
+        assert "closes" in error.message
+
+
+def test_a_port_that_speaks_something_else() -> None:
+    def ssh(connection: Any) -> None:
+        connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+        connection.recv(4096)
+
+    with faults.listener(ssh) as server:
+        assert isinstance(failure(server.port), (UnreachableError, NotMilvusError))
+
+
+def test_a_name_that_does_not_exist() -> None:
+    error = failure(19530, host="no.such.host.invalid")
+    assert type(error) is UnreachableError
+    assert "no.such.host.invalid" in error.message
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_web_server(certificates: Certificates, tls: bool) -> None:
+    with faults.http1_server() as server:
+        error = failure(server.port, tls=ours(certificates) if tls else None)
+        assert isinstance(error, NotMilvusError)
+        assert "web server" in error.message
+
+
+def test_grpc_that_is_not_milvus(certificates: Certificates) -> None:
+    with not_milvus() as server:
+        assert isinstance(failure(server.port), NotMilvusError)
+    with not_milvus(identity=certificates.server) as server:
+        assert isinstance(failure(server.port, tls=ours(certificates), db_name="x"), NotMilvusError)
+
+
+def test_answers_that_are_no_messages() -> None:
+    with scripted_server(lambda call: b"\xff\xff\xff") as server:
+        error = failure(server.port)
+        assert isinstance(error, NotMilvusError)
+        assert "cannot be read" in error.message
+
+
+def test_a_milvus_that_is_starting() -> None:
+    with starting_milvus() as server:
+        error = failure(server.port)
+        assert isinstance(error, ServerNotReadyError)
+        assert "wait" in str(error.hint)
+        server.ready.set()
+        assert connect(server.port).version
+
+
+def test_a_real_milvus_that_is_starting_is_unreachable_or_not_ready_until_it_is_ready(
+    start_milvus: StartMilvus, milvus_plain: MilvusServer
+) -> None:
+    port = ports().take()
+    errors: list[MilvusProfilesError] = []
+    versions: list[str | None] = []
+
+    def keep_connecting() -> None:
+        until = time.monotonic() + 60
+        while not versions and time.monotonic() < until:
+            try:
+                versions.append(connect(port, timeout=1.0).version)
+            except MilvusProfilesError as error:  # noqa: PERF203
+                errors.append(error)
+                time.sleep(0.01)
+
+    connecting = threading.Thread(target=keep_connecting)
+    connecting.start()
+    start_milvus(port=port)
+    connecting.join()
+    assert versions == ["v2.3.5-lite"]
+    assert errors
+    assert {type(error) for error in errors} <= {UnreachableError, ServerNotReadyError}
+    ports().give_back(port)
+
+
+def test_a_milvus_that_hangs(start_milvus: StartMilvus) -> None:
+    server = start_milvus()
+    server.suspend()
+    try:
+        error = failure(server.port, timeout=1.0)
+        assert isinstance(error, (UnreachableError, ServerNotReadyError))
+    finally:
+        server.resume()
+
+
+def test_a_server_that_speaks_http2_and_never_answers() -> None:
+    over = threading.Event()
+
+    def script(call: Call) -> bytes:
+        over.wait(10)
+        return GOOD
+
+    with scripted_server(script) as server:
+        error = failure(server.port, timeout=1.0)
+        over.set()
+        assert isinstance(error, ServerNotReadyError)
+        assert "does not answer calls" in error.message
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (number(3, 1) + message(2, b"service not ready[proxy=1]"), ServerNotReadyError),
+        (number(1, 1) + message(2, b"proxy 1 is not healthy"), ServerNotReadyError),
+        (number(3, 5) + message(2, b"something broke"), ServerNotReadyError),
+        (number(3, 1400) + message(2, b"not authenticated"), AuthenticationError),
+        (number(3, 1401) + message(2, b"not permitted"), PermissionDeniedError),
+    ],
+)
+def test_errors_in_the_body(status: bytes, expected: type[MilvusProfilesError]) -> None:
+    with scripted_server(answering(Connect=message(1, status))) as server:
+        assert type(failure(server.port, token="root:x")) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "expected"),
+    [
+        (grpc.StatusCode.INTERNAL, "boom", ServerNotReadyError),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "rate limit", ServerNotReadyError),
+        (grpc.StatusCode.CANCELLED, "gone", ConnectionClosedError),
+        (grpc.StatusCode.UNAVAILABLE, "upstream connect error", ServerNotReadyError),
+    ],
+)
+def test_other_statuses(code: grpc.StatusCode, details: str, expected: type[MilvusProfilesError]) -> None:
+    with scripted_server(refusing(code, details)) as server:
+        assert type(failure(server.port)) is expected
+
+
+def test_a_channel_that_is_closed_while_it_is_being_opened(milvus_plain: MilvusServer) -> None:
+    with connecting(milvus_plain.port) as (core, attempt, deadline):
+        core.close()
+        with pytest.raises(ConnectionClosedError):
+            handshake(core, attempt, deadline)
+
+
+def test_an_interrupt_while_connecting_holds_no_token() -> None:
+    began, over = threading.Event(), threading.Event()
+
+    def script(call: Call) -> bytes:
+        began.set()
+        over.wait(10)
+        return GOOD
+
+    def interrupt() -> None:
+        began.wait(10)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with scripted_server(script) as server, connecting(server.port, token=CANARY, timeout=9.0) as (core, attempt, end):
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt) as caught:
+            handshake(core, attempt, end)
+        over.set()
+        # Without the frame of this test, in which the server shows what it was sent.
+        frames = caught.tb.tb_next
+        told = "".join(
+            traceback.TracebackException(KeyboardInterrupt, caught.value, frames, capture_locals=True).format()
+        )
+        assert "timeout = " in told
+        assert base64.b64encode(CANARY.encode()).decode() not in told
+        assert "canary" not in told
+
+
+# --- what the server says --------------------------------------------------------------------------------------------
+
+
+def test_the_token_does_not_come_back_in_a_message() -> None:
+    encoded = base64.b64encode(CANARY.encode()).decode()
+    echo = f"{CANARY} {encoded} canary-7f3a"
+    for code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE):
+        with scripted_server(refusing(code, f"refused: {echo}")) as server:
+            error = failure(server.port, token=CANARY)
+            assert "canary" not in str(error)
+            assert encoded not in str(error)
+            assert "********" in error.message
+
+
+def test_words_that_would_move_a_cursor_are_escaped_and_long_ones_cut() -> None:
+    with scripted_server(refusing(grpc.StatusCode.INTERNAL, "\x1b[2J\u202e" + "long " * 500)) as server:
+        error = failure(server.port)
+        assert "\\x1b[2J\\u202e" in error.message
+        assert len(error.message) < 450
+
+
+def test_no_traceback_of_a_failed_handshake_holds_the_token(milvus_auth: MilvusServer) -> None:
+    with connecting(milvus_auth.port, token=CANARY) as (core, attempt, deadline):
+        with pytest.raises(AuthenticationError) as caught:
+            handshake(core, attempt, deadline)
+        told = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+        assert base64.b64encode(CANARY.encode()).decode() not in told
+        assert "canary" not in told
+
+
+# --- the plan, without any channel -----------------------------------------------------------------------------------
+
+
+def plan_of(**settings: Any) -> Any:
+    attempt = Attempt.of(Profile(alias="prod", uri="db.example"), alias=None)
+    return handshake_plan(TokenHolder(**settings), attempt, now=lambda: dt.datetime(2026, 1, 2, tzinfo=dt.timezone.utc))
+
+
+def test_the_plan_waits_for_nothing() -> None:
+    plan = plan_of()
+    step = plan.send(None)
+    assert isinstance(step, Step)
+    assert step.method.name == "Connect"
+    assert b"2026-01-02T00:00:00+00:00" in step.request
+    with pytest.raises(StopIteration) as done:
+        plan.send(Reply(grpc.StatusCode.OK, GOOD + message(2, message(1, b"v2.4.0")) + number(3, 7)))
+    assert done.value.value == ServerInfo("v2.4.0", "v2.4.0", identifier=7)
+
+
+def test_the_plan_asks_for_a_look_where_the_words_may_mean_several_things() -> None:
+    plan = plan_of()
+    plan.send(None)
+    assert isinstance(plan.send(Reply(grpc.StatusCode.UNAVAILABLE, details="Socket closed")), Look)
+    with pytest.raises(UnreachableError):
+        plan.send(None)
+
+
+def test_steps_do_not_show_their_metadata() -> None:
+    step = plan_of(token=SecretText("root:canary")).send(None)
+    assert "canary" not in repr(step)
+    assert "metadata" not in repr(step)
+
+
+def test_time_is_kept_for_a_look() -> None:
+    now = [100.0]
+
+    def clock() -> float:
+        return now[0]
+
+    assert patience(Deadline.after(10.0, clock)).remaining == pytest.approx(9.0)
+    assert patience(Deadline.after(2.0, clock)).remaining == pytest.approx(1.8)
+    assert patience(Deadline.after(100.0, clock)).remaining == pytest.approx(99.0)
+
+
+def test_a_deadline_counts_down_to_zero() -> None:
+    now = [100.0]
+    deadline = Deadline.after(2.0, lambda: now[0])
+    assert deadline.sooner(1.0).remaining == pytest.approx(1.0)
+    assert deadline.sooner(5.0).remaining == pytest.approx(2.0)
+    now[0] = 103.0
+    assert deadline.remaining == 0.0
+    assert deadline.has_passed
+    assert "clock" not in repr(deadline)

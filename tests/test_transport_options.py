@@ -1,0 +1,470 @@
+"""What a profile's settings do to a channel, seen from the other end of the wire."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from milvus_profiles.endpoint import Endpoint
+from milvus_profiles.errors import ConfigError, TLSError
+from milvus_profiles.profile import SSL, Profile
+from milvus_profiles.transport.options import (
+    channel_options,
+    check_tls_files,
+    open_channel,
+    read_tls_files,
+    target_of,
+    tls_signature,
+)
+from milvus_profiles.transport.wire import GET_VERSION
+from tests.support import faults
+from tests.support.certificates import Certificates
+from tests.support.milvus import SERVICE, MilvusServer
+from tests.support.scripted_grpc import Call, Refusal, milvus_answer, scripted_server
+
+ROOT = (("authorization", "cm9vdDpNaWx2dXM="),)
+
+
+def profile(uri: str, **fields: Any) -> Profile:
+    return Profile(alias="prod", uri=uri, **fields)
+
+
+@contextlib.contextmanager
+def opened(one: Profile) -> Iterator[Callable[..., bytes]]:
+    """A call of a method of Milvus on a raw channel of this profile."""
+    with open_channel(one) as channel:
+
+        def call(method: str = "GetVersion", **options: Any) -> bytes:
+            options.setdefault("timeout", 5.0)
+            answer: bytes = channel.unary_unary(SERVICE + method, None, None)(b"", **options)
+            return answer
+
+        yield call
+
+
+# --- targets ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "target"),
+    [
+        (Endpoint("tcp", "db.example", 443, tls=True), "dns:///db.example:443"),
+        (Endpoint("tcp", "::1", 19530), "dns:///[::1]:19530"),
+        (Endpoint("tcp", "unix", 19530), "dns:///unix:19530"),
+        (Endpoint("unix", path="/run/m.sock"), "unix:/run/m.sock"),
+        (Endpoint("lite", path="/data/x.db"), "dns:///127.0.0.1:12345"),
+    ],
+)
+def test_every_kind_of_endpoint_has_a_target(endpoint: Endpoint, target: str) -> None:
+    assert target_of(endpoint, lite_port=12345) == target
+
+
+def test_milvus_lite_needs_its_port() -> None:
+    with pytest.raises(ValueError, match="port"):
+        target_of(Endpoint("lite", path="/data/x.db"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
+def test_names_and_addresses_are_reached(milvus_plain: MilvusServer, host: str) -> None:
+    with opened(profile(f"{host}:{milvus_plain.port}")) as call:
+        assert call()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
+def test_names_and_addresses_are_verified(milvus_tls: MilvusServer, certificates: Certificates, host: str) -> None:
+    with opened(profile(f"https://{host}:{milvus_tls.port}", ssl={"ca": str(certificates.ca)})) as call:
+        assert call(metadata=ROOT)
+
+
+def test_unix_sockets_are_reached(tmp_path: Path) -> None:
+    server = grpc.server(ThreadPoolExecutor(2))
+    handler = grpc.unary_unary_rpc_method_handler(lambda request, context: b"\x0a\x00")
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(SERVICE.strip("/"), {"GetVersion": handler}),)
+    )
+    server.add_insecure_port(f"unix:{tmp_path}/m.sock")
+    server.start()
+    try:
+        with opened(profile(f"unix:{tmp_path}/m.sock")) as call:
+            assert call() == b"\x0a\x00"
+    finally:
+        server.stop(None).wait()
+
+
+# --- connecting ------------------------------------------------------------------------------------------------------
+
+
+def test_two_channels_are_two_connections(milvus_plain: MilvusServer) -> None:
+    with faults.tcp_proxy(milvus_plain.port) as proxy:
+        one = profile(f"127.0.0.1:{proxy.port}")
+        with opened(one) as first, opened(one) as second:
+            first()
+            second()
+            assert proxy.connections == 2
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_server_that_takes_a_second_is_reached(
+    milvus_plain: MilvusServer, milvus_tls: MilvusServer, certificates: Certificates, tls: bool
+) -> None:
+    # gRPC calls the time that one attempt gets "min_reconnect_backoff"; set for quick recovery it would never connect.
+    with faults.slow_server(1.0, (milvus_tls if tls else milvus_plain).port) as slow:
+        uri = f"{'https' if tls else 'http'}://127.0.0.1:{slow.port}"
+        with opened(profile(uri, ssl={"ca": str(certificates.ca)} if tls else None, timeout=5.0)) as call:
+            assert call(metadata=ROOT)
+            assert slow.connections == 1
+
+
+def test_after_an_outage_the_server_is_found_again_within_the_longest_pause(milvus_plain: MilvusServer) -> None:
+    with faults.tcp_proxy(milvus_plain.port) as proxy, opened(profile(f"127.0.0.1:{proxy.port}")) as call:
+        call()
+        proxy.refuse()
+        proxy.drop()
+        until = time.monotonic() + 3.0
+        while time.monotonic() < until:
+            with pytest.raises(grpc.RpcError):
+                call("Connect", timeout=0.5)
+            time.sleep(0.02)
+        proxy.listen()
+        # The longest pause between two attempts is one second, and gRPC varies it by a fifth; its default is minutes.
+        assert call("Connect", wait_for_ready=True, timeout=4.0)
+
+
+def test_large_answers_pass() -> None:
+    large = 9 << 20  # gRPC's own limit is 4 MiB
+    with (
+        scripted_server(lambda call: b"x" * large) as server,
+        open_channel(profile(f"127.0.0.1:{server.port}")) as channel,
+    ):
+        assert len(channel.unary_unary("/x/Y", None, None)(b"", timeout=20)) == large
+
+
+def test_large_requests_leave_the_channel(milvus_plain: MilvusServer) -> None:
+    with open_channel(profile(milvus_plain.address)) as channel:
+        # Not a message that Milvus understands, but one that it reads to its end: its limit is 64 MiB.
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary(GET_VERSION.path, None, None)(b"\xff" * (9 << 20), timeout=20)
+        assert caught.value.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_keepalive_is_the_profiles() -> None:
+    options = dict(channel_options(profile("db.example", keepalive={"time": 45, "timeout": 7.5})))
+    assert options["grpc.keepalive_time_ms"] == 45_000
+    assert options["grpc.keepalive_timeout_ms"] == 7_500
+    assert options["grpc.keepalive_permit_without_calls"] == 1
+
+
+def test_no_health_check_is_ever_asked_for() -> None:
+    for retry in (True, False):
+        assert "healthCheck" not in str(channel_options(profile("db.example", retry=retry)))
+
+
+@pytest.mark.parametrize("timeout", [0.001, 86_400.0])
+def test_the_longest_and_the_shortest_timeout_are_options_that_grpc_takes(
+    milvus_plain: MilvusServer, timeout: float
+) -> None:
+    with opened(profile(milvus_plain.address, timeout=timeout, keepalive={"time": 86_400, "timeout": timeout})) as call:
+        assert call()
+
+
+# --- retries ---------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def failing(times: int, code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE) -> Iterator[Any]:
+    """A server that fails this often for each method, then answers."""
+    failed: dict[str, int] = {}
+
+    def script(call: Call) -> bytes:
+        failed[call.method] = failed.get(call.method, 0) + 1
+        if failed[call.method] <= times:
+            raise Refusal(code, "not now")
+        return b"\x0a\x00"
+
+    with scripted_server(script) as server:
+        yield server
+
+
+QUICKLY = {"attempts": 4, "initial": 0.01, "max": 0.05}
+
+
+@pytest.mark.parametrize("method", ["Search", "Query", "DescribeCollection", "GetVersion", "ShowCollections"])
+def test_a_read_is_repeated(method: str) -> None:
+    with failing(3) as server, opened(profile(f"127.0.0.1:{server.port}", retry=QUICKLY)) as call:
+        assert call(method) == b"\x0a\x00"
+        assert server.names() == [method] * 4
+
+
+def test_a_read_is_repeated_as_often_as_the_profile_says() -> None:
+    with failing(9) as server, opened(profile(f"127.0.0.1:{server.port}", retry={**QUICKLY, "attempts": 2})) as call:
+        with pytest.raises(grpc.RpcError):
+            call("Search")
+        assert server.names() == ["Search"] * 2
+
+
+@pytest.mark.parametrize(
+    "method", ["Insert", "Upsert", "Delete", "CreateCollection", "DropDatabase", "Flush", "Connect"]
+)
+def test_a_write_is_never_repeated(method: str) -> None:
+    with failing(1) as server, opened(profile(f"127.0.0.1:{server.port}", retry=QUICKLY)) as call:
+        with pytest.raises(grpc.RpcError):
+            call(method)
+        assert server.names() == [method]
+
+
+def test_nothing_is_repeated_when_retries_are_off() -> None:
+    with failing(1) as server, opened(profile(f"127.0.0.1:{server.port}", retry=False)) as call:
+        with pytest.raises(grpc.RpcError):
+            call("Search")
+        assert server.names() == ["Search"]
+
+
+def test_only_unavailable_is_repeated() -> None:
+    with (
+        failing(1, grpc.StatusCode.RESOURCE_EXHAUSTED) as server,
+        opened(profile(f"127.0.0.1:{server.port}", retry=QUICKLY)) as call,
+    ):
+        with pytest.raises(grpc.RpcError):
+            call("Search")
+        assert server.names() == ["Search"]
+
+
+def test_the_retry_policy_is_one_that_grpc_takes_at_its_limits() -> None:
+    options = dict(channel_options(profile("x", retry={"attempts": 5, "initial": 0.000001, "max": 86_400.0})))
+    policy = json.loads(options["grpc.service_config"])["methodConfig"][0]["retryPolicy"]
+    assert policy["maxAttempts"] == 5
+    assert policy["initialBackoff"] == "0.000001000s"
+
+
+# --- proxies ---------------------------------------------------------------------------------------------------------
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    for end in (source, sink):
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def connect_proxy(status: str = "200 OK") -> Iterator[tuple[str, list[str]]]:
+    """An HTTP proxy for CONNECT: its address and what it was asked for."""
+    asked: list[str] = []
+
+    def talk(connection: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            if not (data := connection.recv(4096)):
+                return
+            head += data
+        asked.append(head.split()[1].decode())
+        connection.sendall(f"HTTP/1.1 {status}\r\n\r\n".encode())
+        if status.startswith("200"):
+            host, _, port = asked[-1].rpartition(":")
+            with socket.create_connection((host.strip("[]"), int(port))) as upstream:
+                back = threading.Thread(target=pump, args=(upstream, connection), daemon=True)
+                back.start()
+                pump(connection, upstream)
+                back.join()
+
+    with faults.listener(talk) as proxy:
+        yield f"http://127.0.0.1:{proxy.port}", asked
+
+
+def test_a_proxy_is_taken_only_if_the_profile_names_it(
+    milvus_plain: MilvusServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect_proxy() as (uri, asked):
+        for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+            monkeypatch.setenv(name, uri)
+        with opened(profile(milvus_plain.address)) as call:
+            call()
+        assert asked == []
+        with connect_proxy() as (named, asked_of_named), opened(profile(milvus_plain.address, proxy=named)) as call:
+            call()
+            assert asked_of_named == [milvus_plain.address]
+        assert asked == []
+
+
+def test_tls_goes_through_a_proxy_and_is_verified_for_the_server(
+    milvus_tls: MilvusServer, certificates: Certificates
+) -> None:
+    with connect_proxy() as (uri, asked):
+        one = profile(milvus_tls.uri, proxy=uri, ssl={"ca": str(certificates.ca)})
+        with opened(one) as call:
+            assert call(metadata=ROOT)
+        assert asked == [milvus_tls.address]
+
+
+def test_no_proxy_is_obeyed(milvus_plain: MilvusServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.0/8")
+    with connect_proxy() as (uri, asked), opened(profile(milvus_plain.address, proxy=uri)) as call:
+        call()
+        assert asked == []
+
+
+# --- TLS files -------------------------------------------------------------------------------------------------------
+
+
+def test_mutual_tls_connects(milvus_mtls: MilvusServer, certificates: Certificates) -> None:
+    ssl = {"ca": str(certificates.ca), "cert": str(certificates.client.cert), "key": str(certificates.client.key)}
+    with opened(profile(milvus_mtls.uri, ssl=ssl)) as call:
+        assert call(metadata=ROOT)
+
+
+def test_the_server_name_is_what_is_verified(milvus_tls: MilvusServer, certificates: Certificates) -> None:
+    ca = str(certificates.ca)
+    with opened(profile(milvus_tls.uri, ssl={"ca": ca, "server_name": "localhost"})) as call:
+        assert call(metadata=ROOT)
+    other = profile(milvus_tls.uri, ssl={"ca": ca, "server_name": "other.example"})
+    with opened(other) as call, pytest.raises(grpc.RpcError):
+        call(metadata=ROOT)
+
+
+def test_without_a_ca_the_system_is_not_trusted_blindly(milvus_tls: MilvusServer) -> None:
+    with opened(profile(milvus_tls.uri)) as call, pytest.raises(grpc.RpcError):
+        call(metadata=ROOT)
+
+
+def unchecked(**paths: Any) -> SSL:
+    """As a profile that was valid when it was read, and whose files changed since."""
+    return SSL.model_construct(**{"ca": None, "cert": None, "key": None, "server_name": None, **paths})
+
+
+def test_a_file_that_vanished_is_named(tmp_path: Path, certificates: Certificates) -> None:
+    missing = str(tmp_path / "gone.pem")
+    for tls in (
+        unchecked(ca=missing),
+        unchecked(cert=missing, key=str(certificates.client.key)),
+        unchecked(cert=str(certificates.client.cert), key=missing),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            read_tls_files(tls)
+        assert missing in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"nothing", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", b"\xff\xfe"]
+)
+def test_a_ca_file_without_certificates_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_bytes(content)
+    with pytest.raises(TLSError) as caught:
+        check_tls_files(unchecked(ca=str(path)))
+    assert str(path) in caught.value.message
+
+
+def test_a_bundle_with_comments_in_any_script_is_read(tmp_path: Path, certificates: Certificates) -> None:
+    path = tmp_path / "bundle.pem"
+    path.write_bytes("# Zürich 東京\n".encode() + certificates.foreign_ca.read_bytes() + certificates.ca.read_bytes())
+    assert read_tls_files(unchecked(ca=str(path))).ca == path.read_bytes()
+
+
+def test_a_key_of_another_certificate_is_named(certificates: Certificates) -> None:
+    tls = unchecked(cert=str(certificates.client.cert), key=str(certificates.server.key))
+    with pytest.raises(TLSError) as caught:
+        read_tls_files(tls)
+    assert "does not belong" in caught.value.message
+    assert str(certificates.server.key) in caught.value.message
+
+
+def test_a_key_that_is_none_is_named(tmp_path: Path, certificates: Certificates) -> None:
+    path = tmp_path / "key.pem"
+    path.write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+    with pytest.raises(TLSError) as caught:
+        read_tls_files(unchecked(cert=str(certificates.client.cert), key=str(path)))
+    assert str(path) in caught.value.message
+
+
+def test_an_encrypted_key_is_an_error_and_no_prompt(tmp_path: Path, certificates: Certificates) -> None:
+    key = serialization.load_pem_private_key(certificates.client.key.read_bytes(), None)
+    path = tmp_path / "encrypted.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"passphrase"),
+        )
+    )
+    with pytest.raises(TLSError) as caught:
+        read_tls_files(unchecked(cert=str(certificates.client.cert), key=str(path)))
+    assert "encrypted" in caught.value.message
+
+
+def test_the_private_key_does_not_show(certificates: Certificates) -> None:
+    files = read_tls_files(unchecked(cert=str(certificates.client.cert), key=str(certificates.client.key)))
+    assert "PRIVATE KEY" not in repr(files)
+    assert files.key is not None
+    assert files.key.reveal().encode() == certificates.client.key.read_bytes()
+
+
+# --- noticing a changed certificate ----------------------------------------------------------------------------------
+
+
+def test_a_changed_certificate_is_noticed(tmp_path: Path, certificates: Certificates) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(certificates.ca.read_bytes())
+    tls = SSL(ca=str(ca))
+    before = tls_signature(tls)
+    assert tls_signature(tls) == before
+    ca.write_bytes(certificates.foreign_ca.read_bytes())
+    os.utime(ca, ns=(0, 0))
+    written = tls_signature(tls)
+    assert written != before
+    other = tmp_path / "other.pem"
+    other.write_bytes(certificates.foreign_ca.read_bytes())
+    os.utime(other, ns=(0, 0))
+    os.replace(other, ca)  # as tools that rotate certificates do
+    replaced = tls_signature(tls)
+    assert replaced != written
+    ca.unlink()
+    assert tls_signature(tls) not in (before, written, replaced)
+
+
+def test_without_files_there_is_nothing_to_notice() -> None:
+    assert tls_signature(None) == tls_signature(SSL(server_name="db.example")) == ()
+
+
+def test_a_channel_keeps_the_files_that_it_was_opened_with(
+    tmp_path: Path, milvus_tls: MilvusServer, certificates: Certificates
+) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(certificates.ca.read_bytes())
+    one = profile(milvus_tls.uri, ssl={"ca": str(ca)})
+    files = read_tls_files(one.tls or SSL())
+    ca.write_bytes(certificates.foreign_ca.read_bytes())
+    with open_channel(one, files=files) as channel:
+        assert channel.unary_unary(GET_VERSION.path, None, None)(b"", timeout=5, metadata=ROOT)
+
+
+def test_opening_a_channel_connects_nowhere() -> None:
+    with faults.recorder() as recorder, open_channel(profile(f"127.0.0.1:{recorder.port}")):
+        assert not recorder.wait_for_connections(1, 0.2)
+
+
+def test_many_threads_share_a_channel(milvus_plain: MilvusServer) -> None:
+    with opened(profile(milvus_plain.address)) as call:
+        threads = [threading.Thread(target=call) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_healthy_server_is_answered_the_same_way_by_the_script() -> None:
+    with scripted_server(milvus_answer) as server, opened(profile(f"127.0.0.1:{server.port}")) as call:
+        assert GET_VERSION.deserialize(call()).version == "v2.3.5-scripted"

@@ -1,0 +1,178 @@
+"""Certificates are read as the cryptography package reads them, and garbage is refused politely."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import hashlib
+import ipaddress
+import os
+import re
+import ssl
+from pathlib import Path
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+
+from milvus_profiles.transport.x509 import Certificate, MalformedCertificate, read_certificate
+from tests.support.certificates import Certificates
+
+PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
+
+
+def leaf(path: Path) -> bytes:
+    found = PEM.search(path.read_text())
+    assert found
+    return ssl.PEM_cert_to_DER_cert(found[0])
+
+
+def made(
+    name: x509.Name,
+    *,
+    names: list[x509.GeneralName] | None = None,
+    begins: dt.datetime = dt.datetime(2020, 1, 1),  # noqa: DTZ001
+    ends: dt.datetime = dt.datetime(2030, 1, 1),  # noqa: DTZ001
+) -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(begins)
+        .not_valid_after(ends)
+    )
+    if names is not None:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=True)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def subject(common_name: str, kind: _ASN1Type | None = None) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name, kind)])
+
+
+@pytest.mark.parametrize(
+    "which",
+    [
+        "server",
+        "client",
+        "foreign_server",
+        "expired_server",
+        "not_yet_valid_server",
+        "ending_server",
+        "other_host_server",
+        "self_signed_server",
+    ],
+)
+def test_facts_are_those_that_cryptography_reads(certificates: Certificates, which: str) -> None:
+    der = leaf(getattr(certificates, which).cert)
+    ours, theirs = read_certificate(der), x509.load_der_x509_certificate(der)
+    assert ours.not_before == theirs.not_valid_before_utc
+    assert ours.not_after == theirs.not_valid_after_utc
+    names = theirs.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert ours.names == tuple(str(name.value) for name in names)
+    for ours_name, theirs_name in ((ours.subject, theirs.subject), (ours.issuer, theirs.issuer)):
+        assert sorted(part.split("=", 1)[1] for part in ours_name.split(", ")) == sorted(
+            str(attribute.value) for attribute in theirs_name
+        )
+    assert ours.sha256 == hashlib.sha256(der).hexdigest()
+    assert ssl.PEM_cert_to_DER_cert(ours.pem) == der
+    assert ours.is_self_issued == (theirs.subject == theirs.issuer)
+
+
+def test_all_roots_of_grpc_are_read() -> None:
+    roots = Path(os.path.dirname(grpc.__file__), "_cython", "_credentials", "roots.pem").read_text()
+    read = [read_certificate(ssl.PEM_cert_to_DER_cert(pem)) for pem in PEM.findall(roots)]
+    assert len(read) > 50
+    assert all(root.subject and root.not_before < root.not_after for root in read)
+
+
+def test_a_certificate_without_extensions_has_no_names() -> None:
+    assert read_certificate(made(subject("bare"))).names == ()
+
+
+def test_names_of_other_kinds_are_passed_over() -> None:
+    names = [x509.UniformResourceIdentifier("https://x"), x509.DNSName("*.a.example"), x509.RFC822Name("a@b.example")]
+    names.append(x509.IPAddress(ipaddress.ip_address("fd00::1")))
+    assert read_certificate(made(subject("x"), names=names)).names == ("*.a.example", "fd00::1")
+
+
+def test_what_would_move_a_terminals_cursor_is_escaped() -> None:
+    certificate = read_certificate(made(subject("evil\x1b[2Jname\u202e")))
+    assert certificate.subject == "CN=evil\\x1b[2Jname\\u202e"
+
+
+def test_wide_and_multibyte_strings_are_read() -> None:
+    assert read_certificate(made(subject("Zürich"))).subject == "CN=Zürich"
+    assert read_certificate(made(subject("東京", _ASN1Type.BMPString))).subject == "CN=東京"
+
+
+def test_attributes_without_a_short_name_are_left_out() -> None:
+    name = x509.Name(
+        [x509.NameAttribute(NameOID.SERIAL_NUMBER, "17"), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Ours")]
+    )
+    assert read_certificate(made(name)).subject == "O=Ours"
+
+
+@pytest.mark.parametrize("year", [1950, 1999, 2000, 2049, 2050, 9999])
+def test_dates_are_read_in_both_forms(year: int) -> None:
+    ends = dt.datetime(year, 12, 31, 23, 59, 59)  # noqa: DTZ001
+    certificate = read_certificate(made(subject("x"), begins=dt.datetime(1950, 1, 1), ends=ends))  # noqa: DTZ001
+    assert certificate.not_after == ends.replace(tzinfo=dt.timezone.utc)
+
+
+def test_days_left_count_down_and_below_zero() -> None:
+    certificate = read_certificate(made(subject("x")))
+    day = dt.timedelta(days=1)
+    assert certificate.days_left(certificate.not_after - 30 * day) == 30
+    assert certificate.days_left(certificate.not_after + 2 * day) == -2
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"",
+        b"\x30",
+        b"\x30\x80",
+        b"\x30\x85\x01\x01\x01\x01\x01",
+        b"\x30\x05\x30\x03\x02\x01\x01",
+        b"\x31\x00",
+        b"\x30\x84\xff\xff\xff\xff",
+        b"-----BEGIN CERTIFICATE-----",
+    ],
+)
+def test_garbage_is_refused(garbage: bytes) -> None:
+    with pytest.raises(MalformedCertificate):
+        read_certificate(garbage)
+
+
+def test_a_time_that_is_none_is_refused(certificates: Certificates) -> None:
+    der = leaf(certificates.ending_server.cert)
+    year = x509.load_der_x509_certificate(der).not_valid_after_utc.strftime("%y%m%d").encode()
+    with pytest.raises(MalformedCertificate):
+        read_certificate(der.replace(year, b"99zz99"))
+    at = der.index(year) - 2
+    with pytest.raises(MalformedCertificate):
+        read_certificate(der[:at] + b"\x13" + der[at + 1 :])
+
+
+@given(data=st.data())
+def test_a_damaged_certificate_never_raises_anything_else(data: st.DataObject) -> None:
+    der = bytearray(DAMAGED)
+    for _ in range(data.draw(st.integers(1, 4))):
+        der[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(der[: data.draw(st.integers(0, len(der)))])
+    for form in (bytes(der), cut):
+        with contextlib.suppress(MalformedCertificate):
+            assert isinstance(read_certificate(form), Certificate)
+
+
+DAMAGED = made(subject("damaged"), names=[x509.DNSName("a.example"), x509.IPAddress(ipaddress.ip_address("::1"))])
