@@ -32,6 +32,7 @@ def env_of(server: MilvusServer, **more: str) -> dict[str, str]:
 
 
 def failed_stage(outcome: Outcome) -> dict[str, Any]:
+    assert outcome.stderr == ""
     [report] = outcome.json
     assert set(report) == {"alias", "ok", "exit_code", "server_version", "stages"}
     assert [stage["name"] for stage in report["stages"]] == STAGES

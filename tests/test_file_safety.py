@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from milvus_profiles.config.permissions import has_modes
+from milvus_profiles.config.documents import read_document
+from milvus_profiles.config.permissions import exposure, has_modes
 from milvus_profiles.config.profiles import load
 from milvus_profiles.config.tracked import is_tracked
 from milvus_profiles.errors import ConfigError
@@ -130,6 +132,19 @@ MOUNTS = """\
 @pytest.mark.parametrize(("device", "answer"), [((254, 0), True), ((254, 1), False), ((0, 77), False), ((9, 9), True)])
 def test_a_file_system_without_modes_is_known_by_its_mount(device: tuple[int, int], answer: bool) -> None:
     assert has_modes(os.makedev(*device), MOUNTS) is answer
+
+
+def test_where_there_are_no_modes_a_warning_names_the_keyring_and_nothing_is_refused(user_file: Path) -> None:
+    user_file.chmod(0o777)
+    document = read_document(str(user_file), "user")
+    found = exposure(document)
+    assert found is not None
+    assert found.refused
+    document = dataclasses.replace(document, device=os.makedev(254, 1))
+    found = exposure(document, MOUNTS)
+    assert found is not None
+    assert not found.refused
+    assert "secret set" in found.hint
 
 
 def test_a_file_system_of_which_nothing_is_known_has_modes(tmp_path: Path) -> None:

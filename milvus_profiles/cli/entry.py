@@ -25,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
 
         if (status := respond()) is not None:
             return status
+    # gRPC writes to stderr by itself when some TLS handshakes fail, and there stands our one error, perhaps as JSON.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from .app import run
 
     words = sys.argv[1:] if arguments is None else arguments

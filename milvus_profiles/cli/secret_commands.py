@@ -25,11 +25,11 @@ AliasArgument = Annotated[str, typer.Argument(metavar="ALIAS", help="The profile
 @command
 def set_secret(alias: AliasArgument) -> None:
     """Store the password or token of a profile in the keyring: asked for on a terminal, else one line of stdin."""
-    resolved = _resolve(alias)
-    profile, account = resolved.profile, _account(resolved)
+    profiles = current().profiles()
     # As to connect: in a repository that takes the name of one of the user's profiles for its own server, the secret
     # would be stored for that server.
-    current().profiles().use(profile.alias)
+    resolved = profiles.use(profiles.select(alias, name="ALIAS").alias)
+    profile, account = resolved.profile, _account(resolved)
     credential = profile.credential
     user = credential.user if credential else None
     what = f"Password of {user}" if user else "Token (API key or user:password)"

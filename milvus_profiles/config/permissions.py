@@ -41,17 +41,18 @@ class Exposure:
     refused: bool
 
 
-def exposure(document: Document) -> Exposure | None:
+def exposure(document: Document, mounts: str | None = None) -> Exposure | None:
     """What is to be said about the permissions of a file; None if nothing is.
 
     Args:
         document: the file, as it was read.
+        mounts: as for :func:`has_modes`.
     """
     mode = document.mode
     if not document.literals or mode is None or not mode & 0o066:
         return None
     remedy = f"run `chmod 600 {shlex.quote(document.path)}`"
-    if not has_modes(document.device):
+    if not has_modes(document.device, mounts):
         return Exposure(
             "holds a token or password on a file system without permissions, where others may read and change it",
             "move the secret into the keyring with `milvus-profiles secret set ALIAS`",
