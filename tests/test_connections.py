@@ -509,6 +509,17 @@ def test_no_secret_of_a_call_is_in_a_traceback_with_locals() -> None:
     assert "hushhush" not in text.replace('"hush" + "hush"', "")
 
 
+@pytest.mark.parametrize(
+    "misplaced", [{"tokn": "hush" + "hush"}, {"user": "root", "password": b"hush" + b"hush"}], ids=["name", "type"]
+)
+def test_a_misplaced_secret_of_a_call_is_in_no_frame_of_ours(misplaced: dict[str, Any]) -> None:
+    with pytest.raises(errors.ConfigError) as caught:
+        mp.connect(uri="http://127.0.0.1:1", profiles=load(), **misplaced)
+    frames = list(traceback.walk_tb(caught.value.__traceback__))[1:]  # the first is this test's
+    shown = [repr(value) for frame, _ in frames for value in frame.f_locals.values()]
+    assert not [text for text in [*shown, str(caught.value)] if "hushhush" in text]
+
+
 # --- Milvus Lite ---
 
 

@@ -101,7 +101,8 @@ def connect(
         DatabaseNotFoundError, DatabaseInUseError: what was found at the endpoint.
         ConnectionLimitError: ``max_connections`` are open.
     """
-    # Here, so that no frame of a traceback has the secret among its locals.
+    # Here, so that no frame of a traceback has the secret among its locals, a misspelled one included.
+    fields = _CallFields(fields)
     for name in SECRET_FIELDS:
         if isinstance(fields.get(name), str):
             fields[name] = SecretText(fields[name])
@@ -132,6 +133,13 @@ def connect(
         if connection is not None:
             return connection
         # It was disconnected between being found and being taken: open anew.
+
+
+class _CallFields(dict[str, Any]):
+    """The fields of a call, of which a traceback shows the names only."""
+
+    def __repr__(self) -> str:
+        return f"<fields {', '.join(sorted(self))}>"
 
 
 def _check_names(fields: Mapping[str, Any]) -> None:
