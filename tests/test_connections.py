@@ -20,6 +20,7 @@ import pytest
 import milvus_profiles as mp
 from milvus_profiles import errors
 from milvus_profiles.connections.face import InsecureTransportWarning
+from milvus_profiles.transport.pymilvus_import import import_with_pymilvus
 from milvus_profiles.transport.wire import GET_VERSION, SHOW_COLLECTIONS
 from tests.support import faults, scripted_grpc
 from tests.support.certificates import Certificates
@@ -91,6 +92,44 @@ def test_milvus_client_of_the_connection_works(any_server: MilvusServer) -> None
     assert client.list_collections() == []
     assert client.list_databases() == ["default"]
     client.close()
+
+
+def test_connection_args_are_those_of_milvus_client(any_server: MilvusServer) -> None:
+    arguments = mp.connection_args("prod", profiles=of(any_server))
+    assert arguments["uri"] == any_server.uri
+    assert arguments.get("token") == any_server.token
+    client = import_with_pymilvus("pymilvus").MilvusClient(**arguments)
+    assert client.list_collections() == []
+    client.close()
+
+
+def test_connection_args_map_every_field(certificates: Certificates) -> None:
+    tls = {"ca": str(certificates.ca), "server_name": "other.example"}
+    files = {"cert": str(certificates.client.cert), "key": str(certificates.client.key)}
+
+    def arguments(**ssl: str) -> dict[str, Any]:
+        env = {f"MILVUS_PROFILES__P__SSL__{name.upper()}": value for name, value in ssl.items()}
+        return mp.connection_args(
+            "p", profiles=load(MILVUS_PROFILES__P__URI="https://h.example/films", MILVUS_PROFILES__P__TOKEN="k", **env)
+        )
+
+    one_way = arguments(**tls)
+    assert one_way == {
+        "uri": "https://h.example:443",
+        "db_name": "films",
+        "token": "k",
+        "timeout": 10.0,
+        "dedicated": True,
+        "secure": True,
+        "server_pem_path": tls["ca"],
+        "server_name": "other.example",
+    }
+    mutual = arguments(**tls, **files)
+    assert "server_pem_path" not in mutual  # with it pymilvus would ignore the client's certificate
+    assert (mutual["ca_pem_path"], mutual["client_pem_path"]) == (tls["ca"], files["cert"])
+    assert mutual["client_key_path"] == files["key"]
+    with pytest.raises(errors.ConfigError, match="together with a CA"):
+        arguments(**files)
 
 
 def test_a_server_without_the_connect_call(milvus_228: MilvusServer) -> None:
