@@ -327,3 +327,11 @@ def test_a_lock_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be locked"), locked(str(tmp_path / "file"), 1.0):
         pass
     assert victim.read_bytes() == b"precious"
+
+
+def test_reading_a_directory_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        with pytest.raises(ConfigError):
+            read_bytes(str(tmp_path))
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -65,9 +65,9 @@ def read_bytes(path: str) -> bytes | None:
     """
     try:
         # O_NONBLOCK: a FIFO in place of the file must not hang the command; regular files ignore it.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            _check_regular(os.fstat(descriptor).st_mode, path)
+        # By an opener, since os.fdopen leaves the descriptor of a directory open when it refuses it.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+            _check_regular(os.fstat(file.fileno()).st_mode, path)
             return file.read()
     except FileNotFoundError:
         return None
