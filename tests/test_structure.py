@@ -25,7 +25,8 @@ STAIR = [
     ["transport"],
     ["connections"],
     ["interop"],
-    ["diagnosis"],
+    ["diagnosis", "pool"],
+    ["aio", "testing"],
     ["cli"],
     ["__main__"],
 ]

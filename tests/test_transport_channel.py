@@ -550,13 +550,15 @@ def test_who_cannot_wait_for_another_who_looks_gives_up(speaker: Speaker) -> Non
         return SecretText(NEW)
 
     with refreshing(speaker, answer) as core:
-        other = threading.Thread(target=core.reauthenticate, args=(0,))
+        call = core.enter()
+        other = threading.Thread(target=core.reauthenticate, args=(call, 0))
         other.start()
         assert looking.wait(10)
-        assert core.reauthenticate(0, 0.05) is False
+        assert core.reauthenticate(call, 0, 0.05) is False
         found.set()
         other.join()
-        assert core.reauthenticate(0, 1.0) is True
+        assert core.reauthenticate(call, 0, 1.0) is True
+        core.leave(call, None)
 
 
 def test_the_pace_is_decided_without_a_clock_or_a_lock() -> None:

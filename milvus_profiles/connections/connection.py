@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import grpc
     from typing_extensions import Self
 
-    from .opening import Live
+    from .live import Live
 
 __all__ = ["Connection"]
 
@@ -42,13 +42,16 @@ class Connection:
 
     @property
     def profile(self) -> Profile:
-        """The profile, overrides of the call included."""
+        """The profile as the handle was opened with it, overrides of the call included."""
         return self._profile
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where it leads; for Milvus Lite the database directory."""
-        return self._profile.endpoint
+        """Where it leads now; for Milvus Lite the database directory.
+
+        A later ``connect`` that finds another address in the profile moves all handles of its connection there.
+        """
+        return self._live.profile.endpoint
 
     @property
     def server_version(self) -> str | None:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from ..config.fields import FIELDS, SECRET_FIELDS
-from ..config.permissions import file_warnings
-from ..config.plaintext import check_plaintext
-from ..config.profiles import Profiles, Resolved
+from ..config.profiles import Profiles
 from ..config.profiles import load as load_profiles
-from ..errors import ConfigError, suggest
-from ..masked import SecretText
 from ..profile import fold_alias
 from .connection import Connection
-from .opening import Live, fingerprint, open_live
+from .footing import Footing
+from .opening import Live, open_live, open_or_move
 from .registry import ConnectionInfo, Registry
+from .request import CallFields, InsecureFileWarning, InsecureTransportWarning, request
 
 __all__ = [
     "InsecureFileWarning",
@@ -31,17 +27,6 @@ __all__ = [
 ]
 
 _REGISTRY: Registry[Live] = Registry()
-
-# Fields of a call that leave the channel as it is.
-_NOT_OF_THE_CHANNEL = frozenset({"description", "protected", "timeout", "management_port"})
-
-
-class InsecureFileWarning(UserWarning):
-    """A file holds a token or password, and others may read it or change it."""
-
-
-class InsecureTransportWarning(UserWarning):
-    """A secret crosses the network unencrypted, as the profile allows."""
 
 
 def load(
@@ -101,69 +86,26 @@ def connect(
         DatabaseNotFoundError, DatabaseInUseError: what was found at the endpoint.
         ConnectionLimitError: ``max_connections`` are open.
     """
-    # Here, so that no frame of a traceback has the secret among its locals, a misspelled one included.
-    fields = _CallFields(fields)
-    for name in SECRET_FIELDS:
-        if isinstance(fields.get(name), str):
-            fields[name] = SecretText(fields[name])
-    _check_names(fields)
-    if timeout is not None:
-        fields["timeout"] = float(timeout)
-    known = profiles if profiles is not None else load()
-    if alias is None and ("uri" in fields or "host" in fields):
-        resolved, dedicated = known.anonymous(fields), True
-    else:
-        resolved = known.use(known.select(alias).alias, fields)
-    if resolved.raw.document is not None:
-        for line in file_warnings([resolved.raw.document]):
-            warnings.warn(line, InsecureFileWarning, stacklevel=2)
-    if (warning := check_plaintext(resolved)) is not None:
-        warnings.warn(warning, InsecureTransportWarning, stacklevel=2)
-    limit = known.settings.max_connections
+    fields = CallFields(fields)
+    asked = request(alias, profiles=profiles, dedicated=dedicated, timeout=timeout, fields=fields)
+    asked.warn(stacklevel=2)
+    resolved, known, key = asked.resolved, asked.profiles, asked.key
 
-    def opener() -> Live:
-        return open_live(resolved, known, wait_ready=wait_ready, forget=_REGISTRY.forget, dedicated=dedicated)
+    def alone() -> Live:
+        return open_live(resolved, known, wait_ready=wait_ready, forget=_REGISTRY.forget, dedicated=True)
+
+    def opener(old: Live | None) -> Live:
+        return open_or_move(old, resolved, known, wait_ready=wait_ready, forget=_REGISTRY.forget)
 
     while True:
-        if dedicated:
-            live = _REGISTRY.dedicated(limit, opener)
+        if key is None:
+            live = _REGISTRY.dedicated(alone)
         else:
-            live = _REGISTRY.shared(_key(known, resolved, fields), fingerprint(resolved.profile), limit, opener)
+            live = _REGISTRY.shared(key, Footing.of(resolved.profile), opener)
         connection = live.handle(resolved.profile)
         if connection is not None:
             return connection
         # It was disconnected between being found and being taken: open anew.
-
-
-class _CallFields(dict[str, Any]):
-    """The fields of a call, of which a traceback shows the names only."""
-
-    def __repr__(self) -> str:
-        return f"<fields {', '.join(sorted(self))}>"
-
-
-def _check_names(fields: Mapping[str, Any]) -> None:
-    for name in fields:
-        if name not in FIELDS:
-            near = suggest(name, FIELDS)
-            raise ConfigError(f"unknown field {name!a}", hint=f"did you mean {near!r}?" if near else None)
-
-
-def _key(profiles: Profiles, resolved: Resolved, fields: Mapping[str, Any]) -> Hashable:
-    """What channels are shared by: the source, the alias, and the overrides of the call that change the channel."""
-    overrides = tuple(
-        (name, _hashable(value)) for name, value in sorted(fields.items()) if name not in _NOT_OF_THE_CHANNEL
-    )
-    return profiles.source, fold_alias(resolved.profile.alias), overrides
-
-
-def _hashable(value: Any) -> Hashable:
-    if isinstance(value, Mapping):
-        return tuple((key, _hashable(inner)) for key, inner in sorted(value.items()))
-    if isinstance(value, (list, tuple)):
-        return tuple(_hashable(inner) for inner in value)
-    hashable: Hashable = value
-    return hashable
 
 
 def disconnect(alias: str, *, grace: float = 5.0) -> None:

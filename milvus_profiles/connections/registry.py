@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..endpoint import Endpoint
-from ..errors import ConnectionLimitError
 from ..profile import fold_alias
 
 __all__ = ["ConnectionInfo", "Live", "Registry"]
@@ -88,7 +87,6 @@ class Registry(Generic[L]):
         self._opening: dict[Hashable, Future[L]] = {}
         self._dedicated: dict[int, L] = {}
         self._retired: dict[int, L] = {}
-        self._reserved = 0
 
     def _after_fork(self) -> None:
         # gRPC's threads did not survive the fork, so closing would hang or reach the parent's sockets; the references
@@ -104,17 +102,17 @@ class Registry(Generic[L]):
 
     # --- opening ---
 
-    def shared(self, key: Hashable, fingerprint: Hashable, limit: int, opener: Callable[[], L]) -> L:
+    def shared(self, key: Hashable, fingerprint: Hashable, opener: Callable[[L | None], L]) -> L:
         """The channel of a key, opened if need be, by one caller for all that ask meanwhile.
 
         Args:
             key: what channels are shared by.
-            fingerprint: what the open one must have; one with another is replaced and retires.
-            limit: channels that may be open at once.
-            opener: opens it; called without any lock.
+            fingerprint: what the open one must have.
+            opener: opens it; called without any lock, with the channel that is open but has another fingerprint, if
+                there is one.  It gives that one the new fingerprint and returns it, or returns another, and then the
+                first retires.
 
         Raises:
-            ConnectionLimitError: there are ``limit`` channels.
             MilvusProfilesError: what ``opener`` raises, in every caller that waited for it.
         """
         while True:
@@ -125,10 +123,9 @@ class Registry(Generic[L]):
                 pending = self._opening.get(key)
                 mine = pending is None
                 if pending is None:
-                    self._reserve(limit)
                     pending = self._opening[key] = Future()
             if mine:
-                return self._open(key, pending, opener)
+                return self._open(key, pending, live, opener)
             try:
                 live = pending.result()
             except Exception as error:
@@ -142,52 +139,36 @@ class Registry(Generic[L]):
             if live.fingerprint == fingerprint:
                 return live
 
-    def _open(self, key: Hashable, pending: Future[L], opener: Callable[[], L]) -> L:
+    def _open(self, key: Hashable, pending: Future[L], old: L | None, opener: Callable[[L | None], L]) -> L:
         try:
-            live = opener()
+            live = opener(old)
         except BaseException as error:
             with self._lock:
-                self._reserved -= 1
                 self._opening.pop(key, None)
             pending.set_exception(error)
             raise
         with self._lock:
-            self._reserved -= 1
             self._opening.pop(key, None)
-            old = self._shared.get(key)
-            self._shared[key] = live
-            if old is not None:
-                self._retired[id(old)] = old
+            replaced = None
+            # The same one again is in the table already, unless it was disconnected meanwhile: then it stays out.
+            if live is not old:
+                replaced = self._shared.get(key)
+                self._shared[key] = live
+                if replaced is not None:
+                    self._retired[id(replaced)] = replaced
         pending.set_result(live)
         self._run_first_at_exit()
-        if old is not None:
-            old.retire()
+        if replaced is not None:
+            replaced.retire()
         return live
 
-    def dedicated(self, limit: int, opener: Callable[[], L]) -> L:
-        """A channel that is shared with nobody; the arguments and errors are those of :meth:`shared`."""
+    def dedicated(self, opener: Callable[[], L]) -> L:
+        """A channel that is shared with nobody; the errors are those of :meth:`shared`."""
+        live = opener()
         with self._lock:
-            self._reserve(limit)
-        try:
-            live = opener()
-        except BaseException:
-            with self._lock:
-                self._reserved -= 1
-            raise
-        with self._lock:
-            self._reserved -= 1
             self._dedicated[id(live)] = live
         self._run_first_at_exit()
         return live
-
-    def _reserve(self, limit: int) -> None:
-        count = len(self._shared) + len(self._dedicated) + len(self._retired) + self._reserved
-        if count >= limit:
-            raise ConnectionLimitError(
-                f"{count} connections are open, and max_connections is {limit}",
-                hint="close some with disconnect(), or raise max_connections (65,536 at most)",
-            )
-        self._reserved += 1
 
     # --- what is open ---
 

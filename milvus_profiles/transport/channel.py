@@ -72,16 +72,22 @@ class _MultiCallable:
         return self._core.call_timeout if timeout is None else timeout
 
     def _finish(
-        self, kind: str, request: Any, timeout: float | None, metadata: MetadataLike | None, rest: Any, named: Any
+        self,
+        generation: Generation,
+        kind: str,
+        request: Any,
+        timeout: float | None,
+        metadata: MetadataLike | None,
+        rest: Any,
+        named: Any,
     ) -> _Outcome:
-        """Make a call and wait for its end; ``kind`` is the raw multi-callable's method."""
+        """Make a call that was entered, and wait for its end; ``kind`` is the raw multi-callable's method."""
         core = self._core
-        generation = core.enter()
         code: grpc.StatusCode | None = None
         try:
             call = getattr(self._raw(generation), kind)
             # The merged metadata stands in no variable here: an exception on its way out would show it.
-            answer = call(request, timeout, core.holder.merged(metadata), *rest, **named)
+            answer = call(request, timeout, generation.holder.merged(metadata), *rest, **named)
             code = grpc.StatusCode.OK
             return answer, None
         except grpc.RpcError as error:
@@ -100,7 +106,7 @@ class _MultiCallable:
         generation = core.enter()
         try:
             call = getattr(self._raw(generation), kind)
-            rpc = call(request, timeout, core.holder.merged(metadata), *rest, **named)
+            rpc = call(request, timeout, generation.holder.merged(metadata), *rest, **named)
         except BaseException as error:
             core.leave(generation, None)
             return None, error.with_traceback(None)
@@ -142,9 +148,10 @@ class _UnaryUnary(_MultiCallable, grpc.UnaryUnaryMultiCallable):  # type: ignore
         core = self._core
         if metadata is not None:
             metadata = tuple(metadata)  # it may have to be read twice
-        used = core.holder.generation
         began = core.clock()
-        answer, failure = self._finish(kind, request, timeout, metadata, rest, named)
+        generation = core.enter()
+        used = generation.holder.generation
+        answer, failure = self._finish(generation, kind, request, timeout, metadata, rest, named)
         if (
             not isinstance(failure, grpc.RpcError)
             or failure.code() is not grpc.StatusCode.UNAUTHENTICATED
@@ -155,9 +162,9 @@ class _UnaryUnary(_MultiCallable, grpc.UnaryUnaryMultiCallable):  # type: ignore
         def left() -> float | None:
             return None if timeout is None else max(0.0, timeout - (core.clock() - began))
 
-        if core.reauthenticate(used, left()) and (remaining := left()) != 0.0:
+        if core.reauthenticate(generation, used, left()) and (remaining := left()) != 0.0:
             # A write too: the server refused it before it did anything.
-            return self._finish(kind, request, remaining, metadata, rest, named)
+            return self._finish(core.enter(), kind, request, remaining, metadata, rest, named)
         failure.__cause__ = core.refresh_failure
         return answer, failure
 
@@ -167,13 +174,15 @@ class _StreamUnary(_MultiCallable, grpc.StreamUnaryMultiCallable):  # type: igno
     def __call__(
         self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
     ) -> _Outcome:
-        return self._finish("__call__", request_iterator, self._deadline(timeout), metadata, rest, named)
+        timeout = self._deadline(timeout)
+        return self._finish(self._core.enter(), "__call__", request_iterator, timeout, metadata, rest, named)
 
     @_raising
     def with_call(
         self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
     ) -> _Outcome:
-        return self._finish("with_call", request_iterator, self._deadline(timeout), metadata, rest, named)
+        timeout = self._deadline(timeout)
+        return self._finish(self._core.enter(), "with_call", request_iterator, timeout, metadata, rest, named)
 
     @_raising
     def future(

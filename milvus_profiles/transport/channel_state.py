@@ -5,14 +5,18 @@ The threaded channel and the asyncio channel share this; each guards it in its o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import grpc
 
-__all__ = ["REFRESH_INTERVAL", "Health", "RefreshPace"]
+__all__ = ["REFRESH_INTERVAL", "WATCH_INTERVAL", "Health", "RefreshPace", "Watch"]
 
 REFRESH_INTERVAL = 5.0
 """Seconds that pass at least between two looks at a secret that the server refused."""
+
+WATCH_INTERVAL = 30.0
+"""Seconds between two looks at the certificate files of a channel whose calls go well."""
 
 # The server, or what stands before it, answered these itself; a cancelled or expired call says nothing either way.
 _SILENT = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN})
@@ -77,3 +81,40 @@ class RefreshPace:
             return "give up"
         self._last = now
         return "refresh"
+
+
+class Watch:
+    """When a channel looks whether the files that it was opened with are still the same.
+
+    Args:
+        look: looks; returns at once.
+        interval: seconds between two looks while calls go well.
+        suspicious: seconds between two looks while they end UNAVAILABLE.
+    """
+
+    __slots__ = ("_interval", "_look", "_looked", "_since", "_suspicious")
+
+    def __init__(
+        self, look: Callable[[], None], interval: float = WATCH_INTERVAL, suspicious: float = REFRESH_INTERVAL
+    ) -> None:
+        self._look = look
+        self._interval = interval
+        self._suspicious = suspicious
+        self._since: float | None = None
+        self._looked: float | None = None
+
+    def before_call(self, now: float) -> None:
+        """Look if it is time; the first call only starts the count, since the channel was opened just before."""
+        if self._since is None:
+            self._since = now
+        elif now - self._since >= self._interval:
+            self._look_at(now)
+
+    def after_unavailable(self, now: float) -> None:
+        """Look, unless that was just done."""
+        if self._looked is None or now - self._looked >= self._suspicious:
+            self._look_at(now)
+
+    def _look_at(self, now: float) -> None:
+        self._since = self._looked = now
+        self._look()

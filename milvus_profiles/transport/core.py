@@ -14,25 +14,35 @@ import grpc
 
 from ..errors import ConnectionClosedError
 from ..masked import SecretText
-from .channel_state import REFRESH_INTERVAL, Health, RefreshPace
+from .channel_state import REFRESH_INTERVAL, Health, RefreshPace, Watch
 from .deadline import Clock
 from .metadata import TokenHolder
 
-__all__ = ["ChannelCore", "Generation"]
+__all__ = ["ChannelCore", "Generation", "Refresh"]
+
+
+Refresh = Callable[[], "SecretText | None"]
 
 
 class Generation:
     """One raw channel of a core, from the moment that it came into use until it is closed.
 
+    The token belongs to it, not to the core: where a channel to another address is swapped in, no call may carry the
+    token of the one to the other.
+
     Attributes:
         channel: the raw channel.
+        holder: makes the metadata of its calls.
+        refresh: resolves its secret anew; None if there is nothing to resolve.
         in_flight: calls on it that have not ended; guarded by the core.
     """
 
-    __slots__ = ("channel", "in_flight")
+    __slots__ = ("channel", "holder", "in_flight", "refresh")
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: grpc.Channel, holder: TokenHolder, refresh: Refresh | None) -> None:
         self.channel = channel
+        self.holder = holder
+        self.refresh = refresh
         self.in_flight = 0
 
 
@@ -57,26 +67,30 @@ class ChannelCore:
         holder: TokenHolder,
         *,
         call_timeout: float | None = None,
-        refresh: Callable[[], SecretText | None] | None = None,
+        refresh: Refresh | None = None,
         refresh_interval: float = REFRESH_INTERVAL,
         clock: Clock = time.monotonic,
     ) -> None:
-        self.holder = holder
         self.call_timeout = call_timeout
         self.clock = clock
         self.binding = threading.Lock()
         self._guard = threading.Lock()
         self._idle = threading.Condition(self._guard)
         self._waiting = 0
-        self._current = Generation(raw)
+        self._current = Generation(raw, holder, refresh)
         self._retired: list[Generation] = []
         self._subscriptions: dict[Callable[[grpc.ChannelConnectivity], None], bool] = {}
         self._is_closed = False
         self._health = Health()
-        self._refresh = refresh
         self._refreshing = threading.Lock()
         self._pace = RefreshPace(refresh_interval)
         self._refresh_failure: Exception | None = None
+        self._watch: Watch | None = None
+
+    @property
+    def holder(self) -> TokenHolder:
+        """Makes the metadata of the calls on the raw channel in use now."""
+        return self._current.holder
 
     @property
     def raw(self) -> grpc.Channel:
@@ -120,6 +134,8 @@ class ChannelCore:
         Raises:
             ConnectionClosedError: the core is closed.
         """
+        if (watch := self._watch) is not None:
+            watch.before_call(self.clock())
         with self._guard:
             if not self._is_closed:
                 generation = self._current
@@ -139,14 +155,17 @@ class ChannelCore:
             self._health.note(code, self.clock())
             if self._waiting and generation.in_flight == 0:
                 self._idle.notify_all()
+        if self._watch is not None and code is grpc.StatusCode.UNAVAILABLE:
+            self._watch.after_unavailable(self.clock())
 
-    def reauthenticate(self, used: int, timeout: float | None = None) -> bool:
+    def reauthenticate(self, refused: Generation, used: int, timeout: float | None = None) -> bool:
         """Look for another token after a call was refused as UNAUTHENTICATED.
 
         One thread looks, and the others wait for what it finds; within the interval nobody looks again.
 
         Args:
-            used: ``holder.generation`` from before the call.
+            refused: the raw channel that the call went to.
+            used: ``refused.holder.generation`` from before the call.
             timeout: seconds to wait for another thread that is looking; None for any time.
 
         Returns:
@@ -155,17 +174,21 @@ class ChannelCore:
         if not self._refreshing.acquire(timeout=-1 if timeout is None else timeout):
             return False
         try:
-            decision = self._pace.decide(used, self.holder.generation, self.clock())
-            if decision != "refresh" or self._refresh is None:
+            current = self._current
+            if current is not refused:
+                return True  # another channel with a token of its own was swapped in meanwhile
+            holder, refresh = current.holder, current.refresh
+            decision = self._pace.decide(used, holder.generation, self.clock())
+            if decision != "refresh" or refresh is None:
                 return decision == "again"
             try:
-                token = self._refresh()
+                token = refresh()
             except Exception as error:
                 # The caller's news is that the server refused it; why no better token was to be had is the cause.
                 self._refresh_failure = error.with_traceback(None)
                 return False
             self._refresh_failure = None
-            return token is not None and self.holder.set_token(token)
+            return token is not None and holder.set_token(token)
         finally:
             self._refreshing.release()
 
@@ -192,11 +215,35 @@ class ChannelCore:
             finally:
                 self._waiting -= 1
 
-    def swap(self, raw: grpc.Channel) -> Generation:
+    def watch(self, look: Callable[[], None] | None) -> None:
+        """Have somebody look, now and then, whether the raw channel is still the right one.
+
+        Args:
+            look: called now and then before a call, and after one that ended UNAVAILABLE; it returns at once, and sees
+                to it that the channel is swapped if, say, the certificate files have changed.  None for nobody.
+        """
+        self._watch = None if look is None else Watch(look)
+
+    def equip(self, holder: TokenHolder, refresh: Refresh | None) -> None:
+        """Give the raw channel in use another token from the next call on.
+
+        Args:
+            holder: makes the metadata of its calls.
+            refresh: resolves the secret anew; None if there is nothing to resolve.
+        """
+        with self._guard:
+            # First: a refused call that meets the new function must not give what it finds to the old holder.
+            self._current.refresh = None
+            self._current.holder = holder
+            self._current.refresh = refresh
+
+    def swap(self, raw: grpc.Channel, holder: TokenHolder | None = None, refresh: Refresh | None = None) -> Generation:
         """Send calls from now on to another raw channel, whatever channel their stubs were made on.
 
         Args:
             raw: the new channel; the core owns it from now on.
+            holder: makes the metadata of its calls; None keeps the present one, and how its secret is resolved.
+            refresh: resolves the secret of ``holder`` anew; None if there is nothing to resolve.
 
         Returns:
             The old one, still open for the calls in flight: end it with :meth:`finish`.
@@ -207,7 +254,11 @@ class ChannelCore:
         with self._guard:
             if self._is_closed:
                 raise ConnectionClosedError("the connection is closed", hint="connect again")
-            old, self._current = self._current, Generation(raw)
+            old = self._current
+            if holder is None:
+                holder, refresh = old.holder, old.refresh
+            self._current = Generation(raw, holder, refresh)
+            self._health = Health()
             self._retired.append(old)
             for callback, try_to_connect in self._subscriptions.items():
                 old.channel.unsubscribe(callback)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
+import grpc.aio
 
 from ..endpoint import Endpoint
 from ..errors import ConfigError, TLSError
@@ -26,6 +27,7 @@ __all__ = [
     "TLSSignature",
     "channel_options",
     "check_tls_files",
+    "open_async_channel",
     "open_channel",
     "read_tls_files",
     "target_of",
@@ -130,10 +132,28 @@ def open_channel(profile: Profile, *, lite_port: int | None = None, files: TLSFi
         ConfigError: a TLS file cannot be read.
         TLSError: a TLS file is not what it should be.
     """
-    target, options, tls = target_of(profile.endpoint, lite_port=lite_port), channel_options(profile), profile.tls
-    if tls is None:
+    target, credentials, options = _arguments(profile, lite_port, files)
+    if credentials is None:
         return grpc.insecure_channel(target, options)
-    return grpc.secure_channel(target, (files or read_tls_files(tls)).credentials(), options)
+    return grpc.secure_channel(target, credentials, options)
+
+
+def open_async_channel(
+    profile: Profile, *, lite_port: int | None = None, files: TLSFiles | None = None
+) -> grpc.aio.Channel:
+    """A raw channel of the running event loop; arguments and errors are those of :func:`open_channel`."""
+    target, credentials, options = _arguments(profile, lite_port, files)
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, options)
+    return grpc.aio.secure_channel(target, credentials, options)
+
+
+def _arguments(
+    profile: Profile, lite_port: int | None, files: TLSFiles | None
+) -> tuple[str, grpc.ChannelCredentials | None, Options]:
+    target, options, tls = target_of(profile.endpoint, lite_port=lite_port), channel_options(profile), profile.tls
+    credentials = None if tls is None else (files or read_tls_files(tls)).credentials()
+    return target, credentials, options
 
 
 def _ms(seconds: float) -> int:

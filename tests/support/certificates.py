@@ -33,6 +33,8 @@ class Certificates:
     """The CA that signed everything here that is not called foreign or self-signed."""
     server: Identity
     client: Identity
+    other_client: Identity
+    """What a rotation puts in the place of `client`."""
     foreign_ca: Path
     """A CA that nobody here was told to trust."""
     foreign_server: Identity
@@ -71,6 +73,7 @@ def issue(directory: Path) -> Certificates:
         ca=ca_path,
         server=leaf("server", ours, *NAMES),
         client=leaf("client", ours, "client.example"),
+        other_client=leaf("other-client", ours, "client.example"),
         foreign_ca=foreign_path,
         foreign_server=leaf("foreign-server", foreign, *NAMES),
         foreign_client=leaf("foreign-client", foreign, "client.example"),

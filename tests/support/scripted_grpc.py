@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
+from cryptography import x509
 
 from .certificates import Identity
 
@@ -23,6 +24,10 @@ class Call:
     """Full name, `/milvus.proto.milvus.MilvusService/GetVersion`."""
     metadata: dict[str, str | bytes]
     request: bytes
+    peer: str = ""
+    """The client's socket, `ipv4:127.0.0.1:50000`: another one for each TCP connection."""
+    serial: int | None = None
+    """Of the client's certificate, where it showed one."""
 
 
 class Refusal(Exception):
@@ -52,7 +57,9 @@ class _Handler(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in 
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
         def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
-            call = Call(details.method, dict(details.invocation_metadata), request)
+            shown = context.auth_context().get("x509_pem_cert")
+            serial = x509.load_pem_x509_certificate(shown[0]).serial_number if shown else None
+            call = Call(details.method, dict(details.invocation_metadata), request, context.peer(), serial)
             self._calls.append(call)
             try:
                 return self._script(call)

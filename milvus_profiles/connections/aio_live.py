@@ -1,0 +1,336 @@
+"""An open channel and the handles on it, for an event loop: what :mod:`.live` is for threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..masked import SecretText
+from ..profile import Profile
+from ..transport.aio_channel import AsyncProfileChannel
+from ..transport.aio_core import AsyncChannelCore, AsyncGeneration
+from ..transport.aio_handshake import async_look
+from ..transport.attempt import Attempt
+from ..transport.deadline import Deadline
+from ..transport.failures import classify, needs_evidence
+from ..transport.handshake import ServerInfo
+from ..transport.metadata import TokenHolder
+from ..transport.wire import GET_VERSION
+from .aio_connection import AsyncConnection
+from .footing import Footing
+from .live import Recipe, attempt_of, reach_of
+from .registry import ConnectionInfo
+from .slots import Slot
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from ..transport.lite import LiteLease
+
+__all__ = ["AsyncLive", "AsyncStarted", "give_back"]
+
+_LOOK = 1.0
+_FOREVER = float("inf")
+
+
+async def give_back(lite: LiteLease | None) -> None:
+    """Release a Milvus Lite, which blocks when it is the last to do so, in a thread.
+
+    Args:
+        lite: the lease, if there is one.
+    """
+    if lite is not None:
+        await asyncio.get_running_loop().run_in_executor(None, lite.release)
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncStarted:
+    """A channel on which nothing has been called yet.
+
+    Attributes:
+        core: the channel.
+        lite: its Milvus Lite, where it is one.
+        attempt: what is tried.
+    """
+
+    core: AsyncChannelCore
+    lite: LiteLease | None
+    attempt: Attempt
+
+    async def close(self) -> None:
+        """Give everything back."""
+        await self.core.close()
+        await give_back(self.lite)
+
+
+class _Belongings:
+    """What has to be given back even if the event loop ended without closing anything."""
+
+    __slots__ = ("lite", "slot")
+
+    def __init__(self, slot: Slot, lite: LiteLease | None) -> None:
+        self.slot = slot
+        self.lite = lite
+
+    def left_behind(self) -> None:
+        """The channel was collected: its own end closes its socket."""
+        self.slot.release()
+        if (lite := self.lite) is not None:
+            self.lite = None
+            # The garbage collector may run anywhere, and stopping a server takes its time.
+            threading.Thread(target=lite.release, name="milvus-profiles close", daemon=True).start()
+
+
+class AsyncLive:
+    """An open channel of an event loop with its handles; made by ``open_async_live``, kept by the loop's table or by a
+    pool.
+
+    Attributes:
+        server: what the handshake told.
+        reach: the endpoint that sockets lead to.
+        recipe: what it was opened by, or moved by since.
+        fingerprint: what it stands on now.
+        abandoned: it belongs to the process before a fork.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        started: AsyncStarted,
+        server: ServerInfo,
+        footing: Footing,
+        *,
+        slot: Slot,
+        dedicated: bool,
+        forget: Callable[[AsyncLive], None],
+        renew: Callable[[AsyncLive], Awaitable[None]],
+    ) -> None:
+        self.server = server
+        self.recipe = recipe
+        self.fingerprint = footing
+        self.reach = reach_of(recipe.profile, started.lite)
+        self.abandoned = False
+        self._loop = asyncio.get_running_loop()
+        self._core = started.core
+        self._belongings = _Belongings(slot, started.lite)
+        self._dedicated = dedicated
+        self._retired = False
+        self._closed = False
+        self._forget = forget
+        self._renew = renew
+        self._renewing: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._handles: dict[int, weakref.ref[AsyncConnection]] = {}
+        self._end = weakref.finalize(self, self._belongings.left_behind)
+        self._end.atexit = False
+        self._watch()
+
+    # --- what it is ---
+
+    @property
+    def profile(self) -> Profile:
+        """The profile that it serves now."""
+        return self.recipe.profile
+
+    @property
+    def core(self) -> AsyncChannelCore:
+        """The channel itself: its load and its health."""
+        return self._core
+
+    @property
+    def lite(self) -> LiteLease | None:
+        """Its Milvus Lite, where it is one."""
+        return self._belongings.lite
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more handles and calls."""
+        return self._closed
+
+    @property
+    def info(self) -> ConnectionInfo:
+        """What ``list_connections`` shows."""
+        return ConnectionInfo(self.profile.alias, self.profile.endpoint, self.profile.db_name, len(self._handles))
+
+    def token(self) -> SecretText | None:
+        """The token that calls carry now."""
+        return self._core.holder.token
+
+    # --- handles ---
+
+    def handle(self, profile: Profile) -> AsyncConnection | None:
+        """A new handle; None if the channel was closed meanwhile.
+
+        Args:
+            profile: as the caller resolved it; it differs from the channel's only in what is not the channel's.
+        """
+        if self._closed or self._retired:
+            return None
+        connection = AsyncConnection(self, profile)
+        self._handles[id(connection)] = weakref.ref(connection)
+        # A handle that is dropped without being closed gives itself back.
+        weakref.finalize(connection, self._collected, id(connection)).atexit = False
+        return connection
+
+    def _collected(self, key: int) -> None:
+        self._handles.pop(key, None)
+        # The garbage collector may run in any thread.
+        if (self._dedicated or self._retired) and not self._closed and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._background, self._dropped)
+
+    def _background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = self._loop.create_task(work())
+        # The loop itself holds tasks weakly.
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def channel(self, gate: Callable[[], None], on_close: Callable[[], Awaitable[None]]) -> grpc.aio.Channel:
+        """A channel for one handle.
+
+        Args:
+            gate: called before every call; raises if the handle is closed.
+            on_close: called when the user closes the channel.
+        """
+        return AsyncProfileChannel(self._core, gate=gate, on_close=on_close)
+
+    async def ping(self, channel: grpc.aio.Channel, timeout: float) -> None:
+        """One call that the server answers whatever the user's rights are.
+
+        Args:
+            channel: the handle's.
+            timeout: seconds to wait for the answer.
+
+        Raises:
+            MilvusProfilesError: what is wrong, classified as in connecting.
+        """
+        import grpc.aio
+
+        try:
+            await channel.unary_unary(GET_VERSION.path, None, None)(b"", timeout=timeout)
+            return
+        except grpc.aio.AioRpcError as error:
+            code, details = error.code(), error.details() or ""
+        if code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED):
+            return  # it answered, which is all that was asked
+        attempt = attempt_of(self.profile, self.token(), self.lite)
+        evidence = await async_look(attempt, Deadline.after(_LOOK)) if needs_evidence(code) else None
+        raise classify(code, details, attempt, method=GET_VERSION.name, evidence=evidence)
+
+    async def release(self, connection: AsyncConnection) -> None:
+        """Take a handle back."""
+        self._handles.pop(id(connection), None)
+        await self._dropped()
+
+    async def _dropped(self) -> None:
+        if self.abandoned:
+            return
+        if not self._handles and (self._dedicated or self._retired) and not self._closed:
+            self._closed = True
+            await self._close()
+
+    # --- moving under living handles ---
+
+    def equip(self, recipe: Recipe, holder: TokenHolder, footing: Footing) -> bool:
+        """Go on with another secret from the next call on, over the same channel.
+
+        Args:
+            recipe: what it is opened by from now on.
+            holder: makes the metadata; the server has accepted it.
+            footing: that of the recipe's profile.
+
+        Returns:
+            Whether it did; not if it was closed meanwhile.
+        """
+        if self._closed:
+            return False
+        self._core.equip(holder, recipe.refresh)
+        self._core.call_timeout = recipe.profile.call_timeout
+        self.recipe, self.fingerprint = recipe, footing
+        return True
+
+    def move(self, recipe: Recipe, started: AsyncStarted, server: ServerInfo, old: Footing, new: Footing) -> bool:
+        """Send the calls of all handles over another channel from now on; the old one ends with its last call.
+
+        Args:
+            recipe: what it is opened by from now on.
+            started: the other channel, on which the handshake has succeeded.
+            server: what it told.
+            old: what this channel must stand on still.
+            new: what it stands on then.
+
+        Returns:
+            Whether it did; not if it was closed or moved meanwhile, and then ``started`` stays the caller's.
+        """
+        if self._closed or self.fingerprint != old:
+            return False
+        leaving = self._core.swap(started.core.raw, started.core.holder, recipe.refresh)
+        lite, self._belongings.lite = self._belongings.lite, started.lite
+        self._core.call_timeout = recipe.profile.call_timeout
+        self.server, self.recipe, self.fingerprint = server, recipe, new
+        self.reach = reach_of(recipe.profile, started.lite)
+        self._watch()
+        self._background(lambda: self._drain(leaving, lite))
+        return True
+
+    async def _drain(self, leaving: AsyncGeneration, lite: LiteLease | None) -> None:
+        try:
+            # As long as its calls take: whoever made one without a deadline wants its answer.
+            await self._core.finish(leaving, _FOREVER)
+        finally:
+            await give_back(lite)
+
+    def _watch(self) -> None:
+        tls = self.profile.tls
+        has_files = tls is not None and (tls.ca is not None or tls.cert is not None)
+        self._core.watch(self._look if has_files else None)
+
+    def _look(self) -> None:
+        """Have the channel renewed if its certificate files have changed; a call may be waiting."""
+        if self._closed or self._renewing is not None or Footing.of(self.profile) == self.fingerprint:
+            return
+        self._renewing = self._loop.create_task(self._renew_once())
+
+    async def _renew_once(self) -> None:
+        try:
+            await self._renew(self)
+        finally:
+            self._renewing = None
+
+    # --- closing ---
+
+    async def retire(self) -> None:
+        """Close once the last handle is gone."""
+        self._retired = True
+        await self._dropped()
+
+    async def disconnect(self, grace: float) -> None:
+        """Take no new call, wait for those in flight, then close all handles and the channel.
+
+        Whoever is cancelled here does not wait any longer, and the channel is closed all the same.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        for reference in self._handles.copy().values():
+            if (connection := reference()) is not None:
+                connection.disconnected()
+        try:
+            await self._core.wait_idle(grace)
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        self._forget(self)
+        self._end.detach()
+        self._belongings.slot.release()
+        lite, self._belongings.lite = self._belongings.lite, None
+        if self._renewing is not None:
+            self._renewing.cancel()
+        try:
+            await self._core.close()
+        finally:
+            await give_back(lite)

@@ -1,0 +1,187 @@
+"""From a resolved profile to a live channel of the running event loop: the steps of :mod:`.opening`, awaited.
+
+What blocks (a keyring, a command, the start of Milvus Lite, socket probes) runs in a thread of the loop's executor.
+Cancelled at any await, nothing stays open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from ..errors import MilvusProfilesError, ServerNotReadyError, UnreachableError
+from ..masked import SecretText
+from ..profile import Profile
+from ..transport.aio_core import AsyncChannelCore
+from ..transport.aio_handshake import async_handshake
+from ..transport.deadline import Deadline
+from ..transport.handshake import ServerInfo
+from ..transport.metadata import TokenHolder
+from ..transport.options import open_async_channel
+from .aio_live import AsyncLive, AsyncStarted, give_back
+from .footing import Footing
+from .live import Recipe, attempt_of
+from .opening import Waiting, lite_of, recipe_of
+from .slots import SLOTS
+
+if TYPE_CHECKING:
+    from ..config.profiles import Profiles, Resolved
+    from ..transport.lite import LiteLease
+
+__all__ = ["open_async_live", "open_or_move_async"]
+
+
+async def open_async_live(
+    resolved: Resolved,
+    profiles: Profiles,
+    *,
+    wait_ready: float | None,
+    dedicated: bool,
+    forget: Callable[[AsyncLive], None],
+) -> AsyncLive:
+    """Open a channel and shake hands.
+
+    Args:
+        resolved: the profile.
+        profiles: where it comes from: for its environment and root settings.
+        wait_ready: seconds to wait for a server that is starting or not reachable yet; None does not wait.
+        dedicated: close the channel with its handle.
+        forget: called when the channel has closed by itself.
+
+    Raises:
+        ConnectionLimitError: ``max_connections`` are open.
+        MilvusProfilesError: what is wrong, classified.
+    """
+    slot = SLOTS.take(profiles.settings.max_connections)
+    try:
+        recipe = recipe_of(resolved, profiles)
+        footing, started, server = await _connected(recipe, await _found(recipe), wait_ready)
+    except BaseException:
+        slot.release()
+        raise
+    return AsyncLive(recipe, started, server, footing, slot=slot, dedicated=dedicated, forget=forget, renew=_renew)
+
+
+async def open_or_move_async(
+    old: AsyncLive | None,
+    resolved: Resolved,
+    profiles: Profiles,
+    *,
+    wait_ready: float | None,
+    forget: Callable[[AsyncLive], None],
+) -> AsyncLive:
+    """The channel for a profile that was read anew: the old one moved, or another.
+
+    Args:
+        old: the open channel of the same key, which stands on something else than the profile says now.
+        resolved: the profile.
+        profiles: as for :func:`open_async_live`, like the others.
+
+    Raises:
+        MilvusProfilesError: as :func:`open_async_live`; ``old`` then goes on as it is.
+    """
+    if old is not None and await _move(old, recipe_of(resolved, profiles), wait_ready):
+        return old
+    return await open_async_live(resolved, profiles, wait_ready=wait_ready, dedicated=False, forget=forget)
+
+
+async def _found(recipe: Recipe) -> SecretText | None:
+    return await asyncio.get_running_loop().run_in_executor(None, recipe.find, False)
+
+
+async def _lite(profile: Profile) -> LiteLease | None:
+    """The Milvus Lite of a profile, started in a thread; if the caller is cancelled, the lease is given back."""
+    if profile.endpoint.kind != "lite":
+        return None
+    loop = asyncio.get_running_loop()
+    starting = loop.run_in_executor(None, lite_of, profile)
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        starting.add_done_callback(lambda done: _release_unseen(done, loop))
+        raise
+
+
+def _release_unseen(starting: asyncio.Future[LiteLease | None], loop: asyncio.AbstractEventLoop) -> None:
+    if not starting.cancelled() and starting.exception() is None and (lease := starting.result()) is not None:
+        loop.run_in_executor(None, lease.release)
+
+
+async def _start(profile: Profile, token: SecretText | None, recipe: Recipe) -> AsyncStarted:
+    """Everything of connecting that comes before the first call."""
+    lite = await _lite(profile)
+    try:
+        raw = open_async_channel(profile, lite_port=lite.port if lite else None)
+    except BaseException:
+        await give_back(lite)
+        raise
+    holder = TokenHolder(token, db_name=profile.db_name)
+    core = AsyncChannelCore(raw, holder, call_timeout=profile.call_timeout, refresh=recipe.refresh)
+    return AsyncStarted(core, lite, attempt_of(profile, token, lite))
+
+
+async def _connected(
+    recipe: Recipe, token: SecretText | None, wait_ready: float | None
+) -> tuple[Footing, AsyncStarted, ServerInfo]:
+    """Open a channel and shake hands; the footing is from before its files were read."""
+    profile = recipe.profile
+    footing = Footing.of(profile)
+    started = await _start(profile, token, recipe)
+    try:
+        server = await _patiently(lambda: _shake_hands(started, profile), wait_ready)
+    except BaseException:
+        await started.close()
+        raise
+    return footing, started, server
+
+
+def _shake_hands(started: AsyncStarted, profile: Profile) -> Awaitable[ServerInfo]:
+    return async_handshake(started.core, started.attempt, Deadline.after(profile.timeout), user=profile.user)
+
+
+async def _patiently(attempt: Callable[[], Awaitable[ServerInfo]], wait_ready: float | None) -> ServerInfo:
+    waiting = Waiting(wait_ready)
+    while True:
+        try:
+            return await attempt()
+        except (ServerNotReadyError, UnreachableError) as error:
+            if (pause := waiting.pause_after(error)) is None:
+                raise
+        await asyncio.sleep(pause)
+
+
+async def _move(live: AsyncLive, recipe: Recipe, wait_ready: float | None) -> bool:
+    """Have an open channel serve a profile that was read anew; False where that takes another channel."""
+    before, after = live.fingerprint, Footing.of(recipe.profile)
+    change = before.change_to(after)
+    if change == "identity":
+        return False
+    token = await _found(recipe)
+    if change == "way":
+        return await _swap(live, recipe, token, before, wait_ready)
+    holder = TokenHolder(token, db_name=recipe.profile.db_name)
+    # The server has its say before the living calls get the new secret; the channel of the trial is the one in use.
+    trial = AsyncStarted(AsyncChannelCore(live.core.raw, holder), None, attempt_of(recipe.profile, token, live.lite))
+    await _patiently(lambda: _shake_hands(trial, recipe.profile), wait_ready)
+    return live.equip(recipe, holder, after)
+
+
+async def _swap(
+    live: AsyncLive, recipe: Recipe, token: SecretText | None, before: Footing, wait_ready: float | None
+) -> bool:
+    footing, started, server = await _connected(recipe, token, wait_ready)
+    moved = live.move(recipe, started, server, before, footing)
+    if not moved:
+        await started.close()
+    return moved
+
+
+async def _renew(live: AsyncLive) -> None:
+    """Move a channel whose certificate files have changed over to one that was opened with the new ones."""
+    try:
+        await _swap(live, live.recipe, live.token(), live.fingerprint, None)
+    except MilvusProfilesError:
+        # Half of the files may be written, or the server not be ready for them: the old channel goes on, and the
+        # next look tries again.
+        return

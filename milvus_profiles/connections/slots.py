@@ -1,0 +1,72 @@
+"""How many connections the process has open, whoever opened them: threads, event loops, pools."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from ..errors import ConnectionLimitError
+
+__all__ = ["SLOTS", "Slot", "Slots"]
+
+
+class Slot:
+    """The right to have one connection open; :meth:`release` gives it back, once."""
+
+    __slots__ = ("_slots",)
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots: Slots | None = slots
+
+    def release(self) -> None:
+        """Give it back; again does nothing."""
+        slots, self._slots = self._slots, None
+        if slots is not None:
+            slots._give_back(self)
+
+
+class Slots:
+    """Counts what is open, so that ``max_connections`` holds for the process and not for each kind of connection."""
+
+    def __init__(self) -> None:
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        # A slot that was taken before a fork is the parent's: given back in the child it counts for nothing.
+        self._taken: set[Slot] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def taken(self) -> int:
+        """Connections that are open or being opened."""
+        return len(self._taken)
+
+    def take(self, limit: int) -> Slot:
+        """Take a slot before opening a connection.
+
+        Args:
+            limit: connections that may be open at once.
+
+        Raises:
+            ConnectionLimitError: that many are.
+        """
+        slot = Slot(self)
+        with self._lock:
+            count = len(self._taken)
+            if count < limit:
+                self._taken.add(slot)
+                return slot
+        raise ConnectionLimitError(
+            f"{count} connections are open, and max_connections is {limit}",
+            hint="close some with disconnect(), or raise max_connections (65,536 at most)",
+        )
+
+    def _give_back(self, slot: Slot) -> None:
+        with self._lock:
+            self._taken.discard(slot)
+
+
+SLOTS = Slots()
+"""Those of this process."""

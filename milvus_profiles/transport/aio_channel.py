@@ -1,0 +1,315 @@
+"""The channel that users of asyncio get: a ``grpc.aio.Channel`` on which any stub works.
+
+As :mod:`.channel` does for threads, its multi-callables add metadata and a default deadline to those of the core's raw
+channel, count the calls in flight, and make an awaited unary call once more where another token is to be had.
+
+No secret may reach a traceback: grpc keeps the metadata of a call in the locals of its frames, so an exception that
+comes out of starting a call is freed of those frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+
+from ..errors import ConnectionClosedError
+from .aio_core import AsyncChannelCore, AsyncGeneration
+from .metadata import AUTHORIZATION, MetadataLike
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["AsyncProfileChannel"]
+
+
+class _MultiCallable:
+    """What the wrappers of all four arities share."""
+
+    def __init__(
+        self, core: AsyncChannelCore, gate: Callable[[], None], make: Callable[[grpc.aio.Channel], Any]
+    ) -> None:
+        self._core = core
+        self._gate = gate
+        self._make = make
+        self._generation: AsyncGeneration | None = None
+        self._raw: Any = None
+
+    def _start(
+        self, request: Any, timeout: float | None, metadata: MetadataLike | None, named: dict[str, Any], note: bool
+    ) -> tuple[AsyncGeneration, int, Any]:
+        """Begin a call, which counts as in flight until it is done.
+
+        Args:
+            request: the request, or an iterator of them.
+            timeout: seconds; None for none.
+            metadata: the caller's own.
+            named: what else the caller gave.
+            note: remember how it ends; not where whoever awaits it does so.
+
+        Returns:
+            The raw channel that it went to, the number of the token that it had, and the call.
+        """
+        core = self._core
+        generation = core.enter()
+        try:
+            if self._generation is not generation:
+                self._raw, self._generation = self._make(generation.channel), generation
+            used = generation.holder.generation
+            call = self._raw(request, timeout=timeout, metadata=generation.holder.merged(metadata), **named)
+        except BaseException as error:
+            core.leave(generation)
+            failure = error.with_traceback(None)
+        else:
+            call.add_done_callback(lambda _: core.leave(generation))
+            if note:
+                call.add_done_callback(lambda ended: core.note(_code_of(ended)))
+            return generation, used, call
+        # Outside of the handler, whose frame it would keep.
+        del request, metadata, named
+        try:
+            raise failure
+        finally:
+            del failure
+
+    def _deadline(self, timeout: float | None) -> float | None:
+        """Let the call pass the gate, and say how many seconds it has."""
+        self._gate()
+        return self._core.call_timeout if timeout is None else timeout
+
+
+def _code_of(ended: Any) -> grpc.StatusCode | None:
+    """The status of a call that is done: its coroutine has nothing to wait for any more."""
+    asking = ended.code()
+    try:
+        asking.send(None)
+    except StopIteration as answer:
+        code: grpc.StatusCode = answer.value
+        return code
+    finally:
+        asking.close()
+    return None
+
+
+class _UnaryUnaryCall(grpc.aio.UnaryUnaryCall):  # type: ignore[misc,type-arg,unused-ignore]
+    """A call that is made once more, while it is awaited, if another token is to be had for it."""
+
+    def __init__(
+        self,
+        callable_: _UnaryUnary,
+        request: Any,
+        timeout: float | None,
+        metadata: MetadataLike | None,
+        named: dict[str, Any],
+    ) -> None:
+        self._again: Callable[[float | None], tuple[AsyncGeneration, int, Any]] = lambda left: callable_._start(
+            request, left, metadata, named, False
+        )
+        self._core = callable_._core
+        self._own_token = metadata is not None and any(key == AUTHORIZATION for key, _ in metadata)
+        self._generation, self._used, self._rpc = callable_._start(request, timeout, metadata, named, False)
+        self._is_second = False
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        rpc, generation = self._rpc, self._generation
+        try:
+            answer = yield from rpc.__await__()
+        except grpc.aio.AioRpcError as error:
+            self._core.note(error.code())
+            if error.code() is not grpc.StatusCode.UNAUTHENTICATED or self._is_second or self._own_token:
+                raise
+            failure = error
+        except asyncio.CancelledError:
+            if generation.is_severed and not _is_being_cancelled():
+                raise ConnectionClosedError(
+                    "the connection was closed before the call ended", hint="give disconnect() a longer grace"
+                ) from None
+            raise
+        else:
+            self._core.note(grpc.StatusCode.OK)
+            return answer
+        if (yield from self._make_again(rpc).__await__()):
+            return (yield from self.__await__())
+        failure.__cause__ = self._core.refresh_failure
+        try:
+            raise failure
+        finally:
+            del failure
+
+    async def _make_again(self, refused: Any) -> bool:
+        """Make the call once more with another token, if there is one; whether there is something to await."""
+        left = refused.time_remaining()
+        if not await self._core.reauthenticate(self._generation, self._used, left):
+            return False
+        if self._rpc is refused:
+            remaining = refused.time_remaining()
+            if remaining is not None and remaining <= 0:
+                return False
+            # A write too: the server refused it before it did anything.
+            self._is_second = True
+            self._generation, self._used, self._rpc = self._again(remaining)
+        return True
+
+    def cancelled(self) -> bool:
+        return bool(self._rpc.cancelled())
+
+    def done(self) -> bool:
+        return bool(self._rpc.done())
+
+    def time_remaining(self) -> float | None:
+        left: float | None = self._rpc.time_remaining()
+        return left
+
+    def cancel(self) -> bool:
+        return bool(self._rpc.cancel())
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        self._rpc.add_done_callback(lambda _: callback(self))
+
+    async def initial_metadata(self) -> Any:
+        return await self._rpc.initial_metadata()
+
+    async def trailing_metadata(self) -> Any:
+        return await self._rpc.trailing_metadata()
+
+    async def code(self) -> grpc.StatusCode:
+        code: grpc.StatusCode = await self._rpc.code()
+        return code
+
+    async def details(self) -> str:
+        details: str = await self._rpc.details()
+        return details
+
+    async def wait_for_connection(self) -> None:
+        await self._rpc.wait_for_connection()
+
+    def __repr__(self) -> str:
+        return repr(self._rpc)
+
+
+def _is_being_cancelled() -> bool:
+    """Whether somebody cancelled the running task; before Python 3.11 nothing tells, so it may be."""
+    if sys.version_info < (3, 11):
+        return True
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+class _UnaryUnary(_MultiCallable, grpc.aio.UnaryUnaryMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
+    def __call__(
+        self,
+        request: Any,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        named = {"credentials": credentials, "wait_for_ready": wait_for_ready, "compression": compression}
+        if metadata is not None:
+            metadata = tuple(metadata)  # it may have to be read twice
+        return _UnaryUnaryCall(self, request, self._deadline(timeout), metadata, named)
+
+
+class _UnaryStream(_MultiCallable, grpc.aio.UnaryStreamMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
+    def __call__(
+        self,
+        request: Any,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        named = {"credentials": credentials, "wait_for_ready": wait_for_ready, "compression": compression}
+        return self._start(request, self._deadline(timeout), metadata, named, True)[2]
+
+
+class _StreamUnary(_MultiCallable, grpc.aio.StreamUnaryMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
+    def __call__(
+        self,
+        request_iterator: Any = None,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        named = {"credentials": credentials, "wait_for_ready": wait_for_ready, "compression": compression}
+        return self._start(request_iterator, self._deadline(timeout), metadata, named, True)[2]
+
+
+class _StreamStream(_MultiCallable, grpc.aio.StreamStreamMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
+    def __call__(
+        self,
+        request_iterator: Any = None,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        named = {"credentials": credentials, "wait_for_ready": wait_for_ready, "compression": compression}
+        return self._start(request_iterator, self._deadline(timeout), metadata, named, True)[2]
+
+
+class AsyncProfileChannel(grpc.aio.Channel):  # type: ignore[misc,unused-ignore]
+    """One handle's view of a core, shaped as a ``grpc.aio.Channel``.
+
+    Args:
+        core: what carries the calls, shared with other handles.
+        gate: called before each call; raises where the handle is closed.
+        on_close: called by :meth:`close`, which itself closes nothing: the channel belongs to the core.
+    """
+
+    def __init__(
+        self,
+        core: AsyncChannelCore,
+        *,
+        gate: Callable[[], None] = lambda: None,
+        on_close: Callable[[], Any] | None = None,
+    ) -> None:
+        self._core = core
+        self._gate = gate
+        self._on_close = on_close
+
+    # What a stub passes to these four (path, serializers, how to register the method) goes to the raw channel as it is.
+
+    def unary_unary(self, *arguments: Any, **named: Any) -> Any:
+        return _UnaryUnary(self._core, self._gate, lambda raw: raw.unary_unary(*arguments, **named))
+
+    def unary_stream(self, *arguments: Any, **named: Any) -> Any:
+        return _UnaryStream(self._core, self._gate, lambda raw: raw.unary_stream(*arguments, **named))
+
+    def stream_unary(self, *arguments: Any, **named: Any) -> Any:
+        return _StreamUnary(self._core, self._gate, lambda raw: raw.stream_unary(*arguments, **named))
+
+    def stream_stream(self, *arguments: Any, **named: Any) -> Any:
+        return _StreamStream(self._core, self._gate, lambda raw: raw.stream_stream(*arguments, **named))
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        return self._core.raw.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        await self._core.raw.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        await self._core.raw.channel_ready()
+
+    async def close(self, grace: float | None = None) -> None:  # noqa: ARG002
+        """Give the handle back; the connection goes on for the others, and so do the calls in flight."""
+        if self._on_close is not None:
+            await self._on_close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<AsyncProfileChannel, {'closed' if self._core.is_closed else 'open'}>"
