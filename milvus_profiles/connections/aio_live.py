@@ -172,8 +172,9 @@ class AsyncLive:
             return None
         connection = AsyncConnection(self, profile)
         self._handles[id(connection)] = weakref.ref(connection)
-        # A handle that is dropped without being closed gives itself back.
-        weakref.finalize(connection, self._collected, id(connection)).atexit = False
+        # A handle that is dropped without being closed gives itself back.  Weakly: the handle and this may be collected
+        # together, with their loop.
+        weakref.finalize(connection, _collected, weakref.ref(self), id(connection)).atexit = False
         return connection
 
     def _collected(self, key: int) -> None:
@@ -334,3 +335,8 @@ class AsyncLive:
             await self._core.close()
         finally:
             await give_back(lite)
+
+
+def _collected(reference: weakref.ref[AsyncLive], key: int) -> None:
+    if (live := reference()) is not None:
+        live._collected(key)

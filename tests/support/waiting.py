@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -12,3 +13,11 @@ def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < ends, "it did not happen"
         time.sleep(0.01)
+
+
+async def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """The same without blocking the event loop."""
+    ends = time.monotonic() + seconds
+    while not condition():  # what happens elsewhere sets no event of ours
+        assert time.monotonic() < ends, "it did not happen"
+        await asyncio.sleep(0.002)
