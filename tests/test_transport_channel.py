@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gc
 import json
 import os
@@ -16,7 +15,6 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,88 +28,11 @@ from milvus_profiles.transport.channel_state import Health, RefreshPace
 from milvus_profiles.transport.core import ChannelCore
 from milvus_profiles.transport.metadata import TokenHolder
 from tests.support.milvus import MilvusServer
+from tests.support.speaking import Speaker, encoded, speaking
 
 PROJECT = Path(__file__).parents[1]
 OLD, NEW = "root:canary-old-7f3a", "root:canary-new-7f3a"
 OWN = "canary-of-the-caller"
-
-
-def encoded(token: str) -> str:
-    return base64.b64encode(token.encode()).decode()
-
-
-# --- a server with a method of each arity ----------------------------------------------------------------------------
-
-
-@dataclass
-class Speaker:
-    """Answers with what it was sent: metadata and time left, as JSON. Its name tells which server answered."""
-
-    name: str = "first"
-    port: int = 0
-    accepts: str | None = None
-    """The only token that it lets in; None lets all in."""
-    calls: list[dict[str, Any]] = field(default_factory=list)
-    hold: threading.Event = field(default_factory=threading.Event)
-    """`Hold` and the second message of `Count` wait for it."""
-    cancelled: threading.Event = field(default_factory=threading.Event)
-
-    def seen(self, context: grpc.ServicerContext) -> bytes:
-        metadata = dict(context.invocation_metadata())
-        call = {"server": self.name, "metadata": metadata, "left": context.time_remaining()}
-        self.calls.append(call)
-        if self.accepts is not None and metadata.get("authorization") != encoded(self.accepts):
-            context.abort(grpc.StatusCode.UNAUTHENTICATED, "auth check failure")
-        return json.dumps(call).encode()
-
-    def say(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        return self.seen(context)
-
-    def held(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        answer = self.seen(context)
-        context.add_callback(lambda: None if self.hold.is_set() else self.cancelled.set())
-        self.hold.wait(10)
-        return answer
-
-    def fail(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        self.seen(context)
-        return context.abort(grpc.StatusCode[request.decode()], "as you wish")  # type: ignore[no-any-return]
-
-    def count(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-        context.add_callback(lambda: None if self.hold.is_set() else self.cancelled.set())
-        yield self.seen(context)
-        self.hold.wait(10)
-        yield b"second"
-
-    def sum(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        total = b"".join(requests)
-        return json.dumps({**json.loads(self.seen(context)), "total": total.decode()}).encode()
-
-    def echo(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        yield self.seen(context)
-        yield from requests
-
-
-@contextmanager
-def speaking(name: str = "first", accepts: str | None = None) -> Iterator[Speaker]:
-    speaker = Speaker(name, accepts=accepts)
-    server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
-    handlers = {
-        "Say": grpc.unary_unary_rpc_method_handler(speaker.say),
-        "Hold": grpc.unary_unary_rpc_method_handler(speaker.held),
-        "Fail": grpc.unary_unary_rpc_method_handler(speaker.fail),
-        "Count": grpc.unary_stream_rpc_method_handler(speaker.count),
-        "Sum": grpc.stream_unary_rpc_method_handler(speaker.sum),
-        "Echo": grpc.stream_stream_rpc_method_handler(speaker.echo),
-    }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test", handlers),))
-    speaker.port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield speaker
-    finally:
-        speaker.hold.set()
-        server.stop(None).wait()
 
 
 @pytest.fixture

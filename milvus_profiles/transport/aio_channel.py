@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["AsyncProfileChannel"]
 
 
+_Started = tuple[AsyncGeneration, int, Any]
+"""The raw channel that a call went to, the number of the token that it had, and the call."""
+
+
 class _MultiCallable:
     """What the wrappers of all four arities share."""
 
@@ -41,7 +45,7 @@ class _MultiCallable:
 
     def _start(
         self, request: Any, timeout: float | None, metadata: MetadataLike | None, named: dict[str, Any], note: bool
-    ) -> tuple[AsyncGeneration, int, Any]:
+    ) -> _Started:
         """Begin a call, which counts as in flight until it is done.
 
         Args:
@@ -50,9 +54,6 @@ class _MultiCallable:
             metadata: the caller's own.
             named: what else the caller gave.
             note: remember how it ends; not where whoever awaits it does so.
-
-        Returns:
-            The raw channel that it went to, the number of the token that it had, and the call.
         """
         core = self._core
         generation = core.enter()
@@ -100,19 +101,13 @@ class _UnaryUnaryCall(grpc.aio.UnaryUnaryCall):  # type: ignore[misc,type-arg,un
 
     def __init__(
         self,
-        callable_: _UnaryUnary,
-        request: Any,
-        timeout: float | None,
-        metadata: MetadataLike | None,
-        named: dict[str, Any],
+        core: AsyncChannelCore,
+        started: _Started,
+        again: Callable[[float | None], _Started] | None,
     ) -> None:
-        self._again: Callable[[float | None], tuple[AsyncGeneration, int, Any]] = lambda left: callable_._start(
-            request, left, metadata, named, False
-        )
-        self._core = callable_._core
-        self._own_token = metadata is not None and any(key == AUTHORIZATION for key, _ in metadata)
-        self._generation, self._used, self._rpc = callable_._start(request, timeout, metadata, named, False)
-        self._is_second = False
+        self._core = core
+        self._generation, self._used, self._rpc = started
+        self._again = again
 
     def __await__(self) -> Generator[Any, None, Any]:
         rpc, generation = self._rpc, self._generation
@@ -120,7 +115,9 @@ class _UnaryUnaryCall(grpc.aio.UnaryUnaryCall):  # type: ignore[misc,type-arg,un
             answer = yield from rpc.__await__()
         except grpc.aio.AioRpcError as error:
             self._core.note(error.code())
-            if error.code() is not grpc.StatusCode.UNAUTHENTICATED or self._is_second or self._own_token:
+            refused = error.code() is grpc.StatusCode.UNAUTHENTICATED
+            # Another who awaits the same call may have made it again already.
+            if not refused or (self._again is None and self._rpc is rpc):
                 raise
             failure = error
         except asyncio.CancelledError:
@@ -128,6 +125,10 @@ class _UnaryUnaryCall(grpc.aio.UnaryUnaryCall):  # type: ignore[misc,type-arg,un
                 raise ConnectionClosedError(
                     "the connection was closed before the call ended", hint="give disconnect() a longer grace"
                 ) from None
+            raise
+        except BaseException:
+            # It never went out, as for a metadata key that is none: grpc leaves it neither begun nor done.
+            rpc.cancel()
             raise
         else:
             self._core.note(grpc.StatusCode.OK)
@@ -145,13 +146,14 @@ class _UnaryUnaryCall(grpc.aio.UnaryUnaryCall):  # type: ignore[misc,type-arg,un
         left = refused.time_remaining()
         if not await self._core.reauthenticate(self._generation, self._used, left):
             return False
-        if self._rpc is refused:
+        again = self._again
+        if self._rpc is refused and again is not None:
             remaining = refused.time_remaining()
             if remaining is not None and remaining <= 0:
                 return False
             # A write too: the server refused it before it did anything.
-            self._is_second = True
-            self._generation, self._used, self._rpc = self._again(remaining)
+            self._again = None
+            self._generation, self._used, self._rpc = again(remaining)
         return True
 
     def cancelled(self) -> bool:
@@ -212,7 +214,11 @@ class _UnaryUnary(_MultiCallable, grpc.aio.UnaryUnaryMultiCallable):  # type: ig
         named = {"credentials": credentials, "wait_for_ready": wait_for_ready, "compression": compression}
         if metadata is not None:
             metadata = tuple(metadata)  # it may have to be read twice
-        return _UnaryUnaryCall(self, request, self._deadline(timeout), metadata, named)
+        timeout = self._deadline(timeout)
+        started = self._start(request, timeout, metadata, named, False)
+        if metadata is not None and any(key == AUTHORIZATION for key, _ in metadata):
+            return _UnaryUnaryCall(self._core, started, None)
+        return _UnaryUnaryCall(self._core, started, lambda left: self._start(request, left, metadata, named, False))
 
 
 class _UnaryStream(_MultiCallable, grpc.aio.UnaryStreamMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
