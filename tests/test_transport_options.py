@@ -162,7 +162,7 @@ def test_large_requests_leave_the_channel(milvus_plain: MilvusServer) -> None:
 def test_keepalive_is_the_profiles() -> None:
     options = dict(channel_options(profile("db.example", keepalive={"time": 45, "timeout": 7.5})))
     assert options["grpc.keepalive_time_ms"] == 45_000
-    assert options["grpc.keepalive_timeout_ms"] == 7_500
+    assert options["grpc.keepalive_timeout_ms"] == options["grpc.http2.ping_timeout_ms"] == 7_500
     assert options["grpc.keepalive_permit_without_calls"] == 1
 
 

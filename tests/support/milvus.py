@@ -26,6 +26,7 @@ from .certificates import Certificates, Identity
 from .ports import ports
 from .reaper import Reaper
 from .requirements import unavailable
+from .waiting import until
 
 Tls = Literal["server", "mutual"]
 SERVICE = "/milvus.proto.milvus.MilvusService/"
@@ -143,6 +144,9 @@ class MilvusServer:
     def suspend(self) -> None:
         """The process stands still: its sockets accept and never answer."""
         os.kill(self.pid, signal.SIGSTOP)
+        # The signal reaches each thread in its own time, and one that still runs would answer.
+        threads = Path(f"/proc/{self.pid}/task")
+        until(lambda: all(_state(thread) in "TtZX" for thread in threads.iterdir()))
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
@@ -298,6 +302,14 @@ log-outputs: [{self.directory}/etcd.log]
 
 def _server_id_file(directory: Path, pid: int) -> Path:
     return directory / f"server_id_{pid}"
+
+
+def _state(thread: Path) -> str:
+    """The letter that the kernel gives it: T for stopped."""
+    try:
+        return (thread / "stat").read_text().rpartition(") ")[2][0]
+    except OSError:
+        return "X"  # it has ended
 
 
 def need_milvus(version: str) -> None:
