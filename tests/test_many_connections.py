@@ -1,0 +1,91 @@
+"""Ten thousand live connections at once (`make campaign`)."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import resource
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import milvus_profiles as mp
+from milvus_profiles.connections.slots import SLOTS
+from tests.support.milvus import MilvusServer
+from tests.support.sockets import connections_to
+from tests.support.waiting import until
+
+COUNT = 10_000
+
+
+@pytest.fixture(autouse=True)
+def _enough_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < COUNT + 1000:
+        pytest.fail(f"this machine allows {hard} open files, and {COUNT + 1000} are needed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, COUNT + 1000), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def resident() -> int:
+    """Bytes of memory that this process has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def profiles_of(server: MilvusServer) -> mp.Profiles:
+    env = {"MILVUS_PROFILES__P__URI": server.uri}
+    if server.token:
+        env["MILVUS_PROFILES__P__TOKEN"] = server.token
+    if server.certs:
+        env["MILVUS_PROFILES__P__SSL__CA"] = str(server.certs.ca)
+    return mp.load(env=env, cwd="/")
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("kind", ["plain", "tls"])
+def test_ten_thousand_connections(kind: str, request: pytest.FixtureRequest) -> None:
+    server: MilvusServer = request.getfixturevalue(f"milvus_{kind}")
+    profiles = profiles_of(server)
+    mp.connect("p", profiles=profiles, dedicated=True).close()
+    gc.collect()
+    before = resident()
+    with ThreadPoolExecutor(8) as threads:
+        held = list(threads.map(lambda _: mp.connect("p", profiles=profiles, dedicated=True), range(COUNT)))
+    grown = resident() - before
+    assert connections_to(server.port) == len(mp.list_connections()) == SLOTS.taken == COUNT
+    print(f"\n{COUNT} {kind} connections of threads: {grown / COUNT / 1024:.1f} KiB each")
+    for conn in held[:: COUNT // 50]:
+        assert conn.ping() > 0
+    mp.disconnect_all(grace=0)
+    held.clear()
+    until(lambda: connections_to(server.port) == 0, 60)
+    assert SLOTS.taken == 0
+
+
+@pytest.mark.campaign
+def test_ten_thousand_connections_of_an_event_loop(milvus_plain: MilvusServer) -> None:
+    profiles = profiles_of(milvus_plain)
+
+    async def main() -> None:
+        await (await mp.aio.connect("p", profiles=profiles, dedicated=True)).close()
+        gc.collect()
+        before = resident()
+        held = []
+        for _ in range(COUNT // 100):
+            opening = (mp.aio.connect("p", profiles=profiles, dedicated=True) for _ in range(100))
+            held += await asyncio.gather(*opening)
+        grown = resident() - before
+        assert connections_to(milvus_plain.port) == len(mp.aio.list_connections()) == SLOTS.taken == COUNT
+        print(f"\n{COUNT} plain connections of an event loop: {grown / COUNT / 1024:.1f} KiB each")
+        for conn in held[:: COUNT // 50]:
+            assert await conn.ping() > 0
+        await mp.aio.disconnect_all(grace=0)
+
+    asyncio.run(main())
+    until(lambda: connections_to(milvus_plain.port) == 0, 60)
+    assert SLOTS.taken == 0
