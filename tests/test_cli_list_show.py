@@ -393,3 +393,10 @@ def test_error_output_is_one_json_object(cli: Command, project: Path) -> None:
     assert error["location"] == "MILVUS_PROFILES__A__TOKN"
     assert error["hint"] == "did you mean MILVUS_PROFILES__A__TOKEN?"
     assert "hushhush" not in outcome.stderr
+
+
+@pytest.mark.parametrize("option", ["--config", "--profile"])
+def test_an_empty_option_is_a_usage_error(cli: Command, option: str) -> None:
+    result = cli(option, "", "profile", "list")
+    assert result.returncode == 2
+    assert f"{option} is empty" in result.stderr

@@ -482,7 +482,7 @@ pool = { max_uses = 5, mode = "exclusive" }
     [
         ({"SSL__SERVER_NAME": "b"}, {"ssl": {"server_name": "b", "ca": "/dir/missing.pem"}}),
         ({"SSL__CA": "/c"}, {"ssl": {"server_name": "a", "ca": "/c"}}),
-        ({"SSL": "true"}, {"ssl": True}),
+        ({"SSL": "true"}, {"ssl": {"server_name": "a", "ca": "/dir/missing.pem"}}),
         ({"RETRY__MAX": "2"}, {"retry": {"attempts": 3, "initial": 0.5, "max": 2.0}}),
         ({"RETRY": "false"}, {"retry": False}),
         ({"KEEPALIVE__TIMEOUT": "1"}, {"keepalive": {"time": 20, "timeout": 1.0}}),

@@ -938,13 +938,24 @@ def test_a_deleted_current_directory_is_a_clear_error(tmp_path: Path) -> None:
         "try: load()\n"
         "except ConfigError as error: print(error)\n"
         "print(len(load(cwd='/', env={'HOME': '/nowhere'})))\n"
+        "print(len(load(sys.argv[2])), len(load(env={'MILVUS_PROFILES_FILE': sys.argv[2]})))\n"
     )
-    result = subprocess.run([sys.executable, "-c", code, str(gone)], capture_output=True, text=True, check=True)
+    declared = tmp_path / "profiles.toml"
+    declared.write_text("[profiles.a]\nhost = 'h'\n")
+    arguments = [sys.executable, "-c", code, str(gone), str(declared)]
+    result = subprocess.run(arguments, capture_output=True, text=True, check=True)
     assert result.stdout.splitlines() == [
         "the current directory cannot be read: No such file or directory",
         "hint: change to a directory that exists",
         "0",
+        "1 1",
     ]
+
+
+def test_an_empty_path_is_an_error_and_reads_no_other_file() -> None:
+    with pytest.raises(ConfigError, match="file= names no file"):
+        load("")
+
 
 
 def test_a_directory_that_may_not_be_looked_into_is_named(tmp_path: Path) -> None:

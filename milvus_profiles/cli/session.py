@@ -95,6 +95,9 @@ def current() -> Session:
 
 
 def _once(name: str, value: str | None, before: str | None) -> str | None:
+    if value == "":
+        # Often a variable that is not set: to go on with another file or profile would be a surprise.
+        raise UsageError(f"{name} is empty", hint="give it a value, or leave it out")
     if value is not None and before is not None and value != before:
         raise UsageError(f"{name} is given twice", hint="give it once")
     return value if value is not None else before

@@ -21,8 +21,8 @@ from .values import Origin, Raw, Value, resolved_paths
 __all__ = ["FAMILY", "PREFIX", "EnvironmentLayer", "read_environment"]
 
 PREFIX = "MILVUS_PROFILES__"
-CONTROL = ("MILVUS_PROFILE", "MILVUS_PROFILES_FILE", "MILVUS_PROFILES_KEYRING_TIMEOUT")
-"""Variables that select and tune; they declare nothing."""
+CONTROL = ("MILVUS_PROFILE", "MILVUS_PROFILES_FILE", "MILVUS_PROFILES_KEYRING_TIMEOUT", "MILVUS_PROFILES_EXEC")
+"""Variables that select, tune and mark; they declare nothing."""
 
 FAMILY = (
     "MILVUS_URI",

@@ -300,18 +300,19 @@ class Profiles(Mapping[str, Profile]):
             self._check_shadow(profile, raw)
         return Resolved(profile, raw, trusted)
 
-    def anonymous(self, fields: Mapping[str, Any]) -> Resolved:
+    def anonymous(self, fields: Mapping[str, Any], *, alias: str = "anonymous") -> Resolved:
         """A profile of the call alone.
 
         Args:
             fields: fields of a profile, an address among them.
+            alias: what it is called.
 
         Raises:
             ConfigError: they make no valid profile.
         """
         layer = self._call_layer(fields)
         del fields  # as in use()
-        raw = RawProfile("anonymous", layer, [], Origin("call", "connect()"), None)
+        raw = RawProfile(alias, layer, [], Origin("call", "connect()"), None)
         profile = _first(validate(Profile, raw))
         if profile.is_template:
             raise ConfigError("no profile and no address was given", hint="name a profile, or give uri= or host=")
@@ -523,8 +524,12 @@ def load(
         ConfigError: a file cannot be read or is invalid as a whole, or a variable is wrong.
     """
     environment = MaskedMapping(os.environ if env is None else env)
-    directory = current_directory() if cwd is None else os.path.abspath(os.fspath(cwd))
-    documents = _documents(None if file is None else os.fspath(file), environment, directory, file_name)
+    named = None if file is None else os.fspath(file)
+    if named == "":
+        # A variable that was meant to hold the path is empty: to read other files instead would be a surprise.
+        raise ConfigError(f"{file_name} names no file: it is empty", hint="give a path, or leave it out")
+    directory = _directory(cwd, named or environment.get("MILVUS_PROFILES_FILE"))
+    documents = _documents(named, environment, directory, file_name)
     settings = load_settings(environment, directory, documents)
     return Profiles(documents, settings, env=environment, cwd=directory, connector=connector)
 
@@ -549,6 +554,19 @@ def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] |
     directory = os.path.dirname(path)
     settings = load_settings(environment, directory, (document,))
     return Profiles((document,), settings, env=environment, cwd=directory)
+
+
+def _directory(cwd: str | os.PathLike[str] | None, named: str | None) -> str:
+    """Where relative paths count from and the search for a project file begins."""
+    if cwd is not None:
+        return os.path.abspath(os.fspath(cwd))
+    try:
+        return current_directory()
+    except ConfigError:
+        # Nothing is searched for, and nothing counts from there.
+        if named and os.path.isabs(named):
+            return os.path.dirname(named)
+        raise
 
 
 def _documents(file: str | None, env: Mapping[str, str], cwd: str, file_name: str) -> tuple[Document, ...]:

@@ -191,6 +191,9 @@ def override(base: RawProfile, over: Raw) -> RawProfile:
 
     An address drops user, password, token and allow_insecure of the weaker layer.
     """
+    if ("ssl",) in over and over["ssl",].value is True and any(path[0] == "ssl" and path[1:] for path in base.values):
+        # The declared table says what TLS is to be like: to switch it on changes nothing of that, its CA least of all.
+        over = {path: value for path, value in over.items() if path != ("ssl",)}
     heads = {path[0] for path in over}
     dropped = _displaced(heads) | (_BOUND_TO_ADDRESS if heads & set(ADDRESS_FIELDS) else frozenset())
     values: Raw = {}
