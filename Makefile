@@ -16,16 +16,19 @@ export TEST_SERVERS := $(abspath $(SERVERS))
 LOOPBACK := $(BIN)/python scripts/loopback.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test campaign cov lint setup setup-tests clean
+.PHONY: help demo test test-security campaign cov lint setup setup-tests clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## a short tour of the command line and the library
 	@PATH="$(BIN):$$PATH" scripts/demo
 
-test: setup-tests ## all tests but the campaigns, on real servers
-	@$(LOOPBACK) $(BIN)/python -m pytest -m "not campaign" -n $(WORKERS) --dist worksteal $(ARGS)
+test: setup-tests ## the tests, on real servers
+	@$(LOOPBACK) $(BIN)/python -m pytest -m "not campaign and not security" -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-security: setup-tests ## hostile files, and canaries for every output of every command
+	@$(LOOPBACK) $(BIN)/python -m pytest -m security -n $(WORKERS) --dist worksteal $(ARGS)
 
 campaign: setup-tests ## the slow tests
 	@$(LOOPBACK) $(BIN)/python -m pytest -m campaign $(ARGS)

@@ -28,6 +28,8 @@ from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import Call, Refusal, milvus_answer, scripted_server
 from tests.support.secret_service import KeyringSession
 
+pytestmark = pytest.mark.security
+
 CANARY = "canary-Zq8w5tRx"
 PROGRAM = """\
 import json, sys

@@ -23,6 +23,8 @@ from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import not_milvus
 from tests.support.secret_service import KeyringSession
 
+pytestmark = pytest.mark.security
+
 CANARY = "canary/Kq7 wZ+e3"
 """With characters that percent-encoding and base64 change."""
 
@@ -174,7 +176,8 @@ def test_no_command_prints_it(setting: Setting) -> None:
         ["profile", "show", first, "--explain"],
         ["profile", "show", first, "--json"],
         ["profile", "test", first, "--verbose"],
-        ["profile", "test", "--all", "--json", "--verbose"],
+        ["profile", "test", "--all", "--json", "--verbose", "--junit", str(setting.cli.home / "report.xml")],
+        ["doctor", "--json", "--verbose"],
         ["secret", "status", first],
         ["config", "validate", "--json"],
         ["profile", "set", first, "timeout=3", "--dry-run"],
@@ -183,6 +186,7 @@ def test_no_command_prints_it(setting: Setting) -> None:
     ):
         told = setting.told(*words)
         assert not leaks(told), words
+    assert not leaks((setting.cli.home / "report.xml").read_text())
     # That it was at work: the servers were reached, and one said no to the secret.
     assert "auth" in setting.told("profile", "test", first)
 
@@ -258,7 +262,17 @@ def dumped(thing):
         except Exception as error:
             print("refused", type(error).__name__, error)
 
+def diagnose(alias):
+    try:
+        report = mp.diagnose(alias, timeout=0.7)
+    except mp.MilvusProfilesError as error:
+        everything_about(error)
+    else:
+        everything_in(report, {})
+        print(report.as_json(verbose=True))
+
 def fail(alias):
+    diagnose(alias)
     try:
         mp.connect(alias, timeout=0.7)
     except mp.MilvusProfilesError as error:
