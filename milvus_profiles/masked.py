@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
-__all__ = ["MASK", "MaskedMapping", "SecretText"]
+__all__ = ["MASK", "MaskedFields", "MaskedMapping", "SecretText"]
 
 MASK = "********"
 """What is shown in place of every secret: as long for a short one as for a long one."""
@@ -120,3 +120,10 @@ class MaskedMapping(Mapping[str, str]):
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("an environment is not pickled: it may hold secrets")
+
+
+class MaskedFields(dict[str, Any]):
+    """Keyword arguments of which a traceback shows no token and no password; otherwise a plain dictionary."""
+
+    def __repr__(self) -> str:
+        return repr({name: MASK if name in ("token", "password") else value for name, value in self.items()})

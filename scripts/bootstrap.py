@@ -1,7 +1,7 @@
 """Makes what the Makefile's targets need, each thing once; says in one line what it does, nothing when all is there.
 
     bootstrap.py VENV            the virtual environment, with this project and its development tools in it
-    bootstrap.py VENV --servers  and what the tests need besides: Milvus servers, a few Debian packages
+    bootstrap.py VENV --servers  and what the tests need besides: Milvus servers, other clients, a few Debian packages
 
 Standard library only: it runs before anything is installed.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 PROJECT = Path(__file__).absolute().parents[1]
 sys.path.insert(0, str(PROJECT))
 
-from tests.support import binaries  # noqa: E402  (standard library only, too)
+from tests.support import binaries, layers  # noqa: E402  (standard library only, too)
 from tests.support.requirements import DEBIAN_PACKAGES  # noqa: E402
 
 OLDEST_PYTHON = (3, 10)
@@ -39,6 +39,8 @@ def main() -> None:
             install_debian_packages()
             for version in binaries.VERSIONS:
                 fetch_server(venv, version)
+            for name in layers.LAYERS:
+                make_layer(venv, name)
 
 
 def create(venv: Path) -> None:
@@ -100,6 +102,16 @@ def fetch_server(venv: Path, version: str) -> None:
     if not binaries.is_unpacked(version):
         say(f"Unpacking Milvus {version}")
         binaries.binaries(version)
+
+
+def make_layer(venv: Path, name: str) -> None:
+    if layers.is_made(venv, name):
+        return
+    say(f"Installing {', '.join(layers.LAYERS[name])} beside the tests")
+    try:
+        layers.make(venv, name)
+    except subprocess.CalledProcessError as error:
+        say(f"  not to be had: {last_line(error.stdout)}")
 
 
 def install_debian_packages() -> None:

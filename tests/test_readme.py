@@ -8,17 +8,21 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import StartMilvus
 from tests.support.command import Command
 from tests.support.milvus import MilvusServer
+from tests.support.ports import documented_port
 from tests.support.secret_service import KeyringSession
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+SECTIONS = {part.partition("\n")[0]: part for part in README.split("\n## ")[1:]}
+BLOCKS = {title: re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL) for title, text in SECTIONS.items()}
 
 
 def commands(block: str) -> list[tuple[str, str]]:
@@ -30,7 +34,15 @@ def commands(block: str) -> list[tuple[str, str]]:
     return found
 
 
-CONSOLES = [commands(text) for language, text in BLOCKS if language == "console"]
+def console(section: str) -> list[tuple[str, str]]:
+    """The commands of the console blocks of a section."""
+    return [command for language, text in BLOCKS[section] if language == "console" for command in commands(text)]
+
+
+def program(section: str) -> str:
+    """The Python of a section."""
+    [text] = (text for language, text in BLOCKS[section] if language == "python")
+    return text
 
 
 def run(command: str, cli: Command, keyring: KeyringSession | None, **env: str) -> subprocess.CompletedProcess[str]:
@@ -56,30 +68,49 @@ def assert_printed(pattern: str, printed: str) -> None:
             raise AssertionError(f"not printed: {wanted!r}\n--- the output\n{printed}")
 
 
-def test_the_readme_has_the_blocks_that_are_tested() -> None:
-    assert [len(block) for block in CONSOLES] == [4, 3, 1, 1]
-    assert [language for language, _ in BLOCKS if language != "console"] == ["python", "toml"]
+def test_every_block_of_the_readme_is_tested() -> None:
+    """A new block belongs into a test of its section, and then into this list."""
+    assert {title: [language for language, _ in blocks] for title, blocks in BLOCKS.items() if blocks} == {
+        "In a project": ["console", "python"],
+        "With a server and a password": ["console", "toml"],
+        "In a container": ["console"],
+        "From asyncio, and in a pool": ["python"],
+        "When it fails": ["console"],
+    }
 
 
 def test_in_a_project(cli: Command) -> None:
-    install, *rest = CONSOLES[0]
+    install, *rest = console("In a project")
     assert install[0] == "pip install 'milvus-profiles[lite]'"  # what make set up
     for command, output in rest:
         done = run(command, cli, None)
         assert done.returncode == 0, done.stderr
         assert_printed(output, done.stdout)
-    program = next(text for language, text in BLOCKS if language == "python")
     done = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-c", program], env=cli.environment(), cwd=cli.cwd,
+        [sys.executable, "-W", "error::ResourceWarning", "-c", program("In a project")], env=cli.environment(), cwd=cli.cwd,
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "milvus_lite" in done.stdout
 
 
+def test_from_asyncio_and_in_a_pool(cli: Command) -> None:
+    (cli.cwd / "milvus.toml").write_text('[profiles.local]\nuri = "./milvus.db"\n')
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program("From asyncio, and in a pool")], env=cli.environment(),
+        cwd=cli.cwd, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "milvus_lite" in done.stdout
+    assert "requests_num" in done.stdout
+
+
 @pytest.fixture
-def at_the_documented_port(start_milvus: object, reaper: object, certificates: object) -> MilvusServer:
-    return start_milvus(auth=True, port=19530)  # type: ignore[operator,no-any-return]
+def at_the_documented_port(start_milvus: StartMilvus) -> Iterator[MilvusServer]:
+    with documented_port() as port:
+        server = start_milvus(auth=True, port=port)
+        yield server
+        server.stop()
 
 
 def test_with_a_server_and_in_a_container(
@@ -87,25 +118,26 @@ def test_with_a_server_and_in_a_container(
 ) -> None:
     (cli.cwd / "password").write_text("Milvus\n")
     (cli.cwd / "token").write_text("root:Milvus\n")
-    for command, output in CONSOLES[1]:
+    for command, output in console("With a server and a password"):
         done = run(command, cli, keyring_session)
         assert done.returncode == 0, done.stderr
         assert_printed(output, done.stdout)
-    for command, output in CONSOLES[2]:
+    for command, output in console("In a container"):
         done = run(command, cli, None)
         assert done.returncode == 0, done.stderr
         assert_printed(output, done.stdout)
     # The failure that is shown: a profile with https:// on a server without TLS.
     run("milvus-profiles profile add prod --uri https://127.0.0.1:19530 --user root --force", cli, keyring_session)
     run("milvus-profiles secret set prod < password", cli, keyring_session)
-    [(command, output)] = CONSOLES[3]
+    [(command, output)] = console("When it fails")
     done = run(command, cli, keyring_session)
     assert done.returncode == 7
     assert_printed(output, done.stdout)
 
 
 def test_the_file_that_is_shown_is_valid(cli: Command) -> None:
-    (cli.cwd / "milvus.toml").write_text(next(text for language, text in BLOCKS if language == "toml"))
+    [text] = (text for language, text in BLOCKS["With a server and a password"] if language == "toml")
+    (cli.cwd / "milvus.toml").write_text(text)
     assert cli("config", "validate").returncode == 0
     assert cli("profile", "show", "--json").json["alias"] == "prod"
 

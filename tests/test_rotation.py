@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -305,8 +306,8 @@ def test_when_a_channel_looks_at_its_files() -> None:
     for now in (61.0, 64.9, 65.0, 66.0, 70.0):
         watch.after_unavailable(now)
     assert looks == [30.0, 60.0, 65.0, 70.0]
-    watch.before_call(99.0)
-    watch.before_call(100.0)
+    for now in (99.0, 100.0):
+        watch.before_call(now)
     assert looks[4:] == [100.0]
     fresh = Watch(lambda: looks.append(-1.0))
     fresh.before_call(0.0)
@@ -346,3 +347,33 @@ def test_what_a_field_changes(field: str, change: str, declared: Declared) -> No
     declared.says("uri = 'http://127.0.0.1:19530'")
     assert Footing.of(mp.load(declared.path, env={})["prod"]) == footing()
     assert "a:b" not in repr(footing(field))
+
+
+# --- clients ---
+
+
+def test_a_client_leads_where_the_connection_leads_now(
+    milvus_plain: MilvusServer, milvus_auth: MilvusServer, declared: Declared
+) -> None:
+    declared.says(f'uri = "{milvus_plain.uri}"')
+    old = declared.connect()
+    declared.says(f'uri = "{milvus_auth.uri}"', 'token = "root:Milvus"')
+    declared.connect()
+    client = old.client()
+    try:
+        assert client.list_users() == ["root"]
+        assert connections_to(milvus_auth.port) == 2
+    finally:
+        client.close()
+
+
+def test_no_frame_of_a_failed_client_shows_the_callers_token(milvus_auth: MilvusServer, declared: Declared) -> None:
+    declared.says(f'uri = "{milvus_auth.uri}"', 'token = "root:Milvus"')
+    conn = declared.connect()
+    canary = "root:canary-client"
+    with pytest.raises(Exception) as caught:  # pymilvus's own
+        conn.client(token=canary, timeout=3)
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    frames = [frame for frame in shown.stack if "test_rotation" not in frame.filename]
+    assert frames
+    assert not any(canary in str(value) for frame in frames for value in (frame.locals or {}).values())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..endpoint import Endpoint
 from ..errors import ConnectionClosedError, ForkError
 from ..joints import joined
+from ..masked import MaskedFields
 from ..profile import Profile
 
 if TYPE_CHECKING:
@@ -121,8 +122,12 @@ class Connection:
             ConfigError: pymilvus is not installed.
             ConnectionClosedError: the handle is closed.
         """
+        arguments = MaskedFields(arguments)  # no frame of a traceback shows a token of the caller's
         self._gate()
-        client = joined("client")(self._profile, self._live.reach, self._live.token(), arguments)
+        live = self._live
+        # The address may have changed since the handle was opened; what the call said of time has not.
+        profile = live.profile.model_copy(update={"timeout": self._profile.timeout})
+        client = joined("client")(profile, live.reach, live.token(), arguments)
         # The client keeps the handle: a Milvus Lite that was opened for it runs as long as it is used.
         client._milvus_profiles_connection = self
         return client

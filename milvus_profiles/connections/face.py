@@ -13,7 +13,7 @@ from .connection import Connection
 from .footing import Footing
 from .opening import Live, open_live, open_or_move
 from .registry import ConnectionInfo, Registry
-from .request import CallFields, InsecureFileWarning, InsecureTransportWarning, request
+from .request import CallFields, InsecureFileWarning, InsecureTransportWarning, Request, request
 
 __all__ = [
     "InsecureFileWarning",
@@ -24,6 +24,7 @@ __all__ = [
     "has_connection",
     "list_connections",
     "load",
+    "opened",
 ]
 
 _REGISTRY: Registry[Live] = Registry()
@@ -89,7 +90,20 @@ def connect(
     fields = CallFields(fields)
     asked = request(alias, profiles=profiles, dedicated=dedicated, timeout=timeout, fields=fields)
     asked.warn(stacklevel=2)
-    resolved, known, key = asked.resolved, asked.profiles, asked.key
+    return opened(asked, wait_ready=wait_ready)
+
+
+def opened(asked: Request, *, wait_ready: float | None = None) -> Connection:
+    """A handle on the channel that a request asks for, opened on demand.
+
+    Args:
+        asked: the request; whoever made it has given its warnings.
+        wait_ready: seconds to wait for a server that is starting or not reachable yet; None does not wait.
+
+    Raises:
+        MilvusProfilesError: what :func:`connect` raises.
+    """
+    resolved, known = asked.resolved, asked.profiles
 
     def alone() -> Live:
         return open_live(resolved, known, wait_ready=wait_ready, forget=_REGISTRY.forget, dedicated=True)
@@ -98,10 +112,10 @@ def connect(
         return open_or_move(old, resolved, known, wait_ready=wait_ready, forget=_REGISTRY.forget)
 
     while True:
-        if key is None:
+        if asked.key is None:
             live = _REGISTRY.dedicated(alone)
         else:
-            live = _REGISTRY.shared(key, Footing.of(resolved.profile), opener)
+            live = _REGISTRY.shared(asked.key, Footing.of(resolved.profile), opener)
         connection = live.handle(resolved.profile)
         if connection is not None:
             return connection

@@ -1,39 +1,63 @@
 """A profile as pymilvus wants it.
 
 pymilvus takes one-way TLS as ``server_pem_path`` and mutual TLS as three paths, ignores incomplete sets in silence,
-shares connections by address and token alone (so ``dedicated`` is always set), reads IPv6 addresses wrongly, and runs
-``load_dotenv()`` when it is imported (pymilvus 3.0.2, ``settings.py``).
+shares connections by address and token alone (2.5 and 2.6: by address, user and database), obeys proxy variables, reads
+IPv6 addresses wrongly, and runs ``load_dotenv()`` when it is imported.  A client that is opened here gets a channel of
+ours instead, so these matter only when pymilvus 3 opens another one after a failure; its arguments say the same.
+
+Source: pymilvus 2.5.0, 2.5.18, 2.6.0, 2.6.17 and 3.0.2: ``milvus_client/``, ``client/connection_manager.py``,
+``client/grpc_handler.py``, ``client/async_grpc_handler.py``, ``orm/connections.py``, ``settings.py``.
 """
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ..endpoint import Endpoint
 from ..errors import ConfigError
-from ..masked import SecretText
+from ..masked import MaskedFields, SecretText
 from ..profile import Profile
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
-__all__ = ["client_arguments", "connection_args", "open_client"]
+__all__ = ["ClientArguments", "client_arguments", "connection_args", "open_async_client", "open_client"]
+
+_OF_THE_CHANNEL = frozenset(
+    {
+        "uri", "address", "host", "port", "secure", "server_pem_path", "ca_pem_path", "client_pem_path",
+        "client_key_path", "server_name", "grpc_options", "channel",
+    }
+)  # fmt: skip
+
+
+class ClientArguments(MaskedFields):
+    """Keyword arguments of ``MilvusClient``; a plain dictionary but for its repr, which hides the token."""
 
 
 def connection_args(alias: str | None = None, *, profiles: Profiles | None = None) -> dict[str, Any]:
     """The keyword arguments of ``MilvusClient`` for a profile: for LangChain, LlamaIndex, Haystack and their kin.
 
-    The dictionary holds the token in the clear, since that is what those libraries take; do not log it.
+    The dictionary holds the token in the clear, since that is what those libraries take; only its repr hides it.
+
+    For Milvus Lite this opens the profile's shared connection, as :func:`milvus_profiles.connect` does, and gives the
+    address of its server in this process, so that what is made of it and connections of the profile use the database
+    side by side.  The address is good until ``disconnect(alias)``, ``disconnect_all()`` or the end of the process.
 
     Args:
         alias: the profile; None takes the selected one.
         profiles: where profiles come from; None reads the files and the environment.
 
     Raises:
-        MilvusProfilesError: the profile or its secret cannot be had, as for ``connect``.
+        MilvusProfilesError: the profile or its secret cannot be had, or Milvus Lite not be started, as for ``connect``.
+        ConfigError: pymilvus cannot express the profile: an IPv6 address, a client certificate without a CA.
     """
     from ..config.plaintext import check_plaintext
     from ..config.profiles import load
+    from ..connections.face import connect
     from ..connections.opening import secret_context
     from ..secrets import resolve
 
@@ -41,19 +65,37 @@ def connection_args(alias: str | None = None, *, profiles: Profiles | None = Non
     resolved = known.use(known.select(alias).alias)
     check_plaintext(resolved)
     profile, endpoint = resolved.profile, resolved.profile.endpoint
+    if endpoint.kind == "lite":
+        with connect(profile.alias, profiles=known) as connection:
+            return client_arguments(profile, connection._live.reach, None)
     token = resolve(profile.credential, endpoint, secret_context(known, profile.alias))
     return client_arguments(profile, endpoint, token)
 
 
-def client_arguments(profile: Profile, endpoint: Endpoint, token: SecretText | None) -> dict[str, Any]:
+def client_arguments(profile: Profile, endpoint: Endpoint, token: SecretText | None) -> ClientArguments:
     """Map a profile to keyword arguments of ``MilvusClient``.
+
+    ``grpc_options`` make pymilvus's channel what ours is: no proxy of the environment, a connection of its own.
 
     Args:
         profile: the profile.
         endpoint: where to connect; for Milvus Lite its server in this process.
         token: the whole token; None connects without.
+
+    Raises:
+        ConfigError: pymilvus cannot express the profile.
     """
-    arguments: dict[str, Any] = {"uri": endpoint.uri, "timeout": profile.timeout, "dedicated": True}
+    from ..transport.options import channel_options
+
+    if ":" in endpoint.host:
+        raise ConfigError(
+            f"pymilvus cannot connect to the IPv6 address {endpoint.authority}",
+            hint="give the profile a host name; the package's own connections take the address as it is",
+        )
+    # pymilvus 2.5 and early 2.6 ignore grpc_options and `dedicated`.
+    options = dict(channel_options(profile))
+    options.pop("grpc.ssl_target_name_override", None)  # it comes as server_name
+    arguments = ClientArguments(uri=endpoint.uri, timeout=profile.timeout, dedicated=True, grpc_options=options)
     if token is not None:
         arguments["token"] = token.reveal()
     if profile.db_name is not None:
@@ -74,24 +116,106 @@ def client_arguments(profile: Profile, endpoint: Endpoint, token: SecretText | N
     return arguments
 
 
-def open_client(profile: Profile, endpoint: Endpoint, token: SecretText | None, arguments: dict[str, Any]) -> Any:
-    """A ``pymilvus.MilvusClient`` of a profile.
+def open_client(profile: Profile, endpoint: Endpoint, token: SecretText | None, arguments: Mapping[str, Any]) -> Any:
+    """A ``pymilvus.MilvusClient`` of a profile, connected, with a TCP connection of its own.
 
     Args:
         profile: the profile.
         endpoint: where to connect; for Milvus Lite its server in this process.
         token: the whole token; None connects without.
-        arguments: keyword arguments that win over those of the profile.
+        arguments: keyword arguments that win over those of the profile; one that says how to connect (``uri``,
+            ``secure``, ``grpc_options`` ...) leaves the connection to pymilvus.
 
     Raises:
         ConfigError: pymilvus is not installed, or cannot express the profile.
+        pymilvus.MilvusException: it cannot connect.
     """
+    from ..transport.options import open_channel
+
+    arguments = ClientArguments(arguments)  # no frame of a traceback shows the caller's token
+    return _client("MilvusClient", open_channel, profile, endpoint, token, arguments)
+
+
+def open_async_client(
+    profile: Profile, endpoint: Endpoint, token: SecretText | None, arguments: Mapping[str, Any]
+) -> Any:
+    """A ``pymilvus.AsyncMilvusClient`` of a profile, for the running event loop; it connects with its first call.
+
+    Args:
+        profile: the profile.
+        endpoint: as for :func:`open_client`, like the others.
+        token: the whole token.
+        arguments: keyword arguments that win.
+
+    Raises:
+        ConfigError: pymilvus is not installed or too old, or cannot express the profile.
+    """
+    from ..transport.options import open_async_channel
+
+    arguments = ClientArguments(arguments)  # as in open_client
+    return _client("AsyncMilvusClient", open_async_channel, profile, endpoint, token, arguments)
+
+
+def _client(
+    name: str,
+    open_raw: Callable[..., Any],
+    profile: Profile,
+    endpoint: Endpoint,
+    token: SecretText | None,
+    arguments: ClientArguments,
+) -> Any:
+    make = _class(name)
+    given = ClientArguments({**client_arguments(profile, endpoint, token), **_private(), **arguments})
+    channel = None
+    if not arguments.keys() & _OF_THE_CHANNEL:
+        channel = open_raw(profile, lite_port=endpoint.port if profile.endpoint.kind == "lite" else None)
+        # pymilvus up to 2.6 copies its arguments deeply, and a channel cannot be copied.
+        channel.__deepcopy__ = lambda _: channel
+        given["channel"] = channel
+    failure: BaseException | None = None
+    try:
+        return make(**given)
+    except BaseException as error:
+        failure = _bare(error)
+    try:
+        if channel is not None and name == "MilvusClient":
+            channel.close()
+        raise failure
+    finally:
+        del failure
+
+
+def _private() -> dict[str, str]:
+    """What keeps pymilvus 2.5 and 2.6 from giving the client a connection that another one has."""
+    # Without this module (2.5.0) every client is on its own, and `alias` is an error; pymilvus 3 ignores it.
+    return {"alias": f"milvus-profiles-{uuid.uuid4().hex}"} if find_spec("pymilvus.milvus_client._utils") else {}
+
+
+def _class(name: str) -> Any:
     from ..transport.pymilvus_import import import_with_pymilvus
 
     try:
-        pymilvus: Any = import_with_pymilvus("pymilvus")
+        pymilvus = import_with_pymilvus("pymilvus")
     except ImportError:
         raise ConfigError(
             "pymilvus is not installed", hint="install it: pip install 'milvus-profiles[pymilvus]'"
         ) from None
-    return pymilvus.MilvusClient(**client_arguments(profile, endpoint, token) | arguments)
+    found = getattr(pymilvus, name, None)
+    if found is None:
+        raise ConfigError(
+            f"the installed pymilvus has no {name}", hint="install a newer one: pip install --upgrade pymilvus"
+        )
+    return found
+
+
+def _bare(error: BaseException) -> BaseException:
+    """An exception without the frames it came through: pymilvus and grpc keep the token in theirs."""
+    seen: set[int] = set()  # pymilvus raises exceptions from themselves
+    left: list[BaseException | None] = [error]
+    while left:
+        link = left.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            link.__traceback__ = None
+            left += [link.__cause__, link.__context__]
+    return error

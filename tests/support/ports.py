@@ -8,9 +8,14 @@ the same. Whoever can bind port 0 by himself should do that instead.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import socket
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 _FIRST, _LAST, _BLOCK = 12_000, 32_000, 400
 # Ports with a meaning, left to the tests that ask for them by number.
@@ -79,3 +84,13 @@ def ports() -> Ports:
     if _ports is None:
         _ports = Ports()
     return _ports
+
+
+@contextlib.contextmanager
+def documented_port() -> Iterator[int]:
+    """19530, for one test at a time: others wait, also in other processes of this network namespace."""
+    namespace = os.stat("/proc/self/ns/net").st_ino if sys.platform == "linux" else 0
+    lock = Path(tempfile.gettempdir()) / f"milvus-profiles-test-port-19530-{os.geteuid()}-{namespace}.lock"
+    with open(lock, "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield 19530
