@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..masked import SecretText
 from ..profile import Profile
 from ..transport.aio_channel import AsyncProfileChannel
 from ..transport.aio_core import AsyncChannelCore, AsyncGeneration
@@ -18,11 +17,11 @@ from ..transport.attempt import Attempt
 from ..transport.deadline import Deadline
 from ..transport.failures import classify, needs_evidence
 from ..transport.handshake import ServerInfo
-from ..transport.metadata import TokenHolder
 from ..transport.wire import GET_VERSION
 from .aio_connection import AsyncConnection
 from .footing import Footing
-from .live import Recipe, attempt_of, reach_of
+from .live_base import LiveBase
+from .recipe import Recipe, attempt_of
 from .registry import ConnectionInfo
 from .slots import Slot
 
@@ -85,16 +84,9 @@ class _Belongings:
             threading.Thread(target=lite.release, name="milvus-profiles close", daemon=True).start()
 
 
-class AsyncLive:
+class AsyncLive(LiveBase[AsyncChannelCore]):
     """An open channel of an event loop with its handles; made by ``open_async_live``, kept by the loop's table or by a
     pool.
-
-    Attributes:
-        server: what the handshake told.
-        reach: the endpoint that sockets lead to.
-        recipe: what it was opened by, or moved by since.
-        fingerprint: what it stands on now.
-        abandoned: it belongs to the process before a fork.
     """
 
     def __init__(
@@ -109,17 +101,9 @@ class AsyncLive:
         forget: Callable[[AsyncLive], None],
         renew: Callable[[AsyncLive], Awaitable[None]],
     ) -> None:
-        self.server = server
-        self.recipe = recipe
-        self.fingerprint = footing
-        self.reach = reach_of(recipe.profile, started.lite)
-        self.abandoned = False
+        super().__init__(recipe, started, server, footing, dedicated=dedicated)
         self._loop = asyncio.get_running_loop()
-        self._core = started.core
         self._belongings = _Belongings(slot, started.lite)
-        self._dedicated = dedicated
-        self._retired = False
-        self._closed = False
         self._forget = forget
         self._renew = renew
         self._renewing: asyncio.Task[None] | None = None
@@ -127,19 +111,8 @@ class AsyncLive:
         self._handles: dict[int, weakref.ref[AsyncConnection]] = {}
         self._end = weakref.finalize(self, self._belongings.left_behind)
         self._end.atexit = False
-        self._watch()
 
     # --- what it is ---
-
-    @property
-    def profile(self) -> Profile:
-        """The profile that it serves now."""
-        return self.recipe.profile
-
-    @property
-    def core(self) -> AsyncChannelCore:
-        """The channel itself: its load and its health."""
-        return self._core
 
     @property
     def lite(self) -> LiteLease | None:
@@ -147,18 +120,9 @@ class AsyncLive:
         return self._belongings.lite
 
     @property
-    def is_closed(self) -> bool:
-        """Whether it takes no more handles and calls."""
-        return self._closed
-
-    @property
     def info(self) -> ConnectionInfo:
         """What ``list_connections`` shows."""
         return ConnectionInfo(self.profile.alias, self.profile.endpoint, self.profile.db_name, len(self._handles))
-
-    def token(self) -> SecretText | None:
-        """The token that calls carry now."""
-        return self._core.holder.token
 
     # --- handles ---
 
@@ -235,24 +199,6 @@ class AsyncLive:
 
     # --- moving under living handles ---
 
-    def equip(self, recipe: Recipe, holder: TokenHolder, footing: Footing) -> bool:
-        """Go on with another secret from the next call on, over the same channel.
-
-        Args:
-            recipe: what it is opened by from now on.
-            holder: makes the metadata; the server has accepted it.
-            footing: that of the recipe's profile.
-
-        Returns:
-            Whether it did; not if it was closed meanwhile.
-        """
-        if self._closed:
-            return False
-        self._core.equip(holder, recipe.refresh)
-        self._core.call_timeout = recipe.profile.call_timeout
-        self.recipe, self.fingerprint = recipe, footing
-        return True
-
     def move(self, recipe: Recipe, started: AsyncStarted, server: ServerInfo, old: Footing, new: Footing) -> bool:
         """Send the calls of all handles over another channel from now on; the old one ends with its last call.
 
@@ -270,10 +216,7 @@ class AsyncLive:
             return False
         leaving = self._core.swap(started.core.raw, started.core.holder, recipe.refresh)
         lite, self._belongings.lite = self._belongings.lite, started.lite
-        self._core.call_timeout = recipe.profile.call_timeout
-        self.server, self.recipe, self.fingerprint = server, recipe, new
-        self.reach = reach_of(recipe.profile, started.lite)
-        self._watch()
+        self._stand_on(recipe, started, server, new)
         self._background(lambda: self._drain(leaving, lite))
         return True
 
@@ -284,16 +227,9 @@ class AsyncLive:
         finally:
             await give_back(lite)
 
-    def _watch(self) -> None:
-        tls = self.profile.tls
-        has_files = tls is not None and (tls.ca is not None or tls.cert is not None)
-        self._core.watch(self._look if has_files else None)
-
     def _look(self) -> None:
-        """Have the channel renewed if its certificate files have changed; a call may be waiting."""
-        if self._closed or self._renewing is not None or Footing.of(self.profile) == self.fingerprint:
-            return
-        self._renewing = self._loop.create_task(self._renew_once())
+        if self._renewing is None and self._is_outdated:
+            self._renewing = self._loop.create_task(self._renew_once())
 
     async def _renew_once(self) -> None:
         try:

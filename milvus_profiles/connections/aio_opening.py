@@ -21,8 +21,8 @@ from ..transport.metadata import TokenHolder
 from ..transport.options import open_async_channel
 from .aio_live import AsyncLive, AsyncStarted, give_back
 from .footing import Footing
-from .live import Recipe, attempt_of
 from .opening import Waiting, lite_of, recipe_of
+from .recipe import Recipe, attempt_of
 from .slots import SLOTS
 
 if TYPE_CHECKING:

@@ -8,12 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..endpoint import Endpoint
-from ..masked import SecretText
 from ..profile import Profile
 from ..transport.attempt import Attempt
 from ..transport.channel import ProfileChannel
-from ..transport.core import ChannelCore, Generation
+from ..transport.core import ChannelCore, RawGeneration
 from ..transport.deadline import Deadline
 from ..transport.failures import classify, needs_evidence
 from ..transport.handshake import ServerInfo, look
@@ -21,6 +19,8 @@ from ..transport.metadata import TokenHolder
 from ..transport.wire import GET_VERSION
 from .connection import Connection
 from .footing import Footing
+from .live_base import LiveBase
+from .recipe import Recipe, attempt_of
 from .registry import ConnectionInfo
 from .slots import Slot
 
@@ -29,30 +29,9 @@ if TYPE_CHECKING:
 
     from ..transport.lite import LiteLease
 
-__all__ = ["ANONYMOUS", "Live", "Recipe", "Started", "attempt_of", "reach_of"]
+__all__ = ["Live", "Started"]
 
 _LOOK = 1.0
-
-ANONYMOUS = "anonymous"
-"""The alias of a connection that was opened by an address alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What opening a channel takes.
-
-    Attributes:
-        profile: not a template.
-        find: gives its token; the argument says whether to leave everything that was remembered aside.  It may block
-            for as long as a keyring does.
-    """
-
-    profile: Profile
-    find: Callable[[bool], SecretText | None]
-
-    def refresh(self) -> SecretText | None:
-        """The token, from its source."""
-        return self.find(True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,38 +55,8 @@ class Started:
             self.lite.release()
 
 
-def attempt_of(profile: Profile, token: SecretText | None, lite: LiteLease | None) -> Attempt:
-    """What is tried, for the words of an error.
-
-    Args:
-        profile: the profile.
-        token: what authenticates.
-        lite: its Milvus Lite, where it is one.
-    """
-    alias = None if profile.alias == ANONYMOUS else profile.alias
-    return Attempt.of(profile, token, alias=alias, lite_port=lite.port if lite else None)
-
-
-def reach_of(profile: Profile, lite: LiteLease | None) -> Endpoint:
-    """The endpoint that sockets lead to: for Milvus Lite its server in this process.
-
-    Args:
-        profile: not a template.
-        lite: its Milvus Lite, where it is one.
-    """
-    return profile.endpoint if lite is None else Endpoint("tcp", host="127.0.0.1", port=lite.port)
-
-
-class Live:
-    """An open channel with its handles; made by :func:`open_live`, kept by the registry or by a pool.
-
-    Attributes:
-        server: what the handshake told.
-        reach: the endpoint that sockets lead to.
-        recipe: what it was opened by, or moved by since.
-        fingerprint: what it stands on now.
-        abandoned: it belongs to the process before a fork.
-    """
+class Live(LiveBase[ChannelCore]):
+    """An open channel with its handles; made by :func:`open_live`, kept by the registry or by a pool."""
 
     def __init__(
         self,
@@ -121,36 +70,17 @@ class Live:
         forget: Callable[[Live], None],
         renew: Callable[[Live], None],
     ) -> None:
-        self.server = server
-        self.recipe = recipe
-        self.fingerprint = footing
-        self.reach = reach_of(recipe.profile, started.lite)
-        self.abandoned = False
-        self._core = started.core
+        super().__init__(recipe, started, server, footing, dedicated=dedicated)
         self._lite = started.lite
         self._slot = slot
-        self._dedicated = dedicated
-        self._retired = False
-        self._closed = False
         self._forget = forget
         self._renew = renew
         self._renewing = threading.Lock()
         self._lock = threading.Lock()
         # Not a WeakSet: its own clean-up may come after that of a handle, which asks whether it was the last.
         self._handles: dict[int, weakref.ref[Connection]] = {}
-        self._watch()
 
     # --- what it is ---
-
-    @property
-    def profile(self) -> Profile:
-        """The profile that it serves now."""
-        return self.recipe.profile
-
-    @property
-    def core(self) -> ChannelCore:
-        """The channel itself: its load and its health."""
-        return self._core
 
     @property
     def lite(self) -> LiteLease | None:
@@ -158,20 +88,11 @@ class Live:
         return self._lite
 
     @property
-    def is_closed(self) -> bool:
-        """Whether it takes no more handles and calls."""
-        return self._closed
-
-    @property
     def info(self) -> ConnectionInfo:
         """What ``list_connections`` shows."""
         with self._lock:
             handles = len(self._handles)
         return ConnectionInfo(self.profile.alias, self.profile.endpoint, self.profile.db_name, handles)
-
-    def token(self) -> SecretText | None:
-        """The token that calls carry now."""
-        return self._core.holder.token
 
     # --- handles ---
 
@@ -246,23 +167,8 @@ class Live:
     # --- moving under living handles ---
 
     def equip(self, recipe: Recipe, holder: TokenHolder, footing: Footing) -> bool:
-        """Go on with another secret from the next call on, over the same channel.
-
-        Args:
-            recipe: what it is opened by from now on.
-            holder: makes the metadata; the server has accepted it.
-            footing: that of the recipe's profile.
-
-        Returns:
-            Whether it did; not if it was closed meanwhile.
-        """
         with self._lock:
-            if self._closed:
-                return False
-            self._core.equip(holder, recipe.refresh)
-            self._core.call_timeout = recipe.profile.call_timeout
-            self.recipe, self.fingerprint = recipe, footing
-        return True
+            return super().equip(recipe, holder, footing)
 
     def move(self, recipe: Recipe, started: Started, server: ServerInfo, old: Footing, new: Footing) -> bool:
         """Send the calls of all handles over another channel from now on; the old one ends with its last call.
@@ -282,29 +188,18 @@ class Live:
                 return False
             leaving = self._core.swap(started.core.raw, started.core.holder, recipe.refresh)
             lite, self._lite = self._lite, started.lite
-            self._core.call_timeout = recipe.profile.call_timeout
-            self.server, self.recipe, self.fingerprint = server, recipe, new
-            self.reach = reach_of(recipe.profile, started.lite)
-            self._watch()
+            self._stand_on(recipe, started, server, new)
         threading.Thread(target=self._drain, args=(leaving, lite), name="milvus-profiles drain", daemon=True).start()
         return True
 
-    def _drain(self, leaving: Generation, lite: LiteLease | None) -> None:
+    def _drain(self, leaving: RawGeneration, lite: LiteLease | None) -> None:
         # As long as its calls take: whoever made one without a deadline wants its answer.
         self._core.finish(leaving, threading.TIMEOUT_MAX)
         if lite is not None:
             lite.release()
 
-    def _watch(self) -> None:
-        tls = self.profile.tls
-        has_files = tls is not None and (tls.ca is not None or tls.cert is not None)
-        self._core.watch(self._look if has_files else None)
-
     def _look(self) -> None:
-        """Have the channel renewed if its certificate files have changed; a call may be waiting."""
-        if self.abandoned or self._closed or Footing.of(self.profile) == self.fingerprint:
-            return
-        if self._renewing.acquire(blocking=False):
+        if self._is_outdated and self._renewing.acquire(blocking=False):
             threading.Thread(target=self._renew_once, name="milvus-profiles renew", daemon=True).start()
 
     def _renew_once(self) -> None:

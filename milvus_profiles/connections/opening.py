@@ -20,7 +20,8 @@ from ..transport.handshake import ServerInfo, handshake
 from ..transport.metadata import TokenHolder
 from ..transport.options import open_channel
 from .footing import Footing
-from .live import ANONYMOUS, Live, Recipe, Started, attempt_of
+from .live import Live, Started
+from .recipe import ANONYMOUS, Recipe, attempt_of
 from .slots import SLOTS
 
 if TYPE_CHECKING:

@@ -8,38 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 
 import grpc
 import grpc.aio
 
-from ..errors import ConnectionClosedError
-from .channel_state import REFRESH_INTERVAL, Health, RefreshPace, Watch
-from .core import Refresh
+from .channel_state import REFRESH_INTERVAL
+from .core_base import CoreBase, Generation, Refresh
 from .deadline import Clock
 from .metadata import TokenHolder
 
 __all__ = ["AsyncChannelCore", "AsyncGeneration"]
 
 
-class AsyncGeneration:
-    """One raw channel of a core, from the moment that it came into use until it is closed.
+class AsyncGeneration(Generation[grpc.aio.Channel]):
+    """One raw channel of a core.
 
     Attributes:
-        channel: the raw channel.
-        holder: makes the metadata of its calls.
-        refresh: resolves its secret anew; it may block; None if there is nothing to resolve.
-        in_flight: calls on it that have not ended.
         is_severed: it was closed with calls in flight: what ends them is not their caller's cancellation.
     """
 
-    __slots__ = ("channel", "holder", "in_flight", "is_severed", "refresh")
+    __slots__ = ("is_severed",)
 
     def __init__(self, channel: grpc.aio.Channel, holder: TokenHolder, refresh: Refresh | None) -> None:
-        self.channel = channel
-        self.holder = holder
-        self.refresh = refresh
-        self.in_flight = 0
+        super().__init__(channel, holder, refresh)
         self.is_severed = False
 
     async def close(self) -> None:
@@ -48,7 +39,7 @@ class AsyncGeneration:
         await self.channel.close(None)
 
 
-class AsyncChannelCore:
+class AsyncChannelCore(CoreBase[AsyncGeneration]):
     """One live connection: a raw channel, the token for its calls, and the count of what is in flight.
 
     The raw channel can be replaced under the stubs that were made on it.
@@ -73,22 +64,9 @@ class AsyncChannelCore:
         refresh_interval: float = REFRESH_INTERVAL,
         clock: Clock = time.monotonic,
     ) -> None:
-        self.call_timeout = call_timeout
-        self.clock = clock
-        self._current = AsyncGeneration(raw, holder, refresh)
-        self._retired: list[AsyncGeneration] = []
+        super().__init__(AsyncGeneration(raw, holder, refresh), call_timeout, refresh_interval, clock)
         self._idle_waiters: set[asyncio.Future[None]] = set()
-        self._is_closed = False
-        self._health = Health()
-        self._pace = RefreshPace(refresh_interval)
         self._looking: asyncio.Task[None] | None = None
-        self._refresh_failure: Exception | None = None
-        self._watch: Watch | None = None
-
-    @property
-    def holder(self) -> TokenHolder:
-        """Makes the metadata of the calls on the raw channel in use now."""
-        return self._current.holder
 
     @property
     def raw(self) -> grpc.aio.Channel:
@@ -96,29 +74,9 @@ class AsyncChannelCore:
         return self._current.channel
 
     @property
-    def is_closed(self) -> bool:
-        """Whether :meth:`close` was called."""
-        return self._is_closed
-
-    @property
     def in_flight(self) -> int:
         """Calls that have not ended, streams included."""
-        return self._current.in_flight + sum(generation.in_flight for generation in self._retired)
-
-    @property
-    def consecutive_unavailable(self) -> int:
-        """Calls that ended UNAVAILABLE since the last one that the server answered."""
-        return self._health.consecutive_unavailable
-
-    @property
-    def last_success(self) -> float | None:
-        """When the server last answered, by ``clock``; None if it never did."""
-        return self._health.last_success
-
-    @property
-    def refresh_failure(self) -> Exception | None:
-        """Why the last look at the secret failed; None if it did not."""
-        return self._refresh_failure
+        return self._load()
 
     # --- calls ---
 
@@ -128,8 +86,7 @@ class AsyncChannelCore:
         Raises:
             ConnectionClosedError: the core is closed.
         """
-        if self._is_closed:
-            raise ConnectionClosedError("the connection is closed", hint="connect again")
+        self._check_open()
         if self._watch is not None:
             self._watch.before_call(self.clock())
         generation = self._current
@@ -230,24 +187,6 @@ class AsyncChannelCore:
                 self._idle_waiters.discard(waiter)
         return True
 
-    def watch(self, look: Callable[[], None] | None) -> None:
-        """Have somebody look, now and then, whether the raw channel is still the right one.
-
-        Args:
-            look: called now and then before a call, and after one that ended UNAVAILABLE; it returns at once, and sees
-                to it that the channel is swapped if, say, the certificate files have changed.  None for nobody.
-        """
-        self._watch = None if look is None else Watch(look)
-
-    def equip(self, holder: TokenHolder, refresh: Refresh | None) -> None:
-        """Give the raw channel in use another token from the next call on.
-
-        Args:
-            holder: makes the metadata of its calls.
-            refresh: resolves the secret anew; None if there is nothing to resolve.
-        """
-        self._current.holder, self._current.refresh = holder, refresh
-
     def swap(self, raw: grpc.aio.Channel, holder: TokenHolder, refresh: Refresh | None) -> AsyncGeneration:
         """Send calls from now on to another raw channel, whatever channel their stubs were made on.
 
@@ -262,12 +201,8 @@ class AsyncChannelCore:
         Raises:
             ConnectionClosedError: the core is closed; ``raw`` stays the caller's.
         """
-        if self._is_closed:
-            raise ConnectionClosedError("the connection is closed", hint="connect again")
-        old, self._current = self._current, AsyncGeneration(raw, holder, refresh)
-        self._health = Health()
-        self._retired.append(old)
-        return old
+        self._check_open()
+        return self._exchange(AsyncGeneration(raw, holder, refresh))
 
     async def finish(self, generation: AsyncGeneration, grace: float) -> bool:
         """Wait for the calls on a raw channel that was swapped out, then close it.

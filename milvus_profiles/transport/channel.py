@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from .core import ChannelCore, Generation
+from .core import ChannelCore, RawGeneration
 from .metadata import AUTHORIZATION, MetadataLike
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ class _MultiCallable:
         self._gate = gate
         self._make = make
         # One tuple, so that a swap of the raw channel in another thread cannot mix the two.
-        self._bound: tuple[Generation | None, Any] = (None, None)
+        self._bound: tuple[RawGeneration | None, Any] = (None, None)
 
-    def _raw(self, generation: Generation) -> Any:
+    def _raw(self, generation: RawGeneration) -> Any:
         bound = self._bound
         if bound[0] is not generation:
             # grpc says that registering a method is not thread-safe.
@@ -73,7 +73,7 @@ class _MultiCallable:
 
     def _finish(
         self,
-        generation: Generation,
+        generation: RawGeneration,
         kind: str,
         request: Any,
         timeout: float | None,

@@ -13,40 +13,17 @@ from collections.abc import Callable
 import grpc
 
 from ..errors import ConnectionClosedError
-from ..masked import SecretText
-from .channel_state import REFRESH_INTERVAL, Health, RefreshPace, Watch
+from .channel_state import REFRESH_INTERVAL
+from .core_base import CoreBase, Generation, Refresh
 from .deadline import Clock
 from .metadata import TokenHolder
 
-__all__ = ["ChannelCore", "Generation", "Refresh"]
+__all__ = ["ChannelCore", "RawGeneration"]
+
+RawGeneration = Generation[grpc.Channel]
 
 
-Refresh = Callable[[], "SecretText | None"]
-
-
-class Generation:
-    """One raw channel of a core, from the moment that it came into use until it is closed.
-
-    The token belongs to it, not to the core: where a channel to another address is swapped in, no call may carry the
-    token of the one to the other.
-
-    Attributes:
-        channel: the raw channel.
-        holder: makes the metadata of its calls.
-        refresh: resolves its secret anew; None if there is nothing to resolve.
-        in_flight: calls on it that have not ended; guarded by the core.
-    """
-
-    __slots__ = ("channel", "holder", "in_flight", "refresh")
-
-    def __init__(self, channel: grpc.Channel, holder: TokenHolder, refresh: Refresh | None) -> None:
-        self.channel = channel
-        self.holder = holder
-        self.refresh = refresh
-        self.in_flight = 0
-
-
-class ChannelCore:
+class ChannelCore(CoreBase[RawGeneration]):
     """One live connection: a raw channel, the token for its calls, and the count of what is in flight.
 
     The raw channel can be replaced under the stubs that were made on it.  All methods may be called from any thread.
@@ -71,26 +48,13 @@ class ChannelCore:
         refresh_interval: float = REFRESH_INTERVAL,
         clock: Clock = time.monotonic,
     ) -> None:
-        self.call_timeout = call_timeout
-        self.clock = clock
+        super().__init__(Generation(raw, holder, refresh), call_timeout, refresh_interval, clock)
         self.binding = threading.Lock()
         self._guard = threading.Lock()
         self._idle = threading.Condition(self._guard)
         self._waiting = 0
-        self._current = Generation(raw, holder, refresh)
-        self._retired: list[Generation] = []
         self._subscriptions: dict[Callable[[grpc.ChannelConnectivity], None], bool] = {}
-        self._is_closed = False
-        self._health = Health()
         self._refreshing = threading.Lock()
-        self._pace = RefreshPace(refresh_interval)
-        self._refresh_failure: Exception | None = None
-        self._watch: Watch | None = None
-
-    @property
-    def holder(self) -> TokenHolder:
-        """Makes the metadata of the calls on the raw channel in use now."""
-        return self._current.holder
 
     @property
     def raw(self) -> grpc.Channel:
@@ -98,37 +62,14 @@ class ChannelCore:
         return self._current.channel
 
     @property
-    def is_closed(self) -> bool:
-        """Whether :meth:`close` was called."""
-        return self._is_closed
-
-    @property
     def in_flight(self) -> int:
         """Calls that have not ended, streams and futures included."""
         with self._guard:
             return self._load()
 
-    @property
-    def consecutive_unavailable(self) -> int:
-        """Calls that ended UNAVAILABLE since the last one that the server answered."""
-        return self._health.consecutive_unavailable
-
-    @property
-    def last_success(self) -> float | None:
-        """When the server last answered, by ``clock``; None if it never did."""
-        return self._health.last_success
-
-    @property
-    def refresh_failure(self) -> Exception | None:
-        """Why the last look at the secret failed; None if it did not."""
-        return self._refresh_failure
-
-    def _load(self) -> int:
-        return self._current.in_flight + sum(generation.in_flight for generation in self._retired)
-
     # --- calls ---------------------------------------------------------------------------------------------------
 
-    def enter(self) -> Generation:
+    def enter(self) -> RawGeneration:
         """Count a call that begins, and return the raw channel it goes to.
 
         Raises:
@@ -143,7 +84,7 @@ class ChannelCore:
                 return generation
         raise ConnectionClosedError("the connection is closed", hint="connect again")
 
-    def leave(self, generation: Generation, code: grpc.StatusCode | None) -> None:
+    def leave(self, generation: RawGeneration, code: grpc.StatusCode | None) -> None:
         """Count a call that ended.
 
         Args:
@@ -158,7 +99,7 @@ class ChannelCore:
         if self._watch is not None and code is grpc.StatusCode.UNAVAILABLE:
             self._watch.after_unavailable(self.clock())
 
-    def reauthenticate(self, refused: Generation, used: int, timeout: float | None = None) -> bool:
+    def reauthenticate(self, refused: RawGeneration, used: int, timeout: float | None = None) -> bool:
         """Look for another token after a call was refused as UNAUTHENTICATED.
 
         One thread looks, and the others wait for what it finds; within the interval nobody looks again.
@@ -194,7 +135,7 @@ class ChannelCore:
 
     # --- life ----------------------------------------------------------------------------------------------------
 
-    def wait_idle(self, grace: float, generation: Generation | None = None) -> bool:
+    def wait_idle(self, grace: float, generation: RawGeneration | None = None) -> bool:
         """Wait until no call is in flight.
 
         Args:
@@ -215,29 +156,13 @@ class ChannelCore:
             finally:
                 self._waiting -= 1
 
-    def watch(self, look: Callable[[], None] | None) -> None:
-        """Have somebody look, now and then, whether the raw channel is still the right one.
-
-        Args:
-            look: called now and then before a call, and after one that ended UNAVAILABLE; it returns at once, and sees
-                to it that the channel is swapped if, say, the certificate files have changed.  None for nobody.
-        """
-        self._watch = None if look is None else Watch(look)
-
     def equip(self, holder: TokenHolder, refresh: Refresh | None) -> None:
-        """Give the raw channel in use another token from the next call on.
-
-        Args:
-            holder: makes the metadata of its calls.
-            refresh: resolves the secret anew; None if there is nothing to resolve.
-        """
         with self._guard:
-            # First: a refused call that meets the new function must not give what it finds to the old holder.
-            self._current.refresh = None
-            self._current.holder = holder
-            self._current.refresh = refresh
+            super().equip(holder, refresh)
 
-    def swap(self, raw: grpc.Channel, holder: TokenHolder | None = None, refresh: Refresh | None = None) -> Generation:
+    def swap(
+        self, raw: grpc.Channel, holder: TokenHolder | None = None, refresh: Refresh | None = None
+    ) -> RawGeneration:
         """Send calls from now on to another raw channel, whatever channel their stubs were made on.
 
         Args:
@@ -252,20 +177,16 @@ class ChannelCore:
             ConnectionClosedError: the core is closed; ``raw`` stays the caller's.
         """
         with self._guard:
-            if self._is_closed:
-                raise ConnectionClosedError("the connection is closed", hint="connect again")
-            old = self._current
+            self._check_open()
             if holder is None:
-                holder, refresh = old.holder, old.refresh
-            self._current = Generation(raw, holder, refresh)
-            self._health = Health()
-            self._retired.append(old)
+                holder, refresh = self._current.holder, self._current.refresh
+            old = self._exchange(Generation(raw, holder, refresh))
             for callback, try_to_connect in self._subscriptions.items():
                 old.channel.unsubscribe(callback)
                 raw.subscribe(callback, try_to_connect)
         return old
 
-    def finish(self, generation: Generation, grace: float) -> bool:
+    def finish(self, generation: RawGeneration, grace: float) -> bool:
         """Wait for the calls on a raw channel that was swapped out, then close it.
 
         Args:
