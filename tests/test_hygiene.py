@@ -183,6 +183,9 @@ def test_no_command_prints_it(setting: Setting) -> None:
         ["profile", "set", first, "timeout=3", "--dry-run"],
         ["profile", "copy", first, "other", "--dry-run", "--json"],
         ["profile", "remove", first, "--dry-run"],
+        ["export", first, "--to", "env", "--json", "--verbose"],
+        ["exec", first, "--verbose", "--", "no-such-program"],
+        ["import", "--from", "env", "--dry-run", "--json", "--verbose"],
     ):
         told = setting.told(*words)
         assert not leaks(told), words
@@ -272,7 +275,8 @@ def diagnose(alias):
         print(report.as_json(verbose=True))
 
 def fail(alias):
-    diagnose(alias)
+    if alias in ("wrong", "default", "one"):  # the others fail before a secret has gone out, and cost time
+        diagnose(alias)
     try:
         mp.connect(alias, timeout=0.7)
     except mp.MilvusProfilesError as error:

@@ -74,6 +74,8 @@ def test_every_block_of_the_readme_is_tested() -> None:
         "In a project": ["console", "python"],
         "With a server and a password": ["console", "toml"],
         "In a container": ["console"],
+        "With every other client": ["console"],
+        "In your tests": ["python"],
         "From asyncio, and in a pool": ["python"],
         "When it fails": ["console"],
     }
@@ -105,6 +107,15 @@ def test_from_asyncio_and_in_a_pool(cli: Command) -> None:
     assert "requests_num" in done.stdout
 
 
+def test_in_your_tests(cli: Command) -> None:
+    (cli.cwd / "test_films.py").write_text(program("In your tests"))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], env=cli.environment(), cwd=cli.cwd,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert "1 passed" in done.stdout, done.stdout
+
+
 @pytest.fixture
 def at_the_documented_port(start_milvus: StartMilvus) -> Iterator[MilvusServer]:
     with documented_port() as port:
@@ -124,6 +135,15 @@ def test_with_a_server_and_in_a_container(
         assert_printed(output, done.stdout)
     for command, output in console("In a container"):
         done = run(command, cli, None)
+        assert done.returncode == 0, done.stderr
+        assert_printed(output, done.stdout)
+    (cli.home / ".milvus_cli_connections.json").write_text(
+        '{"eu": {"uri": "https://eu.example", "token": "root:Milvus", "tlsmode": 1}}'
+    )
+    for command, output in console("With every other client"):
+        # The management port is not at its documented place.
+        run(f"milvus-profiles profile set prod management_port={at_the_documented_port.metrics_port}", cli, None)
+        done = run(command, cli, keyring_session)
         assert done.returncode == 0, done.stderr
         assert_printed(output, done.stdout)
     # The failure that is shown: a profile with https:// on a server without TLS.
@@ -163,7 +183,7 @@ def test_the_exit_statuses_that_are_named_are_those_of_the_errors() -> None:
 
 def test_make_targets_exist() -> None:
     help_text = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("demo", "test", "lint", "cov", "campaign"):
+    for target in ("demo", "test", "test-sdks", "lint", "cov", "campaign"):
         assert f"make {target} " in help_text
 
 

@@ -25,16 +25,18 @@ def main(arguments: list[str] | None = None) -> int:
 
         if (status := respond()) is not None:
             return status
-    # gRPC writes to stderr by itself when some TLS handshakes fail, and there stands our one error, perhaps as JSON.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from .app import run
-
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        from .app import run
+
         status = run(words)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader (head, less) went away; the interpreter must not complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
+    except Exception as error:
+        from .internal import report_internal
+
+        return report_internal(error, words)
     return status

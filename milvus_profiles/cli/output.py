@@ -10,14 +10,17 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ..errors import MilvusProfilesError
 from .session import current
 
-__all__ = ["emit_json", "escape", "note", "print_error", "say", "shorten", "table", "warn"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["console_of", "emit_json", "escape", "note", "print_error", "say", "shorten", "table", "warn"]
 
 
 def escape(text: str) -> str:
@@ -104,20 +107,15 @@ def print_error(error: MilvusProfilesError) -> None:
         _write(stream, f"{label} {_lines(error.hint)}")
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, styles: Sequence[str | None] = ()) -> None:
-    """Print aligned columns; on a terminal they fold into its width, on a pipe lines stay whole.
+def console_of(terminal: bool) -> Console:
+    """rich's view of standard output: our colours, and nothing interpreted in what is printed.
 
     Args:
-        headings: one for each column.
-        rows: cells as plain text; a cell may hold several lines.
-        styles: rich styles of the columns.
+        terminal: whether it is one; lines are never folded where it is not.
     """
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    terminal = sys.stdout.isatty()
-    console = Console(
+    return Console(
         file=sys.stdout,
         width=None if terminal else 10_000,
         # Not no_color, which keeps bold.
@@ -128,6 +126,21 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, styles: Seq
         legacy_windows=False,
         _environ=dict(os.environ) if terminal else {},
     )
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, styles: Sequence[str | None] = ()) -> None:
+    """Print aligned columns; on a terminal they fold into its width, on a pipe lines stay whole.
+
+    Args:
+        headings: one for each column.
+        rows: cells as plain text; a cell may hold several lines.
+        styles: rich styles of the columns.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = sys.stdout.isatty()
+    console = console_of(terminal)
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
     for index, heading in enumerate(headings):
         style = styles[index] if index < len(styles) else None

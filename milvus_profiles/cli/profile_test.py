@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,23 +13,20 @@ from ..errors import UsageError
 from ..masked import SecretText
 from . import keyring_access
 from .file_warnings import warn_about_profiles
-from .output import emit_json, escape, say
+from .output import emit_json
 from .session import current
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
-    from ..diagnosis.report import Report, Stage
+    from ..diagnosis.course import Cancellation
+    from ..diagnosis.report import Report
     from ..profile import Profile
+    from .progress import Silence
 
 __all__ = ["run_one", "test"]
 
-_MARKS = {
-    "ok": ("ok", "green"),
-    "failed": ("FAILED", "red"),
-    "skipped": ("skipped", None),
-    "warning": ("warning", "yellow"),
-}
-_SIDE_BY_SIDE = 16
+_SIDE_BY_SIDE = 128
+"""Tests that run at once: they wait for the network, nearly all of the time."""
 
 
 def test(
@@ -44,6 +40,9 @@ def test(
     ] = None,
     wait: Annotated[
         float | None, typer.Option("--wait", metavar="S", min=0, help="Wait this long for a server that is starting.")
+    ] = None,
+    junit: Annotated[
+        str | None, typer.Option("--junit", metavar="FILE", help="Write the outcome as JUnit XML too.")
     ] = None,
 ) -> None:
     """Test profiles step by step: configuration, secret, network, TLS, gRPC, authentication, database."""
@@ -60,10 +59,18 @@ def test(
         names = [session.select().alias]
     if not names:
         raise UsageError("there is no profile to test", hint="declare one with `milvus-profiles profile add`")
+    if junit is not None:
+        from .junit import check_writable
+
+        check_writable(junit)
     warn_about_profiles(profiles, names)
     reports = _run(profiles, names, timeout, wait)
     if session.json:
-        emit_json([report.as_json() for report in reports])
+        emit_json([report.as_json(verbose=session.verbose) for report in reports])
+    if junit is not None:
+        from .junit import write_junit
+
+        write_junit(junit, reports)
     codes = sorted(report.exit_code for report in reports if not report.ok)
     if codes:
         raise typer.Exit(codes[0])
@@ -80,38 +87,64 @@ def _is_template(profiles: Profiles, alias: str) -> bool:
 
 
 def _run(profiles: Profiles, names: list[str], timeout: float | None, wait: float | None) -> list[Report]:
-    from ..diagnosis.stages import diagnose
+    from ..diagnosis.course import Cancellation
+    from ..diagnosis.stages import Test, diagnose_declared
+    from .progress import view_of
 
-    def one(alias: str, report_stage: Callable[[Stage], None] | None = None) -> Report:
-        return diagnose(
-            profiles,
-            alias,
-            secrets=keyring_access.context(profiles, alias),
-            timeout=timeout,
-            wait=wait,
-            on_stage=report_stage,
-        )
+    # Made before any thread asks for it.
+    keyring_access.keyring(profiles)
+    with view_of(names) as view:
 
-    shown = not current().json
-    if len(names) == 1:
-        if not shown:
-            return [one(names[0])]
-        say(names[0], bold=True)
-        report = one(names[0], _print_stage)
-        _print_verdict(report)
-        return [report]
+        def one(alias: str, cancellation: Cancellation) -> Report:
+            view.begin(alias)
+            secrets = keyring_access.context(profiles, alias)
+            how = Test(secrets, timeout, wait, lambda stage: view.stage(alias, stage), cancellation)
+            report = diagnose_declared(profiles, alias, how)
+            view.end(report)
+            return report
+
+        if len(names) == 1:
+            return [one(names[0], Cancellation())]
+        return _side_by_side(names, one)
+
+
+def _side_by_side(names: list[str], one: Callable[[str, Cancellation], Report]) -> list[Report]:
+    """Run the tests in threads, of which none keeps the process from ending when it is interrupted."""
+    from ..diagnosis.course import Cancellation, Cancelled
+
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[str, Report | BaseException]] = queue.SimpleQueue()
+    cancellations = {alias: Cancellation() for alias in names}
+
+    def work() -> None:
+        while True:
+            try:
+                alias = waiting.get_nowait()
+            except queue.Empty:
+                return
+            outcome: Report | BaseException
+            try:
+                outcome = one(alias, cancellations[alias])
+            except Cancelled:
+                continue
+            except BaseException as error:
+                outcome = error
+            done.put((alias, outcome))
+
+    for alias in names:
+        waiting.put(alias)
+    for _ in range(min(len(names), _SIDE_BY_SIDE)):
+        threading.Thread(target=work, daemon=True).start()
     reports: dict[str, Report] = {}
-    printing = threading.Lock()
-
-    def run(alias: str) -> None:
-        reports[alias] = report = one(alias)
-        if shown:
-            with printing:
-                _print_whole(report)
-
-    with ThreadPoolExecutor(max_workers=min(len(names), _SIDE_BY_SIDE)) as workers:
-        for future in [workers.submit(run, alias) for alias in names]:
-            future.result()
+    try:
+        while len(reports) < len(names):
+            alias, outcome = done.get()
+            if isinstance(outcome, BaseException):
+                raise outcome
+            reports[alias] = outcome
+    finally:
+        for cancellation in cancellations.values():
+            cancellation.cancel()
     return [reports[alias] for alias in names]
 
 
@@ -124,44 +157,16 @@ def run_one(profiles: Profiles, alias: str, profile: Profile, secret: SecretText
         profile: the profile.
         secret: what is going to be stored for it; None takes what its reference gives.
     """
-    from ..diagnosis.stages import diagnose_profile
+    from ..diagnosis.stages import Test, diagnose_profile
+    from .progress import view_of
 
-    shown = not current().json
-    report = diagnose_profile(
-        profile,
-        secrets=keyring_access.context(profiles, alias),
-        token=secret,
-        on_stage=_print_stage if shown else None,
-    )
-    if shown:
-        _print_verdict(report)
-    elif not report.ok:
-        emit_json([report.as_json()])
+    session = current()
+    view: Silence
+    with view_of([alias]) as view:
+        view.begin(alias)
+        how = Test(keyring_access.context(profiles, alias), on_stage=lambda stage: view.stage(alias, stage))
+        report = diagnose_profile(profile, how, token=secret)
+        view.end(report)
+    if session.json and not report.ok:
+        emit_json([report.as_json(verbose=session.verbose)])
     return report
-
-
-def _print_whole(report: Report) -> None:
-    say(report.alias, bold=True)
-    for stage in report.stages:
-        _print_stage(stage)
-    _print_verdict(report)
-
-
-def _print_stage(stage: Stage) -> None:
-    if stage.status == "skipped" and not current().verbose:
-        return
-    mark, color = _MARKS[stage.status]
-    time = "" if stage.status == "skipped" else f"{stage.ms:8.1f} ms"
-    label = typer.style(f"{mark:8}", fg=color) if color and current().colors(sys.stdout) else f"{mark:8}"
-    sys.stdout.write(f"  {label} {stage.name:9}{time:>11}  {escape(stage.detail)}".rstrip() + "\n")
-    if stage.hint and stage.status in ("failed", "warning"):
-        sys.stdout.write(f"           hint: {escape(stage.hint)}\n")
-    sys.stdout.flush()
-
-
-def _print_verdict(report: Report) -> None:
-    if report.ok:
-        say(f"{report.alias}: ok, Milvus {report.server_version or 'of unknown version'}", color="green")
-    else:
-        failed = next(stage.name for stage in report.stages if stage.status == "failed")
-        say(f"{report.alias}: failed at {failed} (exit status {report.exit_code})", color="red")

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["STAGES", "Report", "Stage", "StageName", "Status"]
+__all__ = ["INFORMATION", "STAGES", "Report", "Stage", "StageName", "Status", "server_name"]
 
-StageName = Literal["config", "secret", "dns", "tcp", "tls", "grpc", "auth", "version", "database"]
+StageName = Literal[
+    "config", "secret", "dns", "tcp", "tls", "grpc", "auth", "version", "database", "rest", "management"
+]
 Status = Literal["ok", "failed", "skipped", "warning"]
 
-STAGES: tuple[StageName, ...] = ("config", "secret", "dns", "tcp", "tls", "grpc", "auth", "version", "database")
+STAGES: tuple[StageName, ...] = (
+    "config", "secret", "dns", "tcp", "tls", "grpc", "auth", "version", "database", "rest", "management",
+)  # fmt: skip
 """The stages in their order; what comes after a failed one is skipped."""
+
+_LITE = re.compile(r"milvus[-_ ]?lite[-_ ]?v?", re.IGNORECASE)  # what Milvus Lite calls its version
+
+INFORMATION: frozenset[StageName] = frozenset({"rest", "management"})
+"""The stages that tell something more and never fail."""
+
+
+def server_name(version: str | None) -> str:
+    """The name and version of a server for people.
+
+    Args:
+        version: as the server names it.
+    """
+    if not version:
+        return "Milvus of unknown version"
+    lite = _LITE.match(version)
+    return f"Milvus {version}" if lite is None else f"Milvus Lite {version[lite.end() :]}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +44,10 @@ class Stage:
         name: which.
         status: how it ended; a warning does not fail the test.
         ms: milliseconds that it took; 0 where it was skipped.
-        detail: what was seen; holds no secret.
+        detail: what was seen and what that means; holds no secret.
         hint: what to do; None where there is nothing to do.
+        code: the stable code of the error that failed it, as ``MilvusProfilesError.code``; None if none did.
+        notes: more for experts, such as addresses, certificates and gRPC's own words; holds no secret.
     """
 
     name: StageName
@@ -31,16 +55,23 @@ class Stage:
     ms: float = 0.0
     detail: str = ""
     hint: str | None = None
+    code: str | None = None
+    notes: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """The stage with the documented keys."""
-        return {
+    def as_json(self, *, verbose: bool = False) -> dict[str, Any]:
+        """The stage with the documented keys.
+
+        Args:
+            verbose: with ``notes`` beside them.
+        """
+        value: dict[str, Any] = {
             "name": self.name,
             "status": self.status,
             "ms": round(self.ms, 3),
             "detail": self.detail,
             "hint": self.hint,
         }
+        return {**value, "notes": list(self.notes)} if verbose else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +95,31 @@ class Report:
         """Whether no stage failed."""
         return self.exit_code == 0
 
-    def as_json(self) -> dict[str, Any]:
-        """The report with the documented keys."""
+    @property
+    def server(self) -> str:
+        """The server's name and version for people, such as ``Milvus v2.3.5`` or ``Milvus Lite 3.2.2``."""
+        return server_name(self.server_version)
+
+    @property
+    def failure(self) -> Stage | None:
+        """The stage that failed; None if none did."""
+        return next((stage for stage in self.stages if stage.status == "failed"), None)
+
+    @property
+    def warnings(self) -> tuple[Stage, ...]:
+        """The stages that passed with a warning."""
+        return tuple(stage for stage in self.stages if stage.status == "warning")
+
+    def as_json(self, *, verbose: bool = False) -> dict[str, Any]:
+        """The report with the documented keys.
+
+        Args:
+            verbose: as for :meth:`Stage.as_json`.
+        """
         return {
             "alias": self.alias,
             "ok": self.ok,
             "exit_code": self.exit_code,
             "server_version": self.server_version,
-            "stages": [stage.as_json() for stage in self.stages],
+            "stages": [stage.as_json(verbose=verbose) for stage in self.stages],
         }

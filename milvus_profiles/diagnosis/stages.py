@@ -1,151 +1,116 @@
 """The test of a profile: the steps of connecting, one by one, each with its time and, if it fails, the cause.
 
 The steps are those that ``connect`` takes, made by the same functions: the same resolution, the same resolver of
-secrets, the same channel, handshake and classification.  Below gRPC the probes look at one layer at a time.
+secrets, the same channel, handshake and classification.  Below gRPC the probes look at one layer at a time; the verdict
+on what they see is the classification's, as for ``connect``.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import grpc
+
 from ..config.plaintext import check_plaintext
-from ..connections.opening import Started, patiently, start
-from ..errors import (
-    AuthenticationError,
-    DatabaseNotFoundError,
-    MilvusProfilesError,
-    PermissionDeniedError,
-    TLSError,
-    UnreachableError,
-)
+from ..connections.opening import Started, start
+from ..errors import MilvusProfilesError
 from ..masked import SecretText
 from ..profile import Profile
 from ..secrets import SecretContext, resolve
+from ..transport.attempt import Attempt
 from ..transport.deadline import Deadline
-from ..transport.handshake import ServerInfo, handshake
-from ..transport.probes import connect_first
+from ..transport.evidence import Evidence
+from ..transport.failures import classify
+from ..transport.probes import PROXY_VARIABLES, Address, Resolution, TCPOutcome, connect_first, proxy_in_force
 from ..transport.probes import resolve as resolve_host
-from .report import STAGES, Report, Stage, StageName, Status
+from .course import Cancellation, Course, Ended, Patience
+from .management import ask_management
+from .report import Report, Stage
+from .rest import ask_rest
+from .server import shake_hands
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
-__all__ = ["diagnose", "diagnose_profile"]
+__all__ = ["Test", "diagnose_declared", "diagnose_profile", "utc_now"]
 
 
-class _Failed(Exception):
-    """A stage failed; the rest is skipped."""
+def utc_now() -> dt.datetime:
+    """The time of this machine's clock."""
+    return dt.datetime.now(dt.timezone.utc)
 
 
-class _Run:
-    """The stages so far."""
+@dataclass(frozen=True)
+class Test:
+    """How a profile is tested.
 
-    def __init__(self, alias: str, on_stage: Callable[[Stage], None] | None) -> None:
-        self.alias = alias
-        self.version: str | None = None
-        self.exit_code = 0
-        self._on_stage = on_stage
-        self._stages: list[Stage] = []
+    Attributes:
+        secrets: how its secret is resolved.
+        timeout: seconds for reaching the server, and again for the handshake; None takes the profile's.
+        wait: seconds to wait for a server that is starting or not reachable yet; None tries once.
+        on_stage: called with each stage as it ends, in the thread of the test.
+        cancellation: ends the test from another thread.
+        now: the time, for the days that a certificate has left.
+    """
 
-    def add(self, name: StageName, status: Status, ms: float = 0.0, detail: str = "", hint: str | None = None) -> None:
-        stage = Stage(name, status, ms, detail, hint)
-        self._stages.append(stage)
-        if self._on_stage is not None:
-            self._on_stage(stage)
+    __test__ = False  # nothing for pytest to collect
 
-    @contextmanager
-    def stage(self, name: StageName) -> Iterator[Callable[..., None]]:
-        """Time a stage; what its body raises fails it."""
-        began = time.perf_counter()
-        done: dict[str, str | None] = {"status": "ok", "detail": "", "hint": None}
-
-        def outcome(detail: str, *, status: Status = "ok", hint: str | None = None) -> None:
-            done.update(status=status, detail=detail, hint=hint)
-
-        try:
-            yield outcome
-        except MilvusProfilesError as error:
-            self.fail(name, error, (time.perf_counter() - began) * 1000)
-        status: Status = done["status"]  # type: ignore[assignment]
-        self.add(name, status, (time.perf_counter() - began) * 1000, done["detail"] or "", done["hint"])
-
-    def fail(self, name: StageName, error: MilvusProfilesError, ms: float) -> None:
-        detail = f"{error.location}: {error.message}" if error.location else error.message
-        self.add(name, "failed", ms, detail, error.hint)
-        self.exit_code = error.exit_status
-        raise _Failed from None
-
-    def report(self) -> Report:
-        seen = {stage.name for stage in self._stages}
-        for name in STAGES:
-            if name not in seen:
-                self.add(name, "skipped")
-        order = {name: index for index, name in enumerate(STAGES)}
-        stages = tuple(sorted(self._stages, key=lambda stage: order[stage.name]))
-        return Report(self.alias, self.exit_code, self.version, stages)
+    secrets: SecretContext
+    timeout: float | None = None
+    wait: float | None = None
+    on_stage: Callable[[Stage], None] | None = None
+    cancellation: Cancellation = field(default_factory=Cancellation)
+    now: Callable[[], dt.datetime] = utc_now
 
 
-def diagnose(
-    profiles: Profiles,
-    alias: str,
-    *,
-    secrets: SecretContext,
-    timeout: float | None = None,
-    wait: float | None = None,
-    on_stage: Callable[[Stage], None] | None = None,
-) -> Report:
-    """Test a profile.
+def diagnose_declared(profiles: Profiles, alias: str, test: Test) -> Report:
+    """Test a profile that is declared.
 
     Args:
         profiles: where it is declared.
         alias: which one; it exists.
-        secrets: how its secret is resolved.
-        timeout: seconds for the network's stages; None takes the profile's.
-        wait: seconds to wait for a server that is starting or not reachable yet.
-        on_stage: called with each stage as it ends.
+        test: how.
+
+    Raises:
+        Cancelled: it was cancelled.
     """
-    run = _Run(alias, on_stage)
+    course = Course(alias, test.on_stage, test.cancellation)
     try:
-        with run.stage("config") as outcome:
+        correct = f"correct it there, or with `milvus-profiles profile set {alias} FIELD=VALUE`"
+        with course.stage("config", correct) as draft:
             resolved = profiles.use(alias)
-            warning = check_plaintext(resolved)
-            if warning is not None:
-                outcome(warning, status="warning", hint="use https:// where the server has TLS")
-            else:
-                outcome(_where(resolved.profile))
-        _connect(run, resolved.profile, secrets, None, timeout, wait)
-    except _Failed:
+            draft.detail = _where(resolved.profile)
+            draft.notes.append(f"declared at {resolved.origin}")
+            if (warning := check_plaintext(resolved)) is not None:
+                draft.warn(warning, "use https:// where the server has TLS")
+        _connect(course, resolved.profile, test, None, profiles.settings.environment.ignored)
+    except Ended:
         pass
-    return run.report()
+    return course.report()
 
 
-def diagnose_profile(
-    profile: Profile,
-    *,
-    secrets: SecretContext,
-    token: SecretText | None = None,
-    timeout: float | None = None,
-    on_stage: Callable[[Stage], None] | None = None,
-) -> Report:
+def diagnose_profile(profile: Profile, test: Test, *, token: SecretText | None = None) -> Report:
     """Test a profile that is declared nowhere yet.
 
     Args:
         profile: the profile, valid and with an address.
-        secrets: how its secret is resolved.
+        test: how.
         token: its whole token; None resolves it.
-        timeout: seconds for the network's stages; None takes the profile's.
-        on_stage: called with each stage as it ends.
+
+    Raises:
+        Cancelled: it was cancelled.
     """
-    run = _Run(profile.alias, on_stage)
+    course = Course(profile.alias, test.on_stage, test.cancellation)
     try:
-        run.add("config", "ok", 0.0, _where(profile))
-        _connect(run, profile, secrets, token, timeout, None)
-    except _Failed:
+        with course.stage("config") as draft:
+            draft.detail = _where(profile)
+        _connect(course, profile, test, token, ())
+    except Ended:
         pass
-    return run.report()
+    return course.report()
 
 
 def _where(profile: Profile) -> str:
@@ -153,103 +118,117 @@ def _where(profile: Profile) -> str:
 
 
 def _connect(
-    run: _Run,
-    profile: Profile,
-    secrets: SecretContext,
-    token: SecretText | None,
-    timeout: float | None,
-    wait: float | None,
+    course: Course, profile: Profile, test: Test, token: SecretText | None, ignored_variables: Sequence[str]
 ) -> None:
-    with run.stage("secret") as outcome:
+    with course.stage("secret") as draft:
         if token is None:
-            token = resolve(profile.credential, profile.endpoint, secrets)
-        outcome("no credentials" if token is None else profile.auth)
-    limit = profile.timeout if timeout is None else timeout
-    failure: MilvusProfilesError | None
+            token = resolve(profile.credential, profile.endpoint, test.secrets)
+        draft.detail = "no credentials" if token is None else profile.auth
+    limit = profile.timeout if test.timeout is None else test.timeout
+    started = _start(course, profile, token)
     try:
-        started = start(profile, token, lambda: None)
-    except MilvusProfilesError as error:
-        failure = error
-    else:
-        failure = None
-    if failure is not None:
-        # Milvus Lite that cannot be started, or a TLS file that is wrong.
-        run.fail("tcp" if profile.endpoint.kind == "lite" else "tls", failure, 0.0)
-    try:
-        _network(run, profile, started, limit, wait)
-        _handshake(run, profile, started, limit, wait, token)
+        with test.cancellation.closing(started.core.close):
+            patience = Patience(limit, test.wait, test.cancellation)
+            reached = _reach(course, profile, started.attempt, patience, test.secrets.env)
+            # As for connect, the handshake has the whole time: a slow name server takes nothing from it.
+            patience.renew()
+            shake_hands(course, profile, started, patience, reached, ignored_variables, test.now)
+        ask_rest(course, profile, started, reached.address)
+        ask_management(course, profile, test.secrets.env)
     finally:
         started.close()
 
 
-def _network(run: _Run, profile: Profile, started: Started, limit: float, wait: float | None) -> None:
-    """Name resolution and TCP; what is wrong above is told by the handshake, which looks deeper when it fails."""
-    with run.stage("dns") as outcome:
-        resolution = resolve_host(started.attempt.route, Deadline.after(limit))
-        if resolution.failure is not None:
-            raise UnreachableError(
-                f"the host name {resolution.host!a} cannot be resolved: {resolution.failure}",
-                hint="check its spelling, and the network's name server",
-            )
-        found = ", ".join(dict.fromkeys(address.host for address in resolution.addresses))
-        outcome(found if profile.endpoint.kind == "tcp" else "not needed")
-
-    def connected() -> str:
-        outcomes = connect_first(resolution.addresses, Deadline.after(limit))
-        if not outcomes[-1].is_connected:
-            tried = "; ".join(f"{outcome.address}: {outcome.detail or outcome.status}" for outcome in outcomes)
-            raise UnreachableError(
-                f"{profile.endpoint} cannot be reached: {tried}",
-                hint="is the server running, are host and port right, and does a firewall let it through?",
-            )
-        return str(outcomes[-1].address)
-
-    with run.stage("tcp") as outcome:
-        outcome(patiently(connected, wait))
-
-
-def _stage_of(error: MilvusProfilesError) -> StageName:
-    """The stage at which a handshake failed."""
-    if isinstance(error, TLSError):
-        return "tls"
-    if isinstance(error, (AuthenticationError, PermissionDeniedError)):
-        return "auth"
-    return "database" if isinstance(error, DatabaseNotFoundError) else "grpc"
-
-
-def _handshake(
-    run: _Run, profile: Profile, started: Started, limit: float, wait: float | None, token: SecretText | None
-) -> None:
-    def attempt() -> ServerInfo:
-        return handshake(started.core, started.attempt, Deadline.after(limit), user=profile.user)
-
-    # One exchange passes several stages at once; its time is shown where it waits, at gRPC or where it fails.
-    began = time.perf_counter()
-    failure: MilvusProfilesError | None = None
+def _start(course: Course, profile: Profile, token: SecretText | None) -> Started:
+    """The channel; where it cannot be made, Milvus Lite does not start, or a TLS file is wrong."""
+    failure: MilvusProfilesError
     try:
-        run.version = patiently(attempt, wait).version
+        return start(profile, token, lambda: None)
     except MilvusProfilesError as error:
         failure = error
-    ms = (time.perf_counter() - began) * 1000
-    passed: dict[StageName, str] = {
-        "tls": "verified",
-        "grpc": "a Milvus answers",
-        "auth": _who(profile, token),
-        "version": run.version or "not told by the server",
-        "database": profile.db_name or "the default one",
-    }
-    failed = None if failure is None else _stage_of(failure)
-    for name, detail in passed.items():
-        if name == failed and failure is not None:
-            run.fail(name, failure, ms)
-        if name == "tls" and not profile.endpoint.tls:
-            continue
-        # A database that is not there ends the handshake before the version is known here.
-        if not (name == "version" and failed is not None):
-            run.add(name, "ok", ms if name == "grpc" else 0.0, detail)
+    with course.stage("tcp" if profile.endpoint.kind == "lite" else "tls"):
+        raise failure
+    raise AssertionError("the stage fails")
 
 
-def _who(profile: Profile, token: SecretText | None) -> str:
-    if token is None:
-        return "no credentials, and none are asked for"
-    return f"user {profile.user}" if profile.user else "token accepted"
+@dataclass(frozen=True)
+class Reached:
+    """What the stages below TLS found.
+
+    Attributes:
+        resolution: the name resolution.
+        attempts: the addresses that were tried; the last one answered.
+    """
+
+    resolution: Resolution
+    attempts: tuple[TCPOutcome, ...]
+
+    @property
+    def address(self) -> Address:
+        """The address that answered."""
+        return self.attempts[-1].address
+
+
+def _reach(course: Course, profile: Profile, attempt: Attempt, patience: Patience, env: Mapping[str, str]) -> Reached:
+    def failed(resolution: Resolution, attempts: tuple[TCPOutcome, ...] = ()) -> MilvusProfilesError:
+        return classify(grpc.StatusCode.UNAVAILABLE, "", attempt, evidence=Evidence(resolution, attempts))
+
+    def resolved(deadline: Deadline) -> Resolution:
+        found = resolve_host(attempt.route, deadline)
+        if found.failure is not None:
+            raise failed(found)
+        return found
+
+    ignored = _ignored_proxies(profile, env)
+    unused = f"{', '.join(ignored)} is set, and not used" if ignored else ""
+    use_it = attempt.remedy("proxy=http://HOST:PORT") + " uses a proxy" if ignored else None
+    with course.stage("dns") as draft:
+        draft.advise(f"{unused}: {use_it}" if ignored and _needs_network(profile) else None)
+        resolution = patience(resolved)
+        draft.hint = None
+        draft.detail = _listed(resolution) if profile.endpoint.kind == "tcp" else "not needed"
+        if attempt.route.tunnel is not None:
+            draft.detail += " (the proxy's)"
+        draft.notes += [str(address) for address in resolution.addresses]
+
+    tried: tuple[TCPOutcome, ...] = ()
+
+    def connected(deadline: Deadline) -> tuple[TCPOutcome, ...]:
+        nonlocal tried
+        tried = connect_first(resolution.addresses, deadline)
+        draft.notes[:] = [f"{outcome.address}: {_told(outcome)} after {outcome.seconds:.3f} s" for outcome in tried]
+        if not tried[-1].is_connected:
+            raise failed(resolution, tried)
+        return tried
+
+    with course.stage("tcp") as draft:
+        draft.advise(f"{unused}: {use_it}" if ignored else None)
+        outcomes = patience(connected)
+        draft.hint = None
+        draft.detail = "; ".join(f"{outcome.address} {_told(outcome)}" for outcome in outcomes)
+        if attempt.route.tunnel is not None:
+            draft.detail += f" and leads to {attempt.route.tunnel}"
+        if ignored:
+            draft.warn(f"{unused}: the connection is a direct one", f"{use_it}; unset the variable if none is needed")
+        elif profile.proxy is not None and attempt.route.tunnel is None and profile.endpoint.kind == "tcp":
+            draft.warn("the profile's proxy is not used: no_proxy names the host", "see no_grpc_proxy and no_proxy")
+    return Reached(resolution, outcomes)
+
+
+def _needs_network(profile: Profile) -> bool:
+    return profile.endpoint.kind == "tcp"
+
+
+def _ignored_proxies(profile: Profile, env: Mapping[str, str]) -> list[str]:
+    """The variables from which other gRPC programs would take a proxy to this host."""
+    if profile.endpoint.kind != "tcp" or profile.proxy is not None or not proxy_in_force(profile.endpoint.host, env):
+        return []
+    return [name for name in PROXY_VARIABLES if env.get(name)]
+
+
+def _listed(resolution: Resolution) -> str:
+    return ", ".join(dict.fromkeys(address.host for address in resolution.addresses))
+
+
+def _told(outcome: TCPOutcome) -> str:
+    return "answered" if outcome.is_connected else outcome.detail or outcome.status

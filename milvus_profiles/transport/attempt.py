@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 
 from ..endpoint import Endpoint
 from ..masked import SecretText
-from ..profile import SSL, Profile
+from ..profile import SSL, Credential, EnvRef, FileRef, Profile
 from .probes import Route, route_to
+from .text import printable
 
 __all__ = ["Attempt"]
 
@@ -24,6 +25,10 @@ class Attempt:
         db_name: the database that was named; None for none.
         timeout: seconds that the connect was given.
         route: the way below gRPC.
+        credential: where the token came from; None where that is not known.
+        ssl: the ``ssl`` that the profile declares, which its address alone does not tell.
+        by_host: the profile declares its address as ``host`` and ``port``, and has no uri.
+        uri_database: the database that stands in the uri itself.
     """
 
     endpoint: Endpoint
@@ -33,6 +38,10 @@ class Attempt:
     db_name: str | None = None
     timeout: float = 10.0
     route: Route = field(default_factory=lambda: Route("", 0))
+    credential: Credential | None = None
+    ssl: SSL | bool | None = None
+    by_host: bool = False
+    uri_database: str | None = None
 
     @classmethod
     def of(
@@ -61,6 +70,10 @@ class Attempt:
             db_name=profile.db_name,
             timeout=profile.timeout if timeout is None else timeout,
             route=route_to(profile.endpoint, lite_port=lite_port, proxy=profile.proxy),
+            credential=profile.credential,
+            ssl=profile.ssl,
+            by_host=profile.uri is None,
+            uri_database=profile.address.database,
         )
 
     @property
@@ -73,7 +86,11 @@ class Attempt:
     @property
     def other_uri(self) -> str:
         """The same address with TLS where it has none, and without where it has."""
-        return replace(self.endpoint, tls=not self.endpoint.tls).uri
+        return self._uri(replace(self.endpoint, tls=not self.endpoint.tls), self.uri_database)
+
+    @staticmethod
+    def _uri(endpoint: Endpoint, database: str | None) -> str:
+        return f"{endpoint.uri}/{database}" if database else endpoint.uri
 
     def remedy(self, assignment: str) -> str:
         """How a field of the profile is changed: a command where the profile has a name.
@@ -84,3 +101,52 @@ class Attempt:
         if self.alias is None:
             return f"connect with {assignment}"
         return f"`milvus-profiles profile set {self.alias} {assignment}`"
+
+    def ssl_remedy(self, assignment: str) -> str:
+        """How keys of the profile's ``ssl`` table are set.
+
+        Args:
+            assignment: ``ssl.KEY=VALUE``, one or several.
+        """
+        if self.ssl is True and self.alias is not None:
+            # A key has no place in a plain `true`.
+            return f"`milvus-profiles profile unset {self.alias} ssl`, then {self.remedy(assignment)}"
+        return self.remedy(assignment)
+
+    def tls_remedy(self) -> str:
+        """How TLS is turned on where the profile has none, and off where it has."""
+        steps = []
+        # An ssl of the profile's own decides whatever the uri says, or contradicts it.
+        if self.ssl is not None and (self.endpoint.tls or not self.by_host) and self.alias is not None:
+            steps.append(f"`milvus-profiles profile unset {self.alias} ssl`")
+        if not self.by_host:
+            steps.append(self.remedy(f"uri={self.other_uri}"))
+        elif not self.endpoint.tls:
+            steps.append(self.remedy("ssl=true"))
+        return ", then ".join(steps)
+
+    def database_remedy(self, name: str) -> str:
+        """How another database is named.
+
+        Args:
+            name: the database.
+        """
+        if self.uri_database is None:
+            return self.remedy(f"db_name={name}")
+        return self.remedy(f"uri={self._uri(self.endpoint, name)}")
+
+    def secret_remedy(self) -> str:
+        """How another secret takes the place of the one that was sent."""
+        if self.alias is None:
+            return "connect with other ones"
+        source = self.credential and self.credential.source
+        if isinstance(source, EnvRef):
+            return f"set the variable {source.env} to the right one"
+        if isinstance(source, FileRef):
+            return f"put the right one into the file {printable(source.file)}"
+        kind = "keyring" if self.credential is None else self.credential.kind
+        if kind == "command":
+            return "see what the profile's command prints: one line, the secret and nothing else"
+        if kind == "inline":
+            return f"correct it where it stands, which `milvus-profiles profile show {self.alias} --explain` tells"
+        return f"store the right one: `milvus-profiles secret set {self.alias}`"

@@ -10,7 +10,7 @@ Source of the words: Milvus 2.2 and 2.3 and grpcio 1.66 to 1.85, measured.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import grpc
 
@@ -24,6 +24,7 @@ from ..errors import (
     ServerNotReadyError,
     TLSError,
     UnreachableError,
+    suggest,
 )
 from . import tls_failures
 from .attempt import Attempt
@@ -35,6 +36,8 @@ __all__ = ["classify", "classify_body", "needs_evidence", "no_such_database", "n
 
 _DATABASE_NOT_FOUND = 800
 _NOT_AUTHENTICATED, _NOT_PERMITTED = 1400, 1401
+_DATABASE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_SHOWN_NAMES, _LONGEST_NAME = 8, 64
 _NO_DATABASE = re.compile(r"database not found|database '.*' does not exist|database .* not exist", re.IGNORECASE)
 _NOT_READY = re.compile(r"not ready|not healthy|initializing|starting|standby|abnormal", re.IGNORECASE)
 
@@ -112,11 +115,24 @@ def classify_body(code: int, reason: str, attempt: Attempt, *, method: str) -> M
     )
 
 
-def no_such_database(attempt: Attempt) -> DatabaseNotFoundError:
-    """The database that was named is not there."""
+def no_such_database(attempt: Attempt, names: Sequence[str] = ()) -> DatabaseNotFoundError:
+    """The database that was named is not there.
+
+    Args:
+        attempt: what was tried.
+        names: the databases that are there; empty where the server does not tell.
+    """
+    near = suggest(attempt.db_name or "", names) or (names[0] if len(names) == 1 else None)
+    shown = [printable(name)[:_LONGEST_NAME] for name in names[:_SHOWN_NAMES]]
+    there = f"; it has {', '.join(shown)}" if names else ""
+    if len(names) > _SHOWN_NAMES:
+        there += f" and {len(names) - _SHOWN_NAMES} more"
     return DatabaseNotFoundError(
-        f"the server at {attempt.endpoint} has no database {attempt.db_name!a}",
-        hint=f"create it, or name another one: {attempt.remedy('db_name=NAME')}",
+        f"the server at {attempt.endpoint} has no database {attempt.db_name!a}{there}",
+        # What a server says goes into a command only if it is as plain as Milvus's own rule for names asks.
+        hint=f"did you mean {near}? {attempt.database_remedy(near)}"
+        if near is not None and _DATABASE_NAME.fullmatch(near)
+        else f"create it, or name another one: {attempt.database_remedy('NAME')}",
     )
 
 
@@ -139,9 +155,7 @@ def _unauthenticated(details: str, said: str, attempt: Attempt) -> Authenticatio
             else f"name a user and store the password: `milvus-profiles profile set {alias} user=root`, "
             f"then `milvus-profiles secret set {alias}`",
         )
-    remedy = (
-        "connect with other ones" if alias is None else f"store the right one: `milvus-profiles secret set {alias}`"
-    )
+    remedy = attempt.secret_remedy()
     if "api key" in details:
         return AuthenticationError(
             f"the server at {where} does not accept the token, which it takes for an API key since it has no colon",
@@ -154,9 +168,10 @@ def _unauthenticated(details: str, said: str, attempt: Attempt) -> Authenticatio
 
 def _not_ready(attempt: Attempt, said: str) -> ServerNotReadyError:
     words = f": {said}" if said else ""
+    alias = "" if attempt.alias is None else f" {attempt.alias}"
     return ServerNotReadyError(
         f"the Milvus at {attempt.endpoint} is not ready yet{words}",
-        hint="wait until it has started: `milvus-profiles profile test --wait 60`, or connect(wait_ready=60)",
+        hint=f"wait until it has started: `milvus-profiles profile test{alias} --wait 60`, or connect(wait_ready=60)",
     )
 
 

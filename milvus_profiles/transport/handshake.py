@@ -16,15 +16,27 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
+from ..errors import DatabaseNotFoundError
 from .attempt import Attempt
 from .core import ChannelCore
 from .deadline import Deadline
 from .evidence import Evidence, gather_evidence
 from .failures import classify, classify_body, needs_evidence, no_such_database, not_milvus
 from .metadata import Metadata, TokenHolder
-from .wire import CONNECT, GET_VERSION, SHOW_COLLECTIONS, Method, sdk_version, status_of
+from .wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, sdk_version, status_of
 
-__all__ = ["Call", "Look", "Plan", "Reply", "ServerInfo", "handshake", "handshake_plan", "look", "patience"]
+__all__ = [
+    "Call",
+    "Look",
+    "Plan",
+    "Reply",
+    "ServerInfo",
+    "handshake",
+    "handshake_plan",
+    "look",
+    "make_call",
+    "patience",
+]
 
 _RESERVE, _RESERVED_SHARE = 1.0, 0.1
 _FIRST_WITH_DATABASES = (2, 2, 9)
@@ -41,6 +53,7 @@ class ServerInfo:
         deploy_mode: ``"STANDALONE"``, ``"CLUSTER"``, ``"embedded"`` …; may be empty.
         identifier: the number that it gave this client, for the metadata of later calls; 0 for none.
         has_connect: whether it knows the Connect call; servers before 2.2.9 do not.
+        build_time: when it was built, in its own words; may be empty.
     """
 
     version: str | None
@@ -49,6 +62,7 @@ class ServerInfo:
     deploy_mode: str = ""
     identifier: int = 0
     has_connect: bool = True
+    build_time: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +93,13 @@ class Reply:
         code: its status.
         response: the serialized response, where the status is OK.
         details: the words beside the status, where it is not.
+        debug: gRPC's own account of the failure, for experts; it quotes the server.
     """
 
     code: grpc.StatusCode
     response: bytes = b""
     details: str = ""
+    debug: str = ""
 
 
 # What is sent in depends on what was yielded, which no type can say.
@@ -144,6 +160,7 @@ def _introduced(connected: Any, holder: TokenHolder, attempt: Attempt) -> Genera
         git_commit=server.git_commit,
         deploy_mode=server.deploy_mode,
         identifier=connected.identifier,
+        build_time=server.build_time,
     )
 
 
@@ -164,10 +181,24 @@ def _version_of_old(holder: TokenHolder, attempt: Attempt) -> Generator[Any, Any
 def _check_database(info: ServerInfo, holder: TokenHolder, attempt: Attempt) -> Generator[Any, Any, None]:
     # GetVersion, CheckHealth and ListDatabases do not look at the database, and ListDatabases makes 2.2.8 panic.
     reply = yield Call(SHOW_COLLECTIONS, SHOW_COLLECTIONS.serialize({"db_name": holder.db_name}), holder.metadata)
-    yield from _answer(SHOW_COLLECTIONS, reply, attempt, optional=True, denied=True)
+    try:
+        yield from _answer(SHOW_COLLECTIONS, reply, attempt, optional=True, denied=True)
+    except DatabaseNotFoundError:
+        names = (yield from _database_names(holder)) if info.has_connect else []
+        raise no_such_database(attempt, names) from None
     # A server from before there were databases ignores the name and would use the only one it has.
     if not info.has_connect and _numbers(info.version) < _FIRST_WITH_DATABASES and holder.db_name != "default":
         raise no_such_database(attempt)
+
+
+def _database_names(holder: TokenHolder) -> Generator[Any, Any, list[str]]:
+    """The databases that there are; none where the server does not know the call, or does not let this user."""
+    reply = yield Call(LIST_DATABASES, b"", holder.metadata)
+    try:
+        answer = LIST_DATABASES.deserialize(reply.response) if reply.code is grpc.StatusCode.OK else None
+    except DecodeError:
+        return []
+    return [] if answer is None or status_of(answer)[0] else list(answer.db_names)
 
 
 def _numbers(version: str | None) -> tuple[int, ...]:
@@ -243,19 +274,33 @@ def handshake(core: ChannelCore, attempt: Attempt, deadline: Deadline, *, user: 
     try:
         while True:
             step = plan.send(reply)
-            reply = look(attempt, deadline) if isinstance(step, Look) else _call(core.raw, step, calls_end.remaining)
+            reply = (
+                look(attempt, deadline) if isinstance(step, Look) else make_call(core.raw, step, calls_end.remaining)
+            )
     except StopIteration as done:
         info: ServerInfo = done.value
         return info
 
 
-def _call(raw: grpc.Channel, call: Call, timeout: float) -> Reply:
+def _debug_string(error: grpc.RpcError) -> str:
+    tell = getattr(error, "debug_error_string", None)
+    return str(tell() or "") if tell is not None else ""
+
+
+def make_call(raw: grpc.Channel, call: Call, timeout: float) -> Reply:
+    """What a blocking driver does for :class:`Call`.
+
+    Args:
+        raw: the channel.
+        call: what to call.
+        timeout: seconds for it.
+    """
     try:
         response = raw.unary_unary(call.method.path, None, None)(
             call.request, timeout=timeout, metadata=call.metadata()
         )
     except grpc.RpcError as error:
-        return Reply(error.code(), details=error.details() or "")
+        return Reply(error.code(), details=error.details() or "", debug=_debug_string(error))
     except ValueError:
         # What grpc says to a call on a channel that was closed meanwhile.
         return Reply(grpc.StatusCode.CANCELLED)

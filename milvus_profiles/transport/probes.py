@@ -22,6 +22,7 @@ from .deadline import Deadline
 from .text import printable
 
 __all__ = [
+    "PROXY_VARIABLES",
     "Address",
     "PlaintextOutcome",
     "Resolution",
@@ -34,6 +35,9 @@ __all__ = [
     "resolve",
     "route_to",
 ]
+
+PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
+"""What gRPC would take a proxy from, in its order; a channel of ours takes only the profile's."""
 
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HTTP2_EMPTY_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -211,6 +215,9 @@ def resolve(route: Route, deadline: Deadline) -> Resolution:
 
     if route.path:
         return outcome((Address(socket.AF_UNIX, route.path),))
+    if _is_numeric(route.host):
+        answer = _look_up(route)  # asks nobody
+        return outcome((), answer) if isinstance(answer, str) else outcome(answer)
     answers: queue.SimpleQueue[tuple[Address, ...] | str] = queue.SimpleQueue()
     threading.Thread(target=lambda: answers.put(_look_up(route)), name=f"resolve {route.host}", daemon=True).start()
     try:
@@ -218,6 +225,14 @@ def resolve(route: Route, deadline: Deadline) -> Resolution:
     except queue.Empty:
         return outcome((), "no answer in time")
     return outcome((), answer) if isinstance(answer, str) else outcome(answer)
+
+
+def _is_numeric(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _look_up(route: Route) -> tuple[Address, ...] | str:

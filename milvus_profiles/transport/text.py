@@ -22,17 +22,18 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def server_text(text: str, token: SecretText | None = None) -> str:
-    """What a server said, fit for a message: printable, 300 characters at most, and without the token.
+def server_text(text: str, token: SecretText | None = None, *, longest: int = _LONGEST) -> str:
+    """What a server said, fit for a message: printable, not too long, and without the token.
 
     Args:
         text: the server's words.
         token: what was sent to it; the whole, its part behind a colon and its base64 are masked.
+        longest: characters at most.
     """
     if token is not None:
         text = _masked(text, token)
     shown = printable(text)
-    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
+    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
 
 
 def _masked(text: str, token: SecretText) -> str:

@@ -10,7 +10,7 @@ import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from ..profile import SSL
 from .deadline import Deadline
@@ -26,6 +26,7 @@ __all__ = [
     "probe_pinned",
     "probe_tls",
     "probe_unverified",
+    "verifying_context",
 ]
 
 Distrust = Literal["expired", "not yet valid", "wrong host", "self-signed", "unknown issuer", "other"]
@@ -64,6 +65,7 @@ class TLSOutcome:
         cipher: the cipher suite's name.
         alpn: ``"h2"``, which gRPC insists on; None if the server agreed to nothing.
         certificate: the server's own.
+        chain: all that it showed, its own first; only its own where Python cannot tell more.
         client_certificate: what the server does about a client certificate.
         answers_http2: whether the server greeted as an HTTP/2 server inside TLS.
         plaintext: what the port speaks instead, where that was looked at.
@@ -77,6 +79,7 @@ class TLSOutcome:
     cipher: str | None = None
     alpn: str | None = None
     certificate: Certificate | None = None
+    chain: tuple[Certificate, ...] = ()
     client_certificate: ClientCertificate = "unknown"
     answers_http2: bool = False
     plaintext: PlaintextOutcome | None = None
@@ -122,11 +125,7 @@ def probe_tls(
         ConfigError: a TLS file cannot be read.
         TLSError: a TLS file is not what it should be.
     """
-    check_tls_files(tls)
-    context = _context(tls)
-    context.load_verify_locations(tls.ca or default_roots(env))
-    # A pinned certificate need not be a CA's.
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context = verifying_context(tls, env=env)
     began = deadline.clock()
     outcome = _shake(address, context, tls.server_name or host, tls.cert is not None, deadline)
     if outcome.status == "untrusted":
@@ -164,10 +163,30 @@ def probe_pinned(address: Address, host: str, pinned: Certificate, deadline: Dea
     return _shake(address, context, host, False, deadline)
 
 
-def _context(tls: SSL) -> ssl.SSLContext:
+def verifying_context(tls: SSL, *, protocol: str = "h2", env: Mapping[str, str] = os.environ) -> ssl.SSLContext:
+    """A context that trusts what gRPC would trust, and has the profile's client certificate.
+
+    Args:
+        tls: CA and client certificate, as the profile gives them.
+        protocol: what to agree on by ALPN.
+        env: as for :func:`default_roots`.
+
+    Raises:
+        ConfigError: a TLS file cannot be read.
+        TLSError: a TLS file is not what it should be.
+    """
+    check_tls_files(tls)
+    context = _context(tls, protocol)
+    context.load_verify_locations(tls.ca or default_roots(env))
+    # A pinned certificate need not be a CA's.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+def _context(tls: SSL, protocol: str = "h2") -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols([protocol])
     # How long a key must be is the system's taste; gRPC's is its own.
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     if tls.cert is not None:
@@ -210,6 +229,7 @@ def _shake(address: Address, context: ssl.SSLContext, host: str, gives: bool, de
             cipher=cipher and cipher[0],
             alpn=secured.selected_alpn_protocol(),
             certificate=_certificate(secured),
+            chain=_chain(secured),
         )
         client_certificate, answers_http2, detail = _first_word(secured, gives, deadline)
     return replace(outcome, client_certificate=client_certificate, answers_http2=answers_http2, detail=detail)
@@ -273,6 +293,21 @@ def _certificate(secured: ssl.SSLSocket) -> Certificate | None:
         return None if der is None else read_certificate(der)
     except MalformedCertificate:
         return None
+
+
+def _chain(secured: ssl.SSLSocket) -> tuple[Certificate, ...]:
+    # Public from Python 3.13 on; before that the same method stands one level deeper, and gives objects of its own.
+    inner = secured if hasattr(secured, "get_unverified_chain") else getattr(secured, "_sslobj", None)
+    tell = getattr(inner, "get_unverified_chain", None)
+    shown: list[Any] = (tell() or []) if tell is not None else [secured.getpeercert(binary_form=True)]
+    try:
+        return tuple(read_certificate(_der(one)) for one in shown)
+    except (MalformedCertificate, ValueError):
+        return ()
+
+
+def _der(shown: Any) -> bytes:
+    return shown if isinstance(shown, bytes) else ssl.PEM_cert_to_DER_cert(shown.public_bytes())
 
 
 def _explained(outcome: TLSOutcome, address: Address, deadline: Deadline) -> TLSOutcome:

@@ -69,14 +69,14 @@ def never_accepting() -> Iterator[int]:
 class Listener:
     """Accepts, counts, and gives every connection to `talk` in a thread of its own."""
 
-    def __init__(self, talk: Callable[[socket.socket], None]) -> None:
+    def __init__(self, talk: Callable[[socket.socket], None], port: int | None = None) -> None:
         self._talk = talk
         self._guard = threading.Condition()
         self._open: set[socket.socket] = set()
         self._socket: socket.socket | None = None
         self._total = 0
         # A port from the pool, not port 0: it must be ours still when the listener is opened a second time.
-        self.port = ports().take()
+        self.port = port or ports().take()
         self.listen()
 
     @property
@@ -296,11 +296,11 @@ def recorder(*, greets: bool = True) -> Iterator[Recorder]:
 class TcpProxy(Listener):
     """Passes bytes on, until told otherwise. `drop`, `refuse` and `listen` come from Listener."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, port: int | None = None) -> None:
         self._target = target
         self._flowing = threading.Event()
         self._flowing.set()
-        super().__init__(self._pass_on)
+        super().__init__(self._pass_on, port)
 
     def freeze(self) -> None:
         """Bytes stop in both directions; connections stay, and new ones are accepted."""
@@ -319,8 +319,8 @@ class TcpProxy(Listener):
 
 
 @contextlib.contextmanager
-def tcp_proxy(target: int) -> Iterator[TcpProxy]:
-    opened = TcpProxy(target)
+def tcp_proxy(target: int, port: int | None = None) -> Iterator[TcpProxy]:
+    opened = TcpProxy(target, port)
     try:
         yield opened
     finally:

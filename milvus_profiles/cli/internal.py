@@ -1,0 +1,85 @@
+"""What the command line says when an exception that is none of ours comes up: the code ``internal``, and no traceback.
+
+The words of such an exception may hold anything, a secret too, so none of them is shown: its class, where it was
+raised, and the operating system's own message where it is one of that.  It imports as little as can be, since a
+library that cannot be imported is one of the causes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+__all__ = ["report_internal"]
+
+_FAILED = 1
+
+
+def report_internal(error: Exception, words: Sequence[str]) -> int:
+    """Say on stderr that something unexpected happened.
+
+    Args:
+        error: what happened.
+        words: the words after the program's name, which say how errors are shown.
+
+    Returns:
+        The exit status.
+    """
+    options = words[: words.index("--")] if "--" in words else words
+    message = f"unexpected: {_described(error)}"
+    verbose = "--verbose" in options or "-v" in options
+    report = f"report it with {'the lines above' if verbose else 'what `--verbose` shows'}"
+    if isinstance(error, OSError) and error.errno is not None:
+        hint = f"see to that and run it again; if nothing is wrong with this machine, {report}"
+    else:
+        hint = f"a defect of milvus-profiles, or of a library: see `milvus-profiles doctor`, and {report}"
+    try:
+        if "--json" in options:
+            record = {"error": "internal", "message": message, "hint": hint, "location": _place(error)}
+            sys.stderr.write(json.dumps(record) + "\n")
+        else:
+            if verbose:
+                sys.stderr.write(_trace(error))
+            sys.stderr.write(f"error: {message}\nhint: {hint}\n")
+        sys.stderr.flush()
+    except OSError:
+        pass  # then there is nowhere to say it
+    _silence_stdout()
+    return _FAILED
+
+
+def _described(error: BaseException) -> str:
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{name}: {os.strerror(error.errno)}"
+    if isinstance(error, ImportError) and error.name:
+        return f"{name}: the module {error.name} cannot be imported"
+    return name
+
+
+def _place(error: BaseException) -> str | None:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
+
+
+def _trace(error: BaseException) -> str:
+    """The frames, without locals and without the exception's own words, of the error and of what is behind it."""
+    chain: list[BaseException] = []
+    behind: BaseException | None = error
+    while behind is not None and not any(behind is one for one in chain):
+        chain.append(behind)
+        behind = behind.__cause__ or (None if behind.__suppress_context__ else behind.__context__)
+    parts = ["".join(traceback.format_tb(one.__traceback__)) + f"  {_described(one)}\n" for one in reversed(chain)]
+    return "  then:\n".join(parts)
+
+
+def _silence_stdout() -> None:
+    """Have the interpreter not stumble over what could not be written, when it flushes at its end."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,0 +1,68 @@
+"""What the TLS stage says of a connection that came about: protocol, certificate, and how long that is good."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from ..transport.attempt import Attempt
+from ..transport.tls_probe import ClientCertificate, TLSOutcome
+from ..transport.x509 import Certificate
+from .course import Draft
+
+__all__ = ["describe_tls"]
+
+_ENDS_SOON = 30
+
+_CLIENT: dict[ClientCertificate, str] = {
+    "not required": "no client certificate asked for",
+    "accepted": "client certificate accepted",
+}
+
+
+def describe_tls(draft: Draft, seen: TLSOutcome | None, attempt: Attempt, now: dt.datetime) -> None:
+    """Fill in the stage.
+
+    Args:
+        draft: the stage.
+        seen: what the port showed beside the handshake; None where there was no time to look.
+        attempt: what was tried, with TLS.
+        now: the time.
+    """
+    if seen is None or seen.certificate is None:
+        draft.detail = "verified"
+        return
+    own = seen.certificate
+    days = own.days_left(now)
+    draft.detail = ", ".join(
+        part
+        for part in (
+            seen.protocol,
+            seen.cipher,
+            f"subject {own.subject or 'none'}",
+            f"issuer {own.issuer or 'none'}",
+            f"names {' '.join(own.names) or 'none'}",
+            f"chain of {len(seen.chain)}" if len(seen.chain) > 1 else None,
+            f"{days:.0f} days left",
+            _CLIENT.get(seen.client_certificate),
+        )
+        if part
+    )
+    draft.notes += [_line(certificate) for certificate in seen.chain or (own,)]
+    if seen.status != "trusted":
+        # The handshake is what counts; that OpenSSL sees it otherwise is worth a word.
+        draft.warn(f"gRPC trusts it, and OpenSSL does not: {seen.detail}", "see whether the whole chain is sent")
+    ending = min(seen.chain or (own,), key=lambda certificate: certificate.not_after)
+    left = ending.days_left(now)
+    if left < _ENDS_SOON:
+        whose = "it ends" if ending == own else f"the certificate of its issuer {ending.subject} ends"
+        draft.warn(
+            f"{whose} on {ending.not_after:%Y-%m-%d}, in {max(left, 0):.0f} days",
+            f"have the server at {attempt.endpoint} get a new certificate before that",
+        )
+
+
+def _line(certificate: Certificate) -> str:
+    return (
+        f"{certificate.subject or 'no subject'} by {certificate.issuer or 'no issuer'}, "
+        f"{certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d}, SHA-256 {certificate.sha256}"
+    )

@@ -1,0 +1,109 @@
+"""The configuration files: what was found, who may read them, whether they are trusted, and what is in a repository."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ...config.permissions import exposure
+from ...config.tracked import is_tracked
+from ...config.trust import gated_fields
+from ...errors import MilvusProfilesError
+from ...transport.text import printable
+from .finding import Finding, Patient
+from .surroundings import dotenv_files, names_in
+
+if TYPE_CHECKING:
+    from ...config.profiles import Profiles
+
+__all__ = ["check_files", "check_profiles", "check_tracked", "check_trust"]
+
+_SHOWN = 5
+
+
+def check_files(profiles: Profiles) -> Iterator[Finding]:
+    """Which files are read, and what others may do with those that hold a secret."""
+    if not profiles.documents:
+        yield Finding("files", "ok", f"none; {printable(profiles.user_file)} would be yours")
+    for document in profiles.documents:
+        number = len(document.aliases)
+        mode = "" if document.mode is None else f", mode {document.mode:04o}"
+        said = f"{printable(document.path)} ({document.role}): {number} profile{'' if number == 1 else 's'}{mode}"
+        if (found := exposure(document)) is None:
+            yield Finding("files", "ok", said)
+        else:
+            status = "failed" if found.refused else "warning"
+            yield Finding("files", status, f"{said}; it {found.message}", found.hint)  # type: ignore[arg-type]
+
+
+def check_profiles(profiles: Profiles) -> Iterator[Finding]:
+    """Whether every profile is valid, and the one that is selected exists."""
+    invalid = [(alias, errors[0]) for alias in profiles if (errors := profiles.findings(alias))]
+    for alias, error in invalid[:_SHOWN]:
+        place = f"{error.location}: " if error.location else ""
+        yield Finding("profiles", "failed", f"{alias}: {place}{error.message}", error.hint or "correct it there")
+    if len(invalid) > _SHOWN:
+        yield Finding(
+            "profiles", "failed", f"{len(invalid) - _SHOWN} more are invalid", "`milvus-profiles config validate`"
+        )
+    try:
+        chosen = profiles.select()
+    except MilvusProfilesError as error:
+        if profiles.settings.profile is not None or any("default_profile" in d.root for d in profiles.documents):
+            place = f"{error.location}: " if error.location else ""
+            yield Finding("profiles", "failed", f"{place}{error.message}", error.hint)
+            return
+        selected = "none is selected"
+    else:
+        selected = f"{chosen.alias} is selected: {chosen.reason}"
+    if not invalid:
+        yield Finding("profiles", "ok", f"{len(profiles)}, all valid; {selected}")
+
+
+def check_trust(profiles: Profiles) -> Iterator[Finding]:
+    """Whether project files have the trust that they need."""
+    if (fault := profiles.trust.fault) is not None:
+        yield Finding("trust", "failed", f"the list of trusted files {fault[0]}", fault[1])
+    for document in profiles.documents:
+        if document.role != "project":
+            continue
+        path = printable(document.path)
+        if profiles.trust.trusts(document):
+            yield Finding("trust", "ok", f"{path} is trusted")
+        elif gated := gated_fields(document):
+            names = ", ".join(sorted(gated)[:_SHOWN]) + (" …" if len(gated) > _SHOWN else "")
+            yield Finding(
+                "trust", "warning", f"{path} is not trusted, and sets {printable(names)}",
+                f"read it, then run `milvus-profiles trust {shlex.quote(document.path)}`",
+            )  # fmt: skip
+        else:
+            yield Finding("trust", "ok", f"{path} is not trusted, and sets nothing that needs it")
+
+
+def check_tracked(profiles: Profiles, patient: Patient) -> Iterator[Finding]:
+    """Whether git tracks a file with a token or password in it."""
+    clean = True
+    for document in profiles.documents:
+        if document.literals and is_tracked(document.path):
+            clean = False
+            yield Finding(
+                "tracked", "failed", f"{printable(document.path)} holds a token or password, and git tracks it",
+                f"move it into the keyring with `milvus-profiles secret set {document.literals[0]}`, take it out of "
+                "the file, and change it at the server: the history of the repository keeps the old one",
+            )  # fmt: skip
+    for path in dotenv_files(patient):
+        secrets = [name for name in names_in(path) if name.startswith("MILVUS_") and name.endswith(_SECRET_ENDINGS)]
+        if secrets and is_tracked(path):
+            clean = False
+            yield Finding(
+                "tracked", "failed", f"{printable(path)} sets {', '.join(secrets)}, and git tracks it",
+                f"run `git rm --cached {shlex.quote(os.path.basename(path))}` there, name the file in .gitignore, and "
+                "change the secret at the server: the history of the repository keeps the old one",
+            )  # fmt: skip
+    if clean:
+        yield Finding("tracked", "ok", "git tracks no file with a token or password in it")
+
+
+_SECRET_ENDINGS = ("TOKEN", "PASSWORD")

@@ -1,0 +1,72 @@
+"""What the server's management port says, where it can be reached: information, whatever comes.
+
+The port has neither TLS nor authentication, and no secret is sent to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ..profile import Profile
+from ..transport.deadline import Deadline
+from ..transport.http_probe import HTTPAnswer, http_get
+from ..transport.probes import Address, connect_first, resolve, route_to
+from ..transport.text import server_text
+from .course import Course
+
+__all__ = ["ask_management"]
+
+_PATIENCE = 1.0
+# milvus_build_info{built="…",git_commit="…",version="…"} 1: Milvus 2.4 and later.
+_BUILD_INFO = re.compile(rb'^milvus_build_info\{[^}\n]*\bversion="([^"\n]{1,100})"', re.MULTILINE)
+
+
+def ask_management(course: Course, profile: Profile, env: Mapping[str, str]) -> None:
+    """Look at ``/healthz`` and ``/metrics``.
+
+    Args:
+        course: the test, in which everything else has passed.
+        profile: whose ``management_port`` is asked.
+        env: where ``no_proxy`` is looked up.
+    """
+    with course.stage("management") as draft:
+        if profile.endpoint.kind != "tcp":
+            draft.skip("there is none: the endpoint is no host")
+            return
+        endpoint = replace(profile.endpoint, port=profile.management_port, tls=False)
+        deadline = Deadline.after(_PATIENCE)
+        outcomes = connect_first(
+            resolve(route_to(endpoint, proxy=profile.proxy, env=env), deadline).addresses, deadline
+        )
+        if not outcomes or not outcomes[-1].is_connected:
+            why = (outcomes[-1].detail or outcomes[-1].status) if outcomes else "the host name cannot be resolved"
+            draft.skip(f"{endpoint.authority} does not answer: {why}")
+            return
+        address = outcomes[-1].address
+        draft.notes.append(f"http://{address}/healthz")
+        health = http_get(address, "/healthz", deadline, authority=endpoint.authority, longest=65_536)
+        if not health.status or health.status == 404:
+            why = health.failure or "it does not know /healthz"
+            draft.skip(f"{endpoint.authority} is no management port: {why}")
+            return
+        if health.status == 200:
+            draft.detail = "healthy"
+        else:
+            draft.warn(
+                f"/healthz says {_first_line(health)} (HTTP status {health.status})", "see what the server's log says"
+            )
+        if (version := _version(address, endpoint.authority)) is not None:
+            draft.detail += f", version {version}"
+
+
+def _version(address: Address, authority: str) -> str | None:
+    answer = http_get(address, "/metrics", Deadline.after(_PATIENCE), authority=authority)
+    found = _BUILD_INFO.search(answer.body) if answer.status == 200 else None
+    return server_text(found[1].decode("utf-8", "replace")) if found else None
+
+
+def _first_line(answer: HTTPAnswer) -> str:
+    line = answer.body.strip().split(b"\n", 1)[0].decode("utf-8", "replace")
+    return server_text(line, longest=100) or "nothing"

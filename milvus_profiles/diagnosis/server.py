@@ -1,0 +1,337 @@
+"""The stages above TCP, from one handshake: TLS, gRPC, authentication, version and database, each with its own time.
+
+The handshake is the one of ``connect``, call by call; what this driver adds is a watch, a greeting without credentials
+before it, and a look at TLS beside it.  Whether the server is usable is the handshake's verdict alone.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from ..connections.opening import Started
+from ..errors import (
+    AuthenticationError,
+    DatabaseNotFoundError,
+    MilvusProfilesError,
+    PermissionDeniedError,
+    TLSError,
+    UnreachableError,
+)
+from ..profile import SSL, Profile
+from ..transport.attempt import Attempt
+from ..transport.deadline import Deadline
+from ..transport.evidence import Evidence
+from ..transport.handshake import Call, Look, Reply, ServerInfo, handshake_plan, look, make_call, patience
+from ..transport.text import printable, server_text
+from ..transport.tls_probe import TLSOutcome, probe_tls
+from ..transport.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, status_of
+from .certificates import describe_tls
+from .course import Course, Draft, Patience
+from .report import StageName, server_name
+
+if TYPE_CHECKING:
+    from .stages import Reached
+
+__all__ = ["shake_hands"]
+
+_LONGEST_DEBUG = 1000
+_GREETING_SHARE = 0.5
+_TLS_GRACE = 2.0
+"""Seconds for a look at TLS that is still under way when the handshake is over."""
+_CHECK = 1.0
+"""Seconds at most for a call that only tells something more."""
+
+
+def shake_hands(
+    course: Course,
+    profile: Profile,
+    started: Started,
+    tries: Patience,
+    reached: Reached,
+    ignored_variables: Sequence[str],
+    now: Callable[[], dt.datetime],
+) -> None:
+    """Run the handshake, and the stages that it makes.
+
+    Args:
+        course: the test so far.
+        profile: the profile.
+        started: its channel, on which nothing was called yet.
+        tries: within what time, and how often.
+        reached: what the stages below found.
+        ignored_variables: variables that look like credentials of this profile and are none.
+        now: for the days that a certificate has left.
+
+    Raises:
+        Ended: a stage failed.
+        Cancelled: the test was cancelled.
+    """
+    attempt = started.attempt
+    began = time.perf_counter()
+    seen = _Seen()
+    failure: MilvusProfilesError | None = None
+
+    def once(deadline: Deadline) -> ServerInfo:
+        nonlocal seen
+        seen = _Seen()
+        return _observed(started, profile.user, reached, deadline, seen)
+
+    try:
+        info: ServerInfo | None = tries(once)
+    except MilvusProfilesError as error:
+        failure, info = error, None
+    failed = None if failure is None else _stage_of(failure, seen)
+    # What was waited for before the last try belongs to where it ended.
+    waited = max(0.0, (time.perf_counter() - began) * 1000 - seen.all_ms)
+
+    def outcome(name: StageName, draft: Draft, ms: float) -> None:
+        """The time of a stage, and its failure if it is the one that failed."""
+        draft.ms = ms + (waited if name == (failed or "grpc") else 0.0)
+        if name == failed and failure is not None:
+            draft.ms += seen.look_ms
+            draft.notes += seen.debug(attempt)
+            if name == "auth" and ignored_variables:
+                draft.advise(f"{', '.join(ignored_variables)} is ignored, because MILVUS_URI is not set")
+            raise failure
+
+    with course.stage("tls") as draft:
+        outcome("tls", draft, 0.0 if seen.tls is None else seen.tls.seconds * 1000)
+        if attempt.tls is None:
+            draft.skip("the profile has none")
+        else:
+            describe_tls(draft, seen.tls, attempt, now())
+    with course.stage("grpc") as draft:
+        outcome("grpc", draft, seen.greeting_ms)
+        draft.detail = "a Milvus answers"
+        draft.notes.append(f"{attempt.endpoint} by {reached.address}")
+    with course.stage("auth") as draft:
+        outcome("auth", draft, seen.spent(CONNECT) if seen.greeted else 0.0)
+        draft.detail = _who(profile, attempt)
+        if seen.is_open_to_all:
+            draft.warn(
+                "the server asks for no credentials, whatever is sent: its authorization is switched off",
+                "switch on common.security.authorizationEnabled in the server's configuration, or leave the secret out",
+            )
+    course.version = None if info is None else info.version
+    with course.stage("version") as draft:
+        outcome("version", draft, seen.spent(GET_VERSION))
+        draft.detail = "" if info is None else _describe(info)
+    with course.stage("database") as draft:
+        outcome("database", draft, seen.spent(SHOW_COLLECTIONS, LIST_DATABASES))
+        _describe_database(draft, started, seen)
+
+
+# --- the driver ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Seen:
+    """What one handshake showed.
+
+    Attributes:
+        greeted: whether it was greeted without credentials before.
+        greeting_ms: how long the first call took, which opens the connection.
+        greeting: what came of the greeting.
+        calls: the calls of the handshake, with their times in milliseconds.
+        look_ms: how long the search for the cause of a failure took.
+        tls: what the port showed to a TLS client beside it.
+        is_open_to_all: a token was given, and the server answers without one.
+    """
+
+    greeted: bool = False
+    greeting_ms: float = 0.0
+    greeting: Reply | None = None
+    calls: list[tuple[Method, Reply, float]] = field(default_factory=list)
+    look_ms: float = 0.0
+    tls: TLSOutcome | None = None
+    is_open_to_all: bool = False
+
+    @property
+    def all_ms(self) -> float:
+        own = self.greeting_ms if self.greeted else 0.0
+        return own + self.look_ms + sum(ms for _, _, ms in self.calls)
+
+    def spent(self, *methods: Method) -> float:
+        """Milliseconds that the calls of some methods took."""
+        return sum(ms for method, _, ms in self.calls if method in methods)
+
+    def reply(self, method: Method) -> Reply | None:
+        """What came of the last call of a method."""
+        return next((reply for called, reply, _ in reversed(self.calls) if called is method), None)
+
+    def debug(self, attempt: Attempt) -> list[str]:
+        """gRPC's own account of the last call that failed."""
+        words = [reply.debug for _, reply, _ in self.calls if reply.debug]
+        return [f"gRPC: {server_text(words[-1], attempt.token, longest=_LONGEST_DEBUG)}"] if words else []
+
+
+def _observed(started: Started, user: str | None, reached: Reached, deadline: Deadline, seen: _Seen) -> ServerInfo:
+    """One handshake, as ``transport.handshake`` drives it, with a watch on every step.
+
+    Raises:
+        MilvusProfilesError: the classified failure.
+    """
+    core, attempt = started.core, started.attempt
+    calls_end = patience(deadline)
+    tls_seen = None if attempt.tls is None else _beside(_look_at_tls(reached, attempt.host, attempt.tls, calls_end))
+
+    def looked() -> Evidence:
+        seen.tls = None if tls_seen is None else tls_seen(deadline.remaining)
+        if seen.tls is None:
+            return look(attempt, deadline)
+        return Evidence(reached.resolution, reached.attempts, tls=seen.tls)
+
+    plan = handshake_plan(core.holder, attempt, user=user)
+    step: Call | Look = next(plan)
+    if attempt.token is not None and isinstance(step, Call):
+        # First without the token: whoever is there is seen before a secret goes out, and a server that asks for none
+        # shows.  The verdict is not this call's.
+        bare = Call(step.method, step.request, lambda: ())
+        seen.greeted = True
+        seen.greeting, seen.greeting_ms = _timed(
+            lambda: make_call(core.raw, bare, calls_end.remaining * _GREETING_SHARE)
+        )
+    try:
+        while True:
+            reply: Any
+            if isinstance(step, Look):
+                reply, seen.look_ms = _timed(looked)
+            else:
+                reply, ms = _timed(functools.partial(make_call, core.raw, step, calls_end.remaining))
+                seen.calls.append((step.method, reply, ms))
+                if not seen.greeted and len(seen.calls) == 1:
+                    seen.greeting_ms = ms
+            step = plan.send(reply)
+    except StopIteration as done:
+        info: ServerInfo = done.value
+    finally:
+        if tls_seen is not None and seen.tls is None:
+            seen.tls = tls_seen(_TLS_GRACE)
+    seen.is_open_to_all = seen.greeted and _lets_anybody_in(started, info, seen)
+    return info
+
+
+def _look_at_tls(reached: Reached, host: str, tls: SSL, deadline: Deadline) -> Callable[[], TLSOutcome]:
+    return lambda: probe_tls(reached.address, host, tls, deadline)
+
+
+def _lets_anybody_in(started: Started, info: ServerInfo, seen: _Seen) -> bool:
+    if info.has_connect:
+        greeting = seen.greeting
+    else:
+        # A server from before Connect; this call asks for credentials wherever they are asked for at all.
+        greeting = make_call(started.core.raw, Call(GET_VERSION, b"", lambda: ()), _CHECK)
+    return greeting is not None and greeting.code is grpc.StatusCode.OK
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    began = time.perf_counter()
+    result = work()
+    return result, (time.perf_counter() - began) * 1000
+
+
+def _beside(work: Callable[[], TLSOutcome]) -> Callable[[float], TLSOutcome | None]:
+    """Do something in a thread of its own; the result waits for it, or is None if it failed or takes too long."""
+    answers: queue.SimpleQueue[TLSOutcome | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put(work())
+        except MilvusProfilesError:
+            answers.put(None)  # a TLS file has changed since the channel was opened
+
+    threading.Thread(target=run, name="milvus-profiles tls", daemon=True).start()
+
+    def result(seconds: float) -> TLSOutcome | None:
+        try:
+            return answers.get(timeout=max(seconds, 0.001))
+        except queue.Empty:
+            return None
+
+    return result
+
+
+# --- what it means ---------------------------------------------------------------------------------------------------
+
+
+def _stage_of(error: MilvusProfilesError, seen: _Seen) -> StageName:
+    """The stage at which a handshake failed."""
+    if isinstance(error, TLSError):
+        return "tls"
+    if isinstance(error, (AuthenticationError, PermissionDeniedError)):
+        return "auth"
+    if isinstance(error, DatabaseNotFoundError):
+        return "database"
+    if isinstance(error, UnreachableError) and seen.tls is not None and not seen.tls.speaks_tls:
+        return "tls"
+    return "grpc"
+
+
+def _who(profile: Profile, attempt: Attempt) -> str:
+    if attempt.token is None:
+        return "no credentials, and none are asked for"
+    return f"user {profile.user}" if profile.user else "token accepted"
+
+
+def _describe(info: ServerInfo) -> str:
+    version = server_text(info.version or "", longest=100)
+    if (name := server_name(version)).startswith("Milvus Lite"):
+        return name
+    parts = [version or "not told by the server"]
+    if info.git_commit:
+        built = f" of {info.build_time}" if info.build_time else ""
+        parts.append(f"build {server_text(info.git_commit + built, longest=100)}")
+    if info.deploy_mode:
+        parts.append(server_text(info.deploy_mode, longest=40))
+    if not info.has_connect:
+        parts.append("from before the Connect call")
+    return ", ".join(parts)
+
+
+def _describe_database(draft: Draft, started: Started, seen: _Seen) -> None:
+    holder = started.core.holder
+    named = printable(holder.db_name or "the default one")
+    reply = seen.reply(SHOW_COLLECTIONS)
+    if holder.db_name is None:
+        # connect does not look where nothing is named; whether this user may is worth knowing all the same.
+        call = Call(SHOW_COLLECTIONS, SHOW_COLLECTIONS.serialize({}), holder.metadata)
+        reply, ms = _timed(lambda: make_call(started.core.raw, call, _CHECK))
+        draft.ms = (draft.ms or 0.0) + ms
+    draft.detail = named
+    if reply is None or reply.code is grpc.StatusCode.UNIMPLEMENTED:
+        return
+    if reply.code is grpc.StatusCode.PERMISSION_DENIED:
+        draft.warn(
+            "this user may not list collections, so "
+            + ("that it exists cannot be verified" if holder.db_name else "nothing more is known of it"),
+            "nothing, if the user needs no more; else grant the privilege ShowCollections",
+        )
+        return
+    number, why = _collections(reply)
+    if why is None:
+        draft.detail = f"{named}, {number} collection{'' if number == 1 else 's'}"
+    else:
+        said = server_text(why, holder.token)
+        draft.warn(f"its collections cannot be listed: {said}", "see what the server's own log says")
+
+
+def _collections(reply: Reply) -> tuple[int, str | None]:
+    """How many there are, or why that is not known."""
+    if reply.code is not grpc.StatusCode.OK:
+        return 0, f"{reply.code.name} {reply.details}"
+    try:
+        answer = SHOW_COLLECTIONS.deserialize(reply.response)
+    except DecodeError:
+        return 0, "the answer cannot be read"
+    code, reason = status_of(answer)
+    return len(answer.collection_names), f"code {code}, {reason}" if code else None

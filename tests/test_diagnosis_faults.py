@@ -1,0 +1,397 @@
+"""Every fault that a Milvus client can meet: the stage it shows at, its exit status, and a remedy that repairs it.
+
+One table, on real servers and sockets.  `mp.diagnose`, `mp.connect` and `profile test` are asked about each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from milvus_profiles.transport.lite import acquire_lite
+from tests.support import faults, scripted_grpc
+from tests.support.certificates import Certificates
+from tests.support.command import Command, Outcome
+from tests.support.milvus import MilvusServer
+from tests.support.secret_service import KeyringSession
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A profile with something wrong, and what has to be said about it.
+
+    Attributes:
+        profile: its lines; {names} are filled in from the stand.
+        stage: where it fails.
+        status: the exit status.
+        code: the error's code.
+        said: words of the detail.
+        hint: words of the remedy.
+        stored: what the keyring holds for it.
+        repaired: whether the hint's commands, followed with the right file or secret, repair it.
+    """
+
+    profile: str
+    stage: str
+    status: int
+    code: str
+    said: str
+    hint: str
+    stored: str | None = None
+    repaired: bool = False
+
+
+TOKEN = 'token = {{ file = "{token}" }}'
+CA = 'ssl = {{ ca = "{ca}" }}'
+
+FAULTS = {
+    "wrong-password": Fault(
+        'uri = "{auth}"\nuser = "root"', "auth", 9, "auth", "does not accept the user and the password",
+        "milvus-profiles secret set wrong-password", stored="wrong", repaired=True,
+    ),
+    "no-token": Fault(
+        'uri = "{auth}"', "auth", 9, "auth", "wants a token or a password, and there is none",
+        "profile set no-token user=root", repaired=True,
+    ),
+    "malformed-token": Fault(
+        'uri = "{auth}"\ntoken = {{ keyring = true }}', "auth", 9, "auth", "takes for an API key since it has no colon",
+        "milvus-profiles secret set malformed-token", stored="root-Milvus", repaired=True,
+    ),
+    "wrong-token-in-a-file": Fault(
+        'uri = "{auth}"\ntoken = {{ file = "{wrong}" }}', "auth", 9, "auth", "does not accept",
+        "put the right one into the file",
+    ),
+    "wrong-token-in-a-variable": Fault(
+        'uri = "{auth}"\ntoken = {{ env = "WRONG_TOKEN" }}', "auth", 9, "auth", "does not accept",
+        "set the variable WRONG_TOKEN",
+    ),
+    "unknown-database": Fault(
+        f'uri = "{{auth}}"\ndb_name = "defualt"\n{TOKEN}', "database", 10, "database",
+        "has no database 'defualt'; it has default", "db_name=default", repaired=True,
+    ),
+    "unknown-database-in-the-uri": Fault(
+        f'uri = "{{auth}}/Default2"\n{TOKEN}', "database", 10, "database", "it has default", "/default", repaired=True,
+    ),
+    "unknown-issuer": Fault(
+        f'uri = "{{tls}}"\n{TOKEN}', "tls", 7, "tls", "is not among the public ones", "ssl.ca=PATH", repaired=True,
+    ),
+    "foreign-ca": Fault(
+        f'uri = "{{tls}}"\nssl = {{{{ ca = "{{foreign_ca}}" }}}}\n{TOKEN}', "tls", 7, "tls", "is not in", "ssl.ca=PATH",
+        repaired=True,
+    ),
+    "expired-certificate": Fault(
+        f'uri = "{{expired}}"\n{CA}', "tls", 7, "tls", "ended on", "the server needs a new certificate",
+    ),
+    "certificate-of-tomorrow": Fault(
+        f'uri = "{{tomorrow}}"\n{CA}', "tls", 7, "tls", "begins only on", "check the clocks",
+    ),
+    "self-signed": Fault(
+        f'uri = "{{self_signed}}"\n{CA}', "tls", 7, "tls", "self-signed", "ssl.ca=PATH", repaired=True,
+    ),
+    "wrong-host": Fault(
+        f'uri = "{{other_host}}"\n{CA}', "tls", 7, "tls", "is for other.example, not for 127.0.0.1",
+        "ssl.server_name=other.example", repaired=True,
+    ),
+    "plaintext-to-tls": Fault(
+        f'uri = "{{tls_as_plain}}"\n{TOKEN}', "tls", 7, "tls", "speaks TLS, and the profile has none", "uri=https://",
+        repaired=True,
+    ),
+    "plaintext-to-tls-by-host": Fault(
+        f'host = "127.0.0.1"\nport = {{tls_port}}\n{TOKEN}', "tls", 7, "tls", "speaks TLS, and the profile has none",
+        "ssl=true", repaired=True,
+    ),
+    "tls-to-plaintext": Fault(
+        f'uri = "{{auth_as_tls}}"\n{TOKEN}', "tls", 7, "tls", "speaks plaintext, and the profile has TLS", "uri=http://",
+        repaired=True,
+    ),
+    "tls-by-its-table-to-plaintext": Fault(
+        f'uri = "{{auth_as_tls}}/default"\n{CA}\n{TOKEN}', "tls", 7, "tls", "speaks plaintext", "ssl", repaired=True,
+    ),
+    "mtls-without-certificate": Fault(
+        f'uri = "{{mtls}}"\n{CA}\n{TOKEN}', "tls", 7, "tls", "wants a client certificate", "ssl.cert=PATH ssl.key=PATH",
+        repaired=True,
+    ),
+    "mtls-with-a-foreign-one": Fault(
+        f'uri = "{{mtls}}"\nssl = {{{{ ca = "{{ca}}", cert = "{{foreign_cert}}", key = "{{foreign_key}}" }}}}\n{TOKEN}',
+        "tls", 7, "tls", "refuses the client certificate", "ssl.cert=PATH ssl.key=PATH", repaired=True,
+    ),
+    "alpn-without-h2": Fault(
+        f'uri = "{{https}}"\n{CA}', "grpc", 8, "not_milvus", "TLS but not HTTP/2", "check the port",
+    ),
+    "refused-port": Fault('uri = "{refused}"', "tcp", 6, "unreachable", "refuses connections", "is the port right?"),
+    "black-hole": Fault('uri = "{hole}"\ntimeout = 1', "tcp", 6, "unreachable", "no TCP connection", "a firewall"),
+    "silent-port": Fault(
+        'uri = "{silent}"\ntimeout = 1', "grpc", 6, "unreachable", "and then says nothing", "check the port",
+    ),
+    "silent-port-with-tls": Fault(
+        f'uri = "{{silent_tls}}"\ntimeout = 1\n{CA}', "tls", 6, "unreachable", "says nothing", "check the port",
+    ),
+    "http-1-port": Fault('uri = "{web}"', "grpc", 8, "not_milvus", "a web server answers", "19530"),
+    "grpc-but-not-milvus": Fault('uri = "{other}"', "grpc", 8, "not_milvus", "is not a Milvus", "19530"),
+    "still-starting": Fault(
+        'uri = "{starting}"', "grpc", 8, "not_ready", "is not ready yet", "profile test still-starting --wait 60",
+        repaired=True,
+    ),
+    "dns-failure": Fault(
+        'uri = "http://milvus.invalid:19530"', "dns", 6, "unreachable", "cannot be resolved", "name server",
+    ),
+    "empty-keyring": Fault(
+        'uri = "{auth}"\nuser = "somebody"', "secret", 4, "secret", "the keyring has no secret",
+        "milvus-profiles secret set empty-keyring",
+    ),
+    "unset-variable": Fault(
+        'uri = "{auth}"\ntoken = {{ env = "UNSET_TOKEN" }}', "secret", 4, "secret", "UNSET_TOKEN is not set",
+        "set UNSET_TOKEN",
+    ),
+    "secret-over-plaintext": Fault(
+        'uri = "http://192.0.2.1"\ntoken = "root:Milvus"', "config", 3, "insecure", "unencrypted", "allow_insecure",
+    ),
+    "invalid-profile": Fault(
+        'uri = "{auth}"\ntimeout = -1', "config", 3, "config", "timeout", "profile set invalid-profile",
+    ),
+    "no-address": Fault("timeout = 5", "config", 3, "config", "has no address", "give it uri or host"),
+    "missing-ca-file": Fault(
+        'uri = "{tls}"\nssl = {{ ca = "/nowhere/ca.pem" }}',
+        "config", 3, "config", "/nowhere/ca.pem", "profile set missing-ca-file",
+    ),
+    "key-of-another": Fault(
+        'uri = "{mtls}"\nssl = {{ ca = "{ca}", cert = "{cert}", key = "{foreign_key}" }}', "tls", 7, "tls",
+        "does not belong to the certificate", "issued together",
+    ),
+    "lite-in-use": Fault('uri = "{in_use}"', "tcp", 6, "unreachable", "is open elsewhere", "close it in the other"),
+    "lite-in-a-file": Fault('uri = "{file}"', "tcp", 3, "config", "is a file", "name another path"),
+}  # fmt: skip
+
+ENV = {"WRONG_TOKEN": "root:wrong"}
+REPAIRED = [name for name, fault in FAULTS.items() if fault.repaired]
+
+BOTH = """\
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
+import milvus_profiles as mp
+
+def both(alias):
+    report = mp.diagnose(alias)
+    try:
+        with mp.connect(alias):
+            connected = ["ok", 0]
+    except mp.MilvusProfilesError as error:
+        connected = [error.code, error.exit_status]
+    found = report.failure
+    return {"alias": alias, "connect": connected, "stage": found and found.name,
+            "diagnose": [found.code if found else "ok", report.exit_code]}
+
+with ThreadPoolExecutor(8) as workers:
+    print(json.dumps(list(workers.map(both, sys.argv[1:]))))
+"""
+
+
+@dataclass
+class Stand:
+    """All that is wrong, at once: a home with a profile for each fault."""
+
+    cli: Command
+    keyring: KeyringSession
+    values: dict[str, Any]
+    starting: scripted_grpc.StartingServer
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
+    agreements: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def run(self, *words: str, input: str | None = None) -> Outcome:  # noqa: A002
+        return self.cli(*words, env=ENV, keyring=self.keyring, input=input)
+
+    def failed(self, name: str) -> dict[str, Any]:
+        [failed] = [stage for stage in self.reports[name]["stages"] if stage["status"] == "failed"]
+        return dict(failed)
+
+
+@pytest.fixture(scope="module")
+def stand(
+    tmp_path_factory: pytest.TempPathFactory,
+    milvus_auth: MilvusServer,
+    milvus_tls: MilvusServer,
+    milvus_mtls: MilvusServer,
+    certificates: Certificates,
+    keyring_session: KeyringSession,
+) -> Iterator[Stand]:
+    directory = tmp_path_factory.mktemp("stand")
+    home, cwd = directory / "home", directory / "cwd"
+    home.mkdir()
+    (cwd / ".git").mkdir(parents=True)
+    (directory / "token").write_text("root:Milvus\n")
+    (directory / "wrong").write_text("root:wrong\n")
+    (directory / "file.db").write_text("not a directory")
+    with contextlib.ExitStack() as stack:
+        open_ = stack.enter_context
+
+        def milvus(identity: Any) -> str:
+            return f"https://127.0.0.1:{open_(scripted_grpc.starting_milvus(0, identity=identity)).port}"
+
+        starting = open_(scripted_grpc.starting_milvus())
+        values = {
+            "token": directory / "token",
+            "wrong": directory / "wrong",
+            "file": directory / "file.db",
+            "auth": milvus_auth.uri,
+            "auth_as_tls": milvus_auth.uri.replace("http:", "https:"),
+            "tls": milvus_tls.uri,
+            "tls_port": milvus_tls.port,
+            "tls_as_plain": milvus_tls.uri.replace("https:", "http:"),
+            "mtls": milvus_mtls.uri,
+            "ca": certificates.ca,
+            "foreign_ca": certificates.foreign_ca,
+            "cert": certificates.client.cert,
+            "key": certificates.client.key,
+            "foreign_cert": certificates.foreign_client.cert,
+            "foreign_key": certificates.foreign_client.key,
+            "self_signed_ca": certificates.self_signed_server.cert,
+            "expired": milvus(certificates.expired_server),
+            "tomorrow": milvus(certificates.not_yet_valid_server),
+            "self_signed": milvus(certificates.self_signed_server),
+            "other_host": milvus(certificates.other_host_server),
+            "https": f"https://127.0.0.1:{open_(faults.tls_without_h2(certificates.server)).port}",
+            "refused": f"http://127.0.0.1:{open_(faults.refused_port())}",
+            "hole": f"http://127.0.0.1:{open_(faults.black_hole())}",
+            "silent": f"http://127.0.0.1:{open_(faults.never_accepting())}",
+            "silent_tls": f"https://127.0.0.1:{open_(faults.never_accepting())}",
+            "web": f"http://127.0.0.1:{open_(faults.http1_server()).port}",
+            "other": f"http://127.0.0.1:{open_(scripted_grpc.not_milvus()).port}",
+            "starting": f"http://127.0.0.1:{starting.port}",
+        }
+        lease = acquire_lite(str(directory / "in-use.db"))
+        stack.callback(lease.release)
+        values["in_use"] = lease.directory
+        cli = Command([Path(sys.executable).with_name("milvus-profiles")], home, cwd)
+        stand = Stand(cli, keyring_session, values, starting)
+        declare(stand, *FAULTS)
+        keyring_session.clear("milvus-profiles")
+        # One account serves several faults here, so each stored secret is there only while its own are asked.
+        plain = [name for name, fault in FAULTS.items() if fault.stored is None]
+        ask(stand, plain)
+        for name, fault in FAULTS.items():
+            if fault.stored is not None:
+                assert stand.run("secret", "set", name, input=fault.stored).returncode == 0
+                ask(stand, [name])
+        keyring_session.clear("milvus-profiles")
+        yield stand
+        keyring_session.clear("milvus-profiles")
+
+
+def declare(stand: Stand, *names: str) -> None:
+    path = stand.cli.home / ".config/milvus/milvus.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"[profiles.{name}]\n{FAULTS[name].profile.format(**stand.values)}\n" for name in names))
+    path.chmod(0o600)
+
+
+def ask(stand: Stand, names: list[str]) -> None:
+    tested = stand.run("profile", "test", *names, "--json")
+    stand.reports |= {report["alias"]: report for report in tested.json}
+    program = Command([sys.executable, "-W", "error", "-c", BOTH], stand.cli.home, stand.cli.cwd)
+    done = program(*names, env=ENV, keyring=stand.keyring)
+    assert done.returncode == 0, done.stderr
+    stand.agreements |= {row["alias"]: row for row in json.loads(done.stdout)}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_fault_is_named_at_its_stage_with_a_remedy(stand: Stand, name: str) -> None:
+    fault, report, failed = FAULTS[name], stand.reports[name], stand.failed(name)
+    assert (failed["name"], report["exit_code"]) == (fault.stage, fault.status), failed
+    assert fault.said in failed["detail"], failed
+    assert fault.hint in (failed["hint"] or ""), failed
+    names = [stage["name"] for stage in report["stages"]]
+    after = report["stages"][names.index(fault.stage) + 1 :]
+    assert {stage["status"] for stage in after} <= {"skipped"}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_connect_and_diagnose_agree(stand: Stand, name: str) -> None:
+    fault, row = FAULTS[name], stand.agreements[name]
+    assert row["diagnose"] == row["connect"] == [fault.code, fault.status]
+    assert row["stage"] == fault.stage
+
+
+@pytest.mark.parametrize("name", REPAIRED)
+def test_the_remedy_repairs_it(stand: Stand, name: str) -> None:
+    """The commands of the hints are run as they stand; only files and secrets are filled in, as a person would."""
+    declare(stand, name)
+    stand.keyring.clear("milvus-profiles")
+    if (stored := FAULTS[name].stored) is not None:
+        stand.run("secret", "set", name, input=stored)
+    followed = []
+    for _ in range(4):
+        outcome = stand.run("profile", "test", name, "--json")
+        if outcome.returncode == 0:
+            break
+        [report] = outcome.json
+        hint = next(stage["hint"] for stage in report["stages"] if stage["status"] == "failed")
+        for command in commands(hint):
+            followed.append(command)
+            run_as_told(stand, name, command)
+    assert outcome.returncode == 0, (followed, outcome.stdout)
+    assert followed
+    stand.starting.ready.clear()
+
+
+def commands(hint: str) -> list[str]:
+    return [command for command in re.findall(r"`milvus-profiles ([^`]+)`", hint) if "…" not in command]
+
+
+def run_as_told(stand: Stand, name: str, command: str) -> None:
+    ca = stand.values["self_signed_ca" if name == "self-signed" else "ca"]
+    for key, value in (("ssl.ca", ca), ("ssl.cert", stand.values["cert"]), ("ssl.key", stand.values["key"])):
+        command = command.replace(f"{key}=PATH", f"{key}={value}")
+    words = shlex.split(command)
+    assert "PATH" not in command
+    if "--wait" in words:
+        stand.starting.ready.set()
+    secret = "root:Milvus" if name == "malformed-token" else "Milvus"
+    done = stand.run(*words, input=secret if words[0] == "secret" else None)
+    assert done.returncode == 0, (command, done.stderr)
+
+
+def test_a_project_file_that_is_not_trusted(cli: Command, project: Path, milvus_auth: MilvusServer) -> None:
+    (project / "milvus.toml").write_text(
+        f'[profiles.dev]\nuri = "{milvus_auth.uri}"\ntoken = {{ env = "DEV_TOKEN" }}\n'
+    )
+    env = {"DEV_TOKEN": "root:Milvus"}
+    outcome = cli("profile", "test", "dev", "--json", env=env)
+    [failed] = [stage for stage in outcome.json[0]["stages"] if stage["status"] == "failed"]
+    assert (failed["name"], outcome.returncode) == ("config", 5)
+    [row] = json.loads(Command([sys.executable, "-c", BOTH], cli.home, cli.cwd)("dev", env=env).stdout)
+    assert row["diagnose"] == row["connect"] == ["untrusted", 5]
+    [command] = commands(failed["hint"])
+    assert cli(*shlex.split(command)).returncode == 0
+    assert cli("profile", "test", "dev", env=env).returncode == 0
+
+
+def test_a_keyring_that_hangs(cli: Command, fresh_keyring: KeyringSession, milvus_auth: MilvusServer) -> None:
+    path = cli.home / ".config/milvus/milvus.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f'[profiles.hung]\nuri = "{milvus_auth.uri}"\nuser = "root"\n')
+    env = {"MILVUS_PROFILES_KEYRING_TIMEOUT": "0.5"}
+    assert cli("secret", "set", "hung", input="Milvus", keyring=fresh_keyring).returncode == 0
+    fresh_keyring.suspend()
+    try:
+        outcome = cli("profile", "test", "hung", "--json", env=env, keyring=fresh_keyring)
+        done = Command([sys.executable, "-c", BOTH], cli.home, cli.cwd)("hung", env=env, keyring=fresh_keyring)
+    finally:
+        fresh_keyring.resume()
+    [failed] = [stage for stage in outcome.json[0]["stages"] if stage["status"] == "failed"]
+    assert (failed["name"], outcome.returncode) == ("secret", 4)
+    assert "did not answer within 0.5 s" in failed["detail"]
+    assert "MILVUS_PROFILES_KEYRING_TIMEOUT=60" in failed["hint"]
+    [row] = json.loads(done.stdout)
+    assert row["diagnose"] == row["connect"] == ["secret", 4]
+    # The remedy: more time, in which the keyring wakes up.
+    env = {"MILVUS_PROFILES_KEYRING_TIMEOUT": "60"}
+    assert cli("profile", "test", "hung", env=env, keyring=fresh_keyring).returncode == 0

@@ -1,0 +1,339 @@
+"""`doctor`: what is wrong with an installation and its surroundings, each with a remedy, without asking any server."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from milvus_profiles.diagnosis.doctor.software import is_met
+from tests.support import faults
+from tests.support.command import Command, Outcome
+from tests.support.secret_service import KeyringSession
+from tests.test_hygiene import CANARY, leaks
+
+NAMES = {
+    "python", "libraries", "files", "profiles", "trust", "tracked", "lite", "keyring", "variables", "dotenv", "proxy",
+    "clock",
+}  # fmt: skip
+
+
+def findings(outcome: Outcome, name: str) -> list[dict[str, Any]]:
+    assert outcome.stderr == ""
+    assert set(outcome.json) == {"ok", "findings"}
+    failed = [finding for finding in outcome.json["findings"] if finding["status"] == "failed"]
+    assert outcome.json["ok"] == (not failed)
+    assert outcome.returncode == (3 if failed else 0)
+    for finding in outcome.json["findings"]:
+        assert set(finding) == {"name", "status", "detail", "hint"}
+        assert finding["name"] in NAMES
+        # Nothing is said to be wrong without saying what to do.
+        assert finding["hint"] or finding["status"] in ("ok", "skipped"), finding
+    return [finding for finding in outcome.json["findings"] if finding["name"] == name]
+
+
+def only(outcome: Outcome, name: str) -> dict[str, Any]:
+    [finding] = findings(outcome, name)
+    return finding
+
+
+def user_file(cli: Command, text: str) -> Path:
+    path = cli.home / ".config/milvus/milvus.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def test_a_healthy_installation(cli: Command, keyring_session: KeyringSession) -> None:
+    path = user_file(cli, '[profiles.prod]\nuri = "https://db.example"\nuser = "root"\n')
+    outcome = cli("doctor", "--json", keyring=keyring_session)
+    assert outcome.returncode == 0, outcome.stdout
+    assert {finding["status"] for finding in outcome.json["findings"]} == {"ok"}
+    assert {finding["name"] for finding in outcome.json["findings"]} == NAMES - {"trust"}
+    assert only(outcome, "files")["detail"] == f"{path} (user): 1 profile, mode 0600"
+    assert "prod is selected" in only(outcome, "profiles")["detail"]
+    assert "grpcio " in only(outcome, "libraries")["detail"]
+    shown = cli("doctor", keyring=keyring_session)
+    assert shown.returncode == 0
+    assert "nothing failed, 0 to look at" in shown.stdout
+
+
+def test_no_server_is_asked(cli: Command) -> None:
+    with faults.recorder() as server:
+        user_file(cli, f'[profiles.prod]\nuri = "http://127.0.0.1:{server.port}"\ntoken = "root:Milvus"\n')
+        assert cli("doctor").returncode == 0
+        assert server.connections == 0
+
+
+# --- the keyring -----------------------------------------------------------------------------------------------------
+
+
+def test_the_round_trip_leaves_nothing_and_touches_nothing(cli: Command, keyring_session: KeyringSession) -> None:
+    keyring_session.set("milvus-profiles", "tls|db.example|443|root", "kept")
+    before = keyring_session.usernames("milvus-profiles")
+    finding = only(cli("doctor", "--json", keyring=keyring_session), "keyring")
+    assert finding["status"] == "ok"
+    assert finding["detail"].startswith("keyring.backends.SecretService.Keyring: stored, read and deleted")
+    assert keyring_session.usernames("milvus-profiles") == before
+    assert keyring_session.get("milvus-profiles", "tls|db.example|443|root") == "kept"
+    keyring_session.clear("milvus-profiles")
+
+
+@pytest.mark.parametrize(("user", "status"), [('user = "root"', "failed"), ("", "warning")])
+def test_no_keyring_is_a_failure_only_for_those_who_need_it(cli: Command, user: str, status: str) -> None:
+    user_file(cli, f'[profiles.prod]\nuri = "https://db.example"\n{user}\n')
+    finding = only(cli("doctor", "--json"), "keyring")
+    assert finding["status"] == status
+    assert "there is no usable keyring" in finding["detail"]
+    assert "--token-file" in finding["hint"]
+
+
+def test_a_keyring_that_hangs(cli: Command, fresh_keyring: KeyringSession) -> None:
+    fresh_keyring.suspend()
+    try:
+        env = {"MILVUS_PROFILES_KEYRING_TIMEOUT": "0.5"}
+        finding = only(cli("doctor", "--json", keyring=fresh_keyring, env=env), "keyring")
+    finally:
+        fresh_keyring.resume()
+    assert "did not answer within 0.5 s" in finding["detail"]
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("mode", "status"), [(0o666, "failed"), (0o644, "warning"), (0o600, "ok")])
+def test_who_may_read_a_file_with_a_secret(cli: Command, mode: int, status: str) -> None:
+    path = user_file(cli, f'[profiles.prod]\nuri = "https://db.example"\ntoken = "{CANARY}"\n')
+    path.chmod(mode)
+    outcome = cli("doctor", "--json")
+    finding = only(outcome, "files")
+    assert finding["status"] == status
+    assert f"mode {mode:04o}" in finding["detail"]
+    assert status == "ok" or finding["hint"] == f"run `chmod 600 {path}`"
+    assert not leaks(outcome.stdout)
+
+
+def test_a_file_that_is_invalid_as_a_whole_does_not_end_the_examination(cli: Command) -> None:
+    path = user_file(cli, "[profiles.prod\n")
+    outcome = cli("doctor", "--json")
+    finding = only(outcome, "files")
+    assert finding["status"] == "failed"
+    assert f"{path}:1" in finding["detail"]
+    assert findings(outcome, "keyring")
+    assert findings(outcome, "clock")
+
+
+def test_profiles_that_are_invalid(cli: Command) -> None:
+    user_file(cli, "".join(f'[profiles.p{n}]\nuri = "h"\ntimeout = -1\n' for n in range(7)))
+    found = findings(cli("doctor", "--json"), "profiles")
+    assert len(found) == 6
+    assert "timeout" in found[0]["detail"]
+    assert found[-1]["detail"] == "2 more are invalid"
+
+
+def test_a_selection_of_nothing(cli: Command) -> None:
+    user_file(cli, '[profiles.prod]\nuri = "https://db.example"\n')
+    finding = only(cli("doctor", "--json", env={"MILVUS_PROFILE": "prud"}), "profiles")
+    assert finding["status"] == "failed"
+    assert "prod" in finding["hint"]
+
+
+def test_a_project_file_that_wants_trust(cli: Command, project: Path) -> None:
+    path = project / "milvus.toml"
+    path.write_text('[profiles.dev]\nuri = "https://db.example"\ntoken = { env = "DEV_TOKEN" }\n')
+    finding = only(cli("doctor", "--json"), "trust")
+    assert finding["status"] == "warning"
+    assert "dev.token.env" in finding["detail"]
+    assert cli("trust").returncode == 0  # what the hint says
+    assert finding["hint"].endswith(f"`milvus-profiles trust {path}`")
+    assert only(cli("doctor", "--json"), "trust")["status"] == "ok"
+    trusted = cli.home / ".local/state/milvus/trust.json"
+    trusted.chmod(0o666)
+    assert findings(cli("doctor", "--json"), "trust")[0]["status"] == "failed"
+
+
+def test_a_secret_in_a_file_that_git_tracks(cli: Command, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    (repository / "milvus.toml").write_text(f'[profiles.dev]\nuri = "https://db.example"\ntoken = "{CANARY}"\n')
+    (repository / ".env").write_text(f"MILVUS_TOKEN={CANARY}\n")
+
+    def git(*words: str) -> None:
+        subprocess.run(["git", *words], cwd=repository, check=True, capture_output=True)
+
+    git("init")
+    assert only(cli("doctor", "--json", cwd=repository), "tracked")["status"] == "ok"
+    git("add", "milvus.toml", ".env")
+    outcome = cli("doctor", "--json", cwd=repository)
+    configuration, dotenv = findings(outcome, "tracked")
+    assert configuration["status"] == dotenv["status"] == "failed"
+    assert "milvus-profiles secret set dev" in configuration["hint"]
+    assert "MILVUS_TOKEN" in dotenv["detail"]
+    assert not leaks(outcome.stdout)
+    git("rm", "--cached", ".env")  # what the hint says
+    assert len(findings(cli("doctor", "--json", cwd=repository), "tracked")) == 1
+
+
+# --- surroundings ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("env", "detail", "hint"),
+    [
+        ({"MILVUS_TOKEN": CANARY}, "MILVUS_TOKEN: ignored, because MILVUS_URI is not set", "set MILVUS_URI"),
+        ({"MILVUS_TOKN": CANARY}, "MILVUS_TOKN is no variable of milvus-profiles", "did you mean MILVUS_TOKEN?"),
+        ({"MILVUS_HOST": "h"}, "MILVUS_HOST is no variable of milvus-profiles", "the variables are MILVUS_URI"),
+        ({"MILVUS_CONN_TIMEOUT": "5"}, "MILVUS_CONN_TIMEOUT is read by pymilvus alone", "__TIMEOUT"),
+        ({"MILVUS_PROFILES__PRDO__TOKEN": CANARY}, "there is no profile 'prdo' with an address", "profile 'prod'"),
+        (
+            {"MILVUS_URI": "https://h", "MILVUS_TOKEN": CANARY, "MILVUS_PASSWORD": CANARY},
+            "MILVUS_PASSWORD mean nothing beside a token", "unset MILVUS_PASSWORD",
+        ),
+        ({"MILVUS_URI": ""}, "MILVUS_URI: set and empty, which counts as unset", "unset MILVUS_URI"),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, dict) else None,
+)  # fmt: skip
+def test_variables_that_mean_nothing(cli: Command, env: dict[str, str], detail: str, hint: str) -> None:
+    user_file(cli, '[profiles.prod]\nuri = "https://db.example"\n')
+    outcome = cli("doctor", "--json", env=env)
+    finding = only(outcome, "variables")
+    assert finding["status"] == "warning"
+    assert detail in finding["detail"]
+    assert hint in finding["hint"]
+    assert outcome.returncode == 0
+    assert not leaks(outcome.stdout)
+
+
+def test_a_dotenv_file_that_pymilvus_would_load(cli: Command, project: Path) -> None:
+    (project / ".env").write_text(f"export MILVUS_URI=http://h\nhttps_proxy = x\n# MILVUS_USER=u\nOTHER='{CANARY}'\n")
+    below = project / "a/b"
+    below.mkdir(parents=True)
+    outcome = cli("doctor", "--json", cwd=below)
+    finding = only(outcome, "dotenv")
+    assert finding["status"] == "warning"
+    assert f"{project}/.env sets MILVUS_URI, https_proxy:" in finding["detail"]
+    assert "PYTHON_DOTENV_DISABLED=1" in finding["hint"]
+    assert not leaks(outcome.stdout)
+    # And so it is: pymilvus loads it, unless it is told not to, as the hint says.
+    program = "import os, pymilvus; print(os.environ.get('MILVUS_URI'))"
+    python = Command([sys.executable, "-c", program], cli.home, below)
+    assert python().stdout == "http://h\n"
+    disabled = {"PYTHON_DOTENV_DISABLED": "1"}
+    assert python(env=disabled).stdout == "None\n"
+    assert only(cli("doctor", "--json", cwd=below, env=disabled), "dotenv")["status"] == "ok"
+    (project / ".env").write_text("OTHER=1\n")
+    assert only(cli("doctor", "--json", cwd=below), "dotenv")["status"] == "ok"
+
+
+def test_proxy_variables(cli: Command) -> None:
+    outcome = cli("doctor", "--json", env={"https_proxy": f"http://u:{CANARY}@proxy"})
+    finding = only(outcome, "proxy")
+    assert finding["status"] == "warning"
+    assert finding["detail"].startswith("https_proxy: not used")
+    assert not leaks(outcome.stdout)
+
+
+def test_a_clock_that_is_behind(cli: Command) -> None:
+    path = user_file(cli, '[profiles.prod]\nuri = "https://db.example"\n')
+    tomorrow = (dt.datetime.now() + dt.timedelta(days=1)).timestamp()  # noqa: DTZ005
+    os.utime(path, (tomorrow, tomorrow))
+    finding = only(cli("doctor", "--json"), "clock")
+    assert finding["status"] == "failed"
+    assert str(path) in finding["detail"]
+
+
+# --- software --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "specifiers", "met"),
+    [
+        ("1.85.1", "!=1.68.0,!=1.71.0,>=1.66.2", True),
+        ("1.71.0", "!=1.68.0,!=1.71.0,>=1.66.2", False),
+        ("1.71", "!=1.71.0", False),
+        ("1.66.1", ">=1.66.2", False),
+        ("1.66.2rc1", ">=1.66.2", True),
+        ("10.0", ">=9.1", True),
+        ("2.4.9", "~=2.4.1", True),
+        ("2.5.0", "~=2.4.1", False),
+        ("3.1", "==3.*", True),
+        ("3.1", "!=3.*", False),
+        ("3.1", "<3.1,>3.0", False),
+        ("3.1", "<=3.1,>3.0", True),
+        ("3.1", "", True),
+    ],
+)
+def test_versions_are_compared(version: str, specifiers: str, met: bool) -> None:
+    assert is_met(version, specifiers) is met
+
+
+def test_a_library_with_known_defects(cli: Command, tmp_path: Path) -> None:
+    metadata = tmp_path / "site/grpcio-1.71.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: grpcio\nVersion: 1.71.0\n")
+    finding = only(cli("doctor", "--json", env={"PYTHONPATH": str(metadata.parent)}), "libraries")
+    assert finding["status"] == "failed"
+    assert "grpcio 1.71.0 is too old, or a release with known defects" in finding["detail"]
+    assert finding["hint"].startswith("pip install --upgrade 'grpcio")
+
+
+# --- what nobody foresaw ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def broken_library(tmp_path: Path) -> dict[str, str]:
+    """A library that cannot be imported, and says so with a secret in its words."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/tomlkit.py").write_text(f"raise RuntimeError('half an installation: {CANARY}')\n")
+    return {"PYTHONPATH": str(tmp_path / "broken")}
+
+
+EDIT = ["profile", "add", "one", "--uri", "https://db.example"]
+
+
+def test_an_unexpected_exception_is_an_internal_error(cli: Command, broken_library: dict[str, str]) -> None:
+    outcome = cli(*EDIT, env=broken_library)
+    assert (outcome.returncode, outcome.stdout) == (1, "")
+    assert outcome.stderr.splitlines()[0] == "error: unexpected: RuntimeError"
+    assert "`--verbose`" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert not leaks(outcome.stderr)
+
+
+def test_an_unexpected_exception_as_json(cli: Command, broken_library: dict[str, str]) -> None:
+    for words in ([*EDIT, "--json"], ["--json", *EDIT, "--verbose"]):
+        outcome = cli(*words, env=broken_library)
+        assert (outcome.returncode, outcome.stdout) == (1, "")
+        assert set(outcome.error) == {"error", "message", "hint", "location"}
+        assert outcome.error["error"] == "internal"
+        assert "tomlkit.py:1" in outcome.error["location"]
+        assert not leaks(outcome.stderr)
+
+
+def test_an_unexpected_exception_in_full_has_frames_and_no_secret(cli: Command, broken_library: dict[str, str]) -> None:
+    outcome = cli(*EDIT, "--verbose", env=broken_library)
+    assert outcome.returncode == 1
+    assert "profile_add.py" in outcome.stderr
+    assert "tomlkit.py" in outcome.stderr
+    assert "the lines above" in outcome.stderr
+    # The line of source code that raised stands there; what it said does not.
+    assert [line for line in leaks(outcome.stderr) if not line.strip().startswith("raise RuntimeError(")] == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("words", [["profile", "list", "--json"], ["config", "path"], ["profile", "list", "-v"]])
+def test_output_that_cannot_be_written(cli: Command, words: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*cli.program, *words], env=cli.environment(), cwd=cli.cwd, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert "OSError: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
