@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from .joints import join
 
 if TYPE_CHECKING:
+    from . import aio as aio
+    from . import connections as connections
     from .config.profiles import Profiles as Profiles
     from .connections.connection import Connection as Connection
     from .connections.face import InsecureFileWarning as InsecureFileWarning
@@ -27,9 +29,13 @@ if TYPE_CHECKING:
     from .connections.face import list_connections as list_connections
     from .connections.face import load as load
     from .connections.registry import ConnectionInfo as ConnectionInfo
+    from .diagnosis.face import diagnose as diagnose
+    from .diagnosis.report import Report as Report
+    from .diagnosis.report import Stage as Stage
     from .endpoint import Endpoint as Endpoint
     from .errors import AuthenticationError as AuthenticationError
     from .errors import ConfigError as ConfigError
+    from .errors import ConnectFailedError as ConnectFailedError
     from .errors import ConnectionClosedError as ConnectionClosedError
     from .errors import ConnectionLimitError as ConnectionLimitError
     from .errors import DatabaseInUseError as DatabaseInUseError
@@ -38,7 +44,12 @@ if TYPE_CHECKING:
     from .errors import InsecureTransportError as InsecureTransportError
     from .errors import MilvusProfilesError as MilvusProfilesError
     from .errors import NotMilvusError as NotMilvusError
+    from .errors import ParamError as ParamError
     from .errors import PermissionDeniedError as PermissionDeniedError
+    from .errors import PoolClosedError as PoolClosedError
+    from .errors import PoolError as PoolError
+    from .errors import PoolExhaustedError as PoolExhaustedError
+    from .errors import PoolTimeoutError as PoolTimeoutError
     from .errors import SecretUnavailableError as SecretUnavailableError
     from .errors import ServerNotReadyError as ServerNotReadyError
     from .errors import TLSError as TLSError
@@ -46,12 +57,17 @@ if TYPE_CHECKING:
     from .errors import UnreachableError as UnreachableError
     from .errors import UntrustedError as UntrustedError
     from .interop.pymilvus import connection_args as connection_args
+    from .pool.stats import KeyStats as KeyStats
+    from .pool.stats import PoolStats as PoolStats
+    from .pool.threads import ConnectionPool as ConnectionPool
+    from .profile import PoolSettings as PoolSettings
     from .profile import Profile as Profile
 
 __version__ = "0.1.0"
 
 # conn.client() stands below interop/ on the stair.
 join("client", f"{__name__}.interop.pymilvus:open_client")
+join("async_client", f"{__name__}.interop.pymilvus:open_async_client")
 
 _ROOMS = {
     "config.profiles": ("Profiles",),
@@ -67,10 +83,13 @@ _ROOMS = {
         "load",
     ),
     "connections.registry": ("ConnectionInfo",),
+    "diagnosis.face": ("diagnose",),
+    "diagnosis.report": ("Report", "Stage"),
     "endpoint": ("Endpoint",),
     "errors": (
         "AuthenticationError",
         "ConfigError",
+        "ConnectFailedError",
         "ConnectionClosedError",
         "ConnectionLimitError",
         "DatabaseInUseError",
@@ -79,7 +98,12 @@ _ROOMS = {
         "InsecureTransportError",
         "MilvusProfilesError",
         "NotMilvusError",
+        "ParamError",
         "PermissionDeniedError",
+        "PoolClosedError",
+        "PoolError",
+        "PoolExhaustedError",
+        "PoolTimeoutError",
         "SecretUnavailableError",
         "ServerNotReadyError",
         "TLSError",
@@ -88,14 +112,19 @@ _ROOMS = {
         "UntrustedError",
     ),
     "interop.pymilvus": ("connection_args",),
-    "profile": ("Profile",),
+    "pool.stats": ("KeyStats", "PoolStats"),
+    "pool.threads": ("ConnectionPool",),
+    "profile": ("PoolSettings", "Profile"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+_MODULES = ("aio", "connections")
 
-__all__ = ["__version__", *sorted(_ROOM_OF)]
+__all__ = ["__version__", *sorted((*_MODULES, *_ROOM_OF))]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
     if (room := _ROOM_OF.get(name)) is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{room}", __name__), name)
@@ -104,4 +133,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOM_OF})
+    return sorted({*globals(), *_MODULES, *_ROOM_OF})

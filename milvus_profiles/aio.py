@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from .connections.aio_face import disconnect_all as disconnect_all
     from .connections.aio_face import has_connection as has_connection
     from .connections.aio_face import list_connections as list_connections
+    from .diagnosis.aio_face import diagnose as diagnose
+    from .pool.aio import ConnectionPool as ConnectionPool
 
 _ROOM_OF = {
     "AsyncConnection": "connections.aio_connection",
+    "ConnectionPool": "pool.aio",
     "connect": "connections.aio_face",
+    "diagnose": "diagnosis.aio_face",
     "disconnect": "connections.aio_face",
     "disconnect_all": "connections.aio_face",
     "has_connection": "connections.aio_face",

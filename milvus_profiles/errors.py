@@ -13,11 +13,15 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from os.path import commonprefix
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from .pool.stats import PoolStats
 
 __all__ = [
     "AuthenticationError",
     "ConfigError",
+    "ConnectFailedError",
     "ConnectionClosedError",
     "ConnectionLimitError",
     "DatabaseInUseError",
@@ -30,7 +34,12 @@ __all__ = [
     "LockTimeoutError",
     "MilvusProfilesError",
     "NotMilvusError",
+    "ParamError",
     "PermissionDeniedError",
+    "PoolClosedError",
+    "PoolError",
+    "PoolExhaustedError",
+    "PoolTimeoutError",
     "SecretUnavailableError",
     "ServerNotReadyError",
     "TLSError",
@@ -149,6 +158,10 @@ class ConfigError(MilvusProfilesError):
     exit_status = 3
 
 
+class ParamError(ConfigError, ValueError):
+    """An argument of pymilvus's ``connections`` is unknown, wrong or not supported."""
+
+
 class EditConflictError(MilvusProfilesError):
     """An edit was refused; the file is untouched."""
 
@@ -256,6 +269,45 @@ class ConnectionClosedError(MilvusProfilesError):
     """The handle was closed, or its alias was disconnected."""
 
     code = "closed"
+
+
+class PoolError(MilvusProfilesError):
+    """A pool could not give a connection, or was given one that it does not wait for.
+
+    Args:
+        stats: what the pool looked like; None where it did not matter.
+    """
+
+    code = "pool"
+
+    stats: PoolStats | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        location: Location | None = None,
+        stats: PoolStats | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, location=location)
+        self.stats = stats
+
+
+class PoolExhaustedError(PoolError):
+    """All connections that the settings allow are in use, and no one more may wait for one."""
+
+
+class PoolTimeoutError(PoolError):
+    """No connection was to be had within ``max_block_wait``, the connecting included."""
+
+
+class PoolClosedError(PoolError):
+    """The pool was closed."""
+
+
+class ConnectFailedError(PoolError):
+    """The pool could not connect; ``__cause__`` is what was found at the endpoint."""
 
 
 class ForkError(MilvusProfilesError):

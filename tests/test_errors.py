@@ -42,6 +42,11 @@ CONTRACT = {
     "DatabaseNotFoundError": ("database", 10),
     "ConnectionLimitError": ("limit", 1),
     "ConnectionClosedError": ("closed", 1),
+    "PoolError": ("pool", 1),
+    "PoolExhaustedError": ("pool", 1),
+    "PoolTimeoutError": ("pool", 1),
+    "PoolClosedError": ("pool", 1),
+    "ConnectFailedError": ("pool", 1),
     "ForkError": ("fork", 1),
 }
 

@@ -1,0 +1,382 @@
+"""The pool for threads, as its users see it: it takes leases and waits for them; what is to be done is the core's.
+
+A borrower takes the lock of the pool for a few assignments, twice for each lease.  Everything that takes time happens
+elsewhere (see :mod:`.worker`).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import traceback
+import warnings
+import weakref
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ..connections.connection import Connection
+from ..profile import PoolSettings
+from .base import BasePool, closed, failed, not_taken_back, refused, timed_out
+from .core import Core
+from .state import KeyState, Lease, Outcome, Waiter
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ..config.profiles import Profiles
+    from .links import Connector
+
+__all__ = ["ConnectionPool"]
+
+
+class ConnectionPool(BasePool):
+    """Leases on live connections, by the alias of their profile; usable from any thread.
+
+        with mp.ConnectionPool() as pool:
+            with pool.lease("prod") as conn:
+                conn.ping()
+
+    Every channel is a TCP connection of its own.  In ``shared`` mode, the default, a lease is on the channel with the
+    fewest leases, and channels are added as they fill up; in ``exclusive`` mode a channel has one lease at a time.
+    Nothing connects before the first lease.
+
+    Args:
+        settings: limits and times, for the whole pool and for each key that has none of its own.
+        profiles: where profiles come from; None reads the files and the environment whenever a channel is opened.
+        connector: opens something else than the connections of profiles.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        settings: PoolSettings | None = None,
+        profiles: Profiles | None = None,
+        *,
+        connector: Connector | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if connector is None:
+            from .links import MilvusConnector
+
+            connector = MilvusConnector(profiles)
+        self._connector = connector
+        self._new_lease: Callable[[], Any] = connector.lease
+        super().__init__(settings, clock)
+        _POOLS.add(self)
+
+    def _start_empty(self) -> None:
+        super()._start_empty()
+        self._lock = threading.Lock()
+        self._worker = Worker(self._core, self._lock, self._connector.open, self._clock)
+        self._worker.recorder = self._recorder
+
+    def _guard(self) -> threading.Lock:
+        return self._lock
+
+    # --- leases --------------------------------------------------------------------------------------------------
+
+    def lease(self, key: str, *, timeout: float | None = None) -> _Leasing:
+        """A connection for the length of a ``with`` block.
+
+        Args:
+            key: the alias of a profile.
+            timeout: seconds to wait for it at most, connecting included; None takes ``max_block_wait``.
+
+        Raises:
+            PoolError, MilvusProfilesError: as :meth:`get_client`, when the block is entered.
+        """
+        return _Leasing(self, key, timeout)
+
+    def get_client(self, key: str, *, timeout: float | None = None) -> Connection:
+        """Take a connection; give it back with :meth:`return_client`, or close it.
+
+        Args:
+            key: the alias of a profile.
+            timeout: seconds to wait for it at most, connecting included; None takes ``max_block_wait``.
+
+        Raises:
+            PoolExhaustedError: all are in use, and no more may wait (``block_when_exhausted``, ``max_waiting``).
+            PoolTimeoutError: none was to be had in time.
+            ConnectFailedError: none could be opened, and there is no other that could become free.
+            PoolClosedError: the pool is closed.
+            UnknownProfileError, ConfigError, UntrustedError, InsecureTransportError: there is no such profile, or it
+                must not be connected to.
+        """
+        state = self._states.get(key) or self._introduce(key)
+        lease = self._new_lease()
+        with self._lock:
+            taken = self._core.take(state, lease, self._clock())
+        if not taken or state.careful:
+            self._take_with_care(state, lease, timeout)
+        else:
+            if self._core.dirty:
+                self._worker.poke()
+            if self._recorder is not None:
+                self._recorder.waited(state.name, 0.0)
+        lease._pool = self
+        lease._link = lease.member.link
+        connection: Connection = lease
+        return connection
+
+    def return_client(self, key: str, connection: Connection) -> None:
+        """Give a connection back.
+
+        Args:
+            key: what it was taken with.
+            connection: from :meth:`get_client` or :meth:`lease`.
+
+        Raises:
+            PoolError: it was given back before, or is not of this pool and key.
+        """
+        self._give_back(self._checked(key, connection))
+
+    def _give_back(self, lease: Lease) -> None:
+        member = lease.member
+        if member is None:
+            not_taken_back("the connection was returned before")
+        key = member.key
+        lease._closed = True  # type: ignore[attr-defined]
+        if not self._is_ours(member):
+            lease.member = None  # it was taken before a fork, so it is the parent's
+            return
+        now = self._clock()
+        suspect = key.test_on_return and member.link.is_suspect(now)
+        try:
+            with self._lock:
+                served = self._core.release(lease, now, suspect=suspect)
+                if served is not None:
+                    served.signal.release()
+        except ValueError:
+            not_taken_back("the connection was returned before")
+        except BaseException:
+            self._worker.poke(always=True)
+            raise
+        if self._core.dirty:
+            self._worker.poke()
+        if self._recorder is not None:
+            self._recorder.used(key.name, now - lease.since)
+
+    def _give_back_once(self, lease: Lease) -> None:
+        if lease.member is not None:
+            self._give_back(lease)
+
+    def _introduce(self, key: str) -> KeyState:
+        return self._introduced(key, *self._connector.introduce(key))
+
+    # --- waiting -------------------------------------------------------------------------------------------------
+
+    def _take_with_care(self, state: KeyState, lease: Lease, timeout: float | None) -> None:
+        """Wait for a lease, and test it and note who took it where that is wanted."""
+        timeout = state.settings.max_block_wait if timeout is None else timeout
+        began = self._clock()
+        deadline = began + timeout
+        again = False
+        try:
+            while True:
+                if lease.member is None:
+                    self._wait(state, lease, deadline, timeout, again=again)
+                if not state.settings.test_on_borrow or self._is_good(lease, deadline):
+                    break
+                again = True
+        except BaseException:
+            if lease.member is not None:
+                self._give_back(lease)
+            raise
+        if state.settings.leak_threshold is not None:
+            stack = traceback.extract_stack()[:-2]
+            with self._lock:
+                self._core.watch(lease, stack, self._clock())
+            self._worker.poke()
+        if self._recorder is not None:
+            self._recorder.waited(state.name, self._clock() - began)
+
+    def _is_good(self, lease: Lease, deadline: float) -> bool:
+        member = lease.member
+        if member is None:
+            return False
+        now = self._clock()
+        if not member.link.is_suspect(now) or member.link.is_good(max(0.0, deadline - now)):
+            return True
+        with self._lock:
+            self._core.discard(lease, self._clock())
+        self._worker.poke()
+        return False
+
+    def _wait(self, state: KeyState, lease: Lease, deadline: float, timeout: float, *, again: bool) -> None:
+        signal = threading.Lock()
+        waiter = Waiter(state, lease, signal)
+        late = False
+        try:
+            # Taken here and released by whoever hands the lease over: the cheapest thing to wait for.
+            signal.acquire()
+            with self._lock:
+                if self._core.take(state, lease, self._clock()):
+                    return
+                answer = self._core.queue_up(waiter, self._clock(), again=again)
+            if answer == "waiting":
+                self._worker.poke()
+                left = deadline - self._clock()
+                if left > 0:
+                    signal.acquire(timeout=min(left, threading.TIMEOUT_MAX))
+                with self._lock:
+                    late = self._core.time_out(waiter, self._clock())
+                if waiter.outcome is Outcome.GRANTED:
+                    return
+        except BaseException:
+            with self._lock:
+                served = self._core.cancel(waiter, self._clock())
+                if served is not None:
+                    served.signal.release()
+            self._worker.poke()
+            raise
+        if late:
+            self._worker.poke()
+            if self._recorder is not None:
+                self._recorder.timed_out(state.name)
+        with self._lock:
+            if answer != "waiting":
+                raise refused(self._core, state, answer)
+            raise timed_out(self._core, state, timeout) if late else failed(self._core, waiter)
+
+    # --- keys ----------------------------------------------------------------------------------------------------
+
+    def configure(self, key: str, settings: PoolSettings) -> None:
+        """Give a key settings of its own; what they leave unset is as its profile or else the pool has it.
+
+        Args:
+            key: the alias of a profile.
+            settings: of ``max_total``, ``eviction_interval`` and ``drain_timeout`` the pool has one for all keys.
+
+        Raises:
+            ConfigError: a setting is one of a whole pool, or contradicts another.
+            MilvusProfilesError: there is no such profile.
+        """
+        name = self._introduce(key).name
+        full = self._configured(name, settings)
+        self._worker.call(lambda core, _: core.key(name, full))
+
+    def prepare(self, key: str, *, timeout: float | None = None) -> None:
+        """Open what ``min_idle_per_key`` asks for, one connection at least, and wait for it.
+
+        Args:
+            key: the alias of a profile.
+            timeout: seconds to wait at most; None waits until connecting has ended one way or the other.
+
+        Raises:
+            ConnectFailedError: one could not be opened.
+            PoolTimeoutError: that takes too long; it goes on.
+            PoolClosedError: the pool is closed.
+        """
+        state = self._states.get(key) or self._introduce(key)
+        signal = threading.Lock()
+        signal.acquire()
+        waiter = Waiter(state, None, signal)
+        if not self._worker.call(lambda core, now: core.prepare(waiter, now)):
+            raise closed(self._core)
+        try:
+            signal.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX))
+        finally:
+            self._worker.call(lambda core, _: core.forget(waiter))
+        if waiter.outcome is Outcome.GRANTED:
+            return
+        with self._lock:
+            if waiter.outcome is None:
+                raise timed_out(self._core, state, timeout or 0.0)
+            raise failed(self._core, waiter)
+
+    def clear(self, key: str | None = None) -> None:
+        """Close the connections that are not in use.
+
+        Args:
+            key: of this key; None for all.
+        """
+        state = None if key is None else self._states.get(key) or self._introduce(key)
+
+        def event(core: Core, now: float) -> None:
+            for each in core.keys.values() if state is None else (state,):
+                core.clear(each, now)
+
+        self._worker.call(event)
+
+    def drain(self) -> None:
+        """Replace every connection: no new lease is on one of those that are open now.
+
+        They close when their last lease is returned, after ``drain_timeout`` at the latest.  Does not wait for that.
+        """
+        self._worker.call(lambda core, now: core.drain(now))
+
+    def instrument(self, *, name: str = "milvus", meter_provider: Any = None) -> None:
+        super().instrument(name=name, meter_provider=meter_provider)
+        self._worker.recorder = self._recorder
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    def close(self, timeout: float | None = None) -> None:
+        """Give no more leases, turn away who waits, and close all connections; nothing is left behind.
+
+        Args:
+            timeout: seconds to wait for the leases that are out, and for connections that are being opened; None takes
+                ``drain_timeout``.  After that calls are cut off, and a connection that is still being opened closes
+                once it is.
+        """
+        timeout = self._settings.drain_timeout if timeout is None else timeout
+        deadline = self._clock() + timeout
+        self._worker.call(lambda core, _: core.close(deadline))
+        self._worker.join(timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        worker = self.__dict__.get("_worker")
+        if worker is not None and worker.orphan():
+            warnings.warn(f"{self!r} was dropped without being closed", ResourceWarning, source=self, stacklevel=2)
+
+    def _forked(self) -> None:
+        """In a forked child the pool starts empty: its channels are the parent's."""
+        self._worker.abandon()
+        was_closed = self._core.is_closed
+        self._start_empty()
+        self._core.is_closed = was_closed
+
+
+class _Leasing:
+    """What :meth:`ConnectionPool.lease` returns."""
+
+    __slots__ = ("_connection", "_key", "_pool", "_timeout")
+
+    def __init__(self, pool: ConnectionPool, key: str, timeout: float | None) -> None:
+        self._pool = pool
+        self._key = key
+        self._timeout = timeout
+
+    def __enter__(self) -> Connection:
+        self._connection = connection = self._pool.get_client(self._key, timeout=self._timeout)
+        return connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        connection: Any = self._connection
+        if connection.member is not None:
+            self._pool._give_back(connection)
+
+
+_POOLS: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for pool in list(_POOLS):
+        pool._forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,144 @@
+"""What a pool leads to, under a test's control: channels that open late, fail, go bad and hang, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from milvus_profiles.errors import UnknownProfileError, UnreachableError
+from milvus_profiles.pool.aio_links import AsyncPooledConnection
+from milvus_profiles.pool.links import PooledConnection
+from milvus_profiles.profile import PoolSettings, Profile
+
+
+class Link:
+    """An open channel; closing and testing it is counted."""
+
+    def __init__(self, outside: _Outside, key: str) -> None:
+        self.outside = outside
+        self.key = key
+        self.profile = Profile(alias=key, uri="http://h")
+        self.live: Any = self
+        self.lock = threading.Lock()
+        self.suspect = False
+        self.good = True
+        self.closed = 0
+        self.tests = 0
+        self.abandoned = False
+
+    def is_suspect(self, now: float) -> bool:
+        return self.suspect
+
+    def abandon(self) -> None:
+        self.abandoned = True
+
+    def channel(self, gate: Callable[[], None], on_close: Callable[[], None]) -> Any:
+        return gate  # a call on the channel: it raises where the lease is over
+
+    def _tested(self) -> bool:
+        self.tests += 1
+        self.suspect = self.suspect and not self.good
+        return self.good
+
+
+class SyncLink(Link):
+    def is_good(self, timeout: float) -> bool:
+        return self._tested()
+
+    def close(self, grace: float) -> None:
+        self.closed += 1
+
+
+class AsyncLink(Link):
+    async def is_good(self, timeout: float) -> bool:
+        await asyncio.sleep(0)
+        return self._tested()
+
+    async def close(self, grace: float) -> None:
+        self.closed += 1
+        await asyncio.sleep(0)
+
+
+class _Outside:
+    def __init__(self, **settings: PoolSettings) -> None:
+        self.settings = settings
+        self.links: list[Any] = []
+        self.attempts: list[str] = []
+        self.broken: set[str] = set()
+        """Keys that cannot be connected to."""
+        self.opening = 0
+        self.most_opening = 0
+
+    def of(self, key: str) -> list[Any]:
+        return [link for link in self.links if link.key == key and not link.closed]
+
+    def _introduced(self, key: str) -> tuple[str, PoolSettings | None]:
+        if key == "unknown":
+            raise UnknownProfileError("there is no profile 'unknown'")
+        return key.lower(), self.settings.get(key.lower())
+
+    def _began(self, key: str) -> None:
+        self.attempts.append(key)
+        self.opening += 1
+        self.most_opening = max(self.most_opening, self.opening)
+
+    def _ended(self, key: str, kind: type[Link]) -> Any:
+        self.opening -= 1
+        if key in self.broken:
+            raise UnreachableError(f"{key} refuses", hint="start it")
+        link = kind(self, key)
+        self.links.append(link)
+        return link
+
+
+class Outside(_Outside):
+    """For the pool of threads."""
+
+    lease = PooledConnection
+
+    def __init__(self, **settings: PoolSettings) -> None:
+        super().__init__(**settings)
+        self.guard = threading.Lock()
+        self.slow: dict[str, threading.Event] = {}
+        """Keys whose channels open when the event is set."""
+
+    def introduce(self, key: str) -> tuple[str, PoolSettings | None]:
+        return self._introduced(key)
+
+    def open(self, key: str) -> SyncLink:
+        with self.guard:
+            self._began(key)
+        if key in self.slow:
+            assert self.slow[key].wait(30)
+        with self.guard:
+            link: SyncLink = self._ended(key, SyncLink)
+        return link
+
+
+class AsyncOutside(_Outside):
+    """For the pool of asyncio."""
+
+    lease = AsyncPooledConnection
+
+    def __init__(self, **settings: PoolSettings) -> None:
+        super().__init__(**settings)
+        self.slow: dict[str, asyncio.Event] = {}
+        """Keys whose channels open when the event is set."""
+
+    async def introduce(self, key: str) -> tuple[str, PoolSettings | None]:
+        await asyncio.sleep(0)
+        return self._introduced(key)
+
+    async def open(self, key: str) -> AsyncLink:
+        self._began(key)
+        try:
+            if key in self.slow:
+                await self.slow[key].wait()
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self.opening -= 1
+            raise
+        link: AsyncLink = self._ended(key, AsyncLink)
+        return link

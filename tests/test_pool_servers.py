@@ -1,0 +1,211 @@
+"""Pools on real servers, on Milvus Lite, and on a server that caps streams."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import grpc.aio
+import pytest
+
+import milvus_profiles as mp
+from milvus_profiles import errors
+from milvus_profiles.connections.slots import SLOTS
+from milvus_profiles.transport.wire import GET_VERSION
+from tests.support import faults, scripted_grpc
+from tests.support.milvus import MilvusServer
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_open() -> Iterator[None]:
+    before = SLOTS.taken
+    yield
+    assert SLOTS.taken == before
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("milvus-profiles pool")]
+
+
+def profiles(uri: str, token: str | None = None, **more: str) -> mp.Profiles:
+    env = {"MILVUS_PROFILES__PROD__URI": uri, **more}
+    if token is not None:
+        env["MILVUS_PROFILES__PROD__TOKEN"] = token
+    return mp.load(env=env, cwd="/")
+
+
+def sockets_to(port: int) -> int:
+    """TCP connections of this machine to a port of 127.0.0.1, counted at their client's end."""
+    # gRPC's sockets are IPv6, to mapped addresses.
+    remotes = {f"0100007F:{port:04X}", f"0000000000000000FFFF00000100007F:{port:04X}"}
+    count = 0
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            _, _, remote, state, *_ = line.split()
+            count += remote in remotes and state == "01"
+    return count
+
+
+def eventually(condition: object) -> None:
+    until = time.monotonic() + 15
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < until, "it does not come to that"
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("mode", ["shared", "exclusive"])
+def test_leases_on_a_real_server(milvus_auth: MilvusServer, mode: str) -> None:
+    known = profiles(milvus_auth.uri, milvus_auth.token)
+    with mp.ConnectionPool(mp.PoolSettings(mode=mode), known) as pool:  # type: ignore[arg-type]
+        with pool.lease("prod") as conn:
+            assert conn.ping() > 0
+            assert conn.server_version is not None
+            assert conn.endpoint == known["prod"].endpoint
+            channel = conn.channel
+            client = conn.client()
+            assert client.list_collections() == []
+            client.close()
+        with pytest.raises(errors.ConnectionClosedError):
+            channel.unary_unary(GET_VERSION.path, None, None)(b"")
+        assert mp.list_connections() == []  # they are the pool's
+        assert pool.idle_count("prod") == 1
+
+
+async def test_leases_on_a_real_server_with_asyncio(milvus_auth: MilvusServer) -> None:
+    async with mp.aio.ConnectionPool(None, profiles(milvus_auth.uri, milvus_auth.token)) as pool:
+        async with pool.lease("prod") as conn:
+            assert await conn.ping() > 0
+            channel = conn.channel
+        with pytest.raises(errors.ConnectionClosedError):
+            await channel.unary_unary(GET_VERSION.path, None, None)(b"")
+        assert mp.aio.list_connections() == []
+
+
+def test_a_wrong_token_is_the_cause(milvus_auth: MilvusServer) -> None:
+    with (
+        mp.ConnectionPool(profiles=profiles(milvus_auth.uri, "root:canary-7")) as pool,
+        pytest.raises(errors.ConnectFailedError) as caught,
+    ):
+        pool.get_client("prod")
+    assert isinstance(caught.value.__cause__, errors.AuthenticationError)
+    assert "canary" not in f"{caught.value} {caught.value!r} {caught.value.stats} {pool!r}"
+
+
+def test_every_channel_is_a_tcp_connection_of_its_own(milvus_plain: MilvusServer) -> None:
+    with faults.tcp_proxy(milvus_plain.port) as proxy:
+        known = profiles(f"http://127.0.0.1:{proxy.port}")
+        with mp.ConnectionPool(mp.PoolSettings(mode="exclusive"), known) as pool:
+            leases = [pool.get_client("prod", timeout=20) for _ in range(5)]
+            for conn in leases:
+                conn.ping()
+            assert proxy.connections == 5
+            assert sockets_to(proxy.port) == 5
+            for conn in leases:
+                conn.close()
+        eventually(lambda: sockets_to(proxy.port) == 0)
+
+
+def test_the_profile_brings_settings_of_its_own(milvus_plain: MilvusServer) -> None:
+    more = {"MILVUS_PROFILES__PROD__POOL__MODE": "exclusive", "MILVUS_PROFILES__PROD__POOL__MAX_TOTAL_PER_KEY": "1"}
+    with (
+        mp.ConnectionPool(profiles=profiles(milvus_plain.uri, **more)) as pool,
+        pool.lease("prod", timeout=20),
+        pytest.raises(errors.PoolTimeoutError, match="1 of 1"),
+    ):
+        pool.get_client("prod", timeout=0.01)
+
+
+def test_channels_of_a_pool_count_against_the_limit(milvus_plain: MilvusServer, tmp_path: Path) -> None:
+    path = tmp_path / "milvus.toml"
+    path.write_text(f'max_connections = {SLOTS.taken + 1}\n[profiles.prod]\nuri = "{milvus_plain.uri}"\n')
+    settings = mp.PoolSettings(mode="exclusive")
+    with mp.ConnectionPool(settings, mp.load(path)) as pool, pool.lease("prod", timeout=20):
+        with pytest.raises(errors.PoolTimeoutError) as caught:
+            pool.get_client("prod", timeout=0.3)
+        assert isinstance(caught.value.__cause__, errors.ConnectionLimitError)
+
+
+@pytest.mark.parametrize("mode", ["shared", "exclusive"])
+def test_leases_on_milvus_lite(tmp_path: Path, mode: str) -> None:
+    pytest.importorskip("milvus_lite")
+    known = profiles(str(tmp_path / "pool.db"))
+    with (
+        mp.ConnectionPool(mp.PoolSettings(mode=mode), known) as pool,  # type: ignore[arg-type]
+        pool.lease("prod", timeout=60) as first,
+        pool.lease("prod", timeout=60) as second,
+    ):
+        assert first.ping() > 0
+        assert second.ping() > 0
+
+
+def test_channels_that_died_are_replaced() -> None:
+    answer = threading.Event()
+    answer.set()
+
+    def script(call: scripted_grpc.Call) -> bytes:
+        if not answer.is_set():
+            raise scripted_grpc.Refusal(grpc.StatusCode.UNAVAILABLE, "gone")
+        return scripted_grpc.milvus_answer(call)
+
+    with scripted_grpc.scripted_server(script) as server:
+        known = profiles(f"http://127.0.0.1:{server.port}", MILVUS_PROFILES__PROD__RETRY="false")
+        with mp.ConnectionPool(mp.PoolSettings(mode="exclusive"), known) as pool:
+            with pool.lease("prod", timeout=20) as conn:
+                answer.clear()
+                with pytest.raises(errors.MilvusProfilesError):
+                    conn.ping()
+            eventually(lambda: pool.stats().connections_lost == 1)
+            with pytest.raises(errors.ConnectFailedError):
+                pool.get_client("prod", timeout=20)
+            answer.set()
+            with pool.lease("prod", timeout=20) as conn:
+                assert conn.ping() > 0
+
+
+async def test_four_hundred_tasks_where_the_server_caps_streams_at_a_hundred() -> None:
+    class Slow(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+        def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
+            async def answer(request: bytes, context: object) -> bytes:
+                await asyncio.sleep(0.05)
+                return scripted_grpc.milvus_answer(scripted_grpc.Call(details.method, {}, request))
+
+            return grpc.unary_unary_rpc_method_handler(answer)  # type: ignore[arg-type]
+
+    server = grpc.aio.server(options=[("grpc.max_concurrent_streams", 100), ("grpc.so_reuseport", 0)])
+    server.add_generic_rpc_handlers((Slow(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    known = profiles(f"http://127.0.0.1:{port}", MILVUS_PROFILES__PROD__RETRY="false")
+    try:
+        async with mp.aio.ConnectionPool(mp.PoolSettings(max_block_wait=30), known) as pool:
+
+            async def call() -> None:
+                async with pool.lease("prod") as conn:
+                    for _ in range(3):
+                        await conn.ping(timeout=30)
+
+            await asyncio.gather(*(call() for _ in range(400)))
+            assert sockets_to(port) == 4
+            assert pool.stats().connections_num == 4
+    finally:
+        await server.stop(None)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_connects_anew(milvus_plain: MilvusServer) -> None:
+    with mp.ConnectionPool(profiles=profiles(milvus_plain.uri)) as pool, pool.lease("prod", timeout=20) as held:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                with pytest.raises(errors.ForkError):
+                    held.ping()
+                with pool.lease("prod", timeout=20) as conn:
+                    code = 0 if conn.ping() > 0 else 1
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert held.ping() > 0
