@@ -19,7 +19,7 @@ from milvus_profiles.config.edit import (
     UnsetRoot,
     edit_file,
 )
-from milvus_profiles.errors import EditConflictError
+from milvus_profiles.errors import ConfigError, EditConflictError
 
 
 @pytest.fixture
@@ -265,3 +265,12 @@ def test_dotted_keys_inside_of_an_inline_table_are_not_renamed(path: Path) -> No
     assert caught.value.hint is not None
     assert "profile edit" in caught.value.hint
     assert path.read_text() == text
+
+
+def test_a_key_of_ssl_turns_true_into_a_table(path: Path) -> None:
+    """`ssl = true` and a table say the same of whether there is TLS; only false is another thing."""
+    text = '[profiles.dev]\nuri = "x"\nssl = true  # on\n'
+    changes = SetField("dev", ("ssl", "ca"), "/c"), SetField("dev", ("ssl", "server_name"), "s")
+    assert edited(path, text, *changes) == text.replace("true", '{ca = "/c", server_name = "s"}')
+    with pytest.raises(ConfigError, match="ssl is not a table"):
+        edited(path, text.replace("true", "false"), changes[0])

@@ -181,15 +181,16 @@ def test_unsetting_what_is_not_set_changes_nothing_and_says_so(path: Path) -> No
     assert result.notes == ("pool.max_uses of 'prod' is not set in this file",)
 
 
-@pytest.mark.parametrize("operation", [SetField("prod", ("ssl", "ca"), "x"), UnsetField("prod", ("ssl", "ca"))])
-def test_a_path_through_a_scalar_is_refused(path: Path, operation: Operation) -> None:
+@pytest.mark.parametrize("operation", [SetField("prod", ("uri", "x"), 1), UnsetField("prod", ("ssl", "ca"))])
+def test_a_path_through_a_scalar_is_refused(path: Path, operation: SetField | UnsetField) -> None:
     error = refused(path, operation)
     assert isinstance(error, ConfigError)
-    assert "ssl is not a table" in error.message
+    name = operation.path[0]
+    assert f"{name} is not a table" in error.message
     assert error.hint is not None
-    assert "profile unset prod ssl" in error.hint
+    assert f"profile unset prod {name}" in error.hint
     assert error.location is not None
-    assert error.location.line == 5
+    assert error.location.line == {"uri": 4, "ssl": 5}[name]
 
 
 def test_a_path_through_a_literal_secret_does_not_show_it(path: Path) -> None:

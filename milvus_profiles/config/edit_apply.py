@@ -77,8 +77,11 @@ class _Edit:
             self.copy(operation.source, operation.target)
         elif isinstance(operation, SetField):
             alias = self.find(operation.alias)
-            self.check_way(alias, operation.path)
-            self.put(("profiles", alias, *operation.path), operation.value)
+            path, value = operation.path, operation.value
+            if path[:1] == ("ssl",) and len(path) == 2 and self.switches_tls_on(alias):
+                path, value = path[:1], {path[1]: value}  # the table says so too
+            self.check_way(alias, path)
+            self.put(("profiles", alias, *path), value)
         elif isinstance(operation, UnsetField):
             alias = self.find(operation.alias)
             self.check_way(alias, operation.path)
@@ -225,6 +228,11 @@ class _Edit:
         return _names(self._data.get("default_profile"), fold_alias(alias))
 
     # --- fields --------------------------------------------------------------------------------------------------
+
+    def switches_tls_on(self, alias: str) -> bool:
+        """Whether ``ssl = true`` stands there."""
+        table = self.profiles()[alias]
+        return isinstance(table, dict) and table.get("ssl") is True
 
     def check_way(self, alias: str, path: FieldPath) -> None:
         """Refuse a path that leads through something that is no table."""

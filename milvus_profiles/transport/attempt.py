@@ -102,17 +102,6 @@ class Attempt:
             return f"connect with {assignment}"
         return f"`milvus-profiles profile set {self.alias} {assignment}`"
 
-    def ssl_remedy(self, assignment: str) -> str:
-        """How keys of the profile's ``ssl`` table are set.
-
-        Args:
-            assignment: ``ssl.KEY=VALUE``, one or several.
-        """
-        if self.ssl is True and self.alias is not None:
-            # A key has no place in a plain `true`.
-            return f"`milvus-profiles profile unset {self.alias} ssl`, then {self.remedy(assignment)}"
-        return self.remedy(assignment)
-
     def tls_remedy(self) -> str:
         """How TLS is turned on where the profile has none, and off where it has."""
         steps = []

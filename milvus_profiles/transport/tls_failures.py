@@ -83,7 +83,7 @@ def distrusted(
         plain = next((name for name in names if "*" not in name), "NAME")
         return TLSError(
             f"the certificate of {where} {which} for {attempt.host}",
-            hint=f"use a host that it names, or set the name it has: {attempt.ssl_remedy(f'ssl.server_name={plain}')}",
+            hint=f"use a host that it names, or set the name it has: {attempt.remedy(f'ssl.server_name={plain}')}",
         )
     if distrust == "expired":
         when = f" on {certificate.not_after:%Y-%m-%d}" if certificate else ""
@@ -94,14 +94,14 @@ def distrusted(
     if distrust == "self-signed":
         return TLSError(
             f"the certificate of {where} is self-signed and not the one that is trusted",
-            hint=f"if it is the right one, trust it: {attempt.ssl_remedy('ssl.ca=PATH')}; {pin}",
+            hint=f"if it is the right one, trust it: {attempt.remedy('ssl.ca=PATH')}; {pin}",
         )
     if distrust == "unknown issuer":
         issuer = f" ({certificate.issuer})" if certificate else ""
         trusted = f"in {ca}" if ca else "among the public ones that gRPC knows (it does not use the system's)"
         return TLSError(
             f"the issuer{issuer} of the certificate of {where} is not {trusted}",
-            hint=f"name the CA's file: {attempt.ssl_remedy('ssl.ca=PATH')}; {pin}",
+            hint=f"name the CA's file: {attempt.remedy('ssl.ca=PATH')}; {pin}",
         )
     return TLSError(
         f"the certificate of {where} cannot be verified: {printable(detail) or 'no reason given'}",
@@ -143,11 +143,11 @@ def client_certificate(attempt: Attempt) -> TLSError:
         return TLSError(
             f"the server at {attempt.endpoint} refuses the client certificate {attempt.tls.cert}",
             hint="it must come from a CA that the server trusts, and be valid today: "
-            f"{attempt.ssl_remedy('ssl.cert=PATH ssl.key=PATH')} names another one",
+            f"{attempt.remedy('ssl.cert=PATH ssl.key=PATH')} names another one",
         )
     return TLSError(
         f"the server at {attempt.endpoint} wants a client certificate (mutual TLS), and the profile has none",
-        hint=f"name the certificate and its key: {attempt.ssl_remedy('ssl.cert=PATH ssl.key=PATH')}",
+        hint=f"name the certificate and its key: {attempt.remedy('ssl.cert=PATH ssl.key=PATH')}",
     )
 
 
