@@ -78,8 +78,8 @@ class _Edit:
         elif isinstance(operation, SetField):
             alias = self.find(operation.alias)
             path, value = operation.path, operation.value
-            if path[:1] == ("ssl",) and len(path) == 2 and self.switches_tls_on(alias):
-                path, value = path[:1], {path[1]: value}  # the table says so too
+            if len(path) == 2 and path[0] == "ssl" and self.switches_tls_on(alias):
+                path, value = ("ssl",), {path[-1]: value}  # the table says so too
             self.check_way(alias, path)
             self.put(("profiles", alias, *path), value)
         elif isinstance(operation, UnsetField):
