@@ -7,16 +7,18 @@
 PYTHON  ?= python3
 VENV    ?= .venv
 SERVERS ?= .servers
+SDKS    ?= .sdks
 ARGS    ?=
 # Test processes side by side; each has servers of its own, about 1.5 GB in all.
 WORKERS ?= 2
 
 BIN := $(abspath $(VENV))/bin
 export TEST_SERVERS := $(abspath $(SERVERS))
+export TEST_SDKS := $(abspath $(SDKS))
 LOOPBACK := $(BIN)/python scripts/loopback.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-security campaign cov lint setup setup-tests clean
+.PHONY: help demo test test-security test-sdks campaign cov lint setup setup-tests clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,17 +27,21 @@ demo: setup ## a short tour of the command line and the library
 	@PATH="$(BIN):$$PATH" scripts/demo
 
 test: setup-tests ## the tests, on real servers
-	@$(LOOPBACK) $(BIN)/python -m pytest -m "not campaign and not security" -n $(WORKERS) --dist worksteal $(ARGS)
+	@$(LOOPBACK) $(BIN)/python -m pytest -m "not campaign and not security and not sdks" -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-security: setup-tests ## hostile files, and canaries for every output of every command
 	@$(LOOPBACK) $(BIN)/python -m pytest -m security -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-sdks: setup-tests ## what `export` writes, run with the real SDKs, which this fetches
+	@$(BIN)/python scripts/sdks.py $(SDKS)
+	@$(LOOPBACK) $(BIN)/python -m pytest -m sdks $(ARGS) tests/sdks
 
 campaign: setup-tests ## the slow tests
 	@$(LOOPBACK) $(BIN)/python -m pytest -m campaign $(ARGS)
 
 cov: setup-tests ## all tests but the campaigns, with a report of what they covered
 	@$(BIN)/coverage erase
-	@$(LOOPBACK) $(BIN)/coverage run -m pytest -m "not campaign" -n $(WORKERS) --dist worksteal $(ARGS)
+	@$(LOOPBACK) $(BIN)/coverage run -m pytest -m "not campaign and not sdks" -n $(WORKERS) --dist worksteal $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
@@ -51,5 +57,5 @@ setup-tests:
 	@$(PYTHON) scripts/bootstrap.py $(VENV) --servers
 
 clean: ## remove what was made: environment, servers, caches
-	@rm -rf $(VENV) $(SERVERS) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(SERVERS) $(SDKS) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

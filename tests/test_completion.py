@@ -28,7 +28,19 @@ def file(project: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["profile show", "profile test", "profile remove", "secret set", "profile use"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "profile show",
+        "profile test",
+        "profile remove",
+        "secret set",
+        "profile use",
+        "exec",
+        "export --to go",
+        "connect -a",
+    ],
+)
 def test_aliases_complete_where_an_alias_stands(cli: Command, file: Path, command: str) -> None:
     assert bash(cli, f"milvus-profiles {command} pr") == ["prod", "prod-eu"]
     assert bash(cli, f"milvus-profiles {command} ") == ["prod", "prod-eu", "local"]

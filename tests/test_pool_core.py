@@ -41,6 +41,7 @@ class PoolMachine(RuleBasedStateMachine):
     """Every rule is one event; the plan, as in life, comes some time after."""
 
     world: World
+    total_steps = 0
 
     @initialize(settings=small_settings, seed=st.integers(0, 9))
     def begin(self, settings: PoolSettings, seed: int) -> None:
@@ -117,6 +118,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
+            PoolMachine.total_steps += self.world.steps
             self.world.finish()
 
 
@@ -141,4 +143,7 @@ def test_the_rules_hold_whatever_happens_in_whatever_order() -> None:
 
 @pytest.mark.campaign
 def test_the_rules_hold_over_a_million_steps() -> None:
-    run(examples=20_000, steps=50)
+    began = PoolMachine.total_steps
+    while (done := PoolMachine.total_steps - began) < 1_000_000:
+        run(examples=2_000, steps=80)
+        print(f"{done:,} steps", flush=True)

@@ -957,7 +957,6 @@ def test_an_empty_path_is_an_error_and_reads_no_other_file() -> None:
         load("")
 
 
-
 def test_a_directory_that_may_not_be_looked_into_is_named(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root, to become another user")

@@ -89,8 +89,8 @@ def test_in_a_project(cli: Command) -> None:
         assert done.returncode == 0, done.stderr
         assert_printed(output, done.stdout)
     done = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-c", program("In a project")], env=cli.environment(), cwd=cli.cwd,
-        capture_output=True, text=True,
+        [sys.executable, "-W", "error::ResourceWarning", "-c", program("In a project")],
+        env=cli.environment(), cwd=cli.cwd, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "milvus_lite" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import Annotated
@@ -10,7 +11,17 @@ import typer
 from typer.main import get_command
 
 from ..errors import MilvusProfilesError, UsageError
-from . import config_commands, profile_commands, secret_commands, trust_commands
+from . import (
+    config_commands,
+    connect_command,
+    doctor,
+    exec_command,
+    export_command,
+    import_command,
+    profile_commands,
+    secret_commands,
+    trust_commands,
+)
 from .output import print_error
 from .session import command, start
 
@@ -33,6 +44,12 @@ app.add_typer(secret_commands.app, name="secret")
 app.add_typer(config_commands.app, name="config")
 app.command("trust")(command(trust_commands.trust))
 app.command("untrust")(command(trust_commands.untrust))
+app.command("doctor")(command(doctor.doctor))
+# -h is the host here, as in the Milvus CLI.
+app.command("connect", context_settings={"help_option_names": ["--help"]})(command(connect_command.connect))
+app.command("exec")(command(exec_command.execute))
+app.command("export")(command(export_command.export_profile))
+app.command("import")(command(import_command.import_profiles))
 
 
 def _version(wanted: bool) -> None:
@@ -63,6 +80,9 @@ def run(words: list[str]) -> int:
         The exit status.
     """
     session = start()
+    # gRPC writes to stderr by itself when some TLS handshakes fail, and there stands our one error, perhaps as JSON.
+    # After the session took its copy of the environment, which `exec` hands on as it was.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # An error may come up before the options are parsed; how it is to be shown stands in the words.
     before_command = words[: words.index("--")] if "--" in words else words
     session.json = "--json" in before_command

@@ -18,7 +18,9 @@ VARIABLE = "_MILVUS_PROFILES_COMPLETE"
 """The variable in which typer's shell scripts ask for completion."""
 
 # Commands that take aliases, with how many: a number of positions, or all of them.
-_ALIASES = {
+_ALIASES: dict[tuple[str, ...], int] = {
+    ("exec",): 1,
+    ("export",): 1,
     ("profile", "show"): 1,
     ("profile", "test"): 1000,
     ("profile", "set"): 1,
@@ -31,7 +33,7 @@ _ALIASES = {
     ("secret", "delete"): 1,
     ("secret", "status"): 1,
 }
-_VALUED = frozenset({"--config", "--profile", "--timeout", "--wait", "--junit"})
+_VALUED = frozenset({"--config", "--profile", "--timeout", "--wait", "--junit", "--to", "--only", "--env-prefix"})
 
 
 def answer(env: Mapping[str, str], cwd: str) -> tuple[str, int] | None:
@@ -85,7 +87,7 @@ def _split(line: str) -> list[str]:
 def _wants_alias(words: list[str], typed: str) -> bool:
     if "--" in words or typed.startswith("-"):
         return False
-    if words and words[-1] == "--profile":
+    if words and (words[-1] == "--profile" or ("connect" in words and words[-1] in ("-a", "--alias"))):
         return True
     if words and words[-1] in _VALUED:
         return False
@@ -98,8 +100,10 @@ def _wants_alias(words: list[str], typed: str) -> bool:
             skip = True
         elif not word.startswith("-"):
             plain.append(word)
-    allowed = _ALIASES.get((plain[0], plain[1])) if len(plain) >= 2 else None
-    return allowed is not None and len(plain) - 2 < allowed
+    for size in (1, 2):
+        if len(plain) >= size and (allowed := _ALIASES.get(tuple(plain[:size]))) is not None:
+            return len(plain) - size < allowed
+    return False
 
 
 def _value_of(option: str, words: list[str]) -> str | None:

@@ -10,6 +10,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -136,21 +137,32 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, styles: Seq
         rows: cells as plain text; a cell may hold several lines.
         styles: rich styles of the columns.
     """
+    if not sys.stdout.isatty():
+        _write(sys.stdout, _aligned(headings, rows))
+        return
     from rich.table import Table
     from rich.text import Text
 
-    terminal = sys.stdout.isatty()
-    console = console_of(terminal)
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
     for index, heading in enumerate(headings):
         style = styles[index] if index < len(styles) else None
-        grid.add_column(heading, style=style, overflow="fold", no_wrap=not terminal)
+        grid.add_column(heading, style=style, overflow="fold")
     for row in rows:
         grid.add_row(*(Text(_lines(cell)) for cell in row))
-    if terminal:
-        console.print(grid)
-        return
-    with console.capture() as capture:
-        console.print(grid)
-    # Trailing blanks are for no one on a pipe.
-    sys.stdout.write("".join(line.rstrip() + "\n" for line in capture.get().splitlines()))
+    console_of(True).print(grid)
+
+
+def _aligned(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The same columns as lines of text: what a pipe gets needs neither colours nor most of rich, which takes time."""
+    from rich.cells import cell_len
+
+    cells = [[heading.split("\n") for heading in headings]]
+    cells += [[_lines(cell).split("\n") for cell in row] for row in rows]
+    widths = [max(cell_len(line) for row in cells for line in row[column]) for column in range(len(headings))]
+
+    def joined(parts: Iterable[str]) -> str:
+        return "  ".join(
+            part + " " * (width - cell_len(part)) for part, width in zip(parts, widths, strict=True)
+        ).rstrip()
+
+    return "\n".join(joined(line) for row in cells for line in zip_longest(*row, fillvalue=""))

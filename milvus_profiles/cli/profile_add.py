@@ -1,8 +1,4 @@
-"""``profile add``: options to a table in a file, with the secret in the keyring or as a reference.
-
-Everything that can fail without a side effect is tried first; then the keyring is written, then the file, and if the
-file cannot be written the keyring gets back what it had.
-"""
+"""``profile add``: options to a table in a file, with the secret in the keyring or as a reference."""
 
 from __future__ import annotations
 
@@ -14,21 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..config.plaintext import sends_plaintext
-from ..config.profiles import load_text
-from ..config.values import Origin
-from ..errors import (
-    ConfigError,
-    DeclinedError,
-    MilvusProfilesError,
-    SecretUnavailableError,
-    UnknownProfileError,
-    UsageError,
-)
-from ..masked import SecretText
+from ..errors import DeclinedError, MilvusProfilesError, UsageError
 from ..profile import Profile, check_alias, fold_alias
-from . import keyring_access
 from .output import emit_json, note, say, shorten, warn
 from .session import current
+from .storing import Secret, ask_secret, refuse_existing, store, test_first, validated
 from .target import Target, apply, choose, stored_command, stored_path, stored_uri
 
 if TYPE_CHECKING:
@@ -37,14 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 _ADDRESS, _SECRET, _TLS, _WHERE = "Address", "Credentials", "TLS", "Where and how"
-
-
-@dataclass(frozen=True)
-class _Secret:
-    """A secret for the keyring, and the account that it goes to."""
-
-    account: str
-    value: SecretText
 
 
 def add(
@@ -187,8 +165,8 @@ def add(
         fields["token"] = {"file": stored_path(token_file, target)}
     elif token_command is not None:
         fields["token"] = {"command": stored_command(_split(token_command), target)}
-    profile = _profile(alias, fields, target)
-    _refuse_existing(alias, target, force, yes)
+    profile = validated(alias, fields, target)
+    refuse_existing(alias, target, force, yes)
     pinned = _pin(alias, profile, fields, target, dry_run) if pin_certificate else None
     if dry_run:
         # A certificate that is not stored cannot be checked.
@@ -196,11 +174,11 @@ def add(
         return
     try:
         if pinned is not None:
-            profile = _profile(alias, fields, target)
-        secret = _read_secret(profile, token_stdin, password_stdin)
+            profile = validated(alias, fields, target)
+        secret = ask_secret(profile, token_stdin, password_stdin)
         if test:
-            _test_first(profile, secret)
-        _write(alias, target, _operations(alias, fields, default, force), secret)
+            test_first(profile, secret)
+        store(target, _operations(alias, fields, default, force), [secret] if secret else [], touched=[alias])
     except BaseException:
         if pinned is not None:
             pinned.undo()
@@ -259,81 +237,6 @@ def _split(text: str) -> list[str]:
     return words
 
 
-def _profile(alias: str, fields: dict[str, Any], target: Target) -> Profile:
-    """The profile as the file will declare it, validated before anything is written."""
-    from ..config.invalid import validate
-    from ..config.values import Raw, RawProfile, Value, resolved_paths
-
-    names = {"db_name": "--db-name", "allow_insecure": "--allow-insecure", "server_name": "--server-name"}
-    raw: Raw = {}
-    for name, value in fields.items():
-        leaves: dict[str | None, Any] = dict(value) if isinstance(value, dict) else {None: value}
-        for key, leaf in leaves.items():
-            path = (name,) if key is None else (name, key)
-            option = (
-                f"--{key}" if name == "ssl" and key else f"--token-{key}" if name == "token" and key else f"--{name}"
-            )
-            raw[path] = Value(leaf, Origin("call", names.get(key or name, option)))
-    values = resolved_paths(raw, target.directory)
-    result = validate(Profile, RawProfile(alias, values, [], Origin("call", "ALIAS"), None))
-    if isinstance(result, list):
-        raise result[0]
-    assert isinstance(result, Profile)
-    _ = result.endpoint
-    return result
-
-
-def _refuse_existing(alias: str, target: Target, force: bool, yes: bool) -> None:
-    """Stop early, before a prompt, where the file declares the alias already."""
-    from .profile_commands import confirm_protected
-
-    try:
-        with open(target.path, "rb") as file:
-            profiles = load_text(file.read(), target.path, target.role, env=current().env)
-    except FileNotFoundError:
-        return
-    except OSError:
-        return  # the edit says what is wrong with the file
-    try:
-        existing = profiles.raw(alias)
-    except UnknownProfileError:
-        return
-    if not force:
-        raise ConfigError(
-            f"there is a profile {existing.alias!r} already",
-            hint="choose another name, or replace it with --force",
-            location=existing.declared.location("key"),
-        )
-    confirm_protected(profiles, existing.alias, "replace", yes)
-
-
-def _read_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> _Secret | None:
-    credential = profile.credential
-    if credential is None or credential.kind != "keyring":
-        if token_stdin or password_stdin:
-            raise UsageError(
-                "Milvus Lite has no authentication, so there is nothing to store", hint="leave the secret out"
-            )
-        return None
-    from ..secrets import keyring_account
-
-    account = keyring_account(profile.endpoint, credential.user)
-    if password_stdin or token_stdin:
-        option = "--password-stdin" if password_stdin else "--token-stdin"
-        what = f"Password of {credential.user}" if password_stdin else "Token (API key or user:password)"
-        return _Secret(account, keyring_access.read_secret(f"{what} at {profile.endpoint.uri}", option))
-    if current().interactive:
-        text: str = typer.prompt(
-            f"Password of {credential.user} at {profile.endpoint.uri} (empty: keep what the keyring has)",
-            hide_input=True,
-            default="",
-            show_default=False,
-            err=True,
-        )
-        return _Secret(account, SecretText(text)) if text else None
-    return None
-
-
 @dataclass(frozen=True)
 class _Pinned:
     """A certificate that was stored, and what stood in its place."""
@@ -385,22 +288,6 @@ def _pin(alias: str, profile: Profile, fields: dict[str, Any], target: Target, d
     return _Pinned(path, before)
 
 
-def _test_first(profile: Profile, secret: _Secret | None) -> None:
-    from .profile_test import run_one
-
-    report = run_one(current().profiles(), profile.alias, profile, _whole_token(profile, secret))
-    if not report.ok:
-        note("nothing was written")
-        raise typer.Exit(report.exit_code)
-
-
-def _whole_token(profile: Profile, secret: _Secret | None) -> SecretText | None:
-    from ..secrets import make_token
-
-    credential = profile.credential
-    return None if secret is None or credential is None else make_token(credential.user, secret.value)
-
-
 def _operations(alias: str, fields: dict[str, Any], default: bool, force: bool) -> list[Operation]:
     from ..config.edit import AddProfile, SetRoot
 
@@ -418,41 +305,7 @@ def _print_change(alias: str, target: Target, operations: list[Operation], touch
         say(result.diff.rstrip("\n"))
 
 
-def _write(alias: str, target: Target, operations: list[Operation], secret: _Secret | None) -> None:
-    """The keyring first, then the file; nothing stays behind of an attempt that fails."""
-    if secret is None:
-        _edit(alias, target, operations)
-        return
-    # Whether the file takes the edit is found out before the keyring is touched.
-    apply(target, operations, dry_run=True, touched=[alias])
-    ring = keyring_access.keyring(current().profiles())
-    try:
-        before = ring.get(secret.account)
-        ring.set(secret.account, secret.value)
-    except SecretUnavailableError as error:
-        raise SecretUnavailableError(
-            f"the secret could not be stored, so nothing was written: {error.message}",
-            hint=error.hint or "give the secret another way: --token-file PATH or --token-env NAME",
-        ) from None
-    try:
-        _edit(alias, target, operations)
-    except BaseException:
-        if before is None:
-            ring.delete(secret.account)
-        else:
-            ring.set(secret.account, before)
-        raise
-
-
-def _edit(alias: str, target: Target, operations: list[Operation]) -> None:
-    result, trusted = apply(target, operations, touched=[alias])
-    for line in result.notes:
-        note(line)
-    if not trusted:
-        note(f"{target.words} is not trusted: `milvus-profiles trust {target.path}`")
-
-
-def _report(alias: str, profile: Profile, target: Target, secret: _Secret | None, default: bool) -> None:
+def _report(alias: str, profile: Profile, target: Target, secret: Secret | None, default: bool) -> None:
     session = current()
     stored = secret is not None
     if session.json:

@@ -9,7 +9,7 @@ import typer
 from ..config.trust import gated_names
 from ..errors import ConfigError, DeclinedError, MilvusProfilesError, SecretUnavailableError
 from ..masked import MASK
-from . import profile_add, profile_edit, profile_test
+from . import profile_add, profile_edit, profile_test, profile_use
 from .file_warnings import warn_about_files, warn_about_profiles
 from .output import emit_json, note, say, shorten, table, warn
 from .session import command, current
@@ -314,5 +314,5 @@ app.command("set")(command(profile_edit.set_fields))
 app.command("unset")(command(profile_edit.unset_fields))
 app.command("rename")(command(profile_edit.rename))
 app.command("copy")(command(profile_edit.copy))
-app.command("use")(command(profile_edit.use))
+app.command("use")(command(profile_use.use))
 app.command("edit")(command(profile_edit.edit))

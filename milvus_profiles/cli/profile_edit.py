@@ -1,8 +1,7 @@
-"""``profile set | unset | rename | copy | use | edit``: changes to a file that already declares profiles."""
+"""``profile set | unset | rename | copy | edit``: changes to a file that already declares profiles."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -14,19 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..config.fields import SECRET_FIELDS, field, read_text
-from ..config.locations import state_directory
 from ..config.toml import TOMLDecodeError, loads
 from ..errors import ConfigError, DeclinedError, MilvusProfilesError, UsageError
 from ..masked import SecretText
-from ..profile import check_alias, fold_alias
-from .output import emit_json, note, print_error, say, shorten, warn
+from ..profile import check_alias
+from .output import emit_json, note, print_error, say, shorten
 from .session import current
 from .target import Target, apply, check_text, choose, repin, stored_command, stored_path, stored_uri
 
 if TYPE_CHECKING:
     from ..config.edit import Operation
 
-__all__ = ["copy", "edit", "rename", "set_fields", "unset_fields", "use"]
+__all__ = ["copy", "edit", "rename", "set_fields", "unset_fields"]
 
 AliasArgument = Annotated[str, typer.Argument(metavar="ALIAS", help="The profile.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask about a protected profile.")]
@@ -213,115 +211,6 @@ def _change(
         note(line)
     if not trusted:
         note(f"{target.words} is not trusted: `milvus-profiles trust {target.path}`")
-
-
-# --- selection ---
-
-
-def use(
-    alias: Annotated[str, typer.Argument(metavar="ALIAS | -", help="The profile; - for the one before.")],
-    project_file: Annotated[bool, typer.Option("--project-file", help="Write to the project's file.")] = False,
-    shell: Annotated[bool, typer.Option("--shell", help="Only print the line that selects it for one shell.")] = False,
-    dry_run: DryRunOption = False,
-) -> None:
-    """Make a profile the default: in the user's file, or the project's, or (--shell) for one shell only."""
-    from ..config.edit import SetRoot, UnsetRoot
-
-    profiles = current().profiles()
-    named = current().config or current().env.get("MILVUS_PROFILES_FILE")
-    target = choose(project=project_file) if project_file or named else choose(user=True)
-    before = _default_in(target)
-    wanted = _previous(target) if alias == "-" else profiles.select(alias, name="ALIAS").alias
-    if shell:
-        if wanted is None:
-            raise UsageError("there is no profile to go back to", hint="name one")
-        _print_shell_line(wanted)
-        return
-    operation: Operation = SetRoot("default_profile", wanted) if wanted is not None else UnsetRoot("default_profile")
-    result, trusted = apply(target, [operation], dry_run=dry_run)
-    if dry_run:
-        if current().json:
-            emit_json({"alias": wanted, "file": target.path, "diff": result.diff})
-        else:
-            say(result.diff.rstrip("\n") if result.changed else "nothing would change")
-        return
-    if before != wanted:
-        _remember(target, before)
-    hidden = _hiding(wanted)
-    if current().json:
-        emit_json({"alias": wanted, "file": target.path, "hidden_by": hidden})
-        return
-    said = f"the default profile is {wanted!r}" if wanted is not None else "there is no default profile"
-    say(f"{said} in {target.words} {shorten(target.path)}")
-    if hidden is not None:
-        warn(f"something stronger hides it: {hidden}")
-    if not trusted:
-        note(f"{target.words} is not trusted: `milvus-profiles trust {target.path}`")
-
-
-def _print_shell_line(alias: str) -> None:
-    shell = os.path.basename(current().env.get("SHELL", "sh"))
-    line = (
-        f"set -gx MILVUS_PROFILE {shlex.quote(alias)}"
-        if shell == "fish"
-        else f"export MILVUS_PROFILE={shlex.quote(alias)}"
-    )
-    if current().json:
-        emit_json({"alias": alias, "shell": line})
-    else:
-        say(line)
-
-
-def _hiding(wanted: str | None) -> str | None:
-    """What selects another profile although this one was just made a default."""
-    try:
-        selection = current().profiles(fresh=True).select()
-    except MilvusProfilesError as error:
-        return error.message
-    if wanted is None or fold_alias(selection.alias) == fold_alias(wanted):
-        return None
-    return f"{selection.reason} ({selection.alias})"
-
-
-def _default_in(target: Target) -> str | None:
-    from ..config.documents import read_document
-
-    if not os.path.lexists(target.path):
-        return None
-    value = read_document(target.path, target.role).root.get("default_profile")
-    return value if isinstance(value, str) else None
-
-
-def _state_file() -> str:
-    return os.path.join(state_directory(current().env), "previous.json")
-
-
-def _states() -> dict[str, Any]:
-    try:
-        with open(_state_file(), encoding="utf-8") as file:
-            states = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return states if isinstance(states, dict) else {}
-
-
-def _previous(target: Target) -> str | None:
-    """The default before the last `use`; None where there was none."""
-    states = _states()
-    if os.path.realpath(target.path) not in states:
-        raise UsageError("there is no profile to go back to", hint="name one: `milvus-profiles profile use ALIAS`")
-    value = states[os.path.realpath(target.path)]
-    return value if isinstance(value, str) else None
-
-
-def _remember(target: Target, alias: str | None) -> None:
-    from ..config.atomic import locked, write_atomic
-
-    path = _state_file()
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    with locked(path, 10.0):
-        states = _states() | {os.path.realpath(target.path): alias}
-        write_atomic(path, (json.dumps(states, indent=1, sort_keys=True) + "\n").encode("utf-8"), mode=0o600)
 
 
 # --- the editor ---

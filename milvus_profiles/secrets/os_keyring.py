@@ -6,11 +6,12 @@ package offers one.  It is imported on the first call.  This module knows accoun
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..errors import ConfigError, Location, SecretUnavailableError
@@ -19,7 +20,7 @@ from .account import SERVICE
 from .bounded import Pending
 from .value import fault
 
-__all__ = ["KEYRING_TIMEOUT", "OSKeyring", "keyring_timeout"]
+__all__ = ["KEYRING_TIMEOUT", "OSKeyring", "allowing", "keyring_timeout"]
 
 KEYRING_TIMEOUT = "MILVUS_PROFILES_KEYRING_TIMEOUT"
 """The variable with the time limit, in seconds."""
@@ -68,6 +69,8 @@ _KNOWN_FAILURES: dict[str, tuple[str, str]] = {
 # One call at a time: twenty profiles tested side by side are to open one prompt, and the library's choice of a
 # backend is not made for threads.
 _turn = threading.Lock()
+# Allowed for this process by its own code, as no configuration and no variable can.
+_allowed_here: set[str] = set()
 _unanswered: list[Pending[Any]] = []
 
 
@@ -106,6 +109,20 @@ def keyring_timeout(env: Mapping[str, str], *, interactive: bool = False) -> flo
             location=Location(f"${KEYRING_TIMEOUT}"),
         )
     return seconds
+
+
+@contextlib.contextmanager
+def allowing(module: str) -> Iterator[None]:
+    """Allow the backends of a module in this process for a while: those of tests.
+
+    Args:
+        module: its dotted name.
+    """
+    _allowed_here.add(module)
+    try:
+        yield
+    finally:
+        _allowed_here.discard(module)
 
 
 class OSKeyring:
@@ -229,7 +246,8 @@ class OSKeyring:
                 hint="if PYTHON_KEYRING_BACKEND or keyringrc.cfg names a backend, correct or remove that; "
                 f"or {_ELSEWHERE}",
             ) from None
-        usable = [b for b in found if _module(b) in self._allowed or _name(b) in self._allowed]
+        allowed = self._allowed | _allowed_here
+        usable = [b for b in found if _module(b) in allowed or _name(b) in allowed]
         if usable:
             return usable
         refused = [_name(backend) for backend in found if _module(backend) != _FAIL]

@@ -1,0 +1,82 @@
+"""Which formats there are, and what each can be written for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from ...errors import ConfigError, UsageError, suggest
+from . import data, go, java, manifests, node, python_programs, shell, systemd
+from .plan import Exported, Plan
+
+__all__ = ["FORMATS", "Format", "export", "find_format"]
+
+_Kind = Literal["tcp", "unix", "lite"]
+_ALL: frozenset[_Kind] = frozenset(("tcp", "unix", "lite"))
+_TCP: frozenset[_Kind] = frozenset(("tcp",))
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of ``export``.
+
+    Attributes:
+        write: writes a plan down.
+        kinds: the kinds of endpoint that its client can reach.
+    """
+
+    write: Callable[[Plan], Exported]
+    kinds: frozenset[_Kind]
+
+
+FORMATS: dict[str, Format] = {
+    "env": Format(shell.env, _ALL),
+    "dotenv": Format(data.dotenv, _ALL),
+    "json": Format(data.json, _ALL),
+    "pymilvus": Format(python_programs.pymilvus, _ALL),
+    "langchain": Format(python_programs.langchain, _ALL),
+    "node": Format(node.node, _TCP),
+    "go": Format(go.go, _TCP),
+    "java": Format(java.java, _TCP),
+    "curl": Format(shell.curl, _TCP),
+    "milvus-cli": Format(shell.milvus_cli, _TCP),
+    "k8s-secret": Format(manifests.k8s_secret, _TCP),
+    "compose": Format(manifests.compose, _TCP),
+    # Not Milvus Lite: a dynamic user owns no directory that it could lie in.
+    "systemd": Format(systemd.systemd, _TCP | {"unix"}),
+}
+
+
+def find_format(name: str) -> Format:
+    """The format of a name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if (found := FORMATS.get(name)) is not None:
+        return found
+    near = suggest(name, FORMATS)
+    hint = f"did you mean {near}?" if near else f"there are {', '.join(FORMATS)}"
+    raise UsageError(f"{name[:64]!a} is not a format", hint=hint)
+
+
+def export(plan: Plan, name: str) -> Exported:
+    """Write a plan down.
+
+    Args:
+        plan: what is exported.
+        name: one of :data:`FORMATS`.
+
+    Raises:
+        UsageError: there is no such format.
+        ConfigError: its client cannot reach such an address at all.
+    """
+    form = find_format(name)
+    if plan.endpoint.kind not in form.kinds:
+        what = "Milvus Lite" if plan.endpoint.kind == "lite" else "a Unix socket"
+        remedy = f"`milvus-profiles exec {plan.alias} -- COMMAND` serves it as long as the command runs"
+        raise ConfigError(
+            f"{name} cannot reach {what}", hint=remedy if plan.endpoint.kind == "lite" else "give it a TCP address"
+        )
+    return form.write(plan)

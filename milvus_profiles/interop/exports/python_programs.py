@@ -1,0 +1,89 @@
+"""Programs for pymilvus and for LangChain, which takes pymilvus's arguments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ...masked import SecretText
+from ...profile import SSL
+from ..pymilvus import client_arguments
+from .plan import Exported, FromFile, FromVariable, Plan
+from .quoting import python
+
+__all__ = ["langchain", "pymilvus"]
+
+# Of the channel's options those that say where the connection goes; how it is kept is left to pymilvus.
+_OPTIONS = ("grpc.enable_http_proxy", "grpc.http_proxy", "grpc.default_authority")
+
+
+def pymilvus(plan: Plan) -> Exported:
+    """A program that lists the collections through ``pymilvus.MilvusClient``."""
+    found, gaps = _arguments(plan)
+    lines = [
+        *plan.header("#", "pip install pymilvus", "python program.py"),
+        *_imports(plan),
+        "from pymilvus import MilvusClient",
+        "",
+        "client = MilvusClient(",
+        *(f"    {name}={value}," for name, value in found.items()),
+        ")",
+        "print(client.list_collections())",
+        "client.close()",
+    ]
+    return Exported("\n".join(lines) + "\n", gaps)
+
+
+def langchain(plan: Plan) -> Exported:
+    """A program with the ``connection_args`` of LangChain's vector store, and a store to try them with."""
+    found, gaps = _arguments(plan)
+    lines = [
+        *plan.header("#", "pip install langchain-milvus", "python program.py"),
+        *_imports(plan),
+        "from langchain_core.embeddings import DeterministicFakeEmbedding",
+        "from langchain_milvus import Milvus",
+        "",
+        "connection_args = {",
+        *(f"    {python(name)}: {value}," for name, value in found.items()),
+        "}",
+        "# Your own embeddings in place of these.",
+        "store = Milvus(",
+        "    embedding_function=DeterministicFakeEmbedding(size=8),",
+        "    connection_args=connection_args,",
+        ")",
+        "print(store.client.list_collections())",
+    ]
+    return Exported("\n".join(lines) + "\n", gaps)
+
+
+def _imports(plan: Plan) -> list[str]:
+    if isinstance(plan.secret, FromVariable):
+        return ["import os", ""]
+    return ["from pathlib import Path", ""] if isinstance(plan.secret, FromFile) else []
+
+
+def _arguments(plan: Plan) -> tuple[dict[str, str], tuple[str, ...]]:
+    gaps = []
+    profile, reach = plan.profile, plan.endpoint
+    if ":" in reach.host:
+        gaps.append("pymilvus reads IPv6 addresses wrongly: use a name that stands for the address")
+        reach = replace(reach, host="localhost")
+    if isinstance(profile.ssl, SSL) and profile.ssl.cert is not None and profile.ssl.ca is None:
+        gaps.append("pymilvus takes a client certificate only together with a CA: set ssl.ca")
+        profile = profile.model_copy(update={"ssl": profile.ssl.model_copy(update={"cert": None, "key": None})})
+    arguments = client_arguments(profile, reach, None) | {"uri": plan.endpoint.uri}
+    options = arguments.pop("grpc_options", {})
+    if kept := {name: options[name] for name in _OPTIONS if name in options}:
+        arguments["grpc_options"] = kept
+    found = {name: python(value) for name, value in arguments.items()}
+    if (secret := _secret(plan)) is not None:
+        found = {"uri": found.pop("uri"), "token": secret, **found}
+    return found, tuple(gaps)
+
+
+def _secret(plan: Plan) -> str | None:
+    secret = plan.secret
+    if isinstance(secret, FromVariable):
+        return f"os.environ[{python(secret.name)}]"
+    if isinstance(secret, FromFile):
+        return f'Path({python(secret.path)}).read_text(encoding="utf-8").removesuffix("\\n")'
+    return python(secret.reveal()) if isinstance(secret, SecretText) else None

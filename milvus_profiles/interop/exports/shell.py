@@ -1,0 +1,135 @@
+"""What a shell reads: variables to evaluate, and scripts around curl and milvus_cli."""
+
+from __future__ import annotations
+
+import json
+import re
+from urllib.parse import quote
+
+from ...masked import SecretText
+from ..variables import superseded, variables
+from . import environment as shared
+from .plan import Exported, FromFile, FromVariable, Plan
+from .quoting import shell as quoted
+
+__all__ = ["curl", "env", "milvus_cli"]
+
+_SEGMENT = re.compile(r"[A-Za-z0-9_.~-]+")
+
+
+def env(plan: Plan) -> Exported:
+    """Lines for ``eval``; what another connection left in the shell is unset."""
+    found = {name: quoted(value) for name, value in shared.environment(plan).items()}
+    if isinstance(plan.secret, SecretText):
+        found |= {name: quoted(value) for name, value in variables(plan.profile, plan.endpoint, plan.secret).items()}
+    elif (token := _token(plan)) is not None:
+        found["MILVUS_TOKEN"] = token
+    unset = [name for name in superseded() if name not in found]
+    lines = [f'# eval "$(milvus-profiles export {plan.alias} --to env)"', f"unset {' '.join(unset)}"]
+    lines += [f"export {name}={value}" for name, value in found.items()]
+    return Exported("\n".join(lines) + "\n", tuple(shared.gaps(plan)))
+
+
+def curl(plan: Plan) -> Exported:
+    """A script that asks the REST API on the gRPC port for the collections, and the management port for its health."""
+    profile, endpoint, tls = plan.profile, plan.endpoint, plan.tls
+    common = ["--silent", "--show-error", "--fail", "--connect-timeout", f"{profile.timeout:g}"]
+    common += ["--proxy", profile.proxy] if profile.proxy is not None else ["--noproxy", "*"]
+    rest, url = list(common), endpoint.uri
+    if tls is not None:
+        for option, value in (("--cacert", tls.ca), ("--cert", tls.cert), ("--key", tls.key)):
+            if value is not None:
+                rest += [option, value]
+        if tls.server_name is not None:
+            # curl checks the certificate against the name in the address, so that is the name, led to the host.
+            url = f"https://{tls.server_name}:{endpoint.port}"
+            rest += ["--connect-to", f"{tls.server_name}:{endpoint.port}:{endpoint.authority}"]
+    token = _token(plan)
+    lines = [
+        "#!/bin/sh",
+        "set -eu",
+        *plan.header("#", "curl 7.55 or newer", "sh program.sh"),
+        *([f"token={token}"] if token is not None else []),
+        "rest() {",
+    ]
+    call = f'curl {" ".join(map(quoted, rest))} "$@"'
+    if token is None:
+        lines.append(f"    {call}")
+    else:
+        # By standard input: an argument would show the token to everyone on this machine.
+        lines.append(f"    printf 'Authorization: Bearer %s\\n' \"$token\" | {call} --header @-")
+    database = f"?dbName={quote(profile.db_name, safe='')}" if profile.db_name is not None else ""
+    body = "{}" if profile.db_name is None else json.dumps({"dbName": profile.db_name})
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    lines += [
+        "}",
+        "# Servers before 2.4 have the first version of the API only, and answer 404 to the second.",
+        "rest --request POST --header 'Content-Type: application/json' \\",
+        f"    --data {quoted(body)} {quoted(url + '/v2/vectordb/collections/list')} 2>/dev/null ||",
+        f"    rest {quoted(url + '/v1/vector/collections' + database)}",
+        "echo",
+        f"curl {' '.join(map(quoted, common))} {quoted(f'http://{host}:{profile.management_port}/healthz')}",
+        "echo",
+    ]
+    return Exported("\n".join(lines) + "\n")
+
+
+def milvus_cli(plan: Plan) -> Exported:
+    """A script that drives ``milvus_cli`` 1.2 by a pipe."""
+    profile, tls = plan.profile, plan.tls
+    gaps: list[str] = []
+    token = _token(plan)
+    words = ["connect -uri %s"]
+    # Its `connect` has no option for the database, and its `use database` asks what servers before 2.5 do not know.
+    in_uri = profile.db_name is not None and _SEGMENT.fullmatch(profile.db_name)
+    values = [quoted(f"{plan.endpoint.uri}/{profile.db_name}" if in_uri else plan.endpoint.uri)]
+    if token is not None:
+        words.append("-t %s")
+        values.append('"$token"')
+    if tls is not None:
+        words.append("-tls 1")
+        if tls.ca is not None:
+            words.append("-cert %s")
+            values.append(quoted(tls.ca))
+        if tls.cert is not None:
+            gaps.append("milvus_cli has no client certificates")
+        if tls.server_name is not None:
+            gaps.append("milvus_cli has no option for the server's name")
+    if profile.proxy is not None:
+        gaps.append("milvus_cli has no option for a proxy: gRPC reads the variable http_proxy")
+    if ":" in plan.endpoint.host:
+        gaps.append("milvus_cli reads IPv6 addresses wrongly: use a name that stands for the address")
+    lines = [
+        "#!/bin/sh",
+        "set -eu",
+        *plan.header("#", "pip install milvus-cli", "sh program.sh"),
+        *([f"token={token}"] if token is not None else []),
+        "# milvus_cli writes the token into two files of its home directory: it gets one that is removed afterwards.",
+        'HOME="$(mktemp -d)"',
+        "export HOME",
+        "trap 'rm -rf \"$HOME\"' EXIT",
+        "# Its prompt takes words apart as a shell does.",
+        "word() {",
+        "    printf %s \"$1\" | sed \"s/'/'\\\\\\\\''/g; 1s/^/'/; \\$s/\\$/'/\"",
+        "}",
+        "{",
+        f"    printf '{' '.join(words)}\\n' {' '.join(_word(value) for value in values)}",
+    ]
+    if profile.db_name is not None and not in_uri:
+        lines.append(f"    printf 'use database -db %s\\n' {_word(quoted(profile.db_name))}")
+    lines += ["    echo 'list collections'", "    echo exit", "} | milvus_cli"]
+    return Exported("\n".join(lines) + "\n", tuple(gaps))
+
+
+def _word(value: str) -> str:
+    return f'"$(word {value})"'
+
+
+def _token(plan: Plan) -> str | None:
+    """The token as a shell would get it."""
+    secret = plan.secret
+    if isinstance(secret, FromVariable):
+        return f'"${{{secret.name}:?is not set}}"'
+    if isinstance(secret, FromFile):
+        return f'"$(cat {quoted(secret.path)})"'
+    return quoted(secret.reveal()) if isinstance(secret, SecretText) else None

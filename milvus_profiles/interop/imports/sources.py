@@ -1,0 +1,111 @@
+"""Which sources there are, where they are looked for, and what is left of them once their entries were taken out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from ...config.locations import home_directory
+from ...errors import ConfigError, Location, UsageError, suggest
+from . import files, variables
+from .found import Found, read_source
+
+__all__ = ["SOURCES", "Source", "find_source", "read", "without"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source of profiles.
+
+    Attributes:
+        parse: reads the content of its file.
+        from_env: reads the environment; None where it is not in variables.
+        place: where its file is looked for, from the environment and the current directory; None: it must be named.
+        remove: what is left of the content without some entries; None where the file is not edited.
+    """
+
+    parse: Callable[[bytes, str], Found] | None = None
+    from_env: Callable[[Mapping[str, str]], Found] | None = None
+    place: Callable[[Mapping[str, str], str], str] | None = None
+    remove: Callable[[bytes, Collection[str]], bytes | None] | None = None
+
+
+def _in_home(*parts: str) -> Callable[[Mapping[str, str], str], str]:
+    return lambda env, _: os.path.join(home_directory(env), *parts)
+
+
+def _zilliz(env: Mapping[str, str], _: str) -> str:
+    return os.path.join(env.get("ZILLIZ_CONFIG_DIR") or os.path.join(home_directory(env), ".zilliz"), "credentials")
+
+
+SOURCES: dict[str, Source] = {
+    "milvus-cli": Source(
+        files.milvus_cli, place=_in_home(".milvus_cli_connections.json"), remove=files.without_connections
+    ),
+    "env": Source(from_env=variables.from_env),
+    "dotenv": Source(variables.from_dotenv, place=lambda _, cwd: os.path.join(cwd, ".env"), remove=variables.without),
+    "zilliz": Source(files.zilliz, place=_zilliz, remove=files.without_credentials),
+    "attu": Source(variables.attu_dotenv, from_env=variables.attu_env),
+    "pymilvus-uri": Source(files.uris, remove=files.without_uris),
+}
+
+
+def find_source(name: str) -> Source:
+    """The source of a name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if (found := SOURCES.get(name)) is not None:
+        return found
+    near = suggest(name, SOURCES)
+    hint = f"did you mean {near}?" if near else f"there are {', '.join(SOURCES)}"
+    raise UsageError(f"{name[:64]!a} is not something that profiles are imported from", hint=hint)
+
+
+def read(name: str, path: str | None, *, env: Mapping[str, str], cwd: str) -> Found:
+    """Read a source.
+
+    Args:
+        name: one of :data:`SOURCES`.
+        path: its file; None where it usually is.
+        env: the environment.
+        cwd: what a relative path counts from.
+
+    Raises:
+        UsageError: there is no such source, or it takes no file, or needs one.
+        ConfigError: the file cannot be read, or is not of that kind at all.
+    """
+    source = find_source(name)
+    if path is None and source.from_env is not None:
+        return source.from_env(env)
+    if source.parse is None:
+        raise UsageError(f"--from {name} reads variables, not a file", hint="leave the path out")
+    if path is None:
+        if source.place is None:
+            raise UsageError(f"--from {name} needs a file", hint="name it, or - for standard input")
+        path = source.place(env, cwd)
+    path = os.path.abspath(os.path.join(cwd, os.path.expanduser(path)))
+    content = read_source(path)
+    try:
+        return source.parse(content, path)
+    except RecursionError:
+        raise ConfigError("is nested too deeply", location=Location(path)) from None
+
+
+def without(name: str, content: bytes, keys: Collection[str]) -> bytes | None:
+    """What is left of a source's file without some entries; None where nothing is, so that the file can go.
+
+    Args:
+        name: one of :data:`SOURCES`.
+        content: what the file held.
+        keys: the keys of the entries.
+
+    Raises:
+        UsageError: nothing is taken out of such a source.
+    """
+    remove = find_source(name).remove
+    if remove is None:
+        raise UsageError(f"--delete-source does not fit --from {name}", hint="remove the plaintext by hand")
+    return remove(content, keys)

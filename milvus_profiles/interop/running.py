@@ -1,0 +1,110 @@
+"""Running a program for a profile: in place of this process, or beside a Milvus Lite that lives as long as it does.
+
+Where a process can be replaced, it is: then signals, job control and the exit status are the program's own.  Beside a
+server in this process the program is a child, and this process passes on what it is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NoReturn
+
+__all__ = ["SIGNAL_STATUS", "holding_signals", "replace", "run_child"]
+
+SIGNAL_STATUS = 128
+"""What a shell adds to the number of the signal that ended a program."""
+
+if sys.platform == "win32":
+    import subprocess
+
+    def replace(command: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+        """Windows replaces no process: run the program and end with its status."""
+        sys.exit(subprocess.run(list(command), env=dict(env), check=False).returncode)
+
+    @contextlib.contextmanager
+    def holding_signals() -> Iterator[None]:
+        """Nothing to hold on Windows, where Ctrl+C reaches the child as well."""
+        yield
+
+    def run_child(command: Sequence[str], env: Mapping[str, str]) -> int:
+        """Run the program and return its status."""
+        return subprocess.run(list(command), env=dict(env), check=False).returncode
+
+else:
+    # Python ignores these from its start, and what is ignored stays so in a new program.
+    _RESTORED = tuple(getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name))
+    _FORWARDED = frozenset(
+        (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+    )
+    _WATCHED = _FORWARDED | {signal.SIGCHLD}
+    # A terminal sends these to every process in its foreground.
+    _FROM_TERMINAL = frozenset((signal.SIGINT, signal.SIGQUIT, signal.SIGHUP))
+
+    def replace(command: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+        """Become another program.
+
+        Args:
+            command: the program, searched for in PATH, and its arguments.
+            env: its whole environment.
+
+        Raises:
+            OSError: it cannot be run.  The frames of the error hold the environment: let it go no further.
+        """
+        for number in _RESTORED:
+            signal.signal(number, signal.SIG_DFL)
+        os.execvpe(command[0], list(command), dict(env))  # noqa: S606
+
+    @contextlib.contextmanager
+    def holding_signals() -> Iterator[None]:
+        """Keep signals waiting until :func:`run_child` passes them on.
+
+        To be entered before threads are started: each inherits what is held, and would be interrupted otherwise.
+        """
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def run_child(command: Sequence[str], env: Mapping[str, str]) -> int:
+        """Run a program and pass on to it the signals that this process gets; within :func:`holding_signals`.
+
+        Args:
+            command: the program, searched for in PATH, and its arguments.
+            env: its whole environment.
+
+        Returns:
+            Its exit status; 128 + n where signal n ended it, or came before it was started.
+
+        Raises:
+            OSError: it cannot be run.  The frames of the error hold the environment: let it go no further.
+        """
+        if early := signal.sigpending() & _FORWARDED:
+            number = int(min(early))
+            signal.sigwait({number})  # taken, so that it does not end this process once signals are let in again
+            return SIGNAL_STATUS + number
+        # Not fork: gRPC's threads run, and a child of theirs must not run Python code.
+        child = os.posix_spawnp(command[0], list(command), dict(env), setsigmask=(), setsigdef=_RESTORED)
+        while True:
+            number, reached_child = _next_signal()
+            if number != signal.SIGCHLD:
+                if not reached_child:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(child, number)
+                continue
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended == child:
+                return SIGNAL_STATUS + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+    def _next_signal() -> tuple[int, bool]:
+        """The next signal, and whether the child got it too, since a terminal sent it."""
+        if hasattr(signal, "sigwaitinfo"):
+            info = signal.sigwaitinfo(_WATCHED)
+            # A positive code means the kernel: for these signals, a key on the terminal or its end.
+            return info.si_signo, info.si_code > 0 and info.si_signo in _FROM_TERMINAL
+        number = signal.sigwait(_WATCHED)  # macOS
+        return number, number in _FROM_TERMINAL and os.isatty(0)

@@ -1,0 +1,90 @@
+"""Fetches the SDKs that tests/sdks runs, by the ordinary client of each registry; says in one line what it does.
+
+    sdks.py DIRECTORY
+
+What is there already, in the wanted version, is left alone; where a toolchain is missing, or a registry cannot be
+reached, this says so, and so does the test then.  Standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+SOURCES = Path(__file__).absolute().parents[1] / "tests/sdks"
+MILVUS_CLI = "milvus-cli==1.2.1"
+LANGCHAIN = ("langchain-milvus>=0.2", "langchain-core")
+
+
+def main() -> None:
+    directory = Path(sys.argv[1]).absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    once(directory / "node", ["node", "npm"], node, (SOURCES / "node/package.json").read_bytes())
+    sources = [SOURCES / "go" / name for name in ("go.mod", "go.sum", "packages.go")]
+    once(directory / "go", ["go"], go, b"".join(path.read_bytes() for path in sources))
+    once(directory / "java", ["java", "mvn"], java, (SOURCES / "java/pom.xml").read_bytes())
+    once(directory / "milvus-cli", [], lambda target: python(target, MILVUS_CLI), MILVUS_CLI.encode())
+    once(directory / "langchain", [], lambda target: python(target, *LANGCHAIN), repr(LANGCHAIN).encode())
+
+
+def once(target: Path, tools: list[str], fetch: Callable[[Path], None], wanted: bytes) -> None:
+    """Fetch into a directory, unless its stamp says that this was done."""
+    stamp = target / "fetched"
+    digest = hashlib.sha256(wanted + os.fsencode(target)).hexdigest()
+    if stamp.exists() and stamp.read_text() == digest:
+        return
+    if missing := [tool for tool in tools if shutil.which(tool) is None]:
+        print(f"The SDK for {target.name} is left out: there is no {' and no '.join(missing)}", flush=True)
+        return
+    print(f"Fetching the SDK for {target.name}", flush=True)
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    try:
+        fetch(target)
+    except subprocess.CalledProcessError as error:
+        lines = error.stdout.decode(errors="replace").strip().splitlines()
+        print(f"  not to be had: {lines[-1] if lines else error}", flush=True)
+        return
+    stamp.write_text(digest)
+
+
+def node(target: Path) -> None:
+    shutil.copy(SOURCES / "node/package.json", target)
+    run("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", cwd=target)
+
+
+def go(target: Path) -> None:
+    program = target / "program"
+    shutil.copytree(SOURCES / "go", program)
+    # Writable, so that it can be removed like everything else.
+    env = {"GOPATH": str(target / "path"), "GOCACHE": str(target / "cache"), "GOFLAGS": "-modcacherw -buildvcs=false"}
+    run("go", "build", "-o", os.devnull, ".", cwd=program, env=env)
+
+
+def java(target: Path) -> None:
+    shutil.copy(SOURCES / "java/pom.xml", target)
+    run(
+        "mvn", "--batch-mode", "--quiet", f"-Dmaven.repo.local={target / 'repository'}",
+        "dependency:copy-dependencies", f"-DoutputDirectory={target / 'lib'}", cwd=target,
+    )  # fmt: skip
+
+
+def python(target: Path, *packages: str) -> None:
+    run(sys.executable, "-m", "venv", str(target / "venv"))
+    run(str(target / "venv/bin/pip"), "install", "--quiet", "--disable-pip-version-check", *packages)
+
+
+def run(*command: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
+    subprocess.run(
+        command, cwd=cwd, env={**os.environ, **(env or {})}, check=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
