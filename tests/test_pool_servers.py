@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,10 @@ from milvus_profiles import errors
 from milvus_profiles.connections.slots import SLOTS
 from milvus_profiles.transport.wire import GET_VERSION
 from tests.support import faults, scripted_grpc
+from tests.support.certificates import Certificates
 from tests.support.milvus import MilvusServer
+from tests.support.sockets import connections_to
+from tests.support.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -34,25 +38,6 @@ def profiles(uri: str, token: str | None = None, **more: str) -> mp.Profiles:
     if token is not None:
         env["MILVUS_PROFILES__PROD__TOKEN"] = token
     return mp.load(env=env, cwd="/")
-
-
-def sockets_to(port: int) -> int:
-    """TCP connections of this machine to a port of 127.0.0.1, counted at their client's end."""
-    # gRPC's sockets are IPv6, to mapped addresses.
-    remotes = {f"0100007F:{port:04X}", f"0000000000000000FFFF00000100007F:{port:04X}"}
-    count = 0
-    for table in ("tcp", "tcp6"):
-        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
-            _, _, remote, state, *_ = line.split()
-            count += remote in remotes and state == "01"
-    return count
-
-
-def eventually(condition: object) -> None:
-    until = time.monotonic() + 15
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < until, "it does not come to that"
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("mode", ["shared", "exclusive"])
@@ -101,10 +86,10 @@ def test_every_channel_is_a_tcp_connection_of_its_own(milvus_plain: MilvusServer
             for conn in leases:
                 conn.ping()
             assert proxy.connections == 5
-            assert sockets_to(proxy.port) == 5
+            assert connections_to(proxy.port) == 5
             for conn in leases:
                 conn.close()
-        eventually(lambda: sockets_to(proxy.port) == 0)
+        until(lambda: connections_to(proxy.port) == 0)
 
 
 def test_the_profile_brings_settings_of_its_own(milvus_plain: MilvusServer) -> None:
@@ -140,6 +125,39 @@ def test_leases_on_milvus_lite(tmp_path: Path, mode: str) -> None:
         assert second.ping() > 0
 
 
+@pytest.mark.parametrize("mode", ["shared", "exclusive"])
+async def test_leases_on_milvus_lite_with_asyncio(tmp_path: Path, mode: str) -> None:
+    known = profiles(str(tmp_path / "pool.db"))
+    async with (
+        mp.aio.ConnectionPool(mp.PoolSettings(mode=mode), known) as pool,  # type: ignore[arg-type]
+        pool.lease("prod", timeout=60) as first,
+        pool.lease("prod", timeout=60) as second,
+    ):
+        assert await first.ping() > 0
+        assert await second.ping() > 0
+    # Given back with the pool: nobody else has it open.
+    with mp.connect(uri=str(tmp_path / "pool.db")) as conn:
+        assert conn.ping() > 0
+
+
+async def test_leases_with_a_client_certificate(milvus_mtls: MilvusServer, certificates: Certificates) -> None:
+    known = profiles(
+        milvus_mtls.uri,
+        milvus_mtls.token,
+        MILVUS_PROFILES__PROD__SSL__CA=str(certificates.ca),
+        MILVUS_PROFILES__PROD__SSL__CERT=str(certificates.client.cert),
+        MILVUS_PROFILES__PROD__SSL__KEY=str(certificates.client.key),
+    )
+    async with mp.aio.ConnectionPool(None, known) as pool, pool.lease("prod", timeout=20) as conn:
+        assert await conn.ping() > 0
+
+    def with_threads() -> None:
+        with mp.ConnectionPool(None, known) as pool, pool.lease("prod", timeout=20) as conn:
+            assert conn.ping() > 0
+
+    await asyncio.to_thread(with_threads)
+
+
 def test_channels_that_died_are_replaced() -> None:
     answer = threading.Event()
     answer.set()
@@ -156,7 +174,7 @@ def test_channels_that_died_are_replaced() -> None:
                 answer.clear()
                 with pytest.raises(errors.MilvusProfilesError):
                     conn.ping()
-            eventually(lambda: pool.stats().connections_lost == 1)
+            until(lambda: pool.stats().connections_lost == 1)
             with pytest.raises(errors.ConnectFailedError):
                 pool.get_client("prod", timeout=20)
             answer.set()
@@ -187,7 +205,7 @@ async def test_four_hundred_tasks_where_the_server_caps_streams_at_a_hundred() -
                         await conn.ping(timeout=30)
 
             await asyncio.gather(*(call() for _ in range(400)))
-            assert sockets_to(port) == 4
+            assert connections_to(port) == 4
             assert pool.stats().connections_num == 4
     finally:
         await server.stop(None)
@@ -209,3 +227,39 @@ def test_a_forked_child_connects_anew(milvus_plain: MilvusServer) -> None:
                 os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert held.ping() > 0
+
+
+_FORKING = """
+import asyncio, os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+import milvus_profiles as mp
+
+profiles = mp.load(env={"MILVUS_PROFILES__P__URI": sys.argv[1]}, cwd="/")
+
+async def main():
+    async with mp.aio.ConnectionPool(None, profiles) as pool, pool.lease("p") as held:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                said = []
+                for attempt in (held.ping(), pool.get_client("p")):
+                    try:
+                        attempt.__await__().send(None)
+                    except mp.MilvusProfilesError as error:
+                        said.append(error.code)
+                print("child", said, flush=True)
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+        print("parent", await held.ping() > 0)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_pool_for_asyncio_says_in_a_forked_child_that_it_cannot_go_on(milvus_plain: MilvusServer) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", _FORKING, milvus_plain.uri], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ran.stdout.splitlines() == ["child ['fork', 'fork']", "parent True"], ran.stderr

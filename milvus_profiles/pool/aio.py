@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..connections.aio_connection import AsyncConnection
+from ..connections.aio_registry import check_fork
 from ..errors import PoolError
 from ..profile import PoolSettings
 from .base import BasePool, closed, failed, leak_message, not_taken_back, refused, timed_out
@@ -82,6 +83,7 @@ class ConnectionPool(BasePool):
 
     def _bind(self) -> asyncio.AbstractEventLoop:
         """Belong to the running event loop; one that was closed left nothing behind."""
+        check_fork()  # first: in a forked child there is no running loop either, which would not be the news
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop is not None:
