@@ -2,54 +2,77 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import sys
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
 
 from ..errors import MilvusProfilesError, UsageError
-from . import (
-    config_commands,
-    connect_command,
-    doctor,
-    exec_command,
-    export_command,
-    import_command,
-    profile_commands,
-    secret_commands,
-    trust_commands,
-)
 from .output import print_error
 from .session import command, start
 
-__all__ = ["app", "run"]
+__all__ = ["application", "run"]
 
 NAME = "milvus-profiles"
 
-app = typer.Typer(
-    name=NAME,
-    help="Named connection profiles for Milvus.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    pretty_exceptions_show_locals=False,
-    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
-    add_completion=True,
-    rich_markup_mode=None,
-)
-app.add_typer(profile_commands.app, name="profile")
-app.add_typer(secret_commands.app, name="secret")
-app.add_typer(config_commands.app, name="config")
-app.command("trust")(command(trust_commands.trust))
-app.command("untrust")(command(trust_commands.untrust))
-app.command("doctor")(command(doctor.doctor))
-# -h is the host here, as in the Milvus CLI.
-app.command("connect", context_settings={"help_option_names": ["--help"]})(command(connect_command.connect))
-app.command("exec")(command(exec_command.execute))
-app.command("export")(command(export_command.export_profile))
-app.command("import")(command(import_command.import_profiles))
+# -h is the host of `connect`, as in the Milvus CLI.
+_ONLY_LONG_HELP = {"help_option_names": ["--help"]}
+
+# In the order of the help: what stands at the first word, its module, and there the group or the command.
+_PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "profile": ("profile_commands", "app", {}),
+    "secret": ("secret_commands", "app", {}),
+    "config": ("config_commands", "app", {}),
+    "trust": ("trust_commands", "trust", {}),
+    "untrust": ("trust_commands", "untrust", {}),
+    "doctor": ("doctor", "doctor", {}),
+    "connect": ("connect_command", "connect", {"context_settings": _ONLY_LONG_HELP}),
+    "exec": ("exec_command", "execute", {}),
+    "export": ("export_command", "export_profile", {}),
+    "import": ("import_command", "import_profiles", {}),
+}
+
+
+def application(words: list[str]) -> typer.Typer:
+    """The command line, as far as these words need it: importing and describing every command takes longer than most.
+
+    Args:
+        words: those after the program's name.
+    """
+    app = typer.Typer(
+        name=NAME,
+        help="Named connection profiles for Milvus.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        pretty_exceptions_show_locals=False,
+        context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+        add_completion=True,
+        rich_markup_mode=None,
+    )
+    app.callback()(command(_root))
+    # A name further on may be the value of an option.
+    for name in words[:1] if words[:1] and words[0] in _PARTS else _PARTS:
+        module, attribute, options = _PARTS[name]
+        part = getattr(import_module(f".{module}", __package__), attribute)
+        if isinstance(part, typer.Typer):
+            app.add_typer(_narrowed(part, words[1:2]), name=name)
+        else:
+            app.command(name, **options)(command(part))
+    return app
+
+
+def _narrowed(group: typer.Typer, words: list[str]) -> typer.Typer:
+    """A group with only the command that the first word names, if it names one."""
+    named = [one for one in group.registered_commands if [one.name] == words]
+    if named:
+        group = copy.copy(group)
+        group.registered_commands = named
+    return group
 
 
 def _version(wanted: bool) -> None:
@@ -60,8 +83,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-@command
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -88,7 +109,7 @@ def run(words: list[str]) -> int:
     session.json = "--json" in before_command
     session.color = "--no-color" not in before_command
     try:
-        result = get_command(app).main(args=words, prog_name=NAME, standalone_mode=False)
+        result = get_command(application(words)).main(args=words, prog_name=NAME, standalone_mode=False)
     except MilvusProfilesError as error:
         print_error(error)
         return error.exit_status

@@ -7,7 +7,6 @@ every other word to typer.
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping
 
 from ..config.aliases import aliases
@@ -78,6 +77,10 @@ def _request(shell: str, env: Mapping[str, str]) -> tuple[list[str], str] | None
 
 
 def _split(line: str) -> list[str]:
+    if not set(line) & set("\"'\\#"):
+        return line.split()
+    import shlex
+
     try:
         return shlex.split(line)
     except ValueError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from ..errors import MilvusProfilesError
 from .locations import project_file, user_file
 
 __all__ = ["aliases"]
@@ -30,7 +29,7 @@ def aliases(env: Mapping[str, str], cwd: str, config: str | None = None) -> list
     else:
         try:
             found = project_file(cwd, env)
-        except MilvusProfilesError:
+        except Exception:  # naming its class would load what raises it, which takes longer than all the rest
             found = None
         files = ([found] if found else []) + [user_file(env)]
     names: dict[str, None] = {}

@@ -2,6 +2,8 @@
 
 Pure functions of an environment and a directory.  platformdirs is not used, because it reads the process's own
 environment and puts the user file elsewhere on macOS than the documented ``~/.config/milvus``.
+
+Completion asks here on every press of the tab key, so the errors are imported where they are raised.
 """
 
 from __future__ import annotations
@@ -9,8 +11,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-
-from ..errors import ConfigError, Location
 
 __all__ = ["FILE_NAME", "current_directory", "home_directory", "project_file", "state_directory", "user_file"]
 
@@ -56,6 +56,8 @@ def current_directory() -> str:
     try:
         return os.getcwd()
     except OSError as error:
+        from ..errors import ConfigError
+
         raise ConfigError(
             f"the current directory cannot be read: {error.strerror}", hint="change to a directory that exists"
         ) from None
@@ -84,6 +86,8 @@ def project_file(cwd: str, env: Mapping[str, str]) -> str | None:
         except (FileNotFoundError, NotADirectoryError):
             pass
         except OSError as error:
+            from ..errors import ConfigError, Location
+
             raise ConfigError(
                 f"cannot look for a project file: {error.strerror}",
                 hint="name the file with --config or MILVUS_PROFILES_FILE",

@@ -6,12 +6,14 @@ The built-in sources are not used: the environment source makes phantom profiles
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Annotated, Any
 
-from pydantic import Field, SkipValidation
+from pydantic import Field, GetPydanticSchema
 from pydantic.fields import FieldInfo
+from pydantic_core import core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ..errors import ConfigError
@@ -41,7 +43,10 @@ class Settings(BaseSettings):
     max_connections: Annotated[int, Field(ge=1, le=MAX_CONNECTIONS)] = MAX_CONNECTIONS
     keyring_backends: list[str] = []
     profile: str | None = None
-    environment: SkipValidation[EnvironmentLayer] = EnvironmentLayer()
+    # Made by our own source, so there is nothing to validate, nor to describe to pydantic at every start.
+    environment: Annotated[EnvironmentLayer, GetPydanticSchema(lambda *_: core_schema.any_schema())] = (
+        EnvironmentLayer()
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -105,13 +110,35 @@ def load_settings(env: Mapping[str, str], cwd: str, documents: tuple[Document, .
     Raises:
         ConfigError: a root key or a variable is wrong.
     """
-    for document in documents:
-        _check(document)
-    token = _INPUT.set((env, cwd, documents))
-    try:
-        return Settings()
-    finally:
-        _INPUT.reset(token)
+    key = (_digest(env), cwd, documents)
+    settings = _CACHE.get(key)
+    if settings is None:
+        for document in documents:
+            _check(document)
+        token = _INPUT.set((env, cwd, documents))
+        try:
+            settings = Settings()
+        finally:
+            _INPUT.reset(token)
+        if len(_CACHE) >= _CACHE_SIZE:
+            _CACHE.clear()
+        _CACHE[key] = settings
+    return settings
+
+
+# Programs connect more often than files or variables change, and pydantic-settings takes longer for this than gRPC
+# for opening a channel.  A file that changed is another document.
+_CACHE: dict[tuple[bytes, str, tuple[Document, ...]], Settings] = {}
+_CACHE_SIZE = 4
+
+
+def _digest(env: Mapping[str, str]) -> bytes:
+    """Tells one environment from another, as far as settings come from it; a digest, since it may hold secrets."""
+    digest = hashlib.sha256()
+    for name in sorted(env):
+        if name.startswith("MILVUS_") or name in ("HOME", "USERPROFILE"):
+            digest.update(f"{len(name)} {name} {len(env[name])} {env[name]}".encode("utf-8", "surrogatepass"))
+    return digest.digest()
 
 
 def _check(document: Document) -> None:

@@ -117,7 +117,7 @@ def request(
     if alias is None and ("uri" in fields or "host" in fields):
         resolved, dedicated = known.anonymous(fields), True
     else:
-        resolved = known.use(known.select(alias).alias, fields)
+        resolved = known.use(known.select().alias if alias is None else alias, fields)
     caught: list[Warning] = []
     if resolved.raw.document is not None:
         caught += [InsecureFileWarning(line) for line in file_warnings([resolved.raw.document])]

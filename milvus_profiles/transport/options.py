@@ -6,6 +6,7 @@ only say "Failed to create security handshaker" at the first call.  This module 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import ssl
@@ -18,7 +19,7 @@ import grpc.aio
 from ..endpoint import Endpoint
 from ..errors import ConfigError, TLSError
 from ..masked import SecretText
-from ..profile import SSL, Profile
+from ..profile import SSL, Profile, Retry
 from .wire import READ_METHODS, SERVICE
 
 __all__ = [
@@ -108,13 +109,16 @@ def channel_options(profile: Profile) -> Options:
         ("grpc.min_reconnect_backoff_ms", _ms(max(profile.timeout, _SHORTEST_ATTEMPT))),
         # A service config from a DNS TXT record could switch on health checks, which Milvus answers with a storm.
         ("grpc.service_config_disable_resolution", 1),
+        # What gRPC remembers for its introspection service, which no program here serves: 4 KiB of 33 in each channel.
+        ("grpc.enable_channelz", 0),
+        ("grpc.max_channel_trace_event_memory_per_node", 0),
     ]
     if profile.proxy is None:
         options.append(("grpc.enable_http_proxy", 0))
     else:
         options.append(("grpc.http_proxy", profile.proxy))
     if profile.retry is not False:
-        options.append(("grpc.service_config", _service_config(profile)))
+        options.append(("grpc.service_config", _service_config(profile.retry)))
     tls = profile.tls
     if tls is not None and tls.server_name is not None:
         options.append(("grpc.ssl_target_name_override", tls.server_name))
@@ -164,9 +168,8 @@ def _ms(seconds: float) -> int:
     return int(seconds * _MILLISECONDS)
 
 
-def _service_config(profile: Profile) -> str:
-    retry = profile.retry
-    assert retry is not False
+@functools.lru_cache(maxsize=16)
+def _service_config(retry: Retry) -> str:
     policy = {
         "maxAttempts": retry.attempts,
         "initialBackoff": f"{retry.initial:.9f}s",
@@ -175,7 +178,8 @@ def _service_config(profile: Profile) -> str:
         "retryableStatusCodes": ["UNAVAILABLE"],
     }
     names = [{"service": SERVICE, "method": method} for method in READ_METHODS]
-    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})
+    # Without blanks: every channel holds several copies.
+    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]}, separators=(",", ":"))
 
 
 # --- certificate files -----------------------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ what is not listed goes, so that no MILVUS_*, proxy, CA bundle or desktop sessio
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -26,6 +28,9 @@ def _kept(variables: Mapping[str, str]) -> Iterator[str]:
 
 def shield() -> Path:
     """Empty the environment down to the list and give the session a home of its own; return that home."""
+    if threading.current_thread() is threading.main_thread():
+        # A shell has what it starts in the background ignore Ctrl+C, and what these tests start would inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in set(os.environ).difference(_kept(os.environ)):
         del os.environ[name]
     home = Path(tempfile.mkdtemp(prefix="milvus-profiles-home-"))
