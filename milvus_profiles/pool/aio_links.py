@@ -112,16 +112,16 @@ class AsyncMilvusLink:
         kept: what must live as long.
     """
 
-    __slots__ = ("_health", "_kept", "live", "profile")
+    __slots__ = ("_core", "_kept", "live", "profile")
 
     def __init__(self, live: AsyncLive, kept: object) -> None:
         self.live = live
         self.profile = live.profile
-        self._health = live.core
+        self._core = live.core
         self._kept = kept
 
     def is_suspect(self, now: float) -> bool:
-        return is_suspect(self._health, now)
+        return is_suspect(self._core, now)
 
     async def is_good(self, timeout: float) -> bool:
         channel = self.live.channel(lambda: None, _nothing)

@@ -56,9 +56,10 @@ class Ledger:
         Returns:
             Whether there was.
         """
-        return not key.queue and self._take(key, lease, now)
+        return not key.queue and self.grant(key, lease, now)
 
-    def _take(self, key: KeyState, lease: Lease, now: float) -> bool:
+    def grant(self, key: KeyState, lease: Lease, now: float) -> bool:
+        """As :meth:`take`, whoever waits: for one who has seen that nobody does, or whose turn it is."""
         if key.shared:
             best, least = None, key.hard
             for candidate in key.ready:
@@ -138,20 +139,25 @@ class Ledger:
         if not (key.shared or member.load):
             member.parked = True
             idle.append(member)
-        return self.hand_over(key, now) if key.queue else None
+        return self.hand_over(key, now, lease) if key.queue else None
 
-    def hand_over(self, key: KeyState, now: float) -> Waiter | None:
+    def hand_over(self, key: KeyState, now: float, giver: Lease | None = None) -> Waiter | None:
         """Give a lease to who waits for longest; None where nobody waits or nothing is to be had.
 
         Args:
             key: what for.
             now: the time.
+            giver: the lease that was returned for it; its ``heir`` is set.
         """
         queue = key.queue
         if not queue:
             return None
         waiter = queue[0]
-        if waiter.lease is None or not self._take(key, waiter.lease, now):
+        if giver is not None:
+            giver.heir = waiter
+        lease = waiter.lease
+        # One that is filled already was being handed over when an interrupt came; that is finished here.
+        if lease is None or (lease.member is None and not self.grant(key, lease, now)):
             return None
         waiter.outcome = Outcome.GRANTED
         key.requests_num -= 1  # it was counted when it came
@@ -226,7 +232,7 @@ class Ledger:
             if waiter in key.queue:
                 key.queue.remove(waiter)
             self.dirty[key] = None
-        elif waiter.lease is not None and waiter.lease.member is not None:
+        if waiter.lease is not None and waiter.lease.member is not None:
             return self.release(waiter.lease, now)
         return None
 
@@ -241,6 +247,12 @@ class Ledger:
             Whether it did wait still; otherwise its outcome is set.
         """
         if waiter.outcome is not None:
+            return False
+        if waiter.lease is not None and waiter.lease.member is not None:
+            # It was being handed over when an interrupt came: it has its lease.
+            if waiter in waiter.key.queue:
+                waiter.key.queue.remove(waiter)
+            waiter.outcome = Outcome.GRANTED
             return False
         waiter.key.requests_errors += 1
         waiter.key.requests_wait += now - waiter.since

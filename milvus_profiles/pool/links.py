@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..connections.connection import Connection
@@ -124,13 +125,14 @@ class PooledConnection(Lease, Connection):
         self._pool._give_back_once(self)
 
 
-def is_suspect(health: ChannelCore | AsyncChannelCore, now: float) -> bool:
+def is_suspect(core: ChannelCore | AsyncChannelCore, now: float) -> bool:
     """Whether a channel is worth a test, judging by the calls on it.
 
     Args:
-        health: counts them.
+        core: counts them.
         now: monotonic seconds.
     """
+    health = core.health
     if health.consecutive_unavailable:
         return True
     last = health.last_success
@@ -144,16 +146,14 @@ class MilvusLink:
         live: the connection.
     """
 
-    __slots__ = ("_health", "live", "lock", "profile")
+    __slots__ = ("is_suspect", "live", "lock", "profile")
 
     def __init__(self, live: Live) -> None:
         self.live = live
         self.profile = live.profile
         self.lock = threading.Lock()
-        self._health = live.core
-
-    def is_suspect(self, now: float) -> bool:
-        return is_suspect(self._health, now)
+        # Asked at every return.
+        self.is_suspect = partial(is_suspect, live.core)
 
     def is_good(self, timeout: float) -> bool:
         channel = self.live.channel(lambda: None, lambda: None)
@@ -177,7 +177,8 @@ class MilvusConnector:
         profiles: where they come from; None reads the files and the environment each time.
     """
 
-    lease: Callable[[], Lease] = PooledConnection
+    # Without the detour over a class's call and an empty __init__, which a lease pays for each time.
+    lease: Callable[[], Lease] = partial(object.__new__, PooledConnection)
 
     def __init__(self, profiles: Profiles | None) -> None:
         self._profiles = profiles

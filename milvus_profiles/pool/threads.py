@@ -6,6 +6,7 @@ elsewhere (see :mod:`.worker`).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -88,7 +89,11 @@ class ConnectionPool(BasePool):
         Raises:
             PoolError, MilvusProfilesError: as :meth:`get_client`, when the block is entered.
         """
-        return _Leasing(self, key, timeout)
+        leasing = object.__new__(_Leasing)  # an __init__ would cost as much as the lock
+        leasing._pool = self
+        leasing._key = key
+        leasing._timeout = timeout
+        return leasing
 
     def get_client(self, key: str, *, timeout: float | None = None) -> Connection:
         """Take a connection; give it back with :meth:`return_client`, or close it.
@@ -108,7 +113,7 @@ class ConnectionPool(BasePool):
         state = self._states.get(key) or self._introduce(key)
         lease = self._new_lease()
         with self._lock:
-            taken = self._core.take(state, lease, self._clock())
+            taken = not state.queue and self._core.grant(state, lease, self._clock())
         if not taken or state.careful:
             self._take_with_care(state, lease, timeout)
         else:
@@ -139,7 +144,7 @@ class ConnectionPool(BasePool):
             not_taken_back("the connection was returned before")
         key = member.key
         lease._closed = True  # type: ignore[attr-defined]
-        if not self._is_ours(member):
+        if key.dropped is not self._core.dropped:  # as _is_ours, without the call
             lease.member = None  # it was taken before a fork, so it is the parent's
             return
         now = self._clock()
@@ -149,15 +154,26 @@ class ConnectionPool(BasePool):
                 served = self._core.release(lease, now, suspect=suspect)
                 if served is not None:
                     served.signal.release()
+                    lease.heir = None
         except ValueError:
             not_taken_back("the connection was returned before")
         except BaseException:
-            self._worker.poke(always=True)
+            self._finish_giving_back(lease, key)
             raise
         if self._core.dirty:
             self._worker.poke()
         if self._recorder is not None:
             self._recorder.used(key.name, now - lease.since)
+
+    def _finish_giving_back(self, lease: Lease, key: KeyState) -> None:
+        """Whoever returned it was interrupted: the plan does the rest, but for waking who has his lease already."""
+        with self._lock:
+            self._core.dirty[key] = None
+            heir, lease.heir = lease.heir, None
+            if heir is not None and heir.outcome is not None:
+                with contextlib.suppress(RuntimeError):  # he was woken
+                    heir.signal.release()
+        self._worker.poke()
 
     def _give_back_once(self, lease: Lease) -> None:
         if lease.member is not None:
@@ -353,10 +369,10 @@ class _Leasing:
 
     __slots__ = ("_connection", "_key", "_pool", "_timeout")
 
-    def __init__(self, pool: ConnectionPool, key: str, timeout: float | None) -> None:
-        self._pool = pool
-        self._key = key
-        self._timeout = timeout
+    _connection: Connection
+    _key: str
+    _pool: ConnectionPool
+    _timeout: float | None
 
     def __enter__(self) -> Connection:
         self._connection = connection = self._pool.get_client(self._key, timeout=self._timeout)

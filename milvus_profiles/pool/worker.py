@@ -65,13 +65,9 @@ class Worker:
 
     # --- for the pool --------------------------------------------------------------------------------------------
 
-    def poke(self, *, always: bool = False) -> None:
-        """Have a plan made, if there is anything to plan.
-
-        Args:
-            always: even if it does not look so.
-        """
-        if always or self._core.dirty or self._core.dropped:
+    def poke(self) -> None:
+        """Have a plan made, if there is anything to plan."""
+        if self._core.dirty or self._core.dropped:
             self._inbox.put(None)
             self._ensure_thread()
 
