@@ -18,7 +18,7 @@ export TEST_SDKS := $(abspath $(SDKS))
 LOOPBACK := $(BIN)/python scripts/loopback.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-security test-sdks campaign cov lint setup setup-tests clean
+.PHONY: help demo test test-security test-sdks campaign cov bench bench-quick lint setup setup-tests setup-bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,12 @@ cov: setup-tests ## all tests but the campaigns, with a report of what they cove
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
+bench: setup-bench ## every figure beside its peers (10 minutes), into benchmarks/RESULTS.md and results.svg
+	@$(LOOPBACK) $(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: setup-bench ## the same as a first look (90 seconds), into build/bench
+	@$(LOOPBACK) $(BIN)/python -m benchmarks --effort quick --output build/bench $(ARGS)
+
 lint: setup ## style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -55,6 +61,9 @@ setup: ## the virtual environment (every other target does this by itself)
 
 setup-tests:
 	@$(PYTHON) scripts/bootstrap.py $(VENV) --servers
+
+setup-bench: setup-tests
+	@$(PYTHON) scripts/sdks.py $(SDKS) milvus-cli
 
 clean: ## remove what was made: environment, servers, caches
 	@rm -rf $(VENV) $(SERVERS) $(SDKS) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

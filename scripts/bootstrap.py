@@ -37,6 +37,7 @@ def main() -> None:
         install_project(venv)
         if "--servers" in sys.argv:
             install_debian_packages()
+            install_peers(venv)
             for version in binaries.VERSIONS:
                 fetch_server(venv, version)
             for name in layers.LAYERS:
@@ -85,6 +86,18 @@ def install_project(venv: Path) -> None:
     say("Installing milvus-profiles and its development tools")
     os.chdir(PROJECT)  # --group reads ./pyproject.toml
     pip(venv, "--editable", ".[lite,pymilvus]", "--group", "dev")
+    stamp.write_text(wanted)
+
+
+def install_peers(venv: Path) -> None:
+    """What the benchmarks, and their tests, compare with."""
+    wanted = (venv / "installed").read_text()
+    stamp = venv / "installed-bench"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    say("Installing the peers of the benchmarks")
+    os.chdir(PROJECT)
+    pip(venv, "--group", "bench")
     stamp.write_text(wanted)
 
 

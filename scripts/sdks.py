@@ -1,9 +1,9 @@
 """Fetches the SDKs that tests/sdks runs, by the ordinary client of each registry; says in one line what it does.
 
-    sdks.py DIRECTORY
+    sdks.py DIRECTORY [NAME …]
 
-What is there already, in the wanted version, is left alone; where a toolchain is missing, or a registry cannot be
-reached, this says so, and so does the test then.  Standard library only.
+Without names all of them.  What is there already, in the wanted version, is left alone; where a toolchain is missing,
+or a registry cannot be reached, this says so, and so does the test then.  Standard library only.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ LANGCHAIN = ("langchain-milvus>=0.2", "langchain-core")
 def main() -> None:
     directory = Path(sys.argv[1]).absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    once(directory / "node", ["node", "npm"], node, (SOURCES / "node/package.json").read_bytes())
-    sources = [SOURCES / "go" / name for name in ("go.mod", "go.sum", "packages.go")]
-    once(directory / "go", ["go"], go, b"".join(path.read_bytes() for path in sources))
-    once(directory / "java", ["java", "mvn"], java, (SOURCES / "java/pom.xml").read_bytes())
-    once(directory / "milvus-cli", [], lambda target: python(target, MILVUS_CLI), MILVUS_CLI.encode())
-    once(directory / "langchain", [], lambda target: python(target, *LANGCHAIN), repr(LANGCHAIN).encode())
+    go_files = [SOURCES / "go" / name for name in ("go.mod", "go.sum", "packages.go")]
+    known: dict[str, tuple[list[str], Callable[[Path], None], bytes]] = {
+        "node": (["node", "npm"], node, (SOURCES / "node/package.json").read_bytes()),
+        "go": (["go"], go, b"".join(path.read_bytes() for path in go_files)),
+        "java": (["java", "mvn"], java, (SOURCES / "java/pom.xml").read_bytes()),
+        "milvus-cli": ([], lambda target: python(target, MILVUS_CLI), MILVUS_CLI.encode()),
+        "langchain": ([], lambda target: python(target, *LANGCHAIN), repr(LANGCHAIN).encode()),
+    }
+    for name in sys.argv[2:] or known:
+        once(directory / name, *known[name])
 
 
 def once(target: Path, tools: list[str], fetch: Callable[[Path], None], wanted: bytes) -> None:

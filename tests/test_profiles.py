@@ -1124,3 +1124,29 @@ def test_a_stronger_layer_loses_nothing_and_drops_credentials_with_the_address(b
         assert len(path) == 1 or (path[0],) not in after.values
     assert before.values == base
     assert override(before, {}).values == base
+
+
+def test_a_load_after_a_load_sees_what_changed_and_only_that(world: World) -> None:
+    world.user('max_connections = 7\n[profiles.a]\nuri = "http://a"\n[profiles.b]\nuri = "http://b"\n')
+    first = world.load(MILVUS_PROFILE="a")
+    assert world.load(MILVUS_PROFILE="b").select().alias == "b"
+    assert world.load(MILVUS_PROFILES__A__USER="u")["a"].user == "u"
+    assert world.load()["a"].user is None
+    with pytest.raises(ConfigError):
+        world.load(MILVUS_PROFILES__A__NONSENSE="u")
+    world.user('max_connections = 8\n[profiles.a]\nuri = "http://a"\n[profiles.b]\nuri = "http://b"\n')
+    assert world.load(MILVUS_PROFILE="a").settings.max_connections == 8
+    assert first.settings.max_connections == 7
+
+
+def test_variables_are_read_anew_when_they_change() -> None:
+    def only(**env: str) -> Profiles:
+        return load(env={"HOME": "/nowhere", **env}, cwd="/")
+
+    first = only(MILVUS_URI="http://a", MILVUS_TOKEN="canary-1")
+    assert only(MILVUS_URI="http://a", MILVUS_TOKEN="canary-1").settings is first.settings
+    assert only(MILVUS_URI="http://a", MILVUS_TOKEN="canary-2")["default"] != first["default"]
+    assert only(MILVUS_URI="http://b")["default"].endpoint.host == "b"
+    assert len(only()) == 0
+    # What is remembered shows no secret.
+    assert "canary" not in repr(vars(sys.modules["milvus_profiles.config.settings"]))

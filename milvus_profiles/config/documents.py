@@ -21,8 +21,7 @@ from typing import Any, Literal
 from ..errors import ConfigError, Location, suggest
 from ..masked import SecretText
 from ..profile import check_alias, fold_alias, is_alias
-from .excerpts import ROOT_KEYS, locate, locate_broken
-from .fields import FIELDS, SECRET_FIELDS
+from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS
 from .positions import KeyPath, Positions, scan
 from .toml import TOMLDecodeError, loads
 
@@ -78,6 +77,8 @@ class Document:
             path: keys from the root.
             at: whether the caret points to the key or to the value.
         """
+        from .excerpts import locate  # here, as all that only an error needs: every command reads documents
+
         span = self.positions.find(path)
         if span is None:
             return Location(self.path)
@@ -225,7 +226,7 @@ def _parse(text: str, path: str) -> dict[str, Any]:
         line = None if place is None else text.count("\n", 0, place.start()) + 1
         return ConfigError(f"is not valid TOML: {message}", location=Location(path, line))
 
-    if text.count(".") > _KEY_PARTS and (deep := _DEEP_KEY.search(text)):
+    if text.count(".") > _KEY_PARTS and (deep := re.search(_DEEP_KEY, text)):
         raise fail(f"a key has more than {_KEY_PARTS} parts", deep)
     try:
         data: dict[str, Any] = loads(text)
@@ -236,27 +237,31 @@ def _parse(text: str, path: str) -> dict[str, Any]:
         raise fail("the values are nested too deeply", None) from None
     except ValueError:
         # int() has a limit of its own, which tomllib passes on as it is.
-        raise fail("a number has too many digits", _LONG_NUMBER.search(text)) from None
+        raise fail("a number has too many digits", re.search(_LONG_NUMBER, text)) from None
 
 
-_LONG_NUMBER = re.compile("[0-9_]{4000}")
+_LONG_NUMBER = "[0-9_]{4000}"
 # tomllib takes time that grows with the square of the parts of a dotted key: one line of 200 kB takes minutes.
 _KEY_PARTS = 64
-_DEEP_KEY = re.compile(
-    r"""(?:^[ \t]*(?:\[{1,2}[ \t]*)?|[{,][ \t]*)(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*)"""
-    rf"{{{_KEY_PARTS}}}",
-    re.MULTILINE,
+_DEEP_KEY = (
+    r"""(?m)(?:^[ \t]*(?:\[{1,2}[ \t]*)?|[{,][ \t]*)(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*)"""
+    rf"{{{_KEY_PARTS}}}"
 )
-_PLACE = re.compile(r"\(at (?:line (\d+), column (\d+)|end of document)\)")
+_PLACE = r"\(at (?:line (\d+), column (\d+)|end of document)\)"
 # What tomllib quotes in its messages is text of the file; one character between quotes is not.
-_QUOTED = re.compile(r"""['"(].*['")]""", re.DOTALL)
-_UNQUOTED_VALUE = re.compile(r"""[^=]*=[ \t]*[^"'\[{0-9+tf#\s-]""")
+_QUOTED = r"""['"(].*['")]"""
+_UNQUOTED_VALUE = r"""[^=]*=[ \t]*[^"'\[{0-9+tf#\s-]"""
 
 
 def _syntax_error(message: str, path: str, text: str) -> ConfigError:
-    place = _PLACE.search(message)
-    reason = _QUOTED.sub(
-        lambda match: match[0] if len(match[0]) <= 3 else "…", message[: place.start()] if place else message
+    from .excerpts import locate_broken
+
+    place = re.search(_PLACE, message)
+    reason = re.sub(
+        _QUOTED,
+        lambda match: match[0] if len(match[0]) <= 3 else "…",
+        message[: place.start()] if place else message,
+        flags=re.DOTALL,
     )
     reason = f"is not valid TOML: {reason[:1].lower()}{reason[1:]}".strip()
     if place is None:
@@ -267,7 +272,7 @@ def _syntax_error(message: str, path: str, text: str) -> ConfigError:
         line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
     content = text.split("\n", line)[line - 1]
     hint = None
-    if _UNQUOTED_VALUE.match(content):
+    if re.match(_UNQUOTED_VALUE, content):
         hint = "a text value stands in quotes"
     elif "\\" in content:
         hint = "a backslash in a text is written \\\\, or the text in single quotes"

@@ -13,13 +13,10 @@ from collections.abc import Iterable, Iterator
 
 from ..errors import ConfigError, Location, suggest
 from ..masked import MASK
-from .fields import FIELDS, SECRET_FIELDS, field
+from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS, field
 from .positions import KeyPath, Positions, Span
 
-__all__ = ["ROOT_KEYS", "locate", "locate_broken"]
-
-ROOT_KEYS = ("default_profile", "max_connections", "keyring_backends", "profiles")
-"""Keys that may stand at the root of a file."""
+__all__ = ["locate", "locate_broken"]
 
 _WIDTH = 160
 _Range = tuple[int, int]

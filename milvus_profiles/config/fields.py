@@ -20,13 +20,15 @@ from ..errors import ConfigError, suggest
 from ..masked import SecretText
 from ..profile import Profile
 
-__all__ = ["ADDRESS_FIELDS", "FIELDS", "SECRET_FIELDS", "Field", "field", "read_text"]
+__all__ = ["ADDRESS_FIELDS", "FIELDS", "ROOT_KEYS", "SECRET_FIELDS", "Field", "field", "read_text"]
 
 FIELDS = tuple(name for name in Profile.model_fields if name != "alias")
 """The fields of a profile in a file."""
 
 ADDRESS_FIELDS = ("uri", "host", "port")
 SECRET_FIELDS = ("token", "password")
+ROOT_KEYS = ("default_profile", "max_connections", "keyring_backends", "profiles")
+"""Keys that may stand at the root of a file."""
 
 Kind = Literal["str", "int", "float", "bool", "array", "secret"]
 _TRUE, _FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})

@@ -110,25 +110,27 @@ def load_settings(env: Mapping[str, str], cwd: str, documents: tuple[Document, .
     Raises:
         ConfigError: a root key or a variable is wrong.
     """
-    key = (_digest(env), cwd, documents)
-    settings = _CACHE.get(key)
-    if settings is None:
-        for document in documents:
-            _check(document)
-        token = _INPUT.set((env, cwd, documents))
-        try:
-            settings = Settings()
-        finally:
-            _INPUT.reset(token)
+    # Files are read anew each time, and a cache would only keep the old ones in memory.
+    key = None if documents else (_digest(env), cwd)
+    if key is not None and (known := _CACHE.get(key)) is not None:
+        return known
+    for document in documents:
+        _check(document)
+    token = _INPUT.set((env, cwd, documents))
+    try:
+        settings = Settings()
+    finally:
+        _INPUT.reset(token)
+    if key is not None:
         if len(_CACHE) >= _CACHE_SIZE:
             _CACHE.clear()
         _CACHE[key] = settings
     return settings
 
 
-# Programs connect more often than files or variables change, and pydantic-settings takes longer for this than gRPC
-# for opening a channel.  A file that changed is another document.
-_CACHE: dict[tuple[bytes, str, tuple[Document, ...]], Settings] = {}
+# Programs connect more often than variables change, and pydantic-settings takes longer for this than gRPC for opening
+# a channel.
+_CACHE: dict[tuple[bytes, str], Settings] = {}
 _CACHE_SIZE = 4
 
 

@@ -17,6 +17,9 @@ _NOT_OF_THE_CHANNEL = frozenset(
 _IN_THE_ENDPOINT = frozenset({"uri", "host", "port"})
 _IDENTITY = ("db_name", "user")
 _MANNER = ("token", "password", "call_timeout")
+_OPTIONS = tuple(
+    name for name in Profile.model_fields if name not in _NOT_OF_THE_CHANNEL.union(_IN_THE_ENDPOINT, _IDENTITY, _MANNER)
+)
 
 Change = Literal["none", "manner", "way", "identity"]
 """What a new profile changes:
@@ -54,9 +57,7 @@ class Footing:
         def values(names: tuple[str, ...]) -> Hashable:
             return tuple(getattr(profile, name) for name in names)
 
-        elsewhere = _NOT_OF_THE_CHANNEL.union(_IN_THE_ENDPOINT, _IDENTITY, _MANNER)
-        rest = tuple(name for name in Profile.model_fields if name not in elsewhere)
-        return cls(values(_IDENTITY), (profile.endpoint, values(rest), tls_signature(profile.tls)), values(_MANNER))
+        return cls(values(_IDENTITY), (profile.endpoint, values(_OPTIONS), tls_signature(profile.tls)), values(_MANNER))
 
     def change_to(self, other: Footing) -> Change:
         """What another footing changes.

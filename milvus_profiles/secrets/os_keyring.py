@@ -144,7 +144,7 @@ class OSKeyring:
         timeout: float = 3.0,
         on_wait: Callable[[], None] | None = None,
     ) -> None:
-        self._allowed = _SYSTEM.union(extra_backends)
+        self._allowed = _SYSTEM.union(extra_backends) if extra_backends else _SYSTEM
         self._timeout = timeout
         self._on_wait = on_wait
         self._announcing = threading.Lock()

@@ -112,7 +112,7 @@ class AsyncChannelCore(CoreBase[AsyncGeneration]):
             code: its status; None where there is none.
         """
         now = self.clock()
-        self._health.note(code, now)
+        self.health.note(code, now)
         if self._watch is not None and code is grpc.StatusCode.UNAVAILABLE:
             self._watch.after_unavailable(now)
 

@@ -51,8 +51,8 @@ class ChannelCore(CoreBase[RawGeneration]):
         super().__init__(Generation(raw, holder, refresh), call_timeout, refresh_interval, clock)
         self.binding = threading.Lock()
         self._guard = threading.Lock()
-        self._idle = threading.Condition(self._guard)
-        self._waiting = 0
+        # Made by the first who waits: it takes as much memory as all else here.
+        self._idle: threading.Condition | None = None
         self._subscriptions: dict[Callable[[grpc.ChannelConnectivity], None], bool] = {}
         self._refreshing = threading.Lock()
 
@@ -93,8 +93,8 @@ class ChannelCore(CoreBase[RawGeneration]):
         """
         with self._guard:
             generation.in_flight -= 1
-            self._health.note(code, self.clock())
-            if self._waiting and generation.in_flight == 0:
+            self.health.note(code, self.clock())
+            if self._idle is not None and generation.in_flight == 0:
                 self._idle.notify_all()
         if self._watch is not None and code is grpc.StatusCode.UNAVAILABLE:
             self._watch.after_unavailable(self.clock())
@@ -149,12 +149,10 @@ class ChannelCore(CoreBase[RawGeneration]):
         def idle() -> bool:
             return (self._load() if generation is None else generation.in_flight) == 0
 
-        with self._idle:
-            self._waiting += 1
-            try:
-                return self._idle.wait_for(idle, grace)
-            finally:
-                self._waiting -= 1
+        with self._guard:
+            if self._idle is None:
+                self._idle = threading.Condition(self._guard)
+            return self._idle.wait_for(idle, grace)
 
     def equip(self, holder: TokenHolder, refresh: Refresh | None) -> None:
         with self._guard:

@@ -52,6 +52,9 @@ class CoreBase(Generic[G]):
         call_timeout: seconds that a call may take which has no deadline of its own; None for any time.
         refresh_interval: seconds between two looks at a refused secret at least.
         clock: monotonic seconds.
+
+    Attributes:
+        health: how the calls went on the raw channel in use now; another one after a swap.
     """
 
     def __init__(self, first: G, call_timeout: float | None, refresh_interval: float, clock: Clock) -> None:
@@ -60,7 +63,7 @@ class CoreBase(Generic[G]):
         self._current = first
         self._retired: list[G] = []
         self._is_closed = False
-        self._health = Health()
+        self.health = Health()
         self._pace = RefreshPace(refresh_interval)
         self._refresh_failure: Exception | None = None
         self._watch: Watch | None = None
@@ -78,12 +81,12 @@ class CoreBase(Generic[G]):
     @property
     def consecutive_unavailable(self) -> int:
         """Calls that ended UNAVAILABLE since the last one that the server answered."""
-        return self._health.consecutive_unavailable
+        return self.health.consecutive_unavailable
 
     @property
     def last_success(self) -> float | None:
         """When the server last answered, by ``clock``; None if it never did."""
-        return self._health.last_success
+        return self.health.last_success
 
     @property
     def refresh_failure(self) -> Exception | None:
@@ -121,6 +124,6 @@ class CoreBase(Generic[G]):
     def _exchange(self, new: G) -> G:
         """Make another raw channel the one in use; the old one is retired."""
         old, self._current = self._current, new
-        self._health = Health()
+        self.health = Health()
         self._retired.append(old)
         return old

@@ -1,0 +1,1 @@
+"""How fast the package is beside its peers: programs, run by ``make bench``, never timed tests."""

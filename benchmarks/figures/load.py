@@ -1,0 +1,122 @@
+"""Reading a file of many profiles and taking one of them: time, and memory at its peak."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Effort, Row, at_most, choose, compared, main, turns
+from benchmarks.processes import PYTHON, checked
+
+PROGRAM = "benchmarks.figures.load"
+
+
+def _peak() -> int:
+    """The most memory that this process has had so far, in bytes."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM:"))
+
+
+def _ours(path: str, alias: str) -> Any:
+    import milvus_profiles as mp
+
+    return mp.load(path, env={"HOME": "/nonexistent"}, cwd="/")[alias]
+
+
+def _tomllib(path: str, alias: str) -> Any:
+    from milvus_profiles.config.toml import loads
+
+    with open(path, "rb") as file:
+        return loads(file.read().decode())["profiles"][alias]
+
+
+def _settings(path: str, alias: str) -> Any:
+    from pydantic import BaseModel
+    from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, TomlConfigSettingsSource
+
+    class Declared(BaseModel):
+        uri: str
+        user: str | None = None
+        description: str | None = None
+        timeout: float = 10
+
+    class All(BaseSettings):
+        profiles: dict[str, Declared]
+
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *others: Any, **named: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (TomlConfigSettingsSource(settings_cls, Path(path)),)
+
+    return All().profiles[alias]  # type: ignore[call-arg]
+
+
+CONTESTANTS: dict[str, Callable[[str, str], Any]] = {
+    "ours": _ours, "tomllib": _tomllib, "BaseSettings": _settings,
+}  # fmt: skip
+
+
+def _one(name: str, warm: str, path: str, alias: str) -> None:
+    """In a fresh process, where nothing is cached: once with a small file for the imports, then what counts."""
+    take = CONTESTANTS[name]
+    take(warm, "p0")
+    # Processor time: nothing here waits, and other programs on the machine do not count.
+    before, began = _peak(), time.process_time()
+    kept = take(path, alias)
+    seconds = time.process_time() - began
+    print(json.dumps([seconds, max(_peak() - before, 1)]))
+    del kept
+
+
+def _text(count: int) -> str:
+    return "".join(
+        f'[profiles.p{n}]\nuri = "https://milvus-{n}.example:443/db{n}"\nuser = "user{n}"\n'
+        f'description = "number {n}"\ntimeout = 20\n\n'
+        for n in range(count)
+    )
+
+
+def _compared(count: int, rounds: int, directory: Path) -> list[Row]:
+    warm, path = directory / "warm.toml", directory / f"{count}.toml"
+    warm.write_text("# another file\n" + _text(1))
+    path.write_text(_text(count))
+    peaks: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
+
+    def contestant(name: str) -> Callable[[], float]:
+        words = [name, str(warm), str(path), f"p{count // 2}"]
+
+        def measure() -> float:
+            seconds, peak = json.loads(checked([PYTHON, "-m", PROGRAM, "--one", *words]))
+            peaks[name].append(float(peak))
+            return float(seconds)
+
+        return measure
+
+    found = turns({name: contestant(name) for name in CONTESTANTS}, rounds)
+    figure = f"load {count:,} profiles and take one" if count > 1 else "load 1 profile"
+    rows = [
+        compared(figure, "tomllib.loads", "s", found["ours"], found["tomllib"], at_most(1.2)),
+        compared(figure, "BaseSettings of all", "s", found["ours"], found["BaseSettings"]),
+    ]
+    if count > 1:  # one page more or less says nothing
+        rows.append(compared(f"{figure}: memory", "tomllib.loads", "B", peaks["ours"], peaks["tomllib"], at_most(1.2)))
+    return rows
+
+
+def run(effort: Effort) -> list[Row]:
+    plan = choose(effort, {1: 15, 1000: 15, 65_536: 5}, {1: 3, 1000: 3, 65_536: 1}, {1: 1, 1000: 1})
+    with tempfile.TemporaryDirectory() as directory:
+        return [row for count, rounds in plan.items() for row in _compared(count, rounds, Path(directory))]
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        _one(*sys.argv[2:6])
+    else:
+        main(run)

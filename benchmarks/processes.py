@@ -1,0 +1,55 @@
+"""Running short programs and timing them, each in a fresh process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+__all__ = ["PYTHON", "ROOT", "checked", "lasting", "until_printed"]
+
+PYTHON = sys.executable
+ROOT = Path(__file__).parents[1]
+
+
+def checked(command: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+    """Run a program once and see that it ends well; what it prints."""
+    done = subprocess.run(
+        command, env={**os.environ, **(env or {})}, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{command} ended with {done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+def lasting(
+    command: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Callable[[], float]:
+    """A contestant: the seconds that a program takes from its start to its end."""
+    checked(command, env, cwd)  # it works, and its bytecode is compiled
+    surroundings = {**os.environ, **(env or {})}
+
+    def measure() -> float:
+        began = time.perf_counter()
+        subprocess.run(
+            command, env=surroundings, cwd=cwd, check=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        return time.perf_counter() - began
+
+    return measure
+
+
+def until_printed(program: str, env: Mapping[str, str] | None = None) -> Callable[[], float]:
+    """A contestant: the seconds from the start of a Python program to its ``print(now())``."""
+    text = f"from time import monotonic as now\n{program}"
+
+    def measure() -> float:
+        began = time.monotonic()
+        return float(checked([PYTHON, "-c", text], env)) - began
+
+    measure()
+    return measure

@@ -1,0 +1,129 @@
+"""What was measured, as a Markdown table and as a picture."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.measure import Goal, Row, Spread
+
+__all__ = ["draw", "markdown"]
+
+_PEERS = ("grpcio", "pymilvus", "psycopg-pool", "SQLAlchemy", "typer", "pydantic-settings")
+_REACHED, _MISSED, _PLAIN = "#2a9d8f", "#e76f51", "#8d99ae"
+
+
+def markdown(rows: Sequence[Row], *, effort: str, seconds: float, load: float) -> str:
+    """The table, with what it was measured on.
+
+    Args:
+        rows: in the order of the table.
+        effort: how much was measured.
+        seconds: how long that took.
+        load: the machine's load before it began, work of others alone.
+    """
+    met = [row.is_met for row in rows if row.goal is not None]
+    lines = [
+        "# Side by side with the peers",
+        "",
+        f"Written by `make bench{'-quick' if effort == 'quick' else ''}` in {seconds:.0f} s. Contestants take turns;",
+        "each turn gives one ratio, and a figure is the median of these with its quartiles in brackets. Ratios count;",
+        "absolute values are those of this machine.",
+        "",
+        f"CPython {platform.python_version()}, {os.cpu_count()} cores, load before it began {load:.1f}, "
+        + ", ".join(f"{name} {version(name)}" for name in _PEERS)
+        + ".",
+        "",
+        f"{sum(bool(one) for one in met)} of {len(met)} goals reached.",
+        "",
+        "| figure | ours | peer | its value | ratio | goal | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [_line(row) for row in rows]
+    notes = list(dict.fromkeys(row.note for row in rows if row.note))
+    if notes:
+        lines += ["", "Notes:", "", *(f"{number}. {note}" for number, note in enumerate(notes, start=1))]
+        numbers = {note: number for number, note in enumerate(notes, start=1)}
+        lines = [_with_number(line, rows, numbers) for line in lines]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: Row) -> str:
+    ratio = "" if row.ratio is None else f"**{row.ratio.median:.2f}x** [{row.ratio.low:.2f}, {row.ratio.high:.2f}]"
+    theirs = "" if row.theirs is None else _value(row.theirs, row.unit)
+    mark = {None: "", True: "reached", False: "**missed**"}[row.is_met]
+    cells = [row.figure, _value(row.ours, row.unit), row.peer, theirs, ratio, _goal(row.goal, row.unit), mark]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _with_number(line: str, rows: Iterable[Row], numbers: dict[str, int]) -> str:
+    for row in rows:
+        if row.note and line == _line(row):
+            return line.replace(f"| {row.figure} |", f"| {row.figure} ({numbers[row.note]}) |", 1)
+    return line
+
+
+def _goal(goal: Goal | None, unit: str) -> str:
+    if goal is None:
+        return ""
+    sign = "≤" if goal.at_most else "≥"
+    return f"{sign} {goal.limit:g}x" if goal.of == "ratio" else f"{sign} {_number(goal.limit, unit)}"
+
+
+def _value(spread: Spread, unit: str) -> str:
+    return _number(spread.median, unit)
+
+
+def _number(value: float, unit: str) -> str:
+    if unit == "s":
+        for factor, name in ((1.0, "s"), (1e3, "ms"), (1e6, "µs")):
+            if value * factor >= 1:
+                return f"{value * factor:.3g} {name}"
+        return f"{value * 1e6:.3g} µs" if value else "0 s"
+    if unit == "B":
+        return f"{value / 2**20:.3g} MiB" if value >= 2**20 else f"{value / 2**10:.3g} KiB"
+    return f"{value:,.0f} {unit}"
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """The ratios as bars, on a logarithmic scale: from 1, which is the peer, with the goal as a line across.
+
+    Args:
+        rows: those without a peer are left out.
+        path: the SVG file.
+    """
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    # The same numbers make the same file, and text stays text.
+    mpl.rcParams.update({"svg.hashsalt": "milvus-profiles", "svg.fonttype": "none", "font.family": "sans-serif"})
+    from matplotlib.figure import Figure
+
+    shown = [row for row in rows if row.ratio is not None][::-1]
+    figure = Figure(figsize=(11, 0.34 * len(shown) + 1.2), layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    for place, row in enumerate(shown):
+        ratio = row.ratio
+        assert ratio is not None
+        color = {None: _PLAIN, True: _REACHED, False: _MISSED}[row.is_met]
+        axes.barh(place, ratio.median - 1, left=1, height=0.62, color=color)
+        axes.plot([ratio.low, ratio.high], [place, place], color="#222222", linewidth=1)
+        if row.goal is not None and row.goal.of == "ratio":
+            axes.plot([row.goal.limit] * 2, [place - 0.42, place + 0.42], color="#222222", linewidth=2)
+        goal = f"  (goal {_goal(row.goal, row.unit)})" if row.goal is not None else ""
+        axes.annotate(
+            f"{ratio.median:.2f}x{goal}", (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8
+        )
+    axes.set_yticks(range(len(shown)), [f"{row.figure}  /  {row.peer}" for row in shown], fontsize=8)
+    axes.set_xscale("log")
+    axes.axvline(1, color="#222222", linewidth=0.8)
+    axes.set_ylim(-0.6, len(shown) - 0.4)
+    axes.set_xlabel("ours / peer (the black line across a bar is its goal, the thin one the quartiles)", fontsize=8)
+    axes.set_title("milvus-profiles beside its peers, measured in the same run", fontsize=10, loc="left")
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})

@@ -1,0 +1,89 @@
+"""A gRPC server that answers the handshake as a Milvus does, and any other method after as long as it is told.
+
+Run as a program it prints its port and serves until its standard input ends.  A request of ASCII digits is the
+milliseconds to wait.  It is a process of its own: client and server in one would share an interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import functools
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from tests.support.scripted_grpc import SERVICE, Call, Refusal, milvus_answer
+
+SEARCH = SERVICE + "Search"
+"""A method that only reads; this server waits in it."""
+INSERT = SERVICE + "Insert"
+"""One that writes."""
+
+
+class _Handler(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs only
+    def __init__(self) -> None:
+        self._known: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
+        method = details.method
+        if method not in self._known:
+            self._known[method] = grpc.unary_unary_rpc_method_handler(functools.partial(_answer, method))
+        return self._known[method]
+
+
+async def _answer(method: str, request: bytes, context: object) -> bytes:
+    if request.isdigit():
+        await asyncio.sleep(int(request) / 1000)
+        return b""
+    try:
+        return milvus_answer(Call(method, {}, request))
+    except Refusal:
+        return b""
+
+
+async def _serve(streams: int | None) -> None:
+    options: list[tuple[str, Any]] = [("grpc.so_reuseport", 0)]
+    if streams is not None:
+        options.append(("grpc.max_concurrent_streams", streams))
+    server = grpc.aio.server(options=options)
+    server.add_generic_rpc_handlers((_Handler(),))
+    print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+    await server.start()
+    await asyncio.to_thread(sys.stdin.read)
+    await server.stop(None)
+
+
+@contextlib.contextmanager
+def sleeper(streams: int | None = None) -> Iterator[int]:
+    """A server in a process of its own.
+
+    Args:
+        streams: calls that it takes at once on each connection; None for gRPC's default.
+
+    Yields:
+        Its port on 127.0.0.1.
+    """
+    words = [] if streams is None else ["--streams", str(streams)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", __name__, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield int(process.stdout.readline())
+    finally:
+        process.stdin.close()
+        process.stdout.close()
+        process.wait(10)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--streams", type=int)
+    asyncio.run(_serve(parser.parse_args().streams))

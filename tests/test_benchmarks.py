@@ -1,0 +1,100 @@
+"""The programs of the benchmarks run, in a tiny form, and what they write is complete; the speed itself is no test."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from benchmarks.measure import Goal, Row, Spread, at_least, at_most, compared, own, turns
+from benchmarks.report import markdown
+from tests.support import binaries
+from tests.support.milvus import need_milvus
+
+ROOT = Path(__file__).parents[1]
+FIGURES = {path.stem for path in (ROOT / "benchmarks/figures").glob("[a-z]*.py")}
+NEED_A_MILVUS = {"connect", "recovery", "start"}
+
+
+def test_each_figure_of_the_issue_has_its_program() -> None:
+    listed = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--only", "nonsense"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert listed.returncode == 2
+    assert all(f"'{figure}'" in listed.stderr or f" {figure}" in listed.stderr for figure in FIGURES), listed.stderr
+
+
+@pytest.mark.parametrize("figure", sorted(FIGURES))
+def test_a_figure_measures_itself_and_its_peer(figure: str) -> None:
+    if figure in NEED_A_MILVUS:
+        need_milvus(binaries.CURRENT)
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.figures.{figure}", "--effort", "tiny"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = [Row.from_json(row) for row in json.loads(done.stdout)]
+    assert rows
+    assert any(row.goal is not None for row in rows)
+    for row in rows:
+        assert row.ours.low <= row.ours.median <= row.ours.high
+        assert (row.peer == "") == (row.theirs is None) == (row.ratio is None)
+
+
+def test_the_results_are_a_table_and_a_picture(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--effort", "tiny", "--only", "load", "--output", tmp_path],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    table = (tmp_path / "RESULTS.md").read_text()
+    assert "| load 1,000 profiles and take one |" in table
+    picture = ET.parse(tmp_path / "results.svg").getroot()
+    text = "".join(picture.itertext())
+    assert "load 1,000 profiles and take one" in text
+    assert "goal" in text
+
+
+def test_contestants_take_turns_and_each_begins() -> None:
+    order: list[str] = []
+
+    def contestant(name: str) -> float:
+        order.append(name)
+        return 1.0
+
+    found = turns({name: lambda name=name: contestant(name) for name in "ab"}, 2)  # type: ignore[misc]
+    assert order == ["a", "b", "b", "a"]
+    assert found == {"a": [1.0, 1.0], "b": [1.0, 1.0]}
+
+
+def test_the_ratio_is_that_within_each_turn() -> None:
+    row = compared("f", "p", "s", [1.0, 10.0, 100.0], [2.0, 20.0, 200.0], at_most(0.5))
+    assert row.ratio == Spread(0.5, 0.5, 0.5)
+    assert row.is_met
+    assert Row.from_json(json.loads(json.dumps(row, default=vars))) == row
+
+
+@pytest.mark.parametrize(
+    ("goal", "value", "met"),
+    [(at_most(0.5), 0.51, False), (at_least(3.5), 3.5, True), (at_least(3.5), 3.4, False), (Goal(1), 1, True)],
+)
+def test_a_goal_is_reached_from_its_side(goal: Goal, value: float, met: bool) -> None:
+    assert goal.is_met(value) is met
+
+
+def test_the_table_says_what_was_reached_and_what_was_not() -> None:
+    rows = [
+        compared("fast", "peer", "s", [1e-6], [4e-6], at_most(0.5)),
+        compared("slow", "peer", "calls/s", [1.0], [2.0], at_least(0.97), note="why"),
+        own("size", "B", [2048.0], 1024),
+    ]
+    table = markdown(rows, effort="full", seconds=1, load=0)
+    assert "| fast | 1 µs | peer | 4 µs | **0.25x** [0.25, 0.25] | ≤ 0.5x | reached |" in table
+    assert "| slow (1) | 1 calls/s | peer | 2 calls/s | **0.50x** [0.50, 0.50] | ≥ 0.97x | **missed** |" in table
+    assert "1. why" in table
+    assert "| size | 2 KiB |  |  |  | ≤ 1 KiB | **missed** |" in table
+    assert "1 of 3 goals reached" in table
