@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 import traceback
@@ -174,7 +175,8 @@ async def test_a_cancelled_and_a_dropped_call_are_not_in_flight(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await eventually(lambda: core.in_flight == 0)
+    # grpc.aio leaves a stream that was cancelled in the very turn of the loop in which it was made to the collector.
+    await eventually(lambda: gc.collect() >= 0 and core.in_flight == 0)
     assert core.last_success is None
 
 
