@@ -85,7 +85,10 @@ def test_the_round_trip_leaves_nothing_and_touches_nothing(cli: Command, keyring
     keyring_session.clear("milvus-profiles")
 
 
-@pytest.mark.parametrize(("user", "status"), [('user = "root"', "failed"), ("", "warning")])
+@pytest.mark.parametrize(
+    ("user", "status"),
+    [('user = "root"', "failed"), ("", "warning"), ('[profiles.template]\nuser = "root"', "warning")],
+)
 def test_no_keyring_is_a_failure_only_for_those_who_need_it(cli: Command, user: str, status: str) -> None:
     user_file(cli, f'[profiles.prod]\nuri = "https://db.example"\n{user}\n')
     finding = only(cli("doctor", "--json"), "keyring")

@@ -581,3 +581,9 @@ def test_a_forked_child_starts_empty_and_leaves_the_parents_channels_alone() -> 
         held.channel()
         held.close()
         assert pool.idle_count("a") == 1
+
+
+@pytest.mark.parametrize("pool", [mp.ConnectionPool, mp.aio.ConnectionPool])
+def test_settings_that_are_something_else_are_refused_at_once(pool: Any) -> None:
+    with pytest.raises(errors.ConfigError, match="settings= is no PoolSettings but a dict"):
+        pool({"max_total": 3})

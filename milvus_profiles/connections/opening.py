@@ -21,7 +21,7 @@ from ..transport.metadata import TokenHolder
 from ..transport.options import open_channel
 from .footing import Footing
 from .live import Live, Started
-from .recipe import ANONYMOUS, Recipe, attempt_of
+from .recipe import Recipe, attempt_of
 from .slots import SLOTS
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ..transport.lite import LiteLease
 
 __all__ = [
-    "ANONYMOUS",
     "Live",
     "Recipe",
     "Started",

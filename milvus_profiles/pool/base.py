@@ -46,9 +46,17 @@ class BasePool:
     Args:
         settings: limits and times; None takes the defaults.
         clock: monotonic seconds.
+
+    Raises:
+        ConfigError: the settings are something else, such as the profiles.
     """
 
     def __init__(self, settings: PoolSettings | None, clock: Callable[[], float]) -> None:
+        if not isinstance(settings, (PoolSettings, type(None))):
+            raise ConfigError(
+                f"settings= is no PoolSettings but a {type(settings).__name__}",
+                hint="write ConnectionPool(PoolSettings(max_total=20), profiles=…)",
+            )
         self._settings = settings if settings is not None else PoolSettings()
         self._clock = clock
         self._brought: dict[str, PoolSettings | None] = {}

@@ -235,7 +235,9 @@ class _UnaryStream(_MultiCallable, grpc.aio.UnaryStreamMultiCallable):  # type: 
         return self._start(request, self._deadline(timeout), metadata, named, True)[2]
 
 
-class _StreamUnary(_MultiCallable, grpc.aio.StreamUnaryMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
+class _RequestStream(_MultiCallable):
+    """What the two arities share that send a stream."""
+
     def __call__(
         self,
         request_iterator: Any = None,
@@ -249,18 +251,12 @@ class _StreamUnary(_MultiCallable, grpc.aio.StreamUnaryMultiCallable):  # type: 
         return self._start(request_iterator, self._deadline(timeout), metadata, named, True)[2]
 
 
-class _StreamStream(_MultiCallable, grpc.aio.StreamStreamMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
-    def __call__(
-        self,
-        request_iterator: Any = None,
-        timeout: float | None = None,
-        metadata: Any = None,
-        credentials: grpc.CallCredentials | None = None,
-        wait_for_ready: bool | None = None,
-        compression: grpc.Compression | None = None,
-    ) -> Any:
-        named = {"credentials": credentials, "wait_for_ready": wait_for_ready, "compression": compression}
-        return self._start(request_iterator, self._deadline(timeout), metadata, named, True)[2]
+class _StreamUnary(_RequestStream, grpc.aio.StreamUnaryMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
+    pass
+
+
+class _StreamStream(_RequestStream, grpc.aio.StreamStreamMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
+    pass
 
 
 class AsyncProfileChannel(grpc.aio.Channel):  # type: ignore[misc,unused-ignore]

@@ -13,6 +13,7 @@ from .finding import Finding, Patient, first_profile
 
 if TYPE_CHECKING:
     from ...config.profiles import Profiles
+    from ...profile import Profile
 
 __all__ = ["check_keyring"]
 
@@ -22,7 +23,7 @@ def check_keyring(profiles: Profiles | None, patient: Patient) -> Iterator[Findi
 
     No account of a profile is touched: those begin with ``tls|``, ``plain|`` or ``unix|``.
     """
-    user = None if profiles is None else first_profile(profiles, lambda profile: profile.auth == "keyring")
+    user = None if profiles is None else first_profile(profiles, _needs_it)
     account = f"doctor|{secrets.token_hex(8)}"
     try:
         keyring = patient.keyring(profiles)
@@ -43,3 +44,8 @@ def check_keyring(profiles: Profiles | None, patient: Patient) -> Iterator[Findi
         yield Finding("keyring", "failed", f"{backend} does not delete", "use the keyring's own application")
     else:
         yield Finding("keyring", "ok", f"{backend}: stored, read and deleted an entry")
+
+
+def _needs_it(profile: Profile) -> bool:
+    # A template connects to nothing; what extends it is asked by itself.
+    return profile.auth == "keyring" and not profile.is_template
