@@ -22,6 +22,7 @@ from milvus_profiles.transport.core import ChannelCore
 from milvus_profiles.transport.metadata import TokenHolder
 
 SLOTS = 8
+_TOGETHER = ("lease", "psycopg lease", "sqlalchemy")
 Body = Callable[[int], None]
 """Takes a connection and gives it back so many times."""
 
@@ -170,7 +171,9 @@ def run(effort: Effort) -> list[Row]:
         with _pools(mode) as (connector, bodies):
             alone = turns({name: _alone(connector, body, count) for name, body in bodies.items()}, rounds)
             together = turns(
-                {name: _together(connector, body, count, SLOTS) for name, body in bodies.items()}, max(2, rounds // 2)
+                # Long enough for threads to get into each other's way: that takes some switches of the interpreter.
+                {name: _together(connector, bodies[name], 4 * count, SLOTS) for name in _TOGETHER},
+                max(2, rounds // 4),
             )
         figure = f"lease + return, {mode}, 1 thread"
         rows.append(compared(figure, "psycopg_pool", "s", alone["lease"], alone["psycopg lease"], at_most(0.5)))

@@ -162,7 +162,6 @@ class ConnectionPool(BasePool):
         if member is None:
             not_taken_back("the connection was returned before")
         key = member.key
-        lease._closed = True  # type: ignore[attr-defined]
         if not self._is_ours(member):
             lease.member = None  # it was taken before a fork, or in a loop that was closed
             return

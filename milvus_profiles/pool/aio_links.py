@@ -74,7 +74,6 @@ class AsyncConnector(Protocol):
 class AsyncPooledConnection(Lease, AsyncConnection):
     """A connection on lease from a pool: closing it gives it back, and then it can be used no longer."""
 
-    _closed = False
     _channel = None
     _link: AsyncMilvusLink
     _pool: ConnectionPool
@@ -82,6 +81,10 @@ class AsyncPooledConnection(Lease, AsyncConnection):
     # Made for every lease, so it sets nothing: the pool sets _link and _pool, and the link has the rest.
     def __init__(self) -> None:
         pass
+
+    @property
+    def _closed(self) -> bool:  # type: ignore[override]
+        return self.member is None
 
     @property
     def _live(self) -> AsyncLive:  # type: ignore[override]
@@ -112,16 +115,15 @@ class AsyncMilvusLink:
         kept: what must live as long.
     """
 
-    __slots__ = ("_core", "_kept", "live", "profile")
+    __slots__ = ("_kept", "core", "live", "profile")
 
     def __init__(self, live: AsyncLive, kept: object) -> None:
         self.live = live
         self.profile = live.profile
-        self._core = live.core
+        self.core = live.core
         self._kept = kept
 
-    def is_suspect(self, now: float) -> bool:
-        return is_suspect(self._core, now)
+    is_suspect = is_suspect
 
     async def is_good(self, timeout: float) -> bool:
         channel = self.live.channel(lambda: None, _nothing)

@@ -82,7 +82,7 @@ class Ledger:
             if member.expires <= now:
                 self.dirty[key] = None
                 return False
-            if len(idle) <= key.min_idle and len(key.members) < key.cap:
+            if key.min_idle and len(idle) <= key.min_idle and len(key.members) < key.cap:
                 self.dirty[key] = None  # another is to be kept ready
             member.parked = False
             del idle[-1]
@@ -118,8 +118,8 @@ class Ledger:
         plain = (
             member.phase is _READY
             and now < member.expires
-            and not (suspect or member.worn or lease.watch is not None)
-            and len(idle) < key.max_idle
+            and not (suspect or member.worn or (key.watched and lease.watch is not None))
+            and (key.shared or len(idle) < key.max_idle)
         )
         lease.member = None
         member.load -= 1

@@ -92,7 +92,6 @@ class Connector(Protocol):
 class PooledConnection(Lease, Connection):
     """A connection on lease from a pool: closing it gives it back, and then it can be used no longer."""
 
-    _closed = False
     _channel = None
     _link: MilvusLink
     _pool: ConnectionPool
@@ -100,6 +99,10 @@ class PooledConnection(Lease, Connection):
     # Made for every lease, so it sets nothing: the pool sets _link and _pool, and the link has the rest.
     def __init__(self) -> None:
         pass
+
+    @property
+    def _closed(self) -> bool:  # type: ignore[override]
+        return self.member is None
 
     @property
     def _live(self) -> Live:  # type: ignore[override]
@@ -125,14 +128,18 @@ class PooledConnection(Lease, Connection):
         self._pool._give_back_once(self)
 
 
-def is_suspect(core: ChannelCore | AsyncChannelCore, now: float) -> bool:
-    """Whether a channel is worth a test, judging by the calls on it.
+class _HasCore(Protocol):
+    @property
+    def core(self) -> ChannelCore | AsyncChannelCore: ...
+
+
+def is_suspect(self: _HasCore, now: float) -> bool:
+    """Whether a channel is worth a test, judging by the calls on it; a method of both kinds of link.
 
     Args:
-        core: counts them.
         now: monotonic seconds.
     """
-    health = core.health
+    health = self.core.health
     if health.consecutive_unavailable:
         return True
     last = health.last_success
@@ -146,14 +153,15 @@ class MilvusLink:
         live: the connection.
     """
 
-    __slots__ = ("is_suspect", "live", "lock", "profile")
+    __slots__ = ("core", "live", "lock", "profile")
 
     def __init__(self, live: Live) -> None:
         self.live = live
         self.profile = live.profile
         self.lock = threading.Lock()
-        # Asked at every return.
-        self.is_suspect = partial(is_suspect, live.core)
+        self.core = live.core
+
+    is_suspect = is_suspect  # asked at every return, so it is no call more
 
     def is_good(self, timeout: float) -> bool:
         channel = self.live.channel(lambda: None, lambda: None)

@@ -21,6 +21,7 @@ from ..connections.connection import Connection
 from ..profile import PoolSettings
 from .base import BasePool, closed, failed, not_taken_back, refused, timed_out
 from .core import Core
+from .crowd import Crowd
 from .state import KeyState, Lease, Outcome, Waiter
 from .worker import Worker
 
@@ -70,8 +71,9 @@ class ConnectionPool(BasePool):
 
     def _start_empty(self) -> None:
         super()._start_empty()
-        self._lock = threading.Lock()
-        self._worker = Worker(self._core, self._lock, self._connector.open, self._clock)
+        self._crowd = Crowd()
+        self._lock = self._crowd.lock
+        self._worker = Worker(self._core, self._crowd, self._connector.open, self._clock)
         self._worker.recorder = self._recorder
 
     def _guard(self) -> threading.Lock:
@@ -110,10 +112,18 @@ class ConnectionPool(BasePool):
             UnknownProfileError, ConfigError, UntrustedError, InsecureTransportError: there is no such profile, or it
                 must not be connected to.
         """
-        state = self._states.get(key) or self._introduce(key)
+        try:
+            state = self._states[key]
+        except KeyError:
+            state = self._introduce(key)
         lease = self._new_lease()
+        crowd = self._crowd
+        if crowd.ahead:
+            crowd.let_pass()
         with self._lock:
+            crowd.ahead = True
             taken = not state.queue and self._core.grant(state, lease, self._clock())
+            crowd.ahead = crowd.blocked
         if not taken or state.careful:
             self._take_with_care(state, lease, timeout)
         else:
@@ -143,15 +153,19 @@ class ConnectionPool(BasePool):
         if member is None:
             not_taken_back("the connection was returned before")
         key = member.key
-        lease._closed = True  # type: ignore[attr-defined]
         if key.dropped is not self._core.dropped:  # as _is_ours, without the call
             lease.member = None  # it was taken before a fork, so it is the parent's
             return
         now = self._clock()
         suspect = key.test_on_return and member.link.is_suspect(now)
+        crowd = self._crowd
+        if crowd.ahead:
+            crowd.let_pass()
         try:
             with self._lock:
+                crowd.ahead = True
                 served = self._core.release(lease, now, suspect=suspect)
+                crowd.ahead = crowd.blocked
                 if served is not None:
                     served.signal.release()
                     lease.heir = None
@@ -167,7 +181,7 @@ class ConnectionPool(BasePool):
 
     def _finish_giving_back(self, lease: Lease, key: KeyState) -> None:
         """Whoever returned it was interrupted: the plan does the rest, but for waking who has his lease already."""
-        with self._lock:
+        with self._crowd, self._lock:
             self._core.dirty[key] = None
             heir, lease.heir = lease.heir, None
             if heir is not None and heir.outcome is not None:
@@ -203,7 +217,7 @@ class ConnectionPool(BasePool):
             raise
         if state.settings.leak_threshold is not None:
             stack = traceback.extract_stack()[:-2]
-            with self._lock:
+            with self._crowd, self._lock:
                 self._core.watch(lease, stack, self._clock())
             self._worker.poke()
         if self._recorder is not None:
@@ -216,7 +230,7 @@ class ConnectionPool(BasePool):
         now = self._clock()
         if not member.link.is_suspect(now) or member.link.is_good(max(0.0, deadline - now)):
             return True
-        with self._lock:
+        with self._crowd, self._lock:
             self._core.discard(lease, self._clock())
         self._worker.poke()
         return False
@@ -228,7 +242,7 @@ class ConnectionPool(BasePool):
         try:
             # Taken here and released by whoever hands the lease over: the cheapest thing to wait for.
             signal.acquire()
-            with self._lock:
+            with self._crowd, self._lock:
                 if self._core.take(state, lease, self._clock()):
                     return
                 answer = self._core.queue_up(waiter, self._clock(), again=again)
@@ -237,12 +251,12 @@ class ConnectionPool(BasePool):
                 left = deadline - self._clock()
                 if left > 0:
                     signal.acquire(timeout=min(left, threading.TIMEOUT_MAX))
-                with self._lock:
+                with self._crowd, self._lock:
                     late = self._core.time_out(waiter, self._clock())
                 if waiter.outcome is Outcome.GRANTED:
                     return
         except BaseException:
-            with self._lock:
+            with self._crowd, self._lock:
                 served = self._core.cancel(waiter, self._clock())
                 if served is not None:
                     served.signal.release()
@@ -252,7 +266,7 @@ class ConnectionPool(BasePool):
             self._worker.poke()
             if self._recorder is not None:
                 self._recorder.timed_out(state.name)
-        with self._lock:
+        with self._crowd, self._lock:
             if answer != "waiting":
                 raise refused(self._core, state, answer)
             raise timed_out(self._core, state, timeout) if late else failed(self._core, waiter)
@@ -298,7 +312,7 @@ class ConnectionPool(BasePool):
             self._worker.call(lambda core, _: core.forget(waiter))
         if waiter.outcome is Outcome.GRANTED:
             return
-        with self._lock:
+        with self._crowd, self._lock:
             if waiter.outcome is None:
                 raise timed_out(self._core, state, timeout or 0.0)
             raise failed(self._core, waiter)

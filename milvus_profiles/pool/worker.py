@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from .base import Recorder, leak_message
 from .core import Core
+from .crowd import Crowd
 from .state import Action, Close, Leak, Member, Open, Test, Wake
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Worker:
 
     Args:
         core: of the pool.
-        lock: guards the core; it is held for no I/O.
+        crowd: its lock guards the core; it is held for no I/O.
         open_link: opens a channel of a key.
         clock: monotonic seconds.
 
@@ -46,12 +47,11 @@ class Worker:
         recorder: what is told how long opening took; None for nobody.
     """
 
-    def __init__(
-        self, core: Core, lock: threading.Lock, open_link: Callable[[str], Link], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, core: Core, crowd: Crowd, open_link: Callable[[str], Link], clock: Callable[[], float]) -> None:
         self.recorder: Recorder | None = None
         self._core = core
-        self._lock = lock
+        self._crowd = crowd
+        self._lock = crowd.lock
         self._open_link = open_link
         self._clock = clock
         # Its put() is safe in signal handlers and finalizers, too.
@@ -119,7 +119,7 @@ class Worker:
     # --- the thread ----------------------------------------------------------------------------------------------
 
     def _ensure_thread(self) -> None:
-        with self._lock:
+        with self._crowd, self._lock:
             if self._thread is not None:
                 return
             thread = self._thread = threading.Thread(target=self._run, name="milvus-profiles pool", daemon=True)
@@ -151,17 +151,17 @@ class Worker:
         """Tell the core, make a plan, carry it out; returns until when to sleep, None where nothing is left to do."""
         core = self._core
         if call is not None:
-            with self._lock:
+            with self._crowd, self._lock:
                 call.run(core, self._clock())
         while True:
-            with self._lock:
+            with self._crowd, self._lock:
                 actions = core.plan(self._clock())
                 again = bool(core.dirty)
             for action in actions:
                 self._perform(action)
             if not again:
                 break
-        with self._lock:
+        with self._crowd, self._lock:
             if core.is_closed and not core.total:
                 self._ended.set()
             if not core.total and self._inbox.empty():
@@ -224,7 +224,7 @@ class Worker:
             self._do(action)
 
     def _tell(self, event: Event) -> None:
-        with self._lock:
+        with self._crowd, self._lock:
             event(self._core, self._clock())
         self.poke()
 
