@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from .cli.entry import main
+from .cli.entry import script
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

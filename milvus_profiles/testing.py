@@ -116,7 +116,7 @@ def milvus_profile(
     Raises:
         ConfigError: Milvus Lite is not installed (when it is first connected to).
     """
-    from .config.profiles import load
+    from .config.loading import load
     from .connections.face import disconnect
 
     mark = request.node.get_closest_marker(MARK)

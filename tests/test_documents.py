@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from milvus_profiles.config.documents import Document, Role, parse_document, read_document, try_parse
-from milvus_profiles.config.profiles import load, load_text
+from milvus_profiles.config.loading import load, load_text
 from milvus_profiles.errors import ConfigError, MilvusProfilesError
 from milvus_profiles.masked import MASK, SecretText
 

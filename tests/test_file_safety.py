@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from milvus_profiles.config.documents import read_document
+from milvus_profiles.config.loading import load
 from milvus_profiles.config.permissions import exposure, has_modes
-from milvus_profiles.config.profiles import load
 from milvus_profiles.config.tracked import is_tracked
 from milvus_profiles.errors import ConfigError
 from tests.support.command import Command

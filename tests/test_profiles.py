@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from milvus_profiles.config.loading import load, load_text
 from milvus_profiles.config.locations import home_directory, project_file, state_directory, user_file
-from milvus_profiles.config.profiles import Profiles, load, load_text
+from milvus_profiles.config.profiles import Profiles
 from milvus_profiles.config.values import Origin, Raw, RawProfile, Value, inherit, override
 from milvus_profiles.errors import ConfigError, UnknownProfileError, UntrustedError
 from milvus_profiles.masked import SecretText
@@ -932,7 +933,7 @@ def test_a_deleted_current_directory_is_a_clear_error(tmp_path: Path) -> None:
     gone.mkdir()
     code = (
         "import os, sys\n"
-        "from milvus_profiles.config.profiles import load\n"
+        "from milvus_profiles.config.loading import load\n"
         "from milvus_profiles.errors import ConfigError\n"
         "os.chdir(sys.argv[1]); os.rmdir(sys.argv[1])\n"
         "try: load()\n"
@@ -967,7 +968,7 @@ def test_a_directory_that_may_not_be_looked_into_is_named(tmp_path: Path) -> Non
         directory.chmod(0o755)
     code = (
         "import os, sys\n"
-        "from milvus_profiles.config.profiles import load\n"
+        "from milvus_profiles.config.loading import load\n"
         "from milvus_profiles.errors import ConfigError\n"
         "os.setgid(65534); os.setuid(65534)\n"
         "try: load(cwd=sys.argv[1], env={'HOME': '/nowhere'})\n"

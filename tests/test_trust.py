@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from milvus_profiles.config.documents import Document, parse_document, read_document
 from milvus_profiles.config.fields import FIELDS, field
-from milvus_profiles.config.profiles import Profiles, load
+from milvus_profiles.config.loading import load
+from milvus_profiles.config.profiles import Profiles
 from milvus_profiles.config.trust import TrustStore, gated_fields, gated_names, is_gated, shown_value
 from milvus_profiles.errors import ConfigError, MilvusProfilesError, UntrustedError
 from milvus_profiles.masked import MASK, SecretText
@@ -533,7 +534,7 @@ def test_two_who_trust_at_once_lose_nothing(world: World) -> None:
 def test_trust_holds_for_other_processes(world: World) -> None:
     world.found(TEXT)
     world.trust()
-    code = "from milvus_profiles.config.profiles import load; print(load().use('p').trusted)"
+    code = "from milvus_profiles.config.loading import load; print(load().use('p').trusted)"
     result = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -21,12 +21,16 @@ OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
 _AUTHORIZATION = base64.b64encode(TOKEN.encode()).decode()
 
 
-def by_hand() -> tuple[tuple[str, str], ...]:
-    """The metadata of a call, as pymilvus sends it."""
+def by_hand(identifier: str = "443000001") -> tuple[tuple[str, str], ...]:
+    """The metadata of a call, as pymilvus sends it.
+
+    Args:
+        identifier: what the server called this client in its answer to the handshake.
+    """
     return (
         ("authorization", _AUTHORIZATION),
         ("dbname", "default"),
-        ("identifier", "443000001"),
+        ("identifier", identifier),
         ("client-request-id", uuid.uuid4().hex),
         ("client-request-unixmsec", str(int(time.time() * 1000))),
     )

@@ -15,25 +15,23 @@ from benchmarks.figures.calls import OPTIONS, by_hand
 from benchmarks.measure import Effort, Row, at_most, choose, compared, main, turns
 from benchmarks.servers import milvus
 from tests.support.milvus import SERVICE
-from tests.support.scripted_grpc import message
 
 GET_VERSION = SERVICE + "GetVersion"
-# ConnectRequest{client_info{sdk_type, sdk_version, local_time, user, host}}
-_CONNECT = message(2, b"".join(message(n, word) for n, word in enumerate((b"raw", b"1", b"0", b"root", b"h"), start=1)))
 
 
-def _timed(action: Callable[[], object]) -> Callable[[], float]:
+def _timed(action: Callable[[], object], count: int) -> Callable[[], float]:
     def measure() -> float:
         began = time.perf_counter()
-        action()
-        return time.perf_counter() - began
+        for _ in range(count):
+            action()
+        return (time.perf_counter() - began) / count
 
     measure()
     return measure
 
 
 def run(effort: Effort) -> list[Row]:
-    rounds = choose(effort, 101, 31, 2)
+    rounds, count = choose(effort, (81, 5), (21, 3), (2, 1))
     with milvus() as server, tempfile.TemporaryDirectory() as home:
         # A home of its own: whoever runs this has profiles in his.
         os.environ["HOME"] = home
@@ -47,22 +45,39 @@ def run(effort: Effort) -> list[Row]:
             with mp.connect("prod", dedicated=True) as conn:
                 conn.channel.unary_unary(GET_VERSION, None, None)(b"", timeout=10)
 
+        from pymilvus import MilvusClient  # not at the top: importing it reads .env files
+        from pymilvus.grpc_gen import common_pb2, milvus_pb2
+
         def raw() -> None:
             with grpc.insecure_channel(server.address, OPTIONS) as channel:
-                channel.unary_unary(SERVICE + "Connect", None, None)(_CONNECT, timeout=10, metadata=by_hand()[:1])
-                channel.unary_unary(GET_VERSION, None, None)(b"", timeout=10, metadata=by_hand())
-
-        from pymilvus import MilvusClient  # last: importing it reads .env files
+                client = common_pb2.ClientInfo(sdk_type="raw", sdk_version="1", local_time="now", user="root", host="h")
+                answer = channel.unary_unary(SERVICE + "Connect", None, milvus_pb2.ConnectResponse.FromString)(
+                    milvus_pb2.ConnectRequest(client_info=client).SerializeToString(),
+                    timeout=10,
+                    metadata=by_hand()[:1],
+                )
+                if answer.status.code or not answer.identifier:
+                    raise RuntimeError("it was refused")
+                metadata = by_hand(str(answer.identifier))
+                channel.unary_unary(GET_VERSION, None, None)(b"", timeout=10, metadata=metadata)
 
         def pymilvus() -> None:
             client = MilvusClient(uri=server.uri, token=server.token or "", dedicated=True)
             client.get_server_version()
             client.close()
 
-        found = turns({name.__name__: _timed(name) for name in (ours, raw, pymilvus)}, rounds)
+        # Somebody's channel is open all the time.  Without any gRPC shuts itself down after a while, so that who comes
+        # late pays for starting it again.
+        with grpc.insecure_channel(server.address, OPTIONS) as bystander:
+            bystander.unary_unary(GET_VERSION, None, None)(b"", timeout=10, metadata=by_hand())
+            found = turns({name.__name__: _timed(name, count) for name in (ours, raw, pymilvus)}, rounds)
     figure = "connect, handshake, first call, close"
+    note = (
+        "a connect looks for files and reads them, finds the profile and its secret, and keeps count of connections: "
+        "some 0.3 ms of Python, while 5 % of a raw connect to a server on the same machine are 0.1 ms"
+    )
     return [
-        compared(figure, "raw gRPC", "s", found["ours"], found["raw"], at_most(1.05)),
+        compared(figure, "raw gRPC", "s", found["ours"], found["raw"], at_most(1.05), note),
         compared(figure, "pymilvus MilvusClient", "s", found["ours"], found["pymilvus"], at_most(1.0)),
     ]
 

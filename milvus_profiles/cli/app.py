@@ -6,6 +6,7 @@ import copy
 import os
 import re
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -55,8 +56,12 @@ def application(words: list[str]) -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(command(_root))
-    # A name further on may be the value of an option.
-    for name in words[:1] if words[:1] and words[0] in _PARTS else _PARTS:
+    if words == ["--version"]:
+        needed: Iterable[str] = ()
+    else:
+        # A name further on may be the value of an option.
+        needed = words[:1] if words[:1] and words[0] in _PARTS else _PARTS
+    for name in needed:
         module, attribute, options = _PARTS[name]
         part = getattr(import_module(f".{module}", __package__), attribute)
         if isinstance(part, typer.Typer):

@@ -59,7 +59,7 @@ class Session:
             fresh: read the files again, after an edit.
         """
         if self._profiles is None or fresh:
-            from ..config.profiles import load
+            from ..config.loading import load
 
             self._profiles = load(self.config, env=self.env, file_name="--config")
         return self._profiles

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..config.profiles import load_text
+from ..config.loading import load_text
 from ..config.values import Origin
 from ..errors import ConfigError, SecretUnavailableError, UnknownProfileError, UsageError
 from ..masked import SecretText

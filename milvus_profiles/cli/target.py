@@ -157,7 +157,7 @@ def check_text(content: bytes, target: Target, touched: Sequence[str]) -> None:
     Raises:
         ConfigError: the first finding.
     """
-    from ..config.profiles import load_text
+    from ..config.loading import load_text
 
     profiles = load_text(content, target.path, target.role, env=current().env)
     for alias in touched:

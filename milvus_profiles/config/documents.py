@@ -164,7 +164,10 @@ def _read(path: str) -> tuple[bytes, _Status]:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ConfigError("is not a file", hint="put a TOML file there", location=place)
-            content = file.read(_SIZE_LIMIT + 1)
+            # Not more than there should be: the space is allocated first, and 64 MiB take a while.
+            content = file.read(min(status.st_size, _SIZE_LIMIT) + 1)
+            if len(content) > status.st_size:  # it is growing, or of a kind that has no size
+                content += file.read(_SIZE_LIMIT + 1 - len(content))
     except OSError as error:
         hints = {
             errno.ENOENT: "create it with `milvus-profiles profile add ALIAS --uri URI`",

@@ -76,8 +76,7 @@ def project_file(cwd: str, env: Mapping[str, str]) -> str | None:
     Raises:
         ConfigError: a directory on the way cannot be looked into.
     """
-    home = os.path.realpath(home_directory(env))
-    own = os.path.realpath(user_file(env))
+    home = None
     directory = cwd
     while True:
         candidate = os.path.join(directory, FILE_NAME)
@@ -94,9 +93,13 @@ def project_file(cwd: str, env: Mapping[str, str]) -> str | None:
                 location=Location(candidate),
             ) from None
         else:
-            if os.path.realpath(candidate) != own:
+            if os.path.realpath(candidate) != os.path.realpath(user_file(env)):
                 return candidate
         parent = os.path.dirname(directory)
-        if parent == directory or os.path.realpath(directory) == home or os.path.lexists(f"{directory}/.git"):
+        if parent == directory or os.path.lexists(f"{directory}/.git"):
+            return None
+        # Every connect comes here, so links are followed only where it has to be known.
+        home = home or os.path.realpath(home_directory(env))
+        if os.path.realpath(directory) == home:
             return None
         directory = parent

@@ -12,20 +12,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..endpoint import absolute_path
 from ..errors import ConfigError, Location, UnknownProfileError, suggest
-from ..masked import MaskedMapping, SecretText
+from ..masked import SecretText
 from ..profile import Profile, fold_alias
-from .documents import Document, Role, read_document, try_parse
+from .documents import Document
 from .fields import SECRET_FIELDS
 from .invalid import validate
-from .locations import current_directory, home_directory, project_file, user_file
+from .locations import home_directory, user_file
 from .permissions import refusal
-from .settings import Settings, load_settings
+from .settings import Settings
 from .trust import TrustStore, check_default, check_endpoint, check_fields
 from .values import Origin, Raw, RawProfile, Value, from_table, has_address, inherit, override, resolved_paths
 
-__all__ = ["Profiles", "Resolved", "Selection", "load", "load_text"]
+__all__ = ["Kept", "Profiles", "Resolved", "Selection"]
+
+Kept = dict[str, tuple["RawProfile", "Profile | None"]]
+"""Folded alias to a profile's fields, and the profile itself unless that depends on more than files and variables."""
+
+_KEPT_PROFILES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ class Profiles(Mapping[str, Profile]):
         env: Mapping[str, str],
         cwd: str,
         connector: Callable[..., Any] | None = None,
+        kept: Kept | None = None,
     ) -> None:
         self.documents = documents
         self.settings = settings
@@ -104,6 +109,7 @@ class Profiles(Mapping[str, Profile]):
         self._connector = connector
         self._trust: TrustStore | None = None
         self._resolved: dict[str, Resolved] = {}
+        self._kept: Kept = {} if kept is None else kept
         self._parents: dict[str, dict[str, Raw]] = {}
 
     def __repr__(self) -> str:
@@ -286,19 +292,31 @@ class Profiles(Mapping[str, Profile]):
         """
         layer = self._call_layer(fields or {})
         del fields  # a traceback may show the locals of its frames, and a secret of the call is plain text there
-        raw = self.raw(alias)
+        key = fold_alias(alias)
+        raw, profile = self._kept.get(key) or (self.raw(alias), None)
         if layer:
-            raw = override(raw, layer)
+            raw, profile = override(raw, layer), None
         check_fields(raw, self.trust)
         if raw.document is not None and (refused := refusal(raw.document)) is not None:
             raise refused
-        profile = _first(validate(Profile, raw))
+        if profile is None:
+            profile = _first(validate(Profile, raw))
+            if not layer:
+                self._keep(key, raw, profile)
         if profile.is_template:
             raise self._no_address(raw)
         trusted = self.is_trusted(raw)
         if not trusted:
             self._check_shadow(profile, raw)
         return Resolved(profile, raw, trusted)
+
+    def _keep(self, key: str, raw: RawProfile, profile: Profile) -> None:
+        """Remember a profile for the next who connects with it."""
+        if len(self._kept) >= _KEPT_PROFILES:
+            self._kept.clear()
+        # Certificate files are looked at each time: they change though the profile does not.
+        names_files = any(path[0] == "ssl" and len(path) > 1 for path in raw.values)
+        self._kept[key] = raw, None if names_files else profile
 
     def anonymous(self, fields: Mapping[str, Any], *, alias: str = "anonymous") -> Resolved:
         """A profile of the call alone.
@@ -501,90 +519,3 @@ def _first(result: Any) -> Profile:
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-
-
-def load(
-    file: str | os.PathLike[str] | None = None,
-    *,
-    env: Mapping[str, str] | None = None,
-    cwd: str | os.PathLike[str] | None = None,
-    connector: Callable[..., Any] | None = None,
-    file_name: str = "file=",
-) -> Profiles:
-    """Read the files and the environment.
-
-    Args:
-        file: a file that is read instead of all others, with full trust; None follows the documented search.
-        env: the environment; None takes the process's own.
-        cwd: where the search for a project file begins; None takes the process's current directory.
-        connector: what :meth:`Profiles.connect` calls.
-        file_name: what the explicit file is called in messages, such as ``--config``.
-
-    Raises:
-        ConfigError: a file cannot be read or is invalid as a whole, or a variable is wrong.
-    """
-    environment = MaskedMapping(os.environ if env is None else env)
-    named = None if file is None else os.fspath(file)
-    if named == "":
-        # A variable that was meant to hold the path is empty: to read other files instead would be a surprise.
-        raise ConfigError(f"{file_name} names no file: it is empty", hint="give a path, or leave it out")
-    directory = _directory(cwd, named or environment.get("MILVUS_PROFILES_FILE"))
-    documents = _documents(named, environment, directory, file_name)
-    settings = load_settings(environment, directory, documents)
-    return Profiles(documents, settings, env=environment, cwd=directory, connector=connector)
-
-
-def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] | None = None) -> Profiles:
-    """The profiles of one text, as if it stood in a file: to check an edit before it is written.
-
-    Args:
-        content: the text.
-        path: where it would stand; relative paths count from there.
-        role: how the file would be read.
-        env: the environment, for the home directory; its variables are left out.
-
-    Raises:
-        ConfigError: the text is invalid as a whole.
-    """
-    document = try_parse(content, path, role)
-    del content  # a traceback may show the locals of its frames, and this is all the secrets of the file
-    if isinstance(document, ConfigError):
-        raise document
-    environment = MaskedMapping({} if env is None else {k: env[k] for k in ("HOME", "USERPROFILE") if k in env})
-    directory = os.path.dirname(path)
-    settings = load_settings(environment, directory, (document,))
-    return Profiles((document,), settings, env=environment, cwd=directory)
-
-
-def _directory(cwd: str | os.PathLike[str] | None, named: str | None) -> str:
-    """Where relative paths count from and the search for a project file begins."""
-    if cwd is not None:
-        return os.path.abspath(os.fspath(cwd))
-    try:
-        return current_directory()
-    except ConfigError:
-        # Nothing is searched for, and nothing counts from there.
-        if named and os.path.isabs(named):
-            return os.path.dirname(named)
-        raise
-
-
-def _documents(file: str | None, env: Mapping[str, str], cwd: str, file_name: str) -> tuple[Document, ...]:
-    named, name = (file, file_name) if file is not None else (env.get("MILVUS_PROFILES_FILE"), "MILVUS_PROFILES_FILE")
-    if named:
-        path = absolute_path(named, base=cwd, home=home_directory(env))
-        try:
-            return (read_document(path, "named"),)
-        except ConfigError as error:
-            if not os.path.lexists(path):
-                raise ConfigError(
-                    f"the file that {name} names does not exist", hint=error.hint, location=error.location
-                ) from None
-            raise
-    documents: list[Document] = []
-    if (found := project_file(cwd, env)) is not None:
-        documents.append(read_document(found, "project"))
-    own = user_file(env)
-    if os.path.lexists(own):
-        documents.append(read_document(own, "user"))
-    return tuple(documents)

@@ -110,27 +110,26 @@ def load_settings(env: Mapping[str, str], cwd: str, documents: tuple[Document, .
     Raises:
         ConfigError: a root key or a variable is wrong.
     """
-    # Files are read anew each time, and a cache would only keep the old ones in memory.
-    key = None if documents else (_digest(env), cwd)
-    if key is not None and (known := _CACHE.get(key)) is not None:
-        return known
     for document in documents:
         _check(document)
+    # Of the files only what stands in their roots counts, not the files themselves, which may be large.
+    key = (_digest(env), cwd, *((document.role, repr(document.root)) for document in documents))
+    if (known := _CACHE.get(key)) is not None:
+        return known
     token = _INPUT.set((env, cwd, documents))
     try:
         settings = Settings()
     finally:
         _INPUT.reset(token)
-    if key is not None:
-        if len(_CACHE) >= _CACHE_SIZE:
-            _CACHE.clear()
-        _CACHE[key] = settings
+    if len(_CACHE) >= _CACHE_SIZE:
+        _CACHE.clear()
+    _CACHE[key] = settings
     return settings
 
 
 # Programs connect more often than variables change, and pydantic-settings takes longer for this than gRPC for opening
 # a channel.
-_CACHE: dict[tuple[bytes, str], Settings] = {}
+_CACHE: dict[tuple[object, ...], Settings] = {}
 _CACHE_SIZE = 4
 
 

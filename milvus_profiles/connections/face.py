@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from ..config.loading import load as load_profiles
 from ..config.profiles import Profiles
-from ..config.profiles import load as load_profiles
 from ..profile import fold_alias
 from .connection import Connection
 from .footing import Footing

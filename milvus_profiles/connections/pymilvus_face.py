@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..config.loading import load
 from ..config.plaintext import check_plaintext
-from ..config.profiles import Profiles, load
+from ..config.profiles import Profiles
 from ..errors import ParamError
 from ..profile import Profile, check_alias, fold_alias
 from .connection import Connection

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..config.fields import FIELDS, SECRET_FIELDS
+from ..config.loading import load as load_profiles
 from ..config.permissions import file_warnings
 from ..config.plaintext import check_plaintext
 from ..config.profiles import Profiles, Resolved
-from ..config.profiles import load as load_profiles
 from ..errors import ConfigError, suggest
 from ..masked import SecretText
 from ..profile import fold_alias

@@ -55,8 +55,8 @@ def connection_args(alias: str | None = None, *, profiles: Profiles | None = Non
         MilvusProfilesError: the profile or its secret cannot be had, or Milvus Lite not be started, as for ``connect``.
         ConfigError: pymilvus cannot express the profile: an IPv6 address, a client certificate without a CA.
     """
+    from ..config.loading import load
     from ..config.plaintext import check_plaintext
-    from ..config.profiles import load
     from ..connections.face import connect
     from ..connections.opening import secret_context
     from ..secrets import resolve

@@ -1,0 +1,127 @@
+"""Reading the files and the environment, in the order and from the places that the documentation names.
+
+Programs connect more often than files change: a file is read each time, but parsed, and its profiles put together,
+once for each content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..endpoint import absolute_path
+from ..errors import ConfigError
+from ..masked import MaskedMapping
+from .documents import Document, Role, read_document, try_parse
+from .locations import current_directory, home_directory, project_file, user_file
+from .profiles import Kept, Profiles
+from .settings import Settings, load_settings
+
+__all__ = ["load", "load_text"]
+
+
+def load(
+    file: str | os.PathLike[str] | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    connector: Callable[..., Any] | None = None,
+    file_name: str = "file=",
+) -> Profiles:
+    """Read the files and the environment.
+
+    Args:
+        file: a file that is read instead of all others, with full trust; None follows the documented search.
+        env: the environment; None takes the process's own.
+        cwd: where the search for a project file begins; None takes the process's current directory.
+        connector: what :meth:`Profiles.connect` calls.
+        file_name: what the explicit file is called in messages, such as ``--config``.
+
+    Raises:
+        ConfigError: a file cannot be read or is invalid as a whole, or a variable is wrong.
+    """
+    environment = MaskedMapping(os.environ if env is None else env)
+    named = None if file is None else os.fspath(file)
+    if named == "":
+        # A variable that was meant to hold the path is empty: to read other files instead would be a surprise.
+        raise ConfigError(f"{file_name} names no file: it is empty", hint="give a path, or leave it out")
+    directory = _directory(cwd, named or environment.get("MILVUS_PROFILES_FILE"))
+    documents = _documents(named, environment, directory, file_name)
+    settings = load_settings(environment, directory, documents)
+    kept = _kept(settings, documents)
+    return Profiles(documents, settings, env=environment, cwd=directory, connector=connector, kept=kept)
+
+
+def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] | None = None) -> Profiles:
+    """The profiles of one text, as if it stood in a file: to check an edit before it is written.
+
+    Args:
+        content: the text.
+        path: where it would stand; relative paths count from there.
+        role: how the file would be read.
+        env: the environment, for the home directory; its variables are left out.
+
+    Raises:
+        ConfigError: the text is invalid as a whole.
+    """
+    document = try_parse(content, path, role)
+    del content  # a traceback may show the locals of its frames, and this is all the secrets of the file
+    if isinstance(document, ConfigError):
+        raise document
+    environment = MaskedMapping({} if env is None else {k: env[k] for k in ("HOME", "USERPROFILE") if k in env})
+    directory = os.path.dirname(path)
+    settings = load_settings(environment, directory, (document,))
+    return Profiles((document,), settings, env=environment, cwd=directory)
+
+
+def _directory(cwd: str | os.PathLike[str] | None, named: str | None) -> str:
+    """Where relative paths count from and the search for a project file begins."""
+    if cwd is not None:
+        return os.path.abspath(os.fspath(cwd))
+    try:
+        return current_directory()
+    except ConfigError:
+        # Nothing is searched for, and nothing counts from there.
+        if named and os.path.isabs(named):
+            return os.path.dirname(named)
+        raise
+
+
+def _documents(file: str | None, env: Mapping[str, str], cwd: str, file_name: str) -> tuple[Document, ...]:
+    named, name = (file, file_name) if file is not None else (env.get("MILVUS_PROFILES_FILE"), "MILVUS_PROFILES_FILE")
+    if named:
+        path = absolute_path(named, base=cwd, home=home_directory(env))
+        try:
+            return (read_document(path, "named"),)
+        except ConfigError as error:
+            if not os.path.lexists(path):
+                raise ConfigError(
+                    f"the file that {name} names does not exist", hint=error.hint, location=error.location
+                ) from None
+            raise
+    documents: list[Document] = []
+    if (found := project_file(cwd, env)) is not None:
+        documents.append(read_document(found, "project"))
+    own = user_file(env)
+    if os.path.lexists(own):
+        documents.append(read_document(own, "user"))
+    return tuple(documents)
+
+
+_KEPT: OrderedDict[tuple[int, ...], tuple[Settings, tuple[Document, ...], Kept]] = OrderedDict()
+_KEPT_SIZE = 4
+
+
+def _kept(settings: Settings, documents: tuple[Document, ...]) -> Kept:
+    """What was put together before from the very same settings and files, which are themselves kept while unchanged."""
+    key = (id(settings), *map(id, documents))  # they live as long as the entry, so nothing else has their ids
+    entry = _KEPT.get(key)
+    if entry is None:
+        entry = _KEPT[key] = (settings, documents, {})
+        while len(_KEPT) > _KEPT_SIZE:
+            with contextlib.suppress(KeyError):  # another thread took the last one
+                _KEPT.popitem(last=False)
+    return entry[2]

@@ -1,0 +1,100 @@
+"""The command line as a process: how it ends, and what it does where a standard stream is missing."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Command, Outcome
+
+FILE = '[profiles.a]\nuri = "https://h.example"\nuser = "root"\n'
+
+
+def in_shell(cli: Command, line: str) -> Outcome:
+    """Run a line of the shell in which ``$P`` is the program."""
+    shell = Command(["sh", "-c", f"P={shlex.quote(shlex.join(cli.program))}; {line}"], cli.home, cli.cwd)
+    return shell()
+
+
+@pytest.fixture(autouse=True)
+def _file(project: Path) -> None:
+    (project / "milvus.toml").write_text(FILE)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_closed_standard_stream_loses_only_what_would_be_written_there(cli: Command, closed: str) -> None:
+    listed = in_shell(cli, f"$P profile list --json {closed}")
+    assert listed.returncode == 0
+    assert listed.stderr == ""
+    if ">&-" not in closed.replace("2>&-", ""):
+        assert [row["alias"] for row in json.loads(listed.stdout)] == ["a"]
+    assert in_shell(cli, f"$P profile show nobody {closed}").returncode == 3
+
+
+def test_a_file_that_is_written_is_never_taken_for_a_closed_stream(cli: Command, project: Path) -> None:
+    outcome = in_shell(cli, "$P profile add b --uri https://b.example --yes >&- 2>&- <&-")
+    assert outcome.returncode == 0
+    listed = cli("profile", "list", "--json")
+    assert {row["alias"] for row in listed.json} == {"a", "b"}
+    text = "".join(path.read_text() for path in (project / "milvus.toml", cli.home / ".config/milvus/milvus.toml")
+                   if path.exists())  # fmt: skip
+    assert "b.example" in text
+    assert "saved" not in text.lower()
+
+
+def test_a_reader_that_goes_away_is_no_error(cli: Command) -> None:
+    # The shell's own status would be that of `true`.
+    done = in_shell(cli, "{ $P profile list --json; echo $? >&2; } | true")
+    assert done.stderr.strip() in ("0", "141")
+
+
+def test_a_full_disk_is_told(cli: Command) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    done = in_shell(cli, "$P profile list > /dev/full")
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+
+
+def test_what_is_to_be_done_at_exit_is_done(cli: Command, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    program = (
+        "import atexit, pathlib, sys, tempfile, weakref\n"
+        f"atexit.register(lambda: pathlib.Path({str(trace)!r}).write_text('done'))\n"
+        "sys.argv = ['milvus-profiles', 'profile', 'list', '--json']\n"
+        "from milvus_profiles.cli.entry import script\n"
+        "script()\n"
+    )
+    outcome = Command([sys.executable, "-c", program], cli.home, cli.cwd)()
+    assert outcome.returncode == 0
+    assert outcome.json[0]["alias"] == "a"
+    assert trace.read_text() == "done"
+
+
+def test_a_thread_that_still_works_is_waited_for(cli: Command, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    program = (
+        "import pathlib, sys, threading, time\n"
+        f"def work(): time.sleep(0.5); pathlib.Path({str(trace)!r}).write_text('done')\n"
+        "threading.Thread(target=work).start()\n"
+        "sys.argv = ['milvus-profiles', '--version']\n"
+        "from milvus_profiles.cli.entry import script\n"
+        "script()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert trace.read_text() == "done"
+
+
+def test_the_version_is_told_without_importing_the_commands(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "milvus_profiles", "--version"], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert "milvus_profiles.cli.app" in done.stderr
+    assert "pydantic" not in done.stderr
