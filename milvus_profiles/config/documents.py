@@ -229,7 +229,7 @@ def _parse(text: str, path: str) -> dict[str, Any]:
         line = None if place is None else text.count("\n", 0, place.start()) + 1
         return ConfigError(f"is not valid TOML: {message}", location=Location(path, line))
 
-    if text.count(".") > _KEY_PARTS and (deep := re.search(_DEEP_KEY, text)):
+    if _MANY_DOTS.search(text) and (deep := re.search(_DEEP_KEY, text)):
         raise fail(f"a key has more than {_KEY_PARTS} parts", deep)
     try:
         data: dict[str, Any] = loads(text)
@@ -250,6 +250,9 @@ _DEEP_KEY = (
     r"""(?m)(?:^[ \t]*(?:\[{1,2}[ \t]*)?|[{,][ \t]*)(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*)"""
     rf"{{{_KEY_PARTS}}}"
 )
+# A line that may hold such a key, at a twentieth of the time.  The first dots are spelled out, since most lines with a
+# dot have fewer than these.
+_MANY_DOTS = re.compile(rf"\.[^.\n]*\.[^.\n]*\.[^.\n]*(?:\.[^.\n]*){{{_KEY_PARTS - 4}}}\.")
 _PLACE = r"\(at (?:line (\d+), column (\d+)|end of document)\)"
 # What tomllib quotes in its messages is text of the file; one character between quotes is not.
 _QUOTED = r"""['"(].*['")]"""
