@@ -72,3 +72,4 @@ def test_prefork_workers_connect_anew_while_the_parent_goes_on(
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert ran.stdout == "[0, 0, 0, 0, 0, 0] [] True\nparent True\n", ran.stderr
+    assert "fork() handlers" not in ran.stderr  # gRPC found nobody inside, and prepared itself

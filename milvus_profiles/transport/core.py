@@ -16,11 +16,15 @@ from ..errors import ConnectionClosedError
 from .channel_state import REFRESH_INTERVAL
 from .core_base import CoreBase, Generation, Refresh
 from .deadline import Clock
+from .fork_pause import PAUSE
 from .metadata import TokenHolder
 
 __all__ = ["ChannelCore", "RawGeneration"]
 
 RawGeneration = Generation[grpc.Channel]
+
+_LOOK = 0.001
+"""Seconds between two looks whether a call has ended that a fork waits for."""
 
 
 class ChannelCore(CoreBase[RawGeneration]):
@@ -55,6 +59,7 @@ class ChannelCore(CoreBase[RawGeneration]):
         self._idle: threading.Condition | None = None
         self._subscriptions: dict[Callable[[grpc.ChannelConnectivity], None], bool] = {}
         self._refreshing = threading.Lock()
+        PAUSE.add(self)
 
     @property
     def raw(self) -> grpc.Channel:
@@ -77,6 +82,8 @@ class ChannelCore(CoreBase[RawGeneration]):
         """
         if (watch := self._watch) is not None:
             watch.before_call(self.clock())
+        if PAUSE.pending:
+            PAUSE.wait()
         with self._guard:
             if not self._is_closed:
                 generation = self._current
@@ -132,6 +139,24 @@ class ChannelCore(CoreBase[RawGeneration]):
             return token is not None and holder.set_token(token)
         finally:
             self._refreshing.release()
+
+    # --- forks ---------------------------------------------------------------------------------------------------
+
+    def hold(self, timeout: float) -> bool:
+        """Let no call begin from now on, if none is under way; see :mod:`.fork_pause`."""
+        until = time.monotonic() + timeout
+        while self._guard.acquire(timeout=max(0.0, until - time.monotonic())):
+            if not self._load():
+                return True
+            self._guard.release()
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_LOOK)
+        return False
+
+    def let_go(self) -> None:
+        """Let calls begin again."""
+        self._guard.release()
 
     # --- life ----------------------------------------------------------------------------------------------------
 

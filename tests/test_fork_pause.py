@@ -1,0 +1,120 @@
+"""Calls and forks are kept apart, and neither ever waits for the other for long."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+import grpc
+import pytest
+
+from milvus_profiles.transport.core import ChannelCore
+from milvus_profiles.transport.fork_pause import PAUSE, ForkPause
+from milvus_profiles.transport.metadata import TokenHolder
+
+# Python 3.12 warns of what this is about.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+
+
+def a_core() -> ChannelCore:
+    """A core that leads nowhere: its calls are counted here, and never made."""
+    return ChannelCore(grpc.insecure_channel("127.0.0.1:1"), TokenHolder())
+
+
+def fork(child: Callable[[], bool]) -> int:
+    """Fork, and return the exit status of the child: 0 if it found what it should."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os._exit(0 if child() else 1)
+        finally:
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < until, "it does not come to that"
+        time.sleep(0.001)
+
+
+def test_a_fork_waits_for_a_call_under_way() -> None:
+    core = a_core()
+    generation = core.enter()
+
+    def end_soon() -> None:
+        eventually(lambda: PAUSE.pending)
+        core.leave(generation, grpc.StatusCode.OK)
+
+    ender = threading.Thread(target=end_soon)
+    ender.start()
+    # In the child nothing is held any more: a call may begin.
+    assert fork(lambda: core.in_flight == 0 and core.enter() is not None) == 0
+    ender.join(10)
+    assert not PAUSE.pending
+    core.leave(core.enter(), grpc.StatusCode.OK)
+    core.close()
+
+
+def test_a_fork_does_not_wait_for_a_call_that_takes_long() -> None:
+    core = a_core()
+    generation = core.enter()
+    assert fork(lambda: core.in_flight == 1) == 0  # it is the parent's, and goes on there
+    assert not PAUSE.pending
+    assert core.in_flight == 1
+    core.leave(generation, grpc.StatusCode.OK)
+    core.close()
+
+
+def test_a_call_that_would_begin_in_the_middle_of_a_fork_waits_until_it_is_over() -> None:
+    core = a_core()
+    pause = ForkPause()
+    pause.add(core)
+    pause._before()
+    entered = threading.Event()
+
+    def call() -> None:
+        core.leave(core.enter(), grpc.StatusCode.OK)
+        entered.set()
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    assert not entered.wait(0.05)
+    pause._after_in_parent()
+    assert entered.wait(10)
+    caller.join(10)
+    core.close()
+
+
+def test_two_threads_that_fork_at_once_both_get_there() -> None:
+    core = a_core()
+    outcomes: list[int] = []
+    start = threading.Barrier(2)
+
+    def work() -> None:
+        start.wait()
+        outcomes.extend(fork(lambda: core.enter() is not None) for _ in range(5))
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert outcomes == [0] * 10
+    assert not PAUSE.pending
+    core.leave(core.enter(), grpc.StatusCode.OK)
+    core.close()
+
+
+def test_what_is_gone_is_not_waited_for() -> None:
+    pause = ForkPause()
+    core = a_core()
+    pause.add(core)
+    core.close()
+    del core
+    pause._before()
+    assert pause._held == []
+    pause._after_in_parent()
