@@ -13,7 +13,7 @@ from benchmarks.measure import Goal, Row, Spread
 __all__ = ["draw", "markdown"]
 
 _PEERS = ("grpcio", "pymilvus", "psycopg-pool", "SQLAlchemy", "typer", "pydantic-settings")
-_REACHED, _MISSED, _PLAIN = "#2a9d8f", "#e76f51", "#8d99ae"
+_REACHED, _MISSED = "#2a9d8f", "#e76f51"
 
 
 def markdown(rows: Sequence[Row], *, effort: str, seconds: float, load: float) -> str:
@@ -92,7 +92,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     """The ratios as bars, on a logarithmic scale: from 1, which is the peer, with the goal as a line across.
 
     Args:
-        rows: those without a peer are left out.
+        rows: those without a peer or without a goal are left out.
         path: the SVG file.
     """
     import matplotlib as mpl
@@ -101,15 +101,16 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     # The same numbers make the same file, and text stays text.
     mpl.rcParams.update({"svg.hashsalt": "milvus-profiles", "svg.fonttype": "none", "font.family": "sans-serif"})
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+    from matplotlib.ticker import FuncFormatter
 
-    shown = [row for row in rows if row.ratio is not None][::-1]
+    shown = [row for row in rows if row.ratio is not None and row.goal is not None][::-1]
     figure = Figure(figsize=(11, 0.34 * len(shown) + 1.2), layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     for place, row in enumerate(shown):
         ratio = row.ratio
         assert ratio is not None
-        color = {None: _PLAIN, True: _REACHED, False: _MISSED}[row.is_met]
-        axes.barh(place, ratio.median - 1, left=1, height=0.62, color=color)
+        axes.barh(place, ratio.median - 1, left=1, height=0.62, color=_REACHED if row.is_met else _MISSED)
         axes.plot([ratio.low, ratio.high], [place, place], color="#222222", linewidth=1)
         if row.goal is not None and row.goal.of == "ratio":
             axes.plot([row.goal.limit] * 2, [place - 0.42, place + 0.42], color="#222222", linewidth=2)
@@ -119,9 +120,18 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         )
     axes.set_yticks(range(len(shown)), [f"{row.figure}  /  {row.peer}" for row in shown], fontsize=8)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
+    axes.xaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
+    axes.legend(
+        handles=[Patch(color=_REACHED, label="goal reached"), Patch(color=_MISSED, label="goal missed")],
+        loc="lower left", fontsize=8, frameon=False,
+    )  # fmt: skip
     axes.axvline(1, color="#222222", linewidth=0.8)
     axes.set_ylim(-0.6, len(shown) - 0.4)
-    axes.set_xlabel("ours / peer (the black line across a bar is its goal, the thin one the quartiles)", fontsize=8)
+    axes.set_xlabel(
+        "ours / peer on a logarithmic scale; the thick line across is the goal, the thin one along shows the quartiles",
+        fontsize=8,
+    )
     axes.set_title("milvus-profiles beside its peers, measured in the same run", fontsize=10, loc="left")
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)

@@ -98,3 +98,20 @@ def test_the_table_says_what_was_reached_and_what_was_not() -> None:
     assert "1. why" in table
     assert "| size | 2 KiB |  |  |  | ≤ 1 KiB | **missed** |" in table
     assert "1 of 3 goals reached" in table
+
+
+def test_the_results_of_record_are_those_of_a_whole_run() -> None:
+    table = (ROOT / "benchmarks/RESULTS.md").read_text()
+    assert "Written by `make bench` in " in table
+    rows = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")][1:]
+    for figure in (
+        "lease + return, exclusive, 1 thread", "lease + return, shared, 8 threads on 8 slots", "400 tasks", "40 tasks",
+        "unary call, a read", "unary call, a write, asyncio", "connect, handshake, first call",
+        "process start to first authenticated call", "import milvus_profiles", "profile list, 10 profiles",
+        "completion of an alias", "load 1 profile", "load 65,536 profiles", "recovery after an outage",
+        "memory of one live connection", "profile test --all",
+    ):  # fmt: skip
+        assert any(row.startswith(figure) for row in rows), figure
+    picture = "".join(ET.parse(ROOT / "benchmarks/results.svg").getroot().itertext())
+    assert all(row.split(" (")[0] in picture for row in rows if row.startswith("lease"))
+    assert "](benchmarks/results.svg)" in (ROOT / "README.md").read_text()

@@ -208,6 +208,7 @@ def _shake(address: Address, context: ssl.SSLContext, host: str, gives: bool, de
         return TLSOutcome("unreachable", detail=reached.detail)
     with opened:
         try:
+            opened.getpeername()  # raises after a reset, where Python 3.10 would leave the wrapped socket open
             secured = context.wrap_socket(opened, server_hostname=host, do_handshake_on_connect=False)
         except OSError as error:  # it was reset already
             return TLSOutcome("closed", detail=error.strerror or "")
