@@ -206,11 +206,20 @@ def _shake(address: Address, context: ssl.SSLContext, host: str, gives: bool, de
     opened, reached = open_socket(address, deadline)
     if opened is None:
         return TLSOutcome("unreachable", detail=reached.detail)
+    begun: list[ssl.SSLSocket] = []
+
+    class Secured(ssl.SSLSocket):
+        def __new__(cls, *arguments: Any, **named: Any) -> Any:
+            begun.append(super().__new__(cls, *arguments, **named))
+            return begun[-1]
+
+    context.sslsocket_class = Secured
     with opened:
         try:
-            opened.getpeername()  # raises after a reset, where Python 3.10 would leave the wrapped socket open
             secured = context.wrap_socket(opened, server_hostname=host, do_handshake_on_connect=False)
         except OSError as error:  # it was reset already
+            for half_made in begun:  # Python has moved the socket there, and leaves it open
+                half_made.close()
             return TLSOutcome("closed", detail=error.strerror or "")
     with secured:
         try:
