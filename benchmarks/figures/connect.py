@@ -31,7 +31,7 @@ def _timed(action: Callable[[], object], count: int) -> Callable[[], float]:
 
 
 def run(effort: Effort) -> list[Row]:
-    rounds, count = choose(effort, (81, 5), (21, 3), (2, 1))
+    rounds, count = choose(effort, (81, 5), (9, 3), (2, 1))
     with milvus() as server, tempfile.TemporaryDirectory() as home:
         # A home of its own: whoever runs this has profiles in his.
         os.environ["HOME"] = home

@@ -110,7 +110,7 @@ def _compared(count: int, rounds: int, directory: Path) -> list[Row]:
 
 
 def run(effort: Effort) -> list[Row]:
-    plan = choose(effort, {1: 15, 1000: 15, 65_536: 5}, {1: 3, 1000: 3, 65_536: 1}, {1: 1, 1000: 1})
+    plan = choose(effort, {1: 15, 1000: 15, 65_536: 5}, {1: 3, 1000: 3}, {1: 1, 1000: 1})
     with tempfile.TemporaryDirectory() as directory:
         return [row for count, rounds in plan.items() for row in _compared(count, rounds, Path(directory))]
 

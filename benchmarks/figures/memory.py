@@ -59,7 +59,7 @@ def _one(name: str, port: str, count: int) -> None:
 
 
 def run(effort: Effort) -> list[Row]:
-    rounds, count = choose(effort, (5, 1000), (1, 1000), (1, 20))
+    rounds, count = choose(effort, (5, 1000), (1, 400), (1, 20))
     with sleeper() as port:
 
         def measure(name: str) -> float:

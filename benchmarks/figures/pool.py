@@ -30,7 +30,7 @@ Body = Callable[[int], None]
 class _Connector:
     """The pool's own leases and links, on channels that lead nowhere: nothing calls on them."""
 
-    lease = MilvusConnector.lease
+    lease = staticmethod(MilvusConnector.lease)
 
     def __init__(self) -> None:
         self.cores: list[ChannelCore] = []
@@ -165,7 +165,7 @@ def _together(connector: _Connector, body: Body, count: int, threads: int) -> Ca
 
 
 def run(effort: Effort) -> list[Row]:
-    rounds, count = choose(effort, (31, 4000), (7, 4000), (2, 20))
+    rounds, count = choose(effort, (31, 4000), (5, 2000), (2, 20))
     rows: list[Row] = []
     for mode in ("exclusive", "shared"):
         with _pools(mode) as (connector, bodies):

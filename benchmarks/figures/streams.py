@@ -129,7 +129,7 @@ async def _modes(port: int, rounds: int, seconds: float) -> Row:
 
 
 def run(effort: Effort) -> list[Row]:
-    rounds, seconds = choose(effort, (4, 4.0), (2, 2.0), (1, 0.9))
+    rounds, seconds = choose(effort, (4, 4.0), (1, 2.4), (1, 0.9))
     with sleeper(streams=100) as port:
         rows = asyncio.run(_capped(port, rounds, seconds))
     with sleeper() as port:

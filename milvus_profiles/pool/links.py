@@ -185,8 +185,9 @@ class MilvusConnector:
         profiles: where they come from; None reads the files and the environment each time.
     """
 
-    # Without the detour over a class's call and an empty __init__, which a lease pays for each time.
-    lease: Callable[[], Lease] = partial(object.__new__, PooledConnection)
+    # Without the detour over a class's call and an empty __init__, which a lease pays for each time.  Python 3.14 makes a
+    # method of a partial in a class.
+    lease: Callable[[], Lease] = staticmethod(partial(object.__new__, PooledConnection))
 
     def __init__(self, profiles: Profiles | None) -> None:
         self._profiles = profiles
