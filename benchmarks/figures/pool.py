@@ -165,7 +165,7 @@ def _together(connector: _Connector, body: Body, count: int, threads: int) -> Ca
 
 
 def run(effort: Effort) -> list[Row]:
-    rounds, count = choose(effort, (31, 4000), (5, 2000), (2, 20))
+    rounds, count = choose(effort, (31, 4000), (4, 1500), (2, 20))
     rows: list[Row] = []
     for mode in ("exclusive", "shared"):
         with _pools(mode) as (connector, bodies):

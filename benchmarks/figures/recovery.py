@@ -124,7 +124,7 @@ def _outage(server: MilvusServer, clients: dict[str, _Watched], seconds: float) 
 
 
 def run(effort: Effort) -> list[Row]:
-    rounds, seconds = choose(effort, (5, OUTAGE), (1, OUTAGE), (1, 0.0))
+    rounds, seconds = choose(effort, (5, OUTAGE), (1, OUTAGE / 2), (1, 0.0))
     found: dict[str, list[float]] = {name: [] for name in CLIENTS}
     with milvus() as server:
         clients = {name: _Watched(name, server.address) for name in CLIENTS}
@@ -137,7 +137,7 @@ def run(effort: Effort) -> list[Row]:
         finally:
             for client in clients.values():
                 client.end()
-    figure = f"recovery after an outage of {OUTAGE:.0f} s"
+    figure = f"recovery after an outage of {seconds:.0f} s"
     ratio = Spread.of([sum(found["ours"]) / sum(found["pymilvus"])])
     return [
         own(figure, "s", found["ours"], 0.8),

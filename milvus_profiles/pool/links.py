@@ -185,8 +185,8 @@ class MilvusConnector:
         profiles: where they come from; None reads the files and the environment each time.
     """
 
-    # Without the detour over a class's call and an empty __init__, which a lease pays for each time.  It is not to become
-    # a method, which Python 3.14 would make of it.
+    # Without the detour over a class's call and an empty __init__, which a lease pays for each time.  It must not become a
+    # method, as it would in Python 3.14.
     lease: Callable[[], Lease] = staticmethod(partial(object.__new__, PooledConnection))
 
     def __init__(self, profiles: Profiles | None) -> None:
