@@ -90,7 +90,7 @@ async def _async(port: int, rounds: int, count: int, method: str) -> tuple[list[
 
 
 def run(effort: Effort) -> list[Row]:
-    rounds, count = choose(effort, (121, 100), (15, 50), (2, 5))
+    rounds, count = choose(effort, (81, 100), (15, 50), (2, 5))
     rows = []
     with sleeper() as port:
         for name, method in (("a read, which may be retried", SEARCH), ("a write", INSERT)):

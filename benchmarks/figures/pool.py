@@ -173,7 +173,7 @@ def run(effort: Effort) -> list[Row]:
             together = turns(
                 # Long enough for threads to get into each other's way: that takes some switches of the interpreter.
                 {name: _together(connector, bodies[name], 4 * count, SLOTS) for name in _TOGETHER},
-                max(2, rounds // 4),
+                max(2, rounds // 6),
             )
         figure = f"lease + return, {mode}, 1 thread"
         rows.append(compared(figure, "psycopg_pool", "s", alone["lease"], alone["psycopg lease"], at_most(0.5)))

@@ -92,9 +92,9 @@ def _commands(rounds: int, directory: Path) -> list[Row]:
 def run(effort: Effort) -> list[Row]:
     with tempfile.TemporaryDirectory() as directory:
         return [
-            _first_call(choose(effort, 17, 2, 1)),
-            *_import(choose(effort, 17, 2, 1)),
-            *_commands(choose(effort, 17, 2, 1), Path(directory)),
+            _first_call(choose(effort, 13, 2, 1)),
+            *_import(choose(effort, 13, 2, 1)),
+            *_commands(choose(effort, 13, 2, 1), Path(directory)),
         ]
 
 

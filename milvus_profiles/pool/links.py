@@ -185,8 +185,8 @@ class MilvusConnector:
         profiles: where they come from; None reads the files and the environment each time.
     """
 
-    # Without the detour over a class's call and an empty __init__, which a lease pays for each time.  It must not become a
-    # method, as it would in Python 3.14.
+    # Without the detour over a class's call and an empty __init__, which a lease pays for each time.  Static, as Python
+    # 3.14 would make a method of it.
     lease: Callable[[], Lease] = staticmethod(partial(object.__new__, PooledConnection))
 
     def __init__(self, profiles: Profiles | None) -> None:
