@@ -100,8 +100,14 @@ def _compared(count: int, rounds: int, directory: Path) -> list[Row]:
 
     found = turns({name: contestant(name) for name in CONTESTANTS}, rounds)
     figure = f"load {count:,} profiles and take one" if count > 1 else "load 1 profile"
+    note = (
+        "finding the files, and validating one profile with the origin of each field, takes 0.2 ms whatever else is "
+        "in the file; tomllib reads a hundred bytes in a quarter of that"
+    )
     rows = [
-        compared(figure, "tomllib.loads", "s", found["ours"], found["tomllib"], at_most(1.2)),
+        compared(
+            figure, "tomllib.loads", "s", found["ours"], found["tomllib"], at_most(1.2), note if count == 1 else ""
+        ),
         compared(figure, "BaseSettings of all", "s", found["ours"], found["BaseSettings"]),
     ]
     if count > 1:  # one page more or less says nothing
