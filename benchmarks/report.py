@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import textwrap
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -118,7 +119,8 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         axes.annotate(
             f"{ratio.median:.2f}x{goal}", (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8
         )
-    axes.set_yticks(range(len(shown)), [f"{row.figure}  /  {row.peer}" for row in shown], fontsize=8)
+    labels = ["\n".join(textwrap.wrap(f"{row.figure}  /  {row.peer}", 74)) for row in shown]
+    axes.set_yticks(range(len(shown)), labels, fontsize=7)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
     axes.xaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
@@ -128,11 +130,11 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     )  # fmt: skip
     axes.axvline(1, color="#222222", linewidth=0.8)
     axes.set_ylim(-0.6, len(shown) - 0.4)
-    axes.set_xlabel(
+    figure.supxlabel(
         "ours / peer on a logarithmic scale; the thick line across is the goal, the thin one along shows the quartiles",
         fontsize=8,
     )
-    axes.set_title("milvus-profiles beside its peers, measured in the same run", fontsize=10, loc="left")
+    figure.suptitle("milvus-profiles beside its peers, measured in the same run", fontsize=10)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(axis="y", length=0)
