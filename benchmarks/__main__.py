@@ -38,6 +38,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=FIGURES, default=FIGURES, metavar="FIGURE")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks")
     chosen = parser.parse_args()
+    try:
+        chosen.output.mkdir(parents=True, exist_ok=True)  # before ten minutes of measuring
+    except OSError as error:
+        parser.error(f"{chosen.output} cannot be written to: {error.strerror}")
     began, load = time.monotonic(), os.getloadavg()[0]
     rows: list[Row] = []
     for figure in chosen.only:
@@ -46,7 +50,6 @@ def main() -> None:
         missed = [row.figure for row in found if row.is_met is False]
         print(f"{figure}: {time.monotonic() - started:.0f} s", f"(missed: {'; '.join(missed)})" if missed else "")
     seconds = time.monotonic() - began
-    chosen.output.mkdir(parents=True, exist_ok=True)
     text = markdown(rows, effort=chosen.effort, seconds=seconds, load=load)
     (chosen.output / "RESULTS.md").write_text(text)
     draw(rows, chosen.output / "results.svg")

@@ -115,3 +115,14 @@ def test_the_results_of_record_are_those_of_a_whole_run() -> None:
     picture = "".join(ET.parse(ROOT / "benchmarks/results.svg").getroot().itertext())
     assert all(row.split(" (")[0] in picture for row in rows if row.startswith("lease"))
     assert "](benchmarks/results.svg)" in (ROOT / "README.md").read_text()
+
+
+def test_where_nothing_can_be_written_nothing_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--effort", "tiny", "--output", tmp_path / "file"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert f"{tmp_path}/file cannot be written to" in done.stderr
+    assert done.stdout == ""

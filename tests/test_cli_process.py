@@ -64,7 +64,7 @@ def test_a_full_disk_is_told(cli: Command) -> None:
 def test_what_is_to_be_done_at_exit_is_done(cli: Command, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     program = (
-        "import atexit, pathlib, sys, tempfile, weakref\n"
+        "import atexit, pathlib, sys\n"
         f"atexit.register(lambda: pathlib.Path({str(trace)!r}).write_text('done'))\n"
         "sys.argv = ['milvus-profiles', 'profile', 'list', '--json']\n"
         "from milvus_profiles.cli.entry import script\n"

@@ -133,8 +133,9 @@ def test_shared_leases_spread_and_grow() -> None:
 def test_an_unknown_profile_is_said_at_once_and_not_remembered() -> None:
     with ConnectionPool(connector=Outside()) as pool:
         for _ in range(2):
-            with pytest.raises(errors.UnknownProfileError):
+            with pytest.raises(errors.UnknownProfileError) as caught:
                 pool.get_client("unknown")
+            assert caught.value.__context__ is None
         assert pool.idle_count("unknown") == 0
         assert pool.stats().keys == {}
 

@@ -13,7 +13,7 @@ from ..connections.aio_registry import LoopTable, table
 from ..connections.request import CallFields, request
 from ..errors import ConnectionClosedError, MilvusProfilesError
 from ..profile import PoolSettings, Profile
-from .links import TEST_TIMEOUT, introduce, is_suspect
+from .links import TEST_TIMEOUT, Judged, introduce
 from .state import Lease
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class AsyncPooledConnection(Lease, AsyncConnection):
             self._pool._give_back(self)
 
 
-class AsyncMilvusLink:
+class AsyncMilvusLink(Judged):
     """A live connection to a Milvus, with nobody but the pool's borrowers on it.
 
     Args:
@@ -122,8 +122,6 @@ class AsyncMilvusLink:
         self.profile = live.profile
         self.core = live.core
         self._kept = kept
-
-    is_suspect = is_suspect
 
     async def is_good(self, timeout: float) -> bool:
         channel = self.live.channel(lambda: None, _nothing)

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 __all__ = [
     "TEST_TIMEOUT",
     "Connector",
+    "Judged",
     "Link",
     "MilvusConnector",
     "MilvusLink",
     "PooledConnection",
     "introduce",
-    "is_suspect",
 ]
 
 TEST_TIMEOUT = 5.0
@@ -128,25 +128,27 @@ class PooledConnection(Lease, Connection):
         self._pool._give_back_once(self)
 
 
-class _HasCore(Protocol):
-    @property
-    def core(self) -> ChannelCore | AsyncChannelCore: ...
+class Judged:
+    """A link whose channel is worth a test, or not, judging by the calls on it."""
+
+    __slots__ = ()
+
+    core: ChannelCore | AsyncChannelCore
+
+    def is_suspect(self, now: float) -> bool:
+        """Whether calls failed, or none has succeeded lately.
+
+        Args:
+            now: monotonic seconds.
+        """
+        health = self.core.health
+        if health.consecutive_unavailable:
+            return True
+        last = health.last_success
+        return last is None or now - last > FRESH
 
 
-def is_suspect(self: _HasCore, now: float) -> bool:
-    """Whether a channel is worth a test, judging by the calls on it; a method of both kinds of link.
-
-    Args:
-        now: monotonic seconds.
-    """
-    health = self.core.health
-    if health.consecutive_unavailable:
-        return True
-    last = health.last_success
-    return last is None or now - last > FRESH
-
-
-class MilvusLink:
+class MilvusLink(Judged):
     """A live connection to a Milvus, with nobody but the pool's borrowers on it.
 
     Args:
@@ -160,8 +162,6 @@ class MilvusLink:
         self.profile = live.profile
         self.lock = threading.Lock()
         self.core = live.core
-
-    is_suspect = is_suspect  # asked at every return, so it is no call more
 
     def is_good(self, timeout: float) -> bool:
         channel = self.live.channel(lambda: None, lambda: None)

@@ -115,6 +115,8 @@ class ConnectionPool(BasePool):
         try:
             state = self._states[key]
         except KeyError:
+            state = None
+        if state is None:  # out of the handler: that there is no such profile is no news about a dictionary
             state = self._introduce(key)
         lease = self._new_lease()
         crowd = self._crowd
