@@ -15,6 +15,8 @@ DEBIAN_PACKAGES = {
     "dbus-send": "dbus",
     "gnome-keyring-daemon": "gnome-keyring",
     "secret-tool": "libsecret-tools",
+    "zsh": "zsh",
+    "fish": "fish",
 }
 
 
