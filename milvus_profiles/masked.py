@@ -7,8 +7,11 @@ lives in a closure that no generic tool walks into.  Nothing in this module know
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["MASK", "MaskedFields", "MaskedMapping", "SecretText"]
 
@@ -87,8 +90,21 @@ class SecretText:
         return {"type": "string", "format": "password", "writeOnly": True}
 
 
-class MaskedMapping(Mapping[str, str]):
-    """A snapshot of a mapping of texts whose values do not show: an environment in a traceback's locals.
+_V = TypeVar("_V", covariant=True)
+
+if TYPE_CHECKING:
+    _MappingOf = Mapping[str, _V]
+else:
+    # Error reporters (Sentry) walk into whatever is an instance of Mapping, and send the values one by one: these have
+    # its methods and are none.
+    class _MappingOf(Generic[_V]):
+        __slots__ = ()
+
+        get = Mapping.get
+
+
+class _Masked(_MappingOf[_V]):
+    """A snapshot of a mapping whose values do not show, not among the locals of a traceback that is walked either.
 
     Args:
         values: what to copy, such as ``os.environ``.
@@ -96,11 +112,11 @@ class MaskedMapping(Mapping[str, str]):
 
     __slots__ = ("_values",)
 
-    def __init__(self, values: Mapping[str, str]) -> None:
+    def __init__(self, values: Mapping[str, _V]) -> None:
         snapshot = dict(values)
-        self._values: Callable[[], dict[str, str]] = lambda: snapshot
+        self._values: Callable[[], dict[str, _V]] = lambda: snapshot
 
-    def __getitem__(self, key: str) -> str:
+    def __getitem__(self, key: str) -> _V:
         # Neither a local nor the dictionary's own KeyError: both would put the values among a traceback's locals.
         if key in self:
             return self._values()[key]
@@ -115,15 +131,39 @@ class MaskedMapping(Mapping[str, str]):
     def __contains__(self, key: object) -> bool:
         return key in self._values()
 
+    def keys(self) -> KeysView[str]:
+        return self._values().keys()
+
+    def items(self) -> ItemsView[str, _V]:
+        return self._values().items()
+
+    def values(self) -> ValuesView[_V]:
+        return self._values().values()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, (_Masked, Mapping)):
+            return NotImplemented
+        return self._values() == dict(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of every mapping that is no key
+
     def __repr__(self) -> str:
         return f"<{len(self)} masked values>"
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("an environment is not pickled: it may hold secrets")
+        raise TypeError(f"a {type(self).__name__} is not pickled: it may hold secrets")
 
 
-class MaskedFields(dict[str, Any]):
-    """Keyword arguments of which a traceback shows no token and no password; otherwise a plain dictionary."""
+class MaskedMapping(_Masked[str]):
+    """An environment."""
 
-    def __repr__(self) -> str:
-        return repr({name: MASK if name in ("token", "password") else value for name, value in self.items()})
+    __slots__ = ()
+
+
+class MaskedFields(_Masked[Any]):
+    """Keyword arguments that may hold a token or a password; given on as ``**fields``."""
+
+    __slots__ = ()

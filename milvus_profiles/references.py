@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Tag
 
 from .fieldtypes import AbsolutePath, Model, VariableName, as_boolean, as_tuple, invalid
 from .masked import SecretText
@@ -60,6 +60,8 @@ class CommandRef(Model):
     Attributes:
         command: program and arguments.
         pass_env: names of the variables that it gets beside PATH, HOME and LANG.
+        directory: where it runs: that of the file that declares it; None for one of a variable or a call, which runs
+            in the home directory.  Never the current directory, whose files a program may obey.
     """
 
     # Hidden from repr: arguments may be secrets themselves.
@@ -67,6 +69,17 @@ class CommandRef(Model):
         tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(as_tuple), Field(min_length=1, repr=False)
     ]
     pass_env: Annotated[tuple[VariableName, ...], BeforeValidator(as_tuple)] = ()
+    # Private, since it is no key that a file may set: validation is told by whoever knows the file.
+    _directory: str | None = PrivateAttr(None)
+
+    @property
+    def directory(self) -> str | None:  # as above
+        return self._directory
+
+    def model_post_init(self, context: Any) -> None:
+        """Take the directory from pydantic's validation context, where ``directory`` may stand."""
+        if isinstance(context, dict):
+            self._directory = context.get("directory")
 
 
 _REFERENCES: dict[str, type[Model]] = {"keyring": KeyringRef, "env": EnvRef, "file": FileRef, "command": CommandRef}

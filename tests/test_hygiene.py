@@ -222,7 +222,12 @@ def test_what_the_runs_leave_on_the_disk_does_not_hold_it(setting: Setting) -> N
 
 # --- a program -------------------------------------------------------------------------------------------------------
 
-PROGRAM = '''\
+# What error reporters would be told is searched in the program itself, and as a part of it.
+REPORTERS = (Path(__file__).parent / "support/reporters.py").read_text()
+
+PROGRAM = (
+    REPORTERS
+    + '''\
 import copy, json, logging, pickle, sys, traceback
 logging.basicConfig(level=logging.DEBUG)
 import milvus_profiles as mp
@@ -231,6 +236,7 @@ def everything_about(error):
     print(str(error), repr(error), vars(error), error.args)
     print("".join(traceback.TracebackException.from_exception(error, capture_locals=True).format()))
     print(repr(pickle.loads(pickle.dumps(error))), repr(copy.copy(error)))
+    print(reported(error))
     for behind in (error.__cause__, error.__context__):
         if behind is not None:
             everything_about(behind)
@@ -300,6 +306,7 @@ for alias in sys.argv[1:]:
     everything_in(profiles.use(alias), {})
     everything_in(profile.credential, {})
 '''
+)
 
 
 def program(setting_or_cli: Setting | Command, tmp_path: Path, text: str) -> Command:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import os
 import subprocess
 import sys
@@ -59,6 +61,32 @@ def named(text: str, env: Mapping[str, str] | None = None) -> Profiles:
 
 def place(error: ConfigError | UnknownProfileError | UntrustedError) -> str:
     return str(error.location)
+
+
+# --- what does not show ----------------------------------------------------------------------------------------------
+
+
+def test_no_generic_tool_shows_a_misspelt_secret_of_any_profile(world: World) -> None:
+    world.user(f"""
+[profiles.good]
+uri = "https://h"
+token = {{ command = ["op", "{CANARY}"] }}
+[profiles.near]
+uri = "https://h"
+tokn = "{CANARY}"
+password = {{ keyrin = "{CANARY}" }}
+ssl = {{ kye = "{CANARY}" }}
+[profiles.good-enough]
+extends = "good"
+""")
+    profiles = world.load()
+    for alias in ("good", "good-enough"):
+        for resolved in (profiles.use(alias), profiles.resolve(alias)):
+            for thing in (resolved, resolved.raw, resolved.origin, profiles.documents[0], profiles.select(alias)):
+                assert CANARY not in repr(dataclasses.asdict(thing))
+                assert CANARY not in repr(dataclasses.astuple(thing))
+                assert CANARY not in repr(copy.deepcopy(thing))
+                assert CANARY not in repr([getattr(thing, field.name) for field in dataclasses.fields(thing)])
 
 
 # --- the mapping ---------------------------------------------------------------------------------------------------

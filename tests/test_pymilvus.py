@@ -17,11 +17,12 @@ import pytest
 import milvus_profiles as mp
 from milvus_profiles import errors
 from milvus_profiles.interop.pymilvus import open_client
-from milvus_profiles.masked import SecretText
+from milvus_profiles.masked import MaskedFields, SecretText
 from milvus_profiles.transport.pymilvus_import import import_with_pymilvus
 from tests.support import faults, layers, sockets
 from tests.support.environment import coverage_variables
 from tests.support.milvus import MilvusServer
+from tests.support.reporters import reported
 from tests.support.waiting import until
 
 PROJECT = Path(__file__).parents[1]
@@ -123,9 +124,13 @@ def test_arguments_of_the_call_win(milvus_auth: MilvusServer, milvus_plain: Milv
 def test_a_client_that_cannot_connect_shows_no_secret(milvus_auth: MilvusServer, wrong: dict[str, str]) -> None:
     conn = connect(milvus_auth)
     with pytest.raises(import_with_pymilvus("pymilvus").MilvusException) as caught:
-        open_client(conn.profile, conn.endpoint, SecretText("root:" + "hush" * 2), {"timeout": 5, **wrong})
+        open_client(
+            conn.profile, conn.endpoint, SecretText("root:" + "hush" * 2), MaskedFields({"timeout": 5, **wrong})
+        )
     frames = list(traceback.walk_tb(caught.value.__traceback__))[1:]  # the first is this test's
     assert frames
+    caught.value.__traceback__ = caught.value.__traceback__.tb_next  # type: ignore[union-attr]
+    assert "hushhush" not in reported(caught.value)
     assert not [value for frame, _ in frames for value in frame.f_locals.values() if "hushhush" in repr(value)]
     assert "hushhush" not in "".join(
         traceback.TracebackException.from_exception(caught.value.with_traceback(None), capture_locals=True).format()

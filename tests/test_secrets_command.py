@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
+import shutil
 import signal
 import threading
 import time
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from milvus_profiles import load
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.errors import SecretUnavailableError
 from milvus_profiles.masked import SecretText
@@ -108,6 +111,49 @@ def test_the_program_is_found_by_the_path_of_the_given_environment(tmp_path: Pat
     (tmp_path / "give").chmod(0o755)
     assert token(command("give"), context({"PATH": f"{tmp_path}:{PATH}"})) == "given"
     assert failure(command("give")) == "'give' was not found"
+
+
+def test_the_program_is_not_found_by_a_relative_entry_of_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    for planted in (tmp_path / "give", tmp_path / "bin/give"):
+        planted.write_text("#!/bin/sh\necho planted\n")
+        planted.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    for path in (".", "", f"bin:{PATH}", f":{PATH}", f"{PATH}:", f"./bin:{PATH}", f"{PATH}::{PATH}"):
+        assert failure(command("give"), context({"PATH": path})) == "'give' was not found"
+        assert status(command("give"), ENDPOINT, context({"PATH": path})).state == "missing"
+    # Nor does what it starts in turn get them.
+    assert token(shell("echo $PATH"), context({"PATH": f".:bin:{PATH}::"})) == PATH
+
+
+def test_the_program_runs_where_its_file_stands_or_else_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, declared, hostile = (tmp_path / name for name in ("home", "declared", "hostile"))
+    for directory in (home, declared, hostile):
+        directory.mkdir()
+    monkeypatch.chdir(hostile)
+    (declared / "milvus.toml").write_text(
+        '[profiles.p]\nuri = "https://h"\ntoken = { command = ["pwd"] }\n[profiles.c]\nextends = "p"\n'
+    )
+    env = {"PATH": PATH, "HOME": str(home)}
+    for alias in ("p", "c"):
+        declared_one = load(declared / "milvus.toml", env=env, cwd=hostile)[alias]
+        assert declared_one.credential is not None
+        assert token(declared_one.credential, context({"HOME": str(home)})) == str(declared)
+        copied = pickle.loads(pickle.dumps(declared_one)).model_copy(update={"timeout": 3.0})
+        assert token(copied.credential, context({"HOME": str(home)})) == str(declared)
+    variable = {**env, "MILVUS_URI": "https://h", "MILVUS_PROFILES__DEFAULT__TOKEN__COMMAND": '["pwd"]'}
+    of_variable = load(env=variable, cwd=hostile)["default"].credential
+    assert of_variable is not None
+    assert token(of_variable, context({"HOME": str(home)})) == str(home)
+    assert token(command("pwd"), context({"HOME": str(home)})) == str(home)
+    for homeless in ({}, {"HOME": ""}, {"HOME": "."}, {"HOME": "/no/such"}):
+        assert token(command("pwd"), context(homeless)) == "/"
+    credential = load(declared / "milvus.toml", env=env)["p"].credential
+    assert credential is not None
+    shutil.rmtree(declared)
+    assert failure(credential) == f"'pwd' cannot be run in '{declared}': No such file or directory"
 
 
 def test_the_program_has_no_input_and_no_terminal() -> None:

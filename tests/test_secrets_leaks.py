@@ -23,6 +23,7 @@ from milvus_profiles.masked import SecretText
 from milvus_profiles.profile import CommandRef, Credential, EnvRef, FileRef
 from milvus_profiles.secrets import SERVICE, OSKeyring, SecretContext, forget, resolve
 from tests.support.environment import coverage_variables
+from tests.support.reporters import reported
 from tests.support.secret_service import KeyringSession
 
 CANARY = "canary-7f3a"
@@ -40,6 +41,7 @@ def everything_about(error: BaseException) -> str:
     """Every text that could be made from an error, and from those behind it, suppressed ones too."""
     told = [str(error), repr(error), repr(vars(error)), repr(error.args)]
     told += traceback.TracebackException.from_exception(error, capture_locals=True).format()
+    told.append(reported(error))
     told.append(repr(pickle.loads(pickle.dumps(error))))
     for behind in (error.__cause__, error.__context__):
         if behind is not None:

@@ -349,7 +349,15 @@ def test_taking_the_users_alias_for_another_server_is_refused_naming_both(world:
     ("theirs", "own", "refused"),
     [
         ('uri = "https://h"', 'uri = "https://H.:443"', False),
-        ('uri = "https://h"\ndb_name = "d"', 'uri = "https://h"', False),
+        ('uri = "https://h"\ndb_name = "d"', 'uri = "https://h"', True),
+        ('uri = "https://h/d"', 'uri = "https://h"\ndb_name = "d"', False),
+        ('uri = "https://h"', 'uri = "https://h"\ndb_name = "d"', True),
+        ('uri = "https://h"\ndb_name = "default"', 'uri = "https://h"', False),
+        ('uri = "https://h"\nuser = "root"', 'uri = "https://h"\nuser = "reader"', True),
+        ('uri = "https://h"\ntoken = { keyring = true }', 'uri = "https://h"\nuser = "reader"', True),
+        ('uri = "https://h"\nuser = "reader"', 'uri = "https://h"\nuser = "reader"', False),
+        ('uri = "https://h"', 'uri = "https://h"\nuser = "reader"', False),
+        ('uri = "https://h"\nuser = "x"\npassword = "theirs"', 'uri = "https://h"\nuser = "reader"', False),
         ('host = "h"\nssl = true', 'uri = "https://h:19530"', False),
         ('uri = "http://h"', 'uri = "https://h:19530"', True),
         ('uri = "https://h"', 'uri = "https://h:444"', True),
@@ -359,7 +367,7 @@ def test_taking_the_users_alias_for_another_server_is_refused_naming_both(world:
         ("timeout = 3", 'uri = "https://h"', None),
     ],
 )
-def test_only_another_endpoint_makes_it_another_server(
+def test_an_alias_of_ones_own_leads_to_no_other_endpoint_database_or_account(
     world: World, theirs: str, own: str, refused: bool | None
 ) -> None:
     world.user(f"[profiles.p]\n{own}\n")
@@ -381,6 +389,16 @@ def test_an_address_of_ones_own_is_never_a_foreign_one(world: World) -> None:
     # But what the override leaves of the address counts.
     world.found('[profiles.p]\nhost = "evil"\n')
     world.refusal(MILVUS_PROFILES__P__PORT="5")
+
+
+def test_a_database_or_user_of_ones_own_is_never_a_foreign_one(world: World) -> None:
+    world.user('[profiles.p]\nuri = "https://own"\nuser = "reader"\ndb_name = "films"\n')
+    world.found('[profiles.p]\nuri = "https://own"\nuser = "root"\ndb_name = "payroll"\n')
+    world.refusal(MILVUS_PROFILES__P__DB_NAME="films")
+    world.refusal(MILVUS_PROFILES__P__USER="reader")
+    mine = {"MILVUS_PROFILES__P__DB_NAME": "payroll", "MILVUS_PROFILES__P__USER": "root"}
+    assert world.load(**mine).use("p").profile.db_name == "payroll"
+    assert world.load().use("p", {"db_name": "payroll", "user": "root"}).profile.user == "root"
 
 
 def test_milvus_uri_replaces_the_foreign_profile_whole(world: World) -> None:

@@ -13,13 +13,13 @@ import os
 import re
 import stat
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 from ..errors import ConfigError, Location, suggest
-from ..masked import SecretText
+from ..masked import MaskedFields, SecretText
 from ..profile import check_alias, fold_alias, is_alias
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS
 from .positions import KeyPath, Positions, scan
@@ -51,7 +51,7 @@ class Document:
 
     path: str
     role: Role
-    profiles: dict[str, Any] = field(repr=False)
+    profiles: Mapping[str, Any] = field(repr=False)
     root: dict[str, Any] = field(repr=False)
     sha256: str = field(repr=False)
     _text: Callable[[], str] = field(repr=False)
@@ -107,7 +107,7 @@ def read_document(path: str, role: Role) -> Document:
 def parse_document(content: bytes, path: str, role: Role) -> Document:
     """Parse the bytes of a file; the other arguments and the errors are those of :func:`read_document`."""
     outcome = try_parse(content, path, role)
-    del content  # a traceback may show the locals of its frames, and this is all the secrets of the file
+    content = b""  # a traceback may show the locals of its frames, and this is all the secrets of the file
     return _result(outcome)
 
 
@@ -193,7 +193,8 @@ def _parsed(content: bytes, path: str, role: Role) -> Document:
     document = Document(
         path=path,
         role=role,
-        profiles=profiles,
+        # An unknown key may be a misspelled secret, of a profile that nobody asked for.
+        profiles=MaskedFields(profiles),
         root=data,
         sha256=hashlib.sha256(content).hexdigest(),
         _text=lambda: text,

@@ -157,7 +157,7 @@ def replace_file(
 
     # Kept in a closure, as SecretText is: an error from here takes this frame and its locals along.
     text = _hold(content)
-    del content
+    content = b""
 
     def change(before: bytes | None) -> _Outcome:
         _parse(text(), name)

@@ -47,10 +47,21 @@ def validate(model: type[BaseModel], raw: RawProfile, *, check_files: bool = Tru
     if (stray := raw.values.get(("alias",))) is not None:
         return [_unknown_key(("alias",), raw, stray.origin)]
     try:
-        return model.model_validate({"alias": raw.alias, **unflatten(raw.values)}, context={"check_files": check_files})
+        return model.model_validate(
+            {"alias": raw.alias, **unflatten(raw.values)},
+            context={"check_files": check_files, "directory": _directory_of_command(raw)},
+        )
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
     return [_error(finding, raw) for finding in found]
+
+
+def _directory_of_command(raw: RawProfile) -> str | None:
+    """The directory of the file that declares the command of a secret; None where no file does, or there is none."""
+    for path, value in raw.values.items():
+        if path[1:] == ("command",) and value.origin.document is not None:
+            return value.origin.document.directory
+    return None
 
 
 def _error(finding: Any, raw: RawProfile) -> ConfigError:

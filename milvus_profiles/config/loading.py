@@ -68,7 +68,7 @@ def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] |
         ConfigError: the text is invalid as a whole.
     """
     document = try_parse(content, path, role)
-    del content  # a traceback may show the locals of its frames, and this is all the secrets of the file
+    content = b""  # a traceback may show the locals of its frames, and this is all the secrets of the file
     if isinstance(document, ConfigError):
         raise document
     environment = MaskedMapping({} if env is None else {k: env[k] for k in ("HOME", "USERPROFILE") if k in env})

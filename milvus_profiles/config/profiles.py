@@ -291,7 +291,7 @@ class Profiles(Mapping[str, Profile]):
             ConfigError: it is invalid or has no address, or its file holds a secret and anyone may change it.
         """
         layer = self._call_layer(fields or {})
-        del fields  # a traceback may show the locals of its frames, and a secret of the call is plain text there
+        fields = None  # a traceback may show the locals of its frames, and a secret of the call is plain text there
         key = fold_alias(alias)
         raw, profile = self._kept.get(key) or (self.raw(alias), None)
         if layer:
@@ -329,7 +329,7 @@ class Profiles(Mapping[str, Profile]):
             ConfigError: they make no valid profile.
         """
         layer = self._call_layer(fields)
-        del fields  # as in use()
+        fields = {}  # as in use()
         raw = RawProfile(alias, layer, [], Origin("call", "connect()"), None)
         profile = _first(validate(Profile, raw))
         if profile.is_template:

@@ -301,7 +301,10 @@ def check_fields(raw: RawProfile, store: TrustStore) -> None:
 
 
 def check_endpoint(profile: Profile, raw: RawProfile, store: TrustStore, own: Profile | None, own_file: str) -> None:
-    """Refuse an untrusted project's profile that takes the name of one of the user's for another server.
+    """Refuse an untrusted project's profile that takes the name of one of the user's and leads somewhere else.
+
+    Elsewhere is another server, another database there, or another of the user's accounts: its keyring entry would be
+    used for what the name does not stand for.
 
     Args:
         profile: the project's.
@@ -311,21 +314,43 @@ def check_endpoint(profile: Profile, raw: RawProfile, store: TrustStore, own: Pr
         own_file: the user's file and line, for the message.
 
     Raises:
-        UntrustedError: the two lead to different endpoints.
+        UntrustedError: they differ in one of these.
     """
     document = raw.document
     if document is None or store.trusts(document) or (own is not None and own.is_template):
         return
     if not any(path[0] in ADDRESS_FIELDS for path, v in raw.values.items() if v.origin.document is document):
         return
-    if own is None or own.endpoint != profile.endpoint:
-        leads = own.endpoint.uri if own is not None else "somewhere that cannot be read"
-        raise UntrustedError(
-            f"the profile {profile.alias!r} leads to {profile.endpoint.uri} in a project file that is not trusted, "
-            f"and to {leads} in {own_file}",
-            hint=_remedy(document, store),
-            location=raw.declared.location("key"),
-        )
+    if own is None:
+        there, mine = profile.endpoint.uri, "somewhere that cannot be read"
+    elif own.endpoint != profile.endpoint:
+        there, mine = profile.endpoint.uri, own.endpoint.uri
+    elif _database(own) != _database(profile) and not _is_overridden("db_name", raw):
+        there, mine = f"the database {_database(profile)!a}", f"{_database(own)!a}"
+    elif own.user != profile.user and profile.auth == "keyring" and not _is_overridden("user", raw):
+        there, mine = f"the account of {_account(profile)}", f"that of {_account(own)}"
+    else:
+        return
+    raise UntrustedError(
+        f"the profile {profile.alias!r} leads to {there} in a project file that is not trusted, and to {mine} in "
+        f"{own_file}",
+        hint=_remedy(document, store),
+        location=raw.declared.location("key"),
+    )
+
+
+def _is_overridden(name: str, raw: RawProfile) -> bool:
+    """Whether a call or a variable sets a field: somebody with full trust, whatever the file says."""
+    value = raw.values.get((name,))
+    return value is not None and value.origin.document is not raw.document
+
+
+def _database(profile: Profile) -> str:
+    return profile.db_name or "default"  # what a server takes where none is named
+
+
+def _account(profile: Profile) -> str:
+    return ascii(profile.user) if profile.user is not None else "a token"
 
 
 def check_default(document: Document, alias: str, store: TrustStore, declared: bool) -> None:

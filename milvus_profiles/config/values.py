@@ -62,17 +62,28 @@ class Origin:
 DEFAULT = Origin("default")
 
 
-@dataclass(frozen=True, slots=True)
 class Value:
-    """A value and its origin.
+    """A value and its origin; it does not change.
+
+    No dataclass, and hidden from repr: an unknown key may be a misspelled secret, and ``dataclasses.asdict`` of
+    whatever holds one would show it.
 
     Attributes:
-        value: as TOML gives it.  Hidden from repr: an unknown key may be a misspelled secret.
+        value: as TOML gives it.
         origin: where it comes from.
     """
 
-    value: Any = field(repr=False)
-    origin: Origin
+    __slots__ = ("origin", "value")
+
+    def __init__(self, value: Any, origin: Origin) -> None:
+        self.value = value
+        self.origin = origin
+
+    def __repr__(self) -> str:
+        return f"<Value of {self.origin!r}>"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Value:
+        return self
 
 
 Raw = dict[FieldPath, Value]

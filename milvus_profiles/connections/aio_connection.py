@@ -82,8 +82,8 @@ class AsyncConnection(Handle["AsyncLive"]):
             ConnectionClosedError: the handle is closed.
         """
         # Here, so that no frame of a traceback shows a token of the caller's.
-        arguments = MaskedFields(arguments)
-        return self._client("async_client", arguments)
+        masked, arguments = MaskedFields(arguments), {}
+        return self._client("async_client", masked)
 
     async def close(self) -> None:
         """Give the handle back; the channel stays open for others, and until ``disconnect``.  Idempotent."""

@@ -95,9 +95,9 @@ def connect(
         ForkError: the parent of this forked process used asyncio connections.
         MilvusProfilesError: what :func:`milvus_profiles.connect` raises.
     """
-    fields = CallFields(fields)
+    given = CallFields(fields)
     return _Connecting(
-        partial(_connect, alias, fields, profiles=profiles, dedicated=dedicated, wait_ready=wait_ready, timeout=timeout)
+        partial(_connect, alias, given, profiles=profiles, dedicated=dedicated, wait_ready=wait_ready, timeout=timeout)
     )
 
 

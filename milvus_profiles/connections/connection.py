@@ -81,8 +81,8 @@ class Connection(Handle["Live"]):
             ConnectionClosedError: the handle is closed.
         """
         # Here, so that no frame of a traceback shows a token of the caller's.
-        arguments = MaskedFields(arguments)
-        return self._client("client", arguments)
+        masked, arguments = MaskedFields(arguments), {}
+        return self._client("client", masked)
 
     def close(self) -> None:
         """Give the handle back; the channel stays open for others, and until ``disconnect``.  Idempotent."""

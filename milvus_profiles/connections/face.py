@@ -87,8 +87,8 @@ def connect(
         DatabaseNotFoundError, DatabaseInUseError: what was found at the endpoint.
         ConnectionLimitError: ``max_connections`` are open.
     """
-    fields = CallFields(fields)
-    asked = request(alias, profiles=profiles, dedicated=dedicated, timeout=timeout, fields=fields)
+    given, fields = CallFields(fields), {}
+    asked = request(alias, profiles=profiles, dedicated=dedicated, timeout=timeout, fields=given)
     asked.warn(stacklevel=2)
     return opened(asked, wait_ready=wait_ready)
 

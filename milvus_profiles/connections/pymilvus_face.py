@@ -126,12 +126,11 @@ class _Connections:
             ParamError: an argument is unknown or wrong, or the alias is connected to another address.
             ConfigError: they make no valid profile.  Then none of the aliases is added.
         """
-        # Here, so that no frame of a traceback has a secret among its locals.
-        connections = CallFields(connections)
         wrong = [alias for alias, given in connections.items() if not isinstance(given, Mapping)]
+        told = {alias: CallFields(given) for alias, given in connections.items() if alias not in wrong}
+        connections = {}  # so that no frame of a traceback has a secret among its locals
         if wrong:
             raise ParamError(f"{wrong[0]!a} needs a dictionary of arguments, such as {{'host': 'localhost'}}")
-        told = {alias: CallFields(given) for alias, given in connections.items()}
         known = load()
         entries = []
         for alias, arguments in told.items():
@@ -188,10 +187,10 @@ class _Connections:
             MilvusProfilesError: all else that :func:`milvus_profiles.connect` raises.
         """
         # First of all, so that no frame of a traceback has a secret among its locals.
-        arguments = CallFields(arguments)
+        given, arguments = CallFields(arguments), {}
         password, token = hidden(password), hidden(token)
-        arguments |= {"user": user, "password": password, "db_name": db_name, "token": token}
-        fields = profile_fields(arguments)
+        given.update({"user": user, "password": password, "db_name": db_name, "token": token})
+        fields = profile_fields(given)
         known = load()
         if alias is None:
             alias = known.env.get("MILVUS_CONN_ALIAS") or _DEFAULT_ALIAS

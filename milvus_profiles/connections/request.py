@@ -13,7 +13,7 @@ from ..config.permissions import file_warnings
 from ..config.plaintext import check_plaintext
 from ..config.profiles import Profiles, Resolved
 from ..errors import ConfigError, suggest
-from ..masked import SecretText
+from ..masked import MaskedFields, SecretText
 from ..profile import fold_alias
 
 __all__ = ["CallFields", "InsecureFileWarning", "InsecureTransportWarning", "Request", "request"]
@@ -30,8 +30,8 @@ class InsecureTransportWarning(UserWarning):
     """A secret crosses the network unencrypted, as the profile allows."""
 
 
-class CallFields(dict[str, Any]):
-    """The fields of a call, of which a traceback shows the names only.
+class CallFields(MaskedFields):
+    """The fields of a call, of which a traceback shows the names only: a misspelled one may hold a secret too.
 
     Args:
         fields: the keyword arguments; rebind their name to this, so that no frame has a secret among its locals.
@@ -40,11 +40,24 @@ class CallFields(dict[str, Any]):
         ConfigError: a profile has no such field.
     """
 
+    __slots__ = ()
+
     def __init__(self, fields: Mapping[str, Any]) -> None:
         super().__init__(fields)
         for name in SECRET_FIELDS:
             if isinstance(self.get(name), str):
                 self[name] = SecretText(self[name])
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._values()[name] = value
+
+    def update(self, fields: Mapping[str, Any]) -> None:
+        """Set several, as of a dictionary."""
+        self._values().update(fields)
+
+    def pop(self, name: str, default: Any) -> Any:
+        """Take one away, as of a dictionary."""
+        return self._values().pop(name, default)
 
     def check(self) -> None:
         """See that a profile has all of them.

@@ -12,13 +12,13 @@ Source: pymilvus 2.5.0, 2.5.18, 2.6.0, 2.6.17 and 3.0.2: ``milvus_client/``, ``c
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ..endpoint import Endpoint
 from ..errors import ConfigError
-from ..masked import MaskedFields, SecretText
+from ..masked import MASK, MaskedFields, SecretText
 from ..profile import Profile
 
 if TYPE_CHECKING:
@@ -34,8 +34,14 @@ _OF_THE_CHANNEL = frozenset(
 )  # fmt: skip
 
 
-class ClientArguments(MaskedFields):
-    """Keyword arguments of ``MilvusClient``; a plain dictionary but for its repr, which hides the token."""
+class ClientArguments(dict[str, Any]):
+    """Keyword arguments of ``MilvusClient``; a plain dictionary but for its repr, which hides the token.
+
+    For the caller alone: within the package it would show the token to whoever walks through a traceback's locals.
+    """
+
+    def __repr__(self) -> str:
+        return repr({name: MASK if name in ("token", "password") else value for name, value in self.items()})
 
 
 def connection_args(alias: str | None = None, *, profiles: Profiles | None = None) -> dict[str, Any]:
@@ -67,20 +73,24 @@ def connection_args(alias: str | None = None, *, profiles: Profiles | None = Non
     profile, endpoint = resolved.profile, resolved.profile.endpoint
     if endpoint.kind == "lite":
         with connect(profile.alias, profiles=known) as connection:
-            return client_arguments(profile, connection._live.reach, None)
+            return client_arguments(profile, connection._live.reach)
     token = resolve(profile.credential, endpoint, secret_context(known, profile.alias))
-    return client_arguments(profile, endpoint, token)
+    return ClientArguments(**client_arguments(profile, endpoint), **_authentication(token))
 
 
-def client_arguments(profile: Profile, endpoint: Endpoint, token: SecretText | None) -> ClientArguments:
-    """Map a profile to keyword arguments of ``MilvusClient``.
+def _authentication(token: SecretText | None) -> dict[str, str]:
+    """The argument that authenticates, in the clear: keep it in no variable."""
+    return {} if token is None else {"token": token.reveal()}
+
+
+def client_arguments(profile: Profile, endpoint: Endpoint) -> dict[str, Any]:
+    """Map a profile to keyword arguments of ``MilvusClient``, all but what authenticates.
 
     ``grpc_options`` make pymilvus's channel what ours is: no proxy of the environment, a connection of its own.
 
     Args:
         profile: the profile.
         endpoint: where to connect; for Milvus Lite its server in this process.
-        token: the whole token; None connects without.
 
     Raises:
         ConfigError: pymilvus cannot express the profile.
@@ -95,9 +105,7 @@ def client_arguments(profile: Profile, endpoint: Endpoint, token: SecretText | N
     # pymilvus 2.5 and early 2.6 ignore grpc_options and `dedicated`.
     options = dict(channel_options(profile))
     options.pop("grpc.ssl_target_name_override", None)  # it comes as server_name
-    arguments = ClientArguments(uri=endpoint.uri, timeout=profile.timeout, dedicated=True, grpc_options=options)
-    if token is not None:
-        arguments["token"] = token.reveal()
+    arguments = {"uri": endpoint.uri, "timeout": profile.timeout, "dedicated": True, "grpc_options": options}
     if profile.db_name is not None:
         arguments["db_name"] = profile.db_name
     if (tls := profile.tls) is not None:
@@ -116,7 +124,7 @@ def client_arguments(profile: Profile, endpoint: Endpoint, token: SecretText | N
     return arguments
 
 
-def open_client(profile: Profile, endpoint: Endpoint, token: SecretText | None, arguments: Mapping[str, Any]) -> Any:
+def open_client(profile: Profile, endpoint: Endpoint, token: SecretText | None, arguments: MaskedFields) -> Any:
     """A ``pymilvus.MilvusClient`` of a profile, connected, with a TCP connection of its own.
 
     Args:
@@ -132,13 +140,10 @@ def open_client(profile: Profile, endpoint: Endpoint, token: SecretText | None, 
     """
     from ..transport.options import open_channel
 
-    arguments = ClientArguments(arguments)  # no frame of a traceback shows the caller's token
     return _client("MilvusClient", open_channel, profile, endpoint, token, arguments)
 
 
-def open_async_client(
-    profile: Profile, endpoint: Endpoint, token: SecretText | None, arguments: Mapping[str, Any]
-) -> Any:
+def open_async_client(profile: Profile, endpoint: Endpoint, token: SecretText | None, arguments: MaskedFields) -> Any:
     """A ``pymilvus.AsyncMilvusClient`` of a profile, for the running event loop; it connects with its first call.
 
     Args:
@@ -152,7 +157,6 @@ def open_async_client(
     """
     from ..transport.options import open_async_channel
 
-    arguments = ClientArguments(arguments)  # as in open_client
     return _client("AsyncMilvusClient", open_async_channel, profile, endpoint, token, arguments)
 
 
@@ -162,16 +166,16 @@ def _client(
     profile: Profile,
     endpoint: Endpoint,
     token: SecretText | None,
-    arguments: ClientArguments,
+    arguments: MaskedFields,
 ) -> Any:
     make = _class(name)
-    given = ClientArguments({**client_arguments(profile, endpoint, token), **_private(), **arguments})
+    given = MaskedFields({**client_arguments(profile, endpoint), **_authentication(token), **_private(), **arguments})
     channel = None
     if not arguments.keys() & _OF_THE_CHANNEL:
         channel = open_raw(profile, lite_port=endpoint.port if profile.endpoint.kind == "lite" else None)
         # pymilvus up to 2.6 copies its arguments deeply, and a channel cannot be copied.
         channel.__deepcopy__ = lambda _: channel
-        given["channel"] = channel
+        given = MaskedFields({**given, "channel": channel})
     failure: BaseException | None = None
     try:
         return make(**given)

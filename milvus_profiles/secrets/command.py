@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -17,13 +18,13 @@ from datetime import datetime, timedelta, timezone
 from typing import NoReturn
 
 from ..errors import SecretUnavailableError
-from ..masked import SecretText
+from ..masked import MaskedMapping, SecretText
 from ..profile import CommandRef
 from .bounded import Pending
 from .kept import Fetched
 from .value import Received, fault
 
-__all__ = ["run_command", "variables"]
+__all__ = ["find_program", "run_command", "variables"]
 
 # SYSTEMROOT exists on Windows only, where hardly any program starts without it.
 _PASSED = ("PATH", "HOME", "LANG", "SYSTEMROOT")
@@ -33,19 +34,38 @@ _RFC3339 = re.compile(
 )
 
 
-class _Variables(dict[str, str]):
-    """An environment whose values do not show among a traceback's locals."""
+def variables(command: CommandRef, env: Mapping[str, str]) -> MaskedMapping:
+    """The environment of the program: PATH, HOME, LANG and what the reference names, as far as they are set.
 
-    def __repr__(self) -> str:
-        return f"<{len(self)} masked values>"
+    PATH is without its relative entries: what the program starts in turn is not looked for in the directory that it
+    runs in either.
+    """
+    passed = {name: env[name] for name in sorted({*_PASSED, *command.pass_env}) if name in env}
+    if "PATH" in passed:
+        passed["PATH"] = _absolute_entries(passed["PATH"])
+    return MaskedMapping(passed)
 
 
-def variables(command: CommandRef, env: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the program: PATH, HOME, LANG and what the reference names, as far as they are set."""
-    return _Variables((name, env[name]) for name in sorted({*_PASSED, *command.pass_env}) if name in env)
+def find_program(program: str, env: Mapping[str, str]) -> str | None:
+    """The file of a program; None where there is none.
+
+    Args:
+        program: a path, or a name that is looked for in the absolute entries of PATH: never in the current directory,
+            which may be anybody's.
+        env: for its PATH.
+    """
+    if os.path.dirname(program):
+        return program
+    found = shutil.which(program, path=_absolute_entries(env.get("PATH", os.defpath)))
+    # On Windows the current directory comes first whatever PATH says.
+    return found if found is not None and os.path.isabs(found) else None
 
 
-def run_command(command: CommandRef, env: dict[str, str], *, seconds: float, show_stderr: bool) -> Fetched:
+def _absolute_entries(path: str) -> str:
+    return os.pathsep.join(entry for entry in path.split(os.pathsep) if os.path.isabs(entry))
+
+
+def run_command(command: CommandRef, env: MaskedMapping, *, seconds: float, show_stderr: bool) -> Fetched:
     """Run a program and take the secret from what it prints: one line, or a JSON object.
 
     The object is ``{"token": …, "expires_at": RFC 3339 with its offset}``; whatever begins with a brace is one.
@@ -90,7 +110,7 @@ def _fail(program: str, what: str, hint: str) -> NoReturn:
     raise SecretUnavailableError(f"the command {program!r} {what}", hint=hint)
 
 
-def _run(command: CommandRef, env: dict[str, str], received: Received, seconds: float, show_stderr: bool) -> int | None:
+def _run(command: CommandRef, env: MaskedMapping, received: Received, seconds: float, show_stderr: bool) -> int | None:
     """The exit status; None if it had to be killed."""
     deadline = time.monotonic() + seconds
     process = _start(command, env, show_stderr)
@@ -106,21 +126,32 @@ def _run(command: CommandRef, env: dict[str, str], received: Received, seconds: 
             _kill(process)
 
 
-def _start(command: CommandRef, env: dict[str, str], show_stderr: bool) -> subprocess.Popen[bytes]:
+def _start(command: CommandRef, env: MaskedMapping, show_stderr: bool) -> subprocess.Popen[bytes]:
+    program = find_program(command.command[0], env)
+    home = env.get("HOME", "")
+    at_home = os.path.isabs(home) and os.path.isdir(home)
+    directory = command.directory or (home if at_home else os.path.abspath(os.sep))
     try:
+        if program is None:
+            raise FileNotFoundError
         return subprocess.Popen(
             command.command,
+            executable=program,
             env=env,
+            cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=None if show_stderr else subprocess.DEVNULL,
             bufsize=0,
             start_new_session=True,
         )
-    except FileNotFoundError:
-        what, hint = "was not found", "install it, or give its absolute path"
     except OSError as error:
-        what, hint = f"cannot be run: {error.strerror}", "check that it is a program that you may execute"
+        if error.filename == directory:
+            what, hint = f"cannot be run in {directory!a}: {error.strerror}", "make the directory, or look at its modes"
+        elif isinstance(error, FileNotFoundError):
+            what, hint = "was not found", "install it, or give its absolute path"
+        else:
+            what, hint = f"cannot be run: {error.strerror}", "check that it is a program that you may execute"
     except ValueError:
         what, hint = "cannot be run: an argument or variable holds a null byte", "remove it"
     # Out here the exception is gone, and with it subprocess's frames, in which the variables stand in the clear.

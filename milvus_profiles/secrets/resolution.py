@@ -110,9 +110,10 @@ def status(credential: Credential | None, endpoint: Endpoint, context: SecretCon
     elif isinstance(source, FileRef):
         there = os.path.exists(source.file) and not os.path.isdir(source.file)
     elif isinstance(source, CommandRef):
-        import shutil
+        from .command import find_program
 
-        there = shutil.which(source.command[0], path=env.get("PATH", os.defpath)) is not None
+        program = find_program(source.command[0], env)
+        there = program is not None and os.access(program, os.X_OK)
     else:
         there = True
     return SecretStatus("present" if there else "missing", credential.kind, backend)
@@ -174,7 +175,7 @@ def _from_command(
 
     env = variables(command, context.env)
     # Masked as a whole: arguments and variables may be secrets themselves.
-    key = SecretText(repr((command.command, list(env.items()), endpoint, user)))
+    key = SecretText(repr((command.command, command.directory, list(env.items()), endpoint, user)))
     return _KEPT.get(
         key,
         lambda: run_command(command, env, seconds=context.time_limit, show_stderr=context.verbose_stderr),

@@ -71,7 +71,8 @@ class _MultiCallable:
                 call.add_done_callback(lambda ended: core.note(_code_of(ended)))
             return generation, used, call
         # Outside of the handler, whose frame it would keep.
-        del request, metadata, named
+        request = metadata = None
+        named = {}
         try:
             raise failure
         finally:

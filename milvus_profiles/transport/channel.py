@@ -35,11 +35,14 @@ def _raising(perform: Callable[..., _Outcome]) -> Callable[..., Any]:
 
     @functools.wraps(perform)
     def call(*arguments: Any, **named: Any) -> Any:
-        answer, failure = perform(*arguments, **named)
+        try:
+            answer, failure = perform(*arguments, **named)
+        except BaseException as error:
+            failure = error.with_traceback(None)
         if failure is None:
             return answer
         # The caller's own metadata may hold a secret too, and an exception held here would be a reference cycle.
-        del arguments, named
+        arguments, named = (), {}
         try:
             raise failure
         finally:
