@@ -221,16 +221,11 @@ def edit(
     project_file: ProjectFileOption = False,
 ) -> None:
     """Open the file in $VISUAL or $EDITOR: on a copy, which is checked before it replaces the file."""
+    from ..config.atomic import read_bytes
     from ..config.edit import digest, replace_file
 
     target = choose(user=user_file, project=project_file)
-    try:
-        with open(target.path, "rb") as file:
-            before: bytes | None = file.read()
-    except FileNotFoundError:
-        before = None
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", location=None, hint=f"look at {target.path}") from None
+    before = read_bytes(target.path)
     words = _editor()
     descriptor, copy_path = tempfile.mkstemp(prefix="milvus-", suffix=".toml")
     kept = False
@@ -239,8 +234,7 @@ def edit(
             file.write(before or b"")
         while True:
             _run_editor(words, copy_path)
-            with open(copy_path, "rb") as file:
-                after = file.read()
+            after = read_bytes(copy_path) or b""
             if after == (before or b""):
                 say("nothing was changed")
                 return
