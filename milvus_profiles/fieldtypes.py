@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 DAY = 86_400.0
+_UNREADABLE = "cannot be read: "
 
 
 def invalid(message: str) -> PydanticCustomError:
@@ -81,7 +82,9 @@ def _pem(path: str, info: ValidationInfo) -> str:
     try:
         content = read_regular(path, PEM_LIMIT).content
     except FileFault as fault:
-        raise invalid(f"{path} {fault.reason}") from None
+        reason = fault.reason.removeprefix(_UNREADABLE)
+        message = f"{path} {reason}" if reason == fault.reason else f"cannot read {path}: {reason}"
+        raise invalid(message) from None
     if b"-----BEGIN " not in content:
         raise invalid(f"{path} is not a PEM file (it has no -----BEGIN line)")
     return path
