@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..config.fields import SECRET_FIELDS, field, read_text
-from ..config.toml import TOMLDecodeError, loads
+from ..config.toml import loads
 from ..errors import ConfigError, DeclinedError, MilvusProfilesError, UsageError
 from ..masked import SecretText
 from ..profile import check_alias
@@ -118,7 +118,7 @@ def _inline(path: tuple[str, ...], text: str, target: Target) -> dict[str, Any]:
 def _toml(path: tuple[str, ...], text: str) -> Any:
     try:
         return loads(f"value = {text}")["value"]
-    except (TOMLDecodeError, RecursionError, KeyError):
+    except (ValueError, RecursionError, KeyError):  # an array of digits without end is none of tomllib's own
         pass
     raise UsageError(f"{'.'.join(path)}: the value is not valid TOML", hint='write an array as ["op", "read"]')
 
