@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .errors import ConfigError
+from .paths import absolute_path
 
 __all__ = [
     "DEFAULT_PORT",
@@ -22,7 +23,6 @@ __all__ = [
     "AddressError",
     "Endpoint",
     "absolute_address",
-    "absolute_path",
     "endpoint_of",
     "parse_address",
     "parse_host",
@@ -125,7 +125,7 @@ def parse_address(text: str, *, base: str | os.PathLike[str] = ".", home: str | 
         text: ``http://``, ``https://``, ``tcp://``, bare ``host`` and ``host:port``, ``[::1]:19530``, ``unix:PATH``,
             or a path that ends in ``.db``.  A missing port is 19530, or 443 where https is spelled.
         base: directory that relative paths count from.
-        home: what ``~`` stands for; None leaves it to the operating system.
+        home: what ``~`` stands for, as for :func:`milvus_profiles.paths.absolute_path`.
 
     Raises:
         AddressError: the text is no address, is ambiguous, or holds userinfo.  The message never repeats userinfo.
@@ -141,7 +141,7 @@ def parse_address(text: str, *, base: str | os.PathLike[str] = ".", home: str | 
     # With a colon before the first slash it is host:port/NAME.db or has userinfo: no path that anyone would mean.
     head = os.path.splitdrive(text)[1].partition("/")[0]
     if scheme is None and ":" not in head and text.rstrip("/").endswith(".db"):
-        return Address("lite", path=absolute_path(text.rstrip("/"), base=base, home=home))
+        return Address("lite", path=_path(text.rstrip("/"), base, home))
     for char, name in ((" ", "a space"), ("\\", "a backslash"), ("?", "a query (?)"), ("#", "a fragment (#)")):
         if char in text:
             raise AddressError(f"the address contains {name}", hint="write it as scheme://host:port/database")
@@ -242,22 +242,6 @@ def absolute_address(text: str, *, base: str | os.PathLike[str], home: str | Non
     return text if address.kind == "tcp" else address.endpoint().uri
 
 
-def absolute_path(path: str, *, base: str | os.PathLike[str], home: str | None = None) -> str:
-    """The path with ``~`` expanded, counted from a directory, in its one spelling; links are not followed.
-
-    Args:
-        path: what was written.
-        base: directory that it counts from.
-        home: what ``~`` stands for; None leaves it to the operating system.
-    """
-    if home is not None and (path == "~" or path.startswith("~/")):
-        path = home + path[1:]
-    # Not realpath: the link may point elsewhere by the time that it is opened; whoever opens resolves it.
-    path = os.path.abspath(os.path.join(base, os.path.expanduser(path)))
-    # POSIX lets two leading slashes mean something else; no system here does, and one file must have one spelling.
-    return path[1:] if path.startswith("//") and os.sep == "/" else path
-
-
 def _ascii(text: str) -> str:
     if len(text) > 254:  # a name's 253 and the trailing dot; the codec below is slow on more
         raise AddressError("the host is longer than 253 characters", hint="write host:port")
@@ -309,4 +293,11 @@ def _unix(path: str, base: str | os.PathLike[str], home: str | None) -> Address:
         path = path[2:]
     if not path.strip():
         raise AddressError("the path of the Unix socket is empty", hint="write unix:PATH")
-    return Address("unix", path=absolute_path(path, base=base, home=home))
+    return Address("unix", path=_path(path, base, home))
+
+
+def _path(path: str, base: str | os.PathLike[str], home: str | None) -> str:
+    try:
+        return absolute_path(path, base=base, home=home)
+    except ConfigError as error:
+        raise AddressError(error.message, hint=error.hint) from None

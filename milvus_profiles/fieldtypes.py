@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from .endpoint import AddressError, parse_address, parse_host
+from .errors import ConfigError
+from .paths import absolute_path
+from .regular_file import PEM_LIMIT, FileFault, read_regular
 
 __all__ = [
     "DAY",
@@ -36,7 +38,7 @@ __all__ = [
 ]
 
 DAY = 86_400.0
-_PEM_MAX = 1 << 20
+_UNREADABLE = "cannot be read: "
 
 
 def invalid(message: str) -> PydanticCustomError:
@@ -66,7 +68,10 @@ def _encodable(text: str) -> str:
 
 
 def _absolute_path(path: str) -> str:
-    return os.path.abspath(os.path.expanduser(_printable(path)))
+    try:
+        return absolute_path(_printable(path), base=os.curdir)
+    except ConfigError as error:
+        raise invalid(error.message) from None
 
 
 def _pem(path: str, info: ValidationInfo) -> str:
@@ -75,14 +80,12 @@ def _pem(path: str, info: ValidationInfo) -> str:
     if info.context and info.context.get("check_files") is False:
         return path
     try:
-        # O_NONBLOCK: a FIFO in place of a certificate must not hang the command.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise invalid(f"{path} is not a file")
-            content = file.read(_PEM_MAX + 1)
-    except OSError as error:
-        raise invalid(f"cannot read {path}: {error.strerror}") from None
-    if len(content) > _PEM_MAX or b"-----BEGIN " not in content:
+        content = read_regular(path, PEM_LIMIT).content
+    except FileFault as fault:
+        reason = fault.reason.removeprefix(_UNREADABLE)
+        message = f"{path} {reason}" if reason == fault.reason else f"cannot read {path}: {reason}"
+        raise invalid(message) from None
+    if b"-----BEGIN " not in content:
         raise invalid(f"{path} is not a PEM file (it has no -----BEGIN line)")
     return path
 

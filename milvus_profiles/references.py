@@ -5,6 +5,7 @@ These models only say where; ``secrets/`` goes there.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union
 
@@ -54,6 +55,16 @@ class FileRef(Model):
     file: AbsolutePath
 
 
+def _word(word: str) -> str:
+    # What no program can be given; the word itself may be a secret.
+    try:
+        if b"\0" not in os.fsencode(word):
+            return word
+    except UnicodeEncodeError:
+        pass
+    raise invalid("holds a NUL character, or is not text in UTF-8")
+
+
 class CommandRef(Model):
     """``{ command = ["op", "read", "…"] }``: the output of a program, run without a shell.
 
@@ -66,7 +77,9 @@ class CommandRef(Model):
 
     # Hidden from repr: arguments may be secrets themselves.
     command: Annotated[
-        tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(as_tuple), Field(min_length=1, repr=False)
+        tuple[Annotated[str, Field(min_length=1), AfterValidator(_word)], ...],
+        BeforeValidator(as_tuple),
+        Field(min_length=1, repr=False),
     ]
     pass_env: Annotated[tuple[VariableName, ...], BeforeValidator(as_tuple)] = ()
     # Private, since it is no key that a file may set: validation is told by whoever knows the file.

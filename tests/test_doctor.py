@@ -18,8 +18,8 @@ from tests.support.secret_service import KeyringSession
 from tests.test_hygiene import CANARY, leaks
 
 NAMES = {
-    "python", "libraries", "files", "profiles", "trust", "tracked", "lite", "keyring", "variables", "dotenv", "proxy",
-    "clock",
+    "python", "libraries", "home", "files", "profiles", "trust", "tracked", "lite", "keyring", "variables", "dotenv",
+    "proxy", "clock",
 }  # fmt: skip
 
 

@@ -446,7 +446,7 @@ def test_paths_have_one_spelling() -> None:
     assert absolute_path("//x/../y", base="/b") == "/y"
     assert absolute_path("x/", base="/b") == "/b/x"
     assert absolute_path("~", base="/b", home="/home/me") == "/home/me"
-    assert absolute_path("~nobody-of-that-name/x", base="/b", home="/home/me") == "/b/~nobody-of-that-name/x"
+    assert absolute_path("./~nobody-of-that-name/x", base="/b", home="/home/me") == "/b/~nobody-of-that-name/x"
 
 
 def test_unix_and_lite_have_neither_host_nor_port() -> None:

@@ -88,14 +88,45 @@ def test_a_password_counts_as_a_token_does_and_so_does_the_profile_of_another(us
 @pytest.mark.parametrize(
     "token", ["{ keyring = true }", '{ env = "NAME" }', '{ file = "secret" }', '{ command = ["op"] }']
 )
-def test_without_a_literal_secret_the_mode_does_not_matter(user_file: Path, home: Path, token: str) -> None:
+def test_without_a_literal_secret_others_may_read_and_may_not_write(user_file: Path, home: Path, token: str) -> None:
     from milvus_profiles.config.permissions import file_warnings
 
     user_file.write_text(f'[profiles.prod]\nuri = "localhost"\ntoken = {token}\n')
-    user_file.chmod(0o666)
+    user_file.chmod(0o664)
     profiles = load(env={"HOME": str(home)}, cwd=home)
     assert file_warnings(profiles.documents) == ()
     assert profiles.use("prod").profile.alias == "prod"
+    # They could put a program there.
+    user_file.chmod(0o646)
+    profiles = load(env={"HOME": str(home)}, cwd=home)
+    said = f"{user_file} can be changed by every user of this machine, who could have it run a program (mode 0646)"
+    assert file_warnings(profiles.documents) == (f"{said}: run `chmod o-w {user_file}`",)
+    with pytest.raises(ConfigError, match="who could have it run a program") as caught:
+        profiles.use("prod")
+    assert str(caught.value.location) == str(user_file)
+
+
+@pytest.mark.parametrize("role", ["named", "project"])
+def test_a_named_file_that_anybody_can_change_is_refused_and_an_untrusted_one_is_nobodys_word(
+    home: Path, project: Path, role: str
+) -> None:
+    path = project / "milvus.toml"
+    path.write_text('[profiles.prod]\nuri = "localhost"\n')
+    path.chmod(0o666)
+    profiles = load(path if role == "named" else None, env={"HOME": str(home)}, cwd=project)
+    if role == "named":
+        with pytest.raises(ConfigError, match="can be changed by every user") as caught:
+            profiles.use("prod")
+        assert caught.value.hint == f"run `chmod o-w {path}`"
+    else:
+        assert profiles.use("prod").profile.alias == "prod"
+
+
+def test_keyrings_that_anybody_could_have_named_are_not_used(user_file: Path, home: Path) -> None:
+    user_file.write_text('keyring_backends = ["some.module"]\n[profiles.prod]\nuri = "localhost"\n')
+    assert load(env={"HOME": str(home)}, cwd=home).settings.keyring_backends == ["some.module"]
+    user_file.chmod(0o666)
+    assert load(env={"HOME": str(home)}, cwd=home).settings.keyring_backends == []
 
 
 def test_chmod_is_enough_also_for_a_program_that_has_read_the_file_before(user_file: Path, home: Path) -> None:
@@ -406,7 +437,7 @@ def test_a_directory_that_others_can_write_trusts_nothing_unless_it_is_sticky(cl
     state.parent.chmod(0o777)
     outcome = cli("profile", "list", "--json")
     assert outcome.json[0]["trusted"] is False
-    assert f"chmod 700 {state.parent}" in warnings_of(outcome.stderr)[0]
+    assert f"chmod o-w {state.parent}" in warnings_of(outcome.stderr)[0]
     state.parent.chmod(0o1777)
     assert is_trusted(cli)
 

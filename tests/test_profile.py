@@ -482,7 +482,7 @@ def test_pem_files_are_looked_at(pem: str, tmp_path: Path) -> None:
         "empty.pem": "not a PEM file",
         "text.pem": "not a PEM file",
         "der.pem": "not a PEM file",
-        "huge.pem": "not a PEM file",
+        "huge.pem": "larger than 1 MiB",
         "n" * 300: "name too long",
     }.items():
         (found,) = refusals(uri="https://h", ssl={"ca": str(tmp_path / name)})
@@ -490,7 +490,7 @@ def test_pem_files_are_looked_at(pem: str, tmp_path: Path) -> None:
         assert str(tmp_path) in found
     for name in ("ca.pem", "link.pem"):
         assert profile(uri="https://h", ssl={"ca": str(tmp_path / name)}).tls == SSL(ca=str(tmp_path / name))
-    assert refusals(ssl={"ca": "/dev/zero"}) == ["ssl.<table>.ca: /dev/zero is not a file"]
+    assert refusals(ssl={"ca": "/dev/zero"}) == ["ssl.<table>.ca: /dev/zero is not a file but a device"]
     assert len(refusals(ssl={"ca": ""})) == len(refusals(ssl={"ca": "a\x00"})) == 1
 
 

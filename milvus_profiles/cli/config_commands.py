@@ -8,12 +8,19 @@ from typing import Any
 import typer
 
 from ..config.documents import read_document
-from ..config.locations import current_directory, project_file, user_file
+from ..config.locations import (
+    current_directory,
+    find_project_file,
+    home_fault,
+    named_file,
+    user_file,
+    user_file_fault,
+)
 from ..config.permissions import refusal
 from ..config.trust import TrustStore
 from ..errors import ConfigError, MilvusProfilesError
 from .file_warnings import warn_about_files, warn_of_tracked
-from .output import emit_json, print_error, say, shorten, table
+from .output import emit_json, print_error, say, shorten, table, warn
 from .session import command, current
 
 app = typer.Typer(help="The configuration files.", no_args_is_help=True, rich_markup_mode=None)
@@ -48,11 +55,17 @@ def _files() -> list[dict[str, Any]]:
     named = session.config or session.env.get("MILVUS_PROFILES_FILE")
     cwd = current_directory()
     if named:
-        found = [("named", os.path.abspath(os.path.join(cwd, os.path.expanduser(named))))]
+        found = [("named", named_file(named, session.env, cwd))]
     else:
-        project = project_file(cwd, session.env)
+        project, unread = find_project_file(cwd, session.env)
         found = [("project", project)] if project else []
-        found.append(("user", user_file(session.env)))
+        own, fault = user_file(session.env), user_file_fault(session.env)
+        if own is not None and fault is None:
+            found.append(("user", own))
+        for passed in (*unread, *([fault] if fault else [])):
+            warn(f"{passed}: {passed.hint}")
+        if own is None and (missing := home_fault(session.env)) is not None:
+            warn(f"there is no place for a file of your own: {missing[0]}; {missing[1]}")
     store = TrustStore.load(session.env)
     rows = []
     for index, (role, file) in enumerate(found):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..config.locations import current_directory, named_file
 from ..config.plaintext import check_plaintext
 from ..errors import UsageError, suggest
 from ..interop.variables import LEAVES, PREFIX, SECRET_LEAVES, superseded, unsaid, variables
@@ -69,7 +69,7 @@ def execute(
         kept = {name: value for name, value in session.env.items() if name not in gone}
         kept |= {name: value for name, value in found.items() if name in wanted}
         if session.config is not None:
-            kept["MILVUS_PROFILES_FILE"] = os.path.abspath(os.path.expanduser(session.config))
+            kept["MILVUS_PROFILES_FILE"] = named_file(session.config, session.env, current_directory())
         return MaskedMapping(kept | {MARKER: profile.alias})
 
     if profile.endpoint.kind == "lite":

@@ -16,13 +16,15 @@ __all__ = ["warn_about_files", "warn_about_profiles", "warn_of_tracked"]
 
 
 def warn_about_files(profiles: Profiles, documents: Iterable[Document]) -> None:
-    """Warn of files with secrets that others may read or change, and of trust that is not believed.
+    """Warn of files that others may have read, changed or put there, and of trust that is not believed.
 
     Args:
         profiles: what was loaded.
         documents: the files in question.
     """
     found = list(documents)
+    for unread in profiles.unread:
+        warn(f"{unread}: {unread.hint}")
     for line in file_warnings(found):
         warn(line)
     if (fault := profiles.trust.fault) is not None and any(document.role == "project" for document in found):

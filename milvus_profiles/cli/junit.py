@@ -30,7 +30,7 @@ def check_writable(path: str) -> None:
             pass
         if not existed:
             os.unlink(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _unwritable(path, error) from None
 
 
@@ -43,13 +43,14 @@ def write_junit(path: str, reports: Sequence[Report]) -> None:
     try:
         with open(path, "wb") as file:
             file.write(_document(reports))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _unwritable(path, error) from None
 
 
-def _unwritable(path: str, error: OSError) -> UsageError:
+def _unwritable(path: str, error: OSError | ValueError) -> UsageError:
+    reason = error.strerror if isinstance(error, OSError) else "it is not the name of a file"
     return UsageError(
-        f"the JUnit report {path} cannot be written: {error.strerror}",
+        f"the JUnit report {path} cannot be written: {reason}",
         hint="name a file in a directory that exists: --junit FILE",
     )
 

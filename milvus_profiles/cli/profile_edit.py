@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..config.fields import SECRET_FIELDS, field, read_text
-from ..config.toml import TOMLDecodeError, loads
+from ..config.toml import loads
 from ..errors import ConfigError, DeclinedError, MilvusProfilesError, UsageError
 from ..masked import SecretText
 from ..profile import check_alias
@@ -118,7 +118,7 @@ def _inline(path: tuple[str, ...], text: str, target: Target) -> dict[str, Any]:
 def _toml(path: tuple[str, ...], text: str) -> Any:
     try:
         return loads(f"value = {text}")["value"]
-    except (TOMLDecodeError, RecursionError, KeyError):
+    except (ValueError, RecursionError, KeyError):  # an array of digits without end is none of tomllib's own
         pass
     raise UsageError(f"{'.'.join(path)}: the value is not valid TOML", hint='write an array as ["op", "read"]')
 
@@ -221,16 +221,11 @@ def edit(
     project_file: ProjectFileOption = False,
 ) -> None:
     """Open the file in $VISUAL or $EDITOR: on a copy, which is checked before it replaces the file."""
+    from ..config.atomic import read_bytes
     from ..config.edit import digest, replace_file
 
     target = choose(user=user_file, project=project_file)
-    try:
-        with open(target.path, "rb") as file:
-            before: bytes | None = file.read()
-    except FileNotFoundError:
-        before = None
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", location=None, hint=f"look at {target.path}") from None
+    before = read_bytes(target.path)
     words = _editor()
     descriptor, copy_path = tempfile.mkstemp(prefix="milvus-", suffix=".toml")
     kept = False
@@ -239,8 +234,7 @@ def edit(
             file.write(before or b"")
         while True:
             _run_editor(words, copy_path)
-            with open(copy_path, "rb") as file:
-                after = file.read()
+            after = read_bytes(copy_path) or b""
             if after == (before or b""):
                 say("nothing was changed")
                 return

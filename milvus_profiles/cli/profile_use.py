@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..config.locations import state_directory
-from ..errors import MilvusProfilesError, UsageError
+from ..config.state import read_state, state_file
+from ..errors import ConfigError, MilvusProfilesError, UsageError
 from ..profile import fold_alias
 from .output import emit_json, note, say, shorten, warn
 from .session import current
@@ -119,17 +119,14 @@ def default_in(target: Target) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _state_file() -> str:
-    return os.path.join(state_directory(current().env), "previous.json")
+_STATE = "previous.json"
 
 
 def _states() -> dict[str, Any]:
-    try:
-        with open(_state_file(), encoding="utf-8") as file:
-            states = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return states if isinstance(states, dict) else {}
+    state = read_state(_STATE, current().env)
+    if state.fault is not None:
+        warn(f"the profile before {state.fault[0]}: {state.fault[1]}")
+    return state.values
 
 
 def _previous(target: Target) -> str | None:
@@ -144,8 +141,11 @@ def _previous(target: Target) -> str | None:
 def _remember(target: Target, alias: str | None) -> None:
     from ..config.atomic import locked, write_atomic
 
-    path = _state_file()
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    try:
+        path = state_file(_STATE, current().env)
+    except ConfigError as error:
+        warn(f"`profile use -` will not go back: {error.message} ({error.hint})")
+        return
     with locked(path, 10.0):
         states = _states() | {os.path.realpath(target.path): alias}
         write_atomic(path, (json.dumps(states, indent=1, sort_keys=True) + "\n").encode("utf-8"), mode=0o600)

@@ -69,15 +69,14 @@ def validated(alias: str, fields: dict[str, Any], target: Target) -> Profile:
 
 def refuse_existing(alias: str, target: Target, force: bool, yes: bool) -> None:
     """Stop early, before a prompt, where the file declares the alias already."""
+    from ..config.atomic import read_bytes
     from .profile_commands import confirm_protected
 
-    try:
-        with open(target.path, "rb") as file:
-            profiles = load_text(file.read(), target.path, target.role, env=current().env)
-    except FileNotFoundError:
+    content = read_bytes(target.path)
+    if content is None:
         return
-    except OSError:
-        return  # the edit says what is wrong with the file
+    profiles = load_text(content, target.path, target.role, env=current().env)
+    del content
     try:
         existing = profiles.raw(alias)
     except UnknownProfileError:

@@ -8,10 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..config.documents import Document, Role, parse_document
-from ..config.locations import FILE_NAME, current_directory, project_file, user_file
+from ..config.locations import (
+    FILE_NAME,
+    current_directory,
+    find_project_file,
+    home_fault,
+    named_file,
+    user_file,
+    user_file_fault,
+)
 from ..config.trust import TrustStore
 from ..endpoint import parse_address
-from ..errors import UsageError
+from ..errors import ConfigError, Location, UsageError
+from ..paths import absolute_path
 from .session import current
 
 if TYPE_CHECKING:
@@ -64,15 +73,36 @@ def choose(*, user: bool = False, project: bool = False, document: Document | No
         if user or project:
             name = "--config" if session.config else "MILVUS_PROFILES_FILE"
             raise UsageError(f"{name} names the file already", hint="leave --user-file and --project-file out")
-        return Target(os.path.abspath(os.path.join(cwd, os.path.expanduser(named))), "named")
+        return Target(named_file(named, session.env, cwd), "named")
     if user:
-        return Target(user_file(session.env), "user")
+        return _own()
     if document is not None and not project:
         return Target(document.path, document.role)
-    found = project_file(cwd, session.env)
+    found, unread = find_project_file(cwd, session.env)
     if project:
-        return Target(found or os.path.join(cwd, FILE_NAME), "project")
-    return Target(found, "project") if found else Target(user_file(session.env), "user")
+        here = os.path.join(cwd, FILE_NAME)
+        if found is None and (mistrusted := next((one for one in unread if one.path == here), None)) is not None:
+            raise ConfigError(mistrusted.reason, hint=mistrusted.hint, location=Location(here))
+        return Target(found or here, "project")
+    return Target(found, "project") if found else _own()
+
+
+def _own() -> Target:
+    """The user's own file.
+
+    Raises:
+        ConfigError: there is no home directory for it, or it could be somebody else's work.
+    """
+    env = current().env
+    path = user_file(env)
+    if path is None:
+        reason, hint = home_fault(env) or ("there is no home directory", "set HOME")
+        raise ConfigError(
+            f"there is no place for a file of your own: {reason}", hint=f"{hint}, or name a file with --config"
+        )
+    if (unread := user_file_fault(env)) is not None:
+        raise ConfigError(unread.reason, hint=unread.hint, location=Location(path))
+    return Target(path, "user")
 
 
 def stored_path(path: str, target: Target) -> str:
@@ -82,7 +112,7 @@ def stored_path(path: str, target: Target) -> str:
         path: relative to the current directory, or absolute.
         target: the file.
     """
-    absolute = os.path.abspath(os.path.join(current_directory(), os.path.expanduser(path)))
+    absolute = absolute_path(path, base=current_directory())
     inside = os.path.realpath(target.directory)
     if target.role == "project" and os.path.commonpath([inside, os.path.realpath(absolute)]) == inside:
         return os.path.join(".", os.path.relpath(absolute, target.directory))

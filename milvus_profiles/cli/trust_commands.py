@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..config.documents import read_document
-from ..config.locations import current_directory, project_file
+from ..config.locations import current_directory, find_project_file, named_file
 from ..config.trust import TrustStore
 from ..errors import ConfigError, Location
 from .output import emit_json, note, say, shorten, warn
@@ -63,8 +63,10 @@ def untrust(file: FileArgument = None) -> None:
 def _path(file: str | None) -> str:
     cwd = current_directory()
     if file is not None:
-        return os.path.abspath(os.path.join(cwd, file))
-    found = project_file(cwd, current().env)
+        return named_file(file, current().env, cwd)
+    found, unread = find_project_file(cwd, current().env)
+    if found is None and unread:
+        raise ConfigError(unread[0].reason, hint=unread[0].hint, location=Location(unread[0].path))
     if found is None:
         raise ConfigError(
             "there is no project file here",

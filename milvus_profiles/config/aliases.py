@@ -5,10 +5,11 @@ Whatever is wrong with a file is passed over here; the command that is being typ
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections.abc import Mapping
 
-from .locations import project_file, user_file
+from ..regular_file import CONFIGURATION_LIMIT, FileFault, read_regular
+from .locations import named_file, project_file, user_file, user_file_fault
 
 __all__ = ["aliases"]
 
@@ -24,16 +25,14 @@ def aliases(env: Mapping[str, str], cwd: str, config: str | None = None) -> list
         config: the file that was named on the command line.
     """
     named = config or env.get("MILVUS_PROFILES_FILE")
-    if named:
-        files = [os.path.join(cwd, os.path.expanduser(named))]
-    else:
-        try:
-            found = project_file(cwd, env)
-        except Exception:  # naming its class would load what raises it, which takes longer than all the rest
-            found = None
-        files = ([found] if found else []) + [user_file(env)]
+    files: list[str | None] = []
+    # Naming the class of what they raise would load it, which takes longer than all the rest.
+    with contextlib.suppress(Exception):
+        files = [named_file(named, env, cwd) if named else project_file(cwd, env)]
+    if not named and user_file_fault(env) is None:
+        files.append(user_file(env))
     names: dict[str, None] = {}
-    for file in files:
+    for file in filter(None, files):
         names |= dict.fromkeys(_in_file(file))
     if env.get("MILVUS_URI"):
         names.setdefault(env.get("MILVUS_CONN_ALIAS") or "default")
@@ -55,10 +54,7 @@ def _in_file(path: str) -> list[str]:
     from .toml import loads
 
     try:
-        if not os.path.isfile(path):
-            return []
-        with open(path, encoding="utf-8") as file:
-            profiles = loads(file.read()).get("profiles", {})
-    except (OSError, ValueError, RecursionError):
+        profiles = loads(read_regular(path, CONFIGURATION_LIMIT).content.decode("utf-8")).get("profiles", {})
+    except (FileFault, ValueError, RecursionError):
         return []
     return list(profiles) if isinstance(profiles, dict) else []

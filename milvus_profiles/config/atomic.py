@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from ..errors import ConfigError, Location, LockTimeoutError
+from ..regular_file import CONFIGURATION_LIMIT, FileFault, read_regular
 
 __all__ = ["locked", "read_bytes", "real_path", "write_atomic"]
 
@@ -61,22 +62,18 @@ def read_bytes(path: str) -> bytes | None:
         path: links are followed.
 
     Raises:
-        ConfigError: it is a directory, a FIFO or a device, or cannot be read.
+        ConfigError: it is a directory, a FIFO or a device, is larger than any configuration, or cannot be read.
     """
     try:
-        # O_NONBLOCK: a FIFO in place of the file must not hang the command; regular files ignore it.
-        # By an opener, since os.fdopen leaves the descriptor of a directory open when it refuses it.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
-            _check_regular(os.fstat(file.fileno()).st_mode, path)
-            return file.read()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        if error.errno == errno.EISDIR:
-            _check_regular(stat.S_IFDIR, path)
-        hint = "make it readable for this user" if isinstance(error, PermissionError) else None
-        refusal = _refusal(error, path, "cannot be read")
-        raise ConfigError(refusal.message, hint=hint or refusal.hint, location=refusal.location) from None
+        return read_regular(path, CONFIGURATION_LIMIT).content
+    except FileFault as fault:
+        if fault.errno == errno.ENOENT:
+            return None
+        if fault.errno in (errno.EACCES, errno.EPERM):
+            hint = "make it readable for this user"
+        else:
+            hint = _HINTS.get(fault.errno or 0, "name a file, such as milvus.toml")
+        raise ConfigError(fault.reason, hint=hint, location=Location(path)) from None
 
 
 def _check_regular(mode: int, path: str) -> None:

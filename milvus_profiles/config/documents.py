@@ -21,6 +21,7 @@ from typing import Any, Literal
 from ..errors import ConfigError, Location, suggest
 from ..masked import MaskedFields, SecretText
 from ..profile import check_alias, fold_alias, is_alias
+from ..regular_file import CONFIGURATION_LIMIT, FileFault, read_regular
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS
 from .positions import KeyPath, Positions, scan
 from .toml import TOMLDecodeError, loads
@@ -29,8 +30,6 @@ __all__ = ["Document", "Role", "parse_document", "read_document", "try_parse"]
 
 Role = Literal["named", "project", "user"]
 """How a file came to be read; only a project file needs trust."""
-
-_SIZE_LIMIT = 64 << 20
 
 
 @dataclass(eq=False)
@@ -157,31 +156,16 @@ def _cached(content: bytes, status: _Status, path: str, role: Role) -> Document:
 
 
 def _read(path: str) -> tuple[bytes, _Status]:
-    place = Location(path)
     try:
-        # O_NONBLOCK: a FIFO in place of the file must not hang the command; regular files ignore it.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ConfigError("is not a file", hint="put a TOML file there", location=place)
-            # Not more than there should be: the space is allocated first, and 64 MiB take a while.
-            content = file.read(min(status.st_size, _SIZE_LIMIT) + 1)
-            if len(content) > status.st_size:  # it is growing, or of a kind that has no size
-                content += file.read(_SIZE_LIMIT + 1 - len(content))
-    except OSError as error:
+        read = read_regular(path, CONFIGURATION_LIMIT)
+    except FileFault as fault:
         hints = {
             errno.ENOENT: "create it with `milvus-profiles profile add ALIAS --uri URI`",
             errno.EACCES: "make it readable for this user",
-            errno.EISDIR: "put a TOML file there",
         }
-        raise ConfigError(
-            f"cannot be read: {error.strerror}", hint=hints.get(error.errno or 0), location=place
-        ) from None
-    except ValueError:
-        raise ConfigError("is not the name of a file", hint="a name holds no NUL character", location=place) from None
-    if len(content) > _SIZE_LIMIT:
-        raise ConfigError("is larger than 64 MiB", hint="is this the right file?", location=place)
-    return content, (stat.S_IMODE(status.st_mode), status.st_dev)
+        default = "put a TOML file there" if fault.errno in (None, errno.EISDIR) else None
+        raise ConfigError(fault.reason, hint=hints.get(fault.errno or 0, default), location=Location(path)) from None
+    return read.content, (stat.S_IMODE(read.status.st_mode), read.status.st_dev)
 
 
 def _parsed(content: bytes, path: str, role: Role) -> Document:

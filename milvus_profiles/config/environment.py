@@ -80,7 +80,7 @@ def read_environment(env: Mapping[str, str], cwd: str) -> EnvironmentLayer:
         raw[form] = Value(_read(variable, form, env), Origin("environment", variable))
         _check_forms(raw, form[0])
     family, ignored, uri_alias = _family(env)
-    home = home_directory(env)
+    home = home_directory(env) or ""
     return EnvironmentLayer(
         {key: resolved_paths(raw, cwd, home) for key, raw in fields.items()},
         names,

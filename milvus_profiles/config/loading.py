@@ -12,11 +12,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..endpoint import absolute_path
 from ..errors import ConfigError
 from ..masked import MaskedMapping
 from .documents import Document, Role, read_document, try_parse
-from .locations import current_directory, home_directory, project_file, user_file
+from .locations import Unread, current_directory, find_project_file, named_file, user_file, user_file_fault
 from .profiles import Kept, Profiles
 from .settings import Settings, load_settings
 
@@ -49,10 +48,14 @@ def load(
         # A variable that was meant to hold the path is empty: to read other files instead would be a surprise.
         raise ConfigError(f"{file_name} names no file: it is empty", hint="give a path, or leave it out")
     directory = _directory(cwd, named or environment.get("MILVUS_PROFILES_FILE"))
-    documents = _documents(named, environment, directory, file_name)
+    documents, unread = _documents(named, environment, directory, file_name)
     settings = load_settings(environment, directory, documents)
     kept = _kept(settings, documents)
-    return Profiles(documents, settings, env=environment, cwd=directory, connector=connector, kept=kept)
+    return Profiles(documents, settings, env=environment, cwd=directory, connector=connector, kept=kept, unread=unread)
+
+
+_HOME = ("HOME", "USERPROFILE", "SUDO_UID")
+"""What the home directory, and whose it may be, is known by."""
 
 
 def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] | None = None) -> Profiles:
@@ -71,7 +74,7 @@ def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] |
     content = b""  # a traceback may show the locals of its frames, and this is all the secrets of the file
     if isinstance(document, ConfigError):
         raise document
-    environment = MaskedMapping({} if env is None else {k: env[k] for k in ("HOME", "USERPROFILE") if k in env})
+    environment = MaskedMapping({} if env is None else {k: env[k] for k in _HOME if k in env})
     directory = os.path.dirname(path)
     settings = load_settings(environment, directory, (document,))
     return Profiles((document,), settings, env=environment, cwd=directory)
@@ -90,12 +93,14 @@ def _directory(cwd: str | os.PathLike[str] | None, named: str | None) -> str:
         raise
 
 
-def _documents(file: str | None, env: Mapping[str, str], cwd: str, file_name: str) -> tuple[Document, ...]:
+def _documents(
+    file: str | None, env: Mapping[str, str], cwd: str, file_name: str
+) -> tuple[tuple[Document, ...], tuple[Unread, ...]]:
     named, name = (file, file_name) if file is not None else (env.get("MILVUS_PROFILES_FILE"), "MILVUS_PROFILES_FILE")
     if named:
-        path = absolute_path(named, base=cwd, home=home_directory(env))
+        path = _named(named, env, cwd, name)
         try:
-            return (read_document(path, "named"),)
+            return (read_document(path, "named"),), ()
         except ConfigError as error:
             if not os.path.lexists(path):
                 raise ConfigError(
@@ -103,12 +108,23 @@ def _documents(file: str | None, env: Mapping[str, str], cwd: str, file_name: st
                 ) from None
             raise
     documents: list[Document] = []
-    if (found := project_file(cwd, env)) is not None:
+    found, unread = find_project_file(cwd, env)
+    if found is not None:
         documents.append(read_document(found, "project"))
     own = user_file(env)
-    if os.path.lexists(own):
-        documents.append(read_document(own, "user"))
-    return tuple(documents)
+    if own is not None and os.path.lexists(own):
+        if (fault := user_file_fault(env)) is None:
+            documents.append(read_document(own, "user"))
+        else:
+            unread = (*(one for one in unread if one.path != own), fault)
+    return tuple(documents), unread
+
+
+def _named(text: str, env: Mapping[str, str], cwd: str, name: str) -> str:
+    try:
+        return named_file(text, env, cwd)
+    except ConfigError as error:
+        raise ConfigError(f"the file that {name} names: {error.message}", hint=error.hint) from None
 
 
 _KEPT: OrderedDict[tuple[int, ...], tuple[Settings, tuple[Document, ...], Kept]] = OrderedDict()

@@ -3,6 +3,9 @@
 Pure functions of an environment and a directory.  platformdirs is not used, because it reads the process's own
 environment and puts the user file elsewhere on macOS than the documented ``~/.config/milvus``.
 
+A file that is found and not named is somebody's suggestion: it is read only where it, and the directory that it is in,
+are this user's or root's, and nobody else can write there.
+
 Completion asks here on every press of the tab key, so the errors are imported where they are raised.
 """
 
@@ -11,40 +14,112 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-__all__ = ["FILE_NAME", "current_directory", "home_directory", "project_file", "state_directory", "user_file"]
+from ..ownership import Fault, fault_below, fault_of, own_users
+from ..paths import absolute_path, home_directory, home_fault
+
+__all__ = [
+    "FILE_NAME",
+    "Unread",
+    "current_directory",
+    "find_project_file",
+    "home_directory",
+    "home_fault",
+    "named_file",
+    "project_file",
+    "state_directory",
+    "state_fault",
+    "user_file",
+    "user_file_fault",
+]
 
 FILE_NAME = "milvus.toml"
 
 
-def home_directory(env: Mapping[str, str]) -> str:
-    """The home directory that ``env`` names, else the operating system's answer."""
-    name = "USERPROFILE" if sys.platform == "win32" else "HOME"
-    return env.get(name) or os.path.expanduser("~")
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A file that is there and is not read, because it could be somebody else's work.
+
+    Attributes:
+        path: the file.
+        reason: why, as a whole sentence: ``"is not read: /srv belongs to another user (uid 1000)"``.
+        hint: what to do about it.
+    """
+
+    path: str
+    reason: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.reason}"
 
 
-def user_file(env: Mapping[str, str]) -> str:
-    """Path of the user's own file, whether it exists or not."""
+# --- the user's own --------------------------------------------------------------------------------------------------
+
+
+def user_file(env: Mapping[str, str]) -> str | None:
+    """Path of the user's own file, whether it exists or not; None where the user has no home directory for it."""
+    base = _configuration(env)
+    return None if base is None else os.path.join(base, "milvus", FILE_NAME)
+
+
+def user_file_fault(env: Mapping[str, str]) -> Unread | None:
+    """Why the user's own file is not used although it has a place; None if it is, or has none."""
+    base, path = _configuration(env), user_file(env)
+    if base is None or path is None or (fault := fault_below(base, path, own_users(env))) is None:
+        return None
+    return _unread(path, fault)
+
+
+def state_directory(env: Mapping[str, str]) -> str | None:
+    """Directory of what the program remembers: which project files are trusted, which profile was selected before.
+
+    None where the user has no home directory for it.
+    """
+    base = _state(env)
+    return None if base is None else os.path.join(base, "milvus")
+
+
+def state_fault(env: Mapping[str, str]) -> Fault | None:
+    """Why the state directory could hold what somebody else put there; None if it could not, or there is none."""
+    base, path = _state(env), state_directory(env)
+    return None if base is None or path is None else fault_below(base, path, own_users(env))
+
+
+def _configuration(env: Mapping[str, str]) -> str | None:
     if sys.platform == "win32":
-        base = env.get("APPDATA") or os.path.join(home_directory(env), "AppData", "Roaming")
-    else:
-        base = _xdg(env, "XDG_CONFIG_HOME", ".config")
-    return os.path.join(base, "milvus", FILE_NAME)
+        return _base(env, "APPDATA", os.path.join("AppData", "Roaming"))
+    return _base(env, "XDG_CONFIG_HOME", ".config")
 
 
-def state_directory(env: Mapping[str, str]) -> str:
-    """Directory of what the program remembers: which project files are trusted, which profile was selected before."""
+def _state(env: Mapping[str, str]) -> str | None:
     if sys.platform == "win32":
-        base = env.get("LOCALAPPDATA") or os.path.join(home_directory(env), "AppData", "Local")
-    else:
-        base = _xdg(env, "XDG_STATE_HOME", os.path.join(".local", "state"))
-    return os.path.join(base, "milvus")
+        return _base(env, "LOCALAPPDATA", os.path.join("AppData", "Local"))
+    return _base(env, "XDG_STATE_HOME", os.path.join(".local", "state"))
 
 
-def _xdg(env: Mapping[str, str], name: str, default: str) -> str:
+def _base(env: Mapping[str, str], name: str, default: str) -> str | None:
     # The XDG specification says that a relative path in these variables is to be ignored.
     value = env.get(name, "")
-    return value if os.path.isabs(value) else os.path.join(home_directory(env), default)
+    if os.path.isabs(value) and "\0" not in value:
+        return value
+    home = home_directory(env)
+    return None if home is None else os.path.join(home, default)
+
+
+def named_file(text: str, env: Mapping[str, str], cwd: str) -> str:
+    """The path of a file that ``--config`` or ``MILVUS_PROFILES_FILE`` names.
+
+    Args:
+        text: what was written.
+        env: the environment, for the home directory.
+        cwd: what a relative path counts from.
+
+    Raises:
+        ConfigError: it can be the path of nothing, or begins with ``~`` where there is no home directory.
+    """
+    return absolute_path(text, base=cwd, home=home_directory(env) or "")
 
 
 def current_directory() -> str:
@@ -63,8 +138,16 @@ def current_directory() -> str:
         ) from None
 
 
+# --- the project's ---------------------------------------------------------------------------------------------------
+
+
 def project_file(cwd: str, env: Mapping[str, str]) -> str | None:
-    """The nearest ``milvus.toml`` from a directory upwards.
+    """The project file in force; arguments and errors are those of :func:`find_project_file`."""
+    return find_project_file(cwd, env)[0]
+
+
+def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tuple[Unread, ...]]:
+    """The nearest ``milvus.toml`` from a directory upwards that may be read.
 
     The directory that holds ``.git`` and the home directory are the last ones searched.  The user's own file is not a
     project file, even where the search meets it.
@@ -73,33 +156,74 @@ def project_file(cwd: str, env: Mapping[str, str]) -> str | None:
         cwd: absolute directory to begin at.
         env: the environment, for the home directory.
 
+    Returns:
+        The file, and those that were passed over because they could be somebody else's work: they hide none above.
+
     Raises:
         ConfigError: a directory on the way cannot be looked into.
     """
-    home = None
+    home = users = None
+    passed: list[Unread] = []
     directory = cwd
     while True:
         candidate = os.path.join(directory, FILE_NAME)
         try:
-            os.stat(candidate)
+            os.lstat(candidate)
         except (FileNotFoundError, NotADirectoryError):
             pass
-        except OSError as error:
-            from ..errors import ConfigError, Location
-
-            raise ConfigError(
-                f"cannot look for a project file: {error.strerror}",
-                hint="name the file with --config or MILVUS_PROFILES_FILE",
-                location=Location(candidate),
-            ) from None
+        except (OSError, ValueError) as error:
+            raise _unsearchable(candidate, error) from None
         else:
-            if os.path.realpath(candidate) != os.path.realpath(user_file(env)):
-                return candidate
+            users = users or own_users(env)
+            if (fault := _project_fault(candidate, directory, users)) is not None:
+                passed.append(_unread(candidate, fault))
+            elif _is_project_file(candidate, env):
+                return candidate, tuple(passed)
         parent = os.path.dirname(directory)
         if parent == directory or os.path.lexists(f"{directory}/.git"):
-            return None
+            return None, tuple(passed)
         # Every connect comes here, so links are followed only where it has to be known.
-        home = home or os.path.realpath(home_directory(env))
+        home = home or os.path.realpath(home_directory(env) or os.sep)
         if os.path.realpath(directory) == home:
-            return None
+            return None, tuple(passed)
         directory = parent
+
+
+def _is_project_file(candidate: str, env: Mapping[str, str]) -> bool:
+    try:
+        os.stat(candidate)
+    except FileNotFoundError:
+        return False  # a link that leads nowhere
+    except OSError as error:
+        raise _unsearchable(candidate, error) from None
+    own = user_file(env)
+    return own is None or os.path.realpath(candidate) != os.path.realpath(own)
+
+
+def _project_fault(candidate: str, directory: str, users: frozenset[int] | None) -> Fault | None:
+    for path in (directory, candidate):
+        if (fault := fault_of(path, users)) is not None:
+            return fault
+    if os.path.islink(candidate):
+        return fault_of(os.path.dirname(os.path.realpath(candidate)), users)
+    return None
+
+
+def _unread(path: str, fault: Fault) -> Unread:
+    import shlex
+
+    return Unread(
+        path,
+        f"is not read: {'it' if fault.path == path else fault.path} {fault.reason}",
+        f"{fault.hint}, or name the file: --config or MILVUS_PROFILES_FILE={shlex.quote(path)}",
+    )
+
+
+def _unsearchable(candidate: str, error: Exception) -> Exception:
+    from ..errors import ConfigError, Location
+
+    return ConfigError(
+        f"cannot look for a project file: {getattr(error, 'strerror', None) or 'the directory is not a path'}",
+        hint="name the file with --config or MILVUS_PROFILES_FILE",
+        location=Location(candidate),
+    )

@@ -18,7 +18,7 @@ from ..profile import Profile, fold_alias
 from .documents import Document
 from .fields import SECRET_FIELDS
 from .invalid import validate
-from .locations import home_directory, user_file
+from .locations import Unread, home_directory, home_fault, user_file
 from .permissions import refusal
 from .settings import Settings
 from .trust import TrustStore, check_default, check_endpoint, check_fields
@@ -87,7 +87,8 @@ class Profiles(Mapping[str, Profile]):
         settings: the root settings.
         env: the environment that was read.
         cwd: the directory that relative paths of arguments and variables count from.
-        user_file: path of the user's own file, whether it exists or not.
+        user_file: path of the user's own file, whether it exists or not; None where the user has no home directory.
+        unread: files that are there and are not read, because they could be somebody else's work.
     """
 
     def __init__(
@@ -99,13 +100,15 @@ class Profiles(Mapping[str, Profile]):
         cwd: str,
         connector: Callable[..., Any] | None = None,
         kept: Kept | None = None,
+        unread: tuple[Unread, ...] = (),
     ) -> None:
+        self.unread = unread
         self.documents = documents
         self.settings = settings
         self.env = env
         self.cwd = cwd
         self.user_file = user_file(env)
-        self._home = home_directory(env)
+        self._home = home_directory(env) or ""
         self._connector = connector
         self._trust: TrustStore | None = None
         self._resolved: dict[str, Resolved] = {}
@@ -164,7 +167,16 @@ class Profiles(Mapping[str, Profile]):
             hint = f"there are: {_some(names)}"
         else:
             hint = "there are no profiles yet: declare one with `milvus-profiles profile add ALIAS --uri URI`"
-        return UnknownProfileError(f"there is no profile {alias[:64]!a}", hint=hint, location=location)
+        return UnknownProfileError(
+            f"there is no profile {alias[:64]!a}", hint="; ".join((hint, *self._left_out())), location=location
+        )
+
+    def _left_out(self) -> Iterator[str]:
+        """What else there would have been profiles from, and why it is not."""
+        for unread in self.unread:
+            yield f"{unread} ({unread.hint})"
+        if self.user_file is None and (fault := home_fault(self.env)) is not None:
+            yield f"there is no file of your own, since {fault[0]} ({fault[1]})"
 
     # --- which one is meant ---
 
@@ -184,9 +196,14 @@ class Profiles(Mapping[str, Profile]):
             names = list(self)
             raise UnknownProfileError(
                 "no profile was named and none is the default" if names else "there are no profiles",
-                hint=f"name one of {_some(names)} with --profile or MILVUS_PROFILE, or set default_profile"
-                if names
-                else "declare one with `milvus-profiles profile add ALIAS --uri URI`",
+                hint="; ".join(
+                    (
+                        f"name one of {_some(names)} with --profile or MILVUS_PROFILE, or set default_profile"
+                        if names
+                        else "declare one with `milvus-profiles profile add ALIAS --uri URI`",
+                        *self._left_out(),
+                    )
+                ),
             )
         chosen, origin, reason = choices[0]
         found = self._find(chosen)

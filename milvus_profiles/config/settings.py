@@ -19,6 +19,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from ..errors import ConfigError
 from .documents import Document
 from .environment import EnvironmentLayer, read_environment
+from .locations import home_directory
+from .permissions import refusal
 
 __all__ = ["MAX_CONNECTIONS", "Settings", "load_settings"]
 
@@ -94,6 +96,8 @@ class _Files(_Source):
             for key, value in document.root.items():
                 if key == "max_connections" and isinstance(value, int) and isinstance(found.get(key), int):
                     found[key] = min(found[key], value)
+                elif key == "keyring_backends" and refusal(document) is not None:
+                    continue  # it says where secrets go, and everybody may have written it
                 else:
                     found.setdefault(key, value)
         return found
@@ -113,7 +117,9 @@ def load_settings(env: Mapping[str, str], cwd: str, documents: tuple[Document, .
     for document in documents:
         _check(document)
     # Of the files only what stands in their roots counts, not the files themselves, which may be large.
-    key = (_digest(env), cwd, *((document.role, repr(document.root)) for document in documents))
+    roots = ((document.role, repr(document.root), document.mode) for document in documents)
+    # The home directory may be one, and none after a chmod, without a variable's changing.
+    key = (_digest(env), home_directory(env), cwd, *roots)
     if (known := _CACHE.get(key)) is not None:
         return known
     token = _INPUT.set((env, cwd, documents))

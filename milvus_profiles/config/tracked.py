@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from ..regular_file import FileFault, read_regular
+
 __all__ = ["is_tracked"]
 
 _INDEX_LIMIT = 256 << 20
@@ -48,12 +50,10 @@ def _git_directory(work_tree: str) -> str:
 
 
 def _read(path: str, limit: int) -> bytes:
-    """What a file begins with; nothing where there is none."""
+    """What stands in a file; nothing where there is none, or one that is none of git's."""
     try:
-        # O_NONBLOCK: a FIFO in place of the file must not hang the command.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
-            return file.read(limit) or b""
-    except (OSError, ValueError):
+        return read_regular(path, limit).content
+    except FileFault:
         return b""
 
 

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shlex
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,12 +24,12 @@ from .documents import Document
 from .environment import secret_values
 from .fields import ADDRESS_FIELDS, SECRET_FIELDS
 from .locations import state_directory
-from .permissions import has_modes
+from .state import State, read_state, state_file
 from .values import RawProfile, from_table
 
 __all__ = ["TrustStore", "check_endpoint", "check_fields", "gated_fields", "gated_names", "is_gated", "shown_value"]
 
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
+_NAME_OF_STATE = "trust.json"
 _GATED_SSL = frozenset({"ca", "cert", "key", "server_name"})
 _GATED_REFERENCES = frozenset({"env", "file", "command", "pass_env"})
 
@@ -40,14 +39,16 @@ class TrustStore:
     """The state file that remembers which project files are trusted, by real path and content.
 
     Attributes:
-        path: the state file.
+        path: the state file; None where there is no place for one.
         files: real path to what was pinned: ``sha256``, the ``directory`` it was read from and the gated fields.
         fault: why the state file is not believed, and what to do; None if it is, or if there is none.
+        env: the environment, for where the state file is and whom it may belong to.
     """
 
-    path: str
+    path: str | None
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fault: tuple[str, str] | None = None
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, env: Mapping[str, str]) -> TrustStore:
@@ -56,9 +57,10 @@ class TrustStore:
         Args:
             env: the environment, for the state directory.
         """
-        path = os.path.join(state_directory(env), "trust.json")
-        files, fault = _read_state(path)
-        return cls(path, files, fault)
+        directory = state_directory(env)
+        state = read_state(_NAME_OF_STATE, env)
+        path = None if directory is None else os.path.join(directory, _NAME_OF_STATE)
+        return cls(path, _files(state), state.fault, env)
 
     def trusts(self, document: Document) -> bool:
         """Whether a document's every field counts: it was named, is the user's own, or is pinned as it stands."""
@@ -121,54 +123,33 @@ class TrustStore:
     def _update(self, real_path: str, entry: dict[str, Any] | None) -> TrustStore:
         from .atomic import locked, write_atomic
 
-        with locked(self.path, 10.0):
+        if self.fault is not None and self.path is not None:
+            raise _not_believed(self.fault, self.path)
+        path = state_file(_NAME_OF_STATE, self.env)
+        with locked(path, 10.0):
             # Another process may have pinned another file since this store was loaded.
-            files, fault = _read_state(self.path)
-            if fault is not None:
+            state = read_state(_NAME_OF_STATE, self.env)
+            if state.fault is not None:
                 # Written anew it would look like ours, with what somebody else put into it.
-                raise ConfigError(f"the list of trusted files {fault[0]}", hint=fault[1], location=Location(self.path))
+                raise _not_believed(state.fault, path)
+            files = dict(_files(state))
             if entry is None:
                 files.pop(real_path, None)
             else:
                 files[real_path] = entry
             # A gated field of the wrong type may be a date, which JSON does not know.
             content = json.dumps({"version": 1, "files": files}, indent=1, sort_keys=True, default=str) + "\n"
-            write_atomic(self.path, content.encode("utf-8"), mode=0o600)
-        return TrustStore(self.path, files)
+            write_atomic(path, content.encode("utf-8"), mode=0o600)
+        return TrustStore(path, files, env=self.env)
 
 
-def _read_state(path: str) -> tuple[dict[str, Any], tuple[str, str] | None]:
-    """What the state file says, and why it is not believed."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            if (fault := _fault(path, os.fstat(file.fileno()))) is not None:
-                return {}, fault
-            files = json.load(file)["files"]
-    except _UNREADABLE:
-        return {}, None
-    return (files if isinstance(files, dict) else {}), None
+def _files(state: State) -> dict[str, Any]:
+    files = state.values.get("files")
+    return files if isinstance(files, dict) else {}
 
 
-def _fault(path: str, status: os.stat_result) -> tuple[str, str] | None:
-    """Why somebody else could have written the state file, and what to do; None if nobody could."""
-    if not hasattr(os, "geteuid") or not has_modes(status.st_dev):
-        return None  # nothing there tells
-    directory = os.path.dirname(path)
-    around = os.stat(directory)
-    for name, owner in ((path, status.st_uid), (directory, around.st_uid)):
-        if owner not in (os.geteuid(), 0):
-            return f"is not believed: {name} belongs to another user", f"remove it: `rm {shlex.quote(path)}`"
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return (
-            f"is not believed: others can write to it (mode {stat.S_IMODE(status.st_mode):04o})",
-            f"remove it with `rm {shlex.quote(path)}`, and trust again what you trust",
-        )
-    if around.st_mode & stat.S_IWOTH and not around.st_mode & stat.S_ISVTX:
-        return (
-            f"is not believed: others can write to its directory (mode {stat.S_IMODE(around.st_mode):04o})",
-            f"run `chmod 700 {shlex.quote(directory)}` and `rm {shlex.quote(path)}`, and trust again what you trust",
-        )
-    return None
+def _not_believed(fault: tuple[str, str], path: str) -> ConfigError:
+    return ConfigError(f"the list of trusted files {fault[0]}", hint=fault[1], location=Location(path))
 
 
 def _digests(gated: Mapping[str, Any], salt: str) -> dict[str, str]:

@@ -7,12 +7,14 @@ something stronger is kept for ``show --explain``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..endpoint import absolute_address, absolute_path
+from ..endpoint import absolute_address
 from ..errors import ConfigError, Location
+from ..paths import absolute_path
 from .documents import Document
 from .fields import ADDRESS_FIELDS, SECRET_FIELDS
 from .fields import field as field_of
@@ -114,7 +116,7 @@ def from_table(document: Document, alias: str, home: str | None = None) -> Raw:
     Args:
         document: the file.
         alias: as it is spelled there.
-        home: what ``~`` stands for; None leaves it to the operating system.
+        home: what ``~`` stands for, as for :func:`milvus_profiles.paths.absolute_path`.
 
     Raises:
         ConfigError: it is not a table.
@@ -155,7 +157,17 @@ _PATH_FIELDS = frozenset(
 
 
 def _absolute(path: FieldPath, value: Any, directory: str, home: str | None) -> Any:
-    """A path counts from where it is written; an address too, where it is a path."""
+    """A path counts from where it is written; an address too, where it is a path.
+
+    What can be made no path stays as it is, for the validation of its field to say why: one profile's fault is none
+    of the others'.
+    """
+    with contextlib.suppress(ConfigError):
+        return _counted(path, value, directory, home)
+    return value
+
+
+def _counted(path: FieldPath, value: Any, directory: str, home: str | None) -> Any:
     if path[0] in SECRET_FIELDS and path[1:] == ("command",) and isinstance(value, list):
         return [_absolute_program(part, directory, home) for part in value[:1]] + value[1:]
     if isinstance(value, str) and value and path in _PATH_FIELDS:

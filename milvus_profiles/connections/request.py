@@ -125,7 +125,7 @@ def request(
     """
     fields.check()
     if timeout is not None:
-        fields["timeout"] = float(timeout)
+        fields["timeout"] = timeout if isinstance(timeout, str) else float(timeout)  # a text the field refuses
     known = profiles if profiles is not None else load_profiles()
     if alias is None and ("uri" in fields or "host" in fields):
         resolved, dedicated = known.anonymous(fields), True

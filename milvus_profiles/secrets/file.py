@@ -5,19 +5,18 @@ The file is read in full and bounded in size and time; what stands in it never e
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import stat
 import time
 
 from ..errors import SecretUnavailableError
+from ..regular_file import FileFault, open_file
 from .kept import FOR_EVER, Fetched
 from .value import Received, fault
 
 __all__ = ["read_file"]
-
-# Without O_NONBLOCK the open itself waits, for ever, for a pipe's writer.
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 _HINT = "write the secret into that file, or name another one in the profile"
 
@@ -36,15 +35,15 @@ def read_file(path: str, seconds: float) -> Fetched:
         SecretUnavailableError: it cannot be read, or what it holds is no secret.
     """
     try:
-        descriptor = os.open(path, _FLAGS)
-    except FileNotFoundError:
-        raise SecretUnavailableError(f"the file {path} does not exist", hint=_HINT) from None
-    except OSError as error:
-        raise SecretUnavailableError(f"the file {path} cannot be read: {error.strerror}", hint=_HINT) from None
+        descriptor, status = open_file(path, pipes=True)
+    except FileFault as refused:
+        if refused.errno == errno.EISDIR:
+            raise SecretUnavailableError(
+                f"{path} is a directory", hint="name the file in it that holds the secret"
+            ) from None
+        reason = "does not exist" if refused.errno == errno.ENOENT else refused.reason
+        raise SecretUnavailableError(f"the file {path} {reason}", hint=_HINT) from None
     try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise SecretUnavailableError(f"{path} is a directory", hint="name the file in it that holds the secret")
         if os.isatty(descriptor):
             # What is typed would be seen.
             raise SecretUnavailableError(
@@ -54,7 +53,7 @@ def read_file(path: str, seconds: float) -> Fetched:
         _receive(received, descriptor, path, seconds)
     finally:
         os.close(descriptor)
-    is_pipe = stat.S_ISFIFO(mode)
+    is_pipe = stat.S_ISFIFO(status.st_mode)
     if received.too_large:
         raise SecretUnavailableError(f"the file {path} is larger than 64 KiB", hint="a secret is one line of text")
     secret = received.text()

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 from ..errors import ConfigError, Location, SecretUnavailableError
 from ..masked import SecretText
+from ..ownership import fault_below, own_users
+from ..paths import home_directory, home_fault
 from .account import SERVICE
 from .bounded import Pending
 from .value import fault
@@ -236,6 +238,8 @@ class OSKeyring:
 
     def _backends(self, library: Any) -> list[Any]:
         """The backends to use, best first; at least one."""
+        if not _allowed_here:  # a program that allows its own has chosen one already
+            _check_places(os.environ)
         try:
             chosen: Any = library.get_keyring()
             found = list(chosen.backends) if _module(chosen) == _CHAINER else [chosen]
@@ -275,6 +279,31 @@ def _library() -> Any:
             hint=f"install it (pip install keyring), or {_ELSEWHERE}",
         ) from None
     return keyring
+
+
+def _check_places(env: Mapping[str, str]) -> None:
+    """Refuse where the library would take its settings from a directory that may be anybody's.
+
+    ``keyringrc.cfg`` names a backend and a directory to import it from, and is looked for below ``XDG_CONFIG_HOME``
+    and the home directory as they are spelled: relative ones mean the current directory.
+
+    Raises:
+        SecretUnavailableError: the home directory is none, or one of the variables is relative, or others may write.
+    """
+    problem = home_fault(env)
+    names = ("LOCALAPPDATA", "ProgramData") if os.name == "nt" else ("XDG_CONFIG_HOME", "XDG_DATA_HOME")
+    relative = [name for name in names if env.get(name) and not os.path.isabs(env[name])]
+    if problem is None and relative:
+        problem = f"{relative[0]} is not an absolute path", f"correct {relative[0]}, or unset it"
+    if problem is None and os.name != "nt":
+        base = env.get("XDG_CONFIG_HOME") or os.path.join(home_directory(env) or os.sep, ".config")
+        fault = fault_below(base, os.path.join(base, "python_keyring", "keyringrc.cfg"), own_users(env))
+        problem = None if fault is None else (str(fault), fault.hint)
+    if problem is not None:
+        raise SecretUnavailableError(
+            f"the keyring is not asked, since its settings could be anybody's: {problem[0]}",
+            hint=f"{problem[1]}; or {_ELSEWHERE}",
+        )
 
 
 def _acquire(lock: threading.Lock, seconds: float) -> None:

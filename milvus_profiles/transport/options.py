@@ -20,6 +20,7 @@ from ..endpoint import Endpoint
 from ..errors import ConfigError, TLSError
 from ..masked import SecretText
 from ..profile import SSL, Profile, Retry
+from ..regular_file import PEM_LIMIT, FileFault, read_regular
 from .wire import READ_METHODS, SERVICE
 
 __all__ = [
@@ -241,13 +242,9 @@ def check_tls_files(tls: SSL) -> None:
 
 def _read(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise ConfigError(
-            f"the TLS file {path} cannot be read: {error.strerror}",
-            hint="check the path and its permissions",
-        ) from None
+        return read_regular(path, PEM_LIMIT).content
+    except FileFault as fault:
+        raise ConfigError(f"the TLS file {path} {fault.reason}", hint="check the path and its permissions") from None
 
 
 def _check_ca(path: str, content: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...errors import ConfigError
-from .files import check_files, check_profiles, check_tracked, check_trust
+from .files import check_files, check_home, check_profiles, check_tracked, check_trust
 from .finding import Finding, Patient
 from .keyring import check_keyring
 from .software import check_libraries, check_lite, check_python
@@ -22,6 +22,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
     """
     yield from check_python()
     yield from check_libraries()
+    yield from check_home(patient)
     try:
         profiles = patient.load()
     except ConfigError as error:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ...config.locations import home_directory, home_fault, state_fault
 from ...config.permissions import exposure
 from ...config.tracked import is_tracked
 from ...config.trust import gated_fields
@@ -18,14 +19,17 @@ from .surroundings import dotenv_files, names_in
 if TYPE_CHECKING:
     from ...config.profiles import Profiles
 
-__all__ = ["check_files", "check_profiles", "check_tracked", "check_trust"]
+__all__ = ["check_files", "check_home", "check_profiles", "check_tracked", "check_trust"]
 
 _SHOWN = 5
+_PLACES = ("APPDATA", "LOCALAPPDATA") if os.name == "nt" else ("XDG_CONFIG_HOME", "XDG_STATE_HOME")
 
 
 def check_files(profiles: Profiles) -> Iterator[Finding]:
-    """Which files are read, and what others may do with those that hold a secret."""
-    if not profiles.documents:
+    """Which files are read, which are not because of their owner, and what others may do with those that are."""
+    for unread in profiles.unread:
+        yield Finding("files", "warning", printable(str(unread)), unread.hint)
+    if not profiles.documents and profiles.user_file is not None:
         yield Finding("files", "ok", f"none; {printable(profiles.user_file)} would be yours")
     for document in profiles.documents:
         number = len(document.aliases)
@@ -36,6 +40,32 @@ def check_files(profiles: Profiles) -> Iterator[Finding]:
         else:
             status = "failed" if found.refused else "warning"
             yield Finding("files", status, f"{said}; it {found.message}", found.hint)  # type: ignore[arg-type]
+
+
+def check_home(patient: Patient) -> Iterator[Finding]:
+    """Whether there is a place for the user's own file, and one to remember in, that are nobody else's."""
+    env = patient.env
+    clean = True
+    for name in _PLACES:
+        if env.get(name) and not os.path.isabs(env[name]):
+            clean = False
+            yield Finding(
+                "home",
+                "warning",
+                f"{name} is not an absolute path, and counts as unset",
+                f"unset {name}, or correct it",
+            )
+    if (missing := home_fault(env)) is not None:
+        clean = False
+        yield Finding(
+            "home", "warning", f"there is no home directory for your own file and for trust: {printable(missing[0])}",
+            missing[1],
+        )  # fmt: skip
+    elif (fault := state_fault(env)) is not None:
+        clean = False
+        yield Finding("home", "failed", f"the state directory is not used: {printable(str(fault))}", fault.hint)
+    if clean:
+        yield Finding("home", "ok", printable(home_directory(env) or ""))
 
 
 def check_profiles(profiles: Profiles) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ...config.environment import CONTROL, FAMILY, PREFIX
 from ...config.values import has_address
 from ...errors import ConfigError, suggest
+from ...regular_file import FileFault, read_regular
 from ...transport.probes import PROXY_VARIABLES
 from ...transport.text import printable
 from .finding import Finding, Patient
@@ -124,10 +125,10 @@ def dotenv_files(patient: Patient) -> list[str]:
 def names_in(path: str) -> list[str]:
     """The variables that a `.env` file sets; its values are not looked at."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return list(dict.fromkeys(_ASSIGNMENT.findall(file.read(_DOTENV_LIMIT))))
-    except OSError:
+        text = read_regular(path, _DOTENV_LIMIT).content.decode("utf-8", "replace")
+    except FileFault:
         return []
+    return list(dict.fromkeys(_ASSIGNMENT.findall(text)))
 
 
 def check_dotenv(patient: Patient) -> Iterator[Finding]:

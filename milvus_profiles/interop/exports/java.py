@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 
 from ...masked import SecretText
+from ...regular_file import PEM_LIMIT, FileFault, read_regular
 from .plan import Exported, FromFile, FromVariable, Plan
 from .quoting import java as quoted
 
@@ -91,7 +92,7 @@ def _tls(plan: Plan, gaps: list[str]) -> list[str]:
 
 def _is_traditional(path: str) -> bool:
     """Whether a PEM file holds a key in the older forms of OpenSSL, such as ``BEGIN EC PRIVATE KEY``."""
-    with contextlib.suppress(OSError), open(path, "rb") as file:
-        content = file.read(1 << 16)
+    with contextlib.suppress(FileFault):
+        content = read_regular(path, PEM_LIMIT).content
         return any(b"-----BEGIN " + kind + b" PRIVATE KEY-----" in content for kind in (b"RSA", b"EC", b"DSA"))
     return False

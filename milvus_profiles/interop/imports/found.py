@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +12,7 @@ from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, Location
 from ...masked import SecretText
 from ...profile import is_alias
+from ...regular_file import FileFault, read_regular
 
 __all__ = ["Entry", "Found", "Unusable", "as_alias", "entry_of", "found_of", "read_source", "split_userinfo"]
 
@@ -94,19 +93,9 @@ def read_source(path: str) -> bytes:
         ConfigError: it cannot be read, is no regular file, or is larger than any such file.
     """
     try:
-        # Not blocking: a pipe would wait for ever.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ConfigError("is not a regular file", location=Location(path))
-            content = file.read(LIMIT + 1)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot be read: {error.strerror}", hint="name the file after --from FORMAT", location=Location(path)
-        ) from None
-    if len(content) > LIMIT:
-        raise ConfigError(f"is larger than {LIMIT >> 20} MiB, so it is not what it should be", location=Location(path))
-    return content
+        return read_regular(path, LIMIT).content
+    except FileFault as fault:
+        raise ConfigError(fault.reason, hint="name the file after --from FORMAT", location=Location(path)) from None
 
 
 def as_alias(text: str, fallback: str) -> str:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from ...config.locations import home_directory
+from ...config.locations import home_directory, home_fault, named_file
 from ...errors import ConfigError, Location, UsageError, suggest
 from . import files, variables
 from .found import Found, read_source
@@ -32,11 +32,18 @@ class Source:
 
 
 def _in_home(*parts: str) -> Callable[[Mapping[str, str], str], str]:
-    return lambda env, _: os.path.join(home_directory(env), *parts)
+    return lambda env, _: os.path.join(_home(env), *parts)
 
 
 def _zilliz(env: Mapping[str, str], _: str) -> str:
-    return os.path.join(env.get("ZILLIZ_CONFIG_DIR") or os.path.join(home_directory(env), ".zilliz"), "credentials")
+    return os.path.join(env.get("ZILLIZ_CONFIG_DIR") or os.path.join(_home(env), ".zilliz"), "credentials")
+
+
+def _home(env: Mapping[str, str]) -> str:
+    if (home := home_directory(env)) is not None:
+        return home
+    reason, hint = home_fault(env) or ("there is no home directory", "set HOME")
+    raise ConfigError(f"the file is looked for in the home directory, and {reason}", hint=f"name it, or {hint}")
 
 
 SOURCES: dict[str, Source] = {
@@ -86,7 +93,7 @@ def read(name: str, path: str | None, *, env: Mapping[str, str], cwd: str) -> Fo
         if source.place is None:
             raise UsageError(f"--from {name} needs a file", hint="name it, or - for standard input")
         path = source.place(env, cwd)
-    path = os.path.abspath(os.path.join(cwd, os.path.expanduser(path)))
+    path = named_file(path, env, cwd)
     content = read_source(path)
     try:
         return source.parse(content, path)

@@ -1,0 +1,156 @@
+"""Opening a file that somebody else may have put there: it never waits, and it never reads without end.
+
+A FIFO in place of a file waits for a writer that never comes, a device gives bytes for ever, and to open some of them
+already does something.  So whatever is read goes through here: only what is a regular file, judged once more on the
+open descriptor, and only so many bytes of it.  It imports nothing of this package, since completion asks here on every
+press of the tab key; the words of its one exception are for whoever calls to put into an error with a place and a
+remedy.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass, field
+
+__all__ = ["CONFIGURATION_LIMIT", "PEM_LIMIT", "STATE_LIMIT", "FileFault", "RegularFile", "open_file", "read_regular"]
+
+CONFIGURATION_LIMIT = 64 << 20
+"""Bytes of a configuration file: 65,536 profiles take a tenth of it."""
+PEM_LIMIT = 1 << 20
+"""Bytes of a file of certificates or keys: all the roots of a browser take a quarter of it."""
+STATE_LIMIT = 16 << 20
+"""Bytes of a file in which this program remembers something."""
+
+_CHUNK = 1 << 20
+# Without O_NONBLOCK the open itself waits for a FIFO's writer; a regular file ignores it.
+_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+class FileFault(Exception):
+    """A file cannot be read, or is none.
+
+    Args:
+        reason: why, as the end of a sentence: ``"is not a file but a FIFO (a pipe)"``, ``"cannot be read: …"``.
+        errno: the operating system's number of the error; None where it is none of its.
+    """
+
+    reason: str
+    errno: int | None
+
+    def __init__(self, reason: str, errno: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.errno = errno
+
+
+@dataclass(frozen=True, slots=True)
+class RegularFile:
+    """What was read, and what the open file itself said of its owner and its mode.
+
+    Attributes:
+        content: all of its bytes.
+        status: as os.fstat gives it.
+    """
+
+    content: bytes = field(repr=False)
+    status: os.stat_result = field(repr=False)
+
+
+def read_regular(path: str, limit: int) -> RegularFile:
+    """Read a regular file whole.
+
+    Args:
+        path: links are followed.
+        limit: bytes that it may have.
+
+    Raises:
+        FileFault: there is none, it is no regular file, it is larger, or it cannot be read.
+    """
+    descriptor, status = open_file(path)
+    try:
+        content = _read(descriptor, status.st_size, limit)
+    finally:
+        os.close(descriptor)
+    if content is None:
+        shown = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit >> 10} KiB"
+        raise FileFault(f"is larger than {shown}")
+    return RegularFile(content, status)
+
+
+def open_file(path: str, *, pipes: bool = False) -> tuple[int, os.stat_result]:
+    """Open a file for reading, without waiting.
+
+    Args:
+        path: links are followed.
+        pipes: take a FIFO too, whose reads do not wait either, and a terminal, for the caller to refuse.
+
+    Returns:
+        The descriptor, for the caller to close, and its status.
+
+    Raises:
+        FileFault: there is none, it is of another kind, or it cannot be opened.
+    """
+    try:
+        # Looked at before it is opened, because to open a device may do something.
+        _check_kind(os.stat(path).st_mode, pipes, terminals=pipes)
+        descriptor = os.open(path, _FLAGS)
+    except OSError as error:
+        raise _fault(error) from None
+    except ValueError:
+        raise FileFault("is not the name of a file: it holds a character that none can have") from None
+    try:
+        # And after it, because there may be something else by now.
+        status = os.fstat(descriptor)
+        _check_kind(status.st_mode, pipes, terminals=pipes and os.isatty(descriptor))
+    except BaseException as error:
+        os.close(descriptor)
+        if isinstance(error, OSError):
+            raise _fault(error) from None
+        raise
+    return descriptor, status
+
+
+def _read(descriptor: int, size: int, limit: int) -> bytes | None:
+    """All that there is; None if that is more than the limit."""
+    if size > limit:
+        return None
+    parts: list[bytes] = []
+    total = 0
+    try:
+        # By what comes and not by the size: a file may be growing, and those of /proc have none.
+        while part := os.read(descriptor, min(_CHUNK, limit + 1 - total)):
+            parts.append(part)
+            total += len(part)
+            if total > limit:
+                return None
+    except BlockingIOError:
+        raise FileFault("is not a file that has an end") from None  # /proc/kmsg and its like
+    except OSError as error:
+        raise _fault(error) from None
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _fault(error: OSError) -> FileFault:
+    return FileFault(f"cannot be read: {error.strerror or type(error).__name__}", error.errno)
+
+
+def _check_kind(mode: int, pipes: bool, *, terminals: bool) -> None:
+    if stat.S_ISREG(mode) or (pipes and stat.S_ISFIFO(mode)) or (terminals and stat.S_ISCHR(mode)):
+        return
+    if stat.S_ISDIR(mode):
+        raise FileFault("is a directory", errno.EISDIR)
+    if stat.S_ISFIFO(mode):
+        kind = "a FIFO (a pipe)"
+    elif stat.S_ISSOCK(mode):
+        kind = "a socket"
+    else:
+        kind = "a device"
+    raise FileFault(f"is not a file but {kind}")

@@ -1,0 +1,237 @@
+"""What stands in place of a file is refused by name, at once: links to devices, FIFOs, sockets, files without end."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from milvus_profiles.regular_file import FileFault, open_file, read_regular
+from tests.support.command import Command, Outcome
+from tests.support.requirements import unavailable
+
+pytestmark = pytest.mark.security
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def zero(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def kmsg(path: Path) -> None:
+    path.symlink_to("/proc/kmsg")
+
+
+def a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        here = os.getcwd()
+        os.chdir(path.parent)  # the path of a socket has 108 bytes at most
+        try:
+            server.bind(path.name)
+        finally:
+            os.chdir(here)
+
+
+def huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+def directory(path: Path) -> None:
+    path.mkdir()
+
+
+OBSTACLES = [fifo, zero, kmsg, a_socket, huge, directory]
+obstacles = pytest.mark.parametrize("obstacle", OBSTACLES, ids=lambda obstacle: obstacle.__name__)
+Obstacle = Callable[[Path], None]
+
+
+def put(obstacle: Obstacle, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    obstacle(path)
+
+
+def assert_named(outcome: Outcome, *statuses: int) -> None:
+    assert outcome.returncode in statuses, outcome.stderr
+    assert "unexpected" not in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+# --- the opener ------------------------------------------------------------------------------------------------------
+
+
+@obstacles
+def test_the_opener_refuses_it_and_leaves_nothing_open(tmp_path: Path, obstacle: Obstacle) -> None:
+    put(obstacle, tmp_path / "x")
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(FileFault) as caught:
+        read_regular(str(tmp_path / "x"), 1 << 20)
+    assert caught.value.reason.startswith(("is ", "cannot be read: "))
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_a_regular_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    for size in (0, 1, 2047, 2048):
+        path.write_bytes(b"x" * size)
+        assert read_regular(str(path), 2048).content == b"x" * size
+    path.write_bytes(b"x" * 2049)
+    with pytest.raises(FileFault, match="is larger than 2 KiB"):
+        read_regular(str(path), 2048)
+    # Those of /proc say that they are empty.
+    assert b"Name:" in read_regular("/proc/self/status", 1 << 20).content
+    assert read_regular(str(path), 4096).status.st_ino == path.stat().st_ino
+
+
+def test_a_pipe_is_opened_only_for_those_who_want_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x")
+    descriptor, _ = open_file(str(tmp_path / "x"), pipes=True)
+    os.close(descriptor)
+    with pytest.raises(FileFault, match=r"is not a file but a FIFO \(a pipe\)"):
+        open_file(str(tmp_path / "x"))
+    with pytest.raises(FileFault, match="is not a file but a device"):
+        open_file("/dev/zero", pipes=True)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800", "n" * 300, "/".join(["n" * 200] * 30)])
+def test_what_can_be_no_path_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FileFault):
+        read_regular(f"{tmp_path}/{name}", 1)
+
+
+# --- in the place of every file that is read -------------------------------------------------------------------------
+
+READERS = [
+    ["profile", "list"],
+    ["profile", "show"],
+    ["profile", "add", "x", "--uri", "localhost"],
+    ["profile", "set", "x", "timeout=3"],
+    ["profile", "edit"],
+    ["profile", "use", "x"],
+    ["config", "path"],
+    ["config", "validate"],
+    ["trust"],
+    ["doctor"],
+]
+
+
+@obstacles
+@pytest.mark.parametrize("place", ["project", "user", "--config", "variable"])
+def test_a_configuration(cli: Command, home: Path, project: Path, obstacle: Obstacle, place: str) -> None:
+    path = home / ".config/milvus/milvus.toml" if place == "user" else project / "milvus.toml"
+    put(obstacle, path)
+    words = ["--config", str(path)] if place == "--config" else []
+    env = {"EDITOR": "true", **({"MILVUS_PROFILES_FILE": str(path)} if place == "variable" else {})}
+    processes = [(reader, cli.popen(*words, *reader, env=env)) for reader in READERS]
+    try:
+        for reader, process in processes:
+            out, err = process.communicate(timeout=60)
+            assert_named(Outcome(process.returncode, out, err, 0.0), 0, 3)
+            if reader[0] != "config" and reader[:2] != ["trust"] and place != "user":
+                assert process.returncode == 3, (reader, err)
+    finally:
+        for _, process in processes:
+            process.kill()
+            process.wait()
+
+
+@obstacles
+@pytest.mark.parametrize("name", ["trust.json", "previous.json"])
+def test_a_state_file(cli: Command, home: Path, project: Path, obstacle: Obstacle, name: str) -> None:
+    put(obstacle, home / ".local/state/milvus" / name)
+    (project / "milvus.toml").write_text('[profiles.a]\nuri = "localhost"\n[profiles.b]\nuri = "localhost"\n')
+    for words in (["profile", "list"], ["profile", "show", "a"], ["config", "path"], ["doctor"], ["trust"]):
+        assert_named(cli(*words), 0, 3)
+    assert_named(cli("profile", "use", "a", "--project-file"), 0, 3)
+    assert_named(cli("profile", "use", "-", "--project-file"), 0, 2, 3)
+
+
+@obstacles
+@pytest.mark.parametrize("name", ["ca", "cert", "key", "file"])
+def test_a_certificate_and_a_secret(cli: Command, home: Path, project: Path, obstacle: Obstacle, name: str) -> None:
+    put(obstacle, project / "x")
+    field = "token = { file" if name == "file" else "ssl = { cert = 'x', key" if name == "key" else f"ssl = {{ {name}"
+    if name == "cert":
+        field = "ssl = { key = 'x', cert"
+    path = home / ".config/milvus/milvus.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f'[profiles.a]\nuri = "https://127.0.0.1:1"\n{field} = "{project}/x" }}\n')
+    for words in (
+        ["profile", "list"], ["profile", "show"], ["config", "validate"], ["export", "--to", "java", "a"],
+        ["profile", "test", "--timeout", "2"], ["secret", "status", "a"],
+    ):  # fmt: skip
+        assert_named(cli(*words), 0, 3, 4, 6, 7)
+
+
+@obstacles
+@pytest.mark.parametrize("source", ["milvus-cli", "dotenv", "zilliz", "attu", "pymilvus-uri"])
+def test_the_file_of_another_tool(cli: Command, project: Path, obstacle: Obstacle, source: str) -> None:
+    put(obstacle, project / "x")
+    assert_named(cli("import", "--from", source, "x"), 3)
+    (project / "credentials").write_text("[default]\napi_key = x\n")
+    put(obstacle, project / "config")
+    assert_named(cli("import", "--from", "zilliz", "credentials"), 3)
+
+
+@obstacles
+@pytest.mark.parametrize("name", [".git/index", ".git", ".env"])
+def test_what_is_looked_at_beside_it(cli: Command, project: Path, obstacle: Obstacle, name: str) -> None:
+    if name == ".git":
+        (project / ".git").rmdir()
+    put(obstacle, project / name)
+    file = project / "milvus.toml"
+    file.write_text('[profiles.a]\nuri = "https://127.0.0.1:1"\ntoken = "x"\n')
+    file.chmod(0o600)
+    for words in (["profile", "list"], ["config", "validate"], ["doctor"]):
+        assert_named(cli(*words), 0, 3)
+
+
+@obstacles
+def test_completion(cli: Command, project: Path, obstacle: Obstacle) -> None:
+    put(obstacle, project / "milvus.toml")
+    asked = {
+        "_MILVUS_PROFILES_COMPLETE": "complete_bash",
+        "COMP_WORDS": "milvus-profiles profile show ",
+        "COMP_CWORD": "3",
+    }
+    outcome = cli(env=asked, timeout=20)
+    assert (outcome.stdout.strip(), outcome.stderr) == ("", "")
+
+
+def test_a_pipe_or_standard_input_named_as_the_configuration_is_refused_by_name(cli: Command) -> None:
+    text = '[profiles.a]\nuri = "localhost"\n'
+    piped = cli("--config", "/dev/stdin", "profile", "list", input=text)
+    assert piped.returncode == 3
+    assert "is not a file but a FIFO (a pipe)" in piped.stderr
+    reading, writing = os.pipe()
+    os.close(writing)
+    try:
+        import subprocess
+
+        done = subprocess.run(
+            [*cli.program, "--config", f"/dev/fd/{reading}", "profile", "list"],
+            env=cli.environment(), cwd=cli.cwd, pass_fds=[reading], capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+    finally:
+        os.close(reading)
+    assert done.returncode == 3
+    assert "is not a file but a FIFO (a pipe)" in done.stderr
+
+
+def test_a_file_without_end_takes_no_memory(cli: Command, project: Path) -> None:
+    if sys.platform != "linux":
+        unavailable("needs /dev/zero and a limit of memory")
+    (project / "milvus.toml").symlink_to("/dev/zero")
+    limited = Command(["sh", "-c", 'ulimit -v 2000000; exec "$@"', "sh", *cli.program], cli.home, cli.cwd)
+    for words in (["profile", "list"], ["profile", "add", "x", "--uri", "localhost"], ["profile", "edit"]):
+        outcome = limited(*words, env={"EDITOR": "true"})
+        assert outcome.returncode == 3
+        assert "is not a file but a device" in outcome.stderr
