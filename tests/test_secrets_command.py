@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from milvus_profiles import load
 from milvus_profiles.endpoint import Endpoint
@@ -148,7 +149,7 @@ def test_the_program_runs_where_its_file_stands_or_else_at_home(
     assert of_variable is not None
     assert token(of_variable, context({"HOME": str(home)})) == str(home)
     assert token(command("pwd"), context({"HOME": str(home)})) == str(home)
-    for homeless in ({}, {"HOME": ""}, {"HOME": "."}, {"HOME": "/no/such"}):
+    for homeless in ({"HOME": ""}, {"HOME": "."}, {"HOME": "/no/such"}):
         assert token(command("pwd"), context(homeless)) == "/"
     credential = load(declared / "milvus.toml", env=env)["p"].credential
     assert credential is not None
@@ -195,7 +196,8 @@ def test_a_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:
     plain.write_bytes(b"\x00\x01")
     plain.chmod(0o755)
     assert failure(command(str(plain))) == f"'{plain}' cannot be run: Exec format error"
-    assert failure(command("sh", "a\0b")) == "'sh' cannot be run: an argument or variable holds a null byte"
+    with pytest.raises(ValidationError, match="holds a NUL character"):
+        command("sh", "a\0b")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from ..errors import SecretUnavailableError
 from ..masked import MaskedMapping, SecretText
+from ..paths import home_directory
 from ..profile import CommandRef
 from .bounded import Pending
 from .kept import Fetched
@@ -128,9 +129,8 @@ def _run(command: CommandRef, env: MaskedMapping, received: Received, seconds: f
 
 def _start(command: CommandRef, env: MaskedMapping, show_stderr: bool) -> subprocess.Popen[bytes]:
     program = find_program(command.command[0], env)
-    home = env.get("HOME", "")
-    at_home = os.path.isabs(home) and os.path.isdir(home)
-    directory = command.directory or (home if at_home else os.path.abspath(os.sep))
+    home = home_directory(env)
+    directory = command.directory or (home if home and os.path.isdir(home) else os.path.abspath(os.sep))
     try:
         if program is None:
             raise FileNotFoundError
