@@ -118,6 +118,21 @@ class Address:
         return Endpoint(self.kind, self.host, self.port, self.path, bool(self.tls if tls is None else tls))
 
 
+@dataclass(frozen=True, slots=True)
+class Untrusted:
+    """What the address of a profile is from, where that may not do as it likes: see ``config/databases.py``.
+
+    Attributes:
+        file: the project file that nobody trusted.
+        remedy: what to do about that, for errors.
+        state: the user's state directory; None where there is none.
+    """
+
+    file: str
+    remedy: str
+    state: str | None
+
+
 def parse_address(text: str, *, base: str | os.PathLike[str] = ".", home: str | None = None) -> Address:
     """Read an address in any of the forms of the documentation.
 

@@ -28,7 +28,17 @@ from .locations import state_directory
 from .permissions import has_modes
 from .values import RawProfile, from_table
 
-__all__ = ["TrustStore", "check_endpoint", "check_fields", "gated_fields", "gated_names", "is_gated", "shown_value"]
+__all__ = [
+    "TrustStore",
+    "check_endpoint",
+    "check_fields",
+    "gated_fields",
+    "gated_names",
+    "is_gated",
+    "read_state",
+    "remedy",
+    "shown_value",
+]
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
 _GATED_SSL = frozenset({"ca", "cert", "key", "server_name"})
@@ -57,7 +67,7 @@ class TrustStore:
             env: the environment, for the state directory.
         """
         path = os.path.join(state_directory(env), "trust.json")
-        files, fault = _read_state(path)
+        files, fault = read_state(path, "files")
         return cls(path, files, fault)
 
     def trusts(self, document: Document) -> bool:
@@ -123,7 +133,7 @@ class TrustStore:
 
         with locked(self.path, 10.0):
             # Another process may have pinned another file since this store was loaded.
-            files, fault = _read_state(self.path)
+            files, fault = read_state(self.path, "files")
             if fault is not None:
                 # Written anew it would look like ours, with what somebody else put into it.
                 raise ConfigError(f"the list of trusted files {fault[0]}", hint=fault[1], location=Location(self.path))
@@ -137,16 +147,21 @@ class TrustStore:
         return TrustStore(self.path, files)
 
 
-def _read_state(path: str) -> tuple[dict[str, Any], tuple[str, str] | None]:
-    """What the state file says, and why it is not believed."""
+def read_state(path: str, name: str) -> tuple[dict[str, Any], tuple[str, str] | None]:
+    """What a state file says, and why it is not believed.
+
+    Args:
+        path: the file.
+        name: the table in it that is wanted.
+    """
     try:
         with open(path, encoding="utf-8") as file:
             if (fault := _fault(path, os.fstat(file.fileno()))) is not None:
                 return {}, fault
-            files = json.load(file)["files"]
+            table = json.load(file)[name]
     except _UNREADABLE:
         return {}, None
-    return (files if isinstance(files, dict) else {}), None
+    return (table if isinstance(table, dict) else {}), None
 
 
 def _fault(path: str, status: os.stat_result) -> tuple[str, str] | None:
@@ -247,7 +262,8 @@ def shown_value(name: str, value: Any) -> Any:
     return MASK if key == "proxy" and "@" in value else value
 
 
-def _remedy(document: Document, store: TrustStore) -> str:
+def remedy(document: Document, store: TrustStore) -> str:
+    """What to do about a project file that is not trusted."""
     if store.fault is not None:
         return f"the list of trusted files {store.fault[0]}; {store.fault[1]}"
     path = shlex.quote(document.path)
@@ -286,7 +302,7 @@ def check_fields(raw: RawProfile, store: TrustStore) -> None:
         names = ", ".join(".".join(path) for path in gated)
         raise UntrustedError(
             f"the profile {raw.alias!r} of a project file that is not trusted sets {names}",
-            hint=_remedy(document, store),
+            hint=remedy(document, store),
             location=own[gated[0]].origin.location("key"),
         )
     if not any(path[0] in ADDRESS_FIELDS for path in own):
@@ -295,7 +311,7 @@ def check_fields(raw: RawProfile, store: TrustStore) -> None:
     if foreign:
         raise UntrustedError(
             f"{foreign[0].origin} would be sent to the address of {raw.alias!r} in a project file that is not trusted",
-            hint=_remedy(document, store),
+            hint=remedy(document, store),
             location=raw.declared.location("key"),
         )
 
@@ -323,7 +339,7 @@ def check_endpoint(profile: Profile, raw: RawProfile, store: TrustStore, own: Pr
         raise UntrustedError(
             f"the profile {profile.alias!r} leads to {profile.endpoint.uri} in a project file that is not trusted, "
             f"and to {leads} in {own_file}",
-            hint=_remedy(document, store),
+            hint=remedy(document, store),
             location=raw.declared.location("key"),
         )
 
@@ -337,6 +353,6 @@ def check_default(document: Document, alias: str, store: TrustStore, declared: b
     if not declared and not store.trusts(document):
         raise UntrustedError(
             f"default_profile names {alias!a}, which this project file does not declare, and the file is not trusted",
-            hint=_remedy(document, store),
+            hint=remedy(document, store),
             location=document.location(("default_profile",), at="value"),
         )
