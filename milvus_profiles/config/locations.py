@@ -21,6 +21,7 @@ from ..paths import absolute_path, home_directory, home_fault
 
 __all__ = [
     "FILE_NAME",
+    "STATE_VARIABLES",
     "Unread",
     "current_directory",
     "find_project_file",
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 FILE_NAME = "milvus.toml"
+STATE_VARIABLES = ("HOME", "USERPROFILE", "XDG_STATE_HOME", "LOCALAPPDATA", "SUDO_UID")
+"""What the environment says of the state directory, and of whose it may be."""
 
 
 @dataclass(frozen=True, slots=True)
