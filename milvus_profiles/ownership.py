@@ -8,10 +8,11 @@ nothing of this package, since completion asks here on every press of the tab ke
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from .commands import command
 
 __all__ = ["Fault", "fault_below", "fault_of", "has_modes", "own_users"]
 
@@ -87,7 +88,7 @@ def fault_of(path: str, users: frozenset[int] | None) -> Fault | None:
         return Fault(
             path,
             f"can be written to by every user of this machine (mode {mode:04o})",
-            f"run `chmod o-w {shlex.quote(path)}`",
+            f"run {command('chmod', 'o-w', path)}",
             False,
         )
     return None
@@ -97,7 +98,7 @@ def _foreign(path: str, status: os.stat_result) -> Fault:
     return Fault(
         path,
         f"belongs to another user (uid {status.st_uid})",
-        f"if it is yours, run `chown {os.geteuid()} {shlex.quote(path)}`",
+        f"if it is yours, run {command('chown', str(os.geteuid()), path)}",
         True,
     )
 

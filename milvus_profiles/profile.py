@@ -6,12 +6,12 @@ that).  It knows its endpoint and where its secret is to be had, but it opens, r
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, Union
 
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from .alias import ALIAS_LONGEST, ALIAS_PATTERN, check_alias, fold_alias, is_alias
 from .endpoint import DEFAULT_PORT, Address, AddressError, Endpoint, Untrusted, parse_address
 from .errors import ConfigError
 from .fieldtypes import (
@@ -48,37 +48,8 @@ __all__ = [
     "is_alias",
 ]
 
-_ALIAS = re.compile(r"[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*")
-_ALIAS_MAX = 64
-_FOLD = str.maketrans("-.", "__")
-
 # A table and a scalar may stand in one field; the tag tells which reading failed and never shows in an error.
 _TABLE, _SCALAR = "<table>", "<scalar>"
-
-
-def fold_alias(alias: str) -> str:
-    """The form in which aliases are compared: lower case, with ``-``, ``_`` and ``.`` equal."""
-    return alias.lower().translate(_FOLD)
-
-
-def is_alias(text: str) -> bool:
-    """Whether a text may be an alias."""
-    return len(text) <= _ALIAS_MAX and _ALIAS.fullmatch(text) is not None
-
-
-def check_alias(alias: str) -> str:
-    """Return the alias if it is one.
-
-    Raises:
-        ConfigError: not ASCII letters, digits, ``-``, ``_``, ``.``, up to 64, first and last a letter or digit, no two
-            separators in a row.
-    """
-    if is_alias(alias):
-        return alias
-    raise ConfigError(
-        f"{alias!a} is not a valid alias" if len(alias) <= _ALIAS_MAX else "the alias is longer than 64 characters",
-        hint="use ASCII letters, digits and single '-', '_' or '.' between them, 64 characters at most",
-    )
 
 
 def _table_or_scalar(value: object) -> str:
@@ -231,7 +202,7 @@ class Profile(Model):
         pool: settings of a pool for this profile; None takes the pool's own.
     """
 
-    alias: Annotated[str, Field(max_length=_ALIAS_MAX, pattern=rf"^(?:{_ALIAS.pattern})$")]
+    alias: Annotated[str, Field(max_length=ALIAS_LONGEST, pattern=rf"^(?:{ALIAS_PATTERN})$")]
     description: AnyText | None = None
     uri: str | None = None
     host: Host | None = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..commands import milvus_profiles
 from ..endpoint import DEFAULT_PORT, parse_host
 from ..errors import ConfigError, UsageError
 from ..profile import Profile, check_alias, fold_alias
@@ -178,7 +179,7 @@ def _select(profile: Profile, path: str | None, *, stored: bool) -> None:
     if hidden is not None:
         warn(f"something stronger hides it: {hidden}")
     if not trusted:
-        note(f"{target.words} is not trusted: `milvus-profiles trust {target.path}`")
+        note(f"{target.words} is not trusted: {milvus_profiles('trust', target.path)}")
 
 
 def _disconnect(alias: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ..commands import milvus_profiles
 from ..config.permissions import file_warnings
 from .output import warn
 
@@ -45,5 +46,6 @@ def warn_of_tracked(documents: Iterable[Document]) -> None:
         if document.literals and is_tracked(document.path):
             warn(
                 f"{document.path} holds a token or password and git tracks it: move the secret into the keyring with "
-                f"`milvus-profiles secret set {document.literals[0]}`, and change it, since its history keeps the old"
+                f"{milvus_profiles('secret', 'set', document.literals[0])}, and change it, "
+                "since its history keeps the old"
             )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..commands import milvus_profiles
 from ..config.plaintext import sends_plaintext
 from ..errors import DeclinedError, MilvusProfilesError, UsageError
 from ..profile import Profile, check_alias, fold_alias
@@ -326,7 +327,7 @@ def _report(alias: str, profile: Profile, target: Target, secret: Secret | None,
         if default:
             say("it is the default profile of that file")
     if profile.auth == "keyring" and not stored:
-        note(f"the secret is expected in the keyring: `milvus-profiles secret set {alias}`")
+        note(f"the secret is expected in the keyring: {milvus_profiles('secret', 'set', alias)}")
     if sends_plaintext(profile) and not profile.allow_insecure:
         warn(
             f"connecting will be refused: the secret would be sent to {profile.endpoint.authority} unencrypted; "

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..commands import milvus_profiles
 from ..config.trust import gated_names
 from ..errors import ConfigError, DeclinedError, MilvusProfilesError, SecretUnavailableError
 from ..masked import MASK
@@ -197,7 +198,7 @@ def _untrusted(resolved: Resolved) -> None:
     gated = gated_names(resolved.raw)
     note(f"not trusted: {shorten(document.path)}" + (f" (needed for {', '.join(gated)})" if gated else ""))
     if gated:
-        note(f"hint: read it, then run `milvus-profiles trust {document.path}`")
+        note(f"hint: read it, then run {milvus_profiles('trust', document.path)}")
 
 
 app.command("test")(command(profile_test.test))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..commands import milvus_profiles
 from ..config.fields import SECRET_FIELDS, field, read_text
 from ..config.toml import loads
 from ..errors import ConfigError, DeclinedError, MilvusProfilesError, UsageError
@@ -210,7 +211,7 @@ def _change(
     for line in result.notes:
         note(line)
     if not trusted:
-        note(f"{target.words} is not trusted: `milvus-profiles trust {target.path}`")
+        note(f"{target.words} is not trusted: {milvus_profiles('trust', target.path)}")
 
 
 # --- the editor ---
@@ -263,7 +264,7 @@ def edit(
     else:
         say(f"changed {target.words} {shorten(target.path)}")
         if not trusted:
-            note(f"{target.words} is not trusted: `milvus-profiles trust {target.path}`")
+            note(f"{target.words} is not trusted: {milvus_profiles('trust', target.path)}")
 
 
 def _check_whole(content: bytes, target: Target) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..commands import milvus_profiles
 from ..config.state import read_state, state_file
 from ..errors import ConfigError, MilvusProfilesError, UsageError
 from ..profile import fold_alias
@@ -58,7 +59,7 @@ def use(
     if hidden is not None:
         warn(f"something stronger hides it: {hidden}")
     if not trusted:
-        note(f"{target.words} is not trusted: `milvus-profiles trust {target.path}`")
+        note(f"{target.words} is not trusted: {milvus_profiles('trust', target.path)}")
 
 
 def make_default(target: Target, wanted: str | None) -> tuple[bool, str | None]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..commands import milvus_profiles
 from ..config.loading import load_text
 from ..config.values import Origin
 from ..errors import ConfigError, SecretUnavailableError, UnknownProfileError, UsageError
@@ -191,4 +192,4 @@ def _edit(target: Target, operations: list[Operation], touched: Sequence[str]) -
     for line in result.notes:
         note(line)
     if not trusted:
-        note(f"{target.words} is not trusted: `milvus-profiles trust {target.path}`")
+        note(f"{target.words} is not trusted: {milvus_profiles('trust', target.path)}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 
+from ..alias import fold_alias, is_alias
 from ..regular_file import CONFIGURATION_LIMIT, FileFault, read_regular
 from .locations import named_file, project_file, user_file, user_file_fault
 
@@ -36,18 +37,14 @@ def aliases(env: Mapping[str, str], cwd: str, config: str | None = None) -> list
         names |= dict.fromkeys(_in_file(file))
     if env.get("MILVUS_URI"):
         names.setdefault(env.get("MILVUS_CONN_ALIAS") or "default")
-    folded = {_fold(name) for name in names}
+    folded = {fold_alias(name) for name in names}
     for variable in env:
         if variable.startswith(_PREFIX):
             alias = variable[len(_PREFIX) :].split("__")[0].lower()
-            if alias and _fold(alias) not in folded:
+            if alias and fold_alias(alias) not in folded:
                 names.setdefault(alias)
-    return [name for name in names if name.isascii() and name.isprintable() and " " not in name]
-
-
-def _fold(alias: str) -> str:
-    # As profile.fold_alias, whose module loads pydantic.
-    return alias.lower().replace("-", "_").replace(".", "_")
+    # What is no alias is no profile either; offered to a shell, it could be a program that pressing tab runs.
+    return [name for name in names if is_alias(name)]
 
 
 def _in_file(path: str) -> list[str]:

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from ..commands import command
 from ..errors import ConfigError, Location, LockTimeoutError
 from ..regular_file import CONFIGURATION_LIMIT, FileFault, read_regular
 
@@ -111,7 +112,7 @@ def locked(path: str, timeout: float) -> Iterator[None]:
     except Timeout:
         raise LockTimeoutError(
             f"another process is editing the file: it has held {lock_path} for more than {timeout:g} seconds",
-            hint=f"wait until it has ended; `fuser {lock_path}` names it",
+            hint=f"wait until it has ended; {command('fuser', lock_path)} names it",
             location=Location(path),
         ) from None
     except (OSError, NotImplementedError) as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..commands import milvus_profiles
 from ..errors import ConfigError, EditConflictError, Location, UnknownProfileError, suggest
 from ..profile import check_alias, fold_alias
 from .edit_document import Draft
@@ -148,7 +149,7 @@ class _Edit:
             names = ", ".join(ascii(name) for name in heirs)
             raise EditConflictError(
                 f"the profile {alias!a} cannot be removed: it is extended by {names}",
-                hint=f"end that first: `milvus-profiles profile unset {_shown(heirs[0])} extends`",
+                hint=f"end that first: {milvus_profiles('profile', 'unset', _shown(heirs[0]), 'extends')}",
                 location=self.place(heirs[0]),
             )
         if self.is_default(alias):
@@ -250,7 +251,7 @@ class _Edit:
                 table = _shown(".".join(path[:depth]))
                 raise self.error(
                     f"{_shown('.'.join(path))} of {alias!a} cannot be reached, because {table} is not a table there",
-                    f"remove the value first: `milvus-profiles profile unset {_shown(alias)} {table}`",
+                    f"remove the value first: {milvus_profiles('profile', 'unset', _shown(alias), table)}",
                     alias,
                     *path[:depth],
                 )
@@ -299,7 +300,7 @@ class _Edit:
         folded = f"{alias!a} is the same alias as {there!a}: case and '-', '_', '.' do not count"
         return self.error(
             same if alias == there else folded,
-            f"choose another alias, or remove the profile first: `milvus-profiles profile remove {_shown(there)}`",
+            f"choose another alias, or remove the profile first: {milvus_profiles('profile', 'remove', _shown(there))}",
             there,
         )
 

@@ -8,11 +8,11 @@ what was recorded when the file was read; it opens none of the files, and it pri
 
 from __future__ import annotations
 
-import shlex
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..commands import command
 from ..errors import ConfigError, Location
 from ..ownership import has_modes
 from .documents import Document
@@ -47,7 +47,7 @@ def exposure(document: Document, mounts: str | None = None) -> Exposure | None:
         return None
     if not document.literals:
         return _changeable(document, mode, mounts)
-    remedy = f"run `chmod 600 {shlex.quote(document.path)}`"
+    remedy = f"run {command('chmod', '600', document.path)}"
     if not has_modes(document.device, mounts):
         return Exposure(
             "holds a token or password on a file system without permissions, where others may read and change it",
@@ -79,7 +79,7 @@ def _changeable(document: Document, mode: int, mounts: str | None) -> Exposure |
         )
     return Exposure(
         f"can be changed by every user of this machine, who could have it run a program (mode {mode:04o})",
-        f"run `chmod o-w {shlex.quote(document.path)}`",
+        f"run {command('chmod', 'o-w', document.path)}",
         True,
     )
 

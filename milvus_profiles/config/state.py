@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..commands import command
 from ..errors import ConfigError, Location
 from ..ownership import fault_of, has_modes, own_users
 from ..regular_file import STATE_LIMIT, FileFault, read_regular
@@ -73,7 +73,7 @@ def read_state(name: str, env: Mapping[str, str]) -> State:
     except FileFault as refused:
         if refused.errno is not None:
             return State()
-        return State(fault=(f"is not believed: {path} {refused.reason}", f"remove it: `rm {shlex.quote(path)}`"))
+        return State(fault=(f"is not believed: {path} {refused.reason}", f"remove it: {command('rm', path)}"))
     if (fault := _fault(path, read.status, env)) is not None:
         return State(fault=fault)
     try:
@@ -88,7 +88,7 @@ def _fault(path: str, status: os.stat_result, env: Mapping[str, str]) -> tuple[s
     users = own_users(env)
     if users is None:
         return None  # nothing there tells
-    remove = f"`rm {shlex.quote(path)}`"
+    remove = command("rm", path)
     if (fault := fault_of(path, users)) is not None:
         return f"is not believed: {fault}", f"remove it: {remove}"
     if status.st_uid not in users and has_modes(status.st_dev):  # it was put there since

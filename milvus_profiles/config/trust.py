@@ -11,11 +11,11 @@ import hmac
 import json
 import os
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..commands import milvus_profiles, quote
 from ..endpoint import AddressError, parse_address
 from ..errors import ConfigError, Location, UntrustedError
 from ..masked import MASK
@@ -241,8 +241,10 @@ def remedy(document: Document, store: TrustStore) -> str:
     """What to do about a project file that is not trusted."""
     if store.fault is not None:
         return f"the list of trusted files {store.fault[0]}; {store.fault[1]}"
-    path = shlex.quote(document.path)
-    return f"read it, then run `milvus-profiles trust {path}`; in containers and CI set MILVUS_PROFILES_FILE={path}"
+    return (
+        f"read it, then run {milvus_profiles('trust', document.path)}; "
+        f"in containers and CI set MILVUS_PROFILES_FILE={quote(document.path)}"
+    )
 
 
 def gated_names(raw: RawProfile) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from ..commands import milvus_profiles
 from ..config.plaintext import check_plaintext
 from ..connections.opening import Started, start
 from ..errors import MilvusProfilesError
@@ -79,7 +80,7 @@ def diagnose_declared(profiles: Profiles, alias: str, test: Test) -> Report:
     """
     course = Course(alias, test.on_stage, test.cancellation)
     try:
-        correct = f"correct it there, or with `milvus-profiles profile set {alias} FIELD=VALUE`"
+        correct = f"correct it there, or with {milvus_profiles('profile', 'set', alias, 'FIELD=VALUE')}"
         with course.stage("config", correct) as draft:
             resolved = profiles.use(alias)
             draft.detail = _where(resolved.profile)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ..commands import milvus_profiles
 from ..endpoint import Endpoint
 from ..errors import SecretUnavailableError
 from ..masked import MaskedMapping, SecretText
@@ -157,7 +158,7 @@ def _checked(value: SecretText, where: str, hint: str) -> SecretText:
 
 
 def _stored(context: SecretContext) -> str:
-    return f"store the secret with `milvus-profiles secret set {context.alias or 'ALIAS'}`"
+    return f"store the secret with {milvus_profiles('secret', 'set', context.alias or 'ALIAS')}"
 
 
 def _from_keyring(credential: Credential, endpoint: Endpoint, context: SecretContext) -> SecretText:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from ..commands import milvus_profiles
 from ..endpoint import Endpoint
 from ..masked import SecretText
 from ..profile import SSL, Credential, EnvRef, FileRef, Profile
@@ -100,14 +101,14 @@ class Attempt:
         """
         if self.alias is None:
             return f"connect with {assignment}"
-        return f"`milvus-profiles profile set {self.alias} {assignment}`"
+        return milvus_profiles("profile", "set", self.alias, assignment)
 
     def tls_remedy(self) -> str:
         """How TLS is turned on where the profile has none, and off where it has."""
         steps = []
         # An ssl of the profile's own decides whatever the uri says, or contradicts it.
         if self.ssl is not None and (self.endpoint.tls or not self.by_host) and self.alias is not None:
-            steps.append(f"`milvus-profiles profile unset {self.alias} ssl`")
+            steps.append(milvus_profiles("profile", "unset", self.alias, "ssl"))
         if not self.by_host:
             steps.append(self.remedy(f"uri={self.other_uri}"))
         elif not self.endpoint.tls:
@@ -137,5 +138,7 @@ class Attempt:
         if kind == "command":
             return "see what the profile's command prints: one line, the secret and nothing else"
         if kind == "inline":
-            return f"correct it where it stands, which `milvus-profiles profile show {self.alias} --explain` tells"
-        return f"store the right one: `milvus-profiles secret set {self.alias}`"
+            return (
+                f"correct it where it stands, which {milvus_profiles('profile', 'show', self.alias, '--explain')} tells"
+            )
+        return f"store the right one: {milvus_profiles('secret', 'set', self.alias)}"

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 import grpc
 
+from ..commands import milvus_profiles
 from ..errors import (
     AuthenticationError,
     ConnectionClosedError,
@@ -152,8 +153,8 @@ def _unauthenticated(details: str, said: str, attempt: Attempt) -> Authenticatio
             f"the server at {where} wants a token or a password, and there is none",
             hint="connect with token=…, or user=… and password=…"
             if alias is None
-            else f"name a user and store the password: `milvus-profiles profile set {alias} user=root`, "
-            f"then `milvus-profiles secret set {alias}`",
+            else f"name a user and store the password: {milvus_profiles('profile', 'set', alias, 'user=root')}, "
+            f"then {milvus_profiles('secret', 'set', alias)}",
         )
     remedy = attempt.secret_remedy()
     if "api key" in details:
@@ -168,10 +169,10 @@ def _unauthenticated(details: str, said: str, attempt: Attempt) -> Authenticatio
 
 def _not_ready(attempt: Attempt, said: str) -> ServerNotReadyError:
     words = f": {said}" if said else ""
-    alias = "" if attempt.alias is None else f" {attempt.alias}"
+    again = milvus_profiles("profile", "test", *(() if attempt.alias is None else (attempt.alias,)), "--wait", "60")
     return ServerNotReadyError(
         f"the Milvus at {attempt.endpoint} is not ready yet{words}",
-        hint=f"wait until it has started: `milvus-profiles profile test{alias} --wait 60`, or connect(wait_ready=60)",
+        hint=f"wait until it has started: {again}, or connect(wait_ready=60)",
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
+from ..commands import command
 from ..endpoint import Endpoint
 from ..errors import ConfigError, TLSError
 from ..masked import SecretText
@@ -264,7 +265,8 @@ def _check_pair(cert: str, key: str) -> None:
     except _EncryptedKey:
         raise TLSError(
             f"the private key {key} is encrypted",
-            hint=f"gRPC takes no passphrase: decrypt it with `openssl pkey -in {key} -out NEW`, and `chmod 600 NEW`",
+            hint=f"gRPC takes no passphrase: decrypt it with {command('openssl', 'pkey', '-in', key, '-out', 'NEW')}, "
+            "and `chmod 600 NEW`",
         ) from None
     except ssl.SSLError as error:
         if "KEY_VALUES_MISMATCH" in str(error) or "KEY_TYPE_MISMATCH" in str(error):
@@ -274,7 +276,8 @@ def _check_pair(cert: str, key: str) -> None:
             ) from None
         raise TLSError(
             f"the certificate {cert} or the private key {key} cannot be read as PEM",
-            hint=f"look at them with `openssl x509 -noout -in {cert}` and `openssl pkey -noout -in {key}`",
+            hint=f"look at them with {command('openssl', 'x509', '-noout', '-in', cert)} "
+            f"and {command('openssl', 'pkey', '-noout', '-in', key)}",
         ) from None
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 
 import grpc
 
+from ..commands import command
 from ..errors import TLSError
 from ..profile import SSL, Profile
 from .attempt import Attempt
@@ -73,6 +74,6 @@ def fetch_certificate(profile: Profile, deadline: Deadline | None = None) -> Pre
         if seen.status == "trusted":
             raise TLSError(
                 f"the certificate of {profile.endpoint} cannot be read",
-                hint=f"look at it: `openssl s_client -connect {profile.endpoint.authority}`",
+                hint=f"look at it: {command('openssl', 's_client', '-connect', profile.endpoint.authority)}",
             )
     raise classify(grpc.StatusCode.UNAVAILABLE, "", attempt, evidence=Evidence(resolution, tried, tls=seen))

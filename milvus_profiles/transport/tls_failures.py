@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from ..commands import command
 from ..errors import MilvusProfilesError, NotMilvusError, TLSError
 from .attempt import Attempt
 from .text import printable
@@ -105,7 +106,7 @@ def distrusted(
         )
     return TLSError(
         f"the certificate of {where} cannot be verified: {printable(detail) or 'no reason given'}",
-        hint=f"look at it: `openssl s_client -connect {attempt.endpoint.authority}`",
+        hint=f"look at it: {command('openssl', 's_client', '-connect', attempt.endpoint.authority)}",
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ...commands import command, milvus_profiles
 from ...config.locations import home_directory, home_fault, state_fault
 from ...config.permissions import exposure
 from ...config.tracked import is_tracked
@@ -106,7 +106,7 @@ def check_trust(profiles: Profiles) -> Iterator[Finding]:
             names = ", ".join(sorted(gated)[:_SHOWN]) + (" …" if len(gated) > _SHOWN else "")
             yield Finding(
                 "trust", "warning", f"{path} is not trusted, and sets {printable(names)}",
-                f"read it, then run `milvus-profiles trust {shlex.quote(document.path)}`",
+                f"read it, then run {milvus_profiles('trust', document.path)}",
             )  # fmt: skip
         else:
             yield Finding("trust", "ok", f"{path} is not trusted, and sets nothing that needs it")
@@ -120,8 +120,8 @@ def check_tracked(profiles: Profiles, patient: Patient) -> Iterator[Finding]:
             clean = False
             yield Finding(
                 "tracked", "failed", f"{printable(document.path)} holds a token or password, and git tracks it",
-                f"move it into the keyring with `milvus-profiles secret set {document.literals[0]}`, take it out of "
-                "the file, and change it at the server: the history of the repository keeps the old one",
+                f"move it into the keyring with {milvus_profiles('secret', 'set', document.literals[0])}, "
+                "take it out of the file, and change it at the server: the history of the repository keeps the old one",
             )  # fmt: skip
     for path in dotenv_files(patient):
         secrets = [name for name in names_in(path) if name.startswith("MILVUS_") and name.endswith(_SECRET_ENDINGS)]
@@ -129,8 +129,9 @@ def check_tracked(profiles: Profiles, patient: Patient) -> Iterator[Finding]:
             clean = False
             yield Finding(
                 "tracked", "failed", f"{printable(path)} sets {', '.join(secrets)}, and git tracks it",
-                f"run `git rm --cached {shlex.quote(os.path.basename(path))}` there, name the file in .gitignore, and "
-                "change the secret at the server: the history of the repository keeps the old one",
+                f"run {command('git', 'rm', '--cached', '--', os.path.basename(path))} there, "
+                "name the file in .gitignore, and change the secret at the server: "
+                "the history of the repository keeps the old one",
             )  # fmt: skip
     if clean:
         yield Finding("tracked", "ok", "git tracks no file with a token or password in it")

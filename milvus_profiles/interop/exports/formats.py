@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from ...commands import milvus_profiles
 from ...errors import ConfigError, UsageError, suggest
 from . import data, go, java, manifests, node, python_programs, shell, systemd
 from .plan import Exported, Plan
@@ -75,7 +76,7 @@ def export(plan: Plan, name: str) -> Exported:
     form = find_format(name)
     if plan.endpoint.kind not in form.kinds:
         what = "Milvus Lite" if plan.endpoint.kind == "lite" else "a Unix socket"
-        remedy = f"`milvus-profiles exec {plan.alias} -- COMMAND` serves it as long as the command runs"
+        remedy = f"{milvus_profiles('exec', plan.alias, '--', 'COMMAND')} serves it as long as the command runs"
         raise ConfigError(
             f"{name} cannot reach {what}", hint=remedy if plan.endpoint.kind == "lite" else "give it a TCP address"
         )

@@ -16,7 +16,7 @@ python = ascii
 """A string literal of Python."""
 
 shell = shlex.quote
-"""One word of a POSIX shell."""
+"""One word of a POSIX shell, whatever its characters are; :mod:`milvus_profiles.commands` is for what people read."""
 
 
 def javascript(text: str) -> str:

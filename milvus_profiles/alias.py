@@ -1,0 +1,44 @@
+"""What an alias is: so little that no shell, file or table gives any of its characters a meaning.
+
+Completion asks here on every press of the tab key, so the errors are imported where they are raised.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["ALIAS_LONGEST", "ALIAS_PATTERN", "check_alias", "fold_alias", "is_alias"]
+
+ALIAS_PATTERN = "[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*"
+ALIAS_LONGEST = 64
+"""Characters of an alias at most."""
+
+_ALIAS = re.compile(ALIAS_PATTERN)
+_FOLD = str.maketrans("-.", "__")
+
+
+def fold_alias(alias: str) -> str:
+    """The form in which aliases are compared: lower case, with ``-``, ``_`` and ``.`` equal."""
+    return alias.lower().translate(_FOLD)
+
+
+def is_alias(text: str) -> bool:
+    """Whether a text may be an alias."""
+    return len(text) <= ALIAS_LONGEST and _ALIAS.fullmatch(text) is not None
+
+
+def check_alias(alias: str) -> str:
+    """Return the alias if it is one.
+
+    Raises:
+        ConfigError: not ASCII letters, digits, ``-``, ``_``, ``.``, up to 64, first and last a letter or digit, no two
+            separators in a row.
+    """
+    if is_alias(alias):
+        return alias
+    from .errors import ConfigError
+
+    raise ConfigError(
+        f"{alias!a} is not a valid alias" if len(alias) <= ALIAS_LONGEST else "the alias is longer than 64 characters",
+        hint="use ASCII letters, digits and single '-', '_' or '.' between them, 64 characters at most",
+    )
