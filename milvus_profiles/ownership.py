@@ -11,7 +11,7 @@ import os
 import shlex
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Fault", "fault_below", "fault_of", "has_modes", "own_users"]
 
@@ -23,8 +23,7 @@ _WITHOUT_MODES = frozenset(
 _MOUNTS = "/proc/self/mountinfo"
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """Why what stands at a path could be somebody else's work.
 
     Attributes:
