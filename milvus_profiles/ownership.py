@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .commands import command
 
@@ -24,8 +24,7 @@ _WITHOUT_MODES = frozenset(
 _MOUNTS = "/proc/self/mountinfo"
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """Why what stands at a path could be somebody else's work.
 
     Attributes:

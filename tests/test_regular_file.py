@@ -190,6 +190,29 @@ def test_what_is_looked_at_beside_it(cli: Command, project: Path, obstacle: Obst
         assert_named(outcome, 0, 3)
 
 
+CONNECTING = """\
+import milvus_profiles as mp
+
+try:
+    mp.connect("a", timeout=2)
+except mp.MilvusProfilesError as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize("obstacle", [fifo, zero], ids=lambda obstacle: obstacle.__name__)
+def test_the_certificates_that_grpc_trusts_by_default(
+    cli: Command, home: Path, project: Path, obstacle: Obstacle
+) -> None:
+    """Which gRPC would read itself, where nobody can interrupt it."""
+    put(obstacle, project / "roots.pem")
+    (project / "milvus.toml").write_text('[profiles.a]\nuri = "https://127.0.0.1:1"\n')
+    env = {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(project / "roots.pem")}
+    connected = Command([sys.executable, "-c", CONNECTING], home, project)(env=env, timeout=30)
+    assert connected.stdout.split() == ["ConfigError"], connected.stderr
+    assert_named(cli("profile", "test", "a", "--timeout", "2", env=env, timeout=30), 3, 6, 7)
+
+
 @worst
 def test_completion(cli: Command, project: Path, obstacle: Obstacle) -> None:
     put(obstacle, project / "milvus.toml")

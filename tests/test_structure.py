@@ -108,6 +108,25 @@ def test_profile_list_loads_no_client_and_no_keyring(tmp_path: Path) -> None:
     assert not found & {"grpc", "keyring", "tomlkit", "pymilvus", "google", "filelock", "milvus_lite"}
 
 
+# Whoever opens what somebody else may have put there does it through `regular_file`; those below write, or read what
+# is the system's own.
+OPENING = {"regular_file", "ownership", "config/atomic", "cli/entry", "cli/internal", "cli/junit", "cli/profile_edit"}
+EXPANDING = {"paths"}
+
+
+def test_files_are_opened_and_tildes_expanded_in_one_place() -> None:
+    for path in modules():
+        name = str(path.relative_to(PACKAGE).with_suffix(""))
+        called = {
+            ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
+        }
+        opened = {
+            call for call in called if call in ("open", "os.open") or call.endswith((".read_text", ".read_bytes"))
+        }
+        assert not opened or name in OPENING, (name, opened)
+        assert "os.path.expanduser" not in called or name in EXPANDING, name
+
+
 def test_the_face_has_what_it_names() -> None:
     for name in milvus_profiles.__all__:
         assert getattr(milvus_profiles, name) is not None

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..ownership import Fault, fault_below, fault_of, own_users
 from ..paths import absolute_path, home_directory, home_fault
@@ -40,8 +40,7 @@ STATE_VARIABLES = ("HOME", "USERPROFILE", "XDG_STATE_HOME", "LOCALAPPDATA", "SUD
 """What the environment says of the state directory, and of whose it may be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
+class Unread(NamedTuple):
     """A file that is there and is not read, because it could be somebody else's work.
 
     Attributes:

@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,13 +19,14 @@ import grpc.aio
 
 from ..commands import command
 from ..endpoint import Endpoint
-from ..errors import ConfigError, TLSError
+from ..errors import ConfigError, Location, TLSError
 from ..masked import SecretText
 from ..profile import SSL, Profile, Retry
-from ..regular_file import PEM_LIMIT, FileFault, read_regular
+from ..regular_file import PEM_LIMIT, FileFault, open_file, read_regular
 from .wire import READ_METHODS, SERVICE
 
 __all__ = [
+    "ROOTS_VARIABLE",
     "Options",
     "TLSFiles",
     "TLSSignature",
@@ -38,6 +40,9 @@ __all__ = [
 ]
 
 Options = tuple[tuple[str, Any], ...]
+
+ROOTS_VARIABLE: Final = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
+"""gRPC's own variable: the file of the certificates that it trusts where it is told none."""
 
 _LOOPBACK: Final = "127.0.0.1"
 _MILLISECONDS: Final = 1000
@@ -226,8 +231,12 @@ def read_tls_files(tls: SSL) -> TLSFiles:
     return TLSFiles(ca, cert, key)
 
 
-def check_tls_files(tls: SSL) -> None:
+def check_tls_files(tls: SSL, env: Mapping[str, str] = os.environ) -> None:
     """See that the certificates and the key are what they should be.
+
+    Args:
+        tls: what the profile names.
+        env: where gRPC's own variable for the certificates that it trusts by default is looked up.
 
     Raises:
         ConfigError: a file cannot be read.
@@ -235,6 +244,9 @@ def check_tls_files(tls: SSL) -> None:
     """
     if tls.ca is not None:
         _check_ca(tls.ca, _read(tls.ca))
+    elif named := env.get(ROOTS_VARIABLE):
+        # gRPC reads it itself, and would wait for ever for a FIFO's writer.
+        _check_kind(named)
     if tls.cert is not None and tls.key is not None:
         for path in (tls.cert, tls.key):
             _read(path)  # OpenSSL's own message would name neither
@@ -246,6 +258,18 @@ def _read(path: str) -> bytes:
         return read_regular(path, PEM_LIMIT).content
     except FileFault as fault:
         raise ConfigError(f"the TLS file {path} {fault.reason}", hint="check the path and its permissions") from None
+
+
+def _check_kind(path: str) -> None:
+    try:
+        os.close(open_file(path)[0])
+    except FileFault as fault:
+        if fault.errno is None:  # one that cannot be read is passed over by gRPC
+            raise ConfigError(
+                f"the file {path} of the certificates to trust {fault.reason}",
+                hint=f"name a PEM file, or unset {ROOTS_VARIABLE}",
+                location=Location(ROOTS_VARIABLE),
+            ) from None
 
 
 def _check_ca(path: str, content: bytes) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from ..profile import SSL
 from .deadline import Deadline
-from .options import check_tls_files
+from .options import ROOTS_VARIABLE, check_tls_files
 from .probes import HTTP2_HELLO, Address, PlaintextOutcome, is_http2, open_socket, probe_plaintext, set_timeout
 from .x509 import Certificate, MalformedCertificate, read_certificate
 
@@ -100,7 +100,7 @@ def default_roots(env: Mapping[str, str] = os.environ) -> str:
     """
     from importlib.util import find_spec
 
-    if named := env.get("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"):
+    if named := env.get(ROOTS_VARIABLE):
         return named
     # Found, not imported: a probe can do without gRPC itself.
     package = find_spec("grpc")
@@ -175,7 +175,7 @@ def verifying_context(tls: SSL, *, protocol: str = "h2", env: Mapping[str, str] 
         ConfigError: a TLS file cannot be read.
         TLSError: a TLS file is not what it should be.
     """
-    check_tls_files(tls)
+    check_tls_files(tls, env)
     context = _context(tls, protocol)
     context.load_verify_locations(tls.ca or default_roots(env))
     # A pinned certificate need not be a CA's.
