@@ -11,7 +11,7 @@ from ..profile import Profile
 from ..transport.deadline import Deadline
 from ..transport.http_probe import HTTPAnswer, http_get
 from ..transport.probes import Address
-from ..transport.tls_probe import verifying_context
+from ..transport.tls_context import verifying_context
 from .course import Course, Draft
 
 __all__ = ["ask_rest"]

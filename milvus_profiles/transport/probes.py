@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..endpoint import Endpoint, parse_address
+from .bounded import read_at_least, set_timeout
 from .deadline import Deadline
 from .text import printable
 
@@ -43,10 +44,11 @@ _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HTTP2_EMPTY_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 HTTP2_HELLO = _HTTP2_PREFACE + _HTTP2_EMPTY_SETTINGS
 """What every HTTP/2 client says first; a server answers with its own SETTINGS."""
-_FRAME_HEADER = 9
+FRAME_HEADER = 9
 _SETTINGS, _GOAWAY = 0x04, 0x07
 _TLS_RECORDS = (0x15, 0x16)
 _LONGEST_PROXY_ANSWER = 16_384
+_MOST_ADDRESSES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +245,7 @@ def _look_up(route: Route) -> tuple[Address, ...] | str:
     except UnicodeError:
         return "not a host name"
     addresses = (Address(family, str(place[0]), route.port, route.tunnel) for family, _, _, _, place in found)
-    return tuple(dict.fromkeys(addresses))
+    return tuple(dict.fromkeys(addresses))[:_MOST_ADDRESSES]
 
 
 # --- TCP -------------------------------------------------------------------------------------------------------------
@@ -332,17 +334,6 @@ def _connect(opened: socket.socket, address: Address, deadline: Deadline) -> str
     return None if status.startswith("2") else status
 
 
-def set_timeout(opened: socket.socket, deadline: Deadline) -> None:
-    """Bound the next operation of a socket by the deadline.
-
-    Raises:
-        TimeoutError: it has passed.
-    """
-    if not (remaining := deadline.remaining):
-        raise TimeoutError
-    opened.settimeout(remaining)
-
-
 def first_line(data: bytes) -> str:
     """The first line of what a server said, fit to be shown."""
     return printable(data.split(b"\r\n", 1)[0].decode("latin-1"))[:100]
@@ -375,12 +366,7 @@ def probe_plaintext(address: Address, deadline: Deadline) -> PlaintextOutcome:
 def _greet(opened: socket.socket, deadline: Deadline) -> tuple[Speaks, str]:
     set_timeout(opened, deadline)
     opened.sendall(HTTP2_HELLO)
-    said = b""
-    while len(said) < _FRAME_HEADER:
-        set_timeout(opened, deadline)
-        if not (data := opened.recv(4096)):
-            break
-        said += data
+    said = read_at_least(opened, FRAME_HEADER, deadline)
     if not said:
         return "closed", ""
     if said.startswith(b"HTTP/"):
@@ -393,4 +379,4 @@ def _greet(opened: socket.socket, deadline: Deadline) -> tuple[Speaks, str]:
 def is_http2(said: bytes) -> bool:
     """Whether a server's first bytes are an HTTP/2 frame that a server may begin with."""
     # RFC 9113, 3.4 and 4.1: length (3), type, flags, stream (4, zero for these types).
-    return len(said) >= _FRAME_HEADER and said[3] in (_SETTINGS, _GOAWAY) and said[5:9] == bytes(4)
+    return len(said) >= FRAME_HEADER and said[3] in (_SETTINGS, _GOAWAY) and said[5:9] == bytes(4)
