@@ -19,6 +19,8 @@ from .course import Course
 __all__ = ["ask_management"]
 
 _PATIENCE = 1.0
+_LONGEST_METRICS = 2 << 20
+"""Bytes of the metrics that are read; a busy server has some hundred kilobytes of them."""
 # milvus_build_info{built="…",git_commit="…",version="…"} 1: Milvus 2.4 and later.
 _BUILD_INFO = re.compile(rb'^milvus_build_info\{[^}\n]*\bversion="([^"\n]{1,100})"', re.MULTILINE)
 
@@ -46,7 +48,7 @@ def ask_management(course: Course, profile: Profile, env: Mapping[str, str]) -> 
             return
         address = outcomes[-1].address
         draft.notes.append(f"http://{address}/healthz")
-        health = http_get(address, "/healthz", deadline, authority=endpoint.authority, longest=65_536)
+        health = http_get(address, "/healthz", deadline, authority=endpoint.authority)
         if not health.status or health.status == 404:
             why = health.failure or "it does not know /healthz"
             draft.skip(f"{endpoint.authority} is no management port: {why}")
@@ -62,7 +64,7 @@ def ask_management(course: Course, profile: Profile, env: Mapping[str, str]) -> 
 
 
 def _version(address: Address, authority: str) -> str | None:
-    answer = http_get(address, "/metrics", Deadline.after(_PATIENCE), authority=authority)
+    answer = http_get(address, "/metrics", Deadline.after(_PATIENCE), authority=authority, longest=_LONGEST_METRICS)
     found = _BUILD_INFO.search(answer.body) if answer.status == 200 else None
     return server_text(found[1].decode("utf-8", "replace")) if found else None
 

@@ -50,7 +50,7 @@ def _get(started: Started, address: Address, path: str, deadline: Deadline) -> H
         return HTTPAnswer(0, failure=error.message)
     return http_get(
         address, path, deadline, authority=attempt.endpoint.authority or "localhost",
-        tls=tls, server_name=attempt.host, token=started.core.holder.token, longest=65_536,
+        tls=tls, server_name=attempt.host, token=started.core.holder.token,
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from ..transport.evidence import Evidence
 from ..transport.failures import classify
 from ..transport.probes import PROXY_VARIABLES, Address, Resolution, TCPOutcome, connect_first, proxy_in_force
 from ..transport.probes import resolve as resolve_host
-from .course import Cancellation, Course, Ended, Patience
+from .course import Cancellation, Course, Ended, Patience, broken
 from .management import ask_management
 from .report import Report, Stage
 from .rest import ask_rest
@@ -144,8 +144,8 @@ def _start(course: Course, profile: Profile, token: SecretText | None) -> Starte
     failure: MilvusProfilesError
     try:
         return start(profile, token, lambda: None)
-    except MilvusProfilesError as error:
-        failure = error
+    except Exception as error:
+        failure = broken(error)
     with course.stage("tcp" if profile.endpoint.kind == "lite" else "tls"):
         raise failure
     raise AssertionError("the stage fails")

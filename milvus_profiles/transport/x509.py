@@ -7,7 +7,6 @@ and no certificate, however broken or large, may raise anything but :class:`Malf
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import hashlib
 import ssl
 import warnings
@@ -73,17 +72,18 @@ class Certificate:
     not_after: dt.datetime
     sha256: str
     pem: str
-    is_self_issued: bool
+    is_self_issued: bool = False
     more_names: int = 0
 
-    def listed_names(self, longest: int = 5) -> str:
+    def listed_names(self, longest: int = 5, separator: str = ", ") -> str:
         """The first of its names for a sentence, and how many more there are; empty without names.
 
         Args:
             longest: names at most.
+            separator: what stands between them.
         """
         more = len(self.names[longest:]) + self.more_names
-        return ", ".join(self.names[:longest]) + (f" and {more} more" if more else "")
+        return separator.join(self.names[:longest]) + (f" and {more} more" if more else "")
 
     @property
     def plain_name(self) -> str | None:
@@ -130,6 +130,10 @@ def load(der: bytes) -> x509.Certificate:
     Raises:
         MalformedCertificate: the bytes are none.
     """
+    # What it complains of in a server's certificate (a serial number of 0, a name of 65 characters) is no fault of the
+    # program that this package is a part of, and nothing for its standard error.  Said anew for each certificate, since
+    # a program may have put its own filters in front; a filter that is there already is not added again.
+    warnings.filterwarnings("ignore", module=r"milvus_profiles\.transport\.(x509|grpc_rules)$")
     certificate: x509.Certificate = read_safely(lambda: _library().load_der_x509_certificate(der))
     return certificate
 
@@ -164,13 +168,9 @@ def _is_host(name: str) -> bool:
         return False
 
 
-@functools.cache
 def _library() -> ModuleType:
     from cryptography import x509
 
-    # What it complains of in a server's certificate (a serial number of 0, a name of 65 characters) is no fault of the
-    # program that this package is a part of, and nothing for its standard error.
-    warnings.filterwarnings("ignore", module=r"milvus_profiles\.transport\.(x509|grpc_rules)$")
     return x509
 
 
