@@ -179,10 +179,10 @@ def _reach(course: Course, profile: Profile, attempt: Attempt, patience: Patienc
             raise failed(found)
         return found
 
-    ignored = _ignored_proxies(profile, env)
-    unused = f"{', '.join(ignored)} is set, and not used" if ignored else ""
-    use_it = attempt.remedy("proxy=http://HOST:PORT") + " uses a proxy" if ignored else None
     with course.stage("dns") as draft:
+        ignored = _ignored_proxies(profile, env)
+        unused = f"{', '.join(ignored)} is set, and not used" if ignored else ""
+        use_it = attempt.remedy("proxy=http://HOST:PORT") + " uses a proxy" if ignored else None
         draft.advise(f"{unused}: {use_it}" if ignored and _needs_network(profile) else None)
         resolution = patience(resolved)
         draft.hint = None

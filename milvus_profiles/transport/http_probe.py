@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..masked import SecretText
-from .bounded import BoundedSocket, set_timeout
 from .deadline import Deadline
 from .probes import Address, open_socket
+from .receiving import BoundedSocket, set_timeout
 from .text import printable
 from .tls_context import begin_tls
 

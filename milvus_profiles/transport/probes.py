@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..endpoint import Endpoint, parse_address
-from .bounded import read_at_least, set_timeout
 from .deadline import Deadline
+from .receiving import read_at_least, set_timeout
 from .text import printable
 
 __all__ = [
@@ -221,7 +221,10 @@ def resolve(route: Route, deadline: Deadline) -> Resolution:
         answer = _look_up(route)  # asks nobody
         return outcome((), answer) if isinstance(answer, str) else outcome(answer)
     answers: queue.SimpleQueue[tuple[Address, ...] | str] = queue.SimpleQueue()
-    threading.Thread(target=lambda: answers.put(_look_up(route)), name=f"resolve {route.host}", daemon=True).start()
+    try:
+        threading.Thread(target=lambda: answers.put(_look_up(route)), name=f"resolve {route.host}", daemon=True).start()
+    except RuntimeError:
+        return outcome((), "no thread can be started, which the system's resolver needs")
     try:
         answer = answers.get(timeout=deadline.remaining)
     except queue.Empty:
@@ -291,8 +294,10 @@ def open_socket(address: Address, deadline: Deadline) -> tuple[socket.socket | N
         deadline: when to give up.
     """
     began = deadline.clock()
-    opened = socket.socket(address.family, socket.SOCK_STREAM)
+    opened: socket.socket | None = None
     try:
+        # Which may fail too: a kernel without IPv6, too many open files.
+        opened = socket.socket(address.family, socket.SOCK_STREAM)
         refusal = _connect(opened, address, deadline)
     except TimeoutError:
         failed = TCPOutcome(address, "timeout", "no answer in time", deadline.clock() - began)
@@ -303,14 +308,16 @@ def open_socket(address: Address, deadline: Deadline) -> tuple[socket.socket | N
         status: Literal["timeout", "unreachable"] = "timeout" if error.errno == errno.ETIMEDOUT else "unreachable"
         failed = TCPOutcome(address, status, error.strerror or str(error), deadline.clock() - began)
     except BaseException:
-        opened.close()
+        if opened is not None:
+            opened.close()
         raise
     else:
         seconds = deadline.clock() - began
         if refusal is None:
             return opened, TCPOutcome(address, "connected", "", seconds)
         failed = TCPOutcome(address, "proxy", refusal, seconds)
-    opened.close()
+    if opened is not None:
+        opened.close()
     return None, failed
 
 

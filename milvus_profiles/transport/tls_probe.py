@@ -16,10 +16,10 @@ from typing import Any, Literal
 
 from ..errors import MilvusProfilesError
 from ..profile import SSL
-from .bounded import read_at_least, set_timeout
 from .deadline import Deadline
 from .grpc_rules import objection
 from .probes import FRAME_HEADER, HTTP2_HELLO, Address, PlaintextOutcome, is_http2, open_socket, probe_plaintext
+from .receiving import read_at_least, set_timeout
 from .text import printable
 from .tls_context import begin_tls, pinning_context, trusting_all, verifying_context
 from .x509 import Certificate, MalformedCertificate, read_certificate
