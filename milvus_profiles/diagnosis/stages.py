@@ -134,7 +134,7 @@ def _connect(
             patience.renew()
             shake_hands(course, profile, started, patience, reached, ignored_variables, test.now)
         ask_rest(course, profile, started, reached.address)
-        ask_management(course, profile, test.secrets.env)
+        ask_management(course, profile, started, test.secrets.env)
     finally:
         started.close()
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from ..masked import SecretText
 from .deadline import Deadline
 from .probes import Address, open_socket
-from .receiving import BoundedSocket, set_timeout
+from .receiving import BoundedFile, Stream
 from .text import printable
-from .tls_context import begin_tls
+from .tls_stream import TLSStream
 
 __all__ = ["HTTPAnswer", "http_get"]
 
@@ -68,13 +68,12 @@ def http_get(
     if opened is None:
         return HTTPAnswer(0, failure=reached.detail or reached.status)
     try:
+        stream = Stream(opened)
         if tls is not None:
-            secured = opened = begin_tls(opened, tls, server_name)
-            set_timeout(secured, deadline)
-            secured.do_handshake()
-        set_timeout(opened, deadline)
-        opened.sendall(_request(path, authority, token, headers or {}))
-        return _answer(BoundedSocket(opened, deadline, _LONGEST_HEAD + longest), longest)
+            stream = secured = TLSStream(opened, tls, server_name)
+            secured.shake_hands(deadline)
+        stream.send(_request(path, authority, token, headers or {}), deadline)
+        return _answer(BoundedFile(stream, deadline, _LONGEST_HEAD + longest), longest)
     except Exception as error:
         return HTTPAnswer(0, failure=_words(error))
     finally:
@@ -92,7 +91,7 @@ def _request(path: str, authority: str, token: SecretText | None, headers: Mappi
         del lines  # a traceback may show the locals of its frames
 
 
-def _answer(received: BoundedSocket, longest: int) -> HTTPAnswer:
+def _answer(received: BoundedFile, longest: int) -> HTTPAnswer:
     response = http.client.HTTPResponse(received, method="GET")  # type: ignore[arg-type]
     with response:
         response.begin()

@@ -19,7 +19,7 @@ from typing import Literal
 
 from ..endpoint import Endpoint, parse_address
 from .deadline import Deadline
-from .receiving import read_at_least, set_timeout
+from .receiving import Stream, read_at_least, set_timeout
 from .text import printable
 
 __all__ = [
@@ -371,9 +371,9 @@ def probe_plaintext(address: Address, deadline: Deadline) -> PlaintextOutcome:
 
 
 def _greet(opened: socket.socket, deadline: Deadline) -> tuple[Speaks, str]:
-    set_timeout(opened, deadline)
-    opened.sendall(HTTP2_HELLO)
-    said = read_at_least(opened, FRAME_HEADER, deadline)
+    stream = Stream(opened)
+    stream.send(HTTP2_HELLO, deadline)
+    said = read_at_least(stream, FRAME_HEADER, deadline)
     if not said:
         return "closed", ""
     if said.startswith(b"HTTP/"):

@@ -1,20 +1,15 @@
-"""How a TLS connection of the probes is set up: what it trusts, what it offers, and whose the socket is.
-
-Nothing here connects or shakes hands.
-"""
+"""How a TLS connection of the probes is set up: what it trusts, and what it offers."""
 
 from __future__ import annotations
 
 import os
-import socket
 import ssl
 from collections.abc import Mapping
-from typing import Any
 
 from ..profile import SSL
 from .options import check_tls_files
 
-__all__ = ["begin_tls", "default_roots", "pinning_context", "trusting_all", "verifying_context"]
+__all__ = ["default_roots", "pinning_context", "trusting_all", "verifying_context"]
 
 
 def default_roots(env: Mapping[str, str] = os.environ) -> str:
@@ -76,32 +71,6 @@ def trusting_all(tls: SSL) -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def begin_tls(opened: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
-    """A socket around a connection that speaks TLS from here on; the handshake is the caller's.
-
-    Args:
-        opened: the connection, which is closed with the socket, and where there is none.
-        context: how to verify.
-        host: the name to send.
-    """
-    begun: list[ssl.SSLSocket] = []
-
-    class Secured(ssl.SSLSocket):
-        def __new__(cls, *arguments: Any, **named: Any) -> Any:
-            begun.append(super().__new__(cls, *arguments, **named))
-            return begun[-1]
-
-    context.sslsocket_class = Secured
-    try:
-        return context.wrap_socket(opened, server_hostname=host, do_handshake_on_connect=False)
-    except BaseException:
-        # Python may have moved the connection into the socket by then, and leaves both open.
-        for half_made in begun:
-            half_made.close()
-        opened.close()
-        raise
 
 
 def _context(tls: SSL, protocol: str) -> ssl.SSLContext:

@@ -55,6 +55,12 @@ def explain_tls(seen: TLSOutcome, attempt: Attempt) -> MilvusProfilesError | Non
             f"the server at {attempt.endpoint} breaks off the TLS handshake: {_alert_name(seen.detail)}",
             hint="see what its own log says; it may want another server name (ssl.server_name) or a client certificate",
         )
+    if seen.status == "closed" and seen.cipher is not None:
+        why = printable(seen.detail) or "no reason is given"
+        return TLSError(
+            f"the TLS handshake with {attempt.endpoint} breaks off in its middle: {why}",
+            hint="see what the server's own log says, and whether its chain of certificates is a sane one",
+        )
     if seen.status == "trusted" and seen.alpn != "h2":
         return no_http2(attempt)
     return None

@@ -19,9 +19,10 @@ from ..profile import SSL
 from .deadline import Deadline
 from .grpc_rules import objection
 from .probes import FRAME_HEADER, HTTP2_HELLO, Address, PlaintextOutcome, is_http2, open_socket, probe_plaintext
-from .receiving import read_at_least, set_timeout
+from .receiving import read_at_least
 from .text import printable
-from .tls_context import begin_tls, pinning_context, trusting_all, verifying_context
+from .tls_context import pinning_context, trusting_all, verifying_context
+from .tls_stream import TLSStream
 from .x509 import Certificate, MalformedCertificate, read_certificate
 
 __all__ = [
@@ -69,7 +70,7 @@ class TLSOutcome:
             verdict: its certificate cannot be read (then ``protocol`` is there), or the look failed.
         distrust: why the certificate is not trusted; None where it is, or was not seen.
         protocol: ``"TLSv1.3"``; None without a handshake, as the next three.
-        cipher: the cipher suite's name.
+        cipher: the cipher suite's name; there also where the handshake came as far as that, and then broke off.
         alpn: ``"h2"``, which gRPC insists on; None if the server agreed to nothing.
         certificate: the server's own.
         chain: what it showed, its own first, ten at most; only its own where Python cannot tell more.
@@ -178,25 +179,20 @@ def _shake(address: Address, context: ssl.SSLContext, host: str, gives: bool, de
         return TLSOutcome("unreachable", detail=reached.detail)
     # The name is for gRPC's rules to judge, below.
     context.check_hostname = False
-    try:
-        secured = begin_tls(opened, context, host)
-    except OSError as error:  # it was reset already
-        return TLSOutcome("closed", detail=error.strerror or "")
-    with secured:
+    with opened:
+        stream = TLSStream(opened, context, host)
         try:
-            set_timeout(secured, deadline)
-            secured.do_handshake()
+            stream.shake_hands(deadline)
         except TimeoutError:
             return TLSOutcome("silent")
         except ssl.SSLCertVerificationError as error:
-            return TLSOutcome(
-                "untrusted", _DISTRUST.get(error.verify_code, "other"), detail=printable(error.verify_message)
-            )
+            distrust = _DISTRUST.get(error.verify_code, "other")
+            return TLSOutcome("untrusted", distrust, detail=printable(error.verify_message))
         except OSError as error:
-            return _broken_off(error, secured, gives)
+            return _broken_off(error, stream.session, gives)
         # Before anything is read: after an alert OpenSSL forgets that there was a handshake.
-        outcome = _examined(secured, host)
-        client_certificate, answers_http2, detail = _first_word(secured, gives, deadline)
+        outcome = _examined(stream.session, host)
+        client_certificate, answers_http2, detail = _first_word(stream, gives, deadline)
     return replace(
         outcome,
         client_certificate=client_certificate,
@@ -205,48 +201,46 @@ def _shake(address: Address, context: ssl.SSLContext, host: str, gives: bool, de
     )
 
 
-def _examined(secured: ssl.SSLSocket, host: str) -> TLSOutcome:
+def _examined(session: ssl.SSLObject, host: str) -> TLSOutcome:
     """What a handshake that came about showed."""
-    cipher = secured.cipher()
+    cipher = session.cipher()
     outcome = TLSOutcome(
-        "trusted", protocol=secured.version(), cipher=cipher and cipher[0], alpn=secured.selected_alpn_protocol()
+        "trusted", protocol=session.version(), cipher=cipher and cipher[0], alpn=session.selected_alpn_protocol()
     )
-    der = secured.getpeercert(binary_form=True)
+    der = session.getpeercert(binary_form=True)
     try:
         if der is None:
             raise MalformedCertificate("none was shown")
         certificate = read_certificate(der)
-        complaint = None if secured.context.verify_mode is ssl.CERT_NONE else objection(der, host)
+        complaint = None if session.context.verify_mode is ssl.CERT_NONE else objection(der, host)
     except MalformedCertificate as error:
         return replace(outcome, status="unexamined", detail=str(error))
-    shown = _shown_chain(secured) or [der]
+    shown = _shown_chain(session) or [der]
     outcome = replace(outcome, certificate=certificate, chain=_readable(shown), chain_length=len(shown))
-    return (
-        outcome
-        if complaint is None
-        else replace(outcome, status="untrusted", distrust=complaint[0], detail=complaint[1])
-    )
+    if complaint is not None:
+        outcome = replace(outcome, status="untrusted", distrust=complaint[0], detail=complaint[1])
+    return outcome
 
 
-def _broken_off(error: OSError, secured: ssl.SSLSocket, gives: bool) -> TLSOutcome:
+def _broken_off(error: OSError, session: ssl.SSLObject, gives: bool) -> TLSOutcome:
     alert = _alert(error)
     if alert is None:
-        return TLSOutcome("closed", detail=_words(error))
+        cipher = session.cipher()
+        return TLSOutcome("closed", cipher=cipher and cipher[0], detail=_words(error))
     # Up to TLS 1.2 a client certificate is looked at inside the handshake, and OpenSSL servers then say no more than
     # "handshake failure"; but if a cipher was agreed on, nothing else is left to fail.
-    if _is_about_certificate(alert) or ("HANDSHAKE_FAILURE" in alert and secured.cipher() is not None):
+    if _is_about_certificate(alert) or ("HANDSHAKE_FAILURE" in alert and session.cipher() is not None):
         return TLSOutcome("refused", client_certificate="refused" if gives else "required", detail=alert)
     return TLSOutcome("refused", detail=alert)
 
 
-def _first_word(secured: ssl.SSLSocket, gives: bool, deadline: Deadline) -> tuple[ClientCertificate, bool, str]:
+def _first_word(stream: TLSStream, gives: bool, deadline: Deadline) -> tuple[ClientCertificate, bool, str]:
     # In TLS 1.3 the handshake is over, for us, before the server has looked at our certificate: what it thinks of that
     # comes with the first read.
     patience = deadline.sooner(_PATIENCE)
     try:
-        set_timeout(secured, patience)
-        secured.sendall(HTTP2_HELLO)
-        said = read_at_least(secured, FRAME_HEADER, patience)
+        stream.send(HTTP2_HELLO, patience)
+        said = read_at_least(stream, FRAME_HEADER, patience)
     except TimeoutError:
         return "unknown", False, ""
     except OSError as error:
@@ -275,9 +269,9 @@ def _is_about_certificate(alert: str) -> bool:
     return any(word in alert for word in ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ERROR"))
 
 
-def _shown_chain(secured: ssl.SSLSocket) -> list[Any]:
+def _shown_chain(session: ssl.SSLObject) -> list[Any]:
     # Public from Python 3.13 on; before that the same method stands one level deeper, and gives objects of its own.
-    inner = secured if hasattr(secured, "get_unverified_chain") else getattr(secured, "_sslobj", None)
+    inner = session if hasattr(session, "get_unverified_chain") else getattr(session, "_sslobj", None)
     tell = getattr(inner, "get_unverified_chain", None)
     return (tell() or []) if tell is not None else []
 
@@ -296,7 +290,7 @@ def _der(shown: Any) -> bytes:
 
 def _explained(outcome: TLSOutcome, address: Address, deadline: Deadline) -> TLSOutcome:
     """Where there was no TLS, see whether the port speaks plaintext: OpenSSL's words for that differ by its version."""
-    if outcome.status != "closed":
+    if outcome.status != "closed" or outcome.cipher is not None:
         return outcome
     plaintext = probe_plaintext(address, deadline)
     if plaintext.speaks in ("http2", "http1"):
