@@ -14,8 +14,12 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles.connections.opening import secret_context
+from milvus_profiles.diagnosis.certificates import describe_tls
+from milvus_profiles.diagnosis.course import Draft
 from milvus_profiles.diagnosis.stages import Test, diagnose_declared
 from milvus_profiles.masked import MaskedMapping
+from milvus_profiles.transport.attempt import Attempt
+from milvus_profiles.transport.tls_probe import TLSOutcome
 from tests.support import faults
 from tests.support.certificates import Certificates
 from tests.support.command import Command
@@ -184,3 +188,17 @@ print(json.dumps(mp.diagnose("prod", on_stage=stage_of).as_json()))
     report = json.loads(done.stdout)
     assert report["exit_code"] == 6, report
     assert "Too many open files" in stages(report)["tcp"]["detail"]
+
+
+@pytest.mark.parametrize("status", ["closed", "silent", "plaintext", "unreachable", "refused", "unexamined"])
+def test_a_certificate_that_nobody_saw_is_not_called_verified(
+    status: str, certificates: Certificates, tmp_path: Path
+) -> None:
+    profile = mp.load(env=variables(1, certificates.ca), cwd=tmp_path)["prod"]
+    draft = Draft()
+    seen = TLSOutcome(status, detail="the words")  # type: ignore[arg-type]
+    describe_tls(draft, seen, Attempt.of(profile), dt.datetime.now(dt.timezone.utc))
+    assert draft.status == "warning"
+    assert "could not be examined" in draft.detail
+    assert "the words" in draft.detail
+    assert "verified" not in draft.detail
