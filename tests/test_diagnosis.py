@@ -358,7 +358,7 @@ def test_an_http_api_that_refuses_what_grpc_accepts(diagnose: Diagnose, milvus_p
             import socket
 
             with socket.create_connection(("127.0.0.1", milvus_plain.port)) as upstream:
-                faults._pump_both_ways(connection, upstream, lambda: None)
+                faults.pump_both_ways(connection, upstream, lambda: None)
             return
         asked.append(connection.recv(65536))
         connection.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")

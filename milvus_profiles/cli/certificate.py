@@ -21,7 +21,7 @@ def show_certificate(certificate: Certificate) -> None:
     note("the server presented this certificate:")
     note(f"  subject  {certificate.subject}")
     note(f"  issuer   {certificate.issuer}" + (" (self-signed)" if certificate.is_self_issued else ""))
-    note(f"  names    {', '.join(certificate.names) or 'none'}")
+    note(f"  names    {certificate.listed_names(20) or 'none'}")
     note(f"  valid    {certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d} ({left})")
     digits = certificate.sha256.upper()
     pairs = ":".join(digits[at : at + 2] for at in range(0, len(digits), 2))

@@ -273,7 +273,7 @@ def _pin(alias: str, profile: Profile, fields: dict[str, Any], target: Target, d
         table["server_name"] = fetched.needed_name
         note(f"its names do not include {profile.endpoint.host}: ssl.server_name = {fetched.needed_name} is set")
     elif fetched.problem is not None:
-        warn(f"connecting will fail even if it is trusted: {fetched.problem}")
+        warn(f"connecting will fail even if it is trusted: {fetched.reason or fetched.problem}")
     fields["ssl"] = table
     before = read_bytes(path)
     if not dry_run:

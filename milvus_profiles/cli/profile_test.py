@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -133,8 +134,13 @@ def _side_by_side(names: list[str], one: Callable[[str, Cancellation], Report]) 
 
     for alias in names:
         waiting.put(alias)
-    for _ in range(min(len(names), _SIDE_BY_SIDE)):
-        threading.Thread(target=work, daemon=True).start()
+    started = 0
+    with contextlib.suppress(RuntimeError):  # no more threads can be started: fewer do it too
+        for _ in range(min(len(names), _SIDE_BY_SIDE)):
+            threading.Thread(target=work, daemon=True).start()
+            started += 1
+    if not started:
+        work()
     reports: dict[str, Report] = {}
     try:
         while len(reports) < len(names):

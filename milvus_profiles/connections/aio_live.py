@@ -182,7 +182,7 @@ class AsyncLive(LiveBase[AsyncChannelCore]):
         if code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED):
             return  # it answered, which is all that was asked
         attempt = attempt_of(self.profile, self.token(), self.lite)
-        evidence = await async_look(attempt, Deadline.after(_LOOK)) if needs_evidence(code) else None
+        evidence = await async_look(attempt, Deadline.after(_LOOK)) if needs_evidence(code, details) else None
         raise classify(code, details, attempt, method=GET_VERSION.name, evidence=evidence)
 
     async def release(self, connection: AsyncConnection) -> None:

@@ -146,7 +146,7 @@ class Live(LiveBase[ChannelCore]):
         if code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED):
             return  # it answered, which is all that was asked
         attempt = attempt_of(self.profile, self.token(), self._lite)
-        evidence = look(attempt, Deadline.after(_LOOK)) if needs_evidence(code) else None
+        evidence = look(attempt, Deadline.after(_LOOK)) if needs_evidence(code, details) else None
         raise classify(code, details, attempt, method=GET_VERSION.name, evidence=evidence)
 
     def release(self, connection: Connection) -> None:

@@ -12,6 +12,7 @@ from .course import Draft
 __all__ = ["describe_tls"]
 
 _ENDS_SOON = 30
+_SHOWN_NAMES = 20
 
 _CLIENT: dict[ClientCertificate, str] = {
     "not required": "no client certificate asked for",
@@ -24,12 +25,14 @@ def describe_tls(draft: Draft, seen: TLSOutcome | None, attempt: Attempt, now: d
 
     Args:
         draft: the stage.
-        seen: what the port showed beside the handshake; None where there was no time to look.
+        seen: what the port showed beside the handshake; None where nobody looked.
         attempt: what was tried, with TLS.
         now: the time.
     """
     if seen is None or seen.certificate is None:
-        draft.detail = "verified"
+        # The handshake of gRPC is what counts; what it verified is for others to see, and here nobody has.
+        draft.detail = "gRPC trusts the certificate"
+        draft.warn(f"it could not be examined: {_why(seen)}", "run the test again; --verbose shows more")
         return
     own = seen.certificate
     days = own.days_left(now)
@@ -40,8 +43,8 @@ def describe_tls(draft: Draft, seen: TLSOutcome | None, attempt: Attempt, now: d
             seen.cipher,
             f"subject {own.subject or 'none'}",
             f"issuer {own.issuer or 'none'}",
-            f"names {' '.join(own.names) or 'none'}",
-            f"chain of {len(seen.chain)}" if len(seen.chain) > 1 else None,
+            f"names {own.listed_names(_SHOWN_NAMES, ' ') or 'none'}",
+            f"chain of {seen.chain_length}" if seen.chain_length > 1 else None,
             f"{days:.0f} days left",
             _CLIENT.get(seen.client_certificate),
         )
@@ -50,7 +53,9 @@ def describe_tls(draft: Draft, seen: TLSOutcome | None, attempt: Attempt, now: d
     draft.notes += [_line(certificate) for certificate in seen.chain or (own,)]
     if seen.status != "trusted":
         # The handshake is what counts; that OpenSSL sees it otherwise is worth a word.
-        draft.warn(f"gRPC trusts it, and OpenSSL does not: {seen.detail}", "see whether the whole chain is sent")
+        draft.warn(
+            f"gRPC trusts it, and others would not: {seen.detail or seen.status}", "see whether the whole chain is sent"
+        )
     ending = min(seen.chain or (own,), key=lambda certificate: certificate.not_after)
     left = ending.days_left(now)
     if left < _ENDS_SOON:
@@ -59,6 +64,22 @@ def describe_tls(draft: Draft, seen: TLSOutcome | None, attempt: Attempt, now: d
             f"{whose} on {ending.not_after:%Y-%m-%d}, in {max(left, 0):.0f} days",
             f"have the server at {attempt.endpoint} get a new certificate before that",
         )
+
+
+_UNSEEN: dict[str, str] = {
+    "closed": "the port closed the connection of the look at it",
+    "silent": "the port did not answer the look at it in time",
+    "plaintext": "the port spoke plaintext to the look at it",
+    "unreachable": "the port could not be reached again",
+    "refused": "the port broke off the look at it",
+}
+
+
+def _why(seen: TLSOutcome | None) -> str:
+    if seen is None:
+        return "nobody looked"
+    words = _UNSEEN.get(seen.status, "")
+    return f"{words} ({seen.detail})" if words and seen.detail else words or seen.detail
 
 
 def _line(certificate: Certificate) -> str:

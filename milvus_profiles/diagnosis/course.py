@@ -15,9 +15,9 @@ from typing import TypeVar
 from ..connections.opening import Waiting
 from ..errors import MilvusProfilesError, ServerNotReadyError, UnreachableError
 from ..transport.deadline import Deadline
-from .report import STAGES, Report, Stage, StageName, Status
+from .report import INFORMATION, STAGES, Report, Stage, StageName, Status
 
-__all__ = ["Cancellation", "Cancelled", "Course", "Draft", "Ended", "Patience"]
+__all__ = ["Cancellation", "Cancelled", "Course", "Draft", "Ended", "Patience", "broken"]
 
 T = TypeVar("T")
 
@@ -28,6 +28,20 @@ class Ended(Exception):
 
 class Cancelled(Exception):
     """Whoever asked for the test wants it no more."""
+
+
+def broken(error: Exception) -> MilvusProfilesError:
+    """What an error that nobody raised on purpose is to a test: a finding like others.
+
+    Args:
+        error: of which only the type is told; its words may hold anything.
+    """
+    if isinstance(error, MilvusProfilesError):
+        return error
+    return MilvusProfilesError(
+        f"the examination itself failed: {type(error).__name__}",
+        hint="run it again with --verbose; if it stays, this is a bug of milvus-profiles: report it",
+    )
 
 
 class Cancellation:
@@ -179,7 +193,9 @@ class Course:
 
     @contextmanager
     def stage(self, name: StageName, remedy: str | None = None) -> Iterator[Draft]:
-        """Time a stage; an error of ours in its body fails it, and with it the test.
+        """Time a stage; an error in its body fails it, and with it the test, whatever raised it.
+
+        A stage that only informs passes with a warning then.
 
         Args:
             name: which.
@@ -194,11 +210,16 @@ class Course:
         failure: MilvusProfilesError | None = None
         try:
             yield draft
-        except MilvusProfilesError as error:
-            failure = error
+        except (Ended, Cancelled):
+            raise
+        except Exception as error:
+            failure = broken(error)
         # A channel that was closed under a call fails it; that is not the server's fault.
         self.cancellation.check()
         ms = (time.perf_counter() - began) * 1000 if draft.ms is None else draft.ms
+        if failure is not None and name in INFORMATION:
+            draft.warn(failure.message, failure.hint)
+            failure = None
         if failure is None:
             self._add(Stage(name, draft.status, ms, draft.detail, draft.hint, notes=tuple(draft.notes)))
             return

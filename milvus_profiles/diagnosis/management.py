@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ..connections.opening import Started
+from ..masked import SecretText
 from ..profile import Profile
 from ..transport.deadline import Deadline
 from ..transport.http_probe import HTTPAnswer, http_get
@@ -19,18 +21,22 @@ from .course import Course
 __all__ = ["ask_management"]
 
 _PATIENCE = 1.0
+_LONGEST_METRICS = 2 << 20
+"""Bytes of the metrics that are read; a busy server has some hundred kilobytes of them."""
 # milvus_build_info{built="…",git_commit="…",version="…"} 1: Milvus 2.4 and later.
 _BUILD_INFO = re.compile(rb'^milvus_build_info\{[^}\n]*\bversion="([^"\n]{1,100})"', re.MULTILINE)
 
 
-def ask_management(course: Course, profile: Profile, env: Mapping[str, str]) -> None:
+def ask_management(course: Course, profile: Profile, started: Started, env: Mapping[str, str]) -> None:
     """Look at ``/healthz`` and ``/metrics``.
 
     Args:
         course: the test, in which everything else has passed.
         profile: whose ``management_port`` is asked.
+        started: its channel; a server that was sent the token there could say it here.
         env: where ``no_proxy`` is looked up.
     """
+    token = started.core.holder.token
     with course.stage("management") as draft:
         if profile.endpoint.kind != "tcp":
             draft.skip("there is none: the endpoint is no host")
@@ -46,7 +52,7 @@ def ask_management(course: Course, profile: Profile, env: Mapping[str, str]) -> 
             return
         address = outcomes[-1].address
         draft.notes.append(f"http://{address}/healthz")
-        health = http_get(address, "/healthz", deadline, authority=endpoint.authority, longest=65_536)
+        health = http_get(address, "/healthz", deadline, authority=endpoint.authority)
         if not health.status or health.status == 404:
             why = health.failure or "it does not know /healthz"
             draft.skip(f"{endpoint.authority} is no management port: {why}")
@@ -55,18 +61,19 @@ def ask_management(course: Course, profile: Profile, env: Mapping[str, str]) -> 
             draft.detail = "healthy"
         else:
             draft.warn(
-                f"/healthz says {_first_line(health)} (HTTP status {health.status})", "see what the server's log says"
+                f"/healthz says {_first_line(health, token)} (HTTP status {health.status})",
+                "see what the server's log says",
             )
-        if (version := _version(address, endpoint.authority)) is not None:
+        if (version := _version(address, endpoint.authority, token)) is not None:
             draft.detail += f", version {version}"
 
 
-def _version(address: Address, authority: str) -> str | None:
-    answer = http_get(address, "/metrics", Deadline.after(_PATIENCE), authority=authority)
+def _version(address: Address, authority: str, token: SecretText | None) -> str | None:
+    answer = http_get(address, "/metrics", Deadline.after(_PATIENCE), authority=authority, longest=_LONGEST_METRICS)
     found = _BUILD_INFO.search(answer.body) if answer.status == 200 else None
-    return server_text(found[1].decode("utf-8", "replace")) if found else None
+    return server_text(found[1].decode("utf-8", "replace"), token) if found else None
 
 
-def _first_line(answer: HTTPAnswer) -> str:
+def _first_line(answer: HTTPAnswer, token: SecretText | None) -> str:
     line = answer.body.strip().split(b"\n", 1)[0].decode("utf-8", "replace")
-    return server_text(line, longest=100) or "nothing"
+    return server_text(line, token, longest=100) or "nothing"

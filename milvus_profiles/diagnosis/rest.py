@@ -11,7 +11,7 @@ from ..profile import Profile
 from ..transport.deadline import Deadline
 from ..transport.http_probe import HTTPAnswer, http_get
 from ..transport.probes import Address
-from ..transport.tls_probe import verifying_context
+from ..transport.tls_context import verifying_context
 from .course import Course, Draft
 
 __all__ = ["ask_rest"]
@@ -50,7 +50,7 @@ def _get(started: Started, address: Address, path: str, deadline: Deadline) -> H
         return HTTPAnswer(0, failure=error.message)
     return http_get(
         address, path, deadline, authority=attempt.endpoint.authority or "localhost",
-        tls=tls, server_name=attempt.host, token=started.core.holder.token, longest=65_536,
+        tls=tls, server_name=attempt.host, token=started.core.holder.token,
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ from ..transport.text import printable, server_text
 from ..transport.tls_probe import TLSOutcome, probe_tls
 from ..transport.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, status_of
 from .certificates import describe_tls
-from .course import Course, Draft, Patience
+from .course import Cancelled, Course, Draft, Patience, broken
 from .report import StageName, server_name
 
 if TYPE_CHECKING:
@@ -88,8 +88,10 @@ def shake_hands(
 
     try:
         info: ServerInfo | None = tries(once)
-    except MilvusProfilesError as error:
-        failure, info = error, None
+    except Cancelled:
+        raise
+    except Exception as error:
+        failure, info = broken(error), None
     failed = None if failure is None else _stage_of(failure, seen)
     # What was waited for before the last try belongs to where it ended.
     waited = max(0.0, (time.perf_counter() - began) * 1000 - seen.all_ms)
@@ -185,10 +187,13 @@ def _observed(started: Started, user: str | None, reached: Reached, deadline: De
     calls_end = patience(deadline)
     tls_seen = None if attempt.tls is None else _beside(_look_at_tls(reached, attempt.host, attempt.tls, calls_end))
 
-    def looked() -> Evidence:
-        seen.tls = None if tls_seen is None else tls_seen(deadline.remaining)
-        if seen.tls is None:
+    def looked() -> Evidence | None:
+        if tls_seen is None:
             return look(attempt, deadline)
+        found = tls_seen(deadline.remaining)
+        if isinstance(found, MilvusProfilesError):
+            raise found  # as it would end connect
+        seen.tls = found
         return Evidence(reached.resolution, reached.attempts, tls=seen.tls)
 
     plan = handshake_plan(core.holder, attempt, user=user)
@@ -216,7 +221,8 @@ def _observed(started: Started, user: str | None, reached: Reached, deadline: De
         info: ServerInfo = done.value
     finally:
         if tls_seen is not None and seen.tls is None:
-            seen.tls = tls_seen(_TLS_GRACE)
+            found = tls_seen(_TLS_GRACE)
+            seen.tls = _unexamined(found.message) if isinstance(found, MilvusProfilesError) else found
     seen.is_open_to_all = seen.greeted and _lets_anybody_in(started, info, seen)
     return info
 
@@ -240,25 +246,39 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
     return result, (time.perf_counter() - began) * 1000
 
 
-def _beside(work: Callable[[], TLSOutcome]) -> Callable[[float], TLSOutcome | None]:
-    """Do something in a thread of its own; the result waits for it, or is None if it failed or takes too long."""
-    answers: queue.SimpleQueue[TLSOutcome | None] = queue.SimpleQueue()
+_Look = Callable[[], TLSOutcome]
+_Found = TLSOutcome | MilvusProfilesError
+"""What a look at TLS came to; an error says that a TLS file has changed since the channel was opened."""
+
+
+def _beside(work: _Look) -> Callable[[float], _Found]:
+    """Look in a thread of its own; the result waits for it, and is no verdict if it failed or takes too long."""
+    answers: queue.SimpleQueue[_Found] = queue.SimpleQueue()
 
     def run() -> None:
         try:
             answers.put(work())
-        except MilvusProfilesError:
-            answers.put(None)  # a TLS file has changed since the channel was opened
+        except MilvusProfilesError as error:
+            answers.put(error)
+        except BaseException as error:
+            answers.put(_unexamined(f"the look at it failed ({type(error).__name__})"))
 
-    threading.Thread(target=run, name="milvus-profiles tls", daemon=True).start()
+    try:
+        threading.Thread(target=run, name="milvus-profiles tls", daemon=True).start()
+    except RuntimeError:
+        answers.put(_unexamined("no thread could be started for a look at it"))
 
-    def result(seconds: float) -> TLSOutcome | None:
+    def result(seconds: float) -> _Found:
         try:
             return answers.get(timeout=max(seconds, 0.001))
         except queue.Empty:
-            return None
+            return _unexamined("there was no time for a look at it")
 
     return result
+
+
+def _unexamined(why: str) -> TLSOutcome:
+    return TLSOutcome("unexamined", detail=why)
 
 
 # --- what it means ---------------------------------------------------------------------------------------------------
@@ -272,7 +292,8 @@ def _stage_of(error: MilvusProfilesError, seen: _Seen) -> StageName:
         return "auth"
     if isinstance(error, DatabaseNotFoundError):
         return "database"
-    if isinstance(error, UnreachableError) and seen.tls is not None and not seen.tls.speaks_tls:
+    unheard = seen.tls is not None and not seen.tls.speaks_tls and seen.tls.status != "unexamined"
+    if isinstance(error, UnreachableError) and unheard:
         return "tls"
     return "grpc"
 

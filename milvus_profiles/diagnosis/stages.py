@@ -27,7 +27,7 @@ from ..transport.evidence import Evidence
 from ..transport.failures import classify
 from ..transport.probes import PROXY_VARIABLES, Address, Resolution, TCPOutcome, connect_first, proxy_in_force
 from ..transport.probes import resolve as resolve_host
-from .course import Cancellation, Course, Ended, Patience
+from .course import Cancellation, Course, Ended, Patience, broken
 from .management import ask_management
 from .report import Report, Stage
 from .rest import ask_rest
@@ -135,7 +135,7 @@ def _connect(
             patience.renew()
             shake_hands(course, profile, started, patience, reached, ignored_variables, test.now)
         ask_rest(course, profile, started, reached.address)
-        ask_management(course, profile, test.secrets.env)
+        ask_management(course, profile, started, test.secrets.env)
     finally:
         started.close()
 
@@ -145,8 +145,8 @@ def _start(course: Course, profile: Profile, token: SecretText | None) -> Starte
     failure: MilvusProfilesError
     try:
         return start(profile, token, lambda: None)
-    except MilvusProfilesError as error:
-        failure = error
+    except Exception as error:
+        failure = broken(error)
     with course.stage("tcp" if profile.endpoint.kind == "lite" else "tls"):
         raise failure
     raise AssertionError("the stage fails")
@@ -180,10 +180,10 @@ def _reach(course: Course, profile: Profile, attempt: Attempt, patience: Patienc
             raise failed(found)
         return found
 
-    ignored = _ignored_proxies(profile, env)
-    unused = f"{', '.join(ignored)} is set, and not used" if ignored else ""
-    use_it = attempt.remedy("proxy=http://HOST:PORT") + " uses a proxy" if ignored else None
     with course.stage("dns") as draft:
+        ignored = _ignored_proxies(profile, env)
+        unused = f"{', '.join(ignored)} is set, and not used" if ignored else ""
+        use_it = attempt.remedy("proxy=http://HOST:PORT") + " uses a proxy" if ignored else None
         draft.advise(f"{unused}: {use_it}" if ignored and _needs_network(profile) else None)
         resolution = patience(resolved)
         draft.hint = None

@@ -16,7 +16,7 @@ from .handshake import Call, Look, Reply, ServerInfo, handshake_plan, look, pati
 __all__ = ["async_handshake", "async_look"]
 
 
-async def async_look(attempt: Attempt, deadline: Deadline) -> Evidence:
+async def async_look(attempt: Attempt, deadline: Deadline) -> Evidence | None:
     """Gather evidence on the server in a thread; where the caller is cancelled, it ends by its deadline on its own.
 
     Args:

@@ -40,15 +40,20 @@ _NOT_AUTHENTICATED, _NOT_PERMITTED = 1400, 1401
 _DATABASE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _SHOWN_NAMES, _LONGEST_NAME = 8, 64
 _NO_DATABASE = re.compile(r"database not found|database '.*' does not exist|database .* not exist", re.IGNORECASE)
+# gRPC's own words, before it sends anything; the status beside them is the one of a refused token.
+_WRONG_CALL_HOST = "call host does not match SSL server name"
 _NOT_READY = re.compile(r"not ready|not healthy|initializing|starting|standby|abnormal", re.IGNORECASE)
 
 
-def needs_evidence(code: grpc.StatusCode) -> bool:
+def needs_evidence(code: grpc.StatusCode, details: str = "") -> bool:
     """Whether a look at the sockets can say more than the status: its words may be ambiguous, or lack names and dates.
 
     Args:
         code: how the call ended.
+        details: the words beside it.
     """
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        return details == _WRONG_CALL_HOST
     return code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
@@ -71,7 +76,7 @@ def classify(
     """
     said = server_text(details, attempt.token)
     if code is grpc.StatusCode.UNAUTHENTICATED:
-        return _unauthenticated(details, said, attempt)
+        return _misnamed(details, attempt, evidence) or _unauthenticated(details, said, attempt)
     if code is grpc.StatusCode.PERMISSION_DENIED:
         return PermissionDeniedError(
             f"the server at {attempt.endpoint} denies {method} to this user: {said}",
@@ -144,6 +149,16 @@ def not_milvus(attempt: Attempt, said: str = "") -> NotMilvusError:
         f"what answers at {attempt.endpoint} is not a Milvus{words}",
         hint="check the port: Milvus takes gRPC on 19530 by default (9091 is for its metrics)",
     )
+
+
+def _misnamed(details: str, attempt: Attempt, evidence: Evidence | None) -> TLSError | None:
+    """The certificate has the name as gRPC looks for it in the handshake, and not as it does for each call."""
+    if attempt.tls is None or details != _WRONG_CALL_HOST:
+        return None
+    seen = None if evidence is None else evidence.tls
+    if seen is not None and seen.status == "trusted":
+        return None  # a server can say these words too
+    return tls_failures.distrusted("wrong host", attempt, None if seen is None else seen.certificate)
 
 
 def _unauthenticated(details: str, said: str, attempt: Attempt) -> AuthenticationError:
@@ -272,6 +287,8 @@ def _unavailable(
         return error
     if (distrust := tls_failures.distrust_in(details)) is not None:
         return tls_failures.distrusted(distrust, attempt, detail=said)
+    if evidence is not None and evidence.tls is not None and evidence.tls.is_unreadable:
+        return tls_failures.distrusted("other", attempt, detail=evidence.tls.detail)
     for pattern, explain in _LIKELY:
         if pattern.search(details):
             return explain(attempt, said)
@@ -310,7 +327,8 @@ def _seen(evidence: Evidence, attempt: Attempt) -> MilvusProfilesError | None:
             return _web_server(attempt, "")
         speaks: str = evidence.plaintext.speaks
     else:
-        assert evidence.tls is not None
+        if evidence.tls is None:
+            return None
         if (error := tls_failures.explain_tls(evidence.tls, attempt)) is not None:
             return error
         speaks = "http2" if evidence.tls.answers_http2 else evidence.tls.status

@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from ..errors import DatabaseNotFoundError
+from ..errors import DatabaseNotFoundError, MilvusProfilesError
 from .attempt import Attempt
 from .core import ChannelCore
 from .deadline import Deadline
@@ -230,21 +230,32 @@ def _answer(
         return response
     if (optional and code is grpc.StatusCode.UNIMPLEMENTED) or (denied and code is grpc.StatusCode.PERMISSION_DENIED):
         return None
-    evidence: Evidence | None = (yield Look()) if needs_evidence(code) else None
+    evidence: Evidence | None = (yield Look()) if needs_evidence(code, reply.details) else None
     raise classify(code, reply.details, attempt, method=method.name, evidence=evidence)
 
 
 # --- drivers ---------------------------------------------------------------------------------------------------------
 
 
-def look(attempt: Attempt, deadline: Deadline) -> Evidence:
+def look(attempt: Attempt, deadline: Deadline) -> Evidence | None:
     """What a driver does for :class:`Look`; it blocks.
 
     Args:
         attempt: what is tried.
         deadline: when to give up.
+
+    Returns:
+        None where the search itself failed: what gRPC said has to do then.
+
+    Raises:
+        ConfigError, TLSError: as :func:`.tls_probe.probe_tls`.
     """
-    return gather_evidence(attempt.route, attempt.host, attempt.tls, deadline)
+    try:
+        return gather_evidence(attempt.route, attempt.host, attempt.tls, deadline)
+    except MilvusProfilesError:
+        raise
+    except Exception:
+        return None
 
 
 def patience(deadline: Deadline) -> Deadline:

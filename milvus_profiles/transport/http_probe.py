@@ -1,25 +1,27 @@
 """One GET over a socket of the probes: what a server's HTTP side says, without redirects, cookies or other helpfulness.
 
 It goes the way that gRPC takes (the profile's proxy, or none at all), and neither waits longer nor reads more than it
-is told.  What may be sent is for the caller to decide.
+is told.  What may be sent is for the caller to decide; whatever comes back ends in an answer.
 """
 
 from __future__ import annotations
 
 import http.client
-import io
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..masked import SecretText
 from .deadline import Deadline
-from .probes import Address, open_socket, set_timeout
+from .probes import Address, open_socket
+from .receiving import BoundedFile, Stream
 from .text import printable
+from .tls_stream import TLSStream
 
 __all__ = ["HTTPAnswer", "http_get"]
 
-_LONGEST_ANSWER = 4 << 20
+_LONGEST_HEAD = 65_536
+_LONGEST_BODY = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class HTTPAnswer:
 
     Attributes:
         status: the HTTP status; 0 where no HTTP came back.
-        body: as much as came in time; it may hold anything.
+        body: its beginning, as far as it could be read; it may hold anything.
         failure: why there is no status, in words; empty where there is one.
     """
 
@@ -47,7 +49,7 @@ def http_get(
     server_name: str = "",
     token: SecretText | None = None,
     headers: Mapping[str, str] | None = None,
-    longest: int = _LONGEST_ANSWER,
+    longest: int = _LONGEST_BODY,
 ) -> HTTPAnswer:
     """Ask for a path.
 
@@ -60,35 +62,22 @@ def http_get(
         server_name: the name that its certificate must have.
         token: sent as ``Authorization: Bearer``; None sends none.
         headers: further headers.
-        longest: bytes of an answer that are read at most.
+        longest: bytes of a body that are read at most.
     """
     opened, reached = open_socket(address, deadline)
     if opened is None:
         return HTTPAnswer(0, failure=reached.detail or reached.status)
     try:
+        stream = Stream(opened)
         if tls is not None:
-            # From here on `opened` belongs to the wrapper, also where the handshake fails.
-            set_timeout(opened, deadline)
-            opened = tls.wrap_socket(opened, server_hostname=server_name)
-        set_timeout(opened, deadline)
-        opened.sendall(_request(path, authority, token, headers or {}))
-        said = b""
-        try:
-            while len(said) < longest:
-                set_timeout(opened, deadline)
-                if not (data := opened.recv(65_536)):
-                    break
-                said += data
-        except OSError:
-            if not said:
-                raise
-    except TimeoutError:
-        return HTTPAnswer(0, failure="no answer in time")
-    except OSError as error:
+            stream = secured = TLSStream(opened, tls, server_name)
+            secured.shake_hands(deadline)
+        stream.send(_request(path, authority, token, headers or {}), deadline)
+        return _answer(BoundedFile(stream, deadline, _LONGEST_HEAD + longest), longest)
+    except Exception as error:
         return HTTPAnswer(0, failure=_words(error))
     finally:
         opened.close()
-    return _parsed(said)
 
 
 def _request(path: str, authority: str, token: SecretText | None, headers: Mapping[str, str]) -> bytes:
@@ -102,32 +91,28 @@ def _request(path: str, authority: str, token: SecretText | None, headers: Mappi
         del lines  # a traceback may show the locals of its frames
 
 
-class _Received:
-    """As much of a socket as http.client asks of one."""
-
-    def __init__(self, said: bytes) -> None:
-        self._said = said
-
-    def makefile(self, *_: object) -> io.BytesIO:
-        return io.BytesIO(self._said)
-
-
-def _parsed(said: bytes) -> HTTPAnswer:
-    if not said:
-        return HTTPAnswer(0, failure="the server closed the connection")
-    response = http.client.HTTPResponse(_Received(said))  # type: ignore[arg-type]
-    try:
+def _answer(received: BoundedFile, longest: int) -> HTTPAnswer:
+    response = http.client.HTTPResponse(received, method="GET")  # type: ignore[arg-type]
+    with response:
         response.begin()
-        body = response.read()
-    except http.client.IncompleteRead as error:
-        body = error.partial
-    except (http.client.HTTPException, ValueError):
-        return HTTPAnswer(0, failure="what answers speaks no HTTP/1.1")
-    return HTTPAnswer(response.status, body)
+        try:
+            return HTTPAnswer(response.status, response.read(longest))
+        except http.client.IncompleteRead as error:
+            return HTTPAnswer(response.status, error.partial[:longest])
+        except Exception:
+            # A length of twenty digits, a chunk without end, silence: the status counts all the same.
+            return HTTPAnswer(response.status)
 
 
-def _words(error: OSError) -> str:
+def _words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "the server closed the connection"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not trusted: {printable(error.verify_message)}"
-    reason = error.reason if isinstance(error, ssl.SSLError) else None
-    return printable(reason.replace("_", " ").lower() if reason else error.strerror or "no connection")
+    if isinstance(error, OSError):
+        reason = error.reason if isinstance(error, ssl.SSLError) else None
+        return printable(reason.replace("_", " ").lower() if reason else error.strerror or "no connection")
+    # Not in the error's own words, which quote the server.
+    return "what answers speaks no HTTP/1.1"

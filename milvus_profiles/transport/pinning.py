@@ -29,16 +29,18 @@ class PresentedCertificate(Certificate):
 
     Attributes:
         problem: what would still be wrong if it were trusted: ``"wrong host"``, ``"expired"`` …; None for nothing.
+        reason: the same in words.
     """
 
-    problem: Distrust | None
+    problem: Distrust | None = None
+    reason: str = ""
 
     @property
     def needed_name(self) -> str | None:
         """The ``ssl.server_name`` that the profile needs beside it; None if it needs none, or there is none to need."""
         if self.problem != "wrong host":
             return None
-        return next((name for name in self.names if "*" not in name), None)
+        return self.plain_name
 
 
 def fetch_certificate(profile: Profile, deadline: Deadline | None = None) -> PresentedCertificate:
@@ -68,10 +70,12 @@ def fetch_certificate(profile: Profile, deadline: Deadline | None = None) -> Pre
         address = tried[-1].address
         seen = probe_unverified(address, attempt.host, deadline)
         if (shown := seen.certificate) is not None:
-            problem = probe_pinned(address, attempt.host, shown, deadline).distrust
+            again = probe_pinned(address, attempt.host, shown, deadline)
+            # Not seen to be good is not good: what is pinned without a word has to connect.
+            problem = None if again.status == "trusted" else again.distrust or "other"
             values = {field.name: getattr(shown, field.name) for field in fields(Certificate)}
-            return PresentedCertificate(**values, problem=problem)
-        if seen.status == "trusted":
+            return PresentedCertificate(**values, problem=problem, reason="" if problem is None else again.detail)
+        if seen.protocol is not None:
             raise TLSError(
                 f"the certificate of {profile.endpoint} cannot be read",
                 hint=f"look at it: {command('openssl', 's_client', '-connect', profile.endpoint.authority)}",

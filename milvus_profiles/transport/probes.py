@@ -19,6 +19,7 @@ from typing import Literal
 
 from ..endpoint import Endpoint, parse_address
 from .deadline import Deadline
+from .receiving import Stream, read_at_least, set_timeout
 from .text import printable
 
 __all__ = [
@@ -43,10 +44,11 @@ _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HTTP2_EMPTY_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 HTTP2_HELLO = _HTTP2_PREFACE + _HTTP2_EMPTY_SETTINGS
 """What every HTTP/2 client says first; a server answers with its own SETTINGS."""
-_FRAME_HEADER = 9
+FRAME_HEADER = 9
 _SETTINGS, _GOAWAY = 0x04, 0x07
 _TLS_RECORDS = (0x15, 0x16)
 _LONGEST_PROXY_ANSWER = 16_384
+_MOST_ADDRESSES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,10 @@ def resolve(route: Route, deadline: Deadline) -> Resolution:
         answer = _look_up(route)  # asks nobody
         return outcome((), answer) if isinstance(answer, str) else outcome(answer)
     answers: queue.SimpleQueue[tuple[Address, ...] | str] = queue.SimpleQueue()
-    threading.Thread(target=lambda: answers.put(_look_up(route)), name=f"resolve {route.host}", daemon=True).start()
+    try:
+        threading.Thread(target=lambda: answers.put(_look_up(route)), name=f"resolve {route.host}", daemon=True).start()
+    except RuntimeError:
+        return outcome((), "no thread can be started, which the system's resolver needs")
     try:
         answer = answers.get(timeout=deadline.remaining)
     except queue.Empty:
@@ -243,7 +248,7 @@ def _look_up(route: Route) -> tuple[Address, ...] | str:
     except UnicodeError:
         return "not a host name"
     addresses = (Address(family, str(place[0]), route.port, route.tunnel) for family, _, _, _, place in found)
-    return tuple(dict.fromkeys(addresses))
+    return tuple(dict.fromkeys(addresses))[:_MOST_ADDRESSES]
 
 
 # --- TCP -------------------------------------------------------------------------------------------------------------
@@ -289,8 +294,10 @@ def open_socket(address: Address, deadline: Deadline) -> tuple[socket.socket | N
         deadline: when to give up.
     """
     began = deadline.clock()
-    opened = socket.socket(address.family, socket.SOCK_STREAM)
+    opened: socket.socket | None = None
     try:
+        # Which may fail too: a kernel without IPv6, too many open files.
+        opened = socket.socket(address.family, socket.SOCK_STREAM)
         refusal = _connect(opened, address, deadline)
     except TimeoutError:
         failed = TCPOutcome(address, "timeout", "no answer in time", deadline.clock() - began)
@@ -301,14 +308,16 @@ def open_socket(address: Address, deadline: Deadline) -> tuple[socket.socket | N
         status: Literal["timeout", "unreachable"] = "timeout" if error.errno == errno.ETIMEDOUT else "unreachable"
         failed = TCPOutcome(address, status, error.strerror or str(error), deadline.clock() - began)
     except BaseException:
-        opened.close()
+        if opened is not None:
+            opened.close()
         raise
     else:
         seconds = deadline.clock() - began
         if refusal is None:
             return opened, TCPOutcome(address, "connected", "", seconds)
         failed = TCPOutcome(address, "proxy", refusal, seconds)
-    opened.close()
+    if opened is not None:
+        opened.close()
     return None, failed
 
 
@@ -330,17 +339,6 @@ def _connect(opened: socket.socket, address: Address, deadline: Deadline) -> str
     if not version.startswith("HTTP/1."):
         return "what answered is not an HTTP proxy"
     return None if status.startswith("2") else status
-
-
-def set_timeout(opened: socket.socket, deadline: Deadline) -> None:
-    """Bound the next operation of a socket by the deadline.
-
-    Raises:
-        TimeoutError: it has passed.
-    """
-    if not (remaining := deadline.remaining):
-        raise TimeoutError
-    opened.settimeout(remaining)
 
 
 def first_line(data: bytes) -> str:
@@ -373,14 +371,9 @@ def probe_plaintext(address: Address, deadline: Deadline) -> PlaintextOutcome:
 
 
 def _greet(opened: socket.socket, deadline: Deadline) -> tuple[Speaks, str]:
-    set_timeout(opened, deadline)
-    opened.sendall(HTTP2_HELLO)
-    said = b""
-    while len(said) < _FRAME_HEADER:
-        set_timeout(opened, deadline)
-        if not (data := opened.recv(4096)):
-            break
-        said += data
+    stream = Stream(opened)
+    stream.send(HTTP2_HELLO, deadline)
+    said = read_at_least(stream, FRAME_HEADER, deadline)
     if not said:
         return "closed", ""
     if said.startswith(b"HTTP/"):
@@ -393,4 +386,4 @@ def _greet(opened: socket.socket, deadline: Deadline) -> tuple[Speaks, str]:
 def is_http2(said: bytes) -> bool:
     """Whether a server's first bytes are an HTTP/2 frame that a server may begin with."""
     # RFC 9113, 3.4 and 4.1: length (3), type, flags, stream (4, zero for these types).
-    return len(said) >= _FRAME_HEADER and said[3] in (_SETTINGS, _GOAWAY) and said[5:9] == bytes(4)
+    return len(said) >= FRAME_HEADER and said[3] in (_SETTINGS, _GOAWAY) and said[5:9] == bytes(4)

@@ -31,8 +31,9 @@ _DISTRUST: tuple[tuple[re.Pattern[str], Distrust], ...] = (
     (re.compile("self.signed certificate in certificate chain"), "unknown issuer"),
     (re.compile("self.signed certificate"), "self-signed"),
     (re.compile("unable to get local issuer certificate|unable to verify the first certificate"), "unknown issuer"),
-    (re.compile("Hostname Verification Check failed|[Hh]ostname mismatch"), "wrong host"),
-    (re.compile("CERTIFICATE_VERIFY_FAILED"), "other"),
+    (re.compile("Hostname Verification Check failed|[Hh]ostname mismatch|is not in peer certificate"), "wrong host"),
+    (re.compile("call host does not match SSL server name"), "wrong host"),
+    (re.compile("CERTIFICATE_VERIFY_FAILED|Peer extraction failed|KEY_USAGE_BIT_INCORRECT"), "other"),
 )
 
 
@@ -54,6 +55,12 @@ def explain_tls(seen: TLSOutcome, attempt: Attempt) -> MilvusProfilesError | Non
         return TLSError(
             f"the server at {attempt.endpoint} breaks off the TLS handshake: {_alert_name(seen.detail)}",
             hint="see what its own log says; it may want another server name (ssl.server_name) or a client certificate",
+        )
+    if seen.status == "closed" and seen.cipher is not None:
+        why = printable(seen.detail) or "no reason is given"
+        return TLSError(
+            f"the TLS handshake with {attempt.endpoint} breaks off in its middle: {why}",
+            hint="see what the server's own log says, and whether its chain of certificates is a sane one",
         )
     if seen.status == "trusted" and seen.alpn != "h2":
         return no_http2(attempt)
@@ -79,9 +86,14 @@ def distrusted(
     where, ca = attempt.endpoint, attempt.tls.ca if attempt.tls else None
     pin = "`milvus-profiles profile add … --pin-certificate` shows the certificate and trusts it if you say so"
     if distrust == "wrong host":
-        names = certificate.names if certificate else ()
-        which = f"is for {_listed(names)}, not" if names else "is not"
-        plain = next((name for name in names if "*" not in name), "NAME")
+        if certificate is not None and not certificate.names:
+            return TLSError(
+                f"the certificate of {where} names no host, at least not as gRPC asks for {attempt.host}",
+                hint="the server needs a certificate with its name among the subject alternative names (SAN)",
+            )
+        # What a server says goes into a command only if it is a host and nothing else.
+        plain = (certificate.plain_name if certificate else None) or "NAME"
+        which = f"is for {certificate.listed_names()}, not" if certificate else "is not"
         return TLSError(
             f"the certificate of {where} {which} for {attempt.host}",
             hint=f"use a host that it names, or set the name it has: {attempt.remedy(f'ssl.server_name={plain}')}",
@@ -150,11 +162,6 @@ def client_certificate(attempt: Attempt) -> TLSError:
         f"the server at {attempt.endpoint} wants a client certificate (mutual TLS), and the profile has none",
         hint=f"name the certificate and its key: {attempt.remedy('ssl.cert=PATH ssl.key=PATH')}",
     )
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    shown = ", ".join(names[:5])
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
 
 
 def _alert_name(alert: str) -> str:

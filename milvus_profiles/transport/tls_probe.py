@@ -1,32 +1,37 @@
 """Looks at a server's TLS: protocol, certificate, whether it would be trusted and why not, and client certificates.
 
 Verification here has to say what gRPC would say, so it takes gRPC's own bundled roots where a profile names no CA
-(never the system's), and trusts a single pinned certificate as gRPC does.  gRPC itself tells only that it failed.
+(never the system's), trusts a single pinned certificate as gRPC does, and judges the name by gRPC's rules.  gRPC itself
+tells only that it failed.  Whatever a server sends, a probe ends in an outcome and by its deadline.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from ..errors import MilvusProfilesError
 from ..profile import SSL
 from .deadline import Deadline
-from .options import ROOTS_VARIABLE, check_tls_files
-from .probes import HTTP2_HELLO, Address, PlaintextOutcome, is_http2, open_socket, probe_plaintext, set_timeout
+from .grpc_rules import objection
+from .probes import FRAME_HEADER, HTTP2_HELLO, Address, PlaintextOutcome, is_http2, open_socket, probe_plaintext
+from .receiving import read_at_least
+from .text import printable
+from .tls_context import pinning_context, trusting_all, verifying_context
+from .tls_stream import TLSStream
 from .x509 import Certificate, MalformedCertificate, read_certificate
 
 __all__ = [
     "ClientCertificate",
     "Distrust",
     "TLSOutcome",
-    "default_roots",
     "probe_pinned",
     "probe_tls",
     "probe_unverified",
-    "verifying_context",
 ]
 
 Distrust = Literal["expired", "not yet valid", "wrong host", "self-signed", "unknown issuer", "other"]
@@ -50,6 +55,8 @@ _DISTRUST: Mapping[int, Distrust] = {  # the numbers are OpenSSL's X509_V_ERR_*
 }
 _PATIENCE = 1.0
 """Seconds at most for the server's first word after the handshake, which only tells about client certificates."""
+_LONGEST_CHAIN = 10
+"""Certificates of a chain that are read: real ones have two to four."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +66,30 @@ class TLSOutcome:
     Attributes:
         status: ``"trusted"``; ``"untrusted"``, with ``distrust`` saying why; ``"refused"``, the server broke off with
             an alert; ``"plaintext"``, it speaks no TLS; ``"closed"`` and ``"silent"``, it said nothing that could be
-            understood; ``"unreachable"``, there was no connection.
+            understood; ``"unreachable"``, there was no connection; ``"unexamined"``, the probe itself came to no
+            verdict: its certificate cannot be read (then ``protocol`` is there), or the look failed.
         distrust: why the certificate is not trusted; None where it is, or was not seen.
         protocol: ``"TLSv1.3"``; None without a handshake, as the next three.
-        cipher: the cipher suite's name.
+        cipher: the cipher suite's name; there also where the handshake came as far as that, and then broke off.
         alpn: ``"h2"``, which gRPC insists on; None if the server agreed to nothing.
         certificate: the server's own.
-        chain: all that it showed, its own first; only its own where Python cannot tell more.
+        chain: what it showed, its own first, ten at most; only its own where Python cannot tell more.
+        chain_length: how many it showed.
         client_certificate: what the server does about a client certificate.
         answers_http2: whether the server greeted as an HTTP/2 server inside TLS.
         plaintext: what the port speaks instead, where that was looked at.
-        detail: the words of OpenSSL or the system; empty where all went well.
+        detail: the reason in words; empty where all went well.
         seconds: how long it took.
     """
 
-    status: Literal["trusted", "untrusted", "refused", "plaintext", "closed", "silent", "unreachable"]
+    status: Literal["trusted", "untrusted", "refused", "plaintext", "closed", "silent", "unreachable", "unexamined"]
     distrust: Distrust | None = None
     protocol: str | None = None
     cipher: str | None = None
     alpn: str | None = None
     certificate: Certificate | None = None
     chain: tuple[Certificate, ...] = ()
+    chain_length: int = 0
     client_certificate: ClientCertificate = "unknown"
     answers_http2: bool = False
     plaintext: PlaintextOutcome | None = None
@@ -89,24 +99,12 @@ class TLSOutcome:
     @property
     def speaks_tls(self) -> bool:
         """Whether the port speaks TLS at all."""
-        return self.status in ("trusted", "untrusted", "refused")
+        return self.status in ("trusted", "untrusted", "refused") or self.protocol is not None
 
-
-def default_roots(env: Mapping[str, str] = os.environ) -> str:
-    """The file of the certificates that gRPC trusts where it is told none.
-
-    Args:
-        env: where gRPC's own ``GRPC_DEFAULT_SSL_ROOTS_FILE_PATH`` is looked up.
-    """
-    from importlib.util import find_spec
-
-    if named := env.get(ROOTS_VARIABLE):
-        return named
-    # Found, not imported: a probe can do without gRPC itself.
-    package = find_spec("grpc")
-    assert package is not None
-    assert package.origin is not None
-    return os.path.join(os.path.dirname(package.origin), "_cython", "_credentials", "roots.pem")
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether there was a handshake, with a certificate that cannot be read."""
+        return self.status == "unexamined" and self.protocol is not None
 
 
 def probe_tls(
@@ -119,20 +117,24 @@ def probe_tls(
         host: the host of the endpoint, whose name the certificate must have where ``tls`` names no other.
         tls: CA, client certificate and name, as the profile gives them.
         deadline: when to give up.
-        env: as for :func:`default_roots`.
+        env: as for :func:`.tls_context.default_roots`.
 
     Raises:
         ConfigError: a TLS file cannot be read.
         TLSError: a TLS file is not what it should be.
     """
-    context = verifying_context(tls, env=env)
-    began = deadline.clock()
-    outcome = _shake(address, context, tls.server_name or host, tls.cert is not None, deadline)
-    if outcome.status == "untrusted":
-        seen = _shake(address, _trusting(_context(tls)), tls.server_name or host, tls.cert is not None, deadline)
-        if seen.status == "trusted":
-            outcome = replace(seen, status="untrusted", distrust=outcome.distrust, detail=outcome.detail)
-    return replace(_explained(outcome, address, deadline), seconds=deadline.clock() - began)
+    name, gives = tls.server_name or host, tls.cert is not None
+
+    def look() -> TLSOutcome:
+        outcome = _shake(address, verifying_context(tls, env=env), name, gives, deadline)
+        if outcome.status != "untrusted" or outcome.certificate is not None:
+            return outcome
+        seen = _shake(address, trusting_all(tls), name, gives, deadline)
+        if seen.protocol is None:
+            return outcome
+        return replace(seen, status="untrusted", distrust=outcome.distrust, detail=outcome.detail)
+
+    return _outcome_of(look, address, deadline)
 
 
 def probe_unverified(address: Address, host: str, deadline: Deadline) -> TLSOutcome:
@@ -143,9 +145,7 @@ def probe_unverified(address: Address, host: str, deadline: Deadline) -> TLSOutc
         host: the name to send.
         deadline: when to give up.
     """
-    began = deadline.clock()
-    outcome = _shake(address, _trusting(_context(SSL())), host, False, deadline)
-    return replace(_explained(outcome, address, deadline), seconds=deadline.clock() - began)
+    return _outcome_of(lambda: _shake(address, trusting_all(SSL()), host, False, deadline), address, deadline)
 
 
 def probe_pinned(address: Address, host: str, pinned: Certificate, deadline: Deadline) -> TLSOutcome:
@@ -157,48 +157,19 @@ def probe_pinned(address: Address, host: str, pinned: Certificate, deadline: Dea
         pinned: the certificate.
         deadline: when to give up.
     """
-    context = _context(SSL())
-    context.load_verify_locations(cadata=pinned.pem)
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    return _shake(address, context, host, False, deadline)
+    return _outcome_of(lambda: _shake(address, pinning_context(pinned.pem), host, False, deadline), address, deadline)
 
 
-def verifying_context(tls: SSL, *, protocol: str = "h2", env: Mapping[str, str] = os.environ) -> ssl.SSLContext:
-    """A context that trusts what gRPC would trust, and has the profile's client certificate.
-
-    Args:
-        tls: CA and client certificate, as the profile gives them.
-        protocol: what to agree on by ALPN.
-        env: as for :func:`default_roots`.
-
-    Raises:
-        ConfigError: a TLS file cannot be read.
-        TLSError: a TLS file is not what it should be.
-    """
-    check_tls_files(tls, env)
-    context = _context(tls, protocol)
-    context.load_verify_locations(tls.ca or default_roots(env))
-    # A pinned certificate need not be a CA's.
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    return context
-
-
-def _context(tls: SSL, protocol: str = "h2") -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols([protocol])
-    # How long a key must be is the system's taste; gRPC's is its own.
-    context.set_ciphers("DEFAULT:@SECLEVEL=0")
-    if tls.cert is not None:
-        context.load_cert_chain(tls.cert, tls.key)
-    return context
-
-
-def _trusting(context: ssl.SSLContext) -> ssl.SSLContext:
-    # Nothing but the greeting of HTTP/2 is ever sent over such a connection.
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
+def _outcome_of(look: Callable[[], TLSOutcome], address: Address, deadline: Deadline) -> TLSOutcome:
+    """What a look came to, whatever it raises: what the server sends must not decide how this program ends."""
+    began = deadline.clock()
+    try:
+        outcome = _explained(look(), address, deadline)
+    except MilvusProfilesError:
+        raise
+    except Exception as error:
+        outcome = TLSOutcome("unexamined", detail=f"the look at it failed ({type(error).__name__})")
+    return replace(outcome, seconds=deadline.clock() - began)
 
 
 def _shake(address: Address, context: ssl.SSLContext, host: str, gives: bool, deadline: Deadline) -> TLSOutcome:
@@ -206,69 +177,70 @@ def _shake(address: Address, context: ssl.SSLContext, host: str, gives: bool, de
     opened, reached = open_socket(address, deadline)
     if opened is None:
         return TLSOutcome("unreachable", detail=reached.detail)
-    begun: list[ssl.SSLSocket] = []
-
-    class Secured(ssl.SSLSocket):
-        def __new__(cls, *arguments: Any, **named: Any) -> Any:
-            begun.append(super().__new__(cls, *arguments, **named))
-            return begun[-1]
-
-    context.sslsocket_class = Secured
+    # The name is for gRPC's rules to judge, below.
+    context.check_hostname = False
     with opened:
+        stream = TLSStream(opened, context, host)
         try:
-            secured = context.wrap_socket(opened, server_hostname=host, do_handshake_on_connect=False)
-        except OSError as error:  # it was reset already
-            for half_made in begun:  # Python has moved the socket there, and leaves it open
-                half_made.close()
-            return TLSOutcome("closed", detail=error.strerror or "")
-    with secured:
-        try:
-            set_timeout(secured, deadline)
-            secured.do_handshake()
+            stream.shake_hands(deadline)
         except TimeoutError:
             return TLSOutcome("silent")
         except ssl.SSLCertVerificationError as error:
-            return TLSOutcome("untrusted", _DISTRUST.get(error.verify_code, "other"), detail=error.verify_message)
+            distrust = _DISTRUST.get(error.verify_code, "other")
+            return TLSOutcome("untrusted", distrust, detail=printable(error.verify_message))
         except OSError as error:
-            return _broken_off(error, secured, gives)
-        cipher = secured.cipher()
+            return _broken_off(error, stream.session, gives)
         # Before anything is read: after an alert OpenSSL forgets that there was a handshake.
-        outcome = TLSOutcome(
-            "trusted",
-            protocol=secured.version(),
-            cipher=cipher and cipher[0],
-            alpn=secured.selected_alpn_protocol(),
-            certificate=_certificate(secured),
-            chain=_chain(secured),
-        )
-        client_certificate, answers_http2, detail = _first_word(secured, gives, deadline)
-    return replace(outcome, client_certificate=client_certificate, answers_http2=answers_http2, detail=detail)
+        outcome = _examined(stream.session, host)
+        client_certificate, answers_http2, detail = _first_word(stream, gives, deadline)
+    return replace(
+        outcome,
+        client_certificate=client_certificate,
+        answers_http2=answers_http2,
+        detail=outcome.detail or detail,
+    )
 
 
-def _broken_off(error: OSError, secured: ssl.SSLSocket, gives: bool) -> TLSOutcome:
+def _examined(session: ssl.SSLObject, host: str) -> TLSOutcome:
+    """What a handshake that came about showed."""
+    cipher = session.cipher()
+    outcome = TLSOutcome(
+        "trusted", protocol=session.version(), cipher=cipher and cipher[0], alpn=session.selected_alpn_protocol()
+    )
+    der = session.getpeercert(binary_form=True)
+    try:
+        if der is None:
+            raise MalformedCertificate("none was shown")
+        certificate = read_certificate(der)
+        complaint = None if session.context.verify_mode is ssl.CERT_NONE else objection(der, host)
+    except MalformedCertificate as error:
+        return replace(outcome, status="unexamined", detail=str(error))
+    shown = _shown_chain(session) or [der]
+    outcome = replace(outcome, certificate=certificate, chain=_readable(shown), chain_length=len(shown))
+    if complaint is not None:
+        outcome = replace(outcome, status="untrusted", distrust=complaint[0], detail=complaint[1])
+    return outcome
+
+
+def _broken_off(error: OSError, session: ssl.SSLObject, gives: bool) -> TLSOutcome:
     alert = _alert(error)
     if alert is None:
-        return TLSOutcome("closed", detail=_words(error))
+        cipher = session.cipher()
+        return TLSOutcome("closed", cipher=cipher and cipher[0], detail=_words(error))
     # Up to TLS 1.2 a client certificate is looked at inside the handshake, and OpenSSL servers then say no more than
     # "handshake failure"; but if a cipher was agreed on, nothing else is left to fail.
-    if _is_about_certificate(alert) or ("HANDSHAKE_FAILURE" in alert and secured.cipher() is not None):
+    if _is_about_certificate(alert) or ("HANDSHAKE_FAILURE" in alert and session.cipher() is not None):
         return TLSOutcome("refused", client_certificate="refused" if gives else "required", detail=alert)
     return TLSOutcome("refused", detail=alert)
 
 
-def _first_word(secured: ssl.SSLSocket, gives: bool, deadline: Deadline) -> tuple[ClientCertificate, bool, str]:
+def _first_word(stream: TLSStream, gives: bool, deadline: Deadline) -> tuple[ClientCertificate, bool, str]:
     # In TLS 1.3 the handshake is over, for us, before the server has looked at our certificate: what it thinks of that
     # comes with the first read.
     patience = deadline.sooner(_PATIENCE)
-    said = b""
     try:
-        set_timeout(secured, patience)
-        secured.sendall(HTTP2_HELLO)
-        while not is_http2(said):
-            set_timeout(secured, patience)
-            if not (data := secured.recv(4096)):
-                break
-            said += data
+        stream.send(HTTP2_HELLO, patience)
+        said = read_at_least(stream, FRAME_HEADER, patience)
     except TimeoutError:
         return "unknown", False, ""
     except OSError as error:
@@ -297,23 +269,19 @@ def _is_about_certificate(alert: str) -> bool:
     return any(word in alert for word in ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ERROR"))
 
 
-def _certificate(secured: ssl.SSLSocket) -> Certificate | None:
-    der = secured.getpeercert(binary_form=True)
-    try:
-        return None if der is None else read_certificate(der)
-    except MalformedCertificate:
-        return None
-
-
-def _chain(secured: ssl.SSLSocket) -> tuple[Certificate, ...]:
+def _shown_chain(session: ssl.SSLObject) -> list[Any]:
     # Public from Python 3.13 on; before that the same method stands one level deeper, and gives objects of its own.
-    inner = secured if hasattr(secured, "get_unverified_chain") else getattr(secured, "_sslobj", None)
+    inner = session if hasattr(session, "get_unverified_chain") else getattr(session, "_sslobj", None)
     tell = getattr(inner, "get_unverified_chain", None)
-    shown: list[Any] = (tell() or []) if tell is not None else [secured.getpeercert(binary_form=True)]
-    try:
-        return tuple(read_certificate(_der(one)) for one in shown)
-    except (MalformedCertificate, ValueError):
-        return ()
+    return (tell() or []) if tell is not None else []
+
+
+def _readable(shown: list[Any]) -> tuple[Certificate, ...]:
+    """The certificates of a chain up to the first that cannot be read."""
+    read: list[Certificate] = []
+    with contextlib.suppress(ValueError):
+        read.extend(read_certificate(_der(one)) for one in shown[:_LONGEST_CHAIN])
+    return tuple(read)
 
 
 def _der(shown: Any) -> bytes:
@@ -322,7 +290,7 @@ def _der(shown: Any) -> bytes:
 
 def _explained(outcome: TLSOutcome, address: Address, deadline: Deadline) -> TLSOutcome:
     """Where there was no TLS, see whether the port speaks plaintext: OpenSSL's words for that differ by its version."""
-    if outcome.status != "closed":
+    if outcome.status != "closed" or outcome.cipher is not None:
         return outcome
     plaintext = probe_plaintext(address, deadline)
     if plaintext.speaks in ("http2", "http1"):

@@ -1,53 +1,68 @@
 """Reads from a certificate what a person needs to know about it: names, dates, issuer, fingerprint.
 
-The standard library decodes only certificates that it could verify, and the ones to be explained are the others; so
-here is as much of DER (X.690) as RFC 5280 needs for those few fields.  Nothing here verifies anything, and no
-certificate, however broken, may raise anything but :class:`MalformedCertificate`.
+The reading is done by ``cryptography``, which is loaded with the first certificate.  Nothing here verifies anything,
+and no certificate, however broken or large, may raise anything but :class:`MalformedCertificate`, or fill a screen.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import ipaddress
 import ssl
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeVar
 
-from .text import printable
+from ..endpoint import AddressError, parse_host
+from .text import server_text
 
-__all__ = ["Certificate", "MalformedCertificate", "read_certificate"]
+if TYPE_CHECKING:
+    from cryptography import x509
 
-_SEQUENCE, _SET, _OID, _UTC_TIME, _GENERALIZED_TIME, _BMP_STRING = 0x30, 0x31, 0x06, 0x17, 0x18, 0x1E
-_VERSION, _EXTENSIONS = 0xA0, 0xA3
-_DNS_NAME, _IP_ADDRESS = 0x82, 0x87
-_SUBJECT_ALT_NAME = bytes.fromhex("551d11")
-_ATTRIBUTES = {
-    bytes.fromhex("550403"): "CN",
-    bytes.fromhex("550406"): "C",
-    bytes.fromhex("550407"): "L",
-    bytes.fromhex("550408"): "ST",
-    bytes.fromhex("55040a"): "O",
-    bytes.fromhex("55040b"): "OU",
+__all__ = [
+    "AlternativeNames",
+    "Certificate",
+    "MalformedCertificate",
+    "alternative_names",
+    "load",
+    "read_certificate",
+    "read_safely",
+]
+
+T = TypeVar("T")
+
+_MOST_NAMES, _MOST_ATTRIBUTES = 100, 10
+_LONGEST_NAME, _LONGEST_ATTRIBUTE = 253, 100
+_LABELS = {
+    "2.5.4.3": "CN",
+    "2.5.4.6": "C",
+    "2.5.4.7": "L",
+    "2.5.4.8": "ST",
+    "2.5.4.10": "O",
+    "2.5.4.11": "OU",
 }
 
 
 class MalformedCertificate(ValueError):
-    """The bytes are not a certificate."""
+    """The bytes are not a certificate that can be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a certificate says.
+    """What a certificate says; texts are escaped and cut where they would not simply show.
 
     Attributes:
-        subject: whom it was issued to, as ``CN=…, O=…``; unprintable characters are escaped.
+        subject: whom it was issued to, as ``CN=…, O=…``.
         issuer: who issued it, likewise.
-        names: the host names and IP addresses that it is good for (its subject alternative names).
+        names: the host names and IP addresses that it is good for (its subject alternative names), 100 at most.
         not_before: when it begins to be valid, UTC.
         not_after: when it ends, UTC.
         sha256: its fingerprint, 64 hexadecimal digits.
         pem: the certificate itself.
+        is_self_issued: whether subject and issuer are the same, as in a self-signed certificate.
+        more_names: how many names there are beside those in ``names``.
     """
 
     subject: str
@@ -57,11 +72,23 @@ class Certificate:
     not_after: dt.datetime
     sha256: str
     pem: str
+    is_self_issued: bool = False
+    more_names: int = 0
+
+    def listed_names(self, longest: int = 5, separator: str = ", ") -> str:
+        """The first of its names for a sentence, and how many more there are; empty without names.
+
+        Args:
+            longest: names at most.
+            separator: what stands between them.
+        """
+        more = len(self.names[longest:]) + self.more_names
+        return separator.join(self.names[:longest]) + (f" and {more} more" if more else "")
 
     @property
-    def is_self_issued(self) -> bool:
-        """Whether subject and issuer have one name, as in a self-signed certificate."""
-        return self.subject == self.issuer
+    def plain_name(self) -> str | None:
+        """The first of its names that is a host, and no pattern of hosts; None without one."""
+        return next((name for name in self.names if _is_host(name)), None)
 
     def days_left(self, now: dt.datetime) -> float:
         """Days until it ends; negative when it has.
@@ -72,98 +99,119 @@ class Certificate:
         return (self.not_after - now).total_seconds() / 86_400
 
 
+@dataclass(frozen=True, slots=True)
+class AlternativeNames:
+    """The subject alternative names of a certificate, as they are.
+
+    Attributes:
+        dns: the host names.
+        ip: the IP addresses, in their canonical spelling.
+        count: how many names there are, those of other kinds included.
+    """
+
+    dns: tuple[str, ...] = ()
+    ip: tuple[str, ...] = ()
+    count: int = 0
+
+
 def read_certificate(der: bytes) -> Certificate:
     """What a certificate in DER says.
 
     Raises:
+        MalformedCertificate: the bytes are none, or one that breaks the rules for its encoding.
+    """
+    certificate = load(der)
+    return read_safely(lambda: _read(certificate, der))
+
+
+def load(der: bytes) -> x509.Certificate:
+    """A certificate for further reading, each step of which may raise any exception: see :func:`read_safely`.
+
+    Raises:
         MalformedCertificate: the bytes are none.
     """
+    # What it complains of in a server's certificate (a serial number of 0, a name of 65 characters) is no fault of the
+    # program that this package is a part of, and nothing for its standard error.  Said anew for each certificate, since
+    # a program may have put its own filters in front; a filter that is there already is not added again.
+    warnings.filterwarnings("ignore", module=r"milvus_profiles\.transport\.(x509|grpc_rules)$")
+    certificate: x509.Certificate = read_safely(lambda: _library().load_der_x509_certificate(der))
+    return certificate
+
+
+def read_safely(read: Callable[[], T]) -> T:
+    """Take a step of reading a certificate, whatever it may raise.
+
+    Args:
+        read: the step.
+
+    Raises:
+        MalformedCertificate: it failed.
+    """
+    reason: str
     try:
-        return _read(der)
+        return read()
     except MalformedCertificate:
         raise
-    except (ValueError, IndexError, OverflowError, StopIteration):
-        raise MalformedCertificate("not an X.509 certificate") from None
+    except BaseException as error:
+        # The library's parser is Rust: what would be an assertion elsewhere is a PanicException there, no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        reason = type(error).__name__
+    # Without the library's own error, whose words quote the bytes.
+    raise MalformedCertificate(f"it cannot be read ({reason})")
 
 
-def _read(der: bytes) -> Certificate:
-    outer = next(_elements(_content(der, _SEQUENCE)))  # what is signed; the signature follows
-    fields = list(_elements(_expect(outer, _SEQUENCE)))
-    if fields[0][0] == _VERSION:
-        del fields[0]
-    _serial, _algorithm, issuer, validity, subject, _key, *optional = fields
-    begins, ends = (_time(*element) for element in _elements(_expect(validity, _SEQUENCE)))
-    extensions = [content for tag, content in optional if tag == _EXTENSIONS]
+def _is_host(name: str) -> bool:
+    try:
+        return parse_host(name) == name
+    except AddressError:
+        return False
+
+
+def _library() -> ModuleType:
+    from cryptography import x509
+
+    return x509
+
+
+def _read(certificate: x509.Certificate, der: bytes) -> Certificate:
+    found = alternative_names(certificate)
+    names = (*found.dns, *found.ip)
     return Certificate(
-        subject=_name(_expect(subject, _SEQUENCE)),
-        issuer=_name(_expect(issuer, _SEQUENCE)),
-        names=tuple(_alternative_names(_content(extensions[0], _SEQUENCE))) if extensions else (),
-        not_before=begins,
-        not_after=ends,
+        subject=_name(certificate.subject),
+        issuer=_name(certificate.issuer),
+        names=tuple(server_text(name, longest=_LONGEST_NAME) for name in names[:_MOST_NAMES]),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
         sha256=hashlib.sha256(der).hexdigest(),
         pem=ssl.DER_cert_to_PEM_cert(der),
+        is_self_issued=certificate.subject == certificate.issuer,
+        more_names=max(0, len(names) - _MOST_NAMES),
     )
 
 
-_Element = tuple[int, bytes]
-"""A tag and what it contains."""
+def alternative_names(certificate: x509.Certificate) -> AlternativeNames:
+    """The subject alternative names of a certificate; to be called within :func:`read_safely`."""
+    library = _library()
+    try:
+        names = certificate.extensions.get_extension_for_class(library.SubjectAlternativeName).value
+    except library.ExtensionNotFound:
+        return AlternativeNames()
+    return AlternativeNames(
+        dns=tuple(names.get_values_for_type(library.DNSName)),
+        ip=tuple(str(address) for address in names.get_values_for_type(library.IPAddress)),
+        count=len(list(names)),
+    )
 
 
-def _elements(data: bytes) -> Iterator[_Element]:
-    """The elements that stand one after the other in some content."""
-    at = 0
-    while at < len(data):
-        tag, length, at = data[at], data[at + 1], at + 2
-        if length & 0x80:
-            octets = length & 0x7F
-            if not 1 <= octets <= 4:
-                raise MalformedCertificate("a length that no certificate has")
-            length, at = int.from_bytes(data[at : at + octets], "big"), at + octets
-        if at + length > len(data):
-            raise MalformedCertificate("an element that reaches beyond its end")
-        yield tag, data[at : at + length]
-        at += length
+def _name(name: x509.Name) -> str:
+    """A distinguished name, of which only the well-known attributes are shown."""
+    known = ((label, one.value) for one in name if (label := _LABELS.get(one.oid.dotted_string)) is not None)
+    shown = [f"{label}={_text(value)}" for label, value in list(known)[: _MOST_ATTRIBUTES + 1]]
+    return ", ".join([*shown[:_MOST_ATTRIBUTES], "…"] if len(shown) > _MOST_ATTRIBUTES else shown)
 
 
-def _expect(element: _Element, tag: int) -> bytes:
-    if element[0] != tag:
-        raise MalformedCertificate("an element of another kind")
-    return element[1]
-
-
-def _content(data: bytes, tag: int) -> bytes:
-    """What the first element of some content contains."""
-    return _expect(next(_elements(data)), tag)
-
-
-def _name(content: bytes) -> str:
-    parts = []
-    for relative in _elements(content):
-        for attribute in _elements(_expect(relative, _SET)):
-            (_, oid), (kind, value) = _elements(_expect(attribute, _SEQUENCE))
-            if label := _ATTRIBUTES.get(oid):
-                text = value.decode("utf-16-be" if kind == _BMP_STRING else "utf-8", "replace")
-                parts.append(f"{label}={printable(text)}")
-    return ", ".join(parts)
-
-
-def _time(tag: int, content: bytes) -> dt.datetime:
-    text = content.decode("ascii")
-    if tag == _UTC_TIME:
-        # RFC 5280: two digits mean 1950 to 2049.
-        text = ("19" if text[:2] >= "50" else "20") + text
-    elif tag != _GENERALIZED_TIME:
-        raise MalformedCertificate("a time of another kind")
-    return dt.datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=dt.timezone.utc)
-
-
-def _alternative_names(extensions: bytes) -> Iterator[str]:
-    for extension in _elements(extensions):
-        # The identifier, perhaps whether it is critical, and the value, an octet string around another element.
-        parts = list(_elements(_expect(extension, _SEQUENCE)))
-        if parts[0] == (_OID, _SUBJECT_ALT_NAME):
-            for tag, value in _elements(_content(parts[-1][1], _SEQUENCE)):
-                if tag == _DNS_NAME:
-                    yield printable(value.decode("ascii", "replace"))
-                elif tag == _IP_ADDRESS and len(value) in (4, 16):
-                    yield str(ipaddress.ip_address(value))
+def _text(value: str | bytes) -> str:
+    # Cut before it is escaped: it may be a megabyte.
+    cut = value[: _LONGEST_ATTRIBUTE + 1]
+    return server_text(cut if isinstance(cut, str) else repr(cut), longest=_LONGEST_ATTRIBUTE)

@@ -183,7 +183,7 @@ def slow_server(seconds: float, forward_to: int | None = None) -> Iterator[Liste
         over.wait(seconds)
         if forward_to is not None and not over.is_set():
             with socket.create_connection((HOST, forward_to)) as upstream:
-                _pump_both_ways(connection, upstream, lambda: None)
+                pump_both_ways(connection, upstream, lambda: None)
 
     with listener(talk) as opened:
         try:
@@ -315,7 +315,7 @@ class TcpProxy(Listener):
 
     def _pass_on(self, connection: socket.socket) -> None:
         with socket.create_connection((HOST, self._target)) as upstream:
-            _pump_both_ways(connection, upstream, self._flowing.wait)
+            pump_both_ways(connection, upstream, self._flowing.wait)
 
 
 @contextlib.contextmanager
@@ -327,7 +327,7 @@ def tcp_proxy(target: int, port: int | None = None) -> Iterator[TcpProxy]:
         opened.close()
 
 
-def _pump_both_ways(left: socket.socket, right: socket.socket, gate: Callable[[], object]) -> None:
+def pump_both_ways(left: socket.socket, right: socket.socket, gate: Callable[[], object]) -> None:
     def pump(source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
