@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from ..transport.attempt import Attempt
+from ..transport.text import listed, server_text
 from ..transport.tls_probe import ClientCertificate, TLSOutcome
 from ..transport.x509 import Certificate
 from .course import Draft
@@ -12,6 +13,7 @@ from .course import Draft
 __all__ = ["describe_tls"]
 
 _ENDS_SOON = 30
+_SHOWN_NAMES, _LONGEST_NAME, _SHOWN_CHAIN = 20, 255, 10
 
 _CLIENT: dict[ClientCertificate, str] = {
     "not required": "no client certificate asked for",
@@ -38,23 +40,23 @@ def describe_tls(draft: Draft, seen: TLSOutcome | None, attempt: Attempt, now: d
         for part in (
             seen.protocol,
             seen.cipher,
-            f"subject {own.subject or 'none'}",
-            f"issuer {own.issuer or 'none'}",
-            f"names {' '.join(own.names) or 'none'}",
+            f"subject {server_text(own.subject) or 'none'}",
+            f"issuer {server_text(own.issuer) or 'none'}",
+            f"names {listed(own.names, _SHOWN_NAMES, longest=_LONGEST_NAME, separator=' ') or 'none'}",
             f"chain of {len(seen.chain)}" if len(seen.chain) > 1 else None,
             f"{days:.0f} days left",
             _CLIENT.get(seen.client_certificate),
         )
         if part
     )
-    draft.notes += [_line(certificate) for certificate in seen.chain or (own,)]
+    draft.notes += [_line(certificate) for certificate in (seen.chain or (own,))[:_SHOWN_CHAIN]]
     if seen.status != "trusted":
         # The handshake is what counts; that OpenSSL sees it otherwise is worth a word.
         draft.warn(f"gRPC trusts it, and OpenSSL does not: {seen.detail}", "see whether the whole chain is sent")
     ending = min(seen.chain or (own,), key=lambda certificate: certificate.not_after)
     left = ending.days_left(now)
     if left < _ENDS_SOON:
-        whose = "it ends" if ending == own else f"the certificate of its issuer {ending.subject} ends"
+        whose = "it ends" if ending == own else f"the certificate of its issuer {server_text(ending.subject)} ends"
         draft.warn(
             f"{whose} on {ending.not_after:%Y-%m-%d}, in {max(left, 0):.0f} days",
             f"have the server at {attempt.endpoint} get a new certificate before that",
@@ -63,6 +65,6 @@ def describe_tls(draft: Draft, seen: TLSOutcome | None, attempt: Attempt, now: d
 
 def _line(certificate: Certificate) -> str:
     return (
-        f"{certificate.subject or 'no subject'} by {certificate.issuer or 'no issuer'}, "
+        f"{server_text(certificate.subject) or 'no subject'} by {server_text(certificate.issuer) or 'no issuer'}, "
         f"{certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d}, SHA-256 {certificate.sha256}"
     )

@@ -14,7 +14,7 @@ from ..transport.deadline import Deadline
 from ..transport.http_probe import HTTPAnswer, http_get
 from ..transport.probes import Address, connect_first, resolve, route_to
 from ..transport.text import server_text
-from .course import Course
+from .course import Course, Patience
 
 __all__ = ["ask_management"]
 
@@ -23,20 +23,21 @@ _PATIENCE = 1.0
 _BUILD_INFO = re.compile(rb'^milvus_build_info\{[^}\n]*\bversion="([^"\n]{1,100})"', re.MULTILINE)
 
 
-def ask_management(course: Course, profile: Profile, env: Mapping[str, str]) -> None:
+def ask_management(course: Course, profile: Profile, env: Mapping[str, str], patience: Patience) -> None:
     """Look at ``/healthz`` and ``/metrics``.
 
     Args:
         course: the test, in which everything else has passed.
         profile: whose ``management_port`` is asked.
         env: where ``no_proxy`` is looked up.
+        patience: how long the test takes.
     """
     with course.stage("management") as draft:
         if profile.endpoint.kind != "tcp":
             draft.skip("there is none: the endpoint is no host")
             return
         endpoint = replace(profile.endpoint, port=profile.management_port, tls=False)
-        deadline = Deadline.after(_PATIENCE)
+        deadline = patience.rest(_PATIENCE)
         outcomes = connect_first(
             resolve(route_to(endpoint, proxy=profile.proxy, env=env), deadline).addresses, deadline
         )
@@ -57,12 +58,12 @@ def ask_management(course: Course, profile: Profile, env: Mapping[str, str]) -> 
             draft.warn(
                 f"/healthz says {_first_line(health)} (HTTP status {health.status})", "see what the server's log says"
             )
-        if (version := _version(address, endpoint.authority)) is not None:
+        if (version := _version(address, endpoint.authority, patience.rest(_PATIENCE))) is not None:
             draft.detail += f", version {version}"
 
 
-def _version(address: Address, authority: str) -> str | None:
-    answer = http_get(address, "/metrics", Deadline.after(_PATIENCE), authority=authority)
+def _version(address: Address, authority: str, deadline: Deadline) -> str | None:
+    answer = http_get(address, "/metrics", deadline, authority=authority)
     found = _BUILD_INFO.search(answer.body) if answer.status == 200 else None
     return server_text(found[1].decode("utf-8", "replace")) if found else None
 

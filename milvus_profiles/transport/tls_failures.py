@@ -9,7 +9,7 @@ import re
 
 from ..errors import MilvusProfilesError, NotMilvusError, TLSError
 from .attempt import Attempt
-from .text import printable
+from .text import listed, printable
 from .tls_probe import Distrust, TLSOutcome
 from .x509 import Certificate
 
@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 # What BoringSSL and gRPC's own check of the name say.
+_SHOWN_NAMES, _LONGEST_NAME = 5, 255
 _DISTRUST: tuple[tuple[re.Pattern[str], Distrust], ...] = (
     (re.compile("certificate has expired"), "expired"),
     (re.compile("certificate is not yet valid"), "not yet valid"),
@@ -79,7 +80,7 @@ def distrusted(
     pin = "`milvus-profiles profile add … --pin-certificate` shows the certificate and trusts it if you say so"
     if distrust == "wrong host":
         names = certificate.names if certificate else ()
-        which = f"is for {_listed(names)}, not" if names else "is not"
+        which = f"is for {listed(names, _SHOWN_NAMES, longest=_LONGEST_NAME)}, not" if names else "is not"
         plain = next((name for name in names if "*" not in name), "NAME")
         return TLSError(
             f"the certificate of {where} {which} for {attempt.host}",
@@ -149,11 +150,6 @@ def client_certificate(attempt: Attempt) -> TLSError:
         f"the server at {attempt.endpoint} wants a client certificate (mutual TLS), and the profile has none",
         hint=f"name the certificate and its key: {attempt.remedy('ssl.cert=PATH ssl.key=PATH')}",
     )
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    shown = ", ".join(names[:5])
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
 
 
 def _alert_name(alert: str) -> str:
