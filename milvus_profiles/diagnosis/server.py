@@ -30,9 +30,10 @@ from ..profile import SSL, Profile
 from ..transport.attempt import Attempt
 from ..transport.deadline import Deadline
 from ..transport.evidence import Evidence
-from ..transport.failures import is_oversized, oversized
+from ..transport.failures import refused_here
 from ..transport.grpc_import import grpc
 from ..transport.handshake import Call, Look, Reply, ServerInfo, handshake_plan, look, make_call, patience
+from ..transport.limits import is_oversized, oversized
 from ..transport.text import printable, server_text
 from ..transport.tls_probe import TLSOutcome, probe_tls
 from ..transport.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, status_of
@@ -202,6 +203,10 @@ def _observed(started: Started, user: str | None, reached: Reached, deadline: De
         seen.greeting, seen.greeting_ms = _timed(
             lambda: make_call(core.raw, bare, calls_end.remaining * _GREETING_SHARE)
         )
+        if (refusal := refused_here(seen.greeting.code, seen.greeting.details, attempt, step.method.name)) is not None:
+            # It may not show that once more: the next call may find the connection closed.
+            seen.calls.append((step.method, seen.greeting, seen.greeting_ms))
+            raise refusal
     try:
         while True:
             reply: Any

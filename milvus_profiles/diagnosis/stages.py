@@ -23,7 +23,7 @@ from ..transport.deadline import Deadline
 from ..transport.evidence import Evidence
 from ..transport.failures import classify
 from ..transport.grpc_import import grpc
-from ..transport.options import LARGEST_ANSWER
+from ..transport.limits import LARGEST_ANSWER
 from ..transport.probes import PROXY_VARIABLES, Address, Resolution, TCPOutcome, connect_first, proxy_in_force
 from ..transport.probes import resolve as resolve_host
 from .course import Cancellation, Course, Ended, Patience

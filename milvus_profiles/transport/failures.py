@@ -28,30 +28,24 @@ from . import tls_failures
 from .attempt import Attempt
 from .evidence import Evidence
 from .grpc_import import grpc
-from .options import LARGEST_ANSWER
+from .limits import is_compressed, is_oversized, oversized
 from .probes import TCPOutcome
 from .text import READ, listed, printable, server_text
 
 __all__ = [
-    "OVERSIZED",
     "classify",
     "classify_body",
-    "is_compressed",
-    "is_oversized",
     "needs_evidence",
     "no_such_database",
     "not_milvus",
-    "oversized",
+    "refused_here",
 ]
 
-OVERSIZED = "message larger than max"
-"""What gRPC says of an answer that it did not take for its size, whatever it says around it."""
 
 _DATABASE_NOT_FOUND = 800
 _NOT_AUTHENTICATED, _NOT_PERMITTED = 1400, 1401
 _DATABASE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _SHOWN_NAMES, _COMPARED_NAMES = 8, 1000
-_COMPRESSED = re.compile(r"Compression algorithm '?\w+'? is disabled")
 # What gRPC says to the calls of a channel that is closed on this side; a server may cancel calls too.
 _CLOSED_HERE = re.compile(r"^$|[Cc]hannel (?:is |was )?closed|Locally cancelled")
 _NO_DATABASE = re.compile(r"database not found|database '.*' does not exist|database .* not exist", re.IGNORECASE)
@@ -67,32 +61,20 @@ def needs_evidence(code: grpc.StatusCode) -> bool:
     return code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
-def is_oversized(code: grpc.StatusCode, details: str) -> bool:
-    """Whether a call failed because its answer is larger than what is taken.
+def refused_here(code: grpc.StatusCode, details: str, attempt: Attempt, method: str) -> NotMilvusError | None:
+    """The error for an answer that this side does not take, whatever is in it; None for every other end of a call.
 
     Args:
         code: how it ended.
         details: the words beside it.
-    """
-    return code is grpc.StatusCode.RESOURCE_EXHAUSTED and OVERSIZED in details
-
-
-def is_compressed(details: str) -> bool:
-    """Whether a call failed because its answer is compressed, which is not taken.
-
-    Args:
-        details: the words beside its status.
-    """
-    return _COMPRESSED.search(details) is not None
-
-
-def oversized(method: str) -> str:
-    """The words for an answer that is too large.
-
-    Args:
+        attempt: what was tried.
         method: what was called.
     """
-    return f"its answer to {method} is larger than {LARGEST_ANSWER >> 20} MiB"
+    if is_oversized(code, details):
+        return not_milvus(attempt, oversized(method))
+    if is_compressed(details):
+        return not_milvus(attempt, f"its answer to {method} is compressed, which nobody asked for")
+    return None
 
 
 def classify(
@@ -115,10 +97,8 @@ def classify(
         opening: whether the connection was being opened; else it was open, and in use.
     """
     said, details = server_text(details, attempt.token), details[:READ]
-    if is_oversized(code, details):
-        return not_milvus(attempt, oversized(method))
-    if is_compressed(details):
-        return not_milvus(attempt, f"its answer to {method} is compressed, which nobody asked for")
+    if (refusal := refused_here(code, details, attempt, method)) is not None:
+        return refusal
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return _unauthenticated(details, said, attempt)
     if code is grpc.StatusCode.PERMISSION_DENIED:
@@ -286,7 +266,9 @@ def _proxy_refused(attempt: Attempt, said: str) -> MilvusProfilesError:
     )
 
 
-_STRANGE_ANSWER = re.compile(r"http2 header with status|invalid value 'Content-Type'|content-type", re.IGNORECASE)
+_STRANGE_ANSWER = re.compile(
+    r"http2 header with status|invalid value 'Content-Type'|content-type|Error parsing '[\w-]+' metadata", re.IGNORECASE
+)
 
 _Explain = Callable[[Attempt, str], MilvusProfilesError]
 

@@ -21,18 +21,15 @@ from .core import ChannelCore
 from .deadline import Deadline
 from .evidence import Evidence, gather_evidence
 from .failures import (
-    OVERSIZED,
     classify,
     classify_body,
-    is_compressed,
-    is_oversized,
     needs_evidence,
     no_such_database,
     not_milvus,
 )
 from .grpc_import import grpc
+from .limits import LARGEST_ANSWER, OVERSIZED, is_compressed, is_oversized
 from .metadata import Metadata, TokenHolder
-from .options import LARGEST_ANSWER
 from .text import server_text
 from .wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, sdk_version, status_of
 

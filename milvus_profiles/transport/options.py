@@ -18,10 +18,10 @@ from ..errors import ConfigError, TLSError
 from ..masked import SecretText
 from ..profile import SSL, Profile, Retry
 from .grpc_import import grpc, quietly
-from .wire import CONNECT, GET_VERSION, LIST_DATABASES, READ_METHODS, SERVICE, SHOW_COLLECTIONS
+from .limits import LIMITS
+from .wire import READ_METHODS, SERVICE
 
 __all__ = [
-    "LARGEST_ANSWER",
     "Options",
     "TLSFiles",
     "TLSSignature",
@@ -36,18 +36,6 @@ __all__ = [
 
 Options = tuple[tuple[str, Any], ...]
 
-LARGEST_ANSWER: Final = 4 << 20
-"""Bytes of an answer that connecting and testing take at most; a Milvus's answers to them are a few hundred."""
-
-_LARGEST_LIST: Final = 16 << 20
-# Connecting has no other limit for a method than the programs that use the channel later.  What they may never need
-# more of is limited as for connecting; of the collections Milvus has 65,536 at most, and these take up to 16 MiB.
-_LIMITS: Final = {
-    CONNECT.name: LARGEST_ANSWER,
-    GET_VERSION.name: LARGEST_ANSWER,
-    LIST_DATABASES.name: LARGEST_ANSWER,
-    SHOW_COLLECTIONS.name: _LARGEST_LIST,
-}
 _LOOPBACK: Final = "127.0.0.1"
 _MILLISECONDS: Final = 1000
 _SHORTEST_ATTEMPT: Final = 1.0
@@ -207,8 +195,8 @@ def _service_config(retry: Retry | None) -> str:
     )
     # A method stands in one entry only, so those that are both limited and repeated have one of their own kind.
     groups: dict[tuple[int | None, bool], list[str]] = {}
-    for method in dict.fromkeys((*(READ_METHODS if policy else ()), *_LIMITS)):
-        groups.setdefault((_LIMITS.get(method), policy is not None and method in READ_METHODS), []).append(method)
+    for method in dict.fromkeys((*(READ_METHODS if policy else ()), *LIMITS)):
+        groups.setdefault((LIMITS.get(method), policy is not None and method in READ_METHODS), []).append(method)
     entries: list[dict[str, Any]] = []
     for (limit, is_repeated), methods in groups.items():
         entry: dict[str, Any] = {"name": [{"service": SERVICE, "method": method} for method in methods]}
