@@ -267,7 +267,9 @@ def _proxy_refused(attempt: Attempt, said: str) -> MilvusProfilesError:
 
 
 _STRANGE_ANSWER = re.compile(
-    r"http2 header with status|invalid value 'Content-Type'|content-type|Error parsing '[\w-]+' metadata", re.IGNORECASE
+    r"http2 header with status|invalid value 'Content-Type'|content-type|Error parsing '[\w:-]+' metadata"
+    r"|metadata size exceeds|Failed parsing HTTP/2|Illegal header key",
+    re.IGNORECASE,
 )
 
 _Explain = Callable[[Attempt, str], MilvusProfilesError]

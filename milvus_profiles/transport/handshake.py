@@ -249,7 +249,7 @@ def _answer(
         return None
     if code is grpc.StatusCode.OK:
         if reply.response is None:
-            raise not_milvus(attempt, f"its answer to {method.name} has no end")
+            raise not_milvus(attempt, f"its answer to {method.name} is missing, or cut off")
         try:
             response = method.deserialize(reply.response)
         except DecodeError:

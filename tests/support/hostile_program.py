@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib
 import json
 import resource
 import sys
@@ -50,12 +52,12 @@ def diagnosis() -> Any:
 
 def warm_up() -> None:
     """Load what is loaded at the first use, which is not the server's doing."""
-    for way in (mp.connect, lambda **arguments: asyncio.run(mp.aio.connect(**arguments))):
-        try:
-            way(uri="http://127.0.0.1:1", timeout=0.2)
-        except mp.UnreachableError:
-            pass
-    mp.Report  # noqa: B018  # the diagnosis, as far as the first connect has not loaded it
+    nobody = {"uri": "http://127.0.0.1:1", "timeout": 0.2}
+    with contextlib.suppress(mp.UnreachableError):
+        mp.connect(**nobody)
+    with contextlib.suppress(mp.UnreachableError):
+        asyncio.run(mp.aio.connect(**nobody))
+    importlib.import_module("milvus_profiles.diagnosis.face")
 
 
 if __name__ == "__main__":

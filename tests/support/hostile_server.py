@@ -8,6 +8,7 @@ own, with TLS where an identity is given.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import select
 import socket
@@ -218,11 +219,19 @@ def _choosing(attack_of: Callable[[str], Attack | None]) -> Behaviour:
 # --- sizes -----------------------------------------------------------------------------------------------------------
 
 
+@functools.cache
 def _compressed_zeros(size: int, coding: str) -> bytes:
     """That many zeros as gzip or deflate: a thousandth of it."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31 if coding == "gzip" else 15)
-    parts = [packer.compress(bytes(_MIB)) for _ in range(size // _MIB)]
-    return b"".join([*parts, packer.flush()])
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    # After a full flush nothing depends on what was before, so one block stands for all of them.
+    block = packer.compress(bytes(_MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
+    packed = block * (size // _MIB) + packer.flush()
+    if coding == "deflate":
+        return b"\x78\xda" + packed + struct.pack(">HH", size % 65521, 1)
+    sum_of_all = functools.reduce(
+        lambda so_far, part: zlib.crc32(part, so_far), itertools.repeat(bytes(_MIB), size // _MIB), 0
+    )
+    return b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff" + packed + struct.pack("<II", sum_of_all, size % (1 << 32))
 
 
 def bomb(size: int, coding: str = "gzip") -> Attack:
@@ -282,7 +291,9 @@ def drip(head: bytes) -> Attack:
 
 def _block(pairs: Iterable[tuple[str, str]]) -> bytes:
     # Nothing is put into the table that h2's own encoder shares with the client.
-    return Encoder().encode([(name.encode(), value.encode("utf-8", "surrogateescape"), True) for name, value in pairs])
+    fields = [(name.encode(), value.encode(), True) for name, value in pairs]
+    # hpack's Huffman code takes minutes for a megabyte.
+    return Encoder().encode(fields, huffman=False)
 
 
 def header_block(block: bytes, *, end: bool = False) -> Attack:
