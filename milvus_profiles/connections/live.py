@@ -136,18 +136,20 @@ class Live(LiveBase[ChannelCore]):
         Raises:
             MilvusProfilesError: what is wrong, classified as in connecting.
         """
-        import grpc
+        from ..transport.grpc_import import grpc
 
         try:
             channel.unary_unary(GET_VERSION.path, None, None)(b"", timeout=timeout)
             return
         except grpc.RpcError as error:
             code, details = error.code(), error.details() or ""
+        except ValueError:  # what grpc says to a call on a channel that was closed meanwhile
+            code, details = grpc.StatusCode.CANCELLED, ""
         if code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED):
             return  # it answered, which is all that was asked
         attempt = attempt_of(self.profile, self.token(), self._lite)
         evidence = look(attempt, Deadline.after(_LOOK)) if needs_evidence(code, details) else None
-        raise classify(code, details, attempt, method=GET_VERSION.name, evidence=evidence)
+        raise classify(code, details, attempt, method=GET_VERSION.name, evidence=evidence, opening=False)
 
     def release(self, connection: Connection) -> None:
         """Take a handle back."""

@@ -89,13 +89,16 @@ def lite_of(profile: Profile) -> LiteLease | None:
     return acquire_lite(profile.endpoint.path, profile.untrusted)
 
 
-def start(profile: Profile, token: SecretText | None, refresh: Callable[[], SecretText | None]) -> Started:
+def start(
+    profile: Profile, token: SecretText | None, refresh: Callable[[], SecretText | None], *, largest: int | None = None
+) -> Started:
     """Everything of connecting that comes before the first call.
 
     Args:
         profile: not a template.
         token: what authenticates.
         refresh: resolves it anew when the server refuses it.
+        largest: bytes of an answer at most; None for any number to calls that connecting does not make.
 
     Raises:
         DatabaseInUseError: another process has the Milvus Lite database open.
@@ -103,7 +106,7 @@ def start(profile: Profile, token: SecretText | None, refresh: Callable[[], Secr
     """
     lite = lite_of(profile)
     try:
-        raw = open_channel(profile, lite_port=lite.port if lite else None)
+        raw = open_channel(profile, lite_port=lite.port if lite else None, largest=largest)
     except BaseException:
         if lite is not None:
             lite.release()

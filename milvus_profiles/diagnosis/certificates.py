@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from ..transport.attempt import Attempt
+from ..transport.text import server_text
 from ..transport.tls_probe import ClientCertificate, TLSOutcome
 from ..transport.x509 import Certificate
 from .course import Draft
@@ -12,7 +13,7 @@ from .course import Draft
 __all__ = ["describe_tls"]
 
 _ENDS_SOON = 30
-_SHOWN_NAMES = 20
+_SHOWN_NAMES, _SHOWN_CHAIN = 20, 10
 
 _CLIENT: dict[ClientCertificate, str] = {
     "not required": "no client certificate asked for",
@@ -41,8 +42,8 @@ def describe_tls(draft: Draft, seen: TLSOutcome | None, attempt: Attempt, now: d
         for part in (
             seen.protocol,
             seen.cipher,
-            f"subject {own.subject or 'none'}",
-            f"issuer {own.issuer or 'none'}",
+            f"subject {server_text(own.subject) or 'none'}",
+            f"issuer {server_text(own.issuer) or 'none'}",
             f"names {own.listed_names(_SHOWN_NAMES, ' ') or 'none'}",
             f"chain of {seen.chain_length}" if seen.chain_length > 1 else None,
             f"{days:.0f} days left",
@@ -50,7 +51,7 @@ def describe_tls(draft: Draft, seen: TLSOutcome | None, attempt: Attempt, now: d
         )
         if part
     )
-    draft.notes += [_line(certificate) for certificate in seen.chain or (own,)]
+    draft.notes += [_line(certificate) for certificate in (seen.chain or (own,))[:_SHOWN_CHAIN]]
     if seen.status != "trusted":
         # The handshake is what counts; that OpenSSL sees it otherwise is worth a word.
         draft.warn(
@@ -59,7 +60,7 @@ def describe_tls(draft: Draft, seen: TLSOutcome | None, attempt: Attempt, now: d
     ending = min(seen.chain or (own,), key=lambda certificate: certificate.not_after)
     left = ending.days_left(now)
     if left < _ENDS_SOON:
-        whose = "it ends" if ending == own else f"the certificate of its issuer {ending.subject} ends"
+        whose = "it ends" if ending == own else f"the certificate of its issuer {server_text(ending.subject)} ends"
         draft.warn(
             f"{whose} on {ending.not_after:%Y-%m-%d}, in {max(left, 0):.0f} days",
             f"have the server at {attempt.endpoint} get a new certificate before that",
@@ -84,6 +85,6 @@ def _why(seen: TLSOutcome | None) -> str:
 
 def _line(certificate: Certificate) -> str:
     return (
-        f"{certificate.subject or 'no subject'} by {certificate.issuer or 'no issuer'}, "
+        f"{server_text(certificate.subject) or 'no subject'} by {server_text(certificate.issuer) or 'no issuer'}, "
         f"{certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d}, SHA-256 {certificate.sha256}"
     )

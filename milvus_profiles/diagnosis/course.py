@@ -21,6 +21,9 @@ __all__ = ["Cancellation", "Cancelled", "Course", "Draft", "Ended", "Patience", 
 
 T = TypeVar("T")
 
+_MORE = 0.75
+"""Seconds after the time of a try for everything that only tells more."""
+
 
 class Ended(Exception):
     """A stage failed; the rest is skipped."""
@@ -113,6 +116,14 @@ class Patience:
     def renew(self) -> None:
         """Give what comes next the whole time of a try."""
         self._deadline = Deadline.after(self._limit)
+
+    def rest(self, seconds: float) -> Deadline:
+        """When something has to be done that only tells more: soon, and all of it little after the time of a try.
+
+        Args:
+            seconds: how soon.
+        """
+        return Deadline(self._deadline.at + _MORE, self._deadline.clock).sooner(seconds)
 
     def __call__(self, attempt: Callable[[Deadline], T]) -> T:
         """Try.

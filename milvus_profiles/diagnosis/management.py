@@ -16,7 +16,7 @@ from ..transport.deadline import Deadline
 from ..transport.http_probe import HTTPAnswer, http_get
 from ..transport.probes import Address, connect_first, resolve, route_to
 from ..transport.text import server_text
-from .course import Course
+from .course import Course, Patience
 
 __all__ = ["ask_management"]
 
@@ -27,7 +27,9 @@ _LONGEST_METRICS = 2 << 20
 _BUILD_INFO = re.compile(rb'^milvus_build_info\{[^}\n]*\bversion="([^"\n]{1,100})"', re.MULTILINE)
 
 
-def ask_management(course: Course, profile: Profile, started: Started, env: Mapping[str, str]) -> None:
+def ask_management(
+    course: Course, profile: Profile, started: Started, env: Mapping[str, str], patience: Patience
+) -> None:
     """Look at ``/healthz`` and ``/metrics``.
 
     Args:
@@ -35,6 +37,7 @@ def ask_management(course: Course, profile: Profile, started: Started, env: Mapp
         profile: whose ``management_port`` is asked.
         started: its channel; a server that was sent the token there could say it here.
         env: where ``no_proxy`` is looked up.
+        patience: how long the test takes.
     """
     token = started.core.holder.token
     with course.stage("management") as draft:
@@ -42,7 +45,7 @@ def ask_management(course: Course, profile: Profile, started: Started, env: Mapp
             draft.skip("there is none: the endpoint is no host")
             return
         endpoint = replace(profile.endpoint, port=profile.management_port, tls=False)
-        deadline = Deadline.after(_PATIENCE)
+        deadline = patience.rest(_PATIENCE)
         outcomes = connect_first(
             resolve(route_to(endpoint, proxy=profile.proxy, env=env), deadline).addresses, deadline
         )
@@ -64,12 +67,12 @@ def ask_management(course: Course, profile: Profile, started: Started, env: Mapp
                 f"/healthz says {_first_line(health, token)} (HTTP status {health.status})",
                 "see what the server's log says",
             )
-        if (version := _version(address, endpoint.authority, token)) is not None:
+        if (version := _version(address, endpoint.authority, token, patience.rest(_PATIENCE))) is not None:
             draft.detail += f", version {version}"
 
 
-def _version(address: Address, authority: str, token: SecretText | None) -> str | None:
-    answer = http_get(address, "/metrics", Deadline.after(_PATIENCE), authority=authority, longest=_LONGEST_METRICS)
+def _version(address: Address, authority: str, token: SecretText | None, deadline: Deadline) -> str | None:
+    answer = http_get(address, "/metrics", deadline, authority=authority, longest=_LONGEST_METRICS)
     found = _BUILD_INFO.search(answer.body) if answer.status == 200 else None
     return server_text(found[1].decode("utf-8", "replace"), token) if found else None
 

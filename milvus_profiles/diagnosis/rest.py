@@ -12,7 +12,7 @@ from ..transport.deadline import Deadline
 from ..transport.http_probe import HTTPAnswer, http_get
 from ..transport.probes import Address
 from ..transport.tls_context import verifying_context
-from .course import Course, Draft
+from .course import Course, Draft, Patience
 
 __all__ = ["ask_rest"]
 
@@ -21,7 +21,7 @@ _PATIENCE = 1.0
 _PATHS = {"v2": "/v2/vectordb/collections/list", "v1": "/v1/vector/collections"}
 
 
-def ask_rest(course: Course, profile: Profile, started: Started, address: Address) -> None:
+def ask_rest(course: Course, profile: Profile, started: Started, address: Address, patience: Patience) -> None:
     """Look whether the HTTP API answers.
 
     Args:
@@ -29,12 +29,13 @@ def ask_rest(course: Course, profile: Profile, started: Started, address: Addres
         profile: the profile.
         started: its channel, which has connected.
         address: where that leads.
+        patience: how long the test takes.
     """
     with course.stage("rest") as draft:
         if profile.endpoint.kind == "lite":
             draft.skip("Milvus Lite has none")
             return
-        deadline = Deadline.after(_PATIENCE)
+        deadline = patience.rest(_PATIENCE)
         for version, path in _PATHS.items():
             answer = _get(started, address, path, deadline)
             if _settled(draft, version, answer):

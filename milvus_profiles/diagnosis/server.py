@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from ..connections.opening import Started
@@ -31,7 +30,10 @@ from ..profile import SSL, Profile
 from ..transport.attempt import Attempt
 from ..transport.deadline import Deadline
 from ..transport.evidence import Evidence
+from ..transport.failures import refused_here
+from ..transport.grpc_import import grpc
 from ..transport.handshake import Call, Look, Reply, ServerInfo, handshake_plan, look, make_call, patience
+from ..transport.limits import is_oversized, oversized
 from ..transport.text import printable, server_text
 from ..transport.tls_probe import TLSOutcome, probe_tls
 from ..transport.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, status_of
@@ -49,7 +51,7 @@ _GREETING_SHARE = 0.5
 _TLS_GRACE = 2.0
 """Seconds for a look at TLS that is still under way when the handshake is over."""
 _CHECK = 1.0
-"""Seconds at most for a call that only tells something more."""
+"""Seconds at most for a call that only tells something more; less where the handshake took its whole time."""
 
 
 def shake_hands(
@@ -130,7 +132,7 @@ def shake_hands(
         draft.detail = "" if info is None else _describe(info)
     with course.stage("database") as draft:
         outcome("database", draft, seen.spent(SHOW_COLLECTIONS, LIST_DATABASES))
-        _describe_database(draft, started, seen)
+        _describe_database(draft, started, seen, tries.rest(_CHECK))
 
 
 # --- the driver ------------------------------------------------------------------------------------------------------
@@ -206,6 +208,10 @@ def _observed(started: Started, user: str | None, reached: Reached, deadline: De
         seen.greeting, seen.greeting_ms = _timed(
             lambda: make_call(core.raw, bare, calls_end.remaining * _GREETING_SHARE)
         )
+        if (refusal := refused_here(seen.greeting.code, seen.greeting.details, attempt, step.method.name)) is not None:
+            # It may not show that once more: the next call may find the connection closed.
+            seen.calls.append((step.method, seen.greeting, seen.greeting_ms))
+            raise refusal
     try:
         while True:
             reply: Any
@@ -223,7 +229,7 @@ def _observed(started: Started, user: str | None, reached: Reached, deadline: De
         if tls_seen is not None and seen.tls is None:
             found = tls_seen(_TLS_GRACE)
             seen.tls = _unexamined(found.message) if isinstance(found, MilvusProfilesError) else found
-    seen.is_open_to_all = seen.greeted and _lets_anybody_in(started, info, seen)
+    seen.is_open_to_all = seen.greeted and _lets_anybody_in(started, info, seen, deadline.sooner(_CHECK))
     return info
 
 
@@ -231,12 +237,12 @@ def _look_at_tls(reached: Reached, host: str, tls: SSL, deadline: Deadline) -> C
     return lambda: probe_tls(reached.address, host, tls, deadline)
 
 
-def _lets_anybody_in(started: Started, info: ServerInfo, seen: _Seen) -> bool:
+def _lets_anybody_in(started: Started, info: ServerInfo, seen: _Seen, deadline: Deadline) -> bool:
     if info.has_connect:
         greeting = seen.greeting
     else:
         # A server from before Connect; this call asks for credentials wherever they are asked for at all.
-        greeting = make_call(started.core.raw, Call(GET_VERSION, b"", lambda: ()), _CHECK)
+        greeting = make_call(started.core.raw, Call(GET_VERSION, b"", lambda: ()), deadline.remaining)
     return greeting is not None and greeting.code is grpc.StatusCode.OK
 
 
@@ -305,28 +311,28 @@ def _who(profile: Profile, attempt: Attempt) -> str:
 
 
 def _describe(info: ServerInfo) -> str:
-    version = server_text(info.version or "", longest=100)
+    version = info.version or ""
     if (name := server_name(version)).startswith("Milvus Lite"):
         return name
     parts = [version or "not told by the server"]
     if info.git_commit:
         built = f" of {info.build_time}" if info.build_time else ""
-        parts.append(f"build {server_text(info.git_commit + built, longest=100)}")
+        parts.append(f"build {info.git_commit}{built}")
     if info.deploy_mode:
-        parts.append(server_text(info.deploy_mode, longest=40))
+        parts.append(info.deploy_mode)
     if not info.has_connect:
         parts.append("from before the Connect call")
     return ", ".join(parts)
 
 
-def _describe_database(draft: Draft, started: Started, seen: _Seen) -> None:
+def _describe_database(draft: Draft, started: Started, seen: _Seen, rest: Deadline) -> None:
     holder = started.core.holder
     named = printable(holder.db_name or "the default one")
     reply = seen.reply(SHOW_COLLECTIONS)
     if holder.db_name is None:
         # connect does not look where nothing is named; whether this user may is worth knowing all the same.
         call = Call(SHOW_COLLECTIONS, SHOW_COLLECTIONS.serialize({}), holder.metadata)
-        reply, ms = _timed(lambda: make_call(started.core.raw, call, _CHECK))
+        reply, ms = _timed(lambda: make_call(started.core.raw, call, rest.remaining))
         draft.ms = (draft.ms or 0.0) + ms
     draft.detail = named
     if reply is None or reply.code is grpc.StatusCode.UNIMPLEMENTED:
@@ -348,10 +354,12 @@ def _describe_database(draft: Draft, started: Started, seen: _Seen) -> None:
 
 def _collections(reply: Reply) -> tuple[int, str | None]:
     """How many there are, or why that is not known."""
+    if is_oversized(reply.code, reply.details):
+        return 0, oversized(SHOW_COLLECTIONS.name)
     if reply.code is not grpc.StatusCode.OK:
         return 0, f"{reply.code.name} {reply.details}"
     try:
-        answer = SHOW_COLLECTIONS.deserialize(reply.response)
+        answer = SHOW_COLLECTIONS.deserialize(reply.response or b"")
     except DecodeError:
         return 0, "the answer cannot be read"
     code, reason = status_of(answer)

@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import grpc
-
 from ..commands import milvus_profiles
 from ..config.plaintext import check_plaintext
 from ..connections.opening import Started, start
@@ -25,6 +23,8 @@ from ..transport.attempt import Attempt
 from ..transport.deadline import Deadline
 from ..transport.evidence import Evidence
 from ..transport.failures import classify
+from ..transport.grpc_import import grpc
+from ..transport.limits import LARGEST_ANSWER
 from ..transport.probes import PROXY_VARIABLES, Address, Resolution, TCPOutcome, connect_first, proxy_in_force
 from ..transport.probes import resolve as resolve_host
 from .course import Cancellation, Course, Ended, Patience, broken
@@ -134,8 +134,8 @@ def _connect(
             # As for connect, the handshake has the whole time: a slow name server takes nothing from it.
             patience.renew()
             shake_hands(course, profile, started, patience, reached, ignored_variables, test.now)
-        ask_rest(course, profile, started, reached.address)
-        ask_management(course, profile, started, test.secrets.env)
+        ask_rest(course, profile, started, reached.address, patience)
+        ask_management(course, profile, started, test.secrets.env, patience)
     finally:
         started.close()
 
@@ -144,7 +144,7 @@ def _start(course: Course, profile: Profile, token: SecretText | None) -> Starte
     """The channel; where it cannot be made, Milvus Lite does not start, or a TLS file is wrong."""
     failure: MilvusProfilesError
     try:
-        return start(profile, token, lambda: None)
+        return start(profile, token, lambda: None, largest=LARGEST_ANSWER)
     except Exception as error:
         failure = broken(error)
     with course.stage("tcp" if profile.endpoint.kind == "lite" else "tls"):

@@ -14,11 +14,9 @@ import sys
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-import grpc
-import grpc.aio
-
 from ..errors import ConnectionClosedError
 from .aio_core import AsyncChannelCore, AsyncGeneration
+from .grpc_import import grpc
 from .metadata import AUTHORIZATION, MetadataLike
 
 if TYPE_CHECKING:

@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 
-import grpc
-import grpc.aio
-
 from .channel_state import REFRESH_INTERVAL
 from .core_base import CoreBase, Generation, Refresh
 from .deadline import Clock
+from .grpc_import import grpc
 from .metadata import TokenHolder
 
 __all__ = ["AsyncChannelCore", "AsyncGeneration"]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-import grpc
-import grpc.aio
-
 from .aio_core import AsyncChannelCore
 from .attempt import Attempt
 from .deadline import Deadline
 from .evidence import Evidence
+from .grpc_import import grpc
 from .handshake import Call, Look, Reply, ServerInfo, handshake_plan, look, patience
 
 __all__ = ["async_handshake", "async_look"]
@@ -54,4 +52,4 @@ async def _call(raw: grpc.aio.Channel, call: Call, timeout: float) -> Reply:
     except BaseException as error:
         # grpc's frames hold the metadata.
         raise error.with_traceback(None) from None
-    return Reply(grpc.StatusCode.OK, response)
+    return Reply.to_call(response)

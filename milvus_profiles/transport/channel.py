@@ -16,9 +16,8 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import grpc
-
 from .core import ChannelCore, RawGeneration
+from .grpc_import import grpc
 from .metadata import AUTHORIZATION, MetadataLike
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-import grpc
+from .grpc_import import grpc
 
 __all__ = ["REFRESH_INTERVAL", "WATCH_INTERVAL", "Health", "RefreshPace", "Watch"]
 

@@ -10,13 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 
-import grpc
-
 from ..errors import ConnectionClosedError
 from .channel_state import REFRESH_INTERVAL
 from .core_base import CoreBase, Generation, Refresh
 from .deadline import Clock
 from .fork_pause import PAUSE
+from .grpc_import import grpc
 from .metadata import TokenHolder
 
 __all__ = ["ChannelCore", "RawGeneration"]

@@ -12,8 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-import grpc
-
 from ..commands import milvus_profiles
 from ..errors import (
     AuthenticationError,
@@ -30,15 +28,27 @@ from ..errors import (
 from . import tls_failures
 from .attempt import Attempt
 from .evidence import Evidence
+from .grpc_import import grpc
+from .limits import is_compressed, is_oversized, oversized
 from .probes import TCPOutcome
-from .text import printable, server_text
+from .text import READ, listed, printable, server_text
 
-__all__ = ["classify", "classify_body", "needs_evidence", "no_such_database", "not_milvus"]
+__all__ = [
+    "classify",
+    "classify_body",
+    "needs_evidence",
+    "no_such_database",
+    "not_milvus",
+    "refused_here",
+]
+
 
 _DATABASE_NOT_FOUND = 800
 _NOT_AUTHENTICATED, _NOT_PERMITTED = 1400, 1401
 _DATABASE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
-_SHOWN_NAMES, _LONGEST_NAME = 8, 64
+_SHOWN_NAMES, _COMPARED_NAMES = 8, 1000
+# What gRPC says to the calls of a channel that is closed on this side; a server may cancel calls too.
+_CLOSED_HERE = re.compile(r"^$|[Cc]hannel (?:is |was )?closed|Locally cancelled")
 _NO_DATABASE = re.compile(r"database not found|database '.*' does not exist|database .* not exist", re.IGNORECASE)
 # gRPC's own words, before it sends anything; the status beside them is the one of a refused token.
 _WRONG_CALL_HOST = "call host does not match SSL server name"
@@ -57,6 +67,22 @@ def needs_evidence(code: grpc.StatusCode, details: str = "") -> bool:
     return code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
+def refused_here(code: grpc.StatusCode, details: str, attempt: Attempt, method: str) -> NotMilvusError | None:
+    """The error for an answer that this side does not take, whatever is in it; None for every other end of a call.
+
+    Args:
+        code: how it ended.
+        details: the words beside it.
+        attempt: what was tried.
+        method: what was called.
+    """
+    if is_oversized(code, details):
+        return not_milvus(attempt, oversized(method))
+    if is_compressed(details):
+        return not_milvus(attempt, f"its answer to {method} is compressed, which nobody asked for")
+    return None
+
+
 def classify(
     code: grpc.StatusCode,
     details: str,
@@ -64,6 +90,7 @@ def classify(
     *,
     method: str = "Connect",
     evidence: Evidence | None = None,
+    opening: bool = True,
 ) -> MilvusProfilesError:
     """The error for a call that ended with a gRPC status.
 
@@ -73,8 +100,11 @@ def classify(
         attempt: what was tried.
         method: the method that was called.
         evidence: what the probes saw afterwards; None where nobody looked.
+        opening: whether the connection was being opened; else it was open, and in use.
     """
-    said = server_text(details, attempt.token)
+    said, details = server_text(details, attempt.token), details[:READ]
+    if (refusal := refused_here(code, details, attempt, method)) is not None:
+        return refusal
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return _misnamed(details, attempt, evidence) or _unauthenticated(details, said, attempt)
     if code is grpc.StatusCode.PERMISSION_DENIED:
@@ -84,8 +114,9 @@ def classify(
         )
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return not_milvus(attempt, said)
-    if code is grpc.StatusCode.CANCELLED:
-        return ConnectionClosedError("the connection was closed while it was being opened", hint="connect again")
+    if code is grpc.StatusCode.CANCELLED and _CLOSED_HERE.search(details):
+        when = "while it was being opened" if opening else "before the call ended"
+        return ConnectionClosedError(f"the connection was closed {when}", hint="connect again")
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         return _unavailable(code, details, said, attempt, evidence)
     if _STRANGE_ANSWER.search(details):
@@ -104,9 +135,9 @@ def classify_body(code: int, reason: str, attempt: Attempt, *, method: str) -> M
         attempt: what was tried.
         method: the method that was called.
     """
-    said = server_text(reason, attempt.token)
+    said, reason = server_text(reason, attempt.token), reason[:READ]
     if code == _DATABASE_NOT_FOUND or _NO_DATABASE.search(reason):
-        return no_such_database(attempt)
+        return no_such_database(attempt, said=said)
     if code == _NOT_AUTHENTICATED:
         return _unauthenticated(reason, said, attempt)
     if code == _NOT_PERMITTED:
@@ -121,18 +152,22 @@ def classify_body(code: int, reason: str, attempt: Attempt, *, method: str) -> M
     )
 
 
-def no_such_database(attempt: Attempt, names: Sequence[str] = ()) -> DatabaseNotFoundError:
-    """The database that was named is not there.
+def no_such_database(attempt: Attempt, names: Sequence[str] = (), said: str = "") -> DatabaseNotFoundError:
+    """The database that was named is not there, or the server finds none for a profile that names none.
 
     Args:
         attempt: what was tried.
         names: the databases that are there; empty where the server does not tell.
+        said: the server's words, made fit to be shown.
     """
-    near = suggest(attempt.db_name or "", names) or (names[0] if len(names) == 1 else None)
-    shown = [printable(name)[:_LONGEST_NAME] for name in names[:_SHOWN_NAMES]]
-    there = f"; it has {', '.join(shown)}" if names else ""
-    if len(names) > _SHOWN_NAMES:
-        there += f" and {len(names) - _SHOWN_NAMES} more"
+    if attempt.db_name is None:
+        return DatabaseNotFoundError(
+            f"the server at {attempt.endpoint} finds no database, and the profile names none"
+            + (f": {said}" if said else ""),
+            hint=f"name one: {attempt.database_remedy('NAME')}",
+        )
+    near = suggest(attempt.db_name, names[:_COMPARED_NAMES]) or (names[0] if len(names) == 1 else None)
+    there = f"; it has {listed(names, _SHOWN_NAMES)}" if names else ""
     return DatabaseNotFoundError(
         f"the server at {attempt.endpoint} has no database {attempt.db_name!a}{there}",
         # What a server says goes into a command only if it is as plain as Milvus's own rule for names asks.
@@ -247,7 +282,11 @@ def _proxy_refused(attempt: Attempt, said: str) -> MilvusProfilesError:
     )
 
 
-_STRANGE_ANSWER = re.compile(r"http2 header with status|invalid value 'Content-Type'|content-type", re.IGNORECASE)
+_STRANGE_ANSWER = re.compile(
+    r"http2 header with status|invalid value 'Content-Type'|content-type|Error parsing '[\w:-]+' metadata"
+    r"|metadata size exceeds|Failed parsing HTTP/2|Illegal header key",
+    re.IGNORECASE,
+)
 
 _Explain = Callable[[Attempt, str], MilvusProfilesError]
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from ..errors import DatabaseNotFoundError, MilvusProfilesError
@@ -21,8 +20,17 @@ from .attempt import Attempt
 from .core import ChannelCore
 from .deadline import Deadline
 from .evidence import Evidence, gather_evidence
-from .failures import classify, classify_body, needs_evidence, no_such_database, not_milvus
+from .failures import (
+    classify,
+    classify_body,
+    needs_evidence,
+    no_such_database,
+    not_milvus,
+)
+from .grpc_import import grpc
+from .limits import LARGEST_ANSWER, OVERSIZED, is_compressed, is_oversized
 from .metadata import Metadata, TokenHolder
+from .text import server_text
 from .wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, sdk_version, status_of
 
 __all__ = [
@@ -40,11 +48,12 @@ __all__ = [
 
 _RESERVE, _RESERVED_SHARE = 1.0, 0.1
 _FIRST_WITH_DATABASES = (2, 2, 9)
+_LONGEST_WORD = 100
 
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """What the server said of itself.
+    """What the server said of itself, made printable and cut.
 
     Attributes:
         version: ``"v2.3.5"``; None where it tells none.
@@ -91,15 +100,27 @@ class Reply:
 
     Attributes:
         code: its status.
-        response: the serialized response, where the status is OK.
+        response: the serialized response, where the status is OK; None where none came with it.
         details: the words beside the status, where it is not.
         debug: gRPC's own account of the failure, for experts; it quotes the server.
     """
 
     code: grpc.StatusCode
-    response: bytes = b""
+    response: bytes | None = b""
     details: str = ""
     debug: str = ""
+
+    @classmethod
+    def to_call(cls, response: bytes | None) -> Reply:
+        """What came of a call that ended well.
+
+        Args:
+            response: what gRPC gave; None where the server sent none, or not the whole of one.
+        """
+        # gRPC lets more of some methods through, for the sake of those who use the channel later.
+        if response is not None and len(response) > LARGEST_ANSWER:
+            return cls(grpc.StatusCode.RESOURCE_EXHAUSTED, details=OVERSIZED)
+        return cls(grpc.StatusCode.OK, response)
 
 
 # What is sent in depends on what was yielded, which no type can say.
@@ -148,20 +169,25 @@ def _introduced(connected: Any, holder: TokenHolder, attempt: Attempt) -> Genera
     server = connected.server_info
     if connected.identifier:
         holder.identifier = connected.identifier
-    version: str | None = server.build_tags
+    tags = _word(server.build_tags, holder)
+    version: str | None = tags
     # Milvus Lite's tags are just its name.
-    if not re.search(r"\d", server.build_tags):
+    if not re.search(r"\d", tags):
         reply = yield Call(GET_VERSION, b"", holder.metadata)
         answer = yield from _answer(GET_VERSION, reply, attempt, optional=True)
-        version = None if answer is None else answer.version
+        version = None if answer is None else _word(answer.version, holder)
     return ServerInfo(
         version=version or None,
-        build_tags=server.build_tags,
-        git_commit=server.git_commit,
-        deploy_mode=server.deploy_mode,
+        build_tags=tags,
+        git_commit=_word(server.git_commit, holder),
+        deploy_mode=_word(server.deploy_mode, holder),
         identifier=connected.identifier,
-        build_time=server.build_time,
+        build_time=_word(server.build_time, holder),
     )
+
+
+def _word(text: str, holder: TokenHolder) -> str:
+    return server_text(text, holder.token, longest=_LONGEST_WORD)
 
 
 def _version_of_old(holder: TokenHolder, attempt: Attempt) -> Generator[Any, Any, str | None]:
@@ -169,8 +195,7 @@ def _version_of_old(holder: TokenHolder, attempt: Attempt) -> Generator[Any, Any
     reply = yield Call(GET_VERSION, b"", holder.metadata)
     answer = yield from _answer(GET_VERSION, reply, attempt, optional=True)
     if answer is not None:
-        version: str = answer.version
-        return version or None
+        return _word(answer.version, holder) or None
     reply = yield Call(SHOW_COLLECTIONS, b"", holder.metadata)
     yield from _answer(SHOW_COLLECTIONS, reply, attempt, optional=True, denied=True)
     if reply.code is grpc.StatusCode.UNIMPLEMENTED:
@@ -184,21 +209,22 @@ def _check_database(info: ServerInfo, holder: TokenHolder, attempt: Attempt) -> 
     try:
         yield from _answer(SHOW_COLLECTIONS, reply, attempt, optional=True, denied=True)
     except DatabaseNotFoundError:
-        names = (yield from _database_names(holder)) if info.has_connect else []
+        names = (yield from _database_names(holder)) if info.has_connect else ()
         raise no_such_database(attempt, names) from None
     # A server from before there were databases ignores the name and would use the only one it has.
     if not info.has_connect and _numbers(info.version) < _FIRST_WITH_DATABASES and holder.db_name != "default":
         raise no_such_database(attempt)
 
 
-def _database_names(holder: TokenHolder) -> Generator[Any, Any, list[str]]:
+def _database_names(holder: TokenHolder) -> Generator[Any, Any, Sequence[str]]:
     """The databases that there are; none where the server does not know the call, or does not let this user."""
     reply = yield Call(LIST_DATABASES, b"", holder.metadata)
     try:
-        answer = LIST_DATABASES.deserialize(reply.response) if reply.code is grpc.StatusCode.OK else None
+        answer = LIST_DATABASES.deserialize(reply.response or b"") if reply.code is grpc.StatusCode.OK else None
     except DecodeError:
-        return []
-    return [] if answer is None or status_of(answer)[0] else list(answer.db_names)
+        return ()
+    names: Sequence[str] = () if answer is None or status_of(answer)[0] else answer.db_names
+    return names
 
 
 def _numbers(version: str | None) -> tuple[int, ...]:
@@ -216,10 +242,14 @@ def _answer(
         reply: what came of it.
         attempt: what is tried.
         optional: the server need not know the method.
-        denied: it may deny it.
+        denied: it may deny it, or answer more than is taken.
     """
     code = reply.code
+    if denied and is_oversized(code, reply.details):
+        return None
     if code is grpc.StatusCode.OK:
+        if reply.response is None:
+            raise not_milvus(attempt, f"its answer to {method.name} is missing, or cut off")
         try:
             response = method.deserialize(reply.response)
         except DecodeError:
@@ -228,7 +258,9 @@ def _answer(
         if body:
             raise classify_body(body, reason, attempt, method=method.name)
         return response
-    if (optional and code is grpc.StatusCode.UNIMPLEMENTED) or (denied and code is grpc.StatusCode.PERMISSION_DENIED):
+    if not is_compressed(reply.details) and (
+        (optional and code is grpc.StatusCode.UNIMPLEMENTED) or (denied and code is grpc.StatusCode.PERMISSION_DENIED)
+    ):
         return None
     evidence: Evidence | None = (yield Look()) if needs_evidence(code, reply.details) else None
     raise classify(code, reply.details, attempt, method=method.name, evidence=evidence)
@@ -318,4 +350,4 @@ def make_call(raw: grpc.Channel, call: Call, timeout: float) -> Reply:
     except BaseException as error:
         # grpc's frames hold the metadata.
         raise error.with_traceback(None) from None
-    return Reply(grpc.StatusCode.OK, response)
+    return Reply.to_call(response)

@@ -14,15 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import grpc
-import grpc.aio
-
 from ..commands import command
 from ..endpoint import Endpoint
 from ..errors import ConfigError, Location, TLSError
 from ..masked import SecretText
 from ..profile import SSL, Profile, Retry
 from ..regular_file import PEM_LIMIT, FileFault, open_file, read_regular
+from .grpc_import import grpc, quietly
+from .limits import LIMITS
 from .wire import READ_METHODS, SERVICE
 
 __all__ = [
@@ -92,16 +91,20 @@ def target_of(endpoint: Endpoint, *, lite_port: int | None = None) -> str:
     return f"dns:///{endpoint.authority}"
 
 
-def channel_options(profile: Profile) -> Options:
+def channel_options(profile: Profile, *, largest: int | None = None) -> Options:
     """The options of every channel of a profile.
 
     Args:
         profile: not a template.
+        largest: bytes of an answer at most, for all methods; None for any number where connecting has no limit.
     """
     options: list[tuple[str, Any]] = [
         # Without it all plaintext channels to one target are one TCP connection and share its back-off.
         ("grpc.use_local_subchannel_pool", 1),
-        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_receive_message_length", -1 if largest is None else largest),
+        # Only uncompressed: a megabyte of gzip is a gigabyte of answer, and before 1.82 gRPC looks at the size of it
+        # when it is all there.  No Milvus compresses unless it was sent something compressed.
+        ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.max_send_message_length", -1),
         ("grpc.keepalive_time_ms", _ms(profile.keepalive.time)),
         ("grpc.keepalive_timeout_ms", _ms(profile.keepalive.timeout)),
@@ -124,8 +127,7 @@ def channel_options(profile: Profile) -> Options:
         options.append(("grpc.enable_http_proxy", 0))
     else:
         options.append(("grpc.http_proxy", profile.proxy))
-    if profile.retry is not False:
-        options.append(("grpc.service_config", _service_config(profile.retry)))
+    options.append(("grpc.service_config", _service_config(None if profile.retry is False else profile.retry)))
     tls = profile.tls
     if tls is not None and tls.server_name is not None:
         options.append(("grpc.ssl_target_name_override", tls.server_name))
@@ -134,22 +136,30 @@ def channel_options(profile: Profile) -> Options:
     return tuple(options)
 
 
-def open_channel(profile: Profile, *, lite_port: int | None = None, files: TLSFiles | None = None) -> grpc.Channel:
+def open_channel(
+    profile: Profile,
+    *,
+    lite_port: int | None = None,
+    files: TLSFiles | None = None,
+    largest: int | None = None,
+) -> grpc.Channel:
     """A raw channel for a profile; nothing connects before its first call.
 
     Args:
         profile: not a template.
         lite_port: as for :func:`target_of`.
         files: the TLS files if they were read already; None reads them now.
+        largest: as for :func:`channel_options`.
 
     Raises:
         ConfigError: a TLS file cannot be read.
         TLSError: a TLS file is not what it should be.
     """
-    target, credentials, options = _arguments(profile, lite_port, files)
-    if credentials is None:
-        return grpc.insecure_channel(target, options)
-    return grpc.secure_channel(target, credentials, options)
+    target, credentials, options = _arguments(profile, lite_port, files, largest)
+    with quietly():
+        if credentials is None:
+            return grpc.insecure_channel(target, options)
+        return grpc.secure_channel(target, credentials, options)
 
 
 def open_async_channel(
@@ -157,15 +167,17 @@ def open_async_channel(
 ) -> grpc.aio.Channel:
     """A raw channel of the running event loop; arguments and errors are those of :func:`open_channel`."""
     target, credentials, options = _arguments(profile, lite_port, files)
-    if credentials is None:
-        return grpc.aio.insecure_channel(target, options)
-    return grpc.aio.secure_channel(target, credentials, options)
+    with quietly():
+        if credentials is None:
+            return grpc.aio.insecure_channel(target, options)
+        return grpc.aio.secure_channel(target, credentials, options)
 
 
 def _arguments(
-    profile: Profile, lite_port: int | None, files: TLSFiles | None
+    profile: Profile, lite_port: int | None, files: TLSFiles | None, largest: int | None = None
 ) -> tuple[str, grpc.ChannelCredentials | None, Options]:
-    target, options, tls = target_of(profile.endpoint, lite_port=lite_port), channel_options(profile), profile.tls
+    target, options = target_of(profile.endpoint, lite_port=lite_port), channel_options(profile, largest=largest)
+    tls = profile.tls
     credentials = None if tls is None else (files or read_tls_files(tls)).credentials()
     return target, credentials, options
 
@@ -176,17 +188,32 @@ def _ms(seconds: float) -> int:
 
 
 @functools.lru_cache(maxsize=16)
-def _service_config(retry: Retry) -> str:
-    policy = {
-        "maxAttempts": retry.attempts,
-        "initialBackoff": f"{retry.initial:.9f}s",
-        "maxBackoff": f"{retry.max:.9f}s",
-        "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE"],
-    }
-    names = [{"service": SERVICE, "method": method} for method in READ_METHODS]
+def _service_config(retry: Retry | None) -> str:
+    policy = (
+        None
+        if retry is None
+        else {
+            "maxAttempts": retry.attempts,
+            "initialBackoff": f"{retry.initial:.9f}s",
+            "maxBackoff": f"{retry.max:.9f}s",
+            "backoffMultiplier": 2,
+            "retryableStatusCodes": ["UNAVAILABLE"],
+        }
+    )
+    # A method stands in one entry only, so those that are both limited and repeated have one of their own kind.
+    groups: dict[tuple[int | None, bool], list[str]] = {}
+    for method in dict.fromkeys((*(READ_METHODS if policy else ()), *LIMITS)):
+        groups.setdefault((LIMITS.get(method), policy is not None and method in READ_METHODS), []).append(method)
+    entries: list[dict[str, Any]] = []
+    for (limit, is_repeated), methods in groups.items():
+        entry: dict[str, Any] = {"name": [{"service": SERVICE, "method": method} for method in methods]}
+        if limit is not None:
+            entry["maxResponseMessageBytes"] = limit
+        if is_repeated:
+            entry["retryPolicy"] = policy
+        entries.append(entry)
     # Without blanks: every channel holds several copies.
-    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]}, separators=(",", ":"))
+    return json.dumps({"methodConfig": entries}, separators=(",", ":"))
 
 
 # --- certificate files -----------------------------------------------------------------------------------------------

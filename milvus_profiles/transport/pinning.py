@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-import grpc
-
 from ..commands import command
 from ..errors import TLSError
 from ..profile import SSL, Profile
@@ -16,6 +14,7 @@ from .attempt import Attempt
 from .deadline import Deadline
 from .evidence import Evidence
 from .failures import classify
+from .grpc_import import grpc
 from .probes import connect_first, resolve, route_to
 from .tls_probe import Distrust, probe_pinned, probe_unverified
 from .x509 import Certificate

@@ -6,12 +6,17 @@ Whoever is at the other end decides what it says; it may send what moves a termi
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 
 from ..masked import MASK, SecretText
 
-__all__ = ["printable", "server_text"]
+__all__ = ["READ", "listed", "printable", "server_text"]
+
+READ = 4000
+"""Characters of a server's text that are looked at; the rest may be megabytes, and a search through them minutes."""
 
 _LONGEST = 300
+_LONGEST_NAME = 64
 _SHORTEST_SECRET = 4
 
 
@@ -30,18 +35,35 @@ def server_text(text: str, token: SecretText | None = None, *, longest: int = _L
         token: what was sent to it; the whole, its part behind a colon and its base64 are masked.
         longest: characters at most.
     """
+    is_cut = len(text) > READ
+    text = text[:READ]
     if token is not None:
-        text = _masked(text, token)
-    shown = printable(text)
-    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+        text = _masked(text, token, is_cut)
+    # One character more than fits shows that there are more.
+    shown = printable(text[: longest + 1])
+    return shown if len(shown) <= longest and not is_cut else f"{shown[: longest - 1]}…"
 
 
-def _masked(text: str, token: SecretText) -> str:
-    for form in _forms(token.reveal()):
-        # Something as short as "a" would mask half of the message, and hide nothing.
-        if len(form) >= _SHORTEST_SECRET:
-            text = text.replace(form, MASK)
-    return text
+def listed(names: Sequence[str], most: int, *, longest: int = _LONGEST_NAME, separator: str = ", ") -> str:
+    """The first of a server's names, fit for a message, and how many more there are.
+
+    Args:
+        names: as many as the server likes, each as long as it likes.
+        most: how many are shown.
+        longest: characters of a name at most.
+        separator: what stands between two.
+    """
+    shown = separator.join(server_text(name, longest=longest) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _masked(text: str, token: SecretText, is_cut: bool) -> str:
+    # Something as short as "a" would mask half of the message, and hide nothing.
+    forms = [form for form in _forms(token.reveal()) if len(form) >= _SHORTEST_SECRET]
+    for form in forms:
+        text = text.replace(form, MASK)
+    # Where the text was cut, the beginning of a token may stand at its end.
+    return text[: -max(map(len, forms))] if is_cut and forms else text
 
 
 def _forms(token: str) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 # What BoringSSL and gRPC's own check of the name say.
+_SHOWN_NAMES, _LONGEST_NAME = 5, 255
 _DISTRUST: tuple[tuple[re.Pattern[str], Distrust], ...] = (
     (re.compile("certificate has expired"), "expired"),
     (re.compile("certificate is not yet valid"), "not yet valid"),
