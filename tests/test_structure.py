@@ -15,7 +15,7 @@ PACKAGE = Path(milvus_profiles.__file__).parent
 
 # Lower steps first; a module may import its own step and those before it (design: the stair).
 STAIR = [
-    ["errors", "joints", "masked"],
+    ["background", "errors", "joints", "masked"],
     ["endpoint"],
     ["fieldtypes"],
     ["references"],

@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import NoReturn
 
+from ..background import Pending
 from ..errors import SecretUnavailableError
 from ..masked import SecretText
 from ..profile import CommandRef
-from .bounded import Pending
 from .kept import Fetched
 from .value import Received, fault
 

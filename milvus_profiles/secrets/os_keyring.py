@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from ..background import Pending
 from ..errors import ConfigError, Location, SecretUnavailableError
 from ..masked import SecretText
 from .account import SERVICE
-from .bounded import Pending
 from .value import fault
 
 __all__ = ["KEYRING_TIMEOUT", "OSKeyring", "allowing", "keyring_timeout"]
