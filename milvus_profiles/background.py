@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 
 from .errors import ThreadStartError
 
-__all__ = ["Latch", "Pending", "start"]
+__all__ = ["Latch", "Pending", "beside", "start"]
 
 T = TypeVar("T")
 
@@ -92,6 +92,8 @@ class Latch:
         self._waiting.append(mine)
         if not self.is_set:
             mine.acquire(timeout=min(max(0.0, seconds), threading.TIMEOUT_MAX))
+            with contextlib.suppress(ValueError):  # it was let go of
+                self._waiting.remove(mine)
         return self.is_set
 
 
@@ -141,3 +143,29 @@ class Pending(Generic[T]):
             return self._answers.get(timeout=min(max(0.0, seconds), threading.TIMEOUT_MAX))
         except queue.Empty:
             raise TimeoutError from None
+
+
+def beside(work: Callable[[], T], name: str) -> T:
+    """Do something in a thread of its own and wait for it: an interrupt ends the waiting, and the work goes on.
+
+    Args:
+        work: what to call; without a thread to be had, it is called here.
+        name: the thread's name.
+
+    Raises:
+        BaseException: what it raises, without the frames that it came through.
+    """
+    failures: list[BaseException] = []
+    answers: list[T] = []
+
+    def run() -> None:
+        answers.append(work())
+
+    try:
+        pending = Pending(run, lambda error: failures.append(error.with_traceback(None)), name)
+    except ThreadStartError:
+        return work()
+    pending.wait(threading.TIMEOUT_MAX)
+    if failures:
+        raise failures[0]
+    return answers[0]

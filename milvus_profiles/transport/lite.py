@@ -8,6 +8,7 @@ profiles or channels.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import threading
@@ -15,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ConfigError, DatabaseInUseError, MilvusProfilesError, ServerNotReadyError
+from ..background import beside, start
+from ..errors import ConfigError, DatabaseInUseError, MilvusProfilesError, ServerNotReadyError, ThreadStartError
 from .pymilvus_import import import_with_pymilvus
 from .text import printable
 
@@ -52,22 +54,35 @@ class LiteLease:
         port: where it listens on 127.0.0.1.
     """
 
+    _server: _Server | None = None
+
     def __init__(self, server: _Server) -> None:
         self.directory = server.directory
         self.port = server.port
-        self._server: _Server | None = server
         self._pid = os.getpid()
+        # Last, and in one go with the count, so that no interrupt comes between.
+        server.users += 1
+        self._server = server
 
     def release(self) -> None:
         """Give the share back; the last one to do so stops the server.  Doing it twice, or in a forked child, does
         nothing."""
-        server, self._server = self._server, None
+        server = self._server
         if server is None or self._pid != os.getpid():
             return
         with server.lock:
+            if self._server is None:
+                return
+            self._server = None
             server.users -= 1
             if server.users == 0 and server.pid == os.getpid():
                 _stop(server, _GRACE)
+
+    def __del__(self) -> None:
+        # Whoever held it was interrupted; the garbage collector may run anywhere, and stopping takes its time.
+        if self._server is not None:
+            with contextlib.suppress(ThreadStartError):
+                start(self.release, "milvus-profiles close")
 
     def __repr__(self) -> str:
         return f"<LiteLease of {self.directory}, port {self.port}>"
@@ -94,8 +109,7 @@ def acquire_lite(path: str) -> LiteLease:
         server = _servers.setdefault(directory, _Server(directory))
     with server.lock:
         if server.stop is None:
-            _start(server)
-        server.users += 1
+            beside(lambda: _start(server), "milvus-profiles lite")
         return LiteLease(server)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 _OLD = sys.version_info < (3, 11)
 _CALLS = {"CALL", "CALL_KW", "CALL_FUNCTION", "CALL_FUNCTION_KW", "CALL_FUNCTION_EX", "CALL_METHOD", "RESUME"}
 _JUMPS = {"JUMP_BACKWARD", "JUMP_ABSOLUTE"}
+_RESUME = dis.opmap.get("RESUME")
 _UNHEARD = {"SETUP_FINALLY", "SETUP_WITH", "BEFORE_ASYNC_WITH", "YIELD_FROM"}
 """Before these 3.10 does not look at the beginning of a function."""
 
@@ -40,13 +41,16 @@ def _places(code: CodeType) -> dict[int, int]:
     for before, after in zip(instructions, instructions[1:]):  # noqa: B905, RUF007
         if before.opname in _CALLS:
             place = after.offset
-        elif before.opname in _JUMPS or before.opname.startswith(("POP_JUMP_IF" if _OLD else "POP_JUMP_BACKWARD")):
+        elif before.opname in _JUMPS or before.opname.startswith("POP_JUMP_IF" if _OLD else "POP_JUMP_BACKWARD"):
             place = before.argval
         else:
             continue
         if handler(before.offset) == handler(place):
             found[before.offset] = place
-    if _OLD and instructions[0].opname not in _UNHEARD:
+    if not _OLD:
+        # The instruction at which a function begins is over when tracing begins.
+        found[-1] = next((place for offset, place in found.items() if code.co_code[offset] == _RESUME), -1)
+    elif instructions[0].opname not in _UNHEARD:
         found[-1] = 0
     return found
 
@@ -61,6 +65,7 @@ class _Raiser:
     def __call__(self, frame: FrameType, event: str, _: Any) -> Any:
         if self.where is not None or frame.f_code.co_filename == __file__:
             return None
+        frame.f_trace = self._local  # before the next line, says 3.13
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
         return self._local
@@ -105,6 +110,7 @@ def at_step(
     """
     raiser = _Raiser(step, exception)
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # 3.12 asks when tracing begins whether anybody wants to see instructions
     sys.settrace(raiser)
     try:
         operation()
