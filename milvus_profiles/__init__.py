@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .errors import PoolTimeoutError as PoolTimeoutError
     from .errors import SecretUnavailableError as SecretUnavailableError
     from .errors import ServerNotReadyError as ServerNotReadyError
+    from .errors import ThreadStartError as ThreadStartError
     from .errors import TLSError as TLSError
     from .errors import UnknownProfileError as UnknownProfileError
     from .errors import UnreachableError as UnreachableError
@@ -107,6 +108,7 @@ _ROOMS = {
         "SecretUnavailableError",
         "ServerNotReadyError",
         "TLSError",
+        "ThreadStartError",
         "UnknownProfileError",
         "UnreachableError",
         "UntrustedError",

@@ -43,6 +43,7 @@ __all__ = [
     "SecretUnavailableError",
     "ServerNotReadyError",
     "TLSError",
+    "ThreadStartError",
     "UnknownProfileError",
     "UnreachableError",
     "UntrustedError",
@@ -261,6 +262,12 @@ class DatabaseNotFoundError(MilvusProfilesError):
 
 class ConnectionLimitError(MilvusProfilesError):
     """More connections than ``max_connections`` allows."""
+
+    code = "limit"
+
+
+class ThreadStartError(MilvusProfilesError):
+    """The system gives no thread: a limit is reached, or the interpreter ends."""
 
     code = "limit"
 

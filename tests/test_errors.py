@@ -35,6 +35,7 @@ CONTRACT = {
     "UnreachableError": ("unreachable", 6),
     "DatabaseInUseError": ("unreachable", 6),
     "TLSError": ("tls", 7),
+    "ThreadStartError": ("limit", 1),
     "NotMilvusError": ("not_milvus", 8),
     "ServerNotReadyError": ("not_ready", 8),
     "AuthenticationError": ("auth", 9),

@@ -45,49 +45,61 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 def test_a_fork_waits_for_a_call_under_way() -> None:
     core = a_core()
-    generation = core.enter()
+    began = threading.Event()
 
-    def end_soon() -> None:
-        eventually(lambda: PAUSE.pending)
-        core.leave(generation, grpc.StatusCode.OK)
+    def call() -> None:
+        with (mark := threading.Lock()):
+            core.enter(mark)
+            began.set()
+            eventually(lambda: PAUSE.pending)
 
-    ender = threading.Thread(target=end_soon)
-    ender.start()
-    # In the child nothing is held any more: a call may begin.
-    assert fork(lambda: core.in_flight == 0 and core.enter() is not None) == 0
-    ender.join(10)
+    caller = threading.Thread(target=call)
+    caller.start()
+    assert began.wait(10)
+    # In the child nothing is held: a call may begin.
+    assert fork(lambda: core.in_flight == 0 and core.enter(threading.Lock()) is not None) == 0
+    caller.join(10)
     assert not PAUSE.pending
-    core.leave(core.enter(), grpc.StatusCode.OK)
+    core.enter(threading.Lock())
     core.close()
 
 
 def test_a_fork_does_not_wait_for_a_call_that_takes_long() -> None:
     core = a_core()
-    generation = core.enter()
-    assert fork(lambda: core.in_flight == 1) == 0  # it is the parent's, and goes on there
-    assert not PAUSE.pending
-    assert core.in_flight == 1
-    core.leave(generation, grpc.StatusCode.OK)
+    with (mark := threading.Lock()):
+        core.enter(mark)
+        assert fork(lambda: core.in_flight == 1) == 0  # it is the parent's, and goes on there
+        assert not PAUSE.pending
+        assert core.in_flight == 1
+    assert core.in_flight == 0
     core.close()
 
 
 def test_a_call_that_would_begin_in_the_middle_of_a_fork_waits_until_it_is_over() -> None:
     core = a_core()
-    pause = ForkPause()
-    pause.add(core)
-    pause._before()
+    PAUSE._before()
     entered = threading.Event()
 
     def call() -> None:
-        core.leave(core.enter(), grpc.StatusCode.OK)
+        core.enter(threading.Lock())
         entered.set()
 
     caller = threading.Thread(target=call)
     caller.start()
     assert not entered.wait(0.05)
-    pause._after_in_parent()
+    PAUSE._after_in_parent()
     assert entered.wait(10)
     caller.join(10)
+    core.close()
+
+
+def test_a_fork_that_never_says_that_it_is_over_is_not_waited_for() -> None:
+    core = a_core()
+    PAUSE._before()
+    began = time.monotonic()
+    core.enter(threading.Lock())
+    assert time.monotonic() - began < 5
+    assert not PAUSE.pending
     core.close()
 
 
@@ -106,7 +118,7 @@ def fork():
     pid = os.fork()
     if pid == 0:
         try:
-            core.enter()
+            core.enter(threading.Lock())
             os._exit(0)
         finally:
             os._exit(2)
@@ -137,6 +149,4 @@ def test_what_is_gone_is_not_waited_for() -> None:
     pause.add(core)
     core.close()
     del core
-    pause._before()
-    assert pause._held == []
-    pause._after_in_parent()
+    assert pause._all() == []

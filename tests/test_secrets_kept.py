@@ -12,7 +12,6 @@ import pytest
 
 from milvus_profiles.errors import SecretUnavailableError
 from milvus_profiles.masked import SecretText
-from milvus_profiles.secrets.bounded import Pending
 from milvus_profiles.secrets.kept import FOR_EVER, Fetched, Kept
 from tests.support.environment import coverage_variables
 
@@ -127,38 +126,3 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
         env={"PATH": os.environ["PATH"], **coverage_variables()}, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("0\n", "")
-
-
-def test_an_answer_comes_from_a_daemon_thread_and_an_exception_is_explained() -> None:
-    def fail() -> str:
-        raise ZeroDivisionError
-
-    assert Pending(lambda: str(threading.current_thread().daemon), repr, "t").wait(10) == "True"
-    assert Pending(fail, lambda error: type(error).__name__, "t").wait(10) == "ZeroDivisionError"
-
-
-def test_waiting_is_bounded_and_can_go_on() -> None:
-    go = threading.Event()
-    pending = Pending(lambda: str(go.wait()), repr, "t")
-    for seconds in (0.01, 0.0, -1.0):
-        with pytest.raises(TimeoutError):
-            pending.wait(seconds)
-    assert pending.running
-    go.set()
-    assert pending.wait(10) == "True"
-
-
-def test_a_machine_that_is_out_of_memory_for_threads_is_an_error_with_a_remedy() -> None:
-    program = """
-import resource, threading
-from milvus_profiles.errors import SecretUnavailableError
-from milvus_profiles.secrets.bounded import Pending
-resource.setrlimit(resource.RLIMIT_AS, (1 << 32, 1 << 32))
-threading.stack_size(1 << 33)
-try:
-    Pending(lambda: 1, lambda error: 2, "t")
-except SecretUnavailableError as error:
-    print(error.message)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "no thread can be started to fetch the secret\n"

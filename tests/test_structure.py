@@ -16,7 +16,7 @@ PACKAGE = Path(milvus_profiles.__file__).parent
 # Lower steps first; a module may import its own step and those before it (design: the stair).
 STAIR = [
     ["commands", "errors", "joints", "masked", "ownership", "paths", "regular_file"],
-    ["alias"],
+    ["alias", "background"],
     ["endpoint"],
     ["fieldtypes"],
     ["references"],

@@ -471,7 +471,7 @@ def test_who_cannot_wait_for_another_who_looks_gives_up(speaker: Speaker) -> Non
         return SecretText(NEW)
 
     with refreshing(speaker, answer) as core:
-        call = core.enter()
+        call = core.enter(threading.Lock())
         other = threading.Thread(target=core.reauthenticate, args=(call, 0))
         other.start()
         assert looking.wait(10)
@@ -479,7 +479,6 @@ def test_who_cannot_wait_for_another_who_looks_gives_up(speaker: Speaker) -> Non
         found.set()
         other.join()
         assert core.reauthenticate(call, 0, 1.0) is True
-        core.leave(call, None)
 
 
 def test_the_pace_is_decided_without_a_clock_or_a_lock() -> None:

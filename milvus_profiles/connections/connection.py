@@ -86,10 +86,8 @@ class Connection(Handle["Live"]):
 
     def close(self) -> None:
         """Give the handle back; the channel stays open for others, and until ``disconnect``.  Idempotent."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
+        self._closed = True
+        # Each time: whoever did it first may have been interrupted.
         self._live.release(self)
 
     def __enter__(self) -> Self:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from ..background import beside, start
+from ..errors import ThreadStartError
 from ..profile import Profile
 from ..transport.attempt import Attempt
 from ..transport.channel import ProfileChannel
@@ -33,6 +39,9 @@ __all__ = ["Live", "Started"]
 
 _LOOK = 1.0
 
+_PAUSE = 5.0
+"""Seconds between two attempts to replace a channel on which a call was interrupted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
@@ -50,6 +59,9 @@ class Started:
 
     def close(self) -> None:
         """Give everything back."""
+        beside(self._close, "milvus-profiles close")
+
+    def _close(self) -> None:
         self.core.close()
         if self.lite is not None:
             self.lite.release()
@@ -75,7 +87,10 @@ class Live(LiveBase[ChannelCore]):
         self._slot = slot
         self._forget = forget
         self._renew = renew
+        # Held by the thread that renews the channel.
         self._renewing = threading.Lock()
+        self._replace_at = -math.inf
+        self._core.replace = self._replace
         self._lock = threading.Lock()
         # Not a WeakSet: its own clean-up may come after that of a handle, which asks whether it was the last.
         self._handles: dict[int, weakref.ref[Connection]] = {}
@@ -106,16 +121,17 @@ class Live(LiveBase[ChannelCore]):
         with self._lock:
             if self._closed or self._retired:
                 return None
-            self._handles[id(connection)] = weakref.ref(connection)
-        # A handle that is dropped without being closed gives itself back.
-        weakref.finalize(connection, self._collected, id(connection)).atexit = False
+            # A handle that is dropped without being closed gives itself back.
+            self._handles[id(connection)] = weakref.ref(connection, partial(self._collected, id(connection)))
         return connection
 
-    def _collected(self, key: int) -> None:
-        self._handles.pop(key, None)
+    def _collected(self, key: int, reference: weakref.ref[Connection]) -> None:
+        if self._handles.get(key) is reference:
+            del self._handles[key]
         # The garbage collector may run in a thread that holds one of our locks, so closing is another thread's.
         if (self._dedicated or self._retired) and not self._closed:
-            threading.Thread(target=self._dropped, name="milvus-profiles close", daemon=True).start()
+            with contextlib.suppress(ThreadStartError):  # whoever disconnects closes it
+                start(self._dropped, "milvus-profiles close")
 
     def channel(self, gate: Callable[[], None], on_close: Callable[[], None]) -> grpc.Channel:
         """A channel for one handle.
@@ -161,10 +177,12 @@ class Live(LiveBase[ChannelCore]):
         if self.abandoned:
             return
         with self._lock:
-            last = not self._handles and (self._dedicated or self._retired) and not self._closed
+            handles = self._handles.copy()
+            self._handles = {key: handle for key, handle in handles.items() if handle() is not None}
+            last = not self._handles and (self._dedicated or self._retired)
             self._closed |= last
         if last:
-            self._close()
+            beside(self._close, "milvus-profiles close")
 
     # --- moving under living handles ---
 
@@ -191,24 +209,37 @@ class Live(LiveBase[ChannelCore]):
             leaving = self._core.swap(started.core.raw, started.core.holder, recipe.refresh)
             lite, self._lite = self._lite, started.lite
             self._stand_on(recipe, started, server, new)
-        threading.Thread(target=self._drain, args=(leaving, lite), name="milvus-profiles drain", daemon=True).start()
+        try:
+            start(partial(self._drain, leaving, lite), "milvus-profiles drain")
+        except ThreadStartError:
+            self._drain(leaving, lite, 0.0)
         return True
 
-    def _drain(self, leaving: RawGeneration, lite: LiteLease | None) -> None:
+    def _drain(self, leaving: RawGeneration, lite: LiteLease | None, grace: float = math.inf) -> None:
         # As long as its calls take: whoever made one without a deadline wants its answer.
-        self._core.finish(leaving, threading.TIMEOUT_MAX)
+        self._core.finish(leaving, grace)
         if lite is not None:
             lite.release()
 
     def _look(self) -> None:
-        if self._is_outdated and self._renewing.acquire(blocking=False):
-            threading.Thread(target=self._renew_once, name="milvus-profiles renew", daemon=True).start()
+        if self._is_outdated:
+            self._renew_soon()
+
+    def _replace(self) -> None:
+        now = time.monotonic()
+        if not self._closed and not self.abandoned and now >= self._replace_at:
+            self._replace_at = now + _PAUSE
+            self._renew_soon()
+
+    def _renew_soon(self) -> None:
+        if not self._renewing.locked():
+            with contextlib.suppress(ThreadStartError):  # the next look tries again
+                start(self._renew_once, "milvus-profiles renew")
 
     def _renew_once(self) -> None:
-        try:
-            self._renew(self)
-        finally:
-            self._renewing.release()
+        with self._renewing:
+            if self._is_outdated or self._core.is_damaged:
+                self._renew(self)
 
     # --- closing ---
 
@@ -221,8 +252,6 @@ class Live(LiveBase[ChannelCore]):
     def disconnect(self, grace: float) -> None:
         """Take no new call, wait for those in flight, then close all handles and the channel."""
         with self._lock:
-            if self._closed:
-                return
             self._closed = True
             handles = [handle() for handle in self._handles.copy().values()]
         for connection in handles:
@@ -232,6 +261,7 @@ class Live(LiveBase[ChannelCore]):
         self._close()
 
     def _close(self) -> None:
+        # All of it can be done twice, so it is begun again by whoever finds the channel in the registry still.
         self._core.close()
         if self._lite is not None:
             self._lite.release()

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import atexit
 import copy
+import math
 import os
 import threading
 from collections.abc import Callable, Hashable, Iterable
-from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
+from ..background import Pending, beside
 from ..endpoint import Endpoint
+from ..errors import ThreadStartError
 from ..profile import fold_alias
 
 __all__ = ["ConnectionInfo", "Live", "Registry"]
@@ -53,6 +56,10 @@ class Live(Protocol):
         """What ``list_connections`` shows."""
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more handles and calls; it may be waiting for the last of them still."""
+
+    @property
     def fingerprint(self) -> Hashable:
         """What must be equal for the channel to serve a profile that was read anew."""
 
@@ -66,8 +73,34 @@ class Live(Protocol):
 L = TypeVar("L", bound=Live)
 
 
+class _Opening(Generic[L]):
+    """A channel that is being opened, and what came of it.
+
+    Whoever opens it holds the lock, in a ``with`` that an interrupt ends too; then it is the turn of the next.
+
+    Attributes:
+        turn: the lock.
+        live: the channel.
+        error: why there is none.
+    """
+
+    __slots__ = ("error", "live", "turn")
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+        self.live: L | None = None
+        self.error: Exception | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self.live is not None or self.error is not None
+
+
 class Registry(Generic[L]):
-    """The open channels of the process."""
+    """The open channels of the process.
+
+    A channel stands in a table until it has closed, so that closing that was interrupted can be done again.
+    """
 
     def __init__(self) -> None:
         self._reset()
@@ -84,7 +117,7 @@ class Registry(Generic[L]):
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._shared: dict[Hashable, L] = {}
-        self._opening: dict[Hashable, Future[L]] = {}
+        self._opening: dict[Hashable, _Opening[L]] = {}
         self._dedicated: dict[int, L] = {}
         self._retired: dict[int, L] = {}
 
@@ -97,7 +130,7 @@ class Registry(Generic[L]):
         self._reset()
 
     def _at_exit(self) -> None:
-        for live in self._take(lambda _: True):
+        for live in list(self._all()):
             live.disconnect(0.0)
 
     # --- opening ---
@@ -117,65 +150,61 @@ class Registry(Generic[L]):
         """
         while True:
             with self._lock:
-                live = self._shared.get(key)
+                live = self._open_one(key)
                 if live is not None and live.fingerprint == fingerprint:
                     return live
                 pending = self._opening.get(key)
-                mine = pending is None
-                if pending is None:
-                    pending = self._opening[key] = Future()
-            if mine:
-                return self._open(key, pending, live, opener)
-            try:
-                live = pending.result()
-            except Exception as error:
+                if pending is None or pending.is_over:
+                    pending = self._opening[key] = _Opening()
+            with pending.turn:
+                if not pending.is_over:
+                    return self._open(key, pending, opener)
+            if pending.error is not None:
                 # Each caller gets an exception of its own: a shared one would gather everybody's traceback.
-                raise copy.copy(error) from None
-            except BaseException:
-                # The one who opened was interrupted, or this caller was: the latter leaves, the former is replaced.
-                if not pending.done():
-                    raise
-                continue
-            if live.fingerprint == fingerprint:
-                return live
+                raise copy.copy(pending.error) from None
+            if pending.live is not None and pending.live.fingerprint == fingerprint:
+                return pending.live
 
-    def _open(self, key: Hashable, pending: Future[L], old: L | None, opener: Callable[[L | None], L]) -> L:
+    def _open_one(self, key: Hashable) -> L | None:
+        live = self._shared.get(key)
+        return None if live is None or live.is_closed else live
+
+    def _open(self, key: Hashable, pending: _Opening[L], opener: Callable[[L | None], L]) -> L:
+        old = self._open_one(key)
         try:
             live = opener(old)
-        except BaseException as error:
-            with self._lock:
-                self._opening.pop(key, None)
-            pending.set_exception(error)
+        except Exception as error:
+            pending.error = error
             raise
-        with self._lock:
-            self._opening.pop(key, None)
-            replaced = None
-            # The same one again is in the table already, unless it was disconnected meanwhile: then it stays out.
-            if live is not old:
+        finally:
+            with self._lock:
+                if self._opening.get(key) is pending:
+                    del self._opening[key]
+        # The same one again is in the table already, unless it was disconnected meanwhile: then it stays out.
+        if live is not old:
+            with self._lock:
                 replaced = self._shared.get(key)
-                self._shared[key] = live
                 if replaced is not None:
                     self._retired[id(replaced)] = replaced
-        pending.set_result(live)
-        self._run_first_at_exit()
-        if replaced is not None:
-            replaced.retire()
+                self._shared[key] = live
+            self._run_first_at_exit()
+            if replaced is not None:
+                replaced.retire()
+        pending.live = live
         return live
 
-    def dedicated(self, opener: Callable[[], L]) -> L:
-        """A channel that is shared with nobody; the errors are those of :meth:`shared`."""
-        live = opener()
+    def add_dedicated(self, live: L) -> None:
+        """Keep a channel that is shared with nobody."""
         with self._lock:
             self._dedicated[id(live)] = live
         self._run_first_at_exit()
-        return live
 
     # --- what is open ---
 
     def infos(self) -> list[ConnectionInfo]:
         """All open channels, in the order of their aliases."""
         with self._lock:
-            lives = list(self._all())
+            lives = [live for live in self._all() if not live.is_closed]
         return sorted((live.info for live in lives), key=lambda info: (info.alias, str(info.endpoint)))
 
     def _all(self) -> Iterable[L]:
@@ -201,25 +230,23 @@ class Registry(Generic[L]):
             grace: seconds that calls in flight are waited for.
         """
         folded = None if alias is None else fold_alias(alias)
-        lives = self._take(lambda live: folded is None or fold_alias(live.info.alias) == folded)
-        if len(lives) <= 1:
-            for live in lives:
-                live.disconnect(grace)
-            return
-        # Side by side, so that the grace is that of one.
-        threads = [threading.Thread(target=live.disconnect, args=(grace,), daemon=True) for live in lives]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    def _take(self, wanted: Callable[[L], bool]) -> list[L]:
-        """Remove channels from the tables, so that the next connect opens a new one."""
         with self._lock:
-            lives = [live for live in self._all() if wanted(live)]
-            gone = {id(live) for live in lives}
-            self._shared = {key: live for key, live in self._shared.items() if id(live) not in gone}
-            for table in (self._dedicated, self._retired):
-                for key in gone:
-                    table.pop(key, None)
-        return lives
+            lives = [live for live in self._all() if folded is None or fold_alias(live.info.alias) == folded]
+        if not lives:
+            return
+        # Side by side, so that the grace is that of one; and beside the caller, whose interrupt ends the waiting only.
+        beside(lambda: self._close(lives, grace), "milvus-profiles close")
+
+    def _close(self, lives: list[L], grace: float) -> None:
+        pending = [self._closing(live, grace) for live in lives[1:]]
+        lives[0].disconnect(grace)
+        for each in pending:
+            if each is not None:
+                each.wait(math.inf)
+
+    def _closing(self, live: L, grace: float) -> Pending[None] | None:
+        try:
+            return Pending(partial(live.disconnect, grace), lambda _: None, "milvus-profiles close")
+        except ThreadStartError:
+            live.disconnect(grace)
+            return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
+from functools import partial
 
 from ..errors import ConnectionLimitError
 
@@ -11,18 +13,19 @@ __all__ = ["SLOTS", "Slot", "Slots"]
 
 
 class Slot:
-    """The right to have one connection open; :meth:`release` gives it back, once."""
+    """The right to have one connection open; :meth:`release` gives it back, and so does being dropped."""
 
-    __slots__ = ("_slots",)
+    __slots__ = ("__weakref__", "_release")
 
-    def __init__(self, slots: Slots) -> None:
-        self._slots: Slots | None = slots
+    def __init__(self, taken: set[weakref.ref[Slot]]) -> None:
+        # No code of ours runs for that, so no interrupt can come between.
+        reference = weakref.ref(self, taken.discard)
+        taken.add(reference)
+        self._release = partial(taken.discard, reference)
 
     def release(self) -> None:
         """Give it back; again does nothing."""
-        slots, self._slots = self._slots, None
-        if slots is not None:
-            slots._give_back(self)
+        self._release()
 
 
 class Slots:
@@ -35,7 +38,7 @@ class Slots:
 
     def _reset(self) -> None:
         # A slot that was taken before a fork is the parent's: given back in the child it counts for nothing.
-        self._taken: set[Slot] = set()
+        self._taken: set[weakref.ref[Slot]] = set()
         self._lock = threading.Lock()
 
     @property
@@ -52,20 +55,14 @@ class Slots:
         Raises:
             ConnectionLimitError: that many are.
         """
-        slot = Slot(self)
         with self._lock:
             count = len(self._taken)
             if count < limit:
-                self._taken.add(slot)
-                return slot
+                return Slot(self._taken)
         raise ConnectionLimitError(
             f"{count} connections are open, and max_connections is {limit}",
             hint="close some with disconnect(), or raise max_connections (65,536 at most)",
         )
-
-    def _give_back(self, slot: Slot) -> None:
-        with self._lock:
-            self._taken.discard(slot)
 
 
 SLOTS = Slots()

@@ -88,7 +88,8 @@ class Core(Ledger):
         waiter.since = now
         key.live = True
         key.retry_at = now
-        key.preparing.append(waiter)
+        if waiter not in key.preparing:
+            key.preparing.append(waiter)
         self.dirty[key] = None
         return True
 
@@ -138,6 +139,8 @@ class Core(Ledger):
             link: the shell's.
             now: the time.
         """
+        if member.phase is not Phase.CONNECTING:
+            return  # it was told before, by who was interrupted then
         key = member.key
         settings = key.settings
         key.connecting -= 1
@@ -166,6 +169,8 @@ class Core(Ledger):
             cause: why.
             now: the time.
         """
+        if member.phase is not Phase.CONNECTING:
+            return
         key = member.key
         key.connecting -= 1
         key.connections_errors += 1
@@ -177,6 +182,8 @@ class Core(Ledger):
 
     def closed(self, member: Member) -> None:
         """A channel was closed, by a :class:`Close`."""
+        if member.phase is not Phase.CLOSING:
+            return
         self.closings -= 1
         self._gone(member)
 
@@ -227,6 +234,42 @@ class Core(Ledger):
             self._set.add((when, key))
             heapq.heappush(self._alarms, (when, next(self._count), key))
 
+    # --- after an accident ---------------------------------------------------------------------------------------
+
+    def recount(self, now: float) -> list[Open | Close | Test]:
+        """Who made a plan or told something was cut short in it: go by what exists, and look at all of it again.
+
+        Args:
+            now: the time.
+
+        Returns:
+            What is being done to channels; the shell knows what of it really is.
+        """
+        under_way: list[Open | Close | Test] = []
+        self._alarms.clear()
+        self._set.clear()
+        for key in self.keys.values():
+            key.members[:] = [member for member in key.members if member.phase is not Phase.GONE]
+            key.idle[:] = dict.fromkeys(m for m in key.idle if m.phase is Phase.READY and not m.load and not key.shared)
+            key.ready[:] = dict.fromkeys(m for m in key.ready if m.phase is Phase.READY and key.shared)
+            key.connecting = sum(member.phase is Phase.CONNECTING for member in key.members)
+            for member in key.members:
+                member.parked = member in key.idle or member in key.ready
+                self._alarm(member.expires, key)
+                self._alarm(member.deadline, key)
+                if member.phase is Phase.CONNECTING:
+                    under_way.append(Open(member))
+                elif member.phase is Phase.TESTING:
+                    under_way.append(Test(member))
+                elif member.phase is Phase.CLOSING:
+                    under_way.append(Close(member, min(member.deadline, now + CLOSE_GRACE)))
+            if key.queue:
+                self.hungry[key] = None
+            self.dirty[key] = None
+        self.total = sum(len(key.members) for key in self.keys.values())
+        self.closings = sum(isinstance(action, Close) for action in under_way)
+        return under_way
+
     # --- the plan ------------------------------------------------------------------------------------------------
 
     @property
@@ -266,11 +309,13 @@ class Core(Ledger):
 
     def _reclaim(self, actions: list[Action]) -> None:
         while self.dropped:
-            member, watch = self.dropped.popleft()
+            member, watch = self.dropped[0]
             key = member.key
+            # In a straight line: taken off the list, it has been counted.
             member.load -= 1
             key.active -= 1
             key.returns_bad += 1
+            del self.dropped[0]
             member.suspect = key.settings.test_on_return
             if watch is not None:
                 key.watched.discard(watch)

@@ -139,22 +139,19 @@ class Ledger:
         if not (key.shared or member.load):
             member.parked = True
             idle.append(member)
-        return self.hand_over(key, now, lease) if key.queue else None
+        return self.hand_over(key, now) if key.queue else None
 
-    def hand_over(self, key: KeyState, now: float, giver: Lease | None = None) -> Waiter | None:
+    def hand_over(self, key: KeyState, now: float) -> Waiter | None:
         """Give a lease to who waits for longest; None where nobody waits or nothing is to be had.
 
         Args:
             key: what for.
             now: the time.
-            giver: the lease that was returned for it; its ``heir`` is set.
         """
         queue = key.queue
         if not queue:
             return None
         waiter = queue[0]
-        if giver is not None:
-            giver.heir = waiter
         lease = waiter.lease
         # One that is filled already was being handed over when an interrupt came; that is finished here.
         if lease is None or (lease.member is None and not self.grant(key, lease, now)):

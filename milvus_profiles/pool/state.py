@@ -134,14 +134,11 @@ class Lease:
         member: what it is a lease on; None before it was granted and after it was returned.
         since: when it was granted.
         watch: set where leaks are looked for.
-        heir: while it is being returned, who may get what it was on: so that whoever is interrupted there can still
-            wake him.
     """
 
     member: Member | None = None
     since: float = 0.0
     watch: Watch | None = None
-    heir: Waiter | None = None
 
     def __del__(self) -> None:
         member = self.member

@@ -6,7 +6,7 @@ elsewhere (see :mod:`.worker`).
 
 from __future__ import annotations
 
-import contextlib
+import math
 import os
 import threading
 import time
@@ -22,7 +22,7 @@ from ..profile import PoolSettings
 from .base import BasePool, closed, failed, not_taken_back, refused, timed_out
 from .core import Core
 from .crowd import Crowd
-from .state import KeyState, Lease, Outcome, Waiter
+from .state import KeyState, Lease, Member, Outcome, Waiter
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from .links import Connector
 
 __all__ = ["ConnectionPool"]
+
+_LOOK = 0.25
+"""Seconds after which whoever waits has somebody look whether that is for nothing."""
 
 
 class ConnectionPool(BasePool):
@@ -158,6 +161,15 @@ class ConnectionPool(BasePool):
         if key.dropped is not self._core.dropped:  # as _is_ours, without the call
             lease.member = None  # it was taken before a fork, so it is the parent's
             return
+        try:
+            self._return(lease, member, key)
+        except BaseException:
+            # An interrupt, most likely; the next to look at the key finds what was not done, but for this.
+            if lease.member is not None:
+                self._return(lease, member, key)
+            raise
+
+    def _return(self, lease: Lease, member: Member, key: KeyState) -> None:
         now = self._clock()
         suspect = key.test_on_return and member.link.is_suspect(now)
         crowd = self._crowd
@@ -170,26 +182,12 @@ class ConnectionPool(BasePool):
                 crowd.ahead = crowd.blocked
                 if served is not None:
                     served.signal.release()
-                    lease.heir = None
         except ValueError:
             not_taken_back("the connection was returned before")
-        except BaseException:
-            self._finish_giving_back(lease, key)
-            raise
         if self._core.dirty:
-            self._worker.poke()
+            self._worker.poke_if_possible()
         if self._recorder is not None:
             self._recorder.used(key.name, now - lease.since)
-
-    def _finish_giving_back(self, lease: Lease, key: KeyState) -> None:
-        """Whoever returned it was interrupted: the plan does the rest, but for waking who has his lease already."""
-        with self._crowd, self._lock:
-            self._core.dirty[key] = None
-            heir, lease.heir = lease.heir, None
-            if heir is not None and heir.outcome is not None:
-                with contextlib.suppress(RuntimeError):  # he was woken
-                    heir.signal.release()
-        self._worker.poke()
 
     def _give_back_once(self, lease: Lease) -> None:
         if lease.member is not None:
@@ -250,9 +248,7 @@ class ConnectionPool(BasePool):
                 answer = self._core.queue_up(waiter, self._clock(), again=again)
             if answer == "waiting":
                 self._worker.poke()
-                left = deadline - self._clock()
-                if left > 0:
-                    signal.acquire(timeout=min(left, threading.TIMEOUT_MAX))
+                self._sleep(waiter, deadline)
                 with self._crowd, self._lock:
                     late = self._core.time_out(waiter, self._clock())
                 if waiter.outcome is Outcome.GRANTED:
@@ -262,16 +258,29 @@ class ConnectionPool(BasePool):
                 served = self._core.cancel(waiter, self._clock())
                 if served is not None:
                     served.signal.release()
-            self._worker.poke()
+            self._worker.poke_if_possible()
             raise
         if late:
-            self._worker.poke()
+            self._worker.poke_if_possible()
             if self._recorder is not None:
                 self._recorder.timed_out(state.name)
         with self._crowd, self._lock:
             if answer != "waiting":
                 raise refused(self._core, state, answer)
             raise timed_out(self._core, state, timeout) if late else failed(self._core, waiter)
+
+    def _sleep(self, waiter: Waiter, deadline: float) -> None:
+        """Until he is woken, or the time has passed."""
+        while waiter.outcome is None and (waiter.lease is None or waiter.lease.member is None):
+            left = deadline - self._clock()
+            if left <= 0 or waiter.signal.acquire(timeout=min(left, _LOOK)):
+                return
+            # What he waits for may have been lost with an interrupt: the hand-over of a lease, or the worker itself.
+            key = waiter.key
+            if waiter.lease is None or not key.queue or key.queue[0] is waiter:
+                with self._crowd, self._lock:
+                    self._core.dirty[key] = None
+                self._worker.poke()
 
     # --- keys ----------------------------------------------------------------------------------------------------
 
@@ -306,10 +315,11 @@ class ConnectionPool(BasePool):
         signal = threading.Lock()
         signal.acquire()
         waiter = Waiter(state, None, signal)
+        deadline = math.inf if timeout is None else self._clock() + timeout
         if not self._worker.call(lambda core, now: core.prepare(waiter, now)):
             raise closed(self._core)
         try:
-            signal.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX))
+            self._sleep(waiter, deadline)
         finally:
             self._worker.call(lambda core, _: core.forget(waiter))
         if waiter.outcome is Outcome.GRANTED:
@@ -355,9 +365,7 @@ class ConnectionPool(BasePool):
                 once it is.
         """
         timeout = self._settings.drain_timeout if timeout is None else timeout
-        deadline = self._clock() + timeout
-        self._worker.call(lambda core, _: core.close(deadline))
-        self._worker.join(timeout)
+        self._worker.close(timeout)
 
     def __enter__(self) -> Self:
         return self

@@ -1,22 +1,29 @@
 """What a pool for threads does apart from its borrowers: it makes the core's plans and carries them out.
 
 One worker thread per pool makes the plans; each channel is opened, tested and closed in a thread of its own, so that a
-dead address delays nobody else.  No signal is handled in these threads, so nothing here is cut short.  The worker runs
-while there are channels or somebody waits; it knows the core but not the pool, which can be dropped.
+dead address delays nobody else.  No signal is handled in these threads.  A program may still throw an exception into
+any of them, and then goes by what exists: an action without a job is begun again, a job whose thread is gone counts as
+failed, and the core counts anew.  The worker runs while there are channels or somebody waits; it knows the core but not
+the pool, which can be dropped.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import math
 import threading
+import time
 import warnings
 import weakref
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from ..background import Latch, start
+from ..errors import PoolError, ThreadStartError
 from .base import Recorder, leak_message
 from .core import Core
 from .crowd import Crowd
@@ -32,6 +39,12 @@ Event = Callable[[Core, float], Any]
 
 _LAST_MOMENTS = 2.0
 """Seconds that cutting off what is left may take after the deadline of a close."""
+
+_ACCIDENTS = 5
+"""Turns in a row that may be cut short; after that it is a fault of this code, and to be seen."""
+
+_LOOK = 0.5
+"""Seconds after which whoever waits for the worker sees whether there still is one."""
 
 
 class Worker:
@@ -54,11 +67,17 @@ class Worker:
         self._lock = crowd.lock
         self._open_link = open_link
         self._clock = clock
+        self._calls: deque[_Call] = deque()
         # Its put() is safe in signal handlers and finalizers, too.
-        self._inbox: SimpleQueue[_Call | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._jobs: list[threading.Thread] = []
-        self._ended = threading.Event()
+        self._inbox: SimpleQueue[None] = SimpleQueue()
+        self._starting = threading.Lock()
+        # Held by the worker's thread as long as it runs, whatever ends it.
+        self._working = threading.Lock()
+        self._is_leaving = False
+        self._is_shaken = False
+        self._accidents = 0
+        self._jobs: dict[Member, _Job] = {}
+        self._ended = Latch()
         # A lease keeps a channel, and a channel the thread: there is somebody to read this.
         core.dropped.notify = partial(self._inbox.put, None)
         _WORKERS.add(self)
@@ -66,34 +85,58 @@ class Worker:
     # --- for the pool --------------------------------------------------------------------------------------------
 
     def poke(self) -> None:
-        """Have a plan made, if there is anything to plan."""
+        """Have a plan made, if there is anything to plan.
+
+        Raises:
+            ThreadStartError: there is no thread to make it.
+        """
         if self._core.dirty or self._core.dropped:
             self._inbox.put(None)
             self._ensure_thread()
 
-    def call(self, event: Event) -> Any:
+    def poke_if_possible(self) -> None:
+        """As :meth:`poke`; where there is no thread, the plan is left to the next who pokes."""
+        with contextlib.suppress(ThreadStartError):
+            self.poke()
+
+    def call(self, event: Event, seconds: float = math.inf) -> Any:
         """Tell the core something, in the worker's thread, and return what it answers.
 
         Args:
-            event: called with the lock held.
+            event: called with the lock held; again, where an exception was thrown into it.
+            seconds: to wait for the answer; None is returned then.
+
+        Raises:
+            ThreadStartError: there is no thread to do so.
         """
         call = _Call(event)
-        self._inbox.put(call)
-        self._ensure_thread()
-        return call.result()
+        self._calls.append(call)
+        until = time.monotonic() + seconds
+        while True:
+            self._inbox.put(None)
+            self._ensure_thread()
+            left = until - time.monotonic()
+            if call.ended.wait(min(left, _LOOK)) or left <= 0:
+                return call.result()
 
-    def join(self, timeout: float) -> None:
-        """After ``close``: wait until no channel and no thread is left.
+    def close(self, timeout: float) -> None:
+        """Close the core, and wait until no channel is left.
 
         Args:
             timeout: seconds until everything is cut off.
         """
-        until = self._clock() + timeout + _LAST_MOMENTS
-        self._ended.wait(min(timeout + _LAST_MOMENTS, threading.TIMEOUT_MAX))
-        thread = self._thread
-        for each in (*self._jobs, *(() if thread is None else (thread,))):
-            if each is not threading.current_thread():
-                each.join(max(0.0, until - self._clock()))
+        began, deadline = time.monotonic(), self._clock() + timeout
+        try:
+            self.call(lambda core, _: core.close(deadline), timeout + _LAST_MOMENTS)
+        except ThreadStartError:
+            # Without a thread there is no channel either.
+            with self._crowd, self._lock:
+                self._core.close(deadline)
+        while self._core.total and not self._ended.is_set:
+            left = timeout + _LAST_MOMENTS - (time.monotonic() - began)
+            if self._ended.wait(min(left, _LOOK)) or left <= 0:
+                return
+            self.poke_if_possible()
 
     def orphan(self) -> bool:
         """The pool is no more: close all channels.  For a finalizer, so it takes no lock.
@@ -103,7 +146,8 @@ class Worker:
         """
         if self._core.is_closed or not self._core.total:
             return False
-        self._inbox.put(_Call(lambda core, now: core.close(now)))
+        self._calls.append(_Call(lambda core, now: core.close(now)))
+        self._inbox.put(None)
         return True
 
     def abandon(self) -> None:
@@ -119,40 +163,51 @@ class Worker:
     # --- the thread ----------------------------------------------------------------------------------------------
 
     def _ensure_thread(self) -> None:
+        """To be called after what is to be done was put in: a worker that leaves looks for that last."""
+        if self._is_there():
+            return
+        with self._starting:
+            if not self._is_there():
+                begun = Latch()
+                start(partial(self._run, begun), "milvus-profiles pool")
+                begun.wait(_LOOK)
+
+    def _is_there(self) -> bool:
         with self._crowd, self._lock:
-            if self._thread is not None:
-                return
-            thread = self._thread = threading.Thread(target=self._run, name="milvus-profiles pool", daemon=True)
-        try:
-            thread.start()
-        except BaseException:
-            if thread.ident is None:
-                self._thread = None
-            raise
+            return self._working.locked() and not self._is_leaving
 
-    def _run(self) -> None:
-        call: _Call | None = None
-        try:
-            while (wake_at := self._turn(call)) is not None:
-                call = self._next(wake_at)
-        finally:
-            if self._thread is threading.current_thread():
-                self._thread = None  # it failed: the next to come starts another
+    def _run(self, begun: Latch) -> None:
+        with self._working:
+            self._is_leaving = False
+            self._is_shaken = bool(self._core.total)  # the one before was killed
+            begun.set()
+            while True:
+                try:
+                    while (wake_at := self._turn()) is not None:
+                        self._accidents = 0
+                        self._sleep(wake_at)
+                    return
+                except BaseException:  # noqa: PERF203
+                    # Somebody threw it in, most likely; what it cut short is found by what exists.
+                    self._is_shaken = True
+                    self._accidents += 1
+                    if self._accidents >= _ACCIDENTS:
+                        raise
 
-    def _next(self, wake_at: float) -> _Call | None:
-        try:
+    def _sleep(self, wake_at: float) -> None:
+        with contextlib.suppress(Empty):
             if wake_at == math.inf:
-                return self._inbox.get()
-            return self._inbox.get(timeout=min(max(0.0, wake_at - self._clock()), threading.TIMEOUT_MAX))
-        except Empty:
-            return None
+                self._inbox.get()
+            else:
+                self._inbox.get(timeout=min(max(0.0, wake_at - self._clock()), threading.TIMEOUT_MAX))
 
-    def _turn(self, call: _Call | None) -> float | None:
+    def _turn(self) -> float | None:
         """Tell the core, make a plan, carry it out; returns until when to sleep, None where nothing is left to do."""
         core = self._core
-        if call is not None:
-            with self._crowd, self._lock:
-                call.run(core, self._clock())
+        self._answer_calls()
+        self._gather()
+        if self._is_shaken:
+            self._repair()
         while True:
             with self._crowd, self._lock:
                 actions = core.plan(self._clock())
@@ -164,69 +219,88 @@ class Worker:
         with self._crowd, self._lock:
             if core.is_closed and not core.total:
                 self._ended.set()
-            if not core.total and self._inbox.empty():
-                self._thread = None
-                return None
-            return core.wake_at
+            if self._calls or core.dirty or core.dropped:
+                return -math.inf
+            if self._jobs or core.total:
+                return core.wake_at
+            self._is_leaving = True
+            return None
+
+    def _answer_calls(self) -> None:
+        while self._calls:
+            call = self._calls[0]
+            with self._crowd, self._lock:
+                self._is_shaken |= not call.run(self._core, self._clock())
+            call.ended.set()
+            # Last, so that none is lost; told twice, the core does not mind.
+            self._calls.popleft()
+
+    def _gather(self) -> None:
+        """Tell the core what came of the jobs."""
+        for member, job in list(self._jobs.items()):
+            if (report := job.outcome()) is not None:
+                with self._crowd, self._lock:
+                    report(self._core, self._clock())
+                self._jobs.pop(member, None)
+
+    def _repair(self) -> None:
+        for job in list(self._jobs.values()):
+            if not job.begun:
+                self._begin(job)
+        with self._crowd, self._lock:
+            lost = [action for action in self._core.recount(self._clock()) if action.member not in self._jobs]
+        for action in lost:
+            self._perform(action)
+        self._is_shaken = False
 
     def _perform(self, action: Action) -> None:
         if isinstance(action, Wake):
-            action.waiter.signal.release()
+            with contextlib.suppress(RuntimeError):  # he was woken before
+                action.waiter.signal.release()
         elif isinstance(action, Leak):
             _warn(leak_message(action))
         else:
-            self._jobs = [job for job in self._jobs if job.is_alive()]
-            job = threading.Thread(target=self._do, args=(action,), name="milvus-profiles pool job", daemon=True)
-            try:
-                job.start()
-            except RuntimeError as error:  # there are too many threads
-                self._not_started(action, error)
+            job = _Job(action, self._work_of(action), self._inbox)
+            self._jobs[action.member] = job
+            self._begin(job)
+
+    def _begin(self, job: _Job) -> None:
+        try:
+            start(job.run, "milvus-profiles pool job")
+        except ThreadStartError as error:
+            if isinstance(job.action, Close):
+                job.run()
             else:
-                self._jobs.append(job)
+                job.not_started(error.with_traceback(None))
 
     # --- jobs ----------------------------------------------------------------------------------------------------
 
-    def _do(self, action: Open | Close | Test) -> None:
+    def _work_of(self, action: Open | Close | Test) -> Callable[[], Event]:
         member = action.member
         if isinstance(action, Open):
-            self._open(member)
-        elif isinstance(action, Test):
-            good = False
-            try:
-                good = member.link.is_good(math.inf)
-            finally:
-                self._tell(lambda core, now: core.tested(member, good, now))
-        else:
-            try:
-                member.link.close(max(0.0, action.deadline - self._clock()))
-            finally:
-                self._tell(lambda core, _: core.closed(member))
+            return lambda: self._open(member)
+        if isinstance(action, Test):
+            return lambda: self._test(member)
+        deadline = action.deadline
+        return lambda: self._close(member, deadline)
 
-    def _open(self, member: Member) -> None:
+    def _open(self, member: Member) -> Event:
         try:
             link = self._open_link(member.key.name)
         except BaseException as error:
-            cause = error.with_traceback(None)
-            self._tell(lambda core, now: core.open_failed(member, cause, now))
-            return
+            return _open_failed(member, error.with_traceback(None))
         _close_first_at_exit()
         if self.recorder is not None:
             self.recorder.created(member.key.name, self._clock() - member.born)
-        self._tell(lambda core, now: core.opened(member, link, now))
+        return lambda core, now: core.opened(member, link, now)
 
-    def _not_started(self, action: Open | Close | Test, error: RuntimeError) -> None:
-        member = action.member
-        if isinstance(action, Open):
-            self._tell(lambda core, now: core.open_failed(member, error, now))
-        elif isinstance(action, Test):
-            self._tell(lambda core, now: core.tested(member, True, now))
-        else:
-            self._do(action)
+    def _test(self, member: Member) -> Event:
+        good = member.link.is_good(math.inf)
+        return lambda core, now: core.tested(member, good, now)
 
-    def _tell(self, event: Event) -> None:
-        with self._crowd, self._lock:
-            event(self._core, self._clock())
-        self.poke()
+    def _close(self, member: Member, deadline: float) -> Event:
+        member.link.close(max(0.0, deadline - self._clock()))
+        return _closed(member)
 
     def close_at_exit(self) -> None:
         """Close what is left when the process ends."""
@@ -234,26 +308,101 @@ class Worker:
             member.link.close(0.0)
 
 
+class _Job:
+    """An action that a thread of its own carries out.
+
+    Args:
+        action: what.
+        work: does it, and returns what the core is to be told.
+        inbox: the worker's, which is woken at the end.
+
+    Attributes:
+        begun: its thread runs, or ran.
+    """
+
+    __slots__ = ("_inbox", "_report", "_running", "_work", "action", "begun")
+
+    def __init__(self, action: Open | Close | Test, work: Callable[[], Event], inbox: SimpleQueue[None]) -> None:
+        self.action = action
+        self.begun = False
+        self._work = work
+        self._inbox = inbox
+        self._running = threading.Lock()
+        self._report: Event | None = None
+
+    def run(self) -> None:
+        """Carry it out; once, however often it is begun."""
+        try:
+            with self._running:
+                if not self.begun:
+                    self.begun = True
+                    self._report = self._work()
+        finally:
+            self._inbox.put(None)
+
+    def not_started(self, error: ThreadStartError) -> None:
+        """There is no thread for it."""
+        member = self.action.member
+        # Without a test it is as good as it was.
+        untested = isinstance(self.action, Test)
+        self._report = (lambda core, now: core.tested(member, True, now)) if untested else _open_failed(member, error)
+        self.begun = True
+        self._inbox.put(None)
+
+    def outcome(self) -> Event | None:
+        """What the core is to be told; None as long as it goes on."""
+        if self._report is not None or not self.begun or self._running.locked():
+            return self._report
+        if self._report is not None:
+            return self._report  # just now
+        # Its thread ended without a word: it failed, or somebody threw an exception into it.
+        member = self.action.member
+        if isinstance(self.action, Open):
+            return _open_failed(member, PoolError("opening the connection was interrupted", hint="try again"))
+        if isinstance(self.action, Test):
+            return lambda core, now: core.tested(member, False, now)
+        return _closed(member)
+
+
+def _open_failed(member: Member, cause: BaseException) -> Event:
+    return lambda core, now: core.open_failed(member, cause, now)
+
+
+def _closed(member: Member) -> Event:
+    return lambda core, _: core.closed(member)
+
+
 class _Call:
-    """An event that the worker tells the core on behalf of another thread."""
+    """An event that the worker tells the core on behalf of another thread.
+
+    Attributes:
+        ended: it was told.
+    """
 
     def __init__(self, event: Event) -> None:
+        self.ended = Latch()
         self._event = event
-        self._outcome: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+        self._answer: Any = None
+        self._error: Exception | None = None
 
-    def run(self, core: Core, now: float) -> None:
-        """Tell the core; the lock is held."""
+    def run(self, core: Core, now: float) -> bool:
+        """Tell the core; the lock is held.
+
+        Returns:
+            Whether that came to its end.
+        """
         try:
-            self._outcome.put((self._event(core, now), None))
+            self._answer = self._event(core, now)
         except Exception as error:
-            self._outcome.put((None, error))
+            self._error = error
+            return False
+        return True
 
     def result(self) -> Any:
-        """Wait until it was told, and return what the core answered."""
-        answer, error = self._outcome.get()
-        if error is not None:
-            raise error
-        return answer
+        """What the core answered; None if it was not told."""
+        if self._error is not None:
+            raise self._error
+        return self._answer
 
 
 def _warn(message: str) -> None:

@@ -17,11 +17,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import NoReturn
 
+from ..background import Pending
 from ..errors import SecretUnavailableError
 from ..masked import MaskedMapping, SecretText
 from ..paths import home_directory
 from ..profile import CommandRef
-from .bounded import Pending
 from .kept import Fetched
 from .value import Received, fault
 

@@ -27,12 +27,15 @@ Fetched = tuple[SecretText, float | None]
 
 
 class _Flight:
-    """One fetch under way, and what came of it: None as long as nothing did, or if it was interrupted."""
+    """One fetch, and what came of it: None as long as nothing did.
 
-    __slots__ = ("answer", "landed")
+    Whoever fetches holds the lock, in a ``with`` that an interrupt ends too; then it is the turn of the next.
+    """
+
+    __slots__ = ("answer", "turn")
 
     def __init__(self) -> None:
-        self.landed = threading.Event()
+        self.turn = threading.Lock()
         self.answer: SecretText | SecretUnavailableError | None = None
 
 
@@ -65,23 +68,20 @@ class Kept:
         Raises:
             SecretUnavailableError: fetching failed, here or in the thread whose answer is shared.
         """
-        while True:
-            with self._lock:
-                secret, until = self._values.get(key, (None, 0.0))
-                if secret is not None and (until == FOR_EVER or (not refresh and now() < until - _LEEWAY)):
-                    return secret
-                flight = self._flights.get(key)
-                if leading := flight is None:
-                    flight = self._flights[key] = _Flight()
-            if leading:
+        with self._lock:
+            secret, until = self._values.get(key, (None, 0.0))
+            if secret is not None and (until == FOR_EVER or (not refresh and now() < until - _LEEWAY)):
+                return secret
+            flight = self._flights.get(key)
+            if flight is None or flight.answer is not None:
+                flight = self._flights[key] = _Flight()
+        with flight.turn:
+            if flight.answer is None:
                 return self._fetch(key, flight, fetch, now)
-            flight.landed.wait()
-            if isinstance(flight.answer, SecretUnavailableError):
-                # An exception belongs to the thread that raises it.
-                raise SecretUnavailableError(flight.answer.message, hint=flight.answer.hint)
-            if flight.answer is not None:
-                return flight.answer
-            # The leader was interrupted, by Ctrl+C perhaps: that is no answer, so someone else leads.
+        if isinstance(flight.answer, SecretUnavailableError):
+            # An exception belongs to the thread that raises it.
+            raise SecretUnavailableError(flight.answer.message, hint=flight.answer.hint)
+        return flight.answer
 
     def _fetch(
         self, key: Hashable, flight: _Flight, fetch: Callable[[], Fetched], now: Callable[[], float]
@@ -101,8 +101,8 @@ class Kept:
             raise
         finally:
             with self._lock:
-                self._flights.pop(key, None)
-            flight.landed.set()
+                if flight.answer is not None and self._flights.get(key) is flight:
+                    del self._flights[key]
 
     def forget(self) -> None:
         """Drop everything that is kept."""

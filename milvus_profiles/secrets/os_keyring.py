@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from ..background import Pending
 from ..errors import ConfigError, Location, SecretUnavailableError
 from ..masked import SecretText
 from ..ownership import fault_below, own_users
 from ..paths import home_directory, home_fault
 from .account import SERVICE
-from .bounded import Pending
 from .value import fault
 
 __all__ = ["KEYRING_TIMEOUT", "OSKeyring", "allowing", "keyring_timeout"]

@@ -23,13 +23,19 @@ class AsyncGeneration(Generation[grpc.aio.Channel]):
 
     Attributes:
         is_severed: it was closed with calls in flight: what ends them is not their caller's cancellation.
+        calls: those that have not ended.
     """
 
-    __slots__ = ("is_severed",)
+    __slots__ = ("calls", "is_severed")
 
     def __init__(self, channel: grpc.aio.Channel, holder: TokenHolder, refresh: Refresh | None) -> None:
         super().__init__(channel, holder, refresh)
         self.is_severed = False
+        self.calls = 0
+
+    @property
+    def in_flight(self) -> int:
+        return self.calls
 
     async def close(self) -> None:
         """Close the raw channel; calls in flight end as CANCELLED."""
@@ -88,7 +94,7 @@ class AsyncChannelCore(CoreBase[AsyncGeneration]):
         if self._watch is not None:
             self._watch.before_call(self.clock())
         generation = self._current
-        generation.in_flight += 1
+        generation.calls += 1
         return generation
 
     def leave(self, generation: AsyncGeneration) -> None:
@@ -97,8 +103,8 @@ class AsyncChannelCore(CoreBase[AsyncGeneration]):
         Args:
             generation: what :meth:`enter` returned.
         """
-        generation.in_flight -= 1
-        if generation.in_flight == 0 and self._idle_waiters:
+        generation.calls -= 1
+        if generation.calls == 0 and self._idle_waiters:
             for waiter in self._idle_waiters:
                 if not waiter.done():
                     waiter.set_result(None)

@@ -12,7 +12,7 @@ freed of those frames on its way out.
 from __future__ import annotations
 
 import functools
-import weakref
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,22 @@ def _raising(perform: Callable[..., _Outcome]) -> Callable[..., Any]:
     return call
 
 
+@functools.cache
+def _minded(kind: type[Any]) -> type[Any]:
+    """gRPC's class of streams, with an eye on interrupts while the next message is waited for."""
+
+    def following(self: Any) -> Any:
+        try:
+            return kind.__next__(self)
+        except (StopIteration, grpc.RpcError):
+            raise
+        except BaseException as error:
+            self._minder(error)
+            raise
+
+    return type(kind.__name__, (kind,), {"__next__": following, "__module__": kind.__module__})
+
+
 class _MultiCallable:
     """What the wrappers of all four arities share."""
 
@@ -74,53 +90,54 @@ class _MultiCallable:
         return self._core.call_timeout if timeout is None else timeout
 
     def _finish(
-        self,
-        generation: RawGeneration,
-        kind: str,
-        request: Any,
-        timeout: float | None,
-        metadata: MetadataLike | None,
-        rest: Any,
-        named: Any,
-    ) -> _Outcome:
-        """Make a call that was entered, and wait for its end; ``kind`` is the raw multi-callable's method."""
+        self, kind: str, request: Any, timeout: float | None, metadata: MetadataLike | None, rest: Any, named: Any
+    ) -> tuple[_Outcome, RawGeneration, int]:
+        """Make a call and wait for its end; ``kind`` is the raw multi-callable's method.
+
+        Returns:
+            Besides what it gave, the raw channel that it went to, and the generation of the token that it had.
+        """
         core = self._core
         code: grpc.StatusCode | None = None
-        try:
-            call = getattr(self._raw(generation), kind)
-            # The merged metadata stands in no variable here: an exception on its way out would show it.
-            answer = call(request, timeout, generation.holder.merged(metadata), *rest, **named)
-            code = grpc.StatusCode.OK
-            return answer, None
-        except grpc.RpcError as error:
-            code = error.code()
-            return None, error.with_traceback(None)
-        except BaseException as error:
-            return None, error.with_traceback(None)
-        finally:
-            core.leave(generation, code)
+        answer: Any = None
+        failure: BaseException | None = None
+        mark = threading.Lock()
+        with mark:
+            generation = core.enter(mark)
+            used = generation.holder.generation
+            try:
+                call = getattr(self._raw(generation), kind)
+                # The merged metadata stands in no variable here: an exception on its way out would show it.
+                answer = call(request, timeout, generation.holder.merged(metadata), *rest, **named)
+                code = grpc.StatusCode.OK
+            except grpc.RpcError as error:
+                code = error.code()
+                failure = error.with_traceback(None)
+            except BaseException as error:
+                core.interrupted(generation, error)
+                failure = error.with_traceback(None)
+        core.leave(generation, mark, code)
+        return (answer, failure), generation, used
 
     def _start(
         self, kind: str, request: Any, timeout: float | None, metadata: MetadataLike | None, rest: Any, named: Any
     ) -> _Outcome:
         """Begin a call that counts as in flight until it is done; ``kind`` is the raw multi-callable's method."""
         core = self._core
-        generation = core.enter()
-        try:
-            call = getattr(self._raw(generation), kind)
-            rpc = call(request, timeout, generation.holder.merged(metadata), *rest, **named)
-        except BaseException as error:
-            core.leave(generation, None)
-            return None, error.with_traceback(None)
-        # A strong reference from the callback would keep alive, and so never cancel, a call whose owner dropped it.
-        reference = weakref.ref(rpc)
-
-        def leave() -> None:
-            ended = reference()
-            core.leave(generation, None if ended is None else ended.code())
-
-        if not rpc.add_callback(leave):
-            core.leave(generation, rpc.code())
+        mark = threading.Lock()
+        with mark:
+            generation = core.enter(mark)
+            try:
+                call = getattr(self._raw(generation), kind)
+                rpc = call(request, timeout, generation.holder.merged(metadata), *rest, **named)
+            except BaseException as error:
+                core.interrupted(generation, error)
+                core.leave(generation, mark, None)
+                return None, error.with_traceback(None)
+            if hasattr(rpc, "__next__"):
+                rpc.__class__ = _minded(type(rpc))  # type: ignore[arg-type]
+                rpc._minder = functools.partial(core.interrupted, generation)
+            core.follow(generation, mark, rpc)
         return rpc, None
 
 
@@ -151,9 +168,7 @@ class _UnaryUnary(_MultiCallable, grpc.UnaryUnaryMultiCallable):  # type: ignore
         if metadata is not None:
             metadata = tuple(metadata)  # it may have to be read twice
         began = core.clock()
-        generation = core.enter()
-        used = generation.holder.generation
-        answer, failure = self._finish(generation, kind, request, timeout, metadata, rest, named)
+        (answer, failure), generation, used = self._finish(kind, request, timeout, metadata, rest, named)
         if (
             not isinstance(failure, grpc.RpcError)
             or failure.code() is not grpc.StatusCode.UNAUTHENTICATED
@@ -166,7 +181,7 @@ class _UnaryUnary(_MultiCallable, grpc.UnaryUnaryMultiCallable):  # type: ignore
 
         if core.reauthenticate(generation, used, left()) and (remaining := left()) != 0.0:
             # A write too: the server refused it before it did anything.
-            return self._finish(core.enter(), kind, request, remaining, metadata, rest, named)
+            return self._finish(kind, request, remaining, metadata, rest, named)[0]
         failure.__cause__ = core.refresh_failure
         return answer, failure
 
@@ -176,15 +191,13 @@ class _StreamUnary(_MultiCallable, grpc.StreamUnaryMultiCallable):  # type: igno
     def __call__(
         self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
     ) -> _Outcome:
-        timeout = self._deadline(timeout)
-        return self._finish(self._core.enter(), "__call__", request_iterator, timeout, metadata, rest, named)
+        return self._finish("__call__", request_iterator, self._deadline(timeout), metadata, rest, named)[0]
 
     @_raising
     def with_call(
         self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
     ) -> _Outcome:
-        timeout = self._deadline(timeout)
-        return self._finish(self._core.enter(), "with_call", request_iterator, timeout, metadata, rest, named)
+        return self._finish("with_call", request_iterator, self._deadline(timeout), metadata, rest, named)[0]
 
     @_raising
     def future(

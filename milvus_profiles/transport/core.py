@@ -6,24 +6,80 @@ it knows no profile and no keyring: how a secret is looked up again is handed in
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+import weakref
+from _thread import LockType
 from collections.abc import Callable
+from typing import Any, Union
 
-from ..errors import ConnectionClosedError
+from ..background import Latch, Pending
+from ..errors import ConnectionClosedError, ThreadStartError
 from .channel_state import REFRESH_INTERVAL
 from .core_base import CoreBase, Generation, Refresh
 from .deadline import Clock
 from .fork_pause import PAUSE
 from .grpc_import import grpc
+from .interrupts import let_go
 from .metadata import TokenHolder
 
 __all__ = ["ChannelCore", "RawGeneration"]
 
-RawGeneration = Generation[grpc.Channel]
-
 _LOOK = 0.001
 """Seconds between two looks whether a call has ended that a fork waits for."""
+
+_IDLE_LOOK = 0.25
+"""Seconds between two looks whether a raw channel is idle, for who was not told."""
+
+_CLOSING = 1.0
+"""Seconds that closing a raw channel may take: gRPC waits in it for calls of which an interrupt made it lose sight."""
+
+
+Call = Union[LockType, "weakref.ref[Any]"]
+"""A call under way: held by who waits for it, or a reference to the stream or future."""
+
+
+class RawGeneration(Generation[grpc.Channel]):
+    """One raw channel of a core.
+
+    What is in flight is not counted but seen, so that no interrupt can make it wrong: a call that its caller waits for
+    holds a lock in a ``with``, which ends whatever happens; a stream or a future is there and not done.
+
+    Attributes:
+        calls: what was begun and is not known to have ended.
+        is_damaged: a call on it was interrupted within gRPC; see :mod:`.interrupts`.
+    """
+
+    __slots__ = ("calls", "is_damaged")
+
+    def __init__(self, channel: grpc.Channel, holder: TokenHolder, refresh: Refresh | None) -> None:
+        super().__init__(channel, holder, refresh)
+        self.calls: set[Call] = set()
+        self.is_damaged = False
+
+    @property
+    def in_flight(self) -> int:
+        self.calls = {call for call in self.calls if _goes_on(call)}
+        return len(self.calls)
+
+    def close(self) -> None:
+        """Close the raw channel; calls in flight end as CANCELLED."""
+        # Beside the caller's thread: an interrupt within leaves gRPC's lock held, and it may wait for ever.
+        try:
+            closing = Pending(self.channel.close, lambda _: None, "milvus-profiles close")
+        except ThreadStartError:
+            self.channel.close()
+            return
+        with contextlib.suppress(TimeoutError):
+            closing.wait(_CLOSING)
+
+
+def _goes_on(call: Call) -> bool:
+    if isinstance(call, weakref.ref):
+        rpc = call()
+        return rpc is not None and not rpc.done()
+    return call.locked()
 
 
 class ChannelCore(CoreBase[RawGeneration]):
@@ -51,11 +107,10 @@ class ChannelCore(CoreBase[RawGeneration]):
         refresh_interval: float = REFRESH_INTERVAL,
         clock: Clock = time.monotonic,
     ) -> None:
-        super().__init__(Generation(raw, holder, refresh), call_timeout, refresh_interval, clock)
+        super().__init__(RawGeneration(raw, holder, refresh), call_timeout, refresh_interval, clock)
         self.binding = threading.Lock()
         self._guard = threading.Lock()
-        # Made by the first who waits: it takes as much memory as all else here.
-        self._idle: threading.Condition | None = None
+        self._idle: Latch | None = None
         self._subscriptions: dict[Callable[[grpc.ChannelConnectivity], None], bool] = {}
         self._refreshing = threading.Lock()
         PAUSE.add(self)
@@ -66,6 +121,11 @@ class ChannelCore(CoreBase[RawGeneration]):
         return self._current.channel
 
     @property
+    def is_damaged(self) -> bool:
+        """Whether a call on the raw channel in use was interrupted within gRPC."""
+        return self._current.is_damaged
+
+    @property
     def in_flight(self) -> int:
         """Calls that have not ended, streams and futures included."""
         with self._guard:
@@ -73,37 +133,82 @@ class ChannelCore(CoreBase[RawGeneration]):
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
-    def enter(self) -> RawGeneration:
+    def enter(self, call: LockType) -> RawGeneration:
         """Count a call that begins, and return the raw channel it goes to.
+
+        Args:
+            call: held as long as it goes on, by a ``with`` around all of it.
 
         Raises:
             ConnectionClosedError: the core is closed.
         """
         if (watch := self._watch) is not None:
             watch.before_call(self.clock())
-        if PAUSE.pending:
-            PAUSE.wait()
-        with self._guard:
-            if not self._is_closed:
-                generation = self._current
-                generation.in_flight += 1
+        while True:
+            if PAUSE.pending:
+                PAUSE.wait()
+            with self._guard:
+                if self._is_closed:
+                    break
+                if not PAUSE.pending:
+                    generation = self._current
+                    generation.calls.add(call)
+                    if not generation.is_damaged:
+                        return generation
+            if generation.is_damaged:
+                if self.replace is not None:
+                    self.replace()
                 return generation
         raise ConnectionClosedError("the connection is closed", hint="connect again")
 
-    def leave(self, generation: RawGeneration, code: grpc.StatusCode | None) -> None:
-        """Count a call that ended.
+    def follow(self, generation: RawGeneration, call: LockType, rpc: Any) -> None:
+        """Count a call that was begun until it is done.
 
         Args:
             generation: what :meth:`enter` returned.
+            call: as for :meth:`enter`.
+            rpc: what the raw multi-callable returned; held weakly, so that one whose owner drops it is cancelled.
+        """
+        reference = weakref.ref(rpc)
+        with self._guard:
+            generation.calls.add(reference)
+            generation.calls.discard(call)
+
+        def ended() -> None:
+            found = reference()
+            self.leave(generation, reference, None if found is None else found.code())
+
+        if not rpc.add_callback(ended):
+            self.leave(generation, reference, rpc.code())
+
+    def leave(self, generation: RawGeneration, call: Call, code: grpc.StatusCode | None) -> None:
+        """Note how a call ended.
+
+        Args:
+            generation: what :meth:`enter` returned.
+            call: as for :meth:`enter`.
             code: how it ended; None where there is no status.
         """
         with self._guard:
-            generation.in_flight -= 1
+            generation.calls.discard(call)
             self.health.note(code, self.clock())
-            if self._idle is not None and generation.in_flight == 0:
-                self._idle.notify_all()
+            if (idle := self._idle) is not None and not generation.in_flight:
+                self._idle = None
+                idle.set()
         if self._watch is not None and code is grpc.StatusCode.UNAVAILABLE:
             self._watch.after_unavailable(self.clock())
+
+    def interrupted(self, generation: RawGeneration, error: BaseException) -> None:
+        """Set right what an exception in the middle of a call may have left behind.
+
+        Args:
+            generation: what :meth:`enter` returned.
+            error: with its traceback.
+        """
+        if let_go(error):
+            generation.is_damaged = True
+            if self.replace is not None:
+                self.replace()
 
     def reauthenticate(self, refused: RawGeneration, used: int, timeout: float | None = None) -> bool:
         """Look for another token after a call was refused as UNAUTHENTICATED.
@@ -141,21 +246,15 @@ class ChannelCore(CoreBase[RawGeneration]):
 
     # --- forks ---------------------------------------------------------------------------------------------------
 
-    def hold(self, timeout: float) -> bool:
-        """Let no call begin from now on, if none is under way; see :mod:`.fork_pause`."""
+    def wait_for_fork(self, timeout: float) -> None:
+        """Wait until no call is under way; none begins while a fork is pending.  See :mod:`.fork_pause`."""
         until = time.monotonic() + timeout
-        while self._guard.acquire(timeout=max(0.0, until - time.monotonic())):
-            if not self._load():
-                return True
-            self._guard.release()
-            if time.monotonic() >= until:
-                return False
+        while self.in_flight and time.monotonic() < until:
             time.sleep(_LOOK)
-        return False
 
-    def let_go(self) -> None:
-        """Let calls begin again."""
-        self._guard.release()
+    def forked(self) -> None:
+        """In the child: whoever held the lock is not here."""
+        self._guard = threading.Lock()
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -170,13 +269,17 @@ class ChannelCore(CoreBase[RawGeneration]):
             Whether none is.
         """
 
-        def idle() -> bool:
-            return (self._load() if generation is None else generation.in_flight) == 0
-
-        with self._guard:
-            if self._idle is None:
-                self._idle = threading.Condition(self._guard)
-            return self._idle.wait_for(idle, grace)
+        until = time.monotonic() + grace
+        while True:
+            with self._guard:
+                if not (self._load() if generation is None else generation.in_flight):
+                    return True
+                if (latch := self._idle) is None:
+                    latch = self._idle = Latch()
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            latch.wait(min(left, _IDLE_LOOK))
 
     def equip(self, holder: TokenHolder, refresh: Refresh | None) -> None:
         with self._guard:
@@ -202,7 +305,7 @@ class ChannelCore(CoreBase[RawGeneration]):
             self._check_open()
             if holder is None:
                 holder, refresh = self._current.holder, self._current.refresh
-            old = self._exchange(Generation(raw, holder, refresh))
+            old = self._exchange(RawGeneration(raw, holder, refresh))
             for callback, try_to_connect in self._subscriptions.items():
                 old.channel.unsubscribe(callback)
                 raw.subscribe(callback, try_to_connect)
@@ -222,18 +325,17 @@ class ChannelCore(CoreBase[RawGeneration]):
         with self._guard:
             if generation in self._retired:
                 self._retired.remove(generation)
-        generation.channel.close()
+        generation.close()
         return drained
 
     def close(self) -> None:
         """Close the raw channels; calls in flight end as CANCELLED, new ones raise.  Closing again does nothing."""
         with self._guard:
-            if self._is_closed:
-                return
             self._is_closed = True
             generations = [*self._retired, self._current]
+        # Each time: whoever did it first may have been interrupted.
         for generation in generations:
-            generation.channel.close()
+            generation.close()
 
     def subscribe(self, callback: Callable[[grpc.ChannelConnectivity], None], try_to_connect: bool) -> None:
         """Have the connectivity of whichever raw channel is in use reported."""

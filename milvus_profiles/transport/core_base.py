@@ -29,16 +29,19 @@ class Generation(Generic[C]):
         channel: the raw channel.
         holder: makes the metadata of its calls.
         refresh: resolves its secret anew; None if there is nothing to resolve.
-        in_flight: calls on it that have not ended; guarded by the core.
     """
 
-    __slots__ = ("channel", "holder", "in_flight", "refresh")
+    __slots__ = ("channel", "holder", "refresh")
 
     def __init__(self, channel: C, holder: TokenHolder, refresh: Refresh | None) -> None:
         self.channel = channel
         self.holder = holder
         self.refresh = refresh
-        self.in_flight = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Calls on it that have not ended; guarded by the core."""
+        raise NotImplementedError
 
 
 G = TypeVar("G", bound="Generation[Any]")
@@ -55,6 +58,8 @@ class CoreBase(Generic[G]):
 
     Attributes:
         health: how the calls went on the raw channel in use now; another one after a swap.
+        replace: has the raw channel replaced, as its state is unknown since a call on it was interrupted; it returns at
+            once, and is called again with each call as long as nothing came of it.  None where nobody can.
     """
 
     def __init__(self, first: G, call_timeout: float | None, refresh_interval: float, clock: Clock) -> None:
@@ -67,6 +72,7 @@ class CoreBase(Generic[G]):
         self._pace = RefreshPace(refresh_interval)
         self._refresh_failure: Exception | None = None
         self._watch: Watch | None = None
+        self.replace: Callable[[], object] | None = None
 
     @property
     def holder(self) -> TokenHolder:

@@ -20,26 +20,29 @@ __all__ = ["PAUSE", "ForkPause"]
 _PATIENCE = 0.2
 """Seconds that a fork waits for calls to end; most take a few milliseconds."""
 
+_LOOK = 0.0005
+"""Seconds between two looks whether the fork has happened."""
+
 
 class Held(Protocol):
-    """What calls go through."""
+    """What calls go through; none begins while a fork is pending."""
 
-    def hold(self, timeout: float) -> bool:
-        """Let no call begin from now on, if none is under way.
+    def wait_for_fork(self, timeout: float) -> None:
+        """Wait until no call is under way.
 
         Args:
-            timeout: seconds to wait for those that are.
-
-        Returns:
-            Whether it is held, so that :meth:`let_go` is to be called.
+            timeout: seconds to wait at most.
         """
 
-    def let_go(self) -> None:
-        """Let calls begin again."""
+    def forked(self) -> None:
+        """In the child: whoever held a lock is not here to let go of it."""
 
 
 class ForkPause:
     """Keeps calls and forks apart.
+
+    Nothing is held for that, which an interrupt could leave held: calls see that a fork is pending, and for how long it
+    may be.
 
     Attributes:
         pending: a fork is about to happen: who begins a call is to :meth:`wait` first.
@@ -47,9 +50,8 @@ class ForkPause:
 
     def __init__(self) -> None:
         self.pending = False
-        self._over = threading.Event()
+        self._until = 0.0
         self._members: WeakSet[Held] = WeakSet()
-        self._held: list[Held] = []
         self._forking: int | None = None
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(
@@ -61,19 +63,22 @@ class ForkPause:
         self._members.add(member)
 
     def wait(self) -> None:
-        """Wait until the fork has happened."""
-        self._over.wait(2 * _PATIENCE)
+        """Wait until the fork has happened; not for one that never says so."""
+        while self.pending:
+            if time.monotonic() > self._until:
+                self._forking = None
+                self.pending = False
+            time.sleep(_LOOK)
 
     def _before(self) -> None:
-        if self._forking is not None:
+        now = time.monotonic()
+        if self._forking is not None and now < self._until:
             return  # another thread's fork waits already
+        self._until = now + 2 * _PATIENCE
         self._forking = threading.get_ident()
-        self._over.clear()
         self.pending = True
-        until = time.monotonic() + _PATIENCE
         for member in self._all():
-            if member.hold(max(0.0, until - time.monotonic())):
-                self._held.append(member)
+            member.wait_for_fork(max(0.0, now + _PATIENCE - time.monotonic()))
 
     def _all(self) -> list[Held]:
         with contextlib.suppress(RuntimeError):  # another thread has added one meanwhile
@@ -82,20 +87,15 @@ class ForkPause:
 
     def _after_in_parent(self) -> None:
         if self._forking == threading.get_ident():
-            self._let_go()
+            self._forking = None
+            self.pending = False
 
     def _after_in_child(self) -> None:
         # Whoever else was forking is not here to do it.
-        self._over = threading.Event()
-        self._let_go()
-
-    def _let_go(self) -> None:
-        held, self._held = self._held, []
-        for member in held:
-            member.let_go()
         self._forking = None
         self.pending = False
-        self._over.set()
+        for member in self._all():
+            member.forked()
 
 
 PAUSE = ForkPause()

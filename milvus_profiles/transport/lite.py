@@ -11,17 +11,19 @@ runs until the process is through with its other threads, and to stop it takes a
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
-import shlex
 import threading
 from collections.abc import Callable
 from concurrent.futures import wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from ..background import beside, start
+from ..commands import command
 from ..endpoint import Untrusted
-from ..errors import ConfigError, DatabaseInUseError, MilvusProfilesError, ServerNotReadyError
+from ..errors import ConfigError, DatabaseInUseError, MilvusProfilesError, ServerNotReadyError, ThreadStartError
 from .lite_directory import check_shared, make_ready
 from .lite_workers import Workers
 from .pymilvus_import import import_with_pymilvus
@@ -67,22 +69,35 @@ class LiteLease:
         port: where it listens on 127.0.0.1.
     """
 
+    _server: _Server | None = None
+
     def __init__(self, server: _Server) -> None:
         self.directory = server.directory
         self.port = server.port
-        self._server: _Server | None = server
         self._pid = os.getpid()
+        # Last, and in one go with the count, so that no interrupt comes between.
+        server.users += 1
+        self._server = server
 
     def release(self) -> None:
         """Give the share back; the last one to do so stops the server.  Doing it twice, or in a forked child, does
         nothing."""
-        server, self._server = self._server, None
+        server = self._server
         if server is None or self._pid != os.getpid():
             return
         with server.lock:
+            if self._server is None:
+                return
+            self._server = None
             server.users -= 1
             if server.users == 0 and server.pid == os.getpid():
                 _stop(server, _GRACE)
+
+    def __del__(self) -> None:
+        # Whoever held it was interrupted; the garbage collector may run anywhere, and stopping takes its time.
+        if self._server is not None:
+            with contextlib.suppress(ThreadStartError):
+                start(self.release, "milvus-profiles close")
 
     def __repr__(self) -> str:
         return f"<LiteLease of {self.directory}, port {self.port}>"
@@ -114,7 +129,7 @@ def acquire_lite(path: str, untrusted: Untrusted | None) -> LiteLease:
     with server.lock:
         try:
             if server.stop is None:
-                _start(server, path, untrusted)
+                beside(lambda: _start(server, path, untrusted), "milvus-profiles lite")
             else:
                 check_shared(path, untrusted)
         except OSError as error:
@@ -122,7 +137,6 @@ def acquire_lite(path: str, untrusted: Untrusted | None) -> LiteLease:
                 f"Milvus Lite cannot use {printable(directory)}: {error.strerror or 'unknown error'}",
                 hint="check the path and its permissions",
             ) from None
-        server.users += 1
         return LiteLease(server)
 
 
@@ -148,7 +162,7 @@ def _start(server: _Server, path: str, untrusted: Untrusted | None) -> None:
 
 def _serve(lite: Any, database: Any) -> tuple[Callable[[float | None], None], int]:
     """A server of an open database, as Milvus Lite's own but for its threads: how to stop it, and its port."""
-    import grpc
+    from .grpc_import import grpc
 
     # One of the keepers stops the server, and the other one closes the database if the first one gets stuck.
     workers, keepers = Workers(_WORKERS, "milvus-profiles lite"), Workers(2, "milvus-profiles lite keeper")
@@ -192,7 +206,7 @@ def _check_path(directory: str) -> None:
     if not os.path.isdir(parent):
         raise ConfigError(
             f"the directory {printable(parent)} for the Milvus Lite database does not exist",
-            hint=f"make it: mkdir -p {shlex.quote(printable(parent))}",
+            hint=f"make it: {command('mkdir', '-p', parent)}",
         )
     if os.path.exists(directory) and not os.path.isdir(directory):
         raise ConfigError(

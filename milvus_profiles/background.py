@@ -1,0 +1,171 @@
+"""Threads of our own: how they are started, waited for, and given up.
+
+Everything that starts a thread in the middle of a user's call starts it here, because three things go wrong elsewhere.
+There may be none to be had (a limit of the system, the end of the interpreter), which is to be an error with a remedy.
+``Thread.start`` and ``Event.wait`` go through locks in Python code, and an interrupt in there leaves one held for ever:
+the new thread never begins, or whoever sets the event never returns.  And what runs in a pool of threads is waited for
+when the interpreter ends.  So threads here are daemons, are started by a thread that no signal reaches, and tell by
+locks of the interpreter's own, which an interrupt leaves either taken by the ``with`` or not.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from .errors import ThreadStartError
+
+__all__ = ["Latch", "Pending", "beside", "start"]
+
+T = TypeVar("T")
+
+_STARTING = 5.0
+"""Seconds that a thread may take to begin; one that the system had no memory left for never does."""
+
+
+def start(work: Callable[[], object], name: str) -> None:
+    """Run something in a daemon thread; who is interrupted here has started it or not, and nothing is left half done.
+
+    Args:
+        work: what to call.
+        name: the thread's name.
+
+    Raises:
+        ThreadStartError: no thread can be started.
+    """
+    answers: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+    def launch() -> None:
+        try:
+            threading.Thread(target=work, name=name, daemon=True).start()
+        except BaseException as error:
+            answers.put(error)
+        else:
+            answers.put(None)
+
+    failure: BaseException | None
+    try:
+        _thread.start_new_thread(launch, ())
+        failure = answers.get(timeout=_STARTING)
+    except (RuntimeError, MemoryError, queue.Empty) as error:
+        failure = error
+    if failure is not None:
+        raise ThreadStartError(
+            "no thread can be started",
+            hint="end some processes or threads, or raise the limit of them (ulimit -u, the container's pids limit) or "
+            "of memory (ulimit -v); at the end of the interpreter there are no new ones",
+        )
+
+
+class Latch:
+    """Something that happens once, for any number of threads to wait for."""
+
+    __slots__ = ("_waiting", "is_set")
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._waiting: deque[_thread.LockType] = deque()
+
+    def set(self) -> None:
+        """It has happened."""
+        self.is_set = True
+        with contextlib.suppress(IndexError):  # at the end, or where another thread is setting it too
+            while True:
+                self._waiting.pop().release()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for it.
+
+        Args:
+            seconds: at most.
+
+        Returns:
+            Whether it has happened.
+        """
+        mine = threading.Lock()
+        mine.acquire()
+        self._waiting.append(mine)
+        if not self.is_set:
+            mine.acquire(timeout=min(max(0.0, seconds), threading.TIMEOUT_MAX))
+            with contextlib.suppress(ValueError):  # it was let go of
+                self._waiting.remove(mine)
+        return self.is_set
+
+
+class Pending(Generic[T]):
+    """A call that may never return, under way in a thread of its own, so that it does not take its caller along.
+
+    Exceptions do not cross: their tracebacks hold the frames of whoever raised them, secrets included.
+
+    Args:
+        work: what to call.
+        explain: what is answered instead of an exception, made from it; called in the thread.
+        name: the thread's name.
+
+    Raises:
+        ThreadStartError: no thread can be started.
+    """
+
+    def __init__(self, work: Callable[[], T], explain: Callable[[BaseException], T], name: str) -> None:
+        answers: queue.SimpleQueue[T] = queue.SimpleQueue()
+        ended = Latch()
+        self._answers, self._ended = answers, ended
+
+        def run() -> None:
+            try:
+                try:
+                    answer = work()
+                except BaseException as error:
+                    answer = explain(error)
+                answers.put(answer)
+            finally:
+                ended.set()
+
+        start(run, name)
+
+    @property
+    def running(self) -> bool:
+        """Whether the call has not returned."""
+        return not self._ended.is_set
+
+    def wait(self, seconds: float) -> T:
+        """The answer; it is given once.
+
+        Raises:
+            TimeoutError: there was none within this time.
+        """
+        try:
+            return self._answers.get(timeout=min(max(0.0, seconds), threading.TIMEOUT_MAX))
+        except queue.Empty:
+            raise TimeoutError from None
+
+
+def beside(work: Callable[[], T], name: str) -> T:
+    """Do something in a thread of its own and wait for it: an interrupt ends the waiting, and the work goes on.
+
+    Args:
+        work: what to call; without a thread to be had, it is called here.
+        name: the thread's name.
+
+    Raises:
+        BaseException: what it raises, without the frames that it came through.
+    """
+    failures: list[BaseException] = []
+    answers: list[T] = []
+
+    def run() -> None:
+        answers.append(work())
+
+    try:
+        pending = Pending(run, lambda error: failures.append(error.with_traceback(None)), name)
+    except ThreadStartError:
+        return work()
+    pending.wait(threading.TIMEOUT_MAX)
+    if failures:
+        raise failures[0]
+    return answers[0]

@@ -1,0 +1,91 @@
+"""Threads of our own: answers within a time limit, and an error with a remedy where there is no thread to be had."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from milvus_profiles.background import Latch, Pending, start
+
+
+def test_an_answer_comes_from_a_daemon_thread_and_an_exception_is_explained() -> None:
+    def fail() -> str:
+        raise ZeroDivisionError
+
+    assert Pending(lambda: str(threading.current_thread().daemon), repr, "t").wait(10) == "True"
+    assert Pending(fail, lambda error: type(error).__name__, "t").wait(10) == "ZeroDivisionError"
+
+
+def test_waiting_is_bounded_and_can_go_on() -> None:
+    go = threading.Event()
+    pending = Pending(lambda: str(go.wait()), repr, "t")
+    for seconds in (0.01, 0.0, -1.0):
+        with pytest.raises(TimeoutError):
+            pending.wait(seconds)
+    assert pending.running
+    go.set()
+    assert pending.wait(10) == "True"
+
+
+def test_a_machine_that_is_out_of_memory_for_threads_is_an_error_with_a_remedy() -> None:
+    program = """
+import resource, threading
+from milvus_profiles.background import Pending
+from milvus_profiles.errors import ThreadStartError
+resource.setrlimit(resource.RLIMIT_AS, (1 << 32, 1 << 32))
+threading.stack_size(1 << 33)
+try:
+    Pending(lambda: 1, lambda error: 2, "t")
+except ThreadStartError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("no thread can be started\nhint: end some processes or threads, or raise the limit")
+    assert done.stderr == ""
+
+
+def test_at_the_end_of_the_interpreter_a_thread_that_cannot_be_had_is_an_error() -> None:
+    program = """
+from milvus_profiles.background import start
+from milvus_profiles.errors import ThreadStartError
+
+class Last:
+    def __del__(self, start=start, error=ThreadStartError):
+        try:
+            start(print, "late")
+        except error:
+            pass
+        print("end", flush=True)
+
+last = Last()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.stdout.split()[-1], done.stderr) == ("end", "")
+
+
+def test_a_latch_lets_everybody_go_and_is_waited_for_in_time() -> None:
+    latch = Latch()
+    assert not latch.wait(0.01)
+    gone: list[bool] = []
+    threads = [threading.Thread(target=lambda: gone.append(latch.wait(30))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    latch.set()
+    latch.set()
+    for thread in threads:
+        thread.join(10)
+    assert gone == [True] * 4
+    assert latch.wait(0)
+
+
+def test_what_is_started_is_a_daemon_with_its_name() -> None:
+    seen: list[tuple[str, bool]] = []
+    start(lambda: seen.append((threading.current_thread().name, threading.current_thread().daemon)), "some name")
+    until = time.monotonic() + 10
+    while not seen and time.monotonic() < until:
+        time.sleep(0.001)
+    assert seen == [("some name", True)]
