@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ...config.invalid import Findings
 from ...config.permissions import exposure
 from ...config.tracked import is_tracked
 from ...config.trust import gated_fields
@@ -40,8 +41,10 @@ def check_files(profiles: Profiles) -> Iterator[Finding]:
 
 def check_profiles(profiles: Profiles) -> Iterator[Finding]:
     """Whether every profile is valid, and the one that is selected exists."""
-    invalid = [(alias, errors[0]) for alias in profiles if (errors := profiles.findings(alias))]
-    for alias, error in invalid[:_SHOWN]:
+    found = ((alias, profiles.examine(alias)[1]) for alias in profiles)
+    invalid = [(alias, result) for alias, result in found if isinstance(result, Findings)]
+    for alias, findings in invalid[:_SHOWN]:
+        [error] = findings.errors(1)
         place = f"{error.location}: " if error.location else ""
         yield Finding("profiles", "failed", f"{alias}: {place}{error.message}", error.hint or "correct it there")
     if len(invalid) > _SHOWN:
