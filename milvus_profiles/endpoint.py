@@ -33,10 +33,12 @@ DEFAULT_PORT = 19530
 """Milvus's gRPC port, used where an address names none."""
 
 _HTTPS_PORT = 443
+_LONGEST = 4096  # Linux's PATH_MAX; no other address comes near
 _TLS_BY_SCHEME: dict[str, bool | None] = {"http": None, "tcp": None, "https": True}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _DATABASE = re.compile(r"[\x21-\x7e]+")
+_HOST_MAX = 254  # a name's 253 and the trailing dot
 # What a person would read as an IPv4 address but resolvers read in three ways (octal, hex, fewer than four parts).
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
@@ -149,7 +151,9 @@ def parse_address(text: str, *, base: str | os.PathLike[str] = ".", home: str | 
     if not text or text.isspace():
         raise AddressError("the address is empty", hint="write host:port, http://host:port or a path ending in .db")
     # Files and sockets may have any printable name; a host may not (see _host).
-    if any(not c.isprintable() for c in text):
+    if len(text) > _LONGEST:
+        raise AddressError(f"the address is longer than {_LONGEST} characters", hint="shorten it")
+    if not text.isprintable():
         raise AddressError("the address contains a control character", hint="remove it")
     scheme = _SCHEME.match(text)
     if text[:5].lower() == "unix:":
@@ -210,6 +214,8 @@ def parse_host(text: str) -> str:
             raise AddressError("brackets hold something that is not an IPv6 address")
     if not text:
         raise AddressError("the host is empty", hint="write host:port")
+    if len(text) > _HOST_MAX:  # the parsers below are slow on more
+        raise AddressError("the host is longer than 253 characters", hint="write host:port")
     if "%" in text:
         raise AddressError("the host contains a percent sign or an IPv6 zone", hint="write the plain host name")
     if ":" in text:
@@ -259,8 +265,6 @@ def absolute_address(text: str, *, base: str | os.PathLike[str], home: str | Non
 
 
 def _ascii(text: str) -> str:
-    if len(text) > 254:  # a name's 253 and the trailing dot; the codec below is slow on more
-        raise AddressError("the host is longer than 253 characters", hint="write host:port")
     if text.isascii():
         return text.lower()
     try:

@@ -8,11 +8,11 @@ are rendered, and no message may ever hold a secret: whoever raises masks first.
 from __future__ import annotations
 
 import difflib
-import heapq
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
-from os.path import commonprefix
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ __all__ = [
     "Location",
     "LockTimeoutError",
     "MilvusProfilesError",
+    "Nearest",
     "NotMilvusError",
     "ParamError",
     "PermissionDeniedError",
@@ -323,8 +324,60 @@ class ForkError(MilvusProfilesError):
     code = "fork"
 
 
-_MANY = 1000
 _WORD_MAX = 100  # longer than any name here; comparing takes time that grows with the product of the lengths
+_NEIGHBOURS = 32
+_ANSWERS = 100
+
+
+class Nearest:
+    """Names among which the nearest to misspelled words are looked up.
+
+    difflib takes seconds for tens of thousands of names.  A typing error leaves one end of a name alone, so that the
+    name stands near the word in the alphabet, read forwards or backwards; only those neighbours are compared.  Whoever
+    misspells more than a hundred words gets no more suggestions: a file can hold tens of thousands of mistakes.
+
+    Args:
+        candidates: what could have been meant.
+    """
+
+    def __init__(self, candidates: Iterable[str]) -> None:
+        self._names = {c.casefold(): c for c in candidates if len(c) <= _WORD_MAX}
+        self._answers: dict[str, str | None] = {}
+
+    @cached_property
+    def _orders(self) -> tuple[list[str], list[str]]:
+        return sorted(self._names), sorted(name[::-1] for name in self._names)
+
+    def to(self, word: str, *, other: bool = False) -> str | None:
+        """The nearest name, or None when none is near.
+
+        Args:
+            word: what was written.
+            other: whether the word is one of the names, and another one is wanted.
+        """
+        if len(word) > _WORD_MAX:
+            return None
+        if word not in self._answers:
+            if len(self._answers) >= _ANSWERS:
+                return None
+            self._answers[word] = self._find(word.casefold(), other)
+        return self._answers[word]
+
+    def _find(self, word: str, other: bool) -> str | None:
+        near: Iterable[str] = self._names
+        if len(self._names) > 8 * _NEIGHBOURS:
+            forwards, backwards = self._orders
+            near = {*_around(forwards, word), *(name[::-1] for name in _around(backwards, word[::-1]))}
+        if other:
+            near = [name for name in near if name != word]
+        best = difflib.get_close_matches(word, near, n=1, cutoff=0.6)
+        return self._names[best[0]] if best else None
+
+
+def _around(names: list[str], word: str) -> list[str]:
+    """The names that stand next to a word in the order of a list."""
+    at = bisect_left(names, word)
+    return names[max(0, at - _NEIGHBOURS) : at + _NEIGHBOURS + 1]
 
 
 def suggest(word: str, candidates: Iterable[str]) -> str | None:
@@ -334,16 +387,4 @@ def suggest(word: str, candidates: Iterable[str]) -> str | None:
         word: what was written.
         candidates: what could have been meant.
     """
-    if len(word) > _WORD_MAX:
-        return None
-    pool = {c.casefold(): c for c in candidates if len(c) <= _WORD_MAX}
-    folded = word.casefold()
-    # difflib takes seconds for tens of thousands of names; a typing error leaves most of a name's ends alone.
-    near = pool if len(pool) <= _MANY else heapq.nlargest(200, pool, key=lambda c: _common_ends(folded, c))
-    best = difflib.get_close_matches(folded, near, n=1, cutoff=0.6)
-    return pool[best[0]] if best else None
-
-
-def _common_ends(one: str, other: str) -> int:
-    # Of characters is what is wanted here; these are no paths.
-    return len(commonprefix((one, other))) + len(commonprefix((one[::-1], other[::-1])))  # noqa: RUF071
+    return Nearest(candidates).to(word)

@@ -39,6 +39,9 @@ __all__ = [
 
 DAY = 86_400.0
 _UNREADABLE = "cannot be read: "
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_MANY = 1000
+_TEXT_MAX = 1 << 16
 
 
 def invalid(message: str) -> PydanticCustomError:
@@ -55,14 +58,14 @@ def _plain_ascii(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    if not text or any(not c.isprintable() for c in text):
+    if not text or not text.isprintable():
         raise invalid("must not be empty or hold control characters")
     return text
 
 
 def _encodable(text: str) -> str:
     # What the environment holds that is not UTF-8 arrives as lone surrogates, which nothing can print.
-    if any("\ud800" <= c <= "\udfff" for c in text):
+    if _SURROGATES.search(text):
         raise invalid("must be text in UTF-8")
     return text
 
@@ -112,6 +115,9 @@ def _proxy(text: str) -> str:
 
 
 def as_tuple(value: Any) -> Any:
+    if isinstance(value, (list, tuple)) and len(value) > _MANY:
+        # Each element that is wrong would be a finding of its own.
+        raise invalid(f"has more than {_MANY} elements")
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -144,6 +150,8 @@ AnyText = Annotated[str, AfterValidator(_encodable)]
 
 
 class Model(BaseModel):
-    """Base of all models: immutable, strict, no unknown keys, and no input in its errors."""
+    """Base of all models: immutable, strict, no unknown keys, no endless texts, and no input in its errors."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", hide_input_in_errors=True, str_max_length=_TEXT_MAX
+    )

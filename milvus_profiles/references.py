@@ -6,6 +6,7 @@ These models only say where; ``secrets/`` goes there.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union
 
@@ -24,6 +25,8 @@ __all__ = [
     "SecretSource",
     "kind_of",
 ]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Kind = Literal["keyring", "inline", "env", "file", "command"]
 """Where a secret comes from, in one word."""
@@ -119,7 +122,7 @@ def _literal_secret(value: SecretText) -> SecretText:
         raise invalid("is empty")
     if not text.strip("*"):
         raise invalid("is a row of asterisks: the mask of a secret, not the secret")
-    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in text):
+    if _CONTROL.search(text):
         raise invalid("contains a control character")
     return value
 

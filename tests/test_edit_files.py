@@ -162,7 +162,7 @@ def test_a_broken_file_is_left_alone(path: Path, content: bytes, message: str, p
 def test_deeply_nested_tables_are_refused(path: Path) -> None:
     text = "profiles.a." + ".".join("x" * 3000) + " = 1\n"
     path.write_text(text)
-    with pytest.raises(MilvusProfilesError, match=r"nested too deeply|more than 64 parts"):
+    with pytest.raises(MilvusProfilesError, match=r"nested too deeply|more than 16 parts"):
         edit_file(path, [ADD])
     assert path.read_text() == text
 

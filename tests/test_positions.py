@@ -200,16 +200,6 @@ def test_line_and_column_lead_back_to_the_offset(text: str, data: st.DataObject)
     assert text[start:end] == text.split("\n")[line - 1].removesuffix("\r")
 
 
-@settings(deadline=None, max_examples=200)
-@given(documents())
-def test_every_entry_is_among_those_of_its_lines(text: str) -> None:
-    positions = scan(text)
-    for path, _ in leaves(loads(text)):
-        span = positions.spans[path]
-        for line in {positions.line_column(span.value)[0], positions.line_column(span.end - 1)[0]}:
-            assert (path, span) in positions.on_line(line)
-
-
 @settings(deadline=None, max_examples=300)
 @given(documents(), st.integers(0, 300), st.text("=.\"'[]{}#\n ,\\a1", max_size=2), st.integers(0, 2))
 def test_whatever_the_parser_takes_the_scanner_takes(text: str, at: int, inserted: str, removed: int) -> None:
@@ -260,17 +250,6 @@ def test_columns_count_characters_and_carriage_returns_belong_to_no_line() -> No
     assert positions.line_bounds(1) == (0, 9)
     assert positions.line_column(positions.spans[("b",)].key) == (2, 1)
     assert positions.line_bounds(3) == (18, 18)
-
-
-def test_entries_of_many_lines_are_known_on_each() -> None:
-    text = "a = [\n" + "1,\n" * 100 + "]\nb = 1\n"
-    positions = scan(text)
-    paths = [path for path, _ in positions.on_line(50)]
-    assert ("a",) in paths
-    assert ("a", 48) in paths
-    assert ("b",) not in paths
-    assert [path for path, _ in positions.on_line(103)] == [("b",)]
-    assert positions.on_line(104) == []
 
 
 def test_the_places_of_a_text_do_not_show_it() -> None:

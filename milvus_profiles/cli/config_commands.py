@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from ..config.documents import read_document
+from ..config.invalid import FINDINGS, Findings
 from ..config.locations import (
     current_directory,
     find_project_file,
@@ -86,8 +87,13 @@ def validate() -> None:
     """Check every profile of every file in force, and every variable."""
     profiles = current().profiles()
     findings: list[MilvusProfilesError] = []
+    more = 0
     for alias in profiles:
-        findings += profiles.findings(alias)
+        result = profiles.examine(alias)[1]
+        if isinstance(result, Findings):
+            errors = result.errors(FINDINGS - len(findings))
+            findings += errors
+            more += result.number - len(errors)
     refused = {document.path: error for document in profiles.documents if (error := refusal(document)) is not None}
     findings += refused.values()
     warn_about_files(profiles, [document for document in profiles.documents if document.path not in refused])
@@ -109,6 +115,8 @@ def validate() -> None:
         else:
             say(f"{_count(len(profiles), 'profile')}: all valid")
         return
+    if more:
+        findings.append(ConfigError(f"{_count(more, 'more finding')}", hint="correct those above first"))
     if not current().json:
         for finding in findings[:-1]:
             print_error(finding)

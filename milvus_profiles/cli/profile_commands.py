@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..commands import milvus_profiles
+from ..config.invalid import Findings
 from ..config.trust import gated_names
 from ..errors import ConfigError, DeclinedError, MilvusProfilesError, SecretUnavailableError
 from ..masked import MASK
@@ -74,14 +75,14 @@ def _row(profiles: Profiles, alias: str, selected: str | None, messages: dict[st
         "trusted": True,
         "error": None,
     }
-    try:
-        raw = profiles.raw(alias)
+    raw, profile = profiles.examine(alias)
+    if raw is not None:
         row["origin"] = _origin(raw)
         row["trusted"] = profiles.is_trusted(raw)
-        profile = profiles.resolve(alias).profile
-    except MilvusProfilesError as error:
-        row["error"] = {"code": error.code, "location": str(error.location) if error.location else None}
-        messages[alias] = error.message
+    if isinstance(profile, Findings):
+        place = profile.location
+        row["error"] = {"code": profile.code, "location": str(place) if place else None}
+        messages[alias] = profile.message
         return row
     row["db_name"] = profile.db_name
     row["auth"] = profile.auth

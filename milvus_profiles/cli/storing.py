@@ -46,7 +46,7 @@ class Secret:
 
 def validated(alias: str, fields: dict[str, Any], target: Target) -> Profile:
     """The profile as the file will declare it, validated before anything is written."""
-    from ..config.invalid import validate
+    from ..config.invalid import Findings, validate
     from ..config.values import Raw, RawProfile, Value, resolved_paths
 
     names = {"db_name": "--db-name", "allow_insecure": "--allow-insecure", "server_name": "--server-name"}
@@ -61,8 +61,8 @@ def validated(alias: str, fields: dict[str, Any], target: Target) -> Profile:
             raw[path] = Value(leaf, Origin("call", names.get(key or name, option)))
     values = resolved_paths(raw, target.directory)
     result = validate(Profile, RawProfile(alias, values, [], Origin("call", "ALIAS"), None))
-    if isinstance(result, list):
-        raise result[0]
+    if isinstance(result, Findings):
+        raise result.errors(1)[0]
     assert isinstance(result, Profile)
     _ = result.endpoint
     return result

@@ -187,10 +187,11 @@ def check_text(content: bytes, target: Target, touched: Sequence[str]) -> None:
     Raises:
         ConfigError: the first finding.
     """
+    from ..config.invalid import Findings
     from ..config.loading import load_text
 
     profiles = load_text(content, target.path, target.role, env=current().env)
     for alias in touched:
-        findings = profiles.findings(alias)
-        if findings:
-            raise findings[0]
+        result = profiles.examine(alias)[1]
+        if isinstance(result, Findings):
+            raise result.errors(1)[0]

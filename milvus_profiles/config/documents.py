@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from ..errors import ConfigError, Location, suggest
+from ..errors import ConfigError, Location, Nearest, suggest
 from ..masked import MaskedFields, SecretText
 from ..profile import check_alias, fold_alias, is_alias
 from ..regular_file import CONFIGURATION_LIMIT, FileFault, read_regular
@@ -30,6 +30,9 @@ __all__ = ["Document", "Role", "parse_document", "read_document", "try_parse"]
 
 Role = Literal["named", "project", "user"]
 """How a file came to be read; only a project file needs trust."""
+
+_EXCERPTS = 100
+"""Errors of a file that are shown with their line; a file can hold tens of thousands, which get their place alone."""
 
 
 @dataclass(eq=False)
@@ -58,6 +61,7 @@ class Document:
     literals: tuple[str, ...] = field(default=(), repr=False)
     mode: int | None = None
     device: int | None = None
+    _located: dict[tuple[KeyPath, str], Location] = field(default_factory=dict, repr=False)
 
     @property
     def directory(self) -> str:
@@ -67,7 +71,16 @@ class Document:
     @cached_property
     def positions(self) -> Positions:
         """Places of its entries; scanned when first asked for."""
-        return scan(self._text())
+        try:
+            return scan(self._text())
+        except RecursionError:
+            # tomllib had more of the stack left; without places an error still says what is wrong.
+            return Positions(self._text(), {}, [])
+
+    @cached_property
+    def nearest(self) -> Nearest:
+        """Its aliases, to look up misspelled ones."""
+        return Nearest(self.profiles)
 
     def location(self, path: KeyPath, *, at: Literal["key", "value"] = "key") -> Location:
         """The place of an entry, with its line for the reader, secrets masked.
@@ -78,10 +91,16 @@ class Document:
         """
         from .excerpts import locate  # here, as all that only an error needs: every command reads documents
 
+        if (known := self._located.get((path, at))) is not None:
+            return known
         span = self.positions.find(path)
         if span is None:
             return Location(self.path)
-        return locate(self.path, self._text(), self.positions, span.value if at == "value" else span.key)
+        offset = span.value if at == "value" else span.key
+        if len(self._located) >= _EXCERPTS:
+            return Location(self.path, *self.positions.line_column(offset))
+        found = self._located[path, at] = locate(self.path, self._text(), self.positions, offset)
+        return found
 
     def line(self, path: KeyPath) -> int | None:
         """The line of an entry, counted from 1; None where the file has no such entry."""
@@ -214,8 +233,6 @@ def _parse(text: str, path: str) -> dict[str, Any]:
         line = None if place is None else text.count("\n", 0, place.start()) + 1
         return ConfigError(f"is not valid TOML: {message}", location=Location(path, line))
 
-    if _MANY_DOTS.search(text) and (deep := re.search(_DEEP_KEY, text)):
-        raise fail(f"a key has more than {_KEY_PARTS} parts", deep)
     try:
         data: dict[str, Any] = loads(text)
         return data
@@ -225,19 +242,11 @@ def _parse(text: str, path: str) -> dict[str, Any]:
         raise fail("the values are nested too deeply", None) from None
     except ValueError:
         # int() has a limit of its own, which tomllib passes on as it is.
-        raise fail("a number has too many digits", re.search(_LONG_NUMBER, text)) from None
+        long = (number for number in re.finditer("[0-9_]+", text) if len(number[0]) >= _MANY_DIGITS)
+        raise fail("a number has too many digits", next(long, None)) from None
 
 
-_LONG_NUMBER = "[0-9_]{4000}"
-# tomllib takes time that grows with the square of the parts of a dotted key: one line of 200 kB takes minutes.
-_KEY_PARTS = 64
-_DEEP_KEY = (
-    r"""(?m)(?:^[ \t]*(?:\[{1,2}[ \t]*)?|[{,][ \t]*)(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*)"""
-    rf"{{{_KEY_PARTS}}}"
-)
-# A line that may hold such a key, at a twentieth of the time.  The first dots are spelled out, since most lines with a
-# dot have fewer than these.
-_MANY_DOTS = re.compile(rf"\.[^.\n]*\.[^.\n]*\.[^.\n]*(?:\.[^.\n]*){{{_KEY_PARTS - 4}}}\.")
+_MANY_DIGITS = 4000
 _PLACE = r"\(at (?:line (\d+), column (\d+)|end of document)\)"
 # What tomllib quotes in its messages is text of the file; one character between quotes is not.
 _QUOTED = r"""['"(].*['")]"""

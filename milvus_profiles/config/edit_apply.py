@@ -25,6 +25,7 @@ from .edit_operations import (
     UnsetField,
 )
 from .edit_render import plain
+from .fields import FIELDS
 from .toml import TOMLDecodeError, loads
 
 __all__ = ["edit_text"]
@@ -128,7 +129,13 @@ class _Edit:
             self.forget(there)
             self.append(alias, plain(operation.fields))
             return
-        for name in [name for name in table if name not in operation.fields]:
+        gone = [name for name in table if name not in operation.fields]
+        if len(gone) > len(FIELDS):
+            # Most of them are no fields at all; each would be looked for in the whole file.
+            self.forget(there)
+            self.append(there, plain(operation.fields))
+            return
+        for name in gone:
             self.unset(("profiles", there, name))
         for name, value in operation.fields.items():
             self.put(("profiles", there, name), value)

@@ -7,15 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from ..errors import ConfigError
 from ..masked import MASK
 from .edit_layout import Line, exact_spans, newline_of
-from .fields import field
+from .fields import find_field
 from .positions import KeyPath, scan
 
 __all__ = ["show_difference"]
 
 _CONTEXT = 3
+_WIDTH = 1000  # characters of a row that are shown: one can be as long as the file
+_COMPARED = 400  # rows between two that stayed that are compared with each other
 _ROOT_KEYS = frozenset({"default_profile", "max_connections", "keyring_backends"})
 _USERINFO = re.compile(r"//[^\s\"']*@")
 _ROW = re.compile(r"[^\n]*\n|[^\n]+")
@@ -52,8 +53,9 @@ def show_difference(before: Sequence[Line] | None, after: Sequence[Line], path: 
     start, rest = max(0, top - _CONTEXT), max(0, bottom - _CONTEXT)
     # How lines end is worth showing only where it changes.
     ends = "\r\n" if before is None or _newline(old) == _newline(after) else "\n"
-    lead, tail = ([*_rows(lines, ends)] for lines in (after[start:top], after[len(after) - bottom : len(after) - rest]))
-    one, other = ([*_rows(lines[top : len(lines) - bottom], ends)] for lines in (old, after))
+    rows = _Rows(ends)
+    lead, tail = (rows.of(lines) for lines in (after[start:top], after[len(after) - bottom : len(after) - rest]))
+    one, other = (rows.of(lines[top : len(lines) - bottom]) for lines in (old, after))
     offset = sum(line.raw.count("\n") for line in after[:start])
     name = _printable(path)
     head = [f"--- {name if before is not None else '/dev/null'}", f"+++ {name}"]
@@ -73,18 +75,70 @@ def _newline(lines: Sequence[Line]) -> str:
     return newline_of("".join(line.raw for line in lines))
 
 
-def _rows(lines: Sequence[Line], ends: str) -> Iterator[_Row]:
-    for line in lines:
-        for raw, shown in zip(_ROW.findall(line.raw), _ROW.findall(_masked(line)), strict=True):
-            yield _Row(raw, _printable(shown.removesuffix("\n").rstrip(ends)))
+class _Rows:
+    """The rows of lines; those of a line that is in both documents are the same objects.
+
+    Args:
+        ends: which characters at a row's end are not shown.
+    """
+
+    def __init__(self, ends: str) -> None:
+        self._ends = ends
+        self._known: dict[int, list[_Row]] = {}  # by the line's identity: the caller keeps all lines
+
+    def of(self, lines: Sequence[Line]) -> list[_Row]:
+        return [row for line in lines for row in self._rows(line)]
+
+    def _rows(self, line: Line) -> list[_Row]:
+        if (known := self._known.get(id(line))) is not None:
+            return known
+        self._known[id(line)] = rows = [
+            _Row(raw, _shortened(_printable(shown.removesuffix("\n").rstrip(self._ends))))
+            for raw, shown in zip(_ROW.findall(line.raw), _ROW.findall(_masked(line)), strict=True)
+        ]
+        return rows
+
+
+def _shortened(row: str) -> str:
+    return row if len(row) <= _WIDTH else f"{row[:_WIDTH]}…"
+
+
+def _opcodes(one: list[_Row], other: list[_Row]) -> Iterator[tuple[str, int, int, int, int]]:
+    """What became of the rows, in the form of difflib.
+
+    The rows of lines that stayed are the same objects on both sides, in the same order.  They are matched as such, or a
+    removed profile would be mistaken for another one with the same fields; difflib, which takes time that grows with
+    the square, looks only at what is between them.
+    """
+    stayed = {id(row) for row in one} & {id(row) for row in other}
+    i = k = 0
+    while i < len(one) or k < len(other):
+        j, m = i, k
+        while j < len(one) and m < len(other) and one[j] is other[m]:
+            j, m = j + 1, m + 1
+        if j > i:
+            yield "equal", i, j, k, m
+            i, k = j, m
+            continue
+        while j < len(one) and id(one[j]) not in stayed:
+            j += 1
+        while m < len(other) and id(other[m]) not in stayed:
+            m += 1
+        if (j, m) == (i, k):
+            j, m = len(one), len(other)  # lines that changed places, which no edit does
+        if max(j - i, m - k) > _COMPARED:
+            yield "replace", i, j, k, m
+        else:
+            old, new = [row.raw for row in one[i:j]], [row.raw for row in other[k:m]]
+            for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+                yield tag, i + a, i + b, k + c, k + d
+        i, k = j, m
 
 
 def _hunks(one: list[_Row], other: list[_Row], offset: int) -> Iterator[str]:
-    # The rows around the change are the same objects on both sides.  They are matched as such, or a removed profile
-    # would be mistaken for another one with the same fields.
-    shared = {id(row) for row in one} & {id(row) for row in other}
-    old, new = ([id(row) if id(row) in shared else row.raw for row in rows] for rows in (one, other))
-    matcher: SequenceMatcher[int | str] = SequenceMatcher(None, old, new)
+    matcher: SequenceMatcher[str] = SequenceMatcher()
+    # Only to have them grouped.
+    matcher.opcodes = list(_opcodes(one, other)) or [("equal", 0, 0, 0, 0)]  # type: ignore[attr-defined]
     for group in matcher.get_grouped_opcodes(_CONTEXT):
         _, a, _, c, _ = group[0]
         _, _, b, _, d = group[-1]
@@ -119,31 +173,35 @@ def _masked(line: Line) -> str:
     raw = line.raw
     if line.kind == "broken":
         key = _KEY.match(raw)
-        return _hidden(raw, key.end() if key else 0, len(raw))
+        at = key.end() if key else 0
+        return raw[:at] + _secret(raw[at:])
     if line.kind == "comment":
         return _comment(raw)
-    cuts = [(start, raw.find("\n", start)) for start in scan(raw).comments]
-    for start, end in reversed(cuts):
-        end = end if end >= 0 else len(raw)
-        raw = raw[:start] + _comment(raw[start:end]) + raw[end:]
+    ends = [(start, raw.find("\n", start)) for start in scan(raw).comments]
+    cuts = [(start, len(raw) if end < 0 else end, _comment) for start, end in ends]
     if line.kind == "entry":
-        raw = _masked_values(line, raw)
-    return _USERINFO.sub(f"//{MASK}@", raw)
+        cuts += [(start, end, _secret) for start, end in _secrets(line)]
+    pieces, at = [], 0
+    for start, end, shown in sorted(cuts, key=lambda cut: cut[0]):
+        if start >= at:  # not in one that is hidden as a whole
+            pieces += [raw[at:start], shown(raw[start:end])]
+            at = end
+    return _USERINFO.sub(f"//{MASK}@", "".join([*pieces, raw[at:]]))
 
 
 def _comment(text: str) -> str:
     return _USERINFO.sub(f"//{MASK}@", _TELLING.sub(lambda match: match[1] + MASK, text))
 
 
-def _masked_values(line: Line, raw: str) -> str:
-    for path, span in reversed(exact_spans(raw).items()):
-        if raw[span.value] not in "[{" and not _is_shown(line.table + path):
-            raw = _hidden(raw, span.value, span.end)
-    return raw
+def _secrets(line: Line) -> Iterator[tuple[int, int]]:
+    """Where the values stand in an entry that are not for everybody."""
+    for path, span in exact_spans(line.raw).items():
+        if line.raw[span.value] not in "[{" and not _is_shown(line.table + path):
+            yield span.value, span.end
 
 
-def _hidden(raw: str, start: int, end: int) -> str:
-    return raw[:start] + re.sub(r"[^\r\n]+", MASK, raw[start:end]) + raw[end:]
+def _secret(text: str) -> str:
+    return re.sub(r"[^\r\n]+", MASK, text)
 
 
 def _is_shown(path: KeyPath) -> bool:
@@ -153,7 +211,5 @@ def _is_shown(path: KeyPath) -> bool:
     names = tuple(name for name in path[2:] if isinstance(name, str))
     if not names or "command" in names:
         return False
-    try:
-        return "secret" not in field(names).kinds
-    except ConfigError:
-        return False
+    known = find_field(names)
+    return known is not None and "secret" not in known.kinds

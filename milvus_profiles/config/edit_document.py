@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ..errors import EditConflictError
 from .edit_inline import nested, rename_key, set_value, unset_value
 from .edit_layout import Line, key_span, lay_out, newline_of
 from .edit_render import entry_text, header_text, key_text, value_text
@@ -21,6 +22,9 @@ from .edit_render import entry_text, header_text, key_text, value_text
 __all__ = ["Draft"]
 
 Path = tuple[str, ...]
+
+_EFFORT = 32  # how often all of a document may be rewritten in one go,
+_SMALL = 1 << 16  # and how many characters more, for small ones
 
 
 class Draft:
@@ -38,6 +42,8 @@ class Draft:
         self.before = lay_out(text)
         self.lines = list(self.before)
         self._newline = newline_of(text)
+        self._entries: dict[tuple[str | int, ...], int] | None = None
+        self._effort = _EFFORT * (len(text) + _SMALL)
 
     @property
     def text(self) -> str:
@@ -124,6 +130,7 @@ class Draft:
             EditConflictError: it is spelled in a way that cannot be renamed.
         """
         renamed = (*path[:-1], new)
+        self._entries = None
         for index, line in enumerate(self.lines):
             if line.below(path):
                 spelled = len(line.table) < len(path)
@@ -160,10 +167,10 @@ class Draft:
 
     def _holder(self, path: Path) -> int | None:
         """The entry that is the path, or whose inline table holds it."""
-        for index, line in enumerate(self.lines):
-            if line.kind == "entry" and line.path == path[: len(line.path)]:
-                return index
-        return None
+        if self._entries is None:  # kept while lines change in their places only, as when heirs follow a new name
+            self._entries = {line.path: index for index, line in enumerate(self.lines) if line.kind == "entry"}
+        found = (self._entries.get(path[:length]) for length in range(1, len(path) + 1))
+        return next((index for index in found if index is not None), None)
 
     def _around(self, path: Path) -> int | None:
         """The entry whose inline table holds the path."""
@@ -196,13 +203,23 @@ class Draft:
     # --- insertion and removal of lines --------------------------------------------------------------------------
 
     def _rewrite(self, index: int, raw: str) -> None:
-        self.lines[index] = lay_out(raw, self.lines[index].table)[0]
+        self._effort -= len(raw)
+        if self._effort < 0:  # hundreds of changes in one line that is most of the file
+            raise EditConflictError(
+                "too many places of one inline table would change",
+                hint="write it as tables with headers, with `milvus-profiles profile edit`",
+            )
+        before, line = self.lines[index], lay_out(raw, self.lines[index].table)[0]
+        self.lines[index] = line
+        if line.path != before.path:
+            self._entries = None
 
     def _insert(self, index: int, text: str, table: tuple[str | int, ...] = ()) -> None:
         if index > 0 and not (before := self.lines[index - 1]).raw.endswith("\n"):
             # The last line of a file without a newline at its end.
             self.lines[index - 1] = replace(before, raw=before.raw + self._newline)
         self.lines[index:index] = lay_out(text, table)
+        self._entries = None
 
     def _append(self, block: list[str]) -> None:
         if self.lines and self.lines[-1].kind != "blank":
@@ -226,6 +243,7 @@ class Draft:
             while index == size and kept and kept[-1].kind == "blank":
                 kept.pop()
         self.lines = kept
+        self._entries = None
 
     def _add(self, path: Path, value: Any) -> None:
         """Add a key to the deepest table on its way that the document declares."""
@@ -267,6 +285,7 @@ class Draft:
 
     def _empty(self, table: Path) -> None:
         """Declare a table without fields, in the place of the first line that implies it."""
+        self._entries = None
         index = next(index for index, line in enumerate(self.lines) if line.below(table))
         line = self.lines[index]
         if line.kind == "header":

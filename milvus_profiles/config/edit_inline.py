@@ -18,6 +18,7 @@ __all__ = ["nested", "rename_key", "set_value", "unset_value"]
 
 _COMMA = re.compile(r"\s*,[ \t]*")
 _BLANK = re.compile(r"[ \t]*")
+_CUTS = 100  # each reads the whole entry
 
 Path = tuple[str, ...]
 
@@ -89,12 +90,16 @@ def _insert(raw: str, exact: dict[KeyPath, Span], table: Path, text: str) -> str
 
 
 def _cut_below(raw: str, path: Path) -> str:
-    while True:
+    for _ in range(_CUTS):
         exact = exact_spans(raw)
         found = [other for other in exact if other[: len(path)] == path]
         if not found:
             return raw
         raw = _cut(raw, exact, min(found, key=len))
+    raise EditConflictError(
+        f"{path[-1]!a} is spelled with too many dotted keys inside of an inline table",
+        hint="write it as a table of its own, with `milvus-profiles profile edit`",
+    )
 
 
 def _cut(raw: str, exact: dict[KeyPath, Span], path: KeyPath) -> str:

@@ -8,17 +8,18 @@ a file holds is never trusted to be printable.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 
-from ..errors import ConfigError, Location, suggest
+from ..errors import Location, suggest
 from ..masked import MASK
-from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS, field
+from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS, find_field
 from .positions import KeyPath, Positions, Span
 
 __all__ = ["locate", "locate_broken"]
 
 _WIDTH = 160
+_DEEPEST = 4  # profiles, an alias, a field and a key of it
 _Range = tuple[int, int]
 _ADDRESSES = ("uri", "host", "proxy")
 _IDENTIFIER = re.compile(r"""(["'])[A-Za-z_][A-Za-z0-9_]*\1""")
@@ -43,8 +44,10 @@ def locate(path: str, text: str, positions: Positions, offset: int) -> Location:
     comment = bisect_left(positions.comments, start)
     if comment < len(positions.comments):
         end = min(end, positions.comments[comment])
-    hidden = [(max(first, start), min(last, end)) for first, last in _hidden(text, positions.on_line(line))]
-    return _location(path, line, column, text[start:end], [(first - start, last - start) for first, last in hidden])
+    if positions.hidden is None:
+        # Of the whole text at once: a line may be all of it, and hold an error for each of its entries.
+        positions.hidden = _merged(_hidden(text, positions.spans))
+    return _location(path, line, column, text, (start, end), positions.hidden)
 
 
 def locate_broken(path: str, text: str, line: int, column: int) -> Location:
@@ -60,31 +63,61 @@ def locate_broken(path: str, text: str, line: int, column: int) -> Location:
     if '"""' not in text and "'''" not in text:
         content = text.split("\n", line)[line - 1].rstrip("\r")
         if (hidden := _hidden_of_broken(content)) is not None:
-            return _location(path, line, column, content[: hidden[1]], [hidden])
+            return _location(path, line, column, content, (0, hidden[1]), _merged([hidden]))
     return Location(path, line, column)
 
 
-def _location(path: str, line: int, column: int, content: str, hidden: Iterable[_Range]) -> Location:
-    """A line with a mask for each hidden range, cut to what a terminal can show, with the caret kept in its place."""
-    shown, at, mark = "", 0, -1
-    for first, last in [*_merged(hidden), (len(content), len(content))]:
-        if at < column <= first:
-            mark = len(shown) + column - 1 - at
-        shown += content[at:first]
-        if first < last:
-            if first < column <= last:
-                mark = len(shown)
-            shown += MASK
-        at = last
-    shown = shown.rstrip()
-    if mark < 0:
-        mark = len(shown)
-    if len(shown) > _WIDTH:
-        left = max(0, min(mark - _WIDTH // 2, len(shown) - _WIDTH))
-        before, after = "…" if left else "", "…" if left + _WIDTH < len(shown) else ""
-        shown = f"{before}{shown[left : left + _WIDTH]}{after}"
-        mark += len(before) - left
+def _location(path: str, line: int, column: int, text: str, bounds: _Range, hidden: list[_Range]) -> Location:
+    """A line with a mask for each hidden range, cut to what a terminal can show, with the caret kept in its place.
+
+    Only what will be shown is looked at: a line may be as long as the file.
+
+    Args:
+        path, line, column: the place.
+        text: what the line is in.
+        bounds: offsets of the start and the end of the line.
+        hidden: ranges of the text, ascending and apart.
+    """
+    start, end = bounds
+    at = min(start + column - 1, end)
+    index = bisect_right(hidden, (at, len(text)))
+    if index and at < hidden[index - 1][1]:
+        index -= 1
+        at = max(start, hidden[index][0])  # the caret points to the mask
+    left, more_left = _before(text, start, at, hidden[:index] if index < 32 else hidden[index - 32 : index])
+    right, more_right = _behind(text, at, end, hidden[index : index + 32])
+    shown = left + right if more_right else (left + right).rstrip()
+    mark = len(left) if right else len(shown)
+    if more_left or more_right or len(shown) > _WIDTH:
+        cut = max(0, min(mark - _WIDTH // 2, len(shown) - _WIDTH))
+        before, after = "…" if cut or more_left else "", "…" if more_right or cut + _WIDTH < len(shown) else ""
+        shown = f"{before}{shown[cut : cut + _WIDTH]}{after}"
+        mark += len(before) - cut
     return Location(path, line, column, "".join(c if c.isprintable() or c == "\t" else "?" for c in shown), mark)
+
+
+def _behind(text: str, at: int, end: int, hidden: list[_Range]) -> tuple[str, bool]:
+    """What is shown of a line from an offset on, as much as there is room for; and whether there is more."""
+    shown = ""
+    for first, last in [*hidden, (end, end)]:
+        shown += text[at : min(first, end, at + _WIDTH + 1)]
+        if len(shown) > _WIDTH or first >= end:
+            break
+        shown += MASK
+        at = last
+    return shown[:_WIDTH], len(shown) > _WIDTH
+
+
+def _before(text: str, start: int, at: int, hidden: list[_Range]) -> tuple[str, bool]:
+    """What is shown of a line before an offset."""
+    shown = ""
+    for first, last in [*reversed(hidden), (start, start)]:
+        shown = text[max(last, start, at - _WIDTH - 1) : at] + shown
+        if len(shown) > _WIDTH or last <= start:
+            break
+        shown = MASK + shown
+        at = max(first, start)
+    return shown[-_WIDTH:], len(shown) > _WIDTH
 
 
 def _merged(ranges: Iterable[_Range]) -> list[_Range]:
@@ -97,15 +130,18 @@ def _merged(ranges: Iterable[_Range]) -> list[_Range]:
     return merged
 
 
-def _hidden(text: str, entries: list[tuple[KeyPath, Span]]) -> Iterator[_Range]:
-    """The ranges of a valid text that must not be shown, of the entries that stand on a line."""
-    tables = {path[:length] for path, _ in entries for length in range(1, len(path))}
-    for path, span in entries:
-        raw = text[span.value : span.end]
-        if raw[:1] == "{" or (path in tables and raw[:1] != "["):
+def _hidden(text: str, spans: Mapping[KeyPath, Span]) -> Iterator[_Range]:
+    """The ranges of a valid text that must not be shown."""
+    tables = {path[:-1] for path in spans}
+    for path, span in spans.items():
+        if span.value < span.key:
+            continue  # a header, whose bracket stands before its name
+        if isinstance(path[-1], int) and not text.startswith(('"""', "'''"), span.value):
+            continue  # judged with the array that it is in
+        if text.startswith("{", span.value) or (path in tables and not text.startswith("[", span.value)):
             continue  # a table: what is in it is judged by itself
         names = tuple(part for part in path if isinstance(part, str))
-        if not _is_harmless(names, raw):
+        if len(names) > _DEEPEST or not _is_harmless(names, text[span.value : span.end]):
             yield span.value, span.end
 
 
@@ -131,13 +167,7 @@ def _looks_secret(name: str, raw: str) -> bool:
 
 
 def _is_known(path: tuple[str, ...]) -> bool:
-    if not path:
-        return False
-    try:
-        field(path)
-    except ConfigError:
-        return False
-    return True
+    return bool(path) and find_field(path) is not None
 
 
 _HEADER = re.compile(

@@ -20,7 +20,7 @@ from ..errors import ConfigError, suggest
 from ..masked import SecretText
 from ..profile import Profile
 
-__all__ = ["ADDRESS_FIELDS", "FIELDS", "ROOT_KEYS", "SECRET_FIELDS", "Field", "field", "read_text"]
+__all__ = ["ADDRESS_FIELDS", "FIELDS", "ROOT_KEYS", "SECRET_FIELDS", "Field", "field", "find_field", "read_text"]
 
 FIELDS = tuple(name for name in Profile.model_fields if name != "alias")
 """The fields of a profile in a file."""
@@ -49,7 +49,6 @@ class Field:
     keys: tuple[str, ...]
 
 
-@lru_cache(maxsize=256)
 def field(path: tuple[str, ...]) -> Field:
     """Describe a field.
 
@@ -59,21 +58,30 @@ def field(path: tuple[str, ...]) -> Field:
     Raises:
         ConfigError: there is no such field; the hint names the nearest.
     """
-    annotation: Any = Profile.model_fields[path[0]].annotation if path[0] in FIELDS else None
-    names: tuple[str, ...] = FIELDS
-    for depth, name in enumerate(path):
-        if depth:
-            models = [part for part in _parts(annotation) if _is_model(part)]
-            names = tuple(dict.fromkeys(key for model in models for key in model.model_fields))
-            annotation = next((m.model_fields[name].annotation for m in models if name in m.model_fields), None)
-        if name not in names:
-            near = suggest(name, names)
-            shown = ".".join((*path[:depth], name))
-            where = f"{path[depth - 1]} has {', '.join(names)}" if names else f"{path[depth - 1]} is not a table"
-            raise ConfigError(
-                f"unknown field {shown!a}",
-                hint=f"did you mean {'.'.join((*path[:depth], near))!r}?" if near else (where if depth else None),
-            )
+    if (found := find_field(path)) is not None:
+        return found
+    depth = next(depth for depth in range(len(path)) if find_field(path[: depth + 1]) is None)
+    around = find_field(path[:depth]) if depth else None
+    names = FIELDS if around is None else around.keys
+    near = suggest(path[depth], names)
+    where = f"{path[depth - 1]} has {', '.join(names)}" if names else f"{path[depth - 1]} is not a table"
+    raise ConfigError(
+        f"unknown field {'.'.join((*path[:depth], path[depth][:64]))!a}",
+        hint=f"did you mean {'.'.join((*path[:depth], near))!r}?" if near else (where if depth else None),
+    )
+
+
+@lru_cache(maxsize=256)
+def find_field(path: tuple[str, ...]) -> Field | None:
+    """The same, or None where there is no such field: to ask about any number of names takes no time."""
+    if path[0] not in FIELDS:
+        return None
+    if len(path) > 1 and ((around := find_field(path[:-1])) is None or path[-1] not in around.keys):
+        return None
+    annotation: Any = Profile.model_fields[path[0]].annotation
+    for name in path[1:]:
+        models = (part for part in _parts(annotation) if _is_model(part))
+        annotation = next(model.model_fields[name].annotation for model in models if name in model.model_fields)
     parts = list(_parts(annotation))
     kinds = tuple(dict.fromkeys(kind for part in parts if (kind := _kind(part)) is not None))
     keys = tuple(dict.fromkeys(key for part in parts if _is_model(part) for key in part.model_fields))

@@ -6,16 +6,20 @@ texts pass through here.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from ..errors import ConfigError, suggest
+from ..errors import ConfigError, Location, MilvusProfilesError, suggest
 from ..profile import is_alias
 from .fields import FIELDS, field
-from .values import Origin, RawProfile, unflatten
+from .values import Origin, RawProfile, left_out, unflatten
 
-__all__ = ["validate"]
+__all__ = ["FINDINGS", "Findings", "validate"]
+
+FINDINGS = 100
+"""Errors that are made of the findings in one profile, or shown of those in all: a file can hold a million."""
 
 _KINDS = {
     "string_type": "must be text in quotes",
@@ -28,12 +32,68 @@ _KINDS = {
     "model_attributes_type": "must be a table",
     "finite_number": "must be a finite number",
     "string_too_short": "must not be empty",
+    "string_too_long": "is too long",
     "too_short": "must not be empty",
     "string_unicode": "must be text in UTF-8",
 }
 
 
-def validate(model: type[BaseModel], raw: RawProfile, *, check_files: bool = True) -> BaseModel | list[ConfigError]:
+class _Described(NamedTuple):
+    """A finding in words, as far as they take no time; the hint may, since it looks for the nearest right spelling."""
+
+    message: str
+    origin: Origin
+    at: Literal["key", "value"] = "value"
+    hint: Callable[[], str | None] = lambda: None
+
+    def error(self) -> ConfigError:
+        return ConfigError(self.message, hint=self.hint(), location=self.origin.location(self.at))
+
+
+class Findings:
+    """What is wrong with a profile; errors are made of it when they are asked for.
+
+    Args:
+        found: the findings in the order in which they are shown, at least one.
+        number: how many there are in all; None counts those.
+    """
+
+    def __init__(self, found: list[_Described] | MilvusProfilesError, number: int | None = None) -> None:
+        self._found = found
+        self.number = number or (1 if isinstance(found, MilvusProfilesError) else len(found))
+
+    def __repr__(self) -> str:
+        return f"<Findings: {self.number}>"
+
+    @property
+    def code(self) -> str:
+        """The code of the first."""
+        return self._found.code if isinstance(self._found, MilvusProfilesError) else ConfigError.code
+
+    @property
+    def message(self) -> str:
+        """The message of the first."""
+        return self._found.message if isinstance(self._found, MilvusProfilesError) else self._found[0].message
+
+    @property
+    def location(self) -> Location | None:
+        """The place of the first."""
+        if isinstance(self._found, MilvusProfilesError):
+            return self._found.location
+        return self._found[0].origin.location(self._found[0].at)
+
+    def errors(self, limit: int = FINDINGS) -> list[MilvusProfilesError]:
+        """The first of them as errors.
+
+        Args:
+            limit: how many at most.
+        """
+        if isinstance(self._found, MilvusProfilesError):
+            return [self._found][:limit]
+        return [finding.error() for finding in self._found[:limit]]
+
+
+def validate(model: type[BaseModel], raw: RawProfile, *, check_files: bool = True) -> BaseModel | Findings:
     """Validate the fields of a profile.
 
     Args:
@@ -42,18 +102,19 @@ def validate(model: type[BaseModel], raw: RawProfile, *, check_files: bool = Tru
         check_files: whether to look at the PEM files.
 
     Returns:
-        The model, or one error for each finding.  Errors are returned, not raised: the frames below hold the values.
+        The model, or what is wrong.  Errors are returned, not raised: the frames below hold the values.
     """
     if (stray := raw.values.get(("alias",))) is not None:
-        return [_unknown_key(("alias",), raw, stray.origin)]
+        return Findings([_unknown_key(("alias",), raw, stray.origin)])
     try:
         return model.model_validate(
             {"alias": raw.alias, **unflatten(raw.values)},
             context={"check_files": check_files, "directory": _directory_of_command(raw)},
         )
     except ValidationError as error:
+        number = error.error_count()
         found = error.errors(include_url=False, include_input=False)
-    return [_error(finding, raw) for finding in found]
+    return Findings([_described(finding, raw) for finding in found[:FINDINGS]], number + left_out(raw))
 
 
 def _directory_of_command(raw: RawProfile) -> str | None:
@@ -64,7 +125,7 @@ def _directory_of_command(raw: RawProfile) -> str | None:
     return None
 
 
-def _error(finding: Any, raw: RawProfile) -> ConfigError:
+def _described(finding: Any, raw: RawProfile) -> _Described:
     kind: str = finding["type"]
     context: dict[str, Any] = finding.get("ctx", {})
     place: tuple[Any, ...] = finding["loc"]
@@ -73,7 +134,7 @@ def _error(finding: Any, raw: RawProfile) -> ConfigError:
     hint: str | None = context.get("hint")
     if kind == "conflict":
         origin = _conflict_origin(context["fields"], raw)
-        return ConfigError(context["message"], hint=hint, location=origin.location())
+        return _Described(context["message"], origin, hint=lambda: hint)
     origin = _origin(path, raw)
     name = ".".join(str(part) for part in path)
     if kind == "extra_forbidden":
@@ -94,22 +155,25 @@ def _error(finding: Any, raw: RawProfile) -> ConfigError:
         message = f"{name} must be {words[limit]} {context[limit]:g}"
     else:
         message = f"{name}: {finding['msg'][:1].lower()}{finding['msg'][1:]}"
-    return ConfigError(message, hint=hint, location=origin.location())
+    return _Described(message, origin, hint=lambda: hint)
 
 
-def _unknown_key(path: tuple[Any, ...], raw: RawProfile, origin: Origin) -> ConfigError:
+def _unknown_key(path: tuple[Any, ...], raw: RawProfile, origin: Origin) -> _Described:
+    name = ".".join((*(str(part) for part in path[:-1]), str(path[-1])[:64]))
+    return _Described(f"unknown key {name!a}", origin, "key", lambda: _right_key(path, raw))
+
+
+def _right_key(path: tuple[Any, ...], raw: RawProfile) -> str:
+    """What may have been meant by a key that there is not."""
     parents = tuple(str(part) for part in path[:-1])
     known = field(parents[:1]).keys if parents else FIELDS
     near = suggest(str(path[-1]), known)
     value = raw.values.get(tuple(str(part) for part in path))
     if near is not None:
-        hint = f"did you mean {near!r}?"
-    elif value is not None and isinstance(value.value, dict) and not parents and is_alias(f"{raw.alias}.{path[-1]}"):
-        hint = f'a dot in an alias is quoted: [profiles."{raw.alias}.{path[-1]}"]'
-    else:
-        hint = f"{parents[-1] if parents else 'a profile'} has {', '.join(known)}"
-    name = ".".join((*parents, str(path[-1])[:64]))
-    return ConfigError(f"unknown key {name!a}", hint=hint, location=origin.location("key"))
+        return f"did you mean {near!r}?"
+    if value is not None and isinstance(value.value, dict) and not parents and is_alias(f"{raw.alias}.{path[-1]}"):
+        return f'a dot in an alias is quoted: [profiles."{raw.alias}.{path[-1]}"]'
+    return f"{parents[-1] if parents else 'a profile'} has {', '.join(known)}"
 
 
 def _origin(path: tuple[Any, ...], raw: RawProfile) -> Origin:

@@ -10,7 +10,6 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 __all__ = ["KeyPath", "Positions", "Span", "scan"]
 
@@ -44,9 +43,6 @@ class Span:
     end: int
 
 
-_Entry = tuple[KeyPath, Span]
-
-
 class Positions:
     """The places of all entries of one text.
 
@@ -54,6 +50,9 @@ class Positions:
         text: the whole file.
         spans: by key path; the root is not among them.
         comments: offsets at which comments start, ascending.
+
+    Attributes:
+        hidden: what must not be shown of the text, once someone found it out: ranges of offsets, ascending.
     """
 
     def __init__(self, text: str, spans: dict[KeyPath, Span], comments: list[int]) -> None:
@@ -61,6 +60,7 @@ class Positions:
         self._text: Callable[[], str] = lambda: text
         self.spans = spans
         self.comments = comments
+        self.hidden: list[tuple[int, int]] | None = None
         self._lines = [0, *(match.end() for match in re.finditer("\n", text))]
 
     def __repr__(self) -> str:
@@ -79,31 +79,12 @@ class Positions:
         line = bisect_right(self._lines, offset)
         return line, offset - self._lines[line - 1] + 1
 
-    @cached_property
-    def _by_line(self) -> tuple[dict[int, list[_Entry]], list[tuple[int, int, _Entry]]]:
-        """The entries by line, and those of many lines with their first and last: an index of each would be large."""
-        lines: dict[int, list[_Entry]] = {}
-        long: list[tuple[int, int, _Entry]] = []
-        for path, span in self.spans.items():
-            if span.key <= span.value:  # not a header, whose bracket stands before its name
-                first, last = self.line_column(span.value)[0], self.line_column(max(span.value, span.end - 1))[0]
-                if last - first > 20:
-                    long.append((first, last, (path, span)))
-                    continue
-                for line in range(first, last + 1):
-                    lines.setdefault(line, []).append((path, span))
-        return lines, long
-
-    def on_line(self, line: int) -> list[_Entry]:
-        """The entries whose values stand on a line, wholly or in part."""
-        lines, long = self._by_line
-        return lines.get(line, []) + [entry for first, last, entry in long if first <= line <= last]
-
     def line_bounds(self, line: int) -> tuple[int, int]:
         """Offsets of the start and the end of a line, its newline left out."""
+        text = self._text()
         start = self._lines[line - 1]
-        end = self._lines[line] - 1 if line < len(self._lines) else len(self._text())
-        return start, end - 1 if self._text()[start:end].endswith("\r") else end
+        end = self._lines[line] - 1 if line < len(self._lines) else len(text)
+        return start, end - 1 if start < end and text[end - 1] == "\r" else end
 
 
 def scan(text: str) -> Positions:

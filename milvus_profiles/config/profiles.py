@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
-from ..errors import ConfigError, Location, UnknownProfileError, suggest
+from ..errors import ConfigError, Location, MilvusProfilesError, Nearest, UnknownProfileError
 from ..masked import SecretText
 from ..profile import Profile, fold_alias
 from .databases import refuse_brought, untrusted_origin
 from .documents import Document
 from .fields import SECRET_FIELDS
-from .invalid import validate
+from .invalid import Findings, validate
 from .locations import Unread, home_directory, home_fault, user_file
 from .permissions import refusal
 from .settings import Settings
 from .trust import TrustStore, check_default, check_endpoint, check_fields
-from .values import Origin, Raw, RawProfile, Value, from_table, has_address, inherit, override, resolved_paths
+from .values import Origin, Raw, RawProfile, Value, from_table, has_address, inherited, override, resolved_paths
 
 __all__ = ["Kept", "Profiles", "Resolved", "Selection"]
 
@@ -114,7 +116,8 @@ class Profiles(Mapping[str, Profile]):
         self._trust: TrustStore | None = None
         self._resolved: dict[str, Resolved] = {}
         self._kept: Kept = {} if kept is None else kept
-        self._parents: dict[str, dict[str, Raw]] = {}
+        self._trusted: dict[str, bool] = {}
+        self._parents: dict[str, dict[str, Raw | ConfigError]] = {}
 
     def __repr__(self) -> str:
         places = [document.path for document in self.documents]
@@ -158,14 +161,19 @@ class Profiles(Mapping[str, Profile]):
             return environment.uri_alias
         return environment.names.get(key)
 
+    @cached_property
+    def nearest(self) -> Nearest:
+        """All aliases, to look up misspelled ones."""
+        return Nearest(self)
+
     def unknown(self, alias: str, *, location: Location | None = None) -> UnknownProfileError:
         """The error for an alias that nobody declares, with the nearest one or the way to declare it."""
-        names = list(self)
-        near = suggest(alias, names)
+        names = list(islice(self, 9))
+        near = self.nearest.to(alias)
         if near is not None:
             hint = f"did you mean {near!r}?"
         elif names:
-            hint = f"there are: {_some(names)}"
+            hint = f"there are: {_some(names, len(self))}"
         else:
             hint = "there are no profiles yet: declare one with `milvus-profiles profile add ALIAS --uri URI`"
         return UnknownProfileError(
@@ -194,17 +202,15 @@ class Profiles(Mapping[str, Profile]):
         """
         choices = list(self._choices(alias, name))
         if not choices:
-            names = list(self)
+            names = list(islice(self, 9))
+            remedy = "declare one with `milvus-profiles profile add ALIAS --uri URI`"
+            if names:
+                remedy = (
+                    f"name one of {_some(names, len(self))} with --profile or MILVUS_PROFILE, or set default_profile"
+                )
             raise UnknownProfileError(
                 "no profile was named and none is the default" if names else "there are no profiles",
-                hint="; ".join(
-                    (
-                        f"name one of {_some(names)} with --profile or MILVUS_PROFILE, or set default_profile"
-                        if names
-                        else "declare one with `milvus-profiles profile add ALIAS --uri URI`",
-                        *self._left_out(),
-                    )
-                ),
+                hint="; ".join((remedy, *self._left_out())),
             )
         chosen, origin, reason = choices[0]
         found = self._find(chosen)
@@ -229,19 +235,14 @@ class Profiles(Mapping[str, Profile]):
                 yield document.root["default_profile"], origin, f"default_profile of {document.path} names it"
         if (found := self._find("default")) is not None:
             yield found, None, "its alias is `default`"
-        usable = self._usable(2)
-        if len(usable) == 1:
-            yield usable[0], None, "it is the only one there is"
+        if self._only is not None:
+            yield self._only, None, "it is the only one there is"
 
-    def _usable(self, limit: int) -> list[str]:
-        """The first profiles that have an address; a variable's typing error must not count as a profile."""
-        found: list[str] = []
-        for alias in self:
-            if self._is_usable(alias):
-                found.append(alias)
-            if len(found) == limit:
-                break
-        return found
+    @cached_property
+    def _only(self) -> str | None:
+        """The one profile that has an address; a variable's typing error must not count as a profile."""
+        usable = list(islice((alias for alias in self if self._is_usable(alias)), 2))
+        return usable[0] if len(usable) == 1 else None
 
     def _is_usable(self, alias: str) -> bool:
         try:
@@ -267,7 +268,11 @@ class Profiles(Mapping[str, Profile]):
 
     def is_trusted(self, raw: RawProfile) -> bool:
         """Whether a profile comes from a place of full trust."""
-        return raw.document is None or self.trust.trusts(raw.document)
+        if raw.document is None:
+            return True
+        if raw.document.path not in self._trusted:
+            self._trusted[raw.document.path] = self.trust.trusts(raw.document)
+        return self._trusted[raw.document.path]
 
     def resolve(self, alias: str) -> Resolved:
         """Put a profile together, to look at: nothing is refused for want of trust.
@@ -288,14 +293,26 @@ class Profiles(Mapping[str, Profile]):
             self._resolved[key] = Resolved(profile, raw, trusted)
         return self._resolved[key]
 
-    def findings(self, alias: str) -> list[ConfigError]:
-        """All that is wrong with a profile; empty for a valid one."""
+    def examine(self, alias: str) -> tuple[RawProfile | None, Profile | Findings]:
+        """Put a profile together as :meth:`resolve` does, for lists of many: nothing is raised, and no error made.
+
+        Args:
+            alias: any spelling of one that is declared.
+
+        Returns:
+            Its fields, or None where they cannot be had; and the profile, or what is wrong with it.
+        """
         try:
             raw = self.raw(alias)
-        except ConfigError as error:
-            return [error]
+        except MilvusProfilesError as error:
+            return None, Findings(error.with_traceback(None))
         result = validate(Profile, raw, check_files=self.is_trusted(raw))
-        return result if isinstance(result, list) else []
+        return raw, result  # type: ignore[return-value]  # of the model that was asked for
+
+    def findings(self, alias: str) -> list[MilvusProfilesError]:
+        """What is wrong with a profile, the first hundred; empty for a valid one."""
+        result = self.examine(alias)[1]
+        return result.errors() if isinstance(result, Findings) else []
 
     def use(self, alias: str, fields: Mapping[str, Any] | None = None) -> Resolved:
         """Put a profile together to connect with it: only what its file may do is let through.
@@ -361,7 +378,7 @@ class Profiles(Mapping[str, Profile]):
         return Resolved(profile, raw, True)
 
     def _no_address(self, raw: RawProfile) -> ConfigError:
-        near = suggest(raw.alias, [alias for alias in self if alias != raw.alias])
+        near = self.nearest.to(raw.alias, other=True)
         if near is not None and not self._is_usable(near):
             near = None
         return ConfigError(
@@ -449,12 +466,11 @@ class Profiles(Mapping[str, Profile]):
         def fields_of(folded: str) -> tuple[str, Raw] | None:
             return None if (found := stated(folded)) is None else (found.alias, found.values)
 
-        def names() -> list[str]:
-            return [*environment.names.values(), *([environment.uri_alias] if environment.uri_alias else [])]
-
         raw = stated(key)
         assert raw is not None  # the caller looked
-        values = _inherited(key, fields_of, "the environment", names, {})
+        values = inherited(
+            key, fields_of, "the environment", lambda: self._nearest_variable, self._parents.setdefault("", {})
+        )
         return RawProfile(self._find(key) or raw.alias, values, raw.overridden, raw.declared, None)
 
     def _declared(self, document: Document, alias: str) -> RawProfile:
@@ -462,15 +478,20 @@ class Profiles(Mapping[str, Profile]):
             name = document.aliases.get(folded)
             return None if name is None else (name, from_table(document, name, self._home))
 
-        values = _inherited(
+        values = inherited(
             fold_alias(alias),
             fields_of,
             document.path,
-            document.profiles.keys,
+            lambda: document.nearest,
             self._parents.setdefault(document.path, {}),
         )
         origin = Origin(document.role, document=document, path=("profiles", alias))
         return RawProfile(alias, values, [], origin, document)
+
+    @cached_property
+    def _nearest_variable(self) -> Nearest:
+        environment = self.settings.environment
+        return Nearest([*environment.names.values(), *([environment.uri_alias] if environment.uri_alias else [])])
 
     # --- use ---
 
@@ -486,60 +507,16 @@ class Profiles(Mapping[str, Profile]):
         return tuple(os.path.realpath(document.path) for document in self.documents)
 
 
-def _inherited(
-    key: str,
-    fields_of: Callable[[str], tuple[str, Raw] | None],
-    place: str,
-    names: Callable[[], Iterable[str]],
-    parents: dict[str, Raw],
-) -> Raw:
-    """The fields of a profile with those of all that it extends.
-
-    ``parents`` remembers those of the profiles that others extend: going through all of a long chain takes time that
-    grows with its length then, not with the square.
-    """
-    chain: dict[str, tuple[str, Raw]] = {}
-    found = fields_of(key)
-    while found is not None:
-        chain[key] = found
-        parent = found[1].get(("extends",))
-        if parent is None or not isinstance(parent.value, str):
-            break
-        key = fold_alias(parent.value)
-        if key in chain:
-            aliases = [alias for alias, _ in list(chain.values())[list(chain).index(key) :]]
-            shown = aliases if len(aliases) <= 8 else [*aliases[:4], "...", *aliases[-3:]]
-            raise ConfigError(
-                f"extends runs in a circle: {' -> '.join([*shown, aliases[0]])}",
-                hint="remove one of them",
-                location=parent.origin.location(),
-            )
-        if key in parents:
-            break
-        found = fields_of(key)
-        if found is None:
-            near = suggest(parent.value, names())
-            raise ConfigError(
-                f"extends names {parent.value[:64]!a}, which {place} does not declare",
-                hint=f"did you mean {near!r}?" if near else "the profile it extends stands in the same place",
-                location=parent.origin.location(),
-            )
-    values: Raw = {} if key in chain else parents[key]
-    for folded, (_, raw) in reversed(chain.items()):
-        parents[folded] = values = inherit(values, raw)
-    return values
-
-
 def _first(result: Any) -> Profile:
-    if not isinstance(result, list):
+    if not isinstance(result, Findings):
         profile: Profile = result
         return profile
-    error: ConfigError = result[0]
-    if len(result) > 1:
-        more = f"{len(result) - 1} more: `milvus-profiles config validate` lists all"
+    [error] = result.errors(1)
+    if result.number > 1:
+        more = f"{result.number - 1} more: `milvus-profiles config validate` lists all"
         error.hint = f"{error.hint} ({more})" if error.hint else more
     raise error
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+def _some(names: list[str], number: int) -> str:
+    return ", ".join(names[:8]) + (f" and {number - 8} more" if number > 8 else "")

@@ -1,12 +1,52 @@
-"""tomllib, or on Python 3.10 the library that it was taken from."""
+"""tomllib, or on Python 3.10 the library that it was taken from, kept from what takes it minutes."""
 
 from __future__ import annotations
 
+import re
 import sys
+from typing import Any
 
 if sys.version_info >= (3, 11):
-    from tomllib import TOMLDecodeError, loads
+    from tomllib import TOMLDecodeError
+    from tomllib import loads as _loads
 else:
-    from tomli import TOMLDecodeError, loads
+    from tomli import TOMLDecodeError
+    from tomli import loads as _loads
 
 __all__ = ["TOMLDecodeError", "loads"]
+
+# The time that tomllib takes for a dotted key grows with the square of its parts: one line of 200 kB takes minutes.
+# No key of ours has more than four.
+_KEY_PARTS = 16
+_DEEP_KEY = (
+    r"""(?m)(?:^[ \t]*(?:\[{1,2}[ \t]*)?|[{,][ \t]*)(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*)"""
+    rf"{{{_KEY_PARTS}}}"
+)
+# A line that may hold such a key, at a twentieth of the time.  The first dots are spelled out, since most lines with a
+# dot have fewer than these.
+_MANY_DOTS = re.compile(rf"\.[^.\n]*\.[^.\n]*\.[^.\n]*(?:\.[^.\n]*){{{_KEY_PARTS - 4}}}\.")
+
+
+class _DeepKeyError(TOMLDecodeError):  # type: ignore[misc,unused-ignore]
+    """A key with too many parts; its text ends as that of tomllib's own errors."""
+
+    def __init__(self, text: str, at: int) -> None:
+        line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+        ValueError.__init__(self, f"A key has more than {_KEY_PARTS} parts (at line {line}, column {column})")
+
+
+def loads(text: str) -> dict[str, Any]:
+    """Parse a TOML document.
+
+    Args:
+        text: the document.
+
+    Raises:
+        TOMLDecodeError: it is not valid, or has a key that would take too long.
+        ValueError: it holds a number with too many digits.
+        RecursionError: its values are nested too deeply.
+    """
+    if _MANY_DOTS.search(text) and (deep := re.search(_DEEP_KEY, text)):
+        raise _DeepKeyError(text, deep.start())
+    data: dict[str, Any] = _loads(text)
+    return data

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..endpoint import absolute_address
-from ..errors import ConfigError, Location
+from ..errors import ConfigError, Location, Nearest
 from ..paths import absolute_path
+from ..profile import fold_alias
 from .documents import Document
-from .fields import ADDRESS_FIELDS, SECRET_FIELDS
-from .fields import field as field_of
+from .fields import ADDRESS_FIELDS, FIELDS, SECRET_FIELDS, find_field
 
-__all__ = ["Layer", "Origin", "Raw", "RawProfile", "Value", "from_table", "inherit", "override"]
+__all__ = ["Layer", "Origin", "Raw", "RawProfile", "Value", "from_table", "inherited", "left_out", "override"]
 
 Layer = Literal["call", "environment", "named", "project", "user", "default"]
 FieldPath = tuple[str, ...]
@@ -129,26 +130,45 @@ def from_table(document: Document, alias: str, home: str | None = None) -> Raw:
             location=origin.location(),
         )
     raw: Raw = {}
-    for name, value in document.profiles[alias].items():
-        path = ("profiles", alias, name)
-        if isinstance(value, dict) and value and _takes_table(name):
-            for key, inner in value.items():
-                raw[name, key] = Value(
-                    _absolute((name, key), inner, document.directory, home),
-                    Origin(document.role, document=document, path=(*path, key)),
-                )
-        else:
-            raw[name,] = Value(
-                _absolute((name,), value, document.directory, home), Origin(document.role, document=document, path=path)
-            )
+    directory = document.directory
+    strange = 0
+    for path, value, known in _leaves(document.profiles[alias]):
+        if not known:
+            strange += 1
+            if strange > _STRANGE:
+                continue
+        raw[path] = Value(
+            _absolute(path, value, directory, home),
+            Origin(document.role, document=document, path=("profiles", alias, *path)),
+        )
     return raw
 
 
-def _takes_table(name: str) -> bool:
-    try:
-        return bool(field_of((name,)).keys)
-    except ConfigError:
-        return False
+# A profile with unknown keys is refused, and a hundred tell why: more are counted, but neither carried through layers
+# and chains of inheritance nor validated.  Of an ancestor's, a few do.
+_STRANGE = 100
+_STRANGE_INHERITED = 10
+_MANY = 100  # more fields and keys than there are
+
+
+def _leaves(table: dict[str, Any]) -> Iterator[tuple[FieldPath, Any, bool]]:
+    """The fields of a profile's table, those that are tables key by key; and whether there is such a field or key."""
+    for name, value in table.items():
+        known = find_field((name,)) if name in FIELDS else None
+        if isinstance(value, dict) and value and known is not None and known.keys:
+            for key, inner in value.items():
+                yield (name, key), inner, key in known.keys
+        else:
+            yield (name,), value, known is not None
+
+
+def left_out(raw: RawProfile) -> int:
+    """How many unknown keys a profile's own table has beside those that became fields of it."""
+    if len(raw.values) < _STRANGE or raw.document is None:
+        return 0
+    table = raw.document.profiles.get(raw.alias)
+    strange = sum(not known for _, _, known in _leaves(table)) if isinstance(table, dict) else 0
+    return max(0, strange - _STRANGE)
 
 
 _PATH_FIELDS = frozenset(
@@ -203,10 +223,77 @@ def inherit(parent: Raw, child: Raw) -> Raw:
         for path, value in parent.items()
         if path[0] not in dropped and not (moved and path[0] == "ssl" and path[1:2] and path[1] in _BOUND_IN_SSL)
     }
+    if len(merged) + len(child) > _MANY:
+        strange = [path for path in merged if find_field(path) is None]
+        for path in strange[_STRANGE_INHERITED:]:
+            del merged[path]
     if moved and any(path[0] == "ssl" for path in parent) and not any(path[0] == "ssl" for path in merged | child):
         # What is left of the parent's table is that TLS is on.
         merged["ssl",] = Value(True, next(value.origin for path, value in parent.items() if path[0] == "ssl"))
     return merged | child
+
+
+def inherited(
+    key: str,
+    fields_of: Callable[[str], tuple[str, Raw] | None],
+    place: str,
+    nearest: Callable[[], Nearest],
+    known: dict[str, Raw | ConfigError],
+) -> Raw:
+    """The fields of a profile with those of all that it extends.
+
+    Args:
+        key: its folded alias.
+        fields_of: the alias as it is spelled and the own fields of a profile; None where there is no such profile.
+        place: where these profiles stand, for messages.
+        nearest: the aliases there.
+        known: outcomes for the profiles that were met on the way before, which this adds to: going through all of a
+            long chain, or of a circle, takes time that grows with its length then, not with the square.
+
+    Raises:
+        ConfigError: a profile on the way is not there or is no table, or extends itself in the end.
+    """
+    chain: dict[str, tuple[str, Raw]] = {}
+    found = fields_of(key)
+    start: Raw | ConfigError = {}
+    while found is not None:
+        chain[key] = found
+        parent = found[1].get(("extends",))
+        if parent is None or not isinstance(parent.value, str):
+            break
+        key = fold_alias(parent.value)
+        if key in chain:
+            aliases = [alias for alias, _ in list(chain.values())[list(chain).index(key) :]]
+            shown = aliases if len(aliases) <= 8 else [*aliases[:4], "...", *aliases[-3:]]
+            start = ConfigError(
+                f"extends runs in a circle: {' -> '.join([*shown, aliases[0]])}",
+                hint="remove one of them",
+                location=parent.origin.location(),
+            )
+            break
+        if key in known:
+            start = known[key]
+            break
+        try:
+            found = fields_of(key)
+        except ConfigError as error:
+            start = error.with_traceback(None)
+            break
+        if found is None:
+            near = nearest().to(parent.value)
+            start = ConfigError(
+                f"extends names {parent.value[:64]!a}, which {place} does not declare",
+                hint=f"did you mean {near!r}?" if near else "the profile it extends stands in the same place",
+                location=parent.origin.location(),
+            )
+    if isinstance(start, ConfigError):
+        known |= dict.fromkeys(chain, start)
+        # One of its own for each who asks: an error that is raised collects the frames that it went through.
+        raise ConfigError(start.message, hint=start.hint, location=start.location)
+    values = start
+    for folded, (_, raw) in reversed(chain.items()):
+        known[folded] = values = inherit(values, raw)
+    return values
 
 
 def override(base: RawProfile, over: Raw) -> RawProfile:

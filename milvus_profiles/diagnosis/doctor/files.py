@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...commands import command, milvus_profiles
+from ...config.invalid import Findings
 from ...config.locations import home_directory, home_fault, state_fault
 from ...config.permissions import exposure
 from ...config.tracked import is_tracked
@@ -70,8 +71,10 @@ def check_home(patient: Patient) -> Iterator[Finding]:
 
 def check_profiles(profiles: Profiles) -> Iterator[Finding]:
     """Whether every profile is valid, and the one that is selected exists."""
-    invalid = [(alias, errors[0]) for alias in profiles if (errors := profiles.findings(alias))]
-    for alias, error in invalid[:_SHOWN]:
+    found = ((alias, profiles.examine(alias)[1]) for alias in profiles)
+    invalid = [(alias, result) for alias, result in found if isinstance(result, Findings)]
+    for alias, findings in invalid[:_SHOWN]:
+        [error] = findings.errors(1)
         place = f"{error.location}: " if error.location else ""
         yield Finding("profiles", "failed", f"{alias}: {place}{error.message}", error.hint or "correct it there")
     if len(invalid) > _SHOWN:

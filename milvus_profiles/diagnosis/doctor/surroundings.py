@@ -88,7 +88,7 @@ def _idle(profiles: Profiles) -> Iterator[Finding]:
         if not leads:
             # Names of variables are capitals, whatever the alias is.
             names = [str(value.origin) for value in environment.fields[key].values()]
-            near = suggest(alias, [other for other in profiles if other != alias])
+            near = profiles.nearest.to(alias, other=True)
             yield _finding(
                 f"{', '.join(names[:3])}: there is no profile {alias!r} with an address",
                 f"did you mean the profile {near!r}?" if near else f"set {PREFIX}{alias.upper()}__URI, or unset them",
