@@ -1,25 +1,19 @@
-"""No text of a file, a variable or a server runs in a shell: real ones, two of them typed at through a terminal."""
+"""No text of a file, a variable or a server runs in a shell that a message or an answer of ours is pasted into."""
 
 from __future__ import annotations
 
 import ast
-import json
 import os
 import re
-import string
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pexpect
 import pytest
-from typer._completion_shared import get_completion_script
 
 import milvus_profiles
 from milvus_profiles.commands import command, quote, quote_path
 from tests.support.command import Command
-from tests.support.environment import coverage_variables
 from tests.support.requirements import need
 from tests.support.scripted_grpc import Call, message, milvus_answer, number, scripted_server
 
@@ -73,7 +67,7 @@ def test_commands_in_messages_are_quoted_word_by_word() -> None:
 
 def test_no_message_puts_a_value_into_a_command_by_itself() -> None:
     found = []
-    for path in PACKAGE.rglob("*.py"):
+    for path in set(PACKAGE.rglob("*.py")) - {PACKAGE / "commands.py"}:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.JoinedStr):
                 continue
@@ -123,8 +117,11 @@ def test_hints_about_files_with_hostile_names_run_nothing(shell: str, cli: Comma
         file.write_text('[profiles.a]\nuri = "http://127.0.0.1:1"\nproxy = "http://127.0.0.1:2"\n')
         told = cli("profile", "test", "a", cwd=project)
         assert told.returncode == 5, told.stderr
-        commands = pasted((told.stdout + told.stderr).replace("\n", " "))
-        assert commands, told.stderr
+        # Not by the nearest backtick, which may be one of the path's own, between quotes.
+        commands = re.findall(
+            r"`(milvus-profiles trust .*?/milvus\.toml['\"]*)`", (told.stdout + told.stderr).replace("\n", " ")
+        )
+        assert len(set(commands)) == 1, told.stdout
         saw = tmp_path / f"saw{index}"
         for words in commands:
             paste(shell, words, stub, saw, place)
@@ -158,9 +155,8 @@ def test_a_name_that_a_server_suggests_runs_nothing(shell: str, name: str, cli: 
     for words in commands:
         paste(shell, words, stub, tmp_path / "saw", tmp_path)
     assert not (tmp_path / "evil").exists(), commands
-    if commands:
-        saw = (tmp_path / "saw").read_bytes().decode().split("\0")
-        assert f"db_name={name}" in saw, commands
+    # What is no plain name of a database is not put into a command at all.
+    assert (tmp_path / "saw").read_bytes().decode().split("\0")[:4] == ["profile", "set", "a", "db_name=NAME"], commands
 
 
 def test_use_in_one_shell_prints_a_line_that_runs_nothing(cli: Command) -> None:
@@ -168,105 +164,3 @@ def test_use_in_one_shell_prints_a_line_that_runs_nothing(cli: Command) -> None:
     done = cli("profile", "use", "x$(>evil)", "--shell")
     assert done.returncode != 0
     assert "export" not in done.stdout
-
-
-# --- the tab key -----------------------------------------------------------------------------------------------------
-
-ALIASES = ["x$(>evil)", "x`>evil`", "x;>evil;", "x$(sh<evil)", "x'y", 'x"y', "x y", "x\\ny", "x)) ; >evil ; ((", "x:y"]
-
-
-@pytest.fixture
-def hostile(cli: Command) -> Iterator[Command]:
-    text = "".join(f'[profiles.{json.dumps(alias)}]\nuri = "http://h"\n' for alias in ALIASES)
-    text += '[profiles.x-good]\nuri = "http://h"\ndescription = "$(>evil)`>evil`"\n'
-    (cli.cwd / "milvus.toml").write_text(text)
-    (cli.cwd / "evil.sh").write_text(">evil\n")
-    yield cli
-    assert not (cli.cwd / "evil").exists(), "a shell ran what a file holds"
-
-
-def started(shell: str, cli: Command, directory: Path) -> pexpect.spawn[str]:
-    need(shell)
-    script = directory / f"completion.{shell}"
-    script.write_text(
-        get_completion_script(prog_name="milvus-profiles", complete_var="_MILVUS_PROFILES_COMPLETE", shell=shell)
-    )
-    arguments = {"bash": ["--norc", "--noprofile"], "zsh": ["-f"], "fish": ["--no-config"]}[shell]
-    env = {
-        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(cli.home), "TERM": "dumb",
-        "LANG": "C.UTF-8", "PS1": "READY> ", **coverage_variables(),
-    }  # fmt: skip
-    terminal: pexpect.spawn[str] = pexpect.spawn(
-        shell, arguments, cwd=str(cli.cwd), env=env, encoding="utf-8", timeout=30, dimensions=(50, 200)
-    )
-    if shell == "bash":
-        terminal.sendline(f"PS1='READY> '; bind 'set bell-style none'; source {script}; echo LOAD''ED")
-    elif shell == "zsh":
-        terminal.sendline(
-            f"PS1='READY> '; unsetopt zle_bracketed_paste; autoload -Uz compinit && compinit -u -D; source {script}; "
-            "echo LOAD''ED"
-        )
-    else:
-        terminal.sendline(f"function fish_prompt; echo 'READY> '; end; source {script}; echo LOAD''ED")
-    terminal.expect("LOADED")
-    terminal.expect("READY> ")
-    return terminal
-
-
-LINES = [
-    "milvus-profiles profile show x",
-    "milvus-profiles profile test x",
-    "milvus-profiles exec x",
-    "milvus-profiles --profile x",
-    "milvus-profiles secret set x",
-    "milvus-profiles export x",
-    "milvus-profiles --profile=x",
-    "milvus-profiles profile show 'x$(>evil)",
-    "milvus-profiles profile show x\\$\\(",
-    "milvus-profiles --config 'a$(>evil)' profile show x",
-]
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_tab_runs_nothing_and_offers_valid_aliases_alone(shell: str, hostile: Command, tmp_path: Path) -> None:
-    terminal = started(shell, hostile, tmp_path)
-    try:
-        for line in LINES:
-            terminal.send(line)
-            terminal.send("\t\t")
-            terminal.expect(pexpect.TIMEOUT, timeout=1.5)
-            terminal.sendcontrol("c")
-            terminal.sendline("echo DO''NE")
-            terminal.expect("DONE")
-            assert not (hostile.cwd / "evil").exists(), line
-    finally:
-        terminal.close(force=True)
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_tab_completes_the_one_alias_that_is_valid(shell: str, hostile: Command, tmp_path: Path) -> None:
-    terminal = started(shell, hostile, tmp_path)
-    try:
-        terminal.send("milvus-profiles profile show x\t")
-        terminal.expect(pexpect.TIMEOUT, timeout=2)
-        terminal.sendline("; echo DO''NE")
-        terminal.expect("DONE")
-        assert "profile show x-good" in (terminal.before or ""), terminal.before
-    finally:
-        terminal.close(force=True)
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_answers_no_text_that_is_not_an_alias(shell: str, hostile: Command) -> None:
-    for typed in ("x", ""):
-        words = ["milvus-profiles", "profile", "show", typed]
-        env = {
-            "_MILVUS_PROFILES_COMPLETE": f"complete_{shell}", "COMP_WORDS": " ".join(words), "COMP_CWORD": "3",
-            "_TYPER_COMPLETE_ARGS": " ".join(words), "_TYPER_COMPLETE_FISH_ACTION": "get-args",
-        }  # fmt: skip
-        answer = hostile(env=env).stdout
-        assert "x-good" in answer
-        before, after = ("_arguments '*: :((", "))'") if shell == "zsh" else ("", "")
-        answer = answer.strip().removeprefix(before).removesuffix(after)
-        assert not set(answer) - set(string.ascii_letters + string.digits + '-_."\n')
-        assert not [alias for alias in ALIASES if alias in answer]

@@ -1,7 +1,8 @@
 """Completion of aliases, answered before typer or pydantic is imported: it runs on every press of the tab key.
 
 The shells' side is typer's own (``--install-completion``); this answers its requests where an alias stands, and leaves
-every other word to typer.
+every other word to typer, which says what stands in this package and nothing that anybody else wrote.  zsh evaluates
+the answer, and bash puts it on the line as it is: whatever is added here must mean nothing to them, as aliases do.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _ALIASES: dict[tuple[str, ...], int] = {
     ("secret", "delete"): 1,
     ("secret", "status"): 1,
 }
+_NAMING = frozenset({"--profile", "--alias"})
 _VALUED = frozenset({"--config", "--profile", "--timeout", "--wait", "--junit", "--to", "--only", "--env-prefix"})
 
 
@@ -42,15 +44,19 @@ def answer(env: Mapping[str, str], cwd: str) -> tuple[str, int] | None:
         env: the environment, with the request in it.
         cwd: the current directory.
     """
-    shell = env.get(VARIABLE, "").partition("_")[2]
-    request = _request(shell, env)
+    instruction, _, shell = env.get(VARIABLE, "").partition("_")
+    request = _request(shell, env) if instruction == "complete" else None
     if request is None:
         return None
     words, typed = request
+    name, equals, value = typed.partition("=")
+    before = ""
+    if equals and name in _NAMING:
+        words, typed, before = [*words, name], value, name + equals
     if not _wants_alias(words, typed):
         return None
     config = _value_of("--config", words)
-    found = [alias for alias in aliases(env, cwd, config) if alias.startswith(typed)]
+    found = [before + alias for alias in aliases(env, cwd, config) if alias.startswith(typed)]
     if shell == "fish" and env.get("_TYPER_COMPLETE_FISH_ACTION") == "is-args":
         return "", 0 if found else 1
     if shell == "zsh":
@@ -63,10 +69,12 @@ def _request(shell: str, env: Mapping[str, str]) -> tuple[list[str], str] | None
     if shell == "bash":
         words = _split(env.get("COMP_WORDS", ""))
         position = env.get("COMP_CWORD", "")
-        if not position.isdecimal():
+        if not position.isdecimal() or len(position) > 6:
             return None
         index = int(position)
-        return words[1:index], words[index] if index < len(words) else ""
+        # For bash an = is a word of its own, and what follows it is what it completes.
+        typed = words[index] if index < len(words) else ""
+        return [word for word in words[1:index] if word != "="], "" if typed == "=" else typed
     if shell in ("zsh", "fish"):
         line = env.get("_TYPER_COMPLETE_ARGS", "")
         words = _split(line)[1:]

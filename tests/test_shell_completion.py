@@ -1,0 +1,166 @@
+"""TAB in a hostile directory runs nothing and offers nothing hostile: real shells with the installed completion."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Command
+from tests.support.requirements import need
+from tests.support.shells import SHELLS, InteractiveShell
+
+pytestmark = pytest.mark.security
+
+GOOD = ["local", "prod", "prod-eu", "a.b_c"]
+# Each begins with another letter, so that completing it is not ambiguous.  All of them leave a file behind if they are
+# evaluated, put on the line as they are, or taken for a pattern.
+EVIL = [
+    "b$(touch evil)", "c`touch evil`", "d';touch evil;'", 'e";touch evil;"', "f;touch evil", "g|touch evil",
+    "h\ntouch evil\n", "i(e:touch evil:)", "j))';touch evil;'((", 'k")) touch evil', "m>evil", "n&touch evil&",
+    "q\\", "r*", "s:touch evil", "t{evil,b}", "u$((1))", "v[$(touch evil)]", "w\t$(touch evil)", "x\x1b]0;owned\x07",
+    "$(touch evil)", "-z$(touch evil)", "=touch", "~root", "(touch evil)", "y\u202egnp", "--explain;touch evil",
+    "a.", ".a", "a--b", "-a", "z" * 65,
+]  # fmt: skip
+DESCRIPTION = "$(touch evil) `touch evil` ';touch evil;' \";touch evil;\" \t(touch evil)"
+PLACES = [
+    "profile show ", "profile test ", "profile test local ", "profile remove ", "profile use ", "secret set ", "exec ",
+    "export --to env ", "--profile ", "--profile=", "connect -a ", "connect --alias=", "--config ./milvus.toml exec ",
+]  # fmt: skip
+
+
+def declared(aliases: list[str]) -> str:
+    table = f'uri = "http://h"\ndescription = {json.dumps(DESCRIPTION)}\n'
+    return "".join(f"[profiles.{json.dumps(alias)}]\n{table}" for alias in aliases)
+
+
+def files_below(directory: Path) -> set[str]:
+    return {os.path.join(path, name) for path, _, names in os.walk(directory) for name in names}
+
+
+@pytest.fixture(params=SHELLS)
+def shell(request: pytest.FixtureRequest, cli: Command, project: Path) -> Iterator[InteractiveShell]:
+    need(request.param)
+    (project / "milvus.toml").write_text(declared([*GOOD, *EVIL]))
+    # What the fallback to the names of files offers.
+    for name in ("1$(touch gone)", "1`touch gone`;touch gone", "1';touch gone;'"):
+        (project / name).touch()
+    with InteractiveShell(request.param, Path(cli.program[0]), cli.environment(), project) as opened:
+        yield opened
+
+
+def test_tab_offers_the_aliases_and_nothing_that_is_none(shell: InteractiveShell, project: Path) -> None:
+    before = files_below(project)
+    for place in PLACES:
+        line = f"milvus-profiles {place}"
+        words, _ = shell.press(f"{line}loc" if "local" not in place else f"{line}prod-")
+        assert words == (f"{line}local" if "local" not in place else f"{line}prod-eu").split(" "), line
+        assert files_below(project) == before, line
+    for place in ("profile show ", "--profile=", "exec "):
+        _, shown = shell.press(f"milvus-profiles {place}")
+        assert "prod-eu" in shown
+        assert "a.b_c" in shown
+        assert "evil" not in shown
+        assert files_below(project) == before, place
+
+
+def test_tab_after_the_beginning_of_a_hostile_alias_adds_nothing(shell: InteractiveShell, project: Path) -> None:
+    before = files_below(project)
+    for letter in sorted({alias[0] for alias in EVIL if alias[0] in "bcdefghijkmnqrstuvwxyz"}):
+        words, _ = shell.press(f"milvus-profiles profile show {letter}")
+        assert words == ["milvus-profiles", "profile", "show", letter]
+        assert files_below(project) == before, letter
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "profile show $(touch evil",
+        'profile show "$(touch evil)',
+        "profile show '$(touch evil)",
+        "profile show `touch evil",
+        "profile show \\$(touch evil)",
+        "profile show x\\",
+        "profile show #$(touch evil)",
+        "--config '$(touch evil).toml' profile show ",
+        "--config ~nobody/'`touch evil`' exec ",
+        "--config=/dev/zero exec ",
+        "exec $(",
+        "profile show '",
+        "profile show \"'\"'$(touch evil)'",
+        "profile show pröd\u202e",
+    ],
+)
+def test_what_is_typed_is_not_run_by_tab(shell: InteractiveShell, project: Path, typed: str) -> None:
+    before = files_below(project)
+    shell.press_only(f"milvus-profiles {typed}")
+    assert files_below(project) == before
+
+
+def test_what_typer_answers_runs_nothing_either(shell: InteractiveShell, project: Path) -> None:
+    before = files_below(project)
+    words, _ = shell.press("milvus-profiles profile sho")
+    assert words == ["milvus-profiles", "profile", "show"]
+    words, _ = shell.press("milvus-profiles profile show --expl")
+    assert words == ["milvus-profiles", "profile", "show", "--explain"]
+    shell.press_only("milvus-profiles profile ")
+    shell.press_only("milvus-profiles profile add --")
+    shell.press_only("milvus-profiles --version ")
+    assert files_below(project) == before
+
+
+def test_a_file_that_is_offered_instead_is_quoted(shell: InteractiveShell, project: Path) -> None:
+    before = files_below(project)
+    for letter in ("1$", "1`", "1';"):
+        quoted = letter.replace("$", "\\$").replace("`", "\\`").replace("'", "\\'").replace(";", "\\;")
+        words, _ = shell.press(f"milvus-profiles config validate {quoted}")
+        assert words[:3] == ["milvus-profiles", "config", "validate"]
+        assert words[3].startswith(letter)
+        assert files_below(project) == before, letter
+
+
+def test_a_directory_with_a_hostile_name_is_no_harm(shell: InteractiveShell, project: Path) -> None:
+    directory = project / "$(touch evil) `touch evil`;'touch evil'"
+    directory.mkdir()
+    (directory / "milvus.toml").write_text(declared(["inside", "inside$(touch evil)"]))
+    shell.run("cd '$(touch evil) `touch evil`'*")
+    before = files_below(project)
+    words, _ = shell.press("milvus-profiles profile show ins")
+    assert words == ["milvus-profiles", "profile", "show", "inside"]
+    assert files_below(project) == before
+
+
+def test_a_fifo_or_a_device_in_place_of_the_file_does_not_hang_the_shell(
+    shell: InteractiveShell, project: Path
+) -> None:
+    (project / "milvus.toml").unlink()
+    os.mkfifo(project / "milvus.toml")
+    words, _ = shell.press("milvus-profiles profile show loc")
+    assert words == ["milvus-profiles", "profile", "show", "loc"]
+
+
+@pytest.mark.parametrize("name", ["bash", "fish"])
+def test_all_aliases_that_there_may_be_complete(cli: Command, project: Path, name: str) -> None:
+    # Not zsh: what it evaluates grows with the square of what it is offered.
+    need(name)
+    aliases = [f"n{number:05}" for number in range(65_536)]
+    text = "".join(f'[profiles.{alias}]\nuri="h"\n' for alias in aliases)
+    (project / "milvus.toml").write_text(text + declared(EVIL))
+    with InteractiveShell(name, Path(cli.program[0]), cli.environment(), project) as opened:
+        words, _ = opened.press("milvus-profiles profile show n6553")
+        assert words == ["milvus-profiles", "profile", "show", "n6553"]
+        words, _ = opened.press("milvus-profiles profile show n65535")
+        assert words == ["milvus-profiles", "profile", "show", "n65535"]
+
+
+def test_only_a_request_for_candidates_is_answered_with_them(cli: Command, project: Path) -> None:
+    (project / "milvus.toml").write_text(declared(GOOD))
+    request = {"COMP_WORDS": "milvus-profiles exec l", "COMP_CWORD": "2"}
+    script = cli(env={**request, "_MILVUS_PROFILES_COMPLETE": "source_bash"})
+    assert "complete -o default" in script.stdout
+    for position in ("9" * 5000, "-1", "x", ""):
+        outcome = cli(env={**request, "_MILVUS_PROFILES_COMPLETE": "complete_bash", "COMP_CWORD": position})
+        assert "local" not in outcome.stdout
