@@ -173,7 +173,7 @@ def talks(identity: Identity) -> dict[str, Talk]:
         "data-before-the-handshake": flooding(lambda: (record(DATA, bytes(16_000)) for _ in _FOREVER)),
         **{f"alert-{number}": saying(record(ALERT, bytes([2, number]))) for number in ALERTS},
         **{f"ends-after-{n}-of-1-3": breaking_off(identity, n, newest=_V13) for n in (0, 1, 60, 128, 400, 900)},
-        **{f"ends-after-{n}-of-1-2": breaking_off(identity, n, newest=_V12) for n in (1, 70, 500, 900, 1_300)},
+        **{f"ends-after-{n}-of-1-2": breaking_off(identity, n, newest=_V12) for n in (1, 70, 500, 900)},
         "drips-on-in-1-3": breaking_off(identity, 300, newest=_V13, drip=True),
         "drips-on-in-1-2": breaking_off(identity, 300, newest=_V12, drip=True),
     }
