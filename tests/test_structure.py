@@ -15,7 +15,7 @@ PACKAGE = Path(milvus_profiles.__file__).parent
 
 # Lower steps first; a module may import its own step and those before it (design: the stair).
 STAIR = [
-    ["errors", "joints", "masked", "ownership", "paths", "regular_file"],
+    ["errors", "held_directory", "joints", "masked", "ownership", "paths", "regular_file"],
     ["endpoint"],
     ["fieldtypes"],
     ["references"],

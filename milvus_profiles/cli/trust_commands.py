@@ -31,9 +31,9 @@ def trust(file: FileArgument = None) -> None:
     store = TrustStore.load(session.env)
     changes = store.changes(document)
     known = store.trusts(document)
+    _warn_of_neighbours(document.path)
     if not known:
         store.pin(document)
-    _warn_of_neighbours(document.path)
     if session.json:
         emit_json({"file": document.path, "trusted": True, "changed": changes})
         return
