@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -116,6 +117,21 @@ class Address:
             tls: the profile's wish; None follows the address, which means plaintext unless it spells https.
         """
         return Endpoint(self.kind, self.host, self.port, self.path, bool(self.tls if tls is None else tls))
+
+
+@dataclass(frozen=True, slots=True)
+class Untrusted:
+    """What the address of a profile is from, where that may not do as it likes: see ``config/databases.py``.
+
+    Attributes:
+        file: the project file that nobody trusted.
+        remedy: what to do about that, for errors.
+        env: of the environment what says where the user's state directory is.
+    """
+
+    file: str
+    remedy: str
+    env: Mapping[str, str]
 
 
 def parse_address(text: str, *, base: str | os.PathLike[str] = ".", home: str | None = None) -> Address:

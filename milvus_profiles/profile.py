@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Union
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from .endpoint import DEFAULT_PORT, Address, AddressError, Endpoint, parse_address
+from .endpoint import DEFAULT_PORT, Address, AddressError, Endpoint, Untrusted, parse_address
 from .errors import ConfigError
 from .fieldtypes import (
     AnyText,
@@ -263,6 +263,7 @@ class Profile(Model):
     pool: PoolSettings | None = None
 
     _address: Address | None = PrivateAttr(default=None)
+    _untrusted: Untrusted | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
@@ -323,6 +324,26 @@ class Profile(Model):
                 hint="give it uri or host, or use a profile that extends it",
             )
         return self._address
+
+    @property
+    def untrusted(self) -> Untrusted | None:
+        """Where its Milvus Lite database is named, if that is an untrusted project file; None elsewhere.
+
+        It goes along with the profile, whoever opens it: what such a file names is not opened as the user's own.
+        """
+        return self._untrusted
+
+    def held_to(self, untrusted: Untrusted | None) -> Profile:
+        """The same profile, with what :attr:`untrusted` says of it.
+
+        Args:
+            untrusted: where its address is from.
+        """
+        if untrusted == self._untrusted:
+            return self
+        twin = self.model_copy()
+        twin._untrusted = untrusted
+        return twin
 
     @property
     def endpoint(self) -> Endpoint:

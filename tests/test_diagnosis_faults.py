@@ -267,7 +267,7 @@ def stand(
             "other": f"http://127.0.0.1:{open_(scripted_grpc.not_milvus()).port}",
             "starting": f"http://127.0.0.1:{starting.port}",
         }
-        lease = acquire_lite(str(directory / "in-use.db"))
+        lease = acquire_lite(str(directory / "in-use.db"), None)
         stack.callback(lease.release)
         values["in_use"] = lease.directory
         cli = Command([Path(sys.executable).with_name("milvus-profiles")], home, cwd)

@@ -21,7 +21,10 @@ BEGIN = """
 import json, os, sys, threading, time
 import grpc
 from milvus_profiles.errors import *
-from milvus_profiles.transport.lite import acquire_lite
+from milvus_profiles.transport import lite
+
+def acquire_lite(path):
+    return lite.acquire_lite(path, None)
 
 def version(port):
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
@@ -98,7 +101,6 @@ def test_all_users_of_a_directory_share_one_server_until_the_last_is_gone(tmp_pa
 def test_starting_and_stopping_from_many_threads_leaves_nothing_behind(tmp_path: Path) -> None:
     told = run(
         """
-        from milvus_profiles.transport import lite
         failed = []
         def use():
             for _ in range(4):
@@ -149,7 +151,7 @@ def test_a_second_process_is_told_which_lock_is_held(tmp_path: Path) -> None:
         """
         import subprocess
         lease = acquire_lite(PATH)
-        code = "import sys; from milvus_profiles.transport.lite import acquire_lite; acquire_lite(sys.argv[1])"
+        code = "import sys; from milvus_profiles.transport.lite import acquire_lite; acquire_lite(sys.argv[1], None)"
         second = subprocess.run([sys.executable, "-c", code, PATH], capture_output=True, text=True)
         told["said"] = second.stderr
         """,
@@ -205,8 +207,7 @@ def test_a_forked_child_uses_the_parents_server_and_never_stops_it(tmp_path: Pat
 def test_a_child_that_is_forked_while_it_starts_is_not_stuck(tmp_path: Path) -> None:
     told = run(
         """
-        from milvus_profiles.transport import lite
-        lite.acquire_lite(sys.argv[1] + "/warm.db").release()  # imports take a second; what is tested is the start
+        acquire_lite(sys.argv[1] + "/warm.db").release()  # imports take a second; what is tested is the start
         with lite._guard:
             server = lite._servers.setdefault(os.path.realpath(PATH), lite._Server(os.path.realpath(PATH)))
         server.lock.acquire()  # as a thread that is starting it does
@@ -233,10 +234,10 @@ def test_a_child_that_is_forked_while_it_starts_is_not_stuck(tmp_path: Path) -> 
 def test_paths_that_cannot_be_a_database(tmp_path: Path) -> None:
     (tmp_path / "file.db").write_text("a database of Milvus Lite 2")
     with pytest.raises(ConfigError, match="is a file") as caught:
-        acquire_lite(str(tmp_path / "file.db"))
+        acquire_lite(str(tmp_path / "file.db"), None)
     assert "Milvus Lite 2" in str(caught.value.hint)
     with pytest.raises(ConfigError, match="does not exist") as caught:
-        acquire_lite(str(tmp_path / "no" / "where" / "x.db"))
+        acquire_lite(str(tmp_path / "no" / "where" / "x.db"), None)
     assert f"mkdir -p {tmp_path / 'no' / 'where'}" in str(caught.value.hint)
     assert not (tmp_path / "no").exists()
 
@@ -261,9 +262,7 @@ def test_a_start_that_fails_is_quoted(tmp_path: Path) -> None:
     package.mkdir(parents=True)
     for directory in (package, package.parent, package.parent.parent):
         (directory / "__init__.py").touch()
-    (package / "server.py").write_text(
-        "def start_server_in_thread(*_, **__): raise RuntimeError('the manifest is \\x1b[1mdamaged')"
-    )
+    (package / "server.py").write_text("def MilvusLite(_): raise RuntimeError('the manifest is \\x1b[1mdamaged')")
     told = run("sys.path.insert(0, sys.argv[1] + '/fakes'); told['error'] = error_of(PATH)", tmp_path)
     assert told["error"][0] == "ServerNotReadyError"
     assert "the manifest is \\x1b[1mdamaged" in told["error"][1]

@@ -194,7 +194,7 @@ def test_no_variable_ends_in_an_untyped_error(
                 patch.setenv(name, text)
                 run("profile", "list", "--json")
                 run("profile", "show")
-            if settable and name not in ("TERM", "LANG", "GRPC_VERBOSITY", "NO_COLOR"):
+            if settable and not name.startswith(PREFIX) and name not in ("TERM", "LANG", "GRPC_VERBOSITY", "NO_COLOR"):
                 for words in (
                     ["config", "path"],
                     ["config", "validate"],
@@ -270,9 +270,9 @@ OPTIONS = [
     ["export", "p", "--to", "{}"],
     ["import", "--from", "{}"],
     *(["import", "--from", name, "{}"] for name in ("milvus-cli", "dotenv", "zilliz", "attu", "pymilvus-uri")),
-    ["exec", "p", "--env-prefix", "{}", "--", "true"],
-    ["exec", "p", "--only", "{}", "--", "true"],
-    ["exec", "{}", "--", "true"],
+    ["exec", "p", "--env-prefix", "{}", "--", "/no/such/program"],
+    ["exec", "p", "--only", "{}", "--", "/no/such/program"],
+    ["exec", "{}", "--", "/no/such/program"],
     ["connect", "-h", "{}", "-a", "q"],
     ["connect", "-p", "{}"],
     ["connect", "-a", "{}"],

@@ -13,6 +13,7 @@ import pytest
 from milvus_profiles.regular_file import FileFault, open_file, read_regular
 from tests.support.command import Command, Outcome
 from tests.support.requirements import unavailable
+from tests.support.several import several
 
 pytestmark = pytest.mark.security
 
@@ -49,7 +50,9 @@ def directory(path: Path) -> None:
 
 
 OBSTACLES = [fifo, zero, kmsg, a_socket, huge, directory]
+WORST = [fifo, zero, kmsg]
 obstacles = pytest.mark.parametrize("obstacle", OBSTACLES, ids=lambda obstacle: obstacle.__name__)
+worst = pytest.mark.parametrize("obstacle", WORST, ids=lambda obstacle: obstacle.__name__)
 Obstacle = Callable[[Path], None]
 
 
@@ -122,38 +125,34 @@ READERS = [
 ]
 
 
-@obstacles
-@pytest.mark.parametrize("place", ["project", "user", "--config", "variable"])
+@pytest.mark.parametrize(
+    ("place", "obstacle"),
+    [("project", obstacle) for obstacle in OBSTACLES]
+    + [(place, obstacle) for place in ("user", "--config", "variable") for obstacle in WORST[:2]],
+)
 def test_a_configuration(cli: Command, home: Path, project: Path, obstacle: Obstacle, place: str) -> None:
     path = home / ".config/milvus/milvus.toml" if place == "user" else project / "milvus.toml"
     put(obstacle, path)
     words = ["--config", str(path)] if place == "--config" else []
     env = {"EDITOR": "true", **({"MILVUS_PROFILES_FILE": str(path)} if place == "variable" else {})}
-    processes = [(reader, cli.popen(*words, *reader, env=env)) for reader in READERS]
-    try:
-        for reader, process in processes:
-            out, err = process.communicate(timeout=60)
-            assert_named(Outcome(process.returncode, out, err, 0.0), 0, 3)
-            if reader[0] != "config" and reader[:2] != ["trust"] and place != "user":
-                assert process.returncode == 3, (reader, err)
-    finally:
-        for _, process in processes:
-            process.kill()
-            process.wait()
+    for reader, outcome in zip(READERS, several(cli, [[*words, *reader] for reader in READERS], env=env), strict=True):
+        assert_named(outcome, 0, 3)
+        if reader[0] != "config" and place != "user":
+            assert outcome.returncode == 3, (reader, outcome.stderr)
 
 
-@obstacles
+@worst
 @pytest.mark.parametrize("name", ["trust.json", "previous.json"])
 def test_a_state_file(cli: Command, home: Path, project: Path, obstacle: Obstacle, name: str) -> None:
     put(obstacle, home / ".local/state/milvus" / name)
     (project / "milvus.toml").write_text('[profiles.a]\nuri = "localhost"\n[profiles.b]\nuri = "localhost"\n')
-    for words in (["profile", "list"], ["profile", "show", "a"], ["config", "path"], ["doctor"], ["trust"]):
-        assert_named(cli(*words), 0, 3)
-    assert_named(cli("profile", "use", "a", "--project-file"), 0, 3)
-    assert_named(cli("profile", "use", "-", "--project-file"), 0, 2, 3)
+    lines = [["profile", "list"], ["profile", "show", "a"], ["config", "path"], ["doctor"], ["trust"], ["untrust"]]
+    lines += [["profile", "use", "a", "--project-file"], ["profile", "use", "-", "--project-file"]]
+    for outcome in several(cli, lines):
+        assert_named(outcome, 0, 2, 3)
 
 
-@obstacles
+@worst
 @pytest.mark.parametrize("name", ["ca", "cert", "key", "file"])
 def test_a_certificate_and_a_secret(cli: Command, home: Path, project: Path, obstacle: Obstacle, name: str) -> None:
     put(obstacle, project / "x")
@@ -163,24 +162,22 @@ def test_a_certificate_and_a_secret(cli: Command, home: Path, project: Path, obs
     path = home / ".config/milvus/milvus.toml"
     path.parent.mkdir(parents=True)
     path.write_text(f'[profiles.a]\nuri = "https://127.0.0.1:1"\n{field} = "{project}/x" }}\n')
-    for words in (
-        ["profile", "list"], ["profile", "show"], ["config", "validate"], ["export", "--to", "java", "a"],
-        ["profile", "test", "--timeout", "2"], ["secret", "status", "a"],
-    ):  # fmt: skip
-        assert_named(cli(*words), 0, 3, 4, 6, 7)
+    lines = [["profile", "list"], ["profile", "show"], ["config", "validate"], ["export", "--to", "java", "a"]]
+    for outcome in several(cli, [*lines, ["profile", "test", "--timeout", "2"], ["secret", "status", "a"]]):
+        assert_named(outcome, 0, 3, 4, 6, 7)
 
 
 @obstacles
-@pytest.mark.parametrize("source", ["milvus-cli", "dotenv", "zilliz", "attu", "pymilvus-uri"])
-def test_the_file_of_another_tool(cli: Command, project: Path, obstacle: Obstacle, source: str) -> None:
+def test_the_file_of_another_tool(cli: Command, project: Path, obstacle: Obstacle) -> None:
     put(obstacle, project / "x")
-    assert_named(cli("import", "--from", source, "x"), 3)
     (project / "credentials").write_text("[default]\napi_key = x\n")
     put(obstacle, project / "config")
-    assert_named(cli("import", "--from", "zilliz", "credentials"), 3)
+    lines = [["import", "--from", name, "x"] for name in ("milvus-cli", "dotenv", "zilliz", "attu", "pymilvus-uri")]
+    for outcome in several(cli, [*lines, ["import", "--from", "zilliz", "credentials"]]):
+        assert_named(outcome, 3)
 
 
-@obstacles
+@worst
 @pytest.mark.parametrize("name", [".git/index", ".git", ".env"])
 def test_what_is_looked_at_beside_it(cli: Command, project: Path, obstacle: Obstacle, name: str) -> None:
     if name == ".git":
@@ -189,11 +186,11 @@ def test_what_is_looked_at_beside_it(cli: Command, project: Path, obstacle: Obst
     file = project / "milvus.toml"
     file.write_text('[profiles.a]\nuri = "https://127.0.0.1:1"\ntoken = "x"\n')
     file.chmod(0o600)
-    for words in (["profile", "list"], ["config", "validate"], ["doctor"]):
-        assert_named(cli(*words), 0, 3)
+    for outcome in several(cli, [["profile", "list"], ["config", "validate"], ["doctor"]]):
+        assert_named(outcome, 0, 3)
 
 
-@obstacles
+@worst
 def test_completion(cli: Command, project: Path, obstacle: Obstacle) -> None:
     put(obstacle, project / "milvus.toml")
     asked = {

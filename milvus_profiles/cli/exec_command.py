@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles, Resolved
     from ..endpoint import Endpoint
     from ..masked import SecretText
+    from ..profile import Profile
 
 __all__ = ["MARKER", "execute"]
 
@@ -73,7 +74,7 @@ def execute(
         return MaskedMapping(kept | {MARKER: profile.alias})
 
     if profile.endpoint.kind == "lite":
-        raise typer.Exit(_beside_lite(command, profile.endpoint.path, environment))
+        raise typer.Exit(_beside_lite(command, profile, environment))
     from ..interop.running import replace
 
     _flush()
@@ -125,13 +126,13 @@ def _token(profiles: Profiles, resolved: Resolved, wanted: set[str], prefix: str
     return resolve(credential, profile.endpoint, keyring_access.context(profiles, profile.alias))
 
 
-def _beside_lite(command: list[str], path: str, environment: Callable[[Endpoint], MaskedMapping]) -> int:
+def _beside_lite(command: list[str], profile: Profile, environment: Callable[[Endpoint], MaskedMapping]) -> int:
     from ..endpoint import Endpoint
     from ..interop.running import holding_signals, run_child
     from ..transport.lite import acquire_lite
 
     with holding_signals():
-        lease = acquire_lite(path)
+        lease = acquire_lite(profile.endpoint.path, profile.untrusted)
         try:
             _flush()
             try:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..config.databases import brought_databases
 from ..config.documents import read_document
 from ..config.locations import current_directory, find_project_file, named_file
 from ..config.trust import TrustStore
@@ -31,11 +32,12 @@ def trust(file: FileArgument = None) -> None:
     store = TrustStore.load(session.env)
     changes = store.changes(document)
     known = store.trusts(document)
+    databases = brought_databases(document, session.env)
     _warn_of_neighbours(document.path)
     if not known:
         store.pin(document)
     if session.json:
-        emit_json({"file": document.path, "trusted": True, "changed": changes})
+        emit_json({"file": document.path, "trusted": True, "changed": changes, "databases": databases})
         return
     for name, (before, after) in changes.items():
         if before is None:
@@ -44,7 +46,14 @@ def trust(file: FileArgument = None) -> None:
             say(f"  - {name} = {_show(before)}")
         else:
             say(f"  ~ {name} = {_show(before)} -> {_show(after)}")
+    for alias, path in databases.items():
+        say(f"  {'=' if known else '+'} {alias} brings the database {shorten(path)}, which was not made from here")
     say(f"{'already trusted' if known else 'trusted'}: {shorten(document.path)}")
+    if databases:
+        warn(
+            "Milvus Lite acts on what stands in a database: functions of its collections may send texts, and an API "
+            "key of the environment, to addresses that it names; later changes of it need no trust again"
+        )
     if not known:
         note("a change by anything but milvus-profiles needs `milvus-profiles trust` again")
 

@@ -27,6 +27,7 @@ __all__ = [
     "real_path",
     "remove_file",
     "write_atomic",
+    "write_in",
 ]
 
 _NO_SECOND_NAMES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -96,17 +97,31 @@ def write_atomic(
         with place(path, inside, make=True) as (held, name):
             old = standing(held, name, path)
             temporary = _write_beside(held, name, content, old, mode, new_mode)
-            try:
-                if last_look is not None:
-                    last_look()
-                held.replace(temporary, name)
-            except BaseException:
-                with suppress(OSError):
-                    held.remove(temporary)
-                raise
+            _rename(held, temporary, name, last_look)
             return _synced(held)
     except OSError as error:
         raise refusal(error, path, "cannot be written") from None
+
+
+def write_in(held: Held, name: str, content: bytes) -> None:
+    """Write a private file (0600) into a directory that is held, in place of what stands there.
+
+    Raises:
+        OSError: it cannot be written; what stood there still does.
+    """
+    _rename(held, _write_beside(held, name, content, None, None, 0o600), name)
+    held.sync()
+
+
+def _rename(held: Held, temporary: str, name: str, last_look: Callable[[], None] | None = None) -> None:
+    try:
+        if last_look is not None:
+            last_look()
+        held.replace(temporary, name)
+    except BaseException:
+        with suppress(OSError):
+            held.remove(temporary)
+        raise
 
 
 def check_writable(path: str, *, inside: str | None = None) -> None:

@@ -21,6 +21,7 @@ from ..paths import absolute_path, home_directory, home_fault
 
 __all__ = [
     "FILE_NAME",
+    "STATE_VARIABLES",
     "Unread",
     "current_directory",
     "find_project_file",
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 FILE_NAME = "milvus.toml"
+STATE_VARIABLES = ("HOME", "USERPROFILE", "XDG_STATE_HOME", "LOCALAPPDATA", "SUDO_UID")
+"""What the environment says of the state directory, and of whose it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +63,14 @@ class Unread:
 
 def user_file(env: Mapping[str, str]) -> str | None:
     """Path of the user's own file, whether it exists or not; None where the user has no home directory for it."""
-    base = _configuration(env)
-    return None if base is None else os.path.join(base, "milvus", FILE_NAME)
+    directory = _place(_configuration(env))
+    return None if directory is None else os.path.join(directory, FILE_NAME)
 
 
 def user_file_fault(env: Mapping[str, str]) -> Unread | None:
     """Why the user's own file is not used although it has a place; None if it is, or has none."""
     base, path = _configuration(env), user_file(env)
-    if base is None or path is None or (fault := fault_below(base, path, own_users(env))) is None:
+    if base is None or path is None or (fault := fault_below(base[0], path, own_users(env))) is None:
         return None
     return _unread(path, fault)
 
@@ -77,35 +80,42 @@ def state_directory(env: Mapping[str, str]) -> str | None:
 
     None where the user has no home directory for it.
     """
-    base = _state(env)
-    return None if base is None else os.path.join(base, "milvus")
+    return _place(_state(env))
 
 
 def state_fault(env: Mapping[str, str]) -> Fault | None:
     """Why the state directory could hold what somebody else put there; None if it could not, or there is none."""
     base, path = _state(env), state_directory(env)
-    return None if base is None or path is None else fault_below(base, path, own_users(env))
+    return None if base is None or path is None else fault_below(base[0], path, own_users(env))
 
 
-def _configuration(env: Mapping[str, str]) -> str | None:
+_Base = tuple[str, str]
+"""A directory that the environment names, and a path below it."""
+
+
+def _place(base: _Base | None) -> str | None:
+    return None if base is None else os.path.join(*base, "milvus")
+
+
+def _configuration(env: Mapping[str, str]) -> _Base | None:
     if sys.platform == "win32":
         return _base(env, "APPDATA", os.path.join("AppData", "Roaming"))
     return _base(env, "XDG_CONFIG_HOME", ".config")
 
 
-def _state(env: Mapping[str, str]) -> str | None:
+def _state(env: Mapping[str, str]) -> _Base | None:
     if sys.platform == "win32":
         return _base(env, "LOCALAPPDATA", os.path.join("AppData", "Local"))
     return _base(env, "XDG_STATE_HOME", os.path.join(".local", "state"))
 
 
-def _base(env: Mapping[str, str], name: str, default: str) -> str | None:
+def _base(env: Mapping[str, str], name: str, default: str) -> _Base | None:
     # The XDG specification says that a relative path in these variables is to be ignored.
     value = env.get(name, "")
     if os.path.isabs(value) and "\0" not in value:
-        return value
+        return value, ""
     home = home_directory(env)
-    return None if home is None else os.path.join(home, default)
+    return None if home is None else (home, default)
 
 
 def named_file(text: str, env: Mapping[str, str], cwd: str) -> str:

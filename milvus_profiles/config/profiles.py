@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import ConfigError, Location, UnknownProfileError, suggest
 from ..masked import SecretText
 from ..profile import Profile, fold_alias
+from .databases import refuse_brought, untrusted_origin
 from .documents import Document
 from .fields import SECRET_FIELDS
 from .invalid import validate
@@ -283,7 +284,8 @@ class Profiles(Mapping[str, Profile]):
             raw = self.raw(alias)
             trusted = self.is_trusted(raw)
             # An untrusted file must not make the program open files of its choice.
-            self._resolved[key] = Resolved(_first(validate(Profile, raw, check_files=trusted)), raw, trusted)
+            profile = self._held(_first(validate(Profile, raw, check_files=trusted)), raw)
+            self._resolved[key] = Resolved(profile, raw, trusted)
         return self._resolved[key]
 
     def findings(self, alias: str) -> list[ConfigError]:
@@ -325,7 +327,12 @@ class Profiles(Mapping[str, Profile]):
         trusted = self.is_trusted(raw)
         if not trusted:
             self._check_shadow(profile, raw)
+            profile = self._held(profile, raw)
+            refuse_brought(profile, raw)
         return Resolved(profile, raw, trusted)
+
+    def _held(self, profile: Profile, raw: RawProfile) -> Profile:
+        return profile.held_to(untrusted_origin(profile, raw, self.trust, self.env))
 
     def _keep(self, key: str, raw: RawProfile, profile: Profile) -> None:
         """Remember a profile for the next who connects with it."""

@@ -1,4 +1,4 @@
-"""Whether git tracks a file, read from git's index without running git.
+"""Whether git tracks a file or what is in a directory, read from git's index without running git.
 
 ``git ls-files`` in a repository that somebody else made may run programs of its choice: ``core.fsmonitor``, and, for
 tree objects that are missing, whatever ``core.sshCommand`` or an ``ext::`` remote says.  The index itself is a plain
@@ -22,11 +22,12 @@ _STAT = 40
 _LONG_NAME = 0xFFF
 
 
-def is_tracked(path: str) -> bool:
+def is_tracked(path: str, *, below: bool = False) -> bool:
     """Whether the file that a path leads to stands in the index of the repository around it.
 
     Args:
         path: links are followed: git tracks a link, not what it leads to.
+        below: of a directory, whether anything in it does; the directory's own name is a submodule's.
     """
     real = os.path.realpath(path)
     directory = os.path.dirname(real)
@@ -37,7 +38,7 @@ def is_tracked(path: str) -> bool:
         directory = parent
     content = _read(os.path.join(_git_directory(directory), "index"), _INDEX_LIMIT)
     wanted = os.fsencode(os.path.relpath(real, directory)).replace(os.sep.encode(), b"/")
-    return any(_lists(content, wanted, size) for size in _HASHES)
+    return any(_lists(content, wanted, below, size) for size in _HASHES)
 
 
 def _git_directory(work_tree: str) -> str:
@@ -57,10 +58,11 @@ def _read(path: str, limit: int) -> bytes:
         return b""
 
 
-def _lists(index: bytes, wanted: bytes, hash_size: int) -> bool:
-    """Whether an index has an entry of that name, if its hashes have that size."""
+def _lists(index: bytes, wanted: bytes, below: bool, hash_size: int) -> bool:
+    """Whether an index has an entry of that name, or one below it, if its hashes have that size."""
+    folder = wanted + b"/"
     try:
-        return any(name == wanted for name in _names(index, hash_size))
+        return any(name == wanted or (below and name.startswith(folder)) for name in _names(index, hash_size))
     except (ValueError, IndexError):
         return False
 

@@ -26,7 +26,16 @@ from .locations import state_directory
 from .state import State, read_state, update_state
 from .values import RawProfile, from_table
 
-__all__ = ["TrustStore", "check_endpoint", "check_fields", "gated_fields", "gated_names", "is_gated", "shown_value"]
+__all__ = [
+    "TrustStore",
+    "check_endpoint",
+    "check_fields",
+    "gated_fields",
+    "gated_names",
+    "is_gated",
+    "remedy",
+    "shown_value",
+]
 
 _NAME_OF_STATE = "trust.json"
 _WHAT_IT_IS = "the list of trusted files"
@@ -219,7 +228,8 @@ def shown_value(name: str, value: Any) -> Any:
     return MASK if key == "proxy" and "@" in value else value
 
 
-def _remedy(document: Document, store: TrustStore) -> str:
+def remedy(document: Document, store: TrustStore) -> str:
+    """What to do about a project file that is not trusted."""
     if store.fault is not None:
         return f"the list of trusted files {store.fault[0]}; {store.fault[1]}"
     path = shlex.quote(document.path)
@@ -258,7 +268,7 @@ def check_fields(raw: RawProfile, store: TrustStore) -> None:
         names = ", ".join(".".join(path) for path in gated)
         raise UntrustedError(
             f"the profile {raw.alias!r} of a project file that is not trusted sets {names}",
-            hint=_remedy(document, store),
+            hint=remedy(document, store),
             location=own[gated[0]].origin.location("key"),
         )
     if not any(path[0] in ADDRESS_FIELDS for path in own):
@@ -267,7 +277,7 @@ def check_fields(raw: RawProfile, store: TrustStore) -> None:
     if foreign:
         raise UntrustedError(
             f"{foreign[0].origin} would be sent to the address of {raw.alias!r} in a project file that is not trusted",
-            hint=_remedy(document, store),
+            hint=remedy(document, store),
             location=raw.declared.location("key"),
         )
 
@@ -306,7 +316,7 @@ def check_endpoint(profile: Profile, raw: RawProfile, store: TrustStore, own: Pr
     raise UntrustedError(
         f"the profile {profile.alias!r} leads to {there} in a project file that is not trusted, and to {mine} in "
         f"{own_file}",
-        hint=_remedy(document, store),
+        hint=remedy(document, store),
         location=raw.declared.location("key"),
     )
 
@@ -334,6 +344,6 @@ def check_default(document: Document, alias: str, store: TrustStore, declared: b
     if not declared and not store.trusts(document):
         raise UntrustedError(
             f"default_profile names {alias!a}, which this project file does not declare, and the file is not trusted",
-            hint=_remedy(document, store),
+            hint=remedy(document, store),
             location=document.location(("default_profile",), at="value"),
         )

@@ -79,13 +79,14 @@ def lite_of(profile: Profile) -> LiteLease | None:
 
     Raises:
         DatabaseInUseError: another process has the database open.
+        UntrustedError: an untrusted project file names it, and this user did not have it made.
         ConfigError: Milvus Lite cannot be started.
     """
     if profile.endpoint.kind != "lite":
         return None
     from ..transport.lite import acquire_lite
 
-    return acquire_lite(profile.endpoint.path)
+    return acquire_lite(profile.endpoint.path, profile.untrusted)
 
 
 def start(profile: Profile, token: SecretText | None, refresh: Callable[[], SecretText | None]) -> Started:

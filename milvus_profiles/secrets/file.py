@@ -50,10 +50,11 @@ def read_file(path: str, seconds: float) -> Fetched:
                 f"{path} is a terminal", hint="pipe the secret in, or store it with `milvus-profiles secret set`"
             )
         received = Received()
-        _receive(received, descriptor, path, seconds)
+        is_pipe = stat.S_ISFIFO(status.st_mode)
+        # What is no pipe and has nothing to give now, such as /proc/kmsg, will have no end either.
+        _receive(received, descriptor, path, seconds if is_pipe else None)
     finally:
         os.close(descriptor)
-    is_pipe = stat.S_ISFIFO(status.st_mode)
     if received.too_large:
         raise SecretUnavailableError(f"the file {path} is larger than 64 KiB", hint="a secret is one line of text")
     secret = received.text()
@@ -66,12 +67,14 @@ def read_file(path: str, seconds: float) -> Fetched:
     return secret, FOR_EVER if is_pipe and path.startswith(("/dev/", "/proc/")) else None
 
 
-def _receive(received: Received, descriptor: int, path: str, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
+def _receive(received: Received, descriptor: int, path: str, seconds: float | None) -> None:
+    deadline = time.monotonic() + (seconds or 0.0)
     try:
         while not received.too_large and _read_or_wait(received, descriptor, deadline):
             pass
     except TimeoutError:
+        if seconds is None:
+            raise SecretUnavailableError(f"the file {path} is not a file that has an end", hint=_HINT) from None
         raise SecretUnavailableError(
             f"the pipe {path} did not end within {seconds:g} s", hint="let its writer write the secret and end"
         ) from None

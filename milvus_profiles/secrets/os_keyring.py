@@ -296,8 +296,9 @@ def _check_places(env: Mapping[str, str]) -> None:
     if problem is None and relative:
         problem = f"{relative[0]} is not an absolute path", f"correct {relative[0]}, or unset it"
     if problem is None and os.name != "nt":
-        base = env.get("XDG_CONFIG_HOME") or os.path.join(home_directory(env) or os.sep, ".config")
-        fault = fault_below(base, os.path.join(base, "python_keyring", "keyringrc.cfg"), own_users(env))
+        named, home = env.get("XDG_CONFIG_HOME"), home_directory(env) or os.sep
+        below = os.path.join(named or os.path.join(home, ".config"), "python_keyring", "keyringrc.cfg")
+        fault = fault_below(named or home, below, own_users(env))
         problem = None if fault is None else (str(fault), fault.hint)
     if problem is not None:
         raise SecretUnavailableError(

@@ -3,6 +3,9 @@
 It is a real gRPC server on a port of 127.0.0.1, so everything above treats it as any other Milvus.  A directory can be
 open in one process only; a forked child goes on with its parent's server and never stops it.  Nothing here knows
 profiles or channels.
+
+This is the one place that opens a database, and it opens none that it has not looked at: see ``lite_directory``.  It
+runs until the process is through with its other threads, and to stop it takes a limited time, whatever still calls.
 """
 
 from __future__ import annotations
@@ -10,20 +13,32 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import shlex
 import threading
 from collections.abc import Callable
+from concurrent.futures import wait
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+from ..endpoint import Untrusted
 from ..errors import ConfigError, DatabaseInUseError, MilvusProfilesError, ServerNotReadyError
+from .lite_directory import check_shared, make_ready
+from .lite_workers import Workers
 from .pymilvus_import import import_with_pymilvus
 from .text import printable
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["LiteLease", "acquire_lite"]
 
 _HOST = "127.0.0.1"
 _LOCK_FILE = "LOCK"
 _GRACE = 2.0
+_LIMIT = 2.0
+"""Seconds for each step of stopping, a grace period left out."""
+_WORKERS = 10  # as Milvus Lite has by itself, like the limit of a message
+_MESSAGE_LIMIT = 256 << 20
 _INSTALL = "install it: pip install 'milvus-profiles[lite]'"
 
 
@@ -73,19 +88,23 @@ class LiteLease:
         return f"<LiteLease of {self.directory}, port {self.port}>"
 
 
-def acquire_lite(path: str) -> LiteLease:
+def acquire_lite(path: str, untrusted: Untrusted | None) -> LiteLease:
     """Start the Milvus Lite of a directory, or share the one that runs.
 
     Several threads may ask at once: one starts it, the others get what it started.
 
     Args:
         path: the ``*.db`` directory; made if only its last part is missing.
+        untrusted: the untrusted project file that names it (``Profile.untrusted``); None where it is the user's own
+            wish: a call, a variable, a file of full trust.
 
     Returns:
         A lease, to be released.
 
     Raises:
-        ConfigError: Milvus Lite is not installed, or the path cannot be a database.
+        ConfigError: Milvus Lite is not installed, the path cannot be a database, or the directory holds a link, a
+            device or a file of several names.
+        UntrustedError: an untrusted project file names a database that this user did not have made from here.
         DatabaseInUseError: another process, or another library in this one, has it open.
         ServerNotReadyError: it does not start, for instance because its data are damaged.
     """
@@ -93,33 +112,68 @@ def acquire_lite(path: str) -> LiteLease:
     with _guard:
         server = _servers.setdefault(directory, _Server(directory))
     with server.lock:
-        if server.stop is None:
-            _start(server)
+        try:
+            if server.stop is None:
+                _start(server, path, untrusted)
+            else:
+                check_shared(path, untrusted)
+        except OSError as error:
+            raise ConfigError(
+                f"Milvus Lite cannot use {printable(directory)}: {error.strerror or 'unknown error'}",
+                hint="check the path and its permissions",
+            ) from None
         server.users += 1
         return LiteLease(server)
 
 
-def _start(server: _Server) -> None:
-    directory = server.directory
-    _check_path(directory)
-    start = _import_start()
+def _start(server: _Server, path: str, untrusted: Untrusted | None) -> None:
+    _check_path(server.directory)
+    lite = _import_lite()
+    directory = make_ready(path, untrusted)
     try:
-        running, database, port = start(directory, host=_HOST, port=0)
-    except OSError as error:
-        raise ConfigError(
-            f"Milvus Lite cannot use {printable(directory)}: {error.strerror or 'unknown error'}",
-            hint="check the path and its permissions",
-        ) from None
+        database = lite.MilvusLite(directory)
+        try:
+            stop, port = _serve(lite, database)
+        except BaseException:
+            database.close()
+            raise
+    except (OSError, MilvusProfilesError):
+        raise
     except Exception as error:
         raise _not_started(error, directory) from None
-
-    def stop(grace: float | None) -> None:
-        running.stop(grace).wait()
-        database.close()
-
     if not server.pid:
         atexit.register(_stop_at_exit, server)
     server.port, server.pid, server.stop = port, os.getpid(), stop
+
+
+def _serve(lite: Any, database: Any) -> tuple[Callable[[float | None], None], int]:
+    """A server of an open database, as Milvus Lite's own but for its threads: how to stop it, and its port."""
+    import grpc
+
+    # One of the keepers stops the server, and the other one closes the database if the first one gets stuck.
+    workers, keepers = Workers(_WORKERS, "milvus-profiles lite"), Workers(2, "milvus-profiles lite keeper")
+    limit = [(f"grpc.max_{way}_message_length", _MESSAGE_LIMIT) for way in ("receive", "send")]
+    running = grpc.server(cast("ThreadPoolExecutor", workers), options=limit)  # any executor does
+    lite.milvus_pb2_grpc.add_MilvusServiceServicer_to_server(lite.MilvusServicer(database), running)
+    port: int = running.add_insecure_port(f"{_HOST}:0")
+    running.start()
+
+    def stop_serving(grace: float | None) -> None:
+        try:
+            running.stop(grace).wait()
+        except RuntimeError:
+            running.stop(None)  # the grace takes a thread, and at the end of a process no new one can be started
+
+    def stop(grace: float | None) -> None:
+        wait([keepers.submit(stop_serving, grace)], (grace or 0.0) + _LIMIT)
+        if workers.end(_LIMIT):
+            database.close()
+        else:
+            # A call that does not end may hold what closing needs: what was written is in the database's log anyway.
+            wait([keepers.submit(database.close)], _LIMIT)
+        keepers.end(0.0)
+
+    return stop, port
 
 
 def _stop(server: _Server, grace: float | None) -> None:
@@ -129,7 +183,6 @@ def _stop(server: _Server, grace: float | None) -> None:
 
 
 def _stop_at_exit(server: _Server) -> None:
-    # Without a grace period, which takes a thread, and at the end of a process there are no new ones.
     if server.pid == os.getpid():
         _stop(server, None)
 
@@ -139,7 +192,7 @@ def _check_path(directory: str) -> None:
     if not os.path.isdir(parent):
         raise ConfigError(
             f"the directory {printable(parent)} for the Milvus Lite database does not exist",
-            hint=f"make it: mkdir -p {printable(parent)}",
+            hint=f"make it: mkdir -p {shlex.quote(printable(parent))}",
         )
     if os.path.exists(directory) and not os.path.isdir(directory):
         raise ConfigError(
@@ -148,7 +201,7 @@ def _check_path(directory: str) -> None:
         )
 
 
-def _import_start() -> Callable[..., tuple[Any, Any, int]]:
+def _import_lite() -> Any:
     try:
         module = import_with_pymilvus("milvus_lite.adapter.grpc.server")
     except ModuleNotFoundError as error:
@@ -161,8 +214,7 @@ def _import_start() -> Callable[..., tuple[Any, Any, int]]:
         raise ConfigError(f"Milvus Lite cannot be imported: {printable(str(error))}", hint=_INSTALL) from None
     # It logs what it answers with an error too; where nobody listens to its log, that is not for the terminal.
     logging.getLogger("milvus_lite").addHandler(logging.NullHandler())
-    start: Callable[..., tuple[Any, Any, int]] = module.start_server_in_thread
-    return start
+    return module
 
 
 def _not_started(error: Exception, directory: str) -> MilvusProfilesError:
