@@ -13,7 +13,17 @@ import errno
 import os
 import stat
 
-__all__ = ["CONFIGURATION_LIMIT", "PEM_LIMIT", "STATE_LIMIT", "FileFault", "RegularFile", "open_file", "read_regular"]
+__all__ = [
+    "CONFIGURATION_LIMIT",
+    "PEM_LIMIT",
+    "STATE_LIMIT",
+    "FileFault",
+    "RegularFile",
+    "check_kind",
+    "open_file",
+    "read_open",
+    "read_regular",
+]
 
 CONFIGURATION_LIMIT = 64 << 20
 """Bytes of a configuration file: 65,536 profiles take a tenth of it."""
@@ -77,8 +87,23 @@ def read_regular(path: str, limit: int) -> RegularFile:
     Raises:
         FileFault: there is none, it is no regular file, it is larger, or it cannot be read.
     """
-    descriptor, status = open_file(path)
+    descriptor, _ = open_file(path)
+    return read_open(descriptor, limit)
+
+
+def read_open(descriptor: int, limit: int) -> RegularFile:
+    """Read whole what is open, if it is a regular file.
+
+    Args:
+        descriptor: it is closed.
+        limit: bytes that it may have.
+
+    Raises:
+        FileFault: as :func:`read_regular`.
+    """
     try:
+        status = os.fstat(descriptor)
+        check_kind(status.st_mode)
         content = _read(descriptor, status.st_size, limit)
     finally:
         os.close(descriptor)
@@ -103,7 +128,7 @@ def open_file(path: str, *, pipes: bool = False) -> tuple[int, os.stat_result]:
     """
     try:
         # Looked at before it is opened, because to open a device may do something.
-        _check_kind(os.stat(path).st_mode, pipes, terminals=pipes)
+        check_kind(os.stat(path).st_mode, pipes, terminals=pipes)
         descriptor = os.open(path, _FLAGS)
     except OSError as error:
         raise _fault(error) from None
@@ -112,7 +137,7 @@ def open_file(path: str, *, pipes: bool = False) -> tuple[int, os.stat_result]:
     try:
         # And after it, because there may be something else by now.
         status = os.fstat(descriptor)
-        _check_kind(status.st_mode, pipes, terminals=pipes and os.isatty(descriptor))
+        check_kind(status.st_mode, pipes, terminals=pipes and os.isatty(descriptor))
     except BaseException as error:
         os.close(descriptor)
         if isinstance(error, OSError):
@@ -145,7 +170,17 @@ def _fault(error: OSError) -> FileFault:
     return FileFault(f"cannot be read: {error.strerror or type(error).__name__}", error.errno)
 
 
-def _check_kind(mode: int, pipes: bool, *, terminals: bool) -> None:
+def check_kind(mode: int, pipes: bool = False, *, terminals: bool = False) -> None:
+    """Refuse what is no regular file.
+
+    Args:
+        mode: what os.stat says of it.
+        pipes: let a FIFO pass.
+        terminals: let a device pass.
+
+    Raises:
+        FileFault: it is of another kind.
+    """
     if stat.S_ISREG(mode) or (pipes and stat.S_ISFIFO(mode)) or (terminals and stat.S_ISCHR(mode)):
         return
     if stat.S_ISDIR(mode):

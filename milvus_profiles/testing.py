@@ -116,6 +116,7 @@ def milvus_profile(
     Raises:
         ConfigError: Milvus Lite is not installed (when it is first connected to).
     """
+    from .config.atomic import write_atomic
     from .config.loading import load
     from .connections.face import disconnect
 
@@ -135,7 +136,7 @@ def milvus_profile(
     file = tmp_path / "milvus-profile.toml"
     directory = tmp_path / "milvus.db"
     # A literal string of TOML holds a path of Windows as it is; pytest makes no directory with a quote in its name.
-    file.write_text(f"[profiles.\"{alias}\"]\nuri = '{directory}'\n", encoding="utf-8")
+    write_atomic(str(file), f"[profiles.\"{alias}\"]\nuri = '{directory}'\n".encode())
     monkeypatch.setenv("MILVUS_PROFILES_FILE", str(file))
     yield MilvusProfile(alias, str(directory))
     disconnect(alias)

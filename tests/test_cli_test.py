@@ -296,7 +296,8 @@ def test_junit(cli: Command, project: Path, milvus_plain: MilvusServer, tmp_path
         raise scripted_grpc.Refusal(grpc.StatusCode.UNAVAILABLE, "not ready yet <&\x1b[31m\x00\ufffe")
 
     path = tmp_path / "report.xml"
-    path.write_text("what was there before, and longer than nothing" * 1000)
+    # A report of before, and longer than the new one.
+    path.write_text('<?xml version="1.0"?>\n<testsuites name="milvus-profiles">' + " " * 50_000 + "</testsuites>")
     with scripted_grpc.scripted_server(script) as server:
         (project / "milvus.toml").write_text(
             f'[profiles.good]\nuri = "{milvus_plain.uri}"\n[profiles.bad]\nuri = "127.0.0.1:{server.port}"\n'

@@ -14,6 +14,8 @@ import typer
 from typer.main import get_command
 
 from ..errors import MilvusProfilesError, UsageError
+from .completion import VARIABLE
+from .completion_install import install, show
 from .output import print_error
 from .session import command, start
 
@@ -52,10 +54,15 @@ def application(words: list[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
         pretty_exceptions_show_locals=False,
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
-        add_completion=True,
+        # Typer's own options for it write files in a way of their own.
+        add_completion=False,
         rich_markup_mode=None,
     )
     app.callback()(command(_root))
+    if VARIABLE in os.environ:
+        from typer._completion_classes import completion_init
+
+        completion_init()
     if words == ["--version"]:
         needed: Iterable[str] = ()
     else:
@@ -91,6 +98,15 @@ def _version(wanted: bool) -> None:
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    install_completion: Annotated[
+        bool,
+        typer.Option(
+            "--install-completion", callback=install, is_eager=True, help="Install completion for this shell."
+        ),
+    ] = False,
+    show_completion: Annotated[
+        bool, typer.Option("--show-completion", callback=show, is_eager=True, help="Print completion for this shell.")
     ] = False,
 ) -> None:
     """Named connection profiles for Milvus."""

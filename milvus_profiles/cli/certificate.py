@@ -1,14 +1,114 @@
-"""How a certificate is shown to the person who is asked to trust it."""
+"""A certificate that a person is asked to trust: how it is shown, and where it is kept."""
 
 from __future__ import annotations
 
 import datetime as dt
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
+from ..errors import ConfigError, Location, MilvusProfilesError
+from ..profile import fold_alias
 from ..transport.text import server_text
-from ..transport.x509 import Certificate
-from .output import note
+from .output import note, shorten, warn
+from .target import Target, bounds
 
-__all__ = ["show_certificate"]
+if TYPE_CHECKING:
+    from ..config.atomic import Created
+    from ..transport.x509 import Certificate
+
+__all__ = ["Pin", "show_certificate"]
+
+
+class Pin:
+    """A certificate to be kept beside the configuration, in a file of its own that takes nothing's place.
+
+    ``ALIAS.pem`` is a name that a user's own client certificate may have, or that a repository brings; so where
+    something else stands there, be it a link, the name gets the certificate's fingerprint.
+
+    Attributes:
+        path: the file.
+    """
+
+    def __init__(self, path: str, content: bytes, inside: str | None, *, is_there: bool) -> None:
+        self.path = path
+        self._content = content
+        self._inside = inside
+        self._is_there = is_there
+        self._created: Created | None = None
+
+    @classmethod
+    def choose(cls, alias: str, certificate: Certificate, target: Target) -> Pin:
+        """Find its place, without writing anything.
+
+        Args:
+            alias: of the profile.
+            certificate: what is to be kept.
+            target: the file of the profile.
+
+        Raises:
+            ConfigError: both names are taken by something else.
+        """
+        content, inside = certificate.pem.encode("ascii"), bounds(target)
+        stem = fold_alias(alias)
+        for name in (f"{stem}.pem", f"{stem}-{certificate.sha256[:16]}.pem"):
+            path = os.path.join(target.directory, name)
+            if not os.path.lexists(path):
+                return cls(path, content, inside, is_there=False)
+            if _is_kept(path, content, inside):
+                return cls(path, content, inside, is_there=True)
+            note(f"{shorten(path)} is something else, and is left alone")
+        raise ConfigError(
+            "there is no place for the certificate: something else stands there",
+            hint="move it away, or save the certificate yourself and name it with --ca FILE",
+            location=Location(path),
+        )
+
+    def store(self) -> None:
+        """Write it, where it does not stand already.
+
+        Raises:
+            MilvusProfilesError: it cannot be written; nothing is there.
+        """
+        from ..config.atomic import create_file
+
+        if self._is_there:
+            return
+        # Certificates are no secret.
+        self._created = create_file(self.path, self._content, mode=0o644, inside=self._inside)
+        if self._created is None:
+            raise ConfigError(
+                "something was put in the place of the certificate meanwhile",
+                hint="see what it is, and try again",
+                location=Location(self.path),
+            )
+        note(f"stored the certificate in {shorten(self.path)}")
+
+    def undo(self, target: Target) -> None:
+        """Remove it again, if it was written here, still stands there, and the file does not name it by now.
+
+        Args:
+            target: the file of the profile: an interrupt may come right after that was changed.
+        """
+        from ..config.atomic import read_bytes
+
+        if self._created is None:
+            return
+        with suppress(MilvusProfilesError):
+            if os.path.basename(self.path).encode() in (read_bytes(target.path) or b""):
+                return
+        if not self._created.remove():
+            warn(f"the certificate {shorten(self.path)} could not be removed again")
+
+
+def _is_kept(path: str, content: bytes, inside: str | None) -> bool:
+    from ..config.atomic import read_bytes
+
+    try:
+        return not os.path.islink(path) and read_bytes(path, inside=inside) == content
+    except MilvusProfilesError:
+        return False
+
 
 _SHOWN_NAMES, _LONGEST_NAME = 20, 255
 

@@ -13,7 +13,7 @@ import typer
 
 from ..commands import milvus_profiles
 from ..endpoint import DEFAULT_PORT, parse_host
-from ..errors import ConfigError, UsageError
+from ..errors import ConfigError, MilvusProfilesError, UsageError
 from ..profile import Profile, check_alias, fold_alias
 from .output import emit_json, note, say, shorten, warn
 from .profile_use import default_in, make_default
@@ -159,8 +159,14 @@ def _selection_target() -> Target:
 
 
 def _select(profile: Profile, path: str | None, *, stored: bool) -> None:
-    target = _selection_target()
-    trusted, hidden = make_default(target, profile.alias)
+    try:
+        target = _selection_target()
+        trusted, hidden = make_default(target, profile.alias)
+    except MilvusProfilesError as error:
+        if path is not None:
+            done = f"{profile.alias!r} stands in {shorten(path)}" + (", its secret in the keyring" if stored else "")
+            error.message = f"{done}, but it is not selected: {error.message}"
+        raise
     if current().json:
         emit_json(
             {

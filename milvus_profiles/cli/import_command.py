@@ -12,12 +12,12 @@ import typer
 
 from ..config.locations import current_directory
 from ..config.plaintext import sends_plaintext
-from ..errors import ConfigError, DeclinedError, EditConflictError, MilvusProfilesError, UsageError
+from ..errors import ConfigError, DeclinedError, EditConflictError, Location, MilvusProfilesError, UsageError
 from ..profile import Profile, fold_alias
 from .output import emit_json, note, say, shorten, table, warn
 from .session import current
 from .storing import Secret, store, validated
-from .target import Target, choose, stored_uri
+from .target import Target, bounds_here, choose, stored_uri
 
 if TYPE_CHECKING:
     from ..config.edit import Operation
@@ -221,7 +221,7 @@ def _report(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], targ
 
 def _delete(source: str, found: Found, entries: list[tuple[Entry, Profile]], yes: bool) -> None:
     """Take the imported entries out of their file; the file goes where nothing else is in it."""
-    from ..config.atomic import read_bytes, write_atomic
+    from ..config.atomic import read_bytes, remove_file, write_atomic
     from ..interop.imports.sources import without
 
     assert found.path is not None
@@ -231,19 +231,24 @@ def _delete(source: str, found: Found, entries: list[tuple[Entry, Profile]], yes
     if not yes and not (current().interactive and typer.confirm(f"{what} {shorten(found.path)}?", err=True)):
         note(f"{shorten(found.path)} was left as it is")
         return
-    if read_bytes(found.path) != found.content:
-        raise EditConflictError(
-            f"the profiles were imported, but {found.path} was changed meanwhile and is left as it is",
-            hint="remove the plain secrets from it by hand",
-        )
+    path, content = found.path, found.content
+
+    def last_look() -> None:
+        if read_bytes(path) != content:
+            raise EditConflictError("it was changed meanwhile and is left as it is")
+
     try:
+        inside = bounds_here()
         if left is None:
-            os.unlink(found.path)
+            told = remove_file(path, inside=inside, last_look=last_look)
         else:
-            write_atomic(os.path.realpath(found.path), left)
-    except OSError as error:
-        raise MilvusProfilesError(
-            f"the profiles were imported, but {found.path} cannot be changed: {error.strerror}",
+            told = write_atomic(path, left, inside=inside, last_look=last_look)
+    except MilvusProfilesError as error:
+        raise type(error)(
+            f"the profiles were imported, but their source still is what it was: {error.message}",
             hint="remove the plain secrets from it by hand",
+            location=error.location or Location(path),
         ) from None
-    note(f"{'deleted' if left is None else 'took them out of'} {shorten(found.path)}")
+    if told is not None:
+        warn(told)
+    note(f"{'deleted' if left is None else 'took them out of'} {shorten(path)}")

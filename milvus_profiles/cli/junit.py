@@ -5,53 +5,83 @@ There is no standard but what JUnit's Ant task wrote and Jenkins reads: a suite 
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
-from .output import escape
+import typer
+
+from ..errors import DeclinedError, MilvusProfilesError, UsageError
+from .output import escape, shorten, warn
+from .session import current
+from .target import bounds_here
 
 if TYPE_CHECKING:
     from ..diagnosis.report import Report, Stage
 
-__all__ = ["check_writable", "write_junit"]
+__all__ = ["check_report", "write_report"]
 
 
-def check_writable(path: str) -> None:
-    """See that the report can be written, before anything takes its time.
+_MARK = re.compile(rb"\s*(<\?xml[^>]*>)?\s*<testsuites name=\"milvus-profiles\"")
+
+
+def check_report(path: str, force: bool) -> str | None:
+    """See that the report can be written, before anything takes its time, and whether it may be.
+
+    An earlier report, and an empty file, may be replaced; for anything else somebody is asked.
+
+    Args:
+        path: the report.
+        force: whatever is there may be replaced.
+
+    Returns:
+        The directory that a link in the path may not lead out of, for :func:`write_report`.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: it cannot be written, or something else stands there and nobody can be asked.
+        DeclinedError: something else stands there, and is to stay.
     """
-    existed = os.path.lexists(path)
+    from ..config.atomic import check_writable, read_bytes
+
     try:
-        with open(path, "ab"):
-            pass
-        if not existed:
-            os.unlink(path)
-    except (OSError, ValueError) as error:
+        inside = bounds_here()
+        check_writable(path, inside=inside)
+        content = None if force else read_bytes(path, inside=inside)
+    except MilvusProfilesError as error:
         raise _unwritable(path, error) from None
+    if not content or _MARK.match(content):
+        return inside
+    if not current().interactive:
+        raise UsageError(
+            f"{path} is there already, and is no report of this program",
+            hint="name another file, or replace it with --force",
+        )
+    if not typer.confirm(f"{shorten(path)} is no report of this program. Replace it?", err=True):
+        raise DeclinedError(f"{path} was left as it is, and nothing was tested")
+    return inside
 
 
-def write_junit(path: str, reports: Sequence[Report]) -> None:
+def write_report(path: str, inside: str | None, reports: Sequence[Report]) -> None:
     """Write the report, in place of what is there.
 
     Raises:
         UsageError: it cannot be written.
     """
+    from ..config.atomic import write_atomic
+
     try:
-        with open(path, "wb") as file:
-            file.write(_document(reports))
-    except (OSError, ValueError) as error:
+        # As readable as the process's umask lets files be: a build server publishes it.
+        told = write_atomic(path, _document(reports), new_mode=0o644, inside=inside)
+    except MilvusProfilesError as error:
         raise _unwritable(path, error) from None
+    if told is not None:
+        warn(told)
 
 
-def _unwritable(path: str, error: OSError | ValueError) -> UsageError:
-    reason = error.strerror if isinstance(error, OSError) else "it is not the name of a file"
+def _unwritable(path: str, error: MilvusProfilesError) -> UsageError:
     return UsageError(
-        f"the JUnit report {path} cannot be written: {reason}",
-        hint="name a file in a directory that exists: --junit FILE",
+        f"the JUnit report {path} cannot be written: {error.message}",
+        hint="name a file in a directory that exists and is yours: --junit FILE",
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +11,8 @@ import typer
 from ..commands import milvus_profiles
 from ..config.plaintext import sends_plaintext
 from ..errors import DeclinedError, MilvusProfilesError, UsageError
-from ..profile import Profile, check_alias, fold_alias
+from ..profile import Profile, check_alias
+from .certificate import Pin
 from .output import emit_json, note, say, shorten, warn
 from .session import current
 from .storing import Secret, ask_secret, refuse_existing, store, test_first, validated
@@ -182,7 +182,7 @@ def add(
         store(target, _operations(alias, fields, default, force), [secret] if secret else [], touched=[alias])
     except BaseException:
         if pinned is not None:
-            pinned.undo()
+            pinned.undo(target)
         raise
     _report(alias, profile, target, secret, default)
 
@@ -238,25 +238,8 @@ def _split(text: str) -> list[str]:
     return words
 
 
-@dataclass(frozen=True)
-class _Pinned:
-    """A certificate that was stored, and what stood in its place."""
-
-    path: str
-    before: bytes | None
-
-    def undo(self) -> None:
-        from ..config.edit import write_atomic
-
-        if self.before is not None:
-            write_atomic(self.path, self.before)
-        elif os.path.exists(self.path):
-            os.unlink(self.path)
-
-
-def _pin(alias: str, profile: Profile, fields: dict[str, Any], target: Target, dry_run: bool) -> _Pinned:
+def _pin(alias: str, profile: Profile, fields: dict[str, Any], target: Target, dry_run: bool) -> Pin:
     """Fetch the server's certificate, show it, ask, store it and set ``ssl.ca``."""
-    from ..config.atomic import read_bytes, write_atomic
     from ..transport.pinning import fetch_certificate
     from .certificate import show_certificate
 
@@ -267,15 +250,14 @@ def _pin(alias: str, profile: Profile, fields: dict[str, Any], target: Target, d
         raise UsageError("--ca and --pin-certificate are both given", hint="give one of them")
     fetched = fetch_certificate(profile)
     show_certificate(fetched)
-    path = os.path.join(target.directory, f"{fold_alias(alias)}.pem")
-    table["ca"] = stored_path(path, target) if target.role == "project" else path
+    pin = Pin.choose(alias, fetched, target)
+    table["ca"] = stored_path(pin.path, target) if target.role == "project" else pin.path
     if fetched.needed_name is not None:
         table["server_name"] = fetched.needed_name
         note(f"its names do not include {profile.endpoint.host}: ssl.server_name = {fetched.needed_name} is set")
     elif fetched.problem is not None:
         warn(f"connecting will fail even if it is trusted: {fetched.reason or fetched.problem}")
     fields["ssl"] = table
-    before = read_bytes(path)
     if not dry_run:
         if not current().interactive:
             raise DeclinedError(
@@ -284,9 +266,8 @@ def _pin(alias: str, profile: Profile, fields: dict[str, Any], target: Target, d
             )
         if not typer.confirm("Trust this certificate?", err=True):
             raise DeclinedError("the certificate was not trusted; nothing was written")
-        write_atomic(path, fetched.pem.encode("ascii"), mode=0o644)
-        note(f"stored the certificate in {shorten(path)}")
-    return _Pinned(path, before)
+        pin.store()
+    return pin
 
 
 def _operations(alias: str, fields: dict[str, Any], default: bool, force: bool) -> list[Operation]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -241,19 +242,20 @@ def remove(
         else:
             say(result.diff.rstrip("\n"))
         return
+    for line in result.notes:
+        note(line)
     deleted = _delete_entry(account, name) if account else False
     if current().json:
         emit_json({"alias": name, "file": target.path, "removed": True, "secret_deleted": deleted})
         return
     say(f"removed {name!r} from {target.words} {shorten(target.path)}")
-    for line in result.notes:
-        note(line)
     if deleted:
         say("deleted its secret from the keyring")
     if not trusted:
         note(f"{target.words} is not trusted")
-    if name in current().profiles(fresh=True):
-        warn(f"{name!r} is still there, declared in {current().profiles().raw(name).declared}")
+    with suppress(MilvusProfilesError):  # it was removed, whatever is wrong with the rest
+        if name in current().profiles(fresh=True):
+            warn(f"{name!r} is still there, declared in {current().profiles().raw(name).declared}")
 
 
 def confirm_protected(profiles: Profiles, alias: str, verb: str, yes: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -14,13 +15,14 @@ import typer
 
 from ..commands import milvus_profiles
 from ..config.fields import SECRET_FIELDS, field, read_text
+from ..config.locations import FILE_NAME
 from ..config.toml import loads
 from ..errors import ConfigError, DeclinedError, MilvusProfilesError, UsageError
 from ..masked import SecretText
 from ..profile import check_alias
-from .output import emit_json, note, print_error, say, shorten
+from .output import emit_json, note, print_error, say, shorten, warn
 from .session import current
-from .target import Target, apply, check_text, choose, repin, stored_command, stored_path, stored_uri
+from .target import Target, apply, bounds, check_text, choose, repin, stored_command, stored_path, stored_uri
 
 if TYPE_CHECKING:
     from ..config.edit import Operation
@@ -226,45 +228,84 @@ def edit(
     from ..config.edit import digest, replace_file
 
     target = choose(user=user_file, project=project_file)
-    before = read_bytes(target.path)
+    inside = bounds(target)
+    before = read_bytes(target.path, inside=inside)
     words = _editor()
-    descriptor, copy_path = tempfile.mkstemp(prefix="milvus-", suffix=".toml")
-    kept = False
+    copy = _Copy(before or b"")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(before or b"")
         while True:
-            _run_editor(words, copy_path)
-            after = read_bytes(copy_path) or b""
-            if after == (before or b""):
+            _run_editor(words, copy.path)
+            after = read_bytes(copy.path)
+            if after is None or after == (before or b""):
                 say("nothing was changed")
                 return
             try:
                 _check_whole(after, target)
-                result = replace_file(target.path, after, expect=digest(before))
+                result = replace_file(target.path, after, expect=digest(before), inside=inside)
             except MilvusProfilesError as error:
                 if not current().interactive:
-                    kept = True
-                    note(f"your text is kept in {copy_path}")
                     raise
                 print_error(error)
-                if not typer.confirm(
-                    "Edit again? (no keeps your text aside and changes nothing)", default=True, err=True
-                ):
-                    kept = True
-                    raise DeclinedError(f"nothing was changed; your text is kept in {copy_path}") from None
-                continue
+                if typer.confirm("Edit again? (no keeps your text aside and changes nothing)", default=True, err=True):
+                    continue
+                raise DeclinedError("nothing was changed") from None
+            copy.is_stored = True
             break
     finally:
-        if not kept:
-            os.unlink(copy_path)
+        copy.close()
     trusted = repin(target, result)
     if current().json:
         emit_json({"file": target.path, "changed": True})
-    else:
-        say(f"changed {target.words} {shorten(target.path)}")
-        if not trusted:
-            note(f"{target.words} is not trusted: {milvus_profiles('trust', target.path)}")
+        return
+    say(f"changed {target.words} {shorten(target.path)}")
+    for line in result.notes:
+        note(line)
+    if not trusted:
+        note(f"{target.words} is not trusted: {milvus_profiles('trust', target.path)}")
+
+
+class _Copy:
+    """What the editor works on: in a directory of its own, so that what editors leave beside it is as private.
+
+    However the command ends, a text that was typed and is not stored is kept.
+
+    Attributes:
+        path: the file.
+        is_stored: whether the text is where it belongs.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        from ..config.atomic import write_atomic
+
+        self.is_stored = False
+        self._content = content
+        try:
+            self._directory = tempfile.mkdtemp(prefix="milvus-")
+        except OSError as error:
+            raise ConfigError(
+                f"there is no directory for the editor's copy: {error.strerror}",
+                hint="set TMPDIR to a directory that can be written",
+            ) from None
+        self.path = os.path.join(self._directory, FILE_NAME)
+        try:
+            write_atomic(self.path, content)
+        except BaseException:
+            self.is_stored = True
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Remove it, unless it holds a text that stands nowhere else."""
+        from ..config.atomic import read_bytes
+
+        try:
+            typed = read_bytes(self.path)
+        except MilvusProfilesError:
+            typed = b""  # whatever it is, it is not what was there
+        if self.is_stored or typed is None or typed == self._content:
+            shutil.rmtree(self._directory, ignore_errors=True)
+        else:
+            warn(f"your text is kept in {self.path}")
 
 
 def _check_whole(content: bytes, target: Target) -> None:

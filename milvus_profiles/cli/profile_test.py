@@ -45,6 +45,9 @@ def test(
     junit: Annotated[
         str | None, typer.Option("--junit", metavar="FILE", help="Write the outcome as JUnit XML too.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace what stands in the place of the JUnit report.")
+    ] = False,
 ) -> None:
     """Test profiles step by step: configuration, secret, network, TLS, gRPC, authentication, database."""
     session = current()
@@ -60,18 +63,21 @@ def test(
         names = [session.select().alias]
     if not names:
         raise UsageError("there is no profile to test", hint="declare one with `milvus-profiles profile add`")
+    if force and junit is None:
+        raise UsageError("--force is for the report of --junit", hint="leave it out, or add --junit FILE")
+    inside = None
     if junit is not None:
-        from .junit import check_writable
+        from .junit import check_report
 
-        check_writable(junit)
+        inside = check_report(junit, force)
     warn_about_profiles(profiles, names)
     reports = _run(profiles, names, timeout, wait)
     if session.json:
         emit_json([report.as_json(verbose=session.verbose) for report in reports])
     if junit is not None:
-        from .junit import write_junit
+        from .junit import write_report
 
-        write_junit(junit, reports)
+        write_report(junit, inside, reports)
     codes = sorted(report.exit_code for report in reports if not report.ok)
     if codes:
         raise typer.Exit(codes[0])

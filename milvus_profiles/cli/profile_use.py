@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..commands import milvus_profiles
-from ..config.state import read_state, state_file
-from ..errors import ConfigError, MilvusProfilesError, UsageError
+from ..config.state import read_state, update_state
+from ..errors import MilvusProfilesError, UsageError
 from ..profile import fold_alias
 from .output import emit_json, note, say, shorten, warn
 from .session import current
@@ -54,6 +53,8 @@ def use(
     if current().json:
         emit_json({"alias": wanted, "file": target.path, "hidden_by": hidden})
         return
+    for line in result.notes:
+        note(line)
     said = f"the default profile is {wanted!r}" if wanted is not None else "there is no default profile"
     say(f"{said} in {target.words} {shorten(target.path)}")
     if hidden is not None:
@@ -76,7 +77,9 @@ def make_default(target: Target, wanted: str | None) -> tuple[bool, str | None]:
 
     before = default_in(target)
     operation: Operation = SetRoot("default_profile", wanted) if wanted is not None else UnsetRoot("default_profile")
-    _, trusted = apply(target, [operation])
+    result, trusted = apply(target, [operation])
+    for line in result.notes:
+        note(line)
     return trusted, _selected(target, before, wanted)
 
 
@@ -125,8 +128,8 @@ _STATE = "previous.json"
 
 def _states() -> dict[str, Any]:
     state = read_state(_STATE, current().env)
-    if state.fault is not None:
-        warn(f"the profile before {state.fault[0]}: {state.fault[1]}")
+    if (fault := state.fault or state.unread) is not None:
+        warn(f"the profile before {fault[0]}: {fault[1]}")
     return state.values
 
 
@@ -140,13 +143,10 @@ def _previous(target: Target) -> str | None:
 
 
 def _remember(target: Target, alias: str | None) -> None:
-    from ..config.atomic import locked, write_atomic
-
+    """Remember the default that was replaced: it was, so that this may fail is no error any more."""
+    place = os.path.realpath(target.path)
     try:
-        path = state_file(_STATE, current().env)
-    except ConfigError as error:
-        warn(f"`profile use -` will not go back: {error.message} ({error.hint})")
-        return
-    with locked(path, 10.0):
-        states = _states() | {os.path.realpath(target.path): alias}
-        write_atomic(path, (json.dumps(states, indent=1, sort_keys=True) + "\n").encode("utf-8"), mode=0o600)
+        update_state(_STATE, current().env, "the profile before", lambda values: values | {place: alias})
+    except MilvusProfilesError as error:
+        at = f"{error.location}: " if error.location is not None else ""
+        warn(f"`profile use -` will not go back: {at}{error.message}" + (f" ({error.hint})" if error.hint else ""))

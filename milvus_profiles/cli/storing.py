@@ -7,7 +7,6 @@ be written the keyring gets back what it had.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +15,16 @@ import typer
 from ..commands import milvus_profiles
 from ..config.loading import load_text
 from ..config.values import Origin
-from ..errors import ConfigError, SecretUnavailableError, UnknownProfileError, UsageError
+from ..errors import ConfigError, MilvusProfilesError, SecretUnavailableError, UnknownProfileError, UsageError
 from ..masked import SecretText
 from ..profile import Profile
 from . import keyring_access
-from .output import note
+from .output import note, warn
 from .session import current
 from .target import Target, apply
 
 if TYPE_CHECKING:
-    from ..config.edit import Operation
+    from ..config.edit import EditResult, Operation
     from ..secrets import OSKeyring
 
 __all__ = ["Secret", "ask_secret", "refuse_existing", "store", "test_first", "validated", "whole_token"]
@@ -154,7 +153,7 @@ def store(target: Target, operations: list[Operation], secrets: Sequence[Secret]
         _edit(target, operations, touched)
         return
     # Whether the file takes the edit is found out before the keyring is touched.
-    apply(target, operations, dry_run=True, touched=touched)
+    planned, _ = apply(target, operations, dry_run=True, touched=touched)
     ring = keyring_access.keyring(current().profiles())
     before: list[tuple[str, SecretText | None]] = []
     try:
@@ -173,18 +172,36 @@ def store(target: Target, operations: list[Operation], secrets: Sequence[Secret]
     try:
         _edit(target, operations, touched)
     except BaseException:
-        _restore(ring, before)
+        # An interrupt may come right after the file was changed: then its secret belongs into the keyring.
+        if not was_made(planned):
+            _restore(ring, before)
         raise
+
+
+def was_made(planned: EditResult) -> bool:
+    """Whether a file has become what an edit was to make of it, although the edit ended in an exception."""
+    from ..config.atomic import read_bytes
+
+    try:
+        return planned.changed and read_bytes(planned.path) == planned.after
+    except MilvusProfilesError:
+        return False
 
 
 def _restore(ring: OSKeyring, before: list[tuple[str, SecretText | None]]) -> None:
     # Backwards: two secrets may be for one account, and the first entry knows what was there.
     for account, value in reversed(before):
-        with suppress(SecretUnavailableError):
-            if value is None:
-                ring.delete(account)
-            else:
-                ring.set(account, value)
+        _give_back(ring, account, value)
+
+
+def _give_back(ring: OSKeyring, account: str, value: SecretText | None) -> None:
+    try:
+        if value is None:
+            ring.delete(account)
+        else:
+            ring.set(account, value)
+    except SecretUnavailableError as error:
+        warn(f"the keyring could not be given back what it had for {account}: {error.message}")
 
 
 def _edit(target: Target, operations: list[Operation], touched: Sequence[str]) -> None:

@@ -7,26 +7,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..config.documents import Document, Role, parse_document
+from ..config.documents import Document, Role, parse_document, read_document
 from ..config.locations import (
     FILE_NAME,
     current_directory,
     find_project_file,
     home_fault,
     named_file,
+    project_file,
     user_file,
     user_file_fault,
 )
 from ..config.trust import TrustStore
 from ..endpoint import parse_address
-from ..errors import ConfigError, Location, UsageError
+from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
 from ..paths import absolute_path
+from .output import warn
 from .session import current
 
 if TYPE_CHECKING:
     from ..config.edit import EditResult, Operation
 
-__all__ = ["Target", "apply", "check_text", "choose", "repin", "stored_command", "stored_path", "stored_uri"]
+__all__ = [
+    "Target",
+    "apply",
+    "bounds",
+    "bounds_here",
+    "check_text",
+    "choose",
+    "repin",
+    "stored_command",
+    "stored_path",
+    "stored_uri",
+]
 
 
 @dataclass(frozen=True)
@@ -156,7 +169,13 @@ def apply(
     """
     from ..config.edit import edit_file
 
-    result = edit_file(target.path, operations, dry_run=dry_run, check=lambda text: check_text(text, target, touched))
+    result = edit_file(
+        target.path,
+        operations,
+        dry_run=dry_run,
+        check=lambda text: check_text(text, target, touched),
+        inside=bounds(target),
+    )
     return result, repin(target, result, dry_run=dry_run)
 
 
@@ -177,8 +196,36 @@ def repin(target: Target, result: EditResult, *, dry_run: bool = False) -> bool:
     # Of the very bytes that were edited: the file may have been changed since this program started.
     trusted = result.before is None or store.trusts(parse_document(result.before, target.path, "project"))
     if trusted and not dry_run and result.changed:
-        store.pin(parse_document(result.after, target.path, "project"))
+        try:
+            store.pin(parse_document(result.after, target.path, "project"))
+        except MilvusProfilesError as error:
+            # The file was changed: what fails now is no failure of that.
+            warn(f"{target.words} was changed, but is not trusted any more: {error.message}")
+            return False
     return trusted
+
+
+def bounds(target: Target) -> str | None:
+    """The directory that nothing written for a file may leave by a link; None where links are followed.
+
+    Args:
+        target: the file.  That of a project is bound unless it is trusted, so one that does not exist yet is too.
+    """
+    if target.role != "project":
+        return None
+    try:
+        document = read_document(target.path, "project")
+    except MilvusProfilesError:
+        return target.directory
+    return None if TrustStore.load(current().env).trusts(document) else target.directory
+
+
+def bounds_here() -> str | None:
+    """The same for a file that is named on the command line: in a project that is not trusted, links there are not
+    the user's own."""
+    env = current().env
+    found = project_file(current_directory(), env)
+    return None if found is None else bounds(Target(found, "project"))
 
 
 def check_text(content: bytes, target: Target, touched: Sequence[str]) -> None:

@@ -33,9 +33,9 @@ def trust(file: FileArgument = None) -> None:
     changes = store.changes(document)
     known = store.trusts(document)
     databases = brought_databases(document, session.env)
+    _warn_of_neighbours(document.path)
     if not known:
         store.pin(document)
-    _warn_of_neighbours(document.path)
     if session.json:
         emit_json({"file": document.path, "trusted": True, "changed": changes, "databases": databases})
         return

@@ -1,220 +1,270 @@
-"""Replacing a file so that a reader, a crash or a second writer never meets half of it.
+"""The one place that writes files: a reader, a crash or a second writer never meets half of one.
 
-A sidecar lock keeps our own processes apart; a temporary file that takes the old one's place in a single step does the
-rest.  This module sees bytes and paths only: what stands in a file, and whether it may be written, others decide.
+A temporary file takes the place of the old one in a single step.  Two of our own processes are kept apart by
+:mod:`file_lock`; where a file is and what may stand there, :mod:`places` says.  This module sees bytes and paths
+only: what stands in a file, and whether it may be written, others decide.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 
-from ..commands import command
-from ..errors import ConfigError, Location, LockTimeoutError
-from ..regular_file import CONFIGURATION_LIMIT, FileFault, read_regular
+from ..errors import ConfigError, Location, MilvusProfilesError
+from ..held_directory import Held
+from ..regular_file import CONFIGURATION_LIMIT, FileFault, read_open, read_regular
+from .places import hint_for, place, real_path, refusal, standing
 
-__all__ = ["locked", "read_bytes", "real_path", "write_atomic"]
+__all__ = [
+    "Created",
+    "check_writable",
+    "create_file",
+    "read_bytes",
+    "real_path",
+    "remove_file",
+    "write_atomic",
+    "write_in",
+]
 
-_HINTS = {
-    errno.EACCES: "make the file and its directory writable for this user",
-    errno.EPERM: "make the file and its directory writable for this user",
-    errno.EROFS: "the file system is mounted read-only: choose another file with --config",
-    errno.ENOSPC: "make room on the file system",
-    errno.EDQUOT: "make room: the disk quota is used up",
-    errno.ELOOP: "remove the symbolic link, or choose another file with --config",
-    errno.ENOTDIR: "a part of the path is a file: choose another path",
-    errno.EEXIST: "a part of the path is a file: choose another path",
-}
-# Some network and FUSE file systems do not know how to sync a directory; they order renames by themselves.
-_NO_DIRECTORY_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
-_O_EXTRA = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-
-
-def _refusal(error: OSError, path: str, what: str) -> ConfigError:
-    return ConfigError(
-        f"{what}: {error.strerror or type(error).__name__}",
-        hint=_HINTS.get(error.errno or 0, "choose another file with --config"),
-        location=Location(path),
-    )
+_NO_SECOND_NAMES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
-def real_path(path: str) -> str:
-    """Where a path leads, links followed, whether something is there or not.
-
-    Raises:
-        ConfigError: it can be no path.
-    """
-    try:
-        return os.path.realpath(path)
-    except ValueError:
-        raise ConfigError(
-            "is not the name of a file", hint="a name holds no NUL character", location=Location(path)
-        ) from None
-
-
-def read_bytes(path: str) -> bytes | None:
+def read_bytes(path: str, *, inside: str | None = None) -> bytes | None:
     """The content of a file, or None where there is none.
 
     Args:
         path: links are followed.
+        inside: as for :func:`write_atomic`, like the errors.
 
     Raises:
         ConfigError: it is a directory, a FIFO or a device, is larger than any configuration, or cannot be read.
+        UntrustedError: it leads through a link.
     """
     try:
-        return read_regular(path, CONFIGURATION_LIMIT).content
+        if inside is None:
+            return read_regular(path, CONFIGURATION_LIMIT).content
+        with place(path, inside) as (held, name):
+            if standing(held, name, path) is None:
+                return None
+            return read_open(held.open(name, os.O_RDONLY), CONFIGURATION_LIMIT).content
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise refusal(error, path, "cannot be read") from None
     except FileFault as fault:
         if fault.errno == errno.ENOENT:
             return None
         if fault.errno in (errno.EACCES, errno.EPERM):
             hint = "make it readable for this user"
         else:
-            hint = _HINTS.get(fault.errno or 0, "name a file, such as milvus.toml")
+            hint = hint_for(fault.errno, "name a file, such as milvus.toml")
         raise ConfigError(fault.reason, hint=hint, location=Location(path)) from None
 
 
-def _check_regular(mode: int, path: str) -> None:
-    if not stat.S_ISREG(mode):
-        kind = "a directory" if stat.S_ISDIR(mode) else "not a file (but a FIFO, a socket or a device)"
-        raise ConfigError(f"is {kind}", hint="name a file, such as milvus.toml", location=Location(path))
-
-
-@contextmanager
-def locked(path: str, timeout: float) -> Iterator[None]:
-    """Hold the lock of a file: the sidecar ``REAL.lock``, beside what the path leads to.
-
-    Creates missing directories (0700).  What a killed writer left behind is swept away, so whoever calls
-    :func:`write_atomic` on a path that others lock must hold this lock too.
-
-    Args:
-        path: the file to protect, whether it exists or not; links are followed.
-        timeout: seconds to wait for another holder; negative waits for ever.
-
-    Raises:
-        LockTimeoutError: another process or thread holds it for longer.
-        ConfigError: the lock file cannot be created or opened.
-    """
-    from filelock import FileLock, Timeout
-
-    real = real_path(path)
-    lock_path = f"{real}.lock"
-    try:
-        _make_directories(os.path.dirname(real))
-        _create_lock_file(lock_path)
-        # The lock file stays for good: a process that deleted it would leave another one, which has opened it and
-        # waits, with the lock of a file that nobody else sees.
-        lock = FileLock(lock_path, mode=0o600)
-        lock.acquire(timeout=timeout, poll_interval=0.02)
-    except Timeout:
-        raise LockTimeoutError(
-            f"another process is editing the file: it has held {lock_path} for more than {timeout:g} seconds",
-            hint=f"wait until it has ended; {command('fuser', lock_path)} names it",
-            location=Location(path),
-        ) from None
-    except (OSError, NotImplementedError) as error:
-        cause = error if isinstance(error, OSError) else OSError(errno.ENOSYS, "the file system has no locks")
-        raise _refusal(cause, path, f"cannot be edited, because {lock_path} cannot be locked") from None
-    try:
-        _sweep(real)
-        yield
-    finally:
-        lock.release()
-
-
-def _make_directories(directory: str) -> None:
-    missing = []
-    while not os.path.isdir(directory):
-        missing.append(directory)
-        directory = os.path.dirname(directory)
-    for path in reversed(missing):
-        # One by one: os.makedirs gives its mode to the last of them only.
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        _sync_directory(os.path.dirname(path))
-
-
-def _create_lock_file(lock_path: str) -> None:
-    try:
-        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_EXTRA, 0o600)
-    except FileExistsError:
-        if os.path.islink(lock_path):
-            # Older versions of filelock follow the link and truncate what it leads to.
-            raise OSError(errno.ELOOP, "it is a symbolic link") from None
-        return
-    try:
-        # Under sudo the lock must not shut out the user in whose directory it stands.
-        if hasattr(os, "geteuid") and os.geteuid() == 0:
-            owner = os.stat(os.path.dirname(lock_path))
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
-    finally:
-        os.close(descriptor)
-
-
-def _sweep(real: str) -> None:
-    directory, name = os.path.split(real)
-    ours = re.compile(re.escape(f".{name}.") + r"[0-9a-f]{16}\.tmp")
-    with suppress(OSError), os.scandir(directory) as entries:
-        for entry in entries:
-            if ours.fullmatch(entry.name):
-                with suppress(OSError):
-                    os.unlink(entry.path)
-
-
 def write_atomic(
-    path: str, content: bytes, *, mode: int | None = None, last_look: Callable[[], None] | None = None
-) -> None:
+    path: str,
+    content: bytes,
+    *,
+    mode: int | None = None,
+    new_mode: int = 0o600,
+    inside: str | None = None,
+    last_look: Callable[[], None] | None = None,
+) -> str | None:
     """Put new content in the place of a file's old one, in one step that survives a crash.
 
-    It takes no lock: see :func:`locked`.
+    It takes no lock: see :func:`file_lock.locked`.
 
     Args:
         path: links are followed, and stay; missing directories are created (0700).
         content: the whole new content.
-        mode: permissions; None keeps those of the old file, or means 0600 for a new one.
+        mode: permissions; None keeps those of the old file.
+        new_mode: those of a new file where ``mode`` is None; the process's umask takes from them.
+        inside: the directory of a project that is not trusted: no link below it is followed, and none leads out.
         last_look: called just before the old content is replaced; raises to leave it.
 
+    Returns:
+        What is to be told all the same, although it was written; None for nothing.
+
     Raises:
-        ConfigError: it cannot be written, or is no file.  The old content is still there, unless the message says
-            that it was replaced.
+        ConfigError: it cannot be written, or is no file.  The old content is still there.
+        UntrustedError: the path leads through a link of an untrusted project.
     """
-    real = real_path(path)
-    directory, name = os.path.split(real)
     try:
-        _make_directories(directory)
-        old = _status(real)
-        temporary = os.path.join(directory, f".{name}.{os.urandom(8).hex()}.tmp")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _O_EXTRA, 0o600)
+        with place(path, inside, make=True) as (held, name):
+            old = standing(held, name, path)
+            temporary = _write_beside(held, name, content, old, mode, new_mode)
+            _rename(held, temporary, name, last_look)
+            return _synced(held)
+    except OSError as error:
+        raise refusal(error, path, "cannot be written") from None
+
+
+def write_in(held: Held, name: str, content: bytes) -> None:
+    """Write a private file (0600) into a directory that is held, in place of what stands there.
+
+    Raises:
+        OSError: it cannot be written; what stood there still does.
+    """
+    _rename(held, _write_beside(held, name, content, None, None, 0o600), name)
+    held.sync()
+
+
+def _rename(held: Held, temporary: str, name: str, last_look: Callable[[], None] | None = None) -> None:
+    try:
+        if last_look is not None:
+            last_look()
+        held.replace(temporary, name)
+    except BaseException:
+        with suppress(OSError):
+            held.remove(temporary)
+        raise
+
+
+def check_writable(path: str, *, inside: str | None = None) -> None:
+    """See that a file could be written, without touching what stands there.
+
+    Args:
+        path: its directory must be there.
+        inside: as for :func:`write_atomic`, like the errors.
+
+    Raises:
+        ConfigError: it could not.
+        UntrustedError: it leads through a link.
+    """
+    try:
+        with place(path, inside) as (held, name):
+            standing(held, name, path)
+            held.remove(_write_beside(held, name, b"", None, None, 0o600))
+    except OSError as error:
+        raise refusal(error, path, "cannot be written") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A file that was created.
+
+    Attributes:
+        path: where it is.
+        inside: as for :func:`write_atomic`.
+        status: of the file, to know it again.
+    """
+
+    path: str
+    inside: str | None
+    status: os.stat_result
+
+    def remove(self) -> bool:
+        """Take it back, if it still is the file that was created; whether it is gone."""
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                _set_owner_and_mode(descriptor, old, mode)
-                os.fsync(descriptor)
+            with place(self.path, self.inside, follow=False) as (held, name):
+                if os.path.samestat(held.status(name), self.status):
+                    held.remove(name)
+                return True
+        except FileNotFoundError:
+            return True
+        except (OSError, MilvusProfilesError):
+            return False
+
+
+def create_file(path: str, content: bytes, *, mode: int = 0o600, inside: str | None = None) -> Created | None:
+    """Write a file where nothing stands; what stands there, be it a link that leads nowhere, is left alone.
+
+    Args:
+        path: missing directories are created (0700).
+        content: the whole content.
+        mode: permissions; the process's umask takes from them.
+        inside: as for :func:`write_atomic`.
+
+    Returns:
+        The file; None where something stands.
+
+    Raises:
+        ConfigError: it cannot be written; nothing is there.
+        UntrustedError: the path leads through a link of an untrusted project.
+    """
+    try:
+        with place(path, inside, make=True, follow=False) as (held, name):
+            temporary = _write_beside(held, name, content, None, None, mode)
+            try:
+                status = held.status(temporary)
+                _settle(held, temporary, name)
+            except FileExistsError:
+                return None
+            finally:
+                with suppress(OSError):
+                    held.remove(temporary)
+            # A file that is not there after a power failure is one that the caller's own file may name in vain.
+            held.sync()
+            return Created(path, inside, status)
+    except OSError as error:
+        raise refusal(error, path, "cannot be written") from None
+
+
+def _settle(held: Held, temporary: str, name: str) -> None:
+    """Give a file its name where nothing stands.
+
+    Raises:
+        FileExistsError: something does.
+    """
+    try:
+        held.link(temporary, name)
+    except OSError as error:
+        if error.errno not in _NO_SECOND_NAMES:
+            raise
+        # Some file systems have no second names: there an empty file takes the place first.
+        os.close(held.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        held.replace(temporary, name)
+
+
+def remove_file(path: str, *, inside: str | None = None, last_look: Callable[[], None] | None = None) -> str | None:
+    """Remove a file.
+
+    Args:
+        path: of a link, what it leads to is removed, and the link stays.
+        inside: as for :func:`write_atomic`, like the rest.
+        last_look: called just before it is removed; raises to leave it.
+
+    Returns:
+        What is to be told all the same, although it was removed; None for nothing.
+
+    Raises:
+        ConfigError: it cannot be removed, or is no file.
+        UntrustedError: the path leads through a link of an untrusted project.
+    """
+    try:
+        with place(path, inside) as (held, name):
+            standing(held, name, path)
             if last_look is not None:
                 last_look()
-            os.replace(temporary, real)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
+            held.remove(name)
+            return _synced(held)
     except OSError as error:
-        raise _refusal(error, path, "cannot be written") from None
-    try:
-        _sync_directory(directory)
-    except OSError as error:
-        raise _refusal(error, path, "was replaced, but the new content may not survive a power failure") from None
+        raise refusal(error, path, "cannot be removed") from None
 
 
-def _status(real: str) -> os.stat_result | None:
+def _write_beside(
+    held: Held, name: str, content: bytes, old: os.stat_result | None, mode: int | None, new_mode: int
+) -> str:
+    """Write a temporary file into the directory of a file; its name."""
+    temporary = f".{name}.{os.urandom(8).hex()}.tmp"
+    fresh = new_mode if old is None and mode is None else 0o600
+    descriptor = held.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, fresh)
     try:
-        status = os.stat(real)
-    except FileNotFoundError:
-        return None
-    _check_regular(status.st_mode, real)
-    return status
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            if old is not None or mode is not None:
+                _set_owner_and_mode(descriptor, old, mode)
+            os.fsync(descriptor)
+    except BaseException:
+        with suppress(OSError):
+            held.remove(temporary)
+        raise
+    return temporary
 
 
 def _set_owner_and_mode(descriptor: int, old: os.stat_result | None, mode: int | None) -> None:
@@ -234,14 +284,10 @@ def _set_owner_and_mode(descriptor: int, old: os.stat_result | None, mode: int |
         os.fchmod(descriptor, wanted)
 
 
-def _sync_directory(directory: str) -> None:
-    if os.name == "nt":
-        return  # Windows opens no directories
-    descriptor = os.open(directory, os.O_RDONLY)
+def _synced(held: Held) -> str | None:
+    """Have the change survive a power failure; what is to be told where that is not sure: it was made all the same."""
     try:
-        os.fsync(descriptor)
+        held.sync()
     except OSError as error:
-        if error.errno not in _NO_DIRECTORY_SYNC:
-            raise
-    finally:
-        os.close(descriptor)
+        return f"the change in {held.path} was made, but may not survive a power failure: {error.strerror}"
+    return None

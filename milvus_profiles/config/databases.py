@@ -13,31 +13,29 @@ Directories are held by descriptor and entered one by one, so that no link is fo
 
 from __future__ import annotations
 
-import errno
 import hmac
-import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 from ..endpoint import AddressError, Untrusted, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UntrustedError
+from ..held_directory import Held, is_link
 from ..profile import Profile
 from .documents import Document
 from .locations import STATE_VARIABLES, state_directory
-from .state import read_state, state_file
+from .state import read_state, update_state
 from .tracked import is_tracked
 from .trust import TrustStore, remedy
 from .values import RawProfile, from_table
 
 __all__ = [
     "SEAL",
-    "Held",
     "brought_databases",
     "check_origin",
     "enclosing",
-    "is_link",
     "refuse_brought",
     "seal",
     "untrusted_origin",
@@ -47,110 +45,7 @@ SEAL = ".made-by-milvus-profiles"
 """The name of the seal in a database's directory."""
 
 _STATE_FILE = "databases.json"
-_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-_FILE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-# Windows opens no directories: there they are named by their paths, and looked at before they are entered.
-_HAS_DESCRIPTORS = os.open in os.supports_dir_fd and os.scandir in os.supports_fd
-
-
-class Held:
-    """A directory that is held open: what is looked at is what was opened, wherever its path leads by now.
-
-    Args:
-        path: where it is.
-        parent: the directory that ``path``'s last part is in, where that may be no link; None follows links.
-        passing: only to enter what is in it, which takes no permission to read its names.
-
-    Attributes:
-        path: where it is, without links.
-
-    Raises:
-        OSError: it is not there, is no directory, or is a link.
-    """
-
-    def __init__(self, path: str, parent: Held | None = None, *, passing: bool = False) -> None:
-        self.path = path if parent is not None else os.path.realpath(path)
-        self._descriptor: int | None = None
-        flags = _DIRECTORY | (getattr(os, "O_PATH", 0) if passing else 0)
-        if not _HAS_DESCRIPTORS:
-            status = os.lstat(self.path)
-            if is_link(status) or not stat.S_ISDIR(status.st_mode):
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-        elif parent is None:
-            self._descriptor = os.open(self.path, flags)
-        else:
-            self._descriptor = os.open(os.path.basename(path), flags, dir_fd=parent._descriptor)
-
-    def _at(self, name: str) -> str:
-        return name if self._descriptor is not None else os.path.join(self.path, name)
-
-    def enter(self, name: str, *, passing: bool = False) -> Held:
-        """Hold a directory in it, which may be no link.
-
-        Args:
-            name: its name.
-            passing: as for the class, like the errors.
-        """
-        return Held(os.path.join(self.path, name), self, passing=passing)
-
-    def status(self, name: str) -> os.stat_result:
-        """What stands in it under a name; of a link the link itself.
-
-        Raises:
-            OSError: nothing does.
-        """
-        return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
-
-    def open(self, name: str, flags: int, mode: int = 0o600) -> int:
-        """A descriptor of a file in it, which may be no link.
-
-        Raises:
-            OSError: it cannot be opened so.
-        """
-        return os.open(self._at(name), flags | _FILE, mode, dir_fd=self._descriptor)
-
-    def make(self, name: str) -> None:
-        """Make a directory in it.
-
-        Raises:
-            OSError: it cannot be made, or something stands there.
-        """
-        os.mkdir(self._at(name), dir_fd=self._descriptor)
-
-    @contextmanager
-    def names(self) -> Iterator[Iterator[str]]:
-        """The names of what stands in it, in no order."""
-        with os.scandir(self.path if self._descriptor is None else self._descriptor) as entries:
-            yield (entry.name for entry in entries)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing stands in it."""
-        with self.names() as names:
-            return next(names, None) is None
-
-    @property
-    def inode(self) -> int:
-        """The number of the directory in its file system."""
-        return os.stat(self.path if self._descriptor is None else self._descriptor).st_ino
-
-    def close(self) -> None:
-        """Let it go; doing it twice does nothing."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
-
-    def __enter__(self) -> Held:  # noqa: PYI034  # Self is not in Python 3.10
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def is_link(status: os.stat_result) -> bool:
-    """Whether it leads elsewhere: a symbolic link, or what Windows has of that kind."""
-    reparse_point = getattr(stat, "FILE_ATTRIBUTE_REPARSE_POINT", 0)
-    return stat.S_ISLNK(status.st_mode) or bool(getattr(status, "st_file_attributes", 0) & reparse_point)
+_WHAT_IT_IS = "the list of databases"
 
 
 @contextmanager
@@ -258,11 +153,10 @@ def seal(held: Held, env: Mapping[str, str]) -> str | None:
     Returns:
         Why it is not remembered; None if it is.
     """
+    from .atomic import write_in
+
     try:
-        text = _seal_of(held, _key(env, make=True))
-        descriptor = held.open(SEAL, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text + "\n")
+        write_in(held, SEAL, f"{_seal_of(held, _key(env, make=True))}\n".encode("ascii"))
     except MilvusProfilesError as error:
         return str(error.message)
     except OSError as error:
@@ -297,15 +191,10 @@ def _key(env: Mapping[str, str], *, make: bool) -> bytes:
     if (key := _read_key(env)) is not None:
         return key
     if make:
-        from .atomic import locked, write_atomic
-
-        path = state_file(_STATE_FILE, env)
-        with locked(path, 10.0):
-            if (key := _read_key(env)) is not None:
-                return key
-            key = os.urandom(32)
-            content = json.dumps({"version": 1, "databases": {"key": key.hex()}}) + "\n"
-            write_atomic(path, content.encode(), mode=0o600)
+        made = {"version": 1, "databases": {"key": os.urandom(32).hex()}}
+        # Another process may have made one meanwhile.
+        update_state(_STATE_FILE, env, _WHAT_IT_IS, lambda values: values if _key_in(values) else made)
+        if (key := _read_key(env)) is not None:
             return key
     raise ConfigError("no database was made from here yet")
 
@@ -313,10 +202,13 @@ def _key(env: Mapping[str, str], *, make: bool) -> bytes:
 def _read_key(env: Mapping[str, str]) -> bytes | None:
     state = read_state(_STATE_FILE, env)
     if state.fault is not None:
-        raise ConfigError(f"the list of databases {state.fault[0]}", hint=state.fault[1])
-    found = state.values.get("databases")
+        raise ConfigError(f"{_WHAT_IT_IS} {state.fault[0]}", hint=state.fault[1])
+    return _key_in(state.values)
+
+
+def _key_in(values: Mapping[str, Any]) -> bytes | None:
     try:
-        key = bytes.fromhex(found["key"])  # type: ignore[index]  # what a file holds may be anything
+        key = bytes.fromhex(values["databases"]["key"])  # what a file holds may be anything
     except (KeyError, TypeError, ValueError):
         return None
     return key if len(key) >= 32 else None

@@ -11,11 +11,11 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import EditConflictError, Location, MilvusProfilesError
-from .atomic import locked, read_bytes, real_path, write_atomic
+from .atomic import read_bytes, real_path, write_atomic
 from .documents import parse_document
 from .edit_apply import edit_text
 from .edit_diff import show_difference
@@ -31,6 +31,7 @@ from .edit_operations import (
     UnsetField,
     UnsetRoot,
 )
+from .file_lock import locked
 from .toml import loads
 
 __all__ = [
@@ -97,6 +98,7 @@ def edit_file(
     lock_timeout: float = 10.0,
     check: Callable[[bytes], None] | None = None,
     expect: bytes | None = None,
+    inside: str | None = None,
 ) -> EditResult:
     """Apply operations to a file, all of them or none.
 
@@ -107,6 +109,7 @@ def edit_file(
         lock_timeout: seconds to wait for another edit of the file.
         check: called under the lock with the new content before it is written; raises to refuse it.
         expect: the :func:`digest` that the file must have; None for any.
+        inside: the directory of a project that is not trusted, as for :func:`atomic.write_atomic`.
 
     Returns:
         What changed.
@@ -117,6 +120,7 @@ def edit_file(
         EditConflictError: others extend the profile to be removed, the file was saved by someone else meanwhile, or is
             written in a way that the edit would damage.
         LockTimeoutError: another process edits the file for too long.
+        UntrustedError: the file, or its lock, is a link of an untrusted project.
     """
 
     def change(before: bytes | None) -> _Outcome:
@@ -126,7 +130,7 @@ def edit_file(
         return _Outcome(None if before is None else draft.before, draft.lines, tuple(notes))
 
     name = os.fspath(path)
-    return _sealed(lambda: _commit(name, change, dry_run, lock_timeout, check, expect))
+    return _sealed(lambda: _commit(name, change, dry_run, lock_timeout, check, expect, inside))
 
 
 def replace_file(
@@ -136,6 +140,7 @@ def replace_file(
     expect: bytes | None,
     lock_timeout: float = 10.0,
     dry_run: bool = False,
+    inside: str | None = None,
 ) -> EditResult:
     """Give a file a whole new text, that of an editor.
 
@@ -145,6 +150,7 @@ def replace_file(
         expect: the :func:`digest` of the text that the editor began with; None for any.
         lock_timeout: seconds to wait for another edit of the file.
         dry_run: only find out what would change.
+        inside: as for :func:`edit_file`.
 
     Returns:
         What changed.
@@ -165,7 +171,7 @@ def replace_file(
         return _Outcome(old, lay_out(text().decode("utf-8")))
 
     name = os.fspath(path)
-    return _sealed(lambda: _commit(name, change, dry_run, lock_timeout, None, expect))
+    return _sealed(lambda: _commit(name, change, dry_run, lock_timeout, None, expect, inside))
 
 
 def _hold(content: bytes) -> Callable[[], bytes]:
@@ -189,11 +195,12 @@ def _commit(
     lock_timeout: float,
     check: Callable[[bytes], None] | None,
     expect: bytes | None,
+    inside: str | None,
 ) -> EditResult:
     real = real_path(path)
 
     def prepare() -> EditResult:
-        before = read_bytes(real)
+        before = read_bytes(path, inside=inside)
         if expect is not None and digest(before) != expect:
             raise _saved_meanwhile(path)
         result = _result(path, real, before, change)
@@ -206,17 +213,19 @@ def _commit(
     if not os.path.isdir(os.path.dirname(real)):
         # An edit that will be refused leaves no directories behind.
         prepare()
-    with locked(real, lock_timeout):
+    with locked(path, lock_timeout, inside=inside):
         result = prepare()
 
         def last_look() -> None:
             # Editors take no lock.  Between this look and the replacement a save can still be lost; no system that
             # we run on compares and replaces in one step.
-            if digest(read_bytes(real)) != digest(result.before):
+            if digest(read_bytes(path, inside=inside)) != digest(result.before):
                 raise _saved_meanwhile(path)
 
         if result.changed:
-            write_atomic(real, result.after, last_look=last_look)
+            told = write_atomic(path, result.after, last_look=last_look, inside=inside)
+            if told is not None:
+                result = replace(result, notes=(*result.notes, told))
     return result
 
 

@@ -1,14 +1,17 @@
 """What the program remembers between its runs: small JSON files in the state directory.
 
-A file there is believed only where nobody else could have written it.  What cannot be understood counts as nothing.
+A file there is believed only where nobody else could have written it.  What cannot be read or understood counts as
+nothing; before it is written anew, it is set aside.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +21,9 @@ from ..ownership import fault_of, has_modes, own_users
 from ..regular_file import STATE_LIMIT, FileFault, read_regular
 from .locations import home_fault, state_directory, state_fault
 
-__all__ = ["State", "read_state", "state_file"]
+__all__ = ["State", "read_state", "state_file", "update_state"]
+
+_LOCK_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +33,14 @@ class State:
     Attributes:
         values: the object that stands in it; empty where there is none.
         fault: why it is not believed, and what to do; None if it is, or if nothing is there.
+        unread: why it cannot be read although something is there, and what to do.
+        garbled: what stands there where that cannot be understood.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     fault: tuple[str, str] | None = None
+    unread: tuple[str, str] | None = None
+    garbled: bytes | None = field(default=None, repr=False)
 
 
 def state_file(name: str, env: Mapping[str, str]) -> str:
@@ -71,16 +80,54 @@ def read_state(name: str, env: Mapping[str, str]) -> State:
     try:
         read = read_regular(path, STATE_LIMIT)
     except FileFault as refused:
-        if refused.errno is not None:
+        if refused.errno in (errno.ENOENT, errno.ENOTDIR):
             return State()
+        if refused.errno is not None:
+            return State(unread=(refused.reason, f"make it readable for this user, or move it away: {path}"))
         return State(fault=(f"is not believed: {path} {refused.reason}", f"remove it: {command('rm', path)}"))
     if (fault := _fault(path, read.status, env)) is not None:
         return State(fault=fault)
     try:
         values = json.loads(read.content)
     except (ValueError, RecursionError):
-        return State()
-    return State(values if isinstance(values, dict) else {})
+        values = None
+    if not isinstance(values, dict):
+        return State(garbled=read.content)
+    return State(values)
+
+
+def update_state(
+    name: str, env: Mapping[str, str], what: str, change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> tuple[str, str | None]:
+    """Change a state file, under its lock, so that what another process wrote meanwhile stays.
+
+    Args:
+        name: of the file.
+        env: as for :func:`read_state`.
+        what: what the file is, for errors: ``"the list of trusted files"``.
+        change: from what stands there to what is to stand there.
+
+    Returns:
+        The path of the file, and what is to be told although it was written.
+
+    Raises:
+        ConfigError: there is no place for it, it is not believed or not understood, or it cannot be written.
+        LockTimeoutError: another process writes it for too long.
+    """
+    from .atomic import create_file, write_atomic
+    from .file_lock import locked
+
+    path = state_file(name, env)
+    with locked(path, _LOCK_TIMEOUT):
+        state = read_state(name, env)
+        # Written anew it would look like ours, with what somebody else put into it, or without what was in it.
+        if (fault := state.fault or state.unread) is not None:
+            raise ConfigError(f"{what} {fault[0]}", hint=fault[1], location=Location(path))
+        if state.garbled:
+            create_file(f"{path}.{hashlib.sha256(state.garbled).hexdigest()[:8]}.broken", state.garbled)
+        # A gated field of the wrong type may be a date, which JSON does not know.
+        content = json.dumps(change(state.values), indent=1, sort_keys=True, default=str) + "\n"
+        return path, write_atomic(path, content.encode("utf-8"), mode=0o600)
 
 
 def _fault(path: str, status: os.stat_result, env: Mapping[str, str]) -> tuple[str, str] | None:

@@ -8,7 +8,6 @@ a foreign address finds no entry.  Precedents are listed in the project's securi
 from __future__ import annotations
 
 import hmac
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ from .documents import Document
 from .environment import secret_values
 from .fields import ADDRESS_FIELDS, SECRET_FIELDS
 from .locations import state_directory
-from .state import State, read_state, state_file
+from .state import State, read_state, update_state
 from .values import RawProfile, from_table
 
 __all__ = [
@@ -39,6 +38,7 @@ __all__ = [
 ]
 
 _NAME_OF_STATE = "trust.json"
+_WHAT_IT_IS = "the list of trusted files"
 _GATED_SSL = frozenset({"ca", "cert", "key", "server_name"})
 _GATED_REFERENCES = frozenset({"env", "file", "command", "pass_env"})
 
@@ -130,35 +130,26 @@ class TrustStore:
         return self._update(os.path.realpath(path), None)
 
     def _update(self, real_path: str, entry: dict[str, Any] | None) -> TrustStore:
-        from .atomic import locked, write_atomic
-
         if self.fault is not None and self.path is not None:
-            raise _not_believed(self.fault, self.path)
-        path = state_file(_NAME_OF_STATE, self.env)
-        with locked(path, 10.0):
+            raise ConfigError(f"{_WHAT_IT_IS} {self.fault[0]}", hint=self.fault[1], location=Location(self.path))
+
+        def change(values: dict[str, Any]) -> dict[str, Any]:
             # Another process may have pinned another file since this store was loaded.
-            state = read_state(_NAME_OF_STATE, self.env)
-            if state.fault is not None:
-                # Written anew it would look like ours, with what somebody else put into it.
-                raise _not_believed(state.fault, path)
-            files = dict(_files(state))
+            files.update(_files(State(values)))
             if entry is None:
                 files.pop(real_path, None)
             else:
                 files[real_path] = entry
-            # A gated field of the wrong type may be a date, which JSON does not know.
-            content = json.dumps({"version": 1, "files": files}, indent=1, sort_keys=True, default=str) + "\n"
-            write_atomic(path, content.encode("utf-8"), mode=0o600)
+            return {"version": 1, "files": files}
+
+        files: dict[str, Any] = {}
+        path, _ = update_state(_NAME_OF_STATE, self.env, _WHAT_IT_IS, change)
         return TrustStore(path, files, env=self.env)
 
 
 def _files(state: State) -> dict[str, Any]:
     files = state.values.get("files")
     return files if isinstance(files, dict) else {}
-
-
-def _not_believed(fault: tuple[str, str], path: str) -> ConfigError:
-    return ConfigError(f"the list of trusted files {fault[0]}", hint=fault[1], location=Location(path))
 
 
 def _digests(gated: Mapping[str, Any], salt: str) -> dict[str, str]:

@@ -15,9 +15,10 @@ import logging
 import os
 import stat
 
-from ..config.databases import Held, check_origin, enclosing, is_link, seal
+from ..config.databases import check_origin, enclosing, seal
 from ..endpoint import Untrusted
 from ..errors import ConfigError
+from ..held_directory import Held, is_link
 from .text import printable
 
 __all__ = ["check_contents", "check_shared", "make_ready"]

@@ -1,0 +1,119 @@
+"""``--install-completion`` and ``--show-completion``: the shells' side of completion.
+
+The scripts are typer's own.  Typer would write them, and the shell's start-up file, by overwriting them in place: a
+full disk leaves an empty ``.bashrc``.  Here they go through the one writer, and PowerShell's policy is not touched.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from ..errors import ConfigError, DeclinedError, Location, UsageError
+from .completion import VARIABLE
+from .output import note, say, shorten
+from .session import current
+
+__all__ = ["install", "show"]
+
+_PROGRAM = "milvus-profiles"
+
+
+def show(wanted: bool) -> None:
+    """Print the script of the shell that called."""
+    if wanted:
+        sys.stdout.write(_script(_shell()) + "\n")
+        raise typer.Exit
+
+
+def install(wanted: bool) -> None:
+    """Write the script of the shell that called, and have its start-up file read it.
+
+    Raises:
+        ConfigError: there is no home directory, or a file cannot be written.
+        UsageError: the shell is not one that this can be done for.
+    """
+    if not wanted:
+        return
+    from ..paths import home_directory, home_fault
+
+    home = home_directory(current().env)
+    if home is None:
+        reason, hint = home_fault(current().env) or ("there is no home directory", "set HOME")
+        raise ConfigError(f"there is no place for completion: {reason}", hint=hint)
+    shell = _shell()
+    if shell == "bash":
+        script = os.path.join(home, ".bash_completions", f"{_PROGRAM}.sh")
+        start_up, lines = os.path.join(home, ".bashrc"), ["source '" + script.replace("'", "'\"'\"'") + "'"]
+    elif shell == "zsh":
+        script = os.path.join(home, ".zfunc", f"_{_PROGRAM}")
+        start_up, lines = os.path.join(home, ".zshrc"), ["fpath+=~/.zfunc; autoload -Uz compinit; compinit"]
+    elif shell == "fish":
+        script = os.path.join(home, ".config", "fish", "completions", f"{_PROGRAM}.fish")
+        start_up, lines = None, []
+    else:
+        raise UsageError(
+            f"completion cannot be installed for {shell}",
+            hint=f"put what `{_PROGRAM} --show-completion` prints where the shell starts from",
+        )
+    # First the script: a start-up file that reads a file which is not there complains at each start.
+    _write_script(script, f"{_script(shell)}\n".encode())
+    if start_up is not None:
+        _add_lines(start_up, lines)
+    say(f"completion for {shell} is installed in {shorten(script)}")
+    note("it takes effect in a new shell")
+    raise typer.Exit
+
+
+def _write_script(path: str, content: bytes) -> None:
+    from ..config.atomic import read_bytes, write_atomic
+
+    before = read_bytes(path)
+    if before == content:
+        return
+    if before and VARIABLE.encode() not in before:
+        if not current().interactive:
+            raise ConfigError(
+                "is there already, and is no script of this program",
+                hint="move it away, and try again",
+                location=Location(path),
+            )
+        if not typer.confirm(f"{shorten(path)} is no script of this program. Replace it?", err=True):
+            raise DeclinedError("nothing was written")
+    write_atomic(path, content, new_mode=0o644)
+
+
+def _add_lines(path: str, lines: list[str]) -> None:
+    from ..config.atomic import read_bytes, write_atomic
+    from ..errors import EditConflictError
+
+    before = read_bytes(path)
+    present = (before or b"").splitlines()
+    missing = b"".join(line + b"\n" for line in map(os.fsencode, lines) if line not in present)
+    if not missing:
+        return
+    gap = b"\n" if before and not before.endswith(b"\n") else b""
+
+    def last_look() -> None:
+        if read_bytes(path) != before:
+            raise EditConflictError("was saved by someone else meanwhile", hint="try again", location=Location(path))
+
+    write_atomic(path, (before or b"") + gap + missing, new_mode=0o644, last_look=last_look)
+
+
+def _script(shell: str) -> str:
+    from typer._completion_shared import get_completion_script
+
+    return get_completion_script(prog_name=_PROGRAM, complete_var=VARIABLE, shell=shell)
+
+
+def _shell() -> str:
+    import shellingham  # type: ignore[import-untyped]
+
+    try:
+        name: str = shellingham.detect_shell()[0]
+    except shellingham.ShellDetectionFailure:
+        raise UsageError("the shell that called is not known", hint="run this in the shell itself") from None
+    return name

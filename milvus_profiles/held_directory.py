@@ -1,0 +1,179 @@
+"""A directory that is held open: what is looked at, made and removed in it is in what was opened, wherever its path
+leads by now.
+
+Directories below it are entered one by one, so that no link is followed that was not asked for.  It imports nothing
+of this package.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["Held", "is_link"]
+
+_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_FILE = (
+    getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+# Windows opens no directories: there they are named by their paths, and looked at before they are entered.
+_HAS_DESCRIPTORS = os.open in os.supports_dir_fd and os.scandir in os.supports_fd
+# Some network and FUSE file systems do not know how to sync a directory; they order renames by themselves.  EBADF is
+# for a directory that may be passed through and not read.
+_NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
+
+
+class Held:
+    """A directory that is held open.
+
+    Args:
+        path: where it is.
+        parent: the directory that ``path``'s last part is in, where that may be no link; None follows links.
+        passing: only to enter what is in it, which takes no permission to read its names.
+
+    Attributes:
+        path: where it is, without links.
+
+    Raises:
+        OSError: it is not there, is no directory, or is a link.
+    """
+
+    def __init__(self, path: str, parent: Held | None = None, *, passing: bool = False) -> None:
+        self.path = path if parent is not None else os.path.realpath(path)
+        self._descriptor: int | None = None
+        flags = _DIRECTORY | (getattr(os, "O_PATH", 0) if passing else 0)
+        if not _HAS_DESCRIPTORS:
+            status = os.lstat(self.path)
+            if is_link(status) or not stat.S_ISDIR(status.st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        elif parent is None:
+            self._descriptor = os.open(self.path, flags)
+        else:
+            self._descriptor = os.open(os.path.basename(path), flags, dir_fd=parent._descriptor)
+
+    def _at(self, name: str) -> str:
+        return name if self._descriptor is not None else os.path.join(self.path, name)
+
+    def enter(self, name: str, *, passing: bool = False) -> Held:
+        """Hold a directory in it, which may be no link.
+
+        Args:
+            name: its name.
+            passing: as for the class, like the errors.
+        """
+        return Held(os.path.join(self.path, name), self, passing=passing)
+
+    def status(self, name: str) -> os.stat_result:
+        """What stands in it under a name; of a link the link itself.
+
+        Raises:
+            OSError: nothing does.
+        """
+        return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
+
+    def open(self, name: str, flags: int, mode: int = 0o600) -> int:
+        """A descriptor of a file in it, which may be no link; opening waits for nobody.
+
+        Raises:
+            OSError: it cannot be opened so.
+        """
+        return os.open(self._at(name), flags | _FILE, mode, dir_fd=self._descriptor)
+
+    def make(self, name: str, mode: int = 0o777) -> None:
+        """Make a directory in it.
+
+        Raises:
+            OSError: it cannot be made, or something stands there.
+        """
+        os.mkdir(self._at(name), mode, dir_fd=self._descriptor)
+
+    def replace(self, old: str, new: str) -> None:
+        """Give what stands under one name another one, in place of a file or link that stands there.
+
+        Raises:
+            OSError: it cannot be.
+        """
+        os.replace(self._at(old), self._at(new), src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+
+    def link(self, old: str, new: str) -> None:
+        """Give a file a second name, where nothing stands yet.
+
+        Raises:
+            OSError: something stands there, or the file system has no second names.
+        """
+        os.link(
+            self._at(old),
+            self._at(new),
+            src_dir_fd=self._descriptor,
+            dst_dir_fd=self._descriptor,
+            follow_symlinks=False,
+        )
+
+    def remove(self, name: str) -> None:
+        """Remove a file, or of a link the link itself.
+
+        Raises:
+            OSError: it cannot be, or is a directory.
+        """
+        os.unlink(self._at(name), dir_fd=self._descriptor)
+
+    @contextmanager
+    def names(self) -> Iterator[Iterator[str]]:
+        """The names of what stands in it, in no order."""
+        with os.scandir(self.path if self._descriptor is None else self._descriptor) as entries:
+            yield (entry.name for entry in entries)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing stands in it."""
+        with self.names() as names:
+            return next(names, None) is None
+
+    @property
+    def own_status(self) -> os.stat_result:
+        """Of the directory itself."""
+        return os.stat(self.path if self._descriptor is None else self._descriptor)
+
+    @property
+    def inode(self) -> int:
+        """The number of the directory in its file system."""
+        return self.own_status.st_ino
+
+    def sync(self) -> None:
+        """Have what was made, renamed or removed in it survive a power failure, where its file system can.
+
+        Raises:
+            OSError: the disk fails.
+        """
+        if self._descriptor is None:
+            return
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            if error.errno not in _NO_SYNC:
+                raise
+
+    def close(self) -> None:
+        """Let it go; doing it twice does nothing."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def __enter__(self) -> Held:  # noqa: PYI034  # Self is not in Python 3.10
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def is_link(status: os.stat_result) -> bool:
+    """Whether it leads elsewhere: a symbolic link, or what Windows has of that kind."""
+    reparse_point = getattr(stat, "FILE_ATTRIBUTE_REPARSE_POINT", 0)
+    return stat.S_ISLNK(status.st_mode) or bool(getattr(status, "st_file_attributes", 0) & reparse_point)
