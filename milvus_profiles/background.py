@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import math
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -60,6 +62,10 @@ def start(work: Callable[[], object], name: str) -> None:
             hint="end some processes or threads, or raise the limit of them (ulimit -u, the container's pids limit) or "
             "of memory (ulimit -v); at the end of the interpreter there are no new ones",
         )
+
+
+_LOOK = 0.5
+"""Seconds between two looks whether a thread still runs whose answer is waited for."""
 
 
 class Latch:
@@ -113,43 +119,53 @@ class Pending(Generic[T]):
 
     def __init__(self, work: Callable[[], T], explain: Callable[[BaseException], T], name: str) -> None:
         answers: queue.SimpleQueue[T] = queue.SimpleQueue()
-        ended = Latch()
-        self._answers, self._ended = answers, ended
+        running = threading.Lock()
+        begun = Latch()
+        self._answers, self._running, self._begun = answers, running, begun
 
         def run() -> None:
-            try:
+            with running:
+                begun.set()
                 try:
                     answer = work()
                 except BaseException as error:
                     answer = explain(error)
                 answers.put(answer)
-            finally:
-                ended.set()
 
         start(run, name)
 
     @property
     def running(self) -> bool:
         """Whether the call has not returned."""
-        return not self._ended.is_set
+        return self._running.locked() or not self._begun.is_set
 
     def wait(self, seconds: float) -> T:
         """The answer; it is given once.
 
         Raises:
             TimeoutError: there was none within this time.
+            ThreadStartError: there will be none: somebody has ended the thread.
         """
-        try:
-            return self._answers.get(timeout=min(max(0.0, seconds), threading.TIMEOUT_MAX))
-        except queue.Empty:
-            raise TimeoutError from None
+        until = time.monotonic() + seconds
+        begin_by = min(until, time.monotonic() + _STARTING)
+        while True:
+            try:
+                return self._answers.get(timeout=min(max(0.0, until - time.monotonic()), _LOOK))
+            except queue.Empty:
+                pass
+            now = time.monotonic()
+            is_dead = not self.running or (not self._begun.is_set and begin_by < now < until)
+            if is_dead and self._answers.empty():
+                raise ThreadStartError("a thread of this package was ended from outside", hint="try again")
+            if not is_dead and now >= until:
+                raise TimeoutError
 
 
 def beside(work: Callable[[], T], name: str) -> T:
     """Do something in a thread of its own and wait for it: an interrupt ends the waiting, and the work goes on.
 
     Args:
-        work: what to call; without a thread to be had, it is called here.
+        work: what to call; where there is no thread, or not to its end, it is called here.
         name: the thread's name.
 
     Raises:
@@ -165,7 +181,10 @@ def beside(work: Callable[[], T], name: str) -> T:
         pending = Pending(run, lambda error: failures.append(error.with_traceback(None)), name)
     except ThreadStartError:
         return work()
-    pending.wait(threading.TIMEOUT_MAX)
+    try:
+        pending.wait(math.inf)
+    except ThreadStartError:
+        return work()
     if failures:
         raise failures[0]
     return answers[0]

@@ -225,11 +225,11 @@ class Live(LiveBase[ChannelCore]):
         if self._is_outdated:
             self._renew_soon()
 
-    def _replace(self) -> None:
-        now = time.monotonic()
-        if not self._closed and not self.abandoned and now >= self._replace_at:
-            self._replace_at = now + _PAUSE
-            self._renew_soon()
+    def _replace(self) -> bool:
+        if self._closed or self.abandoned or time.monotonic() < self._replace_at:
+            return False
+        self._renew_soon()
+        return True
 
     def _renew_soon(self) -> None:
         if not self._renewing.locked():
@@ -240,6 +240,8 @@ class Live(LiveBase[ChannelCore]):
         with self._renewing:
             if self._is_outdated or self._core.is_damaged:
                 self._renew(self)
+            if self._core.is_damaged:
+                self._replace_at = time.monotonic() + _PAUSE
 
     # --- closing ---
 

@@ -210,7 +210,8 @@ def _swap(live: Live, recipe: Recipe, token: SecretText | None, before: Footing,
     try:
         moved = live.move(recipe, started, server, before, footing)
     except BaseException:
-        started.close()
+        if live.core.raw is not started.core.raw:  # an interrupt may have come when it was in use already
+            started.close()
         raise
     if not moved:
         started.close()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import math
+import sys
 import threading
 import time
 import warnings
@@ -42,6 +43,9 @@ _LAST_MOMENTS = 2.0
 
 _ACCIDENTS = 5
 """Turns in a row that may be cut short; after that it is a fault of this code, and to be seen."""
+
+_LOST = 1.0
+"""Seconds after which a job that has not begun is taken to have lost its thread."""
 
 _LOOK = 0.5
 """Seconds after which whoever waits for the worker sees whether there still is one."""
@@ -136,7 +140,9 @@ class Worker:
             left = timeout + _LAST_MOMENTS - (time.monotonic() - began)
             if self._ended.wait(min(left, _LOOK)) or left <= 0:
                 return
-            self.poke_if_possible()
+            self._inbox.put(None)
+            with contextlib.suppress(ThreadStartError):
+                self._ensure_thread()
 
     def orphan(self) -> bool:
         """The pool is no more: close all channels.  For a finalizer, so it takes no lock.
@@ -221,7 +227,9 @@ class Worker:
                 self._ended.set()
             if self._calls or core.dirty or core.dropped:
                 return -math.inf
-            if self._jobs or core.total:
+            if self._jobs:
+                return min(core.wake_at, self._clock() + _LOST)
+            if core.total:
                 return core.wake_at
             self._is_leaving = True
             return None
@@ -238,15 +246,14 @@ class Worker:
     def _gather(self) -> None:
         """Tell the core what came of the jobs."""
         for member, job in list(self._jobs.items()):
-            if (report := job.outcome()) is not None:
+            if job.is_lost():
+                self._begin(job)
+            elif (report := job.outcome()) is not None:
                 with self._crowd, self._lock:
                     report(self._core, self._clock())
                 self._jobs.pop(member, None)
 
     def _repair(self) -> None:
-        for job in list(self._jobs.values()):
-            if not job.begun:
-                self._begin(job)
         with self._crowd, self._lock:
             lost = [action for action in self._core.recount(self._clock()) if action.member not in self._jobs]
         for action in lost:
@@ -299,7 +306,10 @@ class Worker:
         return lambda core, now: core.tested(member, good, now)
 
     def _close(self, member: Member, deadline: float) -> Event:
-        member.link.close(max(0.0, deadline - self._clock()))
+        try:
+            member.link.close(max(0.0, deadline - self._clock()))
+        except Exception:  # there is nobody to raise it to, and no more to be done
+            sys.excepthook(*sys.exc_info())
         return _closed(member)
 
     def close_at_exit(self) -> None:
@@ -320,7 +330,7 @@ class _Job:
         begun: its thread runs, or ran.
     """
 
-    __slots__ = ("_inbox", "_report", "_running", "_work", "action", "begun")
+    __slots__ = ("_asked", "_inbox", "_report", "_running", "_work", "action", "begun")
 
     def __init__(self, action: Open | Close | Test, work: Callable[[], Event], inbox: SimpleQueue[None]) -> None:
         self.action = action
@@ -329,6 +339,7 @@ class _Job:
         self._inbox = inbox
         self._running = threading.Lock()
         self._report: Event | None = None
+        self._asked = time.monotonic()
 
     def run(self) -> None:
         """Carry it out; once, however often it is begun."""
@@ -339,6 +350,16 @@ class _Job:
                     self._report = self._work()
         finally:
             self._inbox.put(None)
+
+    def is_lost(self) -> bool:
+        """Whether it is to be begun again: its thread was ended before it began, or before it had closed a channel."""
+        if self._report is not None or self._running.locked() or time.monotonic() < self._asked + _LOST:
+            return False
+        if self.begun and not isinstance(self.action, Close):
+            return False
+        self._asked = time.monotonic()
+        self.begun = False
+        return self._report is None
 
     def not_started(self, error: ThreadStartError) -> None:
         """There is no thread for it."""
@@ -361,7 +382,7 @@ class _Job:
             return _open_failed(member, PoolError("opening the connection was interrupted", hint="try again"))
         if isinstance(self.action, Test):
             return lambda core, now: core.tested(member, False, now)
-        return _closed(member)
+        return None  # closing is begun again
 
 
 def _open_failed(member: Member, cause: BaseException) -> Event:

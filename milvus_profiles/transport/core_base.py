@@ -58,8 +58,8 @@ class CoreBase(Generic[G]):
 
     Attributes:
         health: how the calls went on the raw channel in use now; another one after a swap.
-        replace: has the raw channel replaced, as its state is unknown since a call on it was interrupted; it returns at
-            once, and is called again with each call as long as nothing came of it.  None where nobody can.
+        replace: has the raw channel replaced, as its state is unknown since a call on it was interrupted; returns at
+            once whether somebody is at it.  None where nobody can.
     """
 
     def __init__(self, first: G, call_timeout: float | None, refresh_interval: float, clock: Clock) -> None:
@@ -72,7 +72,7 @@ class CoreBase(Generic[G]):
         self._pace = RefreshPace(refresh_interval)
         self._refresh_failure: Exception | None = None
         self._watch: Watch | None = None
-        self.replace: Callable[[], object] | None = None
+        self.replace: Callable[[], bool] | None = None
 
     @property
     def holder(self) -> TokenHolder:
