@@ -65,6 +65,23 @@ def any_server(request: pytest.FixtureRequest) -> MilvusServer:
 # --- the good case ---
 
 
+def test_a_ping_that_a_disconnect_ends_says_so() -> None:
+    answered: list[str] = []
+
+    def script(call: scripted_grpc.Call) -> bytes:
+        answered.append(call.method)
+        if call.method == GET_VERSION.path:
+            threading.Thread(target=mp.disconnect, args=("prod",), kwargs={"grace": 0.0}).start()
+            time.sleep(1)
+        return scripted_grpc.milvus_answer(call)
+
+    with scripted_grpc.scripted_server(script) as server:
+        conn = load(MILVUS_PROFILES__PROD__URI=f"http://127.0.0.1:{server.port}").connect("prod")
+        with pytest.raises(mp.ConnectionClosedError, match="before the call ended"):
+            conn.ping()
+        assert GET_VERSION.path in answered
+
+
 def test_connect_shakes_hands_and_pings(any_server: MilvusServer) -> None:
     with mp.connect("prod", profiles=of(any_server)) as conn:
         assert conn.server_version is not None

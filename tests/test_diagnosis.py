@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,11 +14,12 @@ from typing import Any
 
 import grpc
 import pytest
+import trustme
 
 import milvus_profiles as mp
 from milvus_profiles.transport.pymilvus_import import import_with_pymilvus
 from tests.support import faults, scripted_grpc
-from tests.support.certificates import Certificates
+from tests.support.certificates import Certificates, Identity
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import Call, Refusal, milvus_answer, scripted_server
 
@@ -445,3 +447,18 @@ def test_a_server_that_says_the_token_back_does_not_get_it_shown(diagnose: Diagn
     shown = repr(report) + repr(report.as_json(verbose=True))
     assert secret not in shown
     assert base64.b64encode(f"root:{secret}".encode()).decode() not in shown
+
+
+def test_of_a_certificate_with_thousands_of_names_the_first_are_told(diagnose: Diagnose, tmp_path: Path) -> None:
+    ca = trustme.CA()
+    issued = ca.issue_cert("127.0.0.1", *(f"host{place}.example" for place in range(3000)))
+    identity = Identity(tmp_path / "server.pem", tmp_path / "server.key")
+    issued.cert_chain_pems[0].write_to_path(str(identity.cert))
+    issued.private_key_pem.write_to_path(str(identity.key))
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with scripted_server(milvus_answer, identity=identity) as server:
+        report = diagnose(uri=f"https://127.0.0.1:{server.port}", ssl__ca=tmp_path / "ca.pem")
+    assert report.ok
+    detail = stage(report, "tls").detail
+    assert "and 2981 more" in detail
+    assert len(json.dumps(report.as_json(verbose=True))) < 10_000

@@ -128,6 +128,21 @@ def test_files_are_opened_and_tildes_expanded_in_one_place() -> None:
         assert "os.path.expanduser" not in called or name in EXPANDING, name
 
 
+def test_only_one_module_imports_grpc() -> None:
+    # What is imported before it lets gRPC write to a program's standard error what a server says.
+    for path in modules():
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+                node.body = []
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module or ""]
+            if any(name.split(".")[0] == "grpc" for name in names):
+                assert path.name == "grpc_import.py"
+
+
 def test_the_face_has_what_it_names() -> None:
     for name in milvus_profiles.__all__:
         assert getattr(milvus_profiles, name) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import socket
+import time
 from typing import Any
 
 import grpc
@@ -23,7 +24,7 @@ from milvus_profiles.transport.attempt import Attempt
 from milvus_profiles.transport.evidence import Evidence
 from milvus_profiles.transport.failures import classify, needs_evidence
 from milvus_profiles.transport.probes import Address, PlaintextOutcome, Resolution, TCPOutcome
-from milvus_profiles.transport.text import printable, server_text
+from milvus_profiles.transport.text import listed, printable, server_text
 from milvus_profiles.transport.tls_failures import distrusted
 from milvus_profiles.transport.tls_probe import TLSOutcome
 from milvus_profiles.transport.x509 import Certificate
@@ -238,6 +239,26 @@ def test_text_from_the_network_is_made_fit_to_be_shown() -> None:
     assert printable("plain, Zürich, 東京") == "plain, Zürich, 東京"
     assert printable("a\nb\x00\u202e\ud800") == "a\\nb\\x00\\u202e\\ud800"
     assert len(server_text("x" * 1000)) == 300
+
+
+def test_megabytes_from_the_network_are_cut_before_anything_else() -> None:
+    began = time.process_time()
+    assert server_text("\x1b" * 10_000_000) == "\\x1b" * 74 + "\\x1…"
+    assert time.process_time() - began < 0.5
+
+
+def test_where_a_text_is_cut_no_part_of_the_token_stays() -> None:
+    token = "root:" + "canary" * 20
+    # As stars the tokens are short, so that the end of what was looked at comes into what is shown.
+    shown = server_text(token * 100, SecretText(token))
+    assert "canary" not in shown
+    assert "root" not in shown
+
+
+def test_of_many_names_the_first_are_shown() -> None:
+    assert listed(["a", "b"], 3) == "a, b"
+    assert listed([f"n{place}" for place in range(3000)], 3) == "n0, n1, n2 and 2997 more"
+    assert listed(["x" * 3_000_000, "\x1b"], 3, longest=5) == "xxxx…, \\x1b"
 
 
 def test_a_secret_too_short_to_hide_anything_masks_nothing() -> None:

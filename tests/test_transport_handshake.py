@@ -590,6 +590,17 @@ def test_other_statuses(code: grpc.StatusCode, details: str, expected: type[Milv
         assert type(failure(server.port)) is expected
 
 
+def test_a_server_that_finds_no_database_for_a_profile_without_one() -> None:
+    reason = message(1, number(3, 800) + message(2, b"database not found[database=default]"))
+    with scripted_server(answering(Connect=reason)) as server:
+        error = failure(server.port)
+    assert type(error) is DatabaseNotFoundError
+    assert "None" not in error.message
+    assert "database not found[database=default]" in error.message
+    assert error.hint is not None
+    assert "db_name=NAME" in error.hint
+
+
 def test_a_channel_that_is_closed_while_it_is_being_opened(milvus_plain: MilvusServer) -> None:
     with connecting(milvus_plain.port) as (core, attempt, deadline):
         core.close()

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.errors import ConfigError, TLSError
 from milvus_profiles.profile import SSL, Profile
+from milvus_profiles.transport.limits import LIMITS
 from milvus_profiles.transport.options import (
     channel_options,
     check_tls_files,
@@ -149,6 +150,38 @@ def test_large_answers_pass() -> None:
         open_channel(profile(f"127.0.0.1:{server.port}")) as channel,
     ):
         assert len(channel.unary_unary("/x/Y", None, None)(b"", timeout=20)) == large
+
+
+def test_a_list_of_collections_may_be_large_too() -> None:
+    with (
+        scripted_server(lambda call: b"x" * (9 << 20)) as server,
+        opened(profile(f"127.0.0.1:{server.port}")) as call,
+    ):
+        assert len(call("ShowCollections", timeout=20)) == 9 << 20
+        for method in ("Connect", "GetVersion", "ListDatabases"):
+            with pytest.raises(grpc.RpcError) as caught:
+                call(method)
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_retries_leave_the_limits_as_they_are() -> None:
+    def limits(retry: Any) -> dict[str, int | None]:
+        entries = json.loads(dict(channel_options(profile("x", retry=retry)))["grpc.service_config"])["methodConfig"]
+        return {
+            name["method"]: entry["maxResponseMessageBytes"]
+            for entry in entries
+            for name in entry["name"]
+            if "maxResponseMessageBytes" in entry
+        }
+
+    assert limits(False) == limits(True) == LIMITS
+
+
+def test_a_call_that_asks_for_compression_is_made_without() -> None:
+    with scripted_server(milvus_answer) as server, opened(profile(f"127.0.0.1:{server.port}")) as call:
+        assert call("GetVersion", compression=grpc.Compression.Gzip)
+        accepted = server.calls[0].metadata.get("grpc-accept-encoding", "identity")
+    assert accepted == "identity"
 
 
 def test_large_requests_leave_the_channel(milvus_plain: MilvusServer) -> None:

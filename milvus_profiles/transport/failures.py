@@ -47,8 +47,6 @@ _DATABASE_NOT_FOUND = 800
 _NOT_AUTHENTICATED, _NOT_PERMITTED = 1400, 1401
 _DATABASE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _SHOWN_NAMES, _COMPARED_NAMES = 8, 1000
-# What gRPC says to the calls of a channel that is closed on this side; a server may cancel calls too.
-_CLOSED_HERE = re.compile(r"^$|[Cc]hannel (?:is |was )?closed|Locally cancelled")
 _NO_DATABASE = re.compile(r"database not found|database '.*' does not exist|database .* not exist", re.IGNORECASE)
 # gRPC's own words, before it sends anything; the status beside them is the one of a refused token.
 _WRONG_CALL_HOST = "call host does not match SSL server name"
@@ -114,7 +112,7 @@ def classify(
         )
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return not_milvus(attempt, said)
-    if code is grpc.StatusCode.CANCELLED and _CLOSED_HERE.search(details):
+    if code is grpc.StatusCode.CANCELLED:
         when = "while it was being opened" if opening else "before the call ended"
         return ConnectionClosedError(f"the connection was closed {when}", hint="connect again")
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
