@@ -15,11 +15,23 @@ from ...errors import ConfigError, Location
 from ...masked import SecretText
 from ...profile import is_alias
 
-__all__ = ["Entry", "Found", "Unusable", "as_alias", "entry_of", "found_of", "read_source", "split_userinfo"]
+__all__ = [
+    "Entry",
+    "Found",
+    "Unusable",
+    "as_alias",
+    "check_blanks",
+    "entry_of",
+    "found_of",
+    "read_source",
+    "split_userinfo",
+]
 
 LIMIT = 4 << 20
 """Bytes of a source that are read: far more than a person's connections need."""
 
+_ENTRIES = 1000
+_MANY_BLANKS = re.compile(r"[^\S\n]{100}")
 _MISFITS = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -77,8 +89,19 @@ class Found:
 
 
 def found_of(results: Iterable[Entry | Unusable], path: str | None = None, content: bytes | None = None) -> Found:
-    """Tell what can be imported from the rest."""
+    """Tell what can be imported from the rest.
+
+    Raises:
+        ConfigError: there is more than one run can take.
+    """
     every = tuple(results)
+    if len(every) > _ENTRIES:
+        # Each is checked against those before it, written into the file and has a keyring entry of its own.
+        raise ConfigError(
+            f"holds more than {_ENTRIES} connections",
+            hint="split it, and import one part after the other",
+            location=Location(path or "the source"),
+        )
     return Found(
         tuple(result for result in every if isinstance(result, Entry)),
         tuple(result for result in every if isinstance(result, Unusable)),
@@ -107,6 +130,17 @@ def read_source(path: str) -> bytes:
     if len(content) > LIMIT:
         raise ConfigError(f"is larger than {LIMIT >> 20} MiB, so it is not what it should be", location=Location(path))
     return content
+
+
+def check_blanks(text: str, path: str) -> None:
+    """Refuse a text with very many blanks in a row: parsers of such files take time that grows with their square.
+
+    Raises:
+        ConfigError: it has a hundred.
+    """
+    if (found := _MANY_BLANKS.search(text)) is not None:
+        line = text.count("\n", 0, found.start()) + 1
+        raise ConfigError("has a hundred blanks in a row", hint="take them out", location=Location(path, line))
 
 
 def as_alias(text: str, fallback: str) -> str:
