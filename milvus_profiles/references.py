@@ -26,6 +26,7 @@ __all__ = [
     "kind_of",
 ]
 
+_LONGEST = 1 << 14  # twice what a gRPC server takes as metadata, if it is not told otherwise
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Kind = Literal["keyring", "inline", "env", "file", "command"]
@@ -120,9 +121,11 @@ def _literal_secret(value: SecretText) -> SecretText:
     text = value.reveal()
     if not text:
         raise invalid("is empty")
+    if len(text) > _LONGEST:
+        raise invalid(f"is longer than {_LONGEST} characters")
     if not text.strip("*"):
         raise invalid("is a row of asterisks: the mask of a secret, not the secret")
-    if _CONTROL.search(text):
+    if not text.isprintable() and _CONTROL.search(text):
         raise invalid("contains a control character")
     return value
 

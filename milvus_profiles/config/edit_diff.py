@@ -10,7 +10,7 @@ from difflib import SequenceMatcher
 from ..masked import MASK
 from .edit_layout import Line, exact_spans, newline_of
 from .fields import find_field
-from .positions import KeyPath, scan
+from .positions import KeyPath, Positions, scan
 
 __all__ = ["show_difference"]
 
@@ -18,10 +18,11 @@ _CONTEXT = 3
 _WIDTH = 1000  # characters of a row that are shown: one can be as long as the file
 _COMPARED = 400  # rows between two that stayed that are compared with each other
 _ROOT_KEYS = frozenset({"default_profile", "max_connections", "keyring_backends"})
-_USERINFO = re.compile(r"//[^\s\"']*@")
+_WORD = re.compile(r"[^\s\"']+")
 _ROW = re.compile(r"[^\n]*\n|[^\n]+")
 # A comment may be a line that was switched off: `# token = "…"`.
-_TELLING = re.compile(r"(?i)((?:token|passw|pwd|secret|key|auth)[^=:\n]*[=:][ \t]*)[^\s][^\r\n]*")
+_TELLING = re.compile(r"(?i)token|passw|pwd|secret|key|auth")
+_ASSIGNED = re.compile(r"[=:][ \t]*(?=\S)")
 _KEY = re.compile(r"[ \t]*[A-Za-z0-9_.\"'-]+[ \t]*=[ \t]*")
 
 
@@ -177,25 +178,44 @@ def _masked(line: Line) -> str:
         return raw[:at] + _secret(raw[at:])
     if line.kind == "comment":
         return _comment(raw)
-    ends = [(start, raw.find("\n", start)) for start in scan(raw).comments]
+    positions = scan(raw)
+    ends = [(start, raw.find("\n", start)) for start in positions.comments]
     cuts = [(start, len(raw) if end < 0 else end, _comment) for start, end in ends]
     if line.kind == "entry":
-        cuts += [(start, end, _secret) for start, end in _secrets(line)]
+        cuts += [(start, end, _secret) for start, end in _secrets(line, positions)]
     pieces, at = [], 0
     for start, end, shown in sorted(cuts, key=lambda cut: cut[0]):
         if start >= at:  # not in one that is hidden as a whole
             pieces += [raw[at:start], shown(raw[start:end])]
             at = end
-    return _USERINFO.sub(f"//{MASK}@", "".join([*pieces, raw[at:]]))
+    return _without_userinfo("".join([*pieces, raw[at:]]))
 
 
 def _comment(text: str) -> str:
-    return _USERINFO.sub(f"//{MASK}@", _TELLING.sub(lambda match: match[1] + MASK, text))
+    """One comment as it may be shown, with the newline that it may have."""
+    word = _TELLING.search(text)
+    assigned = _ASSIGNED.search(text, word.end()) if word else None
+    if assigned:
+        text = text[: assigned.end()] + _secret(text[assigned.end() :])
+    return _without_userinfo(text)
 
 
-def _secrets(line: Line) -> Iterator[tuple[int, int]]:
+def _without_userinfo(text: str) -> str:
+    """A text in which whatever may be a user and a password in an address is masked."""
+    if "@" not in text or "//" not in text:
+        return text
+
+    # Not one pattern for it all: that takes minutes for a megabyte of slashes.
+    def masked(word: re.Match[str]) -> str:
+        start, end = word[0].find("//"), word[0].rfind("@")
+        return f"{word[0][:start]}//{MASK}{word[0][end:]}" if 0 <= start < end else word[0]
+
+    return _WORD.sub(masked, text)
+
+
+def _secrets(line: Line, positions: Positions) -> Iterator[tuple[int, int]]:
     """Where the values stand in an entry that are not for everybody."""
-    for path, span in exact_spans(line.raw).items():
+    for path, span in exact_spans(line.raw, positions).items():
         if line.raw[span.value] not in "[{" and not _is_shown(line.table + path):
             yield span.value, span.end
 

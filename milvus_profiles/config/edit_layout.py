@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from .positions import KeyPath, Span, scan
+from .positions import KeyPath, Positions, Span, scan
 
 __all__ = ["Line", "exact_spans", "key_end", "key_span", "lay_out", "lay_out_broken", "newline_of"]
 
@@ -87,10 +87,15 @@ def lay_out_broken(text: str) -> list[Line]:
     return [Line(raw, "broken" if raw.strip() else "blank") for raw in _LINE.findall(text)]
 
 
-def exact_spans(text: str) -> dict[KeyPath, Span]:
-    """The places of what has a value or a header of its own; tables that a dotted key only implies are left out."""
+def exact_spans(text: str, positions: Positions | None = None) -> dict[KeyPath, Span]:
+    """The places of what has a value or a header of its own; tables that a dotted key only implies are left out.
+
+    Args:
+        text: an entry, a header or a document.
+        positions: its places, where they are known already.
+    """
     longest: dict[int, tuple[KeyPath, Span]] = {}
-    for path, span in scan(text).spans.items():
+    for path, span in (positions or scan(text)).spans.items():
         if span.value not in longest or len(path) > len(longest[span.value][0]):
             longest[span.value] = (path, span)
     return dict(longest.values())

@@ -7,6 +7,7 @@ texts pass through here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -55,12 +56,12 @@ class Findings:
 
     Args:
         found: the findings in the order in which they are shown, at least one.
-        number: how many there are in all; None counts those.
+        number: how many there are in all.
     """
 
-    def __init__(self, found: list[_Described] | MilvusProfilesError, number: int | None = None) -> None:
+    def __init__(self, found: list[Callable[[], _Described]] | MilvusProfilesError, number: int = 1) -> None:
         self._found = found
-        self.number = number or (1 if isinstance(found, MilvusProfilesError) else len(found))
+        self.number = number
 
     def __repr__(self) -> str:
         return f"<Findings: {self.number}>"
@@ -73,14 +74,15 @@ class Findings:
     @property
     def message(self) -> str:
         """The message of the first."""
-        return self._found.message if isinstance(self._found, MilvusProfilesError) else self._found[0].message
+        return self._found.message if isinstance(self._found, MilvusProfilesError) else self._found[0]().message
 
     @property
     def location(self) -> Location | None:
         """The place of the first."""
         if isinstance(self._found, MilvusProfilesError):
             return self._found.location
-        return self._found[0].origin.location(self._found[0].at)
+        first = self._found[0]()
+        return first.origin.location(first.at)
 
     def errors(self, limit: int = FINDINGS) -> list[MilvusProfilesError]:
         """The first of them as errors.
@@ -90,7 +92,7 @@ class Findings:
         """
         if isinstance(self._found, MilvusProfilesError):
             return [self._found][:limit]
-        return [finding.error() for finding in self._found[:limit]]
+        return [describe().error() for describe in self._found[:limit]]
 
 
 def validate(model: type[BaseModel], raw: RawProfile, *, check_files: bool = True) -> BaseModel | Findings:
@@ -105,7 +107,7 @@ def validate(model: type[BaseModel], raw: RawProfile, *, check_files: bool = Tru
         The model, or what is wrong.  Errors are returned, not raised: the frames below hold the values.
     """
     if (stray := raw.values.get(("alias",))) is not None:
-        return Findings([_unknown_key(("alias",), raw, stray.origin)])
+        return Findings([partial(_unknown_key, ("alias",), raw, stray.origin)])
     try:
         return model.model_validate(
             {"alias": raw.alias, **unflatten(raw.values)},
@@ -114,7 +116,7 @@ def validate(model: type[BaseModel], raw: RawProfile, *, check_files: bool = Tru
     except ValidationError as error:
         number = error.error_count()
         found = error.errors(include_url=False, include_input=False)
-    return Findings([_described(finding, raw) for finding in found[:FINDINGS]], number + left_out(raw))
+    return Findings([partial(_described, finding, raw) for finding in found[:FINDINGS]], number + left_out(raw))
 
 
 def _directory_of_command(raw: RawProfile) -> str | None:

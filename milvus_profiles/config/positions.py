@@ -18,8 +18,9 @@ KeyPath = tuple["str | int", ...]
 
 _BLANK = re.compile(r"[ \t]*")
 _NOTHING = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
+_BETWEEN = frozenset(" \t\r\n#")
 _COMMENT = re.compile(r"#[^\n]*")
-_KEY = re.compile(r"""[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'""")
+_KEY = re.compile(r"""[ \t]*([A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')[ \t]*(\.?)""")
 _STRING = re.compile(
     r'''"""(?:[^\\]|\\.)*?"{3,5}(?!")|"(?:[^"\\\n]|\\.)*"'''  # basic
     r"""|'''.*?'{3,5}(?!')|'[^'\n]*'""",  # literal
@@ -119,6 +120,8 @@ class _Scanner:
 
     def skip(self) -> None:
         """Pass over white space, newlines and comments, and note where the comments start."""
+        if self.text[self.at : self.at + 1] not in _BETWEEN:
+            return
         match = _NOTHING.match(self.text, self.at)
         end = match.end() if match else self.at
         if "#" in self.text[self.at : end]:
@@ -134,17 +137,14 @@ class _Scanner:
         parts: list[str] = []
         starts: list[int] = []
         while True:
-            self.blank()
             match = _KEY.match(self.text, self.at)
             if match is None:
                 raise ValueError("the scanner reads only what tomllib has accepted")
-            parts.append(_unquote(match[0]))
-            starts.append(self.at)
+            parts.append(_unquote(match[1]))
+            starts.append(match.start(1))
             self.at = match.end()
-            self.blank()
-            if self.text[self.at : self.at + 1] != ".":
+            if not match[2]:
                 return parts, starts
-            self.at += 1
 
     def header(self) -> KeyPath:
         start = self.at

@@ -22,6 +22,8 @@ _DEEP_KEY = (
     r"""(?m)(?:^[ \t]*(?:\[{1,2}[ \t]*)?|[{,][ \t]*)(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*)"""
     rf"{{{_KEY_PARTS}}}"
 )
+# tomllib goes as deep as the stack lets it; whatever walks its values, or notes where each stands, needs a limit too.
+_LEVELS = 32
 # A line that may hold such a key, at a twentieth of the time.  The first dots are spelled out, since most lines with a
 # dot have fewer than these.
 _MANY_DOTS = re.compile(rf"\.[^.\n]*\.[^.\n]*\.[^.\n]*(?:\.[^.\n]*){{{_KEY_PARTS - 4}}}\.")
@@ -49,4 +51,14 @@ def loads(text: str) -> dict[str, Any]:
     if _MANY_DOTS.search(text) and (deep := re.search(_DEEP_KEY, text)):
         raise _DeepKeyError(text, deep.start())
     data: dict[str, Any] = _loads(text)
-    return data
+    level: list[Any] = [data]
+    for _ in range(_LEVELS):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return data
+    raise RecursionError("nested too deeply")

@@ -148,7 +148,7 @@ def from_table(document: Document, alias: str, home: str | None = None) -> Raw:
 # and chains of inheritance nor validated.  Of an ancestor's, a few do.
 _STRANGE = 100
 _STRANGE_INHERITED = 10
-_MANY = 100  # more fields and keys than there are
+_MANY = 40  # fields and keys; no profile that makes sense has as many
 
 
 def _leaves(table: dict[str, Any]) -> Iterator[tuple[FieldPath, Any, bool]]:
@@ -223,10 +223,6 @@ def inherit(parent: Raw, child: Raw) -> Raw:
         for path, value in parent.items()
         if path[0] not in dropped and not (moved and path[0] == "ssl" and path[1:2] and path[1] in _BOUND_IN_SSL)
     }
-    if len(merged) + len(child) > _MANY:
-        strange = [path for path in merged if find_field(path) is None]
-        for path in strange[_STRANGE_INHERITED:]:
-            del merged[path]
     if moved and any(path[0] == "ssl" for path in parent) and not any(path[0] == "ssl" for path in merged | child):
         # What is left of the parent's table is that TLS is on.
         merged["ssl",] = Value(True, next(value.origin for path, value in parent.items() if path[0] == "ssl"))
@@ -290,10 +286,20 @@ def inherited(
         known |= dict.fromkeys(chain, start)
         # One of its own for each who asks: an error that is raised collects the frames that it went through.
         raise ConfigError(start.message, hint=start.hint, location=start.location)
-    values = start
+    values = own = start
     for folded, (_, raw) in reversed(chain.items()):
-        known[folded] = values = inherit(values, raw)
-    return values
+        own = inherit(values, raw)
+        known[folded] = values = _heritage(own)
+    return own
+
+
+def _heritage(values: Raw) -> Raw:
+    """What others inherit of a profile: its fields, and of its unknown keys a few."""
+    if len(values) <= _MANY:
+        return values
+    strange = [path for path in values if find_field(path) is None]
+    surplus = set(strange[_STRANGE_INHERITED:])
+    return {path: value for path, value in values.items() if path not in surplus}
 
 
 def override(base: RawProfile, over: Raw) -> RawProfile:

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from typing import Any
 
 from ...errors import ConfigError, Location
-from .found import Entry, Found, Unusable, entry_of, found_of, read_source
+from .found import Entry, Found, Unusable, check_blanks, entry_of, found_of, read_source
 
 __all__ = ["milvus_cli", "uris", "without_connections", "without_credentials", "without_uris", "zilliz"]
 
@@ -80,15 +80,15 @@ def zilliz(content: bytes, path: str) -> Found:
     credentials = _ini(content, path)
     config_path = os.path.join(os.path.dirname(path), "config")
     contexts = _ini(read_source(config_path), config_path) if os.path.exists(config_path) else _parser()
+    # The chosen cluster stands in a section of the same name, or in the first one that has an endpoint.
+    chosen = next((contexts[name] for name in contexts.sections() if contexts[name].get("endpoint")), None)
     results: list[Entry | Unusable] = []
     for section in credentials.sections():
         key = next((credentials[section][name] for name in _KEY_NAMES if credentials[section].get(name)), None)
         origin = f"[{section}]"
         if key is None:
             continue
-        # The chosen cluster stands in a section of the same name, or in the one that has an endpoint.
-        places = [section, *(name for name in contexts.sections() if name != section)]
-        place = next((contexts[name] for name in places if name in contexts and contexts[name].get("endpoint")), None)
+        place = contexts[section] if section in contexts and contexts[section].get("endpoint") else chosen
         if place is None:
             results.append(Unusable(origin, "no cluster is chosen, so its key has no address (`zilliz context set`)"))
             continue
@@ -124,7 +124,9 @@ def _parser() -> configparser.RawConfigParser:
 def _ini(content: bytes, path: str) -> configparser.RawConfigParser:
     parser = _parser()
     try:
-        parser.read_file(io.StringIO(content.decode("utf-8-sig")))
+        text = content.decode("utf-8-sig")
+        check_blanks(text, path)
+        parser.read_file(io.StringIO(text))
         return parser
     except (configparser.Error, ValueError):
         pass

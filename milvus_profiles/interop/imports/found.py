@@ -14,11 +14,23 @@ from ...masked import SecretText
 from ...profile import is_alias
 from ...regular_file import FileFault, read_regular
 
-__all__ = ["Entry", "Found", "Unusable", "as_alias", "entry_of", "found_of", "read_source", "split_userinfo"]
+__all__ = [
+    "Entry",
+    "Found",
+    "Unusable",
+    "as_alias",
+    "check_blanks",
+    "entry_of",
+    "found_of",
+    "read_source",
+    "split_userinfo",
+]
 
 LIMIT = 4 << 20
 """Bytes of a source that are read: far more than a person's connections need."""
 
+_ENTRIES = 1000
+_MANY_BLANKS = re.compile(r"[^\S\n]{100}")
 _MISFITS = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -76,8 +88,19 @@ class Found:
 
 
 def found_of(results: Iterable[Entry | Unusable], path: str | None = None, content: bytes | None = None) -> Found:
-    """Tell what can be imported from the rest."""
+    """Tell what can be imported from the rest.
+
+    Raises:
+        ConfigError: there is more than one run can take.
+    """
     every = tuple(results)
+    if len(every) > _ENTRIES:
+        # Each is checked against those before it, written into the file and has a keyring entry of its own.
+        raise ConfigError(
+            f"holds more than {_ENTRIES} connections",
+            hint="split it, and import one part after the other",
+            location=Location(path or "the source"),
+        )
     return Found(
         tuple(result for result in every if isinstance(result, Entry)),
         tuple(result for result in every if isinstance(result, Unusable)),
@@ -96,6 +119,17 @@ def read_source(path: str) -> bytes:
         return read_regular(path, LIMIT).content
     except FileFault as fault:
         raise ConfigError(fault.reason, hint="name the file after --from FORMAT", location=Location(path)) from None
+
+
+def check_blanks(text: str, path: str) -> None:
+    """Refuse a text with very many blanks in a row: parsers of such files take time that grows with their square.
+
+    Raises:
+        ConfigError: it has a hundred.
+    """
+    if (found := _MANY_BLANKS.search(text)) is not None:
+        line = text.count("\n", 0, found.start()) + 1
+        raise ConfigError("has a hundred blanks in a row", hint="take them out", location=Location(path, line))
 
 
 def as_alias(text: str, fallback: str) -> str:

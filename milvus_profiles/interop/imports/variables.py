@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ...errors import ConfigError, Location
-from .found import Entry, Found, Unusable, entry_of, found_of
+from .found import Entry, Found, Unusable, check_blanks, entry_of, found_of
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding
@@ -111,6 +111,8 @@ def _bindings(content: bytes, path: str) -> list[Binding]:
     from dotenv.parser import parse_stream
 
     with suppress(UnicodeDecodeError):
-        return list(parse_stream(io.StringIO(content.decode("utf-8-sig"))))
+        text = content.decode("utf-8-sig")
+        check_blanks(text, path)
+        return list(parse_stream(io.StringIO(text)))
     # Not in the handler: the error's context would hold the text.
     raise ConfigError("is not UTF-8", location=Location(path))
