@@ -58,6 +58,10 @@ def install(wanted: bool) -> None:
             f"completion cannot be installed for {shell}",
             hint=f"put what `{_PROGRAM} --show-completion` prints where the shell starts from",
         )
+    if start_up is not None:
+        from ..config.atomic import check_writable
+
+        check_writable(start_up)
     # First the script: a start-up file that reads a file which is not there complains at each start.
     _write_script(script, f"{_script(shell)}\n".encode())
     if start_up is not None:

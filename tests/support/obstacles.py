@@ -1,0 +1,136 @@
+"""What may stand in the way of a file that is to be written: links, pipes, other users, full and read-only disks."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .requirements import need, unavailable
+
+USER, OTHER = 65534, 65533
+"""A user without privileges, and another one."""
+
+Snapshot = dict[str, tuple[str, int, int, bytes]]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How the files are seen by who runs: `path` in the eyes of a process is `root / path` here."""
+
+    prefix: list[str]
+    root: Path
+
+    def at(self, path: Path) -> Path:
+        return self.root / path.relative_to("/")
+
+
+PLAIN = Seen([], Path("/"))
+
+
+def as_user(base: Path) -> Seen:
+    """Everything below `base` is the user's, who runs the program."""
+    need("setpriv")
+    if os.geteuid() != 0:
+        unavailable("needs root, for a second user")
+    for path in (base, *base.rglob("*")):
+        os.lchown(path, USER, USER)
+    return Seen(["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"], Path("/"))
+
+
+@contextmanager
+def _mounted(script: str, *arguments: Path) -> Iterator[Seen]:
+    need("unshare", "nsenter", "mount")
+    shell = subprocess.Popen(
+        ["unshare", "-m", "sh", "-c", f"{script} && echo ready && exec cat", "sh", *map(str, arguments)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert shell.stdout is not None
+    try:
+        if shell.stdout.readline() != "ready\n":
+            _, said = shell.communicate()
+            unavailable(f"needs mounts of its own: {said}")
+        program = 'cd "$0" && exec "$@"'
+        prefix = ["nsenter", f"--mount=/proc/{shell.pid}/ns/mnt", "sh", "-c", program, os.fspath(arguments[1])]
+        yield Seen(prefix, Path(f"/proc/{shell.pid}/root"))
+    finally:
+        shell.kill()
+        shell.communicate()
+
+
+@contextmanager
+def full_disk(directory: Path, cwd: Path) -> Iterator[Seen]:
+    """The directory, with what is in it, is on a disk of its own that is full."""
+    script = (
+        'mkdir "$1.was" && cp -a "$1/." "$1.was" && mount -t tmpfs -o size=64k,mode=0700 tmpfs "$1" && '
+        'cp -a "$1.was/." "$1" && rm -r "$1.was" && '
+        '{ dd if=/dev/zero of="$1/filler" bs=4096 2>/dev/null; [ "$(stat -f -c %f "$1")" = 0 ]; }'
+    )
+    with _mounted(script, directory, cwd) as seen:
+        yield seen
+
+
+@contextmanager
+def read_only_mount(directory: Path, cwd: Path) -> Iterator[Seen]:
+    """The directory is mounted read-only."""
+    script = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1"'
+    with _mounted(script, directory, cwd) as seen:
+        yield seen
+
+
+def snapshot(*directories: Path) -> Snapshot:
+    """Everything below some directories: kind, mode, owner, and content or where a link leads."""
+    found: Snapshot = {}
+    for top in directories:
+        for path in (top, *sorted(top.rglob("*"))):
+            status = path.lstat()
+            kind = stat.S_IFMT(status.st_mode)
+            content = b""
+            if kind == stat.S_IFREG:
+                content = path.read_bytes()
+            elif kind == stat.S_IFLNK:
+                content = os.fsencode(os.readlink(path))
+            found[str(path)] = (oct(kind), stat.S_IMODE(status.st_mode), status.st_uid, content)
+    return found
+
+
+def lay(obstacle: str, path: Path, outside: Path, own: bytes) -> None:
+    """Put an obstacle where a file is to be written.
+
+    Args:
+        obstacle: its name.
+        path: the file.
+        outside: a directory elsewhere, for what a link leads to.
+        own: what the program itself would have put there.
+    """
+    if obstacle in ("own file", "another user's file", "full disk", "read-only directory", "read-only mount"):
+        path.write_bytes(own)
+        path.chmod(0o600)
+    elif obstacle == "another file":
+        path.write_bytes(b"[section\nprecious\n")
+    elif obstacle == "link":
+        (outside / "target").write_bytes(own or b"precious\n")
+        path.symlink_to(outside / "target")
+    elif obstacle == "dangling link":
+        path.symlink_to(outside / "nothing")
+    elif obstacle == "FIFO":
+        os.mkfifo(path)
+    elif obstacle == "device":
+        try:
+            os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        except PermissionError:
+            unavailable("needs root, for a device")
+    elif obstacle == "directory":
+        path.mkdir()
+        (path / "precious").write_bytes(b"precious\n")
+    if obstacle == "another user's file":
+        os.chown(path, OTHER, OTHER)
+
+
+def program() -> Path:
+    return Path(sys.executable).with_name("milvus-profiles")
