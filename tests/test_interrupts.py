@@ -1,0 +1,365 @@
+"""A KeyboardInterrupt may come anywhere: no lease is lost, nobody waits for ever, closing ends in its time.
+
+The first tests try every place at which one can come (see `tests.support.interrupting`); the storms try real signals,
+several at once, and exceptions thrown into threads.  `STORM_SECONDS` says how long each storm of `make campaign` lasts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import grpc
+import pytest
+
+import milvus_profiles as mp
+from milvus_profiles.background import Latch, start
+from milvus_profiles.connections.registry import ConnectionInfo, Registry
+from milvus_profiles.connections.slots import SLOTS, Slots
+from milvus_profiles.errors import SecretUnavailableError
+from milvus_profiles.masked import SecretText
+from milvus_profiles.pool.threads import ConnectionPool
+from milvus_profiles.profile import PoolSettings
+from milvus_profiles.secrets.kept import Kept
+from milvus_profiles.transport.channel import ProfileChannel
+from milvus_profiles.transport.core import ChannelCore
+from milvus_profiles.transport.metadata import TokenHolder
+from tests.support import scripted_grpc
+from tests.support.interrupting import at_step, everywhere, within
+from tests.support.pool_outside import Outside
+
+pytestmark = [
+    pytest.mark.security,
+    pytest.mark.filterwarnings(
+        "ignore::ResourceWarning",
+        # An interrupt in a finalizer, and an exception that was thrown into a thread: both are said, and end there.
+        "ignore::pytest.PytestUnraisableExceptionWarning",
+        "ignore::pytest.PytestUnhandledThreadExceptionWarning",
+    ),
+]
+
+LIMIT = 10.0
+"""Seconds that something may take which takes milliseconds, on a busy machine."""
+
+
+# --- the pool ---
+
+_SETTINGS = {"max_total": 2, "max_block_wait": LIMIT, "drain_timeout": 0.5}
+MODES = {
+    "exclusive": PoolSettings(mode="exclusive", max_total_per_key=2, **_SETTINGS),
+    "shared": PoolSettings(mode="shared", max_channels=2, soft_limit=1, hard_limit=1, **_SETTINGS),
+    "careful": PoolSettings(
+        mode="exclusive", max_total_per_key=2, test_on_borrow=True, test_on_return=True, leak_threshold=60, **_SETTINGS
+    ),
+}
+
+
+def lease(pool: ConnectionPool) -> None:
+    with pool.lease("a"):
+        pass
+
+
+OPERATIONS: dict[str, Callable[[ConnectionPool], object]] = {
+    "lease": lease,
+    "client": lambda pool: pool.return_client("a", pool.get_client("a")),
+    "connection.close": lambda pool: pool.get_client("a").close(),
+    "prepare": lambda pool: pool.prepare("a"),
+    "configure": lambda pool: pool.configure("a", PoolSettings(max_uses=1000)),
+    "clear": lambda pool: pool.clear(),
+    "drain": lambda pool: pool.drain(),
+    "stats": lambda pool: pool.stats(),
+    "close": lambda pool: pool.close(0.2),
+}
+
+
+def as_it_was(pool: ConnectionPool, where: str) -> None:
+    def lease_all() -> bool:
+        for _ in range(2):
+            leases = [pool.get_client("a") for _ in range(2)]
+            for conn in leases:
+                conn.close()
+        assert pool.total_active_count() == 0
+        return True
+
+    within(3 * LIMIT, lease_all, where)
+
+
+def closes(pool: ConnectionPool, where: str) -> None:
+    within(LIMIT, lambda: pool.close(0.2) is None, where)
+    assert pool.stats().pool_size == 0, where
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("operation", set(OPERATIONS) - {"close"})
+def test_a_pool_is_as_it_was_wherever_an_operation_is_interrupted(operation: str, mode: str) -> None:
+    pool = ConnectionPool(MODES[mode], connector=Outside())
+    as_it_was(pool, "the beginning")
+    for where in everywhere(lambda: OPERATIONS[operation](pool)):
+        as_it_was(pool, where)
+    closes(pool, "the end")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_pool_that_nothing_was_done_with_yet_is_as_it_was(operation: str) -> None:
+    step, where = 0, "the beginning"
+    while where:
+        pool = ConnectionPool(MODES["exclusive"], connector=Outside())
+        step += 1
+        where = at_step(step, partial(OPERATIONS[operation], pool)) or ""
+        if operation != "close":
+            as_it_was(pool, where)
+        closes(pool, where)
+
+
+def test_closing_a_pool_ends_in_its_time_wherever_it_was_interrupted_before() -> None:
+    step, where = 0, "the beginning"
+    while where:
+        pool = ConnectionPool(MODES["shared"], connector=(outside := Outside()))
+        as_it_was(pool, "the beginning")
+        step += 1
+        where = at_step(step, partial(pool.close, 0.2)) or ""
+        closes(pool, where)
+        assert all(link.closed for link in outside.links), where
+
+
+def test_who_waits_gets_his_lease_wherever_it_is_returned_with_an_interrupt() -> None:
+    pool = ConnectionPool(
+        PoolSettings(mode="exclusive", max_total_per_key=1, max_block_wait=LIMIT), connector=Outside()
+    )
+    step, where = 0, "the beginning"
+    with ThreadPoolExecutor(1) as thread:
+        while where:
+            held: Any = pool.get_client("a")
+            waiter = thread.submit(lambda: pool.get_client("a").close())
+            until = time.monotonic() + LIMIT
+            while pool.stats().requests_waiting == 0 and time.monotonic() < until:
+                time.sleep(0.0005)
+            step += 1
+            where = at_step(step, partial(pool.return_client, "a", held)) or ""
+            held.close()
+            began = time.monotonic()
+            waiter.result(2 * LIMIT)
+            assert time.monotonic() - began < LIMIT / 2, where
+    closes(pool, "the end")
+
+
+def test_who_is_interrupted_while_waiting_leaves_the_queue_wherever_that_is() -> None:
+    pool = ConnectionPool(
+        PoolSettings(mode="exclusive", max_total_per_key=1, max_block_wait=LIMIT), connector=Outside()
+    )
+    held = pool.get_client("a")
+
+    def wait() -> None:
+        with contextlib.suppress(mp.PoolTimeoutError):
+            pool.get_client("a", timeout=0.001)
+
+    for where in everywhere(wait):
+        stats = pool.stats()
+        assert (stats.requests_waiting, stats.pool_active) == (0, 1), where
+    held.close()
+    within(LIMIT, lambda: pool.get_client("a").close() is None, "the end")
+    closes(pool, "the end")
+
+
+# --- calls ---
+
+
+class _Echo(grpc.GenericRpcHandler):  # type: ignore[type-arg,misc,unused-ignore]
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        if details.method == "/test/Many":
+            return grpc.unary_stream_rpc_method_handler(lambda request, context: iter([request] * 2))
+        return grpc.unary_unary_rpc_method_handler(lambda request, context: request)
+
+
+@pytest.fixture(scope="module")
+def echo() -> Iterator[str]:
+    server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
+    server.add_generic_rpc_handlers((_Echo(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
+@pytest.mark.parametrize(("kind", "stride"), [("call", 1), ("future", 5), ("stream", 7)])
+def test_a_channel_works_and_closes_wherever_a_call_is_interrupted(kind: str, stride: int, echo: str) -> None:
+    # Of a stream or a future every few places: gRPC cannot close a channel after some, and that takes its second.
+    step, where = 1 - stride, "the beginning"
+    while where:
+        core = ChannelCore(grpc.insecure_channel(echo), TokenHolder())
+        channel = ProfileChannel(core)
+        say, many = channel.unary_unary("/test/Say"), channel.unary_stream("/test/Many")
+        say(b"")
+
+        def operation(say: Any = say, many: Any = many) -> object:
+            if kind == "call":
+                return say(b"", timeout=LIMIT)
+            return say.future(b"", timeout=LIMIT).result() if kind == "future" else list(many(b"", timeout=LIMIT))
+
+        step += stride
+        where = at_step(step, operation) or ""
+        assert within(LIMIT, lambda say=say: say(b"x", timeout=LIMIT), where) == b"x"  # type: ignore[misc]
+        assert within(LIMIT, lambda core=core: core.wait_idle(LIMIT), where), where  # type: ignore[misc]
+        began = time.monotonic()
+        within(LIMIT, lambda core=core: core.close() is None, where)  # type: ignore[misc]
+        assert time.monotonic() - began < 5, where
+
+
+# --- connections ---
+
+
+@pytest.fixture
+def profiles() -> Iterator[mp.Profiles]:
+    with scripted_grpc.scripted_server(scripted_grpc.milvus_answer) as server:
+        known = mp.load(env={"MILVUS_PROFILES__P__URI": f"http://127.0.0.1:{server.port}"}, cwd="/")
+        mp.connect("p", profiles=known).close()
+        mp.disconnect_all()
+        yield known
+        mp.disconnect_all()
+
+
+@pytest.mark.parametrize(
+    ("operation", "stride"), [("connect", 60), ("dedicated", 61), ("ping", 9), ("close", 1), ("disconnect", 3)]
+)
+def test_nothing_is_left_open_wherever_a_connection_is_interrupted(
+    operation: str, stride: int, profiles: mp.Profiles
+) -> None:
+    def connect(**more: Any) -> mp.Connection:
+        return mp.connect("p", profiles=profiles, **more)
+
+    def good() -> bool:
+        with connect() as conn:
+            conn.ping()
+        return True
+
+    step, where = 1 - stride, "the beginning"
+    while where:
+        held = connect(dedicated=operation == "close") if operation in ("ping", "close", "disconnect") else None
+        operations: dict[str, Callable[[], object]] = {
+            "connect": lambda: connect().close(),
+            "dedicated": lambda: connect(dedicated=True).close(),
+            "ping": lambda held=held: held.ping(),  # type: ignore[misc]
+            "close": lambda held=held: held.close(),  # type: ignore[misc]
+            "disconnect": lambda: mp.disconnect("p", grace=0.5),
+        }
+        step += stride
+        where = at_step(step, operations[operation]) or ""
+        operations.clear()
+        within(2 * LIMIT, good, where)
+        if held is not None:
+            within(LIMIT, lambda held=held: held.close() is None, where)  # type: ignore[misc]
+        within(LIMIT, lambda: mp.disconnect_all(grace=1) is None, where)
+        assert mp.list_connections() == [], where
+        until = time.monotonic() + LIMIT
+        while SLOTS.taken and time.monotonic() < until:
+            gc.collect()
+            time.sleep(0.005)
+        assert SLOTS.taken == 0, where
+
+
+class _Nothing:
+    """An open channel that leads nowhere."""
+
+    abandoned = False
+    is_closed = False
+    fingerprint = 1
+    info = ConnectionInfo("a", None, None, 0)  # type: ignore[arg-type]
+
+    def retire(self) -> None:
+        pass
+
+    def disconnect(self, grace: float) -> None:
+        self.is_closed = True
+
+
+def test_who_waits_for_a_connection_is_the_next_to_open_it_wherever_the_first_is_interrupted() -> None:
+    registry: Registry[Any] = Registry()
+    step, where = 0, "the beginning"
+    while where:
+        registry._reset()
+        entered, got = Latch(), Latch()
+
+        def ask(entered: Latch = entered, got: Latch = got) -> None:
+            entered.set()
+            registry.shared("key", 1, lambda old: _Nothing())
+            got.set()
+
+        def opener(old: object, ask: Callable[[], None] = ask, entered: Latch = entered) -> _Nothing:
+            start(ask, "another")
+            assert entered.wait(LIMIT)
+            return _Nothing()
+
+        step += 1
+        where = at_step(step, partial(registry.shared, "key", 1, opener)) or ""
+        if entered.is_set:
+            assert got.wait(LIMIT), where
+        assert within(LIMIT, lambda: registry.shared("key", 1, lambda old: _Nothing()), where)
+
+
+def test_a_secret_is_fetched_by_the_next_wherever_the_first_is_interrupted() -> None:
+    def fetch() -> tuple[SecretText, None]:
+        return SecretText("s"), None
+
+    kept = Kept()
+    for where in everywhere(lambda: kept.get("k", fetch, now=lambda: 0.0, refresh=False)):
+        assert within(LIMIT, lambda: kept.get("k", fetch, now=lambda: 0.0, refresh=False), where) == SecretText("s")
+    assert kept._flights == {}
+
+
+def test_a_failure_to_fetch_is_shared_wherever_the_next_is_interrupted() -> None:
+    def fail() -> tuple[SecretText, None]:
+        raise SecretUnavailableError("none")
+
+    kept = Kept()
+
+    def ask() -> None:
+        with contextlib.suppress(SecretUnavailableError):
+            kept.get("k", fail, now=lambda: 0.0, refresh=False)
+
+    for where in everywhere(ask):
+        within(LIMIT, lambda: ask() is None, where)
+
+
+def test_no_slot_is_lost_wherever_taking_and_giving_back_is_interrupted() -> None:
+    slots = Slots()
+    for where in everywhere(lambda: slots.take(1).release()):
+        assert slots.taken == 0, where
+        within(LIMIT, lambda: slots.take(1).release() is None, where)
+
+
+# --- storms ---
+
+STORMS = ["lease", "client", "call", "pool", "connect", "dedicated", "disconnect", "prepare", "clear", "drain"]
+STORMS += ["threads-lease", "threads-call", "threads-pool", "threads-connect", "threads-disconnect"]
+STORMS += ["cancel-lease", "cancel-connect", "cancel-disconnect", "cancel-pool"]
+if sys.version_info >= (3, 11):  # before, asyncio.run let the interrupt strike anywhere, and grpc.aio takes that badly
+    STORMS += ["run-lease", "run-connect", "run-disconnect", "run-pool"]
+
+
+def storm(operation: str, seconds: float, seed: int) -> int:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.storm", operation, str(seconds), str(seed)],
+        capture_output=True, text=True, timeout=seconds + 150, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-8000:]
+    return int(done.stdout.split()[-1])
+
+
+@pytest.mark.parametrize("operation", STORMS)
+def test_a_storm_leaves_nothing_behind(operation: str) -> None:
+    assert storm(operation, 2.5, seed=1) > 5
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("operation", STORMS)
+def test_a_long_storm_leaves_nothing_behind(operation: str) -> None:
+    seconds = float(os.environ.get("STORM_SECONDS", "60"))
+    assert storm(operation, seconds, seed=int(time.time())) > 20
