@@ -11,7 +11,6 @@ import gc
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ import grpc
 import pytest
 
 import milvus_profiles as mp
+from milvus_profiles.background import Latch, start
 from milvus_profiles.connections.registry import ConnectionInfo, Registry
 from milvus_profiles.connections.slots import SLOTS, Slots
 from milvus_profiles.errors import SecretUnavailableError
@@ -162,9 +162,8 @@ def test_who_is_interrupted_while_waiting_leaves_the_queue_wherever_that_is() ->
             pool.get_client("a", timeout=0.001)
 
     for where in everywhere(wait):
-        gc.collect()
-        assert pool.stats().requests_waiting == 0, where
-        assert pool.stats().pool_active == 1, where
+        stats = pool.stats()
+        assert (stats.requests_waiting, stats.pool_active) == (0, 1), where
     held.close()
     within(LIMIT, lambda: pool.get_client("a").close() is None, "the end")
     closes(pool, "the end")
@@ -283,30 +282,25 @@ class _Nothing:
 
 def test_who_waits_for_a_connection_is_the_next_to_open_it_wherever_the_first_is_interrupted() -> None:
     registry: Registry[Any] = Registry()
-    entered, go = threading.Event(), threading.Event()
-
-    def opener(old: object) -> _Nothing:
-        if threading.current_thread() is threading.main_thread():
-            threading.Thread(target=ask, daemon=True).start()
-            assert entered.wait(LIMIT)
-        return _Nothing()
-
-    got: list[object] = []
-
-    def ask() -> None:
-        entered.set()
-        got.append(registry.shared("key", 1, lambda old: _Nothing()))
-        go.set()
-
     step, where = 0, "the beginning"
     while where:
         registry._reset()
-        entered.clear()
-        go.clear()
+        entered, got = Latch(), Latch()
+
+        def ask(entered: Latch = entered, got: Latch = got) -> None:
+            entered.set()
+            registry.shared("key", 1, lambda old: _Nothing())
+            got.set()
+
+        def opener(old: object, ask: Callable[[], None] = ask, entered: Latch = entered) -> _Nothing:
+            start(ask, "another")
+            assert entered.wait(LIMIT)
+            return _Nothing()
+
         step += 1
-        where = at_step(step, lambda: registry.shared("key", 1, opener)) or ""
-        if entered.is_set():
-            assert go.wait(LIMIT), where
+        where = at_step(step, partial(registry.shared, "key", 1, opener)) or ""
+        if entered.is_set:
+            assert got.wait(LIMIT), where
         assert within(LIMIT, lambda: registry.shared("key", 1, lambda old: _Nothing()), where)
 
 
