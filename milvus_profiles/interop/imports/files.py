@@ -145,11 +145,11 @@ def uris(content: bytes, path: str) -> Found:
         lines = None
     if lines is None:
         raise ConfigError("is not UTF-8", location=Location(path))
-    results = [
+    results = (
         entry_of("", line.strip(), origin=f"line {number}", key=str(number))
         for number, line in enumerate(lines, 1)
         if line.strip() and not line.lstrip().startswith("#")
-    ]
+    )
     return found_of(results, path, content)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
@@ -93,7 +94,7 @@ def found_of(results: Iterable[Entry | Unusable], path: str | None = None, conte
     Raises:
         ConfigError: there is more than one run can take.
     """
-    every = tuple(results)
+    every = tuple(islice(results, _ENTRIES + 1))
     if len(every) > _ENTRIES:
         # Each is checked against those before it, written into the file and has a keyring entry of its own.
         raise ConfigError(

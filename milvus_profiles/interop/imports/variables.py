@@ -7,7 +7,7 @@ Attu (``AuthForm.tsx``) reads addresses with a database after a slash from ``MIL
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -84,22 +84,20 @@ def _connection(env: Mapping[str, str], place: str) -> Entry | Unusable:
     )
 
 
-def _servers(env: Mapping[str, str]) -> list[Entry | Unusable]:
+def _servers(env: Mapping[str, str]) -> Iterator[Entry | Unusable]:
     text = env.get("MILVUS_SERVERS") or env.get("MILVUS_URL") or ""
-    results: list[Entry | Unusable] = []
+    if not text.replace(",", " ").strip():
+        yield Unusable("the variables", "neither MILVUS_SERVERS nor MILVUS_URL is set")
     for number, server in enumerate(text.split(","), 1):
         if not server.strip():
             continue
-        results.append(
-            entry_of(
-                "",
-                server.strip(),
-                origin=f"server {number}",
-                key=str(number),
-                db_name=None if "/" in server.rpartition("://")[2] else env.get("MILVUS_DATABASE"),
-            )
+        yield entry_of(
+            "",
+            server.strip(),
+            origin=f"server {number}",
+            key=str(number),
+            db_name=None if "/" in server.rpartition("://")[2] else env.get("MILVUS_DATABASE"),
         )
-    return results or [Unusable("the variables", "neither MILVUS_SERVERS nor MILVUS_URL is set")]
 
 
 def _dotenv(content: bytes, path: str) -> dict[str, str]:

@@ -1,0 +1,150 @@
+"""Measures what commands cost: processor time and memory, each in a fresh fork of a process that has imported all.
+
+A program that reads requests and writes answers, one JSON value a line; :class:`Meter` is its other end.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .environment import coverage_variables, nowhere
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Cost:
+    seconds: float
+    """Of the processor, user and system."""
+    mebibytes: int
+    """The most memory that it had."""
+    status: int
+    """Negative: ended by that signal; SIGXCPU where it took longer than the limit."""
+    longest: int
+    """Characters in the longest line that it wrote."""
+
+
+class Meter:
+    """The measuring process.
+
+    Args:
+        directory: an empty one, which becomes the project.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.project = directory
+        (directory / ".git").mkdir()
+        home = directory / "home"
+        home.mkdir()
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": str(ROOT),
+            **dict.fromkeys(coverage_variables(), ""),  # tracing costs more than what is measured
+            **nowhere(home),
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.meter"],
+            cwd=directory,
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.slowness: float = self._answer()["slowness"]
+
+    def __call__(self, words: Sequence[str], text: str, env: Mapping[str, str], limit: int) -> Cost:
+        """Run one command line in a project with that text in its file."""
+        (self.project / "milvus.toml").write_text(text)
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"words": words, "env": env, "limit": limit}) + "\n")
+        self._process.stdin.flush()
+        return Cost(**self._answer())
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(60)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+
+# --- the program -----------------------------------------------------------------------------------------------------
+
+
+def _serve() -> None:
+    import tomlkit  # noqa: F401
+
+    import milvus_profiles as mp
+    from milvus_profiles.cli import app, entry
+    from milvus_profiles.config import edit, loading  # noqa: F401
+    from milvus_profiles.diagnosis import course, stages  # noqa: F401
+
+    app.application([])
+    gc.set_threshold(50_000, 20, 50)  # as the program sets it
+    sys.stdout.write(json.dumps({"slowness": _slowness()}) + "\n")
+    sys.stdout.flush()
+
+    def run(words: list[str]) -> int:
+        if words[0] != "load":
+            return entry.main(words)
+        try:
+            mp.load()[words[1]]
+        except mp.MilvusProfilesError as error:
+            print(error)
+            return error.exit_status
+        return 0
+
+    for line in sys.stdin:
+        request = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            status = 99
+            try:
+                resource.setrlimit(resource.RLIMIT_CPU, (request["limit"], request["limit"]))
+                resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+                output = os.open("output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                os.dup2(output, 1)
+                os.dup2(output, 2)
+                os.environ.update(request["env"])
+                status = run(request["words"])
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                os._exit(status)
+        _, ended, used = os.wait4(pid, 0)
+        with open("output", encoding="utf-8", errors="replace") as file:
+            longest = max(map(len, file.read().split("\n")))
+        cost = Cost(used.ru_utime + used.ru_stime, used.ru_maxrss >> 10, os.waitstatus_to_exitcode(ended), longest)
+        sys.stdout.write(json.dumps(cost.__dict__) + "\n")
+        sys.stdout.flush()
+
+
+def _slowness() -> float:
+    """How many times longer this machine takes than an idle one of our day, at least 1."""
+    import time
+
+    from milvus_profiles.config.toml import loads
+
+    text = "".join(f"k{number} = 'value'\n" for number in range(5000))
+    began = time.process_time()
+    loads(text)
+    return max(1.0, (time.process_time() - began) / 0.04)
+
+
+if __name__ == "__main__":
+    _serve()
