@@ -98,7 +98,7 @@ def closes(pool: ConnectionPool, where: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("operation", set(OPERATIONS) - {"close"})
+@pytest.mark.parametrize("operation", sorted(set(OPERATIONS) - {"close"}))
 def test_a_pool_is_as_it_was_wherever_an_operation_is_interrupted(operation: str, mode: str) -> None:
     pool = ConnectionPool(MODES[mode], connector=Outside())
     as_it_was(pool, "the beginning")
