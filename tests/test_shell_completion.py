@@ -71,7 +71,8 @@ def test_tab_after_the_beginning_of_a_hostile_alias_adds_nothing(shell: Interact
     before = files_below(project)
     for letter in sorted({alias[0] for alias in EVIL if alias[0] in "bcdefghijkmnqrstuvwxyz"}):
         words, _ = shell.press(f"milvus-profiles profile show {letter}")
-        assert words == ["milvus-profiles", "profile", "show", letter]
+        # Where there is no alias, shells offer files; fish those that hold the letter anywhere.
+        assert words in [["milvus-profiles", "profile", "show", word] for word in (letter, "milvus.toml")]
         assert files_below(project) == before, letter
 
 

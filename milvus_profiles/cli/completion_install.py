@@ -56,7 +56,7 @@ def install(wanted: bool) -> None:
     else:
         raise UsageError(
             f"completion cannot be installed for {shell}",
-            hint=f"put what `{_PROGRAM} --show-completion` prints where the shell starts from",
+            hint="put what `milvus-profiles --show-completion` prints where the shell starts from",
         )
     if start_up is not None:
         from ..config.atomic import check_writable

@@ -32,7 +32,8 @@ printf 'END\\n'
 _READY = {
     "bash": "for it in 'show-all-if-ambiguous on' 'completion-query-items 0' 'page-completions off' "
     "'enable-bracketed-paste off'; do bind \"set $it\"; done; PS1='> '",
-    "zsh": "unsetopt beep; LISTMAX=100000; PROMPT='> '",
+    # By itself zsh expands what was typed when tab is pressed, a command in it too: that is not ours.
+    "zsh": "unsetopt beep; LISTMAX=100000; bindkey '^I' complete-word; PROMPT='> '",
     "fish": "function fish_prompt; echo -n '> '; end; set fish_greeting; function fish_right_prompt; end",
 }
 
@@ -57,13 +58,13 @@ class InteractiveShell:
         (Path(env["HOME"]) / ".local/share/fish/generated_completions").mkdir(parents=True, exist_ok=True)
         terminal = "dumb" if name == "bash" else "xterm"
         self._env = {**env, "PATH": f"{bin_directory}:{env['PATH']}", "TERM": terminal, "SHELL": name}
-        subprocess.run(
-            [program, "--install-completion", name],
-            env={**self._env, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
-            cwd=env["HOME"], check=True, capture_output=True,
-        )  # fmt: skip
         path = shutil.which(name)
         assert path is not None
+        # From that shell, which the program finds out, and not as its last command, in whose place it would run.
+        subprocess.run(
+            [path, "-c", f"'{program}' --install-completion || exit 1; true"],
+            env=self._env, cwd=env["HOME"], check=True, capture_output=True,
+        )  # fmt: skip
         self._child = pexpect.spawn(
             path, ["-i"], env=self._env, cwd=os.fspath(cwd), encoding="utf-8", codec_errors="replace", timeout=30,
             dimensions=(200, 240),
