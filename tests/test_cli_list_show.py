@@ -361,7 +361,12 @@ def test_trust_pins_the_content_and_untrust_forgets_it(cli: Command, file: Path,
     file.write_text(PROJECT.replace("TEAM_TOKEN", "HOME"))
     assert not trusted()
     again = cli("trust", "--json", file).json
-    assert again == {"file": str(file), "trusted": True, "changed": {"gated.token.env": ["TEAM_TOKEN", "HOME"]}}
+    assert again == {
+        "file": str(file),
+        "trusted": True,
+        "databases": {},
+        "changed": {"gated.token.env": ["TEAM_TOKEN", "HOME"]},
+    }
     assert trusted()
     assert cli("untrust").returncode == 0
     assert not trusted()

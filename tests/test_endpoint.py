@@ -343,7 +343,7 @@ def test_a_host_that_ends_in_a_number_is_four_plain_decimal_parts_or_refused(hos
 )
 def test_ports_outside_1_to_65535_and_foreign_digits_are_refused(port: str) -> None:
     for text in (f"http://h:{port}", f"[::1]:{port}", f"h:{port}"):
-        with pytest.raises(AddressError, match="port"):
+        with pytest.raises(AddressError, match="port" if len(port) < 4096 else "longer than 4096"):
             parse_address(text)
 
 

@@ -23,8 +23,12 @@ import grpc
 from milvus_profiles.errors import *
 from milvus_profiles.transport import lite
 
+held = []  # what is let go of is given back
+
 def acquire_lite(path):
-    return lite.acquire_lite(path, None)
+    lease = lite.acquire_lite(path, None)
+    held.append(lease)
+    return lease
 
 def version(port):
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]

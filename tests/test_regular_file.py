@@ -136,7 +136,8 @@ def test_a_configuration(cli: Command, home: Path, project: Path, obstacle: Obst
     words = ["--config", str(path)] if place == "--config" else []
     env = {"EDITOR": "true", **({"MILVUS_PROFILES_FILE": str(path)} if place == "variable" else {})}
     for reader, outcome in zip(READERS, several(cli, [[*words, *reader] for reader in READERS], env=env), strict=True):
-        assert_named(outcome, 0, 3)
+        # A link out of a project that is not trusted is refused before anybody looks where it leads.
+        assert_named(outcome, 0, 3, 5)
         if reader[0] != "config" and place != "user":
             assert outcome.returncode == 3, (reader, outcome.stderr)
 
@@ -253,5 +254,6 @@ def test_a_file_without_end_takes_no_memory(cli: Command, project: Path) -> None
     limited = Command(["sh", "-c", 'ulimit -v 2000000; exec "$@"', "sh", *cli.program], cli.home, cli.cwd)
     for words in (["profile", "list"], ["profile", "add", "x", "--uri", "localhost"], ["profile", "edit"]):
         outcome = limited(*words, env={"EDITOR": "true"})
-        assert outcome.returncode == 3
-        assert "is not a file but a device" in outcome.stderr
+        assert (outcome.returncode, "is not a file but a device" in outcome.stderr) == (3, True) or (
+            outcome.returncode == 5 and "is a symbolic link, and the project is not trusted" in outcome.stderr
+        )

@@ -111,7 +111,16 @@ def test_profile_list_loads_no_client_and_no_keyring(tmp_path: Path) -> None:
 
 # Whoever opens what somebody else may have put there does it through `regular_file`; those below write, or read what
 # is the system's own.
-OPENING = {"regular_file", "ownership", "config/atomic", "cli/entry", "cli/internal", "cli/junit", "cli/profile_edit"}
+OPENING = {
+    "regular_file",
+    "ownership",
+    "config/atomic",
+    "held_directory",
+    "cli/entry",
+    "cli/internal",
+    "cli/junit",
+    "cli/profile_edit",
+}
 EXPANDING = {"paths"}
 
 

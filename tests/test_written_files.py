@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import shutil
 import stat
 import sys
@@ -86,7 +87,9 @@ class World:
         return outcome.returncode, outcome.stderr
 
     def shell(self, text: str) -> tuple[int, str]:
-        outcome = self.command("bash", "-c", text)()
+        # The shell itself is not the second user, who cannot enter the directories of every Python.
+        words = shlex.join([*self.seen.prefix, str(obstacles.program())])
+        outcome = Command(["bash", "-c", f"{words} {text}; exit $?"], self.home, self.project)()
         return outcome.returncode, outcome.stderr
 
 
@@ -248,7 +251,7 @@ ROWS = (
     Row(
         "completion script",
         lambda world: world.home / ".bash_completions/milvus-profiles.sh",
-        lambda world: world.shell(f"{obstacles.program()} --install-completion; exit $?"),
+        lambda world: world.shell("--install-completion"),
         mode=0o644,
         own=b"_MILVUS_PROFILES_COMPLETE\n",
         ends=FOLLOWED,
@@ -256,7 +259,7 @@ ROWS = (
     Row(
         "shell's start-up file",
         lambda world: world.home / ".bashrc",
-        lambda world: world.shell(f"{obstacles.program()} --install-completion; exit $?"),
+        lambda world: world.shell("--install-completion"),
         mode=0o644,
         own=b"# mine\n",
         ends={"another file": WRITTEN, **FOLLOWED},

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ..config.locations import current_directory
 from ..errors import DeclinedError, MilvusProfilesError, UsageError
+from ..paths import absolute_path
 from .output import escape, shorten, warn
 from .session import current
 from .target import bounds_here
@@ -44,6 +46,7 @@ def check_report(path: str, force: bool) -> str | None:
     from ..config.atomic import check_writable, read_bytes
 
     try:
+        absolute_path(path, base=current_directory())  # refuses what can be no path
         inside = bounds_here()
         check_writable(path, inside=inside)
         content = None if force else read_bytes(path, inside=inside)

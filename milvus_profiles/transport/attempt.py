@@ -93,15 +93,15 @@ class Attempt:
     def _uri(endpoint: Endpoint, database: str | None) -> str:
         return f"{endpoint.uri}/{database}" if database else endpoint.uri
 
-    def remedy(self, assignment: str) -> str:
-        """How a field of the profile is changed: a command where the profile has a name.
+    def remedy(self, *assignments: str) -> str:
+        """How fields of the profile are changed: a command where the profile has a name.
 
         Args:
-            assignment: ``FIELD=VALUE``.
+            assignments: ``FIELD=VALUE`` each.
         """
         if self.alias is None:
-            return f"connect with {assignment}"
-        return milvus_profiles("profile", "set", self.alias, assignment)
+            return f"connect with {' '.join(assignments)}"
+        return milvus_profiles("profile", "set", self.alias, *assignments)
 
     def tls_remedy(self) -> str:
         """How TLS is turned on where the profile has none, and off where it has."""

@@ -157,11 +157,11 @@ def client_certificate(attempt: Attempt) -> TLSError:
         return TLSError(
             f"the server at {attempt.endpoint} refuses the client certificate {attempt.tls.cert}",
             hint="it must come from a CA that the server trusts, and be valid today: "
-            f"{attempt.remedy('ssl.cert=PATH ssl.key=PATH')} names another one",
+            f"{attempt.remedy('ssl.cert=PATH', 'ssl.key=PATH')} names another one",
         )
     return TLSError(
         f"the server at {attempt.endpoint} wants a client certificate (mutual TLS), and the profile has none",
-        hint=f"name the certificate and its key: {attempt.remedy('ssl.cert=PATH ssl.key=PATH')}",
+        hint=f"name the certificate and its key: {attempt.remedy('ssl.cert=PATH', 'ssl.key=PATH')}",
     )
 
 
