@@ -212,6 +212,7 @@ def climb(meter: Meter, shape: str, command: str, sizes: list[int], enough: floa
     return size, before
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize(("shape", "command"), [(s, c) for s, (_, cs) in SHAPES.items() for c in cs.split()])
 def test_twice_as_much_takes_twice_as_long(meter: Meter, shape: str, command: str) -> None:
     size, cost = climb(meter, shape, command, [20_000 << step for step in range(6)], ENOUGH)
