@@ -57,8 +57,8 @@ def _by_rich(error: BaseException) -> str:
 def _by_cgitb(error: BaseException) -> str:
     if sys.version_info >= (3, 13):
         return ""  # it is no longer part of Python
-    if isinstance(error, BlockingIOError):
-        return ""  # it fails itself on the attribute that such an error may lack
+    if isinstance(error, OSError):
+        return ""  # it fails itself on an attribute that dir() names and such an error lacks
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         import cgitb
