@@ -14,6 +14,7 @@ import _thread
 import contextlib
 import math
 import queue
+import sys
 import threading
 import time
 from collections import deque
@@ -40,6 +41,8 @@ def start(work: Callable[[], object], name: str) -> None:
     Raises:
         ThreadStartError: no thread can be started.
     """
+    if sys.is_finalizing():  # there are none any more, and waiting for one would take its time
+        raise ThreadStartError("no thread can be started", hint="the interpreter is ending: close what is open before")
     answers: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
 
     def launch() -> None:
