@@ -138,7 +138,7 @@ print(outcomes, PAUSE.pending, core.in_flight)
 
 
 def test_two_threads_that_fork_at_once_both_get_there() -> None:
-    # In a process of its own: filelock, which the tests import, allows one fork at a time.
+    # In a process of its own, without what the tests load, which may have fork handlers too.
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", _TWO_THREADS], capture_output=True, text=True)
     assert done.stdout == f"{[0] * 10} False 0\n", done.stderr
 

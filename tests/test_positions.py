@@ -259,7 +259,7 @@ def test_the_places_of_a_text_do_not_show_it() -> None:
 
 
 def test_text_that_is_not_toml_is_refused_not_guessed() -> None:
-    with pytest.raises(ValueError, match="tomllib"):
+    with pytest.raises(ValueError, match="tomli"):
         scan("= 1")
 
 

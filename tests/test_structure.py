@@ -98,7 +98,7 @@ def test_importing_the_package_loads_nothing_heavy(tmp_path: Path) -> None:
     assert "milvus_profiles" in found
     assert not found & {"pydantic", "pydantic_core", "pydantic_settings", "grpc", "keyring", "tomlkit", "pymilvus"}
     assert "cryptography" not in found
-    assert not found & {"typer", "rich", "google", "filelock", "tomllib", "tomli"}
+    assert not found & {"typer", "rich", "google", "tomllib", "tomli"}
 
 
 def test_profile_list_loads_no_client_and_no_keyring(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_profile_list_loads_no_client_and_no_keyring(tmp_path: Path) -> None:
     program = "import sys; from milvus_profiles.cli.entry import main; sys.exit(main(['profile', 'list']))"
     found = loaded(program, tmp_path)
     assert {"milvus_profiles", "typer", "pydantic"} <= found
-    assert not found & {"grpc", "keyring", "tomlkit", "pymilvus", "google", "filelock", "milvus_lite", "cryptography"}
+    assert not found & {"grpc", "keyring", "tomlkit", "pymilvus", "google", "milvus_lite", "cryptography"}
 
 
 # Whoever opens what somebody else may have put there does it through `regular_file`; those below write, or read what

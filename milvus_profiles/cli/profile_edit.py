@@ -121,7 +121,7 @@ def _inline(path: tuple[str, ...], text: str, target: Target) -> dict[str, Any]:
 def _toml(path: tuple[str, ...], text: str) -> Any:
     try:
         return loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError, KeyError):  # an array of digits without end is none of tomllib's own
+    except (ValueError, RecursionError, KeyError):  # an array of digits without end is none of tomli's own
         pass
     raise UsageError(f"{'.'.join(path)}: the value is not valid TOML", hint='write an array as ["op", "read"]')
 

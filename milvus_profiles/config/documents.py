@@ -37,7 +37,7 @@ _EXCERPTS = 100
 
 @dataclass(eq=False)
 class Document:
-    """A milvus.toml that tomllib has accepted.
+    """A milvus.toml that tomli has accepted.
 
     Attributes:
         path: absolute path, links not followed.
@@ -74,7 +74,7 @@ class Document:
         try:
             return scan(self._text())
         except RecursionError:
-            # tomllib had more of the stack left; without places an error still says what is wrong.
+            # tomli had more of the stack left; without places an error still says what is wrong.
             return Positions(self._text(), {}, [])
 
     @cached_property
@@ -241,14 +241,14 @@ def _parse(text: str, path: str) -> dict[str, Any]:
     except RecursionError:
         raise fail("the values are nested too deeply", None) from None
     except ValueError:
-        # int() has a limit of its own, which tomllib passes on as it is.
+        # int() has a limit of its own, which tomli passes on as it is.
         long = (number for number in re.finditer("[0-9_]+", text) if len(number[0]) >= _MANY_DIGITS)
         raise fail("a number has too many digits", next(long, None)) from None
 
 
 _MANY_DIGITS = 4000
 _PLACE = r"\(at (?:line (\d+), column (\d+)|end of document)\)"
-# What tomllib quotes in its messages is text of the file; one character between quotes is not.
+# What tomli quotes in its messages is text of the file; one character between quotes is not.
 _QUOTED = r"""['"(].*['")]"""
 _UNQUOTED_VALUE = r"""[^=]*=[ \t]*[^"'\[{0-9+tf#\s-]"""
 

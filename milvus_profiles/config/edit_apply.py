@@ -1,6 +1,6 @@
 """What each operation on a milvus.toml means for aliases, defaults and inheritance.
 
-Every change is made twice: on the text, by :class:`~.edit_document.Draft`, and on the plain data that tomllib reads.
+Every change is made twice: on the text, by :class:`~.edit_document.Draft`, and on the plain data that tomli reads.
 If the new text does not say what the new data says, the text was damaged, and the edit is refused.
 """
 
@@ -38,7 +38,7 @@ def edit_text(text: str, data: dict[str, Any], operations: Sequence[Operation], 
 
     Args:
         text: the document; empty for a new file.
-        data: what tomllib reads in it; changed by the call.
+        data: what tomli reads in it; changed by the call.
         operations: what to do.
         path: the file, for messages.
 

@@ -31,7 +31,7 @@ class Draft:
     """A document that is being edited.
 
     Args:
-        text: text that tomllib has accepted.
+        text: text that tomli has accepted.
 
     Attributes:
         before: the lines that it began with.

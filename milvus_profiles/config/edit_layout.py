@@ -46,7 +46,7 @@ def lay_out(text: str, table: KeyPath = ()) -> list[Line]:
     """Take a document apart.
 
     Args:
-        text: text that tomllib has accepted.
+        text: text that tomli has accepted.
         table: for entries taken out of a document, the table that they stand in.
     """
     lines: list[Line] = []
@@ -83,7 +83,7 @@ def _fillers(text: str) -> Iterator[Line]:
 
 
 def lay_out_broken(text: str) -> list[Line]:
-    """The lines of a text that tomllib does not accept."""
+    """The lines of a text that tomli does not accept."""
     return [Line(raw, "broken" if raw.strip() else "blank") for raw in _LINE.findall(text)]
 
 

@@ -18,7 +18,7 @@ _DATES = (datetime.datetime, datetime.date, datetime.time)
 
 
 def plain(value: Any) -> Any:
-    """A value as tomllib would give it back: a dict, list, str, int, float, bool, date or time.
+    """A value as tomli would give it back: a dict, list, str, int, float, bool, date or time.
 
     Args:
         value: the same, or tuples, mappings and :class:`SecretText`, whose secret is meant to be written.

@@ -7,7 +7,7 @@ texts pass through here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -74,15 +74,19 @@ class Findings:
     @property
     def message(self) -> str:
         """The message of the first."""
-        return self._found.message if isinstance(self._found, MilvusProfilesError) else self._found[0]().message
+        return self._found.message if isinstance(self._found, MilvusProfilesError) else self._first.message
 
     @property
     def location(self) -> Location | None:
         """The place of the first."""
         if isinstance(self._found, MilvusProfilesError):
             return self._found.location
-        first = self._found[0]()
-        return first.origin.location(first.at)
+        return self._first.origin.location(self._first.at)
+
+    @cached_property
+    def _first(self) -> _Described:
+        assert not isinstance(self._found, MilvusProfilesError)
+        return self._found[0]()
 
     def errors(self, limit: int = FINDINGS) -> list[MilvusProfilesError]:
         """The first of them as errors.

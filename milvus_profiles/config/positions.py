@@ -1,7 +1,7 @@
 """Where in the text of a TOML file each key and each value stands.
 
-tomllib gives values without places, so this scanner walks the text once more when an error, ``list`` or ``show`` asks
-for one.  It reads only text that tomllib has accepted, and therefore checks nothing.
+tomli gives values without places, so this scanner walks the text once more when an error, ``list`` or ``show`` asks
+for one.  It reads only text that tomli has accepted, and therefore checks nothing.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def scan(text: str) -> Positions:
     """Find the place of every entry of a valid TOML document.
 
     Args:
-        text: text that tomllib has accepted.
+        text: text that tomli has accepted.
     """
     scanner = _Scanner(text)
     scanner.document()
@@ -139,7 +139,7 @@ class _Scanner:
         while True:
             match = _KEY.match(self.text, self.at)
             if match is None:
-                raise ValueError("the scanner reads only what tomllib has accepted")
+                raise ValueError("the scanner reads only what tomli has accepted")
             parts.append(_unquote(match[1]))
             starts.append(match.start(1))
             self.at = match.end()

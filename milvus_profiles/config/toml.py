@@ -1,36 +1,35 @@
-"""tomllib, or on Python 3.10 the library that it was taken from, kept from what takes it minutes."""
+"""The TOML parser, kept from what takes it minutes.
+
+tomli is what tomllib was taken from.  Its wheels are compiled, which halves the time, and it has limits of its own on
+how deep values nest, on every Python that the project runs on.
+"""
 
 from __future__ import annotations
 
 import re
-import sys
 from typing import Any
 
-if sys.version_info >= (3, 11):
-    from tomllib import TOMLDecodeError
-    from tomllib import loads as _loads
-else:
-    from tomli import TOMLDecodeError
-    from tomli import loads as _loads
+from tomli import TOMLDecodeError
+from tomli import loads as _loads
 
 __all__ = ["TOMLDecodeError", "loads"]
 
-# The time that tomllib takes for a dotted key grows with the square of its parts: one line of 200 kB takes minutes.
+# The time that a dotted key takes grows with the square of its parts: thousands of lines with hundreds take minutes.
 # No key of ours has more than four.
 _KEY_PARTS = 16
 _DEEP_KEY = (
     r"""(?m)(?:^[ \t]*(?:\[{1,2}[ \t]*)?|[{,][ \t]*)(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*)"""
     rf"{{{_KEY_PARTS}}}"
 )
-# tomllib goes as deep as the stack lets it; whatever walks its values, or notes where each stands, needs a limit too.
+# The parser goes deeper; whatever walks its values, or notes where each stands, needs a limit too.
 _LEVELS = 32
 # A line that may hold such a key, at a twentieth of the time.  The first dots are spelled out, since most lines with a
 # dot have fewer than these.
 _MANY_DOTS = re.compile(rf"\.[^.\n]*\.[^.\n]*\.[^.\n]*(?:\.[^.\n]*){{{_KEY_PARTS - 4}}}\.")
 
 
-class _DeepKeyError(TOMLDecodeError):  # type: ignore[misc,unused-ignore]
-    """A key with too many parts; its text ends as that of tomllib's own errors."""
+class _DeepKeyError(TOMLDecodeError):
+    """A key with too many parts; its text ends as that of the parser's own errors."""
 
     def __init__(self, text: str, at: int) -> None:
         line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)

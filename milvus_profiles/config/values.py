@@ -251,6 +251,9 @@ def inherited(
     """
     chain: dict[str, tuple[str, Raw]] = {}
     found = fields_of(key)
+    if found is not None and ("extends",) not in found[1]:  # nearly all of them
+        known[key] = _heritage(found[1])
+        return found[1]
     start: Raw | ConfigError = {}
     while found is not None:
         chain[key] = found

@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ConfigError
+from ...profile import Profile
 from ..report import Status
 
 if TYPE_CHECKING:
     import datetime as dt
 
     from ...config.profiles import Profiles
-    from ...profile import Profile
     from ...secrets import OSKeyring
 
 __all__ = ["Finding", "Patient", "first_profile"]
@@ -66,11 +65,8 @@ def first_profile(profiles: Profiles, wanted: Callable[[Profile], bool]) -> str 
         profiles: where to look.
         wanted: tells the kind.
     """
-    return next((alias for alias in profiles if _is(profiles, alias, wanted)), None)
-
-
-def _is(profiles: Profiles, alias: str, wanted: Callable[[Profile], bool]) -> bool:
-    try:
-        return wanted(profiles[alias])
-    except ConfigError:
-        return False
+    for alias in profiles:
+        profile = profiles.examine(alias)[1]
+        if isinstance(profile, Profile) and wanted(profile):
+            return alias
+    return None
