@@ -87,7 +87,7 @@ def print_error(error: MilvusProfilesError) -> None:
     stream.flush()
     _write(stream, f"{label} {_lines(error.message)}")
     if error.location:
-        _write(stream, f"  at {_lines(str(error.location))}")
+        _write(stream, f"  at {printable(str(error.location))}")
         if caret := error.location.caret():
             for line in caret.split("\n"):
                 _write(stream, f"     | {printable(line.replace(chr(9), ' '))}")
