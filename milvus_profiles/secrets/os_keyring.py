@@ -322,7 +322,7 @@ def _name(backend: Any) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    return printable(str(error)[:200])
+    return printable(" ".join(str(error).split())[:200])
 
 
 # What follows runs in the thread of the call, and sees secrets in the clear.
