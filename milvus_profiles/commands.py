@@ -1,18 +1,33 @@
-"""Commands as messages show them, to be pasted: every word quoted so that any shell gives it back as it is.
+"""What others wrote, as messages show it: texts without what a terminal would act on, and commands to be pasted.
 
-What stands in them comes from files, variables and servers.  ``shlex.quote`` is right for POSIX shells alone: within
-single quotes fish takes a backslash for an escape, and zsh expands a word that begins with ``=``.  It imports nothing
-of this package, since completion loads who asks here.
+In a command every word is quoted so that any shell gives it back as it is.  What stands there comes from files,
+variables and servers.  ``shlex.quote`` is right for POSIX shells alone: within single quotes fish takes a backslash for
+an escape, and zsh expands a word that begins with ``=``.  It imports nothing of this package, since completion loads
+who asks here.
 """
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["command", "milvus_profiles", "quote", "quote_path"]
+__all__ = ["command", "milvus_profiles", "printable", "quote", "quote_path"]
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@:,./+-][A-Za-z0-9_@:,./+=-]*")
 _PARTS = re.compile(r"\\+|'+|[^\\']+")
+
+
+def printable(text: str) -> str:
+    """The text with every character spelled out that a terminal would not simply show.
+
+    Those are controls, escapes, line breaks, zero-width and bidirectional characters, halves of surrogate pairs, and
+    what Unicode has not assigned.
+
+    Args:
+        text: any text; one that is printable already comes back as it is.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def quote(word: str) -> str:
@@ -23,8 +38,7 @@ def quote(word: str) -> str:
     """
     if _PLAIN.fullmatch(word):
         return word
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in word)
-    return "".join(_quoted(part) for part in _PARTS.findall(shown)) or "''"
+    return "".join(_quoted(part) for part in _PARTS.findall(printable(word))) or "''"
 
 
 def _quoted(part: str) -> str:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .commands import printable
+
 if TYPE_CHECKING:
     from .pool.stats import PoolStats
 
@@ -121,11 +123,13 @@ class MilvusProfilesError(Exception):
         self.location = location
 
     def __str__(self) -> str:
-        parts = [f"{self.location}: {self.message}" if self.location else self.message]
+        # For programs' logs and tracebacks: what stands in an error came from files and servers.
+        message = "\n".join(map(printable, self.message.split("\n")))
+        parts = [f"{printable(str(self.location))}: {message}" if self.location else message]
         if self.location and (caret := self.location.caret()):
             parts.append("\n".join(f"    {line}" for line in caret.splitlines()))
         if self.hint:
-            parts.append(f"hint: {self.hint}")
+            parts.append(f"hint: {printable(self.hint)}")
         return "\n".join(parts)
 
     def __reduce__(self) -> tuple[Any, ...]:

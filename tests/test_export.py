@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 import json
 import os
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 
-import dotenv
 import pytest
 import yaml
 
@@ -21,7 +22,10 @@ from milvus_profiles.interop.exports.plan import Exported, plan_for
 from milvus_profiles.masked import SecretText
 from tests.support.certificates import Certificates
 from tests.support.command import Command
+from tests.support.faults import listener
+from tests.support.requirements import need
 from tests.support.secret_service import KeyringSession
+from tests.test_export_quoting import READERS
 from tests.test_hygiene import CANARY, leaks
 
 EVERY = sorted(FORMATS)
@@ -81,6 +85,11 @@ def test_the_secret_is_a_reference_unless_it_is_asked_for(cli: Command, name: st
         assert not leaks(found.text + "".join(found.gaps) + repr(found))
         wanted = {"file": f"{tmp_path}/secret", "variable": "TEAM_TOKEN"}.get(alias, "MILVUS_TOKEN")
         assert wanted in found.text
+    if name == "dotenv":
+        with pytest.raises(ConfigError) as refused:
+            exported(cli, "literal", name, SecretText(CANARY))
+        assert not leaks(str(refused.value))
+        return
     found = exported(cli, "literal", name, SecretText(CANARY))
     assert leaks(found.text)
     assert not leaks("".join(found.gaps) + repr(found))
@@ -212,12 +221,94 @@ def test_env_without_its_variable_stops_the_script(awkward: Command) -> None:
     assert done.stdout == f"reached {AWKWARD}\n"
 
 
-def test_dotenv_comes_back_through_python_dotenv(awkward: Command) -> None:
-    outcome = awkward("export", "a", "--to", "dotenv", "--with-secret", "--yes")
-    assert "something else in place of the $ in MILVUS_TOKEN" in outcome.stderr
-    found = dotenv.dotenv_values(stream=io.StringIO(outcome.stdout), interpolate=False)
-    assert found["MILVUS_PASSWORD"] == AWKWARD
-    assert_the_same(awkward, {name: value for name, value in found.items() if value is not None})
+@pytest.mark.security
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ('uri = "https://h"\ndb_name = "a$(>evil)"', "MILVUS_DB: '$' in it"),
+        ('uri = "https://h"\ndb_name = "it`>evil`"', "MILVUS_DB: '`' in it"),
+        ('uri = "https://h"\nssl = { server_name = "h", ca = "CA" }', "MILVUS_PROFILES__DEFAULT__SSL__CA: ' ' in it"),
+        ('uri = "https://h"\ndb_name = "=ls"', "MILVUS_DB: '=' in it"),
+        ('uri = "unix:/a/it\'s"', "MILVUS_URI: "),
+        ('uri = "https://h"\ntoken = { file = "$x" }', "MILVUS_TOKEN_FILE: '$' in it"),
+        ('uri = "https://h"\ntoken = "q7$(>evil)"', "MILVUS_TOKEN: a character in it"),
+        ('uri = "https://h"\nuser = "u"\npassword = "q7\\"x"', "MILVUS_TOKEN: a character in it"),
+    ],
+)
+def test_a_value_that_readers_of_dotenv_files_disagree_on_is_refused(cli: Command, lines: str, told: str) -> None:
+    (cli.home / "a b.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    own_file(cli, f"[profiles.a]\n{lines.replace('CA', f'{cli.home}/a b.pem')}\n")
+    outcome = cli("export", "a", "--to", "dotenv", "--with-secret", "--yes") if "token =" in lines else None
+    if outcome is None or "file" in lines:
+        outcome = cli("export", "a", "--to", "dotenv", *(["--with-secret", "--yes"] if "password" in lines else []))
+    assert (outcome.returncode, outcome.stdout) == (3, ""), outcome.stderr
+    assert told in outcome.stderr
+    assert "`milvus-profiles exec a -- COMMAND`" in outcome.stderr
+    assert "q7" not in outcome.stderr
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("reader", READERS)
+def test_dotenv_declares_the_profile_to_every_reader(cli: Command, reader: str, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t")
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    own_file(
+        cli,
+        f'[profiles.a]\nuri = "https://db.example/films"\nuser = "rööt"\npassword = "q7@%+,=é"\n'
+        f'proxy = "http://p.example:3128"\nssl = {{ ca = "{tmp_path}/ca.pem", server_name = "n.example" }}\n'
+        '[profiles.variable]\nuri = "https://db.example"\ntoken = { env = "TEAM_TOKEN" }\n'
+        f'[profiles.file]\nuri = "https://db.example"\ntoken = {{ file = "{tmp_path}/token" }}\n',
+    )
+    texts = {
+        "a": cli("export", "a", "--to", "dotenv", "--with-secret", "--yes").stdout,
+        **{alias: exported(cli, alias, "dotenv").text for alias in ("variable", "file")},
+    }
+    for alias, text in texts.items():
+        (path := tmp_path / f"{alias}.env").write_text(text)
+        env = {name: value for name, value in READERS[reader](path).items() if name.startswith("MILVUS_")}
+        found = mp.load(env={"HOME": "/nowhere", **env})["default"]
+        original = mp.load(env={"HOME": str(cli.home)})[alias]
+        assert (found.endpoint, found.db_name, found.ssl, found.proxy) == (
+            original.endpoint, original.db_name, original.ssl, original.proxy
+        )  # fmt: skip
+        assert found.credential is not None
+        assert original.credential is not None
+        if alias == "a":
+            assert (env["MILVUS_TOKEN"], env["MILVUS_PASSWORD"]) == ("rööt:q7@%+,=é", "q7@%+,=é")
+        else:
+            assert found.credential.source == original.credential.source
+    assert "only milvus-profiles reads" in " ".join(exported(cli, "variable", "dotenv").gaps)
+
+
+@pytest.mark.security
+def test_a_client_certificate_behind_a_colon_is_read_by_curl_as_a_path(
+    cli: Command, certificates: Certificates, tmp_path: Path
+) -> None:
+    need("curl")
+    (place := tmp_path / "a:b\\c:d").mkdir()
+    client = certificates.client
+    for name, path in (("cert.pem", client.cert), ("key.pem", client.key)):
+        shutil.copy(path, place / name)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates.ca)
+    context.load_cert_chain(certificates.server.cert, certificates.server.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    def answer(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
+            secured.recv(65536)
+            secured.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n")
+
+    with listener(answer) as opened:
+        port = opened.port
+        own_file(
+            cli,
+            f'[profiles.a]\nuri = "https://127.0.0.1:{port}"\nmanagement_port = {port}\n'
+            f"ssl = {{ ca = '{certificates.ca}', cert = '{place}/cert.pem', key = '{place}/key.pem', "
+            'server_name = "localhost" }\n',
+        )
+        (script := tmp_path / "program.sh").write_text(exported(cli, "a", "curl").text)
+        done = subprocess.run(["sh", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.startswith("hello\n"), done.stderr
 
 
 def test_manifests_come_back_through_a_yaml_reader(awkward: Command) -> None:

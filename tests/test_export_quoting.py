@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ast
-import io
 import json
+import os
+import shutil
+import socketserver
 import subprocess
+import tempfile
+import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import dotenv
 import pytest
@@ -15,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milvus_profiles.interop.exports import quoting
+from tests.support.requirements import need, unavailable
 
 # Everything that some language gives a meaning, and a few characters from outside of ASCII and of the BMP.
 AWKWARD = [
@@ -44,22 +50,142 @@ def test_javascript_is_json(text: str) -> None:
     assert quoting.javascript(text).isascii()
 
 
-@given(TEXT.filter(lambda text: not quoting.dotenv_expands(text)))
-@settings(max_examples=300)
-def test_dotenv(text: str) -> None:
-    lines = f"A={quoting.dotenv(text)}\nB=1\n"
-    assert dotenv.dotenv_values(stream=io.StringIO(lines)) == {"A": text, "B": "1"}
+# --- .env files, by the programs that read them ----------------------------------------------------------------------
+
+Reader = Callable[[Path], dict[str, str]]
+CLEAN = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
 
 
-@pytest.mark.parametrize("text", ["${A}", "a${B:-c}", "it's $HOME"])
-def test_dotenv_says_what_it_cannot_write(text: str) -> None:
-    assert quoting.dotenv_expands(text)
+def printed(*words: str | Path, env: dict[str, str] | None = None) -> bytes:
+    done = subprocess.run(words, capture_output=True, check=False, timeout=60, env=CLEAN if env is None else env)
+    assert (done.returncode, done.stderr) == (0, b"")
+    return done.stdout
 
 
-def test_every_bare_dotenv_value_needs_no_quotes() -> None:
-    """`docker run --env-file` takes lines as they are."""
-    for text in ("https://db.example:443", "root:Milvus", "/run/secrets/a-b_c.pem", "a@b,c+d%e"):
-        assert quoting.dotenv(text) == text
+def by_shell(*shell: str) -> Reader:
+    def read(path: Path) -> dict[str, str]:
+        need(shell[0])
+        out = b""
+        for locale in ("C.UTF-8", "C"):
+            out = printed(*shell, "-c", f"set -a; . {path}; env -0", env={**CLEAN, "LANG": locale})
+        return dict(entry.split("=", 1) for entry in out.decode().split("\0") if entry)
+
+    return read
+
+
+def by_node(path: Path) -> dict[str, str]:
+    need("node")
+    out = printed("node", f"--env-file={path}", "-e", "console.log(JSON.stringify(process.env))")
+    found: dict[str, str] = json.loads(out)
+    return found
+
+
+def by_python_dotenv(path: Path) -> dict[str, str]:
+    return {name: value for name, value in dotenv.dotenv_values(path).items() if value is not None}
+
+
+def by_systemd(path: Path) -> dict[str, str]:
+    """The parser of EnvironmentFile= in the one program that prints what it read."""
+    generator = Path("/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator")
+    if not generator.exists():
+        unavailable("needs systemd's environment-d generator (Debian: apt-get install systemd)")
+    (place := path.parent / "environment.d").mkdir(exist_ok=True)
+    shutil.copy(path, place / "a.conf")
+    lines = printed(generator, env={"HOME": str(path.parent), "XDG_CONFIG_HOME": str(path.parent)}).decode()
+    return dict(line.split("=", 1) for line in lines.split("\n") if line)
+
+
+class Daemon(socketserver.BaseRequestHandler):
+    """As much of Docker's API as `docker create` asks, over a real socket: it is the client that reads the file."""
+
+    def handle(self) -> None:
+        stream = self.request.makefile("rb")
+        while line := stream.readline():
+            length = 0
+            while (header := stream.readline().strip()) != b"":
+                if header.lower().startswith(b"content-length:"):
+                    length = int(header.split(b":")[1])
+            content = stream.read(length)
+            if b"/containers/create" in line:
+                self.server.seen = json.loads(content)["Env"]  # type: ignore[attr-defined]
+            body = b'{"Id": "a", "Warnings": []}' if b"/create" in line else b"OK"
+            body = b"" if line.startswith(b"HEAD") else body
+            status = b"201 Created" if b"/create" in line else b"200 OK"
+            self.request.sendall(
+                b"HTTP/1.1 " + status + b"\r\nApi-Version: 1.45\r\nContent-Type: application/json\r\n"
+                b"Content-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body
+            )
+
+
+def by_docker(path: Path) -> dict[str, str]:
+    need("docker")
+    with tempfile.TemporaryDirectory() as short, socketserver.ThreadingUnixStreamServer(f"{short}/s", Daemon) as daemon:
+        daemon.daemon_threads = True
+        thread = threading.Thread(target=daemon.serve_forever)
+        thread.start()
+        try:
+            printed("docker", "-H", f"unix://{short}/s", "create", "--env-file", path, "image",
+                    env={**CLEAN, "HOME": short})  # fmt: skip
+        finally:
+            daemon.shutdown()
+            thread.join()
+        return dict(entry.split("=", 1) for entry in daemon.seen)  # type: ignore[attr-defined]
+
+
+READERS: dict[str, Reader] = {
+    "bash": by_shell("bash"), "sh": by_shell("sh"), "dash": by_shell("dash"), "zsh": by_shell("zsh", "-f"),
+    "python-dotenv": by_python_dotenv, "node": by_node, "systemd": by_systemd, "docker": by_docker,
+}  # fmt: skip
+PLAIN = [
+    "https://db.example:443", "root:Milvus", "/run/secrets/a-b_c.pem", "a@b,c+d%e", "YWJj==", "-n", "%d", "a=b:c",
+    "::1", "é", "日本語", "हिन्दी", "e\u0301", "１２", "ſ", "𝔘", "ßİı", "@", ",",
+]  # fmt: skip
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("reader", READERS)
+def test_every_reader_of_a_dotenv_file_reads_the_same(reader: str, tmp_path: Path) -> None:
+    drawn: list[str] = []
+
+    @given(TEXT.filter(lambda text: text != "" and quoting.dotenv_obstacle(text) is None))
+    @settings(max_examples=300, derandomize=True, database=None)
+    def draw(text: str) -> None:
+        drawn.append(text)
+
+    draw()
+    # Every letter that a letter is to Unicode, a few hundred in a value.
+    some = [chr(code) for code in range(0x30000, 0, -1) if quoting.dotenv_obstacle("a" + chr(code)) is None]
+    values = [*PLAIN, *drawn, *("a" + "".join(some[at : at + 500]) for at in range(0, len(some), 500))]
+    assert all(quoting.dotenv_obstacle(text) is None for text in values)
+    wanted = {f"VALUE_{number}": value for number, value in enumerate(values)}
+    (path := tmp_path / "values.env").write_text("# A comment.\n" + "".join(f"{n}={v}\n" for n, v in wanted.items()))
+    found = READERS[reader](path)
+    assert {name: found.get(name) for name in wanted} == wanted
+
+
+@pytest.mark.security
+@pytest.mark.parametrize(
+    ("text", "char"),
+    [
+        (f"a{char}b", char)
+        for char in " \t\n\r\v\f\x1b\x7f\x85\u2028\u202e\u200b\xa0\ufeff\ud800'\"\\$`#!&|;<>()[]{}*?^~"
+    ]
+    + [("=ls", "="), ("a:=ls", "="), ("~root", "~"), ("a\\", "\\"), ("$(>evil)", "$"), ("x`>evil`", "`")],
+)
+def test_what_readers_of_a_dotenv_file_disagree_on_is_not_written(text: str, char: str) -> None:
+    assert quoting.dotenv_obstacle(text) == char
+
+
+@pytest.mark.parametrize("text", LONG)
+@pytest.mark.parametrize("shell", ["zsh", "bash", "dash"])
+def test_an_assignment_of_a_quoted_word_is_that_word(shell: str, text: str) -> None:
+    need(shell)
+    for value in (text, f"={text}", f"a:={text}", f"=ls{text}"):
+        done = subprocess.run(
+            [shell, *(["-f"] if shell == "zsh" else []), "-c", f"export A={quoting.shell(value)}; printf %s. \"$A\""],
+            capture_output=True, env=CLEAN, check=True,
+        )  # fmt: skip
+        assert done.stdout.decode() == f"{value}."
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])

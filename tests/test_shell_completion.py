@@ -143,6 +143,74 @@ def test_a_fifo_or_a_device_in_place_of_the_file_does_not_hang_the_shell(
     assert words == ["milvus-profiles", "profile", "show", "loc"]
 
 
+# Each is run with what the user typed; the marker says so.
+MARKING = '#!/bin/sh\n: > "$HOME/ran"\necho local; echo evil\n'
+
+
+def plant(project: Path) -> list[str]:
+    """Programs of our name in a hostile directory, and the words that name them."""
+    (project / "x").mkdir()
+    for name in ("milvus-profiles", "x/milvus-profiles", "env"):
+        (project / name).write_text(MARKING)
+        (project / name).chmod(0o755)
+    here = str(project)
+    return ["./milvus-profiles", "./x/milvus-profiles", "x/milvus-profiles", f"{here}/milvus-profiles",
+            "../project/x/milvus-profiles"]  # fmt: skip
+
+
+def test_tab_after_a_repositorys_program_of_our_name_does_not_run_it(
+    shell: InteractiveShell, cli: Command, project: Path
+) -> None:
+    named = plant(project)
+    before = files_below(project)
+    for program in named:
+        for rest in ("profile show prod-", "profile sho", "profile show --expl", "--profile=prod-", ""):
+            _, shown = shell.press(f"{program} {rest}")
+            assert "evil" not in shown, (program, rest)
+            assert not (cli.home / "ran").exists(), (program, rest)
+    assert files_below(project) == before
+    words, _ = shell.press("milvus-profiles profile show prod-")
+    assert words[-1] == "prod-eu"
+
+
+@pytest.mark.parametrize("entry", [".", "", "x", "x/..", "./x"])
+def test_tab_runs_nothing_that_a_relative_entry_of_path_leads_to(
+    shell: InteractiveShell, cli: Command, project: Path, entry: str
+) -> None:
+    plant(project)
+    shell.run(f"set -x PATH '{entry}' $PATH" if shell.name == "fish" else f"PATH='{entry}':$PATH; hash -r")
+    for program in ("milvus-profiles", "./milvus-profiles"):
+        shell.press(f"{program} profile show prod-")
+        assert not (cli.home / "ran").exists(), program
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_a_function_or_an_alias_of_our_name_is_not_called_by_tab(cli: Command, project: Path, name: str) -> None:
+    need(name)
+    (project / "milvus.toml").write_text(declared(GOOD))
+    with InteractiveShell(name, Path(cli.program[0]), cli.environment(), project) as opened:
+        body = "function milvus-profiles; touch ~/ran; end" if name == "fish" else "milvus-profiles() { touch ~/ran; }"
+        opened.run(body)
+        words, _ = opened.press("milvus-profiles profile show prod-")
+        assert words == ["milvus-profiles", "profile", "show", "prod-eu"]
+        assert not (cli.home / "ran").exists()
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_every_way_to_the_script_gives_the_same(cli: Command, name: str) -> None:
+    need(name)
+    installed = {"bash": ".bash_completions/milvus-profiles.sh", "zsh": ".zfunc/_milvus-profiles",
+                 "fish": ".config/fish/completions/milvus-profiles.fish"}[name]  # fmt: skip
+    words = f"{cli.program[0]} $WAY; true"
+    calling = Command([name, "-c", words], cli.home, cli.cwd)
+    done = calling(env={"WAY": "--install-completion"})
+    assert (cli.home / installed).exists(), done.stderr
+    script = (cli.home / installed).read_text()
+    assert calling(env={"WAY": "--show-completion"}).stdout == script
+    assert cli(env={"_MILVUS_PROFILES_COMPLETE": f"source_{name}"}).stdout == script
+    assert "$1 " not in script
+
+
 @pytest.mark.parametrize("name", ["bash", "fish"])
 def test_all_aliases_that_there_may_be_complete(cli: Command, project: Path, name: str) -> None:
     # Not zsh: what it evaluates grows with the square of what it is offered.

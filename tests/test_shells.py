@@ -7,12 +7,13 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 import milvus_profiles
-from milvus_profiles.commands import command, quote, quote_path
+from milvus_profiles.commands import command, printable, quote, quote_path
 from tests.support.command import Command
 from tests.support.requirements import need
 from tests.support.scripted_grpc import Call, message, milvus_answer, number, scripted_server
@@ -56,6 +57,17 @@ def test_a_quoted_word_is_that_word_in_every_shell(shell: str, tmp_path: Path) -
     told = run(shell, f"echo {' '.join(map(quote, others))}", place)
     assert told.returncode == 0, told.stderr
     assert not os.listdir(place)
+
+
+def test_printable_spells_out_what_a_terminal_acts_on_and_nothing_else() -> None:
+    every = [chr(code) for code in range(0x110000)]
+    for char in every:
+        shown = printable(char)
+        assert shown.isprintable(), ascii(char)
+        hidden = unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+        assert (shown != char) == (hidden or (unicodedata.category(char) == "Zs" and char != " ")), ascii(char)
+    assert printable("a\x1b\x9b\u202e\ud800é日") == "a\\x1b\\x9b\\u202e\\ud800é日"
+    assert printable(printable("\0")) == printable("\0")
 
 
 def test_commands_in_messages_are_quoted_word_by_word() -> None:

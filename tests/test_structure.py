@@ -163,3 +163,13 @@ def test_the_face_has_what_it_names() -> None:
 def test_python_m_runs_the_command(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "milvus_profiles", "--version"], capture_output=True, text=True)
     assert done.stdout.startswith("milvus-profiles ")
+
+
+def test_one_place_decides_what_is_printable() -> None:
+    # What is refused for not being printable is another rule; and an excerpt keeps the columns of its line.
+    for path in modules():
+        if path.relative_to(PACKAGE).as_posix() in ("commands.py", "config/excerpts.py"):
+            continue
+        text = path.read_text()
+        assert "isprintable() else" not in text.replace("special.get(c) or (c if c.isprintable() else _bytes", ""), path
+        assert "unicode_escape" not in text, path

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
+from milvus_profiles.commands import printable
 from milvus_profiles.errors import (
     AuthenticationError,
     MilvusProfilesError,
@@ -24,7 +25,7 @@ from milvus_profiles.transport.attempt import Attempt
 from milvus_profiles.transport.evidence import Evidence
 from milvus_profiles.transport.failures import classify, needs_evidence
 from milvus_profiles.transport.probes import Address, PlaintextOutcome, Resolution, TCPOutcome
-from milvus_profiles.transport.text import listed, printable, server_text
+from milvus_profiles.transport.text import listed, server_text
 from milvus_profiles.transport.tls_failures import distrusted
 from milvus_profiles.transport.tls_probe import TLSOutcome
 from milvus_profiles.transport.x509 import Certificate

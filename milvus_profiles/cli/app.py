@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from ..errors import MilvusProfilesError, UsageError
 from .completion import VARIABLE
-from .completion_install import install, show
+from .completion_install import answer_source, install, show
 from .output import print_error
 from .session import command, start
 
@@ -60,6 +60,7 @@ def application(words: list[str]) -> typer.Typer:
     )
     app.callback()(command(_root))
     if VARIABLE in os.environ:
+        answer_source(os.environ)
         from typer._completion_classes import completion_init
 
         completion_init()

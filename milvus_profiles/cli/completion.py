@@ -1,8 +1,8 @@
 """Completion of aliases, answered before typer or pydantic is imported: it runs on every press of the tab key.
 
-The shells' side is typer's own (``--install-completion``); this answers its requests where an alias stands, and leaves
-every other word to typer, which says what stands in this package and nothing that anybody else wrote.  zsh evaluates
-the answer, and bash puts it on the line as it is: whatever is added here must mean nothing to them, as aliases do.
+The shells' side is :mod:`completion_install`; this answers its requests where an alias stands, and leaves every other
+word to typer, which says what stands in this package and nothing that anybody else wrote.  zsh evaluates the answer,
+and bash puts it on the line as it is: whatever is added here must mean nothing to them, as aliases do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..config.aliases import aliases
 __all__ = ["VARIABLE", "answer", "respond"]
 
 VARIABLE = "_MILVUS_PROFILES_COMPLETE"
-"""The variable in which typer's shell scripts ask for completion."""
+"""The variable in which the shells' scripts ask for completion, by typer's protocol."""
 
 # Commands that take aliases, with how many: a number of positions, or all of them.
 _ALIASES: dict[tuple[str, ...], int] = {

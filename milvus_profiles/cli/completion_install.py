@@ -1,13 +1,18 @@
 """``--install-completion`` and ``--show-completion``: the shells' side of completion.
 
-The scripts are typer's own.  Typer would write them, and the shell's start-up file, by overwriting them in place: a
-full disk leaves an empty ``.bashrc``.  Here they go through the one writer, and PowerShell's policy is not touched.
+Typer's script for bash runs the word on the line (``$1``): after ``./milvus-profiles`` that is whatever program the
+directory holds.  The scripts here run the program that the shell finds by its name, and only where its path is
+absolute: a ``.`` in PATH finds what somebody else put there.  PowerShell's is typer's; it runs the name.
+
+Typer would write scripts, and the shell's start-up file, by overwriting them in place: a full disk leaves an empty
+``.bashrc``.  Here they go through the one writer, and PowerShell's policy is not touched.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 
 import typer
 
@@ -16,15 +21,66 @@ from .completion import VARIABLE
 from .output import note, say, shorten
 from .session import current
 
-__all__ = ["install", "show"]
+__all__ = ["answer_source", "install", "show"]
 
 _PROGRAM = "milvus-profiles"
+
+# What they ask is typer's protocol, so that scripts which are installed already go on working.
+_SCRIPTS = {
+    "bash": f"""\
+_milvus_profiles_completion() {{
+    local IFS=$'\\n' program
+    COMPREPLY=()
+    program=$(type -P {_PROGRAM})
+    [[ $program == /* ]] || return 0
+    COMPREPLY=( $( COMP_WORDS="${{COMP_WORDS[*]}}" COMP_CWORD=$COMP_CWORD \\
+                   {VARIABLE}=complete_bash "$program" ) )
+    return 0
+}}
+
+complete -o default -F _milvus_profiles_completion {_PROGRAM}""",
+    "zsh": f"""\
+#compdef {_PROGRAM}
+
+_milvus_profiles_completion() {{
+  local program
+  program=$(whence -p {_PROGRAM})
+  [[ $program == /* ]] || return 1
+  eval $(_TYPER_COMPLETE_ARGS="${{words[1,$CURRENT]}}" {VARIABLE}=complete_zsh "$program")
+}}
+
+compdef _milvus_profiles_completion {_PROGRAM}""",
+    "fish": f"""\
+function __milvus_profiles_completion
+    set -l program (command --search {_PROGRAM})
+    string match --quiet -- '/*' "$program[1]"; or return 1
+    set -lx {VARIABLE} complete_fish
+    set -lx _TYPER_COMPLETE_FISH_ACTION $argv[1]
+    set -lx _TYPER_COMPLETE_ARGS (commandline --cut-at-cursor --current-process)
+    $program[1]
+end
+
+complete --command {_PROGRAM} --no-files --arguments '(__milvus_profiles_completion get-args)' \\
+    --condition '__milvus_profiles_completion is-args'""",
+}
 
 
 def show(wanted: bool) -> None:
     """Print the script of the shell that called."""
     if wanted:
         sys.stdout.write(_script(_shell()) + "\n")
+        raise typer.Exit
+
+
+def answer_source(env: Mapping[str, str]) -> None:
+    """Print the script that ``source_SHELL`` in the variable of completion asks for.
+
+    Args:
+        env: the environment, with a request in it; other requests are typer's to answer.
+    """
+    instruction, _, shell = env.get(VARIABLE, "").partition("_")
+    if instruction == "source" and shell in _SCRIPTS:
+        sys.stdout.write(_script(shell) + "\n")
         raise typer.Exit
 
 
@@ -108,6 +164,8 @@ def _add_lines(path: str, lines: list[str]) -> None:
 
 
 def _script(shell: str) -> str:
+    if shell in _SCRIPTS:
+        return _SCRIPTS[shell]
     from typer._completion_shared import get_completion_script
 
     return get_completion_script(prog_name=_PROGRAM, complete_var=VARIABLE, shell=shell)

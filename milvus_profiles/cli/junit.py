@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ..commands import printable
 from ..config.locations import current_directory
 from ..errors import DeclinedError, MilvusProfilesError, UsageError
 from ..paths import absolute_path
-from .output import escape, shorten, warn
+from .output import shorten, warn
 from .session import current
 from .target import bounds_here
 
@@ -97,12 +98,12 @@ def _document(reports: Sequence[Report]) -> bytes:
         suite = ElementTree.SubElement(root, "testsuite", {"name": report.alias, **_counts(report.stages)})
         properties = ElementTree.SubElement(suite, "properties")
         for name, value in (("exit_code", str(report.exit_code)), ("server_version", report.server_version or "")):
-            ElementTree.SubElement(properties, "property", {"name": name, "value": escape(value)})
+            ElementTree.SubElement(properties, "property", {"name": name, "value": printable(value)})
         for stage in report.stages:
             named = {"classname": f"milvus-profiles.{report.alias}", "name": stage.name, "time": _seconds(stage.ms)}
             case = ElementTree.SubElement(suite, "testcase", named)
             # Escaped as for a terminal: XML knows no way to write a control character.
-            detail, hint = escape(stage.detail), escape(stage.hint or "")
+            detail, hint = printable(stage.detail), printable(stage.hint or "")
             if stage.status == "failed":
                 failure = ElementTree.SubElement(case, "failure", {"type": stage.code or "", "message": detail})
                 failure.text = hint

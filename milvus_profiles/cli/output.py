@@ -8,36 +8,24 @@ from __future__ import annotations
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..commands import printable
 from ..errors import MilvusProfilesError
 from .session import current
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["console_of", "emit_json", "escape", "note", "print_error", "say", "shorten", "table", "warn"]
-
-
-def escape(text: str) -> str:
-    """Text with everything a terminal could act on made visible: controls, escapes, bidirectional overrides."""
-    if text.isprintable() and text.isascii():
-        return text
-    return "".join(c if c.isprintable() and not _is_format(c) else ascii(c)[1:-1] for c in text)
-
-
-def _is_format(char: str) -> bool:
-    # Cf holds the bidirectional controls and zero-width characters; isprintable() is False for most, not for all.
-    return unicodedata.category(char) in ("Cf", "Cc", "Cs", "Co", "Cn")
+__all__ = ["console_of", "emit_json", "note", "print_error", "say", "shorten", "table", "warn"]
 
 
 def _lines(text: str) -> str:
-    return "\n".join(escape(line) for line in text.split("\n"))
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def shorten(path: str) -> str:
@@ -99,10 +87,10 @@ def print_error(error: MilvusProfilesError) -> None:
     stream.flush()
     _write(stream, f"{label} {_lines(error.message)}")
     if error.location:
-        _write(stream, f"  at {_lines(str(error.location))}")
+        _write(stream, f"  at {printable(str(error.location))}")
         if caret := error.location.caret():
             for line in caret.split("\n"):
-                _write(stream, f"     | {escape(line.replace(chr(9), ' '))}")
+                _write(stream, f"     | {printable(line.replace(chr(9), ' '))}")
     if error.hint:
         label = typer.style("hint:", fg="cyan") if color else "hint:"
         _write(stream, f"{label} {_lines(error.hint)}")

@@ -11,8 +11,9 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..commands import printable
 from ..diagnosis.report import STAGES, Report, Stage
-from .output import console_of, escape
+from .output import console_of
 from .session import current
 
 if TYPE_CHECKING:
@@ -188,11 +189,13 @@ class LiveTable(Silence):
         for alias in self._aliases:
             report, running = reports.get(alias), at.get(alias)
             if report is not None:
-                grid.add_row(_mark("ok" if report.ok else "failed"), Text(escape(alias)), _verdict(report, short=True))
+                grid.add_row(
+                    _mark("ok" if report.ok else "failed"), Text(printable(alias)), _verdict(report, short=True)
+                )
             elif running is not None:
-                grid.add_row(Text(_frame()), Text(escape(alias)), Text(f"{running} ..."))
+                grid.add_row(Text(_frame()), Text(printable(alias)), Text(f"{running} ..."))
             else:
-                grid.add_row(Text(""), Text(escape(alias), style="dim"), Text("waiting", style="dim"))
+                grid.add_row(Text(""), Text(printable(alias), style="dim"), Text("waiting", style="dim"))
         return grid
 
 
@@ -216,7 +219,7 @@ def _mark(status: str) -> Text:
 def _heading(alias: str) -> Text:
     from rich.text import Text
 
-    return Text(escape(alias), style="bold")
+    return Text(printable(alias), style="bold")
 
 
 def _lines_of(stage: Stage) -> list[Text]:
@@ -227,13 +230,13 @@ def _lines_of(stage: Stage) -> list[Text]:
     if stage.status == "skipped" and not verbose:
         return []
     took = "" if stage.status == "skipped" else f"{stage.ms:8.1f} ms"
-    first = Text.assemble("  ", _mark(stage.status), f" {stage.name:10}{took:>11}  {escape(stage.detail)}")
+    first = Text.assemble("  ", _mark(stage.status), f" {stage.name:10}{took:>11}  {printable(stage.detail)}")
     first.rstrip()
     lines = [first]
     if stage.hint and stage.status in ("failed", "warning"):
-        lines.append(Text(f"{_INDENT}hint: {escape(stage.hint)}"))
+        lines.append(Text(f"{_INDENT}hint: {printable(stage.hint)}"))
     if verbose:
-        lines += [Text(f"{_INDENT}{escape(note)}", style="dim") for note in stage.notes]
+        lines += [Text(f"{_INDENT}{printable(note)}", style="dim") for note in stage.notes]
     return lines
 
 
@@ -241,12 +244,12 @@ def _verdict(report: Report, *, short: bool = False) -> Text:
     from rich.text import Text
 
     failed = report.failure
-    name = "" if short else f"{escape(report.alias)}: "
+    name = "" if short else f"{printable(report.alias)}: "
     if failed is not None:
         return Text(f"{name}failed at {failed.name} (exit status {report.exit_code})", style="red")
     number = len(report.warnings)
     warned = f", {number} warning{'' if number == 1 else 's'}" if number else ""
-    return Text(f"{name}ok, {escape(report.server)}{warned}", style="yellow" if number else "green")
+    return Text(f"{name}ok, {printable(report.server)}{warned}", style="yellow" if number else "green")
 
 
 def _print(console: Console, line: Any) -> None:

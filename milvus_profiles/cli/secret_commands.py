@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..commands import printable
 from ..errors import ConfigError
 from ..secrets import keyring_account, status
 from . import keyring_access
-from .output import emit_json, escape, note, say
+from .output import emit_json, note, say
 from .session import command, current
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def set_secret(alias: AliasArgument) -> None:
     credential = profile.credential
     user = credential.user if credential else None
     what = f"Password of {user}" if user else "Token (API key or user:password)"
-    secret = keyring_access.read_secret(f"{escape(what)} at {profile.endpoint.uri}", "secret set")
+    secret = keyring_access.read_secret(f"{printable(what)} at {profile.endpoint.uri}", "secret set")
     if user is None and profile.user is None and ":" not in secret.reveal():
         note("stored as an API key: it has no colon, so it is no user:password")
     ring = keyring_access.keyring(current().profiles())

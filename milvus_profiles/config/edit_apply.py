@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..commands import milvus_profiles
+from ..commands import milvus_profiles, printable
 from ..errors import ConfigError, EditConflictError, Location, UnknownProfileError, suggest
 from ..profile import check_alias, fold_alias
 from .edit_document import Draft
@@ -88,7 +88,7 @@ class _Edit:
             alias = self.find(operation.alias)
             self.check_way(alias, operation.path)
             if not self.unset(("profiles", alias, *operation.path)):
-                self.notes.append(f"{_shown('.'.join(operation.path))} of {alias!a} is not set in this file")
+                self.notes.append(f"{printable('.'.join(operation.path))} of {alias!a} is not set in this file")
         else:
             if operation.key == "profiles":
                 raise self.error("profiles is not a setting", "profiles are added and removed one by one")
@@ -156,7 +156,7 @@ class _Edit:
             names = ", ".join(ascii(name) for name in heirs)
             raise EditConflictError(
                 f"the profile {alias!a} cannot be removed: it is extended by {names}",
-                hint=f"end that first: {milvus_profiles('profile', 'unset', _shown(heirs[0]), 'extends')}",
+                hint=f"end that first: {milvus_profiles('profile', 'unset', heirs[0], 'extends')}",
                 location=self.place(heirs[0]),
             )
         if self.is_default(alias):
@@ -252,13 +252,14 @@ class _Edit:
                 if depth == 0:
                     raise self.error(
                         f"the profile {alias!a} is not a table",
-                        f"write [profiles.{_shown(alias)}] above its fields",
+                        f"write [profiles.{printable(alias)}] above its fields",
                         alias,
                     )
-                table = _shown(".".join(path[:depth]))
+                table = ".".join(path[:depth])
                 raise self.error(
-                    f"{_shown('.'.join(path))} of {alias!a} cannot be reached, because {table} is not a table there",
-                    f"remove the value first: {milvus_profiles('profile', 'unset', _shown(alias), table)}",
+                    f"{printable('.'.join(path))} of {alias!a} cannot be reached, "
+                    f"because {printable(table)} is not a table there",
+                    f"remove the value first: {milvus_profiles('profile', 'unset', alias, table)}",
                     alias,
                     *path[:depth],
                 )
@@ -307,14 +308,9 @@ class _Edit:
         folded = f"{alias!a} is the same alias as {there!a}: case and '-', '_', '.' do not count"
         return self.error(
             same if alias == there else folded,
-            f"choose another alias, or remove the profile first: {milvus_profiles('profile', 'remove', _shown(there))}",
+            f"choose another alias, or remove the profile first: {milvus_profiles('profile', 'remove', there)}",
             there,
         )
-
-
-def _shown(text: str) -> str:
-    """Text of a file for a hint: without control characters."""
-    return ascii(text)[1:-1]
 
 
 def _names(value: Any, folded: str) -> bool:

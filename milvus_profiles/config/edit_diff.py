@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from ..commands import printable
 from ..masked import MASK
 from .edit_layout import Line, exact_spans, newline_of
 from .fields import find_field
@@ -58,7 +59,7 @@ def show_difference(before: Sequence[Line] | None, after: Sequence[Line], path: 
     lead, tail = (rows.of(lines) for lines in (after[start:top], after[len(after) - bottom : len(after) - rest]))
     one, other = (rows.of(lines[top : len(lines) - bottom]) for lines in (old, after))
     offset = sum(line.raw.count("\n") for line in after[:start])
-    name = _printable(path)
+    name = printable(path)
     head = [f"--- {name if before is not None else '/dev/null'}", f"+++ {name}"]
     return "\n".join([*head, *_hunks([*lead, *one, *tail], [*lead, *other, *tail], offset), ""])
 
@@ -94,7 +95,7 @@ class _Rows:
         if (known := self._known.get(id(line))) is not None:
             return known
         self._known[id(line)] = rows = [
-            _Row(raw, _shortened(_printable(shown.removesuffix("\n").rstrip(self._ends))))
+            _Row(raw, _shortened(printable(shown.removesuffix("\n").rstrip(self._ends))))
             for raw, shown in zip(_ROW.findall(line.raw), _ROW.findall(_masked(line)), strict=True)
         ]
         return rows
@@ -163,10 +164,6 @@ def _signed(sign: str, rows: Sequence[_Row]) -> Iterator[str]:
         yield sign + row.shown
         if not row.raw.endswith("\n"):
             yield "\\ No newline at end of file"
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _masked(line: Line) -> str:

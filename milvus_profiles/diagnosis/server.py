@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
+from ..commands import printable
 from ..connections.opening import Started
 from ..errors import (
     AuthenticationError,
@@ -34,7 +35,7 @@ from ..transport.failures import refused_here
 from ..transport.grpc_import import grpc
 from ..transport.handshake import Call, Look, Reply, ServerInfo, handshake_plan, look, make_call, patience
 from ..transport.limits import is_oversized, oversized
-from ..transport.text import printable, server_text
+from ..transport.text import server_text
 from ..transport.tls_probe import TLSOutcome, probe_tls
 from ..transport.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, status_of
 from .certificates import describe_tls

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..background import Pending
+from ..commands import printable
 from ..errors import ConfigError, Location, SecretUnavailableError
 from ..masked import SecretText
 from ..ownership import fault_below, own_users
@@ -321,7 +322,7 @@ def _name(backend: Any) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    return "".join(c if c.isprintable() else " " for c in str(error))[:200]
+    return printable(" ".join(str(error).split())[:200])
 
 
 # What follows runs in the thread of the call, and sees secrets in the clear.

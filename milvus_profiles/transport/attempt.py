@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ..commands import milvus_profiles
+from ..commands import milvus_profiles, printable
 from ..endpoint import Endpoint
 from ..masked import SecretText
 from ..profile import SSL, Credential, EnvRef, FileRef, Profile
 from .probes import Route, route_to
-from .text import printable
 
 __all__ = ["Attempt"]
 

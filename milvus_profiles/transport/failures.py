@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from ..commands import milvus_profiles
+from ..commands import milvus_profiles, printable
 from ..errors import (
     AuthenticationError,
     ConnectionClosedError,
@@ -31,7 +31,7 @@ from .evidence import Evidence
 from .grpc_import import grpc
 from .limits import is_compressed, is_oversized, oversized
 from .probes import TCPOutcome
-from .text import READ, listed, printable, server_text
+from .text import READ, listed, server_text
 
 __all__ = [
     "classify",

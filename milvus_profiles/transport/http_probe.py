@@ -11,11 +11,11 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..commands import printable
 from ..masked import SecretText
 from .deadline import Deadline
 from .probes import Address, open_socket
 from .receiving import BoundedFile, Stream
-from .text import printable
 from .tls_stream import TLSStream
 
 __all__ = ["HTTPAnswer", "http_get"]

@@ -21,13 +21,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from ..background import beside, start
-from ..commands import command
+from ..commands import command, printable
 from ..endpoint import Untrusted
 from ..errors import ConfigError, DatabaseInUseError, MilvusProfilesError, ServerNotReadyError, ThreadStartError
 from .lite_directory import check_shared, make_ready
 from .lite_workers import Workers
 from .pymilvus_import import import_with_pymilvus
-from .text import printable
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor

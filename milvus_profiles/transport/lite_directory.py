@@ -15,11 +15,11 @@ import logging
 import os
 import stat
 
+from ..commands import printable
 from ..config.databases import check_origin, enclosing, seal
 from ..endpoint import Untrusted
 from ..errors import ConfigError
 from ..held_directory import Held, is_link
-from .text import printable
 
 __all__ = ["check_contents", "check_shared", "make_ready"]
 

@@ -17,10 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ..commands import printable
 from ..endpoint import Endpoint, parse_address
 from .deadline import Deadline
 from .receiving import Stream, read_at_least, set_timeout
-from .text import printable
 
 __all__ = [
     "PROXY_VARIABLES",

@@ -8,9 +8,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 
+from ..commands import printable
 from ..masked import MASK, SecretText
 
-__all__ = ["READ", "listed", "printable", "server_text"]
+__all__ = ["READ", "listed", "server_text"]
 
 READ = 4000
 """Characters of a server's text that are looked at; the rest may be megabytes, and a search through them minutes."""
@@ -18,13 +19,6 @@ READ = 4000
 _LONGEST = 300
 _LONGEST_NAME = 64
 _SHORTEST_SECRET = 4
-
-
-def printable(text: str) -> str:
-    """The text with every character escaped that a terminal would not simply show."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def server_text(text: str, token: SecretText | None = None, *, longest: int = _LONGEST) -> str:

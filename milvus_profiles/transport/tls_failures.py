@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 
-from ..commands import command
+from ..commands import command, printable
 from ..errors import MilvusProfilesError, NotMilvusError, TLSError
 from .attempt import Attempt
-from .text import printable
 from .tls_probe import Distrust, TLSOutcome
 from .x509 import Certificate
 

@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from ..commands import printable
 from ..errors import MilvusProfilesError
 from ..profile import SSL
 from .deadline import Deadline
 from .grpc_rules import objection
 from .probes import FRAME_HEADER, HTTP2_HELLO, Address, PlaintextOutcome, is_http2, open_socket, probe_plaintext
 from .receiving import read_at_least
-from .text import printable
 from .tls_context import pinning_context, trusting_all, verifying_context
 from .tls_stream import TLSStream
 from .x509 import Certificate, MalformedCertificate, read_certificate

@@ -6,14 +6,13 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ...commands import command, milvus_profiles
+from ...commands import command, milvus_profiles, printable
 from ...config.invalid import Findings
 from ...config.locations import home_directory, home_fault, state_fault
 from ...config.permissions import exposure
 from ...config.tracked import is_tracked
 from ...config.trust import gated_fields
 from ...errors import MilvusProfilesError
-from ...transport.text import printable
 from .finding import Finding, Patient
 from .surroundings import dotenv_files, names_in
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from ...commands import printable
 from ...config.environment import CONTROL, FAMILY, PREFIX
 from ...config.values import has_address
 from ...errors import ConfigError, suggest
 from ...regular_file import FileFault, read_regular
 from ...transport.probes import PROXY_VARIABLES
-from ...transport.text import printable
 from .finding import Finding, Patient
 
 if TYPE_CHECKING:

@@ -5,18 +5,26 @@ from __future__ import annotations
 import json as json_module
 from typing import Any
 
+from ...commands import milvus_profiles
+from ...errors import ConfigError
 from ...masked import SecretText
-from ..variables import variables
+from ..variables import PREFIX, SECRET_LEAVES, variables
 from . import environment as shared
 from .plan import Exported, FromFile, FromVariable, Plan
-from .quoting import dotenv as quoted
-from .quoting import dotenv_expands
+from .quoting import dotenv_obstacle
 
 __all__ = ["dotenv", "json"]
 
+_OWN_TOKEN = "only milvus-profiles reads {}: other programs need MILVUS_TOKEN in the environment"  # noqa: S105  # no token
+_SECRETS = frozenset(PREFIX + leaf for leaf in SECRET_LEAVES)
+
 
 def dotenv(plan: Plan) -> Exported:
-    """A .env file, in what python-dotenv, Compose and Node's dotenv agree on."""
+    """A .env file of bare values, which shells, containers, units and libraries read alike.
+
+    Raises:
+        ConfigError: a value needs quotes, which each reader takes in its own way, and a shell might run.
+    """
     gaps = shared.gaps(plan)
     found = shared.environment(plan)
     lines = [f"# The profile {plan.alias} of milvus-profiles."]
@@ -25,16 +33,24 @@ def dotenv(plan: Plan) -> Exported:
         found |= dict(variables(plan.profile, plan.endpoint, secret))
     elif isinstance(secret, FromFile):
         found["MILVUS_TOKEN_FILE"] = secret.path
-        gaps.append("only milvus-profiles reads MILVUS_TOKEN_FILE: other programs need MILVUS_TOKEN in the environment")
+        gaps.append(_OWN_TOKEN.format("MILVUS_TOKEN_FILE"))
+    elif isinstance(secret, FromVariable) and not plan.run_by_exec:
+        # Not ${NAME}: half of the readers take that as it stands.
+        found[shared.OWN_TOKEN_ENV] = secret.name
+        gaps.append(_OWN_TOKEN.format(shared.OWN_TOKEN_ENV))
     for name, value in found.items():
-        lines.append(f"{name}={quoted(value)}")
-        if dotenv_expands(value):
-            gaps.append(f"readers of .env files put something else in place of the $ in {name}")
-    if isinstance(secret, FromVariable):
-        if plan.run_by_exec:
-            lines.append("# MILVUS_TOKEN comes from the environment.")
-        else:
-            lines.append(f"MILVUS_TOKEN=${{{secret.name}}}")
+        if (char := dotenv_obstacle(value)) is not None:
+            # Not even one character of a secret is told.
+            what = "a character" if name in _SECRETS else f"{char!a}"
+            raise ConfigError(
+                f"no .env file can hold {name}: {what} in it is read in another way by each of its readers",
+                hint=f"run the program with {milvus_profiles('exec', plan.alias, '--', 'COMMAND')}, "
+                "export it to `env`, `compose`, `k8s-secret` or `systemd`, "
+                "or choose a value of letters, digits and `_./:@%+,=-`",
+            )
+        lines.append(f"{name}={value}")
+    if plan.run_by_exec:
+        lines.append("# MILVUS_TOKEN comes from the environment.")
     return Exported("\n".join(lines) + "\n", tuple(gaps))
 
 

@@ -11,9 +11,12 @@ from collections.abc import Callable
 from ..variables import unsaid, variables
 from .plan import Plan
 
-__all__ = ["TLS_FILES", "beyond_the_family", "environment", "gaps"]
+__all__ = ["OWN_TOKEN_ENV", "TLS_FILES", "beyond_the_family", "environment", "gaps"]
 
 _OWN = "MILVUS_PROFILES__DEFAULT__"
+
+OWN_TOKEN_ENV = f"{_OWN}TOKEN__ENV"
+"""The variable that names the variable of the token."""
 
 TLS_FILES = ("ca", "cert", "key")
 """The settings of ``ssl`` that name files."""

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
+import unicodedata
 from collections.abc import Mapping
 
-__all__ = ["dotenv", "dotenv_expands", "go", "java", "javascript", "python", "shell", "systemd", "systemd_bare", "yaml"]
+__all__ = [
+    "dotenv_obstacle",
+    "go",
+    "java",
+    "javascript",
+    "python",
+    "shell",
+    "systemd",
+    "systemd_bare",
+    "yaml",
+]
 
-_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,-]+")
+_DOTENV = frozenset("_./:@%+,=-")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 python = ascii
 """A string literal of Python."""
 
-shell = shlex.quote
-"""One word of a POSIX shell, whatever its characters are; :mod:`milvus_profiles.commands` is for what people read."""
+
+def shell(text: str) -> str:
+    """One word of a POSIX shell, whatever its characters are; :mod:`milvus_profiles.commands` is for what people read.
+
+    ``shlex.quote`` leaves ``=`` bare, and zsh puts the path of a program in place of ``=ls``, in an assignment too.
+    """
+    return text if _PLAIN.fullmatch(text) else "'" + text.replace("'", "'\"'\"'") + "'"
 
 
 def javascript(text: str) -> str:
@@ -93,23 +109,17 @@ def _bytes_escaped(char: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
 
 
-def dotenv(text: str) -> str:
-    """The value of a line in a .env file, in the one form of those that its readers agree on.
+def dotenv_obstacle(text: str) -> str | None:
+    """The first character of a value that keeps it from standing in a .env file; None where nothing does.
 
-    Bare where that is enough, since ``docker run --env-file`` knows no quotes; single-quoted where nothing in it would
-    be an escape to anyone; else double-quoted.
+    There is one form that all readers take alike, the bare value: ``docker run --env-file`` knows no quotes, a shell
+    splits, expands and runs what has none, python-dotenv expands ``${NAME}`` in any quotes, Compose in double ones,
+    Node knows no escape but ``\\n``, and zsh takes ``=ls``, also behind a colon, for the path of a program.
     """
-    if not text or _PLAIN.fullmatch(text):
-        return text
-    if not re.search(r"['\\\n\r]", text):
-        return f"'{text}'"
-    special = {"\\": "\\\\", '"': '\\"', **_SHORT}
-    return '"' + "".join(special.get(char, char) for char in text) + '"'
-
-
-def dotenv_expands(text: str) -> bool:
-    """Whether some reader would put something else in place of a part of it; there is no way to write it then.
-
-    python-dotenv expands ``${NAME}`` in any quotes, Compose ``$NAME`` outside of single ones.
-    """
-    return "${" in text or ("$" in text and dotenv(text).startswith('"'))
+    before = ":"
+    for char in text:
+        bare = char in _DOTENV if char.isascii() and not char.isalnum() else unicodedata.category(char)[0] in "LMN"
+        if not bare or (char == "=" and before == ":"):
+            return char
+        before = char
+    return None

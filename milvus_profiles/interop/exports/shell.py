@@ -39,6 +39,8 @@ def curl(plan: Plan) -> Exported:
     if tls is not None:
         for option, value in (("--cacert", tls.ca), ("--cert", tls.cert), ("--key", tls.key)):
             if value is not None:
+                # Behind a colon curl looks for the key's password.
+                value = re.sub(r"([\\:])", r"\\\1", value) if option == "--cert" else value
                 rest += [option, value]
         if tls.server_name is not None:
             # curl checks the certificate against the name in the address, so that is the name, led to the host.
