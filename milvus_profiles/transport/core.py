@@ -21,6 +21,7 @@ from .core_base import CoreBase, Generation, Refresh
 from .deadline import Clock
 from .fork_pause import PAUSE
 from .grpc_import import grpc
+from .grpc_threads import closing
 from .interrupts import let_go
 from .metadata import TokenHolder
 
@@ -65,14 +66,15 @@ class RawGeneration(Generation[grpc.Channel]):
 
     def close(self) -> None:
         """Close the raw channel; calls in flight end as CANCELLED."""
+        closing(self.channel)
         # Beside the caller's thread: an interrupt within leaves gRPC's lock held, and it may wait for ever.
         try:
-            closing = Pending(self.channel.close, lambda _: None, "milvus-profiles close")
+            pending = Pending(self.channel.close, lambda _: None, "milvus-profiles close")
         except ThreadStartError:
             self.channel.close()
             return
         with contextlib.suppress(TimeoutError):
-            closing.wait(_CLOSING)
+            pending.wait(_CLOSING)
 
 
 def _goes_on(call: Call) -> bool:

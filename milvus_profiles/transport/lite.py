@@ -24,6 +24,7 @@ from ..background import beside, start
 from ..commands import command
 from ..endpoint import Untrusted
 from ..errors import ConfigError, DatabaseInUseError, MilvusProfilesError, ServerNotReadyError, ThreadStartError
+from .grpc_threads import need_threads
 from .lite_directory import check_shared, make_ready
 from .lite_workers import Workers
 from .pymilvus_import import import_with_pymilvus
@@ -164,6 +165,7 @@ def _serve(lite: Any, database: Any) -> tuple[Callable[[float | None], None], in
     """A server of an open database, as Milvus Lite's own but for its threads: how to stop it, and its port."""
     from .grpc_import import grpc
 
+    need_threads()
     # One of the keepers stops the server, and the other one closes the database if the first one gets stuck.
     workers, keepers = Workers(_WORKERS, "milvus-profiles lite"), Workers(2, "milvus-profiles lite keeper")
     limit = [(f"grpc.max_{way}_message_length", _MESSAGE_LIMIT) for way in ("receive", "send")]
