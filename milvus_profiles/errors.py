@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .half_made import even_half_made
+
 if TYPE_CHECKING:
     from .pool.stats import PoolStats
 
@@ -53,6 +55,7 @@ __all__ = [
 ]
 
 
+@even_half_made
 @dataclass(frozen=True, slots=True)
 class Location:
     """Where a value stands: a place in a file, an environment variable, or an argument.
@@ -110,9 +113,10 @@ class MilvusProfilesError(Exception):
     code: ClassVar[str] = "internal"
     exit_status: ClassVar[int] = 1
 
-    message: str
-    hint: str | None
-    location: Location | None
+    # The defaults are what is shown before the error is made.
+    message: str = ""
+    hint: str | None = None
+    location: Location | None = None
 
     def __init__(self, message: str, *, hint: str | None = None, location: Location | None = None) -> None:
         super().__init__(message)

@@ -102,10 +102,6 @@ class AsyncPooledConnection(Lease, AsyncConnection):
             )
         super()._gate()
 
-    def __repr__(self) -> str:
-        # Whoever shows the locals of a traceback may come upon it before it was leased.
-        return super().__repr__() if hasattr(self, "_link") else f"<{type(self).__name__} (not leased yet)>"
-
     async def close(self) -> None:
         """Give it back to the pool.  Idempotent."""
         if self.member is not None:

@@ -24,6 +24,7 @@ from ..background import beside, start
 from ..commands import command
 from ..endpoint import Untrusted
 from ..errors import ConfigError, DatabaseInUseError, MilvusProfilesError, ServerNotReadyError, ThreadStartError
+from ..half_made import even_half_made
 from .grpc_threads import need_threads
 from .lite_directory import check_shared, make_ready
 from .lite_workers import Workers
@@ -62,6 +63,7 @@ _servers: dict[str, _Server] = {}
 _guard = threading.Lock()
 
 
+@even_half_made
 class LiteLease:
     """One user's share of a running Milvus Lite.
 
