@@ -79,9 +79,15 @@ class RawGeneration(Generation[grpc.Channel]):
 
 def _goes_on(call: Call) -> bool:
     if isinstance(call, weakref.ref):
-        rpc = call()
-        return rpc is not None and not rpc.done()
+        return (rpc := call()) is not None and not _is_done(rpc)
     return call.locked()
+
+
+def _is_done(rpc: Any) -> bool:
+    # Not done(): that takes gRPC's lock of the call, which whoever was interrupted may hold for ever, and the core's
+    # own is held here.
+    state = getattr(rpc, "_state", None)
+    return bool(rpc.done() if state is None else state.code is not None)
 
 
 class ChannelCore(CoreBase[RawGeneration]):
