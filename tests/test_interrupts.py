@@ -431,9 +431,7 @@ def storm(operation: str, seconds: float, seed: int) -> int:
     return int(done.stdout.split()[-1])
 
 
-# Not calls by threads: an interrupt inside of grpc's own Python code can leave a lock of grpc's held, which the closing
-# of that channel then waits for.  The campaign runs them.
-@pytest.mark.parametrize("operation", [storm for storm in STORMS if storm != "threads-call"])
+@pytest.mark.parametrize("operation", STORMS)
 def test_a_storm_leaves_nothing_behind(operation: str) -> None:
     assert storm(operation, 2.5, seed=1) > 5
 

@@ -71,7 +71,8 @@ class RawGeneration(Generation[grpc.Channel]):
         try:
             pending = Pending(self.channel.close, lambda _: None, "milvus-profiles close")
         except ThreadStartError:
-            self.channel.close()
+            if not self.is_damaged:  # of that one it may wait for ever
+                self.channel.close()
             return
         with contextlib.suppress(TimeoutError):
             pending.wait(_CLOSING)
