@@ -37,6 +37,10 @@ _CLOSING = 1.0
 """Seconds that closing a raw channel may take: gRPC waits in it for calls of which an interrupt made it lose sight."""
 
 
+_UNCLOSED: set[grpc.Channel] = set()
+"""Raw channels whose closing has not come to its end.  They are kept: gRPC's finalizer closes again, in whatever thread
+the garbage collector runs, which then waits for ever for the lock that the first one waits for."""
+
 Call = Union[LockType, "weakref.ref[Any]"]
 """A call under way: held by who waits for it, or a reference to the stream or future."""
 
@@ -67,12 +71,19 @@ class RawGeneration(Generation[grpc.Channel]):
     def close(self) -> None:
         """Close the raw channel; calls in flight end as CANCELLED."""
         closing(self.channel)
+        channel = self.channel
+        _UNCLOSED.add(channel)
+
+        def close() -> None:
+            channel.close()
+            _UNCLOSED.discard(channel)
+
         # Beside the caller's thread: an interrupt within leaves gRPC's lock held, and it may wait for ever.
         try:
-            pending = Pending(self.channel.close, lambda _: None, "milvus-profiles close")
+            pending = Pending(close, lambda _: None, "milvus-profiles close")
         except ThreadStartError:
             if not self.is_damaged:  # of that one it may wait for ever
-                self.channel.close()
+                close()
             return
         with contextlib.suppress(TimeoutError):
             pending.wait(_CLOSING)
