@@ -12,23 +12,31 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import contextvars
 import math
+import os
 import queue
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .errors import ThreadStartError
 
-__all__ = ["Latch", "Pending", "beside", "start"]
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["Latch", "Pending", "beside", "has_threads", "in_executor", "none_left", "require", "start"]
 
 T = TypeVar("T")
 
 _STARTING = 5.0
 """Seconds that a thread may take to begin; one that the system had no memory left for never does."""
+
+_ENDING = 0.0002
+"""Seconds between two looks whether a thread has ended."""
 
 
 def start(work: Callable[[], object], name: str) -> None:
@@ -60,11 +68,84 @@ def start(work: Callable[[], object], name: str) -> None:
     except (RuntimeError, MemoryError, queue.Empty) as error:
         failure = error
     if failure is not None:
-        raise ThreadStartError(
-            "no thread can be started",
-            hint="end some processes or threads, or raise the limit of them (ulimit -u, the container's pids limit) or "
-            "of memory (ulimit -v); at the end of the interpreter there are no new ones",
-        )
+        raise none_left("no thread can be started")
+
+
+def none_left(what: str) -> ThreadStartError:
+    """The error for who gets no thread; ``what`` was wanted."""
+    return ThreadStartError(
+        what,
+        hint="end some processes or threads, or raise the limit of them (ulimit -u, the container's pids limit) or "
+        "of memory (ulimit -v); at the end of the interpreter there are no new ones",
+    )
+
+
+def require(count: int) -> None:
+    """See that so many threads can be started at once, for a library that would end the process otherwise.
+
+    Args:
+        count: how many.
+
+    Raises:
+        ThreadStartError: they cannot.
+    """
+    if has_threads(count):
+        return
+    if own := threading.stack_size():  # a library's threads have the system's stacks
+        threading.stack_size(0)
+        try:
+            if has_threads(count):
+                return
+        finally:
+            threading.stack_size(own)
+    raise none_left(f"gRPC needs {count} threads, and the system gives fewer")
+
+
+def has_threads(count: int) -> bool:
+    """Whether so many threads can be started at once; those that were for a look are gone then."""
+    gate = threading.Lock()
+    begun: list[str] = []
+    ended: list[None] = []
+
+    def stand() -> None:
+        begun.append(f"/proc/self/task/{threading.get_native_id()}")
+        with gate:
+            pass
+        ended.append(None)
+
+    started = 0
+    try:
+        with gate:
+            for _ in range(count):
+                _thread.start_new_thread(stand, ())
+                started += 1
+    except (RuntimeError, MemoryError):
+        pass
+    # They need the interpreter to end, which a library's function that is called next may hold all the time.
+    until = time.monotonic() + _STARTING
+    while (len(ended) < started or any(map(os.path.exists, begun))) and time.monotonic() < until:
+        time.sleep(_ENDING)
+    return started == count
+
+
+def in_executor(work: Callable[[], T]) -> asyncio.Future[T]:
+    """Run something that blocks in a thread of the running event loop's executor.
+
+    Raises:
+        ThreadStartError: there is no thread for it.
+    """
+    import asyncio
+
+    wanted = [contextvars.copy_context()]
+
+    def run() -> T:
+        return wanted.pop().run(work)
+
+    try:
+        return asyncio.get_running_loop().run_in_executor(None, run)
+    except RuntimeError:  # the executor's, when it has to start a thread; the work stays in its queue
+        wanted.clear()
+    raise none_left("no thread can be started")
 
 
 _LOOK = 0.5

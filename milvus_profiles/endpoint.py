@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .errors import ConfigError
+from .half_made import even_half_made
 from .paths import absolute_path
 
 __all__ = [
@@ -47,6 +48,7 @@ class AddressError(ConfigError):
     """The text is not an address, or it is one that could be read in two ways."""
 
 
+@even_half_made
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where a Milvus is reached, in its one canonical spelling.

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .commands import printable
+from .half_made import even_half_made
 
 if TYPE_CHECKING:
     from .pool.stats import PoolStats
@@ -55,6 +56,7 @@ __all__ = [
 ]
 
 
+@even_half_made
 @dataclass(frozen=True, slots=True)
 class Location:
     """Where a value stands: a place in a file, an environment variable, or an argument.
@@ -112,9 +114,10 @@ class MilvusProfilesError(Exception):
     code: ClassVar[str] = "internal"
     exit_status: ClassVar[int] = 1
 
-    message: str
-    hint: str | None
-    location: Location | None
+    # The defaults are what is shown before the error is made.
+    message: str = ""
+    hint: str | None = None
+    location: Location | None = None
 
     def __init__(self, message: str, *, hint: str | None = None, location: Location | None = None) -> None:
         super().__init__(message)

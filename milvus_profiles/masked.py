@@ -10,6 +10,8 @@ import hmac
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
+from .half_made import even_half_made
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -103,6 +105,7 @@ else:
         get = Mapping.get
 
 
+@even_half_made
 class _Masked(_MappingOf[_V]):
     """A snapshot of a mapping whose values do not show, not among the locals of a traceback that is walked either.
 

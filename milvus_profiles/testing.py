@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .half_made import even_half_made
+
 if TYPE_CHECKING:
     from .connections.connection import Connection
 
@@ -30,6 +32,7 @@ MARK = "milvus_server"
 _OPTION = "--require-milvus"
 
 
+@even_half_made
 @dataclass(frozen=True)
 class MilvusProfile:
     """The profile of a test.

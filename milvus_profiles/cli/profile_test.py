@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import UsageError
+from ..background import start
+from ..errors import ThreadStartError, UsageError
 from ..masked import SecretText
 from . import keyring_access
 from .file_warnings import warn_about_profiles
@@ -141,9 +141,9 @@ def _side_by_side(names: list[str], one: Callable[[str, Cancellation], Report]) 
     for alias in names:
         waiting.put(alias)
     started = 0
-    with contextlib.suppress(RuntimeError):  # no more threads can be started: fewer do it too
+    with contextlib.suppress(ThreadStartError):  # fewer do it too
         for _ in range(min(len(names), _SIDE_BY_SIDE)):
-            threading.Thread(target=work, daemon=True).start()
+            start(work, "milvus-profiles test")
             started += 1
     if not started:
         work()

@@ -11,6 +11,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..background import has_threads
 from ..commands import printable
 from ..diagnosis.report import STAGES, Report, Stage
 from .output import console_of
@@ -127,7 +128,11 @@ class Lines(Silence):
             from rich.live import Live
 
             self._spinner = Live(
-                get_renderable=lambda: _spinning(name), console=self._console, transient=True, refresh_per_second=8
+                get_renderable=lambda: _spinning(name),
+                console=self._console,
+                transient=True,
+                refresh_per_second=8,
+                auto_refresh=has_threads(1),  # rich draws in one
             )
             self._spinner.start()
 
@@ -147,7 +152,12 @@ class LiveTable(Silence):
         self._guard = threading.Lock()
         self._at: dict[str, str] = {}
         self._reports: dict[str, Report] = {}
-        self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=8)
+        self._live = Live(
+            get_renderable=self._table,
+            console=self._console,
+            refresh_per_second=8,
+            auto_refresh=has_threads(1),  # rich draws in one
+        )
 
     def __enter__(self) -> Self:
         self._live.start()

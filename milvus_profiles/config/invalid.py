@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from ..errors import ConfigError, Location, MilvusProfilesError, suggest
+from ..half_made import even_half_made
 from ..profile import is_alias
 from .fields import FIELDS, field
 from .values import Origin, RawProfile, left_out, unflatten
@@ -51,6 +52,7 @@ class _Described(NamedTuple):
         return ConfigError(self.message, hint=self.hint(), location=self.origin.location(self.at))
 
 
+@even_half_made
 class Findings:
     """What is wrong with a profile; errors are made of it when they are asked for.
 

@@ -11,6 +11,8 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..half_made import even_half_made
+
 __all__ = ["KeyPath", "Positions", "Span", "scan"]
 
 KeyPath = tuple["str | int", ...]
@@ -44,6 +46,7 @@ class Span:
     end: int
 
 
+@even_half_made
 class Positions:
     """The places of all entries of one text.
 

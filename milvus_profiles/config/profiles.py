@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any
 
 from ..errors import ConfigError, Location, MilvusProfilesError, Nearest, UnknownProfileError
+from ..half_made import even_half_made
 from ..masked import SecretText
 from ..profile import Profile, fold_alias
 from .databases import refuse_brought, untrusted_origin
@@ -79,6 +80,7 @@ class Selection:
     hidden: tuple[str, ...] = ()
 
 
+@even_half_made
 class Profiles(Mapping[str, Profile]):
     """All profiles in force: a mapping from alias to :class:`Profile`.
 

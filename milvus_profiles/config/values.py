@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from ..endpoint import absolute_address
 from ..errors import ConfigError, Location, Nearest
+from ..half_made import even_half_made
 from ..paths import absolute_path
 from ..profile import fold_alias
 from .documents import Document
@@ -65,6 +66,7 @@ class Origin:
 DEFAULT = Origin("default")
 
 
+@even_half_made
 class Value:
     """A value and its origin; it does not change.
 

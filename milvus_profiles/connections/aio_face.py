@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from types import TracebackType
 from typing import Any
 
+from ..background import in_executor
 from ..config.profiles import Profiles
 from ..profile import fold_alias
 from .aio_connection import AsyncConnection
@@ -113,7 +113,7 @@ async def _connect(
     here = table()
     await here.end_with_loop()
     find = partial(request, alias, profiles=profiles, dedicated=dedicated, timeout=timeout, fields=fields)
-    asked = await asyncio.get_running_loop().run_in_executor(None, find)
+    asked = await in_executor(find)
     asked.warn(stacklevel=2)
     resolved, known = asked.resolved, asked.profiles
     while True:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import contextlib
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..background import in_executor, start
+from ..errors import ThreadStartError
 from ..profile import Profile
 from ..transport.aio_channel import AsyncProfileChannel
 from ..transport.aio_core import AsyncChannelCore, AsyncGeneration
@@ -43,7 +45,10 @@ async def give_back(lite: LiteLease | None) -> None:
         lite: the lease, if there is one.
     """
     if lite is not None:
-        await asyncio.get_running_loop().run_in_executor(None, lite.release)
+        try:
+            await in_executor(lite.release)
+        except ThreadStartError:
+            lite.release()  # it blocks the loop, which is better than a database that stays open
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,8 @@ class _Belongings:
         if (lite := self.lite) is not None:
             self.lite = None
             # The garbage collector may run anywhere, and stopping a server takes its time.
-            threading.Thread(target=lite.release, name="milvus-profiles close", daemon=True).start()
+            with contextlib.suppress(ThreadStartError):  # the end of the process stops it
+                start(lite.release, "milvus-profiles close")
 
 
 class AsyncLive(LiveBase[AsyncChannelCore]):

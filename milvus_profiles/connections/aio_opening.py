@@ -7,10 +7,13 @@ Cancelled at any await, nothing stays open.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ..errors import MilvusProfilesError, ServerNotReadyError, UnreachableError
+from ..background import in_executor, start
+from ..errors import MilvusProfilesError, ServerNotReadyError, ThreadStartError, UnreachableError
 from ..masked import SecretText
 from ..profile import Profile
 from ..transport.aio_core import AsyncChannelCore
@@ -87,25 +90,25 @@ async def open_or_move_async(
 
 
 async def _found(recipe: Recipe) -> SecretText | None:
-    return await asyncio.get_running_loop().run_in_executor(None, recipe.find, False)
+    return await in_executor(partial(recipe.find, False))
 
 
 async def _lite(profile: Profile) -> LiteLease | None:
     """The Milvus Lite of a profile, started in a thread; if the caller is cancelled, the lease is given back."""
     if profile.endpoint.kind != "lite":
         return None
-    loop = asyncio.get_running_loop()
-    starting = loop.run_in_executor(None, lite_of, profile)
+    starting = in_executor(partial(lite_of, profile))
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
-        starting.add_done_callback(lambda done: _release_unseen(done, loop))
+        starting.add_done_callback(_release_unseen)
         raise
 
 
-def _release_unseen(starting: asyncio.Future[LiteLease | None], loop: asyncio.AbstractEventLoop) -> None:
+def _release_unseen(starting: asyncio.Future[LiteLease | None]) -> None:
     if not starting.cancelled() and starting.exception() is None and (lease := starting.result()) is not None:
-        loop.run_in_executor(None, lease.release)
+        with contextlib.suppress(ThreadStartError):  # the end of the process stops it
+            start(lease.release, "milvus-profiles close")
 
 
 async def _start(profile: Profile, token: SecretText | None, recipe: Recipe) -> AsyncStarted:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ..endpoint import Endpoint
 from ..errors import ConnectionClosedError, ForkError
+from ..half_made import even_half_made
 from ..joints import joined
 from ..masked import MaskedFields
 from ..profile import Profile
@@ -19,6 +20,7 @@ __all__ = ["Handle"]
 L = TypeVar("L", bound="Live | AsyncLive")
 
 
+@even_half_made
 class Handle(Generic[L]):
     """One holder's share of a live connection.
 

@@ -10,13 +10,14 @@ documentation ("Manage Milvus Connections"), and pymilvus 1.1 for the names of p
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..background import in_executor
 from ..config.loading import load
 from ..config.plaintext import check_plaintext
 from ..config.profiles import Profiles
@@ -272,11 +273,11 @@ class _Connections:
 
     async def async_disconnect(self, alias: str) -> None:
         """:func:`disconnect`, without blocking the event loop."""
-        await asyncio.to_thread(self.disconnect, alias)
+        await in_executor(partial(self.disconnect, alias))
 
     async def async_remove_connection(self, alias: str) -> None:
         """:func:`remove_connection`, without blocking the event loop."""
-        await asyncio.to_thread(self.remove_connection, alias)
+        await in_executor(partial(self.remove_connection, alias))
 
     def list_connections(self) -> list[ListedConnection]:
         """The aliases that ``connect`` and ``add_connection`` know.

@@ -20,11 +20,13 @@ from typing import Any, Generic, Protocol, TypeVar
 from ..background import Pending, beside
 from ..endpoint import Endpoint
 from ..errors import ThreadStartError
+from ..half_made import even_half_made
 from ..profile import fold_alias
 
 __all__ = ["ConnectionInfo", "Live", "Registry"]
 
 
+@even_half_made
 @dataclass(frozen=True, slots=True)
 class ConnectionInfo:
     """An open channel.

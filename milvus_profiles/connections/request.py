@@ -13,6 +13,7 @@ from ..config.permissions import file_warnings
 from ..config.plaintext import check_plaintext
 from ..config.profiles import Profiles, Resolved
 from ..errors import ConfigError, suggest
+from ..half_made import even_half_made
 from ..masked import MaskedFields, SecretText
 from ..profile import fold_alias
 
@@ -30,6 +31,7 @@ class InsecureTransportWarning(UserWarning):
     """A secret crosses the network unencrypted, as the profile allows."""
 
 
+@even_half_made
 class CallFields(MaskedFields):
     """The fields of a call, of which a traceback shows the names only: a misspelled one may hold a secret too.
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..background import start
 from ..connections.opening import secret_context
-from ..errors import ConnectionLimitError
 from .course import Cancellation, Cancelled
 from .face import selected
 from .report import Report, Stage
@@ -65,13 +64,7 @@ async def diagnose(
         _call_soon(loop, lambda: settle(report, failure))
 
     # Not the loop's own executor: asyncio.run waits for its threads, a cancelled test's among them.
-    thread = threading.Thread(target=run, name="milvus-profiles diagnose", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:
-        raise ConnectionLimitError(
-            "no thread can be started for the test", hint="see whether the system is out of threads or memory"
-        ) from None
+    start(run, "milvus-profiles diagnose")
     try:
         return await outcome
     finally:

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..half_made import even_half_made
+
 __all__ = ["INFORMATION", "STAGES", "Report", "Stage", "StageName", "Status", "server_name"]
 
 StageName = Literal[
@@ -36,6 +38,7 @@ def server_name(version: str | None) -> str:
     return f"Milvus {version}" if lite is None else f"Milvus Lite {version[lite.end() :]}".rstrip()
 
 
+@even_half_made
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One step of a test.
@@ -74,6 +77,7 @@ class Stage:
         return {**value, "notes": list(self.notes)} if verbose else value
 
 
+@even_half_made
 @dataclass(frozen=True, slots=True)
 class Report:
     """The test of one profile.

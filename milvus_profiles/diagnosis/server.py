@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import queue
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
+from ..background import start as start_beside
 from ..commands import printable
 from ..connections.opening import Started
 from ..errors import (
@@ -24,6 +24,7 @@ from ..errors import (
     DatabaseNotFoundError,
     MilvusProfilesError,
     PermissionDeniedError,
+    ThreadStartError,
     TLSError,
     UnreachableError,
 )
@@ -271,8 +272,8 @@ def _beside(work: _Look) -> Callable[[float], _Found]:
             answers.put(_unexamined(f"the look at it failed ({type(error).__name__})"))
 
     try:
-        threading.Thread(target=run, name="milvus-profiles tls", daemon=True).start()
-    except RuntimeError:
+        start_beside(run, "milvus-profiles tls")
+    except ThreadStartError:
         answers.put(_unexamined("no thread could be started for a look at it"))
 
     def result(seconds: float) -> _Found:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..commands import milvus_profiles
 from ..config.plaintext import check_plaintext
 from ..connections.opening import Started, start
-from ..errors import MilvusProfilesError
+from ..errors import MilvusProfilesError, ThreadStartError
 from ..masked import SecretText
 from ..profile import Profile
 from ..secrets import SecretContext, resolve
@@ -29,7 +29,7 @@ from ..transport.probes import PROXY_VARIABLES, Address, Resolution, TCPOutcome,
 from ..transport.probes import resolve as resolve_host
 from .course import Cancellation, Course, Ended, Patience, broken
 from .management import ask_management
-from .report import Report, Stage
+from .report import Report, Stage, StageName
 from .rest import ask_rest
 from .server import shake_hands
 
@@ -147,7 +147,11 @@ def _start(course: Course, profile: Profile, token: SecretText | None) -> Starte
         return start(profile, token, lambda: None, largest=LARGEST_ANSWER)
     except Exception as error:
         failure = broken(error)
-    with course.stage("tcp" if profile.endpoint.kind == "lite" else "tls"):
+    if isinstance(failure, ThreadStartError):
+        where: StageName = "grpc"
+    else:
+        where = "tcp" if profile.endpoint.kind == "lite" else "tls"
+    with course.stage(where):
         raise failure
     raise AssertionError("the stage fails")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..background import in_executor
 from ..connections.aio_connection import AsyncConnection
 from ..connections.aio_live import AsyncLive
 from ..connections.aio_opening import open_async_live
@@ -152,11 +153,11 @@ class AsyncMilvusConnector:
 
     async def introduce(self, key: str) -> tuple[str, PoolSettings | None]:
         table()  # raises in a forked child that cannot use asyncio's gRPC
-        return await asyncio.to_thread(introduce, key, self._profiles)
+        return await in_executor(partial(introduce, key, self._profiles))
 
     async def open(self, key: str) -> AsyncMilvusLink:
         kept: LoopTable = table()
-        asked = await asyncio.to_thread(request, key, profiles=self._profiles, dedicated=True, fields=CallFields({}))
+        asked = await in_executor(partial(request, key, profiles=self._profiles, dedicated=True, fields=CallFields({})))
         # Not dedicated: that would close it with a handle, and the pool's leases are no handles of it.
         live = await open_async_live(asked.resolved, asked.profiles, wait_ready=None, dedicated=False, forget=_forget)
         return AsyncMilvusLink(live, kept)

@@ -20,6 +20,7 @@ from ..errors import (
     PoolExhaustedError,
     PoolTimeoutError,
 )
+from ..half_made import even_half_made
 from ..profile import PoolSettings, fold_alias
 from .core import Core
 from .state import KeyState, Leak, Lease, Member, Outcome, Waiter
@@ -40,6 +41,7 @@ __all__ = [
 _POOL_WIDE = ("max_total", "eviction_interval", "drain_timeout")
 
 
+@even_half_made
 class BasePool:
     """What a pool is, however its users wait.
 

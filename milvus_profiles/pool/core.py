@@ -297,6 +297,7 @@ class Core(Ledger):
         for key in keys:
             self._settle(key, now, actions)
             if sweep:
+                self.recover(key)
                 self._sweep(key, now, actions)
             self._serve(key, now, actions)
             self._report(key, now, actions)

@@ -11,13 +11,23 @@ from __future__ import annotations
 import itertools
 import math
 from typing import Any, Literal
+from weakref import ref
 
 from ..profile import PoolSettings
-from .state import Dropped, KeyState, Lease, Outcome, Phase, Waiter, Watch
+from .state import Dropped, KeyState, Lease, Member, Outcome, Phase, Waiter, Watch
 
 __all__ = ["Ledger"]
 
 _READY = Phase.READY
+
+_MANY = 64
+"""Leases after which a channel forgets those that are no more."""
+
+
+def _alive(member: Member) -> int:
+    """Forget the leases on a channel that are no more, and say how many there are."""
+    member.leases = [each for each in member.leases if (lease := each()) is not None and lease.member is member]
+    return len(member.leases)
 
 
 class Ledger:
@@ -71,6 +81,9 @@ class Ledger:
             if best is None:
                 return False
             member = best
+            if not member.uses % _MANY:
+                _alive(member)
+            member.leases.append(ref(lease))
             # Grow before it is full, and let the plan see to a channel that has done its part.
             if (least + 1 >= key.soft and len(key.members) < key.cap) or member.uses + 1 >= key.max_uses:
                 self.dirty[key] = None
@@ -82,6 +95,10 @@ class Ledger:
             if member.expires <= now:
                 self.dirty[key] = None
                 return False
+            # Here, as nothing may come between what follows; one too many means nothing.
+            if not member.uses % _MANY:
+                _alive(member)
+            member.leases.append(ref(lease))
             if key.min_idle and len(idle) <= key.min_idle and len(key.members) < key.cap:
                 self.dirty[key] = None  # another is to be kept ready
             member.parked = False
@@ -95,6 +112,17 @@ class Ledger:
         if member.uses >= key.max_uses:
             member.worn = True
         return True
+
+    def recover(self, key: KeyState) -> None:
+        """Have leases given back that are no more, though nobody said so; see :meth:`Lease.__del__`.
+
+        Args:
+            key: of this one.
+        """
+        for member in key.members:
+            alive = _alive(member)
+            dropped = sum(each is member for each, _ in list(self.dropped))
+            self.dropped.extend([(member, None)] * (member.load - alive - dropped))
 
     def release(self, lease: Lease, now: float, *, suspect: bool = False) -> Waiter | None:
         """Give a lease back.

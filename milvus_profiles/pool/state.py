@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
+import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ class Member:
         parked: it stands in ``key.idle`` or ``key.ready``, so that a lease can be had on it.
         worn: it is to be replaced: it was used ``max_uses`` times, or drained while it connected.
         suspect: it is to be tested before it is leased again.
+        leases: those that were given on it; of late, and no longer used ones among them.
         born: when its opening began, in the seconds of the shell's clock, as all times here.
         expires: when ``max_lifetime`` ends; infinite without one.
         idle_since: when it was last returned.
@@ -71,6 +73,7 @@ class Member:
         "expires",
         "idle_since",
         "key",
+        "leases",
         "link",
         "load",
         "parked",
@@ -86,6 +89,7 @@ class Member:
         self.phase = Phase.CONNECTING
         self.link: Any = None
         self.load = 0
+        self.leases: list[weakref.ref[Lease]] = []
         self.uses = 0
         self.parked = False
         self.worn = False
@@ -141,11 +145,13 @@ class Lease:
     watch: Watch | None = None
 
     def __del__(self) -> None:
+        # An interrupt as this begins keeps it from being done: then `Ledger.recover` finds that the lease is no more.
         member = self.member
         if member is not None:
-            self.member = None
             dropped = member.key.dropped
             dropped.append((member, self.watch))
+            # After that, as who recovers takes one that has no member and is not in the list to be lost.
+            self.member = None
             dropped.notify()
 
 

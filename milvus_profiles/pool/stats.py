@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ..half_made import even_half_made
 from .state import Phase
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["KeyStats", "PoolStats", "pool_stats"]
 
 
+@even_half_made
 @dataclass(frozen=True, slots=True)
 class KeyStats:
     """A snapshot of one key, or of a whole pool; counters count from the beginning.
@@ -64,6 +66,7 @@ class KeyStats:
     connections_lost: int = 0
 
 
+@even_half_made
 @dataclass(frozen=True, slots=True)
 class PoolStats(KeyStats):
     """A snapshot of a pool.

@@ -279,6 +279,7 @@ class ConnectionPool(BasePool):
             key = waiter.key
             if waiter.lease is None or not key.queue or key.queue[0] is waiter:
                 with self._crowd, self._lock:
+                    self._core.recover(key)
                     self._core.dirty[key] = None
                 self._worker.poke()
 

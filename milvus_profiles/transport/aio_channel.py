@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnectionClosedError
+from ..half_made import even_half_made
 from .aio_core import AsyncChannelCore, AsyncGeneration
 from .grpc_import import grpc
 from .metadata import AUTHORIZATION, MetadataLike
@@ -95,6 +96,7 @@ def _code_of(ended: Any) -> grpc.StatusCode | None:
     return None
 
 
+@even_half_made
 class _UnaryUnaryCall(grpc.aio.UnaryUnaryCall):  # type: ignore[misc,type-arg,unused-ignore]
     """A call that is made once more, while it is awaited, if another token is to be had for it."""
 
@@ -258,6 +260,7 @@ class _StreamStream(_RequestStream, grpc.aio.StreamStreamMultiCallable):  # type
     pass
 
 
+@even_half_made
 class AsyncProfileChannel(grpc.aio.Channel):  # type: ignore[misc,unused-ignore]
     """One handle's view of a core, shaped as a ``grpc.aio.Channel``.
 

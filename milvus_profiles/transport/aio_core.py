@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 
+from ..background import in_executor
 from .channel_state import REFRESH_INTERVAL
 from .core_base import CoreBase, Generation, Refresh
 from .deadline import Clock
 from .grpc_import import grpc
+from .grpc_threads import closing
 from .metadata import TokenHolder
 
 __all__ = ["AsyncChannelCore", "AsyncGeneration"]
@@ -40,6 +42,7 @@ class AsyncGeneration(Generation[grpc.aio.Channel]):
     async def close(self) -> None:
         """Close the raw channel; calls in flight end as CANCELLED."""
         self.is_severed = True
+        closing(self.channel)
         await self.channel.close(None)
 
 
@@ -151,7 +154,7 @@ class AsyncChannelCore(CoreBase[AsyncGeneration]):
 
     async def _look(self, holder: TokenHolder, refresh: Refresh) -> None:
         try:
-            token = await asyncio.get_running_loop().run_in_executor(None, refresh)
+            token = await in_executor(refresh)
             self._refresh_failure = None
             if token is not None:
                 holder.set_token(token)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 
+from ..background import in_executor
 from .aio_core import AsyncChannelCore
 from .attempt import Attempt
 from .deadline import Deadline
@@ -21,7 +22,7 @@ async def async_look(attempt: Attempt, deadline: Deadline) -> Evidence | None:
         attempt: what is tried.
         deadline: when to give up.
     """
-    return await asyncio.get_running_loop().run_in_executor(None, look, attempt, deadline)
+    return await in_executor(partial(look, attempt, deadline))
 
 
 async def async_handshake(

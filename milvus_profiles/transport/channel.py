@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..half_made import even_half_made
 from .core import ChannelCore, RawGeneration
 from .grpc_import import grpc
 from .metadata import AUTHORIZATION, MetadataLike
@@ -222,6 +223,7 @@ class _StreamStream(_MultiCallable, grpc.StreamStreamMultiCallable):  # type: ig
         return self._start("__call__", request_iterator, self._deadline(timeout), metadata, rest, named)
 
 
+@even_half_made
 class ProfileChannel(grpc.Channel):  # type: ignore[misc,type-arg,unused-ignore]
     """One handle's view of a core, shaped as a ``grpc.Channel``.
 

@@ -21,6 +21,7 @@ from .core_base import CoreBase, Generation, Refresh
 from .deadline import Clock
 from .fork_pause import PAUSE
 from .grpc_import import grpc
+from .grpc_threads import closing
 from .interrupts import let_go
 from .metadata import TokenHolder
 
@@ -35,6 +36,10 @@ _IDLE_LOOK = 0.25
 _CLOSING = 1.0
 """Seconds that closing a raw channel may take: gRPC waits in it for calls of which an interrupt made it lose sight."""
 
+
+_UNCLOSED: set[grpc.Channel] = set()
+"""Raw channels whose closing has not come to its end.  They are kept: gRPC's finalizer closes again, in whatever thread
+the garbage collector runs, which then waits for ever for the lock that the first one waits for."""
 
 Call = Union[LockType, "weakref.ref[Any]"]
 """A call under way: held by who waits for it, or a reference to the stream or future."""
@@ -65,21 +70,36 @@ class RawGeneration(Generation[grpc.Channel]):
 
     def close(self) -> None:
         """Close the raw channel; calls in flight end as CANCELLED."""
+        closing(self.channel)
+        channel = self.channel
+        _UNCLOSED.add(channel)
+
+        def close() -> None:
+            channel.close()
+            _UNCLOSED.discard(channel)
+
         # Beside the caller's thread: an interrupt within leaves gRPC's lock held, and it may wait for ever.
         try:
-            closing = Pending(self.channel.close, lambda _: None, "milvus-profiles close")
+            pending = Pending(close, lambda _: None, "milvus-profiles close")
         except ThreadStartError:
-            self.channel.close()
+            if not self.is_damaged:  # of that one it may wait for ever
+                close()
             return
         with contextlib.suppress(TimeoutError):
-            closing.wait(_CLOSING)
+            pending.wait(_CLOSING)
 
 
 def _goes_on(call: Call) -> bool:
     if isinstance(call, weakref.ref):
-        rpc = call()
-        return rpc is not None and not rpc.done()
+        return (rpc := call()) is not None and not _is_done(rpc)
     return call.locked()
+
+
+def _is_done(rpc: Any) -> bool:
+    # Not done(): that takes gRPC's lock of the call, which whoever was interrupted may hold for ever, and the core's
+    # own is held here.
+    state = getattr(rpc, "_state", None)
+    return bool(rpc.done() if state is None else state.code is not None)
 
 
 class ChannelCore(CoreBase[RawGeneration]):

@@ -24,6 +24,8 @@ from ..background import beside, start
 from ..commands import command, printable
 from ..endpoint import Untrusted
 from ..errors import ConfigError, DatabaseInUseError, MilvusProfilesError, ServerNotReadyError, ThreadStartError
+from ..half_made import even_half_made
+from .grpc_threads import need_threads
 from .lite_directory import check_shared, make_ready
 from .lite_workers import Workers
 from .pymilvus_import import import_with_pymilvus
@@ -60,6 +62,7 @@ _servers: dict[str, _Server] = {}
 _guard = threading.Lock()
 
 
+@even_half_made
 class LiteLease:
     """One user's share of a running Milvus Lite.
 
@@ -163,6 +166,7 @@ def _serve(lite: Any, database: Any) -> tuple[Callable[[float | None], None], in
     """A server of an open database, as Milvus Lite's own but for its threads: how to stop it, and its port."""
     from .grpc_import import grpc
 
+    need_threads()
     # One of the keepers stops the server, and the other one closes the database if the first one gets stuck.
     workers, keepers = Workers(_WORKERS, "milvus-profiles lite"), Workers(2, "milvus-profiles lite keeper")
     limit = [(f"grpc.max_{way}_message_length", _MESSAGE_LIMIT) for way in ("receive", "send")]

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any, ParamSpec, TypeVar
 
+from ..background import none_left
+
 __all__ = ["Workers"]
 
 P = ParamSpec("P")
@@ -29,7 +31,7 @@ class Workers(Executor):
         name: of the threads.
 
     Raises:
-        RuntimeError: no thread can be started.
+        ThreadStartError: no thread can be started.
     """
 
     def __init__(self, number: int, name: str) -> None:
@@ -43,7 +45,7 @@ class Workers(Executor):
                 thread.start()
         except RuntimeError:
             self.end(0.0)
-            raise
+            raise none_left("Milvus Lite gets too few threads") from None
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have a thread call a function.

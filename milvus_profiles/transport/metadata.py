@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
+from ..half_made import even_half_made
 from ..masked import SecretText
 
 __all__ = ["AUTHORIZATION", "Metadata", "MetadataLike", "TokenHolder"]
@@ -31,6 +32,7 @@ def _authorization(token: SecretText) -> str:
     return base64.b64encode(token.reveal().encode("utf-8")).decode("ascii")
 
 
+@even_half_made
 class TokenHolder:
     """Holds the token of a connection and makes the metadata of its calls.
 

@@ -21,6 +21,7 @@ from ..masked import SecretText
 from ..profile import SSL, Profile, Retry
 from ..regular_file import PEM_LIMIT, FileFault, open_file, read_regular
 from .grpc_import import grpc, quietly
+from .grpc_threads import need_threads, opened
 from .limits import LIMITS
 from .wire import READ_METHODS, SERVICE
 
@@ -154,12 +155,14 @@ def open_channel(
     Raises:
         ConfigError: a TLS file cannot be read.
         TLSError: a TLS file is not what it should be.
+        ThreadStartError: the system does not give the threads that gRPC needs.
     """
     target, credentials, options = _arguments(profile, lite_port, files, largest)
+    need_threads()
     with quietly():
         if credentials is None:
-            return grpc.insecure_channel(target, options)
-        return grpc.secure_channel(target, credentials, options)
+            return opened(grpc.insecure_channel(target, options))
+        return opened(grpc.secure_channel(target, credentials, options))
 
 
 def open_async_channel(
@@ -167,10 +170,11 @@ def open_async_channel(
 ) -> grpc.aio.Channel:
     """A raw channel of the running event loop; arguments and errors are those of :func:`open_channel`."""
     target, credentials, options = _arguments(profile, lite_port, files)
+    need_threads(for_asyncio=True)
     with quietly():
         if credentials is None:
-            return grpc.aio.insecure_channel(target, options)
-        return grpc.aio.secure_channel(target, credentials, options)
+            return opened(grpc.aio.insecure_channel(target, options))
+        return opened(grpc.aio.secure_channel(target, credentials, options))
 
 
 def _arguments(

@@ -10,13 +10,12 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
-import queue
 import socket
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ..background import Pending
 from ..commands import printable
 from ..endpoint import Endpoint, parse_address
 from .deadline import Deadline
@@ -209,6 +208,9 @@ def resolve(route: Route, deadline: Deadline) -> Resolution:
     Args:
         route: where to.
         deadline: when to give up.
+
+    Raises:
+        ThreadStartError: there is no thread for it.
     """
     began = deadline.clock()
 
@@ -220,14 +222,11 @@ def resolve(route: Route, deadline: Deadline) -> Resolution:
     if _is_numeric(route.host):
         answer = _look_up(route)  # asks nobody
         return outcome((), answer) if isinstance(answer, str) else outcome(answer)
-    answers: queue.SimpleQueue[tuple[Address, ...] | str] = queue.SimpleQueue()
+    pending: Pending[tuple[Address, ...] | str]
+    pending = Pending(lambda: _look_up(route), lambda error: type(error).__name__, "milvus-profiles resolve")
     try:
-        threading.Thread(target=lambda: answers.put(_look_up(route)), name=f"resolve {route.host}", daemon=True).start()
-    except RuntimeError:
-        return outcome((), "no thread can be started, which the system's resolver needs")
-    try:
-        answer = answers.get(timeout=deadline.remaining)
-    except queue.Empty:
+        answer = pending.wait(deadline.remaining)
+    except TimeoutError:
         return outcome((), "no answer in time")
     return outcome((), answer) if isinstance(answer, str) else outcome(answer)
 

@@ -1,0 +1,165 @@
+"""Where the system gives no more threads, everything that needs one says so; gRPC by itself would end the process.
+
+Each test is a process of a user of whom nothing else runs, with a limit of threads (RLIMIT_NPROC).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import scripted_grpc
+from tests.support.requirements import unavailable
+
+pytestmark = pytest.mark.security
+
+_PROGRAM = """
+import asyncio, os, resource, sys
+import concurrent.futures.thread, encodings.idna, grpc.aio
+import milvus_profiles as mp
+import milvus_profiles.connections.opening, milvus_profiles.connections.aio_opening
+import milvus_profiles.pool.links, milvus_profiles.pool.aio_links, milvus_profiles.diagnosis.aio_face
+from milvus_profiles.cli.entry import main
+
+what, uri, spare, home = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+if uri.endswith(".db"):
+    import milvus_profiles.transport.lite as lite
+    lite._import_lite()
+env = {"HOME": home, **{f"MILVUS_PROFILES__P{n}__URI": uri for n in range(3)}}
+profiles = mp.load(env=env, cwd="/")
+os.environ.clear()
+os.environ.update(env, PATH="/usr/bin:/bin")
+os.chdir("/")
+# The limit is one of the user's, and none of root's.
+os.chown(home, 1_000_000 + os.getpid(), 54321)
+os.setgid(54321)
+os.setuid(1_000_000 + os.getpid())
+
+def limit():
+    most = len(os.listdir("/proc/self/task")) + spare
+    resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+
+def told(error):
+    print(type(error).__name__, error.code, error.hint.split()[0], flush=True)
+    os._exit(0)  # asyncio.run itself needs a thread to end
+
+def use(conn):
+    with conn:
+        print("good" if conn.ping() > 0 else "bad", flush=True)
+
+def diagnosed(report):
+    [stage, *_] = [stage for stage in report.stages if stage.status == "failed"]
+    print(stage.name, stage.code, (stage.hint or "").split()[0], flush=True)
+
+async def in_loop():
+    try:
+        if what == "aio diagnose":
+            print(await mp.aio.diagnose("p0", profiles=profiles))
+        elif what == "aio pool":
+            pool = mp.aio.ConnectionPool(profiles=profiles)
+            await (await pool.get_client("p0")).ping()
+        else:
+            await (await mp.aio.connect("p0", profiles=profiles)).ping()
+        print("good", flush=True)
+    except mp.MilvusProfilesError as error:
+        told(error)
+
+closed = mp.connect("p0", profiles=profiles, dedicated=True) if what == "connect again" else None
+if closed is not None:
+    closed.close()  # and gRPC's threads end, though there still is a channel
+kept = mp.connect("p0", profiles=profiles) if what == "a name" else None
+limit()
+try:
+    if what.startswith("aio"):
+        asyncio.run(in_loop())
+    elif what == "diagnose":
+        diagnosed(mp.diagnose("p0", profiles=profiles))
+    elif what == "a name":
+        elsewhere = mp.load(env={"MILVUS_PROFILES__P__URI": uri.replace("127.0.0.1", "localhost")}, cwd="/")
+        diagnosed(mp.diagnose("p", profiles=elsewhere))
+    elif what == "pool":
+        with mp.ConnectionPool(profiles=profiles) as pool:
+            use(pool.get_client("p0", timeout=20))
+    elif what == "profile test":
+        main(["profile", "test", "--all", "--json"])
+        sys.stdout.flush()
+    else:
+        use(mp.connect("p0", profiles=profiles))
+        mp.disconnect_all()
+except mp.MilvusProfilesError as error:
+    told(error)
+os._exit(0)
+"""
+
+
+def run(home: Path, what: str, spare: int, uri: str | None = None) -> str:
+    if not hasattr(os, "getuid") or os.getuid() != 0 or not os.path.isdir("/proc/self/task"):
+        unavailable("needs root, to become a user of whom nothing else runs")
+    for directory in (home, *home.parents[:3]):
+        directory.chmod(0o755)
+    with scripted_grpc.scripted_server(scripted_grpc.milvus_answer) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", _PROGRAM, what, uri or f"http://127.0.0.1:{server.port}", str(spare), str(home)],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert "pthread_create failed" not in done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("spare", [0, 1, 3, 5])
+@pytest.mark.parametrize("what", ["connect", "connect again", "aio connect"])
+def test_connecting_is_refused_with_a_remedy(what: str, spare: int, tmp_path: Path) -> None:
+    assert run(tmp_path, what, spare) == "ThreadStartError limit end"
+
+
+@pytest.mark.parametrize("spare", [0, 1, 2, 5])
+def test_a_pool_says_so_whichever_thread_is_lacking(spare: int, tmp_path: Path) -> None:
+    assert run(tmp_path, "pool", spare) in ("ThreadStartError limit end", "ConnectFailedError pool end")
+
+
+def test_a_pool_of_asyncio_says_so(tmp_path: Path) -> None:
+    assert run(tmp_path, "aio pool", 0) == "ThreadStartError limit end"
+
+
+@pytest.mark.parametrize("spare", [0, 3])
+def test_a_test_of_a_profile_has_it_as_a_finding(spare: int, tmp_path: Path) -> None:
+    assert run(tmp_path, "diagnose", spare) == "grpc limit end"
+
+
+def test_the_command_has_it_as_a_finding_of_each_profile(tmp_path: Path) -> None:
+    assert run(tmp_path, "profile test", 0).count('"hint": "end some processes or threads') == 3
+
+
+def test_a_name_that_there_is_no_thread_to_look_up_is_a_finding(tmp_path: Path) -> None:
+    assert run(tmp_path, "a name", 0) == "dns limit end"
+
+
+def test_a_test_from_an_event_loop_is_refused(tmp_path: Path) -> None:
+    assert run(tmp_path, "aio diagnose", 0) == "ThreadStartError limit end"
+
+
+@pytest.mark.parametrize("spare", [0, 12, 24])
+def test_milvus_lite_is_not_started(spare: int, tmp_path: Path) -> None:
+    pytest.importorskip("milvus_lite")
+    home = tmp_path / "home"
+    home.mkdir()
+    assert run(home, "connect", spare, str(home / "milvus.db")) == "ThreadStartError limit end"
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1, 2])
+@pytest.mark.parametrize("what", ["connect", "aio connect", "aio pool"])
+def test_where_there_are_just_enough_it_works_or_is_refused(what: str, more: int, tmp_path: Path) -> None:
+    # The threads that were started to see whether there are some must be gone when gRPC starts its own.
+    enough = max(2, min(16, os.cpu_count() or 1)) + 8
+    assert run(tmp_path, what, enough + more) in ("good", "ThreadStartError limit end", "ConnectFailedError pool end")
+
+
+@pytest.mark.parametrize("what", ["connect", "pool", "aio connect", "aio pool"])
+def test_with_some_threads_to_spare_it_works(what: str, tmp_path: Path) -> None:
+    assert run(tmp_path, what, 60) == "good"
