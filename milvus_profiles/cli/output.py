@@ -21,7 +21,7 @@ from .session import current
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["console_of", "emit_json", "escape", "note", "print_error", "say", "shorten", "table", "warn"]
+__all__ = ["console_of", "emit_json", "escape", "note", "print_error", "say", "say_lines", "shorten", "table", "warn"]
 
 
 def escape(text: str) -> str:
@@ -53,13 +53,18 @@ def emit_json(value: Any) -> None:
 
 def say(text: str, *, bold: bool = False, color: str | None = None) -> None:
     """Print a line of the result; with ``--json`` results go through :func:`emit_json` instead."""
-    _write(sys.stdout, _lines(text), bold=bold, color=color)
+    _write(sys.stdout, escape(text), bold=bold, color=color)
+
+
+def say_lines(text: str) -> None:
+    """Print several lines of the result, such as a diff, in which no line break is anybody else's."""
+    _write(sys.stdout, _lines(text))
 
 
 def note(text: str) -> None:
     """Say something about what was done, on stderr; silent with ``--json``."""
     if not current().json:
-        _write(sys.stderr, _lines(text))
+        _write(sys.stderr, escape(text))
 
 
 def warn(text: str) -> None:
@@ -67,7 +72,7 @@ def warn(text: str) -> None:
     if current().json:
         sys.stderr.write(json.dumps({"warning": text}) + "\n")
     else:
-        _write(sys.stderr, f"warning: {_lines(text)}", color="yellow")
+        _write(sys.stderr, f"warning: {escape(text)}", color="yellow")
 
 
 def _write(stream: Any, text: str, *, bold: bool = False, color: str | None = None) -> None:
@@ -97,15 +102,15 @@ def print_error(error: MilvusProfilesError) -> None:
     color = current().colors(stream)
     label = typer.style("error:", fg="red", bold=True) if color else "error:"
     stream.flush()
-    _write(stream, f"{label} {_lines(error.message)}")
+    _write(stream, f"{label} {escape(error.message)}")
     if error.location:
-        _write(stream, f"  at {_lines(str(error.location))}")
+        _write(stream, f"  at {escape(str(error.location))}")
         if caret := error.location.caret():
             for line in caret.split("\n"):
                 _write(stream, f"     | {escape(line.replace(chr(9), ' '))}")
     if error.hint:
         label = typer.style("hint:", fg="cyan") if color else "hint:"
-        _write(stream, f"{label} {_lines(error.hint)}")
+        _write(stream, f"{label} {escape(error.hint)}")
 
 
 def console_of(terminal: bool) -> Console:
