@@ -307,7 +307,8 @@ def check_endpoint(profile: Profile, raw: RawProfile, store: TrustStore, own: Pr
         # The address is the user's, of a variable or a call; how it is reached is what the file hides.
         if profile.endpoint.tls or _is_overridden("ssl", raw) or (own is not None and not own.ssl):
             return
-        there, mine = f"{profile.endpoint.uri} without TLS", "it with TLS"
+        there = f"{profile.endpoint.uri} without TLS"
+        mine = "it with TLS" if own is not None else "somewhere that cannot be read"
     elif own is not None and own.is_template:
         return
     elif own is None:
