@@ -185,9 +185,9 @@ def test_a_fifo_in_place_of_git_ends_the_search_and_waits_for_nobody(home: Path,
 
 def test_a_file_that_takes_long_to_read_is_not_read_for_completion(home: Path, project: Path) -> None:
     path = project / "milvus.toml"
-    path.write_text("[profiles.a]\n" + "#\n" * (1 << 20))
+    path.write_text("[profiles.a]\n#" + "x" * (7 << 20))
     assert aliases({"HOME": str(home)}, str(project)) == ["a"]
-    path.write_text("[profiles.a]\n" + "#\n" * (5 << 20))
+    path.write_text("[profiles.a]\n#" + "x" * (8 << 20))
     assert aliases({"HOME": str(home)}, str(project)) == []
 
 
