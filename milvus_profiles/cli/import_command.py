@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["import_profiles"]
 
 _SOURCES = "milvus-cli, env, dotenv, zilliz, attu, pymilvus-uri"
-_STDIN_LIMIT = 4 << 20
 
 
 def import_profiles(
@@ -56,6 +55,7 @@ def import_profiles(
             "there is nothing to import",
             hint="; ".join(f"{one.origin}: {one.reason}" for one in unusable[:3]) or "the source is empty",
         )
+    _warn_of_settings(entries)
     if dry_run:
         _report(entries, unusable, target, imported=False)
         return
@@ -67,6 +67,7 @@ def import_profiles(
 
 
 def _read(source: str, path: str | None) -> Found:
+    from ..interop.imports.found import LIMIT
     from ..interop.imports.sources import find_source, read
 
     form = find_source(source)
@@ -79,9 +80,9 @@ def _read(source: str, path: str | None) -> Found:
         if sys.stdin.isatty():
             text: str = typer.prompt("Address", hide_input=True, err=True)
             return form.parse(text.encode("utf-8", "surrogateescape"), "standard input").anonymous()
-        content = sys.stdin.buffer.read(_STDIN_LIMIT + 1)
-        if len(content) > _STDIN_LIMIT:
-            raise ConfigError(f"standard input is longer than {_STDIN_LIMIT >> 20} MiB")
+        content = sys.stdin.buffer.read(LIMIT + 1)
+        if len(content) > LIMIT:
+            raise ConfigError(f"standard input is longer than {LIMIT >> 10} KiB")
         return form.parse(content, "standard input").anonymous()
     return read(source, path, env=current().env, cwd=current_directory())
 
@@ -155,6 +156,15 @@ def _show(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], target
         warn(f"{one.origin} is left out: {one.reason}")
 
 
+def _warn_of_settings(entries: list[tuple[Entry, Profile]]) -> None:
+    """Say what the table does not: what a source decides about whom to trust, before anybody says yes."""
+    for entry, profile in entries:
+        if profile.tls is not None and profile.tls.ca is not None:
+            warn(f"{entry.alias!r} trusts the certificates in {shorten(profile.tls.ca)}, and no others")
+        if profile.allow_insecure:
+            warn(f"{entry.alias!r} lets its secret cross the network unencrypted (allow_insecure = true)")
+
+
 def _confirm(question: str, yes: bool) -> None:
     if yes:
         return
@@ -185,7 +195,8 @@ def _write(entries: list[tuple[Entry, Profile]], target: Target, force: bool, ye
                 hint="remove one of them from the source",
             )
         secrets[account] = Secret(account, entry.secret)
-    store(target, operations, list(secrets.values()), touched=[entry.alias for entry, _ in entries])
+    aliases = [entry.alias for entry, _ in entries]
+    store(target, operations, list(secrets.values()), touched=aliases, replace=force)
 
 
 def _report(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], target: Target, *, imported: bool) -> None:

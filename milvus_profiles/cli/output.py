@@ -21,7 +21,7 @@ from .session import current
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["console_of", "emit_json", "note", "print_error", "say", "shorten", "table", "warn"]
+__all__ = ["console_of", "emit_json", "note", "print_error", "say", "say_lines", "shorten", "table", "warn"]
 
 
 def _lines(text: str) -> str:
@@ -41,13 +41,18 @@ def emit_json(value: Any) -> None:
 
 def say(text: str, *, bold: bool = False, color: str | None = None) -> None:
     """Print a line of the result; with ``--json`` results go through :func:`emit_json` instead."""
-    _write(sys.stdout, _lines(text), bold=bold, color=color)
+    _write(sys.stdout, printable(text), bold=bold, color=color)
+
+
+def say_lines(text: str) -> None:
+    """Print several lines of the result, such as a diff, in which no line break is anybody else's."""
+    _write(sys.stdout, _lines(text))
 
 
 def note(text: str) -> None:
     """Say something about what was done, on stderr; silent with ``--json``."""
     if not current().json:
-        _write(sys.stderr, _lines(text))
+        _write(sys.stderr, printable(text))
 
 
 def warn(text: str) -> None:
@@ -55,7 +60,7 @@ def warn(text: str) -> None:
     if current().json:
         sys.stderr.write(json.dumps({"warning": text}) + "\n")
     else:
-        _write(sys.stderr, f"warning: {_lines(text)}", color="yellow")
+        _write(sys.stderr, f"warning: {printable(text)}", color="yellow")
 
 
 def _write(stream: Any, text: str, *, bold: bool = False, color: str | None = None) -> None:
@@ -85,7 +90,7 @@ def print_error(error: MilvusProfilesError) -> None:
     color = current().colors(stream)
     label = typer.style("error:", fg="red", bold=True) if color else "error:"
     stream.flush()
-    _write(stream, f"{label} {_lines(error.message)}")
+    _write(stream, f"{label} {printable(error.message)}")
     if error.location:
         _write(stream, f"  at {printable(str(error.location))}")
         if caret := error.location.caret():
@@ -93,7 +98,7 @@ def print_error(error: MilvusProfilesError) -> None:
                 _write(stream, f"     | {printable(line.replace(chr(9), ' '))}")
     if error.hint:
         label = typer.style("hint:", fg="cyan") if color else "hint:"
-        _write(stream, f"{label} {_lines(error.hint)}")
+        _write(stream, f"{label} {printable(error.hint)}")
 
 
 def console_of(terminal: bool) -> Console:

@@ -13,7 +13,7 @@ from ..config.plaintext import sends_plaintext
 from ..errors import DeclinedError, MilvusProfilesError, UsageError
 from ..profile import Profile, check_alias
 from .certificate import Pin
-from .output import emit_json, note, say, shorten, warn
+from .output import emit_json, note, say, say_lines, shorten, warn
 from .session import current
 from .storing import Secret, ask_secret, refuse_existing, store, test_first, validated
 from .target import Target, apply, choose, stored_command, stored_path, stored_uri
@@ -284,7 +284,7 @@ def _print_change(alias: str, target: Target, operations: list[Operation], touch
     if current().json:
         emit_json({"alias": alias, "file": target.path, "diff": result.diff})
     else:
-        say(result.diff.rstrip("\n"))
+        say_lines(result.diff.rstrip("\n"))
 
 
 def _report(alias: str, profile: Profile, target: Target, secret: Secret | None, default: bool) -> None:

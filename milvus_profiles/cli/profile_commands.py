@@ -14,7 +14,7 @@ from ..errors import ConfigError, DeclinedError, MilvusProfilesError, SecretUnav
 from ..masked import MASK
 from . import profile_add, profile_edit, profile_test, profile_use
 from .file_warnings import warn_about_files, warn_about_profiles
-from .output import emit_json, note, say, shorten, table, warn
+from .output import emit_json, note, say, say_lines, shorten, table, warn
 from .session import command, current
 from .target import apply, choose
 
@@ -240,7 +240,7 @@ def remove(
         if current().json:
             emit_json({"alias": name, "file": target.path, "diff": result.diff})
         else:
-            say(result.diff.rstrip("\n"))
+            say_lines(result.diff.rstrip("\n"))
         return
     for line in result.notes:
         note(line)

@@ -20,7 +20,7 @@ from ..config.toml import loads
 from ..errors import ConfigError, DeclinedError, MilvusProfilesError, UsageError
 from ..masked import SecretText
 from ..profile import check_alias
-from .output import emit_json, note, print_error, say, shorten, warn
+from .output import emit_json, note, print_error, say, say_lines, shorten, warn
 from .session import current
 from .target import Target, apply, bounds, check_text, choose, repin, stored_command, stored_path, stored_uri
 
@@ -207,7 +207,7 @@ def _change(
         emit_json({"alias": alias, "file": target.path, "changed": result.changed, "diff": result.diff})
         return
     if dry_run:
-        say(result.diff.rstrip("\n") if result.changed else "nothing would change")
+        say_lines(result.diff.rstrip("\n") if result.changed else "nothing would change")
         return
     say(f"{alias!r} {done if result.changed else 'is as it was'} in {target.words} {shorten(target.path)}")
     for line in result.notes:

@@ -12,7 +12,7 @@ from ..commands import milvus_profiles
 from ..config.state import read_state, update_state
 from ..errors import MilvusProfilesError, UsageError
 from ..profile import fold_alias
-from .output import emit_json, note, say, shorten, warn
+from .output import emit_json, note, say, say_lines, shorten, warn
 from .session import current
 from .target import Target, apply, choose
 
@@ -47,7 +47,7 @@ def use(
         if current().json:
             emit_json({"alias": wanted, "file": target.path, "diff": result.diff})
         else:
-            say(result.diff.rstrip("\n") if result.changed else "nothing would change")
+            say_lines(result.diff.rstrip("\n") if result.changed else "nothing would change")
         return
     hidden = _selected(target, before, wanted)
     if current().json:

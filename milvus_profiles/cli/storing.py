@@ -136,7 +136,14 @@ def whole_token(profile: Profile, secret: Secret | None) -> SecretText | None:
     return None if secret is None or credential is None else make_token(credential.user, secret.value)
 
 
-def store(target: Target, operations: list[Operation], secrets: Sequence[Secret], *, touched: Sequence[str]) -> None:
+def store(
+    target: Target,
+    operations: list[Operation],
+    secrets: Sequence[Secret],
+    *,
+    touched: Sequence[str],
+    replace: bool = True,
+) -> None:
     """The keyring first, then the file; nothing stays behind of an attempt that fails.
 
     Args:
@@ -144,8 +151,10 @@ def store(target: Target, operations: list[Operation], secrets: Sequence[Secret]
         operations: what to do to it.
         secrets: what the keyring is to hold.
         touched: the aliases that must be valid in the new text.
+        replace: whether a secret may take the place of another one that the keyring has, of whatever profile.
 
     Raises:
+        ConfigError: it would, and may not; nothing was written.
         SecretUnavailableError: the keyring cannot keep a secret; nothing was written.
         MilvusProfilesError: the edit was refused; the keyring is as it was.
     """
@@ -158,7 +167,13 @@ def store(target: Target, operations: list[Operation], secrets: Sequence[Secret]
     before: list[tuple[str, SecretText | None]] = []
     try:
         for secret in secrets:
-            before.append((secret.account, ring.get(secret.account)))
+            kept = ring.get(secret.account)
+            if kept is not None and kept != secret.value and not replace:
+                raise ConfigError(
+                    f"the keyring has another secret for {secret.account} already, so nothing was written",
+                    hint="replace it with --force, if no other profile needs it",
+                )
+            before.append((secret.account, kept))
             ring.set(secret.account, secret.value)
     except SecretUnavailableError as error:
         _restore(ring, before)

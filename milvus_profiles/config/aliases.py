@@ -9,12 +9,14 @@ import contextlib
 from collections.abc import Mapping
 
 from ..alias import fold_alias, is_alias
-from ..regular_file import CONFIGURATION_LIMIT, FileFault, read_regular
+from ..regular_file import FileFault, read_regular
 from .locations import named_file, project_file, user_file, user_file_fault
 
 __all__ = ["aliases"]
 
 _PREFIX = "MILVUS_PROFILES__"
+_LIMIT = 8 << 20
+"""Bytes of a file that is read while somebody waits for the tab key; 65,536 profiles take fewer."""
 
 
 def aliases(env: Mapping[str, str], cwd: str, config: str | None = None) -> list[str]:
@@ -51,7 +53,7 @@ def _in_file(path: str) -> list[str]:
     from .toml import loads
 
     try:
-        profiles = loads(read_regular(path, CONFIGURATION_LIMIT).content.decode("utf-8")).get("profiles", {})
+        profiles = loads(read_regular(path, _LIMIT).content.decode("utf-8")).get("profiles", {})
     except (FileFault, ValueError, RecursionError):
         return []
     return list(profiles) if isinstance(profiles, dict) else []

@@ -288,7 +288,7 @@ def check_endpoint(profile: Profile, raw: RawProfile, store: TrustStore, own: Pr
     """Refuse an untrusted project's profile that takes the name of one of the user's and leads somewhere else.
 
     Elsewhere is another server, another database there, or another of the user's accounts: its keyring entry would be
-    used for what the name does not stand for.
+    used for what the name does not stand for.  So is the same server without the TLS that the user's file asks for.
 
     Args:
         profile: the project's.
@@ -301,11 +301,17 @@ def check_endpoint(profile: Profile, raw: RawProfile, store: TrustStore, own: Pr
         UntrustedError: they differ in one of these.
     """
     document = raw.document
-    if document is None or store.trusts(document) or (own is not None and own.is_template):
+    if document is None or store.trusts(document):
         return
     if not any(path[0] in ADDRESS_FIELDS for path, v in raw.values.items() if v.origin.document is document):
+        # The address is the user's, of a variable or a call; how it is reached is what the file hides.
+        if profile.endpoint.tls or _is_overridden("ssl", raw) or (own is not None and not own.ssl):
+            return
+        there = f"{profile.endpoint.uri} without TLS"
+        mine = "it with TLS" if own is not None else "somewhere that cannot be read"
+    elif own is not None and own.is_template:
         return
-    if own is None:
+    elif own is None:
         there, mine = profile.endpoint.uri, "somewhere that cannot be read"
     elif own.endpoint != profile.endpoint:
         there, mine = profile.endpoint.uri, own.endpoint.uri

@@ -22,7 +22,7 @@ SECRET_LEAVES = ("TOKEN", "PASSWORD")
 """Those of them that hold a secret."""
 
 # What would contradict a variable of ours, or be taken for one: read by this package and by others.
-_OTHERS = ("TOKEN_FILE", "DB_NAME")
+_OTHERS = ("TOKEN_FILE", "DB_NAME", "API_KEY", "USERNAME", "ADDRESS", "URL", "HOST", "PORT", "DATABASE")
 
 
 def variables(profile: Profile, endpoint: Endpoint, token: SecretText | None, *, prefix: str = PREFIX) -> MaskedMapping:

@@ -345,8 +345,14 @@ def _explain(error: BaseException) -> Any:
 
 def _read(backends: list[Any], account: str) -> SecretText | None:
     for backend in backends:
-        if (value := backend.get_password(SERVICE, account)) is not None:
-            return SecretText(value)
+        if (value := backend.get_password(SERVICE, account)) is None:
+            continue
+        if not isinstance(value, str):
+            raise SecretUnavailableError(
+                f"the keyring gave something that is no text (backend {_name(backend)})",
+                hint=f"see whether its own application works, or {_ELSEWHERE}",
+            )
+        return SecretText(str.__str__(value))  # of a class of its own it would bring its own methods along
     return None
 
 

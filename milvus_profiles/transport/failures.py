@@ -165,12 +165,12 @@ def no_such_database(attempt: Attempt, names: Sequence[str] = (), said: str = ""
             hint=f"name one: {attempt.database_remedy('NAME')}",
         )
     near = suggest(attempt.db_name, names[:_COMPARED_NAMES]) or (names[0] if len(names) == 1 else None)
-    there = f"; it has {listed(names, _SHOWN_NAMES)}" if names else ""
+    there = f"; it has {listed(names, _SHOWN_NAMES, token=attempt.token)}" if names else ""
     return DatabaseNotFoundError(
         f"the server at {attempt.endpoint} has no database {attempt.db_name!a}{there}",
         # What a server says goes into a command only if it is as plain as Milvus's own rule for names asks.
         hint=f"did you mean {near}? {attempt.database_remedy(near)}"
-        if near is not None and _DATABASE_NAME.fullmatch(near)
+        if near is not None and _DATABASE_NAME.fullmatch(near) and server_text(near, attempt.token) == near
         else f"create it, or name another one: {attempt.database_remedy('NAME')}",
     )
 

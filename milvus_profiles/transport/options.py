@@ -124,6 +124,8 @@ def channel_options(profile: Profile, *, largest: int | None = None) -> Options:
         ("grpc.enable_channelz", 0),
         ("grpc.max_channel_trace_event_memory_per_node", 0),
     ]
+    # gRPC has a second way through a proxy, by the address: GRPC_ADDRESS_HTTP_PROXY, for those that are named here.
+    options.append(("grpc.address_http_proxy_enabled_addresses", ""))
     if profile.proxy is None:
         options.append(("grpc.enable_http_proxy", 0))
     else:

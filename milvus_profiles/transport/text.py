@@ -6,7 +6,10 @@ Whoever is at the other end decides what it says; it may send what moves a termi
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Iterator, Sequence
+from urllib.parse import quote
 
 from ..commands import printable
 from ..masked import MASK, SecretText
@@ -26,7 +29,8 @@ def server_text(text: str, token: SecretText | None = None, *, longest: int = _L
 
     Args:
         text: the server's words.
-        token: what was sent to it; the whole, its part behind a colon and its base64 are masked.
+        token: what was sent to it; the whole and its part behind a colon are masked, as they are and in the usual
+            encodings: base64, hexadecimal, of addresses, of JSON.
         longest: characters at most.
     """
     is_cut = len(text) > READ
@@ -38,27 +42,46 @@ def server_text(text: str, token: SecretText | None = None, *, longest: int = _L
     return shown if len(shown) <= longest and not is_cut else f"{shown[: longest - 1]}…"
 
 
-def listed(names: Sequence[str], most: int, *, longest: int = _LONGEST_NAME, separator: str = ", ") -> str:
+def listed(
+    names: Sequence[str],
+    most: int,
+    *,
+    token: SecretText | None = None,
+    longest: int = _LONGEST_NAME,
+    separator: str = ", ",
+) -> str:
     """The first of a server's names, fit for a message, and how many more there are.
 
     Args:
         names: as many as the server likes, each as long as it likes.
         most: how many are shown.
+        token: as for :func:`server_text`.
         longest: characters of a name at most.
         separator: what stands between two.
     """
-    shown = separator.join(server_text(name, longest=longest) for name in names[:most])
+    shown = separator.join(server_text(name, token, longest=longest) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def _masked(text: str, token: SecretText, is_cut: bool) -> str:
-    # Something as short as "a" would mask half of the message, and hide nothing.
-    forms = [form for form in _forms(token.reveal()) if len(form) >= _SHORTEST_SECRET]
-    for form in forms:
-        text = text.replace(form, MASK)
+    # Something as short as "a" would mask half of the message, and hide nothing.  The longest first: one may hold
+    # another.
+    forms = sorted({form for form in _forms(token.reveal()) if len(form) >= _SHORTEST_SECRET}, key=len, reverse=True)
+    if not forms:
+        return text
+    # The padding of base64 belongs to it; other forms do not end before such a character by chance.
+    text = re.sub(f"(?:{'|'.join(map(re.escape, forms))})=*", MASK, text)
     # Where the text was cut, the beginning of a token may stand at its end.
-    return text[: -max(map(len, forms))] if is_cut and forms else text
+    return text[: -len(forms[0])] if is_cut else text
 
 
-def _forms(token: str) -> tuple[str, ...]:
-    return token, base64.b64encode(token.encode()).decode(), token.partition(":")[2]
+def _forms(token: str) -> Iterator[str]:
+    """A token and its password as a server would write them that means them to be read by somebody else."""
+    for text in (token, token.partition(":")[2]):
+        content = text.encode("utf-8", "surrogatepass")
+        encoded = base64.b64encode(content).decode().rstrip("=")
+        yield from (text, encoded, encoded.translate(_URL_SAFE), content.hex(), content.hex().upper())
+        yield from (quote(content, safe=""), json.dumps(text)[1:-1])
+
+
+_URL_SAFE = str.maketrans("+/", "-_")

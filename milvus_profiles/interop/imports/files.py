@@ -57,7 +57,7 @@ def _stripped(text: str | None) -> str | None:
 def _connections(content: bytes, path: str) -> dict[str, Any]:
     try:
         data = json.loads(content.decode("utf-8-sig"))
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     # Not in the handler: the error's context would hold the text.
     if not isinstance(data, dict):

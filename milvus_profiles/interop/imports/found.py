@@ -16,6 +16,7 @@ from ...profile import is_alias
 from ...regular_file import FileFault, read_regular
 
 __all__ = [
+    "LIMIT",
     "Entry",
     "Found",
     "Unusable",
@@ -27,8 +28,8 @@ __all__ = [
     "split_userinfo",
 ]
 
-LIMIT = 4 << 20
-"""Bytes of a source that are read: far more than a person's connections need."""
+LIMIT = 256 << 10
+"""Bytes of a source that are read: more than a thousand connections need, and parsed within seconds."""
 
 _ENTRIES = 1000
 _MANY_BLANKS = re.compile(r"[^\S\n]{100}")

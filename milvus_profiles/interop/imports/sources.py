@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from ...config.locations import home_directory, home_fault, named_file
-from ...errors import ConfigError, Location, UsageError, suggest
+from ...errors import ConfigError, UsageError, suggest
 from . import files, variables
 from .found import Found, read_source
 
@@ -94,11 +94,7 @@ def read(name: str, path: str | None, *, env: Mapping[str, str], cwd: str) -> Fo
             raise UsageError(f"--from {name} needs a file", hint="name it, or - for standard input")
         path = source.place(env, cwd)
     path = named_file(path, env, cwd)
-    content = read_source(path)
-    try:
-        return source.parse(content, path)
-    except RecursionError:
-        raise ConfigError("is nested too deeply", location=Location(path)) from None
+    return source.parse(read_source(path), path)
 
 
 def without(name: str, content: bytes, keys: Collection[str]) -> bytes | None:
