@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .commands import command
 
-__all__ = ["Fault", "fault_below", "fault_of", "has_modes", "own_users"]
+__all__ = ["Fault", "changeable", "fault_below", "fault_of", "has_modes", "own_users"]
 
 # File systems that show the same bits for every file, whatever chmod is told.  Network and virtual ones are among
 # them that may keep modes, depending on how they are mounted: there a warning must do.
@@ -81,16 +81,26 @@ def fault_of(path: str, users: frozenset[int] | None) -> Fault | None:
         return None  # whoever opens it says why that cannot be
     if status.st_uid not in users:
         return _foreign(path, status) if has_modes(status.st_dev) else None
-    open_to_all = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX
-    if open_to_all and has_modes(status.st_dev):
-        mode = stat.S_IMODE(status.st_mode)
-        return Fault(
-            path,
-            f"can be written to by every user of this machine (mode {mode:04o})",
-            f"run {command('chmod', 'o-w', path)}",
-            False,
-        )
-    return None
+    return changeable(path, status) if stat.S_ISDIR(status.st_mode) else None
+
+
+def changeable(path: str, status: os.stat_result) -> Fault | None:
+    """That every user of this machine may write to a file or a directory; None where that is not so.
+
+    Args:
+        path: of the file or directory.
+        status: of what it leads to.
+    """
+    kept = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+    if kept or not status.st_mode & stat.S_IWOTH or not has_modes(status.st_dev):
+        return None
+    mode = stat.S_IMODE(status.st_mode)
+    return Fault(
+        path,
+        f"can be written to by every user of this machine (mode {mode:04o})",
+        f"run {command('chmod', 'o-w', path)}",
+        False,
+    )
 
 
 def _foreign(path: str, status: os.stat_result) -> Fault:

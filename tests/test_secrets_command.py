@@ -127,6 +127,20 @@ def test_the_program_is_not_found_by_a_relative_entry_of_path(tmp_path: Path, mo
     assert token(shell("echo $PATH"), context({"PATH": f".:bin:{PATH}::"})) == PATH
 
 
+def test_a_program_that_anybody_can_change_is_not_run(tmp_path: Path) -> None:
+    give = tmp_path / "give"
+    give.write_text("#!/bin/sh\necho 'a:secret'\n")
+    give.chmod(0o757)
+    found = context({"PATH": f"{tmp_path}:{PATH}"})
+    for program in (str(give), "give"):
+        with pytest.raises(SecretUnavailableError) as caught:
+            token(command(program), found)
+        assert f"is not run: {give} can be written to by every user of this machine (mode 0757)" in str(caught.value)
+        assert caught.value.hint == f"run `chmod o-w {give}`"
+    give.chmod(0o755)
+    assert token(command("give"), found) == "a:secret"
+
+
 def test_the_program_runs_where_its_file_stands_or_else_at_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -401,6 +401,23 @@ def test_a_ca_file_without_certificates_is_named(tmp_path: Path, content: bytes)
     assert str(path) in caught.value.message
 
 
+@pytest.mark.parametrize("name", ["ca", "cert", "key"])
+def test_a_file_of_tls_that_anybody_can_change_is_refused(
+    tmp_path: Path, certificates: Certificates, name: str
+) -> None:
+    client = certificates.client
+    files = {"ca": certificates.ca, "cert": client.cert, "key": client.key}
+    path = tmp_path / "of-all.pem"
+    path.write_bytes(files[name].read_bytes())
+    path.chmod(0o646)
+    tls = unchecked(**{one: str(file) for one, file in (files | {name: path}).items()})
+    with pytest.raises(ConfigError, match=r"can be written to by every user of this machine \(mode 0646\)") as caught:
+        read_tls_files(tls)
+    assert caught.value.hint == f"run `chmod o-w {path}`"
+    path.chmod(0o644)
+    read_tls_files(tls)
+
+
 def test_a_bundle_with_comments_in_any_script_is_read(tmp_path: Path, certificates: Certificates) -> None:
     path = tmp_path / "bundle.pem"
     path.write_bytes("# Zürich 東京\n".encode() + certificates.foreign_ca.read_bytes() + certificates.ca.read_bytes())

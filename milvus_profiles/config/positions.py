@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..half_made import even_half_made
 
@@ -29,10 +29,13 @@ _STRING = re.compile(
     re.DOTALL,
 )
 _SCALAR = re.compile(r"\d{4}-\d\d-\d\d[ ]\d\d:[^\s,\]}#]+|[^\s,\]}#]+")
+# What long arrays and inline tables are full of, up to the next one or the end, at a third of the time.
+_MORE = r"""([^\s,\[\]{}"'#]+)[ \t\r\n]*(?:,[ \t\r\n]*(?![#\s])|(?=[\]}]))"""
+_PLAIN_ELEMENT = re.compile(_MORE)
+_PLAIN_ENTRY = re.compile(rf"([A-Za-z0-9_-]+)[ \t]*=[ \t]*{_MORE}")
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Places of one entry, as offsets in characters from the start of the text.
 
     Attributes:
@@ -176,6 +179,9 @@ class _Scanner:
 
     def place(self, path: KeyPath, keys: list[int], value: int) -> None:
         """Note an entry that ends here, and the tables that its dotted name implies where they first appear."""
+        if len(keys) == 1 and isinstance(path[-1], str):  # nearly all of them
+            self.spans[path] = Span(keys[0], value, self.at)
+            return
         left = list(keys)
         at = keys[-1]
         for length in range(len(path), 0, -1):
@@ -215,6 +221,11 @@ class _Scanner:
         while self.text[self.at] != "]":
             start = self.at
             element: KeyPath = (*path, index)
+            if (match := _PLAIN_ELEMENT.match(self.text, start)) is not None:
+                self.spans[element] = Span(start, start, match.end(1))
+                self.at = match.end()
+                index += 1
+                continue
             self.value(element)
             self.spans[element] = Span(start, start, self.at)
             index += 1
@@ -228,6 +239,11 @@ class _Scanner:
         self.at += 1
         self.skip()
         while self.text[self.at] != "}":
+            if (match := _PLAIN_ENTRY.match(self.text, self.at)) is not None:
+                named: KeyPath = (*path, match[1])
+                self.spans[named] = Span(match.start(1), match.start(2), match.end(2))
+                self.at = match.end()
+                continue
             self.entry(path)
             self.skip()
             if self.text[self.at] == ",":

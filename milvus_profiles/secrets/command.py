@@ -20,6 +20,7 @@ from typing import NoReturn
 from ..background import Pending
 from ..errors import SecretUnavailableError
 from ..masked import MaskedMapping, SecretText
+from ..ownership import changeable
 from ..paths import home_directory
 from ..profile import CommandRef
 from .kept import Fetched
@@ -129,6 +130,9 @@ def _run(command: CommandRef, env: MaskedMapping, received: Received, seconds: f
 
 def _start(command: CommandRef, env: MaskedMapping, show_stderr: bool) -> subprocess.Popen[bytes]:
     program = find_program(command.command[0], env)
+    with contextlib.suppress(OSError, ValueError):  # where there is none, starting it says so
+        if program is not None and (found := changeable(program, os.stat(program))) is not None:
+            _fail(command.command[0], f"is not run: {found}", found.hint)
     home = home_directory(env)
     directory = command.directory or (home if home and os.path.isdir(home) else os.path.abspath(os.sep))
     try:

@@ -18,6 +18,7 @@ from ..commands import command
 from ..endpoint import Endpoint
 from ..errors import ConfigError, Location, TLSError
 from ..masked import SecretText
+from ..ownership import changeable
 from ..profile import SSL, Profile, Retry
 from ..regular_file import PEM_LIMIT, FileFault, open_file, read_regular
 from .grpc_import import grpc, quietly
@@ -288,9 +289,13 @@ def check_tls_files(tls: SSL, env: Mapping[str, str] = os.environ) -> None:
 
 def _read(path: str) -> bytes:
     try:
-        return read_regular(path, PEM_LIMIT).content
+        read = read_regular(path, PEM_LIMIT)
     except FileFault as fault:
         raise ConfigError(f"the TLS file {path} {fault.reason}", hint="check the path and its permissions") from None
+    # Whoever may change it decides whom the profile trusts.
+    if (found := changeable(path, read.status)) is not None:
+        raise ConfigError(f"the TLS file {path} {found.reason}", hint=found.hint)
+    return read.content
 
 
 def _check_kind(path: str) -> None:
