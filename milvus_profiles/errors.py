@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -52,6 +52,7 @@ __all__ = [
     "UnreachableError",
     "UntrustedError",
     "UsageError",
+    "some",
     "suggest",
 ]
 
@@ -385,6 +386,17 @@ def _around(names: list[str], word: str) -> list[str]:
     """The names that stand next to a word in the order of a list."""
     at = bisect_left(names, word)
     return names[max(0, at - _NEIGHBOURS) : at + _NEIGHBOURS + 1]
+
+
+def some(names: Sequence[str], number: int | None = None) -> str:
+    """The first eight of many names, and how many more there are.
+
+    Args:
+        names: fit for a message; nine of them are enough.
+        number: how many there are in all; None: as many as these.
+    """
+    number = len(names) if number is None else number
+    return ", ".join(names[:8]) + (f" and {number - 8} more" if number > 8 else "")
 
 
 def suggest(word: str, candidates: Iterable[str]) -> str | None:

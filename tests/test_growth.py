@@ -21,6 +21,11 @@ JUDGED = 0.3
 ENOUGH = 0.3
 """Seconds after which a ladder ends: what grows with the square has failed long before."""
 
+A_MEGABYTE = dict.fromkeys(("show", "explain", "load", "missing", "complete"), 3.0)
+"""Seconds for a megabyte: two, and some more for the noise of the machine.  What goes through all of its 70,000 wrong
+profiles takes longer, and an edit, which reads and compares the whole file before and after."""
+LONGER = 20.0
+
 P = '[profiles.p]\nuri = "h"\n'
 Shape = Callable[[int], str]
 
@@ -193,18 +198,22 @@ def climb(meter: Meter, shape: str, command: str, sizes: list[int], enough: floa
         costs = [meter(COMMANDS[command], SHAPES[shape][0](size), env, 60) for _ in range(times)]
         return min(costs, key=lambda cost: cost.seconds)
 
-    floor = measured(10_000, 2)
-    size, before, spent = 10_000, 0.0, 0.0
+    def is_steep(size: int) -> bool:
+        # With the next doubling: the garbage collector goes through everything at some sizes and not at others.
+        half, whole, double = (measured(s, 3).seconds - floor.seconds for s in (size // 2, size, size * 2))
+        return whole > GROWTH * max(half, JUDGED / GROWTH) and double > GROWTH * whole
+
+    floor = measured(500, 2)
+    size, before, spent = 500, 0.0, 0.0
     for size in sizes:
         cost = measured(size)
         spent = cost.seconds - floor.seconds
         if spent > JUDGED and spent > GROWTH * max(before, JUDGED / GROWTH):
-            # What is to fail is looked at again: others use this machine too.
-            before = measured(size // 2, 3).seconds - floor.seconds
-            spent = measured(size, 3).seconds - floor.seconds
-            assert spent <= GROWTH * max(before, JUDGED / GROWTH), (size, before, spent)
+            # What is to fail is looked at again, twice: others use this machine too.
+            assert not (is_steep(size) and is_steep(size)), (size, before, spent)
         assert cost.status in (0, 3, 5, 6), cost  # refused or not, but never interrupted nor unexpected
-        assert cost.longest < 2500, cost  # no line of the file as long as it is
+        # No line of the file as long as it is; a value that is valid is shown as it is, though.
+        assert cost.longest < (70_000 if command == "show" and cost.status == 0 else 2500), cost
         assert cost.mebibytes < floor.mebibytes + 64 + 400 * size // (1 << 20), cost
         before = spent
         if spent > enough:
@@ -217,7 +226,7 @@ def test_twice_as_much_takes_twice_as_long(meter: Meter, shape: str, command: st
     size, spent = climb(meter, shape, command, [40_000 << step for step in range(6)], ENOUGH)
     if spent > JUDGED:
         seconds = spent * 1_000_000 / size
-        assert seconds < A_MEGABYTE[command] * meter.slowness, (size, spent)
+        assert seconds < A_MEGABYTE.get(command, LONGER) * meter.slowness, (size, spent)
 
 
 @pytest.mark.campaign

@@ -16,6 +16,9 @@ from ..errors import ConfigError, Location
 from .output import emit_json, note, say, shorten, warn
 from .session import current
 
+_LONGEST = 1000
+"""Characters of a value that are shown: more than any has that makes sense."""
+
 FileArgument = Annotated[
     str | None, typer.Argument(metavar="[FILE]", help="The project file; default: the one in force here.")
 ]
@@ -102,4 +105,5 @@ def _warn_of_neighbours(path: str) -> None:
 def _show(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"

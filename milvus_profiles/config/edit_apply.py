@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..commands import milvus_profiles, printable
-from ..errors import ConfigError, EditConflictError, Location, UnknownProfileError, suggest
+from ..errors import ConfigError, EditConflictError, Location, UnknownProfileError, some, suggest
 from ..profile import check_alias, fold_alias
 from .edit_document import Draft
 from .edit_operations import (
@@ -153,7 +153,7 @@ class _Edit:
         alias = self.find(alias)
         heirs = self.heirs(alias)
         if heirs:
-            names = ", ".join(ascii(name) for name in heirs)
+            names = some([ascii(name) for name in heirs])
             raise EditConflictError(
                 f"the profile {alias!a} cannot be removed: it is extended by {names}",
                 hint=f"end that first: {milvus_profiles('profile', 'unset', heirs[0], 'extends')}",
@@ -179,7 +179,7 @@ class _Edit:
         for heir in heirs:
             self.put(("profiles", heir, "extends"), new)
         if heirs:
-            self.notes.append(f"{', '.join(ascii(name) for name in heirs)}: extends names {new!a} now")
+            self.notes.append(f"{some([ascii(name) for name in heirs])}: extends names {new!a} now")
         self.draft.rename_table(("profiles", old), new)
         profiles = self.profiles()
         profiles[new] = profiles.pop(old)

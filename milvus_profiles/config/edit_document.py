@@ -23,8 +23,8 @@ __all__ = ["Draft"]
 
 Path = tuple[str, ...]
 
-_EFFORT = 32  # how often all of a document may be rewritten in one go,
-_SMALL = 1 << 16  # and how many characters more, for small ones
+_EFFORT = 2  # how often all of a document may be rewritten in one go,
+_SMALL = 1 << 18  # and how many characters more, for small ones: each takes a microsecond
 
 
 class Draft:
@@ -43,7 +43,7 @@ class Draft:
         self.lines = list(self.before)
         self._newline = newline_of(text)
         self._entries: dict[tuple[str | int, ...], int] | None = None
-        self._effort = _EFFORT * (len(text) + _SMALL)
+        self._effort = _EFFORT * len(text) + _SMALL
 
     @property
     def text(self) -> str:

@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from ..errors import ConfigError, Location, MilvusProfilesError, Nearest, UnknownProfileError
+from ..errors import ConfigError, Location, MilvusProfilesError, Nearest, UnknownProfileError, some
 from ..half_made import even_half_made
 from ..masked import SecretText
 from ..profile import Profile, fold_alias
@@ -175,7 +175,7 @@ class Profiles(Mapping[str, Profile]):
         if near is not None:
             hint = f"did you mean {near!r}?"
         elif names:
-            hint = f"there are: {_some(names, len(self))}"
+            hint = f"there are: {some(names, len(self))}"
         else:
             hint = "there are no profiles yet: declare one with `milvus-profiles profile add ALIAS --uri URI`"
         return UnknownProfileError(
@@ -208,7 +208,7 @@ class Profiles(Mapping[str, Profile]):
             remedy = "declare one with `milvus-profiles profile add ALIAS --uri URI`"
             if names:
                 remedy = (
-                    f"name one of {_some(names, len(self))} with --profile or MILVUS_PROFILE, or set default_profile"
+                    f"name one of {some(names, len(self))} with --profile or MILVUS_PROFILE, or set default_profile"
                 )
             raise UnknownProfileError(
                 "no profile was named and none is the default" if names else "there are no profiles",
@@ -518,7 +518,3 @@ def _first(result: Any) -> Profile:
         more = f"{result.number - 1} more: `milvus-profiles config validate` lists all"
         error.hint = f"{error.hint} ({more})" if error.hint else more
     raise error
-
-
-def _some(names: list[str], number: int) -> str:
-    return ", ".join(names[:8]) + (f" and {number - 8} more" if number > 8 else "")

@@ -204,6 +204,7 @@ def gated_fields(document: Document) -> dict[str, Any]:
 
 
 _NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+_WORDS = 1000  # of a command; one with more is none
 
 
 def shown_value(name: str, value: Any) -> Any:
@@ -216,7 +217,7 @@ def shown_value(name: str, value: Any) -> Any:
     key = name.rpartition(".")[2]
     if key == "command":
         # Arguments may be secrets themselves; what they are stands in the file that is to be read.
-        return [value[0], *[MASK] * (len(value) - 1)] if isinstance(value, list) and value else MASK
+        return [value[0], *[MASK] * min(len(value) - 1, _WORDS)] if isinstance(value, list) and value else MASK
     if key in ("env", "pass_env"):
         texts = value if isinstance(value, list) else [value]
         shown = [text if isinstance(text, str) and _NAME.fullmatch(text) else MASK for text in texts]
