@@ -128,7 +128,7 @@ class MilvusProfilesError(Exception):
 
     def __str__(self) -> str:
         # For programs' logs and tracebacks: what stands in an error came from files and servers.
-        message = "\n".join(map(printable, self.message.split("\n")))
+        message = printable(self.message)
         parts = [f"{printable(str(self.location))}: {message}" if self.location else message]
         if self.location and (caret := self.location.caret()):
             parts.append("\n".join(f"    {line}" for line in caret.splitlines()))

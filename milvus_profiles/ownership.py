@@ -91,13 +91,14 @@ def changeable(path: str, status: os.stat_result) -> Fault | None:
         path: of the file or directory.
         status: of what it leads to.
     """
-    kept = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
-    if kept or not status.st_mode & stat.S_IWOTH or not has_modes(status.st_dev):
+    mode = status.st_mode
+    # The sticky bit keeps what is in a directory, and what a device gives is nobody's who writes to it.
+    concerned = stat.S_ISREG(mode) or (stat.S_ISDIR(mode) and not mode & stat.S_ISVTX)
+    if not concerned or not mode & stat.S_IWOTH or not has_modes(status.st_dev):
         return None
-    mode = stat.S_IMODE(status.st_mode)
     return Fault(
         path,
-        f"can be written to by every user of this machine (mode {mode:04o})",
+        f"can be written to by every user of this machine (mode {stat.S_IMODE(mode):04o})",
         f"run {command('chmod', 'o-w', path)}",
         False,
     )

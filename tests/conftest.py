@@ -7,6 +7,7 @@ from tests.support.environment import nowhere, shield
 
 _SESSION_HOME = shield()
 
+import io  # noqa: E402
 import os  # noqa: E402
 import shutil  # noqa: E402
 import socket  # noqa: E402
@@ -17,6 +18,7 @@ from typing import Protocol  # noqa: E402
 
 import pytest  # noqa: E402
 
+import milvus_profiles as mp  # noqa: E402
 from tests.support import binaries  # noqa: E402
 from tests.support import certificates as certificate_files  # noqa: E402
 from tests.support.certificates import Certificates, Identity  # noqa: E402
@@ -62,6 +64,17 @@ def project(tmp_path: Path) -> Path:
     directory = tmp_path / "project"
     (directory / ".git").mkdir(parents=True)
     return directory
+
+
+@pytest.fixture
+def in_process(home: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process is in `project`, with `home` as its home directory and nothing on its standard input."""
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GRPC_VERBOSITY", "NONE")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    monkeypatch.chdir(project)
+    yield
+    mp.disconnect_all()
 
 
 @pytest.fixture

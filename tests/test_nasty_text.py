@@ -7,11 +7,8 @@ them is run, in this process and through the program's own entry.
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -96,15 +93,8 @@ class Run:
 
 
 @pytest.fixture
-def run(
-    home: Path, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Run]:
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("GRPC_VERBOSITY", "NONE")
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
-    monkeypatch.chdir(project)
-    yield Run(capsys)
-    mp.disconnect_all()
+def run(in_process: None, capsys: pytest.CaptureFixture[str]) -> Run:
+    return Run(capsys)
 
 
 def writable(text: str) -> bool:

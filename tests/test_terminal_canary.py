@@ -6,7 +6,6 @@ both sets, line ends of every kind, zero-width and bidirectional characters.
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-import milvus_profiles as mp
 from milvus_profiles.cli.app import application
 from milvus_profiles.cli.entry import main
 from milvus_profiles.config.environment import FAMILY, PREFIX
@@ -106,16 +104,9 @@ class Run:
 
 
 @pytest.fixture
-def run(
-    home: Path, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Run]:
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("GRPC_VERBOSITY", "NONE")
+def run(in_process: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     monkeypatch.setenv("EDITOR", "true")
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
-    monkeypatch.chdir(project)
-    yield Run(capsys)
-    mp.disconnect_all()
+    return Run(capsys)
 
 
 def written(path: Path, text: str) -> None:

@@ -38,8 +38,8 @@ _CLOSING = 1.0
 
 
 _UNCLOSED: set[grpc.Channel] = set()
-"""Raw channels whose closing has not come to its end.  They are kept: gRPC's finalizer closes again, in whatever thread
-the garbage collector runs, which then waits for ever for the lock that the first one waits for."""
+"""Raw channels that were interrupted, or whose closing has not come to its end.  They are kept: gRPC's finalizer closes
+too, in whatever thread the garbage collector runs, and waits for ever there for a lock that is held for ever."""
 
 Call = Union[LockType, "weakref.ref[Any]"]
 """A call under way: held by who waits for it, or a reference to the stream or future."""
@@ -225,10 +225,13 @@ class ChannelCore(CoreBase[RawGeneration]):
             generation: what :meth:`enter` returned.
             error: with its traceback.
         """
+        _UNCLOSED.add(generation.channel)  # first, since this may be interrupted too
         if let_go(error):
             generation.is_damaged = True
             if self.replace is not None:
                 self.replace()
+        else:
+            _UNCLOSED.discard(generation.channel)
 
     def reauthenticate(self, refused: RawGeneration, used: int, timeout: float | None = None) -> bool:
         """Look for another token after a call was refused as UNAUTHENTICATED.
