@@ -30,8 +30,7 @@ test: setup-tests ## the tests, on real servers
 	@$(LOOPBACK) $(BIN)/python -m pytest -m "not campaign and not security and not sdks" -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-security: setup-tests ## hostile files, and canaries for every output of every command
-	@$(LOOPBACK) $(BIN)/python -m pytest -m "security and not campaign" -n $(WORKERS) --dist worksteal --ignore tests/test_tls_verdicts.py $(ARGS)
-	@$(LOOPBACK) $(BIN)/python -m pytest -m "security and not campaign" $(ARGS) tests/test_tls_verdicts.py
+	@$(LOOPBACK) $(BIN)/python -m pytest -m "security and not campaign" -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-sdks: setup-tests ## what `export` writes, run with the real SDKs, which this fetches
 	@$(BIN)/python scripts/sdks.py $(SDKS)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from milvus_profiles.cli.entry import main
 from tests.support.command import Command, Outcome
 from tests.support.milvus import MilvusServer
 from tests.support.secret_service import KeyringSession
@@ -140,6 +141,14 @@ def test_the_process_is_replaced(cli: Command) -> None:
     assert process.returncode == -signal.SIGTERM  # by the signal itself, as without `exec`
     assert cli("exec", "a", "--", "sh", "-c", "exit 42").returncode == 42
     assert cli("exec", "a", "--", "printf", "%s|", "--json", "-h", "a b", "").stdout == "--json|-h|a b||"
+
+
+def test_what_cannot_be_run_leaves_the_signals_of_this_process_alone(in_process: None) -> None:
+    before = signal.getsignal(signal.SIGPIPE), signal.getsignal(signal.SIGXFSZ)
+    Path("milvus.toml").write_text('[profiles.p]\nuri = "http://127.0.0.1:1"\n')
+    assert main(["exec", "p", "--", "/no/such/program"]) == 127
+    assert (signal.getsignal(signal.SIGPIPE), signal.getsignal(signal.SIGXFSZ)) == before
+    assert before[0] == signal.SIG_IGN  # else a server that hangs up would end this process
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:19530", "./m.db"], ids=["replaced", "beside-lite"])

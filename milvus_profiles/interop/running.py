@@ -54,9 +54,12 @@ else:
         Raises:
             OSError: it cannot be run.  The frames of the error hold the environment: let it go no further.
         """
-        for number in _RESTORED:
-            signal.signal(number, signal.SIG_DFL)
-        os.execvpe(command[0], list(command), dict(env))  # noqa: S606
+        before = {number: signal.signal(number, signal.SIG_DFL) for number in _RESTORED}
+        try:
+            os.execvpe(command[0], list(command), dict(env))  # noqa: S606
+        finally:  # it could not be run: a closed socket must not end this process
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     @contextlib.contextmanager
     def holding_signals() -> Iterator[None]:
