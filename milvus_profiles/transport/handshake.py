@@ -28,6 +28,7 @@ from .failures import (
     not_milvus,
 )
 from .grpc_import import grpc
+from .interrupts import let_go
 from .limits import LARGEST_ANSWER, OVERSIZED, is_compressed, is_oversized
 from .metadata import Metadata, TokenHolder
 from .text import server_text
@@ -348,6 +349,7 @@ def make_call(raw: grpc.Channel, call: Call, timeout: float) -> Reply:
         # What grpc says to a call on a channel that was closed meanwhile.
         return Reply(grpc.StatusCode.CANCELLED)
     except BaseException as error:
+        let_go(error)  # else closing the channel, or gRPC's finalizer of it, waits for ever
         # grpc's frames hold the metadata.
         raise error.with_traceback(None) from None
     return Reply.to_call(response)
