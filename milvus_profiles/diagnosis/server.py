@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-import queue
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
-from ..background import start as start_beside
+from ..background import Pending
 from ..commands import printable
 from ..connections.opening import Started
 from ..errors import (
@@ -261,26 +260,26 @@ _Found = TLSOutcome | MilvusProfilesError
 
 def _beside(work: _Look) -> Callable[[float], _Found]:
     """Look in a thread of its own; the result waits for it, and is no verdict if it failed or takes too long."""
-    answers: queue.SimpleQueue[_Found] = queue.SimpleQueue()
+    # Here and not in the thread: where a process ends while a thread loads this, Rust's runtime aborts it.
+    from cryptography import x509  # noqa: F401
 
-    def run() -> None:
-        try:
-            answers.put(work())
-        except MilvusProfilesError as error:
-            answers.put(error)
-        except BaseException as error:
-            answers.put(_unexamined(f"the look at it failed ({type(error).__name__})"))
+    def failed(error: BaseException) -> _Found:
+        if isinstance(error, MilvusProfilesError):
+            return error
+        return _unexamined(f"the look at it failed ({type(error).__name__})")
 
     try:
-        start_beside(run, "milvus-profiles tls")
+        pending: Pending[_Found] = Pending(work, failed, "milvus-profiles tls")
     except ThreadStartError:
-        answers.put(_unexamined("no thread could be started for a look at it"))
+        return lambda _: _unexamined("no thread could be started for a look at it")
 
     def result(seconds: float) -> _Found:
         try:
-            return answers.get(timeout=max(seconds, 0.001))
-        except queue.Empty:
+            return pending.wait(max(seconds, 0.001))
+        except TimeoutError:
             return _unexamined("there was no time for a look at it")
+        except ThreadStartError:
+            return _unexamined("the look at it was ended from outside")
 
     return result
 

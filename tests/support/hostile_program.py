@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import importlib
 import json
-import os
 import resource
 import sys
 import time
@@ -63,6 +62,4 @@ def warm_up() -> None:
 
 if __name__ == "__main__":
     warm_up()
-    print(json.dumps({name: outcome(globals()[name]) for name in sys.argv[1:]}), flush=True)
-    # Python before 3.14 ends threads that come back from gRPC while it goes down, which may abort the process then.
-    os._exit(0)
+    print(json.dumps({name: outcome(globals()[name]) for name in sys.argv[1:]}))
