@@ -273,4 +273,6 @@ def test_large_texts_are_scanned_to_their_end() -> None:
     last = ("profiles", "p-19999")
     span = positions.spans[(*last, "e")]
     assert positions.line_column(span.key) == (text.count("\n"), 200_001)
-    assert len(positions.spans) == 1 + 2 * 20_000 + 5 + 20_000
+    assert len(positions.spans) == 1 + 2 * 20_000 + 5 + 1_001
+    rest = positions.spans[(*last, "d", 1_000)]  # the elements after a thousand share a place
+    assert rest.end - rest.value == len("1," * 19_000) - 1

@@ -31,6 +31,7 @@ _STRING = re.compile(
 _SCALAR = re.compile(r"\d{4}-\d\d-\d\d[ ]\d\d:[^\s,\]}#]+|[^\s,\]}#]+")
 # What long arrays and inline tables are full of, up to the next one or the end, at a third of the time.
 _MORE = r"""([^\s,\[\]{}"'#]+)[ \t\r\n]*(?:,[ \t\r\n]*(?![#\s])|(?=[\]}]))"""
+_ELEMENTS = 1000  # of an array that have a place of their own; of more, those in a row share one
 _PLAIN_ELEMENT = re.compile(_MORE)
 _PLAIN_ENTRY = re.compile(rf"([A-Za-z0-9_-]+)[ \t]*=[ \t]*{_MORE}")
 
@@ -221,9 +222,13 @@ class _Scanner:
         while self.text[self.at] != "]":
             start = self.at
             element: KeyPath = (*path, index)
-            if (match := _PLAIN_ELEMENT.match(self.text, start)) is not None:
-                self.spans[element] = Span(start, start, match.end(1))
-                self.at = match.end()
+            end = start
+            while (match := _PLAIN_ELEMENT.match(self.text, self.at)) is not None:
+                self.at, end = match.end(), match.end(1)
+                if index < _ELEMENTS:
+                    break
+            if end > start:
+                self.spans[element] = Span(start, start, end)
                 index += 1
                 continue
             self.value(element)
