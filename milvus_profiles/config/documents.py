@@ -63,7 +63,7 @@ class Document:
     device: int | None = None
     _located: dict[tuple[KeyPath, str], Location] = field(default_factory=dict, repr=False)
 
-    @property
+    @cached_property
     def directory(self) -> str:
         """What relative paths in it count from."""
         return os.path.dirname(self.path)
