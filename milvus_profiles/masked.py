@@ -15,7 +15,7 @@ from .half_made import even_half_made
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["MASK", "MaskedFields", "MaskedMapping", "SecretText"]
+__all__ = ["MASK", "MaskedFields", "MaskedMapping", "SecretText", "secret_fault"]
 
 MASK = "********"
 """What is shown in place of every secret: as long for a short one as for a long one."""
@@ -90,6 +90,24 @@ class SecretText:
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> dict[str, Any]:
         return {"type": "string", "format": "password", "writeOnly": True}
+
+
+def secret_fault(secret: SecretText) -> str | None:
+    """What keeps the secret from being sent, as the end of a sentence; None if nothing does.
+
+    It sees the secret in the clear and so raises nothing: the caller, whose locals hold only masked values, does.
+    A secret travels in a header, base64-encoded from UTF-8: anything printable may stand in it, a line break may not.
+    """
+    if not secret:
+        return "is empty"
+    if any(c in "\r\n" for c in secret.reveal()):
+        return "has several lines"
+    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in secret.reveal()):
+        return "contains a control character"
+    # Python reads a byte that is not UTF-8 in a variable as half of a surrogate pair, which nothing can encode.
+    if any(0xD800 <= ord(c) <= 0xDFFF for c in secret.reveal()):
+        return "is not UTF-8 text"
+    return None
 
 
 _V = TypeVar("_V", covariant=True)

@@ -6,14 +6,13 @@ These models only say where; ``secrets/`` goes there.
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Tag
 
 from .fieldtypes import AbsolutePath, Model, VariableName, as_boolean, as_tuple, invalid
-from .masked import SecretText
+from .masked import SecretText, secret_fault
 
 __all__ = [
     "CommandRef",
@@ -27,7 +26,6 @@ __all__ = [
 ]
 
 _LONGEST = 1 << 14  # twice what a gRPC server takes as metadata, if it is not told otherwise
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Kind = Literal["keyring", "inline", "env", "file", "command"]
 """Where a secret comes from, in one word."""
@@ -119,14 +117,12 @@ def _one_form(value: Any) -> Any:
 
 def _literal_secret(value: SecretText) -> SecretText:
     text = value.reveal()
-    if not text:
-        raise invalid("is empty")
+    if (fault := secret_fault(value)) is not None:
+        raise invalid(fault)
     if len(text) > _LONGEST:
         raise invalid(f"is longer than {_LONGEST} characters")
     if not text.strip("*"):
         raise invalid("is a row of asterisks: the mask of a secret, not the secret")
-    if not text.isprintable() and _CONTROL.search(text):
-        raise invalid("contains a control character")
     return value
 
 

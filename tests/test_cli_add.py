@@ -90,6 +90,37 @@ def test_password_goes_into_the_keyring_and_not_into_the_file(
     assert cli("profile", "list", "--json").json[0]["auth"] == "keyring"
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"), [(f"\ufeff{SECRET}\r\n", SECRET), (f"{SECRET}\r\n", SECRET), (SECRET, SECRET)]
+)
+def test_a_secret_of_standard_input_is_read_as_one_of_a_file(
+    given: str, kept: str, cli: Command, keyring_session: KeyringSession
+) -> None:
+    words = ["profile", "add", "prod", "--uri", "https://bom.example", "--user", "root", "--password-stdin"]
+    outcome = cli(*words, input=given, keyring=keyring_session)
+    assert outcome.returncode == 0, outcome.stderr
+    assert keyring_session.get("milvus-profiles", "tls|bom.example|443|root") == kept
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ("", "is empty"),
+        ("\ufeff\n", "is empty"),
+        ("hidden\r", "has several lines"),
+        ("hidden\nhidden\n", "has several lines"),
+        ("hidden\x1b", "contains a control character"),
+    ],
+)
+def test_what_no_file_may_give_is_refused_from_standard_input(given: str, what: str, cli: Command, home: Path) -> None:
+    words = ["profile", "add", "prod", "--uri", "https://h.example", "--user", "root", "--password-stdin"]
+    outcome = cli(*words, input=given)
+    assert outcome.returncode == 3
+    assert f"the secret on standard input {what} (--password-stdin)" in outcome.stderr
+    assert "hidden" not in outcome.stderr
+    assert not user_file(home).exists()
+
+
 def test_token_goes_into_the_keyring_as_a_whole(cli: Command, home: Path, keyring_session: KeyringSession) -> None:
     outcome = cli(
         "profile", "add", "cloud", "--uri", "https://cloud.example", "--token-stdin",

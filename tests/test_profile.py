@@ -258,6 +258,21 @@ def test_references_hold_what_was_written(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert profile(token={"file": "~/x"}).token == FileRef(file="/home/me/x")
 
 
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "is empty"),
+        ("hidden\nhidden", "has several lines"),
+        ("hidden\x7f", "contains a control character"),
+    ],
+)
+def test_a_literal_is_a_secret_that_could_be_sent(text: str, what: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        profile(uri="http://h", token=text)
+    assert what in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
 # --- contradictions ------------------------------------------------------------------------------------------------
 
 

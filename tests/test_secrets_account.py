@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from milvus_profiles.endpoint import Endpoint, endpoint_of
 from milvus_profiles.errors import ConfigError
-from milvus_profiles.masked import SecretText
+from milvus_profiles.masked import SecretText, secret_fault
 from milvus_profiles.secrets import keyring_account, make_token
-from milvus_profiles.secrets.value import fault, without_newline
+from milvus_profiles.secrets.value import line_of
 
 
 @pytest.mark.parametrize(
@@ -95,13 +95,17 @@ def test_a_token_is_user_and_password_or_the_token_itself() -> None:
         ("a\r\n", "a"),
         ("a\n\n", "a\n"),
         ("a\r", "a\r"),
+        ("\ufeffa\r\n", "a"),
+        ("\ufeff", ""),
+        ("\ufeff\ufeffa", "\ufeffa"),
+        ("a\ufeff\n", "a\ufeff"),
         ("\n", ""),
         ("", ""),
         (" a ", " a "),
     ],
 )
-def test_one_newline_at_the_end_is_dropped(text: str, left: str) -> None:
-    assert without_newline(SecretText(text)).reveal() == left
+def test_a_byte_order_mark_and_one_newline_are_dropped(text: str, left: str) -> None:
+    assert line_of(SecretText(text)).reveal() == left
 
 
 @pytest.mark.parametrize(
@@ -118,7 +122,7 @@ def test_one_newline_at_the_end_is_dropped(text: str, left: str) -> None:
     ],
 )
 def test_a_secret_is_one_line_of_text(text: str, what: str | None) -> None:
-    assert fault(SecretText(text)) == what
+    assert secret_fault(SecretText(text)) == what
 
 
 def test_importing_the_package_loads_neither_the_keyring_nor_what_runs_programs() -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..errors import ConfigError, UsageError
-from ..masked import SecretText
+from ..masked import SecretText, secret_fault
 from ..secrets import OSKeyring, SecretContext, keyring_timeout
+from ..secrets.value import SIZE_LIMIT, Received, line_of
 from .output import note
 from .session import current
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
 __all__ = ["context", "keyring", "read_secret"]
-
-_LINE_LIMIT = 64 << 10
 
 
 def keyring(profiles: Profiles) -> OSKeyring:
@@ -52,39 +51,30 @@ def read_secret(what: str, option: str) -> SecretText:
 
     Raises:
         UsageError: standard input is closed or has more than one line.
-        ConfigError: the secret is empty or holds a control character.
+        ConfigError: what is given is no secret.
     """
     if sys.stdin is None:
         raise UsageError(f"{option} reads standard input, which is closed", hint=f"pipe the secret: … | … {option}")
     if sys.stdin.isatty():
         # On a terminal it is asked for twice only where a typing error could lock nobody out: not here, since the
         # server tells at the first test.
-        secret = SecretText(typer.prompt(what, hide_input=True, err=True, default="", show_default=False))
+        secret = line_of(SecretText(typer.prompt(what, hide_input=True, err=True, default="", show_default=False)))
     else:
         secret = _from_pipe(option)
-    if not secret:
+    if (fault := secret_fault(secret)) is not None:
         raise ConfigError(
-            f"the secret on standard input is empty ({option})",
-            hint=f'pipe one line: printf %s "$SECRET" | milvus-profiles … {option}',
-        )
-    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in secret.reveal()):
-        raise ConfigError(
-            f"the secret on standard input holds a control character or more than one line ({option})",
-            hint="a secret is one line of text",
+            f"the secret on standard input {fault} ({option})",
+            hint=f'a secret is one line of text: printf %s "$SECRET" | milvus-profiles … {option}',
         )
     return secret
 
 
 def _from_pipe(option: str) -> SecretText:
-    data = sys.stdin.buffer.read(_LINE_LIMIT + 1)
-    if len(data) > _LINE_LIMIT:
-        raise ConfigError(f"standard input is longer than {_LINE_LIMIT} bytes ({option})", hint="pipe one line")
-    try:
-        return SecretText(_without_newline(data.decode("utf-8")))
-    except UnicodeDecodeError:
+    received = Received()
+    while not received.too_large and received.read_from(sys.stdin.fileno()):
         pass
-    raise ConfigError(f"standard input is not UTF-8 ({option})", hint="pipe one line of text")
-
-
-def _without_newline(text: str) -> str:
-    return text.removesuffix("\n").removesuffix("\r")
+    if received.too_large:
+        raise ConfigError(f"standard input is longer than {SIZE_LIMIT} bytes ({option})", hint="pipe one line")
+    if (secret := received.text()) is None:
+        raise ConfigError(f"standard input is not UTF-8 ({option})", hint="pipe one line of text")
+    return secret

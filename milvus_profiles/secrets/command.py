@@ -19,12 +19,12 @@ from typing import NoReturn
 
 from ..background import Pending
 from ..errors import SecretUnavailableError
-from ..masked import MaskedMapping, SecretText
+from ..masked import MaskedMapping, SecretText, secret_fault
 from ..ownership import changeable
 from ..paths import home_directory
 from ..profile import CommandRef
 from .kept import Fetched
-from .value import Received, fault
+from .value import Received
 
 __all__ = ["find_program", "run_command", "variables"]
 
@@ -184,7 +184,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 def _parse(output: SecretText) -> Fetched | str:
     """The secret and its expiry, or what is wrong; it sees the secret in the clear and so raises nothing."""
     if not output.reveal().startswith("{"):
-        what = fault(output)
+        what = secret_fault(output)
         return (output, None) if what is None else f"gave a secret that {what}"
     try:
         document = json.loads(output.reveal())
@@ -194,7 +194,7 @@ def _parse(output: SecretText) -> Fetched | str:
     if not isinstance(token, str):
         return 'printed JSON without a text "token"'
     secret = SecretText(token)
-    if (what := fault(secret)) is not None:
+    if (what := secret_fault(secret)) is not None:
         return f"gave a secret that {what}"
     if expires_at is None:
         return secret, None

@@ -12,9 +12,10 @@ import stat
 import time
 
 from ..errors import SecretUnavailableError
+from ..masked import secret_fault
 from ..regular_file import FileFault, open_file
 from .kept import FOR_EVER, Fetched
-from .value import Received, fault
+from .value import Received
 
 __all__ = ["read_file"]
 
@@ -60,7 +61,7 @@ def read_file(path: str, seconds: float) -> Fetched:
     secret = received.text()
     if secret is None:
         raise SecretUnavailableError(f"the file {path} is not UTF-8 text", hint="a secret is one line of UTF-8 text")
-    if (what := fault(secret)) is not None:
+    if (what := secret_fault(secret)) is not None:
         hint = "a pipe must have its writer before it is read, and gives what it holds only once" if is_pipe else _HINT
         raise SecretUnavailableError(f"the file {path} {what}", hint=hint)
     # A named pipe may have a writer for each reader; /dev/stdin and the shell's /dev/fd/63 have one in all.

@@ -17,11 +17,10 @@ from typing import Any, TypeVar
 from ..background import Pending
 from ..commands import printable
 from ..errors import ConfigError, Location, SecretUnavailableError
-from ..masked import SecretText
+from ..masked import SecretText, secret_fault
 from ..ownership import fault_below, own_users
 from ..paths import home_directory, home_fault
 from .account import SERVICE
-from .value import fault
 
 __all__ = ["KEYRING_TIMEOUT", "OSKeyring", "allowing", "keyring_timeout"]
 
@@ -167,7 +166,7 @@ class OSKeyring:
             SecretUnavailableError: as :meth:`get`; also if the secret is empty or holds control characters, is too
                 long for the keyring, or does not come back as it was stored.
         """
-        if (what := fault(secret)) is not None:
+        if (what := secret_fault(secret)) is not None:
             raise SecretUnavailableError(f"the secret {what}", hint="a secret is one line of text")
         self._ask(lambda backends: _write(backends[0], account, secret))
 

@@ -16,13 +16,13 @@ from typing import Literal
 from ..commands import milvus_profiles
 from ..endpoint import Endpoint
 from ..errors import SecretUnavailableError
-from ..masked import MaskedMapping, SecretText
+from ..masked import MaskedMapping, SecretText, secret_fault
 from ..profile import CommandRef, Credential, EnvRef, FileRef, KeyringRef
 from .account import keyring_account
 from .file import read_file
 from .kept import Kept
 from .os_keyring import OSKeyring
-from .value import fault, make_token, without_newline
+from .value import line_of, make_token
 
 __all__ = ["SecretContext", "SecretStatus", "forget", "resolve", "status"]
 
@@ -151,8 +151,8 @@ def _secret(credential: Credential, endpoint: Endpoint, context: SecretContext, 
 
 
 def _checked(value: SecretText, where: str, hint: str) -> SecretText:
-    value = without_newline(value)
-    if (what := fault(value)) is not None:
+    value = line_of(value)
+    if (what := secret_fault(value)) is not None:
         raise SecretUnavailableError(f"{where} {what}", hint=hint)
     return value
 

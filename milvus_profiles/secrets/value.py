@@ -1,7 +1,7 @@
-"""What a secret may look like, and how its bytes are held while they come in.
+"""How a secret is written, and how its bytes are held while they come in.
 
-The functions here see secrets in the clear, so they raise nothing: they answer with a word on what is wrong, and the
-caller, whose locals hold only masked values, raises.  Nothing here knows where a secret comes from.
+The functions here see secrets in the clear, so they raise nothing: the caller, whose locals hold only masked values,
+does.  Nothing here knows where a secret comes from.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 
 from ..masked import SecretText
 
-__all__ = ["SIZE_LIMIT", "Received", "fault", "make_token", "without_newline"]
+__all__ = ["SIZE_LIMIT", "Received", "line_of", "make_token"]
 
 SIZE_LIMIT = 64 * 1024
 """Bytes that a file or the output of a command may have."""
@@ -26,28 +26,13 @@ def make_token(user: str | None, password: SecretText) -> SecretText:
     return password if user is None else SecretText(f"{user}:{password.reveal()}")
 
 
-def without_newline(secret: SecretText) -> SecretText:
-    """The secret without one newline at its end (``\\n`` or ``\\r\\n``), which editors and ``echo`` leave there."""
-    if not secret.reveal().endswith("\n"):
-        return secret
-    return SecretText(secret.reveal()[:-1].removesuffix("\r"))
+def line_of(text: SecretText) -> SecretText:
+    """The secret that a text is written for: without what editors, ``echo`` and PowerShell add to it.
 
-
-def fault(secret: SecretText) -> str | None:
-    """What keeps the secret from being sent, as the end of a sentence; None if nothing does.
-
-    It travels in a header, base64-encoded from UTF-8: anything printable may stand in it, a line break may not.
+    That is a byte order mark at its beginning and one newline at its end (``\\n`` or ``\\r\\n``).
     """
-    if not secret:
-        return "is empty"
-    if any(c in "\r\n" for c in secret.reveal()):
-        return "has several lines"
-    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in secret.reveal()):
-        return "contains a control character"
-    # Python reads a byte that is not UTF-8 in a variable as half of a surrogate pair, which nothing can encode.
-    if any(0xD800 <= ord(c) <= 0xDFFF for c in secret.reveal()):
-        return "is not UTF-8 text"
-    return None
+    line = SecretText(text.reveal().removeprefix("\ufeff"))
+    return SecretText(line.reveal()[:-1].removesuffix("\r")) if line.reveal().endswith("\n") else line
 
 
 class Received:
@@ -74,8 +59,8 @@ class Received:
         return len(self._data) > SIZE_LIMIT
 
     def text(self) -> SecretText | None:
-        """What came, without a byte order mark and without one newline at the end; None if it is not UTF-8."""
+        """The line that came; None if it is not UTF-8."""
         try:
-            return without_newline(SecretText(self._data.decode("utf-8-sig")))
+            return line_of(SecretText(self._data.decode("utf-8")))
         except UnicodeDecodeError:
             return None

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, Location
-from ...masked import SecretText
+from ...masked import SecretText, secret_fault
 from ...profile import is_alias
 from ...regular_file import FileFault, read_regular
 
@@ -237,8 +237,8 @@ def entry_of(
 
 
 def _fault(secret: SecretText | None, user: str | None) -> str | None:
-    if secret is not None and any(ord(c) < 0x20 or ord(c) == 0x7F for c in secret.reveal()):
-        return "its secret holds a control character"
+    if secret and (fault := secret_fault(secret)) is not None:
+        return f"its secret {fault}"
     if user is not None and (":" in user or not user.isprintable()):
         return "the name of its user holds a colon or a control character"
     return None
