@@ -166,6 +166,25 @@ def test_edits_of_a_trusted_file_keep_it_trusted(cli: Command, file: Path) -> No
     assert trusted()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["profile", "add", "new", "--uri", "https://h"],
+        ["profile", "set", "one", "timeout=3"],
+        ["profile", "use", "one", "--project-file"],
+        ["profile", "remove", "two"],
+    ],
+    ids=lambda words: words[1],
+)
+def test_every_edit_of_an_untrusted_file_says_so_and_how_to_trust_it(
+    words: list[str], cli: Command, file: Path
+) -> None:
+    outcome = cli(*words)
+    assert outcome.returncode == 0, outcome.stderr
+    said = f"the project file is not trusted: `milvus-profiles trust {file}`"
+    assert [line for line in outcome.stderr.splitlines() if "not trusted" in line] == [said]
+
+
 # --- use ---
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..commands import milvus_profiles
 from ..endpoint import DEFAULT_PORT, parse_host
 from ..errors import ConfigError, MilvusProfilesError, UsageError
 from ..profile import Profile, check_alias, fold_alias
@@ -19,7 +18,7 @@ from .output import emit_json, note, say, shorten, warn
 from .profile_use import default_in, make_default
 from .session import current
 from .storing import Secret, ask_secret, store, test_first, validated
-from .target import Target, choose
+from .target import Target, choose, note_edit
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
@@ -184,8 +183,7 @@ def _select(profile: Profile, path: str | None, *, stored: bool) -> None:
         say("stored the secret in the keyring")
     if hidden is not None:
         warn(f"something stronger hides it: {hidden}")
-    if not trusted:
-        note(f"{target.words} is not trusted: {milvus_profiles('trust', target.path)}")
+    note_edit(target, trusted)
 
 
 def _disconnect(alias: str | None) -> None:

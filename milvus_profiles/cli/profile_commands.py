@@ -16,7 +16,7 @@ from . import profile_add, profile_edit, profile_test, profile_use
 from .file_warnings import warn_about_files, warn_about_profiles
 from .output import emit_json, note, say, say_lines, shorten, table, warn
 from .session import command, current
-from .target import apply, choose
+from .target import apply, choose, note_edit
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles, Resolved, Selection
@@ -251,8 +251,7 @@ def remove(
     say(f"removed {name!r} from {target.words} {shorten(target.path)}")
     if deleted:
         say("deleted its secret from the keyring")
-    if not trusted:
-        note(f"{target.words} is not trusted")
+    note_edit(target, trusted)
     with suppress(MilvusProfilesError):  # it was removed, whatever is wrong with the rest
         if name in current().profiles(fresh=True):
             warn(f"{name!r} is still there, declared in {current().profiles().raw(name).declared}")

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..commands import milvus_profiles
 from ..config.fields import SECRET_FIELDS, field, read_text
 from ..config.locations import FILE_NAME
 from ..config.toml import loads
 from ..errors import ConfigError, DeclinedError, MilvusProfilesError, UsageError
 from ..masked import SecretText
 from ..profile import check_alias
-from .output import emit_json, note, print_error, say, say_lines, shorten, warn
+from .output import emit_json, print_error, say, say_lines, shorten, warn
 from .session import current
-from .target import Target, apply, bounds, check_text, choose, repin, stored_command, stored_path, stored_uri
+from .target import Target, apply, bounds, check_text, choose, note_edit, repin, stored_command, stored_path, stored_uri
 
 if TYPE_CHECKING:
     from ..config.edit import Operation
@@ -210,10 +209,7 @@ def _change(
         say_lines(result.diff.rstrip("\n") if result.changed else "nothing would change")
         return
     say(f"{alias!r} {done if result.changed else 'is as it was'} in {target.words} {shorten(target.path)}")
-    for line in result.notes:
-        note(line)
-    if not trusted:
-        note(f"{target.words} is not trusted: {milvus_profiles('trust', target.path)}")
+    note_edit(target, trusted, result.notes)
 
 
 # --- the editor ---
@@ -258,10 +254,7 @@ def edit(
         emit_json({"file": target.path, "changed": True})
         return
     say(f"changed {target.words} {shorten(target.path)}")
-    for line in result.notes:
-        note(line)
-    if not trusted:
-        note(f"{target.words} is not trusted: {milvus_profiles('trust', target.path)}")
+    note_edit(target, trusted, result.notes)
 
 
 class _Copy:

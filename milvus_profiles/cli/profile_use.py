@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..commands import milvus_profiles
 from ..config.state import read_state, update_state
 from ..errors import MilvusProfilesError, UsageError
 from ..profile import fold_alias
 from .output import emit_json, note, say, say_lines, shorten, warn
 from .session import current
-from .target import Target, apply, choose
+from .target import Target, apply, choose, note_edit
 
 if TYPE_CHECKING:
     from ..config.edit import Operation
@@ -53,14 +52,11 @@ def use(
     if current().json:
         emit_json({"alias": wanted, "file": target.path, "hidden_by": hidden})
         return
-    for line in result.notes:
-        note(line)
     said = f"the default profile is {wanted!r}" if wanted is not None else "there is no default profile"
     say(f"{said} in {target.words} {shorten(target.path)}")
     if hidden is not None:
         warn(f"something stronger hides it: {hidden}")
-    if not trusted:
-        note(f"{target.words} is not trusted: {milvus_profiles('trust', target.path)}")
+    note_edit(target, trusted, result.notes)
 
 
 def make_default(target: Target, wanted: str | None) -> tuple[bool, str | None]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..commands import milvus_profiles
 from ..config.loading import load_text
 from ..config.values import Origin
 from ..errors import ConfigError, MilvusProfilesError, SecretUnavailableError, UnknownProfileError, UsageError
@@ -21,7 +20,7 @@ from ..profile import Profile
 from . import keyring_access
 from .output import note, warn
 from .session import current
-from .target import Target, apply
+from .target import Target, apply, note_edit
 
 if TYPE_CHECKING:
     from ..config.edit import EditResult, Operation
@@ -221,7 +220,4 @@ def _give_back(ring: OSKeyring, account: str, value: SecretText | None) -> None:
 
 def _edit(target: Target, operations: list[Operation], touched: Sequence[str]) -> None:
     result, trusted = apply(target, operations, touched=touched)
-    for line in result.notes:
-        note(line)
-    if not trusted:
-        note(f"{target.words} is not trusted: {milvus_profiles('trust', target.path)}")
+    note_edit(target, trusted, result.notes)

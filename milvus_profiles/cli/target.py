@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..commands import milvus_profiles
 from ..config.documents import Document, Role, parse_document, read_document
 from ..config.locations import (
     FILE_NAME,
@@ -22,7 +23,7 @@ from ..config.trust import TrustStore
 from ..endpoint import parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
 from ..paths import absolute_path
-from .output import warn
+from .output import note, warn
 from .session import current
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "bounds_here",
     "check_text",
     "choose",
+    "note_edit",
     "repin",
     "stored_command",
     "stored_path",
@@ -203,6 +205,14 @@ def repin(target: Target, result: EditResult, *, dry_run: bool = False) -> bool:
             warn(f"{target.words} was changed, but is not trusted any more: {error.message}")
             return False
     return trusted
+
+
+def note_edit(target: Target, trusted: bool, notes: Sequence[str] = ()) -> None:
+    """Say what there is to say of an edit that was made: its notes, and what to do if its file is not trusted."""
+    for line in notes:
+        note(line)
+    if not trusted:
+        note(f"{target.words} is not trusted: {milvus_profiles('trust', target.path)}")
 
 
 def bounds(target: Target) -> str | None:
