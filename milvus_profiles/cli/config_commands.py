@@ -13,6 +13,7 @@ from ..config.locations import (
     current_directory,
     find_project_file,
     home_fault,
+    named,
     named_file,
     user_file,
     user_file_fault,
@@ -53,10 +54,10 @@ def path() -> None:
 
 def _files() -> list[dict[str, Any]]:
     session = current()
-    named = session.config or session.env.get("MILVUS_PROFILES_FILE")
+    file = named(session.config, session.env)
     cwd = current_directory()
-    if named:
-        found = [("named", named_file(named, session.env, cwd))]
+    if file:
+        found = [("named", named_file(file, session.env, cwd))]
     else:
         project, unread = find_project_file(cwd, session.env)
         found = [("project", project)] if project else []

@@ -131,10 +131,8 @@ def _add(
 
 def _target(profiles: Profiles, alias: str, force: bool) -> Target:
     """Where the profile is written: to the file that declares it, else to the user's."""
-    session = current()
-    named = bool(session.config or session.env.get("MILVUS_PROFILES_FILE"))
     if alias not in profiles:
-        return choose(user=not named)
+        return choose(own=True)
     raw = profiles.raw(alias)
     if raw.document is None:
         raise ConfigError(
@@ -151,15 +149,9 @@ def _target(profiles: Profiles, alias: str, force: bool) -> Target:
     return choose(document=raw.document)
 
 
-def _selection_target() -> Target:
-    session = current()
-    named = session.config or session.env.get("MILVUS_PROFILES_FILE")
-    return choose() if named else choose(user=True)
-
-
 def _select(profile: Profile, path: str | None, *, stored: bool) -> None:
     try:
-        target = _selection_target()
+        target = choose(own=True)
         trusted, hidden = make_default(target, profile.alias)
     except MilvusProfilesError as error:
         if path is not None:
@@ -187,7 +179,7 @@ def _select(profile: Profile, path: str | None, *, stored: bool) -> None:
 
 
 def _disconnect(alias: str | None) -> None:
-    target = _selection_target()
+    target = choose(own=True)
     before = default_in(target)
     selected = before is not None and (alias is None or fold_alias(before) == fold_alias(alias))
     hidden = None

@@ -31,8 +31,7 @@ def use(
     from ..config.edit import SetRoot, UnsetRoot
 
     profiles = current().profiles()
-    named = current().config or current().env.get("MILVUS_PROFILES_FILE")
-    target = choose(project=project_file) if project_file or named else choose(user=True)
+    target = choose(own=True, project=project_file)
     before = default_in(target)
     wanted = _previous(target) if alias == "-" else profiles.select(alias, name="ALIAS").alias
     if shell:

@@ -14,6 +14,7 @@ from ..config.locations import (
     current_directory,
     find_project_file,
     home_fault,
+    named,
     named_file,
     project_file,
     user_file,
@@ -67,10 +68,11 @@ class Target:
         return os.path.dirname(self.path)
 
 
-def choose(*, user: bool = False, project: bool = False, document: Document | None = None) -> Target:
+def choose(*, own: bool = False, user: bool = False, project: bool = False, document: Document | None = None) -> Target:
     """The file that a command writes to.
 
     Args:
+        own: the user's file, unless one is named or ``project`` is given.
         user: ``--user-file`` was given.
         project: ``--project-file`` was given.
         document: the file that declares the profile in question; None for a new one, which goes into the project's
@@ -83,13 +85,13 @@ def choose(*, user: bool = False, project: bool = False, document: Document | No
     cwd = current_directory()
     if user and project:
         raise UsageError("--user-file and --project-file are both given", hint="give one of them")
-    named = session.config or session.env.get("MILVUS_PROFILES_FILE")
-    if named:
+    file = named(session.config, session.env)
+    if file:
         if user or project:
             name = "--config" if session.config else "MILVUS_PROFILES_FILE"
             raise UsageError(f"{name} names the file already", hint="leave --user-file and --project-file out")
-        return Target(named_file(named, session.env, cwd), "named")
-    if user:
+        return Target(named_file(file, session.env, cwd), "named")
+    if user or (own and not project):
         return _own()
     if document is not None and not project:
         return Target(document.path, document.role)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from ..alias import fold_alias, is_alias
 from ..regular_file import FileFault, read_regular
-from .locations import named_file, project_file, user_file, user_file_fault
+from .locations import named, named_file, project_file, user_file, user_file_fault
 
 __all__ = ["aliases"]
 
@@ -27,16 +27,14 @@ def aliases(env: Mapping[str, str], cwd: str, config: str | None = None) -> list
         cwd: where the search for a project file begins.
         config: the file that was named on the command line.
     """
-    named = config or env.get("MILVUS_PROFILES_FILE")
-    files: list[str | None] = []
+    file = named(config, env)
+    paths = [] if file or user_file_fault(env) is not None else [user_file(env)]
     # Naming the class of what they raise would load it, which takes longer than all the rest.
     with contextlib.suppress(Exception):
-        files = [named_file(named, env, cwd) if named else project_file(cwd, env)]
-    if not named and user_file_fault(env) is None:
-        files.append(user_file(env))
+        paths.insert(0, named_file(file, env, cwd) if file else project_file(cwd, env))
     names: dict[str, None] = {}
-    for file in filter(None, files):
-        names |= dict.fromkeys(_in_file(file))
+    for path in filter(None, paths):
+        names |= dict.fromkeys(_in_file(path))
     if env.get("MILVUS_URI"):
         names.setdefault(env.get("MILVUS_CONN_ALIAS") or "default")
     folded = {fold_alias(name) for name in names}

@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import ConfigError
 from ..masked import MaskedMapping
 from .documents import Document, Role, read_document, try_parse
-from .locations import Unread, current_directory, find_project_file, named_file, user_file, user_file_fault
+from .locations import Unread, current_directory, find_project_file, named, named_file, user_file, user_file_fault
 from .profiles import Kept, Profiles
 from .settings import Settings, load_settings
 
@@ -43,12 +43,12 @@ def load(
         ConfigError: a file cannot be read or is invalid as a whole, or a variable is wrong.
     """
     environment = MaskedMapping(os.environ if env is None else env)
-    named = None if file is None else os.fspath(file)
-    if named == "":
+    file = None if file is None else os.fspath(file)
+    if file == "":
         # A variable that was meant to hold the path is empty: to read other files instead would be a surprise.
         raise ConfigError(f"{file_name} names no file: it is empty", hint="give a path, or leave it out")
-    directory = _directory(cwd, named or environment.get("MILVUS_PROFILES_FILE"))
-    documents, unread = _documents(named, environment, directory, file_name)
+    directory = _directory(cwd, named(file, environment))
+    documents, unread = _documents(file, environment, directory, file_name)
     settings = load_settings(environment, directory, documents)
     kept = _kept(settings, documents)
     return Profiles(documents, settings, env=environment, cwd=directory, connector=connector, kept=kept, unread=unread)
@@ -80,7 +80,7 @@ def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] |
     return Profiles((document,), settings, env=environment, cwd=directory)
 
 
-def _directory(cwd: str | os.PathLike[str] | None, named: str | None) -> str:
+def _directory(cwd: str | os.PathLike[str] | None, text: str | None) -> str:
     """Where relative paths count from and the search for a project file begins."""
     if cwd is not None:
         return os.path.abspath(os.fspath(cwd))
@@ -88,17 +88,17 @@ def _directory(cwd: str | os.PathLike[str] | None, named: str | None) -> str:
         return current_directory()
     except ConfigError:
         # Nothing is searched for, and nothing counts from there.
-        if named and os.path.isabs(named):
-            return os.path.dirname(named)
+        if text and os.path.isabs(text):
+            return os.path.dirname(text)
         raise
 
 
 def _documents(
     file: str | None, env: Mapping[str, str], cwd: str, file_name: str
 ) -> tuple[tuple[Document, ...], tuple[Unread, ...]]:
-    named, name = (file, file_name) if file is not None else (env.get("MILVUS_PROFILES_FILE"), "MILVUS_PROFILES_FILE")
-    if named:
-        path = _named(named, env, cwd, name)
+    if text := named(file, env):
+        name = "MILVUS_PROFILES_FILE" if file is None else file_name
+        path = _named(text, env, cwd, name)
         try:
             return (read_document(path, "named"),), ()
         except ConfigError as error:

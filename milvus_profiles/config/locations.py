@@ -27,6 +27,7 @@ __all__ = [
     "find_project_file",
     "home_directory",
     "home_fault",
+    "named",
     "named_file",
     "project_file",
     "state_directory",
@@ -115,6 +116,11 @@ def _base(env: Mapping[str, str], name: str, default: str) -> _Base | None:
         return value, ""
     home = home_directory(env)
     return None if home is None else (home, default)
+
+
+def named(file: str | None, env: Mapping[str, str]) -> str | None:
+    """What a call or ``--config`` names, else ``MILVUS_PROFILES_FILE``: read instead of all files that are found."""
+    return file or env.get("MILVUS_PROFILES_FILE")
 
 
 def named_file(text: str, env: Mapping[str, str], cwd: str) -> str:
