@@ -208,6 +208,29 @@ def test_handles_share_one_channel_and_close_apart(milvus_plain: MilvusServer) -
         assert proxy.connections == 1
 
 
+@pytest.mark.parametrize(
+    ("fields", "shared"),
+    [
+        ({"description": "x"}, True),
+        ({"protected": True}, True),
+        ({"allow_insecure": True}, True),
+        ({"pool": {"max_channels": 2}}, True),
+        ({"management_port": 1}, True),
+        ({"call_timeout": 5.0}, False),
+        ({"keepalive": {"time": 60.0}}, False),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_field_of_a_call_opens_a_channel_only_if_it_is_the_channels(
+    fields: dict[str, Any], shared: bool, milvus_plain: MilvusServer
+) -> None:
+    profiles = of(milvus_plain)
+    first, second = mp.connect("prod", profiles=profiles), mp.connect("prod", profiles=profiles, **fields)
+    assert first.ping() > 0
+    assert second.ping() > 0
+    assert len(mp.list_connections()) == (1 if shared else 2)
+
+
 def test_closing_the_channel_closes_the_handle_only(milvus_plain: MilvusServer) -> None:
     profiles = of(milvus_plain)
     first, second = mp.connect("prod", profiles=profiles), mp.connect("prod", profiles=profiles)

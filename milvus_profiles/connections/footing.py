@@ -9,16 +9,17 @@ from typing import Literal
 from ..profile import Profile
 from ..transport.options import tls_signature
 
-__all__ = ["Change", "Footing"]
+__all__ = ["NOT_OF_THE_CHANNEL", "Change", "Footing"]
 
-_NOT_OF_THE_CHANNEL = frozenset(
+NOT_OF_THE_CHANNEL = frozenset(
     {"alias", "allow_insecure", "description", "extends", "management_port", "pool", "protected", "timeout"}
 )
+"""Fields that leave the channel as it is."""
 _IN_THE_ENDPOINT = frozenset({"uri", "host", "port"})
 _IDENTITY = ("db_name", "user")
 _MANNER = ("token", "password", "call_timeout")
 _OPTIONS = tuple(
-    name for name in Profile.model_fields if name not in _NOT_OF_THE_CHANNEL.union(_IN_THE_ENDPOINT, _IDENTITY, _MANNER)
+    name for name in Profile.model_fields if name not in NOT_OF_THE_CHANNEL.union(_IN_THE_ENDPOINT, _IDENTITY, _MANNER)
 )
 
 Change = Literal["none", "manner", "way", "identity"]

@@ -16,11 +16,9 @@ from ..errors import ConfigError, suggest
 from ..half_made import even_half_made
 from ..masked import MaskedFields, SecretText
 from ..profile import fold_alias
+from .footing import NOT_OF_THE_CHANNEL
 
 __all__ = ["CallFields", "InsecureFileWarning", "InsecureTransportWarning", "Request", "request"]
-
-# Fields of a call that leave the channel as it is.
-_NOT_OF_THE_CHANNEL = frozenset({"description", "protected", "timeout", "management_port"})
 
 
 class InsecureFileWarning(UserWarning):
@@ -144,7 +142,7 @@ def request(
 def _key(profiles: Profiles, resolved: Resolved, fields: Mapping[str, Any]) -> Hashable:
     """What channels are shared by: the source, the alias, and the overrides of the call that change the channel."""
     overrides = tuple(
-        (name, _hashable(value)) for name, value in sorted(fields.items()) if name not in _NOT_OF_THE_CHANNEL
+        (name, _hashable(value)) for name, value in sorted(fields.items()) if name not in NOT_OF_THE_CHANNEL
     )
     return profiles.source, fold_alias(resolved.profile.alias), overrides
 
