@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ..commands import printable
 from ..errors import ConfigError, UsageError
 from ..masked import SecretText, secret_fault
 from ..secrets import OSKeyring, SecretContext, keyring_timeout
@@ -16,8 +17,9 @@ from .session import current
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
+    from ..endpoint import Endpoint
 
-__all__ = ["context", "keyring", "read_secret"]
+__all__ = ["ask_secret", "context", "keyring", "read_secret"]
 
 
 def keyring(profiles: Profiles) -> OSKeyring:
@@ -42,11 +44,21 @@ def context(profiles: Profiles, alias: str) -> SecretContext:
     return SecretContext(env=session.env, keyring=keyring(profiles), alias=alias, verbose_stderr=session.verbose)
 
 
-def read_secret(what: str, option: str) -> SecretText:
+def ask_secret(endpoint: Endpoint, user: str | None, more: str = "") -> SecretText:
+    """What somebody types at a hidden prompt, which may be nothing: the password of a user, or a whole token (None)."""
+    what = f"Password of {user}" if user else "Token (API key or user:password)"
+    # It is asked for twice only where a typing error could lock somebody out: not here, since the server tells at the
+    # first test.
+    text = f"{printable(what)} at {endpoint.uri}{more}"
+    return line_of(SecretText(typer.prompt(text, hide_input=True, err=True, default="", show_default=False)))
+
+
+def read_secret(endpoint: Endpoint, user: str | None, option: str) -> SecretText:
     """One secret: a hidden prompt on a terminal, else one line of standard input.
 
     Args:
-        what: what to ask for, such as ``Password of root``.
+        endpoint: what the secret is for.
+        user: whose password it is; None for a whole token.
         option: the option that asked for it, for messages.
 
     Raises:
@@ -55,12 +67,7 @@ def read_secret(what: str, option: str) -> SecretText:
     """
     if sys.stdin is None:
         raise UsageError(f"{option} reads standard input, which is closed", hint=f"pipe the secret: … | … {option}")
-    if sys.stdin.isatty():
-        # On a terminal it is asked for twice only where a typing error could lock nobody out: not here, since the
-        # server tells at the first test.
-        secret = line_of(SecretText(typer.prompt(what, hide_input=True, err=True, default="", show_default=False)))
-    else:
-        secret = _from_pipe(option)
+    secret = ask_secret(endpoint, user) if sys.stdin.isatty() else _from_pipe(option)
     if (fault := secret_fault(secret)) is not None:
         raise ConfigError(
             f"the secret on standard input {fault} ({option})",

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..commands import printable
 from ..errors import ConfigError
 from ..secrets import keyring_account, status
 from . import keyring_access
@@ -33,8 +32,7 @@ def set_secret(alias: AliasArgument) -> None:
     profile, account = resolved.profile, _account(resolved)
     credential = profile.credential
     user = credential.user if credential else None
-    what = f"Password of {user}" if user else "Token (API key or user:password)"
-    secret = keyring_access.read_secret(f"{printable(what)} at {profile.endpoint.uri}", "secret set")
+    secret = keyring_access.read_secret(profile.endpoint, user, "secret set")
     if user is None and profile.user is None and ":" not in secret.reveal():
         note("stored as an API key: it has no colon, so it is no user:password")
     ring = keyring_access.keyring(current().profiles())

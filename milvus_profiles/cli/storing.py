@@ -103,17 +103,11 @@ def ask_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> Sec
     account = keyring_account(profile.endpoint, credential.user)
     if password_stdin or token_stdin:
         option = "--password-stdin" if password_stdin else "--token-stdin"
-        what = f"Password of {credential.user}" if password_stdin else "Token (API key or user:password)"
-        return Secret(account, keyring_access.read_secret(f"{what} at {profile.endpoint.uri}", option))
+        return Secret(account, keyring_access.read_secret(profile.endpoint, credential.user, option))
     if current().interactive:
-        text: str = typer.prompt(
-            f"Password of {credential.user} at {profile.endpoint.uri} (empty: keep what the keyring has)",
-            hide_input=True,
-            default="",
-            show_default=False,
-            err=True,
-        )
-        return Secret(account, SecretText(text)) if text else None
+        more = " (empty: keep what the keyring has)"
+        if secret := keyring_access.ask_secret(profile.endpoint, credential.user, more):
+            return Secret(account, secret)
     return None
 
 
