@@ -78,7 +78,7 @@ def read_secret(endpoint: Endpoint, user: str | None, option: str) -> SecretText
 
 def _from_pipe(option: str) -> SecretText:
     received = Received()
-    while not received.too_large and received.read_from(sys.stdin.fileno()):
+    while not received.too_large and received.read_from(sys.stdin.buffer.read):
         pass
     if received.too_large:
         raise ConfigError(f"standard input is longer than {SIZE_LIMIT} bytes ({option})", hint="pipe one line")

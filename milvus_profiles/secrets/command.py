@@ -15,6 +15,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import NoReturn
 
 from ..background import Pending
@@ -166,7 +167,7 @@ def _read(process: subprocess.Popen[bytes], received: Received) -> None:
     # This thread alone reads and closes: were it closed elsewhere, the number could by then be another file's.
     assert process.stdout is not None
     with process.stdout as output:
-        while not received.too_large and received.read_from(output.fileno()):
+        while not received.too_large and received.read_from(partial(os.read, output.fileno())):
             pass
 
 

@@ -10,6 +10,7 @@ import os
 import select
 import stat
 import time
+from functools import partial
 
 from ..errors import SecretUnavailableError
 from ..masked import secret_fault
@@ -86,7 +87,7 @@ def _receive(received: Received, descriptor: int, path: str, seconds: float | No
 def _read_or_wait(received: Received, descriptor: int, deadline: float) -> bool:
     """False at the end of the file."""
     try:
-        return received.read_from(descriptor)
+        return received.read_from(partial(os.read, descriptor))
     except BlockingIOError:
         remaining = deadline - time.monotonic()
         # Not select.select, which refuses descriptors from 1024 on.

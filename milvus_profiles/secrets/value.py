@@ -6,7 +6,7 @@ does.  Nothing here knows where a secret comes from.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 
 from ..masked import SecretText
 
@@ -43,14 +43,14 @@ class Received:
     def __init__(self) -> None:
         self._data = bytearray()
 
-    def read_from(self, descriptor: int) -> bool:
-        """Read once, up to one byte more than the limit; False at the end of the file.
+    def read_from(self, read: Callable[[int], bytes]) -> bool:
+        """Read once, up to one byte more than the limit; False at the end of what there is.
 
-        Raises:
-            OSError: as os.read; BlockingIOError where nothing is there yet.
+        Args:
+            read: what reads at most so many bytes, as os.read does of a descriptor; what it raises is passed on.
         """
         before = len(self._data)
-        self._data += os.read(descriptor, SIZE_LIMIT + 1 - before)
+        self._data += read(SIZE_LIMIT + 1 - before)
         return len(self._data) > before
 
     @property
