@@ -2,7 +2,8 @@
 
 Every class has a stable ``code`` (the ``error`` key of the command line's JSON) and an ``exit_status``; every
 instance says what happened, where (``location``), and what to do next (``hint``).  Nothing here may know how errors
-are rendered, and no message may ever hold a secret: whoever raises masks first.
+are rendered, and no message may ever hold a secret: whoever raises masks first, and what is not known to be one but
+looks like it is masked here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .commands import printable
 from .half_made import even_half_made
+from .masked import without_secrets
 
 if TYPE_CHECKING:
     from .pool.stats import PoolStats
@@ -121,9 +123,9 @@ class MilvusProfilesError(Exception):
     location: Location | None = None
 
     def __init__(self, message: str, *, hint: str | None = None, location: Location | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = without_secrets(message)
+        super().__init__(self.message)
+        self.hint = hint and without_secrets(hint)
         self.location = location
 
     def __str__(self) -> str:

@@ -7,6 +7,7 @@ lives in a closure that no generic tool walks into.  Nothing in this module know
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
@@ -15,10 +16,28 @@ from .half_made import even_half_made
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["MASK", "MaskedFields", "MaskedMapping", "SecretText", "secret_fault"]
+__all__ = ["MASK", "MaskedFields", "MaskedMapping", "SecretText", "secret_fault", "without_secrets"]
 
 MASK = "********"
 """What is shown in place of every secret: as long for a short one as for a long one."""
+
+_WORD = re.compile(r"[^\s\"']+")
+_PEM = re.compile(r"-----BEGIN[^\r\n]*")
+
+
+def without_secrets(text: str) -> str:
+    """A text of any kind, such as a message, without what may be a private key, or userinfo before an @."""
+    if "-----BEGIN" in text:
+        text = _PEM.sub(MASK, text)
+    # Not one pattern for it all: that takes minutes for a megabyte of slashes.
+    return _WORD.sub(_without_userinfo, text) if ":" in text and ("@" in text or "%40" in text) else text
+
+
+def _without_userinfo(word: re.Match[str]) -> str:
+    colon, end = word[0].find(":"), max(word[0].rfind("@"), word[0].rfind("%40"))
+    if not 0 <= colon < end or word[0].startswith("\\", colon + 1):  # the drive of a path on Windows
+        return word[0]
+    return f"{word[0][: colon + 3] if word[0].startswith('://', colon) else ''}{MASK}{word[0][end:]}"
 
 
 class SecretText:

@@ -18,7 +18,7 @@ from milvus_profiles.config.documents import Document, parse_document, read_docu
 from milvus_profiles.config.fields import FIELDS, field
 from milvus_profiles.config.loading import load
 from milvus_profiles.config.profiles import Profiles
-from milvus_profiles.config.trust import TrustStore, gated_fields, gated_names, is_gated, shown_value
+from milvus_profiles.config.trust import TrustStore, gated_fields, gated_names, is_gated, shown_gated
 from milvus_profiles.errors import ConfigError, MilvusProfilesError, UntrustedError
 from milvus_profiles.masked import MASK, SecretText
 
@@ -603,7 +603,7 @@ def test_trust_does_not_lift_the_rule_that_files_never_merge(world: World) -> No
     ],
 )
 def test_a_gated_value_is_shown_without_what_could_be_a_secret(name: str, value: Any, shown: Any) -> None:
-    assert shown_value(name, value) == shown
+    assert shown_gated(name, value) == shown
 
 
 def test_what_changed_since_it_was_trusted_is_known_even_where_it_is_not_shown(world: World) -> None:

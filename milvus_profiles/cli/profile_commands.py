@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..commands import milvus_profiles
+from ..config.disclosure import shown
 from ..config.invalid import Findings
 from ..config.trust import gated_names
 from ..errors import ConfigError, DeclinedError, MilvusProfilesError, SecretUnavailableError
-from ..masked import MASK
 from . import profile_add, profile_edit, profile_test, profile_use
 from .file_warnings import warn_about_files, warn_about_profiles
 from .output import emit_json, note, say, say_lines, shorten, table, warn
@@ -154,9 +154,7 @@ def _values(resolved: Resolved) -> dict[str, dict[str, Any]]:
         else:
             dumped = {"uri": profile.endpoint.uri, **dumped}
     for name, value in dumped.items():
-        if name in ("token", "password") and isinstance(value, dict) and "command" in value:
-            # Arguments of a program may be secrets themselves.
-            value["command"] = [value["command"][0], *[MASK] * (len(value["command"]) - 1)]
+        value = shown((name,), value)
         if name == "uri" and profile.uri is None:
             origin = str(resolved.origin_of("host"))
         elif name == "db_name" and ("db_name",) not in raw.values:

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from ..commands import printable
-from ..masked import MASK
+from ..masked import without_secrets
+from .disclosure import broken_name, hide, shown_comment, shown_raw
 from .edit_layout import Line, exact_spans, newline_of
-from .fields import find_field
-from .positions import KeyPath, Positions, scan
+from .positions import scan
 
 __all__ = ["show_difference"]
 
 _CONTEXT = 3
 _WIDTH = 1000  # characters of a row that are shown: one can be as long as the file
 _COMPARED = 400  # rows between two that stayed that are compared with each other
-_ROOT_KEYS = frozenset({"default_profile", "max_connections", "keyring_backends"})
-_WORD = re.compile(r"[^\s\"']+")
 _ROW = re.compile(r"[^\n]*\n|[^\n]+")
-# A comment may be a line that was switched off: `# token = "…"`.
-_TELLING = re.compile(r"(?i)token|passw|pwd|secret|key|auth")
-_ASSIGNED = re.compile(r"[=:][ \t]*(?=\S)")
-_KEY = re.compile(r"[ \t]*[A-Za-z0-9_.\"'-]+[ \t]*=[ \t]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +49,7 @@ def show_difference(before: Sequence[Line] | None, after: Sequence[Line], path: 
     start, rest = max(0, top - _CONTEXT), max(0, bottom - _CONTEXT)
     # How lines end is worth showing only where it changes.
     ends = "\r\n" if before is None or _newline(old) == _newline(after) else "\n"
-    rows = _Rows(ends)
+    rows = _Rows(ends, {*_of_private_keys(old), *_of_private_keys(after)})
     lead, tail = (rows.of(lines) for lines in (after[start:top], after[len(after) - bottom : len(after) - rest]))
     one, other = (rows.of(lines[top : len(lines) - bottom]) for lines in (old, after))
     offset = sum(line.raw.count("\n") for line in after[:start])
@@ -82,10 +76,12 @@ class _Rows:
 
     Args:
         ends: which characters at a row's end are not shown.
+        hidden: identities of lines of which nothing is shown.
     """
 
-    def __init__(self, ends: str) -> None:
+    def __init__(self, ends: str, hidden: set[int]) -> None:
         self._ends = ends
+        self._hidden = hidden
         self._known: dict[int, list[_Row]] = {}  # by the line's identity: the caller keeps all lines
 
     def of(self, lines: Sequence[Line]) -> list[_Row]:
@@ -94,9 +90,10 @@ class _Rows:
     def _rows(self, line: Line) -> list[_Row]:
         if (known := self._known.get(id(line))) is not None:
             return known
+        shown = hide(line.raw) if id(line) in self._hidden else _masked(line)
         self._known[id(line)] = rows = [
-            _Row(raw, _shortened(printable(shown.removesuffix("\n").rstrip(self._ends))))
-            for raw, shown in zip(_ROW.findall(line.raw), _ROW.findall(_masked(line)), strict=True)
+            _Row(raw, _shortened(printable(row.removesuffix("\n").rstrip(self._ends))))
+            for raw, row in zip(_ROW.findall(line.raw), _ROW.findall(shown), strict=True)
         ]
         return rows
 
@@ -170,63 +167,31 @@ def _masked(line: Line) -> str:
     """The text of a line as it may be shown, with as many newlines as it has."""
     raw = line.raw
     if line.kind == "broken":
-        key = _KEY.match(raw)
-        at = key.end() if key else 0
-        return raw[:at] + _secret(raw[at:])
+        name = broken_name(raw)
+        return raw[: name[1]] + hide(raw[name[1] :]) if name else hide(raw)
     if line.kind == "comment":
-        return _comment(raw)
+        return shown_comment(raw)
     positions = scan(raw)
-    ends = [(start, raw.find("\n", start)) for start in positions.comments]
-    cuts = [(start, len(raw) if end < 0 else end, _comment) for start, end in ends]
+    ends = [(start, raw.find("\n", start) % (len(raw) + 1)) for start in positions.comments]
+    cuts = [(start, end, shown_comment(raw[start:end])) for start, end in ends]
     if line.kind == "entry":
-        cuts += [(start, end, _secret) for start, end in _secrets(line, positions)]
+        cuts += [
+            (span.value, span.end, shown_raw(line.table + path, raw[span.value : span.end]))
+            for path, span in exact_spans(raw, positions).items()
+            if raw[span.value] not in "[{"
+        ]
     pieces, at = [], 0
-    for start, end, shown in sorted(cuts, key=lambda cut: cut[0]):
-        if start >= at:  # not in one that is hidden as a whole
-            pieces += [raw[at:start], shown(raw[start:end])]
-            at = end
-    return _without_userinfo("".join([*pieces, raw[at:]]))
+    for start, end, shown in sorted(cuts):
+        pieces += [raw[at:start], shown]
+        at = end
+    return without_secrets("".join([*pieces, raw[at:]]))
 
 
-def _comment(text: str) -> str:
-    """One comment as it may be shown, with the newline that it may have."""
-    word = _TELLING.search(text)
-    assigned = _ASSIGNED.search(text, word.end()) if word else None
-    if assigned:
-        text = text[: assigned.end()] + _secret(text[assigned.end() :])
-    return _without_userinfo(text)
-
-
-def _without_userinfo(text: str) -> str:
-    """A text in which whatever may be a user and a password in an address is masked."""
-    if "@" not in text or "//" not in text:
-        return text
-
-    # Not one pattern for it all: that takes minutes for a megabyte of slashes.
-    def masked(word: re.Match[str]) -> str:
-        start, end = word[0].find("//"), word[0].rfind("@")
-        return f"{word[0][:start]}//{MASK}{word[0][end:]}" if 0 <= start < end else word[0]
-
-    return _WORD.sub(masked, text)
-
-
-def _secrets(line: Line, positions: Positions) -> Iterator[tuple[int, int]]:
-    """Where the values stand in an entry that are not for everybody."""
-    for path, span in exact_spans(line.raw, positions).items():
-        if line.raw[span.value] not in "[{" and not _is_shown(line.table + path):
-            yield span.value, span.end
-
-
-def _secret(text: str) -> str:
-    return re.sub(r"[^\r\n]+", MASK, text)
-
-
-def _is_shown(path: KeyPath) -> bool:
-    """Whether the value of a field is for everybody; what is unknown may be a misspelled secret."""
-    if path[0] != "profiles":
-        return path[0] in _ROOT_KEYS
-    names = tuple(name for name in path[2:] if isinstance(name, str))
-    if not names or "command" in names:
-        return False
-    known = find_field(names)
-    return known is not None and "secret" not in known.kinds
+def _of_private_keys(lines: Iterable[Line]) -> Iterator[int]:
+    """The identities of the lines of private keys in comments."""
+    inside = False
+    for line in lines:
+        inside = line.kind == "comment" and (inside or "-----BEGIN" in line.raw)
+        if inside:
+            yield id(line)
+            inside = "-----END" not in line.raw

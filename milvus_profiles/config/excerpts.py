@@ -1,8 +1,7 @@
-"""What of a line may be shown beside an error: everything harmless, nothing that could be a secret.
+"""The line that an error points to, as it may be shown: cut to a terminal's width, and with a mask for each secret.
 
-A value is shown if its field is known and holds no secret; an unknown key may be a misspelled ``token``.  In text that
-is not TOML nobody knows where a secret ends, so there only a line that looks like a known field is shown at all.  What
-a file holds is never trusted to be printable.
+What that is says :mod:`disclosure`.  In text that is not TOML nobody knows where a secret ends, so there only a line
+that looks like a known field is shown at all.  What a file holds is never trusted to be printable.
 """
 
 from __future__ import annotations
@@ -11,23 +10,16 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 
-from ..errors import Location, suggest
+from ..errors import Location
 from ..masked import MASK
-from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS, find_field
+from .disclosure import broken_name, looks_secret, shown_raw
+from .fields import SECRET_FIELDS
 from .positions import KeyPath, Positions, Span
 
 __all__ = ["locate", "locate_broken"]
 
 _WIDTH = 160
-_DEEPEST = 4  # profiles, an alias, a field and a key of it
 _Range = tuple[int, int]
-_ADDRESSES = ("uri", "host", "proxy")
-_IDENTIFIER = re.compile(r"""(["'])[A-Za-z_][A-Za-z0-9_]*\1""")
-_PLAIN_ADDRESS = re.compile(
-    r"""["']?(?:[A-Za-z][A-Za-z0-9+.-]*:/{2,3})?(?:\[[0-9A-Fa-f:.]*\]?|[\w.~-]*|unix:[\w.~-]*)"""
-    r"""(?::[0-9]{0,5})?(?:/[\w./ ~-]*)?["']?"""
-)
-_TELLTALE = re.compile(r"-----BEGIN|@|%40")
 
 
 def locate(path: str, text: str, positions: Positions, offset: int) -> Location:
@@ -140,40 +132,13 @@ def _hidden(text: str, spans: Mapping[KeyPath, Span]) -> Iterator[_Range]:
             continue  # judged with the array that it is in
         if text.startswith("{", span.value) or (path in tables and not text.startswith("[", span.value)):
             continue  # a table: what is in it is judged by itself
-        names = tuple(part for part in path if isinstance(part, str))
-        if len(names) > _DEEPEST or not _is_harmless(names, text[span.value : span.end]):
+        if shown_raw(path, text[span.value : span.end]) != text[span.value : span.end]:
             yield span.value, span.end
-
-
-def _is_harmless(names: tuple[str, ...], raw: str) -> bool:
-    """Whether a value in a valid text may be shown: its field is known, and it does not look like a secret."""
-    if len(names) == 1:
-        return names[0] in ROOT_KEYS and names[0] != "profiles"
-    path = names[2:]
-    if names[0] != "profiles" or not _is_known(path) or raw.startswith(('"""', "'''")):
-        return False
-    if path[0] in SECRET_FIELDS:
-        if path[1:] == ("env",):
-            return _IDENTIFIER.fullmatch(raw) is not None
-        return path[1:] == ("file",) or (path[1:] == ("keyring",) and raw in ("true", "false"))
-    return not _looks_secret(path[-1], raw)
-
-
-def _looks_secret(name: str, raw: str) -> bool:
-    """Whether the value of a harmless field holds what does not belong there: userinfo, a password, a private key."""
-    if name in _ADDRESSES:
-        return _PLAIN_ADDRESS.fullmatch(raw) is None
-    return _TELLTALE.search(raw) is not None or (name == "user" and ":" in raw)
-
-
-def _is_known(path: tuple[str, ...]) -> bool:
-    return bool(path) and find_field(path) is not None
 
 
 _HEADER = re.compile(
     r"""[ \t]*\[{1,2}[ \t]*profiles(?:[ \t]*\.[ \t]*(?:[A-Za-z0-9_-]+|(["'])[A-Za-z0-9_.-]*\1?))*[ \t]*\]{0,2}"""
 )
-_ENTRY = re.compile(r"""[ \t]*((?:[A-Za-z0-9_-]+[ \t]*\.[ \t]*)*[A-Za-z0-9_-]+)[ \t]*=[ \t]*""")
 # A text that is cut off, or one word: what follows may be a comment that lost its mark.
 _VALUE = re.compile(r""""[^"={}\[\],#]*"?|'[^'={}\[\],#]*'?|[^"'={}\[\],#\s]*""")
 
@@ -182,19 +147,14 @@ def _hidden_of_broken(line: str) -> _Range | None:
     """What to hide of a line with a syntax error, up to where it may be shown; None if nothing of it may be."""
     if header := _HEADER.match(line):
         return _rest(line, header.end())
-    entry = _ENTRY.match(line)
-    if entry is None:
+    if (name := broken_name(line)) is None:
         return None
-    names = tuple(name.strip() for name in entry[1].split("."))
-    path = names[2:] if names[0] == "profiles" else names
-    value = line[entry.end() :]
-    if not path or not (_is_known(path) or path[0] in ROOT_KEYS):
-        # A misspelled field may be shown, any other word may be a piece of a secret.
-        return (entry.end(), len(line)) if path and suggest(path[0], (*FIELDS, *ROOT_KEYS)) else None
-    if path[0] in SECRET_FIELDS or _looks_secret(path[-1], value.rstrip()):
-        return entry.end(), len(line)
+    path, at = name
+    value = line[at:]
+    if not path or path[0] in SECRET_FIELDS or looks_secret(path, value.strip(" \t\"'")):
+        return at, len(line)
     match = _VALUE.match(value)
-    return _rest(line, entry.end() + (match.end() if match else 0))
+    return _rest(line, at + (match.end() if match else 0))
 
 
 def _rest(line: str, at: int) -> _Range:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import ConfigError, Location, MilvusProfilesError, suggest
 from ..half_made import even_half_made
+from ..masked import without_secrets
 from ..profile import is_alias
 from .fields import FIELDS, field
 from .values import Origin, RawProfile, left_out, unflatten
@@ -76,7 +77,9 @@ class Findings:
     @property
     def message(self) -> str:
         """The message of the first."""
-        return self._found.message if isinstance(self._found, MilvusProfilesError) else self._first.message
+        if isinstance(self._found, MilvusProfilesError):
+            return self._found.message
+        return without_secrets(self._first.message)
 
     @property
     def location(self) -> Location | None:

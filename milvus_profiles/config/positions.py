@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..half_made import even_half_made
 
-__all__ = ["KeyPath", "Positions", "Span", "scan"]
+__all__ = ["KeyPath", "Positions", "Span", "scan", "unquote"]
 
 KeyPath = tuple["str | int", ...]
 """Keys from the root to a value; an array's elements are counted from 0."""
@@ -147,7 +147,7 @@ class _Scanner:
             match = _KEY.match(self.text, self.at)
             if match is None:
                 raise ValueError("the scanner reads only what tomli has accepted")
-            parts.append(_unquote(match[1]))
+            parts.append(unquote(match[1]))
             starts.append(match.start(1))
             self.at = match.end()
             if not match[2]:
@@ -257,7 +257,8 @@ class _Scanner:
         self.at += 1
 
 
-def _unquote(key: str) -> str:
+def unquote(key: str) -> str:
+    """The text of a key, or of a string of one line, as TOML spells it."""
     if key[0] not in "\"'":
         return key
     if key[0] == "'" or "\\" not in key:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,11 +16,11 @@ from typing import Any
 from ..commands import milvus_profiles, quote
 from ..endpoint import AddressError, parse_address
 from ..errors import ConfigError, Location, UntrustedError
-from ..masked import MASK
 from ..profile import Profile
+from .disclosure import shown
 from .documents import Document
 from .environment import secret_values
-from .fields import ADDRESS_FIELDS, SECRET_FIELDS
+from .fields import ADDRESS_FIELDS, SECRET_FIELDS, find_field
 from .locations import state_directory
 from .state import State, read_state, update_state
 from .values import RawProfile, from_table
@@ -34,7 +33,7 @@ __all__ = [
     "gated_names",
     "is_gated",
     "remedy",
-    "shown_value",
+    "shown_gated",
 ]
 
 _NAME_OF_STATE = "trust.json"
@@ -98,7 +97,7 @@ class TrustStore:
         after = gated_fields(document)
         new = _digests(after, str(entry.get("salt")))
         return {
-            name: (before.get(name), shown_value(name, after[name]) if name in after else None)
+            name: (before.get(name), shown_gated(name, after[name]) if name in after else None)
             for name in sorted({*before, *after})
             if old.get(name) != new.get(name)
         }
@@ -114,7 +113,7 @@ class TrustStore:
         entry = {
             "sha256": document.sha256,
             "directory": os.path.realpath(document.directory),
-            "gated": {name: shown_value(name, value) for name, value in gated.items()},
+            "gated": {name: shown_gated(name, value) for name, value in gated.items()},
             # To tell that a value changed which is not shown.
             "salt": salt,
             "digests": _digests(gated, salt),
@@ -203,30 +202,15 @@ def gated_fields(document: Document) -> dict[str, Any]:
     return found
 
 
-_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
-_WORDS = 1000  # of a command; one with more is none
-
-
-def shown_value(name: str, value: Any) -> Any:
-    """A gated value as it may be shown and remembered: without what could be a secret.
+def shown_gated(name: str, value: Any) -> Any:
+    """A gated value as it may be shown and remembered.
 
     Args:
         name: ``ALIAS.FIELD``, as :func:`gated_fields` has it.
         value: the value.
     """
-    key = name.rpartition(".")[2]
-    if key == "command":
-        # Arguments may be secrets themselves; what they are stands in the file that is to be read.
-        return [value[0], *[MASK] * min(len(value) - 1, _WORDS)] if isinstance(value, list) and value else MASK
-    if key in ("env", "pass_env"):
-        texts = value if isinstance(value, list) else [value]
-        shown = [text if isinstance(text, str) and _NAME.fullmatch(text) else MASK for text in texts]
-        return shown if isinstance(value, list) else shown[0]
-    if key == "allow_insecure":
-        return value if isinstance(value, bool) else MASK
-    if not isinstance(value, str) or not value.isprintable() or "-----BEGIN" in value:
-        return MASK
-    return MASK if key == "proxy" and "@" in value else value
+    path = tuple(name.split(".")[-2:])
+    return shown(path if find_field(path) else path[-1:], value)
 
 
 def remedy(document: Document, store: TrustStore) -> str:
