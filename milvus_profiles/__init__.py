@@ -58,9 +58,9 @@ if TYPE_CHECKING:
     from .errors import UnreachableError as UnreachableError
     from .errors import UntrustedError as UntrustedError
     from .interop.pymilvus import connection_args as connection_args
-    from .pool.stats import KeyStats as KeyStats
-    from .pool.stats import PoolStats as PoolStats
     from .pool.threads import ConnectionPool as ConnectionPool
+    from .pool_stats import KeyStats as KeyStats
+    from .pool_stats import PoolStats as PoolStats
     from .profile import PoolSettings as PoolSettings
     from .profile import Profile as Profile
 
@@ -114,7 +114,7 @@ _ROOMS = {
         "UntrustedError",
     ),
     "interop.pymilvus": ("connection_args",),
-    "pool.stats": ("KeyStats", "PoolStats"),
+    "pool_stats": ("KeyStats", "PoolStats"),
     "pool.threads": ("ConnectionPool",),
     "profile": ("PoolSettings", "Profile"),
 }

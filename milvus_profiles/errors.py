@@ -21,7 +21,7 @@ from .half_made import even_half_made
 from .masked import without_secrets
 
 if TYPE_CHECKING:
-    from .pool.stats import PoolStats
+    from .pool_stats import PoolStats
 
 __all__ = [
     "AuthenticationError",

@@ -15,7 +15,7 @@ PACKAGE = Path(milvus_profiles.__file__).parent
 
 # Lower steps first; a module may import its own step and those before it (design: the stair).
 STAIR = [
-    ["commands", "errors", "half_made", "held_directory", "joints", "masked", "ownership", "paths", "regular_file"],
+    ["commands", "errors", "half_made", "held_directory", "joints", "masked", "ownership", "paths", "pool_stats", "regular_file"],
     ["alias", "background"],
     ["endpoint"],
     ["fieldtypes"],
@@ -38,32 +38,42 @@ def modules() -> list[Path]:
     return [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
 
 
+def name_of(path: Path) -> str:
+    return ".".join((PACKAGE.name, *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+
+
 def imported(path: Path) -> set[str]:
-    """The rooms that a module imports from, within functions too; type checkers' imports do not count."""
-    package = path.relative_to(PACKAGE).with_suffix("").parts
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            node.body = []
+    """The modules of the package that one imports, within functions and for type checkers too."""
+    known = {name_of(other) for other in PACKAGE.rglob("*.py")}
+    parts = name_of(path).split(".")
+    package = parts if path.name == "__init__.py" else parts[:-1]
     found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            if node.level:
-                base = package[: len(package) - node.level] if path.name != "__init__.py" else package[: -node.level]
-                full = (*base, *(node.module or "").split("."))
-                names = [full] if node.module else [(*base, alias.name) for alias in node.names]
-                found |= {name[0] for name in names if name and name[0]}
-            elif (node.module or "").startswith("milvus_profiles."):
-                found.add((node.module or "").split(".")[1])
-    return found
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        above = package[: len(package) + 1 - node.level] if node.level else []
+        source = ".".join((*above, *filter(None, [node.module])))
+        for alias in node.names:
+            found.add(name if (name := f"{source}.{alias.name}") in known else source)
+    return found & known
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_run_down_the_stair(path: Path) -> None:
     room = path.relative_to(PACKAGE).with_suffix("").parts[0]
-    for other in imported(path):
+    for name in imported(path):
+        other = name.split(".")[1] if "." in name else ""
         if other in STEP:
             assert STEP[other] <= STEP[room], f"{room} imports {other}"
+
+
+def test_no_import_runs_in_a_circle() -> None:
+    graph = {name_of(path): imported(path) for path in modules()}
+    while leaves := [name for name, others in graph.items() if not others & graph.keys()]:
+        for name in leaves:
+            del graph[name]
+    # What is left imports something that is left.
+    assert not graph, {name: others & graph.keys() for name, others in graph.items()}
 
 
 def test_every_room_has_its_step() -> None:

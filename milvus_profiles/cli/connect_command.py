@@ -18,7 +18,7 @@ from .output import emit_json, note, say, shorten, warn
 from .profile_use import default_in, make_default
 from .session import current
 from .storing import Secret, ask_secret, store, test_first, validated
-from .target import Target, choose, note_edit
+from .target import Target, choose, confirm_protected, note_edit
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
@@ -111,7 +111,6 @@ def _add(
     force: bool,
 ) -> None:
     from ..config.edit import AddProfile
-    from .profile_commands import confirm_protected
 
     if password_stdin and user is None:
         raise UsageError("--password-stdin needs --user", hint="add --user NAME")

@@ -17,7 +17,7 @@ from ..profile import Profile, fold_alias
 from .output import emit_json, note, say, shorten, table, warn
 from .session import current
 from .storing import Secret, store, validated
-from .target import Target, bounds_here, choose, stored_uri
+from .target import Target, bounds_here, choose, confirm_protected, stored_uri
 
 if TYPE_CHECKING:
     from ..config.edit import Operation
@@ -177,7 +177,6 @@ def _confirm(question: str, yes: bool) -> None:
 def _write(entries: list[tuple[Entry, Profile]], target: Target, force: bool, yes: bool) -> None:
     from ..config.edit import AddProfile
     from ..secrets import keyring_account
-    from .profile_commands import confirm_protected
 
     profiles = current().profiles()
     for entry, _ in entries:

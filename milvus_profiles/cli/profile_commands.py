@@ -11,12 +11,12 @@ from ..commands import milvus_profiles
 from ..config.disclosure import shown
 from ..config.invalid import Findings
 from ..config.trust import gated_names
-from ..errors import ConfigError, DeclinedError, MilvusProfilesError, SecretUnavailableError
+from ..errors import ConfigError, MilvusProfilesError, SecretUnavailableError
 from . import profile_add, profile_edit, profile_test, profile_use
 from .file_warnings import warn_about_files, warn_about_profiles
 from .output import emit_json, note, say, say_lines, shorten, table, warn
 from .session import command, current
-from .target import apply, choose, note_edit
+from .target import apply, choose, confirm_protected, note_edit
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles, Resolved, Selection
@@ -253,26 +253,6 @@ def remove(
     with suppress(MilvusProfilesError):  # it was removed, whatever is wrong with the rest
         if name in current().profiles(fresh=True):
             warn(f"{name!r} is still there, declared in {current().profiles().raw(name).declared}")
-
-
-def confirm_protected(profiles: Profiles, alias: str, verb: str, yes: bool) -> None:
-    """Ask before a protected profile is touched.
-
-    Raises:
-        DeclinedError: the answer was no, or nobody can be asked.
-    """
-    try:
-        protected = profiles.resolve(alias).profile.protected
-    except MilvusProfilesError:
-        # An invalid profile may say that it is protected all the same.
-        value = profiles.raw(alias).values.get(("protected",))
-        protected = value is not None and value.value is True
-    if not protected or yes:
-        return
-    if not current().interactive:
-        raise DeclinedError(f"{alias!r} is protected", hint=f"confirm with --yes to {verb} it")
-    if not typer.confirm(f"{alias} is protected. {verb.capitalize()} it?", err=True):
-        raise DeclinedError(f"{alias!r} was left as it is")
 
 
 def _entry_to_delete(profiles: Profiles, alias: str) -> str | None:

@@ -21,7 +21,19 @@ from ..masked import SecretText
 from ..profile import check_alias
 from .output import emit_json, print_error, say, say_lines, shorten, warn
 from .session import current
-from .target import Target, apply, bounds, check_text, choose, note_edit, repin, stored_command, stored_path, stored_uri
+from .target import (
+    Target,
+    apply,
+    bounds,
+    check_text,
+    choose,
+    confirm_protected,
+    note_edit,
+    repin,
+    stored_command,
+    stored_path,
+    stored_uri,
+)
 
 if TYPE_CHECKING:
     from ..config.edit import Operation
@@ -197,7 +209,6 @@ def _change(
     dry_run: bool,
     touched: Sequence[str],
 ) -> None:
-    from .profile_commands import confirm_protected
 
     if not dry_run:
         confirm_protected(current().profiles(), alias, "change", yes)

@@ -20,7 +20,7 @@ from ..profile import Profile
 from . import keyring_access
 from .output import note, warn
 from .session import current
-from .target import Target, apply, note_edit
+from .target import Target, apply, confirm_protected, note_edit
 
 if TYPE_CHECKING:
     from ..config.edit import EditResult, Operation
@@ -69,7 +69,6 @@ def validated(alias: str, fields: dict[str, Any], target: Target) -> Profile:
 def refuse_existing(alias: str, target: Target, force: bool, yes: bool) -> None:
     """Stop early, before a prompt, where the file declares the alias already."""
     from ..config.atomic import read_bytes
-    from .profile_commands import confirm_protected
 
     content = read_bytes(target.path)
     if content is None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import typer
+
 from ..commands import milvus_profiles
 from ..config.documents import Document, Role, parse_document, read_document
 from ..config.locations import (
@@ -22,13 +24,14 @@ from ..config.locations import (
 )
 from ..config.trust import TrustStore
 from ..endpoint import parse_address
-from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
+from ..errors import ConfigError, DeclinedError, Location, MilvusProfilesError, UsageError
 from ..paths import absolute_path
 from .output import note, warn
 from .session import current
 
 if TYPE_CHECKING:
     from ..config.edit import EditResult, Operation
+    from ..config.profiles import Profiles
 
 __all__ = [
     "Target",
@@ -37,6 +40,7 @@ __all__ = [
     "bounds_here",
     "check_text",
     "choose",
+    "confirm_protected",
     "note_edit",
     "repin",
     "stored_command",
@@ -254,3 +258,23 @@ def check_text(content: bytes, target: Target, touched: Sequence[str]) -> None:
         result = profiles.examine(alias)[1]
         if isinstance(result, Findings):
             raise result.errors(1)[0]
+
+
+def confirm_protected(profiles: Profiles, alias: str, verb: str, yes: bool) -> None:
+    """Ask before a protected profile is touched.
+
+    Raises:
+        DeclinedError: the answer was no, or nobody can be asked.
+    """
+    try:
+        protected = profiles.resolve(alias).profile.protected
+    except MilvusProfilesError:
+        # An invalid profile may say that it is protected all the same.
+        value = profiles.raw(alias).values.get(("protected",))
+        protected = value is not None and value.value is True
+    if not protected or yes:
+        return
+    if not current().interactive:
+        raise DeclinedError(f"{alias!r} is protected", hint=f"confirm with --yes to {verb} it")
+    if not typer.confirm(f"{alias} is protected. {verb.capitalize()} it?", err=True):
+        raise DeclinedError(f"{alias!r} was left as it is")

@@ -127,7 +127,7 @@ async def _connect(
                 return open_or_move_async(old, resolved, known, wait_ready=wait_ready, forget=here.forget)
 
             live = await here.shared(asked.key, Footing.of(resolved.profile), opener)
-        connection = live.handle(resolved.profile)
+        connection = live.handle(AsyncConnection, resolved.profile)
         if connection is not None:
             return connection
         # It was disconnected between being found and being taken: open anew.

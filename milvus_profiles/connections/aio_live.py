@@ -7,7 +7,7 @@ import contextlib
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..background import in_executor, start
 from ..errors import ThreadStartError
@@ -20,8 +20,8 @@ from ..transport.deadline import Deadline
 from ..transport.failures import classify, needs_evidence
 from ..transport.handshake import ServerInfo
 from ..transport.wire import GET_VERSION
-from .aio_connection import AsyncConnection
 from .footing import Footing
+from .handle import Handle
 from .live_base import LiveBase
 from .recipe import Recipe, attempt_of
 from .registry import ConnectionInfo
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from ..transport.lite import LiteLease
 
 __all__ = ["AsyncLive", "AsyncStarted", "give_back"]
+
+H = TypeVar("H", bound=Handle[Any])
 
 _LOOK = 1.0
 _FOREVER = float("inf")
@@ -114,7 +116,7 @@ class AsyncLive(LiveBase[AsyncChannelCore]):
         self._renew = renew
         self._renewing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._handles: dict[int, weakref.ref[AsyncConnection]] = {}
+        self._handles: dict[int, weakref.ref[Handle[Any]]] = {}
         self._end = weakref.finalize(self, self._belongings.left_behind)
         self._end.atexit = False
 
@@ -132,15 +134,16 @@ class AsyncLive(LiveBase[AsyncChannelCore]):
 
     # --- handles ---
 
-    def handle(self, profile: Profile) -> AsyncConnection | None:
+    def handle(self, make: Callable[[AsyncLive, Profile], H], profile: Profile) -> H | None:
         """A new handle; None if the channel was closed meanwhile.
 
         Args:
+            make: makes it.
             profile: as the caller resolved it; it differs from the channel's only in what is not the channel's.
         """
         if self._closed or self._retired:
             return None
-        connection = AsyncConnection(self, profile)
+        connection = make(self, profile)
         self._handles[id(connection)] = weakref.ref(connection)
         # A handle that is dropped without being closed gives itself back.  Weakly: the handle and this may be collected
         # together, with their loop.
@@ -193,7 +196,7 @@ class AsyncLive(LiveBase[AsyncChannelCore]):
         evidence = await async_look(attempt, Deadline.after(_LOOK)) if needs_evidence(code, details) else None
         raise classify(code, details, attempt, method=GET_VERSION.name, evidence=evidence, opening=False)
 
-    async def release(self, connection: AsyncConnection) -> None:
+    async def release(self, connection: Handle[Any]) -> None:
         """Take a handle back."""
         self._handles.pop(id(connection), None)
         await self._dropped()

@@ -114,12 +114,12 @@ def opened(asked: Request, *, wait_ready: float | None = None) -> Connection:
     while True:
         if asked.key is None:
             live = alone()
-            connection = live.handle(resolved.profile)
+            connection = live.handle(Connection, resolved.profile)
             # Only then: a channel that nobody has a handle on would stay.
             _REGISTRY.add_dedicated(live)
         else:
             live = _REGISTRY.shared(asked.key, Footing.of(resolved.profile), opener)
-            connection = live.handle(resolved.profile)
+            connection = live.handle(Connection, resolved.profile)
         if connection is not None:
             return connection
         # It was disconnected between being found and being taken: open anew.

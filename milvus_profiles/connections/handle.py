@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from ..endpoint import Endpoint
 from ..errors import ConnectionClosedError, ForkError
@@ -10,14 +10,11 @@ from ..half_made import even_half_made
 from ..joints import joined
 from ..masked import MaskedFields
 from ..profile import Profile
-
-if TYPE_CHECKING:
-    from .aio_live import AsyncLive
-    from .live import Live
+from .live_base import LiveBase
 
 __all__ = ["Handle"]
 
-L = TypeVar("L", bound="Live | AsyncLive")
+L = TypeVar("L", bound=LiveBase[Any])
 
 
 @even_half_made

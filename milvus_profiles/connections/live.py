@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..background import beside, start
 from ..errors import ThreadStartError
@@ -23,8 +23,8 @@ from ..transport.failures import classify, needs_evidence
 from ..transport.handshake import ServerInfo, look
 from ..transport.metadata import TokenHolder
 from ..transport.wire import GET_VERSION
-from .connection import Connection
 from .footing import Footing
+from .handle import Handle
 from .live_base import LiveBase
 from .recipe import Recipe, attempt_of
 from .registry import ConnectionInfo
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from ..transport.lite import LiteLease
 
 __all__ = ["Live", "Started"]
+
+H = TypeVar("H", bound=Handle[Any])
 
 _LOOK = 1.0
 
@@ -93,7 +95,7 @@ class Live(LiveBase[ChannelCore]):
         self._core.replace = self._replace
         self._lock = threading.Lock()
         # Not a WeakSet: its own clean-up may come after that of a handle, which asks whether it was the last.
-        self._handles: dict[int, weakref.ref[Connection]] = {}
+        self._handles: dict[int, weakref.ref[Handle[Any]]] = {}
 
     # --- what it is ---
 
@@ -111,13 +113,14 @@ class Live(LiveBase[ChannelCore]):
 
     # --- handles ---
 
-    def handle(self, profile: Profile) -> Connection | None:
+    def handle(self, make: Callable[[Live, Profile], H], profile: Profile) -> H | None:
         """A new handle; None if the channel was closed meanwhile.
 
         Args:
+            make: makes it.
             profile: as the caller resolved it; it differs from the channel's only in what is not the channel's.
         """
-        connection = Connection(self, profile)
+        connection = make(self, profile)
         with self._lock:
             if self._closed or self._retired:
                 return None
@@ -125,7 +128,7 @@ class Live(LiveBase[ChannelCore]):
             self._handles[id(connection)] = weakref.ref(connection, partial(self._collected, id(connection)))
         return connection
 
-    def _collected(self, key: int, reference: weakref.ref[Connection]) -> None:
+    def _collected(self, key: int, reference: weakref.ref[Handle[Any]]) -> None:
         if self._handles.get(key) is reference:
             del self._handles[key]
         # The garbage collector may run in a thread that holds one of our locks, so closing is another thread's.
@@ -167,7 +170,7 @@ class Live(LiveBase[ChannelCore]):
         evidence = look(attempt, Deadline.after(_LOOK)) if needs_evidence(code, details) else None
         raise classify(code, details, attempt, method=GET_VERSION.name, evidence=evidence, opening=False)
 
-    def release(self, connection: Connection) -> None:
+    def release(self, connection: Handle[Any]) -> None:
         """Take a handle back."""
         with self._lock:
             self._handles.pop(id(connection), None)

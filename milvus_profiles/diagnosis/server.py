@@ -11,7 +11,7 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -35,6 +35,7 @@ from ..transport.failures import refused_here
 from ..transport.grpc_import import grpc
 from ..transport.handshake import Call, Look, Reply, ServerInfo, handshake_plan, look, make_call, patience
 from ..transport.limits import is_oversized, oversized
+from ..transport.probes import Address, Resolution, TCPOutcome
 from ..transport.text import server_text
 from ..transport.tls_probe import TLSOutcome, probe_tls
 from ..transport.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, status_of
@@ -42,10 +43,7 @@ from .certificates import describe_tls
 from .course import Cancelled, Course, Draft, Patience, broken
 from .report import StageName, server_name
 
-if TYPE_CHECKING:
-    from .stages import Reached
-
-__all__ = ["shake_hands"]
+__all__ = ["Reached", "shake_hands"]
 
 _LONGEST_DEBUG = 1000
 _GREETING_SHARE = 0.5
@@ -53,6 +51,24 @@ _TLS_GRACE = 2.0
 """Seconds for a look at TLS that is still under way when the handshake is over."""
 _CHECK = 1.0
 """Seconds at most for a call that only tells something more; less where the handshake took its whole time."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What the stages below TLS found.
+
+    Attributes:
+        resolution: the name resolution.
+        attempts: the addresses that were tried; the last one answered.
+    """
+
+    resolution: Resolution
+    attempts: tuple[TCPOutcome, ...]
+
+    @property
+    def address(self) -> Address:
+        """The address that answered."""
+        return self.attempts[-1].address
 
 
 def shake_hands(

@@ -25,13 +25,13 @@ from ..transport.evidence import Evidence
 from ..transport.failures import classify
 from ..transport.grpc_import import grpc
 from ..transport.limits import LARGEST_ANSWER
-from ..transport.probes import PROXY_VARIABLES, Address, Resolution, TCPOutcome, connect_first, proxy_in_force
+from ..transport.probes import PROXY_VARIABLES, Resolution, TCPOutcome, connect_first, proxy_in_force
 from ..transport.probes import resolve as resolve_host
 from .course import Cancellation, Course, Ended, Patience, broken
 from .management import ask_management
 from .report import Report, Stage, StageName
 from .rest import ask_rest
-from .server import shake_hands
+from .server import Reached, shake_hands
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
@@ -154,24 +154,6 @@ def _start(course: Course, profile: Profile, token: SecretText | None) -> Starte
     with course.stage(where):
         raise failure
     raise AssertionError("the stage fails")
-
-
-@dataclass(frozen=True)
-class Reached:
-    """What the stages below TLS found.
-
-    Attributes:
-        resolution: the name resolution.
-        attempts: the addresses that were tried; the last one answered.
-    """
-
-    resolution: Resolution
-    attempts: tuple[TCPOutcome, ...]
-
-    @property
-    def address(self) -> Address:
-        """The address that answered."""
-        return self.attempts[-1].address
 
 
 def _reach(course: Course, profile: Profile, attempt: Attempt, patience: Patience, env: Mapping[str, str]) -> Reached:

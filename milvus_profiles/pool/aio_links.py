@@ -19,7 +19,6 @@ from .state import Lease
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
-    from .aio import ConnectionPool
 
 __all__ = ["AsyncConnector", "AsyncLink", "AsyncMilvusConnector", "AsyncMilvusLink", "AsyncPooledConnection"]
 
@@ -72,12 +71,16 @@ class AsyncConnector(Protocol):
         """
 
 
+class _Lender(Protocol):
+    def _give_back(self, lease: Lease) -> None: ...
+
+
 class AsyncPooledConnection(Lease, AsyncConnection):
     """A connection on lease from a pool: closing it gives it back, and then it can be used no longer."""
 
     _channel = None
     _link: AsyncMilvusLink
-    _pool: ConnectionPool
+    _pool: _Lender
 
     # Made for every lease, so it sets nothing: the pool sets _link and _pool, and the link has the rest.
     def __init__(self) -> None:

@@ -21,10 +21,11 @@ from ..errors import (
     PoolTimeoutError,
 )
 from ..half_made import even_half_made
+from ..pool_stats import KeyStats, PoolStats
 from ..profile import PoolSettings, fold_alias
 from .core import Core
 from .state import KeyState, Leak, Lease, Member, Outcome, Waiter
-from .stats import KeyStats, PoolStats, pool_stats
+from .stats import pool_stats
 
 __all__ = [
     "BasePool",

@@ -24,7 +24,6 @@ from .state import Lease
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
     from ..transport.aio_core import AsyncChannelCore
-    from .threads import ConnectionPool
 
 __all__ = [
     "TEST_TIMEOUT",
@@ -89,12 +88,16 @@ class Connector(Protocol):
         """
 
 
+class _Lender(Protocol):
+    def _give_back_once(self, lease: Lease) -> None: ...
+
+
 class PooledConnection(Lease, Connection):
     """A connection on lease from a pool: closing it gives it back, and then it can be used no longer."""
 
     _channel = None
     _link: MilvusLink
-    _pool: ConnectionPool
+    _pool: _Lender
 
     # Made for every lease, so it sets nothing: the pool sets _link and _pool, and the link has the rest.
     def __init__(self) -> None:

@@ -1,91 +1,18 @@
-"""What a pool tells about itself; the names are those of psycopg_pool."""
+"""The numbers of a pool, counted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..half_made import even_half_made
+from ..pool_stats import KeyStats, PoolStats
 from .state import Phase
 
 if TYPE_CHECKING:
     from .ledger import Ledger
     from .state import KeyState
 
-__all__ = ["KeyStats", "PoolStats", "pool_stats"]
-
-
-@even_half_made
-@dataclass(frozen=True, slots=True)
-class KeyStats:
-    """A snapshot of one key, or of a whole pool; counters count from the beginning.
-
-    Attributes:
-        pool_min: channels that are kept ready.
-        pool_max: channels that there may be.
-        pool_size: channels that there are: being opened, idle, in use, being tested, draining and being closed.
-        pool_available: leases that could be had at once: of exclusive channels one each, of shared ones those up to
-            the hard limit.
-        pool_idle: channels that are leased to nobody.
-        pool_idle_max: channels that may be idle; one that is returned beyond that is closed.
-        pool_used: channels with a lease at least.
-        pool_active: leases.
-        requests_waiting: borrowers that wait.
-        requests_num: leases asked for.
-        requests_queued: of those, the ones that had to wait.
-        requests_wait_ms: milliseconds that these waited.
-        requests_errors: leases asked for that were not had.
-        usage_ms: milliseconds of all leases that were returned.
-        returns_bad: leases that were dropped without being returned.
-        connections_num: channels opened.
-        connections_ms: milliseconds that took.
-        connections_errors: channels that could not be opened.
-        connections_lost: channels that failed a test.
-    """
-
-    pool_min: int = 0
-    pool_max: int = 0
-    pool_size: int = 0
-    pool_available: int = 0
-    pool_idle: int = 0
-    pool_idle_max: int = 0
-    pool_used: int = 0
-    pool_active: int = 0
-    requests_waiting: int = 0
-    requests_num: int = 0
-    requests_queued: int = 0
-    requests_wait_ms: int = 0
-    requests_errors: int = 0
-    usage_ms: int = 0
-    returns_bad: int = 0
-    connections_num: int = 0
-    connections_ms: int = 0
-    connections_errors: int = 0
-    connections_lost: int = 0
-
-
-@even_half_made
-@dataclass(frozen=True, slots=True)
-class PoolStats(KeyStats):
-    """A snapshot of a pool.
-
-    Attributes:
-        keys: the same of each key.
-    """
-
-    keys: Mapping[str, KeyStats] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain dictionaries, as JSON wants them."""
-        plain = {name: getattr(self, name) for name in KeyStats.__dataclass_fields__}
-        return {**plain, "keys": {key: asdict(stats) for key, stats in self.keys.items()}}
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # A read-only mapping is not pickled, and errors, which carry this, cross process boundaries.
-        plain = tuple(getattr(self, name) for name in KeyStats.__dataclass_fields__)
-        return PoolStats, (*plain, dict(self.keys))
+__all__ = ["pool_stats"]
 
 
 def pool_stats(ledger: Ledger) -> PoolStats:

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..errors import ConfigError
-from .stats import KeyStats
-
-if TYPE_CHECKING:
-    from .base import BasePool
+from ..pool_stats import KeyStats, PoolStats
 
 __all__ = ["Telemetry"]
 
 _PREFIX = "db.client.connection"
 _NAME = f"{_PREFIX}.pool.name"
 _STATE = f"{_PREFIX}.state"
+
+
+class _Pool(Protocol):
+    def stats(self) -> PoolStats: ...
 
 
 class Telemetry:
@@ -37,7 +38,7 @@ class Telemetry:
         ConfigError: OpenTelemetry is not installed.
     """
 
-    def __init__(self, pool: BasePool, name: str, meter_provider: Any) -> None:
+    def __init__(self, pool: _Pool, name: str, meter_provider: Any) -> None:
         try:
             from opentelemetry.metrics import Observation, get_meter
         except ImportError:
