@@ -13,8 +13,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .joints import join
-
 if TYPE_CHECKING:
     from . import aio as aio
     from . import connections as connections
@@ -65,10 +63,6 @@ if TYPE_CHECKING:
     from .profile import Profile as Profile
 
 __version__ = "0.1.0"
-
-# conn.client() stands below interop/ on the stair.
-join("client", f"{__name__}.interop.pymilvus:open_client")
-join("async_client", f"{__name__}.interop.pymilvus:open_async_client")
 
 _ROOMS = {
     "config.profiles": ("Profiles",),
@@ -135,4 +129,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, *_ROOM_OF})
+    return list(__all__)

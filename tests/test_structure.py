@@ -15,7 +15,7 @@ PACKAGE = Path(milvus_profiles.__file__).parent
 
 # Lower steps first; a module may import its own step and those before it (design: the stair).
 STAIR = [
-    ["commands", "errors", "half_made", "held_directory", "joints", "masked", "ownership", "paths", "pool_stats", "regular_file"],
+    ["commands", "errors", "half_made", "held_directory", "masked", "ownership", "paths", "pool_stats", "regular_file"],
     ["alias", "background"],
     ["endpoint"],
     ["fieldtypes"],

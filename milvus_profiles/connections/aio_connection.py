@@ -81,9 +81,11 @@ class AsyncConnection(Handle["AsyncLive"]):
             ConfigError: pymilvus is not installed, or is older than 2.5.3, which has no AsyncMilvusClient.
             ConnectionClosedError: the handle is closed.
         """
+        from ..transport.pymilvus_client import open_async_client
+
         # Here, so that no frame of a traceback shows a token of the caller's.
         masked, arguments = MaskedFields(arguments), {}
-        return self._client("async_client", masked)
+        return self._client(open_async_client, masked)
 
     async def close(self) -> None:
         """Give the handle back; the channel stays open for others, and until ``disconnect``.  Idempotent."""

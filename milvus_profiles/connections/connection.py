@@ -80,9 +80,11 @@ class Connection(Handle["Live"]):
             ConfigError: pymilvus is not installed.
             ConnectionClosedError: the handle is closed.
         """
+        from ..transport.pymilvus_client import open_client
+
         # Here, so that no frame of a traceback shows a token of the caller's.
         masked, arguments = MaskedFields(arguments), {}
-        return self._client("client", masked)
+        return self._client(open_client, masked)
 
     def close(self) -> None:
         """Give the handle back; the channel stays open for others, and until ``disconnect``.  Idempotent."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
 from ..endpoint import Endpoint
 from ..errors import ConnectionClosedError, ForkError
 from ..half_made import even_half_made
-from ..joints import joined
 from ..masked import MaskedFields
 from ..profile import Profile
 from .live_base import LiveBase
@@ -71,12 +71,12 @@ class Handle(Generic[L]):
             raise ForkError(f"the connection of {self.alias!r} was opened before the fork", hint=self._forked_hint)
         raise ConnectionClosedError(f"the connection of {self.alias!r} is closed", hint=f"call {self._again} again")
 
-    def _client(self, need: str, arguments: MaskedFields) -> Any:
+    def _client(self, opened: Callable[..., Any], arguments: MaskedFields) -> Any:
         self._gate()
         live = self._live
         # The address may have changed since the handle was opened; what the call said of time has not.
         profile = live.profile.model_copy(update={"timeout": self._profile.timeout})
-        client = joined(need)(profile, live.reach, live.token(), arguments)
+        client = opened(profile, live.reach, live.token(), arguments)
         # The client keeps the handle: a Milvus Lite that was opened for it runs as long as it is used.
         client._milvus_profiles_connection = self
         return client

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ...masked import SecretText
 from ...profile import SSL
-from ..pymilvus import client_arguments
+from ...transport.pymilvus_client import client_arguments
 from .plan import Exported, FromFile, FromVariable, Plan
 from .quoting import python
 

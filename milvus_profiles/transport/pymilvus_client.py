@@ -1,0 +1,182 @@
+"""A profile as pymilvus wants it.
+
+pymilvus takes one-way TLS as ``server_pem_path`` and mutual TLS as three paths, ignores incomplete sets in silence,
+shares connections by address and token alone (2.5 and 2.6: by address, user and database), obeys proxy variables, reads
+IPv6 addresses wrongly, and runs ``load_dotenv()`` when it is imported.  A client that is opened here gets a channel of
+ours instead, so these matter only when pymilvus 3 opens another one after a failure; its arguments say the same.
+
+Source: pymilvus 2.5.0, 2.5.18, 2.6.0, 2.6.17 and 3.0.2: ``milvus_client/``, ``client/connection_manager.py``,
+``client/grpc_handler.py``, ``client/async_grpc_handler.py``, ``orm/connections.py``, ``settings.py``.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+from ..endpoint import Endpoint
+from ..errors import ConfigError
+from ..masked import MASK, MaskedFields, SecretText
+from ..profile import Profile
+from .options import channel_options, open_async_channel, open_channel
+from .pymilvus_import import import_with_pymilvus
+
+__all__ = ["ClientArguments", "authentication", "client_arguments", "open_async_client", "open_client"]
+
+_OF_THE_CHANNEL = frozenset(
+    {
+        "uri", "address", "host", "port", "secure", "server_pem_path", "ca_pem_path", "client_pem_path",
+        "client_key_path", "server_name", "grpc_options", "channel",
+    }
+)  # fmt: skip
+
+
+class ClientArguments(dict[str, Any]):
+    """Keyword arguments of ``MilvusClient``; a plain dictionary but for its repr, which hides the token.
+
+    For the caller alone: within the package it would show the token to whoever walks through a traceback's locals.
+    """
+
+    def __repr__(self) -> str:
+        return repr({name: MASK if name in ("token", "password") else value for name, value in self.items()})
+
+
+def authentication(token: SecretText | None) -> dict[str, str]:
+    """The argument that authenticates, in the clear: keep it in no variable."""
+    return {} if token is None else {"token": token.reveal()}
+
+
+def client_arguments(profile: Profile, endpoint: Endpoint) -> dict[str, Any]:
+    """Map a profile to keyword arguments of ``MilvusClient``, all but what authenticates.
+
+    ``grpc_options`` make pymilvus's channel what ours is: no proxy of the environment, a connection of its own.
+
+    Args:
+        profile: the profile.
+        endpoint: where to connect; for Milvus Lite its server in this process.
+
+    Raises:
+        ConfigError: pymilvus cannot express the profile.
+    """
+    if ":" in endpoint.host:
+        raise ConfigError(
+            f"pymilvus cannot connect to the IPv6 address {endpoint.authority}",
+            hint="give the profile a host name; the package's own connections take the address as it is",
+        )
+    # pymilvus 2.5 and early 2.6 ignore grpc_options and `dedicated`.
+    options = dict(channel_options(profile))
+    options.pop("grpc.ssl_target_name_override", None)  # it comes as server_name
+    arguments = {"uri": endpoint.uri, "timeout": profile.timeout, "dedicated": True, "grpc_options": options}
+    if profile.db_name is not None:
+        arguments["db_name"] = profile.db_name
+    if (tls := profile.tls) is not None:
+        arguments["secure"] = True
+        if tls.cert is not None and tls.ca is not None:
+            arguments |= {"ca_pem_path": tls.ca, "client_pem_path": tls.cert, "client_key_path": tls.key}
+        elif tls.cert is not None:
+            raise ConfigError(
+                f"pymilvus takes a client certificate only together with a CA, and {profile.alias!r} names none",
+                hint="set ssl.ca to the file with the certificates to trust",
+            )
+        elif tls.ca is not None:
+            arguments["server_pem_path"] = tls.ca
+        if tls.server_name is not None:
+            arguments["server_name"] = tls.server_name
+    return arguments
+
+
+def open_client(profile: Profile, endpoint: Endpoint, token: SecretText | None, arguments: MaskedFields) -> Any:
+    """A ``pymilvus.MilvusClient`` of a profile, connected, with a TCP connection of its own.
+
+    Args:
+        profile: the profile.
+        endpoint: where to connect; for Milvus Lite its server in this process.
+        token: the whole token; None connects without.
+        arguments: keyword arguments that win over those of the profile; one that says how to connect (``uri``,
+            ``secure``, ``grpc_options`` ...) leaves the connection to pymilvus.
+
+    Raises:
+        ConfigError: pymilvus is not installed, or cannot express the profile.
+        pymilvus.MilvusException: it cannot connect.
+    """
+    return _client("MilvusClient", open_channel, profile, endpoint, token, arguments)
+
+
+def open_async_client(profile: Profile, endpoint: Endpoint, token: SecretText | None, arguments: MaskedFields) -> Any:
+    """A ``pymilvus.AsyncMilvusClient`` of a profile, for the running event loop; it connects with its first call.
+
+    Args:
+        profile: the profile.
+        endpoint: as for :func:`open_client`, like the others.
+        token: the whole token.
+        arguments: keyword arguments that win.
+
+    Raises:
+        ConfigError: pymilvus is not installed or too old, or cannot express the profile.
+    """
+    return _client("AsyncMilvusClient", open_async_channel, profile, endpoint, token, arguments)
+
+
+def _client(
+    name: str,
+    open_raw: Callable[..., Any],
+    profile: Profile,
+    endpoint: Endpoint,
+    token: SecretText | None,
+    arguments: MaskedFields,
+) -> Any:
+    make = _class(name)
+    given = MaskedFields({**client_arguments(profile, endpoint), **authentication(token), **_private(), **arguments})
+    channel = None
+    if not arguments.keys() & _OF_THE_CHANNEL:
+        channel = open_raw(profile, lite_port=endpoint.port if profile.endpoint.kind == "lite" else None)
+        # pymilvus up to 2.6 copies its arguments deeply, and a channel cannot be copied.
+        channel.__deepcopy__ = lambda _: channel
+        given = MaskedFields({**given, "channel": channel})
+    failure: BaseException | None = None
+    try:
+        return make(**given)
+    except BaseException as error:
+        failure = _bare(error)
+    try:
+        if channel is not None and name == "MilvusClient":
+            channel.close()
+        raise failure
+    finally:
+        del failure
+
+
+def _private() -> dict[str, str]:
+    """What keeps pymilvus 2.5 and 2.6 from giving the client a connection that another one has."""
+    # Without this module (2.5.0) every client is on its own, and `alias` is an error; pymilvus 3 ignores it.
+    return {"alias": f"milvus-profiles-{uuid.uuid4().hex}"} if find_spec("pymilvus.milvus_client._utils") else {}
+
+
+def _class(name: str) -> Any:
+    try:
+        pymilvus = import_with_pymilvus("pymilvus")
+    except ImportError:
+        raise ConfigError(
+            "pymilvus is not installed", hint="install it: pip install 'milvus-profiles[pymilvus]'"
+        ) from None
+    found = getattr(pymilvus, name, None)
+    if found is None:
+        raise ConfigError(
+            f"the installed pymilvus has no {name}", hint="install a newer one: pip install --upgrade pymilvus"
+        )
+    return found
+
+
+def _bare(error: BaseException) -> BaseException:
+    """An exception without the frames it came through: pymilvus and grpc keep the token in theirs."""
+    seen: set[int] = set()  # pymilvus raises exceptions from themselves
+    left: list[BaseException | None] = [error]
+    while left:
+        link = left.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            link.__traceback__ = None
+            left += [link.__cause__, link.__context__]
+    return error
