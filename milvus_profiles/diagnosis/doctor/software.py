@@ -6,12 +6,13 @@ The releases that are known to be bad stand in one place, the distribution's own
 from __future__ import annotations
 
 import platform
-import re
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion
 
 from .finding import Finding, first_profile
 
@@ -22,39 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["check_libraries", "check_lite", "check_python", "is_met"]
 
 _DISTRIBUTION = "milvus-profiles"
-# NAME[extras]SPECIFIERS; MARKER, as the metadata of a distribution have it (PEP 508).
-_REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*\(?([^;)]*)\)?\s*(?:;\s*(.*))?")
-_CLAUSE = re.compile(r"(>=|!=|==|<=|<|>|~=)\s*([0-9][0-9A-Za-z.*+!-]*)")
-_PYTHON_MARKER = re.compile(r"python_version\s*<\s*['\"]([0-9.]+)['\"]")
-
-
-@dataclass(frozen=True, slots=True)
-class _Requirement:
-    name: str
-    specifiers: str
-    marker: str
-
-    @property
-    def is_optional(self) -> bool:
-        """Whether it may be missing here: that of an extra, or of another Python."""
-        if "extra" in self.marker:
-            return True
-        older = _PYTHON_MARKER.search(self.marker)
-        return older is not None and sys.version_info[:2] >= _release(older[1])
-
-    @property
-    def installed(self) -> str | None:
-        try:
-            return metadata.version(self.name)
-        except metadata.PackageNotFoundError:
-            return None
 
 
 def check_python() -> Iterator[Finding]:
     """The interpreter."""
     version = platform.python_version()
     wanted = _metadata("Requires-Python") or ">=3.10"
-    if is_met(version, wanted):
+    if is_met(version, SpecifierSet(wanted)):
         yield Finding("python", "ok", f"{platform.python_implementation()} {version}")
     else:
         yield Finding("python", "failed", f"Python {version}, and {wanted} is needed", "install a newer Python")
@@ -65,17 +40,19 @@ def check_libraries() -> Iterator[Finding]:
     good: list[str] = []
     bad = False
     for requirement in _requirements():
-        version = requirement.installed
-        if version is None and requirement.is_optional:
+        version = _installed(requirement.name)
+        # That of an extra, or of another Python.
+        is_optional = requirement.marker is not None and not requirement.marker.evaluate({"extra": ""})
+        if version is None and is_optional:
             continue
-        wanted = f"{requirement.name}{requirement.specifiers}"
-        if version is not None and is_met(version, requirement.specifiers):
+        if version is not None and is_met(version, requirement.specifier):
             good.append(f"{requirement.name} {version}")
             continue
         bad = True
         seen = f"{requirement.name} is not installed" if version is None else f"{requirement.name} {version}"
-        why = "" if version is None else f" is too old, or a release with known defects ({requirement.specifiers})"
-        yield Finding("libraries", "failed", seen + why, f"pip install --upgrade '{wanted}'")
+        why = "" if version is None else f" is too old, or a release with known defects ({requirement.specifier})"
+        hint = f"pip install --upgrade '{requirement.name}{requirement.specifier}'"
+        yield Finding("libraries", "failed", seen + why, hint)
     if good and not bad:
         yield Finding("libraries", "ok", ", ".join(dict.fromkeys(good)))
 
@@ -109,45 +86,28 @@ def _metadata(key: str) -> str | None:
     return value
 
 
-def _requirements() -> list[_Requirement]:
+def _requirements() -> list[Requirement]:
     try:
-        lines = metadata.requires(_DISTRIBUTION) or []
+        return [Requirement(line) for line in metadata.requires(_DISTRIBUTION) or ()]
     except metadata.PackageNotFoundError:
         return []
-    found = [_REQUIREMENT.match(line) for line in lines]
-    return [_Requirement(match[1], match[2].strip(), match[3] or "") for match in found if match]
 
 
-def is_met(version: str, specifiers: str) -> bool:
-    """Whether a version is one of those that are asked for.
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def is_met(version: str, wanted: SpecifierSet) -> bool:
+    """Whether a version is one of those that are asked for; one that is no version (PEP 440) is not.
 
     Args:
-        version: such as ``"1.85.1"``; what follows its numbers is left aside.
-        specifiers: clauses of PEP 440, such as ``">=1.66.2,!=1.68.0"``.
+        version: such as ``"1.85.1"``, or a release before one.
+        wanted: such as ``>=1.66.2,!=1.68.0``.
     """
-    have = _release(version)
-    for operator, text in _CLAUSE.findall(specifiers):
-        want = _release(text)
-        size = max(len(have), len(want))
-        mine, other = _padded(have, size), _padded(want, size)
-        met = {
-            ">=": mine >= other,
-            "~=": mine >= other and have[: len(want) - 1] == want[:-1],
-            "<=": mine <= other,
-            ">": mine > other,
-            "<": mine < other,
-            "!=": have[: len(want)] != want if text.endswith(".*") else mine != other,
-            "==": have[: len(want)] == want if text.endswith(".*") else mine == other,
-        }[operator]
-        if not met:
-            return False
-    return True
-
-
-def _release(version: str) -> tuple[int, ...]:
-    found = re.match(r"\d+(?:\.\d+)*", version)
-    return tuple(int(part) for part in found[0].split(".")) if found else ()
-
-
-def _padded(release: tuple[int, ...], size: int) -> tuple[int, ...]:
-    return release + (0,) * (size - len(release))
+    try:
+        return wanted.contains(version, prereleases=True)
+    except InvalidVersion:
+        return False
