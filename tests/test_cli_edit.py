@@ -272,6 +272,8 @@ def test_edit_can_be_repeated_on_a_terminal(cli: Command, file: Path, tmp_path: 
 
 def test_edit_without_a_change_and_with_a_failing_editor(cli: Command, file: Path, tmp_path: Path) -> None:
     assert cli("profile", "edit", env={"EDITOR": "true"}).stdout == "nothing was changed\n"
+    outcome = cli("profile", "edit", "--json", env={"EDITOR": "true"})
+    assert outcome.json == {"file": str(file), "changed": False}
     assert cli("profile", "edit", env={"EDITOR": "false"}).returncode == 1
     assert cli("profile", "edit", env={"EDITOR": "no-such-editor-anywhere"}).returncode == 2
     assert cli("profile", "edit", env={"EDITOR": "'"}).returncode == 2

@@ -244,7 +244,10 @@ def edit(
             _run_editor(words, copy.path)
             after = read_bytes(copy.path)
             if after is None or after == (before or b""):
-                say("nothing was changed")
+                if current().json:
+                    emit_json({"file": target.path, "changed": False})
+                else:
+                    say("nothing was changed")
                 return
             try:
                 _check_whole(after, target)
