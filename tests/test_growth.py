@@ -21,7 +21,7 @@ JUDGED = 0.3
 ENOUGH = 0.3
 """Seconds after which a ladder ends: what grows with the square has failed long before."""
 
-A_MEGABYTE = dict.fromkeys(("show", "explain", "load", "missing", "complete"), 3.0)
+A_MEGABYTE = dict.fromkeys(("show", "explain", "load", "missing", "complete"), 5.0)
 """Seconds for a megabyte: two on an idle machine, and as much again for one that others use.  What goes through all of
 its 70,000 wrong profiles takes longer, and an edit, which reads and compares the whole file before and after."""
 LONGER = 20.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import milvus_profiles
 
 from .requirements import need, unavailable
 
@@ -40,7 +43,26 @@ def as_user(base: Path) -> Seen:
         unavailable("needs root, for a second user")
     for path in (base, *base.rglob("*")):
         os.lchown(path, USER, USER)
-    return Seen(["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"], Path("/"))
+    return Seen([*_with_python(), "setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"], Path("/"))
+
+
+def _with_python() -> list[str]:
+    """What lets a user without privileges run this Python, which may stand in a directory of root's alone."""
+    places = [Path(sys.base_prefix), Path(sys.prefix), Path(milvus_profiles.__file__).parent]
+    closed = {above for place in places for above in place.resolve().parents if not above.stat().st_mode & stat.S_IXOTH}
+    if not closed:
+        return []
+    need("unshare", "mount")
+    top = min(closed, key=lambda path: len(path.parts))
+    places = [place for place in dict.fromkeys(places) if place.is_relative_to(top)]
+    # In mounts of its own, everybody may enter the closed directory, where only these places are left.
+    steps = ["mount -t tmpfs -o mode=755 none /mnt"]
+    for number, place in enumerate(places):
+        steps.append(f"mkdir /mnt/{number} && mount --bind {shlex.quote(str(place))} /mnt/{number}")
+    steps.append(f"mount -t tmpfs -o mode=755 none {shlex.quote(str(top))}")
+    for number, place in enumerate(places):
+        steps.append(f"mkdir -p {shlex.quote(str(place))} && mount --bind /mnt/{number} {shlex.quote(str(place))}")
+    return ["unshare", "-m", "sh", "-c", " && ".join([*steps, 'exec "$@"']), "sh"]
 
 
 @contextmanager
