@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,15 @@ def test_no_import_runs_in_a_circle() -> None:
 def test_every_room_has_its_step() -> None:
     rooms = {path.relative_to(PACKAGE).with_suffix("").parts[0] for path in modules()}
     assert rooms == set(STEP)
+
+
+def test_the_architecture_names_every_room_and_nothing_that_is_not_there() -> None:
+    text = (PACKAGE.parent / "ARCHITECTURE.md").read_text()
+    named = set(re.findall(r"`([\w/]+(?:/|\.py))`", text))
+    files = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")}
+    rooms = {f"{Path(file).parent.as_posix()}/" for file in files if "/" in file}
+    assert named <= files | rooms | {"tests/test_structure.py"}
+    assert rooms | {file for file in files if "/" not in file} <= named
 
 
 def test_nothing_imports_click() -> None:
