@@ -24,28 +24,23 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from ..background import Latch, start
-from ..errors import PoolError, ThreadStartError
+from ..errors import ThreadStartError
 from .base import Recorder, leak_message
 from .core import Core
 from .crowd import Crowd
+from .jobs import LOST, Call, Event, Job, closed, open_failed
 from .state import Action, Close, Leak, Member, Open, Test, Wake
 
 if TYPE_CHECKING:
     from .links import Link
 
-__all__ = ["Event", "Worker"]
-
-Event = Callable[[Core, float], Any]
-"""Tells the core something; the second argument is the time."""
+__all__ = ["Worker"]
 
 _LAST_MOMENTS = 2.0
 """Seconds that cutting off what is left may take after the deadline of a close."""
 
 _ACCIDENTS = 5
 """Turns in a row that may be cut short; after that it is a fault of this code, and to be seen."""
-
-_LOST = 1.0
-"""Seconds after which a job that has not begun is taken to have lost its thread."""
 
 _LOOK = 0.5
 """Seconds after which whoever waits for the worker sees whether there still is one."""
@@ -71,7 +66,7 @@ class Worker:
         self._lock = crowd.lock
         self._open_link = open_link
         self._clock = clock
-        self._calls: deque[_Call] = deque()
+        self._calls: deque[Call] = deque()
         # Its put() is safe in signal handlers and finalizers, too.
         self._inbox: SimpleQueue[None] = SimpleQueue()
         self._starting = threading.Lock()
@@ -80,7 +75,7 @@ class Worker:
         self._is_leaving = False
         self._is_shaken = False
         self._accidents = 0
-        self._jobs: dict[Member, _Job] = {}
+        self._jobs: dict[Member, Job] = {}
         self._ended = Latch()
         # A lease keeps a channel, and a channel the thread: there is somebody to read this.
         core.dropped.notify = partial(self._inbox.put, None)
@@ -113,7 +108,7 @@ class Worker:
         Raises:
             ThreadStartError: there is no thread to do so.
         """
-        call = _Call(event)
+        call = Call(event)
         self._calls.append(call)
         until = time.monotonic() + seconds
         while True:
@@ -152,7 +147,7 @@ class Worker:
         """
         if self._core.is_closed or not self._core.total:
             return False
-        self._calls.append(_Call(lambda core, now: core.close(now)))
+        self._calls.append(Call(lambda core, now: core.close(now)))
         self._inbox.put(None)
         return True
 
@@ -228,7 +223,7 @@ class Worker:
             if self._calls or core.dirty or core.dropped:
                 return -math.inf
             if self._jobs:
-                return min(core.wake_at, self._clock() + _LOST)
+                return min(core.wake_at, self._clock() + LOST)
             if core.total:
                 return core.wake_at
             self._is_leaving = True
@@ -267,11 +262,11 @@ class Worker:
         elif isinstance(action, Leak):
             _warn(leak_message(action))
         else:
-            job = _Job(action, self._work_of(action), self._inbox)
+            job = Job(action, self._work_of(action), self._inbox)
             self._jobs[action.member] = job
             self._begin(job)
 
-    def _begin(self, job: _Job) -> None:
+    def _begin(self, job: Job) -> None:
         try:
             start(job.run, "milvus-profiles pool job")
         except ThreadStartError as error:
@@ -295,7 +290,7 @@ class Worker:
         try:
             link = self._open_link(member.key.name)
         except BaseException as error:
-            return _open_failed(member, error.with_traceback(None))
+            return open_failed(member, error.with_traceback(None))
         _close_first_at_exit()
         if self.recorder is not None:
             self.recorder.created(member.key.name, self._clock() - member.born)
@@ -310,120 +305,12 @@ class Worker:
             member.link.close(max(0.0, deadline - self._clock()))
         except Exception:  # there is nobody to raise it to, and no more to be done
             sys.excepthook(*sys.exc_info())
-        return _closed(member)
+        return closed(member)
 
     def close_at_exit(self) -> None:
         """Close what is left when the process ends."""
         for member in self._members():
             member.link.close(0.0)
-
-
-class _Job:
-    """An action that a thread of its own carries out.
-
-    Args:
-        action: what.
-        work: does it, and returns what the core is to be told.
-        inbox: the worker's, which is woken at the end.
-
-    Attributes:
-        begun: its thread runs, or ran.
-    """
-
-    __slots__ = ("_asked", "_inbox", "_report", "_running", "_work", "action", "begun")
-
-    def __init__(self, action: Open | Close | Test, work: Callable[[], Event], inbox: SimpleQueue[None]) -> None:
-        self.action = action
-        self.begun = False
-        self._work = work
-        self._inbox = inbox
-        self._running = threading.Lock()
-        self._report: Event | None = None
-        self._asked = time.monotonic()
-
-    def run(self) -> None:
-        """Carry it out; once, however often it is begun."""
-        try:
-            with self._running:
-                if not self.begun:
-                    self.begun = True
-                    self._report = self._work()
-        finally:
-            self._inbox.put(None)
-
-    def is_lost(self) -> bool:
-        """Whether it is to be begun again: its thread was ended before it began, or before it had closed a channel."""
-        if self._report is not None or self._running.locked() or time.monotonic() < self._asked + _LOST:
-            return False
-        if self.begun and not isinstance(self.action, Close):
-            return False
-        self._asked = time.monotonic()
-        self.begun = False
-        return self._report is None
-
-    def not_started(self, error: ThreadStartError) -> None:
-        """There is no thread for it."""
-        member = self.action.member
-        # Without a test it is as good as it was.
-        untested = isinstance(self.action, Test)
-        self._report = (lambda core, now: core.tested(member, True, now)) if untested else _open_failed(member, error)
-        self.begun = True
-        self._inbox.put(None)
-
-    def outcome(self) -> Event | None:
-        """What the core is to be told; None as long as it goes on."""
-        if self._report is not None or not self.begun or self._running.locked():
-            return self._report
-        if self._report is not None:
-            return self._report  # just now
-        # Its thread ended without a word: it failed, or somebody threw an exception into it.
-        member = self.action.member
-        if isinstance(self.action, Open):
-            return _open_failed(member, PoolError("opening the connection was interrupted", hint="try again"))
-        if isinstance(self.action, Test):
-            return lambda core, now: core.tested(member, False, now)
-        return None  # closing is begun again
-
-
-def _open_failed(member: Member, cause: BaseException) -> Event:
-    return lambda core, now: core.open_failed(member, cause, now)
-
-
-def _closed(member: Member) -> Event:
-    return lambda core, _: core.closed(member)
-
-
-class _Call:
-    """An event that the worker tells the core on behalf of another thread.
-
-    Attributes:
-        ended: it was told.
-    """
-
-    def __init__(self, event: Event) -> None:
-        self.ended = Latch()
-        self._event = event
-        self._answer: Any = None
-        self._error: Exception | None = None
-
-    def run(self, core: Core, now: float) -> bool:
-        """Tell the core; the lock is held.
-
-        Returns:
-            Whether that came to its end.
-        """
-        try:
-            self._answer = self._event(core, now)
-        except Exception as error:
-            self._error = error
-            return False
-        return True
-
-    def result(self) -> Any:
-        """What the core answered; None if it was not told."""
-        if self._error is not None:
-            raise self._error
-        return self._answer
 
 
 def _warn(message: str) -> None:
