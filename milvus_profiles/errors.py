@@ -8,12 +8,8 @@ looks like it is masked here.
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .commands import printable
@@ -38,7 +34,6 @@ __all__ = [
     "Location",
     "LockTimeoutError",
     "MilvusProfilesError",
-    "Nearest",
     "NotMilvusError",
     "ParamError",
     "PermissionDeniedError",
@@ -54,8 +49,6 @@ __all__ = [
     "UnreachableError",
     "UntrustedError",
     "UsageError",
-    "some",
-    "suggest",
 ]
 
 
@@ -332,80 +325,3 @@ class ForkError(MilvusProfilesError):
     """The connection cannot be used on this side of a fork."""
 
     code = "fork"
-
-
-_WORD_MAX = 100  # longer than any name here; comparing takes time that grows with the product of the lengths
-_NEIGHBOURS = 32
-_ANSWERS = 100
-
-
-class Nearest:
-    """Names among which the nearest to misspelled words are looked up.
-
-    difflib takes seconds for tens of thousands of names.  A typing error leaves one end of a name alone, so that the
-    name stands near the word in the alphabet, read forwards or backwards; only those neighbours are compared.  Whoever
-    misspells more than a hundred words gets no more suggestions: a file can hold tens of thousands of mistakes.
-
-    Args:
-        candidates: what could have been meant.
-    """
-
-    def __init__(self, candidates: Iterable[str]) -> None:
-        self._names = {c.casefold(): c for c in candidates if len(c) <= _WORD_MAX}
-        self._answers: dict[str, str | None] = {}
-
-    @cached_property
-    def _orders(self) -> tuple[list[str], list[str]]:
-        return sorted(self._names), sorted(name[::-1] for name in self._names)
-
-    def to(self, word: str, *, other: bool = False) -> str | None:
-        """The nearest name, or None when none is near.
-
-        Args:
-            word: what was written.
-            other: whether the word is one of the names, and another one is wanted.
-        """
-        if len(word) > _WORD_MAX:
-            return None
-        if word not in self._answers:
-            if len(self._answers) >= _ANSWERS:
-                return None
-            self._answers[word] = self._find(word.casefold(), other)
-        return self._answers[word]
-
-    def _find(self, word: str, other: bool) -> str | None:
-        near: Iterable[str] = self._names
-        if len(self._names) > 8 * _NEIGHBOURS:
-            forwards, backwards = self._orders
-            near = {*_around(forwards, word), *(name[::-1] for name in _around(backwards, word[::-1]))}
-        if other:
-            near = [name for name in near if name != word]
-        best = difflib.get_close_matches(word, near, n=1, cutoff=0.6)
-        return self._names[best[0]] if best else None
-
-
-def _around(names: list[str], word: str) -> list[str]:
-    """The names that stand next to a word in the order of a list."""
-    at = bisect_left(names, word)
-    return names[max(0, at - _NEIGHBOURS) : at + _NEIGHBOURS + 1]
-
-
-def some(names: Sequence[str], number: int | None = None) -> str:
-    """The first eight of many names, and how many more there are.
-
-    Args:
-        names: fit for a message; nine of them are enough.
-        number: how many there are in all; None: as many as these.
-    """
-    number = len(names) if number is None else number
-    return ", ".join(names[:8]) + (f" and {number - 8} more" if number > 8 else "")
-
-
-def suggest(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate nearest to a misspelled word, or None when none is near.
-
-    Args:
-        word: what was written.
-        candidates: what could have been meant.
-    """
-    return Nearest(candidates).to(word)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from milvus_profiles import errors
 from milvus_profiles.endpoint import AddressError
-from milvus_profiles.errors import Location, MilvusProfilesError, UnknownProfileError, suggest
+from milvus_profiles.errors import Location, MilvusProfilesError, UnknownProfileError
+from milvus_profiles.spelling import suggest
 
 CLASSES = sorted(
     (c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, MilvusProfilesError)),

@@ -16,7 +16,18 @@ PACKAGE = Path(milvus_profiles.__file__).parent
 
 # Lower steps first; a module may import its own step and those before it (design: the stair).
 STAIR = [
-    ["commands", "errors", "half_made", "held_directory", "masked", "ownership", "paths", "pool_stats", "regular_file"],
+    [
+        "commands",
+        "errors",
+        "half_made",
+        "held_directory",
+        "masked",
+        "ownership",
+        "paths",
+        "pool_stats",
+        "regular_file",
+        "spelling",
+    ],
     ["alias", "background"],
     ["endpoint"],
     ["fieldtypes"],
@@ -31,7 +42,7 @@ STAIR = [
     ["aio", "testing"],
     ["cli"],
     ["__main__"],
-]
+]  # fmt: skip
 STEP = {name: index for index, names in enumerate(STAIR) for name in names}
 
 

@@ -69,7 +69,7 @@ def _commands(rounds: int, directory: Path) -> list[Row]:
     }
     contestants = {
         "list": lasting([script, "profile", "list"], cwd=directory),
-        "libraries": lasting([PYTHON, "-c", "import typer, pydantic_settings, tomllib"]),
+        "libraries": lasting([PYTHON, "-c", "import typer, pydantic_settings, tomli"]),
         "completion": lasting([script], completion, directory),
         "bare": lasting([PYTHON, "-c", "pass"]),
     }
@@ -78,7 +78,7 @@ def _commands(rounds: int, directory: Path) -> list[Row]:
     found = turns(contestants, rounds)
     rows = [
         compared(
-            "profile list, 10 profiles", "python -c 'import typer, pydantic_settings, tomllib'", "s", found["list"],
+            "profile list, 10 profiles", "python -c 'import typer, pydantic_settings, tomli'", "s", found["list"],
             found["libraries"], at_most(1.25),
         ),
         compared("completion of an alias", "bare interpreter", "s", found["completion"], found["bare"], at_most(3)),

@@ -11,9 +11,10 @@ import typer
 
 from ..config.locations import current_directory, named_file
 from ..config.plaintext import check_plaintext
-from ..errors import UsageError, suggest
+from ..errors import UsageError
 from ..interop.variables import LEAVES, PREFIX, SECRET_LEAVES, superseded, unsaid, variables
 from ..masked import MaskedMapping
+from ..spelling import suggest
 from . import keyring_access
 from .file_warnings import warn_about_profiles
 from .output import print_error, warn

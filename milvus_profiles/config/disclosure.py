@@ -10,8 +10,8 @@ import re
 from typing import Any
 
 from ..endpoint import AddressError, parse_address
-from ..errors import suggest
 from ..masked import MASK, without_secrets
+from ..spelling import suggest
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS, find_field
 from .positions import KeyPath, unquote
 

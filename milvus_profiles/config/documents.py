@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from ..errors import ConfigError, Location, Nearest, suggest
+from ..errors import ConfigError, Location
 from ..masked import MaskedFields, SecretText
 from ..profile import check_alias, fold_alias, is_alias
 from ..regular_file import CONFIGURATION_LIMIT, FileFault, read_regular
+from ..spelling import Nearest, suggest
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS
 from .positions import KeyPath, Positions, scan
 from .toml import TOMLDecodeError, loads

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..commands import milvus_profiles, printable
-from ..errors import ConfigError, EditConflictError, Location, UnknownProfileError, some, suggest
+from ..errors import ConfigError, EditConflictError, Location, UnknownProfileError
 from ..profile import check_alias, fold_alias
+from ..spelling import some, suggest
 from .edit_document import Draft
 from .edit_operations import (
     AddProfile,

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ..errors import ConfigError, Location, suggest
+from ..errors import ConfigError, Location
 from ..masked import SecretText
 from ..profile import check_alias, fold_alias
+from ..spelling import suggest
 from .fields import FIELDS, SECRET_FIELDS, read_text
 from .fields import field as field_of
 from .locations import home_directory

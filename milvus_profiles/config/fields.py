@@ -16,9 +16,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from ..errors import ConfigError, suggest
+from ..errors import ConfigError
 from ..masked import SecretText
 from ..profile import Profile
+from ..spelling import suggest
 
 __all__ = ["ADDRESS_FIELDS", "FIELDS", "ROOT_KEYS", "SECRET_FIELDS", "Field", "field", "find_field", "read_text"]
 

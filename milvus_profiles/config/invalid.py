@@ -12,10 +12,11 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from ..errors import ConfigError, Location, MilvusProfilesError, suggest
+from ..errors import ConfigError, Location, MilvusProfilesError
 from ..half_made import even_half_made
 from ..masked import without_secrets
 from ..profile import is_alias
+from ..spelling import suggest
 from .fields import FIELDS, field
 from .values import Origin, RawProfile, left_out, unflatten
 

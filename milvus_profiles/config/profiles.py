@@ -14,10 +14,11 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from ..errors import ConfigError, Location, MilvusProfilesError, Nearest, UnknownProfileError, some
+from ..errors import ConfigError, Location, MilvusProfilesError, UnknownProfileError
 from ..half_made import even_half_made
 from ..masked import SecretText
 from ..profile import Profile, fold_alias
+from ..spelling import Nearest, some
 from .databases import refuse_brought, untrusted_origin
 from .documents import Document
 from .fields import SECRET_FIELDS

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..endpoint import absolute_address
-from ..errors import ConfigError, Location, Nearest
+from ..errors import ConfigError, Location
 from ..half_made import even_half_made
 from ..paths import absolute_path
 from ..profile import fold_alias
+from ..spelling import Nearest
 from .documents import Document
 from .fields import ADDRESS_FIELDS, FIELDS, SECRET_FIELDS, find_field
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..config.fields import FIELDS
-from ..errors import ParamError, suggest
+from ..errors import ParamError
 from ..masked import SecretText
+from ..spelling import suggest
 from .request import CallFields
 
 __all__ = ["CREDENTIALS", "DEFAULT_HOST", "hidden", "profile_fields"]

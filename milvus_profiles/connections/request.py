@@ -12,10 +12,11 @@ from ..config.loading import load as load_profiles
 from ..config.permissions import file_warnings
 from ..config.plaintext import check_plaintext
 from ..config.profiles import Profiles, Resolved
-from ..errors import ConfigError, suggest
+from ..errors import ConfigError
 from ..half_made import even_half_made
 from ..masked import MaskedFields, SecretText
 from ..profile import fold_alias
+from ..spelling import suggest
 from .footing import NOT_OF_THE_CHANNEL
 
 __all__ = ["CallFields", "InsecureFileWarning", "InsecureTransportWarning", "Request", "request"]

@@ -23,8 +23,8 @@ from ..errors import (
     ServerNotReadyError,
     TLSError,
     UnreachableError,
-    suggest,
 )
+from ..spelling import suggest
 from . import tls_failures
 from .attempt import Attempt
 from .evidence import Evidence

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from ...commands import printable
 from ...config.environment import CONTROL, FAMILY, PREFIX
 from ...config.values import has_address
-from ...errors import ConfigError, suggest
+from ...errors import ConfigError
 from ...regular_file import FileFault, read_regular
+from ...spelling import suggest
 from ...transport.probes import PROXY_VARIABLES
 from .finding import Finding, Patient
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...commands import milvus_profiles
-from ...errors import ConfigError, UsageError, suggest
+from ...errors import ConfigError, UsageError
+from ...spelling import suggest
 from . import data, go, java, manifests, node, python_programs, shell, systemd
 from .plan import Exported, Plan
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from ...config.locations import home_directory, home_fault, named_file
-from ...errors import ConfigError, UsageError, suggest
+from ...errors import ConfigError, UsageError
+from ...spelling import suggest
 from . import files, variables
 from .found import Found, read_source
 
