@@ -55,11 +55,11 @@ def of(server: MilvusServer, **more: str) -> mp.Profiles:
     if server.tls == "mutual" and server.certs:
         env["MILVUS_PROFILES__PROD__SSL__CERT"] = str(server.certs.client.cert)
         env["MILVUS_PROFILES__PROD__SSL__KEY"] = str(server.certs.client.key)
-    return load(**{**env, **more})
+    return load(directory=None, **{**env, **more})
 
 
 def at(port: int, **more: str) -> mp.Profiles:
-    return load(MILVUS_PROFILES__PROD__URI=f"http://127.0.0.1:{port}", **more)
+    return load(directory=None, MILVUS_PROFILES__PROD__URI=f"http://127.0.0.1:{port}", **more)
 
 
 @pytest.fixture(params=["plain", "auth", "tls", "mtls"])
@@ -211,7 +211,7 @@ async def test_disconnect_waits_for_calls_in_flight_and_then_cuts_them_off() -> 
     with holding() as (server, arrived, go_on):
         profiles = at(server.port)
         conn = await mp.aio.connect("prod", profiles=profiles)
-        call = conn.channel.unary_unary(SHOW_COLLECTIONS.path)
+        call = conn.channel.unary_unary(SHOW_COLLECTIONS.path, None, None)
         held = asyncio.ensure_future(call(b""))
         await asyncio.to_thread(arrived.wait, 30)
         leaving = asyncio.create_task(mp.aio.disconnect("prod", grace=30))
@@ -225,7 +225,7 @@ async def test_disconnect_waits_for_calls_in_flight_and_then_cuts_them_off() -> 
         arrived.clear()
         go_on.clear()
         conn = await mp.aio.connect("prod", profiles=profiles)
-        held = asyncio.ensure_future(conn.channel.unary_unary(SHOW_COLLECTIONS.path)(b""))
+        held = asyncio.ensure_future(conn.channel.unary_unary(SHOW_COLLECTIONS.path, None, None)(b""))
         await asyncio.to_thread(arrived.wait, 30)
         await mp.aio.disconnect("prod", grace=0.05)
         # Not CancelledError, which nobody asked for; Python 3.10 cannot tell the two apart.
@@ -325,7 +325,7 @@ async def test_cancelled_while_milvus_lite_starts_it_is_stopped_again(tmp_path: 
 async def test_a_cancelled_call_is_cancelled() -> None:
     with holding() as (server, arrived, go_on):
         conn = await mp.aio.connect("prod", profiles=at(server.port))
-        task = asyncio.ensure_future(conn.channel.unary_unary(SHOW_COLLECTIONS.path)(b""))
+        task = asyncio.ensure_future(conn.channel.unary_unary(SHOW_COLLECTIONS.path, None, None)(b""))
         await asyncio.to_thread(arrived.wait, 30)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -466,7 +466,7 @@ async def test_a_changed_address_or_token_moves_living_handles(tmp_path: Path) -
             return load(f'[profiles.prod]\nuri = "http://127.0.0.1:{port}"\ntoken = "{token}"\n', directory=tmp_path)
 
         old = await mp.aio.connect("prod", profiles=profiles(first.port, "a"))
-        call = old.channel.unary_unary(SHOW_COLLECTIONS.path)
+        call = old.channel.unary_unary(SHOW_COLLECTIONS.path, None, None)
         held = asyncio.ensure_future(call(b""))
         await asyncio.to_thread(arrived.wait, 30)
         new = await mp.aio.connect("prod", profiles=profiles(second.port, "b"))
@@ -498,7 +498,7 @@ async def test_a_secret_that_was_replaced_at_its_source_is_found_by_the_refused_
     with scripted_server(script) as server:
         profiles = at(server.port, MILVUS_PROFILES__PROD__TOKEN_FILE=str(secret))
         conn = await mp.aio.connect("prod", profiles=profiles)
-        call = conn.channel.unary_unary(GET_VERSION.path)
+        call = conn.channel.unary_unary(GET_VERSION.path, None, None)
         accepted[0] = "dGhlOm5ldw=="
         secret.write_text("the:new")
         before = len(server.calls)

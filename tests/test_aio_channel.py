@@ -69,16 +69,16 @@ async def call(channel: grpc.aio.Channel, method: str, request: bytes = b"x", **
         yield request
 
     if method == "/test/Sum":
-        return json.loads(await channel.stream_unary(method)(requests(), **named))
+        return json.loads(await channel.stream_unary(method, None, None)(requests(), **named))
     if method == "/test/Count":
-        answers = [answer async for answer in channel.unary_stream(method)(request, **named)]
+        answers = [answer async for answer in channel.unary_stream(method, None, None)(request, **named)]
         return json.loads(answers[0])
     if method == "/test/Echo":
-        stream = channel.stream_stream(method)(requests(), **named)
+        stream = channel.stream_stream(method, None, None)(requests(), **named)
         answers = [answer async for answer in stream]
         assert answers[1] == request
         return json.loads(answers[0])
-    return json.loads(await channel.unary_unary(method)(request, **named))
+    return json.loads(await channel.unary_unary(method, None, None)(request, **named))
 
 
 # --- shape ------------------------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ class Victim:
         config: Path | None = None,
     ) -> Result:
         """Test the profile and connect to it, side by side."""
-        words = [*(["--config", config] if config else []), "profile", "test", "--json", "--timeout", "1.5"]
+        words = [*(["--config", str(config)] if config else []), "profile", "test", "--json", "--timeout", "1.5"]
         tested = self.cli.popen(*words, *([alias] if alias else []), env=env, keyring=keyring, cwd=cwd)
         named = {**(env or {}), **({"MILVUS_PROFILES_FILE": str(config)} if config else {})}
         connected = self.python.popen(alias, json.dumps(fields or {}), env=named, keyring=keyring, cwd=cwd)
@@ -769,7 +769,7 @@ def test_what_a_hostile_server_says_reaches_the_terminal_escaped_and_without_the
     victim: Victim, code: grpc.StatusCode
 ) -> None:
     def script(call: Call) -> bytes:
-        raise Refusal(code, f"{HOSTILE_TEXT} {call.metadata.get('authorization')} {CANARY}".replace("\r\n", "%0D%0A"))
+        raise Refusal(code, f"{HOSTILE_TEXT} {call.metadata.get('authorization')!s} {CANARY}".replace("\r\n", "%0D%0A"))
 
     with scripted_server(script) as server:
         victim.own_file(profile("prod", server.port, f'token = "{CANARY}"'))

@@ -53,7 +53,7 @@ def of(server: MilvusServer, **more: str) -> mp.Profiles:
     if server.tls == "mutual" and server.certs:
         env["MILVUS_PROFILES__PROD__SSL__CERT"] = str(server.certs.client.cert)
         env["MILVUS_PROFILES__PROD__SSL__KEY"] = str(server.certs.client.key)
-    return load(**{**env, **more})
+    return mp.load(env={**env, **more}, cwd="/")
 
 
 @pytest.fixture(params=["plain", "auth", "tls", "mtls"])
@@ -126,9 +126,8 @@ def test_connection_args_map_every_field(certificates: Certificates) -> None:
 
     def arguments(**ssl: str) -> dict[str, Any]:
         env = {f"MILVUS_PROFILES__P__SSL__{name.upper()}": value for name, value in ssl.items()}
-        return mp.connection_args(
-            "p", profiles=load(MILVUS_PROFILES__P__URI="https://h.example/films", MILVUS_PROFILES__P__TOKEN="k", **env)
-        )
+        env |= {"MILVUS_PROFILES__P__URI": "https://h.example/films", "MILVUS_PROFILES__P__TOKEN": "k"}
+        return mp.connection_args("p", profiles=mp.load(env=env, cwd="/"))
 
     one_way = arguments(**tls)
     assert one_way.pop("grpc_options")["grpc.enable_http_proxy"] == 0
@@ -510,7 +509,7 @@ def test_no_failed_connect_leaves_a_thread_or_a_socket_behind() -> None:
 )
 def test_a_secret_over_plaintext_to_a_far_host_is_refused_before_any_socket(env: dict[str, str]) -> None:
     with pytest.raises(errors.InsecureTransportError) as caught:
-        mp.connect("prod", profiles=load(**env))
+        mp.connect("prod", profiles=mp.load(env=env, cwd="/"))
     assert caught.value.exit_status == 3
     assert "allow_insecure" in str(caught.value)
 
@@ -542,7 +541,7 @@ def test_plaintext_that_was_chosen_deliberately_is_a_warning(env: dict[str, str]
     env = {name: value.replace("HOST", "no-such-host.invalid") for name, value in env.items()}
     fields = {n: v.replace("HOST", "no-such-host.invalid") if isinstance(v, str) else v for n, v in fields.items()}
     with pytest.warns(InsecureTransportWarning), pytest.raises(errors.UnreachableError):
-        mp.connect("prod" if env else None, profiles=load(**env), timeout=3, **fields)
+        mp.connect("prod" if env else None, profiles=mp.load(env=env, cwd="/"), timeout=3, **fields)
 
 
 # --- arguments ---

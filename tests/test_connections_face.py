@@ -400,7 +400,8 @@ def test_one_wrong_alias_adds_none() -> None:
 
 def test_what_pymilvus_takes_and_we_need_not(milvus_plain: MilvusServer) -> None:
     conn = connections.connect(
-        "a", None, None, None, None, handler="GRPC", pool="QueuePool", keep_alive=True, secure=False, timeout=5,
+        "a", None, None, None, None,  # type: ignore[arg-type]
+        handler="GRPC", pool="QueuePool", keep_alive=True, secure=False, timeout=5,
         server_pem_path="", call_timeout=7, **parts(milvus_plain),
     )  # fmt: skip
     assert (conn.profile.timeout, conn.profile.call_timeout) == (5, 7)

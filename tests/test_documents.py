@@ -350,7 +350,7 @@ def test_keyring_backends_stand_only_in_the_users_own_file() -> None:
     text = '\nkeyring_backends = ["a.B"]\n'
     assert parse(text, "user").root == {"keyring_backends": ["a.B"]}
     for role in ("project", "named"):
-        error = refusal(text, role)  # type: ignore[arg-type]
+        error = refusal(text, role)
         assert "not the user's" in error.message
         assert str(error.location) == "/dir/milvus.toml:2:1"
 

@@ -52,7 +52,7 @@ def diff(path: Path, text: str, *operations: Operation) -> str:
 def test_it_is_a_unified_diff_that_patch_understands(tmp_path: Path) -> None:
     path = tmp_path / "milvus.toml"
     text = "".join(f'# {n}\n[profiles.p{n}]\nuri = "http://h{n}"\nuser = "u"\n\n' for n in range(9)).rstrip()
-    operations = [
+    operations: list[Operation] = [
         SetField("p0", ("uri",), "x"),
         RemoveProfile("p4"),
         UnsetField("p7", ("user",)),

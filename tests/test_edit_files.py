@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -145,11 +146,12 @@ def test_an_edit_that_is_refused_or_does_nothing_creates_nothing(tmp_path: Path,
 )
 def test_a_broken_file_is_left_alone(path: Path, content: bytes, message: str, place: tuple[int, int] | None) -> None:
     path.write_bytes(content)
-    for edit in (
+    edits: list[Callable[[], object]] = [
         lambda: edit_file(path, [ADD]),
         lambda: edit_file(path, [ADD], dry_run=True),
         lambda: replace_file(path.with_name("other.toml"), content, expect=None),
-    ):
+    ]
+    for edit in edits:
         with pytest.raises(ConfigError, match=message) as caught:
             edit()
         location = caught.value.location
@@ -205,10 +207,11 @@ def test_the_check_sees_the_new_content_and_can_refuse_it(path: Path) -> None:
 
 def test_an_error_carries_no_frame_that_holds_the_text(path: Path) -> None:
     path.write_text(FILE + "[")
-    for edit in (
+    edits: list[Callable[[], object]] = [
         lambda: edit_file(path, [ADD]),
         lambda: replace_file(path, FILE.encode() + b"[", expect=None),
-    ):
+    ]
+    for edit in edits:
         with pytest.raises(MilvusProfilesError) as caught:
             edit()
         chain = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
@@ -222,8 +225,11 @@ def test_an_error_carries_no_frame_that_holds_the_text(path: Path) -> None:
 
 def test_an_editors_save_during_an_edit_is_not_overwritten(path: Path) -> None:
     # An editor takes no lock; the check runs while the lock is held.
+    def save(_: bytes) -> None:
+        path.write_text("# saved\n")
+
     with pytest.raises(EditConflictError, match="saved by someone else") as caught:
-        edit_file(path, [ADD], check=lambda _: path.write_text("# saved\n") and None)
+        edit_file(path, [ADD], check=save)
     assert path.read_text() == "# saved\n"
     assert caught.value.hint is not None
     assert names(path.parent) == {"milvus.toml", "milvus.toml.lock"}
@@ -231,8 +237,12 @@ def test_an_editors_save_during_an_edit_is_not_overwritten(path: Path) -> None:
 
 def test_a_file_that_appears_or_goes_during_an_edit_is_noticed(path: Path) -> None:
     new = path.with_name("new.toml")
+
+    def appear(_: bytes) -> None:
+        new.write_text("")
+
     with pytest.raises(EditConflictError):
-        edit_file(new, [ADD], check=lambda _: new.write_text("") and None)
+        edit_file(new, [ADD], check=appear)
     assert new.read_text() == ""
     with pytest.raises(EditConflictError):
         edit_file(path, [ADD], check=lambda _: path.unlink())

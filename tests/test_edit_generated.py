@@ -122,8 +122,7 @@ def documents(draw: st.DrawFn) -> Document:
     if under:
         group = Piece(None, f"{comments()}[profiles]\n"), *under
         blocks[draw(st.integers(0, len(blocks))) :] = [*group, Piece(None, "\n"), *blocks]
-        seen: set[int] = set()
-        blocks = [p for p in blocks if p.text == "\n" or not (id(p) in seen or seen.add(id(p)))]
+        blocks = list({id(p): p for p in blocks}.values())  # each once
     pieces = [Piece(None, draw(st.sampled_from(["", f"# head c{next(marks)}.\n\n", "max_connections = 5\n"])))]
     if draw(st.booleans()):
         pieces.append(Piece(None, f'keyring_backends = [ "x" ] # e{next(marks)}.\n'))

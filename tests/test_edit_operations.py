@@ -267,7 +267,8 @@ def test_a_value_that_tomlkit_writes_wrongly_is_refused(path: Path) -> None:
 
 def test_a_text_that_does_not_say_what_the_data_says_is_refused() -> None:
     text = "[profiles.a]\nx = 1\n"
-    for other in ({"x": True}, {"x": [1]}, {"x": 1, "y": 2}, {}, {"x": {}}, {"x": 1.0}):
+    others: list[dict[str, object]] = [{"x": True}, {"x": [1]}, {"x": 1, "y": 2}, {}, {"x": {}}, {"x": 1.0}]
+    for other in others:
         with pytest.raises(EditConflictError, match="would damage"):
             edit_text(text, {"profiles": {"a": other}}, [SetRoot("max_connections", 2)], "milvus.toml")
     draft, _ = edit_text(text, {"profiles": {"a": {"x": 1}}}, [SetRoot("max_connections", 2)], "milvus.toml")

@@ -16,11 +16,11 @@ from milvus_profiles.endpoint import (
     AddressError,
     Endpoint,
     absolute_address,
-    absolute_path,
     endpoint_of,
     parse_address,
     parse_host,
 )
+from milvus_profiles.paths import absolute_path
 
 # --- what people write ---------------------------------------------------------------------------------------------
 

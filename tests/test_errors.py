@@ -103,7 +103,8 @@ def test_an_unknown_profile_is_a_key_error_whose_text_is_not_a_repr() -> None:
     error = UnknownProfileError("there is no profile 'x'", hint="did you mean 'y'?")
     assert isinstance(error, KeyError)
     assert str(error) == "there is no profile 'x'\nhint: did you mean 'y'?"
-    assert {}.get("x", error) is error
+    nothing: dict[str, UnknownProfileError] = {}
+    assert nothing.get("x", error) is error
 
 
 @pytest.mark.parametrize(

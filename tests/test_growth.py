@@ -32,7 +32,8 @@ Shape = Callable[[int], str]
 
 def fill(size: int, piece: Callable[[int], str], separator: str = "") -> str:
     """Pieces by number, as many as make a size."""
-    pieces, length = [], 0
+    pieces: list[str] = []
+    length = 0
     while length < size:
         pieces.append(piece(len(pieces)))
         length += len(pieces[-1]) + len(separator)

@@ -95,7 +95,7 @@ class Outcome:
 
     @property
     def texts(self) -> str:
-        return self.connect["text"] + json.dumps(self.diagnose["report"], ensure_ascii=False)
+        return f"{self.connect['text']}{json.dumps(self.diagnose['report'], ensure_ascii=False)}"
 
 
 def assert_harmless(outcome: Outcome, *, seconds: float) -> None:
@@ -256,6 +256,14 @@ def test_a_long_chain_and_endless_names_are_shown_in_part(tls_outcomes: dict[str
 
 OK = b"HTTP/1.1 200 OK\r\n"
 DIGITS = b"9" * 20
+
+
+def a_drip_of_a_body(connection: socket.socket) -> None:
+    connection.recv(4096)
+    connection.sendall(OK + b"\r\n")
+    dripping(b"x")(connection)
+
+
 ANSWERS: dict[str, Talk] = {
     "a-good-one": saying(OK + b"Content-Length: 2\r\n\r\nOK"),
     "twenty-digits-of-length": saying(OK + b"Content-Length: " + DIGITS + b"\r\n\r\nOK"),
@@ -295,11 +303,7 @@ ANSWERS: dict[str, Talk] = {
     "nothing": saying(b""),
     "a-drip-of-a-status": dripping(OK),
     "a-drip-of-headers": dripping(b"a: b\r\n"),
-    "a-drip-of-a-body": lambda connection: (
-        connection.recv(4096),
-        connection.sendall(OK + b"\r\n"),
-        dripping(b"x")(connection),
-    )[-1],
+    "a-drip-of-a-body": a_drip_of_a_body,
     "ends-in-a-header": saying(OK + b"Content-Le"),
     "ends-in-the-body": saying(OK + b"Content-Length: 99\r\n\r\nOK"),
     "two-megabytes-of-metrics": saying(OK + b"\r\n" + b'milvus_build_info{version="' * 77_000),

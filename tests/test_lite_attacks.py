@@ -19,8 +19,9 @@ from pathlib import Path
 import pytest
 
 import milvus_profiles
-from milvus_profiles.config.databases import SEAL, Held
+from milvus_profiles.config.databases import SEAL
 from milvus_profiles.errors import ConfigError
+from milvus_profiles.held_directory import Held
 from milvus_profiles.transport.lite import acquire_lite
 from milvus_profiles.transport.lite_directory import check_contents
 from tests.support.command import Command

@@ -69,7 +69,8 @@ def test_a_secret_has_no_length_no_order_no_dict_and_cannot_be_iterated_or_chang
         with pytest.raises(TypeError) as caught:
             attempt()
         assert CANARY not in str(caught.value)
-    for change in (lambda: setattr(secret, "_reveal", str), lambda: setattr(secret, "other", 1)):
+    changes: list[Callable[[], None]] = [lambda: setattr(secret, "_reveal", str), lambda: setattr(secret, "other", 1)]
+    for change in changes:
         with pytest.raises(AttributeError):
             change()
     assert secret.reveal() == CANARY

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -210,7 +211,7 @@ def test_no_argument_of_a_call_ends_in_an_untyped_error(home: Path, project: Pat
     env = {"HOME": str(home)}
     for path in PATHS:
         value: object = [text, "x"] if path in LISTS else text
-        fields = {path[0]: value if len(path) == 1 else {path[1]: value}}
+        fields: dict[str, Any] = {path[0]: value if len(path) == 1 else {path[1]: value}}
         for base in ({}, {"uri": "http://127.0.0.1:1"}):
             with pytest.raises(mp.MilvusProfilesError):
                 mp.connect(profiles=mp.load(env=env, cwd=project), **{"timeout": 0.2, **base, **fields})

@@ -36,11 +36,11 @@ def test_after_an_outage_the_next_calls_succeed_within_a_second(start_milvus: St
     """Of a real server's: killed, gone for longer than gRPC's own back-off would bear, and started again."""
     server = start_milvus()
     profiles = declared(server.uri, timeout="5", retry="false")
-    get_version = mp.connect("prod", profiles=profiles).channel.unary_unary(GET_VERSION.path)
+    get_version = mp.connect("prod", profiles=profiles).channel.unary_unary(GET_VERSION.path, None, None)
 
     async def over_asyncio() -> None:
         conn = await mp.aio.connect("prod", profiles=profiles)
-        async_get_version = conn.channel.unary_unary(GET_VERSION.path)
+        async_get_version = conn.channel.unary_unary(GET_VERSION.path, None, None)
         await async_get_version(b"", timeout=5)
         server.kill()
         ends = time.monotonic() + 4.0
@@ -65,7 +65,7 @@ def test_a_peer_that_hangs_is_found_by_keepalive(start_milvus: StartMilvus) -> N
     """A call without a deadline on a server that was stopped: its TCP connection lives, and nothing ever comes."""
     server = start_milvus()
     conn = mp.connect("prod", profiles=declared(server.uri, keepalive__time="5", keepalive__timeout="1", retry="false"))
-    call = conn.channel.unary_unary(GET_VERSION.path)
+    call = conn.channel.unary_unary(GET_VERSION.path, None, None)
     server.suspend()
     try:
         with pytest.raises(grpc.RpcError) as caught:
@@ -117,7 +117,7 @@ def test_goaway_loses_no_call() -> None:
     with sending_away(150) as (uri, handlers):
         # Without retries: what is not lost is not lost by the channel itself.
         profiles = declared(uri, retry="false")
-        slow = mp.connect("prod", profiles=profiles).channel.unary_unary(SERVICE + "Slow")
+        slow = mp.connect("prod", profiles=profiles).channel.unary_unary(SERVICE + "Slow", None, None)
         enough = threading.Event()
 
         def call_on(_: int) -> int:
@@ -129,7 +129,7 @@ def test_goaway_loses_no_call() -> None:
 
         async def over_asyncio() -> int:
             conn = await mp.aio.connect("prod", profiles=profiles)
-            async_slow, count = conn.channel.unary_unary(SERVICE + "Slow"), 0
+            async_slow, count = conn.channel.unary_unary(SERVICE + "Slow", None, None), 0
             while len(handlers.peers) < 12:
                 answers = await asyncio.gather(*(async_slow(b"", timeout=20) for _ in range(8)))
                 assert answers == [b"slow"] * 8

@@ -40,10 +40,10 @@ async def test_a_lease_is_a_connection_until_it_is_returned(mode: Any) -> None:
         async with pool.lease("prod") as conn:
             assert isinstance(conn, mp.aio.AsyncConnection)
             assert conn.alias == "prod"
-            conn.channel()
+            conn.channel()  # type: ignore[operator]
             assert pool.active_count("prod") == 1
         with pytest.raises(errors.ConnectionClosedError, match="returned to its pool"):
-            conn.channel()
+            conn.channel()  # type: ignore[operator]
         assert pool.idle_count("PROD") == 1
         again = await pool.get_client("Prod")
         await pool.return_client("prod", again)

@@ -189,7 +189,7 @@ async def test_four_hundred_tasks_where_the_server_caps_streams_at_a_hundred() -
                 await asyncio.sleep(0.05)
                 return scripted_grpc.milvus_answer(scripted_grpc.Call(details.method, {}, request))
 
-            return grpc.unary_unary_rpc_method_handler(answer)  # type: ignore[arg-type]
+            return grpc.unary_unary_rpc_method_handler(answer)
 
     server = grpc.aio.server(options=[("grpc.max_concurrent_streams", 100), ("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers((Slow(),))

@@ -59,7 +59,7 @@ def test_a_lease_is_a_connection_until_it_is_returned(mode: Any) -> None:
             assert conn.alias == "prod"
             assert not conn.is_closed
             assert pool.active_count("prod") == pool.total_active_count() == 1
-            conn.channel()
+            conn.channel()  # type: ignore[operator]
         assert conn.is_closed
         assert pool.active_count("PROD") == 0
         assert pool.idle_count("prod") == pool.total_idle_count() == 1
@@ -376,7 +376,7 @@ def test_clear_closes_what_is_not_in_use() -> None:
         other.close()
         pool.clear("a")
         assert (pool.idle_count("a"), pool.idle_count("b"), pool.active_count("a")) == (0, 1, 1)
-        used.channel()
+        used.channel()  # type: ignore[operator]
         used.close()
         assert pool.idle_count("a") == 1
         pool.clear()
@@ -579,7 +579,7 @@ def test_a_forked_child_starts_empty_and_leaves_the_parents_channels_alone() -> 
                 os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert not parents.abandoned
-        held.channel()
+        held.channel()  # type: ignore[operator]
         held.close()
         assert pool.idle_count("a") == 1
 

@@ -270,9 +270,9 @@ def test_large_texts_are_scanned_to_their_end() -> None:
         + "#\n" * 200_000 + "d = [" + "1," * 20_000 + "]\n" + " " * 200_000 + "e = 1\n"
     )  # fmt: skip
     positions = scan(text)
-    last = ("profiles", "p-19999")
-    span = positions.spans[(*last, "e")]
+    last = "p-19999"
+    span = positions.spans["profiles", last, "e"]
     assert positions.line_column(span.key) == (text.count("\n"), 200_001)
     assert len(positions.spans) == 1 + 2 * 20_000 + 5 + 1_001
-    rest = positions.spans[(*last, "d", 1_000)]  # the elements after a thousand share a place
+    rest = positions.spans["profiles", last, "d", 1_000]  # the elements after a thousand share a place
     assert rest.end - rest.value == len("1," * 19_000) - 1

@@ -570,7 +570,7 @@ def test_profiles_cannot_be_changed() -> None:
             delattr(made, name)
     for part in (made.retry, made.keepalive):
         with pytest.raises(ValidationError):
-            part.max = part.time = 1  # type: ignore[union-attr]
+            part.max = part.time = 1  # type: ignore[misc, union-attr]
 
 
 def test_equal_profiles_are_equal_and_have_one_hash() -> None:

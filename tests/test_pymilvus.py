@@ -129,7 +129,7 @@ def test_a_client_that_cannot_connect_shows_no_secret(milvus_auth: MilvusServer,
         )
     frames = list(traceback.walk_tb(caught.value.__traceback__))[1:]  # the first is this test's
     assert frames
-    caught.value.__traceback__ = caught.value.__traceback__.tb_next  # type: ignore[union-attr]
+    caught.value.__traceback__ = caught.value.__traceback__.tb_next
     assert "hushhush" not in reported(caught.value)
     assert not [value for frame, _ in frames for value in frame.f_locals.values() if "hushhush" in repr(value)]
     assert "hushhush" not in "".join(

@@ -22,6 +22,7 @@ from tests.support.secret_service import KeyringSession
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 SECTIONS = {part.partition("\n")[0]: part for part in README.split("\n## ")[1:]}
+BLOCKS: dict[str, list[tuple[str, str]]]
 BLOCKS = {title: re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL) for title, text in SECTIONS.items()}
 
 

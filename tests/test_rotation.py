@@ -83,7 +83,7 @@ def test_a_changed_address_moves_living_handles_at_the_next_connect(
 ) -> None:
     declared.says(f'uri = "{milvus_plain.uri}"')
     old = declared.connect()
-    show = old.channel.unary_unary(SHOW_COLLECTIONS.path)
+    show = old.channel.unary_unary(SHOW_COLLECTIONS.path, None, None)
     declared.says(f'uri = "{milvus_auth.uri}"', 'token = "root:Milvus"')
     assert old.ping() > 0
     assert str(old.endpoint) == milvus_plain.uri
@@ -101,12 +101,12 @@ def test_no_call_in_flight_is_dropped(declared: Declared) -> None:
         declared.says(at(first.port))
         old = declared.connect()
         with ThreadPoolExecutor(1) as thread:
-            held = thread.submit(old.channel.unary_unary(SHOW_COLLECTIONS.path), b"", timeout=60)
-            future = old.channel.unary_unary(SHOW_COLLECTIONS.path).future(b"", timeout=60)
+            held = thread.submit(old.channel.unary_unary(SHOW_COLLECTIONS.path, None, None), b"", timeout=60)
+            future = old.channel.unary_unary(SHOW_COLLECTIONS.path, None, None).future(b"", timeout=60)
             assert script.arrived.wait(30)
             declared.says(at(second.port))
             declared.connect()
-            assert old.channel.unary_unary(SHOW_COLLECTIONS.path)(b"", timeout=10) is not None
+            assert old.channel.unary_unary(SHOW_COLLECTIONS.path, None, None)(b"", timeout=10) is not None
             assert second.names().count("ShowCollections") == 1
             assert connections_to(first.port) == 1
             assert not held.done()
@@ -122,7 +122,7 @@ def test_no_token_goes_to_the_other_address(declared: Declared) -> None:
         stop = threading.Event()
 
         def call_all_the_time() -> int:
-            call, count = conn.channel.unary_unary(SHOW_COLLECTIONS.path), 0
+            call, count = conn.channel.unary_unary(SHOW_COLLECTIONS.path, None, None), 0
             while not stop.is_set():
                 call(b"", timeout=10)
                 count += 1
@@ -168,14 +168,14 @@ def test_another_database_or_user_never_moves_a_living_handle(declared: Declared
         declared.says(at(server.port), 'db_name = "two"')
         two = declared.connect()
         for conn in (one, two):
-            conn.channel.unary_unary(SHOW_COLLECTIONS.path)(b"mark", timeout=10)
+            conn.channel.unary_unary(SHOW_COLLECTIONS.path, None, None)(b"mark", timeout=10)
         assert [call.metadata["dbname"] for call in server.calls if call.request == b"mark"] == ["one", "two"]
         assert len(mp.list_connections()) == 2
         one.close()
         assert [info.db_name for info in mp.list_connections()] == ["two"]
         declared.says(at(server.port), 'db_name = "two"', 'user = "bob"', 'password = "x"')
         assert declared.connect().profile.user == "bob"
-        two.channel.unary_unary(SHOW_COLLECTIONS.path)(b"still", timeout=10)
+        two.channel.unary_unary(SHOW_COLLECTIONS.path, None, None)(b"still", timeout=10)
         assert "authorization" not in server.calls[-1].metadata
 
 
@@ -186,7 +186,7 @@ def test_a_changed_token_reaches_the_living_channel_without_reconnecting(declare
     with scripted_server(milvus_answer) as server:
         declared.says(at(server.port), 'token = "the:old"')
         old = declared.connect()
-        call = old.channel.unary_unary(SHOW_COLLECTIONS.path)
+        call = old.channel.unary_unary(SHOW_COLLECTIONS.path, None, None)
         declared.says(at(server.port), 'token = "the:new"', "call_timeout = 30")
         declared.connect()
         call(b"", timeout=10)
@@ -202,7 +202,7 @@ def test_a_token_that_the_server_refuses_does_not_reach_the_living_channel(
     declared.says(f'uri = "{milvus_auth.uri}"', 'token = "root:wrong"')
     with pytest.raises(errors.AuthenticationError):
         declared.connect()
-    assert old.channel.unary_unary(SHOW_COLLECTIONS.path)(b"", timeout=10)
+    assert old.channel.unary_unary(SHOW_COLLECTIONS.path, None, None)(b"", timeout=10)
 
 
 # --- certificates ---
@@ -248,7 +248,7 @@ def test_a_changed_certificate_is_seen_by_the_next_connect(
         conn = declared.connect()
         put(certificates.other_client, mutual)
         assert declared.connect().ping() > 0
-        conn.channel.unary_unary(SHOW_COLLECTIONS.path)(b"", timeout=10)
+        conn.channel.unary_unary(SHOW_COLLECTIONS.path, None, None)(b"", timeout=10)
         assert server.calls[-1].serial == serial(certificates.other_client) != server.calls[0].serial
         until(lambda: connections_to(server.port) == 1)
 
@@ -285,7 +285,7 @@ def test_a_changed_certificate_is_seen_without_a_connect_after_a_failure(
         conn = declared.connect()
         put(certificates.other_client, mutual)
         fails.set()
-        call = conn.channel.unary_unary(SHOW_COLLECTIONS.path)
+        call = conn.channel.unary_unary(SHOW_COLLECTIONS.path, None, None)
         with pytest.raises(grpc.RpcError):
             call(b"", timeout=10)
         until(lambda: server.calls[-1].serial == serial(certificates.other_client))

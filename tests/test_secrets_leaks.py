@@ -57,8 +57,8 @@ def told_by(call: Callable[[], object]) -> str:
     raise AssertionError("it did not fail")
 
 
-def check(credential: Credential, env: Mapping[str, str], expected: str, **settings: float) -> None:
-    context = SecretContext({"PATH": "/usr/bin:/bin", **env}, OSKeyring(), "prod", **settings)
+def check(credential: Credential, env: Mapping[str, str], expected: str, *, time_limit: float = 30.0) -> None:
+    context = SecretContext({"PATH": "/usr/bin:/bin", **env}, OSKeyring(), "prod", time_limit=time_limit)
     told = told_by(partial(resolve, credential, ENDPOINT, context))
     assert expected in told
     assert CANARY not in told

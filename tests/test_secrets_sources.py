@@ -39,9 +39,9 @@ def context(env: dict[str, str] | None = None, *, alias: str = "prod", time_limi
     return SecretContext(env or {}, OSKeyring(), alias, time_limit=time_limit)
 
 
-def file_token(path: Path | str, **settings: float) -> str:
+def file_token(path: Path | str, *, time_limit: float = 30.0) -> str:
     credential = Credential("file", FileRef(file=str(path)), None)
-    token = resolve(credential, ENDPOINT, context(**settings))
+    token = resolve(credential, ENDPOINT, context(time_limit=time_limit))
     assert token is not None
     return token.reveal()
 
@@ -52,8 +52,8 @@ def failure(credential: Credential | None, where: SecretContext) -> SecretUnavai
     return caught.value
 
 
-def file_failure(path: Path | str, **settings: float) -> str:
-    error = failure(Credential("file", FileRef(file=str(path)), None), context(**settings))
+def file_failure(path: Path | str, *, time_limit: float = 30.0) -> str:
+    error = failure(Credential("file", FileRef(file=str(path)), None), context(time_limit=time_limit))
     assert error.message.startswith("profile 'prod' (file): ")
     assert error.hint
     return error.message.removeprefix("profile 'prod' (file): ")

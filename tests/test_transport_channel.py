@@ -131,8 +131,9 @@ def test_interceptors_of_the_users_own_go_on_top(channel: ProfileChannel) -> Non
             return continuation(details, request + b"!")
 
     intercepted = grpc.intercept_channel(channel, AddOne())
-    assert json.loads(intercepted.unary_unary("/test/Say")(b""))["metadata"]["authorization"] == encoded(OLD)
-    assert intercepted.unary_unary("/test/Say").future(b"").result()
+    answer = json.loads(intercepted.unary_unary("/test/Say", None, None)(b""))
+    assert answer["metadata"]["authorization"] == encoded(OLD)
+    assert intercepted.unary_unary("/test/Say", None, None).future(b"").result()
 
 
 def test_a_stub_of_pymilvus_works_on_it(milvus_auth: MilvusServer) -> None:
@@ -220,14 +221,14 @@ def test_without_a_default_a_call_has_no_deadline(channel: ProfileChannel, speak
 
 def every_kind_of_call(channel: grpc.Channel) -> list[Callable[[], object]]:
     return [
-        lambda: channel.unary_unary("/test/Say")(b""),
-        lambda: channel.unary_unary("/test/Say").with_call(b""),
-        lambda: channel.unary_unary("/test/Say").future(b""),
-        lambda: channel.unary_stream("/test/Count")(b""),
-        lambda: channel.stream_unary("/test/Sum")(iter([])),
-        lambda: channel.stream_unary("/test/Sum").with_call(iter([])),
-        lambda: channel.stream_unary("/test/Sum").future(iter([])),
-        lambda: channel.stream_stream("/test/Echo")(iter([])),
+        lambda: channel.unary_unary("/test/Say", None, None)(b""),
+        lambda: channel.unary_unary("/test/Say", None, None).with_call(b""),
+        lambda: channel.unary_unary("/test/Say", None, None).future(b""),
+        lambda: channel.unary_stream("/test/Count", None, None)(b""),
+        lambda: channel.stream_unary("/test/Sum", None, None)(iter([])),
+        lambda: channel.stream_unary("/test/Sum", None, None).with_call(iter([])),
+        lambda: channel.stream_unary("/test/Sum", None, None).future(iter([])),
+        lambda: channel.stream_stream("/test/Echo", None, None)(iter([])),
     ]
 
 

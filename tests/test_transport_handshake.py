@@ -71,7 +71,8 @@ def connecting(
     **fields: Any,
 ) -> Iterator[tuple[ChannelCore, Attempt, Deadline]]:
     uri = f"{'https' if tls else 'http'}://{host}:{port}"
-    profile = Profile(alias="prod", uri=uri, ssl=tls, timeout=timeout, **fields)
+    fields["ssl"] = tls
+    profile = Profile(alias="prod", uri=uri, timeout=timeout, **fields)
     secret = SecretText(token) if token else None
     core = ChannelCore(open_channel(profile), TokenHolder(secret, db_name=profile.db_name))
     try:
@@ -274,7 +275,7 @@ def test_a_refusal_in_other_words_is_quoted() -> None:
 
 @pytest.mark.parametrize("method", ["Connect", "GetVersion"])
 def test_a_denied_handshake_is_a_permission_error(method: str) -> None:
-    answers = {"Connect": NAMELESS, method: DENIED}
+    answers: dict[str, bytes | Refusal] = {"Connect": NAMELESS, method: DENIED}
     with scripted_server(answering(**answers)) as server:
         error = failure(server.port, token="alice:pw")
         assert isinstance(error, PermissionDeniedError)

@@ -53,6 +53,11 @@ class World:
     def store(self) -> TrustStore:
         return TrustStore.load(self.env())
 
+    def state(self) -> Path:
+        path = self.store().path
+        assert path is not None
+        return Path(path)
+
     def trust(self) -> None:
         self.store().pin(self.document())
 
@@ -290,7 +295,7 @@ def test_a_secret_of_the_environment_is_not_sent_to_an_untrusted_address(
     world: World, variables: dict[str, str]
 ) -> None:
     world.found('[profiles.p]\nhost = "evil"\n')
-    error = world.refusal(**variables)
+    error = world.refusal("p", None, **variables)
     assert "would be sent to the address of 'p'" in error.message
     assert CANARY not in str(error)
     assert str(error.location) == f"{world.file}:1:11"
@@ -513,7 +518,7 @@ def test_the_state_directory_may_be_elsewhere(world: World, tmp_path: Path) -> N
 )  # fmt: skip
 def test_a_broken_state_file_trusts_nothing_and_is_written_anew(world: World, content: bytes) -> None:
     world.found(TEXT)
-    state = Path(world.store().path)
+    state = world.state()
     state.parent.mkdir(parents=True, mode=0o700)
     content = content.replace(b"FILE", str(world.file).encode()).replace(b"DIGEST", world.document().sha256.encode())
     state.write_bytes(content)
@@ -534,7 +539,7 @@ def test_a_state_that_cannot_be_read_trusts_nothing_and_one_that_cannot_be_writt
     assert caught.value.location is not None
     assert caught.value.hint
     (world.home / ".local").unlink()
-    Path(world.store().path).mkdir(parents=True)
+    world.state().mkdir(parents=True)
     assert not world.store().trusts(world.document())
     with pytest.raises(MilvusProfilesError):
         world.trust()

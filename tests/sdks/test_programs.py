@@ -104,7 +104,7 @@ MilvusClient(db_name=database, **common).create_collection(collection, dimension
 """
     for server in found.values():
         certs = server.certs
-        files = [certs.ca, certs.client.cert, certs.client.key] if certs else ["", "", ""]
+        files: list[Path | str] = [certs.ca, certs.client.cert, certs.client.key] if certs else ["", "", ""]
         if server.tls == "server":
             files[1:] = ["", ""]
         words = [sys.executable, "-c", program, server.uri, *map(str, files), DATABASE, COLLECTION]

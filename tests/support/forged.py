@@ -61,8 +61,8 @@ def oid(dotted: str) -> bytes:
 def name(*attributes: tuple[str, str] | tuple[str, int, bytes]) -> bytes:
     """A distinguished name, from `("CN", text)` or `("CN", tag, raw bytes)`."""
     parts = []
-    for label, *value in attributes:
-        tag, raw = (UTF8, str(value[0]).encode()) if len(value) == 1 else (int(value[0]), bytes(value[1]))  # type: ignore[arg-type]
+    for attribute in attributes:
+        label, tag, raw = attribute if len(attribute) == 3 else (attribute[0], UTF8, attribute[1].encode())
         parts.append(der(SET, der(SEQUENCE, oid(_ATTRIBUTES[label]), der(tag, raw))))
     return der(SEQUENCE, *parts)
 

@@ -52,11 +52,11 @@ def diagnosis() -> Any:
 
 def warm_up() -> None:
     """Load what is loaded at the first use, which is not the server's doing."""
-    nobody = {"uri": "http://127.0.0.1:1", "timeout": 0.2}
+    nobody = "http://127.0.0.1:1"
     with contextlib.suppress(mp.UnreachableError):
-        mp.connect(**nobody)
+        mp.connect(uri=nobody, timeout=0.2)
     with contextlib.suppress(mp.UnreachableError):
-        asyncio.run(mp.aio.connect(**nobody))
+        asyncio.run(mp.aio.connect(uri=nobody, timeout=0.2))
     importlib.import_module("milvus_profiles.diagnosis.face")
 
 

@@ -85,7 +85,7 @@ class _Raiser:
 
 
 def _told(frame: FrameType | None) -> str:
-    told = []
+    told: list[str] = []
     while frame is not None and frame.f_code.co_filename != __file__ and len(told) < 5:
         told.append(f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}")
         frame = frame.f_back

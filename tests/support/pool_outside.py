@@ -10,6 +10,7 @@ from typing import Any
 from milvus_profiles.errors import UnknownProfileError, UnreachableError
 from milvus_profiles.pool.aio_links import AsyncPooledConnection
 from milvus_profiles.pool.links import PooledConnection
+from milvus_profiles.pool.state import Lease
 from milvus_profiles.profile import PoolSettings, Profile
 
 
@@ -96,7 +97,7 @@ class _Outside:
 class Outside(_Outside):
     """For the pool of threads."""
 
-    lease = PooledConnection
+    lease: Callable[[], Lease] = PooledConnection
 
     def __init__(self, **settings: PoolSettings) -> None:
         super().__init__(**settings)
@@ -120,7 +121,7 @@ class Outside(_Outside):
 class AsyncOutside(_Outside):
     """For the pool of asyncio."""
 
-    lease = AsyncPooledConnection
+    lease: Callable[[], Lease] = AsyncPooledConnection
 
     def __init__(self, **settings: PoolSettings) -> None:
         super().__init__(**settings)

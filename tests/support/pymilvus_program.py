@@ -3,10 +3,13 @@
 Reads the profiles from its environment, does the same on each that its arguments name, and prints what it saw.
 """
 
+from __future__ import annotations
+
 import asyncio
 import json
 import os
 import sys
+from typing import Any
 
 before = dict(os.environ)
 
@@ -15,12 +18,12 @@ from tests.support.sockets import connections_to  # noqa: E402
 from tests.support.waiting import until  # noqa: E402
 
 
-def ports(conn):
+def ports(conn: mp.Connection | mp.aio.AsyncConnection) -> int:
     """How many connections this process has to where a connection leads."""
     return connections_to(conn._live.reach.port)
 
 
-def fill(client, name):
+def fill(client: Any, name: str) -> Any:
     """A collection that is neither indexed nor loaded, which takes a real server seconds."""
     from pymilvus import DataType
 
@@ -31,8 +34,8 @@ def fill(client, name):
     return client.insert(name, [{"id": 1, "vector": [0.6, 0.8]}])["insert_count"]
 
 
-def use(alias):
-    seen = {}
+def use(alias: str) -> dict[str, object]:
+    seen: dict[str, object] = {}
     name = f"of_{alias}"
     with mp.connect(alias) as conn:
         alone = ports(conn)
@@ -53,7 +56,7 @@ def use(alias):
     return seen
 
 
-async def use_async(alias, name, seen):
+async def use_async(alias: str, name: str, seen: dict[str, object]) -> None:
     conn = await mp.aio.connect(alias)
     alone = ports(conn)
     first, second = conn.client(), conn.client()
@@ -65,7 +68,7 @@ async def use_async(alias, name, seen):
     await mp.aio.disconnect(alias)
 
 
-def search():
+def search() -> list[int]:
     """On Milvus Lite, where it takes no time."""
     client = mp.connect("lite").client()
     client.create_collection("searched", dimension=2)
@@ -75,7 +78,7 @@ def search():
     return [hit["id"] for hit in found[0]]
 
 
-told = {alias: use(alias) for alias in sys.argv[1:]}
+told: dict[str, object] = {alias: use(alias) for alias in sys.argv[1:]}
 told["searched"] = search()
 told["environment"] = sorted(set(os.environ.items()) ^ set(before.items()))
 import pymilvus  # noqa: E402

@@ -63,7 +63,7 @@ def _by_cgitb(error: BaseException) -> str:
         warnings.simplefilter("ignore", DeprecationWarning)
         import cgitb
     described = (type(error), error, error.__traceback__)
-    return cgitb.text(described) + cgitb.html(described)
+    return cgitb.text(described) + cgitb.html(described)  # type: ignore[arg-type]  # it may have no traceback
 
 
 def _by_walking(error: BaseException) -> str:
@@ -82,7 +82,7 @@ def _by_walking(error: BaseException) -> str:
             # The frame of the test that holds the secret itself is no part of it.
             if "milvus_profiles" in trace.tb_frame.f_code.co_filename.replace("\\", "/").split("/"):
                 for name, value in trace.tb_frame.f_locals.items():
-                    told.append(f"{trace.tb_frame.f_code.co_qualname if sys.version_info >= (3, 11) else ''} {name}")
+                    told.append(f"{getattr(trace.tb_frame.f_code, 'co_qualname', '')} {name}")
                     _walk(value, told, seen, 0)
             trace = trace.tb_next
     return "\n".join(told)

@@ -90,7 +90,7 @@ class InteractiveShell:
             The words that a program would get, and what was shown before.
         """
         shown = self._complete(line, f"{_CONTROL_A}showargs \r", "ARGV(.*?)END\r?\n")
-        assert self._child.match is not None
+        assert isinstance(self._child.match, re.Match)
         words = re.findall(r"<(.*?)>", self._child.match.group(1))
         self._synchronise()
         return words, shown

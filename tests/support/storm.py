@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import milvus_profiles as mp
@@ -119,6 +119,14 @@ def of_threads(name: str, profiles: mp.Profiles) -> tuple[Callable[[], object], 
     def client() -> None:
         pool.return_client("p", pool.get_client("p"))
 
+    def clear() -> None:
+        client()
+        pool.clear()
+
+    def drain() -> None:
+        client()
+        pool.drain()
+
     def call() -> None:
         with pool.lease("p") as conn:
             conn.ping(timeout=5)
@@ -141,7 +149,7 @@ def of_threads(name: str, profiles: mp.Profiles) -> tuple[Callable[[], object], 
     operations: dict[str, Callable[[], object]] = {
         "lease": lease, "client": client, "call": call, "pool": whole, "connect": connect,
         "dedicated": dedicated, "disconnect": disconnect, "prepare": lambda: pool.prepare("p"),
-        "clear": lambda: (client(), pool.clear()), "drain": lambda: (client(), pool.drain()),
+        "clear": clear, "drain": drain,
     }  # fmt: skip
 
     def look() -> None:
@@ -183,7 +191,7 @@ def of_asyncio(name: str, profiles: mp.Profiles, storm: Storm) -> tuple[Callable
         async with mp.aio.ConnectionPool(SETTINGS, profiles) as other:
             await lease(other)
 
-    operations: dict[str, Callable[[Any], Awaitable[None]]]
+    operations: dict[str, Callable[[Any], Coroutine[Any, Any, None]]]
     operations = {"lease": lease, "connect": connect, "disconnect": disconnect, "pool": whole}
     operation = operations[what]
 
@@ -217,7 +225,7 @@ def of_asyncio(name: str, profiles: mp.Profiles, storm: Storm) -> tuple[Callable
     async def cancelled() -> None:
         pool = mp.aio.ConnectionPool(SETTINGS, profiles)
         for _ in range(30):
-            tasks = [asyncio.create_task(operation(pool)) for _ in range(6)]  # type: ignore[arg-type]
+            tasks = [asyncio.create_task(operation(pool)) for _ in range(6)]
             while any(not task.done() for task in tasks):
                 await asyncio.sleep(storm.rng.choice((0.0, 0.0005, 0.003)) * storm.rng.random())
                 task = storm.rng.choice(tasks)
