@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 import grpc
 import pytest
@@ -15,6 +17,8 @@ import pytest
 from milvus_profiles.transport.core import ChannelCore
 from milvus_profiles.transport.fork_pause import PAUSE, ForkPause
 from milvus_profiles.transport.metadata import TokenHolder
+
+TraceFunction = Callable[[FrameType, str, Any], Any]
 
 # Python 3.12 warns of what this is about.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
@@ -61,6 +65,38 @@ def test_a_fork_waits_for_a_call_under_way() -> None:
     caller.join(10)
     assert not PAUSE.pending
     core.enter(threading.Lock())
+    core.close()
+
+
+def test_a_call_begins_wherever_it_meets_a_fork() -> None:
+    core = a_core()
+
+    def entered(line: int) -> bool:
+        """Begin a call, and have a fork asked for at one of the lines on the way; whether there are as many."""
+        met = 0
+
+        def look(frame: FrameType, event: str, argument: object) -> TraceFunction | None:
+            nonlocal met
+            if frame.f_code is not ChannelCore.enter.__code__:
+                return None
+            met += event == "line"
+            PAUSE.pending |= event == "line" and met == line
+            return look
+
+        before = sys.gettrace()
+        sys.settrace(look)
+        try:
+            with (mark := threading.Lock()):
+                assert core.enter(mark) is not None
+        finally:
+            sys.settrace(before)
+        PAUSE.wait()
+        return met >= line
+
+    lines = 1
+    while entered(lines):
+        lines += 1
+    assert lines > 8
     core.close()
 
 

@@ -170,15 +170,15 @@ class ChannelCore(CoreBase[RawGeneration]):
             with self._guard:
                 if self._is_closed:
                     break
-                if not PAUSE.pending:
-                    generation = self._current
-                    generation.calls.add(call)
-                    if not generation.is_damaged:
-                        return generation
-            if generation.is_damaged:
-                if self.replace is not None:
-                    self.replace()
-                return generation
+                if PAUSE.pending:
+                    continue  # a fork was asked for meanwhile
+                generation = self._current
+                generation.calls.add(call)
+                if not generation.is_damaged:
+                    return generation
+            if self.replace is not None:
+                self.replace()
+            return generation
         raise ConnectionClosedError("the connection is closed", hint="connect again")
 
     def follow(self, generation: RawGeneration, call: LockType, rpc: Any) -> None:
