@@ -275,7 +275,7 @@ class Profile(Model):
                     ("db_name", "uri"),
                     f"db_name is {self.db_name!a}, but the uri names the database {address.database!a}",
                 )
-            self.__dict__["db_name"] = address.database
+            vars(self)["db_name"] = address.database
 
     @property
     def is_template(self) -> bool:

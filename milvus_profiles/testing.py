@@ -174,7 +174,7 @@ def _memory_keyring() -> Any:
 
     class MemoryKeyring(KeyringBackend):
         # Below every other, so that the library never chooses it by itself.
-        priority = -1
+        priority = -1  # pyright: ignore[reportAssignmentType]  # a property of the class that may be a number
 
         def __init__(self) -> None:
             super().__init__()  # type: ignore[no-untyped-call]

@@ -54,7 +54,8 @@ def key_text(*path: str) -> str:
     """A key, or several joined by dots, each quoted where it must be."""
     import tomlkit
 
-    return tomlkit.key(path).as_string() if len(path) > 1 else tomlkit.key(path[0]).as_string()
+    first, *more = path
+    return tomlkit.key(path if more else first).as_string()
 
 
 def value_text(value: Any) -> str:

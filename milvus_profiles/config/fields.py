@@ -75,18 +75,21 @@ def field(path: tuple[str, ...]) -> Field:
 @lru_cache(maxsize=256)
 def find_field(path: tuple[str, ...]) -> Field | None:
     """The same, or None where there is no such field: to ask about any number of names takes no time."""
-    if path[0] not in FIELDS:
+    head, *rest = path
+    if head not in FIELDS:
         return None
-    if len(path) > 1 and ((around := find_field(path[:-1])) is None or path[-1] not in around.keys):
+    if rest and ((around := find_field(path[:-1])) is None or path[-1] not in around.keys):
         return None
-    annotation: Any = Profile.model_fields[path[0]].annotation
-    for name in path[1:]:
+    annotation: Any = Profile.model_fields[head].annotation
+    for name in rest:
         models = (part for part in _parts(annotation) if _is_model(part))
         annotation = next(model.model_fields[name].annotation for model in models if name in model.model_fields)
     parts = list(_parts(annotation))
-    kinds = tuple(dict.fromkeys(kind for part in parts if (kind := _kind(part)) is not None))
+    kinds: tuple[Kind, ...] = tuple(dict.fromkeys(kind for part in parts if (kind := _kind(part)) is not None))
     keys = tuple(dict.fromkeys(key for part in parts if _is_model(part) for key in part.model_fields))
-    return Field(path, ("secret",) if "secret" in kinds else kinds, keys)
+    if "secret" in kinds:
+        kinds = ("secret",)
+    return Field(path, kinds, keys)
 
 
 def _is_model(part: Any) -> bool:

@@ -56,7 +56,7 @@ def check_plaintext(resolved: Resolved) -> str | None:
 
 
 def _secret_layer(raw: RawProfile) -> Layer | None:
-    layers = {
+    layers: set[Layer] = {
         value.origin.layer
         for path, value in raw.values.items()
         if path[0] in ("token", "password") and path[1:2] != ("keyring",)
@@ -65,7 +65,7 @@ def _secret_layer(raw: RawProfile) -> Layer | None:
 
 
 def _address_layer(raw: RawProfile) -> Layer | None:
-    layers = {value.origin.layer for path, value in raw.values.items() if path[0] in ADDRESS_FIELDS}
+    layers: set[Layer] = {value.origin.layer for path, value in raw.values.items() if path[0] in ADDRESS_FIELDS}
     return layers.pop() if len(layers) == 1 else None
 
 

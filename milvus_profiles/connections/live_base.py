@@ -28,10 +28,12 @@ class StartedLike(Protocol[C_co]):
     @property
     def core(self) -> C_co:
         """The channel."""
+        ...
 
     @property
     def lite(self) -> LiteLease | None:
         """Its Milvus Lite, where it is one."""
+        ...
 
 
 class LiveBase(Generic[C]):

@@ -56,20 +56,25 @@ class Live(Protocol):
     @property
     def info(self) -> ConnectionInfo:
         """What ``list_connections`` shows."""
+        ...
 
     @property
     def is_closed(self) -> bool:
         """Whether it takes no more handles and calls; it may be waiting for the last of them still."""
+        ...
 
     @property
     def fingerprint(self) -> Hashable:
         """What must be equal for the channel to serve a profile that was read anew."""
+        ...
 
     def retire(self) -> None:
         """Close once the last handle is gone: a changed profile has a new channel."""
+        ...
 
     def disconnect(self, grace: float) -> None:
         """Take no new call, wait for those in flight, then close all handles and the channel."""
+        ...
 
 
 L = TypeVar("L", bound=Live)

@@ -19,7 +19,7 @@ class Slot:
 
     def __init__(self, taken: set[weakref.ref[Slot]]) -> None:
         # No code of ours runs for that, so no interrupt can come between.
-        reference = weakref.ref(self, taken.discard)
+        reference: weakref.ref[Slot] = weakref.ref(self, taken.discard)
         taken.add(reference)
         self._release = partial(taken.discard, reference)
 

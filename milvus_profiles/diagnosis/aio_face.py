@@ -39,8 +39,9 @@ async def diagnose(
     cancellation = Cancellation()
 
     def tell(stage: Stage) -> None:
-        if on_stage is not None:
-            _call_soon(loop, lambda: None if outcome.done() else on_stage(stage))
+        notify = on_stage
+        if notify is not None:
+            _call_soon(loop, lambda: None if outcome.done() else notify(stage))
 
     def settle(report: Report | None, error: BaseException | None) -> None:
         if outcome.done():

@@ -222,12 +222,11 @@ def _observed(started: Started, user: str | None, reached: Reached, deadline: De
         # shows.  The verdict is not this call's.
         bare = Call(step.method, step.request, lambda: ())
         seen.greeted = True
-        seen.greeting, seen.greeting_ms = _timed(
-            lambda: make_call(core.raw, bare, calls_end.remaining * _GREETING_SHARE)
-        )
-        if (refusal := refused_here(seen.greeting.code, seen.greeting.details, attempt, step.method.name)) is not None:
+        greeting, ms = _timed(lambda: make_call(core.raw, bare, calls_end.remaining * _GREETING_SHARE))
+        seen.greeting, seen.greeting_ms = greeting, ms
+        if (refusal := refused_here(greeting.code, greeting.details, attempt, step.method.name)) is not None:
             # It may not show that once more: the next call may find the connection closed.
-            seen.calls.append((step.method, seen.greeting, seen.greeting_ms))
+            seen.calls.append((step.method, greeting, ms))
             raise refusal
     try:
         while True:

@@ -390,7 +390,8 @@ class ConnectionPool(BasePool):
         self._timer_at = wake_at
         if wake_at < math.inf:
             # The loop must not keep a pool alive that its user has dropped.
-            self._timer = self._loop.call_later(max(0.0, wake_at - self._clock()), _due, weakref.ref(self))
+            pool: weakref.ref[ConnectionPool] = weakref.ref(self)
+            self._timer = self._loop.call_later(max(0.0, wake_at - self._clock()), _due, pool)
 
     def _perform(self, action: Action) -> None:
         if isinstance(action, Wake):

@@ -28,6 +28,7 @@ class AsyncLink(Protocol):
 
     def is_suspect(self, now: float) -> bool:
         """Whether it is worth a test: calls failed, or none has succeeded lately."""
+        ...
 
     async def is_good(self, timeout: float) -> bool:
         """Ask the server.
@@ -35,6 +36,7 @@ class AsyncLink(Protocol):
         Args:
             timeout: seconds to wait for its answer at most.
         """
+        ...
 
     async def close(self, grace: float) -> None:
         """Wait for calls in flight, then close; cancelled, close at once.
@@ -42,9 +44,11 @@ class AsyncLink(Protocol):
         Args:
             grace: seconds to wait at most; calls that take longer are cut off.
         """
+        ...
 
     def abandon(self) -> None:
         """In a forked child: it is the parent's, to be neither used nor closed."""
+        ...
 
 
 class AsyncConnector(Protocol):
@@ -62,6 +66,7 @@ class AsyncConnector(Protocol):
         Raises:
             MilvusProfilesError: there is no such key.
         """
+        ...
 
     async def open(self, key: str) -> AsyncLink:
         """Open a channel; cancelled, leave none behind.
@@ -69,6 +74,7 @@ class AsyncConnector(Protocol):
         Raises:
             MilvusProfilesError: it cannot be had.
         """
+        ...
 
 
 class _Lender(Protocol):
@@ -149,7 +155,7 @@ class AsyncMilvusConnector:
         profiles: where they come from; None reads the files and the environment each time.
     """
 
-    lease: Callable[[], Lease] = AsyncPooledConnection
+    lease: staticmethod[[], Lease] = staticmethod(AsyncPooledConnection)
 
     def __init__(self, profiles: Profiles | None) -> None:
         self._profiles = profiles

@@ -45,6 +45,7 @@ class Link(Protocol):
 
     def is_suspect(self, now: float) -> bool:
         """Whether it is worth a test: calls failed, or none has succeeded lately.  Returns at once."""
+        ...
 
     def is_good(self, timeout: float) -> bool:
         """Ask the server.
@@ -52,6 +53,7 @@ class Link(Protocol):
         Args:
             timeout: seconds to wait for its answer at most.
         """
+        ...
 
     def close(self, grace: float) -> None:
         """Wait for calls in flight, then close.
@@ -59,9 +61,11 @@ class Link(Protocol):
         Args:
             grace: seconds to wait at most; calls that take longer are cut off.
         """
+        ...
 
     def abandon(self) -> None:
         """In a forked child: it is the parent's, to be neither used nor closed."""
+        ...
 
 
 class Connector(Protocol):
@@ -79,6 +83,7 @@ class Connector(Protocol):
         Raises:
             MilvusProfilesError: there is no such key.
         """
+        ...
 
     def open(self, key: str) -> Link:
         """Open a channel.
@@ -86,6 +91,7 @@ class Connector(Protocol):
         Raises:
             MilvusProfilesError: it cannot be had.
         """
+        ...
 
 
 class _Lender(Protocol):
@@ -190,7 +196,7 @@ class MilvusConnector:
 
     # Without the detour over a class's call and an empty __init__, which a lease pays for each time.  Static, as Python
     # 3.14 would make a method of it.
-    lease: Callable[[], Lease] = staticmethod(partial(object.__new__, PooledConnection))
+    lease: staticmethod[[], Lease] = staticmethod(partial(object.__new__, PooledConnection))
 
     def __init__(self, profiles: Profiles | None) -> None:
         self._profiles = profiles

@@ -303,8 +303,8 @@ class Worker:
     def _close(self, member: Member, deadline: float) -> Event:
         try:
             member.link.close(max(0.0, deadline - self._clock()))
-        except Exception:  # there is nobody to raise it to, and no more to be done
-            sys.excepthook(*sys.exc_info())
+        except Exception as error:  # there is nobody to raise it to, and no more to be done
+            sys.excepthook(type(error), error, error.__traceback__)
         return closed(member)
 
     def close_at_exit(self) -> None:

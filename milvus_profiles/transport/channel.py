@@ -35,6 +35,7 @@ def _raising(perform: Callable[..., _Outcome]) -> Callable[..., Any]:
 
     @functools.wraps(perform)
     def call(*arguments: Any, **named: Any) -> Any:
+        answer: Any = None
         try:
             answer, failure = perform(*arguments, **named)
         except BaseException as error:

@@ -131,7 +131,8 @@ def channel_options(profile: Profile, *, largest: int | None = None) -> Options:
         options.append(("grpc.enable_http_proxy", 0))
     else:
         options.append(("grpc.http_proxy", profile.proxy))
-    options.append(("grpc.service_config", _service_config(None if profile.retry is False else profile.retry)))
+    retry = None if profile.retry is False else profile.retry
+    options.append(("grpc.service_config", _service_config(retry)))  # pyright: ignore[reportArgumentType]  # frozen
     tls = profile.tls
     if tls is not None and tls.server_name is not None:
         options.append(("grpc.ssl_target_name_override", tls.server_name))

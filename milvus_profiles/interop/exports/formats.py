@@ -17,6 +17,7 @@ __all__ = ["FORMATS", "Format", "export", "find_format"]
 _Kind = Literal["tcp", "unix", "lite"]
 _ALL: frozenset[_Kind] = frozenset(("tcp", "unix", "lite"))
 _TCP: frozenset[_Kind] = frozenset(("tcp",))
+_TCP_AND_UNIX: frozenset[_Kind] = frozenset(("tcp", "unix"))
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ FORMATS: dict[str, Format] = {
     "k8s-secret": Format(manifests.k8s_secret, _TCP),
     "compose": Format(manifests.compose, _TCP),
     # Not Milvus Lite: a dynamic user owns no directory that it could lie in.
-    "systemd": Format(systemd.systemd, _TCP | {"unix"}),
+    "systemd": Format(systemd.systemd, _TCP_AND_UNIX),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from ...masked import SecretText
 from ...profile import SSL
@@ -70,7 +71,7 @@ def _arguments(plan: Plan) -> tuple[dict[str, str], tuple[str, ...]]:
     if isinstance(profile.ssl, SSL) and profile.ssl.cert is not None and profile.ssl.ca is None:
         gaps.append("pymilvus takes a client certificate only together with a CA: set ssl.ca")
         profile = profile.model_copy(update={"ssl": profile.ssl.model_copy(update={"cert": None, "key": None})})
-    arguments = client_arguments(profile, reach) | {"uri": plan.endpoint.uri}
+    arguments: dict[str, Any] = client_arguments(profile, reach) | {"uri": plan.endpoint.uri}
     options = arguments.pop("grpc_options", {})
     if kept := {name: options[name] for name in _OPTIONS if name in options}:
         arguments["grpc_options"] = kept
