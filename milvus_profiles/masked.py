@@ -21,6 +21,7 @@ __all__ = ["MASK", "MaskedFields", "MaskedMapping", "SecretText", "secret_fault"
 MASK = "********"
 """What is shown in place of every secret: as long for a short one as for a long one."""
 
+_SIGNS = ("@", "%40", "\\u0040")  # as TOML writes it, too
 _WORD = re.compile(r"[^\s\"']+")
 _PEM = re.compile(r"-----BEGIN[^\r\n]*")
 
@@ -30,12 +31,17 @@ def without_secrets(text: str) -> str:
     if "-----BEGIN" in text:
         text = _PEM.sub(MASK, text)
     # Not one pattern for it all: that takes minutes for a megabyte of slashes.
-    return _WORD.sub(_without_userinfo, text) if ":" in text and ("@" in text or "%40" in text) else text
+    if (":" in text or "%3a" in text.lower()) and any(sign in text for sign in _SIGNS):
+        text = _WORD.sub(_without_userinfo, text)
+    return text
 
 
 def _without_userinfo(word: re.Match[str]) -> str:
-    colon, end = word[0].find(":"), max(word[0].rfind("@"), word[0].rfind("%40"))
-    if not 0 <= colon < end or word[0].startswith("\\", colon + 1):  # the drive of a path on Windows
+    end = max(word[0].rfind(sign) for sign in _SIGNS)
+    colon = word[0].find(":", 0, max(0, end))
+    if colon < 0:
+        colon = word[0].lower().find("%3a", 0, max(0, end))
+    if colon < 0 or (colon == 1 and word[0].startswith("\\", 2)):  # the drive of a path on Windows
         return word[0]
     return f"{word[0][: colon + 3] if word[0].startswith('://', colon) else ''}{MASK}{word[0][end:]}"
 

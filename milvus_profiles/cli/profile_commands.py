@@ -85,7 +85,7 @@ def _row(profiles: Profiles, alias: str, selected: str | None, messages: dict[st
         row["error"] = {"code": profile.code, "location": str(place) if place else None}
         messages[alias] = profile.message
         return row
-    row["db_name"] = profile.db_name
+    row["db_name"] = profile.db_name and shown(("db_name",), profile.db_name)
     row["auth"] = profile.auth
     if not profile.is_template:
         row["uri"] = profile.endpoint.uri

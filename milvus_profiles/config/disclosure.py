@@ -9,28 +9,49 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ..alias import is_alias
 from ..endpoint import AddressError, parse_address
 from ..masked import MASK, without_secrets
 from ..spelling import suggest
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS, find_field
 from .positions import KeyPath, unquote
 
-__all__ = ["broken_name", "hide", "looks_secret", "shown", "shown_comment", "shown_raw"]
+__all__ = ["announces_secret", "broken_name", "hide", "looks_secret", "shown", "shown_comment", "shown_raw"]
 
 _ADDRESSES = ("uri", "host", "proxy")
 _WORDS = 1000  # of a command; one with more is none
 _KINDS = {str: "str", bool: "bool", int: "int", float: "float"}
+_ROOT_KINDS = {"default_profile": ("str",), "max_connections": ("int",), "keyring_backends": ("array",)}
+_PATHS = (("ssl", "ca"), ("ssl", "cert"), ("ssl", "key"))
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # An address with a mistake in it is shown all the same, unless the mistake may be a password.
 _PLAIN_ADDRESS = re.compile(
     r"(?:[A-Za-z][A-Za-z0-9+.-]*:/{2,3})?(?:\[[0-9A-Fa-f:.]*\]?|[\w.~-]*|unix:[\w.~-]*)"
     r"(?::[0-9]{0,5})?(?:/[\w./ ~-]*)?"
 )
-# A comment may be a line that was switched off: `# token = "…"`, `# user = "root:…"`.
-_TELLING = re.compile(r"(?i)token|passw|pwd|secret|key|auth|command|\buser\w*[\"']?[ \t]*[=:][ \t]*\S{1,200}:(?!//)")
-_ASSIGNED = re.compile(r"[=:][ \t]*(?=\S)")
+_HOST = re.compile(r"[0-9A-Fa-f]*(?::[0-9A-Fa-f.]*){2,}")  # an IPv6 address without brackets
+_SCALAR = re.compile(r"true|false|[-+]?(?:[0-9._eE+-]+|inf|nan|0[xob][0-9A-Fa-f_]+)")
+_MODULE = re.compile(r"[\w.]*")
+_ENCODED = re.compile(r"(?:\A|/)M[A-Z][A-Za-z0-9+/=\s]{60,}")  # the body of a private key
 _ENTRY = re.compile(r"""[ \t]*((?:[A-Za-z0-9_-]+[ \t]*\.[ \t]*)*[A-Za-z0-9_-]+)[ \t]*=[ \t]*""")
 _SECRET_NAMES = (*SECRET_FIELDS, "passwd", "secret", "key", "api_key")
+# What a comment may tell: `# token = "…"`, a line that was switched off, or `# the password is …`.
+_SEPARATOR = r"""["']?[ \t]*(?:[:=：][ \t]*|->[ \t]*|[ \t])"""
+_TELLING = re.compile(
+    r"(?i)\b(?:\w*(?:token(?!iz)|passw|passphrase|pwd|secret|credential|bearer|authori[sz]ation|kennwort)\w*|pw|creds?"
+    rf"""|(?:pass|pin|auth|key|command|\w+_key)(?=["']?[ \t]*[:=：]))(?:{_SEPARATOR})?"""
+)
+_ASSIGNED = re.compile(r"[:=：][ \t]*\Z")
+# The reference to a secret, or the path of a file, is none.
+_REFERENCE = re.compile(
+    r"""\{[ \t]*(?:env[ \t]*=[ \t]*"[A-Z_][A-Z0-9_]*"|file[ \t]*=[ \t]*"[^"\s:@]*"|keyring[ \t]*=[ \t]*true)"""
+    r"""[ \t]*\}\s*|"[\w./~-]*\.(?:pem|key|crt)"[ \t},]*\s*"""
+)
+# A user with a password, and no host with a port.
+_PAIR = re.compile(
+    r"""(?:(?<=//)|(?<![\w/.:+-]))(?!unix:|sha[0-9]+:|mailto:)([A-Za-z][\w.+-]*:)(?![0-9]+\b|//|\\)[^\s"',;)\]}]+"""
+)
+_IN_ADDRESS = re.compile(r"//[^/\s:@]*:(?![0-9]+(?:[/\s,]|\Z))")
 
 
 def hide(text: str) -> str:
@@ -51,11 +72,27 @@ def looks_secret(path: tuple[str, ...], text: str) -> bool:
         if path[-1] in ("env", "pass_env"):
             return _IDENTIFIER.fullmatch(text) is None
         return path[-1] != "keyring" or text not in ("true", "false")
+    if path[0] in SECRET_FIELDS or path in _PATHS:
+        return without_secrets(text) != text or "\n" in text or _ENCODED.search(text) is not None
     if path[-1] in _ADDRESSES:
+        if path[-1] == "host" and _HOST.fullmatch(text):
+            return False
         return _PLAIN_ADDRESS.fullmatch(text) is None and not _is_address(text)
+    if path[-1] in ("extends", "default_profile"):
+        return not is_alias(text)
+    kinds = _kinds(path)
+    if kinds == ("array",):
+        return _MODULE.fullmatch(text) is None
+    if "str" not in kinds:
+        return _SCALAR.fullmatch(text) is None
     if path[-1] == "user":
-        return ":" in text or "-----BEGIN" in text
-    return without_secrets(text) != text or ("\n" in text and path[-1] != "description")
+        return ":" in text or "%3a" in text.lower() or "\n" in text or "-----BEGIN" in text
+    return _clear(text, assigned=True) != text or ("\n" in text and path[-1] != "description")
+
+
+def _kinds(path: tuple[str, ...]) -> tuple[str, ...]:
+    known = find_field(path)
+    return known.kinds if known else _ROOT_KINDS.get(path[0], ())
 
 
 def _is_address(text: str) -> bool:
@@ -77,6 +114,8 @@ def shown(path: tuple[str, ...], value: Any) -> Any:
     if path[-1] == "command":
         # Its arguments may be secrets themselves; what they are stands in the file that is to be read.
         if not isinstance(value, list) or not value or without_secrets(str(value[0])) != value[0]:
+            return MASK
+        if re.search(r"[\s=]", value[0]):  # more than a program
             return MASK
         return [value[0], *[MASK] * min(len(value) - 1, _WORDS)]
     if isinstance(value, list):
@@ -101,7 +140,8 @@ def shown_raw(keys: KeyPath, raw: str) -> str:
     # Which lines of a file are in a text of several is hard to see for people, too.
     if raw.startswith(('"""', "'''")):
         return hide(raw)
-    if not looks_secret(path, unquote(raw) if raw[:1] in ("'", '"') else raw):
+    misplaced = (len(names) < len(keys) or raw[0] == "[") and "array" not in (_kinds(path) if path else ())
+    if not misplaced and not looks_secret(path, unquote(raw) if raw[:1] in ("'", '"') else raw):
         return raw
     if path and path[-1] in _ADDRESSES:
         # Where only userinfo is hidden, one sees that an address changes.
@@ -117,12 +157,34 @@ def shown_comment(text: str) -> str:
     name = entry[1].rpartition(".")[2].strip()[:64] if entry else ""
     if name and name not in FIELDS and suggest(name, _SECRET_NAMES):
         at = text.index("=") + 1
-    else:
-        word = _TELLING.search(text)
-        # The sign between a user and its value is within what tells of it.
-        assigned = _ASSIGNED.search(text, word.start() if word[0].endswith(":") else word.end()) if word else None
-        at = assigned.end() if assigned else len(text)
-    return without_secrets(text[:at] + hide(text[at:]))
+        return _clear(text[:at]) + hide(text[at:])
+    return _clear(text)
+
+
+def announces_secret(comment: str) -> bool:
+    """Whether what a comment tells of may stand in the next one."""
+    word = _TELLING.search(comment)
+    return word is not None and _ASSIGNED.search(word[0]) is not None and not comment[word.end() :].strip(" \t\r\n\"'")
+
+
+def _clear(text: str, *, assigned: bool = False) -> str:
+    """A text that people wrote, without what may be a secret in it.
+
+    Args:
+        text: the text.
+        assigned: hide what follows a telling word only where a sign of assignment stands between them.
+    """
+    text = without_secrets(text)
+    if (end := text.rfind("@")) > 0 and (address := _IN_ADDRESS.search(text, 0, end)):
+        text = f"{text[: address.end()]}{MASK}{text[end:]}"
+    at = len(text)
+    for word in _TELLING.finditer(text):
+        if _REFERENCE.fullmatch(text, word.end()):
+            break
+        if not assigned or _ASSIGNED.search(word[0]):
+            at = word.end()
+            break
+    return _PAIR.sub(rf"\1{MASK}", text[:at]) + hide(text[at:])
 
 
 def broken_name(line: str) -> tuple[tuple[str, ...], int] | None:

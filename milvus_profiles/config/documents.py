@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from ..errors import ConfigError, Location
-from ..masked import MaskedFields, SecretText
+from ..masked import MaskedFields, SecretText, without_secrets
 from ..profile import check_alias, fold_alias, is_alias
 from ..regular_file import CONFIGURATION_LIMIT, FileFault, read_regular
 from ..spelling import Nearest, suggest
@@ -295,7 +295,7 @@ def _check_root(data: dict[str, Any], path: str, text: str, role: Role) -> None:
                 hint = "fields stand in the table of a profile, such as [profiles.local]"
             else:
                 hint = f"did you mean {near!r}?" if near else f"the root holds {', '.join(ROOT_KEYS)}"
-            raise fail((name,), f"unknown key {name[:64]!a}", hint)
+            raise fail((name,), f"unknown key {without_secrets(name)[:64]!a}", hint)
     if not isinstance(data.get("profiles", {}), dict):
         raise fail(("profiles",), "profiles must be a table", "write [profiles.NAME] above each profile", "value")
     if role != "user" and "keyring_backends" in data:

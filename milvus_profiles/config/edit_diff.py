@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 
 from ..commands import printable
 from ..masked import without_secrets
-from .disclosure import broken_name, hide, shown_comment, shown_raw
+from .disclosure import announces_secret, broken_name, hide, shown_comment, shown_raw
 from .edit_layout import Line, exact_spans, newline_of
 from .positions import scan
 
@@ -188,10 +188,16 @@ def _masked(line: Line) -> str:
 
 
 def _of_private_keys(lines: Iterable[Line]) -> Iterator[int]:
-    """The identities of the lines of private keys in comments."""
-    inside = False
+    """The identities of the lines of private keys in comments, and of what a comment above them announces."""
+    inside = announced = False
     for line in lines:
-        inside = line.kind == "comment" and (inside or "-----BEGIN" in line.raw)
-        if inside:
+        if line.kind != "comment":
+            # A key may begin behind an entry or a header, and be interrupted by an empty line.
+            inside = "----BEGIN" in line.raw or (inside and not line.raw.strip())
+            announced = False
+            continue
+        begun = "----BEGIN" in line.raw
+        if inside or begun or announced:
             yield id(line)
-            inside = "-----END" not in line.raw
+        inside = (inside or begun) and line.raw.rfind("----BEGIN") >= line.raw.rfind("----END")
+        announced = announces_secret(line.raw)

@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 
 from ..errors import Location
-from ..masked import MASK
+from ..masked import MASK, without_secrets
 from .disclosure import broken_name, looks_secret, shown_raw
 from .fields import SECRET_FIELDS
 from .positions import KeyPath, Positions, Span
@@ -85,6 +85,8 @@ def _location(path: str, line: int, column: int, text: str, bounds: _Range, hidd
         before, after = "…" if cut or more_left else "", "…" if more_right or cut + _WIDTH < len(shown) else ""
         shown = f"{before}{shown[cut : cut + _WIDTH]}{after}"
         mark += len(before) - cut
+    if without_secrets(shown) != shown:
+        return Location(path, line, column)  # a key, or what else nobody foresaw
     return Location(path, line, column, "".join(c if c.isprintable() or c == "\t" else "?" for c in shown), mark)
 
 

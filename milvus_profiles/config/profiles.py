@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import ConfigError, Location, MilvusProfilesError, UnknownProfileError
 from ..half_made import even_half_made
-from ..masked import SecretText
+from ..masked import SecretText, without_secrets
 from ..profile import Profile, fold_alias
 from ..spelling import Nearest, some
 from .databases import refuse_brought, untrusted_origin
@@ -180,7 +180,9 @@ class Profiles(Mapping[str, Profile]):
         else:
             hint = "there are no profiles yet: declare one with `milvus-profiles profile add ALIAS --uri URI`"
         return UnknownProfileError(
-            f"there is no profile {alias[:64]!a}", hint="; ".join((hint, *self._left_out())), location=location
+            f"there is no profile {without_secrets(alias)[:64]!a}",
+            hint="; ".join((hint, *self._left_out())),
+            location=location,
         )
 
     def _left_out(self) -> Iterator[str]:
@@ -221,7 +223,11 @@ class Profiles(Mapping[str, Profile]):
             check_default(origin.document, chosen, self.trust, fold_alias(chosen) in origin.document.aliases)
         if found is None:
             raise self.unknown(chosen, location=origin.location() if origin and origin.layer != "call" else None)
-        hidden = tuple(f"{why} ({name})" for name, _, why in choices[1:] if fold_alias(name) != fold_alias(found))
+        hidden = tuple(
+            f"{why} ({without_secrets(name)[:64]})"
+            for name, _, why in choices[1:]
+            if fold_alias(name) != fold_alias(found)
+        )
         return Selection(found, origin, reason, hidden)
 
     def _choices(self, alias: str | None, name: str) -> Iterator[tuple[str, Origin | None, str]]:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from ..endpoint import absolute_address
 from ..errors import ConfigError, Location
 from ..half_made import even_half_made
+from ..masked import without_secrets
 from ..paths import absolute_path
 from ..profile import fold_alias
 from ..spelling import Nearest
@@ -284,7 +285,7 @@ def inherited(
         if found is None:
             near = nearest().to(parent.value)
             start = ConfigError(
-                f"extends names {parent.value[:64]!a}, which {place} does not declare",
+                f"extends names {without_secrets(parent.value)[:64]!a}, which {place} does not declare",
                 hint=f"did you mean {near!r}?" if near else "the profile it extends stands in the same place",
                 location=parent.origin.location(),
             )

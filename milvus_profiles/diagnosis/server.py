@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 
 from ..background import Pending
 from ..commands import printable
+from ..config.disclosure import shown
 from ..connections.opening import Started
 from ..errors import (
     AuthenticationError,
@@ -343,7 +344,7 @@ def _describe(info: ServerInfo) -> str:
 
 def _describe_database(draft: Draft, started: Started, seen: _Seen, rest: Deadline) -> None:
     holder = started.core.holder
-    named = printable(holder.db_name or "the default one")
+    named = printable(shown(("db_name",), holder.db_name) if holder.db_name else "the default one")
     reply = seen.reply(SHOW_COLLECTIONS)
     if holder.db_name is None:
         # connect does not look where nothing is named; whether this user may is worth knowing all the same.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..commands import milvus_profiles
+from ..config.disclosure import shown
 from ..config.plaintext import check_plaintext
 from ..connections.opening import Started, start
 from ..errors import MilvusProfilesError, ThreadStartError
@@ -115,7 +116,8 @@ def diagnose_profile(profile: Profile, test: Test, *, token: SecretText | None =
 
 
 def _where(profile: Profile) -> str:
-    return profile.endpoint.uri + (f", database {profile.db_name}" if profile.db_name else "")
+    database = profile.db_name and shown(("db_name",), profile.db_name)
+    return profile.endpoint.uri + (f", database {database}" if database else "")
 
 
 def _connect(
