@@ -125,14 +125,15 @@ def secret_fault(secret: SecretText) -> str | None:
     """
     if not secret:
         return "is empty"
-    if any(c in "\r\n" for c in secret.reveal()):
-        return "has several lines"
-    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in secret.reveal()):
-        return "contains a control character"
+    return next((fault for pattern, fault in _FAULTS if pattern.search(secret.reveal())), None)
+
+
+_FAULTS = (
+    (re.compile(r"[\r\n]"), "has several lines"),
+    (re.compile(r"[\x00-\x1f\x7f]"), "contains a control character"),
     # Python reads a byte that is not UTF-8 in a variable as half of a surrogate pair, which nothing can encode.
-    if any(0xD800 <= ord(c) <= 0xDFFF for c in secret.reveal()):
-        return "is not UTF-8 text"
-    return None
+    (re.compile(r"[\ud800-\udfff]"), "is not UTF-8 text"),
+)
 
 
 _V = TypeVar("_V", covariant=True)
