@@ -568,7 +568,7 @@ def test_what_is_not_printable_is_not_printed() -> None:
         (f'token = "{CANARY}', f"token = {MASK}"),
         (f'tokn = "{CANARY}', f"tokn = {MASK}"),
         (f"timout = {CANARY}", f"timout = {MASK}"),
-        (f'uri = "http://h"token = "{CANARY}"', f"uri = {MASK}"),
+        (f'uri = "http://h"token = "{CANARY}"', f'uri = "http://h"{MASK}'),
         (f'timeout = 10tokn = "{CANARY}"', f"timeout = 10tokn {MASK}"),
         (f'description = "x" tokn = "{CANARY}"', f'description = "x" {MASK}'),
         (f'ssl = {{ ca = "x", ky = "{CANARY}', f"ssl = {MASK}"),

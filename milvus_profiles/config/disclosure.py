@@ -30,8 +30,8 @@ _PLAIN_ADDRESS = re.compile(
     r"(?::[0-9]{0,5})?(?:/[\w./ ~-]*)?"
 )
 _HOST = re.compile(r"[0-9A-Fa-f]*(?::[0-9A-Fa-f.]*){2,}")  # an IPv6 address without brackets
-_SCALAR = re.compile(r"true|false|[-+]?(?:[0-9._eE+-]+|inf|nan|0[xob][0-9A-Fa-f_]+)")
-_MODULE = re.compile(r"[\w.]*")
+_SCALAR = re.compile(r"[\w.+-]{0,12}")  # a number or a switch, or what somebody took for one
+_MODULES = re.compile(r"[\w.,'\"\s\[\]]*")
 _ENCODED = re.compile(r"(?:\A|/)M[A-Z][A-Za-z0-9+/=\s]{60,}")  # the body of a private key
 _ENTRY = re.compile(r"""[ \t]*((?:[A-Za-z0-9_-]+[ \t]*\.[ \t]*)*[A-Za-z0-9_-]+)[ \t]*=[ \t]*""")
 _SECRET_NAMES = (*SECRET_FIELDS, "passwd", "secret", "key", "api_key")
@@ -82,7 +82,7 @@ def looks_secret(path: tuple[str, ...], text: str) -> bool:
         return not is_alias(text)
     kinds = _kinds(path)
     if kinds == ("array",):
-        return _MODULE.fullmatch(text) is None
+        return _MODULES.fullmatch(text) is None
     if "str" not in kinds:
         return _SCALAR.fullmatch(text) is None
     if path[-1] == "user":

@@ -153,9 +153,9 @@ def _hidden_of_broken(line: str) -> _Range | None:
         return None
     path, at = name
     value = line[at:]
-    if not path or path[0] in SECRET_FIELDS or looks_secret(path, value.strip(" \t\"'")):
-        return at, len(line)
     match = _VALUE.match(value)
+    if not path or path[0] in SECRET_FIELDS or looks_secret(path, match[0].strip(" \t\"'") if match else ""):
+        return at, len(line)
     return _rest(line, at + (match.end() if match else 0))
 
 
