@@ -49,7 +49,7 @@ def show_difference(before: Sequence[Line] | None, after: Sequence[Line], path: 
     start, rest = max(0, top - _CONTEXT), max(0, bottom - _CONTEXT)
     # How lines end is worth showing only where it changes.
     ends = "\r\n" if before is None or _newline(old) == _newline(after) else "\n"
-    rows = _Rows(ends, {*_of_private_keys(old), *_of_private_keys(after)})
+    rows = _Rows(ends, {*_hidden_comments(old), *_hidden_comments(after)})
     lead, tail = (rows.of(lines) for lines in (after[start:top], after[len(after) - bottom : len(after) - rest]))
     one, other = (rows.of(lines[top : len(lines) - bottom]) for lines in (old, after))
     offset = sum(line.raw.count("\n") for line in after[:start])
@@ -172,8 +172,11 @@ def _masked(line: Line) -> str:
     if line.kind == "comment":
         return shown_comment(raw)
     positions = scan(raw)
-    ends = [(start, raw.find("\n", start) % (len(raw) + 1)) for start in positions.comments]
-    cuts = [(start, end, shown_comment(raw[start:end])) for start, end in ends]
+    cuts = []
+    for start in positions.comments:
+        end = raw.find("\n", start)
+        end = len(raw) if end < 0 else end
+        cuts.append((start, end, shown_comment(raw[start:end])))
     if line.kind == "entry":
         cuts += [
             (span.value, span.end, shown_raw(line.table + path, raw[span.value : span.end]))
@@ -187,8 +190,8 @@ def _masked(line: Line) -> str:
     return without_secrets("".join([*pieces, raw[at:]]))
 
 
-def _of_private_keys(lines: Iterable[Line]) -> Iterator[int]:
-    """The identities of the lines of private keys in comments, and of what a comment above them announces."""
+def _hidden_comments(lines: Iterable[Line]) -> Iterator[int]:
+    """The identities of comments that are lines of a private key, or that the comment above announces a secret in."""
     inside = announced = False
     for line in lines:
         if line.kind != "comment":
