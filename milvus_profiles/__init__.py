@@ -17,17 +17,7 @@ if TYPE_CHECKING:
     from . import aio as aio
     from . import connections as connections
     from .config.profiles import Profiles as Profiles
-    from .connections.connection import Connection as Connection
-    from .connections.face import InsecureFileWarning as InsecureFileWarning
-    from .connections.face import InsecureTransportWarning as InsecureTransportWarning
-    from .connections.face import connect as connect
-    from .connections.face import disconnect as disconnect
-    from .connections.face import disconnect_all as disconnect_all
-    from .connections.face import has_connection as has_connection
-    from .connections.face import list_connections as list_connections
-    from .connections.face import load as load
-    from .connections.registry import ConnectionInfo as ConnectionInfo
-    from .diagnosis.face import diagnose as diagnose
+    from .diagnosis.api import diagnose as diagnose
     from .diagnosis.report import Report as Report
     from .diagnosis.report import Stage as Stage
     from .endpoint import Endpoint as Endpoint
@@ -56,6 +46,16 @@ if TYPE_CHECKING:
     from .errors import UnreachableError as UnreachableError
     from .errors import UntrustedError as UntrustedError
     from .interop.pymilvus import connection_args as connection_args
+    from .live.api import InsecureFileWarning as InsecureFileWarning
+    from .live.api import InsecureTransportWarning as InsecureTransportWarning
+    from .live.api import connect as connect
+    from .live.api import disconnect as disconnect
+    from .live.api import disconnect_all as disconnect_all
+    from .live.api import has_connection as has_connection
+    from .live.api import list_connections as list_connections
+    from .live.api import load as load
+    from .live.connection import Connection as Connection
+    from .live.registry import ConnectionInfo as ConnectionInfo
     from .pool.threads import ConnectionPool as ConnectionPool
     from .pool_stats import KeyStats as KeyStats
     from .pool_stats import PoolStats as PoolStats
@@ -66,8 +66,8 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "config.profiles": ("Profiles",),
-    "connections.connection": ("Connection",),
-    "connections.face": (
+    "live.connection": ("Connection",),
+    "live.api": (
         "InsecureFileWarning",
         "InsecureTransportWarning",
         "connect",
@@ -77,8 +77,8 @@ _ROOMS = {
         "list_connections",
         "load",
     ),
-    "connections.registry": ("ConnectionInfo",),
-    "diagnosis.face": ("diagnose",),
+    "live.registry": ("ConnectionInfo",),
+    "diagnosis.api": ("diagnose",),
     "diagnosis.report": ("Report", "Stage"),
     "endpoint": ("Endpoint",),
     "errors": (

@@ -14,24 +14,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .connections.aio_connection import AsyncConnection as AsyncConnection
-    from .connections.aio_face import connect as connect
-    from .connections.aio_face import disconnect as disconnect
-    from .connections.aio_face import disconnect_all as disconnect_all
-    from .connections.aio_face import has_connection as has_connection
-    from .connections.aio_face import list_connections as list_connections
-    from .diagnosis.aio_face import diagnose as diagnose
+    from .diagnosis.aio_api import diagnose as diagnose
+    from .live.aio_api import connect as connect
+    from .live.aio_api import disconnect as disconnect
+    from .live.aio_api import disconnect_all as disconnect_all
+    from .live.aio_api import has_connection as has_connection
+    from .live.aio_api import list_connections as list_connections
+    from .live.aio_connection import AsyncConnection as AsyncConnection
     from .pool.aio import ConnectionPool as ConnectionPool
 
 _ROOM_OF = {
-    "AsyncConnection": "connections.aio_connection",
+    "AsyncConnection": "live.aio_connection",
     "ConnectionPool": "pool.aio",
-    "connect": "connections.aio_face",
-    "diagnose": "diagnosis.aio_face",
-    "disconnect": "connections.aio_face",
-    "disconnect_all": "connections.aio_face",
-    "has_connection": "connections.aio_face",
-    "list_connections": "connections.aio_face",
+    "connect": "live.aio_api",
+    "diagnose": "diagnosis.aio_api",
+    "disconnect": "live.aio_api",
+    "disconnect_all": "live.aio_api",
+    "has_connection": "live.aio_api",
+    "list_connections": "live.aio_api",
 }
 
 __all__ = sorted(_ROOM_OF)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .errors import ConfigError
+from .files.paths import absolute_path
 from .half_made import even_half_made
-from .paths import absolute_path
 
 __all__ = [
     "DEFAULT_PORT",
@@ -145,7 +145,7 @@ def parse_address(text: str, *, base: str | os.PathLike[str] = ".", home: str | 
         text: ``http://``, ``https://``, ``tcp://``, bare ``host`` and ``host:port``, ``[::1]:19530``, ``unix:PATH``,
             or a path that ends in ``.db``.  A missing port is 19530, or 443 where https is spelled.
         base: directory that relative paths count from.
-        home: what ``~`` stands for, as for :func:`milvus_profiles.paths.absolute_path`.
+        home: what ``~`` stands for, as for :func:`milvus_profiles.files.paths.absolute_path`.
 
     Raises:
         AddressError: the text is no address, is ambiguous, or holds userinfo.  The message never repeats userinfo.

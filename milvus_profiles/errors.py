@@ -12,9 +12,9 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .commands import printable
 from .half_made import even_half_made
 from .masked import without_secrets
+from .text import printable
 
 if TYPE_CHECKING:
     from .pool_stats import PoolStats

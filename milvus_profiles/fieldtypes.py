@@ -14,8 +14,8 @@ from pydantic_core import PydanticCustomError
 
 from .endpoint import AddressError, parse_address, parse_host
 from .errors import ConfigError
-from .paths import absolute_path
-from .regular_file import PEM_LIMIT, FileFault, read_regular
+from .files.paths import absolute_path
+from .files.regular_file import PEM_LIMIT, FileFault, read_regular
 
 __all__ = [
     "DAY",

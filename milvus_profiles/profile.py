@@ -82,7 +82,7 @@ class SSL(Model):
 class Retry(Model):
     """How calls that only read are repeated on UNAVAILABLE; a write never is.
 
-    They are those of :data:`milvus_profiles.transport.wire.READ_METHODS`, which programs call as they work.
+    They are those of :data:`milvus_profiles.channel.wire.READ_METHODS`, which programs call as they work.
 
     Attributes:
         attempts: calls in all, 2 to 5 (gRPC allows no more).

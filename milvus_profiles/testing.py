@@ -24,7 +24,7 @@ import pytest
 from .half_made import even_half_made
 
 if TYPE_CHECKING:
-    from .connections.connection import Connection
+    from .live.connection import Connection
 
 __all__ = ["MilvusProfile", "milvus_keyring", "milvus_profile"]
 
@@ -47,7 +47,7 @@ class MilvusProfile:
 
     def connect(self, **options: Any) -> Connection:
         """Open a connection; the arguments are those of :func:`milvus_profiles.connect`."""
-        from .connections.face import connect
+        from .live.api import connect
 
         return connect(self.alias, **options)
 
@@ -94,8 +94,8 @@ def _alias_of(mark: pytest.Mark) -> str | None:
 @functools.cache
 def _problem(alias: str | None) -> str | None:
     """Why a server cannot be had, asked once in a session; None if it answers."""
-    from .connections.face import connect, disconnect
     from .errors import MilvusProfilesError
+    from .live.api import connect, disconnect
 
     try:
         with connect(alias) as connection:
@@ -121,7 +121,7 @@ def milvus_profile(
     """
     from .config.atomic import write_atomic
     from .config.loading import load
-    from .connections.face import disconnect
+    from .live.api import disconnect
 
     mark = request.node.get_closest_marker(MARK)
     if mark is not None:

@@ -14,12 +14,12 @@ import grpc
 import grpc.aio
 import pytest
 
+from milvus_profiles.channel.aio_channel import AsyncProfileChannel
+from milvus_profiles.channel.aio_core import AsyncChannelCore
+from milvus_profiles.channel.metadata import TokenHolder
+from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from milvus_profiles.errors import ConnectionClosedError, SecretUnavailableError
 from milvus_profiles.masked import SecretText
-from milvus_profiles.transport.aio_channel import AsyncProfileChannel
-from milvus_profiles.transport.aio_core import AsyncChannelCore
-from milvus_profiles.transport.metadata import TokenHolder
-from milvus_profiles.transport.pymilvus_import import import_with_pymilvus
 from tests.support.milvus import MilvusServer
 from tests.support.speaking import Speaker, encoded, speaking
 from tests.support.waiting import eventually

@@ -30,7 +30,7 @@ from milvus_profiles.interop.variables import superseded
 from milvus_profiles.masked import SecretText
 from milvus_profiles.secrets import OSKeyring
 from milvus_profiles.secrets.os_keyring import allowing
-from milvus_profiles.transport.text import server_text
+from milvus_profiles.server_text import server_text
 from tests.support.certificates import Certificates
 from tests.support.command import Command
 from tests.support.faults import listener, recorder

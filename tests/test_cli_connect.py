@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from milvus_profiles.config.toml import loads
+from milvus_profiles.tomltext.parser import loads
 from tests.support.command import Command
 from tests.support.faults import refused_port
 from tests.support.milvus import MilvusServer

@@ -19,9 +19,9 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles import errors
-from milvus_profiles.connections.face import InsecureTransportWarning
-from milvus_profiles.transport.pymilvus_import import import_with_pymilvus
-from milvus_profiles.transport.wire import GET_VERSION, SHOW_COLLECTIONS
+from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
+from milvus_profiles.channel.wire import GET_VERSION, SHOW_COLLECTIONS
+from milvus_profiles.live.api import InsecureTransportWarning
 from tests.support import faults, scripted_grpc
 from tests.support.certificates import Certificates
 from tests.support.milvus import MilvusServer

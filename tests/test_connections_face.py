@@ -18,7 +18,7 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles import connections, errors
-from milvus_profiles.transport.pymilvus_import import import_with_pymilvus
+from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from tests.support import faults, scripted_grpc
 from tests.support.certificates import Certificates
 from tests.support.command import Command

@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 import milvus_profiles as mp
-from milvus_profiles.transport.pymilvus_import import import_with_pymilvus
+from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from tests.support import faults, scripted_grpc
 from tests.support.certificates import Certificates, Identity
 from tests.support.milvus import MilvusServer

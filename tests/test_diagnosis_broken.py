@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.connections.opening import secret_context
 from milvus_profiles.diagnosis.certificates import describe_tls
-from milvus_profiles.diagnosis.course import Draft
 from milvus_profiles.diagnosis.stages import Test, diagnose_declared
+from milvus_profiles.diagnosis.test_run import Draft
+from milvus_profiles.live.opening import secret_context
 from milvus_profiles.masked import MaskedMapping
-from milvus_profiles.transport.attempt import Attempt
-from milvus_profiles.transport.tls_probe import TLSOutcome
+from milvus_profiles.probe.context import Attempt
+from milvus_profiles.probe.tls import TLSOutcome
 from tests.support import faults
 from tests.support.certificates import Certificates
 from tests.support.command import Command

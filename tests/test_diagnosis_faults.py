@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from milvus_profiles.transport.lite import acquire_lite
+from milvus_profiles.channel.lite import acquire_lite
 from tests.support import faults, scripted_grpc
 from tests.support.certificates import Certificates
 from tests.support.command import Command, Outcome

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from milvus_profiles.diagnosis.doctor.software import is_met
+from milvus_profiles.doctor.software import is_met
 from tests.support import faults
 from tests.support.command import Command, Outcome
 from tests.support.secret_service import KeyringSession

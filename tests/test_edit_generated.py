@@ -22,8 +22,8 @@ from milvus_profiles.config.edit import (
     UnsetField,
     edit_file,
 )
-from milvus_profiles.config.toml import loads
 from milvus_profiles.errors import MilvusProfilesError
+from milvus_profiles.tomltext.parser import loads
 
 VALUES = [
     '"plain"',

@@ -21,7 +21,7 @@ from milvus_profiles.config.edit import (
     UnsetRoot,
     edit_file,
 )
-from milvus_profiles.config.edit_apply import edit_text
+from milvus_profiles.config.edit_profiles import edit_text
 from milvus_profiles.errors import ConfigError, EditConflictError, MilvusProfilesError, UnknownProfileError
 from milvus_profiles.masked import SecretText
 

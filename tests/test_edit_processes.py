@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from milvus_profiles.config.edit import AddProfile, SetField, edit_file
-from milvus_profiles.config.toml import loads
+from milvus_profiles.tomltext.parser import loads
 
 WRITERS, EACH = 8, 40
 

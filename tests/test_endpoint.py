@@ -20,7 +20,7 @@ from milvus_profiles.endpoint import (
     parse_address,
     parse_host,
 )
-from milvus_profiles.paths import absolute_path
+from milvus_profiles.files.paths import absolute_path
 
 # --- what people write ---------------------------------------------------------------------------------------------
 

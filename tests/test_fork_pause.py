@@ -14,9 +14,9 @@ from typing import Any
 import grpc
 import pytest
 
-from milvus_profiles.transport.core import ChannelCore
-from milvus_profiles.transport.fork_pause import PAUSE, ForkPause
-from milvus_profiles.transport.metadata import TokenHolder
+from milvus_profiles.channel.core import ChannelCore
+from milvus_profiles.channel.fork_pause import PAUSE, ForkPause
+from milvus_profiles.channel.metadata import TokenHolder
 
 TraceFunction = Callable[[FrameType, str, Any], Any]
 
@@ -142,9 +142,9 @@ def test_a_fork_that_never_says_that_it_is_over_is_not_waited_for() -> None:
 _TWO_THREADS = """
 import os, threading
 import grpc
-from milvus_profiles.transport.core import ChannelCore
-from milvus_profiles.transport.fork_pause import PAUSE
-from milvus_profiles.transport.metadata import TokenHolder
+from milvus_profiles.channel.core import ChannelCore
+from milvus_profiles.channel.fork_pause import PAUSE
+from milvus_profiles.channel.metadata import TokenHolder
 
 core = ChannelCore(grpc.insecure_channel("127.0.0.1:1"), TokenHolder())
 outcomes = []

@@ -386,7 +386,7 @@ unknown_database()
 @pytest.fixture
 def account(milvus_auth: MilvusServer) -> Iterator[str]:
     """A user of the server whose password is the canary."""
-    from milvus_profiles.transport.pymilvus_import import import_with_pymilvus
+    from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 
     client = import_with_pymilvus("pymilvus").MilvusClient(uri=milvus_auth.uri, token=milvus_auth.token)
     client.create_user("canary", CANARY)

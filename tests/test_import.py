@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_profiles.config.toml import loads
 from milvus_profiles.errors import ConfigError
 from milvus_profiles.interop.imports.found import Found, split_userinfo
 from milvus_profiles.interop.imports.sources import SOURCES, without
+from milvus_profiles.tomltext.parser import loads
 from tests.support.command import Command, Outcome
 from tests.support.milvus import MilvusServer
 from tests.support.secret_service import KeyringSession

@@ -23,16 +23,16 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles.background import Latch, start
-from milvus_profiles.connections.registry import ConnectionInfo, Registry
-from milvus_profiles.connections.slots import SLOTS, Slots
+from milvus_profiles.channel.channel import ProfileChannel
+from milvus_profiles.channel.core import ChannelCore
+from milvus_profiles.channel.metadata import TokenHolder
 from milvus_profiles.errors import SecretUnavailableError
+from milvus_profiles.live.limit import SLOTS, Slots
+from milvus_profiles.live.registry import ConnectionInfo, Registry
 from milvus_profiles.masked import SecretText
 from milvus_profiles.pool.threads import ConnectionPool
 from milvus_profiles.profile import PoolSettings
-from milvus_profiles.secrets.kept import Kept
-from milvus_profiles.transport.channel import ProfileChannel
-from milvus_profiles.transport.core import ChannelCore
-from milvus_profiles.transport.metadata import TokenHolder
+from milvus_profiles.secrets.cache import Kept
 from tests.support import scripted_grpc
 from tests.support.interrupting import at_step, everywhere, within
 from tests.support.pool_outside import Outside

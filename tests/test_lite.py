@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from milvus_profiles.channel.lite import acquire_lite
 from milvus_profiles.errors import ConfigError
-from milvus_profiles.transport.lite import acquire_lite
 
 PROJECT = Path(__file__).parents[1]
 
@@ -155,7 +155,7 @@ def test_a_second_process_is_told_which_lock_is_held(tmp_path: Path) -> None:
         """
         import subprocess
         lease = acquire_lite(PATH)
-        code = "import sys; from milvus_profiles.transport.lite import acquire_lite; acquire_lite(sys.argv[1], None)"
+        code = "import sys; from milvus_profiles.channel.lite import acquire_lite; acquire_lite(sys.argv[1], None)"
         second = subprocess.run([sys.executable, "-c", code, PATH], capture_output=True, text=True)
         told["said"] = second.stderr
         """,
@@ -366,7 +366,7 @@ def test_the_switch_for_dotenv_is_as_it_was(tmp_path: Path, before: str | None) 
 def test_variables_that_would_crash_pymilvus_do_not(tmp_path: Path, uri: str, seen: str) -> None:
     told = run(
         """
-        from milvus_profiles.transport.pymilvus_import import import_with_pymilvus
+        from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
         pymilvus = import_with_pymilvus("pymilvus")
         again = import_with_pymilvus("pymilvus.client.types")
         told["same"] = [pymilvus.settings is sys.modules["pymilvus.settings"], again.__name__]
@@ -404,7 +404,7 @@ def test_another_shape_of_pymilvus_is_imported_as_it_is(tmp_path: Path) -> None:
     told = run(
         """
         sys.path.insert(0, sys.argv[1] + "/fakes")
-        from milvus_profiles.transport.pymilvus_import import import_with_pymilvus
+        from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
         told["value"] = import_with_pymilvus("pymilvus").VALUE
         """,
         tmp_path,
@@ -415,7 +415,7 @@ def test_another_shape_of_pymilvus_is_imported_as_it_is(tmp_path: Path) -> None:
 def test_without_pymilvus_other_modules_are_imported_as_they_are(tmp_path: Path) -> None:
     told = run(
         """
-        from milvus_profiles.transport.pymilvus_import import import_with_pymilvus
+        from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
         with_it = import_with_pymilvus("colorsys")
         sys.path = [place for place in sys.path if "site-packages" not in place]
         sys.path_importer_cache.clear()
@@ -434,7 +434,7 @@ def test_an_import_that_fails_leaves_no_settings_behind(tmp_path: Path) -> None:
     told = run(
         """
         sys.path.insert(0, sys.argv[1] + "/fakes")
-        from milvus_profiles.transport.pymilvus_import import import_with_pymilvus
+        from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
         try:
             import_with_pymilvus("pymilvus")
         except ImportError as error:

@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 
 import milvus_profiles
+from milvus_profiles.channel.lite import acquire_lite
+from milvus_profiles.channel.lite_directory import check_contents
 from milvus_profiles.config.databases import SEAL
 from milvus_profiles.errors import ConfigError
-from milvus_profiles.held_directory import Held
-from milvus_profiles.transport.lite import acquire_lite
-from milvus_profiles.transport.lite_directory import check_contents
+from milvus_profiles.files.held_directory import Held
 from tests.support.command import Command
 from tests.support.faults import Recorder, recorder
 from tests.support.requirements import need, unavailable
@@ -63,7 +63,7 @@ except Exception as error:
 EVERY_WAY = """\
 import asyncio, json
 import milvus_profiles as mp
-from milvus_profiles.connections.opening import lite_of
+from milvus_profiles.live.opening import lite_of
 
 
 async def awaited():
@@ -308,7 +308,7 @@ def test_only_one_module_knows_milvus_lite() -> None:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
                 assert not [name for name in names if name.split(".")[0] == "milvus_lite"]
-    assert found == {"transport/lite.py"}
+    assert found == {"channel/lite.py"}
 
 
 def test_a_database_that_was_made_from_here_needs_no_trust(cli: Command) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.connections.slots import SLOTS
+from milvus_profiles.live.limit import SLOTS
 from tests.support.milvus import MilvusServer
 from tests.support.sockets import connections_to
 from tests.support.waiting import until

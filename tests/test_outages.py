@@ -14,7 +14,7 @@ import grpc.aio
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.transport.wire import GET_VERSION
+from milvus_profiles.channel.wire import GET_VERSION
 from tests.conftest import StartMilvus
 from tests.support.scripted_grpc import SERVICE, Call, milvus_answer
 

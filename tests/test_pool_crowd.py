@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from milvus_profiles.pool.crowd import Crowd
+from milvus_profiles.pool.convoy import Crowd
 from milvus_profiles.pool.threads import ConnectionPool
 from milvus_profiles.profile import PoolSettings
 from tests.support.pool_outside import Outside

@@ -16,8 +16,8 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles import errors
-from milvus_profiles.connections.slots import SLOTS
-from milvus_profiles.transport.wire import GET_VERSION
+from milvus_profiles.channel.wire import GET_VERSION
+from milvus_profiles.live.limit import SLOTS
 from tests.support import faults, scripted_grpc
 from tests.support.certificates import Certificates
 from tests.support.milvus import MilvusServer

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from milvus_profiles.config.positions import KeyPath, Positions, scan
-from milvus_profiles.config.toml import TOMLDecodeError, loads
+from milvus_profiles.tomltext.parser import TOMLDecodeError, loads
+from milvus_profiles.tomltext.positions import KeyPath, Positions, scan
 
 # --- texts ---------------------------------------------------------------------------------------------------------
 

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
+from milvus_profiles.deadline import Deadline
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.masked import SecretText
-from milvus_profiles.profile import Profile
-from milvus_profiles.transport.deadline import Deadline
-from milvus_profiles.transport.evidence import gather_evidence
-from milvus_profiles.transport.probes import (
+from milvus_profiles.probe.results import gather_evidence
+from milvus_profiles.probe.sockets import (
     Address,
     Route,
     connect_first,
@@ -26,6 +25,7 @@ from milvus_profiles.transport.probes import (
     resolve,
     route_to,
 )
+from milvus_profiles.profile import Profile
 from tests.support import faults
 from tests.support.certificates import Certificates
 from tests.support.milvus import MilvusServer

@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from milvus_profiles.channel.options import open_channel
+from milvus_profiles.channel.wire import GET_VERSION
 from milvus_profiles.errors import NotMilvusError, TLSError, UnreachableError
+from milvus_profiles.probe.pinning import fetch_certificate
+from milvus_profiles.probe.tls import TLSOutcome, probe_tls, probe_unverified
+from milvus_profiles.probe.tls_context import default_roots
 from milvus_profiles.profile import SSL, Profile
-from milvus_profiles.transport.options import open_channel
-from milvus_profiles.transport.pinning import fetch_certificate
-from milvus_profiles.transport.tls_context import default_roots
-from milvus_profiles.transport.tls_probe import TLSOutcome, probe_tls, probe_unverified
-from milvus_profiles.transport.wire import GET_VERSION
 from tests.support import faults
 from tests.support.certificates import Certificates, Identity
 from tests.support.milvus import MilvusServer

@@ -16,9 +16,9 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles import errors
+from milvus_profiles.channel.pymilvus_client import open_client
+from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from milvus_profiles.masked import MaskedFields, SecretText
-from milvus_profiles.transport.pymilvus_client import open_client
-from milvus_profiles.transport.pymilvus_import import import_with_pymilvus
 from tests.support import faults, layers, sockets
 from tests.support.environment import coverage_variables
 from tests.support.milvus import MilvusServer

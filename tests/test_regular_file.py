@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from milvus_profiles.regular_file import FileFault, open_file, read_regular
+from milvus_profiles.files.regular_file import FileFault, open_file, read_regular
 from tests.support.command import Command, Outcome
 from tests.support.requirements import unavailable
 from tests.support.several import several

@@ -15,9 +15,9 @@ from cryptography import x509
 
 import milvus_profiles as mp
 from milvus_profiles import errors
-from milvus_profiles.connections.footing import Footing
-from milvus_profiles.transport.channel_state import Watch
-from milvus_profiles.transport.wire import SHOW_COLLECTIONS
+from milvus_profiles.channel.channel_state import Watch
+from milvus_profiles.channel.wire import SHOW_COLLECTIONS
+from milvus_profiles.live.spec import Footing
 from tests.support.certificates import Certificates, Identity
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import Call, Refusal, milvus_answer, scripted_server

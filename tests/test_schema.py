@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 import milvus_profiles as mp
 from milvus_profiles.config.schema import file_schema
-from milvus_profiles.config.toml import loads
+from milvus_profiles.tomltext.parser import loads
 from tests.support.command import Command
 
 SAMPLES = sorted((Path(__file__).parents[1] / "sample_configs").rglob("*.toml"))

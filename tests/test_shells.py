@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import milvus_profiles
-from milvus_profiles.commands import command, printable, quote, quote_path
+from milvus_profiles.text import command, printable, quote, quote_path
 from tests.support.command import Command
 from tests.support.requirements import need
 from tests.support.scripted_grpc import Call, message, milvus_answer, number, scripted_server

@@ -21,12 +21,12 @@ from typing import Any
 import grpc
 import pytest
 
+from milvus_profiles.channel.channel import ProfileChannel
+from milvus_profiles.channel.channel_state import Health, RefreshPace
+from milvus_profiles.channel.core import ChannelCore
+from milvus_profiles.channel.metadata import TokenHolder
 from milvus_profiles.errors import ConnectionClosedError, SecretUnavailableError
 from milvus_profiles.masked import SecretText
-from milvus_profiles.transport.channel import ProfileChannel
-from milvus_profiles.transport.channel_state import Health, RefreshPace
-from milvus_profiles.transport.core import ChannelCore
-from milvus_profiles.transport.metadata import TokenHolder
 from tests.support.milvus import MilvusServer
 from tests.support.speaking import Speaker, encoded, speaking
 
@@ -141,9 +141,9 @@ def test_a_stub_of_pymilvus_works_on_it(milvus_auth: MilvusServer) -> None:
 from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc
 import grpc
 from milvus_profiles.masked import SecretText
-from milvus_profiles.transport.channel import ProfileChannel
-from milvus_profiles.transport.core import ChannelCore
-from milvus_profiles.transport.metadata import TokenHolder
+from milvus_profiles.channel.channel import ProfileChannel
+from milvus_profiles.channel.core import ChannelCore
+from milvus_profiles.channel.metadata import TokenHolder
 core = ChannelCore(grpc.insecure_channel({milvus_auth.address!r}), TokenHolder(SecretText("root:Milvus")))
 stub = milvus_pb2_grpc.MilvusServiceStub(ProfileChannel(core))
 print(stub.GetVersion(milvus_pb2.GetVersionRequest()).version)

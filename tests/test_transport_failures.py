@@ -10,7 +10,6 @@ from typing import Any
 import grpc
 import pytest
 
-from milvus_profiles.commands import printable
 from milvus_profiles.errors import (
     AuthenticationError,
     MilvusProfilesError,
@@ -20,15 +19,16 @@ from milvus_profiles.errors import (
     UnreachableError,
 )
 from milvus_profiles.masked import SecretText
+from milvus_profiles.probe.certificate import Certificate
+from milvus_profiles.probe.context import Attempt
+from milvus_profiles.probe.explain import classify, needs_evidence
+from milvus_profiles.probe.explain_tls import distrusted
+from milvus_profiles.probe.results import Evidence
+from milvus_profiles.probe.sockets import Address, PlaintextOutcome, Resolution, TCPOutcome
+from milvus_profiles.probe.tls import TLSOutcome
 from milvus_profiles.profile import SSL, Profile
-from milvus_profiles.transport.attempt import Attempt
-from milvus_profiles.transport.evidence import Evidence
-from milvus_profiles.transport.failures import classify, needs_evidence
-from milvus_profiles.transport.probes import Address, PlaintextOutcome, Resolution, TCPOutcome
-from milvus_profiles.transport.text import listed, server_text
-from milvus_profiles.transport.tls_failures import distrusted
-from milvus_profiles.transport.tls_probe import TLSOutcome
-from milvus_profiles.transport.x509 import Certificate
+from milvus_profiles.server_text import listed, server_text
+from milvus_profiles.text import printable
 
 TRIED = "failed to connect to all addresses; last error: "
 TLS = "UNKNOWN: ipv4:127.0.0.1:1: Tls handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:1:SSL routines:"

@@ -18,6 +18,10 @@ from typing import Any
 import grpc
 import pytest
 
+from milvus_profiles.channel.core import ChannelCore
+from milvus_profiles.channel.metadata import TokenHolder
+from milvus_profiles.channel.options import open_channel
+from milvus_profiles.deadline import Deadline
 from milvus_profiles.errors import (
     AuthenticationError,
     ConnectionClosedError,
@@ -29,15 +33,11 @@ from milvus_profiles.errors import (
     TLSError,
     UnreachableError,
 )
+from milvus_profiles.live.handshake import Call as Step
+from milvus_profiles.live.handshake import Look, Reply, ServerInfo, handshake, handshake_plan, patience
 from milvus_profiles.masked import SecretText
+from milvus_profiles.probe.context import Attempt
 from milvus_profiles.profile import Profile
-from milvus_profiles.transport.attempt import Attempt
-from milvus_profiles.transport.core import ChannelCore
-from milvus_profiles.transport.deadline import Deadline
-from milvus_profiles.transport.handshake import Call as Step
-from milvus_profiles.transport.handshake import Look, Reply, ServerInfo, handshake, handshake_plan, patience
-from milvus_profiles.transport.metadata import TokenHolder
-from milvus_profiles.transport.options import open_channel
 from tests.conftest import StartMilvus
 from tests.support import faults
 from tests.support.certificates import Certificates, Identity

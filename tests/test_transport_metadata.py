@@ -10,8 +10,8 @@ import threading
 
 import pytest
 
+from milvus_profiles.channel.metadata import TokenHolder
 from milvus_profiles.masked import SecretText
-from milvus_profiles.transport.metadata import TokenHolder
 
 TOKEN = "root:canary-7f3a"
 ENCODED = base64.b64encode(TOKEN.encode()).decode()

@@ -17,11 +17,7 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from milvus_profiles.endpoint import Endpoint
-from milvus_profiles.errors import ConfigError, TLSError
-from milvus_profiles.profile import SSL, Profile
-from milvus_profiles.transport.limits import LIMITS
-from milvus_profiles.transport.options import (
+from milvus_profiles.channel.options import (
     channel_options,
     check_tls_files,
     open_channel,
@@ -29,7 +25,11 @@ from milvus_profiles.transport.options import (
     target_of,
     tls_signature,
 )
-from milvus_profiles.transport.wire import GET_VERSION
+from milvus_profiles.channel.receive_limits import LIMITS
+from milvus_profiles.channel.wire import GET_VERSION
+from milvus_profiles.endpoint import Endpoint
+from milvus_profiles.errors import ConfigError, TLSError
+from milvus_profiles.profile import SSL, Profile
 from tests.support import faults
 from tests.support.certificates import Certificates
 from tests.support.milvus import SERVICE, MilvusServer

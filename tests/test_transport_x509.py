@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_profiles.transport.x509 import Certificate, MalformedCertificate, read_certificate
+from milvus_profiles.probe.certificate import Certificate, MalformedCertificate, read_certificate
 from tests.support.certificates import Certificates
 
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from google.protobuf.message import DecodeError
 
-from milvus_profiles.transport import wire
-from milvus_profiles.transport.wire import CHECK_HEALTH, CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS
+from milvus_profiles.channel import wire
+from milvus_profiles.channel.wire import CHECK_HEALTH, CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import message, number
 

@@ -121,7 +121,7 @@ ADD = ("profile", "add", "new", "--uri", "http://127.0.0.1:19530")
 SEAL = """
 import os, sys
 from milvus_profiles.config.databases import seal
-from milvus_profiles.held_directory import Held
+from milvus_profiles.files.held_directory import Held
 os.mkdir(sys.argv[1])
 with Held(sys.argv[1]) as held:
     reason = seal(held, os.environ)
@@ -131,7 +131,7 @@ sys.exit(3 if reason else 0)
 LITE = """
 import sys
 from milvus_profiles.errors import MilvusProfilesError
-from milvus_profiles.transport.lite import acquire_lite
+from milvus_profiles.channel.lite import acquire_lite
 try:
     acquire_lite(sys.argv[1], None).release()
 except MilvusProfilesError as error:

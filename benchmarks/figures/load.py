@@ -29,7 +29,7 @@ def _ours(path: str, alias: str) -> Any:
 
 
 def _tomllib(path: str, alias: str) -> Any:
-    from milvus_profiles.config.toml import loads
+    from milvus_profiles.tomltext.parser import loads
 
     with open(path, "rb") as file:
         return loads(file.read().decode())["profiles"][alias]

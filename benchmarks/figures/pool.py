@@ -15,11 +15,11 @@ import sqlalchemy.pool
 from psycopg.pq import TransactionStatus
 
 from benchmarks.measure import Effort, Row, at_most, choose, compared, main, own, turns
-from milvus_profiles.pool.links import MilvusConnector, MilvusLink
+from milvus_profiles.channel.core import ChannelCore
+from milvus_profiles.channel.metadata import TokenHolder
+from milvus_profiles.pool.connector import MilvusConnector, MilvusLink
 from milvus_profiles.pool.threads import ConnectionPool
 from milvus_profiles.profile import PoolSettings, Profile
-from milvus_profiles.transport.core import ChannelCore
-from milvus_profiles.transport.metadata import TokenHolder
 
 SLOTS = 8
 _TOGETHER = ("lease", "psycopg lease", "sqlalchemy")

@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from ..errors import MilvusProfilesError, UsageError
 from .completion import VARIABLE
-from .completion_install import answer_source, install, show
+from .completion_scripts import answer_source, install, show
 from .output import print_error
 from .session import command, start
 
@@ -28,16 +28,16 @@ _ONLY_LONG_HELP = {"help_option_names": ["--help"]}
 
 # In the order of the help: what stands at the first word, its module, and there the group or the command.
 _PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "profile": ("profile_commands", "app", {}),
-    "secret": ("secret_commands", "app", {}),
-    "config": ("config_commands", "app", {}),
-    "trust": ("trust_commands", "trust", {}),
-    "untrust": ("trust_commands", "untrust", {}),
+    "profile": ("profile", "app", {}),
+    "secret": ("secret", "app", {}),
+    "config": ("config", "app", {}),
+    "trust": ("trust", "trust", {}),
+    "untrust": ("trust", "untrust", {}),
     "doctor": ("doctor", "doctor", {}),
-    "connect": ("connect_command", "connect", {"context_settings": _ONLY_LONG_HELP}),
-    "exec": ("exec_command", "execute", {}),
-    "export": ("export_command", "export_profile", {}),
-    "import": ("import_command", "import_profiles", {}),
+    "connect": ("connect", "connect", {"context_settings": _ONLY_LONG_HELP}),
+    "exec": ("exec", "execute", {}),
+    "export": ("export", "export_profile", {}),
+    "import": ("imports", "import_profiles", {}),
 }
 
 
@@ -71,7 +71,7 @@ def application(words: list[str]) -> typer.Typer:
         needed = words[:1] if words[:1] and words[0] in _PARTS else _PARTS
     for name in needed:
         module, attribute, options = _PARTS[name]
-        part = getattr(import_module(f".{module}", __package__), attribute)
+        part = getattr(import_module(f".commands.{module}", __package__), attribute)
         if isinstance(part, typer.Typer):
             app.add_typer(_narrowed(part, words[1:2]), name=name)
         else:

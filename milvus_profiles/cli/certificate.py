@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, Location, MilvusProfilesError
 from ..profile import fold_alias
-from ..transport.text import server_text
+from ..server_text import server_text
 from .output import note, shorten, warn
 from .target import Target, bounds
 
 if TYPE_CHECKING:
     from ..config.atomic import Created
-    from ..transport.x509 import Certificate
+    from ..probe.certificate import Certificate
 
 __all__ = ["Pin", "show_certificate"]
 

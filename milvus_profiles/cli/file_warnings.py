@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..commands import milvus_profiles
 from ..config.permissions import file_warnings
+from ..text import milvus_profiles
 from .output import warn
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..commands import printable
 from ..config.locations import current_directory
 from ..errors import DeclinedError, MilvusProfilesError, UsageError
-from ..paths import absolute_path
+from ..files.paths import absolute_path
+from ..text import printable
 from .output import shorten, warn
 from .session import current
 from .target import bounds_here

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..commands import printable
 from ..errors import ConfigError, UsageError
 from ..masked import SecretText, secret_fault
 from ..secrets import OSKeyring, SecretContext, keyring_timeout
 from ..secrets.value import SIZE_LIMIT, Received, line_of
+from ..text import printable
 from .output import note
 from .session import current
 

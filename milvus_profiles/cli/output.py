@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..commands import printable
 from ..errors import MilvusProfilesError
+from ..text import printable
 from .session import current
 
 if TYPE_CHECKING:

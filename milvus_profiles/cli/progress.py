@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..background import has_threads
-from ..commands import printable
 from ..diagnosis.report import STAGES, Report, Stage
+from ..text import printable
 from .output import console_of
 from .session import current
 

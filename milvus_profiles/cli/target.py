@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..commands import milvus_profiles
 from ..config.documents import Document, Role, parse_document, read_document
 from ..config.locations import (
     FILE_NAME,
@@ -25,7 +24,8 @@ from ..config.locations import (
 from ..config.trust import TrustStore
 from ..endpoint import parse_address
 from ..errors import ConfigError, DeclinedError, Location, MilvusProfilesError, UsageError
-from ..paths import absolute_path
+from ..files.paths import absolute_path
+from ..text import milvus_profiles
 from .output import note, warn
 from .session import current
 

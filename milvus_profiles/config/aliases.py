@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Mapping
 
 from ..alias import fold_alias, is_alias
-from ..regular_file import FileFault, read_regular
+from ..files.regular_file import FileFault, read_regular
 from .locations import named, named_file, project_file, user_file, user_file_fault
 
 __all__ = ["aliases"]
@@ -48,7 +48,7 @@ def aliases(env: Mapping[str, str], cwd: str, config: str | None = None) -> list
 
 
 def _in_file(path: str) -> list[str]:
-    from .toml import loads
+    from ..tomltext.parser import loads
 
     try:
         profiles = loads(read_regular(path, _LIMIT).content.decode("utf-8")).get("profiles", {})

@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ..errors import ConfigError, Location, MilvusProfilesError
-from ..held_directory import Held
-from ..regular_file import CONFIGURATION_LIMIT, FileFault, read_open, read_regular
+from ..files.held_directory import Held
+from ..files.regular_file import CONFIGURATION_LIMIT, FileFault, read_open, read_regular
 from .places import hint_for, place, real_path, refusal, standing
 
 __all__ = [

@@ -22,7 +22,7 @@ from typing import Any
 
 from ..endpoint import AddressError, Untrusted, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UntrustedError
-from ..held_directory import Held, is_link
+from ..files.held_directory import Held, is_link
 from ..profile import Profile
 from .documents import Document
 from .locations import STATE_VARIABLES, state_directory

@@ -13,8 +13,8 @@ from ..alias import is_alias
 from ..endpoint import AddressError, parse_address
 from ..masked import MASK, without_secrets
 from ..spelling import suggest
+from ..tomltext.positions import KeyPath, unquote
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS, find_field
-from .positions import KeyPath, unquote
 
 __all__ = ["announces_secret", "broken_name", "hide", "looks_secret", "shown", "shown_comment", "shown_raw"]
 

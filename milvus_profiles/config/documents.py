@@ -19,13 +19,13 @@ from functools import cached_property
 from typing import Any, Literal
 
 from ..errors import ConfigError, Location
+from ..files.regular_file import CONFIGURATION_LIMIT, FileFault, read_regular
 from ..masked import MaskedFields, SecretText, without_secrets
 from ..profile import check_alias, fold_alias, is_alias
-from ..regular_file import CONFIGURATION_LIMIT, FileFault, read_regular
 from ..spelling import Nearest, suggest
+from ..tomltext.parser import TOMLDecodeError, loads
+from ..tomltext.positions import KeyPath, Positions, scan
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS
-from .positions import KeyPath, Positions, scan
-from .toml import TOMLDecodeError, loads
 
 __all__ = ["Document", "Role", "parse_document", "read_document", "try_parse"]
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import EditConflictError, Location, MilvusProfilesError
+from ..tomltext.layout import Line, lay_out, lay_out_broken
+from ..tomltext.parser import loads
 from .atomic import read_bytes, real_path, write_atomic
 from .documents import parse_document
-from .edit_apply import edit_text
 from .edit_diff import show_difference
-from .edit_layout import Line, lay_out, lay_out_broken
 from .edit_operations import (
     AddProfile,
     CopyProfile,
@@ -31,8 +31,8 @@ from .edit_operations import (
     UnsetField,
     UnsetRoot,
 )
+from .edit_profiles import edit_text
 from .file_lock import locked
-from .toml import loads
 
 __all__ = [
     "AddProfile",

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from ..commands import printable
 from ..masked import without_secrets
+from ..text import printable
+from ..tomltext.layout import Line, exact_spans, newline_of
+from ..tomltext.positions import scan
 from .disclosure import announces_secret, broken_name, hide, shown_comment, shown_raw
-from .edit_layout import Line, exact_spans, newline_of
-from .positions import scan
 
 __all__ = ["show_difference"]
 

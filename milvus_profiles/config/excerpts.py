@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ..errors import Location
 from ..masked import MASK, without_secrets
+from ..tomltext.positions import KeyPath, Positions, Span
 from .disclosure import broken_name, looks_secret, shown_raw
 from .fields import SECRET_FIELDS
-from .positions import KeyPath, Positions, Span
 
 __all__ = ["locate", "locate_broken"]
 

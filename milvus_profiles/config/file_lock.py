@@ -14,9 +14,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from ..commands import command
 from ..errors import ConfigError, Location, LockTimeoutError
-from ..held_directory import Held
+from ..files.held_directory import Held
+from ..text import command
 from .places import place, refusal, standing
 
 __all__ = ["locked"]

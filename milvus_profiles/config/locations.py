@@ -16,8 +16,8 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..ownership import Fault, fault_below, fault_of, own_users
-from ..paths import absolute_path, home_directory, home_fault
+from ..files.ownership import Fault, fault_below, fault_of, own_users
+from ..files.paths import absolute_path, home_directory, home_fault
 
 __all__ = [
     "FILE_NAME",

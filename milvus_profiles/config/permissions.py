@@ -12,9 +12,9 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..commands import command
 from ..errors import ConfigError, Location
-from ..ownership import has_modes
+from ..files.ownership import has_modes
+from ..text import command
 from .documents import Document
 
 __all__ = ["Exposure", "exposure", "file_warnings", "has_modes", "refusal"]

@@ -13,11 +13,11 @@ import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from ..commands import milvus_profiles
 from ..errors import ConfigError, Location, UntrustedError
-from ..held_directory import Held, is_link
-from ..ownership import has_modes, own_users
-from ..regular_file import FileFault, check_kind
+from ..files.held_directory import Held, is_link
+from ..files.ownership import has_modes, own_users
+from ..files.regular_file import FileFault, check_kind
+from ..text import milvus_profiles
 from .locations import FILE_NAME
 
 __all__ = ["hint_for", "place", "real_path", "refusal", "standing"]

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..commands import command
 from ..errors import ConfigError, Location
-from ..ownership import fault_of, has_modes, own_users
-from ..regular_file import STATE_LIMIT, FileFault, read_regular
+from ..files.ownership import fault_of, has_modes, own_users
+from ..files.regular_file import STATE_LIMIT, FileFault, read_regular
+from ..text import command
 from .locations import home_fault, state_directory, state_fault
 
 __all__ = ["State", "read_state", "state_file", "update_state"]

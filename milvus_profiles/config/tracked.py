@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from ..regular_file import FileFault, read_regular
+from ..files.regular_file import FileFault, read_regular
 
 __all__ = ["is_tracked"]
 

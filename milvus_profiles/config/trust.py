@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..commands import milvus_profiles, quote
 from ..endpoint import AddressError, parse_address
 from ..errors import ConfigError, Location, UntrustedError
 from ..profile import Profile
+from ..text import milvus_profiles, quote
 from .disclosure import shown
 from .documents import Document
 from .environment import secret_values

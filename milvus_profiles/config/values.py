@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from ..endpoint import absolute_address
 from ..errors import ConfigError, Location
+from ..files.paths import absolute_path
 from ..half_made import even_half_made
 from ..masked import without_secrets
-from ..paths import absolute_path
 from ..profile import fold_alias
 from ..spelling import Nearest
 from .documents import Document
@@ -121,7 +121,7 @@ def from_table(document: Document, alias: str, home: str | None = None) -> Raw:
     Args:
         document: the file.
         alias: as it is spelled there.
-        home: what ``~`` stands for, as for :func:`milvus_profiles.paths.absolute_path`.
+        home: what ``~`` stands for, as for :func:`milvus_profiles.files.paths.absolute_path`.
 
     Raises:
         ConfigError: it is not a table.

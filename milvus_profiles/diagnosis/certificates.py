@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 
-from ..transport.attempt import Attempt
-from ..transport.text import server_text
-from ..transport.tls_probe import ClientCertificate, TLSOutcome
-from ..transport.x509 import Certificate
-from .course import Draft
+from ..probe.certificate import Certificate
+from ..probe.context import Attempt
+from ..probe.tls import ClientCertificate, TLSOutcome
+from ..server_text import server_text
+from .test_run import Draft
 
 __all__ = ["describe_tls"]
 

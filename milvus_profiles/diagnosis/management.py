@@ -9,14 +9,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..connections.opening import Started
+from ..deadline import Deadline
+from ..live.opening import Started
 from ..masked import SecretText
+from ..probe.http import HTTPAnswer, http_get
+from ..probe.sockets import Address, connect_first, resolve, route_to
 from ..profile import Profile
-from ..transport.deadline import Deadline
-from ..transport.http_probe import HTTPAnswer, http_get
-from ..transport.probes import Address, connect_first, resolve, route_to
-from ..transport.text import server_text
-from .course import Course, Patience
+from ..server_text import server_text
+from .test_run import Course, Patience
 
 __all__ = ["ask_management"]
 

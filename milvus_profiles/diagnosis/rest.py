@@ -5,14 +5,14 @@ The token goes along, to the very place that gRPC has just sent it to, and under
 
 from __future__ import annotations
 
-from ..connections.opening import Started
+from ..deadline import Deadline
 from ..errors import MilvusProfilesError
+from ..live.opening import Started
+from ..probe.http import HTTPAnswer, http_get
+from ..probe.sockets import Address
+from ..probe.tls_context import verifying_context
 from ..profile import Profile
-from ..transport.deadline import Deadline
-from ..transport.http_probe import HTTPAnswer, http_get
-from ..transport.probes import Address
-from ..transport.tls_context import verifying_context
-from .course import Course, Draft, Patience
+from .test_run import Course, Draft, Patience
 
 __all__ = ["ask_rest"]
 

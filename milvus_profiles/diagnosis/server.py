@@ -16,9 +16,11 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from ..background import Pending
-from ..commands import printable
+from ..channel.grpc_import import grpc
+from ..channel.receive_limits import is_oversized, oversized
+from ..channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, status_of
 from ..config.disclosure import shown
-from ..connections.opening import Started
+from ..deadline import Deadline
 from ..errors import (
     AuthenticationError,
     DatabaseNotFoundError,
@@ -28,21 +30,19 @@ from ..errors import (
     TLSError,
     UnreachableError,
 )
+from ..live.handshake import Call, Look, Reply, ServerInfo, handshake_plan, look, make_call, patience
+from ..live.opening import Started
+from ..probe.context import Attempt
+from ..probe.explain import refused_here
+from ..probe.results import Evidence
+from ..probe.sockets import Address, Resolution, TCPOutcome
+from ..probe.tls import TLSOutcome, probe_tls
 from ..profile import SSL, Profile
-from ..transport.attempt import Attempt
-from ..transport.deadline import Deadline
-from ..transport.evidence import Evidence
-from ..transport.failures import refused_here
-from ..transport.grpc_import import grpc
-from ..transport.handshake import Call, Look, Reply, ServerInfo, handshake_plan, look, make_call, patience
-from ..transport.limits import is_oversized, oversized
-from ..transport.probes import Address, Resolution, TCPOutcome
-from ..transport.text import server_text
-from ..transport.tls_probe import TLSOutcome, probe_tls
-from ..transport.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, status_of
+from ..server_text import server_text
+from ..text import printable
 from .certificates import describe_tls
-from .course import Cancelled, Course, Draft, Patience, broken
 from .report import StageName, server_name
+from .test_run import Cancelled, Course, Draft, Patience, broken
 
 __all__ = ["Reached", "shake_hands"]
 

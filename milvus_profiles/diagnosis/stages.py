@@ -12,27 +12,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..commands import milvus_profiles
+from ..channel.grpc_import import grpc
+from ..channel.receive_limits import LARGEST_ANSWER
 from ..config.disclosure import shown
 from ..config.plaintext import check_plaintext
-from ..connections.opening import Started, start
+from ..deadline import Deadline
 from ..errors import MilvusProfilesError, ThreadStartError
+from ..live.opening import Started, start
 from ..masked import SecretText
+from ..probe.context import Attempt
+from ..probe.explain import classify
+from ..probe.results import Evidence
+from ..probe.sockets import PROXY_VARIABLES, Resolution, TCPOutcome, connect_first, proxy_in_force
+from ..probe.sockets import resolve as resolve_host
 from ..profile import Profile
 from ..secrets import SecretContext, resolve
-from ..transport.attempt import Attempt
-from ..transport.deadline import Deadline
-from ..transport.evidence import Evidence
-from ..transport.failures import classify
-from ..transport.grpc_import import grpc
-from ..transport.limits import LARGEST_ANSWER
-from ..transport.probes import PROXY_VARIABLES, Resolution, TCPOutcome, connect_first, proxy_in_force
-from ..transport.probes import resolve as resolve_host
-from .course import Cancellation, Course, Ended, Patience, broken
+from ..text import milvus_profiles
 from .management import ask_management
 from .report import Report, Stage, StageName
 from .rest import ask_rest
 from .server import Reached, shake_hands
+from .test_run import Cancellation, Course, Ended, Patience, broken
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..channel.pymilvus_client import ClientArguments, authentication, client_arguments
 from ..config.loading import load
 from ..config.plaintext import check_plaintext
-from ..connections.face import connect
-from ..connections.opening import secret_context
+from ..live.api import connect
+from ..live.opening import secret_context
 from ..secrets import resolve
-from ..transport.pymilvus_client import ClientArguments, authentication, client_arguments
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles

@@ -18,9 +18,9 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..connections.aio_connection import AsyncConnection
-from ..connections.aio_registry import check_fork
 from ..errors import PoolError
+from ..live.aio_connection import AsyncConnection
+from ..live.aio_registry import check_fork
 from ..profile import PoolSettings
 from .base import BasePool, closed, failed, leak_message, not_taken_back, refused, timed_out
 from .core import Core
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ..config.profiles import Profiles
-    from .aio_links import AsyncConnector
+    from .aio_connector import AsyncConnector
 
 __all__ = ["ConnectionPool"]
 
@@ -65,7 +65,7 @@ class ConnectionPool(BasePool):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if connector is None:
-            from .aio_links import AsyncMilvusConnector
+            from .aio_connector import AsyncMilvusConnector
 
             connector = AsyncMilvusConnector(profiles)
         self._connector = connector

@@ -24,8 +24,8 @@ from ..half_made import even_half_made
 from ..pool_stats import KeyStats, PoolStats
 from ..profile import PoolSettings, fold_alias
 from .core import Core
+from .counters import pool_stats
 from .state import KeyState, Leak, Lease, Member, Outcome, Waiter
-from .stats import pool_stats
 
 __all__ = [
     "BasePool",

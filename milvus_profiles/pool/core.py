@@ -23,7 +23,7 @@ from bisect import insort
 from collections.abc import Iterator
 
 from ..profile import PoolSettings
-from .ledger import Ledger
+from .leases import Ledger
 from .state import Action, Close, KeyState, Leak, Lease, Member, Open, Outcome, Phase, Test, Waiter, Wake
 
 __all__ = ["CLOSE_GRACE", "FRESH", "Core"]

@@ -17,11 +17,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..connections.connection import Connection
+from ..live.connection import Connection
 from ..profile import PoolSettings
 from .base import BasePool, closed, failed, not_taken_back, refused, timed_out
+from .convoy import Crowd
 from .core import Core
-from .crowd import Crowd
 from .state import KeyState, Lease, Member, Outcome, Waiter
 from .worker import Worker
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ..config.profiles import Profiles
-    from .links import Connector
+    from .connector import Connector
 
 __all__ = ["ConnectionPool"]
 
@@ -64,7 +64,7 @@ class ConnectionPool(BasePool):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if connector is None:
-            from .links import MilvusConnector
+            from .connector import MilvusConnector
 
             connector = MilvusConnector(profiles)
         self._connector = connector

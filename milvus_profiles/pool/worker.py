@@ -26,13 +26,13 @@ from typing import TYPE_CHECKING, Any
 from ..background import Latch, start
 from ..errors import ThreadStartError
 from .base import Recorder, leak_message
+from .convoy import Crowd
 from .core import Core
-from .crowd import Crowd
 from .jobs import LOST, Call, Event, Job, closed, open_failed
 from .state import Action, Close, Leak, Member, Open, Test, Wake
 
 if TYPE_CHECKING:
-    from .links import Link
+    from .connector import Link
 
 __all__ = ["Worker"]
 

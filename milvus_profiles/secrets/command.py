@@ -20,11 +20,11 @@ from typing import NoReturn
 
 from ..background import Pending
 from ..errors import SecretUnavailableError
+from ..files.ownership import changeable
+from ..files.paths import home_directory
 from ..masked import MaskedMapping, SecretText, secret_fault
-from ..ownership import changeable
-from ..paths import home_directory
 from ..profile import CommandRef
-from .kept import Fetched
+from .cache import Fetched
 from .value import Received
 
 __all__ = ["find_program", "run_command", "variables"]

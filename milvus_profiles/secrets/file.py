@@ -13,9 +13,9 @@ import time
 from functools import partial
 
 from ..errors import SecretUnavailableError
+from ..files.regular_file import FileFault, open_file
 from ..masked import secret_fault
-from ..regular_file import FileFault, open_file
-from .kept import FOR_EVER, Fetched
+from .cache import FOR_EVER, Fetched
 from .value import Received
 
 __all__ = ["read_file"]

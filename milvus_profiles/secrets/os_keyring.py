@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..background import Pending
-from ..commands import printable
 from ..errors import ConfigError, Location, SecretUnavailableError
+from ..files.ownership import fault_below, own_users
+from ..files.paths import home_directory, home_fault
 from ..masked import SecretText, secret_fault
-from ..ownership import fault_below, own_users
-from ..paths import home_directory, home_fault
+from ..text import printable
 from .account import SERVICE
 
 __all__ = ["KEYRING_TIMEOUT", "OSKeyring", "allowing", "keyring_timeout"]

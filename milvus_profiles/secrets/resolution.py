@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ..commands import milvus_profiles
 from ..endpoint import Endpoint
 from ..errors import SecretUnavailableError
 from ..masked import MaskedMapping, SecretText, secret_fault
 from ..profile import CommandRef, Credential, EnvRef, FileRef, KeyringRef
+from ..text import milvus_profiles
 from .account import keyring_account
+from .cache import Kept
 from .file import read_file
-from .kept import Kept
 from .os_keyring import OSKeyring
 from .value import line_of, make_token
 

@@ -57,7 +57,7 @@ def warm_up() -> None:
         mp.connect(uri=nobody, timeout=0.2)
     with contextlib.suppress(mp.UnreachableError):
         asyncio.run(mp.aio.connect(uri=nobody, timeout=0.2))
-    importlib.import_module("milvus_profiles.diagnosis.face")
+    importlib.import_module("milvus_profiles.diagnosis.api")
 
 
 if __name__ == "__main__":

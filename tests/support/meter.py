@@ -92,7 +92,7 @@ def _serve() -> None:
     import milvus_profiles as mp
     from milvus_profiles.cli import app, entry
     from milvus_profiles.config import edit, loading  # noqa: F401
-    from milvus_profiles.diagnosis import course, stages  # noqa: F401
+    from milvus_profiles.diagnosis import stages, test_run  # noqa: F401
 
     app.application([])
     gc.set_threshold(50_000, 20, 50)  # as the program sets it
@@ -145,7 +145,7 @@ def _slowness() -> float:
     """How many times longer this machine takes than an idle one of our day, at least 1."""
     import time
 
-    from milvus_profiles.config.positions import scan
+    from milvus_profiles.tomltext.positions import scan
 
     text = "".join(f"k{number} = 'value'\n" for number in range(10_000))
     began = time.process_time()

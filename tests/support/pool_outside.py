@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from milvus_profiles.errors import UnknownProfileError, UnreachableError
-from milvus_profiles.pool.aio_links import AsyncPooledConnection
-from milvus_profiles.pool.links import PooledConnection
+from milvus_profiles.pool.aio_connector import AsyncPooledConnection
+from milvus_profiles.pool.connector import PooledConnection
 from milvus_profiles.pool.state import Lease
 from milvus_profiles.profile import PoolSettings, Profile
 

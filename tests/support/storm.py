@@ -27,8 +27,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import milvus_profiles as mp
-from milvus_profiles.connections.slots import SLOTS
 from milvus_profiles.errors import MilvusProfilesError
+from milvus_profiles.live.limit import SLOTS
 from milvus_profiles.pool.threads import ConnectionPool
 from milvus_profiles.profile import PoolSettings
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json as json_module
 from typing import Any
 
-from ...commands import milvus_profiles
 from ...errors import ConfigError
 from ...masked import SecretText
+from ...text import milvus_profiles
 from ..variables import PREFIX, SECRET_LEAVES, variables
 from . import environment as shared
 from .plan import Exported, FromFile, FromVariable, Plan

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from ...commands import milvus_profiles
 from ...errors import ConfigError, UsageError
 from ...spelling import suggest
+from ...text import milvus_profiles
 from . import data, go, java, manifests, node, python_programs, shell, systemd
 from .plan import Exported, Plan
 

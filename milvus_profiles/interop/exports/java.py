@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 
+from ...files.regular_file import PEM_LIMIT, FileFault, read_regular
 from ...masked import SecretText
-from ...regular_file import PEM_LIMIT, FileFault, read_regular
 from .plan import Exported, FromFile, FromVariable, Plan
 from .quoting import java as quoted
 

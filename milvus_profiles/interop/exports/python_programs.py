@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ...channel.pymilvus_client import client_arguments
 from ...masked import SecretText
 from ...profile import SSL
-from ...transport.pymilvus_client import client_arguments
 from .plan import Exported, FromFile, FromVariable, Plan
 from .quoting import python
 

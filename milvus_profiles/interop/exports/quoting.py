@@ -28,7 +28,7 @@ python = ascii
 
 
 def shell(text: str) -> str:
-    """One word of a POSIX shell, whatever its characters are; :mod:`milvus_profiles.commands` is for what people read.
+    """One word of a POSIX shell, whatever its characters are; :mod:`milvus_profiles.text` is for what people read.
 
     ``shlex.quote`` leaves ``=`` bare, and zsh puts the path of a program in place of ``=ls``, in an assignment too.
     """

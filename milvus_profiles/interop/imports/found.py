@@ -11,9 +11,9 @@ from urllib.parse import unquote
 
 from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, Location
+from ...files.regular_file import FileFault, read_regular
 from ...masked import SecretText, secret_fault
 from ...profile import is_alias
-from ...regular_file import FileFault, read_regular
 
 __all__ = [
     "LIMIT",

@@ -1,0 +1,239 @@
+"""One live connection of an event loop: what :mod:`.core` is for threads, on ``grpc.aio``.
+
+It is used from one event loop only, so nothing here locks; only the look at the secret, which may block, runs in a
+thread of the loop's executor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from ..background import in_executor
+from ..deadline import Clock
+from .channel_state import REFRESH_INTERVAL
+from .core_base import CoreBase, Generation, Refresh
+from .grpc_import import grpc
+from .grpc_threads import closing
+from .metadata import TokenHolder
+
+__all__ = ["AsyncChannelCore", "AsyncGeneration"]
+
+
+class AsyncGeneration(Generation[grpc.aio.Channel]):
+    """One raw channel of a core.
+
+    Attributes:
+        is_severed: it was closed with calls in flight: what ends them is not their caller's cancellation.
+        calls: those that have not ended.
+    """
+
+    __slots__ = ("calls", "is_severed")
+
+    def __init__(self, channel: grpc.aio.Channel, holder: TokenHolder, refresh: Refresh | None) -> None:
+        super().__init__(channel, holder, refresh)
+        self.is_severed = False
+        self.calls = 0
+
+    @property
+    def in_flight(self) -> int:
+        return self.calls
+
+    async def close(self) -> None:
+        """Close the raw channel; calls in flight end as CANCELLED."""
+        self.is_severed = True
+        closing(self.channel)
+        await self.channel.close(None)
+
+
+class AsyncChannelCore(CoreBase[AsyncGeneration]):
+    """One live connection: a raw channel, the token for its calls, and the count of what is in flight.
+
+    The raw channel can be replaced under the stubs that were made on it.
+
+    Args:
+        raw: the channel, of the running event loop; the core owns it from now on.
+        holder: makes the metadata of every call.
+        call_timeout: seconds that a call may take which has no deadline of its own; None for any time.
+        refresh: resolves the secret anew, for a call that was refused as UNAUTHENTICATED; it may block; None if there
+            is nothing to resolve.
+        refresh_interval: seconds between two calls of ``refresh`` at least.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        raw: grpc.aio.Channel,
+        holder: TokenHolder,
+        *,
+        call_timeout: float | None = None,
+        refresh: Refresh | None = None,
+        refresh_interval: float = REFRESH_INTERVAL,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        super().__init__(AsyncGeneration(raw, holder, refresh), call_timeout, refresh_interval, clock)
+        self._idle_waiters: set[asyncio.Future[None]] = set()
+        self._looking: asyncio.Task[None] | None = None
+
+    @property
+    def raw(self) -> grpc.aio.Channel:
+        """The raw channel in use now."""
+        return self._current.channel
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that have not ended, streams included."""
+        return self._load()
+
+    # --- calls ---
+
+    def enter(self) -> AsyncGeneration:
+        """Count a call that begins, and return the raw channel it goes to.
+
+        Raises:
+            ConnectionClosedError: the core is closed.
+        """
+        self._check_open()
+        if self._watch is not None:
+            self._watch.before_call(self.clock())
+        generation = self._current
+        generation.calls += 1
+        return generation
+
+    def leave(self, generation: AsyncGeneration) -> None:
+        """Count a call that ended.
+
+        Args:
+            generation: what :meth:`enter` returned.
+        """
+        generation.calls -= 1
+        if generation.calls == 0 and self._idle_waiters:
+            for waiter in self._idle_waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def note(self, code: grpc.StatusCode | None) -> None:
+        """Remember how a call ended.
+
+        Args:
+            code: its status; None where there is none.
+        """
+        now = self.clock()
+        self.health.note(code, now)
+        if self._watch is not None and code is grpc.StatusCode.UNAVAILABLE:
+            self._watch.after_unavailable(now)
+
+    async def reauthenticate(self, refused: AsyncGeneration, used: int, timeout: float | None = None) -> bool:
+        """Look for another token after a call was refused as UNAUTHENTICATED.
+
+        One task looks, and the others wait for what it finds; within the interval nobody looks again.
+
+        Args:
+            refused: the raw channel that the call went to.
+            used: ``refused.holder.generation`` from before the call.
+            timeout: seconds to wait for what is found; None for any time.
+
+        Returns:
+            Whether the held token is now another one than the call had: then it is worth making again.
+        """
+        deadline = None if timeout is None else self.clock() + timeout
+        while not self._is_closed:
+            if self._current is not refused:
+                return True  # another channel with a token of its own was swapped in meanwhile
+            if self._looking is None:
+                decision = self._pace.decide(used, refused.holder.generation, self.clock())
+                if decision != "refresh" or refused.refresh is None:
+                    return decision == "again"
+                # A task of its own: who asked first may be cancelled, and the others still wait for it.
+                self._looking = asyncio.create_task(self._look(refused.holder, refused.refresh))
+            left = None if deadline is None else max(0.0, deadline - self.clock())
+            done, _ = await asyncio.wait({self._looking}, timeout=left)
+            if not done:
+                return False
+        return False
+
+    async def _look(self, holder: TokenHolder, refresh: Refresh) -> None:
+        try:
+            token = await in_executor(refresh)
+            self._refresh_failure = None
+            if token is not None:
+                holder.set_token(token)
+        except Exception as error:
+            # The caller's news is that the server refused it; why no better token was to be had is the cause.
+            self._refresh_failure = error.with_traceback(None)
+        finally:
+            self._looking = None
+
+    # --- life ---
+
+    async def wait_idle(self, grace: float, generation: AsyncGeneration | None = None) -> bool:
+        """Wait until no call is in flight.
+
+        Args:
+            grace: seconds to wait at most.
+            generation: only the calls on this raw channel; None for all.
+
+        Returns:
+            Whether none is.
+        """
+        deadline = self.clock() + grace
+
+        def busy() -> bool:
+            return (self.in_flight if generation is None else generation.in_flight) > 0
+
+        while busy():
+            left = deadline - self.clock()
+            if left <= 0:
+                return False
+            waiter = asyncio.get_running_loop().create_future()
+            self._idle_waiters.add(waiter)
+            try:
+                # The loop adds the time to its clock and hands it to the system: keep it within what that takes.
+                await asyncio.wait({waiter}, timeout=min(left, 86_400.0))
+            finally:
+                self._idle_waiters.discard(waiter)
+        return True
+
+    def swap(self, raw: grpc.aio.Channel, holder: TokenHolder, refresh: Refresh | None) -> AsyncGeneration:
+        """Send calls from now on to another raw channel, whatever channel their stubs were made on.
+
+        Args:
+            raw: the new channel; the core owns it from now on.
+            holder: makes the metadata of its calls.
+            refresh: resolves the secret of ``holder`` anew; None if there is nothing to resolve.
+
+        Returns:
+            The old one, still open for the calls in flight: end it with :meth:`finish`.
+
+        Raises:
+            ConnectionClosedError: the core is closed; ``raw`` stays the caller's.
+        """
+        self._check_open()
+        return self._exchange(AsyncGeneration(raw, holder, refresh))
+
+    async def finish(self, generation: AsyncGeneration, grace: float) -> bool:
+        """Wait for the calls on a raw channel that was swapped out, then close it.
+
+        Args:
+            generation: what :meth:`swap` returned.
+            grace: seconds to wait at most; calls that take longer are cancelled.
+
+        Returns:
+            Whether no call was cancelled.
+        """
+        try:
+            return await self.wait_idle(grace, generation)
+        finally:
+            if generation in self._retired:
+                self._retired.remove(generation)
+            await generation.close()
+
+    async def close(self) -> None:
+        """Close the raw channels; calls in flight end, new ones raise.  Closing again does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._looking is not None:
+            self._looking.cancel()
+        for generation in (*self._retired, self._current):
+            await generation.close()

@@ -1,0 +1,360 @@
+"""From a profile to what gRPC needs to open a channel: target, TLS credentials, channel options.
+
+Certificate files are read here, once for each channel; what is wrong with them is said here, by name, since gRPC would
+only say "Failed to create security handshaker" at the first call.  This module knows no token and opens no socket.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..endpoint import Endpoint
+from ..errors import ConfigError, Location, TLSError
+from ..files.ownership import changeable
+from ..files.regular_file import PEM_LIMIT, FileFault, open_file, read_regular
+from ..masked import SecretText
+from ..profile import SSL, Profile, Retry
+from ..text import command
+from .grpc_import import grpc, quietly
+from .grpc_threads import need_threads, opened
+from .receive_limits import LIMITS
+from .wire import READ_METHODS, SERVICE
+
+__all__ = [
+    "ROOTS_VARIABLE",
+    "Options",
+    "TLSFiles",
+    "TLSSignature",
+    "channel_options",
+    "check_tls_files",
+    "open_async_channel",
+    "open_channel",
+    "read_tls_files",
+    "target_of",
+    "tls_signature",
+]
+
+Options = tuple[tuple[str, Any], ...]
+
+ROOTS_VARIABLE: Final = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
+"""gRPC's own variable: the file of the certificates that it trusts where it is told none."""
+
+_LOOPBACK: Final = "127.0.0.1"
+_MILLISECONDS: Final = 1000
+_SHORTEST_ATTEMPT: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TLSFiles:
+    """The contents of the TLS files of a profile; None where it names none.
+
+    Attributes:
+        ca: certificates to trust, PEM; None trusts gRPC's own roots.
+        cert: the client's certificate chain, PEM.
+        key: the client's private key, PEM, as text.
+    """
+
+    ca: bytes | None = None
+    cert: bytes | None = None
+    key: SecretText | None = None
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """gRPC's form of them."""
+        key = None if self.key is None else self.key.reveal().encode("latin-1")
+        try:
+            return grpc.ssl_channel_credentials(self.ca, key, self.cert)
+        finally:
+            del key
+
+
+def target_of(endpoint: Endpoint, *, lite_port: int | None = None) -> str:
+    """The target string of a channel.
+
+    Args:
+        endpoint: where the profile leads.
+        lite_port: the port on 127.0.0.1 where the endpoint's Milvus Lite listens; needed for a ``lite`` endpoint only.
+
+    Raises:
+        ValueError: a Lite endpoint without its port.
+    """
+    if endpoint.kind == "unix":
+        return f"unix:{endpoint.path}"
+    if endpoint.kind == "lite":
+        if lite_port is None:
+            raise ValueError("the port of Milvus Lite is missing")
+        return f"dns:///{_LOOPBACK}:{lite_port}"
+    # With the scheme spelled, a host that is called "unix" or "ipv4" is still a host; literals pass through unresolved.
+    return f"dns:///{endpoint.authority}"
+
+
+def channel_options(profile: Profile, *, largest: int | None = None) -> Options:
+    """The options of every channel of a profile.
+
+    Args:
+        profile: not a template.
+        largest: bytes of an answer at most, for all methods; None for any number where connecting has no limit.
+    """
+    options: list[tuple[str, Any]] = [
+        # Without it all plaintext channels to one target are one TCP connection and share its back-off.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.max_receive_message_length", -1 if largest is None else largest),
+        # Only uncompressed: a megabyte of gzip is a gigabyte of answer, and before 1.82 gRPC looks at the size of it
+        # when it is all there.  No Milvus compresses unless it was sent something compressed.
+        ("grpc.compression_enabled_algorithms_bitset", 1),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.keepalive_time_ms", _ms(profile.keepalive.time)),
+        ("grpc.keepalive_timeout_ms", _ms(profile.keepalive.timeout)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # While a ping of gRPC's own (to estimate the bandwidth) is out, no keepalive ping is sent, and that one's limit
+        # is a minute: a peer that hung right after a call was found in 60 s, whatever the two above say (measured).
+        ("grpc.http2.ping_timeout_ms", _ms(profile.keepalive.timeout)),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+        # Despite its name this is the time that ONE attempt gets, TLS and the first HTTP/2 frame included: with 100 ms,
+        # which would suit the two above, a server that takes a second to accept is never reached (measured).
+        ("grpc.min_reconnect_backoff_ms", _ms(max(profile.timeout, _SHORTEST_ATTEMPT))),
+        # A service config from a DNS TXT record could switch on health checks, which Milvus answers with a storm.
+        ("grpc.service_config_disable_resolution", 1),
+        # What gRPC remembers for its introspection service, which no program here serves: 4 KiB of 33 in each channel.
+        ("grpc.enable_channelz", 0),
+        ("grpc.max_channel_trace_event_memory_per_node", 0),
+    ]
+    # gRPC has a second way through a proxy, by the address: GRPC_ADDRESS_HTTP_PROXY, for those that are named here.
+    options.append(("grpc.address_http_proxy_enabled_addresses", ""))
+    if profile.proxy is None:
+        options.append(("grpc.enable_http_proxy", 0))
+    else:
+        options.append(("grpc.http_proxy", profile.proxy))
+    retry = None if profile.retry is False else profile.retry
+    options.append(("grpc.service_config", _service_config(retry)))  # pyright: ignore[reportArgumentType]  # frozen
+    tls = profile.tls
+    if tls is not None and tls.server_name is not None:
+        options.append(("grpc.ssl_target_name_override", tls.server_name))
+        # Servers behind a router are told apart by the authority, as by the name in the TLS handshake.
+        options.append(("grpc.default_authority", tls.server_name))
+    return tuple(options)
+
+
+def open_channel(
+    profile: Profile,
+    *,
+    lite_port: int | None = None,
+    files: TLSFiles | None = None,
+    largest: int | None = None,
+) -> grpc.Channel:
+    """A raw channel for a profile; nothing connects before its first call.
+
+    Args:
+        profile: not a template.
+        lite_port: as for :func:`target_of`.
+        files: the TLS files if they were read already; None reads them now.
+        largest: as for :func:`channel_options`.
+
+    Raises:
+        ConfigError: a TLS file cannot be read.
+        TLSError: a TLS file is not what it should be.
+        ThreadStartError: the system does not give the threads that gRPC needs.
+    """
+    target, credentials, options = _arguments(profile, lite_port, files, largest)
+    need_threads()
+    with quietly():
+        if credentials is None:
+            return opened(grpc.insecure_channel(target, options))
+        return opened(grpc.secure_channel(target, credentials, options))
+
+
+def open_async_channel(
+    profile: Profile, *, lite_port: int | None = None, files: TLSFiles | None = None
+) -> grpc.aio.Channel:
+    """A raw channel of the running event loop; arguments and errors are those of :func:`open_channel`."""
+    target, credentials, options = _arguments(profile, lite_port, files)
+    need_threads(for_asyncio=True)
+    with quietly():
+        if credentials is None:
+            return opened(grpc.aio.insecure_channel(target, options))
+        return opened(grpc.aio.secure_channel(target, credentials, options))
+
+
+def _arguments(
+    profile: Profile, lite_port: int | None, files: TLSFiles | None, largest: int | None = None
+) -> tuple[str, grpc.ChannelCredentials | None, Options]:
+    target, options = target_of(profile.endpoint, lite_port=lite_port), channel_options(profile, largest=largest)
+    tls = profile.tls
+    credentials = None if tls is None else (files or read_tls_files(tls)).credentials()
+    return target, credentials, options
+
+
+def _ms(seconds: float) -> int:
+    # gRPC's options are 32-bit, and a day in milliseconds still fits.
+    return int(seconds * _MILLISECONDS)
+
+
+@functools.lru_cache(maxsize=16)
+def _service_config(retry: Retry | None) -> str:
+    policy = (
+        None
+        if retry is None
+        else {
+            "maxAttempts": retry.attempts,
+            "initialBackoff": f"{retry.initial:.9f}s",
+            "maxBackoff": f"{retry.max:.9f}s",
+            "backoffMultiplier": 2,
+            "retryableStatusCodes": ["UNAVAILABLE"],
+        }
+    )
+    # A method stands in one entry only, so those that are both limited and repeated have one of their own kind.
+    groups: dict[tuple[int | None, bool], list[str]] = {}
+    for method in dict.fromkeys((*(READ_METHODS if policy else ()), *LIMITS)):
+        groups.setdefault((LIMITS.get(method), policy is not None and method in READ_METHODS), []).append(method)
+    entries: list[dict[str, Any]] = []
+    for (limit, is_repeated), methods in groups.items():
+        entry: dict[str, Any] = {"name": [{"service": SERVICE, "method": method} for method in methods]}
+        if limit is not None:
+            entry["maxResponseMessageBytes"] = limit
+        if is_repeated:
+            entry["retryPolicy"] = policy
+        entries.append(entry)
+    # Without blanks: every channel holds several copies.
+    return json.dumps({"methodConfig": entries}, separators=(",", ":"))
+
+
+# --- certificate files -----------------------------------------------------------------------------------------------
+
+TLSSignature = tuple[tuple[str, int, int, int], ...]
+"""For each TLS file its path, inode, size and time of change (ns): cheap to take, and another one when it changed."""
+
+
+def tls_signature(tls: SSL | None) -> TLSSignature:
+    """What the TLS files of a profile look like now; compare it with an earlier one to notice a changed certificate.
+
+    Args:
+        tls: the settings in force, :attr:`milvus_profiles.profile.Profile.tls`.
+
+    Returns:
+        Empty without files.  A file that is missing counts as one with the size -1.
+    """
+    if tls is None:
+        return ()
+    return tuple(_file_signature(path) for path in (tls.ca, tls.cert, tls.key) if path is not None)
+
+
+def _file_signature(path: str) -> tuple[str, int, int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return path, 0, -1, 0
+    return path, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def read_tls_files(tls: SSL) -> TLSFiles:
+    """Read the certificates and the key, and see that they are what they should be.
+
+    Raises:
+        ConfigError: a file cannot be read.
+        TLSError: a file holds no certificate or no key, the key is encrypted, or it is not the certificate's.
+    """
+    check_tls_files(tls)
+    ca, cert = (None if path is None else _read(path) for path in (tls.ca, tls.cert))
+    # latin-1 maps every byte to a character and back.
+    key = None if tls.key is None else SecretText(_read(tls.key).decode("latin-1"))
+    return TLSFiles(ca, cert, key)
+
+
+def check_tls_files(tls: SSL, env: Mapping[str, str] = os.environ) -> None:
+    """See that the certificates and the key are what they should be.
+
+    Args:
+        tls: what the profile names.
+        env: where gRPC's own variable for the certificates that it trusts by default is looked up.
+
+    Raises:
+        ConfigError: a file cannot be read.
+        TLSError: a file holds no certificate or no key, the key is encrypted, or it is not the certificate's.
+    """
+    if tls.ca is not None:
+        _check_ca(tls.ca, _read(tls.ca))
+    elif named := env.get(ROOTS_VARIABLE):
+        # gRPC reads it itself, and would wait for ever for a FIFO's writer.
+        _check_kind(named)
+    if tls.cert is not None and tls.key is not None:
+        for path in (tls.cert, tls.key):
+            _read(path)  # OpenSSL's own message would name neither
+        _check_pair(tls.cert, tls.key)
+
+
+def _read(path: str) -> bytes:
+    try:
+        read = read_regular(path, PEM_LIMIT)
+    except FileFault as fault:
+        raise ConfigError(f"the TLS file {path} {fault.reason}", hint="check the path and its permissions") from None
+    # Whoever may change it decides whom the profile trusts.
+    if (found := changeable(path, read.status)) is not None:
+        raise ConfigError(f"the TLS file {path} {found.reason}", hint=found.hint)
+    return read.content
+
+
+def _check_kind(path: str) -> None:
+    try:
+        os.close(open_file(path)[0])
+    except FileFault as fault:
+        if fault.errno is None:  # one that cannot be read is passed over by gRPC
+            raise ConfigError(
+                f"the file {path} of the certificates to trust {fault.reason}",
+                hint=f"name a PEM file, or unset {ROOTS_VARIABLE}",
+                location=Location(ROOTS_VARIABLE),
+            ) from None
+
+
+def _check_ca(path: str, content: bytes) -> None:
+    try:
+        # Bundles have comments between the certificates, with names in any script.
+        _context().load_verify_locations(cadata=content.decode("ascii", "ignore"))
+    except (ssl.SSLError, ValueError):
+        raise TLSError(
+            f"the file {path} (ssl.ca) holds no certificate that can be read",
+            hint="give it the PEM file of the CA, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----",
+        ) from None
+
+
+def _check_pair(cert: str, key: str) -> None:
+    try:
+        _context().load_cert_chain(cert, key, password=_refuse_password)
+    except _EncryptedKey:
+        raise TLSError(
+            f"the private key {key} is encrypted",
+            hint=f"gRPC takes no passphrase: decrypt it with {command('openssl', 'pkey', '-in', key, '-out', 'NEW')}, "
+            "and `chmod 600 NEW`",
+        ) from None
+    except ssl.SSLError as error:
+        if "KEY_VALUES_MISMATCH" in str(error) or "KEY_TYPE_MISMATCH" in str(error):
+            raise TLSError(
+                f"the private key {key} does not belong to the certificate {cert}",
+                hint="give ssl.cert and ssl.key that were issued together",
+            ) from None
+        raise TLSError(
+            f"the certificate {cert} or the private key {key} cannot be read as PEM",
+            hint=f"look at them with {command('openssl', 'x509', '-noout', '-in', cert)} "
+            f"and {command('openssl', 'pkey', '-noout', '-in', key)}",
+        ) from None
+
+
+class _EncryptedKey(Exception):
+    pass
+
+
+def _refuse_password() -> str:
+    # Without this OpenSSL would ask on the terminal.
+    raise _EncryptedKey
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Whether a key is too short for the system's taste is for gRPC and the server to say.
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context

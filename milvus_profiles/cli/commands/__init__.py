@@ -1,0 +1,1 @@
+"""The commands, a module for each group: options to work done below, and its outcome to the output."""

@@ -1,0 +1,63 @@
+"""``doctor``: what is wrong with this installation, its files and its surroundings, without asking any server."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import typer
+
+from .. import keyring_access
+from ..output import emit_json, say, table
+from ..session import current
+
+if TYPE_CHECKING:
+    from ...config.profiles import Profiles
+    from ...secrets import OSKeyring
+
+__all__ = ["doctor"]
+
+_FAILED = 3
+_MARKS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped", "warning": "warning"}
+
+
+def doctor() -> None:
+    """Examine this installation: libraries, files, keyring, variables; no server is asked."""
+    from ...config.locations import current_directory
+    from ...doctor.examination import examine
+    from ...doctor.finding import Patient
+
+    session = current()
+    patient = Patient(
+        env=session.env,
+        cwd=current_directory(),
+        load=session.profiles,
+        keyring=_keyring,
+        now=lambda: dt.datetime.now(dt.timezone.utc),
+    )
+    findings = list(examine(patient))
+    failed = sum(finding.status == "failed" for finding in findings)
+    warned = sum(finding.status == "warning" for finding in findings)
+    if session.json:
+        emit_json({"ok": not failed, "findings": [finding.as_json() for finding in findings]})
+    else:
+        rows = [
+            [_MARKS[finding.status], finding.name, finding.detail + (f"\nhint: {finding.hint}" if finding.hint else "")]
+            for finding in findings
+            if finding.status != "skipped" or session.verbose
+        ]
+        table(["", "WHAT", "FOUND"], rows)
+        if failed:
+            say(f"{failed} failed, {warned} to look at", color="red")
+        else:
+            say(f"nothing failed, {warned} to look at", color="yellow" if warned else "green")
+    if failed:
+        raise typer.Exit(_FAILED)
+
+
+def _keyring(profiles: Profiles | None) -> OSKeyring:
+    if profiles is not None:
+        return keyring_access.keyring(profiles)
+    from ...secrets import OSKeyring, keyring_timeout
+
+    return OSKeyring(timeout=keyring_timeout(current().env, interactive=current().interactive))

@@ -1,0 +1,156 @@
+"""``exec``: a program with a profile's address and secret in its environment."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ...config.locations import current_directory, named_file
+from ...config.plaintext import check_plaintext
+from ...errors import UsageError
+from ...interop.variables import LEAVES, PREFIX, SECRET_LEAVES, superseded, unsaid, variables
+from ...masked import MaskedMapping
+from ...spelling import suggest
+from .. import keyring_access
+from ..file_warnings import warn_about_profiles
+from ..output import print_error, warn
+from ..session import current
+
+if TYPE_CHECKING:
+    from ...config.profiles import Profiles, Resolved
+    from ...endpoint import Endpoint
+    from ...masked import SecretText
+    from ...profile import Profile
+
+__all__ = ["MARKER", "execute"]
+
+MARKER = "MILVUS_PROFILES_EXEC"
+"""The variable by which a program knows that it runs under ``exec``; its value is the alias."""
+
+# As a shell and env(1) report them.
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+
+
+def execute(
+    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="The profile.")],
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The program and its arguments.")],
+    env_prefix: Annotated[
+        str, typer.Option("--env-prefix", metavar="PREFIX", help="What the variables' names begin with.")
+    ] = PREFIX,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="NAME", help="Set this variable only; may be given several times."),
+    ] = None,
+) -> None:
+    """Run a program with MILVUS_URI, MILVUS_TOKEN, MILVUS_DB, MILVUS_USER and MILVUS_PASSWORD of a profile.
+
+    Signals and the exit status are the program's. For a Milvus Lite profile its server runs as long as the program.
+    """
+    session = current()
+    if outer := session.env.get(MARKER):
+        raise UsageError(
+            f"this runs under `exec {outer}` already, and programs would mix the two connections",
+            hint=f"leave that program first, or unset {MARKER} if you mean it",
+        )
+    wanted = _wanted(_checked_prefix(env_prefix), only)
+    profiles = session.profiles()
+    resolved = profiles.use(profiles.select(alias, name="ALIAS").alias)
+    profile = resolved.profile
+    warn_about_profiles(profiles, [profile.alias])
+    token = _token(profiles, resolved, wanted, env_prefix)
+    if missing := unsaid(profile):
+        warn(f"no variable says {', '.join(missing)} of {profile.alias!r}: tell the program by its own options")
+
+    def environment(endpoint: Endpoint) -> MaskedMapping:
+        found = variables(profile, endpoint, token, prefix=env_prefix)
+        gone = set(superseded(prefix=env_prefix))
+        kept = {name: value for name, value in session.env.items() if name not in gone}
+        kept |= {name: value for name, value in found.items() if name in wanted}
+        if session.config is not None:
+            kept["MILVUS_PROFILES_FILE"] = named_file(session.config, session.env, current_directory())
+        return MaskedMapping(kept | {MARKER: profile.alias})
+
+    if profile.endpoint.kind == "lite":
+        raise typer.Exit(_beside_lite(command, profile, environment))
+    from ...interop.running import replace
+
+    _flush()
+    try:
+        replace(command, environment(profile.endpoint))
+    except OSError as error:
+        problem = (error.errno, error.strerror)
+    # Not in the handler: the error's frames hold the environment.
+    raise typer.Exit(_not_run(command[0], *problem))
+
+
+def _checked_prefix(prefix: str) -> str:
+    if not (prefix.isascii() and prefix.replace("_", "a").isalnum()) or prefix[:1].isdigit():
+        raise UsageError(
+            "--env-prefix is not the beginning of a variable's name", hint="use letters, digits and _, such as APP_"
+        )
+    if prefix.startswith("MILVUS_PROFILES"):
+        raise UsageError("--env-prefix names variables of this program", hint="use another, such as APP_")
+    return prefix
+
+
+def _wanted(prefix: str, only: list[str] | None) -> set[str]:
+    names = {prefix + leaf for leaf in LEAVES}
+    if not only:
+        return names
+    for name in only:
+        if name not in names:
+            near = suggest(name, names)
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted(names))}"
+            raise UsageError(f"--only {name!a} is not one of the variables", hint=hint)
+    return set(only)
+
+
+def _token(profiles: Profiles, resolved: Resolved, wanted: set[str], prefix: str) -> SecretText | None:
+    """The token, asked for only where a variable that was asked for needs it."""
+    from ...secrets import resolve
+
+    profile = resolved.profile
+    credential = profile.credential
+    if credential is None:
+        return None
+    needed = {prefix + leaf for leaf in SECRET_LEAVES}
+    if credential.user is None:
+        needed.add(f"{prefix}USER")  # it stands in the token, if anywhere
+    if not needed & wanted:
+        return None
+    if (warning := check_plaintext(resolved)) is not None:
+        warn(warning)
+    return resolve(credential, profile.endpoint, keyring_access.context(profiles, profile.alias))
+
+
+def _beside_lite(command: list[str], profile: Profile, environment: Callable[[Endpoint], MaskedMapping]) -> int:
+    from ...channel.lite import acquire_lite
+    from ...endpoint import Endpoint
+    from ...interop.running import holding_signals, run_child
+
+    with holding_signals():
+        lease = acquire_lite(profile.endpoint.path, profile.untrusted)
+        try:
+            _flush()
+            try:
+                return run_child(command, environment(Endpoint("tcp", "127.0.0.1", lease.port)))
+            except OSError as error:
+                problem = (error.errno, error.strerror)
+        finally:
+            lease.release()
+    return _not_run(command[0], *problem)
+
+
+def _not_run(program: str, number: int | None, reason: str | None) -> int:
+    print_error(UsageError(f"{program!a} cannot be run: {reason}", hint="the program stands after `--`"))
+    return _NOT_FOUND if number == errno.ENOENT else _NOT_EXECUTABLE
+
+
+def _flush() -> None:
+    # What is still in Python's buffers would be lost with this process, or come after the program's own output.
+    sys.stdout.flush()
+    sys.stderr.flush()

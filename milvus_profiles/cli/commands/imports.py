@@ -1,0 +1,264 @@
+"""``import``: profiles from the files and variables of other tools, their secrets into the keyring."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ...config.locations import current_directory
+from ...config.plaintext import sends_plaintext
+from ...errors import ConfigError, DeclinedError, EditConflictError, Location, MilvusProfilesError, UsageError
+from ...profile import Profile, fold_alias
+from ..output import emit_json, note, say, shorten, table, warn
+from ..session import current
+from ..target import Target, bounds_here, choose, confirm_protected, stored_uri
+from ..writing import Secret, store, validated
+
+if TYPE_CHECKING:
+    from ...config.edit import Operation
+    from ...interop.imports.found import Entry, Found, Unusable
+
+__all__ = ["import_profiles"]
+
+_SOURCES = "milvus-cli, env, dotenv, zilliz, attu, pymilvus-uri"
+
+
+def import_profiles(
+    source: Annotated[str, typer.Option("--from", metavar="FORMAT", help=f"One of {_SOURCES}.")],
+    path: Annotated[
+        str | None, typer.Argument(metavar="[PATH]", help="Its file; default: where it usually is. - reads stdin.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    delete_source: Annotated[
+        bool, typer.Option("--delete-source", help="Take what was imported out of the source, with its plain secrets.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace profiles of the same names.")] = False,
+    user_file: Annotated[bool, typer.Option("--user-file", help="Write to the user's file.")] = False,
+    project_file: Annotated[bool, typer.Option("--project-file", help="Write to the project's milvus.toml.")] = False,
+) -> None:
+    """Import profiles from other tools: shown first, then asked for; secrets go into the keyring."""
+    target = choose(user=user_file, project=project_file)
+    found = _read(source, path)
+    if delete_source and (found.path is None or found.content is None):
+        raise UsageError("--delete-source needs a file to take things out of", hint="unset the variables yourself")
+    entries, unusable = _usable(found, target, force)
+    if entries and not current().json:
+        _show(entries, unusable, target)
+    if not entries:
+        raise ConfigError(
+            "there is nothing to import",
+            hint="; ".join(f"{one.origin}: {one.reason}" for one in unusable[:3]) or "the source is empty",
+        )
+    _warn_of_settings(entries)
+    if dry_run:
+        _report(entries, unusable, target, imported=False)
+        return
+    _confirm(f"Import {_count(entries)}?", yes)
+    _write(entries, target, force, yes)
+    _report(entries, unusable, target, imported=True)
+    if delete_source:
+        _delete(source, found, entries, yes)
+
+
+def _read(source: str, path: str | None) -> Found:
+    from ...interop.imports.found import LIMIT
+    from ...interop.imports.sources import find_source, read
+
+    form = find_source(source)
+    if path is not None and ("://" in path or "@" in path) and not os.path.exists(path):
+        # Not repeated: it may hold a password, and everyone on this machine has seen it already.
+        raise UsageError("the path is an address, not a file", hint=f"pipe it: import --from {source} -")
+    if path == "-" or (path is None and source == "pymilvus-uri"):
+        if form.parse is None or sys.stdin is None:
+            raise UsageError(f"--from {source} does not read standard input", hint="leave the path out")
+        if sys.stdin.isatty():
+            text: str = typer.prompt("Address", hide_input=True, err=True)
+            return form.parse(text.encode("utf-8", "surrogateescape"), "standard input").anonymous()
+        content = sys.stdin.buffer.read(LIMIT + 1)
+        if len(content) > LIMIT:
+            raise ConfigError(f"standard input is longer than {LIMIT >> 10} KiB")
+        return form.parse(content, "standard input").anonymous()
+    return read(source, path, env=current().env, cwd=current_directory())
+
+
+def _usable(found: Found, target: Target, force: bool) -> tuple[list[tuple[Entry, Profile]], list[Unusable]]:
+    """The entries with the profiles that they make, and the rest with the reasons."""
+    from ...interop.imports.found import Unusable
+
+    present = _present(target)
+    unusable = list(found.unusable)
+    taken: set[str] = set()
+    usable = []
+    for entry in found.entries:
+        alias = _free(entry.alias, taken)
+        entry = replace(entry, alias=alias, fields=_stored(entry.fields, target))
+        if fold_alias(alias) in present and not force:
+            unusable.append(Unusable(entry.origin, f"there is a profile {alias!r} already (--force replaces it)"))
+            continue
+        try:
+            usable.append((entry, validated(alias, entry.fields, target)))
+        except ConfigError as error:
+            unusable.append(Unusable(entry.origin, error.message))
+            continue
+        taken.add(fold_alias(alias))
+    return usable, unusable
+
+
+def _present(target: Target) -> set[str]:
+    from ...config.documents import read_document
+
+    if not os.path.lexists(target.path):
+        return set()
+    return {fold_alias(alias) for alias in read_document(target.path, target.role).profiles}
+
+
+def _free(alias: str, taken: set[str]) -> str:
+    """The alias, with a number where an entry before has it."""
+    number, free = 2, alias
+    while fold_alias(free) in taken:
+        free, number = f"{alias[:60]}-{number}", number + 1
+    return free
+
+
+def _stored(fields: dict[str, Any], target: Target) -> dict[str, Any]:
+    return fields | {"uri": stored_uri(fields["uri"], target)}
+
+
+def _count(entries: Sequence[object]) -> str:
+    return f"{len(entries)} profile{'s' if len(entries) != 1 else ''}"
+
+
+def _show(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], target: Target) -> None:
+    if entries:
+        say(f"to {target.words} {shorten(target.path)}:")
+        table(
+            ["ALIAS", "URI", "DATABASE", "USER", "SECRET", "FROM"],
+            [
+                [
+                    entry.alias,
+                    profile.endpoint.uri,
+                    profile.db_name or "",
+                    profile.user or "",
+                    "keyring" if entry.secret is not None else "",
+                    entry.origin,
+                ]
+                for entry, profile in entries
+            ],
+            styles=["bold"],
+        )
+    for one in unusable:
+        warn(f"{one.origin} is left out: {one.reason}")
+
+
+def _warn_of_settings(entries: list[tuple[Entry, Profile]]) -> None:
+    """Say what the table does not: what a source decides about whom to trust, before anybody says yes."""
+    for entry, profile in entries:
+        if profile.tls is not None and profile.tls.ca is not None:
+            warn(f"{entry.alias!r} trusts the certificates in {shorten(profile.tls.ca)}, and no others")
+        if profile.allow_insecure:
+            warn(f"{entry.alias!r} lets its secret cross the network unencrypted (allow_insecure = true)")
+
+
+def _confirm(question: str, yes: bool) -> None:
+    if yes:
+        return
+    if not current().interactive:
+        raise DeclinedError("nothing was imported: there is nobody to ask", hint="confirm with --yes")
+    if not typer.confirm(question, err=True):
+        raise DeclinedError("nothing was imported")
+
+
+def _write(entries: list[tuple[Entry, Profile]], target: Target, force: bool, yes: bool) -> None:
+    from ...config.edit import AddProfile
+    from ...secrets import keyring_account
+
+    profiles = current().profiles()
+    for entry, _ in entries:
+        if force and entry.alias in profiles:
+            confirm_protected(profiles, entry.alias, "replace", yes)
+    operations: list[Operation] = [AddProfile(entry.alias, entry.fields, replace=force) for entry, _ in entries]
+    secrets: dict[str, Secret] = {}
+    for entry, profile in entries:
+        if entry.secret is None:
+            continue
+        account = keyring_account(profile.endpoint, profile.user)
+        if account in secrets and secrets[account].value != entry.secret:
+            raise ConfigError(
+                f"two entries have different secrets for {account}, and the keyring keeps one",
+                hint="remove one of them from the source",
+            )
+        secrets[account] = Secret(account, entry.secret)
+    aliases = [entry.alias for entry, _ in entries]
+    store(target, operations, list(secrets.values()), touched=aliases, replace=force)
+
+
+def _report(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], target: Target, *, imported: bool) -> None:
+    if current().json:
+        emit_json(
+            {
+                "file": target.path,
+                "imported": imported,
+                "profiles": [
+                    {
+                        "alias": entry.alias,
+                        "uri": profile.endpoint.uri,
+                        "db_name": profile.db_name,
+                        "user": profile.user,
+                        "secret": entry.secret is not None,
+                        "origin": entry.origin,
+                    }
+                    for entry, profile in entries
+                ],
+                "unusable": [{"origin": one.origin, "reason": one.reason} for one in unusable],
+            }
+        )
+    elif imported:
+        secrets = sum(entry.secret is not None for entry, _ in entries)
+        say(f"imported {_count(entries)}" + (f", {secrets} with a secret in the keyring" if secrets else ""))
+    for entry, profile in entries if imported else []:
+        if sends_plaintext(profile) and not profile.allow_insecure:
+            warn(
+                f"connecting with {entry.alias!r} will be refused: the secret would be sent to "
+                f"{profile.endpoint.authority} unencrypted; use https:// or set allow_insecure = true"
+            )
+
+
+def _delete(source: str, found: Found, entries: list[tuple[Entry, Profile]], yes: bool) -> None:
+    """Take the imported entries out of their file; the file goes where nothing else is in it."""
+    from ...config.atomic import read_bytes, remove_file, write_atomic
+    from ...interop.imports.sources import without
+
+    assert found.path is not None
+    assert found.content is not None
+    left = without(source, found.content, {entry.key for entry, _ in entries})
+    what = "Delete" if left is None else "Take what was imported out of"
+    if not yes and not (current().interactive and typer.confirm(f"{what} {shorten(found.path)}?", err=True)):
+        note(f"{shorten(found.path)} was left as it is")
+        return
+    path, content = found.path, found.content
+
+    def last_look() -> None:
+        if read_bytes(path) != content:
+            raise EditConflictError("it was changed meanwhile and is left as it is")
+
+    try:
+        inside = bounds_here()
+        if left is None:
+            told = remove_file(path, inside=inside, last_look=last_look)
+        else:
+            told = write_atomic(path, left, inside=inside, last_look=last_look)
+    except MilvusProfilesError as error:
+        raise type(error)(
+            f"the profiles were imported, but their source still is what it was: {error.message}",
+            hint="remove the plain secrets from it by hand",
+            location=error.location or Location(path),
+        ) from None
+    if told is not None:
+        warn(told)
+    note(f"{'deleted' if left is None else 'took them out of'} {shorten(path)}")

@@ -1,0 +1,299 @@
+"""``profile list | show | remove``, and the doors to ``add`` and ``test``."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ...config.disclosure import shown
+from ...config.invalid import Findings
+from ...config.trust import gated_names
+from ...errors import ConfigError, MilvusProfilesError, SecretUnavailableError
+from ...text import milvus_profiles
+from ..file_warnings import warn_about_files, warn_about_profiles
+from ..output import emit_json, note, say, say_lines, shorten, table, warn
+from ..session import command, current
+from ..target import apply, choose, confirm_protected, note_edit
+from . import profile_add, profile_edit, profile_test, profile_use
+
+if TYPE_CHECKING:
+    from ...config.profiles import Profiles, Resolved, Selection
+    from ...config.values import RawProfile
+
+app = typer.Typer(help="Connection profiles.", no_args_is_help=True, rich_markup_mode=None)
+app.callback()(command(lambda: None))
+app.command("add")(command(profile_add.add))
+
+OptionalAlias = Annotated[str | None, typer.Argument(metavar="[ALIAS]", help="The profile; default: the selected one.")]
+
+
+# --- list ---
+
+
+@app.command("list")
+@command
+def list_profiles() -> None:
+    """List the profiles in force."""
+    profiles = current().profiles()
+    selected = _selected(profiles)
+    messages: dict[str, str] = {}  # of the invalid ones; JSON has a code and a place instead
+    rows = [_row(profiles, alias, selected, messages) for alias in profiles]
+    warn_about_files(profiles, profiles.documents)
+    if current().json:
+        emit_json(rows)
+        return
+    if not rows:
+        say("no profiles yet")
+        note("hint: milvus-profiles profile add local --uri ./milvus.db")
+        return
+    table(
+        ["", "ALIAS", "URI", "DATABASE", "AUTH", "ORIGIN"],
+        [_cells(row, messages) for row in rows],
+        styles=[None, "bold"],
+    )
+    if selected is None and len(rows) > 1:
+        note("no profile is selected by default: `milvus-profiles profile use ALIAS`")
+
+
+def _selected(profiles: Profiles) -> str | None:
+    try:
+        return profiles.select(current().profile, name="--profile").alias
+    except MilvusProfilesError:
+        return None
+
+
+def _row(profiles: Profiles, alias: str, selected: str | None, messages: dict[str, str]) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "alias": alias,
+        "uri": None,
+        "db_name": None,
+        "tls": False,
+        "auth": "none",
+        "default": alias == selected,
+        "origin": "env",
+        "trusted": True,
+        "error": None,
+    }
+    raw, profile = profiles.examine(alias)
+    if raw is not None:
+        row["origin"] = _origin(raw)
+        row["trusted"] = profiles.is_trusted(raw)
+    if isinstance(profile, Findings):
+        place = profile.location
+        row["error"] = {"code": profile.code, "location": str(place) if place else None}
+        messages[alias] = profile.message
+        return row
+    row["db_name"] = profile.db_name and shown(("db_name",), profile.db_name)
+    row["auth"] = profile.auth
+    if not profile.is_template:
+        row["uri"] = profile.endpoint.uri
+        row["tls"] = profile.endpoint.tls
+    return row
+
+
+def _origin(raw: RawProfile) -> str:
+    if raw.document is None:
+        return "env"
+    return f"{raw.document.path}:{raw.document.line(raw.declared.path)}"
+
+
+def _cells(row: dict[str, Any], messages: dict[str, str]) -> list[str]:
+    origin = shorten(row["origin"]) + ("" if row["trusted"] else " (not trusted)")
+    mark = "*" if row["default"] else ""
+    if row["error"] is not None:
+        return [mark, row["alias"], f"invalid: {messages[row['alias']]}", "", "", origin]
+    return [mark, row["alias"], row["uri"] or "(template)", row["db_name"] or "", row["auth"], origin]
+
+
+# --- show ---
+
+
+@app.command("show")
+@command
+def show(
+    alias: OptionalAlias = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say where each value comes from, and what it hides.")
+    ] = False,
+) -> None:
+    """Show a profile; secrets are masked."""
+    profiles = current().profiles()
+    selection = current().select(alias)
+    warn_about_profiles(profiles, [selection.alias])
+    resolved = profiles.resolve(selection.alias)
+    values = _values(resolved)
+    overridden = [{"field": ".".join(path), "origin": str(origin)} for path, origin in resolved.raw.overridden]
+    if current().json:
+        emit_json({"alias": selection.alias, "values": values, "overridden": overridden})
+        return
+    say(selection.alias, bold=True)
+    leaves = [
+        (name, _text(entry["value"]), shorten(entry["origin"]))
+        for name, entry in values.items()
+        if not isinstance(entry["value"], dict) and (explain or entry["origin"] != "default")
+    ]
+    if explain:
+        table(["FIELD", "VALUE", "ORIGIN"], leaves)
+        _explain(profiles, resolved, selection, overridden)
+    else:
+        table(["FIELD", "VALUE"], [leaf[:2] for leaf in leaves])
+        if not resolved.trusted:
+            _untrusted(resolved)
+
+
+def _values(resolved: Resolved) -> dict[str, dict[str, Any]]:
+    """Every field that has a value: tables whole, and leaf by leaf, since each leaf has an origin of its own."""
+    profile, raw = resolved.profile, resolved.raw
+    found: dict[str, dict[str, Any]] = {}
+    dumped = profile.model_dump(mode="json", exclude_none=True, exclude={"alias"})
+    if not profile.is_template:
+        if "uri" in dumped:
+            dumped["uri"] = profile.endpoint.uri
+        else:
+            dumped = {"uri": profile.endpoint.uri, **dumped}
+    for name, value in dumped.items():
+        value = shown((name,), value)
+        if name == "uri" and profile.uri is None:
+            origin = str(resolved.origin_of("host"))
+        elif name == "db_name" and ("db_name",) not in raw.values:
+            origin = str(resolved.origin_of("uri"))
+        else:
+            origin = str(resolved.origin_of(name))
+        found[name] = {"value": value, "origin": origin}
+        if isinstance(value, dict):
+            for key, leaf in value.items():
+                entry = raw.values.get((name, key))
+                found[f"{name}.{key}"] = {"value": leaf, "origin": str(entry.origin) if entry else "default"}
+    return found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+
+
+def _explain(profiles: Profiles, resolved: Resolved, selection: Selection, overridden: list[dict[str, str]]) -> None:
+    say("")
+    say(f"selected because {selection.reason}" + (f" ({selection.origin})" if selection.origin else ""))
+    for hidden in selection.hidden:
+        say(f"  this hides: {hidden}")
+    if overridden:
+        say("overridden:")
+        for entry in overridden:
+            say(f"  {entry['field']} from {shorten(entry['origin'])}")
+    if ignored := profiles.settings.environment.ignored:
+        say(f"ignored, because MILVUS_URI is not set: {', '.join(ignored)}")
+    if not resolved.trusted:
+        _untrusted(resolved)
+
+
+def _untrusted(resolved: Resolved) -> None:
+    document = resolved.raw.document
+    assert document is not None
+    gated = gated_names(resolved.raw)
+    note(f"not trusted: {shorten(document.path)}" + (f" (needed for {', '.join(gated)})" if gated else ""))
+    if gated:
+        note(f"hint: read it, then run {milvus_profiles('trust', document.path)}")
+
+
+app.command("test")(command(profile_test.test))
+
+
+# --- remove ---
+
+
+@app.command("remove")
+@command
+def remove(
+    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="The profile.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask about a protected profile.")] = False,
+    with_secret: Annotated[bool, typer.Option("--with-secret", help="Delete its keyring entry too.")] = False,
+    user_file: Annotated[bool, typer.Option("--user-file", help="Remove it from the user's file.")] = False,
+    project_file: Annotated[bool, typer.Option("--project-file", help="Remove it from the project's file.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the change, make none.")] = False,
+) -> None:
+    """Remove a profile from the file that declares it."""
+    from ...config.edit import RemoveProfile
+
+    profiles = current().profiles()
+    name = profiles.select(alias, name="ALIAS").alias
+    raw = profiles.raw(name)
+    if raw.document is None and not (user_file or project_file):
+        raise ConfigError(
+            f"{name!r} is declared by the environment, not in a file",
+            hint=f"unset {raw.declared}",
+            location=raw.declared.location(),
+        )
+    target = choose(user=user_file, project=project_file, document=raw.document)
+    account = _entry_to_delete(profiles, name) if with_secret else None
+    if not dry_run:
+        confirm_protected(profiles, name, "remove", yes)
+    result, trusted = apply(target, [RemoveProfile(name)], dry_run=dry_run)
+    if dry_run:
+        if current().json:
+            emit_json({"alias": name, "file": target.path, "diff": result.diff})
+        else:
+            say_lines(result.diff.rstrip("\n"))
+        return
+    for line in result.notes:
+        note(line)
+    deleted = _delete_entry(account, name) if account else False
+    if current().json:
+        emit_json({"alias": name, "file": target.path, "removed": True, "secret_deleted": deleted})
+        return
+    say(f"removed {name!r} from {target.words} {shorten(target.path)}")
+    if deleted:
+        say("deleted its secret from the keyring")
+    note_edit(target, trusted)
+    with suppress(MilvusProfilesError):  # it was removed, whatever is wrong with the rest
+        if name in current().profiles(fresh=True):
+            warn(f"{name!r} is still there, declared in {current().profiles().raw(name).declared}")
+
+
+def _entry_to_delete(profiles: Profiles, alias: str) -> str | None:
+    """The keyring account of a profile, unless another profile uses it too."""
+    from ...secrets import keyring_account
+
+    def account_of(name: str) -> str | None:
+        try:
+            profile = profiles.resolve(name).profile
+            credential = profile.credential
+            if profile.is_template or credential is None or credential.kind != "keyring":
+                return None
+            return keyring_account(profile.endpoint, credential.user)
+        except MilvusProfilesError:
+            return None
+
+    account = account_of(alias)
+    if account is None:
+        note("it has no entry in the keyring")
+        return None
+    others = [name for name in profiles if name != alias and account_of(name) == account]
+    if others:
+        warn(f"the keyring entry stays: {', '.join(others[:5])} use{'s' if len(others) == 1 else ''} it too")
+        return None
+    return account
+
+
+def _delete_entry(account: str, alias: str) -> bool:
+    from .. import keyring_access
+
+    try:
+        return keyring_access.keyring(current().profiles()).delete(account)
+    except SecretUnavailableError as error:
+        raise SecretUnavailableError(
+            f"the profile {alias!r} was removed, but its secret was not: {error.message}", hint=error.hint
+        ) from None
+
+
+app.command("set")(command(profile_edit.set_fields))
+app.command("unset")(command(profile_edit.unset_fields))
+app.command("rename")(command(profile_edit.rename))
+app.command("copy")(command(profile_edit.copy))
+app.command("use")(command(profile_use.use))
+app.command("edit")(command(profile_edit.edit))

@@ -1,0 +1,109 @@
+"""``trust`` and ``untrust``: a person says that a project file may do what is gated otherwise."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Annotated, Any
+
+import typer
+
+from ...config.databases import brought_databases
+from ...config.documents import read_document
+from ...config.locations import current_directory, find_project_file, named_file
+from ...config.trust import TrustStore
+from ...errors import ConfigError, Location
+from ..output import emit_json, note, say, shorten, warn
+from ..session import current
+
+_LONGEST = 1000
+"""Characters of a value that are shown: more than any has that makes sense."""
+
+FileArgument = Annotated[
+    str | None, typer.Argument(metavar="[FILE]", help="The project file; default: the one in force here.")
+]
+
+
+def trust(file: FileArgument = None) -> None:
+    """Let a project file use secrets, programs, certificates and proxies.
+
+    It is pinned by path and content: any change but this program's own needs trust again.
+    """
+    session = current()
+    path = _path(file)
+    document = read_document(path, "project")
+    store = TrustStore.load(session.env)
+    changes = store.changes(document)
+    known = store.trusts(document)
+    databases = brought_databases(document, session.env)
+    _warn_of_neighbours(document.path)
+    if not known:
+        store.pin(document)
+    if session.json:
+        emit_json({"file": document.path, "trusted": True, "changed": changes, "databases": databases})
+        return
+    for name, (before, after) in changes.items():
+        if before is None:
+            say(f"  + {name} = {_show(after)}")
+        elif after is None:
+            say(f"  - {name} = {_show(before)}")
+        else:
+            say(f"  ~ {name} = {_show(before)} -> {_show(after)}")
+    for alias, path in databases.items():
+        say(f"  {'=' if known else '+'} {alias} brings the database {shorten(path)}, which was not made from here")
+    say(f"{'already trusted' if known else 'trusted'}: {shorten(document.path)}")
+    if databases:
+        warn(
+            "Milvus Lite acts on what stands in a database: functions of its collections may send texts, and an API "
+            "key of the environment, to addresses that it names; later changes of it need no trust again"
+        )
+    if not known:
+        note("a change by anything but milvus-profiles needs `milvus-profiles trust` again")
+
+
+def untrust(file: FileArgument = None) -> None:
+    """Trust a project file no longer."""
+    session = current()
+    path = _path(file)
+    TrustStore.load(session.env).unpin(path)
+    if session.json:
+        emit_json({"file": path, "trusted": False})
+    else:
+        say(f"not trusted: {shorten(path)}")
+
+
+def _path(file: str | None) -> str:
+    cwd = current_directory()
+    if file is not None:
+        return named_file(file, current().env, cwd)
+    found, unread = find_project_file(cwd, current().env)
+    if found is None and unread:
+        raise ConfigError(unread[0].reason, hint=unread[0].hint, location=Location(unread[0].path))
+    if found is None:
+        raise ConfigError(
+            "there is no project file here",
+            hint="name one: `milvus-profiles trust FILE`",
+            location=Location(cwd),
+        )
+    return found
+
+
+def _warn_of_neighbours(path: str) -> None:
+    """Say that what the file refers to is not pinned, where others may put something there.
+
+    A warning and no refusal: the text itself is pinned, so that nobody can change it under its name.
+    """
+    directory = os.path.dirname(os.path.realpath(path))
+    mode = os.stat(directory).st_mode
+    if os.name != "nt" and mode & stat.S_IWOTH:
+        warn(
+            f"every user of this machine can write to {directory}: only the text of the file is pinned, and what its "
+            "relative paths lead to may be anybody's"
+        )
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"

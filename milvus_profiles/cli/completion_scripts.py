@@ -1,0 +1,181 @@
+"""``--install-completion`` and ``--show-completion``: the shells' side of completion.
+
+Typer's script for bash runs the word on the line (``$1``): after ``./milvus-profiles`` that is whatever program the
+directory holds.  The scripts here run the program that the shell finds by its name, and only where its path is
+absolute: a ``.`` in PATH finds what somebody else put there.  PowerShell's is typer's; it runs the name.
+
+Typer would write scripts, and the shell's start-up file, by overwriting them in place: a full disk leaves an empty
+``.bashrc``.  Here they go through the one writer, and PowerShell's policy is not touched.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+import typer
+
+from ..errors import ConfigError, DeclinedError, Location, UsageError
+from .completion import VARIABLE
+from .output import note, say, shorten
+from .session import current
+
+__all__ = ["answer_source", "install", "show"]
+
+_PROGRAM = "milvus-profiles"
+
+# What they ask is typer's protocol, so that scripts which are installed already go on working.
+_SCRIPTS = {
+    "bash": f"""\
+_milvus_profiles_completion() {{
+    local IFS=$'\\n' program
+    COMPREPLY=()
+    program=$(type -P {_PROGRAM})
+    [[ $program == /* ]] || return 0
+    COMPREPLY=( $( COMP_WORDS="${{COMP_WORDS[*]}}" COMP_CWORD=$COMP_CWORD \\
+                   {VARIABLE}=complete_bash "$program" ) )
+    return 0
+}}
+
+complete -o default -F _milvus_profiles_completion {_PROGRAM}""",
+    "zsh": f"""\
+#compdef {_PROGRAM}
+
+_milvus_profiles_completion() {{
+  local program
+  program=$(whence -p {_PROGRAM})
+  [[ $program == /* ]] || return 1
+  eval $(_TYPER_COMPLETE_ARGS="${{words[1,$CURRENT]}}" {VARIABLE}=complete_zsh "$program")
+}}
+
+compdef _milvus_profiles_completion {_PROGRAM}""",
+    "fish": f"""\
+function __milvus_profiles_completion
+    set -l program (command --search {_PROGRAM})
+    string match --quiet -- '/*' "$program[1]"; or return 1
+    set -lx {VARIABLE} complete_fish
+    set -lx _TYPER_COMPLETE_FISH_ACTION $argv[1]
+    set -lx _TYPER_COMPLETE_ARGS (commandline --cut-at-cursor --current-process)
+    $program[1]
+end
+
+complete --command {_PROGRAM} --no-files --arguments '(__milvus_profiles_completion get-args)' \\
+    --condition '__milvus_profiles_completion is-args'""",
+}
+
+
+def show(wanted: bool) -> None:
+    """Print the script of the shell that called."""
+    if wanted:
+        sys.stdout.write(_script(_shell()) + "\n")
+        raise typer.Exit
+
+
+def answer_source(env: Mapping[str, str]) -> None:
+    """Print the script that ``source_SHELL`` in the variable of completion asks for.
+
+    Args:
+        env: the environment, with a request in it; other requests are typer's to answer.
+    """
+    instruction, _, shell = env.get(VARIABLE, "").partition("_")
+    if instruction == "source" and shell in _SCRIPTS:
+        sys.stdout.write(_script(shell) + "\n")
+        raise typer.Exit
+
+
+def install(wanted: bool) -> None:
+    """Write the script of the shell that called, and have its start-up file read it.
+
+    Raises:
+        ConfigError: there is no home directory, or a file cannot be written.
+        UsageError: the shell is not one that this can be done for.
+    """
+    if not wanted:
+        return
+    from ..files.paths import home_directory, home_fault
+
+    home = home_directory(current().env)
+    if home is None:
+        reason, hint = home_fault(current().env) or ("there is no home directory", "set HOME")
+        raise ConfigError(f"there is no place for completion: {reason}", hint=hint)
+    shell = _shell()
+    if shell == "bash":
+        script = os.path.join(home, ".bash_completions", f"{_PROGRAM}.sh")
+        start_up, lines = os.path.join(home, ".bashrc"), ["source '" + script.replace("'", "'\"'\"'") + "'"]
+    elif shell == "zsh":
+        script = os.path.join(home, ".zfunc", f"_{_PROGRAM}")
+        start_up, lines = os.path.join(home, ".zshrc"), ["fpath+=~/.zfunc; autoload -Uz compinit; compinit"]
+    elif shell == "fish":
+        script = os.path.join(home, ".config", "fish", "completions", f"{_PROGRAM}.fish")
+        start_up, lines = None, []
+    else:
+        raise UsageError(
+            f"completion cannot be installed for {shell}",
+            hint="put what `milvus-profiles --show-completion` prints where the shell starts from",
+        )
+    if start_up is not None:
+        from ..config.atomic import check_writable
+
+        check_writable(start_up)
+    # First the script: a start-up file that reads a file which is not there complains at each start.
+    _write_script(script, f"{_script(shell)}\n".encode())
+    if start_up is not None:
+        _add_lines(start_up, lines)
+    say(f"completion for {shell} is installed in {shorten(script)}")
+    note("it takes effect in a new shell")
+    raise typer.Exit
+
+
+def _write_script(path: str, content: bytes) -> None:
+    from ..config.atomic import read_bytes, write_atomic
+
+    before = read_bytes(path)
+    if before == content:
+        return
+    if before and VARIABLE.encode() not in before:
+        if not current().interactive:
+            raise ConfigError(
+                "is there already, and is no script of this program",
+                hint="move it away, and try again",
+                location=Location(path),
+            )
+        if not typer.confirm(f"{shorten(path)} is no script of this program. Replace it?", err=True):
+            raise DeclinedError("nothing was written")
+    write_atomic(path, content, new_mode=0o644)
+
+
+def _add_lines(path: str, lines: list[str]) -> None:
+    from ..config.atomic import read_bytes, write_atomic
+    from ..errors import EditConflictError
+
+    before = read_bytes(path)
+    present = (before or b"").splitlines()
+    missing = b"".join(line + b"\n" for line in map(os.fsencode, lines) if line not in present)
+    if not missing:
+        return
+    gap = b"\n" if before and not before.endswith(b"\n") else b""
+
+    def last_look() -> None:
+        if read_bytes(path) != before:
+            raise EditConflictError("was saved by someone else meanwhile", hint="try again", location=Location(path))
+
+    write_atomic(path, (before or b"") + gap + missing, new_mode=0o644, last_look=last_look)
+
+
+def _script(shell: str) -> str:
+    if shell in _SCRIPTS:
+        return _SCRIPTS[shell]
+    from typer._completion_shared import get_completion_script
+
+    return get_completion_script(prog_name=_PROGRAM, complete_var=VARIABLE, shell=shell)
+
+
+def _shell() -> str:
+    import shellingham  # type: ignore[import-untyped]
+
+    try:
+        name: str = shellingham.detect_shell()[0]
+    except shellingham.ShellDetectionFailure:
+        raise UsageError("the shell that called is not known", hint="run this in the shell itself") from None
+    return name

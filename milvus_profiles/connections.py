@@ -1,0 +1,394 @@
+"""The functions of pymilvus's ``connections`` on our own connections: ``from milvus_profiles import connections``.
+
+They take pymilvus's arguments and give back its shapes, so that a program changes its import line only.  An alias that
+a file or the environment declares is that profile; any other is what ``connect`` or ``add_connection`` was told, in
+this process.  Nothing here opens a channel by a way of its own, and nothing imports pymilvus.
+
+Source of the arguments: pymilvus 2.0 to 3.0, ``orm/connections.py``; of ``handler`` and ``pool`` the Milvus
+documentation ("Manage Milvus Connections"), and pymilvus 1.1 for the names of pools.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .background import in_executor
+from .config.loading import load
+from .config.plaintext import check_plaintext
+from .config.profiles import Profiles
+from .errors import ParamError
+from .interop.pymilvus_arguments import CREDENTIALS, DEFAULT_HOST, hidden, profile_fields
+from .live.api import disconnect as disconnect_profile
+from .live.api import opened
+from .live.connection import Connection
+from .live.request import CallFields, InsecureTransportWarning, Request, request
+from .profile import Profile, check_alias, fold_alias
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = [
+    "ListedConnection",
+    "add_connection",
+    "async_disconnect",
+    "async_remove_connection",
+    "connect",
+    "disconnect",
+    "get_connection_addr",
+    "has_connection",
+    "list_connections",
+    "remove_connection",
+]
+
+_DEFAULT_ALIAS = "default"
+_DATABASE = "default"
+"""What a Milvus server calls the database of a connection that names none."""
+
+
+class ListedConnection(tuple[str, Connection | None]):  # noqa: SLOT001  # a tuple cannot have any
+    """What ``list_connections`` tells of an alias: the pair ``(alias, connection)`` that pymilvus gives, and more.
+
+    Attributes:
+        address: ``host:port``, or the path of a Unix socket or of a Milvus Lite database.
+        db_name: the database.
+    """
+
+    address: str
+    db_name: str
+
+    def __new__(cls, alias: str, connection: Connection | None, profile: Profile) -> Self:
+        listed = super().__new__(cls, (alias, connection))
+        listed.address, listed.db_name = profile.endpoint.authority, profile.db_name or _DATABASE
+        return listed
+
+    @property
+    def alias(self) -> str:
+        """The alias, as it was first spelled."""
+        return self[0]
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection; None while it is not open."""
+        return self[1]
+
+    def __repr__(self) -> str:
+        return f"({self.alias!r}, {self.connection!r}, db_name={self.db_name!r})"
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What is known of an alias.
+
+    Attributes:
+        alias: as it was first spelled.
+        fields: those that the calls gave.
+        profile: what they amount to.
+        connection: the handle that keeps it open.
+    """
+
+    alias: str
+    fields: CallFields
+    profile: Profile
+    connection: Connection | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection that this process can use."""
+        found = self.connection
+        return found is not None and not found.is_closed and not found._live.abandoned
+
+
+class _Connections:
+    """The aliases of the process.  The lock guards the table; nothing is opened or closed under it."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+        self._after_fork()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+
+    def add_connection(self, **connections: Mapping[str, Any]) -> None:
+        """Say how aliases are reached, without connecting.
+
+        All that is given is kept, credentials and TLS too, for every later ``connect``.
+
+        Args:
+            connections: for each alias a dictionary of what :func:`connect` takes.
+
+        Raises:
+            ParamError: an argument is unknown or wrong, or the alias is connected to another address.
+            ConfigError: they make no valid profile.  Then none of the aliases is added.
+        """
+        wrong = [alias for alias, given in connections.items() if not isinstance(given, Mapping)]
+        told = {alias: CallFields(given) for alias, given in connections.items() if alias not in wrong}
+        connections = {}  # so that no frame of a traceback has a secret among its locals
+        if wrong:
+            raise ParamError(f"{wrong[0]!a} needs a dictionary of arguments, such as {{'host': 'localhost'}}")
+        known = load()
+        entries = []
+        for alias, arguments in told.items():
+            fields = profile_fields(arguments)
+            if not _has_address(fields) and alias not in known:
+                fields["host"] = DEFAULT_HOST
+            asked = _asked(alias, fields, known)
+            self._check_address(alias, asked)
+            entries.append(_Entry(alias, fields, asked.resolved.profile))
+        with self._lock:
+            for entry in entries:
+                old = self._entries.get(fold_alias(entry.alias))
+                if old is not None:
+                    entry.alias, entry.connection = old.alias, old.connection
+                self._entries[fold_alias(entry.alias)] = entry
+
+    def connect(
+        self,
+        alias: str | None = None,
+        user: str = "",
+        password: str = "",  # empty as in pymilvus, which then has none
+        db_name: str = "",
+        token: str = "",
+        **arguments: Any,
+    ) -> Connection:
+        """Connect, and keep the connection under an alias until :func:`disconnect`.
+
+        The address is, in this order: ``address``, ``uri``, ``host`` and ``port``; what ``add_connection`` or an
+        earlier ``connect`` said; the profile of this alias; for the default alias ``localhost:19530``.  Arguments that
+        are empty or None count as not given.
+
+        Args:
+            alias: its name; None takes ``MILVUS_CONN_ALIAS``, else ``"default"``.  Compared as aliases of profiles are:
+                without case, with ``-``, ``_`` and ``.`` equal.
+            user: name of the user; without ``password`` the keyring has it.
+            password: of the user.
+            db_name: the database; none takes the profile's or the server's default.
+            token: an API key or ``user:password``; beats ``user`` and ``password``.
+            arguments: ``address`` (``host:port``), ``uri``, ``host`` (default localhost), ``port`` (default 19530);
+                ``secure``, ``server_pem_path`` or ``ca_pem_path`` (certificates to trust), ``client_pem_path`` and
+                ``client_key_path``, ``server_name`` (each of them turns TLS on); ``timeout`` in seconds (default 10);
+                ``handler="GRPC"``; ``pool``, one of QueuePool, SingletonThread and Singleton, and ``keep_alive``, which
+                change nothing; and any other field of a profile, such as ``allow_insecure`` or ``call_timeout``.
+
+        Returns:
+            The connection.
+
+        Raises:
+            NotImplementedError: ``handler`` is not ``"GRPC"``.
+            ParamError: ``pool`` is not supported, an argument is unknown or wrong, or the alias is connected to
+                another address.
+            UnknownProfileError: nothing says where the alias leads.
+            ServerNotReadyError: the server is starting or unhealthy.
+            MilvusProfilesError: all else that :func:`milvus_profiles.connect` raises.
+        """
+        # First of all, so that no frame of a traceback has a secret among its locals.
+        given, arguments = CallFields(arguments), {}
+        password, token = hidden(password), hidden(token)
+        given.update({"user": user, "password": password, "db_name": db_name, "token": token})
+        fields = profile_fields(given)
+        known = load()
+        if alias is None:
+            alias = known.env.get("MILVUS_CONN_ALIAS") or _DEFAULT_ALIAS
+        key = fold_alias(_checked(alias))
+        with self._lock:
+            entry = self._entries.get(key)
+        if entry is not None:
+            alias = entry.alias
+        if not _has_address(fields):
+            fields = _with_what_is_known(entry, alias, fields, known)
+        asked = _asked(alias, fields, known)
+        self._check_address(alias, asked)
+        asked.warn(stacklevel=2)
+        return self._kept(_Entry(alias, fields, asked.resolved.profile, opened(asked)))
+
+    def _kept(self, new: _Entry) -> Connection:
+        """Put an entry with an open connection into the table; what the alias has from now on."""
+        connection = new.connection
+        assert connection is not None
+        with self._lock:
+            before = self._entries.get(fold_alias(new.alias))
+            old = before.connection if before is not None and before.is_open else None
+            if old is not None and old._live is connection._live and old.profile == connection.profile:
+                new.connection = old
+            self._entries[fold_alias(new.alias)] = new
+        if old is None:
+            return connection
+        if new.connection is old:
+            connection.close()
+            return old
+        # Who holds a handle on the same channel may go on with it; another channel takes the place of the one before.
+        if old._live is not connection._live:
+            old.close()
+        return connection
+
+    def _check_address(self, alias: str, asked: Request) -> None:
+        """One alias leads to one place at a time, as in pymilvus: another one is asked for by disconnecting first."""
+        with self._lock:
+            entry = self._entries.get(fold_alias(alias))
+            connection = entry.connection if entry is not None and entry.is_open else None
+        given = any(path[0] in ("uri", "host") and value.origin.layer == "call" for path, value in _values(asked))
+        if connection is not None and given and connection.endpoint != asked.resolved.profile.endpoint:
+            raise ParamError(
+                f"the alias {alias!r} is connected to {connection.endpoint}, "
+                f"and {asked.resolved.profile.endpoint} was given",
+                hint=f"call connections.disconnect({alias!r}) first, or take another alias",
+            )
+
+    def disconnect(self, alias: str) -> None:
+        """Close the connections of an alias, waiting up to 5 s for calls in flight; what is known of it is kept.
+
+        Args:
+            alias: does nothing if it is not connected.
+
+        Raises:
+            ParamError: it is no text.
+        """
+        key = fold_alias(_checked(alias))
+        with self._lock:
+            entry = self._entries.get(key)
+            is_open = entry is not None and entry.is_open
+            if entry is not None:
+                entry.connection = None
+        if is_open:
+            disconnect_profile(alias)
+
+    def remove_connection(self, alias: str) -> None:
+        """Close the connections of an alias, and forget what ``connect`` and ``add_connection`` said about it.
+
+        Args:
+            alias: does nothing if it is not known.
+
+        Raises:
+            ParamError: it is no text.
+        """
+        self.disconnect(alias)
+        with self._lock:
+            self._entries.pop(fold_alias(alias), None)
+
+    async def async_disconnect(self, alias: str) -> None:
+        """:func:`disconnect`, without blocking the event loop."""
+        await in_executor(partial(self.disconnect, alias))
+
+    async def async_remove_connection(self, alias: str) -> None:
+        """:func:`remove_connection`, without blocking the event loop."""
+        await in_executor(partial(self.remove_connection, alias))
+
+    def list_connections(self) -> list[ListedConnection]:
+        """The aliases that ``connect`` and ``add_connection`` know.
+
+        Returns:
+            Pairs ``(alias, connection)``, the connection None where it is not open, with ``address`` and ``db_name``
+            as attributes.
+        """
+        with self._lock:
+            entries = list(self._entries.values())
+        return [ListedConnection(e.alias, e.connection if e.is_open else None, e.profile) for e in entries]
+
+    def get_connection_addr(self, alias: str) -> dict[str, Any]:
+        """How an alias is reached.
+
+        Args:
+            alias: its name.
+
+        Returns:
+            ``address`` (``host:port``, or a path), ``user``, ``db_name`` and, with TLS, ``secure`` and the paths of
+            the certificates, under the names of :func:`connect`; no secret.  Empty if it is not known.
+
+        Raises:
+            ParamError: it is no text.
+        """
+        key = fold_alias(_checked(alias))
+        with self._lock:
+            entry = self._entries.get(key)
+        return {} if entry is None else _shown(entry.profile)
+
+    def has_connection(self, alias: str) -> bool:
+        """Whether an alias is connected.
+
+        Args:
+            alias: its name.
+
+        Raises:
+            ParamError: it is no text.
+        """
+        key = fold_alias(_checked(alias))
+        with self._lock:
+            entry = self._entries.get(key)
+            return entry is not None and entry.is_open
+
+
+# --- where an alias leads ---
+
+
+def _with_what_is_known(entry: _Entry | None, alias: str, fields: CallFields, known: Profiles) -> CallFields:
+    """The fields of a call that names no address, with those that were given before."""
+    before = CallFields({} if entry is None else entry.fields)
+    if any(name in fields for name in CREDENTIALS):
+        # One credential at a time: a password must not meet the token of another call.
+        before = CallFields({name: value for name, value in before.items() if name not in CREDENTIALS})
+    merged = CallFields({**before, **fields})
+    default = known.env.get("MILVUS_CONN_ALIAS") or _DEFAULT_ALIAS
+    if not _has_address(merged) and alias not in known and fold_alias(alias) == fold_alias(default):
+        merged["host"] = DEFAULT_HOST
+    return merged
+
+
+def _asked(alias: str, fields: CallFields, known: Profiles) -> Request:
+    """The profile of an alias: a declared one with the fields over it, or one of the fields alone."""
+    if alias in known or not _has_address(fields):
+        return request(alias, profiles=known, fields=fields)
+    fields.check()
+    resolved = known.anonymous(fields, alias=check_alias(alias))
+    warning = check_plaintext(resolved)
+    caught = () if warning is None else (InsecureTransportWarning(warning),)
+    return Request(resolved, known, (__name__, fold_alias(alias)), caught)
+
+
+def _values(asked: Request) -> Any:
+    return asked.resolved.raw.values.items()
+
+
+def _has_address(fields: Mapping[str, Any]) -> bool:
+    return "uri" in fields or "host" in fields
+
+
+def _shown(profile: Profile) -> dict[str, Any]:
+    shown = {
+        "address": profile.endpoint.authority,
+        "user": profile.user or "",
+        "db_name": profile.db_name or _DATABASE,
+    }
+    if (tls := profile.tls) is None:
+        return shown
+    paths = {
+        "server_pem_path" if tls.cert is None else "ca_pem_path": tls.ca,
+        "client_pem_path": tls.cert,
+        "client_key_path": tls.key,
+        "server_name": tls.server_name,
+    }
+    return {**shown, "secure": True, **{name: value for name, value in paths.items() if value is not None}}
+
+
+def _checked(alias: Any) -> str:
+    if not isinstance(alias, str):
+        raise ParamError(f"the alias must be text, not {type(alias).__name__}")
+    return alias
+
+
+_CONNECTIONS = _Connections()
+
+add_connection = _CONNECTIONS.add_connection
+connect = _CONNECTIONS.connect
+disconnect = _CONNECTIONS.disconnect
+remove_connection = _CONNECTIONS.remove_connection
+async_disconnect = _CONNECTIONS.async_disconnect
+async_remove_connection = _CONNECTIONS.async_remove_connection
+list_connections = _CONNECTIONS.list_connections
+get_connection_addr = _CONNECTIONS.get_connection_addr
+has_connection = _CONNECTIONS.has_connection

@@ -1,0 +1,56 @@
+"""``diagnose`` of the public face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..live.api import load
+from ..live.opening import secret_context
+from .report import Report, Stage
+from .stages import Test, diagnose_declared
+
+if TYPE_CHECKING:
+    from ..config.profiles import Profiles
+
+__all__ = ["diagnose", "selected"]
+
+
+def diagnose(
+    alias: str | None = None,
+    *,
+    profiles: Profiles | None = None,
+    timeout: float | None = None,
+    wait_ready: float | None = None,
+    on_stage: Callable[[Stage], None] | None = None,
+) -> Report:
+    """Test a profile step by step: configuration, secret, network, TLS, gRPC, authentication, database.
+
+    It takes the steps of :func:`milvus_profiles.connect`, and fails where that would raise, with the same code and exit
+    status; what is wrong with the profile, its secret or its server stands in the report.  Nothing stays open.
+
+    Args:
+        alias: the profile; None takes the selected one, as ``connect`` does.
+        profiles: where profiles come from; None reads the files and the environment.
+        timeout: seconds for reaching the server, and again for the handshake; None takes the profile's (10).
+        wait_ready: seconds to wait for a server that is starting or not reachable yet; None does not wait.
+        on_stage: called with each :class:`~milvus_profiles.Stage` as it ends.
+
+    Raises:
+        UnknownProfileError: there is no such profile.
+        ConfigError: a file cannot be read or is invalid as a whole, or a variable is wrong.
+        UntrustedError: an untrusted project file selects a profile of someone else.
+    """
+    known, name = selected(alias, profiles)
+    secrets = secret_context(known, name)
+    return diagnose_declared(known, name, Test(secrets, timeout, wait_ready, on_stage))
+
+
+def selected(alias: str | None, profiles: Profiles | None) -> tuple[Profiles, str]:
+    """The profiles, and the alias of the one that is meant.
+
+    Raises:
+        ConfigError, UnknownProfileError, UntrustedError: as :func:`diagnose`.
+    """
+    known = load() if profiles is None else profiles
+    return known, known.select(alias).alias

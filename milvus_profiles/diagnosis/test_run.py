@@ -1,0 +1,261 @@
+"""The course of one test: the stages so far, each with its time, and the end that a failure or its caller makes.
+
+It knows no network and no profile.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from ..deadline import Deadline
+from ..errors import MilvusProfilesError, ServerNotReadyError, UnreachableError
+from ..live.opening import Waiting
+from .report import INFORMATION, STAGES, Report, Stage, StageName, Status
+
+__all__ = ["Cancellation", "Cancelled", "Course", "Draft", "Ended", "Patience", "broken"]
+
+T = TypeVar("T")
+
+_MORE = 0.75
+"""Seconds after the time of a try for everything that only tells more."""
+
+
+class Ended(Exception):
+    """A stage failed; the rest is skipped."""
+
+
+class Cancelled(Exception):
+    """Whoever asked for the test wants it no more."""
+
+
+def broken(error: Exception) -> MilvusProfilesError:
+    """What an error that nobody raised on purpose is to a test: a finding like others.
+
+    Args:
+        error: of which only the type is told; its words may hold anything.
+    """
+    if isinstance(error, MilvusProfilesError):
+        return error
+    return MilvusProfilesError(
+        f"the examination itself failed: {type(error).__name__}",
+        hint="run it again with --verbose; if it stays, this is a bug of milvus-profiles: report it",
+    )
+
+
+class Cancellation:
+    """Ends a test from another thread: nothing new begins, and what waits for the server is closed."""
+
+    def __init__(self) -> None:
+        self._wanted = threading.Event()
+        self._guard = threading.Lock()
+        self._close: Callable[[], None] | None = None
+
+    def cancel(self) -> None:
+        """End the test, now or as soon as it can."""
+        self._wanted.set()
+        with self._guard:
+            close, self._close = self._close, None
+        if close is not None:
+            close()
+
+    def check(self) -> None:
+        """Go on only if nobody cancelled.
+
+        Raises:
+            Cancelled: somebody did.
+        """
+        if self._wanted.is_set():
+            raise Cancelled
+
+    def pause(self, seconds: float) -> None:
+        """Wait.
+
+        Raises:
+            Cancelled: it was cancelled meanwhile.
+        """
+        self._wanted.wait(seconds)
+        self.check()
+
+    @contextmanager
+    def closing(self, close: Callable[[], None]) -> Iterator[None]:
+        """Have something closed at once when the test is cancelled.
+
+        Args:
+            close: may be called from any thread, and beside the one that ends the test in order.
+        """
+        with self._guard:
+            self._close = close
+        try:
+            self.check()
+            yield
+        finally:
+            with self._guard:
+                self._close = None
+
+
+class Patience:
+    """Tries a step of connecting as ``connect`` does: within a deadline, and again while there is time to wait.
+
+    Args:
+        limit: seconds for one try.
+        wait: seconds to wait for a server that is starting or not reachable yet; None tries once.
+        cancellation: ends the waiting.
+    """
+
+    def __init__(self, limit: float, wait: float | None, cancellation: Cancellation) -> None:
+        self._limit = limit
+        self._waiting = Waiting(wait)
+        self._cancellation = cancellation
+        self._deadline = Deadline.after(limit)
+
+    def renew(self) -> None:
+        """Give what comes next the whole time of a try."""
+        self._deadline = Deadline.after(self._limit)
+
+    def rest(self, seconds: float) -> Deadline:
+        """When something has to be done that only tells more: soon, and all of it little after the time of a try.
+
+        Args:
+            seconds: how soon.
+        """
+        return Deadline(self._deadline.at + _MORE, self._deadline.clock).sooner(seconds)
+
+    def __call__(self, attempt: Callable[[Deadline], T]) -> T:
+        """Try.
+
+        Args:
+            attempt: one try, with its deadline.
+
+        Raises:
+            MilvusProfilesError: that of the last try.
+            Cancelled: it was cancelled.
+        """
+        while True:
+            self._cancellation.check()
+            try:
+                return attempt(self._deadline)
+            except (ServerNotReadyError, UnreachableError) as error:
+                if (pause := self._waiting.pause_after(error)) is None:
+                    raise
+            self._cancellation.pause(pause)
+            self.renew()
+
+
+@dataclass
+class Draft:
+    """A stage while it runs.
+
+    Attributes:
+        detail: what was seen.
+        status: how it stands.
+        hint: what to do.
+        notes: more for experts.
+        ms: the time to show in place of the one that the stage took; None for that one.
+    """
+
+    detail: str = ""
+    status: Status = "ok"
+    hint: str | None = None
+    notes: list[str] = field(default_factory=list)
+    ms: float | None = None
+
+    def warn(self, message: str, hint: str | None = None) -> None:
+        """Have the stage pass with a warning, in addition to what it says already."""
+        self.status = "warning"
+        self.detail = f"{self.detail}; {message}" if self.detail else message
+        self.advise(hint)
+
+    def advise(self, hint: str | None) -> None:
+        """Add something to do."""
+        if hint:
+            self.hint = f"{self.hint}; {hint}" if self.hint else hint
+
+    def skip(self, why: str) -> None:
+        """Say that there was nothing to look at, and why."""
+        self.status, self.detail, self.ms = "skipped", why, 0.0
+
+
+class Course:
+    """The stages of one test as they end.
+
+    Args:
+        alias: the profile.
+        on_stage: called with each stage as it ends.
+        cancellation: ends it from outside.
+    """
+
+    def __init__(
+        self,
+        alias: str,
+        on_stage: Callable[[Stage], None] | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> None:
+        self.alias = alias
+        self.version: str | None = None
+        self.cancellation = cancellation or Cancellation()
+        self._exit_code = 0
+        self._on_stage = on_stage
+        self._stages: list[Stage] = []
+
+    @contextmanager
+    def stage(self, name: StageName, remedy: str | None = None) -> Iterator[Draft]:
+        """Time a stage; an error in its body fails it, and with it the test, whatever raised it.
+
+        A stage that only informs passes with a warning then.
+
+        Args:
+            name: which.
+            remedy: what to do about an error that does not say it itself.
+
+        Raises:
+            Ended: it failed.
+            Cancelled: the test was cancelled.
+        """
+        self.cancellation.check()
+        draft, began = Draft(), time.perf_counter()
+        failure: MilvusProfilesError | None = None
+        try:
+            yield draft
+        except (Ended, Cancelled):
+            raise
+        except Exception as error:
+            failure = broken(error)
+        # A channel that was closed under a call fails it; that is not the server's fault.
+        self.cancellation.check()
+        ms = (time.perf_counter() - began) * 1000 if draft.ms is None else draft.ms
+        if failure is not None and name in INFORMATION:
+            draft.warn(failure.message, failure.hint)
+            failure = None
+        if failure is None:
+            self._add(Stage(name, draft.status, ms, draft.detail, draft.hint, notes=tuple(draft.notes)))
+            return
+        draft.detail = f"{failure.location}: {failure.message}" if failure.location else failure.message
+        hint = "; ".join(part for part in (failure.hint, draft.hint) if part) or remedy
+        self._skip_until(name)
+        self._exit_code = failure.exit_status
+        self._add(Stage(name, "failed", ms, draft.detail, hint, failure.code, tuple(draft.notes)))
+        # Not the error itself as the cause: whoever holds this one must not hold its frames.
+        raise Ended from None
+
+    def _add(self, stage: Stage) -> None:
+        self._stages.append(stage)
+        if self._on_stage is not None:
+            self._on_stage(stage)
+
+    def _skip_until(self, name: StageName | None) -> None:
+        seen = {stage.name for stage in self._stages}
+        for other in STAGES:
+            if other == name:
+                return
+            if other not in seen:
+                self._add(Stage(other, "skipped"))
+
+    def report(self) -> Report:
+        """The test as a whole, at its end."""
+        self._skip_until(None)
+        return Report(self.alias, self._exit_code, self.version, tuple(self._stages))

@@ -1,0 +1,142 @@
+"""The configuration files: what was found, who may read them, whether they are trusted, and what is in a repository."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..config.invalid import Findings
+from ..config.locations import home_directory, home_fault, state_fault
+from ..config.permissions import exposure
+from ..config.tracked import is_tracked
+from ..config.trust import gated_fields
+from ..errors import MilvusProfilesError
+from ..text import command, milvus_profiles, printable
+from .environment import dotenv_files, names_in
+from .finding import Finding, Patient
+
+if TYPE_CHECKING:
+    from ..config.profiles import Profiles
+
+__all__ = ["check_files", "check_home", "check_profiles", "check_tracked", "check_trust"]
+
+_SHOWN = 5
+_PLACES = ("APPDATA", "LOCALAPPDATA") if os.name == "nt" else ("XDG_CONFIG_HOME", "XDG_STATE_HOME")
+
+
+def check_files(profiles: Profiles) -> Iterator[Finding]:
+    """Which files are read, which are not because of their owner, and what others may do with those that are."""
+    for unread in profiles.unread:
+        yield Finding("files", "warning", printable(str(unread)), unread.hint)
+    if not profiles.documents and profiles.user_file is not None:
+        yield Finding("files", "ok", f"none; {printable(profiles.user_file)} would be yours")
+    for document in profiles.documents:
+        number = len(document.aliases)
+        mode = "" if document.mode is None else f", mode {document.mode:04o}"
+        said = f"{printable(document.path)} ({document.role}): {number} profile{'' if number == 1 else 's'}{mode}"
+        if (found := exposure(document)) is None:
+            yield Finding("files", "ok", said)
+        else:
+            status = "failed" if found.refused else "warning"
+            yield Finding("files", status, f"{said}; it {found.message}", found.hint)  # type: ignore[arg-type]
+
+
+def check_home(patient: Patient) -> Iterator[Finding]:
+    """Whether there is a place for the user's own file, and one to remember in, that are nobody else's."""
+    env = patient.env
+    clean = True
+    for name in _PLACES:
+        if env.get(name) and not os.path.isabs(env[name]):
+            clean = False
+            yield Finding(
+                "home",
+                "warning",
+                f"{name} is not an absolute path, and counts as unset",
+                f"unset {name}, or correct it",
+            )
+    if (missing := home_fault(env)) is not None:
+        clean = False
+        yield Finding(
+            "home", "warning", f"there is no home directory for your own file and for trust: {printable(missing[0])}",
+            missing[1],
+        )  # fmt: skip
+    elif (fault := state_fault(env)) is not None:
+        clean = False
+        yield Finding("home", "failed", f"the state directory is not used: {printable(str(fault))}", fault.hint)
+    if clean:
+        yield Finding("home", "ok", printable(home_directory(env) or ""))
+
+
+def check_profiles(profiles: Profiles) -> Iterator[Finding]:
+    """Whether every profile is valid, and the one that is selected exists."""
+    found = ((alias, profiles.examine(alias)[1]) for alias in profiles)
+    invalid = [(alias, result) for alias, result in found if isinstance(result, Findings)]
+    for alias, findings in invalid[:_SHOWN]:
+        [error] = findings.errors(1)
+        place = f"{error.location}: " if error.location else ""
+        yield Finding("profiles", "failed", f"{alias}: {place}{error.message}", error.hint or "correct it there")
+    if len(invalid) > _SHOWN:
+        yield Finding(
+            "profiles", "failed", f"{len(invalid) - _SHOWN} more are invalid", "`milvus-profiles config validate`"
+        )
+    try:
+        chosen = profiles.select()
+    except MilvusProfilesError as error:
+        if profiles.settings.profile is not None or any("default_profile" in d.root for d in profiles.documents):
+            place = f"{error.location}: " if error.location else ""
+            yield Finding("profiles", "failed", f"{place}{error.message}", error.hint)
+            return
+        selected = "none is selected"
+    else:
+        selected = f"{chosen.alias} is selected: {chosen.reason}"
+    if not invalid:
+        yield Finding("profiles", "ok", f"{len(profiles)}, all valid; {selected}")
+
+
+def check_trust(profiles: Profiles) -> Iterator[Finding]:
+    """Whether project files have the trust that they need."""
+    if (fault := profiles.trust.fault) is not None:
+        yield Finding("trust", "failed", f"the list of trusted files {fault[0]}", fault[1])
+    for document in profiles.documents:
+        if document.role != "project":
+            continue
+        path = printable(document.path)
+        if profiles.trust.trusts(document):
+            yield Finding("trust", "ok", f"{path} is trusted")
+        elif gated := gated_fields(document):
+            names = ", ".join(sorted(gated)[:_SHOWN]) + (" …" if len(gated) > _SHOWN else "")
+            yield Finding(
+                "trust", "warning", f"{path} is not trusted, and sets {printable(names)}",
+                f"read it, then run {milvus_profiles('trust', document.path)}",
+            )  # fmt: skip
+        else:
+            yield Finding("trust", "ok", f"{path} is not trusted, and sets nothing that needs it")
+
+
+def check_tracked(profiles: Profiles, patient: Patient) -> Iterator[Finding]:
+    """Whether git tracks a file with a token or password in it."""
+    clean = True
+    for document in profiles.documents:
+        if document.literals and is_tracked(document.path):
+            clean = False
+            yield Finding(
+                "tracked", "failed", f"{printable(document.path)} holds a token or password, and git tracks it",
+                f"move it into the keyring with {milvus_profiles('secret', 'set', document.literals[0])}, "
+                "take it out of the file, and change it at the server: the history of the repository keeps the old one",
+            )  # fmt: skip
+    for path in dotenv_files(patient):
+        secrets = [name for name in names_in(path) if name.startswith("MILVUS_") and name.endswith(_SECRET_ENDINGS)]
+        if secrets and is_tracked(path):
+            clean = False
+            yield Finding(
+                "tracked", "failed", f"{printable(path)} sets {', '.join(secrets)}, and git tracks it",
+                f"run {command('git', 'rm', '--cached', '--', os.path.basename(path))} there, "
+                "name the file in .gitignore, and change the secret at the server: "
+                "the history of the repository keeps the old one",
+            )  # fmt: skip
+    if clean:
+        yield Finding("tracked", "ok", "git tracks no file with a token or password in it")
+
+
+_SECRET_ENDINGS = ("TOKEN", "PASSWORD")

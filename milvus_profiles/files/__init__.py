@@ -1,0 +1,1 @@
+"""Paths, owners and open files: what others may have put there is judged here before it is read."""

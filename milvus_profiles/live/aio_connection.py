@@ -1,0 +1,103 @@
+"""A connection of an event loop as its user holds it: :class:`.connection.Connection`, awaited."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ..masked import MaskedFields
+from ..profile import Profile
+from .handle import Handle
+
+if TYPE_CHECKING:
+    import grpc.aio
+    from typing_extensions import Self
+
+    from .aio_shared_channel import AsyncLive
+
+__all__ = ["AsyncConnection"]
+
+
+class AsyncConnection(Handle["AsyncLive"]):
+    """A handle on a live connection of the running event loop; returned by :func:`milvus_profiles.aio.connect`.
+
+    It is used in the event loop that it was opened in.  It is closed once and for all by :meth:`close`, by the end of
+    its ``async with`` block, by ``disconnect``, or with its loop.
+    """
+
+    _again = "milvus_profiles.aio.connect()"
+    _forked_hint = (
+        "asyncio's gRPC cannot go on in a forked child: start child processes with multiprocessing's 'spawn', "
+        "or connect after the fork only"
+    )
+
+    def __init__(self, live: AsyncLive, profile: Profile) -> None:
+        super().__init__(live, profile)
+        self._channel: grpc.aio.Channel | None = None
+
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """An authenticated :class:`grpc.aio.Channel`, on which every Milvus stub works.
+
+        Calls carry the credentials, the database and the identifier of the handshake; closing it closes the handle.
+
+        Raises:
+            ConnectionClosedError: on every call once the handle is closed; a unary call that was in flight when the
+                connection was closed raises it too.
+            ForkError: in a forked child.
+        """
+        if self._channel is None:
+            self._channel = self._live.channel(self._gate, self.close)
+        return self._channel
+
+    async def ping(self, timeout: float | None = None) -> float:
+        """Ask the server for its version and wait for the answer.
+
+        Args:
+            timeout: seconds to wait; None takes the profile's.
+
+        Returns:
+            Seconds that it took.
+
+        Raises:
+            ConnectionClosedError: the handle is closed.
+            UnreachableError, AuthenticationError, ...: the server did not answer, as for ``connect``.
+        """
+        self._gate()
+        began = time.perf_counter()
+        await self._live.ping(self.channel, self._profile.timeout if timeout is None else timeout)
+        return time.perf_counter() - began
+
+    def client(self, **arguments: Any) -> Any:
+        """A ``pymilvus.AsyncMilvusClient`` of this profile, with a TCP connection of its own (extra: ``pymilvus``).
+
+        It keeps this handle alive.  It goes on working when the handle is closed, unless that stops a Milvus Lite.
+
+        Args:
+            arguments: keyword arguments for AsyncMilvusClient, which win over those of the profile.
+
+        Raises:
+            ConfigError: pymilvus is not installed, or is older than 2.5.3, which has no AsyncMilvusClient.
+            ConnectionClosedError: the handle is closed.
+        """
+        from ..channel.pymilvus_client import open_async_client
+
+        # Here, so that no frame of a traceback shows a token of the caller's.
+        masked, arguments = MaskedFields(arguments), {}
+        return self._client(open_async_client, masked)
+
+    async def close(self) -> None:
+        """Give the handle back; the channel stays open for others, and until ``disconnect``.  Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._live.release(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()

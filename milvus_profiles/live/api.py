@@ -1,0 +1,154 @@
+"""``load``, ``connect``, ``disconnect`` and the questions about what is open: the functions of the public face."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ..config.loading import load as load_profiles
+from ..config.profiles import Profiles
+from ..profile import fold_alias
+from .connection import Connection
+from .opening import Live, open_live, open_or_move
+from .registry import ConnectionInfo, Registry
+from .request import CallFields, InsecureFileWarning, InsecureTransportWarning, Request, request
+from .spec import Footing
+
+__all__ = [
+    "InsecureFileWarning",
+    "InsecureTransportWarning",
+    "connect",
+    "disconnect",
+    "disconnect_all",
+    "has_connection",
+    "list_connections",
+    "load",
+    "opened",
+]
+
+_REGISTRY: Registry[Live] = Registry()
+
+
+def load(
+    file: str | os.PathLike[str] | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+) -> Profiles:
+    """Read the profiles in force.
+
+    Args:
+        file: read this file, with full trust, and no other; None takes the project's and the user's.
+        env: the environment; None takes ``os.environ``.
+        cwd: where the search for a project's milvus.toml begins; None takes the current directory.
+
+    Returns:
+        A mapping from alias to :class:`~milvus_profiles.Profile`, with a ``connect`` of its own.
+
+    Raises:
+        ConfigError: a file cannot be read or is invalid as a whole, or a variable is wrong.  A single invalid profile
+            raises when it is taken from the mapping.
+    """
+    return load_profiles(file, env=env, cwd=cwd, connector=connect)
+
+
+def connect(
+    alias: str | None = None,
+    *,
+    profiles: Profiles | None = None,
+    dedicated: bool = False,
+    wait_ready: float | None = None,
+    timeout: float | None = None,
+    **fields: Any,
+) -> Connection:
+    """Open a connection of a profile, or share the one that is open.
+
+    Each call returns a handle of its own on the one live channel of the profile, which is opened on demand, checked
+    by a handshake, and lives until :func:`disconnect`.
+
+    Args:
+        alias: the profile; None takes the selected one (``MILVUS_PROFILE``, ``MILVUS_URI``, ``default_profile`` …).
+        profiles: where profiles come from; None reads the files and the environment.
+        dedicated: open a channel that is shared with nobody and closed with its handle.
+        wait_ready: seconds to wait for a server that is starting or not reachable yet; None does not wait.
+        timeout: seconds for connecting and the handshake, secrets and Milvus Lite's start left out; None takes the
+            profile's (10).
+        fields: fields of a profile that override it, such as ``db_name="x"``; with ``uri`` or ``host`` and no alias
+            the connection is anonymous and dedicated.
+
+    Raises:
+        UnknownProfileError: there is no such profile.
+        ConfigError: the profile is invalid.
+        UntrustedError: it stands in a project file that is not trusted and needs trust.
+        InsecureTransportError: its secret would cross the network in plaintext.
+        SecretUnavailableError: its secret cannot be had.
+        UnreachableError, TLSError, NotMilvusError, ServerNotReadyError, AuthenticationError, PermissionDeniedError,
+        DatabaseNotFoundError, DatabaseInUseError: what was found at the endpoint.
+        ConnectionLimitError: ``max_connections`` are open.
+    """
+    given, fields = CallFields(fields), {}
+    asked = request(alias, profiles=profiles, dedicated=dedicated, timeout=timeout, fields=given)
+    asked.warn(stacklevel=2)
+    return opened(asked, wait_ready=wait_ready)
+
+
+def opened(asked: Request, *, wait_ready: float | None = None) -> Connection:
+    """A handle on the channel that a request asks for, opened on demand.
+
+    Args:
+        asked: the request; whoever made it has given its warnings.
+        wait_ready: seconds to wait for a server that is starting or not reachable yet; None does not wait.
+
+    Raises:
+        MilvusProfilesError: what :func:`connect` raises.
+    """
+    resolved, known = asked.resolved, asked.profiles
+
+    def alone() -> Live:
+        return open_live(resolved, known, wait_ready=wait_ready, forget=_REGISTRY.forget, dedicated=True)
+
+    def opener(old: Live | None) -> Live:
+        return open_or_move(old, resolved, known, wait_ready=wait_ready, forget=_REGISTRY.forget)
+
+    while True:
+        if asked.key is None:
+            live = alone()
+            connection = live.handle(Connection, resolved.profile)
+            # Only then: a channel that nobody has a handle on would stay.
+            _REGISTRY.add_dedicated(live)
+        else:
+            live = _REGISTRY.shared(asked.key, Footing.of(resolved.profile), opener)
+            connection = live.handle(Connection, resolved.profile)
+        if connection is not None:
+            return connection
+        # It was disconnected between being found and being taken: open anew.
+
+
+def disconnect(alias: str, *, grace: float = 5.0) -> None:
+    """Close all connections of a profile; does nothing when none is open.
+
+    Args:
+        alias: the profile.
+        grace: seconds that calls in flight are waited for before they are cut off.
+    """
+    _REGISTRY.disconnect(alias, grace)
+
+
+def disconnect_all(*, grace: float = 5.0) -> None:
+    """Close all connections of the process.
+
+    Args:
+        grace: seconds that calls in flight are waited for before they are cut off.
+    """
+    _REGISTRY.disconnect(None, grace)
+
+
+def list_connections() -> list[ConnectionInfo]:
+    """The channels that are open, sorted by alias."""
+    return _REGISTRY.infos()
+
+
+def has_connection(alias: str) -> bool:
+    """Whether a channel of the profile is open."""
+    return any(fold_alias(info.alias) == fold_alias(alias) for info in _REGISTRY.infos())

@@ -1,0 +1,101 @@
+"""A connection as its user holds it: a handle on a live channel that others may hold too."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ..masked import MaskedFields
+from ..profile import Profile
+from .handle import Handle
+
+if TYPE_CHECKING:
+    import grpc
+    from typing_extensions import Self
+
+    from .shared_channel import Live
+
+__all__ = ["Connection"]
+
+
+class Connection(Handle["Live"]):
+    """A handle on a live connection; returned by :func:`milvus_profiles.connect`, usable from any thread.
+
+    Attributes are fixed at connecting; a handle is closed once and for all by :meth:`close`, by the end of its ``with``
+    block, or by ``disconnect``.
+    """
+
+    _again = "milvus_profiles.connect()"
+    _forked_hint = "call milvus_profiles.connect() again in the child process"
+
+    def __init__(self, live: Live, profile: Profile) -> None:
+        super().__init__(live, profile)
+        self._lock = threading.Lock()
+        self._channel: grpc.Channel | None = None
+
+    @property
+    def channel(self) -> grpc.Channel:
+        """An authenticated :class:`grpc.Channel`, on which every Milvus stub works.
+
+        Calls carry the credentials, the database and the identifier of the handshake; closing it closes the handle.
+
+        Raises:
+            ConnectionClosedError: on every call once the handle is closed.
+            ForkError: in a forked child.
+        """
+        with self._lock:
+            if self._channel is None:
+                self._channel = self._live.channel(self._gate, self.close)
+            return self._channel
+
+    def ping(self, timeout: float | None = None) -> float:
+        """Ask the server for its version and wait for the answer.
+
+        Args:
+            timeout: seconds to wait; None takes the profile's.
+
+        Returns:
+            Seconds that it took.
+
+        Raises:
+            ConnectionClosedError: the handle is closed.
+            UnreachableError, AuthenticationError, ...: the server did not answer, as for ``connect``.
+        """
+        self._gate()
+        began = time.perf_counter()
+        self._live.ping(self.channel, self._profile.timeout if timeout is None else timeout)
+        return time.perf_counter() - began
+
+    def client(self, **arguments: Any) -> Any:
+        """A ``pymilvus.MilvusClient`` of this profile, with a TCP connection of its own (extra: ``pymilvus``).
+
+        It keeps this handle alive.  It goes on working when the handle is closed, unless that stops a Milvus Lite.
+
+        Args:
+            arguments: keyword arguments for MilvusClient, which win over those of the profile.
+
+        Raises:
+            ConfigError: pymilvus is not installed.
+            ConnectionClosedError: the handle is closed.
+        """
+        from ..channel.pymilvus_client import open_client
+
+        # Here, so that no frame of a traceback shows a token of the caller's.
+        masked, arguments = MaskedFields(arguments), {}
+        return self._client(open_client, masked)
+
+    def close(self) -> None:
+        """Give the handle back; the channel stays open for others, and until ``disconnect``.  Idempotent."""
+        self._closed = True
+        # Each time: whoever did it first may have been interrupted.
+        self._live.release(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

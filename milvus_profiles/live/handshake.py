@@ -1,0 +1,355 @@
+"""The first calls on a new channel: who the server is, whether it lets us in, whether the database is there.
+
+What is called, and what the answers mean, is one plan that waits for nothing: a generator that yields what to do and
+is sent what came of it.  A driver of a few lines runs it over a blocking channel; another will over asyncio.  Nothing
+here resolves secrets, opens channels or tries twice.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from ..channel.core import ChannelCore
+from ..channel.grpc_import import grpc
+from ..channel.interrupts import let_go
+from ..channel.metadata import Metadata, TokenHolder
+from ..channel.receive_limits import LARGEST_ANSWER, OVERSIZED, is_compressed, is_oversized
+from ..channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, sdk_version, status_of
+from ..deadline import Deadline
+from ..errors import DatabaseNotFoundError, MilvusProfilesError
+from ..probe.context import Attempt
+from ..probe.explain import (
+    classify,
+    classify_body,
+    needs_evidence,
+    no_such_database,
+    not_milvus,
+)
+from ..probe.results import Evidence, gather_evidence
+from ..server_text import server_text
+
+__all__ = [
+    "Call",
+    "Look",
+    "Plan",
+    "Reply",
+    "ServerInfo",
+    "handshake",
+    "handshake_plan",
+    "look",
+    "make_call",
+    "patience",
+]
+
+_RESERVE, _RESERVED_SHARE = 1.0, 0.1
+_FIRST_WITH_DATABASES = (2, 2, 9)
+_LONGEST_WORD = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """What the server said of itself, made printable and cut.
+
+    Attributes:
+        version: ``"v2.3.5"``; None where it tells none.
+        build_tags: as Connect's answer has them, on most servers the version; empty without Connect.
+        git_commit: the commit it was built from; may be empty.
+        deploy_mode: ``"STANDALONE"``, ``"CLUSTER"``, ``"embedded"`` …; may be empty.
+        identifier: the number that it gave this client, for the metadata of later calls; 0 for none.
+        has_connect: whether it knows the Connect call; servers before 2.2.9 do not.
+        build_time: when it was built, in its own words; may be empty.
+    """
+
+    version: str | None
+    build_tags: str = ""
+    git_commit: str = ""
+    deploy_mode: str = ""
+    identifier: int = 0
+    has_connect: bool = True
+    build_time: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """To do: a unary call.
+
+    Attributes:
+        method: what to call.
+        request: the serialized request.
+        metadata: makes its metadata; to be called where the call is made.
+    """
+
+    method: Method
+    request: bytes
+    metadata: Callable[[], Metadata] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """To do: gather evidence on the server with :func:`look`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came of a call.
+
+    Attributes:
+        code: its status.
+        response: the serialized response, where the status is OK; None where none came with it.
+        details: the words beside the status, where it is not.
+        debug: gRPC's own account of the failure, for experts; it quotes the server.
+    """
+
+    code: grpc.StatusCode
+    response: bytes | None = b""
+    details: str = ""
+    debug: str = ""
+
+    @classmethod
+    def to_call(cls, response: bytes | None) -> Reply:
+        """What came of a call that ended well.
+
+        Args:
+            response: what gRPC gave; None where the server sent none, or not the whole of one.
+        """
+        # gRPC lets more of some methods through, for the sake of those who use the channel later.
+        if response is not None and len(response) > LARGEST_ANSWER:
+            return cls(grpc.StatusCode.RESOURCE_EXHAUSTED, details=OVERSIZED)
+        return cls(grpc.StatusCode.OK, response)
+
+
+# What is sent in depends on what was yielded, which no type can say.
+Plan = Generator["Call | Look", Any, ServerInfo]
+
+
+def handshake_plan(
+    holder: TokenHolder,
+    attempt: Attempt,
+    *,
+    user: str | None = None,
+    now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.timezone.utc),
+) -> Plan:
+    """The calls of the handshake: a generator that yields what to do, is sent what came of it, and returns the server.
+
+    It stores the identifier that the server gives in the holder.
+
+    Args:
+        holder: makes the metadata; also names the database to check.
+        attempt: what is tried, for the words of an error.
+        user: the profile's user, which the server shows to its administrators.  Neither the user of the operating
+            system nor the name of this machine is sent.
+        now: the time that the server is told.
+
+    Raises:
+        MilvusProfilesError: the classified failure of a call.
+    """
+    client = {
+        "sdk_type": "milvus-profiles",
+        "sdk_version": sdk_version(),
+        "local_time": now().isoformat(timespec="seconds"),
+        "user": user or "",
+    }
+    reply = yield Call(CONNECT, CONNECT.serialize({"client_info": client}), holder.credentials_only)
+    connected = yield from _answer(CONNECT, reply, attempt, optional=True)
+    if connected is None:
+        info = ServerInfo((yield from _version_of_old(holder, attempt)), has_connect=False)
+    else:
+        info = yield from _introduced(connected, holder, attempt)
+    if holder.db_name is not None:
+        yield from _check_database(info, holder, attempt)
+    return info
+
+
+def _introduced(connected: Any, holder: TokenHolder, attempt: Attempt) -> Generator[Any, Any, ServerInfo]:
+    server = connected.server_info
+    if connected.identifier:
+        holder.identifier = connected.identifier
+    tags = _word(server.build_tags, holder)
+    version: str | None = tags
+    # Milvus Lite's tags are just its name.
+    if not re.search(r"\d", tags):
+        reply = yield Call(GET_VERSION, b"", holder.metadata)
+        answer = yield from _answer(GET_VERSION, reply, attempt, optional=True)
+        version = None if answer is None else _word(answer.version, holder)
+    return ServerInfo(
+        version=version or None,
+        build_tags=tags,
+        git_commit=_word(server.git_commit, holder),
+        deploy_mode=_word(server.deploy_mode, holder),
+        identifier=connected.identifier,
+        build_time=_word(server.build_time, holder),
+    )
+
+
+def _word(text: str, holder: TokenHolder) -> str:
+    return server_text(text, holder.token, longest=_LONGEST_WORD)
+
+
+def _version_of_old(holder: TokenHolder, attempt: Attempt) -> Generator[Any, Any, str | None]:
+    """The version of a server without Connect; one without GetVersion too may be a Milvus older still, or none."""
+    reply = yield Call(GET_VERSION, b"", holder.metadata)
+    answer = yield from _answer(GET_VERSION, reply, attempt, optional=True)
+    if answer is not None:
+        return _word(answer.version, holder) or None
+    reply = yield Call(SHOW_COLLECTIONS, b"", holder.metadata)
+    yield from _answer(SHOW_COLLECTIONS, reply, attempt, optional=True, denied=True)
+    if reply.code is grpc.StatusCode.UNIMPLEMENTED:
+        raise not_milvus(attempt)
+    return None
+
+
+def _check_database(info: ServerInfo, holder: TokenHolder, attempt: Attempt) -> Generator[Any, Any, None]:
+    # GetVersion, CheckHealth and ListDatabases do not look at the database, and ListDatabases makes 2.2.8 panic.
+    reply = yield Call(SHOW_COLLECTIONS, SHOW_COLLECTIONS.serialize({"db_name": holder.db_name}), holder.metadata)
+    try:
+        yield from _answer(SHOW_COLLECTIONS, reply, attempt, optional=True, denied=True)
+    except DatabaseNotFoundError:
+        names = (yield from _database_names(holder)) if info.has_connect else ()
+        raise no_such_database(attempt, names) from None
+    # A server from before there were databases ignores the name and would use the only one it has.
+    if not info.has_connect and _numbers(info.version) < _FIRST_WITH_DATABASES and holder.db_name != "default":
+        raise no_such_database(attempt)
+
+
+def _database_names(holder: TokenHolder) -> Generator[Any, Any, Sequence[str]]:
+    """The databases that there are; none where the server does not know the call, or does not let this user."""
+    reply = yield Call(LIST_DATABASES, b"", holder.metadata)
+    try:
+        answer = LIST_DATABASES.deserialize(reply.response or b"") if reply.code is grpc.StatusCode.OK else None
+    except DecodeError:
+        return ()
+    names: Sequence[str] = () if answer is None or status_of(answer)[0] else answer.db_names
+    return names
+
+
+def _numbers(version: str | None) -> tuple[int, ...]:
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", version or "")
+    return tuple(int(number) for number in found.groups()) if found else _FIRST_WITH_DATABASES
+
+
+def _answer(
+    method: Method, reply: Reply, attempt: Attempt, *, optional: bool = False, denied: bool = False
+) -> Generator[Any, Any, Any]:
+    """The response of a call; None where the server does not know the method, or denies it, and that may be.
+
+    Args:
+        method: what was called.
+        reply: what came of it.
+        attempt: what is tried.
+        optional: the server need not know the method.
+        denied: it may deny it, or answer more than is taken.
+    """
+    code = reply.code
+    if denied and is_oversized(code, reply.details):
+        return None
+    if code is grpc.StatusCode.OK:
+        if reply.response is None:
+            raise not_milvus(attempt, f"its answer to {method.name} is missing, or cut off")
+        try:
+            response = method.deserialize(reply.response)
+        except DecodeError:
+            raise not_milvus(attempt, "its answer cannot be read") from None
+        body, reason = status_of(response)
+        if body:
+            raise classify_body(body, reason, attempt, method=method.name)
+        return response
+    if not is_compressed(reply.details) and (
+        (optional and code is grpc.StatusCode.UNIMPLEMENTED) or (denied and code is grpc.StatusCode.PERMISSION_DENIED)
+    ):
+        return None
+    evidence: Evidence | None = (yield Look()) if needs_evidence(code, reply.details) else None
+    raise classify(code, reply.details, attempt, method=method.name, evidence=evidence)
+
+
+# --- drivers ---------------------------------------------------------------------------------------------------------
+
+
+def look(attempt: Attempt, deadline: Deadline) -> Evidence | None:
+    """What a driver does for :class:`Look`; it blocks.
+
+    Args:
+        attempt: what is tried.
+        deadline: when to give up.
+
+    Returns:
+        None where the search itself failed: what gRPC said has to do then.
+
+    Raises:
+        ConfigError, TLSError: as :func:`.tls_probe.probe_tls`.
+    """
+    try:
+        return gather_evidence(attempt.route, attempt.host, attempt.tls, deadline)
+    except MilvusProfilesError:
+        raise
+    except Exception:
+        return None
+
+
+def patience(deadline: Deadline) -> Deadline:
+    """The moment by which a driver's calls have to end, so that time is left to look for the cause.
+
+    Args:
+        deadline: when the whole handshake has to be over.
+    """
+    left = deadline.remaining
+    return Deadline(deadline.at - min(_RESERVE, left * _RESERVED_SHARE), deadline.clock)
+
+
+def handshake(core: ChannelCore, attempt: Attempt, deadline: Deadline, *, user: str | None = None) -> ServerInfo:
+    """Run the handshake over a blocking channel.
+
+    Args:
+        core: the connection that is being opened.
+        attempt: what is tried.
+        deadline: when it has to be over, probes included.
+        user: the profile's user, if it names one.
+
+    Raises:
+        MilvusProfilesError: the classified failure.
+    """
+    plan, calls_end = handshake_plan(core.holder, attempt, user=user), patience(deadline)
+    reply: Reply | Evidence | None = None
+    try:
+        while True:
+            step = plan.send(reply)
+            reply = (
+                look(attempt, deadline) if isinstance(step, Look) else make_call(core.raw, step, calls_end.remaining)
+            )
+    except StopIteration as done:
+        info: ServerInfo = done.value
+        return info
+
+
+def _debug_string(error: grpc.RpcError) -> str:
+    tell = getattr(error, "debug_error_string", None)
+    return str(tell() or "") if tell is not None else ""
+
+
+def make_call(raw: grpc.Channel, call: Call, timeout: float) -> Reply:
+    """What a blocking driver does for :class:`Call`.
+
+    Args:
+        raw: the channel.
+        call: what to call.
+        timeout: seconds for it.
+    """
+    try:
+        response = raw.unary_unary(call.method.path, None, None)(
+            call.request, timeout=timeout, metadata=call.metadata()
+        )
+    except grpc.RpcError as error:
+        return Reply(error.code(), details=error.details() or "", debug=_debug_string(error))
+    except ValueError:
+        # What grpc says to a call on a channel that was closed meanwhile.
+        return Reply(grpc.StatusCode.CANCELLED)
+    except BaseException as error:
+        let_go(error)  # else closing the channel, or gRPC's finalizer of it, waits for ever
+        # grpc's frames hold the metadata.
+        raise error.with_traceback(None) from None
+    return Reply.to_call(response)

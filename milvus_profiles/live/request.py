@@ -1,0 +1,157 @@
+"""What a call of ``connect`` asks for: which profile, with which fields, shared with whom."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..config.fields import FIELDS, SECRET_FIELDS
+from ..config.loading import load as load_profiles
+from ..config.permissions import file_warnings
+from ..config.plaintext import check_plaintext
+from ..config.profiles import Profiles, Resolved
+from ..errors import ConfigError
+from ..half_made import even_half_made
+from ..masked import MaskedFields, SecretText
+from ..profile import fold_alias
+from ..spelling import suggest
+from .spec import NOT_OF_THE_CHANNEL
+
+__all__ = ["CallFields", "InsecureFileWarning", "InsecureTransportWarning", "Request", "request"]
+
+
+class InsecureFileWarning(UserWarning):
+    """A file holds a token or password, and others may read it or change it."""
+
+
+class InsecureTransportWarning(UserWarning):
+    """A secret crosses the network unencrypted, as the profile allows."""
+
+
+@even_half_made
+class CallFields(MaskedFields):
+    """The fields of a call, of which a traceback shows the names only: a misspelled one may hold a secret too.
+
+    Args:
+        fields: the keyword arguments; rebind their name to this, so that no frame has a secret among its locals.
+
+    Raises:
+        ConfigError: a profile has no such field.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        super().__init__(fields)
+        for name in SECRET_FIELDS:
+            if isinstance(self.get(name), str):
+                self[name] = SecretText(self[name])
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._values()[name] = value
+
+    def update(self, fields: Mapping[str, Any]) -> None:
+        """Set several, as of a dictionary."""
+        self._values().update(fields)
+
+    def pop(self, name: str, default: Any) -> Any:
+        """Take one away, as of a dictionary."""
+        return self._values().pop(name, default)
+
+    def check(self) -> None:
+        """See that a profile has all of them.
+
+        Raises:
+            ConfigError: it has not.
+        """
+        for name in self:
+            if name not in FIELDS:
+                near = suggest(name, FIELDS)
+                raise ConfigError(f"unknown field {name!a}", hint=f"did you mean {near!r}?" if near else None)
+
+    def __repr__(self) -> str:
+        return f"<fields {', '.join(sorted(self))}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A profile that may be connected to.
+
+    Attributes:
+        resolved: the profile, fields of the call included.
+        profiles: where it comes from.
+        key: what channels are shared by; None for a channel of its own.
+        warnings: what the caller should be warned of.
+    """
+
+    resolved: Resolved
+    profiles: Profiles
+    key: Hashable | None
+    warnings: tuple[Warning, ...]
+
+    def warn(self, stacklevel: int) -> None:
+        """Issue the warnings.
+
+        Args:
+            stacklevel: as :func:`warnings.warn` takes it, counted from the caller of this.
+        """
+        for warning in self.warnings:
+            warnings.warn(warning, stacklevel=stacklevel + 1)
+
+
+def request(
+    alias: str | None,
+    *,
+    profiles: Profiles | None = None,
+    dedicated: bool = False,
+    timeout: float | None = None,
+    fields: CallFields,
+) -> Request:
+    """Find the profile that a call asks for, and see that its secret may go where it leads.
+
+    Args:
+        alias: the profile; None takes the selected one, or an anonymous one if the fields name an address.
+        profiles: where profiles come from; None reads the files and the environment.
+        dedicated: share with nobody.
+        timeout: seconds for connecting; None takes the profile's.
+        fields: fields of a profile that override it.
+
+    Raises:
+        UnknownProfileError: there is no such profile.
+        ConfigError: a field or the profile is invalid.
+        UntrustedError: it stands in a project file that is not trusted and needs trust.
+        InsecureTransportError: its secret would cross the network in plaintext.
+    """
+    fields.check()
+    if timeout is not None:
+        fields["timeout"] = timeout if isinstance(timeout, str) else float(timeout)  # a text the field refuses
+    known = profiles if profiles is not None else load_profiles()
+    if alias is None and ("uri" in fields or "host" in fields):
+        resolved, dedicated = known.anonymous(fields), True
+    else:
+        resolved = known.use(known.select().alias if alias is None else alias, fields)
+    caught: list[Warning] = []
+    if resolved.raw.document is not None:
+        caught += [InsecureFileWarning(line) for line in file_warnings([resolved.raw.document])]
+    if (warning := check_plaintext(resolved)) is not None:
+        caught.append(InsecureTransportWarning(warning))
+    return Request(resolved, known, None if dedicated else _key(known, resolved, fields), tuple(caught))
+
+
+def _key(profiles: Profiles, resolved: Resolved, fields: Mapping[str, Any]) -> Hashable:
+    """What channels are shared by: the source, the alias, and the overrides of the call that change the channel."""
+    overrides = tuple(
+        (name, _hashable(value)) for name, value in sorted(fields.items()) if name not in NOT_OF_THE_CHANNEL
+    )
+    return profiles.source, fold_alias(resolved.profile.alias), overrides
+
+
+def _hashable(value: Any) -> Hashable:
+    if isinstance(value, Mapping):
+        return tuple((key, _hashable(inner)) for key, inner in sorted(value.items()))
+    if isinstance(value, (list, tuple)):
+        return tuple(_hashable(inner) for inner in value)
+    hashable: Hashable = value
+    return hashable

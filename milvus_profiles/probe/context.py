@@ -1,0 +1,143 @@
+"""What a connect tries, as far as whoever explains its failure needs to know it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from ..endpoint import Endpoint
+from ..masked import SecretText
+from ..profile import SSL, Credential, EnvRef, FileRef, Profile
+from ..text import milvus_profiles, printable
+from .sockets import Route, route_to
+
+__all__ = ["Attempt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What was tried, as far as an explanation needs it.
+
+    Attributes:
+        endpoint: where it led.
+        alias: the profile's name, for the remedies; None for a connection without one.
+        tls: the TLS settings in force; None for plaintext.
+        token: what authenticated; None for nothing.
+        db_name: the database that was named; None for none.
+        timeout: seconds that the connect was given.
+        route: the way below gRPC.
+        credential: where the token came from; None where that is not known.
+        ssl: the ``ssl`` that the profile declares, which its address alone does not tell.
+        by_host: the profile declares its address as ``host`` and ``port``, and has no uri.
+        uri_database: the database that stands in the uri itself.
+    """
+
+    endpoint: Endpoint
+    alias: str | None = None
+    tls: SSL | None = None
+    token: SecretText | None = None
+    db_name: str | None = None
+    timeout: float = 10.0
+    route: Route = field(default_factory=lambda: Route("", 0))
+    credential: Credential | None = None
+    ssl: SSL | bool | None = None
+    by_host: bool = False
+    uri_database: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        profile: Profile,
+        token: SecretText | None = None,
+        *,
+        alias: str | None = None,
+        timeout: float | None = None,
+        lite_port: int | None = None,
+    ) -> Attempt:
+        """To connect as a profile says.
+
+        Args:
+            profile: not a template.
+            token: what authenticates.
+            alias: the name to speak of; None for an anonymous connection.
+            timeout: seconds; None for the profile's.
+            lite_port: the port of its Milvus Lite, for a ``lite`` endpoint.
+        """
+        return cls(
+            endpoint=profile.endpoint,
+            alias=alias,
+            tls=profile.tls,
+            token=token,
+            db_name=profile.db_name,
+            timeout=profile.timeout if timeout is None else timeout,
+            route=route_to(profile.endpoint, lite_port=lite_port, proxy=profile.proxy),
+            credential=profile.credential,
+            ssl=profile.ssl,
+            by_host=profile.uri is None,
+            uri_database=profile.address.database,
+        )
+
+    @property
+    def host(self) -> str:
+        """The name that the server's certificate must have."""
+        if self.tls is not None and self.tls.server_name is not None:
+            return self.tls.server_name
+        return self.endpoint.host or "localhost"
+
+    @property
+    def other_uri(self) -> str:
+        """The same address with TLS where it has none, and without where it has."""
+        return self._uri(replace(self.endpoint, tls=not self.endpoint.tls), self.uri_database)
+
+    @staticmethod
+    def _uri(endpoint: Endpoint, database: str | None) -> str:
+        return f"{endpoint.uri}/{database}" if database else endpoint.uri
+
+    def remedy(self, *assignments: str) -> str:
+        """How fields of the profile are changed: a command where the profile has a name.
+
+        Args:
+            assignments: ``FIELD=VALUE`` each.
+        """
+        if self.alias is None:
+            return f"connect with {' '.join(assignments)}"
+        return milvus_profiles("profile", "set", self.alias, *assignments)
+
+    def tls_remedy(self) -> str:
+        """How TLS is turned on where the profile has none, and off where it has."""
+        steps = []
+        # An ssl of the profile's own decides whatever the uri says, or contradicts it.
+        if self.ssl is not None and (self.endpoint.tls or not self.by_host) and self.alias is not None:
+            steps.append(milvus_profiles("profile", "unset", self.alias, "ssl"))
+        if not self.by_host:
+            steps.append(self.remedy(f"uri={self.other_uri}"))
+        elif not self.endpoint.tls:
+            steps.append(self.remedy("ssl=true"))
+        return ", then ".join(steps)
+
+    def database_remedy(self, name: str) -> str:
+        """How another database is named.
+
+        Args:
+            name: the database.
+        """
+        if self.uri_database is None:
+            return self.remedy(f"db_name={name}")
+        return self.remedy(f"uri={self._uri(self.endpoint, name)}")
+
+    def secret_remedy(self) -> str:
+        """How another secret takes the place of the one that was sent."""
+        if self.alias is None:
+            return "connect with other ones"
+        source = self.credential and self.credential.source
+        if isinstance(source, EnvRef):
+            return f"set the variable {source.env} to the right one"
+        if isinstance(source, FileRef):
+            return f"put the right one into the file {printable(source.file)}"
+        kind = "keyring" if self.credential is None else self.credential.kind
+        if kind == "command":
+            return "see what the profile's command prints: one line, the secret and nothing else"
+        if kind == "inline":
+            return (
+                f"correct it where it stands, which {milvus_profiles('profile', 'show', self.alias, '--explain')} tells"
+            )
+        return f"store the right one: {milvus_profiles('secret', 'set', self.alias)}"

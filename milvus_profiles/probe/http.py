@@ -1,0 +1,118 @@
+"""One GET over a socket of the probes: what a server's HTTP side says, without redirects, cookies or other helpfulness.
+
+It goes the way that gRPC takes (the profile's proxy, or none at all), and neither waits longer nor reads more than it
+is told.  What may be sent is for the caller to decide; whatever comes back ends in an answer.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..deadline import Deadline
+from ..masked import SecretText
+from ..text import printable
+from .receiving import BoundedFile, Stream
+from .sockets import Address, open_socket
+from .tls_stream import TLSStream
+
+__all__ = ["HTTPAnswer", "http_get"]
+
+_LONGEST_HEAD = 65_536
+_LONGEST_BODY = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPAnswer:
+    """What came of a GET.
+
+    Attributes:
+        status: the HTTP status; 0 where no HTTP came back.
+        body: its beginning, as far as it could be read; it may hold anything.
+        failure: why there is no status, in words; empty where there is one.
+    """
+
+    status: int
+    body: bytes = b""
+    failure: str = ""
+
+
+def http_get(
+    address: Address,
+    path: str,
+    deadline: Deadline,
+    *,
+    authority: str,
+    tls: ssl.SSLContext | None = None,
+    server_name: str = "",
+    token: SecretText | None = None,
+    headers: Mapping[str, str] | None = None,
+    longest: int = _LONGEST_BODY,
+) -> HTTPAnswer:
+    """Ask for a path.
+
+    Args:
+        address: where to; a proxy that it names is gone through.
+        path: what to ask for.
+        deadline: when to give up.
+        authority: ``host:port``, for the Host header.
+        tls: verifies the server; None for plaintext.
+        server_name: the name that its certificate must have.
+        token: sent as ``Authorization: Bearer``; None sends none.
+        headers: further headers.
+        longest: bytes of a body that are read at most.
+    """
+    opened, reached = open_socket(address, deadline)
+    if opened is None:
+        return HTTPAnswer(0, failure=reached.detail or reached.status)
+    try:
+        stream = Stream(opened)
+        if tls is not None:
+            stream = secured = TLSStream(opened, tls, server_name)
+            secured.shake_hands(deadline)
+        stream.send(_request(path, authority, token, headers or {}), deadline)
+        return _answer(BoundedFile(stream, deadline, _LONGEST_HEAD + longest), longest)
+    except Exception as error:
+        return HTTPAnswer(0, failure=_words(error))
+    finally:
+        opened.close()
+
+
+def _request(path: str, authority: str, token: SecretText | None, headers: Mapping[str, str]) -> bytes:
+    lines = [f"GET {path} HTTP/1.1", f"Host: {authority}", "Accept: */*", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if token is not None:
+        lines.append(f"Authorization: Bearer {token.reveal()}")
+    try:
+        return "\r\n".join([*lines, "", ""]).encode("utf-8")
+    finally:
+        del lines  # a traceback may show the locals of its frames
+
+
+def _answer(received: BoundedFile, longest: int) -> HTTPAnswer:
+    response = http.client.HTTPResponse(received, method="GET")  # type: ignore[arg-type]
+    with response:
+        response.begin()
+        try:
+            return HTTPAnswer(response.status, response.read(longest))
+        except http.client.IncompleteRead as error:
+            return HTTPAnswer(response.status, error.partial[:longest])
+        except Exception:
+            # A length of twenty digits, a chunk without end, silence: the status counts all the same.
+            return HTTPAnswer(response.status)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "the server closed the connection"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not trusted: {printable(error.verify_message)}"
+    if isinstance(error, OSError):
+        reason = error.reason if isinstance(error, ssl.SSLError) else None
+        return printable(reason.replace("_", " ").lower() if reason else error.strerror or "no connection")
+    # Not in the error's own words, which quote the server.
+    return "what answers speaks no HTTP/1.1"

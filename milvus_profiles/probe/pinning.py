@@ -1,0 +1,82 @@
+"""Fetches a server's certificate so that a person can look at it and, perhaps, trust it from then on.
+
+Whether the certificate is the right one cannot be known here: this only shows what is presented.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from ..channel.grpc_import import grpc
+from ..deadline import Deadline
+from ..errors import TLSError
+from ..profile import SSL, Profile
+from ..text import command
+from .certificate import Certificate
+from .context import Attempt
+from .explain import classify
+from .results import Evidence
+from .sockets import connect_first, resolve, route_to
+from .tls import Distrust, probe_pinned, probe_unverified
+
+__all__ = ["PresentedCertificate", "fetch_certificate"]
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedCertificate(Certificate):
+    """A certificate as a server presents it.
+
+    Attributes:
+        problem: what would still be wrong if it were trusted: ``"wrong host"``, ``"expired"`` …; None for nothing.
+        reason: the same in words.
+    """
+
+    problem: Distrust | None = None
+    reason: str = ""
+
+    @property
+    def needed_name(self) -> str | None:
+        """The ``ssl.server_name`` that the profile needs beside it; None if it needs none, or there is none to need."""
+        if self.problem != "wrong host":
+            return None
+        return self.plain_name
+
+
+def fetch_certificate(profile: Profile, deadline: Deadline | None = None) -> PresentedCertificate:
+    """Ask a server for its certificate, trusting nothing and sending no secret, not even a client certificate.
+
+    Args:
+        profile: where the server is, with TLS; its own ``ssl.server_name`` is asked for and checked.
+        deadline: when to give up; None gives it the profile's ``timeout``.
+
+    Raises:
+        UnreachableError: nothing answers there.
+        TLSError: it speaks no TLS, or ends the handshake before it shows a certificate.
+        NotMilvusError: it is a web server without TLS.
+    """
+    deadline = deadline or Deadline.after(profile.timeout)
+    attempt = Attempt(
+        profile.endpoint,
+        alias=profile.alias,
+        tls=SSL(server_name=None if profile.tls is None else profile.tls.server_name),
+        timeout=deadline.remaining,
+        route=route_to(profile.endpoint, proxy=profile.proxy),
+    )
+    resolution = resolve(attempt.route, deadline)
+    tried = connect_first(resolution.addresses, deadline)
+    seen = None
+    if tried and tried[-1].is_connected:
+        address = tried[-1].address
+        seen = probe_unverified(address, attempt.host, deadline)
+        if (shown := seen.certificate) is not None:
+            again = probe_pinned(address, attempt.host, shown, deadline)
+            # Not seen to be good is not good: what is pinned without a word has to connect.
+            problem = None if again.status == "trusted" else again.distrust or "other"
+            values = {field.name: getattr(shown, field.name) for field in fields(Certificate)}
+            return PresentedCertificate(**values, problem=problem, reason="" if problem is None else again.detail)
+        if seen.protocol is not None:
+            raise TLSError(
+                f"the certificate of {profile.endpoint} cannot be read",
+                hint=f"look at it: {command('openssl', 's_client', '-connect', profile.endpoint.authority)}",
+            )
+    raise classify(grpc.StatusCode.UNAVAILABLE, "", attempt, evidence=Evidence(resolution, tried, tls=seen))

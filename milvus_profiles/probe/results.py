@@ -1,0 +1,58 @@
+"""What the probes saw of a server on which a call failed: the facts that name the cause.
+
+Gathered in the time that a connect has left, so it goes no deeper than it must.  What the facts mean is for
+``failures`` to say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..deadline import Deadline
+from ..profile import SSL
+from .sockets import PlaintextOutcome, Resolution, Route, TCPOutcome, connect_first, probe_plaintext, resolve
+from .tls import TLSOutcome, probe_tls, probe_unverified
+
+__all__ = ["Evidence", "gather_evidence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was seen, from the name up; what was not looked at is None.
+
+    Attributes:
+        resolution: the name resolution.
+        attempts: the addresses that were tried.
+        tls: what the port showed to a TLS client: always looked at where the profile has TLS, and without verification
+            where it has none but the port hung up on plaintext.
+        plaintext: what the port answered to plaintext, where the profile has no TLS.
+    """
+
+    resolution: Resolution
+    attempts: tuple[TCPOutcome, ...] = ()
+    tls: TLSOutcome | None = None
+    plaintext: PlaintextOutcome | None = None
+
+
+def gather_evidence(route: Route, host: str, tls: SSL | None, deadline: Deadline) -> Evidence:
+    """Look at a server, one layer after the other, as far as each lets us.
+
+    Args:
+        route: the way to it.
+        host: the name that its certificate should have.
+        tls: the profile's TLS settings; None for plaintext.
+        deadline: when to give up.
+
+    Raises:
+        ConfigError, TLSError: as :func:`milvus_profiles.probe.tls.probe_tls`.
+    """
+    resolution = resolve(route, deadline)
+    attempts = connect_first(resolution.addresses, deadline)
+    if not attempts or not attempts[-1].is_connected:
+        return Evidence(resolution, attempts)
+    address = attempts[-1].address
+    if tls is not None:
+        return Evidence(resolution, attempts, tls=probe_tls(address, host, tls, deadline))
+    plaintext = probe_plaintext(address, deadline)
+    seen = probe_unverified(address, host, deadline) if plaintext.speaks in ("closed", "tls", "other") else None
+    return Evidence(resolution, attempts, tls=seen, plaintext=plaintext)

@@ -1,0 +1,388 @@
+"""Looks at a server from below gRPC: name resolution, TCP, and what a plaintext port answers to HTTP/2.
+
+gRPC reports most troubles of these layers in the same words; a probe goes one layer at a time and says what it saw, as
+a frozen outcome with its time.  Used when a connect fails and by the staged diagnosis alike.  TLS has its own module,
+``tls_probe``.  No probe sends a secret, and none outlives its deadline.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ..background import Pending
+from ..deadline import Deadline
+from ..endpoint import Endpoint, parse_address
+from ..text import printable
+from .receiving import Stream, read_at_least, set_timeout
+
+__all__ = [
+    "PROXY_VARIABLES",
+    "Address",
+    "PlaintextOutcome",
+    "Resolution",
+    "Route",
+    "TCPOutcome",
+    "connect_first",
+    "connect_tcp",
+    "probe_plaintext",
+    "proxy_in_force",
+    "resolve",
+    "route_to",
+]
+
+PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
+"""What gRPC would take a proxy from, in its order; a channel of ours takes only the profile's."""
+
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_HTTP2_EMPTY_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+HTTP2_HELLO = _HTTP2_PREFACE + _HTTP2_EMPTY_SETTINGS
+"""What every HTTP/2 client says first; a server answers with its own SETTINGS."""
+FRAME_HEADER = 9
+_SETTINGS, _GOAWAY = 0x04, 0x07
+_TLS_RECORDS = (0x15, 0x16)
+_LONGEST_PROXY_ANSWER = 16_384
+_MOST_ADDRESSES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where sockets lead: to the server itself, or to a proxy that leads there.
+
+    Attributes:
+        host: what the name resolution is asked; empty for a Unix socket.
+        port: where the socket connects.
+        path: the Unix socket; empty for TCP.
+        tunnel: ``host:port`` that the HTTP proxy at ``host`` is asked for; None without a proxy.
+    """
+
+    host: str
+    port: int
+    path: str = ""
+    tunnel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address of a route, ready to be connected to.
+
+    Attributes:
+        family: ``socket.AF_INET``, ``AF_INET6`` or ``AF_UNIX``.
+        host: the numeric address, or the path of the Unix socket.
+        port: the port; 0 for a Unix socket.
+        tunnel: as in :class:`Route`.
+    """
+
+    family: int
+    host: str
+    port: int = 0
+    tunnel: str | None = None
+
+    def __str__(self) -> str:
+        if not self.port:
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What the name resolution said.
+
+    Attributes:
+        host: what it was asked.
+        addresses: the answer; empty where it failed.
+        failure: why it failed; None where it did not.
+        seconds: how long it took.
+    """
+
+    host: str
+    addresses: tuple[Address, ...]
+    failure: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TCPOutcome:
+    """What became of one attempt to open a connection.
+
+    Attributes:
+        address: where to.
+        status: ``"unreachable"`` is any error of the network but refusal and silence; ``"proxy"`` means that the proxy
+            answered and did not connect on.
+        detail: the system's or the proxy's words; empty when connected.
+        seconds: how long it took.
+    """
+
+    address: Address
+    status: Literal["connected", "refused", "timeout", "unreachable", "proxy"]
+    detail: str
+    seconds: float
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it came about."""
+        return self.status == "connected"
+
+
+Speaks = Literal["http2", "http1", "tls", "silent", "closed", "other", "unreachable"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlaintextOutcome:
+    """What a port answered to an HTTP/2 client that speaks plaintext.
+
+    Attributes:
+        speaks: ``"http2"``; ``"http1"``, a web server; ``"tls"``, a TLS record; ``"silent"``, nothing in time;
+            ``"closed"``, the end of the connection, as TLS servers do that take the preface for garbage; ``"other"``;
+            ``"unreachable"``, there was no connection.
+        detail: the first line of what a web server said, or the system's words.
+        seconds: how long it took.
+    """
+
+    speaks: Speaks
+    detail: str
+    seconds: float
+
+
+# --- the way -----------------------------------------------------------------------------------------------------
+
+
+def route_to(
+    endpoint: Endpoint,
+    *,
+    lite_port: int | None = None,
+    proxy: str | None = None,
+    env: Mapping[str, str] = os.environ,
+) -> Route:
+    """The way to an endpoint, as gRPC takes it.
+
+    Args:
+        endpoint: where the profile leads.
+        lite_port: the port on 127.0.0.1 of its Milvus Lite, for a ``lite`` endpoint.
+        proxy: the profile's proxy, ``http://HOST:PORT``; None for none.
+        env: where ``no_proxy`` is looked up.
+    """
+    if endpoint.kind == "unix":
+        return Route("", 0, path=endpoint.path)
+    if endpoint.kind == "lite":
+        return Route("127.0.0.1", lite_port or 0)
+    if proxy is not None and proxy_in_force(endpoint.host, env):
+        way = parse_address(proxy)
+        return Route(way.host, way.port, tunnel=endpoint.authority)
+    return Route(endpoint.host, endpoint.port)
+
+
+def proxy_in_force(host: str, env: Mapping[str, str] = os.environ) -> bool:
+    """Whether gRPC takes the proxy to this host: not where ``no_grpc_proxy``, else ``no_proxy`` (lower case) names it.
+
+    An entry is the end of a host name, or a network in CIDR notation; ``*`` has no meaning (gRPC's own rules).
+
+    Args:
+        host: canonical host name or address.
+        env: the environment that gRPC reads.
+    """
+    exceptions = env.get("no_grpc_proxy", env.get("no_proxy", ""))
+    return not any(_covers(entry.strip().lower(), host) for entry in exceptions.split(",") if entry.strip())
+
+
+def _covers(entry: str, host: str) -> bool:
+    if "/" in entry:
+        try:
+            return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            return False
+    return host.endswith(entry)
+
+
+# --- name resolution -----------------------------------------------------------------------------------------------
+
+
+def resolve(route: Route, deadline: Deadline) -> Resolution:
+    """The addresses of a route.  The system's resolver knows no time limit, so it runs in a thread that is left behind.
+
+    Args:
+        route: where to.
+        deadline: when to give up.
+
+    Raises:
+        ThreadStartError: there is no thread for it.
+    """
+    began = deadline.clock()
+
+    def outcome(addresses: tuple[Address, ...], failure: str | None = None) -> Resolution:
+        return Resolution(route.host, addresses, failure, deadline.clock() - began)
+
+    if route.path:
+        return outcome((Address(socket.AF_UNIX, route.path),))
+    if _is_numeric(route.host):
+        answer = _look_up(route)  # asks nobody
+        return outcome((), answer) if isinstance(answer, str) else outcome(answer)
+    pending: Pending[tuple[Address, ...] | str]
+    pending = Pending(lambda: _look_up(route), lambda error: type(error).__name__, "milvus-profiles resolve")
+    try:
+        answer = pending.wait(deadline.remaining)
+    except TimeoutError:
+        return outcome((), "no answer in time")
+    return outcome((), answer) if isinstance(answer, str) else outcome(answer)
+
+
+def _is_numeric(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _look_up(route: Route) -> tuple[Address, ...] | str:
+    try:
+        found = socket.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return error.strerror or "unknown host"
+    except UnicodeError:
+        return "not a host name"
+    addresses = (Address(family, str(place[0]), route.port, route.tunnel) for family, _, _, _, place in found)
+    return tuple(dict.fromkeys(addresses))[:_MOST_ADDRESSES]
+
+
+# --- TCP -------------------------------------------------------------------------------------------------------------
+
+
+def connect_tcp(address: Address, deadline: Deadline) -> TCPOutcome:
+    """Open a connection, through the proxy if there is one, and close it.
+
+    Args:
+        address: one of a :class:`Resolution`.
+        deadline: when to give up.
+    """
+    connection, outcome = open_socket(address, deadline)
+    if connection is not None:
+        connection.close()
+    return outcome
+
+
+def connect_first(addresses: tuple[Address, ...], deadline: Deadline) -> tuple[TCPOutcome, ...]:
+    """Try the addresses in turn until one connects; each gets its share of the time that is left.
+
+    Args:
+        addresses: of a :class:`Resolution`.
+        deadline: when to give up.
+
+    Returns:
+        One outcome for each address tried; only the last can be a connection.
+    """
+    outcomes: list[TCPOutcome] = []
+    for tried, address in enumerate(addresses):
+        share = deadline.remaining / (len(addresses) - tried)
+        outcomes.append(connect_tcp(address, deadline.sooner(share)))
+        if outcomes[-1].is_connected:
+            break
+    return tuple(outcomes)
+
+
+def open_socket(address: Address, deadline: Deadline) -> tuple[socket.socket | None, TCPOutcome]:
+    """Open a connection, through the proxy if there is one; the caller closes it.
+
+    Args:
+        address: where to.
+        deadline: when to give up.
+    """
+    began = deadline.clock()
+    opened: socket.socket | None = None
+    try:
+        # Which may fail too: a kernel without IPv6, too many open files.
+        opened = socket.socket(address.family, socket.SOCK_STREAM)
+        refusal = _connect(opened, address, deadline)
+    except TimeoutError:
+        failed = TCPOutcome(address, "timeout", "no answer in time", deadline.clock() - began)
+    except ConnectionRefusedError as error:
+        failed = TCPOutcome(address, "refused", error.strerror or "", deadline.clock() - began)
+    except OSError as error:
+        # The kernel's own patience can end before ours.
+        status: Literal["timeout", "unreachable"] = "timeout" if error.errno == errno.ETIMEDOUT else "unreachable"
+        failed = TCPOutcome(address, status, error.strerror or str(error), deadline.clock() - began)
+    except BaseException:
+        if opened is not None:
+            opened.close()
+        raise
+    else:
+        seconds = deadline.clock() - began
+        if refusal is None:
+            return opened, TCPOutcome(address, "connected", "", seconds)
+        failed = TCPOutcome(address, "proxy", refusal, seconds)
+    if opened is not None:
+        opened.close()
+    return None, failed
+
+
+def _connect(opened: socket.socket, address: Address, deadline: Deadline) -> str | None:
+    """Connect; return why the proxy did not go on, if there is one and it did not."""
+    set_timeout(opened, deadline)
+    opened.connect((address.host, address.port) if address.port else address.host)
+    if address.tunnel is None:
+        return None
+    opened.sendall(f"CONNECT {address.tunnel} HTTP/1.1\r\nHost: {address.tunnel}\r\n\r\n".encode())
+    answer = b""
+    # Byte by byte: what follows the answer belongs to the server behind the proxy.
+    while not answer.endswith(b"\r\n\r\n") and len(answer) < _LONGEST_PROXY_ANSWER:
+        set_timeout(opened, deadline)
+        if not (byte := opened.recv(1)):
+            return "the proxy closed the connection"
+        answer += byte
+    version, _, status = first_line(answer).partition(" ")
+    if not version.startswith("HTTP/1."):
+        return "what answered is not an HTTP proxy"
+    return None if status.startswith("2") else status
+
+
+def first_line(data: bytes) -> str:
+    """The first line of what a server said, fit to be shown."""
+    return printable(data.split(b"\r\n", 1)[0].decode("latin-1"))[:100]
+
+
+# --- HTTP/2 without TLS ----------------------------------------------------------------------------------------------
+
+
+def probe_plaintext(address: Address, deadline: Deadline) -> PlaintextOutcome:
+    """Greet a port as an HTTP/2 client without TLS would, and see what it speaks.
+
+    Args:
+        address: one that connects.
+        deadline: when to give up.
+    """
+    began = deadline.clock()
+    opened, reached = open_socket(address, deadline)
+    if opened is None:
+        return PlaintextOutcome("unreachable", reached.detail, deadline.clock() - began)
+    with opened:
+        try:
+            speaks, detail = _greet(opened, deadline)
+        except TimeoutError:
+            speaks, detail = "silent", ""
+        except OSError as error:
+            speaks, detail = "closed", error.strerror or ""
+    return PlaintextOutcome(speaks, detail, deadline.clock() - began)
+
+
+def _greet(opened: socket.socket, deadline: Deadline) -> tuple[Speaks, str]:
+    stream = Stream(opened)
+    stream.send(HTTP2_HELLO, deadline)
+    said = read_at_least(stream, FRAME_HEADER, deadline)
+    if not said:
+        return "closed", ""
+    if said.startswith(b"HTTP/"):
+        return "http1", first_line(said)
+    if is_http2(said):
+        return "http2", ""
+    return ("tls", "") if said[0] in _TLS_RECORDS and said[1:2] == b"\x03" else ("other", "")
+
+
+def is_http2(said: bytes) -> bool:
+    """Whether a server's first bytes are an HTTP/2 frame that a server may begin with."""
+    # RFC 9113, 3.4 and 4.1: length (3), type, flags, stream (4, zero for these types).
+    return len(said) >= FRAME_HEADER and said[3] in (_SETTINGS, _GOAWAY) and said[5:9] == bytes(4)

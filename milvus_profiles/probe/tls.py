@@ -1,0 +1,298 @@
+"""Looks at a server's TLS: protocol, certificate, whether it would be trusted and why not, and client certificates.
+
+Verification here has to say what gRPC would say, so it takes gRPC's own bundled roots where a profile names no CA
+(never the system's), trusts a single pinned certificate as gRPC does, and judges the name by gRPC's rules.  gRPC itself
+tells only that it failed.  Whatever a server sends, a probe ends in an outcome and by its deadline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from ..deadline import Deadline
+from ..errors import MilvusProfilesError
+from ..profile import SSL
+from ..text import printable
+from .certificate import Certificate, MalformedCertificate, read_certificate
+from .certificate_rules import objection
+from .receiving import read_at_least
+from .sockets import FRAME_HEADER, HTTP2_HELLO, Address, PlaintextOutcome, is_http2, open_socket, probe_plaintext
+from .tls_context import pinning_context, trusting_all, verifying_context
+from .tls_stream import TLSStream
+
+__all__ = [
+    "ClientCertificate",
+    "Distrust",
+    "TLSOutcome",
+    "probe_pinned",
+    "probe_tls",
+    "probe_unverified",
+]
+
+Distrust = Literal["expired", "not yet valid", "wrong host", "self-signed", "unknown issuer", "other"]
+"""Why a certificate is not trusted."""
+
+ClientCertificate = Literal["not required", "accepted", "required", "refused", "unknown"]
+"""What the server does about a client certificate: ``"not required"`` and ``"required"`` if it was given none,
+``"accepted"`` (which does not say that it asked) and ``"refused"`` if it was given one, ``"unknown"`` if it said
+nothing in time."""
+
+_DISTRUST: Mapping[int, Distrust] = {  # the numbers are OpenSSL's X509_V_ERR_*
+    2: "unknown issuer",
+    9: "not yet valid",
+    10: "expired",
+    18: "self-signed",
+    19: "unknown issuer",
+    20: "unknown issuer",
+    21: "unknown issuer",
+    62: "wrong host",
+    64: "wrong host",
+}
+_PATIENCE = 1.0
+"""Seconds at most for the server's first word after the handshake, which only tells about client certificates."""
+_LONGEST_CHAIN = 10
+"""Certificates of a chain that are read: real ones have two to four."""
+
+
+@dataclass(frozen=True, slots=True)
+class TLSOutcome:
+    """What a port showed to a TLS client.
+
+    Attributes:
+        status: ``"trusted"``; ``"untrusted"``, with ``distrust`` saying why; ``"refused"``, the server broke off with
+            an alert; ``"plaintext"``, it speaks no TLS; ``"closed"`` and ``"silent"``, it said nothing that could be
+            understood; ``"unreachable"``, there was no connection; ``"unexamined"``, the probe itself came to no
+            verdict: its certificate cannot be read (then ``protocol`` is there), or the look failed.
+        distrust: why the certificate is not trusted; None where it is, or was not seen.
+        protocol: ``"TLSv1.3"``; None without a handshake, as the next three.
+        cipher: the cipher suite's name; there also where the handshake came as far as that, and then broke off.
+        alpn: ``"h2"``, which gRPC insists on; None if the server agreed to nothing.
+        certificate: the server's own.
+        chain: what it showed, its own first, ten at most; only its own where Python cannot tell more.
+        chain_length: how many it showed.
+        client_certificate: what the server does about a client certificate.
+        answers_http2: whether the server greeted as an HTTP/2 server inside TLS.
+        plaintext: what the port speaks instead, where that was looked at.
+        detail: the reason in words; empty where all went well.
+        seconds: how long it took.
+    """
+
+    status: Literal["trusted", "untrusted", "refused", "plaintext", "closed", "silent", "unreachable", "unexamined"]
+    distrust: Distrust | None = None
+    protocol: str | None = None
+    cipher: str | None = None
+    alpn: str | None = None
+    certificate: Certificate | None = None
+    chain: tuple[Certificate, ...] = ()
+    chain_length: int = 0
+    client_certificate: ClientCertificate = "unknown"
+    answers_http2: bool = False
+    plaintext: PlaintextOutcome | None = None
+    detail: str = ""
+    seconds: float = 0.0
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether the port speaks TLS at all."""
+        return self.status in ("trusted", "untrusted", "refused") or self.protocol is not None
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether there was a handshake, with a certificate that cannot be read."""
+        return self.status == "unexamined" and self.protocol is not None
+
+
+def probe_tls(
+    address: Address, host: str, tls: SSL, deadline: Deadline, *, env: Mapping[str, str] = os.environ
+) -> TLSOutcome:
+    """Shake hands as gRPC would, and look again without verification where the certificate is not trusted.
+
+    Args:
+        address: one that connects.
+        host: the host of the endpoint, whose name the certificate must have where ``tls`` names no other.
+        tls: CA, client certificate and name, as the profile gives them.
+        deadline: when to give up.
+        env: as for :func:`.tls_context.default_roots`.
+
+    Raises:
+        ConfigError: a TLS file cannot be read.
+        TLSError: a TLS file is not what it should be.
+    """
+    name, gives = tls.server_name or host, tls.cert is not None
+
+    def look() -> TLSOutcome:
+        outcome = _shake(address, verifying_context(tls, env=env), name, gives, deadline)
+        if outcome.status != "untrusted" or outcome.certificate is not None:
+            return outcome
+        seen = _shake(address, trusting_all(tls), name, gives, deadline)
+        if seen.protocol is None:
+            return outcome
+        return replace(seen, status="untrusted", distrust=outcome.distrust, detail=outcome.detail)
+
+    return _outcome_of(look, address, deadline)
+
+
+def probe_unverified(address: Address, host: str, deadline: Deadline) -> TLSOutcome:
+    """Shake hands whatever the certificate says, only to see what there is; ``"trusted"`` means nothing here.
+
+    Args:
+        address: one that connects.
+        host: the name to send.
+        deadline: when to give up.
+    """
+    return _outcome_of(lambda: _shake(address, trusting_all(SSL()), host, False, deadline), address, deadline)
+
+
+def probe_pinned(address: Address, host: str, pinned: Certificate, deadline: Deadline) -> TLSOutcome:
+    """Shake hands trusting one certificate only, to see what would still be wrong if it were pinned.
+
+    Args:
+        address: one that connects.
+        host: the name that the certificate must have.
+        pinned: the certificate.
+        deadline: when to give up.
+    """
+    return _outcome_of(lambda: _shake(address, pinning_context(pinned.pem), host, False, deadline), address, deadline)
+
+
+def _outcome_of(look: Callable[[], TLSOutcome], address: Address, deadline: Deadline) -> TLSOutcome:
+    """What a look came to, whatever it raises: what the server sends must not decide how this program ends."""
+    began = deadline.clock()
+    try:
+        outcome = _explained(look(), address, deadline)
+    except MilvusProfilesError:
+        raise
+    except Exception as error:
+        outcome = TLSOutcome("unexamined", detail=f"the look at it failed ({type(error).__name__})")
+    return replace(outcome, seconds=deadline.clock() - began)
+
+
+def _shake(address: Address, context: ssl.SSLContext, host: str, gives: bool, deadline: Deadline) -> TLSOutcome:
+    """One connection, one handshake; ``gives`` says whether the context has a client certificate."""
+    opened, reached = open_socket(address, deadline)
+    if opened is None:
+        return TLSOutcome("unreachable", detail=reached.detail)
+    # The name is for gRPC's rules to judge, below.
+    context.check_hostname = False
+    with opened:
+        stream = TLSStream(opened, context, host)
+        try:
+            stream.shake_hands(deadline)
+        except TimeoutError:
+            return TLSOutcome("silent")
+        except ssl.SSLCertVerificationError as error:
+            distrust = _DISTRUST.get(error.verify_code, "other")
+            return TLSOutcome("untrusted", distrust, detail=printable(error.verify_message))
+        except OSError as error:
+            return _broken_off(error, stream.session, gives)
+        # Before anything is read: after an alert OpenSSL forgets that there was a handshake.
+        outcome = _examined(stream.session, host)
+        client_certificate, answers_http2, detail = _first_word(stream, gives, deadline)
+    return replace(
+        outcome,
+        client_certificate=client_certificate,
+        answers_http2=answers_http2,
+        detail=outcome.detail or detail,
+    )
+
+
+def _examined(session: ssl.SSLObject, host: str) -> TLSOutcome:
+    """What a handshake that came about showed."""
+    cipher = session.cipher()
+    outcome = TLSOutcome(
+        "trusted", protocol=session.version(), cipher=cipher and cipher[0], alpn=session.selected_alpn_protocol()
+    )
+    der = session.getpeercert(binary_form=True)
+    try:
+        if der is None:
+            raise MalformedCertificate("none was shown")
+        certificate = read_certificate(der)
+        complaint = None if session.context.verify_mode is ssl.CERT_NONE else objection(der, host)
+    except MalformedCertificate as error:
+        return replace(outcome, status="unexamined", detail=str(error))
+    shown = _shown_chain(session) or [der]
+    outcome = replace(outcome, certificate=certificate, chain=_readable(shown), chain_length=len(shown))
+    if complaint is not None:
+        outcome = replace(outcome, status="untrusted", distrust=complaint[0], detail=complaint[1])
+    return outcome
+
+
+def _broken_off(error: OSError, session: ssl.SSLObject, gives: bool) -> TLSOutcome:
+    alert = _alert(error)
+    if alert is None:
+        cipher = session.cipher()
+        return TLSOutcome("closed", cipher=cipher and cipher[0], detail=_words(error))
+    # Up to TLS 1.2 a client certificate is looked at inside the handshake, and OpenSSL servers then say no more than
+    # "handshake failure"; but if a cipher was agreed on, nothing else is left to fail.
+    if _is_about_certificate(alert) or ("HANDSHAKE_FAILURE" in alert and session.cipher() is not None):
+        return TLSOutcome("refused", client_certificate="refused" if gives else "required", detail=alert)
+    return TLSOutcome("refused", detail=alert)
+
+
+def _first_word(stream: TLSStream, gives: bool, deadline: Deadline) -> tuple[ClientCertificate, bool, str]:
+    # In TLS 1.3 the handshake is over, for us, before the server has looked at our certificate: what it thinks of that
+    # comes with the first read.
+    patience = deadline.sooner(_PATIENCE)
+    try:
+        stream.send(HTTP2_HELLO, patience)
+        said = read_at_least(stream, FRAME_HEADER, patience)
+    except TimeoutError:
+        return "unknown", False, ""
+    except OSError as error:
+        alert = _alert(error)
+        if alert is not None and _is_about_certificate(alert):
+            return "refused" if gives else "required", False, alert
+        return "unknown", False, alert or _words(error)
+    if not said:
+        return "unknown", False, "the server closed the connection after the handshake"
+    return "accepted" if gives else "not required", is_http2(said), ""
+
+
+def _alert(error: OSError) -> str | None:
+    """OpenSSL's name of the alert that the server sent; None if it sent none."""
+    reason = error.reason if isinstance(error, ssl.SSLError) else None
+    return reason if reason and reason.startswith(("TLSV1", "SSLV3_ALERT")) else None
+
+
+def _words(error: OSError) -> str:
+    # OpenSSL's strerror ends in a place in CPython's sources.
+    reason = error.reason if isinstance(error, ssl.SSLError) else None
+    return reason.replace("_", " ").lower() if reason else error.strerror or ""
+
+
+def _is_about_certificate(alert: str) -> bool:
+    return any(word in alert for word in ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ERROR"))
+
+
+def _shown_chain(session: ssl.SSLObject) -> list[Any]:
+    # Public from Python 3.13 on; before that the same method stands one level deeper, and gives objects of its own.
+    inner = session if hasattr(session, "get_unverified_chain") else getattr(session, "_sslobj", None)
+    tell = getattr(inner, "get_unverified_chain", None)
+    return (tell() or []) if tell is not None else []
+
+
+def _readable(shown: list[Any]) -> tuple[Certificate, ...]:
+    """The certificates of a chain up to the first that cannot be read."""
+    read: list[Certificate] = []
+    with contextlib.suppress(ValueError):
+        read.extend(read_certificate(_der(one)) for one in shown[:_LONGEST_CHAIN])
+    return tuple(read)
+
+
+def _der(shown: Any) -> bytes:
+    return shown if isinstance(shown, bytes) else ssl.PEM_cert_to_DER_cert(shown.public_bytes())
+
+
+def _explained(outcome: TLSOutcome, address: Address, deadline: Deadline) -> TLSOutcome:
+    """Where there was no TLS, see whether the port speaks plaintext: OpenSSL's words for that differ by its version."""
+    if outcome.status != "closed" or outcome.cipher is not None:
+        return outcome
+    plaintext = probe_plaintext(address, deadline)
+    if plaintext.speaks in ("http2", "http1"):
+        return replace(outcome, status="plaintext", plaintext=plaintext)
+    return replace(outcome, plaintext=plaintext)

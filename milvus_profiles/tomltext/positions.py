@@ -1,0 +1,268 @@
+"""Where in the text of a TOML file each key and each value stands.
+
+tomli gives values without places, so this scanner walks the text once more when an error, ``list`` or ``show`` asks
+for one.  It reads only text that tomli has accepted, and therefore checks nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..half_made import even_half_made
+
+__all__ = ["KeyPath", "Positions", "Span", "scan", "unquote"]
+
+KeyPath = tuple["str | int", ...]
+"""Keys from the root to a value; an array's elements are counted from 0."""
+
+_BLANK = re.compile(r"[ \t]*")
+_NOTHING = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
+_BETWEEN = frozenset(" \t\r\n#")
+_COMMENT = re.compile(r"#[^\n]*")
+_KEY = re.compile(r"""[ \t]*([A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')[ \t]*(\.?)""")
+_STRING = re.compile(
+    r'''"""(?:[^\\]|\\.)*?"{3,5}(?!")|"(?:[^"\\\n]|\\.)*"'''  # basic
+    r"""|'''.*?'{3,5}(?!')|'[^'\n]*'""",  # literal
+    re.DOTALL,
+)
+_SCALAR = re.compile(r"\d{4}-\d\d-\d\d[ ]\d\d:[^\s,\]}#]+|[^\s,\]}#]+")
+# What long arrays and inline tables are full of, up to the next one or the end, at a third of the time.
+_MORE = r"""([^\s,\[\]{}"'#]+)[ \t\r\n]*(?:,[ \t\r\n]*(?![#\s])|(?=[\]}]))"""
+_ELEMENTS = 1000  # of an array that have a place of their own; of more, those in a row share one
+_PLAIN_ELEMENT = re.compile(_MORE)
+_PLAIN_ENTRY = re.compile(rf"([A-Za-z0-9_-]+)[ \t]*=[ \t]*{_MORE}")
+
+
+class Span(NamedTuple):
+    """Places of one entry, as offsets in characters from the start of the text.
+
+    Attributes:
+        key: start of its last key; for an array's element, of its value.
+        value: start of its value; for a table with a header, of the header's bracket.
+        end: just behind its value.
+    """
+
+    key: int
+    value: int
+    end: int
+
+
+@even_half_made
+class Positions:
+    """The places of all entries of one text.
+
+    Args:
+        text: the whole file.
+        spans: by key path; the root is not among them.
+        comments: offsets at which comments start, ascending.
+
+    Attributes:
+        hidden: what must not be shown of the text, once someone found it out: ranges of offsets, ascending.
+    """
+
+    def __init__(self, text: str, spans: dict[KeyPath, Span], comments: list[int]) -> None:
+        # In a closure, as in the document: a text may hold secrets, and vars() would show it.
+        self._text: Callable[[], str] = lambda: text
+        self.spans = spans
+        self.comments = comments
+        self.hidden: list[tuple[int, int]] | None = None
+        self._lines = [0, *(match.end() for match in re.finditer("\n", text))]
+
+    def __repr__(self) -> str:
+        return f"<Positions of {len(self.spans)} entries>"
+
+    def find(self, path: KeyPath) -> Span | None:
+        """The span of an entry, or of the nearest entry that contains it; None where nothing does."""
+        while path:
+            if (span := self.spans.get(path)) is not None:
+                return span
+            path = path[:-1]
+        return None
+
+    def line_column(self, offset: int) -> tuple[int, int]:
+        """Line and column of an offset, both counted from 1."""
+        line = bisect_right(self._lines, offset)
+        return line, offset - self._lines[line - 1] + 1
+
+    def line_bounds(self, line: int) -> tuple[int, int]:
+        """Offsets of the start and the end of a line, its newline left out."""
+        text = self._text()
+        start = self._lines[line - 1]
+        end = self._lines[line] - 1 if line < len(self._lines) else len(text)
+        return start, end - 1 if start < end and text[end - 1] == "\r" else end
+
+
+def scan(text: str) -> Positions:
+    """Find the place of every entry of a valid TOML document.
+
+    Args:
+        text: text that tomli has accepted.
+    """
+    scanner = _Scanner(text)
+    scanner.document()
+    return Positions(text, scanner.spans, scanner.comments)
+
+
+class _Scanner:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.spans: dict[KeyPath, Span] = {}
+        self.comments: list[int] = []
+        self._lengths: dict[KeyPath, int] = {}  # of the arrays of tables seen so far
+
+    def document(self) -> None:
+        text, size = self.text, len(self.text)
+        prefix: KeyPath = ()
+        self.skip()
+        while self.at < size:
+            if text[self.at] == "[":
+                prefix = self.header()
+            else:
+                self.entry(prefix)
+            self.skip()
+
+    def skip(self) -> None:
+        """Pass over white space, newlines and comments, and note where the comments start."""
+        if self.text[self.at : self.at + 1] not in _BETWEEN:
+            return
+        match = _NOTHING.match(self.text, self.at)
+        end = match.end() if match else self.at
+        if "#" in self.text[self.at : end]:
+            self.comments += [c.start() for c in _COMMENT.finditer(self.text, self.at, end)]
+        self.at = end
+
+    def blank(self) -> None:
+        match = _BLANK.match(self.text, self.at)
+        self.at = match.end() if match else self.at
+
+    def key(self) -> tuple[list[str], list[int]]:
+        """Read a dotted key; its parts, and where each starts."""
+        parts: list[str] = []
+        starts: list[int] = []
+        while True:
+            match = _KEY.match(self.text, self.at)
+            if match is None:
+                raise ValueError("the scanner reads only what tomli has accepted")
+            parts.append(unquote(match[1]))
+            starts.append(match.start(1))
+            self.at = match.end()
+            if not match[2]:
+                return parts, starts
+
+    def header(self) -> KeyPath:
+        start = self.at
+        array = self.text.startswith("[[", start)
+        self.at += 2 if array else 1
+        parts, keys = self.key()
+        self.at += 2 if array else 1
+        if array:
+            path = (*self.resolved(parts[:-1]), parts[-1])
+            index = self._lengths.get(path, 0)
+            self._lengths[path] = index + 1
+            path = (*path, index)
+        else:
+            path = self.resolved(parts)
+        self.place(path, keys, start)
+        return path
+
+    def resolved(self, parts: list[str]) -> KeyPath:
+        """A header's path, in which a name of an array of tables means its last element."""
+        path: KeyPath = ()
+        for part in parts:
+            path = (*path, part)
+            if path in self._lengths:
+                path = (*path, self._lengths[path] - 1)
+        return path
+
+    def place(self, path: KeyPath, keys: list[int], value: int) -> None:
+        """Note an entry that ends here, and the tables that its dotted name implies where they first appear."""
+        if len(keys) == 1 and isinstance(path[-1], str):  # nearly all of them
+            self.spans[path] = Span(keys[0], value, self.at)
+            return
+        left = list(keys)
+        at = keys[-1]
+        for length in range(len(path), 0, -1):
+            if not left:
+                break  # the rest of the path is that of the table around it
+            if isinstance(path[length - 1], str):
+                at = left.pop()
+            span = Span(at, value, self.at)
+            if length == len(path):
+                self.spans[path] = span
+            else:
+                self.spans.setdefault(path[:length], span)
+
+    def entry(self, prefix: KeyPath) -> None:
+        parts, keys = self.key()
+        path = prefix + tuple(parts)
+        self.at += 1  # the equals sign
+        self.blank()
+        start = self.at
+        self.value(path)
+        self.place(path, keys, start)
+
+    def value(self, path: KeyPath) -> None:
+        char = self.text[self.at]
+        if char == "[":
+            self.array(path)
+        elif char == "{":
+            self.inline_table(path)
+        else:
+            match = (_STRING if char in "\"'" else _SCALAR).match(self.text, self.at)
+            self.at = match.end() if match else len(self.text)
+
+    def array(self, path: KeyPath) -> None:
+        self.at += 1
+        index = 0
+        self.skip()
+        while self.text[self.at] != "]":
+            start = self.at
+            element: KeyPath = (*path, index)
+            end = start
+            while (match := _PLAIN_ELEMENT.match(self.text, self.at)) is not None:
+                self.at, end = match.end(), match.end(1)
+                if index < _ELEMENTS:
+                    break
+            if end > start:
+                self.spans[element] = Span(start, start, end)
+                index += 1
+                continue
+            self.value(element)
+            self.spans[element] = Span(start, start, self.at)
+            index += 1
+            self.skip()
+            if self.text[self.at] == ",":
+                self.at += 1
+                self.skip()
+        self.at += 1
+
+    def inline_table(self, path: KeyPath) -> None:
+        self.at += 1
+        self.skip()
+        while self.text[self.at] != "}":
+            if (match := _PLAIN_ENTRY.match(self.text, self.at)) is not None:
+                named: KeyPath = (*path, match[1])
+                self.spans[named] = Span(match.start(1), match.start(2), match.end(2))
+                self.at = match.end()
+                continue
+            self.entry(path)
+            self.skip()
+            if self.text[self.at] == ",":
+                self.at += 1
+                self.skip()
+        self.at += 1
+
+
+def unquote(key: str) -> str:
+    """The text of a key, or of a string of one line, as TOML spells it."""
+    if key[0] not in "\"'":
+        return key
+    if key[0] == "'" or "\\" not in key:
+        return key[1:-1]
+    from .parser import loads
+
+    return str(loads(f"key = {key}")["key"])
