@@ -19,7 +19,7 @@ import pytest
 import milvus_profiles as mp
 from milvus_profiles import errors
 from milvus_profiles.channel.wire import GET_VERSION, SHOW_COLLECTIONS
-from milvus_profiles.live.limit import SLOTS
+from milvus_profiles.live.limit import OPEN_CONNECTIONS
 from tests.support import faults, scripted_grpc
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import Call, milvus_answer, scripted_server
@@ -33,7 +33,7 @@ async def _nothing_stays_open() -> AsyncIterator[None]:
     await mp.aio.disconnect_all(grace=0)
     assert mp.aio.list_connections() == []
     gc.collect()
-    assert SLOTS.taken == 0
+    assert OPEN_CONNECTIONS.taken == 0
 
 
 def load(text: str = "", *, directory: Path | None = None, **env: str) -> mp.Profiles:
@@ -274,7 +274,7 @@ async def test_cancelled_anywhere_nothing_stays_open_and_nothing_is_swallowed(tm
                 finished += 1
             assert task.cancelled() or task.done()
             await mp.aio.disconnect_all(grace=0)
-            await eventually(lambda: SLOTS.taken == 0)
+            await eventually(lambda: OPEN_CONNECTIONS.taken == 0)
             turns += 1
         until(lambda: connections_to(server.port) == 0)
 
@@ -394,7 +394,7 @@ def test_a_loop_that_was_closed_and_replaced() -> None:
         # Nothing holds the tables of loops that are closed, so their channels go with them.
         gc.collect()
         until(lambda: connections_to(server.port) == 0)
-        assert SLOTS.taken == 0
+        assert OPEN_CONNECTIONS.taken == 0
 
 
 def test_a_loop_that_ends_gives_milvus_lite_back(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles.diagnosis.certificates import describe_tls
-from milvus_profiles.diagnosis.stages import Test, diagnose_declared
-from milvus_profiles.diagnosis.test_run import Draft
+from milvus_profiles.diagnosis.stages import ProfileTest, diagnose_declared
+from milvus_profiles.diagnosis.test_run import StageDraft
 from milvus_profiles.live.opening import secret_context
 from milvus_profiles.masked import MaskedMapping
-from milvus_profiles.probe.context import Attempt
+from milvus_profiles.probe.context import ConnectContext
 from milvus_profiles.probe.tls import TLSOutcome
 from tests.support import faults
 from tests.support.certificates import Certificates
@@ -63,7 +63,7 @@ def test_an_error_that_nobody_raised_on_purpose_fails_its_stage_without_its_word
 ) -> None:
     profiles = mp.load(env=variables(tls_port, certificates.ca), cwd=tmp_path)
     secrets = dataclasses.replace(secret_context(profiles, "prod"), env=Hostile({}))
-    report = diagnose_declared(profiles, "prod", Test(secrets))
+    report = diagnose_declared(profiles, "prod", ProfileTest(secrets))
     assert report.exit_code == 1
     assert report.failure is not None
     assert (report.failure.name, report.failure.code) == ("dns", "internal")
@@ -79,7 +79,7 @@ def test_an_error_while_a_certificate_is_described_fails_the_stage_tls(
         raise OverflowError(SECRET)
 
     profiles = mp.load(env=variables(tls_port, certificates.ca), cwd=tmp_path)
-    report = diagnose_declared(profiles, "prod", Test(secret_context(profiles, "prod"), now=no_clock))
+    report = diagnose_declared(profiles, "prod", ProfileTest(secret_context(profiles, "prod"), now=no_clock))
     assert report.failure is not None
     assert (report.failure.name, report.exit_code) == ("tls", 1)
     assert report.failure.detail == "the examination itself failed: OverflowError"
@@ -196,9 +196,9 @@ def test_a_certificate_that_nobody_saw_is_not_called_verified(
     status: str, certificates: Certificates, tmp_path: Path
 ) -> None:
     profile = mp.load(env=variables(1, certificates.ca), cwd=tmp_path)["prod"]
-    draft = Draft()
+    draft = StageDraft()
     seen = TLSOutcome(status, detail="the words")  # type: ignore[arg-type]
-    describe_tls(draft, seen, Attempt.of(profile), dt.datetime.now(dt.timezone.utc))
+    describe_tls(draft, seen, ConnectContext.of(profile), dt.datetime.now(dt.timezone.utc))
     assert draft.status == "warning"
     assert "could not be examined" in draft.detail
     assert "the words" in draft.detail

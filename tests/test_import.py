@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milvus_profiles.errors import ConfigError
-from milvus_profiles.interop.imports.found import Found, split_userinfo
+from milvus_profiles.interop.imports.found import ImportedProfiles, split_userinfo
 from milvus_profiles.interop.imports.sources import SOURCES, without
 from milvus_profiles.tomltext.parser import loads
 from tests.support.command import Command, Outcome
@@ -326,7 +326,7 @@ def test_no_content_breaks_a_reader(content: bytes) -> None:
             found = source.parse(content, "/nowhere/source")
         except ConfigError:
             continue
-        assert isinstance(found, Found)
+        assert isinstance(found, ImportedProfiles)
         if source.remove is not None:
             without(name, content, {entry.key for entry in found.entries})
 

@@ -27,12 +27,12 @@ from milvus_profiles.channel.channel import ProfileChannel
 from milvus_profiles.channel.core import ChannelCore
 from milvus_profiles.channel.metadata import TokenHolder
 from milvus_profiles.errors import SecretUnavailableError
-from milvus_profiles.live.limit import SLOTS, Slots
+from milvus_profiles.live.limit import OPEN_CONNECTIONS, ConnectionLimit
 from milvus_profiles.live.registry import ConnectionInfo, Registry
 from milvus_profiles.masked import SecretText
 from milvus_profiles.pool.threads import ConnectionPool
 from milvus_profiles.profile import PoolSettings
-from milvus_profiles.secrets.cache import Kept
+from milvus_profiles.secrets.cache import SecretCache
 from tests.support import scripted_grpc
 from tests.support.interrupting import at_step, everywhere, within
 from tests.support.pool_outside import Outside
@@ -343,10 +343,10 @@ def test_nothing_is_left_open_wherever_a_connection_is_interrupted(
         within(LIMIT, lambda: mp.disconnect_all(grace=1), where)
         assert mp.list_connections() == [], where
         until = time.monotonic() + LIMIT
-        while SLOTS.taken and time.monotonic() < until:
+        while OPEN_CONNECTIONS.taken and time.monotonic() < until:
             gc.collect()
             time.sleep(0.005)
-        assert SLOTS.taken == 0, where
+        assert OPEN_CONNECTIONS.taken == 0, where
         while closing() - others and time.monotonic() < until:
             time.sleep(0.005)
         assert not closing() - others, where  # nothing waits for a lock of gRPC's
@@ -395,7 +395,7 @@ def test_a_secret_is_fetched_by_the_next_wherever_the_first_is_interrupted() -> 
     def fetch() -> tuple[SecretText, None]:
         return SecretText("s"), None
 
-    kept = Kept()
+    kept = SecretCache()
     for where in everywhere(lambda: kept.get("k", fetch, now=lambda: 0.0, refresh=False)):
         assert within(LIMIT, lambda: kept.get("k", fetch, now=lambda: 0.0, refresh=False), where) == SecretText("s")
     assert kept._flights == {}
@@ -405,7 +405,7 @@ def test_a_failure_to_fetch_is_shared_wherever_the_next_is_interrupted() -> None
     def fail() -> tuple[SecretText, None]:
         raise SecretUnavailableError("none")
 
-    kept = Kept()
+    kept = SecretCache()
 
     def ask() -> None:
         with contextlib.suppress(SecretUnavailableError):
@@ -416,7 +416,7 @@ def test_a_failure_to_fetch_is_shared_wherever_the_next_is_interrupted() -> None
 
 
 def test_no_slot_is_lost_wherever_taking_and_giving_back_is_interrupted() -> None:
-    slots = Slots()
+    slots = ConnectionLimit()
     for where in everywhere(lambda: slots.take(1).release()):
         assert slots.taken == 0, where
         within(LIMIT, lambda: slots.take(1).release(), where)

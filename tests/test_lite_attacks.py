@@ -23,7 +23,7 @@ from milvus_profiles.channel.lite import acquire_lite
 from milvus_profiles.channel.lite_directory import check_contents
 from milvus_profiles.config.databases import SEAL
 from milvus_profiles.errors import ConfigError
-from milvus_profiles.files.held_directory import Held
+from milvus_profiles.files.held_directory import HeldDirectory
 from tests.support.command import Command
 from tests.support.faults import Recorder, recorder
 from tests.support.requirements import need, unavailable
@@ -226,7 +226,7 @@ def test_a_database_too_large_or_too_deep_to_look_at_is_not_opened(tmp_path: Pat
         (tmp_path / name).touch()
     (tmp_path / "d" / "e").mkdir(parents=True)
     (tmp_path / "d" / "e" / "f").touch()
-    with Held(str(tmp_path)) as held:
+    with HeldDirectory(str(tmp_path)) as held:
         check_contents(held, entries=6, depth=2)
         for limits in ({"entries": 5}, {"depth": 1}):
             with pytest.raises(ConfigError, match="too much in it"):

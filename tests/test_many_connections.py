@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.live.limit import SLOTS
+from milvus_profiles.live.limit import OPEN_CONNECTIONS
 from tests.support.milvus import MilvusServer
 from tests.support.sockets import connections_to
 from tests.support.waiting import until
@@ -57,14 +57,14 @@ def test_ten_thousand_connections(kind: str, request: pytest.FixtureRequest) -> 
     with ThreadPoolExecutor(8) as threads:
         held = list(threads.map(lambda _: mp.connect("p", profiles=profiles, dedicated=True), range(COUNT)))
     grown = resident() - before
-    assert connections_to(server.port) == len(mp.list_connections()) == SLOTS.taken == COUNT
+    assert connections_to(server.port) == len(mp.list_connections()) == OPEN_CONNECTIONS.taken == COUNT
     print(f"\n{COUNT} {kind} connections of threads: {grown / COUNT / 1024:.1f} KiB each")
     for conn in held[:: COUNT // 50]:
         assert conn.ping() > 0
     mp.disconnect_all(grace=0)
     held.clear()
     until(lambda: connections_to(server.port) == 0, 60)
-    assert SLOTS.taken == 0
+    assert OPEN_CONNECTIONS.taken == 0
 
 
 @pytest.mark.campaign
@@ -80,7 +80,7 @@ def test_ten_thousand_connections_of_an_event_loop(milvus_plain: MilvusServer) -
             opening = (mp.aio.connect("p", profiles=profiles, dedicated=True) for _ in range(100))
             held += await asyncio.gather(*opening)
         grown = resident() - before
-        assert connections_to(milvus_plain.port) == len(mp.aio.list_connections()) == SLOTS.taken == COUNT
+        assert connections_to(milvus_plain.port) == len(mp.aio.list_connections()) == OPEN_CONNECTIONS.taken == COUNT
         print(f"\n{COUNT} plain connections of an event loop: {grown / COUNT / 1024:.1f} KiB each")
         for conn in held[:: COUNT // 50]:
             assert await conn.ping() > 0
@@ -88,4 +88,4 @@ def test_ten_thousand_connections_of_an_event_loop(milvus_plain: MilvusServer) -
 
     asyncio.run(main())
     until(lambda: connections_to(milvus_plain.port) == 0, 60)
-    assert SLOTS.taken == 0
+    assert OPEN_CONNECTIONS.taken == 0

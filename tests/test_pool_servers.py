@@ -17,7 +17,7 @@ import pytest
 import milvus_profiles as mp
 from milvus_profiles import errors
 from milvus_profiles.channel.wire import GET_VERSION
-from milvus_profiles.live.limit import SLOTS
+from milvus_profiles.live.limit import OPEN_CONNECTIONS
 from tests.support import faults, scripted_grpc
 from tests.support.certificates import Certificates
 from tests.support.milvus import MilvusServer
@@ -27,9 +27,9 @@ from tests.support.waiting import until
 
 @pytest.fixture(autouse=True)
 def _nothing_stays_open() -> Iterator[None]:
-    before = SLOTS.taken
+    before = OPEN_CONNECTIONS.taken
     yield
-    assert SLOTS.taken == before
+    assert OPEN_CONNECTIONS.taken == before
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("milvus-profiles pool")]
 
 
@@ -104,7 +104,7 @@ def test_the_profile_brings_settings_of_its_own(milvus_plain: MilvusServer) -> N
 
 def test_channels_of_a_pool_count_against_the_limit(milvus_plain: MilvusServer, tmp_path: Path) -> None:
     path = tmp_path / "milvus.toml"
-    path.write_text(f'max_connections = {SLOTS.taken + 1}\n[profiles.prod]\nuri = "{milvus_plain.uri}"\n')
+    path.write_text(f'max_connections = {OPEN_CONNECTIONS.taken + 1}\n[profiles.prod]\nuri = "{milvus_plain.uri}"\n')
     settings = mp.PoolSettings(mode="exclusive")
     with mp.ConnectionPool(settings, mp.load(path)) as pool, pool.lease("prod", timeout=20):
         with pytest.raises(errors.PoolTimeoutError) as caught:

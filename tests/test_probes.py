@@ -14,10 +14,10 @@ import pytest
 from milvus_profiles.deadline import Deadline
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.masked import SecretText
-from milvus_profiles.probe.results import gather_evidence
+from milvus_profiles.probe.results import gather_results
 from milvus_profiles.probe.sockets import (
-    Address,
     Route,
+    SocketAddress,
     connect_first,
     connect_tcp,
     probe_plaintext,
@@ -29,14 +29,14 @@ from milvus_profiles.profile import Profile
 from tests.support import faults
 from tests.support.certificates import Certificates
 from tests.support.milvus import MilvusServer
-from tests.test_transport_options import connect_proxy
+from tests.test_channel_options import connect_proxy
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 SERVER = Endpoint("tcp", "db.example", 19530)
 
 
-def at(port: int, tunnel: str | None = None) -> Address:
-    return Address(socket.AF_INET, "127.0.0.1", port, tunnel)
+def at(port: int, tunnel: str | None = None) -> SocketAddress:
+    return SocketAddress(socket.AF_INET, "127.0.0.1", port, tunnel)
 
 
 def until_closed(connection: socket.socket) -> None:
@@ -80,7 +80,7 @@ def test_with_a_proxy_the_route_leads_to_the_proxy() -> None:
     ],
 )
 def test_no_proxy_is_read_as_grpc_reads_it(host: str, exceptions: str, proxied: bool) -> None:
-    # What gRPC does with these was measured: see test_transport_options for both sides of it.
+    # What gRPC does with these was measured: see test_channel_options for both sides of it.
     assert proxy_in_force(host, {"no_proxy": exceptions}) is proxied
     assert proxy_in_force(host, {"no_grpc_proxy": exceptions, "no_proxy": host}) is proxied
 
@@ -130,8 +130,8 @@ def test_a_unix_socket_is_connected_to(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
-        assert connect_tcp(Address(socket.AF_UNIX, path), soon()).is_connected
-    outcome = connect_tcp(Address(socket.AF_UNIX, str(tmp_path / "none.sock")), soon())
+        assert connect_tcp(SocketAddress(socket.AF_UNIX, path), soon()).is_connected
+    outcome = connect_tcp(SocketAddress(socket.AF_UNIX, str(tmp_path / "none.sock")), soon())
     assert (outcome.status, outcome.detail) == ("unreachable", "No such file or directory")
 
 
@@ -261,7 +261,7 @@ def test_a_reset_is_an_end() -> None:
 
 
 def evidence(profile: Profile, seconds: float = 5.0) -> Any:
-    return gather_evidence(route_to(profile.endpoint), profile.endpoint.host, profile.tls, soon(seconds))
+    return gather_results(route_to(profile.endpoint), profile.endpoint.host, profile.tls, soon(seconds))
 
 
 def test_a_look_goes_no_deeper_than_it_must(milvus_plain: MilvusServer, milvus_tls: MilvusServer) -> None:

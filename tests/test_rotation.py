@@ -15,9 +15,9 @@ from cryptography import x509
 
 import milvus_profiles as mp
 from milvus_profiles import errors
-from milvus_profiles.channel.channel_state import Watch
+from milvus_profiles.channel.channel_state import FileWatch
 from milvus_profiles.channel.wire import SHOW_COLLECTIONS
-from milvus_profiles.live.spec import Footing
+from milvus_profiles.live.spec import SpecKey
 from tests.support.certificates import Certificates, Identity
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import Call, Refusal, milvus_answer, scripted_server
@@ -299,7 +299,7 @@ def test_a_changed_certificate_is_seen_without_a_connect_after_a_failure(
 def test_when_a_channel_looks_at_its_files() -> None:
     looks: list[float] = []
     now = 0.0
-    watch = Watch(lambda: looks.append(now), interval=30.0, suspicious=5.0)
+    watch = FileWatch(lambda: looks.append(now), interval=30.0, suspicious=5.0)
     for now in (0.0, 1.0, 29.9, 30.0, 31.0, 59.9, 60.0):
         watch.before_call(now)
     assert looks == [30.0, 60.0]
@@ -309,7 +309,7 @@ def test_when_a_channel_looks_at_its_files() -> None:
     for now in (99.0, 100.0):
         watch.before_call(now)
     assert looks[4:] == [100.0]
-    fresh = Watch(lambda: looks.append(-1.0))
+    fresh = FileWatch(lambda: looks.append(-1.0))
     fresh.before_call(0.0)
     fresh.after_unavailable(0.1)
     assert looks[5:] == [-1.0]
@@ -338,15 +338,15 @@ def test_when_a_channel_looks_at_its_files() -> None:
     ],
 )
 def test_what_a_field_changes(field: str, change: str, declared: Declared) -> None:
-    def footing(*lines: str) -> Footing:
+    def key(*lines: str) -> SpecKey:
         declared.says("host = '127.0.0.1'", *lines)
-        return Footing.of(mp.load(declared.path, env={})["prod"])
+        return SpecKey.of(mp.load(declared.path, env={})["prod"])
 
-    assert footing().change_to(footing(field)) == change
-    assert footing(field) == footing(field)
+    assert key().change_to(key(field)) == change
+    assert key(field) == key(field)
     declared.says("uri = 'http://127.0.0.1:19530'")
-    assert Footing.of(mp.load(declared.path, env={})["prod"]) == footing()
-    assert "a:b" not in repr(footing(field))
+    assert SpecKey.of(mp.load(declared.path, env={})["prod"]) == key()
+    assert "a:b" not in repr(key(field))
 
 
 # --- clients ---

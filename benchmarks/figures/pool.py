@@ -17,7 +17,7 @@ from psycopg.pq import TransactionStatus
 from benchmarks.measure import Effort, Row, at_most, choose, compared, main, own, turns
 from milvus_profiles.channel.core import ChannelCore
 from milvus_profiles.channel.metadata import TokenHolder
-from milvus_profiles.pool.connector import MilvusConnector, MilvusLink
+from milvus_profiles.pool.connector import MilvusChannel, MilvusConnector
 from milvus_profiles.pool.threads import ConnectionPool
 from milvus_profiles.profile import PoolSettings, Profile
 
@@ -44,14 +44,14 @@ class _Connector:
     def introduce(self, key: str) -> tuple[str, PoolSettings | None]:
         return key, None
 
-    def open(self, key: str) -> MilvusLink:
+    def open(self, key: str) -> MilvusChannel:
         core = ChannelCore(grpc.insecure_channel("127.0.0.1:1"), TokenHolder())
         self.cores.append(core)
         self.refresh()
         live = SimpleNamespace(
             profile=Profile(alias=key, uri="http://h"), core=core, disconnect=lambda grace: core.close()
         )
-        return MilvusLink(cast("Any", live))
+        return MilvusChannel(cast("Any", live))
 
 
 class _Fake:

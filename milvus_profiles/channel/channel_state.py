@@ -10,7 +10,7 @@ from typing import Literal
 
 from .grpc_import import grpc
 
-__all__ = ["REFRESH_INTERVAL", "WATCH_INTERVAL", "Health", "RefreshPace", "Watch"]
+__all__ = ["REFRESH_INTERVAL", "WATCH_INTERVAL", "FileWatch", "Health", "RefreshPace"]
 
 REFRESH_INTERVAL = 5.0
 """Seconds that pass at least between two looks at a secret that the server refused."""
@@ -83,7 +83,7 @@ class RefreshPace:
         return "refresh"
 
 
-class Watch:
+class FileWatch:
     """When a channel looks whether the files that it was opened with are still the same.
 
     Args:

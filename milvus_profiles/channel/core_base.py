@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from ..deadline import Clock
 from ..errors import ConnectionClosedError
 from ..masked import SecretText
-from .channel_state import Health, RefreshPace, Watch
+from .channel_state import FileWatch, Health, RefreshPace
 from .metadata import TokenHolder
 
 __all__ = ["CoreBase", "Generation", "Refresh"]
@@ -71,7 +71,7 @@ class CoreBase(Generic[G]):
         self.health = Health()
         self._pace = RefreshPace(refresh_interval)
         self._refresh_failure: Exception | None = None
-        self._watch: Watch | None = None
+        self._watch: FileWatch | None = None
         self.replace: Callable[[], bool] | None = None
 
     @property
@@ -106,7 +106,7 @@ class CoreBase(Generic[G]):
             look: called now and then before a call, and after one that ended UNAVAILABLE; it returns at once, and sees
                 to it that the channel is swapped if, say, the certificate files have changed.  None for nobody.
         """
-        self._watch = None if look is None else Watch(look)
+        self._watch = None if look is None else FileWatch(look)
 
     def equip(self, holder: TokenHolder, refresh: Refresh | None) -> None:
         """Give the raw channel in use another token from the next call on.

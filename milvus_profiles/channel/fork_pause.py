@@ -24,7 +24,7 @@ _LOOK = 0.0005
 """Seconds between two looks whether the fork has happened."""
 
 
-class Held(Protocol):
+class Pausable(Protocol):
     """What calls go through; none begins while a fork is pending."""
 
     def wait_for_fork(self, timeout: float) -> None:
@@ -51,14 +51,14 @@ class ForkPause:
     def __init__(self) -> None:
         self.pending = False
         self._until = 0.0
-        self._members: WeakSet[Held] = WeakSet()
+        self._members: WeakSet[Pausable] = WeakSet()
         self._forking: int | None = None
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(
                 before=self._before, after_in_parent=self._after_in_parent, after_in_child=self._after_in_child
             )
 
-    def add(self, member: Held) -> None:
+    def add(self, member: Pausable) -> None:
         """Have a fork wait for the calls through this, as long as it lives."""
         self._members.add(member)
 
@@ -80,7 +80,7 @@ class ForkPause:
         for member in self._all():
             member.wait_for_fork(max(0.0, now + _PATIENCE - time.monotonic()))
 
-    def _all(self) -> list[Held]:
+    def _all(self) -> list[Pausable]:
         with contextlib.suppress(RuntimeError):  # another thread has added one meanwhile
             return list(self._members)
         return self._all()

@@ -18,7 +18,7 @@ import stat
 from ..config.databases import check_origin, enclosing, seal
 from ..endpoint import Untrusted
 from ..errors import ConfigError
-from ..files.held_directory import Held, is_link
+from ..files.held_directory import HeldDirectory, is_link
 from ..text import printable
 
 __all__ = ["check_contents", "check_shared", "make_ready"]
@@ -78,7 +78,7 @@ def check_shared(path: str, untrusted: Untrusted | None) -> None:
             check_origin(parent, name, untrusted, index=False)
 
 
-def _remember(held: Held, untrusted: Untrusted | None) -> None:
+def _remember(held: HeldDirectory, untrusted: Untrusted | None) -> None:
     reason = seal(held, os.environ if untrusted is None else untrusted.env)
     if reason is not None and untrusted is not None:
         _LOG.warning(
@@ -87,7 +87,7 @@ def _remember(held: Held, untrusted: Untrusted | None) -> None:
         )  # fmt: skip
 
 
-def check_contents(held: Held, *, entries: int = ENTRIES, depth: int = DEPTH) -> None:
+def check_contents(held: HeldDirectory, *, entries: int = ENTRIES, depth: int = DEPTH) -> None:
     """See that nothing in a directory leads out of it.
 
     Args:
@@ -102,7 +102,7 @@ def check_contents(held: Held, *, entries: int = ENTRIES, depth: int = DEPTH) ->
     _look(held, held.path, entries, depth)
 
 
-def _look(held: Held, top: str, left: int, depth: int) -> int:
+def _look(held: HeldDirectory, top: str, left: int, depth: int) -> int:
     """Look at a directory and all below; how many entries may still come."""
     with held.names() as names:
         for name in names:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ..errors import ConfigError, Location, MilvusProfilesError
-from ..files.held_directory import Held
+from ..files.held_directory import HeldDirectory
 from ..files.regular_file import CONFIGURATION_LIMIT, FileFault, read_open, read_regular
 from .places import hint_for, place, real_path, refusal, standing
 
@@ -103,7 +103,7 @@ def write_atomic(
         raise refusal(error, path, "cannot be written") from None
 
 
-def write_in(held: Held, name: str, content: bytes) -> None:
+def write_in(held: HeldDirectory, name: str, content: bytes) -> None:
     """Write a private file (0600) into a directory that is held, in place of what stands there.
 
     Raises:
@@ -113,7 +113,7 @@ def write_in(held: Held, name: str, content: bytes) -> None:
     held.sync()
 
 
-def _rename(held: Held, temporary: str, name: str, last_look: Callable[[], None] | None = None) -> None:
+def _rename(held: HeldDirectory, temporary: str, name: str, last_look: Callable[[], None] | None = None) -> None:
     try:
         if last_look is not None:
             last_look()
@@ -210,7 +210,7 @@ def create_file(path: str, content: bytes, *, mode: int = 0o600, inside: str | N
         raise refusal(error, path, "cannot be written") from None
 
 
-def _settle(held: Held, temporary: str, name: str) -> None:
+def _settle(held: HeldDirectory, temporary: str, name: str) -> None:
     """Give a file its name where nothing stands.
 
     Raises:
@@ -253,7 +253,7 @@ def remove_file(path: str, *, inside: str | None = None, last_look: Callable[[],
 
 
 def _write_beside(
-    held: Held, name: str, content: bytes, old: os.stat_result | None, mode: int | None, new_mode: int
+    held: HeldDirectory, name: str, content: bytes, old: os.stat_result | None, mode: int | None, new_mode: int
 ) -> str:
     """Write a temporary file into the directory of a file; its name."""
     temporary = f".{name}.{os.urandom(8).hex()}.tmp"
@@ -290,7 +290,7 @@ def _set_owner_and_mode(descriptor: int, old: os.stat_result | None, mode: int |
         os.fchmod(descriptor, wanted)
 
 
-def _synced(held: Held) -> str | None:
+def _synced(held: HeldDirectory) -> str | None:
     """Have the change survive a power failure; what is to be told where that is not sure: it was made all the same."""
     try:
         held.sync()

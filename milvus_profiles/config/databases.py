@@ -22,7 +22,7 @@ from typing import Any
 
 from ..endpoint import AddressError, Untrusted, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UntrustedError
-from ..files.held_directory import Held, is_link
+from ..files.held_directory import HeldDirectory, is_link
 from ..profile import Profile
 from .documents import Document
 from .locations import STATE_VARIABLES, state_directory
@@ -49,7 +49,7 @@ _WHAT_IT_IS = "the list of databases"
 
 
 @contextmanager
-def enclosing(path: str, untrusted: Untrusted | None) -> Iterator[tuple[Held, str]]:
+def enclosing(path: str, untrusted: Untrusted | None) -> Iterator[tuple[HeldDirectory, str]]:
     """Hold the directory that a database stands in, or is to be made in.
 
     Args:
@@ -66,7 +66,7 @@ def enclosing(path: str, untrusted: Untrusted | None) -> Iterator[tuple[Held, st
     """
     if untrusted is None:
         directory, name = os.path.split(os.path.realpath(path))
-        with Held(directory, passing=True) as held:
+        with HeldDirectory(directory, passing=True) as held:
             yield held, name
         return
     project = os.path.dirname(untrusted.file)
@@ -75,7 +75,7 @@ def enclosing(path: str, untrusted: Untrusted | None) -> Iterator[tuple[Held, st
     if parts is None:
         raise _not_trusted(untrusted, f"the database {path} is outside of the project")
     with ExitStack() as stack:
-        held = stack.enter_context(Held(real, passing=True))
+        held = stack.enter_context(HeldDirectory(real, passing=True))
         for part in parts[:-1]:
             _refuse_link(held, part, untrusted)
             held = stack.enter_context(held.enter(part, passing=True))
@@ -92,7 +92,7 @@ def _below(directory: str, path: str) -> list[str] | None:
     return None if parts[0] in (os.pardir, os.curdir) else parts
 
 
-def _refuse_link(held: Held, name: str, untrusted: Untrusted) -> None:
+def _refuse_link(held: HeldDirectory, name: str, untrusted: Untrusted) -> None:
     with suppress(FileNotFoundError):
         if is_link(held.status(name)):
             raise _not_trusted(
@@ -109,7 +109,7 @@ def _not_trusted(untrusted: Untrusted, reason: str, location: Location | None = 
 
 
 def check_origin(
-    parent: Held, name: str, untrusted: Untrusted, *, index: bool, location: Location | None = None
+    parent: HeldDirectory, name: str, untrusted: Untrusted, *, index: bool, location: Location | None = None
 ) -> None:
     """Refuse a database that is there and that this user did not have made there.
 
@@ -143,7 +143,7 @@ def check_origin(
 # --- the seal --------------------------------------------------------------------------------------------------------
 
 
-def seal(held: Held, env: Mapping[str, str]) -> str | None:
+def seal(held: HeldDirectory, env: Mapping[str, str]) -> str | None:
     """Remember a database, empty still, as made from here.
 
     Args:
@@ -164,7 +164,7 @@ def seal(held: Held, env: Mapping[str, str]) -> str | None:
     return None
 
 
-def _is_sealed(held: Held, env: Mapping[str, str]) -> bool:
+def _is_sealed(held: HeldDirectory, env: Mapping[str, str]) -> bool:
     try:
         wanted = _seal_of(held, _key(env, make=False))
         with os.fdopen(held.open(SEAL, os.O_RDONLY), "rb") as file:
@@ -176,7 +176,7 @@ def _is_sealed(held: Held, env: Mapping[str, str]) -> bool:
     return hmac.compare_digest(found.strip(), wanted.encode())
 
 
-def _seal_of(held: Held, key: bytes) -> str:
+def _seal_of(held: HeldDirectory, key: bytes) -> str:
     # Not the number of the device: that of many file systems is another one after each start of the machine.
     text = f"{held.inode}:{held.path}"
     return hmac.new(key, os.fsencode(text), "sha256").hexdigest()
@@ -275,7 +275,7 @@ def brought_databases(document: Document, env: Mapping[str, str]) -> dict[str, s
 
 def _is_brought(path: str, env: Mapping[str, str]) -> bool:
     try:
-        with Held(path) as held:
+        with HeldDirectory(path) as held:
             return not held.is_empty and (not _is_sealed(held, env) or is_tracked(held.path, below=True))
     except (OSError, ValueError):
         return False

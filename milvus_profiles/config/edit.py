@@ -126,8 +126,8 @@ def edit_file(
     def change(before: bytes | None) -> _Outcome:
         content = before or b""
         data = _parse(content, name)
-        draft, notes = edit_text(content.decode("utf-8"), data, operations, name)
-        return _Outcome(None if before is None else draft.before, draft.lines, tuple(notes))
+        document, notes = edit_text(content.decode("utf-8"), data, operations, name)
+        return _Outcome(None if before is None else document.before, document.lines, tuple(notes))
 
     name = os.fspath(path)
     return _sealed(lambda: _commit(name, change, dry_run, lock_timeout, check, expect, inside))

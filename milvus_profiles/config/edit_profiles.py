@@ -1,7 +1,7 @@
 """What each operation on a milvus.toml means for aliases, defaults and inheritance.
 
-Every change is made twice: on the text, by :class:`~.edit_document.Draft`, and on the plain data that tomli reads.
-If the new text does not say what the new data says, the text was damaged, and the edit is refused.
+Every change is made twice: on the text, by :class:`.TextDocument`, and on the plain data that tomli reads.  If the new
+text does not say what the new data says, the text was damaged, and the edit is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..errors import ConfigError, EditConflictError, Location, UnknownProfileErr
 from ..profile import check_alias, fold_alias
 from ..spelling import some, suggest
 from ..text import milvus_profiles, printable
-from ..tomltext.document import Draft
+from ..tomltext.document import TextDocument
 from ..tomltext.parser import TOMLDecodeError, loads
 from ..tomltext.render import plain
 from .edit_operations import (
@@ -34,7 +34,9 @@ __all__ = ["edit_text"]
 _FIRST_LINE = "Connection profiles for Milvus. `milvus-profiles` edits this file and keeps its comments."
 
 
-def edit_text(text: str, data: dict[str, Any], operations: Sequence[Operation], path: str) -> tuple[Draft, list[str]]:
+def edit_text(
+    text: str, data: dict[str, Any], operations: Sequence[Operation], path: str
+) -> tuple[TextDocument, list[str]]:
     """Apply operations to a document, one after the other.
 
     Args:
@@ -56,14 +58,14 @@ def edit_text(text: str, data: dict[str, Any], operations: Sequence[Operation], 
     for operation in operations:
         edit.apply(operation)
     edit.guard()
-    return edit.draft, edit.notes
+    return edit.document, edit.notes
 
 
 class _Edit:
     """One document on its way through a sequence of operations: its text and its data, kept in step."""
 
     def __init__(self, text: str, data: dict[str, Any], path: str) -> None:
-        self.draft = Draft(text)
+        self.document = TextDocument(text)
         self.notes: list[str] = []
         self._data = data
         self._path = path
@@ -105,7 +107,7 @@ class _Edit:
             EditConflictError: it does not.
         """
         try:
-            unharmed = _same(_trimmed(loads(self.draft.text)), _trimmed(self._data))
+            unharmed = _same(_trimmed(loads(self.document.text)), _trimmed(self._data))
         except TOMLDecodeError:
             unharmed = False
         if not unharmed:
@@ -143,11 +145,11 @@ class _Edit:
 
     def append(self, alias: str, fields: dict[str, Any]) -> None:
         self.begin()
-        self.draft.add_table(("profiles", alias), fields)
+        self.document.add_table(("profiles", alias), fields)
         self._data.setdefault("profiles", {})[alias] = fields
 
     def forget(self, alias: str) -> None:
-        self.draft.remove(("profiles", alias))
+        self.document.remove(("profiles", alias))
         del self._data["profiles"][alias]
 
     def remove(self, alias: str) -> None:
@@ -181,7 +183,7 @@ class _Edit:
             self.put(("profiles", heir, "extends"), new)
         if heirs:
             self.notes.append(f"{some([ascii(name) for name in heirs])}: extends names {new!a} now")
-        self.draft.rename_table(("profiles", old), new)
+        self.document.rename_table(("profiles", old), new)
         profiles = self.profiles()
         profiles[new] = profiles.pop(old)
 
@@ -194,7 +196,7 @@ class _Edit:
         if not isinstance(table, dict):
             raise self.error(f"the profile {source!a} is not a table", None, source)
         fields = plain(table)
-        if self.draft.copy_table(("profiles", source), ("profiles", target)):
+        if self.document.copy_table(("profiles", source), ("profiles", target)):
             self.profiles()[target] = fields
         else:
             self.append(target, fields)
@@ -276,7 +278,7 @@ class _Edit:
         if path[-1] in table and _same(table[path[-1]], value):
             return
         self.begin()
-        self.draft.put(path, value)
+        self.document.put(path, value)
         table[path[-1]] = value
 
     def unset(self, path: tuple[str, ...]) -> bool:
@@ -285,7 +287,7 @@ class _Edit:
             table = table.get(name, {})
         if path[-1] not in table:
             return False
-        self.draft.unset(path)
+        self.document.unset(path)
         del table[path[-1]]
         return True
 
@@ -294,11 +296,11 @@ class _Edit:
     def begin(self) -> None:
         """Head a new file with a line that says what it is."""
         if self._is_new:
-            self.draft.comment(_FIRST_LINE)
+            self.document.comment(_FIRST_LINE)
             self._is_new = False
 
     def place(self, alias: str, *path: str) -> Location:
-        return Location(self._path, self.draft.line_number(("profiles", alias, *path)))
+        return Location(self._path, self.document.line_number(("profiles", alias, *path)))
 
     def error(self, message: str, hint: str | None, alias: str | None = None, *path: str) -> ConfigError:
         place = Location(self._path) if alias is None else self.place(alias, *path)

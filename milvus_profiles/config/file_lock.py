@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ..errors import ConfigError, Location, LockTimeoutError
-from ..files.held_directory import Held
+from ..files.held_directory import HeldDirectory
 from ..text import command
 from .places import place, refusal, standing
 
@@ -72,7 +72,7 @@ def _lock(path: str, timeout: float, inside: str | None) -> int:
         raise refusal(error, path, f"cannot be edited, because {lock_path} cannot be locked") from None
 
 
-def _open_lock(held: Held, name: str, path: str) -> int:
+def _open_lock(held: HeldDirectory, name: str, path: str) -> int:
     """The lock file, which stays for good: a process that deleted it would leave another one, which has opened it and
     waits, with the lock of a file that nobody else sees."""
     lock_path = os.path.join(held.path, name)
@@ -97,7 +97,7 @@ def _open_lock(held: Held, name: str, path: str) -> int:
     return descriptor
 
 
-def _check_lock(held: Held, name: str, lock_path: str, path: str) -> os.stat_result:
+def _check_lock(held: HeldDirectory, name: str, lock_path: str, path: str) -> os.stat_result:
     try:
         status = standing(held, name, lock_path)
     except ConfigError as error:
@@ -153,7 +153,7 @@ else:
         os.close(descriptor)
 
 
-def _sweep(held: Held, name: str) -> None:
+def _sweep(held: HeldDirectory, name: str) -> None:
     ours = re.compile(re.escape(f".{name}.") + r"[0-9a-f]{16}\.tmp")
     with suppress(OSError), held.names() as names:
         for found in names:

@@ -15,8 +15,8 @@ from typing import Any
 from ..errors import ConfigError
 from ..masked import MaskedMapping
 from .documents import Document, Role, read_document, try_parse
-from .locations import Unread, current_directory, find_project_file, named, named_file, user_file, user_file_fault
-from .profiles import Kept, Profiles
+from .locations import UnreadFile, current_directory, find_project_file, named, named_file, user_file, user_file_fault
+from .profiles import ProfileCache, Profiles
 from .settings import Settings, load_settings
 
 __all__ = ["load", "load_text"]
@@ -50,8 +50,15 @@ def load(
     directory = _directory(cwd, named(file, environment))
     documents, unread = _documents(file, environment, directory, file_name)
     settings = load_settings(environment, directory, documents)
-    kept = _kept(settings, documents)
-    return Profiles(documents, settings, env=environment, cwd=directory, connector=connector, kept=kept, unread=unread)
+    return Profiles(
+        documents,
+        settings,
+        env=environment,
+        cwd=directory,
+        connector=connector,
+        cache=_cache(settings, documents),
+        unread=unread,
+    )
 
 
 _HOME = ("HOME", "USERPROFILE", "SUDO_UID")
@@ -95,7 +102,7 @@ def _directory(cwd: str | os.PathLike[str] | None, text: str | None) -> str:
 
 def _documents(
     file: str | None, env: Mapping[str, str], cwd: str, file_name: str
-) -> tuple[tuple[Document, ...], tuple[Unread, ...]]:
+) -> tuple[tuple[Document, ...], tuple[UnreadFile, ...]]:
     if text := named(file, env):
         name = "MILVUS_PROFILES_FILE" if file is None else file_name
         path = _named(text, env, cwd, name)
@@ -127,17 +134,17 @@ def _named(text: str, env: Mapping[str, str], cwd: str, name: str) -> str:
         raise ConfigError(f"the file that {name} names: {error.message}", hint=error.hint) from None
 
 
-_KEPT: OrderedDict[tuple[int, ...], tuple[Settings, tuple[Document, ...], Kept]] = OrderedDict()
+_CACHE: OrderedDict[tuple[int, ...], tuple[Settings, tuple[Document, ...], ProfileCache]] = OrderedDict()
 _KEPT_SIZE = 4
 
 
-def _kept(settings: Settings, documents: tuple[Document, ...]) -> Kept:
+def _cache(settings: Settings, documents: tuple[Document, ...]) -> ProfileCache:
     """What was put together before from the very same settings and files, which are themselves kept while unchanged."""
     key = (id(settings), *map(id, documents))  # they live as long as the entry, so nothing else has their ids
-    entry = _KEPT.get(key)
+    entry = _CACHE.get(key)
     if entry is None:
-        entry = _KEPT[key] = (settings, documents, {})
-        while len(_KEPT) > _KEPT_SIZE:
+        entry = _CACHE[key] = (settings, documents, {})
+        while len(_CACHE) > _KEPT_SIZE:
             with contextlib.suppress(KeyError):  # another thread took the last one
-                _KEPT.popitem(last=False)
+                _CACHE.popitem(last=False)
     return entry[2]

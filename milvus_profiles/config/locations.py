@@ -22,7 +22,7 @@ from ..files.paths import absolute_path, home_directory, home_fault
 __all__ = [
     "FILE_NAME",
     "STATE_VARIABLES",
-    "Unread",
+    "UnreadFile",
     "current_directory",
     "find_project_file",
     "home_directory",
@@ -41,7 +41,7 @@ STATE_VARIABLES = ("HOME", "USERPROFILE", "XDG_STATE_HOME", "LOCALAPPDATA", "SUD
 """What the environment says of the state directory, and of whose it may be."""
 
 
-class Unread(NamedTuple):
+class UnreadFile(NamedTuple):
     """A file that is there and is not read, because it could be somebody else's work.
 
     Attributes:
@@ -67,7 +67,7 @@ def user_file(env: Mapping[str, str]) -> str | None:
     return None if directory is None else os.path.join(directory, FILE_NAME)
 
 
-def user_file_fault(env: Mapping[str, str]) -> Unread | None:
+def user_file_fault(env: Mapping[str, str]) -> UnreadFile | None:
     """Why the user's own file is not used although it has a place; None if it is, or has none."""
     base, path = _configuration(env), user_file(env)
     if base is None or path is None or (fault := fault_below(base[0], path, own_users(env))) is None:
@@ -161,7 +161,7 @@ def project_file(cwd: str, env: Mapping[str, str]) -> str | None:
     return find_project_file(cwd, env)[0]
 
 
-def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tuple[Unread, ...]]:
+def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tuple[UnreadFile, ...]]:
     """The nearest ``milvus.toml`` from a directory upwards that may be read.
 
     The directory that holds ``.git`` and the home directory are the last ones searched.  The user's own file is not a
@@ -178,7 +178,7 @@ def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tup
         ConfigError: a directory on the way cannot be looked into.
     """
     home = users = None
-    passed: list[Unread] = []
+    passed: list[UnreadFile] = []
     directory = cwd
     while True:
         candidate = os.path.join(directory, FILE_NAME)
@@ -224,10 +224,10 @@ def _project_fault(candidate: str, directory: str, users: frozenset[int] | None)
     return None
 
 
-def _unread(path: str, fault: Fault) -> Unread:
+def _unread(path: str, fault: Fault) -> UnreadFile:
     import shlex
 
-    return Unread(
+    return UnreadFile(
         path,
         f"is not read: {'it' if fault.path == path else fault.path} {fault.reason}",
         f"{fault.hint}, or name the file: --config or MILVUS_PROFILES_FILE={shlex.quote(path)}",

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from ..errors import ConfigError, Location, UntrustedError
-from ..files.held_directory import Held, is_link
+from ..files.held_directory import HeldDirectory, is_link
 from ..files.ownership import has_modes, own_users
 from ..files.regular_file import FileFault, check_kind
 from ..text import milvus_profiles
@@ -74,7 +74,9 @@ def real_path(path: str) -> str:
 
 
 @contextmanager
-def place(path: str, inside: str | None, *, make: bool = False, follow: bool = True) -> Iterator[tuple[Held, str]]:
+def place(
+    path: str, inside: str | None, *, make: bool = False, follow: bool = True
+) -> Iterator[tuple[HeldDirectory, str]]:
     """Hold the directory that a file stands in, or is to be written in.
 
     Args:
@@ -111,7 +113,7 @@ def place(path: str, inside: str | None, *, make: bool = False, follow: bool = T
         yield held, parts[-1]
 
 
-def _hold(stack: ExitStack, directory: str, make: bool) -> Held:
+def _hold(stack: ExitStack, directory: str, make: bool) -> HeldDirectory:
     missing: list[str] = []
     while True:
         try:
@@ -127,22 +129,22 @@ def _hold(stack: ExitStack, directory: str, make: bool) -> Held:
     return held
 
 
-def _open(directory: str) -> Held:
+def _open(directory: str) -> HeldDirectory:
     try:
-        return Held(directory)
+        return HeldDirectory(directory)
     except PermissionError:
         # It may be one that lets files be made in it and does not show them.
-        return Held(directory, passing=True)
+        return HeldDirectory(directory, passing=True)
 
 
-def _make(stack: ExitStack, held: Held, name: str) -> Held:
+def _make(stack: ExitStack, held: HeldDirectory, name: str) -> HeldDirectory:
     with suppress(FileExistsError):
         held.make(name, 0o700)
         held.sync()
     return stack.enter_context(held.enter(name))
 
 
-def _step(stack: ExitStack, held: Held, name: str, inside: str, make: bool) -> Held:
+def _step(stack: ExitStack, held: HeldDirectory, name: str, inside: str, make: bool) -> HeldDirectory:
     _refuse_link(held, name, inside)
     try:
         return stack.enter_context(held.enter(name))
@@ -175,7 +177,7 @@ def _below(path: str, inside: str) -> tuple[str, list[str]] | None:
         at = above
 
 
-def _refuse_link(held: Held, name: str, inside: str) -> None:
+def _refuse_link(held: HeldDirectory, name: str, inside: str) -> None:
     with suppress(FileNotFoundError):
         if is_link(held.status(name)):
             raise _link_of_project(os.path.join(held.path, name), inside)
@@ -204,7 +206,7 @@ def _refuse_foreign_link(path: str) -> None:
         )
 
 
-def standing(held: Held, name: str, path: str) -> os.stat_result | None:
+def standing(held: HeldDirectory, name: str, path: str) -> os.stat_result | None:
     """What stands in a directory under a name; None where nothing does.
 
     Args:
@@ -240,7 +242,7 @@ def _other_kind(status: os.stat_result) -> str | None:
     return None
 
 
-def _is_foreign(held: Held, status: os.stat_result) -> bool:
+def _is_foreign(held: HeldDirectory, status: os.stat_result) -> bool:
     users = own_users(os.environ)
     if users is None or status.st_uid in users or not has_modes(status.st_dev):
         return False

@@ -23,18 +23,18 @@ from .databases import refuse_brought, untrusted_origin
 from .documents import Document
 from .fields import SECRET_FIELDS
 from .invalid import Findings, validate
-from .locations import Unread, home_directory, home_fault, user_file
+from .locations import UnreadFile, home_directory, home_fault, user_file
 from .permissions import refusal
 from .settings import Settings
 from .trust import TrustStore, check_default, check_endpoint, check_fields
 from .values import Origin, Raw, RawProfile, Value, from_table, has_address, inherited, override, resolved_paths
 
-__all__ = ["Kept", "Profiles", "Resolved", "Selection"]
+__all__ = ["ProfileCache", "Profiles", "Resolved", "Selection"]
 
-Kept = dict[str, tuple["RawProfile", "Profile | None"]]
+ProfileCache = dict[str, tuple["RawProfile", "Profile | None"]]
 """Folded alias to a profile's fields, and the profile itself unless that depends on more than files and variables."""
 
-_KEPT_PROFILES = 64
+_CACHED_PROFILES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ class Profiles(Mapping[str, Profile]):
         env: Mapping[str, str],
         cwd: str,
         connector: Callable[..., Any] | None = None,
-        kept: Kept | None = None,
-        unread: tuple[Unread, ...] = (),
+        cache: ProfileCache | None = None,
+        unread: tuple[UnreadFile, ...] = (),
     ) -> None:
         self.unread = unread
         self.documents = documents
@@ -118,7 +118,7 @@ class Profiles(Mapping[str, Profile]):
         self._connector = connector
         self._trust: TrustStore | None = None
         self._resolved: dict[str, Resolved] = {}
-        self._kept: Kept = {} if kept is None else kept
+        self._cache: ProfileCache = {} if cache is None else cache
         self._trusted: dict[str, bool] = {}
         self._parents: dict[str, dict[str, Raw | ConfigError]] = {}
 
@@ -343,7 +343,7 @@ class Profiles(Mapping[str, Profile]):
         layer = self._call_layer(fields or {})
         fields = None  # a traceback may show the locals of its frames, and a secret of the call is plain text there
         key = fold_alias(alias)
-        raw, profile = self._kept.get(key) or (self.raw(alias), None)
+        raw, profile = self._cache.get(key) or (self.raw(alias), None)
         if layer:
             raw, profile = override(raw, layer), None
         check_fields(raw, self.trust)
@@ -367,11 +367,11 @@ class Profiles(Mapping[str, Profile]):
 
     def _keep(self, key: str, raw: RawProfile, profile: Profile) -> None:
         """Remember a profile for the next who connects with it."""
-        if len(self._kept) >= _KEPT_PROFILES:
-            self._kept.clear()
+        if len(self._cache) >= _CACHED_PROFILES:
+            self._cache.clear()
         # Certificate files are looked at each time: they change though the profile does not.
         names_files = any(path[0] == "ssl" and len(path) > 1 for path in raw.values)
-        self._kept[key] = raw, None if names_files else profile
+        self._cache[key] = raw, None if names_files else profile
 
     def anonymous(self, fields: Mapping[str, Any], *, alias: str = "anonymous") -> Resolved:
         """A profile of the call alone.

@@ -10,7 +10,7 @@ from ..background import start
 from ..live.opening import secret_context
 from .api import selected
 from .report import Report, Stage
-from .stages import Test, diagnose_declared
+from .stages import ProfileTest, diagnose_declared
 from .test_run import Cancellation, Cancelled
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ async def diagnose(
         failure: BaseException | None = None
         try:
             known, name = selected(alias, profiles)
-            test = Test(secret_context(known, name), timeout, wait_ready, tell, cancellation)
+            test = ProfileTest(secret_context(known, name), timeout, wait_ready, tell, cancellation)
             report = diagnose_declared(known, name, test)
         except Cancelled:
             return

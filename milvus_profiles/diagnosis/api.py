@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..live.api import load
 from ..live.opening import secret_context
 from .report import Report, Stage
-from .stages import Test, diagnose_declared
+from .stages import ProfileTest, diagnose_declared
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
@@ -43,7 +43,7 @@ def diagnose(
     """
     known, name = selected(alias, profiles)
     secrets = secret_context(known, name)
-    return diagnose_declared(known, name, Test(secrets, timeout, wait_ready, on_stage))
+    return diagnose_declared(known, name, ProfileTest(secrets, timeout, wait_ready, on_stage))
 
 
 def selected(alias: str | None, profiles: Profiles | None) -> tuple[Profiles, str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime as dt
 
 from ..probe.certificate import Certificate
-from ..probe.context import Attempt
+from ..probe.context import ConnectContext
 from ..probe.tls import ClientCertificate, TLSOutcome
 from ..server_text import server_text
-from .test_run import Draft
+from .test_run import StageDraft
 
 __all__ = ["describe_tls"]
 
@@ -21,23 +21,23 @@ _CLIENT: dict[ClientCertificate, str] = {
 }
 
 
-def describe_tls(draft: Draft, seen: TLSOutcome | None, attempt: Attempt, now: dt.datetime) -> None:
+def describe_tls(stage: StageDraft, seen: TLSOutcome | None, context: ConnectContext, now: dt.datetime) -> None:
     """Fill in the stage.
 
     Args:
-        draft: the stage.
+        stage: the stage.
         seen: what the port showed beside the handshake; None where nobody looked.
-        attempt: what was tried, with TLS.
+        context: what was tried, with TLS.
         now: the time.
     """
     if seen is None or seen.certificate is None:
         # The handshake of gRPC is what counts; what it verified is for others to see, and here nobody has.
-        draft.detail = "gRPC trusts the certificate"
-        draft.warn(f"it could not be examined: {_why(seen)}", "run the test again; --verbose shows more")
+        stage.detail = "gRPC trusts the certificate"
+        stage.warn(f"it could not be examined: {_why(seen)}", "run the test again; --verbose shows more")
         return
     own = seen.certificate
     days = own.days_left(now)
-    draft.detail = ", ".join(
+    stage.detail = ", ".join(
         part
         for part in (
             seen.protocol,
@@ -51,19 +51,19 @@ def describe_tls(draft: Draft, seen: TLSOutcome | None, attempt: Attempt, now: d
         )
         if part
     )
-    draft.notes += [_line(certificate) for certificate in (seen.chain or (own,))[:_SHOWN_CHAIN]]
+    stage.notes += [_line(certificate) for certificate in (seen.chain or (own,))[:_SHOWN_CHAIN]]
     if seen.status != "trusted":
         # The handshake is what counts; that OpenSSL sees it otherwise is worth a word.
-        draft.warn(
+        stage.warn(
             f"gRPC trusts it, and others would not: {seen.detail or seen.status}", "see whether the whole chain is sent"
         )
     ending = min(seen.chain or (own,), key=lambda certificate: certificate.not_after)
     left = ending.days_left(now)
     if left < _ENDS_SOON:
         whose = "it ends" if ending == own else f"the certificate of its issuer {server_text(ending.subject)} ends"
-        draft.warn(
+        stage.warn(
             f"{whose} on {ending.not_after:%Y-%m-%d}, in {max(left, 0):.0f} days",
-            f"have the server at {attempt.endpoint} get a new certificate before that",
+            f"have the server at {context.endpoint} get a new certificate before that",
         )
 
 

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..deadline import Deadline
-from ..live.opening import Started
+from ..live.opening import OpenedChannel
 from ..masked import SecretText
 from ..probe.http import HTTPAnswer, http_get
-from ..probe.sockets import Address, connect_first, resolve, route_to
+from ..probe.sockets import SocketAddress, connect_first, resolve, route_to
 from ..profile import Profile
 from ..server_text import server_text
-from .test_run import Course, Patience
+from .test_run import RetryBudget, TestRun
 
 __all__ = ["ask_management"]
 
@@ -28,50 +28,50 @@ _BUILD_INFO = re.compile(rb'^milvus_build_info\{[^}\n]*\bversion="([^"\n]{1,100}
 
 
 def ask_management(
-    course: Course, profile: Profile, started: Started, env: Mapping[str, str], patience: Patience
+    run: TestRun, profile: Profile, started: OpenedChannel, env: Mapping[str, str], budget: RetryBudget
 ) -> None:
     """Look at ``/healthz`` and ``/metrics``.
 
     Args:
-        course: the test, in which everything else has passed.
+        run: the test, in which everything else has passed.
         profile: whose ``management_port`` is asked.
         started: its channel; a server that was sent the token there could say it here.
         env: where ``no_proxy`` is looked up.
-        patience: how long the test takes.
+        budget: how long the test takes.
     """
     token = started.core.holder.token
-    with course.stage("management") as draft:
+    with run.stage("management") as stage:
         if profile.endpoint.kind != "tcp":
-            draft.skip("there is none: the endpoint is no host")
+            stage.skip("there is none: the endpoint is no host")
             return
         endpoint = replace(profile.endpoint, port=profile.management_port, tls=False)
-        deadline = patience.rest(_PATIENCE)
+        deadline = budget.rest(_PATIENCE)
         outcomes = connect_first(
             resolve(route_to(endpoint, proxy=profile.proxy, env=env), deadline).addresses, deadline
         )
         if not outcomes or not outcomes[-1].is_connected:
             why = (outcomes[-1].detail or outcomes[-1].status) if outcomes else "the host name cannot be resolved"
-            draft.skip(f"{endpoint.authority} does not answer: {why}")
+            stage.skip(f"{endpoint.authority} does not answer: {why}")
             return
         address = outcomes[-1].address
-        draft.notes.append(f"http://{address}/healthz")
+        stage.notes.append(f"http://{address}/healthz")
         health = http_get(address, "/healthz", deadline, authority=endpoint.authority)
         if not health.status or health.status == 404:
             why = health.failure or "it does not know /healthz"
-            draft.skip(f"{endpoint.authority} is no management port: {why}")
+            stage.skip(f"{endpoint.authority} is no management port: {why}")
             return
         if health.status == 200:
-            draft.detail = "healthy"
+            stage.detail = "healthy"
         else:
-            draft.warn(
+            stage.warn(
                 f"/healthz says {_first_line(health, token)} (HTTP status {health.status})",
                 "see what the server's log says",
             )
-        if (version := _version(address, endpoint.authority, token, patience.rest(_PATIENCE))) is not None:
-            draft.detail += f", version {version}"
+        if (version := _version(address, endpoint.authority, token, budget.rest(_PATIENCE))) is not None:
+            stage.detail += f", version {version}"
 
 
-def _version(address: Address, authority: str, token: SecretText | None, deadline: Deadline) -> str | None:
+def _version(address: SocketAddress, authority: str, token: SecretText | None, deadline: Deadline) -> str | None:
     answer = http_get(address, "/metrics", deadline, authority=authority, longest=_LONGEST_METRICS)
     found = _BUILD_INFO.search(answer.body) if answer.status == 200 else None
     return server_text(found[1].decode("utf-8", "replace"), token) if found else None

@@ -30,19 +30,19 @@ from ..errors import (
     TLSError,
     UnreachableError,
 )
-from ..live.handshake import Call, Look, Reply, ServerInfo, handshake_plan, look, make_call, patience
-from ..live.opening import Started
-from ..probe.context import Attempt
+from ..live.handshake import Invoke, Probe, Reply, ServerInfo, handshake_plan, look, make_call, patience
+from ..live.opening import OpenedChannel
+from ..probe.context import ConnectContext
 from ..probe.explain import refused_here
-from ..probe.results import Evidence
-from ..probe.sockets import Address, Resolution, TCPOutcome
+from ..probe.results import ProbeResults
+from ..probe.sockets import Resolution, SocketAddress, TCPOutcome
 from ..probe.tls import TLSOutcome, probe_tls
 from ..profile import SSL, Profile
 from ..server_text import server_text
 from ..text import printable
 from .certificates import describe_tls
 from .report import StageName, server_name
-from .test_run import Cancelled, Course, Draft, Patience, broken
+from .test_run import Cancelled, RetryBudget, StageDraft, TestRun, broken
 
 __all__ = ["Reached", "shake_hands"]
 
@@ -67,16 +67,16 @@ class Reached:
     attempts: tuple[TCPOutcome, ...]
 
     @property
-    def address(self) -> Address:
+    def address(self) -> SocketAddress:
         """The address that answered."""
         return self.attempts[-1].address
 
 
 def shake_hands(
-    course: Course,
+    run: TestRun,
     profile: Profile,
-    started: Started,
-    tries: Patience,
+    started: OpenedChannel,
+    tries: RetryBudget,
     reached: Reached,
     ignored_variables: Sequence[str],
     now: Callable[[], dt.datetime],
@@ -84,7 +84,7 @@ def shake_hands(
     """Run the handshake, and the stages that it makes.
 
     Args:
-        course: the test so far.
+        run: the test so far.
         profile: the profile.
         started: its channel, on which nothing was called yet.
         tries: within what time, and how often.
@@ -96,7 +96,7 @@ def shake_hands(
         Ended: a stage failed.
         Cancelled: the test was cancelled.
     """
-    attempt = started.attempt
+    context = started.context
     began = time.perf_counter()
     seen = _Seen()
     failure: MilvusProfilesError | None = None
@@ -116,41 +116,41 @@ def shake_hands(
     # What was waited for before the last try belongs to where it ended.
     waited = max(0.0, (time.perf_counter() - began) * 1000 - seen.all_ms)
 
-    def outcome(name: StageName, draft: Draft, ms: float) -> None:
+    def outcome(name: StageName, stage: StageDraft, ms: float) -> None:
         """The time of a stage, and its failure if it is the one that failed."""
-        draft.ms = ms + (waited if name == (failed or "grpc") else 0.0)
+        stage.ms = ms + (waited if name == (failed or "grpc") else 0.0)
         if name == failed and failure is not None:
-            draft.ms += seen.look_ms
-            draft.notes += seen.debug(attempt)
+            stage.ms += seen.look_ms
+            stage.notes += seen.debug(context)
             if name == "auth" and ignored_variables:
-                draft.advise(f"{', '.join(ignored_variables)} is ignored, because MILVUS_URI is not set")
+                stage.advise(f"{', '.join(ignored_variables)} is ignored, because MILVUS_URI is not set")
             raise failure
 
-    with course.stage("tls") as draft:
-        outcome("tls", draft, 0.0 if seen.tls is None else seen.tls.seconds * 1000)
-        if attempt.tls is None:
-            draft.skip("the profile has none")
+    with run.stage("tls") as stage:
+        outcome("tls", stage, 0.0 if seen.tls is None else seen.tls.seconds * 1000)
+        if context.tls is None:
+            stage.skip("the profile has none")
         else:
-            describe_tls(draft, seen.tls, attempt, now())
-    with course.stage("grpc") as draft:
-        outcome("grpc", draft, seen.greeting_ms)
-        draft.detail = "a Milvus answers"
-        draft.notes.append(f"{attempt.endpoint} by {reached.address}")
-    with course.stage("auth") as draft:
-        outcome("auth", draft, seen.spent(CONNECT) if seen.greeted else 0.0)
-        draft.detail = _who(profile, attempt)
+            describe_tls(stage, seen.tls, context, now())
+    with run.stage("grpc") as stage:
+        outcome("grpc", stage, seen.greeting_ms)
+        stage.detail = "a Milvus answers"
+        stage.notes.append(f"{context.endpoint} by {reached.address}")
+    with run.stage("auth") as stage:
+        outcome("auth", stage, seen.spent(CONNECT) if seen.greeted else 0.0)
+        stage.detail = _who(profile, context)
         if seen.is_open_to_all:
-            draft.warn(
+            stage.warn(
                 "the server asks for no credentials, whatever is sent: its authorization is switched off",
                 "switch on common.security.authorizationEnabled in the server's configuration, or leave the secret out",
             )
-    course.version = None if info is None else info.version
-    with course.stage("version") as draft:
-        outcome("version", draft, seen.spent(GET_VERSION))
-        draft.detail = "" if info is None else _describe(info)
-    with course.stage("database") as draft:
-        outcome("database", draft, seen.spent(SHOW_COLLECTIONS, LIST_DATABASES))
-        _describe_database(draft, started, seen, tries.rest(_CHECK))
+    run.version = None if info is None else info.version
+    with run.stage("version") as stage:
+        outcome("version", stage, seen.spent(GET_VERSION))
+        stage.detail = "" if info is None else _describe(info)
+    with run.stage("database") as stage:
+        outcome("database", stage, seen.spent(SHOW_COLLECTIONS, LIST_DATABASES))
+        _describe_database(stage, started, seen, tries.rest(_CHECK))
 
 
 # --- the driver ------------------------------------------------------------------------------------------------------
@@ -191,48 +191,50 @@ class _Seen:
         """What came of the last call of a method."""
         return next((reply for called, reply, _ in reversed(self.calls) if called is method), None)
 
-    def debug(self, attempt: Attempt) -> list[str]:
+    def debug(self, context: ConnectContext) -> list[str]:
         """gRPC's own account of the last call that failed."""
         words = [reply.debug for _, reply, _ in self.calls if reply.debug]
-        return [f"gRPC: {server_text(words[-1], attempt.token, longest=_LONGEST_DEBUG)}"] if words else []
+        return [f"gRPC: {server_text(words[-1], context.token, longest=_LONGEST_DEBUG)}"] if words else []
 
 
-def _observed(started: Started, user: str | None, reached: Reached, deadline: Deadline, seen: _Seen) -> ServerInfo:
+def _observed(
+    started: OpenedChannel, user: str | None, reached: Reached, deadline: Deadline, seen: _Seen
+) -> ServerInfo:
     """One handshake, as ``transport.handshake`` drives it, with a watch on every step.
 
     Raises:
         MilvusProfilesError: the classified failure.
     """
-    core, attempt = started.core, started.attempt
+    core, context = started.core, started.context
     calls_end = patience(deadline)
-    tls_seen = None if attempt.tls is None else _beside(_look_at_tls(reached, attempt.host, attempt.tls, calls_end))
+    tls_seen = None if context.tls is None else _beside(_look_at_tls(reached, context.host, context.tls, calls_end))
 
-    def looked() -> Evidence | None:
+    def looked() -> ProbeResults | None:
         if tls_seen is None:
-            return look(attempt, deadline)
+            return look(context, deadline)
         found = tls_seen(deadline.remaining)
         if isinstance(found, MilvusProfilesError):
             raise found  # as it would end connect
         seen.tls = found
-        return Evidence(reached.resolution, reached.attempts, tls=seen.tls)
+        return ProbeResults(reached.resolution, reached.attempts, tls=seen.tls)
 
-    plan = handshake_plan(core.holder, attempt, user=user)
-    step: Call | Look = next(plan)
-    if attempt.token is not None and isinstance(step, Call):
+    plan = handshake_plan(core.holder, context, user=user)
+    step: Invoke | Probe = next(plan)
+    if context.token is not None and isinstance(step, Invoke):
         # First without the token: whoever is there is seen before a secret goes out, and a server that asks for none
         # shows.  The verdict is not this call's.
-        bare = Call(step.method, step.request, lambda: ())
+        bare = Invoke(step.method, step.request, lambda: ())
         seen.greeted = True
         greeting, ms = _timed(lambda: make_call(core.raw, bare, calls_end.remaining * _GREETING_SHARE))
         seen.greeting, seen.greeting_ms = greeting, ms
-        if (refusal := refused_here(greeting.code, greeting.details, attempt, step.method.name)) is not None:
+        if (refusal := refused_here(greeting.code, greeting.details, context, step.method.name)) is not None:
             # It may not show that once more: the next call may find the connection closed.
             seen.calls.append((step.method, greeting, ms))
             raise refusal
     try:
         while True:
             reply: Any
-            if isinstance(step, Look):
+            if isinstance(step, Probe):
                 reply, seen.look_ms = _timed(looked)
             else:
                 reply, ms = _timed(functools.partial(make_call, core.raw, step, calls_end.remaining))
@@ -254,12 +256,12 @@ def _look_at_tls(reached: Reached, host: str, tls: SSL, deadline: Deadline) -> C
     return lambda: probe_tls(reached.address, host, tls, deadline)
 
 
-def _lets_anybody_in(started: Started, info: ServerInfo, seen: _Seen, deadline: Deadline) -> bool:
+def _lets_anybody_in(started: OpenedChannel, info: ServerInfo, seen: _Seen, deadline: Deadline) -> bool:
     if info.has_connect:
         greeting = seen.greeting
     else:
         # A server from before Connect; this call asks for credentials wherever they are asked for at all.
-        greeting = make_call(started.core.raw, Call(GET_VERSION, b"", lambda: ()), deadline.remaining)
+        greeting = make_call(started.core.raw, Invoke(GET_VERSION, b"", lambda: ()), deadline.remaining)
     return greeting is not None and greeting.code is grpc.StatusCode.OK
 
 
@@ -321,8 +323,8 @@ def _stage_of(error: MilvusProfilesError, seen: _Seen) -> StageName:
     return "grpc"
 
 
-def _who(profile: Profile, attempt: Attempt) -> str:
-    if attempt.token is None:
+def _who(profile: Profile, context: ConnectContext) -> str:
+    if context.token is None:
         return "no credentials, and none are asked for"
     return f"user {profile.user}" if profile.user else "token accepted"
 
@@ -342,20 +344,20 @@ def _describe(info: ServerInfo) -> str:
     return ", ".join(parts)
 
 
-def _describe_database(draft: Draft, started: Started, seen: _Seen, rest: Deadline) -> None:
+def _describe_database(stage: StageDraft, started: OpenedChannel, seen: _Seen, rest: Deadline) -> None:
     holder = started.core.holder
     named = printable(shown(("db_name",), holder.db_name) if holder.db_name else "the default one")
     reply = seen.reply(SHOW_COLLECTIONS)
     if holder.db_name is None:
         # connect does not look where nothing is named; whether this user may is worth knowing all the same.
-        call = Call(SHOW_COLLECTIONS, SHOW_COLLECTIONS.serialize({}), holder.metadata)
+        call = Invoke(SHOW_COLLECTIONS, SHOW_COLLECTIONS.serialize({}), holder.metadata)
         reply, ms = _timed(lambda: make_call(started.core.raw, call, rest.remaining))
-        draft.ms = (draft.ms or 0.0) + ms
-    draft.detail = named
+        stage.ms = (stage.ms or 0.0) + ms
+    stage.detail = named
     if reply is None or reply.code is grpc.StatusCode.UNIMPLEMENTED:
         return
     if reply.code is grpc.StatusCode.PERMISSION_DENIED:
-        draft.warn(
+        stage.warn(
             "this user may not list collections, so "
             + ("that it exists cannot be verified" if holder.db_name else "nothing more is known of it"),
             "nothing, if the user needs no more; else grant the privilege ShowCollections",
@@ -363,10 +365,10 @@ def _describe_database(draft: Draft, started: Started, seen: _Seen, rest: Deadli
         return
     number, why = _collections(reply)
     if why is None:
-        draft.detail = f"{named}, {number} collection{'' if number == 1 else 's'}"
+        stage.detail = f"{named}, {number} collection{'' if number == 1 else 's'}"
     else:
         said = server_text(why, holder.token)
-        draft.warn(f"its collections cannot be listed: {said}", "see what the server's own log says")
+        stage.warn(f"its collections cannot be listed: {said}", "see what the server's own log says")
 
 
 def _collections(reply: Reply) -> tuple[int, str | None]:

@@ -18,11 +18,11 @@ from ..config.disclosure import shown
 from ..config.plaintext import check_plaintext
 from ..deadline import Deadline
 from ..errors import MilvusProfilesError, ThreadStartError
-from ..live.opening import Started, start
+from ..live.opening import OpenedChannel, start
 from ..masked import SecretText
-from ..probe.context import Attempt
+from ..probe.context import ConnectContext
 from ..probe.explain import classify
-from ..probe.results import Evidence
+from ..probe.results import ProbeResults
 from ..probe.sockets import PROXY_VARIABLES, Resolution, TCPOutcome, connect_first, proxy_in_force
 from ..probe.sockets import resolve as resolve_host
 from ..profile import Profile
@@ -32,12 +32,12 @@ from .management import ask_management
 from .report import Report, Stage, StageName
 from .rest import ask_rest
 from .server import Reached, shake_hands
-from .test_run import Cancellation, Course, Ended, Patience, broken
+from .test_run import Cancellation, RetryBudget, StageFailed, TestRun, broken
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
-__all__ = ["Test", "diagnose_declared", "diagnose_profile", "utc_now"]
+__all__ = ["ProfileTest", "diagnose_declared", "diagnose_profile", "utc_now"]
 
 
 def utc_now() -> dt.datetime:
@@ -46,7 +46,7 @@ def utc_now() -> dt.datetime:
 
 
 @dataclass(frozen=True)
-class Test:
+class ProfileTest:
     """How a profile is tested.
 
     Attributes:
@@ -68,7 +68,7 @@ class Test:
     now: Callable[[], dt.datetime] = utc_now
 
 
-def diagnose_declared(profiles: Profiles, alias: str, test: Test) -> Report:
+def diagnose_declared(profiles: Profiles, alias: str, test: ProfileTest) -> Report:
     """Test a profile that is declared.
 
     Args:
@@ -79,22 +79,22 @@ def diagnose_declared(profiles: Profiles, alias: str, test: Test) -> Report:
     Raises:
         Cancelled: it was cancelled.
     """
-    course = Course(alias, test.on_stage, test.cancellation)
+    run = TestRun(alias, test.on_stage, test.cancellation)
     try:
         correct = f"correct it there, or with {milvus_profiles('profile', 'set', alias, 'FIELD=VALUE')}"
-        with course.stage("config", correct) as draft:
+        with run.stage("config", correct) as stage:
             resolved = profiles.use(alias)
-            draft.detail = _where(resolved.profile)
-            draft.notes.append(f"declared at {resolved.origin}")
+            stage.detail = _where(resolved.profile)
+            stage.notes.append(f"declared at {resolved.origin}")
             if (warning := check_plaintext(resolved)) is not None:
-                draft.warn(warning, "use https:// where the server has TLS")
-        _connect(course, resolved.profile, test, None, profiles.settings.environment.ignored)
-    except Ended:
+                stage.warn(warning, "use https:// where the server has TLS")
+        _connect(run, resolved.profile, test, None, profiles.settings.environment.ignored)
+    except StageFailed:
         pass
-    return course.report()
+    return run.report()
 
 
-def diagnose_profile(profile: Profile, test: Test, *, token: SecretText | None = None) -> Report:
+def diagnose_profile(profile: Profile, test: ProfileTest, *, token: SecretText | None = None) -> Report:
     """Test a profile that is declared nowhere yet.
 
     Args:
@@ -105,14 +105,14 @@ def diagnose_profile(profile: Profile, test: Test, *, token: SecretText | None =
     Raises:
         Cancelled: it was cancelled.
     """
-    course = Course(profile.alias, test.on_stage, test.cancellation)
+    run = TestRun(profile.alias, test.on_stage, test.cancellation)
     try:
-        with course.stage("config") as draft:
-            draft.detail = _where(profile)
-        _connect(course, profile, test, token, ())
-    except Ended:
+        with run.stage("config") as stage:
+            stage.detail = _where(profile)
+        _connect(run, profile, test, token, ())
+    except StageFailed:
         pass
-    return course.report()
+    return run.report()
 
 
 def _where(profile: Profile) -> str:
@@ -121,28 +121,28 @@ def _where(profile: Profile) -> str:
 
 
 def _connect(
-    course: Course, profile: Profile, test: Test, token: SecretText | None, ignored_variables: Sequence[str]
+    run: TestRun, profile: Profile, test: ProfileTest, token: SecretText | None, ignored_variables: Sequence[str]
 ) -> None:
-    with course.stage("secret") as draft:
+    with run.stage("secret") as stage:
         if token is None:
             token = resolve(profile.credential, profile.endpoint, test.secrets)
-        draft.detail = "no credentials" if token is None else profile.auth
+        stage.detail = "no credentials" if token is None else profile.auth
     limit = profile.timeout if test.timeout is None else test.timeout
-    started = _start(course, profile, token)
+    started = _start(run, profile, token)
     try:
         with test.cancellation.closing(started.core.close):
-            patience = Patience(limit, test.wait, test.cancellation)
-            reached = _reach(course, profile, started.attempt, patience, test.secrets.env)
+            budget = RetryBudget(limit, test.wait, test.cancellation)
+            reached = _reach(run, profile, started.context, budget, test.secrets.env)
             # As for connect, the handshake has the whole time: a slow name server takes nothing from it.
-            patience.renew()
-            shake_hands(course, profile, started, patience, reached, ignored_variables, test.now)
-        ask_rest(course, profile, started, reached.address, patience)
-        ask_management(course, profile, started, test.secrets.env, patience)
+            budget.renew()
+            shake_hands(run, profile, started, budget, reached, ignored_variables, test.now)
+        ask_rest(run, profile, started, reached.address, budget)
+        ask_management(run, profile, started, test.secrets.env, budget)
     finally:
         started.close()
 
 
-def _start(course: Course, profile: Profile, token: SecretText | None) -> Started:
+def _start(run: TestRun, profile: Profile, token: SecretText | None) -> OpenedChannel:
     """The channel; where it cannot be made, Milvus Lite does not start, or a TLS file is wrong."""
     failure: MilvusProfilesError
     try:
@@ -153,54 +153,56 @@ def _start(course: Course, profile: Profile, token: SecretText | None) -> Starte
         where: StageName = "grpc"
     else:
         where = "tcp" if profile.endpoint.kind == "lite" else "tls"
-    with course.stage(where):
+    with run.stage(where):
         raise failure
     raise AssertionError("the stage fails")
 
 
-def _reach(course: Course, profile: Profile, attempt: Attempt, patience: Patience, env: Mapping[str, str]) -> Reached:
+def _reach(
+    run: TestRun, profile: Profile, context: ConnectContext, budget: RetryBudget, env: Mapping[str, str]
+) -> Reached:
     def failed(resolution: Resolution, attempts: tuple[TCPOutcome, ...] = ()) -> MilvusProfilesError:
-        return classify(grpc.StatusCode.UNAVAILABLE, "", attempt, evidence=Evidence(resolution, attempts))
+        return classify(grpc.StatusCode.UNAVAILABLE, "", context, results=ProbeResults(resolution, attempts))
 
     def resolved(deadline: Deadline) -> Resolution:
-        found = resolve_host(attempt.route, deadline)
+        found = resolve_host(context.route, deadline)
         if found.failure is not None:
             raise failed(found)
         return found
 
-    with course.stage("dns") as draft:
+    with run.stage("dns") as stage:
         ignored = _ignored_proxies(profile, env)
         unused = f"{', '.join(ignored)} is set, and not used" if ignored else ""
-        use_it = attempt.remedy("proxy=http://HOST:PORT") + " uses a proxy" if ignored else None
-        draft.advise(f"{unused}: {use_it}" if ignored and _needs_network(profile) else None)
-        resolution = patience(resolved)
-        draft.hint = None
-        draft.detail = _listed(resolution) if profile.endpoint.kind == "tcp" else "not needed"
-        if attempt.route.tunnel is not None:
-            draft.detail += " (the proxy's)"
-        draft.notes += [str(address) for address in resolution.addresses]
+        use_it = context.remedy("proxy=http://HOST:PORT") + " uses a proxy" if ignored else None
+        stage.advise(f"{unused}: {use_it}" if ignored and _needs_network(profile) else None)
+        resolution = budget(resolved)
+        stage.hint = None
+        stage.detail = _listed(resolution) if profile.endpoint.kind == "tcp" else "not needed"
+        if context.route.tunnel is not None:
+            stage.detail += " (the proxy's)"
+        stage.notes += [str(address) for address in resolution.addresses]
 
     tried: tuple[TCPOutcome, ...] = ()
 
     def connected(deadline: Deadline) -> tuple[TCPOutcome, ...]:
         nonlocal tried
         tried = connect_first(resolution.addresses, deadline)
-        draft.notes[:] = [f"{outcome.address}: {_told(outcome)} after {outcome.seconds:.3f} s" for outcome in tried]
+        stage.notes[:] = [f"{outcome.address}: {_told(outcome)} after {outcome.seconds:.3f} s" for outcome in tried]
         if not tried[-1].is_connected:
             raise failed(resolution, tried)
         return tried
 
-    with course.stage("tcp") as draft:
-        draft.advise(f"{unused}: {use_it}" if ignored else None)
-        outcomes = patience(connected)
-        draft.hint = None
-        draft.detail = "; ".join(f"{outcome.address} {_told(outcome)}" for outcome in outcomes)
-        if attempt.route.tunnel is not None:
-            draft.detail += f" and leads to {attempt.route.tunnel}"
+    with run.stage("tcp") as stage:
+        stage.advise(f"{unused}: {use_it}" if ignored else None)
+        outcomes = budget(connected)
+        stage.hint = None
+        stage.detail = "; ".join(f"{outcome.address} {_told(outcome)}" for outcome in outcomes)
+        if context.route.tunnel is not None:
+            stage.detail += f" and leads to {context.route.tunnel}"
         if ignored:
-            draft.warn(f"{unused}: the connection is a direct one", f"{use_it}; unset the variable if none is needed")
-        elif profile.proxy is not None and attempt.route.tunnel is None and profile.endpoint.kind == "tcp":
-            draft.warn("the profile's proxy is not used: no_proxy names the host", "see no_grpc_proxy and no_proxy")
+            stage.warn(f"{unused}: the connection is a direct one", f"{use_it}; unset the variable if none is needed")
+        elif profile.proxy is not None and context.route.tunnel is None and profile.endpoint.kind == "tcp":
+            stage.warn("the profile's proxy is not used: no_proxy names the host", "see no_grpc_proxy and no_proxy")
     return Reached(resolution, outcomes)
 
 

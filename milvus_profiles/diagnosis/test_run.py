@@ -14,10 +14,10 @@ from typing import TypeVar
 
 from ..deadline import Deadline
 from ..errors import MilvusProfilesError, ServerNotReadyError, UnreachableError
-from ..live.opening import Waiting
+from ..live.opening import RetryUntilReady
 from .report import INFORMATION, STAGES, Report, Stage, StageName, Status
 
-__all__ = ["Cancellation", "Cancelled", "Course", "Draft", "Ended", "Patience", "broken"]
+__all__ = ["Cancellation", "Cancelled", "RetryBudget", "StageDraft", "StageFailed", "TestRun", "broken"]
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ _MORE = 0.75
 """Seconds after the time of a try for everything that only tells more."""
 
 
-class Ended(Exception):
+class StageFailed(Exception):
     """A stage failed; the rest is skipped."""
 
 
@@ -98,7 +98,7 @@ class Cancellation:
                 self._close = None
 
 
-class Patience:
+class RetryBudget:
     """Tries a step of connecting as ``connect`` does: within a deadline, and again while there is time to wait.
 
     Args:
@@ -109,7 +109,7 @@ class Patience:
 
     def __init__(self, limit: float, wait: float | None, cancellation: Cancellation) -> None:
         self._limit = limit
-        self._waiting = Waiting(wait)
+        self._waiting = RetryUntilReady(wait)
         self._cancellation = cancellation
         self._deadline = Deadline.after(limit)
 
@@ -125,11 +125,11 @@ class Patience:
         """
         return Deadline(self._deadline.at + _MORE, self._deadline.clock).sooner(seconds)
 
-    def __call__(self, attempt: Callable[[Deadline], T]) -> T:
+    def __call__(self, context: Callable[[Deadline], T]) -> T:
         """Try.
 
         Args:
-            attempt: one try, with its deadline.
+            context: one try, with its deadline.
 
         Raises:
             MilvusProfilesError: that of the last try.
@@ -138,7 +138,7 @@ class Patience:
         while True:
             self._cancellation.check()
             try:
-                return attempt(self._deadline)
+                return context(self._deadline)
             except (ServerNotReadyError, UnreachableError) as error:
                 if (pause := self._waiting.pause_after(error)) is None:
                     raise
@@ -147,7 +147,7 @@ class Patience:
 
 
 @dataclass
-class Draft:
+class StageDraft:
     """A stage while it runs.
 
     Attributes:
@@ -180,7 +180,7 @@ class Draft:
         self.status, self.detail, self.ms = "skipped", why, 0.0
 
 
-class Course:
+class TestRun:
     """The stages of one test as they end.
 
     Args:
@@ -203,7 +203,7 @@ class Course:
         self._stages: list[Stage] = []
 
     @contextmanager
-    def stage(self, name: StageName, remedy: str | None = None) -> Iterator[Draft]:
+    def stage(self, name: StageName, remedy: str | None = None) -> Iterator[StageDraft]:
         """Time a stage; an error in its body fails it, and with it the test, whatever raised it.
 
         A stage that only informs passes with a warning then.
@@ -217,30 +217,30 @@ class Course:
             Cancelled: the test was cancelled.
         """
         self.cancellation.check()
-        draft, began = Draft(), time.perf_counter()
+        stage, began = StageDraft(), time.perf_counter()
         failure: MilvusProfilesError | None = None
         try:
-            yield draft
-        except (Ended, Cancelled):
+            yield stage
+        except (StageFailed, Cancelled):
             raise
         except Exception as error:
             failure = broken(error)
         # A channel that was closed under a call fails it; that is not the server's fault.
         self.cancellation.check()
-        ms = (time.perf_counter() - began) * 1000 if draft.ms is None else draft.ms
+        ms = (time.perf_counter() - began) * 1000 if stage.ms is None else stage.ms
         if failure is not None and name in INFORMATION:
-            draft.warn(failure.message, failure.hint)
+            stage.warn(failure.message, failure.hint)
             failure = None
         if failure is None:
-            self._add(Stage(name, draft.status, ms, draft.detail, draft.hint, notes=tuple(draft.notes)))
+            self._add(Stage(name, stage.status, ms, stage.detail, stage.hint, notes=tuple(stage.notes)))
             return
-        draft.detail = f"{failure.location}: {failure.message}" if failure.location else failure.message
-        hint = "; ".join(part for part in (failure.hint, draft.hint) if part) or remedy
+        stage.detail = f"{failure.location}: {failure.message}" if failure.location else failure.message
+        hint = "; ".join(part for part in (failure.hint, stage.hint) if part) or remedy
         self._skip_until(name)
         self._exit_code = failure.exit_status
-        self._add(Stage(name, "failed", ms, draft.detail, hint, failure.code, tuple(draft.notes)))
+        self._add(Stage(name, "failed", ms, stage.detail, hint, failure.code, tuple(stage.notes)))
         # Not the error itself as the cause: whoever holds this one must not hold its frames.
-        raise Ended from None
+        raise StageFailed from None
 
     def _add(self, stage: Stage) -> None:
         self._stages.append(stage)

@@ -16,7 +16,7 @@ from ..files.regular_file import FileFault, read_regular
 from ..probe.sockets import PROXY_VARIABLES
 from ..spelling import suggest
 from ..text import printable
-from .finding import Finding, Patient
+from .finding import DoctorContext, Finding
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
@@ -34,10 +34,10 @@ _LATE = dt.timedelta(minutes=5)
 # --- variables -------------------------------------------------------------------------------------------------------
 
 
-def check_variables(profiles: Profiles | None, patient: Patient) -> Iterator[Finding]:
+def check_variables(profiles: Profiles | None, context: DoctorContext) -> Iterator[Finding]:
     """Variables that look as if they said something, and say nothing; values are never shown."""
-    env = patient.env
-    found = [*_unknown(patient), *([] if profiles is None else _idle(profiles))]
+    env = context.env
+    found = [*_unknown(context), *([] if profiles is None else _idle(profiles))]
     if env.get("MILVUS_URI") and (env.get("MILVUS_TOKEN") or env.get("MILVUS_TOKEN_FILE")):
         losers = [name for name in ("MILVUS_USER", "MILVUS_PASSWORD") if env.get(name)]
         if losers:
@@ -57,8 +57,8 @@ def _finding(detail: str, hint: str) -> Finding:
     return Finding("variables", "warning", detail, hint)
 
 
-def _unknown(patient: Patient) -> Iterator[Finding]:
-    for name in sorted(patient.env):
+def _unknown(context: DoctorContext) -> Iterator[Finding]:
+    for name in sorted(context.env):
         if not name.startswith(_BEGINNING) or name.startswith("MILVUS_PROFILES") or name in (*FAMILY, *CONTROL):
             continue
         if name in _PYMILVUS_ONLY:
@@ -99,13 +99,13 @@ def _idle(profiles: Profiles) -> Iterator[Finding]:
 # --- .env ------------------------------------------------------------------------------------------------------------
 
 
-def dotenv_files(patient: Patient) -> list[str]:
+def dotenv_files(context: DoctorContext) -> list[str]:
     """The `.env` files that an import of pymilvus would read: python-dotenv's own search, in its two forms.
 
     A program's import looks from the directory of pymilvus upwards; an interactive one, or one under a debugger, from
     the current directory.  The first file that is found ends a search.
     """
-    begins = [patient.cwd]
+    begins = [context.cwd]
     spec = find_spec("pymilvus")
     if spec is not None and spec.origin is not None:
         begins.append(os.path.dirname(os.path.abspath(spec.origin)))
@@ -132,12 +132,12 @@ def names_in(path: str) -> list[str]:
     return list(dict.fromkeys(_ASSIGNMENT.findall(text)))
 
 
-def check_dotenv(patient: Patient) -> Iterator[Finding]:
+def check_dotenv(context: DoctorContext) -> Iterator[Finding]:
     """What an import of pymilvus puts into the environment of a whole program."""
-    if patient.env.get("PYTHON_DOTENV_DISABLED", "").lower() in ("1", "true", "t", "yes", "y"):
+    if context.env.get("PYTHON_DOTENV_DISABLED", "").lower() in ("1", "true", "t", "yes", "y"):
         yield Finding("dotenv", "ok", "PYTHON_DOTENV_DISABLED keeps pymilvus from reading .env files")
         return
-    files = dotenv_files(patient)
+    files = dotenv_files(context)
     for path in files:
         telling = [name for name in names_in(path) if _TELLING.fullmatch(name)]
         if telling:
@@ -156,9 +156,9 @@ def check_dotenv(patient: Patient) -> Iterator[Finding]:
 # --- proxies, the clock ----------------------------------------------------------------------------------------------
 
 
-def check_proxies(patient: Patient) -> Iterator[Finding]:
+def check_proxies(context: DoctorContext) -> Iterator[Finding]:
     """Variables from which other programs take a proxy."""
-    present = [name for name in PROXY_VARIABLES if patient.env.get(name)]
+    present = [name for name in PROXY_VARIABLES if context.env.get(name)]
     if present:
         yield Finding(
             "proxy", "warning", f"{', '.join(present)}: not used; only a profile with `proxy` goes through one",
@@ -168,9 +168,9 @@ def check_proxies(patient: Patient) -> Iterator[Finding]:
         yield Finding("proxy", "ok", "no proxy variable is set")
 
 
-def check_clock(profiles: Profiles | None, patient: Patient) -> Iterator[Finding]:
+def check_clock(profiles: Profiles | None, context: DoctorContext) -> Iterator[Finding]:
     """Whether the clock is behind what it has witnessed: certificates are judged by it."""
-    now = patient.now()
+    now = context.now()
     paths = [__file__, *([] if profiles is None else [document.path for document in profiles.documents])]
     newest, path = max((_changed(path), path) for path in paths)
     if newest - now > _LATE:

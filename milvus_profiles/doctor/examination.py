@@ -7,24 +7,24 @@ from collections.abc import Iterator
 from ..errors import ConfigError
 from .environment import check_clock, check_dotenv, check_proxies, check_variables
 from .files import check_files, check_home, check_profiles, check_tracked, check_trust
-from .finding import Finding, Patient
+from .finding import DoctorContext, Finding
 from .keyring import check_keyring
 from .software import check_libraries, check_lite, check_python
 
 __all__ = ["examine"]
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
+def examine(context: DoctorContext) -> Iterator[Finding]:
     """Look at everything, one finding after the other.
 
     Args:
-        patient: what to look at.
+        context: what to look at.
     """
     yield from check_python()
     yield from check_libraries()
-    yield from check_home(patient)
+    yield from check_home(context)
     try:
-        profiles = patient.load()
+        profiles = context.load()
     except ConfigError as error:
         place = f"{error.location}: " if error.location else ""
         yield Finding("files", "failed", f"{place}{error.message}", error.hint or "correct it, then run doctor again")
@@ -33,10 +33,10 @@ def examine(patient: Patient) -> Iterator[Finding]:
         yield from check_files(profiles)
         yield from check_profiles(profiles)
         yield from check_trust(profiles)
-        yield from check_tracked(profiles, patient)
+        yield from check_tracked(profiles, context)
     yield from check_lite(profiles)
-    yield from check_keyring(profiles, patient)
-    yield from check_variables(profiles, patient)
-    yield from check_dotenv(patient)
-    yield from check_proxies(patient)
-    yield from check_clock(profiles, patient)
+    yield from check_keyring(profiles, context)
+    yield from check_variables(profiles, context)
+    yield from check_dotenv(context)
+    yield from check_proxies(context)
+    yield from check_clock(profiles, context)

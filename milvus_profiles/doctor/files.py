@@ -14,7 +14,7 @@ from ..config.trust import gated_fields
 from ..errors import MilvusProfilesError
 from ..text import command, milvus_profiles, printable
 from .environment import dotenv_files, names_in
-from .finding import Finding, Patient
+from .finding import DoctorContext, Finding
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
@@ -42,9 +42,9 @@ def check_files(profiles: Profiles) -> Iterator[Finding]:
             yield Finding("files", status, f"{said}; it {found.message}", found.hint)  # type: ignore[arg-type]
 
 
-def check_home(patient: Patient) -> Iterator[Finding]:
+def check_home(context: DoctorContext) -> Iterator[Finding]:
     """Whether there is a place for the user's own file, and one to remember in, that are nobody else's."""
-    env = patient.env
+    env = context.env
     clean = True
     for name in _PLACES:
         if env.get(name) and not os.path.isabs(env[name]):
@@ -114,7 +114,7 @@ def check_trust(profiles: Profiles) -> Iterator[Finding]:
             yield Finding("trust", "ok", f"{path} is not trusted, and sets nothing that needs it")
 
 
-def check_tracked(profiles: Profiles, patient: Patient) -> Iterator[Finding]:
+def check_tracked(profiles: Profiles, context: DoctorContext) -> Iterator[Finding]:
     """Whether git tracks a file with a token or password in it."""
     clean = True
     for document in profiles.documents:
@@ -125,7 +125,7 @@ def check_tracked(profiles: Profiles, patient: Patient) -> Iterator[Finding]:
                 f"move it into the keyring with {milvus_profiles('secret', 'set', document.literals[0])}, "
                 "take it out of the file, and change it at the server: the history of the repository keeps the old one",
             )  # fmt: skip
-    for path in dotenv_files(patient):
+    for path in dotenv_files(context):
         secrets = [name for name in names_in(path) if name.startswith("MILVUS_") and name.endswith(_SECRET_ENDINGS)]
         if secrets and is_tracked(path):
             clean = False

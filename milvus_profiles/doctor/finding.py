@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles
     from ..secrets import OSKeyring
 
-__all__ = ["Finding", "Patient", "first_profile"]
+__all__ = ["DoctorContext", "Finding", "first_profile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Patient:
+class DoctorContext:
     """What is examined.
 
     Attributes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, SecretUnavailableError
 from ..masked import SecretText
-from .finding import Finding, Patient, first_profile
+from .finding import DoctorContext, Finding, first_profile
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["check_keyring"]
 
 
-def check_keyring(profiles: Profiles | None, patient: Patient) -> Iterator[Finding]:
+def check_keyring(profiles: Profiles | None, context: DoctorContext) -> Iterator[Finding]:
     """Store an entry of no meaning, read it back, and take it out again.
 
     No account of a profile is touched: those begin with ``tls|``, ``plain|`` or ``unix|``.
@@ -26,7 +26,7 @@ def check_keyring(profiles: Profiles | None, patient: Patient) -> Iterator[Findi
     user = None if profiles is None else first_profile(profiles, _needs_it)
     account = f"doctor|{secrets.token_hex(8)}"
     try:
-        keyring = patient.keyring(profiles)
+        keyring = context.keyring(profiles)
         backend = keyring.backend()
         try:
             keyring.set(account, SecretText("an entry of milvus-profiles doctor, to be deleted"))

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["Held", "is_link"]
+__all__ = ["HeldDirectory", "is_link"]
 
 _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _FILE = (
@@ -30,7 +30,7 @@ _HAS_DESCRIPTORS = os.open in os.supports_dir_fd and os.scandir in os.supports_f
 _NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 
 
-class Held:
+class HeldDirectory:
     """A directory that is held open.
 
     Args:
@@ -45,7 +45,7 @@ class Held:
         OSError: it is not there, is no directory, or is a link.
     """
 
-    def __init__(self, path: str, parent: Held | None = None, *, passing: bool = False) -> None:
+    def __init__(self, path: str, parent: HeldDirectory | None = None, *, passing: bool = False) -> None:
         self.path = path if parent is not None else os.path.realpath(path)
         self._descriptor: int | None = None
         flags = _DIRECTORY | (getattr(os, "O_PATH", 0) if passing else 0)
@@ -61,14 +61,14 @@ class Held:
     def _at(self, name: str) -> str:
         return name if self._descriptor is not None else os.path.join(self.path, name)
 
-    def enter(self, name: str, *, passing: bool = False) -> Held:
+    def enter(self, name: str, *, passing: bool = False) -> HeldDirectory:
         """Hold a directory in it, which may be no link.
 
         Args:
             name: its name.
             passing: as for the class, like the errors.
         """
-        return Held(os.path.join(self.path, name), self, passing=passing)
+        return HeldDirectory(os.path.join(self.path, name), self, passing=passing)
 
     def status(self, name: str) -> os.stat_result:
         """What stands in it under a name; of a link the link itself.
@@ -166,7 +166,7 @@ class Held:
         if descriptor is not None:
             os.close(descriptor)
 
-    def __enter__(self) -> Held:  # noqa: PYI034  # Self is not in Python 3.10
+    def __enter__(self) -> HeldDirectory:  # noqa: PYI034  # Self is not in Python 3.10
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,10 +13,10 @@ from ..profile import fold_alias
 from .aio_connection import AsyncConnection
 from .aio_opening import open_async_live, open_or_move_async
 from .aio_registry import table
-from .aio_shared_channel import AsyncLive
+from .aio_shared_channel import AsyncSharedChannel
 from .registry import ConnectionInfo
 from .request import CallFields, request
-from .spec import Footing
+from .spec import SpecKey
 
 __all__ = ["connect", "disconnect", "disconnect_all", "has_connection", "list_connections"]
 
@@ -123,10 +123,10 @@ async def _connect(
             )
         else:
 
-            def opener(old: AsyncLive | None) -> Coroutine[Any, Any, AsyncLive]:
+            def opener(old: AsyncSharedChannel | None) -> Coroutine[Any, Any, AsyncSharedChannel]:
                 return open_or_move_async(old, resolved, known, wait_ready=wait_ready, forget=here.forget)
 
-            live = await here.shared(asked.key, Footing.of(resolved.profile), opener)
+            live = await here.shared(asked.key, SpecKey.of(resolved.profile), opener)
         connection = live.handle(AsyncConnection, resolved.profile)
         if connection is not None:
             return connection

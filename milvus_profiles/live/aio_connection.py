@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import grpc.aio
     from typing_extensions import Self
 
-    from .aio_shared_channel import AsyncLive
+    from .aio_shared_channel import AsyncSharedChannel
 
 __all__ = ["AsyncConnection"]
 
 
-class AsyncConnection(Handle["AsyncLive"]):
+class AsyncConnection(Handle["AsyncSharedChannel"]):
     """A handle on a live connection of the running event loop; returned by :func:`milvus_profiles.aio.connect`.
 
     It is used in the event loop that it was opened in.  It is closed once and for all by :meth:`close`, by the end of
@@ -32,7 +32,7 @@ class AsyncConnection(Handle["AsyncLive"]):
         "or connect after the fork only"
     )
 
-    def __init__(self, live: AsyncLive, profile: Profile) -> None:
+    def __init__(self, live: AsyncSharedChannel, profile: Profile) -> None:
         super().__init__(live, profile)
         self._channel: grpc.aio.Channel | None = None
 

@@ -8,34 +8,34 @@ from ..background import in_executor
 from ..channel.aio_core import AsyncChannelCore
 from ..channel.grpc_import import grpc
 from ..deadline import Deadline
-from ..probe.context import Attempt
-from ..probe.results import Evidence
-from .handshake import Call, Look, Reply, ServerInfo, handshake_plan, look, patience
+from ..probe.context import ConnectContext
+from ..probe.results import ProbeResults
+from .handshake import Invoke, Probe, Reply, ServerInfo, handshake_plan, look, patience
 
 __all__ = ["async_handshake", "async_look"]
 
 
-async def async_look(attempt: Attempt, deadline: Deadline) -> Evidence | None:
+async def async_look(context: ConnectContext, deadline: Deadline) -> ProbeResults | None:
     """Gather evidence on the server in a thread; where the caller is cancelled, it ends by its deadline on its own.
 
     Args:
-        attempt: what is tried.
+        context: what is tried.
         deadline: when to give up.
     """
-    return await in_executor(partial(look, attempt, deadline))
+    return await in_executor(partial(look, context, deadline))
 
 
 async def async_handshake(
-    core: AsyncChannelCore, attempt: Attempt, deadline: Deadline, *, user: str | None = None
+    core: AsyncChannelCore, context: ConnectContext, deadline: Deadline, *, user: str | None = None
 ) -> ServerInfo:
     """Run the handshake; arguments and errors are those of :func:`.handshake.handshake`."""
-    plan, calls_end = handshake_plan(core.holder, attempt, user=user), patience(deadline)
-    reply: Reply | Evidence | None = None
+    plan, calls_end = handshake_plan(core.holder, context, user=user), patience(deadline)
+    reply: Reply | ProbeResults | None = None
     try:
         while True:
             step = plan.send(reply)
-            if isinstance(step, Look):
-                reply = await async_look(attempt, deadline)
+            if isinstance(step, Probe):
+                reply = await async_look(context, deadline)
             else:
                 reply = await _call(core.raw, step, calls_end.remaining)
     except StopIteration as done:
@@ -43,7 +43,7 @@ async def async_handshake(
         return info
 
 
-async def _call(raw: grpc.aio.Channel, call: Call, timeout: float) -> Reply:
+async def _call(raw: grpc.aio.Channel, call: Invoke, timeout: float) -> Reply:
     try:
         response = await raw.unary_unary(call.method.path, None, None)(
             call.request, timeout=timeout, metadata=call.metadata()

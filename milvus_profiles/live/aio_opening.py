@@ -21,12 +21,11 @@ from ..errors import MilvusProfilesError, ServerNotReadyError, ThreadStartError,
 from ..masked import SecretText
 from ..profile import Profile
 from .aio_handshake import async_handshake
-from .aio_shared_channel import AsyncLive, AsyncStarted, give_back
+from .aio_shared_channel import AsyncOpenedChannel, AsyncSharedChannel, give_back
 from .handshake import ServerInfo
-from .limit import SLOTS
-from .opening import Waiting, lite_of, recipe_of
-from .recipe import Recipe, attempt_of
-from .spec import Footing
+from .limit import OPEN_CONNECTIONS
+from .opening import RetryUntilReady, lite_of, recipe_of
+from .spec import ChannelSpec, SpecKey, context_of
 
 if TYPE_CHECKING:
     from ..channel.lite import LiteLease
@@ -41,8 +40,8 @@ async def open_async_live(
     *,
     wait_ready: float | None,
     dedicated: bool,
-    forget: Callable[[AsyncLive], None],
-) -> AsyncLive:
+    forget: Callable[[AsyncSharedChannel], None],
+) -> AsyncSharedChannel:
     """Open a channel and shake hands.
 
     Args:
@@ -56,24 +55,24 @@ async def open_async_live(
         ConnectionLimitError: ``max_connections`` are open.
         MilvusProfilesError: what is wrong, classified.
     """
-    slot = SLOTS.take(profiles.settings.max_connections)
+    slot = OPEN_CONNECTIONS.take(profiles.settings.max_connections)
     try:
-        recipe = recipe_of(resolved, profiles)
-        footing, started, server = await _connected(recipe, await _found(recipe), wait_ready)
+        spec = recipe_of(resolved, profiles)
+        key, started, server = await _connected(spec, await _found(spec), wait_ready)
     except BaseException:
         slot.release()
         raise
-    return AsyncLive(recipe, started, server, footing, slot=slot, dedicated=dedicated, forget=forget, renew=_renew)
+    return AsyncSharedChannel(spec, started, server, key, slot=slot, dedicated=dedicated, forget=forget, renew=_renew)
 
 
 async def open_or_move_async(
-    old: AsyncLive | None,
+    old: AsyncSharedChannel | None,
     resolved: Resolved,
     profiles: Profiles,
     *,
     wait_ready: float | None,
-    forget: Callable[[AsyncLive], None],
-) -> AsyncLive:
+    forget: Callable[[AsyncSharedChannel], None],
+) -> AsyncSharedChannel:
     """The channel for a profile that was read anew: the old one moved, or another.
 
     Args:
@@ -89,8 +88,8 @@ async def open_or_move_async(
     return await open_async_live(resolved, profiles, wait_ready=wait_ready, dedicated=False, forget=forget)
 
 
-async def _found(recipe: Recipe) -> SecretText | None:
-    return await in_executor(partial(recipe.find, False))
+async def _found(spec: ChannelSpec) -> SecretText | None:
+    return await in_executor(partial(spec.find, False))
 
 
 async def _lite(profile: Profile) -> LiteLease | None:
@@ -111,7 +110,7 @@ def _release_unseen(starting: asyncio.Future[LiteLease | None]) -> None:
             start(lease.release, "milvus-profiles close")
 
 
-async def _start(profile: Profile, token: SecretText | None, recipe: Recipe) -> AsyncStarted:
+async def _start(profile: Profile, token: SecretText | None, spec: ChannelSpec) -> AsyncOpenedChannel:
     """Everything of connecting that comes before the first call."""
     lite = await _lite(profile)
     try:
@@ -120,70 +119,72 @@ async def _start(profile: Profile, token: SecretText | None, recipe: Recipe) -> 
         await give_back(lite)
         raise
     holder = TokenHolder(token, db_name=profile.db_name)
-    core = AsyncChannelCore(raw, holder, call_timeout=profile.call_timeout, refresh=recipe.refresh)
-    return AsyncStarted(core, lite, attempt_of(profile, token, lite))
+    core = AsyncChannelCore(raw, holder, call_timeout=profile.call_timeout, refresh=spec.refresh)
+    return AsyncOpenedChannel(core, lite, context_of(profile, token, lite))
 
 
 async def _connected(
-    recipe: Recipe, token: SecretText | None, wait_ready: float | None
-) -> tuple[Footing, AsyncStarted, ServerInfo]:
-    """Open a channel and shake hands; the footing is from before its files were read."""
-    profile = recipe.profile
-    footing = Footing.of(profile)
-    started = await _start(profile, token, recipe)
+    spec: ChannelSpec, token: SecretText | None, wait_ready: float | None
+) -> tuple[SpecKey, AsyncOpenedChannel, ServerInfo]:
+    """Open a channel and shake hands; the key is from before its files were read."""
+    profile = spec.profile
+    key = SpecKey.of(profile)
+    started = await _start(profile, token, spec)
     try:
         server = await _patiently(lambda: _shake_hands(started, profile), wait_ready)
     except BaseException:
         await started.close()
         raise
-    return footing, started, server
+    return key, started, server
 
 
-def _shake_hands(started: AsyncStarted, profile: Profile) -> Awaitable[ServerInfo]:
-    return async_handshake(started.core, started.attempt, Deadline.after(profile.timeout), user=profile.user)
+def _shake_hands(started: AsyncOpenedChannel, profile: Profile) -> Awaitable[ServerInfo]:
+    return async_handshake(started.core, started.context, Deadline.after(profile.timeout), user=profile.user)
 
 
-async def _patiently(attempt: Callable[[], Awaitable[ServerInfo]], wait_ready: float | None) -> ServerInfo:
-    waiting = Waiting(wait_ready)
+async def _patiently(context: Callable[[], Awaitable[ServerInfo]], wait_ready: float | None) -> ServerInfo:
+    waiting = RetryUntilReady(wait_ready)
     while True:
         try:
-            return await attempt()
+            return await context()
         except (ServerNotReadyError, UnreachableError) as error:
             if (pause := waiting.pause_after(error)) is None:
                 raise
         await asyncio.sleep(pause)
 
 
-async def _move(live: AsyncLive, recipe: Recipe, wait_ready: float | None) -> bool:
+async def _move(live: AsyncSharedChannel, spec: ChannelSpec, wait_ready: float | None) -> bool:
     """Have an open channel serve a profile that was read anew; False where that takes another channel."""
-    before, after = live.fingerprint, Footing.of(recipe.profile)
+    before, after = live.fingerprint, SpecKey.of(spec.profile)
     change = before.change_to(after)
     if change == "identity":
         return False
-    token = await _found(recipe)
+    token = await _found(spec)
     if change == "way":
-        return await _swap(live, recipe, token, before, wait_ready)
-    holder = TokenHolder(token, db_name=recipe.profile.db_name)
+        return await _swap(live, spec, token, before, wait_ready)
+    holder = TokenHolder(token, db_name=spec.profile.db_name)
     # The server has its say before the living calls get the new secret; the channel of the trial is the one in use.
-    trial = AsyncStarted(AsyncChannelCore(live.core.raw, holder), None, attempt_of(recipe.profile, token, live.lite))
-    await _patiently(lambda: _shake_hands(trial, recipe.profile), wait_ready)
-    return live.equip(recipe, holder, after)
+    trial = AsyncOpenedChannel(
+        AsyncChannelCore(live.core.raw, holder), None, context_of(spec.profile, token, live.lite)
+    )
+    await _patiently(lambda: _shake_hands(trial, spec.profile), wait_ready)
+    return live.equip(spec, holder, after)
 
 
 async def _swap(
-    live: AsyncLive, recipe: Recipe, token: SecretText | None, before: Footing, wait_ready: float | None
+    live: AsyncSharedChannel, spec: ChannelSpec, token: SecretText | None, before: SpecKey, wait_ready: float | None
 ) -> bool:
-    footing, started, server = await _connected(recipe, token, wait_ready)
-    moved = live.move(recipe, started, server, before, footing)
+    key, started, server = await _connected(spec, token, wait_ready)
+    moved = live.move(spec, started, server, before, key)
     if not moved:
         await started.close()
     return moved
 
 
-async def _renew(live: AsyncLive) -> None:
+async def _renew(live: AsyncSharedChannel) -> None:
     """Move a channel whose certificate files have changed over to one that was opened with the new ones."""
     try:
-        await _swap(live, live.recipe, live.token(), live.fingerprint, None)
+        await _swap(live, live.spec, live.token(), live.fingerprint, None)
     except MilvusProfilesError:
         # Half of the files may be written, or the server not be ready for them: the old channel goes on, and the
         # next look tries again.

@@ -16,24 +16,24 @@ from typing import Any
 
 from ..errors import ForkError
 from ..profile import fold_alias
-from .aio_shared_channel import AsyncLive
+from .aio_shared_channel import AsyncSharedChannel
 from .registry import ConnectionInfo
 
 __all__ = ["LoopTable", "check_fork", "table"]
 
 _A_DAY = 86_400.0
 
-Opener = Callable[["AsyncLive | None"], Awaitable[AsyncLive]]
+Opener = Callable[["AsyncSharedChannel | None"], Awaitable[AsyncSharedChannel]]
 
 
-class _Opening:
+class _OpeningChannel:
     """A channel that is being opened, by a task of its own: whoever asked first may leave, and the others still wait.
 
     Attributes:
         task: opens it.
     """
 
-    def __init__(self, task: asyncio.Task[AsyncLive]) -> None:
+    def __init__(self, task: asyncio.Task[AsyncSharedChannel]) -> None:
         self.task = task
         self._waiters = 0
         self._is_given_up = False
@@ -46,7 +46,7 @@ class _Opening:
         """Whether there is nothing to join: it has ended, or was given up because nobody waited any more."""
         return self._is_given_up or self.task.done()
 
-    async def wait(self) -> AsyncLive | None:
+    async def wait(self) -> AsyncSharedChannel | None:
         """The channel; None if opening it was given up just before.
 
         Raises:
@@ -76,10 +76,10 @@ class LoopTable:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._shared: dict[Hashable, AsyncLive] = {}
-        self._opening: dict[Hashable, _Opening] = {}
-        self._dedicated: dict[int, AsyncLive] = {}
-        self._retired: dict[int, AsyncLive] = {}
+        self._shared: dict[Hashable, AsyncSharedChannel] = {}
+        self._opening: dict[Hashable, _OpeningChannel] = {}
+        self._dedicated: dict[int, AsyncSharedChannel] = {}
+        self._retired: dict[int, AsyncSharedChannel] = {}
         self._ending: AsyncGenerator[None, None] | None = None
         self._keep()
 
@@ -101,7 +101,7 @@ class LoopTable:
 
     # --- opening ---
 
-    async def shared(self, key: Hashable, fingerprint: Hashable, opener: Opener) -> AsyncLive:
+    async def shared(self, key: Hashable, fingerprint: Hashable, opener: Opener) -> AsyncSharedChannel:
         """The channel of a key, opened if need be, once for all that ask meanwhile.
 
         Args:
@@ -119,7 +119,7 @@ class LoopTable:
                 return live
             opening = self._opening.get(key)
             if opening is None or opening.is_over:
-                opening = _Opening(self._loop.create_task(self._open(key, live, opener)))
+                opening = _OpeningChannel(self._loop.create_task(self._open(key, live, opener)))
                 self._opening[key] = opening
             try:
                 opened = await opening.wait()
@@ -129,7 +129,7 @@ class LoopTable:
             if opened is not None and opened.fingerprint == fingerprint:
                 return opened
 
-    async def _open(self, key: Hashable, old: AsyncLive | None, opener: Opener) -> AsyncLive:
+    async def _open(self, key: Hashable, old: AsyncSharedChannel | None, opener: Opener) -> AsyncSharedChannel:
         live = await opener(old)
         # The same one again is in the table already, unless it was disconnected meanwhile: then it stays out.
         if live is not old:
@@ -140,7 +140,7 @@ class LoopTable:
                 await replaced.retire()
         return live
 
-    async def dedicated(self, opener: Callable[[], Awaitable[AsyncLive]]) -> AsyncLive:
+    async def dedicated(self, opener: Callable[[], Awaitable[AsyncSharedChannel]]) -> AsyncSharedChannel:
         """A channel that is shared with nobody; the errors are those of :meth:`shared`."""
         live = await opener()
         self._dedicated[id(live)] = live
@@ -152,14 +152,14 @@ class LoopTable:
         """All open channels, in the order of their aliases."""
         return sorted((live.info for live in self._all()), key=lambda info: (info.alias, str(info.endpoint)))
 
-    def _all(self) -> Iterable[AsyncLive]:
+    def _all(self) -> Iterable[AsyncSharedChannel]:
         yield from self._shared.values()
         yield from self._dedicated.values()
         yield from self._retired.values()
 
     # --- closing ---
 
-    def forget(self, live: AsyncLive) -> None:
+    def forget(self, live: AsyncSharedChannel) -> None:
         """Drop a channel that is closing."""
         self._dedicated.pop(id(live), None)
         self._retired.pop(id(live), None)

@@ -15,24 +15,23 @@ from ..channel.aio_core import AsyncChannelCore, AsyncGeneration
 from ..channel.wire import GET_VERSION
 from ..deadline import Deadline
 from ..errors import ThreadStartError
-from ..probe.context import Attempt
-from ..probe.explain import classify, needs_evidence
+from ..probe.context import ConnectContext
+from ..probe.explain import classify, needs_probes
 from ..profile import Profile
 from .aio_handshake import async_look
 from .handle import Handle
 from .handshake import ServerInfo
 from .limit import Slot
-from .recipe import Recipe, attempt_of
 from .registry import ConnectionInfo
-from .shared_base import LiveBase
-from .spec import Footing
+from .shared_base import SharedChannelBase
+from .spec import ChannelSpec, SpecKey, context_of
 
 if TYPE_CHECKING:
     import grpc.aio
 
     from ..channel.lite import LiteLease
 
-__all__ = ["AsyncLive", "AsyncStarted", "give_back"]
+__all__ = ["AsyncOpenedChannel", "AsyncSharedChannel", "give_back"]
 
 H = TypeVar("H", bound=Handle[Any])
 
@@ -54,18 +53,18 @@ async def give_back(lite: LiteLease | None) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class AsyncStarted:
+class AsyncOpenedChannel:
     """A channel on which nothing has been called yet.
 
     Attributes:
         core: the channel.
         lite: its Milvus Lite, where it is one.
-        attempt: what is tried.
+        context: what is tried.
     """
 
     core: AsyncChannelCore
     lite: LiteLease | None
-    attempt: Attempt
+    context: ConnectContext
 
     async def close(self) -> None:
         """Give everything back."""
@@ -92,24 +91,24 @@ class _Belongings:
                 start(lite.release, "milvus-profiles close")
 
 
-class AsyncLive(LiveBase[AsyncChannelCore]):
+class AsyncSharedChannel(SharedChannelBase[AsyncChannelCore]):
     """An open channel of an event loop with its handles; made by ``open_async_live``, kept by the loop's table or by a
     pool.
     """
 
     def __init__(
         self,
-        recipe: Recipe,
-        started: AsyncStarted,
+        spec: ChannelSpec,
+        started: AsyncOpenedChannel,
         server: ServerInfo,
-        footing: Footing,
+        key: SpecKey,
         *,
         slot: Slot,
         dedicated: bool,
-        forget: Callable[[AsyncLive], None],
-        renew: Callable[[AsyncLive], Awaitable[None]],
+        forget: Callable[[AsyncSharedChannel], None],
+        renew: Callable[[AsyncSharedChannel], Awaitable[None]],
     ) -> None:
-        super().__init__(recipe, started, server, footing, dedicated=dedicated)
+        super().__init__(spec, started, server, key, dedicated=dedicated)
         self._loop = asyncio.get_running_loop()
         self._belongings = _Belongings(slot, started.lite)
         self._forget = forget
@@ -134,7 +133,7 @@ class AsyncLive(LiveBase[AsyncChannelCore]):
 
     # --- handles ---
 
-    def handle(self, make: Callable[[AsyncLive, Profile], H], profile: Profile) -> H | None:
+    def handle(self, make: Callable[[AsyncSharedChannel, Profile], H], profile: Profile) -> H | None:
         """A new handle; None if the channel was closed meanwhile.
 
         Args:
@@ -192,9 +191,9 @@ class AsyncLive(LiveBase[AsyncChannelCore]):
             code, details = grpc.StatusCode.CANCELLED, ""
         if code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED):
             return  # it answered, which is all that was asked
-        attempt = attempt_of(self.profile, self.token(), self.lite)
-        evidence = await async_look(attempt, Deadline.after(_LOOK)) if needs_evidence(code, details) else None
-        raise classify(code, details, attempt, method=GET_VERSION.name, evidence=evidence, opening=False)
+        context = context_of(self.profile, self.token(), self.lite)
+        results = await async_look(context, Deadline.after(_LOOK)) if needs_probes(code, details) else None
+        raise classify(code, details, context, method=GET_VERSION.name, results=results, opening=False)
 
     async def release(self, connection: Handle[Any]) -> None:
         """Take a handle back."""
@@ -210,11 +209,13 @@ class AsyncLive(LiveBase[AsyncChannelCore]):
 
     # --- moving under living handles ---
 
-    def move(self, recipe: Recipe, started: AsyncStarted, server: ServerInfo, old: Footing, new: Footing) -> bool:
+    def move(
+        self, spec: ChannelSpec, started: AsyncOpenedChannel, server: ServerInfo, old: SpecKey, new: SpecKey
+    ) -> bool:
         """Send the calls of all handles over another channel from now on; the old one ends with its last call.
 
         Args:
-            recipe: what it is opened by from now on.
+            spec: what it is opened by from now on.
             started: the other channel, on which the handshake has succeeded.
             server: what it told.
             old: what this channel must stand on still.
@@ -225,9 +226,9 @@ class AsyncLive(LiveBase[AsyncChannelCore]):
         """
         if self._closed or self.fingerprint != old:
             return False
-        leaving = self._core.swap(started.core.raw, started.core.holder, recipe.refresh)
+        leaving = self._core.swap(started.core.raw, started.core.holder, spec.refresh)
         lite, self._belongings.lite = self._belongings.lite, started.lite
-        self._stand_on(recipe, started, server, new)
+        self._stand_on(spec, started, server, new)
         self._background(lambda: self._drain(leaving, lite))
         return True
 
@@ -284,6 +285,6 @@ class AsyncLive(LiveBase[AsyncChannelCore]):
             await give_back(lite)
 
 
-def _collected(reference: weakref.ref[AsyncLive], key: int) -> None:
+def _collected(reference: weakref.ref[AsyncSharedChannel], key: int) -> None:
     if (live := reference()) is not None:
         live._collected(key)

@@ -10,10 +10,10 @@ from ..config.loading import load as load_profiles
 from ..config.profiles import Profiles
 from ..profile import fold_alias
 from .connection import Connection
-from .opening import Live, open_live, open_or_move
+from .opening import SharedChannel, open_live, open_or_move
 from .registry import ConnectionInfo, Registry
 from .request import CallFields, InsecureFileWarning, InsecureTransportWarning, Request, request
-from .spec import Footing
+from .spec import SpecKey
 
 __all__ = [
     "InsecureFileWarning",
@@ -27,7 +27,7 @@ __all__ = [
     "opened",
 ]
 
-_REGISTRY: Registry[Live] = Registry()
+_REGISTRY: Registry[SharedChannel] = Registry()
 
 
 def load(
@@ -105,10 +105,10 @@ def opened(asked: Request, *, wait_ready: float | None = None) -> Connection:
     """
     resolved, known = asked.resolved, asked.profiles
 
-    def alone() -> Live:
+    def alone() -> SharedChannel:
         return open_live(resolved, known, wait_ready=wait_ready, forget=_REGISTRY.forget, dedicated=True)
 
-    def opener(old: Live | None) -> Live:
+    def opener(old: SharedChannel | None) -> SharedChannel:
         return open_or_move(old, resolved, known, wait_ready=wait_ready, forget=_REGISTRY.forget)
 
     while True:
@@ -118,7 +118,7 @@ def opened(asked: Request, *, wait_ready: float | None = None) -> Connection:
             # Only then: a channel that nobody has a handle on would stay.
             _REGISTRY.add_dedicated(live)
         else:
-            live = _REGISTRY.shared(asked.key, Footing.of(resolved.profile), opener)
+            live = _REGISTRY.shared(asked.key, SpecKey.of(resolved.profile), opener)
             connection = live.handle(Connection, resolved.profile)
         if connection is not None:
             return connection

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     import grpc
     from typing_extensions import Self
 
-    from .shared_channel import Live
+    from .shared_channel import SharedChannel
 
 __all__ = ["Connection"]
 
 
-class Connection(Handle["Live"]):
+class Connection(Handle["SharedChannel"]):
     """A handle on a live connection; returned by :func:`milvus_profiles.connect`, usable from any thread.
 
     Attributes are fixed at connecting; a handle is closed once and for all by :meth:`close`, by the end of its ``with``
@@ -30,7 +30,7 @@ class Connection(Handle["Live"]):
     _again = "milvus_profiles.connect()"
     _forked_hint = "call milvus_profiles.connect() again in the child process"
 
-    def __init__(self, live: Live, profile: Profile) -> None:
+    def __init__(self, live: SharedChannel, profile: Profile) -> None:
         super().__init__(live, profile)
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None

@@ -10,11 +10,11 @@ from ..errors import ConnectionClosedError, ForkError
 from ..half_made import even_half_made
 from ..masked import MaskedFields
 from ..profile import Profile
-from .shared_base import LiveBase
+from .shared_base import SharedChannelBase
 
 __all__ = ["Handle"]
 
-L = TypeVar("L", bound=LiveBase[Any])
+L = TypeVar("L", bound=SharedChannelBase[Any])
 
 
 @even_half_made

@@ -23,21 +23,21 @@ from ..channel.receive_limits import LARGEST_ANSWER, OVERSIZED, is_compressed, i
 from ..channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, sdk_version, status_of
 from ..deadline import Deadline
 from ..errors import DatabaseNotFoundError, MilvusProfilesError
-from ..probe.context import Attempt
+from ..probe.context import ConnectContext
 from ..probe.explain import (
     classify,
     classify_body,
-    needs_evidence,
+    needs_probes,
     no_such_database,
     not_milvus,
 )
-from ..probe.results import Evidence, gather_evidence
+from ..probe.results import ProbeResults, gather_results
 from ..server_text import server_text
 
 __all__ = [
-    "Call",
-    "Look",
+    "Invoke",
     "Plan",
+    "Probe",
     "Reply",
     "ServerInfo",
     "handshake",
@@ -76,7 +76,7 @@ class ServerInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Invoke:
     """To do: a unary call.
 
     Attributes:
@@ -91,7 +91,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Probe:
     """To do: gather evidence on the server with :func:`look`."""
 
 
@@ -125,12 +125,12 @@ class Reply:
 
 
 # What is sent in depends on what was yielded, which no type can say.
-Plan = Generator["Call | Look", Any, ServerInfo]
+Plan = Generator["Invoke | Probe", Any, ServerInfo]
 
 
 def handshake_plan(
     holder: TokenHolder,
-    attempt: Attempt,
+    context: ConnectContext,
     *,
     user: str | None = None,
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.timezone.utc),
@@ -141,7 +141,7 @@ def handshake_plan(
 
     Args:
         holder: makes the metadata; also names the database to check.
-        attempt: what is tried, for the words of an error.
+        context: what is tried, for the words of an error.
         user: the profile's user, which the server shows to its administrators.  Neither the user of the operating
             system nor the name of this machine is sent.
         now: the time that the server is told.
@@ -155,18 +155,18 @@ def handshake_plan(
         "local_time": now().isoformat(timespec="seconds"),
         "user": user or "",
     }
-    reply = yield Call(CONNECT, CONNECT.serialize({"client_info": client}), holder.credentials_only)
-    connected = yield from _answer(CONNECT, reply, attempt, optional=True)
+    reply = yield Invoke(CONNECT, CONNECT.serialize({"client_info": client}), holder.credentials_only)
+    connected = yield from _answer(CONNECT, reply, context, optional=True)
     if connected is None:
-        info = ServerInfo((yield from _version_of_old(holder, attempt)), has_connect=False)
+        info = ServerInfo((yield from _version_of_old(holder, context)), has_connect=False)
     else:
-        info = yield from _introduced(connected, holder, attempt)
+        info = yield from _introduced(connected, holder, context)
     if holder.db_name is not None:
-        yield from _check_database(info, holder, attempt)
+        yield from _check_database(info, holder, context)
     return info
 
 
-def _introduced(connected: Any, holder: TokenHolder, attempt: Attempt) -> Generator[Any, Any, ServerInfo]:
+def _introduced(connected: Any, holder: TokenHolder, context: ConnectContext) -> Generator[Any, Any, ServerInfo]:
     server = connected.server_info
     if connected.identifier:
         holder.identifier = connected.identifier
@@ -174,8 +174,8 @@ def _introduced(connected: Any, holder: TokenHolder, attempt: Attempt) -> Genera
     version: str | None = tags
     # Milvus Lite's tags are just its name.
     if not re.search(r"\d", tags):
-        reply = yield Call(GET_VERSION, b"", holder.metadata)
-        answer = yield from _answer(GET_VERSION, reply, attempt, optional=True)
+        reply = yield Invoke(GET_VERSION, b"", holder.metadata)
+        answer = yield from _answer(GET_VERSION, reply, context, optional=True)
         version = None if answer is None else _word(answer.version, holder)
     return ServerInfo(
         version=version or None,
@@ -191,35 +191,35 @@ def _word(text: str, holder: TokenHolder) -> str:
     return server_text(text, holder.token, longest=_LONGEST_WORD)
 
 
-def _version_of_old(holder: TokenHolder, attempt: Attempt) -> Generator[Any, Any, str | None]:
+def _version_of_old(holder: TokenHolder, context: ConnectContext) -> Generator[Any, Any, str | None]:
     """The version of a server without Connect; one without GetVersion too may be a Milvus older still, or none."""
-    reply = yield Call(GET_VERSION, b"", holder.metadata)
-    answer = yield from _answer(GET_VERSION, reply, attempt, optional=True)
+    reply = yield Invoke(GET_VERSION, b"", holder.metadata)
+    answer = yield from _answer(GET_VERSION, reply, context, optional=True)
     if answer is not None:
         return _word(answer.version, holder) or None
-    reply = yield Call(SHOW_COLLECTIONS, b"", holder.metadata)
-    yield from _answer(SHOW_COLLECTIONS, reply, attempt, optional=True, denied=True)
+    reply = yield Invoke(SHOW_COLLECTIONS, b"", holder.metadata)
+    yield from _answer(SHOW_COLLECTIONS, reply, context, optional=True, denied=True)
     if reply.code is grpc.StatusCode.UNIMPLEMENTED:
-        raise not_milvus(attempt)
+        raise not_milvus(context)
     return None
 
 
-def _check_database(info: ServerInfo, holder: TokenHolder, attempt: Attempt) -> Generator[Any, Any, None]:
+def _check_database(info: ServerInfo, holder: TokenHolder, context: ConnectContext) -> Generator[Any, Any, None]:
     # GetVersion, CheckHealth and ListDatabases do not look at the database, and ListDatabases makes 2.2.8 panic.
-    reply = yield Call(SHOW_COLLECTIONS, SHOW_COLLECTIONS.serialize({"db_name": holder.db_name}), holder.metadata)
+    reply = yield Invoke(SHOW_COLLECTIONS, SHOW_COLLECTIONS.serialize({"db_name": holder.db_name}), holder.metadata)
     try:
-        yield from _answer(SHOW_COLLECTIONS, reply, attempt, optional=True, denied=True)
+        yield from _answer(SHOW_COLLECTIONS, reply, context, optional=True, denied=True)
     except DatabaseNotFoundError:
         names = (yield from _database_names(holder)) if info.has_connect else ()
-        raise no_such_database(attempt, names) from None
+        raise no_such_database(context, names) from None
     # A server from before there were databases ignores the name and would use the only one it has.
     if not info.has_connect and _numbers(info.version) < _FIRST_WITH_DATABASES and holder.db_name != "default":
-        raise no_such_database(attempt)
+        raise no_such_database(context)
 
 
 def _database_names(holder: TokenHolder) -> Generator[Any, Any, Sequence[str]]:
     """The databases that there are; none where the server does not know the call, or does not let this user."""
-    reply = yield Call(LIST_DATABASES, b"", holder.metadata)
+    reply = yield Invoke(LIST_DATABASES, b"", holder.metadata)
     try:
         answer = LIST_DATABASES.deserialize(reply.response or b"") if reply.code is grpc.StatusCode.OK else None
     except DecodeError:
@@ -234,14 +234,14 @@ def _numbers(version: str | None) -> tuple[int, ...]:
 
 
 def _answer(
-    method: Method, reply: Reply, attempt: Attempt, *, optional: bool = False, denied: bool = False
+    method: Method, reply: Reply, context: ConnectContext, *, optional: bool = False, denied: bool = False
 ) -> Generator[Any, Any, Any]:
     """The response of a call; None where the server does not know the method, or denies it, and that may be.
 
     Args:
         method: what was called.
         reply: what came of it.
-        attempt: what is tried.
+        context: what is tried.
         optional: the server need not know the method.
         denied: it may deny it, or answer more than is taken.
     """
@@ -250,31 +250,31 @@ def _answer(
         return None
     if code is grpc.StatusCode.OK:
         if reply.response is None:
-            raise not_milvus(attempt, f"its answer to {method.name} is missing, or cut off")
+            raise not_milvus(context, f"its answer to {method.name} is missing, or cut off")
         try:
             response = method.deserialize(reply.response)
         except DecodeError:
-            raise not_milvus(attempt, "its answer cannot be read") from None
+            raise not_milvus(context, "its answer cannot be read") from None
         body, reason = status_of(response)
         if body:
-            raise classify_body(body, reason, attempt, method=method.name)
+            raise classify_body(body, reason, context, method=method.name)
         return response
     if not is_compressed(reply.details) and (
         (optional and code is grpc.StatusCode.UNIMPLEMENTED) or (denied and code is grpc.StatusCode.PERMISSION_DENIED)
     ):
         return None
-    evidence: Evidence | None = (yield Look()) if needs_evidence(code, reply.details) else None
-    raise classify(code, reply.details, attempt, method=method.name, evidence=evidence)
+    results: ProbeResults | None = (yield Probe()) if needs_probes(code, reply.details) else None
+    raise classify(code, reply.details, context, method=method.name, results=results)
 
 
 # --- drivers ---------------------------------------------------------------------------------------------------------
 
 
-def look(attempt: Attempt, deadline: Deadline) -> Evidence | None:
-    """What a driver does for :class:`Look`; it blocks.
+def look(context: ConnectContext, deadline: Deadline) -> ProbeResults | None:
+    """What a driver does for :class:`Probe`; it blocks.
 
     Args:
-        attempt: what is tried.
+        context: what is tried.
         deadline: when to give up.
 
     Returns:
@@ -284,7 +284,7 @@ def look(attempt: Attempt, deadline: Deadline) -> Evidence | None:
         ConfigError, TLSError: as :func:`.tls_probe.probe_tls`.
     """
     try:
-        return gather_evidence(attempt.route, attempt.host, attempt.tls, deadline)
+        return gather_results(context.route, context.host, context.tls, deadline)
     except MilvusProfilesError:
         raise
     except Exception:
@@ -301,25 +301,25 @@ def patience(deadline: Deadline) -> Deadline:
     return Deadline(deadline.at - min(_RESERVE, left * _RESERVED_SHARE), deadline.clock)
 
 
-def handshake(core: ChannelCore, attempt: Attempt, deadline: Deadline, *, user: str | None = None) -> ServerInfo:
+def handshake(core: ChannelCore, context: ConnectContext, deadline: Deadline, *, user: str | None = None) -> ServerInfo:
     """Run the handshake over a blocking channel.
 
     Args:
         core: the connection that is being opened.
-        attempt: what is tried.
+        context: what is tried.
         deadline: when it has to be over, probes included.
         user: the profile's user, if it names one.
 
     Raises:
         MilvusProfilesError: the classified failure.
     """
-    plan, calls_end = handshake_plan(core.holder, attempt, user=user), patience(deadline)
-    reply: Reply | Evidence | None = None
+    plan, calls_end = handshake_plan(core.holder, context, user=user), patience(deadline)
+    reply: Reply | ProbeResults | None = None
     try:
         while True:
             step = plan.send(reply)
             reply = (
-                look(attempt, deadline) if isinstance(step, Look) else make_call(core.raw, step, calls_end.remaining)
+                look(context, deadline) if isinstance(step, Probe) else make_call(core.raw, step, calls_end.remaining)
             )
     except StopIteration as done:
         info: ServerInfo = done.value
@@ -331,8 +331,8 @@ def _debug_string(error: grpc.RpcError) -> str:
     return str(tell() or "") if tell is not None else ""
 
 
-def make_call(raw: grpc.Channel, call: Call, timeout: float) -> Reply:
-    """What a blocking driver does for :class:`Call`.
+def make_call(raw: grpc.Channel, call: Invoke, timeout: float) -> Reply:
+    """What a blocking driver does for :class:`Invoke`.
 
     Args:
         raw: the channel.

@@ -9,7 +9,7 @@ from functools import partial
 
 from ..errors import ConnectionLimitError
 
-__all__ = ["SLOTS", "Slot", "Slots"]
+__all__ = ["OPEN_CONNECTIONS", "ConnectionLimit", "Slot"]
 
 
 class Slot:
@@ -28,7 +28,7 @@ class Slot:
         self._release()
 
 
-class Slots:
+class ConnectionLimit:
     """Counts what is open, so that ``max_connections`` holds for the process and not for each kind of connection."""
 
     def __init__(self) -> None:
@@ -65,5 +65,5 @@ class Slots:
         )
 
 
-SLOTS = Slots()
+OPEN_CONNECTIONS = ConnectionLimit()
 """Those of this process."""

@@ -19,20 +19,19 @@ from ..masked import SecretText
 from ..profile import Profile
 from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve
 from .handshake import ServerInfo, handshake
-from .limit import SLOTS
-from .recipe import Recipe, attempt_of
-from .shared_channel import Live, Started
-from .spec import Footing
+from .limit import OPEN_CONNECTIONS
+from .shared_channel import OpenedChannel, SharedChannel
+from .spec import ChannelSpec, SpecKey, context_of
 
 if TYPE_CHECKING:
     from ..channel.lite import LiteLease
     from ..config.profiles import Profiles, Resolved
 
 __all__ = [
-    "Live",
-    "Recipe",
-    "Started",
-    "Waiting",
+    "ChannelSpec",
+    "OpenedChannel",
+    "RetryUntilReady",
+    "SharedChannel",
     "lite_of",
     "open_live",
     "open_or_move",
@@ -59,7 +58,7 @@ def secret_context(profiles: Profiles, alias: str) -> SecretContext:
     return SecretContext(env=profiles.env, keyring=keyring, alias=alias)
 
 
-def recipe_of(resolved: Resolved, profiles: Profiles) -> Recipe:
+def recipe_of(resolved: Resolved, profiles: Profiles) -> ChannelSpec:
     """What opening a channel of a profile takes.
 
     Args:
@@ -68,7 +67,7 @@ def recipe_of(resolved: Resolved, profiles: Profiles) -> Recipe:
     """
     profile = resolved.profile
     context = secret_context(profiles, profile.alias)
-    return Recipe(profile, lambda refresh: resolve(profile.credential, profile.endpoint, context, refresh=refresh))
+    return ChannelSpec(profile, lambda refresh: resolve(profile.credential, profile.endpoint, context, refresh=refresh))
 
 
 def lite_of(profile: Profile) -> LiteLease | None:
@@ -91,7 +90,7 @@ def lite_of(profile: Profile) -> LiteLease | None:
 
 def start(
     profile: Profile, token: SecretText | None, refresh: Callable[[], SecretText | None], *, largest: int | None = None
-) -> Started:
+) -> OpenedChannel:
     """Everything of connecting that comes before the first call.
 
     Args:
@@ -113,7 +112,7 @@ def start(
         raise
     holder = TokenHolder(token, db_name=profile.db_name)
     core = ChannelCore(raw, holder, call_timeout=profile.call_timeout, refresh=refresh)
-    return Started(core, lite, attempt_of(profile, token, lite))
+    return OpenedChannel(core, lite, context_of(profile, token, lite))
 
 
 def open_live(
@@ -122,8 +121,8 @@ def open_live(
     *,
     wait_ready: float | None,
     dedicated: bool,
-    forget: Callable[[Live], None],
-) -> Live:
+    forget: Callable[[SharedChannel], None],
+) -> SharedChannel:
     """Open a channel and shake hands.
 
     Args:
@@ -137,24 +136,24 @@ def open_live(
         ConnectionLimitError: ``max_connections`` are open.
         MilvusProfilesError: what is wrong, classified.
     """
-    slot = SLOTS.take(profiles.settings.max_connections)
+    slot = OPEN_CONNECTIONS.take(profiles.settings.max_connections)
     try:
-        recipe = recipe_of(resolved, profiles)
-        footing, started, server = _connected(recipe, recipe.find(False), wait_ready)
+        spec = recipe_of(resolved, profiles)
+        key, started, server = _connected(spec, spec.find(False), wait_ready)
     except BaseException:
         slot.release()
         raise
-    return Live(recipe, started, server, footing, slot=slot, dedicated=dedicated, forget=forget, renew=_renew)
+    return SharedChannel(spec, started, server, key, slot=slot, dedicated=dedicated, forget=forget, renew=_renew)
 
 
 def open_or_move(
-    old: Live | None,
+    old: SharedChannel | None,
     resolved: Resolved,
     profiles: Profiles,
     *,
     wait_ready: float | None,
-    forget: Callable[[Live], None],
-) -> Live:
+    forget: Callable[[SharedChannel], None],
+) -> SharedChannel:
     """The channel for a profile that was read anew: the old one moved, or another.
 
     Args:
@@ -171,44 +170,46 @@ def open_or_move(
 
 
 def _connected(
-    recipe: Recipe, token: SecretText | None, wait_ready: float | None
-) -> tuple[Footing, Started, ServerInfo]:
-    """Open a channel and shake hands; the footing is from before its files were read."""
-    profile = recipe.profile
-    footing = Footing.of(profile)
-    started = start(profile, token, recipe.refresh)
+    spec: ChannelSpec, token: SecretText | None, wait_ready: float | None
+) -> tuple[SpecKey, OpenedChannel, ServerInfo]:
+    """Open a channel and shake hands; the key is from before its files were read."""
+    profile = spec.profile
+    key = SpecKey.of(profile)
+    started = start(profile, token, spec.refresh)
     try:
         server = patiently(lambda: _shake_hands(started, profile), wait_ready)
     except BaseException:
         started.close()
         raise
-    return footing, started, server
+    return key, started, server
 
 
-def _shake_hands(started: Started, profile: Profile) -> ServerInfo:
-    return handshake(started.core, started.attempt, Deadline.after(profile.timeout), user=profile.user)
+def _shake_hands(started: OpenedChannel, profile: Profile) -> ServerInfo:
+    return handshake(started.core, started.context, Deadline.after(profile.timeout), user=profile.user)
 
 
-def _move(live: Live, recipe: Recipe, wait_ready: float | None) -> bool:
+def _move(live: SharedChannel, spec: ChannelSpec, wait_ready: float | None) -> bool:
     """Have an open channel serve a profile that was read anew; False where that takes another channel."""
-    before, after = live.fingerprint, Footing.of(recipe.profile)
+    before, after = live.fingerprint, SpecKey.of(spec.profile)
     change = before.change_to(after)
     if change == "identity":
         return False
-    token = recipe.find(False)
+    token = spec.find(False)
     if change == "way":
-        return _swap(live, recipe, token, before, wait_ready)
-    holder = TokenHolder(token, db_name=recipe.profile.db_name)
+        return _swap(live, spec, token, before, wait_ready)
+    holder = TokenHolder(token, db_name=spec.profile.db_name)
     # The server has its say before the living calls get the new secret; the channel of the trial is the one in use.
-    trial = Started(ChannelCore(live.core.raw, holder), None, attempt_of(recipe.profile, token, live.lite))
-    patiently(lambda: _shake_hands(trial, recipe.profile), wait_ready)
-    return live.equip(recipe, holder, after)
+    trial = OpenedChannel(ChannelCore(live.core.raw, holder), None, context_of(spec.profile, token, live.lite))
+    patiently(lambda: _shake_hands(trial, spec.profile), wait_ready)
+    return live.equip(spec, holder, after)
 
 
-def _swap(live: Live, recipe: Recipe, token: SecretText | None, before: Footing, wait_ready: float | None) -> bool:
-    footing, started, server = _connected(recipe, token, wait_ready)
+def _swap(
+    live: SharedChannel, spec: ChannelSpec, token: SecretText | None, before: SpecKey, wait_ready: float | None
+) -> bool:
+    key, started, server = _connected(spec, token, wait_ready)
     try:
-        moved = live.move(recipe, started, server, before, footing)
+        moved = live.move(spec, started, server, before, key)
     except BaseException:
         if live.core.raw is not started.core.raw:  # an interrupt may have come when it was in use already
             started.close()
@@ -218,17 +219,17 @@ def _swap(live: Live, recipe: Recipe, token: SecretText | None, before: Footing,
     return moved
 
 
-def _renew(live: Live) -> None:
+def _renew(live: SharedChannel) -> None:
     """Move a channel whose certificate files have changed over to one that was opened with the new ones."""
     try:
-        _swap(live, live.recipe, live.token(), live.fingerprint, None)
+        _swap(live, live.spec, live.token(), live.fingerprint, None)
     except MilvusProfilesError:
         # Half of the files may be written, or the server not be ready for them: the old channel goes on, and the
         # next look tries again.
         return
 
 
-class Waiting:
+class RetryUntilReady:
     """When to try again while a server is starting, or cannot be reached yet, and there is time to wait.
 
     Args:
@@ -257,20 +258,20 @@ class Waiting:
         return pause
 
 
-def patiently(attempt: Callable[[], T], wait_ready: float | None) -> T:
+def patiently(context: Callable[[], T], wait_ready: float | None) -> T:
     """Try again while the server is starting, or cannot be reached yet, and there is time to wait.
 
     Args:
-        attempt: one try.
+        context: one try.
         wait_ready: seconds to wait; None or 0 tries once.
 
     Raises:
         MilvusProfilesError: that of the last try.
     """
-    waiting = Waiting(wait_ready)
+    waiting = RetryUntilReady(wait_ready)
     while True:
         try:
-            return attempt()
+            return context()
         except (ServerNotReadyError, UnreachableError) as error:
             if (pause := waiting.pause_after(error)) is None:
                 raise

@@ -23,7 +23,7 @@ from ..errors import ThreadStartError
 from ..half_made import even_half_made
 from ..profile import fold_alias
 
-__all__ = ["ConnectionInfo", "Live", "Registry"]
+__all__ = ["ConnectionInfo", "Registered", "Registry"]
 
 
 @even_half_made
@@ -44,7 +44,7 @@ class ConnectionInfo:
     handles: int
 
 
-class Live(Protocol):
+class Registered(Protocol):
     """What the registry keeps: an open channel.
 
     Attributes:
@@ -77,10 +77,10 @@ class Live(Protocol):
         ...
 
 
-L = TypeVar("L", bound=Live)
+L = TypeVar("L", bound=Registered)
 
 
-class _Opening(Generic[L]):
+class _OpeningChannel(Generic[L]):
     """A channel that is being opened, and what came of it.
 
     Whoever opens it holds the lock, in a ``with`` that an interrupt ends too; then it is the turn of the next.
@@ -124,7 +124,7 @@ class Registry(Generic[L]):
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._shared: dict[Hashable, L] = {}
-        self._opening: dict[Hashable, _Opening[L]] = {}
+        self._opening: dict[Hashable, _OpeningChannel[L]] = {}
         self._dedicated: dict[int, L] = {}
         self._retired: dict[int, L] = {}
 
@@ -162,7 +162,7 @@ class Registry(Generic[L]):
                     return live
                 pending = self._opening.get(key)
                 if pending is None or pending.is_over:
-                    pending = self._opening[key] = _Opening()
+                    pending = self._opening[key] = _OpeningChannel()
             with pending.turn:
                 if not pending.is_over:
                     return self._open(key, pending, opener)
@@ -176,7 +176,7 @@ class Registry(Generic[L]):
         live = self._shared.get(key)
         return None if live is None or live.is_closed else live
 
-    def _open(self, key: Hashable, pending: _Opening[L], opener: Callable[[L | None], L]) -> L:
+    def _open(self, key: Hashable, pending: _OpeningChannel[L], opener: Callable[[L | None], L]) -> L:
         old = self._open_one(key)
         try:
             live = opener(old)

@@ -9,20 +9,19 @@ from ..channel.metadata import TokenHolder
 from ..masked import SecretText
 from ..profile import Profile
 from .handshake import ServerInfo
-from .recipe import Recipe, reach_of
-from .spec import Footing
+from .spec import ChannelSpec, SpecKey, reach_of
 
 if TYPE_CHECKING:
     from ..channel.core_base import CoreBase
     from ..channel.lite import LiteLease
 
-__all__ = ["LiveBase", "StartedLike"]
+__all__ = ["OpenedLike", "SharedChannelBase"]
 
 C = TypeVar("C", bound="CoreBase[Any]")
 C_co = TypeVar("C_co", bound="CoreBase[Any]", covariant=True)
 
 
-class StartedLike(Protocol[C_co]):
+class OpenedLike(Protocol[C_co]):
     """A channel on which the handshake has succeeded."""
 
     @property
@@ -36,31 +35,31 @@ class StartedLike(Protocol[C_co]):
         ...
 
 
-class LiveBase(Generic[C]):
+class SharedChannelBase(Generic[C]):
     """An open channel.
 
     Args:
-        recipe: what it is opened by.
+        spec: what it is opened by.
         started: the channel.
         server: what the handshake told.
-        footing: that of the recipe's profile, from before its files were read.
+        key: that of the spec's profile, from before its files were read.
         dedicated: it closes with its handle.
 
     Attributes:
         server: what the handshake told.
         reach: the endpoint that sockets lead to.
-        recipe: what it was opened by, or moved by since.
+        spec: what it was opened by, or moved by since.
         fingerprint: what it stands on now.
         abandoned: it belongs to the process before a fork.
     """
 
     def __init__(
-        self, recipe: Recipe, started: StartedLike[C], server: ServerInfo, footing: Footing, *, dedicated: bool
+        self, spec: ChannelSpec, started: OpenedLike[C], server: ServerInfo, key: SpecKey, *, dedicated: bool
     ) -> None:
         self.server = server
-        self.recipe = recipe
-        self.fingerprint = footing
-        self.reach = reach_of(recipe.profile, started.lite)
+        self.spec = spec
+        self.fingerprint = key
+        self.reach = reach_of(spec.profile, started.lite)
         self.abandoned = False
         self._core = started.core
         self._dedicated = dedicated
@@ -71,7 +70,7 @@ class LiveBase(Generic[C]):
     @property
     def profile(self) -> Profile:
         """The profile that it serves now."""
-        return self.recipe.profile
+        return self.spec.profile
 
     @property
     def core(self) -> C:
@@ -87,29 +86,29 @@ class LiveBase(Generic[C]):
         """The token that calls carry now."""
         return self._core.holder.token
 
-    def equip(self, recipe: Recipe, holder: TokenHolder, footing: Footing) -> bool:
+    def equip(self, spec: ChannelSpec, holder: TokenHolder, key: SpecKey) -> bool:
         """Go on with another secret from the next call on, over the same channel.
 
         Args:
-            recipe: what it is opened by from now on.
+            spec: what it is opened by from now on.
             holder: makes the metadata; the server has accepted it.
-            footing: that of the recipe's profile.
+            key: that of the spec's profile.
 
         Returns:
             Whether it did; not if it was closed meanwhile.
         """
         if self._closed:
             return False
-        self._core.equip(holder, recipe.refresh)
-        self._core.call_timeout = recipe.profile.call_timeout
-        self.recipe, self.fingerprint = recipe, footing
+        self._core.equip(holder, spec.refresh)
+        self._core.call_timeout = spec.profile.call_timeout
+        self.spec, self.fingerprint = spec, key
         return True
 
-    def _stand_on(self, recipe: Recipe, started: StartedLike[C], server: ServerInfo, footing: Footing) -> None:
+    def _stand_on(self, spec: ChannelSpec, started: OpenedLike[C], server: ServerInfo, key: SpecKey) -> None:
         """The channel was swapped for another: what is said of it follows."""
-        self._core.call_timeout = recipe.profile.call_timeout
-        self.server, self.recipe, self.fingerprint = server, recipe, footing
-        self.reach = reach_of(recipe.profile, started.lite)
+        self._core.call_timeout = spec.profile.call_timeout
+        self.server, self.spec, self.fingerprint = server, spec, key
+        self.reach = reach_of(spec.profile, started.lite)
         self._watch()
 
     def _watch(self) -> None:
@@ -120,7 +119,7 @@ class LiveBase(Generic[C]):
     @property
     def _is_outdated(self) -> bool:
         """Whether the certificate files have changed."""
-        return not (self.abandoned or self._closed or Footing.of(self.profile) == self.fingerprint)
+        return not (self.abandoned or self._closed or SpecKey.of(self.profile) == self.fingerprint)
 
     @abstractmethod
     def _look(self) -> None:

@@ -19,23 +19,22 @@ from ..channel.metadata import TokenHolder
 from ..channel.wire import GET_VERSION
 from ..deadline import Deadline
 from ..errors import ThreadStartError
-from ..probe.context import Attempt
-from ..probe.explain import classify, needs_evidence
+from ..probe.context import ConnectContext
+from ..probe.explain import classify, needs_probes
 from ..profile import Profile
 from .handle import Handle
 from .handshake import ServerInfo, look
 from .limit import Slot
-from .recipe import Recipe, attempt_of
 from .registry import ConnectionInfo
-from .shared_base import LiveBase
-from .spec import Footing
+from .shared_base import SharedChannelBase
+from .spec import ChannelSpec, SpecKey, context_of
 
 if TYPE_CHECKING:
     import grpc
 
     from ..channel.lite import LiteLease
 
-__all__ = ["Live", "Started"]
+__all__ = ["OpenedChannel", "SharedChannel"]
 
 H = TypeVar("H", bound=Handle[Any])
 
@@ -46,18 +45,18 @@ _PAUSE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class OpenedChannel:
     """A channel on which nothing has been called yet.
 
     Attributes:
         core: the channel.
         lite: its Milvus Lite, where it is one.
-        attempt: what is tried.
+        context: what is tried.
     """
 
     core: ChannelCore
     lite: LiteLease | None
-    attempt: Attempt
+    context: ConnectContext
 
     def close(self) -> None:
         """Give everything back."""
@@ -69,22 +68,22 @@ class Started:
             self.lite.release()
 
 
-class Live(LiveBase[ChannelCore]):
+class SharedChannel(SharedChannelBase[ChannelCore]):
     """An open channel with its handles; made by :func:`open_live`, kept by the registry or by a pool."""
 
     def __init__(
         self,
-        recipe: Recipe,
-        started: Started,
+        spec: ChannelSpec,
+        started: OpenedChannel,
         server: ServerInfo,
-        footing: Footing,
+        key: SpecKey,
         *,
         slot: Slot,
         dedicated: bool,
-        forget: Callable[[Live], None],
-        renew: Callable[[Live], None],
+        forget: Callable[[SharedChannel], None],
+        renew: Callable[[SharedChannel], None],
     ) -> None:
-        super().__init__(recipe, started, server, footing, dedicated=dedicated)
+        super().__init__(spec, started, server, key, dedicated=dedicated)
         self._lite = started.lite
         self._slot = slot
         self._forget = forget
@@ -113,7 +112,7 @@ class Live(LiveBase[ChannelCore]):
 
     # --- handles ---
 
-    def handle(self, make: Callable[[Live, Profile], H], profile: Profile) -> H | None:
+    def handle(self, make: Callable[[SharedChannel, Profile], H], profile: Profile) -> H | None:
         """A new handle; None if the channel was closed meanwhile.
 
         Args:
@@ -166,9 +165,9 @@ class Live(LiveBase[ChannelCore]):
             code, details = grpc.StatusCode.CANCELLED, ""
         if code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED):
             return  # it answered, which is all that was asked
-        attempt = attempt_of(self.profile, self.token(), self._lite)
-        evidence = look(attempt, Deadline.after(_LOOK)) if needs_evidence(code, details) else None
-        raise classify(code, details, attempt, method=GET_VERSION.name, evidence=evidence, opening=False)
+        context = context_of(self.profile, self.token(), self._lite)
+        results = look(context, Deadline.after(_LOOK)) if needs_probes(code, details) else None
+        raise classify(code, details, context, method=GET_VERSION.name, results=results, opening=False)
 
     def release(self, connection: Handle[Any]) -> None:
         """Take a handle back."""
@@ -189,15 +188,15 @@ class Live(LiveBase[ChannelCore]):
 
     # --- moving under living handles ---
 
-    def equip(self, recipe: Recipe, holder: TokenHolder, footing: Footing) -> bool:
+    def equip(self, spec: ChannelSpec, holder: TokenHolder, key: SpecKey) -> bool:
         with self._lock:
-            return super().equip(recipe, holder, footing)
+            return super().equip(spec, holder, key)
 
-    def move(self, recipe: Recipe, started: Started, server: ServerInfo, old: Footing, new: Footing) -> bool:
+    def move(self, spec: ChannelSpec, started: OpenedChannel, server: ServerInfo, old: SpecKey, new: SpecKey) -> bool:
         """Send the calls of all handles over another channel from now on; the old one ends with its last call.
 
         Args:
-            recipe: what it is opened by from now on.
+            spec: what it is opened by from now on.
             started: the other channel, on which the handshake has succeeded.
             server: what it told.
             old: what this channel must stand on still.
@@ -209,9 +208,9 @@ class Live(LiveBase[ChannelCore]):
         with self._lock:
             if self._closed or self.fingerprint != old:
                 return False
-            leaving = self._core.swap(started.core.raw, started.core.holder, recipe.refresh)
+            leaving = self._core.swap(started.core.raw, started.core.holder, spec.refresh)
             lite, self._lite = self._lite, started.lite
-            self._stand_on(recipe, started, server, new)
+            self._stand_on(spec, started, server, new)
         try:
             start(partial(self._drain, leaving, lite), "milvus-profiles drain")
         except ThreadStartError:

@@ -1,16 +1,24 @@
-"""What an open channel stands on, and what a profile that was read anew changes of that."""
+"""The spec of a channel: a profile and the source of its token, and what a profile that was read anew changes."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..channel.options import tls_signature
+from ..endpoint import Endpoint
+from ..masked import SecretText
+from ..probe.context import ConnectContext
 from ..profile import Profile
 
-__all__ = ["NOT_OF_THE_CHANNEL", "Change", "Footing"]
+if TYPE_CHECKING:
+    from ..channel.lite import LiteLease
 
+__all__ = ["ANONYMOUS", "NOT_OF_THE_CHANNEL", "Change", "ChannelSpec", "SpecKey", "context_of", "reach_of"]
+
+ANONYMOUS = "anonymous"
+"""The alias of a connection that was opened by an address alone."""
 NOT_OF_THE_CHANNEL = frozenset(
     {"alias", "allow_insecure", "description", "extends", "management_port", "pool", "protected", "timeout"}
 )
@@ -34,7 +42,7 @@ Change = Literal["none", "manner", "way", "identity"]
 
 
 @dataclass(frozen=True, slots=True)
-class Footing:
+class SpecKey:
     """What a channel depends on; equal for two profiles that one channel can serve.
 
     Attributes:
@@ -48,7 +56,7 @@ class Footing:
     manner: Hashable
 
     @classmethod
-    def of(cls, profile: Profile) -> Footing:
+    def of(cls, profile: Profile) -> SpecKey:
         """That of a profile.
 
         Args:
@@ -60,8 +68,8 @@ class Footing:
 
         return cls(values(_IDENTITY), (profile.endpoint, values(_OPTIONS), tls_signature(profile.tls)), values(_MANNER))
 
-    def change_to(self, other: Footing) -> Change:
-        """What another footing changes.
+    def change_to(self, other: SpecKey) -> Change:
+        """What another key changes.
 
         Args:
             other: that of the profile as it was read anew.
@@ -73,4 +81,44 @@ class Footing:
         return "none" if self.manner == other.manner else "manner"
 
     def __repr__(self) -> str:
-        return "<Footing>"  # its parts may hold a secret of a file
+        return "<SpecKey>"  # its parts may hold a secret of a file
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSpec:
+    """What opening a channel takes.
+
+    Attributes:
+        profile: not a template.
+        find: gives its token; the argument says whether to leave everything that was remembered aside.  It may block
+            for as long as a keyring does.
+    """
+
+    profile: Profile
+    find: Callable[[bool], SecretText | None]
+
+    def refresh(self) -> SecretText | None:
+        """The token, from its source."""
+        return self.find(True)
+
+
+def context_of(profile: Profile, token: SecretText | None, lite: LiteLease | None) -> ConnectContext:
+    """What is tried, for the words of an error.
+
+    Args:
+        profile: the profile.
+        token: what authenticates.
+        lite: its Milvus Lite, where it is one.
+    """
+    alias = None if profile.alias == ANONYMOUS else profile.alias
+    return ConnectContext.of(profile, token, alias=alias, lite_port=lite.port if lite else None)
+
+
+def reach_of(profile: Profile, lite: LiteLease | None) -> Endpoint:
+    """The endpoint that sockets lead to: for Milvus Lite its server in this process.
+
+    Args:
+        profile: not a template.
+        lite: its Milvus Lite, where it is one.
+    """
+    return profile.endpoint if lite is None else Endpoint("tcp", host="127.0.0.1", port=lite.port)

@@ -24,7 +24,7 @@ from ..live.aio_registry import check_fork
 from ..profile import PoolSettings
 from .base import BasePool, closed, failed, leak_message, not_taken_back, refused, timed_out
 from .core import Core
-from .state import Action, Close, KeyState, Leak, Lease, Open, Outcome, Test, Waiter, Wake
+from .state import Action, CheckHealth, Close, KeyState, Leak, Lease, Open, Outcome, Waiter, Wake
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -78,7 +78,7 @@ class ConnectionPool(BasePool):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
-        self._jobs: dict[asyncio.Task[None], Open | Close | Test] = {}
+        self._jobs: dict[asyncio.Task[None], Open | Close | CheckHealth] = {}
         self._ended: asyncio.Event | None = None
 
     def _bind(self) -> asyncio.AbstractEventLoop:
@@ -403,14 +403,14 @@ class ConnectionPool(BasePool):
             self._jobs[task] = action
             task.add_done_callback(partial(self._done, self._core))
 
-    async def _do(self, core: Core, action: Open | Close | Test) -> None:
+    async def _do(self, core: Core, action: Open | Close | CheckHealth) -> None:
         member = action.member
         if isinstance(action, Open):
             link = await self._connector.open(member.key.name)
             core.opened(member, link, self._clock())
             if self._recorder is not None:
                 self._recorder.created(member.key.name, self._clock() - member.born)
-        elif isinstance(action, Test):
+        elif isinstance(action, CheckHealth):
             core.tested(member, await member.link.is_good(math.inf), self._clock())
         else:
             await member.link.close(max(0.0, action.deadline - self._clock()))

@@ -11,19 +11,25 @@ from ..errors import ConnectionClosedError, MilvusProfilesError
 from ..live.aio_connection import AsyncConnection
 from ..live.aio_opening import open_async_live
 from ..live.aio_registry import LoopTable, table
-from ..live.aio_shared_channel import AsyncLive
+from ..live.aio_shared_channel import AsyncSharedChannel
 from ..live.request import CallFields, request
 from ..profile import PoolSettings, Profile
-from .connector import TEST_TIMEOUT, Judged, introduce
+from .connector import TEST_TIMEOUT, HealthJudged, introduce
 from .state import Lease
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
-__all__ = ["AsyncConnector", "AsyncLink", "AsyncMilvusConnector", "AsyncMilvusLink", "AsyncPooledConnection"]
+__all__ = [
+    "AsyncConnector",
+    "AsyncMilvusChannel",
+    "AsyncMilvusConnector",
+    "AsyncPooledChannel",
+    "AsyncPooledConnection",
+]
 
 
-class AsyncLink(Protocol):
+class AsyncPooledChannel(Protocol):
     """An open channel, as the pool sees it."""
 
     def is_suspect(self, now: float) -> bool:
@@ -68,7 +74,7 @@ class AsyncConnector(Protocol):
         """
         ...
 
-    async def open(self, key: str) -> AsyncLink:
+    async def open(self, key: str) -> AsyncPooledChannel:
         """Open a channel; cancelled, leave none behind.
 
         Raises:
@@ -85,7 +91,7 @@ class AsyncPooledConnection(Lease, AsyncConnection):
     """A connection on lease from a pool: closing it gives it back, and then it can be used no longer."""
 
     _channel = None
-    _link: AsyncMilvusLink
+    _link: AsyncMilvusChannel
     _pool: _Lender
 
     # Made for every lease, so it sets nothing: the pool sets _link and _pool, and the link has the rest.
@@ -97,7 +103,7 @@ class AsyncPooledConnection(Lease, AsyncConnection):
         return self.member is None
 
     @property
-    def _live(self) -> AsyncLive:  # type: ignore[override]
+    def _live(self) -> AsyncSharedChannel:  # type: ignore[override]
         return self._link.live
 
     @property
@@ -117,7 +123,7 @@ class AsyncPooledConnection(Lease, AsyncConnection):
             self._pool._give_back(self)
 
 
-class AsyncMilvusLink(Judged):
+class AsyncMilvusChannel(HealthJudged):
     """A live connection to a Milvus, with nobody but the pool's borrowers on it.
 
     Args:
@@ -127,7 +133,7 @@ class AsyncMilvusLink(Judged):
 
     __slots__ = ("_kept", "core", "live", "profile")
 
-    def __init__(self, live: AsyncLive, kept: object) -> None:
+    def __init__(self, live: AsyncSharedChannel, kept: object) -> None:
         self.live = live
         self.profile = live.profile
         self.core = live.core
@@ -164,12 +170,12 @@ class AsyncMilvusConnector:
         table()  # raises in a forked child that cannot use asyncio's gRPC
         return await in_executor(partial(introduce, key, self._profiles))
 
-    async def open(self, key: str) -> AsyncMilvusLink:
+    async def open(self, key: str) -> AsyncMilvusChannel:
         kept: LoopTable = table()
         asked = await in_executor(partial(request, key, profiles=self._profiles, dedicated=True, fields=CallFields({})))
         # Not dedicated: that would close it with a handle, and the pool's leases are no handles of it.
         live = await open_async_live(asked.resolved, asked.profiles, wait_ready=None, dedicated=False, forget=_forget)
-        return AsyncMilvusLink(live, kept)
+        return AsyncMilvusChannel(live, kept)
 
 
 async def _nothing() -> None:

@@ -1,6 +1,7 @@
 """What a pool leads to, for threads: live connections of profiles, opened by the one way there is.
 
-The pool itself knows only :class:`Link` and :class:`Connector`; whatever else keeps these contracts can be pooled too.
+The pool itself knows only :class:`PooledChannel` and :class:`Connector`; whatever else keeps these
+contracts can be pooled too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ..errors import ConnectionClosedError, MilvusProfilesError
 from ..live.connection import Connection
 from ..live.opening import open_live
 from ..live.request import CallFields, request
-from ..live.shared_channel import Live
+from ..live.shared_channel import SharedChannel
 from ..profile import PoolSettings, Profile
 from .core import FRESH
 from .state import Lease
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
 __all__ = [
     "TEST_TIMEOUT",
     "Connector",
-    "Judged",
-    "Link",
+    "HealthJudged",
+    "MilvusChannel",
     "MilvusConnector",
-    "MilvusLink",
+    "PooledChannel",
     "PooledConnection",
     "introduce",
 ]
@@ -40,7 +41,7 @@ TEST_TIMEOUT = 5.0
 """Seconds that a test waits for the server's answer at most; a shorter ``timeout`` of the profile wins."""
 
 
-class Link(Protocol):
+class PooledChannel(Protocol):
     """An open channel, as the pool sees it."""
 
     def is_suspect(self, now: float) -> bool:
@@ -85,7 +86,7 @@ class Connector(Protocol):
         """
         ...
 
-    def open(self, key: str) -> Link:
+    def open(self, key: str) -> PooledChannel:
         """Open a channel.
 
         Raises:
@@ -102,7 +103,7 @@ class PooledConnection(Lease, Connection):
     """A connection on lease from a pool: closing it gives it back, and then it can be used no longer."""
 
     _channel = None
-    _link: MilvusLink
+    _link: MilvusChannel
     _pool: _Lender
 
     # Made for every lease, so it sets nothing: the pool sets _link and _pool, and the link has the rest.
@@ -114,7 +115,7 @@ class PooledConnection(Lease, Connection):
         return self.member is None
 
     @property
-    def _live(self) -> Live:  # type: ignore[override]
+    def _live(self) -> SharedChannel:  # type: ignore[override]
         return self._link.live
 
     @property
@@ -137,7 +138,7 @@ class PooledConnection(Lease, Connection):
         self._pool._give_back_once(self)
 
 
-class Judged:
+class HealthJudged:
     """A link whose channel is worth a test, or not, judging by the calls on it."""
 
     __slots__ = ()
@@ -157,7 +158,7 @@ class Judged:
         return last is None or now - last > FRESH
 
 
-class MilvusLink(Judged):
+class MilvusChannel(HealthJudged):
     """A live connection to a Milvus, with nobody but the pool's borrowers on it.
 
     Args:
@@ -166,7 +167,7 @@ class MilvusLink(Judged):
 
     __slots__ = ("core", "live", "lock", "profile")
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: SharedChannel) -> None:
         self.live = live
         self.profile = live.profile
         self.lock = threading.Lock()
@@ -204,11 +205,11 @@ class MilvusConnector:
     def introduce(self, key: str) -> tuple[str, PoolSettings | None]:
         return introduce(key, self._profiles)
 
-    def open(self, key: str) -> MilvusLink:
+    def open(self, key: str) -> MilvusChannel:
         asked = request(key, profiles=self._profiles, dedicated=True, fields=CallFields({}))
         # Not dedicated: that would close it with a handle, and the pool's leases are no handles of it.
         live = open_live(asked.resolved, asked.profiles, wait_ready=None, dedicated=False, forget=_forget)
-        return MilvusLink(live)
+        return MilvusChannel(live)
 
 
 def introduce(key: str, profiles: Profiles | None) -> tuple[str, PoolSettings | None]:

@@ -13,13 +13,13 @@ import threading
 import time
 from types import TracebackType
 
-__all__ = ["Crowd"]
+__all__ = ["ConvoyGuard"]
 
 _PAUSES = (0.0, 0.0, 20e-6, 20e-6, 50e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3)
 """Seconds between looks; whoever had no luck after all of them blocks."""
 
 
-class Crowd:
+class ConvoyGuard:
     """Who is at a lock.
 
     As a context manager: says that the thread may block on the lock within the block.

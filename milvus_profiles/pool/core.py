@@ -23,8 +23,8 @@ from bisect import insort
 from collections.abc import Iterator
 
 from ..profile import PoolSettings
-from .leases import Ledger
-from .state import Action, Close, KeyState, Leak, Lease, Member, Open, Outcome, Phase, Test, Waiter, Wake
+from .leases import Leases
+from .state import Action, CheckHealth, Close, KeyState, Leak, Lease, Member, Open, Outcome, Phase, Waiter, Wake
 
 __all__ = ["CLOSE_GRACE", "FRESH", "Core"]
 
@@ -37,7 +37,7 @@ CLOSE_GRACE = 5.0
 _BACKOFF, _BACKOFF_MAX = 0.1, 5.0
 
 
-class Core(Ledger):
+class Core(Leases):
     """A pool without its surroundings.
 
     Args:
@@ -236,7 +236,7 @@ class Core(Ledger):
 
     # --- after an accident ---------------------------------------------------------------------------------------
 
-    def recount(self, now: float) -> list[Open | Close | Test]:
+    def recount(self, now: float) -> list[Open | Close | CheckHealth]:
         """Who made a plan or told something was cut short in it: go by what exists, and look at all of it again.
 
         Args:
@@ -245,7 +245,7 @@ class Core(Ledger):
         Returns:
             What is being done to channels; the shell knows what of it really is.
         """
-        under_way: list[Open | Close | Test] = []
+        under_way: list[Open | Close | CheckHealth] = []
         self._alarms.clear()
         self._set.clear()
         for key in self.keys.values():
@@ -260,7 +260,7 @@ class Core(Ledger):
                 if member.phase is Phase.CONNECTING:
                     under_way.append(Open(member))
                 elif member.phase is Phase.TESTING:
-                    under_way.append(Test(member))
+                    under_way.append(CheckHealth(member))
                 elif member.phase is Phase.CLOSING:
                     under_way.append(Close(member, min(member.deadline, now + CLOSE_GRACE)))
             if key.queue:
@@ -375,7 +375,7 @@ class Core(Ledger):
     def _test(self, member: Member, actions: list[Action]) -> None:
         self._unpark(member)
         member.phase = Phase.TESTING
-        actions.append(Test(member))
+        actions.append(CheckHealth(member))
 
     def _shut(self, member: Member, deadline: float, actions: list[Action]) -> None:
         member.phase = Phase.CLOSING

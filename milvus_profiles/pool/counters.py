@@ -9,21 +9,21 @@ from ..pool_stats import KeyStats, PoolStats
 from .state import Phase
 
 if TYPE_CHECKING:
-    from .leases import Ledger
+    from .leases import Leases
     from .state import KeyState
 
 __all__ = ["pool_stats"]
 
 
-def pool_stats(ledger: Ledger) -> PoolStats:
+def pool_stats(leases: Leases) -> PoolStats:
     """Those of a pool.
 
     Args:
-        ledger: the pool's core; nobody may change it meanwhile.
+        leases: the pool's core; nobody may change it meanwhile.
     """
-    keys = {name: _key_stats(key) for name, key in sorted(ledger.keys.items())}
+    keys = {name: _key_stats(key) for name, key in sorted(leases.keys.items())}
     total = {name: sum(getattr(stats, name) for stats in keys.values()) for name in KeyStats.__dataclass_fields__}
-    total["pool_max"] = ledger.settings.max_total
+    total["pool_max"] = leases.settings.max_total
     return PoolStats(**total, keys=MappingProxyType(keys))
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from ..background import Latch
 from ..errors import PoolError, ThreadStartError
 from .core import Core
-from .state import Close, Member, Open, Test
+from .state import CheckHealth, Close, Member, Open
 
-__all__ = ["LOST", "Call", "Event", "Job", "closed", "open_failed"]
+__all__ = ["LOST", "CoreCall", "Event", "Job", "closed", "open_failed"]
 
 Event = Callable[[Core, float], Any]
 """Tells the core something; the second argument is the time."""
@@ -36,7 +36,7 @@ class Job:
 
     __slots__ = ("_asked", "_inbox", "_report", "_running", "_work", "action", "begun")
 
-    def __init__(self, action: Open | Close | Test, work: Callable[[], Event], inbox: SimpleQueue[None]) -> None:
+    def __init__(self, action: Open | Close | CheckHealth, work: Callable[[], Event], inbox: SimpleQueue[None]) -> None:
         self.action = action
         self.begun = False
         self._work = work
@@ -69,7 +69,7 @@ class Job:
         """There is no thread for it."""
         member = self.action.member
         # Without a test it is as good as it was.
-        untested = isinstance(self.action, Test)
+        untested = isinstance(self.action, CheckHealth)
         self._report = (lambda core, now: core.tested(member, True, now)) if untested else open_failed(member, error)
         self.begun = True
         self._inbox.put(None)
@@ -84,7 +84,7 @@ class Job:
         member = self.action.member
         if isinstance(self.action, Open):
             return open_failed(member, PoolError("opening the connection was interrupted", hint="try again"))
-        if isinstance(self.action, Test):
+        if isinstance(self.action, CheckHealth):
             return lambda core, now: core.tested(member, False, now)
         return None  # closing is begun again
 
@@ -99,7 +99,7 @@ def closed(member: Member) -> Event:
     return lambda core, _: core.closed(member)
 
 
-class Call:
+class CoreCall:
     """An event that the worker tells the core on behalf of another thread.
 
     Attributes:

@@ -14,9 +14,9 @@ from typing import Any, Literal
 from weakref import ref
 
 from ..profile import PoolSettings
-from .state import Dropped, KeyState, Lease, Member, Outcome, Phase, Waiter, Watch
+from .state import Dropped, KeyState, LeakWatch, Lease, Member, Outcome, Phase, Waiter
 
-__all__ = ["Ledger"]
+__all__ = ["Leases"]
 
 _READY = Phase.READY
 
@@ -30,7 +30,7 @@ def _alive(member: Member) -> int:
     return len(member.leases)
 
 
-class Ledger:
+class Leases:
     """The channels and leases of a pool, and who waits for them.
 
     Args:
@@ -293,6 +293,6 @@ class Ledger:
             now: the time.
         """
         if (member := lease.member) is not None:
-            lease.watch = Watch(now, stack)
+            lease.watch = LeakWatch(now, stack)
             member.key.watched.add(lease.watch)
             self.dirty[member.key] = None

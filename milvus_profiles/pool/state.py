@@ -18,19 +18,19 @@ from ..profile import PoolSettings
 
 __all__ = [
     "Action",
+    "CheckHealth",
     "Close",
     "Dropped",
     "KeyState",
     "Leak",
+    "LeakWatch",
     "Lease",
     "Member",
     "Open",
     "Outcome",
     "Phase",
-    "Test",
     "Waiter",
     "Wake",
-    "Watch",
 ]
 
 
@@ -101,7 +101,7 @@ class Member:
         self.deadline = math.inf
 
 
-class Watch:
+class LeakWatch:
     """A lease as leak detection sees it: the lease itself may be garbage already.
 
     Attributes:
@@ -118,7 +118,7 @@ class Watch:
         self.reported = False
 
 
-class Dropped(deque[tuple[Member, Watch | None]]):
+class Dropped(deque[tuple[Member, LeakWatch | None]]):
     """Leases that were dropped without being returned.
 
     Attributes:
@@ -142,10 +142,10 @@ class Lease:
 
     member: Member | None = None
     since: float = 0.0
-    watch: Watch | None = None
+    watch: LeakWatch | None = None
 
     def __del__(self) -> None:
-        # An interrupt as this begins keeps it from being done: then `Ledger.recover` finds that the lease is no more.
+        # An interrupt as this begins keeps it from being done: then `Leases.recover` finds that the lease is no more.
         member = self.member
         if member is not None:
             dropped = member.key.dropped
@@ -258,7 +258,7 @@ class KeyState:
         self.queue: deque[Waiter] = deque()
         self.preparing: list[Waiter] = []
         self.dropped = dropped
-        self.watched: set[Watch] = set()
+        self.watched: set[LeakWatch] = set()
         self.active = 0
         self.connecting = 0
         self.live = False
@@ -313,7 +313,7 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class CheckHealth:
     """Find out by an RPC whether a channel is good, and report ``tested``."""
 
     __test__ = False  # pytest would take it for tests
@@ -345,4 +345,4 @@ class Leak:
     dropped: bool
 
 
-Action = Open | Close | Test | Wake | Leak
+Action = Open | Close | CheckHealth | Wake | Leak

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..live.connection import Connection
 from ..profile import PoolSettings
 from .base import BasePool, closed, failed, not_taken_back, refused, timed_out
-from .convoy import Crowd
+from .convoy import ConvoyGuard
 from .core import Core
 from .state import KeyState, Lease, Member, Outcome, Waiter
 from .worker import Worker
@@ -74,9 +74,9 @@ class ConnectionPool(BasePool):
 
     def _start_empty(self) -> None:
         super()._start_empty()
-        self._crowd = Crowd()
-        self._lock = self._crowd.lock
-        self._worker = Worker(self._core, self._crowd, self._connector.open, self._clock)
+        self._convoy = ConvoyGuard()
+        self._lock = self._convoy.lock
+        self._worker = Worker(self._core, self._convoy, self._connector.open, self._clock)
         self._worker.recorder = self._recorder
 
     def _guard(self) -> threading.Lock:
@@ -122,13 +122,13 @@ class ConnectionPool(BasePool):
         if state is None:  # out of the handler: that there is no such profile is no news about a dictionary
             state = self._introduce(key)
         lease = self._new_lease()
-        crowd = self._crowd
-        if crowd.ahead:
-            crowd.let_pass()
+        guard = self._convoy
+        if guard.ahead:
+            guard.let_pass()
         with self._lock:
-            crowd.ahead = True
+            guard.ahead = True
             taken = not state.queue and self._core.grant(state, lease, self._clock())
-            crowd.ahead = crowd.blocked
+            guard.ahead = guard.blocked
         if not taken or state.careful:
             self._take_with_care(state, lease, timeout)
         else:
@@ -172,14 +172,14 @@ class ConnectionPool(BasePool):
     def _return(self, lease: Lease, member: Member, key: KeyState) -> None:
         now = self._clock()
         suspect = key.test_on_return and member.link.is_suspect(now)
-        crowd = self._crowd
-        if crowd.ahead:
-            crowd.let_pass()
+        guard = self._convoy
+        if guard.ahead:
+            guard.let_pass()
         try:
             with self._lock:
-                crowd.ahead = True
+                guard.ahead = True
                 served = self._core.release(lease, now, suspect=suspect)
-                crowd.ahead = crowd.blocked
+                guard.ahead = guard.blocked
                 if served is not None:
                     served.signal.release()
         except ValueError:
@@ -217,7 +217,7 @@ class ConnectionPool(BasePool):
             raise
         if state.settings.leak_threshold is not None:
             stack = traceback.extract_stack()[:-2]
-            with self._crowd, self._lock:
+            with self._convoy, self._lock:
                 self._core.watch(lease, stack, self._clock())
             self._worker.poke()
         if self._recorder is not None:
@@ -230,7 +230,7 @@ class ConnectionPool(BasePool):
         now = self._clock()
         if not member.link.is_suspect(now) or member.link.is_good(max(0.0, deadline - now)):
             return True
-        with self._crowd, self._lock:
+        with self._convoy, self._lock:
             self._core.discard(lease, self._clock())
         self._worker.poke()
         return False
@@ -242,19 +242,19 @@ class ConnectionPool(BasePool):
         try:
             # Taken here and released by whoever hands the lease over: the cheapest thing to wait for.
             signal.acquire()
-            with self._crowd, self._lock:
+            with self._convoy, self._lock:
                 if self._core.take(state, lease, self._clock()):
                     return
                 answer = self._core.queue_up(waiter, self._clock(), again=again)
             if answer == "waiting":
                 self._worker.poke()
                 self._sleep(waiter, deadline)
-                with self._crowd, self._lock:
+                with self._convoy, self._lock:
                     late = self._core.time_out(waiter, self._clock())
                 if waiter.outcome is Outcome.GRANTED:
                     return
         except BaseException:
-            with self._crowd, self._lock:
+            with self._convoy, self._lock:
                 served = self._core.cancel(waiter, self._clock())
                 if served is not None:
                     served.signal.release()
@@ -264,7 +264,7 @@ class ConnectionPool(BasePool):
             self._worker.poke_if_possible()
             if self._recorder is not None:
                 self._recorder.timed_out(state.name)
-        with self._crowd, self._lock:
+        with self._convoy, self._lock:
             if answer != "waiting":
                 raise refused(self._core, state, answer)
             raise timed_out(self._core, state, timeout) if late else failed(self._core, waiter)
@@ -278,7 +278,7 @@ class ConnectionPool(BasePool):
             # What he waits for may have been lost with an interrupt: the hand-over of a lease, or the worker itself.
             key = waiter.key
             if waiter.lease is None or not key.queue or key.queue[0] is waiter:
-                with self._crowd, self._lock:
+                with self._convoy, self._lock:
                     self._core.recover(key)
                     self._core.dirty[key] = None
                 self._worker.poke()
@@ -325,7 +325,7 @@ class ConnectionPool(BasePool):
             self._worker.call(lambda core, _: core.forget(waiter))
         if waiter.outcome is Outcome.GRANTED:
             return
-        with self._crowd, self._lock:
+        with self._convoy, self._lock:
             if waiter.outcome is None:
                 raise timed_out(self._core, state, timeout or 0.0)
             raise failed(self._core, waiter)

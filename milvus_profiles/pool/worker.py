@@ -26,13 +26,13 @@ from typing import TYPE_CHECKING, Any
 from ..background import Latch, start
 from ..errors import ThreadStartError
 from .base import Recorder, leak_message
-from .convoy import Crowd
+from .convoy import ConvoyGuard
 from .core import Core
-from .jobs import LOST, Call, Event, Job, closed, open_failed
-from .state import Action, Close, Leak, Member, Open, Test, Wake
+from .jobs import LOST, CoreCall, Event, Job, closed, open_failed
+from .state import Action, CheckHealth, Close, Leak, Member, Open, Wake
 
 if TYPE_CHECKING:
-    from .connector import Link
+    from .connector import PooledChannel
 
 __all__ = ["Worker"]
 
@@ -51,7 +51,7 @@ class Worker:
 
     Args:
         core: of the pool.
-        crowd: its lock guards the core; it is held for no I/O.
+        convoy: its lock guards the core; it is held for no I/O.
         open_link: opens a channel of a key.
         clock: monotonic seconds.
 
@@ -59,14 +59,16 @@ class Worker:
         recorder: what is told how long opening took; None for nobody.
     """
 
-    def __init__(self, core: Core, crowd: Crowd, open_link: Callable[[str], Link], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, core: Core, guard: ConvoyGuard, open_link: Callable[[str], PooledChannel], clock: Callable[[], float]
+    ) -> None:
         self.recorder: Recorder | None = None
         self._core = core
-        self._crowd = crowd
-        self._lock = crowd.lock
+        self._convoy = guard
+        self._lock = guard.lock
         self._open_link = open_link
         self._clock = clock
-        self._calls: deque[Call] = deque()
+        self._calls: deque[CoreCall] = deque()
         # Its put() is safe in signal handlers and finalizers, too.
         self._inbox: SimpleQueue[None] = SimpleQueue()
         self._starting = threading.Lock()
@@ -108,7 +110,7 @@ class Worker:
         Raises:
             ThreadStartError: there is no thread to do so.
         """
-        call = Call(event)
+        call = CoreCall(event)
         self._calls.append(call)
         until = time.monotonic() + seconds
         while True:
@@ -129,7 +131,7 @@ class Worker:
             self.call(lambda core, _: core.close(deadline), timeout + _LAST_MOMENTS)
         except ThreadStartError:
             # Without a thread there is no channel either.
-            with self._crowd, self._lock:
+            with self._convoy, self._lock:
                 self._core.close(deadline)
         while self._core.total and not self._ended.is_set:
             left = timeout + _LAST_MOMENTS - (time.monotonic() - began)
@@ -147,7 +149,7 @@ class Worker:
         """
         if self._core.is_closed or not self._core.total:
             return False
-        self._calls.append(Call(lambda core, now: core.close(now)))
+        self._calls.append(CoreCall(lambda core, now: core.close(now)))
         self._inbox.put(None)
         return True
 
@@ -174,7 +176,7 @@ class Worker:
                 begun.wait(_LOOK)
 
     def _is_there(self) -> bool:
-        with self._crowd, self._lock:
+        with self._convoy, self._lock:
             return self._working.locked() and not self._is_leaving
 
     def _run(self, begun: Latch) -> None:
@@ -210,14 +212,14 @@ class Worker:
         if self._is_shaken:
             self._repair()
         while True:
-            with self._crowd, self._lock:
+            with self._convoy, self._lock:
                 actions = core.plan(self._clock())
                 again = bool(core.dirty)
             for action in actions:
                 self._perform(action)
             if not again:
                 break
-        with self._crowd, self._lock:
+        with self._convoy, self._lock:
             if core.is_closed and not core.total:
                 self._ended.set()
             if self._calls or core.dirty or core.dropped:
@@ -232,7 +234,7 @@ class Worker:
     def _answer_calls(self) -> None:
         while self._calls:
             call = self._calls[0]
-            with self._crowd, self._lock:
+            with self._convoy, self._lock:
                 self._is_shaken |= not call.run(self._core, self._clock())
             call.ended.set()
             # Last, so that none is lost; told twice, the core does not mind.
@@ -244,12 +246,12 @@ class Worker:
             if job.is_lost():
                 self._begin(job)
             elif (report := job.outcome()) is not None:
-                with self._crowd, self._lock:
+                with self._convoy, self._lock:
                     report(self._core, self._clock())
                 self._jobs.pop(member, None)
 
     def _repair(self) -> None:
-        with self._crowd, self._lock:
+        with self._convoy, self._lock:
             lost = [action for action in self._core.recount(self._clock()) if action.member not in self._jobs]
         for action in lost:
             self._perform(action)
@@ -277,11 +279,11 @@ class Worker:
 
     # --- jobs ----------------------------------------------------------------------------------------------------
 
-    def _work_of(self, action: Open | Close | Test) -> Callable[[], Event]:
+    def _work_of(self, action: Open | Close | CheckHealth) -> Callable[[], Event]:
         member = action.member
         if isinstance(action, Open):
             return lambda: self._open(member)
-        if isinstance(action, Test):
+        if isinstance(action, CheckHealth):
             return lambda: self._test(member)
         deadline = action.deadline
         return lambda: self._close(member, deadline)

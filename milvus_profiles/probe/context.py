@@ -10,11 +10,11 @@ from ..profile import SSL, Credential, EnvRef, FileRef, Profile
 from ..text import milvus_profiles, printable
 from .sockets import Route, route_to
 
-__all__ = ["Attempt"]
+__all__ = ["ConnectContext"]
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class ConnectContext:
     """What was tried, as far as an explanation needs it.
 
     Attributes:
@@ -52,7 +52,7 @@ class Attempt:
         alias: str | None = None,
         timeout: float | None = None,
         lite_port: int | None = None,
-    ) -> Attempt:
+    ) -> ConnectContext:
         """To connect as a profile says.
 
         Args:

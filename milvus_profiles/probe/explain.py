@@ -29,14 +29,14 @@ from ..server_text import READ, listed, server_text
 from ..spelling import suggest
 from ..text import milvus_profiles, printable
 from . import explain_tls
-from .context import Attempt
-from .results import Evidence
+from .context import ConnectContext
+from .results import ProbeResults
 from .sockets import TCPOutcome
 
 __all__ = [
     "classify",
     "classify_body",
-    "needs_evidence",
+    "needs_probes",
     "no_such_database",
     "not_milvus",
     "refused_here",
@@ -53,7 +53,7 @@ _WRONG_CALL_HOST = "call host does not match SSL server name"
 _NOT_READY = re.compile(r"not ready|not healthy|initializing|starting|standby|abnormal", re.IGNORECASE)
 
 
-def needs_evidence(code: grpc.StatusCode, details: str = "") -> bool:
+def needs_probes(code: grpc.StatusCode, details: str = "") -> bool:
     """Whether a look at the sockets can say more than the status: its words may be ambiguous, or lack names and dates.
 
     Args:
@@ -65,29 +65,29 @@ def needs_evidence(code: grpc.StatusCode, details: str = "") -> bool:
     return code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
-def refused_here(code: grpc.StatusCode, details: str, attempt: Attempt, method: str) -> NotMilvusError | None:
+def refused_here(code: grpc.StatusCode, details: str, context: ConnectContext, method: str) -> NotMilvusError | None:
     """The error for an answer that this side does not take, whatever is in it; None for every other end of a call.
 
     Args:
         code: how it ended.
         details: the words beside it.
-        attempt: what was tried.
+        context: what was tried.
         method: what was called.
     """
     if is_oversized(code, details):
-        return not_milvus(attempt, oversized(method))
+        return not_milvus(context, oversized(method))
     if is_compressed(details):
-        return not_milvus(attempt, f"its answer to {method} is compressed, which nobody asked for")
+        return not_milvus(context, f"its answer to {method} is compressed, which nobody asked for")
     return None
 
 
 def classify(
     code: grpc.StatusCode,
     details: str,
-    attempt: Attempt,
+    context: ConnectContext,
     *,
     method: str = "Connect",
-    evidence: Evidence | None = None,
+    results: ProbeResults | None = None,
     opening: bool = True,
 ) -> MilvusProfilesError:
     """The error for a call that ended with a gRPC status.
@@ -95,108 +95,108 @@ def classify(
     Args:
         code: the status.
         details: the words beside it.
-        attempt: what was tried.
+        context: what was tried.
         method: the method that was called.
-        evidence: what the probes saw afterwards; None where nobody looked.
+        results: what the probes saw afterwards; None where nobody looked.
         opening: whether the connection was being opened; else it was open, and in use.
     """
-    said, details = server_text(details, attempt.token), details[:READ]
-    if (refusal := refused_here(code, details, attempt, method)) is not None:
+    said, details = server_text(details, context.token), details[:READ]
+    if (refusal := refused_here(code, details, context, method)) is not None:
         return refusal
     if code is grpc.StatusCode.UNAUTHENTICATED:
-        return _misnamed(details, attempt, evidence) or _unauthenticated(details, said, attempt)
+        return _misnamed(details, context, results) or _unauthenticated(details, said, context)
     if code is grpc.StatusCode.PERMISSION_DENIED:
         return PermissionDeniedError(
-            f"the server at {attempt.endpoint} denies {method} to this user: {said}",
+            f"the server at {context.endpoint} denies {method} to this user: {said}",
             hint="ask for the privilege, or connect as another user",
         )
     if code is grpc.StatusCode.UNIMPLEMENTED:
-        return not_milvus(attempt, said)
+        return not_milvus(context, said)
     if code is grpc.StatusCode.CANCELLED:
         when = "while it was being opened" if opening else "before the call ended"
         return ConnectionClosedError(f"the connection was closed {when}", hint="connect again")
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        return _unavailable(code, details, said, attempt, evidence)
+        return _unavailable(code, details, said, context, results)
     if _STRANGE_ANSWER.search(details):
-        return not_milvus(attempt, said)
+        return not_milvus(context, said)
     return ServerNotReadyError(
-        f"the server at {attempt.endpoint} fails at {method}: {code.name} {said}", hint="see what its own log says"
+        f"the server at {context.endpoint} fails at {method}: {code.name} {said}", hint="see what its own log says"
     )
 
 
-def classify_body(code: int, reason: str, attempt: Attempt, *, method: str) -> MilvusProfilesError:
+def classify_body(code: int, reason: str, context: ConnectContext, *, method: str) -> MilvusProfilesError:
     """The error for a call that gRPC carried and whose answer says that it failed.
 
     Args:
         code: the code in the answer's status, not 0.
         reason: the words beside it.
-        attempt: what was tried.
+        context: what was tried.
         method: the method that was called.
     """
-    said, reason = server_text(reason, attempt.token), reason[:READ]
+    said, reason = server_text(reason, context.token), reason[:READ]
     if code == _DATABASE_NOT_FOUND or _NO_DATABASE.search(reason):
-        return no_such_database(attempt, said=said)
+        return no_such_database(context, said=said)
     if code == _NOT_AUTHENTICATED:
-        return _unauthenticated(reason, said, attempt)
+        return _unauthenticated(reason, said, context)
     if code == _NOT_PERMITTED:
         return PermissionDeniedError(
-            f"the server at {attempt.endpoint} denies {method} to this user: {said}",
+            f"the server at {context.endpoint} denies {method} to this user: {said}",
             hint="ask for the privilege, or connect as another user",
         )
     if _NOT_READY.search(reason):
-        return _not_ready(attempt, said)
+        return _not_ready(context, said)
     return ServerNotReadyError(
-        f"the server at {attempt.endpoint} fails at {method}: code {code}, {said}", hint="see what its own log says"
+        f"the server at {context.endpoint} fails at {method}: code {code}, {said}", hint="see what its own log says"
     )
 
 
-def no_such_database(attempt: Attempt, names: Sequence[str] = (), said: str = "") -> DatabaseNotFoundError:
+def no_such_database(context: ConnectContext, names: Sequence[str] = (), said: str = "") -> DatabaseNotFoundError:
     """The database that was named is not there, or the server finds none for a profile that names none.
 
     Args:
-        attempt: what was tried.
+        context: what was tried.
         names: the databases that are there; empty where the server does not tell.
         said: the server's words, made fit to be shown.
     """
-    if attempt.db_name is None:
+    if context.db_name is None:
         return DatabaseNotFoundError(
-            f"the server at {attempt.endpoint} finds no database, and the profile names none"
+            f"the server at {context.endpoint} finds no database, and the profile names none"
             + (f": {said}" if said else ""),
-            hint=f"name one: {attempt.database_remedy('NAME')}",
+            hint=f"name one: {context.database_remedy('NAME')}",
         )
-    near = suggest(attempt.db_name, names[:_COMPARED_NAMES]) or (names[0] if len(names) == 1 else None)
-    there = f"; it has {listed(names, _SHOWN_NAMES, token=attempt.token)}" if names else ""
+    near = suggest(context.db_name, names[:_COMPARED_NAMES]) or (names[0] if len(names) == 1 else None)
+    there = f"; it has {listed(names, _SHOWN_NAMES, token=context.token)}" if names else ""
     return DatabaseNotFoundError(
-        f"the server at {attempt.endpoint} has no database {attempt.db_name!a}{there}",
+        f"the server at {context.endpoint} has no database {context.db_name!a}{there}",
         # What a server says goes into a command only if it is as plain as Milvus's own rule for names asks.
-        hint=f"did you mean {near}? {attempt.database_remedy(near)}"
-        if near is not None and _DATABASE_NAME.fullmatch(near) and server_text(near, attempt.token) == near
-        else f"create it, or name another one: {attempt.database_remedy('NAME')}",
+        hint=f"did you mean {near}? {context.database_remedy(near)}"
+        if near is not None and _DATABASE_NAME.fullmatch(near) and server_text(near, context.token) == near
+        else f"create it, or name another one: {context.database_remedy('NAME')}",
     )
 
 
-def not_milvus(attempt: Attempt, said: str = "") -> NotMilvusError:
+def not_milvus(context: ConnectContext, said: str = "") -> NotMilvusError:
     """Something speaks gRPC, or HTTP/2 at least, and knows nothing of Milvus."""
     words = f" ({said})" if said else ""
     return NotMilvusError(
-        f"what answers at {attempt.endpoint} is not a Milvus{words}",
+        f"what answers at {context.endpoint} is not a Milvus{words}",
         hint="check the port: Milvus takes gRPC on 19530 by default (9091 is for its metrics)",
     )
 
 
-def _misnamed(details: str, attempt: Attempt, evidence: Evidence | None) -> TLSError | None:
+def _misnamed(details: str, context: ConnectContext, results: ProbeResults | None) -> TLSError | None:
     """The certificate has the name as gRPC looks for it in the handshake, and not as it does for each call."""
-    if attempt.tls is None or details != _WRONG_CALL_HOST:
+    if context.tls is None or details != _WRONG_CALL_HOST:
         return None
-    seen = None if evidence is None else evidence.tls
+    seen = None if results is None else results.tls
     if seen is not None and seen.status == "trusted":
         return None  # a server can say these words too
-    return explain_tls.distrusted("wrong host", attempt, None if seen is None else seen.certificate)
+    return explain_tls.distrusted("wrong host", context, None if seen is None else seen.certificate)
 
 
-def _unauthenticated(details: str, said: str, attempt: Attempt) -> AuthenticationError:
-    where, alias = attempt.endpoint, attempt.alias
-    if attempt.token is None or "missing authorization" in details:
+def _unauthenticated(details: str, said: str, context: ConnectContext) -> AuthenticationError:
+    where, alias = context.endpoint, context.alias
+    if context.token is None or "missing authorization" in details:
         return AuthenticationError(
             f"the server at {where} wants a token or a password, and there is none",
             hint="connect with token=…, or user=… and password=…"
@@ -204,7 +204,7 @@ def _unauthenticated(details: str, said: str, attempt: Attempt) -> Authenticatio
             else f"name a user and store the password: {milvus_profiles('profile', 'set', alias, 'user=root')}, "
             f"then {milvus_profiles('secret', 'set', alias)}",
         )
-    remedy = attempt.secret_remedy()
+    remedy = context.secret_remedy()
     if "api key" in details:
         return AuthenticationError(
             f"the server at {where} does not accept the token, which it takes for an API key since it has no colon",
@@ -215,11 +215,11 @@ def _unauthenticated(details: str, said: str, attempt: Attempt) -> Authenticatio
     return AuthenticationError(f"the server at {where} does not accept the token: {said}", hint=remedy)
 
 
-def _not_ready(attempt: Attempt, said: str) -> ServerNotReadyError:
+def _not_ready(context: ConnectContext, said: str) -> ServerNotReadyError:
     words = f": {said}" if said else ""
-    again = milvus_profiles("profile", "test", *(() if attempt.alias is None else (attempt.alias,)), "--wait", "60")
+    again = milvus_profiles("profile", "test", *(() if context.alias is None else (context.alias,)), "--wait", "60")
     return ServerNotReadyError(
-        f"the Milvus at {attempt.endpoint} is not ready yet{words}",
+        f"the Milvus at {context.endpoint} is not ready yet{words}",
         hint=f"wait until it has started: {again}, or connect(wait_ready=60)",
     )
 
@@ -227,56 +227,56 @@ def _not_ready(attempt: Attempt, said: str) -> ServerNotReadyError:
 # --- UNAVAILABLE and DEADLINE_EXCEEDED: the words, and then what was seen ---------------------------------------------
 
 
-def _refused(attempt: Attempt, _said: str) -> MilvusProfilesError:
-    if attempt.route.tunnel is not None:
+def _refused(context: ConnectContext, _said: str) -> MilvusProfilesError:
+    if context.route.tunnel is not None:
         return UnreachableError(
-            f"the proxy {attempt.route.host}:{attempt.route.port} refuses connections",
-            hint=f"is it running? {attempt.remedy('proxy=http://HOST:PORT')} names another one",
+            f"the proxy {context.route.host}:{context.route.port} refuses connections",
+            hint=f"is it running? {context.remedy('proxy=http://HOST:PORT')} names another one",
         )
     return UnreachableError(
-        f"{attempt.endpoint} refuses connections",
+        f"{context.endpoint} refuses connections",
         hint="is the server running, and is the port right? Milvus listens on 19530 by default",
     )
 
 
-def _unresolved(attempt: Attempt, said: str) -> MilvusProfilesError:
+def _unresolved(context: ConnectContext, said: str) -> MilvusProfilesError:
     return UnreachableError(
-        f"the host name {attempt.route.host!a} cannot be resolved: {said}",
+        f"the host name {context.route.host!a} cannot be resolved: {said}",
         hint="check its spelling, and the network's name server",
     )
 
 
-def _web_server(attempt: Attempt, said: str) -> MilvusProfilesError:
+def _web_server(context: ConnectContext, said: str) -> MilvusProfilesError:
     status = re.search(r"HTTP status (\d+)", said)
     return NotMilvusError(
-        f"a web server answers at {attempt.endpoint}, not a Milvus{f' (HTTP status {status[1]})' if status else ''}",
+        f"a web server answers at {context.endpoint}, not a Milvus{f' (HTTP status {status[1]})' if status else ''}",
         hint="check the port: Milvus takes gRPC on 19530 by default (9091 is for its metrics)",
     )
 
 
-def _gateway(attempt: Attempt, said: str) -> MilvusProfilesError:
+def _gateway(context: ConnectContext, said: str) -> MilvusProfilesError:
     return ServerNotReadyError(
-        f"a gateway answers at {attempt.endpoint}, but it reaches no Milvus: {said}",
+        f"a gateway answers at {context.endpoint}, but it reaches no Milvus: {said}",
         hint="see whether the Milvus behind it runs",
     )
 
 
-def _bad_files(attempt: Attempt, _said: str) -> MilvusProfilesError:
+def _bad_files(context: ConnectContext, _said: str) -> MilvusProfilesError:
     return TLSError(
-        f"gRPC cannot use the TLS files that are given for {attempt.endpoint}",
+        f"gRPC cannot use the TLS files that are given for {context.endpoint}",
         hint="see that ssl.ca, ssl.cert and ssl.key are PEM files and that the key is the certificate's",
     )
 
 
-def _no_way(attempt: Attempt, said: str) -> MilvusProfilesError:
-    return UnreachableError(f"{attempt.endpoint} cannot be reached: {said}", hint="check the address and the network")
+def _no_way(context: ConnectContext, said: str) -> MilvusProfilesError:
+    return UnreachableError(f"{context.endpoint} cannot be reached: {said}", hint="check the address and the network")
 
 
-def _proxy_refused(attempt: Attempt, said: str) -> MilvusProfilesError:
-    proxy = f"{attempt.route.host}:{attempt.route.port}"
+def _proxy_refused(context: ConnectContext, said: str) -> MilvusProfilesError:
+    proxy = f"{context.route.host}:{context.route.port}"
     return UnreachableError(
-        f"the proxy {proxy} does not connect to {attempt.endpoint}: {said}",
-        hint=f"see whether it lets CONNECT through, or name another one: {attempt.remedy('proxy=http://HOST:PORT')}",
+        f"the proxy {proxy} does not connect to {context.endpoint}: {said}",
+        hint=f"see whether it lets CONNECT through, or name another one: {context.remedy('proxy=http://HOST:PORT')}",
     )
 
 
@@ -286,7 +286,7 @@ _STRANGE_ANSWER = re.compile(
     re.IGNORECASE,
 )
 
-_Explain = Callable[[Attempt, str], MilvusProfilesError]
+_Explain = Callable[[ConnectContext, str], MilvusProfilesError]
 
 # Words that have one meaning only.  The first that is found counts.
 _CLEAR: tuple[tuple[re.Pattern[str], _Explain], ...] = (
@@ -299,13 +299,13 @@ _CLEAR: tuple[tuple[re.Pattern[str], _Explain], ...] = (
 )
 # Words that the probes can say better, or that have more than one meaning.
 _LIKELY: tuple[tuple[re.Pattern[str], _Explain], ...] = (
-    (re.compile("missing selected ALPN"), lambda attempt, _: explain_tls.no_http2(attempt)),
-    (re.compile("WRONG_VERSION_NUMBER"), lambda attempt, _: explain_tls.speaks_plaintext(attempt)),
-    (re.compile("Unwrap failed"), lambda attempt, _: explain_tls.client_certificate(attempt)),
+    (re.compile("missing selected ALPN"), lambda context, _: explain_tls.no_http2(context)),
+    (re.compile("WRONG_VERSION_NUMBER"), lambda context, _: explain_tls.speaks_plaintext(context)),
+    (re.compile("Unwrap failed"), lambda context, _: explain_tls.client_certificate(context)),
     (
         re.compile("SSL_ERROR|Tls handshake failed"),
-        lambda attempt, said: TLSError(
-            f"the TLS handshake with {attempt.endpoint} failed: {said}", hint="see what the server's own log says"
+        lambda context, said: TLSError(
+            f"the TLS handshake with {context.endpoint} failed: {said}", hint="see what the server's own log says"
         ),
     ),
     (re.compile("Connection refused"), _refused),
@@ -315,80 +315,80 @@ _LIKELY: tuple[tuple[re.Pattern[str], _Explain], ...] = (
 
 
 def _unavailable(
-    code: grpc.StatusCode, details: str, said: str, attempt: Attempt, evidence: Evidence | None
+    code: grpc.StatusCode, details: str, said: str, context: ConnectContext, results: ProbeResults | None
 ) -> MilvusProfilesError:
     for pattern, explain in _CLEAR:
         if pattern.search(details):
-            return explain(attempt, said)
-    if evidence is not None and (error := _seen(evidence, attempt)) is not None:
+            return explain(context, said)
+    if results is not None and (error := _seen(results, context)) is not None:
         return error
     if (distrust := explain_tls.distrust_in(details)) is not None:
-        return explain_tls.distrusted(distrust, attempt, detail=said)
-    if evidence is not None and evidence.tls is not None and evidence.tls.is_unreadable:
-        return explain_tls.distrusted("other", attempt, detail=evidence.tls.detail)
+        return explain_tls.distrusted(distrust, context, detail=said)
+    if results is not None and results.tls is not None and results.tls.is_unreadable:
+        return explain_tls.distrusted("other", context, detail=results.tls.detail)
     for pattern, explain in _LIKELY:
         if pattern.search(details):
-            return explain(attempt, said)
-    if evidence is not None:
+            return explain(context, said)
+    if results is not None:
         # HTTP/2 is spoken there, so what is missing is the Milvus behind it.
         words = "does not answer calls yet" if code is grpc.StatusCode.DEADLINE_EXCEEDED else f"hung up: {said}"
         return ServerNotReadyError(
-            f"the server at {attempt.endpoint} accepts connections, but it {words}",
+            f"the server at {context.endpoint} accepts connections, but it {words}",
             hint="it may still be starting, or be overloaded: try again, or raise `timeout`",
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return _silent(attempt)
+        return _silent(context)
     return UnreachableError(
-        f"the server at {attempt.endpoint} is unavailable: {said}",
+        f"the server at {context.endpoint} is unavailable: {said}",
         hint="see whether it runs, and what its own log says",
     )
 
 
-def _silent(attempt: Attempt) -> UnreachableError:
+def _silent(context: ConnectContext) -> UnreachableError:
     return UnreachableError(
-        f"{attempt.endpoint} did not answer within {attempt.timeout:g} seconds",
-        hint=f"check host, port and firewall, or give it more time: {attempt.remedy('timeout=30')}",
+        f"{context.endpoint} did not answer within {context.timeout:g} seconds",
+        hint=f"check host, port and firewall, or give it more time: {context.remedy('timeout=30')}",
     )
 
 
-def _seen(evidence: Evidence, attempt: Attempt) -> MilvusProfilesError | None:
+def _seen(results: ProbeResults, context: ConnectContext) -> MilvusProfilesError | None:
     """What the probes' evidence says by itself; None where all that they looked at is in order."""
-    if evidence.resolution.failure is not None:
-        return _unresolved(attempt, printable(evidence.resolution.failure))
-    if not evidence.attempts or not evidence.attempts[-1].is_connected:
-        return _unconnected(evidence.attempts, attempt)
-    if evidence.plaintext is not None:
-        if evidence.plaintext.speaks == "tls" or (evidence.tls is not None and evidence.tls.speaks_tls):
-            return explain_tls.speaks_tls(attempt)
-        if evidence.plaintext.speaks == "http1":
-            return _web_server(attempt, "")
-        speaks: str = evidence.plaintext.speaks
+    if results.resolution.failure is not None:
+        return _unresolved(context, printable(results.resolution.failure))
+    if not results.attempts or not results.attempts[-1].is_connected:
+        return _unconnected(results.attempts, context)
+    if results.plaintext is not None:
+        if results.plaintext.speaks == "tls" or (results.tls is not None and results.tls.speaks_tls):
+            return explain_tls.speaks_tls(context)
+        if results.plaintext.speaks == "http1":
+            return _web_server(context, "")
+        speaks: str = results.plaintext.speaks
     else:
-        if evidence.tls is None:
+        if results.tls is None:
             return None
-        if (error := explain_tls.explain_tls(evidence.tls, attempt)) is not None:
+        if (error := explain_tls.explain_tls(results.tls, context)) is not None:
             return error
-        speaks = "http2" if evidence.tls.answers_http2 else evidence.tls.status
+        speaks = "http2" if results.tls.answers_http2 else results.tls.status
     if speaks == "silent":
         return UnreachableError(
-            f"{attempt.endpoint} accepts the connection and then says nothing",
+            f"{context.endpoint} accepts the connection and then says nothing",
             hint="the server hangs, or something else listens there: check the port, and the server",
         )
     if speaks in ("closed", "other"):
         words = "closes every connection at once" if speaks == "closed" else "speaks neither HTTP nor TLS"
-        return UnreachableError(f"{attempt.endpoint} {words}", hint="check the port, and the server's own log")
+        return UnreachableError(f"{context.endpoint} {words}", hint="check the port, and the server's own log")
     return None
 
 
-def _unconnected(outcomes: tuple[TCPOutcome, ...], attempt: Attempt) -> MilvusProfilesError | None:
+def _unconnected(outcomes: tuple[TCPOutcome, ...], context: ConnectContext) -> MilvusProfilesError | None:
     statuses = {outcome.status for outcome in outcomes}
     if "proxy" in statuses:
-        return _proxy_refused(attempt, next(outcome.detail for outcome in outcomes if outcome.status == "proxy"))
+        return _proxy_refused(context, next(outcome.detail for outcome in outcomes if outcome.status == "proxy"))
     if statuses == {"refused"}:
-        return _refused(attempt, "")
+        return _refused(context, "")
     if "timeout" in statuses:
         return UnreachableError(
-            f"{attempt.endpoint} does not answer: no TCP connection in time",
+            f"{context.endpoint} does not answer: no TCP connection in time",
             hint="a firewall may drop the packets: check host and port",
         )
-    return _no_way(attempt, outcomes[-1].detail) if outcomes else None
+    return _no_way(context, outcomes[-1].detail) if outcomes else None

@@ -10,7 +10,7 @@ import re
 from ..errors import MilvusProfilesError, NotMilvusError, TLSError
 from ..text import command, printable
 from .certificate import Certificate
-from .context import Attempt
+from .context import ConnectContext
 from .tls import Distrust, TLSOutcome
 
 __all__ = [
@@ -37,33 +37,33 @@ _DISTRUST: tuple[tuple[re.Pattern[str], Distrust], ...] = (
 )
 
 
-def explain_tls(seen: TLSOutcome, attempt: Attempt) -> MilvusProfilesError | None:
+def explain_tls(seen: TLSOutcome, context: ConnectContext) -> MilvusProfilesError | None:
     """What a probe of TLS says about a failed connect; None where it saw nothing wrong.
 
     Args:
         seen: the probe's outcome, for an attempt with TLS.
-        attempt: what was tried.
+        context: what was tried.
     """
     if seen.status == "plaintext":
         web = seen.plaintext is not None and seen.plaintext.speaks == "http1"
-        return speaks_plaintext(attempt, web_server=web)
+        return speaks_plaintext(context, web_server=web)
     if seen.status == "untrusted" and seen.distrust is not None:
-        return distrusted(seen.distrust, attempt, seen.certificate, seen.detail)
+        return distrusted(seen.distrust, context, seen.certificate, seen.detail)
     if seen.client_certificate in ("required", "refused"):
-        return client_certificate(attempt)
+        return client_certificate(context)
     if seen.status == "refused":
         return TLSError(
-            f"the server at {attempt.endpoint} breaks off the TLS handshake: {_alert_name(seen.detail)}",
+            f"the server at {context.endpoint} breaks off the TLS handshake: {_alert_name(seen.detail)}",
             hint="see what its own log says; it may want another server name (ssl.server_name) or a client certificate",
         )
     if seen.status == "closed" and seen.cipher is not None:
         why = printable(seen.detail) or "no reason is given"
         return TLSError(
-            f"the TLS handshake with {attempt.endpoint} breaks off in its middle: {why}",
+            f"the TLS handshake with {context.endpoint} breaks off in its middle: {why}",
             hint="see what the server's own log says, and whether its chain of certificates is a sane one",
         )
     if seen.status == "trusted" and seen.alpn != "h2":
-        return no_http2(attempt)
+        return no_http2(context)
     return None
 
 
@@ -73,30 +73,30 @@ def distrust_in(details: str) -> Distrust | None:
 
 
 def distrusted(
-    distrust: Distrust, attempt: Attempt, certificate: Certificate | None = None, detail: str = ""
+    distrust: Distrust, context: ConnectContext, certificate: Certificate | None = None, detail: str = ""
 ) -> TLSError:
     """The server's certificate is not trusted.
 
     Args:
         distrust: why.
-        attempt: what was tried.
+        context: what was tried.
         certificate: what was shown; None where it was not looked at.
         detail: OpenSSL's words.
     """
-    where, ca = attempt.endpoint, attempt.tls.ca if attempt.tls else None
+    where, ca = context.endpoint, context.tls.ca if context.tls else None
     pin = "`milvus-profiles profile add … --pin-certificate` shows the certificate and trusts it if you say so"
     if distrust == "wrong host":
         if certificate is not None and not certificate.names:
             return TLSError(
-                f"the certificate of {where} names no host, at least not as gRPC asks for {attempt.host}",
+                f"the certificate of {where} names no host, at least not as gRPC asks for {context.host}",
                 hint="the server needs a certificate with its name among the subject alternative names (SAN)",
             )
         # What a server says goes into a command only if it is a host and nothing else.
         plain = (certificate.plain_name if certificate else None) or "NAME"
         which = f"is for {certificate.listed_names()}, not" if certificate else "is not"
         return TLSError(
-            f"the certificate of {where} {which} for {attempt.host}",
-            hint=f"use a host that it names, or set the name it has: {attempt.remedy(f'ssl.server_name={plain}')}",
+            f"the certificate of {where} {which} for {context.host}",
+            hint=f"use a host that it names, or set the name it has: {context.remedy(f'ssl.server_name={plain}')}",
         )
     if distrust == "expired":
         when = f" on {certificate.not_after:%Y-%m-%d}" if certificate else ""
@@ -107,60 +107,60 @@ def distrusted(
     if distrust == "self-signed":
         return TLSError(
             f"the certificate of {where} is self-signed and not the one that is trusted",
-            hint=f"if it is the right one, trust it: {attempt.remedy('ssl.ca=PATH')}; {pin}",
+            hint=f"if it is the right one, trust it: {context.remedy('ssl.ca=PATH')}; {pin}",
         )
     if distrust == "unknown issuer":
         issuer = f" ({certificate.issuer})" if certificate else ""
         trusted = f"in {ca}" if ca else "among the public ones that gRPC knows (it does not use the system's)"
         return TLSError(
             f"the issuer{issuer} of the certificate of {where} is not {trusted}",
-            hint=f"name the CA's file: {attempt.remedy('ssl.ca=PATH')}; {pin}",
+            hint=f"name the CA's file: {context.remedy('ssl.ca=PATH')}; {pin}",
         )
     return TLSError(
         f"the certificate of {where} cannot be verified: {printable(detail) or 'no reason given'}",
-        hint=f"look at it: {command('openssl', 's_client', '-connect', attempt.endpoint.authority)}",
+        hint=f"look at it: {command('openssl', 's_client', '-connect', context.endpoint.authority)}",
     )
 
 
-def speaks_plaintext(attempt: Attempt, *, web_server: bool = False) -> MilvusProfilesError:
+def speaks_plaintext(context: ConnectContext, *, web_server: bool = False) -> MilvusProfilesError:
     """The profile has TLS and the server has none."""
     if web_server:
         return NotMilvusError(
-            f"a web server without TLS answers at {attempt.endpoint}, not a Milvus", hint="check the port"
+            f"a web server without TLS answers at {context.endpoint}, not a Milvus", hint="check the port"
         )
     return TLSError(
-        f"the server at {attempt.endpoint} speaks plaintext, and the profile has TLS",
-        hint=f"use http:// and no ssl settings: {attempt.tls_remedy()}",
+        f"the server at {context.endpoint} speaks plaintext, and the profile has TLS",
+        hint=f"use http:// and no ssl settings: {context.tls_remedy()}",
     )
 
 
-def speaks_tls(attempt: Attempt) -> TLSError:
+def speaks_tls(context: ConnectContext) -> TLSError:
     """The server has TLS and the profile has none."""
     return TLSError(
-        f"the server at {attempt.endpoint} speaks TLS, and the profile has none",
-        hint=f"use {'ssl = true' if attempt.by_host else 'https://'}: {attempt.tls_remedy()}",
+        f"the server at {context.endpoint} speaks TLS, and the profile has none",
+        hint=f"use {'ssl = true' if context.by_host else 'https://'}: {context.tls_remedy()}",
     )
 
 
-def no_http2(attempt: Attempt) -> NotMilvusError:
+def no_http2(context: ConnectContext) -> NotMilvusError:
     """The server has TLS, but agrees to no HTTP/2."""
     return NotMilvusError(
-        f"the server at {attempt.endpoint} speaks TLS but not HTTP/2, which gRPC needs",
+        f"the server at {context.endpoint} speaks TLS but not HTTP/2, which gRPC needs",
         hint="check the port: this looks like an ordinary web server, or a load balancer that is not set up for gRPC",
     )
 
 
-def client_certificate(attempt: Attempt) -> TLSError:
+def client_certificate(context: ConnectContext) -> TLSError:
     """The server wants a client certificate and has got none, or one that it does not like."""
-    if attempt.tls is not None and attempt.tls.cert is not None:
+    if context.tls is not None and context.tls.cert is not None:
         return TLSError(
-            f"the server at {attempt.endpoint} refuses the client certificate {attempt.tls.cert}",
+            f"the server at {context.endpoint} refuses the client certificate {context.tls.cert}",
             hint="it must come from a CA that the server trusts, and be valid today: "
-            f"{attempt.remedy('ssl.cert=PATH', 'ssl.key=PATH')} names another one",
+            f"{context.remedy('ssl.cert=PATH', 'ssl.key=PATH')} names another one",
         )
     return TLSError(
-        f"the server at {attempt.endpoint} wants a client certificate (mutual TLS), and the profile has none",
-        hint=f"name the certificate and its key: {attempt.remedy('ssl.cert=PATH', 'ssl.key=PATH')}",
+        f"the server at {context.endpoint} wants a client certificate (mutual TLS), and the profile has none",
+        hint=f"name the certificate and its key: {context.remedy('ssl.cert=PATH', 'ssl.key=PATH')}",
     )
 
 

@@ -15,7 +15,7 @@ from ..deadline import Deadline
 from ..masked import SecretText
 from ..text import printable
 from .receiving import BoundedFile, Stream
-from .sockets import Address, open_socket
+from .sockets import SocketAddress, open_socket
 from .tls_stream import TLSStream
 
 __all__ = ["HTTPAnswer", "http_get"]
@@ -40,7 +40,7 @@ class HTTPAnswer:
 
 
 def http_get(
-    address: Address,
+    address: SocketAddress,
     path: str,
     deadline: Deadline,
     *,

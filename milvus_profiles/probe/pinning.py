@@ -13,9 +13,9 @@ from ..errors import TLSError
 from ..profile import SSL, Profile
 from ..text import command
 from .certificate import Certificate
-from .context import Attempt
+from .context import ConnectContext
 from .explain import classify
-from .results import Evidence
+from .results import ProbeResults
 from .sockets import connect_first, resolve, route_to
 from .tls import Distrust, probe_pinned, probe_unverified
 
@@ -55,21 +55,21 @@ def fetch_certificate(profile: Profile, deadline: Deadline | None = None) -> Pre
         NotMilvusError: it is a web server without TLS.
     """
     deadline = deadline or Deadline.after(profile.timeout)
-    attempt = Attempt(
+    context = ConnectContext(
         profile.endpoint,
         alias=profile.alias,
         tls=SSL(server_name=None if profile.tls is None else profile.tls.server_name),
         timeout=deadline.remaining,
         route=route_to(profile.endpoint, proxy=profile.proxy),
     )
-    resolution = resolve(attempt.route, deadline)
+    resolution = resolve(context.route, deadline)
     tried = connect_first(resolution.addresses, deadline)
     seen = None
     if tried and tried[-1].is_connected:
         address = tried[-1].address
-        seen = probe_unverified(address, attempt.host, deadline)
+        seen = probe_unverified(address, context.host, deadline)
         if (shown := seen.certificate) is not None:
-            again = probe_pinned(address, attempt.host, shown, deadline)
+            again = probe_pinned(address, context.host, shown, deadline)
             # Not seen to be good is not good: what is pinned without a word has to connect.
             problem = None if again.status == "trusted" else again.distrust or "other"
             values = {field.name: getattr(shown, field.name) for field in fields(Certificate)}
@@ -79,4 +79,4 @@ def fetch_certificate(profile: Profile, deadline: Deadline | None = None) -> Pre
                 f"the certificate of {profile.endpoint} cannot be read",
                 hint=f"look at it: {command('openssl', 's_client', '-connect', profile.endpoint.authority)}",
             )
-    raise classify(grpc.StatusCode.UNAVAILABLE, "", attempt, evidence=Evidence(resolution, tried, tls=seen))
+    raise classify(grpc.StatusCode.UNAVAILABLE, "", context, results=ProbeResults(resolution, tried, tls=seen))

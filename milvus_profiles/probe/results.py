@@ -13,11 +13,11 @@ from ..profile import SSL
 from .sockets import PlaintextOutcome, Resolution, Route, TCPOutcome, connect_first, probe_plaintext, resolve
 from .tls import TLSOutcome, probe_tls, probe_unverified
 
-__all__ = ["Evidence", "gather_evidence"]
+__all__ = ["ProbeResults", "gather_results"]
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ProbeResults:
     """What was seen, from the name up; what was not looked at is None.
 
     Attributes:
@@ -34,7 +34,7 @@ class Evidence:
     plaintext: PlaintextOutcome | None = None
 
 
-def gather_evidence(route: Route, host: str, tls: SSL | None, deadline: Deadline) -> Evidence:
+def gather_results(route: Route, host: str, tls: SSL | None, deadline: Deadline) -> ProbeResults:
     """Look at a server, one layer after the other, as far as each lets us.
 
     Args:
@@ -49,10 +49,10 @@ def gather_evidence(route: Route, host: str, tls: SSL | None, deadline: Deadline
     resolution = resolve(route, deadline)
     attempts = connect_first(resolution.addresses, deadline)
     if not attempts or not attempts[-1].is_connected:
-        return Evidence(resolution, attempts)
+        return ProbeResults(resolution, attempts)
     address = attempts[-1].address
     if tls is not None:
-        return Evidence(resolution, attempts, tls=probe_tls(address, host, tls, deadline))
+        return ProbeResults(resolution, attempts, tls=probe_tls(address, host, tls, deadline))
     plaintext = probe_plaintext(address, deadline)
     seen = probe_unverified(address, host, deadline) if plaintext.speaks in ("closed", "tls", "other") else None
-    return Evidence(resolution, attempts, tls=seen, plaintext=plaintext)
+    return ProbeResults(resolution, attempts, tls=seen, plaintext=plaintext)

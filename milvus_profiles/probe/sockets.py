@@ -23,10 +23,10 @@ from .receiving import Stream, read_at_least, set_timeout
 
 __all__ = [
     "PROXY_VARIABLES",
-    "Address",
     "PlaintextOutcome",
     "Resolution",
     "Route",
+    "SocketAddress",
     "TCPOutcome",
     "connect_first",
     "connect_tcp",
@@ -68,7 +68,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class SocketAddress:
     """One address of a route, ready to be connected to.
 
     Attributes:
@@ -101,7 +101,7 @@ class Resolution:
     """
 
     host: str
-    addresses: tuple[Address, ...]
+    addresses: tuple[SocketAddress, ...]
     failure: str | None
     seconds: float
 
@@ -118,7 +118,7 @@ class TCPOutcome:
         seconds: how long it took.
     """
 
-    address: Address
+    address: SocketAddress
     status: Literal["connected", "refused", "timeout", "unreachable", "proxy"]
     detail: str
     seconds: float
@@ -214,15 +214,15 @@ def resolve(route: Route, deadline: Deadline) -> Resolution:
     """
     began = deadline.clock()
 
-    def outcome(addresses: tuple[Address, ...], failure: str | None = None) -> Resolution:
+    def outcome(addresses: tuple[SocketAddress, ...], failure: str | None = None) -> Resolution:
         return Resolution(route.host, addresses, failure, deadline.clock() - began)
 
     if route.path:
-        return outcome((Address(socket.AF_UNIX, route.path),))
+        return outcome((SocketAddress(socket.AF_UNIX, route.path),))
     if _is_numeric(route.host):
         answer = _look_up(route)  # asks nobody
         return outcome((), answer) if isinstance(answer, str) else outcome(answer)
-    pending: Pending[tuple[Address, ...] | str]
+    pending: Pending[tuple[SocketAddress, ...] | str]
     pending = Pending(lambda: _look_up(route), lambda error: type(error).__name__, "milvus-profiles resolve")
     try:
         answer = pending.wait(deadline.remaining)
@@ -239,21 +239,21 @@ def _is_numeric(host: str) -> bool:
     return True
 
 
-def _look_up(route: Route) -> tuple[Address, ...] | str:
+def _look_up(route: Route) -> tuple[SocketAddress, ...] | str:
     try:
         found = socket.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
     except OSError as error:
         return error.strerror or "unknown host"
     except UnicodeError:
         return "not a host name"
-    addresses = (Address(family, str(place[0]), route.port, route.tunnel) for family, _, _, _, place in found)
+    addresses = (SocketAddress(family, str(place[0]), route.port, route.tunnel) for family, _, _, _, place in found)
     return tuple(dict.fromkeys(addresses))[:_MOST_ADDRESSES]
 
 
 # --- TCP -------------------------------------------------------------------------------------------------------------
 
 
-def connect_tcp(address: Address, deadline: Deadline) -> TCPOutcome:
+def connect_tcp(address: SocketAddress, deadline: Deadline) -> TCPOutcome:
     """Open a connection, through the proxy if there is one, and close it.
 
     Args:
@@ -266,7 +266,7 @@ def connect_tcp(address: Address, deadline: Deadline) -> TCPOutcome:
     return outcome
 
 
-def connect_first(addresses: tuple[Address, ...], deadline: Deadline) -> tuple[TCPOutcome, ...]:
+def connect_first(addresses: tuple[SocketAddress, ...], deadline: Deadline) -> tuple[TCPOutcome, ...]:
     """Try the addresses in turn until one connects; each gets its share of the time that is left.
 
     Args:
@@ -285,7 +285,7 @@ def connect_first(addresses: tuple[Address, ...], deadline: Deadline) -> tuple[T
     return tuple(outcomes)
 
 
-def open_socket(address: Address, deadline: Deadline) -> tuple[socket.socket | None, TCPOutcome]:
+def open_socket(address: SocketAddress, deadline: Deadline) -> tuple[socket.socket | None, TCPOutcome]:
     """Open a connection, through the proxy if there is one; the caller closes it.
 
     Args:
@@ -320,7 +320,7 @@ def open_socket(address: Address, deadline: Deadline) -> tuple[socket.socket | N
     return None, failed
 
 
-def _connect(opened: socket.socket, address: Address, deadline: Deadline) -> str | None:
+def _connect(opened: socket.socket, address: SocketAddress, deadline: Deadline) -> str | None:
     """Connect; return why the proxy did not go on, if there is one and it did not."""
     set_timeout(opened, deadline)
     opened.connect((address.host, address.port) if address.port else address.host)
@@ -348,7 +348,7 @@ def first_line(data: bytes) -> str:
 # --- HTTP/2 without TLS ----------------------------------------------------------------------------------------------
 
 
-def probe_plaintext(address: Address, deadline: Deadline) -> PlaintextOutcome:
+def probe_plaintext(address: SocketAddress, deadline: Deadline) -> PlaintextOutcome:
     """Greet a port as an HTTP/2 client without TLS would, and see what it speaks.
 
     Args:

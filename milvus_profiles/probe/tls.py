@@ -21,7 +21,7 @@ from ..text import printable
 from .certificate import Certificate, MalformedCertificate, read_certificate
 from .certificate_rules import objection
 from .receiving import read_at_least
-from .sockets import FRAME_HEADER, HTTP2_HELLO, Address, PlaintextOutcome, is_http2, open_socket, probe_plaintext
+from .sockets import FRAME_HEADER, HTTP2_HELLO, PlaintextOutcome, SocketAddress, is_http2, open_socket, probe_plaintext
 from .tls_context import pinning_context, trusting_all, verifying_context
 from .tls_stream import TLSStream
 
@@ -108,7 +108,7 @@ class TLSOutcome:
 
 
 def probe_tls(
-    address: Address, host: str, tls: SSL, deadline: Deadline, *, env: Mapping[str, str] = os.environ
+    address: SocketAddress, host: str, tls: SSL, deadline: Deadline, *, env: Mapping[str, str] = os.environ
 ) -> TLSOutcome:
     """Shake hands as gRPC would, and look again without verification where the certificate is not trusted.
 
@@ -137,7 +137,7 @@ def probe_tls(
     return _outcome_of(look, address, deadline)
 
 
-def probe_unverified(address: Address, host: str, deadline: Deadline) -> TLSOutcome:
+def probe_unverified(address: SocketAddress, host: str, deadline: Deadline) -> TLSOutcome:
     """Shake hands whatever the certificate says, only to see what there is; ``"trusted"`` means nothing here.
 
     Args:
@@ -148,7 +148,7 @@ def probe_unverified(address: Address, host: str, deadline: Deadline) -> TLSOutc
     return _outcome_of(lambda: _shake(address, trusting_all(SSL()), host, False, deadline), address, deadline)
 
 
-def probe_pinned(address: Address, host: str, pinned: Certificate, deadline: Deadline) -> TLSOutcome:
+def probe_pinned(address: SocketAddress, host: str, pinned: Certificate, deadline: Deadline) -> TLSOutcome:
     """Shake hands trusting one certificate only, to see what would still be wrong if it were pinned.
 
     Args:
@@ -160,7 +160,7 @@ def probe_pinned(address: Address, host: str, pinned: Certificate, deadline: Dea
     return _outcome_of(lambda: _shake(address, pinning_context(pinned.pem), host, False, deadline), address, deadline)
 
 
-def _outcome_of(look: Callable[[], TLSOutcome], address: Address, deadline: Deadline) -> TLSOutcome:
+def _outcome_of(look: Callable[[], TLSOutcome], address: SocketAddress, deadline: Deadline) -> TLSOutcome:
     """What a look came to, whatever it raises: what the server sends must not decide how this program ends."""
     began = deadline.clock()
     try:
@@ -172,7 +172,7 @@ def _outcome_of(look: Callable[[], TLSOutcome], address: Address, deadline: Dead
     return replace(outcome, seconds=deadline.clock() - began)
 
 
-def _shake(address: Address, context: ssl.SSLContext, host: str, gives: bool, deadline: Deadline) -> TLSOutcome:
+def _shake(address: SocketAddress, context: ssl.SSLContext, host: str, gives: bool, deadline: Deadline) -> TLSOutcome:
     """One connection, one handshake; ``gives`` says whether the context has a client certificate."""
     opened, reached = open_socket(address, deadline)
     if opened is None:
@@ -288,7 +288,7 @@ def _der(shown: Any) -> bytes:
     return shown if isinstance(shown, bytes) else ssl.PEM_cert_to_DER_cert(shown.public_bytes())
 
 
-def _explained(outcome: TLSOutcome, address: Address, deadline: Deadline) -> TLSOutcome:
+def _explained(outcome: TLSOutcome, address: SocketAddress, deadline: Deadline) -> TLSOutcome:
     """Where there was no TLS, see whether the port speaks plaintext: OpenSSL's words for that differ by its version."""
     if outcome.status != "closed" or outcome.cipher is not None:
         return outcome

@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from ..errors import SecretUnavailableError
 from ..masked import SecretText
 
-__all__ = ["FOR_EVER", "Fetched", "Kept"]
+__all__ = ["FOR_EVER", "Fetched", "SecretCache"]
 
 FOR_EVER = math.inf
 """The expiry of what cannot be fetched a second time."""
@@ -39,7 +39,7 @@ class _Flight:
         self.answer: SecretText | SecretUnavailableError | None = None
 
 
-class Kept:
+class SecretCache:
     """A store of secrets by key, safe for threads; the child of a fork starts with what its parent had kept."""
 
     def __init__(self) -> None:

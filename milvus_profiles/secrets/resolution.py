@@ -19,14 +19,14 @@ from ..masked import MaskedMapping, SecretText, secret_fault
 from ..profile import CommandRef, Credential, EnvRef, FileRef, KeyringRef
 from ..text import milvus_profiles
 from .account import keyring_account
-from .cache import Kept
+from .cache import SecretCache
 from .file import read_file
 from .os_keyring import OSKeyring
 from .value import line_of, make_token
 
 __all__ = ["SecretContext", "SecretStatus", "forget", "resolve", "status"]
 
-_KEPT = Kept()
+_KEPT = SecretCache()
 
 
 @dataclass(frozen=True)

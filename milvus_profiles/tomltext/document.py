@@ -1,8 +1,8 @@
 """Surgery on the text of a document: where a table's fields, sub-tables and comments are, and what becomes of them.
 
-A :class:`Draft` knows the shapes in which TOML can declare a table (a header, dotted keys, an inline table, sub-tables
-that imply it) and nothing of what the tables mean.  It is not asked to check: whoever edits a draft compares the
-outcome with the same edit on plain data, and throws away what differs.
+A :class:`TextDocument` knows the shapes in which TOML can declare a table (a header, dotted keys, an inline table,
+sub-tables that imply it) and nothing of what the tables mean.  It is not asked to check: whoever edits one compares
+the outcome with the same edit on plain data, and throws away what differs.
 
 Comments go with what they stand above.  A block of comment lines that touches a header belongs to it, also where it
 touches the table before as well; one that touches the last field of a table, and no header, belongs to that table;
@@ -19,7 +19,7 @@ from .inline import nested, rename_key, set_value, unset_value
 from .layout import Line, key_span, lay_out, newline_of
 from .render import entry_text, header_text, key_text, value_text
 
-__all__ = ["Draft"]
+__all__ = ["TextDocument"]
 
 Path = tuple[str, ...]
 
@@ -27,7 +27,7 @@ _EFFORT = 2  # how often all of a document may be rewritten in one go,
 _SMALL = 1 << 18  # and how many characters more, for small ones: each takes a microsecond
 
 
-class Draft:
+class TextDocument:
     """A document that is being edited.
 
     Args:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from milvus_profiles.pool.core import Core
 from milvus_profiles.pool.state import (
     Action,
+    CheckHealth,
     Close,
     KeyState,
     Leak,
@@ -22,7 +23,6 @@ from milvus_profiles.pool.state import (
     Open,
     Outcome,
     Phase,
-    Test,
     Waiter,
     Wake,
 )
@@ -306,7 +306,7 @@ class World:
             channel.state = "closing"
             self._retire(channel, self.now)
             self.closing.append(channel)
-        elif isinstance(action, Test):
+        elif isinstance(action, CheckHealth):
             channel = self.channels[action.member]
             assert channel.state == "open"
             assert channel not in self.testing

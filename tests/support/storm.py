@@ -28,7 +28,7 @@ from typing import Any
 
 import milvus_profiles as mp
 from milvus_profiles.errors import MilvusProfilesError
-from milvus_profiles.live.limit import SLOTS
+from milvus_profiles.live.limit import OPEN_CONNECTIONS
 from milvus_profiles.pool.threads import ConnectionPool
 from milvus_profiles.profile import PoolSettings
 
@@ -311,10 +311,10 @@ def main(name: str, seconds: float, seed: int) -> None:
         look()
         del operation, look
         until = time.monotonic() + _LIMIT
-        while SLOTS.taken and time.monotonic() < until:
+        while OPEN_CONNECTIONS.taken and time.monotonic() < until:
             gc.collect()
             time.sleep(0.01)
-        assert not SLOTS.taken, f"{SLOTS.taken} slots are lost"
+        assert not OPEN_CONNECTIONS.taken, f"{OPEN_CONNECTIONS.taken} slots are lost"
     print(storm.count, flush=True)
     os._exit(0)  # a server whose clients were cut off in the middle takes its time
 

@@ -25,17 +25,17 @@ def doctor() -> None:
     """Examine this installation: libraries, files, keyring, variables; no server is asked."""
     from ...config.locations import current_directory
     from ...doctor.examination import examine
-    from ...doctor.finding import Patient
+    from ...doctor.finding import DoctorContext
 
     session = current()
-    patient = Patient(
+    context = DoctorContext(
         env=session.env,
         cwd=current_directory(),
         load=session.profiles,
         keyring=_keyring,
         now=lambda: dt.datetime.now(dt.timezone.utc),
     )
-    findings = list(examine(patient))
+    findings = list(examine(context))
     failed = sum(finding.status == "failed" for finding in findings)
     warned = sum(finding.status == "warning" for finding in findings)
     if session.json:

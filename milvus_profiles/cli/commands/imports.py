@@ -21,7 +21,7 @@ from ..writing import Secret, store, validated
 
 if TYPE_CHECKING:
     from ...config.edit import Operation
-    from ...interop.imports.found import Entry, Found, Unusable
+    from ...interop.imports.found import Entry, ImportedProfiles, Unusable
 
 __all__ = ["import_profiles"]
 
@@ -66,7 +66,7 @@ def import_profiles(
         _delete(source, found, entries, yes)
 
 
-def _read(source: str, path: str | None) -> Found:
+def _read(source: str, path: str | None) -> ImportedProfiles:
     from ...interop.imports.found import LIMIT
     from ...interop.imports.sources import find_source, read
 
@@ -87,7 +87,7 @@ def _read(source: str, path: str | None) -> Found:
     return read(source, path, env=current().env, cwd=current_directory())
 
 
-def _usable(found: Found, target: Target, force: bool) -> tuple[list[tuple[Entry, Profile]], list[Unusable]]:
+def _usable(found: ImportedProfiles, target: Target, force: bool) -> tuple[list[tuple[Entry, Profile]], list[Unusable]]:
     """The entries with the profiles that they make, and the rest with the reasons."""
     from ...interop.imports.found import Unusable
 
@@ -229,7 +229,7 @@ def _report(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], targ
             )
 
 
-def _delete(source: str, found: Found, entries: list[tuple[Entry, Profile]], yes: bool) -> None:
+def _delete(source: str, found: ImportedProfiles, entries: list[tuple[Entry, Profile]], yes: bool) -> None:
     """Take the imported entries out of their file; the file goes where nothing else is in it."""
     from ...config.atomic import read_bytes, remove_file, write_atomic
     from ...interop.imports.sources import without

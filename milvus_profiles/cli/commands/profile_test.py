@@ -94,7 +94,7 @@ def _is_template(profiles: Profiles, alias: str) -> bool:
 
 
 def _run(profiles: Profiles, names: list[str], timeout: float | None, wait: float | None) -> list[Report]:
-    from ...diagnosis.stages import Test, diagnose_declared
+    from ...diagnosis.stages import ProfileTest, diagnose_declared
     from ...diagnosis.test_run import Cancellation
     from ..progress import view_of
 
@@ -105,7 +105,7 @@ def _run(profiles: Profiles, names: list[str], timeout: float | None, wait: floa
         def one(alias: str, cancellation: Cancellation) -> Report:
             view.begin(alias)
             secrets = keyring_access.context(profiles, alias)
-            how = Test(secrets, timeout, wait, lambda stage: view.stage(alias, stage), cancellation)
+            how = ProfileTest(secrets, timeout, wait, lambda stage: view.stage(alias, stage), cancellation)
             report = diagnose_declared(profiles, alias, how)
             view.end(report)
             return report
@@ -169,14 +169,14 @@ def run_one(profiles: Profiles, alias: str, profile: Profile, secret: SecretText
         profile: the profile.
         secret: what is going to be stored for it; None takes what its reference gives.
     """
-    from ...diagnosis.stages import Test, diagnose_profile
+    from ...diagnosis.stages import ProfileTest, diagnose_profile
     from ..progress import view_of
 
     session = current()
     view: Silence
     with view_of([alias]) as view:
         view.begin(alias)
-        how = Test(keyring_access.context(profiles, alias), on_stage=lambda stage: view.stage(alias, stage))
+        how = ProfileTest(keyring_access.context(profiles, alias), on_stage=lambda stage: view.stage(alias, stage))
         report = diagnose_profile(profile, how, token=secret)
         view.end(report)
     if session.json and not report.ok:

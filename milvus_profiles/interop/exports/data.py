@@ -10,7 +10,7 @@ from ...masked import SecretText
 from ...text import milvus_profiles
 from ..variables import PREFIX, SECRET_LEAVES, variables
 from . import environment as shared
-from .plan import Exported, FromFile, FromVariable, Plan
+from .plan import Exported, ExportPlan, FromFile, FromVariable
 from .quoting import dotenv_obstacle
 
 __all__ = ["dotenv", "json"]
@@ -19,7 +19,7 @@ _OWN_TOKEN = "only milvus-profiles reads {}: other programs need MILVUS_TOKEN in
 _SECRETS = frozenset(PREFIX + leaf for leaf in SECRET_LEAVES)
 
 
-def dotenv(plan: Plan) -> Exported:
+def dotenv(plan: ExportPlan) -> Exported:
     """A .env file of bare values, which shells, containers, units and libraries read alike.
 
     Raises:
@@ -54,7 +54,7 @@ def dotenv(plan: Plan) -> Exported:
     return Exported("\n".join(lines) + "\n", tuple(gaps))
 
 
-def json(plan: Plan) -> Exported:
+def json(plan: ExportPlan) -> Exported:
     """One JSON object, for programs that bring their own client."""
     profile, endpoint, tls = plan.profile, plan.endpoint, plan.tls
     record: dict[str, Any] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..variables import unsaid, variables
-from .plan import Plan
+from .plan import ExportPlan
 
 __all__ = ["OWN_TOKEN_ENV", "TLS_FILES", "beyond_the_family", "environment", "gaps"]
 
@@ -26,7 +26,7 @@ def _where_it_is(_: str, path: str) -> str:
     return path
 
 
-def environment(plan: Plan, place: Callable[[str, str], str] = _where_it_is) -> dict[str, str]:
+def environment(plan: ExportPlan, place: Callable[[str, str], str] = _where_it_is) -> dict[str, str]:
     """The variables without the secret, in the order in which people read them.
 
     Args:
@@ -39,7 +39,7 @@ def environment(plan: Plan, place: Callable[[str, str], str] = _where_it_is) -> 
     return found | beyond_the_family(plan, place)
 
 
-def beyond_the_family(plan: Plan, place: Callable[[str, str], str]) -> dict[str, str]:
+def beyond_the_family(plan: ExportPlan, place: Callable[[str, str], str]) -> dict[str, str]:
     """The variables that only this package reads."""
     found = {}
     if (tls := plan.tls) is not None:
@@ -53,7 +53,7 @@ def beyond_the_family(plan: Plan, place: Callable[[str, str], str]) -> dict[str,
     return found
 
 
-def gaps(plan: Plan) -> list[str]:
+def gaps(plan: ExportPlan) -> list[str]:
     """What programs other than this package's will not learn from these variables."""
     found = []
     if names := unsaid(plan.profile):

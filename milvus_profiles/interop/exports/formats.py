@@ -10,7 +10,7 @@ from ...errors import ConfigError, UsageError
 from ...spelling import suggest
 from ...text import milvus_profiles
 from . import data, go, java, manifests, node, python_programs, shell, systemd
-from .plan import Exported, Plan
+from .plan import Exported, ExportPlan
 
 __all__ = ["FORMATS", "Format", "export", "find_format"]
 
@@ -29,7 +29,7 @@ class Format:
         kinds: the kinds of endpoint that its client can reach.
     """
 
-    write: Callable[[Plan], Exported]
+    write: Callable[[ExportPlan], Exported]
     kinds: frozenset[_Kind]
 
 
@@ -64,7 +64,7 @@ def find_format(name: str) -> Format:
     raise UsageError(f"{name[:64]!a} is not a format", hint=hint)
 
 
-def export(plan: Plan, name: str) -> Exported:
+def export(plan: ExportPlan, name: str) -> Exported:
     """Write a plan down.
 
     Args:

@@ -7,13 +7,13 @@ after the client's and wins.
 from __future__ import annotations
 
 from ...masked import SecretText
-from .plan import Exported, FromFile, FromVariable, Plan
+from .plan import Exported, ExportPlan, FromFile, FromVariable
 from .quoting import go as quoted
 
 __all__ = ["go"]
 
 
-def go(plan: Plan) -> Exported:
+def go(plan: ExportPlan) -> Exported:
     """A ``main.go`` that lists the collections."""
     secret, tls = plan.secret, plan.tls
     needs_tls = tls is not None and (tls.ca, tls.cert, tls.server_name) != (None, None, None)
@@ -83,7 +83,7 @@ def go(plan: Plan) -> Exported:
 _FATAL = ["if err != nil {", "\tlog.Fatal(err)", "}"]
 
 
-def _tls(plan: Plan, imports: list[str]) -> list[str]:
+def _tls(plan: ExportPlan, imports: list[str]) -> list[str]:
     tls = plan.tls
     assert tls is not None
     body = [f"secure := &tls.Config{{ServerName: {quoted(tls.server_name or plan.endpoint.host)}}}"]

@@ -10,13 +10,13 @@ import contextlib
 
 from ...files.regular_file import PEM_LIMIT, FileFault, read_regular
 from ...masked import SecretText
-from .plan import Exported, FromFile, FromVariable, Plan
+from .plan import Exported, ExportPlan, FromFile, FromVariable
 from .quoting import java as quoted
 
 __all__ = ["java"]
 
 
-def java(plan: Plan) -> Exported:
+def java(plan: ExportPlan) -> Exported:
     """A ``MilvusProfile.java`` that lists the collections; ``java MilvusProfile.java`` runs it as it is."""
     profile, secret = plan.profile, plan.secret
     gaps: list[str] = []
@@ -63,7 +63,7 @@ def java(plan: Plan) -> Exported:
     return Exported("\n".join(lines) + "\n", tuple(gaps))
 
 
-def _tls(plan: Plan, gaps: list[str]) -> list[str]:
+def _tls(plan: ExportPlan, gaps: list[str]) -> list[str]:
     tls = plan.tls
     if tls is None:
         return []

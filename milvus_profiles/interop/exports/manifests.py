@@ -9,14 +9,14 @@ from ...masked import SecretText
 from ...profile import fold_alias
 from ..variables import variables
 from . import environment as shared
-from .plan import Exported, FromFile, FromVariable, Plan
+from .plan import Exported, ExportPlan, FromFile, FromVariable
 from .quoting import shell
 from .quoting import yaml as quoted
 
 __all__ = ["compose", "k8s_secret"]
 
 
-def k8s_secret(plan: Plan) -> Exported:
+def k8s_secret(plan: ExportPlan) -> Exported:
     """A Secret whose keys are variables, for ``envFrom``; files are keys of a second one, mounted."""
     name = f"milvus-{_dashed(plan)}"
     mount = f"/run/secrets/{name}"
@@ -44,7 +44,7 @@ def k8s_secret(plan: Plan) -> Exported:
     return Exported("\n".join(lines) + "\n", (*shared.gaps(plan), *_loopback(plan, "a pod")))
 
 
-def compose(plan: Plan) -> Exported:
+def compose(plan: ExportPlan) -> Exported:
     """A Compose file with a service that tests the connection; files are secrets of Compose."""
     found = shared.environment(plan, lambda setting, _: f"/run/secrets/milvus-{setting}")
     secrets = {f"milvus-{setting}": ("file", path) for setting, path in _files(plan).items()}
@@ -75,12 +75,12 @@ def compose(plan: Plan) -> Exported:
     return Exported("\n".join(lines) + "\n", (*shared.gaps(plan), *_loopback(plan, "a container")))
 
 
-def _files(plan: Plan) -> dict[str, str]:
+def _files(plan: ExportPlan) -> dict[str, str]:
     tls = plan.tls
     return {} if tls is None else {name: path for name in shared.TLS_FILES if (path := getattr(tls, name)) is not None}
 
 
-def _dashed(plan: Plan) -> str:
+def _dashed(plan: ExportPlan) -> str:
     # Kubernetes takes lower case and dashes.
     return fold_alias(plan.alias).replace("_", "-")
 
@@ -89,7 +89,7 @@ def _uninterpolated(value: str) -> str:
     return quoted(value.replace("$", "$$"))
 
 
-def _printing(plan: Plan) -> str:
+def _printing(plan: ExportPlan) -> str:
     """A command that prints the token into a pipe."""
     secret = plan.secret
     assert isinstance(secret, FromVariable)
@@ -97,7 +97,7 @@ def _printing(plan: Plan) -> str:
     return f"milvus-profiles exec {plan.alias} --only {secret.name} -- {printing}" if plan.run_by_exec else printing
 
 
-def _loopback(plan: Plan, where: str) -> list[str]:
+def _loopback(plan: ExportPlan, where: str) -> list[str]:
     if not plan.endpoint.is_loopback:
         return []
     return [f"{plan.endpoint.authority} leads {where} to itself, not to this machine"]

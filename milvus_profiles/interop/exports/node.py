@@ -6,7 +6,7 @@ Its option ``tls`` takes the paths of PEM files; a path in the address is not re
 from __future__ import annotations
 
 from ...masked import SecretText
-from .plan import Exported, FromFile, FromVariable, Plan
+from .plan import Exported, ExportPlan, FromFile, FromVariable
 from .quoting import javascript as quoted
 
 __all__ = ["node"]
@@ -14,7 +14,7 @@ __all__ = ["node"]
 _TLS = {"ca": "rootCertPath", "key": "privateKeyPath", "cert": "certChainPath", "server_name": "serverName"}
 
 
-def node(plan: Plan) -> Exported:
+def node(plan: ExportPlan) -> Exported:
     """An ECMAScript module that lists the collections."""
     profile, endpoint, tls = plan.profile, plan.endpoint, plan.tls
     options = {"address": quoted(endpoint.authority), "ssl": "true" if endpoint.tls else "false"}

@@ -8,7 +8,7 @@ from ...endpoint import Endpoint
 from ...masked import SecretText
 from ...profile import SSL, EnvRef, FileRef, Profile
 
-__all__ = ["Exported", "FromFile", "FromVariable", "Plan", "SecretForm", "plan_for"]
+__all__ = ["ExportPlan", "Exported", "FromFile", "FromVariable", "SecretForm", "plan_for"]
 
 TOKEN_VARIABLE = "MILVUS_TOKEN"  # noqa: S105  # a name
 """The variable that is named where the profile names none; ``milvus-profiles exec`` sets it."""
@@ -33,7 +33,7 @@ SecretForm = FromVariable | FromFile | SecretText | None
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExportPlan:
     """What is exported.
 
     Attributes:
@@ -86,7 +86,7 @@ class Exported:
     gaps: tuple[str, ...] = ()
 
 
-def plan_for(profile: Profile, token: SecretText | None = None) -> Plan:
+def plan_for(profile: Profile, token: SecretText | None = None) -> ExportPlan:
     """The plan of a profile.
 
     Args:
@@ -95,12 +95,12 @@ def plan_for(profile: Profile, token: SecretText | None = None) -> Plan:
     """
     credential = profile.credential
     if credential is None:
-        return Plan(profile, None)
+        return ExportPlan(profile, None)
     if token is not None:
-        return Plan(profile, token)
+        return ExportPlan(profile, token)
     # A user's password alone is not what any client takes from a variable or a file.
     if credential.user is None and isinstance(credential.source, EnvRef):
-        return Plan(profile, FromVariable(credential.source.env))
+        return ExportPlan(profile, FromVariable(credential.source.env))
     if credential.user is None and isinstance(credential.source, FileRef):
-        return Plan(profile, FromFile(credential.source.file))
-    return Plan(profile, FromVariable(TOKEN_VARIABLE))
+        return ExportPlan(profile, FromFile(credential.source.file))
+    return ExportPlan(profile, FromVariable(TOKEN_VARIABLE))

@@ -8,7 +8,7 @@ from typing import Any
 from ...channel.pymilvus_client import client_arguments
 from ...masked import SecretText
 from ...profile import SSL
-from .plan import Exported, FromFile, FromVariable, Plan
+from .plan import Exported, ExportPlan, FromFile, FromVariable
 from .quoting import python
 
 __all__ = ["langchain", "pymilvus"]
@@ -17,7 +17,7 @@ __all__ = ["langchain", "pymilvus"]
 _OPTIONS = ("grpc.enable_http_proxy", "grpc.http_proxy", "grpc.default_authority")
 
 
-def pymilvus(plan: Plan) -> Exported:
+def pymilvus(plan: ExportPlan) -> Exported:
     """A program that lists the collections through ``pymilvus.MilvusClient``."""
     found, gaps = _arguments(plan)
     lines = [
@@ -34,7 +34,7 @@ def pymilvus(plan: Plan) -> Exported:
     return Exported("\n".join(lines) + "\n", gaps)
 
 
-def langchain(plan: Plan) -> Exported:
+def langchain(plan: ExportPlan) -> Exported:
     """A program with the ``connection_args`` of LangChain's vector store, and a store to try them with."""
     found, gaps = _arguments(plan)
     lines = [
@@ -56,13 +56,13 @@ def langchain(plan: Plan) -> Exported:
     return Exported("\n".join(lines) + "\n", gaps)
 
 
-def _imports(plan: Plan) -> list[str]:
+def _imports(plan: ExportPlan) -> list[str]:
     if isinstance(plan.secret, FromVariable):
         return ["import os", ""]
     return ["from pathlib import Path", ""] if isinstance(plan.secret, FromFile) else []
 
 
-def _arguments(plan: Plan) -> tuple[dict[str, str], tuple[str, ...]]:
+def _arguments(plan: ExportPlan) -> tuple[dict[str, str], tuple[str, ...]]:
     gaps = []
     profile, reach = plan.profile, plan.endpoint
     if ":" in reach.host:
@@ -81,7 +81,7 @@ def _arguments(plan: Plan) -> tuple[dict[str, str], tuple[str, ...]]:
     return found, tuple(gaps)
 
 
-def _secret(plan: Plan) -> str | None:
+def _secret(plan: ExportPlan) -> str | None:
     secret = plan.secret
     if isinstance(secret, FromVariable):
         return f"os.environ[{python(secret.name)}]"

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from ...masked import SecretText
 from ..variables import superseded, variables
 from . import environment as shared
-from .plan import Exported, FromFile, FromVariable, Plan
+from .plan import Exported, ExportPlan, FromFile, FromVariable
 from .quoting import shell as quoted
 
 __all__ = ["curl", "env", "milvus_cli"]
@@ -17,7 +17,7 @@ __all__ = ["curl", "env", "milvus_cli"]
 _SEGMENT = re.compile(r"[A-Za-z0-9_.~-]+")
 
 
-def env(plan: Plan) -> Exported:
+def env(plan: ExportPlan) -> Exported:
     """Lines for ``eval``; what another connection left in the shell is unset."""
     found = {name: quoted(value) for name, value in shared.environment(plan).items()}
     if isinstance(plan.secret, SecretText):
@@ -30,7 +30,7 @@ def env(plan: Plan) -> Exported:
     return Exported("\n".join(lines) + "\n", tuple(shared.gaps(plan)))
 
 
-def curl(plan: Plan) -> Exported:
+def curl(plan: ExportPlan) -> Exported:
     """A script that asks the REST API on the gRPC port for the collections, and the management port for its health."""
     profile, endpoint, tls = plan.profile, plan.endpoint, plan.tls
     common = ["--silent", "--show-error", "--fail", "--connect-timeout", f"{profile.timeout:g}"]
@@ -76,7 +76,7 @@ def curl(plan: Plan) -> Exported:
     return Exported("\n".join(lines) + "\n")
 
 
-def milvus_cli(plan: Plan) -> Exported:
+def milvus_cli(plan: ExportPlan) -> Exported:
     """A script that drives ``milvus_cli`` 1.2 by a pipe."""
     profile, tls = plan.profile, plan.tls
     gaps: list[str] = []
@@ -127,7 +127,7 @@ def _word(value: str) -> str:
     return f'"$(word {value})"'
 
 
-def _token(plan: Plan) -> str | None:
+def _token(plan: ExportPlan) -> str | None:
     """The token as a shell would get it."""
     secret = plan.secret
     if isinstance(secret, FromVariable):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...masked import SecretText
 from ...profile import fold_alias
 from . import environment as shared
-from .plan import Exported, FromFile, FromVariable, Plan
+from .plan import Exported, ExportPlan, FromFile, FromVariable
 from .quoting import systemd as assignment
 from .quoting import systemd_bare
 
@@ -14,7 +14,7 @@ __all__ = ["systemd"]
 _CREDENTIAL = "milvus-token"
 
 
-def systemd(plan: Plan) -> Exported:
+def systemd(plan: ExportPlan) -> Exported:
     """A service that tests the connection, with the token as a credential that no other service can read."""
     secret, tls = plan.secret, plan.tls
     credentials: list[str] = []

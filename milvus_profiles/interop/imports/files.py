@@ -14,7 +14,7 @@ from collections.abc import Collection
 from typing import Any
 
 from ...errors import ConfigError, Location
-from .found import Entry, Found, Unusable, check_blanks, entry_of, found_of, read_source
+from .found import Entry, ImportedProfiles, Unusable, check_blanks, entry_of, found_of, read_source
 
 __all__ = ["milvus_cli", "uris", "without_connections", "without_credentials", "without_uris", "zilliz"]
 
@@ -24,7 +24,7 @@ _KEY_NAMES = ("api_key", "token")
 # --- the Milvus CLI --------------------------------------------------------------------------------------------------
 
 
-def milvus_cli(content: bytes, path: str) -> Found:
+def milvus_cli(content: bytes, path: str) -> ImportedProfiles:
     """``~/.milvus_cli_connections.json``."""
     results: list[Entry | Unusable] = []
     for number, (name, connection) in enumerate(_connections(content, path).items(), 1):
@@ -75,7 +75,7 @@ def without_connections(content: bytes, keys: Collection[str]) -> bytes | None:
 # --- the Zilliz CLI --------------------------------------------------------------------------------------------------
 
 
-def zilliz(content: bytes, path: str) -> Found:
+def zilliz(content: bytes, path: str) -> ImportedProfiles:
     """``~/.zilliz/credentials``, with the ``config`` beside it."""
     credentials = _ini(content, path)
     config_path = os.path.join(os.path.dirname(path), "config")
@@ -137,7 +137,7 @@ def _ini(content: bytes, path: str) -> configparser.RawConfigParser:
 # --- addresses -------------------------------------------------------------------------------------------------------
 
 
-def uris(content: bytes, path: str) -> Found:
+def uris(content: bytes, path: str) -> ImportedProfiles:
     """One address a line, as pymilvus takes it: with a user and a password in it."""
     try:
         lines = content.decode("utf-8-sig").splitlines()

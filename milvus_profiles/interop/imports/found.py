@@ -18,7 +18,7 @@ from ...profile import is_alias
 __all__ = [
     "LIMIT",
     "Entry",
-    "Found",
+    "ImportedProfiles",
     "Unusable",
     "as_alias",
     "check_blanks",
@@ -69,7 +69,7 @@ class Unusable:
 
 
 @dataclass(frozen=True)
-class Found:
+class ImportedProfiles:
     """What a source holds.
 
     Attributes:
@@ -84,12 +84,14 @@ class Found:
     path: str | None = None
     content: bytes | None = field(default=None, repr=False)
 
-    def anonymous(self) -> Found:
+    def anonymous(self) -> ImportedProfiles:
         """The same, as coming from no file: standard input."""
         return replace(self, path=None, content=None)
 
 
-def found_of(results: Iterable[Entry | Unusable], path: str | None = None, content: bytes | None = None) -> Found:
+def found_of(
+    results: Iterable[Entry | Unusable], path: str | None = None, content: bytes | None = None
+) -> ImportedProfiles:
     """Tell what can be imported from the rest.
 
     Raises:
@@ -103,7 +105,7 @@ def found_of(results: Iterable[Entry | Unusable], path: str | None = None, conte
             hint="split it, and import one part after the other",
             location=Location(path or "the source"),
         )
-    return Found(
+    return ImportedProfiles(
         tuple(result for result in every if isinstance(result, Entry)),
         tuple(result for result in every if isinstance(result, Unusable)),
         path,

@@ -10,13 +10,13 @@ from ...config.locations import home_directory, home_fault, named_file
 from ...errors import ConfigError, UsageError
 from ...spelling import suggest
 from . import files, variables
-from .found import Found, read_source
+from .found import ImportedProfiles, read_source
 
-__all__ = ["SOURCES", "Source", "find_source", "read", "without"]
+__all__ = ["SOURCES", "ImportSource", "find_source", "read", "without"]
 
 
 @dataclass(frozen=True)
-class Source:
+class ImportSource:
     """A source of profiles.
 
     Attributes:
@@ -26,8 +26,8 @@ class Source:
         remove: what is left of the content without some entries; None where the file is not edited.
     """
 
-    parse: Callable[[bytes, str], Found] | None = None
-    from_env: Callable[[Mapping[str, str]], Found] | None = None
+    parse: Callable[[bytes, str], ImportedProfiles] | None = None
+    from_env: Callable[[Mapping[str, str]], ImportedProfiles] | None = None
     place: Callable[[Mapping[str, str], str], str] | None = None
     remove: Callable[[bytes, Collection[str]], bytes | None] | None = None
 
@@ -47,19 +47,21 @@ def _home(env: Mapping[str, str]) -> str:
     raise ConfigError(f"the file is looked for in the home directory, and {reason}", hint=f"name it, or {hint}")
 
 
-SOURCES: dict[str, Source] = {
-    "milvus-cli": Source(
+SOURCES: dict[str, ImportSource] = {
+    "milvus-cli": ImportSource(
         files.milvus_cli, place=_in_home(".milvus_cli_connections.json"), remove=files.without_connections
     ),
-    "env": Source(from_env=variables.from_env),
-    "dotenv": Source(variables.from_dotenv, place=lambda _, cwd: os.path.join(cwd, ".env"), remove=variables.without),
-    "zilliz": Source(files.zilliz, place=_zilliz, remove=files.without_credentials),
-    "attu": Source(variables.attu_dotenv, from_env=variables.attu_env),
-    "pymilvus-uri": Source(files.uris, remove=files.without_uris),
+    "env": ImportSource(from_env=variables.from_env),
+    "dotenv": ImportSource(
+        variables.from_dotenv, place=lambda _, cwd: os.path.join(cwd, ".env"), remove=variables.without
+    ),
+    "zilliz": ImportSource(files.zilliz, place=_zilliz, remove=files.without_credentials),
+    "attu": ImportSource(variables.attu_dotenv, from_env=variables.attu_env),
+    "pymilvus-uri": ImportSource(files.uris, remove=files.without_uris),
 }
 
 
-def find_source(name: str) -> Source:
+def find_source(name: str) -> ImportSource:
     """The source of a name.
 
     Raises:
@@ -72,7 +74,7 @@ def find_source(name: str) -> Source:
     raise UsageError(f"{name[:64]!a} is not something that profiles are imported from", hint=hint)
 
 
-def read(name: str, path: str | None, *, env: Mapping[str, str], cwd: str) -> Found:
+def read(name: str, path: str | None, *, env: Mapping[str, str], cwd: str) -> ImportedProfiles:
     """Read a source.
 
     Args:

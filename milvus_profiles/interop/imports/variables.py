@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ...errors import ConfigError, Location
-from .found import Entry, Found, Unusable, check_blanks, entry_of, found_of
+from .found import Entry, ImportedProfiles, Unusable, check_blanks, entry_of, found_of
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding
@@ -27,22 +27,22 @@ _TRUE = ("1", "true", "yes", "on")
 _SECRETS = (*_TOKENS, "MILVUS_PASSWORD")
 
 
-def from_env(env: Mapping[str, str]) -> Found:
+def from_env(env: Mapping[str, str]) -> ImportedProfiles:
     """The one connection that the environment declares."""
     return found_of([_connection(env, "the environment")], None, None)
 
 
-def from_dotenv(content: bytes, path: str) -> Found:
+def from_dotenv(content: bytes, path: str) -> ImportedProfiles:
     """The one connection that a .env file declares; nothing in it is expanded."""
     return found_of([_connection(_dotenv(content, path), "the file")], path, content)
 
 
-def attu_env(env: Mapping[str, str]) -> Found:
+def attu_env(env: Mapping[str, str]) -> ImportedProfiles:
     """Attu's list of servers."""
     return found_of(_servers(env), None, None)
 
 
-def attu_dotenv(content: bytes, path: str) -> Found:
+def attu_dotenv(content: bytes, path: str) -> ImportedProfiles:
     """Attu's list of servers, from the .env file that its container is given."""
     return found_of(_servers(_dotenv(content, path)), path, content)
 

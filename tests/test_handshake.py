@@ -33,10 +33,10 @@ from milvus_profiles.errors import (
     TLSError,
     UnreachableError,
 )
-from milvus_profiles.live.handshake import Call as Step
-from milvus_profiles.live.handshake import Look, Reply, ServerInfo, handshake, handshake_plan, patience
+from milvus_profiles.live.handshake import Invoke as Step
+from milvus_profiles.live.handshake import Probe, Reply, ServerInfo, handshake, handshake_plan, patience
 from milvus_profiles.masked import SecretText
-from milvus_profiles.probe.context import Attempt
+from milvus_profiles.probe.context import ConnectContext
 from milvus_profiles.profile import Profile
 from tests.conftest import StartMilvus
 from tests.support import faults
@@ -69,14 +69,14 @@ def connecting(
     timeout: float = LIMIT,
     host: str = "127.0.0.1",
     **fields: Any,
-) -> Iterator[tuple[ChannelCore, Attempt, Deadline]]:
+) -> Iterator[tuple[ChannelCore, ConnectContext, Deadline]]:
     uri = f"{'https' if tls else 'http'}://{host}:{port}"
     fields["ssl"] = tls
     profile = Profile(alias="prod", uri=uri, timeout=timeout, **fields)
     secret = SecretText(token) if token else None
     core = ChannelCore(open_channel(profile), TokenHolder(secret, db_name=profile.db_name))
     try:
-        yield core, Attempt.of(profile, secret, alias="prod"), Deadline.after(timeout)
+        yield core, ConnectContext.of(profile, secret, alias="prod"), Deadline.after(timeout)
     finally:
         core.close()
 
@@ -670,7 +670,7 @@ def test_no_traceback_of_a_failed_handshake_holds_the_token(milvus_auth: MilvusS
 
 
 def plan_of(**settings: Any) -> Any:
-    attempt = Attempt.of(Profile(alias="prod", uri="db.example"), alias=None)
+    attempt = ConnectContext.of(Profile(alias="prod", uri="db.example"), alias=None)
     return handshake_plan(TokenHolder(**settings), attempt, now=lambda: dt.datetime(2026, 1, 2, tzinfo=dt.timezone.utc))
 
 
@@ -688,7 +688,7 @@ def test_the_plan_waits_for_nothing() -> None:
 def test_the_plan_asks_for_a_look_where_the_words_may_mean_several_things() -> None:
     plan = plan_of()
     plan.send(None)
-    assert isinstance(plan.send(Reply(grpc.StatusCode.UNAVAILABLE, details="Socket closed")), Look)
+    assert isinstance(plan.send(Reply(grpc.StatusCode.UNAVAILABLE, details="Socket closed")), Probe)
     with pytest.raises(UnreachableError):
         plan.send(None)
 

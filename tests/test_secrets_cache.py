@@ -12,7 +12,7 @@ import pytest
 
 from milvus_profiles.errors import SecretUnavailableError
 from milvus_profiles.masked import SecretText
-from milvus_profiles.secrets.cache import FOR_EVER, Fetched, Kept
+from milvus_profiles.secrets.cache import FOR_EVER, Fetched, SecretCache
 from tests.support.environment import coverage_variables
 
 
@@ -35,7 +35,7 @@ class Key:
             time.sleep(0.001)
 
 
-def _callers(kept: Kept, key: Key, fetches: list[Fetched | BaseException], number: int) -> list[object]:
+def _callers(kept: SecretCache, key: Key, fetches: list[Fetched | BaseException], number: int) -> list[object]:
     """What several threads get that ask at the same time; the first to fetch waits until all have asked."""
     outcomes: list[object] = []
     everyone_asked = False
@@ -66,22 +66,22 @@ def _callers(kept: Kept, key: Key, fetches: list[Fetched | BaseException], numbe
 
 @pytest.mark.parametrize("until", [None, 100.0, FOR_EVER])
 def test_callers_at_the_same_time_share_one_fetch(until: float | None) -> None:
-    assert _callers(Kept(), Key(), [(SecretText("once"), until)], 8) == ["once"] * 8
+    assert _callers(SecretCache(), Key(), [(SecretText("once"), until)], 8) == ["once"] * 8
 
 
 def test_a_failure_is_raised_in_each_thread_as_an_error_of_its_own() -> None:
-    outcomes = _callers(Kept(), Key(), [SecretUnavailableError("no", hint="yes")], 4)
+    outcomes = _callers(SecretCache(), Key(), [SecretUnavailableError("no", hint="yes")], 4)
     assert [(type(o), str(o)) for o in outcomes] == [(SecretUnavailableError, "no\nhint: yes")] * 4
     assert len({id(o) for o in outcomes}) == 4
 
 
 def test_when_the_fetching_thread_is_interrupted_another_fetches() -> None:
-    outcomes = _callers(Kept(), Key(), [KeyboardInterrupt(), (SecretText("second"), FOR_EVER)], 4)
+    outcomes = _callers(SecretCache(), Key(), [KeyboardInterrupt(), (SecretText("second"), FOR_EVER)], 4)
     assert sorted(map(repr, outcomes)) == ["'second'"] * 3 + ["KeyboardInterrupt()"]
 
 
 def test_what_cannot_be_fetched_again_is_kept_even_when_a_refresh_is_asked_for() -> None:
-    kept = Kept()
+    kept = SecretCache()
     fetches: list[Fetched] = [(SecretText("once"), FOR_EVER)]
     for refresh in (False, True):
         assert kept.get("k", lambda: fetches.pop(), now=lambda: 1e12, refresh=refresh).reveal() == "once"
@@ -91,7 +91,7 @@ def test_what_cannot_be_fetched_again_is_kept_even_when_a_refresh_is_asked_for()
 
 
 def test_what_has_expired_does_not_pile_up() -> None:
-    kept = Kept()
+    kept = SecretCache()
     clock = iter(range(1000))
     for number in range(100):
         kept.get(number, lambda: (SecretText("x"), next(clock) + 50.0), now=lambda: float(next(clock)), refresh=False)
@@ -102,8 +102,8 @@ def test_the_child_of_a_fork_has_what_was_kept_and_is_not_held_up_by_its_parent_
     program = """
 import os, threading
 from milvus_profiles.masked import SecretText
-from milvus_profiles.secrets.cache import Kept
-kept, fetching, go = Kept(), threading.Event(), threading.Event()
+from milvus_profiles.secrets.cache import SecretCache
+kept, fetching, go = SecretCache(), threading.Event(), threading.Event()
 kept.get("a", lambda: (SecretText("kept"), 100.0), now=lambda: 0.0, refresh=False)
 def slow():
     fetching.set()

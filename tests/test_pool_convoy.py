@@ -7,44 +7,44 @@ import time
 
 import pytest
 
-from milvus_profiles.pool.convoy import Crowd
+from milvus_profiles.pool.convoy import ConvoyGuard
 from milvus_profiles.pool.threads import ConnectionPool
 from milvus_profiles.profile import PoolSettings
 from tests.support.pool_outside import Outside
 
 
 def test_nobody_is_ahead_at_a_lock_that_nobody_uses() -> None:
-    assert not Crowd().ahead
+    assert not ConvoyGuard().ahead
 
 
 def test_whoever_stands_back_goes_on_once_the_holder_is_out() -> None:
-    crowd = Crowd()
+    convoy = ConvoyGuard()
     passed = threading.Event()
 
     def next_one() -> None:
-        crowd.let_pass()
+        convoy.let_pass()
         passed.set()
 
-    with crowd.lock:
-        crowd.ahead = True
+    with convoy.lock:
+        convoy.ahead = True
         thread = threading.Thread(target=next_one)
         thread.start()
         assert not passed.wait(0.05)  # far beyond all pauses: it blocks on the lock by now
-        assert crowd.blocked
-        crowd.ahead = crowd.blocked
+        assert convoy.blocked
+        convoy.ahead = convoy.blocked
     assert passed.wait(10)
     thread.join(10)
-    assert not crowd.blocked
-    assert not crowd.ahead
+    assert not convoy.blocked
+    assert not convoy.ahead
 
 
 def test_who_may_be_blocking_is_seen_until_he_is_out() -> None:
-    crowd = Crowd()
-    with crowd:
-        crowd.ahead = True
-        crowd.ahead = crowd.blocked  # as a holder that leaves
-        assert crowd.ahead
-    assert not crowd.ahead
+    convoy = ConvoyGuard()
+    with convoy:
+        convoy.ahead = True
+        convoy.ahead = convoy.blocked  # as a holder that leaves
+        assert convoy.ahead
+    assert not convoy.ahead
 
 
 @pytest.mark.parametrize("left", ["ahead", "blocked"])
@@ -53,13 +53,13 @@ def test_what_an_interrupt_leaves_behind_is_cleared_by_the_next(left: str) -> No
         with pool.lease("a"):
             pass
         if left == "ahead":
-            pool._crowd.ahead = True
+            pool._convoy.ahead = True
         else:
-            pool._crowd.blocked.add(-1)
+            pool._convoy.blocked.add(-1)
         with pool.lease("a"):
             pass
-        assert not pool._crowd.ahead
-        assert not pool._crowd.blocked
+        assert not pool._convoy.ahead
+        assert not pool._convoy.blocked
 
 
 def test_a_crowd_of_threads_gets_every_lease_and_leaves_nothing_behind() -> None:
@@ -90,4 +90,4 @@ def test_a_crowd_of_threads_gets_every_lease_and_leaves_nothing_behind() -> None
         assert most <= 3
         assert stats.requests_num == threads * count
         assert stats.requests_errors == stats.pool_active == 0
-        assert not pool._crowd.ahead
+        assert not pool._convoy.ahead

@@ -20,11 +20,11 @@ from milvus_profiles.errors import (
 )
 from milvus_profiles.masked import SecretText
 from milvus_profiles.probe.certificate import Certificate
-from milvus_profiles.probe.context import Attempt
-from milvus_profiles.probe.explain import classify, needs_evidence
+from milvus_profiles.probe.context import ConnectContext
+from milvus_profiles.probe.explain import classify, needs_probes
 from milvus_profiles.probe.explain_tls import distrusted
-from milvus_profiles.probe.results import Evidence
-from milvus_profiles.probe.sockets import Address, PlaintextOutcome, Resolution, TCPOutcome
+from milvus_profiles.probe.results import ProbeResults
+from milvus_profiles.probe.sockets import PlaintextOutcome, Resolution, SocketAddress, TCPOutcome
 from milvus_profiles.probe.tls import TLSOutcome
 from milvus_profiles.profile import SSL, Profile
 from milvus_profiles.server_text import listed, server_text
@@ -32,16 +32,16 @@ from milvus_profiles.text import printable
 
 TRIED = "failed to connect to all addresses; last error: "
 TLS = "UNKNOWN: ipv4:127.0.0.1:1: Tls handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:1:SSL routines:"
-ADDRESS = Address(socket.AF_INET, "127.0.0.1", 19530)
+ADDRESS = SocketAddress(socket.AF_INET, "127.0.0.1", 19530)
 
 
-def attempt(uri: str = "https://db.example:19530", alias: str | None = "prod", **fields: Any) -> Attempt:
+def attempt(uri: str = "https://db.example:19530", alias: str | None = "prod", **fields: Any) -> ConnectContext:
     token = fields.pop("token", None)
-    return Attempt.of(Profile(alias="prod", uri=uri, **fields), token and SecretText(token), alias=alias)
+    return ConnectContext.of(Profile(alias="prod", uri=uri, **fields), token and SecretText(token), alias=alias)
 
 
-def said(details: str, *, evidence: Evidence | None = None, **settings: Any) -> MilvusProfilesError:
-    return classify(grpc.StatusCode.UNAVAILABLE, details, attempt(**settings), evidence=evidence)
+def said(details: str, *, results: ProbeResults | None = None, **settings: Any) -> MilvusProfilesError:
+    return classify(grpc.StatusCode.UNAVAILABLE, details, attempt(**settings), results=results)
 
 
 @pytest.mark.parametrize(
@@ -110,21 +110,21 @@ def test_a_method_that_is_unknown_means_that_it_is_no_milvus() -> None:
 
 def test_a_look_is_worth_its_time_only_where_the_status_is_ambiguous() -> None:
     ambiguous = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
-    assert {code for code in grpc.StatusCode if needs_evidence(code)} == ambiguous
+    assert {code for code in grpc.StatusCode if needs_probes(code)} == ambiguous
 
 
 # --- evidence --------------------------------------------------------------------------------------------------------
 
 
-def evidence(*statuses: Any, **seen: Any) -> Evidence:
+def evidence(*statuses: Any, **seen: Any) -> ProbeResults:
     tried = tuple(TCPOutcome(ADDRESS, status, f"it was {status}", 0.1) for status in statuses)
-    return Evidence(Resolution("db.example", (ADDRESS,), None, 0.1), tried, **seen)
+    return ProbeResults(Resolution("db.example", (ADDRESS,), None, 0.1), tried, **seen)
 
 
 @pytest.mark.parametrize(
     ("seen", "expected", "words"),
     [
-        (Evidence(Resolution("db.example", (), "no \x1b[1msuch", 0.1)), UnreachableError, "no \\x1b[1msuch"),
+        (ProbeResults(Resolution("db.example", (), "no \x1b[1msuch", 0.1)), UnreachableError, "no \\x1b[1msuch"),
         (evidence("refused", "refused"), UnreachableError, "refuses connections"),
         (evidence("refused", "timeout"), UnreachableError, "no TCP connection in time"),
         (evidence("unreachable"), UnreachableError, "it was unreachable"),
@@ -149,8 +149,8 @@ def evidence(*statuses: Any, **seen: Any) -> Evidence:
          UnreachableError, "closes every connection"),
     ],
 )  # fmt: skip
-def test_what_was_seen_decides(seen: Evidence, expected: type[MilvusProfilesError], words: str) -> None:
-    error = said(f"{TRIED}Socket closed", evidence=seen)
+def test_what_was_seen_decides(seen: ProbeResults, expected: type[MilvusProfilesError], words: str) -> None:
+    error = said(f"{TRIED}Socket closed", results=seen)
     assert type(error) is expected
     assert words in error.message
     assert error.hint
@@ -158,24 +158,24 @@ def test_what_was_seen_decides(seen: Evidence, expected: type[MilvusProfilesErro
 
 def test_clear_words_need_no_look() -> None:
     seen = evidence("connected", plaintext=PlaintextOutcome("silent", "", 0.1))
-    assert type(said("internal: Milvus Proxy is not ready yet. please wait", evidence=seen)) is ServerNotReadyError
+    assert type(said("internal: Milvus Proxy is not ready yet. please wait", results=seen)) is ServerNotReadyError
 
 
 def test_where_all_looks_well_the_words_count_again() -> None:
     well = evidence("connected", plaintext=PlaintextOutcome("http2", "", 0.1))
-    assert "refuses" in said(f"{TRIED}Connection refused", evidence=well).message
+    assert "refuses" in said(f"{TRIED}Connection refused", results=well).message
     gone = evidence("connected", plaintext=PlaintextOutcome("unreachable", "", 0.1))
-    assert "refuses" in said(f"{TRIED}Connection refused", evidence=gone).message
+    assert "refuses" in said(f"{TRIED}Connection refused", results=gone).message
 
 
 def test_without_an_address_the_words_count() -> None:
-    nothing = Evidence(Resolution("db.example", (), None, 0.1))
-    assert "unreachable" in said("Network is unreachable", evidence=nothing).message
+    nothing = ProbeResults(Resolution("db.example", (), None, 0.1))
+    assert "unreachable" in said("Network is unreachable", results=nothing).message
 
 
 def test_a_proxy_that_is_down_is_named() -> None:
     proxied = attempt(proxy="http://proxy.example:3128")
-    error = classify(grpc.StatusCode.UNAVAILABLE, "Connection refused", proxied, evidence=evidence("refused"))
+    error = classify(grpc.StatusCode.UNAVAILABLE, "Connection refused", proxied, results=evidence("refused"))
     assert "proxy.example:3128" in error.message
 
 
@@ -226,7 +226,7 @@ def test_an_attempt_knows_the_name_to_verify() -> None:
     assert attempt().host == "db.example"
     assert attempt(ssl={"server_name": "other.example"}).host == "other.example"
     assert attempt(uri="unix:/run/m.sock").host == "localhost"
-    assert Attempt(attempt().endpoint, tls=SSL(server_name="x.example")).host == "x.example"
+    assert ConnectContext(attempt().endpoint, tls=SSL(server_name="x.example")).host == "x.example"
 
 
 def test_an_attempt_does_not_show_its_token() -> None:
