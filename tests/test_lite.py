@@ -21,7 +21,7 @@ BEGIN = """
 import json, os, sys, threading, time
 import grpc
 from milvus_profiles.errors import *
-from milvus_profiles.transport import lite
+from milvus_profiles.channel import lite
 
 held = []  # what is let go of is given back
 

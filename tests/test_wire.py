@@ -18,8 +18,8 @@ from tests.support.scripted_grpc import message, number
 
 PROJECT = Path(__file__).parents[1]
 
-OURS_FIRST = "from milvus_profiles.transport import wire; from pymilvus.grpc_gen import milvus_pb2, common_pb2"
-PYMILVUS_FIRST = "from pymilvus.grpc_gen import milvus_pb2, common_pb2; from milvus_profiles.transport import wire"
+OURS_FIRST = "from milvus_profiles.channel import wire; from pymilvus.grpc_gen import milvus_pb2, common_pb2"
+PYMILVUS_FIRST = "from pymilvus.grpc_gen import milvus_pb2, common_pb2; from milvus_profiles.channel import wire"
 
 
 def beside_pymilvus(code: str, imports: str = OURS_FIRST) -> str:

@@ -121,9 +121,9 @@ ADD = ("profile", "add", "new", "--uri", "http://127.0.0.1:19530")
 SEAL = """
 import os, sys
 from milvus_profiles.config.databases import seal
-from milvus_profiles.files.held_directory import Held
+from milvus_profiles.files.held_directory import HeldDirectory
 os.mkdir(sys.argv[1])
-with Held(sys.argv[1]) as held:
+with HeldDirectory(sys.argv[1]) as held:
     reason = seal(held, os.environ)
 print(f"error: {reason}", file=sys.stderr)
 sys.exit(3 if reason else 0)

@@ -200,7 +200,7 @@ class _Seen:
 def _observed(
     started: OpenedChannel, user: str | None, reached: Reached, deadline: Deadline, seen: _Seen
 ) -> ServerInfo:
-    """One handshake, as ``transport.handshake`` drives it, with a watch on every step.
+    """One handshake, as ``live.handshake`` drives it, with a watch on every step.
 
     Raises:
         MilvusProfilesError: the classified failure.

@@ -281,7 +281,7 @@ def look(context: ConnectContext, deadline: Deadline) -> ProbeResults | None:
         None where the search itself failed: what gRPC said has to do then.
 
     Raises:
-        ConfigError, TLSError: as :func:`.tls_probe.probe_tls`.
+        ConfigError, TLSError: as :func:`.tls.probe_tls`.
     """
     try:
         return gather_results(context.route, context.host, context.tls, deadline)

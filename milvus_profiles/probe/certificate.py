@@ -133,7 +133,7 @@ def load(der: bytes) -> x509.Certificate:
     # What it complains of in a server's certificate (a serial number of 0, a name of 65 characters) is no fault of the
     # program that this package is a part of, and nothing for its standard error.  Said anew for each certificate, since
     # a program may have put its own filters in front; a filter that is there already is not added again.
-    warnings.filterwarnings("ignore", module=r"milvus_profiles\.transport\.(x509|grpc_rules)$")
+    warnings.filterwarnings("ignore", module=r"milvus_profiles\.probe\.certificate(_rules)?$")
     certificate: x509.Certificate = read_safely(lambda: _library().load_der_x509_certificate(der))
     return certificate
 

@@ -2,7 +2,7 @@
 
 gRPC reports most troubles of these layers in the same words; a probe goes one layer at a time and says what it saw, as
 a frozen outcome with its time.  Used when a connect fails and by the staged diagnosis alike.  TLS has its own module,
-``tls_probe``.  No probe sends a secret, and none outlives its deadline.
+``tls``.  No probe sends a secret, and none outlives its deadline.
 """
 
 from __future__ import annotations
