@@ -172,7 +172,9 @@ def test_a_secret_in_a_file_that_git_tracks(cli: Command, tmp_path: Path) -> Non
         subprocess.run(["git", *words], cwd=repository, check=True, capture_output=True)
 
     git("init")
-    assert only(cli("doctor", "--json", cwd=repository), "tracked")["status"] == "ok"
+    warned = only(cli("doctor", "--json", cwd=repository), "tracked")
+    assert warned["status"] == "warning"
+    assert "milvus-profiles secret set dev" in warned["hint"]
     git("add", "milvus.toml", ".env")
     outcome = cli("doctor", "--json", cwd=repository)
     configuration, dotenv = findings(outcome, "tracked")
@@ -182,6 +184,9 @@ def test_a_secret_in_a_file_that_git_tracks(cli: Command, tmp_path: Path) -> Non
     assert not leaks(outcome.stdout)
     git("rm", "--cached", ".env")  # what the hint says
     assert len(findings(cli("doctor", "--json", cwd=repository), "tracked")) == 1
+    (repository / "milvus.toml").write_text('[profiles.dev]\nuri = "https://db.example"\n')
+    git("add", "milvus.toml")
+    assert only(cli("doctor", "--json", cwd=repository), "tracked")["status"] == "ok"
 
 
 # --- surroundings ----------------------------------------------------------------------------------------------------

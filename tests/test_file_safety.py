@@ -246,9 +246,14 @@ def commit(directory: Path, home: Path) -> None:
     git(directory, "commit", "--quiet", "--message", "all", home=home)
 
 
-def test_validate_warns_of_a_literal_secret_that_git_tracks(cli: Command, repository: Path, home: Path) -> None:
+def test_validate_warns_of_a_literal_secret_in_a_project_and_says_if_git_tracks_it(
+    cli: Command, repository: Path, home: Path
+) -> None:
     before = cli("config", "validate", "--json", cwd=repository)
-    assert (before.returncode, before.stderr) == (0, "")
+    assert before.returncode == 0
+    (warning,) = warnings_of(before.stderr)
+    assert warning.startswith(f"{repository}/milvus.toml holds a token or password, and goes where the project goes")
+    assert "milvus-profiles secret set prod" in warning
     commit(repository, home)
     outcome = cli("config", "validate", "--json", cwd=repository)
     assert outcome.returncode == 0

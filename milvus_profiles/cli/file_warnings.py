@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..config.documents import Document
     from ..config.profiles import Profiles
 
-__all__ = ["warn_about_files", "warn_about_profiles", "warn_of_tracked"]
+__all__ = ["warn_about_files", "warn_about_profiles", "warn_of_literals"]
 
 
 def warn_about_files(profiles: Profiles, documents: Iterable[Document]) -> None:
@@ -38,14 +38,19 @@ def warn_about_profiles(profiles: Profiles, aliases: Iterable[str]) -> None:
     warn_about_files(profiles, [document for document in profiles.documents if document in folded.values()])
 
 
-def warn_of_tracked(documents: Iterable[Document]) -> None:
-    """Warn of files with secrets that git tracks."""
+def warn_of_literals(documents: Iterable[Document]) -> None:
+    """Warn of secrets in a project's file, and in any file that git tracks: others get them with it."""
     from ..config.tracked import is_tracked
 
     for document in documents:
-        if document.literals and is_tracked(document.path):
+        if not document.literals:
+            continue
+        tracked = is_tracked(document.path)
+        if tracked or document.role == "project":
+            move = f"move the secret into the keyring with {milvus_profiles('secret', 'set', document.literals[0])}"
             warn(
-                f"{document.path} holds a token or password and git tracks it: move the secret into the keyring with "
-                f"{milvus_profiles('secret', 'set', document.literals[0])}, and change it, "
+                f"{document.path} holds a token or password and git tracks it: {move}, and change it, "
                 "since its history keeps the old"
+                if tracked
+                else f"{document.path} holds a token or password, and goes where the project goes: {move}"
             )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from typing import Annotated, Any
 
 from pydantic import Field, GetPydanticSchema
@@ -54,18 +53,15 @@ class Settings(BaseSettings):
     def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment, then the files; see the module's text for what is left out."""
-        env, cwd, documents = _INPUT.get()
+        given: Any = init_settings
+        env, cwd, documents = given.init_kwargs["read_from"]
         return _Environment(settings_cls, env, cwd), _Files(settings_cls, documents)
-
-
-_Input = tuple[Mapping[str, str], str, tuple[Document, ...]]
-_INPUT: ContextVar[_Input] = ContextVar("milvus_profiles_settings_input")
 
 
 class _Source(PydanticBaseSettingsSource):
@@ -122,11 +118,7 @@ def load_settings(env: Mapping[str, str], cwd: str, documents: tuple[Document, .
     key = (_digest(env), home_directory(env), cwd, *roots)
     if (known := _CACHE.get(key)) is not None:
         return known
-    token = _INPUT.set((env, cwd, documents))
-    try:
-        settings = Settings()
-    finally:
-        _INPUT.reset(token)
+    settings = Settings(read_from=(env, cwd, documents))  # type: ignore[call-arg]  # for the sources
     if len(_CACHE) >= _CACHE_SIZE:
         _CACHE.clear()
     _CACHE[key] = settings

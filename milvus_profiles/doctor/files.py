@@ -118,12 +118,22 @@ def check_tracked(profiles: Profiles, context: DoctorContext) -> Iterator[Findin
     """Whether git tracks a file with a token or password in it."""
     clean = True
     for document in profiles.documents:
-        if document.literals and is_tracked(document.path):
+        if not document.literals:
+            continue
+        if is_tracked(document.path):
             clean = False
             yield Finding(
                 "tracked", "failed", f"{printable(document.path)} holds a token or password, and git tracks it",
                 f"move it into the keyring with {milvus_profiles('secret', 'set', document.literals[0])}, "
                 "take it out of the file, and change it at the server: the history of the repository keeps the old one",
+            )  # fmt: skip
+        elif document.role == "project":
+            clean = False
+            yield Finding(
+                "tracked", "warning",
+                f"{printable(document.path)} holds a token or password, and goes where the project goes",
+                f"move it into the keyring with {milvus_profiles('secret', 'set', document.literals[0])}, "
+                "and take it out of the file",
             )  # fmt: skip
     for path in dotenv_files(context):
         secrets = [name for name in names_in(path) if name.startswith("MILVUS_") and name.endswith(_SECRET_ENDINGS)]

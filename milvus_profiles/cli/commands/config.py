@@ -21,7 +21,7 @@ from ...config.locations import (
 from ...config.permissions import refusal
 from ...config.trust import TrustStore
 from ...errors import ConfigError, MilvusProfilesError
-from ..file_warnings import warn_about_files, warn_of_tracked
+from ..file_warnings import warn_about_files, warn_of_literals
 from ..output import emit_json, print_error, say, shorten, table, warn
 from ..session import command, current
 
@@ -98,7 +98,7 @@ def validate() -> None:
     refused = {document.path: error for document in profiles.documents if (error := refusal(document)) is not None}
     findings += refused.values()
     warn_about_files(profiles, [document for document in profiles.documents if document.path not in refused])
-    warn_of_tracked(profiles.documents)
+    warn_of_literals(profiles.documents)
     try:
         profiles.select()
     except MilvusProfilesError as error:
