@@ -6,7 +6,6 @@ bad profile, or 65,536 good ones, cost nothing to the others.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,11 +22,12 @@ from .databases import refuse_brought, untrusted_origin
 from .documents import Document
 from .fields import SECRET_FIELDS
 from .invalid import Findings, validate
+from .layers import Layers, Selection
 from .locations import UnreadFile, home_directory, home_fault, user_file
 from .permissions import refusal
 from .settings import Settings
 from .trust import TrustStore, check_default, check_endpoint, check_fields
-from .values import Origin, Raw, RawProfile, Value, from_table, has_address, inherited, override, resolved_paths
+from .values import Origin, Raw, RawProfile, Value, override, resolved_paths
 
 __all__ = ["ProfileCache", "Profiles", "Resolved", "Selection"]
 
@@ -64,23 +64,6 @@ class Resolved:
         return Origin("default")
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which profile is meant when none, or one, was named.
-
-    Attributes:
-        alias: as it is declared.
-        origin: what selected it: an argument, a variable, a file's default_profile; None for the last resorts.
-        reason: in words.
-        hidden: what else would have selected a profile, weaker ones, in words.
-    """
-
-    alias: str
-    origin: Origin | None
-    reason: str
-    hidden: tuple[str, ...] = ()
-
-
 @even_half_made
 class Profiles(Mapping[str, Profile]):
     """All profiles in force: a mapping from alias to :class:`Profile`.
@@ -115,12 +98,12 @@ class Profiles(Mapping[str, Profile]):
         self.cwd = cwd
         self.user_file = user_file(env)
         self._home = home_directory(env) or ""
+        self._layers = Layers(documents, settings.environment, self._home)
         self._connector = connector
         self._trust: TrustStore | None = None
         self._resolved: dict[str, Resolved] = {}
         self._cache: ProfileCache = {} if cache is None else cache
         self._trusted: dict[str, bool] = {}
-        self._parents: dict[str, dict[str, Raw | ConfigError]] = {}
 
     def __repr__(self) -> str:
         places = [document.path for document in self.documents]
@@ -129,40 +112,16 @@ class Profiles(Mapping[str, Profile]):
     # --- what there is ---
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._aliases().values())
+        return iter(self._layers.aliases().values())
 
     def __len__(self) -> int:
-        return len(self._aliases())
+        return len(self._layers.aliases())
 
     def __contains__(self, alias: object) -> bool:
-        return isinstance(alias, str) and self._find(alias) is not None
+        return isinstance(alias, str) and self._layers.find(alias) is not None
 
     def __getitem__(self, alias: str) -> Profile:
         return self.resolve(alias).profile
-
-    def _aliases(self) -> dict[str, str]:
-        """Folded alias to alias, in the order of the layers."""
-        found: dict[str, str] = {}
-        for document in self.documents:
-            for key, alias in document.aliases.items():
-                found.setdefault(key, alias)
-        environment = self.settings.environment
-        if environment.uri_alias is not None:
-            found.setdefault(fold_alias(environment.uri_alias), environment.uri_alias)
-        for key, alias in environment.names.items():
-            found.setdefault(key, alias)
-        return found
-
-    def _find(self, alias: str) -> str | None:
-        """The alias as it is declared."""
-        key = fold_alias(alias)
-        for document in self.documents:
-            if key in document.aliases:
-                return document.aliases[key]
-        environment = self.settings.environment
-        if environment.uri_alias is not None and fold_alias(environment.uri_alias) == key:
-            return environment.uri_alias
-        return environment.names.get(key)
 
     @cached_property
     def nearest(self) -> Nearest:
@@ -205,7 +164,7 @@ class Profiles(Mapping[str, Profile]):
             UnknownProfileError: the chosen name is not declared, or nothing chooses one.
             UntrustedError: the default of an untrusted project file is not one of its own profiles.
         """
-        choices = list(self._choices(alias, name))
+        choices = list(self._layers.choices(alias, name, self.settings.profile))
         if not choices:
             names = list(islice(self, 9))
             remedy = "declare one with `milvus-profiles profile add ALIAS --uri URI`"
@@ -218,7 +177,7 @@ class Profiles(Mapping[str, Profile]):
                 hint="; ".join((remedy, *self._left_out())),
             )
         chosen, origin, reason = choices[0]
-        found = self._find(chosen)
+        found = self._layers.find(chosen)
         if origin is not None and origin.document is not None:
             check_default(origin.document, chosen, self.trust, fold_alias(chosen) in origin.document.aliases)
         if found is None:
@@ -230,48 +189,26 @@ class Profiles(Mapping[str, Profile]):
         )
         return Selection(found, origin, reason, hidden)
 
-    def _choices(self, alias: str | None, name: str) -> Iterator[tuple[str, Origin | None, str]]:
-        environment = self.settings.environment
-        if alias is not None:
-            yield alias, Origin("call", name), "it was named"
-        if self.settings.profile is not None:
-            yield self.settings.profile, Origin("environment", "MILVUS_PROFILE"), "MILVUS_PROFILE names it"
-        if environment.uri_alias is not None:
-            yield environment.uri_alias, Origin("environment", "MILVUS_URI"), "MILVUS_URI declares it"
-        for document in self.documents:
-            if "default_profile" in document.root:
-                origin = Origin(document.role, document=document, path=("default_profile",))
-                yield document.root["default_profile"], origin, f"default_profile of {document.path} names it"
-        if (found := self._find("default")) is not None:
-            yield found, None, "its alias is `default`"
-        if self._only is not None:
-            yield self._only, None, "it is the only one there is"
-
-    @cached_property
-    def _only(self) -> str | None:
-        """The one profile that has an address; a variable's typing error must not count as a profile."""
-        usable = list(islice((alias for alias in self if self._is_usable(alias)), 2))
-        return usable[0] if len(usable) == 1 else None
-
-    def _is_usable(self, alias: str) -> bool:
-        key, document = fold_alias(alias), self.declaring(alias)
-        if document is not None and key not in self.settings.environment.fields:
-            table = document.profiles[document.aliases[key]]
-            if isinstance(table, dict) and "extends" not in table:
-                return "uri" in table or "host" in table  # what follows, at a tenth of the time: there may be thousands
-        try:
-            return has_address(self.raw(alias).values)
-        except ConfigError:
-            return True  # it wants to be one, and says what is wrong when it is taken
-
     # --- one profile ---
 
     def declaring(self, alias: str) -> Document | None:
         """The file that declares a profile; None for one of the environment alone, and for one that nobody declares."""
-        key, environment = fold_alias(alias), self.settings.environment
-        if environment.uri_alias is not None and fold_alias(environment.uri_alias) == key:
-            return None
-        return next((document for document in self.documents if key in document.aliases), None)
+        return self._layers.declaring(alias)
+
+    def raw(self, alias: str) -> RawProfile:
+        """The fields of a profile from all layers but the call, before validation.
+
+        Args:
+            alias: any spelling of it.
+
+        Raises:
+            UnknownProfileError: nobody declares it.
+            ConfigError: it is no table, or what it extends cannot be had.
+        """
+        raw = self._layers.raw(alias)
+        if raw is None:
+            raise self.unknown(alias)
+        return raw
 
     @property
     def trust(self) -> TrustStore:
@@ -393,7 +330,7 @@ class Profiles(Mapping[str, Profile]):
 
     def _no_address(self, raw: RawProfile) -> ConfigError:
         near = self.nearest.to(raw.alias, other=True)
-        if near is not None and not self._is_usable(near):
+        if near is not None and not self._layers.is_usable(near):
             near = None
         return ConfigError(
             f"the profile {raw.alias!r} has no address",
@@ -417,95 +354,11 @@ class Profiles(Mapping[str, Profile]):
             if document is raw.document or key not in document.aliases:
                 continue
             own: Profile | None = None
-            other = self._declared(document, document.aliases[key])
+            other = self._layers.declared(document, document.aliases[key])
             result = validate(Profile, other, check_files=False)
             if isinstance(result, Profile):
                 own = result
             check_endpoint(profile, raw, self.trust, own, str(other.declared))
-
-    def raw(self, alias: str) -> RawProfile:
-        """The fields of a profile from all layers but the call, before validation.
-
-        Args:
-            alias: any spelling of it.
-
-        Raises:
-            UnknownProfileError: nobody declares it.
-            ConfigError: it is no table, or what it extends cannot be had.
-        """
-        key = fold_alias(alias)
-        environment = self.settings.environment
-        base: RawProfile | None = None
-        if environment.uri_alias is not None and fold_alias(environment.uri_alias) == key:
-            base = self._declared_by_environment(key)
-        for document in self.documents:
-            if key not in document.aliases:
-                continue
-            if base is None:
-                base = self._declared(document, document.aliases[key])
-                continue
-            with contextlib.suppress(ConfigError):  # what is not in force may be wrong
-                hidden = self._declared(document, document.aliases[key]).values
-                base.overridden += [(path, value.origin) for path, value in hidden.items()]
-        over = environment.fields.get(key)
-        if base is None and over is None:
-            raise self.unknown(alias)
-        if base is None:
-            return self._declared_by_environment(key)
-        if over is None or base.document is None:
-            return base
-        if ("extends",) in over:
-            raise ConfigError(
-                f"extends cannot be set from the environment: {base.alias!r} is declared in a file",
-                hint="a profile and the one that it extends stand in the same place",
-                location=over["extends",].origin.location(),
-            )
-        return override(base, over)
-
-    def _declared_by_environment(self, key: str) -> RawProfile:
-        environment = self.settings.environment
-
-        def stated(folded: str) -> RawProfile | None:
-            """What the variables say, those with the alias in their names over the MILVUS_URI family."""
-            own = environment.fields.get(folded, {})
-            if environment.uri_alias is not None and fold_alias(environment.uri_alias) == folded:
-                family = Origin("environment", "MILVUS_URI")
-                return override(RawProfile(environment.uri_alias, environment.uri_fields, [], family, None), own)
-            if not own:
-                return None
-            address = [value.origin for path, value in own.items() if path[0] in ("uri", "host")]
-            declared = address[0] if address else next(iter(own.values())).origin
-            return RawProfile(environment.names[folded], own, [], declared, None)
-
-        def fields_of(folded: str) -> tuple[str, Raw] | None:
-            return None if (found := stated(folded)) is None else (found.alias, found.values)
-
-        raw = stated(key)
-        assert raw is not None  # the caller looked
-        values = inherited(
-            key, fields_of, "the environment", lambda: self._nearest_variable, self._parents.setdefault("", {})
-        )
-        return RawProfile(self._find(key) or raw.alias, values, raw.overridden, raw.declared, None)
-
-    def _declared(self, document: Document, alias: str) -> RawProfile:
-        def fields_of(folded: str) -> tuple[str, Raw] | None:
-            name = document.aliases.get(folded)
-            return None if name is None else (name, from_table(document, name, self._home))
-
-        values = inherited(
-            fold_alias(alias),
-            fields_of,
-            document.path,
-            lambda: document.nearest,
-            self._parents.setdefault(document.path, {}),
-        )
-        origin = Origin(document.role, document=document, path=("profiles", alias))
-        return RawProfile(alias, values, [], origin, document)
-
-    @cached_property
-    def _nearest_variable(self) -> Nearest:
-        environment = self.settings.environment
-        return Nearest([*environment.names.values(), *([environment.uri_alias] if environment.uri_alias else [])])
 
     # --- use ---
 

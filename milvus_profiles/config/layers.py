@@ -1,0 +1,208 @@
+"""The layers in which profiles are declared, files and the environment, and what they say of one alias together."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+
+from ..errors import ConfigError
+from ..profile import fold_alias
+from ..spelling import Nearest
+from .documents import Document
+from .environment import EnvironmentLayer
+from .values import Origin, Raw, RawProfile, from_table, has_address, inherited, override
+
+__all__ = ["Layers", "Selection"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which profile is meant when none, or one, was named.
+
+    Attributes:
+        alias: as it is declared.
+        origin: what selected it: an argument, a variable, a file's default_profile; None for the last resorts.
+        reason: in words.
+        hidden: what else would have selected a profile, weaker ones, in words.
+    """
+
+    alias: str
+    origin: Origin | None
+    reason: str
+    hidden: tuple[str, ...] = ()
+
+
+class Layers:
+    """What is declared, before anything of it is validated.
+
+    Args:
+        documents: the files in force, strongest first.
+        environment: what the environment says about profiles.
+        home: the home directory, for ``~``; empty where there is none.
+    """
+
+    def __init__(self, documents: tuple[Document, ...], environment: EnvironmentLayer, home: str) -> None:
+        self._documents = documents
+        self._environment = environment
+        self._home = home
+        self._uri_key = None if environment.uri_alias is None else fold_alias(environment.uri_alias)
+        self._parents: dict[str, dict[str, Raw | ConfigError]] = {}
+
+    def aliases(self) -> dict[str, str]:
+        """Folded alias to alias, in the order of the layers."""
+        found: dict[str, str] = {}
+        for document in self._documents:
+            for key, alias in document.aliases.items():
+                found.setdefault(key, alias)
+        environment = self._environment
+        if environment.uri_alias is not None:
+            found.setdefault(fold_alias(environment.uri_alias), environment.uri_alias)
+        for key, alias in environment.names.items():
+            found.setdefault(key, alias)
+        return found
+
+    def find(self, alias: str) -> str | None:
+        """The alias as it is declared."""
+        key = fold_alias(alias)
+        for document in self._documents:
+            if key in document.aliases:
+                return document.aliases[key]
+        return self._environment.uri_alias if key == self._uri_key else self._environment.names.get(key)
+
+    def declaring(self, alias: str) -> Document | None:
+        """The file that declares a profile; None for one of the environment alone, and for one that nobody declares."""
+        key = fold_alias(alias)
+        if key == self._uri_key:
+            return None
+        return next((document for document in self._documents if key in document.aliases), None)
+
+    def is_usable(self, alias: str) -> bool:
+        """Whether a profile has an address."""
+        key, document = fold_alias(alias), self.declaring(alias)
+        if document is not None and key not in self._environment.fields:
+            table = document.profiles[document.aliases[key]]
+            if isinstance(table, dict) and "extends" not in table:
+                return "uri" in table or "host" in table  # what follows, at a tenth of the time: there may be thousands
+        try:
+            return (raw := self.raw(alias)) is not None and has_address(raw.values)
+        except ConfigError:
+            return True  # it wants to be one, and says what is wrong when it is taken
+
+    def choices(self, alias: str | None, name: str, variable: str | None) -> Iterator[tuple[str, Origin | None, str]]:
+        """What selects a profile, strongest first: its alias, its origin (None for the last resorts), and why.
+
+        Args:
+            alias: an explicit name; None without one.
+            name: what that is called in messages, such as ``--profile``.
+            variable: what ``MILVUS_PROFILE`` names; None without it.
+        """
+        environment = self._environment
+        if alias is not None:
+            yield alias, Origin("call", name), "it was named"
+        if variable is not None:
+            yield variable, Origin("environment", "MILVUS_PROFILE"), "MILVUS_PROFILE names it"
+        if environment.uri_alias is not None:
+            yield environment.uri_alias, Origin("environment", "MILVUS_URI"), "MILVUS_URI declares it"
+        for document in self._documents:
+            if "default_profile" in document.root:
+                origin = Origin(document.role, document=document, path=("default_profile",))
+                yield document.root["default_profile"], origin, f"default_profile of {document.path} names it"
+        if (found := self.find("default")) is not None:
+            yield found, None, "its alias is `default`"
+        if self._only is not None:
+            yield self._only, None, "it is the only one there is"
+
+    @cached_property
+    def _only(self) -> str | None:
+        """The one profile that has an address; a variable's typing error must not count as a profile."""
+        usable = list(islice((alias for alias in self.aliases().values() if self.is_usable(alias)), 2))
+        return usable[0] if len(usable) == 1 else None
+
+    def raw(self, alias: str) -> RawProfile | None:
+        """The fields of a profile from all layers but the call, before validation.
+
+        Args:
+            alias: any spelling of it.
+
+        Returns:
+            None where nobody declares it.
+
+        Raises:
+            ConfigError: it is no table, or what it extends cannot be had.
+        """
+        key = fold_alias(alias)
+        environment = self._environment
+        base: RawProfile | None = None
+        if key == self._uri_key:
+            base = self._declared_by_environment(key)
+        for document in self._documents:
+            if key not in document.aliases:
+                continue
+            if base is None:
+                base = self.declared(document, document.aliases[key])
+                continue
+            with contextlib.suppress(ConfigError):  # what is not in force may be wrong
+                hidden = self.declared(document, document.aliases[key]).values
+                base.overridden += [(path, value.origin) for path, value in hidden.items()]
+        over = environment.fields.get(key)
+        if base is None and over is None:
+            return None
+        if base is None:
+            return self._declared_by_environment(key)
+        if over is None or base.document is None:
+            return base
+        if ("extends",) in over:
+            raise ConfigError(
+                f"extends cannot be set from the environment: {base.alias!r} is declared in a file",
+                hint="a profile and the one that it extends stand in the same place",
+                location=over["extends",].origin.location(),
+            )
+        return override(base, over)
+
+    def _declared_by_environment(self, key: str) -> RawProfile:
+        environment = self._environment
+
+        def stated(folded: str) -> RawProfile | None:
+            """What the variables say, those with the alias in their names over the MILVUS_URI family."""
+            own = environment.fields.get(folded, {})
+            if environment.uri_alias is not None and folded == self._uri_key:
+                family = Origin("environment", "MILVUS_URI")
+                return override(RawProfile(environment.uri_alias, environment.uri_fields, [], family, None), own)
+            if not own:
+                return None
+            address = [value.origin for path, value in own.items() if path[0] in ("uri", "host")]
+            declared = address[0] if address else next(iter(own.values())).origin
+            return RawProfile(environment.names[folded], own, [], declared, None)
+
+        def fields_of(folded: str) -> tuple[str, Raw] | None:
+            return None if (found := stated(folded)) is None else (found.alias, found.values)
+
+        raw = stated(key)
+        assert raw is not None  # the caller looked
+        values = inherited(
+            key, fields_of, "the environment", lambda: self._nearest_variable, self._parents.setdefault("", {})
+        )
+        return RawProfile(self.find(key) or raw.alias, values, raw.overridden, raw.declared, None)
+
+    def declared(self, document: Document, alias: str) -> RawProfile:
+        def fields_of(folded: str) -> tuple[str, Raw] | None:
+            name = document.aliases.get(folded)
+            return None if name is None else (name, from_table(document, name, self._home))
+
+        values = inherited(
+            fold_alias(alias),
+            fields_of,
+            document.path,
+            lambda: document.nearest,
+            self._parents.setdefault(document.path, {}),
+        )
+        origin = Origin(document.role, document=document, path=("profiles", alias))
+        return RawProfile(alias, values, [], origin, document)
+
+    @cached_property
+    def _nearest_variable(self) -> Nearest:
+        environment = self._environment
+        return Nearest([*environment.names.values(), *([environment.uri_alias] if environment.uri_alias else [])])
