@@ -7,7 +7,7 @@ texts pass through here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -92,7 +92,7 @@ class Findings:
             return self._found.location
         return self._first.origin.location(self._first.at)
 
-    @cached_property
+    @property
     def _first(self) -> _Described:
         assert not isinstance(self._found, MilvusProfilesError)
         return self._found()[0]()
