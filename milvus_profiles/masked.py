@@ -165,7 +165,7 @@ class _Masked(_MappingOf[_V]):
 
     def __getitem__(self, key: str) -> _V:
         # Neither a local nor the dictionary's own KeyError: both would put the values among a traceback's locals.
-        if key in self:
+        if key in self._values():
             return self._values()[key]
         raise KeyError(key)
 

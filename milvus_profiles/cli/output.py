@@ -25,6 +25,8 @@ __all__ = ["console_of", "emit_json", "note", "print_error", "say", "say_lines",
 
 
 def _lines(text: str) -> str:
+    if "\n" not in text:
+        return printable(text)
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
@@ -149,13 +151,15 @@ def _aligned(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """The same columns as lines of text: what a pipe gets needs neither colours nor most of rich, which takes time."""
     from rich.cells import cell_len
 
-    cells = [[heading.split("\n") for heading in headings]]
-    cells += [[_lines(cell).split("\n") for cell in row] for row in rows]
-    widths = [max(cell_len(line) for row in cells for line in row[column]) for column in range(len(headings))]
+    def width_of(text: str) -> int:
+        return len(text) if text.isascii() else cell_len(text)
 
-    def joined(parts: Iterable[str]) -> str:
-        return "  ".join(
-            part + " " * (width - cell_len(part)) for part, width in zip(parts, widths, strict=True)
-        ).rstrip()
-
-    return "\n".join(joined(line) for row in cells for line in zip_longest(*row, fillvalue=""))
+    lines: list[Sequence[str]] = [headings]
+    for row in rows:
+        cells = [_lines(cell) for cell in row]
+        lines += zip_longest(*(cell.split("\n") for cell in cells), fillvalue="") if "\n" in "".join(cells) else [cells]
+    widths = [max(map(width_of, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join([part + " " * (width - width_of(part)) for part, width in zip(line, widths, strict=True)]).rstrip()
+        for line in lines
+    )

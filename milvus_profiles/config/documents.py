@@ -7,6 +7,7 @@ Literal secrets become :class:`SecretText` before anything else sees the table.
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import hashlib
 import os
@@ -48,7 +49,7 @@ class Document:
         root: the other keys of the root.
         sha256: digest of its bytes.
         literals: the profiles whose token or password stands in the file itself.
-        mode: permission bits of the very file that was read; None for a text that stands in none.
+        mode: permission bits of the very file that was read; None for a text that none was read with.
         device: its file system, as os.stat numbers them; None with ``mode``.
     """
 
@@ -120,7 +121,7 @@ def read_document(path: str, role: Role) -> Document:
         ConfigError: it cannot be read, is no TOML in UTF-8, or its root is wrong.  FileNotFoundError is not raised:
             a file that does not exist is a ConfigError too.
     """
-    return _result(_attempt(lambda: _cached(*_read(path), path, role)))
+    return _result(_attempt(lambda: _cached(path, role, *_read(path))))
 
 
 def parse_document(content: bytes, path: str, role: Role) -> Document:
@@ -132,7 +133,7 @@ def parse_document(content: bytes, path: str, role: Role) -> Document:
 
 def try_parse(content: bytes, path: str, role: Role) -> Document | ConfigError:
     """As :func:`parse_document`, with the error returned: for callers that hold the content themselves."""
-    return _attempt(lambda: _parsed(content, path, role))
+    return _attempt(lambda: _cached(path, role, content))
 
 
 def _attempt(make: Callable[[], Document]) -> Document | ConfigError:
@@ -154,19 +155,21 @@ def _result(outcome: Document | ConfigError) -> Document:
 _Status = tuple[int, int]
 """The permission bits of an open file, and its device."""
 
-_CACHE: OrderedDict[tuple[str, Role, bytes, _Status], Document] = OrderedDict()
+_CACHE: OrderedDict[tuple[str, Role, bytes], Document] = OrderedDict()
 _CACHE_SIZE = 4
 
 
-def _cached(content: bytes, status: _Status, path: str, role: Role) -> Document:
+def _cached(path: str, role: Role, content: bytes, status: _Status | None = None) -> Document:
     """The document at a path, parsed again only if it changed: programs connect more often than files change.
 
     By content, because two writes within one tick of the filesystem's clock leave the same times and size.
     """
-    key = (path, role, hashlib.sha256(content).digest(), status)
+    key = (path, role, hashlib.sha256(content).digest())
     document = _CACHE.pop(key, None)
     if document is None:
         document = _parsed(content, path, role)
+    if status is not None and status != (document.mode, document.device):
+        document = copy.copy(document)  # who has the other one goes on with what was so then
         document.mode, document.device = status
     _CACHE[key] = document
     while len(_CACHE) > _CACHE_SIZE:

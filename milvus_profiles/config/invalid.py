@@ -7,7 +7,7 @@ texts pass through here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -54,6 +54,9 @@ class _Described(NamedTuple):
         return ConfigError(self.message, hint=self.hint(), location=self.origin.location(self.at))
 
 
+_Found = Callable[[], "list[Callable[[], _Described]]"]
+
+
 @even_half_made
 class Findings:
     """What is wrong with a profile; errors are made of it when they are asked for.
@@ -63,7 +66,7 @@ class Findings:
         number: how many there are in all.
     """
 
-    def __init__(self, found: list[Callable[[], _Described]] | MilvusProfilesError, number: int = 1) -> None:
+    def __init__(self, found: _Found | MilvusProfilesError, number: int = 1) -> None:
         self._found = found
         self.number = number
 
@@ -89,10 +92,10 @@ class Findings:
             return self._found.location
         return self._first.origin.location(self._first.at)
 
-    @cached_property
+    @property
     def _first(self) -> _Described:
         assert not isinstance(self._found, MilvusProfilesError)
-        return self._found[0]()
+        return self._found()[0]()
 
     def errors(self, limit: int = FINDINGS) -> list[MilvusProfilesError]:
         """The first of them as errors.
@@ -102,7 +105,7 @@ class Findings:
         """
         if isinstance(self._found, MilvusProfilesError):
             return [self._found][:limit]
-        return [describe().error() for describe in self._found[:limit]]
+        return [describe().error() for describe in self._found()[:limit]] if limit else []
 
 
 def validate(model: type[BaseModel], raw: RawProfile, *, check_files: bool = True) -> BaseModel | Findings:
@@ -117,16 +120,20 @@ def validate(model: type[BaseModel], raw: RawProfile, *, check_files: bool = Tru
         The model, or what is wrong.  Errors are returned, not raised: the frames below hold the values.
     """
     if (stray := raw.values.get(("alias",))) is not None:
-        return Findings([partial(_unknown_key, ("alias",), raw, stray.origin)])
+        return Findings(lambda: [partial(_unknown_key, ("alias",), raw, stray.origin)])
     try:
         return model.model_validate(
             {"alias": raw.alias, **unflatten(raw.values)},
             context={"check_files": check_files, "directory": _directory_of_command(raw)},
         )
     except ValidationError as error:
-        number = error.error_count()
-        found = error.errors(include_url=False, include_input=False)
-    return Findings([partial(_described, finding, raw) for finding in found[:FINDINGS]], number + left_out(raw))
+        fault = error.with_traceback(None)
+    return Findings(lambda: _described_all(fault, raw), fault.error_count() + left_out(raw))
+
+
+def _described_all(fault: ValidationError, raw: RawProfile) -> list[Callable[[], _Described]]:
+    found = fault.errors(include_url=False, include_input=False)
+    return [partial(_described, finding, raw) for finding in found[:FINDINGS]]
 
 
 def _directory_of_command(raw: RawProfile) -> str | None:

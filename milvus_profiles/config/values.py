@@ -126,12 +126,11 @@ def from_table(document: Document, alias: str, home: str | None = None) -> Raw:
     Raises:
         ConfigError: it is not a table.
     """
-    origin = Origin(document.role, document=document, path=("profiles", alias))
-    if not isinstance(document.profiles[alias], dict):
+    if not isinstance(document.profiles[alias], dict):  # of no name: a frame of the error would show it
         raise ConfigError(
             f"the profile {alias!r} is not a table",
             hint=f"write [profiles.{alias}] above its fields",
-            location=origin.location(),
+            location=document.location(("profiles", alias), at="value"),
         )
     raw: Raw = {}
     directory = document.directory
@@ -141,10 +140,9 @@ def from_table(document: Document, alias: str, home: str | None = None) -> Raw:
             strange += 1
             if strange > _STRANGE:
                 continue
-        raw[path] = Value(
-            _absolute(path, value, directory, home),
-            Origin(document.role, document=document, path=("profiles", alias, *path)),
-        )
+        else:
+            value = _absolute(path, value, directory, home)
+        raw[path] = Value(value, Origin(document.role, None, document, ("profiles", alias, *path)))
     return raw
 
 

@@ -29,13 +29,14 @@ def examine(context: DoctorContext) -> Iterator[Finding]:
         place = f"{error.location}: " if error.location else ""
         yield Finding("files", "failed", f"{place}{error.message}", error.hint or "correct it, then run doctor again")
         profiles = None
+    examined = {} if profiles is None else {alias: profiles.examine(alias)[1] for alias in profiles}
     if profiles is not None:
         yield from check_files(profiles)
-        yield from check_profiles(profiles)
+        yield from check_profiles(profiles, examined)
         yield from check_trust(profiles)
         yield from check_tracked(profiles, context)
-    yield from check_lite(profiles)
-    yield from check_keyring(profiles, context)
+    yield from check_lite(examined)
+    yield from check_keyring(profiles, examined, context)
     yield from check_variables(profiles, context)
     yield from check_dotenv(context)
     yield from check_proxies(context)

@@ -14,7 +14,7 @@ from ..config.trust import gated_fields
 from ..errors import MilvusProfilesError
 from ..text import command, milvus_profiles, printable
 from .environment import dotenv_files, names_in
-from .finding import DoctorContext, Finding
+from .finding import DoctorContext, Examined, Finding
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
@@ -68,10 +68,9 @@ def check_home(context: DoctorContext) -> Iterator[Finding]:
         yield Finding("home", "ok", printable(home_directory(env) or ""))
 
 
-def check_profiles(profiles: Profiles) -> Iterator[Finding]:
+def check_profiles(profiles: Profiles, examined: Examined) -> Iterator[Finding]:
     """Whether every profile is valid, and the one that is selected exists."""
-    found = ((alias, profiles.examine(alias)[1]) for alias in profiles)
-    invalid = [(alias, result) for alias, result in found if isinstance(result, Findings)]
+    invalid = [(alias, result) for alias, result in examined.items() if isinstance(result, Findings)]
     for alias, findings in invalid[:_SHOWN]:
         [error] = findings.errors(1)
         place = f"{error.location}: " if error.location else ""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..config.invalid import Findings
 from ..diagnosis.report import Status
 from ..profile import Profile
 
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles
     from ..secrets import OSKeyring
 
-__all__ = ["DoctorContext", "Finding", "first_profile"]
+__all__ = ["DoctorContext", "Examined", "Finding", "first_profile"]
+
+
+Examined = dict[str, Profile | Findings]
+"""What each alias leads to: the profile, or what is wrong with it.  All of them are put together once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +63,11 @@ class DoctorContext:
     now: Callable[[], dt.datetime]
 
 
-def first_profile(profiles: Profiles, wanted: Callable[[Profile], bool]) -> str | None:
+def first_profile(examined: Examined, wanted: Callable[[Profile], bool]) -> str | None:
     """The alias of the first valid profile of some kind; None if there is none.
 
     Args:
-        profiles: where to look.
+        examined: where to look.
         wanted: tells the kind.
     """
-    for alias in profiles:
-        profile = profiles.examine(alias)[1]
-        if isinstance(profile, Profile) and wanted(profile):
-            return alias
-    return None
+    return next((alias for alias, one in examined.items() if isinstance(one, Profile) and wanted(one)), None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, SecretUnavailableError
 from ..masked import SecretText
-from .finding import DoctorContext, Finding, first_profile
+from .finding import DoctorContext, Examined, Finding, first_profile
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["check_keyring"]
 
 
-def check_keyring(profiles: Profiles | None, context: DoctorContext) -> Iterator[Finding]:
+def check_keyring(profiles: Profiles | None, examined: Examined, context: DoctorContext) -> Iterator[Finding]:
     """Store an entry of no meaning, read it back, and take it out again.
 
     No account of a profile is touched: those begin with ``tls|``, ``plain|`` or ``unix|``.
     """
-    user = None if profiles is None else first_profile(profiles, _needs_it)
+    user = first_profile(examined, _needs_it)
     account = f"doctor|{secrets.token_hex(8)}"
     try:
         keyring = context.keyring(profiles)

@@ -14,10 +14,9 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion
 
-from .finding import Finding, first_profile
+from .finding import Examined, Finding, first_profile
 
 if TYPE_CHECKING:
-    from ..config.profiles import Profiles
     from ..profile import Profile
 
 __all__ = ["check_libraries", "check_lite", "check_python", "is_met"]
@@ -57,12 +56,12 @@ def check_libraries() -> Iterator[Finding]:
         yield Finding("libraries", "ok", ", ".join(dict.fromkeys(good)))
 
 
-def check_lite(profiles: Profiles | None) -> Iterator[Finding]:
+def check_lite(examined: Examined) -> Iterator[Finding]:
     """Milvus Lite: needed as soon as a profile leads to one."""
     try:
         version = metadata.version("milvus-lite")
     except metadata.PackageNotFoundError:
-        user = None if profiles is None else first_profile(profiles, _is_lite)
+        user = first_profile(examined, _is_lite)
         if user is not None:
             yield Finding(
                 "lite", "failed", f"not installed, and the profile {user!r} needs it",

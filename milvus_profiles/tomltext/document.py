@@ -11,7 +11,6 @@ one that stands alone between blank lines belongs to nobody and always stays.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from ..errors import EditConflictError
@@ -203,21 +202,19 @@ class TextDocument:
     # --- insertion and removal of lines --------------------------------------------------------------------------
 
     def _rewrite(self, index: int, raw: str) -> None:
+        """Change the value of an entry; its own key stays."""
         self._effort -= len(raw)
         if self._effort < 0:  # hundreds of changes in one line that is most of the file
             raise EditConflictError(
                 "too many places of one inline table would change",
                 hint="write it as tables with headers, with `milvus-profiles profile edit`",
             )
-        before, line = self.lines[index], lay_out(raw, self.lines[index].table)[0]
-        self.lines[index] = line
-        if line.path != before.path:
-            self._entries = None
+        self.lines[index] = self.lines[index]._replace(raw=raw)
 
     def _insert(self, index: int, text: str, table: tuple[str | int, ...] = ()) -> None:
         if index > 0 and not (before := self.lines[index - 1]).raw.endswith("\n"):
             # The last line of a file without a newline at its end.
-            self.lines[index - 1] = replace(before, raw=before.raw + self._newline)
+            self.lines[index - 1] = before._replace(raw=before.raw + self._newline)
         self.lines[index:index] = lay_out(text, table)
         self._entries = None
 

@@ -38,23 +38,27 @@ def set_value(raw: str, path: Path, value: Any) -> str:
         path: the entry's own path, or that of a key in its inline table; no scalar stands on the way.
         value: a plain value.
     """
-    exact = exact_spans(raw)
+    positions = scan(raw)
+    exact = exact_spans(raw, positions)
     if path in exact:
         return _replace(raw, exact[path].value, exact[path].end, value_text(value))
-    if path in scan(raw).spans:  # a table that dotted keys imply
+    if path in positions.spans:  # a table that dotted keys imply
         raw = _cut_below(raw, path)
-        exact = exact_spans(raw)
+        positions = scan(raw)
+        exact = exact_spans(raw, positions)
     around = _longest(path, exact)
     # Where dotted keys have begun a table, TOML allows only dotted keys to go on with it.
-    known = _longest(path, scan(raw).spans)
+    known = _longest(path, positions.spans)
     key = key_text(*path[len(around) : len(known) + 1])
     return _insert(raw, exact, around, f"{key} = {value_text(nested(path[len(known) + 1 :], value))}")
 
 
 def unset_value(raw: str, path: Path) -> str:
     """Take a key out of the inline table of an entry; the table itself stays, if need be as ``{}``."""
+    exact, parent = exact_spans(raw), path[:-1]
+    if path in exact and parent in exact:  # nearly always
+        return _cut(raw, exact, path)
     raw = _cut_below(raw, path)
-    parent = path[:-1]
     return raw if parent in scan(raw).spans else set_value(raw, parent, {})
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from .positions import KeyPath, Positions, Span, scan
 
@@ -19,8 +18,7 @@ _KEY = re.compile(r"""[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'""")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A piece of a document.
 
     Attributes:
@@ -28,14 +26,12 @@ class Line:
         kind: what it is; of a document that is no valid TOML, every line that is not blank is "broken".
         path: of an entry or a header, its keys from the root (an array of tables counts its elements); else empty.
         table: of an entry, the table of the header above it; else empty.
-        value: of an entry, where its value starts and ends in ``raw``.
     """
 
     raw: str
     kind: Literal["blank", "comment", "header", "entry", "broken"]
     path: KeyPath = ()
     table: KeyPath = ()
-    value: tuple[int, int] = (0, 0)
 
     def below(self, path: KeyPath) -> bool:
         """Whether it declares the path, or something in it."""
@@ -55,14 +51,14 @@ def lay_out(text: str, table: KeyPath = ()) -> list[Line]:
         start = text.rfind("\n", 0, span.key) + 1
         newline = text.find("\n", span.end)
         end = newline + 1 if newline >= 0 else len(text)
-        lines += _fillers(text[at:start])
+        if at < start:
+            lines += _fillers(text[at:start])
         path = outer + path
         if span.value < span.key:
             table = path
             lines.append(Line(text[start:end], "header", path))
         else:
-            value = (span.value - start, span.end - start)
-            lines.append(Line(text[start:end], "entry", path, table, value))
+            lines.append(Line(text[start:end], "entry", path, table))
         at = end
     lines += _fillers(text[at:])
     return lines

@@ -30,10 +30,15 @@ _STRING = re.compile(
 )
 _SCALAR = re.compile(r"\d{4}-\d\d-\d\d[ ]\d\d:[^\s,\]}#]+|[^\s,\]}#]+")
 # What long arrays and inline tables are full of, up to the next one or the end, at a third of the time.
-_MORE = r"""([^\s,\[\]{}"'#]+)[ \t\r\n]*(?:,[ \t\r\n]*(?![#\s])|(?=[\]}]))"""
+_NEXT = r"[ \t\r\n]*(?:,[ \t\r\n]*(?![#\s])|(?=[\]}]))"
 _ELEMENTS = 1000  # of an array that have a place of their own; of more, those in a row share one
-_PLAIN_ELEMENT = re.compile(_MORE)
-_PLAIN_ENTRY = re.compile(rf"([A-Za-z0-9_-]+)[ \t]*=[ \t]*{_MORE}")
+_PLAIN_ELEMENT = re.compile(rf"""([^\s,\[\]{{}}"'#]+){_NEXT}""")
+_PLAIN_VALUE = r"""("[^"\\\n]*"|'[^'\n]*'|[^\s,\[\]{}"'#]+)"""
+_PLAIN_ENTRY = re.compile(rf"([A-Za-z0-9_-]+)[ \t]*=[ \t]*{_PLAIN_VALUE}{_NEXT}")
+_PLAIN_TABLE = re.compile(r"([A-Za-z0-9_-]+)[ \t]*=[ \t]*(?=\{)")
+# Lines that are nearly all there are, at half of the time.
+_PLAIN_LINE = re.compile(rf"([A-Za-z0-9_-]+)[ \t]*=[ \t]*{_PLAIN_VALUE}[ \t\r]*(?:\n|\Z)")
+_PLAIN_HEADER = re.compile(r"\[([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\]")
 
 
 class Span(NamedTuple):
@@ -121,6 +126,10 @@ class _Scanner:
         while self.at < size:
             if text[self.at] == "[":
                 prefix = self.header()
+            elif (match := _PLAIN_LINE.match(text, self.at)) is not None:
+                path = (*prefix, match[1])
+                self.spans[path] = Span(match.start(1), match.start(2), match.end(2))
+                self.at = match.end()
             else:
                 self.entry(prefix)
             self.skip()
@@ -155,6 +164,11 @@ class _Scanner:
 
     def header(self) -> KeyPath:
         start = self.at
+        if not self._lengths and (match := _PLAIN_HEADER.match(self.text, start)) is not None:
+            self.at = match.end()
+            self.spans.setdefault((match[1],), Span(match.start(1), start, self.at))
+            self.spans[match[1], match[2]] = Span(match.start(2), start, self.at)
+            return match[1], match[2]
         array = self.text.startswith("[[", start)
         self.at += 2 if array else 1
         parts, keys = self.key()
@@ -249,7 +263,13 @@ class _Scanner:
                 self.spans[named] = Span(match.start(1), match.start(2), match.end(2))
                 self.at = match.end()
                 continue
-            self.entry(path)
+            if (match := _PLAIN_TABLE.match(self.text, self.at)) is not None:
+                named = (*path, match[1])
+                self.at = match.end()
+                self.inline_table(named)
+                self.spans[named] = Span(match.start(1), match.end(), self.at)
+            else:
+                self.entry(path)
             self.skip()
             if self.text[self.at] == ",":
                 self.at += 1

@@ -81,9 +81,12 @@ def _row(profiles: Profiles, alias: str, selected: str | None, messages: dict[st
         row["origin"] = _origin(raw)
         row["trusted"] = profiles.is_trusted(raw)
     if isinstance(profile, Findings):
-        place = profile.location
-        row["error"] = {"code": profile.code, "location": str(place) if place else None}
-        messages[alias] = profile.message
+        row["error"] = {"code": profile.code}
+        if current().json:
+            place = profile.location
+            row["error"]["location"] = str(place) if place else None
+        else:
+            messages[alias] = profile.message
         return row
     row["db_name"] = profile.db_name and shown(("db_name",), profile.db_name)
     row["auth"] = profile.auth
