@@ -32,6 +32,7 @@ from milvus_profiles.profile import PoolSettings
 from milvus_profiles.secrets.kept import Kept
 from milvus_profiles.transport.channel import ProfileChannel
 from milvus_profiles.transport.core import ChannelCore
+from milvus_profiles.transport.interrupts import let_go, prepare
 from milvus_profiles.transport.metadata import TokenHolder
 from tests.support import scripted_grpc
 from tests.support.interrupting import at_step, everywhere, within
@@ -229,6 +230,100 @@ def test_a_channel_works_and_closes_wherever_a_call_is_interrupted(kind: str, st
         began = time.monotonic()
         within(LIMIT, lambda core=core: core.close() is None, where)  # type: ignore[misc]
         assert time.monotonic() - began < 5, where
+
+
+def condition_of(channel: grpc.Channel) -> threading.Condition:
+    """What gRPC guards a channel by, which its compiled code hides."""
+    (state,) = (each for each in gc.get_referents(channel._channel) if type(each).__name__ == "_ChannelState")  # type: ignore[attr-defined]
+    (found,) = (each for each in gc.get_referents(state) if isinstance(each, threading.Condition))
+    return found
+
+
+def test_the_lock_of_a_channel_is_held_no_more_wherever_a_call_is_interrupted(echo: str) -> None:
+    raw = grpc.insecure_channel(echo)
+    prepare(raw)
+    say, condition = raw.unary_unary("/test/Say", None, None), condition_of(raw)
+    say(b"")
+    for where in everywhere(lambda: say(b"", timeout=LIMIT)):
+        assert not condition._is_owned(), where  # type: ignore[attr-defined]
+
+
+def test_a_lock_is_let_go_of_though_letting_go_is_interrupted_too(echo: str) -> None:
+    raw = grpc.insecure_channel(echo)
+    say, condition = raw.unary_unary("/test/Say", None, None), condition_of(raw)
+    say(b"")
+    caught: list[BaseException] = []
+
+    def operation() -> None:
+        try:
+            say(b"", timeout=LIMIT)
+        except KeyboardInterrupt as error:
+            caught[:] = [error]
+            raise
+
+    # As it is without being prepared.
+    where = next(where for where in everywhere(operation) if condition._is_owned())  # type: ignore[attr-defined]
+    assert "threading.py" in where
+    places = 0
+    for where in everywhere(lambda: let_go(caught[0])):
+        if "_let_go" in where:  # not right before or after
+            places += 1
+            assert not condition._is_owned(), where  # type: ignore[attr-defined]
+        condition.acquire()
+    assert places > 10
+    let_go(caught[0])
+    raw.close()
+
+
+@pytest.mark.parametrize("fate", ["dropped", "closed", "closed and dropped", "kept"])
+def test_neither_the_garbage_collector_nor_the_end_waits_for_a_lock_that_is_held_for_ever(fate: str) -> None:
+    program = """
+import gc, sys
+import grpc
+from milvus_profiles.background import Latch, start
+from milvus_profiles.transport.core import ChannelCore
+from milvus_profiles.transport.interrupts import let_go, prepare
+from milvus_profiles.transport.metadata import TokenHolder
+from tests.test_interrupts import condition_of
+
+def opened():
+    return ChannelCore(grpc.insecure_channel("127.0.0.1:1"), TokenHolder())
+
+core, taken = opened(), Latch()
+
+def take():
+    condition_of(core.raw).acquire()
+    taken.set()
+
+start(take, "holds a lock")
+assert taken.wait(10)
+if "closed" in sys.argv[1]:
+    core.close()
+if "dropped" in sys.argv[1]:
+    del core
+    gc.collect()
+    opened().close()  # now it would be closed, and is given up
+"""
+    subprocess.run([sys.executable, "-c", program, fate], timeout=30, check=True)
+
+
+def test_a_channel_that_was_dropped_is_closed_when_another_is_opened(echo: str) -> None:
+    core = ChannelCore(grpc.insecure_channel(echo), TokenHolder())
+    inner = core.raw._channel  # type: ignore[attr-defined]
+    assert core.raw.unary_unary("/test/Say", None, None)(b"x") == b"x"
+    del core
+    gc.collect()
+    inner.check_connectivity_state(False)  # it is open still
+    ChannelCore(grpc.insecure_channel(echo), TokenHolder()).close()
+
+    def closes() -> bool:
+        with contextlib.suppress(ValueError):
+            while True:
+                inner.check_connectivity_state(False)
+                time.sleep(0.005)
+        return True
+
+    assert within(LIMIT, closes, "the end")
 
 
 def hold(channel: grpc.Channel) -> Any:
