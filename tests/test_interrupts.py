@@ -32,8 +32,9 @@ from milvus_profiles.profile import PoolSettings
 from milvus_profiles.secrets.kept import Kept
 from milvus_profiles.transport.channel import ProfileChannel
 from milvus_profiles.transport.core import ChannelCore
-from milvus_profiles.transport.interrupts import let_go, prepare
+from milvus_profiles.transport.interrupts import let_go
 from milvus_profiles.transport.metadata import TokenHolder
+from milvus_profiles.transport.options import open_channel
 from tests.support import scripted_grpc
 from tests.support.interrupting import at_step, everywhere, within
 from tests.support.pool_outside import Outside
@@ -232,6 +233,29 @@ def test_a_channel_works_and_closes_wherever_a_call_is_interrupted(kind: str, st
         assert time.monotonic() - began < 5, where
 
 
+@pytest.mark.parametrize("doing", ["result", "exception", "add_done_callback", "cancel", "code", "repr", "list"])
+def test_other_calls_go_on_wherever_waiting_for_one_is_interrupted(doing: str, echo: str) -> None:
+    core = ChannelCore(grpc.insecure_channel(echo), TokenHolder())
+    channel = ProfileChannel(core)
+    say, many = channel.unary_unary("/test/Say"), channel.unary_stream("/test/Many")
+    step, where = 0, "the beginning"
+    while where:
+        rpc = many(b"", timeout=LIMIT) if doing == "list" else say.future(b"", timeout=LIMIT)
+        operations: dict[str, Callable[[], object]] = {
+            "add_done_callback": lambda rpc=rpc: rpc.add_done_callback(lambda _: None),  # type: ignore[misc]
+            "repr": partial(repr, rpc),
+            "list": partial(list, rpc),
+        }
+        step += 1
+        where = at_step(step, operations.get(doing) or getattr(rpc, doing)) or ""
+        # Its thread is one for all calls: it must not wait for the lock of this one.
+        other = say.future(b"x", timeout=LIMIT)
+        assert within(2 * LIMIT, other.result, f"{step}: {where}") == b"x"
+        del rpc, operations
+    within(LIMIT, partial(core.wait_idle, LIMIT), "the end")
+    core.close()
+
+
 def condition_of(channel: grpc.Channel) -> threading.Condition:
     """What gRPC guards a channel by, which its compiled code hides."""
     (state,) = (each for each in gc.get_referents(channel._channel) if type(each).__name__ == "_ChannelState")  # type: ignore[attr-defined]
@@ -240,8 +264,8 @@ def condition_of(channel: grpc.Channel) -> threading.Condition:
 
 
 def test_the_lock_of_a_channel_is_held_no_more_wherever_a_call_is_interrupted(echo: str) -> None:
-    raw = grpc.insecure_channel(echo)
-    prepare(raw)
+    profiles = mp.load(env={"MILVUS_PROFILES__P__URI": f"http://{echo}"}, cwd="/")
+    raw = open_channel(profiles.resolve("p").profile)
     say, condition = raw.unary_unary("/test/Say", None, None), condition_of(raw)
     say(b"")
     for where in everywhere(lambda: say(b"", timeout=LIMIT)):
@@ -282,8 +306,9 @@ import gc, sys
 import grpc
 from milvus_profiles.background import Latch, start
 from milvus_profiles.transport.core import ChannelCore
-from milvus_profiles.transport.interrupts import let_go, prepare
+from milvus_profiles.transport.interrupts import let_go
 from milvus_profiles.transport.metadata import TokenHolder
+from milvus_profiles.transport.options import open_channel
 from tests.test_interrupts import condition_of
 
 def opened():

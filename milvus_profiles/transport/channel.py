@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ..half_made import even_half_made
 from .core import ChannelCore, RawGeneration
 from .grpc_import import grpc
+from .interrupts import prepare_call
 from .metadata import AUTHORIZATION, MetadataLike
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ class _MultiCallable:
                 core.interrupted(generation, error)
                 core.leave(generation, mark, None)
                 return None, error.with_traceback(None)
+            prepare_call(rpc)
             if hasattr(rpc, "__next__"):
                 rpc.__class__ = _minded(type(rpc))  # type: ignore[arg-type]
                 rpc._minder = functools.partial(core.interrupted, generation)

@@ -3,8 +3,8 @@
 gRPC guards a channel by a ``threading.Condition``, whose ``with`` goes through Python code: an interrupt in there
 leaves the lock held, and every other call on the channel, and closing it, then waits for ever (grpcio 1.85, seen by an
 interrupt at each place of a call, in 6 of 129).  Elsewhere it may lose sight of a call, or believe that a thread runs
-which was never started.  So the lock of a channel is entered without Python code, one of a call that is held is let go
-of, and the channel is given up for another.
+which was never started.  So the locks of a channel and of its calls are entered without Python code, one that is held
+is let go of, and the channel is given up for another.
 
 Closing may wait for ever even so, and gRPC closes a channel that is dropped, too: in whatever thread the garbage
 collector runs just then.  So that is done in a thread of ours instead.
@@ -19,6 +19,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from operator import attrgetter
 from types import TracebackType
 from typing import Any
 
@@ -26,7 +27,7 @@ from ..background import start
 from ..errors import ThreadStartError
 from .grpc_import import grpc
 
-__all__ = ["close_dropped", "closed", "let_go", "prepare"]
+__all__ = ["close_dropped", "closed", "enter_at_once", "let_go", "prepare", "prepare_call"]
 
 _GRPC = os.path.dirname(grpc.__file__) + os.sep
 _THREADING = threading.__file__
@@ -36,34 +37,53 @@ _RLOCK = type(threading.RLock())
 _TRIES = 100
 """How often letting go is begun again after yet another interrupt."""
 
+
+class _EnteredAtOnce(threading.Condition):
+    """Its ``with`` calls the methods of its lock, and no Python code is run on the way."""
+
+    __enter__ = property(attrgetter("_lock.__enter__"))
+    __exit__ = property(attrgetter("_lock.__exit__"))
+
+
 _dropped: deque[Any] = deque()
 """Of channels that were dropped without being closed, what gRPC closes them by."""
 
 
-def prepare(channel: grpc.Channel) -> None:
-    """Have an interrupt do less harm to a channel.
+def enter_at_once(channel: grpc.Channel) -> grpc.Channel:
+    """Have no interrupt leave the lock of a channel held; returns it.
 
-    What of gRPC's insides is not as it is known to be is left as it is.
+    What of gRPC's insides is not as it is known to be is left as it is, here and in the following.
+
+    Args:
+        channel: nobody holds its lock, for nothing has been called on it yet.
+    """
+    for inner in gc.get_referents(getattr(channel, "_channel", None)):
+        for condition in gc.get_referents(inner) if type(inner).__name__ == "_ChannelState" else ():
+            _set_at_once(condition)
+    return channel
+
+
+def _set_at_once(condition: Any) -> None:
+    if type(condition) is threading.Condition:
+        condition.__class__ = _EnteredAtOnce
+
+
+def prepare(channel: grpc.Channel) -> None:
+    """Have an interrupt do no lasting harm to a channel: as :func:`enter_at_once`, and when it is dropped.
 
     Args:
         channel: nothing has been called on it yet, or it is prepared already.
     """
+    enter_at_once(channel)
     state = getattr(channel, "_call_state", None)
-    if state is None or hasattr(type(state), "pid"):
-        return
-    for inner in gc.get_referents(getattr(channel, "_channel", None)):
-        for condition in gc.get_referents(inner) if type(inner).__name__ == "_ChannelState" else ():
-            if type(condition) is threading.Condition:
-                _enter_at_once(condition)
-    state.__class__ = _left_to_us(type(state))  # type: ignore[arg-type]
-    state.pid = os.getpid()  # a forked child does not close what is its parent's
+    if state is not None and not hasattr(type(state), "pid"):
+        state.__class__ = _left_to_us(type(state))  # type: ignore[arg-type]
+        state.pid = os.getpid()  # a forked child does not close what is its parent's
 
 
-def _enter_at_once(condition: threading.Condition) -> None:
-    """Have a ``with`` call the methods of the lock, which are no Python code."""
-    lock = condition._lock  # type: ignore[attr-defined]
-    own = {"__enter__": lock.__enter__, "__exit__": lock.__exit__}
-    condition.__class__ = type("Condition", (threading.Condition,), own)
+def prepare_call(rpc: Any) -> None:
+    """Have an interrupt do less harm to a call that was begun: gRPC's thread needs its lock for those of all."""
+    _set_at_once(getattr(getattr(rpc, "_state", None), "condition", None))
 
 
 @functools.cache
