@@ -7,6 +7,7 @@ several at once, and exceptions thrown into threads.  `STORM_SECONDS` says how l
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import gc
 import os
 import subprocess
@@ -254,6 +255,38 @@ def test_other_calls_go_on_wherever_waiting_for_one_is_interrupted(doing: str, e
         del rpc, operations
     within(LIMIT, partial(core.wait_idle, LIMIT), "the end")
     core.close()
+
+
+@pytest.mark.parametrize("others", ["begun before", "begun after"])
+@pytest.mark.parametrize("kind", ["future", "stream"])
+def test_other_calls_go_on_wherever_beginning_one_is_interrupted(kind: str, others: str, echo: str) -> None:
+    step, where = 0, "the beginning"
+    while where:
+        core = ChannelCore(grpc.insecure_channel(echo), TokenHolder())
+        channel = ProfileChannel(core)
+        say, many = channel.unary_unary("/test/Say"), channel.unary_stream("/test/Many")
+        other = say.future(b"x", timeout=LIMIT) if others == "begun before" else None
+        step += 1
+        where = at_step(step, partial(say.future if kind == "future" else many, b"", timeout=LIMIT)) or ""
+        other = other or say.future(b"x", timeout=LIMIT)
+        assert within(2 * LIMIT, other.result, f"{step}: {where}") == b"x"
+        core.close()
+
+
+def test_a_stream_or_a_future_is_begun_in_the_context_of_its_caller(echo: str) -> None:
+    seen: list[str] = []
+    context = contextvars.ContextVar("context", default="none")
+
+    class Looks(grpc.UnaryUnaryClientInterceptor):  # type: ignore[type-arg,misc,unused-ignore]
+        def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+            seen.append(context.get())
+            return continuation(details, request)
+
+    core = ChannelCore(grpc.intercept_channel(grpc.insecure_channel(echo), Looks()), TokenHolder())
+    context.set("the caller's")
+    assert ProfileChannel(core).unary_unary("/test/Say").future(b"x", timeout=LIMIT).result() == b"x"
+    core.close()
+    assert seen == ["the caller's"]
 
 
 def condition_of(channel: grpc.Channel) -> threading.Condition:
