@@ -578,9 +578,9 @@ def test_no_slot_is_lost_wherever_taking_and_giving_back_is_interrupted() -> Non
 # --- storms ---
 
 STORMS = ["lease", "client", "call", "pool", "connect", "dedicated", "disconnect", "prepare", "clear", "drain"]
-# Of many interrupts one after the other some leave a channel behind whose lock gRPC's own finalizer waits for: for the
-# campaign alone.
-FIERCE = ["threads-lease", "threads-call", "threads-pool", "threads-connect", "threads-disconnect"]
+STORMS += ["future", "stream"]
+# Of many interrupts one after the other: for the campaign alone.
+FIERCE = [f"threads-{operation}" for operation in STORMS]
 STORMS += ["cancel-lease", "cancel-connect", "cancel-disconnect", "cancel-pool"]
 if sys.version_info >= (3, 11):  # before, asyncio.run let the interrupt strike anywhere, and grpc.aio takes that badly
     STORMS += ["run-lease", "run-connect", "run-disconnect", "run-pool"]
