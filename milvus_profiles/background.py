@@ -245,14 +245,16 @@ class Pending(Generic[T]):
                 raise TimeoutError
 
 
-def beside(work: Callable[[], T], name: str) -> T:
+def beside(work: Callable[[], T], name: str, *, again: bool = True) -> T:
     """Do something in a thread of its own and wait for it: an interrupt ends the waiting, and the work goes on.
 
     Args:
         work: what to call; where there is no thread, or not to its end, it is called here.
         name: the thread's name.
+        again: whether it may be called here though it was begun there.
 
     Raises:
+        ThreadStartError: somebody has ended the thread, and it may not.
         BaseException: what it raises, without the frames that it came through.
     """
     failures: list[BaseException] = []
@@ -268,6 +270,8 @@ def beside(work: Callable[[], T], name: str) -> T:
     try:
         pending.wait(math.inf)
     except ThreadStartError:
+        if not again:
+            raise
         return work()
     if failures:
         raise failures[0]

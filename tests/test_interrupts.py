@@ -7,6 +7,7 @@ several at once, and exceptions thrown into threads.  `STORM_SECONDS` says how l
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import gc
 import os
 import subprocess
@@ -25,7 +26,9 @@ import milvus_profiles as mp
 from milvus_profiles.background import Latch, start
 from milvus_profiles.channel.channel import ProfileChannel
 from milvus_profiles.channel.core import ChannelCore
+from milvus_profiles.channel.interrupts import let_go
 from milvus_profiles.channel.metadata import TokenHolder
+from milvus_profiles.channel.options import open_channel
 from milvus_profiles.errors import SecretUnavailableError
 from milvus_profiles.live.limit import OPEN_CONNECTIONS, ConnectionLimit
 from milvus_profiles.live.registry import ConnectionInfo, Registry
@@ -231,6 +234,156 @@ def test_a_channel_works_and_closes_wherever_a_call_is_interrupted(kind: str, st
         assert time.monotonic() - began < 5, where
 
 
+@pytest.mark.parametrize("doing", ["result", "exception", "add_done_callback", "cancel", "code", "repr", "list"])
+def test_other_calls_go_on_wherever_waiting_for_one_is_interrupted(doing: str, echo: str) -> None:
+    core = ChannelCore(grpc.insecure_channel(echo), TokenHolder())
+    channel = ProfileChannel(core)
+    say, many = channel.unary_unary("/test/Say"), channel.unary_stream("/test/Many")
+    step, where = 0, "the beginning"
+    while where:
+        rpc = many(b"", timeout=LIMIT) if doing == "list" else say.future(b"", timeout=LIMIT)
+        operations: dict[str, Callable[[], object]] = {
+            "add_done_callback": lambda rpc=rpc: rpc.add_done_callback(lambda _: None),  # type: ignore[misc]
+            "repr": partial(repr, rpc),
+            "list": partial(list, rpc),
+        }
+        step += 1
+        where = at_step(step, operations.get(doing) or getattr(rpc, doing)) or ""
+        # Its thread is one for all calls: it must not wait for the lock of this one.
+        other = say.future(b"x", timeout=LIMIT)
+        assert within(2 * LIMIT, other.result, f"{step}: {where}") == b"x"
+        del rpc, operations
+    within(LIMIT, partial(core.wait_idle, LIMIT), "the end")
+    core.close()
+
+
+@pytest.mark.parametrize("others", ["begun before", "begun after"])
+@pytest.mark.parametrize("kind", ["future", "stream"])
+def test_other_calls_go_on_wherever_beginning_one_is_interrupted(kind: str, others: str, echo: str) -> None:
+    step, where = 0, "the beginning"
+    while where:
+        core = ChannelCore(grpc.insecure_channel(echo), TokenHolder())
+        channel = ProfileChannel(core)
+        say, many = channel.unary_unary("/test/Say"), channel.unary_stream("/test/Many")
+        other = say.future(b"x", timeout=LIMIT) if others == "begun before" else None
+        step += 1
+        where = at_step(step, partial(say.future if kind == "future" else many, b"", timeout=LIMIT)) or ""
+        other = other or say.future(b"x", timeout=LIMIT)
+        assert within(2 * LIMIT, other.result, f"{step}: {where}") == b"x"
+        core.close()
+
+
+def test_a_stream_or_a_future_is_begun_in_the_context_of_its_caller(echo: str) -> None:
+    seen: list[str] = []
+    context = contextvars.ContextVar("context", default="none")
+
+    class Looks(grpc.UnaryUnaryClientInterceptor):  # type: ignore[type-arg,misc,unused-ignore]
+        def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+            seen.append(context.get())
+            return continuation(details, request)
+
+    core = ChannelCore(grpc.intercept_channel(grpc.insecure_channel(echo), Looks()), TokenHolder())
+    context.set("the caller's")
+    assert ProfileChannel(core).unary_unary("/test/Say").future(b"x", timeout=LIMIT).result() == b"x"
+    core.close()
+    assert seen == ["the caller's"]
+
+
+def condition_of(channel: grpc.Channel) -> threading.Condition:
+    """What gRPC guards a channel by, which its compiled code hides."""
+    (state,) = (each for each in gc.get_referents(channel._channel) if type(each).__name__ == "_ChannelState")  # type: ignore[attr-defined]
+    (found,) = (each for each in gc.get_referents(state) if isinstance(each, threading.Condition))
+    return found
+
+
+def test_the_lock_of_a_channel_is_held_no_more_wherever_a_call_is_interrupted(echo: str) -> None:
+    profiles = mp.load(env={"MILVUS_PROFILES__P__URI": f"http://{echo}"}, cwd="/")
+    raw = open_channel(profiles.resolve("p").profile)
+    say, condition = raw.unary_unary("/test/Say", None, None), condition_of(raw)
+    say(b"")
+    for where in everywhere(lambda: say(b"", timeout=LIMIT)):
+        assert not condition._is_owned(), where  # type: ignore[attr-defined]
+
+
+def test_a_lock_is_let_go_of_though_letting_go_is_interrupted_too(echo: str) -> None:
+    raw = grpc.insecure_channel(echo)
+    say, condition = raw.unary_unary("/test/Say", None, None), condition_of(raw)
+    say(b"")
+    caught: list[BaseException] = []
+
+    def operation() -> None:
+        try:
+            say(b"", timeout=LIMIT)
+        except KeyboardInterrupt as error:
+            caught[:] = [error]
+            raise
+
+    # As it is without being prepared.
+    where = next(where for where in everywhere(operation) if condition._is_owned())  # type: ignore[attr-defined]
+    assert "threading.py" in where
+    places = 0
+    for where in everywhere(lambda: let_go(caught[0])):
+        if "_let_go" in where:  # not right before or after
+            places += 1
+            assert not condition._is_owned(), where  # type: ignore[attr-defined]
+        condition.acquire()
+    assert places > 10
+    let_go(caught[0])
+    raw.close()
+
+
+@pytest.mark.parametrize("fate", ["dropped", "closed", "closed and dropped", "kept"])
+def test_neither_the_garbage_collector_nor_the_end_waits_for_a_lock_that_is_held_for_ever(fate: str) -> None:
+    program = """
+import gc, sys
+import grpc
+from milvus_profiles.background import Latch, start
+from milvus_profiles.channel.core import ChannelCore
+from milvus_profiles.channel.interrupts import let_go
+from milvus_profiles.channel.metadata import TokenHolder
+from milvus_profiles.channel.options import open_channel
+from tests.test_interrupts import condition_of
+
+def opened():
+    return ChannelCore(grpc.insecure_channel("127.0.0.1:1"), TokenHolder())
+
+core, taken = opened(), Latch()
+
+def take():
+    condition_of(core.raw).acquire()
+    taken.set()
+
+start(take, "holds a lock")
+assert taken.wait(10)
+if "closed" in sys.argv[1]:
+    core.close()
+if "dropped" in sys.argv[1]:
+    del core
+    gc.collect()
+    opened().close()  # now it would be closed, and is given up
+"""
+    subprocess.run([sys.executable, "-c", program, fate], timeout=30, check=True)
+
+
+def test_a_channel_that_was_dropped_is_closed_when_another_is_opened(echo: str) -> None:
+    core = ChannelCore(grpc.insecure_channel(echo), TokenHolder())
+    inner = core.raw._channel  # type: ignore[attr-defined]
+    assert core.raw.unary_unary("/test/Say", None, None)(b"x") == b"x"
+    del core
+    gc.collect()
+    inner.check_connectivity_state(False)  # it is open still
+    ChannelCore(grpc.insecure_channel(echo), TokenHolder()).close()
+
+    def closes() -> bool:
+        with contextlib.suppress(ValueError):
+            while True:
+                inner.check_connectivity_state(False)
+                time.sleep(0.005)
+        return True
+
+    assert within(LIMIT, closes, "the end")
+
+
 def hold(channel: grpc.Channel) -> Any:
     """A call that is under way and whose lock, which is grpc's, a thread has taken that never comes back."""
     rpc: Any = channel.unary_unary(f"{scripted_grpc.SERVICE}Slow", None, None).future(b"")
@@ -425,9 +578,9 @@ def test_no_slot_is_lost_wherever_taking_and_giving_back_is_interrupted() -> Non
 # --- storms ---
 
 STORMS = ["lease", "client", "call", "pool", "connect", "dedicated", "disconnect", "prepare", "clear", "drain"]
-# Of many interrupts one after the other some leave a channel behind whose lock gRPC's own finalizer waits for: for the
-# campaign alone.
-FIERCE = ["threads-lease", "threads-call", "threads-pool", "threads-connect", "threads-disconnect"]
+STORMS += ["future", "stream"]
+# Of many interrupts one after the other: for the campaign alone.
+FIERCE = [f"threads-{operation}" for operation in STORMS]
 STORMS += ["cancel-lease", "cancel-connect", "cancel-disconnect", "cancel-pool"]
 if sys.version_info >= (3, 11):  # before, asyncio.run let the interrupt strike anywhere, and grpc.aio takes that badly
     STORMS += ["run-lease", "run-connect", "run-disconnect", "run-pool"]

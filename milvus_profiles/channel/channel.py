@@ -11,14 +11,17 @@ freed of those frames on its way out.
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..background import beside
 from ..half_made import even_half_made
 from .core import ChannelCore, RawGeneration
 from .grpc_import import grpc
+from .interrupts import prepare_call
 from .metadata import AUTHORIZATION, MetadataLike
 
 if TYPE_CHECKING:
@@ -131,11 +134,18 @@ class _MultiCallable:
             generation = core.enter(mark)
             try:
                 call = getattr(self._raw(generation), kind)
-                rpc = call(request, timeout, generation.holder.merged(metadata), *rest, **named)
+                run = contextvars.copy_context().run
+                # An interrupt within would leave gRPC without the thread that all streams and futures need.
+                rpc = beside(
+                    lambda: run(call, request, timeout, generation.holder.merged(metadata), *rest, **named),
+                    "milvus-profiles begin",
+                    again=False,
+                )
             except BaseException as error:
                 core.interrupted(generation, error)
                 core.leave(generation, mark, None)
                 return None, error.with_traceback(None)
+            prepare_call(rpc)
             if hasattr(rpc, "__next__"):
                 rpc.__class__ = _minded(type(rpc))  # type: ignore[arg-type]
                 rpc._minder = functools.partial(core.interrupted, generation)

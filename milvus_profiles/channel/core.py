@@ -22,7 +22,7 @@ from .core_base import CoreBase, Generation, Refresh
 from .fork_pause import PAUSE
 from .grpc_import import grpc
 from .grpc_threads import closing
-from .interrupts import let_go
+from .interrupts import close_dropped, closed, let_go, prepare
 from .metadata import TokenHolder
 
 __all__ = ["ChannelCore", "RawGeneration"]
@@ -35,11 +35,6 @@ _IDLE_LOOK = 0.25
 
 _CLOSING = 1.0
 """Seconds that closing a raw channel may take: gRPC waits in it for calls of which an interrupt made it lose sight."""
-
-
-_UNCLOSED: set[grpc.Channel] = set()
-"""Raw channels that were interrupted, or whose closing has not come to its end.  They are kept: gRPC's finalizer closes
-too, in whatever thread the garbage collector runs, and waits for ever there for a lock that is held for ever."""
 
 Call = Union[LockType, "weakref.ref[Any]"]
 """A call under way: held by who waits for it, or a reference to the stream or future."""
@@ -59,6 +54,8 @@ class RawGeneration(Generation[grpc.Channel]):
     __slots__ = ("calls", "is_damaged")
 
     def __init__(self, channel: grpc.Channel, holder: TokenHolder, refresh: Refresh | None) -> None:
+        close_dropped()
+        prepare(channel)
         super().__init__(channel, holder, refresh)
         self.calls: set[Call] = set()
         self.is_damaged = False
@@ -71,12 +68,12 @@ class RawGeneration(Generation[grpc.Channel]):
     def close(self) -> None:
         """Close the raw channel; calls in flight end as CANCELLED."""
         closing(self.channel)
+        close_dropped()
         channel = self.channel
-        _UNCLOSED.add(channel)
 
         def close() -> None:
             channel.close()
-            _UNCLOSED.discard(channel)
+            closed(channel)
 
         # Beside the caller's thread: an interrupt within leaves gRPC's lock held, and it may wait for ever.
         try:
@@ -225,13 +222,10 @@ class ChannelCore(CoreBase[RawGeneration]):
             generation: what :meth:`enter` returned.
             error: with its traceback.
         """
-        _UNCLOSED.add(generation.channel)  # first, since this may be interrupted too
         if let_go(error):
             generation.is_damaged = True
             if self.replace is not None:
                 self.replace()
-        else:
-            _UNCLOSED.discard(generation.channel)
 
     def reauthenticate(self, refused: RawGeneration, used: int, timeout: float | None = None) -> bool:
         """Look for another token after a call was refused as UNAUTHENTICATED.

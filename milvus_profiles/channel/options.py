@@ -23,6 +23,7 @@ from ..profile import SSL, Profile, Retry
 from ..text import command
 from .grpc_import import grpc, quietly
 from .grpc_threads import need_threads, opened
+from .interrupts import enter_at_once
 from .receive_limits import LIMITS
 from .wire import READ_METHODS, SERVICE
 
@@ -165,8 +166,8 @@ def open_channel(
     need_threads()
     with quietly():
         if credentials is None:
-            return opened(grpc.insecure_channel(target, options))
-        return opened(grpc.secure_channel(target, credentials, options))
+            return opened(enter_at_once(grpc.insecure_channel(target, options)))
+        return opened(enter_at_once(grpc.secure_channel(target, credentials, options)))
 
 
 def open_async_channel(

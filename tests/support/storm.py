@@ -27,6 +27,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import milvus_profiles as mp
+from milvus_profiles.channel.wire import GET_VERSION
 from milvus_profiles.errors import MilvusProfilesError
 from milvus_profiles.live.limit import OPEN_CONNECTIONS
 from milvus_profiles.pool.threads import ConnectionPool
@@ -131,6 +132,15 @@ def of_threads(name: str, profiles: mp.Profiles) -> tuple[Callable[[], object], 
         with pool.lease("p") as conn:
             conn.ping(timeout=5)
 
+    def future() -> None:
+        with pool.lease("p") as conn:
+            conn.channel.unary_unary(GET_VERSION.path, None, None).future(b"", timeout=5).result()
+
+    def stream() -> None:
+        with pool.lease("p") as conn:
+            for _ in conn.channel.unary_stream(GET_VERSION.path, None, None)(b"", timeout=5):
+                pass
+
     def whole() -> None:
         with ConnectionPool(SETTINGS, profiles) as other, other.lease("p"):
             pass
@@ -147,7 +157,8 @@ def of_threads(name: str, profiles: mp.Profiles) -> tuple[Callable[[], object], 
         mp.disconnect("p", grace=0.5)
 
     operations: dict[str, Callable[[], object]] = {
-        "lease": lease, "client": client, "call": call, "pool": whole, "connect": connect,
+        "lease": lease, "client": client, "call": call, "future": future, "stream": stream,
+        "pool": whole, "connect": connect,
         "dedicated": dedicated, "disconnect": disconnect, "prepare": lambda: pool.prepare("p"),
         "clear": clear, "drain": drain,
     }  # fmt: skip
@@ -158,6 +169,7 @@ def of_threads(name: str, profiles: mp.Profiles) -> tuple[Callable[[], object], 
             leases = [pool.get_client("p", timeout=_LIMIT) for _ in range(SETTINGS.max_channels)]
             for conn in leases:
                 conn.ping(timeout=_LIMIT)
+                conn.channel.unary_unary(GET_VERSION.path, None, None).future(b"", timeout=_LIMIT).result(_LIMIT)
                 conn.close()
 
         for _ in range(2):
@@ -270,8 +282,16 @@ def throw_into_threads(storm: Storm, operation: Callable[[], object], until: flo
     throw = ctypes.pythonapi.PyThreadState_SetAsyncExc
     while time.monotonic() < until - 0.2:
         time.sleep(storm.rng.random() * 0.003)
-        hit = [each for each in threading.enumerate() if each.name.startswith(("borrower", "milvus-profiles"))]
-        if hit and (ident := storm.rng.choice(hit).ident) not in spared:
+        # Not those that begin a stream or a future, and with it gRPC's thread for them: before it runs, a new thread
+        # has the number of the one that starts it, and CPython throws into the new one.  gRPC then waits for ever.
+        hit = [
+            each
+            for each in threading.enumerate()
+            if each.name.startswith(("borrower", "milvus-profiles")) and each.name != "milvus-profiles begin"
+        ]
+        chosen = storm.rng.choice(hit) if hit else None
+        # Right before: another thread may get the number of one that has ended, and it may be one of gRPC's.
+        if chosen is not None and (ident := chosen.ident) not in spared and chosen.is_alive():
             storm.count += throw(ctypes.c_ulong(ident or 0), ctypes.py_object(Thrown))
     for thread in borrowers:
         thread.join(40)
