@@ -128,7 +128,7 @@ async def test_cancellation_at_every_await_leaks_nothing(mode: Any, test_on_borr
 
     async def borrow(pool: ConnectionPool) -> None:
         async with pool.lease("a") as conn:
-            conn._link.suspect = True  # type: ignore[attr-defined]
+            conn._pooled.suspect = True  # type: ignore[attr-defined]
             await asyncio.sleep(0)
 
     async with ConnectionPool(settings, connector=outside) as pool:
@@ -159,7 +159,7 @@ async def test_many_tasks_with_failures_delays_and_cancellations() -> None:
         async def borrow(number: int) -> None:
             key = dice.choice("abc")
             async with pool.lease(key) as conn:
-                link = conn._link  # type: ignore[attr-defined]
+                link = conn._pooled  # type: ignore[attr-defined]
                 link.suspect, link.good = dice.random() < 0.2, dice.random() < 0.5
                 await asyncio.sleep(dice.random() / 1000)
                 assert pool.stats().pool_size <= 5

@@ -106,11 +106,11 @@ def test_double_and_foreign_returns_raise() -> None:
 def test_the_last_returned_is_leased_first() -> None:
     with ConnectionPool(exclusive(), connector=Outside()) as pool:
         first, second = pool.get_client("a"), pool.get_client("a")
-        links = [conn._link for conn in (first, second)]  # type: ignore[attr-defined]
+        links = [conn._pooled for conn in (first, second)]  # type: ignore[attr-defined]
         first.close()
         second.close()
         with pool.lease("a") as conn:
-            assert conn._link is links[1]  # type: ignore[attr-defined]
+            assert conn._pooled is links[1]  # type: ignore[attr-defined]
 
 
 def test_shared_leases_spread_and_grow() -> None:
@@ -122,7 +122,7 @@ def test_shared_leases_spread_and_grow() -> None:
             leases.append(pool.get_client("a"))
             assert len(leases) == count
         assert len(outside.links) == 3
-        assert sorted(member.load for member in pool._core.keys["a"].members) == [4, 4, 4]
+        assert sorted(entry.load for entry in pool._core.keys["a"].entries) == [4, 4, 4]
         with pytest.raises(errors.PoolTimeoutError):
             pool.get_client("a", timeout=0)
         for conn in leases:
@@ -327,7 +327,7 @@ def test_a_channel_is_tested_before_it_is_handed_out() -> None:
         assert link.tests == 0  # nothing speaks against it
         link.suspect, link.good = True, False
         with pool.lease("a") as conn:
-            assert conn._link is not link  # type: ignore[attr-defined]
+            assert conn._pooled is not link  # type: ignore[attr-defined]
         eventually(lambda: link.closed == 1)
 
 
@@ -390,7 +390,7 @@ def test_drain_replaces_channels_and_cuts_off_at_the_deadline() -> None:
         pool.drain()
         [old] = outside.links
         with pool.lease("a") as new:
-            assert new._link is not old  # type: ignore[attr-defined]
+            assert new._pooled is not old  # type: ignore[attr-defined]
         eventually(lambda: old.closed == 1)
         conn.close()  # late, and harmless
 
@@ -570,7 +570,7 @@ def test_a_forked_child_starts_empty_and_leaves_the_parents_channels_alone() -> 
                 assert pool.stats().pool_size == 0
                 assert parents.abandoned
                 with pool.lease("a") as conn:
-                    assert conn._link is not parents  # type: ignore[attr-defined]
+                    assert conn._pooled is not parents  # type: ignore[attr-defined]
                 held.close()
                 pool.close()
                 assert not parents.closed

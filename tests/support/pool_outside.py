@@ -29,7 +29,7 @@ class Link:
         self.tests = 0
         self.abandoned = False
 
-    def is_suspect(self, now: float) -> bool:
+    def needs_check(self, now: float) -> bool:
         return self.suspect
 
     def abandon(self) -> None:
@@ -45,7 +45,7 @@ class Link:
 
 
 class SyncLink(Link):
-    def is_good(self, timeout: float) -> bool:
+    def is_healthy(self, timeout: float) -> bool:
         return self._tested()
 
     def close(self, grace: float) -> None:
@@ -53,7 +53,7 @@ class SyncLink(Link):
 
 
 class AsyncLink(Link):
-    async def is_good(self, timeout: float) -> bool:
+    async def is_healthy(self, timeout: float) -> bool:
         await asyncio.sleep(0)
         return self._tested()
 
