@@ -118,7 +118,7 @@ class ConnectionPool(BasePool):
         else:
             self._notify()
             if self._recorder is not None:
-                self._recorder.waited(state.name, 0.0)
+                self._recorder.took("wait_time", state.name, 0.0)
         lease._pool = self
         lease._pooled = lease.entry.channel
         connection: AsyncConnection = lease
@@ -142,7 +142,7 @@ class ConnectionPool(BasePool):
             self._wake(served)
         self._notify()
         if self._recorder is not None:
-            self._recorder.used(key.name, now - lease.since)
+            self._recorder.took("use_time", key.name, now - lease.since)
 
     # --- waiting -------------------------------------------------------------------------------------------------
 
@@ -310,7 +310,7 @@ class ConnectionPool(BasePool):
         if isinstance(action, Open):
             channel = await self._connector.open(entry.key.name)
             if self._recorder is not None:
-                self._recorder.created(entry.key.name, self._clock() - entry.born)
+                self._recorder.took("create_time", entry.key.name, self._clock() - entry.born)
             return channel
         if isinstance(action, CheckHealth):
             return await entry.channel.is_healthy(math.inf)

@@ -158,7 +158,7 @@ class BasePool:
                 self._core.watch(lease, stack, self._clock())
         self._notify()
         if self._recorder is not None:
-            self._recorder.waited(key.name, self._clock() - began)
+            self._recorder.took("wait_time", key.name, self._clock() - began)
         return None
 
     def _queue(self, waiter: Waiter, lease: Lease, deadline: float, timeout: float, again: bool) -> Plan:

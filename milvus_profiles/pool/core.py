@@ -95,17 +95,17 @@ class Core(Lifecycle):
                     self._retire(entry, now + self.settings.drain_timeout)
                 elif key.shared and not entry.available:
                     entry.available = True
-                    key.ready.append(entry)
+                    key.available.append(entry)
                 elif not key.shared and not entry.available and not entry.load:
-                    if len(key.idle) >= key.max_idle and not key.queue:
+                    if len(key.available) >= key.max_idle and not key.queue:
                         self._retire(entry, now + CLOSE_GRACE)
                     else:
                         entry.available = True
-                        insort(key.idle, entry, key=lambda other: other.idle_since)
+                        insort(key.available, entry, key=lambda other: other.idle_since)
             if entry.phase is Phase.DRAINING and (not entry.load or now >= entry.deadline):
                 self._close_entry(entry, min(entry.deadline, now + CLOSE_GRACE) if not entry.load else now, actions)
-        while len(key.idle) > key.max_idle:  # it was lowered
-            self._close_idle(key.idle[0], now, actions)
+        while len(key.available) > key.max_idle:  # it was lowered
+            self._close_idle(key.available[0], now, actions)
         if len(key.entries) > key.cap:
             self._shrink(key, now, actions)
 
@@ -147,15 +147,12 @@ class Core(Lifecycle):
 
     def _idle(self, key: KeyState) -> list[PoolEntry]:
         """Channels that are leased to nobody, the one idle for longest first."""
-        if key.shared:
-            return sorted((entry for entry in key.ready if not entry.load), key=lambda entry: entry.idle_since)
-        return list(key.idle)
+        return sorted((entry for entry in key.available if not entry.load), key=lambda entry: entry.idle_since)
 
     def _evict(self, key: KeyState, now: float, actions: list[Action]) -> None:
         """Close every channel that was idle for long enough, but for the few to be kept, and look at the rest."""
-        idle = self._idle(key)
-        spare = (len(key.ready) if key.shared else len(idle)) - key.min_idle
-        for entry in idle:
+        spare = len(key.available) - key.min_idle
+        for entry in self._idle(key):
             if spare > 0 and now - entry.idle_since >= key.settings.min_evictable_idle:
                 spare -= 1
                 self._close_idle(entry, now, actions)
@@ -266,12 +263,12 @@ class Core(Lifecycle):
             return True
         if not key.shared:
             checking = sum(entry.phase is Phase.CHECKING for entry in key.entries)
-            return len(key.idle) + checking + key.connecting - len(key.queue) < key.min_idle
-        fresh = [entry for entry in key.ready if not entry.stale and now < entry.expires]
+            return len(key.available) + checking + key.connecting - len(key.queue) < key.min_idle
+        fresh = [entry for entry in key.available if not entry.stale and now < entry.expires]
         if self._usable(key) + key.connecting < key.min_idle:
             return True
         # All are crowded, or those there are have done their part and another must take over.
-        return bool(key.ready) and not key.connecting and all(entry.load >= key.soft for entry in fresh)
+        return bool(key.available) and not key.connecting and all(entry.load >= key.soft for entry in fresh)
 
     def _open(self, key: KeyState, now: float, actions: list[Action]) -> None:
         entry = PoolEntry(key, now)

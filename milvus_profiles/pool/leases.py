@@ -33,11 +33,7 @@ def _alive(entry: PoolEntry) -> int:
 
 
 class Leases:
-    """The channels and leases of a pool, and who waits for them.
-
-    Args:
-        settings: those of the pool; of them ``max_total`` is used here.
-    """
+    """The channels and leases of a pool, and who waits for them."""
 
     def __init__(self, settings: PoolSettings) -> None:
         self.settings = settings
@@ -76,7 +72,7 @@ class Leases:
         """As :meth:`take`, whoever waits: for one who has seen that nobody does, or whose turn it is."""
         if key.shared:
             best, least = None, key.hard
-            for candidate in key.ready:
+            for candidate in key.available:
                 load = candidate.load
                 if load < least:
                     best, least = candidate, load
@@ -92,7 +88,7 @@ class Leases:
             if (least + 1 >= key.soft and len(key.entries) < key.cap) or entry.uses + 1 >= key.max_uses:
                 self.dirty[key] = None
         else:
-            idle = key.idle
+            idle = key.available
             if not idle:
                 return False
             entry = idle[-1]
@@ -133,7 +129,7 @@ class Leases:
             check: the channel's health is to be checked before it is leased again.
 
         Returns:
-            Who is to be woken, because it has the lease now.
+            Who is to be woken, because he has the lease now.
 
         Raises:
             ValueError: it was returned before.
@@ -142,7 +138,7 @@ class Leases:
         if entry is None:
             raise ValueError("the lease was returned before")
         key = entry.key
-        idle = key.idle
+        idle = key.available
         plain = (
             entry.phase is _READY
             and now < entry.expires
@@ -186,15 +182,12 @@ class Leases:
         return waiter
 
     def queue_up(self, waiter: Waiter, now: float, *, again: bool = False) -> Literal["waiting", "exhausted", "closed"]:
-        """Wait for a lease.
+        """Wait for a lease; ``exhausted`` where more would wait for a lease of others than ``max_waiting`` allows.
 
         Args:
             waiter: with an empty lease.
             now: the time.
             again: its lease was on a channel that is not healthy; it comes before all others.
-
-        Returns:
-            ``exhausted`` where more would wait for a lease of others than ``max_waiting`` allows.
         """
         key = waiter.key
         if self.is_closed:
@@ -226,22 +219,19 @@ class Leases:
         if room > free:
             claimed = sum(len(other.queue) for other in self.waited_for if other is not key)
             room = min(room, max(0, free + self._evictable(key) - claimed))
-        return len(key.queue) + 1 - len(key.idle) - (coming + max(0, room)) * key.hard
+        idle = 0 if key.shared else len(key.available)
+        return len(key.queue) + 1 - idle - (coming + max(0, room)) * key.hard
 
     def _evictable(self, key: KeyState) -> int:
         """Idle channels of other keys, which would make room."""
-        return sum(
-            not entry.load
-            for other in self.keys.values()
-            if other is not key
-            for entry in (other.ready if other.shared else other.idle)
-        )
+        others = (other for other in self.keys.values() if other is not key)
+        return sum(not entry.load for other in others for entry in other.available)
 
     def cancel(self, waiter: Waiter, now: float) -> Waiter | None:
         """Wait no longer, for a lease or for a key to be prepared; a lease that came meanwhile goes back.
 
         Returns:
-            Who is to be woken, because it has the lease now.
+            Who is to be woken, because he has the lease now.
         """
         key = waiter.key
         if waiter in key.preparing:

@@ -204,9 +204,8 @@ class Lifecycle(Leases):
 
     def _withdraw(self, entry: PoolEntry) -> None:
         if entry.available:
-            key = entry.key
             entry.available = False
-            (key.idle if entry in key.idle else key.ready).remove(entry)
+            entry.key.available.remove(entry)
 
     def _alarm(self, when: float, key: KeyState) -> None:
         if when < math.inf and (when, key) not in self._set:
@@ -226,11 +225,12 @@ class Lifecycle(Leases):
         self._set.clear()
         for key in self.keys.values():
             key.entries[:] = [entry for entry in key.entries if entry.phase is not Phase.GONE]
-            key.idle[:] = dict.fromkeys(m for m in key.idle if m.phase is Phase.READY and not m.load and not key.shared)
-            key.ready[:] = dict.fromkeys(m for m in key.ready if m.phase is Phase.READY and key.shared)
+            key.available[:] = dict.fromkeys(
+                each for each in key.available if each.phase is Phase.READY and (key.shared or not each.load)
+            )
             key.connecting = sum(entry.phase is Phase.CONNECTING for entry in key.entries)
             for entry in key.entries:
-                entry.available = entry in key.idle or entry in key.ready
+                entry.available = entry in key.available
                 self._alarm(entry.expires, key)
                 self._alarm(entry.deadline, key)
                 if entry.phase is Phase.CONNECTING:

@@ -35,6 +35,12 @@ __all__ = [
 ]
 
 
+_COUNTERS = (
+    "requests_num", "requests_queued", "requests_errors", "returns_bad",
+    "connections_num", "connections_errors", "connections_lost",
+)  # fmt: skip
+
+
 class Phase(enum.Enum):
     """Where a channel is in its life."""
 
@@ -58,7 +64,7 @@ class PoolEntry:
         load: leases on it.
         uses: leases on it so far.
         leases: those that were given on it; of late, and no longer used ones among them.
-        available: it stands in ``key.idle`` or ``key.ready``, so that a lease can be had on it.
+        available: it stands in ``key.available``.
         stale: it is to be replaced: it was used ``max_uses`` times, or drained while it connected.
         needs_check: its health is to be checked before it is leased again.
         expires: when ``max_lifetime`` ends; infinite without one.
@@ -93,12 +99,7 @@ class PoolEntry:
 
 @dataclass(slots=True, eq=False)
 class LeakWatch:
-    """A lease as leak detection sees it: the lease itself may be garbage already.
-
-    Attributes:
-        since: when it was given.
-        stack: where; what the shell recorded.
-    """
+    """A lease as leak detection sees it: when and where it was given.  The lease itself may be garbage already."""
 
     since: float
     stack: Any
@@ -157,12 +158,10 @@ class Waiter:
     """Who waits for a lease, or for a key to be prepared.
 
     Attributes:
-        key: what for.
         lease: what the lease is put into; None for one who waits for a key to be prepared.
         signal: the shell's: what wakes it.
         outcome: None while it waits.
         cause: the failure to connect.
-        since: since when it waits.
         ticket: counts who came; the lower, the earlier.
     """
 
@@ -181,8 +180,7 @@ class KeyState:
 
     Attributes:
         dropped: the core's list of leases that were dropped without being returned.
-        idle: in exclusive mode, the channels that can be leased; the one idle for longest comes first.
-        ready: in shared mode, the channels that can be leased.
+        available: channels on which a lease can be had; in exclusive mode the one idle for longest comes first.
         entries: all channels that are not gone.
         queue: who waits, first come first served.
         preparing: who waits for the key to be prepared.
@@ -199,8 +197,7 @@ class KeyState:
     name: str
     settings: PoolSettings
     dropped: Dropped
-    idle: list[PoolEntry] = field(default_factory=list)
-    ready: list[PoolEntry] = field(default_factory=list)
+    available: list[PoolEntry] = field(default_factory=list)
     entries: list[PoolEntry] = field(default_factory=list)
     queue: deque[Waiter] = field(default_factory=deque)
     preparing: list[Waiter] = field(default_factory=list)
@@ -262,22 +259,16 @@ class KeyState:
             pool_min=int(self.min_idle),
             pool_max=self.cap,
             pool_size=len(self.entries),
-            pool_available=sum(self.hard - entry.load for entry in (self.ready if self.shared else self.idle)),
+            pool_available=sum(self.hard - entry.load for entry in self.available),
             pool_idle=sum(entry.is_open and not entry.load for entry in self.entries),
             pool_idle_max=int(min(self.cap, self.max_idle)),
             pool_used=sum(entry.load > 0 for entry in self.entries),
             pool_active=self.active,
             requests_waiting=len(self.queue),
-            requests_num=self.requests_num,
-            requests_queued=self.requests_queued,
             requests_wait_ms=int(self.requests_wait * 1000),
-            requests_errors=self.requests_errors,
             usage_ms=int(self.usage * 1000),
-            returns_bad=self.returns_bad,
-            connections_num=self.connections_num,
             connections_ms=int(self.connections_time * 1000),
-            connections_errors=self.connections_errors,
-            connections_lost=self.connections_lost,
+            **{name: getattr(self, name) for name in _COUNTERS},
         )
 
 

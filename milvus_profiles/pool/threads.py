@@ -127,7 +127,7 @@ class ConnectionPool(BasePool):
             if self._core.dirty:
                 self._worker.notify()
             if self._recorder is not None:
-                self._recorder.waited(state.name, 0.0)
+                self._recorder.took("wait_time", state.name, 0.0)
         lease._pool = self
         lease._pooled = lease.entry.channel
         connection: Connection = lease
@@ -179,7 +179,7 @@ class ConnectionPool(BasePool):
         if self._core.dirty:
             self._notify_if_possible()
         if self._recorder is not None:
-            self._recorder.used(key.name, now - lease.since)
+            self._recorder.took("use_time", key.name, now - lease.since)
 
     # --- waiting -------------------------------------------------------------------------------------------------
 

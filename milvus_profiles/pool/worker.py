@@ -55,9 +55,6 @@ class Worker:
         guard: its lock guards the core; it is held for no I/O.
         open_channel: opens a channel of a key.
         clock: monotonic seconds.
-
-    Attributes:
-        recorder: what is told how long opening took; None for nobody.
     """
 
     def __init__(
@@ -91,11 +88,7 @@ class Worker:
     # --- for the pool --------------------------------------------------------------------------------------------
 
     def notify(self) -> None:
-        """Have a plan made, if there is anything to plan.
-
-        Raises:
-            ThreadStartError: there is no thread to make it.
-        """
+        """Have a plan made, if there is anything to plan; a ThreadStartError says that nobody is there to make it."""
         if self._core.dirty or self._core.dropped:
             self._inbox.put(None)
             self._ensure_thread()
@@ -126,11 +119,7 @@ class Worker:
                 return call.result()
 
     def close(self, timeout: float) -> None:
-        """Close the core, and wait until no channel is left.
-
-        Args:
-            timeout: seconds until everything is cut off.
-        """
+        """Close the core, and wait until no channel is left; after the timeout everything is cut off."""
         began, deadline = time.monotonic(), self._clock() + timeout
         try:
             self.call(lambda core, _: core.close(deadline), timeout + _LAST_MOMENTS)
@@ -147,11 +136,7 @@ class Worker:
                 self._ensure_thread()
 
     def orphan(self) -> bool:
-        """The pool is no more: close all channels.  For a finalizer, so it takes no lock.
-
-        Returns:
-            Whether there were any.
-        """
+        """The pool is no more: close all channels, if there are any.  For a finalizer, so it takes no lock."""
         if self._core.is_closed or not self._core.total:
             return False
         self._calls.append(CoreCall(lambda core, now: core.close(now)))
@@ -297,7 +282,7 @@ class Worker:
             return Result(error=error.with_traceback(None))
         _close_first_at_exit()
         if self.recorder is not None:
-            self.recorder.created(entry.key.name, self._clock() - entry.born)
+            self.recorder.took("create_time", entry.key.name, self._clock() - entry.born)
         return Result(channel)
 
     def close_at_exit(self) -> None:

@@ -81,7 +81,7 @@ class World:
         """Take a lease or queue up; returns what came of it."""
         key = self.key(name)
         lease = Lease()
-        idle_before = {entry: entry.load for entry in (key.ready if key.shared else key.idle)}
+        idle_before = {entry: entry.load for entry in key.available}
         if self.core.take(key, lease, self.now):
             assert not self.waiting[name], "somebody waits already"
             self._granted(lease, key, idle_before)
@@ -334,10 +334,11 @@ class World:
         for name, key in core.keys.items():
             assert list(key.queue) == self.waiting[name], "another queue than in the books"
             assert key.connecting == sum(channel.entry.key is key for channel in self.opening)
-            for entry in key.idle:
-                assert entry.available
-                assert not entry.load
-            assert [m.idle_since for m in key.idle] == sorted(m.idle_since for m in key.idle)
+            assert all(entry.available for entry in key.available)
+            if not key.shared:
+                assert not any(entry.load for entry in key.available)
+                idle_since = [entry.idle_since for entry in key.available]
+                assert idle_since == sorted(idle_since)
         assert core.closings == len(self.closing)
         if self.is_planned:
             for name in core.keys:
