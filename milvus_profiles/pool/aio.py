@@ -15,14 +15,14 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ..errors import PoolError
 from ..live.aio_connection import AsyncConnection
 from ..live.aio_registry import check_fork
 from ..profile import PoolSettings
 from .base import BasePool, Check, Leasing, Plan, Wait
-from .core import Core
+from .core import Core, Event
 from .failures import leak_message, not_on_lease
 from .state import Action, CheckHealth, Close, KeyState, Leak, Lease, Open, Waiter, Wake
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from .aio_connector import AsyncConnector
 
 __all__ = ["ConnectionPool"]
-
-T = TypeVar("T")
 
 _LAST_MOMENTS = 2.0
 """Seconds that cutting off what is left may take after the deadline of a close."""
@@ -188,7 +186,9 @@ class ConnectionPool(BasePool):
         if self._core.dirty:
             self._plan()
 
-    def _tell(self, event: Callable[[Core, float], T]) -> T:
+    _notify_if_possible = _notify
+
+    def _tell(self, event: Event) -> Any:
         answer = event(self._core, self._clock())
         self._plan()
         return answer

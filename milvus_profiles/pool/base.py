@@ -13,7 +13,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -21,7 +21,7 @@ from ..errors import ConfigError, PoolError
 from ..half_made import even_half_made
 from ..pool_stats import KeyStats, PoolStats
 from ..profile import POOL_WIDE, PoolSettings, fold_alias
-from .core import Core
+from .core import Core, Event
 from .failures import closed, failed, not_on_lease, refused, timed_out
 from .state import KeyState, Lease, Outcome, PoolEntry, Waiter
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from .telemetry import Telemetry
 
 __all__ = ["BasePool", "Check", "Leasing", "Plan", "Wait"]
-
-T = TypeVar("T")
 
 
 class Wait(NamedTuple):
@@ -66,9 +64,19 @@ class BasePool:
         ConfigError: the settings are something else, such as the profiles.
     """
 
-    # Both are held while the core is read or changed; an event loop needs neither.
+    # What each shell has of its own. These two are held while the core is read or changed; an event loop needs neither.
     _guard: AbstractContextManager[object]
     _lock: AbstractContextManager[object]
+    _notify: Callable[[], None]
+    """Has a plan made, if there is anything to plan."""
+    _notify_if_possible: Callable[[], None]
+    """The same; what cannot be planned now is left to the next who does."""
+    _tell: Callable[[Event], Any]
+    """Tells the core something, has a plan made, and returns what it answers."""
+    _new_signal: Callable[[], Any]
+    """Makes what somebody waits for."""
+    _wake: Callable[[Waiter], None]
+    _give_back: Callable[[Lease], None]
 
     def __init__(self, settings: PoolSettings | None, connector: Any, clock: Callable[[], float]) -> None:
         if not isinstance(settings, (PoolSettings, type(None))):
@@ -102,30 +110,6 @@ class BasePool:
         for entry in self._core.open_entries():
             entry.channel.abandon()
         self._restart()
-
-    # --- what the shells do in their own way ---
-
-    def _notify(self) -> None:
-        """Have a plan made, if there is anything to plan."""
-        raise NotImplementedError
-
-    def _notify_if_possible(self) -> None:
-        """As :meth:`_notify`; what cannot be planned now is left to the next who does."""
-        self._notify()
-
-    def _tell(self, event: Callable[[Core, float], T]) -> T:
-        """Tell the core something, with the time, and have a plan made; returns what it answers."""
-        raise NotImplementedError
-
-    def _new_signal(self) -> Any:
-        """What somebody waits for."""
-        raise NotImplementedError
-
-    def _wake(self, waiter: Waiter) -> None:
-        raise NotImplementedError
-
-    def _give_back(self, lease: Lease) -> None:
-        raise NotImplementedError
 
     # --- waiting ---
 

@@ -19,13 +19,14 @@ import heapq
 import math
 import random
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from ..profile import PoolSettings
 from .lifecycle import CLOSE_GRACE, HEALTHY_FOR, Lifecycle
 from .state import Action, CheckHealth, Close, KeyState, Leak, Open, Outcome, Phase, PoolEntry, Waiter, Wake
 
-__all__ = ["Core"]
+__all__ = ["Core", "Event"]
 
 
 class Core(Lifecycle):
@@ -278,3 +279,7 @@ class Core(Lifecycle):
         if self._next_eviction == math.inf:
             self._next_eviction = now + self.settings.eviction_interval
         actions.append(Open(entry))
+
+
+Event = Callable[[Core, float], Any]
+"""Tells the core something; the second argument is the time."""

@@ -10,13 +10,10 @@ from typing import Any, NamedTuple
 
 from ..background import Latch
 from ..errors import PoolError, ThreadStartError
-from .core import Core
+from .core import Core, Event
 from .state import CheckHealth, Close, Open
 
-__all__ = ["LOST", "CoreCall", "Event", "Job", "Result"]
-
-Event = Callable[[Core, float], Any]
-"""Tells the core something; the second argument is the time."""
+__all__ = ["LOST", "CoreCall", "Job", "Result"]
 
 LOST = 1.0
 """Seconds after which a job that has not begun is taken to have lost its thread."""

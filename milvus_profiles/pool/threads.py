@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from ..live.connection import Connection
 from ..profile import PoolSettings
 from .base import BasePool, Check, Leasing, Plan, Wait
-from .core import Core
 from .failures import not_on_lease
 from .lock import ContentionGuard
 from .state import KeyState, Lease, PoolEntry, Waiter
@@ -72,6 +71,8 @@ class ConnectionPool(BasePool):
         self._lock = self._contention.lock
         self._worker = Worker(self._core, self._contention, self._connector.open, self._clock)
         self._worker.recorder = self._recorder
+        self._notify, self._notify_if_possible = self._worker.notify, self._worker.notify_if_possible
+        self._tell = self._worker.call
 
     # --- leases --------------------------------------------------------------------------------------------------
 
@@ -224,15 +225,6 @@ class ConnectionPool(BasePool):
 
     def _wake(self, waiter: Waiter) -> None:
         waiter.signal.release()
-
-    def _notify(self) -> None:
-        self._worker.notify()
-
-    def _notify_if_possible(self) -> None:
-        self._worker.notify_if_possible()
-
-    def _tell(self, event: Callable[[Core, float], Any]) -> Any:
-        return self._worker.call(event)
 
     # --- keys ----------------------------------------------------------------------------------------------------
 

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..background import Latch, start
 from ..errors import ThreadStartError
-from .core import Core
+from .core import Core, Event
 from .failures import leak_message
-from .jobs import LOST, CoreCall, Event, Job, Result
+from .jobs import LOST, CoreCall, Job, Result
 from .lock import ContentionGuard
 from .state import Action, CheckHealth, Close, Leak, Open, PoolEntry, Wake
 
