@@ -137,7 +137,7 @@ class ConnectionPool(BasePool):
         now = self._clock()
         served = self._core.release(lease, now, check=key.test_on_return and entry.channel.needs_check(now))
         if served is not None:
-            self._wake(served)
+            self._wake(served.signal)
         self._notify()
         if self._recorder is not None:
             self._recorder.took("use_time", key.name, now - lease.since)
@@ -168,7 +168,7 @@ class ConnectionPool(BasePool):
         timer = None
         if wait.deadline < math.inf:
             seconds = max(0.0, wait.deadline - self._clock())
-            timer = asyncio.get_running_loop().call_later(seconds, self._wake, waiter)
+            timer = asyncio.get_running_loop().call_later(seconds, self._wake, waiter.signal)
         try:
             await waiter.signal
         finally:
@@ -178,9 +178,9 @@ class ConnectionPool(BasePool):
     def _new_signal(self) -> asyncio.Future[None]:
         return asyncio.get_running_loop().create_future()
 
-    def _wake(self, waiter: Waiter) -> None:
-        if not waiter.signal.done():
-            waiter.signal.set_result(None)
+    def _wake(self, signal: asyncio.Future[None]) -> None:
+        if not signal.done():
+            signal.set_result(None)
 
     def _notify(self) -> None:
         if self._core.dirty:
@@ -297,7 +297,7 @@ class ConnectionPool(BasePool):
 
     def _perform(self, action: Action) -> None:
         if isinstance(action, Wake):
-            self._wake(action.waiter)
+            self._wake(action.signal)
         elif isinstance(action, Leak):
             warnings.warn(leak_message(action), ResourceWarning, stacklevel=2)
         elif self._loop is not None:

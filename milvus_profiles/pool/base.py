@@ -75,7 +75,8 @@ class BasePool:
     """Tells the core something, has a plan made, and returns what it answers."""
     _new_signal: Callable[[], Any]
     """Makes what somebody waits for."""
-    _wake: Callable[[Waiter], None]
+    _wake: Callable[[Any], None]
+    """Gives such a signal."""
     _give_back: Callable[[Lease], None]
 
     def __init__(self, settings: PoolSettings | None, connector: Any, clock: Callable[[], float]) -> None:
@@ -187,7 +188,7 @@ class BasePool:
         with self._guard, self._lock:
             served = self._core.cancel(waiter, self._clock())
             if served is not None:
-                self._wake(served)
+                self._wake(served.signal)
         self._notify_if_possible()
 
     # --- keys ---

@@ -168,7 +168,7 @@ class Core(Lifecycle):
             key.preparing.clear()
             return
         while (served := self.hand_over(key, now)) is not None:
-            actions.append(Wake(served))
+            actions.append(Wake(served, served.signal))
         failed, key.has_failed = key.has_failed, False
         if failed and not self._has_usable_soon(key):
             # Nothing is there or being opened that could still serve them.
@@ -194,7 +194,7 @@ class Core(Lifecycle):
         if waiter.lease is not None:
             waiter.key.requests_errors += 1
             waiter.key.requests_wait += now - waiter.since
-        actions.append(Wake(waiter))
+        actions.append(Wake(waiter, waiter.signal))
 
     def _report(self, key: KeyState, now: float, actions: list[Action]) -> None:
         threshold = key.settings.leak_threshold

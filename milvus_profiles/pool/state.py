@@ -296,9 +296,10 @@ class CheckHealth:
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """Wake who waits: ``waiter.outcome`` is set."""
+    """Wake who waits: ``waiter.outcome`` is set.  By this signal: meanwhile he may wait anew, by another."""
 
     waiter: Waiter
+    signal: Any
 
 
 @dataclass(frozen=True, slots=True)

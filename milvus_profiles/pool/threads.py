@@ -223,8 +223,8 @@ class ConnectionPool(BasePool):
         signal.acquire()
         return signal
 
-    def _wake(self, waiter: Waiter) -> None:
-        waiter.signal.release()
+    def _wake(self, signal: threading.Lock) -> None:
+        signal.release()
 
     # --- keys ----------------------------------------------------------------------------------------------------
 

@@ -244,7 +244,7 @@ class Worker:
     def _perform(self, action: Action) -> None:
         if isinstance(action, Wake):
             with contextlib.suppress(RuntimeError):  # he was woken before
-                action.waiter.signal.release()
+                action.signal.release()
         elif isinstance(action, Leak):
             _warn(leak_message(action))
         else:
