@@ -17,12 +17,10 @@ from __future__ import annotations
 
 import heapq
 import math
-import random
 from bisect import insort
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..profile import PoolSettings
 from .lifecycle import CLOSE_GRACE, HEALTHY_FOR, Lifecycle
 from .state import Action, CheckHealth, Close, KeyState, Leak, Open, Outcome, Phase, PoolEntry, Waiter, Wake
 
@@ -31,10 +29,6 @@ __all__ = ["Core", "Event"]
 
 class Core(Lifecycle):
     """A pool without its surroundings: events in, actions out."""
-
-    def __init__(self, settings: PoolSettings, rng: random.Random) -> None:
-        super().__init__(settings, rng)
-        self._next_eviction = math.inf
 
     @property
     def wake_at(self) -> float:
@@ -219,17 +213,14 @@ class Core(Lifecycle):
     def _usable(self, key: KeyState) -> int:
         return sum(entry.is_open and not entry.stale for entry in key.entries)
 
-    def _lacking(self, key: KeyState) -> int:
-        """Channels that those who wait need, beyond those that are being opened."""
-        return -(-len(key.queue) // key.soft) - key.connecting
-
     def _open_for_waiters(self, now: float, actions: list[Action]) -> None:
         """Open channels for those who wait, in the order of their coming; make room where the pool is full."""
         waited_for = sorted((key for key in self.waited_for if key.queue), key=lambda key: key.queue[0].ticket)
         self.waited_for = dict.fromkeys(waited_for)
         short = 0
         for key in waited_for:
-            lacking = min(self._lacking(key), key.cap - len(key.entries))
+            needed = -(-len(key.queue) // key.soft)  # rounded up
+            lacking = min(needed - key.connecting, key.cap - len(key.entries))
             if lacking > 0 and now < key.retry_at and self._has_usable_soon(key):
                 self._alarm(key.retry_at, key)
                 continue

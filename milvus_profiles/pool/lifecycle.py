@@ -37,6 +37,7 @@ class Lifecycle(Leases):
         self._alarms: list[tuple[float, int, KeyState]] = []
         self._set: set[tuple[float, KeyState]] = set()
         self._count = itertools.count()
+        self._next_eviction = math.inf
 
     # --- events: keys --------------------------------------------------------------------------------------------
 
@@ -53,11 +54,10 @@ class Lifecycle(Leases):
         return key
 
     def prepare(self, waiter: Waiter, now: float) -> bool:
-        """Open what ``min_idle_per_key`` asks for, one channel at least; False if the pool is closed.
+        """Open what ``min_idle_per_key`` asks for, one channel at least, and wake who waits when it is there.
 
-        Args:
-            waiter: without a lease; it is woken when they are there.
-            now: the time.
+        Returns:
+            False if the pool is closed.
         """
         if self.is_closed:
             return False

@@ -77,7 +77,7 @@ class Worker:
         # Held by the worker's thread as long as it runs, whatever ends it.
         self._working = threading.Lock()
         self._is_leaving = False
-        self._is_shaken = False
+        self._needs_repair = False
         self._accidents = 0
         self._jobs: dict[PoolEntry, Job] = {}
         self._ended = Latch()
@@ -166,7 +166,7 @@ class Worker:
     def _run(self, begun: Latch) -> None:
         with self._working:
             self._is_leaving = False
-            self._is_shaken = bool(self._core.total)  # the one before was killed
+            self._needs_repair = bool(self._core.total)  # the one before was killed
             begun.set()
             while True:
                 try:
@@ -176,7 +176,7 @@ class Worker:
                     return
                 except BaseException:  # noqa: PERF203
                     # Somebody threw it in, most likely; what it cut short is found by what exists.
-                    self._is_shaken = True
+                    self._needs_repair = True
                     self._accidents += 1
                     if self._accidents >= _ACCIDENTS:
                         raise
@@ -193,7 +193,7 @@ class Worker:
         core = self._core
         self._answer_calls()
         self._gather()
-        if self._is_shaken:
+        if self._needs_repair:
             self._repair()
         while True:
             with self._guard, self._lock:
@@ -219,7 +219,7 @@ class Worker:
         while self._calls:
             call = self._calls[0]
             with self._guard, self._lock:
-                self._is_shaken |= not call.run(self._core, self._clock())
+                self._needs_repair |= not call.run(self._core, self._clock())
             call.ended.set()
             # Last, so that none is lost; told twice, the core does not mind.
             self._calls.popleft()
@@ -239,7 +239,7 @@ class Worker:
             lost = [action for action in self._core.recount(self._clock()) if action.entry not in self._jobs]
         for action in lost:
             self._perform(action)
-        self._is_shaken = False
+        self._needs_repair = False
 
     def _perform(self, action: Action) -> None:
         if isinstance(action, Wake):
