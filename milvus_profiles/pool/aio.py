@@ -107,14 +107,16 @@ class ConnectionPool(BasePool):
             ForkError: the parent of this forked process used asyncio connections.
             PoolExhaustedError, PoolTimeoutError, ConnectFailedError, PoolClosedError, ...: as for threads.
         """
-        state = await self._key(key)
+        self._bind()
+        state = self._states.get(key) or await self._introduce(key)
         lease = self._new_lease()
         taken = self._core.take(state, lease, self._clock())
         if not taken or state.extra_steps:
             waiter = Waiter(state, lease)
             await self._carry_out(waiter, self._acquire(waiter, lease, timeout))
         else:
-            self._notify()
+            if self._core.dirty:
+                self._plan()
             if self._recorder is not None:
                 self._recorder.took("wait_time", state.name, 0.0)
         lease._pool = self
@@ -138,7 +140,8 @@ class ConnectionPool(BasePool):
         served = self._core.release(lease, now, check=key.test_on_return and entry.channel.needs_check(now))
         if served is not None:
             self._wake(served.signal)
-        self._notify()
+        if self._core.dirty:
+            self._plan()
         if self._recorder is not None:
             self._recorder.took("use_time", key.name, now - lease.since)
 
