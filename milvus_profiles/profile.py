@@ -32,6 +32,7 @@ from .fieldtypes import (
 from .references import CommandRef, Credential, EnvRef, FileRef, KeyringRef, Kind, SecretSource, kind_of
 
 __all__ = [
+    "POOL_WIDE",
     "SSL",
     "CommandRef",
     "Credential",
@@ -173,7 +174,7 @@ class PoolSettings(Model):
         return self
 
 
-_POOL_WIDE = ("max_total", "eviction_interval", "drain_timeout")
+POOL_WIDE = ("max_total", "eviction_interval", "drain_timeout")
 
 
 class Profile(Model):
@@ -256,7 +257,7 @@ class Profile(Model):
         if address is not None:
             self._check_address(address)
         if self.pool is not None:
-            for name in _POOL_WIDE:
+            for name in POOL_WIDE:
                 if name in self.pool.model_fields_set:
                     raise _conflict((name,), f"{name} is a setting of a whole pool, not of one profile")
         object.__setattr__(self, "_address", address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import hypothesis
@@ -9,6 +10,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from milvus_profiles.pool.core import Core
+from milvus_profiles.pool.state import Lease, Open, Waiter, Wake
 from milvus_profiles.profile import PoolSettings
 from tests.support.pool_world import World
 
@@ -147,3 +150,16 @@ def test_the_rules_hold_over_a_million_steps() -> None:
     while PoolMachine.total_steps - began < 1_000_000:
         run(examples=2_000, steps=80)
         print(f"{PoolMachine.total_steps - began:,} steps", flush=True)
+
+
+def test_who_waits_anew_is_not_woken_by_what_was_meant_for_his_last_waiting() -> None:
+    core = Core(PoolSettings(mode="exclusive"), random.Random(0))
+    waiter = Waiter(core.key("a", PoolSettings(mode="exclusive")), Lease(), "first")
+    assert core.queue_up(waiter, 0.0) == "waiting"
+    [opening] = core.plan(0.0)
+    assert isinstance(opening, Open)
+    core.done(opening, object(), None, 1.0)
+    [wake] = core.plan(1.0)
+    waiter.signal = "second"  # before the shell has come to wake him
+    assert isinstance(wake, Wake)
+    assert wake.signal == "first"

@@ -28,7 +28,7 @@ Body = Callable[[int], None]
 
 
 class _Connector:
-    """The pool's own leases and links, on channels that lead nowhere: nothing calls on them."""
+    """The pool's own leases, on channels that lead nowhere: nothing calls on them."""
 
     lease = staticmethod(MilvusConnector.lease)
 

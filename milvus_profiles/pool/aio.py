@@ -1,16 +1,15 @@
 """The pool for asyncio: it waits, opens and closes; what is to be done is the core's decision.
 
-There is no worker here: whoever tells the core something has the plan made on the spot, each channel is opened, tested
+There is no worker here: whoever tells the core something has the plan made on the spot, each channel is opened, checked
 and closed in a task of its own, and one timer is set for when the next plan is due.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
-import os
 import time
-import traceback
 import warnings
 import weakref
 from collections.abc import Callable
@@ -22,9 +21,10 @@ from ..errors import PoolError
 from ..live.aio_connection import AsyncConnection
 from ..live.aio_registry import check_fork
 from ..profile import PoolSettings
-from .base import BasePool, closed, failed, leak_message, not_taken_back, refused, timed_out
-from .core import Core
-from .state import Action, CheckHealth, Close, KeyState, Leak, Lease, Open, Outcome, Waiter, Wake
+from .base import BasePool, Check, Leasing, Plan, Wait
+from .core import Core, Event
+from .failures import leak_message, not_on_lease
+from .state import Action, CheckHealth, Close, KeyState, Leak, Lease, Open, Waiter, Wake
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -34,27 +34,21 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectionPool"]
 
-# After the deadline of a close everything is cut off; this is for the cutting.
 _LAST_MOMENTS = 2.0
+"""Seconds that cutting off what is left may take after the deadline of a close."""
 
 
 class ConnectionPool(BasePool):
-    """Leases on live connections, by the alias of their profile, within one event loop.
+    """As :class:`milvus_profiles.ConnectionPool`, within one event loop.
 
         async with mp.aio.ConnectionPool() as pool:
             async with pool.lease("prod") as conn:
                 await conn.ping()
 
-    Every channel is a TCP connection of its own.  In ``shared`` mode, the default, a lease is on the channel with the
-    fewest leases, and channels are added as they fill up; in ``exclusive`` mode a channel has one lease at a time.
-    Nothing connects before the first lease.  Cancelled anywhere, it leaves no lease out and no channel open.
-
-    Args:
-        settings: limits and times, for the whole pool and for each key that has none of its own.
-        profiles: where profiles come from; None reads the files and the environment whenever a channel is opened.
-        connector: opens something else than the connections of profiles.
-        clock: monotonic seconds.
+    Cancelled anywhere, it leaves no lease out and no channel open.
     """
+
+    _guard = _lock = contextlib.nullcontext()
 
     def __init__(
         self,
@@ -68,17 +62,14 @@ class ConnectionPool(BasePool):
             from .aio_connector import AsyncMilvusConnector
 
             connector = AsyncMilvusConnector(profiles)
-        self._connector = connector
-        self._new_lease: Callable[[], Any] = connector.lease
-        super().__init__(settings, clock)
-        _POOLS.add(self)
+        super().__init__(settings, connector, clock)
 
     def _start_empty(self) -> None:
         super()._start_empty()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
-        self._jobs: dict[asyncio.Task[None], Open | Close | CheckHealth] = {}
+        self._jobs: dict[asyncio.Task[Any], Open | Close | CheckHealth] = {}
         self._ended: asyncio.Event | None = None
 
     def _bind(self) -> asyncio.AbstractEventLoop:
@@ -91,9 +82,7 @@ class ConnectionPool(BasePool):
                     raise PoolError(
                         "the pool belongs to another event loop", hint="use a pool of its own in each event loop"
                     )
-                was_closed = self._core.is_closed
-                self._start_empty()
-                self._core.is_closed = was_closed
+                self._restart()
             self._loop = loop
             self._core.dropped.notify = partial(_plan_soon, loop, weakref.ref(self))
         return loop
@@ -101,16 +90,10 @@ class ConnectionPool(BasePool):
     # --- leases --------------------------------------------------------------------------------------------------
 
     def lease(self, key: str, *, timeout: float | None = None) -> _Leasing:
-        """A connection for the length of an ``async with`` block.
-
-        Args:
-            key: the alias of a profile.
-            timeout: seconds to wait for it at most, connecting included; None takes ``max_block_wait``.
-
-        Raises:
-            PoolError, MilvusProfilesError: as :meth:`get_client`, when the block is entered.
-        """
-        return _Leasing(self, key, timeout)
+        """A connection for the length of an ``async with`` block; arguments and errors are those of ``get_client``."""
+        leasing = _Leasing()
+        leasing._pool, leasing._key, leasing._timeout = self, key, timeout
+        return leasing
 
     async def get_client(self, key: str, *, timeout: float | None = None) -> AsyncConnection:
         """Take a connection; give it back with :meth:`return_client`, or close it.
@@ -120,155 +103,112 @@ class ConnectionPool(BasePool):
             timeout: seconds to wait for it at most, connecting included; None takes ``max_block_wait``.
 
         Raises:
-            PoolExhaustedError: all are in use, and no more may wait (``block_when_exhausted``, ``max_waiting``).
-            PoolTimeoutError: none was to be had in time.
-            ConnectFailedError: none could be opened, and there is no other that could become free.
-            PoolClosedError: the pool is closed.
             PoolError: the pool belongs to another event loop.
             ForkError: the parent of this forked process used asyncio connections.
-            UnknownProfileError, ConfigError, UntrustedError, InsecureTransportError: there is no such profile, or it
-                must not be connected to.
+            PoolExhaustedError, PoolTimeoutError, ConnectFailedError, PoolClosedError, ...: as for threads.
         """
         self._bind()
         state = self._states.get(key) or await self._introduce(key)
         lease = self._new_lease()
         taken = self._core.take(state, lease, self._clock())
-        if not taken or state.careful:
-            await self._take_with_care(state, lease, timeout)
+        if not taken or state.extra_steps:
+            waiter = Waiter(state, lease)
+            await self._carry_out(waiter, self._acquire(waiter, lease, timeout))
         else:
             if self._core.dirty:
                 self._plan()
             if self._recorder is not None:
-                self._recorder.waited(state.name, 0.0)
+                self._recorder.took("wait_time", state.name, 0.0)
         lease._pool = self
-        lease._link = lease.member.link
+        lease._pooled = lease.entry.channel
         connection: AsyncConnection = lease
         return connection
 
     async def return_client(self, key: str, connection: AsyncConnection) -> None:
-        """Give a connection back.
-
-        Args:
-            key: what it was taken with.
-            connection: from :meth:`get_client` or :meth:`lease`.
-
-        Raises:
-            PoolError: it was given back before, or is not of this pool and key.
-        """
-        self._give_back(self._checked(key, connection))
+        """Give a connection back; a PoolError says that it was given back before, or is not of this pool and key."""
+        self._give_back(self._lease_of(key, connection))
 
     def _give_back(self, lease: Lease) -> None:
-        member = lease.member
-        if member is None:
-            not_taken_back("the connection was returned before")
-        key = member.key
-        if not self._is_ours(member):
-            lease.member = None  # it was taken before a fork, or in a loop that was closed
+        entry = lease.entry
+        if entry is None:
+            not_on_lease()
+        key = entry.key
+        if not self._is_ours(entry):
+            lease.entry = None
             return
         now = self._clock()
-        suspect = key.test_on_return and member.link.is_suspect(now)
-        served = self._core.release(lease, now, suspect=suspect)
+        served = self._core.release(lease, now, check=key.test_on_return and entry.channel.needs_check(now))
         if served is not None:
-            _wake(served)
+            self._wake(served.signal)
         if self._core.dirty:
             self._plan()
         if self._recorder is not None:
-            self._recorder.used(key.name, now - lease.since)
+            self._recorder.took("use_time", key.name, now - lease.since)
+
+    # --- waiting -------------------------------------------------------------------------------------------------
+
+    async def _carry_out(self, waiter: Waiter, plan: Plan) -> None:
+        try:
+            step = next(plan)
+            while True:
+                if isinstance(step, Check):
+                    step = plan.send(await step.channel.is_healthy(step.timeout))
+                else:
+                    await self._sleep(waiter, step)
+                    step = next(plan)
+        except StopIteration as end:
+            error = end.value
+        except BaseException:
+            self._give_up(waiter)
+            raise
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # which would keep its traceback, and with it the caller's leases
+
+    async def _sleep(self, waiter: Waiter, wait: Wait) -> None:
+        timer = None
+        if wait.deadline < math.inf:
+            seconds = max(0.0, wait.deadline - self._clock())
+            timer = asyncio.get_running_loop().call_later(seconds, self._wake, waiter.signal)
+        try:
+            await waiter.signal
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _new_signal(self) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().create_future()
+
+    def _wake(self, signal: asyncio.Future[None]) -> None:
+        if not signal.done():
+            signal.set_result(None)
+
+    def _notify(self) -> None:
+        if self._core.dirty:
+            self._plan()
+
+    _notify_if_possible = _notify
+
+    def _tell(self, event: Event) -> Any:
+        answer = event(self._core, self._clock())
+        self._plan()
+        return answer
+
+    # --- keys ----------------------------------------------------------------------------------------------------
+
+    async def _key(self, key: str) -> KeyState:
+        self._bind()
+        return self._states.get(key) or await self._introduce(key)
 
     async def _introduce(self, key: str) -> KeyState:
         return self._introduced(key, *await self._connector.introduce(key))
 
-    # --- waiting -------------------------------------------------------------------------------------------------
-
-    async def _take_with_care(self, state: KeyState, lease: Lease, timeout: float | None) -> None:
-        """Wait for a lease, and test it and note who took it where that is wanted."""
-        timeout = state.settings.max_block_wait if timeout is None else timeout
-        began = self._clock()
-        deadline = began + timeout
-        again = False
-        try:
-            while True:
-                if lease.member is None:
-                    await self._wait(state, lease, deadline, timeout, again=again)
-                if not state.settings.test_on_borrow or await self._is_good(lease, deadline):
-                    break
-                again = True
-        except BaseException:
-            if lease.member is not None:
-                self._give_back(lease)
-            raise
-        if state.settings.leak_threshold is not None:
-            self._core.watch(lease, traceback.extract_stack()[:-2], self._clock())
-        if self._core.dirty:
-            self._plan()
-        if self._recorder is not None:
-            self._recorder.waited(state.name, self._clock() - began)
-
-    async def _is_good(self, lease: Lease, deadline: float) -> bool:
-        member = lease.member
-        if member is None:
-            return False
-        now = self._clock()
-        if not member.link.is_suspect(now) or await member.link.is_good(max(0.0, deadline - now)):
-            return True
-        self._core.discard(lease, self._clock())
-        self._plan()
-        return False
-
-    async def _wait(
-        self,
-        state: KeyState,
-        lease: Lease,
-        deadline: float,
-        timeout: float,
-        *,
-        again: bool,
-    ) -> None:
-        if self._core.take(state, lease, self._clock()):
-            return
-        loop = self._bind()
-        signal: asyncio.Future[None] = loop.create_future()
-        waiter = Waiter(state, lease, signal)
-        answer = self._core.queue_up(waiter, self._clock(), again=again)
-        if answer != "waiting":
-            raise refused(self._core, state, answer)
-        self._plan()
-        timer = loop.call_later(max(0.0, deadline - self._clock()), _wake, waiter)
-        try:
-            await signal
-        except BaseException:
-            served = self._core.cancel(waiter, self._clock())
-            if served is not None:
-                _wake(served)
-            self._plan()
-            raise
-        finally:
-            timer.cancel()
-        if self._core.time_out(waiter, self._clock()):
-            self._plan()
-            if self._recorder is not None:
-                self._recorder.timed_out(state.name)
-            raise timed_out(self._core, state, timeout)
-        if waiter.outcome is not Outcome.GRANTED:
-            raise failed(self._core, waiter)
-
-    # --- keys ----------------------------------------------------------------------------------------------------
-
     async def configure(self, key: str, settings: PoolSettings) -> None:
-        """Give a key settings of its own; what they leave unset is as its profile or else the pool has it.
-
-        Args:
-            key: the alias of a profile.
-            settings: of ``max_total``, ``eviction_interval`` and ``drain_timeout`` the pool has one for all keys.
-
-        Raises:
-            ConfigError: a setting is one of a whole pool, or contradicts another.
-            MilvusProfilesError: there is no such profile.
-        """
+        """Give a key settings of its own; what they leave unset is as its profile or else the pool has it."""
         self._bind()
-        name = (await self._introduce(key)).name
-        self._core.key(name, self._configured(name, settings))
-        self._plan()
+        self._configure((await self._introduce(key)).name, settings)
 
     async def prepare(self, key: str, *, timeout: float | None = None) -> None:
         """Open what ``min_idle_per_key`` asks for, one connection at least, and wait for it.
@@ -276,53 +216,20 @@ class ConnectionPool(BasePool):
         Args:
             key: the alias of a profile.
             timeout: seconds to wait at most; None waits until connecting has ended one way or the other.
-
-        Raises:
-            ConnectFailedError: one could not be opened.
-            PoolTimeoutError: that takes too long; it goes on.
-            PoolClosedError: the pool is closed.
         """
-        loop = self._bind()
-        state = self._states.get(key) or await self._introduce(key)
-        signal: asyncio.Future[None] = loop.create_future()
-        waiter = Waiter(state, None, signal)
-        if not self._core.prepare(waiter, self._clock()):
-            raise closed(self._core)
-        self._plan()
-        timer = None if timeout is None else loop.call_later(max(timeout, 0.0), _wake, waiter)
-        try:
-            await signal
-        finally:
-            self._core.forget(waiter)
-            if timer is not None:
-                timer.cancel()
-        if waiter.outcome is None:
-            raise timed_out(self._core, state, timeout or 0.0)
-        if waiter.outcome is not Outcome.GRANTED:
-            raise failed(self._core, waiter)
+        waiter = Waiter(await self._key(key), None, self._new_signal())
+        await self._carry_out(waiter, self._await_prepared(waiter, timeout))
 
     async def clear(self, key: str | None = None) -> None:
-        """Close the connections that are not in use.
-
-        Args:
-            key: of this key; None for all.
-        """
+        """Close the connections of a key that are not in use; None: of all keys."""
         self._bind()
-        states = (
-            list(self._core.keys.values()) if key is None else [self._states.get(key) or await self._introduce(key)]
-        )
-        for state in states:
-            self._core.clear(state, self._clock())
-        self._plan()
+        state = None if key is None else await self._key(key)
+        self._tell(lambda core, now: core.clear(state, now))
 
     async def drain(self) -> None:
-        """Replace every connection: no new lease is on one of those that are open now.
-
-        They close when their last lease is returned, after ``drain_timeout`` at the latest.  Does not wait for that.
-        """
+        """Replace every connection; those that are open now close when their last lease is returned."""
         self._bind()
-        self._core.drain(self._clock())
-        self._plan()
+        self._tell(lambda core, now: core.drain(now))
 
     # --- the end -------------------------------------------------------------------------------------------------
 
@@ -334,15 +241,13 @@ class ConnectionPool(BasePool):
                 cut off.  A connection that is still being opened is given up at once.
         """
         loop = self._bind()
-        timeout = self._settings.drain_timeout if timeout is None else timeout
-        deadline = self._clock() + timeout
-        self._core.close(deadline)
+        deadline = self._clock() + (self._settings.drain_timeout if timeout is None else timeout)
         if self._ended is None:
             self._ended = asyncio.Event()
         for task, action in list(self._jobs.items()):
             if isinstance(action, Open):
                 task.cancel()
-        self._plan()
+        self._tell(lambda core, _: core.close(deadline))
         last = loop.call_later(max(0.0, deadline - self._clock()) + _LAST_MOMENTS, self._ended.set)
         try:
             await self._ended.wait()
@@ -395,77 +300,48 @@ class ConnectionPool(BasePool):
 
     def _perform(self, action: Action) -> None:
         if isinstance(action, Wake):
-            _wake(action.waiter)
+            self._wake(action.signal)
         elif isinstance(action, Leak):
             warnings.warn(leak_message(action), ResourceWarning, stacklevel=2)
         elif self._loop is not None:
-            task = self._loop.create_task(self._do(self._core, action), name="milvus-profiles pool")
+            task = self._loop.create_task(self._work(action), name="milvus-profiles pool")
             self._jobs[task] = action
             task.add_done_callback(partial(self._done, self._core))
 
-    async def _do(self, core: Core, action: Open | Close | CheckHealth) -> None:
-        member = action.member
+    async def _work(self, action: Open | Close | CheckHealth) -> Any:
+        entry = action.entry
         if isinstance(action, Open):
-            link = await self._connector.open(member.key.name)
-            core.opened(member, link, self._clock())
+            channel = await self._connector.open(entry.key.name)
             if self._recorder is not None:
-                self._recorder.created(member.key.name, self._clock() - member.born)
-        elif isinstance(action, CheckHealth):
-            core.tested(member, await member.link.is_good(math.inf), self._clock())
-        else:
-            await member.link.close(max(0.0, action.deadline - self._clock()))
+                self._recorder.took("create_time", entry.key.name, self._clock() - entry.born)
+            return channel
+        if isinstance(action, CheckHealth):
+            return await entry.channel.is_healthy(math.inf)
+        return await entry.channel.close(max(0.0, action.deadline - self._clock()))
 
-    def _done(self, core: Core, task: asyncio.Task[None]) -> None:
+    def _done(self, core: Core, task: asyncio.Task[Any]) -> None:
         """A job has ended, or was cancelled, perhaps before it began: the core learns of it in any case."""
         action = self._jobs.pop(task)
-        member = action.member
-        cause = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if isinstance(action, Close):
-            core.closed(member)
-        elif isinstance(action, Open) and cause is not None:
-            core.open_failed(member, cause.with_traceback(None), self._clock())
-        elif cause is not None:
-            core.tested(member, False, self._clock())
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        result = None if error is not None else task.result()
+        core.done(action, result, None if error is None else error.with_traceback(None), self._clock())
         if core is self._core:
             self._plan()
 
-    def _forked(self) -> None:
-        """In a forked child the pool starts empty: its channels are the parent's."""
-        _ABANDONED.append((self._core, self._loop, self._jobs, self._timer))
-        for key in self._core.keys.values():
-            for member in key.members:
-                if member.link is not None:
-                    member.link.abandon()
-        was_closed = self._core.is_closed
-        self._start_empty()
-        self._core.is_closed = was_closed
 
-
-class _Leasing:
-    """What :meth:`ConnectionPool.lease` returns."""
-
-    __slots__ = ("_connection", "_key", "_pool", "_timeout")
-
-    def __init__(self, pool: ConnectionPool, key: str, timeout: float | None) -> None:
-        self._pool = pool
-        self._key = key
-        self._timeout = timeout
+class _Leasing(Leasing):
+    __slots__ = ()
 
     async def __aenter__(self) -> AsyncConnection:
-        self._connection = connection = await self._pool.get_client(self._key, timeout=self._timeout)
+        connection: AsyncConnection = await self._pool.get_client(self._key, timeout=self._timeout)
+        self._connection = connection
         return connection
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        connection: Any = self._connection
-        if connection.member is not None:
-            self._pool._give_back(connection)
-
-
-def _wake(waiter: Waiter) -> None:
-    if not waiter.signal.done():
-        waiter.signal.set_result(None)
+        if self._connection.entry is not None:
+            self._pool._give_back(self._connection)
 
 
 def _plan_soon(loop: asyncio.AbstractEventLoop, reference: weakref.ref[ConnectionPool]) -> None:
@@ -481,16 +357,3 @@ def _due(reference: weakref.ref[ConnectionPool]) -> None:
             pool._timer.cancel()
         pool._timer, pool._timer_at = None, math.inf
         pool._plan()
-
-
-_POOLS: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
-_ABANDONED: list[Any] = []
-
-
-def _after_fork() -> None:
-    for pool in list(_POOLS):
-        pool._forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

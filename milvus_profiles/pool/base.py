@@ -1,45 +1,54 @@
-"""What the pool for threads and the pool for asyncio have in common, apart from the core: settings, keys and errors."""
+"""What the pool for threads and the pool for asyncio have in common, apart from the core.
+
+Settings, keys and numbers; what a borrower does who has to wait, as a plan that each shell carries out in its own way;
+and the fork.
+"""
 
 from __future__ import annotations
 
-import copy
+import math
+import os
 import random
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NoReturn, Protocol
+import weakref
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
-from ..errors import (
-    ConfigError,
-    ConnectFailedError,
-    MilvusProfilesError,
-    PoolClosedError,
-    PoolError,
-    PoolExhaustedError,
-    PoolTimeoutError,
-)
+from ..errors import ConfigError, PoolError
 from ..half_made import even_half_made
 from ..pool_stats import KeyStats, PoolStats
-from ..profile import PoolSettings, fold_alias
-from .core import Core
-from .counters import pool_stats
-from .state import KeyState, Leak, Lease, Member, Outcome, Waiter
+from ..profile import POOL_WIDE, PoolSettings, fold_alias
+from .core import Core, Event
+from .failures import closed, failed, not_on_lease, refused, timed_out
+from .state import KeyState, Lease, Outcome, PoolEntry, Waiter
 
-__all__ = [
-    "BasePool",
-    "Recorder",
-    "closed",
-    "failed",
-    "leak_message",
-    "merged",
-    "not_taken_back",
-    "refused",
-    "timed_out",
-]
+if TYPE_CHECKING:
+    from .telemetry import Telemetry
 
-_POOL_WIDE = ("max_total", "eviction_interval", "drain_timeout")
+__all__ = ["BasePool", "Check", "Leasing", "Plan", "Wait"]
+
+
+class Wait(NamedTuple):
+    """Wait until the waiter is woken, or for the time to come."""
+
+    deadline: float
+
+
+class Check(NamedTuple):
+    """Ask the server whether a channel that is on lease is healthy, and send the answer."""
+
+    channel: Any
+    timeout: float
+
+
+Plan = Generator[Wait | Check, Any, "PoolError | None"]
+"""What a borrower does who has to wait: it yields what takes time, and returns the error to raise, if any.
+
+It guards the core by itself.  Interrupted, it is dropped: :meth:`BasePool._give_up` does the rest.
+"""
 
 
 @even_half_made
@@ -48,65 +57,170 @@ class BasePool:
 
     Args:
         settings: limits and times; None takes the defaults.
+        connector: opens channels, and makes empty leases.
         clock: monotonic seconds.
 
     Raises:
         ConfigError: the settings are something else, such as the profiles.
     """
 
-    def __init__(self, settings: PoolSettings | None, clock: Callable[[], float]) -> None:
+    # What each shell has of its own. These two are held while the core is read or changed; an event loop needs neither.
+    _guard: AbstractContextManager[object]
+    _lock: AbstractContextManager[object]
+    _notify: Callable[[], None]
+    """Has a plan made, if there is anything to plan."""
+    _notify_if_possible: Callable[[], None]
+    """The same; what cannot be planned now is left to the next who does."""
+    _tell: Callable[[Event], Any]
+    """Tells the core something, has a plan made, and returns what it answers."""
+    _new_signal: Callable[[], Any]
+    """Makes what somebody waits for."""
+    _wake: Callable[[Any], None]
+    """Gives such a signal."""
+    _give_back: Callable[[Lease], None]
+
+    def __init__(self, settings: PoolSettings | None, connector: Any, clock: Callable[[], float]) -> None:
         if not isinstance(settings, (PoolSettings, type(None))):
             raise ConfigError(
                 f"settings= is no PoolSettings but a {type(settings).__name__}",
                 hint="write ConnectionPool(PoolSettings(max_total=20), profiles=…)",
             )
         self._settings = settings if settings is not None else PoolSettings()
+        self._connector = connector
+        self._new_lease: Callable[[], Any] = connector.lease
         self._clock = clock
-        self._brought: dict[str, PoolSettings | None] = {}
+        self._profile_settings: dict[str, PoolSettings | None] = {}
         self._own_settings: dict[str, PoolSettings] = {}
-        self._recorder: Recorder | None = None
+        self._recorder: Telemetry | None = None
         self._start_empty()
+        _POOLS.add(self)
 
     def _start_empty(self) -> None:
         """Have no channels: at first, and where those there were are not to be used any more."""
         self._core = Core(self._settings, random.Random())  # noqa: S311
         self._states: dict[str, KeyState] = {}
 
-    def _guard(self) -> AbstractContextManager[object]:
-        """What to hold while the core is read."""
-        return nullcontext()
+    def _restart(self) -> None:
+        was_closed = self._core.is_closed
+        self._start_empty()
+        self._core.is_closed = was_closed
+
+    def _forked(self) -> None:
+        """In a forked child the pool starts empty: its channels are the parent's."""
+        _PARENTS.append(vars(self).copy())  # kept, so that the garbage collector closes nothing
+        for entry in self._core.open_entries():
+            entry.channel.abandon()
+        self._restart()
+
+    # --- waiting ---
+
+    def _acquire(self, waiter: Waiter, lease: Lease, timeout: float | None) -> Plan:
+        """Have a lease: wait for it, check its channel, and note who took it, as far as that is wanted."""
+        key = waiter.key
+        timeout = key.settings.max_block_wait if timeout is None else timeout
+        began = self._clock()
+        deadline = began + timeout
+        again = False
+        while True:
+            if lease.entry is None:
+                error = yield from self._queue(waiter, lease, deadline, timeout, again)
+                if error is not None:
+                    return error
+            now = self._clock()
+            channel = None if lease.entry is None else lease.entry.channel
+            if channel is not None:
+                if not key.settings.test_on_borrow or not channel.needs_check(now):
+                    break
+                if (yield Check(channel, max(0.0, deadline - now))):
+                    break
+                with self._guard, self._lock:
+                    self._core.discard(lease, self._clock())
+                self._notify()
+            again = True
+        if key.settings.leak_threshold is not None:
+            stack = traceback.extract_stack()[:-3]  # without this, who drives it, and get_client
+            with self._guard, self._lock:
+                self._core.watch(lease, stack, self._clock())
+        self._notify()
+        if self._recorder is not None:
+            self._recorder.took("wait_time", key.name, self._clock() - began)
+        return None
+
+    def _queue(self, waiter: Waiter, lease: Lease, deadline: float, timeout: float, again: bool) -> Plan:
+        waiter.outcome, waiter.signal = None, self._new_signal()
+        with self._guard, self._lock:
+            if self._core.take(waiter.key, lease, self._clock()):
+                return None
+            answer = self._core.queue_up(waiter, self._clock(), again=again)
+            if answer != "waiting":
+                return refused(self._core, waiter.key, answer)
+        self._notify()
+        yield Wait(deadline)
+        with self._guard, self._lock:
+            late = self._core.time_out(waiter, self._clock())
+            if waiter.outcome is Outcome.GRANTED:
+                return None
+            error = timed_out(self._core, waiter.key, timeout) if late else failed(self._core, waiter)
+        if late:
+            self._notify_if_possible()
+            if self._recorder is not None:
+                self._recorder.timed_out(waiter.key.name)
+        return error
+
+    def _await_prepared(self, waiter: Waiter, timeout: float | None) -> Plan:
+        """Have a key prepared."""
+        deadline = math.inf if timeout is None else self._clock() + timeout
+        if not self._tell(lambda core, now: core.prepare(waiter, now)):
+            return closed(self._core)
+        yield Wait(deadline)
+        with self._guard, self._lock:
+            self._core.cancel(waiter, self._clock())
+            if waiter.outcome is Outcome.GRANTED:
+                return None
+            if waiter.outcome is None:
+                return timed_out(self._core, waiter.key, timeout or 0.0)
+            return failed(self._core, waiter)
+
+    def _give_up(self, waiter: Waiter) -> None:
+        """Who waited was interrupted: he leaves the queue, and what he was given goes back."""
+        if waiter.lease is not None and waiter.lease.entry is not None:
+            self._give_back(waiter.lease)
+        with self._guard, self._lock:
+            served = self._core.cancel(waiter, self._clock())
+            if served is not None:
+                self._wake(served.signal)
+        self._notify_if_possible()
 
     # --- keys ---
 
-    def _introduced(self, spelling: str, name: str, brought: PoolSettings | None) -> KeyState:
+    def _introduced(self, spelling: str, name: str, of_profile: PoolSettings | None) -> KeyState:
         """The key of a name that was not used before; it may have been, in another spelling."""
-        settings = merged(self._settings, name, brought, self._own_settings.get(name))
-        with self._guard():
-            self._brought[name] = brought
+        settings = merged(self._settings, name, of_profile, self._own_settings.get(name))
+        with self._guard, self._lock:
+            self._profile_settings[name] = of_profile
             state = self._core.keys.get(name)
             if state is None:
                 state = self._core.key(name, settings)
             self._states[spelling] = self._states[name] = state
         return state
 
-    def _configured(self, name: str, settings: PoolSettings) -> PoolSettings:
-        """Note the settings that a key has of its own, and return all that hold for it then."""
-        full = merged(self._settings, name, self._brought[name], settings)
+    def _configure(self, name: str, settings: PoolSettings) -> None:
+        full = merged(self._settings, name, self._profile_settings[name], settings)
         self._own_settings[name] = settings
-        return full
+        self._tell(lambda core, _: core.key(name, full))
 
-    def _checked(self, key: str, connection: object) -> Lease:
+    def _lease_of(self, key: str, connection: object) -> Lease:
         """See that what is returned is from this pool and key."""
         if not isinstance(connection, Lease) or getattr(connection, "_pool", None) is not self:
-            not_taken_back("the connection is not from this pool")
-        member = connection.member
-        if member is not None and self._states.get(key) is not member.key and self._is_ours(member):
-            not_taken_back(f"the connection is not one of {key!r}")
+            not_on_lease("the connection is not from this pool")
+        entry = connection.entry
+        if entry is not None and self._states.get(key) is not entry.key and self._is_ours(entry):
+            not_on_lease(f"the connection is not one of {key!r}")
         return connection
 
-    def _is_ours(self, member: Member) -> bool:
-        """Whether a channel is not from before a fork."""
-        return member.key.dropped is self._core.dropped
+    def _is_ours(self, entry: PoolEntry) -> bool:
+        """Whether a channel is not from before a fork, or of an event loop that was closed."""
+        return entry.key.dropped is self._core.dropped
 
     # --- numbers ---
 
@@ -147,8 +261,8 @@ class BasePool:
 
     def stats(self) -> PoolStats:
         """What the pool looks like, and what it did so far; the names are those of psycopg_pool."""
-        with self._guard():
-            return pool_stats(self._core)
+        with self._guard, self._lock:
+            return self._core.stats()
 
     @property
     def is_closed(self) -> bool:
@@ -160,29 +274,19 @@ class BasePool:
         return f"<{type(self).__name__} ({state}): {self._core.total} connections of {len(self._core.keys)} keys>"
 
 
-class Recorder(Protocol):
-    """Who is told how long things took, in seconds; each method returns at once."""
+class Leasing:
+    """What ``lease`` of a pool returns: a connection for the length of a block."""
 
-    def created(self, key: str, seconds: float) -> None:
-        """A channel was opened."""
+    __slots__ = ("_connection", "_key", "_pool", "_timeout")
 
-    def waited(self, key: str, seconds: float) -> None:
-        """A lease was given."""
-
-    def used(self, key: str, seconds: float) -> None:
-        """A lease was returned."""
-
-    def timed_out(self, key: str) -> None:
-        """A lease was not to be had in time."""
+    _connection: Any
+    _key: str
+    _pool: Any
+    _timeout: float | None
 
 
 def merged(settings: PoolSettings, key: str, *layers: PoolSettings | None) -> PoolSettings:
     """The settings of a key: what each layer sets replaces what the ones before it say.
-
-    Args:
-        settings: those of the pool.
-        key: the key, for messages.
-        layers: those of the key.
 
     Raises:
         ConfigError: together they contradict each other, or one of them is a setting of a whole pool.
@@ -191,7 +295,7 @@ def merged(settings: PoolSettings, key: str, *layers: PoolSettings | None) -> Po
     for layer in layers:
         if layer is not None:
             for name in layer.model_fields_set:
-                if name in _POOL_WIDE:
+                if name in POOL_WIDE:
                     raise ConfigError(f"{name} is a setting of a whole pool, not of one key such as {key!r}")
                 values[name] = getattr(layer, name)
     try:
@@ -201,107 +305,14 @@ def merged(settings: PoolSettings, key: str, *layers: PoolSettings | None) -> Po
     raise ConfigError(f"the pool settings of {key!r} contradict each other: {reason}")
 
 
-def refused(core: Core, key: KeyState, answer: str) -> PoolError:
-    """The error for who may not even wait.
-
-    Args:
-        core: the pool, unlocked.
-        key: what for.
-        answer: of :meth:`Core.queue_up`.
-    """
-    if answer == "closed":
-        return closed(core)
-    settings = key.settings
-    stats = pool_stats(core)
-    limit = f"{stats.keys[key.name].pool_active} leases on {len(key.members)} of {key.cap} connections"
-    if not settings.block_when_exhausted:
-        reason, hint = "and block_when_exhausted is off", "return connections sooner, or raise the limits of the pool"
-    else:
-        reason = f"and {len(key.queue)} borrowers wait (max_waiting {settings.max_waiting})"
-        hint = "return connections sooner, or raise the limits of the pool or max_waiting"
-    return PoolExhaustedError(
-        f"the pool has no connection of {key.name!r} left: {limit}, {reason}", hint=hint, stats=stats
-    )
+_POOLS: weakref.WeakSet[BasePool] = weakref.WeakSet()
+_PARENTS: list[object] = []
 
 
-def closed(core: Core) -> PoolClosedError:
-    """The error for who uses a closed pool."""
-    return PoolClosedError("the pool is closed", stats=pool_stats(core))
+def _after_fork() -> None:
+    for pool in list(_POOLS):
+        pool._forked()
 
 
-def timed_out(core: Core, key: KeyState, timeout: float) -> PoolTimeoutError:
-    """The error for who has waited for too long; its cause is why the last attempt to connect failed, if it did.
-
-    Args:
-        core: the pool, unlocked.
-        key: what for.
-        timeout: seconds that it might have taken.
-    """
-    stats = pool_stats(core)
-    of_key = stats.keys[key.name]
-    seen = f"{of_key.pool_active} leases on {of_key.pool_size} of {of_key.pool_max} connections"
-    if key.connecting:
-        seen += f", {key.connecting} of which are still being opened"
-    error = PoolTimeoutError(
-        f"no connection of {key.name!r} within {timeout:g} s: {seen}",
-        hint="return connections sooner, or raise max_block_wait or the limits of the pool",
-        stats=stats,
-    )
-    error.__cause__ = _own(key.last_failure)
-    return error
-
-
-def failed(core: Core, waiter: Waiter) -> PoolError:
-    """The error for who waited in vain, though not for too long.
-
-    Args:
-        core: the pool, unlocked.
-        waiter: its outcome is set.
-    """
-    if waiter.outcome is Outcome.CLOSED:
-        return closed(core)
-    cause = _own(waiter.cause)
-    if isinstance(cause, MilvusProfilesError):
-        reason, hint, location = cause.message, cause.hint, cause.location
-    else:
-        reason, hint, location = type(cause).__name__, None, None
-    error = ConnectFailedError(
-        f"the pool could not connect to {waiter.key.name!r}: {reason}",
-        hint=hint,
-        location=location,
-        stats=pool_stats(core),
-    )
-    error.__cause__ = cause
-    return error
-
-
-def _own(cause: BaseException | None) -> BaseException | None:
-    # Each gets an exception of its own: a shared one would gather everybody's traceback.
-    if cause is None:
-        return None
-    try:
-        return copy.copy(cause).with_traceback(None)
-    except Exception:  # not every exception of others can be copied
-        return cause
-
-
-def not_taken_back(reason: str) -> NoReturn:
-    """Raise because something was returned that is not on lease.
-
-    Raises:
-        PoolError: always.
-    """
-    raise PoolError(reason, hint="return each connection once, to the pool and with the key that it was taken with")
-
-
-def leak_message(leak: Leak) -> str:
-    """What a warning says about a lease that was not returned."""
-    if leak.dropped:
-        said = f"a connection of {leak.key!r} was dropped without being returned to its pool"
-    else:
-        said = f"a connection of {leak.key!r} has been on lease for {leak.held:.0f} s"
-    return (
-        said
-        if leak.stack is None
-        else f"{said}; it was taken here:\n{''.join(traceback.format_list(leak.stack)).rstrip()}"
-    )
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

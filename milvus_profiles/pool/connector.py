@@ -1,54 +1,55 @@
-"""What a pool leads to, for threads: live connections of profiles, opened by the one way there is.
+"""What a pool leads to: live connections of profiles, opened by the one way there is.
 
-The pool itself knows only :class:`PooledChannel` and :class:`Connector`; whatever else keeps these
-contracts can be pooled too.
+What is not of threads here serves asyncio, too.  The pool itself knows only :class:`PooledChannel` and
+:class:`Connector`; whatever else keeps these contracts can be pooled.
 """
 
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..channel.core import ChannelCore
 from ..errors import ConnectionClosedError, MilvusProfilesError
 from ..live.connection import Connection
+from ..live.handle import Handle
 from ..live.opening import open_live
-from ..live.request import CallFields, request
+from ..live.request import CallFields, Request, request
 from ..live.shared_channel import SharedChannel
 from ..profile import PoolSettings, Profile
-from .core import FRESH
+from .lifecycle import HEALTHY_FOR
 from .state import Lease
 
 if TYPE_CHECKING:
-    from ..channel.aio_core import AsyncChannelCore
     from ..config.profiles import Profiles
 
 __all__ = [
-    "TEST_TIMEOUT",
+    "HEALTH_CHECK_TIMEOUT",
     "Connector",
-    "HealthJudged",
+    "LeasedHandle",
+    "LiveChannel",
     "MilvusChannel",
     "MilvusConnector",
     "PooledChannel",
     "PooledConnection",
+    "forget",
     "introduce",
+    "request_for",
 ]
 
-TEST_TIMEOUT = 5.0
-"""Seconds that a test waits for the server's answer at most; a shorter ``timeout`` of the profile wins."""
+HEALTH_CHECK_TIMEOUT = 5.0
+"""Seconds that a health check waits for the server's answer at most; a shorter ``timeout`` of the profile wins."""
 
 
 class PooledChannel(Protocol):
     """An open channel, as the pool sees it."""
 
-    def is_suspect(self, now: float) -> bool:
-        """Whether it is worth a test: calls failed, or none has succeeded lately.  Returns at once."""
+    def needs_check(self, now: float) -> bool:
+        """Whether calls failed, or none has succeeded lately.  Returns at once."""
         ...
 
-    def is_good(self, timeout: float) -> bool:
+    def is_healthy(self, timeout: float) -> bool:
         """Ask the server.
 
         Args:
@@ -73,7 +74,7 @@ class Connector(Protocol):
     """Opens channels.
 
     Attributes:
-        lease: makes an empty lease; the pool sets its ``_pool`` and ``_link``.
+        lease: makes an empty lease; the pool sets its ``_pool`` and ``_pooled``.
     """
 
     lease: Callable[[], Lease]
@@ -95,36 +96,31 @@ class Connector(Protocol):
         ...
 
 
-class _Lender(Protocol):
-    def _give_back_once(self, lease: Lease) -> None: ...
+class LeasedHandle(Lease, Handle[Any]):
+    """A handle on lease from a pool; returned, it takes no further call.
 
+    Attributes are looked up where the pool has them: one is made for every lease, so that sets nothing.
+    """
 
-class PooledConnection(Lease, Connection):
-    """A connection on lease from a pool: closing it gives it back, and then it can be used no longer."""
+    _channel: Any = None
+    _pooled: Any
+    _pool: Any
 
-    _channel = None
-    _link: MilvusChannel
-    _pool: _Lender
-
-    # Made for every lease, so it sets nothing: the pool sets _link and _pool, and the link has the rest.
     def __init__(self) -> None:
         pass
 
     @property
     def _closed(self) -> bool:  # type: ignore[override]
-        return self.member is None
+        return self.entry is None
 
     @property
-    def _live(self) -> SharedChannel:  # type: ignore[override]
-        return self._link.live
+    def _live(self) -> Any:
+        return self._pooled.live
 
     @property
     def _profile(self) -> Profile:  # type: ignore[override]
-        return self._link.profile
-
-    @property
-    def _lock(self) -> threading.Lock:  # type: ignore[override]
-        return self._link.lock
+        profile: Profile = self._pooled.profile
+        return profile
 
     def _gate(self) -> None:
         if self._closed:
@@ -133,59 +129,63 @@ class PooledConnection(Lease, Connection):
             )
         super()._gate()
 
+
+class PooledConnection(LeasedHandle, Connection):
+    """A connection on lease from a pool: closing it gives it back, and then it can be used no longer."""
+
+    @property
+    def _lock(self) -> threading.Lock:  # type: ignore[override]
+        lock: threading.Lock = self._pooled.lock
+        return lock
+
     def close(self) -> None:
         """Give it back to the pool.  Idempotent."""
-        self._pool._give_back_once(self)
+        if self.entry is not None:
+            self._pool._give_back(self)
 
 
-class HealthJudged:
-    """A link whose channel is worth a test, or not, judging by the calls on it."""
+class LiveChannel:
+    """A live connection to a Milvus, with nobody but the pool's borrowers on it."""
 
-    __slots__ = ()
+    __slots__ = ("core", "live", "profile")
 
-    core: ChannelCore | AsyncChannelCore
+    def __init__(self, live: Any) -> None:
+        self.live = live
+        self.profile: Profile = live.profile
+        self.core = live.core
 
-    def is_suspect(self, now: float) -> bool:
-        """Whether calls failed, or none has succeeded lately.
-
-        Args:
-            now: monotonic seconds.
-        """
+    def needs_check(self, now: float) -> bool:
         health = self.core.health
         if health.consecutive_unavailable:
             return True
         last = health.last_success
-        return last is None or now - last > FRESH
+        return last is None or now - last > HEALTHY_FOR
+
+    def abandon(self) -> None:
+        self.live.abandoned = True
 
 
-class MilvusChannel(HealthJudged):
-    """A live connection to a Milvus, with nobody but the pool's borrowers on it.
+class MilvusChannel(LiveChannel):
+    """One for threads."""
 
-    Args:
-        live: the connection.
-    """
+    __slots__ = ("lock",)
 
-    __slots__ = ("core", "live", "lock", "profile")
+    live: SharedChannel
 
     def __init__(self, live: SharedChannel) -> None:
-        self.live = live
-        self.profile = live.profile
+        super().__init__(live)
         self.lock = threading.Lock()
-        self.core = live.core
 
-    def is_good(self, timeout: float) -> bool:
+    def is_healthy(self, timeout: float) -> bool:
         channel = self.live.channel(lambda: None, lambda: None)
         try:
-            self.live.ping(channel, min(timeout, TEST_TIMEOUT, self.profile.timeout))
+            self.live.ping(channel, min(timeout, HEALTH_CHECK_TIMEOUT, self.profile.timeout))
         except MilvusProfilesError:
             return False
         return True
 
     def close(self, grace: float) -> None:
         self.live.disconnect(grace)
-
-    def abandon(self) -> None:
-        self.live.abandoned = True
 
 
 class MilvusConnector:
@@ -206,10 +206,15 @@ class MilvusConnector:
         return introduce(key, self._profiles)
 
     def open(self, key: str) -> MilvusChannel:
-        asked = request(key, profiles=self._profiles, dedicated=True, fields=CallFields({}))
+        asked = request_for(key, self._profiles)
         # Not dedicated: that would close it with a handle, and the pool's leases are no handles of it.
-        live = open_live(asked.resolved, asked.profiles, wait_ready=None, dedicated=False, forget=_forget)
+        live = open_live(asked.resolved, asked.profiles, wait_ready=None, dedicated=False, forget=forget)
         return MilvusChannel(live)
+
+
+def request_for(key: str, profiles: Profiles | None) -> Request:
+    """What a channel of a pool asks for."""
+    return request(key, profiles=profiles, dedicated=True, fields=CallFields({}))
 
 
 def introduce(key: str, profiles: Profiles | None) -> tuple[str, PoolSettings | None]:
@@ -222,12 +227,11 @@ def introduce(key: str, profiles: Profiles | None) -> tuple[str, PoolSettings | 
     Raises:
         MilvusProfilesError: as :func:`milvus_profiles.connect`, before it connects.
     """
-    asked = request(key, profiles=profiles, dedicated=True, fields=CallFields({}))
-    for warning in asked.warnings:
-        warnings.warn(warning, stacklevel=5)
+    asked = request_for(key, profiles)
+    asked.warn(stacklevel=5)
     profile = asked.resolved.profile
     return profile.alias, profile.pool
 
 
-def _forget(live: Any) -> None:
+def forget(live: object) -> None:
     """A pool's channels are in no registry."""

@@ -6,20 +6,24 @@ import threading
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..background import Latch
 from ..errors import PoolError, ThreadStartError
-from .core import Core
-from .state import CheckHealth, Close, Member, Open
+from .core import Core, Event
+from .state import CheckHealth, Close, Open
 
-__all__ = ["LOST", "CoreCall", "Event", "Job", "closed", "open_failed"]
-
-Event = Callable[[Core, float], Any]
-"""Tells the core something; the second argument is the time."""
+__all__ = ["LOST", "CoreCall", "Job", "Result"]
 
 LOST = 1.0
 """Seconds after which a job that has not begun is taken to have lost its thread."""
+
+
+class Result(NamedTuple):
+    """What came of an action; see :meth:`Core.done`."""
+
+    value: Any = None
+    error: BaseException | None = None
 
 
 class Job:
@@ -27,22 +31,27 @@ class Job:
 
     Args:
         action: what.
-        work: does it, and returns what the core is to be told.
+        work: does it.
         inbox: the worker's, which is woken at the end.
 
     Attributes:
         begun: its thread runs, or ran.
     """
 
-    __slots__ = ("_asked", "_inbox", "_report", "_running", "_work", "action", "begun")
+    __slots__ = ("_asked", "_inbox", "_result", "_running", "_work", "action", "begun")
 
-    def __init__(self, action: Open | Close | CheckHealth, work: Callable[[], Event], inbox: SimpleQueue[None]) -> None:
+    def __init__(
+        self,
+        action: Open | Close | CheckHealth,
+        work: Callable[[Open | Close | CheckHealth], Result],
+        inbox: SimpleQueue[None],
+    ) -> None:
         self.action = action
         self.begun = False
         self._work = work
         self._inbox = inbox
         self._running = threading.Lock()
-        self._report: Event | None = None
+        self._result: Result | None = None
         self._asked = time.monotonic()
 
     def run(self) -> None:
@@ -51,52 +60,37 @@ class Job:
             with self._running:
                 if not self.begun:
                     self.begun = True
-                    self._report = self._work()
+                    self._result = self._work(self.action)
         finally:
             self._inbox.put(None)
 
     def is_lost(self) -> bool:
         """Whether it is to be begun again: its thread was ended before it began, or before it had closed a channel."""
-        if self._report is not None or self._running.locked() or time.monotonic() < self._asked + LOST:
+        if self._result is not None or self._running.locked() or time.monotonic() < self._asked + LOST:
             return False
         if self.begun and not isinstance(self.action, Close):
             return False
         self._asked = time.monotonic()
         self.begun = False
-        return self._report is None
+        return self._result is None
 
     def not_started(self, error: ThreadStartError) -> None:
         """There is no thread for it."""
-        member = self.action.member
-        # Without a test it is as good as it was.
-        untested = isinstance(self.action, CheckHealth)
-        self._report = (lambda core, now: core.tested(member, True, now)) if untested else open_failed(member, error)
+        # Without a health check it is as good as it was.
+        self._result = Result(True) if isinstance(self.action, CheckHealth) else Result(error=error)
         self.begun = True
         self._inbox.put(None)
 
-    def outcome(self) -> Event | None:
-        """What the core is to be told; None as long as it goes on."""
-        if self._report is not None or not self.begun or self._running.locked():
-            return self._report
-        if self._report is not None:
-            return self._report  # just now
+    def result(self) -> Result | None:
+        """What came of it; None as long as it goes on."""
+        if self._result is not None or not self.begun or self._running.locked():
+            return self._result
+        if self._result is not None:
+            return self._result  # just now
         # Its thread ended without a word: it failed, or somebody threw an exception into it.
-        member = self.action.member
-        if isinstance(self.action, Open):
-            return open_failed(member, PoolError("opening the connection was interrupted", hint="try again"))
-        if isinstance(self.action, CheckHealth):
-            return lambda core, now: core.tested(member, False, now)
-        return None  # closing is begun again
-
-
-def open_failed(member: Member, cause: BaseException) -> Event:
-    """Tells that a channel could not be opened."""
-    return lambda core, now: core.open_failed(member, cause, now)
-
-
-def closed(member: Member) -> Event:
-    """Tells that a channel is closed."""
-    return lambda core, _: core.closed(member)
+        if isinstance(self.action, Close):
+            return None  # it is begun again
+        return Result(error=PoolError("opening the connection was interrupted", hint="try again"))
 
 
 class CoreCall:
@@ -113,11 +107,7 @@ class CoreCall:
         self._error: Exception | None = None
 
     def run(self, core: Core, now: float) -> bool:
-        """Tell the core; the lock is held.
-
-        Returns:
-            Whether that came to its end.
-        """
+        """Tell the core, whose lock is held; False if that did not come to its end."""
         try:
             self._answer = self._event(core, now)
         except Exception as error:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from types import MappingProxyType
 from typing import Any, Literal
 from weakref import ref
 
+from ..pool_stats import KeyStats, PoolStats
 from ..profile import PoolSettings
-from .state import Dropped, KeyState, LeakWatch, Lease, Member, Outcome, Phase, Waiter
+from .state import Dropped, KeyState, LeakWatch, Lease, Outcome, Phase, PoolEntry, Waiter
 
 __all__ = ["Leases"]
 
@@ -24,18 +26,14 @@ _MANY = 64
 """Leases after which a channel forgets those that are no more."""
 
 
-def _alive(member: Member) -> int:
+def _alive(entry: PoolEntry) -> int:
     """Forget the leases on a channel that are no more, and say how many there are."""
-    member.leases = [each for each in member.leases if (lease := each()) is not None and lease.member is member]
-    return len(member.leases)
+    entry.leases = [each for each in entry.leases if (lease := each()) is not None and lease.entry is entry]
+    return len(entry.leases)
 
 
 class Leases:
-    """The channels and leases of a pool, and who waits for them.
-
-    Args:
-        settings: those of the pool; of them ``max_total`` is used here.
-    """
+    """The channels and leases of a pool, and who waits for them."""
 
     def __init__(self, settings: PoolSettings) -> None:
         self.settings = settings
@@ -49,30 +47,32 @@ class Leases:
         self.is_closed = False
         self.dirty: dict[KeyState, None] = {}
         """Keys that the next plan looks at."""
-        self.hungry: dict[KeyState, None] = {}
+        self.waited_for: dict[KeyState, None] = {}
         """Keys with waiters."""
         self.dropped = Dropped()
         """Leases that were dropped without being returned."""
         self._tickets = itertools.count()
 
+    def open_entries(self) -> list[PoolEntry]:
+        """All that have a channel."""
+        return [entry for key in self.keys.values() for entry in key.entries if entry.channel is not None]
+
+    def stats(self) -> PoolStats:
+        """What the pool looks like, and what it did so far; nobody may change it meanwhile."""
+        keys = {name: key.stats() for name, key in sorted(self.keys.items())}
+        total = {name: sum(getattr(each, name) for each in keys.values()) for name in KeyStats.__dataclass_fields__}
+        total["pool_max"] = self.settings.max_total
+        return PoolStats(**total, keys=MappingProxyType(keys))
+
     def take(self, key: KeyState, lease: Lease, now: float) -> bool:
-        """Put a lease into an empty one, if there is a channel to be had at once and nobody waits before.
-
-        Args:
-            key: what for.
-            lease: empty.
-            now: the time.
-
-        Returns:
-            Whether there was.
-        """
+        """Put a lease into an empty one; False if nothing is to be had at once, or somebody waits before."""
         return not key.queue and self.grant(key, lease, now)
 
     def grant(self, key: KeyState, lease: Lease, now: float) -> bool:
         """As :meth:`take`, whoever waits: for one who has seen that nobody does, or whose turn it is."""
         if key.shared:
             best, least = None, key.hard
-            for candidate in key.ready:
+            for candidate in key.available:
                 load = candidate.load
                 if load < least:
                     best, least = candidate, load
@@ -80,82 +80,78 @@ class Leases:
                         break
             if best is None:
                 return False
-            member = best
-            if not member.uses % _MANY:
-                _alive(member)
-            member.leases.append(ref(lease))
+            entry = best
+            if not entry.uses % _MANY:
+                _alive(entry)
+            entry.leases.append(ref(lease))
             # Grow before it is full, and let the plan see to a channel that has done its part.
-            if (least + 1 >= key.soft and len(key.members) < key.cap) or member.uses + 1 >= key.max_uses:
+            if (least + 1 >= key.soft and len(key.entries) < key.cap) or entry.uses + 1 >= key.max_uses:
                 self.dirty[key] = None
         else:
-            idle = key.idle
+            idle = key.available
             if not idle:
                 return False
-            member = idle[-1]
-            if member.expires <= now:
+            entry = idle[-1]
+            if entry.expires <= now:
                 self.dirty[key] = None
                 return False
             # Here, as nothing may come between what follows; one too many means nothing.
-            if not member.uses % _MANY:
-                _alive(member)
-            member.leases.append(ref(lease))
-            if key.min_idle and len(idle) <= key.min_idle and len(key.members) < key.cap:
+            if not entry.uses % _MANY:
+                _alive(entry)
+            entry.leases.append(ref(lease))
+            if key.min_idle and len(idle) <= key.min_idle and len(key.entries) < key.cap:
                 self.dirty[key] = None  # another is to be kept ready
-            member.parked = False
+            entry.available = False
             del idle[-1]
-        lease.member = member
+        lease.entry = entry
         lease.since = now
-        member.load += 1
-        member.uses += 1
+        entry.load += 1
+        entry.uses += 1
         key.active += 1
         key.requests_num += 1
-        if member.uses >= key.max_uses:
-            member.worn = True
+        if entry.uses >= key.max_uses:
+            entry.stale = True
         return True
 
     def recover(self, key: KeyState) -> None:
-        """Have leases given back that are no more, though nobody said so; see :meth:`Lease.__del__`.
+        """Have leases given back that are no more, though nobody said so; see :meth:`Lease.__del__`."""
+        for entry in key.entries:
+            alive = _alive(entry)
+            dropped = sum(each is entry for each, _ in list(self.dropped))
+            self.dropped.extend([(entry, None)] * (entry.load - alive - dropped))
 
-        Args:
-            key: of this one.
-        """
-        for member in key.members:
-            alive = _alive(member)
-            dropped = sum(each is member for each, _ in list(self.dropped))
-            self.dropped.extend([(member, None)] * (member.load - alive - dropped))
-
-    def release(self, lease: Lease, now: float, *, suspect: bool = False) -> Waiter | None:
+    def release(self, lease: Lease, now: float, *, check: bool = False) -> Waiter | None:
         """Give a lease back.
 
         Args:
             lease: what :meth:`take` filled.
             now: the time.
-            suspect: the channel is to be tested before it is leased again.
+            check: the channel's health is to be checked before it is leased again.
 
         Returns:
-            Who is to be woken, because it has the lease now.
+            Who is to be woken, because he has the lease now.
 
         Raises:
             ValueError: it was returned before.
         """
-        member = lease.member
-        if member is None:
+        entry = lease.entry
+        if entry is None:
             raise ValueError("the lease was returned before")
-        key = member.key
-        idle = key.idle
+        key = entry.key
+        idle = key.available
         plain = (
-            member.phase is _READY
-            and now < member.expires
-            and not (suspect or member.worn or (key.watched and lease.watch is not None))
+            entry.phase is _READY
+            and now < entry.expires
+            and not (check or entry.stale or (key.watched and lease.watch is not None))
             and (key.shared or len(idle) < key.max_idle)
         )
-        lease.member = None
-        member.load -= 1
+        lease.entry = None
+        entry.load -= 1
         key.active -= 1
         key.usage += now - lease.since
-        member.idle_since = now
+        entry.idle_since = now
         if not plain:
-            member.suspect = member.suspect or suspect
+            entry.needs_check = entry.needs_check or check
             self.dirty[key] = None
             if lease.watch is not None:
                 key.watched.discard(lease.watch)
@@ -164,25 +160,20 @@ class Leases:
         if self.is_short:
             # Another key's waiters can have its place.
             self.dirty[key] = None
-        if not (key.shared or member.load):
-            member.parked = True
-            idle.append(member)
+        if not (key.shared or entry.load):
+            entry.available = True
+            idle.append(entry)
         return self.hand_over(key, now) if key.queue else None
 
     def hand_over(self, key: KeyState, now: float) -> Waiter | None:
-        """Give a lease to who waits for longest; None where nobody waits or nothing is to be had.
-
-        Args:
-            key: what for.
-            now: the time.
-        """
+        """Give a lease to who waits for longest, and return him; None where nobody waits or nothing is to be had."""
         queue = key.queue
         if not queue:
             return None
         waiter = queue[0]
         lease = waiter.lease
         # One that is filled already was being handed over when an interrupt came; that is finished here.
-        if lease is None or (lease.member is None and not self.grant(key, lease, now)):
+        if lease is None or (lease.entry is None and not self.grant(key, lease, now)):
             return None
         waiter.outcome = Outcome.GRANTED
         key.requests_num -= 1  # it was counted when it came
@@ -191,15 +182,12 @@ class Leases:
         return waiter
 
     def queue_up(self, waiter: Waiter, now: float, *, again: bool = False) -> Literal["waiting", "exhausted", "closed"]:
-        """Wait for a lease.
+        """Wait for a lease; ``exhausted`` where more would wait for a lease of others than ``max_waiting`` allows.
 
         Args:
             waiter: with an empty lease.
             now: the time.
-            again: its lease was on a channel that failed a test; it comes before all others.
-
-        Returns:
-            ``exhausted`` where more would wait for a lease of others than ``max_waiting`` allows.
+            again: its lease was on a channel that is not healthy; it comes before all others.
         """
         key = waiter.key
         if self.is_closed:
@@ -211,9 +199,9 @@ class Leases:
         waiter.since = now
         waiter.ticket = next(self._tickets)
         key.requests_queued += 1
-        key.live = True
-        self.hungry[key] = None
-        if len(key.members) < key.cap:
+        key.activated = True
+        self.waited_for[key] = None
+        if len(key.entries) < key.cap:
             self.dirty[key] = None
         if again:
             waiter.ticket = min(waiter.ticket, key.queue[0].ticket if key.queue else waiter.ticket)
@@ -225,55 +213,42 @@ class Leases:
     def _uncovered(self, key: KeyState) -> int:
         """How many would wait, with one more, for whom no channel is there, being opened or allowed to be opened."""
         free = self.settings.max_total - self.total + self.closings
-        coming = key.connecting + sum(member.phase is Phase.TESTING and not member.load for member in key.members)
-        leaving = sum(member.phase is Phase.CLOSING for member in key.members)
-        room = key.cap - len(key.members) + leaving
+        coming = key.connecting + sum(entry.phase is Phase.CHECKING and not entry.load for entry in key.entries)
+        leaving = sum(entry.phase is Phase.CLOSING for entry in key.entries)
+        room = key.cap - len(key.entries) + leaving
         if room > free:
-            claimed = sum(len(other.queue) for other in self.hungry if other is not key)
+            claimed = sum(len(other.queue) for other in self.waited_for if other is not key)
             room = min(room, max(0, free + self._evictable(key) - claimed))
-        return len(key.queue) + 1 - len(key.idle) - (coming + max(0, room)) * key.hard
+        idle = 0 if key.shared else len(key.available)
+        return len(key.queue) + 1 - idle - (coming + max(0, room)) * key.hard
 
     def _evictable(self, key: KeyState) -> int:
         """Idle channels of other keys, which would make room."""
-        return sum(
-            not member.load
-            for other in self.keys.values()
-            if other is not key
-            for member in (other.ready if other.shared else other.idle)
-        )
+        others = (other for other in self.keys.values() if other is not key)
+        return sum(not entry.load for other in others for entry in other.available)
 
     def cancel(self, waiter: Waiter, now: float) -> Waiter | None:
-        """Wait no longer; a lease that came meanwhile goes back.
-
-        Args:
-            waiter: from :meth:`queue_up`.
-            now: the time.
+        """Wait no longer, for a lease or for a key to be prepared; a lease that came meanwhile goes back.
 
         Returns:
-            Who is to be woken, because it has the lease now.
+            Who is to be woken, because he has the lease now.
         """
         key = waiter.key
+        if waiter in key.preparing:
+            key.preparing.remove(waiter)
         if waiter.outcome is None:
             if waiter in key.queue:
                 key.queue.remove(waiter)
             self.dirty[key] = None
-        if waiter.lease is not None and waiter.lease.member is not None:
+        if waiter.lease is not None and waiter.lease.entry is not None:
             return self.release(waiter.lease, now)
         return None
 
     def time_out(self, waiter: Waiter, now: float) -> bool:
-        """Wait no longer because the time has passed.
-
-        Args:
-            waiter: from :meth:`queue_up`.
-            now: the time.
-
-        Returns:
-            Whether it did wait still; otherwise its outcome is set.
-        """
+        """Wait no longer because the time has passed; False if its outcome is set already."""
         if waiter.outcome is not None:
             return False
-        if waiter.lease is not None and waiter.lease.member is not None:
+        if waiter.lease is not None and waiter.lease.entry is not None:
             # It was being handed over when an interrupt came: it has its lease.
             if waiter in waiter.key.queue:
                 waiter.key.queue.remove(waiter)
@@ -285,14 +260,8 @@ class Leases:
         return True
 
     def watch(self, lease: Lease, stack: Any, now: float) -> None:
-        """Have an eye on a lease that was just taken.
-
-        Args:
-            lease: it.
-            stack: where it was taken.
-            now: the time.
-        """
-        if (member := lease.member) is not None:
+        """Have an eye on a lease that was just taken, at the place that ``stack`` shows."""
+        if (entry := lease.entry) is not None:
             lease.watch = LeakWatch(now, stack)
-            member.key.watched.add(lease.watch)
-            self.dirty[member.key] = None
+            entry.key.watched.add(lease.watch)
+            self.dirty[entry.key] = None

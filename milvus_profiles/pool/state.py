@@ -11,9 +11,10 @@ import math
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from ..pool_stats import KeyStats
 from ..profile import PoolSettings
 
 __all__ = [
@@ -25,13 +26,19 @@ __all__ = [
     "Leak",
     "LeakWatch",
     "Lease",
-    "Member",
     "Open",
     "Outcome",
     "Phase",
+    "PoolEntry",
     "Waiter",
     "Wake",
 ]
+
+
+_COUNTERS = (
+    "requests_num", "requests_queued", "requests_errors", "returns_bad",
+    "connections_num", "connections_errors", "connections_lost",
+)  # fmt: skip
 
 
 class Phase(enum.Enum):
@@ -39,86 +46,67 @@ class Phase(enum.Enum):
 
     CONNECTING = "connecting"
     READY = "ready"
-    TESTING = "testing"
-    """An RPC is finding out whether it is good; it gets no new lease meanwhile."""
+    CHECKING = "checking"
+    """A health check is under way; it gets no new lease meanwhile."""
     DRAINING = "draining"
     """It gets no new lease, and is closed when the last one is returned or at its deadline."""
     CLOSING = "closing"
     GONE = "gone"
 
 
-class Member:
+@dataclass(slots=True, eq=False)
+class PoolEntry:
     """A channel of the pool.
 
     Attributes:
-        key: what it belongs to.
-        phase: where it is in its life.
-        link: the shell's: what carries the calls; None until it is open.
+        born: when its opening began, in the seconds of the shell's clock, as all times here.
+        channel: the shell's: what carries the calls; None until it is open.
         load: leases on it.
         uses: leases on it so far.
-        parked: it stands in ``key.idle`` or ``key.ready``, so that a lease can be had on it.
-        worn: it is to be replaced: it was used ``max_uses`` times, or drained while it connected.
-        suspect: it is to be tested before it is leased again.
         leases: those that were given on it; of late, and no longer used ones among them.
-        born: when its opening began, in the seconds of the shell's clock, as all times here.
+        available: it stands in ``key.available``.
+        stale: it is to be replaced: it was used ``max_uses`` times, or drained while it connected.
+        needs_check: its health is to be checked before it is leased again.
         expires: when ``max_lifetime`` ends; infinite without one.
         idle_since: when it was last returned.
-        vouched: when a test last said that it is good.
+        checked_at: when it was last found healthy.
         deadline: when it is closed though there are leases on it, or calls in flight.
     """
 
-    __slots__ = (
-        "born",
-        "deadline",
-        "expires",
-        "idle_since",
-        "key",
-        "leases",
-        "link",
-        "load",
-        "parked",
-        "phase",
-        "suspect",
-        "uses",
-        "vouched",
-        "worn",
-    )
+    key: KeyState
+    born: float
+    phase: Phase = Phase.CONNECTING
+    channel: Any = None
+    load: int = 0
+    uses: int = 0
+    leases: list[weakref.ref[Lease]] = field(default_factory=list)
+    available: bool = False
+    stale: bool = False
+    needs_check: bool = False
+    expires: float = math.inf
+    idle_since: float = field(init=False)
+    checked_at: float = field(init=False)
+    deadline: float = math.inf
 
-    def __init__(self, key: KeyState, now: float) -> None:
-        self.key = key
-        self.phase = Phase.CONNECTING
-        self.link: Any = None
-        self.load = 0
-        self.leases: list[weakref.ref[Lease]] = []
-        self.uses = 0
-        self.parked = False
-        self.worn = False
-        self.suspect = False
-        self.born = now
-        self.expires = math.inf
-        self.idle_since = now
-        self.vouched = now
-        self.deadline = math.inf
+    def __post_init__(self) -> None:
+        self.idle_since = self.checked_at = self.born
+
+    @property
+    def is_open(self) -> bool:
+        """Whether leases may be had on it, now or after a health check."""
+        return self.phase in (Phase.READY, Phase.CHECKING)
 
 
+@dataclass(slots=True, eq=False)
 class LeakWatch:
-    """A lease as leak detection sees it: the lease itself may be garbage already.
+    """A lease as leak detection sees it: when and where it was given.  The lease itself may be garbage already."""
 
-    Attributes:
-        since: when it was given.
-        stack: where; what the shell recorded.
-        reported: it was reported already.
-    """
-
-    __slots__ = ("reported", "since", "stack")
-
-    def __init__(self, since: float, stack: Any) -> None:
-        self.since = since
-        self.stack = stack
-        self.reported = False
+    since: float
+    stack: Any
+    reported: bool = False
 
 
-class Dropped(deque[tuple[Member, LeakWatch | None]]):
+class Dropped(deque[tuple[PoolEntry, LeakWatch | None]]):
     """Leases that were dropped without being returned.
 
     Attributes:
@@ -135,23 +123,23 @@ class Lease:
     collector may run it in the middle of anything.
 
     Attributes:
-        member: what it is a lease on; None before it was granted and after it was returned.
+        entry: what it is a lease on; None before it was granted and after it was returned.
         since: when it was granted.
         watch: set where leaks are looked for.
     """
 
-    member: Member | None = None
+    entry: PoolEntry | None = None
     since: float = 0.0
     watch: LeakWatch | None = None
 
     def __del__(self) -> None:
         # An interrupt as this begins keeps it from being done: then `Leases.recover` finds that the lease is no more.
-        member = self.member
-        if member is not None:
-            dropped = member.key.dropped
-            dropped.append((member, self.watch))
-            # After that, as who recovers takes one that has no member and is not in the list to be lost.
-            self.member = None
+        entry = self.entry
+        if entry is not None:
+            dropped = entry.key.dropped
+            dropped.append((entry, self.watch))
+            # After that, as who recovers takes one that has no entry and is not in the list to be lost.
+            self.entry = None
             dropped.notify()
 
 
@@ -165,118 +153,87 @@ class Outcome(enum.Enum):
     """The pool was closed."""
 
 
+@dataclass(slots=True, eq=False)
 class Waiter:
     """Who waits for a lease, or for a key to be prepared.
 
     Attributes:
-        key: what for.
         lease: what the lease is put into; None for one who waits for a key to be prepared.
         signal: the shell's: what wakes it.
         outcome: None while it waits.
         cause: the failure to connect.
-        since: since when it waits.
         ticket: counts who came; the lower, the earlier.
     """
 
-    __slots__ = ("cause", "key", "lease", "outcome", "signal", "since", "ticket")
-
-    def __init__(self, key: KeyState, lease: Lease | None, signal: Any = None) -> None:
-        self.key = key
-        self.lease = lease
-        self.signal = signal
-        self.outcome: Outcome | None = None
-        self.cause: BaseException | None = None
-        self.since = 0.0
-        self.ticket = 0
+    key: KeyState
+    lease: Lease | None
+    signal: Any = None
+    outcome: Outcome | None = None
+    cause: BaseException | None = None
+    since: float = 0.0
+    ticket: int = 0
 
 
+@dataclass(slots=True, eq=False)
 class KeyState:
     """What the core knows of a key.
 
     Attributes:
-        name: the key.
-        idle: in exclusive mode, the channels that can be leased; the one idle for longest comes first.
-        ready: in shared mode, the channels that can be leased.
-        members: all channels that are not gone.
+        dropped: the core's list of leases that were dropped without being returned.
+        available: channels on which a lease can be had; in exclusive mode the one idle for longest comes first.
+        entries: all channels that are not gone.
         queue: who waits, first come first served.
         preparing: who waits for the key to be prepared.
-        dropped: the core's list of leases that were dropped without being returned.
         watched: leases on which leak detection has an eye.
         active: leases.
         connecting: channels that are being opened.
-        live: it was leased or prepared, so ``min_idle_per_key`` holds.
+        activated: it was leased or prepared, so ``min_idle_per_key`` holds.
         retry_at: no channel is opened before, unless there is no other.
         failures: openings that failed since the last that did not.
-        failing: one failed since the last plan.
+        has_failed: one failed since the last plan.
         last_failure: what the last of them raised.
     """
 
-    __slots__ = (
-        "active",
-        "cap",
-        "careful",
-        "connecting",
-        "connections_errors",
-        "connections_lost",
-        "connections_num",
-        "connections_time",
-        "dropped",
-        "failing",
-        "failures",
-        "hard",
-        "idle",
-        "last_failure",
-        "live",
-        "max_idle",
-        "max_uses",
-        "max_waiting",
-        "members",
-        "min_idle",
-        "name",
-        "preparing",
-        "queue",
-        "ready",
-        "requests_errors",
-        "requests_num",
-        "requests_queued",
-        "requests_wait",
-        "retry_at",
-        "returns_bad",
-        "settings",
-        "shared",
-        "soft",
-        "test_on_return",
-        "usage",
-        "watched",
-    )
+    name: str
+    settings: PoolSettings
+    dropped: Dropped
+    available: list[PoolEntry] = field(default_factory=list)
+    entries: list[PoolEntry] = field(default_factory=list)
+    queue: deque[Waiter] = field(default_factory=deque)
+    preparing: list[Waiter] = field(default_factory=list)
+    watched: set[LeakWatch] = field(default_factory=set)
+    active: int = 0
+    connecting: int = 0
+    activated: bool = False
+    retry_at: float = -math.inf
+    failures: int = 0
+    has_failed: bool = False
+    last_failure: BaseException | None = None
+    # What the settings come to; see `configure`.
+    shared: bool = field(init=False)
+    cap: int = field(init=False)
+    soft: int = field(init=False)
+    hard: int = field(init=False)
+    max_idle: float = field(init=False)
+    min_idle: float = field(init=False)
+    max_uses: float = field(init=False)
+    max_waiting: float = field(init=False)
+    test_on_return: bool = field(init=False)
+    extra_steps: bool = field(init=False)
+    # Counted for `stats`; times in seconds.
+    requests_num: int = 0
+    requests_queued: int = 0
+    requests_wait: float = 0.0
+    requests_errors: int = 0
+    returns_bad: int = 0
+    usage: float = 0.0
+    connections_num: int = 0
+    connections_time: float = 0.0
+    connections_errors: int = 0
+    connections_lost: int = 0
 
-    def __init__(self, name: str, settings: PoolSettings, dropped: Dropped) -> None:
-        self.name = name
-        self.idle: list[Member] = []
-        self.ready: list[Member] = []
-        self.members: list[Member] = []
-        self.queue: deque[Waiter] = deque()
-        self.preparing: list[Waiter] = []
-        self.dropped = dropped
-        self.watched: set[LeakWatch] = set()
-        self.active = 0
-        self.connecting = 0
-        self.live = False
-        self.retry_at = -math.inf
-        self.failures = 0
-        self.failing = False
-        self.last_failure: BaseException | None = None
-        self.requests_num = 0
-        self.requests_queued = 0
-        self.requests_wait = 0.0
-        self.requests_errors = 0
-        self.returns_bad = 0
-        self.usage = 0.0
-        self.connections_num = 0
-        self.connections_time = 0.0
-        self.connections_errors = 0
-        self.connections_lost = 0
-        self.configure(settings)
+    def __post_init__(self) -> None:
+        self.configure(self.settings)
 
     def configure(self, settings: PoolSettings) -> None:
         """Take settings over; what they change is done by the core's next plan."""
@@ -285,47 +242,64 @@ class KeyState:
         self.cap = settings.max_channels if self.shared else settings.max_total_per_key
         self.soft = settings.soft_limit if self.shared else 1
         self.hard = settings.hard_limit if self.shared else 1
-        self.max_idle: float = math.inf if self.shared else settings.max_idle_per_key
+        self.max_idle = math.inf if self.shared else settings.max_idle_per_key
         self.min_idle = min(settings.min_idle_per_key, self.cap, self.max_idle)
-        self.max_uses: float = math.inf if settings.max_uses is None else settings.max_uses
-        # Who may not block may still wait for a channel that is opened for him.
+        self.max_uses = math.inf if settings.max_uses is None else settings.max_uses
         self.test_on_return = settings.test_on_return
-        # What a borrower has to do beyond taking a lease.
-        self.careful = settings.test_on_borrow or settings.leak_threshold is not None
-        self.max_waiting: float = math.inf if settings.max_waiting is None else settings.max_waiting
+        # Whether a borrower has more to do than to take a lease.
+        self.extra_steps = settings.test_on_borrow or settings.leak_threshold is not None
+        self.max_waiting = math.inf if settings.max_waiting is None else settings.max_waiting
         if not settings.block_when_exhausted:
+            # Who may not block may still wait for a channel that is opened for him.
             self.max_waiting = 0
+
+    def stats(self) -> KeyStats:
+        """What it looks like, and what was done so far."""
+        return KeyStats(
+            pool_min=int(self.min_idle),
+            pool_max=self.cap,
+            pool_size=len(self.entries),
+            pool_available=sum(self.hard - entry.load for entry in self.available),
+            pool_idle=sum(entry.is_open and not entry.load for entry in self.entries),
+            pool_idle_max=int(min(self.cap, self.max_idle)),
+            pool_used=sum(entry.load > 0 for entry in self.entries),
+            pool_active=self.active,
+            requests_waiting=len(self.queue),
+            requests_wait_ms=int(self.requests_wait * 1000),
+            usage_ms=int(self.usage * 1000),
+            connections_ms=int(self.connections_time * 1000),
+            **{name: getattr(self, name) for name in _COUNTERS},
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
     """Open a channel, and report ``opened`` or ``open_failed``."""
 
-    member: Member
+    entry: PoolEntry
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
     """Close a channel once its calls in flight have ended, at the deadline at the latest, and report ``closed``."""
 
-    member: Member
+    entry: PoolEntry
     deadline: float
 
 
 @dataclass(frozen=True, slots=True)
 class CheckHealth:
-    """Find out by an RPC whether a channel is good, and report ``tested``."""
+    """Find out by an RPC whether a channel is healthy, and report ``checked``."""
 
-    __test__ = False  # pytest would take it for tests
-
-    member: Member
+    entry: PoolEntry
 
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """Wake who waits: ``waiter.outcome`` is set."""
+    """Wake who waits: ``waiter.outcome`` is set.  By this signal: meanwhile he may wait anew, by another."""
 
     waiter: Waiter
+    signal: Any
 
 
 @dataclass(frozen=True, slots=True)

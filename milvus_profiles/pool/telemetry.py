@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ..errors import ConfigError
 from ..pool_stats import KeyStats, PoolStats
@@ -46,53 +46,41 @@ class Telemetry:
                 "OpenTelemetry is not installed", hint='pip install "milvus-profiles[otel]", and an SDK that exports'
             ) from None
         self._name = name
-        self._pool = weakref.ref(pool)
         meter = get_meter("milvus_profiles.pool", meter_provider=meter_provider)
-        self._created = meter.create_histogram(f"{_PREFIX}.create_time", "s", "The time it took to open a connection")
-        self._waited = meter.create_histogram(f"{_PREFIX}.wait_time", "s", "The time it took to get a lease")
-        self._used = meter.create_histogram(f"{_PREFIX}.use_time", "s", "The time between a lease and its return")
+        self._seconds = {
+            what: meter.create_histogram(f"{_PREFIX}.{what}", "s", description)
+            for what, description in (
+                ("create_time", "The time it took to open a connection"),
+                ("wait_time", "The time it took to get a lease"),
+                ("use_time", "The time between a lease and its return"),
+            )
+        }
         self._timeouts = meter.create_counter(f"{_PREFIX}.timeouts", "{timeout}", "Leases that were not had in time")
+        observed = weakref.ref(pool)
 
         def observe(metric: str, unit: str, what: str, read: Callable[[KeyStats], dict[str, int]]) -> None:
             def collect(options: object) -> Iterable[Any]:
                 del options
-                found = self._pool()
+                found = observed()
                 for key, stats in () if found is None else found.stats().keys.items():
                     for state, number in read(stats).items():
                         yield Observation(number, {**self._of(key), **({_STATE: state} if state else {})})
 
             meter.create_observable_up_down_counter(f"{_PREFIX}.{metric}", [collect], unit, what)
 
-        observe(
-            "count",
-            "{connection}",
-            "Open connections",
-            lambda stats: {"idle": stats.pool_idle, "used": stats.pool_used},
-        )
-        observe("max", "{connection}", "Connections there may be", lambda stats: {"": stats.pool_max})
-        observe("idle.min", "{connection}", "Connections kept ready", lambda stats: {"": stats.pool_min})
-        observe("idle.max", "{connection}", "Idle connections there may be", lambda stats: {"": stats.pool_idle_max})
-        observe("pending_requests", "{request}", "Borrowers that wait", lambda stats: {"": stats.requests_waiting})
+        observe("count", "{connection}", "Open connections", lambda of: {"idle": of.pool_idle, "used": of.pool_used})
+        observe("max", "{connection}", "Connections there may be", lambda of: {"": of.pool_max})
+        observe("idle.min", "{connection}", "Connections kept ready", lambda of: {"": of.pool_min})
+        observe("idle.max", "{connection}", "Idle connections there may be", lambda of: {"": of.pool_idle_max})
+        observe("pending_requests", "{request}", "Borrowers that wait", lambda of: {"": of.requests_waiting})
 
     def _of(self, key: str) -> dict[str, str]:
         return {_NAME: f"{self._name}/{key}"}
 
-    def created(self, key: str, seconds: float) -> None:
-        """A channel was opened."""
-        self._created.record(seconds, self._of(key))
-
-    def waited(self, key: str, seconds: float) -> None:
-        """A lease was given."""
-        self._waited.record(seconds, self._of(key))
-
-    def used(self, key: str, seconds: float) -> None:
-        """A lease was returned."""
-        self._used.record(seconds, self._of(key))
+    def took(self, what: Literal["create_time", "wait_time", "use_time"], key: str, seconds: float) -> None:
+        """A channel was opened, or a lease was given or returned; returns at once."""
+        self._seconds[what].record(seconds, self._of(key))
 
     def timed_out(self, key: str) -> None:
         """A lease was not to be had in time."""
         self._timeouts.add(1, self._of(key))
-
-
-def _states(stats: KeyStats) -> dict[str, int]:
-    return {"idle": stats.pool_idle, "used": stats.pool_used}

@@ -6,23 +6,19 @@ elsewhere (see :mod:`.worker`).
 
 from __future__ import annotations
 
-import math
-import os
 import threading
 import time
-import traceback
 import warnings
-import weakref
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..live.connection import Connection
 from ..profile import PoolSettings
-from .base import BasePool, closed, failed, not_taken_back, refused, timed_out
-from .convoy import ConvoyGuard
-from .core import Core
-from .state import KeyState, Lease, Member, Outcome, Waiter
+from .base import BasePool, Check, Leasing, Plan, Wait
+from .failures import not_on_lease
+from .lock import ContentionGuard
+from .state import KeyState, Lease, PoolEntry, Waiter
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -67,20 +63,16 @@ class ConnectionPool(BasePool):
             from .connector import MilvusConnector
 
             connector = MilvusConnector(profiles)
-        self._connector = connector
-        self._new_lease: Callable[[], Any] = connector.lease
-        super().__init__(settings, clock)
-        _POOLS.add(self)
+        super().__init__(settings, connector, clock)
 
     def _start_empty(self) -> None:
         super()._start_empty()
-        self._convoy = ConvoyGuard()
-        self._lock = self._convoy.lock
-        self._worker = Worker(self._core, self._convoy, self._connector.open, self._clock)
+        self._guard = self._contention = ContentionGuard()
+        self._lock = self._contention.lock
+        self._worker = Worker(self._core, self._contention, self._connector.open, self._clock)
         self._worker.recorder = self._recorder
-
-    def _guard(self) -> threading.Lock:
-        return self._lock
+        self._notify, self._notify_if_possible = self._worker.notify, self._worker.notify_if_possible
+        self._tell = self._worker.call
 
     # --- leases --------------------------------------------------------------------------------------------------
 
@@ -122,22 +114,23 @@ class ConnectionPool(BasePool):
         if state is None:  # out of the handler: that there is no such profile is no news about a dictionary
             state = self._introduce(key)
         lease = self._new_lease()
-        guard = self._convoy
-        if guard.ahead:
-            guard.let_pass()
+        guard = self._contention
+        if guard.contended:
+            guard.back_off()
         with self._lock:
-            guard.ahead = True
+            guard.contended = True
             taken = not state.queue and self._core.grant(state, lease, self._clock())
-            guard.ahead = guard.blocked
-        if not taken or state.careful:
-            self._take_with_care(state, lease, timeout)
+            guard.contended = guard.blocked
+        if not taken or state.extra_steps:
+            waiter = Waiter(state, lease)
+            self._carry_out(waiter, self._acquire(waiter, lease, timeout))
         else:
             if self._core.dirty:
-                self._worker.poke()
+                self._worker.notify()
             if self._recorder is not None:
-                self._recorder.waited(state.name, 0.0)
+                self._recorder.took("wait_time", state.name, 0.0)
         lease._pool = self
-        lease._link = lease.member.link
+        lease._pooled = lease.entry.channel
         connection: Connection = lease
         return connection
 
@@ -151,139 +144,92 @@ class ConnectionPool(BasePool):
         Raises:
             PoolError: it was given back before, or is not of this pool and key.
         """
-        self._give_back(self._checked(key, connection))
+        self._give_back(self._lease_of(key, connection))
 
     def _give_back(self, lease: Lease) -> None:
-        member = lease.member
-        if member is None:
-            not_taken_back("the connection was returned before")
-        key = member.key
+        entry = lease.entry
+        if entry is None:
+            not_on_lease()
+        key = entry.key
         if key.dropped is not self._core.dropped:  # as _is_ours, without the call
-            lease.member = None  # it was taken before a fork, so it is the parent's
+            lease.entry = None  # it was taken before a fork, so it is the parent's
             return
         try:
-            self._return(lease, member, key)
+            self._return(lease, entry, key)
         except BaseException:
             # An interrupt, most likely; the next to look at the key finds what was not done, but for this.
-            if lease.member is not None:
-                self._return(lease, member, key)
+            if lease.entry is not None:
+                self._return(lease, entry, key)
             raise
 
-    def _return(self, lease: Lease, member: Member, key: KeyState) -> None:
+    def _return(self, lease: Lease, entry: PoolEntry, key: KeyState) -> None:
         now = self._clock()
-        suspect = key.test_on_return and member.link.is_suspect(now)
-        guard = self._convoy
-        if guard.ahead:
-            guard.let_pass()
+        check = key.test_on_return and entry.channel.needs_check(now)
+        guard = self._contention
+        if guard.contended:
+            guard.back_off()
         try:
             with self._lock:
-                guard.ahead = True
-                served = self._core.release(lease, now, suspect=suspect)
-                guard.ahead = guard.blocked
+                guard.contended = True
+                served = self._core.release(lease, now, check=check)
+                guard.contended = guard.blocked
                 if served is not None:
                     served.signal.release()
         except ValueError:
-            not_taken_back("the connection was returned before")
+            not_on_lease()
         if self._core.dirty:
-            self._worker.poke_if_possible()
+            self._notify_if_possible()
         if self._recorder is not None:
-            self._recorder.used(key.name, now - lease.since)
-
-    def _give_back_once(self, lease: Lease) -> None:
-        if lease.member is not None:
-            self._give_back(lease)
-
-    def _introduce(self, key: str) -> KeyState:
-        return self._introduced(key, *self._connector.introduce(key))
+            self._recorder.took("use_time", key.name, now - lease.since)
 
     # --- waiting -------------------------------------------------------------------------------------------------
 
-    def _take_with_care(self, state: KeyState, lease: Lease, timeout: float | None) -> None:
-        """Wait for a lease, and test it and note who took it where that is wanted."""
-        timeout = state.settings.max_block_wait if timeout is None else timeout
-        began = self._clock()
-        deadline = began + timeout
-        again = False
+    def _carry_out(self, waiter: Waiter, plan: Plan) -> None:
         try:
+            step = next(plan)
             while True:
-                if lease.member is None:
-                    self._wait(state, lease, deadline, timeout, again=again)
-                if not state.settings.test_on_borrow or self._is_good(lease, deadline):
-                    break
-                again = True
+                if isinstance(step, Check):
+                    step = plan.send(step.channel.is_healthy(step.timeout))
+                else:
+                    self._sleep(waiter, step)
+                    step = next(plan)
+        except StopIteration as end:
+            error = end.value
         except BaseException:
-            if lease.member is not None:
-                self._give_back(lease)
+            self._give_up(waiter)
             raise
-        if state.settings.leak_threshold is not None:
-            stack = traceback.extract_stack()[:-2]
-            with self._convoy, self._lock:
-                self._core.watch(lease, stack, self._clock())
-            self._worker.poke()
-        if self._recorder is not None:
-            self._recorder.waited(state.name, self._clock() - began)
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # which would keep its traceback, and with it the caller's leases
 
-    def _is_good(self, lease: Lease, deadline: float) -> bool:
-        member = lease.member
-        if member is None:
-            return False
-        now = self._clock()
-        if not member.link.is_suspect(now) or member.link.is_good(max(0.0, deadline - now)):
-            return True
-        with self._convoy, self._lock:
-            self._core.discard(lease, self._clock())
-        self._worker.poke()
-        return False
-
-    def _wait(self, state: KeyState, lease: Lease, deadline: float, timeout: float, *, again: bool) -> None:
-        signal = threading.Lock()
-        waiter = Waiter(state, lease, signal)
-        late = False
-        try:
-            # Taken here and released by whoever hands the lease over: the cheapest thing to wait for.
-            signal.acquire()
-            with self._convoy, self._lock:
-                if self._core.take(state, lease, self._clock()):
-                    return
-                answer = self._core.queue_up(waiter, self._clock(), again=again)
-            if answer == "waiting":
-                self._worker.poke()
-                self._sleep(waiter, deadline)
-                with self._convoy, self._lock:
-                    late = self._core.time_out(waiter, self._clock())
-                if waiter.outcome is Outcome.GRANTED:
-                    return
-        except BaseException:
-            with self._convoy, self._lock:
-                served = self._core.cancel(waiter, self._clock())
-                if served is not None:
-                    served.signal.release()
-            self._worker.poke_if_possible()
-            raise
-        if late:
-            self._worker.poke_if_possible()
-            if self._recorder is not None:
-                self._recorder.timed_out(state.name)
-        with self._convoy, self._lock:
-            if answer != "waiting":
-                raise refused(self._core, state, answer)
-            raise timed_out(self._core, state, timeout) if late else failed(self._core, waiter)
-
-    def _sleep(self, waiter: Waiter, deadline: float) -> None:
-        """Until he is woken, or the time has passed."""
-        while waiter.outcome is None and (waiter.lease is None or waiter.lease.member is None):
-            left = deadline - self._clock()
+    def _sleep(self, waiter: Waiter, wait: Wait) -> None:
+        key = waiter.key
+        while waiter.outcome is None and (waiter.lease is None or waiter.lease.entry is None):
+            left = wait.deadline - self._clock()
             if left <= 0 or waiter.signal.acquire(timeout=min(left, _LOOK)):
                 return
             # What he waits for may have been lost with an interrupt: the hand-over of a lease, or the worker itself.
-            key = waiter.key
             if waiter.lease is None or not key.queue or key.queue[0] is waiter:
-                with self._convoy, self._lock:
+                with self._guard, self._lock:
                     self._core.recover(key)
                     self._core.dirty[key] = None
-                self._worker.poke()
+                self._worker.notify()
+
+    def _new_signal(self) -> threading.Lock:
+        # Taken here and released by whoever hands the lease over: the cheapest thing to wait for.
+        signal = threading.Lock()
+        signal.acquire()
+        return signal
+
+    def _wake(self, signal: threading.Lock) -> None:
+        signal.release()
 
     # --- keys ----------------------------------------------------------------------------------------------------
+
+    def _introduce(self, key: str) -> KeyState:
+        return self._introduced(key, *self._connector.introduce(key))
 
     def configure(self, key: str, settings: PoolSettings) -> None:
         """Give a key settings of its own; what they leave unset is as its profile or else the pool has it.
@@ -296,9 +242,7 @@ class ConnectionPool(BasePool):
             ConfigError: a setting is one of a whole pool, or contradicts another.
             MilvusProfilesError: there is no such profile.
         """
-        name = self._introduce(key).name
-        full = self._configured(name, settings)
-        self._worker.call(lambda core, _: core.key(name, full))
+        self._configure(self._introduce(key).name, settings)
 
     def prepare(self, key: str, *, timeout: float | None = None) -> None:
         """Open what ``min_idle_per_key`` asks for, one connection at least, and wait for it.
@@ -312,23 +256,8 @@ class ConnectionPool(BasePool):
             PoolTimeoutError: that takes too long; it goes on.
             PoolClosedError: the pool is closed.
         """
-        state = self._states.get(key) or self._introduce(key)
-        signal = threading.Lock()
-        signal.acquire()
-        waiter = Waiter(state, None, signal)
-        deadline = math.inf if timeout is None else self._clock() + timeout
-        if not self._worker.call(lambda core, now: core.prepare(waiter, now)):
-            raise closed(self._core)
-        try:
-            self._sleep(waiter, deadline)
-        finally:
-            self._worker.call(lambda core, _: core.forget(waiter))
-        if waiter.outcome is Outcome.GRANTED:
-            return
-        with self._convoy, self._lock:
-            if waiter.outcome is None:
-                raise timed_out(self._core, state, timeout or 0.0)
-            raise failed(self._core, waiter)
+        waiter = Waiter(self._states.get(key) or self._introduce(key), None, self._new_signal())
+        self._carry_out(waiter, self._await_prepared(waiter, timeout))
 
     def clear(self, key: str | None = None) -> None:
         """Close the connections that are not in use.
@@ -337,19 +266,14 @@ class ConnectionPool(BasePool):
             key: of this key; None for all.
         """
         state = None if key is None else self._states.get(key) or self._introduce(key)
-
-        def event(core: Core, now: float) -> None:
-            for each in core.keys.values() if state is None else (state,):
-                core.clear(each, now)
-
-        self._worker.call(event)
+        self._tell(lambda core, now: core.clear(state, now))
 
     def drain(self) -> None:
         """Replace every connection: no new lease is on one of those that are open now.
 
         They close when their last lease is returned, after ``drain_timeout`` at the latest.  Does not wait for that.
         """
-        self._worker.call(lambda core, now: core.drain(now))
+        self._tell(lambda core, now: core.drain(now))
 
     def instrument(self, *, name: str = "milvus", meter_provider: Any = None) -> None:
         super().instrument(name=name, meter_provider=meter_provider)
@@ -365,8 +289,7 @@ class ConnectionPool(BasePool):
                 ``drain_timeout``.  After that calls are cut off, and a connection that is still being opened closes
                 once it is.
         """
-        timeout = self._settings.drain_timeout if timeout is None else timeout
-        self._worker.close(timeout)
+        self._worker.close(self._settings.drain_timeout if timeout is None else timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -382,42 +305,21 @@ class ConnectionPool(BasePool):
             warnings.warn(f"{self!r} was dropped without being closed", ResourceWarning, source=self, stacklevel=2)
 
     def _forked(self) -> None:
-        """In a forked child the pool starts empty: its channels are the parent's."""
         self._worker.abandon()
-        was_closed = self._core.is_closed
-        self._start_empty()
-        self._core.is_closed = was_closed
+        super()._forked()
 
 
-class _Leasing:
-    """What :meth:`ConnectionPool.lease` returns."""
-
-    __slots__ = ("_connection", "_key", "_pool", "_timeout")
-
-    _connection: Connection
-    _key: str
-    _pool: ConnectionPool
-    _timeout: float | None
+class _Leasing(Leasing):
+    __slots__ = ()
 
     def __enter__(self) -> Connection:
-        self._connection = connection = self._pool.get_client(self._key, timeout=self._timeout)
+        connection: Connection = self._pool.get_client(self._key, timeout=self._timeout)
+        self._connection = connection
         return connection
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        connection: Any = self._connection
-        if connection.member is not None:
+        connection = self._connection
+        if connection.entry is not None:
             self._pool._give_back(connection)
-
-
-_POOLS: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for pool in list(_POOLS):
-        pool._forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -25,14 +25,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..background import Latch, start
 from ..errors import ThreadStartError
-from .base import Recorder, leak_message
-from .convoy import ConvoyGuard
-from .core import Core
-from .jobs import LOST, CoreCall, Event, Job, closed, open_failed
-from .state import Action, CheckHealth, Close, Leak, Member, Open, Wake
+from .core import Core, Event
+from .failures import leak_message
+from .jobs import LOST, CoreCall, Job, Result
+from .lock import ContentionGuard
+from .state import Action, CheckHealth, Close, Leak, Open, PoolEntry, Wake
 
 if TYPE_CHECKING:
     from .connector import PooledChannel
+    from .telemetry import Telemetry
 
 __all__ = ["Worker"]
 
@@ -51,22 +52,23 @@ class Worker:
 
     Args:
         core: of the pool.
-        convoy: its lock guards the core; it is held for no I/O.
-        open_link: opens a channel of a key.
+        guard: its lock guards the core; it is held for no I/O.
+        open_channel: opens a channel of a key.
         clock: monotonic seconds.
-
-    Attributes:
-        recorder: what is told how long opening took; None for nobody.
     """
 
     def __init__(
-        self, core: Core, guard: ConvoyGuard, open_link: Callable[[str], PooledChannel], clock: Callable[[], float]
+        self,
+        core: Core,
+        guard: ContentionGuard,
+        open_channel: Callable[[str], PooledChannel],
+        clock: Callable[[], float],
     ) -> None:
-        self.recorder: Recorder | None = None
+        self.recorder: Telemetry | None = None
         self._core = core
-        self._convoy = guard
+        self._guard = guard
         self._lock = guard.lock
-        self._open_link = open_link
+        self._open_channel = open_channel
         self._clock = clock
         self._calls: deque[CoreCall] = deque()
         # Its put() is safe in signal handlers and finalizers, too.
@@ -75,9 +77,9 @@ class Worker:
         # Held by the worker's thread as long as it runs, whatever ends it.
         self._working = threading.Lock()
         self._is_leaving = False
-        self._is_shaken = False
+        self._needs_repair = False
         self._accidents = 0
-        self._jobs: dict[Member, Job] = {}
+        self._jobs: dict[PoolEntry, Job] = {}
         self._ended = Latch()
         # A lease keeps a channel, and a channel the thread: there is somebody to read this.
         core.dropped.notify = partial(self._inbox.put, None)
@@ -85,20 +87,16 @@ class Worker:
 
     # --- for the pool --------------------------------------------------------------------------------------------
 
-    def poke(self) -> None:
-        """Have a plan made, if there is anything to plan.
-
-        Raises:
-            ThreadStartError: there is no thread to make it.
-        """
+    def notify(self) -> None:
+        """Have a plan made, if there is anything to plan; a ThreadStartError says that nobody is there to make it."""
         if self._core.dirty or self._core.dropped:
             self._inbox.put(None)
             self._ensure_thread()
 
-    def poke_if_possible(self) -> None:
-        """As :meth:`poke`; where there is no thread, the plan is left to the next who pokes."""
+    def notify_if_possible(self) -> None:
+        """As `notify`; where there is no thread, the plan is left to the next who notifies."""
         with contextlib.suppress(ThreadStartError):
-            self.poke()
+            self.notify()
 
     def call(self, event: Event, seconds: float = math.inf) -> Any:
         """Tell the core something, in the worker's thread, and return what it answers.
@@ -121,17 +119,13 @@ class Worker:
                 return call.result()
 
     def close(self, timeout: float) -> None:
-        """Close the core, and wait until no channel is left.
-
-        Args:
-            timeout: seconds until everything is cut off.
-        """
+        """Close the core, and wait until no channel is left; after the timeout everything is cut off."""
         began, deadline = time.monotonic(), self._clock() + timeout
         try:
             self.call(lambda core, _: core.close(deadline), timeout + _LAST_MOMENTS)
         except ThreadStartError:
             # Without a thread there is no channel either.
-            with self._convoy, self._lock:
+            with self._guard, self._lock:
                 self._core.close(deadline)
         while self._core.total and not self._ended.is_set:
             left = timeout + _LAST_MOMENTS - (time.monotonic() - began)
@@ -142,11 +136,7 @@ class Worker:
                 self._ensure_thread()
 
     def orphan(self) -> bool:
-        """The pool is no more: close all channels.  For a finalizer, so it takes no lock.
-
-        Returns:
-            Whether there were any.
-        """
+        """The pool is no more: close all channels, if there are any.  For a finalizer, so it takes no lock."""
         if self._core.is_closed or not self._core.total:
             return False
         self._calls.append(CoreCall(lambda core, now: core.close(now)))
@@ -155,13 +145,7 @@ class Worker:
 
     def abandon(self) -> None:
         """In a forked child: leave everything to the parent."""
-        _ABANDONED.append(self)  # kept, so that the garbage collector does not close the parent's channels
         _WORKERS.discard(self)
-        for member in self._members():
-            member.link.abandon()
-
-    def _members(self) -> list[Member]:
-        return [member for key in self._core.keys.values() for member in key.members if member.link is not None]
 
     # --- the thread ----------------------------------------------------------------------------------------------
 
@@ -176,13 +160,13 @@ class Worker:
                 begun.wait(_LOOK)
 
     def _is_there(self) -> bool:
-        with self._convoy, self._lock:
+        with self._guard, self._lock:
             return self._working.locked() and not self._is_leaving
 
     def _run(self, begun: Latch) -> None:
         with self._working:
             self._is_leaving = False
-            self._is_shaken = bool(self._core.total)  # the one before was killed
+            self._needs_repair = bool(self._core.total)  # the one before was killed
             begun.set()
             while True:
                 try:
@@ -192,7 +176,7 @@ class Worker:
                     return
                 except BaseException:  # noqa: PERF203
                     # Somebody threw it in, most likely; what it cut short is found by what exists.
-                    self._is_shaken = True
+                    self._needs_repair = True
                     self._accidents += 1
                     if self._accidents >= _ACCIDENTS:
                         raise
@@ -209,17 +193,17 @@ class Worker:
         core = self._core
         self._answer_calls()
         self._gather()
-        if self._is_shaken:
+        if self._needs_repair:
             self._repair()
         while True:
-            with self._convoy, self._lock:
+            with self._guard, self._lock:
                 actions = core.plan(self._clock())
                 again = bool(core.dirty)
             for action in actions:
                 self._perform(action)
             if not again:
                 break
-        with self._convoy, self._lock:
+        with self._guard, self._lock:
             if core.is_closed and not core.total:
                 self._ended.set()
             if self._calls or core.dirty or core.dropped:
@@ -234,38 +218,38 @@ class Worker:
     def _answer_calls(self) -> None:
         while self._calls:
             call = self._calls[0]
-            with self._convoy, self._lock:
-                self._is_shaken |= not call.run(self._core, self._clock())
+            with self._guard, self._lock:
+                self._needs_repair |= not call.run(self._core, self._clock())
             call.ended.set()
             # Last, so that none is lost; told twice, the core does not mind.
             self._calls.popleft()
 
     def _gather(self) -> None:
         """Tell the core what came of the jobs."""
-        for member, job in list(self._jobs.items()):
+        for entry, job in list(self._jobs.items()):
             if job.is_lost():
                 self._begin(job)
-            elif (report := job.outcome()) is not None:
-                with self._convoy, self._lock:
-                    report(self._core, self._clock())
-                self._jobs.pop(member, None)
+            elif (result := job.result()) is not None:
+                with self._guard, self._lock:
+                    self._core.done(job.action, *result, self._clock())
+                self._jobs.pop(entry, None)
 
     def _repair(self) -> None:
-        with self._convoy, self._lock:
-            lost = [action for action in self._core.recount(self._clock()) if action.member not in self._jobs]
+        with self._guard, self._lock:
+            lost = [action for action in self._core.recount(self._clock()) if action.entry not in self._jobs]
         for action in lost:
             self._perform(action)
-        self._is_shaken = False
+        self._needs_repair = False
 
     def _perform(self, action: Action) -> None:
         if isinstance(action, Wake):
             with contextlib.suppress(RuntimeError):  # he was woken before
-                action.waiter.signal.release()
+                action.signal.release()
         elif isinstance(action, Leak):
             _warn(leak_message(action))
         else:
-            job = Job(action, self._work_of(action), self._inbox)
-            self._jobs[action.member] = job
+            job = Job(action, self._work, self._inbox)
+            self._jobs[action.entry] = job
             self._begin(job)
 
     def _begin(self, job: Job) -> None:
@@ -279,40 +263,32 @@ class Worker:
 
     # --- jobs ----------------------------------------------------------------------------------------------------
 
-    def _work_of(self, action: Open | Close | CheckHealth) -> Callable[[], Event]:
-        member = action.member
+    def _work(self, action: Open | Close | CheckHealth) -> Result:
+        entry = action.entry
         if isinstance(action, Open):
-            return lambda: self._open(member)
+            return self._open(entry)
         if isinstance(action, CheckHealth):
-            return lambda: self._test(member)
-        deadline = action.deadline
-        return lambda: self._close(member, deadline)
-
-    def _open(self, member: Member) -> Event:
+            return Result(entry.channel.is_healthy(math.inf))
         try:
-            link = self._open_link(member.key.name)
-        except BaseException as error:
-            return open_failed(member, error.with_traceback(None))
-        _close_first_at_exit()
-        if self.recorder is not None:
-            self.recorder.created(member.key.name, self._clock() - member.born)
-        return lambda core, now: core.opened(member, link, now)
-
-    def _test(self, member: Member) -> Event:
-        good = member.link.is_good(math.inf)
-        return lambda core, now: core.tested(member, good, now)
-
-    def _close(self, member: Member, deadline: float) -> Event:
-        try:
-            member.link.close(max(0.0, deadline - self._clock()))
+            entry.channel.close(max(0.0, action.deadline - self._clock()))
         except Exception as error:  # there is nobody to raise it to, and no more to be done
             sys.excepthook(type(error), error, error.__traceback__)
-        return closed(member)
+        return Result()
+
+    def _open(self, entry: PoolEntry) -> Result:
+        try:
+            channel = self._open_channel(entry.key.name)
+        except BaseException as error:
+            return Result(error=error.with_traceback(None))
+        _close_first_at_exit()
+        if self.recorder is not None:
+            self.recorder.took("create_time", entry.key.name, self._clock() - entry.born)
+        return Result(channel)
 
     def close_at_exit(self) -> None:
         """Close what is left when the process ends."""
-        for member in self._members():
-            member.link.close(0.0)
+        for entry in self._core.open_entries():
+            entry.channel.close(0.0)
 
 
 def _warn(message: str) -> None:
@@ -324,7 +300,6 @@ def _warn(message: str) -> None:
 
 
 _WORKERS: weakref.WeakSet[Worker] = weakref.WeakSet()
-_ABANDONED: list[Worker] = []
 
 
 def _at_exit() -> None:

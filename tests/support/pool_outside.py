@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from milvus_profiles.errors import UnknownProfileError, UnreachableError
@@ -12,6 +13,17 @@ from milvus_profiles.pool.aio_connector import AsyncPooledConnection
 from milvus_profiles.pool.connector import PooledConnection
 from milvus_profiles.pool.state import Lease
 from milvus_profiles.profile import PoolSettings, Profile
+
+
+@dataclass
+class Call:
+    """What a lease has as its channel: called, it raises where the lease is over."""
+
+    link: Link
+    gate: Callable[[], None]
+
+    def __call__(self) -> None:
+        self.gate()
 
 
 class Link:
@@ -29,14 +41,14 @@ class Link:
         self.tests = 0
         self.abandoned = False
 
-    def is_suspect(self, now: float) -> bool:
+    def needs_check(self, now: float) -> bool:
         return self.suspect
 
     def abandon(self) -> None:
         self.abandoned = True
 
     def channel(self, gate: Callable[[], None], on_close: Callable[[], None]) -> Any:
-        return gate  # a call on the channel: it raises where the lease is over
+        return Call(self, gate)
 
     def _tested(self) -> bool:
         self.tests += 1
@@ -45,7 +57,7 @@ class Link:
 
 
 class SyncLink(Link):
-    def is_good(self, timeout: float) -> bool:
+    def is_healthy(self, timeout: float) -> bool:
         return self._tested()
 
     def close(self, grace: float) -> None:
@@ -53,7 +65,7 @@ class SyncLink(Link):
 
 
 class AsyncLink(Link):
-    async def is_good(self, timeout: float) -> bool:
+    async def is_healthy(self, timeout: float) -> bool:
         await asyncio.sleep(0)
         return self._tested()
 

@@ -19,23 +19,23 @@ from milvus_profiles.pool.state import (
     KeyState,
     Leak,
     Lease,
-    Member,
     Open,
     Outcome,
     Phase,
+    PoolEntry,
     Waiter,
     Wake,
 )
 from milvus_profiles.profile import PoolSettings
 
-LIVE = (Phase.CONNECTING, Phase.READY, Phase.TESTING)
+LIVE = (Phase.CONNECTING, Phase.READY, Phase.CHECKING)
 
 
 @dataclass(eq=False)
 class Channel:
     """A channel as the world sees it."""
 
-    member: Member
+    entry: PoolEntry
     state: str = "opening"  # opening, open, closing, closed
     leases: int = 0
     returned: float = 0.0  # when, for the last time
@@ -51,7 +51,7 @@ class World:
     now: float = 1000.0
 
     core: Core = field(init=False)
-    channels: dict[Member, Channel] = field(default_factory=dict)
+    channels: dict[PoolEntry, Channel] = field(default_factory=dict)
     leases: list[Lease] = field(default_factory=list)
     granted: dict[Lease, Channel] = field(default_factory=dict)
     waiting: dict[str, list[Waiter]] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class World:
         """Take a lease or queue up; returns what came of it."""
         key = self.key(name)
         lease = Lease()
-        idle_before = {member: member.load for member in (key.ready if key.shared else key.idle)}
+        idle_before = {entry: entry.load for entry in key.available}
         if self.core.take(key, lease, self.now):
             assert not self.waiting[name], "somebody waits already"
             self._granted(lease, key, idle_before)
@@ -92,25 +92,25 @@ class World:
             self.waiting[name].append(waiter)
             self.is_planned = False
         else:
-            assert lease.member is None
+            assert lease.entry is None
             assert (answer == "closed") == self.is_closed
             if answer == "exhausted":
                 assert key.max_waiting < math.inf
         return answer
 
-    def _granted(self, lease: Lease, key: KeyState, before: dict[Member, int] | None = None) -> None:
-        member = lease.member
-        assert member is not None
-        channel = self.channels[member]
+    def _granted(self, lease: Lease, key: KeyState, before: dict[PoolEntry, int] | None = None) -> None:
+        entry = lease.entry
+        assert entry is not None
+        channel = self.channels[entry]
         assert channel.state == "open", f"a lease on a channel that is {channel.state}"
         assert channel.retired_until is None, "a lease on a channel that drains"
         assert channel not in self.testing, "a lease on a channel that is being tested"
-        assert member.key is key
+        assert entry.key is key
         channel.leases += 1
         assert channel.leases <= key.hard
         if before is not None:
             if key.shared:
-                assert before[member] == min(before.values()), "not the least loaded"
+                assert before[entry] == min(before.values()), "not the least loaded"
             else:
                 latest = max(self.channels[other].returned for other in before)
                 assert channel.returned == latest, "not the one that was returned last"
@@ -120,8 +120,8 @@ class World:
     def give_back(self, index: int, *, suspect: bool = False) -> None:
         lease = self.leases.pop(index % len(self.leases))
         self._returned(lease)
-        self._woken(self.core.release(lease, self.now, suspect=suspect))
-        assert lease.member is None
+        self._woken(self.core.release(lease, self.now, check=suspect))
+        assert lease.entry is None
         try:
             self.core.release(lease, self.now)
         except ValueError:
@@ -137,7 +137,7 @@ class World:
             channel.retired_until = self.now + self.settings.drain_timeout
             if channel in self.testing:
                 self.testing.remove(channel)
-        name = channel.member.key.name
+        name = channel.entry.key.name
         if not self.is_closed:  # it tries again, before all others
             waiter = Waiter(self.core.keys[name], lease)
             assert self.core.queue_up(waiter, self.now, again=True) == "waiting"
@@ -174,7 +174,7 @@ class World:
             self.waiting[name].pop(0)
             self._granted(waiter.lease, waiter.key)
         else:
-            assert waiter.lease.member is None
+            assert waiter.lease.entry is None
             assert waiter.outcome is not Outcome.FAILED or waiter.cause is not None
             self.waiting[name].remove(waiter)
 
@@ -187,17 +187,17 @@ class World:
         else:
             self._woken(self.core.cancel(waiter, self.now))
         assert waiter.lease is not None
-        assert waiter.lease.member is None
+        assert waiter.lease.entry is None
         self.is_planned = False
 
     def cancel_granted(self, index: int) -> None:
         """Who was given a lease is cancelled before it could look."""
         lease = self.leases.pop(index % len(self.leases))
         channel = self._returned(lease)
-        waiter = Waiter(channel.member.key, lease)
+        waiter = Waiter(channel.entry.key, lease)
         waiter.outcome = Outcome.GRANTED
         self._woken(self.core.cancel(waiter, self.now))
-        assert lease.member is None
+        assert lease.entry is None
 
     def prepare(self, name: str) -> None:
         waiter = Waiter(self.key(name), None)
@@ -212,25 +212,25 @@ class World:
         if good:
             channel.state = "open"
             channel.returned = self.now
-            if channel.member.worn or self.is_closed:
+            if channel.entry.stale or self.is_closed:
                 channel.retired_until = self.now
-            self.core.opened(channel.member, object(), self.now)
+            self.core.opened(channel.entry, object(), self.now)
         else:
             channel.state = "closed"
-            self.core.open_failed(channel.member, OSError("refused"), self.now)
+            self.core.open_failed(channel.entry, OSError("refused"), self.now)
         self.is_planned = False
 
     def closed(self, index: int) -> None:
         channel = self.closing.pop(index % len(self.closing))
         channel.state = "closed"
-        self.core.closed(channel.member)
+        self.core.closed(channel.entry)
         self.is_planned = False
 
     def tested(self, index: int, *, good: bool) -> None:
         channel = self.testing.pop(index % len(self.testing))
         if not good and channel.state == "open" and channel.retired_until is None:
             channel.retired_until = self.now + self.settings.drain_timeout
-        self.core.tested(channel.member, good, self.now)
+        self.core.checked(channel.entry, good, self.now)
         self.is_planned = False
 
     # --- what owners do ---
@@ -238,14 +238,14 @@ class World:
     def configure(self, name: str, settings: PoolSettings) -> None:
         key = self.key(name)
         self.core.key(name, settings)
-        self.allowed[name] = max(key.cap, len(key.members))
+        self.allowed[name] = max(key.cap, len(key.entries))
         self.is_planned = False
 
     def clear(self, name: str) -> None:
         key = self.key(name)
         self.core.clear(key, self.now)
         for channel in self.channels.values():
-            if channel.member.key is key and channel.state == "open" and not channel.member.load:
+            if channel.entry.key is key and channel.state == "open" and not channel.entry.load:
                 self._retire(channel, math.inf)
         self.is_planned = False
 
@@ -292,11 +292,11 @@ class World:
     def _carry_out(self, action: Action) -> None:
         if isinstance(action, Open):
             assert not self.is_closed, "opened after the close"
-            channel = Channel(action.member)
-            self.channels[action.member] = channel
+            channel = Channel(action.entry)
+            self.channels[action.entry] = channel
             self.opening.append(channel)
         elif isinstance(action, Close):
-            channel = self.channels[action.member]
+            channel = self.channels[action.entry]
             assert channel.state == "open"
             if channel.leases:
                 # Without a drain_timeout the core may retire and close it in one plan.
@@ -307,7 +307,7 @@ class World:
             self._retire(channel, self.now)
             self.closing.append(channel)
         elif isinstance(action, CheckHealth):
-            channel = self.channels[action.member]
+            channel = self.channels[action.entry]
             assert channel.state == "open"
             assert channel not in self.testing
             self.testing.append(channel)
@@ -323,21 +323,22 @@ class World:
         self.steps += 1
         core = self.core
         alive = [channel for channel in self.channels.values() if channel.state != "closed"]
-        self.channels = {channel.member: channel for channel in alive}
+        self.channels = {channel.entry: channel for channel in alive}
         self._check_limits(alive)
         self._check_loads(alive)
         for channel in alive:
-            if channel.state == "open" and channel.member.phase is Phase.DRAINING and channel.retired_until is None:
+            if channel.state == "open" and channel.entry.phase is Phase.DRAINING and channel.retired_until is None:
                 # Its time had come, or there are more than the settings allow now.
-                assert self.now <= channel.member.deadline <= self.now + self.settings.drain_timeout
-                channel.retired_until = channel.member.deadline
+                assert self.now <= channel.entry.deadline <= self.now + self.settings.drain_timeout
+                channel.retired_until = channel.entry.deadline
         for name, key in core.keys.items():
             assert list(key.queue) == self.waiting[name], "another queue than in the books"
-            assert key.connecting == sum(channel.member.key is key for channel in self.opening)
-            for member in key.idle:
-                assert member.parked
-                assert not member.load
-            assert [m.idle_since for m in key.idle] == sorted(m.idle_since for m in key.idle)
+            assert key.connecting == sum(channel.entry.key is key for channel in self.opening)
+            assert all(entry.available for entry in key.available)
+            if not key.shared:
+                assert not any(entry.load for entry in key.available)
+                idle_since = [entry.idle_since for entry in key.available]
+                assert idle_since == sorted(idle_since)
         assert core.closings == len(self.closing)
         if self.is_planned:
             for name in core.keys:
@@ -352,19 +353,19 @@ class World:
         assert len(alive) == self.core.total
         assert len(alive) <= self.settings.max_total
         for name, key in self.core.keys.items():
-            count = sum(channel.member.key is key for channel in alive)
-            assert count == len(key.members)
+            count = sum(channel.entry.key is key for channel in alive)
+            assert count == len(key.entries)
             self.allowed[name] = max(key.cap, min(self.allowed[name], count))
             assert count <= self.allowed[name], f"{count} channels of {name}"
 
     def _check_loads(self, alive: list[Channel]) -> None:
-        dropped = [member for member, _ in self.core.dropped]
+        dropped = [entry for entry, _ in self.core.dropped]
         for channel in alive:
             assert channel.leases >= 0
-            assert channel.member.load == channel.leases + dropped.count(channel.member)
+            assert channel.entry.load == channel.leases + dropped.count(channel.entry)
         for name, key in self.core.keys.items():
-            live = sum(channel.member.key.name == name for channel in self.granted.values())
-            assert key.active == live + sum(member.key is key for member in dropped)
+            live = sum(channel.entry.key.name == name for channel in self.granted.values())
+            assert key.active == live + sum(entry.key is key for entry in dropped)
 
     def _check_nobody_sleeps(self, name: str) -> None:
         key = self.core.keys[name]
@@ -372,12 +373,12 @@ class World:
         if not waiters:
             return
         for channel in self.channels.values():
-            member = channel.member
-            if member.key is key and channel.state == "open" and channel.retired_until is None:
+            entry = channel.entry
+            if entry.key is key and channel.state == "open" and channel.retired_until is None:
                 is_testing = channel in self.testing
-                may_serve = not (is_testing or member.worn or self.now >= member.expires)
+                may_serve = not (is_testing or entry.stale or self.now >= entry.expires)
                 assert not (may_serve and channel.leases < key.hard), "somebody waits though there is a channel"
-        if len(key.members) >= key.cap or self.core.total >= self.settings.max_total:
+        if len(key.entries) >= key.cap or self.core.total >= self.settings.max_total:
             return
         if key.connecting * key.soft >= waiters:
             return
@@ -386,7 +387,7 @@ class World:
 
     def _backs_off(self, key: KeyState) -> bool:
         """Whether an opening failed a moment ago, and there is another channel to wait for."""
-        is_live = any(member.phase in LIVE and not member.worn for member in key.members)
+        is_live = any(entry.phase in LIVE and not entry.stale for entry in key.entries)
         return is_live and self.now < key.retry_at
 
     def _check_drains(self, alive: list[Channel]) -> None:
@@ -401,11 +402,11 @@ class World:
             return
         for name, key in self.core.keys.items():
             lacking = -(-len(self.waiting[name]) // key.soft) - key.connecting
-            if lacking <= 0 or len(key.members) >= key.cap or self._backs_off(key):
+            if lacking <= 0 or len(key.entries) >= key.cap or self._backs_off(key):
                 continue
             for channel in alive:
                 is_idle = channel.state == "open" and not channel.leases and channel not in self.testing
-                other = channel.member.key
+                other = channel.entry.key
                 assert not (is_idle and not self.waiting[other.name]), "an idle channel takes the room of who waits"
 
     def finish(self) -> None:

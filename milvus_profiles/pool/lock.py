@@ -13,42 +13,42 @@ import threading
 import time
 from types import TracebackType
 
-__all__ = ["ConvoyGuard"]
+__all__ = ["ContentionGuard"]
 
 _PAUSES = (0.0, 0.0, 20e-6, 20e-6, 50e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3)
 """Seconds between looks; whoever had no luck after all of them blocks."""
 
 
-class ConvoyGuard:
-    """Who is at a lock.
+class ContentionGuard:
+    """Who is at a lock, and a lock that avoids convoys by it.
 
     As a context manager: says that the thread may block on the lock within the block.
 
     Attributes:
         lock: the lock.
-        ahead: true where it is better to :meth:`let_pass` first.  Whoever holds the lock makes it True, and at the end
-            the set ``blocked``, which is true as long as there is somebody in it.  It may stay True after an
+        contended: true where it is better to :meth:`back_off` first.  Whoever holds the lock makes it True, and at the
+            end the set ``blocked``, which is true as long as there is somebody in it.  It may stay True after an
             interrupt, which does no harm but to the speed of the next.
         blocked: the threads that may be blocking on the lock.
     """
 
-    __slots__ = ("ahead", "blocked", "lock")
+    __slots__ = ("blocked", "contended", "lock")
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.blocked: set[int] = set()
-        self.ahead: bool | set[int] = self.blocked
+        self.contended: bool | set[int] = self.blocked
 
-    def let_pass(self) -> None:
+    def back_off(self) -> None:
         """Let those who are there go first; after that the lock is most likely free."""
         for pause in _PAUSES:
             time.sleep(pause)
-            if not self.ahead:
+            if not self.contended:
                 return
         with self, self.lock:
             # An interrupt may have left either behind.  Who does wait there just goes unseen.
             self.blocked.clear()
-            self.ahead = self.blocked
+            self.contended = self.blocked
 
     def __enter__(self) -> None:
         self.blocked.add(threading.get_ident())
