@@ -156,7 +156,7 @@ async def test_calls_are_counted_until_they_end(
     await held
     assert await waiting
     assert core.in_flight == 0
-    assert core.last_success is not None
+    assert core.health.last_success is not None
 
 
 async def test_a_cancelled_and_a_dropped_call_are_not_in_flight(
@@ -184,7 +184,7 @@ async def test_a_cancelled_and_a_dropped_call_are_not_in_flight(
     with pytest.raises(asyncio.CancelledError):
         await task
     await eventually(lambda: core.in_flight == 0)
-    assert core.last_success is None
+    assert core.health.last_success is None
 
 
 @pytest.mark.parametrize("wrong", [{"metadata": (("UPPER", "x"),)}, {"timeout": "soon"}])
@@ -205,11 +205,11 @@ async def test_health_is_noted(arity: str, channel: AsyncProfileChannel, core: A
 
     await fail("UNAVAILABLE")
     await fail("UNAVAILABLE")
-    await eventually(lambda: core.consecutive_unavailable == 2)
-    assert core.last_success is None
+    await eventually(lambda: core.health.consecutive_unavailable == 2)
+    assert core.health.last_success is None
     await fail("NOT_FOUND")
-    await eventually(lambda: core.consecutive_unavailable == 0)
-    assert core.last_success is not None
+    await eventually(lambda: core.health.consecutive_unavailable == 0)
+    assert core.health.last_success is not None
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------------

@@ -22,8 +22,8 @@ import grpc
 import pytest
 
 from milvus_profiles.channel.channel import ProfileChannel
-from milvus_profiles.channel.channel_state import Health, RefreshPace
 from milvus_profiles.channel.core import ChannelCore
+from milvus_profiles.channel.core_base import Health, RefreshPace
 from milvus_profiles.channel.metadata import TokenHolder
 from milvus_profiles.errors import ConnectionClosedError, SecretUnavailableError
 from milvus_profiles.masked import SecretText
@@ -515,11 +515,11 @@ def test_calls_of_every_kind_are_counted_for_health(core: ChannelCore, channel: 
         fail(b"UNAVAILABLE")
     fail.future(b"UNAVAILABLE").exception(timeout=10)
     assert core.wait_idle(10)
-    assert (core.consecutive_unavailable, core.last_success) == (2, None)
+    assert (core.health.consecutive_unavailable, core.health.last_success) == (2, None)
     channel.unary_unary("/test/Say").future(b"").result(timeout=10)
     assert core.wait_idle(10)
-    assert core.consecutive_unavailable == 0
-    assert core.last_success is not None
+    assert core.health.consecutive_unavailable == 0
+    assert core.health.last_success is not None
 
 
 # --- another raw channel under the same stubs ------------------------------------------------------------------------

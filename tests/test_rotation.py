@@ -15,7 +15,7 @@ from cryptography import x509
 
 import milvus_profiles as mp
 from milvus_profiles import errors
-from milvus_profiles.channel.channel_state import FileWatch
+from milvus_profiles.channel.core_base import FileWatch
 from milvus_profiles.channel.wire import SHOW_COLLECTIONS
 from milvus_profiles.live.spec import SpecKey
 from tests.support.certificates import Certificates, Identity

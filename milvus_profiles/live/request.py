@@ -36,9 +36,6 @@ class CallFields(MaskedFields):
 
     Args:
         fields: the keyword arguments; rebind their name to this, so that no frame has a secret among its locals.
-
-    Raises:
-        ConfigError: a profile has no such field.
     """
 
     __slots__ = ()
@@ -53,19 +50,15 @@ class CallFields(MaskedFields):
         self._values()[name] = value
 
     def update(self, fields: Mapping[str, Any]) -> None:
-        """Set several, as of a dictionary."""
+        """As of a dictionary."""
         self._values().update(fields)
 
     def pop(self, name: str, default: Any) -> Any:
-        """Take one away, as of a dictionary."""
+        """As of a dictionary."""
         return self._values().pop(name, default)
 
     def check(self) -> None:
-        """See that a profile has all of them.
-
-        Raises:
-            ConfigError: it has not.
-        """
+        """See that a profile has all of them; else it is a ConfigError."""
         for name in self:
             if name not in FIELDS:
                 near = suggest(name, FIELDS)
@@ -77,13 +70,10 @@ class CallFields(MaskedFields):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A profile that may be connected to.
+    """A profile that may be connected to, fields of the call included, and what the caller should be warned of.
 
     Attributes:
-        resolved: the profile, fields of the call included.
-        profiles: where it comes from.
         key: what channels are shared by; None for a channel of its own.
-        warnings: what the caller should be warned of.
     """
 
     resolved: Resolved
@@ -92,11 +82,7 @@ class Request:
     warnings: tuple[Warning, ...]
 
     def warn(self, stacklevel: int) -> None:
-        """Issue the warnings.
-
-        Args:
-            stacklevel: as :func:`warnings.warn` takes it, counted from the caller of this.
-        """
+        """Issue the warnings; the stack level is counted from the caller of this."""
         for warning in self.warnings:
             warnings.warn(warning, stacklevel=stacklevel + 1)
 
