@@ -23,7 +23,6 @@ class AsyncGeneration(Generation[grpc.aio.Channel]):
 
     Attributes:
         is_severed: it was closed with calls in flight: what ends them is not their caller's cancellation.
-        calls: those that have not ended.
     """
 
     __slots__ = ("calls", "is_severed")
@@ -113,7 +112,7 @@ class AsyncChannelCore(CoreBase[AsyncGeneration]):
     # --- life ---
 
     async def wait_idle(self, grace: float, generation: AsyncGeneration | None = None) -> bool:
-        """Wait until no call is in flight, for some seconds at most; whether none is."""
+        """:meth:`.core.ChannelCore.wait_idle`, awaited."""
         deadline = self.clock() + grace
 
         def busy() -> bool:

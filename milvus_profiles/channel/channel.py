@@ -80,7 +80,7 @@ class _MultiCallable(MultiCallableBase[ChannelCore]):
     def _finish(
         self, kind: str, request: Any, timeout: float | None, metadata: MetadataLike | None, rest: Any, named: Any
     ) -> tuple[_Outcome, RawGeneration, int]:
-        """Make a call and wait for its end; ``kind`` is the raw multi-callable's method.
+        """Make a call by a method of the raw multi-callable, and wait for its end.
 
         Returns:
             Besides what it gave, the raw channel that it went to, and the generation of the token that it had.

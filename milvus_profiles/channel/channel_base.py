@@ -16,13 +16,7 @@ C = TypeVar("C", bound="CoreBase[Any]")
 
 
 class MultiCallableBase(Generic[C]):
-    """What the wrappers of all four arities share.
-
-    Args:
-        core: what carries the calls.
-        gate: called before each call; raises where the handle is closed.
-        make: makes the multi-callable of a raw channel.
-    """
+    """What the wrappers of all four arities share; ``make`` makes the multi-callable of a raw channel."""
 
     def __init__(self, core: C, gate: Callable[[], None], make: Callable[[Any], Any]) -> None:
         self._core = core

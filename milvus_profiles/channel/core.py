@@ -50,7 +50,6 @@ class RawGeneration(Generation[grpc.Channel]):
     holds a lock in a ``with``, which ends whatever happens; a stream or a future is there and not done.
 
     Attributes:
-        calls: what was begun and is not known to have ended.
         is_damaged: a call on it was interrupted within gRPC; see :mod:`.interrupts`.
     """
 
@@ -127,11 +126,7 @@ class ChannelCore(CoreBase[RawGeneration]):
     def enter(self, call: LockType) -> RawGeneration:
         """Count a call that begins, and return the raw channel it goes to.
 
-        Args:
-            call: held as long as it goes on, by a ``with`` around all of it.
-
-        Raises:
-            ConnectionClosedError: the core is closed.
+        The lock is held as long as the call goes on, by a ``with`` around all of it.
         """
         if (watch := self._watch) is not None:
             watch.before_call(self.clock())
@@ -235,16 +230,7 @@ class ChannelCore(CoreBase[RawGeneration]):
     # --- life ----------------------------------------------------------------------------------------------------
 
     def wait_idle(self, grace: float, generation: RawGeneration | None = None) -> bool:
-        """Wait until no call is in flight.
-
-        Args:
-            grace: seconds to wait at most.
-            generation: only the calls on this raw channel; None for all.
-
-        Returns:
-            Whether none is.
-        """
-
+        """Wait some seconds at most until no call is in flight, on one raw channel or all; whether none is."""
         until = time.monotonic() + grace
         while True:
             with self._guard:

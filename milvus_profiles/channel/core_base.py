@@ -18,16 +18,7 @@ from ..masked import SecretText
 from .grpc_import import grpc
 from .metadata import TokenHolder
 
-__all__ = [
-    "REFRESH_INTERVAL",
-    "WATCH_INTERVAL",
-    "CoreBase",
-    "FileWatch",
-    "Generation",
-    "Health",
-    "Refresh",
-    "RefreshPace",
-]
+__all__ = ["CoreBase", "FileWatch", "Generation", "Health", "Refresh", "RefreshPace"]
 
 REFRESH_INTERVAL = 5.0
 """Seconds that pass at least between two looks at a secret that the server refused."""
@@ -89,12 +80,9 @@ class RefreshPace:
 
 
 class FileWatch:
-    """When a channel looks whether the files that it was opened with are still the same.
+    """When a channel looks whether the files that it was opened with are still the same; a look returns at once.
 
-    Args:
-        look: looks; returns at once.
-        interval: seconds between two looks while calls go well.
-        suspicious: seconds between two looks while they end UNAVAILABLE.
+    It does so every ``interval`` seconds while calls go well, and every ``suspicious`` ones while they end UNAVAILABLE.
     """
 
     __slots__ = ("_interval", "_look", "_looked", "_since", "_suspicious")
@@ -255,7 +243,7 @@ class CoreBase(Generic[G]):
         Args:
             raw: the new channel; the core owns it from now on.
             holder: makes the metadata of its calls; None keeps the present one, and how its secret is resolved.
-            refresh: resolves the secret of ``holder`` anew; None if there is nothing to resolve.
+            refresh: as for the core.
 
         Returns:
             The old one, still open for the calls in flight: end it with ``finish``.

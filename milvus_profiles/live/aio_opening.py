@@ -22,8 +22,8 @@ from ..profile import Profile
 from .aio_shared_channel import AsyncOpenedChannel, AsyncSharedChannel, give_back, release_soon
 from .handshake import async_drive
 from .limit import OPEN_CONNECTIONS
-from .opening import OpeningPlan, lite_of, moving_plan, opening_plan, renewal_plan, spec_of
-from .spec import ChannelSpec, context_of
+from .opening import OpeningBase, OpeningPlan, lite_of, spec_of
+from .spec import context_of
 
 if TYPE_CHECKING:
     from ..channel.lite import LiteLease
@@ -50,17 +50,14 @@ def _release_unseen(starting: asyncio.Future[LiteLease | None]) -> None:
         release_soon(lease)
 
 
-class _Steps:
-    """Those of an event loop: each is to be awaited."""
+class _Opening(OpeningBase[AsyncOpenedChannel]):
+    """Each step is to be awaited."""
 
-    def __init__(self) -> None:
-        self.opened: AsyncOpenedChannel | None = None
+    def find(self) -> Awaitable[SecretText | None]:
+        return in_executor(partial(self.spec.find, False))
 
-    def find(self, spec: ChannelSpec) -> Awaitable[SecretText | None]:
-        return in_executor(partial(spec.find, False))
-
-    async def open(self, spec: ChannelSpec, token: SecretText | None) -> AsyncOpenedChannel:
-        profile = spec.profile
+    async def open(self, token: SecretText | None) -> AsyncOpenedChannel:
+        profile = self.spec.profile
         lite = await _lite(profile)
         try:
             raw = open_async_channel(profile, lite_port=lite.port if lite else None)
@@ -68,11 +65,11 @@ class _Steps:
             await give_back(lite)
             raise
         holder = TokenHolder(token, db_name=profile.db_name)
-        core = AsyncChannelCore(raw, holder, call_timeout=profile.call_timeout, refresh=spec.refresh)
+        core = AsyncChannelCore(raw, holder, call_timeout=profile.call_timeout, refresh=self.spec.refresh)
         self.opened = AsyncOpenedChannel(core, lite, context_of(profile, token, lite))
         return self.opened
 
-    drive = staticmethod(async_drive)
+    shake_hands = staticmethod(async_drive)
     pause = staticmethod(asyncio.sleep)
 
     async def close(self) -> None:
@@ -109,13 +106,13 @@ async def open_async_live(
     """:func:`.opening.open_live`, awaited."""
     spec = spec_of(resolved, profiles)
     if old is not None:
-        steps = _Steps()
-        if await steps.run(moving_plan(steps, old, spec, wait_ready)):
+        opening = _Opening(spec, wait_ready)
+        if await opening.run(opening.moving(old)):
             return old
     slot = OPEN_CONNECTIONS.take(profiles.settings.max_connections)
-    steps = _Steps()
+    opening = _Opening(spec, wait_ready)
     try:
-        ready = await steps.run(opening_plan(steps, spec, wait_ready))
+        ready = await opening.run(opening.plan())
     except BaseException:
         slot.release()
         raise
@@ -124,5 +121,5 @@ async def open_async_live(
 
 async def _renew(live: AsyncSharedChannel) -> None:
     with contextlib.suppress(MilvusProfilesError):
-        steps = _Steps()
-        await steps.run(renewal_plan(steps, live))
+        opening = _Opening(live.spec)
+        await opening.run(opening.renewing(live))

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..channel.core import ChannelCore
 from ..channel.metadata import TokenHolder
@@ -36,13 +37,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OpenedChannel",
+    "OpeningBase",
     "OpeningPlan",
     "RetryUntilReady",
     "lite_of",
-    "moving_plan",
     "open_live",
-    "opening_plan",
-    "renewal_plan",
     "secret_context",
     "spec_of",
     "start",
@@ -51,6 +50,7 @@ __all__ = [
 _PAUSE, _PAUSE_MAX = 0.1, 1.0
 
 T = TypeVar("T")
+C = TypeVar("C", bound=OpenedBase[Any])
 
 
 # --- what opening takes -----------------------------------------------------------------------------------------------
@@ -87,104 +87,100 @@ def lite_of(profile: Profile) -> LiteLease | None:
 
 # --- the plan ---------------------------------------------------------------------------------------------------------
 
-
-class Steps(Protocol):
-    """What a shell does for a plan: at once, or as something to await."""
-
-    # The token; it blocks for as long as a keyring does.
-    def find(self, spec: ChannelSpec) -> Any: ...
-    # Everything of connecting that comes before the first call; Milvus Lite's start blocks.
-    def open(self, spec: ChannelSpec, token: SecretText | None) -> Any: ...
-    def drive(
-        self, plan: Plan[ServerInfo], context: ConnectContext, channel: Any, deadline: Deadline, calls_end: Deadline
-    ) -> Any: ...
-    def pause(self, seconds: float) -> Any: ...
-    # What was opened for nothing.
-    def close(self) -> Any: ...
-
-
 # What is sent in depends on what was yielded, which no type can say.
 OpeningPlan = Generator[Any, Any, T]
 
 
-def opening_plan(steps: Steps, spec: ChannelSpec, wait_ready: float | None) -> OpeningPlan[ReadyChannel[Any]]:
-    """Open a channel and shake hands."""
-    token = yield steps.find(spec)
-    return (yield from _connecting(steps, spec, token, wait_ready))
+class OpeningBase(Generic[C]):
+    """The plan, and what a shell does for it: at once, or as something to await.
 
+    Args:
+        spec: what opening the channel takes.
+        wait_ready: seconds to wait for a server that is starting or not reachable yet; None does not wait.
 
-def _connecting(
-    steps: Steps, spec: ChannelSpec, token: SecretText | None, wait_ready: float | None
-) -> OpeningPlan[ReadyChannel[Any]]:
-    fingerprint = SpecKey.of(spec.profile)  # from before its files are read
-    opened: OpenedBase[Any] = yield steps.open(spec, token)
-    core = opened.core
-    server = yield from _until_ready(steps, spec.profile, core.raw, core.holder, opened.context, wait_ready)
-    return ReadyChannel(spec, opened, server, fingerprint)
-
-
-def _until_ready(
-    steps: Steps,
-    profile: Profile,
-    channel: Any,
-    holder: TokenHolder,
-    context: ConnectContext,
-    wait_ready: float | None,
-) -> OpeningPlan[ServerInfo]:
-    """Try again while the server is starting, or cannot be reached yet, and there is time to wait."""
-    waiting = RetryUntilReady(wait_ready)
-    while True:
-        deadline = Deadline.after(profile.timeout)
-        plan = handshake_plan(holder, context, user=profile.user)
-        try:
-            server: ServerInfo = yield steps.drive(plan, context, channel, deadline, calls_deadline(deadline))
-            return server
-        except (ServerNotReadyError, UnreachableError) as error:
-            if (pause := waiting.pause_after(error)) is None:
-                raise
-        yield steps.pause(pause)
-
-
-def moving_plan(
-    steps: Steps, live: SharedChannelBase[Any], spec: ChannelSpec, wait_ready: float | None
-) -> OpeningPlan[bool]:
-    """Have an open channel serve a profile that was read anew; False where that takes another channel."""
-    before, after = live.fingerprint, SpecKey.of(spec.profile)
-    change = before.change_to(after)
-    if change == "identity":
-        return False
-    token = yield steps.find(spec)
-    if change == "way":
-        return (yield from _swapping(steps, live, spec, token, before, wait_ready))
-    holder = TokenHolder(token, db_name=spec.profile.db_name)
-    # The server has its say before the living calls get the new secret; the channel of the trial is the one in use.
-    context = context_of(spec.profile, token, live.lite)
-    yield from _until_ready(steps, spec.profile, live.core.raw, holder, context, wait_ready)
-    return live.equip(spec, holder, after)
-
-
-def _swapping(
-    steps: Steps,
-    live: SharedChannelBase[Any],
-    spec: ChannelSpec,
-    token: SecretText | None,
-    before: SpecKey,
-    wait_ready: float | None = None,
-) -> OpeningPlan[bool]:
-    ready = yield from _connecting(steps, spec, token, wait_ready)
-    moved = live.move(ready, before)
-    if not moved:
-        yield steps.close()
-    return moved
-
-
-def renewal_plan(steps: Steps, live: SharedChannelBase[Any]) -> OpeningPlan[bool]:
-    """Move a channel whose certificate files have changed over to one that is opened with the new ones.
-
-    Where it fails the old channel goes on, and the next look tries again: half of the files may be written, or the
-    server not be ready for them.
+    Attributes:
+        opened: the channel, for who has to close it where the plan does not come to its end.
     """
-    return _swapping(steps, live, live.spec, live.token(), live.fingerprint)
+
+    def __init__(self, spec: ChannelSpec, wait_ready: float | None = None) -> None:
+        self.spec = spec
+        self.opened: C | None = None
+        self._wait_ready = wait_ready
+
+    @abstractmethod
+    def find(self) -> Any:
+        """Find the token; it blocks for as long as a keyring does."""
+
+    @abstractmethod
+    def open(self, token: SecretText | None) -> Any:
+        """Everything of connecting that comes before the first call; Milvus Lite's start blocks."""
+
+    @abstractmethod
+    def shake_hands(self, plan: Plan[ServerInfo], *rest: Any) -> Any:
+        """Drive the plan of the handshake; the rest is as for :func:`.handshake.drive`."""
+
+    @abstractmethod
+    def pause(self, seconds: float, /) -> Any:
+        """Let some time pass."""
+
+    @abstractmethod
+    def close(self) -> Any:
+        """Close what was opened."""
+
+    def plan(self) -> OpeningPlan[ReadyChannel[Any]]:
+        """Open a channel and shake hands."""
+        token = yield self.find()
+        return (yield from self._connecting(token))
+
+    def _connecting(self, token: SecretText | None) -> OpeningPlan[ReadyChannel[Any]]:
+        fingerprint = SpecKey.of(self.spec.profile)  # from before its files are read
+        opened: OpenedBase[Any] = yield self.open(token)
+        server = yield from self._until_ready(opened.core.raw, opened.core.holder, opened.context)
+        return ReadyChannel(self.spec, opened, server, fingerprint)
+
+    def _until_ready(self, channel: Any, holder: TokenHolder, context: ConnectContext) -> OpeningPlan[ServerInfo]:
+        """Try again while the server is starting, or cannot be reached yet, and there is time to wait."""
+        waiting, profile = RetryUntilReady(self._wait_ready), self.spec.profile
+        while True:
+            deadline = Deadline.after(profile.timeout)
+            plan = handshake_plan(holder, context, user=profile.user)
+            try:
+                server: ServerInfo = yield self.shake_hands(plan, context, channel, deadline, calls_deadline(deadline))
+                return server
+            except (ServerNotReadyError, UnreachableError) as error:
+                if (pause := waiting.pause_after(error)) is None:
+                    raise
+            yield self.pause(pause)
+
+    def moving(self, live: SharedChannelBase[Any]) -> OpeningPlan[bool]:
+        """Have an open channel serve a profile that was read anew; False where that takes another channel."""
+        spec = self.spec
+        before, after = live.fingerprint, SpecKey.of(spec.profile)
+        change = before.change_to(after)
+        if change == "identity":
+            return False
+        token = yield self.find()
+        if change == "way":
+            return (yield from self._swapping(live, token, before))
+        holder = TokenHolder(token, db_name=spec.profile.db_name)
+        # The server has its say before the living calls get the new secret; the channel of the trial is the one in use.
+        yield from self._until_ready(live.core.raw, holder, context_of(spec.profile, token, live.lite))
+        return live.equip(spec, holder, after)
+
+    def renewing(self, live: SharedChannelBase[Any]) -> OpeningPlan[bool]:
+        """Move a channel whose certificate files have changed over to one that is opened with the new ones.
+
+        Where it fails the old channel goes on, and the next look tries again: half of the files may be written, or the
+        server not be ready for them.
+        """
+        return self._swapping(live, live.token(), live.fingerprint)
+
+    def _swapping(self, live: SharedChannelBase[Any], token: SecretText | None, before: SpecKey) -> OpeningPlan[bool]:
+        ready = yield from self._connecting(token)
+        moved = live.move(ready, before)
+        if not moved:
+            yield self.close()
+        return moved
 
 
 class RetryUntilReady:
@@ -242,33 +238,24 @@ def start(
     return OpenedChannel(core, lite, context_of(profile, token, lite))
 
 
-class _Steps:
-    """Those of threads: each is done when it is asked for.
+class _Opening(OpeningBase[OpenedChannel]):
+    """For threads: each step is done when it is asked for."""
 
-    Args:
-        moving: the channel that may get what is opened.
-    """
+    def find(self) -> SecretText | None:
+        return self.spec.find(False)
 
-    def __init__(self, moving: SharedChannel | None = None) -> None:
-        self.opened: OpenedChannel | None = None
-        self._moving = moving
-
-    def find(self, spec: ChannelSpec) -> SecretText | None:
-        return spec.find(False)
-
-    def open(self, spec: ChannelSpec, token: SecretText | None) -> OpenedChannel:
-        self.opened = start(spec.profile, token, spec.refresh)
+    def open(self, token: SecretText | None) -> OpenedChannel:
+        self.opened = start(self.spec.profile, token, self.spec.refresh)
         return self.opened
 
-    drive = staticmethod(drive)
+    shake_hands = staticmethod(drive)
     pause = staticmethod(time.sleep)
 
     def close(self) -> None:
-        # An interrupt may have come when it was in use already.
-        if self.opened is not None and (self._moving is None or self._moving.core.raw is not self.opened.core.raw):
+        if self.opened is not None:
             self.opened.close()
 
-    def run(self, plan: OpeningPlan[T]) -> T:
+    def run(self, plan: OpeningPlan[T], moving: SharedChannel | None = None) -> T:
         answer = None
         try:
             while True:
@@ -277,7 +264,9 @@ class _Steps:
             result: T = done.value
             return result
         except BaseException:
-            self.close()
+            # An interrupt may have come when it was in use already.
+            if moving is None or self.opened is None or moving.core.raw is not self.opened.core.raw:
+                self.close()
             raise
 
 
@@ -306,13 +295,13 @@ def open_live(
     """
     spec = spec_of(resolved, profiles)
     if old is not None:
-        steps = _Steps(old)
-        if steps.run(moving_plan(steps, old, spec, wait_ready)):
+        opening = _Opening(spec, wait_ready)
+        if opening.run(opening.moving(old), old):
             return old
     slot = OPEN_CONNECTIONS.take(profiles.settings.max_connections)
-    steps = _Steps()
+    opening = _Opening(spec, wait_ready)
     try:
-        ready = steps.run(opening_plan(steps, spec, wait_ready))
+        ready = opening.run(opening.plan())
     except BaseException:
         slot.release()
         raise
@@ -321,5 +310,5 @@ def open_live(
 
 def _renew(live: SharedChannel) -> None:
     with contextlib.suppress(MilvusProfilesError):
-        steps = _Steps(live)
-        steps.run(renewal_plan(steps, live))
+        opening = _Opening(live.spec)
+        opening.run(opening.renewing(live), live)
