@@ -28,13 +28,13 @@ from tests.support.connections import (
     declared,
     declared_prod,
     each_server,
-    encoded,
     of,
     uri,
 )
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import Call, milvus_answer, scripted_server
 from tests.support.sockets import connections_to
+from tests.support.speaking import encoded
 from tests.support.waiting import until
 
 __all__ = ["any_shell", "declared_prod", "each_server"]

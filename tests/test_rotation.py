@@ -19,10 +19,11 @@ from milvus_profiles.channel.core_base import FileWatch
 from milvus_profiles.channel.wire import SHOW_COLLECTIONS
 from milvus_profiles.live.spec import SpecKey
 from tests.support.certificates import Certificates, Identity
-from tests.support.connections import Declared, Shell, any_shell, declared_prod, encoded, uri
+from tests.support.connections import Declared, Shell, any_shell, declared_prod, uri
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import Call, Refusal, milvus_answer, scripted_server
 from tests.support.sockets import connections_to
+from tests.support.speaking import encoded
 from tests.support.waiting import until
 
 __all__ = ["any_shell", "declared_prod"]

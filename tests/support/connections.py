@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import gc
 import sys
 import threading
@@ -51,11 +50,6 @@ def uri(port: int) -> str:
     return f'uri = "http://127.0.0.1:{port}"'
 
 
-def encoded(token: str) -> str:
-    """As the metadata of a call has it."""
-    return base64.b64encode(token.encode()).decode()
-
-
 class Declared:
     """A file with the profile `prod`, which the test rewrites."""
 
@@ -88,7 +82,7 @@ class Holding:
 class Threads:
     """``milvus_profiles.connect`` and its kin."""
 
-    cut_off: type[Exception] = grpc.FutureCancelledError
+    cut_off: type[Exception] = grpc.RpcError
     """What a call that :meth:`begin` began raises when its connection is closed."""
     connect = staticmethod(mp.connect)
     disconnect = staticmethod(mp.disconnect)
@@ -120,11 +114,8 @@ class Threads:
         pass
 
 
-class Loop:
-    """``milvus_profiles.aio.connect`` and its kin, in an event loop that runs in a thread of its own."""
-
-    # Python 3.10 cannot tell the one from the other.
-    cut_off: type[Exception] = mp.ConnectionClosedError if sys.version_info >= (3, 11) else CancelledError
+class LoopThread:
+    """An event loop that runs in a thread of its own: what is awaited there can be waited for here."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -142,6 +133,20 @@ class Loop:
             return work(*arguments)
 
         return self._do(run())
+
+    def end(self) -> None:
+        self._do(self._loop.shutdown_asyncgens())
+        self._do(self._loop.shutdown_default_executor())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class Loop(LoopThread):
+    """``milvus_profiles.aio.connect`` and its kin."""
+
+    # Python 3.10 cannot tell the one from the other.
+    cut_off: type[Exception] = mp.ConnectionClosedError if sys.version_info >= (3, 11) else CancelledError
 
     def connect(self, *arguments: Any, **named: Any) -> mp.aio.AsyncConnection:
         return self._do(mp.aio.connect(*arguments, **named))
@@ -179,13 +184,6 @@ class Loop:
 
     def close_channel(self, conn: Any) -> None:
         self._do(conn.channel.close())
-
-    def end(self) -> None:
-        self._do(self._loop.shutdown_asyncgens())
-        self._do(self._loop.shutdown_default_executor())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
 
 Shell = Threads | Loop
