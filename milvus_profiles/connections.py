@@ -19,15 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from .background import in_executor
 from .config.loading import load
-from .config.plaintext import check_plaintext
 from .config.profiles import Profiles
 from .errors import ParamError
 from .interop.pymilvus_arguments import CREDENTIALS, DEFAULT_HOST, hidden, profile_fields
 from .live.api import disconnect as disconnect_profile
 from .live.api import opened
 from .live.connection import Connection
-from .live.request import CallFields, InsecureTransportWarning, Request, request
-from .profile import Profile, check_alias, fold_alias
+from .live.request import CallFields, Request, has_address, request
+from .profile import Profile, fold_alias
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -82,14 +81,7 @@ class ListedConnection(tuple[str, Connection | None]):  # noqa: SLOT001  # a tup
 
 @dataclass(slots=True)
 class _Entry:
-    """What is known of an alias.
-
-    Attributes:
-        alias: as it was first spelled.
-        fields: those that the calls gave.
-        profile: what they amount to.
-        connection: the handle that keeps it open.
-    """
+    """What is known of an alias, as it was first spelled: the fields that calls gave, and what they amount to."""
 
     alias: str
     fields: CallFields
@@ -136,7 +128,7 @@ class _Connections:
         entries = []
         for alias, arguments in told.items():
             fields = profile_fields(arguments)
-            if not _has_address(fields) and alias not in known:
+            if not has_address(fields) and alias not in known:
                 fields["host"] = DEFAULT_HOST
             asked = _asked(alias, fields, known)
             self._check_address(alias, asked)
@@ -200,7 +192,7 @@ class _Connections:
             entry = self._entries.get(key)
         if entry is not None:
             alias = entry.alias
-        if not _has_address(fields):
+        if not has_address(fields):
             fields = _with_what_is_known(entry, alias, fields, known)
         asked = _asked(alias, fields, known)
         self._check_address(alias, asked)
@@ -334,28 +326,20 @@ def _with_what_is_known(entry: _Entry | None, alias: str, fields: CallFields, kn
         before = CallFields({name: value for name, value in before.items() if name not in CREDENTIALS})
     merged = CallFields({**before, **fields})
     default = known.env.get("MILVUS_CONN_ALIAS") or _DEFAULT_ALIAS
-    if not _has_address(merged) and alias not in known and fold_alias(alias) == fold_alias(default):
+    if not has_address(merged) and alias not in known and fold_alias(alias) == fold_alias(default):
         merged["host"] = DEFAULT_HOST
     return merged
 
 
 def _asked(alias: str, fields: CallFields, known: Profiles) -> Request:
     """The profile of an alias: a declared one with the fields over it, or one of the fields alone."""
-    if alias in known or not _has_address(fields):
+    if alias in known or not has_address(fields):
         return request(alias, profiles=known, fields=fields)
-    fields.check()
-    resolved = known.anonymous(fields, alias=check_alias(alias))
-    warning = check_plaintext(resolved)
-    caught = () if warning is None else (InsecureTransportWarning(warning),)
-    return Request(resolved, known, (__name__, fold_alias(alias)), caught)
+    return request(None, profiles=known, fields=fields, name=alias)
 
 
 def _values(asked: Request) -> Any:
     return asked.resolved.raw.values.items()
-
-
-def _has_address(fields: Mapping[str, Any]) -> bool:
-    return "uri" in fields or "host" in fields
 
 
 def _shown(profile: Profile) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The channel for asyncio is a grpc.aio.Channel in every way, and does what it adds to one unseen."""
+"""The channel for asyncio is a grpc.aio.Channel in every way: what is of event loops only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,13 +18,12 @@ from milvus_profiles.channel.aio_channel import AsyncProfileChannel
 from milvus_profiles.channel.aio_core import AsyncChannelCore
 from milvus_profiles.channel.metadata import TokenHolder
 from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
-from milvus_profiles.errors import ConnectionClosedError, SecretUnavailableError
 from milvus_profiles.masked import SecretText
+from tests.support.channels import NEW, OLD, OPTIONS
 from tests.support.milvus import MilvusServer
 from tests.support.speaking import Speaker, encoded, speaking
 from tests.support.waiting import eventually
 
-OLD, NEW = "root:canary-old-7f3a", "root:canary-new-7f3a"
 ARITIES = ("/test/Say", "/test/Sum", "/test/Count", "/test/Echo")
 
 
@@ -35,16 +34,10 @@ def speaker() -> Iterator[Speaker]:
         yield one
 
 
-def raw_channel(port: int) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(
-        f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
-    )
-
-
 @asynccontextmanager
 async def connected(port: int, token: str | None = OLD, **settings: Any) -> AsyncIterator[AsyncChannelCore]:
     holder = TokenHolder(SecretText(token) if token else None, db_name=settings.pop("db_name", None))
-    core = AsyncChannelCore(raw_channel(port), holder, **settings)
+    core = AsyncChannelCore(grpc.aio.insecure_channel(f"127.0.0.1:{port}", OPTIONS), holder, **settings)
     try:
         yield core
     finally:
@@ -82,24 +75,6 @@ async def call(channel: grpc.aio.Channel, method: str, request: bytes = b"x", **
 
 
 # --- shape ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("method", ARITIES)
-async def test_every_arity_carries_the_metadata(method: str, channel: AsyncProfileChannel) -> None:
-    first, second = await call(channel, method), await call(channel, method)
-    assert first["metadata"]["authorization"] == encoded(OLD)
-    assert first["metadata"]["dbname"] == "films"
-    assert first["metadata"]["client-request-id"] != second["metadata"]["client-request-id"]
-    own = await call(channel, method, metadata=(("dbname", "other"), ("mine", "1")))
-    assert (own["metadata"]["dbname"], own["metadata"]["mine"]) == ("other", "1")
-
-
-@pytest.mark.parametrize("method", ARITIES)
-async def test_a_call_without_a_deadline_gets_the_profiles(method: str, speaker: Speaker) -> None:
-    async with connected(speaker.port, call_timeout=50.0) as core:
-        channel = AsyncProfileChannel(core)
-        assert 40 < (await call(channel, method))["left"] <= 51
-        assert 10 < (await call(channel, method, timeout=20))["left"] <= 21
 
 
 async def test_a_unary_call_has_all_that_grpc_says(channel: AsyncProfileChannel) -> None:
@@ -142,23 +117,6 @@ async def test_a_stub_of_pymilvus_works_on_it(milvus_auth: MilvusServer) -> None
 # --- what is in flight, and how it went -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["/test/Hold", "/test/Count"])
-async def test_calls_are_counted_until_they_end(
-    method: str, channel: AsyncProfileChannel, core: AsyncChannelCore, speaker: Speaker
-) -> None:
-    speaker.hold.clear()
-    held = asyncio.create_task(call(channel, method))
-    await eventually(lambda: speaker.calls)
-    assert core.in_flight == 1
-    assert not await core.wait_idle(0.01)
-    waiting = asyncio.create_task(core.wait_idle(30))
-    speaker.hold.set()
-    await held
-    assert await waiting
-    assert core.in_flight == 0
-    assert core.last_success is not None
-
-
 async def test_a_cancelled_and_a_dropped_call_are_not_in_flight(
     channel: AsyncProfileChannel, core: AsyncChannelCore, speaker: Speaker
 ) -> None:
@@ -184,65 +142,19 @@ async def test_a_cancelled_and_a_dropped_call_are_not_in_flight(
     with pytest.raises(asyncio.CancelledError):
         await task
     await eventually(lambda: core.in_flight == 0)
-    assert core.last_success is None
-
-
-@pytest.mark.parametrize("wrong", [{"metadata": (("UPPER", "x"),)}, {"timeout": "soon"}])
-async def test_a_call_that_cannot_be_made_is_not_in_flight(
-    wrong: dict[str, Any], channel: AsyncProfileChannel, core: AsyncChannelCore
-) -> None:
-    with pytest.raises(Exception):  # noqa: B017  # what grpc says is grpc's
-        await channel.unary_unary("/test/Say")(b"", **wrong)
-    assert core.in_flight == 0
-
-
-@pytest.mark.parametrize("arity", ["unary_unary", "unary_stream"])
-async def test_health_is_noted(arity: str, channel: AsyncProfileChannel, core: AsyncChannelCore) -> None:
-    async def fail(code: str) -> None:
-        rpc = getattr(channel, arity)("/test/Fail")(code.encode())
-        with pytest.raises(grpc.aio.AioRpcError):
-            await (rpc if arity == "unary_unary" else rpc.read())
-
-    await fail("UNAVAILABLE")
-    await fail("UNAVAILABLE")
-    await eventually(lambda: core.consecutive_unavailable == 2)
-    assert core.last_success is None
-    await fail("NOT_FOUND")
-    await eventually(lambda: core.consecutive_unavailable == 0)
-    assert core.last_success is not None
+    assert core.health.last_success is None
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
-def giving(*tokens: str | None) -> tuple[Callable[[], SecretText | None], list[int]]:
-    """Gives one token after another, in threads; and the list of those who asked."""
-    left, asked = list(tokens), [0]
-
-    def refresh() -> SecretText | None:
-        assert threading.current_thread() is not threading.main_thread()
-        asked[0] += 1
-        token = left.pop(0)
-        return SecretText(token) if token else None
-
-    return refresh, asked
-
-
-async def test_a_refused_call_is_made_once_more_with_the_new_token() -> None:
-    refresh, asked = giving(NEW)
-    with speaking(accepts=NEW) as speaker:
-        async with connected(speaker.port, refresh=refresh) as core:
-            say = AsyncProfileChannel(core).unary_unary("/test/Say", None, json.loads)
-            rpcs = [say(b"") for _ in range(12)]
-            answers = await asyncio.gather(*rpcs)
-            assert {answer["metadata"]["authorization"] for answer in answers} == {encoded(NEW)}
-            assert asked == [1]
-            assert [await rpc.code() for rpc in rpcs] == [grpc.StatusCode.OK] * 12
-            assert core.in_flight == 0
-
-
 async def test_two_who_await_the_same_refused_call_get_the_same_answer() -> None:
-    refresh, asked = giving(NEW)
+    asked = []
+
+    def refresh() -> SecretText:
+        asked.append(threading.current_thread() is not threading.main_thread())
+        return SecretText(NEW)
+
     with speaking(accepts=NEW) as speaker:
         async with connected(speaker.port, refresh=refresh) as core:
             rpc = AsyncProfileChannel(core).unary_unary("/test/Say")(b"")
@@ -251,44 +163,7 @@ async def test_two_who_await_the_same_refused_call_get_the_same_answer() -> None
                 return await rpc
 
             assert len(set(await asyncio.gather(wait(), wait()))) == 1
-            assert (asked, len(speaker.calls)) == ([1], 2)
-
-
-@pytest.mark.parametrize("found", [OLD, None])
-async def test_without_another_token_the_refusal_stands(found: str | None) -> None:
-    refresh, asked = giving(found)
-    with speaking(accepts=NEW) as speaker:
-        async with connected(speaker.port, refresh=refresh) as core:
-            for _ in range(2):
-                with pytest.raises(grpc.aio.AioRpcError) as caught:
-                    await AsyncProfileChannel(core).unary_unary("/test/Say")(b"")
-                assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
-            assert asked == [1]
-            assert len(speaker.calls) == 2
-
-
-async def test_streams_and_calls_with_their_own_credentials_are_never_repeated() -> None:
-    refresh, asked = giving()
-    with speaking(accepts=NEW) as speaker:
-        async with connected(speaker.port, refresh=refresh) as core:
-            channel = AsyncProfileChannel(core)
-            for method in ("/test/Sum", "/test/Count", "/test/Echo"):
-                with pytest.raises(grpc.aio.AioRpcError):
-                    await call(channel, method)
-            with pytest.raises(grpc.aio.AioRpcError):
-                await call(channel, "/test/Say", metadata=(("authorization", "mine"),))
-            assert (asked, len(speaker.calls)) == ([0], 4)
-
-
-async def test_why_no_token_was_to_be_had_is_the_cause() -> None:
-    def refresh() -> SecretText | None:
-        raise SecretUnavailableError("the keyring is locked")
-
-    with speaking(accepts=NEW) as speaker:
-        async with connected(speaker.port, refresh=refresh) as core:
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await AsyncProfileChannel(core).unary_unary("/test/Say")(b"")
-            assert isinstance(caught.value.__cause__, SecretUnavailableError)
+            assert (asked, len(speaker.calls)) == ([True], 2)
 
 
 async def test_the_look_at_the_secret_takes_no_more_time_than_the_call_has() -> None:
@@ -313,48 +188,6 @@ async def test_the_look_at_the_secret_takes_no_more_time_than_the_call_has() -> 
                 await task
             go_on.set()
             assert await call(AsyncProfileChannel(core), "/test/Say")
-
-
-# --- swapping and closing ---------------------------------------------------------------------------------------------
-
-
-async def test_a_swap_moves_new_calls_and_leaves_the_others(
-    channel: AsyncProfileChannel, core: AsyncChannelCore, speaker: Speaker
-) -> None:
-    speaker.hold.clear()
-    say = channel.unary_unary("/test/Say", None, json.loads)
-    held = asyncio.create_task(call(channel, "/test/Hold"))
-    await eventually(lambda: speaker.calls)
-    with speaking("second") as other:
-        old = core.swap(raw_channel(other.port), TokenHolder(SecretText(NEW)), None)
-        answer = await say(b"")
-        assert (answer["server"], answer["metadata"]["authorization"]) == ("second", encoded(NEW))
-        finishing = asyncio.create_task(core.finish(old, float("inf")))
-        await asyncio.sleep(0.05)
-        assert not finishing.done()
-        speaker.hold.set()
-        assert (await held)["metadata"]["authorization"] == encoded(OLD)
-        assert await finishing
-        await core.close()
-
-
-async def test_closing_ends_what_is_in_flight_and_refuses_what_is_new(
-    channel: AsyncProfileChannel, core: AsyncChannelCore, speaker: Speaker
-) -> None:
-    speaker.hold.clear()
-    tasks = [asyncio.create_task(call(channel, method)) for method in ("/test/Hold", "/test/Count")]
-    await eventually(lambda: len(speaker.calls) == 2)
-    await core.close()
-    await core.close()
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert all(isinstance(result, (ConnectionClosedError, asyncio.CancelledError)) for result in results)
-    for method in ARITIES:
-        with pytest.raises(ConnectionClosedError):
-            await call(channel, method)
-    with pytest.raises(ConnectionClosedError):
-        core.swap(raw_channel(1), core.holder, None)
-    assert core.in_flight == 0
-    assert repr(channel) == "<AsyncProfileChannel, closed>"
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from milvus_profiles.errors import (
     UnreachableError,
 )
 from milvus_profiles.live.handshake import Invoke as Step
-from milvus_profiles.live.handshake import Probe, Reply, ServerInfo, handshake, handshake_plan, patience
+from milvus_profiles.live.handshake import Probe, Reply, ServerInfo, calls_deadline, drive, handshake_plan
 from milvus_profiles.masked import SecretText
 from milvus_profiles.probe.context import ConnectContext
 from milvus_profiles.profile import Profile
@@ -79,6 +79,11 @@ def connecting(
         yield core, ConnectContext.of(profile, secret, alias="prod"), Deadline.after(timeout)
     finally:
         core.close()
+
+
+def handshake(core: ChannelCore, context: ConnectContext, deadline: Deadline, *, user: str | None = None) -> ServerInfo:
+    plan = handshake_plan(core.holder, context, user=user)
+    return drive(plan, context, core.raw, deadline, calls_deadline(deadline))
 
 
 def connect(port: int, *, user: str | None = None, **settings: Any) -> ServerInfo:
@@ -705,9 +710,9 @@ def test_time_is_kept_for_a_look() -> None:
     def clock() -> float:
         return now[0]
 
-    assert patience(Deadline.after(10.0, clock)).remaining == pytest.approx(9.0)
-    assert patience(Deadline.after(2.0, clock)).remaining == pytest.approx(1.8)
-    assert patience(Deadline.after(100.0, clock)).remaining == pytest.approx(99.0)
+    assert calls_deadline(Deadline.after(10.0, clock)).remaining == pytest.approx(9.0)
+    assert calls_deadline(Deadline.after(2.0, clock)).remaining == pytest.approx(1.8)
+    assert calls_deadline(Deadline.after(100.0, clock)).remaining == pytest.approx(99.0)
 
 
 def test_a_deadline_counts_down_to_zero() -> None:

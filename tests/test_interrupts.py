@@ -367,7 +367,7 @@ if "dropped" in sys.argv[1]:
 
 def test_a_channel_that_was_dropped_is_closed_when_another_is_opened(echo: str) -> None:
     core = ChannelCore(grpc.insecure_channel(echo), TokenHolder())
-    inner = core.raw._channel  # type: ignore[attr-defined]
+    inner = core.raw._channel
     assert core.raw.unary_unary("/test/Say", None, None)(b"x") == b"x"
     del core
     gc.collect()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConnectionClosedError
 from ..half_made import even_half_made
 from .aio_core import AsyncChannelCore, AsyncGeneration
+from .channel_base import ChannelBase, MultiCallableBase
 from .grpc_import import grpc
 from .metadata import AUTHORIZATION, MetadataLike
 
@@ -30,37 +31,18 @@ _Started = tuple[AsyncGeneration, int, Any]
 """The raw channel that a call went to, the number of the token that it had, and the call."""
 
 
-class _MultiCallable:
-    """What the wrappers of all four arities share."""
-
-    def __init__(
-        self, core: AsyncChannelCore, gate: Callable[[], None], make: Callable[[grpc.aio.Channel], Any]
-    ) -> None:
-        self._core = core
-        self._gate = gate
-        self._make = make
-        self._generation: AsyncGeneration | None = None
-        self._raw: Any = None
-
+class _MultiCallable(MultiCallableBase[AsyncChannelCore]):
     def _start(
         self, request: Any, timeout: float | None, metadata: MetadataLike | None, named: dict[str, Any], note: bool
     ) -> _Started:
-        """Begin a call, which counts as in flight until it is done.
-
-        Args:
-            request: the request, or an iterator of them.
-            timeout: seconds; None for none.
-            metadata: the caller's own.
-            named: what else the caller gave.
-            note: remember how it ends; not where whoever awaits it does so.
-        """
+        """Begin a call, which counts as in flight until it is done; ``note``: whoever awaits it will not do so."""
         core = self._core
         generation = core.enter()
         try:
-            if self._generation is not generation:
-                self._raw, self._generation = self._make(generation.channel), generation
+            if self._bound[0] is not generation:
+                self._bound = generation, self._make(generation.channel)
             used = generation.holder.generation
-            call = self._raw(request, timeout=timeout, metadata=generation.holder.merged(metadata), **named)
+            call = self._bound[1](request, timeout=timeout, metadata=generation.holder.merged(metadata), **named)
         except BaseException as error:
             core.leave(generation)
             failure = error.with_traceback(None)
@@ -77,11 +59,6 @@ class _MultiCallable:
         finally:
             del failure
 
-    def _deadline(self, timeout: float | None) -> float | None:
-        """Let the call pass the gate, and say how many seconds it has."""
-        self._gate()
-        return self._core.call_timeout if timeout is None else timeout
-
 
 def _code_of(ended: Any) -> grpc.StatusCode | None:
     """The status of a call that is done: its coroutine has nothing to wait for any more."""
@@ -96,15 +73,21 @@ def _code_of(ended: Any) -> grpc.StatusCode | None:
     return None
 
 
+def _passed_on(name: str) -> Callable[..., Any]:
+    """A method of the call that was made last."""
+
+    def method(self: Any) -> Any:
+        return getattr(self._rpc, name)()
+
+    return method
+
+
 @even_half_made
 class _UnaryUnaryCall(grpc.aio.UnaryUnaryCall):  # type: ignore[misc,type-arg,unused-ignore]
     """A call that is made once more, while it is awaited, if another token is to be had for it."""
 
     def __init__(
-        self,
-        core: AsyncChannelCore,
-        started: _Started,
-        again: Callable[[float | None], _Started] | None,
+        self, core: AsyncChannelCore, started: _Started, again: Callable[[float | None], _Started] | None
     ) -> None:
         self._core = core
         self._generation, self._used, self._rpc = started
@@ -157,38 +140,18 @@ class _UnaryUnaryCall(grpc.aio.UnaryUnaryCall):  # type: ignore[misc,type-arg,un
             self._generation, self._used, self._rpc = again(remaining)
         return True
 
-    def cancelled(self) -> bool:
-        return bool(self._rpc.cancelled())
-
-    def done(self) -> bool:
-        return bool(self._rpc.done())
-
-    def time_remaining(self) -> float | None:
-        left: float | None = self._rpc.time_remaining()
-        return left
-
-    def cancel(self) -> bool:
-        return bool(self._rpc.cancel())
+    cancelled = _passed_on("cancelled")
+    done = _passed_on("done")
+    time_remaining = _passed_on("time_remaining")
+    cancel = _passed_on("cancel")
+    initial_metadata = _passed_on("initial_metadata")
+    trailing_metadata = _passed_on("trailing_metadata")
+    code = _passed_on("code")
+    details = _passed_on("details")
+    wait_for_connection = _passed_on("wait_for_connection")
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         self._rpc.add_done_callback(lambda _: callback(self))
-
-    async def initial_metadata(self) -> Any:
-        return await self._rpc.initial_metadata()
-
-    async def trailing_metadata(self) -> Any:
-        return await self._rpc.trailing_metadata()
-
-    async def code(self) -> grpc.StatusCode:
-        code: grpc.StatusCode = await self._rpc.code()
-        return code
-
-    async def details(self) -> str:
-        details: str = await self._rpc.details()
-        return details
-
-    async def wait_for_connection(self) -> None:
-        await self._rpc.wait_for_connection()
 
     def __repr__(self) -> str:
         return repr(self._rpc)
@@ -203,16 +166,10 @@ def _is_being_cancelled() -> bool:
 
 
 class _UnaryUnary(_MultiCallable, grpc.aio.UnaryUnaryMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
-    def __call__(
-        self,
-        request: Any,
-        timeout: float | None = None,
-        metadata: Any = None,
-        credentials: grpc.CallCredentials | None = None,
-        wait_for_ready: bool | None = None,
-        compression: grpc.Compression | None = None,
+    # The stubs of grpc's types let more than the request be given by place; grpc.aio itself does not.
+    def __call__(  # type: ignore[override,unused-ignore]
+        self, request: Any, timeout: float | None = None, metadata: Any = None, **named: Any
     ) -> Any:
-        named = {"credentials": credentials, "wait_for_ready": wait_for_ready, "compression": compression}
         if metadata is not None:
             metadata = tuple(metadata)  # it may have to be read twice
         timeout = self._deadline(timeout)
@@ -223,16 +180,9 @@ class _UnaryUnary(_MultiCallable, grpc.aio.UnaryUnaryMultiCallable):  # type: ig
 
 
 class _UnaryStream(_MultiCallable, grpc.aio.UnaryStreamMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
-    def __call__(
-        self,
-        request: Any,
-        timeout: float | None = None,
-        metadata: Any = None,
-        credentials: grpc.CallCredentials | None = None,
-        wait_for_ready: bool | None = None,
-        compression: grpc.Compression | None = None,
+    def __call__(  # type: ignore[override,unused-ignore]
+        self, request: Any, timeout: float | None = None, metadata: Any = None, **named: Any
     ) -> Any:
-        named = {"credentials": credentials, "wait_for_ready": wait_for_ready, "compression": compression}
         return self._start(request, self._deadline(timeout), metadata, named, True)[2]
 
 
@@ -260,43 +210,17 @@ class _StreamStream(_RequestStream, grpc.aio.StreamStreamMultiCallable):  # type
     pass
 
 
-@even_half_made
-class AsyncProfileChannel(grpc.aio.Channel):  # type: ignore[misc,unused-ignore]
-    """One handle's view of a core, shaped as a ``grpc.aio.Channel``.
+class AsyncProfileChannel(ChannelBase[AsyncChannelCore], grpc.aio.Channel):  # type: ignore[misc,unused-ignore]
+    """One handle's view of a core, shaped as a ``grpc.aio.Channel``."""
 
-    Args:
-        core: what carries the calls, shared with other handles.
-        gate: called before each call; raises where the handle is closed.
-        on_close: called by :meth:`close`, which itself closes nothing: the channel belongs to the core.
-    """
-
-    def __init__(
-        self,
-        core: AsyncChannelCore,
-        *,
-        gate: Callable[[], None] = lambda: None,
-        on_close: Callable[[], Any] | None = None,
-    ) -> None:
-        self._core = core
-        self._gate = gate
-        self._on_close = on_close
-
-    # What a stub passes to these four (path, serializers, how to register the method) goes to the raw channel as it is.
-
-    def unary_unary(self, *arguments: Any, **named: Any) -> Any:
-        return _UnaryUnary(self._core, self._gate, lambda raw: raw.unary_unary(*arguments, **named))
-
-    def unary_stream(self, *arguments: Any, **named: Any) -> Any:
-        return _UnaryStream(self._core, self._gate, lambda raw: raw.unary_stream(*arguments, **named))
-
-    def stream_unary(self, *arguments: Any, **named: Any) -> Any:
-        return _StreamUnary(self._core, self._gate, lambda raw: raw.stream_unary(*arguments, **named))
-
-    def stream_stream(self, *arguments: Any, **named: Any) -> Any:
-        return _StreamStream(self._core, self._gate, lambda raw: raw.stream_stream(*arguments, **named))
+    _unary_unary = _UnaryUnary
+    _unary_stream = _UnaryStream
+    _stream_unary = _StreamUnary
+    _stream_stream = _StreamStream
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        return self._core.raw.get_state(try_to_connect)
+        state: grpc.ChannelConnectivity = self._core.raw.get_state(try_to_connect)
+        return state
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
         await self._core.raw.wait_for_state_change(last_observed_state)
@@ -314,6 +238,3 @@ class AsyncProfileChannel(grpc.aio.Channel):  # type: ignore[misc,unused-ignore]
 
     async def __aexit__(self, *exception: object) -> None:
         await self.close()
-
-    def __repr__(self) -> str:
-        return f"<AsyncProfileChannel, {'closed' if self._core.is_closed else 'open'}>"

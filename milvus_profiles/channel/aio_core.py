@@ -7,11 +7,9 @@ thread of the loop's executor.
 from __future__ import annotations
 
 import asyncio
-import time
+import contextlib
 
 from ..background import in_executor
-from ..deadline import Clock
-from .channel_state import REFRESH_INTERVAL
 from .core_base import CoreBase, Generation, Refresh
 from .grpc_import import grpc
 from .grpc_threads import closing
@@ -25,7 +23,6 @@ class AsyncGeneration(Generation[grpc.aio.Channel]):
 
     Attributes:
         is_severed: it was closed with calls in flight: what ends them is not their caller's cancellation.
-        calls: those that have not ended.
     """
 
     __slots__ = ("calls", "is_severed")
@@ -47,52 +44,19 @@ class AsyncGeneration(Generation[grpc.aio.Channel]):
 
 
 class AsyncChannelCore(CoreBase[AsyncGeneration]):
-    """One live connection: a raw channel, the token for its calls, and the count of what is in flight.
+    """A core of the running event loop."""
 
-    The raw channel can be replaced under the stubs that were made on it.
+    _generation = AsyncGeneration
 
-    Args:
-        raw: the channel, of the running event loop; the core owns it from now on.
-        holder: makes the metadata of every call.
-        call_timeout: seconds that a call may take which has no deadline of its own; None for any time.
-        refresh: resolves the secret anew, for a call that was refused as UNAUTHENTICATED; it may block; None if there
-            is nothing to resolve.
-        refresh_interval: seconds between two calls of ``refresh`` at least.
-        clock: monotonic seconds.
-    """
-
-    def __init__(
-        self,
-        raw: grpc.aio.Channel,
-        holder: TokenHolder,
-        *,
-        call_timeout: float | None = None,
-        refresh: Refresh | None = None,
-        refresh_interval: float = REFRESH_INTERVAL,
-        clock: Clock = time.monotonic,
-    ) -> None:
-        super().__init__(AsyncGeneration(raw, holder, refresh), call_timeout, refresh_interval, clock)
+    def _begin(self) -> None:
+        self._guard = contextlib.nullcontext()
         self._idle_waiters: set[asyncio.Future[None]] = set()
         self._looking: asyncio.Task[None] | None = None
-
-    @property
-    def raw(self) -> grpc.aio.Channel:
-        """The raw channel in use now."""
-        return self._current.channel
-
-    @property
-    def in_flight(self) -> int:
-        """Calls that have not ended, streams included."""
-        return self._load()
 
     # --- calls ---
 
     def enter(self) -> AsyncGeneration:
-        """Count a call that begins, and return the raw channel it goes to.
-
-        Raises:
-            ConnectionClosedError: the core is closed.
-        """
+        """Count a call that begins, and return the raw channel it goes to."""
         self._check_open()
         if self._watch is not None:
             self._watch.before_call(self.clock())
@@ -101,11 +65,7 @@ class AsyncChannelCore(CoreBase[AsyncGeneration]):
         return generation
 
     def leave(self, generation: AsyncGeneration) -> None:
-        """Count a call that ended.
-
-        Args:
-            generation: what :meth:`enter` returned.
-        """
+        """Count a call that ended on the raw channel that :meth:`enter` returned."""
         generation.calls -= 1
         if generation.calls == 0 and self._idle_waiters:
             for waiter in self._idle_waiters:
@@ -113,29 +73,14 @@ class AsyncChannelCore(CoreBase[AsyncGeneration]):
                     waiter.set_result(None)
 
     def note(self, code: grpc.StatusCode | None) -> None:
-        """Remember how a call ended.
-
-        Args:
-            code: its status; None where there is none.
-        """
+        """Remember how a call ended; None where there is no status."""
         now = self.clock()
         self.health.note(code, now)
         if self._watch is not None and code is grpc.StatusCode.UNAVAILABLE:
             self._watch.after_unavailable(now)
 
     async def reauthenticate(self, refused: AsyncGeneration, used: int, timeout: float | None = None) -> bool:
-        """Look for another token after a call was refused as UNAUTHENTICATED.
-
-        One task looks, and the others wait for what it finds; within the interval nobody looks again.
-
-        Args:
-            refused: the raw channel that the call went to.
-            used: ``refused.holder.generation`` from before the call.
-            timeout: seconds to wait for what is found; None for any time.
-
-        Returns:
-            Whether the held token is now another one than the call had: then it is worth making again.
-        """
+        """:meth:`.core.ChannelCore.reauthenticate`, awaited; one task looks, and the others wait for what it finds."""
         deadline = None if timeout is None else self.clock() + timeout
         while not self._is_closed:
             if self._current is not refused:
@@ -167,15 +112,7 @@ class AsyncChannelCore(CoreBase[AsyncGeneration]):
     # --- life ---
 
     async def wait_idle(self, grace: float, generation: AsyncGeneration | None = None) -> bool:
-        """Wait until no call is in flight.
-
-        Args:
-            grace: seconds to wait at most.
-            generation: only the calls on this raw channel; None for all.
-
-        Returns:
-            Whether none is.
-        """
+        """:meth:`.core.ChannelCore.wait_idle`, awaited."""
         deadline = self.clock() + grace
 
         def busy() -> bool:
@@ -194,38 +131,12 @@ class AsyncChannelCore(CoreBase[AsyncGeneration]):
                 self._idle_waiters.discard(waiter)
         return True
 
-    def swap(self, raw: grpc.aio.Channel, holder: TokenHolder, refresh: Refresh | None) -> AsyncGeneration:
-        """Send calls from now on to another raw channel, whatever channel their stubs were made on.
-
-        Args:
-            raw: the new channel; the core owns it from now on.
-            holder: makes the metadata of its calls.
-            refresh: resolves the secret of ``holder`` anew; None if there is nothing to resolve.
-
-        Returns:
-            The old one, still open for the calls in flight: end it with :meth:`finish`.
-
-        Raises:
-            ConnectionClosedError: the core is closed; ``raw`` stays the caller's.
-        """
-        self._check_open()
-        return self._exchange(AsyncGeneration(raw, holder, refresh))
-
     async def finish(self, generation: AsyncGeneration, grace: float) -> bool:
-        """Wait for the calls on a raw channel that was swapped out, then close it.
-
-        Args:
-            generation: what :meth:`swap` returned.
-            grace: seconds to wait at most; calls that take longer are cancelled.
-
-        Returns:
-            Whether no call was cancelled.
-        """
+        """Wait for the calls on a raw channel that was swapped out, then close it, whatever happens."""
         try:
             return await self.wait_idle(grace, generation)
         finally:
-            if generation in self._retired:
-                self._retired.remove(generation)
+            self._dismiss(generation)
             await generation.close()
 
     async def close(self) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..background import beside
-from ..half_made import even_half_made
+from .channel_base import ChannelBase, MultiCallableBase
 from .core import ChannelCore, RawGeneration
 from .grpc_import import grpc
 from .interrupts import prepare_call
@@ -27,7 +27,7 @@ from .metadata import AUTHORIZATION, MetadataLike
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["ChannelCore", "ProfileChannel"]
+__all__ = ["ProfileChannel"]
 
 _Outcome = tuple[Any, BaseException | None]
 """What a call gave, or the exception that ended it, without the frames it came through."""
@@ -71,16 +71,7 @@ def _minded(kind: type[Any]) -> type[Any]:
     return type(kind.__name__, (kind,), {"__next__": following, "__module__": kind.__module__})
 
 
-class _MultiCallable:
-    """What the wrappers of all four arities share."""
-
-    def __init__(self, core: ChannelCore, gate: Callable[[], None], make: Callable[[grpc.Channel], Any]) -> None:
-        self._core = core
-        self._gate = gate
-        self._make = make
-        # One tuple, so that a swap of the raw channel in another thread cannot mix the two.
-        self._bound: tuple[RawGeneration | None, Any] = (None, None)
-
+class _MultiCallable(MultiCallableBase[ChannelCore]):
     def _raw(self, generation: RawGeneration) -> Any:
         bound = self._bound
         if bound[0] is not generation:
@@ -89,15 +80,10 @@ class _MultiCallable:
                 bound = self._bound = (generation, self._make(generation.channel))
         return bound[1]
 
-    def _deadline(self, timeout: float | None) -> float | None:
-        """Let the call pass the gate, and say how many seconds it has."""
-        self._gate()
-        return self._core.call_timeout if timeout is None else timeout
-
     def _finish(
         self, kind: str, request: Any, timeout: float | None, metadata: MetadataLike | None, rest: Any, named: Any
     ) -> tuple[_Outcome, RawGeneration, int]:
-        """Make a call and wait for its end; ``kind`` is the raw multi-callable's method.
+        """Make a call by a method of the raw multi-callable, and wait for its end.
 
         Returns:
             Besides what it gave, the raw channel that it went to, and the generation of the token that it had.
@@ -123,6 +109,9 @@ class _MultiCallable:
                 failure = error.with_traceback(None)
         core.leave(generation, mark, code)
         return (answer, failure), generation, used
+
+    def _once(self, *arguments: Any) -> _Outcome:
+        return self._finish(*arguments)[0]
 
     def _start(
         self, kind: str, request: Any, timeout: float | None, metadata: MetadataLike | None, rest: Any, named: Any
@@ -153,25 +142,31 @@ class _MultiCallable:
         return rpc, None
 
 
+def _with_request(make: Callable[..., _Outcome], kind: str) -> Callable[..., Any]:
+    """The entry of a call with one request; ``kind`` is the raw multi-callable's method."""
+
+    @_raising
+    def call(
+        self: Any, request: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
+    ) -> _Outcome:
+        return make(self, kind, request, self._deadline(timeout), metadata, rest, named)
+
+    return call
+
+
+def _with_requests(make: Callable[..., _Outcome], kind: str) -> Callable[..., Any]:
+    """The entry of a call with a stream of them."""
+
+    @_raising
+    def call(
+        self: Any, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
+    ) -> _Outcome:
+        return make(self, kind, request_iterator, self._deadline(timeout), metadata, rest, named)
+
+    return call
+
+
 class _UnaryUnary(_MultiCallable, grpc.UnaryUnaryMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
-    @_raising
-    def __call__(
-        self, request: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
-    ) -> _Outcome:
-        return self._settle("__call__", request, self._deadline(timeout), metadata, rest, named)
-
-    @_raising
-    def with_call(
-        self, request: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
-    ) -> _Outcome:
-        return self._settle("with_call", request, self._deadline(timeout), metadata, rest, named)
-
-    @_raising
-    def future(
-        self, request: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
-    ) -> _Outcome:
-        return self._start("future", request, self._deadline(timeout), metadata, rest, named)
-
     def _settle(
         self, kind: str, request: Any, timeout: float | None, metadata: MetadataLike | None, rest: Any, named: Any
     ) -> _Outcome:
@@ -197,77 +192,32 @@ class _UnaryUnary(_MultiCallable, grpc.UnaryUnaryMultiCallable):  # type: ignore
         failure.__cause__ = core.refresh_failure
         return answer, failure
 
+    __call__ = _with_request(_settle, "__call__")
+    with_call = _with_request(_settle, "with_call")
+    future = _with_request(_MultiCallable._start, "future")
+
 
 class _StreamUnary(_MultiCallable, grpc.StreamUnaryMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
-    @_raising
-    def __call__(
-        self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
-    ) -> _Outcome:
-        return self._finish("__call__", request_iterator, self._deadline(timeout), metadata, rest, named)[0]
-
-    @_raising
-    def with_call(
-        self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
-    ) -> _Outcome:
-        return self._finish("with_call", request_iterator, self._deadline(timeout), metadata, rest, named)[0]
-
-    @_raising
-    def future(
-        self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
-    ) -> _Outcome:
-        return self._start("future", request_iterator, self._deadline(timeout), metadata, rest, named)
+    __call__ = _with_requests(_MultiCallable._once, "__call__")
+    with_call = _with_requests(_MultiCallable._once, "with_call")
+    future = _with_requests(_MultiCallable._start, "future")
 
 
 class _UnaryStream(_MultiCallable, grpc.UnaryStreamMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
-    @_raising
-    def __call__(
-        self, request: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
-    ) -> _Outcome:
-        return self._start("__call__", request, self._deadline(timeout), metadata, rest, named)
+    __call__ = _with_request(_MultiCallable._start, "__call__")
 
 
 class _StreamStream(_MultiCallable, grpc.StreamStreamMultiCallable):  # type: ignore[misc,type-arg,unused-ignore]
-    @_raising
-    def __call__(
-        self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
-    ) -> _Outcome:
-        return self._start("__call__", request_iterator, self._deadline(timeout), metadata, rest, named)
+    __call__ = _with_requests(_MultiCallable._start, "__call__")
 
 
-@even_half_made
-class ProfileChannel(grpc.Channel):  # type: ignore[misc,type-arg,unused-ignore]
-    """One handle's view of a core, shaped as a ``grpc.Channel``.
+class ProfileChannel(ChannelBase[ChannelCore], grpc.Channel):  # type: ignore[misc,type-arg,unused-ignore]
+    """One handle's view of a core, shaped as a ``grpc.Channel``."""
 
-    Args:
-        core: what carries the calls, shared with other handles.
-        gate: called before each call; raises where the handle is closed.
-        on_close: called by :meth:`close`, which itself closes nothing: the channel belongs to the core.
-    """
-
-    def __init__(
-        self,
-        core: ChannelCore,
-        *,
-        gate: Callable[[], None] = lambda: None,
-        on_close: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._core = core
-        self._gate = gate
-        self._on_close = on_close
-
-    # What a stub passes to these four (path, serializers, how to register the method) goes to the raw channel as it is.
-
-    def unary_unary(self, *arguments: Any, **named: Any) -> Any:
-        return _UnaryUnary(self._core, self._gate, lambda raw: raw.unary_unary(*arguments, **named))
-
-    def unary_stream(self, *arguments: Any, **named: Any) -> Any:
-        return _UnaryStream(self._core, self._gate, lambda raw: raw.unary_stream(*arguments, **named))
-
-    def stream_unary(self, *arguments: Any, **named: Any) -> Any:
-        return _StreamUnary(self._core, self._gate, lambda raw: raw.stream_unary(*arguments, **named))
-
-    def stream_stream(self, *arguments: Any, **named: Any) -> Any:
-        return _StreamStream(self._core, self._gate, lambda raw: raw.stream_stream(*arguments, **named))
+    _unary_unary = _UnaryUnary
+    _unary_stream = _UnaryStream
+    _stream_unary = _StreamUnary
+    _stream_stream = _StreamStream
 
     def subscribe(
         self, callback: Callable[[grpc.ChannelConnectivity], None], try_to_connect: bool | None = False
@@ -279,13 +229,11 @@ class ProfileChannel(grpc.Channel):  # type: ignore[misc,type-arg,unused-ignore]
 
     def close(self) -> None:
         """Give the handle back; the connection goes on for the others."""
-        self._on_close()
+        if self._on_close is not None:
+            self._on_close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        return f"<ProfileChannel, {'closed' if self._core.is_closed else 'open'}>"

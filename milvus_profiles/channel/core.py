@@ -15,9 +15,7 @@ from collections.abc import Callable
 from typing import Any, Union
 
 from ..background import Latch, Pending
-from ..deadline import Clock
-from ..errors import ConnectionClosedError, ThreadStartError
-from .channel_state import REFRESH_INTERVAL
+from ..errors import ThreadStartError
 from .core_base import CoreBase, Generation, Refresh
 from .fork_pause import PAUSE
 from .grpc_import import grpc
@@ -47,7 +45,6 @@ class RawGeneration(Generation[grpc.Channel]):
     holds a lock in a ``with``, which ends whatever happens; a stream or a future is there and not done.
 
     Attributes:
-        calls: what was begun and is not known to have ended.
         is_damaged: a call on it was interrupted within gRPC; see :mod:`.interrupts`.
     """
 
@@ -100,31 +97,15 @@ def _is_done(rpc: Any) -> bool:
 
 
 class ChannelCore(CoreBase[RawGeneration]):
-    """One live connection: a raw channel, the token for its calls, and the count of what is in flight.
+    """A core that may be used from any thread.
 
-    The raw channel can be replaced under the stubs that were made on it.  All methods may be called from any thread.
-
-    Args:
-        raw: the channel; the core owns it from now on.
-        holder: makes the metadata of every call.
-        call_timeout: seconds that a call may take which has no deadline of its own; None for any time.
-        refresh: resolves the secret anew, for a call that was refused as UNAUTHENTICATED; None if there is nothing to
-            resolve.  It returns None where there is no secret any more.
-        refresh_interval: seconds between two calls of ``refresh`` at least.
-        clock: monotonic seconds.
+    Attributes:
+        binding: held while a method is registered with a raw channel.
     """
 
-    def __init__(
-        self,
-        raw: grpc.Channel,
-        holder: TokenHolder,
-        *,
-        call_timeout: float | None = None,
-        refresh: Refresh | None = None,
-        refresh_interval: float = REFRESH_INTERVAL,
-        clock: Clock = time.monotonic,
-    ) -> None:
-        super().__init__(RawGeneration(raw, holder, refresh), call_timeout, refresh_interval, clock)
+    _generation = RawGeneration
+
+    def _begin(self) -> None:
         self.binding = threading.Lock()
         self._guard = threading.Lock()
         self._idle: Latch | None = None
@@ -133,31 +114,16 @@ class ChannelCore(CoreBase[RawGeneration]):
         PAUSE.add(self)
 
     @property
-    def raw(self) -> grpc.Channel:
-        """The raw channel in use now."""
-        return self._current.channel
-
-    @property
     def is_damaged(self) -> bool:
         """Whether a call on the raw channel in use was interrupted within gRPC."""
         return self._current.is_damaged
-
-    @property
-    def in_flight(self) -> int:
-        """Calls that have not ended, streams and futures included."""
-        with self._guard:
-            return self._load()
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
     def enter(self, call: LockType) -> RawGeneration:
         """Count a call that begins, and return the raw channel it goes to.
 
-        Args:
-            call: held as long as it goes on, by a ``with`` around all of it.
-
-        Raises:
-            ConnectionClosedError: the core is closed.
+        The lock is held as long as the call goes on, by a ``with`` around all of it.
         """
         if (watch := self._watch) is not None:
             watch.before_call(self.clock())
@@ -166,7 +132,7 @@ class ChannelCore(CoreBase[RawGeneration]):
                 PAUSE.wait()
             with self._guard:
                 if self._is_closed:
-                    break
+                    self._check_open()
                 if PAUSE.pending:
                     continue  # a fork was asked for meanwhile
                 generation = self._current
@@ -176,16 +142,9 @@ class ChannelCore(CoreBase[RawGeneration]):
             if self.replace is not None:
                 self.replace()
             return generation
-        raise ConnectionClosedError("the connection is closed", hint="connect again")
 
     def follow(self, generation: RawGeneration, call: LockType, rpc: Any) -> None:
-        """Count a call that was begun until it is done.
-
-        Args:
-            generation: what :meth:`enter` returned.
-            call: as for :meth:`enter`.
-            rpc: what the raw multi-callable returned; held weakly, so that one whose owner drops it is cancelled.
-        """
+        """Count a call that was begun until it is done; held weakly, so that one whose owner drops it is cancelled."""
         reference = weakref.ref(rpc)
         with self._guard:
             generation.calls.add(reference)
@@ -199,13 +158,7 @@ class ChannelCore(CoreBase[RawGeneration]):
             self.leave(generation, reference, rpc.code())
 
     def leave(self, generation: RawGeneration, call: Call, code: grpc.StatusCode | None) -> None:
-        """Note how a call ended.
-
-        Args:
-            generation: what :meth:`enter` returned.
-            call: as for :meth:`enter`.
-            code: how it ended; None where there is no status.
-        """
+        """Note how a call ended; None where there is no status."""
         with self._guard:
             generation.calls.discard(call)
             self.health.note(code, self.clock())
@@ -216,12 +169,7 @@ class ChannelCore(CoreBase[RawGeneration]):
             self._watch.after_unavailable(self.clock())
 
     def interrupted(self, generation: RawGeneration, error: BaseException) -> None:
-        """Set right what an exception in the middle of a call may have left behind.
-
-        Args:
-            generation: what :meth:`enter` returned.
-            error: with its traceback.
-        """
+        """Set right what an exception in the middle of a call, with its traceback, may have left behind."""
         if let_go(error):
             generation.is_damaged = True
             if self.replace is not None:
@@ -276,16 +224,7 @@ class ChannelCore(CoreBase[RawGeneration]):
     # --- life ----------------------------------------------------------------------------------------------------
 
     def wait_idle(self, grace: float, generation: RawGeneration | None = None) -> bool:
-        """Wait until no call is in flight.
-
-        Args:
-            grace: seconds to wait at most.
-            generation: only the calls on this raw channel; None for all.
-
-        Returns:
-            Whether none is.
-        """
-
+        """Wait some seconds at most until no call is in flight, on one raw channel or all; whether none is."""
         until = time.monotonic() + grace
         while True:
             with self._guard:
@@ -298,50 +237,19 @@ class ChannelCore(CoreBase[RawGeneration]):
                 return False
             latch.wait(min(left, _IDLE_LOOK))
 
-    def equip(self, holder: TokenHolder, refresh: Refresh | None) -> None:
-        with self._guard:
-            super().equip(holder, refresh)
-
-    def swap(
-        self, raw: grpc.Channel, holder: TokenHolder | None = None, refresh: Refresh | None = None
-    ) -> RawGeneration:
-        """Send calls from now on to another raw channel, whatever channel their stubs were made on.
-
-        Args:
-            raw: the new channel; the core owns it from now on.
-            holder: makes the metadata of its calls; None keeps the present one, and how its secret is resolved.
-            refresh: resolves the secret of ``holder`` anew; None if there is nothing to resolve.
-
-        Returns:
-            The old one, still open for the calls in flight: end it with :meth:`finish`.
-
-        Raises:
-            ConnectionClosedError: the core is closed; ``raw`` stays the caller's.
-        """
-        with self._guard:
-            self._check_open()
-            if holder is None:
-                holder, refresh = self._current.holder, self._current.refresh
-            old = self._exchange(RawGeneration(raw, holder, refresh))
-            for callback, try_to_connect in self._subscriptions.items():
-                old.channel.unsubscribe(callback)
-                raw.subscribe(callback, try_to_connect)
-        return old
+    def _swapped(self, old: RawGeneration) -> None:
+        for callback, try_to_connect in self._subscriptions.items():
+            old.channel.unsubscribe(callback)
+            self._current.channel.subscribe(callback, try_to_connect)
 
     def finish(self, generation: RawGeneration, grace: float) -> bool:
-        """Wait for the calls on a raw channel that was swapped out, then close it.
-
-        Args:
-            generation: what :meth:`swap` returned.
-            grace: seconds to wait at most; calls that take longer are cancelled.
+        """Wait some seconds at most for the calls on a raw channel that was swapped out, then close it.
 
         Returns:
             Whether no call was cancelled.
         """
         drained = self.wait_idle(grace, generation)
-        with self._guard:
-            if generation in self._retired:
-                self._retired.remove(generation)
+        self._dismiss(generation)
         generation.close()
         return drained
 

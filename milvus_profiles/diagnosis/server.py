@@ -30,7 +30,7 @@ from ..errors import (
     TLSError,
     UnreachableError,
 )
-from ..live.handshake import Invoke, Probe, Reply, ServerInfo, handshake_plan, look, make_call, patience
+from ..live.handshake import Invoke, Probe, Reply, ServerInfo, calls_deadline, handshake_plan, look, make_call
 from ..live.opening import OpenedChannel
 from ..probe.context import ConnectContext
 from ..probe.explain import refused_here
@@ -206,7 +206,7 @@ def _observed(
         MilvusProfilesError: the classified failure.
     """
     core, context = started.core, started.context
-    calls_end = patience(deadline)
+    calls_end = calls_deadline(deadline)
     tls_seen = None if context.tls is None else _beside(_look_at_tls(reached, context.host, context.tls, calls_end))
 
     def looked() -> ProbeResults | None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
 from types import TracebackType
 from typing import Any
 
 from ..background import in_executor
 from ..config.profiles import Profiles
-from ..profile import fold_alias
 from .aio_connection import AsyncConnection
-from .aio_opening import open_async_live, open_or_move_async
+from .aio_opening import open_async_live
 from .aio_registry import table
 from .aio_shared_channel import AsyncSharedChannel
 from .registry import ConnectionInfo
-from .request import CallFields, request
+from .request import CallFields, Request, request
 from .spec import SpecKey
 
 __all__ = ["connect", "disconnect", "disconnect_all", "has_connection", "list_connections"]
@@ -78,15 +77,7 @@ def connect(
     opened on demand, checked by a handshake, and lives until :func:`disconnect` or the end of the loop.  What blocks
     (files, a keyring, the start of Milvus Lite) runs in a thread.  Cancelled, it leaves nothing open.
 
-    Args:
-        alias: the profile; None takes the selected one (``MILVUS_PROFILE``, ``MILVUS_URI``, ``default_profile`` …).
-        profiles: where profiles come from; None reads the files and the environment.
-        dedicated: open a channel that is shared with nobody and closed with its handle.
-        wait_ready: seconds to wait for a server that is starting or not reachable yet; None does not wait.
-        timeout: seconds for connecting and the handshake, secrets and Milvus Lite's start left out; None takes the
-            profile's (10).
-        fields: fields of a profile that override it, such as ``db_name="x"``; with ``uri`` or ``host`` and no alias
-            the connection is anonymous and dedicated.
+    Arguments are those of :func:`milvus_profiles.connect`.
 
     Returns:
         An :class:`~milvus_profiles.aio.AsyncConnection`, when it is awaited or entered.
@@ -96,36 +87,25 @@ def connect(
         MilvusProfilesError: what :func:`milvus_profiles.connect` raises.
     """
     given = CallFields(fields)
-    return _Connecting(
-        partial(_connect, alias, given, profiles=profiles, dedicated=dedicated, wait_ready=wait_ready, timeout=timeout)
-    )
+    find = partial(request, alias, profiles=profiles, dedicated=dedicated, timeout=timeout, fields=given)
+    return _Connecting(partial(_connect, find, wait_ready))
 
 
-async def _connect(
-    alias: str | None,
-    fields: CallFields,
-    *,
-    profiles: Profiles | None,
-    dedicated: bool,
-    wait_ready: float | None,
-    timeout: float | None,
-) -> AsyncConnection:
+async def _connect(find: Callable[[], Request], wait_ready: float | None) -> AsyncConnection:
     here = table()
     await here.end_with_loop()
-    find = partial(request, alias, profiles=profiles, dedicated=dedicated, timeout=timeout, fields=fields)
     asked = await in_executor(find)
     asked.warn(stacklevel=2)
     resolved, known = asked.resolved, asked.profiles
+
+    def opener(old: AsyncSharedChannel | None) -> Awaitable[AsyncSharedChannel]:
+        return open_async_live(resolved, known, wait_ready=wait_ready, forget=here.forget, old=old)
+
     while True:
         if asked.key is None:
-            live = await here.dedicated(
-                lambda: open_async_live(resolved, known, wait_ready=wait_ready, dedicated=True, forget=here.forget)
-            )
+            live = await open_async_live(resolved, known, wait_ready=wait_ready, dedicated=True, forget=here.forget)
+            here.add_dedicated(live)
         else:
-
-            def opener(old: AsyncSharedChannel | None) -> Coroutine[Any, Any, AsyncSharedChannel]:
-                return open_or_move_async(old, resolved, known, wait_ready=wait_ready, forget=here.forget)
-
             live = await here.shared(asked.key, SpecKey.of(resolved.profile), opener)
         connection = live.handle(AsyncConnection, resolved.profile)
         if connection is not None:
@@ -134,21 +114,12 @@ async def _connect(
 
 
 async def disconnect(alias: str, *, grace: float = 5.0) -> None:
-    """Close all connections that a profile has in this event loop; does nothing when none is open.
-
-    Args:
-        alias: the profile.
-        grace: seconds that calls in flight are waited for before they are cut off.
-    """
+    """Close all connections that a profile has in this event loop, as :func:`milvus_profiles.disconnect` does."""
     await table().disconnect(alias, grace)
 
 
 async def disconnect_all(*, grace: float = 5.0) -> None:
-    """Close all connections of this event loop.
-
-    Args:
-        grace: seconds that calls in flight are waited for before they are cut off.
-    """
+    """Close all connections of this event loop, as :func:`milvus_profiles.disconnect_all` does."""
     await table().disconnect(None, grace)
 
 
@@ -159,4 +130,4 @@ def list_connections() -> list[ConnectionInfo]:
 
 def has_connection(alias: str) -> bool:
     """Whether a channel of the profile is open in the running event loop."""
-    return any(fold_alias(info.alias) == fold_alias(alias) for info in list_connections())
+    return table().has(alias)

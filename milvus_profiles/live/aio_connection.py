@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..masked import MaskedFields
 from ..profile import Profile
-from .handle import Handle
+from .shared_base import Handle
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -38,44 +38,23 @@ class AsyncConnection(Handle["AsyncSharedChannel"]):
 
     @property
     def channel(self) -> grpc.aio.Channel:
-        """An authenticated :class:`grpc.aio.Channel`, on which every Milvus stub works.
+        """As :attr:`milvus_profiles.Connection.channel`, a :class:`grpc.aio.Channel`.
 
-        Calls carry the credentials, the database and the identifier of the handshake; closing it closes the handle.
-
-        Raises:
-            ConnectionClosedError: on every call once the handle is closed; a unary call that was in flight when the
-                connection was closed raises it too.
-            ForkError: in a forked child.
+        A unary call that was in flight when the connection was closed raises ConnectionClosedError too.
         """
         if self._channel is None:
             self._channel = self._live.channel(self._gate, self.close)
         return self._channel
 
     async def ping(self, timeout: float | None = None) -> float:
-        """Ask the server for its version and wait for the answer.
-
-        Args:
-            timeout: seconds to wait; None takes the profile's.
-
-        Returns:
-            Seconds that it took.
-
-        Raises:
-            ConnectionClosedError: the handle is closed.
-            UnreachableError, AuthenticationError, ...: the server did not answer, as for ``connect``.
-        """
+        """:meth:`milvus_profiles.Connection.ping`, awaited: the seconds that the server's answer took."""
         self._gate()
         began = time.perf_counter()
         await self._live.ping(self.channel, self._profile.timeout if timeout is None else timeout)
         return time.perf_counter() - began
 
     def client(self, **arguments: Any) -> Any:
-        """A ``pymilvus.AsyncMilvusClient`` of this profile, with a TCP connection of its own (extra: ``pymilvus``).
-
-        It keeps this handle alive.  It goes on working when the handle is closed, unless that stops a Milvus Lite.
-
-        Args:
-            arguments: keyword arguments for AsyncMilvusClient, which win over those of the profile.
+        """As :meth:`milvus_profiles.Connection.client`, a ``pymilvus.AsyncMilvusClient``.
 
         Raises:
             ConfigError: pymilvus is not installed, or is older than 2.5.3, which has no AsyncMilvusClient.

@@ -1,4 +1,4 @@
-"""From a resolved profile to a live channel of the running event loop: the steps of :mod:`.opening`, awaited.
+"""From a resolved profile to a shared channel of the running event loop: the plans of :mod:`.opening`, awaited.
 
 What blocks (a keyring, a command, the start of Milvus Lite, socket probes) runs in a thread of the loop's executor.
 Cancelled at any await, nothing stays open.
@@ -10,90 +10,31 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from ..background import in_executor, start
+from ..background import in_executor
 from ..channel.aio_core import AsyncChannelCore
 from ..channel.metadata import TokenHolder
 from ..channel.options import open_async_channel
-from ..deadline import Deadline
-from ..errors import MilvusProfilesError, ServerNotReadyError, ThreadStartError, UnreachableError
+from ..errors import MilvusProfilesError
 from ..masked import SecretText
 from ..profile import Profile
-from .aio_handshake import async_handshake
-from .aio_shared_channel import AsyncOpenedChannel, AsyncSharedChannel, give_back
-from .handshake import ServerInfo
+from .aio_shared_channel import AsyncOpenedChannel, AsyncSharedChannel, give_back, release_soon
+from .handshake import async_drive
 from .limit import OPEN_CONNECTIONS
-from .opening import RetryUntilReady, lite_of, recipe_of
-from .spec import ChannelSpec, SpecKey, context_of
+from .opening import OpeningBase, OpeningPlan, lite_of, spec_of
+from .spec import context_of
 
 if TYPE_CHECKING:
     from ..channel.lite import LiteLease
     from ..config.profiles import Profiles, Resolved
 
-__all__ = ["open_async_live", "open_or_move_async"]
+__all__ = ["open_async_live"]
 
-
-async def open_async_live(
-    resolved: Resolved,
-    profiles: Profiles,
-    *,
-    wait_ready: float | None,
-    dedicated: bool,
-    forget: Callable[[AsyncSharedChannel], None],
-) -> AsyncSharedChannel:
-    """Open a channel and shake hands.
-
-    Args:
-        resolved: the profile.
-        profiles: where it comes from: for its environment and root settings.
-        wait_ready: seconds to wait for a server that is starting or not reachable yet; None does not wait.
-        dedicated: close the channel with its handle.
-        forget: called when the channel has closed by itself.
-
-    Raises:
-        ConnectionLimitError: ``max_connections`` are open.
-        MilvusProfilesError: what is wrong, classified.
-    """
-    slot = OPEN_CONNECTIONS.take(profiles.settings.max_connections)
-    try:
-        spec = recipe_of(resolved, profiles)
-        key, started, server = await _connected(spec, await _found(spec), wait_ready)
-    except BaseException:
-        slot.release()
-        raise
-    return AsyncSharedChannel(spec, started, server, key, slot=slot, dedicated=dedicated, forget=forget, renew=_renew)
-
-
-async def open_or_move_async(
-    old: AsyncSharedChannel | None,
-    resolved: Resolved,
-    profiles: Profiles,
-    *,
-    wait_ready: float | None,
-    forget: Callable[[AsyncSharedChannel], None],
-) -> AsyncSharedChannel:
-    """The channel for a profile that was read anew: the old one moved, or another.
-
-    Args:
-        old: the open channel of the same key, which stands on something else than the profile says now.
-        resolved: the profile.
-        profiles: as for :func:`open_async_live`, like the others.
-
-    Raises:
-        MilvusProfilesError: as :func:`open_async_live`; ``old`` then goes on as it is.
-    """
-    if old is not None and await _move(old, recipe_of(resolved, profiles), wait_ready):
-        return old
-    return await open_async_live(resolved, profiles, wait_ready=wait_ready, dedicated=False, forget=forget)
-
-
-async def _found(spec: ChannelSpec) -> SecretText | None:
-    return await in_executor(partial(spec.find, False))
+T = TypeVar("T")
 
 
 async def _lite(profile: Profile) -> LiteLease | None:
-    """The Milvus Lite of a profile, started in a thread; if the caller is cancelled, the lease is given back."""
     if profile.endpoint.kind != "lite":
         return None
     starting = in_executor(partial(lite_of, profile))
@@ -106,86 +47,79 @@ async def _lite(profile: Profile) -> LiteLease | None:
 
 def _release_unseen(starting: asyncio.Future[LiteLease | None]) -> None:
     if not starting.cancelled() and starting.exception() is None and (lease := starting.result()) is not None:
-        with contextlib.suppress(ThreadStartError):  # the end of the process stops it
-            start(lease.release, "milvus-profiles close")
+        release_soon(lease)
 
 
-async def _start(profile: Profile, token: SecretText | None, spec: ChannelSpec) -> AsyncOpenedChannel:
-    """Everything of connecting that comes before the first call."""
-    lite = await _lite(profile)
-    try:
-        raw = open_async_channel(profile, lite_port=lite.port if lite else None)
-    except BaseException:
-        await give_back(lite)
-        raise
-    holder = TokenHolder(token, db_name=profile.db_name)
-    core = AsyncChannelCore(raw, holder, call_timeout=profile.call_timeout, refresh=spec.refresh)
-    return AsyncOpenedChannel(core, lite, context_of(profile, token, lite))
+class _Opening(OpeningBase[AsyncOpenedChannel]):
+    """Each step is to be awaited."""
 
+    def find(self) -> Awaitable[SecretText | None]:
+        return in_executor(partial(self.spec.find, False))
 
-async def _connected(
-    spec: ChannelSpec, token: SecretText | None, wait_ready: float | None
-) -> tuple[SpecKey, AsyncOpenedChannel, ServerInfo]:
-    """Open a channel and shake hands; the key is from before its files were read."""
-    profile = spec.profile
-    key = SpecKey.of(profile)
-    started = await _start(profile, token, spec)
-    try:
-        server = await _patiently(lambda: _shake_hands(started, profile), wait_ready)
-    except BaseException:
-        await started.close()
-        raise
-    return key, started, server
-
-
-def _shake_hands(started: AsyncOpenedChannel, profile: Profile) -> Awaitable[ServerInfo]:
-    return async_handshake(started.core, started.context, Deadline.after(profile.timeout), user=profile.user)
-
-
-async def _patiently(context: Callable[[], Awaitable[ServerInfo]], wait_ready: float | None) -> ServerInfo:
-    waiting = RetryUntilReady(wait_ready)
-    while True:
+    async def open(self, token: SecretText | None) -> AsyncOpenedChannel:
+        profile = self.spec.profile
+        lite = await _lite(profile)
         try:
-            return await context()
-        except (ServerNotReadyError, UnreachableError) as error:
-            if (pause := waiting.pause_after(error)) is None:
-                raise
-        await asyncio.sleep(pause)
+            raw = open_async_channel(profile, lite_port=lite.port if lite else None)
+        except BaseException:
+            await give_back(lite)
+            raise
+        holder = TokenHolder(token, db_name=profile.db_name)
+        core = AsyncChannelCore(raw, holder, call_timeout=profile.call_timeout, refresh=self.spec.refresh)
+        self.opened = AsyncOpenedChannel(core, lite, context_of(profile, token, lite))
+        return self.opened
+
+    shake_hands = staticmethod(async_drive)
+    pause = staticmethod(asyncio.sleep)
+
+    async def close(self) -> None:
+        if self.opened is not None:
+            await self.opened.close()
+
+    async def run(self, plan: OpeningPlan[T]) -> T:
+        try:
+            step = next(plan)
+            while True:
+                try:
+                    answer = await step
+                except MilvusProfilesError as error:  # noqa: PERF203
+                    step = plan.throw(error)
+                else:
+                    step = plan.send(answer)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        except BaseException:
+            await self.close()
+            raise
 
 
-async def _move(live: AsyncSharedChannel, spec: ChannelSpec, wait_ready: float | None) -> bool:
-    """Have an open channel serve a profile that was read anew; False where that takes another channel."""
-    before, after = live.fingerprint, SpecKey.of(spec.profile)
-    change = before.change_to(after)
-    if change == "identity":
-        return False
-    token = await _found(spec)
-    if change == "way":
-        return await _swap(live, spec, token, before, wait_ready)
-    holder = TokenHolder(token, db_name=spec.profile.db_name)
-    # The server has its say before the living calls get the new secret; the channel of the trial is the one in use.
-    trial = AsyncOpenedChannel(
-        AsyncChannelCore(live.core.raw, holder), None, context_of(spec.profile, token, live.lite)
-    )
-    await _patiently(lambda: _shake_hands(trial, spec.profile), wait_ready)
-    return live.equip(spec, holder, after)
-
-
-async def _swap(
-    live: AsyncSharedChannel, spec: ChannelSpec, token: SecretText | None, before: SpecKey, wait_ready: float | None
-) -> bool:
-    key, started, server = await _connected(spec, token, wait_ready)
-    moved = live.move(spec, started, server, before, key)
-    if not moved:
-        await started.close()
-    return moved
+async def open_async_live(
+    resolved: Resolved,
+    profiles: Profiles,
+    *,
+    wait_ready: float | None,
+    forget: Callable[[AsyncSharedChannel], None],
+    dedicated: bool = False,
+    old: AsyncSharedChannel | None = None,
+) -> AsyncSharedChannel:
+    """:func:`.opening.open_live`, awaited."""
+    spec = spec_of(resolved, profiles)
+    if old is not None:
+        opening = _Opening(spec, wait_ready)
+        if await opening.run(opening.moving(old)):
+            return old
+    slot = OPEN_CONNECTIONS.take(profiles.settings.max_connections)
+    opening = _Opening(spec, wait_ready)
+    try:
+        ready = await opening.run(opening.plan())
+    except BaseException:
+        slot.release()
+        raise
+    return AsyncSharedChannel(ready, slot=slot, dedicated=dedicated, forget=forget, renew=_renew)
 
 
 async def _renew(live: AsyncSharedChannel) -> None:
-    """Move a channel whose certificate files have changed over to one that was opened with the new ones."""
-    try:
-        await _swap(live, live.spec, live.token(), live.fingerprint, None)
-    except MilvusProfilesError:
-        # Half of the files may be written, or the server not be ready for them: the old channel goes on, and the
-        # next look tries again.
-        return
+    with contextlib.suppress(MilvusProfilesError):
+        opening = _Opening(live.spec)
+        await opening.run(opening.renewing(live))

@@ -7,17 +7,17 @@ lives as long as its loop and no longer: what keeps it is a timer of the loop, w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 from typing import Any
 
 from ..errors import ForkError
-from ..profile import fold_alias
 from .aio_shared_channel import AsyncSharedChannel
-from .registry import ConnectionInfo
+from .registry import ChannelTable
 
 __all__ = ["LoopTable", "check_fork", "table"]
 
@@ -27,11 +27,7 @@ Opener = Callable[["AsyncSharedChannel | None"], Awaitable[AsyncSharedChannel]]
 
 
 class _OpeningChannel:
-    """A channel that is being opened, by a task of its own: whoever asked first may leave, and the others still wait.
-
-    Attributes:
-        task: opens it.
-    """
+    """A channel that is being opened by a task of its own: whoever asked first may leave, and the others still wait."""
 
     def __init__(self, task: asyncio.Task[AsyncSharedChannel]) -> None:
         self.task = task
@@ -43,15 +39,11 @@ class _OpeningChannel:
 
     @property
     def is_over(self) -> bool:
-        """Whether there is nothing to join: it has ended, or was given up because nobody waited any more."""
+        """It has ended, or was given up because nobody waited any more: there is nothing to join."""
         return self._is_given_up or self.task.done()
 
     async def wait(self) -> AsyncSharedChannel | None:
-        """The channel; None if opening it was given up just before.
-
-        Raises:
-            MilvusProfilesError: it cannot be opened.
-        """
+        """The channel; None if opening it was given up just before."""
         self._waiters += 1
         try:
             await asyncio.wait({self.task})
@@ -71,15 +63,13 @@ class _OpeningChannel:
         raise copy.copy(error) from None
 
 
-class LoopTable:
+class LoopTable(ChannelTable[AsyncSharedChannel]):
     """The open channels of an event loop; used in that loop only."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(contextlib.nullcontext())
         self._loop = loop
-        self._shared: dict[Hashable, AsyncSharedChannel] = {}
         self._opening: dict[Hashable, _OpeningChannel] = {}
-        self._dedicated: dict[int, AsyncSharedChannel] = {}
-        self._retired: dict[int, AsyncSharedChannel] = {}
         self._ending: AsyncGenerator[None, None] | None = None
         self._keep()
 
@@ -99,22 +89,10 @@ class LoopTable:
         finally:
             await self.disconnect(None, 0.0)
 
-    # --- opening ---
-
     async def shared(self, key: Hashable, fingerprint: Hashable, opener: Opener) -> AsyncSharedChannel:
-        """The channel of a key, opened if need be, once for all that ask meanwhile.
-
-        Args:
-            key: what channels are shared by.
-            fingerprint: what the open one must have.
-            opener: opens it, given the channel that is open but has another fingerprint, if there is one.  It gives
-                that one the new fingerprint and returns it, or returns another, and then the first retires.
-
-        Raises:
-            MilvusProfilesError: what ``opener`` raises, in every caller that waited for it.
-        """
+        """:meth:`.registry.Registry.shared`, awaited."""
         while True:
-            live = self._shared.get(key)
+            live = self._open_one(key)
             if live is not None and live.fingerprint == fingerprint:
                 return live
             opening = self._opening.get(key)
@@ -132,63 +110,13 @@ class LoopTable:
     async def _open(self, key: Hashable, old: AsyncSharedChannel | None, opener: Opener) -> AsyncSharedChannel:
         live = await opener(old)
         # The same one again is in the table already, unless it was disconnected meanwhile: then it stays out.
-        if live is not old:
-            replaced = self._shared.get(key)
-            self._shared[key] = live
-            if replaced is not None:
-                self._retired[id(replaced)] = replaced
-                await replaced.retire()
+        if live is not old and (replaced := self._put(key, live)) is not None:
+            await replaced.retire()
         return live
-
-    async def dedicated(self, opener: Callable[[], Awaitable[AsyncSharedChannel]]) -> AsyncSharedChannel:
-        """A channel that is shared with nobody; the errors are those of :meth:`shared`."""
-        live = await opener()
-        self._dedicated[id(live)] = live
-        return live
-
-    # --- what is open ---
-
-    def infos(self) -> list[ConnectionInfo]:
-        """All open channels, in the order of their aliases."""
-        return sorted((live.info for live in self._all()), key=lambda info: (info.alias, str(info.endpoint)))
-
-    def _all(self) -> Iterable[AsyncSharedChannel]:
-        yield from self._shared.values()
-        yield from self._dedicated.values()
-        yield from self._retired.values()
-
-    # --- closing ---
-
-    def forget(self, live: AsyncSharedChannel) -> None:
-        """Drop a channel that is closing."""
-        self._dedicated.pop(id(live), None)
-        self._retired.pop(id(live), None)
-        for key in [key for key, other in self._shared.items() if other is live]:
-            del self._shared[key]
 
     async def disconnect(self, alias: str | None, grace: float) -> None:
-        """Close the channels of an alias, or all; returns when they are closed.
-
-        Args:
-            alias: any spelling of it; None for all.
-            grace: seconds that calls in flight are waited for.
-        """
-        folded = None if alias is None else fold_alias(alias)
-        lives = [live for live in self._all() if folded is None or fold_alias(live.info.alias) == folded]
-        for live in lives:
-            self.forget(live)
-        await asyncio.gather(*(live.disconnect(grace) for live in lives))
-
-    def abandon(self) -> list[Any]:
-        """In a forked child: the channels are the parent's.
-
-        Returns:
-            What must never be collected, since that would close them.
-        """
-        lives = list(self._all())
-        for live in lives:
-            live.abandoned = True
-        return [self, *lives, *(live.core for live in lives)]
+        """:meth:`.registry.Registry.disconnect`, awaited."""
+        await asyncio.gather(*(live.disconnect(grace) for live in self._of(alias)))
 
 
 # --- the tables of all loops -----------------------------------------------------------------------------------------
@@ -240,7 +168,7 @@ def _after_fork_in_child() -> None:
         _is_forked = True
         for reference in list(_tables.values()):
             if (found := reference()) is not None:
-                _abandoned.extend(found.abandon())
+                _abandoned.extend([found, *found.abandon()])
 
 
 if hasattr(os, "register_at_fork"):

@@ -8,11 +8,11 @@ from typing import Any
 
 from ..config.loading import load as load_profiles
 from ..config.profiles import Profiles
-from ..profile import fold_alias
 from .connection import Connection
-from .opening import SharedChannel, open_live, open_or_move
+from .opening import open_live
 from .registry import ConnectionInfo, Registry
 from .request import CallFields, InsecureFileWarning, InsecureTransportWarning, Request, request
+from .shared_channel import SharedChannel
 from .spec import SpecKey
 
 __all__ = [
@@ -103,17 +103,14 @@ def opened(asked: Request, *, wait_ready: float | None = None) -> Connection:
     Raises:
         MilvusProfilesError: what :func:`connect` raises.
     """
-    resolved, known = asked.resolved, asked.profiles
-
-    def alone() -> SharedChannel:
-        return open_live(resolved, known, wait_ready=wait_ready, forget=_REGISTRY.forget, dedicated=True)
+    resolved, known, forget = asked.resolved, asked.profiles, _REGISTRY.forget
 
     def opener(old: SharedChannel | None) -> SharedChannel:
-        return open_or_move(old, resolved, known, wait_ready=wait_ready, forget=_REGISTRY.forget)
+        return open_live(resolved, known, wait_ready=wait_ready, forget=forget, old=old)
 
     while True:
         if asked.key is None:
-            live = alone()
+            live = open_live(resolved, known, wait_ready=wait_ready, forget=forget, dedicated=True)
             connection = live.handle(Connection, resolved.profile)
             # Only then: a channel that nobody has a handle on would stay.
             _REGISTRY.add_dedicated(live)
@@ -151,4 +148,4 @@ def list_connections() -> list[ConnectionInfo]:
 
 def has_connection(alias: str) -> bool:
     """Whether a channel of the profile is open."""
-    return any(fold_alias(info.alias) == fold_alias(alias) for info in _REGISTRY.infos())
+    return _REGISTRY.has(alias)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..masked import MaskedFields
 from ..profile import Profile
-from .handle import Handle
+from .shared_base import Handle
 
 if TYPE_CHECKING:
     import grpc

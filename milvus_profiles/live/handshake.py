@@ -1,21 +1,23 @@
 """The first calls on a new channel: who the server is, whether it lets us in, whether the database is there.
 
 What is called, and what the answers mean, is one plan that waits for nothing: a generator that yields what to do and
-is sent what came of it.  A driver of a few lines runs it over a blocking channel; another will over asyncio.  Nothing
+is sent what came of it.  :func:`drive` runs it over a blocking channel, :func:`async_drive` over ``grpc.aio``.  Nothing
 here resolves secrets, opens channels or tries twice.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from ..channel.core import ChannelCore
+from ..background import in_executor
 from ..channel.grpc_import import grpc
 from ..channel.interrupts import let_go
 from ..channel.metadata import Metadata, TokenHolder
@@ -24,32 +26,33 @@ from ..channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTION
 from ..deadline import Deadline
 from ..errors import DatabaseNotFoundError, MilvusProfilesError
 from ..probe.context import ConnectContext
-from ..probe.explain import (
-    classify,
-    classify_body,
-    needs_probes,
-    no_such_database,
-    not_milvus,
-)
+from ..probe.explain import classify, classify_body, needs_probes, no_such_database, not_milvus
 from ..probe.results import ProbeResults, gather_results
 from ..server_text import server_text
 
 __all__ = [
+    "PROBES_OF_PING",
     "Invoke",
     "Plan",
     "Probe",
     "Reply",
     "ServerInfo",
-    "handshake",
+    "async_drive",
+    "calls_deadline",
+    "drive",
     "handshake_plan",
     "look",
     "make_call",
-    "patience",
+    "ping_plan",
 ]
+
+T = TypeVar("T")
 
 _RESERVE, _RESERVED_SHARE = 1.0, 0.1
 _FIRST_WITH_DATABASES = (2, 2, 9)
 _LONGEST_WORD = 100
+PROBES_OF_PING = 1.0
+"""Seconds for the look at a server that did not answer a ping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +80,7 @@ class ServerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Invoke:
-    """To do: a unary call.
-
-    Attributes:
-        method: what to call.
-        request: the serialized request.
-        metadata: makes its metadata; to be called where the call is made.
-    """
+    """To do: a unary call; what makes its metadata is to be called where the call is made."""
 
     method: Method
     request: bytes
@@ -92,7 +89,9 @@ class Invoke:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """To do: gather evidence on the server with :func:`look`."""
+    """To do: gather evidence on the server with :func:`look`, within some seconds and what time is left."""
+
+    within: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +112,7 @@ class Reply:
 
     @classmethod
     def to_call(cls, response: bytes | None) -> Reply:
-        """What came of a call that ended well.
-
-        Args:
-            response: what gRPC gave; None where the server sent none, or not the whole of one.
-        """
+        """What came of a call that ended well; None where the server sent no answer, or not the whole of one."""
         # gRPC lets more of some methods through, for the sake of those who use the channel later.
         if response is not None and len(response) > LARGEST_ANSWER:
             return cls(grpc.StatusCode.RESOURCE_EXHAUSTED, details=OVERSIZED)
@@ -125,7 +120,7 @@ class Reply:
 
 
 # What is sent in depends on what was yielded, which no type can say.
-Plan = Generator["Invoke | Probe", Any, ServerInfo]
+Plan = Generator["Invoke | Probe", Any, T]
 
 
 def handshake_plan(
@@ -134,7 +129,7 @@ def handshake_plan(
     *,
     user: str | None = None,
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.timezone.utc),
-) -> Plan:
+) -> Plan[ServerInfo]:
     """The calls of the handshake: a generator that yields what to do, is sent what came of it, and returns the server.
 
     It stores the identifier that the server gives in the holder.
@@ -166,7 +161,7 @@ def handshake_plan(
     return info
 
 
-def _introduced(connected: Any, holder: TokenHolder, context: ConnectContext) -> Generator[Any, Any, ServerInfo]:
+def _introduced(connected: Any, holder: TokenHolder, context: ConnectContext) -> Plan[ServerInfo]:
     server = connected.server_info
     if connected.identifier:
         holder.identifier = connected.identifier
@@ -191,7 +186,7 @@ def _word(text: str, holder: TokenHolder) -> str:
     return server_text(text, holder.token, longest=_LONGEST_WORD)
 
 
-def _version_of_old(holder: TokenHolder, context: ConnectContext) -> Generator[Any, Any, str | None]:
+def _version_of_old(holder: TokenHolder, context: ConnectContext) -> Plan[str | None]:
     """The version of a server without Connect; one without GetVersion too may be a Milvus older still, or none."""
     reply = yield Invoke(GET_VERSION, b"", holder.metadata)
     answer = yield from _answer(GET_VERSION, reply, context, optional=True)
@@ -204,7 +199,7 @@ def _version_of_old(holder: TokenHolder, context: ConnectContext) -> Generator[A
     return None
 
 
-def _check_database(info: ServerInfo, holder: TokenHolder, context: ConnectContext) -> Generator[Any, Any, None]:
+def _check_database(info: ServerInfo, holder: TokenHolder, context: ConnectContext) -> Plan[None]:
     # GetVersion, CheckHealth and ListDatabases do not look at the database, and ListDatabases makes 2.2.8 panic.
     reply = yield Invoke(SHOW_COLLECTIONS, SHOW_COLLECTIONS.serialize({"db_name": holder.db_name}), holder.metadata)
     try:
@@ -217,7 +212,7 @@ def _check_database(info: ServerInfo, holder: TokenHolder, context: ConnectConte
         raise no_such_database(context)
 
 
-def _database_names(holder: TokenHolder) -> Generator[Any, Any, Sequence[str]]:
+def _database_names(holder: TokenHolder) -> Plan[Sequence[str]]:
     """The databases that there are; none where the server does not know the call, or does not let this user."""
     reply = yield Invoke(LIST_DATABASES, b"", holder.metadata)
     try:
@@ -235,7 +230,7 @@ def _numbers(version: str | None) -> tuple[int, ...]:
 
 def _answer(
     method: Method, reply: Reply, context: ConnectContext, *, optional: bool = False, denied: bool = False
-) -> Generator[Any, Any, Any]:
+) -> Plan[Any]:
     """The response of a call; None where the server does not know the method, or denies it, and that may be.
 
     Args:
@@ -267,21 +262,27 @@ def _answer(
     raise classify(code, reply.details, context, method=method.name, results=results)
 
 
+def ping_plan(context: ConnectContext) -> Plan[None]:
+    """One call that the server answers whatever the user's rights are, over a channel that adds its own metadata."""
+    reply = yield Invoke(GET_VERSION, b"", tuple)
+    # That it refuses is an answer, which is all that was asked.
+    if reply.code in (grpc.StatusCode.OK, grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED):
+        return
+    results = (yield Probe(PROBES_OF_PING)) if needs_probes(reply.code, reply.details) else None
+    raise classify(reply.code, reply.details, context, method=GET_VERSION.name, results=results, opening=False)
+
+
 # --- drivers ---------------------------------------------------------------------------------------------------------
 
 
 def look(context: ConnectContext, deadline: Deadline) -> ProbeResults | None:
     """What a driver does for :class:`Probe`; it blocks.
 
-    Args:
-        context: what is tried.
-        deadline: when to give up.
-
     Returns:
         None where the search itself failed: what gRPC said has to do then.
 
     Raises:
-        ConfigError, TLSError: as :func:`.tls.probe_tls`.
+        ConfigError, TLSError: a TLS file is wrong.
     """
     try:
         return gather_results(context.route, context.host, context.tls, deadline)
@@ -291,39 +292,41 @@ def look(context: ConnectContext, deadline: Deadline) -> ProbeResults | None:
         return None
 
 
-def patience(deadline: Deadline) -> Deadline:
-    """The moment by which a driver's calls have to end, so that time is left to look for the cause.
-
-    Args:
-        deadline: when the whole handshake has to be over.
-    """
-    left = deadline.remaining
-    return Deadline(deadline.at - min(_RESERVE, left * _RESERVED_SHARE), deadline.clock)
+def calls_deadline(deadline: Deadline) -> Deadline:
+    """The moment by which a handshake's calls have to end, so that time is left to look for the cause."""
+    return Deadline(deadline.at - min(_RESERVE, deadline.remaining * _RESERVED_SHARE), deadline.clock)
 
 
-def handshake(core: ChannelCore, context: ConnectContext, deadline: Deadline, *, user: str | None = None) -> ServerInfo:
-    """Run the handshake over a blocking channel.
-
-    Args:
-        core: the connection that is being opened.
-        context: what is tried.
-        deadline: when it has to be over, probes included.
-        user: the profile's user, if it names one.
-
-    Raises:
-        MilvusProfilesError: the classified failure.
-    """
-    plan, calls_end = handshake_plan(core.holder, context, user=user), patience(deadline)
+def drive(plan: Plan[T], context: ConnectContext, channel: grpc.Channel, deadline: Deadline, calls_end: Deadline) -> T:
+    """Run a plan over a blocking channel; all of it, probes included, is over by the deadline."""
     reply: Reply | ProbeResults | None = None
     try:
         while True:
             step = plan.send(reply)
-            reply = (
-                look(context, deadline) if isinstance(step, Probe) else make_call(core.raw, step, calls_end.remaining)
-            )
+            if isinstance(step, Probe):
+                reply = look(context, deadline.sooner(step.within))
+            else:
+                reply = make_call(channel, step, calls_end.remaining)
     except StopIteration as done:
-        info: ServerInfo = done.value
-        return info
+        result: T = done.value
+        return result
+
+
+async def async_drive(
+    plan: Plan[T], context: ConnectContext, channel: grpc.aio.Channel, deadline: Deadline, calls_end: Deadline
+) -> T:
+    """:func:`drive`, awaited; probes run in a thread, where they end by their deadline on their own."""
+    reply: Reply | ProbeResults | None = None
+    try:
+        while True:
+            step = plan.send(reply)
+            if isinstance(step, Probe):
+                reply = await in_executor(partial(look, context, deadline.sooner(step.within)))
+            else:
+                reply = await _make_async_call(channel, step, calls_end.remaining)
+    except StopIteration as done:
+        result: T = done.value
+        return result
 
 
 def _debug_string(error: grpc.RpcError) -> str:
@@ -331,16 +334,10 @@ def _debug_string(error: grpc.RpcError) -> str:
     return str(tell() or "") if tell is not None else ""
 
 
-def make_call(raw: grpc.Channel, call: Invoke, timeout: float) -> Reply:
-    """What a blocking driver does for :class:`Invoke`.
-
-    Args:
-        raw: the channel.
-        call: what to call.
-        timeout: seconds for it.
-    """
+def make_call(channel: grpc.Channel, call: Invoke, timeout: float) -> Reply:
+    """What a blocking driver does for :class:`Invoke`, within a timeout in seconds."""
     try:
-        response = raw.unary_unary(call.method.path, None, None)(
+        response = channel.unary_unary(call.method.path, None, None)(
             call.request, timeout=timeout, metadata=call.metadata()
         )
     except grpc.RpcError as error:
@@ -351,5 +348,19 @@ def make_call(raw: grpc.Channel, call: Invoke, timeout: float) -> Reply:
     except BaseException as error:
         let_go(error)  # else closing the channel, or gRPC's finalizer of it, waits for ever
         # grpc's frames hold the metadata.
+        raise error.with_traceback(None) from None
+    return Reply.to_call(response)
+
+
+async def _make_async_call(channel: grpc.aio.Channel, call: Invoke, timeout: float) -> Reply:
+    try:
+        response = await channel.unary_unary(call.method.path, None, None)(
+            call.request, timeout=timeout, metadata=call.metadata()
+        )
+    except grpc.aio.AioRpcError as error:
+        return Reply(error.code(), details=error.details() or "")
+    except grpc.aio.UsageError:
+        return Reply(grpc.StatusCode.CANCELLED)
+    except BaseException as error:
         raise error.with_traceback(None) from None
     return Reply.to_call(response)

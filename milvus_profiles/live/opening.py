@@ -1,14 +1,20 @@
-"""From a resolved profile to a live channel: secret, Milvus Lite, channel, handshake, in that order.
+"""From a resolved profile to a shared channel: secret, Milvus Lite, channel, handshake, in that order.
 
 This is the only way by which the package connects; the test of a profile takes the same steps, so the two cannot
 disagree.  Whether plaintext is acceptable and whether the file is trusted was decided before.
+
+What is done, in which order, and what a failure leads to is one plan for threads and event loops: a generator that has
+a shell take its steps, yields what the shell gives, and is sent what came of it.  A shell closes what it has opened
+where the plan does not come to its end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from abc import abstractmethod
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..channel.core import ChannelCore
 from ..channel.metadata import TokenHolder
@@ -16,10 +22,12 @@ from ..channel.options import open_channel
 from ..deadline import Deadline
 from ..errors import DatabaseInUseError, MilvusProfilesError, ServerNotReadyError, UnreachableError
 from ..masked import SecretText
+from ..probe.context import ConnectContext
 from ..profile import Profile
 from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve
-from .handshake import ServerInfo, handshake
+from .handshake import Plan, ServerInfo, calls_deadline, drive, handshake_plan
 from .limit import OPEN_CONNECTIONS
+from .shared_base import OpenedBase, ReadyChannel, SharedChannelBase
 from .shared_channel import OpenedChannel, SharedChannel
 from .spec import ChannelSpec, SpecKey, context_of
 
@@ -28,43 +36,35 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles, Resolved
 
 __all__ = [
-    "ChannelSpec",
     "OpenedChannel",
+    "OpeningBase",
+    "OpeningPlan",
     "RetryUntilReady",
-    "SharedChannel",
     "lite_of",
     "open_live",
-    "open_or_move",
-    "patiently",
-    "recipe_of",
     "secret_context",
+    "spec_of",
     "start",
 ]
 
 _PAUSE, _PAUSE_MAX = 0.1, 1.0
 
 T = TypeVar("T")
+C = TypeVar("C", bound=OpenedBase[Any])
+
+
+# --- what opening takes -----------------------------------------------------------------------------------------------
 
 
 def secret_context(profiles: Profiles, alias: str) -> SecretContext:
-    """What resolving a secret needs to know, for a program without a terminal.
-
-    Args:
-        profiles: their environment and root settings.
-        alias: the profile, for messages.
-    """
+    """What resolving the secret of an alias needs to know, for a program without a terminal."""
     extra = profiles.settings.keyring_backends
     keyring = OSKeyring(extra_backends=extra, timeout=keyring_timeout(profiles.env))
     return SecretContext(env=profiles.env, keyring=keyring, alias=alias)
 
 
-def recipe_of(resolved: Resolved, profiles: Profiles) -> ChannelSpec:
-    """What opening a channel of a profile takes.
-
-    Args:
-        resolved: the profile.
-        profiles: where it comes from: for its environment and root settings.
-    """
+def spec_of(resolved: Resolved, profiles: Profiles) -> ChannelSpec:
+    """What opening a channel of a profile takes."""
     profile = resolved.profile
     context = secret_context(profiles, profile.alias)
     return ChannelSpec(profile, lambda refresh: resolve(profile.credential, profile.endpoint, context, refresh=refresh))
@@ -72,9 +72,6 @@ def recipe_of(resolved: Resolved, profiles: Profiles) -> ChannelSpec:
 
 def lite_of(profile: Profile) -> LiteLease | None:
     """The Milvus Lite of a profile, started if need be; None where it is none.
-
-    Args:
-        profile: not a template.
 
     Raises:
         DatabaseInUseError: another process has the database open.
@@ -86,6 +83,132 @@ def lite_of(profile: Profile) -> LiteLease | None:
     from ..channel.lite import acquire_lite
 
     return acquire_lite(profile.endpoint.path, profile.untrusted)
+
+
+# --- the plan ---------------------------------------------------------------------------------------------------------
+
+# What is sent in depends on what was yielded, which no type can say.
+OpeningPlan = Generator[Any, Any, T]
+
+
+class OpeningBase(Generic[C]):
+    """The plan, and what a shell does for it: at once, or as something to await.
+
+    Args:
+        spec: what opening the channel takes.
+        wait_ready: seconds to wait for a server that is starting or not reachable yet; None does not wait.
+
+    Attributes:
+        opened: the channel, for who has to close it where the plan does not come to its end.
+    """
+
+    def __init__(self, spec: ChannelSpec, wait_ready: float | None = None) -> None:
+        self.spec = spec
+        self.opened: C | None = None
+        self._wait_ready = wait_ready
+
+    @abstractmethod
+    def find(self) -> Any:
+        """Find the token; it blocks for as long as a keyring does."""
+
+    @abstractmethod
+    def open(self, token: SecretText | None) -> Any:
+        """Everything of connecting that comes before the first call; Milvus Lite's start blocks."""
+
+    @abstractmethod
+    def shake_hands(self, plan: Plan[ServerInfo], *rest: Any) -> Any:
+        """Drive the plan of the handshake; the rest is as for :func:`.handshake.drive`."""
+
+    @abstractmethod
+    def pause(self, seconds: float, /) -> Any:
+        """Let some time pass."""
+
+    @abstractmethod
+    def close(self) -> Any:
+        """Close what was opened."""
+
+    def plan(self) -> OpeningPlan[ReadyChannel[Any]]:
+        """Open a channel and shake hands."""
+        token = yield self.find()
+        return (yield from self._connecting(token))
+
+    def _connecting(self, token: SecretText | None) -> OpeningPlan[ReadyChannel[Any]]:
+        fingerprint = SpecKey.of(self.spec.profile)  # from before its files are read
+        opened: OpenedBase[Any] = yield self.open(token)
+        server = yield from self._until_ready(opened.core.raw, opened.core.holder, opened.context)
+        return ReadyChannel(self.spec, opened, server, fingerprint)
+
+    def _until_ready(self, channel: Any, holder: TokenHolder, context: ConnectContext) -> OpeningPlan[ServerInfo]:
+        """Try again while the server is starting, or cannot be reached yet, and there is time to wait."""
+        waiting, profile = RetryUntilReady(self._wait_ready), self.spec.profile
+        while True:
+            deadline = Deadline.after(profile.timeout)
+            plan = handshake_plan(holder, context, user=profile.user)
+            try:
+                server: ServerInfo = yield self.shake_hands(plan, context, channel, deadline, calls_deadline(deadline))
+                return server
+            except (ServerNotReadyError, UnreachableError) as error:
+                if (pause := waiting.pause_after(error)) is None:
+                    raise
+            yield self.pause(pause)
+
+    def moving(self, live: SharedChannelBase[Any]) -> OpeningPlan[bool]:
+        """Have an open channel serve a profile that was read anew; False where that takes another channel."""
+        spec = self.spec
+        before, after = live.fingerprint, SpecKey.of(spec.profile)
+        change = before.change_to(after)
+        if change == "identity":
+            return False
+        token = yield self.find()
+        if change == "way":
+            return (yield from self._swapping(live, token, before))
+        holder = TokenHolder(token, db_name=spec.profile.db_name)
+        # The server has its say before the living calls get the new secret; the channel of the trial is the one in use.
+        yield from self._until_ready(live.core.raw, holder, context_of(spec.profile, token, live.lite))
+        return live.equip(spec, holder, after)
+
+    def renewing(self, live: SharedChannelBase[Any]) -> OpeningPlan[bool]:
+        """Move a channel whose certificate files have changed over to one that is opened with the new ones.
+
+        Where it fails the old channel goes on, and the next look tries again: half of the files may be written, or the
+        server not be ready for them.
+        """
+        return self._swapping(live, live.token(), live.fingerprint)
+
+    def _swapping(self, live: SharedChannelBase[Any], token: SecretText | None, before: SpecKey) -> OpeningPlan[bool]:
+        ready = yield from self._connecting(token)
+        moved = live.move(ready, before)
+        if not moved:
+            yield self.close()
+        return moved
+
+
+class RetryUntilReady:
+    """When to try again while a server is starting, or cannot be reached yet, and there is time to wait.
+
+    Args:
+        wait_ready: seconds to wait; None or 0 tries once.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, wait_ready: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._wait_ready = wait_ready
+        self._clock = clock
+        self._until = clock() + (wait_ready or 0.0)
+        self._pause = _PAUSE
+
+    def pause_after(self, error: ServerNotReadyError | UnreachableError) -> float | None:
+        """Seconds until the next try; None if this one was the last, and then ``error`` says how long was waited."""
+        pause = self._pause
+        if isinstance(error, DatabaseInUseError) or self._clock() + pause >= self._until:
+            if self._wait_ready:
+                error.message = f"{error.message} (waited {self._wait_ready:g} s)"
+            return None
+        self._pause = min(pause * 1.6, _PAUSE_MAX)
+        return pause
+
+
+# --- for threads ------------------------------------------------------------------------------------------------------
 
 
 def start(
@@ -115,164 +238,77 @@ def start(
     return OpenedChannel(core, lite, context_of(profile, token, lite))
 
 
+class _Opening(OpeningBase[OpenedChannel]):
+    """For threads: each step is done when it is asked for."""
+
+    def find(self) -> SecretText | None:
+        return self.spec.find(False)
+
+    def open(self, token: SecretText | None) -> OpenedChannel:
+        self.opened = start(self.spec.profile, token, self.spec.refresh)
+        return self.opened
+
+    shake_hands = staticmethod(drive)
+    pause = staticmethod(time.sleep)
+
+    def close(self) -> None:
+        if self.opened is not None:
+            self.opened.close()
+
+    def run(self, plan: OpeningPlan[T], moving: SharedChannel | None = None) -> T:
+        answer = None
+        try:
+            while True:
+                answer = plan.send(answer)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        except BaseException:
+            # An interrupt may have come when it was in use already.
+            if moving is None or self.opened is None or moving.core.raw is not self.opened.core.raw:
+                self.close()
+            raise
+
+
 def open_live(
     resolved: Resolved,
     profiles: Profiles,
     *,
     wait_ready: float | None,
-    dedicated: bool,
     forget: Callable[[SharedChannel], None],
+    dedicated: bool = False,
+    old: SharedChannel | None = None,
 ) -> SharedChannel:
-    """Open a channel and shake hands.
+    """Open a channel and shake hands, or have an open one serve a profile that was read anew.
 
     Args:
         resolved: the profile.
         profiles: where it comes from: for its environment and root settings.
         wait_ready: seconds to wait for a server that is starting or not reachable yet; None does not wait.
-        dedicated: close the channel with its handle.
         forget: called when the channel has closed by itself.
+        dedicated: close the channel with its handle.
+        old: an open channel, which stands on something else than the profile says now: it is moved, if it can be.
 
     Raises:
         ConnectionLimitError: ``max_connections`` are open.
-        MilvusProfilesError: what is wrong, classified.
+        MilvusProfilesError: what is wrong, classified; ``old`` then goes on as it is.
     """
+    spec = spec_of(resolved, profiles)
+    if old is not None:
+        opening = _Opening(spec, wait_ready)
+        if opening.run(opening.moving(old), old):
+            return old
     slot = OPEN_CONNECTIONS.take(profiles.settings.max_connections)
+    opening = _Opening(spec, wait_ready)
     try:
-        spec = recipe_of(resolved, profiles)
-        key, started, server = _connected(spec, spec.find(False), wait_ready)
+        ready = opening.run(opening.plan())
     except BaseException:
         slot.release()
         raise
-    return SharedChannel(spec, started, server, key, slot=slot, dedicated=dedicated, forget=forget, renew=_renew)
-
-
-def open_or_move(
-    old: SharedChannel | None,
-    resolved: Resolved,
-    profiles: Profiles,
-    *,
-    wait_ready: float | None,
-    forget: Callable[[SharedChannel], None],
-) -> SharedChannel:
-    """The channel for a profile that was read anew: the old one moved, or another.
-
-    Args:
-        old: the open channel of the same key, which stands on something else than the profile says now.
-        resolved: the profile.
-        profiles: as for :func:`open_live`, like the others.
-
-    Raises:
-        MilvusProfilesError: as :func:`open_live`; ``old`` then goes on as it is.
-    """
-    if old is not None and _move(old, recipe_of(resolved, profiles), wait_ready):
-        return old
-    return open_live(resolved, profiles, wait_ready=wait_ready, dedicated=False, forget=forget)
-
-
-def _connected(
-    spec: ChannelSpec, token: SecretText | None, wait_ready: float | None
-) -> tuple[SpecKey, OpenedChannel, ServerInfo]:
-    """Open a channel and shake hands; the key is from before its files were read."""
-    profile = spec.profile
-    key = SpecKey.of(profile)
-    started = start(profile, token, spec.refresh)
-    try:
-        server = patiently(lambda: _shake_hands(started, profile), wait_ready)
-    except BaseException:
-        started.close()
-        raise
-    return key, started, server
-
-
-def _shake_hands(started: OpenedChannel, profile: Profile) -> ServerInfo:
-    return handshake(started.core, started.context, Deadline.after(profile.timeout), user=profile.user)
-
-
-def _move(live: SharedChannel, spec: ChannelSpec, wait_ready: float | None) -> bool:
-    """Have an open channel serve a profile that was read anew; False where that takes another channel."""
-    before, after = live.fingerprint, SpecKey.of(spec.profile)
-    change = before.change_to(after)
-    if change == "identity":
-        return False
-    token = spec.find(False)
-    if change == "way":
-        return _swap(live, spec, token, before, wait_ready)
-    holder = TokenHolder(token, db_name=spec.profile.db_name)
-    # The server has its say before the living calls get the new secret; the channel of the trial is the one in use.
-    trial = OpenedChannel(ChannelCore(live.core.raw, holder), None, context_of(spec.profile, token, live.lite))
-    patiently(lambda: _shake_hands(trial, spec.profile), wait_ready)
-    return live.equip(spec, holder, after)
-
-
-def _swap(
-    live: SharedChannel, spec: ChannelSpec, token: SecretText | None, before: SpecKey, wait_ready: float | None
-) -> bool:
-    key, started, server = _connected(spec, token, wait_ready)
-    try:
-        moved = live.move(spec, started, server, before, key)
-    except BaseException:
-        if live.core.raw is not started.core.raw:  # an interrupt may have come when it was in use already
-            started.close()
-        raise
-    if not moved:
-        started.close()
-    return moved
+    return SharedChannel(ready, slot=slot, dedicated=dedicated, forget=forget, renew=_renew)
 
 
 def _renew(live: SharedChannel) -> None:
-    """Move a channel whose certificate files have changed over to one that was opened with the new ones."""
-    try:
-        _swap(live, live.spec, live.token(), live.fingerprint, None)
-    except MilvusProfilesError:
-        # Half of the files may be written, or the server not be ready for them: the old channel goes on, and the
-        # next look tries again.
-        return
-
-
-class RetryUntilReady:
-    """When to try again while a server is starting, or cannot be reached yet, and there is time to wait.
-
-    Args:
-        wait_ready: seconds to wait; None or 0 tries once.
-        clock: monotonic seconds.
-    """
-
-    def __init__(self, wait_ready: float | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._wait_ready = wait_ready
-        self._clock = clock
-        self._until = clock() + (wait_ready or 0.0)
-        self._pause = _PAUSE
-
-    def pause_after(self, error: ServerNotReadyError | UnreachableError) -> float | None:
-        """Seconds until the next try; None if this one was the last, and then ``error`` says how long was waited.
-
-        Args:
-            error: how it failed.
-        """
-        pause = self._pause
-        if isinstance(error, DatabaseInUseError) or self._clock() + pause >= self._until:
-            if self._wait_ready:
-                error.message = f"{error.message} (waited {self._wait_ready:g} s)"
-            return None
-        self._pause = min(pause * 1.6, _PAUSE_MAX)
-        return pause
-
-
-def patiently(context: Callable[[], T], wait_ready: float | None) -> T:
-    """Try again while the server is starting, or cannot be reached yet, and there is time to wait.
-
-    Args:
-        context: one try.
-        wait_ready: seconds to wait; None or 0 tries once.
-
-    Raises:
-        MilvusProfilesError: that of the last try.
-    """
-    waiting = RetryUntilReady(wait_ready)
-    while True:
-        try:
-            return context()
-        except (ServerNotReadyError, UnreachableError) as error:
-            if (pause := waiting.pause_after(error)) is None:
-                raise
-        time.sleep(pause)
+    with contextlib.suppress(MilvusProfilesError):
+        opening = _Opening(live.spec)
+        opening.run(opening.renewing(live), live)

@@ -1,6 +1,6 @@
 """Which channels are open in this process: one for each key, opened once, shared by handles.
 
-One lock guards the tables and is held for nothing else: no name is resolved, no secret asked for and no socket opened
+One lock guards the table and is held for nothing else: no name is resolved, no secret asked for and no socket opened
 under it, so one dead address delays no other alias.  What opening means is the caller's; this module counts, waits
 and hands out.
 """
@@ -13,74 +13,99 @@ import math
 import os
 import threading
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..background import Pending, beside
-from ..endpoint import Endpoint
 from ..errors import ThreadStartError
-from ..half_made import even_half_made
 from ..profile import fold_alias
+from .shared_base import ConnectionInfo, SharedChannelBase
+from .shared_channel import SharedChannel
 
-__all__ = ["ConnectionInfo", "Registered", "Registry"]
+__all__ = ["ChannelTable", "ConnectionInfo", "Registry"]
+
+L = TypeVar("L", bound=SharedChannelBase[Any])
+S = TypeVar("S", bound=SharedChannel)
 
 
-@even_half_made
-@dataclass(frozen=True, slots=True)
-class ConnectionInfo:
-    """An open channel.
+class ChannelTable(Generic[L]):
+    """The open channels of a process or an event loop.
 
-    Attributes:
-        alias: its profile; ``"anonymous"`` for one that was opened by an address alone.
-        endpoint: where it leads; ``str()`` gives the uri.
-        db_name: the database; None for the server's default.
-        handles: connections that hold it.
+    A channel stands in it until it has closed, so that closing that was interrupted can be done again.
+
+    Args:
+        guard: held while the table is changed.
     """
 
-    alias: str
-    endpoint: Endpoint
-    db_name: str | None
-    handles: int
+    def __init__(self, guard: AbstractContextManager[Any]) -> None:
+        self._guard = guard
+        self._shared: dict[Hashable, L] = {}
+        self._dedicated: dict[int, L] = {}
+        self._retired: dict[int, L] = {}
+
+    def _all(self) -> Iterable[L]:
+        yield from self._shared.values()
+        yield from self._dedicated.values()
+        yield from self._retired.values()
+
+    def _open_one(self, key: Hashable) -> L | None:
+        live = self._shared.get(key)
+        return None if live is None or live.is_closed else live
+
+    def _put(self, key: Hashable, live: L) -> L | None:
+        """Have a channel serve a key; the one that did before is to retire."""
+        with self._guard:
+            replaced = self._shared.get(key)
+            if replaced is not None:
+                self._retired[id(replaced)] = replaced
+            self._shared[key] = live
+        return replaced
+
+    def add_dedicated(self, live: L) -> None:
+        """Keep a channel that is shared with nobody."""
+        with self._guard:
+            self._dedicated[id(live)] = live
+
+    def forget(self, live: L) -> None:
+        """Drop a channel that has closed."""
+        with self._guard:
+            self._dedicated.pop(id(live), None)
+            self._retired.pop(id(live), None)
+            for key in [key for key, other in self._shared.items() if other is live]:
+                del self._shared[key]
+
+    def infos(self) -> list[ConnectionInfo]:
+        """All open channels, in the order of their aliases."""
+        with self._guard:
+            lives = [live for live in self._all() if not live.is_closed]
+        return sorted((live.info for live in lives), key=lambda info: (info.alias, str(info.endpoint)))
+
+    def has(self, alias: str) -> bool:
+        """Whether a channel of a profile is open."""
+        return any(fold_alias(info.alias) == fold_alias(alias) for info in self.infos())
+
+    def _of(self, alias: str | None) -> list[L]:
+        """The channels of an alias, however it is spelled, or all; closing ones too."""
+        folded = None if alias is None else fold_alias(alias)
+        with self._guard:
+            return [live for live in self._all() if folded is None or fold_alias(live.info.alias) == folded]
+
+    def abandon(self) -> list[Any]:
+        """In a forked child: the channels are the parent's, to be neither used nor closed.
+
+        gRPC's threads did not survive the fork, so closing would hang or reach the parent's sockets.
+
+        Returns:
+            What must never be collected, since that would close them.
+        """
+        lives = list(self._all())
+        for live in lives:
+            live.abandoned = True
+        return [*lives, *(live.core for live in lives)]
 
 
-class Registered(Protocol):
-    """What the registry keeps: an open channel.
-
-    Attributes:
-        abandoned: set in a forked child: it is the parent's, to be neither used nor closed.
-    """
-
-    abandoned: bool
-
-    @property
-    def info(self) -> ConnectionInfo:
-        """What ``list_connections`` shows."""
-        ...
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether it takes no more handles and calls; it may be waiting for the last of them still."""
-        ...
-
-    @property
-    def fingerprint(self) -> Hashable:
-        """What must be equal for the channel to serve a profile that was read anew."""
-        ...
-
-    def retire(self) -> None:
-        """Close once the last handle is gone: a changed profile has a new channel."""
-        ...
-
-    def disconnect(self, grace: float) -> None:
-        """Take no new call, wait for those in flight, then close all handles and the channel."""
-        ...
-
-
-L = TypeVar("L", bound=Registered)
-
-
-class _OpeningChannel(Generic[L]):
+class _OpeningChannel(Generic[S]):
     """A channel that is being opened, and what came of it.
 
     Whoever opens it holds the lock, in a ``with`` that an interrupt ends too; then it is the turn of the next.
@@ -95,7 +120,7 @@ class _OpeningChannel(Generic[L]):
 
     def __init__(self) -> None:
         self.turn = threading.Lock()
-        self.live: L | None = None
+        self.live: S | None = None
         self.error: Exception | None = None
 
     @property
@@ -103,11 +128,8 @@ class _OpeningChannel(Generic[L]):
         return self.live is not None or self.error is not None
 
 
-class Registry(Generic[L]):
-    """The open channels of the process.
-
-    A channel stands in a table until it has closed, so that closing that was interrupted can be done again.
-    """
+class Registry(ChannelTable[S]):
+    """The open channels of the process, for threads."""
 
     def __init__(self) -> None:
         self._reset()
@@ -122,27 +144,18 @@ class Registry(Generic[L]):
         atexit.register(self._at_exit)
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
-        self._shared: dict[Hashable, L] = {}
-        self._opening: dict[Hashable, _OpeningChannel[L]] = {}
-        self._dedicated: dict[int, L] = {}
-        self._retired: dict[int, L] = {}
+        super().__init__(threading.Lock())
+        self._opening: dict[Hashable, _OpeningChannel[S]] = {}
 
     def _after_fork(self) -> None:
-        # gRPC's threads did not survive the fork, so closing would hang or reach the parent's sockets; the references
-        # keep the garbage collector from closing for us.
-        for live in self._all():
-            live.abandoned = True
-        self._abandoned.append((self._shared, self._opening, self._dedicated, self._retired))
+        self._abandoned.append((self.abandon(), self._opening))
         self._reset()
 
     def _at_exit(self) -> None:
         for live in list(self._all()):
             live.disconnect(0.0)
 
-    # --- opening ---
-
-    def shared(self, key: Hashable, fingerprint: Hashable, opener: Callable[[L | None], L]) -> L:
+    def shared(self, key: Hashable, fingerprint: Hashable, opener: Callable[[S | None], S]) -> S:
         """The channel of a key, opened if need be, by one caller for all that ask meanwhile.
 
         Args:
@@ -156,7 +169,7 @@ class Registry(Generic[L]):
             MilvusProfilesError: what ``opener`` raises, in every caller that waited for it.
         """
         while True:
-            with self._lock:
+            with self._guard:
                 live = self._open_one(key)
                 if live is not None and live.fingerprint == fingerprint:
                     return live
@@ -172,11 +185,7 @@ class Registry(Generic[L]):
             if pending.live is not None and pending.live.fingerprint == fingerprint:
                 return pending.live
 
-    def _open_one(self, key: Hashable) -> L | None:
-        live = self._shared.get(key)
-        return None if live is None or live.is_closed else live
-
-    def _open(self, key: Hashable, pending: _OpeningChannel[L], opener: Callable[[L | None], L]) -> L:
+    def _open(self, key: Hashable, pending: _OpeningChannel[S], opener: Callable[[S | None], S]) -> S:
         old = self._open_one(key)
         try:
             live = opener(old)
@@ -184,50 +193,21 @@ class Registry(Generic[L]):
             pending.error = error
             raise
         finally:
-            with self._lock:
+            with self._guard:
                 if self._opening.get(key) is pending:
                     del self._opening[key]
         # The same one again is in the table already, unless it was disconnected meanwhile: then it stays out.
         if live is not old:
-            with self._lock:
-                replaced = self._shared.get(key)
-                if replaced is not None:
-                    self._retired[id(replaced)] = replaced
-                self._shared[key] = live
+            replaced = self._put(key, live)
             self._run_first_at_exit()
             if replaced is not None:
                 replaced.retire()
         pending.live = live
         return live
 
-    def add_dedicated(self, live: L) -> None:
-        """Keep a channel that is shared with nobody."""
-        with self._lock:
-            self._dedicated[id(live)] = live
+    def add_dedicated(self, live: S) -> None:
+        super().add_dedicated(live)
         self._run_first_at_exit()
-
-    # --- what is open ---
-
-    def infos(self) -> list[ConnectionInfo]:
-        """All open channels, in the order of their aliases."""
-        with self._lock:
-            lives = [live for live in self._all() if not live.is_closed]
-        return sorted((live.info for live in lives), key=lambda info: (info.alias, str(info.endpoint)))
-
-    def _all(self) -> Iterable[L]:
-        yield from self._shared.values()
-        yield from self._dedicated.values()
-        yield from self._retired.values()
-
-    # --- closing ---
-
-    def forget(self, live: L) -> None:
-        """Drop a channel that has closed by itself."""
-        with self._lock:
-            self._dedicated.pop(id(live), None)
-            self._retired.pop(id(live), None)
-            for key in [key for key, other in self._shared.items() if other is live]:
-                del self._shared[key]
 
     def disconnect(self, alias: str | None, grace: float) -> None:
         """Close the channels of an alias, or all; returns when they are closed.
@@ -236,22 +216,19 @@ class Registry(Generic[L]):
             alias: any spelling of it; None for all.
             grace: seconds that calls in flight are waited for.
         """
-        folded = None if alias is None else fold_alias(alias)
-        with self._lock:
-            lives = [live for live in self._all() if folded is None or fold_alias(live.info.alias) == folded]
-        if not lives:
-            return
-        # Side by side, so that the grace is that of one; and beside the caller, whose interrupt ends the waiting only.
-        beside(lambda: self._close(lives, grace), "milvus-profiles close")
+        if lives := self._of(alias):
+            # Side by side, so that the grace is that of one; and beside the caller, whose interrupt ends the waiting
+            # only.
+            beside(lambda: self._close(lives, grace), "milvus-profiles close")
 
-    def _close(self, lives: list[L], grace: float) -> None:
+    def _close(self, lives: list[S], grace: float) -> None:
         pending = [self._closing(live, grace) for live in lives[1:]]
         lives[0].disconnect(grace)
         for each in pending:
             if each is not None:
                 each.wait(math.inf)
 
-    def _closing(self, live: L, grace: float) -> Pending[None] | None:
+    def _closing(self, live: S, grace: float) -> Pending[None] | None:
         try:
             return Pending(partial(live.disconnect, grace), lambda _: None, "milvus-profiles close")
         except ThreadStartError:

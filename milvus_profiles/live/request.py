@@ -15,11 +15,11 @@ from ..config.profiles import Profiles, Resolved
 from ..errors import ConfigError
 from ..half_made import even_half_made
 from ..masked import MaskedFields, SecretText
-from ..profile import fold_alias
+from ..profile import check_alias, fold_alias
 from ..spelling import suggest
 from .spec import NOT_OF_THE_CHANNEL
 
-__all__ = ["CallFields", "InsecureFileWarning", "InsecureTransportWarning", "Request", "request"]
+__all__ = ["CallFields", "InsecureFileWarning", "InsecureTransportWarning", "Request", "has_address", "request"]
 
 
 class InsecureFileWarning(UserWarning):
@@ -36,9 +36,6 @@ class CallFields(MaskedFields):
 
     Args:
         fields: the keyword arguments; rebind their name to this, so that no frame has a secret among its locals.
-
-    Raises:
-        ConfigError: a profile has no such field.
     """
 
     __slots__ = ()
@@ -53,19 +50,15 @@ class CallFields(MaskedFields):
         self._values()[name] = value
 
     def update(self, fields: Mapping[str, Any]) -> None:
-        """Set several, as of a dictionary."""
+        """As of a dictionary."""
         self._values().update(fields)
 
     def pop(self, name: str, default: Any) -> Any:
-        """Take one away, as of a dictionary."""
+        """As of a dictionary."""
         return self._values().pop(name, default)
 
     def check(self) -> None:
-        """See that a profile has all of them.
-
-        Raises:
-            ConfigError: it has not.
-        """
+        """See that a profile has all of them; else it is a ConfigError."""
         for name in self:
             if name not in FIELDS:
                 near = suggest(name, FIELDS)
@@ -77,13 +70,10 @@ class CallFields(MaskedFields):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A profile that may be connected to.
+    """A profile that may be connected to, fields of the call included, and what the caller should be warned of.
 
     Attributes:
-        resolved: the profile, fields of the call included.
-        profiles: where it comes from.
         key: what channels are shared by; None for a channel of its own.
-        warnings: what the caller should be warned of.
     """
 
     resolved: Resolved
@@ -92,11 +82,7 @@ class Request:
     warnings: tuple[Warning, ...]
 
     def warn(self, stacklevel: int) -> None:
-        """Issue the warnings.
-
-        Args:
-            stacklevel: as :func:`warnings.warn` takes it, counted from the caller of this.
-        """
+        """Issue the warnings; the stack level is counted from the caller of this."""
         for warning in self.warnings:
             warnings.warn(warning, stacklevel=stacklevel + 1)
 
@@ -108,6 +94,7 @@ def request(
     dedicated: bool = False,
     timeout: float | None = None,
     fields: CallFields,
+    name: str | None = None,
 ) -> Request:
     """Find the profile that a call asks for, and see that its secret may go where it leads.
 
@@ -117,6 +104,7 @@ def request(
         dedicated: share with nobody.
         timeout: seconds for connecting; None takes the profile's.
         fields: fields of a profile that override it.
+        name: of the connection that an address alone is asked for; by it the channel is shared.
 
     Raises:
         UnknownProfileError: there is no such profile.
@@ -128,16 +116,24 @@ def request(
     if timeout is not None:
         fields["timeout"] = timeout if isinstance(timeout, str) else float(timeout)  # a text the field refuses
     known = profiles if profiles is not None else load_profiles()
-    if alias is None and ("uri" in fields or "host" in fields):
-        resolved, dedicated = known.anonymous(fields), True
+    key: Hashable | None = None
+    if alias is None and has_address(fields):
+        resolved = known.anonymous(fields) if name is None else known.anonymous(fields, alias=check_alias(name))
+        key = None if name is None else (__name__, fold_alias(name))
     else:
         resolved = known.use(known.select().alias if alias is None else alias, fields)
+        key = None if dedicated else _key(known, resolved, fields)
     caught: list[Warning] = []
     if resolved.raw.document is not None:
         caught += [InsecureFileWarning(line) for line in file_warnings([resolved.raw.document])]
     if (warning := check_plaintext(resolved)) is not None:
         caught.append(InsecureTransportWarning(warning))
-    return Request(resolved, known, None if dedicated else _key(known, resolved, fields), tuple(caught))
+    return Request(resolved, known, key, tuple(caught))
+
+
+def has_address(fields: Mapping[str, Any]) -> bool:
+    """Whether fields say where a connection leads."""
+    return "uri" in fields or "host" in fields
 
 
 def _key(profiles: Profiles, resolved: Resolved, fields: Mapping[str, Any]) -> Hashable:

@@ -1,48 +1,101 @@
-"""What an open channel is, whether threads or an event loop use it: what it was opened by, and what moves it."""
+"""A shared channel and the handles on it, whether threads or an event loop use them: what they remember and decide.
+
+Nothing here waits.  What is changed is changed under the guard that a shell hands in: a lock for threads, nothing for
+an event loop.  When to close, to renew or to drain is decided here, and done by :mod:`.shared_channel` and
+:mod:`.aio_shared_channel`.
+"""
 
 from __future__ import annotations
 
+import weakref
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from typing_extensions import Self
 
 from ..channel.metadata import TokenHolder
-from ..masked import SecretText
+from ..deadline import Deadline
+from ..endpoint import Endpoint
+from ..errors import ConnectionClosedError, ForkError
+from ..half_made import even_half_made
+from ..masked import MaskedFields, SecretText
+from ..probe.context import ConnectContext
 from ..profile import Profile
-from .handshake import ServerInfo
-from .spec import ChannelSpec, SpecKey, reach_of
+from .handshake import PROBES_OF_PING, Plan, ServerInfo, ping_plan
+from .limit import Slot
+from .spec import ChannelSpec, SpecKey, context_of, reach_of
 
 if TYPE_CHECKING:
     from ..channel.core_base import CoreBase
     from ..channel.lite import LiteLease
 
-__all__ = ["OpenedLike", "SharedChannelBase"]
+__all__ = ["ConnectionInfo", "Handle", "OpenedBase", "Possessions", "ReadyChannel", "SharedChannelBase"]
 
 C = TypeVar("C", bound="CoreBase[Any]")
-C_co = TypeVar("C_co", bound="CoreBase[Any]", covariant=True)
+S = TypeVar("S", bound="SharedChannelBase[Any]")
+H = TypeVar("H", bound="Handle[Any]")
 
 
-class OpenedLike(Protocol[C_co]):
-    """A channel on which the handshake has succeeded."""
+@even_half_made
+@dataclass(frozen=True, slots=True)
+class ConnectionInfo:
+    """An open channel.
 
-    @property
-    def core(self) -> C_co:
-        """The channel."""
-        ...
+    Attributes:
+        alias: its profile; ``"anonymous"`` for one that was opened by an address alone.
+        endpoint: where it leads; ``str()`` gives the uri.
+        db_name: the database; None for the server's default.
+        handles: connections that hold it.
+    """
 
-    @property
-    def lite(self) -> LiteLease | None:
-        """Its Milvus Lite, where it is one."""
-        ...
+    alias: str
+    endpoint: Endpoint
+    db_name: str | None
+    handles: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedBase(Generic[C]):
+    """A channel on which nothing has been called yet, its Milvus Lite where it is one, and what is tried with it."""
+
+    core: C
+    lite: LiteLease | None
+    context: ConnectContext
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyChannel(Generic[C]):
+    """A channel on which the handshake has succeeded.
+
+    Attributes:
+        fingerprint: the key of the spec's profile, from before its files were read.
+    """
+
+    spec: ChannelSpec
+    opened: OpenedBase[C]
+    server: ServerInfo
+    fingerprint: SpecKey
+
+
+@dataclass(slots=True)
+class Possessions:
+    """What an open channel has to give back besides itself."""
+
+    slot: Slot
+    lite: LiteLease | None
 
 
 class SharedChannelBase(Generic[C]):
-    """An open channel.
+    """An open channel and its handles.
 
     Args:
-        spec: what it is opened by.
-        started: the channel.
-        server: what the handshake told.
-        key: that of the spec's profile, from before its files were read.
+        ready: the channel.
+        guard: held while something is changed.
+        slot: its place among the connections of the process.
         dedicated: it closes with its handle.
 
     Attributes:
@@ -50,22 +103,25 @@ class SharedChannelBase(Generic[C]):
         reach: the endpoint that sockets lead to.
         spec: what it was opened by, or moved by since.
         fingerprint: what it stands on now.
+        core: the channel itself: its load and its health.
         abandoned: it belongs to the process before a fork.
     """
 
     def __init__(
-        self, spec: ChannelSpec, started: OpenedLike[C], server: ServerInfo, key: SpecKey, *, dedicated: bool
+        self, ready: ReadyChannel[C], guard: AbstractContextManager[Any], *, slot: Slot, dedicated: bool
     ) -> None:
-        self.server = server
-        self.spec = spec
-        self.fingerprint = key
-        self.reach = reach_of(spec.profile, started.lite)
+        self.core = ready.opened.core
         self.abandoned = False
-        self._core = started.core
+        self._guard = guard
+        self._held = Possessions(slot, ready.opened.lite)
         self._dedicated = dedicated
         self._retired = False
         self._closed = False
-        self._watch()
+        # Not a WeakSet: its own clean-up may come after that of a handle, which asks whether it was the last.
+        self._handles: dict[int, weakref.ref[Handle[Any]]] = {}
+        self._stand_on(ready)
+
+    # --- what it is ---
 
     @property
     def profile(self) -> Profile:
@@ -73,48 +129,123 @@ class SharedChannelBase(Generic[C]):
         return self.spec.profile
 
     @property
-    def core(self) -> C:
-        """The channel itself: its load and its health."""
-        return self._core
+    def lite(self) -> LiteLease | None:
+        """Its Milvus Lite, where it is one."""
+        return self._held.lite
 
     @property
     def is_closed(self) -> bool:
-        """Whether it takes no more handles and calls."""
+        """Whether it takes no more handles and calls; it may be waiting for the last of them still."""
         return self._closed
+
+    @property
+    def info(self) -> ConnectionInfo:
+        """What ``list_connections`` shows."""
+        with self._guard:
+            handles = len(self._handles)
+        return ConnectionInfo(self.profile.alias, self.profile.endpoint, self.profile.db_name, handles)
 
     def token(self) -> SecretText | None:
         """The token that calls carry now."""
-        return self._core.holder.token
+        return self.core.holder.token
 
-    def equip(self, spec: ChannelSpec, holder: TokenHolder, key: SpecKey) -> bool:
-        """Go on with another secret from the next call on, over the same channel.
+    def _pinging(self, channel: Any, timeout: float) -> tuple[Plan[None], ConnectContext, Any, Deadline, Deadline]:
+        context = context_of(self.profile, self.token(), self.lite)
+        calls_end = Deadline.after(timeout)
+        return ping_plan(context), context, channel, Deadline(calls_end.at + PROBES_OF_PING), calls_end
 
-        Args:
-            spec: what it is opened by from now on.
-            holder: makes the metadata; the server has accepted it.
-            key: that of the spec's profile.
+    # --- handles ---
+
+    def handle(self, make: Callable[[Self, Profile], H], profile: Profile) -> H | None:
+        """A new handle; None if the channel was closed meanwhile.
+
+        The profile, as the caller resolved it, differs from the channel's only in what is not the channel's.
+        """
+        connection = make(self, profile)
+        with self._guard:
+            if self._closed or self._retired:
+                return None
+            # A handle that is dropped without being closed gives itself back.
+            self._handles[id(connection)] = weakref.ref(connection, partial(self._collected, id(connection)))
+        return connection
+
+    def _collected(self, key: int, reference: weakref.ref[Handle[Any]]) -> None:
+        if self._handles.get(key) is reference:
+            del self._handles[key]
+        # The garbage collector may run in a thread that holds one of our locks, so closing is not done here.
+        if (self._dedicated or self._retired) and not self._closed:
+            self._drop_soon()
+
+    def _give_back(self, connection: Handle[Any]) -> None:
+        with self._guard:
+            self._handles.pop(id(connection), None)
+
+    def _ends_with_handles(self) -> bool:
+        """Whether it is to be closed, since no handle is left; it counts as closed from then on."""
+        if self.abandoned:
+            return False
+        with self._guard:
+            handles = self._handles.copy()
+            self._handles = {key: handle for key, handle in handles.items() if handle() is not None}
+            last = not self._handles and (self._dedicated or self._retired)
+            self._closed |= last
+        return last
+
+    def _close_handles(self) -> None:
+        """Take no further call."""
+        with self._guard:
+            self._closed = True
+            handles = [handle() for handle in self._handles.copy().values()]
+        for connection in handles:
+            if connection is not None:
+                connection.disconnected()
+
+    @abstractmethod
+    def _drop_soon(self) -> None:
+        """Close if no handle is left, elsewhere and later."""
+
+    # --- moving under living handles ---
+
+    def equip(self, spec: ChannelSpec, holder: TokenHolder, fingerprint: SpecKey) -> bool:
+        """Go on from the next call on with a secret that the server has accepted; whether it was still open."""
+        with self._guard:
+            if self._closed:
+                return False
+            self.core.equip(holder, spec.refresh)
+            self.core.call_timeout = spec.profile.call_timeout
+            self.spec, self.fingerprint = spec, fingerprint
+            return True
+
+    def move(self, ready: ReadyChannel[C], old: SpecKey) -> bool:
+        """Send the calls of all handles over another channel from now on; the old one ends with its last call.
 
         Returns:
-            Whether it did; not if it was closed meanwhile.
+            Whether it did; not if it was closed or stands no more on ``old``, and then ``ready`` stays the caller's.
         """
-        if self._closed:
-            return False
-        self._core.equip(holder, spec.refresh)
-        self._core.call_timeout = spec.profile.call_timeout
-        self.spec, self.fingerprint = spec, key
+        with self._guard:
+            if self._closed or self.fingerprint != old:
+                return False
+            core = ready.opened.core
+            leaving = self.core.swap(core.raw, core.holder, ready.spec.refresh)
+            lite, self._held.lite = self._held.lite, ready.opened.lite
+            self._stand_on(ready)
+        self._drain(leaving, lite)
         return True
 
-    def _stand_on(self, spec: ChannelSpec, started: OpenedLike[C], server: ServerInfo, key: SpecKey) -> None:
-        """The channel was swapped for another: what is said of it follows."""
-        self._core.call_timeout = spec.profile.call_timeout
-        self.server, self.spec, self.fingerprint = server, spec, key
-        self.reach = reach_of(spec.profile, started.lite)
-        self._watch()
+    @abstractmethod
+    def _drain(self, leaving: Any, lite: LiteLease | None) -> None:
+        """Have a raw channel closed, and its Milvus Lite given back, as soon as its calls have ended.
 
-    def _watch(self) -> None:
-        tls = self.profile.tls
-        has_files = tls is not None and (tls.ca is not None or tls.cert is not None)
-        self._core.watch(self._look if has_files else None)
+        That takes as long as they do: whoever made one without a deadline wants its answer.
+        """
+
+    def _stand_on(self, ready: ReadyChannel[C]) -> None:
+        profile = ready.spec.profile
+        self.server, self.spec, self.fingerprint = ready.server, ready.spec, ready.fingerprint
+        self.reach = reach_of(profile, ready.opened.lite)
+        self.core.call_timeout = profile.call_timeout
+        has_files = profile.tls is not None and (profile.tls.ca is not None or profile.tls.cert is not None)
+        self.core.watch(self._look if has_files else None)
 
     @property
     def _is_outdated(self) -> bool:
@@ -124,3 +255,71 @@ class SharedChannelBase(Generic[C]):
     @abstractmethod
     def _look(self) -> None:
         """Have the channel renewed if its certificate files have changed; a call may be waiting."""
+
+
+@even_half_made
+class Handle(Generic[S]):
+    """One holder's share of a shared channel, with the profile as the holder resolved it."""
+
+    _again: ClassVar[str]
+    """What to call for another one."""
+    _forked_hint: ClassVar[str]
+
+    def __init__(self, live: S, profile: Profile) -> None:
+        self._live = live
+        self._profile = profile
+        self._closed = False
+
+    @property
+    def alias(self) -> str:
+        """The alias of the profile; ``"anonymous"`` where an address was given instead."""
+        return self._profile.alias
+
+    @property
+    def profile(self) -> Profile:
+        """The profile as the handle was opened with it, overrides of the call included."""
+        return self._profile
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it leads now; for Milvus Lite the database directory.
+
+        A later ``connect`` that finds another address in the profile moves all handles of its connection there.
+        """
+        return self._live.profile.endpoint
+
+    @property
+    def server_version(self) -> str | None:
+        """The server's version as it names it, such as ``2.3.5`` or ``milvus_lite-3.2.2``; None if it does not say."""
+        return self._live.server.version
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the handle was closed."""
+        return self._closed
+
+    def _gate(self) -> None:
+        """Runs before every call."""
+        if not self._closed and not self._live.abandoned:
+            return
+        if self._live.abandoned:
+            raise ForkError(f"the connection of {self.alias!r} was opened before the fork", hint=self._forked_hint)
+        raise ConnectionClosedError(f"the connection of {self.alias!r} is closed", hint=f"call {self._again} again")
+
+    def _client(self, opened: Callable[..., Any], arguments: MaskedFields) -> Any:
+        self._gate()
+        live = self._live
+        # The address may have changed since the handle was opened; what the call said of time has not.
+        profile = live.profile.model_copy(update={"timeout": self._profile.timeout})
+        client = opened(profile, live.reach, live.token(), arguments)
+        # The client keeps the handle: a Milvus Lite that was opened for it runs as long as it is used.
+        client._milvus_profiles_connection = self
+        return client
+
+    def disconnected(self) -> None:
+        """The channel is about to close under the handle: it takes no further call."""
+        self._closed = True
+
+    def __repr__(self) -> str:
+        state = "closed" if self.is_closed else "open"
+        return f"<{type(self).__name__} {self.alias} to {self.endpoint} ({state})>"

@@ -57,11 +57,7 @@ class SpecKey:
 
     @classmethod
     def of(cls, profile: Profile) -> SpecKey:
-        """That of a profile.
-
-        Args:
-            profile: not a template.
-        """
+        """That of a profile, which is no template."""
 
         def values(names: tuple[str, ...]) -> Hashable:
             return tuple(getattr(profile, name) for name in names)
@@ -69,11 +65,7 @@ class SpecKey:
         return cls(values(_IDENTITY), (profile.endpoint, values(_OPTIONS), tls_signature(profile.tls)), values(_MANNER))
 
     def change_to(self, other: SpecKey) -> Change:
-        """What another key changes.
-
-        Args:
-            other: that of the profile as it was read anew.
-        """
+        """What changes with the key of the profile as it was read anew."""
         if self.identity != other.identity:
             return "identity"
         if self.way != other.way:
@@ -103,22 +95,11 @@ class ChannelSpec:
 
 
 def context_of(profile: Profile, token: SecretText | None, lite: LiteLease | None) -> ConnectContext:
-    """What is tried, for the words of an error.
-
-    Args:
-        profile: the profile.
-        token: what authenticates.
-        lite: its Milvus Lite, where it is one.
-    """
+    """What is tried, for the words of an error."""
     alias = None if profile.alias == ANONYMOUS else profile.alias
     return ConnectContext.of(profile, token, alias=alias, lite_port=lite.port if lite else None)
 
 
 def reach_of(profile: Profile, lite: LiteLease | None) -> Endpoint:
-    """The endpoint that sockets lead to: for Milvus Lite its server in this process.
-
-    Args:
-        profile: not a template.
-        lite: its Milvus Lite, where it is one.
-    """
+    """The endpoint that sockets lead to: for Milvus Lite its server in this process."""
     return profile.endpoint if lite is None else Endpoint("tcp", host="127.0.0.1", port=lite.port)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import ConnectionClosedError, MilvusProfilesError
 from ..live.connection import Connection
-from ..live.handle import Handle
 from ..live.opening import open_live
 from ..live.request import CallFields, Request, request
+from ..live.shared_base import Handle
 from ..live.shared_channel import SharedChannel
 from ..profile import PoolSettings, Profile
 from .lifecycle import HEALTHY_FOR

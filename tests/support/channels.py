@@ -1,0 +1,117 @@
+"""Channels of threads and of an event loop behind one face: how a core is made, and called by every arity."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from milvus_profiles.channel.aio_channel import AsyncProfileChannel
+from milvus_profiles.channel.aio_core import AsyncChannelCore
+from milvus_profiles.channel.channel import ProfileChannel
+from milvus_profiles.channel.core import ChannelCore
+from milvus_profiles.channel.metadata import TokenHolder
+from milvus_profiles.masked import SecretText
+
+from .connections import LoopThread
+
+OLD, NEW = "root:canary-old-7f3a", "root:canary-new-7f3a"
+OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+ARITIES = {"Say": "unary_unary", "Hold": "unary_unary", "Fail": "unary_unary", "Sum": "stream_unary",
+           "Count": "unary_stream", "Echo": "stream_stream"}  # fmt: skip
+
+
+def holding(token: str | None, db_name: str | None = None) -> TokenHolder:
+    return TokenHolder(SecretText(token) if token else None, db_name=db_name)
+
+
+class ThreadChannels:
+    def core(self, port: int, holder: TokenHolder, **settings: Any) -> Any:
+        return ChannelCore(self.raw(port), holder, **settings)
+
+    def raw(self, port: int) -> Any:
+        return grpc.insecure_channel(f"127.0.0.1:{port}", OPTIONS)
+
+    def channel(self, core: Any, **settings: Any) -> Any:
+        return ProfileChannel(core, **settings)
+
+    def stub(self, channel: Any, method: str, **more: Any) -> Any:
+        return getattr(channel, ARITIES[method])(f"/test/{method}", None, None, **more)
+
+    def call(self, channel: Any, method: str, request: bytes = b"x", stub: Any = None, **named: Any) -> list[Any]:
+        """All answers to a call, the first of them as JSON."""
+        stub = self.stub(channel, method) if stub is None else stub
+        streams = ARITIES[method].startswith("stream")
+        answer = stub(iter([request]) if streams else request, **named)
+        answers = list(answer) if ARITIES[method].endswith("stream") else [answer]
+        return [json.loads(answers[0]), *answers[1:]]
+
+    def begin(self, channel: Any, method: str) -> Any:
+        """A call that is under way, with ``result`` and ``done``."""
+        return self.stub(channel, method).future(b"x")
+
+    def do(self, result: Any) -> Any:
+        """What a method of a core or a channel has given."""
+        return result
+
+    def end(self) -> None:
+        pass
+
+
+class LoopChannels(LoopThread):
+    def core(self, port: int, holder: TokenHolder, **settings: Any) -> Any:
+        return self._in_loop(lambda: AsyncChannelCore(self._raw(port), holder, **settings))
+
+    def _raw(self, port: int) -> Any:
+        return grpc.aio.insecure_channel(f"127.0.0.1:{port}", OPTIONS)
+
+    def raw(self, port: int) -> Any:
+        return self._in_loop(self._raw, port)
+
+    def channel(self, core: Any, **settings: Any) -> Any:
+        return AsyncProfileChannel(core, **settings)
+
+    def stub(self, channel: Any, method: str, **more: Any) -> Any:
+        return getattr(channel, ARITIES[method])(f"/test/{method}", None, None, **more)
+
+    async def _call(self, stub: Any, method: str, request: bytes, **named: Any) -> list[Any]:
+        async def requests() -> AsyncIterator[bytes]:
+            yield request
+
+        answer = stub(requests() if ARITIES[method].startswith("stream") else request, **named)
+        answers = [each async for each in answer] if ARITIES[method].endswith("stream") else [await answer]
+        return [json.loads(answers[0]), *answers[1:]]
+
+    def call(self, channel: Any, method: str, request: bytes = b"x", stub: Any = None, **named: Any) -> list[Any]:
+        stub = self.stub(channel, method) if stub is None else stub
+        return self._do(self._call(stub, method, request, **named))
+
+    def begin(self, channel: Any, method: str) -> Any:
+        return self._start(self._call(self.stub(channel, method), method, b"x"))
+
+    def do(self, result: Any) -> Any:
+        return self._do(result)
+
+
+Channels = ThreadChannels | LoopChannels
+
+
+@contextmanager
+def connected(channels: Channels, port: int, token: str | None = OLD, **settings: Any) -> Iterator[Any]:
+    core = channels.core(port, holding(token, settings.pop("db_name", None)), **settings)
+    try:
+        yield core
+    finally:
+        channels.do(core.close())
+
+
+@pytest.fixture(name="channels", params=[ThreadChannels, LoopChannels])
+def any_channels(request: pytest.FixtureRequest) -> Iterator[Channels]:
+    one: Channels = request.param()
+    yield one
+    one.end()

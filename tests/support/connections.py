@@ -1,0 +1,212 @@
+"""Connections of threads and of an event loop behind one face, and the profiles and servers that their tests need."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import threading
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import CancelledError, Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+import pytest
+
+import milvus_profiles as mp
+from milvus_profiles.live.limit import OPEN_CONNECTIONS
+
+from .milvus import MilvusServer
+from .scripted_grpc import SERVICE, Call, milvus_answer
+from .waiting import until
+
+T = TypeVar("T")
+
+
+def of(server: MilvusServer, **more: str) -> mp.Profiles:
+    """One profile, `prod`, that leads to a server."""
+    env = {"MILVUS_PROFILES__PROD__URI": server.uri}
+    if server.token:
+        env["MILVUS_PROFILES__PROD__TOKEN"] = server.token
+    if server.certs:
+        env["MILVUS_PROFILES__PROD__SSL__CA"] = str(server.certs.ca)
+    if server.tls == "mutual" and server.certs:
+        env["MILVUS_PROFILES__PROD__SSL__CERT"] = str(server.certs.client.cert)
+        env["MILVUS_PROFILES__PROD__SSL__KEY"] = str(server.certs.client.key)
+    return declared(**{**env, **more})
+
+
+def at(port: int, **more: str) -> mp.Profiles:
+    return declared(MILVUS_PROFILES__PROD__URI=f"http://127.0.0.1:{port}", **more)
+
+
+def declared(**env: str) -> mp.Profiles:
+    return mp.load(env=env, cwd="/")
+
+
+def uri(port: int) -> str:
+    """A line of a file."""
+    return f'uri = "http://127.0.0.1:{port}"'
+
+
+class Declared:
+    """A file with the profile `prod`, which the test rewrites."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.touch(mode=0o600)
+
+    def says(self, *lines: str) -> mp.Profiles:
+        self.path.write_text("[profiles.prod]\n" + "\n".join(lines) + "\n")
+        return self.profiles()
+
+    def profiles(self, **env: str) -> mp.Profiles:
+        return mp.load(self.path, env=env)
+
+
+class Holding:
+    """A server's script: it answers as a healthy Milvus does, but a method only when it is told to."""
+
+    def __init__(self, method: str = "ShowCollections") -> None:
+        self.method = SERVICE + method
+        self.arrived, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, call: Call) -> bytes:
+        if call.method == self.method:
+            self.arrived.set()
+            assert self.go_on.wait(30)
+        return milvus_answer(call)
+
+
+class Threads:
+    """``milvus_profiles.connect`` and its kin."""
+
+    cut_off: type[Exception] = grpc.RpcError
+    """What a call that :meth:`begin` began raises when its connection is closed."""
+    connect = staticmethod(mp.connect)
+    disconnect = staticmethod(mp.disconnect)
+    disconnect_all = staticmethod(mp.disconnect_all)
+    list_connections = staticmethod(mp.list_connections)
+    has_connection = staticmethod(mp.has_connection)
+
+    def ping(self, conn: Any) -> float:
+        seconds: float = conn.ping()
+        return seconds
+
+    def close(self, conn: Any) -> None:
+        conn.close()
+
+    def stub(self, conn: Any, path: str) -> Any:
+        return conn.channel.unary_unary(path, None, None)
+
+    def begin(self, stub: Any) -> Any:
+        """A call that is under way, with ``result`` and ``done``."""
+        return stub.future(b"", timeout=60)
+
+    def call(self, stub: Any, request: bytes = b"", **named: Any) -> Any:
+        return stub(request, timeout=10, **named)
+
+    def close_channel(self, conn: Any) -> None:
+        conn.channel.close()
+
+    def end(self) -> None:
+        pass
+
+
+class LoopThread:
+    """An event loop that runs in a thread of its own: what is awaited there can be waited for here."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    def _start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self._start(coroutine).result(120)
+
+    def _in_loop(self, work: Any, *arguments: Any) -> Any:
+        async def run() -> Any:
+            return work(*arguments)
+
+        return self._do(run())
+
+    def end(self) -> None:
+        self._do(self._loop.shutdown_asyncgens())
+        self._do(self._loop.shutdown_default_executor())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class Loop(LoopThread):
+    """``milvus_profiles.aio.connect`` and its kin."""
+
+    # Python 3.10 cannot tell the one from the other.
+    cut_off: type[Exception] = mp.ConnectionClosedError if sys.version_info >= (3, 11) else CancelledError
+
+    def connect(self, *arguments: Any, **named: Any) -> mp.aio.AsyncConnection:
+        return self._do(mp.aio.connect(*arguments, **named))
+
+    def disconnect(self, alias: str, **named: Any) -> None:
+        self._do(mp.aio.disconnect(alias, **named))
+
+    def disconnect_all(self, **named: Any) -> None:
+        self._do(mp.aio.disconnect_all(**named))
+
+    def list_connections(self) -> Any:
+        return self._in_loop(mp.aio.list_connections)
+
+    def has_connection(self, alias: str) -> Any:
+        return self._in_loop(mp.aio.has_connection, alias)
+
+    def ping(self, conn: Any) -> float:
+        seconds: float = self._do(conn.ping())
+        return seconds
+
+    def close(self, conn: Any) -> None:
+        self._do(conn.close())
+
+    def stub(self, conn: Any, path: str) -> Any:
+        return conn.channel.unary_unary(path, None, None)
+
+    async def _call(self, stub: Any, request: bytes, **named: Any) -> Any:
+        return await stub(request, **named)
+
+    def begin(self, stub: Any) -> Any:
+        return self._start(self._call(stub, b"", timeout=60))
+
+    def call(self, stub: Any, request: bytes = b"", **named: Any) -> Any:
+        return self._do(self._call(stub, request, timeout=10, **named))
+
+    def close_channel(self, conn: Any) -> None:
+        self._do(conn.channel.close())
+
+
+Shell = Threads | Loop
+
+
+@pytest.fixture(name="shell", params=[Threads, Loop])
+def any_shell(request: pytest.FixtureRequest) -> Iterator[Shell]:
+    """Each of them in turn; what a test leaves open is closed, and nothing stays behind."""
+    one: Shell = request.param()
+    yield one
+    one.disconnect_all(grace=0)
+    assert one.list_connections() == []
+    one.end()
+    gc.collect()
+    until(lambda: OPEN_CONNECTIONS.taken == 0)
+
+
+@pytest.fixture(name="prod")
+def declared_prod(tmp_path: Path) -> Declared:
+    return Declared(tmp_path / "profiles.toml")
+
+
+@pytest.fixture(name="any_server", params=["plain", "auth", "tls", "mtls"])
+def each_server(request: pytest.FixtureRequest) -> MilvusServer:
+    server: MilvusServer = request.getfixturevalue(f"milvus_{request.param}")
+    return server

@@ -1,0 +1,439 @@
+"""What holds for the connections of threads and of event loops alike, on real servers."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+import milvus_profiles as mp
+from milvus_profiles import errors
+from milvus_profiles.channel.wire import GET_VERSION, SHOW_COLLECTIONS
+from tests.support import faults, scripted_grpc
+from tests.support.certificates import Certificates
+from tests.support.connections import (
+    Declared,
+    Holding,
+    Shell,
+    any_shell,
+    at,
+    declared,
+    declared_prod,
+    each_server,
+    of,
+    uri,
+)
+from tests.support.milvus import MilvusServer
+from tests.support.scripted_grpc import Call, milvus_answer, scripted_server
+from tests.support.sockets import connections_to
+from tests.support.speaking import encoded
+from tests.support.waiting import until
+
+__all__ = ["any_shell", "declared_prod", "each_server"]
+
+
+# --- the good case ---
+
+
+def test_connect_shakes_hands_and_pings(shell: Shell, any_server: MilvusServer) -> None:
+    conn = shell.connect("prod", profiles=of(any_server))
+    assert "2.3.5" in (conn.server_version or "")
+    assert 0 < shell.ping(conn) < 5
+    assert (conn.alias, conn.profile.alias, str(conn.endpoint)) == ("prod", "prod", any_server.uri)
+    stub = shell.stub(conn, SHOW_COLLECTIONS.path)
+    assert list(SHOW_COLLECTIONS.deserialize(shell.call(stub)).collection_names) == []
+    assert not conn.is_closed
+    shell.close(conn)
+    shell.close(conn)
+    assert conn.is_closed
+    for use in (shell.ping, lambda _: shell.call(stub), lambda closed: closed.client()):
+        with pytest.raises(errors.ConnectionClosedError):
+            use(conn)
+
+
+def test_a_ping_names_the_cause_as_connect_does(shell: Shell) -> None:
+    with scripted_server(milvus_answer) as server:
+        conn = shell.connect("prod", profiles=at(server.port, MILVUS_PROFILES__PROD__RETRY="false"))
+    with pytest.raises(errors.UnreachableError, match="refuses"):
+        shell.ping(conn)
+
+
+@pytest.mark.parametrize("code", ["UNIMPLEMENTED", "PERMISSION_DENIED"])
+def test_a_ping_that_is_refused_has_been_answered(shell: Shell, code: str) -> None:
+    def script(call: Call) -> bytes:
+        if call.method == GET_VERSION.path:
+            raise scripted_grpc.Refusal(grpc.StatusCode[code], "not for you")
+        return milvus_answer(call)
+
+    with scripted_server(script) as server:
+        assert shell.ping(shell.connect("prod", profiles=at(server.port))) > 0
+
+
+# --- handles ---
+
+
+def test_handles_share_one_channel_that_lives_until_disconnect(shell: Shell, milvus_plain: MilvusServer) -> None:
+    with faults.tcp_proxy(milvus_plain.port) as proxy:
+        first, second = shell.connect("prod", profiles=at(proxy.port)), shell.connect("PROD", profiles=at(proxy.port))
+        assert first is not second
+        assert shell.ping(first) > 0
+        assert [info.handles for info in shell.list_connections()] == [2]
+        shell.close(first)
+        assert shell.ping(second) > 0
+        assert [info.handles for info in shell.list_connections()] == [1]
+        shell.close(second)
+        assert shell.has_connection("Prod")
+        assert shell.ping(shell.connect("prod", profiles=at(proxy.port))) > 0
+        assert proxy.connections == 1
+
+
+def test_closing_the_channel_closes_the_handle_only(shell: Shell, milvus_plain: MilvusServer) -> None:
+    first, second = (shell.connect("prod", profiles=of(milvus_plain)) for _ in "ab")
+    shell.close_channel(first)
+    assert first.is_closed
+    assert shell.ping(second) > 0
+
+
+def test_a_dropped_handle_is_given_back(shell: Shell, milvus_plain: MilvusServer) -> None:
+    keep = shell.connect("prod", profiles=of(milvus_plain))
+    shell.connect("prod", profiles=of(milvus_plain))
+    gc.collect()
+    until(lambda: [info.handles for info in shell.list_connections()] == [1])
+    assert shell.ping(keep) > 0
+
+
+def test_a_dedicated_channel_is_closed_with_its_handle(shell: Shell) -> None:
+    with scripted_server(milvus_answer) as server:
+        shared = shell.connect("prod", profiles=at(server.port))
+        own = shell.connect("prod", profiles=at(server.port), dedicated=True)
+        assert connections_to(server.port) == 2
+        shell.close(own)
+        until(lambda: connections_to(server.port) == 1)
+        assert [info.handles for info in shell.list_connections()] == [1]
+        assert shell.ping(shared) > 0
+
+
+def test_an_address_alone_is_anonymous_and_closed_with_a_handle_that_is_dropped(
+    shell: Shell, milvus_auth: MilvusServer
+) -> None:
+    nothing = declared()
+    conn = shell.connect(uri=milvus_auth.uri, token="root:Milvus", profiles=nothing)
+    assert conn.alias == "anonymous"
+    shell.connect(host="127.0.0.1", port=milvus_auth.port, user="root", password="Milvus", profiles=nothing)
+    gc.collect()
+    until(lambda: len(shell.list_connections()) == 1)
+    assert shell.ping(conn) > 0
+    del conn
+    gc.collect()
+    until(lambda: shell.list_connections() == [])
+
+
+def test_overrides_of_a_call_get_a_channel_of_their_own(shell: Shell, milvus_auth: MilvusServer) -> None:
+    profiles = of(milvus_auth)
+    keep = [shell.connect("prod", profiles=profiles), shell.connect("prod", profiles=profiles, timeout=3)]
+    assert len(shell.list_connections()) == 1
+    with pytest.raises(errors.AuthenticationError):
+        shell.connect("prod", profiles=profiles, token="root:wrong")
+    keep.append(shell.connect("prod", profiles=profiles, db_name="default"))
+    assert keep[-1].profile.db_name == "default"
+    assert [info.db_name for info in shell.list_connections()] == [None, "default"]
+
+
+def test_disconnect_closes_all_handles_of_an_alias(shell: Shell, milvus_plain: MilvusServer) -> None:
+    profiles = declared(MILVUS_PROFILES__A__URI=milvus_plain.uri, MILVUS_PROFILES__B__URI=milvus_plain.uri)
+    a, dedicated = shell.connect("a", profiles=profiles), shell.connect("a", profiles=profiles, dedicated=True)
+    b = shell.connect("b", profiles=profiles)
+    shell.disconnect("A")
+    assert a.is_closed
+    assert dedicated.is_closed
+    assert shell.ping(b) > 0
+    assert (shell.has_connection("a"), shell.has_connection("b")) == (False, True)
+    shell.disconnect("a")
+    shell.disconnect("nobody")
+    assert shell.ping(shell.connect("a", profiles=profiles)) > 0
+    shell.disconnect_all()
+    assert b.is_closed
+
+
+def test_disconnect_waits_for_calls_in_flight_and_then_cuts_them_off(shell: Shell) -> None:
+    script = Holding()
+    with scripted_server(script) as server:
+        conn = shell.connect("prod", profiles=at(server.port))
+        stub = shell.stub(conn, SHOW_COLLECTIONS.path)
+        held = shell.begin(stub)
+        assert script.arrived.wait(30)
+        leaving = threading.Thread(target=shell.disconnect, args=("prod",), kwargs={"grace": 30})
+        leaving.start()
+        until(lambda: conn.is_closed)
+        assert not shell.has_connection("prod")
+        with pytest.raises(errors.ConnectionClosedError):
+            shell.call(stub)
+        assert not held.done()
+        script.go_on.set()
+        leaving.join()
+        assert held.result(10)
+
+        script.arrived.clear()
+        script.go_on.clear()
+        held = shell.begin(shell.stub(shell.connect("prod", profiles=at(server.port)), SHOW_COLLECTIONS.path))
+        assert script.arrived.wait(30)
+        shell.disconnect("prod", grace=0.05)
+        with pytest.raises(shell.cut_off):
+            held.result(10)
+        script.go_on.set()
+
+
+# --- at once ---
+
+
+def test_many_at_once_open_one_connection(shell: Shell, milvus_auth: MilvusServer) -> None:
+    with faults.tcp_proxy(milvus_auth.port) as proxy, ThreadPoolExecutor(64) as threads:
+        profiles = at(proxy.port, MILVUS_PROFILES__PROD__TOKEN="root:Milvus")
+        conns = list(threads.map(lambda _: shell.connect("prod", profiles=profiles), range(64)))
+        assert all(shell.ping(conn) > 0 for conn in conns)
+        assert len({id(conn) for conn in conns}) == 64
+        assert proxy.connections == 1
+        assert [info.handles for info in shell.list_connections()] == [64]
+
+
+def test_a_failure_reaches_all_who_waited_and_each_has_its_own(shell: Shell) -> None:
+    with faults.black_hole() as port, ThreadPoolExecutor(8) as threads:
+        profiles = at(port, MILVUS_PROFILES__PROD__TIMEOUT="1")
+
+        def attempt(_: int) -> BaseException:
+            with pytest.raises(errors.UnreachableError) as caught:
+                shell.connect("prod", profiles=profiles)
+            return caught.value
+
+        assert len({id(failure) for failure in threads.map(attempt, range(8))}) == 8
+
+
+def test_a_hanging_address_delays_no_other_alias(shell: Shell) -> None:
+    with faults.black_hole() as hole, scripted_server(milvus_answer) as server, ThreadPoolExecutor(1) as thread:
+        profiles = at(server.port, MILVUS_PROFILES__BAD__URI=f"http://127.0.0.1:{hole}")
+        hanging = thread.submit(shell.connect, "bad", profiles=profiles, timeout=3)
+        time.sleep(0.2)
+        assert shell.ping(shell.connect("prod", profiles=profiles)) > 0
+        assert not hanging.done()
+        with pytest.raises(errors.UnreachableError):
+            hanging.result(60)
+
+
+def test_max_connections(shell: Shell, prod: Declared) -> None:
+    with scripted_server(milvus_answer) as server:
+        each = "".join(f"[profiles.{name}]\n{uri(server.port)}\n" for name in "abc")
+        prod.path.write_text(f"max_connections = 2\n{each}")
+        profiles = mp.load(prod.path, env={})
+        keep = [shell.connect(alias, profiles=profiles) for alias in "aba"]
+        for other in (shell.connect, mp.connect):
+            with pytest.raises(errors.ConnectionLimitError):
+                other("c", profiles=profiles)
+        shell.disconnect("a")
+        assert shell.ping(shell.connect("c", profiles=profiles)) > 0
+        assert [conn.is_closed for conn in keep] == [True, False, True]
+
+
+# --- failures ---
+
+
+def test_what_is_wrong_is_classified(shell: Shell, milvus_auth: MilvusServer, milvus_tls: MilvusServer) -> None:
+    def fails(kind: type[Exception], profiles: mp.Profiles, alias: str | None = "prod", **fields: Any) -> str:
+        with pytest.raises(kind) as caught:
+            shell.connect(alias, profiles=profiles, **fields)
+        return str(caught.value)
+
+    for token in ("root:wrong", "nobody:Milvus", "an-api-key"):
+        assert token not in fails(errors.AuthenticationError, of(milvus_auth, MILVUS_PROFILES__PROD__TOKEN=token))
+    fails(errors.AuthenticationError, at(milvus_auth.port))
+    fails(errors.DatabaseNotFoundError, of(milvus_auth, MILVUS_PROFILES__PROD__DB_NAME="nope"))
+    fails(errors.DatabaseNotFoundError, of(milvus_auth), db_name="nope")
+    fails(errors.TLSError, declared(MILVUS_PROFILES__PROD__URI=milvus_auth.uri.replace("http://", "https://")))
+    fails(errors.TLSError, at(milvus_tls.port))
+    fails(errors.UnknownProfileError, of(milvus_auth), "prdo")
+    fails(KeyError, of(milvus_auth), "prdo")
+    fails(errors.UnknownProfileError, declared(), None)
+    assert "did you mean 'uri'" in fails(errors.ConfigError, declared(), None, url="x")
+    assert "timeout" in fails(errors.ConfigError, declared(), None, uri="x", timeout=-1)
+    with faults.refused_port() as port:
+        fails(errors.UnreachableError, at(port))
+    with faults.black_hole() as port:
+        fails(errors.UnreachableError, at(port), timeout=1)
+    fails(errors.UnreachableError, declared(), None, uri="http://no-such-host.invalid:19530", timeout=5)
+    with faults.http1_server() as web:
+        fails(errors.NotMilvusError, at(web.port))
+    with scripted_grpc.not_milvus() as other:
+        fails(errors.NotMilvusError, at(other.port))
+
+
+def test_certificates_that_do_not_fit(
+    shell: Shell, milvus_tls: MilvusServer, milvus_mtls: MilvusServer, certificates: Certificates
+) -> None:
+    foreign = certificates.foreign_client
+    for server, wrong in (
+        (milvus_tls, {"CA": str(certificates.foreign_ca)}),
+        (milvus_tls, {"SERVER_NAME": "wrong.example"}),
+        (milvus_tls, {"CA": ""}),
+        (milvus_mtls, {"CERT": "", "KEY": ""}),
+        (milvus_mtls, {"CERT": str(foreign.cert), "KEY": str(foreign.key)}),
+    ):
+        profiles = of(server, **{f"MILVUS_PROFILES__PROD__SSL__{name}": value for name, value in wrong.items()})
+        with pytest.raises(errors.TLSError):
+            shell.connect("prod", profiles=profiles)
+
+
+def test_a_server_that_is_starting_says_so_and_can_be_waited_for(shell: Shell) -> None:
+    with scripted_grpc.starting_milvus() as server, ThreadPoolExecutor(1) as thread:
+        profiles = at(server.port)
+        with pytest.raises(errors.ServerNotReadyError):
+            shell.connect("prod", profiles=profiles)
+        with pytest.raises(errors.ServerNotReadyError, match="waited"):
+            shell.connect("prod", profiles=profiles, wait_ready=0.3)
+        before = len(server.calls)
+        waiting = thread.submit(shell.connect, "prod", profiles=profiles, wait_ready=30)
+        until(lambda: len(server.calls) >= before + 2)
+        server.ready.set()
+        assert shell.ping(waiting.result(60)) > 0
+
+
+def test_milvus_lite_is_shared_and_stopped_with_its_last_connection(shell: Shell, tmp_path: Path) -> None:
+    profiles = declared(MILVUS_PROFILES__LOCAL__URI=str(tmp_path / "data.db"))
+    conn = shell.connect("local", profiles=profiles)
+    other = shell.connect("local", profiles=profiles, dedicated=True)
+    assert "lite" in (conn.server_version or "")
+    assert str(conn.endpoint) == str(tmp_path / "data.db")
+    # One server for both worlds.
+    with mp.connect("local", profiles=profiles) as of_threads:
+        client = of_threads.client()
+        client.create_collection("c", dimension=2)
+        client.close()
+    named = SHOW_COLLECTIONS.deserialize(shell.call(shell.stub(other, SHOW_COLLECTIONS.path)))
+    assert list(named.collection_names) == ["c"]
+    program = (
+        "import milvus_profiles as mp\n"
+        "from milvus_profiles.channel.wire import SHOW_COLLECTIONS as S\n"
+        "try: show = mp.connect(uri='./data.db').channel.unary_unary(S.path, None, S.deserialize)\n"
+        "except mp.DatabaseInUseError as e: print(e.exit_status, 'LOCK' in str(e))\n"
+        "else: print(list(show(b'').collection_names))\n"
+    )
+
+    def elsewhere() -> str:
+        done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+        assert not done.stderr
+        return done.stdout
+
+    assert elsewhere() == "6 True\n"
+    del client, of_threads
+    mp.disconnect("local")
+    shell.disconnect("local")
+    assert elsewhere() == "['c']\n"
+
+
+# --- what changes under living handles ---
+
+
+def test_a_changed_description_opens_nothing(shell: Shell, prod: Declared) -> None:
+    with scripted_server(milvus_answer) as server:
+        first = shell.connect("prod", profiles=prod.says(uri(server.port)))
+        second = shell.connect("prod", profiles=prod.says(uri(server.port), 'description = "x"'))
+        assert [info.handles for info in shell.list_connections()] == [2]
+        assert server.names().count("Connect") == 1
+        assert first.profile != second.profile
+
+
+def test_a_changed_address_moves_living_handles_and_drops_no_call(shell: Shell, prod: Declared) -> None:
+    script = Holding()
+    with scripted_server(script) as first, scripted_server(milvus_answer) as second:
+        old = shell.connect("prod", profiles=prod.says(uri(first.port), 'token = "a"'))
+        stub = shell.stub(old, SHOW_COLLECTIONS.path)
+        held = shell.begin(stub)
+        assert script.arrived.wait(30)
+        changed = prod.says(uri(second.port), 'token = "b"')
+        assert old.endpoint.port == first.port
+        new = shell.connect("prod", profiles=changed)
+        assert [conn.endpoint.port for conn in (old, new)] == [second.port] * 2
+        assert shell.call(stub)
+        assert second.names().count("ShowCollections") == 1
+        assert connections_to(first.port) == 1
+        assert not held.done()
+        script.go_on.set()
+        assert held.result(10)
+        until(lambda: connections_to(first.port) == 0)
+        assert [info.handles for info in shell.list_connections()] == [2]
+        assert {call.metadata["authorization"] for call in first.calls} == {encoded("a")}
+        assert {call.metadata["authorization"] for call in second.calls} == {encoded("b")}
+
+
+def test_a_changed_token_reaches_the_living_channel_without_reconnecting(shell: Shell, prod: Declared) -> None:
+    with scripted_server(milvus_answer) as server:
+        old = shell.connect("prod", profiles=prod.says(uri(server.port), 'token = "the:old"'))
+        stub = shell.stub(old, SHOW_COLLECTIONS.path)
+        shell.connect("prod", profiles=prod.says(uri(server.port), 'token = "the:new"', "call_timeout = 30"))
+        shell.call(stub)
+        assert server.calls[-1].metadata["authorization"] == encoded("the:new")
+        assert len({call.peer for call in server.calls}) == 1
+
+
+def test_what_the_server_refuses_or_does_not_answer_leaves_the_old_connection_alone(
+    shell: Shell, milvus_auth: MilvusServer, prod: Declared
+) -> None:
+    good = (f'uri = "{milvus_auth.uri}"', f'token = "{milvus_auth.token}"')
+    old = shell.connect("prod", profiles=prod.says(*good))
+    with pytest.raises(errors.AuthenticationError):
+        shell.connect("prod", profiles=prod.says(good[0], 'token = "root:wrong"'))
+    with faults.refused_port() as port, pytest.raises(errors.UnreachableError):
+        shell.connect("prod", profiles=prod.says(uri(port), good[1]))
+    assert shell.call(shell.stub(old, SHOW_COLLECTIONS.path))
+    assert old.endpoint.port == milvus_auth.port
+    assert shell.ping(shell.connect("prod", profiles=prod.says(*good))) > 0
+
+
+def test_another_database_or_user_never_moves_a_living_handle(shell: Shell, prod: Declared) -> None:
+    with scripted_server(milvus_answer) as server:
+        one = shell.connect("prod", profiles=prod.says(uri(server.port), 'db_name = "one"'))
+        two = shell.connect("prod", profiles=prod.says(uri(server.port), 'db_name = "two"'))
+        for conn in (one, two):
+            shell.call(shell.stub(conn, SHOW_COLLECTIONS.path), b"mark")
+        assert [call.metadata["dbname"] for call in server.calls if call.request == b"mark"] == ["one", "two"]
+        assert len(shell.list_connections()) == 2
+        shell.close(one)
+        assert [info.db_name for info in shell.list_connections()] == ["two"]
+        as_bob = prod.says(uri(server.port), 'db_name = "two"', 'user = "bob"', 'password = "x"')
+        assert shell.connect("prod", profiles=as_bob).profile.user == "bob"
+        shell.call(shell.stub(two, SHOW_COLLECTIONS.path), b"still")
+        assert "authorization" not in server.calls[-1].metadata
+
+
+def test_a_secret_that_was_replaced_at_its_source_is_found_by_the_refused_calls(shell: Shell, tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("the:old")
+    secret.chmod(0o600)
+    accepted = [encoded("the:old")]
+
+    def script(call: Call) -> bytes:
+        if call.metadata.get("authorization") != accepted[0]:
+            raise scripted_grpc.Refusal(grpc.StatusCode.UNAUTHENTICATED, "auth check failure, please check api key")
+        return milvus_answer(call)
+
+    with scripted_server(script) as server, ThreadPoolExecutor(10) as threads:
+        conn = shell.connect("prod", profiles=at(server.port, MILVUS_PROFILES__PROD__TOKEN_FILE=str(secret)))
+        stub = shell.stub(conn, GET_VERSION.path)
+        accepted[0] = encoded("the:new")
+        secret.write_text("the:new")
+        before = len(server.calls)
+        answers = list(threads.map(lambda _: shell.call(stub), range(10)))
+        assert len(answers) == 10
+        assert len(server.calls) - before <= 20
+        assert len({call.peer for call in server.calls}) == 1
+        # A call that brings its own token is not made again.
+        accepted[0] = "bm93aGVyZQ=="
+        with pytest.raises(grpc.RpcError) as caught:
+            shell.call(stub, metadata=(("authorization", "x"),))
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
