@@ -1,4 +1,4 @@
-"""What a connect tries, as far as whoever explains its failure needs to know it."""
+"""What a connect tries, as far as whoever explains its failure needs to know it, and the remedies that it makes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ConnectContext"]
 
 @dataclass(frozen=True, slots=True)
 class ConnectContext:
-    """What was tried, as far as an explanation needs it.
+    """What was tried.
 
     Attributes:
         endpoint: where it led.
@@ -93,11 +93,7 @@ class ConnectContext:
         return f"{endpoint.uri}/{database}" if database else endpoint.uri
 
     def remedy(self, *assignments: str) -> str:
-        """How fields of the profile are changed: a command where the profile has a name.
-
-        Args:
-            assignments: ``FIELD=VALUE`` each.
-        """
+        """How fields of the profile are changed (``FIELD=VALUE`` each): a command where the profile has a name."""
         if self.alias is None:
             return f"connect with {' '.join(assignments)}"
         return milvus_profiles("profile", "set", self.alias, *assignments)
@@ -115,11 +111,7 @@ class ConnectContext:
         return ", then ".join(steps)
 
     def database_remedy(self, name: str) -> str:
-        """How another database is named.
-
-        Args:
-            name: the database.
-        """
+        """How another database is named."""
         if self.uri_database is None:
             return self.remedy(f"db_name={name}")
         return self.remedy(f"uri={self._uri(self.endpoint, name)}")

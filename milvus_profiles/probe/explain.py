@@ -1,7 +1,7 @@
 """Says what a failed call means: one error class, one sentence and one remedy for each cause that can be told apart.
 
-gRPC has one status for a dozen causes, so the words beside it are read, and where they are ambiguous the socket
-probes' evidence decides.  Nothing here waits, connects or raises by itself.  What a server said is quoted escaped, cut,
+gRPC has one status for a dozen causes, so the words beside it are read, and where they are ambiguous what the probes
+saw decides.  Nothing here waits, connects or raises by itself.  What a server said is quoted escaped, cut,
 and without the token.
 
 Source of the words: Milvus 2.2 and 2.3 and grpcio 1.66 to 1.85, measured.
@@ -50,30 +50,19 @@ _SHOWN_NAMES, _COMPARED_NAMES = 8, 1000
 _NO_DATABASE = re.compile(r"database not found|database '.*' does not exist|database .* not exist", re.IGNORECASE)
 # gRPC's own words, before it sends anything; the status beside them is the one of a refused token.
 _WRONG_CALL_HOST = "call host does not match SSL server name"
+_CHECK_PORT = "check the port: Milvus takes gRPC on 19530 by default (9091 is for its metrics)"
 _NOT_READY = re.compile(r"not ready|not healthy|initializing|starting|standby|abnormal", re.IGNORECASE)
 
 
 def needs_probes(code: grpc.StatusCode, details: str = "") -> bool:
-    """Whether a look at the sockets can say more than the status: its words may be ambiguous, or lack names and dates.
-
-    Args:
-        code: how the call ended.
-        details: the words beside it.
-    """
+    """Whether the probes can say more than the status: its words may be ambiguous, or lack names and dates."""
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return details == _WRONG_CALL_HOST
     return code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 def refused_here(code: grpc.StatusCode, details: str, context: ConnectContext, method: str) -> NotMilvusError | None:
-    """The error for an answer that this side does not take, whatever is in it; None for every other end of a call.
-
-    Args:
-        code: how it ended.
-        details: the words beside it.
-        context: what was tried.
-        method: what was called.
-    """
+    """The error for an answer that this side does not take, whatever is in it; None for every other end of a call."""
     if is_oversized(code, details):
         return not_milvus(context, oversized(method))
     if is_compressed(details):
@@ -106,10 +95,7 @@ def classify(
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return _misnamed(details, context, results) or _unauthenticated(details, said, context)
     if code is grpc.StatusCode.PERMISSION_DENIED:
-        return PermissionDeniedError(
-            f"the server at {context.endpoint} denies {method} to this user: {said}",
-            hint="ask for the privilege, or connect as another user",
-        )
+        return _denied(context, method, said)
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return not_milvus(context, said)
     if code is grpc.StatusCode.CANCELLED:
@@ -119,34 +105,33 @@ def classify(
         return _unavailable(code, details, said, context, results)
     if _STRANGE_ANSWER.search(details):
         return not_milvus(context, said)
-    return ServerNotReadyError(
-        f"the server at {context.endpoint} fails at {method}: {code.name} {said}", hint="see what its own log says"
-    )
+    return _failing(context, method, f"{code.name} {said}")
 
 
 def classify_body(code: int, reason: str, context: ConnectContext, *, method: str) -> MilvusProfilesError:
-    """The error for a call that gRPC carried and whose answer says that it failed.
-
-    Args:
-        code: the code in the answer's status, not 0.
-        reason: the words beside it.
-        context: what was tried.
-        method: the method that was called.
-    """
+    """The error for a call that gRPC carried and whose answer says that it failed, by a code that is not 0."""
     said, reason = server_text(reason, context.token), reason[:READ]
     if code == _DATABASE_NOT_FOUND or _NO_DATABASE.search(reason):
         return no_such_database(context, said=said)
     if code == _NOT_AUTHENTICATED:
         return _unauthenticated(reason, said, context)
     if code == _NOT_PERMITTED:
-        return PermissionDeniedError(
-            f"the server at {context.endpoint} denies {method} to this user: {said}",
-            hint="ask for the privilege, or connect as another user",
-        )
+        return _denied(context, method, said)
     if _NOT_READY.search(reason):
         return _not_ready(context, said)
+    return _failing(context, method, f"code {code}, {said}")
+
+
+def _denied(context: ConnectContext, method: str, said: str) -> PermissionDeniedError:
+    return PermissionDeniedError(
+        f"the server at {context.endpoint} denies {method} to this user: {said}",
+        hint="ask for the privilege, or connect as another user",
+    )
+
+
+def _failing(context: ConnectContext, method: str, words: str) -> ServerNotReadyError:
     return ServerNotReadyError(
-        f"the server at {context.endpoint} fails at {method}: code {code}, {said}", hint="see what its own log says"
+        f"the server at {context.endpoint} fails at {method}: {words}", hint="see what its own log says"
     )
 
 
@@ -180,7 +165,7 @@ def not_milvus(context: ConnectContext, said: str = "") -> NotMilvusError:
     words = f" ({said})" if said else ""
     return NotMilvusError(
         f"what answers at {context.endpoint} is not a Milvus{words}",
-        hint="check the port: Milvus takes gRPC on 19530 by default (9091 is for its metrics)",
+        hint=_CHECK_PORT,
     )
 
 
@@ -250,7 +235,7 @@ def _web_server(context: ConnectContext, said: str) -> MilvusProfilesError:
     status = re.search(r"HTTP status (\d+)", said)
     return NotMilvusError(
         f"a web server answers at {context.endpoint}, not a Milvus{f' (HTTP status {status[1]})' if status else ''}",
-        hint="check the port: Milvus takes gRPC on 19530 by default (9091 is for its metrics)",
+        hint=_CHECK_PORT,
     )
 
 
@@ -352,10 +337,10 @@ def _silent(context: ConnectContext) -> UnreachableError:
 
 
 def _seen(results: ProbeResults, context: ConnectContext) -> MilvusProfilesError | None:
-    """What the probes' evidence says by itself; None where all that they looked at is in order."""
+    """What the probes say by themselves; None where all that they looked at is in order."""
     if results.resolution.failure is not None:
         return _unresolved(context, printable(results.resolution.failure))
-    if not results.attempts or not results.attempts[-1].is_connected:
+    if results.address is None:
         return _unconnected(results.attempts, context)
     if results.plaintext is not None:
         if results.plaintext.speaks == "tls" or (results.tls is not None and results.tls.speaks_tls):

@@ -1,19 +1,28 @@
 """What the probes saw of a server on which a call failed: the facts that name the cause.
 
 Gathered in the time that a connect has left, so it goes no deeper than it must.  What the facts mean is for
-``failures`` to say.
+``explain`` to say.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..deadline import Deadline
 from ..profile import SSL
-from .sockets import PlaintextOutcome, Resolution, Route, TCPOutcome, connect_first, probe_plaintext, resolve
+from .sockets import (
+    PlaintextOutcome,
+    Resolution,
+    Route,
+    SocketAddress,
+    TCPOutcome,
+    connect_first,
+    probe_plaintext,
+    resolve,
+)
 from .tls import TLSOutcome, probe_tls, probe_unverified
 
-__all__ = ["ProbeResults", "gather_results"]
+__all__ = ["ProbeResults", "gather_results", "reach"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,17 @@ class ProbeResults:
     tls: TLSOutcome | None = None
     plaintext: PlaintextOutcome | None = None
 
+    @property
+    def address(self) -> SocketAddress | None:
+        """The address that connects; None if none does."""
+        return self.attempts[-1].address if self.attempts and self.attempts[-1].is_connected else None
+
+
+def reach(route: Route, deadline: Deadline) -> ProbeResults:
+    """Resolve a route, and see which of its addresses connects."""
+    resolution = resolve(route, deadline)
+    return ProbeResults(resolution, connect_first(resolution.addresses, deadline))
+
 
 def gather_results(route: Route, host: str, tls: SSL | None, deadline: Deadline) -> ProbeResults:
     """Look at a server, one layer after the other, as far as each lets us.
@@ -46,13 +66,11 @@ def gather_results(route: Route, host: str, tls: SSL | None, deadline: Deadline)
     Raises:
         ConfigError, TLSError: as :func:`milvus_profiles.probe.tls.probe_tls`.
     """
-    resolution = resolve(route, deadline)
-    attempts = connect_first(resolution.addresses, deadline)
-    if not attempts or not attempts[-1].is_connected:
-        return ProbeResults(resolution, attempts)
-    address = attempts[-1].address
+    results = reach(route, deadline)
+    if (address := results.address) is None:
+        return results
     if tls is not None:
-        return ProbeResults(resolution, attempts, tls=probe_tls(address, host, tls, deadline))
+        return replace(results, tls=probe_tls(address, host, tls, deadline))
     plaintext = probe_plaintext(address, deadline)
     seen = probe_unverified(address, host, deadline) if plaintext.speaks in ("closed", "tls", "other") else None
-    return ProbeResults(resolution, attempts, tls=seen, plaintext=plaintext)
+    return replace(results, tls=seen, plaintext=plaintext)

@@ -12,26 +12,27 @@ import os
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any, Literal
 
+from ..channel.options import ROOTS_VARIABLE, check_tls_files
 from ..deadline import Deadline
 from ..errors import MilvusProfilesError
 from ..profile import SSL
 from ..text import printable
-from .certificate import Certificate, MalformedCertificate, read_certificate
-from .certificate_rules import objection
-from .receiving import read_at_least
+from .certificate import Certificate, MalformedCertificate, objection, read_certificate
 from .sockets import FRAME_HEADER, HTTP2_HELLO, PlaintextOutcome, SocketAddress, is_http2, open_socket, probe_plaintext
-from .tls_context import pinning_context, trusting_all, verifying_context
-from .tls_stream import TLSStream
+from .stream import TLSStream, words_of
 
 __all__ = [
     "ClientCertificate",
     "Distrust",
     "TLSOutcome",
+    "default_roots",
     "probe_pinned",
     "probe_tls",
     "probe_unverified",
+    "verifying_context",
 ]
 
 Distrust = Literal["expired", "not yet valid", "wrong host", "self-signed", "unknown issuer", "other"]
@@ -53,7 +54,7 @@ _DISTRUST: Mapping[int, Distrust] = {  # the numbers are OpenSSL's X509_V_ERR_*
     62: "wrong host",
     64: "wrong host",
 }
-_PATIENCE = 1.0
+_FIRST_WORD = 1.0
 """Seconds at most for the server's first word after the handshake, which only tells about client certificates."""
 _LONGEST_CHAIN = 10
 """Certificates of a chain that are read: real ones have two to four."""
@@ -107,6 +108,69 @@ class TLSOutcome:
         return self.status == "unexamined" and self.protocol is not None
 
 
+# --- what a context trusts, and what it offers ------------------------------------------------------------------------
+
+
+def default_roots(env: Mapping[str, str] = os.environ) -> str:
+    """The file of the certificates that gRPC trusts where it is told none."""
+    if named := env.get(ROOTS_VARIABLE):
+        return named
+    # Found, not imported: a probe can do without gRPC itself.
+    package = find_spec("grpc")
+    assert package is not None
+    assert package.origin is not None
+    return os.path.join(os.path.dirname(package.origin), "_cython", "_credentials", "roots.pem")
+
+
+def verifying_context(tls: SSL, *, protocol: str = "h2", env: Mapping[str, str] = os.environ) -> ssl.SSLContext:
+    """A context that trusts what gRPC would trust, and has the profile's client certificate.
+
+    Args:
+        tls: CA and client certificate, as the profile gives them.
+        protocol: what to agree on by ALPN.
+        env: as for :func:`default_roots`.
+
+    Raises:
+        ConfigError: a TLS file cannot be read.
+        TLSError: a TLS file is not what it should be.
+    """
+    check_tls_files(tls, env)
+    context = _context(tls, protocol)
+    context.load_verify_locations(tls.ca or default_roots(env))
+    return context
+
+
+def _pinning_context(pem: str) -> ssl.SSLContext:
+    """A context that trusts one certificate only."""
+    context = _context()
+    context.load_verify_locations(cadata=pem)
+    return context
+
+
+def _trusting_all(tls: SSL | None = None) -> ssl.SSLContext:
+    """A context that verifies nothing; only the greeting of HTTP/2 may ever be sent over such a connection."""
+    context = _context(tls)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _context(tls: SSL | None = None, protocol: str = "h2") -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # A pinned certificate need not be a CA's.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.set_alpn_protocols([protocol])
+    # How long a key must be is the system's taste; gRPC's is its own.
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    if tls is not None and tls.cert is not None:
+        context.load_cert_chain(tls.cert, tls.key)
+    return context
+
+
+# --- the probes ------------------------------------------------------------------------------------------------------
+
+
 def probe_tls(
     address: SocketAddress, host: str, tls: SSL, deadline: Deadline, *, env: Mapping[str, str] = os.environ
 ) -> TLSOutcome:
@@ -117,11 +181,10 @@ def probe_tls(
         host: the host of the endpoint, whose name the certificate must have where ``tls`` names no other.
         tls: CA, client certificate and name, as the profile gives them.
         deadline: when to give up.
-        env: as for :func:`.tls_context.default_roots`.
+        env: as for :func:`default_roots`.
 
     Raises:
-        ConfigError: a TLS file cannot be read.
-        TLSError: a TLS file is not what it should be.
+        ConfigError, TLSError: as :func:`verifying_context`.
     """
     name, gives = tls.server_name or host, tls.cert is not None
 
@@ -129,7 +192,7 @@ def probe_tls(
         outcome = _shake(address, verifying_context(tls, env=env), name, gives, deadline)
         if outcome.status != "untrusted" or outcome.certificate is not None:
             return outcome
-        seen = _shake(address, trusting_all(tls), name, gives, deadline)
+        seen = _shake(address, _trusting_all(tls), name, gives, deadline)
         if seen.protocol is None:
             return outcome
         return replace(seen, status="untrusted", distrust=outcome.distrust, detail=outcome.detail)
@@ -138,26 +201,13 @@ def probe_tls(
 
 
 def probe_unverified(address: SocketAddress, host: str, deadline: Deadline) -> TLSOutcome:
-    """Shake hands whatever the certificate says, only to see what there is; ``"trusted"`` means nothing here.
-
-    Args:
-        address: one that connects.
-        host: the name to send.
-        deadline: when to give up.
-    """
-    return _outcome_of(lambda: _shake(address, trusting_all(SSL()), host, False, deadline), address, deadline)
+    """Shake hands whatever the certificate says, only to see what there is; ``"trusted"`` means nothing here."""
+    return _outcome_of(lambda: _shake(address, _trusting_all(), host, False, deadline), address, deadline)
 
 
 def probe_pinned(address: SocketAddress, host: str, pinned: Certificate, deadline: Deadline) -> TLSOutcome:
-    """Shake hands trusting one certificate only, to see what would still be wrong if it were pinned.
-
-    Args:
-        address: one that connects.
-        host: the name that the certificate must have.
-        pinned: the certificate.
-        deadline: when to give up.
-    """
-    return _outcome_of(lambda: _shake(address, pinning_context(pinned.pem), host, False, deadline), address, deadline)
+    """Shake hands trusting one certificate only, to see what would still be wrong if it were pinned."""
+    return _outcome_of(lambda: _shake(address, _pinning_context(pinned.pem), host, False, deadline), address, deadline)
 
 
 def _outcome_of(look: Callable[[], TLSOutcome], address: SocketAddress, deadline: Deadline) -> TLSOutcome:
@@ -180,9 +230,9 @@ def _shake(address: SocketAddress, context: ssl.SSLContext, host: str, gives: bo
     # The name is for gRPC's rules to judge, below.
     context.check_hostname = False
     with opened:
-        stream = TLSStream(opened, context, host)
+        stream = TLSStream(opened, deadline, context, host)
         try:
-            stream.shake_hands(deadline)
+            stream.shake_hands()
         except TimeoutError:
             return TLSOutcome("silent")
         except ssl.SSLCertVerificationError as error:
@@ -192,20 +242,16 @@ def _shake(address: SocketAddress, context: ssl.SSLContext, host: str, gives: bo
             return _broken_off(error, stream.session, gives)
         # Before anything is read: after an alert OpenSSL forgets that there was a handshake.
         outcome = _examined(stream.session, host)
-        client_certificate, answers_http2, detail = _first_word(stream, gives, deadline)
+        client_certificate, answers_http2, detail = _first_word(stream, gives)
     return replace(
-        outcome,
-        client_certificate=client_certificate,
-        answers_http2=answers_http2,
-        detail=outcome.detail or detail,
+        outcome, client_certificate=client_certificate, answers_http2=answers_http2, detail=outcome.detail or detail
     )
 
 
 def _examined(session: ssl.SSLObject, host: str) -> TLSOutcome:
     """What a handshake that came about showed."""
-    cipher = session.cipher()
     outcome = TLSOutcome(
-        "trusted", protocol=session.version(), cipher=cipher and cipher[0], alpn=session.selected_alpn_protocol()
+        "trusted", protocol=session.version(), cipher=_cipher(session), alpn=session.selected_alpn_protocol()
     )
     der = session.getpeercert(binary_form=True)
     try:
@@ -217,16 +263,20 @@ def _examined(session: ssl.SSLObject, host: str) -> TLSOutcome:
         return replace(outcome, status="unexamined", detail=str(error))
     shown = _shown_chain(session) or [der]
     outcome = replace(outcome, certificate=certificate, chain=_readable(shown), chain_length=len(shown))
-    if complaint is not None:
-        outcome = replace(outcome, status="untrusted", distrust=complaint[0], detail=complaint[1])
-    return outcome
+    if complaint is None:
+        return outcome
+    return replace(outcome, status="untrusted", distrust=complaint[0], detail=complaint[1])
+
+
+def _cipher(session: ssl.SSLObject) -> str | None:
+    cipher = session.cipher()
+    return cipher and cipher[0]
 
 
 def _broken_off(error: OSError, session: ssl.SSLObject, gives: bool) -> TLSOutcome:
     alert = _alert(error)
     if alert is None:
-        cipher = session.cipher()
-        return TLSOutcome("closed", cipher=cipher and cipher[0], detail=_words(error))
+        return TLSOutcome("closed", cipher=_cipher(session), detail=words_of(error))
     # Up to TLS 1.2 a client certificate is looked at inside the handshake, and OpenSSL servers then say no more than
     # "handshake failure"; but if a cipher was agreed on, nothing else is left to fail.
     if _is_about_certificate(alert) or ("HANDSHAKE_FAILURE" in alert and session.cipher() is not None):
@@ -234,20 +284,20 @@ def _broken_off(error: OSError, session: ssl.SSLObject, gives: bool) -> TLSOutco
     return TLSOutcome("refused", detail=alert)
 
 
-def _first_word(stream: TLSStream, gives: bool, deadline: Deadline) -> tuple[ClientCertificate, bool, str]:
+def _first_word(stream: TLSStream, gives: bool) -> tuple[ClientCertificate, bool, str]:
     # In TLS 1.3 the handshake is over, for us, before the server has looked at our certificate: what it thinks of that
     # comes with the first read.
-    patience = deadline.sooner(_PATIENCE)
+    stream.deadline = stream.deadline.sooner(_FIRST_WORD)
     try:
-        stream.send(HTTP2_HELLO, patience)
-        said = read_at_least(stream, FRAME_HEADER, patience)
+        stream.send(HTTP2_HELLO)
+        said = stream.receive_at_least(FRAME_HEADER)
     except TimeoutError:
         return "unknown", False, ""
     except OSError as error:
         alert = _alert(error)
         if alert is not None and _is_about_certificate(alert):
             return "refused" if gives else "required", False, alert
-        return "unknown", False, alert or _words(error)
+        return "unknown", False, alert or words_of(error)
     if not said:
         return "unknown", False, "the server closed the connection after the handshake"
     return "accepted" if gives else "not required", is_http2(said), ""
@@ -257,12 +307,6 @@ def _alert(error: OSError) -> str | None:
     """OpenSSL's name of the alert that the server sent; None if it sent none."""
     reason = error.reason if isinstance(error, ssl.SSLError) else None
     return reason if reason and reason.startswith(("TLSV1", "SSLV3_ALERT")) else None
-
-
-def _words(error: OSError) -> str:
-    # OpenSSL's strerror ends in a place in CPython's sources.
-    reason = error.reason if isinstance(error, ssl.SSLError) else None
-    return reason.replace("_", " ").lower() if reason else error.strerror or ""
 
 
 def _is_about_certificate(alert: str) -> bool:
