@@ -74,8 +74,7 @@ def check_profiles(profiles: Profiles) -> Iterator[Finding]:
     invalid = [(alias, result) for alias, result in found if isinstance(result, Findings)]
     for alias, findings in invalid[:_SHOWN]:
         [error] = findings.errors(1)
-        place = f"{error.location}: " if error.location else ""
-        yield Finding("profiles", "failed", f"{alias}: {place}{error.message}", error.hint or "correct it there")
+        yield Finding.of("profiles", error, "correct it there", whose=f"{alias}: ")
     if len(invalid) > _SHOWN:
         yield Finding(
             "profiles", "failed", f"{len(invalid) - _SHOWN} more are invalid", "`milvus-profiles config validate`"
@@ -84,8 +83,7 @@ def check_profiles(profiles: Profiles) -> Iterator[Finding]:
         chosen = profiles.select()
     except MilvusProfilesError as error:
         if profiles.settings.profile is not None or any("default_profile" in d.root for d in profiles.documents):
-            place = f"{error.location}: " if error.location else ""
-            yield Finding("profiles", "failed", f"{place}{error.message}", error.hint)
+            yield Finding.of("profiles", error)
             return
         selected = "none is selected"
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..diagnosis.report import Status
-from ..profile import Profile
+from ..errors import MilvusProfilesError
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles
     from ..secrets import OSKeyring
 
-__all__ = ["DoctorContext", "Finding", "first_profile"]
+__all__ = ["DoctorContext", "Finding"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,12 @@ class Finding:
     status: Status
     detail: str
     hint: str | None = None
+
+    @classmethod
+    def of(cls, name: str, error: MilvusProfilesError, remedy: str | None = None, *, whose: str = "") -> Finding:
+        """A failure; ``remedy`` is for an error that has none of its own."""
+        place = f"{error.location}: " if error.location else ""
+        return cls(name, "failed", f"{whose}{place}{error.message}", error.hint or remedy)
 
     def as_json(self) -> dict[str, Any]:
         """The finding with the documented keys."""
@@ -56,17 +62,3 @@ class DoctorContext:
     load: Callable[[], Profiles]
     keyring: Callable[[Profiles | None], OSKeyring]
     now: Callable[[], dt.datetime]
-
-
-def first_profile(profiles: Profiles, wanted: Callable[[Profile], bool]) -> str | None:
-    """The alias of the first valid profile of some kind; None if there is none.
-
-    Args:
-        profiles: where to look.
-        wanted: tells the kind.
-    """
-    for alias in profiles:
-        profile = profiles.examine(alias)[1]
-        if isinstance(profile, Profile) and wanted(profile):
-            return alias
-    return None
