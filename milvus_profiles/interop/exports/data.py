@@ -6,16 +6,13 @@ import json as json_module
 from typing import Any
 
 from ...errors import ConfigError
-from ...masked import SecretText
 from ...text import milvus_profiles
-from ..variables import PREFIX, SECRET_LEAVES, variables
-from . import environment as shared
-from .plan import Exported, ExportPlan, FromFile, FromVariable
+from ..variables import PREFIX, SECRET_LEAVES
+from .plan import OWN, Exported, ExportPlan, FromFile, FromVariable, exported
 from .quoting import dotenv_obstacle
 
 __all__ = ["dotenv", "json"]
 
-_OWN_TOKEN = "only milvus-profiles reads {}: other programs need MILVUS_TOKEN in the environment"  # noqa: S105  # no token
 _SECRETS = frozenset(PREFIX + leaf for leaf in SECRET_LEAVES)
 
 
@@ -25,20 +22,14 @@ def dotenv(plan: ExportPlan) -> Exported:
     Raises:
         ConfigError: a value needs quotes, which each reader takes in its own way, and a shell might run.
     """
-    gaps = shared.gaps(plan)
-    found = shared.environment(plan)
-    lines = [f"# The profile {plan.alias} of milvus-profiles."]
-    secret = plan.secret
-    if isinstance(secret, SecretText):
-        found |= dict(variables(plan.profile, plan.endpoint, secret))
-    elif isinstance(secret, FromFile):
-        found["MILVUS_TOKEN_FILE"] = secret.path
-        gaps.append(_OWN_TOKEN.format("MILVUS_TOKEN_FILE"))
-    elif isinstance(secret, FromVariable) and not plan.run_by_exec:
+    found, own = plan.environment(), {}
+    if isinstance(plan.secret, FromFile):
+        own = {"MILVUS_TOKEN_FILE": plan.secret.path}
+    elif isinstance(plan.secret, FromVariable) and not plan.run_by_exec:
         # Not ${NAME}: half of the readers take that as it stands.
-        found[shared.OWN_TOKEN_ENV] = secret.name
-        gaps.append(_OWN_TOKEN.format(shared.OWN_TOKEN_ENV))
-    for name, value in found.items():
+        own = {f"{OWN}TOKEN__ENV": plan.secret.name}
+    lines = [f"# The profile {plan.alias} of milvus-profiles."]
+    for name, value in {**found, **own}.items():
         if (char := dotenv_obstacle(value)) is not None:
             # Not even one character of a secret is told.
             what = "a character" if name in _SECRETS else f"{char!a}"
@@ -51,7 +42,10 @@ def dotenv(plan: ExportPlan) -> Exported:
         lines.append(f"{name}={value}")
     if plan.run_by_exec:
         lines.append("# MILVUS_TOKEN comes from the environment.")
-    return Exported("\n".join(lines) + "\n", tuple(gaps))
+    only_here = (
+        f"only milvus-profiles reads {name}: other programs need MILVUS_TOKEN in the environment" for name in own
+    )
+    return exported(lines, [*plan.gaps(), *only_here])
 
 
 def json(plan: ExportPlan) -> Exported:
@@ -66,20 +60,10 @@ def json(plan: ExportPlan) -> Exported:
         "tls": endpoint.tls,
         "db_name": profile.db_name,
         "user": profile.credential.user if profile.credential is not None else None,
-        "token": None,
-        "ca": None if tls is None else tls.ca,
-        "cert": None if tls is None else tls.cert,
-        "key": None if tls is None else tls.key,
-        "server_name": None if tls is None else tls.server_name,
+        "token": plan.secret_as(variable=lambda name: {"env": name}, file=lambda path: {"file": path}, literal=str),
+        **{name: getattr(tls, name, None) for name in ("ca", "cert", "key", "server_name")},
         "proxy": profile.proxy,
         "timeout": profile.timeout,
         "management_port": profile.management_port,
     }
-    secret = plan.secret
-    if isinstance(secret, FromVariable):
-        record["token"] = {"env": secret.name}
-    elif isinstance(secret, FromFile):
-        record["token"] = {"file": secret.path}
-    elif isinstance(secret, SecretText):
-        record["token"] = secret.reveal()
-    return Exported(json_module.dumps(record, indent=2) + "\n")
+    return exported([json_module.dumps(record, indent=2)])

@@ -9,7 +9,7 @@ from typing import Literal
 from ...errors import ConfigError, UsageError
 from ...spelling import suggest
 from ...text import milvus_profiles
-from . import data, go, java, manifests, node, python_programs, shell, systemd
+from . import data, go, java, manifests, node, python_programs, shell
 from .plan import Exported, ExportPlan
 
 __all__ = ["FORMATS", "Format", "export", "find_format"]
@@ -22,12 +22,7 @@ _TCP_AND_UNIX: frozenset[_Kind] = frozenset(("tcp", "unix"))
 
 @dataclass(frozen=True)
 class Format:
-    """A format of ``export``.
-
-    Attributes:
-        write: writes a plan down.
-        kinds: the kinds of endpoint that its client can reach.
-    """
+    """A format of ``export``: what writes a plan down, and the kinds of endpoint that its client can reach."""
 
     write: Callable[[ExportPlan], Exported]
     kinds: frozenset[_Kind]
@@ -47,16 +42,12 @@ FORMATS: dict[str, Format] = {
     "k8s-secret": Format(manifests.k8s_secret, _TCP),
     "compose": Format(manifests.compose, _TCP),
     # Not Milvus Lite: a dynamic user owns no directory that it could lie in.
-    "systemd": Format(systemd.systemd, _TCP_AND_UNIX),
+    "systemd": Format(manifests.systemd, _TCP_AND_UNIX),
 }
 
 
 def find_format(name: str) -> Format:
-    """The format of a name.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """The format of a name; UsageError where there is none."""
     if (found := FORMATS.get(name)) is not None:
         return found
     near = suggest(name, FORMATS)
@@ -65,11 +56,7 @@ def find_format(name: str) -> Format:
 
 
 def export(plan: ExportPlan, name: str) -> Exported:
-    """Write a plan down.
-
-    Args:
-        plan: what is exported.
-        name: one of :data:`FORMATS`.
+    """Write a plan down in one of the :data:`FORMATS`.
 
     Raises:
         UsageError: there is no such format.

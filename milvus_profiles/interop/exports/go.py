@@ -6,8 +6,7 @@ after the client's and wins.
 
 from __future__ import annotations
 
-from ...masked import SecretText
-from .plan import Exported, ExportPlan, FromFile, FromVariable
+from .plan import Exported, ExportPlan, FromFile, FromVariable, exported
 from .quoting import go as quoted
 
 __all__ = ["go"]
@@ -15,17 +14,17 @@ __all__ = ["go"]
 
 def go(plan: ExportPlan) -> Exported:
     """A ``main.go`` that lists the collections."""
-    secret, tls = plan.secret, plan.tls
+    tls = plan.tls
     needs_tls = tls is not None and (tls.ca, tls.cert, tls.server_name) != (None, None, None)
-    imports = ['"context"', '"fmt"', '"log"', '"time"']
+    imports = {'"context"', '"fmt"', '"log"', '"time"'}
     body: list[str] = []
-    if isinstance(secret, FromVariable):
-        imports.append('"os"')
-        body += [f"token := os.Getenv({quoted(secret.name)})", 'if token == "" {']
-        body += [f"\tlog.Fatal({quoted(f'the variable {secret.name} is not set')})", "}"]
-    elif isinstance(secret, FromFile):
-        imports += ['"os"', '"strings"']
-        body += [f"content, err := os.ReadFile({quoted(secret.path)})", *_FATAL]
+    if isinstance(plan.secret, FromVariable):
+        imports.add('"os"')
+        body += [f"token := os.Getenv({quoted(plan.secret.name)})", 'if token == "" {']
+        body += [f"\tlog.Fatal({quoted(f'the variable {plan.secret.name} is not set')})", "}"]
+    elif isinstance(plan.secret, FromFile):
+        imports |= {'"os"', '"strings"'}
+        body += [f"content, err := os.ReadFile({quoted(plan.secret.path)})", *_FATAL]
         body.append('token := strings.TrimSuffix(string(content), "\\n")')
     gaps = []
     # Appended to a copy: the client's own list is shared.
@@ -35,15 +34,15 @@ def go(plan: ExportPlan) -> Exported:
     else:
         gaps.append("the Go client has no option for a proxy: gRPC reads the variable HTTPS_PROXY")
     if needs_tls:
-        imports.append('"crypto/tls"')
+        imports.add('"crypto/tls"')
         body += _tls(plan, imports)
     fields = {"Address": quoted(plan.endpoint.authority)}
     if plan.endpoint.tls:
         fields["EnableTLSAuth"] = "true"
-    if isinstance(secret, SecretText):
-        fields["APIKey"] = quoted(secret.reveal())
-    elif secret is not None:
-        fields["APIKey"] = "token"  # sent as it is, so it may be user:password as well
+    # Sent as it is, so it may be user:password as well.
+    token = plan.secret_as(variable=lambda _: "token", file=lambda _: "token", literal=quoted)
+    if token is not None:
+        fields["APIKey"] = token
     if plan.profile.db_name is not None:
         fields["DBName"] = quoted(plan.profile.db_name)
     fields["DialOptions"] = "options"
@@ -77,20 +76,18 @@ def go(plan: ExportPlan) -> Exported:
         *(f"\t{line}" for line in body),
         "}",
     ]
-    return Exported("\n".join(lines) + "\n", tuple(gaps))
+    return exported(lines, gaps)
 
 
 _FATAL = ["if err != nil {", "\tlog.Fatal(err)", "}"]
 
 
-def _tls(plan: ExportPlan, imports: list[str]) -> list[str]:
+def _tls(plan: ExportPlan, imports: set[str]) -> list[str]:
     tls = plan.tls
     assert tls is not None
     body = [f"secure := &tls.Config{{ServerName: {quoted(tls.server_name or plan.endpoint.host)}}}"]
     if tls.ca is not None:
-        imports.append('"crypto/x509"')
-        if '"os"' not in imports:
-            imports.append('"os"')
+        imports |= {'"crypto/x509"', '"os"'}
         body += [f"authority, err := os.ReadFile({quoted(tls.ca)})", *_FATAL]
         body += ["secure.RootCAs = x509.NewCertPool()", "if !secure.RootCAs.AppendCertsFromPEM(authority) {"]
         body += [f"\tlog.Fatal({quoted('no certificate in ' + tls.ca)})", "}"]

@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 
 from ...files.regular_file import PEM_LIMIT, FileFault, read_regular
-from ...masked import SecretText
-from .plan import Exported, ExportPlan, FromFile, FromVariable
+from .plan import Exported, ExportPlan, FromFile, FromVariable, exported
 from .quoting import java as quoted
 
 __all__ = ["java"]
@@ -18,25 +17,26 @@ __all__ = ["java"]
 
 def java(plan: ExportPlan) -> Exported:
     """A ``MilvusProfile.java`` that lists the collections; ``java MilvusProfile.java`` runs it as it is."""
-    profile, secret = plan.profile, plan.secret
+    profile = plan.profile
     gaps: list[str] = []
     options = [f".uri({quoted(plan.endpoint.uri)})"]
     imports = ["io.milvus.v2.client.ConnectConfig", "io.milvus.v2.client.MilvusClientV2"]
     body: list[str] = []
-    if isinstance(secret, FromVariable):
+    if isinstance(plan.secret, FromVariable):
         body += [
-            f"String token = System.getenv({quoted(secret.name)});",
+            f"String token = System.getenv({quoted(plan.secret.name)});",
             "if (token == null || token.isEmpty()) {",
-            f"    throw new IllegalStateException({quoted(f'the variable {secret.name} is not set')});",
+            f"    throw new IllegalStateException({quoted(f'the variable {plan.secret.name} is not set')});",
             "}",
         ]
-    elif isinstance(secret, FromFile):
+    elif isinstance(plan.secret, FromFile):
         imports += ["java.nio.file.Files", "java.nio.file.Path"]
-        body.append(f'String token = Files.readString(Path.of({quoted(secret.path)})).replaceFirst("\\n\\\\z", "");')
-    if isinstance(secret, SecretText):
-        options.append(f".token({quoted(secret.reveal())})")
-    elif secret is not None:
-        options.append(".token(token)")
+        body.append(
+            f'String token = Files.readString(Path.of({quoted(plan.secret.path)})).replaceFirst("\\n\\\\z", "");'
+        )
+    token = plan.secret_as(variable=lambda _: "token", file=lambda _: "token", literal=quoted)
+    if token is not None:
+        options.append(f".token({token})")
     if profile.db_name is not None:
         options.append(f".dbName({quoted(profile.db_name)})")
     options.append(f".connectTimeoutMs({round(profile.timeout * 1000)}L)")
@@ -60,7 +60,7 @@ def java(plan: ExportPlan) -> Exported:
         "    }",
         "}",
     ]
-    return Exported("\n".join(lines) + "\n", tuple(gaps))
+    return exported(lines, gaps)
 
 
 def _tls(plan: ExportPlan, gaps: list[str]) -> list[str]:

@@ -5,8 +5,7 @@ Its option ``tls`` takes the paths of PEM files; a path in the address is not re
 
 from __future__ import annotations
 
-from ...masked import SecretText
-from .plan import Exported, ExportPlan, FromFile, FromVariable
+from .plan import Exported, ExportPlan, FromFile, FromVariable, exported
 from .quoting import javascript as quoted
 
 __all__ = ["node"]
@@ -16,33 +15,42 @@ _TLS = {"ca": "rootCertPath", "key": "privateKeyPath", "cert": "certChainPath", 
 
 def node(plan: ExportPlan) -> Exported:
     """An ECMAScript module that lists the collections."""
-    profile, endpoint, tls = plan.profile, plan.endpoint, plan.tls
+    profile, endpoint = plan.profile, plan.endpoint
     options = {"address": quoted(endpoint.authority), "ssl": "true" if endpoint.tls else "false"}
-    secret = plan.secret
-    if isinstance(secret, FromVariable):
-        options["token"] = f"process.env[{quoted(secret.name)}]"
-    elif isinstance(secret, FromFile):
-        options["token"] = f'readFileSync({quoted(secret.path)}, "utf8").replace(/\\n$/, "")'
-    elif isinstance(secret, SecretText):
-        options["token"] = quoted(secret.reveal())
+    token = plan.secret_as(
+        variable=lambda name: f"process.env[{quoted(name)}]",
+        file=lambda path: f'readFileSync({quoted(path)}, "utf8").replace(/\\n$/, "")',
+        literal=quoted,
+    )
+    if token is not None:
+        options["token"] = token
     if profile.db_name is not None:
         options["database"] = quoted(profile.db_name)
     options["timeout"] = str(round(profile.timeout * 1000))
-    if tls is not None and (table := {name: getattr(tls, name) for name in _TLS if getattr(tls, name) is not None}):
-        inner = ", ".join(f"{_TLS[name]}: {quoted(value)}" for name, value in table.items())
-        options["tls"] = f"{{ {inner} }}"
-    # Without a proxy in the profile there is none, whatever the environment says.
-    options["channelOptions"] = '{ "grpc.enable_http_proxy": 0 }'
+    if tls := [
+        f"{_TLS[name]}: {quoted(value)}" for name in _TLS if (value := getattr(plan.tls, name, None)) is not None
+    ]:
+        options["tls"] = f"{{ {', '.join(tls)} }}"
     gaps = []
-    if profile.proxy is not None:
+    if profile.proxy is None:
+        # Without a proxy in the profile there is none, whatever the environment says.
+        options["channelOptions"] = '{ "grpc.enable_http_proxy": 0 }'
+    else:
         gaps.append("the Node.js SDK has no option for a proxy: its gRPC reads the variable grpc_proxy")
-        del options["channelOptions"]
+    check = []
+    if isinstance(plan.secret, FromVariable):
+        # An undefined token would connect without one.
+        check += [
+            f"if (!{token}) {{",
+            f"  throw new Error({quoted(f'the variable {plan.secret.name} is not set')});",
+            "}",
+        ]
     lines = [
         *plan.header("//", "npm install @zilliz/milvus2-sdk-node", "node program.mjs"),
-        *(['import { readFileSync } from "node:fs";'] if isinstance(secret, FromFile) else []),
+        *(['import { readFileSync } from "node:fs";'] if isinstance(plan.secret, FromFile) else []),
         'import { MilvusClient } from "@zilliz/milvus2-sdk-node";',
         "",
-        *_check(secret),
+        *check,
         "const client = new MilvusClient({",
         *(f"  {name}: {value}," for name, value in options.items()),
         "});",
@@ -54,15 +62,4 @@ def node(plan: ExportPlan) -> Exported:
         "console.log(response.data.map((collection) => collection.name));",
         "await client.closeConnection();",
     ]
-    return Exported("\n".join(lines) + "\n", tuple(gaps))
-
-
-def _check(secret: object) -> list[str]:
-    # An undefined token would connect without one.
-    if not isinstance(secret, FromVariable):
-        return []
-    return [
-        f"if (!process.env[{quoted(secret.name)}]) {{",
-        f"  throw new Error({quoted(f'the variable {secret.name} is not set')});",
-        "}",
-    ]
+    return exported(lines, gaps)

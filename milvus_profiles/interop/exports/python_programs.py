@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from ...channel.pymilvus_client import client_arguments
-from ...masked import SecretText
 from ...profile import SSL
-from .plan import Exported, ExportPlan, FromFile, FromVariable
+from .plan import Exported, ExportPlan, FromFile, FromVariable, exported
 from .quoting import python
 
 __all__ = ["langchain", "pymilvus"]
@@ -31,7 +30,7 @@ def pymilvus(plan: ExportPlan) -> Exported:
         "print(client.list_collections())",
         "client.close()",
     ]
-    return Exported("\n".join(lines) + "\n", gaps)
+    return exported(lines, gaps)
 
 
 def langchain(plan: ExportPlan) -> Exported:
@@ -53,7 +52,7 @@ def langchain(plan: ExportPlan) -> Exported:
         ")",
         "print(store.client.list_collections())",
     ]
-    return Exported("\n".join(lines) + "\n", gaps)
+    return exported(lines, gaps)
 
 
 def _imports(plan: ExportPlan) -> list[str]:
@@ -62,7 +61,7 @@ def _imports(plan: ExportPlan) -> list[str]:
     return ["from pathlib import Path", ""] if isinstance(plan.secret, FromFile) else []
 
 
-def _arguments(plan: ExportPlan) -> tuple[dict[str, str], tuple[str, ...]]:
+def _arguments(plan: ExportPlan) -> tuple[dict[str, str], list[str]]:
     gaps = []
     profile, reach = plan.profile, plan.endpoint
     if ":" in reach.host:
@@ -76,15 +75,9 @@ def _arguments(plan: ExportPlan) -> tuple[dict[str, str], tuple[str, ...]]:
     if kept := {name: options[name] for name in _OPTIONS if name in options}:
         arguments["grpc_options"] = kept
     found = {name: python(value) for name, value in arguments.items()}
-    if (secret := _secret(plan)) is not None:
-        found = {"uri": found.pop("uri"), "token": secret, **found}
-    return found, tuple(gaps)
-
-
-def _secret(plan: ExportPlan) -> str | None:
-    secret = plan.secret
-    if isinstance(secret, FromVariable):
-        return f"os.environ[{python(secret.name)}]"
-    if isinstance(secret, FromFile):
-        return f'Path({python(secret.path)}).read_text(encoding="utf-8").removesuffix("\\n")'
-    return python(secret.reveal()) if isinstance(secret, SecretText) else None
+    token = plan.secret_as(
+        variable=lambda name: f"os.environ[{python(name)}]",
+        file=lambda path: f'Path({python(path)}).read_text(encoding="utf-8").removesuffix("\\n")',
+        literal=python,
+    )
+    return {"uri": found.pop("uri"), **({} if token is None else {"token": token}), **found}, gaps

@@ -26,6 +26,9 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 python = ascii
 """A string literal of Python."""
 
+javascript = json.dumps
+"""A string literal of JavaScript; JSON in ASCII is one."""
+
 
 def shell(text: str) -> str:
     """One word of a POSIX shell, whatever its characters are; :mod:`milvus_profiles.text` is for what people read.
@@ -33,11 +36,6 @@ def shell(text: str) -> str:
     ``shlex.quote`` leaves ``=`` bare, and zsh puts the path of a program in place of ``=ls``, in an assignment too.
     """
     return text if _PLAIN.fullmatch(text) else "'" + text.replace("'", "'\"'\"'") + "'"
-
-
-def javascript(text: str) -> str:
-    """A string literal of JavaScript; JSON in ASCII is one."""
-    return json.dumps(text)
 
 
 def go(text: str) -> str:
