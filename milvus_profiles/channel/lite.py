@@ -106,17 +106,12 @@ class LiteLease:
 
 
 def acquire_lite(path: str, untrusted: Untrusted | None) -> LiteLease:
-    """Start the Milvus Lite of a directory, or share the one that runs.
-
-    Several threads may ask at once: one starts it, the others get what it started.
+    """Start the Milvus Lite of a directory, or share the one that runs; whatever asks at once gets the same one.
 
     Args:
         path: the ``*.db`` directory; made if only its last part is missing.
         untrusted: the untrusted project file that names it (``Profile.untrusted``); None where it is the user's own
             wish: a call, a variable, a file of full trust.
-
-    Returns:
-        A lease, to be released.
 
     Raises:
         ConfigError: Milvus Lite is not installed, the path cannot be a database, or the directory holds a link, a

@@ -48,11 +48,7 @@ class Workers(Executor):
             raise none_left("Milvus Lite gets too few threads") from None
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have a thread call a function.
-
-        Raises:
-            RuntimeError: they were told to end.
-        """
+        """Have a thread call a function; RuntimeError where they were told to end."""
         if self._ended:
             raise RuntimeError("the workers have ended")
         future: Future[T] = Future()
@@ -60,14 +56,7 @@ class Workers(Executor):
         return future
 
     def end(self, timeout: float) -> bool:
-        """Take nothing new, and let each thread end with what it does.
-
-        Args:
-            timeout: seconds to wait for them.
-
-        Returns:
-            Whether all have ended.
-        """
+        """Take nothing new, and let each thread end with what it does; whether all have ended within these seconds."""
         self._ended = True
         for _ in self._threads:
             self._jobs.put(None)

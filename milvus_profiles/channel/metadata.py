@@ -67,14 +67,9 @@ class TokenHolder:
         self._fix()
 
     def _fix(self) -> None:
-        pairs: list[tuple[str, str | bytes]] = []
-        if self._token is not None:
-            pairs.append((AUTHORIZATION, _authorization(self._token)))
-        if self._db_name is not None:
-            pairs.append(("dbname", self._db_name))
-        if self._identifier is not None:
-            pairs.append(("identifier", self._identifier))
-        fixed = tuple(pairs)
+        token = None if self._token is None else _authorization(self._token)
+        pairs = ((AUTHORIZATION, token), ("dbname", self._db_name), ("identifier", self._identifier))
+        fixed = tuple((key, value) for key, value in pairs if value is not None)
         self._fixed = lambda: fixed
 
     @property
@@ -109,14 +104,7 @@ class TokenHolder:
             self._fix()
 
     def set_token(self, token: SecretText | None) -> bool:
-        """Use this token from the next call on.
-
-        Args:
-            token: an API key or ``user:password``; None for none.
-
-        Returns:
-            Whether it differs from the one before.
-        """
+        """Use this token from the next call on, None for none; whether it differs from the one before."""
         with self._guard:
             if token == self._token:
                 return False
@@ -135,11 +123,7 @@ class TokenHolder:
         )
 
     def merged(self, own: MetadataLike | None) -> Metadata:
-        """The metadata of one call to which the caller gave some of his own; his keys win.
-
-        Args:
-            own: what the caller gave, if anything.
-        """
+        """The metadata of one call to which the caller gave some of his own; his keys win."""
         if not own:
             return self.metadata()
         own = tuple(own)

@@ -97,11 +97,7 @@ _CLASSES = _message_classes()
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A unary method of MilvusService.
-
-    Attributes:
-        name: as in the protocol: ``"GetVersion"``.
-    """
+    """A unary method of MilvusService, by its name in the protocol: ``"GetVersion"``."""
 
     name: str
 
@@ -135,9 +131,6 @@ def status_of(response: Any) -> tuple[int, str]:
     """What a response's body says about the call: (0, "") when it is good, else the code and the server's reason.
 
     Older servers fill only ``error_code``, newer ones say more in ``code``; the newer word wins where both speak.
-
-    Args:
-        response: a message of this module that has a status.
     """
     status = response.status
     return status.code or status.error_code, status.reason or status.detail
