@@ -64,12 +64,7 @@ _guard = threading.Lock()
 
 @even_half_made
 class LiteLease:
-    """One user's share of a running Milvus Lite.
-
-    Attributes:
-        directory: the real path of its data.
-        port: where it listens on 127.0.0.1.
-    """
+    """One user's share of the Milvus Lite of a directory, which listens on a port of 127.0.0.1."""
 
     _server: _Server | None = None
 

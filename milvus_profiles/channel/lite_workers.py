@@ -24,15 +24,7 @@ _Job = tuple["Future[Any]", Callable[[], Any]]
 
 
 class Workers(Executor):
-    """An executor whose threads are there from the start: at its end a process can start no new ones.
-
-    Args:
-        number: how many.
-        name: of the threads.
-
-    Raises:
-        ThreadStartError: no thread can be started.
-    """
+    """An executor whose threads are there from the start: at its end a process can start no new ones."""
 
     def __init__(self, number: int, name: str) -> None:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()

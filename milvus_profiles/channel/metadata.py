@@ -34,15 +34,10 @@ def _authorization(token: SecretText) -> str:
 
 @even_half_made
 class TokenHolder:
-    """Holds the token of a connection and makes the metadata of its calls.
+    """Holds the token of a connection, if it has one, and makes the metadata of its calls.
 
     What it holds lives in a closure: ``vars()``, ``repr()`` and pickle do not show it.  All methods may be called
     from any thread.
-
-    Args:
-        token: an API key or ``user:password``; None for none.
-        db_name: the database of the calls; None leaves it to the server.
-        wall_clock: seconds since the epoch, for ``client-request-unixmsec``.
     """
 
     __slots__ = ("_db_name", "_fixed", "_generation", "_guard", "_identifier", "_new_id", "_token", "_wall_clock")

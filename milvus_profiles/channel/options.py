@@ -80,12 +80,7 @@ def target_of(endpoint: Endpoint, *, lite_port: int | None = None) -> str:
 
 
 def channel_options(profile: Profile, *, largest: int | None = None) -> Options:
-    """The options of every channel of a profile.
-
-    Args:
-        profile: not a template.
-        largest: bytes of an answer at most, for all methods; None for any number where connecting has no limit.
-    """
+    """The options of every channel of a profile; ``largest`` bytes of any answer at most."""
     options: list[tuple[str, Any]] = [
         # Without it all plaintext channels to one target are one TCP connection and share its back-off.
         ("grpc.use_local_subchannel_pool", 1),
@@ -129,11 +124,6 @@ def channel_options(profile: Profile, *, largest: int | None = None) -> Options:
 
 def open_channel(profile: Profile, *, lite_port: int | None = None, largest: int | None = None) -> grpc.Channel:
     """A raw channel for a profile; nothing connects before its first call.
-
-    Args:
-        profile: not a template.
-        lite_port: as for :func:`target_of`.
-        largest: as for :func:`channel_options`.
 
     Raises:
         ConfigError: a TLS file cannot be read.

@@ -112,11 +112,7 @@ class Method:
         return encoded
 
     def deserialize(self, response: bytes) -> Any:
-        """The response message.
-
-        Raises:
-            google.protobuf.message.DecodeError: the bytes are none.
-        """
+        """The response message; DecodeError where the bytes are none."""
         return _CLASSES[f"{self.name}Response"].FromString(response)
 
 

@@ -56,11 +56,7 @@ class Stage:
     notes: tuple[str, ...] = ()
 
     def as_json(self, *, verbose: bool = False) -> dict[str, Any]:
-        """The stage with the documented keys.
-
-        Args:
-            verbose: with ``notes`` beside them.
-        """
+        """The stage with the documented keys, and where verbose with ``notes``."""
         value: dict[str, Any] = {
             "name": self.name,
             "status": self.status,
@@ -109,11 +105,7 @@ class Report:
         return tuple(stage for stage in self.stages if stage.status == "warning")
 
     def as_json(self, *, verbose: bool = False) -> dict[str, Any]:
-        """The report with the documented keys.
-
-        Args:
-            verbose: as for :meth:`Stage.as_json`.
-        """
+        """The report with the documented keys; ``verbose`` as for its stages."""
         return {
             "alias": self.alias,
             "ok": self.ok,

@@ -62,19 +62,16 @@ def shake_hands(
     ignored_variables: Sequence[str],
     now: Callable[[], dt.datetime],
 ) -> None:
-    """Run the handshake, and the stages that it makes.
+    """Run the handshake on a channel on which nothing was called yet, and the stages that it makes.
 
     Args:
         run: the test so far.
         profile: the profile.
-        opened: its channel, on which nothing was called yet.
+        opened: its channel.
         budget: within what time, and how often.
         reached: what the stages below found.
         ignored_variables: variables that look like credentials of this profile and are none.
         now: for the days that a certificate has left.
-
-    Raises:
-        StageFailed, Cancelled: nothing comes after it.
     """
     context = opened.context
     began = time.perf_counter()
@@ -143,8 +140,6 @@ class _Seen:
     Attributes:
         greeted: whether it was greeted without credentials before.
         greeting_ms: how long the first call took, which opens the connection.
-        greeting: what came of the greeting.
-        calls: the calls of the handshake.
         look_ms: how long the search for the cause of a failure took.
         tls: what the port showed to a TLS client beside it.
         is_open_to_all: a token was given, and the server answers without one.
@@ -180,11 +175,7 @@ class _Seen:
 def _observed(
     opened: OpenedChannel, user: str | None, reached: ProbeResults, deadline: Deadline, seen: _Seen
 ) -> ServerInfo:
-    """One handshake, as ``live.handshake`` drives it, with a watch on every step.
-
-    Raises:
-        MilvusProfilesError: the classified failure.
-    """
+    """One handshake, as ``live.handshake`` drives it, with a watch on every step."""
     core, context = opened.core, opened.context
     calls_end = patience(deadline)
     tls_seen = None if context.tls is None else _look_at_tls(reached, context.host, context.tls, calls_end)

@@ -69,11 +69,7 @@ class ProfileTest:
 
 
 def diagnose_declared(profiles: Profiles, alias: str, test: ProfileTest) -> Report:
-    """Test a profile that is declared; it exists.
-
-    Raises:
-        Cancelled: the test was cancelled.
-    """
+    """Test a profile that is declared; Cancelled where the test is cancelled."""
     run = TestRun(alias, test.on_stage, test.cancellation)
     with suppress(StageFailed):
         correct = f"correct it there, or with {milvus_profiles('profile', 'set', alias, 'FIELD=VALUE')}"
@@ -88,12 +84,7 @@ def diagnose_declared(profiles: Profiles, alias: str, test: ProfileTest) -> Repo
 
 
 def diagnose_profile(profile: Profile, test: ProfileTest, *, token: SecretText | None = None) -> Report:
-    """Test a profile that is declared nowhere yet, valid and with an address.
-
-    Args:
-        profile: the profile.
-        test: how.
-        token: its whole token; None resolves it.
+    """Test a profile that is declared nowhere yet, valid and with an address; a token of None is resolved.
 
     Raises:
         Cancelled: the test was cancelled.

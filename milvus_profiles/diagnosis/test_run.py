@@ -84,13 +84,7 @@ class Cancellation:
 
 
 class RetryBudget:
-    """Tries a step of connecting as ``connect`` does: within a deadline, and again while there is time to wait.
-
-    Args:
-        limit: seconds for one try.
-        wait: seconds to wait for a server that is starting or not reachable yet; None tries once.
-        cancellation: ends the waiting.
-    """
+    """Tries a step of connecting as ``connect`` does: within so many seconds, and again while there is time to wait."""
 
     def __init__(self, limit: float, wait: float | None, cancellation: Cancellation) -> None:
         self._limit = limit
@@ -121,15 +115,7 @@ class RetryBudget:
 
 @dataclass
 class StageDraft:
-    """A stage while it runs.
-
-    Attributes:
-        detail: what was seen.
-        status: how it stands.
-        hint: what to do.
-        notes: more for experts.
-        ms: the time to show in place of the one that the stage took; None for that one.
-    """
+    """A stage while it runs; a time in ``ms`` is shown in place of the one that it took."""
 
     detail: str = ""
     status: Status = "ok"
@@ -168,11 +154,7 @@ class TestRun:
     def stage(self, name: StageName, remedy: str | None = None) -> Iterator[StageDraft]:
         """Time a stage; an error in its body fails it, and with it the test, whatever raised it.
 
-        A stage that only informs passes with a warning then.
-
-        Args:
-            name: which.
-            remedy: what to do about an error that does not say it itself.
+        A stage that only informs passes with a warning then.  ``remedy`` is for an error that has none of its own.
 
         Raises:
             StageFailed, Cancelled: nothing comes after it.

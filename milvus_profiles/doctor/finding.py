@@ -20,13 +20,9 @@ __all__ = ["DoctorContext", "Finding"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """One thing that was looked at; several may share a name, and none holds a secret.
 
-    Attributes:
-        name: what was looked at; several findings may share one.
-        status: ``"failed"`` is what keeps profiles from working or a secret from being one.
-        detail: what was seen; holds no secret.
-        hint: what to do; None where there is nothing to do.
+    ``"failed"`` is what keeps profiles from working or a secret from being one.
     """
 
     name: str
@@ -47,14 +43,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class DoctorContext:
-    """What is examined.
+    """What is examined: from a directory, with an environment.
 
     Attributes:
-        env: the environment.
-        cwd: the directory to look from.
         load: reads the configuration; raises ConfigError where it is invalid as a whole.
         keyring: gives the keyring, with the settings of that configuration if it could be read.
-        now: the time.
     """
 
     env: Mapping[str, str] = field(repr=False)

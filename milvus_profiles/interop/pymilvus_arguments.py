@@ -31,14 +31,7 @@ _TAKEN = _NAMES.union(FIELDS)
 
 
 def profile_fields(arguments: CallFields) -> CallFields:
-    """The fields of a profile that pymilvus's arguments stand for.
-
-    Args:
-        arguments: with the secrets hidden; what is empty or None was not given.
-
-    Raises:
-        NotImplementedError, ParamError: as for :func:`connect`.
-    """
+    """The fields of a profile that pymilvus's arguments stand for; errors are those of ``connect``."""
     for name in arguments:
         if name not in _TAKEN:
             near = suggest(name, _TAKEN)

@@ -91,7 +91,7 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class _AlternativeNames:
-    """The subject alternative names of a certificate, as they are; ``count`` has those of other kinds too."""
+    """The subject alternative names as they are; ``count`` has those of other kinds too."""
 
     dns: tuple[str, ...] = ()
     ip: tuple[str, ...] = ()
@@ -99,11 +99,7 @@ class _AlternativeNames:
 
 
 def read_certificate(der: bytes) -> Certificate:
-    """What a certificate in DER says.
-
-    Raises:
-        MalformedCertificate: the bytes are none, or one that breaks the rules for its encoding.
-    """
+    """What a certificate in DER says; MalformedCertificate where it breaks the rules for its encoding."""
     return _safely(lambda: _read(_load(der), der))
 
 
@@ -116,9 +112,6 @@ def objection(der: bytes, host: str) -> tuple[Literal["wrong host", "other"], st
 
     Returns:
         The kind of the reason, and the reason in words, of which none are the server's.
-
-    Raises:
-        MalformedCertificate: it cannot be read.
     """
     return _safely(lambda: _objection(_load(der), host))
 

@@ -53,15 +53,7 @@ class ConnectContext:
         timeout: float | None = None,
         lite_port: int | None = None,
     ) -> ConnectContext:
-        """To connect as a profile says.
-
-        Args:
-            profile: not a template.
-            token: what authenticates.
-            alias: the name to speak of; None for an anonymous connection.
-            timeout: seconds; None for the profile's.
-            lite_port: the port of its Milvus Lite, for a ``lite`` endpoint.
-        """
+        """To connect as a profile says; seconds of None are the profile's, ``lite_port`` is that of its Milvus Lite."""
         return cls(
             endpoint=profile.endpoint,
             alias=alias,

@@ -82,8 +82,7 @@ def classify(
     """The error for a call that ended with a gRPC status.
 
     Args:
-        code: the status.
-        details: the words beside it.
+        code, details: the status, and the words beside it.
         context: what was tried.
         method: the method that was called.
         results: what the probes saw afterwards; None where nobody looked.

@@ -38,12 +38,7 @@ _DISTRUST: tuple[tuple[re.Pattern[str], Distrust], ...] = (
 
 
 def explain_tls(seen: TLSOutcome, context: ConnectContext) -> MilvusProfilesError | None:
-    """What a probe of TLS says about a failed connect; None where it saw nothing wrong.
-
-    Args:
-        seen: the probe's outcome, for an attempt with TLS.
-        context: what was tried.
-    """
+    """What a probe of TLS says about a failed connect with TLS; None where it saw nothing wrong."""
     if seen.status == "plaintext":
         web = seen.plaintext is not None and seen.plaintext.speaks == "http1"
         return speaks_plaintext(context, web_server=web)
@@ -75,14 +70,7 @@ def distrust_in(details: str) -> Distrust | None:
 def distrusted(
     distrust: Distrust, context: ConnectContext, certificate: Certificate | None = None, detail: str = ""
 ) -> TLSError:
-    """The server's certificate is not trusted.
-
-    Args:
-        distrust: why.
-        context: what was tried.
-        certificate: what was shown; None where it was not looked at.
-        detail: OpenSSL's words.
-    """
+    """The server's certificate, if it was looked at, is not trusted; ``detail`` has OpenSSL's words."""
     where, ca = context.endpoint, context.tls.ca if context.tls else None
     pin = "`milvus-profiles profile add … --pin-certificate` shows the certificate and trusts it if you say so"
     if distrust == "wrong host":

@@ -24,13 +24,7 @@ _LONGEST_BODY = 65_536
 
 @dataclass(frozen=True, slots=True)
 class HTTPAnswer:
-    """What came of a GET.
-
-    Attributes:
-        status: the HTTP status; 0 where no HTTP came back.
-        body: its beginning, as far as it could be read; it may hold anything.
-        failure: why there is no status, in words; empty where there is one.
-    """
+    """What came of a GET: the beginning of a body, which may hold anything; or a status of 0, and why in words."""
 
     status: int
     body: bytes = b""
@@ -55,8 +49,7 @@ def http_get(
         path: what to ask for.
         deadline: when to give up.
         authority: ``host:port``, for the Host header.
-        tls: verifies the server; None for plaintext.
-        server_name: the name that its certificate must have.
+        tls: verifies the server, which must have ``server_name``; None for plaintext.
         token: sent as ``Authorization: Bearer``; None sends none.
         longest: bytes of a body that are read at most.
     """

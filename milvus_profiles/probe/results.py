@@ -30,8 +30,6 @@ class ProbeResults:
     """What was seen, from the name up; what was not looked at is None.
 
     Attributes:
-        resolution: the name resolution.
-        attempts: the addresses that were tried.
         tls: what the port showed to a TLS client: always looked at where the profile has TLS, and without verification
             where it has none but the port hung up on plaintext.
         plaintext: what the port answered to plaintext, where the profile has no TLS.
@@ -62,9 +60,6 @@ def gather_results(route: Route, host: str, tls: SSL | None, deadline: Deadline)
         host: the name that its certificate should have.
         tls: the profile's TLS settings; None for plaintext.
         deadline: when to give up.
-
-    Raises:
-        ConfigError, TLSError: as :func:`milvus_profiles.probe.tls.probe_tls`.
     """
     results = reach(route, deadline)
     if (address := results.address) is None:

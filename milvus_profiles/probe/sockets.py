@@ -96,14 +96,10 @@ _Status = Literal["connected", "refused", "timeout", "unreachable", "proxy"]
 
 @dataclass(frozen=True, slots=True)
 class TCPOutcome:
-    """What became of one attempt to open a connection.
+    """What became of one attempt to open a connection, with the system's or the proxy's words.
 
-    Attributes:
-        address: where to.
-        status: ``"unreachable"`` is any error of the network but refusal and silence; ``"proxy"`` means that the proxy
-            answered and did not connect on.
-        detail: the system's or the proxy's words; empty when connected.
-        seconds: how long it took.
+    ``"unreachable"`` is any error of the network but refusal and silence; ``"proxy"`` means that the proxy answered and
+    did not connect on.
     """
 
     address: SocketAddress
@@ -130,13 +126,7 @@ garbage, and ``"unreachable"`` says that there was no connection."""
 
 @dataclass(frozen=True, slots=True)
 class PlaintextOutcome:
-    """What a port answered to an HTTP/2 client that speaks plaintext.
-
-    Attributes:
-        speaks: what it speaks.
-        detail: the first line of what a web server said, or the system's words.
-        seconds: how long it took.
-    """
+    """What a port spoke, with the first line of what a web server said, or the system's words."""
 
     speaks: Speaks
     detail: str
@@ -153,14 +143,7 @@ def route_to(
     proxy: str | None = None,
     env: Mapping[str, str] = os.environ,
 ) -> Route:
-    """The way to an endpoint, as gRPC takes it.
-
-    Args:
-        endpoint: where the profile leads.
-        lite_port: the port on 127.0.0.1 of its Milvus Lite, for a ``lite`` endpoint.
-        proxy: the profile's proxy, ``http://HOST:PORT``; None for none.
-        env: where ``no_proxy`` is looked up.
-    """
+    """The way to an endpoint, as gRPC takes it: Milvus Lite's is its port, others may have the profile's proxy."""
     if endpoint.kind == "unix":
         return Route("", 0, path=endpoint.path)
     if endpoint.kind == "lite":
@@ -193,10 +176,9 @@ def _covers(entry: str, host: str) -> bool:
 
 
 def resolve(route: Route, deadline: Deadline) -> Resolution:
-    """The addresses of a route.  The system's resolver knows no time limit, so it runs in a thread that is left behind.
+    """The addresses of a route.
 
-    Raises:
-        ThreadStartError: there is no thread for it.
+    The system's resolver knows no time limit, so it runs in a thread that is left behind.
     """
     began = deadline.clock()
     answer: tuple[SocketAddress, ...] | str
@@ -247,11 +229,7 @@ def connect_tcp(address: SocketAddress, deadline: Deadline) -> TCPOutcome:
 
 
 def connect_first(addresses: tuple[SocketAddress, ...], deadline: Deadline) -> tuple[TCPOutcome, ...]:
-    """Try the addresses in turn until one connects; each gets its share of the time that is left.
-
-    Returns:
-        One outcome for each address tried; only the last can be a connection.
-    """
+    """Try the addresses in turn; each gets its share of the time, and only the last outcome can be a connection."""
     outcomes: list[TCPOutcome] = []
     for tried, address in enumerate(addresses):
         share = deadline.remaining / (len(addresses) - tried)

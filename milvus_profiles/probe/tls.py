@@ -69,18 +69,13 @@ class TLSOutcome:
             an alert; ``"plaintext"``, it speaks no TLS; ``"closed"`` and ``"silent"``, it said nothing that could be
             understood; ``"unreachable"``, there was no connection; ``"unexamined"``, the probe itself came to no
             verdict: its certificate cannot be read (then ``protocol`` is there), or the look failed.
-        distrust: why the certificate is not trusted; None where it is, or was not seen.
-        protocol: ``"TLSv1.3"``; None without a handshake, as the next three.
+        protocol: ``"TLSv1.3"``; None without a handshake, as the next two.
         cipher: the cipher suite's name; there also where the handshake came as far as that, and then broke off.
         alpn: ``"h2"``, which gRPC insists on; None if the server agreed to nothing.
-        certificate: the server's own.
         chain: what it showed, its own first, ten at most; only its own where Python cannot tell more.
         chain_length: how many it showed.
-        client_certificate: what the server does about a client certificate.
-        answers_http2: whether the server greeted as an HTTP/2 server inside TLS.
         plaintext: what the port speaks instead, where that was looked at.
         detail: the reason in words; empty where all went well.
-        seconds: how long it took.
     """
 
     status: Literal["trusted", "untrusted", "refused", "plaintext", "closed", "silent", "unreachable", "unexamined"]
@@ -124,11 +119,6 @@ def default_roots(env: Mapping[str, str] = os.environ) -> str:
 
 def verifying_context(tls: SSL, *, protocol: str = "h2", env: Mapping[str, str] = os.environ) -> ssl.SSLContext:
     """A context that trusts what gRPC would trust, and has the profile's client certificate.
-
-    Args:
-        tls: CA and client certificate, as the profile gives them.
-        protocol: what to agree on by ALPN.
-        env: as for :func:`default_roots`.
 
     Raises:
         ConfigError: a TLS file cannot be read.

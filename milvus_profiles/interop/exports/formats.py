@@ -56,12 +56,7 @@ def find_format(name: str) -> Format:
 
 
 def export(plan: ExportPlan, name: str) -> Exported:
-    """Write a plan down in one of the :data:`FORMATS`.
-
-    Raises:
-        UsageError: there is no such format.
-        ConfigError: its client cannot reach such an address at all.
-    """
+    """Write a plan down in one of the :data:`FORMATS`; ConfigError where its client cannot reach such an address."""
     form = find_format(name)
     if plan.endpoint.kind not in form.kinds:
         what = "Milvus Lite" if plan.endpoint.kind == "lite" else "a Unix socket"

@@ -136,12 +136,7 @@ class ExportPlan:
 
 @dataclass(frozen=True)
 class Exported:
-    """A text for another client.
-
-    Attributes:
-        text: the text, with its last newline; holds the secret where that was asked for.
-        gaps: what the client cannot express, a sentence each.
-    """
+    """A text for another client, with the secret where that was asked for; ``gaps`` says what it cannot express."""
 
     text: str = field(repr=False)
     gaps: tuple[str, ...] = ()

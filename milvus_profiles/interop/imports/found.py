@@ -46,7 +46,6 @@ class Entry:
     """An entry that can become a profile.
 
     Attributes:
-        alias: the name that it gets.
         fields: the fields of the profile as a file declares them, without the secret.
         secret: its password where ``fields`` has a user, else its whole token; None without one.
         origin: where it stands, for people.
@@ -70,14 +69,7 @@ class Unusable:
 
 @dataclass(frozen=True)
 class ImportedProfiles:
-    """What a source holds.
-
-    Attributes:
-        entries: what can be imported, in the source's order.
-        unusable: the rest.
-        path: the file; None where there is none, as for variables.
-        content: what the file held; may hold secrets.
-    """
+    """What a source holds: what can be imported, in its order, and the rest; its content may hold secrets."""
 
     entries: tuple[Entry, ...]
     unusable: tuple[Unusable, ...] = ()

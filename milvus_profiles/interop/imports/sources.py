@@ -91,11 +91,7 @@ def read(name: str, path: str | None, *, env: Mapping[str, str], cwd: str) -> Im
 
 
 def without(name: str, content: bytes, keys: Collection[str]) -> bytes | None:
-    """What is left of a source's file without some entries; None where nothing is, so that the file can go.
-
-    Raises:
-        UsageError: nothing is taken out of such a source.
-    """
+    """What is left of a source's file without some entries; None where nothing is, so that the file can go."""
     remove = find_source(name).remove
     if remove is None:
         raise UsageError(f"--delete-source does not fit --from {name}", hint="remove the plaintext by hand")
