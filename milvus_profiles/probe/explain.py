@@ -273,46 +273,45 @@ _STRANGE_ANSWER = re.compile(
 _Explain = Callable[[ConnectContext, str], MilvusProfilesError]
 
 # Words that have one meaning only.  The first that is found counts.
-_CLEAR: tuple[tuple[re.Pattern[str], _Explain], ...] = (
-    (re.compile("is not ready|not ready yet"), _not_ready),
-    (re.compile("http1.x server"), _web_server),
-    (re.compile(r"http2 header with status: 5\d\d"), _gateway),
-    (_STRANGE_ANSWER, not_milvus),
-    (re.compile("Failed to create security handshaker"), _bad_files),
-    (re.compile("HTTP proxy returned response code"), _proxy_refused),
-)
+_CLEAR: dict[str | re.Pattern[str], _Explain] = {
+    "is not ready|not ready yet": _not_ready,
+    "http1.x server": _web_server,
+    r"http2 header with status: 5\d\d": _gateway,
+    _STRANGE_ANSWER: not_milvus,
+    "Failed to create security handshaker": _bad_files,
+    "HTTP proxy returned response code": _proxy_refused,
+}
 # Words that the probes can say better, or that have more than one meaning.
-_LIKELY: tuple[tuple[re.Pattern[str], _Explain], ...] = (
-    (re.compile("missing selected ALPN"), lambda context, _: explain_tls.no_http2(context)),
-    (re.compile("WRONG_VERSION_NUMBER"), lambda context, _: explain_tls.speaks_plaintext(context)),
-    (re.compile("Unwrap failed"), lambda context, _: explain_tls.client_certificate(context)),
-    (
-        re.compile("SSL_ERROR|Tls handshake failed"),
-        lambda context, said: TLSError(
-            f"the TLS handshake with {context.endpoint} failed: {said}", hint="see what the server's own log says"
-        ),
+_LIKELY: dict[str | re.Pattern[str], _Explain] = {
+    "missing selected ALPN": lambda context, _: explain_tls.no_http2(context),
+    "WRONG_VERSION_NUMBER": lambda context, _: explain_tls.speaks_plaintext(context),
+    "Unwrap failed": lambda context, _: explain_tls.client_certificate(context),
+    "SSL_ERROR|Tls handshake failed": lambda context, said: TLSError(
+        f"the TLS handshake with {context.endpoint} failed: {said}", hint="see what the server's own log says"
     ),
-    (re.compile("Connection refused"), _refused),
-    (re.compile("errors resolving|DNS|name resolution|lookup failed"), _unresolved),
-    (re.compile("No such file|unreachable|No route|timed out|connect failed"), _no_way),
-)
+    "Connection refused": _refused,
+    "errors resolving|DNS|name resolution|lookup failed": _unresolved,
+    "No such file|unreachable|No route|timed out|connect failed": _no_way,
+}
+
+
+def _meaning(table: dict[str | re.Pattern[str], _Explain], details: str) -> _Explain | None:
+    return next((explain for pattern, explain in table.items() if re.search(pattern, details)), None)
 
 
 def _unavailable(
     code: grpc.StatusCode, details: str, said: str, context: ConnectContext, results: ProbeResults | None
 ) -> MilvusProfilesError:
-    for pattern, explain in _CLEAR:
-        if pattern.search(details):
-            return explain(context, said)
+    if (explain := _meaning(_CLEAR, details)) is not None:
+        return explain(context, said)
     if results is not None and (error := _seen(results, context)) is not None:
         return error
     if (distrust := explain_tls.distrust_in(details)) is not None:
         return explain_tls.distrusted(distrust, context, detail=said)
     if results is not None and results.tls is not None and results.tls.is_unreadable:
         return explain_tls.distrusted("other", context, detail=results.tls.detail)
-    for pattern, explain in _LIKELY:
-        if pattern.search(details):
-            return explain(context, said)
+    if (explain := _meaning(_LIKELY, details)) is not None:
+        return explain(context, said)
     if results is not None:
         # HTTP/2 is spoken there, so what is missing is the Milvus behind it.
         words = "does not answer calls yet" if code is grpc.StatusCode.DEADLINE_EXCEEDED else f"hung up: {said}"

@@ -24,17 +24,16 @@ __all__ = [
 ]
 
 # What BoringSSL and gRPC's own check of the name say.
-_SHOWN_NAMES, _LONGEST_NAME = 5, 255
-_DISTRUST: tuple[tuple[re.Pattern[str], Distrust], ...] = (
-    (re.compile("certificate has expired"), "expired"),
-    (re.compile("certificate is not yet valid"), "not yet valid"),
-    (re.compile("self.signed certificate in certificate chain"), "unknown issuer"),
-    (re.compile("self.signed certificate"), "self-signed"),
-    (re.compile("unable to get local issuer certificate|unable to verify the first certificate"), "unknown issuer"),
-    (re.compile("Hostname Verification Check failed|[Hh]ostname mismatch|is not in peer certificate"), "wrong host"),
-    (re.compile("call host does not match SSL server name"), "wrong host"),
-    (re.compile("CERTIFICATE_VERIFY_FAILED|Peer extraction failed|KEY_USAGE_BIT_INCORRECT"), "other"),
-)
+_DISTRUST: dict[str, Distrust] = {
+    "certificate has expired": "expired",
+    "certificate is not yet valid": "not yet valid",
+    "self.signed certificate in certificate chain": "unknown issuer",
+    "self.signed certificate": "self-signed",
+    "unable to get local issuer certificate|unable to verify the first certificate": "unknown issuer",
+    "Hostname Verification Check failed|[Hh]ostname mismatch|is not in peer certificate": "wrong host",
+    "call host does not match SSL server name": "wrong host",
+    "CERTIFICATE_VERIFY_FAILED|Peer extraction failed|KEY_USAGE_BIT_INCORRECT": "other",
+}
 
 
 def explain_tls(seen: TLSOutcome, context: ConnectContext) -> MilvusProfilesError | None:
@@ -64,7 +63,7 @@ def explain_tls(seen: TLSOutcome, context: ConnectContext) -> MilvusProfilesErro
 
 def distrust_in(details: str) -> Distrust | None:
     """Why a certificate is not trusted, as gRPC's words have it; None where they are about something else."""
-    return next((distrust for pattern, distrust in _DISTRUST if pattern.search(details)), None)
+    return next((distrust for words, distrust in _DISTRUST.items() if re.search(words, details)), None)
 
 
 def distrusted(

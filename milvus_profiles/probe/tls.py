@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Literal
 
 from ..channel.options import ROOTS_VARIABLE, check_tls_files
 from ..deadline import Deadline
@@ -204,7 +204,12 @@ def _outcome_of(look: Callable[[], TLSOutcome], address: SocketAddress, deadline
     """What a look came to, whatever it raises: what the server sends must not decide how this program ends."""
     began = deadline.clock()
     try:
-        outcome = _explained(look(), address, deadline)
+        outcome = look()
+        if outcome.status == "closed" and outcome.cipher is None:
+            # There was no TLS: does it speak plaintext?  OpenSSL's words for that differ by its version.
+            plaintext = probe_plaintext(address, deadline)
+            is_plain = plaintext.speaks in ("http2", "http1")
+            outcome = replace(outcome, status="plaintext" if is_plain else "closed", plaintext=plaintext)
     except MilvusProfilesError:
         raise
     except Exception as error:
@@ -251,8 +256,8 @@ def _examined(session: ssl.SSLObject, host: str) -> TLSOutcome:
         complaint = None if session.context.verify_mode is ssl.CERT_NONE else objection(der, host)
     except MalformedCertificate as error:
         return replace(outcome, status="unexamined", detail=str(error))
-    shown = _shown_chain(session) or [der]
-    outcome = replace(outcome, certificate=certificate, chain=_readable(shown), chain_length=len(shown))
+    chain, length = _shown_chain(session, der)
+    outcome = replace(outcome, certificate=certificate, chain=chain, chain_length=length)
     if complaint is None:
         return outcome
     return replace(outcome, status="untrusted", distrust=complaint[0], detail=complaint[1])
@@ -303,30 +308,14 @@ def _is_about_certificate(alert: str) -> bool:
     return any(word in alert for word in ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ERROR"))
 
 
-def _shown_chain(session: ssl.SSLObject) -> list[Any]:
+def _shown_chain(session: ssl.SSLObject, own: bytes) -> tuple[tuple[Certificate, ...], int]:
+    """The certificates that were shown, up to the first that cannot be read, and how many there were."""
     # Public from Python 3.13 on; before that the same method stands one level deeper, and gives objects of its own.
     inner = session if hasattr(session, "get_unverified_chain") else getattr(session, "_sslobj", None)
-    tell = getattr(inner, "get_unverified_chain", None)
-    return (tell() or []) if tell is not None else []
-
-
-def _readable(shown: list[Any]) -> tuple[Certificate, ...]:
-    """The certificates of a chain up to the first that cannot be read."""
+    shown = getattr(inner, "get_unverified_chain", list)() or [own]
     read: list[Certificate] = []
     with contextlib.suppress(ValueError):
-        read.extend(read_certificate(_der(one)) for one in shown[:_LONGEST_CHAIN])
-    return tuple(read)
-
-
-def _der(shown: Any) -> bytes:
-    return shown if isinstance(shown, bytes) else ssl.PEM_cert_to_DER_cert(shown.public_bytes())
-
-
-def _explained(outcome: TLSOutcome, address: SocketAddress, deadline: Deadline) -> TLSOutcome:
-    """Where there was no TLS, see whether the port speaks plaintext: OpenSSL's words for that differ by its version."""
-    if outcome.status != "closed" or outcome.cipher is not None:
-        return outcome
-    plaintext = probe_plaintext(address, deadline)
-    if plaintext.speaks in ("http2", "http1"):
-        return replace(outcome, status="plaintext", plaintext=plaintext)
-    return replace(outcome, plaintext=plaintext)
+        for one in shown[:_LONGEST_CHAIN]:
+            der = one if isinstance(one, bytes) else ssl.PEM_cert_to_DER_cert(one.public_bytes())
+            read.append(read_certificate(der))
+    return tuple(read), len(shown)
