@@ -17,7 +17,6 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 __all__ = [
-    "CHECK_HEALTH",
     "CONNECT",
     "GET_VERSION",
     "LIST_DATABASES",
@@ -36,33 +35,23 @@ _PACKAGE = "milvus_profiles.wire"
 
 # name of the message -> name of the field -> (number, type); a star means repeated.
 _MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {
-    "Status": {
-        "error_code": (1, "int32"),
-        "reason": (2, "string"),
-        "code": (3, "int32"),
-        "retriable": (4, "bool"),
-        "detail": (5, "string"),
-    },
+    "Status": {"error_code": (1, "int32"), "reason": (2, "string"), "code": (3, "int32"), "detail": (5, "string")},
     "ClientInfo": {
         "sdk_type": (1, "string"),
         "sdk_version": (2, "string"),
         "local_time": (3, "string"),
         "user": (4, "string"),
-        "host": (5, "string"),
     },
     "ServerInfo": {
         "build_tags": (1, "string"),
         "build_time": (2, "string"),
         "git_commit": (3, "string"),
-        "go_version": (4, "string"),
         "deploy_mode": (5, "string"),
     },
     "ConnectRequest": {"client_info": (2, "ClientInfo")},
     "ConnectResponse": {"status": (1, "Status"), "server_info": (2, "ServerInfo"), "identifier": (3, "int64")},
     "GetVersionRequest": {},
     "GetVersionResponse": {"status": (1, "Status"), "version": (2, "string")},
-    "CheckHealthRequest": {},
-    "CheckHealthResponse": {"status": (1, "Status"), "isHealthy": (2, "bool"), "reasons": (3, "*string")},
     "ShowCollectionsRequest": {"db_name": (2, "string")},
     "ShowCollectionsResponse": {"status": (1, "Status"), "collection_names": (2, "*string")},
     "ListDatabasesRequest": {},
@@ -118,7 +107,6 @@ class Method:
 
 CONNECT = Method("Connect")
 GET_VERSION = Method("GetVersion")
-CHECK_HEALTH = Method("CheckHealth")
 SHOW_COLLECTIONS = Method("ShowCollections")
 LIST_DATABASES = Method("ListDatabases")
 

@@ -64,14 +64,8 @@ def shake_hands(
 ) -> None:
     """Run the handshake on a channel on which nothing was called yet, and the stages that it makes.
 
-    Args:
-        run: the test so far.
-        profile: the profile.
-        opened: its channel.
-        budget: within what time, and how often.
-        reached: what the stages below found.
-        ignored_variables: variables that look like credentials of this profile and are none.
-        now: for the days that a certificate has left.
+    ``ignored_variables`` look like credentials of this profile and are none; ``now`` is for the days that a certificate
+    has left.
     """
     context = opened.context
     began = time.perf_counter()

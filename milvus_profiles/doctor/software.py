@@ -43,7 +43,7 @@ def check_python() -> Iterator[Finding]:
 def check_libraries() -> Iterator[Finding]:
     """Everything that is required, and of what is optional what is installed."""
     good: list[str] = []
-    bad = False
+    bad: list[Finding] = []
     for requirement in _requirements():
         version = _installed(requirement.name)
         # That of an extra, or of another Python.
@@ -53,11 +53,11 @@ def check_libraries() -> Iterator[Finding]:
         if version is not None and is_met(version, requirement.specifier):
             good.append(f"{requirement.name} {version}")
             continue
-        bad = True
         seen = f"{requirement.name} is not installed" if version is None else f"{requirement.name} {version}"
         why = "" if version is None else f" is too old, or a release with known defects ({requirement.specifier})"
         hint = f"pip install --upgrade '{requirement.name}{requirement.specifier}'"
-        yield Finding("libraries", "failed", seen + why, hint)
+        bad.append(Finding("libraries", "failed", seen + why, hint))
+    yield from bad
     if good and not bad:
         yield Finding("libraries", "ok", ", ".join(dict.fromkeys(good)))
 

@@ -104,14 +104,10 @@ def read_certificate(der: bytes) -> Certificate:
 
 
 def objection(der: bytes, host: str) -> tuple[Literal["wrong host", "other"], str] | None:
-    """Why gRPC would refuse a server's certificate whose chain is in order; None where it would take it.
+    """Why gRPC would refuse a certificate for a canonical name or address; None where it would take it.
 
-    Args:
-        der: the certificate.
-        host: the canonical name or address that it must have.
-
-    Returns:
-        The kind of the reason, and the reason in words, of which none are the server's.
+    The chain is taken to be in order.  The answer is the kind of the reason, and the reason in words, of which none are
+    the server's; MalformedCertificate as for :func:`read_certificate`.
     """
     return _safely(lambda: _objection(_load(der), host))
 

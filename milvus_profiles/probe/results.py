@@ -55,11 +55,7 @@ def reach(route: Route, deadline: Deadline) -> ProbeResults:
 def gather_results(route: Route, host: str, tls: SSL | None, deadline: Deadline) -> ProbeResults:
     """Look at a server, one layer after the other, as far as each lets us.
 
-    Args:
-        route: the way to it.
-        host: the name that its certificate should have.
-        tls: the profile's TLS settings; None for plaintext.
-        deadline: when to give up.
+    With TLS its certificate should be for ``host``; what is wrong with the profile's own TLS files is raised.
     """
     results = reach(route, deadline)
     if (address := results.address) is None:
