@@ -108,7 +108,7 @@ def shake_hands(
         stage.detail = "a Milvus answers"
         stage.notes.append(f"{context.endpoint} by {reached.address}")
     with run.stage("auth") as stage:
-        outcome("auth", stage, seen.spent(CONNECT) if seen.greeted else 0.0)
+        outcome("auth", stage, 0.0 if seen.greeting is None else seen.spent(CONNECT))
         stage.detail = _who(profile, context)
         if seen.is_open_to_all:
             stage.warn(
@@ -132,16 +132,15 @@ class _Seen:
     """What one handshake showed; times are in milliseconds.
 
     Attributes:
-        greeted: whether it was greeted without credentials before.
+        greeting: what came of a call without credentials before it; None without one.
         greeting_ms: how long the first call took, which opens the connection.
         look_ms: how long the search for the cause of a failure took.
         tls: what the port showed to a TLS client beside it.
         is_open_to_all: a token was given, and the server answers without one.
     """
 
-    greeted: bool = False
-    greeting_ms: float = 0.0
     greeting: Reply | None = None
+    greeting_ms: float = 0.0
     calls: list[tuple[Method, Reply, float]] = field(default_factory=list)
     look_ms: float = 0.0
     tls: TLSOutcome | None = None
@@ -149,7 +148,7 @@ class _Seen:
 
     @property
     def all_ms(self) -> float:
-        own = self.greeting_ms if self.greeted else 0.0
+        own = 0.0 if self.greeting is None else self.greeting_ms
         return own + self.look_ms + sum(ms for _, _, ms in self.calls)
 
     def spent(self, *methods: Method) -> float:
@@ -188,7 +187,6 @@ def _observed(
     if context.token is not None and isinstance(step, Invoke):
         # First without the token: whoever is there is seen before a secret goes out, and a server that asks for none
         # shows.  The verdict is not this call's.
-        seen.greeted = True
         share = calls_end.remaining * _GREETING_SHARE
         greeting, ms = _timed(partial(make_call, core.raw, _bare(step.method, step.request), share))
         seen.greeting, seen.greeting_ms = greeting, ms
@@ -204,7 +202,7 @@ def _observed(
             else:
                 reply, ms = _timed(partial(make_call, core.raw, step, calls_end.remaining))
                 seen.calls.append((step.method, reply, ms))
-                if not seen.greeted and len(seen.calls) == 1:
+                if seen.greeting is None and len(seen.calls) == 1:
                     seen.greeting_ms = ms
             step = plan.send(reply)
     except StopIteration as done:
@@ -213,12 +211,11 @@ def _observed(
         if tls_seen is not None and seen.tls is None:
             found = tls_seen(_TLS_GRACE)
             seen.tls = _unexamined(found.message) if isinstance(found, MilvusProfilesError) else found
-    if seen.greeted:
-        greeting = seen.greeting
+    if (greeting := seen.greeting) is not None:
         if not info.has_connect:
             # A server from before Connect; this call asks for credentials wherever they are asked for at all.
             greeting = make_call(core.raw, _bare(GET_VERSION, b""), deadline.sooner(_CHECK).remaining)
-        seen.is_open_to_all = greeting is not None and greeting.code is grpc.StatusCode.OK
+        seen.is_open_to_all = greeting.code is grpc.StatusCode.OK
     return info
 
 
