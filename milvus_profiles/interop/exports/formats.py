@@ -9,7 +9,7 @@ from typing import Literal
 from ...errors import ConfigError, UsageError
 from ...spelling import suggest
 from ...text import milvus_profiles
-from . import data, go, java, manifests, node, python_programs, shell
+from . import manifests, programs, shell
 from .plan import Exported, ExportPlan
 
 __all__ = ["FORMATS", "Format", "export", "find_format"]
@@ -30,13 +30,13 @@ class Format:
 
 FORMATS: dict[str, Format] = {
     "env": Format(shell.env, _ALL),
-    "dotenv": Format(data.dotenv, _ALL),
-    "json": Format(data.json, _ALL),
-    "pymilvus": Format(python_programs.pymilvus, _ALL),
-    "langchain": Format(python_programs.langchain, _ALL),
-    "node": Format(node.node, _TCP),
-    "go": Format(go.go, _TCP),
-    "java": Format(java.java, _TCP),
+    "dotenv": Format(manifests.dotenv, _ALL),
+    "json": Format(manifests.json, _ALL),
+    "pymilvus": Format(programs.pymilvus, _ALL),
+    "langchain": Format(programs.langchain, _ALL),
+    "node": Format(programs.node, _TCP),
+    "go": Format(programs.go, _TCP),
+    "java": Format(programs.java, _TCP),
     "curl": Format(shell.curl, _TCP),
     "milvus-cli": Format(shell.milvus_cli, _TCP),
     "k8s-secret": Format(manifests.k8s_secret, _TCP),
