@@ -88,7 +88,6 @@ class Resolution:
     host: str
     addresses: tuple[SocketAddress, ...]
     failure: str | None
-    seconds: float
 
 
 _Status = Literal["connected", "refused", "timeout", "unreachable", "proxy"]
@@ -129,8 +128,7 @@ class PlaintextOutcome:
     """What a port spoke, with the first line of what a web server said, or the system's words."""
 
     speaks: Speaks
-    detail: str
-    seconds: float
+    detail: str = ""
 
 
 # --- the way -----------------------------------------------------------------------------------------------------
@@ -180,7 +178,6 @@ def resolve(route: Route, deadline: Deadline) -> Resolution:
 
     The system's resolver knows no time limit, so it runs in a thread that is left behind.
     """
-    began = deadline.clock()
     answer: tuple[SocketAddress, ...] | str
     if route.path:
         answer = (SocketAddress(socket.AF_UNIX, route.path),)
@@ -193,8 +190,7 @@ def resolve(route: Route, deadline: Deadline) -> Resolution:
             answer = pending.wait(deadline.remaining)
         except TimeoutError:
             answer = "no answer in time"
-    addresses, failure = ((), answer) if isinstance(answer, str) else (answer, None)
-    return Resolution(route.host, addresses, failure, deadline.clock() - began)
+    return Resolution(route.host, (), answer) if isinstance(answer, str) else Resolution(route.host, answer, None)
 
 
 def is_numeric(host: str) -> bool:
@@ -294,30 +290,25 @@ def first_line(data: bytes) -> str:
 
 def probe_plaintext(address: SocketAddress, deadline: Deadline) -> PlaintextOutcome:
     """Greet a port that connects as an HTTP/2 client without TLS would, and see what it speaks."""
-    began = deadline.clock()
     opened, reached = open_socket(address, deadline)
     if opened is None:
-        return PlaintextOutcome("unreachable", reached.detail, deadline.clock() - began)
+        return PlaintextOutcome("unreachable", reached.detail)
     with opened:
+        stream = Stream(opened, deadline)
         try:
-            speaks, detail = _greet(Stream(opened, deadline))
+            stream.send(HTTP2_HELLO)
+            said = stream.receive_at_least(FRAME_HEADER)
         except TimeoutError:
-            speaks, detail = "silent", ""
+            return PlaintextOutcome("silent")
         except OSError as error:
-            speaks, detail = "closed", error.strerror or ""
-    return PlaintextOutcome(speaks, detail, deadline.clock() - began)
-
-
-def _greet(stream: Stream) -> tuple[Speaks, str]:
-    stream.send(HTTP2_HELLO)
-    said = stream.receive_at_least(FRAME_HEADER)
+            return PlaintextOutcome("closed", error.strerror or "")
     if not said:
-        return "closed", ""
+        return PlaintextOutcome("closed")
     if said.startswith(b"HTTP/"):
-        return "http1", first_line(said)
+        return PlaintextOutcome("http1", first_line(said))
     if is_http2(said):
-        return "http2", ""
-    return ("tls", "") if said[0] in _TLS_RECORDS and said[1:2] == b"\x03" else ("other", "")
+        return PlaintextOutcome("http2")
+    return PlaintextOutcome("tls" if said[0] in _TLS_RECORDS and said[1:2] == b"\x03" else "other")
 
 
 def is_http2(said: bytes) -> bool:
