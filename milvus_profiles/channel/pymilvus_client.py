@@ -87,15 +87,11 @@ def client_arguments(profile: Profile, endpoint: Endpoint) -> dict[str, Any]:
 def open_client(profile: Profile, endpoint: Endpoint, token: SecretText | None, arguments: MaskedFields) -> Any:
     """A ``pymilvus.MilvusClient`` of a profile, connected, with a TCP connection of its own.
 
-    Args:
-        profile: the profile.
-        endpoint: where to connect; for Milvus Lite its server in this process.
-        token: the whole token; None connects without.
-        arguments: keyword arguments that win over those of the profile; one that says how to connect (``uri``,
-            ``secure``, ``grpc_options`` ...) leaves the connection to pymilvus.
+    For Milvus Lite the endpoint is its server in this process.  The arguments win over those of the profile; one that
+    says how to connect (``uri``, ``secure``, ``grpc_options`` ...) leaves the connection to pymilvus.
 
     Raises:
-        ConfigError: pymilvus is not installed, or cannot express the profile.
+        ConfigError: pymilvus is not installed or too old, or cannot express the profile.
         pymilvus.MilvusException: it cannot connect.
     """
     return _client("MilvusClient", open_channel, profile, endpoint, token, arguments)

@@ -26,14 +26,7 @@ _OTHERS = ("TOKEN_FILE", "DB_NAME", "API_KEY", "USERNAME", "ADDRESS", "URL", "HO
 
 
 def variables(profile: Profile, endpoint: Endpoint, token: SecretText | None, *, prefix: str = PREFIX) -> MaskedMapping:
-    """The variables of a profile; one that has nothing to say is not among them.
-
-    Args:
-        profile: the profile.
-        endpoint: where to connect; for Milvus Lite its server.
-        token: the whole token; None leaves out what it would give.
-        prefix: what the names begin with.
-    """
+    """The variables of a profile (for Milvus Lite of its server), those of the secret only with a whole token."""
     found = {"URI": endpoint.uri}
     if profile.db_name is not None:
         found["DB"] = profile.db_name

@@ -137,10 +137,7 @@ def _failing(context: ConnectContext, method: str, words: str) -> ServerNotReady
 def no_such_database(context: ConnectContext, names: Sequence[str] = (), said: str = "") -> DatabaseNotFoundError:
     """The database that was named is not there, or the server finds none for a profile that names none.
 
-    Args:
-        context: what was tried.
-        names: the databases that are there; empty where the server does not tell.
-        said: the server's words, made fit to be shown.
+    ``names`` are those that are there, as far as the server tells; ``said`` are its words, made fit to be shown.
     """
     if context.db_name is None:
         return DatabaseNotFoundError(

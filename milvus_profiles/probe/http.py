@@ -42,12 +42,9 @@ def http_get(
     token: SecretText | None = None,
     longest: int = _LONGEST_BODY,
 ) -> HTTPAnswer:
-    """Ask for a path.
+    """Ask for a path; a proxy that the address names is gone through.
 
     Args:
-        address: where to; a proxy that it names is gone through.
-        path: what to ask for.
-        deadline: when to give up.
         authority: ``host:port``, for the Host header.
         tls: verifies the server, which must have ``server_name``; None for plaintext.
         token: sent as ``Authorization: Bearer``; None sends none.

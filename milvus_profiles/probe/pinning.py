@@ -43,9 +43,7 @@ class PresentedCertificate(Certificate):
 def fetch_certificate(profile: Profile, deadline: Deadline | None = None) -> PresentedCertificate:
     """Ask a server for its certificate, trusting nothing and sending no secret, not even a client certificate.
 
-    Args:
-        profile: where the server is, with TLS; its own ``ssl.server_name`` is asked for and checked.
-        deadline: when to give up; None gives it the profile's ``timeout``.
+    The profile's ``ssl.server_name`` is asked for and checked; a deadline of None gives it the profile's ``timeout``.
 
     Raises:
         UnreachableError: nothing answers there.

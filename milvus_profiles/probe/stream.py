@@ -61,16 +61,10 @@ class Stream:
 
 
 class TLSStream(Stream):
-    """TLS over a connection.
+    """TLS over a connection; ValueError or ssl.SSLError where the host is no name that can be sent.
 
     OpenSSL is given what has come, piece by piece, and never the socket: told to shake hands on a socket it goes on for
     as long as a server sends messages that mean nothing, whatever time limit the socket has.
-
-    Attributes:
-        session: what OpenSSL knows of the other side.
-
-    Raises:
-        ValueError, ssl.SSLError: the host is no name that can be sent.
     """
 
     def __init__(self, opened: socket.socket, deadline: Deadline, context: ssl.SSLContext, host: str) -> None:

@@ -166,12 +166,7 @@ def probe_tls(
 ) -> TLSOutcome:
     """Shake hands as gRPC would, and look again without verification where the certificate is not trusted.
 
-    Args:
-        address: one that connects.
-        host: the host of the endpoint, whose name the certificate must have where ``tls`` names no other.
-        tls: CA, client certificate and name, as the profile gives them.
-        deadline: when to give up.
-        env: as for :func:`default_roots`.
+    The certificate must have the name of ``host`` where ``tls`` names no other.
 
     Raises:
         ConfigError, TLSError: as :func:`verifying_context`.
