@@ -28,10 +28,6 @@ MetadataLike = Iterable[tuple[str, str | bytes]]
 AUTHORIZATION = "authorization"
 
 
-def _authorization(token: SecretText) -> str:
-    return base64.b64encode(token.reveal().encode("utf-8")).decode("ascii")
-
-
 @even_half_made
 class TokenHolder:
     """Holds the token of a connection, if it has one, and makes the metadata of its calls.
@@ -62,7 +58,7 @@ class TokenHolder:
         self._fix()
 
     def _fix(self) -> None:
-        token = None if self._token is None else _authorization(self._token)
+        token = None if self._token is None else base64.b64encode(self._token.reveal().encode("utf-8")).decode("ascii")
         pairs = ((AUTHORIZATION, token), ("dbname", self._db_name), ("identifier", self._identifier))
         fixed = tuple((key, value) for key, value in pairs if value is not None)
         self._fixed = lambda: fixed

@@ -55,9 +55,6 @@ def superseded(*, prefix: str = PREFIX) -> tuple[str, ...]:
 
 def unsaid(profile: Profile) -> tuple[str, ...]:
     """The settings of a profile that no variable says, by their names in a file."""
-    names = []
-    if (tls := profile.tls) is not None:
-        names += [f"ssl.{name}" for name in ("ca", "cert", "key", "server_name") if getattr(tls, name) is not None]
-    if profile.proxy is not None:
-        names.append("proxy")
-    return tuple(names)
+    fields = ("ca", "cert", "key", "server_name")
+    names = tuple(f"ssl.{name}" for name in fields if getattr(profile.tls, name, None) is not None)
+    return names if profile.proxy is None else (*names, "proxy")

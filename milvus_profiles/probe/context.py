@@ -75,11 +75,6 @@ class ConnectContext:
             return self.tls.server_name
         return self.endpoint.host or "localhost"
 
-    @property
-    def other_uri(self) -> str:
-        """The same address with TLS where it has none, and without where it has."""
-        return self._uri(replace(self.endpoint, tls=not self.endpoint.tls), self.uri_database)
-
     @staticmethod
     def _uri(endpoint: Endpoint, database: str | None) -> str:
         return f"{endpoint.uri}/{database}" if database else endpoint.uri
@@ -97,7 +92,8 @@ class ConnectContext:
         if self.ssl is not None and (self.endpoint.tls or not self.by_host) and self.alias is not None:
             steps.append(milvus_profiles("profile", "unset", self.alias, "ssl"))
         if not self.by_host:
-            steps.append(self.remedy(f"uri={self.other_uri}"))
+            other = replace(self.endpoint, tls=not self.endpoint.tls)
+            steps.append(self.remedy(f"uri={self._uri(other, self.uri_database)}"))
         elif not self.endpoint.tls:
             steps.append(self.remedy("ssl=true"))
         return ", then ".join(steps)

@@ -305,8 +305,11 @@ def _unavailable(
         return error
     if (distrust := explain_tls.distrust_in(details)) is not None:
         return explain_tls.distrusted(distrust, context, detail=said)
-    if results is not None and results.tls is not None and results.tls.is_unreadable:
-        return explain_tls.distrusted("other", context, detail=results.tls.detail)
+    seen = None if results is None else results.tls
+    if (
+        seen is not None and seen.status == "unexamined" and seen.protocol is not None
+    ):  # nobody can read its certificate
+        return explain_tls.distrusted("other", context, detail=seen.detail)
     if (explain := _meaning(_LIKELY, details)) is not None:
         return explain(context, said)
     if results is not None:
@@ -317,17 +320,13 @@ def _unavailable(
             hint="it may still be starting, or be overloaded: try again, or raise `timeout`",
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return _silent(context)
+        return UnreachableError(
+            f"{context.endpoint} did not answer within {context.timeout:g} seconds",
+            hint=f"check host, port and firewall, or give it more time: {context.remedy('timeout=30')}",
+        )
     return UnreachableError(
         f"the server at {context.endpoint} is unavailable: {said}",
         hint="see whether it runs, and what its own log says",
-    )
-
-
-def _silent(context: ConnectContext) -> UnreachableError:
-    return UnreachableError(
-        f"{context.endpoint} did not answer within {context.timeout:g} seconds",
-        hint=f"check host, port and firewall, or give it more time: {context.remedy('timeout=30')}",
     )
 
 

@@ -46,8 +46,9 @@ def explain_tls(seen: TLSOutcome, context: ConnectContext) -> MilvusProfilesErro
     if seen.client_certificate in ("required", "refused"):
         return client_certificate(context)
     if seen.status == "refused":
+        alert = re.sub(r"^(TLSV\d+|SSLV3)_(ALERT_)?", "", seen.detail).replace("_", " ").lower()
         return TLSError(
-            f"the server at {context.endpoint} breaks off the TLS handshake: {_alert_name(seen.detail)}",
+            f"the server at {context.endpoint} breaks off the TLS handshake: {alert}",
             hint="see what its own log says; it may want another server name (ssl.server_name) or a client certificate",
         )
     if seen.status == "closed" and seen.cipher is not None:
@@ -149,7 +150,3 @@ def client_certificate(context: ConnectContext) -> TLSError:
         f"the server at {context.endpoint} wants a client certificate (mutual TLS), and the profile has none",
         hint=f"name the certificate and its key: {context.remedy('ssl.cert=PATH', 'ssl.key=PATH')}",
     )
-
-
-def _alert_name(alert: str) -> str:
-    return re.sub(r"^(TLSV\d+|SSLV3)_(ALERT_)?", "", alert).replace("_", " ").lower()

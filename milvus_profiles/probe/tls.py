@@ -97,11 +97,6 @@ class TLSOutcome:
         """Whether the port speaks TLS at all."""
         return self.status in ("trusted", "untrusted", "refused") or self.protocol is not None
 
-    @property
-    def is_unreadable(self) -> bool:
-        """Whether there was a handshake, with a certificate that cannot be read."""
-        return self.status == "unexamined" and self.protocol is not None
-
 
 # --- what a context trusts, and what it offers ------------------------------------------------------------------------
 
