@@ -306,9 +306,8 @@ def _unavailable(
     if (distrust := explain_tls.distrust_in(details)) is not None:
         return explain_tls.distrusted(distrust, context, detail=said)
     seen = None if results is None else results.tls
-    if (
-        seen is not None and seen.status == "unexamined" and seen.protocol is not None
-    ):  # nobody can read its certificate
+    if seen is not None and seen.status == "unexamined" and seen.protocol is not None:
+        # There was a handshake, with a certificate that cannot be read.
         return explain_tls.distrusted("other", context, detail=seen.detail)
     if (explain := _meaning(_LIKELY, details)) is not None:
         return explain(context, said)

@@ -58,7 +58,7 @@ def http_get(
             stream = Stream(opened, deadline)
             if tls is not None:
                 stream = secured = TLSStream(opened, deadline, tls, server_name)
-                secured.shake_hands()
+                secured.handshake()
             stream.send(_request(path, authority, token))
             return _answer(BoundedFile(stream, _LONGEST_HEAD + longest), longest)
         except Exception as error:

@@ -72,7 +72,7 @@ class TLSStream(Stream):
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
 
-    def shake_hands(self) -> None:
+    def handshake(self) -> None:
         """Agree on a protocol, and verify the server; ssl.SSLError where that fails."""
         self._step(self.session.do_handshake, _LONGEST_HANDSHAKE)
 

@@ -166,13 +166,13 @@ def probe_tls(
     Raises:
         ConfigError, TLSError: as :func:`verifying_context`.
     """
-    name, gives = tls.server_name or host, tls.cert is not None
+    name, has_cert = tls.server_name or host, tls.cert is not None
 
     def look() -> TLSOutcome:
-        outcome = _shake(address, verifying_context(tls, env=env), name, gives, deadline)
+        outcome = _handshake(address, verifying_context(tls, env=env), name, has_cert, deadline)
         if outcome.status != "untrusted" or outcome.certificate is not None:
             return outcome
-        seen = _shake(address, _trusting_all(tls), name, gives, deadline)
+        seen = _handshake(address, _trusting_all(tls), name, has_cert, deadline)
         if seen.protocol is None:
             return outcome
         return replace(seen, status="untrusted", distrust=outcome.distrust, detail=outcome.detail)
@@ -182,12 +182,14 @@ def probe_tls(
 
 def probe_unverified(address: SocketAddress, host: str, deadline: Deadline) -> TLSOutcome:
     """Shake hands whatever the certificate says, only to see what there is; ``"trusted"`` means nothing here."""
-    return _outcome_of(lambda: _shake(address, _trusting_all(), host, False, deadline), address, deadline)
+    return _outcome_of(lambda: _handshake(address, _trusting_all(), host, False, deadline), address, deadline)
 
 
 def probe_pinned(address: SocketAddress, host: str, pinned: Certificate, deadline: Deadline) -> TLSOutcome:
     """Shake hands trusting one certificate only, to see what would still be wrong if it were pinned."""
-    return _outcome_of(lambda: _shake(address, _pinning_context(pinned.pem), host, False, deadline), address, deadline)
+    return _outcome_of(
+        lambda: _handshake(address, _pinning_context(pinned.pem), host, False, deadline), address, deadline
+    )
 
 
 def _outcome_of(look: Callable[[], TLSOutcome], address: SocketAddress, deadline: Deadline) -> TLSOutcome:
@@ -207,8 +209,10 @@ def _outcome_of(look: Callable[[], TLSOutcome], address: SocketAddress, deadline
     return replace(outcome, seconds=deadline.clock() - began)
 
 
-def _shake(address: SocketAddress, context: ssl.SSLContext, host: str, gives: bool, deadline: Deadline) -> TLSOutcome:
-    """One connection, one handshake; ``gives`` says whether the context has a client certificate."""
+def _handshake(
+    address: SocketAddress, context: ssl.SSLContext, host: str, has_cert: bool, deadline: Deadline
+) -> TLSOutcome:
+    """One connection, one handshake; ``has_cert`` says whether the context has a client certificate."""
     opened, reached = open_socket(address, deadline)
     if opened is None:
         return TLSOutcome("unreachable", detail=reached.detail)
@@ -217,17 +221,17 @@ def _shake(address: SocketAddress, context: ssl.SSLContext, host: str, gives: bo
     with opened:
         stream = TLSStream(opened, deadline, context, host)
         try:
-            stream.shake_hands()
+            stream.handshake()
         except TimeoutError:
             return TLSOutcome("silent")
         except ssl.SSLCertVerificationError as error:
             distrust = _DISTRUST.get(error.verify_code, "other")
             return TLSOutcome("untrusted", distrust, detail=printable(error.verify_message))
         except OSError as error:
-            return _broken_off(error, stream.session, gives)
+            return _broken_off(error, stream.session, has_cert)
         # Before anything is read: after an alert OpenSSL forgets that there was a handshake.
         outcome = _examined(stream.session, host)
-        client_certificate, answers_http2, detail = _first_word(stream, gives)
+        client_certificate, answers_http2, detail = _first_word(stream, has_cert)
     return replace(
         outcome, client_certificate=client_certificate, answers_http2=answers_http2, detail=outcome.detail or detail
     )
@@ -258,18 +262,18 @@ def _cipher(session: ssl.SSLObject) -> str | None:
     return cipher and cipher[0]
 
 
-def _broken_off(error: OSError, session: ssl.SSLObject, gives: bool) -> TLSOutcome:
+def _broken_off(error: OSError, session: ssl.SSLObject, has_cert: bool) -> TLSOutcome:
     alert = _alert(error)
     if alert is None:
         return TLSOutcome("closed", cipher=_cipher(session), detail=words_of(error))
     # Up to TLS 1.2 a client certificate is looked at inside the handshake, and OpenSSL servers then say no more than
     # "handshake failure"; but if a cipher was agreed on, nothing else is left to fail.
     if _is_about_certificate(alert) or ("HANDSHAKE_FAILURE" in alert and session.cipher() is not None):
-        return TLSOutcome("refused", client_certificate="refused" if gives else "required", detail=alert)
+        return TLSOutcome("refused", client_certificate="refused" if has_cert else "required", detail=alert)
     return TLSOutcome("refused", detail=alert)
 
 
-def _first_word(stream: TLSStream, gives: bool) -> tuple[ClientCertificate, bool, str]:
+def _first_word(stream: TLSStream, has_cert: bool) -> tuple[ClientCertificate, bool, str]:
     # In TLS 1.3 the handshake is over, for us, before the server has looked at our certificate: what it thinks of that
     # comes with the first read.
     stream.deadline = stream.deadline.sooner(_FIRST_WORD)
@@ -281,11 +285,11 @@ def _first_word(stream: TLSStream, gives: bool) -> tuple[ClientCertificate, bool
     except OSError as error:
         alert = _alert(error)
         if alert is not None and _is_about_certificate(alert):
-            return "refused" if gives else "required", False, alert
+            return "refused" if has_cert else "required", False, alert
         return "unknown", False, alert or words_of(error)
     if not said:
         return "unknown", False, "the server closed the connection after the handshake"
-    return "accepted" if gives else "not required", is_http2(said), ""
+    return "accepted" if has_cert else "not required", is_http2(said), ""
 
 
 def _alert(error: OSError) -> str | None:
