@@ -86,8 +86,8 @@ class Resolution:
     """What the name resolution said of a host: its addresses, or why it failed."""
 
     host: str
-    addresses: tuple[SocketAddress, ...]
-    failure: str | None
+    addresses: tuple[SocketAddress, ...] = ()
+    failure: str | None = None
 
 
 _Status = Literal["connected", "refused", "timeout", "unreachable", "proxy"]
@@ -178,19 +178,20 @@ def resolve(route: Route, deadline: Deadline) -> Resolution:
 
     The system's resolver knows no time limit, so it runs in a thread that is left behind.
     """
-    answer: tuple[SocketAddress, ...] | str
     if route.path:
-        answer = (SocketAddress(socket.AF_UNIX, route.path),)
-    elif is_numeric(route.host):
-        answer = _look_up(route)  # asks nobody
-    else:
-        pending: Pending[tuple[SocketAddress, ...] | str]
-        pending = Pending(lambda: _look_up(route), lambda error: type(error).__name__, "milvus-profiles resolve")
-        try:
-            answer = pending.wait(deadline.remaining)
-        except TimeoutError:
-            answer = "no answer in time"
-    return Resolution(route.host, (), answer) if isinstance(answer, str) else Resolution(route.host, answer, None)
+        return Resolution(route.host, (SocketAddress(socket.AF_UNIX, route.path),))
+    if is_numeric(route.host):
+        return _look_up(route)  # asks nobody
+    pending: Pending[Resolution]
+    pending = Pending(
+        lambda: _look_up(route),
+        lambda error: Resolution(route.host, failure=type(error).__name__),
+        "milvus-profiles resolve",
+    )
+    try:
+        return pending.wait(deadline.remaining)
+    except TimeoutError:
+        return Resolution(route.host, failure="no answer in time")
 
 
 def is_numeric(host: str) -> bool:
@@ -202,15 +203,15 @@ def is_numeric(host: str) -> bool:
     return True
 
 
-def _look_up(route: Route) -> tuple[SocketAddress, ...] | str:
+def _look_up(route: Route) -> Resolution:
     try:
         found = socket.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
     except OSError as error:
-        return error.strerror or "unknown host"
+        return Resolution(route.host, failure=error.strerror or "unknown host")
     except UnicodeError:
-        return "not a host name"
+        return Resolution(route.host, failure="not a host name")
     addresses = (SocketAddress(family, str(place[0]), route.port, route.tunnel) for family, _, _, _, place in found)
-    return tuple(dict.fromkeys(addresses))[:_MOST_ADDRESSES]
+    return Resolution(route.host, tuple(dict.fromkeys(addresses))[:_MOST_ADDRESSES])
 
 
 # --- TCP -------------------------------------------------------------------------------------------------------------
