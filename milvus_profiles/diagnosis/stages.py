@@ -37,12 +37,7 @@ from .test_run import Cancellation, RetryBudget, StageFailed, TestRun, broken
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
-__all__ = ["ProfileTest", "diagnose_declared", "diagnose_profile", "utc_now"]
-
-
-def utc_now() -> dt.datetime:
-    """The time of this machine's clock."""
-    return dt.datetime.now(dt.timezone.utc)
+__all__ = ["ProfileTest", "diagnose_declared", "diagnose_profile"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +60,7 @@ class ProfileTest:
     wait: float | None = None
     on_stage: Callable[[Stage], None] | None = None
     cancellation: Cancellation = field(default_factory=Cancellation)
-    now: Callable[[], dt.datetime] = utc_now
+    now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.timezone.utc)
 
 
 def diagnose_declared(profiles: Profiles, alias: str, test: ProfileTest) -> Report:
