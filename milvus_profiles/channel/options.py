@@ -28,9 +28,6 @@ from .wire import READ_METHODS, SERVICE
 
 __all__ = [
     "ROOTS_VARIABLE",
-    "Options",
-    "TLSFiles",
-    "TLSSignature",
     "channel_options",
     "check_tls_files",
     "open_async_channel",
@@ -39,8 +36,6 @@ __all__ = [
     "target_of",
     "tls_signature",
 ]
-
-Options = tuple[tuple[str, Any], ...]
 
 ROOTS_VARIABLE: Final = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
 """gRPC's own variable: the file of the certificates that it trusts where it is told none."""
@@ -79,7 +74,7 @@ def target_of(endpoint: Endpoint, *, lite_port: int | None = None) -> str:
     return f"dns:///{endpoint.authority}"
 
 
-def channel_options(profile: Profile, *, largest: int | None = None) -> Options:
+def channel_options(profile: Profile, *, largest: int | None = None) -> tuple[tuple[str, Any], ...]:
     """The options of every channel of a profile; ``largest`` bytes of any answer at most."""
     options: list[tuple[str, Any]] = [
         # Without it all plaintext channels to one target are one TCP connection and share its back-off.
@@ -108,17 +103,12 @@ def channel_options(profile: Profile, *, largest: int | None = None) -> Options:
     ]
     # gRPC has a second way through a proxy, by the address: GRPC_ADDRESS_HTTP_PROXY, for those that are named here.
     options.append(("grpc.address_http_proxy_enabled_addresses", ""))
-    if profile.proxy is None:
-        options.append(("grpc.enable_http_proxy", 0))
-    else:
-        options.append(("grpc.http_proxy", profile.proxy))
+    options.append(("grpc.enable_http_proxy", 0) if profile.proxy is None else ("grpc.http_proxy", profile.proxy))
     retry = None if profile.retry is False else profile.retry
     options.append(("grpc.service_config", _service_config(retry)))  # pyright: ignore[reportArgumentType]  # frozen
-    tls = profile.tls
-    if tls is not None and tls.server_name is not None:
-        options.append(("grpc.ssl_target_name_override", tls.server_name))
+    if profile.tls is not None and (name := profile.tls.server_name) is not None:
         # Servers behind a router are told apart by the authority, as by the name in the TLS handshake.
-        options.append(("grpc.default_authority", tls.server_name))
+        options += [("grpc.ssl_target_name_override", name), ("grpc.default_authority", name)]
     return tuple(options)
 
 
@@ -186,14 +176,11 @@ def _service_config(retry: Retry | None) -> str:
 
 # --- certificate files -----------------------------------------------------------------------------------------------
 
-TLSSignature = tuple[tuple[str, int, int, int], ...]
-"""For each TLS file its path, inode, size and time of change (ns): cheap to take, and another one when it changed."""
 
-
-def tls_signature(tls: SSL | None) -> TLSSignature:
+def tls_signature(tls: SSL | None) -> tuple[tuple[str, int, int, int], ...]:
     """What the TLS files of a profile look like now; compare it with an earlier one to notice a changed certificate.
 
-    Empty without files.  A file that is missing counts as one with the size -1.
+    For each file its path, inode, size and time of change (ns); a missing one has the size -1.
     """
     if tls is None:
         return ()
