@@ -21,7 +21,7 @@ from .background import in_executor
 from .config.loading import load
 from .config.profiles import Profiles
 from .errors import ParamError
-from .interop.pymilvus_arguments import CREDENTIALS, DEFAULT_HOST, hidden, profile_fields
+from .interop.pymilvus import CREDENTIALS, DEFAULT_HOST, hidden, profile_fields
 from .live.api import disconnect as disconnect_profile
 from .live.api import opened
 from .live.connection import Connection

@@ -495,9 +495,8 @@ def test_a_channel_keeps_the_files_that_it_was_opened_with(
     ca = tmp_path / "ca.pem"
     ca.write_bytes(certificates.ca.read_bytes())
     one = profile(milvus_tls.uri, ssl={"ca": str(ca)})
-    files = read_tls_files(one.tls or SSL())
-    ca.write_bytes(certificates.foreign_ca.read_bytes())
-    with open_channel(one, files=files) as channel:
+    with open_channel(one) as channel:
+        ca.write_bytes(certificates.foreign_ca.read_bytes())
         assert channel.unary_unary(GET_VERSION.path, None, None)(b"", timeout=5, metadata=ROOT)
 
 

@@ -1,4 +1,4 @@
-"""`doctor`: what is wrong with an installation and its surroundings, each with a remedy, without asking any server."""
+"""`doctor`: what is wrong with an installation and its environment, each with a remedy, without asking any server."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_a_secret_in_a_file_that_git_tracks(cli: Command, tmp_path: Path) -> Non
     assert only(cli("doctor", "--json", cwd=repository), "tracked")["status"] == "ok"
 
 
-# --- surroundings ----------------------------------------------------------------------------------------------------
+# --- environment -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

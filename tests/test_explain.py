@@ -113,39 +113,39 @@ def test_a_look_is_worth_its_time_only_where_the_status_is_ambiguous() -> None:
     assert {code for code in grpc.StatusCode if needs_probes(code)} == ambiguous
 
 
-# --- evidence --------------------------------------------------------------------------------------------------------
+# --- what the probes saw ----------------------------------------------------------------------------------------------
 
 
-def evidence(*statuses: Any, **seen: Any) -> ProbeResults:
+def probed(*statuses: Any, **seen: Any) -> ProbeResults:
     tried = tuple(TCPOutcome(ADDRESS, status, f"it was {status}", 0.1) for status in statuses)
-    return ProbeResults(Resolution("db.example", (ADDRESS,), None, 0.1), tried, **seen)
+    return ProbeResults(Resolution("db.example", (ADDRESS,), None), tried, **seen)
 
 
 @pytest.mark.parametrize(
     ("seen", "expected", "words"),
     [
-        (ProbeResults(Resolution("db.example", (), "no \x1b[1msuch", 0.1)), UnreachableError, "no \\x1b[1msuch"),
-        (evidence("refused", "refused"), UnreachableError, "refuses connections"),
-        (evidence("refused", "timeout"), UnreachableError, "no TCP connection in time"),
-        (evidence("unreachable"), UnreachableError, "it was unreachable"),
-        (evidence("proxy"), UnreachableError, "does not connect"),
-        (evidence("connected", tls=TLSOutcome("silent")), UnreachableError, "says nothing"),
-        (evidence("connected", tls=TLSOutcome("closed")), UnreachableError, "closes every connection"),
-        (evidence("connected", tls=TLSOutcome("refused", detail="TLSV1_ALERT_PROTOCOL_VERSION")),
+        (ProbeResults(Resolution("db.example", (), "no \x1b[1msuch")), UnreachableError, "no \\x1b[1msuch"),
+        (probed("refused", "refused"), UnreachableError, "refuses connections"),
+        (probed("refused", "timeout"), UnreachableError, "no TCP connection in time"),
+        (probed("unreachable"), UnreachableError, "it was unreachable"),
+        (probed("proxy"), UnreachableError, "does not connect"),
+        (probed("connected", tls=TLSOutcome("silent")), UnreachableError, "says nothing"),
+        (probed("connected", tls=TLSOutcome("closed")), UnreachableError, "closes every connection"),
+        (probed("connected", tls=TLSOutcome("refused", detail="TLSV1_ALERT_PROTOCOL_VERSION")),
          TLSError, "protocol version"),
-        (evidence("connected", tls=TLSOutcome("refused", detail="TLSV1_UNRECOGNIZED_NAME")),
+        (probed("connected", tls=TLSOutcome("refused", detail="TLSV1_UNRECOGNIZED_NAME")),
          TLSError, "unrecognized name"),
-        (evidence("connected", tls=TLSOutcome("untrusted", distrust="other", detail="path length constraint exceeded")),
+        (probed("connected", tls=TLSOutcome("untrusted", distrust="other", detail="path length constraint exceeded")),
          TLSError, "path length"),
-        (evidence("connected", tls=TLSOutcome("trusted", alpn="h2", answers_http2=True)),
+        (probed("connected", tls=TLSOutcome("trusted", alpn="h2", answers_http2=True)),
          ServerNotReadyError, "hung up"),
-        (evidence("connected", plaintext=PlaintextOutcome("http2", "", 0.1)), ServerNotReadyError, "hung up"),
-        (evidence("connected", plaintext=PlaintextOutcome("other", "", 0.1)), UnreachableError, "neither HTTP nor TLS"),
-        (evidence("connected", plaintext=PlaintextOutcome("http1", "", 0.1)), NotMilvusError, "web server"),
-        (evidence("connected", plaintext=PlaintextOutcome("tls", "", 0.1)), TLSError, "speaks TLS"),
-        (evidence("connected", plaintext=PlaintextOutcome("closed", "", 0.1), tls=TLSOutcome("trusted")),
+        (probed("connected", plaintext=PlaintextOutcome("http2")), ServerNotReadyError, "hung up"),
+        (probed("connected", plaintext=PlaintextOutcome("other")), UnreachableError, "neither HTTP nor TLS"),
+        (probed("connected", plaintext=PlaintextOutcome("http1")), NotMilvusError, "web server"),
+        (probed("connected", plaintext=PlaintextOutcome("tls")), TLSError, "speaks TLS"),
+        (probed("connected", plaintext=PlaintextOutcome("closed"), tls=TLSOutcome("trusted")),
          TLSError, "speaks TLS"),
-        (evidence("connected", plaintext=PlaintextOutcome("closed", "", 0.1), tls=TLSOutcome("closed")),
+        (probed("connected", plaintext=PlaintextOutcome("closed"), tls=TLSOutcome("closed")),
          UnreachableError, "closes every connection"),
     ],
 )  # fmt: skip
@@ -157,25 +157,25 @@ def test_what_was_seen_decides(seen: ProbeResults, expected: type[MilvusProfiles
 
 
 def test_clear_words_need_no_look() -> None:
-    seen = evidence("connected", plaintext=PlaintextOutcome("silent", "", 0.1))
+    seen = probed("connected", plaintext=PlaintextOutcome("silent"))
     assert type(said("internal: Milvus Proxy is not ready yet. please wait", results=seen)) is ServerNotReadyError
 
 
 def test_where_all_looks_well_the_words_count_again() -> None:
-    well = evidence("connected", plaintext=PlaintextOutcome("http2", "", 0.1))
+    well = probed("connected", plaintext=PlaintextOutcome("http2"))
     assert "refuses" in said(f"{TRIED}Connection refused", results=well).message
-    gone = evidence("connected", plaintext=PlaintextOutcome("unreachable", "", 0.1))
+    gone = probed("connected", plaintext=PlaintextOutcome("unreachable"))
     assert "refuses" in said(f"{TRIED}Connection refused", results=gone).message
 
 
 def test_without_an_address_the_words_count() -> None:
-    nothing = ProbeResults(Resolution("db.example", (), None, 0.1))
+    nothing = ProbeResults(Resolution("db.example", (), None))
     assert "unreachable" in said("Network is unreachable", results=nothing).message
 
 
 def test_a_proxy_that_is_down_is_named() -> None:
     proxied = attempt(proxy="http://proxy.example:3128")
-    error = classify(grpc.StatusCode.UNAVAILABLE, "Connection refused", proxied, results=evidence("refused"))
+    error = classify(grpc.StatusCode.UNAVAILABLE, "Connection refused", proxied, results=probed("refused"))
     assert "proxy.example:3128" in error.message
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from milvus_profiles.channel.lite_workers import Workers
+from milvus_profiles.channel.lite import Workers
 from tests.support.faults import recorder
 
 PROJECT = Path(__file__).parents[1]

@@ -260,24 +260,24 @@ def test_a_reset_is_an_end() -> None:
 # --- all together ----------------------------------------------------------------------------------------------------
 
 
-def evidence(profile: Profile, seconds: float = 5.0) -> Any:
+def gathered(profile: Profile, seconds: float = 5.0) -> Any:
     return gather_results(route_to(profile.endpoint), profile.endpoint.host, profile.tls, soon(seconds))
 
 
 def test_a_look_goes_no_deeper_than_it_must(milvus_plain: MilvusServer, milvus_tls: MilvusServer) -> None:
-    seen = evidence(Profile(alias="p", uri="no.such.host.invalid"))
+    seen = gathered(Profile(alias="p", uri="no.such.host.invalid"))
     assert seen.resolution.failure
     assert (seen.attempts, seen.tls, seen.plaintext) == ((), None, None)
     with faults.refused_port() as port:
-        seen = evidence(Profile(alias="p", uri=f"127.0.0.1:{port}"))
+        seen = gathered(Profile(alias="p", uri=f"127.0.0.1:{port}"))
         assert [outcome.status for outcome in seen.attempts] == ["refused"]
-    seen = evidence(Profile(alias="p", uri=milvus_plain.address))
+    seen = gathered(Profile(alias="p", uri=milvus_plain.address))
     assert seen.plaintext.speaks == "http2"
     assert seen.tls is None
-    seen = evidence(Profile(alias="p", uri=milvus_tls.address))
+    seen = gathered(Profile(alias="p", uri=milvus_tls.address))
     assert seen.plaintext.speaks == "closed"
     assert seen.tls.speaks_tls
-    seen = evidence(Profile(alias="p", uri=milvus_tls.uri))
+    seen = gathered(Profile(alias="p", uri=milvus_tls.uri))
     assert seen.plaintext is None
     assert seen.tls.distrust == "unknown issuer"
 
@@ -286,7 +286,7 @@ def test_no_probe_sends_a_secret(certificates: Certificates) -> None:
     token = SecretText("root:canary-7f3a")
     with faults.recorder() as recorder:
         one = Profile(alias="p", uri=f"127.0.0.1:{recorder.port}", token=token)
-        evidence(one, 1.0)
-        evidence(Profile(alias="p", uri=f"https://127.0.0.1:{recorder.port}", token=token), 1.0)
+        gathered(one, 1.0)
+        gathered(Profile(alias="p", uri=f"https://127.0.0.1:{recorder.port}", token=token), 1.0)
         assert recorder.received
         assert not recorder.saw("canary-7f3a")

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.message import DecodeError
 
 from milvus_profiles.channel import wire
-from milvus_profiles.channel.wire import CHECK_HEALTH, CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS
+from milvus_profiles.channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import message, number
 
@@ -90,7 +90,6 @@ def test_a_real_server_understands_the_requests(milvus_plain: MilvusServer) -> N
     assert connected.server_info.deploy_mode == "STANDALONE"
     assert connected.identifier > 0
     assert GET_VERSION.deserialize(milvus_plain.call("GetVersion")).version.startswith("v2.3.5")
-    assert CHECK_HEALTH.deserialize(milvus_plain.call("CheckHealth")).isHealthy is True
     assert list(LIST_DATABASES.deserialize(milvus_plain.call("ListDatabases")).db_names) == ["default"]
     named = SHOW_COLLECTIONS.serialize({"db_name": "default"})
     assert wire.status_of(SHOW_COLLECTIONS.deserialize(milvus_plain.call("ShowCollections", named))) == (0, "")

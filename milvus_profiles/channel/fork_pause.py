@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 __all__ = ["PAUSE", "ForkPause"]
 
-_PATIENCE = 0.2
+_LONGEST_WAIT = 0.2
 """Seconds that a fork waits for calls to end; most take a few milliseconds."""
 
 _LOOK = 0.0005
@@ -28,11 +28,7 @@ class Pausable(Protocol):
     """What calls go through; none begins while a fork is pending."""
 
     def wait_for_fork(self, timeout: float) -> None:
-        """Wait until no call is under way.
-
-        Args:
-            timeout: seconds to wait at most.
-        """
+        """Wait until no call is under way, so many seconds at most."""
 
     def forked(self) -> None:
         """In the child: whoever held a lock is not here to let go of it."""
@@ -74,11 +70,11 @@ class ForkPause:
         now = time.monotonic()
         if self._forking is not None and now < self._until:
             return  # another thread's fork waits already
-        self._until = now + 2 * _PATIENCE
+        self._until = now + 2 * _LONGEST_WAIT
         self._forking = threading.get_ident()
         self.pending = True
         for member in self._all():
-            member.wait_for_fork(max(0.0, now + _PATIENCE - time.monotonic()))
+            member.wait_for_fork(max(0.0, now + _LONGEST_WAIT - time.monotonic()))
 
     def _all(self) -> list[Pausable]:
         with contextlib.suppress(RuntimeError):  # another thread has added one meanwhile

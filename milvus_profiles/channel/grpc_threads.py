@@ -26,16 +26,9 @@ nothing."""
 
 
 def need_threads(*, for_asyncio: bool = False) -> None:
-    """See that opening a channel will not end the process.
-
-    Args:
-        for_asyncio: whether it is one of ``grpc.aio``, which waits in a thread of Python's besides.
-
-    Raises:
-        ThreadStartError: there are not enough threads.
-    """
-    if for_asyncio:
-        start(_nothing, "milvus-profiles look")
+    """See that opening a channel will not end the process; ThreadStartError where there are not enough threads."""
+    if for_asyncio:  # which waits in a thread of Python's besides
+        start(lambda: None, "milvus-profiles look")
     if not _open:
         require(max(2, min(16, os.cpu_count() or 1)) + _FURTHER)
 
@@ -49,7 +42,3 @@ def opened(channel: C) -> C:
 def closing(channel: object) -> None:
     """Note that a channel is closed now; it need not be known."""
     _open.discard(channel)
-
-
-def _nothing() -> None:
-    pass

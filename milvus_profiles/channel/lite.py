@@ -14,26 +14,31 @@ import atexit
 import contextlib
 import logging
 import os
+import queue
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import wait
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
-from ..background import beside, start
+from ..background import beside, none_left, start
 from ..endpoint import Untrusted
 from ..errors import ConfigError, DatabaseInUseError, MilvusProfilesError, ServerNotReadyError, ThreadStartError
 from ..half_made import even_half_made
 from ..text import command, printable
 from .grpc_threads import need_threads
 from .lite_directory import check_shared, make_ready
-from .lite_workers import Workers
 from .pymilvus_import import import_with_pymilvus
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-__all__ = ["LiteLease", "acquire_lite"]
+__all__ = ["LiteLease", "Workers", "acquire_lite"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_Job = tuple["Future[Any]", Callable[[], Any]]
 
 _HOST = "127.0.0.1"
 _LOCK_FILE = "LOCK"
@@ -64,12 +69,7 @@ _guard = threading.Lock()
 
 @even_half_made
 class LiteLease:
-    """One user's share of a running Milvus Lite.
-
-    Attributes:
-        directory: the real path of its data.
-        port: where it listens on 127.0.0.1.
-    """
+    """One user's share of the Milvus Lite of a directory, which listens on a port of 127.0.0.1."""
 
     _server: _Server | None = None
 
@@ -106,17 +106,12 @@ class LiteLease:
 
 
 def acquire_lite(path: str, untrusted: Untrusted | None) -> LiteLease:
-    """Start the Milvus Lite of a directory, or share the one that runs.
-
-    Several threads may ask at once: one starts it, the others get what it started.
+    """Start the Milvus Lite of a directory, or share the one that runs; whatever asks at once gets the same one.
 
     Args:
         path: the ``*.db`` directory; made if only its last part is missing.
         untrusted: the untrusted project file that names it (``Profile.untrusted``); None where it is the user's own
             wish: a call, a variable, a file of full trust.
-
-    Returns:
-        A lease, to be released.
 
     Raises:
         ConfigError: Milvus Lite is not installed, the path cannot be a database, or the directory holds a link, a
@@ -246,6 +241,59 @@ def _not_started(error: Exception, directory: str) -> MilvusProfilesError:
         f"Milvus Lite does not start on {printable(directory)}: {printable(str(error))[:300]}",
         hint="its data may be damaged: move the directory away and begin anew, or restore a copy",
     )
+
+
+class Workers(Executor):
+    """Threads for the server, which work to the very end of the process.
+
+    All are there from the start, since at its end a process can start no new ones.  Python ends each ThreadPoolExecutor
+    as soon as the main thread is through, and only then waits for the other threads.  A server on such an executor
+    answers nothing from then on: a thread that still uses it waits for ever, and so does whoever stops the server.
+    These threads are daemons, so that nothing waits for them but who asks.
+    """
+
+    def __init__(self, number: int, name: str) -> None:
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._ended = False
+        self._threads = [
+            threading.Thread(target=_work, args=(self._jobs,), name=name, daemon=True) for _ in range(number)
+        ]
+        try:
+            for thread in self._threads:
+                thread.start()
+        except RuntimeError:
+            self.end(0.0)
+            raise none_left("Milvus Lite gets too few threads") from None
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Have a thread call a function; RuntimeError where they were told to end."""
+        if self._ended:
+            raise RuntimeError("the workers have ended")
+        future: Future[T] = Future()
+        self._jobs.put((future, lambda: fn(*args, **kwargs)))
+        return future
+
+    def end(self, timeout: float) -> bool:
+        """Take nothing new, and let each thread end with what it does; whether all have ended within these seconds."""
+        self._ended = True
+        for _ in self._threads:
+            self._jobs.put(None)
+        until = time.monotonic() + timeout
+        started = [thread for thread in self._threads if thread.ident is not None]
+        for thread in started:
+            thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in started)
+
+
+def _work(jobs: queue.SimpleQueue[_Job | None]) -> None:
+    while (job := jobs.get()) is not None:
+        future, call = job
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(call())
+            except BaseException as error:  # it is for whoever waits for the answer
+                future.set_exception(error)
+        del job, future, call  # nothing of a call stays alive until the next one
 
 
 def _after_fork_in_child() -> None:

@@ -33,14 +33,7 @@ _LOG = logging.getLogger("milvus_profiles")
 
 
 def make_ready(path: str, untrusted: Untrusted | None) -> str:
-    """Make the directory of a database if it is missing, and see that it may be opened.
-
-    Args:
-        path: the absolute path.
-        untrusted: the untrusted project file that names it; None where it is the user's own wish.
-
-    Returns:
-        Where it is, without links.
+    """Make the directory of a database if it is missing, and see that it may be opened; return its path without links.
 
     Raises:
         UntrustedError: an untrusted project file names it, and it is not one that this user had made.
@@ -64,15 +57,7 @@ def make_ready(path: str, untrusted: Untrusted | None) -> str:
 
 
 def check_shared(path: str, untrusted: Untrusted | None) -> None:
-    """See that one more may use a database that runs already.
-
-    Args:
-        path, untrusted: as for :func:`make_ready`.
-
-    Raises:
-        UntrustedError: as :func:`make_ready`.
-        OSError: it cannot be looked at.
-    """
+    """See that one more may use a database that runs already: errors are those of :func:`make_ready`."""
     if untrusted is not None:
         with enclosing(path, untrusted) as (parent, name):
             check_origin(parent, name, untrusted, index=False)
@@ -88,17 +73,7 @@ def _remember(held: HeldDirectory, untrusted: Untrusted | None) -> None:
 
 
 def check_contents(held: HeldDirectory, *, entries: int = ENTRIES, depth: int = DEPTH) -> None:
-    """See that nothing in a directory leads out of it.
-
-    Args:
-        held: the directory.
-        entries: how many files and directories may stand in it.
-        depth: how many directories may stand in one another.
-
-    Raises:
-        ConfigError: something does, or there is more.
-        OSError: it cannot be read.
-    """
+    """See that nothing in a directory leads out of it; ConfigError where something does, or there is too much in it."""
     _look(held, held.path, entries, depth)
 
 

@@ -28,21 +28,12 @@ MetadataLike = Iterable[tuple[str, str | bytes]]
 AUTHORIZATION = "authorization"
 
 
-def _authorization(token: SecretText) -> str:
-    return base64.b64encode(token.reveal().encode("utf-8")).decode("ascii")
-
-
 @even_half_made
 class TokenHolder:
-    """Holds the token of a connection and makes the metadata of its calls.
+    """Holds the token of a connection, if it has one, and makes the metadata of its calls.
 
     What it holds lives in a closure: ``vars()``, ``repr()`` and pickle do not show it.  All methods may be called
     from any thread.
-
-    Args:
-        token: an API key or ``user:password``; None for none.
-        db_name: the database of the calls; None leaves it to the server.
-        wall_clock: seconds since the epoch, for ``client-request-unixmsec``.
     """
 
     __slots__ = ("_db_name", "_fixed", "_generation", "_guard", "_identifier", "_new_id", "_token", "_wall_clock")
@@ -67,14 +58,9 @@ class TokenHolder:
         self._fix()
 
     def _fix(self) -> None:
-        pairs: list[tuple[str, str | bytes]] = []
-        if self._token is not None:
-            pairs.append((AUTHORIZATION, _authorization(self._token)))
-        if self._db_name is not None:
-            pairs.append(("dbname", self._db_name))
-        if self._identifier is not None:
-            pairs.append(("identifier", self._identifier))
-        fixed = tuple(pairs)
+        token = None if self._token is None else base64.b64encode(self._token.reveal().encode("utf-8")).decode("ascii")
+        pairs = ((AUTHORIZATION, token), ("dbname", self._db_name), ("identifier", self._identifier))
+        fixed = tuple((key, value) for key, value in pairs if value is not None)
         self._fixed = lambda: fixed
 
     @property
@@ -109,14 +95,7 @@ class TokenHolder:
             self._fix()
 
     def set_token(self, token: SecretText | None) -> bool:
-        """Use this token from the next call on.
-
-        Args:
-            token: an API key or ``user:password``; None for none.
-
-        Returns:
-            Whether it differs from the one before.
-        """
+        """Use this token from the next call on, None for none; whether it differs from the one before."""
         with self._guard:
             if token == self._token:
                 return False
@@ -135,11 +114,7 @@ class TokenHolder:
         )
 
     def merged(self, own: MetadataLike | None) -> Metadata:
-        """The metadata of one call to which the caller gave some of his own; his keys win.
-
-        Args:
-            own: what the caller gave, if anything.
-        """
+        """The metadata of one call to which the caller gave some of his own; his keys win."""
         if not own:
             return self.metadata()
         own = tuple(own)

@@ -29,9 +29,6 @@ from .wire import READ_METHODS, SERVICE
 
 __all__ = [
     "ROOTS_VARIABLE",
-    "Options",
-    "TLSFiles",
-    "TLSSignature",
     "channel_options",
     "check_tls_files",
     "open_async_channel",
@@ -40,8 +37,6 @@ __all__ = [
     "target_of",
     "tls_signature",
 ]
-
-Options = tuple[tuple[str, Any], ...]
 
 ROOTS_VARIABLE: Final = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
 """gRPC's own variable: the file of the certificates that it trusts where it is told none."""
@@ -53,13 +48,7 @@ _SHORTEST_ATTEMPT: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class TLSFiles:
-    """The contents of the TLS files of a profile; None where it names none.
-
-    Attributes:
-        ca: certificates to trust, PEM; None trusts gRPC's own roots.
-        cert: the client's certificate chain, PEM.
-        key: the client's private key, PEM, as text.
-    """
+    """The contents of the TLS files of a profile, PEM; without a CA gRPC's own are trusted."""
 
     ca: bytes | None = None
     cert: bytes | None = None
@@ -75,15 +64,7 @@ class TLSFiles:
 
 
 def target_of(endpoint: Endpoint, *, lite_port: int | None = None) -> str:
-    """The target string of a channel.
-
-    Args:
-        endpoint: where the profile leads.
-        lite_port: the port on 127.0.0.1 where the endpoint's Milvus Lite listens; needed for a ``lite`` endpoint only.
-
-    Raises:
-        ValueError: a Lite endpoint without its port.
-    """
+    """The target string of a channel; an endpoint that is a Milvus Lite needs the port where that listens."""
     if endpoint.kind == "unix":
         return f"unix:{endpoint.path}"
     if endpoint.kind == "lite":
@@ -94,13 +75,8 @@ def target_of(endpoint: Endpoint, *, lite_port: int | None = None) -> str:
     return f"dns:///{endpoint.authority}"
 
 
-def channel_options(profile: Profile, *, largest: int | None = None) -> Options:
-    """The options of every channel of a profile.
-
-    Args:
-        profile: not a template.
-        largest: bytes of an answer at most, for all methods; None for any number where connecting has no limit.
-    """
+def channel_options(profile: Profile, *, largest: int | None = None) -> tuple[tuple[str, Any], ...]:
+    """The options of every channel of a profile; ``largest`` bytes of any answer at most."""
     options: list[tuple[str, Any]] = [
         # Without it all plaintext channels to one target are one TCP connection and share its back-off.
         ("grpc.use_local_subchannel_pool", 1),
@@ -128,67 +104,41 @@ def channel_options(profile: Profile, *, largest: int | None = None) -> Options:
     ]
     # gRPC has a second way through a proxy, by the address: GRPC_ADDRESS_HTTP_PROXY, for those that are named here.
     options.append(("grpc.address_http_proxy_enabled_addresses", ""))
-    if profile.proxy is None:
-        options.append(("grpc.enable_http_proxy", 0))
-    else:
-        options.append(("grpc.http_proxy", profile.proxy))
+    options.append(("grpc.enable_http_proxy", 0) if profile.proxy is None else ("grpc.http_proxy", profile.proxy))
     retry = None if profile.retry is False else profile.retry
     options.append(("grpc.service_config", _service_config(retry)))  # pyright: ignore[reportArgumentType]  # frozen
-    tls = profile.tls
-    if tls is not None and tls.server_name is not None:
-        options.append(("grpc.ssl_target_name_override", tls.server_name))
+    if profile.tls is not None and (name := profile.tls.server_name) is not None:
         # Servers behind a router are told apart by the authority, as by the name in the TLS handshake.
-        options.append(("grpc.default_authority", tls.server_name))
+        options += [("grpc.ssl_target_name_override", name), ("grpc.default_authority", name)]
     return tuple(options)
 
 
-def open_channel(
-    profile: Profile,
-    *,
-    lite_port: int | None = None,
-    files: TLSFiles | None = None,
-    largest: int | None = None,
-) -> grpc.Channel:
+def open_channel(profile: Profile, *, lite_port: int | None = None, largest: int | None = None) -> grpc.Channel:
     """A raw channel for a profile; nothing connects before its first call.
-
-    Args:
-        profile: not a template.
-        lite_port: as for :func:`target_of`.
-        files: the TLS files if they were read already; None reads them now.
-        largest: as for :func:`channel_options`.
 
     Raises:
         ConfigError: a TLS file cannot be read.
         TLSError: a TLS file is not what it should be.
         ThreadStartError: the system does not give the threads that gRPC needs.
     """
-    target, credentials, options = _arguments(profile, lite_port, files, largest)
-    need_threads()
-    with quietly():
-        if credentials is None:
-            return opened(enter_at_once(grpc.insecure_channel(target, options)))
-        return opened(enter_at_once(grpc.secure_channel(target, credentials, options)))
+    channel: grpc.Channel = _open(grpc, profile, lite_port, largest)
+    return enter_at_once(channel)
 
 
-def open_async_channel(
-    profile: Profile, *, lite_port: int | None = None, files: TLSFiles | None = None
-) -> grpc.aio.Channel:
+def open_async_channel(profile: Profile, *, lite_port: int | None = None) -> grpc.aio.Channel:
     """A raw channel of the running event loop; arguments and errors are those of :func:`open_channel`."""
-    target, credentials, options = _arguments(profile, lite_port, files)
-    need_threads(for_asyncio=True)
+    channel: grpc.aio.Channel = _open(grpc.aio, profile, lite_port)
+    return channel
+
+
+def _open(api: Any, profile: Profile, lite_port: int | None, largest: int | None = None) -> Any:
+    target, options = target_of(profile.endpoint, lite_port=lite_port), channel_options(profile, largest=largest)
+    credentials = None if profile.tls is None else read_tls_files(profile.tls).credentials()
+    need_threads(for_asyncio=api is grpc.aio)
     with quietly():
         if credentials is None:
-            return opened(grpc.aio.insecure_channel(target, options))
-        return opened(grpc.aio.secure_channel(target, credentials, options))
-
-
-def _arguments(
-    profile: Profile, lite_port: int | None, files: TLSFiles | None, largest: int | None = None
-) -> tuple[str, grpc.ChannelCredentials | None, Options]:
-    target, options = target_of(profile.endpoint, lite_port=lite_port), channel_options(profile, largest=largest)
-    tls = profile.tls
-    credentials = None if tls is None else (files or read_tls_files(tls)).credentials()
-    return target, credentials, options
+            return opened(api.insecure_channel(target, options))
+        return opened(api.secure_channel(target, credentials, options))
 
 
 def _ms(seconds: float) -> int:
@@ -227,18 +177,11 @@ def _service_config(retry: Retry | None) -> str:
 
 # --- certificate files -----------------------------------------------------------------------------------------------
 
-TLSSignature = tuple[tuple[str, int, int, int], ...]
-"""For each TLS file its path, inode, size and time of change (ns): cheap to take, and another one when it changed."""
 
-
-def tls_signature(tls: SSL | None) -> TLSSignature:
+def tls_signature(tls: SSL | None) -> tuple[tuple[str, int, int, int], ...]:
     """What the TLS files of a profile look like now; compare it with an earlier one to notice a changed certificate.
 
-    Args:
-        tls: the settings in force, :attr:`milvus_profiles.profile.Profile.tls`.
-
-    Returns:
-        Empty without files.  A file that is missing counts as one with the size -1.
+    For each file its path, inode, size and time of change (ns); a missing one has the size -1.
     """
     if tls is None:
         return ()
@@ -254,12 +197,7 @@ def _file_signature(path: str) -> tuple[str, int, int, int]:
 
 
 def read_tls_files(tls: SSL) -> TLSFiles:
-    """Read the certificates and the key, and see that they are what they should be.
-
-    Raises:
-        ConfigError: a file cannot be read.
-        TLSError: a file holds no certificate or no key, the key is encrypted, or it is not the certificate's.
-    """
+    """Read the certificates and the key, as far as they are what they should be: see :func:`check_tls_files`."""
     check_tls_files(tls)
     ca, cert = (None if path is None else _read(path) for path in (tls.ca, tls.cert))
     # latin-1 maps every byte to a character and back.
@@ -269,10 +207,6 @@ def read_tls_files(tls: SSL) -> TLSFiles:
 
 def check_tls_files(tls: SSL, env: Mapping[str, str] = os.environ) -> None:
     """See that the certificates and the key are what they should be.
-
-    Args:
-        tls: what the profile names.
-        env: where gRPC's own variable for the certificates that it trusts by default is looked up.
 
     Raises:
         ConfigError: a file cannot be read.

@@ -51,11 +51,8 @@ def authentication(token: SecretText | None) -> dict[str, str]:
 def client_arguments(profile: Profile, endpoint: Endpoint) -> dict[str, Any]:
     """Map a profile to keyword arguments of ``MilvusClient``, all but what authenticates.
 
-    ``grpc_options`` make pymilvus's channel what ours is: no proxy of the environment, a connection of its own.
-
-    Args:
-        profile: the profile.
-        endpoint: where to connect; for Milvus Lite its server in this process.
+    ``grpc_options`` make pymilvus's channel what ours is: no proxy of the environment, a connection of its own.  For
+    Milvus Lite the endpoint is its server in this process.
 
     Raises:
         ConfigError: pymilvus cannot express the profile.
@@ -90,32 +87,18 @@ def client_arguments(profile: Profile, endpoint: Endpoint) -> dict[str, Any]:
 def open_client(profile: Profile, endpoint: Endpoint, token: SecretText | None, arguments: MaskedFields) -> Any:
     """A ``pymilvus.MilvusClient`` of a profile, connected, with a TCP connection of its own.
 
-    Args:
-        profile: the profile.
-        endpoint: where to connect; for Milvus Lite its server in this process.
-        token: the whole token; None connects without.
-        arguments: keyword arguments that win over those of the profile; one that says how to connect (``uri``,
-            ``secure``, ``grpc_options`` ...) leaves the connection to pymilvus.
+    For Milvus Lite the endpoint is its server in this process.  The arguments win over those of the profile; one that
+    says how to connect (``uri``, ``secure``, ``grpc_options`` ...) leaves the connection to pymilvus.
 
     Raises:
-        ConfigError: pymilvus is not installed, or cannot express the profile.
+        ConfigError: pymilvus is not installed or too old, or cannot express the profile.
         pymilvus.MilvusException: it cannot connect.
     """
     return _client("MilvusClient", open_channel, profile, endpoint, token, arguments)
 
 
 def open_async_client(profile: Profile, endpoint: Endpoint, token: SecretText | None, arguments: MaskedFields) -> Any:
-    """A ``pymilvus.AsyncMilvusClient`` of a profile, for the running event loop; it connects with its first call.
-
-    Args:
-        profile: the profile.
-        endpoint: as for :func:`open_client`, like the others.
-        token: the whole token.
-        arguments: keyword arguments that win.
-
-    Raises:
-        ConfigError: pymilvus is not installed or too old, or cannot express the profile.
-    """
+    """A ``pymilvus.AsyncMilvusClient`` of a profile, for the running event loop; it connects with its first call."""
     return _client("AsyncMilvusClient", open_async_channel, profile, endpoint, token, arguments)
 
 

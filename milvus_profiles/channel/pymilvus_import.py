@@ -27,14 +27,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def import_with_pymilvus(name: str) -> ModuleType:
-    """Import a module that is pymilvus or imports it.
-
-    Args:
-        name: ``"pymilvus"``, ``"milvus_lite.adapter.grpc.server"`` …
-
-    Raises:
-        ImportError: it, or something that it needs, is not installed.
-    """
+    """Import a module that is pymilvus or imports it: ``"milvus_lite.adapter.grpc.server"`` …"""
     if "pymilvus" in sys.modules:
         return importlib.import_module(name)
     with _ONE_AT_A_TIME, _variable("PYTHON_DOTENV_DISABLED", "1"):

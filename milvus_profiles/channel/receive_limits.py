@@ -42,28 +42,15 @@ _COMPRESSED = re.compile(r"Compression algorithm '?\w+'? is disabled")
 
 
 def is_oversized(code: grpc.StatusCode, details: str) -> bool:
-    """Whether a call failed because its answer is larger than what is taken.
-
-    Args:
-        code: how it ended.
-        details: the words beside it.
-    """
+    """Whether a call failed because its answer is larger than what is taken."""
     return code is grpc.StatusCode.RESOURCE_EXHAUSTED and OVERSIZED in details
 
 
 def is_compressed(details: str) -> bool:
-    """Whether a call failed because its answer is compressed, which is not taken.
-
-    Args:
-        details: the words beside its status.
-    """
+    """Whether a call failed because its answer is compressed, which is not taken."""
     return _COMPRESSED.search(details) is not None
 
 
 def oversized(method: str) -> str:
-    """The words for an answer that is too large.
-
-    Args:
-        method: what was called.
-    """
+    """The words for an answer that is too large."""
     return f"its answer to {method} is larger than {LARGEST_ANSWER >> 20} MiB"

@@ -17,7 +17,6 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 __all__ = [
-    "CHECK_HEALTH",
     "CONNECT",
     "GET_VERSION",
     "LIST_DATABASES",
@@ -36,33 +35,23 @@ _PACKAGE = "milvus_profiles.wire"
 
 # name of the message -> name of the field -> (number, type); a star means repeated.
 _MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {
-    "Status": {
-        "error_code": (1, "int32"),
-        "reason": (2, "string"),
-        "code": (3, "int32"),
-        "retriable": (4, "bool"),
-        "detail": (5, "string"),
-    },
+    "Status": {"error_code": (1, "int32"), "reason": (2, "string"), "code": (3, "int32"), "detail": (5, "string")},
     "ClientInfo": {
         "sdk_type": (1, "string"),
         "sdk_version": (2, "string"),
         "local_time": (3, "string"),
         "user": (4, "string"),
-        "host": (5, "string"),
     },
     "ServerInfo": {
         "build_tags": (1, "string"),
         "build_time": (2, "string"),
         "git_commit": (3, "string"),
-        "go_version": (4, "string"),
         "deploy_mode": (5, "string"),
     },
     "ConnectRequest": {"client_info": (2, "ClientInfo")},
     "ConnectResponse": {"status": (1, "Status"), "server_info": (2, "ServerInfo"), "identifier": (3, "int64")},
     "GetVersionRequest": {},
     "GetVersionResponse": {"status": (1, "Status"), "version": (2, "string")},
-    "CheckHealthRequest": {},
-    "CheckHealthResponse": {"status": (1, "Status"), "isHealthy": (2, "bool"), "reasons": (3, "*string")},
     "ShowCollectionsRequest": {"db_name": (2, "string")},
     "ShowCollectionsResponse": {"status": (1, "Status"), "collection_names": (2, "*string")},
     "ListDatabasesRequest": {},
@@ -97,11 +86,7 @@ _CLASSES = _message_classes()
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A unary method of MilvusService.
-
-    Attributes:
-        name: as in the protocol: ``"GetVersion"``.
-    """
+    """A unary method of MilvusService, by its name in the protocol: ``"GetVersion"``."""
 
     name: str
 
@@ -116,17 +101,12 @@ class Method:
         return encoded
 
     def deserialize(self, response: bytes) -> Any:
-        """The response message.
-
-        Raises:
-            google.protobuf.message.DecodeError: the bytes are none.
-        """
+        """The response message; DecodeError where the bytes are none."""
         return _CLASSES[f"{self.name}Response"].FromString(response)
 
 
 CONNECT = Method("Connect")
 GET_VERSION = Method("GetVersion")
-CHECK_HEALTH = Method("CheckHealth")
 SHOW_COLLECTIONS = Method("ShowCollections")
 LIST_DATABASES = Method("ListDatabases")
 
@@ -135,9 +115,6 @@ def status_of(response: Any) -> tuple[int, str]:
     """What a response's body says about the call: (0, "") when it is good, else the code and the server's reason.
 
     Older servers fill only ``error_code``, newer ones say more in ``code``; the newer word wins where both speak.
-
-    Args:
-        response: a message of this module that has a status.
     """
     status = response.status
     return status.code or status.error_code, status.reason or status.detail

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..background import start
@@ -38,31 +40,23 @@ async def diagnose(
     outcome: asyncio.Future[Report] = loop.create_future()
     cancellation = Cancellation()
 
-    def tell(stage: Stage) -> None:
-        notify = on_stage
-        if notify is not None:
-            _call_soon(loop, lambda: None if outcome.done() else notify(stage))
+    def in_loop(callback: Callable[[], object]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits
+            loop.call_soon_threadsafe(lambda: None if outcome.done() else callback())
 
-    def settle(report: Report | None, error: BaseException | None) -> None:
-        if outcome.done():
-            return
-        if error is not None:
-            outcome.set_exception(error)
-        elif report is not None:
-            outcome.set_result(report)
+    def tell(stage: Stage) -> None:
+        if on_stage is not None:
+            in_loop(partial(on_stage, stage))
 
     def run() -> None:
-        report: Report | None = None
-        failure: BaseException | None = None
         try:
             known, name = selected(alias, profiles)
             test = ProfileTest(secret_context(known, name), timeout, wait_ready, tell, cancellation)
-            report = diagnose_declared(known, name, test)
+            in_loop(partial(outcome.set_result, diagnose_declared(known, name, test)))
         except Cancelled:
             return
         except BaseException as error:
-            failure = error
-        _call_soon(loop, lambda: settle(report, failure))
+            in_loop(partial(outcome.set_exception, error))
 
     # Not the loop's own executor: asyncio.run waits for its threads, a cancelled test's among them.
     start(run, "milvus-profiles diagnose")
@@ -70,10 +64,3 @@ async def diagnose(
         return await outcome
     finally:
         cancellation.cancel()
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-    try:
-        loop.call_soon_threadsafe(callback)
-    except RuntimeError:
-        return  # the loop was closed meanwhile: nobody waits

@@ -42,15 +42,10 @@ def diagnose(
         UntrustedError: an untrusted project file selects a profile of someone else.
     """
     known, name = selected(alias, profiles)
-    secrets = secret_context(known, name)
-    return diagnose_declared(known, name, ProfileTest(secrets, timeout, wait_ready, on_stage))
+    return diagnose_declared(known, name, ProfileTest(secret_context(known, name), timeout, wait_ready, on_stage))
 
 
 def selected(alias: str | None, profiles: Profiles | None) -> tuple[Profiles, str]:
-    """The profiles, and the alias of the one that is meant.
-
-    Raises:
-        ConfigError, UnknownProfileError, UntrustedError: as :func:`diagnose`.
-    """
+    """The profiles, and the alias of the one that is meant; errors are those of :func:`diagnose`."""
     known = load() if profiles is None else profiles
     return known, known.select(alias).alias

@@ -22,14 +22,7 @@ _CLIENT: dict[ClientCertificate, str] = {
 
 
 def describe_tls(stage: StageDraft, seen: TLSOutcome | None, context: ConnectContext, now: dt.datetime) -> None:
-    """Fill in the stage.
-
-    Args:
-        stage: the stage.
-        seen: what the port showed beside the handshake; None where nobody looked.
-        context: what was tried, with TLS.
-        now: the time.
-    """
+    """Fill in the stage, from what the port showed beside the handshake; None where nobody looked."""
     if seen is None or seen.certificate is None:
         # The handshake of gRPC is what counts; what it verified is for others to see, and here nobody has.
         stage.detail = "gRPC trusts the certificate"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..half_made import even_half_made
 
@@ -15,9 +15,7 @@ StageName = Literal[
 ]
 Status = Literal["ok", "failed", "skipped", "warning"]
 
-STAGES: tuple[StageName, ...] = (
-    "config", "secret", "dns", "tcp", "tls", "grpc", "auth", "version", "database", "rest", "management",
-)  # fmt: skip
+STAGES: tuple[StageName, ...] = get_args(StageName)
 """The stages in their order; what comes after a failed one is skipped."""
 
 _LITE = re.compile(r"milvus[-_ ]?lite[-_ ]?v?", re.IGNORECASE)  # what Milvus Lite calls its version
@@ -27,11 +25,7 @@ INFORMATION: frozenset[StageName] = frozenset({"rest", "management"})
 
 
 def server_name(version: str | None) -> str:
-    """The name and version of a server for people.
-
-    Args:
-        version: as the server names it.
-    """
+    """The name and version of a server for people, from the version as the server names it."""
     if not version:
         return "Milvus of unknown version"
     lite = _LITE.match(version)
@@ -62,11 +56,7 @@ class Stage:
     notes: tuple[str, ...] = ()
 
     def as_json(self, *, verbose: bool = False) -> dict[str, Any]:
-        """The stage with the documented keys.
-
-        Args:
-            verbose: with ``notes`` beside them.
-        """
+        """The stage with the documented keys, and where verbose with ``notes``."""
         value: dict[str, Any] = {
             "name": self.name,
             "status": self.status,
@@ -115,11 +105,7 @@ class Report:
         return tuple(stage for stage in self.stages if stage.status == "warning")
 
     def as_json(self, *, verbose: bool = False) -> dict[str, Any]:
-        """The report with the documented keys.
-
-        Args:
-            verbose: as for :meth:`Stage.as_json`.
-        """
+        """The report with the documented keys; ``verbose`` as for its stages."""
         return {
             "alias": self.alias,
             "ok": self.ok,

@@ -7,10 +7,10 @@ before it, and a look at TLS beside it.  Whether the server is usable is the han
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -35,7 +35,6 @@ from ..live.opening import OpenedChannel
 from ..probe.context import ConnectContext
 from ..probe.explain import refused_here
 from ..probe.results import ProbeResults
-from ..probe.sockets import Resolution, SocketAddress, TCPOutcome
 from ..probe.tls import TLSOutcome, probe_tls
 from ..profile import SSL, Profile
 from ..server_text import server_text
@@ -44,7 +43,7 @@ from .certificates import describe_tls
 from .report import StageName, server_name
 from .test_run import Cancelled, RetryBudget, StageDraft, TestRun, broken
 
-__all__ = ["Reached", "shake_hands"]
+__all__ = ["shake_hands"]
 
 _LONGEST_DEBUG = 1000
 _GREETING_SHARE = 0.5
@@ -54,49 +53,21 @@ _CHECK = 1.0
 """Seconds at most for a call that only tells something more; less where the handshake took its whole time."""
 
 
-@dataclass(frozen=True)
-class Reached:
-    """What the stages below TLS found.
-
-    Attributes:
-        resolution: the name resolution.
-        attempts: the addresses that were tried; the last one answered.
-    """
-
-    resolution: Resolution
-    attempts: tuple[TCPOutcome, ...]
-
-    @property
-    def address(self) -> SocketAddress:
-        """The address that answered."""
-        return self.attempts[-1].address
-
-
 def shake_hands(
     run: TestRun,
     profile: Profile,
-    started: OpenedChannel,
-    tries: RetryBudget,
-    reached: Reached,
+    opened: OpenedChannel,
+    budget: RetryBudget,
+    reached: ProbeResults,
     ignored_variables: Sequence[str],
     now: Callable[[], dt.datetime],
 ) -> None:
-    """Run the handshake, and the stages that it makes.
+    """Run the handshake on a channel on which nothing was called yet, and the stages that it makes.
 
-    Args:
-        run: the test so far.
-        profile: the profile.
-        started: its channel, on which nothing was called yet.
-        tries: within what time, and how often.
-        reached: what the stages below found.
-        ignored_variables: variables that look like credentials of this profile and are none.
-        now: for the days that a certificate has left.
-
-    Raises:
-        Ended: a stage failed.
-        Cancelled: the test was cancelled.
+    ``ignored_variables`` look like credentials of this profile and are none; ``now`` is for the days that a certificate
+    has left.
     """
-    context = started.context
+    context = opened.context
     began = time.perf_counter()
     seen = _Seen()
     failure: MilvusProfilesError | None = None
@@ -104,10 +75,10 @@ def shake_hands(
     def once(deadline: Deadline) -> ServerInfo:
         nonlocal seen
         seen = _Seen()
-        return _observed(started, profile.user, reached, deadline, seen)
+        return _observed(opened, profile.user, reached, deadline, seen)
 
     try:
-        info: ServerInfo | None = tries(once)
+        info: ServerInfo | None = budget(once)
     except Cancelled:
         raise
     except Exception as error:
@@ -137,7 +108,7 @@ def shake_hands(
         stage.detail = "a Milvus answers"
         stage.notes.append(f"{context.endpoint} by {reached.address}")
     with run.stage("auth") as stage:
-        outcome("auth", stage, seen.spent(CONNECT) if seen.greeted else 0.0)
+        outcome("auth", stage, 0.0 if seen.greeting is None else seen.spent(CONNECT))
         stage.detail = _who(profile, context)
         if seen.is_open_to_all:
             stage.warn(
@@ -150,7 +121,7 @@ def shake_hands(
         stage.detail = "" if info is None else _describe(info)
     with run.stage("database") as stage:
         outcome("database", stage, seen.spent(SHOW_COLLECTIONS, LIST_DATABASES))
-        _describe_database(stage, started, seen, tries.rest(_CHECK))
+        _describe_database(stage, opened, seen, budget.rest(_CHECK))
 
 
 # --- the driver ------------------------------------------------------------------------------------------------------
@@ -158,21 +129,18 @@ def shake_hands(
 
 @dataclass
 class _Seen:
-    """What one handshake showed.
+    """What one handshake showed; times are in milliseconds.
 
     Attributes:
-        greeted: whether it was greeted without credentials before.
+        greeting: what came of a call without credentials before it; None without one.
         greeting_ms: how long the first call took, which opens the connection.
-        greeting: what came of the greeting.
-        calls: the calls of the handshake, with their times in milliseconds.
         look_ms: how long the search for the cause of a failure took.
         tls: what the port showed to a TLS client beside it.
         is_open_to_all: a token was given, and the server answers without one.
     """
 
-    greeted: bool = False
-    greeting_ms: float = 0.0
     greeting: Reply | None = None
+    greeting_ms: float = 0.0
     calls: list[tuple[Method, Reply, float]] = field(default_factory=list)
     look_ms: float = 0.0
     tls: TLSOutcome | None = None
@@ -180,7 +148,7 @@ class _Seen:
 
     @property
     def all_ms(self) -> float:
-        own = self.greeting_ms if self.greeted else 0.0
+        own = 0.0 if self.greeting is None else self.greeting_ms
         return own + self.look_ms + sum(ms for _, _, ms in self.calls)
 
     def spent(self, *methods: Method) -> float:
@@ -198,16 +166,12 @@ class _Seen:
 
 
 def _observed(
-    started: OpenedChannel, user: str | None, reached: Reached, deadline: Deadline, seen: _Seen
+    opened: OpenedChannel, user: str | None, reached: ProbeResults, deadline: Deadline, seen: _Seen
 ) -> ServerInfo:
-    """One handshake, as ``live.handshake`` drives it, with a watch on every step.
-
-    Raises:
-        MilvusProfilesError: the classified failure.
-    """
-    core, context = started.core, started.context
+    """One handshake, as ``live.handshake`` drives it, with a watch on every step."""
+    core, context = opened.core, opened.context
     calls_end = calls_deadline(deadline)
-    tls_seen = None if context.tls is None else _beside(_look_at_tls(reached, context.host, context.tls, calls_end))
+    tls_seen = None if context.tls is None else _look_at_tls(reached, context.host, context.tls, calls_end)
 
     def looked() -> ProbeResults | None:
         if tls_seen is None:
@@ -216,16 +180,15 @@ def _observed(
         if isinstance(found, MilvusProfilesError):
             raise found  # as it would end connect
         seen.tls = found
-        return ProbeResults(reached.resolution, reached.attempts, tls=seen.tls)
+        return replace(reached, tls=found)
 
     plan = handshake_plan(core.holder, context, user=user)
     step: Invoke | Probe = next(plan)
     if context.token is not None and isinstance(step, Invoke):
         # First without the token: whoever is there is seen before a secret goes out, and a server that asks for none
         # shows.  The verdict is not this call's.
-        bare = Invoke(step.method, step.request, lambda: ())
-        seen.greeted = True
-        greeting, ms = _timed(lambda: make_call(core.raw, bare, calls_end.remaining * _GREETING_SHARE))
+        share = calls_end.remaining * _GREETING_SHARE
+        greeting, ms = _timed(partial(make_call, core.raw, _bare(step.method, step.request), share))
         seen.greeting, seen.greeting_ms = greeting, ms
         if (refusal := refused_here(greeting.code, greeting.details, context, step.method.name)) is not None:
             # It may not show that once more: the next call may find the connection closed.
@@ -237,9 +200,9 @@ def _observed(
             if isinstance(step, Probe):
                 reply, seen.look_ms = _timed(looked)
             else:
-                reply, ms = _timed(functools.partial(make_call, core.raw, step, calls_end.remaining))
+                reply, ms = _timed(partial(make_call, core.raw, step, calls_end.remaining))
                 seen.calls.append((step.method, reply, ms))
-                if not seen.greeted and len(seen.calls) == 1:
+                if seen.greeting is None and len(seen.calls) == 1:
                     seen.greeting_ms = ms
             step = plan.send(reply)
     except StopIteration as done:
@@ -248,21 +211,17 @@ def _observed(
         if tls_seen is not None and seen.tls is None:
             found = tls_seen(_TLS_GRACE)
             seen.tls = _unexamined(found.message) if isinstance(found, MilvusProfilesError) else found
-    seen.is_open_to_all = seen.greeted and _lets_anybody_in(started, info, seen, deadline.sooner(_CHECK))
+    if (greeting := seen.greeting) is not None:
+        if not info.has_connect:
+            # A server from before Connect; this call asks for credentials wherever they are asked for at all.
+            greeting = make_call(core.raw, _bare(GET_VERSION, b""), deadline.sooner(_CHECK).remaining)
+        seen.is_open_to_all = greeting.code is grpc.StatusCode.OK
     return info
 
 
-def _look_at_tls(reached: Reached, host: str, tls: SSL, deadline: Deadline) -> Callable[[], TLSOutcome]:
-    return lambda: probe_tls(reached.address, host, tls, deadline)
-
-
-def _lets_anybody_in(started: OpenedChannel, info: ServerInfo, seen: _Seen, deadline: Deadline) -> bool:
-    if info.has_connect:
-        greeting = seen.greeting
-    else:
-        # A server from before Connect; this call asks for credentials wherever they are asked for at all.
-        greeting = make_call(started.core.raw, Invoke(GET_VERSION, b"", lambda: ()), deadline.remaining)
-    return greeting is not None and greeting.code is grpc.StatusCode.OK
+def _bare(method: Method, request: bytes) -> Invoke:
+    """A call without credentials."""
+    return Invoke(method, request, lambda: ())
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
@@ -271,12 +230,11 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
     return result, (time.perf_counter() - began) * 1000
 
 
-_Look = Callable[[], TLSOutcome]
 _Found = TLSOutcome | MilvusProfilesError
 """What a look at TLS came to; an error says that a TLS file has changed since the channel was opened."""
 
 
-def _beside(work: _Look) -> Callable[[float], _Found]:
+def _look_at_tls(reached: ProbeResults, host: str, tls: SSL, deadline: Deadline) -> Callable[[float], _Found]:
     """Look in a thread of its own; the result waits for it, and is no verdict if it failed or takes too long."""
     # Here and not in the thread: where a process ends while a thread loads this, Rust's runtime aborts it.
     from cryptography import x509  # noqa: F401
@@ -286,6 +244,8 @@ def _beside(work: _Look) -> Callable[[float], _Found]:
             return error
         return _unexamined(f"the look at it failed ({type(error).__name__})")
 
+    assert reached.address is not None
+    work = partial(probe_tls, reached.address, host, tls, deadline)
     try:
         pending: Pending[_Found] = Pending(work, failed, "milvus-profiles tls")
     except ThreadStartError:
@@ -344,14 +304,14 @@ def _describe(info: ServerInfo) -> str:
     return ", ".join(parts)
 
 
-def _describe_database(stage: StageDraft, started: OpenedChannel, seen: _Seen, rest: Deadline) -> None:
-    holder = started.core.holder
+def _describe_database(stage: StageDraft, opened: OpenedChannel, seen: _Seen, rest: Deadline) -> None:
+    holder = opened.core.holder
     named = printable(shown(("db_name",), holder.db_name) if holder.db_name else "the default one")
     reply = seen.reply(SHOW_COLLECTIONS)
     if holder.db_name is None:
         # connect does not look where nothing is named; whether this user may is worth knowing all the same.
         call = Invoke(SHOW_COLLECTIONS, SHOW_COLLECTIONS.serialize({}), holder.metadata)
-        reply, ms = _timed(lambda: make_call(started.core.raw, call, rest.remaining))
+        reply, ms = _timed(lambda: make_call(opened.core.raw, call, rest.remaining))
         stage.ms = (stage.ms or 0.0) + ms
     stage.detail = named
     if reply is None or reply.code is grpc.StatusCode.UNIMPLEMENTED:

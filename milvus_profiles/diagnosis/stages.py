@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,26 +24,20 @@ from ..masked import SecretText
 from ..probe.context import ConnectContext
 from ..probe.explain import classify
 from ..probe.results import ProbeResults
-from ..probe.sockets import PROXY_VARIABLES, Resolution, TCPOutcome, connect_first, proxy_in_force
+from ..probe.sockets import PROXY_VARIABLES, Resolution, connect_first, proxy_in_force
 from ..probe.sockets import resolve as resolve_host
 from ..profile import Profile
 from ..secrets import SecretContext, resolve
 from ..text import milvus_profiles
-from .management import ask_management
+from .http_stages import ask_management, ask_rest
 from .report import Report, Stage, StageName
-from .rest import ask_rest
-from .server import Reached, shake_hands
+from .server import shake_hands
 from .test_run import Cancellation, RetryBudget, StageFailed, TestRun, broken
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
-__all__ = ["ProfileTest", "diagnose_declared", "diagnose_profile", "utc_now"]
-
-
-def utc_now() -> dt.datetime:
-    """The time of this machine's clock."""
-    return dt.datetime.now(dt.timezone.utc)
+__all__ = ["ProfileTest", "diagnose_declared", "diagnose_profile"]
 
 
 @dataclass(frozen=True)
@@ -65,22 +60,13 @@ class ProfileTest:
     wait: float | None = None
     on_stage: Callable[[Stage], None] | None = None
     cancellation: Cancellation = field(default_factory=Cancellation)
-    now: Callable[[], dt.datetime] = utc_now
+    now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.timezone.utc)
 
 
 def diagnose_declared(profiles: Profiles, alias: str, test: ProfileTest) -> Report:
-    """Test a profile that is declared.
-
-    Args:
-        profiles: where it is declared.
-        alias: which one; it exists.
-        test: how.
-
-    Raises:
-        Cancelled: it was cancelled.
-    """
+    """Test a profile that is declared; Cancelled where the test is cancelled."""
     run = TestRun(alias, test.on_stage, test.cancellation)
-    try:
+    with suppress(StageFailed):
         correct = f"correct it there, or with {milvus_profiles('profile', 'set', alias, 'FIELD=VALUE')}"
         with run.stage("config", correct) as stage:
             resolved = profiles.use(alias)
@@ -89,29 +75,20 @@ def diagnose_declared(profiles: Profiles, alias: str, test: ProfileTest) -> Repo
             if (warning := check_plaintext(resolved)) is not None:
                 stage.warn(warning, "use https:// where the server has TLS")
         _connect(run, resolved.profile, test, None, profiles.settings.environment.ignored)
-    except StageFailed:
-        pass
     return run.report()
 
 
 def diagnose_profile(profile: Profile, test: ProfileTest, *, token: SecretText | None = None) -> Report:
-    """Test a profile that is declared nowhere yet.
-
-    Args:
-        profile: the profile, valid and with an address.
-        test: how.
-        token: its whole token; None resolves it.
+    """Test a profile that is declared nowhere yet, valid and with an address; a token of None is resolved.
 
     Raises:
-        Cancelled: it was cancelled.
+        Cancelled: the test was cancelled.
     """
     run = TestRun(profile.alias, test.on_stage, test.cancellation)
-    try:
+    with suppress(StageFailed):
         with run.stage("config") as stage:
             stage.detail = _where(profile)
         _connect(run, profile, test, token, ())
-    except StageFailed:
-        pass
     return run.report()
 
 
@@ -127,22 +104,23 @@ def _connect(
         if token is None:
             token = resolve(profile.credential, profile.endpoint, test.secrets)
         stage.detail = "no credentials" if token is None else profile.auth
-    limit = profile.timeout if test.timeout is None else test.timeout
-    started = _start(run, profile, token)
+    opened = _open(run, profile, token)
     try:
-        with test.cancellation.closing(started.core.close):
+        with test.cancellation.closing(opened.core.close):
+            limit = profile.timeout if test.timeout is None else test.timeout
             budget = RetryBudget(limit, test.wait, test.cancellation)
-            reached = _reach(run, profile, started.context, budget, test.secrets.env)
+            reached = _reach(run, profile, opened.context, budget, test.secrets.env)
             # As for connect, the handshake has the whole time: a slow name server takes nothing from it.
             budget.renew()
-            shake_hands(run, profile, started, budget, reached, ignored_variables, test.now)
-        ask_rest(run, profile, started, reached.address, budget)
-        ask_management(run, profile, started, test.secrets.env, budget)
+            shake_hands(run, profile, opened, budget, reached, ignored_variables, test.now)
+        assert reached.address is not None
+        ask_rest(run, profile, opened, reached.address, budget)
+        ask_management(run, profile, opened.core.holder.token, test.secrets.env, budget)
     finally:
-        started.close()
+        opened.close()
 
 
-def _start(run: TestRun, profile: Profile, token: SecretText | None) -> OpenedChannel:
+def _open(run: TestRun, profile: Profile, token: SecretText | None) -> OpenedChannel:
     """The channel; where it cannot be made, Milvus Lite does not start, or a TLS file is wrong."""
     failure: MilvusProfilesError
     try:
@@ -160,54 +138,53 @@ def _start(run: TestRun, profile: Profile, token: SecretText | None) -> OpenedCh
 
 def _reach(
     run: TestRun, profile: Profile, context: ConnectContext, budget: RetryBudget, env: Mapping[str, str]
-) -> Reached:
-    def failed(resolution: Resolution, attempts: tuple[TCPOutcome, ...] = ()) -> MilvusProfilesError:
-        return classify(grpc.StatusCode.UNAVAILABLE, "", context, results=ProbeResults(resolution, attempts))
+) -> ProbeResults:
+    """The stages below TLS; what comes of them has an address."""
+    is_tcp = profile.endpoint.kind == "tcp"
 
     def resolved(deadline: Deadline) -> Resolution:
         found = resolve_host(context.route, deadline)
         if found.failure is not None:
-            raise failed(found)
+            raise _unreachable(context, ProbeResults(found))
         return found
 
     with run.stage("dns") as stage:
         ignored = _ignored_proxies(profile, env)
-        unused = f"{', '.join(ignored)} is set, and not used" if ignored else ""
-        use_it = context.remedy("proxy=http://HOST:PORT") + " uses a proxy" if ignored else None
-        stage.advise(f"{unused}: {use_it}" if ignored and _needs_network(profile) else None)
+        unused = f"{', '.join(ignored)} is set, and not used"
+        use_it = f"{context.remedy('proxy=http://HOST:PORT')} uses a proxy"
+        advice = f"{unused}: {use_it}" if ignored else None
+        stage.advise(advice)
         resolution = budget(resolved)
         stage.hint = None
-        stage.detail = _listed(resolution) if profile.endpoint.kind == "tcp" else "not needed"
+        hosts = dict.fromkeys(address.host for address in resolution.addresses)
+        stage.detail = ", ".join(hosts) if is_tcp else "not needed"
         if context.route.tunnel is not None:
             stage.detail += " (the proxy's)"
         stage.notes += [str(address) for address in resolution.addresses]
 
-    tried: tuple[TCPOutcome, ...] = ()
-
-    def connected(deadline: Deadline) -> tuple[TCPOutcome, ...]:
-        nonlocal tried
-        tried = connect_first(resolution.addresses, deadline)
-        stage.notes[:] = [f"{outcome.address}: {_told(outcome)} after {outcome.seconds:.3f} s" for outcome in tried]
-        if not tried[-1].is_connected:
-            raise failed(resolution, tried)
-        return tried
+    def connected(deadline: Deadline) -> ProbeResults:
+        results = ProbeResults(resolution, connect_first(resolution.addresses, deadline))
+        stage.notes[:] = [f"{tried.address}: {tried.words} after {tried.seconds:.3f} s" for tried in results.attempts]
+        if results.address is None:
+            raise _unreachable(context, results)
+        return results
 
     with run.stage("tcp") as stage:
-        stage.advise(f"{unused}: {use_it}" if ignored else None)
-        outcomes = budget(connected)
+        stage.advise(advice)
+        reached = budget(connected)
         stage.hint = None
-        stage.detail = "; ".join(f"{outcome.address} {_told(outcome)}" for outcome in outcomes)
+        stage.detail = "; ".join(f"{tried.address} {tried.words}" for tried in reached.attempts)
         if context.route.tunnel is not None:
             stage.detail += f" and leads to {context.route.tunnel}"
         if ignored:
             stage.warn(f"{unused}: the connection is a direct one", f"{use_it}; unset the variable if none is needed")
-        elif profile.proxy is not None and context.route.tunnel is None and profile.endpoint.kind == "tcp":
+        elif profile.proxy is not None and context.route.tunnel is None and is_tcp:
             stage.warn("the profile's proxy is not used: no_proxy names the host", "see no_grpc_proxy and no_proxy")
-    return Reached(resolution, outcomes)
+    return reached
 
 
-def _needs_network(profile: Profile) -> bool:
-    return profile.endpoint.kind == "tcp"
+def _unreachable(context: ConnectContext, results: ProbeResults) -> MilvusProfilesError:
+    return classify(grpc.StatusCode.UNAVAILABLE, "", context, results=results)
 
 
 def _ignored_proxies(profile: Profile, env: Mapping[str, str]) -> list[str]:
@@ -215,11 +192,3 @@ def _ignored_proxies(profile: Profile, env: Mapping[str, str]) -> list[str]:
     if profile.endpoint.kind != "tcp" or profile.proxy is not None or not proxy_in_force(profile.endpoint.host, env):
         return []
     return [name for name in PROXY_VARIABLES if env.get(name)]
-
-
-def _listed(resolution: Resolution) -> str:
-    return ", ".join(dict.fromkeys(address.host for address in resolution.addresses))
-
-
-def _told(outcome: TCPOutcome) -> str:
-    return "answered" if outcome.is_connected else outcome.detail or outcome.status

@@ -1,4 +1,4 @@
-"""The course of one test: the stages so far, each with its time, and the end that a failure or its caller makes.
+"""A test as it runs: the stages so far, each with its time, and the end that a failure or its caller makes.
 
 It knows no network and no profile.
 """
@@ -34,11 +34,7 @@ class Cancelled(Exception):
 
 
 def broken(error: Exception) -> MilvusProfilesError:
-    """What an error that nobody raised on purpose is to a test: a finding like others.
-
-    Args:
-        error: of which only the type is told; its words may hold anything.
-    """
+    """A finding like others of an error that nobody raised on purpose; only its type is told."""
     if isinstance(error, MilvusProfilesError):
         return error
     return MilvusProfilesError(
@@ -64,30 +60,19 @@ class Cancellation:
             close()
 
     def check(self) -> None:
-        """Go on only if nobody cancelled.
-
-        Raises:
-            Cancelled: somebody did.
-        """
+        """Raise Cancelled if somebody cancelled."""
         if self._wanted.is_set():
             raise Cancelled
 
     def pause(self, seconds: float) -> None:
-        """Wait.
-
-        Raises:
-            Cancelled: it was cancelled meanwhile.
-        """
+        """Wait; raise Cancelled if somebody cancels meanwhile."""
         self._wanted.wait(seconds)
         self.check()
 
     @contextmanager
     def closing(self, close: Callable[[], None]) -> Iterator[None]:
-        """Have something closed at once when the test is cancelled.
-
-        Args:
-            close: may be called from any thread, and beside the one that ends the test in order.
-        """
+        """Have something closed at once when the test is cancelled: from any thread, and beside the one that ends the
+        test in order."""
         with self._guard:
             self._close = close
         try:
@@ -99,13 +84,7 @@ class Cancellation:
 
 
 class RetryBudget:
-    """Tries a step of connecting as ``connect`` does: within a deadline, and again while there is time to wait.
-
-    Args:
-        limit: seconds for one try.
-        wait: seconds to wait for a server that is starting or not reachable yet; None tries once.
-        cancellation: ends the waiting.
-    """
+    """Tries a step of connecting as ``connect`` does: within so many seconds, and again while there is time to wait."""
 
     def __init__(self, limit: float, wait: float | None, cancellation: Cancellation) -> None:
         self._limit = limit
@@ -118,27 +97,15 @@ class RetryBudget:
         self._deadline = Deadline.after(self._limit)
 
     def rest(self, seconds: float) -> Deadline:
-        """When something has to be done that only tells more: soon, and all of it little after the time of a try.
-
-        Args:
-            seconds: how soon.
-        """
+        """When something has to be done that only tells more: so soon, and all of it little after the time of a try."""
         return Deadline(self._deadline.at + _MORE, self._deadline.clock).sooner(seconds)
 
-    def __call__(self, context: Callable[[Deadline], T]) -> T:
-        """Try.
-
-        Args:
-            context: one try, with its deadline.
-
-        Raises:
-            MilvusProfilesError: that of the last try.
-            Cancelled: it was cancelled.
-        """
+    def __call__(self, step: Callable[[Deadline], T]) -> T:
+        """Try a step, with its deadline; the error is that of the last try, or Cancelled."""
         while True:
             self._cancellation.check()
             try:
-                return context(self._deadline)
+                return step(self._deadline)
             except (ServerNotReadyError, UnreachableError) as error:
                 if (pause := self._waiting.pause_after(error)) is None:
                     raise
@@ -148,15 +115,7 @@ class RetryBudget:
 
 @dataclass
 class StageDraft:
-    """A stage while it runs.
-
-    Attributes:
-        detail: what was seen.
-        status: how it stands.
-        hint: what to do.
-        notes: more for experts.
-        ms: the time to show in place of the one that the stage took; None for that one.
-    """
+    """A stage while it runs; a time in ``ms`` is shown in place of the one that it took."""
 
     detail: str = ""
     status: Status = "ok"
@@ -181,23 +140,12 @@ class StageDraft:
 
 
 class TestRun:
-    """The stages of one test as they end.
+    """The stages of one test as they end; ``on_stage`` is called with each."""
 
-    Args:
-        alias: the profile.
-        on_stage: called with each stage as it ends.
-        cancellation: ends it from outside.
-    """
-
-    def __init__(
-        self,
-        alias: str,
-        on_stage: Callable[[Stage], None] | None = None,
-        cancellation: Cancellation | None = None,
-    ) -> None:
+    def __init__(self, alias: str, on_stage: Callable[[Stage], None] | None, cancellation: Cancellation) -> None:
         self.alias = alias
         self.version: str | None = None
-        self.cancellation = cancellation or Cancellation()
+        self.cancellation = cancellation
         self._exit_code = 0
         self._on_stage = on_stage
         self._stages: list[Stage] = []
@@ -206,15 +154,10 @@ class TestRun:
     def stage(self, name: StageName, remedy: str | None = None) -> Iterator[StageDraft]:
         """Time a stage; an error in its body fails it, and with it the test, whatever raised it.
 
-        A stage that only informs passes with a warning then.
-
-        Args:
-            name: which.
-            remedy: what to do about an error that does not say it itself.
+        A stage that only informs passes with a warning then.  ``remedy`` is for an error that has none of its own.
 
         Raises:
-            Ended: it failed.
-            Cancelled: the test was cancelled.
+            StageFailed, Cancelled: nothing comes after it.
         """
         self.cancellation.check()
         stage, began = StageDraft(), time.perf_counter()

@@ -7,6 +7,8 @@ import os
 import re
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.environment import CONTROL, FAMILY, PREFIX
@@ -109,17 +111,10 @@ def dotenv_files(context: DoctorContext) -> list[str]:
     spec = find_spec("pymilvus")
     if spec is not None and spec.origin is not None:
         begins.append(os.path.dirname(os.path.abspath(spec.origin)))
-    found = []
-    for directory in begins:
-        while True:
-            candidate = os.path.join(directory, ".env")
-            if os.path.isfile(candidate):
-                found.append(candidate)
-                break
-            parent = os.path.dirname(directory)
-            if parent == directory:
-                break
-            directory = parent
+    found: list[str] = []
+    for begin in begins:
+        candidates = (os.path.join(folder, ".env") for folder in (begin, *map(str, Path(begin).parents)))
+        found += islice(filter(os.path.isfile, candidates), 1)
     return list(dict.fromkeys(found))
 
 

@@ -8,26 +8,20 @@ from ..errors import ConfigError
 from .environment import check_clock, check_dotenv, check_proxies, check_variables
 from .files import check_files, check_home, check_profiles, check_tracked, check_trust
 from .finding import DoctorContext, Finding
-from .keyring import check_keyring
-from .software import check_libraries, check_lite, check_python
+from .software import check_keyring, check_libraries, check_lite, check_python
 
 __all__ = ["examine"]
 
 
 def examine(context: DoctorContext) -> Iterator[Finding]:
-    """Look at everything, one finding after the other.
-
-    Args:
-        context: what to look at.
-    """
+    """Look at everything, one finding after the other."""
     yield from check_python()
     yield from check_libraries()
     yield from check_home(context)
     try:
         profiles = context.load()
     except ConfigError as error:
-        place = f"{error.location}: " if error.location else ""
-        yield Finding("files", "failed", f"{place}{error.message}", error.hint or "correct it, then run doctor again")
+        yield Finding.of("files", error, "correct it, then run doctor again")
         profiles = None
     examined = {} if profiles is None else {alias: profiles.examine(alias)[1] for alias in profiles}
     if profiles is not None:

@@ -45,27 +45,16 @@ def check_files(profiles: Profiles) -> Iterator[Finding]:
 def check_home(context: DoctorContext) -> Iterator[Finding]:
     """Whether there is a place for the user's own file, and one to remember in, that are nobody else's."""
     env = context.env
-    clean = True
-    for name in _PLACES:
-        if env.get(name) and not os.path.isabs(env[name]):
-            clean = False
-            yield Finding(
-                "home",
-                "warning",
-                f"{name} is not an absolute path, and counts as unset",
-                f"unset {name}, or correct it",
-            )
+    relative = [name for name in _PLACES if env.get(name) and not os.path.isabs(env[name])]
+    seen = "{} is not an absolute path, and counts as unset"
+    faults = [Finding("home", "warning", seen.format(name), f"unset {name}, or correct it") for name in relative]
     if (missing := home_fault(env)) is not None:
-        clean = False
-        yield Finding(
-            "home", "warning", f"there is no home directory for your own file and for trust: {printable(missing[0])}",
-            missing[1],
-        )  # fmt: skip
+        seen = f"there is no home directory for your own file and for trust: {printable(missing[0])}"
+        faults.append(Finding("home", "warning", seen, missing[1]))
     elif (fault := state_fault(env)) is not None:
-        clean = False
-        yield Finding("home", "failed", f"the state directory is not used: {printable(str(fault))}", fault.hint)
-    if clean:
-        yield Finding("home", "ok", printable(home_directory(env) or ""))
+        seen = f"the state directory is not used: {printable(str(fault))}"
+        faults.append(Finding("home", "failed", seen, fault.hint))
+    yield from faults or [Finding("home", "ok", printable(home_directory(env) or ""))]
 
 
 def check_profiles(profiles: Profiles, examined: Examined) -> Iterator[Finding]:
@@ -73,8 +62,7 @@ def check_profiles(profiles: Profiles, examined: Examined) -> Iterator[Finding]:
     invalid = [(alias, result) for alias, result in examined.items() if isinstance(result, Findings)]
     for alias, findings in invalid[:_SHOWN]:
         [error] = findings.errors(1)
-        place = f"{error.location}: " if error.location else ""
-        yield Finding("profiles", "failed", f"{alias}: {place}{error.message}", error.hint or "correct it there")
+        yield Finding.of("profiles", error, "correct it there", whose=f"{alias}: ")
     if len(invalid) > _SHOWN:
         yield Finding(
             "profiles", "failed", f"{len(invalid) - _SHOWN} more are invalid", "`milvus-profiles config validate`"
@@ -83,8 +71,7 @@ def check_profiles(profiles: Profiles, examined: Examined) -> Iterator[Finding]:
         chosen = profiles.select()
     except MilvusProfilesError as error:
         if profiles.settings.profile is not None or any("default_profile" in d.root for d in profiles.documents):
-            place = f"{error.location}: " if error.location else ""
-            yield Finding("profiles", "failed", f"{place}{error.message}", error.hint)
+            yield Finding.of("profiles", error)
             return
         selected = "none is selected"
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.invalid import Findings
 from ..diagnosis.report import Status
+from ..errors import MilvusProfilesError
 from ..profile import Profile
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles
     from ..secrets import OSKeyring
 
-__all__ = ["DoctorContext", "Examined", "Finding", "first_profile"]
+__all__ = ["DoctorContext", "Examined", "Finding"]
 
 
 Examined = dict[str, Profile | Findings]
@@ -25,19 +26,21 @@ Examined = dict[str, Profile | Findings]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """One thing that was looked at; several may share a name, and none holds a secret.
 
-    Attributes:
-        name: what was looked at; several findings may share one.
-        status: ``"failed"`` is what keeps profiles from working or a secret from being one.
-        detail: what was seen; holds no secret.
-        hint: what to do; None where there is nothing to do.
+    ``"failed"`` is what keeps profiles from working or a secret from being one.
     """
 
     name: str
     status: Status
     detail: str
     hint: str | None = None
+
+    @classmethod
+    def of(cls, name: str, error: MilvusProfilesError, remedy: str | None = None, *, whose: str = "") -> Finding:
+        """A failure; ``remedy`` is for an error that has none of its own."""
+        place = f"{error.location}: " if error.location else ""
+        return cls(name, "failed", f"{whose}{place}{error.message}", error.hint or remedy)
 
     def as_json(self) -> dict[str, Any]:
         """The finding with the documented keys."""
@@ -46,14 +49,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class DoctorContext:
-    """What is examined.
+    """What is examined: from a directory, with an environment.
 
     Attributes:
-        env: the environment.
-        cwd: the directory to look from.
         load: reads the configuration; raises ConfigError where it is invalid as a whole.
         keyring: gives the keyring, with the settings of that configuration if it could be read.
-        now: the time.
     """
 
     env: Mapping[str, str] = field(repr=False)
@@ -61,13 +61,3 @@ class DoctorContext:
     load: Callable[[], Profiles]
     keyring: Callable[[Profiles | None], OSKeyring]
     now: Callable[[], dt.datetime]
-
-
-def first_profile(examined: Examined, wanted: Callable[[Profile], bool]) -> str | None:
-    """The alias of the first valid profile of some kind; None if there is none.
-
-    Args:
-        examined: where to look.
-        wanted: tells the kind.
-    """
-    return next((alias for alias, one in examined.items() if isinstance(one, Profile) and wanted(one)), None)

@@ -1,20 +1,42 @@
-"""The arguments of pymilvus's client, for libraries that open it themselves."""
+"""pymilvus's arguments: of its client, for libraries that open it themselves, and of its ``connections``, as a profile.
+
+What pymilvus ignores in silence is an error here (a misspelled name) or is obeyed (a CA without ``secure``, a client
+certificate beside ``server_pem_path``): nobody gives a certificate in order to connect without it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..channel.pymilvus_client import ClientArguments, authentication, client_arguments
+from ..config.fields import FIELDS
 from ..config.loading import load
 from ..config.plaintext import check_plaintext
+from ..errors import ParamError
 from ..live.api import connect
 from ..live.opening import secret_context
+from ..live.request import CallFields
+from ..masked import SecretText
 from ..secrets import resolve
+from ..spelling import suggest
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
-__all__ = ["connection_args"]
+__all__ = ["CREDENTIALS", "DEFAULT_HOST", "connection_args", "hidden", "profile_fields"]
+
+DEFAULT_HOST = "localhost"
+"""pymilvus's host where only a port is given."""
+
+CREDENTIALS = ("user", "password", "token")
+
+# One shared channel for each alias does what each of them promised.
+_POOLS = ("QueuePool", "SingletonThread", "Singleton")
+_TLS = ("server_pem_path", "ca_pem_path", "client_pem_path", "client_key_path", "server_name")
+_ADDRESS = ("address", "uri", "host", "port")
+_NAMES = frozenset({*_ADDRESS, *CREDENTIALS, *_TLS, "db_name", "secure", "timeout", "handler", "pool", "keep_alive"})
+_TAKEN = _NAMES.union(FIELDS)
 
 
 def connection_args(alias: str | None = None, *, profiles: Profiles | None = None) -> dict[str, Any]:
@@ -43,3 +65,72 @@ def connection_args(alias: str | None = None, *, profiles: Profiles | None = Non
             return client_arguments(profile, connection._live.reach)
     token = resolve(profile.credential, endpoint, secret_context(known, profile.alias))
     return ClientArguments(**client_arguments(profile, endpoint), **authentication(token))
+
+
+def profile_fields(arguments: CallFields) -> CallFields:
+    """The fields of a profile that pymilvus's arguments stand for; errors are those of ``connect``."""
+    for name in arguments:
+        if name not in _TAKEN:
+            near = suggest(name, _TAKEN)
+            raise ParamError(f"unknown argument {name!a}", hint=f"did you mean {near!r}?" if near else None)
+    given = CallFields({name: value for name, value in arguments.items() if value is not None and value != ""})
+    _check_manner(given.pop("handler", "GRPC"), given.pop("pool", None))
+    given.pop("keep_alive", None)
+    fields = CallFields({name: value for name, value in given.items() if name not in _NAMES})
+    for name in ("address", "uri", "host", "user", "db_name", *_TLS):
+        if name in given and not isinstance(given[name], str):
+            raise ParamError(f"{name} must be text, not {type(given[name]).__name__}")
+    _put_address(given, fields)
+    _put_tls(given, fields)
+    secrets = ("token",) if "token" in given else ("user", "password")
+    fields.update({name: given[name] for name in (*secrets, "db_name", "timeout") if name in given})
+    return fields
+
+
+def _check_manner(handler: Any, pool: Any) -> None:
+    if handler != "GRPC":
+        raise NotImplementedError(f"the handler {str(handler)[:32]!a} does not exist: Milvus is reached by GRPC")
+    if pool is not None and pool not in _POOLS:
+        raise ParamError(
+            f"the pool {str(pool)[:32]!a} is not supported", hint=f"leave it out, or take one of {', '.join(_POOLS)}"
+        )
+
+
+def _put_address(given: CallFields, fields: CallFields) -> None:
+    if "address" in given or "uri" in given:
+        fields["uri"] = given.get("address", given.get("uri"))
+    elif "host" in given or "port" in given:
+        fields["host"] = given.get("host", DEFAULT_HOST)
+        if "port" in given:
+            fields["port"] = _port(given["port"])
+
+
+def _port(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 5:
+        return int(value)
+    raise ParamError("port must be a number from 1 to 65535")
+
+
+def _put_tls(given: CallFields, fields: CallFields) -> None:
+    secure = given.get("secure", False)
+    if not isinstance(secure, bool):
+        raise ParamError(f"secure must be True or False, not {type(secure).__name__}")
+    files = {
+        "ca": given.get("server_pem_path", given.get("ca_pem_path")),
+        "cert": given.get("client_pem_path"),
+        "key": given.get("client_key_path"),
+        "server_name": given.get("server_name"),
+    }
+    table = {name: value for name, value in files.items() if value is not None}
+    # secure=False is pymilvus's default, which https:// and certificates beat.
+    if table or secure:
+        fields["ssl"] = table or True
+
+
+def hidden(value: Any) -> Any:
+    """A secret as SecretText; as it is where there is none."""
+    if value is None or value == "" or isinstance(value, (SecretText, Mapping)):
+        return value
+    return SecretText(str(value))

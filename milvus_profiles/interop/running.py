@@ -23,7 +23,7 @@ if sys.platform == "win32":
 
     def replace(command: Sequence[str], env: Mapping[str, str]) -> NoReturn:
         """Windows replaces no process: run the program and end with its status."""
-        sys.exit(subprocess.run(list(command), env=dict(env), check=False).returncode)
+        sys.exit(run_child(command, env))
 
     @contextlib.contextmanager
     def holding_signals() -> Iterator[None]:

@@ -26,14 +26,7 @@ _OTHERS = ("TOKEN_FILE", "DB_NAME", "API_KEY", "USERNAME", "ADDRESS", "URL", "HO
 
 
 def variables(profile: Profile, endpoint: Endpoint, token: SecretText | None, *, prefix: str = PREFIX) -> MaskedMapping:
-    """The variables of a profile; one that has nothing to say is not among them.
-
-    Args:
-        profile: the profile.
-        endpoint: where to connect; for Milvus Lite its server.
-        token: the whole token; None leaves out what it would give.
-        prefix: what the names begin with.
-    """
+    """The variables of a profile (for Milvus Lite of its server), those of the secret only with a whole token."""
     found = {"URI": endpoint.uri}
     if profile.db_name is not None:
         found["DB"] = profile.db_name
@@ -62,9 +55,6 @@ def superseded(*, prefix: str = PREFIX) -> tuple[str, ...]:
 
 def unsaid(profile: Profile) -> tuple[str, ...]:
     """The settings of a profile that no variable says, by their names in a file."""
-    names = []
-    if (tls := profile.tls) is not None:
-        names += [f"ssl.{name}" for name in ("ca", "cert", "key", "server_name") if getattr(tls, name) is not None]
-    if profile.proxy is not None:
-        names.append("proxy")
-    return tuple(names)
+    fields = ("ca", "cert", "key", "server_name")
+    names = tuple(f"ssl.{name}" for name in fields if getattr(profile.tls, name, None) is not None)
+    return names if profile.proxy is None else (*names, "proxy")

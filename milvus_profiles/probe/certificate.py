@@ -1,35 +1,28 @@
-"""Reads from a certificate what a person needs to know about it: names, dates, issuer, fingerprint.
+"""Reads from a certificate what a person needs to know about it, and whether gRPC would take it.
 
-The reading is done by ``cryptography``, which is loaded with the first certificate.  Nothing here verifies anything,
-and no certificate, however broken or large, may raise anything but :class:`MalformedCertificate`, or fill a screen.
+The reading is done by ``cryptography``, which is loaded with the first certificate.  No chain is verified here, and no
+certificate, however broken or large, may raise anything but :class:`MalformedCertificate`, or fill a screen.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import ssl
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ..endpoint import AddressError, parse_host
 from ..server_text import server_text
+from .sockets import is_numeric
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-__all__ = [
-    "AlternativeNames",
-    "Certificate",
-    "MalformedCertificate",
-    "alternative_names",
-    "load",
-    "read_certificate",
-    "read_safely",
-]
+__all__ = ["Certificate", "MalformedCertificate", "objection", "read_certificate"]
 
 T = TypeVar("T")
 
@@ -43,6 +36,8 @@ _LABELS = {
     "2.5.4.10": "O",
     "2.5.4.11": "OU",
 }
+_COMMON_NAME = "2.5.4.3"
+_CURVES = ("secp256r1", "secp384r1")
 
 
 class MalformedCertificate(ValueError):
@@ -76,38 +71,27 @@ class Certificate:
     more_names: int = 0
 
     def listed_names(self, longest: int = 5, separator: str = ", ") -> str:
-        """The first of its names for a sentence, and how many more there are; empty without names.
-
-        Args:
-            longest: names at most.
-            separator: what stands between them.
-        """
+        """The first of its names for a sentence, and how many more there are; empty without names."""
         more = len(self.names[longest:]) + self.more_names
         return separator.join(self.names[:longest]) + (f" and {more} more" if more else "")
 
     @property
     def plain_name(self) -> str | None:
         """The first of its names that is a host, and no pattern of hosts; None without one."""
-        return next((name for name in self.names if _is_host(name)), None)
+        for name in self.names:
+            with contextlib.suppress(AddressError):
+                if parse_host(name) == name:
+                    return name
+        return None
 
     def days_left(self, now: dt.datetime) -> float:
-        """Days until it ends; negative when it has.
-
-        Args:
-            now: an aware datetime.
-        """
+        """Days until it ends; negative when it has."""
         return (self.not_after - now).total_seconds() / 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class AlternativeNames:
-    """The subject alternative names of a certificate, as they are.
-
-    Attributes:
-        dns: the host names.
-        ip: the IP addresses, in their canonical spelling.
-        count: how many names there are, those of other kinds included.
-    """
+class _AlternativeNames:
+    """The subject alternative names as they are; ``count`` has those of other kinds too."""
 
     dns: tuple[str, ...] = ()
     ip: tuple[str, ...] = ()
@@ -115,43 +99,27 @@ class AlternativeNames:
 
 
 def read_certificate(der: bytes) -> Certificate:
-    """What a certificate in DER says.
+    """What a certificate in DER says; MalformedCertificate where it breaks the rules for its encoding."""
+    return _safely(lambda: _read(_load(der), der))
 
-    Raises:
-        MalformedCertificate: the bytes are none, or one that breaks the rules for its encoding.
+
+def objection(der: bytes, host: str) -> tuple[Literal["wrong host", "other"], str] | None:
+    """Why gRPC would refuse a certificate for a canonical name or address; None where it would take it.
+
+    The chain is taken to be in order.  The answer is the kind of the reason, and the reason in words, of which none are
+    the server's; MalformedCertificate as for :func:`read_certificate`.
     """
-    certificate = load(der)
-    return read_safely(lambda: _read(certificate, der))
+    return _safely(lambda: _objection(_load(der), host))
 
 
-def load(der: bytes) -> x509.Certificate:
-    """A certificate for further reading, each step of which may raise any exception: see :func:`read_safely`.
-
-    Raises:
-        MalformedCertificate: the bytes are none.
-    """
-    # What it complains of in a server's certificate (a serial number of 0, a name of 65 characters) is no fault of the
-    # program that this package is a part of, and nothing for its standard error.  Said anew for each certificate, since
-    # a program may have put its own filters in front; a filter that is there already is not added again.
-    warnings.filterwarnings("ignore", module=r"milvus_profiles\.probe\.certificate(_rules)?$")
-    certificate: x509.Certificate = read_safely(lambda: _library().load_der_x509_certificate(der))
-    return certificate
-
-
-def read_safely(read: Callable[[], T]) -> T:
-    """Take a step of reading a certificate, whatever it may raise.
-
-    Args:
-        read: the step.
-
-    Raises:
-        MalformedCertificate: it failed.
-    """
-    reason: str
+def _safely(read: Callable[[], T]) -> T:
+    """Read a certificate; MalformedCertificate stands for whatever that may raise."""
+    # What the library complains of in a server's certificate (a serial number of 0, a name of 65 characters) is no
+    # fault of the program that this package is a part of, and nothing for its standard error.  Said anew for each
+    # certificate, since a program may have put its own filters in front; one that is there already is not added again.
+    warnings.filterwarnings("ignore", module=r"milvus_profiles\.probe\.certificate$")
     try:
         return read()
-    except MalformedCertificate:
-        raise
     except BaseException as error:
         # The library's parser is Rust: what would be an assertion elsewhere is a PanicException there, no Exception.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
@@ -161,21 +129,14 @@ def read_safely(read: Callable[[], T]) -> T:
     raise MalformedCertificate(f"it cannot be read ({reason})")
 
 
-def _is_host(name: str) -> bool:
-    try:
-        return parse_host(name) == name
-    except AddressError:
-        return False
-
-
-def _library() -> ModuleType:
+def _load(der: bytes) -> x509.Certificate:
     from cryptography import x509
 
-    return x509
+    return x509.load_der_x509_certificate(der)
 
 
 def _read(certificate: x509.Certificate, der: bytes) -> Certificate:
-    found = alternative_names(certificate)
+    found = _alternative_names(certificate)
     names = (*found.dns, *found.ip)
     return Certificate(
         subject=_name(certificate.subject),
@@ -190,16 +151,16 @@ def _read(certificate: x509.Certificate, der: bytes) -> Certificate:
     )
 
 
-def alternative_names(certificate: x509.Certificate) -> AlternativeNames:
-    """The subject alternative names of a certificate; to be called within :func:`read_safely`."""
-    library = _library()
+def _alternative_names(certificate: x509.Certificate) -> _AlternativeNames:
+    from cryptography import x509
+
     try:
-        names = certificate.extensions.get_extension_for_class(library.SubjectAlternativeName).value
-    except library.ExtensionNotFound:
-        return AlternativeNames()
-    return AlternativeNames(
-        dns=tuple(names.get_values_for_type(library.DNSName)),
-        ip=tuple(str(address) for address in names.get_values_for_type(library.IPAddress)),
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return _AlternativeNames()
+    return _AlternativeNames(
+        dns=tuple(names.get_values_for_type(x509.DNSName)),
+        ip=tuple(str(address) for address in names.get_values_for_type(x509.IPAddress)),
         count=len(list(names)),
     )
 
@@ -215,3 +176,54 @@ def _text(value: str | bytes) -> str:
     # Cut before it is escaped: it may be a megabyte.
     cut = value[: _LONGEST_ATTRIBUTE + 1]
     return server_text(cut if isinstance(cut, str) else repr(cut), longest=_LONGEST_ATTRIBUTE)
+
+
+# --- what gRPC asks beside a chain of trust: the right name, and a few rules of BoringSSL's --------------------------
+#
+# OpenSSL, with which the probe shakes hands, has other rules.  gRPC checks the name twice, by two pieces of code that
+# differ (in the handshake and for each call); here a name is right only if both say so, which is also what every older
+# gRPC accepts.  Source: gRPC's tls_utils.cc and ssl_transport_security.cc; grpcio 1.66 and 1.85, measured.
+
+
+def _objection(certificate: x509.Certificate, host: str) -> tuple[Literal["wrong host", "other"], str] | None:
+    if (rule := _broken_rule(certificate)) is not None:
+        return "other", rule
+    return None if _is_for(certificate, _alternative_names(certificate), host) else ("wrong host", f"not for {host}")
+
+
+def _broken_rule(certificate: x509.Certificate) -> str | None:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    if certificate.version is x509.Version.v1 and len(certificate.extensions):
+        return "it has extensions, which a certificate of version 1 must not have"
+    key = certificate.public_key()
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        if key.curve.name not in _CURVES:
+            return f"its key is on the curve {key.curve.name}, which gRPC does not take"
+    elif not isinstance(key, rsa.RSAPublicKey):
+        return "its key is of a kind that gRPC does not take"
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return None
+    return None if usage.digital_signature else "its key usage has no digitalSignature, which gRPC insists on"
+
+
+def _is_for(certificate: x509.Certificate, names: _AlternativeNames, host: str) -> bool:
+    if is_numeric(host):
+        return host in names.ip or host in names.dns
+    if names.count:
+        return any(_matches(name, host) for name in names.dns)
+    # Only a certificate without any alternative name is judged by its common name, by the first if it has several.
+    common = [one.value for one in certificate.subject if one.oid.dotted_string == _COMMON_NAME]
+    return bool(common) and isinstance(common[0], str) and _matches(common[0], host)
+
+
+def _matches(name: str, host: str) -> bool:
+    """Whether a name of a certificate, perhaps ``*.`` and at least two labels, is that of a host."""
+    name, host = name.removesuffix(".").lower(), host.removesuffix(".").lower()
+    if not name.startswith("*."):
+        return name == host and "*" not in name
+    first, dot, rest = host.partition(".")
+    return bool(first and dot) and rest == name[2:] and "." in rest

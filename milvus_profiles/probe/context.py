@@ -1,4 +1,4 @@
-"""What a connect tries, as far as whoever explains its failure needs to know it."""
+"""What a connect tries, as far as whoever explains its failure needs to know it, and the remedies that it makes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ConnectContext"]
 
 @dataclass(frozen=True, slots=True)
 class ConnectContext:
-    """What was tried, as far as an explanation needs it.
+    """What was tried.
 
     Attributes:
         endpoint: where it led.
@@ -53,15 +53,7 @@ class ConnectContext:
         timeout: float | None = None,
         lite_port: int | None = None,
     ) -> ConnectContext:
-        """To connect as a profile says.
-
-        Args:
-            profile: not a template.
-            token: what authenticates.
-            alias: the name to speak of; None for an anonymous connection.
-            timeout: seconds; None for the profile's.
-            lite_port: the port of its Milvus Lite, for a ``lite`` endpoint.
-        """
+        """To connect as a profile says; seconds of None are the profile's, ``lite_port`` is that of its Milvus Lite."""
         return cls(
             endpoint=profile.endpoint,
             alias=alias,
@@ -83,21 +75,12 @@ class ConnectContext:
             return self.tls.server_name
         return self.endpoint.host or "localhost"
 
-    @property
-    def other_uri(self) -> str:
-        """The same address with TLS where it has none, and without where it has."""
-        return self._uri(replace(self.endpoint, tls=not self.endpoint.tls), self.uri_database)
-
     @staticmethod
     def _uri(endpoint: Endpoint, database: str | None) -> str:
         return f"{endpoint.uri}/{database}" if database else endpoint.uri
 
     def remedy(self, *assignments: str) -> str:
-        """How fields of the profile are changed: a command where the profile has a name.
-
-        Args:
-            assignments: ``FIELD=VALUE`` each.
-        """
+        """How fields of the profile are changed (``FIELD=VALUE`` each): a command where the profile has a name."""
         if self.alias is None:
             return f"connect with {' '.join(assignments)}"
         return milvus_profiles("profile", "set", self.alias, *assignments)
@@ -109,17 +92,14 @@ class ConnectContext:
         if self.ssl is not None and (self.endpoint.tls or not self.by_host) and self.alias is not None:
             steps.append(milvus_profiles("profile", "unset", self.alias, "ssl"))
         if not self.by_host:
-            steps.append(self.remedy(f"uri={self.other_uri}"))
+            other = replace(self.endpoint, tls=not self.endpoint.tls)
+            steps.append(self.remedy(f"uri={self._uri(other, self.uri_database)}"))
         elif not self.endpoint.tls:
             steps.append(self.remedy("ssl=true"))
         return ", then ".join(steps)
 
     def database_remedy(self, name: str) -> str:
-        """How another database is named.
-
-        Args:
-            name: the database.
-        """
+        """How another database is named."""
         if self.uri_database is None:
             return self.remedy(f"db_name={name}")
         return self.remedy(f"uri={self._uri(self.endpoint, name)}")

@@ -1,7 +1,7 @@
 """Says what a failed call means: one error class, one sentence and one remedy for each cause that can be told apart.
 
-gRPC has one status for a dozen causes, so the words beside it are read, and where they are ambiguous the socket
-probes' evidence decides.  Nothing here waits, connects or raises by itself.  What a server said is quoted escaped, cut,
+gRPC has one status for a dozen causes, so the words beside it are read, and where they are ambiguous what the probes
+saw decides.  Nothing here waits, connects or raises by itself.  What a server said is quoted escaped, cut,
 and without the token.
 
 Source of the words: Milvus 2.2 and 2.3 and grpcio 1.66 to 1.85, measured.
@@ -50,30 +50,19 @@ _SHOWN_NAMES, _COMPARED_NAMES = 8, 1000
 _NO_DATABASE = re.compile(r"database not found|database '.*' does not exist|database .* not exist", re.IGNORECASE)
 # gRPC's own words, before it sends anything; the status beside them is the one of a refused token.
 _WRONG_CALL_HOST = "call host does not match SSL server name"
+_CHECK_PORT = "check the port: Milvus takes gRPC on 19530 by default (9091 is for its metrics)"
 _NOT_READY = re.compile(r"not ready|not healthy|initializing|starting|standby|abnormal", re.IGNORECASE)
 
 
 def needs_probes(code: grpc.StatusCode, details: str = "") -> bool:
-    """Whether a look at the sockets can say more than the status: its words may be ambiguous, or lack names and dates.
-
-    Args:
-        code: how the call ended.
-        details: the words beside it.
-    """
+    """Whether the probes can say more than the status: its words may be ambiguous, or lack names and dates."""
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return details == _WRONG_CALL_HOST
     return code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 def refused_here(code: grpc.StatusCode, details: str, context: ConnectContext, method: str) -> NotMilvusError | None:
-    """The error for an answer that this side does not take, whatever is in it; None for every other end of a call.
-
-    Args:
-        code: how it ended.
-        details: the words beside it.
-        context: what was tried.
-        method: what was called.
-    """
+    """The error for an answer that this side does not take, whatever is in it; None for every other end of a call."""
     if is_oversized(code, details):
         return not_milvus(context, oversized(method))
     if is_compressed(details):
@@ -93,8 +82,7 @@ def classify(
     """The error for a call that ended with a gRPC status.
 
     Args:
-        code: the status.
-        details: the words beside it.
+        code, details: the status, and the words beside it.
         context: what was tried.
         method: the method that was called.
         results: what the probes saw afterwards; None where nobody looked.
@@ -106,10 +94,7 @@ def classify(
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return _misnamed(details, context, results) or _unauthenticated(details, said, context)
     if code is grpc.StatusCode.PERMISSION_DENIED:
-        return PermissionDeniedError(
-            f"the server at {context.endpoint} denies {method} to this user: {said}",
-            hint="ask for the privilege, or connect as another user",
-        )
+        return _denied(context, method, said)
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return not_milvus(context, said)
     if code is grpc.StatusCode.CANCELLED:
@@ -119,44 +104,40 @@ def classify(
         return _unavailable(code, details, said, context, results)
     if _STRANGE_ANSWER.search(details):
         return not_milvus(context, said)
-    return ServerNotReadyError(
-        f"the server at {context.endpoint} fails at {method}: {code.name} {said}", hint="see what its own log says"
-    )
+    return _failing(context, method, f"{code.name} {said}")
 
 
 def classify_body(code: int, reason: str, context: ConnectContext, *, method: str) -> MilvusProfilesError:
-    """The error for a call that gRPC carried and whose answer says that it failed.
-
-    Args:
-        code: the code in the answer's status, not 0.
-        reason: the words beside it.
-        context: what was tried.
-        method: the method that was called.
-    """
+    """The error for a call that gRPC carried and whose answer says that it failed, by a code that is not 0."""
     said, reason = server_text(reason, context.token), reason[:READ]
     if code == _DATABASE_NOT_FOUND or _NO_DATABASE.search(reason):
         return no_such_database(context, said=said)
     if code == _NOT_AUTHENTICATED:
         return _unauthenticated(reason, said, context)
     if code == _NOT_PERMITTED:
-        return PermissionDeniedError(
-            f"the server at {context.endpoint} denies {method} to this user: {said}",
-            hint="ask for the privilege, or connect as another user",
-        )
+        return _denied(context, method, said)
     if _NOT_READY.search(reason):
         return _not_ready(context, said)
+    return _failing(context, method, f"code {code}, {said}")
+
+
+def _denied(context: ConnectContext, method: str, said: str) -> PermissionDeniedError:
+    return PermissionDeniedError(
+        f"the server at {context.endpoint} denies {method} to this user: {said}",
+        hint="ask for the privilege, or connect as another user",
+    )
+
+
+def _failing(context: ConnectContext, method: str, words: str) -> ServerNotReadyError:
     return ServerNotReadyError(
-        f"the server at {context.endpoint} fails at {method}: code {code}, {said}", hint="see what its own log says"
+        f"the server at {context.endpoint} fails at {method}: {words}", hint="see what its own log says"
     )
 
 
 def no_such_database(context: ConnectContext, names: Sequence[str] = (), said: str = "") -> DatabaseNotFoundError:
     """The database that was named is not there, or the server finds none for a profile that names none.
 
-    Args:
-        context: what was tried.
-        names: the databases that are there; empty where the server does not tell.
-        said: the server's words, made fit to be shown.
+    ``names`` are those that are there, as far as the server tells; ``said`` are its words, made fit to be shown.
     """
     if context.db_name is None:
         return DatabaseNotFoundError(
@@ -180,7 +161,7 @@ def not_milvus(context: ConnectContext, said: str = "") -> NotMilvusError:
     words = f" ({said})" if said else ""
     return NotMilvusError(
         f"what answers at {context.endpoint} is not a Milvus{words}",
-        hint="check the port: Milvus takes gRPC on 19530 by default (9091 is for its metrics)",
+        hint=_CHECK_PORT,
     )
 
 
@@ -250,7 +231,7 @@ def _web_server(context: ConnectContext, said: str) -> MilvusProfilesError:
     status = re.search(r"HTTP status (\d+)", said)
     return NotMilvusError(
         f"a web server answers at {context.endpoint}, not a Milvus{f' (HTTP status {status[1]})' if status else ''}",
-        hint="check the port: Milvus takes gRPC on 19530 by default (9091 is for its metrics)",
+        hint=_CHECK_PORT,
     )
 
 
@@ -289,46 +270,47 @@ _STRANGE_ANSWER = re.compile(
 _Explain = Callable[[ConnectContext, str], MilvusProfilesError]
 
 # Words that have one meaning only.  The first that is found counts.
-_CLEAR: tuple[tuple[re.Pattern[str], _Explain], ...] = (
-    (re.compile("is not ready|not ready yet"), _not_ready),
-    (re.compile("http1.x server"), _web_server),
-    (re.compile(r"http2 header with status: 5\d\d"), _gateway),
-    (_STRANGE_ANSWER, not_milvus),
-    (re.compile("Failed to create security handshaker"), _bad_files),
-    (re.compile("HTTP proxy returned response code"), _proxy_refused),
-)
+_CLEAR: dict[str | re.Pattern[str], _Explain] = {
+    "is not ready|not ready yet": _not_ready,
+    "http1.x server": _web_server,
+    r"http2 header with status: 5\d\d": _gateway,
+    _STRANGE_ANSWER: not_milvus,
+    "Failed to create security handshaker": _bad_files,
+    "HTTP proxy returned response code": _proxy_refused,
+}
 # Words that the probes can say better, or that have more than one meaning.
-_LIKELY: tuple[tuple[re.Pattern[str], _Explain], ...] = (
-    (re.compile("missing selected ALPN"), lambda context, _: explain_tls.no_http2(context)),
-    (re.compile("WRONG_VERSION_NUMBER"), lambda context, _: explain_tls.speaks_plaintext(context)),
-    (re.compile("Unwrap failed"), lambda context, _: explain_tls.client_certificate(context)),
-    (
-        re.compile("SSL_ERROR|Tls handshake failed"),
-        lambda context, said: TLSError(
-            f"the TLS handshake with {context.endpoint} failed: {said}", hint="see what the server's own log says"
-        ),
+_LIKELY: dict[str | re.Pattern[str], _Explain] = {
+    "missing selected ALPN": lambda context, _: explain_tls.no_http2(context),
+    "WRONG_VERSION_NUMBER": lambda context, _: explain_tls.speaks_plaintext(context),
+    "Unwrap failed": lambda context, _: explain_tls.client_certificate(context),
+    "SSL_ERROR|Tls handshake failed": lambda context, said: TLSError(
+        f"the TLS handshake with {context.endpoint} failed: {said}", hint="see what the server's own log says"
     ),
-    (re.compile("Connection refused"), _refused),
-    (re.compile("errors resolving|DNS|name resolution|lookup failed"), _unresolved),
-    (re.compile("No such file|unreachable|No route|timed out|connect failed"), _no_way),
-)
+    "Connection refused": _refused,
+    "errors resolving|DNS|name resolution|lookup failed": _unresolved,
+    "No such file|unreachable|No route|timed out|connect failed": _no_way,
+}
+
+
+def _meaning(table: dict[str | re.Pattern[str], _Explain], details: str) -> _Explain | None:
+    return next((explain for pattern, explain in table.items() if re.search(pattern, details)), None)
 
 
 def _unavailable(
     code: grpc.StatusCode, details: str, said: str, context: ConnectContext, results: ProbeResults | None
 ) -> MilvusProfilesError:
-    for pattern, explain in _CLEAR:
-        if pattern.search(details):
-            return explain(context, said)
+    if (explain := _meaning(_CLEAR, details)) is not None:
+        return explain(context, said)
     if results is not None and (error := _seen(results, context)) is not None:
         return error
     if (distrust := explain_tls.distrust_in(details)) is not None:
         return explain_tls.distrusted(distrust, context, detail=said)
-    if results is not None and results.tls is not None and results.tls.is_unreadable:
-        return explain_tls.distrusted("other", context, detail=results.tls.detail)
-    for pattern, explain in _LIKELY:
-        if pattern.search(details):
-            return explain(context, said)
+    seen = None if results is None else results.tls
+    if seen is not None and seen.status == "unexamined" and seen.protocol is not None:
+        # There was a handshake, with a certificate that cannot be read.
+        return explain_tls.distrusted("other", context, detail=seen.detail)
+    if (explain := _meaning(_LIKELY, details)) is not None:
+        return explain(context, said)
     if results is not None:
         # HTTP/2 is spoken there, so what is missing is the Milvus behind it.
         words = "does not answer calls yet" if code is grpc.StatusCode.DEADLINE_EXCEEDED else f"hung up: {said}"
@@ -337,25 +319,21 @@ def _unavailable(
             hint="it may still be starting, or be overloaded: try again, or raise `timeout`",
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return _silent(context)
+        return UnreachableError(
+            f"{context.endpoint} did not answer within {context.timeout:g} seconds",
+            hint=f"check host, port and firewall, or give it more time: {context.remedy('timeout=30')}",
+        )
     return UnreachableError(
         f"the server at {context.endpoint} is unavailable: {said}",
         hint="see whether it runs, and what its own log says",
     )
 
 
-def _silent(context: ConnectContext) -> UnreachableError:
-    return UnreachableError(
-        f"{context.endpoint} did not answer within {context.timeout:g} seconds",
-        hint=f"check host, port and firewall, or give it more time: {context.remedy('timeout=30')}",
-    )
-
-
 def _seen(results: ProbeResults, context: ConnectContext) -> MilvusProfilesError | None:
-    """What the probes' evidence says by itself; None where all that they looked at is in order."""
+    """What the probes say by themselves; None where all that they looked at is in order."""
     if results.resolution.failure is not None:
         return _unresolved(context, printable(results.resolution.failure))
-    if not results.attempts or not results.attempts[-1].is_connected:
+    if results.address is None:
         return _unconnected(results.attempts, context)
     if results.plaintext is not None:
         if results.plaintext.speaks == "tls" or (results.tls is not None and results.tls.speaks_tls):

@@ -24,26 +24,20 @@ __all__ = [
 ]
 
 # What BoringSSL and gRPC's own check of the name say.
-_SHOWN_NAMES, _LONGEST_NAME = 5, 255
-_DISTRUST: tuple[tuple[re.Pattern[str], Distrust], ...] = (
-    (re.compile("certificate has expired"), "expired"),
-    (re.compile("certificate is not yet valid"), "not yet valid"),
-    (re.compile("self.signed certificate in certificate chain"), "unknown issuer"),
-    (re.compile("self.signed certificate"), "self-signed"),
-    (re.compile("unable to get local issuer certificate|unable to verify the first certificate"), "unknown issuer"),
-    (re.compile("Hostname Verification Check failed|[Hh]ostname mismatch|is not in peer certificate"), "wrong host"),
-    (re.compile("call host does not match SSL server name"), "wrong host"),
-    (re.compile("CERTIFICATE_VERIFY_FAILED|Peer extraction failed|KEY_USAGE_BIT_INCORRECT"), "other"),
-)
+_DISTRUST: dict[str, Distrust] = {
+    "certificate has expired": "expired",
+    "certificate is not yet valid": "not yet valid",
+    "self.signed certificate in certificate chain": "unknown issuer",
+    "self.signed certificate": "self-signed",
+    "unable to get local issuer certificate|unable to verify the first certificate": "unknown issuer",
+    "Hostname Verification Check failed|[Hh]ostname mismatch|is not in peer certificate": "wrong host",
+    "call host does not match SSL server name": "wrong host",
+    "CERTIFICATE_VERIFY_FAILED|Peer extraction failed|KEY_USAGE_BIT_INCORRECT": "other",
+}
 
 
 def explain_tls(seen: TLSOutcome, context: ConnectContext) -> MilvusProfilesError | None:
-    """What a probe of TLS says about a failed connect; None where it saw nothing wrong.
-
-    Args:
-        seen: the probe's outcome, for an attempt with TLS.
-        context: what was tried.
-    """
+    """What a probe of TLS says about a failed connect with TLS; None where it saw nothing wrong."""
     if seen.status == "plaintext":
         web = seen.plaintext is not None and seen.plaintext.speaks == "http1"
         return speaks_plaintext(context, web_server=web)
@@ -52,8 +46,9 @@ def explain_tls(seen: TLSOutcome, context: ConnectContext) -> MilvusProfilesErro
     if seen.client_certificate in ("required", "refused"):
         return client_certificate(context)
     if seen.status == "refused":
+        alert = re.sub(r"^(TLSV\d+|SSLV3)_(ALERT_)?", "", seen.detail).replace("_", " ").lower()
         return TLSError(
-            f"the server at {context.endpoint} breaks off the TLS handshake: {_alert_name(seen.detail)}",
+            f"the server at {context.endpoint} breaks off the TLS handshake: {alert}",
             hint="see what its own log says; it may want another server name (ssl.server_name) or a client certificate",
         )
     if seen.status == "closed" and seen.cipher is not None:
@@ -69,20 +64,13 @@ def explain_tls(seen: TLSOutcome, context: ConnectContext) -> MilvusProfilesErro
 
 def distrust_in(details: str) -> Distrust | None:
     """Why a certificate is not trusted, as gRPC's words have it; None where they are about something else."""
-    return next((distrust for pattern, distrust in _DISTRUST if pattern.search(details)), None)
+    return next((distrust for words, distrust in _DISTRUST.items() if re.search(words, details)), None)
 
 
 def distrusted(
     distrust: Distrust, context: ConnectContext, certificate: Certificate | None = None, detail: str = ""
 ) -> TLSError:
-    """The server's certificate is not trusted.
-
-    Args:
-        distrust: why.
-        context: what was tried.
-        certificate: what was shown; None where it was not looked at.
-        detail: OpenSSL's words.
-    """
+    """The server's certificate, if it was looked at, is not trusted; ``detail`` has OpenSSL's words."""
     where, ca = context.endpoint, context.tls.ca if context.tls else None
     pin = "`milvus-profiles profile add … --pin-certificate` shows the certificate and trusts it if you say so"
     if distrust == "wrong host":
@@ -162,7 +150,3 @@ def client_certificate(context: ConnectContext) -> TLSError:
         f"the server at {context.endpoint} wants a client certificate (mutual TLS), and the profile has none",
         hint=f"name the certificate and its key: {context.remedy('ssl.cert=PATH', 'ssl.key=PATH')}",
     )
-
-
-def _alert_name(alert: str) -> str:
-    return re.sub(r"^(TLSV\d+|SSLV3)_(ALERT_)?", "", alert).replace("_", " ").lower()

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..deadline import Deadline
 from ..masked import SecretText
 from ..text import printable
-from .receiving import BoundedFile, Stream
 from .sockets import SocketAddress, open_socket
-from .tls_stream import TLSStream
+from .stream import BoundedFile, Stream, TLSStream, words_of
 
 __all__ = ["HTTPAnswer", "http_get"]
 
@@ -26,13 +24,7 @@ _LONGEST_BODY = 65_536
 
 @dataclass(frozen=True, slots=True)
 class HTTPAnswer:
-    """What came of a GET.
-
-    Attributes:
-        status: the HTTP status; 0 where no HTTP came back.
-        body: its beginning, as far as it could be read; it may hold anything.
-        failure: why there is no status, in words; empty where there is one.
-    """
+    """What came of a GET: the beginning of a body, which may hold anything; or a status of 0, and why in words."""
 
     status: int
     body: bytes = b""
@@ -48,41 +40,33 @@ def http_get(
     tls: ssl.SSLContext | None = None,
     server_name: str = "",
     token: SecretText | None = None,
-    headers: Mapping[str, str] | None = None,
     longest: int = _LONGEST_BODY,
 ) -> HTTPAnswer:
-    """Ask for a path.
+    """Ask for a path; a proxy that the address names is gone through.
 
     Args:
-        address: where to; a proxy that it names is gone through.
-        path: what to ask for.
-        deadline: when to give up.
         authority: ``host:port``, for the Host header.
-        tls: verifies the server; None for plaintext.
-        server_name: the name that its certificate must have.
+        tls: verifies the server, which must have ``server_name``; None for plaintext.
         token: sent as ``Authorization: Bearer``; None sends none.
-        headers: further headers.
         longest: bytes of a body that are read at most.
     """
     opened, reached = open_socket(address, deadline)
     if opened is None:
-        return HTTPAnswer(0, failure=reached.detail or reached.status)
-    try:
-        stream = Stream(opened)
-        if tls is not None:
-            stream = secured = TLSStream(opened, tls, server_name)
-            secured.shake_hands(deadline)
-        stream.send(_request(path, authority, token, headers or {}), deadline)
-        return _answer(BoundedFile(stream, deadline, _LONGEST_HEAD + longest), longest)
-    except Exception as error:
-        return HTTPAnswer(0, failure=_words(error))
-    finally:
-        opened.close()
+        return HTTPAnswer(0, failure=reached.words)
+    with opened:
+        try:
+            stream = Stream(opened, deadline)
+            if tls is not None:
+                stream = secured = TLSStream(opened, deadline, tls, server_name)
+                secured.handshake()
+            stream.send(_request(path, authority, token))
+            return _answer(BoundedFile(stream, _LONGEST_HEAD + longest), longest)
+        except Exception as error:
+            return HTTPAnswer(0, failure=_words(error))
 
 
-def _request(path: str, authority: str, token: SecretText | None, headers: Mapping[str, str]) -> bytes:
+def _request(path: str, authority: str, token: SecretText | None) -> bytes:
     lines = [f"GET {path} HTTP/1.1", f"Host: {authority}", "Accept: */*", "Connection: close"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
     if token is not None:
         lines.append(f"Authorization: Bearer {token.reveal()}")
     try:
@@ -112,7 +96,6 @@ def _words(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not trusted: {printable(error.verify_message)}"
     if isinstance(error, OSError):
-        reason = error.reason if isinstance(error, ssl.SSLError) else None
-        return printable(reason.replace("_", " ").lower() if reason else error.strerror or "no connection")
+        return printable(words_of(error) or "no connection")
     # Not in the error's own words, which quote the server.
     return "what answers speaks no HTTP/1.1"

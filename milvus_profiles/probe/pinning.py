@@ -5,7 +5,7 @@ Whether the certificate is the right one cannot be known here: this only shows w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from ..channel.grpc_import import grpc
 from ..deadline import Deadline
@@ -15,8 +15,8 @@ from ..text import command
 from .certificate import Certificate
 from .context import ConnectContext
 from .explain import classify
-from .results import ProbeResults
-from .sockets import connect_first, resolve, route_to
+from .results import reach
+from .sockets import route_to
 from .tls import Distrust, probe_pinned, probe_unverified
 
 __all__ = ["PresentedCertificate", "fetch_certificate"]
@@ -37,17 +37,13 @@ class PresentedCertificate(Certificate):
     @property
     def needed_name(self) -> str | None:
         """The ``ssl.server_name`` that the profile needs beside it; None if it needs none, or there is none to need."""
-        if self.problem != "wrong host":
-            return None
-        return self.plain_name
+        return self.plain_name if self.problem == "wrong host" else None
 
 
 def fetch_certificate(profile: Profile, deadline: Deadline | None = None) -> PresentedCertificate:
     """Ask a server for its certificate, trusting nothing and sending no secret, not even a client certificate.
 
-    Args:
-        profile: where the server is, with TLS; its own ``ssl.server_name`` is asked for and checked.
-        deadline: when to give up; None gives it the profile's ``timeout``.
+    The profile's ``ssl.server_name`` is asked for and checked; a deadline of None gives it the profile's ``timeout``.
 
     Raises:
         UnreachableError: nothing answers there.
@@ -62,11 +58,8 @@ def fetch_certificate(profile: Profile, deadline: Deadline | None = None) -> Pre
         timeout=deadline.remaining,
         route=route_to(profile.endpoint, proxy=profile.proxy),
     )
-    resolution = resolve(context.route, deadline)
-    tried = connect_first(resolution.addresses, deadline)
-    seen = None
-    if tried and tried[-1].is_connected:
-        address = tried[-1].address
+    results = reach(context.route, deadline)
+    if (address := results.address) is not None:
         seen = probe_unverified(address, context.host, deadline)
         if (shown := seen.certificate) is not None:
             again = probe_pinned(address, context.host, shown, deadline)
@@ -79,4 +72,5 @@ def fetch_certificate(profile: Profile, deadline: Deadline | None = None) -> Pre
                 f"the certificate of {profile.endpoint} cannot be read",
                 hint=f"look at it: {command('openssl', 's_client', '-connect', profile.endpoint.authority)}",
             )
-    raise classify(grpc.StatusCode.UNAVAILABLE, "", context, results=ProbeResults(resolution, tried, tls=seen))
+        results = replace(results, tls=seen)
+    raise classify(grpc.StatusCode.UNAVAILABLE, "", context, results=results)

@@ -1,19 +1,28 @@
 """What the probes saw of a server on which a call failed: the facts that name the cause.
 
 Gathered in the time that a connect has left, so it goes no deeper than it must.  What the facts mean is for
-``failures`` to say.
+``explain`` to say.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..deadline import Deadline
 from ..profile import SSL
-from .sockets import PlaintextOutcome, Resolution, Route, TCPOutcome, connect_first, probe_plaintext, resolve
+from .sockets import (
+    PlaintextOutcome,
+    Resolution,
+    Route,
+    SocketAddress,
+    TCPOutcome,
+    connect_first,
+    probe_plaintext,
+    resolve,
+)
 from .tls import TLSOutcome, probe_tls, probe_unverified
 
-__all__ = ["ProbeResults", "gather_results"]
+__all__ = ["ProbeResults", "gather_results", "reach"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +30,6 @@ class ProbeResults:
     """What was seen, from the name up; what was not looked at is None.
 
     Attributes:
-        resolution: the name resolution.
-        attempts: the addresses that were tried.
         tls: what the port showed to a TLS client: always looked at where the profile has TLS, and without verification
             where it has none but the port hung up on plaintext.
         plaintext: what the port answered to plaintext, where the profile has no TLS.
@@ -33,26 +40,28 @@ class ProbeResults:
     tls: TLSOutcome | None = None
     plaintext: PlaintextOutcome | None = None
 
+    @property
+    def address(self) -> SocketAddress | None:
+        """The address that connects; None if none does."""
+        return self.attempts[-1].address if self.attempts and self.attempts[-1].is_connected else None
+
+
+def reach(route: Route, deadline: Deadline) -> ProbeResults:
+    """Resolve a route, and see which of its addresses connects."""
+    resolution = resolve(route, deadline)
+    return ProbeResults(resolution, connect_first(resolution.addresses, deadline))
+
 
 def gather_results(route: Route, host: str, tls: SSL | None, deadline: Deadline) -> ProbeResults:
     """Look at a server, one layer after the other, as far as each lets us.
 
-    Args:
-        route: the way to it.
-        host: the name that its certificate should have.
-        tls: the profile's TLS settings; None for plaintext.
-        deadline: when to give up.
-
-    Raises:
-        ConfigError, TLSError: as :func:`milvus_profiles.probe.tls.probe_tls`.
+    With TLS its certificate should be for ``host``; what is wrong with the profile's own TLS files is raised.
     """
-    resolution = resolve(route, deadline)
-    attempts = connect_first(resolution.addresses, deadline)
-    if not attempts or not attempts[-1].is_connected:
-        return ProbeResults(resolution, attempts)
-    address = attempts[-1].address
+    results = reach(route, deadline)
+    if (address := results.address) is None:
+        return results
     if tls is not None:
-        return ProbeResults(resolution, attempts, tls=probe_tls(address, host, tls, deadline))
+        return replace(results, tls=probe_tls(address, host, tls, deadline))
     plaintext = probe_plaintext(address, deadline)
     seen = probe_unverified(address, host, deadline) if plaintext.speaks in ("closed", "tls", "other") else None
-    return ProbeResults(resolution, attempts, tls=seen, plaintext=plaintext)
+    return replace(results, tls=seen, plaintext=plaintext)

@@ -1,13 +1,12 @@
 """Looks at a server from below gRPC: name resolution, TCP, and what a plaintext port answers to HTTP/2.
 
 gRPC reports most troubles of these layers in the same words; a probe goes one layer at a time and says what it saw, as
-a frozen outcome with its time.  Used when a connect fails and by the staged diagnosis alike.  TLS has its own module,
-``tls``.  No probe sends a secret, and none outlives its deadline.
+a frozen outcome with its time.  Used when a connect fails and by the staged diagnosis alike; TLS is in ``tls``.  No
+probe sends a secret, and none outlives its deadline.
 """
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import os
 import socket
@@ -19,7 +18,7 @@ from ..background import Pending
 from ..deadline import Deadline
 from ..endpoint import Endpoint, parse_address
 from ..text import printable
-from .receiving import Stream, read_at_least, set_timeout
+from .stream import Stream
 
 __all__ = [
     "PROXY_VARIABLES",
@@ -69,14 +68,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class SocketAddress:
-    """One address of a route, ready to be connected to.
-
-    Attributes:
-        family: ``socket.AF_INET``, ``AF_INET6`` or ``AF_UNIX``.
-        host: the numeric address, or the path of the Unix socket.
-        port: the port; 0 for a Unix socket.
-        tunnel: as in :class:`Route`.
-    """
+    """One address of a route: numeric, or the path of a Unix socket, whose port is 0."""
 
     family: int
     host: str
@@ -91,35 +83,26 @@ class SocketAddress:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What the name resolution said.
-
-    Attributes:
-        host: what it was asked.
-        addresses: the answer; empty where it failed.
-        failure: why it failed; None where it did not.
-        seconds: how long it took.
-    """
+    """What the name resolution said of a host: its addresses, or why it failed."""
 
     host: str
-    addresses: tuple[SocketAddress, ...]
-    failure: str | None
-    seconds: float
+    addresses: tuple[SocketAddress, ...] = ()
+    failure: str | None = None
+
+
+_Status = Literal["connected", "refused", "timeout", "unreachable", "proxy"]
 
 
 @dataclass(frozen=True, slots=True)
 class TCPOutcome:
-    """What became of one attempt to open a connection.
+    """What became of one attempt to open a connection, with the system's or the proxy's words.
 
-    Attributes:
-        address: where to.
-        status: ``"unreachable"`` is any error of the network but refusal and silence; ``"proxy"`` means that the proxy
-            answered and did not connect on.
-        detail: the system's or the proxy's words; empty when connected.
-        seconds: how long it took.
+    ``"unreachable"`` is any error of the network but refusal and silence; ``"proxy"`` means that the proxy answered and
+    did not connect on.
     """
 
     address: SocketAddress
-    status: Literal["connected", "refused", "timeout", "unreachable", "proxy"]
+    status: _Status
     detail: str
     seconds: float
 
@@ -128,25 +111,24 @@ class TCPOutcome:
         """Whether it came about."""
         return self.status == "connected"
 
+    @property
+    def words(self) -> str:
+        """The outcome for people."""
+        return "answered" if self.is_connected else self.detail or self.status
+
 
 Speaks = Literal["http2", "http1", "tls", "silent", "closed", "other", "unreachable"]
+"""What a port answers to an HTTP/2 client that speaks plaintext: ``"http1"`` is a web server, ``"tls"`` a TLS record,
+``"silent"`` nothing in time, ``"closed"`` the end of the connection, as TLS servers do that take the preface for
+garbage, and ``"unreachable"`` says that there was no connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlaintextOutcome:
-    """What a port answered to an HTTP/2 client that speaks plaintext.
-
-    Attributes:
-        speaks: ``"http2"``; ``"http1"``, a web server; ``"tls"``, a TLS record; ``"silent"``, nothing in time;
-            ``"closed"``, the end of the connection, as TLS servers do that take the preface for garbage; ``"other"``;
-            ``"unreachable"``, there was no connection.
-        detail: the first line of what a web server said, or the system's words.
-        seconds: how long it took.
-    """
+    """What a port spoke, with the first line of what a web server said, or the system's words."""
 
     speaks: Speaks
-    detail: str
-    seconds: float
+    detail: str = ""
 
 
 # --- the way -----------------------------------------------------------------------------------------------------
@@ -159,14 +141,7 @@ def route_to(
     proxy: str | None = None,
     env: Mapping[str, str] = os.environ,
 ) -> Route:
-    """The way to an endpoint, as gRPC takes it.
-
-    Args:
-        endpoint: where the profile leads.
-        lite_port: the port on 127.0.0.1 of its Milvus Lite, for a ``lite`` endpoint.
-        proxy: the profile's proxy, ``http://HOST:PORT``; None for none.
-        env: where ``no_proxy`` is looked up.
-    """
+    """The way to an endpoint, as gRPC takes it: Milvus Lite's is its port, others may have the profile's proxy."""
     if endpoint.kind == "unix":
         return Route("", 0, path=endpoint.path)
     if endpoint.kind == "lite":
@@ -181,10 +156,6 @@ def proxy_in_force(host: str, env: Mapping[str, str] = os.environ) -> bool:
     """Whether gRPC takes the proxy to this host: not where ``no_grpc_proxy``, else ``no_proxy`` (lower case) names it.
 
     An entry is the end of a host name, or a network in CIDR notation; ``*`` has no meaning (gRPC's own rules).
-
-    Args:
-        host: canonical host name or address.
-        env: the environment that gRPC reads.
     """
     exceptions = env.get("no_grpc_proxy", env.get("no_proxy", ""))
     return not any(_covers(entry.strip().lower(), host) for entry in exceptions.split(",") if entry.strip())
@@ -203,35 +174,28 @@ def _covers(entry: str, host: str) -> bool:
 
 
 def resolve(route: Route, deadline: Deadline) -> Resolution:
-    """The addresses of a route.  The system's resolver knows no time limit, so it runs in a thread that is left behind.
+    """The addresses of a route.
 
-    Args:
-        route: where to.
-        deadline: when to give up.
-
-    Raises:
-        ThreadStartError: there is no thread for it.
+    The system's resolver knows no time limit, so it runs in a thread that is left behind.
     """
-    began = deadline.clock()
-
-    def outcome(addresses: tuple[SocketAddress, ...], failure: str | None = None) -> Resolution:
-        return Resolution(route.host, addresses, failure, deadline.clock() - began)
-
     if route.path:
-        return outcome((SocketAddress(socket.AF_UNIX, route.path),))
-    if _is_numeric(route.host):
-        answer = _look_up(route)  # asks nobody
-        return outcome((), answer) if isinstance(answer, str) else outcome(answer)
-    pending: Pending[tuple[SocketAddress, ...] | str]
-    pending = Pending(lambda: _look_up(route), lambda error: type(error).__name__, "milvus-profiles resolve")
+        return Resolution(route.host, (SocketAddress(socket.AF_UNIX, route.path),))
+    if is_numeric(route.host):
+        return _look_up(route)  # asks nobody
+    pending: Pending[Resolution]
+    pending = Pending(
+        lambda: _look_up(route),
+        lambda error: Resolution(route.host, failure=type(error).__name__),
+        "milvus-profiles resolve",
+    )
     try:
-        answer = pending.wait(deadline.remaining)
+        return pending.wait(deadline.remaining)
     except TimeoutError:
-        return outcome((), "no answer in time")
-    return outcome((), answer) if isinstance(answer, str) else outcome(answer)
+        return Resolution(route.host, failure="no answer in time")
 
 
-def _is_numeric(host: str) -> bool:
+def is_numeric(host: str) -> bool:
+    """Whether a host is an IP address, and no name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -239,27 +203,22 @@ def _is_numeric(host: str) -> bool:
     return True
 
 
-def _look_up(route: Route) -> tuple[SocketAddress, ...] | str:
+def _look_up(route: Route) -> Resolution:
     try:
         found = socket.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
     except OSError as error:
-        return error.strerror or "unknown host"
+        return Resolution(route.host, failure=error.strerror or "unknown host")
     except UnicodeError:
-        return "not a host name"
+        return Resolution(route.host, failure="not a host name")
     addresses = (SocketAddress(family, str(place[0]), route.port, route.tunnel) for family, _, _, _, place in found)
-    return tuple(dict.fromkeys(addresses))[:_MOST_ADDRESSES]
+    return Resolution(route.host, tuple(dict.fromkeys(addresses))[:_MOST_ADDRESSES])
 
 
 # --- TCP -------------------------------------------------------------------------------------------------------------
 
 
 def connect_tcp(address: SocketAddress, deadline: Deadline) -> TCPOutcome:
-    """Open a connection, through the proxy if there is one, and close it.
-
-    Args:
-        address: one of a :class:`Resolution`.
-        deadline: when to give up.
-    """
+    """Open a connection, through the proxy if there is one, and close it."""
     connection, outcome = open_socket(address, deadline)
     if connection is not None:
         connection.close()
@@ -267,15 +226,7 @@ def connect_tcp(address: SocketAddress, deadline: Deadline) -> TCPOutcome:
 
 
 def connect_first(addresses: tuple[SocketAddress, ...], deadline: Deadline) -> tuple[TCPOutcome, ...]:
-    """Try the addresses in turn until one connects; each gets its share of the time that is left.
-
-    Args:
-        addresses: of a :class:`Resolution`.
-        deadline: when to give up.
-
-    Returns:
-        One outcome for each address tried; only the last can be a connection.
-    """
+    """Try the addresses in turn; each gets its share of the time, and only the last outcome can be a connection."""
     outcomes: list[TCPOutcome] = []
     for tried, address in enumerate(addresses):
         share = deadline.remaining / (len(addresses) - tried)
@@ -286,52 +237,42 @@ def connect_first(addresses: tuple[SocketAddress, ...], deadline: Deadline) -> t
 
 
 def open_socket(address: SocketAddress, deadline: Deadline) -> tuple[socket.socket | None, TCPOutcome]:
-    """Open a connection, through the proxy if there is one; the caller closes it.
-
-    Args:
-        address: where to.
-        deadline: when to give up.
-    """
+    """Open a connection, through the proxy if there is one; the caller closes it."""
     began = deadline.clock()
     opened: socket.socket | None = None
+    status: _Status
     try:
         # Which may fail too: a kernel without IPv6, too many open files.
         opened = socket.socket(address.family, socket.SOCK_STREAM)
-        refusal = _connect(opened, address, deadline)
-    except TimeoutError:
-        failed = TCPOutcome(address, "timeout", "no answer in time", deadline.clock() - began)
+        refusal = _connect(Stream(opened, deadline), address)
+        status, detail = ("connected", "") if refusal is None else ("proxy", refusal)
+    except TimeoutError:  # ours, or the kernel's own, which can come sooner
+        status, detail = "timeout", "no answer in time"
     except ConnectionRefusedError as error:
-        failed = TCPOutcome(address, "refused", error.strerror or "", deadline.clock() - began)
+        status, detail = "refused", error.strerror or ""
     except OSError as error:
-        # The kernel's own patience can end before ours.
-        status: Literal["timeout", "unreachable"] = "timeout" if error.errno == errno.ETIMEDOUT else "unreachable"
-        failed = TCPOutcome(address, status, error.strerror or str(error), deadline.clock() - began)
+        status, detail = "unreachable", error.strerror or str(error)
     except BaseException:
         if opened is not None:
             opened.close()
         raise
-    else:
-        seconds = deadline.clock() - began
-        if refusal is None:
-            return opened, TCPOutcome(address, "connected", "", seconds)
-        failed = TCPOutcome(address, "proxy", refusal, seconds)
-    if opened is not None:
+    outcome = TCPOutcome(address, status, detail, deadline.clock() - began)
+    if opened is not None and not outcome.is_connected:
         opened.close()
-    return None, failed
+        opened = None
+    return opened, outcome
 
 
-def _connect(opened: socket.socket, address: SocketAddress, deadline: Deadline) -> str | None:
+def _connect(stream: Stream, address: SocketAddress) -> str | None:
     """Connect; return why the proxy did not go on, if there is one and it did not."""
-    set_timeout(opened, deadline)
-    opened.connect((address.host, address.port) if address.port else address.host)
+    stream.connect((address.host, address.port) if address.port else address.host)
     if address.tunnel is None:
         return None
-    opened.sendall(f"CONNECT {address.tunnel} HTTP/1.1\r\nHost: {address.tunnel}\r\n\r\n".encode())
+    stream.send(f"CONNECT {address.tunnel} HTTP/1.1\r\nHost: {address.tunnel}\r\n\r\n".encode())
     answer = b""
     # Byte by byte: what follows the answer belongs to the server behind the proxy.
     while not answer.endswith(b"\r\n\r\n") and len(answer) < _LONGEST_PROXY_ANSWER:
-        set_timeout(opened, deadline)
-        if not (byte := opened.recv(1)):
+        if not (byte := stream.receive(1)):
             return "the proxy closed the connection"
         answer += byte
     version, _, status = first_line(answer).partition(" ")
@@ -349,37 +290,26 @@ def first_line(data: bytes) -> str:
 
 
 def probe_plaintext(address: SocketAddress, deadline: Deadline) -> PlaintextOutcome:
-    """Greet a port as an HTTP/2 client without TLS would, and see what it speaks.
-
-    Args:
-        address: one that connects.
-        deadline: when to give up.
-    """
-    began = deadline.clock()
+    """Greet a port that connects as an HTTP/2 client without TLS would, and see what it speaks."""
     opened, reached = open_socket(address, deadline)
     if opened is None:
-        return PlaintextOutcome("unreachable", reached.detail, deadline.clock() - began)
+        return PlaintextOutcome("unreachable", reached.detail)
     with opened:
+        stream = Stream(opened, deadline)
         try:
-            speaks, detail = _greet(opened, deadline)
+            stream.send(HTTP2_HELLO)
+            said = stream.receive_at_least(FRAME_HEADER)
         except TimeoutError:
-            speaks, detail = "silent", ""
+            return PlaintextOutcome("silent")
         except OSError as error:
-            speaks, detail = "closed", error.strerror or ""
-    return PlaintextOutcome(speaks, detail, deadline.clock() - began)
-
-
-def _greet(opened: socket.socket, deadline: Deadline) -> tuple[Speaks, str]:
-    stream = Stream(opened)
-    stream.send(HTTP2_HELLO, deadline)
-    said = read_at_least(stream, FRAME_HEADER, deadline)
+            return PlaintextOutcome("closed", error.strerror or "")
     if not said:
-        return "closed", ""
+        return PlaintextOutcome("closed")
     if said.startswith(b"HTTP/"):
-        return "http1", first_line(said)
+        return PlaintextOutcome("http1", first_line(said))
     if is_http2(said):
-        return "http2", ""
-    return ("tls", "") if said[0] in _TLS_RECORDS and said[1:2] == b"\x03" else ("other", "")
+        return PlaintextOutcome("http2")
+    return PlaintextOutcome("tls" if said[0] in _TLS_RECORDS and said[1:2] == b"\x03" else "other")
 
 
 def is_http2(said: bytes) -> bool:

@@ -12,26 +12,27 @@ import os
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from importlib.util import find_spec
+from typing import Literal
 
+from ..channel.options import ROOTS_VARIABLE, check_tls_files
 from ..deadline import Deadline
 from ..errors import MilvusProfilesError
 from ..profile import SSL
 from ..text import printable
-from .certificate import Certificate, MalformedCertificate, read_certificate
-from .certificate_rules import objection
-from .receiving import read_at_least
+from .certificate import Certificate, MalformedCertificate, objection, read_certificate
 from .sockets import FRAME_HEADER, HTTP2_HELLO, PlaintextOutcome, SocketAddress, is_http2, open_socket, probe_plaintext
-from .tls_context import pinning_context, trusting_all, verifying_context
-from .tls_stream import TLSStream
+from .stream import TLSStream, words_of
 
 __all__ = [
     "ClientCertificate",
     "Distrust",
     "TLSOutcome",
+    "default_roots",
     "probe_pinned",
     "probe_tls",
     "probe_unverified",
+    "verifying_context",
 ]
 
 Distrust = Literal["expired", "not yet valid", "wrong host", "self-signed", "unknown issuer", "other"]
@@ -53,7 +54,7 @@ _DISTRUST: Mapping[int, Distrust] = {  # the numbers are OpenSSL's X509_V_ERR_*
     62: "wrong host",
     64: "wrong host",
 }
-_PATIENCE = 1.0
+_FIRST_WORD = 1.0
 """Seconds at most for the server's first word after the handshake, which only tells about client certificates."""
 _LONGEST_CHAIN = 10
 """Certificates of a chain that are read: real ones have two to four."""
@@ -68,18 +69,13 @@ class TLSOutcome:
             an alert; ``"plaintext"``, it speaks no TLS; ``"closed"`` and ``"silent"``, it said nothing that could be
             understood; ``"unreachable"``, there was no connection; ``"unexamined"``, the probe itself came to no
             verdict: its certificate cannot be read (then ``protocol`` is there), or the look failed.
-        distrust: why the certificate is not trusted; None where it is, or was not seen.
-        protocol: ``"TLSv1.3"``; None without a handshake, as the next three.
+        protocol: ``"TLSv1.3"``; None without a handshake, as the next two.
         cipher: the cipher suite's name; there also where the handshake came as far as that, and then broke off.
         alpn: ``"h2"``, which gRPC insists on; None if the server agreed to nothing.
-        certificate: the server's own.
         chain: what it showed, its own first, ten at most; only its own where Python cannot tell more.
         chain_length: how many it showed.
-        client_certificate: what the server does about a client certificate.
-        answers_http2: whether the server greeted as an HTTP/2 server inside TLS.
         plaintext: what the port speaks instead, where that was looked at.
         detail: the reason in words; empty where all went well.
-        seconds: how long it took.
     """
 
     status: Literal["trusted", "untrusted", "refused", "plaintext", "closed", "silent", "unreachable", "unexamined"]
@@ -101,10 +97,63 @@ class TLSOutcome:
         """Whether the port speaks TLS at all."""
         return self.status in ("trusted", "untrusted", "refused") or self.protocol is not None
 
-    @property
-    def is_unreadable(self) -> bool:
-        """Whether there was a handshake, with a certificate that cannot be read."""
-        return self.status == "unexamined" and self.protocol is not None
+
+# --- what a context trusts, and what it offers ------------------------------------------------------------------------
+
+
+def default_roots(env: Mapping[str, str] = os.environ) -> str:
+    """The file of the certificates that gRPC trusts where it is told none."""
+    if named := env.get(ROOTS_VARIABLE):
+        return named
+    # Found, not imported: a probe can do without gRPC itself.
+    package = find_spec("grpc")
+    assert package is not None
+    assert package.origin is not None
+    return os.path.join(os.path.dirname(package.origin), "_cython", "_credentials", "roots.pem")
+
+
+def verifying_context(tls: SSL, *, protocol: str = "h2", env: Mapping[str, str] = os.environ) -> ssl.SSLContext:
+    """A context that trusts what gRPC would trust, and has the profile's client certificate.
+
+    Raises:
+        ConfigError: a TLS file cannot be read.
+        TLSError: a TLS file is not what it should be.
+    """
+    check_tls_files(tls, env)
+    context = _context(tls, protocol)
+    context.load_verify_locations(tls.ca or default_roots(env))
+    return context
+
+
+def _pinning_context(pem: str) -> ssl.SSLContext:
+    """A context that trusts one certificate only."""
+    context = _context()
+    context.load_verify_locations(cadata=pem)
+    return context
+
+
+def _trusting_all(tls: SSL | None = None) -> ssl.SSLContext:
+    """A context that verifies nothing; only the greeting of HTTP/2 may ever be sent over such a connection."""
+    context = _context(tls)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _context(tls: SSL | None = None, protocol: str = "h2") -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # A pinned certificate need not be a CA's.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.set_alpn_protocols([protocol])
+    # How long a key must be is the system's taste; gRPC's is its own.
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    if tls is not None and tls.cert is not None:
+        context.load_cert_chain(tls.cert, tls.key)
+    return context
+
+
+# --- the probes ------------------------------------------------------------------------------------------------------
 
 
 def probe_tls(
@@ -112,24 +161,18 @@ def probe_tls(
 ) -> TLSOutcome:
     """Shake hands as gRPC would, and look again without verification where the certificate is not trusted.
 
-    Args:
-        address: one that connects.
-        host: the host of the endpoint, whose name the certificate must have where ``tls`` names no other.
-        tls: CA, client certificate and name, as the profile gives them.
-        deadline: when to give up.
-        env: as for :func:`.tls_context.default_roots`.
+    The certificate must have the name of ``host`` where ``tls`` names no other.
 
     Raises:
-        ConfigError: a TLS file cannot be read.
-        TLSError: a TLS file is not what it should be.
+        ConfigError, TLSError: as :func:`verifying_context`.
     """
-    name, gives = tls.server_name or host, tls.cert is not None
+    name, has_cert = tls.server_name or host, tls.cert is not None
 
     def look() -> TLSOutcome:
-        outcome = _shake(address, verifying_context(tls, env=env), name, gives, deadline)
+        outcome = _handshake(address, verifying_context(tls, env=env), name, has_cert, deadline)
         if outcome.status != "untrusted" or outcome.certificate is not None:
             return outcome
-        seen = _shake(address, trusting_all(tls), name, gives, deadline)
+        seen = _handshake(address, _trusting_all(tls), name, has_cert, deadline)
         if seen.protocol is None:
             return outcome
         return replace(seen, status="untrusted", distrust=outcome.distrust, detail=outcome.detail)
@@ -138,33 +181,27 @@ def probe_tls(
 
 
 def probe_unverified(address: SocketAddress, host: str, deadline: Deadline) -> TLSOutcome:
-    """Shake hands whatever the certificate says, only to see what there is; ``"trusted"`` means nothing here.
-
-    Args:
-        address: one that connects.
-        host: the name to send.
-        deadline: when to give up.
-    """
-    return _outcome_of(lambda: _shake(address, trusting_all(SSL()), host, False, deadline), address, deadline)
+    """Shake hands whatever the certificate says, only to see what there is; ``"trusted"`` means nothing here."""
+    return _outcome_of(lambda: _handshake(address, _trusting_all(), host, False, deadline), address, deadline)
 
 
 def probe_pinned(address: SocketAddress, host: str, pinned: Certificate, deadline: Deadline) -> TLSOutcome:
-    """Shake hands trusting one certificate only, to see what would still be wrong if it were pinned.
-
-    Args:
-        address: one that connects.
-        host: the name that the certificate must have.
-        pinned: the certificate.
-        deadline: when to give up.
-    """
-    return _outcome_of(lambda: _shake(address, pinning_context(pinned.pem), host, False, deadline), address, deadline)
+    """Shake hands trusting one certificate only, to see what would still be wrong if it were pinned."""
+    return _outcome_of(
+        lambda: _handshake(address, _pinning_context(pinned.pem), host, False, deadline), address, deadline
+    )
 
 
 def _outcome_of(look: Callable[[], TLSOutcome], address: SocketAddress, deadline: Deadline) -> TLSOutcome:
     """What a look came to, whatever it raises: what the server sends must not decide how this program ends."""
     began = deadline.clock()
     try:
-        outcome = _explained(look(), address, deadline)
+        outcome = look()
+        if outcome.status == "closed" and outcome.cipher is None:
+            # There was no TLS: does it speak plaintext?  OpenSSL's words for that differ by its version.
+            plaintext = probe_plaintext(address, deadline)
+            is_plain = plaintext.speaks in ("http2", "http1")
+            outcome = replace(outcome, status="plaintext" if is_plain else "closed", plaintext=plaintext)
     except MilvusProfilesError:
         raise
     except Exception as error:
@@ -172,40 +209,38 @@ def _outcome_of(look: Callable[[], TLSOutcome], address: SocketAddress, deadline
     return replace(outcome, seconds=deadline.clock() - began)
 
 
-def _shake(address: SocketAddress, context: ssl.SSLContext, host: str, gives: bool, deadline: Deadline) -> TLSOutcome:
-    """One connection, one handshake; ``gives`` says whether the context has a client certificate."""
+def _handshake(
+    address: SocketAddress, context: ssl.SSLContext, host: str, has_cert: bool, deadline: Deadline
+) -> TLSOutcome:
+    """One connection, one handshake; ``has_cert`` says whether the context has a client certificate."""
     opened, reached = open_socket(address, deadline)
     if opened is None:
         return TLSOutcome("unreachable", detail=reached.detail)
     # The name is for gRPC's rules to judge, below.
     context.check_hostname = False
     with opened:
-        stream = TLSStream(opened, context, host)
+        stream = TLSStream(opened, deadline, context, host)
         try:
-            stream.shake_hands(deadline)
+            stream.handshake()
         except TimeoutError:
             return TLSOutcome("silent")
         except ssl.SSLCertVerificationError as error:
             distrust = _DISTRUST.get(error.verify_code, "other")
             return TLSOutcome("untrusted", distrust, detail=printable(error.verify_message))
         except OSError as error:
-            return _broken_off(error, stream.session, gives)
+            return _broken_off(error, stream.session, has_cert)
         # Before anything is read: after an alert OpenSSL forgets that there was a handshake.
         outcome = _examined(stream.session, host)
-        client_certificate, answers_http2, detail = _first_word(stream, gives, deadline)
+        client_certificate, answers_http2, detail = _first_word(stream, has_cert)
     return replace(
-        outcome,
-        client_certificate=client_certificate,
-        answers_http2=answers_http2,
-        detail=outcome.detail or detail,
+        outcome, client_certificate=client_certificate, answers_http2=answers_http2, detail=outcome.detail or detail
     )
 
 
 def _examined(session: ssl.SSLObject, host: str) -> TLSOutcome:
     """What a handshake that came about showed."""
-    cipher = session.cipher()
     outcome = TLSOutcome(
-        "trusted", protocol=session.version(), cipher=cipher and cipher[0], alpn=session.selected_alpn_protocol()
+        "trusted", protocol=session.version(), cipher=_cipher(session), alpn=session.selected_alpn_protocol()
     )
     der = session.getpeercert(binary_form=True)
     try:
@@ -215,42 +250,46 @@ def _examined(session: ssl.SSLObject, host: str) -> TLSOutcome:
         complaint = None if session.context.verify_mode is ssl.CERT_NONE else objection(der, host)
     except MalformedCertificate as error:
         return replace(outcome, status="unexamined", detail=str(error))
-    shown = _shown_chain(session) or [der]
-    outcome = replace(outcome, certificate=certificate, chain=_readable(shown), chain_length=len(shown))
-    if complaint is not None:
-        outcome = replace(outcome, status="untrusted", distrust=complaint[0], detail=complaint[1])
-    return outcome
+    chain, length = _shown_chain(session, der)
+    outcome = replace(outcome, certificate=certificate, chain=chain, chain_length=length)
+    if complaint is None:
+        return outcome
+    return replace(outcome, status="untrusted", distrust=complaint[0], detail=complaint[1])
 
 
-def _broken_off(error: OSError, session: ssl.SSLObject, gives: bool) -> TLSOutcome:
+def _cipher(session: ssl.SSLObject) -> str | None:
+    cipher = session.cipher()
+    return cipher and cipher[0]
+
+
+def _broken_off(error: OSError, session: ssl.SSLObject, has_cert: bool) -> TLSOutcome:
     alert = _alert(error)
     if alert is None:
-        cipher = session.cipher()
-        return TLSOutcome("closed", cipher=cipher and cipher[0], detail=_words(error))
+        return TLSOutcome("closed", cipher=_cipher(session), detail=words_of(error))
     # Up to TLS 1.2 a client certificate is looked at inside the handshake, and OpenSSL servers then say no more than
     # "handshake failure"; but if a cipher was agreed on, nothing else is left to fail.
     if _is_about_certificate(alert) or ("HANDSHAKE_FAILURE" in alert and session.cipher() is not None):
-        return TLSOutcome("refused", client_certificate="refused" if gives else "required", detail=alert)
+        return TLSOutcome("refused", client_certificate="refused" if has_cert else "required", detail=alert)
     return TLSOutcome("refused", detail=alert)
 
 
-def _first_word(stream: TLSStream, gives: bool, deadline: Deadline) -> tuple[ClientCertificate, bool, str]:
+def _first_word(stream: TLSStream, has_cert: bool) -> tuple[ClientCertificate, bool, str]:
     # In TLS 1.3 the handshake is over, for us, before the server has looked at our certificate: what it thinks of that
     # comes with the first read.
-    patience = deadline.sooner(_PATIENCE)
+    stream.deadline = stream.deadline.sooner(_FIRST_WORD)
     try:
-        stream.send(HTTP2_HELLO, patience)
-        said = read_at_least(stream, FRAME_HEADER, patience)
+        stream.send(HTTP2_HELLO)
+        said = stream.receive_at_least(FRAME_HEADER)
     except TimeoutError:
         return "unknown", False, ""
     except OSError as error:
         alert = _alert(error)
         if alert is not None and _is_about_certificate(alert):
-            return "refused" if gives else "required", False, alert
-        return "unknown", False, alert or _words(error)
+            return "refused" if has_cert else "required", False, alert
+        return "unknown", False, alert or words_of(error)
     if not said:
         return "unknown", False, "the server closed the connection after the handshake"
-    return "accepted" if gives else "not required", is_http2(said), ""
+    return "accepted" if has_cert else "not required", is_http2(said), ""
 
 
 def _alert(error: OSError) -> str | None:
@@ -259,40 +298,18 @@ def _alert(error: OSError) -> str | None:
     return reason if reason and reason.startswith(("TLSV1", "SSLV3_ALERT")) else None
 
 
-def _words(error: OSError) -> str:
-    # OpenSSL's strerror ends in a place in CPython's sources.
-    reason = error.reason if isinstance(error, ssl.SSLError) else None
-    return reason.replace("_", " ").lower() if reason else error.strerror or ""
-
-
 def _is_about_certificate(alert: str) -> bool:
     return any(word in alert for word in ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ERROR"))
 
 
-def _shown_chain(session: ssl.SSLObject) -> list[Any]:
+def _shown_chain(session: ssl.SSLObject, own: bytes) -> tuple[tuple[Certificate, ...], int]:
+    """The certificates that were shown, up to the first that cannot be read, and how many there were."""
     # Public from Python 3.13 on; before that the same method stands one level deeper, and gives objects of its own.
     inner = session if hasattr(session, "get_unverified_chain") else getattr(session, "_sslobj", None)
-    tell = getattr(inner, "get_unverified_chain", None)
-    return (tell() or []) if tell is not None else []
-
-
-def _readable(shown: list[Any]) -> tuple[Certificate, ...]:
-    """The certificates of a chain up to the first that cannot be read."""
+    shown = getattr(inner, "get_unverified_chain", list)() or [own]
     read: list[Certificate] = []
     with contextlib.suppress(ValueError):
-        read.extend(read_certificate(_der(one)) for one in shown[:_LONGEST_CHAIN])
-    return tuple(read)
-
-
-def _der(shown: Any) -> bytes:
-    return shown if isinstance(shown, bytes) else ssl.PEM_cert_to_DER_cert(shown.public_bytes())
-
-
-def _explained(outcome: TLSOutcome, address: SocketAddress, deadline: Deadline) -> TLSOutcome:
-    """Where there was no TLS, see whether the port speaks plaintext: OpenSSL's words for that differ by its version."""
-    if outcome.status != "closed" or outcome.cipher is not None:
-        return outcome
-    plaintext = probe_plaintext(address, deadline)
-    if plaintext.speaks in ("http2", "http1"):
-        return replace(outcome, status="plaintext", plaintext=plaintext)
-    return replace(outcome, plaintext=plaintext)
+        for one in shown[:_LONGEST_CHAIN]:
+            der = one if isinstance(one, bytes) else ssl.PEM_cert_to_DER_cert(one.public_bytes())
+            read.append(read_certificate(der))
+    return tuple(read), len(shown)

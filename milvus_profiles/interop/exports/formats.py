@@ -9,7 +9,7 @@ from typing import Literal
 from ...errors import ConfigError, UsageError
 from ...spelling import suggest
 from ...text import milvus_profiles
-from . import data, go, java, manifests, node, python_programs, shell, systemd
+from . import manifests, programs, shell
 from .plan import Exported, ExportPlan
 
 __all__ = ["FORMATS", "Format", "export", "find_format"]
@@ -22,12 +22,7 @@ _TCP_AND_UNIX: frozenset[_Kind] = frozenset(("tcp", "unix"))
 
 @dataclass(frozen=True)
 class Format:
-    """A format of ``export``.
-
-    Attributes:
-        write: writes a plan down.
-        kinds: the kinds of endpoint that its client can reach.
-    """
+    """A format of ``export``: what writes a plan down, and the kinds of endpoint that its client can reach."""
 
     write: Callable[[ExportPlan], Exported]
     kinds: frozenset[_Kind]
@@ -35,28 +30,24 @@ class Format:
 
 FORMATS: dict[str, Format] = {
     "env": Format(shell.env, _ALL),
-    "dotenv": Format(data.dotenv, _ALL),
-    "json": Format(data.json, _ALL),
-    "pymilvus": Format(python_programs.pymilvus, _ALL),
-    "langchain": Format(python_programs.langchain, _ALL),
-    "node": Format(node.node, _TCP),
-    "go": Format(go.go, _TCP),
-    "java": Format(java.java, _TCP),
+    "dotenv": Format(manifests.dotenv, _ALL),
+    "json": Format(manifests.json, _ALL),
+    "pymilvus": Format(programs.pymilvus, _ALL),
+    "langchain": Format(programs.langchain, _ALL),
+    "node": Format(programs.node, _TCP),
+    "go": Format(programs.go, _TCP),
+    "java": Format(programs.java, _TCP),
     "curl": Format(shell.curl, _TCP),
     "milvus-cli": Format(shell.milvus_cli, _TCP),
     "k8s-secret": Format(manifests.k8s_secret, _TCP),
     "compose": Format(manifests.compose, _TCP),
     # Not Milvus Lite: a dynamic user owns no directory that it could lie in.
-    "systemd": Format(systemd.systemd, _TCP_AND_UNIX),
+    "systemd": Format(manifests.systemd, _TCP_AND_UNIX),
 }
 
 
 def find_format(name: str) -> Format:
-    """The format of a name.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """The format of a name; UsageError where there is none."""
     if (found := FORMATS.get(name)) is not None:
         return found
     near = suggest(name, FORMATS)
@@ -65,16 +56,7 @@ def find_format(name: str) -> Format:
 
 
 def export(plan: ExportPlan, name: str) -> Exported:
-    """Write a plan down.
-
-    Args:
-        plan: what is exported.
-        name: one of :data:`FORMATS`.
-
-    Raises:
-        UsageError: there is no such format.
-        ConfigError: its client cannot reach such an address at all.
-    """
+    """Write a plan down in one of the :data:`FORMATS`; ConfigError where its client cannot reach such an address."""
     form = find_format(name)
     if plan.endpoint.kind not in form.kinds:
         what = "Milvus Lite" if plan.endpoint.kind == "lite" else "a Unix socket"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 __all__ = [
     "dotenv_obstacle",
@@ -21,10 +21,14 @@ __all__ = [
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,-]+")
 _DOTENV = frozenset("_./:@%+,=-")
+_QUOTED = {'"': '\\"', "\\": "\\\\"}
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 python = ascii
 """A string literal of Python."""
+
+javascript = json.dumps
+"""A string literal of JavaScript; JSON in ASCII is one."""
 
 
 def shell(text: str) -> str:
@@ -35,20 +39,15 @@ def shell(text: str) -> str:
     return text if _PLAIN.fullmatch(text) else "'" + text.replace("'", "'\"'\"'") + "'"
 
 
-def javascript(text: str) -> str:
-    """A string literal of JavaScript; JSON in ASCII is one."""
-    return json.dumps(text)
+def _literal(codes: Iterable[int], escape: Callable[[int], str], special: Mapping[str, str] = _QUOTED) -> str:
+    """A literal in double quotes, of ASCII."""
+    chars = (special.get(chr(code)) or (chr(code) if 0x20 <= code < 0x7F else escape(code)) for code in codes)
+    return f'"{"".join(chars)}"'
 
 
 def go(text: str) -> str:
     """An interpreted string literal of Go, by bytes: a path need not be UTF-8."""
-    data = text.encode("utf-8", "surrogateescape")
-    return '"' + "".join(_go_byte(byte) for byte in data) + '"'
-
-
-def _go_byte(byte: int) -> str:
-    char = chr(byte)
-    return f"\\{char}" if char in '"\\' else char if 0x20 <= byte < 0x7F else f"\\x{byte:02x}"
+    return _literal(text.encode("utf-8", "surrogateescape"), lambda byte: f"\\x{byte:02x}")
 
 
 def java(text: str) -> str:
@@ -57,34 +56,18 @@ def java(text: str) -> str:
     Its ``\\uXXXX`` is read before anything else, so that one for a quote or a newline would end the literal: control
     characters are octal.
     """
-    units = text.encode("utf-16-be", "surrogatepass")
-    chars = (int.from_bytes(units[i : i + 2], "big") for i in range(0, len(units), 2))
-    return '"' + "".join(_java_unit(unit) for unit in chars) + '"'
-
-
-def _java_unit(unit: int) -> str:
-    char = chr(unit)
-    if char in '"\\':
-        return f"\\{char}"
-    if unit < 0x20 or unit == 0x7F:
-        return f"\\{unit:03o}"
-    return char if unit < 0x7F else f"\\u{unit:04x}"
+    data = text.encode("utf-16-be", "surrogatepass")
+    units = (int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2))
+    return _literal(units, lambda unit: f"\\{unit:03o}" if unit < 0x80 else f"\\u{unit:04x}")
 
 
 def yaml(text: str) -> str:
     """A double-quoted scalar of YAML."""
-    return '"' + "".join(_yaml_char(char) for char in text) + '"'
 
+    def escape(code: int) -> str:
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
-def _yaml_char(char: str) -> str:
-    if char in '"\\':
-        return f"\\{char}"
-    if char in _SHORT:
-        return _SHORT[char]
-    code = ord(char)
-    if 0x20 <= code < 0x7F:
-        return char
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return _literal(map(ord, text), escape, {**_QUOTED, **_SHORT})
 
 
 def systemd(name: str, text: str) -> str:
@@ -94,10 +77,8 @@ def systemd(name: str, text: str) -> str:
 
 def systemd_bare(text: str) -> str:
     """The rest of a line, as ``SetCredential=`` takes it."""
-    escaped = _systemd_escaped(text, quote=False)
     # White space at the ends would be stripped.
-    head = re.sub(r"\A +", lambda found: "\\x20" * len(found[0]), escaped)
-    return re.sub(r" +\Z", lambda found: "\\x20" * len(found[0]), head)
+    return re.sub(r"\A +| +\Z", lambda found: "\\x20" * len(found[0]), _systemd_escaped(text, quote=False))
 
 
 def _systemd_escaped(text: str, *, quote: bool) -> str:

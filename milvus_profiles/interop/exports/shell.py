@@ -6,28 +6,25 @@ import json
 import re
 from urllib.parse import quote
 
-from ...masked import SecretText
-from ..variables import superseded, variables
-from . import environment as shared
-from .plan import Exported, ExportPlan, FromFile, FromVariable
+from ..variables import superseded
+from .plan import Exported, ExportPlan, exported
 from .quoting import shell as quoted
 
 __all__ = ["curl", "env", "milvus_cli"]
 
+_CURL_TLS = {"ca": "--cacert", "cert": "--cert", "key": "--key"}
 _SEGMENT = re.compile(r"[A-Za-z0-9_.~-]+")
 
 
 def env(plan: ExportPlan) -> Exported:
     """Lines for ``eval``; what another connection left in the shell is unset."""
-    found = {name: quoted(value) for name, value in shared.environment(plan).items()}
-    if isinstance(plan.secret, SecretText):
-        found |= {name: quoted(value) for name, value in variables(plan.profile, plan.endpoint, plan.secret).items()}
-    elif (token := _token(plan)) is not None:
+    found = {name: quoted(value) for name, value in plan.environment().items()}
+    if (token := _token(plan)) is not None:
         found["MILVUS_TOKEN"] = token
     unset = [name for name in superseded() if name not in found]
     lines = [f'# eval "$(milvus-profiles export {plan.alias} --to env)"', f"unset {' '.join(unset)}"]
     lines += [f"export {name}={value}" for name, value in found.items()]
-    return Exported("\n".join(lines) + "\n", tuple(shared.gaps(plan)))
+    return exported(lines, plan.gaps())
 
 
 def curl(plan: ExportPlan) -> Exported:
@@ -36,26 +33,16 @@ def curl(plan: ExportPlan) -> Exported:
     common = ["--silent", "--show-error", "--fail", "--connect-timeout", f"{profile.timeout:g}"]
     common += ["--proxy", profile.proxy] if profile.proxy is not None else ["--noproxy", "*"]
     rest, url = list(common), endpoint.uri
-    if tls is not None:
-        for option, value in (("--cacert", tls.ca), ("--cert", tls.cert), ("--key", tls.key)):
-            if value is not None:
-                # Behind a colon curl looks for the key's password.
-                value = re.sub(r"([\\:])", r"\\\1", value) if option == "--cert" else value
-                rest += [option, value]
-        if tls.server_name is not None:
-            # curl checks the certificate against the name in the address, so that is the name, led to the host.
-            url = f"https://{tls.server_name}:{endpoint.port}"
-            rest += ["--connect-to", f"{tls.server_name}:{endpoint.port}:{endpoint.authority}"]
-    token = _token(plan)
-    lines = [
-        "#!/bin/sh",
-        "set -eu",
-        *plan.header("#", "curl 7.55 or newer", "sh program.sh"),
-        *([f"token={token}"] if token is not None else []),
-        "rest() {",
-    ]
+    for name, path in plan.tls_files.items():
+        # Behind a colon curl looks for the key's password.
+        rest += [_CURL_TLS[name], re.sub(r"([\\:])", r"\\\1", path) if name == "cert" else path]
+    if tls is not None and tls.server_name is not None:
+        # curl checks the certificate against the name in the address, so that is the name, led to the host.
+        url = f"https://{tls.server_name}:{endpoint.port}"
+        rest += ["--connect-to", f"{tls.server_name}:{endpoint.port}:{endpoint.authority}"]
+    lines = [*_beginning(plan, "curl 7.55 or newer"), "rest() {"]
     call = f'curl {" ".join(map(quoted, rest))} "$@"'
-    if token is None:
+    if plan.secret is None:
         lines.append(f"    {call}")
     else:
         # By standard input: an argument would show the token to everyone on this machine.
@@ -73,19 +60,18 @@ def curl(plan: ExportPlan) -> Exported:
         f"curl {' '.join(map(quoted, common))} {quoted(f'http://{host}:{profile.management_port}/healthz')}",
         "echo",
     ]
-    return Exported("\n".join(lines) + "\n")
+    return exported(lines)
 
 
 def milvus_cli(plan: ExportPlan) -> Exported:
     """A script that drives ``milvus_cli`` 1.2 by a pipe."""
     profile, tls = plan.profile, plan.tls
     gaps: list[str] = []
-    token = _token(plan)
     words = ["connect -uri %s"]
     # Its `connect` has no option for the database, and its `use database` asks what servers before 2.5 do not know.
     in_uri = profile.db_name is not None and _SEGMENT.fullmatch(profile.db_name)
     values = [quoted(f"{plan.endpoint.uri}/{profile.db_name}" if in_uri else plan.endpoint.uri)]
-    if token is not None:
+    if plan.secret is not None:
         words.append("-t %s")
         values.append('"$token"')
     if tls is not None:
@@ -102,10 +88,7 @@ def milvus_cli(plan: ExportPlan) -> Exported:
     if ":" in plan.endpoint.host:
         gaps.append("milvus_cli reads IPv6 addresses wrongly: use a name that stands for the address")
     lines = [
-        "#!/bin/sh",
-        "set -eu",
-        *plan.header("#", "pip install milvus-cli", "sh program.sh"),
-        *([f"token={token}"] if token is not None else []),
+        *_beginning(plan, "pip install milvus-cli"),
         "# milvus_cli writes the token into two files of its home directory: it gets one that is removed afterwards.",
         'HOME="$(mktemp -d)"',
         "export HOME",
@@ -120,7 +103,13 @@ def milvus_cli(plan: ExportPlan) -> Exported:
     if profile.db_name is not None and not in_uri:
         lines.append(f"    printf 'use database -db %s\\n' {_word(quoted(profile.db_name))}")
     lines += ["    echo 'list collections'", "    echo exit", "} | milvus_cli"]
-    return Exported("\n".join(lines) + "\n", tuple(gaps))
+    return exported(lines, gaps)
+
+
+def _beginning(plan: ExportPlan, needs: str) -> list[str]:
+    token = _token(plan)
+    lines = ["#!/bin/sh", "set -eu", *plan.header("#", needs, "sh program.sh")]
+    return lines if token is None else [*lines, f"token={token}"]
 
 
 def _word(value: str) -> str:
@@ -129,9 +118,6 @@ def _word(value: str) -> str:
 
 def _token(plan: ExportPlan) -> str | None:
     """The token as a shell would get it."""
-    secret = plan.secret
-    if isinstance(secret, FromVariable):
-        return f'"${{{secret.name}:?is not set}}"'
-    if isinstance(secret, FromFile):
-        return f'"$(cat {quoted(secret.path)})"'
-    return quoted(secret.reveal()) if isinstance(secret, SecretText) else None
+    return plan.secret_as(
+        variable=lambda name: f'"${{{name}:?is not set}}"', file=lambda path: f'"$(cat {quoted(path)})"', literal=quoted
+    )

@@ -7,14 +7,12 @@ The Milvus CLI (1.2.1, ``history.py``) keeps an object of connections in JSON; t
 from __future__ import annotations
 
 import configparser
-import io
 import json
 import os
 from collections.abc import Collection
 from typing import Any
 
-from ...errors import ConfigError, Location
-from .found import Entry, ImportedProfiles, Unusable, check_blanks, entry_of, found_of, read_source
+from .found import Entry, ImportedProfiles, Unusable, check_blanks, entry_of, found_of, parsed, read_source
 
 __all__ = ["milvus_cli", "uris", "without_connections", "without_credentials", "without_uris", "zilliz"]
 
@@ -27,7 +25,8 @@ _KEY_NAMES = ("api_key", "token")
 def milvus_cli(content: bytes, path: str) -> ImportedProfiles:
     """``~/.milvus_cli_connections.json``."""
     results: list[Entry | Unusable] = []
-    for number, (name, connection) in enumerate(_connections(content, path).items(), 1):
+    connections = parsed(content, path, _object, "is not the JSON object that the Milvus CLI writes")
+    for number, (name, connection) in enumerate(connections.items(), 1):
         origin = f"connection {number}"
         if not isinstance(connection, dict) or not isinstance(connection.get("uri"), str):
             results.append(Unusable(origin, "it has no uri"))
@@ -46,22 +45,14 @@ def milvus_cli(content: bytes, path: str) -> ImportedProfiles:
         # Without a name of its own a connection is called by its address.
         uri = connection["uri"]
         named = "" if name == uri else name
-        results.append(entry_of(named, uri, origin=origin, key=name, token=_stripped(connection.get("token")), ssl=ssl))
+        token = (connection.get("token") or "").strip()
+        results.append(entry_of(named, uri, origin=origin, key=name, token=token, ssl=ssl))
     return found_of(results, path, content)
 
 
-def _stripped(text: str | None) -> str | None:
-    return None if text is None else text.strip()
-
-
-def _connections(content: bytes, path: str) -> dict[str, Any]:
-    try:
-        data = json.loads(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        data = None
-    # Not in the handler: the error's context would hold the text.
-    if not isinstance(data, dict):
-        raise ConfigError("is not the JSON object that the Milvus CLI writes", location=Location(path))
+def _object(text: str) -> dict[str, Any]:
+    if not isinstance(data := json.loads(text), dict):
+        raise ValueError
     return data
 
 
@@ -122,16 +113,13 @@ def _parser() -> configparser.RawConfigParser:
 
 
 def _ini(content: bytes, path: str) -> configparser.RawConfigParser:
-    parser = _parser()
-    try:
-        text = content.decode("utf-8-sig")
+    def parse(text: str) -> configparser.RawConfigParser:
         check_blanks(text, path)
-        parser.read_file(io.StringIO(text))
+        parser = _parser()
+        parser.read_string(text)
         return parser
-    except (configparser.Error, ValueError):
-        pass
-    # Not in the handler: the error's text and context hold the line.
-    raise ConfigError("is not an INI file as the Zilliz CLI writes it", location=Location(path))
+
+    return parsed(content, path, parse, "is not an INI file as the Zilliz CLI writes it")
 
 
 # --- addresses -------------------------------------------------------------------------------------------------------
@@ -139,12 +127,7 @@ def _ini(content: bytes, path: str) -> configparser.RawConfigParser:
 
 def uris(content: bytes, path: str) -> ImportedProfiles:
     """One address a line, as pymilvus takes it: with a user and a password in it."""
-    try:
-        lines = content.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        lines = None
-    if lines is None:
-        raise ConfigError("is not UTF-8", location=Location(path))
+    lines = parsed(content, path, str.splitlines, "is not UTF-8")
     results = (
         entry_of("", line.strip(), origin=f"line {number}", key=str(number))
         for number, line in enumerate(lines, 1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import configparser
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from ...endpoint import AddressError, parse_address
@@ -24,9 +26,12 @@ __all__ = [
     "check_blanks",
     "entry_of",
     "found_of",
+    "parsed",
     "read_source",
     "split_userinfo",
 ]
+
+T = TypeVar("T")
 
 LIMIT = 256 << 10
 """Bytes of a source that are read: more than a thousand connections need, and parsed within seconds."""
@@ -41,7 +46,6 @@ class Entry:
     """An entry that can become a profile.
 
     Attributes:
-        alias: the name that it gets.
         fields: the fields of the profile as a file declares them, without the secret.
         secret: its password where ``fields`` has a user, else its whole token; None without one.
         origin: where it stands, for people.
@@ -57,12 +61,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Unusable:
-    """An entry that cannot become a profile.
-
-    Attributes:
-        origin: where it stands.
-        reason: why not; holds no value of the entry that may be a secret.
-    """
+    """An entry that cannot become a profile; the reason holds no value of it that may be a secret."""
 
     origin: str
     reason: str
@@ -70,14 +69,7 @@ class Unusable:
 
 @dataclass(frozen=True)
 class ImportedProfiles:
-    """What a source holds.
-
-    Attributes:
-        entries: what can be imported, in the source's order.
-        unusable: the rest.
-        path: the file; None where there is none, as for variables.
-        content: what the file held; may hold secrets.
-    """
+    """What a source holds: what can be imported, in its order, and the rest; its content may hold secrets."""
 
     entries: tuple[Entry, ...]
     unusable: tuple[Unusable, ...] = ()
@@ -92,11 +84,7 @@ class ImportedProfiles:
 def found_of(
     results: Iterable[Entry | Unusable], path: str | None = None, content: bytes | None = None
 ) -> ImportedProfiles:
-    """Tell what can be imported from the rest.
-
-    Raises:
-        ConfigError: there is more than one run can take.
-    """
+    """Tell what can be imported from the rest; ConfigError where there is more than one run can take."""
     every = tuple(islice(results, _ENTRIES + 1))
     if len(every) > _ENTRIES:
         # Each is checked against those before it, written into the file and has a keyring entry of its own.
@@ -114,23 +102,23 @@ def found_of(
 
 
 def read_source(path: str) -> bytes:
-    """The content of a source's file.
-
-    Raises:
-        ConfigError: it cannot be read, is no regular file, or is larger than any such file.
-    """
+    """The content of a source's file; ConfigError where it cannot be read, is no regular file, or too large."""
     try:
         return read_regular(path, LIMIT).content
     except FileFault as fault:
         raise ConfigError(fault.reason, hint="name the file after --from FORMAT", location=Location(path)) from None
 
 
-def check_blanks(text: str, path: str) -> None:
-    """Refuse a text with very many blanks in a row: parsers of such files take time that grows with their square.
+def parsed(content: bytes, path: str, parse: Callable[[str], T], complaint: str) -> T:
+    """The content of a source's file as its parser has it; ConfigError with a complaint where that fails."""
+    with suppress(ValueError, RecursionError, configparser.Error):
+        return parse(content.decode("utf-8-sig"))
+    # Not in a handler: the error's text and context hold the content.
+    raise ConfigError(complaint, location=Location(path))
 
-    Raises:
-        ConfigError: it has a hundred.
-    """
+
+def check_blanks(text: str, path: str) -> None:
+    """Refuse a text with a hundred blanks in a row: parsers of such files take time that grows with their square."""
     if (found := _MANY_BLANKS.search(text)) is not None:
         line = text.count("\n", 0, found.start()) + 1
         raise ConfigError("has a hundred blanks in a row", hint="take them out", location=Location(path, line))
@@ -151,33 +139,17 @@ def _slug(text: str, fallback: str) -> str:
 
 
 def split_userinfo(uri: str) -> tuple[str, str | None, SecretText | None]:
-    """Take the user information out of an address.
+    """An address (perhaps ``http://user:password@host:port``) without the user and the password, and both of them.
 
-    Args:
-        uri: as people write it, perhaps ``http://user:password@host:port``.
-
-    Returns:
-        The address without it, the user, and the password; each None where it has none.  Percent-encoding is undone.
+    Percent-encoding is undone; None stands for what is not there.
     """
     scheme, separator, rest = uri.rpartition("://") if "://" in uri.partition("@")[0] else ("", "", uri)
-    # A password may hold an @; a host may not.
-    authority, slash, path = _split_path(rest)
-    info, at, host = authority.rpartition("@")
+    # A password may hold an @, and where it is not percent-encoded a slash; a host may not.
+    info, at, place = rest.rpartition("@")
     if not at:
         return uri, None, None
-    user, colon, password = info.partition(":")
-    return (
-        f"{scheme}{separator}{host}{slash}{path}",
-        unquote(user) or None,
-        SecretText(unquote(password)) if colon and password else None,
-    )
-
-
-def _split_path(rest: str) -> tuple[str, str, str]:
-    # A password that is not percent-encoded may hold a slash, so the path begins after the host.
-    at = rest.rfind("@")
-    slash = rest.find("/", at + 1)
-    return (rest, "", "") if slash < 0 else (rest[:slash], "/", rest[slash + 1 :])
+    user, _, password = info.partition(":")
+    return f"{scheme}{separator}{place}", unquote(user) or None, SecretText(unquote(password)) if password else None
 
 
 def entry_of(
@@ -198,12 +170,9 @@ def entry_of(
     Args:
         name: what the source calls it; an alias is made of it.
         uri: the address, which may hold a user and a password.
-        origin: where it stands.
-        key: what tells it from others.
+        origin, key: as in :class:`Entry`.
         token: an API key or ``user:password``.
-        user, password, db_name: as in a profile.
-        ssl: the ``ssl`` field.
-        allow_insecure: the field.
+        user, password, db_name, ssl, allow_insecure: as in a profile.
     """
     address, info_user, info_password = split_userinfo(uri.strip())
     try:

@@ -62,11 +62,7 @@ SOURCES: dict[str, ImportSource] = {
 
 
 def find_source(name: str) -> ImportSource:
-    """The source of a name.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """The source of a name; UsageError where there is none."""
     if (found := SOURCES.get(name)) is not None:
         return found
     near = suggest(name, SOURCES)
@@ -75,13 +71,7 @@ def find_source(name: str) -> ImportSource:
 
 
 def read(name: str, path: str | None, *, env: Mapping[str, str], cwd: str) -> ImportedProfiles:
-    """Read a source.
-
-    Args:
-        name: one of :data:`SOURCES`.
-        path: its file; None where it usually is.
-        env: the environment.
-        cwd: what a relative path counts from.
+    """Read one of the :data:`SOURCES`; a path of None takes its file where that usually is.
 
     Raises:
         UsageError: there is no such source, or it takes no file, or needs one.
@@ -101,16 +91,7 @@ def read(name: str, path: str | None, *, env: Mapping[str, str], cwd: str) -> Im
 
 
 def without(name: str, content: bytes, keys: Collection[str]) -> bytes | None:
-    """What is left of a source's file without some entries; None where nothing is, so that the file can go.
-
-    Args:
-        name: one of :data:`SOURCES`.
-        content: what the file held.
-        keys: the keys of the entries.
-
-    Raises:
-        UsageError: nothing is taken out of such a source.
-    """
+    """What is left of a source's file without some entries; None where nothing is, so that the file can go."""
     remove = find_source(name).remove
     if remove is None:
         raise UsageError(f"--delete-source does not fit --from {name}", hint="remove the plaintext by hand")

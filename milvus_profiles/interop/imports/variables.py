@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ...errors import ConfigError, Location
-from .found import Entry, ImportedProfiles, Unusable, check_blanks, entry_of, found_of
+from .found import Entry, ImportedProfiles, Unusable, check_blanks, entry_of, found_of, parsed
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding
@@ -29,7 +27,7 @@ _SECRETS = (*_TOKENS, "MILVUS_PASSWORD")
 
 def from_env(env: Mapping[str, str]) -> ImportedProfiles:
     """The one connection that the environment declares."""
-    return found_of([_connection(env, "the environment")], None, None)
+    return found_of([_connection(env, "the environment")])
 
 
 def from_dotenv(content: bytes, path: str) -> ImportedProfiles:
@@ -39,7 +37,7 @@ def from_dotenv(content: bytes, path: str) -> ImportedProfiles:
 
 def attu_env(env: Mapping[str, str]) -> ImportedProfiles:
     """Attu's list of servers."""
-    return found_of(_servers(env), None, None)
+    return found_of(_servers(env))
 
 
 def attu_dotenv(content: bytes, path: str) -> ImportedProfiles:
@@ -108,9 +106,8 @@ def _bindings(content: bytes, path: str) -> list[Binding]:
     """The lines of a .env file, as python-dotenv takes them apart; what it would expand stays as it is."""
     from dotenv.parser import parse_stream
 
-    with suppress(UnicodeDecodeError):
-        text = content.decode("utf-8-sig")
+    def parse(text: str) -> list[Binding]:
         check_blanks(text, path)
         return list(parse_stream(io.StringIO(text)))
-    # Not in the handler: the error's context would hold the text.
-    raise ConfigError("is not UTF-8", location=Location(path))
+
+    return parsed(content, path, parse, "is not UTF-8")
