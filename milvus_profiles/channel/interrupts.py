@@ -25,6 +25,7 @@ from typing import Any
 
 from ..background import start
 from ..errors import ThreadStartError
+from ..half_made import even_half_made
 from .grpc_import import grpc
 
 __all__ = ["close_dropped", "closed", "enter_at_once", "let_go", "prepare", "prepare_call"]
@@ -38,11 +39,15 @@ _TRIES = 100
 """How often letting go is begun again after yet another interrupt."""
 
 
+@even_half_made
 class _EnteredAtOnce(threading.Condition):
     """Its ``with`` calls the methods of its lock, and no Python code is run on the way."""
 
     __enter__ = property(attrgetter("_lock.__enter__"))
     __exit__ = property(attrgetter("_lock.__exit__"))
+
+    def __repr__(self) -> str:
+        return super().__repr__()
 
 
 _dropped: deque[Any] = deque()
