@@ -23,10 +23,13 @@ from tests.support import binaries  # noqa: E402
 from tests.support import certificates as certificate_files  # noqa: E402
 from tests.support.certificates import Certificates, Identity  # noqa: E402
 from tests.support.command import Command  # noqa: E402
+from tests.support.fork_server import ForkServer  # noqa: E402
 from tests.support.milvus import MilvusServer, Tls, need_milvus  # noqa: E402
 from tests.support.reaper import Reaper  # noqa: E402
 from tests.support.requirements import need  # noqa: E402
 from tests.support.secret_service import KeyringSession  # noqa: E402
+
+_PROGRAM = Path(sys.executable).with_name("milvus-profiles")
 
 
 def pytest_report_header() -> str:
@@ -77,10 +80,17 @@ def in_process(home: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> It
     mp.disconnect_all()
 
 
+@pytest.fixture(scope="session")
+def _commands() -> Iterator[ForkServer]:
+    server = ForkServer(str(_PROGRAM), Command([], _SESSION_HOME, _SESSION_HOME).environment())
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def cli(home: Path, project: Path) -> Command:
+def cli(home: Path, project: Path, _commands: ForkServer) -> Command:
     """The installed console script, run in `project` with `home` as its home directory."""
-    return Command([Path(sys.executable).with_name("milvus-profiles")], home, project)
+    return Command([_PROGRAM], home, project, _commands)
 
 
 # --- keyrings ------------------------------------------------------------------------------------------------------

@@ -641,7 +641,7 @@ def test_a_command_gets_no_secret_in_its_variables_and_nobody_sees_one_in_its_ar
             "AWS_SECRET_ACCESS_KEY": CANARY,
             "WANTED": "wanted",
         }
-        outcome = cli("profile", "test", "one", env=env)
+        outcome = cli.real("profile", "test", "one", env=env)
     assert outcome.returncode == 6
     child = seen.read_bytes().replace(b"\0", b"\n").decode()
     assert not leaks(child)
