@@ -16,6 +16,7 @@ from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Protocol  # noqa: E402
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 import milvus_profiles as mp  # noqa: E402
@@ -30,6 +31,12 @@ from tests.support.requirements import need  # noqa: E402
 from tests.support.secret_service import KeyringSession  # noqa: E402
 
 _PROGRAM = Path(sys.executable).with_name("milvus-profiles")
+
+
+# How many examples a property is tried with: in `make test`, and in `make campaign`, which names the other profile.
+hypothesis.settings.register_profile("small", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("large", deadline=None, max_examples=2_000)
+hypothesis.settings.load_profile("small")
 
 
 def pytest_report_header() -> str:
