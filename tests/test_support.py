@@ -658,7 +658,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_killed_session_leaves_no_server_and_no_command_behind(cli: Command, home: Path) -> None:
-    words = [sys.executable, "-c", SERVES_AND_DIES, cli.program[0], home]
+    words = [sys.executable, "-c", SERVES_AND_DIES, cli.program[0], str(home)]
     session = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, timeout=60)
     assert (session.returncode, session.stderr) == (-signal.SIGKILL, "")
     for pid in map(int, (home / "pids").read_text().split()):
