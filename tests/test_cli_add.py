@@ -16,23 +16,19 @@ from tests.support.secret_service import KeyringSession
 SECRET = "hush-hush: 3 ünicode"
 
 
-def user_file(home: Path) -> Path:
-    return home / ".config/milvus/milvus.toml"
-
-
-def test_add_without_a_project_writes_the_user_file_and_says_so(cli: Command, home: Path) -> None:
+def test_add_without_a_project_writes_the_user_file_and_says_so(cli: Command) -> None:
     outcome = cli("profile", "add", "local", "--uri", "http://127.0.0.1:19530", "--default", "--description", "mine")
     assert outcome.returncode == 0
     assert "added 'local' (http://127.0.0.1:19530) to the user file ~/.config/milvus/milvus.toml" in outcome.stdout
-    text = user_file(home).read_text()
+    text = cli.user_file.read_text()
     assert 'default_profile = "local"' in text
     assert '[profiles.local]\ndescription = "mine"\nuri = "http://127.0.0.1:19530"\n' in text
-    assert stat.S_IMODE(user_file(home).stat().st_mode) == 0o600
+    assert stat.S_IMODE(cli.user_file.stat().st_mode) == 0o600
     row = cli("profile", "list", "--json").json[0]
     assert (row["alias"], row["default"], row["trusted"]) == ("local", True, True)
 
 
-def test_add_in_a_project_writes_the_project_file(cli: Command, project: Path, home: Path) -> None:
+def test_add_in_a_project_writes_the_project_file(cli: Command, project: Path) -> None:
     (project / "milvus.toml").write_text("# ours\n")
     (project / "sub").mkdir()
     outcome = cli("profile", "add", "local", "--uri", "./data/m.db", cwd=project / "sub")
@@ -41,13 +37,13 @@ def test_add_in_a_project_writes_the_project_file(cli: Command, project: Path, h
     # Counted from where the command ran, and written for where the file stands.
     assert 'uri = "./sub/data/m.db"' in (project / "milvus.toml").read_text()
     assert cli("profile", "list", "--json").json[0]["uri"] == str(project / "sub/data/m.db")
-    assert not user_file(home).exists()
+    assert not cli.user_file.exists()
 
 
-def test_which_file_can_be_chosen(cli: Command, project: Path, home: Path) -> None:
+def test_which_file_can_be_chosen(cli: Command, project: Path) -> None:
     (project / "milvus.toml").write_text("")
     assert cli("profile", "add", "a", "--uri", "localhost", "--user-file").returncode == 0
-    assert "[profiles.a]" in user_file(home).read_text()
+    assert "[profiles.a]" in cli.user_file.read_text()
     (project / "milvus.toml").unlink()
     assert cli("profile", "add", "b", "--uri", "localhost", "--project-file").returncode == 0
     assert "[profiles.b]" in (project / "milvus.toml").read_text()
@@ -73,15 +69,13 @@ def test_a_project_file_that_the_command_creates_is_trusted(cli: Command, projec
     assert [row["trusted"] for row in cli("profile", "list", "--json").json] == [False] * 3
 
 
-def test_password_goes_into_the_keyring_and_not_into_the_file(
-    cli: Command, home: Path, keyring_session: KeyringSession
-) -> None:
+def test_password_goes_into_the_keyring_and_not_into_the_file(cli: Command, keyring_session: KeyringSession) -> None:
     words = ["profile", "add", "prod", "--uri", "http://127.0.0.1:29530", "--user", "root", "--password-stdin"]
     outcome = cli(*words, "--default", "-v", input=SECRET + "\n", keyring=keyring_session)
     assert outcome.returncode == 0, outcome.stderr
     assert SECRET not in outcome.stdout + outcome.stderr
-    assert SECRET not in user_file(home).read_text()
-    assert 'user = "root"' in user_file(home).read_text()
+    assert SECRET not in cli.user_file.read_text()
+    assert 'user = "root"' in cli.user_file.read_text()
     assert keyring_session.get("milvus-profiles", "plain|127.0.0.1|29530|root") == SECRET
     status = cli("secret", "status", "prod", "--json", keyring=keyring_session)
     assert status.returncode == 0
@@ -112,26 +106,26 @@ def test_a_secret_of_standard_input_is_read_as_one_of_a_file(
         ("hidden\x1b", "contains a control character"),
     ],
 )
-def test_what_no_file_may_give_is_refused_from_standard_input(given: str, what: str, cli: Command, home: Path) -> None:
+def test_what_no_file_may_give_is_refused_from_standard_input(given: str, what: str, cli: Command) -> None:
     words = ["profile", "add", "prod", "--uri", "https://h.example", "--user", "root", "--password-stdin"]
     outcome = cli(*words, input=given)
     assert outcome.returncode == 3
     assert f"the secret on standard input {what} (--password-stdin)" in outcome.stderr
     assert "hidden" not in outcome.stderr
-    assert not user_file(home).exists()
+    assert not cli.user_file.exists()
 
 
-def test_token_goes_into_the_keyring_as_a_whole(cli: Command, home: Path, keyring_session: KeyringSession) -> None:
+def test_token_goes_into_the_keyring_as_a_whole(cli: Command, keyring_session: KeyringSession) -> None:
     outcome = cli(
         "profile", "add", "cloud", "--uri", "https://cloud.example", "--token-stdin",
         input="key-1234", keyring=keyring_session,
     )  # fmt: skip
     assert outcome.returncode == 0, outcome.stderr
-    assert "token = {keyring = true}" in user_file(home).read_text()
+    assert "token = {keyring = true}" in cli.user_file.read_text()
     assert keyring_session.get("milvus-profiles", "tls|cloud.example|443|") == "key-1234"
 
 
-def test_a_keyring_that_fails_leaves_no_file(cli: Command, home: Path) -> None:
+def test_a_keyring_that_fails_leaves_no_file(cli: Command) -> None:
     outcome = cli(
         "profile", "add", "prod", "--uri", "https://h.example", "--user", "root", "--password-stdin", "--json",
         input=SECRET,
@@ -141,22 +135,20 @@ def test_a_keyring_that_fails_leaves_no_file(cli: Command, home: Path) -> None:
     assert outcome.error["error"] == "secret"
     assert "--token-file" in outcome.error["hint"]
     assert "--token-env" in outcome.error["hint"]
-    assert not user_file(home).exists()
+    assert not cli.user_file.exists()
     assert SECRET not in outcome.stderr
 
 
-def test_a_file_that_cannot_be_written_leaves_no_secret(
-    cli: Command, home: Path, keyring_session: KeyringSession
-) -> None:
-    user_file(home).parent.mkdir(parents=True)
-    user_file(home).write_text("[profiles.x\n")
-    before = user_file(home).read_text()
+def test_a_file_that_cannot_be_written_leaves_no_secret(cli: Command, keyring_session: KeyringSession) -> None:
+    cli.user_file.parent.mkdir(parents=True)
+    cli.user_file.write_text("[profiles.x\n")
+    before = cli.user_file.read_text()
     outcome = cli(
         "profile", "add", "prod", "--uri", "https://rollback.example", "--user", "root", "--password-stdin",
         input=SECRET, keyring=keyring_session,
     )  # fmt: skip
     assert outcome.returncode == 3
-    assert user_file(home).read_text() == before
+    assert cli.user_file.read_text() == before
     assert keyring_session.get("milvus-profiles", "tls|rollback.example|443|root") is None
 
 
@@ -174,13 +166,11 @@ def test_a_file_that_cannot_be_written_leaves_no_secret(
         (["--uri", "./x.db", "--token-stdin"], "x"),
     ],
 )
-def test_options_that_contradict_each_other_are_usage_errors(
-    cli: Command, home: Path, words: list[str], stdin: str | None
-) -> None:
+def test_options_that_contradict_each_other_are_usage_errors(cli: Command, words: list[str], stdin: str | None) -> None:
     outcome = cli("profile", "add", "a", *words, input=stdin)
     assert outcome.returncode == 2, outcome.stderr
     assert outcome.stderr.startswith("error: ")
-    assert not user_file(home).exists()
+    assert not cli.user_file.exists()
 
 
 @pytest.mark.parametrize(
@@ -196,29 +186,27 @@ def test_options_that_contradict_each_other_are_usage_errors(
         ["a", "--uri", "https://h/x", "--db-name", "y"],
     ],
 )
-def test_values_that_make_no_profile_are_config_errors(cli: Command, home: Path, words: list[str]) -> None:
+def test_values_that_make_no_profile_are_config_errors(cli: Command, words: list[str]) -> None:
     outcome = cli("profile", "add", *words)
     assert outcome.returncode == 3, outcome.stderr
     assert outcome.stderr.startswith("error: ")
     assert "hushhush" not in outcome.stderr
-    assert not user_file(home).exists()
+    assert not cli.user_file.exists()
 
 
 @pytest.mark.parametrize("stdin", ["", "\n", "one\ntwo\n", "a\x00b"])
-def test_secrets_on_stdin_are_one_line_of_text(
-    cli: Command, home: Path, keyring_session: KeyringSession, stdin: str
-) -> None:
+def test_secrets_on_stdin_are_one_line_of_text(cli: Command, keyring_session: KeyringSession, stdin: str) -> None:
     outcome = cli("profile", "add", "a", "--uri", "https://h", "--token-stdin", input=stdin, keyring=keyring_session)
     assert outcome.returncode == 3
-    assert not user_file(home).exists()
+    assert not cli.user_file.exists()
 
 
-def test_an_alias_that_exists_is_replaced_only_by_force(cli: Command, home: Path) -> None:
+def test_an_alias_that_exists_is_replaced_only_by_force(cli: Command) -> None:
     cli("profile", "add", "Prod-EU", "--uri", "https://one")
     outcome = cli("profile", "add", "prod_eu", "--uri", "https://two")
     assert outcome.returncode == 3
     assert "there is a profile 'Prod-EU' already" in outcome.stderr
-    assert f"at {user_file(home)}:" in outcome.stderr
+    assert f"at {cli.user_file}:" in outcome.stderr
     assert cli("profile", "add", "prod_eu", "--uri", "https://two", "--force").returncode == 0
     assert [row["uri"] for row in cli("profile", "list", "--json").json] == ["https://two:443"]
 
@@ -252,7 +240,7 @@ def test_dry_run_prints_the_change_and_makes_none(cli: Command, project: Path) -
     assert path.read_bytes() == before
 
 
-def test_add_asks_on_a_terminal(cli: Command, home: Path, keyring_session: KeyringSession) -> None:
+def test_add_asks_on_a_terminal(cli: Command, keyring_session: KeyringSession) -> None:
     screen = cli.tty(
         "profile", "add", "asked", "--user", "root",
         answers=[("Address of the Milvus", "https://asked.example"), ("Password of root", SECRET)],
@@ -261,7 +249,7 @@ def test_add_asks_on_a_terminal(cli: Command, home: Path, keyring_session: Keyri
     assert screen.returncode == 0, screen.text
     assert SECRET not in screen.text
     assert keyring_session.get("milvus-profiles", "tls|asked.example|443|root") == SECRET
-    assert 'uri = "https://asked.example"' in user_file(home).read_text()
+    assert 'uri = "https://asked.example"' in cli.user_file.read_text()
 
 
 def test_secret_set_status_and_delete(cli: Command, project: Path, keyring_session: KeyringSession) -> None:
@@ -343,7 +331,7 @@ def test_add_says_when_another_layer_hides_the_profile(cli: Command, project: Pa
     assert "is hidden by" in outcome.stderr
 
 
-def test_a_hung_keyring_is_an_error_in_time(cli: Command, home: Path, fresh_keyring: KeyringSession) -> None:
+def test_a_hung_keyring_is_an_error_in_time(cli: Command, fresh_keyring: KeyringSession) -> None:
     fresh_keyring.suspend()
     outcome = cli(
         "profile", "add", "a", "--uri", "https://h", "--token-stdin",
@@ -352,7 +340,7 @@ def test_a_hung_keyring_is_an_error_in_time(cli: Command, home: Path, fresh_keyr
     fresh_keyring.resume()
     assert outcome.returncode == 4
     assert "MILVUS_PROFILES_KEYRING_TIMEOUT" in outcome.stderr
-    assert not user_file(home).exists()
+    assert not cli.user_file.exists()
 
 
 # --- pinning a certificate ---
@@ -364,7 +352,7 @@ def self_signed(start_milvus: StartMilvus, certificates: Certificates) -> Milvus
 
 
 def test_a_certificate_is_shown_asked_about_and_pinned(
-    cli: Command, home: Path, self_signed: MilvusServer, keyring_session: KeyringSession
+    cli: Command, self_signed: MilvusServer, keyring_session: KeyringSession
 ) -> None:
     words = ["profile", "add", "pinned", "--uri", self_signed.uri, "--user", "root", "--pin-certificate"]
     declined = cli.tty(*words, answers=[("Trust this certificate?", "n")], keyring=keyring_session)
@@ -372,8 +360,8 @@ def test_a_certificate_is_shown_asked_about_and_pinned(
     assert "SHA-256" in declined.text
     assert "self-signed" in declined.text
     assert "localhost" in declined.text
-    assert not user_file(home).exists()
-    assert not user_file(home).with_name("pinned.pem").exists()
+    assert not cli.user_file.exists()
+    assert not cli.user_file.with_name("pinned.pem").exists()
     # Nothing stays behind either of an attempt that fails later.
     failed = cli.tty(
         *words,
@@ -382,7 +370,7 @@ def test_a_certificate_is_shown_asked_about_and_pinned(
         keyring=keyring_session,
     )
     assert failed.returncode == 9, failed.text
-    assert not user_file(home).with_name("pinned.pem").exists()
+    assert not cli.user_file.with_name("pinned.pem").exists()
     added = cli.tty(
         *words,
         "--test",
@@ -390,7 +378,7 @@ def test_a_certificate_is_shown_asked_about_and_pinned(
         keyring=keyring_session,
     )
     assert added.returncode == 0, added.text
-    assert "BEGIN CERTIFICATE" in user_file(home).with_name("pinned.pem").read_text()
+    assert "BEGIN CERTIFICATE" in cli.user_file.with_name("pinned.pem").read_text()
     assert cli("profile", "test", "pinned", keyring=keyring_session).returncode == 0
 
 
@@ -410,7 +398,7 @@ def test_pinning_sets_the_name_that_the_certificate_has(
 
 
 def test_pinning_without_a_terminal_or_without_tls(
-    cli: Command, home: Path, milvus_tls: MilvusServer, milvus_plain: MilvusServer
+    cli: Command, milvus_tls: MilvusServer, milvus_plain: MilvusServer
 ) -> None:
     alone = cli("profile", "add", "p", "--uri", milvus_tls.uri, "--pin-certificate")
     assert alone.returncode == 1
@@ -418,4 +406,4 @@ def test_pinning_without_a_terminal_or_without_tls(
     assert cli("profile", "add", "p", "--uri", milvus_plain.uri, "--pin-certificate").returncode == 2
     tls_to_plain = milvus_plain.uri.replace("http", "https")
     assert cli("profile", "add", "p", "--uri", tls_to_plain, "--pin-certificate").returncode == 7
-    assert not user_file(home).exists()
+    assert not cli.user_file.exists()

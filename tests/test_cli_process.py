@@ -77,7 +77,7 @@ def test_a_file_that_is_written_is_never_taken_for_a_closed_stream(cli: Command,
     assert outcome.returncode == 0
     listed = cli("profile", "list", "--json")
     assert {row["alias"] for row in listed.json} == {"a", "b"}
-    text = "".join(path.read_text() for path in (project / "milvus.toml", cli.home / ".config/milvus/milvus.toml")
+    text = "".join(path.read_text() for path in (project / "milvus.toml", cli.user_file)
                    if path.exists())  # fmt: skip
     assert "b.example" in text
     assert "saved" not in text.lower()

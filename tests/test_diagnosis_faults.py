@@ -287,10 +287,7 @@ def stand(
 
 
 def declare(stand: Stand, *names: str) -> None:
-    path = stand.cli.home / ".config/milvus/milvus.toml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"[profiles.{name}]\n{FAULTS[name].profile.format(**stand.values)}\n" for name in names))
-    path.chmod(0o600)
+    stand.cli.own_file("".join(f"[profiles.{name}]\n{FAULTS[name].profile.format(**stand.values)}\n" for name in names))
 
 
 def ask(stand: Stand, names: list[str]) -> None:
@@ -375,9 +372,7 @@ def test_a_project_file_that_is_not_trusted(cli: Command, project: Path, milvus_
 
 
 def test_a_keyring_that_hangs(cli: Command, fresh_keyring: KeyringSession, milvus_auth: MilvusServer) -> None:
-    path = cli.home / ".config/milvus/milvus.toml"
-    path.parent.mkdir(parents=True)
-    path.write_text(f'[profiles.hung]\nuri = "{milvus_auth.uri}"\nuser = "root"\n')
+    cli.own_file(f'[profiles.hung]\nuri = "{milvus_auth.uri}"\nuser = "root"\n')
     env = {"MILVUS_PROFILES_KEYRING_TIMEOUT": "0.5"}
     assert cli("secret", "set", "hung", input="Milvus", keyring=fresh_keyring).returncode == 0
     fresh_keyring.suspend()

@@ -120,7 +120,7 @@ def test_it_is_not_read_whatever_stands_in_it(cli: Command, project: Path, how: 
     assert [row["role"] for row in path.json] == ["user"]
     assert missing.returncode == 3
     assert f"{project}/milvus.toml is not read" in missing.error["hint"]
-    assert added.json["file"] == str(cli.home / ".config/milvus/milvus.toml")
+    assert added.json["file"] == str(cli.user_file)
     assert edited.returncode == 3
     assert edited.error["location"] == f"{project}/milvus.toml"
 

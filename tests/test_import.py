@@ -22,8 +22,7 @@ from tests.test_hygiene import CANARY, leaks
 
 
 def profiles(cli: Command) -> dict[str, Any]:
-    path = cli.home / ".config/milvus/milvus.toml"
-    found: dict[str, Any] = loads(path.read_text()).get("profiles", {}) if path.exists() else {}
+    found: dict[str, Any] = loads(cli.user_file.read_text()).get("profiles", {}) if cli.user_file.exists() else {}
     return found
 
 
@@ -248,9 +247,7 @@ def test_without_a_keyring_nothing_is_written_and_nothing_deleted(cli: Command, 
 def test_a_file_that_refuses_the_edit_gives_the_keyring_back_what_it_had(
     cli: Command, source: Path, keyring_session: KeyringSession
 ) -> None:
-    path = cli.home / ".config/milvus/milvus.toml"
-    path.parent.mkdir(parents=True)
-    path.write_text("[profiles\n")
+    cli.own_file("[profiles\n")
     outcome = cli("import", "--from", "pymilvus-uri", str(source), "--yes", keyring=keyring_session)
     assert outcome.returncode == 3
     assert kept(keyring_session, "tls|asked.example|443|u") is None

@@ -412,9 +412,7 @@ def test_trust_shows_the_database_and_covers_it(cli: Command) -> None:
 def test_what_the_user_names_is_opened_whoever_made_it(cli: Command, layer: str) -> None:
     path = make_database(cli, cli.cwd / "milvus.db")
     (cli.cwd / "milvus.toml").write_text(LOCAL)
-    own = cli.home / ".config/milvus/milvus.toml"
-    own.parent.mkdir(parents=True)
-    own.write_text(f'[profiles.mine]\nuri = "{path}"\n')
+    cli.own_file(f'[profiles.mine]\nuri = "{path}"\n')
     if layer == "call":
         python(cli, "import sys, milvus_profiles as mp; mp.connect('local', uri=sys.argv[1]).close()", path)
         return

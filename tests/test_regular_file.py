@@ -155,14 +155,12 @@ def test_a_state_file(cli: Command, home: Path, project: Path, obstacle: Obstacl
 
 @worst
 @pytest.mark.parametrize("name", ["ca", "cert", "key", "file"])
-def test_a_certificate_and_a_secret(cli: Command, home: Path, project: Path, obstacle: Obstacle, name: str) -> None:
+def test_a_certificate_and_a_secret(cli: Command, project: Path, obstacle: Obstacle, name: str) -> None:
     put(obstacle, project / "x")
     field = "token = { file" if name == "file" else "ssl = { cert = 'x', key" if name == "key" else f"ssl = {{ {name}"
     if name == "cert":
         field = "ssl = { key = 'x', cert"
-    path = home / ".config/milvus/milvus.toml"
-    path.parent.mkdir(parents=True)
-    path.write_text(f'[profiles.a]\nuri = "https://127.0.0.1:1"\n{field} = "{project}/x" }}\n')
+    cli.own_file(f'[profiles.a]\nuri = "https://127.0.0.1:1"\n{field} = "{project}/x" }}\n')
     lines = [["profile", "list"], ["profile", "show"], ["config", "validate"], ["export", "--to", "java", "a"]]
     for outcome in several(cli, [*lines, ["profile", "test", "--timeout", "2"], ["secret", "status", "a"]]):
         assert_named(outcome, 0, 3, 4, 6, 7)

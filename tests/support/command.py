@@ -72,6 +72,17 @@ class Command:
         self.cwd = cwd
         self.server = server
 
+    @property
+    def user_file(self) -> Path:
+        return self.home / ".config/milvus/milvus.toml"
+
+    def own_file(self, text: str) -> Path:
+        """Write the user file, private as the program makes it."""
+        self.user_file.parent.mkdir(parents=True, exist_ok=True)
+        self.user_file.write_text(text)
+        self.user_file.chmod(0o600)
+        return self.user_file
+
     def __call__(
         self,
         *arguments: str | Path,
