@@ -248,8 +248,7 @@ def test_a_secret_is_not_stored_for_the_address_of_a_project_that_took_the_alias
 ) -> None:
     victim.cli.own_file(profile("prod", good_port, 'user = "root"'))
     victim.project_file(profile("prod", attacker.port, 'user = "root"'))
-    outcome = victim.cli("secret", "set", "prod", keyring=keyring_session, input=CANARY)
-    assert outcome.returncode == 5
+    outcome = victim.cli("secret", "set", "prod", keyring=keyring_session, input=CANARY, status=5)
     assert CANARY not in outcome.stdout + outcome.stderr
     (victim.cli.cwd / "milvus.toml").unlink()
     assert victim.cli("secret", "set", "prod", keyring=keyring_session, input=CANARY).returncode == 0
@@ -380,8 +379,7 @@ def test_a_project_cannot_name_sockets_and_databases_outside_of_it(
     addresses += ["link/mine.db", "sly.db", "~/mine.db", f"{victim.cli.cwd}-other/mine.db", "link/../../mine.db"]
     for address in addresses:
         victim.project_file(f'[profiles.evil]\nuri = "{address}"\n')
-        outcome = victim.cli("profile", "test", "evil", "--json")
-        assert outcome.returncode == 5, (address, outcome.stdout)
+        outcome = victim.cli("profile", "test", "evil", "--json", status=5)
         assert "sets uri" in outcome.json[0]["stages"][0]["detail"]
     assert_refused(victim.uses("evil"), attacker, 5, "UntrustedError")
     assert list(outside.iterdir()) == []
@@ -392,8 +390,7 @@ def test_a_project_cannot_choose_the_keyring(victim: Victim, attacker: Recorder)
     victim.project_file(
         'keyring_backends = ["evil_backend.Keyring"]\n' + profile("evil", attacker.port, "token = { keyring = true }")
     )
-    outcome = victim.cli("profile", "test", "evil", "--json")
-    assert outcome.returncode == 3
+    outcome = victim.cli("profile", "test", "evil", "--json", status=3)
     assert "keyring_backends" in outcome.error["message"]
     assert json.loads(victim.python("evil", "{}").stdout)["error"] == "ConfigError"
     assert attacker.connections == 0
@@ -406,8 +403,7 @@ def test_a_project_cannot_choose_the_keyring(victim: Victim, attacker: Recorder)
 def stored(keyring_session: KeyringSession, good_port: int, victim: Victim) -> KeyringSession:
     """The user's password for one endpoint is in the keyring."""
     words = ["--uri", f"http://localhost:{good_port}", "--user", "root", "--password-stdin", "--user-file"]
-    outcome = victim.cli("profile", "add", "mine", *words, keyring=keyring_session, input=CANARY)
-    assert outcome.returncode == 0, outcome.stderr
+    victim.cli("profile", "add", "mine", *words, keyring=keyring_session, input=CANARY, status=0)
     return keyring_session
 
 
@@ -578,8 +574,7 @@ def test_a_project_file_that_is_a_link_to_the_users_own_brings_nothing_new(
 
 def test_editing_an_untrusted_file_does_not_trust_it(victim: Victim, attacker: Recorder) -> None:
     victim.project_file(profile("prod", attacker.port, GATED))
-    added = victim.cli("profile", "add", "mine", "--uri", "localhost")
-    assert added.returncode == 0
+    added = victim.cli("profile", "add", "mine", "--uri", "localhost", status=0)
     assert "not trusted" in added.stderr
     assert victim.cli("profile", "set", "prod", "timeout=5").returncode == 0
     assert_refused(victim.uses(env={"TEAM_TOKEN": CANARY}), attacker, 5, "UntrustedError")
@@ -600,8 +595,7 @@ def test_a_file_above_a_directory_without_git_is_a_project_file_like_any_other(
 
 def test_a_pipe_in_place_of_the_project_file_does_not_hang(victim: Victim, attacker: Recorder) -> None:
     os.mkfifo(victim.cli.cwd / "milvus.toml")
-    outcome = victim.cli("profile", "test", "prod", "--json", timeout=20)
-    assert outcome.returncode == 3
+    victim.cli("profile", "test", "prod", "--json", timeout=20, status=3)
     assert json.loads(victim.python("prod", "{}", timeout=20).stdout)["error"] == "ConfigError"
 
 

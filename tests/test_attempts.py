@@ -350,8 +350,7 @@ def test_an_address_of_the_bus_runs_no_program(cli: Command, tmp_path: Path) -> 
     marker = tmp_path / "marker"
     cli.own_file('[profiles.a]\nuri = "https://127.0.0.1:1"\nuser = "root"\n')
     run = f"unixexec:path=/bin/sh,argv1=-c,argv2=touch {marker}"
-    outcome = cli("secret", "status", "a", env={"DBUS_SESSION_BUS_ADDRESS": f"unix:abstract=x;{run};autolaunch:"})
-    assert outcome.returncode == 4
+    cli("secret", "status", "a", env={"DBUS_SESSION_BUS_ADDRESS": f"unix:abstract=x;{run};autolaunch:"}, status=4)
     assert not marker.exists()
 
 
@@ -485,8 +484,7 @@ def test_a_source_larger_than_anybodys_is_refused_before_it_is_parsed(cli: Comma
     with pytest.raises(ConfigError, match="larger than 256 KiB"):
         read("dotenv", None, env={}, cwd=str(cli.cwd))
     for text, said in (("A\n" * (200 << 10), "longer than 256 KiB"), ("[" * 100_000, "is not the JSON object")):
-        outcome = cli("import", "--from", "milvus-cli", "-", "--dry-run", input=text)
-        assert outcome.returncode == 3
+        outcome = cli("import", "--from", "milvus-cli", "-", "--dry-run", input=text, status=3)
         assert said in outcome.stderr
 
 
@@ -509,11 +507,9 @@ def test_an_import_takes_no_secret_of_another_profile_away(cli: Command, keyring
     lines = ["MILVUS_URI=https://import-victim.example", "MILVUS_USER=root", "MILVUS_CONN_ALIAS=harmless"]
     (cli.cwd / ".env").write_text("\n".join([*lines, "MILVUS_PASSWORD=another", ""]))
     before = cli.user_file.read_text()
-    outcome = cli("import", "--from", "dotenv", "--yes", "--user-file", keyring=keyring_session)
-    assert outcome.returncode == 3
+    outcome = cli("import", "--from", "dotenv", "--yes", "--user-file", keyring=keyring_session, status=3)
     assert f"the keyring has another secret for {account}" in outcome.stderr
     assert keyring_session.get("milvus-profiles", account) == CANARY
     assert cli.user_file.read_text() == before
-    outcome = cli("import", "--from", "dotenv", "--yes", "--user-file", "--force", keyring=keyring_session)
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = cli("import", "--from", "dotenv", "--yes", "--user-file", "--force", keyring=keyring_session, status=0)
     assert keyring_session.get("milvus-profiles", account) == "another"

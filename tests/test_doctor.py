@@ -45,15 +45,13 @@ def only(outcome: Outcome, name: str) -> dict[str, Any]:
 
 def test_a_healthy_installation(cli: Command, keyring_session: KeyringSession) -> None:
     path = cli.own_file('[profiles.prod]\nuri = "https://db.example"\nuser = "root"\n')
-    outcome = cli("doctor", "--json", keyring=keyring_session)
-    assert outcome.returncode == 0, outcome.stdout
+    outcome = cli("doctor", "--json", keyring=keyring_session, status=0)
     assert {finding["status"] for finding in outcome.json["findings"]} == {"ok"}
     assert {finding["name"] for finding in outcome.json["findings"]} == NAMES - {"trust"}
     assert only(outcome, "files")["detail"] == f"{path} (user): 1 profile, mode 0600"
     assert "prod is selected" in only(outcome, "profiles")["detail"]
     assert "grpcio " in only(outcome, "libraries")["detail"]
-    shown = cli("doctor", keyring=keyring_session)
-    assert shown.returncode == 0
+    shown = cli("doctor", keyring=keyring_session, status=0)
     assert "nothing failed, 0 to look at" in shown.stdout
 
 
@@ -307,8 +305,7 @@ def test_an_unexpected_exception_as_json(cli: Command, broken_library: dict[str,
 
 
 def test_an_unexpected_exception_in_full_has_frames_and_no_secret(cli: Command, broken_library: dict[str, str]) -> None:
-    outcome = cli(*EDIT, "--verbose", env=broken_library)
-    assert outcome.returncode == 1
+    outcome = cli(*EDIT, "--verbose", env=broken_library, status=1)
     assert "profile_add.py" in outcome.stderr
     assert "tomlkit.py" in outcome.stderr
     assert "the lines above" in outcome.stderr

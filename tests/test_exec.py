@@ -89,11 +89,9 @@ def test_only_what_was_asked_for_is_set(cli: Command) -> None:
     cli.own_file('[profiles.a]\nuri = "http://127.0.0.1:19530"\nuser = "root"\n')  # and no keyring to ask
     found = milvus(cli("exec", "a", "--only", "MILVUS_URI", "--only", "MILVUS_USER", "--", *SHOW))
     assert found.keys() == {"MILVUS_URI", "MILVUS_USER", "MILVUS_PROFILES_EXEC"}
-    outcome = cli("exec", "a", "--", *SHOW)
-    assert outcome.returncode == 4
+    outcome = cli("exec", "a", "--", *SHOW, status=4)
     assert outcome.stdout == ""
-    outcome = cli("exec", "a", "--only", "MILVUS_TOKN", "--", *SHOW)
-    assert outcome.returncode == 2
+    outcome = cli("exec", "a", "--only", "MILVUS_TOKN", "--", *SHOW, status=2)
     assert "did you mean MILVUS_TOKEN?" in outcome.stderr
 
 
@@ -176,8 +174,7 @@ def test_a_secret_is_not_given_where_connecting_would_refuse_it(cli: Command, pr
 
 def test_what_no_variable_says_is_told(cli: Command, tmp_path: Path) -> None:
     cli.own_file('[profiles.a]\nuri = "https://db.example"\nssl = { server_name = "x" }\nproxy = "http://p:3128"\n')
-    outcome = cli("exec", "a", "--", "true")
-    assert outcome.returncode == 0
+    outcome = cli("exec", "a", "--", "true", status=0)
     assert "no variable says ssl.server_name, proxy of 'a'" in outcome.stderr
 
 
@@ -187,8 +184,7 @@ def test_the_secret_is_in_the_programs_environment_and_nowhere_else(
     words = ["profile", "add", "a", "--uri", milvus_auth.uri, "--user", "canary", "--password-stdin"]
     assert cli(*words, input=CANARY, keyring=keyring_session).returncode == 0
     look = "tr '\\0' '\\n' < /proc/$$/environ; echo ARGV; tr '\\0' ' ' < /proc/$$/cmdline"
-    outcome = cli("exec", "a", "-v", "--", "sh", "-c", look, keyring=keyring_session)
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = cli("exec", "a", "-v", "--", "sh", "-c", look, keyring=keyring_session, status=0)
     env, _, arguments = outcome.stdout.partition("ARGV\n")
     assert {line.partition("=")[0] for line in leaks(env)} == {"MILVUS_TOKEN", "MILVUS_PASSWORD"}
     assert not leaks(arguments + outcome.stderr)
@@ -212,8 +208,7 @@ def lite(cli: Command) -> Command:
 
 
 def test_milvus_lite_runs_as_long_as_the_program(lite: Command) -> None:
-    outcome = lite("exec", "lite", "--", sys.executable, "-c", f"{LIST}\nraise SystemExit(5)")
-    assert outcome.returncode == 5, outcome.stderr
+    outcome = lite("exec", "lite", "--", sys.executable, "-c", f"{LIST}\nraise SystemExit(5)", status=5)
     assert "seen_by_exec" in outcome.stdout
     # Nobody holds the database any more, and what was written is there.
     again = lite("exec", "lite", "--", sys.executable, "-c", LIST)

@@ -136,8 +136,7 @@ def test_it_hides_no_file_above_it(cli: Command, project: Path) -> None:
     found, passed = find_project_file(str(below), cli.environment())
     assert found == f"{project}/milvus.toml"
     assert [one.path for one in passed] == [f"{below}/milvus.toml"]
-    outcome = cli("profile", "add", "x", "--uri", "localhost", "--project-file", cwd=below)
-    assert outcome.returncode == 0
+    cli("profile", "add", "x", "--uri", "localhost", "--project-file", cwd=below, status=0)
     assert "[profiles.x]" in (project / "milvus.toml").read_text()
 
 
@@ -145,8 +144,7 @@ def test_it_hides_no_file_above_it(cli: Command, project: Path) -> None:
 def test_it_is_not_edited_where_one_stands(cli: Command, project: Path) -> None:
     (project / "milvus.toml").write_text(EVIL)
     os.chown(project / "milvus.toml", STRANGER, -1)
-    outcome = cli("profile", "add", "x", "--uri", "localhost", "--project-file", "--json")
-    assert outcome.returncode == 3
+    outcome = cli("profile", "add", "x", "--uri", "localhost", "--project-file", "--json", status=3)
     assert "belongs to another user" in outcome.error["message"]
     assert (project / "milvus.toml").read_text() == EVIL
 

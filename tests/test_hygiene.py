@@ -154,8 +154,7 @@ def setting(
     if request.param == "keyring":
         keyring = request.getfixturevalue("keyring_session")
         for alias in ports:
-            stored = cli("secret", "set", alias, input=CANARY, keyring=keyring)
-            assert stored.returncode == 0, stored.stderr
+            stored = cli("secret", "set", alias, input=CANARY, keyring=keyring, status=0)
             assert not leaks(stored.stdout + stored.stderr)
     yield Setting(cli, {**env, **DEBUGGING}, list(ports), keyring, source)
     if keyring is not None:
@@ -404,8 +403,7 @@ def test_an_open_connection_and_what_fails_on_it_do_not_show_it(
     assert not leaks(outcome.stderr)
     failed = [line.split()[1] for line in outcome.stdout.splitlines() if line.startswith("FAILED")]
     assert failed == ["closed", "closed", "closed", "database", "database"]
-    told = cli("profile", "test", "good", "--json", env=DEBUGGING)
-    assert told.returncode == 0
+    told = cli("profile", "test", "good", "--json", env=DEBUGGING, status=0)
     assert not leaks(told.stdout + told.stderr)
 
 
@@ -493,8 +491,7 @@ def test_a_secret_typed_at_a_prompt_is_not_echoed(
     cli: Command, keyring_session: KeyringSession, milvus_auth: MilvusServer
 ) -> None:
     cli.own_file(f'[profiles.one]\nuri = "{milvus_auth.uri}"\nuser = "root"\n')
-    screen = cli.tty("secret", "set", "one", answers=[("root", CANARY)], keyring=keyring_session)
-    assert screen.returncode == 0, screen.raw
+    screen = cli.tty("secret", "set", "one", answers=[("root", CANARY)], keyring=keyring_session, status=0)
     assert not leaks(screen.raw)
     keyring_session.clear("milvus-profiles")
 
@@ -646,8 +643,7 @@ def test_the_editors_copy_of_the_file_is_gone_when_it_ends(cli: Command, tmp_pat
     temporary.mkdir()
     editor.write_text(f'#!/bin/sh\nstat -c "%a" "$1" > {seen}\ntr "\\0" "\\n" < /proc/$$/cmdline >> {seen}\n')
     editor.chmod(0o755)
-    outcome = cli("profile", "edit", "--user-file", env={"EDITOR": str(editor), "TMPDIR": str(temporary)})
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = cli("profile", "edit", "--user-file", env={"EDITOR": str(editor), "TMPDIR": str(temporary)}, status=0)
     assert seen.read_text().splitlines()[0] == "600"
     assert not leaks(seen.read_text() + outcome.stdout + outcome.stderr)
     assert list(temporary.iterdir()) == []
@@ -660,8 +656,7 @@ def test_a_diff_shows_the_lines_around_a_change_without_their_secrets(cli: Comma
     )
     for words in (["set", "one", "timeout=3"], ["remove", "two"], ["copy", "one", "three"], ["rename", "one", "four"]):
         for more in ([], ["--json"]):
-            outcome = cli("profile", *words, "--dry-run", *more)
-            assert outcome.returncode == 0, outcome.stderr
+            outcome = cli("profile", *words, "--dry-run", *more, status=0)
             assert "timeout" in outcome.stdout or words[0] in ("remove", "rename")
             assert not leaks(outcome.stdout + outcome.stderr)
     assert os.stat(cli.user_file).st_mode & 0o777 == 0o600

@@ -226,8 +226,7 @@ def test_completion(cli: Command, project: Path, obstacle: Obstacle) -> None:
 
 def test_a_pipe_or_standard_input_named_as_the_configuration_is_refused_by_name(cli: Command) -> None:
     text = '[profiles.a]\nuri = "localhost"\n'
-    piped = cli("--config", "/dev/stdin", "profile", "list", input=text)
-    assert piped.returncode == 3
+    piped = cli("--config", "/dev/stdin", "profile", "list", input=text, status=3)
     assert "is not a file but a FIFO (a pipe)" in piped.stderr
     reading, writing = os.pipe()
     os.close(writing)
