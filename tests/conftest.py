@@ -88,16 +88,17 @@ def in_process(home: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.fixture(scope="session")
-def _commands() -> Iterator[ForkServer]:
+def fork_server() -> Iterator[ForkServer]:
+    """For a `Command` of the console script that a test makes itself."""
     server = ForkServer(str(_PROGRAM), Command([], _SESSION_HOME, _SESSION_HOME).environment())
     yield server
     server.close()
 
 
 @pytest.fixture
-def cli(home: Path, project: Path, _commands: ForkServer) -> Command:
+def cli(home: Path, project: Path, fork_server: ForkServer) -> Command:
     """The installed console script, run in `project` with `home` as its home directory."""
-    return Command([_PROGRAM], home, project, _commands)
+    return Command([_PROGRAM], home, project, fork_server)
 
 
 # --- keyrings ------------------------------------------------------------------------------------------------------

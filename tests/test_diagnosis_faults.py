@@ -21,6 +21,7 @@ from milvus_profiles.channel.lite import acquire_lite
 from tests.support import faults, scripted_grpc
 from tests.support.certificates import Certificates
 from tests.support.command import Command, Outcome
+from tests.support.fork_server import ForkServer
 from tests.support.milvus import MilvusServer
 from tests.support.secret_service import KeyringSession
 
@@ -222,6 +223,7 @@ def stand(
     milvus_mtls: MilvusServer,
     certificates: Certificates,
     keyring_session: KeyringSession,
+    fork_server: ForkServer,
 ) -> Iterator[Stand]:
     directory = tmp_path_factory.mktemp("stand")
     home, cwd = directory / "home", directory / "cwd"
@@ -270,7 +272,7 @@ def stand(
         lease = acquire_lite(str(directory / "in-use.db"), None)
         stack.callback(lease.release)
         values["in_use"] = lease.directory
-        cli = Command([Path(sys.executable).with_name("milvus-profiles")], home, cwd)
+        cli = Command([fork_server.program], home, cwd, fork_server)
         stand = Stand(cli, keyring_session, values, starting)
         declare(stand, *FAULTS)
         keyring_session.clear("milvus-profiles")

@@ -51,6 +51,7 @@ class ForkServer:
     """
 
     def __init__(self, program: str, env: Mapping[str, str]) -> None:
+        self.program = program
         self._env = _read_at_start(env)
         self._socket, theirs = socket.socketpair()
         with theirs:
