@@ -131,10 +131,10 @@ FAULTS = {
     "refused-port": Fault('uri = "{refused}"', "tcp", 6, "unreachable", "refuses connections", "is the port right?"),
     "black-hole": Fault('uri = "{hole}"\ntimeout = 1', "tcp", 6, "unreachable", "no TCP connection", "a firewall"),
     "silent-port": Fault(
-        'uri = "{silent}"\ntimeout = 1', "grpc", 6, "unreachable", "and then says nothing", "check the port",
+        'uri = "{silent}"\ntimeout = 2', "grpc", 6, "unreachable", "and then says nothing", "check the port",
     ),
     "silent-port-with-tls": Fault(
-        f'uri = "{{silent_tls}}"\ntimeout = 1\n{CA}', "tls", 6, "unreachable", "says nothing", "check the port",
+        f'uri = "{{silent_tls}}"\ntimeout = 2\n{CA}', "tls", 6, "unreachable", "says nothing", "check the port",
     ),
     "http-1-port": Fault('uri = "{web}"', "grpc", 8, "not_milvus", "a web server answers", "19530"),
     "grpc-but-not-milvus": Fault('uri = "{other}"', "grpc", 8, "not_milvus", "is not a Milvus", "19530"),
