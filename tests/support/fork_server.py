@@ -37,7 +37,9 @@ _ROOMS = ("cli", "config", "doctor", "files", "secrets", "tomltext")
 _LIBRARIES = ("jeepney.io.blocking", "keyring", "packaging.requirements", "rich.console", "rich.table", "tomlkit")
 _TOO_EARLY = ("cryptography", "grpc", "milvus_lite", "pymilvus")
 # What the interpreter, the C library or one of the modules above reads once, when it starts.
-_READ_AT_START = re.compile(r"(PYTHON|LC_|LANG|LD_|DYLD_|GLIBC_|MALLOC|OPENSSL_|PYDANTIC_|TYPER_)|TZ$")
+_READ_AT_START = re.compile(
+    r"(PYTHON(?!ASYNCIODEBUG|_KEYRING)|LC_|LANG|LD_|DYLD_|GLIBC_|MALLOC|OPENSSL_|PYDANTIC_|TYPER_)|TZ$"
+)
 # What a pipe holds on every system.
 _PIPE = 16_384
 
