@@ -295,6 +295,7 @@ RUBBISH: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.security
 @pytest.mark.parametrize("kind", RUBBISH)
 def test_ten_megabytes_of_rubbish_end_in_one_short_error(kind: str) -> None:
     outcome = try_parse(RUBBISH[kind](), "/dir/milvus.toml", "user")

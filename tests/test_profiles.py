@@ -1037,6 +1037,7 @@ def test_of_65536_profiles_only_the_one_that_is_asked_for_matters(many: Path) ->
     assert len(str(unknown.value)) < 300
 
 
+@pytest.mark.campaign
 def test_every_place_among_65536_profiles_is_found(many: Path) -> None:
     profiles = load(many, env={"HOME": "/nowhere"})
     (document,) = profiles.documents
