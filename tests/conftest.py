@@ -35,7 +35,7 @@ _PROGRAM = Path(sys.executable).with_name("milvus-profiles")
 
 # How many examples a property is tried with: in `make test`, and in `make campaign`, which names the other profile.
 hypothesis.settings.register_profile("small", deadline=None, max_examples=50)
-hypothesis.settings.register_profile("large", deadline=None, max_examples=2_000)
+hypothesis.settings.register_profile("large", deadline=None, max_examples=1_000)
 hypothesis.settings.load_profile("small")
 
 
