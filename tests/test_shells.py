@@ -79,7 +79,7 @@ def test_commands_in_messages_are_quoted_word_by_word() -> None:
 
 def test_no_message_puts_a_value_into_a_command_by_itself() -> None:
     found = []
-    for path in set(PACKAGE.rglob("*.py")) - {PACKAGE / "commands.py"}:
+    for path in set(PACKAGE.rglob("*.py")) - {PACKAGE / "text.py"}:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.JoinedStr):
                 continue
