@@ -36,8 +36,8 @@ test-sdks: setup-tests ## what `export` writes, run with the real SDKs, which th
 	@$(BIN)/python scripts/sdks.py $(SDKS)
 	@$(LOOPBACK) $(BIN)/python -m pytest -m sdks $(ARGS) tests/sdks
 
-campaign: setup-tests ## the slow tests
-	@$(LOOPBACK) $(BIN)/python -m pytest -m campaign $(ARGS)
+campaign: setup-tests ## the slow tests, and properties with many examples
+	@$(LOOPBACK) $(BIN)/python -m pytest -m "campaign or hypothesis" --hypothesis-profile=large $(ARGS)
 
 cov: setup-tests ## all tests but the campaigns, with a report of what they covered
 	@$(BIN)/coverage erase

@@ -16,6 +16,7 @@ from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Protocol  # noqa: E402
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 import milvus_profiles as mp  # noqa: E402
@@ -23,10 +24,19 @@ from tests.support import binaries  # noqa: E402
 from tests.support import certificates as certificate_files  # noqa: E402
 from tests.support.certificates import Certificates, Identity  # noqa: E402
 from tests.support.command import Command  # noqa: E402
+from tests.support.fork_server import ForkServer  # noqa: E402
 from tests.support.milvus import MilvusServer, Tls, need_milvus  # noqa: E402
 from tests.support.reaper import Reaper  # noqa: E402
 from tests.support.requirements import need  # noqa: E402
 from tests.support.secret_service import KeyringSession  # noqa: E402
+
+_PROGRAM = Path(sys.executable).with_name("milvus-profiles")
+
+
+# How many examples a property is tried with: in `make test`, and in `make campaign`, which names the other profile.
+hypothesis.settings.register_profile("small", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("large", deadline=None, max_examples=1_000)
+hypothesis.settings.load_profile("small")
 
 
 def pytest_report_header() -> str:
@@ -77,10 +87,18 @@ def in_process(home: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> It
     mp.disconnect_all()
 
 
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """For a `Command` of the console script that a test makes itself."""
+    server = ForkServer(str(_PROGRAM), Command([], _SESSION_HOME, _SESSION_HOME).environment())
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def cli(home: Path, project: Path) -> Command:
+def cli(home: Path, project: Path, fork_server: ForkServer) -> Command:
     """The installed console script, run in `project` with `home` as its home directory."""
-    return Command([Path(sys.executable).with_name("milvus-profiles")], home, project)
+    return Command([_PROGRAM], home, project, fork_server)
 
 
 # --- keyrings ------------------------------------------------------------------------------------------------------

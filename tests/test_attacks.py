@@ -80,13 +80,6 @@ class Victim:
         (script / "program.py").write_text(PROGRAM)
         self.python = Command([sys.executable, script / "program.py"], cli.home, cli.cwd)
 
-    def own_file(self, text: str) -> Path:
-        path = self.cli.home / ".config/milvus/milvus.toml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        path.chmod(0o600)
-        return path
-
     def project_file(self, text: str, directory: Path | None = None) -> Path:
         path = (directory or self.cli.cwd) / "milvus.toml"
         path.write_text(text)
@@ -144,9 +137,9 @@ def profile(alias: str, port: int, *lines: str, host: str = "127.0.0.1") -> str:
 def test_the_socket_sees_a_secret_that_is_meant_for_it(victim: Victim, attacker: Recorder, way: str) -> None:
     env = {}
     if way == "own file":
-        victim.own_file(profile("prod", attacker.port, f'token = "{CANARY}"'))
+        victim.cli.own_file(profile("prod", attacker.port, f'token = "{CANARY}"'))
     elif way == "variable":
-        victim.own_file(profile("prod", attacker.port))
+        victim.cli.own_file(profile("prod", attacker.port))
         env = {"MILVUS_PROFILES__PROD__TOKEN": CANARY}
     else:
         env = {
@@ -170,7 +163,7 @@ def test_the_socket_sees_a_secret_that_is_meant_for_it(victim: Victim, attacker:
 def test_a_project_cannot_take_an_alias_of_the_user(
     victim: Victim, attacker: Recorder, good_port: int, own: str, taken: str
 ) -> None:
-    victim.own_file(profile(own, good_port, f'token = "{CANARY}"'))
+    victim.cli.own_file(profile(own, good_port, f'token = "{CANARY}"'))
     file = victim.project_file(profile(taken, attacker.port))
     result = victim.uses(own)
     assert_refused(result, attacker, 5, "UntrustedError")
@@ -182,7 +175,7 @@ def test_a_project_cannot_take_an_alias_of_the_user(
 def test_whatever_selects_the_taken_alias(victim: Victim, attacker: Recorder, good_port: int, how: str) -> None:
     own, taken = profile("prod", good_port, f'token = "{CANARY}"'), profile("prod", attacker.port)
     default = 'default_profile = "prod"\n'
-    victim.own_file(default + own if "user" in how else own)
+    victim.cli.own_file(default + own if "user" in how else own)
     victim.project_file(default + taken if "project" in how else taken)
     env = {"MILVUS_PROFILE": "prod"} if how == "MILVUS_PROFILE" else {}
     assert_refused(victim.uses("", env=env), attacker, 5, "UntrustedError")
@@ -191,13 +184,13 @@ def test_whatever_selects_the_taken_alias(victim: Victim, attacker: Recorder, go
 def test_a_project_with_another_port_or_without_tls_is_another_endpoint(
     victim: Victim, attacker: Recorder, good_port: int
 ) -> None:
-    victim.own_file(f'[profiles.prod]\nuri = "https://127.0.0.1:{attacker.port}"\ntoken = "{CANARY}"\n')
+    victim.cli.own_file(f'[profiles.prod]\nuri = "https://127.0.0.1:{attacker.port}"\ntoken = "{CANARY}"\n')
     victim.project_file(profile("prod", attacker.port))
     assert_refused(victim.uses(), attacker, 5, "UntrustedError")
 
 
 def test_an_invalid_profile_of_the_user_still_guards_its_alias(victim: Victim, attacker: Recorder) -> None:
-    victim.own_file(f'[profiles.prod]\nuri = "https://"\ntoken = "{CANARY}"\n')
+    victim.cli.own_file(f'[profiles.prod]\nuri = "https://"\ntoken = "{CANARY}"\n')
     victim.project_file(profile("prod", attacker.port))
     assert_refused(victim.uses(), attacker, 5, "UntrustedError")
 
@@ -205,7 +198,7 @@ def test_an_invalid_profile_of_the_user_still_guards_its_alias(victim: Victim, a
 def test_files_are_not_merged_so_an_address_gets_no_token_of_another_file(
     victim: Victim, attacker: Recorder, good_port: int
 ) -> None:
-    victim.own_file(f'[profiles.prod]\nuser = "root"\npassword = "{CANARY}"\n')  # a template
+    victim.cli.own_file(f'[profiles.prod]\nuser = "root"\npassword = "{CANARY}"\n')  # a template
     victim.project_file(profile("prod", attacker.port))
     result = victim.uses()
     assert result.error is not None
@@ -214,13 +207,13 @@ def test_files_are_not_merged_so_an_address_gets_no_token_of_another_file(
 
 
 def test_a_project_cannot_extend_a_profile_of_the_user(victim: Victim, attacker: Recorder, good_port: int) -> None:
-    victim.own_file(profile("base", good_port, f'token = "{CANARY}"'))
+    victim.cli.own_file(profile("base", good_port, f'token = "{CANARY}"'))
     victim.project_file(profile("evil", attacker.port, 'extends = "base"'))
     assert_refused(victim.uses("evil"), attacker, 3, "ConfigError")
 
 
 def test_extends_carries_no_secret_to_another_address(victim: Victim, attacker: Recorder, good_port: int) -> None:
-    victim.own_file(
+    victim.cli.own_file(
         profile("base", good_port, 'user = "root"', f'password = "{CANARY}"', "allow_insecure = true")
         + profile("child", attacker.port, 'extends = "base"')
         + profile("grandchild", attacker.port, 'extends = "child"')
@@ -235,7 +228,7 @@ def test_extends_carries_no_secret_to_another_address(victim: Victim, attacker: 
 
 
 def test_an_address_from_a_variable_gets_no_token_of_a_file(victim: Victim, attacker: Recorder, good_port: int) -> None:
-    victim.own_file(profile("prod", good_port, f'token = "{CANARY}"'))
+    victim.cli.own_file(profile("prod", good_port, f'token = "{CANARY}"'))
     result = victim.uses(env={"MILVUS_PROFILES__PROD__URI": f"http://127.0.0.1:{attacker.port}"})
     assert CANARY not in result.told
     assert attacker.connections > 0
@@ -245,7 +238,7 @@ def test_an_address_from_a_variable_gets_no_token_of_a_file(victim: Victim, atta
 def test_a_project_cannot_make_a_profile_of_the_user_the_default(
     victim: Victim, attacker: Recorder, good_port: int
 ) -> None:
-    victim.own_file(profile("prod", attacker.port, f'token = "{CANARY}"'))
+    victim.cli.own_file(profile("prod", attacker.port, f'token = "{CANARY}"'))
     victim.project_file('default_profile = "prod"\n' + profile("other", good_port))
     assert_refused(victim.uses(""), attacker, 5, "UntrustedError")
 
@@ -253,10 +246,9 @@ def test_a_project_cannot_make_a_profile_of_the_user_the_default(
 def test_a_secret_is_not_stored_for_the_address_of_a_project_that_took_the_alias(
     victim: Victim, attacker: Recorder, good_port: int, keyring_session: KeyringSession
 ) -> None:
-    victim.own_file(profile("prod", good_port, 'user = "root"'))
+    victim.cli.own_file(profile("prod", good_port, 'user = "root"'))
     victim.project_file(profile("prod", attacker.port, 'user = "root"'))
-    outcome = victim.cli("secret", "set", "prod", keyring=keyring_session, input=CANARY)
-    assert outcome.returncode == 5
+    outcome = victim.cli("secret", "set", "prod", keyring=keyring_session, input=CANARY, status=5)
     assert CANARY not in outcome.stdout + outcome.stderr
     (victim.cli.cwd / "milvus.toml").unlink()
     assert victim.cli("secret", "set", "prod", keyring=keyring_session, input=CANARY).returncode == 0
@@ -387,8 +379,7 @@ def test_a_project_cannot_name_sockets_and_databases_outside_of_it(
     addresses += ["link/mine.db", "sly.db", "~/mine.db", f"{victim.cli.cwd}-other/mine.db", "link/../../mine.db"]
     for address in addresses:
         victim.project_file(f'[profiles.evil]\nuri = "{address}"\n')
-        outcome = victim.cli("profile", "test", "evil", "--json")
-        assert outcome.returncode == 5, (address, outcome.stdout)
+        outcome = victim.cli("profile", "test", "evil", "--json", status=5)
         assert "sets uri" in outcome.json[0]["stages"][0]["detail"]
     assert_refused(victim.uses("evil"), attacker, 5, "UntrustedError")
     assert list(outside.iterdir()) == []
@@ -399,8 +390,7 @@ def test_a_project_cannot_choose_the_keyring(victim: Victim, attacker: Recorder)
     victim.project_file(
         'keyring_backends = ["evil_backend.Keyring"]\n' + profile("evil", attacker.port, "token = { keyring = true }")
     )
-    outcome = victim.cli("profile", "test", "evil", "--json")
-    assert outcome.returncode == 3
+    outcome = victim.cli("profile", "test", "evil", "--json", status=3)
     assert "keyring_backends" in outcome.error["message"]
     assert json.loads(victim.python("evil", "{}").stdout)["error"] == "ConfigError"
     assert attacker.connections == 0
@@ -413,8 +403,7 @@ def test_a_project_cannot_choose_the_keyring(victim: Victim, attacker: Recorder)
 def stored(keyring_session: KeyringSession, good_port: int, victim: Victim) -> KeyringSession:
     """The user's password for one endpoint is in the keyring."""
     words = ["--uri", f"http://localhost:{good_port}", "--user", "root", "--password-stdin", "--user-file"]
-    outcome = victim.cli("profile", "add", "mine", *words, keyring=keyring_session, input=CANARY)
-    assert outcome.returncode == 0, outcome.stderr
+    victim.cli("profile", "add", "mine", *words, keyring=keyring_session, input=CANARY, status=0)
     return keyring_session
 
 
@@ -491,10 +480,10 @@ def test_trust_does_not_lift_the_binding(
 
 def test_a_secret_over_plaintext_to_another_machine_is_refused_before_any_socket_opens(victim: Victim) -> None:
     with recorder() as unused:
-        victim.own_file(f'[profiles.prod]\nuri = "http://192.0.2.1:19530"\ntoken = "{CANARY}"\n')
+        victim.cli.own_file(f'[profiles.prod]\nuri = "http://192.0.2.1:19530"\ntoken = "{CANARY}"\n')
         assert_refused(victim.uses(), unused, 3, "InsecureTransportError")
         # A proxy takes the bytes off this machine, so loopback behind it is none.
-        victim.own_file(profile("prod", 1, f'token = "{CANARY}"', f'proxy = "http://127.0.0.1:{unused.port}"'))
+        victim.cli.own_file(profile("prod", 1, f'token = "{CANARY}"', f'proxy = "http://127.0.0.1:{unused.port}"'))
         assert_refused(victim.uses(), unused, 3, "InsecureTransportError")
 
 
@@ -577,7 +566,7 @@ def test_a_directory_reached_by_a_link_is_the_same_directory(victim: Victim, tmp
 def test_a_project_file_that_is_a_link_to_the_users_own_brings_nothing_new(
     victim: Victim, attacker: Recorder, good_port: int
 ) -> None:
-    own = victim.own_file(profile("prod", good_port, f'token = "{CANARY}"'))
+    own = victim.cli.own_file(profile("prod", good_port, f'token = "{CANARY}"'))
     (victim.cli.cwd / "milvus.toml").symlink_to(own)
     assert [row["trusted"] for row in victim.cli("profile", "list", "--json").json] == [True]
     assert_refused(victim.uses(), attacker, 6, "UnreachableError")
@@ -585,8 +574,7 @@ def test_a_project_file_that_is_a_link_to_the_users_own_brings_nothing_new(
 
 def test_editing_an_untrusted_file_does_not_trust_it(victim: Victim, attacker: Recorder) -> None:
     victim.project_file(profile("prod", attacker.port, GATED))
-    added = victim.cli("profile", "add", "mine", "--uri", "localhost")
-    assert added.returncode == 0
+    added = victim.cli("profile", "add", "mine", "--uri", "localhost", status=0)
     assert "not trusted" in added.stderr
     assert victim.cli("profile", "set", "prod", "timeout=5").returncode == 0
     assert_refused(victim.uses(env={"TEAM_TOKEN": CANARY}), attacker, 5, "UntrustedError")
@@ -598,7 +586,7 @@ def test_a_file_above_a_directory_without_git_is_a_project_file_like_any_other(
     shared = tmp_path / "shared"
     (shared / "work/here").mkdir(parents=True)
     shared.chmod(0o1777)
-    victim.own_file(profile("prod", good_port, f'token = "{CANARY}"'))
+    victim.cli.own_file(profile("prod", good_port, f'token = "{CANARY}"'))
     victim.project_file(profile("prod", attacker.port) + profile("evil", attacker.port, GATED), shared)
     assert_refused(victim.uses("prod", cwd=shared / "work/here"), attacker, 5, "UntrustedError")
     result = victim.uses("evil", cwd=shared / "work/here", env={"TEAM_TOKEN": CANARY})
@@ -607,8 +595,7 @@ def test_a_file_above_a_directory_without_git_is_a_project_file_like_any_other(
 
 def test_a_pipe_in_place_of_the_project_file_does_not_hang(victim: Victim, attacker: Recorder) -> None:
     os.mkfifo(victim.cli.cwd / "milvus.toml")
-    outcome = victim.cli("profile", "test", "prod", "--json", timeout=20)
-    assert outcome.returncode == 3
+    victim.cli("profile", "test", "prod", "--json", timeout=20, status=3)
     assert json.loads(victim.python("prod", "{}", timeout=20).stdout)["error"] == "ConfigError"
 
 
@@ -671,7 +658,7 @@ def test_a_container_with_a_file_in_its_image_takes_its_secret_from_the_environm
 def test_a_program_by_a_path_is_not_taken_from_where_one_stands(
     victim: Victim, attacker: Recorder, good_port: int, tmp_path: Path
 ) -> None:
-    victim.own_file(profile("prod", good_port, 'token = { command = ["./get-token"] }'))
+    victim.cli.own_file(profile("prod", good_port, 'token = { command = ["./get-token"] }'))
     marker = tmp_path / "marker"
     trap = victim.cli.cwd / "get-token"
     trap.write_text(f"#!/bin/sh\ntouch {marker}\necho token\n")
@@ -684,7 +671,7 @@ def test_arguments_of_a_command_go_through_no_shell(
     victim: Victim, attacker: Recorder, good_port: int, tmp_path: Path
 ) -> None:
     marker = tmp_path / "marker"
-    victim.own_file(
+    victim.cli.own_file(
         profile("prod", good_port, f'token = {{ command = ["echo", "$(touch {marker})`touch {marker}`"] }}')
     )
     assert victim.uses().error == "UnreachableError"
@@ -709,7 +696,7 @@ CANARY_OF_DOTENV=1
 def test_a_dotenv_file_of_a_repository_changes_nothing(
     victim: Victim, attacker: Recorder, milvus_auth: MilvusServer, tmp_path: Path
 ) -> None:
-    victim.own_file(profile("prod", milvus_auth.port, 'user = "root"', 'password = "Milvus"'))
+    victim.cli.own_file(profile("prod", milvus_auth.port, 'user = "root"', 'password = "Milvus"'))
     (victim.cli.cwd / ".env").write_text(DOTENV.format(port=attacker.port))
     result = victim.uses()
     assert (result.status, result.error) == (0, None), result.told
@@ -738,7 +725,7 @@ def test_proxy_variables_change_nothing_unless_the_profile_asks(
     victim: Victim, attacker: Recorder, milvus_auth: MilvusServer, milvus_tls: MilvusServer
 ) -> None:
     assert milvus_tls.certs is not None
-    victim.own_file(
+    victim.cli.own_file(
         profile("prod", milvus_auth.port, f'token = "{milvus_auth.token}"')
         + f'[profiles.tls]\nuri = "{milvus_tls.uri}"\ntoken = "{milvus_tls.token}"\n'
         + f'ssl = {{ ca = "{milvus_tls.certs.ca}" }}\n'
@@ -772,7 +759,7 @@ def test_what_a_hostile_server_says_reaches_the_terminal_escaped_and_without_the
         raise Refusal(code, f"{HOSTILE_TEXT} {call.metadata.get('authorization')!s} {CANARY}".replace("\r\n", "%0D%0A"))
 
     with scripted_server(script) as server:
-        victim.own_file(profile("prod", server.port, f'token = "{CANARY}"'))
+        victim.cli.own_file(profile("prod", server.port, f'token = "{CANARY}"'))
         outcome = victim.cli("profile", "test", "prod")
         screen = victim.cli.tty("profile", "test", "prod", columns=200)
         result = victim.uses()
@@ -791,7 +778,7 @@ def test_a_hostile_version_and_reason_are_escaped(victim: Victim) -> None:
         return milvus_answer(call).replace(b"v2.3.5-scripted", "\x1b[2J\u202e\x9b1mvvvvv".encode()[:15])
 
     with scripted_server(script) as server:
-        victim.own_file(profile("prod", server.port))
+        victim.cli.own_file(profile("prod", server.port))
         outcome = victim.cli("profile", "test", "prod")
         as_json = victim.cli("profile", "test", "prod", "--json")
     assert outcome.returncode == 0, outcome.stdout
@@ -811,7 +798,7 @@ def test_a_server_that_refuses_the_token_for_ever_gets_it_no_more_often_than_cal
     program.write_text(f'#!/bin/sh\necho >> {counted}\necho "{CANARY}-$(wc -l < {counted})"\n')
     program.chmod(0o755)
     with scripted_server(script) as server:
-        victim.own_file(profile("prod", server.port, f'token = {{ command = ["{program}"] }}'))
+        victim.cli.own_file(profile("prod", server.port, f'token = {{ command = ["{program}"] }}'))
         result = victim.uses()
         calls = len(server.calls)
     assert (result.status, result.error) == (9, "AuthenticationError")
@@ -833,7 +820,7 @@ def test_a_redirect_is_not_followed(victim: Victim, attacker: Recorder) -> None:
         connection.recv(65536)
 
     with listener(talk) as opened:
-        victim.own_file(profile("prod", opened.port, f'token = "{CANARY}"'))
+        victim.cli.own_file(profile("prod", opened.port, f'token = "{CANARY}"'))
         assert_refused(victim.uses(), attacker, 8, "NotMilvusError")
 
 
@@ -845,7 +832,7 @@ def test_a_grpc_answer_that_names_another_server_is_not_followed(victim: Victim,
         raise Refusal(grpc.StatusCode.UNAVAILABLE, f"moved to {address}; Location: http://{address}")
 
     with scripted_server(script) as server:
-        victim.own_file(profile("prod", server.port, f'token = "{CANARY}"'))
+        victim.cli.own_file(profile("prod", server.port, f'token = "{CANARY}"'))
         result = victim.uses()
     assert result.error is not None
     assert attacker.connections == 0
@@ -898,7 +885,7 @@ def test_the_texts_of_a_hostile_certificate_are_escaped(victim: Victim, tmp_path
     identity = hostile_identity(tmp_path)
     with scripted_server(milvus_answer, identity=identity) as server:
         table = f'{{ ca = "{identity.cert}" }}' if trusted else "true"
-        victim.own_file(f'[profiles.prod]\nuri = "https://127.0.0.1:{server.port}"\nssl = {table}\n')
+        victim.cli.own_file(f'[profiles.prod]\nuri = "https://127.0.0.1:{server.port}"\nssl = {table}\n')
         outcome = victim.cli("profile", "test", "prod", "--verbose")
         result = victim.uses()
     assert outcome.returncode == result.status == (0 if trusted else 7), result.told

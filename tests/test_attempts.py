@@ -43,14 +43,6 @@ CANARY = "canary-Zq8w5tRx"
 GATED = '[profiles.prod]\nuri = "http://127.0.0.1:1"\ntoken = { env = "TEAM_TOKEN" }\n'
 
 
-def own_file(home: Path, text: str) -> Path:
-    path = home / ".config/milvus/milvus.toml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o600)
-    return path
-
-
 # --- a repository that hides the TLS of one of the user's profiles ----------------------------------------------------
 
 OWN_TLS = [
@@ -64,10 +56,10 @@ OWN_TLS = [
 @pytest.mark.parametrize("line", ["ssl = false", "", 'description = "mine"'])
 @pytest.mark.parametrize("way", ["uri", "host", "call"])
 def test_a_project_cannot_take_the_tls_off_an_address_that_is_the_users(
-    home: Path, project: Path, own: str, line: str, way: str
+    cli: Command, home: Path, project: Path, own: str, line: str, way: str
 ) -> None:
     """The address and the token are the user's; the file that merely has the alias hides that TLS was asked for."""
-    own_file(home, own)
+    cli.own_file(own)
     (project / "milvus.toml").write_text(f"[profiles.prod]\n{line}\n")
     env = {"HOME": str(home), "MILVUS_PROFILES__PROD__TOKEN": CANARY}
     fields: dict[str, Any] = {}
@@ -86,8 +78,8 @@ def test_a_project_cannot_take_the_tls_off_an_address_that_is_the_users(
     assert mp.load(env=env, cwd=project).use("prod", fields).profile.tls
 
 
-def test_without_tls_of_the_users_own_a_project_hides_nothing(home: Path, project: Path) -> None:
-    own_file(home, '[profiles.prod]\nuri = "http://127.0.0.1:1"\n')
+def test_without_tls_of_the_users_own_a_project_hides_nothing(cli: Command, home: Path, project: Path) -> None:
+    cli.own_file('[profiles.prod]\nuri = "http://127.0.0.1:1"\n')
     (project / "milvus.toml").write_text('[profiles.prod]\ndescription = "mine"\n')
     env = {"HOME": str(home), "MILVUS_PROFILES__PROD__URI": "127.0.0.1:2"}
     assert mp.load(env=env, cwd=project).use("prod").profile.endpoint.port == 2
@@ -265,7 +257,7 @@ def test_a_redirect_of_the_management_port_is_not_followed_and_the_token_does_no
 
         with listener(talk) as management:
             text = f'[profiles.a]\nuri = "http://127.0.0.1:{server.port}"\ntoken = "{CANARY}"\n'
-            own_file(cli.home, f"{text}management_port = {management.port}\n")
+            cli.own_file(f"{text}management_port = {management.port}\n")
             outcome = cli("profile", "test", "a")
     assert outcome.returncode == 0, outcome.stdout
     assert any(b"/healthz" in request for request in asked)
@@ -348,7 +340,7 @@ def test_grpcs_second_proxy_variable_is_not_obeyed_either(cli: Command) -> None:
     ids=lambda env: next(iter(env)),
 )
 def test_variables_of_others_change_no_answer(cli: Command, env: dict[str, str | None]) -> None:
-    own_file(cli.home, '[profiles.a]\nuri = "http://127.0.0.1:1"\ndescription = "größe → ☃"\n')
+    cli.own_file('[profiles.a]\nuri = "http://127.0.0.1:1"\ndescription = "größe → ☃"\n')
     listed = cli("profile", "list", "--json", env=env)
     assert (listed.returncode, listed.stderr) == (0, "")
     assert [row["alias"] for row in listed.json] == ["a"]
@@ -356,10 +348,9 @@ def test_variables_of_others_change_no_answer(cli: Command, env: dict[str, str |
 
 def test_an_address_of_the_bus_runs_no_program(cli: Command, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
-    own_file(cli.home, '[profiles.a]\nuri = "https://127.0.0.1:1"\nuser = "root"\n')
+    cli.own_file('[profiles.a]\nuri = "https://127.0.0.1:1"\nuser = "root"\n')
     run = f"unixexec:path=/bin/sh,argv1=-c,argv2=touch {marker}"
-    outcome = cli("secret", "status", "a", env={"DBUS_SESSION_BUS_ADDRESS": f"unix:abstract=x;{run};autolaunch:"})
-    assert outcome.returncode == 4
+    cli("secret", "status", "a", env={"DBUS_SESSION_BUS_ADDRESS": f"unix:abstract=x;{run};autolaunch:"}, status=4)
     assert not marker.exists()
 
 
@@ -454,7 +445,7 @@ LOOK = ["ls", "-m", "/proc/self/fd"]
 
 def test_programs_inherit_no_descriptor(cli: Command) -> None:
     """Neither one that gives a secret nor one that gets it; the fourth is the directory that `ls` lists."""
-    own_file(cli.home, f'[profiles.a]\nuri = "http://127.0.0.1:1"\ntoken = {{ command = {json.dumps(LOOK)} }}\n')
+    cli.own_file(f'[profiles.a]\nuri = "http://127.0.0.1:1"\ntoken = {{ command = {json.dumps(LOOK)} }}\n')
     outcome = cli("exec", "a", "--", "sh", "-c", 'echo "$MILVUS_TOKEN"; exec "$@"', "sh", *LOOK)
     assert outcome.stdout == "0, 1, 2, 3\n" * 2, outcome.stderr
 
@@ -493,8 +484,7 @@ def test_a_source_larger_than_anybodys_is_refused_before_it_is_parsed(cli: Comma
     with pytest.raises(ConfigError, match="larger than 256 KiB"):
         read("dotenv", None, env={}, cwd=str(cli.cwd))
     for text, said in (("A\n" * (200 << 10), "longer than 256 KiB"), ("[" * 100_000, "is not the JSON object")):
-        outcome = cli("import", "--from", "milvus-cli", "-", "--dry-run", input=text)
-        assert outcome.returncode == 3
+        outcome = cli("import", "--from", "milvus-cli", "-", "--dry-run", input=text, status=3)
         assert said in outcome.stderr
 
 
@@ -516,12 +506,10 @@ def test_an_import_takes_no_secret_of_another_profile_away(cli: Command, keyring
     assert cli("profile", "add", "prod", *words, keyring=keyring_session, input=CANARY).returncode == 0
     lines = ["MILVUS_URI=https://import-victim.example", "MILVUS_USER=root", "MILVUS_CONN_ALIAS=harmless"]
     (cli.cwd / ".env").write_text("\n".join([*lines, "MILVUS_PASSWORD=another", ""]))
-    before = (cli.home / ".config/milvus/milvus.toml").read_text()
-    outcome = cli("import", "--from", "dotenv", "--yes", "--user-file", keyring=keyring_session)
-    assert outcome.returncode == 3
+    before = cli.user_file.read_text()
+    outcome = cli("import", "--from", "dotenv", "--yes", "--user-file", keyring=keyring_session, status=3)
     assert f"the keyring has another secret for {account}" in outcome.stderr
     assert keyring_session.get("milvus-profiles", account) == CANARY
-    assert (cli.home / ".config/milvus/milvus.toml").read_text() == before
-    outcome = cli("import", "--from", "dotenv", "--yes", "--user-file", "--force", keyring=keyring_session)
-    assert outcome.returncode == 0, outcome.stderr
+    assert cli.user_file.read_text() == before
+    outcome = cli("import", "--from", "dotenv", "--yes", "--user-file", "--force", keyring=keyring_session, status=0)
     assert keyring_session.get("milvus-profiles", account) == "another"

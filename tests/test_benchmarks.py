@@ -18,6 +18,8 @@ from tests.support.milvus import need_milvus
 ROOT = Path(__file__).parents[1]
 FIGURES = {path.stem for path in (ROOT / "benchmarks/figures").glob("[a-z]*.py")}
 NEED_A_MILVUS = {"connect", "recovery", "start"}
+# These start servers and interpreters again and again, in their tiny form too.
+LONG = {"recovery", "start", "streams"}
 
 
 def test_each_figure_of_the_issue_has_its_program() -> None:
@@ -28,7 +30,9 @@ def test_each_figure_of_the_issue_has_its_program() -> None:
     assert all(f"'{figure}'" in listed.stderr or f" {figure}" in listed.stderr for figure in FIGURES), listed.stderr
 
 
-@pytest.mark.parametrize("figure", sorted(FIGURES))
+@pytest.mark.parametrize(
+    "figure", [pytest.param(name, marks=[pytest.mark.campaign] * (name in LONG)) for name in sorted(FIGURES)]
+)
 def test_a_figure_measures_itself_and_its_peer(figure: str) -> None:
     if figure in NEED_A_MILVUS:
         need_milvus(binaries.CURRENT)

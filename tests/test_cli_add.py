@@ -16,23 +16,19 @@ from tests.support.secret_service import KeyringSession
 SECRET = "hush-hush: 3 ünicode"
 
 
-def user_file(home: Path) -> Path:
-    return home / ".config/milvus/milvus.toml"
-
-
-def test_add_without_a_project_writes_the_user_file_and_says_so(cli: Command, home: Path) -> None:
+def test_add_without_a_project_writes_the_user_file_and_says_so(cli: Command) -> None:
     outcome = cli("profile", "add", "local", "--uri", "http://127.0.0.1:19530", "--default", "--description", "mine")
     assert outcome.returncode == 0
     assert "added 'local' (http://127.0.0.1:19530) to the user file ~/.config/milvus/milvus.toml" in outcome.stdout
-    text = user_file(home).read_text()
+    text = cli.user_file.read_text()
     assert 'default_profile = "local"' in text
     assert '[profiles.local]\ndescription = "mine"\nuri = "http://127.0.0.1:19530"\n' in text
-    assert stat.S_IMODE(user_file(home).stat().st_mode) == 0o600
+    assert stat.S_IMODE(cli.user_file.stat().st_mode) == 0o600
     row = cli("profile", "list", "--json").json[0]
     assert (row["alias"], row["default"], row["trusted"]) == ("local", True, True)
 
 
-def test_add_in_a_project_writes_the_project_file(cli: Command, project: Path, home: Path) -> None:
+def test_add_in_a_project_writes_the_project_file(cli: Command, project: Path) -> None:
     (project / "milvus.toml").write_text("# ours\n")
     (project / "sub").mkdir()
     outcome = cli("profile", "add", "local", "--uri", "./data/m.db", cwd=project / "sub")
@@ -41,13 +37,13 @@ def test_add_in_a_project_writes_the_project_file(cli: Command, project: Path, h
     # Counted from where the command ran, and written for where the file stands.
     assert 'uri = "./sub/data/m.db"' in (project / "milvus.toml").read_text()
     assert cli("profile", "list", "--json").json[0]["uri"] == str(project / "sub/data/m.db")
-    assert not user_file(home).exists()
+    assert not cli.user_file.exists()
 
 
-def test_which_file_can_be_chosen(cli: Command, project: Path, home: Path) -> None:
+def test_which_file_can_be_chosen(cli: Command, project: Path) -> None:
     (project / "milvus.toml").write_text("")
     assert cli("profile", "add", "a", "--uri", "localhost", "--user-file").returncode == 0
-    assert "[profiles.a]" in user_file(home).read_text()
+    assert "[profiles.a]" in cli.user_file.read_text()
     (project / "milvus.toml").unlink()
     assert cli("profile", "add", "b", "--uri", "localhost", "--project-file").returncode == 0
     assert "[profiles.b]" in (project / "milvus.toml").read_text()
@@ -67,24 +63,19 @@ def test_a_project_file_that_the_command_creates_is_trusted(cli: Command, projec
     assert [row["trusted"] for row in cli("profile", "list", "--json").json] == [True, True]
     with (project / "milvus.toml").open("a") as file:
         file.write("# changed by hand\n")
-    outcome = cli("profile", "add", "c", "--uri", "localhost")
-    assert outcome.returncode == 0
+    outcome = cli("profile", "add", "c", "--uri", "localhost", status=0)
     assert "is not trusted" in outcome.stderr
     assert [row["trusted"] for row in cli("profile", "list", "--json").json] == [False] * 3
 
 
-def test_password_goes_into_the_keyring_and_not_into_the_file(
-    cli: Command, home: Path, keyring_session: KeyringSession
-) -> None:
+def test_password_goes_into_the_keyring_and_not_into_the_file(cli: Command, keyring_session: KeyringSession) -> None:
     words = ["profile", "add", "prod", "--uri", "http://127.0.0.1:29530", "--user", "root", "--password-stdin"]
-    outcome = cli(*words, "--default", "-v", input=SECRET + "\n", keyring=keyring_session)
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = cli(*words, "--default", "-v", input=SECRET + "\n", keyring=keyring_session, status=0)
     assert SECRET not in outcome.stdout + outcome.stderr
-    assert SECRET not in user_file(home).read_text()
-    assert 'user = "root"' in user_file(home).read_text()
+    assert SECRET not in cli.user_file.read_text()
+    assert 'user = "root"' in cli.user_file.read_text()
     assert keyring_session.get("milvus-profiles", "plain|127.0.0.1|29530|root") == SECRET
-    status = cli("secret", "status", "prod", "--json", keyring=keyring_session)
-    assert status.returncode == 0
+    status = cli("secret", "status", "prod", "--json", keyring=keyring_session, status=0)
     assert status.json["auth"] == "keyring"
     assert status.json["present"] is True
     assert cli("profile", "list", "--json").json[0]["auth"] == "keyring"
@@ -97,8 +88,7 @@ def test_a_secret_of_standard_input_is_read_as_one_of_a_file(
     given: str, kept: str, cli: Command, keyring_session: KeyringSession
 ) -> None:
     words = ["profile", "add", "prod", "--uri", "https://bom.example", "--user", "root", "--password-stdin"]
-    outcome = cli(*words, input=given, keyring=keyring_session)
-    assert outcome.returncode == 0, outcome.stderr
+    cli(*words, input=given, keyring=keyring_session, status=0)
     assert keyring_session.get("milvus-profiles", "tls|bom.example|443|root") == kept
 
 
@@ -112,51 +102,45 @@ def test_a_secret_of_standard_input_is_read_as_one_of_a_file(
         ("hidden\x1b", "contains a control character"),
     ],
 )
-def test_what_no_file_may_give_is_refused_from_standard_input(given: str, what: str, cli: Command, home: Path) -> None:
+def test_what_no_file_may_give_is_refused_from_standard_input(given: str, what: str, cli: Command) -> None:
     words = ["profile", "add", "prod", "--uri", "https://h.example", "--user", "root", "--password-stdin"]
-    outcome = cli(*words, input=given)
-    assert outcome.returncode == 3
+    outcome = cli(*words, input=given, status=3)
     assert f"the secret on standard input {what} (--password-stdin)" in outcome.stderr
     assert "hidden" not in outcome.stderr
-    assert not user_file(home).exists()
+    assert not cli.user_file.exists()
 
 
-def test_token_goes_into_the_keyring_as_a_whole(cli: Command, home: Path, keyring_session: KeyringSession) -> None:
-    outcome = cli(
+def test_token_goes_into_the_keyring_as_a_whole(cli: Command, keyring_session: KeyringSession) -> None:
+    cli(
         "profile", "add", "cloud", "--uri", "https://cloud.example", "--token-stdin",
-        input="key-1234", keyring=keyring_session,
+        input="key-1234", keyring=keyring_session, status=0,
     )  # fmt: skip
-    assert outcome.returncode == 0, outcome.stderr
-    assert "token = {keyring = true}" in user_file(home).read_text()
+    assert "token = {keyring = true}" in cli.user_file.read_text()
     assert keyring_session.get("milvus-profiles", "tls|cloud.example|443|") == "key-1234"
 
 
-def test_a_keyring_that_fails_leaves_no_file(cli: Command, home: Path) -> None:
+def test_a_keyring_that_fails_leaves_no_file(cli: Command) -> None:
     outcome = cli(
         "profile", "add", "prod", "--uri", "https://h.example", "--user", "root", "--password-stdin", "--json",
-        input=SECRET,
+        input=SECRET, status=4,
     )  # fmt: skip
-    assert outcome.returncode == 4
     assert outcome.stdout == ""
     assert outcome.error["error"] == "secret"
     assert "--token-file" in outcome.error["hint"]
     assert "--token-env" in outcome.error["hint"]
-    assert not user_file(home).exists()
+    assert not cli.user_file.exists()
     assert SECRET not in outcome.stderr
 
 
-def test_a_file_that_cannot_be_written_leaves_no_secret(
-    cli: Command, home: Path, keyring_session: KeyringSession
-) -> None:
-    user_file(home).parent.mkdir(parents=True)
-    user_file(home).write_text("[profiles.x\n")
-    before = user_file(home).read_text()
-    outcome = cli(
+def test_a_file_that_cannot_be_written_leaves_no_secret(cli: Command, keyring_session: KeyringSession) -> None:
+    cli.user_file.parent.mkdir(parents=True)
+    cli.user_file.write_text("[profiles.x\n")
+    before = cli.user_file.read_text()
+    cli(
         "profile", "add", "prod", "--uri", "https://rollback.example", "--user", "root", "--password-stdin",
-        input=SECRET, keyring=keyring_session,
+        input=SECRET, keyring=keyring_session, status=3,
     )  # fmt: skip
-    assert outcome.returncode == 3
-    assert user_file(home).read_text() == before
+    assert cli.user_file.read_text() == before
     assert keyring_session.get("milvus-profiles", "tls|rollback.example|443|root") is None
 
 
@@ -174,13 +158,10 @@ def test_a_file_that_cannot_be_written_leaves_no_secret(
         (["--uri", "./x.db", "--token-stdin"], "x"),
     ],
 )
-def test_options_that_contradict_each_other_are_usage_errors(
-    cli: Command, home: Path, words: list[str], stdin: str | None
-) -> None:
-    outcome = cli("profile", "add", "a", *words, input=stdin)
-    assert outcome.returncode == 2, outcome.stderr
+def test_options_that_contradict_each_other_are_usage_errors(cli: Command, words: list[str], stdin: str | None) -> None:
+    outcome = cli("profile", "add", "a", *words, input=stdin, status=2)
     assert outcome.stderr.startswith("error: ")
-    assert not user_file(home).exists()
+    assert not cli.user_file.exists()
 
 
 @pytest.mark.parametrize(
@@ -196,29 +177,24 @@ def test_options_that_contradict_each_other_are_usage_errors(
         ["a", "--uri", "https://h/x", "--db-name", "y"],
     ],
 )
-def test_values_that_make_no_profile_are_config_errors(cli: Command, home: Path, words: list[str]) -> None:
-    outcome = cli("profile", "add", *words)
-    assert outcome.returncode == 3, outcome.stderr
+def test_values_that_make_no_profile_are_config_errors(cli: Command, words: list[str]) -> None:
+    outcome = cli("profile", "add", *words, status=3)
     assert outcome.stderr.startswith("error: ")
     assert "hushhush" not in outcome.stderr
-    assert not user_file(home).exists()
+    assert not cli.user_file.exists()
 
 
 @pytest.mark.parametrize("stdin", ["", "\n", "one\ntwo\n", "a\x00b"])
-def test_secrets_on_stdin_are_one_line_of_text(
-    cli: Command, home: Path, keyring_session: KeyringSession, stdin: str
-) -> None:
-    outcome = cli("profile", "add", "a", "--uri", "https://h", "--token-stdin", input=stdin, keyring=keyring_session)
-    assert outcome.returncode == 3
-    assert not user_file(home).exists()
+def test_secrets_on_stdin_are_one_line_of_text(cli: Command, keyring_session: KeyringSession, stdin: str) -> None:
+    cli("profile", "add", "a", "--uri", "https://h", "--token-stdin", input=stdin, keyring=keyring_session, status=3)
+    assert not cli.user_file.exists()
 
 
-def test_an_alias_that_exists_is_replaced_only_by_force(cli: Command, home: Path) -> None:
+def test_an_alias_that_exists_is_replaced_only_by_force(cli: Command) -> None:
     cli("profile", "add", "Prod-EU", "--uri", "https://one")
-    outcome = cli("profile", "add", "prod_eu", "--uri", "https://two")
-    assert outcome.returncode == 3
+    outcome = cli("profile", "add", "prod_eu", "--uri", "https://two", status=3)
     assert "there is a profile 'Prod-EU' already" in outcome.stderr
-    assert f"at {user_file(home)}:" in outcome.stderr
+    assert f"at {cli.user_file}:" in outcome.stderr
     assert cli("profile", "add", "prod_eu", "--uri", "https://two", "--force").returncode == 0
     assert [row["uri"] for row in cli("profile", "list", "--json").json] == ["https://two:443"]
 
@@ -227,11 +203,9 @@ def test_a_protected_profile_asks(cli: Command, project: Path) -> None:
     path = project / "milvus.toml"
     path.write_text('[profiles.prod]\nuri = "https://h"\nprotected = true\n')
     for words in (["remove", "prod"], ["add", "prod", "--uri", "https://x", "--force"]):
-        refused = cli("profile", *words)
-        assert refused.returncode == 1
+        refused = cli("profile", *words, status=1)
         assert "is protected" in refused.stderr
-        declined = cli.tty("profile", *words, answers=[("[y/N]", "n")])
-        assert declined.returncode == 1
+        cli.tty("profile", *words, answers=[("[y/N]", "n")], status=1)
         assert "[profiles.prod]" in path.read_text()
         assert "https://x" not in path.read_text()
     assert cli.tty("profile", "remove", "prod", answers=[("[y/N]", "y")]).returncode == 0
@@ -242,8 +216,7 @@ def test_dry_run_prints_the_change_and_makes_none(cli: Command, project: Path) -
     path = project / "milvus.toml"
     path.write_text('[profiles.a]\nuri = "localhost"\ntoken = "hushhush"\n')
     before = path.read_bytes()
-    outcome = cli("profile", "add", "b", "--uri", "localhost", "--dry-run")
-    assert outcome.returncode == 0
+    outcome = cli("profile", "add", "b", "--uri", "localhost", "--dry-run", status=0)
     assert "+[profiles.b]" in outcome.stdout
     assert "hushhush" not in outcome.stdout
     removed = cli("profile", "remove", "a", "--dry-run", "--json")
@@ -252,28 +225,25 @@ def test_dry_run_prints_the_change_and_makes_none(cli: Command, project: Path) -
     assert path.read_bytes() == before
 
 
-def test_add_asks_on_a_terminal(cli: Command, home: Path, keyring_session: KeyringSession) -> None:
+def test_add_asks_on_a_terminal(cli: Command, keyring_session: KeyringSession) -> None:
     screen = cli.tty(
         "profile", "add", "asked", "--user", "root",
         answers=[("Address of the Milvus", "https://asked.example"), ("Password of root", SECRET)],
-        keyring=keyring_session,
+        keyring=keyring_session, status=0,
     )  # fmt: skip
-    assert screen.returncode == 0, screen.text
     assert SECRET not in screen.text
     assert keyring_session.get("milvus-profiles", "tls|asked.example|443|root") == SECRET
-    assert 'uri = "https://asked.example"' in user_file(home).read_text()
+    assert 'uri = "https://asked.example"' in cli.user_file.read_text()
 
 
 def test_secret_set_status_and_delete(cli: Command, project: Path, keyring_session: KeyringSession) -> None:
     (project / "milvus.toml").write_text('[profiles.s]\nuri = "https://s.example"\nuser = "u"\n')
-    missing = cli("secret", "status", "s", "--json", keyring=keyring_session)
-    assert missing.returncode == 4
+    missing = cli("secret", "status", "s", "--json", keyring=keyring_session, status=4)
     assert missing.json["present"] is False
     assert cli("secret", "set", "s", input=SECRET, keyring=keyring_session).returncode == 0
     assert keyring_session.get("milvus-profiles", "tls|s.example|443|u") == SECRET
     assert cli("secret", "status", "s", keyring=keyring_session).returncode == 0
-    screen = cli.tty("secret", "set", "s", answers=[("Password of u", "other")], keyring=keyring_session)
-    assert screen.returncode == 0
+    screen = cli.tty("secret", "set", "s", answers=[("Password of u", "other")], keyring=keyring_session, status=0)
     assert "other" not in screen.text
     assert keyring_session.get("milvus-profiles", "tls|s.example|443|u") == "other"
     assert cli("secret", "delete", "s", "--json", keyring=keyring_session).json["deleted"] is True
@@ -287,8 +257,7 @@ def test_secret_set_refuses_what_the_keyring_is_never_asked_for(cli: Command, pr
         '[profiles.lite]\nuri = "./x.db"\nuser = "u"\n'
     )
     for alias, status in (("plain", 3), ("env", 5), ("lite", 3)):  # the variable of an untrusted file is gated first
-        outcome = cli("secret", "set", alias, input="x")
-        assert outcome.returncode == status
+        outcome = cli("secret", "set", alias, input="x", status=status)
         assert "Traceback" not in outcome.stderr
 
 
@@ -301,8 +270,7 @@ def test_remove_takes_its_comment_and_its_secret_along(
         '# about b\n[profiles.b]\nuri = "https://other.example"\n'
     )
     keyring_session.set("milvus-profiles", "tls|r.example|443|u", SECRET)
-    outcome = cli("profile", "remove", "a", "--with-secret", keyring=keyring_session)
-    assert outcome.returncode == 0
+    cli("profile", "remove", "a", "--with-secret", keyring=keyring_session, status=0)
     assert path.read_text() == '# the file\n\n# about b\n[profiles.b]\nuri = "https://other.example"\n'
     assert keyring_session.get("milvus-profiles", "tls|r.example|443|u") is None
 
@@ -315,22 +283,19 @@ def test_remove_leaves_a_secret_that_another_profile_uses(
         '[profiles.b]\nuri = "https://SHARED.example:443/db"\nuser = "u"\n'
     )
     keyring_session.set("milvus-profiles", "tls|shared.example|443|u", SECRET)
-    outcome = cli("profile", "remove", "a", "--with-secret", keyring=keyring_session)
-    assert outcome.returncode == 0
+    outcome = cli("profile", "remove", "a", "--with-secret", keyring=keyring_session, status=0)
     assert "the keyring entry stays" in outcome.stderr
     assert keyring_session.get("milvus-profiles", "tls|shared.example|443|u") == SECRET
 
 
 def test_remove_of_what_the_environment_declares_says_which_variable(cli: Command) -> None:
-    outcome = cli("profile", "remove", "ci", env={"MILVUS_PROFILES__CI__URI": "localhost"})
-    assert outcome.returncode == 3
+    outcome = cli("profile", "remove", "ci", env={"MILVUS_PROFILES__CI__URI": "localhost"}, status=3)
     assert "unset MILVUS_PROFILES__CI__URI" in outcome.stderr
 
 
 def test_add_warns_of_a_secret_that_would_be_refused(cli: Command, keyring_session: KeyringSession) -> None:
     words = ["profile", "add", "far", "--uri", "http://10.1.2.3:19530", "--user", "u", "--password-stdin"]
-    outcome = cli(*words, input="x", keyring=keyring_session)
-    assert outcome.returncode == 0
+    outcome = cli(*words, input="x", keyring=keyring_session, status=0)
     assert "connecting will be refused" in outcome.stderr
     outcome = cli(*words, "--force", "--allow-insecure", input="x", keyring=keyring_session)
     assert outcome.stderr == ""
@@ -338,12 +303,11 @@ def test_add_warns_of_a_secret_that_would_be_refused(cli: Command, keyring_sessi
 
 def test_add_says_when_another_layer_hides_the_profile(cli: Command, project: Path) -> None:
     (project / "milvus.toml").write_text('[profiles.a]\nuri = "localhost"\n')
-    outcome = cli("profile", "add", "a", "--uri", "elsewhere", "--user-file")
-    assert outcome.returncode == 0
+    outcome = cli("profile", "add", "a", "--uri", "elsewhere", "--user-file", status=0)
     assert "is hidden by" in outcome.stderr
 
 
-def test_a_hung_keyring_is_an_error_in_time(cli: Command, home: Path, fresh_keyring: KeyringSession) -> None:
+def test_a_hung_keyring_is_an_error_in_time(cli: Command, fresh_keyring: KeyringSession) -> None:
     fresh_keyring.suspend()
     outcome = cli(
         "profile", "add", "a", "--uri", "https://h", "--token-stdin",
@@ -352,7 +316,7 @@ def test_a_hung_keyring_is_an_error_in_time(cli: Command, home: Path, fresh_keyr
     fresh_keyring.resume()
     assert outcome.returncode == 4
     assert "MILVUS_PROFILES_KEYRING_TIMEOUT" in outcome.stderr
-    assert not user_file(home).exists()
+    assert not cli.user_file.exists()
 
 
 # --- pinning a certificate ---
@@ -364,33 +328,32 @@ def self_signed(start_milvus: StartMilvus, certificates: Certificates) -> Milvus
 
 
 def test_a_certificate_is_shown_asked_about_and_pinned(
-    cli: Command, home: Path, self_signed: MilvusServer, keyring_session: KeyringSession
+    cli: Command, self_signed: MilvusServer, keyring_session: KeyringSession
 ) -> None:
     words = ["profile", "add", "pinned", "--uri", self_signed.uri, "--user", "root", "--pin-certificate"]
-    declined = cli.tty(*words, answers=[("Trust this certificate?", "n")], keyring=keyring_session)
-    assert declined.returncode == 1
+    declined = cli.tty(*words, answers=[("Trust this certificate?", "n")], keyring=keyring_session, status=1)
     assert "SHA-256" in declined.text
     assert "self-signed" in declined.text
     assert "localhost" in declined.text
-    assert not user_file(home).exists()
-    assert not user_file(home).with_name("pinned.pem").exists()
+    assert not cli.user_file.exists()
+    assert not cli.user_file.with_name("pinned.pem").exists()
     # Nothing stays behind either of an attempt that fails later.
-    failed = cli.tty(
+    cli.tty(
         *words,
         "--test",
         answers=[("Trust this certificate?", "y"), ("Password of root", "wrong")],
         keyring=keyring_session,
+        status=9,
     )
-    assert failed.returncode == 9, failed.text
-    assert not user_file(home).with_name("pinned.pem").exists()
-    added = cli.tty(
+    assert not cli.user_file.with_name("pinned.pem").exists()
+    cli.tty(
         *words,
         "--test",
         answers=[("Trust this certificate?", "y"), ("Password of root", "Milvus")],
         keyring=keyring_session,
+        status=0,
     )
-    assert added.returncode == 0, added.text
-    assert "BEGIN CERTIFICATE" in user_file(home).with_name("pinned.pem").read_text()
+    assert "BEGIN CERTIFICATE" in cli.user_file.with_name("pinned.pem").read_text()
     assert cli("profile", "test", "pinned", keyring=keyring_session).returncode == 0
 
 
@@ -399,23 +362,20 @@ def test_pinning_sets_the_name_that_the_certificate_has(
 ) -> None:
     server = start_milvus(tls="server", identity=certificates.other_host_server)
     words = ["profile", "add", "p", "--uri", server.uri, "--pin-certificate", "--project-file"]
-    preview = cli(*words, "--dry-run")
-    assert preview.returncode == 0, preview.stderr
+    preview = cli(*words, "--dry-run", status=0)
     assert 'server_name = "other.example"' in preview.stdout
     assert not (project / "p.pem").exists()
-    added = cli.tty(*words, answers=[("Trust this certificate?", "y")])
-    assert added.returncode == 0, added.text
+    cli.tty(*words, answers=[("Trust this certificate?", "y")], status=0)
     assert 'ssl = {ca = "./p.pem", server_name = "other.example"}' in (project / "milvus.toml").read_text()
     assert cli("profile", "test", "p").returncode == 0
 
 
 def test_pinning_without_a_terminal_or_without_tls(
-    cli: Command, home: Path, milvus_tls: MilvusServer, milvus_plain: MilvusServer
+    cli: Command, milvus_tls: MilvusServer, milvus_plain: MilvusServer
 ) -> None:
-    alone = cli("profile", "add", "p", "--uri", milvus_tls.uri, "--pin-certificate")
-    assert alone.returncode == 1
+    alone = cli("profile", "add", "p", "--uri", milvus_tls.uri, "--pin-certificate", status=1)
     assert "SHA-256" in alone.stderr
     assert cli("profile", "add", "p", "--uri", milvus_plain.uri, "--pin-certificate").returncode == 2
     tls_to_plain = milvus_plain.uri.replace("http", "https")
     assert cli("profile", "add", "p", "--uri", tls_to_plain, "--pin-certificate").returncode == 7
-    assert not user_file(home).exists()
+    assert not cli.user_file.exists()

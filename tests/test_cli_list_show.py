@@ -37,8 +37,7 @@ def file(project: Path) -> Path:
 
 
 def test_list_json_has_the_documented_keys(cli: Command, file: Path) -> None:
-    outcome = cli("profile", "list", "--json")
-    assert outcome.returncode == 0
+    outcome = cli("profile", "list", "--json", status=0)
     assert outcome.stderr == ""
     assert outcome.json == [
         {
@@ -96,8 +95,7 @@ def test_json_may_stand_before_and_after_the_command(cli: Command, file: Path, w
 
 
 def test_list_of_nothing_says_what_to_do(cli: Command) -> None:
-    outcome = cli("profile", "list")
-    assert outcome.returncode == 0
+    outcome = cli("profile", "list", status=0)
     assert "no profiles yet" in outcome.stdout
     assert "profile add" in outcome.stderr
     assert cli("profile", "list", "--json").json == []
@@ -106,8 +104,7 @@ def test_list_of_nothing_says_what_to_do(cli: Command) -> None:
 def test_list_shows_invalid_profiles_beside_valid_ones(cli: Command, project: Path) -> None:
     path = project / "milvus.toml"
     path.write_text('[profiles.good]\nuri = "localhost"\n\n[profiles.bad]\nurl = "localhost"\n')
-    outcome = cli("profile", "list", "--json")
-    assert outcome.returncode == 0
+    outcome = cli("profile", "list", "--json", status=0)
     good, bad = outcome.json
     assert good["error"] is None
     assert bad["error"] == {"code": "config", "location": f"{path}:5:1"}
@@ -115,8 +112,7 @@ def test_list_shows_invalid_profiles_beside_valid_ones(cli: Command, project: Pa
 
 
 def test_list_fits_a_terminal_of_80_columns(cli: Command, file: Path) -> None:
-    screen = cli.tty("profile", "list")
-    assert screen.returncode == 0
+    screen = cli.tty("profile", "list", status=0)
     assert all(len(line) <= 80 for line in screen.text.splitlines())
     assert "\x1b[1m" in screen.raw
 
@@ -150,8 +146,7 @@ def test_control_characters_of_a_file_never_reach_the_terminal(cli: Command, pro
 
 
 def test_show_json_gives_values_with_origins(cli: Command, file: Path) -> None:
-    outcome = cli("profile", "show", "--json", env={"MILVUS_PROFILES__PROD__TIMEOUT": "3"})
-    assert outcome.returncode == 0
+    outcome = cli("profile", "show", "--json", env={"MILVUS_PROFILES__PROD__TIMEOUT": "3"}, status=0)
     shown = outcome.json
     assert set(shown) == {"alias", "values", "overridden"}
     assert shown["alias"] == "prod"
@@ -198,8 +193,7 @@ def test_literal_secrets_are_shown_as_a_mask(cli: Command, project: Path) -> Non
 
 
 def test_unknown_alias_is_suggested(cli: Command, file: Path) -> None:
-    outcome = cli("profile", "show", "prdo", "--json")
-    assert outcome.returncode == 3
+    outcome = cli("profile", "show", "prdo", "--json", status=3)
     assert outcome.stdout == ""
     assert outcome.error == {
         "error": "unknown_profile",
@@ -222,8 +216,7 @@ def test_unknown_alias_is_suggested(cli: Command, file: Path) -> None:
     ],
 )
 def test_misuse_is_exit_status_2_with_one_clear_error(cli: Command, words: list[str]) -> None:
-    outcome = cli(*words)
-    assert outcome.returncode == 2
+    outcome = cli(*words, status=2)
     assert outcome.stdout == ""
     assert outcome.stderr.startswith("error: ")
     assert "Traceback" not in outcome.stderr
@@ -231,8 +224,7 @@ def test_misuse_is_exit_status_2_with_one_clear_error(cli: Command, words: list[
 
 
 def test_no_command_shows_the_help(cli: Command) -> None:
-    outcome = cli()
-    assert outcome.returncode == 2
+    outcome = cli(status=2)
     assert "profile" in outcome.stderr
     assert "Usage: milvus-profiles" in outcome.stderr
     assert cli("--help").returncode == 0
@@ -264,8 +256,7 @@ def test_bad_file_is_one_clear_error_with_its_place(cli: Command, project: Path,
     path = project / "milvus.toml"
     path.write_bytes(content)
     for words in (["profile", "list"], ["profile", "show", "a"], ["config", "validate"]):
-        outcome = cli(*words)
-        assert outcome.returncode == 3
+        outcome = cli(*words, status=3)
         assert outcome.stdout == ""
         assert outcome.stderr.startswith("error: ")
         assert str(path) in outcome.stderr
@@ -294,8 +285,7 @@ BAD_PROFILES = {
 def test_bad_profile_is_one_clear_error_with_its_place(cli: Command, project: Path, line: str, status: int) -> None:
     path = project / "conf.toml"
     path.write_text(f'[profiles.a]\nuri = "https://localhost/db"\nuser = "u"\n{line}\n')
-    outcome = cli("--config", path, "profile", "show", "a")
-    assert outcome.returncode == status
+    outcome = cli("--config", path, "profile", "show", "a", status=status)
     assert f"at {path}:" in outcome.stderr
     assert "Traceback" not in outcome.stderr
     assert cli("--config", path, "profile", "list").returncode == 0
@@ -310,8 +300,7 @@ def test_a_named_file_that_cannot_be_read(cli: Command, project: Path, kind: str
         path.mkdir()
     elif kind == "fifo":
         os.mkfifo(path)
-    outcome = cli("profile", "list", env={"MILVUS_PROFILES_FILE": str(path)}, timeout=20)
-    assert outcome.returncode == 3
+    outcome = cli("profile", "list", env={"MILVUS_PROFILES_FILE": str(path)}, timeout=20, status=3)
     assert str(path) in outcome.stderr
 
 
@@ -319,8 +308,7 @@ def test_config_validate_lists_every_finding(cli: Command, project: Path) -> Non
     (project / "milvus.toml").write_text(
         '[profiles.a]\nurl = "x"\n[profiles.b]\nuri = "x"\nport = 3\n[profiles.c]\nuri = "x"\n'
     )
-    outcome = cli("config", "validate")
-    assert outcome.returncode == 3
+    outcome = cli("config", "validate", status=3)
     assert outcome.stderr.count("error: ") == 2
     report = cli("config", "validate", "--json")
     assert report.stdout == ""
@@ -351,8 +339,7 @@ def test_trust_pins_the_content_and_untrust_forgets_it(cli: Command, file: Path,
     def trusted() -> bool:
         return bool(cli("profile", "list", "--json").json[0]["trusted"])
 
-    first = cli("trust")
-    assert first.returncode == 0
+    first = cli("trust", status=0)
     assert '+ gated.token.env = "TEAM_TOKEN"' in first.stdout
     assert trusted()
     state = home / ".local/state/milvus/trust.json"
@@ -373,8 +360,7 @@ def test_trust_pins_the_content_and_untrust_forgets_it(cli: Command, file: Path,
 
 
 def test_trust_without_a_project_file(cli: Command) -> None:
-    outcome = cli("trust")
-    assert outcome.returncode == 3
+    outcome = cli("trust", status=3)
     assert "there is no project file here" in outcome.stderr
 
 
@@ -391,8 +377,7 @@ def test_output_to_a_closed_pipe_is_no_crash(cli: Command, project: Path) -> Non
 
 
 def test_error_output_is_one_json_object(cli: Command, project: Path) -> None:
-    outcome = cli("--json", "profile", "show", env={"MILVUS_PROFILES__A__TOKN": "hushhush"})
-    assert outcome.returncode == 3
+    outcome = cli("--json", "profile", "show", env={"MILVUS_PROFILES__A__TOKN": "hushhush"}, status=3)
     assert outcome.stdout == ""
     error = json.loads(outcome.stderr)
     assert error["location"] == "MILVUS_PROFILES__A__TOKN"
@@ -402,6 +387,5 @@ def test_error_output_is_one_json_object(cli: Command, project: Path) -> None:
 
 @pytest.mark.parametrize("option", ["--config", "--profile"])
 def test_an_empty_option_is_a_usage_error(cli: Command, option: str) -> None:
-    result = cli(option, "", "profile", "list")
-    assert result.returncode == 2
+    result = cli(option, "", "profile", "list", status=2)
     assert f"{option} is empty" in result.stderr

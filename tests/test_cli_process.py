@@ -1,17 +1,24 @@
-"""The command line as a process: how it ends, and what it does where a standard stream is missing."""
+"""The command line as a process: how it starts and ends, and what it does where a standard stream is missing."""
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from milvus_profiles.cli.app import application
 from tests.support.command import Command, Outcome
 
+# How long something took, and when.
+MEASURED = re.compile(r"[0-9.]+ ms|\"[a-z_]*(ms|seconds|started|at)\": [^,}]+")
 FILE = '[profiles.a]\nuri = "https://h.example"\nuser = "root"\n'
 
 
@@ -24,6 +31,35 @@ def in_shell(cli: Command, line: str) -> Outcome:
 @pytest.fixture(autouse=True)
 def _file(project: Path) -> None:
     (project / "milvus.toml").write_text(FILE)
+
+
+# Each command once, so that its own imports are seen to be enough: elsewhere it runs where all are made.
+STARTED = [
+    "--version", "profile list --json", "profile show a", "profile add b --uri https://b.example --dry-run",
+    "profile set a timeout=5 --dry-run", "profile unset a user --dry-run", "profile remove a --dry-run",
+    "profile rename a b --dry-run", "profile copy a b --dry-run", "profile use a --dry-run", "profile use a --shell",
+    "profile edit --user-file", "profile test x", "profile test a --json", "secret set a", "secret delete a",
+    "secret status a", "config path", "config validate", "config schema", "trust --list", "untrust", "doctor",
+    "connect --uri http://127.0.0.1:1", "exec a -- sh -c 'exit 5'", "export a --to go", "import --from dotenv x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", STARTED)
+def test_a_command_that_starts_afresh_does_what_it_does_in_a_copy(cli: Command, line: str) -> None:
+    copied, started = (run(*shlex.split(line), env={"EDITOR": "true"}) for run in (cli, cli.real))
+    assert started.returncode == copied.returncode
+    for one, other in ((started.stdout, copied.stdout), (started.stderr, copied.stderr)):
+        assert MEASURED.sub("", one) == MEASURED.sub("", other)
+
+
+def test_every_command_is_among_those_that_are_started() -> None:
+    def names(command: Any, above: str = "") -> Iterator[str]:
+        for name, below in command.commands.items():
+            yield from names(below, f"{above}{name} ") if hasattr(below, "commands") else [above + name]
+
+    commands = [*names(get_command(application([])))]
+    assert len(commands) > 20
+    assert [name for name in commands if not any(line.startswith(name) for line in STARTED)] == []
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
@@ -41,7 +77,7 @@ def test_a_file_that_is_written_is_never_taken_for_a_closed_stream(cli: Command,
     assert outcome.returncode == 0
     listed = cli("profile", "list", "--json")
     assert {row["alias"] for row in listed.json} == {"a", "b"}
-    text = "".join(path.read_text() for path in (project / "milvus.toml", cli.home / ".config/milvus/milvus.toml")
+    text = "".join(path.read_text() for path in (project / "milvus.toml", cli.user_file)
                    if path.exists())  # fmt: skip
     assert "b.example" in text
     assert "saved" not in text.lower()

@@ -57,8 +57,7 @@ def any_server(request: pytest.FixtureRequest) -> MilvusServer:
 
 
 def test_a_good_profile_passes_every_stage(cli: Command, any_server: MilvusServer) -> None:
-    outcome = cli("profile", "test", "prod", "--json", env=env_of(any_server))
-    assert outcome.returncode == 0, outcome.stdout
+    outcome = cli("profile", "test", "prod", "--json", env=env_of(any_server), status=0)
     [report] = outcome.json
     assert report["ok"] is True
     assert report["exit_code"] == 0
@@ -69,8 +68,7 @@ def test_a_good_profile_passes_every_stage(cli: Command, any_server: MilvusServe
     assert set(STAGES) - passed <= {"tls", "rest", "management"}
     assert ("tls" in passed) == (any_server.tls is not None)
     assert all(stage["detail"] for stage in report["stages"])
-    shown = cli("profile", "test", "prod", env=env_of(any_server))
-    assert shown.returncode == 0
+    shown = cli("profile", "test", "prod", env=env_of(any_server), status=0)
     assert "prod: ok, Milvus" in shown.stdout
 
 
@@ -82,11 +80,10 @@ def test_the_whole_story_with_the_secret_in_the_keyring(
     tls = ["--ca", str(milvus.certs.ca)] if milvus.certs else []
     if milvus.tls == "mutual" and milvus.certs:
         tls += ["--cert", str(milvus.certs.client.cert), "--key", str(milvus.certs.client.key)]
-    added = cli(
+    cli(
         "profile", "add", "prod", "--uri", milvus.uri, "--user", "root", "--password-stdin", "--default", *tls,
-        input="Milvus", keyring=keyring_session,
+        input="Milvus", keyring=keyring_session, status=0,
     )  # fmt: skip
-    assert added.returncode == 0, added.stderr
     assert "Milvus" not in (home / ".config/milvus/milvus.toml").read_text().replace(
         "Connection profiles for Milvus", ""
     )
@@ -127,8 +124,7 @@ def test_a_project_file_without_add(
 def test_environment_variables_alone(cli: Command, milvus_auth: MilvusServer, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("root:Milvus\n")
-    outcome = cli("profile", "test", env={"MILVUS_URI": milvus_auth.uri, "MILVUS_TOKEN_FILE": str(secret)})
-    assert outcome.returncode == 0, outcome.stdout
+    outcome = cli("profile", "test", env={"MILVUS_URI": milvus_auth.uri, "MILVUS_TOKEN_FILE": str(secret)}, status=0)
     assert "default: ok" in outcome.stdout
 
 
@@ -156,8 +152,7 @@ def test_wrong_ca(cli: Command, milvus_tls: MilvusServer, certificates: Certific
 
 def test_plaintext_to_tls(cli: Command, milvus_tls: MilvusServer) -> None:
     env = {"MILVUS_PROFILES__PROD__URI": milvus_tls.uri.replace("https", "http")}
-    outcome = cli("profile", "test", "prod", "--json", env=env)
-    assert outcome.returncode == 7
+    outcome = cli("profile", "test", "prod", "--json", env=env, status=7)
     assert "https://" in failed_stage(outcome)["hint"]
 
 
@@ -249,8 +244,7 @@ def test_ctrl_c_ends_tests_that_wait(cli: Command, project: Path) -> None:
         )
         for words in (["a", "b"], ["a"], ["b"]):
             waits = "tcp ..." if "a" in words else "tls ..."
-            screen = cli.tty("profile", "test", *words, answers=[(waits, b"\x03")], timeout=30)
-            assert screen.returncode == 130, screen.text
+            cli.tty("profile", "test", *words, answers=[(waits, b"\x03")], timeout=30, status=130)
 
 
 def test_several_on_a_terminal_are_one_table_that_changes(
@@ -285,8 +279,7 @@ def test_verbose_adds_addresses_and_what_grpc_says(cli: Command, milvus_auth: Mi
     # The same on a terminal: line by line, and as a table.
     env["MILVUS_PROFILES__OTHER__URI"] = milvus_auth.uri
     for words in (["prod"], ["prod", "other"]):
-        screen = cli.tty("profile", "test", *words, "-v", env=env)
-        assert screen.returncode == 9
+        screen = cli.tty("profile", "test", *words, "-v", env=env, status=9)
         assert "gRPC: " in screen.text
         assert "hushhush" not in screen.raw
 
@@ -351,8 +344,7 @@ def test_invalid_and_insecure_and_untrusted_profiles_fail_at_config(cli: Command
 
 
 def test_an_unknown_alias_among_several_tests_nothing(cli: Command, milvus_plain: MilvusServer) -> None:
-    outcome = cli("profile", "test", "prod", "nobody", "--json", env=env_of(milvus_plain))
-    assert outcome.returncode == 3
+    outcome = cli("profile", "test", "prod", "nobody", "--json", env=env_of(milvus_plain), status=3)
     assert outcome.stdout == ""
     assert outcome.error["error"] == "unknown_profile"
 
@@ -372,8 +364,7 @@ def test_several_profiles_and_the_lowest_status(cli: Command, project: Path, mil
             ("nodb", 10),
         ]
         assert outcome.returncode == 6
-        shown = cli("profile", "test", "good", "nodb")
-        assert shown.returncode == 10
+        shown = cli("profile", "test", "good", "nodb", status=10)
         assert "good: ok" in shown.stdout
         assert "nodb: failed at database (exit status 10)" in shown.stdout
     assert cli("profile", "test", "good", "--all").returncode == 2
@@ -387,8 +378,7 @@ def test_wait_for_a_server_that_is_starting(cli: Command) -> None:
 
 def test_a_failure_reads_well_on_a_terminal(cli: Command, milvus_plain: MilvusServer) -> None:
     env = {"MILVUS_PROFILES__PROD__URI": milvus_plain.uri.replace("http", "https")}
-    screen = cli.tty("profile", "test", "prod", env=env)
-    assert screen.returncode == 7
+    screen = cli.tty("profile", "test", "prod", env=env, status=7)
     assert "FAILED" in screen.text
     assert "hint: " in screen.text
     assert "prod: failed at tls (exit status 7)" in screen.text
@@ -402,20 +392,17 @@ def test_add_with_test_writes_nothing_if_it_fails(
     # The keyring is one for all tests, and another may have stored a password for this server.
     account = f"plain|localhost|{milvus_auth.port}|root"
     keyring_session.delete("milvus-profiles", account)
-    refused = cli(*words, "--password-stdin", "--test", input="wrong", keyring=keyring_session)
-    assert refused.returncode == 9
+    refused = cli(*words, "--password-stdin", "--test", input="wrong", keyring=keyring_session, status=9)
     assert "nothing was written" in refused.stderr
     assert not (home / ".config/milvus/milvus.toml").exists()
     assert keyring_session.get("milvus-profiles", account) is None
-    added = cli(*words, "--password-stdin", "--test", input="Milvus", keyring=keyring_session)
-    assert added.returncode == 0, added.stderr
+    cli(*words, "--password-stdin", "--test", input="Milvus", keyring=keyring_session, status=0)
     assert cli("profile", "test", keyring=keyring_session).returncode == 0
 
 
 def test_milvus_lite(cli: Command, project: Path) -> None:
     cli("profile", "add", "local", "--uri", "./data.db", "--project-file")
-    outcome = cli("profile", "test", "--json")
-    assert outcome.returncode == 0, outcome.stdout
+    outcome = cli("profile", "test", "--json", status=0)
     assert "lite" in outcome.json[0]["server_version"]
     (project / "file.db").write_text("not a directory")
     cli("profile", "add", "broken", "--uri", "./file.db")

@@ -16,8 +16,7 @@ FILE = '[profiles.prod]\nuri = "x"\n[profiles.prod-eu]\nuri = "y"\n[profiles.loc
 def bash(cli: Command, line: str, **env: str) -> list[str]:
     words = line.split(" ")
     request = {"_MILVUS_PROFILES_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
-    outcome = cli(env={**request, **env})
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = cli(env={**request, **env}, status=0)
     return outcome.stdout.split()
 
 
@@ -59,10 +58,8 @@ def test_the_value_of_profile_completes_and_that_of_config_counts(cli: Command, 
     assert bash(cli, "milvus-profiles --json profile show --explain l") == ["local"]
 
 
-def test_environment_and_user_file_count(cli: Command, file: Path, home: Path) -> None:
-    user = home / ".config/milvus/milvus.toml"
-    user.parent.mkdir(parents=True)
-    user.write_text("[profiles.mine]\n")
+def test_environment_and_user_file_count(cli: Command, file: Path) -> None:
+    cli.own_file("[profiles.mine]\n")
     found = bash(cli, "milvus-profiles profile show ", MILVUS_PROFILES__CI__URI="x", MILVUS_URI="y")
     assert found == ["prod", "prod-eu", "local", "mine", "default", "ci"]
     assert bash(cli, "milvus-profiles profile show c", MILVUS_PROFILES__PROD_EU__URI="x") == []

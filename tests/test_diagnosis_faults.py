@@ -21,6 +21,7 @@ from milvus_profiles.channel.lite import acquire_lite
 from tests.support import faults, scripted_grpc
 from tests.support.certificates import Certificates
 from tests.support.command import Command, Outcome
+from tests.support.fork_server import ForkServer
 from tests.support.milvus import MilvusServer
 from tests.support.secret_service import KeyringSession
 
@@ -130,10 +131,10 @@ FAULTS = {
     "refused-port": Fault('uri = "{refused}"', "tcp", 6, "unreachable", "refuses connections", "is the port right?"),
     "black-hole": Fault('uri = "{hole}"\ntimeout = 1', "tcp", 6, "unreachable", "no TCP connection", "a firewall"),
     "silent-port": Fault(
-        'uri = "{silent}"\ntimeout = 1', "grpc", 6, "unreachable", "and then says nothing", "check the port",
+        'uri = "{silent}"\ntimeout = 2', "grpc", 6, "unreachable", "and then says nothing", "check the port",
     ),
     "silent-port-with-tls": Fault(
-        f'uri = "{{silent_tls}}"\ntimeout = 1\n{CA}', "tls", 6, "unreachable", "says nothing", "check the port",
+        f'uri = "{{silent_tls}}"\ntimeout = 2\n{CA}', "tls", 6, "unreachable", "says nothing", "check the port",
     ),
     "http-1-port": Fault('uri = "{web}"', "grpc", 8, "not_milvus", "a web server answers", "19530"),
     "grpc-but-not-milvus": Fault('uri = "{other}"', "grpc", 8, "not_milvus", "is not a Milvus", "19530"),
@@ -222,6 +223,7 @@ def stand(
     milvus_mtls: MilvusServer,
     certificates: Certificates,
     keyring_session: KeyringSession,
+    fork_server: ForkServer,
 ) -> Iterator[Stand]:
     directory = tmp_path_factory.mktemp("stand")
     home, cwd = directory / "home", directory / "cwd"
@@ -270,7 +272,7 @@ def stand(
         lease = acquire_lite(str(directory / "in-use.db"), None)
         stack.callback(lease.release)
         values["in_use"] = lease.directory
-        cli = Command([Path(sys.executable).with_name("milvus-profiles")], home, cwd)
+        cli = Command([fork_server.program], home, cwd, fork_server)
         stand = Stand(cli, keyring_session, values, starting)
         declare(stand, *FAULTS)
         keyring_session.clear("milvus-profiles")
@@ -287,10 +289,7 @@ def stand(
 
 
 def declare(stand: Stand, *names: str) -> None:
-    path = stand.cli.home / ".config/milvus/milvus.toml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"[profiles.{name}]\n{FAULTS[name].profile.format(**stand.values)}\n" for name in names))
-    path.chmod(0o600)
+    stand.cli.own_file("".join(f"[profiles.{name}]\n{FAULTS[name].profile.format(**stand.values)}\n" for name in names))
 
 
 def ask(stand: Stand, names: list[str]) -> None:
@@ -375,9 +374,7 @@ def test_a_project_file_that_is_not_trusted(cli: Command, project: Path, milvus_
 
 
 def test_a_keyring_that_hangs(cli: Command, fresh_keyring: KeyringSession, milvus_auth: MilvusServer) -> None:
-    path = cli.home / ".config/milvus/milvus.toml"
-    path.parent.mkdir(parents=True)
-    path.write_text(f'[profiles.hung]\nuri = "{milvus_auth.uri}"\nuser = "root"\n')
+    cli.own_file(f'[profiles.hung]\nuri = "{milvus_auth.uri}"\nuser = "root"\n')
     env = {"MILVUS_PROFILES_KEYRING_TIMEOUT": "0.5"}
     assert cli("secret", "set", "hung", input="Milvus", keyring=fresh_keyring).returncode == 0
     fresh_keyring.suspend()

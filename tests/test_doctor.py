@@ -43,31 +43,21 @@ def only(outcome: Outcome, name: str) -> dict[str, Any]:
     return finding
 
 
-def user_file(cli: Command, text: str) -> Path:
-    path = cli.home / ".config/milvus/milvus.toml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o600)
-    return path
-
-
 def test_a_healthy_installation(cli: Command, keyring_session: KeyringSession) -> None:
-    path = user_file(cli, '[profiles.prod]\nuri = "https://db.example"\nuser = "root"\n')
-    outcome = cli("doctor", "--json", keyring=keyring_session)
-    assert outcome.returncode == 0, outcome.stdout
+    path = cli.own_file('[profiles.prod]\nuri = "https://db.example"\nuser = "root"\n')
+    outcome = cli("doctor", "--json", keyring=keyring_session, status=0)
     assert {finding["status"] for finding in outcome.json["findings"]} == {"ok"}
     assert {finding["name"] for finding in outcome.json["findings"]} == NAMES - {"trust"}
     assert only(outcome, "files")["detail"] == f"{path} (user): 1 profile, mode 0600"
     assert "prod is selected" in only(outcome, "profiles")["detail"]
     assert "grpcio " in only(outcome, "libraries")["detail"]
-    shown = cli("doctor", keyring=keyring_session)
-    assert shown.returncode == 0
+    shown = cli("doctor", keyring=keyring_session, status=0)
     assert "nothing failed, 0 to look at" in shown.stdout
 
 
 def test_no_server_is_asked(cli: Command) -> None:
     with faults.recorder() as server:
-        user_file(cli, f'[profiles.prod]\nuri = "http://127.0.0.1:{server.port}"\ntoken = "root:Milvus"\n')
+        cli.own_file(f'[profiles.prod]\nuri = "http://127.0.0.1:{server.port}"\ntoken = "root:Milvus"\n')
         assert cli("doctor").returncode == 0
         assert server.connections == 0
 
@@ -91,7 +81,7 @@ def test_the_round_trip_leaves_nothing_and_touches_nothing(cli: Command, keyring
     [('user = "root"', "failed"), ("", "warning"), ('[profiles.template]\nuser = "root"', "warning")],
 )
 def test_no_keyring_is_a_failure_only_for_those_who_need_it(cli: Command, user: str, status: str) -> None:
-    user_file(cli, f'[profiles.prod]\nuri = "https://db.example"\n{user}\n')
+    cli.own_file(f'[profiles.prod]\nuri = "https://db.example"\n{user}\n')
     finding = only(cli("doctor", "--json"), "keyring")
     assert finding["status"] == status
     assert "there is no usable keyring" in finding["detail"]
@@ -113,7 +103,7 @@ def test_a_keyring_that_hangs(cli: Command, fresh_keyring: KeyringSession) -> No
 
 @pytest.mark.parametrize(("mode", "status"), [(0o666, "failed"), (0o644, "warning"), (0o600, "ok")])
 def test_who_may_read_a_file_with_a_secret(cli: Command, mode: int, status: str) -> None:
-    path = user_file(cli, f'[profiles.prod]\nuri = "https://db.example"\ntoken = "{CANARY}"\n')
+    path = cli.own_file(f'[profiles.prod]\nuri = "https://db.example"\ntoken = "{CANARY}"\n')
     path.chmod(mode)
     outcome = cli("doctor", "--json")
     finding = only(outcome, "files")
@@ -124,7 +114,7 @@ def test_who_may_read_a_file_with_a_secret(cli: Command, mode: int, status: str)
 
 
 def test_a_file_that_is_invalid_as_a_whole_does_not_end_the_examination(cli: Command) -> None:
-    path = user_file(cli, "[profiles.prod\n")
+    path = cli.own_file("[profiles.prod\n")
     outcome = cli("doctor", "--json")
     finding = only(outcome, "files")
     assert finding["status"] == "failed"
@@ -134,7 +124,7 @@ def test_a_file_that_is_invalid_as_a_whole_does_not_end_the_examination(cli: Com
 
 
 def test_profiles_that_are_invalid(cli: Command) -> None:
-    user_file(cli, "".join(f'[profiles.p{n}]\nuri = "h"\ntimeout = -1\n' for n in range(7)))
+    cli.own_file("".join(f'[profiles.p{n}]\nuri = "h"\ntimeout = -1\n' for n in range(7)))
     found = findings(cli("doctor", "--json"), "profiles")
     assert len(found) == 6
     assert "timeout" in found[0]["detail"]
@@ -142,7 +132,7 @@ def test_profiles_that_are_invalid(cli: Command) -> None:
 
 
 def test_a_selection_of_nothing(cli: Command) -> None:
-    user_file(cli, '[profiles.prod]\nuri = "https://db.example"\n')
+    cli.own_file('[profiles.prod]\nuri = "https://db.example"\n')
     finding = only(cli("doctor", "--json", env={"MILVUS_PROFILE": "prud"}), "profiles")
     assert finding["status"] == "failed"
     assert "prod" in finding["hint"]
@@ -209,7 +199,7 @@ def test_a_secret_in_a_file_that_git_tracks(cli: Command, tmp_path: Path) -> Non
     ids=lambda value: "+".join(value) if isinstance(value, dict) else None,
 )  # fmt: skip
 def test_variables_that_mean_nothing(cli: Command, env: dict[str, str], detail: str, hint: str) -> None:
-    user_file(cli, '[profiles.prod]\nuri = "https://db.example"\n')
+    cli.own_file('[profiles.prod]\nuri = "https://db.example"\n')
     outcome = cli("doctor", "--json", env=env)
     finding = only(outcome, "variables")
     assert finding["status"] == "warning"
@@ -249,7 +239,7 @@ def test_proxy_variables(cli: Command) -> None:
 
 
 def test_a_clock_that_is_behind(cli: Command) -> None:
-    path = user_file(cli, '[profiles.prod]\nuri = "https://db.example"\n')
+    path = cli.own_file('[profiles.prod]\nuri = "https://db.example"\n')
     tomorrow = (dt.datetime.now() + dt.timedelta(days=1)).timestamp()  # noqa: DTZ005
     os.utime(path, (tomorrow, tomorrow))
     finding = only(cli("doctor", "--json"), "clock")
@@ -320,8 +310,7 @@ def test_an_unexpected_exception_as_json(cli: Command, broken_library: dict[str,
 
 
 def test_an_unexpected_exception_in_full_has_frames_and_no_secret(cli: Command, broken_library: dict[str, str]) -> None:
-    outcome = cli(*EDIT, "--verbose", env=broken_library)
-    assert outcome.returncode == 1
+    outcome = cli(*EDIT, "--verbose", env=broken_library, status=1)
     assert "profile_add.py" in outcome.stderr
     assert "tomlkit.py" in outcome.stderr
     assert "the lines above" in outcome.stderr

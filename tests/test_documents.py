@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from milvus_profiles.config.documents import Document, Role, parse_document, read_document, try_parse
@@ -295,6 +295,7 @@ RUBBISH: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.security
 @pytest.mark.parametrize("kind", RUBBISH)
 def test_ten_megabytes_of_rubbish_end_in_one_short_error(kind: str) -> None:
     outcome = try_parse(RUBBISH[kind](), "/dir/milvus.toml", "user")
@@ -754,7 +755,6 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tmp_path_factory.mktemp("documents") / "milvus.toml")
 
 
-@settings(deadline=None, max_examples=400)
 @given(text=spoiled())
 @example(text=f"[profiles.alpha]\ntoken = {CANARY}\n")
 @example(text=f"[profiles]\nalpha = '{CANARY}'\n")
@@ -767,7 +767,6 @@ def test_no_error_of_a_file_shows_a_secret_of_it(text: str, scratch: str) -> Non
         assert error.code in ("config", "unknown_profile")
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(_SECRET_LINES), max_size=3), st.booleans())
 def test_harmless_values_show_beside_the_secrets(secrets: list[str], windows: bool) -> None:
     lines = [line for line in secrets if not line.startswith(("uri", "timeout", "host", "user"))]
@@ -779,7 +778,6 @@ def test_harmless_values_show_beside_the_secrets(secrets: list[str], windows: bo
     assert outcome.location(("profiles", "alpha", "uri")).excerpt == f"uri = 'http://{HARMLESS}'"
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_document_or_one_clear_error(content: bytes) -> None:
     outcome = try_parse(content, "/f", "user")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from milvus_profiles.config.edit import (
@@ -176,10 +176,6 @@ def data(document: Document) -> dict[str, Any]:
     return found
 
 
-generated = settings(deadline=None, max_examples=150)
-
-
-@generated
 @given(documents(), st.data())
 def test_removing(path: Path, document: Document, choice: st.DataObject) -> None:
     alias = choice.draw(st.sampled_from(document.aliases))
@@ -194,7 +190,6 @@ def test_removing(path: Path, document: Document, choice: st.DataObject) -> None
     assert not set(gone) & set(marks(text))
 
 
-@generated
 @given(documents(), st.data())
 def test_renaming(path: Path, document: Document, choice: st.DataObject) -> None:
     alias = choice.draw(st.sampled_from(document.aliases))
@@ -202,7 +197,6 @@ def test_renaming(path: Path, document: Document, choice: st.DataObject) -> None
     assert apply(path, document, RenameProfile(alias, new)) == document.text(rename=(alias, new))
 
 
-@generated
 @given(documents(), st.sampled_from([{}, {"uri": "é", "token": {"keyring": True}}]))
 def test_adding(path: Path, document: Document, fields: dict[str, Any]) -> None:
     text = apply(path, document, AddProfile("new", fields))
@@ -214,7 +208,6 @@ def test_adding(path: Path, document: Document, fields: dict[str, Any]) -> None:
     assert text.startswith(document.text())
 
 
-@generated
 @given(documents(), st.data())
 def test_copying(path: Path, document: Document, choice: st.DataObject) -> None:
     alias = choice.draw(st.sampled_from(document.aliases))
@@ -225,7 +218,6 @@ def test_copying(path: Path, document: Document, choice: st.DataObject) -> None:
     assert text.startswith(document.text())
 
 
-@generated
 @given(documents(), st.data())
 def test_setting_a_field(path: Path, document: Document, choice: st.DataObject) -> None:
     alias = choice.draw(st.sampled_from(document.aliases))
@@ -239,7 +231,6 @@ def test_setting_a_field(path: Path, document: Document, choice: st.DataObject) 
     assert_kept(document, text, lambda piece: piece.owner != alias)
 
 
-@generated
 @given(documents(), st.data())
 def test_setting_a_key_of_a_table(path: Path, document: Document, choice: st.DataObject) -> None:
     alias = choice.draw(st.sampled_from(document.aliases))
@@ -257,7 +248,6 @@ def test_setting_a_key_of_a_table(path: Path, document: Document, choice: st.Dat
     assert set(marks(document.text())) <= set(marks(text))
 
 
-@generated
 @given(documents(), st.data())
 def test_unsetting_a_field(path: Path, document: Document, choice: st.DataObject) -> None:
     alias = choice.draw(st.sampled_from(document.aliases))
@@ -271,7 +261,6 @@ def test_unsetting_a_field(path: Path, document: Document, choice: st.DataObject
     assert_kept(document, text, lambda piece: piece.owner != alias)
 
 
-@generated
 @given(documents())
 def test_setting_the_default(path: Path, document: Document) -> None:
     text = apply(path, document, SetRoot("default_profile", "é"))
@@ -281,7 +270,6 @@ def test_setting_the_default(path: Path, document: Document) -> None:
     assert marks(text) == marks(document.text())
 
 
-@generated
 @given(documents(), st.data())
 def test_replacing(path: Path, document: Document, choice: st.DataObject) -> None:
     alias = choice.draw(st.sampled_from(document.aliases))

@@ -16,7 +16,7 @@ import pytest
 from milvus_profiles.config.edit import AddProfile, SetField, edit_file
 from milvus_profiles.tomltext.parser import loads
 
-WRITERS, EACH = 8, 40
+WRITERS = 8
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
@@ -35,19 +35,20 @@ def finish(process: subprocess.Popen[str]) -> str:
     return stdout
 
 
-def test_eight_processes_that_add_at_once_lose_no_profile_and_no_comment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("each", [10, pytest.param(40, marks=pytest.mark.campaign)])
+def test_eight_processes_that_add_at_once_lose_no_profile_and_no_comment(tmp_path: Path, each: int) -> None:
     path = tmp_path / "milvus.toml"
     text = "# head\n\n" + "".join(
         f"# about {n}\n[profiles.old{n}]  # {n}\nuri = 'x'\n# below {n}\n\n" for n in range(10)
     )
     path.write_text(text)
-    for process in [start("add", path, number) for number in range(WRITERS)]:
+    for process in [start("add", path, number, each) for number in range(WRITERS)]:
         finish(process)
     after = path.read_text()
     assert after.startswith(text)
     profiles = loads(after)["profiles"]
-    assert len(profiles) == WRITERS * EACH + 10
-    assert {f"w{w}-{n}" for w in range(WRITERS) for n in range(EACH)} < profiles.keys()
+    assert len(profiles) == WRITERS * each + 10
+    assert {f"w{w}-{n}" for w in range(WRITERS) for n in range(each)} < profiles.keys()
     assert sorted(os.listdir(tmp_path)) == ["milvus.toml", "milvus.toml.lock"]
 
 
@@ -68,8 +69,8 @@ def test_a_killed_edit_leaves_the_old_file_or_the_new_one(tmp_path: Path, kills:
 # --- the writers ---------------------------------------------------------------------------------------------------
 
 
-def add(path: str, writer: str) -> None:
-    for number in range(EACH):
+def add(path: str, writer: str, each: int) -> None:
+    for number in range(each):
         edit_file(path, [AddProfile(f"w{writer}-{number}", {"uri": "http://x"})], lock_timeout=300)
 
 
@@ -122,6 +123,6 @@ def kill(path: str, kills: int, seed: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "add":
-        add(sys.argv[2], sys.argv[3])
+        add(sys.argv[2], sys.argv[3], int(sys.argv[4]))
     else:
         kill(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -7,7 +7,7 @@ import os
 import string
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from milvus_profiles.endpoint import (
@@ -173,7 +173,6 @@ _ADDRESSES = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(_ADDRESSES)
 @example("[::ffff:0:0]")
 @example("xn--a")
@@ -190,7 +189,6 @@ def test_the_rebuilt_uri_means_the_same_endpoint(text: str) -> None:
     assert endpoint.uri == endpoint.uri.lower()
 
 
-@settings(deadline=None)
 @given(_HOSTS)
 def test_canonicalising_a_host_twice_changes_nothing(text: str) -> None:
     try:
@@ -207,7 +205,6 @@ def test_canonicalising_a_host_twice_changes_nothing(text: str) -> None:
 _PATHS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=30)
 
 
-@settings(deadline=None)
 @given(_PATHS, st.sampled_from(["unix:", "unix:///", ""]), st.sampled_from(["/base", "/base dir/ä"]))
 def test_paths_become_absolute_and_stay_what_they_are(path: str, prefix: str, base: str) -> None:
     text = prefix + path + ("" if prefix else ".db")
@@ -225,7 +222,6 @@ def test_paths_become_absolute_and_stay_what_they_are(path: str, prefix: str, ba
     assert absolute_address(uri, base="/elsewhere") == uri
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_an_address_or_a_clear_refusal(text: str) -> None:
     try:
@@ -327,7 +323,6 @@ def test_numbers_that_resolvers_read_in_different_ways_are_refused(host: str) ->
             parse_address(text)
 
 
-@settings(deadline=None)
 @given(st.from_regex(r"(0[xX][0-9a-fA-F]*|[0-9]{1,12})(\.(0[xX][0-9a-fA-F]*|[0-9]{1,12})){0,4}", fullmatch=True))
 def test_a_host_that_ends_in_a_number_is_four_plain_decimal_parts_or_refused(host: str) -> None:
     try:
@@ -352,7 +347,6 @@ def test_every_port_from_1_to_65535_is_taken(port: int) -> None:
     assert parse_address(f"h:{port}").port == port
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(categories=["Cc", "Cf", "Zs", "Zl", "Zp"]), min_size=1, max_size=1), st.integers(0, 20))
 def test_a_control_character_or_a_space_anywhere_is_refused(char: str, at: int) -> None:
     text = "http://milvus.example"

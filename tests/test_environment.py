@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from milvus_profiles.config.environment import FAMILY, PREFIX, EnvironmentLayer, read_environment, secret_values
@@ -560,7 +560,6 @@ def test_every_field_of_the_model_can_be_set_by_a_variable() -> None:
     assert "alias" not in FIELDS
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(
         st.builds(

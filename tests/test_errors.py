@@ -8,7 +8,7 @@ import inspect
 import pickle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from milvus_profiles import errors
@@ -180,7 +180,6 @@ def test_a_typing_error_is_found_among_65536_names() -> None:
     assert suggest("q", names) is None
 
 
-@settings(deadline=None)
 @given(st.text("abcde-", max_size=8), st.lists(st.text("abcde-", min_size=1, max_size=8), max_size=12, unique=True))
 def test_what_is_suggested_is_a_candidate_and_the_best_that_difflib_knows(word: str, candidates: list[str]) -> None:
     near = difflib.get_close_matches(word, candidates, n=1)

@@ -27,22 +27,13 @@ print(client.list_collections())
 """
 
 
-def own_file(cli: Command, text: str) -> Path:
-    path = cli.home / ".config/milvus/milvus.toml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o600)
-    return path
-
-
 def milvus(outcome: Outcome) -> dict[str, str]:
     assert outcome.returncode == 0, outcome.stderr
     return {name: value for name, value in outcome.json.items() if name.startswith(("MILVUS", "APP_"))}
 
 
 def test_the_variables_are_those_of_the_profile(cli: Command) -> None:
-    own_file(
-        cli,
+    cli.own_file(
         '[profiles.a]\nuri = "https://db.example/films"\nuser = "reader"\npassword = "p:w $x"\n'
         '[profiles.key]\nuri = "https://db.example"\ntoken = "an-api-key"\n'
         '[profiles.whole]\nuri = "127.0.0.1"\ntoken = "root:Milvus"\n'
@@ -68,7 +59,7 @@ def test_the_variables_are_those_of_the_profile(cli: Command) -> None:
 
 
 def test_nothing_else_changes(cli: Command) -> None:
-    own_file(cli, '[profiles.a]\nuri = "http://127.0.0.1:19530"\n')
+    cli.own_file('[profiles.a]\nuri = "http://127.0.0.1:19530"\n')
     env = {"MILVUS_CONN_ALIAS": "x", "OTHER": "a\nb \udcff", "GRPC_TRACE": "", "GRPC_VERBOSITY": None}
     direct = subprocess.run(SHOW, env=cli.environment(env), cwd=cli.cwd, capture_output=True, text=True, check=True)
     outcome = cli("exec", "a", "--", *SHOW, env=env)
@@ -79,7 +70,7 @@ def test_nothing_else_changes(cli: Command) -> None:
 
 def test_what_another_connection_left_in_the_environment_is_not_inherited(cli: Command) -> None:
     """A token of elsewhere would be sent to this profile's server, and MILVUS_PROFILE would lead away from it."""
-    own_file(cli, '[profiles.a]\nuri = "http://127.0.0.1:19530"\n')
+    cli.own_file('[profiles.a]\nuri = "http://127.0.0.1:19530"\n')
     env = {
         "MILVUS_TOKEN": CANARY,
         "MILVUS_TOKEN_FILE": "/x",
@@ -95,19 +86,17 @@ def test_what_another_connection_left_in_the_environment_is_not_inherited(cli: C
 
 
 def test_only_what_was_asked_for_is_set(cli: Command) -> None:
-    own_file(cli, '[profiles.a]\nuri = "http://127.0.0.1:19530"\nuser = "root"\n')  # and no keyring to ask
+    cli.own_file('[profiles.a]\nuri = "http://127.0.0.1:19530"\nuser = "root"\n')  # and no keyring to ask
     found = milvus(cli("exec", "a", "--only", "MILVUS_URI", "--only", "MILVUS_USER", "--", *SHOW))
     assert found.keys() == {"MILVUS_URI", "MILVUS_USER", "MILVUS_PROFILES_EXEC"}
-    outcome = cli("exec", "a", "--", *SHOW)
-    assert outcome.returncode == 4
+    outcome = cli("exec", "a", "--", *SHOW, status=4)
     assert outcome.stdout == ""
-    outcome = cli("exec", "a", "--only", "MILVUS_TOKN", "--", *SHOW)
-    assert outcome.returncode == 2
+    outcome = cli("exec", "a", "--only", "MILVUS_TOKN", "--", *SHOW, status=2)
     assert "did you mean MILVUS_TOKEN?" in outcome.stderr
 
 
 def test_another_prefix_leaves_the_milvus_variables_alone(cli: Command) -> None:
-    own_file(cli, '[profiles.a]\nuri = "http://127.0.0.1:19530"\ntoken = "k"\n')
+    cli.own_file('[profiles.a]\nuri = "http://127.0.0.1:19530"\ntoken = "k"\n')
     found = milvus(cli("exec", "a", "--env-prefix", "APP_", "--", *SHOW, env={"MILVUS_USER": "u", "APP_DB": "old"}))
     assert found == {
         "APP_URI": "http://127.0.0.1:19530",
@@ -132,7 +121,7 @@ def test_the_file_of_config_is_passed_on(cli: Command, tmp_path: Path) -> None:
 
 
 def test_the_process_is_replaced(cli: Command) -> None:
-    own_file(cli, '[profiles.a]\nuri = "http://127.0.0.1:19530"\n')
+    cli.own_file('[profiles.a]\nuri = "http://127.0.0.1:19530"\n')
     process = cli.popen("exec", "a", "--", "sh", "-c", "echo $$; grep SigIgn /proc/self/status; kill -TERM $$")
     out, _ = process.communicate(timeout=60)
     pid, ignored = out.splitlines()
@@ -153,7 +142,7 @@ def test_what_cannot_be_run_leaves_the_signals_of_this_process_alone(in_process:
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:19530", "./m.db"], ids=["replaced", "beside-lite"])
 def test_a_program_that_cannot_be_run_has_the_status_of_a_shell(cli: Command, uri: str) -> None:
-    own_file(cli, "")
+    cli.own_file("")
     cli("profile", "add", "a", "--uri", uri, "--user-file")
     (cli.cwd / "plain").write_text("")
     missing = cli("exec", "a", "--json", "--", "no-such-program")
@@ -163,8 +152,8 @@ def test_a_program_that_cannot_be_run_has_the_status_of_a_shell(cli: Command, ur
 
 
 def test_it_does_not_nest(cli: Command) -> None:
-    own_file(
-        cli, '[profiles.a]\nuri = "http://127.0.0.1:19530"\n[profiles.b]\nuri = "http://127.0.0.1:1"\ntoken = "t"\n'
+    cli.own_file(
+        '[profiles.a]\nuri = "http://127.0.0.1:19530"\n[profiles.b]\nuri = "http://127.0.0.1:1"\ntoken = "t"\n'
     )
     outcome = cli("exec", "a", "--", "milvus-profiles", "exec", "b", "--", *SHOW)
     assert (outcome.returncode, outcome.stdout) == (2, "")
@@ -174,7 +163,7 @@ def test_it_does_not_nest(cli: Command) -> None:
 
 
 def test_a_secret_is_not_given_where_connecting_would_refuse_it(cli: Command, project: Path) -> None:
-    own_file(cli, '[profiles.far]\nuri = "http://db.example:19530"\ntoken = "t"\n[profiles.template]\ndb_name = "x"\n')
+    cli.own_file('[profiles.far]\nuri = "http://db.example:19530"\ntoken = "t"\n[profiles.template]\ndb_name = "x"\n')
     assert cli("exec", "far", "--json", "--", *SHOW).error["error"] == "insecure"
     assert cli("exec", "far", "--only", "MILVUS_URI", "--", *SHOW).returncode == 0
     assert cli("exec", "template", "--", *SHOW).returncode == 3
@@ -184,9 +173,8 @@ def test_a_secret_is_not_given_where_connecting_would_refuse_it(cli: Command, pr
 
 
 def test_what_no_variable_says_is_told(cli: Command, tmp_path: Path) -> None:
-    own_file(cli, '[profiles.a]\nuri = "https://db.example"\nssl = { server_name = "x" }\nproxy = "http://p:3128"\n')
-    outcome = cli("exec", "a", "--", "true")
-    assert outcome.returncode == 0
+    cli.own_file('[profiles.a]\nuri = "https://db.example"\nssl = { server_name = "x" }\nproxy = "http://p:3128"\n')
+    outcome = cli("exec", "a", "--", "true", status=0)
     assert "no variable says ssl.server_name, proxy of 'a'" in outcome.stderr
 
 
@@ -196,8 +184,7 @@ def test_the_secret_is_in_the_programs_environment_and_nowhere_else(
     words = ["profile", "add", "a", "--uri", milvus_auth.uri, "--user", "canary", "--password-stdin"]
     assert cli(*words, input=CANARY, keyring=keyring_session).returncode == 0
     look = "tr '\\0' '\\n' < /proc/$$/environ; echo ARGV; tr '\\0' ' ' < /proc/$$/cmdline"
-    outcome = cli("exec", "a", "-v", "--", "sh", "-c", look, keyring=keyring_session)
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = cli("exec", "a", "-v", "--", "sh", "-c", look, keyring=keyring_session, status=0)
     env, _, arguments = outcome.stdout.partition("ARGV\n")
     assert {line.partition("=")[0] for line in leaks(env)} == {"MILVUS_TOKEN", "MILVUS_PASSWORD"}
     assert not leaks(arguments + outcome.stderr)
@@ -206,7 +193,7 @@ def test_the_secret_is_in_the_programs_environment_and_nowhere_else(
 
 
 def test_a_real_client_connects_by_the_variables(cli: Command, milvus_auth: MilvusServer) -> None:
-    own_file(cli, f'[profiles.a]\nuri = "{milvus_auth.uri}"\nuser = "root"\npassword = "Milvus"\n')
+    cli.own_file(f'[profiles.a]\nuri = "{milvus_auth.uri}"\nuser = "root"\npassword = "Milvus"\n')
     outcome = cli("exec", "a", "--", sys.executable, "-c", LIST)
     assert "seen_by_exec" in outcome.stdout, outcome.stderr
 
@@ -216,13 +203,12 @@ def test_a_real_client_connects_by_the_variables(cli: Command, milvus_auth: Milv
 
 @pytest.fixture
 def lite(cli: Command) -> Command:
-    own_file(cli, f'[profiles.lite]\nuri = "{cli.cwd}/m.db"\n')
+    cli.own_file(f'[profiles.lite]\nuri = "{cli.cwd}/m.db"\n')
     return cli
 
 
 def test_milvus_lite_runs_as_long_as_the_program(lite: Command) -> None:
-    outcome = lite("exec", "lite", "--", sys.executable, "-c", f"{LIST}\nraise SystemExit(5)")
-    assert outcome.returncode == 5, outcome.stderr
+    outcome = lite("exec", "lite", "--", sys.executable, "-c", f"{LIST}\nraise SystemExit(5)", status=5)
     assert "seen_by_exec" in outcome.stdout
     # Nobody holds the database any more, and what was written is there.
     again = lite("exec", "lite", "--", sys.executable, "-c", LIST)

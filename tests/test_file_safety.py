@@ -187,8 +187,7 @@ def test_a_file_system_of_which_nothing_is_known_has_modes(tmp_path: Path) -> No
 def test_commands_that_look_warn_once_and_keep_stdout_clean(cli: Command, user_file: Path) -> None:
     user_file.chmod(0o666)
     for words in (["profile", "list"], ["profile", "show", "prod"]):
-        outcome = cli(*words, "--json")
-        assert outcome.returncode == 0
+        outcome = cli(*words, "--json", status=0)
         assert outcome.json
         (warning,) = warnings_of(outcome.stderr)
         assert "can be changed by every user" in warning
@@ -208,12 +207,10 @@ def test_show_warns_of_the_file_in_question_only(cli: Command, user_file: Path, 
 
 def test_validate_warns_of_what_is_used_and_fails_on_what_is_refused(cli: Command, user_file: Path) -> None:
     user_file.chmod(0o640)
-    outcome = cli("config", "validate", "--json")
-    assert outcome.returncode == 0
+    outcome = cli("config", "validate", "--json", status=0)
     assert len(warnings_of(outcome.stderr)) == 1
     user_file.chmod(0o646)
-    outcome = cli("config", "validate", "--json")
-    assert outcome.returncode == 3
+    outcome = cli("config", "validate", "--json", status=3)
     assert outcome.stdout == ""
     assert outcome.error["location"] == f"{user_file}:1:11"
     assert outcome.error["hint"] == f"run `chmod 600 {user_file}`"
@@ -255,8 +252,7 @@ def test_validate_warns_of_a_literal_secret_in_a_project_and_says_if_git_tracks_
     assert warning.startswith(f"{repository}/milvus.toml holds a token or password, and goes where the project goes")
     assert "milvus-profiles secret set prod" in warning
     commit(repository, home)
-    outcome = cli("config", "validate", "--json", cwd=repository)
-    assert outcome.returncode == 0
+    outcome = cli("config", "validate", "--json", cwd=repository, status=0)
     (warning,) = warnings_of(outcome.stderr)
     assert warning.startswith(f"{repository}/milvus.toml holds a token or password and git tracks it")
     assert "milvus-profiles secret set prod" in warning
@@ -429,8 +425,7 @@ def test_a_list_that_others_can_write_trusts_nothing_and_is_not_laundered(cli: C
     assert f"rm {state}" in warning
     before = state.read_bytes()
     for words in (["trust"], ["untrust"]):
-        refused = cli(*words, "--json")
-        assert refused.returncode == 3
+        refused = cli(*words, "--json", status=3)
         assert refused.error["location"] == str(state)
     assert state.read_bytes() == before
     state.unlink()
@@ -528,8 +523,7 @@ def test_trust_tells_that_a_masked_value_changed(cli: Command, project: Path) ->
 def test_trust_says_where_anybody_can_put_files_beside_the_trusted_one(cli: Command, project: Path) -> None:
     (project / "milvus.toml").write_text(GATED)
     project.chmod(0o1777)
-    outcome = cli("trust")
-    assert outcome.returncode == 0
+    outcome = cli("trust", status=0)
     assert f"every user of this machine can write to {project}" in outcome.stderr
 
 

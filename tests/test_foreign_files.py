@@ -17,7 +17,6 @@ from milvus_profiles.files.ownership import fault_of, own_users
 from milvus_profiles.files.paths import absolute_path
 from tests.support.command import Command, Outcome
 from tests.support.requirements import unavailable
-from tests.support.several import several
 
 pytestmark = pytest.mark.security
 
@@ -96,10 +95,10 @@ HOWS = ["file", "directory", "open directory", "sticky", "link", "target", "targ
 @pytest.mark.parametrize("how", HOWS)
 def test_it_is_not_read_whatever_stands_in_it(cli: Command, project: Path, how: str, text: str) -> None:
     below, reason = plant(project, how, text)
-    cli = Command(cli.program, cli.home, below)
-    listed, shown, doctor, path, missing, added, edited = several(
-        cli,
-        [
+    cli = Command(cli.program, cli.home, below, cli.server)
+    listed, shown, doctor, path, missing, added, edited = (
+        cli(*words)
+        for words in (
             ["profile", "list", "--json"],
             ["profile", "show", "--json"],
             ["doctor", "--json"],
@@ -107,7 +106,7 @@ def test_it_is_not_read_whatever_stands_in_it(cli: Command, project: Path, how: 
             ["profile", "show", "evil", "--json"],
             ["profile", "add", "mine", "--uri", "localhost", "--json"],
             ["trust", "--json"],
-        ],
+        )
     )
     assert aliases(listed) == ["good"]
     [said] = warned(listed)
@@ -120,7 +119,7 @@ def test_it_is_not_read_whatever_stands_in_it(cli: Command, project: Path, how: 
     assert [row["role"] for row in path.json] == ["user"]
     assert missing.returncode == 3
     assert f"{project}/milvus.toml is not read" in missing.error["hint"]
-    assert added.json["file"] == str(cli.home / ".config/milvus/milvus.toml")
+    assert added.json["file"] == str(cli.user_file)
     assert edited.returncode == 3
     assert edited.error["location"] == f"{project}/milvus.toml"
 
@@ -136,8 +135,7 @@ def test_it_hides_no_file_above_it(cli: Command, project: Path) -> None:
     found, passed = find_project_file(str(below), cli.environment())
     assert found == f"{project}/milvus.toml"
     assert [one.path for one in passed] == [f"{below}/milvus.toml"]
-    outcome = cli("profile", "add", "x", "--uri", "localhost", "--project-file", cwd=below)
-    assert outcome.returncode == 0
+    cli("profile", "add", "x", "--uri", "localhost", "--project-file", cwd=below, status=0)
     assert "[profiles.x]" in (project / "milvus.toml").read_text()
 
 
@@ -145,8 +143,7 @@ def test_it_hides_no_file_above_it(cli: Command, project: Path) -> None:
 def test_it_is_not_edited_where_one_stands(cli: Command, project: Path) -> None:
     (project / "milvus.toml").write_text(EVIL)
     os.chown(project / "milvus.toml", STRANGER, -1)
-    outcome = cli("profile", "add", "x", "--uri", "localhost", "--project-file", "--json")
-    assert outcome.returncode == 3
+    outcome = cli("profile", "add", "x", "--uri", "localhost", "--project-file", "--json", status=3)
     assert "belongs to another user" in outcome.error["message"]
     assert (project / "milvus.toml").read_text() == EVIL
 
@@ -215,14 +212,14 @@ def test_who_is_believed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 def test_a_file_of_the_user_that_is_somebody_elses_is_not_read(cli: Command, own: Path, place: str) -> None:
     own.write_text(BROKEN)
     os.chown(cli.home / place, STRANGER, -1)
-    listed, missing, added, doctor = several(
-        cli,
-        [
+    listed, missing, added, doctor = (
+        cli(*words)
+        for words in (
             ["profile", "list", "--json"],
             ["profile", "show", "good", "--json"],
             ["profile", "add", "x", "--uri", "localhost", "--json"],
             ["doctor", "--json"],
-        ],
+        )
     )
     assert aliases(listed) == []
     assert "belongs to another user" in warned(listed)[0]
@@ -249,10 +246,8 @@ def test_a_state_directory_that_is_somebody_elses_is_not_used(
         os.chown(entry, STRANGER, -1)
     else:
         entry.chmod(0o777)
-    refused, used, doctor = several(
-        cli,
-        [["trust", "--json"], ["profile", "use", "b", "--project-file", "--json"], ["doctor", "--json"]],
-    )
+    lines = [["trust", "--json"], ["profile", "use", "b", "--project-file", "--json"], ["doctor", "--json"]]
+    refused, used, doctor = (cli(*words) for words in lines)
     assert refused.returncode == 3
     assert "the state directory is not used" in refused.error["message"]
     assert str(entry) in refused.error["message"]
@@ -327,7 +322,7 @@ HOMES: dict[str, dict[str, str]] = {
 }
 
 
-def check_homeless(homeless: Command, env: dict[str, str | None], before: list[str] | None = None) -> None:
+def check_homeless(homeless: Command, env: dict[str, str | None]) -> None:
     lines = [
         ["profile", "list", "--json"],
         ["profile", "show", "--json"],
@@ -349,7 +344,7 @@ def check_homeless(homeless: Command, env: dict[str, str | None], before: list[s
     )
     named.chmod(0o644)
     try:
-        found = several(homeless, lines, env=env, before=before or [])
+        found = [homeless(*words, env=env) for words in lines]
     finally:
         named.unlink()
         (homeless.cwd / "named.toml.lock").unlink(missing_ok=True)
@@ -413,12 +408,12 @@ def test_a_user_without_home_and_without_an_entry_in_passwd(cli: Command, projec
         for path in [base, *base.rglob("*")]:
             os.chown(path, STRANGER, STRANGER)
         before = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups"]
-        homeless = Command(cli.program, cli.home, base / "project")
+        homeless = Command([*before, *cli.program], cli.home, base / "project")
         probe = Command([*before, sys.executable, "-c", "import milvus_profiles"], cli.home, base / "project")
         if probe(env={"HOME": None}).returncode != 0:
             unavailable("needs an interpreter that every user may read")
         kept = files(base)
-        check_homeless(homeless, {"HOME": None}, before)
+        check_homeless(homeless, {"HOME": None})
         assert files(base) == kept
     finally:
         shutil.rmtree(base)

@@ -149,16 +149,12 @@ def setting(
         for name, value in source.env.items():
             env[name.replace("{ALIAS}", alias.upper())] = value.replace("{directory}", str(directory))
     if not source.family:
-        path = cli.home / ".config/milvus/milvus.toml"
-        path.parent.mkdir(parents=True)
-        path.write_text("\n".join(texts))
-        path.chmod(0o600)
+        cli.own_file("\n".join(texts))
     keyring: KeyringSession | None = None
     if request.param == "keyring":
         keyring = request.getfixturevalue("keyring_session")
         for alias in ports:
-            stored = cli("secret", "set", alias, input=CANARY, keyring=keyring)
-            assert stored.returncode == 0, stored.stderr
+            stored = cli("secret", "set", alias, input=CANARY, keyring=keyring, status=0)
             assert not leaks(stored.stdout + stored.stderr)
     yield Setting(cli, {**env, **DEBUGGING}, list(ports), keyring, source)
     if keyring is not None:
@@ -395,28 +391,19 @@ def account(milvus_auth: MilvusServer) -> Iterator[str]:
     client.close()
 
 
-def own_file(cli: Command, text: str) -> Path:
-    path = cli.home / ".config/milvus/milvus.toml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o600)
-    return path
-
-
 @pytest.mark.parametrize("form", ["password", "token"])
 def test_an_open_connection_and_what_fails_on_it_do_not_show_it(
     cli: Command, tmp_path: Path, milvus_auth: MilvusServer, account: str, form: str
 ) -> None:
     lines = f'user = "{account}"\npassword = "{CANARY}"' if form == "password" else f'token = "{account}:{CANARY}"'
-    own_file(cli, f'[profiles.good]\nuri = "{milvus_auth.uri}"\n{lines}\n')
+    cli.own_file(f'[profiles.good]\nuri = "{milvus_auth.uri}"\n{lines}\n')
     outcome = program(cli, tmp_path, SUCCEEDING)(env=DEBUGGING, timeout=120)
     assert outcome.returncode == 0, outcome.stderr
     assert not leaks(outcome.stdout)
     assert not leaks(outcome.stderr)
     failed = [line.split()[1] for line in outcome.stdout.splitlines() if line.startswith("FAILED")]
     assert failed == ["closed", "closed", "closed", "database", "database"]
-    told = cli("profile", "test", "good", "--json", env=DEBUGGING)
-    assert told.returncode == 0
+    told = cli("profile", "test", "good", "--json", env=DEBUGGING, status=0)
     assert not leaks(told.stdout + told.stderr)
 
 
@@ -503,15 +490,14 @@ def test_a_secret_on_standard_input_shows_nowhere_and_goes_into_the_keyring_alon
 def test_a_secret_typed_at_a_prompt_is_not_echoed(
     cli: Command, keyring_session: KeyringSession, milvus_auth: MilvusServer
 ) -> None:
-    own_file(cli, f'[profiles.one]\nuri = "{milvus_auth.uri}"\nuser = "root"\n')
-    screen = cli.tty("secret", "set", "one", answers=[("root", CANARY)], keyring=keyring_session)
-    assert screen.returncode == 0, screen.raw
+    cli.own_file(f'[profiles.one]\nuri = "{milvus_auth.uri}"\nuser = "root"\n')
+    screen = cli.tty("secret", "set", "one", answers=[("root", CANARY)], keyring=keyring_session, status=0)
     assert not leaks(screen.raw)
     keyring_session.clear("milvus-profiles")
 
 
 def test_a_secret_that_cannot_be_stored_is_not_told(cli: Command) -> None:
-    own_file(cli, '[profiles.one]\nuri = "https://db.example"\nuser = "root"\n')
+    cli.own_file('[profiles.one]\nuri = "https://db.example"\nuser = "root"\n')
     for words in (
         ["secret", "set", "one"],
         ["profile", "add", "two", "--uri", "https://db.example", "--token-stdin"],
@@ -543,12 +529,12 @@ def test_a_secret_that_cannot_be_stored_is_not_told(cli: Command) -> None:
     ids=lambda words: " ".join(words[:2] + words[-1:])[:24],
 )
 def test_a_secret_in_the_wrong_argument_is_refused_and_not_repeated(cli: Command, words: list[str]) -> None:
-    own_file(cli, '[profiles.one]\nuri = "https://db.example"\nuser = "root"\n')
+    cli.own_file('[profiles.one]\nuri = "https://db.example"\nuser = "root"\n')
     for arguments in (words, [*words, "--json"]):
         outcome = cli(*arguments, input="")
         assert outcome.returncode in (2, 3), outcome.stderr
         assert not leaks(outcome.stdout + outcome.stderr)
-    assert not leaks((cli.home / ".config/milvus/milvus.toml").read_text())
+    assert not leaks(cli.user_file.read_text())
 
 
 @pytest.mark.parametrize(
@@ -573,7 +559,7 @@ def test_a_secret_in_the_wrong_argument_is_refused_and_not_repeated(cli: Command
     ids=range(15),
 )
 def test_a_file_that_is_wrong_is_quoted_without_its_secrets(cli: Command, tmp_path: Path, text: str) -> None:
-    own_file(cli, text)
+    cli.own_file(text)
     (cli.cwd / "milvus.toml").write_text(text)  # and as a project file, which `trust` shows
     for words in (
         ["profile", "list"],
@@ -608,7 +594,7 @@ def test_a_file_that_is_wrong_is_quoted_without_its_secrets(cli: Command, tmp_pa
     ids=lambda env: "+".join(env),
 )
 def test_a_variable_that_is_wrong_is_named_without_its_value(cli: Command, tmp_path: Path, env: dict[str, str]) -> None:
-    own_file(cli, '[profiles.one]\nuri = "https://127.0.0.1:1"\n')
+    cli.own_file('[profiles.one]\nuri = "https://127.0.0.1:1"\n')
     for words in (["profile", "list"], ["profile", "show", "one", "--explain"], ["profile", "test", "one", "--json"]):
         outcome = cli(*words, env=env)
         assert not leaks(outcome.stdout + outcome.stderr), words
@@ -628,8 +614,7 @@ def test_a_command_gets_no_secret_in_its_variables_and_nobody_sees_one_in_its_ar
     get.write_text(f'#!/bin/sh\ncat /proc/$$/environ /proc/$$/cmdline /proc/$PPID/cmdline > {seen}\necho "{CANARY}"\n')
     get.chmod(0o755)
     with refused_port() as port:
-        own_file(
-            cli,
+        cli.own_file(
             f'[profiles.one]\nuri = "http://127.0.0.1:{port}"\n'
             f'token = {{ command = ["{get}"], pass_env = ["WANTED"] }}\n'
             f'[profiles.two]\nuri = "http://127.0.0.1:{port}"\ntoken = "{CANARY}"\n',
@@ -641,7 +626,7 @@ def test_a_command_gets_no_secret_in_its_variables_and_nobody_sees_one_in_its_ar
             "AWS_SECRET_ACCESS_KEY": CANARY,
             "WANTED": "wanted",
         }
-        outcome = cli("profile", "test", "one", env=env)
+        outcome = cli.real("profile", "test", "one", env=env)
     assert outcome.returncode == 6
     child = seen.read_bytes().replace(b"\0", b"\n").decode()
     assert not leaks(child)
@@ -651,30 +636,27 @@ def test_a_command_gets_no_secret_in_its_variables_and_nobody_sees_one_in_its_ar
 
 
 def test_the_editors_copy_of_the_file_is_gone_when_it_ends(cli: Command, tmp_path: Path) -> None:
-    own_file(cli, f'[profiles.one]\nuri = "https://db.example"\ntoken = "{CANARY}"\n')
+    cli.own_file(f'[profiles.one]\nuri = "https://db.example"\ntoken = "{CANARY}"\n')
     seen = tmp_path / "seen"
     editor = tmp_path / "editor"
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     editor.write_text(f'#!/bin/sh\nstat -c "%a" "$1" > {seen}\ntr "\\0" "\\n" < /proc/$$/cmdline >> {seen}\n')
     editor.chmod(0o755)
-    outcome = cli("profile", "edit", "--user-file", env={"EDITOR": str(editor), "TMPDIR": str(temporary)})
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = cli("profile", "edit", "--user-file", env={"EDITOR": str(editor), "TMPDIR": str(temporary)}, status=0)
     assert seen.read_text().splitlines()[0] == "600"
     assert not leaks(seen.read_text() + outcome.stdout + outcome.stderr)
     assert list(temporary.iterdir()) == []
 
 
 def test_a_diff_shows_the_lines_around_a_change_without_their_secrets(cli: Command) -> None:
-    own_file(
-        cli,
+    cli.own_file(
         f'[profiles.one]\nuri = "https://db.example"\ntoken = "{CANARY}"\ntimeout = 1\n'
         f'[profiles.two]\nuri = "https://db.example"\nuser = "u"\npassword = "{CANARY}"\n',
     )
     for words in (["set", "one", "timeout=3"], ["remove", "two"], ["copy", "one", "three"], ["rename", "one", "four"]):
         for more in ([], ["--json"]):
-            outcome = cli("profile", *words, "--dry-run", *more)
-            assert outcome.returncode == 0, outcome.stderr
+            outcome = cli("profile", *words, "--dry-run", *more, status=0)
             assert "timeout" in outcome.stdout or words[0] in ("remove", "rename")
             assert not leaks(outcome.stdout + outcome.stderr)
-    assert os.stat(cli.home / ".config/milvus/milvus.toml").st_mode & 0o777 == 0o600
+    assert os.stat(cli.user_file).st_mode & 0o777 == 0o600

@@ -22,8 +22,7 @@ from tests.test_hygiene import CANARY, leaks
 
 
 def profiles(cli: Command) -> dict[str, Any]:
-    path = cli.home / ".config/milvus/milvus.toml"
-    found: dict[str, Any] = loads(path.read_text()).get("profiles", {}) if path.exists() else {}
+    found: dict[str, Any] = loads(cli.user_file.read_text()).get("profiles", {}) if cli.user_file.exists() else {}
     return found
 
 
@@ -60,8 +59,7 @@ def test_from_the_milvus_cli(cli: Command, certificates: Any, keyring_session: K
             }
         )
     )
-    outcome = cli("import", "--from", "milvus-cli", "--yes", keyring=keyring_session)
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = cli("import", "--from", "milvus-cli", "--yes", keyring=keyring_session, status=0)
     assert profiles(cli) == {
         "cli-one-example": {"uri": "http://cli-one.example:19530"},
         "prod-eu": {"uri": "https://cli-two.example", "user": "root", "ssl": True},
@@ -82,8 +80,7 @@ def test_from_the_milvus_cli(cli: Command, certificates: Any, keyring_session: K
 
 def test_from_variables(cli: Command, keyring_session: KeyringSession) -> None:
     env = {"MILVUS_URI": "https://env.example/films", "MILVUS_USER": "reader", "MILVUS_PASSWORD": CANARY}
-    outcome = cli("import", "--from", "env", "--yes", "--json", env=env, keyring=keyring_session)
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = cli("import", "--from", "env", "--yes", "--json", env=env, keyring=keyring_session, status=0)
     assert outcome.json["profiles"] == [
         {
             "alias": "env-example",
@@ -128,17 +125,14 @@ def test_from_the_zilliz_cli(cli: Command, keyring_session: KeyringSession) -> N
     directory = cli.home / ".zilliz"
     directory.mkdir()
     (directory / "credentials").write_text(f"[default]\napi_key = {CANARY}%d\nuser = me\n[org.x]\napi_key = k\n")
-    outcome = cli("import", "--from", "zilliz", "--yes", keyring=keyring_session)
-    assert outcome.returncode == 3
+    outcome = cli("import", "--from", "zilliz", "--yes", keyring=keyring_session, status=3)
     assert "no cluster is chosen" in outcome.stderr
     (directory / "config").write_text(
         "[default]\ncluster_id = in03-1\nendpoint = https://in03-1.zilliz.example\ndatabase = films\n"
     )
-    outcome = cli("import", "--from", "zilliz", "--yes", "--delete-source", keyring=keyring_session)
-    assert outcome.returncode == 3  # two keys for one address: the keyring keeps one
+    outcome = cli("import", "--from", "zilliz", "--yes", "--delete-source", keyring=keyring_session, status=3)
     (directory / "credentials").write_text(f"[default]\napi_key = {CANARY}%d\nuser = me\n")
-    outcome = cli("import", "--from", "zilliz", "--yes", "--delete-source", keyring=keyring_session)
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = cli("import", "--from", "zilliz", "--yes", "--delete-source", keyring=keyring_session, status=0)
     assert profiles(cli) == {
         "zilliz": {"uri": "https://in03-1.zilliz.example", "token": {"keyring": True}, "db_name": "films"}
     }
@@ -152,8 +146,7 @@ def test_from_attu(cli: Command) -> None:
         "MILVUS_SERVERS": "10.0.0.1:19530, attu.example/films,https://attu.example:443,a b",
         "MILVUS_DATABASE": "main",
     }
-    outcome = cli("import", "--from", "attu", "--yes", env=env)
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = cli("import", "--from", "attu", "--yes", env=env, status=0)
     assert profiles(cli) == {
         "10-0-0-1": {"uri": "10.0.0.1:19530", "db_name": "main"},
         "attu-example": {"uri": "attu.example/films"},
@@ -166,12 +159,10 @@ def test_from_an_address_with_a_password(
     cli: Command, milvus_auth: MilvusServer, keyring_session: KeyringSession
 ) -> None:
     uri = f"http://root:Milvus@127.0.0.1:{milvus_auth.port}/default"
-    outcome = cli("import", "--from", "pymilvus-uri", "--yes", input=f"{uri}\n", keyring=keyring_session)
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = cli("import", "--from", "pymilvus-uri", "--yes", input=f"{uri}\n", keyring=keyring_session, status=0)
     assert cli("profile", "test", "127-0-0-1", keyring=keyring_session).returncode == 0
     # As an argument it would be for everyone to see.
-    outcome = cli("import", "--from", "pymilvus-uri", f"http://root:{CANARY}@h.example", "--yes")
-    assert outcome.returncode == 2
+    outcome = cli("import", "--from", "pymilvus-uri", f"http://root:{CANARY}@h.example", "--yes", status=2)
     assert_silent(cli, outcome)
 
 
@@ -179,9 +170,8 @@ def test_an_address_is_asked_for_on_a_terminal_and_not_shown(cli: Command, keyri
     screen = cli.tty(
         "import", "--from", "pymilvus-uri",
         answers=[("Address", f"https://u:{quote(CANARY, safe='')}@typed.example"), ("Import 1", "y")],
-        keyring=keyring_session, columns=200,
+        keyring=keyring_session, columns=200, status=0,
     )  # fmt: skip
-    assert screen.returncode == 0, screen.text
     assert kept(keyring_session, "tls|typed.example|443|u") == CANARY
     assert not leaks(screen.raw)
 
@@ -200,11 +190,9 @@ def source(cli: Command, keyring_session: KeyringSession) -> Path:
 def test_nothing_happens_without_an_answer(cli: Command, source: Path, keyring_session: KeyringSession) -> None:
     words = ["import", "--from", "pymilvus-uri", str(source)]
     assert cli(*words, keyring=keyring_session).returncode == 1
-    declined = cli.tty(*words, answers=[("Import 2 profiles?", "n")], keyring=keyring_session)
-    assert declined.returncode == 1
+    declined = cli.tty(*words, answers=[("Import 2 profiles?", "n")], keyring=keyring_session, status=1)
     assert "asked.example" in declined.text
-    dry = cli(*words, "--dry-run", "--delete-source", keyring=keyring_session)
-    assert dry.returncode == 0
+    dry = cli(*words, "--dry-run", "--delete-source", keyring=keyring_session, status=0)
     assert "asked-example" in dry.stdout
     assert cli(*words, "--dry-run", "--json").json["imported"] is False
     assert profiles(cli) == {}
@@ -230,8 +218,7 @@ def test_deleting_the_source_is_a_question_of_its_own(
 def test_what_is_there_already_is_left_alone_without_force(cli: Command, source: Path) -> None:
     cli("profile", "add", "other_example", "--uri", "127.0.0.1:1", "--user-file")
     source.write_text("https://other.example\nhttps://new.example\n")
-    outcome = cli("import", "--from", "pymilvus-uri", str(source), "--yes")
-    assert outcome.returncode == 0
+    outcome = cli("import", "--from", "pymilvus-uri", str(source), "--yes", status=0)
     assert "line 1 is left out: there is a profile 'other-example' already" in outcome.stderr
     assert profiles(cli)["other_example"] == {"uri": "127.0.0.1:1"}
     assert cli("import", "--from", "pymilvus-uri", str(source), "--yes", "--force").returncode == 0
@@ -248,11 +235,8 @@ def test_without_a_keyring_nothing_is_written_and_nothing_deleted(cli: Command, 
 def test_a_file_that_refuses_the_edit_gives_the_keyring_back_what_it_had(
     cli: Command, source: Path, keyring_session: KeyringSession
 ) -> None:
-    path = cli.home / ".config/milvus/milvus.toml"
-    path.parent.mkdir(parents=True)
-    path.write_text("[profiles\n")
-    outcome = cli("import", "--from", "pymilvus-uri", str(source), "--yes", keyring=keyring_session)
-    assert outcome.returncode == 3
+    cli.own_file("[profiles\n")
+    cli("import", "--from", "pymilvus-uri", str(source), "--yes", keyring=keyring_session, status=3)
     assert kept(keyring_session, "tls|asked.example|443|u") is None
 
 
@@ -260,8 +244,7 @@ def test_a_plaintext_address_of_elsewhere_is_warned_of(
     cli: Command, source: Path, keyring_session: KeyringSession
 ) -> None:
     source.write_text("http://u:p@far.example\n")
-    outcome = cli("import", "--from", "pymilvus-uri", str(source), "--yes", keyring=keyring_session)
-    assert outcome.returncode == 0
+    outcome = cli("import", "--from", "pymilvus-uri", str(source), "--yes", keyring=keyring_session, status=0)
     assert "connecting with 'far-example' will be refused" in outcome.stderr
 
 

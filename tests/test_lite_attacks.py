@@ -388,8 +388,7 @@ def test_what_git_puts_into_a_database_needs_trust(cli: Command) -> None:
     assert [status_of(cli), status_of(cli)] == [0, 0]
     git("merge", "-q", "evil")
     assert planted.exists()
-    outcome = cli("profile", "test", "local", "--json")
-    assert outcome.returncode == 5
+    outcome = cli("profile", "test", "local", "--json", status=5)
     assert "git tracks files in it" in outcome.stdout
     assert list(json.loads(cli("trust", "--json").stdout)["databases"]) == ["local"]
 
@@ -412,9 +411,7 @@ def test_trust_shows_the_database_and_covers_it(cli: Command) -> None:
 def test_what_the_user_names_is_opened_whoever_made_it(cli: Command, layer: str) -> None:
     path = make_database(cli, cli.cwd / "milvus.db")
     (cli.cwd / "milvus.toml").write_text(LOCAL)
-    own = cli.home / ".config/milvus/milvus.toml"
-    own.parent.mkdir(parents=True)
-    own.write_text(f'[profiles.mine]\nuri = "{path}"\n')
+    cli.own_file(f'[profiles.mine]\nuri = "{path}"\n')
     if layer == "call":
         python(cli, "import sys, milvus_profiles as mp; mp.connect('local', uri=sys.argv[1]).close()", path)
         return
@@ -436,8 +433,7 @@ def test_no_part_of_the_path_below_an_untrusted_project_is_a_link(cli: Command, 
     (cli.cwd / "a" / "link").symlink_to("../real")
     (cli.cwd / "x.db").symlink_to("real/x.db")
     (cli.cwd / "milvus.toml").write_text(f'[profiles.local]\nuri = "{uri}"\n')
-    outcome = cli("profile", "test", "local", "--json")
-    assert outcome.returncode == 5, outcome.stdout
+    outcome = cli("profile", "test", "local", "--json", status=5)
     assert "leads through the link" in outcome.stdout
     assert list((cli.cwd / "real" / "x.db").iterdir()) == []
     assert cli("trust").returncode == 0
@@ -458,8 +454,7 @@ def test_without_a_place_to_remember_it_is_made_and_then_needs_trust(cli: Comman
     (cli.cwd / "milvus.toml").write_text(LOCAL)
     (cli.home / "file").touch()
     env = {"XDG_STATE_HOME": str(cli.home / "file")}
-    first = cli("profile", "test", "local", env=env)
-    assert first.returncode == 0
+    first = cli("profile", "test", "local", env=env, status=0)
     assert "cannot be remembered" in first.stderr
     assert "MILVUS_PROFILES_FILE" in first.stderr
     assert cli("profile", "test", "local", env=env).returncode == 5

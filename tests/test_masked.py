@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -90,7 +90,6 @@ def test_copies_are_the_secret_itself() -> None:
     assert copy.deepcopy({"k": secret})["k"] is secret
 
 
-@settings(deadline=None)
 @given(st.text(), st.text())
 def test_two_secrets_are_equal_if_their_texts_are(one: str, other: str) -> None:
     assert (SecretText(one) == SecretText(other)) is (one == other)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from milvus_profiles.tomltext.parser import TOMLDecodeError, loads
@@ -134,7 +134,6 @@ def tables(value: Any, path: KeyPath = ()) -> list[KeyPath]:
 # --- properties ----------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=300)
 @given(documents())
 @example('a = """x"""')
 @example("a = 1979-05-27 07:32:00 # c\nb = [1979-05-27 07:32:00, 1979-05-27]\n")
@@ -149,7 +148,6 @@ def test_every_value_has_a_span_that_holds_that_value(text: str) -> None:
         assert repr(loads(f"x = {text[span.value : span.end]}")["x"]) == repr(value)
 
 
-@settings(deadline=None, max_examples=200)
 @given(documents())
 def test_every_key_is_where_its_span_says(text: str) -> None:
     positions = scan(text)
@@ -163,7 +161,6 @@ def test_every_key_is_where_its_span_says(text: str) -> None:
         assert span.value < span.end <= len(text)
 
 
-@settings(deadline=None, max_examples=200)
 @given(documents())
 def test_spans_name_nothing_that_the_parser_does_not_know(text: str) -> None:
     data = loads(text)
@@ -173,7 +170,6 @@ def test_spans_name_nothing_that_the_parser_does_not_know(text: str) -> None:
             value = value[part]
 
 
-@settings(deadline=None, max_examples=200)
 @given(documents())
 def test_comments_are_what_can_be_taken_out(text: str) -> None:
     positions = scan(text)
@@ -188,7 +184,6 @@ def test_comments_are_what_can_be_taken_out(text: str) -> None:
         assert scan(bare).comments == []
 
 
-@settings(deadline=None)
 @given(documents(), st.data())
 def test_line_and_column_lead_back_to_the_offset(text: str, data: st.DataObject) -> None:
     positions = scan(text)
@@ -200,7 +195,6 @@ def test_line_and_column_lead_back_to_the_offset(text: str, data: st.DataObject)
     assert text[start:end] == text.split("\n")[line - 1].removesuffix("\r")
 
 
-@settings(deadline=None, max_examples=300)
 @given(documents(), st.integers(0, 300), st.text("=.\"'[]{}#\n ,\\a1", max_size=2), st.integers(0, 2))
 def test_whatever_the_parser_takes_the_scanner_takes(text: str, at: int, inserted: str, removed: int) -> None:
     changed = text[:at] + inserted + text[at + removed :]

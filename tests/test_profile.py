@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -98,7 +98,6 @@ def test_aliases_are_compared_without_case_and_with_separators_equal() -> None:
     assert fold_alias("prodeu") != fold_alias("prod-eu")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=70))
 def test_a_text_is_an_alias_by_one_rule_everywhere(text: str) -> None:
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from milvus_profiles.config.loading import load, load_text
@@ -1037,6 +1037,7 @@ def test_of_65536_profiles_only_the_one_that_is_asked_for_matters(many: Path) ->
     assert len(str(unknown.value)) < 300
 
 
+@pytest.mark.campaign
 def test_every_place_among_65536_profiles_is_found(many: Path) -> None:
     profiles = load(many, env={"HOME": "/nowhere"})
     (document,) = profiles.documents
@@ -1119,7 +1120,6 @@ def _raw(name: str) -> st.SearchStrategy[Raw]:
     return st.lists(_FIELDS, max_size=10, unique=True).map(build)
 
 
-@settings(deadline=None)
 @given(_raw("parent"), _raw("child"))
 def test_inheritance_never_carries_a_credential_to_another_address(parent: Raw, child: Raw) -> None:
     merged = inherit(parent, child)
@@ -1137,7 +1137,6 @@ def test_inheritance_never_carries_a_credential_to_another_address(parent: Raw, 
     assert inherit({}, child) == child
 
 
-@settings(deadline=None)
 @given(_raw("base"), _raw("over"))
 def test_a_stronger_layer_loses_nothing_and_drops_credentials_with_the_address(base: Raw, over: Raw) -> None:
     before = RawProfile("p", base, [], Origin("call", "x"), None)

@@ -13,7 +13,6 @@ import pytest
 from milvus_profiles.files.regular_file import FileFault, open_file, read_regular
 from tests.support.command import Command, Outcome
 from tests.support.requirements import unavailable
-from tests.support.several import several
 
 pytestmark = pytest.mark.security
 
@@ -135,7 +134,8 @@ def test_a_configuration(cli: Command, home: Path, project: Path, obstacle: Obst
     put(obstacle, path)
     words = ["--config", str(path)] if place == "--config" else []
     env = {"EDITOR": "true", **({"MILVUS_PROFILES_FILE": str(path)} if place == "variable" else {})}
-    for reader, outcome in zip(READERS, several(cli, [[*words, *reader] for reader in READERS], env=env), strict=True):
+    for reader in READERS:
+        outcome = cli(*words, *reader, env=env)
         # A link out of a project that is not trusted is refused before anybody looks where it leads.
         assert_named(outcome, 0, 3, 5)
         if reader[0] != "config" and place != "user":
@@ -149,23 +149,21 @@ def test_a_state_file(cli: Command, home: Path, project: Path, obstacle: Obstacl
     (project / "milvus.toml").write_text('[profiles.a]\nuri = "localhost"\n[profiles.b]\nuri = "localhost"\n')
     lines = [["profile", "list"], ["profile", "show", "a"], ["config", "path"], ["doctor"], ["trust"], ["untrust"]]
     lines += [["profile", "use", "a", "--project-file"], ["profile", "use", "-", "--project-file"]]
-    for outcome in several(cli, lines):
-        assert_named(outcome, 0, 2, 3)
+    for line in lines:
+        assert_named(cli(*line), 0, 2, 3)
 
 
 @worst
 @pytest.mark.parametrize("name", ["ca", "cert", "key", "file"])
-def test_a_certificate_and_a_secret(cli: Command, home: Path, project: Path, obstacle: Obstacle, name: str) -> None:
+def test_a_certificate_and_a_secret(cli: Command, project: Path, obstacle: Obstacle, name: str) -> None:
     put(obstacle, project / "x")
     field = "token = { file" if name == "file" else "ssl = { cert = 'x', key" if name == "key" else f"ssl = {{ {name}"
     if name == "cert":
         field = "ssl = { key = 'x', cert"
-    path = home / ".config/milvus/milvus.toml"
-    path.parent.mkdir(parents=True)
-    path.write_text(f'[profiles.a]\nuri = "https://127.0.0.1:1"\n{field} = "{project}/x" }}\n')
+    cli.own_file(f'[profiles.a]\nuri = "https://127.0.0.1:1"\n{field} = "{project}/x" }}\n')
     lines = [["profile", "list"], ["profile", "show"], ["config", "validate"], ["export", "--to", "java", "a"]]
-    for outcome in several(cli, [*lines, ["profile", "test", "--timeout", "2"], ["secret", "status", "a"]]):
-        assert_named(outcome, 0, 3, 4, 6, 7)
+    for line in [*lines, ["profile", "test", "--timeout", "2"], ["secret", "status", "a"]]:
+        assert_named(cli(*line), 0, 3, 4, 6, 7)
 
 
 @obstacles
@@ -174,8 +172,8 @@ def test_the_file_of_another_tool(cli: Command, project: Path, obstacle: Obstacl
     (project / "credentials").write_text("[default]\napi_key = x\n")
     put(obstacle, project / "config")
     lines = [["import", "--from", name, "x"] for name in ("milvus-cli", "dotenv", "zilliz", "attu", "pymilvus-uri")]
-    for outcome in several(cli, [*lines, ["import", "--from", "zilliz", "credentials"]]):
-        assert_named(outcome, 3)
+    for line in [*lines, ["import", "--from", "zilliz", "credentials"]]:
+        assert_named(cli(*line), 3)
 
 
 @worst
@@ -187,8 +185,8 @@ def test_what_is_looked_at_beside_it(cli: Command, project: Path, obstacle: Obst
     file = project / "milvus.toml"
     file.write_text('[profiles.a]\nuri = "https://127.0.0.1:1"\ntoken = "x"\n')
     file.chmod(0o600)
-    for outcome in several(cli, [["profile", "list"], ["config", "validate"], ["doctor"]]):
-        assert_named(outcome, 0, 3)
+    for line in [["profile", "list"], ["config", "validate"], ["doctor"]]:
+        assert_named(cli(*line), 0, 3)
 
 
 CONNECTING = """\
@@ -228,8 +226,7 @@ def test_completion(cli: Command, project: Path, obstacle: Obstacle) -> None:
 
 def test_a_pipe_or_standard_input_named_as_the_configuration_is_refused_by_name(cli: Command) -> None:
     text = '[profiles.a]\nuri = "localhost"\n'
-    piped = cli("--config", "/dev/stdin", "profile", "list", input=text)
-    assert piped.returncode == 3
+    piped = cli("--config", "/dev/stdin", "profile", "list", input=text, status=3)
     assert "is not a file but a FIFO (a pipe)" in piped.stderr
     reading, writing = os.pipe()
     os.close(writing)

@@ -218,6 +218,7 @@ for call in (
 """
 
 
+@pytest.mark.security
 @pytest.mark.parametrize("state", ["locked", "suspended", "stopped"])
 def test_a_keyring_that_fails_shows_neither_what_it_holds_nor_what_it_was_given(
     fresh_keyring: KeyringSession, state: str
@@ -232,6 +233,7 @@ def test_a_keyring_that_fails_shows_neither_what_it_holds_nor_what_it_was_given(
     assert told.count("SecretUnavailableError: the keyring ") + told.count("there is no usable keyring") >= 3
 
 
+@pytest.mark.security
 def test_a_backend_that_repeats_secrets_in_its_errors_is_not_quoted(
     no_keyring_env: dict[str, str], tmp_path: Path
 ) -> None:
@@ -242,6 +244,7 @@ def test_a_backend_that_repeats_secrets_in_its_errors_is_not_quoted(
     assert "the keyring failed with builtins.ValueError" in told
 
 
+@pytest.mark.security
 def test_a_stored_value_that_is_no_secret_does_not_show(keyring_session: KeyringSession) -> None:
     host = f"{uuid.uuid4().hex}.example"
     keyring_session.set(SERVICE, f"tls|{host}|443|root", CANARY + "\nsecond line")
@@ -255,6 +258,7 @@ print(told_by(lambda: resolve(credential, endpoint, context)))
     assert "has several lines" in told
 
 
+@pytest.mark.security
 def test_the_logs_of_a_keyring_that_works_do_not_show_its_secrets(keyring_session: KeyringSession) -> None:
     program = """
 ring.set(sys.argv[1], SecretText(sys.stdin.read()))

@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -28,6 +29,7 @@ from tests.support.reaper import Reaper
 from tests.support.requirements import need
 from tests.support.scripted_grpc import Call, Refusal, milvus_answer, not_milvus, scripted_server, starting_milvus
 from tests.support.secret_service import KeyringSession
+from tests.support.waiting import until
 
 PROJECT = Path(__file__).parents[1]
 
@@ -38,6 +40,15 @@ def python(code: str, *arguments: str, env: dict[str, str] | None = None, timeou
         [sys.executable, "-c", code, *arguments],
         env=env, cwd=PROJECT, timeout=timeout, check=True, capture_output=True, text=True,
     ).stdout.strip()  # fmt: skip
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, though perhaps nobody has asked yet how."""
+    try:
+        os.kill(pid, 0)
+        return sys.platform == "linux" and ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
 
 
 def call(
@@ -132,8 +143,7 @@ def test_what_a_killed_session_leaves_behind_is_ended(tmp_path: Path) -> None:
     assert session.returncode == -signal.SIGKILL
     # The output was read to its end, and the reaper holds the other end of it: it is done as well.
     assert not leftover.exists()
-    state = Path(f"/proc/{session.stdout.strip()}/stat")
-    assert not state.exists() or ") Z " in state.read_text()
+    assert gone(int(session.stdout))
 
 
 def test_two_sessions_never_pick_the_same_port() -> None:
@@ -572,6 +582,87 @@ def test_the_installed_command_runs_with_and_without_a_terminal(cli: Command) ->
     outcome = cli("--version")
     assert (outcome.returncode, outcome.stderr) == (0, "")
     assert cli.tty("--version").text == outcome.stdout
+
+
+# What a program that the command becomes finds of the process it was: all that a fork could have left in it.
+STATE = """
+echo "$PWD"; umask; ulimit -a; env | sort | od -c; cat
+[ ! -e /proc/self ] || { ls -m /proc/self/fd; grep -E "^(Sig[^Q]|Shd|Uid|Gid|Groups|Seccomp)" /proc/self/status
+cut -d " " -f 5-8,19 /proc/self/stat; }
+exit 3
+"""
+
+
+def test_a_command_in_a_copy_has_what_a_fresh_process_has(cli: Command) -> None:
+    (cli.cwd / "milvus.toml").write_text('[profiles.a]\nuri = "http://127.0.0.1:1"\n')
+    for env, text in (
+        ({"EXTRA": "gr\udcfc\u00fc\u2603"}, "one\ntwo\n"),
+        ({"PATH": "/usr/bin:/bin"}, None),
+    ):
+        words = ("exec", "a", "--", "sh", "-c", STATE)
+        copied, started = (run(*words, env=env, input=text) for run in (cli, cli.real))
+        assert copied.stdout == started.stdout
+        assert (copied.returncode, copied.stderr) == (started.returncode, started.stderr) == (3, "")
+    killed = cli("exec", "a", "--", "sh", "-c", "kill -TERM $$")
+    assert killed.returncode == -signal.SIGTERM
+
+
+def test_nothing_of_one_command_reaches_the_next(cli: Command, tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        directory = tmp_path / name
+        directory.mkdir()
+        env = {f"MILVUS_PROFILES__{name.upper()}__URI": f"http://{name}.example:1"}
+        listed = cli("profile", "list", "--json", env=env, cwd=directory, home=directory)
+        assert [row["alias"] for row in listed.json] == [name]
+
+
+def test_commands_in_copies_run_side_by_side(cli: Command) -> None:
+    (cli.cwd / "milvus.toml").write_text('[profiles.a]\nuri = "http://127.0.0.1:1"\n')
+    os.mkfifo(cli.cwd / "fifo")
+    words = ("exec", "a", "--", "sh", "-c")
+    with ThreadPoolExecutor() as threads:
+        reading = threads.submit(cli, *words, "cat fifo")
+        assert cli(*words, "echo met > fifo").returncode == 0
+        assert reading.result().stdout == "met\n"
+
+
+@pytest.mark.parametrize("words", ["sleep 600", "sleep 600 > /dev/null 2>&1"], ids=["writing", "silent"])
+def test_a_command_in_a_copy_that_hangs_is_ended_and_shown(cli: Command, tmp_path: Path, words: str) -> None:
+    (cli.cwd / "milvus.toml").write_text('[profiles.a]\nuri = "http://127.0.0.1:1"\n')
+    pid = tmp_path / "pid"
+    with pytest.raises(AssertionError, match=r"(?s)still running after.*so far"):
+        cli("exec", "a", "--", "sh", "-c", f"echo so far; echo $$ > {pid}; exec {words}", timeout=2)
+    until(lambda: gone(int(pid.read_text())))
+
+
+def test_a_command_is_started_for_what_only_a_start_reads(cli: Command) -> None:
+    assert "import 'milvus_profiles" in cli("--version", env={"PYTHONVERBOSE": "1"}).stderr
+    assert "import 'milvus_profiles" in cli.real("--version", env={"PYTHONVERBOSE": "1"}).stderr
+    assert cli("profile", "list", input="x" * 1_000_000).returncode == 0
+
+
+SERVES_AND_DIES = """
+import os, pathlib, signal, sys, threading, time
+from tests.support.command import Command
+from tests.support.fork_server import ForkServer
+program, directory = sys.argv[1], pathlib.Path(sys.argv[2])
+server = ForkServer(program, Command([], directory, directory).environment())
+cli = Command([program], directory, directory, server)
+(directory / "milvus.toml").write_text('[profiles.a]\\nuri = "http://127.0.0.1:1"\\n')
+words = "exec", "a", "--", "sh", "-c", "echo $$ $PPID > pids.new; mv pids.new pids; exec sleep 600"
+threading.Thread(target=cli, args=words, daemon=True).start()
+while not (directory / "pids").exists():
+    time.sleep(0.02)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_session_leaves_no_server_and_no_command_behind(cli: Command, home: Path) -> None:
+    words = [sys.executable, "-c", SERVES_AND_DIES, cli.program[0], str(home)]
+    session = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert (session.returncode, session.stderr) == (-signal.SIGKILL, "")
+    for pid in map(int, (home / "pids").read_text().split()):
+        until(lambda pid=pid: gone(pid))  # type: ignore[misc]
 
 
 def test_a_project_ends_the_search_for_files(project: Path, home: Path) -> None:

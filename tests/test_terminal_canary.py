@@ -220,7 +220,7 @@ def test_no_variable_does(run: Run, project: Path, monkeypatch: pytest.MonkeyPat
 
 def test_on_a_terminal_neither(cli: Command, project: Path) -> None:
     written(project / "milvus.toml", every_field())
-    written(cli.home / ".config/milvus/milvus.toml", NAMED["alias"])
+    written(cli.user_file, NAMED["alias"])
     for words in (["profile", "list"], ["profile", "show", "good"], ["profile", "test", "good", "uri"],
                   ["config", "validate"], ["doctor"], ["trust"]):  # fmt: skip
         raw = cli.tty(*words, columns=200).raw

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from milvus_profiles.config.documents import Document, parse_document, read_document
@@ -664,7 +664,6 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@settings(deadline=None, max_examples=300)
 @given(
     body=st.lists(_LINES, max_size=4, unique_by=lambda line: line.split()[0].split(".")[0]),
     base=st.lists(

@@ -438,8 +438,7 @@ def test_no_directory_of_an_untrusted_project_leads_out_of_it(
     alias = tmp_path / "alias"  # the user's own way into the project
     alias.symlink_to(project)
     for path in (below.format(project=project), below.format(project=alias)):
-        outcome = cli("profile", "test", "old", "--junit", path)
-        assert outcome.returncode == 2
+        outcome = cli("profile", "test", "old", "--junit", path, status=2)
         assert "is a symbolic link, and the project is not trusted" in outcome.stderr
     assert list((tmp_path / "elsewhere").iterdir()) == []
     cli("trust")
@@ -488,8 +487,7 @@ def test_a_certificate_is_pinned_beside_a_file_that_has_its_name(
     with faults.tls_without_h2(certificates.self_signed_server) as server:
         words = ("profile", "add", "prod", "--uri", f"https://localhost:{server.port}", "--pin-certificate")
         for extra in ((), ("--force",)):  # the second time it is there already
-            screen = cli.tty(*words, *extra, answers=[("Trust this certificate?", "y")])
-            assert screen.returncode == 0, screen.text
+            screen = cli.tty(*words, *extra, answers=[("Trust this certificate?", "y")], status=0)
             assert "prod.pem is something else, and is left alone" in screen.text
     assert (project / "prod.pem").read_text() == "my client certificate"
     [pinned] = project.glob("prod-*.pem")
@@ -526,8 +524,7 @@ def test_a_change_that_was_made_is_no_failure_where_it_cannot_be_trusted_again(
     lock = home / ".local/state/milvus/trust.json.lock"
     lock.unlink()
     lock.mkdir()
-    outcome = cli(*ADD)
-    assert outcome.returncode == 0
+    outcome = cli(*ADD, status=0)
     assert "was changed, but is not trusted any more" in outcome.stderr
     assert b"[profiles.new]" in (project / "milvus.toml").read_bytes()
     assert {row["trusted"] for row in cli("profile", "list", "--json").json} == {False}

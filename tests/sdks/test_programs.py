@@ -124,10 +124,7 @@ def declare(cli: Command, server: MilvusServer, secret: str) -> None:
             path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
             pairs |= {"cert": server.certs.client.cert, "key": path}
         lines.append("ssl = { " + ", ".join(f'{name} = "{path}"' for name, path in pairs.items()) + " }")
-    path = cli.home / ".config/milvus/milvus.toml"
-    path.parent.mkdir(parents=True)
-    path.write_text("[profiles.prod]\n" + "\n".join(lines) + "\n")
-    path.chmod(0o600)
+    cli.own_file("[profiles.prod]\n" + "\n".join(lines) + "\n")
 
 
 def available(sdk: Sdk, name: str) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .environment import coverage_variables, nowhere
+from .fork_server import ForkServer
 from .secret_service import KeyringSession
 
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
@@ -61,13 +62,28 @@ class Command:
     """`command("profile", "list", env={…})` runs it; `.tty(…)` runs it on a terminal; `.popen(…)` only starts it.
 
     `home` and `cwd` have fresh directories as defaults. `env` is laid over the defaults; a value None removes one.
-    Without `keyring` there is no keyring.
+    Without `keyring` there is no keyring. `status` is the exit status that it must have.
+
+    With a server, `command(…)` runs in a copy of a process that has made the program's imports, in a tenth of the
+    time. `.real(…)` always starts the program, and so do `.tty` and `.popen`.
     """
 
-    def __init__(self, program: Sequence[str | Path], home: Path, cwd: Path) -> None:
+    def __init__(self, program: Sequence[str | Path], home: Path, cwd: Path, server: ForkServer | None = None) -> None:
         self.program = [str(word) for word in program]
         self.home = home
         self.cwd = cwd
+        self.server = server
+
+    @property
+    def user_file(self) -> Path:
+        return self.home / ".config/milvus/milvus.toml"
+
+    def own_file(self, text: str) -> Path:
+        """Write the user file, private as the program makes it."""
+        self.user_file.parent.mkdir(parents=True, exist_ok=True)
+        self.user_file.write_text(text)
+        self.user_file.chmod(0o600)
+        return self.user_file
 
     def __call__(
         self,
@@ -78,7 +94,33 @@ class Command:
         keyring: KeyringSession | None = None,
         input: str | None = None,  # noqa: A002  # as subprocess.run calls it
         timeout: float = 60.0,
+        status: int | None = None,
     ) -> Outcome:
+        whole = self.environment(env, home, keyring)
+        if self.server is None or not self.server.can(whole, input):
+            return self.real(
+                *arguments, env=env, cwd=cwd, home=home, keyring=keyring, input=input, timeout=timeout, status=status
+            )
+        began = time.monotonic()
+        try:
+            done = self.server.run([*map(str, arguments)], env=whole, cwd=cwd or self.cwd, text=input, timeout=timeout)
+        except subprocess.TimeoutExpired as late:
+            raise _still_running(arguments, timeout, late.stdout, late.stderr) from None
+        _check(status, done.returncode, done.stdout, done.stderr)
+        return Outcome(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+
+    def real(
+        self,
+        *arguments: str | Path,
+        env: Mapping[str, str | None] | None = None,
+        cwd: Path | None = None,
+        home: Path | None = None,
+        keyring: KeyringSession | None = None,
+        input: str | None = None,  # noqa: A002  # as subprocess.run calls it
+        timeout: float = 60.0,
+        status: int | None = None,
+    ) -> Outcome:
+        """Start the program itself: its start, its interpreter and its imports are part of what is tested."""
         began = time.monotonic()
         process = self.popen(*arguments, env=env, cwd=cwd, home=home, keyring=keyring, stdin=input is not None)
         try:
@@ -86,13 +128,12 @@ class Command:
         except subprocess.TimeoutExpired:
             process.kill()
             stdout, stderr = process.communicate()
-            raise AssertionError(
-                f"still running after {timeout} s: {arguments}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
-            ) from None
+            raise _still_running(arguments, timeout, stdout, stderr) from None
         except BaseException:
             process.kill()
             process.wait()
             raise
+        _check(status, process.returncode, stdout, stderr)
         return Outcome(process.returncode, stdout, stderr, time.monotonic() - began)
 
     def popen(
@@ -143,6 +184,7 @@ class Command:
         keyring: KeyringSession | None = None,
         columns: int = 80,
         timeout: float = 60.0,
+        status: int | None = None,
     ) -> Screen:
         """Run it on a terminal of its own and type an answer each time its prompt appears.
 
@@ -170,7 +212,17 @@ class Command:
         finally:
             os.close(master)
             os.close(slave)
+        _check(status, process.returncode, shown)
         return Screen(process.returncode, shown, time.monotonic() - began)
+
+
+def _check(expected: int | None, status: int, *written: str) -> None:
+    if expected not in (None, status):
+        raise AssertionError("\n".join((f"exit status {status}, not {expected}", *written)))
+
+
+def _still_running(arguments: Sequence[str | Path], timeout: float, stdout: object, stderr: object) -> AssertionError:
+    return AssertionError(f"still running after {timeout} s: {arguments}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
 
 
 def _converse(
