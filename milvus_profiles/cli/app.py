@@ -42,11 +42,7 @@ _PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 
 def application(words: list[str]) -> typer.Typer:
-    """The command line, as far as these words need it: importing and describing every command takes longer than most.
-
-    Args:
-        words: those after the program's name.
-    """
+    """The command line, as far as these words need it: to import and describe every command takes longer than most."""
     app = typer.Typer(
         name=NAME,
         help="Named connection profiles for Milvus.",
@@ -114,14 +110,7 @@ def _root(
 
 
 def run(words: list[str]) -> int:
-    """Run one command line.
-
-    Args:
-        words: the words after the program's name.
-
-    Returns:
-        The exit status.
-    """
+    """Run the words after the program's name; the exit status."""
     session = start()
     # gRPC writes to stderr by itself when some TLS handshakes fail, and there stands our one error, perhaps as JSON.
     # After the session took its copy of the environment, which `exec` hands on as it was.

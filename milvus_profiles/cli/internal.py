@@ -19,15 +19,7 @@ _FAILED = 1
 
 
 def report_internal(error: Exception, words: Sequence[str]) -> int:
-    """Say on stderr that something unexpected happened.
-
-    Args:
-        error: what happened.
-        words: the words after the program's name, which say how errors are shown.
-
-    Returns:
-        The exit status.
-    """
+    """Say on stderr that something unexpected happened, as the words of the command line want it; the exit status."""
     options = words[: words.index("--")] if "--" in words else words
     message = f"unexpected: {_described(error)}"
     verbose = "--verbose" in options or "-v" in options

@@ -11,8 +11,8 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "command", "current", "start"]
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -53,11 +52,7 @@ class Session:
     _profiles: Profiles | None = field(default=None, repr=False)
 
     def profiles(self, *, fresh: bool = False) -> Profiles:
-        """The profiles in force, loaded when first asked for.
-
-        Args:
-            fresh: read the files again, after an edit.
-        """
+        """The profiles in force, loaded when first asked for, or read again (``fresh``) after an edit."""
         if self._profiles is None or fresh:
             from ..config.loading import load
 
@@ -103,43 +98,58 @@ def _once(name: str, value: str | None, before: str | None) -> str | None:
     return value if value is not None else before
 
 
-_ConfigOption = Annotated[
-    str | None,
-    typer.Option("--config", metavar="FILE", help="Use this file and no other.", rich_help_panel="Global options"),
-]
-_ProfileOption = Annotated[
-    str | None,
-    typer.Option("--profile", metavar="ALIAS", help="Use this profile.", rich_help_panel="Global options"),
-]
-_JSONOption = Annotated[bool, typer.Option("--json", help="Print one JSON value.", rich_help_panel="Global options")]
-_NoColorOption = Annotated[
-    bool, typer.Option("--no-color", help="Print without colours.", rich_help_panel="Global options")
-]
-_VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", rich_help_panel="Global options")]
+def _global(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+_Config = Annotated[str | None, typer.Option("--config", metavar="FILE", help="Use this file and no other.")]
+_Profile = Annotated[str | None, typer.Option("--profile", metavar="ALIAS", help="Use this profile.")]
 _GLOBALS = [
-    inspect.Parameter("_config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_ConfigOption),
-    inspect.Parameter("_profile", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_ProfileOption),
-    inspect.Parameter("_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_JSONOption),
-    inspect.Parameter("_no_color", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_NoColorOption),
-    inspect.Parameter("_verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_VerboseOption),
+    _global("_config", _Config, None),
+    _global("_profile", _Profile, None),
+    _global("_json", Annotated[bool, typer.Option("--json", help="Print one JSON value.")], False),
+    _global("_no_color", Annotated[bool, typer.Option("--no-color", help="Print without colours.")], False),
+    _global("_verbose", Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")], False),
 ]
 
 
-def command(function: Callable[P, R]) -> Callable[..., R]:
-    """Give a command the global options, which go into the session before it runs."""
-    signature = inspect.signature(function, eval_str=True)
+def command(function: Callable[..., R]) -> Callable[..., R]:
+    """Make a function a command.
+
+    It gets the global options, which go into the session before it runs; and a parameter whose type is a dataclass
+    stands for the options that the class declares: the function gets them as one object.
+    """
+    own = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in inspect.signature(function, eval_str=True).parameters.values()
+    ]
+    groups: dict[str, Any] = {
+        parameter.name: parameter.annotation for parameter in own if is_dataclass(parameter.annotation)
+    }
+    parameters = [part for parameter in own for part in _unfolded(parameter)] + _GLOBALS
 
     @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> R:
+    def run(**values: Any) -> R:
         session = current()
-        session.config = _once("--config", kwargs.pop("_config"), session.config)
-        session.profile = _once("--profile", kwargs.pop("_profile"), session.profile)
-        session.json |= kwargs.pop("_json")
-        session.color &= not kwargs.pop("_no_color")
-        session.verbose |= kwargs.pop("_verbose")
-        return function(*args, **kwargs)
+        session.config = _once("--config", values.pop("_config"), session.config)
+        session.profile = _once("--profile", values.pop("_profile"), session.profile)
+        session.json |= values.pop("_json")
+        session.color &= not values.pop("_no_color")
+        session.verbose |= values.pop("_verbose")
+        for name, kind in groups.items():
+            values[name] = kind(**{part.name: values.pop(part.name) for part in fields(kind)})
+        return function(**values)
 
-    parameters = [*signature.parameters.values(), *_GLOBALS]
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
     return run
+
+
+def _unfolded(parameter: inspect.Parameter) -> list[inspect.Parameter]:
+    kind = parameter.annotation
+    if not is_dataclass(kind):
+        return [parameter]
+    types = get_type_hints(kind, include_extras=True)
+    return [
+        parameter.replace(name=part.name, default=part.default, annotation=types[part.name]) for part in fields(kind)
+    ]

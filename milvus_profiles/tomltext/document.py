@@ -28,10 +28,7 @@ _SMALL = 1 << 18  # and how many characters more, for small ones: each takes a m
 
 
 class TextDocument:
-    """A document that is being edited.
-
-    Args:
-        text: text that tomli has accepted.
+    """A document, of a text that tomli has accepted, that is being edited.
 
     Attributes:
         before: the lines that it began with.
@@ -66,12 +63,7 @@ class TextDocument:
         self._append([f"# {text}{self._newline}"])
 
     def put(self, path: Path, value: Any) -> None:
-        """Give a key a value; a new one goes after the last field of its own table.
-
-        Args:
-            path: keys from the root; no scalar stands on the way.
-            value: a plain value.
-        """
+        """Give a key a plain value; a new one goes after the last field of its own table.  No scalar is on its way."""
         holder = self._holder(path)
         if holder is not None:
             line = self.lines[holder]
@@ -124,11 +116,7 @@ class TextDocument:
         return True
 
     def rename_table(self, path: Path, new: str) -> None:
-        """Give a table another name, in every header and dotted key that spells it.
-
-        Raises:
-            EditConflictError: it is spelled in a way that cannot be renamed.
-        """
+        """Give a table another name, in every header and dotted key that spells it; some spellings refuse it."""
         renamed = (*path[:-1], new)
         self._entries = None
         for index, line in enumerate(self.lines):
@@ -143,9 +131,7 @@ class TextDocument:
     def remove(self, path: Path, *, comments: bool = True) -> None:
         """Remove a table, an entry or a key of an inline table; headers take along what belongs to them.
 
-        Args:
-            path: keys from the root.
-            comments: whether entries outside of its headers take along the comments above them, too.
+        With ``comments`` entries outside of its headers take along the comments above them, too.
         """
         around = self._around(path)
         if around is not None:

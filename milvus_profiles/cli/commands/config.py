@@ -21,8 +21,8 @@ from ...config.locations import (
 from ...config.permissions import refusal
 from ...config.trust import TrustStore
 from ...errors import ConfigError, MilvusProfilesError
-from ..file_warnings import warn_about_files, warn_of_tracked
-from ..output import emit_json, print_error, say, shorten, table, warn
+from ..file_warnings import warn_about_files, warn_of_tracked, warn_of_unread
+from ..output import answer, counted, emit_json, error_record, print_error, say, shorten, table, warn
 from ..session import command, current
 
 app = typer.Typer(help="The configuration files.", no_args_is_help=True, rich_markup_mode=None)
@@ -64,8 +64,7 @@ def _files() -> list[dict[str, Any]]:
         own, fault = user_file(session.env), user_file_fault(session.env)
         if own is not None and fault is None:
             found.append(("user", own))
-        for passed in (*unread, *([fault] if fault else [])):
-            warn(f"{passed}: {passed.hint}")
+        warn_of_unread([*unread, *([fault] if fault else [])])
         if own is None and (missing := home_fault(session.env)) is not None:
             warn(f"there is no place for a file of your own: {missing[0]}; {missing[1]}")
     store = TrustStore.load(session.env)
@@ -105,19 +104,14 @@ def validate() -> None:
         if any("default_profile" in document.root for document in profiles.documents):
             findings.append(error)
     if not findings:
-        if current().json:
-            emit_json(
-                {
-                    "valid": True,
-                    "profiles": len(profiles),
-                    "files": [document.path for document in profiles.documents],
-                }
-            )
-        else:
-            say(f"{_count(len(profiles), 'profile')}: all valid")
+        files = [document.path for document in profiles.documents]
+        answer(
+            {"valid": True, "profiles": len(profiles), "files": files},
+            f"{counted(len(profiles), 'profile')}: all valid",
+        )
         return
     if more:
-        findings.append(ConfigError(f"{_count(more, 'more finding')}", hint="correct those above first"))
+        findings.append(ConfigError(f"{counted(more, 'more finding')}", hint="correct those above first"))
     if not current().json:
         for finding in findings[:-1]:
             print_error(finding)
@@ -140,18 +134,4 @@ class _Findings(ConfigError):
     def __init__(self, findings: list[MilvusProfilesError]) -> None:
         first = findings[0]
         super().__init__(first.message, hint=first.hint, location=first.location)
-        self.details = {
-            "errors": [
-                {
-                    "error": finding.code,
-                    "message": finding.message,
-                    "hint": finding.hint,
-                    "location": str(finding.location) if finding.location else None,
-                }
-                for finding in findings
-            ]
-        }
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+        self.details = {"errors": [error_record(finding) for finding in findings]}
