@@ -49,6 +49,10 @@ class Target:
         """What relative paths in it count from."""
         return os.path.dirname(self.path)
 
+    def read(self) -> Document | None:
+        """What stands in it; None where it is not there."""
+        return read_document(self.path, self.role) if os.path.lexists(self.path) else None
+
     def bounds(self) -> str | None:
         """The directory that nothing written for the file may leave by a link; None where links are followed.
 

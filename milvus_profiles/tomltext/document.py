@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import EditConflictError
 from .inline import nested, rename_key, set_value, unset_value
 from .layout import Line, key_span, lay_out, newline_of
-from .render import entry_text, header_text, key_text, value_text
+from .render import entry_text, header_text, key_text
 
 __all__ = ["TextDocument"]
 
@@ -242,8 +242,8 @@ class TextDocument:
             entries = [i for i in dotted if self._is_entry(i)]
             if entries:
                 line = self.lines[entries[-1]]
-                stem = line.raw[: key_span(line.raw, len(table) - len(line.table) - 1)[1]]
-                return self._insert(entries[-1] + 1, entry_text(f"{stem}.{key}", inner, self._newline), line.table)
+                entry = entry_text(f"{_stem(line, table)}.{key}", inner, self._newline)
+                return self._insert(entries[-1] + 1, entry, line.table)
             if dotted:  # headers of its sub-tables
                 new = header_text(table, self._newline) + entry_text(key, inner, self._newline) + self._newline
                 return self._insert(self._lead(dotted[0]), new)
@@ -277,8 +277,12 @@ class TextDocument:
         if line.kind == "header":
             self.lines[index] = lay_out(header_text(table, self._newline))[0]
         else:
-            stem = line.raw[: key_span(line.raw, len(table) - len(line.table) - 1)[1]]
-            self.lines[index] = lay_out(f"{stem} = {value_text({})}{self._newline}", line.table)[0]
+            self.lines[index] = lay_out(entry_text(_stem(line, table), {}, self._newline), line.table)[0]
+
+
+def _stem(line: Line, table: Path) -> str:
+    """The dotted key of an entry as far as it spells a table around it, with its indentation."""
+    return line.raw[: key_span(line.raw, len(table) - len(line.table) - 1)[1]]
 
 
 def _renamed(raw: str, index: int, new: str) -> str:

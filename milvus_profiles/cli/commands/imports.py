@@ -96,7 +96,8 @@ def _usable(found: ImportedProfiles, target: Target, force: bool) -> tuple[list[
     """The entries with the profiles that they make, and the rest with the reasons."""
     from ...interop.imports.found import Unusable
 
-    present = _present(target)
+    document = target.read()
+    present = {fold_alias(alias) for alias in document.profiles} if document is not None else set()
     unusable = list(found.unusable)
     taken: set[str] = set()
     usable = []
@@ -113,14 +114,6 @@ def _usable(found: ImportedProfiles, target: Target, force: bool) -> tuple[list[
             continue
         taken.add(fold_alias(alias))
     return usable, unusable
-
-
-def _present(target: Target) -> set[str]:
-    from ...config.documents import read_document
-
-    if not os.path.lexists(target.path):
-        return set()
-    return {fold_alias(alias) for alias in read_document(target.path, target.role).profiles}
 
 
 def _free(alias: str, taken: set[str]) -> str:

@@ -81,11 +81,8 @@ def _hiding(wanted: str | None) -> str | None:
 
 def default_in(target: Target) -> str | None:
     """The default profile that a file names; None where it names none, or is not there."""
-    from ...config.documents import read_document
-
-    if not os.path.lexists(target.path):
-        return None
-    value = read_document(target.path, target.role).root.get("default_profile")
+    document = target.read()
+    value = document.root.get("default_profile") if document is not None else None
     return value if isinstance(value, str) else None
 
 
