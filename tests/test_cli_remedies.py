@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tests.support.command import Command
@@ -33,3 +35,16 @@ def test_two_forms_of_a_secret_are_refused_with_a_remedy(fields: str, cli: Comma
     assert error["error"] == "config"
     assert error["hint"].startswith("keep the ")
     assert error["location"].startswith(f"{cli.cwd / 'own.toml'}:3:")
+
+
+def test_an_editor_can_mend_a_broken_project_file(cli: Command) -> None:
+    file, editor = cli.cwd / "milvus.toml", cli.home / "editor.py"
+    file.write_text('[profiles.one\nuri = "https://h"\n')
+    editor.write_text("import sys\ntext = open(sys.argv[1]).read()\n")
+    with editor.open("a") as script:
+        script.write("open(sys.argv[1], 'w').write(text.replace('.one', '.one]'))\n")
+    outcome = cli("profile", "edit", env={"EDITOR": f"{sys.executable} {editor}"})
+    assert outcome.returncode == 0, outcome.stderr
+    assert "changed the project file" in outcome.stdout
+    assert "is not trusted" in outcome.stderr
+    assert file.read_text().startswith("[profiles.one]\n")

@@ -7,6 +7,7 @@ new, is trusted in its new form.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -227,7 +228,11 @@ def finish(target: Target, result: EditResult) -> EditResult:
         return result
     store = TrustStore.load(current().env)
     # Of the very bytes that were edited: the file may have been changed since this program started.
-    if result.before is not None and not store.trusts(parse_document(result.before, target.path, "project")):
+    trusted = result.before is None
+    if result.before is not None:
+        with suppress(MilvusProfilesError):  # it was broken, and is not any more
+            trusted = store.trusts(parse_document(result.before, target.path, "project"))
+    if not trusted:
         note_untrusted(target.words, target.path)
     elif result.changed:
         try:
