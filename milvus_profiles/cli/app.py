@@ -16,6 +16,7 @@ from typer.main import get_command
 from ..errors import MilvusProfilesError, UsageError
 from .completion import VARIABLE
 from .completion_scripts import answer_source, install, show
+from .internal import own_words
 from .output import print_error
 from .session import command, start
 
@@ -116,9 +117,8 @@ def run(words: list[str]) -> int:
     # After the session took its copy of the environment, which `exec` hands on as it was.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # An error may come up before the options are parsed; how it is to be shown stands in the words.
-    before_command = words[: words.index("--")] if "--" in words else words
-    session.json = "--json" in before_command
-    session.color = "--no-color" not in before_command
+    session.json = "--json" in own_words(words)
+    session.color = "--no-color" not in own_words(words)
     try:
         result = get_command(application(words)).main(args=words, prog_name=NAME, standalone_mode=False)
     except MilvusProfilesError as error:

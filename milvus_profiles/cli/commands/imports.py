@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -124,20 +124,34 @@ def _free(alias: str, taken: set[str]) -> str:
     return free
 
 
+def _records(entries: list[tuple[Entry, Profile]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "alias": entry.alias,
+            "uri": profile.endpoint.uri,
+            "db_name": profile.db_name,
+            "user": profile.user,
+            "secret": entry.secret is not None,
+            "origin": entry.origin,
+        }
+        for entry, profile in entries
+    ]
+
+
 def _show(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], target: Target) -> None:
     say(f"to {target}:")
     table(
         ["ALIAS", "URI", "DATABASE", "USER", "SECRET", "FROM"],
         [
             [
-                entry.alias,
-                profile.endpoint.uri,
-                profile.db_name or "",
-                profile.user or "",
-                "keyring" if entry.secret is not None else "",
-                entry.origin,
+                row["alias"],
+                row["uri"],
+                row["db_name"] or "",
+                row["user"] or "",
+                "keyring" if row["secret"] else "",
+                row["origin"],
             ]
-            for entry, profile in entries
+            for row in _records(entries)
         ],
         styles=["bold"],
     )
@@ -187,17 +201,7 @@ def _report(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], targ
             {
                 "file": target.path,
                 "imported": imported,
-                "profiles": [
-                    {
-                        "alias": entry.alias,
-                        "uri": profile.endpoint.uri,
-                        "db_name": profile.db_name,
-                        "user": profile.user,
-                        "secret": entry.secret is not None,
-                        "origin": entry.origin,
-                    }
-                    for entry, profile in entries
-                ],
+                "profiles": _records(entries),
                 "unusable": [{"origin": one.origin, "reason": one.reason} for one in unusable],
             }
         )

@@ -39,13 +39,13 @@ def trust(file: FileArgument = None) -> None:
     _warn_of_neighbours(document.path)
     if not known:
         store.pin(document)
-    brings = "brings the database"
+    mark = "=" if known else "+"
     answer(
         {"file": document.path, "trusted": True, "changed": changes, "databases": databases},
         *(_line(name, before, after) for name, (before, after) in changes.items()),
         *(
-            f"  {'=' if known else '+'} {alias} {brings} {shorten(path)}, which was not made from here"
-            for alias, path in databases.items()
+            f"  {mark} {alias} brings the database {shorten(place)}, which was not made from here"
+            for alias, place in databases.items()
         ),
         f"{'already trusted' if known else 'trusted'}: {shorten(document.path)}",
     )
