@@ -29,8 +29,6 @@ app.callback()(command(lambda: None))
 # --- list ---
 
 
-@app.command("list")
-@command
 def list_profiles() -> None:
     """List the profiles in force."""
     profiles = current().profiles()
@@ -107,8 +105,6 @@ def _cells(row: dict[str, Any], messages: dict[str, str]) -> list[str]:
 # --- show ---
 
 
-@app.command("show")
-@command
 def show(
     alias: OptionalAlias = None,
     explain: Annotated[bool, Option("--explain", help="Say where each value comes from, and what it hides.")] = False,
@@ -196,16 +192,19 @@ def _untrusted(resolved: Resolved) -> None:
         note(f"hint: read it, then run {milvus_profiles('trust', document.path)}")
 
 
-_OTHERS: dict[str, Callable[..., None]] = {
+# In the order of the help.
+_COMMANDS: dict[str, Callable[..., None]] = {
     "add": profile_add.add,
+    "list": list_profiles,
+    "show": show,
     "test": profile_test.test,
+    "remove": profile_edit.remove,
     "set": profile_edit.set_fields,
     "unset": profile_edit.unset_fields,
     "rename": profile_edit.rename,
     "copy": profile_edit.copy,
-    "remove": profile_edit.remove,
     "use": profile_use.use,
     "edit": editor.edit,
 }
-for name, function in _OTHERS.items():
+for name, function in _COMMANDS.items():
     app.command(name)(command(function))
