@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import typer
-
 from ...config.documents import read_document
 from ...config.invalid import FINDINGS, Findings
 from ...config.locations import (
@@ -23,14 +21,11 @@ from ...config.trust import TrustStore
 from ...errors import ConfigError, MilvusProfilesError
 from ..file_warnings import warn_about_files, warn_of_tracked, warn_of_unread
 from ..output import answer, counted, emit_json, error_record, print_error, say, shorten, table, warn
-from ..session import command, current
+from ..session import current
 
-app = typer.Typer(help="The configuration files.", no_args_is_help=True, rich_markup_mode=None)
-app.callback()(command(lambda: None))
+__all__ = ["path", "schema", "validate"]
 
 
-@app.command("path")
-@command
 def path() -> None:
     """Show which files are read, strongest first, and where new profiles go."""
     rows = _files()
@@ -81,8 +76,6 @@ def _files() -> list[dict[str, Any]]:
     return rows
 
 
-@app.command("validate")
-@command
 def validate() -> None:
     """Check every profile of every file in force, and every variable."""
     profiles = current().profiles()
@@ -119,8 +112,6 @@ def validate() -> None:
     raise _Findings(findings)
 
 
-@app.command("schema")
-@command
 def schema() -> None:
     """Print the JSON Schema of a milvus.toml, for editors."""
     from ...config.schema import file_schema

@@ -1,11 +1,10 @@
-"""``profile list | show``, and the doors to the other commands of the group."""
+"""``profile list | show``: which profiles there are, and what each says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Option, Typer
+from typer import Option
 
 from ...config.disclosure import shown
 from ...config.invalid import Findings
@@ -15,15 +14,13 @@ from ...text import milvus_profiles
 from ..file_warnings import warn_about_files, warn_about_profiles
 from ..options import OptionalAlias
 from ..output import emit_json, note, say, shorten, table
-from ..session import command, current
-from . import editor, profile_add, profile_edit, profile_test, profile_use
+from ..session import current
 
 if TYPE_CHECKING:
     from ...config.profiles import Profiles, Resolved, Selection
     from ...config.values import RawProfile
 
-app = Typer(help="Connection profiles.", no_args_is_help=True, rich_markup_mode=None)
-app.callback()(command(lambda: None))
+__all__ = ["list_profiles", "show"]
 
 
 # --- list ---
@@ -190,21 +187,3 @@ def _untrusted(resolved: Resolved) -> None:
     note(f"not trusted: {shorten(document.path)}" + (f" (needed for {', '.join(gated)})" if gated else ""))
     if gated:
         note(f"hint: read it, then run {milvus_profiles('trust', document.path)}")
-
-
-# In the order of the help.
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "add": profile_add.add,
-    "list": list_profiles,
-    "show": show,
-    "test": profile_test.test,
-    "remove": profile_edit.remove,
-    "set": profile_edit.set_fields,
-    "unset": profile_edit.unset_fields,
-    "rename": profile_edit.rename,
-    "copy": profile_edit.copy,
-    "use": profile_use.use,
-    "edit": editor.edit,
-}
-for name, function in _COMMANDS.items():
-    app.command(name)(command(function))

@@ -11,17 +11,14 @@ from ...secrets import keyring_account, status
 from .. import keyring_access
 from ..options import AliasArgument
 from ..output import answer, note
-from ..session import command, current
+from ..session import current
 
 if TYPE_CHECKING:
     from ...config.profiles import Resolved
 
-app = typer.Typer(help="Secrets in the operating system's keyring.", no_args_is_help=True, rich_markup_mode=None)
-app.callback()(command(lambda: None))
+__all__ = ["delete_secret", "secret_status", "set_secret"]
 
 
-@app.command("set")
-@command
 def set_secret(alias: AliasArgument) -> None:
     """Store the password or token of a profile in the keyring: asked for on a terminal, else one line of stdin."""
     # As to connect: in a repository that takes the name of one of the user's profiles for its own server, the secret
@@ -39,8 +36,6 @@ def set_secret(alias: AliasArgument) -> None:
     )
 
 
-@app.command("delete")
-@command
 def delete_secret(alias: AliasArgument) -> None:
     """Delete the keyring's entry of a profile."""
     resolved = _resolve(alias)
@@ -52,8 +47,6 @@ def delete_secret(alias: AliasArgument) -> None:
     )
 
 
-@app.command("status")
-@command
 def secret_status(alias: AliasArgument) -> None:
     """Say where the secret of a profile comes from and whether it is there; never shows it."""
     profile = _resolve(alias).profile
