@@ -98,19 +98,23 @@ def _once(name: str, value: str | None, before: str | None) -> str | None:
     return value if value is not None else before
 
 
-def _global(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+@dataclass(frozen=True)
+class _GlobalOptions:
+    """What may stand before the command or after it, and holds for the run."""
 
+    config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="Use this file and no other.")] = None
+    profile: Annotated[str | None, typer.Option("--profile", metavar="ALIAS", help="Use this profile.")] = None
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON value.")] = False
+    no_color: Annotated[bool, typer.Option("--no-color", help="Print without colours.")] = False
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False
 
-_Config = Annotated[str | None, typer.Option("--config", metavar="FILE", help="Use this file and no other.")]
-_Profile = Annotated[str | None, typer.Option("--profile", metavar="ALIAS", help="Use this profile.")]
-_GLOBALS = [
-    _global("_config", _Config, None),
-    _global("_profile", _Profile, None),
-    _global("_json", Annotated[bool, typer.Option("--json", help="Print one JSON value.")], False),
-    _global("_no_color", Annotated[bool, typer.Option("--no-color", help="Print without colours.")], False),
-    _global("_verbose", Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")], False),
-]
+    def enter(self) -> None:
+        session = current()
+        session.config = _once("--config", self.config, session.config)
+        session.profile = _once("--profile", self.profile, session.profile)
+        session.json |= self.json
+        session.color &= not self.no_color
+        session.verbose |= self.verbose
 
 
 def command(function: Callable[..., R]) -> Callable[..., R]:
@@ -119,26 +123,19 @@ def command(function: Callable[..., R]) -> Callable[..., R]:
     It gets the global options, which go into the session before it runs; and a parameter whose type is a dataclass
     stands for the options that the class declares: the function gets them as one object.
     """
-    own = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in inspect.signature(function, eval_str=True).parameters.values()
-    ]
-    groups: dict[str, Any] = {
-        parameter.name: parameter.annotation for parameter in own if is_dataclass(parameter.annotation)
-    }
-    parameters = [part for parameter in own for part in _unfolded(parameter)] + _GLOBALS
+    declared = {one.name: one for one in inspect.signature(function, eval_str=True).parameters.values()}
+    groups = {name: one.annotation for name, one in declared.items() if is_dataclass(one.annotation)}
+    parameters = [part for one in declared.values() for part in _unfolded(one)]
+    parameters += _unfolded(inspect.Parameter("_globals", inspect.Parameter.KEYWORD_ONLY, annotation=_GlobalOptions))
+
+    def taken(kind: Any, values: dict[str, Any]) -> Any:
+        return kind(**{part.name: values.pop(part.name) for part in fields(kind)})
 
     @functools.wraps(function)
     def run(**values: Any) -> R:
-        session = current()
-        session.config = _once("--config", values.pop("_config"), session.config)
-        session.profile = _once("--profile", values.pop("_profile"), session.profile)
-        session.json |= values.pop("_json")
-        session.color &= not values.pop("_no_color")
-        session.verbose |= values.pop("_verbose")
-        for name, kind in groups.items():
-            values[name] = kind(**{part.name: values.pop(part.name) for part in fields(kind)})
-        return function(**values)
+        taken(_GlobalOptions, values).enter()
+        options = {name: taken(kind, values) for name, kind in groups.items()}
+        return function(**values, **options)
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
@@ -146,10 +143,8 @@ def command(function: Callable[..., R]) -> Callable[..., R]:
 
 
 def _unfolded(parameter: inspect.Parameter) -> list[inspect.Parameter]:
-    kind = parameter.annotation
+    kind, only = parameter.annotation, inspect.Parameter.KEYWORD_ONLY
     if not is_dataclass(kind):
-        return [parameter]
+        return [parameter.replace(kind=only)]
     types = get_type_hints(kind, include_extras=True)
-    return [
-        parameter.replace(name=part.name, default=part.default, annotation=types[part.name]) for part in fields(kind)
-    ]
+    return [inspect.Parameter(one.name, only, default=one.default, annotation=types[one.name]) for one in fields(kind)]
