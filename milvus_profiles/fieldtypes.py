@@ -44,10 +44,10 @@ _MANY = 1000
 _TEXT_MAX = 1 << 16
 
 
-def invalid(message: str) -> PydanticCustomError:
+def invalid(message: str, hint: str | None = None) -> PydanticCustomError:
     """A finding with a text of our own."""
     # PydanticCustomError formats its message as a template.
-    return PydanticCustomError("invalid", "{message}", {"message": message})
+    return PydanticCustomError("invalid", "{message}", {"message": message, "hint": hint})
 
 
 def _plain_ascii(text: str) -> str:

@@ -253,7 +253,11 @@ class Profile(Model):
         if self.user is not None and ":" in self.user:
             raise _conflict(("user",), "the user's name contains a colon, which ends the name in Milvus's token")
         if self.token is not None and self.password is not None:
-            raise _conflict(("token", "password"), "token and password are both given: a token is the whole credential")
+            raise _conflict(
+                ("token", "password"),
+                "token and password are both given: a token is the whole credential",
+                "keep the token, or user and password",
+            )
         if address is not None:
             self._check_address(address)
         if self.pool is not None:

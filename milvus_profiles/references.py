@@ -109,7 +109,10 @@ def _secret_form(value: Any) -> str:
 
 def _one_form(value: Any) -> Any:
     if isinstance(value, dict) and len([name for name in _REFERENCES if name in value]) != 1:
-        raise invalid(f"a secret reference has exactly one of {', '.join(_REFERENCES)}")
+        raise invalid(
+            f"a secret reference has exactly one of {', '.join(_REFERENCES)}",
+            'keep the one that says where the secret is, such as { keyring = true } or { env = "NAME" }',
+        )
     if not isinstance(value, (dict, str, SecretText, *_REFERENCES.values())):
         raise invalid(f"must be a string, or a table with one of {', '.join(_REFERENCES)}")
     return value

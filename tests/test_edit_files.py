@@ -10,19 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from milvus_profiles.config.edit import (
-    AddProfile,
-    Operation,
-    RemoveProfile,
-    SetField,
-    SetRoot,
-    UnsetField,
-    UnsetRoot,
-    digest,
-    edit_file,
-    locked,
-    replace_file,
-)
+from milvus_profiles.config.edit import Change, digest, edit_file, locked, replace_file
 from milvus_profiles.errors import (
     ConfigError,
     EditConflictError,
@@ -30,9 +18,10 @@ from milvus_profiles.errors import (
     MilvusProfilesError,
     UnknownProfileError,
 )
+from tests.support.edits import add, in_turn, put, put_root, remove, unset
 
 FILE = '# ours\n[profiles.a]\nuri = "x"\ntoken = "hunter2"\n'
-ADD = AddProfile("b", {"uri": "y"})
+ADD = add("b", {"uri": "y"})
 
 
 @pytest.fixture
@@ -53,10 +42,10 @@ def test_a_new_file_is_private_and_so_are_its_new_directories(tmp_path: Path) ->
     path = tmp_path / "new" / "milvus" / "milvus.toml"
     old = os.umask(0)
     try:
-        result = edit_file(path, [ADD])
+        result = edit_file(path, ADD)
     finally:
         os.umask(old)
-    assert (result.created, result.path, result.real_path) == (True, str(path), os.path.realpath(path))
+    assert (result.created, result.path) == (True, str(path))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.with_name("milvus.toml.lock").stat().st_mode) == 0o600
     assert [stat.S_IMODE(p.stat().st_mode) for p in (path.parent, path.parent.parent)] == [0o700, 0o700]
@@ -66,7 +55,7 @@ def test_a_new_file_is_private_and_so_are_its_new_directories(tmp_path: Path) ->
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o666])
 def test_the_mode_of_a_file_stays(path: Path, mode: int) -> None:
     path.chmod(mode)
-    edit_file(path, [ADD])
+    edit_file(path, ADD)
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
@@ -75,27 +64,26 @@ def test_a_symbolic_link_stays_and_its_target_is_edited(path: Path, tmp_path: Pa
     link = tmp_path / "links" / "milvus.toml"
     link.symlink_to("../second.toml")
     (tmp_path / "second.toml").symlink_to("milvus.toml")
-    result = edit_file(link, [ADD])
+    result = edit_file(link, ADD)
     assert link.is_symlink()
     assert (tmp_path / "second.toml").is_symlink()
     assert not path.is_symlink()
     assert path.read_text() == FILE + '\n[profiles.b]\nuri = "y"\n'
     assert result.path == str(link)
-    assert result.real_path == os.path.realpath(path)
     assert names(tmp_path / "links") == {"milvus.toml"}
 
 
 def test_a_link_to_nothing_gets_its_target(tmp_path: Path) -> None:
     link = tmp_path / "milvus.toml"
     link.symlink_to("dotfiles/milvus.toml")
-    edit_file(link, [ADD])
+    edit_file(link, ADD)
     assert link.is_symlink()
     assert (tmp_path / "dotfiles" / "milvus.toml").is_file()
 
 
 def test_crlf_stays_and_new_lines_get_it(path: Path) -> None:
     path.write_bytes(b'# ours\r\n[profiles.a]\r\nuri = "x"')
-    edit_file(path, [SetField("a", ("user",), "u"), ADD, SetRoot("default_profile", "a")])
+    edit_file(path, in_turn(put("a", ("user",), "u"), ADD, put_root("default_profile", "a")))
     assert path.read_bytes() == (
         b'default_profile = "a"\r\n\r\n# ours\r\n[profiles.a]\r\nuri = "x"\r\nuser = "u"\r\n'
         b'\r\n[profiles.b]\r\nuri = "y"\r\n'
@@ -104,23 +92,23 @@ def test_crlf_stays_and_new_lines_get_it(path: Path) -> None:
 
 def test_mixed_line_ends_stay_mixed(path: Path) -> None:
     path.write_bytes(b"[profiles.a]\r\nuri = 'x'\n# c\r\n\r\n[profiles.c]\n")
-    edit_file(path, [SetField("a", ("uri",), "z"), SetField("c", ("uri",), "z")])
+    edit_file(path, in_turn(put("a", ("uri",), "z"), put("c", ("uri",), "z")))
     assert path.read_bytes() == b'[profiles.a]\r\nuri = "z"\n# c\r\n\r\n[profiles.c]\nuri = "z"\r\n'
 
 
 def test_a_dry_run_touches_nothing(path: Path, tmp_path: Path) -> None:
     seen: list[bytes] = []
-    result = edit_file(path, [ADD], dry_run=True, check=seen.append)
+    result = edit_file(path, ADD, dry_run=True, check=seen.append)
     assert (path.read_text(), result.before, seen) == (FILE, FILE.encode(), [result.after])
     assert result.changed
-    edit_file(tmp_path / "new" / "milvus.toml", [ADD], dry_run=True)
+    edit_file(tmp_path / "new" / "milvus.toml", ADD, dry_run=True)
     assert names(tmp_path) == {"milvus.toml"}
 
 
-@pytest.mark.parametrize("operation", [RemoveProfile("a"), UnsetField("a", ("uri",)), UnsetRoot("max_connections")])
-def test_an_edit_that_is_refused_or_does_nothing_creates_nothing(tmp_path: Path, operation: Operation) -> None:
+@pytest.mark.parametrize("change", [remove("a"), unset("a", ("uri",)), put_root("max_connections", None)])
+def test_an_edit_that_is_refused_or_does_nothing_creates_nothing(tmp_path: Path, change: Change) -> None:
     try:
-        result = edit_file(tmp_path / "new" / "milvus.toml", [operation])
+        result = edit_file(tmp_path / "new" / "milvus.toml", change)
     except UnknownProfileError:
         assert names(tmp_path) == set()
     else:
@@ -147,8 +135,8 @@ def test_an_edit_that_is_refused_or_does_nothing_creates_nothing(tmp_path: Path,
 def test_a_broken_file_is_left_alone(path: Path, content: bytes, message: str, place: tuple[int, int] | None) -> None:
     path.write_bytes(content)
     edits: list[Callable[[], object]] = [
-        lambda: edit_file(path, [ADD]),
-        lambda: edit_file(path, [ADD], dry_run=True),
+        lambda: edit_file(path, ADD),
+        lambda: edit_file(path, ADD, dry_run=True),
         lambda: replace_file(path.with_name("other.toml"), content, expect=None),
     ]
     for edit in edits:
@@ -165,13 +153,13 @@ def test_deeply_nested_tables_are_refused(path: Path) -> None:
     text = "profiles.a." + ".".join("x" * 3000) + " = 1\n"
     path.write_text(text)
     with pytest.raises(MilvusProfilesError, match=r"nested too deeply|more than 16 parts"):
-        edit_file(path, [ADD])
+        edit_file(path, ADD)
     assert path.read_text() == text
 
 
 def test_a_directory_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is a directory") as caught:
-        edit_file(tmp_path, [ADD])
+        edit_file(tmp_path, ADD)
     assert caught.value.location is not None
     assert caught.value.location.source == str(tmp_path)
     assert caught.value.hint is not None
@@ -179,14 +167,14 @@ def test_a_directory_is_no_file(tmp_path: Path) -> None:
 
 def test_a_name_with_a_nul_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not the name of a file"):
-        edit_file(f"{tmp_path}/a\0b", [ADD])
+        edit_file(f"{tmp_path}/a\0b", ADD)
 
 
 def test_a_fifo_is_no_file_and_hangs_nobody(tmp_path: Path) -> None:
     path = tmp_path / "milvus.toml"
     os.mkfifo(path)
     with pytest.raises(ConfigError, match="FIFO"):
-        edit_file(path, [ADD])
+        edit_file(path, ADD)
     with pytest.raises(ConfigError, match="FIFO"):
         replace_file(path, b"", expect=None)
 
@@ -201,14 +189,14 @@ def test_the_check_sees_the_new_content_and_can_refuse_it(path: Path) -> None:
         raise ConfigError("not this one")
 
     with pytest.raises(ConfigError, match="not this one"):
-        edit_file(path, [ADD], check=check)
+        edit_file(path, ADD, check=check)
     assert path.read_text() == FILE
 
 
 def test_an_error_carries_no_frame_that_holds_the_text(path: Path) -> None:
     path.write_text(FILE + "[")
     edits: list[Callable[[], object]] = [
-        lambda: edit_file(path, [ADD]),
+        lambda: edit_file(path, ADD),
         lambda: replace_file(path, FILE.encode() + b"[", expect=None),
     ]
     for edit in edits:
@@ -229,7 +217,7 @@ def test_an_editors_save_during_an_edit_is_not_overwritten(path: Path) -> None:
         path.write_text("# saved\n")
 
     with pytest.raises(EditConflictError, match="saved by someone else") as caught:
-        edit_file(path, [ADD], check=save)
+        edit_file(path, ADD, check=save)
     assert path.read_text() == "# saved\n"
     assert caught.value.hint is not None
     assert names(path.parent) == {"milvus.toml", "milvus.toml.lock"}
@@ -242,32 +230,32 @@ def test_a_file_that_appears_or_goes_during_an_edit_is_noticed(path: Path) -> No
         new.write_text("")
 
     with pytest.raises(EditConflictError):
-        edit_file(new, [ADD], check=appear)
+        edit_file(new, ADD, check=appear)
     assert new.read_text() == ""
     with pytest.raises(EditConflictError):
-        edit_file(path, [ADD], check=lambda _: path.unlink())
+        edit_file(path, ADD, check=lambda _: path.unlink())
     assert not path.exists()
 
 
 def test_the_expected_content_is_compared_first(path: Path) -> None:
-    edit_file(path, [ADD], expect=digest(FILE.encode()))
+    edit_file(path, ADD, expect=digest(FILE.encode()))
     with pytest.raises(EditConflictError, match="saved by someone else"):
-        edit_file(path, [AddProfile("c", {})], expect=digest(FILE.encode()))
+        edit_file(path, add("c", {}), expect=digest(FILE.encode()))
     with pytest.raises(EditConflictError):
-        edit_file(path.with_name("new.toml"), [ADD], expect=digest(FILE.encode()))
-    assert edit_file(path.with_name("new.toml"), [ADD], expect=digest(None)).created
+        edit_file(path.with_name("new.toml"), ADD, expect=digest(FILE.encode()))
+    assert edit_file(path.with_name("new.toml"), ADD, expect=digest(None)).created
     with pytest.raises(EditConflictError):
-        edit_file(path.with_name("new.toml"), [AddProfile("d", {})], expect=digest(None))
+        edit_file(path.with_name("new.toml"), add("d", {}), expect=digest(None))
 
 
 def test_a_lock_that_is_held_too_long_is_named(path: Path) -> None:
     with locked(str(path), 1.0), pytest.raises(LockTimeoutError) as caught:
-        edit_file(path, [ADD], lock_timeout=0.05)
+        edit_file(path, ADD, lock_timeout=0.05)
     assert f"{path}.lock" in caught.value.message
     assert caught.value.hint is not None
     assert f"fuser {path}.lock" in caught.value.hint
     assert path.read_text() == FILE
-    edit_file(path, [ADD], lock_timeout=0.05)
+    edit_file(path, ADD, lock_timeout=0.05)
 
 
 # --- a whole new text ----------------------------------------------------------------------------------------------

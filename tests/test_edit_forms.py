@@ -7,19 +7,9 @@ from typing import Any
 
 import pytest
 
-from milvus_profiles.config.edit import (
-    AddProfile,
-    CopyProfile,
-    Operation,
-    RemoveProfile,
-    RenameProfile,
-    SetField,
-    SetRoot,
-    UnsetField,
-    UnsetRoot,
-    edit_file,
-)
+from milvus_profiles.config.edit import Change, edit_file
 from milvus_profiles.errors import ConfigError, EditConflictError
+from tests.support.edits import add, copy, in_turn, put, put_root, remove, rename, unset
 
 
 @pytest.fixture
@@ -27,9 +17,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "milvus.toml"
 
 
-def edited(path: Path, text: str, *operations: Operation) -> str:
+def edited(path: Path, text: str, *changes: Change) -> str:
     path.write_bytes(text.encode())
-    edit_file(path, operations)
+    edit_file(path, in_turn(*changes))
     return path.read_bytes().decode()
 
 
@@ -58,7 +48,7 @@ SUB_TABLE_ONLY = "# pool\n[profiles.dev.pool]\nmax_uses = 1\n"
     ],
 )
 def test_adding_beside(path: Path, text: str, expected: str) -> None:
-    assert edited(path, text, AddProfile("new", {"uri": "z"})) == expected
+    assert edited(path, text, add("new", {"uri": "z"})) == expected
 
 
 @pytest.mark.parametrize(
@@ -77,7 +67,7 @@ def test_adding_beside(path: Path, text: str, expected: str) -> None:
     ],
 )
 def test_a_new_field(path: Path, text: str, expected: str) -> None:
-    assert edited(path, text, SetField("dev", ("timeout",), 5)) == expected
+    assert edited(path, text, put("dev", ("timeout",), 5)) == expected
 
 
 @pytest.mark.parametrize(
@@ -97,7 +87,7 @@ def test_a_new_field(path: Path, text: str, expected: str) -> None:
     ],
 )
 def test_a_key_of_a_table(path: Path, text: str, expected: str) -> None:
-    assert edited(path, text, SetField("dev", ("ssl", "ca"), "q")) == expected.replace("'q'", '"q"')
+    assert edited(path, text, put("dev", ("ssl", "ca"), "q")) == expected.replace("'q'", '"q"')
 
 
 @pytest.mark.parametrize(
@@ -113,7 +103,7 @@ def test_a_key_of_a_table(path: Path, text: str, expected: str) -> None:
     ],
 )
 def test_a_scalar_in_the_place_of_a_table(path: Path, text: str, expected: str) -> None:
-    assert edited(path, text, SetField("dev", ("ssl",), True)) == expected
+    assert edited(path, text, put("dev", ("ssl",), True)) == expected
 
 
 @pytest.mark.parametrize(
@@ -135,7 +125,7 @@ def test_a_scalar_in_the_place_of_a_table(path: Path, text: str, expected: str) 
     ],
 )
 def test_unsetting_a_key_of_a_table(path: Path, text: str, expected: str) -> None:
-    assert edited(path, text, UnsetField("dev", ("ssl", "ca"))) == expected
+    assert edited(path, text, unset("dev", ("ssl", "ca"))) == expected
 
 
 @pytest.mark.parametrize(
@@ -153,7 +143,7 @@ def test_unsetting_a_key_of_a_table(path: Path, text: str, expected: str) -> Non
     ],
 )
 def test_removing(path: Path, text: str, expected: str) -> None:
-    assert edited(path, text, RemoveProfile("dev")) == expected
+    assert edited(path, text, remove("dev")) == expected
 
 
 @pytest.mark.parametrize(
@@ -172,7 +162,7 @@ def test_removing(path: Path, text: str, expected: str) -> None:
     ],
 )
 def test_renaming(path: Path, text: str, expected: str) -> None:
-    assert edited(path, text, RenameProfile("dev", "box")) == expected
+    assert edited(path, text, rename("dev", "box")) == expected
 
 
 @pytest.mark.parametrize(
@@ -189,7 +179,7 @@ def test_renaming(path: Path, text: str, expected: str) -> None:
     ],
 )
 def test_copying(path: Path, text: str, expected: str) -> None:
-    assert edited(path, text, CopyProfile("dev", "box")) == expected
+    assert edited(path, text, copy("dev", "box")) == expected
 
 
 @pytest.mark.parametrize(
@@ -209,26 +199,26 @@ def test_copying(path: Path, text: str, expected: str) -> None:
     ],
 )
 def test_a_root_key(path: Path, text: str, expected: str) -> None:
-    assert edited(path, text, SetRoot("default_profile", "a")) == expected
+    assert edited(path, text, put_root("default_profile", "a")) == expected
 
 
 def test_unsetting_a_root_key(path: Path) -> None:
     text = "max_connections = 3\ndefault_profile = 'a' # x\n\n[profiles.a]\n"
-    assert edited(path, text, UnsetRoot("default_profile")) == "max_connections = 3\n\n[profiles.a]\n"
-    assert edited(path, "[default_profil]\na = 1\n[profiles.a]\n", UnsetRoot("default_profil")) == "[profiles.a]\n"
+    assert edited(path, text, put_root("default_profile", None)) == "max_connections = 3\n\n[profiles.a]\n"
+    assert edited(path, "[default_profil]\na = 1\n[profiles.a]\n", put_root("default_profil", None)) == "[profiles.a]\n"
 
 
 @pytest.mark.parametrize("value", ["'''\n[profiles.no]\n'''", '"""a\n# no comment\n\\"""b"""', "[\n  '[x]', # c\n]"])
 def test_what_looks_like_a_header_inside_of_a_value_is_none(path: Path, value: str) -> None:
     text = f"[profiles.a]\ndescription = {value}\n\n[profiles.b]\n"
-    assert edited(path, text, RemoveProfile("b")) == f"[profiles.a]\ndescription = {value}\n"
-    assert edited(path, text, RemoveProfile("a")) == "[profiles.b]\n"
+    assert edited(path, text, remove("b")) == f"[profiles.a]\ndescription = {value}\n"
+    assert edited(path, text, remove("a")) == "[profiles.b]\n"
 
 
 def test_replacing_a_profile_that_is_no_table(path: Path) -> None:
     text = "[profiles]\ndev = 3\nb = {}\n"
     assert (
-        edited(path, text, AddProfile("dev", {"uri": "x"}, replace=True))
+        edited(path, text, add("dev", {"uri": "x"}, replace=True))
         == '[profiles]\nb = {}\n\n[profiles.dev]\nuri = "x"\n'
     )
 
@@ -247,21 +237,21 @@ def test_replacing_a_profile_that_is_no_table(path: Path) -> None:
     ],
 )
 def test_values(path: Path, value: Any, expected: str) -> None:
-    assert edited(path, "[profiles.a]\n", SetField("a", ("x",), value)) == f"[profiles.a]\nx = {expected}\n"
+    assert edited(path, "[profiles.a]\n", put("a", ("x",), value)) == f"[profiles.a]\nx = {expected}\n"
 
 
 def test_true_one_and_one_point_zero_are_different_values(path: Path) -> None:
     text = "[profiles.a]\nx = 1\n"
-    assert edited(path, text, SetField("a", ("x",), 1.0)) == "[profiles.a]\nx = 1.0\n"
-    assert edited(path, text, SetField("a", ("x",), True)) == "[profiles.a]\nx = true\n"
-    assert edited(path, text, SetField("a", ("x",), 1)) == text
+    assert edited(path, text, put("a", ("x",), 1.0)) == "[profiles.a]\nx = 1.0\n"
+    assert edited(path, text, put("a", ("x",), True)) == "[profiles.a]\nx = true\n"
+    assert edited(path, text, put("a", ("x",), 1)) == text
 
 
 def test_dotted_keys_inside_of_an_inline_table_are_not_renamed(path: Path) -> None:
     text = 'profiles = { dev.uri = "x", dev.user = "u", b.uri = "y" }\n'
     path.write_text(text)
     with pytest.raises(EditConflictError, match="dotted keys inside of an inline table") as caught:
-        edit_file(path, [RenameProfile("dev", "box")])
+        edit_file(path, rename("dev", "box"))
     assert caught.value.hint is not None
     assert "profile edit" in caught.value.hint
     assert path.read_text() == text
@@ -270,7 +260,7 @@ def test_dotted_keys_inside_of_an_inline_table_are_not_renamed(path: Path) -> No
 def test_a_key_of_ssl_turns_true_into_a_table(path: Path) -> None:
     """`ssl = true` and a table say the same of whether there is TLS; only false is another thing."""
     text = '[profiles.dev]\nuri = "x"\nssl = true  # on\n'
-    changes = SetField("dev", ("ssl", "ca"), "/c"), SetField("dev", ("ssl", "server_name"), "s")
+    changes = put("dev", ("ssl", "ca"), "/c"), put("dev", ("ssl", "server_name"), "s")
     assert edited(path, text, *changes) == text.replace("true", '{ca = "/c", server_name = "s"}')
     with pytest.raises(ConfigError, match="ssl is not a table"):
         edited(path, text.replace("true", "false"), changes[0])

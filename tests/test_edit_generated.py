@@ -12,18 +12,10 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from milvus_profiles.config.edit import (
-    AddProfile,
-    CopyProfile,
-    RemoveProfile,
-    RenameProfile,
-    SetField,
-    SetRoot,
-    UnsetField,
-    edit_file,
-)
+from milvus_profiles.config.edit import edit_file
 from milvus_profiles.errors import MilvusProfilesError
 from milvus_profiles.tomltext.parser import loads
+from tests.support.edits import add, copy, put, put_root, remove, rename, unset
 
 VALUES = [
     '"plain"',
@@ -141,11 +133,11 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("generated") / "milvus.toml"
 
 
-def apply(path: Path, document: Document, operation: Any) -> str | None:
+def apply(path: Path, document: Document, change: Any) -> str | None:
     """The new text; None where the edit was refused, and then the file is as it was."""
     path.write_bytes(document.text().encode())
     try:
-        result = edit_file(path, [operation])
+        result = edit_file(path, change)
     except MilvusProfilesError as error:
         assert path.read_bytes() == document.text().encode()
         event(f"refused: {error.message}")
@@ -179,7 +171,7 @@ def data(document: Document) -> dict[str, Any]:
 @given(documents(), st.data())
 def test_removing(path: Path, document: Document, choice: st.DataObject) -> None:
     alias = choice.draw(st.sampled_from(document.aliases))
-    text = apply(path, document, RemoveProfile(alias))
+    text = apply(path, document, remove(alias))
     assert text is not None
     expected = data(document)
     del expected["profiles"][alias]
@@ -194,12 +186,12 @@ def test_removing(path: Path, document: Document, choice: st.DataObject) -> None
 def test_renaming(path: Path, document: Document, choice: st.DataObject) -> None:
     alias = choice.draw(st.sampled_from(document.aliases))
     new = choice.draw(st.sampled_from(["z", "z.z"]))
-    assert apply(path, document, RenameProfile(alias, new)) == document.text(rename=(alias, new))
+    assert apply(path, document, rename(alias, new)) == document.text(rename=(alias, new))
 
 
 @given(documents(), st.sampled_from([{}, {"uri": "é", "token": {"keyring": True}}]))
 def test_adding(path: Path, document: Document, fields: dict[str, Any]) -> None:
-    text = apply(path, document, AddProfile("new", fields))
+    text = apply(path, document, add("new", fields))
     assert text is not None
     expected = data(document)
     expected["profiles"]["new"] = fields
@@ -211,7 +203,7 @@ def test_adding(path: Path, document: Document, fields: dict[str, Any]) -> None:
 @given(documents(), st.data())
 def test_copying(path: Path, document: Document, choice: st.DataObject) -> None:
     alias = choice.draw(st.sampled_from(document.aliases))
-    text = apply(path, document, CopyProfile(alias, "new"))
+    text = apply(path, document, copy(alias, "new"))
     assert text is not None
     profiles = loads(text)["profiles"]
     assert repr(_sorted(profiles["new"])) == repr(_sorted(profiles[alias]))
@@ -223,7 +215,7 @@ def test_setting_a_field(path: Path, document: Document, choice: st.DataObject) 
     alias = choice.draw(st.sampled_from(document.aliases))
     field = choice.draw(st.sampled_from(["uri", "user", "odd key", "pool", "new"]))
     value = choice.draw(st.sampled_from(["é", 1, True, {"keyring": True}, [1, {"a": 2}]]))
-    text = apply(path, document, SetField(alias, (field,), value))
+    text = apply(path, document, put(alias, (field,), value))
     assert text is not None
     expected = data(document)
     expected["profiles"][alias][field] = value
@@ -235,7 +227,7 @@ def test_setting_a_field(path: Path, document: Document, choice: st.DataObject) 
 def test_setting_a_key_of_a_table(path: Path, document: Document, choice: st.DataObject) -> None:
     alias = choice.draw(st.sampled_from(document.aliases))
     field = choice.draw(st.sampled_from(["uri", "pool", "new"]))
-    text = apply(path, document, SetField(alias, (field, "key"), "v"))
+    text = apply(path, document, put(alias, (field, "key"), "v"))
     expected = data(document)
     table = expected["profiles"][alias].setdefault(field, {})
     if not isinstance(table, dict):
@@ -254,7 +246,7 @@ def test_unsetting_a_field(path: Path, document: Document, choice: st.DataObject
     expected = data(document)
     fields = list(expected["profiles"][alias]) or ["none"]
     field = choice.draw(st.sampled_from(fields))
-    text = apply(path, document, UnsetField(alias, (field,)))
+    text = apply(path, document, unset(alias, (field,)))
     assert text is not None
     expected["profiles"][alias].pop(field, None)
     assert repr(_sorted(loads(text))) == repr(_sorted(expected))
@@ -263,7 +255,7 @@ def test_unsetting_a_field(path: Path, document: Document, choice: st.DataObject
 
 @given(documents())
 def test_setting_the_default(path: Path, document: Document) -> None:
-    text = apply(path, document, SetRoot("default_profile", "é"))
+    text = apply(path, document, put_root("default_profile", "é"))
     assert text is not None
     assert loads(text)["default_profile"] == "é"
     assert_kept(document, text, lambda piece: True)
@@ -274,7 +266,7 @@ def test_setting_the_default(path: Path, document: Document) -> None:
 def test_replacing(path: Path, document: Document, choice: st.DataObject) -> None:
     alias = choice.draw(st.sampled_from(document.aliases))
     fields = {"uri": "http://é", "timeout": 3, "ssl": {"ca": "x"}}
-    text = apply(path, document, AddProfile(alias, fields, replace=True))
+    text = apply(path, document, add(alias, fields, replace=True))
     assert text is not None
     expected = data(document)
     expected["profiles"][alias] = fields

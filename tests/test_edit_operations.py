@@ -1,4 +1,4 @@
-"""What the operations mean for aliases, defaults and inheritance, and what they refuse."""
+"""What the changes mean for aliases, defaults and inheritance, and what they refuse."""
 
 from __future__ import annotations
 
@@ -8,22 +8,10 @@ from typing import Any
 
 import pytest
 
-from milvus_profiles.config.edit import (
-    AddProfile,
-    CopyProfile,
-    EditResult,
-    Operation,
-    RemoveProfile,
-    RenameProfile,
-    SetField,
-    SetRoot,
-    UnsetField,
-    UnsetRoot,
-    edit_file,
-)
-from milvus_profiles.config.edit_profiles import edit_text
+from milvus_profiles.config.edit import Change, Editor, EditResult, edit_file
 from milvus_profiles.errors import ConfigError, EditConflictError, MilvusProfilesError, UnknownProfileError
 from milvus_profiles.masked import SecretText
+from tests.support.edits import add, copy, in_turn, put, put_root, remove, rename, unset
 
 FILE = """\
 default_profile = "PROD"
@@ -48,19 +36,19 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def refused(path: Path, *operations: Operation) -> MilvusProfilesError:
+def refused(path: Path, *changes: Change) -> MilvusProfilesError:
     """The error of an edit that must leave the file alone."""
     before = path.read_bytes()
     with pytest.raises(MilvusProfilesError) as caught:
-        edit_file(path, operations)
+        edit_file(path, in_turn(*changes))
     assert path.read_bytes() == before
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
     return caught.value
 
 
-def edited(path: Path, *operations: Operation) -> EditResult:
-    result = edit_file(path, operations)
+def edited(path: Path, *changes: Change) -> EditResult:
+    result = edit_file(path, in_turn(*changes))
     assert path.read_bytes() == result.after
     return result
 
@@ -70,7 +58,7 @@ def edited(path: Path, *operations: Operation) -> EditResult:
 
 def test_a_profile_is_appended_with_its_fields_in_the_order_given(path: Path) -> None:
     fields = {"uri": "http://x:1", "token": {"keyring": True}, "db_name": "d", "call_timeout": 2.5}
-    result = edited(path, AddProfile("dev.box", fields))
+    result = edited(path, add("dev.box", fields))
     assert path.read_text() == FILE + (
         '\n[profiles."dev.box"]\nuri = "http://x:1"\ntoken = {keyring = true}\ndb_name = "d"\ncall_timeout = 2.5\n'
     )
@@ -79,7 +67,7 @@ def test_a_profile_is_appended_with_its_fields_in_the_order_given(path: Path) ->
 
 def test_a_new_file_begins_with_a_line_that_says_what_it_is(tmp_path: Path) -> None:
     path = tmp_path / "milvus.toml"
-    result = edited(path, AddProfile("dev", {"uri": "x"}), SetRoot("default_profile", "dev"))
+    result = edited(path, add("dev", {"uri": "x"}), put_root("default_profile", "dev"))
     lines = path.read_text().splitlines()
     assert lines[0].startswith("# Connection profiles for Milvus.")
     assert lines[1:] == ["", 'default_profile = "dev"', "", "[profiles.dev]", 'uri = "x"']
@@ -88,34 +76,34 @@ def test_a_new_file_begins_with_a_line_that_says_what_it_is(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("alias", ["prod", "Prod-EU", "PROD_eu"])
 def test_an_alias_that_is_taken_is_refused_naming_the_one_that_is_there(path: Path, alias: str) -> None:
-    error = refused(path, AddProfile(alias, {"uri": "x"}))
+    error = refused(path, add(alias, {"uri": "x"}))
     assert isinstance(error, ConfigError)
     there = "prod" if alias == "prod" else "prod.eu"
     assert f"'{there}'" in error.message
     assert error.hint is not None
     assert error.location is not None
     assert error.location.line == (3 if alias == "prod" else 8)
-    assert isinstance(refused(path, CopyProfile("stage", alias)), ConfigError)
-    assert isinstance(refused(path, RenameProfile("stage", alias)), ConfigError)
+    assert isinstance(refused(path, copy("stage", alias)), ConfigError)
+    assert isinstance(refused(path, rename("stage", alias)), ConfigError)
 
 
 @pytest.mark.parametrize("alias", ["", "a..b", "a/b", "x" * 65])
 def test_what_is_no_alias_is_refused(path: Path, alias: str) -> None:
-    for operation in (AddProfile(alias, {}), CopyProfile("prod", alias), RenameProfile("prod", alias)):
-        assert isinstance(refused(path, operation), ConfigError)
+    for change in (add(alias, {}), copy("prod", alias), rename("prod", alias)):
+        assert isinstance(refused(path, change), ConfigError)
 
 
 def test_replacing_one_that_is_not_there_adds_it(path: Path) -> None:
-    edited(path, AddProfile("dev", {}, replace=True))
+    edited(path, add("dev", {}, replace=True))
     assert path.read_text() == f"{FILE}\n[profiles.dev]\n"
 
 
 def test_a_secret_text_is_written_and_stays_out_of_every_repr(path: Path) -> None:
-    operation = SetField("stage", ("token",), SecretText("hunter2"))
-    add = AddProfile("dev", {"token": SecretText("hunter2")})
-    result = edited(path, operation, add)
+    change = put("stage", ("token",), SecretText("hunter2"))
+    added = add("dev", {"token": SecretText("hunter2")})
+    result = edited(path, change, added)
     assert path.read_text().count('token = "hunter2"') == 2
-    for thing in (operation, add, result, SetRoot("x", "hunter2")):
+    for thing in (change, added, result, put_root("x", "hunter2")):
         assert "hunter2" not in repr(thing)
         assert "s3cret" not in repr(thing)
 
@@ -124,7 +112,7 @@ def test_a_secret_text_is_written_and_stays_out_of_every_repr(path: Path) -> Non
 
 
 def test_a_profile_that_others_extend_is_not_removed(path: Path) -> None:
-    error = refused(path, RemoveProfile("prod"))
+    error = refused(path, remove("prod"))
     assert isinstance(error, EditConflictError)
     assert "'prod.eu', 'stage'" in error.message
     assert error.hint is not None
@@ -132,13 +120,13 @@ def test_a_profile_that_others_extend_is_not_removed(path: Path) -> None:
 
 
 def test_children_and_parent_can_be_removed_together(path: Path) -> None:
-    result = edited(path, RemoveProfile("prod-eu"), RemoveProfile("STAGE"), RemoveProfile("prod"))
+    result = edited(path, remove("prod-eu"), remove("STAGE"), remove("prod"))
     assert path.read_text() == ""
     assert len(result.notes) == 1
 
 
 def test_removing_the_default_unsets_it_and_says_so(path: Path) -> None:
-    result = edited(path, UnsetField("stage", ("extends",)), UnsetField("prod.eu", ("extends",)), RemoveProfile("Prod"))
+    result = edited(path, unset("stage", ("extends",)), unset("prod.eu", ("extends",)), remove("Prod"))
     assert "default_profile" not in path.read_text()
     assert result.notes == ("'prod' was the default profile; this file names none now",)
 
@@ -147,45 +135,46 @@ def test_removing_the_default_unsets_it_and_says_so(path: Path) -> None:
 
 
 def test_the_default_and_the_heirs_follow_a_new_name(path: Path) -> None:
-    result = edited(path, RenameProfile("Prod", "main"))
+    result = edited(path, rename("Prod", "main"))
     expected = FILE.replace("[profiles.prod]", "[profiles.main]").replace('"PROD"', '"main"')
     assert path.read_text() == expected.replace('extends = "Prod"', 'extends = "main"').replace('"prod"', '"main"')
     assert result.notes == ("default_profile names 'main' now", "'prod.eu', 'stage': extends names 'main' now")
 
 
 def test_a_name_may_be_spelled_anew(path: Path) -> None:
-    result = edited(path, RenameProfile("prod.eu", "PROD-eu"))
+    result = edited(path, rename("prod.eu", "PROD-eu"))
     assert path.read_text() == FILE.replace('"prod.eu"', "PROD-eu")
     assert result.notes == ()
-    assert not edited(path, RenameProfile("PROD-eu", "PROD-eu")).changed
+    assert not edited(path, rename("PROD-eu", "PROD-eu")).changed
 
 
 # --- fields and root keys ----------------------------------------------------------------------------------------
 
 
 def test_a_profile_is_found_under_every_spelling_of_its_alias(path: Path) -> None:
-    edited(path, SetField("PROD_EU", ("timeout",), 3), UnsetField("Prod-Eu", ("extends",)))
+    edited(path, put("PROD_EU", ("timeout",), 3), unset("Prod-Eu", ("extends",)))
     assert '[profiles."prod.eu"]\ntimeout = 3\n' in path.read_text()
 
 
 def test_setting_what_is_set_changes_nothing(path: Path) -> None:
     before = path.stat()
-    result = edited(path, SetField("prod", ("ssl",), True), SetRoot("default_profile", "PROD"))
+    result = edited(path, put("prod", ("ssl",), True), put_root("default_profile", "PROD"))
     assert (result.changed, result.diff) == (False, "")
     assert path.stat() == before
 
 
 def test_unsetting_what_is_not_set_changes_nothing_and_says_so(path: Path) -> None:
-    result = edited(path, UnsetField("prod", ("pool", "max_uses")), UnsetRoot("max_connections"))
+    result = edited(path, unset("prod", ("pool", "max_uses")), put_root("max_connections", None))
     assert not result.changed
     assert result.notes == ("pool.max_uses of 'prod' is not set in this file",)
 
 
-@pytest.mark.parametrize("operation", [SetField("prod", ("uri", "x"), 1), UnsetField("prod", ("ssl", "ca"))])
-def test_a_path_through_a_scalar_is_refused(path: Path, operation: SetField | UnsetField) -> None:
-    error = refused(path, operation)
+@pytest.mark.parametrize(
+    ("name", "change"), [("uri", put("prod", ("uri", "x"), 1)), ("ssl", unset("prod", ("ssl", "ca")))]
+)
+def test_a_path_through_a_scalar_is_refused(path: Path, name: str, change: Change) -> None:
+    error = refused(path, change)
     assert isinstance(error, ConfigError)
-    name = operation.path[0]
     assert f"{name} is not a table" in error.message
     assert error.hint is not None
     assert f"profile unset prod {name}" in error.hint
@@ -194,63 +183,63 @@ def test_a_path_through_a_scalar_is_refused(path: Path, operation: SetField | Un
 
 
 def test_a_path_through_a_literal_secret_does_not_show_it(path: Path) -> None:
-    assert "s3cret" not in str(refused(path, SetField("prod", ("token", "env"), "X")))
+    assert "s3cret" not in str(refused(path, put("prod", ("token", "env"), "X")))
 
 
 def test_no_field_is_no_path(path: Path) -> None:
-    assert isinstance(refused(path, SetField("prod", (), 1)), ConfigError)
+    assert isinstance(refused(path, put("prod", (), 1)), ConfigError)
 
 
 @pytest.mark.parametrize(
-    "operation",
+    "change",
     [
-        RemoveProfile("stag"),
-        RenameProfile("stag", "x"),
-        CopyProfile("stag", "x"),
-        SetField("stag", ("uri",), "x"),
-        UnsetField("stag", ("uri",)),
+        remove("stag"),
+        rename("stag", "x"),
+        copy("stag", "x"),
+        put("stag", ("uri",), "x"),
+        unset("stag", ("uri",)),
     ],
 )
-def test_an_unknown_profile_comes_with_a_suggestion(path: Path, operation: Operation) -> None:
-    error = refused(path, operation)
+def test_an_unknown_profile_comes_with_a_suggestion(path: Path, change: Change) -> None:
+    error = refused(path, change)
     assert isinstance(error, UnknownProfileError)
     assert error.hint == "did you mean 'stage'?"
 
 
 def test_an_unknown_profile_without_a_near_one_lists_what_there_is(path: Path) -> None:
-    assert "'prod', 'prod.eu', 'stage'" in str(refused(path, RemoveProfile("zzz")))
+    assert "'prod', 'prod.eu', 'stage'" in str(refused(path, remove("zzz")))
     path.write_text("".join(f"[profiles.a{n}]\n" for n in range(20)))
-    assert "'a9', …" in str(refused(path, RemoveProfile("zzz")))
+    assert "'a9', …" in str(refused(path, remove("zzz")))
     path.write_text("")
-    assert "profile add" in str(refused(path, RemoveProfile("zzz")))
+    assert "profile add" in str(refused(path, remove("zzz")))
 
 
-@pytest.mark.parametrize("operation", [SetRoot("profiles", {}), UnsetRoot("profiles")])
-def test_the_table_of_all_profiles_is_no_setting(path: Path, operation: Operation) -> None:
-    assert isinstance(refused(path, operation), ConfigError)
+@pytest.mark.parametrize("change", [put_root("profiles", {}), put_root("profiles", None)])
+def test_the_table_of_all_profiles_is_no_setting(path: Path, change: Change) -> None:
+    assert isinstance(refused(path, change), ConfigError)
 
 
 @pytest.mark.parametrize("text", ["profiles = 3\n", "[[profiles]]\n", "profiles = ['a']\n"])
 def test_profiles_that_are_no_table_are_refused(path: Path, text: str) -> None:
     path.write_text(text)
-    assert "profiles must be a table" in str(refused(path, AddProfile("a", {})))
+    assert "profiles must be a table" in str(refused(path, add("a", {})))
 
 
 def test_a_profile_that_is_no_table_has_no_fields(path: Path) -> None:
     path.write_text("profiles.a = 3\n")
-    assert "[profiles.a]" in str(refused(path, SetField("a", ("uri",), "x")))
-    assert isinstance(refused(path, CopyProfile("a", "b")), ConfigError)
-    assert isinstance(refused(path, AddProfile("a", {})), ConfigError)
+    assert "[profiles.a]" in str(refused(path, put("a", ("uri",), "x")))
+    assert isinstance(refused(path, copy("a", "b")), ConfigError)
+    assert isinstance(refused(path, add("a", {})), ConfigError)
 
 
 @pytest.mark.parametrize("value", [None, object(), {1, 2}, b"x", 2**63, "\ud800", [None]])
 def test_what_toml_cannot_hold_is_refused_without_repeating_it(path: Path, value: Any) -> None:
-    assert isinstance(refused(path, SetField("prod", ("uri",), value)), ConfigError)
-    assert isinstance(refused(path, AddProfile("x", {"uri": value})), ConfigError)
+    assert isinstance(refused(path, put("prod", ("uri",), value)), ConfigError)
+    assert isinstance(refused(path, add("x", {"uri": value})), ConfigError)
 
 
-def test_all_operations_happen_or_none(path: Path) -> None:
-    refused(path, SetField("prod", ("timeout",), 3), RemoveProfile("zzz"))
+def test_all_changes_happen_or_none(path: Path) -> None:
+    refused(path, put("prod", ("timeout",), 3), remove("zzz"))
 
 
 # --- the guard ---------------------------------------------------------------------------------------------------
@@ -259,7 +248,7 @@ def test_all_operations_happen_or_none(path: Path) -> None:
 def test_a_value_that_tomlkit_writes_wrongly_is_refused(path: Path) -> None:
     # An offset with seconds has no spelling in TOML; tomlkit writes one all the same.
     odd = datetime.timezone(datetime.timedelta(hours=1, seconds=30))
-    error = refused(path, SetField("prod", ("uri",), datetime.datetime(2020, 1, 1, tzinfo=odd)))
+    error = refused(path, put("prod", ("uri",), datetime.datetime(2020, 1, 1, tzinfo=odd)))
     assert isinstance(error, EditConflictError)
     assert error.hint is not None
     assert "profile edit" in error.hint
@@ -269,8 +258,12 @@ def test_a_text_that_does_not_say_what_the_data_says_is_refused() -> None:
     text = "[profiles.a]\nx = 1\n"
     others: list[dict[str, object]] = [{"x": True}, {"x": [1]}, {"x": 1, "y": 2}, {}, {"x": {}}, {"x": 1.0}]
     for other in others:
+        editor = Editor(text, {"profiles": {"a": other}}, "milvus.toml")
+        editor.set_root("max_connections", 2)
         with pytest.raises(EditConflictError, match="would damage"):
-            edit_text(text, {"profiles": {"a": other}}, [SetRoot("max_connections", 2)], "milvus.toml")
-    draft, _ = edit_text(text, {"profiles": {"a": {"x": 1}}}, [SetRoot("max_connections", 2)], "milvus.toml")
-    assert draft.text == "max_connections = 2\n\n" + text
-    assert "x = 1" not in repr(draft)
+            editor.guard()
+    editor = Editor(text, {"profiles": {"a": {"x": 1}}}, "milvus.toml")
+    editor.set_root("max_connections", 2)
+    editor.guard()
+    assert editor.document.text == "max_connections = 2\n\n" + text
+    assert "x = 1" not in repr(editor) + repr(editor.document)

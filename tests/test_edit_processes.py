@@ -10,13 +10,23 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from milvus_profiles.config.edit import AddProfile, SetField, edit_file
+from milvus_profiles.config.edit import Change, edit_file
 from milvus_profiles.tomltext.parser import loads
 
 WRITERS = 8
+
+
+# This file is a program, too, so it imports nothing of the tests.
+def add(alias: str, fields: dict[str, Any]) -> Change:
+    return lambda editor: editor.add(alias, fields)
+
+
+def put(alias: str, path: tuple[str, ...], value: Any) -> Change:
+    return lambda editor: editor.set(alias, path, value)
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
@@ -62,16 +72,16 @@ def test_a_killed_edit_leaves_the_old_file_or_the_new_one(tmp_path: Path, kills:
     assert report["old"] + report["new"] == kills
     # The kills met edits that were under way, and not just the pauses between them.
     assert report["half-written"] > 0
-    edit_file(path, [AddProfile("last", {})], lock_timeout=0.5)
+    edit_file(path, add("last", {}), lock_timeout=0.5)
     assert sorted(os.listdir(tmp_path)) == ["milvus.toml", "milvus.toml.lock"]
 
 
 # --- the writers ---------------------------------------------------------------------------------------------------
 
 
-def add(path: str, writer: str, each: int) -> None:
+def add_many(path: str, writer: str, each: int) -> None:
     for number in range(each):
-        edit_file(path, [AddProfile(f"w{writer}-{number}", {"uri": "http://x"})], lock_timeout=300)
+        edit_file(path, add(f"w{writer}-{number}", {"uri": "http://x"}), lock_timeout=300)
 
 
 def flip_for_ever(path: str, about_to_write: int) -> None:
@@ -81,7 +91,7 @@ def flip_for_ever(path: str, about_to_write: int) -> None:
     try:
         while True:
             for uri in ("http://other", "http://host-50"):
-                edit_file(path, [SetField("p50", ("uri",), uri)], check=tell)
+                edit_file(path, put("p50", ("uri",), uri), check=tell)
     finally:
         os._exit(1)
 
@@ -94,7 +104,7 @@ def kill(path: str, kills: int, seed: int) -> None:
     )
     new = old.replace("http://host-50", "http://other")
     Path(path).write_text(old)
-    edit_file(path, [SetField("p50", ("uri",), "http://host-50")])  # imports what the writers need
+    edit_file(path, put("p50", ("uri",), "http://host-50"))  # imports what the writers need
     report = {"old": 0, "new": 0, "half-written": 0}
     for number in range(kills):
         ready, about_to_write = os.pipe()
@@ -123,6 +133,6 @@ def kill(path: str, kills: int, seed: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "add":
-        add(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+        add_many(sys.argv[2], sys.argv[3], int(sys.argv[4]))
     else:
         kill(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -141,7 +141,6 @@ OPENING = {
     "cli/entry",
     "cli/internal",
     "cli/junit",
-    "cli/commands/profile_edit",
 }
 EXPANDING = {"files/paths"}
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from typer.main import get_command
 from ..errors import MilvusProfilesError, UsageError
 from .completion import VARIABLE
 from .completion_scripts import answer_source, install, show
+from .internal import own_words
 from .output import print_error
 from .session import command, start
 
@@ -23,30 +23,46 @@ __all__ = ["application", "run"]
 
 NAME = "milvus-profiles"
 
-# -h is the host of `connect`, as in the Milvus CLI.
-_ONLY_LONG_HELP = {"help_option_names": ["--help"]}
-
-# In the order of the help: what stands at the first word, its module, and there the group or the command.
-_PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "profile": ("profile", "app", {}),
-    "secret": ("secret", "app", {}),
-    "config": ("config", "app", {}),
-    "trust": ("trust", "trust", {}),
-    "untrust": ("trust", "untrust", {}),
-    "doctor": ("doctor", "doctor", {}),
-    "connect": ("connect", "connect", {"context_settings": _ONLY_LONG_HELP}),
-    "exec": ("exec", "execute", {}),
-    "export": ("export", "export_profile", {}),
-    "import": ("imports", "import_profiles", {}),
+# In the order of the help: the module and the function of each command; the help of a group, and its commands.
+_COMMANDS: dict[str, str | tuple[str, dict[str, str]]] = {
+    "profile": (
+        "Connection profiles.",
+        {
+            "add": "profile_add:add",
+            "list": "profile:list_profiles",
+            "show": "profile:show",
+            "test": "profile_test:test",
+            "remove": "profile_edit:remove",
+            "set": "profile_edit:set_fields",
+            "unset": "profile_edit:unset_fields",
+            "rename": "profile_edit:rename",
+            "copy": "profile_edit:copy",
+            "use": "profile_use:use",
+            "edit": "editor:edit",
+        },
+    ),
+    "secret": (
+        "Secrets in the operating system's keyring.",
+        {"set": "secret:set_secret", "delete": "secret:delete_secret", "status": "secret:secret_status"},
+    ),
+    "config": (
+        "The configuration files.",
+        {"path": "config:path", "validate": "config:validate", "schema": "config:schema"},
+    ),
+    "trust": "trust:trust",
+    "untrust": "trust:untrust",
+    "doctor": "doctor:doctor",
+    "connect": "connect:connect",
+    "exec": "exec:execute",
+    "export": "export:export_profile",
+    "import": "imports:import_profiles",
 }
+# -h is the host of `connect`, as in the Milvus CLI.
+_CONTEXTS = {"connect": {"help_option_names": ["--help"]}}
 
 
 def application(words: list[str]) -> typer.Typer:
-    """The command line, as far as these words need it: importing and describing every command takes longer than most.
-
-    Args:
-        words: those after the program's name.
-    """
+    """The command line, as far as these words need it: to import and describe every command takes longer than most."""
     app = typer.Typer(
         name=NAME,
         help="Named connection profiles for Milvus.",
@@ -64,28 +80,24 @@ def application(words: list[str]) -> typer.Typer:
         from typer._completion_classes import completion_init
 
         completion_init()
-    if words == ["--version"]:
-        needed: Iterable[str] = ()
-    else:
-        # A name further on may be the value of an option.
-        needed = words[:1] if words[:1] and words[0] in _PARTS else _PARTS
-    for name in needed:
-        module, attribute, options = _PARTS[name]
-        part = getattr(import_module(f".commands.{module}", __package__), attribute)
-        if isinstance(part, typer.Typer):
-            app.add_typer(_narrowed(part, words[1:2]), name=name)
-        else:
-            app.command(name, **options)(command(part))
+    if words != ["--version"]:
+        _add(app, _COMMANDS, words)
     return app
 
 
-def _narrowed(group: typer.Typer, words: list[str]) -> typer.Typer:
-    """A group with only the command that the first word names, if it names one."""
-    named = [one for one in group.registered_commands if [one.name] == words]
-    if named:
-        group = copy.copy(group)
-        group.registered_commands = named
-    return group
+def _add(app: typer.Typer, commands: Mapping[str, Any], words: list[str]) -> None:
+    """Add the command that the first word names, else all: a name further on may be the value of an option."""
+    for name in words[:1] if words[:1] and words[0] in commands else commands:
+        found = commands[name]
+        if isinstance(found, tuple):
+            group = typer.Typer(help=found[0], no_args_is_help=True, rich_markup_mode=None)
+            group.callback()(command(lambda: None))
+            _add(group, found[1], words[1:])
+            app.add_typer(group, name=name)
+        else:
+            module, _, function = found.partition(":")
+            loaded = getattr(import_module(f".commands.{module}", __package__), function)
+            app.command(name, context_settings=_CONTEXTS.get(name))(command(loaded))
 
 
 def _version(wanted: bool) -> None:
@@ -114,22 +126,14 @@ def _root(
 
 
 def run(words: list[str]) -> int:
-    """Run one command line.
-
-    Args:
-        words: the words after the program's name.
-
-    Returns:
-        The exit status.
-    """
+    """Run the words after the program's name; the exit status."""
     session = start()
     # gRPC writes to stderr by itself when some TLS handshakes fail, and there stands our one error, perhaps as JSON.
     # After the session took its copy of the environment, which `exec` hands on as it was.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # An error may come up before the options are parsed; how it is to be shown stands in the words.
-    before_command = words[: words.index("--")] if "--" in words else words
-    session.json = "--json" in before_command
-    session.color = "--no-color" not in before_command
+    session.json = "--json" in own_words(words)
+    session.color = "--no-color" not in own_words(words)
     try:
         result = get_command(application(words)).main(args=words, prog_name=NAME, standalone_mode=False)
     except MilvusProfilesError as error:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, Location, MilvusProfilesError
 from ..profile import fold_alias
 from ..server_text import server_text
 from .output import note, shorten, warn
-from .target import Target, bounds
+from .target import Target
 
 if TYPE_CHECKING:
     from ..config.atomic import Created
@@ -20,43 +21,31 @@ if TYPE_CHECKING:
 __all__ = ["Pin", "show_certificate"]
 
 
+@dataclass
 class Pin:
     """A certificate to be kept beside the configuration, in a file of its own that takes nothing's place.
 
     ``ALIAS.pem`` is a name that a user's own client certificate may have, or that a repository brings; so where
     something else stands there, be it a link, the name gets the certificate's fingerprint.
-
-    Attributes:
-        path: the file.
     """
 
-    def __init__(self, path: str, content: bytes, inside: str | None, *, is_there: bool) -> None:
-        self.path = path
-        self._content = content
-        self._inside = inside
-        self._is_there = is_there
-        self._created: Created | None = None
+    path: str
+    _content: bytes
+    _inside: str | None
+    _is_there: bool
+    _created: Created | None = None
 
     @classmethod
     def choose(cls, alias: str, certificate: Certificate, target: Target) -> Pin:
-        """Find its place, without writing anything.
-
-        Args:
-            alias: of the profile.
-            certificate: what is to be kept.
-            target: the file of the profile.
-
-        Raises:
-            ConfigError: both names are taken by something else.
-        """
-        content, inside = certificate.pem.encode("ascii"), bounds(target)
+        """Find its place, without writing anything; ConfigError where something else has both names."""
+        content, inside = certificate.pem.encode("ascii"), target.bounds()
         stem = fold_alias(alias)
         for name in (f"{stem}.pem", f"{stem}-{certificate.sha256[:16]}.pem"):
             path = os.path.join(target.directory, name)
             if not os.path.lexists(path):
-                return cls(path, content, inside, is_there=False)
+                return cls(path, content, inside, False)
             if _is_kept(path, content, inside):
-                return cls(path, content, inside, is_there=True)
+                return cls(path, content, inside, True)
             note(f"{shorten(path)} is something else, and is left alone")
         raise ConfigError(
             "there is no place for the certificate: something else stands there",
@@ -65,11 +54,7 @@ class Pin:
         )
 
     def store(self) -> None:
-        """Write it, where it does not stand already.
-
-        Raises:
-            MilvusProfilesError: it cannot be written; nothing is there.
-        """
+        """Write it, where it does not stand already; where it cannot be written, nothing is there."""
         from ..config.atomic import create_file
 
         if self._is_there:
@@ -87,8 +72,7 @@ class Pin:
     def undo(self, target: Target) -> None:
         """Remove it again, if it was written here, still stands there, and the file does not name it by now.
 
-        Args:
-            target: the file of the profile: an interrupt may come right after that was changed.
+        An interrupt may come right after the file was changed.
         """
         from ..config.atomic import read_bytes
 
@@ -110,15 +94,8 @@ def _is_kept(path: str, content: bytes, inside: str | None) -> bool:
         return False
 
 
-_SHOWN_NAMES, _LONGEST_NAME = 20, 255
-
-
 def show_certificate(certificate: Certificate) -> None:
-    """Print names, dates and fingerprint, on stderr, where the question will stand.
-
-    Args:
-        certificate: what the server presented; nothing in it has been verified.
-    """
+    """Print names, dates and fingerprint, none of it verified, on stderr, where the question will stand."""
     days = certificate.days_left(dt.datetime.now(dt.timezone.utc))
     left = f"{days:.0f} days left" if days >= 0 else "EXPIRED"
     note("the server presented this certificate:")

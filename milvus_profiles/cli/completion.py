@@ -34,28 +34,27 @@ _ALIASES: dict[tuple[str, ...], int] = {
     ("secret", "status"): 1,
 }
 _NAMING = frozenset({"--profile", "--alias"})
-_VALUED = frozenset({"--config", "--profile", "--timeout", "--wait", "--junit", "--to", "--only", "--env-prefix"})
+_VALUED = frozenset(
+    {"-a", "--alias", "--config", "--profile", "--timeout", "--wait", "--junit", "--to", "--only", "--env-prefix"}
+)
 
 
 def answer(env: Mapping[str, str], cwd: str) -> tuple[str, int] | None:
-    """What to print for a completion request, and the exit status; None leaves the request to typer.
-
-    Args:
-        env: the environment, with the request in it.
-        cwd: the current directory.
-    """
+    """What to print for the request in an environment, and the exit status; None leaves the request to typer."""
     instruction, _, shell = env.get(VARIABLE, "").partition("_")
     request = _request(shell, env) if instruction == "complete" else None
     if request is None:
         return None
     words, typed = request
-    name, equals, value = typed.partition("=")
-    before = ""
-    if equals and name in _NAMING:
-        words, typed, before = [*words, name], value, name + equals
-    if not _wants_alias(words, typed):
+    plain, options, naming = _parsed(words)
+    before, equals, value = typed.partition("=")
+    if equals and before in _NAMING and naming is None:
+        naming, typed, before = before, value, before + equals
+    else:
+        before = ""
+    if not _wants_alias(words, plain, naming, typed):
         return None
-    config = _value_of("--config", words)
+    config = options.get("--config")
     found = [before + alias for alias in aliases(env, cwd, config) if alias.startswith(typed)]
     if shell == "fish" and env.get("_TYPER_COMPLETE_FISH_ACTION") == "is-args":
         return "", 0 if found else 1
@@ -95,35 +94,34 @@ def _split(line: str) -> list[str]:
         return line.split()
 
 
-def _wants_alias(words: list[str], typed: str) -> bool:
-    if "--" in words or typed.startswith("-"):
-        return False
-    if words and (words[-1] == "--profile" or ("connect" in words and words[-1] in ("-a", "--alias"))):
-        return True
-    if words and words[-1] in _VALUED:
-        return False
+def _parsed(words: list[str]) -> tuple[list[str], dict[str, str], str | None]:
+    """The words that are no options, the values of options, and the option whose value comes next."""
     plain: list[str] = []
-    skip = False
+    options: dict[str, str] = {}
+    waiting: str | None = None
     for word in words:
-        if skip:
-            skip = False
+        name, equals, value = word.partition("=")
+        if waiting is not None:
+            options.setdefault(waiting, word)
+            waiting = None
         elif word in _VALUED:
-            skip = True
+            waiting = word
         elif not word.startswith("-"):
             plain.append(word)
+        elif equals:
+            options.setdefault(name, value)
+    return plain, options, waiting
+
+
+def _wants_alias(words: list[str], plain: list[str], naming: str | None, typed: str) -> bool:
+    if "--" in words or typed.startswith("-"):
+        return False
+    if naming is not None:
+        return naming == "--profile" or ("connect" in words and naming in ("-a", "--alias"))
     for size in (1, 2):
         if len(plain) >= size and (allowed := _ALIASES.get(tuple(plain[:size]))) is not None:
             return len(plain) - size < allowed
     return False
-
-
-def _value_of(option: str, words: list[str]) -> str | None:
-    for index, word in enumerate(words):
-        if word == option and index + 1 < len(words):
-            return words[index + 1]
-        if word.startswith(f"{option}="):
-            return word[len(option) + 1 :]
-    return None
 
 
 def respond() -> int | None:

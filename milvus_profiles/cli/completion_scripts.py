@@ -16,7 +16,8 @@ from collections.abc import Mapping
 
 import typer
 
-from ..errors import ConfigError, DeclinedError, Location, UsageError
+from ..errors import ConfigError, Location, UsageError
+from .asking import confirm
 from .completion import VARIABLE
 from .output import note, say, shorten
 from .session import current
@@ -73,11 +74,7 @@ def show(wanted: bool) -> None:
 
 
 def answer_source(env: Mapping[str, str]) -> None:
-    """Print the script that ``source_SHELL`` in the variable of completion asks for.
-
-    Args:
-        env: the environment, with a request in it; other requests are typer's to answer.
-    """
+    """Print the script that ``source_SHELL`` in the variable asks for; other requests are typer's to answer."""
     instruction, _, shell = env.get(VARIABLE, "").partition("_")
     if instruction == "source" and shell in _SCRIPTS:
         sys.stdout.write(_script(shell) + "\n")
@@ -134,14 +131,15 @@ def _write_script(path: str, content: bytes) -> None:
     if before == content:
         return
     if before and VARIABLE.encode() not in before:
-        if not current().interactive:
-            raise ConfigError(
+        confirm(
+            f"{shorten(path)} is no script of this program. Replace it?",
+            alone=ConfigError(
                 "is there already, and is no script of this program",
                 hint="move it away, and try again",
                 location=Location(path),
-            )
-        if not typer.confirm(f"{shorten(path)} is no script of this program. Replace it?", err=True):
-            raise DeclinedError("nothing was written")
+            ),
+            declined="nothing was written",
+        )
     write_atomic(path, content, new_mode=0o644)
 
 

@@ -45,14 +45,7 @@ def _fill_standard_streams() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        arguments: the words after the program's name; None takes the process's own.
-
-    Returns:
-        The exit status of the documentation.
-    """
+    """Run the command line, by default the process's own, and return the exit status of the documentation."""
     if any(name.endswith("_COMPLETE") for name in os.environ):
         from .completion import respond
 

@@ -1,4 +1,4 @@
-"""What every command that shows or uses profiles says about the files that they stand in, once, on stderr."""
+"""What every command that shows, uses or changes profiles says about the files that they stand in, once, on stderr."""
 
 from __future__ import annotations
 
@@ -7,25 +7,20 @@ from typing import TYPE_CHECKING
 
 from ..config.permissions import file_warnings
 from ..text import milvus_profiles
-from .output import warn
+from .output import note, warn
 
 if TYPE_CHECKING:
     from ..config.documents import Document
+    from ..config.locations import UnreadFile
     from ..config.profiles import Profiles
 
-__all__ = ["warn_about_files", "warn_about_profiles", "warn_of_literals"]
+__all__ = ["note_untrusted", "warn_about_files", "warn_about_profiles", "warn_of_literals", "warn_of_unread"]
 
 
 def warn_about_files(profiles: Profiles, documents: Iterable[Document]) -> None:
-    """Warn of files that others may have read, changed or put there, and of trust that is not believed.
-
-    Args:
-        profiles: what was loaded.
-        documents: the files in question.
-    """
+    """Warn of files that others may have read, changed or put there, and of trust that is not believed."""
     found = list(documents)
-    for unread in profiles.unread:
-        warn(f"{unread}: {unread.hint}")
+    warn_of_unread(profiles.unread)
     for line in file_warnings(found):
         warn(line)
     if (fault := profiles.trust.fault) is not None and any(document.role == "project" for document in found):
@@ -34,8 +29,14 @@ def warn_about_files(profiles: Profiles, documents: Iterable[Document]) -> None:
 
 def warn_about_profiles(profiles: Profiles, aliases: Iterable[str]) -> None:
     """As :func:`warn_about_files`, for the files that declare some profiles."""
-    folded = {alias: profiles.declaring(alias) for alias in aliases}
-    warn_about_files(profiles, [document for document in profiles.documents if document in folded.values()])
+    declaring = [profiles.declaring(alias) for alias in aliases]
+    warn_about_files(profiles, [document for document in profiles.documents if document in declaring])
+
+
+def warn_of_unread(files: Iterable[UnreadFile]) -> None:
+    """Warn of files that are there and are not read."""
+    for file in files:
+        warn(f"{file}: {file.hint}")
 
 
 def warn_of_literals(documents: Iterable[Document]) -> None:
@@ -54,3 +55,8 @@ def warn_of_literals(documents: Iterable[Document]) -> None:
                 if tracked
                 else f"{document.path} holds a token or password, and goes where the project goes: {move}"
             )
+
+
+def note_untrusted(what: str, path: str) -> None:
+    """Say that a project file, which was edited all the same, is not trusted, and what to do about it."""
+    note(f"{what} is not trusted: {milvus_profiles('trust', path)}")

@@ -13,22 +13,19 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-__all__ = ["report_internal"]
+__all__ = ["own_words", "report_internal"]
 
 _FAILED = 1
 
 
+def own_words(words: Sequence[str]) -> Sequence[str]:
+    """The words that are this program's, not those of the program that ``exec`` runs."""
+    return words[: words.index("--")] if "--" in words else words
+
+
 def report_internal(error: Exception, words: Sequence[str]) -> int:
-    """Say on stderr that something unexpected happened.
-
-    Args:
-        error: what happened.
-        words: the words after the program's name, which say how errors are shown.
-
-    Returns:
-        The exit status.
-    """
-    options = words[: words.index("--")] if "--" in words else words
+    """Say on stderr that something unexpected happened, as the words of the command line want it; the exit status."""
+    options = own_words(words)
     message = f"unexpected: {_described(error)}"
     verbose = "--verbose" in options or "-v" in options
     report = f"report it with {'the lines above' if verbose else 'what `--verbose` shows'}"

@@ -9,14 +9,12 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import typer
-
 from ..config.locations import current_directory
-from ..errors import DeclinedError, MilvusProfilesError, UsageError
+from ..errors import MilvusProfilesError, UsageError
 from ..files.paths import absolute_path
 from ..text import printable
+from .asking import confirm
 from .output import shorten, warn
-from .session import current
 from .target import bounds_here
 
 if TYPE_CHECKING:
@@ -31,11 +29,7 @@ _MARK = re.compile(rb"\s*(<\?xml[^>]*>)?\s*<testsuites name=\"milvus-profiles\""
 def check_report(path: str, force: bool) -> str | None:
     """See that the report can be written, before anything takes its time, and whether it may be.
 
-    An earlier report, and an empty file, may be replaced; for anything else somebody is asked.
-
-    Args:
-        path: the report.
-        force: whatever is there may be replaced.
+    An earlier report, and an empty file, may be replaced; for anything else somebody is asked, unless it is forced.
 
     Returns:
         The directory that a link in the path may not lead out of, for :func:`write_report`.
@@ -55,22 +49,19 @@ def check_report(path: str, force: bool) -> str | None:
         raise _unwritable(path, error) from None
     if not content or _MARK.match(content):
         return inside
-    if not current().interactive:
-        raise UsageError(
+    confirm(
+        f"{shorten(path)} is no report of this program. Replace it?",
+        alone=UsageError(
             f"{path} is there already, and is no report of this program",
             hint="name another file, or replace it with --force",
-        )
-    if not typer.confirm(f"{shorten(path)} is no report of this program. Replace it?", err=True):
-        raise DeclinedError(f"{path} was left as it is, and nothing was tested")
+        ),
+        declined=f"{path} was left as it is, and nothing was tested",
+    )
     return inside
 
 
 def write_report(path: str, inside: str | None, reports: Sequence[Report]) -> None:
-    """Write the report, in place of what is there.
-
-    Raises:
-        UsageError: it cannot be written.
-    """
+    """Write the report, in place of what is there; UsageError where it cannot be written."""
     from ..config.atomic import write_atomic
 
     try:

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import ConfigError, UsageError
 from ..masked import SecretText, secret_fault
-from ..secrets import OSKeyring, SecretContext, keyring_timeout
+from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve
 from ..secrets.value import SIZE_LIMIT, Received, line_of
 from ..text import printable
 from .output import note
@@ -18,30 +18,38 @@ from .session import current
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
     from ..endpoint import Endpoint
+    from ..profile import Profile
 
-__all__ = ["ask_secret", "context", "keyring", "read_secret"]
+__all__ = ["ask_secret", "context", "keyring", "read_secret", "token_of"]
 
 
-def keyring(profiles: Profiles) -> OSKeyring:
+def keyring(profiles: Profiles | None) -> OSKeyring:
     """The keyring of this run, with the time limit that fits: a person can answer its prompt, a pipe cannot.
 
-    Args:
-        profiles: whose settings name further backends.
+    The settings of the profiles name further backends; None where they could not be loaded.
     """
     session = current()
     if session.keyring is None:
         session.keyring = OSKeyring(
-            extra_backends=profiles.settings.keyring_backends,
+            extra_backends=profiles.settings.keyring_backends if profiles is not None else (),
             timeout=keyring_timeout(session.env, interactive=session.interactive),
             on_wait=(lambda: note("waiting for the keyring ...")) if session.interactive else None,
         )
     return session.keyring
 
 
-def context(profiles: Profiles, alias: str) -> SecretContext:
+def context(alias: str) -> SecretContext:
     """What resolving a secret of a profile needs."""
     session = current()
-    return SecretContext(env=session.env, keyring=keyring(profiles), alias=alias, verbose_stderr=session.verbose)
+    ring = keyring(session.profiles())
+    return SecretContext(env=session.env, keyring=ring, alias=alias, verbose_stderr=session.verbose)
+
+
+def token_of(profile: Profile) -> SecretText | None:
+    """The token of a profile, wherever it says that its secret is; None where it has none."""
+    if profile.credential is None:
+        return None
+    return resolve(profile.credential, profile.endpoint, context(profile.alias))
 
 
 def ask_secret(endpoint: Endpoint, user: str | None, more: str = "") -> SecretText:
@@ -62,7 +70,7 @@ def read_secret(endpoint: Endpoint, user: str | None, option: str) -> SecretText
         option: the option that asked for it, for messages.
 
     Raises:
-        UsageError: standard input is closed or has more than one line.
+        UsageError: standard input is closed.
         ConfigError: what is given is no secret.
     """
     if sys.stdin is None:

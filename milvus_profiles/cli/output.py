@@ -20,8 +20,24 @@ from .session import current
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-__all__ = ["console_of", "emit_json", "note", "print_error", "say", "say_lines", "shorten", "table", "warn"]
+__all__ = [
+    "answer",
+    "console_of",
+    "counted",
+    "emit_json",
+    "error_record",
+    "grid",
+    "note",
+    "print_error",
+    "print_text",
+    "say",
+    "shorten",
+    "table",
+    "warn",
+]
 
 
 def _lines(text: str) -> str:
@@ -41,14 +57,23 @@ def emit_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=True, indent=2) + "\n")
 
 
+def answer(record: Any, *lines: str) -> None:
+    """Give the result of a command: with ``--json`` the one value of the run, else lines for people."""
+    if current().json:
+        emit_json(record)
+        return
+    for line in lines:
+        say(line)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, in words."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def say(text: str, *, bold: bool = False, color: str | None = None) -> None:
     """Print a line of the result; with ``--json`` results go through :func:`emit_json` instead."""
     _write(sys.stdout, printable(text), bold=bold, color=color)
-
-
-def say_lines(text: str) -> None:
-    """Print several lines of the result, such as a diff, in which no line break is anybody else's."""
-    _write(sys.stdout, _lines(text))
 
 
 def note(text: str) -> None:
@@ -75,17 +100,20 @@ def _write(stream: Any, text: str, *, bold: bool = False, color: str | None = No
         stream.write(text.encode("ascii", "backslashreplace").decode("ascii") + "\n")
 
 
+def error_record(error: MilvusProfilesError) -> dict[str, Any]:
+    """An error as JSON has it."""
+    return {
+        "error": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "location": str(error.location) if error.location else None,
+    }
+
+
 def print_error(error: MilvusProfilesError) -> None:
     """Print an error on stderr: what, where, and what to do."""
     if current().json:
-        record = {
-            "error": error.code,
-            "message": error.message,
-            "hint": error.hint,
-            "location": str(error.location) if error.location else None,
-        }
-        if extra := getattr(error, "details", None):
-            record |= extra
+        record = error_record(error) | getattr(error, "details", {})
         sys.stderr.write(json.dumps(record) + "\n")
         return
     stream = sys.stderr
@@ -104,11 +132,7 @@ def print_error(error: MilvusProfilesError) -> None:
 
 
 def console_of(terminal: bool) -> Console:
-    """rich's view of standard output: our colours, and nothing interpreted in what is printed.
-
-    Args:
-        terminal: whether it is one; lines are never folded where it is not.
-    """
+    """rich's view of standard output, a terminal or none: our colours, and nothing in what is printed interpreted."""
     from rich.console import Console
 
     return Console(
@@ -124,27 +148,38 @@ def console_of(terminal: bool) -> Console:
     )
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, styles: Sequence[str | None] = ()) -> None:
-    """Print aligned columns; on a terminal they fold into its width, on a pipe lines stay whole.
+def print_text(console: Console, text: Text) -> None:
+    """Print a line with styles; a terminal folds it, so that what is copied has no line ends of ours in it."""
+    if console.is_terminal:
+        console.print(text, soft_wrap=True)
+    else:
+        _write(sys.stdout, text.plain)
+        sys.stdout.flush()
 
-    Args:
-        headings: one for each column.
-        rows: cells as plain text; a cell may hold several lines.
-        styles: rich styles of the columns.
-    """
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, styles: Sequence[str | None] = ()) -> None:
+    """Print aligned columns of plain text; on a terminal they fold into its width, on a pipe lines stay whole."""
     if not sys.stdout.isatty():
         _write(sys.stdout, _aligned(headings, rows))
         return
-    from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
-    for index, heading in enumerate(headings):
-        style = styles[index] if index < len(styles) else None
-        grid.add_column(heading, style=style, overflow="fold")
+    columns = zip_longest(headings, styles)
+    console_of(True).print(grid(columns, [[Text(_lines(cell)) for cell in row] for row in rows]))
+
+
+def grid(columns: Iterable[tuple[str, str | None]], rows: Iterable[Sequence[Text]], *, headed: bool = True) -> Table:
+    """The table of a terminal, of columns with a heading and a style each, and of cells that are escaped already."""
+    from rich.table import Table
+
+    made = Table(
+        box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_edge=False, show_header=headed
+    )
+    for heading, style in columns:
+        made.add_column(heading, style=style, overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(_lines(cell)) for cell in row))
-    console_of(True).print(grid)
+        made.add_row(*row)
+    return made
 
 
 def _aligned(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

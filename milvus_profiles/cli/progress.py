@@ -8,22 +8,22 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from ..background import has_threads
 from ..diagnosis.report import STAGES, Report, Stage
 from ..text import printable
-from .output import console_of
+from .output import console_of, counted, grid, print_text
 from .session import current
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
     from rich.text import Text
-    from typing_extensions import Self
 
-__all__ = ["Lines", "LiveTable", "Silence", "view_of"]
+__all__ = ["View", "view_of"]
 
 _MARKS = {
     "ok": ("ok", "green"),
@@ -35,16 +35,8 @@ _INDENT = " " * 11
 _FRAMES = "|/-\\"  # every terminal has these, whatever its encoding
 
 
-class Silence:
-    """Shows nothing; what all views have in common."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
+class View:
+    """What is shown while tests run; this one shows nothing."""
 
     def begin(self, alias: str) -> None:
         """A test begins."""
@@ -55,126 +47,91 @@ class Silence:
     def end(self, report: Report) -> None:
         """A test has ended."""
 
+    def close(self, finished: bool) -> None:
+        """All tests have ended, or the run is interrupted."""
 
-def view_of(aliases: list[str]) -> Silence:
-    """The view that fits this run.
 
-    Args:
-        aliases: what is going to be tested.
-    """
+@contextmanager
+def view_of(aliases: list[str]) -> Iterator[View]:
+    """The view that fits this run, of the tests of these profiles."""
+    moves = sys.stdout.isatty() and current().env.get("TERM") != "dumb"  # whether what is shown can be changed again
     if current().json:
-        return Silence()
-    if len(aliases) > 1 and _moves():
-        return LiveTable(aliases)
-    return Lines(whole=len(aliases) > 1)
+        view = View()
+    elif len(aliases) == 1:
+        view = _Steps(moves)
+    else:
+        view = _LiveTable(aliases) if moves else _Blocks()
+    finished = False
+    try:
+        yield view
+        finished = True
+    finally:
+        view.close(finished)
 
 
-def _moves() -> bool:
-    """Whether what is shown can be changed again."""
-    return sys.stdout.isatty() and current().env.get("TERM") != "dumb"
+class _Steps(View):
+    """One test: a line for each stage, and a spinner for the one that runs."""
 
-
-class Lines(Silence):
-    """A line for each stage.
-
-    Args:
-        whole: show each test when it has ended, because several run side by side.
-    """
-
-    def __init__(self, *, whole: bool = False) -> None:
-        self._whole = whole
+    def __init__(self, moves: bool) -> None:
+        self._moves = moves
         self._console = console_of(sys.stdout.isatty())
         self._spinner: Live | None = None
-        self._printing = threading.Lock()
         self._failed = False
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._spin(None)
-
     def begin(self, alias: str) -> None:
-        if not self._whole:
-            _print(self._console, _heading(alias))
-            self._spin(STAGES[0])
+        print_text(self._console, _heading(alias))
+        self._spin(STAGES[0])
 
     def stage(self, alias: str, stage: Stage) -> None:  # noqa: ARG002  # there is one
-        if self._whole:
-            return
         lines, following = _lines_of(stage), STAGES.index(stage.name) + 1
         self._failed |= stage.status == "failed"
         if lines or self._failed:
             self._spin(None)
         for line in lines:
-            _print(self._console, line)
+            print_text(self._console, line)
         if not self._failed and following < len(STAGES):
             self._spin(STAGES[following])
 
     def end(self, report: Report) -> None:
         self._spin(None)
-        with self._printing:
-            if self._whole:
-                _print(self._console, _heading(report.alias))
-                for stage in report.stages:
-                    for line in _lines_of(stage):
-                        _print(self._console, line)
-            _print(self._console, _verdict(report))
+        print_text(self._console, _verdict(report))
+
+    def close(self, finished: bool) -> None:  # noqa: ARG002
+        self._spin(None)
 
     def _spin(self, name: str | None) -> None:
         if self._spinner is not None:
             self._spinner.stop()
             self._spinner = None
-        if name is not None and _moves():
-            from rich.live import Live
-
-            self._spinner = Live(
-                get_renderable=lambda: _spinning(name),
-                console=self._console,
-                transient=True,
-                refresh_per_second=8,
-                auto_refresh=has_threads(1),  # rich draws in one
-            )
+        if name is not None and self._moves:
+            self._spinner = _live(self._console, lambda: _spinning(name), transient=True)
             self._spinner.start()
 
 
-class LiveTable(Silence):
-    """A line for each test, which changes until the test ends; then what is wrong, in full.
+class _Blocks(View):
+    """Several tests side by side: each is shown when it has ended."""
 
-    Args:
-        aliases: what is going to be tested.
-    """
+    def __init__(self) -> None:
+        self._console = console_of(sys.stdout.isatty())
+        self._printing = threading.Lock()
+
+    def end(self, report: Report) -> None:
+        with self._printing:
+            _print_stages(self._console, report.alias, report.stages)
+            print_text(self._console, _verdict(report))
+
+
+class _LiveTable(View):
+    """Several tests on a terminal: a line for each, which changes until it ends; then what is wrong, in full."""
 
     def __init__(self, aliases: list[str]) -> None:
-        from rich.live import Live
-
         self._aliases = aliases
         self._console = console_of(True)
         self._guard = threading.Lock()
         self._at: dict[str, str] = {}
         self._reports: dict[str, Report] = {}
-        self._live = Live(
-            get_renderable=self._table,
-            console=self._console,
-            refresh_per_second=8,
-            auto_refresh=has_threads(1),  # rich draws in one
-        )
-
-    def __enter__(self) -> Self:
+        self._live = _live(self._console, self._table, transient=False)
         self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
-        for alias in self._aliases if kind is None else []:
-            report = self._reports[alias]
-            shown = [stage for stage in report.stages if stage.status in ("failed", "warning") or current().verbose]
-            if shown:
-                _print(self._console, _heading(alias))
-            for stage in shown:
-                for line in _lines_of(stage):
-                    _print(self._console, line)
 
     def begin(self, alias: str) -> None:
         with self._guard:
@@ -189,24 +146,46 @@ class LiveTable(Silence):
         with self._guard:
             self._reports[report.alias] = report
 
-    def _table(self) -> RenderableType:
-        from rich.table import Table
-        from rich.text import Text
+    def close(self, finished: bool) -> None:
+        self._live.stop()
+        for alias in self._aliases if finished else []:
+            stages = self._reports[alias].stages
+            shown = [stage for stage in stages if stage.status in ("failed", "warning") or current().verbose]
+            if shown:
+                _print_stages(self._console, alias, shown)
 
-        grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    def _table(self) -> RenderableType:
+        rows = []
         with self._guard:
             at, reports = dict(self._at), dict(self._reports)
         for alias in self._aliases:
             report, running = reports.get(alias), at.get(alias)
             if report is not None:
-                grid.add_row(
-                    _mark("ok" if report.ok else "failed"), Text(printable(alias)), _verdict(report, short=True)
-                )
+                mark = _mark("ok" if report.ok else "failed")
+                rows.append([mark, _text(printable(alias)), _verdict(report, short=True)])
             elif running is not None:
-                grid.add_row(Text(_frame()), Text(printable(alias)), Text(f"{running} ..."))
+                rows.append([_text(_frame()), _text(printable(alias)), _text(f"{running} ...")])
             else:
-                grid.add_row(Text(""), Text(printable(alias), style="dim"), Text("waiting", style="dim"))
-        return grid
+                rows.append([_text(""), _text(printable(alias), "dim"), _text("waiting", "dim")])
+        return grid([("", None)] * 3, rows, headed=False)
+
+
+def _live(console: Console, renderable: Callable[[], RenderableType], *, transient: bool) -> Live:
+    from rich.live import Live
+
+    return Live(
+        get_renderable=renderable,
+        console=console,
+        transient=transient,
+        refresh_per_second=8,
+        auto_refresh=has_threads(1),  # rich draws in one
+    )
+
+
+def _text(text: str, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(text, style=style)
 
 
 def _frame() -> str:
@@ -214,61 +193,46 @@ def _frame() -> str:
 
 
 def _spinning(name: str) -> Text:
-    from rich.text import Text
-
-    return Text(f"  {_frame()}        {name} ...")
+    return _text(f"  {_frame()}        {name} ...")
 
 
 def _mark(status: str) -> Text:
-    from rich.text import Text
-
     mark, style = _MARKS[status]
-    return Text(f"{mark:8}", style=style)
+    return _text(f"{mark:8}", style)
 
 
 def _heading(alias: str) -> Text:
-    from rich.text import Text
+    return _text(printable(alias), "bold")
 
-    return Text(printable(alias), style="bold")
+
+def _print_stages(console: Console, alias: str, stages: Iterable[Stage]) -> None:
+    print_text(console, _heading(alias))
+    for stage in stages:
+        for line in _lines_of(stage):
+            print_text(console, line)
 
 
 def _lines_of(stage: Stage) -> list[Text]:
     """The lines of a stage; skipped ones, and what is for experts, only with ``--verbose``."""
-    from rich.text import Text
-
     verbose = current().verbose
     if stage.status == "skipped" and not verbose:
         return []
     took = "" if stage.status == "skipped" else f"{stage.ms:8.1f} ms"
-    first = Text.assemble("  ", _mark(stage.status), f" {stage.name:10}{took:>11}  {printable(stage.detail)}")
-    first.rstrip()
+    first = _text("  ").append_text(_mark(stage.status))
+    first.append(f" {stage.name:10}{took:>11}  {printable(stage.detail)}").rstrip()
     lines = [first]
     if stage.hint and stage.status in ("failed", "warning"):
-        lines.append(Text(f"{_INDENT}hint: {printable(stage.hint)}"))
+        lines.append(_text(f"{_INDENT}hint: {printable(stage.hint)}"))
     if verbose:
-        lines += [Text(f"{_INDENT}{printable(note)}", style="dim") for note in stage.notes]
+        lines += [_text(f"{_INDENT}{printable(note)}", "dim") for note in stage.notes]
     return lines
 
 
 def _verdict(report: Report, *, short: bool = False) -> Text:
-    from rich.text import Text
-
     failed = report.failure
     name = "" if short else f"{printable(report.alias)}: "
     if failed is not None:
-        return Text(f"{name}failed at {failed.name} (exit status {report.exit_code})", style="red")
+        return _text(f"{name}failed at {failed.name} (exit status {report.exit_code})", "red")
     number = len(report.warnings)
-    warned = f", {number} warning{'' if number == 1 else 's'}" if number else ""
-    return Text(f"{name}ok, {printable(report.server)}{warned}", style="yellow" if number else "green")
-
-
-def _print(console: Console, line: Any) -> None:
-    if console.is_terminal:
-        # Folded by the terminal, so that what is copied has no line ends of ours in it.
-        console.print(line, soft_wrap=True)
-        return
-    try:
-        sys.stdout.write(f"{line.plain}\n")
-    except UnicodeEncodeError:
-        sys.stdout.write(line.plain.encode("ascii", "backslashreplace").decode("ascii") + "\n")
-    sys.stdout.flush()
+    warned = f", {counted(number, 'warning')}" if number else ""
+    return _text(f"{name}ok, {printable(report.server)}{warned}", "yellow" if number else "green")

@@ -11,8 +11,8 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "command", "current", "start"]
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -53,11 +52,7 @@ class Session:
     _profiles: Profiles | None = field(default=None, repr=False)
 
     def profiles(self, *, fresh: bool = False) -> Profiles:
-        """The profiles in force, loaded when first asked for.
-
-        Args:
-            fresh: read the files again, after an edit.
-        """
+        """The profiles in force, loaded when first asked for, or read again (``fresh``) after an edit."""
         if self._profiles is None or fresh:
             from ..config.loading import load
 
@@ -103,43 +98,53 @@ def _once(name: str, value: str | None, before: str | None) -> str | None:
     return value if value is not None else before
 
 
-_ConfigOption = Annotated[
-    str | None,
-    typer.Option("--config", metavar="FILE", help="Use this file and no other.", rich_help_panel="Global options"),
-]
-_ProfileOption = Annotated[
-    str | None,
-    typer.Option("--profile", metavar="ALIAS", help="Use this profile.", rich_help_panel="Global options"),
-]
-_JSONOption = Annotated[bool, typer.Option("--json", help="Print one JSON value.", rich_help_panel="Global options")]
-_NoColorOption = Annotated[
-    bool, typer.Option("--no-color", help="Print without colours.", rich_help_panel="Global options")
-]
-_VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", rich_help_panel="Global options")]
-_GLOBALS = [
-    inspect.Parameter("_config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_ConfigOption),
-    inspect.Parameter("_profile", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_ProfileOption),
-    inspect.Parameter("_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_JSONOption),
-    inspect.Parameter("_no_color", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_NoColorOption),
-    inspect.Parameter("_verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_VerboseOption),
-]
+@dataclass(frozen=True)
+class _GlobalOptions:
+    """What may stand before the command or after it, and holds for the run."""
+
+    config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="Use this file and no other.")] = None
+    profile: Annotated[str | None, typer.Option("--profile", metavar="ALIAS", help="Use this profile.")] = None
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON value.")] = False
+    no_color: Annotated[bool, typer.Option("--no-color", help="Print without colours.")] = False
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False
+
+    def enter(self) -> None:
+        session = current()
+        session.config = _once("--config", self.config, session.config)
+        session.profile = _once("--profile", self.profile, session.profile)
+        session.json |= self.json
+        session.color &= not self.no_color
+        session.verbose |= self.verbose
 
 
-def command(function: Callable[P, R]) -> Callable[..., R]:
-    """Give a command the global options, which go into the session before it runs."""
-    signature = inspect.signature(function, eval_str=True)
+def command(function: Callable[..., R]) -> Callable[..., R]:
+    """Make a function a command.
+
+    It gets the global options, which go into the session before it runs; and a parameter whose type is a dataclass
+    stands for the options that the class declares: the function gets them as one object.
+    """
+    declared = {one.name: one for one in inspect.signature(function, eval_str=True).parameters.values()}
+    groups = {name: one.annotation for name, one in declared.items() if is_dataclass(one.annotation)}
+    parameters = [part for one in declared.values() for part in _unfolded(one)]
+    parameters += _unfolded(inspect.Parameter("_globals", inspect.Parameter.KEYWORD_ONLY, annotation=_GlobalOptions))
+
+    def taken(kind: Any, values: dict[str, Any]) -> Any:
+        return kind(**{part.name: values.pop(part.name) for part in fields(kind)})
 
     @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> R:
-        session = current()
-        session.config = _once("--config", kwargs.pop("_config"), session.config)
-        session.profile = _once("--profile", kwargs.pop("_profile"), session.profile)
-        session.json |= kwargs.pop("_json")
-        session.color &= not kwargs.pop("_no_color")
-        session.verbose |= kwargs.pop("_verbose")
-        return function(*args, **kwargs)
+    def run(**values: Any) -> R:
+        taken(_GlobalOptions, values).enter()
+        options = {name: taken(kind, values) for name, kind in groups.items()}
+        return function(**values, **options)
 
-    parameters = [*signature.parameters.values(), *_GLOBALS]
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
     return run
+
+
+def _unfolded(parameter: inspect.Parameter) -> list[inspect.Parameter]:
+    kind, only = parameter.annotation, inspect.Parameter.KEYWORD_ONLY
+    if not is_dataclass(kind):
+        return [parameter.replace(kind=only)]
+    types = get_type_hints(kind, include_extras=True)
+    return [inspect.Parameter(one.name, only, default=one.default, annotation=types[one.name]) for one in fields(kind)]

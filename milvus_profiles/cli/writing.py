@@ -1,62 +1,80 @@
-"""From a new profile to the keyring and a file, for ``profile add``, ``connect`` and ``import``.
+"""How every command writes: what can fail without a side effect first, then the keyring, then the file.
 
-What can fail without a side effect is tried first; then the keyring is written, then the file, and if the file cannot
-be written the keyring gets back what it had.
+If the file cannot be written the keyring gets back what it had.  A project file that was trusted just before, or is
+new, is trusted in its new form.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..config.documents import parse_document
 from ..config.loading import load_text
+from ..config.trust import TrustStore
 from ..config.values import Origin
-from ..errors import ConfigError, MilvusProfilesError, SecretUnavailableError, UnknownProfileError, UsageError
+from ..errors import (
+    ConfigError,
+    DeclinedError,
+    MilvusProfilesError,
+    SecretUnavailableError,
+    UnknownProfileError,
+    UsageError,
+)
 from ..masked import SecretText
 from ..profile import Profile
 from . import keyring_access
-from .output import note, warn
+from .asking import confirm
+from .file_warnings import note_untrusted
+from .output import answer, note, warn
 from .session import current
-from .target import Target, apply, confirm_protected, note_edit
+from .target import Target
 
 if TYPE_CHECKING:
-    from ..config.edit import EditResult, Operation
-    from ..secrets import OSKeyring
+    from ..config.edit import Change, EditResult
+    from ..config.profiles import Profiles
 
-__all__ = ["Secret", "ask_secret", "refuse_existing", "store", "test_first", "validated", "whole_token"]
+__all__ = [
+    "Secret",
+    "ask_secret",
+    "check_text",
+    "confirm_protected",
+    "finish",
+    "refuse_existing",
+    "show_plan",
+    "test_first",
+    "validated",
+    "write",
+]
 
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret for the keyring.
-
-    Attributes:
-        account: the account that it goes to.
-        value: the password, or the whole token.
-    """
+    """A secret for the keyring, the password or the whole token, and the account that it goes to."""
 
     account: str
     value: SecretText
 
 
+# --- before anything is written ---
+
+
 def validated(alias: str, fields: dict[str, Any], target: Target) -> Profile:
-    """The profile as the file will declare it, validated before anything is written."""
+    """The profile as the file will declare it."""
     from ..config.invalid import Findings, validate
     from ..config.values import Raw, RawProfile, Value, resolved_paths
 
-    names = {"db_name": "--db-name", "allow_insecure": "--allow-insecure", "server_name": "--server-name"}
     raw: Raw = {}
     for name, value in fields.items():
         leaves: dict[str | None, Any] = dict(value) if isinstance(value, dict) else {None: value}
         for key, leaf in leaves.items():
+            option = {"ssl": key, "token": f"token-{key}"}.get(name, name) if key else name
             path = (name,) if key is None else (name, key)
-            option = (
-                f"--{key}" if name == "ssl" and key else f"--token-{key}" if name == "token" and key else f"--{name}"
-            )
-            raw[path] = Value(leaf, Origin("call", names.get(key or name, option)))
+            raw[path] = Value(leaf, Origin("call", f"--{option}".replace("_", "-")))
     values = resolved_paths(raw, target.directory)
     result = validate(Profile, RawProfile(alias, values, [], Origin("call", "ALIAS"), None))
     if isinstance(result, Findings):
@@ -88,6 +106,22 @@ def refuse_existing(alias: str, target: Target, force: bool, yes: bool) -> None:
     confirm_protected(profiles, existing.alias, "replace", yes)
 
 
+def confirm_protected(profiles: Profiles, alias: str, verb: str, yes: bool) -> None:
+    """Ask before a protected profile is touched; DeclinedError after a no, or where nobody can be asked."""
+    try:
+        protected = profiles.resolve(alias).profile.protected
+    except MilvusProfilesError:
+        # An invalid profile may say that it is protected all the same.
+        value = profiles.raw(alias).values.get(("protected",))
+        protected = value is not None and value.value is True
+    confirm(
+        f"{alias} is protected. {verb.capitalize()} it?",
+        alone=DeclinedError(f"{alias!r} is protected", hint=f"confirm with --yes to {verb} it"),
+        declined=f"{alias!r} was left as it is",
+        yes=yes or not protected,
+    )
+
+
 def ask_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> Secret | None:
     """The secret of a new profile, from standard input or a person; None where the keyring is to keep what it has."""
     credential = profile.credential
@@ -112,51 +146,120 @@ def ask_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> Sec
 
 def test_first(profile: Profile, secret: Secret | None) -> None:
     """Test a profile before it is written; end the run if it fails."""
+    from ..secrets import make_token
     from .commands.profile_test import run_one
 
-    report = run_one(current().profiles(), profile.alias, profile, whole_token(profile, secret))
+    credential = profile.credential
+    token = None if secret is None or credential is None else make_token(credential.user, secret.value)
+    report = run_one(profile, token)
     if not report.ok:
         note("nothing was written")
         raise typer.Exit(report.exit_code)
 
 
-def whole_token(profile: Profile, secret: Secret | None) -> SecretText | None:
-    """The token that a secret makes for a profile."""
-    from ..secrets import make_token
-
-    credential = profile.credential
-    return None if secret is None or credential is None else make_token(credential.user, secret.value)
+# --- writing ---
 
 
-def store(
+def write(
     target: Target,
-    operations: list[Operation],
-    secrets: Sequence[Secret],
+    change: Change,
     *,
-    touched: Sequence[str],
+    touched: Sequence[str] = (),
+    secrets: Sequence[Secret] = (),
     replace: bool = True,
-) -> None:
+    dry_run: bool = False,
+) -> EditResult:
     """The keyring first, then the file; nothing stays behind of an attempt that fails.
 
     Args:
         target: the file.
-        operations: what to do to it.
-        secrets: what the keyring is to hold.
+        change: what is done to it.
         touched: the aliases that must be valid in the new text.
+        secrets: what the keyring is to hold.
         replace: whether a secret may take the place of another one that the keyring has, of whatever profile.
+        dry_run: only find out what would change.
 
     Raises:
-        ConfigError: it would, and may not; nothing was written.
+        ConfigError: a secret would take another one's place, and may not; nothing was written.
         SecretUnavailableError: the keyring cannot keep a secret; nothing was written.
-        MilvusProfilesError: the edit was refused; the keyring is as it was.
+        MilvusProfilesError: the edit was refused; file and keyring are as they were.
     """
+    from ..config.edit import edit_file
+
+    def edit(*, dry_run: bool) -> EditResult:
+        return edit_file(
+            target.path,
+            change,
+            dry_run=dry_run,
+            check=lambda text: check_text(text, target, touched),
+            inside=target.bounds(),
+        )
+
+    if dry_run:
+        return edit(dry_run=True)
     if not secrets:
-        _edit(target, operations, touched)
-        return
+        return finish(target, edit(dry_run=False))
     # Whether the file takes the edit is found out before the keyring is touched.
-    planned, _ = apply(target, operations, dry_run=True, touched=touched)
-    ring = keyring_access.keyring(current().profiles())
+    planned = edit(dry_run=True)
     before: list[tuple[str, SecretText | None]] = []
+    try:
+        _fill_keyring(secrets, before, replace)
+        result = edit(dry_run=False)
+    except BaseException:
+        # An interrupt may come right after the file was changed: then its secret belongs into the keyring.
+        if not _was_made(planned):
+            _restore(before)
+        raise
+    return finish(target, result)
+
+
+def show_plan(result: EditResult, record: dict[str, Any]) -> None:
+    """What ``--dry-run`` prints; the record is what JSON has beside the difference."""
+    lines = result.diff.rstrip("\n").split("\n") if result.changed else ["nothing would change"]
+    answer(record | {"diff": result.diff}, *lines)
+
+
+def finish(target: Target, result: EditResult) -> EditResult:
+    """Pin an edited project file again if what was edited was trusted, or if there was no file; say what there is to
+    say of it, and if it is not trusted."""
+    for line in result.notes:
+        note(line)
+    if target.role != "project":
+        return result
+    store = TrustStore.load(current().env)
+    # Of the very bytes that were edited: the file may have been changed since this program started.
+    trusted = result.before is None
+    if result.before is not None:
+        with suppress(MilvusProfilesError):  # it was broken, and is not any more
+            trusted = store.trusts(parse_document(result.before, target.path, "project"))
+    if not trusted:
+        note_untrusted(target.words, target.path)
+    elif result.changed:
+        try:
+            store.pin(parse_document(result.after, target.path, "project"))
+        except MilvusProfilesError as error:
+            # The file was changed: what fails now is no failure of that.
+            warn(f"{target.words} was changed, but is not trusted any more: {error.message}")
+            note_untrusted(target.words, target.path)
+    return result
+
+
+def check_text(content: bytes, target: Target, touched: Sequence[str] | None = None) -> None:
+    """Refuse a text in which one of the touched profiles, or (None) any profile, is invalid."""
+    from ..config.invalid import Findings
+
+    profiles = load_text(content, target.path, target.role, env=current().env)
+    if touched is None:
+        touched = list(parse_document(content, target.path, target.role).profiles)
+    for alias in touched:
+        result = profiles.examine(alias)[1]
+        if isinstance(result, Findings):
+            raise result.errors(1)[0]
+
+
+def _fill_keyring(secrets: Sequence[Secret], before: list[tuple[str, SecretText | None]], replace: bool) -> None:
+    """Store secrets, and note what each account had before."""
+    ring = keyring_access.keyring(current().profiles())
     try:
         for secret in secrets:
             kept = ring.get(secret.account)
@@ -168,24 +271,13 @@ def store(
             before.append((secret.account, kept))
             ring.set(secret.account, secret.value)
     except SecretUnavailableError as error:
-        _restore(ring, before)
         raise SecretUnavailableError(
             f"the secret could not be stored, so nothing was written: {error.message}",
             hint=error.hint or "give the secret another way: --token-file PATH or --token-env NAME",
         ) from None
-    except BaseException:
-        _restore(ring, before)
-        raise
-    try:
-        _edit(target, operations, touched)
-    except BaseException:
-        # An interrupt may come right after the file was changed: then its secret belongs into the keyring.
-        if not was_made(planned):
-            _restore(ring, before)
-        raise
 
 
-def was_made(planned: EditResult) -> bool:
+def _was_made(planned: EditResult) -> bool:
     """Whether a file has become what an edit was to make of it, although the edit ended in an exception."""
     from ..config.atomic import read_bytes
 
@@ -195,22 +287,14 @@ def was_made(planned: EditResult) -> bool:
         return False
 
 
-def _restore(ring: OSKeyring, before: list[tuple[str, SecretText | None]]) -> None:
+def _restore(before: list[tuple[str, SecretText | None]]) -> None:
     # Backwards: two secrets may be for one account, and the first entry knows what was there.
     for account, value in reversed(before):
-        _give_back(ring, account, value)
-
-
-def _give_back(ring: OSKeyring, account: str, value: SecretText | None) -> None:
-    try:
-        if value is None:
-            ring.delete(account)
-        else:
-            ring.set(account, value)
-    except SecretUnavailableError as error:
-        warn(f"the keyring could not be given back what it had for {account}: {error.message}")
-
-
-def _edit(target: Target, operations: list[Operation], touched: Sequence[str]) -> None:
-    result, trusted = apply(target, operations, touched=touched)
-    note_edit(target, trusted, result.notes)
+        ring = keyring_access.keyring(current().profiles())
+        try:
+            if value is None:
+                ring.delete(account)
+            else:
+                ring.set(account, value)
+        except SecretUnavailableError as error:
+            warn(f"the keyring could not be given back what it had for {account}: {error.message}")

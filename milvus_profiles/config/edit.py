@@ -1,6 +1,6 @@
 """Editing a milvus.toml so that its comments, its order and every byte outside of the change survive.
 
-Each edit takes the file's lock, reads, edits (:mod:`edit_apply`), lets the caller check the outcome, and replaces
+Each edit takes the file's lock, reads, edits (:mod:`edit_profiles`), lets the caller check the outcome, and replaces
 the file in one step, unless someone has saved it meanwhile.  Whoever calls this decides which file is edited and what
 a valid profile is.
 """
@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import EditConflictError, Location, MilvusProfilesError
 from ..tomltext.layout import Line, lay_out, lay_out_broken
@@ -20,37 +20,13 @@ from ..tomltext.parser import loads
 from .atomic import read_bytes, real_path, write_atomic
 from .documents import parse_document
 from .edit_diff import show_difference
-from .edit_operations import (
-    AddProfile,
-    CopyProfile,
-    Operation,
-    RemoveProfile,
-    RenameProfile,
-    SetField,
-    SetRoot,
-    UnsetField,
-    UnsetRoot,
-)
-from .edit_profiles import edit_text
+from .edit_profiles import Editor
 from .file_lock import locked
 
-__all__ = [
-    "AddProfile",
-    "CopyProfile",
-    "EditResult",
-    "Operation",
-    "RemoveProfile",
-    "RenameProfile",
-    "SetField",
-    "SetRoot",
-    "UnsetField",
-    "UnsetRoot",
-    "digest",
-    "edit_file",
-    "locked",
-    "replace_file",
-    "write_atomic",
-]
+__all__ = ["Change", "EditResult", "Editor", "digest", "edit_file", "locked", "replace_file", "write_atomic"]
+
+Change = Callable[[Editor], object]
+"""What is to be done to a file: calls of the editor's methods."""
 
 
 @dataclass(frozen=True)
@@ -59,29 +35,32 @@ class EditResult:
 
     Attributes:
         path: the file, as it was given.
-        real_path: where it is, links followed.
         before: the old content; None where there was no file.  May hold secrets.
         after: the new content.  May hold secrets.
-        changed: whether the two differ.
-        created: whether there was no file before.
         diff: the difference for people to read, with secrets masked and control characters escaped.
         notes: what else happened, a sentence each: the default is gone, other profiles follow a new name.
     """
 
     path: str
-    real_path: str
     before: bytes | None = field(repr=False)
     after: bytes = field(repr=False)
-    changed: bool
-    created: bool
     diff: str = field(repr=False)
     notes: tuple[str, ...] = ()
 
+    @property
+    def changed(self) -> bool:
+        """Whether the two contents differ."""
+        return self.after != (self.before or b"")
 
-@dataclass(frozen=True)
-class _Outcome:
-    before: Sequence[Line] | None = field(repr=False)
-    after: Sequence[Line] = field(repr=False)
+    @property
+    def created(self) -> bool:
+        """Whether there was no file before, and now is one."""
+        return self.changed and self.before is None
+
+
+class _Outcome(NamedTuple):
+    before: Sequence[Line] | None
+    after: Sequence[Line]
     notes: tuple[str, ...] = ()
 
 
@@ -92,7 +71,7 @@ def digest(content: bytes | None) -> bytes:
 
 def edit_file(
     path: str | os.PathLike[str],
-    operations: Sequence[Operation],
+    change: Change,
     *,
     dry_run: bool = False,
     lock_timeout: float = 10.0,
@@ -100,11 +79,11 @@ def edit_file(
     expect: bytes | None = None,
     inside: str | None = None,
 ) -> EditResult:
-    """Apply operations to a file, all of them or none.
+    """Change a file: all that is to be done to it, or nothing.
 
     Args:
         path: the file; links are followed, and stay.  A missing one is created (0600), with its directories (0700).
-        operations: what to do, one after the other.
+        change: what to do; called once for each look at the file, under the lock for the last.
         dry_run: only find out what would change: nothing is locked, created or written.
         lock_timeout: seconds to wait for another edit of the file.
         check: called under the lock with the new content before it is written; raises to refuse it.
@@ -115,7 +94,7 @@ def edit_file(
         What changed.
 
     Raises:
-        ConfigError: the file cannot be read or written or is no valid TOML, or an operation does not fit it.
+        ConfigError: the file cannot be read or written or is no valid TOML, or the change does not fit it.
         UnknownProfileError: the file declares no such profile.
         EditConflictError: others extend the profile to be removed, the file was saved by someone else meanwhile, or is
             written in a way that the edit would damage.
@@ -123,14 +102,16 @@ def edit_file(
         UntrustedError: the file, or its lock, is a link of an untrusted project.
     """
 
-    def change(before: bytes | None) -> _Outcome:
+    def edited(before: bytes | None) -> _Outcome:
         content = before or b""
         data = _parse(content, name)
-        document, notes = edit_text(content.decode("utf-8"), data, operations, name)
-        return _Outcome(None if before is None else document.before, document.lines, tuple(notes))
+        editor = Editor(content.decode("utf-8"), data, name)
+        change(editor)
+        editor.guard()
+        return _Outcome(None if before is None else editor.document.before, editor.document.lines, tuple(editor.notes))
 
     name = os.fspath(path)
-    return _sealed(lambda: _commit(name, change, dry_run, lock_timeout, check, expect, inside))
+    return _sealed(lambda: _commit(name, edited, dry_run, lock_timeout, check, expect, inside))
 
 
 def replace_file(
@@ -142,23 +123,9 @@ def replace_file(
     dry_run: bool = False,
     inside: str | None = None,
 ) -> EditResult:
-    """Give a file a whole new text, that of an editor.
+    """Give a file a whole new text, that of an editor; the old one may be broken, this one may not.
 
-    Args:
-        path: as for :func:`edit_file`.
-        content: the new text; the old one may be broken, this one may not.
-        expect: the :func:`digest` of the text that the editor began with; None for any.
-        lock_timeout: seconds to wait for another edit of the file.
-        dry_run: only find out what would change.
-        inside: as for :func:`edit_file`.
-
-    Returns:
-        What changed.
-
-    Raises:
-        ConfigError: the file cannot be read or written, or the new text is no valid TOML.
-        EditConflictError: the file is not the expected one any more.
-        LockTimeoutError: another process edits the file for too long.
+    Arguments and errors are those of :func:`edit_file`; ``expect`` is the text that the editor began with.
     """
 
     # Kept in a closure, as SecretText is: an error from here takes this frame and its locals along.
@@ -197,20 +164,27 @@ def _commit(
     expect: bytes | None,
     inside: str | None,
 ) -> EditResult:
-    real = real_path(path)
-
     def prepare() -> EditResult:
         before = read_bytes(path, inside=inside)
         if expect is not None and digest(before) != expect:
             raise _saved_meanwhile(path)
-        result = _result(path, real, before, change)
+        try:
+            outcome = change(before)
+            diff = show_difference(outcome.before, outcome.after, path)
+        except RecursionError:
+            raise EditConflictError(
+                "the values are nested too deeply to be edited safely",
+                hint="make the change by hand, with `milvus-profiles profile edit`",
+                location=Location(path),
+            ) from None
+        after = "".join(line.raw for line in outcome.after).encode("utf-8")
         if check is not None:
-            check(result.after)
-        return result
+            check(after)
+        return EditResult(path, before, after, diff, outcome.notes)
 
     if dry_run:
         return prepare()
-    if not os.path.isdir(os.path.dirname(real)):
+    if not os.path.isdir(os.path.dirname(real_path(path))):
         # An edit that will be refused leaves no directories behind.
         prepare()
     with locked(path, lock_timeout, inside=inside):
@@ -227,30 +201,6 @@ def _commit(
             if told is not None:
                 result = replace(result, notes=(*result.notes, told))
     return result
-
-
-def _result(path: str, real: str, before: bytes | None, change: Callable[[bytes | None], _Outcome]) -> EditResult:
-    try:
-        outcome = change(before)
-        diff = show_difference(outcome.before, outcome.after, path)
-    except RecursionError:
-        raise EditConflictError(
-            "the values are nested too deeply to be edited safely",
-            hint="make the change by hand, with `milvus-profiles profile edit`",
-            location=Location(path),
-        ) from None
-    after = "".join(line.raw for line in outcome.after).encode("utf-8")
-    changed = after != (before or b"")
-    return EditResult(
-        path=path,
-        real_path=real,
-        before=before,
-        after=after,
-        changed=changed,
-        created=changed and before is None,
-        diff=diff,
-        notes=outcome.notes,
-    )
 
 
 def _parse(content: bytes, path: str) -> dict[str, Any]:

@@ -30,12 +30,7 @@ class _Row:
 
 
 def show_difference(before: Sequence[Line] | None, after: Sequence[Line], path: str) -> str:
-    """Compare two documents.
-
-    Args:
-        before: the old one; None where there was no file.
-        after: the new one.
-        path: the file's name, for the head of the diff.
+    """Compare two documents, of which the old one is None where there was no file.
 
     Returns:
         The diff, with every literal secret as ``********`` (also where only the secret differs) and every character

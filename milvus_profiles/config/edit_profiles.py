@@ -1,4 +1,4 @@
-"""What each operation on a milvus.toml means for aliases, defaults and inheritance.
+"""What each change of a milvus.toml means for aliases, defaults and inheritance.
 
 Every change is made twice: on the text, by :class:`.TextDocument`, and on the plain data that tomli reads.  If the new
 text does not say what the new data says, the text was damaged, and the edit is refused.
@@ -6,7 +6,7 @@ text does not say what the new data says, the text was damaged, and the edit is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigError, EditConflictError, Location, UnknownProfileError
@@ -16,53 +16,30 @@ from ..text import milvus_profiles, printable
 from ..tomltext.document import TextDocument
 from ..tomltext.parser import TOMLDecodeError, loads
 from ..tomltext.render import plain
-from .edit_operations import (
-    AddProfile,
-    CopyProfile,
-    FieldPath,
-    Operation,
-    RemoveProfile,
-    RenameProfile,
-    SetField,
-    SetRoot,
-    UnsetField,
-)
 from .fields import FIELDS
 
-__all__ = ["edit_text"]
+__all__ = ["Editor"]
+
+FieldPath = tuple[str, ...]
 
 _FIRST_LINE = "Connection profiles for Milvus. `milvus-profiles` edits this file and keeps its comments."
 
 
-def edit_text(
-    text: str, data: dict[str, Any], operations: Sequence[Operation], path: str
-) -> tuple[TextDocument, list[str]]:
-    """Apply operations to a document, one after the other.
+class Editor:
+    """A document that is being changed: its text and its data, kept in step.
+
+    Aliases are found however they are spelled.  Every method raises ConfigError where the change does not fit the file,
+    UnknownProfileError where there is no such profile, and EditConflictError where the document is written in a way
+    that cannot be changed without damage.
 
     Args:
         text: the document; empty for a new file.
-        data: what tomli reads in it; changed by the call.
-        operations: what to do.
+        data: what tomli reads in it; changed by the calls.
         path: the file, for messages.
 
-    Returns:
-        The edited document, and what else happened that the user should know.
-
-    Raises:
-        ConfigError: an operation does not fit the file.
-        UnknownProfileError: the file has no such profile.
-        EditConflictError: others extend a profile that is to be removed, or the document is written in a way that
-            cannot be edited without damage.
+    Attributes:
+        notes: what else happened that the user should know.
     """
-    edit = _Edit(text, data, path)
-    for operation in operations:
-        edit.apply(operation)
-    edit.guard()
-    return edit.document, edit.notes
-
-
-class _Edit:
-    """One document on its way through a sequence of operations: its text and its data, kept in step."""
 
     def __init__(self, text: str, data: dict[str, Any], path: str) -> None:
         self.document = TextDocument(text)
@@ -71,41 +48,8 @@ class _Edit:
         self._path = path
         self._is_new = not text
 
-    def apply(self, operation: Operation) -> None:
-        if isinstance(operation, AddProfile):
-            self.add(operation)
-        elif isinstance(operation, RemoveProfile):
-            self.remove(operation.alias)
-        elif isinstance(operation, RenameProfile):
-            self.rename(operation.old, operation.new)
-        elif isinstance(operation, CopyProfile):
-            self.copy(operation.source, operation.target)
-        elif isinstance(operation, SetField):
-            alias = self.find(operation.alias)
-            path, value = operation.path, operation.value
-            if len(path) == 2 and path[0] == "ssl" and self.switches_tls_on(alias):
-                path, value = ("ssl",), {path[-1]: value}  # the table says so too
-            self.check_way(alias, path)
-            self.put(("profiles", alias, *path), value)
-        elif isinstance(operation, UnsetField):
-            alias = self.find(operation.alias)
-            self.check_way(alias, operation.path)
-            if not self.unset(("profiles", alias, *operation.path)):
-                self.notes.append(f"{printable('.'.join(operation.path))} of {alias!a} is not set in this file")
-        else:
-            if operation.key == "profiles":
-                raise self.error("profiles is not a setting", "profiles are added and removed one by one")
-            if isinstance(operation, SetRoot):
-                self.put((operation.key,), operation.value)
-            else:
-                self.unset((operation.key,))
-
     def guard(self) -> None:
-        """Refuse a text that does not say what the data says.
-
-        Raises:
-            EditConflictError: it does not.
-        """
+        """Refuse a text that does not say what the data says."""
         try:
             unharmed = _same(_trimmed(loads(self.document.text)), _trimmed(self._data))
         except TOMLDecodeError:
@@ -117,108 +61,148 @@ class _Edit:
                 location=Location(self._path),
             )
 
-    # --- profiles ------------------------------------------------------------------------------------------------
+    # --- what can be done ----------------------------------------------------------------------------------------
 
-    def add(self, operation: AddProfile) -> None:
-        alias = check_alias(operation.alias)
-        there = self.spelling(alias)
+    def add(self, alias: str, fields: Mapping[str, Any], *, replace: bool = False) -> None:
+        """Add a profile.
+
+        Args:
+            alias: its name.
+            fields: its fields, in the order in which they are written; a SecretText as the text that it hides.
+            replace: whether a profile of that alias may be there.  Then it keeps its place, its spelling and the
+                comments of the fields that stay.
+        """
+        check_alias(alias)
+        there = self._spelling(alias)
         if there is None:
-            self.append(alias, plain(operation.fields))
+            self._append(alias, plain(fields))
             return
-        if not operation.replace:
-            raise self.taken(alias, there)
-        table = self.profiles()[there]
-        if not isinstance(table, dict):
-            self.forget(there)
-            self.append(alias, plain(operation.fields))
-            return
-        gone = [name for name in table if name not in operation.fields]
-        if len(gone) > len(FIELDS):
-            # Most of them are no fields at all; each would be looked for in the whole file.
-            self.forget(there)
-            self.append(there, plain(operation.fields))
+        if not replace:
+            raise self._taken(alias, there)
+        table = self._profiles()[there]
+        gone = [name for name in table if name not in fields] if isinstance(table, dict) else None
+        if gone is None or len(gone) > len(FIELDS):
+            # Most of so many are no fields at all; each would be looked for in the whole file.
+            self._forget(there)
+            self._append(there, plain(fields))
             return
         for name in gone:
-            self.unset(("profiles", there, name))
-        for name, value in operation.fields.items():
-            self.put(("profiles", there, name), value)
-
-    def append(self, alias: str, fields: dict[str, Any]) -> None:
-        self.begin()
-        self.document.add_table(("profiles", alias), fields)
-        self._data.setdefault("profiles", {})[alias] = fields
-
-    def forget(self, alias: str) -> None:
-        self.document.remove(("profiles", alias))
-        del self._data["profiles"][alias]
+            self._drop(("profiles", there, name))
+        for name, value in fields.items():
+            self._put(("profiles", there, name), value)
 
     def remove(self, alias: str) -> None:
-        alias = self.find(alias)
-        heirs = self.heirs(alias)
+        """Remove a profile and its comments; if it is the default, there is none afterwards.  Heirs refuse it."""
+        alias = self._find(alias)
+        heirs = self._heirs(alias)
         if heirs:
             names = some([ascii(name) for name in heirs])
             raise EditConflictError(
                 f"the profile {alias!a} cannot be removed: it is extended by {names}",
                 hint=f"end that first: {milvus_profiles('profile', 'unset', heirs[0], 'extends')}",
-                location=self.place(heirs[0]),
+                location=self._place(heirs[0]),
             )
-        if self.is_default(alias):
-            self.unset(("default_profile",))
+        if self._is_default(alias):
+            self._drop(("default_profile",))
             self.notes.append(f"{alias!a} was the default profile; this file names none now")
-        self.forget(alias)
+        self._forget(alias)
 
     def rename(self, old: str, new: str) -> None:
+        """Rename a profile; ``default_profile`` and the ``extends`` of others follow."""
         check_alias(new)
-        old = self.find(old)
-        there = self.spelling(new)
+        old = self._find(old)
+        there = self._spelling(new)
         if there not in (None, old):
-            raise self.taken(new, there)
+            raise self._taken(new, there)
         if new == old:
             return
-        heirs = self.heirs(old)
-        if self.is_default(old):
-            self.put(("default_profile",), new)
+        heirs = self._heirs(old)
+        if self._is_default(old):
+            self._put(("default_profile",), new)
             self.notes.append(f"default_profile names {new!a} now")
         for heir in heirs:
-            self.put(("profiles", heir, "extends"), new)
+            self._put(("profiles", heir, "extends"), new)
         if heirs:
             self.notes.append(f"{some([ascii(name) for name in heirs])}: extends names {new!a} now")
         self.document.rename_table(("profiles", old), new)
-        profiles = self.profiles()
+        profiles = self._profiles()
         profiles[new] = profiles.pop(old)
 
     def copy(self, source: str, target: str) -> None:
+        """Add a profile with the fields of another one."""
         check_alias(target)
-        source = self.find(source)
-        if (there := self.spelling(target)) is not None:
-            raise self.taken(target, there)
-        table = self.profiles()[source]
+        source = self._find(source)
+        if (there := self._spelling(target)) is not None:
+            raise self._taken(target, there)
+        table = self._profiles()[source]
         if not isinstance(table, dict):
-            raise self.error(f"the profile {source!a} is not a table", None, source)
+            raise self._error(f"the profile {source!a} is not a table", None, source)
         fields = plain(table)
         if self.document.copy_table(("profiles", source), ("profiles", target)):
-            self.profiles()[target] = fields
+            self._profiles()[target] = fields
         else:
-            self.append(target, fields)
+            self._append(target, fields)
 
-    def profiles(self) -> dict[str, Any]:
+    def set(self, alias: str, path: FieldPath, value: Any) -> None:
+        """Give a field of a profile a value.
+
+        Args:
+            alias: the profile.
+            path: the field, or a table and a key of it: ``("ssl", "ca")``.
+            value: as TOML would hold it; a SecretText is written as the text that it hides.
+        """
+        alias = self._find(alias)
+        table = self._profiles()[alias]
+        if len(path) == 2 and path[0] == "ssl" and isinstance(table, dict) and table.get("ssl") is True:
+            path, value = ("ssl",), {path[-1]: value}  # the table says that TLS is on, too
+        self._check_way(alias, path)
+        self._put(("profiles", alias, *path), value)
+
+    def unset(self, alias: str, path: FieldPath) -> None:
+        """Take a field from a profile; a table that loses its last key stays, empty."""
+        alias = self._find(alias)
+        self._check_way(alias, path)
+        if not self._drop(("profiles", alias, *path)):
+            self.notes.append(f"{printable('.'.join(path))} of {alias!a} is not set in this file")
+
+    def set_root(self, key: str, value: Any) -> None:
+        """Give a root key, such as ``default_profile``, a value; None takes it away."""
+        if key == "profiles":
+            raise self._error("profiles is not a setting", "profiles are added and removed one by one")
+        if value is None:
+            self._drop((key,))
+        else:
+            self._put((key,), value)
+
+    # --- profiles ------------------------------------------------------------------------------------------------
+
+    def _append(self, alias: str, fields: dict[str, Any]) -> None:
+        self._begin()
+        self.document.add_table(("profiles", alias), fields)
+        self._data.setdefault("profiles", {})[alias] = fields
+
+    def _forget(self, alias: str) -> None:
+        self.document.remove(("profiles", alias))
+        del self._data["profiles"][alias]
+
+    def _profiles(self) -> dict[str, Any]:
         profiles = self._data.get("profiles", {})
         if not isinstance(profiles, dict):
-            raise self.error("profiles must be a table", "write [profiles.NAME] above each profile")
+            raise self._error("profiles must be a table", "write [profiles.NAME] above each profile")
         return profiles
 
-    def spelling(self, alias: str) -> str | None:
+    def _spelling(self, alias: str) -> str | None:
         """The alias as the file spells it."""
-        profiles = self.profiles()
+        profiles = self._profiles()
         if alias in profiles:
             return alias
         folded = fold_alias(alias)
         return next((name for name in profiles if fold_alias(name) == folded), None)
 
-    def find(self, alias: str) -> str:
-        if (there := self.spelling(alias)) is not None:
+    def _find(self, alias: str) -> str:
+        if (there := self._spelling(alias)) is not None:
             return there
-        names = list(self.profiles())
+        names = list(self._profiles())
         near = suggest(alias, names)
         known = f"it declares {', '.join(ascii(n) for n in names[:10])}{', …' if len(names) > 10 else ''}"
         raise UnknownProfileError(
@@ -227,39 +211,34 @@ class _Edit:
             location=Location(self._path),
         )
 
-    def heirs(self, alias: str) -> list[str]:
+    def _heirs(self, alias: str) -> list[str]:
         folded = fold_alias(alias)
         return [
             name
-            for name, table in self.profiles().items()
+            for name, table in self._profiles().items()
             if name != alias and isinstance(table, dict) and _names(table.get("extends"), folded)
         ]
 
-    def is_default(self, alias: str) -> bool:
+    def _is_default(self, alias: str) -> bool:
         return _names(self._data.get("default_profile"), fold_alias(alias))
 
     # --- fields --------------------------------------------------------------------------------------------------
 
-    def switches_tls_on(self, alias: str) -> bool:
-        """Whether ``ssl = true`` stands there."""
-        table = self.profiles()[alias]
-        return isinstance(table, dict) and table.get("ssl") is True
-
-    def check_way(self, alias: str, path: FieldPath) -> None:
+    def _check_way(self, alias: str, path: FieldPath) -> None:
         """Refuse a path that leads through something that is no table."""
         if not path:
-            raise self.error("no field is named", None, alias)
-        value: Any = self.profiles()[alias]
+            raise self._error("no field is named", None, alias)
+        value: Any = self._profiles()[alias]
         for depth, name in enumerate(path):
             if not isinstance(value, dict):
                 if depth == 0:
-                    raise self.error(
+                    raise self._error(
                         f"the profile {alias!a} is not a table",
                         f"write [profiles.{printable(alias)}] above its fields",
                         alias,
                     )
                 table = ".".join(path[:depth])
-                raise self.error(
+                raise self._error(
                     f"{printable('.'.join(path))} of {alias!a} cannot be reached, "
                     f"because {printable(table)} is not a table there",
                     f"remove the value first: {milvus_profiles('profile', 'unset', alias, table)}",
@@ -270,18 +249,18 @@ class _Edit:
                 return
             value = value[name]
 
-    def put(self, path: tuple[str, ...], value: Any) -> None:
+    def _put(self, path: tuple[str, ...], value: Any) -> None:
         value = plain(value)
         table = self._data
         for name in path[:-1]:
             table = table.setdefault(name, {})
         if path[-1] in table and _same(table[path[-1]], value):
             return
-        self.begin()
+        self._begin()
         self.document.put(path, value)
         table[path[-1]] = value
 
-    def unset(self, path: tuple[str, ...]) -> bool:
+    def _drop(self, path: tuple[str, ...]) -> bool:
         table = self._data
         for name in path[:-1]:
             table = table.get(name, {})
@@ -293,23 +272,23 @@ class _Edit:
 
     # --- texts and places ----------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
+    def _begin(self) -> None:
         """Head a new file with a line that says what it is."""
         if self._is_new:
             self.document.comment(_FIRST_LINE)
             self._is_new = False
 
-    def place(self, alias: str, *path: str) -> Location:
+    def _place(self, alias: str, *path: str) -> Location:
         return Location(self._path, self.document.line_number(("profiles", alias, *path)))
 
-    def error(self, message: str, hint: str | None, alias: str | None = None, *path: str) -> ConfigError:
-        place = Location(self._path) if alias is None else self.place(alias, *path)
+    def _error(self, message: str, hint: str | None, alias: str | None = None, *path: str) -> ConfigError:
+        place = Location(self._path) if alias is None else self._place(alias, *path)
         return ConfigError(message, hint=hint, location=place)
 
-    def taken(self, alias: str, there: str) -> ConfigError:
+    def _taken(self, alias: str, there: str) -> ConfigError:
         same = f"the profile {there!a} exists already"
         folded = f"{alias!a} is the same alias as {there!a}: case and '-', '_', '.' do not count"
-        return self.error(
+        return self._error(
             same if alias == there else folded,
             f"choose another alias, or remove the profile first: {milvus_profiles('profile', 'remove', there)}",
             there,

@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import EditConflictError
 from .inline import nested, rename_key, set_value, unset_value
 from .layout import Line, key_span, lay_out, newline_of
-from .render import entry_text, header_text, key_text, value_text
+from .render import entry_text, header_text, key_text
 
 __all__ = ["TextDocument"]
 
@@ -27,10 +27,7 @@ _SMALL = 1 << 18  # and how many characters more, for small ones: each takes a m
 
 
 class TextDocument:
-    """A document that is being edited.
-
-    Args:
-        text: text that tomli has accepted.
+    """A document, of a text that tomli has accepted, that is being edited.
 
     Attributes:
         before: the lines that it began with.
@@ -65,12 +62,7 @@ class TextDocument:
         self._append([f"# {text}{self._newline}"])
 
     def put(self, path: Path, value: Any) -> None:
-        """Give a key a value; a new one goes after the last field of its own table.
-
-        Args:
-            path: keys from the root; no scalar stands on the way.
-            value: a plain value.
-        """
+        """Give a key a plain value; a new one goes after the last field of its own table.  No scalar is on its way."""
         holder = self._holder(path)
         if holder is not None:
             line = self.lines[holder]
@@ -123,11 +115,7 @@ class TextDocument:
         return True
 
     def rename_table(self, path: Path, new: str) -> None:
-        """Give a table another name, in every header and dotted key that spells it.
-
-        Raises:
-            EditConflictError: it is spelled in a way that cannot be renamed.
-        """
+        """Give a table another name, in every header and dotted key that spells it; some spellings refuse it."""
         renamed = (*path[:-1], new)
         self._entries = None
         for index, line in enumerate(self.lines):
@@ -142,9 +130,7 @@ class TextDocument:
     def remove(self, path: Path, *, comments: bool = True) -> None:
         """Remove a table, an entry or a key of an inline table; headers take along what belongs to them.
 
-        Args:
-            path: keys from the root.
-            comments: whether entries outside of its headers take along the comments above them, too.
+        With ``comments`` entries outside of its headers take along the comments above them, too.
         """
         around = self._around(path)
         if around is not None:
@@ -253,8 +239,8 @@ class TextDocument:
             entries = [i for i in dotted if self._is_entry(i)]
             if entries:
                 line = self.lines[entries[-1]]
-                stem = line.raw[: key_span(line.raw, len(table) - len(line.table) - 1)[1]]
-                return self._insert(entries[-1] + 1, entry_text(f"{stem}.{key}", inner, self._newline), line.table)
+                entry = entry_text(f"{_stem(line, table)}.{key}", inner, self._newline)
+                return self._insert(entries[-1] + 1, entry, line.table)
             if dotted:  # headers of its sub-tables
                 new = header_text(table, self._newline) + entry_text(key, inner, self._newline) + self._newline
                 return self._insert(self._lead(dotted[0]), new)
@@ -288,8 +274,12 @@ class TextDocument:
         if line.kind == "header":
             self.lines[index] = lay_out(header_text(table, self._newline))[0]
         else:
-            stem = line.raw[: key_span(line.raw, len(table) - len(line.table) - 1)[1]]
-            self.lines[index] = lay_out(f"{stem} = {value_text({})}{self._newline}", line.table)[0]
+            self.lines[index] = lay_out(entry_text(_stem(line, table), {}, self._newline), line.table)[0]
+
+
+def _stem(line: Line, table: Path) -> str:
+    """The dotted key of an entry as far as it spells a table around it, with its indentation."""
+    return line.raw[: key_span(line.raw, len(table) - len(line.table) - 1)[1]]
 
 
 def _renamed(raw: str, index: int, new: str) -> str:

@@ -31,12 +31,9 @@ def nested(keys: Path, value: Any) -> Any:
 
 
 def set_value(raw: str, path: Path, value: Any) -> str:
-    """Give a key of an entry another value, or add the key.
+    """Give a key of an entry another plain value, or add the key.
 
-    Args:
-        raw: the entry.
-        path: the entry's own path, or that of a key in its inline table; no scalar stands on the way.
-        value: a plain value.
+    The path is the entry's own, or that of a key in its inline table; no scalar stands on the way.
     """
     positions = scan(raw)
     exact = exact_spans(raw, positions)
@@ -63,11 +60,7 @@ def unset_value(raw: str, path: Path) -> str:
 
 
 def rename_key(raw: str, path: Path, new: str) -> str:
-    """Rename a key in the inline table of an entry.
-
-    Raises:
-        EditConflictError: it is spelled more than once, by dotted keys.
-    """
+    """Rename a key in the inline table of an entry; EditConflictError where dotted keys spell it more than once."""
     exact = exact_spans(raw)
     if path not in exact:
         raise EditConflictError(

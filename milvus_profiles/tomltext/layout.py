@@ -39,12 +39,7 @@ class Line(NamedTuple):
 
 
 def lay_out(text: str, table: KeyPath = ()) -> list[Line]:
-    """Take a document apart.
-
-    Args:
-        text: text that tomli has accepted.
-        table: for entries taken out of a document, the table that they stand in.
-    """
+    """Take a text apart that tomli has accepted: a document, or entries of one and the table that they stand in."""
     lines: list[Line] = []
     outer, at = table, 0
     for path, span in _statements(exact_spans(text)):
@@ -84,12 +79,7 @@ def lay_out_broken(text: str) -> list[Line]:
 
 
 def exact_spans(text: str, positions: Positions | None = None) -> dict[KeyPath, Span]:
-    """The places of what has a value or a header of its own; tables that a dotted key only implies are left out.
-
-    Args:
-        text: an entry, a header or a document.
-        positions: its places, where they are known already.
-    """
+    """The places of what has a value or a header of its own; tables that a dotted key only implies are left out."""
     longest: dict[int, tuple[KeyPath, Span]] = {}
     for path, span in (positions or scan(text)).spans.items():
         if span.value not in longest or len(path) > len(longest[span.value][0]):
@@ -98,12 +88,7 @@ def exact_spans(text: str, positions: Positions | None = None) -> dict[KeyPath, 
 
 
 def key_span(raw: str, index: int) -> tuple[int, int]:
-    """Where one of the names in a dotted key stands.
-
-    Args:
-        raw: the text of an entry or a header; the key is its first one.
-        index: which of its names, counted from 0.
-    """
+    """Where one of the names, counted from 0, stands in the dotted key that an entry or a header begins with."""
     start = end = len(raw) - len(raw.lstrip(" \t["))
     for _ in range(index + 1):
         start = end + len(raw[end:]) - len(raw[end:].lstrip(" \t."))

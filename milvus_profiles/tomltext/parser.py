@@ -39,9 +39,6 @@ class _DeepKeyError(TOMLDecodeError):
 def loads(text: str) -> dict[str, Any]:
     """Parse a TOML document.
 
-    Args:
-        text: the document.
-
     Raises:
         TOMLDecodeError: it is not valid, or has a key that would take too long.
         ValueError: it holds a number with too many digits.

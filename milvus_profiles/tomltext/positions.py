@@ -101,11 +101,7 @@ class Positions:
 
 
 def scan(text: str) -> Positions:
-    """Find the place of every entry of a valid TOML document.
-
-    Args:
-        text: text that tomli has accepted.
-    """
+    """Find the place of every entry of a TOML document that tomli has accepted."""
     scanner = _Scanner(text)
     scanner.document()
     return Positions(text, scanner.spans, scanner.comments)

@@ -20,8 +20,7 @@ _DATES = (datetime.datetime, datetime.date, datetime.time)
 def plain(value: Any) -> Any:
     """A value as tomli would give it back: a dict, list, str, int, float, bool, date or time.
 
-    Args:
-        value: the same, or tuples, mappings and :class:`SecretText`, whose secret is meant to be written.
+    Tuples, mappings and :class:`SecretText`, whose secret is meant to be written, are turned into these.
 
     Raises:
         ConfigError: TOML has no such value.  The message does not repeat it.
@@ -81,13 +80,7 @@ def _item(value: Any) -> Any:
 
 
 def entry_text(key: str, value: Any, newline: str) -> str:
-    """One line of a table.
-
-    Args:
-        key: the text of the key, quoted where it must be.
-        value: a plain value.
-        newline: what ends the line.
-    """
+    """One line of a table: the text of the key, quoted where it must be, a plain value, and what ends the line."""
     return f"{key} = {value_text(value)}{newline}"
 
 

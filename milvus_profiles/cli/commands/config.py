@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import typer
-
 from ...config.documents import read_document
 from ...config.invalid import FINDINGS, Findings
 from ...config.locations import (
@@ -21,16 +19,13 @@ from ...config.locations import (
 from ...config.permissions import refusal
 from ...config.trust import TrustStore
 from ...errors import ConfigError, MilvusProfilesError
-from ..file_warnings import warn_about_files, warn_of_literals
-from ..output import emit_json, print_error, say, shorten, table, warn
-from ..session import command, current
+from ..file_warnings import warn_about_files, warn_of_literals, warn_of_unread
+from ..output import answer, counted, emit_json, error_record, print_error, say, shorten, table, warn
+from ..session import current
 
-app = typer.Typer(help="The configuration files.", no_args_is_help=True, rich_markup_mode=None)
-app.callback()(command(lambda: None))
+__all__ = ["path", "schema", "validate"]
 
 
-@app.command("path")
-@command
 def path() -> None:
     """Show which files are read, strongest first, and where new profiles go."""
     rows = _files()
@@ -64,8 +59,7 @@ def _files() -> list[dict[str, Any]]:
         own, fault = user_file(session.env), user_file_fault(session.env)
         if own is not None and fault is None:
             found.append(("user", own))
-        for passed in (*unread, *([fault] if fault else [])):
-            warn(f"{passed}: {passed.hint}")
+        warn_of_unread([*unread, *([fault] if fault else [])])
         if own is None and (missing := home_fault(session.env)) is not None:
             warn(f"there is no place for a file of your own: {missing[0]}; {missing[1]}")
     store = TrustStore.load(session.env)
@@ -82,8 +76,6 @@ def _files() -> list[dict[str, Any]]:
     return rows
 
 
-@app.command("validate")
-@command
 def validate() -> None:
     """Check every profile of every file in force, and every variable."""
     profiles = current().profiles()
@@ -105,19 +97,14 @@ def validate() -> None:
         if any("default_profile" in document.root for document in profiles.documents):
             findings.append(error)
     if not findings:
-        if current().json:
-            emit_json(
-                {
-                    "valid": True,
-                    "profiles": len(profiles),
-                    "files": [document.path for document in profiles.documents],
-                }
-            )
-        else:
-            say(f"{_count(len(profiles), 'profile')}: all valid")
+        files = [document.path for document in profiles.documents]
+        answer(
+            {"valid": True, "profiles": len(profiles), "files": files},
+            f"{counted(len(profiles), 'profile')}: all valid",
+        )
         return
     if more:
-        findings.append(ConfigError(f"{_count(more, 'more finding')}", hint="correct those above first"))
+        findings.append(ConfigError(f"{counted(more, 'more finding')}", hint="correct those above first"))
     if not current().json:
         for finding in findings[:-1]:
             print_error(finding)
@@ -125,8 +112,6 @@ def validate() -> None:
     raise _Findings(findings)
 
 
-@app.command("schema")
-@command
 def schema() -> None:
     """Print the JSON Schema of a milvus.toml, for editors."""
     from ...config.schema import file_schema
@@ -140,18 +125,4 @@ class _Findings(ConfigError):
     def __init__(self, findings: list[MilvusProfilesError]) -> None:
         first = findings[0]
         super().__init__(first.message, hint=first.hint, location=first.location)
-        self.details = {
-            "errors": [
-                {
-                    "error": finding.code,
-                    "message": finding.message,
-                    "hint": finding.hint,
-                    "location": str(finding.location) if finding.location else None,
-                }
-                for finding in findings
-            ]
-        }
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+        self.details = {"errors": [error_record(finding) for finding in findings]}

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
 
 import typer
 
 from .. import keyring_access
 from ..output import emit_json, say, table
 from ..session import current
-
-if TYPE_CHECKING:
-    from ...config.profiles import Profiles
-    from ...secrets import OSKeyring
 
 __all__ = ["doctor"]
 
@@ -32,7 +27,7 @@ def doctor() -> None:
         env=session.env,
         cwd=current_directory(),
         load=session.profiles,
-        keyring=_keyring,
+        keyring=keyring_access.keyring,
         now=lambda: dt.datetime.now(dt.timezone.utc),
     )
     findings = list(examine(context))
@@ -53,11 +48,3 @@ def doctor() -> None:
             say(f"nothing failed, {warned} to look at", color="yellow" if warned else "green")
     if failed:
         raise typer.Exit(_FAILED)
-
-
-def _keyring(profiles: Profiles | None) -> OSKeyring:
-    if profiles is not None:
-        return keyring_access.keyring(profiles)
-    from ...secrets import OSKeyring, keyring_timeout
-
-    return OSKeyring(timeout=keyring_timeout(current().env, interactive=current().interactive))

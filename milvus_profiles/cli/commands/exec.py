@@ -17,11 +17,12 @@ from ...masked import MaskedMapping
 from ...spelling import suggest
 from .. import keyring_access
 from ..file_warnings import warn_about_profiles
+from ..options import AliasArgument
 from ..output import print_error, warn
 from ..session import current
 
 if TYPE_CHECKING:
-    from ...config.profiles import Profiles, Resolved
+    from ...config.profiles import Resolved
     from ...endpoint import Endpoint
     from ...masked import SecretText
     from ...profile import Profile
@@ -36,7 +37,7 @@ _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 
 
 def execute(
-    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="The profile.")],
+    alias: AliasArgument,
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The program and its arguments.")],
     env_prefix: Annotated[
         str, typer.Option("--env-prefix", metavar="PREFIX", help="What the variables' names begin with.")
@@ -57,11 +58,10 @@ def execute(
             hint=f"leave that program first, or unset {MARKER} if you mean it",
         )
     wanted = _wanted(_checked_prefix(env_prefix), only)
-    profiles = session.profiles()
-    resolved = profiles.use(profiles.select(alias, name="ALIAS").alias)
+    resolved = session.profiles().use(session.select(alias).alias)
     profile = resolved.profile
-    warn_about_profiles(profiles, [profile.alias])
-    token = _token(profiles, resolved, wanted, env_prefix)
+    warn_about_profiles(session.profiles(), [profile.alias])
+    token = _token(resolved, wanted, env_prefix)
     if missing := unsaid(profile):
         warn(f"no variable says {', '.join(missing)} of {profile.alias!r}: tell the program by its own options")
 
@@ -109,12 +109,9 @@ def _wanted(prefix: str, only: list[str] | None) -> set[str]:
     return set(only)
 
 
-def _token(profiles: Profiles, resolved: Resolved, wanted: set[str], prefix: str) -> SecretText | None:
+def _token(resolved: Resolved, wanted: set[str], prefix: str) -> SecretText | None:
     """The token, asked for only where a variable that was asked for needs it."""
-    from ...secrets import resolve
-
-    profile = resolved.profile
-    credential = profile.credential
+    credential = resolved.profile.credential
     if credential is None:
         return None
     needed = {prefix + leaf for leaf in SECRET_LEAVES}
@@ -124,7 +121,7 @@ def _token(profiles: Profiles, resolved: Resolved, wanted: set[str], prefix: str
         return None
     if (warning := check_plaintext(resolved)) is not None:
         warn(warning)
-    return resolve(credential, profile.endpoint, keyring_access.context(profiles, profile.alias))
+    return keyring_access.token_of(resolved.profile)
 
 
 def _beside_lite(command: list[str], profile: Profile, environment: Callable[[Endpoint], MaskedMapping]) -> int:

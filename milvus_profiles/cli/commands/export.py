@@ -5,18 +5,20 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
 from ...config.plaintext import check_plaintext
 from ...errors import ConfigError, DeclinedError, UsageError
 from .. import keyring_access
+from ..asking import confirm
 from ..file_warnings import warn_about_profiles
+from ..options import AliasArgument
 from ..output import emit_json, warn
 from ..session import current
 
 if TYPE_CHECKING:
-    from ...config.profiles import Profiles, Resolved
     from ...masked import SecretText
+    from ...profile import Profile
 
 __all__ = ["export_profile"]
 
@@ -24,14 +26,14 @@ _FORMATS = "env|dotenv|json|pymilvus|langchain|node|go|java|curl|milvus-cli|k8s-
 
 
 def export_profile(
-    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="The profile.")],
-    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help=f"One of {_FORMATS.replace('|', ', ')}.")],
+    alias: AliasArgument,
+    to: Annotated[str, Option("--to", metavar="FORMAT", help=f"One of {_FORMATS.replace('|', ', ')}.")],
     with_secret: Annotated[
-        bool, typer.Option("--with-secret", help="Write the secret itself, in plain text, not where it is to be had.")
+        bool, Option("--with-secret", help="Write the secret itself, in plain text, not where it is to be had.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask about --with-secret.")] = False,
+    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask about --with-secret.")] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail where the client cannot express something of the profile.")
+        bool, Option("--strict", help="Fail where the client cannot express something of the profile.")
     ] = False,
 ) -> None:
     """Print a profile as another client wants it: variables, a complete program, or a manifest."""
@@ -42,13 +44,12 @@ def export_profile(
     find_format(to)
     if with_secret and session.json:
         raise UsageError("--with-secret and --json are both given", hint="JSON never holds a secret: leave one out")
-    profiles = session.profiles()
-    resolved = profiles.use(profiles.select(alias, name="ALIAS").alias)
+    resolved = session.profiles().use(session.select(alias).alias)
     profile = resolved.profile
-    warn_about_profiles(profiles, [profile.alias])
+    warn_about_profiles(session.profiles(), [profile.alias])
     if (warning := check_plaintext(resolved)) is not None:
         warn(warning)
-    exported = export(plan_for(profile, _secret(profiles, resolved, yes) if with_secret else None), to)
+    exported = export(plan_for(profile, _secret(profile, yes) if with_secret else None), to)
     if strict and exported.gaps:
         raise ConfigError(
             f"{to} cannot express all of {profile.alias!r}: {'; '.join(exported.gaps)}",
@@ -64,17 +65,15 @@ def export_profile(
         sys.stdout.write(exported.text)
 
 
-def _secret(profiles: Profiles, resolved: Resolved, yes: bool) -> SecretText | None:
-    from ...secrets import resolve
-
-    profile = resolved.profile
+def _secret(profile: Profile, yes: bool) -> SecretText | None:
     if profile.credential is None:
         return None
-    if not yes:
-        if not current().interactive:
-            raise DeclinedError(
-                "--with-secret writes the secret in plain text, and there is nobody to ask", hint="confirm with --yes"
-            )
-        if not typer.confirm(f"Write the secret of {profile.alias} in plain text?", err=True):
-            raise DeclinedError("nothing was written")
-    return resolve(profile.credential, profile.endpoint, keyring_access.context(profiles, profile.alias))
+    confirm(
+        f"Write the secret of {profile.alias} in plain text?",
+        alone=DeclinedError(
+            "--with-secret writes the secret in plain text, and there is nobody to ask", hint="confirm with --yes"
+        ),
+        declined="nothing was written",
+        yes=yes,
+    )
+    return keyring_access.token_of(profile)

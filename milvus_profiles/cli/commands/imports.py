@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,13 +13,15 @@ from ...config.locations import current_directory
 from ...config.plaintext import sends_plaintext
 from ...errors import ConfigError, DeclinedError, EditConflictError, Location, MilvusProfilesError, UsageError
 from ...profile import Profile, fold_alias
-from ..output import emit_json, note, say, shorten, table, warn
+from ..asking import confirm
+from ..options import ForceOption, PlaceOptions
+from ..output import counted, emit_json, note, say, shorten, table, warn
 from ..session import current
-from ..target import Target, bounds_here, choose, confirm_protected, stored_uri
-from ..writing import Secret, store, validated
+from ..target import Target, bounds_here, choose
+from ..writing import Secret, confirm_protected, validated, write
 
 if TYPE_CHECKING:
-    from ...config.edit import Operation
+    from ...config.edit import Editor
     from ...interop.imports.found import Entry, ImportedProfiles, Unusable
 
 __all__ = ["import_profiles"]
@@ -30,6 +31,7 @@ _SOURCES = "milvus-cli, env, dotenv, zilliz, attu, pymilvus-uri"
 
 def import_profiles(
     source: Annotated[str, typer.Option("--from", metavar="FORMAT", help=f"One of {_SOURCES}.")],
+    place: PlaceOptions,
     path: Annotated[
         str | None, typer.Argument(metavar="[PATH]", help="Its file; default: where it usually is. - reads stdin.")
     ] = None,
@@ -38,12 +40,10 @@ def import_profiles(
     delete_source: Annotated[
         bool, typer.Option("--delete-source", help="Take what was imported out of the source, with its plain secrets.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace profiles of the same names.")] = False,
-    user_file: Annotated[bool, typer.Option("--user-file", help="Write to the user's file.")] = False,
-    project_file: Annotated[bool, typer.Option("--project-file", help="Write to the project's milvus.toml.")] = False,
+    force: ForceOption = False,
 ) -> None:
     """Import profiles from other tools: shown first, then asked for; secrets go into the keyring."""
-    target = choose(user=user_file, project=project_file)
+    target = choose(place)
     found = _read(source, path)
     if delete_source and (found.path is None or found.content is None):
         raise UsageError("--delete-source needs a file to take things out of", hint="unset the variables yourself")
@@ -59,7 +59,12 @@ def import_profiles(
     if dry_run:
         _report(entries, unusable, target, imported=False)
         return
-    _confirm(f"Import {_count(entries)}?", yes)
+    confirm(
+        f"Import {counted(len(entries), 'profile')}?",
+        alone=DeclinedError("nothing was imported: there is nobody to ask", hint="confirm with --yes"),
+        declined="nothing was imported",
+        yes=yes,
+    )
     _write(entries, target, force, yes)
     _report(entries, unusable, target, imported=True)
     if delete_source:
@@ -91,13 +96,14 @@ def _usable(found: ImportedProfiles, target: Target, force: bool) -> tuple[list[
     """The entries with the profiles that they make, and the rest with the reasons."""
     from ...interop.imports.found import Unusable
 
-    present = _present(target)
+    document = target.read()
+    present = {fold_alias(alias) for alias in document.profiles} if document is not None else set()
     unusable = list(found.unusable)
     taken: set[str] = set()
     usable = []
     for entry in found.entries:
         alias = _free(entry.alias, taken)
-        entry = replace(entry, alias=alias, fields=_stored(entry.fields, target))
+        entry = replace(entry, alias=alias, fields=entry.fields | {"uri": target.stored_uri(entry.fields["uri"])})
         if fold_alias(alias) in present and not force:
             unusable.append(Unusable(entry.origin, f"there is a profile {alias!r} already (--force replaces it)"))
             continue
@@ -110,14 +116,6 @@ def _usable(found: ImportedProfiles, target: Target, force: bool) -> tuple[list[
     return usable, unusable
 
 
-def _present(target: Target) -> set[str]:
-    from ...config.documents import read_document
-
-    if not os.path.lexists(target.path):
-        return set()
-    return {fold_alias(alias) for alias in read_document(target.path, target.role).profiles}
-
-
 def _free(alias: str, taken: set[str]) -> str:
     """The alias, with a number where an entry before has it."""
     number, free = 2, alias
@@ -126,32 +124,37 @@ def _free(alias: str, taken: set[str]) -> str:
     return free
 
 
-def _stored(fields: dict[str, Any], target: Target) -> dict[str, Any]:
-    return fields | {"uri": stored_uri(fields["uri"], target)}
-
-
-def _count(entries: Sequence[object]) -> str:
-    return f"{len(entries)} profile{'s' if len(entries) != 1 else ''}"
+def _records(entries: list[tuple[Entry, Profile]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "alias": entry.alias,
+            "uri": profile.endpoint.uri,
+            "db_name": profile.db_name,
+            "user": profile.user,
+            "secret": entry.secret is not None,
+            "origin": entry.origin,
+        }
+        for entry, profile in entries
+    ]
 
 
 def _show(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], target: Target) -> None:
-    if entries:
-        say(f"to {target.words} {shorten(target.path)}:")
-        table(
-            ["ALIAS", "URI", "DATABASE", "USER", "SECRET", "FROM"],
+    say(f"to {target}:")
+    table(
+        ["ALIAS", "URI", "DATABASE", "USER", "SECRET", "FROM"],
+        [
             [
-                [
-                    entry.alias,
-                    profile.endpoint.uri,
-                    profile.db_name or "",
-                    profile.user or "",
-                    "keyring" if entry.secret is not None else "",
-                    entry.origin,
-                ]
-                for entry, profile in entries
-            ],
-            styles=["bold"],
-        )
+                row["alias"],
+                row["uri"],
+                row["db_name"] or "",
+                row["user"] or "",
+                "keyring" if row["secret"] else "",
+                row["origin"],
+            ]
+            for row in _records(entries)
+        ],
+        styles=["bold"],
+    )
     for one in unusable:
         warn(f"{one.origin} is left out: {one.reason}")
 
@@ -165,24 +168,13 @@ def _warn_of_settings(entries: list[tuple[Entry, Profile]]) -> None:
             warn(f"{entry.alias!r} lets its secret cross the network unencrypted (allow_insecure = true)")
 
 
-def _confirm(question: str, yes: bool) -> None:
-    if yes:
-        return
-    if not current().interactive:
-        raise DeclinedError("nothing was imported: there is nobody to ask", hint="confirm with --yes")
-    if not typer.confirm(question, err=True):
-        raise DeclinedError("nothing was imported")
-
-
 def _write(entries: list[tuple[Entry, Profile]], target: Target, force: bool, yes: bool) -> None:
-    from ...config.edit import AddProfile
     from ...secrets import keyring_account
 
     profiles = current().profiles()
     for entry, _ in entries:
         if force and entry.alias in profiles:
             confirm_protected(profiles, entry.alias, "replace", yes)
-    operations: list[Operation] = [AddProfile(entry.alias, entry.fields, replace=force) for entry, _ in entries]
     secrets: dict[str, Secret] = {}
     for entry, profile in entries:
         if entry.secret is None:
@@ -194,8 +186,13 @@ def _write(entries: list[tuple[Entry, Profile]], target: Target, force: bool, ye
                 hint="remove one of them from the source",
             )
         secrets[account] = Secret(account, entry.secret)
+
+    def change(editor: Editor) -> None:
+        for entry, _ in entries:
+            editor.add(entry.alias, entry.fields, replace=force)
+
     aliases = [entry.alias for entry, _ in entries]
-    store(target, operations, list(secrets.values()), touched=aliases, replace=force)
+    write(target, change, touched=aliases, secrets=list(secrets.values()), replace=force)
 
 
 def _report(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], target: Target, *, imported: bool) -> None:
@@ -204,23 +201,16 @@ def _report(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], targ
             {
                 "file": target.path,
                 "imported": imported,
-                "profiles": [
-                    {
-                        "alias": entry.alias,
-                        "uri": profile.endpoint.uri,
-                        "db_name": profile.db_name,
-                        "user": profile.user,
-                        "secret": entry.secret is not None,
-                        "origin": entry.origin,
-                    }
-                    for entry, profile in entries
-                ],
+                "profiles": _records(entries),
                 "unusable": [{"origin": one.origin, "reason": one.reason} for one in unusable],
             }
         )
     elif imported:
         secrets = sum(entry.secret is not None for entry, _ in entries)
-        say(f"imported {_count(entries)}" + (f", {secrets} with a secret in the keyring" if secrets else ""))
+        say(
+            f"imported {counted(len(entries), 'profile')}"
+            + (f", {secrets} with a secret in the keyring" if secrets else "")
+        )
     for entry, profile in entries if imported else []:
         if sends_plaintext(profile) and not profile.allow_insecure:
             warn(

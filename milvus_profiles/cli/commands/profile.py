@@ -1,39 +1,31 @@
-"""``profile list | show | remove``, and the doors to ``add`` and ``test``."""
+"""``profile list | show``: which profiles there are, and what each says."""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Option
 
 from ...config.disclosure import shown
 from ...config.invalid import Findings
 from ...config.trust import gated_names
-from ...errors import ConfigError, MilvusProfilesError, SecretUnavailableError
+from ...errors import MilvusProfilesError
 from ...text import milvus_profiles
 from ..file_warnings import warn_about_files, warn_about_profiles
-from ..output import emit_json, note, say, say_lines, shorten, table, warn
-from ..session import command, current
-from ..target import apply, choose, confirm_protected, note_edit
-from . import profile_add, profile_edit, profile_test, profile_use
+from ..options import OptionalAlias
+from ..output import emit_json, note, say, shorten, table
+from ..session import current
 
 if TYPE_CHECKING:
     from ...config.profiles import Profiles, Resolved, Selection
     from ...config.values import RawProfile
 
-app = typer.Typer(help="Connection profiles.", no_args_is_help=True, rich_markup_mode=None)
-app.callback()(command(lambda: None))
-app.command("add")(command(profile_add.add))
-
-OptionalAlias = Annotated[str | None, typer.Argument(metavar="[ALIAS]", help="The profile; default: the selected one.")]
+__all__ = ["list_profiles", "show"]
 
 
 # --- list ---
 
 
-@app.command("list")
-@command
 def list_profiles() -> None:
     """List the profiles in force."""
     profiles = current().profiles()
@@ -113,13 +105,9 @@ def _cells(row: dict[str, Any], messages: dict[str, str]) -> list[str]:
 # --- show ---
 
 
-@app.command("show")
-@command
 def show(
     alias: OptionalAlias = None,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Say where each value comes from, and what it hides.")
-    ] = False,
+    explain: Annotated[bool, Option("--explain", help="Say where each value comes from, and what it hides.")] = False,
 ) -> None:
     """Show a profile; secrets are masked."""
     profiles = current().profiles()
@@ -202,101 +190,3 @@ def _untrusted(resolved: Resolved) -> None:
     note(f"not trusted: {shorten(document.path)}" + (f" (needed for {', '.join(gated)})" if gated else ""))
     if gated:
         note(f"hint: read it, then run {milvus_profiles('trust', document.path)}")
-
-
-app.command("test")(command(profile_test.test))
-
-
-# --- remove ---
-
-
-@app.command("remove")
-@command
-def remove(
-    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="The profile.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask about a protected profile.")] = False,
-    with_secret: Annotated[bool, typer.Option("--with-secret", help="Delete its keyring entry too.")] = False,
-    user_file: Annotated[bool, typer.Option("--user-file", help="Remove it from the user's file.")] = False,
-    project_file: Annotated[bool, typer.Option("--project-file", help="Remove it from the project's file.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the change, make none.")] = False,
-) -> None:
-    """Remove a profile from the file that declares it."""
-    from ...config.edit import RemoveProfile
-
-    profiles = current().profiles()
-    name = profiles.select(alias, name="ALIAS").alias
-    raw = profiles.raw(name)
-    if raw.document is None and not (user_file or project_file):
-        raise ConfigError(
-            f"{name!r} is declared by the environment, not in a file",
-            hint=f"unset {raw.declared}",
-            location=raw.declared.location(),
-        )
-    target = choose(user=user_file, project=project_file, document=raw.document)
-    account = _entry_to_delete(profiles, name) if with_secret else None
-    if not dry_run:
-        confirm_protected(profiles, name, "remove", yes)
-    result, trusted = apply(target, [RemoveProfile(name)], dry_run=dry_run)
-    if dry_run:
-        if current().json:
-            emit_json({"alias": name, "file": target.path, "diff": result.diff})
-        else:
-            say_lines(result.diff.rstrip("\n"))
-        return
-    for line in result.notes:
-        note(line)
-    deleted = _delete_entry(account, name) if account else False
-    if current().json:
-        emit_json({"alias": name, "file": target.path, "removed": True, "secret_deleted": deleted})
-        return
-    say(f"removed {name!r} from {target.words} {shorten(target.path)}")
-    if deleted:
-        say("deleted its secret from the keyring")
-    note_edit(target, trusted)
-    with suppress(MilvusProfilesError):  # it was removed, whatever is wrong with the rest
-        if name in current().profiles(fresh=True):
-            warn(f"{name!r} is still there, declared in {current().profiles().raw(name).declared}")
-
-
-def _entry_to_delete(profiles: Profiles, alias: str) -> str | None:
-    """The keyring account of a profile, unless another profile uses it too."""
-    from ...secrets import keyring_account
-
-    def account_of(name: str) -> str | None:
-        try:
-            profile = profiles.resolve(name).profile
-            credential = profile.credential
-            if profile.is_template or credential is None or credential.kind != "keyring":
-                return None
-            return keyring_account(profile.endpoint, credential.user)
-        except MilvusProfilesError:
-            return None
-
-    account = account_of(alias)
-    if account is None:
-        note("it has no entry in the keyring")
-        return None
-    others = [name for name in profiles if name != alias and account_of(name) == account]
-    if others:
-        warn(f"the keyring entry stays: {', '.join(others[:5])} use{'s' if len(others) == 1 else ''} it too")
-        return None
-    return account
-
-
-def _delete_entry(account: str, alias: str) -> bool:
-    from .. import keyring_access
-
-    try:
-        return keyring_access.keyring(current().profiles()).delete(account)
-    except SecretUnavailableError as error:
-        raise SecretUnavailableError(
-            f"the profile {alias!r} was removed, but its secret was not: {error.message}", hint=error.hint
-        ) from None
-
-
-app.command("set")(command(profile_edit.set_fields))
-app.command("unset")(command(profile_edit.unset_fields))
-app.command("rename")(command(profile_edit.rename))
-app.command("copy")(command(profile_edit.copy))
-app.command("use")(command(profile_use.use))
-app.command("edit")(command(profile_edit.edit))

@@ -1,98 +1,207 @@
-"""``profile set | unset | rename | copy | edit``: changes to a file that already declares profiles."""
+"""``profile set | unset | rename | copy | remove``: changes to a profile that is declared already."""
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from ...config.fields import SECRET_FIELDS, field, read_text
-from ...config.locations import FILE_NAME
-from ...errors import ConfigError, DeclinedError, MilvusProfilesError, UsageError
+from ...errors import ConfigError, MilvusProfilesError, SecretUnavailableError, UsageError
 from ...masked import SecretText
 from ...profile import check_alias
+from ...text import milvus_profiles
 from ...tomltext.parser import loads
-from ..output import emit_json, print_error, say, say_lines, shorten, warn
+from .. import keyring_access
+from ..options import AliasArgument, ChangeOptions, DryRunOption, PlaceOptions
+from ..output import answer, note, warn
 from ..session import current
-from ..target import (
-    Target,
-    apply,
-    bounds,
-    check_text,
-    choose,
-    confirm_protected,
-    note_edit,
-    repin,
-    stored_command,
-    stored_path,
-    stored_uri,
-)
+from ..target import Target, choose_declaring
+from ..writing import confirm_protected, show_plan, write
 
 if TYPE_CHECKING:
-    from ...config.edit import Operation
+    from ...config.edit import Change, Editor
+    from ...config.profiles import Profiles
 
-__all__ = ["copy", "edit", "rename", "set_fields", "unset_fields"]
-
-AliasArgument = Annotated[str, typer.Argument(metavar="ALIAS", help="The profile.")]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask about a protected profile.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the change, make none.")]
-UserFileOption = Annotated[bool, typer.Option("--user-file", help="Change the user's file.")]
-ProjectFileOption = Annotated[bool, typer.Option("--project-file", help="Change the project's file.")]
-
-
-# --- fields ---
+__all__ = ["copy", "remove", "rename", "set_fields", "unset_fields"]
 
 
 def set_fields(
     alias: AliasArgument,
     assignments: Annotated[
-        list[str], typer.Argument(metavar="FIELD=VALUE...", help="A field, dotted for a table's key, and its value.")
+        list[str], Argument(metavar="FIELD=VALUE...", help="A field, dotted for a table's key, and its value.")
     ],
-    yes: YesOption = False,
-    dry_run: DryRunOption = False,
-    user_file: UserFileOption = False,
-    project_file: ProjectFileOption = False,
+    how: ChangeOptions,
 ) -> None:
     """Set fields of a profile: `timeout=5`, `ssl.ca=certs/ca.pem`, `token='{ env = "NAME" }'`."""
-    from ...config.edit import SetField
+    name, target = choose_declaring(alias, how)
+    values = [_assignment(name, assignment, target) for assignment in assignments]
 
-    name, target = _declared(alias, user_file, project_file)
-    changes: list[Operation] = []
-    for assignment in assignments:
-        path, text = _split(assignment)
-        changes.append(SetField(name, path, _read(path, text, target)))
-    _change(name, target, changes, "changed", yes=yes, dry_run=dry_run, touched=[name])
+    def change(editor: Editor) -> None:
+        for path, value in values:
+            editor.set(name, path, value)
+
+    _change(name, target, change, "changed", touched=[name], dry_run=how.dry_run, yes=how.yes)
 
 
 def unset_fields(
     alias: AliasArgument,
-    fields: Annotated[list[str], typer.Argument(metavar="FIELD...", help="A field, dotted for a table's key.")],
-    yes: YesOption = False,
-    dry_run: DryRunOption = False,
-    user_file: UserFileOption = False,
-    project_file: ProjectFileOption = False,
+    fields: Annotated[list[str], Argument(metavar="FIELD...", help="A field, dotted for a table's key.")],
+    how: ChangeOptions,
 ) -> None:
     """Remove fields of a profile, so that their defaults hold."""
-    from ...config.edit import UnsetField
+    name, target = choose_declaring(alias, how)
+    paths = [_path(of_field) for of_field in fields]
 
-    name, target = _declared(alias, user_file, project_file)
-    changes: list[Operation] = [UnsetField(name, _path(name_of_field)) for name_of_field in fields]
-    _change(name, target, changes, "changed", yes=yes, dry_run=dry_run, touched=[name])
+    def change(editor: Editor) -> None:
+        for path in paths:
+            editor.unset(name, path)
+
+    _change(name, target, change, "changed", touched=[name], dry_run=how.dry_run, yes=how.yes)
 
 
-def _split(assignment: str) -> tuple[tuple[str, ...], str]:
-    name, equals, text = assignment.partition("=")
+def rename(
+    alias: AliasArgument, new: Annotated[str, Argument(metavar="NEW", help="Its new name.")], how: ChangeOptions
+) -> None:
+    """Rename a profile; what refers to it in its file follows. The secret stays: it is bound to the endpoint."""
+    check_alias(new)
+    name, target = choose_declaring(alias, how)
+
+    def change(editor: Editor) -> None:
+        editor.rename(name, new)
+
+    _change(name, target, change, f"renamed to {new!r}", touched=[new], dry_run=how.dry_run, yes=how.yes)
+
+
+def copy(
+    alias: AliasArgument,
+    new: Annotated[str, Argument(metavar="NEW", help="Name of the copy.")],
+    place: PlaceOptions,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Copy a profile within its file."""
+    check_alias(new)
+    name, target = choose_declaring(alias, place)
+
+    def change(editor: Editor) -> None:
+        editor.copy(name, new)
+
+    _change(name, target, change, f"copied to {new!r}", touched=[new], dry_run=dry_run, yes=True)
+
+
+def _change(
+    alias: str, target: Target, change: Change, done: str, *, touched: Sequence[str], dry_run: bool, yes: bool
+) -> None:
+    if not dry_run:
+        confirm_protected(current().profiles(), alias, "change", yes)
+    result = write(target, change, touched=touched, dry_run=dry_run)
+    record = {"alias": alias, "file": target.path, "changed": result.changed}
+    if dry_run:
+        show_plan(result, record)
+    else:
+        answer(record | {"diff": result.diff}, f"{alias!r} {done if result.changed else 'is as it was'} in {target}")
+
+
+# --- remove ---
+
+
+def remove(
+    alias: AliasArgument,
+    how: ChangeOptions,
+    with_secret: Annotated[bool, Option("--with-secret", help="Delete its keyring entry too.")] = False,
+) -> None:
+    """Remove a profile from the file that declares it."""
+    name, target = choose_declaring(alias, how)
+    profiles = current().profiles()
+    account = _entry_to_delete(profiles, name) if with_secret else None
+    if not how.dry_run:
+        confirm_protected(profiles, name, "remove", how.yes)
+    result = write(target, lambda editor: editor.remove(name), dry_run=how.dry_run)
+    record: dict[str, Any] = {"alias": name, "file": target.path}
+    if how.dry_run:
+        show_plan(result, record)
+        return
+    deleted = _delete_entry(account, name) if account else False
+    answer(
+        record | {"removed": True, "secret_deleted": deleted},
+        f"removed {name!r} from {target}",
+        *(["deleted its secret from the keyring"] if deleted else []),
+    )
+    with suppress(MilvusProfilesError):  # it was removed, whatever is wrong with the rest
+        if name in current().profiles(fresh=True):
+            warn(f"{name!r} is still there, declared in {current().profiles().raw(name).declared}")
+
+
+def _entry_to_delete(profiles: Profiles, alias: str) -> str | None:
+    """The keyring account of a profile, unless another profile uses it too."""
+    from ...secrets import keyring_account
+
+    def account_of(name: str) -> str | None:
+        try:
+            profile = profiles.resolve(name).profile
+            credential = profile.credential
+            if profile.is_template or credential is None or credential.kind != "keyring":
+                return None
+            return keyring_account(profile.endpoint, credential.user)
+        except MilvusProfilesError:
+            return None
+
+    account = account_of(alias)
+    if account is None:
+        note("it has no entry in the keyring")
+        return None
+    others = [name for name in profiles if name != alias and account_of(name) == account]
+    if others:
+        warn(f"the keyring entry stays: {', '.join(others[:5])} use{'s' if len(others) == 1 else ''} it too")
+        return None
+    return account
+
+
+def _delete_entry(account: str, alias: str) -> bool:
+    try:
+        return keyring_access.keyring(current().profiles()).delete(account)
+    except SecretUnavailableError as error:
+        raise SecretUnavailableError(
+            f"the profile {alias!r} was removed, but its secret was not: {error.message}", hint=error.hint
+        ) from None
+
+
+# --- values of arguments ---
+
+
+def _assignment(alias: str, text: str, target: Target) -> tuple[tuple[str, ...], Any]:
+    """The field that an argument names, and its value, read by the field's type."""
+    name, equals, text = text.partition("=")
     if not equals:
         # The word itself is not repeated: it may be a secret that was meant for elsewhere.
         raise UsageError("an argument is not FIELD=VALUE", hint="write `profile set ALIAS timeout=5`")
-    return _path(name), text
+    path = _path(name)
+    known = field(path)
+    stripped = text.strip()
+    if stripped.startswith("{") and known.keys:
+        table = _toml(path, stripped)
+        if not isinstance(table, dict):
+            raise UsageError(f"{'.'.join(path)}: the value is not an inline table", hint='write { env = "NAME" }')
+        return path, {key: _located((*path, key), value, target) for key, value in table.items()}
+    if path[0] in SECRET_FIELDS and len(path) == 1:
+        raise UsageError(
+            f"{path[0]} is not set by an argument, which other users of the machine can see",
+            hint=f"store it in the keyring with {milvus_profiles('secret', 'set', alias)}, or give a reference: "
+            f"`{path[0]}.env=NAME`, `{path[0]}.file=PATH`",
+        )
+    if "array" in known.kinds:
+        return path, _located(path, _toml(path, stripped), target)
+    try:
+        value = read_text(path, text)
+    except ConfigError as error:
+        shown = ".".join(path)
+        remedy = f"write such a value; {milvus_profiles('profile', 'unset', alias, shown)} goes back to the default"
+        raise ConfigError(f"{shown}=…: {error.message}", hint=error.hint or remedy) from None
+    assert not isinstance(value, SecretText)
+    return path, _located(path, value, target)
 
 
 def _path(name: str) -> tuple[str, ...]:
@@ -101,32 +210,6 @@ def _path(name: str) -> tuple[str, ...]:
         raise UsageError("a field's name has letters and '_' only", hint="write `ssl.ca` for a key in a table")
     field(path)
     return path
-
-
-def _read(path: tuple[str, ...], text: str, target: Target) -> Any:
-    """The value of an assignment, by the type of its field."""
-    known = field(path)
-    stripped = text.strip()
-    if stripped.startswith("{") and known.keys:
-        return _inline(path, stripped, target)
-    if path[0] in SECRET_FIELDS and len(path) == 1:
-        raise UsageError(
-            f"{path[0]} is not set by an argument, which other users of the machine can see",
-            hint="store it in the keyring with `milvus-profiles secret set ALIAS`, or give a reference: "
-            f"`{path[0]}.env=NAME`, `{path[0]}.file=PATH`",
-        )
-    if "array" in known.kinds:
-        return _located(path, _toml(path, stripped), target)
-    value = read_text(path, text)
-    assert not isinstance(value, SecretText)
-    return _located(path, value, target)
-
-
-def _inline(path: tuple[str, ...], text: str, target: Target) -> dict[str, Any]:
-    table = _toml(path, text)
-    if not isinstance(table, dict):
-        raise UsageError(f"{'.'.join(path)}: the value is not an inline table", hint='write { env = "NAME" }')
-    return {key: _located((*path, key), value, target) for key, value in table.items()}
 
 
 def _toml(path: tuple[str, ...], text: str) -> Any:
@@ -143,202 +226,9 @@ _PATHS = frozenset({("ssl", "ca"), ("ssl", "cert"), ("ssl", "key"), ("token", "f
 def _located(path: tuple[str, ...], value: Any, target: Target) -> Any:
     """A path of an argument counts from the current directory; in the file it counts from the file."""
     if path in _PATHS and isinstance(value, str):
-        return stored_path(value, target)
+        return target.stored_path(value)
     if path[0] in SECRET_FIELDS and path[1:] == ("command",) and isinstance(value, list):
-        return stored_command(value, target) if all(isinstance(word, str) for word in value) else value
+        return target.stored_command(value) if all(isinstance(word, str) for word in value) else value
     if path == ("uri",) and isinstance(value, str):
-        return stored_uri(value, target)
+        return target.stored_uri(value)
     return value
-
-
-# --- whole profiles ---
-
-
-def rename(
-    alias: AliasArgument,
-    new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")],
-    yes: YesOption = False,
-    dry_run: DryRunOption = False,
-    user_file: UserFileOption = False,
-    project_file: ProjectFileOption = False,
-) -> None:
-    """Rename a profile; what refers to it in its file follows. The secret stays: it is bound to the endpoint."""
-    from ...config.edit import RenameProfile
-
-    check_alias(new)
-    name, target = _declared(alias, user_file, project_file)
-    _change(name, target, [RenameProfile(name, new)], f"renamed to {new!r}", yes=yes, dry_run=dry_run, touched=[new])
-
-
-def copy(
-    alias: AliasArgument,
-    new: Annotated[str, typer.Argument(metavar="NEW", help="Name of the copy.")],
-    dry_run: DryRunOption = False,
-    user_file: UserFileOption = False,
-    project_file: ProjectFileOption = False,
-) -> None:
-    """Copy a profile within its file."""
-    from ...config.edit import CopyProfile
-
-    check_alias(new)
-    name, target = _declared(alias, user_file, project_file)
-    _change(name, target, [CopyProfile(name, new)], f"copied to {new!r}", yes=True, dry_run=dry_run, touched=[new])
-
-
-def _declared(alias: str, user_file: bool, project_file: bool) -> tuple[str, Target]:
-    """The alias as it is declared, and the file that declares it."""
-    profiles = current().profiles()
-    name = profiles.select(alias, name="ALIAS").alias
-    raw = profiles.raw(name)
-    if raw.document is None and not (user_file or project_file):
-        raise ConfigError(
-            f"{name!r} is declared by the environment, not in a file",
-            hint=f"set its variables, such as {raw.declared}",
-            location=raw.declared.location(),
-        )
-    return name, choose(user=user_file, project=project_file, document=raw.document)
-
-
-def _change(
-    alias: str,
-    target: Target,
-    operations: Sequence[Operation],
-    done: str,
-    *,
-    yes: bool,
-    dry_run: bool,
-    touched: Sequence[str],
-) -> None:
-
-    if not dry_run:
-        confirm_protected(current().profiles(), alias, "change", yes)
-    result, trusted = apply(target, operations, dry_run=dry_run, touched=touched)
-    if current().json:
-        emit_json({"alias": alias, "file": target.path, "changed": result.changed, "diff": result.diff})
-        return
-    if dry_run:
-        say_lines(result.diff.rstrip("\n") if result.changed else "nothing would change")
-        return
-    say(f"{alias!r} {done if result.changed else 'is as it was'} in {target.words} {shorten(target.path)}")
-    note_edit(target, trusted, result.notes)
-
-
-# --- the editor ---
-
-
-def edit(
-    user_file: UserFileOption = False,
-    project_file: ProjectFileOption = False,
-) -> None:
-    """Open the file in $VISUAL or $EDITOR: on a copy, which is checked before it replaces the file."""
-    from ...config.atomic import read_bytes
-    from ...config.edit import digest, replace_file
-
-    target = choose(user=user_file, project=project_file)
-    inside = bounds(target)
-    before = read_bytes(target.path, inside=inside)
-    words = _editor()
-    copy = _Copy(before or b"")
-    try:
-        while True:
-            _run_editor(words, copy.path)
-            after = read_bytes(copy.path)
-            if after is None or after == (before or b""):
-                if current().json:
-                    emit_json({"file": target.path, "changed": False})
-                else:
-                    say("nothing was changed")
-                return
-            try:
-                _check_whole(after, target)
-                result = replace_file(target.path, after, expect=digest(before), inside=inside)
-            except MilvusProfilesError as error:
-                if not current().interactive:
-                    raise
-                print_error(error)
-                if typer.confirm("Edit again? (no keeps your text aside and changes nothing)", default=True, err=True):
-                    continue
-                raise DeclinedError("nothing was changed") from None
-            copy.is_stored = True
-            break
-    finally:
-        copy.close()
-    trusted = repin(target, result)
-    if current().json:
-        emit_json({"file": target.path, "changed": True})
-        return
-    say(f"changed {target.words} {shorten(target.path)}")
-    note_edit(target, trusted, result.notes)
-
-
-class _Copy:
-    """What the editor works on: in a directory of its own, so that what editors leave beside it is as private.
-
-    However the command ends, a text that was typed and is not stored is kept.
-
-    Attributes:
-        path: the file.
-        is_stored: whether the text is where it belongs.
-    """
-
-    def __init__(self, content: bytes) -> None:
-        from ...config.atomic import write_atomic
-
-        self.is_stored = False
-        self._content = content
-        try:
-            self._directory = tempfile.mkdtemp(prefix="milvus-")
-        except OSError as error:
-            raise ConfigError(
-                f"there is no directory for the editor's copy: {error.strerror}",
-                hint="set TMPDIR to a directory that can be written",
-            ) from None
-        self.path = os.path.join(self._directory, FILE_NAME)
-        try:
-            write_atomic(self.path, content)
-        except BaseException:
-            self.is_stored = True
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Remove it, unless it holds a text that stands nowhere else."""
-        from ...config.atomic import read_bytes
-
-        try:
-            typed = read_bytes(self.path)
-        except MilvusProfilesError:
-            typed = b""  # whatever it is, it is not what was there
-        if self.is_stored or typed is None or typed == self._content:
-            shutil.rmtree(self._directory, ignore_errors=True)
-        else:
-            warn(f"your text is kept in {self.path}")
-
-
-def _check_whole(content: bytes, target: Target) -> None:
-    """Every profile of the new text must be valid."""
-    from ...config.documents import parse_document
-
-    document = parse_document(content, target.path, target.role)
-    check_text(content, target, list(document.profiles))
-
-
-def _editor() -> list[str]:
-    env = current().env
-    text = env.get("VISUAL") or env.get("EDITOR") or "vi"
-    try:
-        words = shlex.split(text)
-    except ValueError:
-        words = []
-    if not words:
-        raise UsageError("VISUAL or EDITOR is not a command", hint="set EDITOR to a program, such as nano")
-    return words
-
-
-def _run_editor(words: list[str], path: str) -> None:
-    try:
-        status = subprocess.run([*words, path], check=False).returncode
-    except OSError as error:
-        raise UsageError(f"the editor {words[0]!a} cannot be run: {error.strerror}", hint="set EDITOR") from None
-    if status != 0:
-        raise DeclinedError(f"the editor ended with status {status}; nothing was changed")

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ...diagnosis.report import Report
     from ...diagnosis.test_run import Cancellation
     from ...profile import Profile
-    from ..progress import Silence
 
 __all__ = ["run_one", "test"]
 
@@ -104,7 +103,7 @@ def _run(profiles: Profiles, names: list[str], timeout: float | None, wait: floa
 
         def one(alias: str, cancellation: Cancellation) -> Report:
             view.begin(alias)
-            secrets = keyring_access.context(profiles, alias)
+            secrets = keyring_access.context(alias)
             how = ProfileTest(secrets, timeout, wait, lambda stage: view.stage(alias, stage), cancellation)
             report = diagnose_declared(profiles, alias, how)
             view.end(report)
@@ -160,23 +159,15 @@ def _side_by_side(names: list[str], one: Callable[[str, Cancellation], Report]) 
     return [reports[alias] for alias in names]
 
 
-def run_one(profiles: Profiles, alias: str, profile: Profile, secret: SecretText | None) -> Report:
-    """Test a profile that stands in no file yet, with its secret.
-
-    Args:
-        profiles: where its environment comes from.
-        alias: its name.
-        profile: the profile.
-        secret: what is going to be stored for it; None takes what its reference gives.
-    """
+def run_one(profile: Profile, secret: SecretText | None) -> Report:
+    """Test a profile that stands in no file yet, with what is going to be stored for it; None: with its reference."""
     from ...diagnosis.stages import ProfileTest, diagnose_profile
     from ..progress import view_of
 
-    session = current()
-    view: Silence
+    session, alias = current(), profile.alias
     with view_of([alias]) as view:
         view.begin(alias)
-        how = ProfileTest(keyring_access.context(profiles, alias), on_stage=lambda stage: view.stage(alias, stage))
+        how = ProfileTest(keyring_access.context(alias), on_stage=lambda stage: view.stage(alias, stage))
         report = diagnose_profile(profile, how, token=secret)
         view.end(report)
     if session.json and not report.ok:

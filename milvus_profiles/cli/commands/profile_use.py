@@ -3,62 +3,49 @@
 from __future__ import annotations
 
 import os
-import shlex
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from ...config.state import read_state, update_state
 from ...errors import MilvusProfilesError, UsageError
 from ...profile import fold_alias
-from ..output import emit_json, note, say, say_lines, shorten, warn
+from ...text import quote
+from ..options import DryRunOption, PlaceOptions
+from ..output import answer, warn
 from ..session import current
-from ..target import Target, apply, choose, note_edit
-
-if TYPE_CHECKING:
-    from ...config.edit import Operation
+from ..target import Target, choose
+from ..writing import show_plan, write
 
 __all__ = ["default_in", "make_default", "use"]
 
 
 def use(
-    alias: Annotated[str, typer.Argument(metavar="ALIAS | -", help="The profile; - for the one before.")],
-    project_file: Annotated[bool, typer.Option("--project-file", help="Write to the project's file.")] = False,
-    shell: Annotated[bool, typer.Option("--shell", help="Only print the line that selects it for one shell.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the change, make none.")] = False,
+    alias: Annotated[str, Argument(metavar="ALIAS | -", help="The profile; - for the one before.")],
+    project_file: Annotated[bool, Option("--project-file", help="Write to the project's file.")] = False,
+    shell: Annotated[bool, Option("--shell", help="Only print the line that selects it for one shell.")] = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Make a profile the default: in the user's file, or the project's, or (--shell) for one shell only."""
-    from ...config.edit import SetRoot, UnsetRoot
-
-    profiles = current().profiles()
-    target = choose(own=True, project=project_file)
-    before = default_in(target)
-    wanted = _previous(target) if alias == "-" else profiles.select(alias, name="ALIAS").alias
+    target = choose(PlaceOptions(project_file=project_file), own=True)
+    wanted = _previous(target) if alias == "-" else current().select(alias).alias
     if shell:
         if wanted is None:
             raise UsageError("there is no profile to go back to", hint="name one")
         _print_shell_line(wanted)
         return
-    operation: Operation = SetRoot("default_profile", wanted) if wanted is not None else UnsetRoot("default_profile")
-    result, trusted = apply(target, [operation], dry_run=dry_run)
+    record = {"alias": wanted, "file": target.path}
     if dry_run:
-        if current().json:
-            emit_json({"alias": wanted, "file": target.path, "diff": result.diff})
-        else:
-            say_lines(result.diff.rstrip("\n") if result.changed else "nothing would change")
+        show_plan(write(target, lambda editor: editor.set_root("default_profile", wanted), dry_run=True), record)
         return
-    hidden = _selected(target, before, wanted)
-    if current().json:
-        emit_json({"alias": wanted, "file": target.path, "hidden_by": hidden})
-        return
+    hidden = make_default(target, wanted)
     said = f"the default profile is {wanted!r}" if wanted is not None else "there is no default profile"
-    say(f"{said} in {target.words} {shorten(target.path)}")
-    if hidden is not None:
+    answer(record | {"hidden_by": hidden}, f"{said} in {target}")
+    if hidden is not None and not current().json:
         warn(f"something stronger hides it: {hidden}")
-    note_edit(target, trusted, result.notes)
 
 
-def make_default(target: Target, wanted: str | None) -> tuple[bool, str | None]:
+def make_default(target: Target, wanted: str | None) -> str | None:
     """Write the default profile of a file; what was there before is what ``use -`` goes back to.
 
     Args:
@@ -66,19 +53,10 @@ def make_default(target: Target, wanted: str | None) -> tuple[bool, str | None]:
         wanted: the alias; None for no default.
 
     Returns:
-        Whether the file is trusted, and what selects another profile all the same, in words; None if nothing does.
+        What selects another profile all the same, in words; None if nothing does.
     """
-    from ...config.edit import SetRoot, UnsetRoot
-
     before = default_in(target)
-    operation: Operation = SetRoot("default_profile", wanted) if wanted is not None else UnsetRoot("default_profile")
-    result, trusted = apply(target, [operation])
-    for line in result.notes:
-        note(line)
-    return trusted, _selected(target, before, wanted)
-
-
-def _selected(target: Target, before: str | None, wanted: str | None) -> str | None:
+    write(target, lambda editor: editor.set_root("default_profile", wanted))
     if before != wanted:
         _remember(target, before)
     return _hiding(wanted)
@@ -86,15 +64,8 @@ def _selected(target: Target, before: str | None, wanted: str | None) -> str | N
 
 def _print_shell_line(alias: str) -> None:
     shell = os.path.basename(current().env.get("SHELL", "sh"))
-    line = (
-        f"set -gx MILVUS_PROFILE {shlex.quote(alias)}"
-        if shell == "fish"
-        else f"export MILVUS_PROFILE={shlex.quote(alias)}"
-    )
-    if current().json:
-        emit_json({"alias": alias, "shell": line})
-    else:
-        say(line)
+    line = f"set -gx MILVUS_PROFILE {quote(alias)}" if shell == "fish" else f"export MILVUS_PROFILE={quote(alias)}"
+    answer({"alias": alias, "shell": line}, line)
 
 
 def _hiding(wanted: str | None) -> str | None:
@@ -110,11 +81,8 @@ def _hiding(wanted: str | None) -> str | None:
 
 def default_in(target: Target) -> str | None:
     """The default profile that a file names; None where it names none, or is not there."""
-    from ...config.documents import read_document
-
-    if not os.path.lexists(target.path):
-        return None
-    value = read_document(target.path, target.role).root.get("default_profile")
+    document = target.read()
+    value = document.root.get("default_profile") if document is not None else None
     return value if isinstance(value, str) else None
 
 

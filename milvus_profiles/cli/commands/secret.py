@@ -2,95 +2,78 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from ...errors import ConfigError
 from ...secrets import keyring_account, status
 from .. import keyring_access
-from ..output import emit_json, note, say
-from ..session import command, current
+from ..options import AliasArgument
+from ..output import answer, note
+from ..session import current
 
 if TYPE_CHECKING:
     from ...config.profiles import Resolved
 
-app = typer.Typer(help="Secrets in the operating system's keyring.", no_args_is_help=True, rich_markup_mode=None)
-app.callback()(command(lambda: None))
-
-AliasArgument = Annotated[str, typer.Argument(metavar="ALIAS", help="The profile.")]
+__all__ = ["delete_secret", "secret_status", "set_secret"]
 
 
-@app.command("set")
-@command
 def set_secret(alias: AliasArgument) -> None:
     """Store the password or token of a profile in the keyring: asked for on a terminal, else one line of stdin."""
-    profiles = current().profiles()
     # As to connect: in a repository that takes the name of one of the user's profiles for its own server, the secret
     # would be stored for that server.
-    resolved = profiles.use(profiles.select(alias, name="ALIAS").alias)
+    resolved = current().profiles().use(current().select(alias).alias)
     profile, account = resolved.profile, _account(resolved)
-    credential = profile.credential
-    user = credential.user if credential else None
+    user = profile.credential.user if profile.credential else None
     secret = keyring_access.read_secret(profile.endpoint, user, "secret set")
     if user is None and profile.user is None and ":" not in secret.reveal():
         note("stored as an API key: it has no colon, so it is no user:password")
-    ring = keyring_access.keyring(current().profiles())
-    ring.set(account, secret)
-    if current().json:
-        emit_json({"alias": profile.alias, "account": account, "stored": True})
-    else:
-        say(f"stored in the keyring for {profile.endpoint.uri}" + (f", user {user}" if user else ""))
+    keyring_access.keyring(current().profiles()).set(account, secret)
+    answer(
+        {"alias": profile.alias, "account": account, "stored": True},
+        f"stored in the keyring for {profile.endpoint.uri}" + (f", user {user}" if user else ""),
+    )
 
 
-@app.command("delete")
-@command
 def delete_secret(alias: AliasArgument) -> None:
     """Delete the keyring's entry of a profile."""
     resolved = _resolve(alias)
     account = _account(resolved)
     deleted = keyring_access.keyring(current().profiles()).delete(account)
-    if current().json:
-        emit_json({"alias": resolved.profile.alias, "account": account, "deleted": deleted})
-    else:
-        say("deleted from the keyring" if deleted else "the keyring had no entry for it")
+    answer(
+        {"alias": resolved.profile.alias, "account": account, "deleted": deleted},
+        "deleted from the keyring" if deleted else "the keyring had no entry for it",
+    )
 
 
-@app.command("status")
-@command
 def secret_status(alias: AliasArgument) -> None:
     """Say where the secret of a profile comes from and whether it is there; never shows it."""
-    resolved = _resolve(alias)
-    profile = resolved.profile
-    profiles = current().profiles()
+    profile = _resolve(alias).profile
     credential = profile.credential
-    found = status(credential, profile.endpoint, keyring_access.context(profiles, profile.alias))
+    found = status(credential, profile.endpoint, keyring_access.context(profile.alias))
     present = found.state == "present"
     account = keyring_account(profile.endpoint, credential.user) if credential and found.kind == "keyring" else None
-    if current().json:
-        emit_json(
-            {
-                "alias": profile.alias,
-                "auth": found.kind,
-                "present": present,
-                "backend": found.backend,
-                "account": account,
-            }
-        )
-    elif credential is None:
-        say(f"{profile.alias}: connects without credentials")
-    else:
-        say(f"{profile.alias}: {found.kind}, {'present' if present else 'missing'}")
-        if account:
-            say(f"  account {account}")
-            say(f"  keyring {found.backend}")
+    said = "connects without credentials"
+    if credential is not None:
+        said = f"{found.kind}, {'present' if present else 'missing'}"
+    answer(
+        {
+            "alias": profile.alias,
+            "auth": found.kind,
+            "present": present,
+            "backend": found.backend,
+            "account": account,
+        },
+        f"{profile.alias}: {said}",
+        *([f"  account {account}", f"  keyring {found.backend}"] if account else []),
+    )
     if credential is not None and not present:
         raise typer.Exit(4)
 
 
 def _resolve(alias: str) -> Resolved:
-    profiles = current().profiles()
-    return profiles.resolve(profiles.select(alias, name="ALIAS").alias)
+    return current().profiles().resolve(current().select(alias).alias)
 
 
 def _account(resolved: Resolved) -> str:

@@ -13,7 +13,7 @@ from ...config.documents import read_document
 from ...config.locations import current_directory, find_project_file, named_file
 from ...config.trust import TrustStore
 from ...errors import ConfigError, Location
-from ..output import emit_json, note, say, shorten, warn
+from ..output import answer, note, shorten, warn
 from ..session import current
 
 _LONGEST = 1000
@@ -39,20 +39,17 @@ def trust(file: FileArgument = None) -> None:
     _warn_of_neighbours(document.path)
     if not known:
         store.pin(document)
-    if session.json:
-        emit_json({"file": document.path, "trusted": True, "changed": changes, "databases": databases})
-        return
-    for name, (before, after) in changes.items():
-        if before is None:
-            say(f"  + {name} = {_show(after)}")
-        elif after is None:
-            say(f"  - {name} = {_show(before)}")
-        else:
-            say(f"  ~ {name} = {_show(before)} -> {_show(after)}")
-    for alias, path in databases.items():
-        say(f"  {'=' if known else '+'} {alias} brings the database {shorten(path)}, which was not made from here")
-    say(f"{'already trusted' if known else 'trusted'}: {shorten(document.path)}")
-    if databases:
+    mark = "=" if known else "+"
+    answer(
+        {"file": document.path, "trusted": True, "changed": changes, "databases": databases},
+        *(_line(name, before, after) for name, (before, after) in changes.items()),
+        *(
+            f"  {mark} {alias} brings the database {shorten(place)}, which was not made from here"
+            for alias, place in databases.items()
+        ),
+        f"{'already trusted' if known else 'trusted'}: {shorten(document.path)}",
+    )
+    if databases and not session.json:
         warn(
             "Milvus Lite acts on what stands in a database: functions of its collections may send texts, and an API "
             "key of the environment, to addresses that it names; later changes of it need no trust again"
@@ -63,13 +60,9 @@ def trust(file: FileArgument = None) -> None:
 
 def untrust(file: FileArgument = None) -> None:
     """Trust a project file no longer."""
-    session = current()
     path = _path(file)
-    TrustStore.load(session.env).unpin(path)
-    if session.json:
-        emit_json({"file": path, "trusted": False})
-    else:
-        say(f"not trusted: {shorten(path)}")
+    TrustStore.load(current().env).unpin(path)
+    answer({"file": path, "trusted": False}, f"not trusted: {shorten(path)}")
 
 
 def _path(file: str | None) -> str:
@@ -100,6 +93,12 @@ def _warn_of_neighbours(path: str) -> None:
             f"every user of this machine can write to {directory}: only the text of the file is pinned, and what its "
             "relative paths lead to may be anybody's"
         )
+
+
+def _line(name: str, before: Any, after: Any) -> str:
+    if before is None:
+        return f"  + {name} = {_show(after)}"
+    return f"  - {name} = {_show(before)}" if after is None else f"  ~ {name} = {_show(before)} -> {_show(after)}"
 
 
 def _show(value: Any) -> str:

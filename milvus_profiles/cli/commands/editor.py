@@ -1,0 +1,111 @@
+"""``profile edit``: a person's own editor, on a copy that is checked before it takes the place of the file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+
+import typer
+
+from ...config.locations import FILE_NAME
+from ...errors import ConfigError, DeclinedError, MilvusProfilesError, UsageError
+from ..asking import command_words
+from ..options import PlaceOptions
+from ..output import answer, print_error, warn
+from ..session import current
+from ..target import choose
+from ..writing import check_text, finish
+
+__all__ = ["edit"]
+
+
+def edit(place: PlaceOptions) -> None:
+    """Open the file in $VISUAL or $EDITOR: on a copy, which is checked before it replaces the file."""
+    from ...config.atomic import read_bytes
+    from ...config.edit import digest, replace_file
+
+    target = choose(place)
+    inside = target.bounds()
+    before = read_bytes(target.path, inside=inside)
+    env = current().env
+    command = env.get("VISUAL") or env.get("EDITOR") or "vi"
+    words = command_words(command, "VISUAL or EDITOR is not a command", "set EDITOR to a program, such as nano")
+    copy = _Copy(before or b"")
+    try:
+        while not copy.is_stored:
+            _run_editor(words, copy.path)
+            after = read_bytes(copy.path)
+            if after is None or after == (before or b""):
+                answer({"file": target.path, "changed": False}, "nothing was changed")
+                return
+            try:
+                check_text(after, target)
+                result = replace_file(target.path, after, expect=digest(before), inside=inside)
+                copy.is_stored = True
+            except MilvusProfilesError as error:
+                if not current().interactive:
+                    raise
+                print_error(error)
+                if not typer.confirm(
+                    "Edit again? (no keeps your text aside and changes nothing)", default=True, err=True
+                ):
+                    raise DeclinedError("nothing was changed") from None
+    finally:
+        copy.close()
+    finish(target, result)
+    answer({"file": target.path, "changed": True}, f"changed {target}")
+
+
+class _Copy:
+    """What the editor works on: in a directory of its own, so that what editors leave beside it is as private.
+
+    However the command ends, a text that was typed and is not stored is kept.
+
+    Attributes:
+        path: the file.
+        is_stored: whether the text is where it belongs.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        from ...config.atomic import write_atomic
+
+        self.is_stored = False
+        self._content = content
+        try:
+            self._directory = tempfile.mkdtemp(prefix="milvus-")
+        except OSError as error:
+            raise ConfigError(
+                f"there is no directory for the editor's copy: {error.strerror}",
+                hint="set TMPDIR to a directory that can be written",
+            ) from None
+        self.path = os.path.join(self._directory, FILE_NAME)
+        try:
+            write_atomic(self.path, content)
+        except BaseException:
+            self.is_stored = True
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Remove it, unless it holds a text that stands nowhere else."""
+        from ...config.atomic import read_bytes
+
+        try:
+            typed = read_bytes(self.path)
+        except MilvusProfilesError:
+            typed = b""  # whatever it is, it is not what was there
+        if self.is_stored or typed is None or typed == self._content:
+            shutil.rmtree(self._directory, ignore_errors=True)
+        else:
+            warn(f"your text is kept in {self.path}")
+
+
+def _run_editor(words: list[str], path: str) -> None:
+    try:
+        status = subprocess.run([*words, path], check=False).returncode
+    except OSError as error:
+        raise UsageError(f"the editor {words[0]!a} cannot be run: {error.strerror}", hint="set EDITOR") from None
+    if status != 0:
+        raise DeclinedError(f"the editor ended with status {status}; nothing was changed")

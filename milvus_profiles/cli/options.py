@@ -1,0 +1,67 @@
+"""Options that several commands have, each declared once; those of a class :func:`.session.command` unfolds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from typer import Argument, Option
+
+__all__ = [
+    "AliasArgument",
+    "ChangeOptions",
+    "DryRunOption",
+    "ForceOption",
+    "OptionalAlias",
+    "PasswordOption",
+    "PlaceOptions",
+    "YesOption",
+    "host_option",
+    "port_option",
+    "user_option",
+]
+
+AliasArgument = Annotated[str, Argument(metavar="ALIAS", help="The profile.")]
+OptionalAlias = Annotated[str | None, Argument(metavar="[ALIAS]", help="The profile; default: the selected one.")]
+DryRunOption = Annotated[bool, Option("--dry-run", help="Print the change, make none.")]
+YesOption = Annotated[bool, Option("--yes", "-y", help="Do not ask about a protected profile.")]
+ForceOption = Annotated[bool, Option("--force", help="Replace a profile of that name.")]
+PasswordOption = Annotated[
+    bool, Option("--password-stdin", help="Read the user's password from stdin into the keyring.")
+]
+
+
+def host_option(*short: str, default: str = "") -> Any:
+    """The option of a field ``host``; ``connect`` has short names and other defaults, those of the Milvus CLI."""
+    return Option("--host", *short, metavar="HOST", help=f"Host name or IP address.{default}")
+
+
+def port_option(*short: str) -> Any:
+    """The option of a field ``port``."""
+    return Option("--port", *short, metavar="PORT", help="Port. The default is 19530.")
+
+
+def user_option(*short: str) -> Any:
+    """The option of a field ``user``."""
+    return Option("--user", *short, metavar="USER", help="User; the password goes into the keyring.")
+
+
+@dataclass(frozen=True)
+class PlaceOptions:
+    """Which file is meant, where it is not the one that declares the profile, or takes new ones."""
+
+    user_file: Annotated[bool, Option("--user-file", help="Change the user's file.")] = False
+    project_file: Annotated[bool, Option("--project-file", help="Change the project's milvus.toml.")] = False
+
+    @property
+    def is_named(self) -> bool:
+        """Whether one of them was given."""
+        return self.user_file or self.project_file
+
+
+@dataclass(frozen=True)
+class ChangeOptions(PlaceOptions):
+    """How a profile that is there is changed."""
+
+    dry_run: DryRunOption = False
+    yes: YesOption = False

@@ -1,0 +1,50 @@
+"""Refusals of the command line name the argument or the place, and what to do."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.support.command import Command
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message", "hint"),
+    [
+        ("timeout=soon", "timeout=…: timeout must be a number", "`milvus-profiles profile unset one timeout`"),
+        ("protected=perhaps", "protected=…: protected must be true or false", "profile unset one protected"),
+        ("keepalive=3", "keepalive=…: keepalive is a table", "set its keys one by one: time, timeout"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_with_its_argument_and_a_remedy(
+    assignment: str, message: str, hint: str, cli: Command
+) -> None:
+    (cli.cwd / "milvus.toml").write_text('[profiles.one]\nuri = "https://h"\n')
+    error = cli("profile", "set", "one", assignment, "--json").error
+    assert error["error"] == "config"
+    assert error["message"] == message
+    assert hint in error["hint"]
+
+
+@pytest.mark.parametrize("fields", ['token = { env = "A", file = "b" }\n', 'token = "x"\nuser = "u"\npassword = "y"\n'])
+def test_two_forms_of_a_secret_are_refused_with_a_remedy(fields: str, cli: Command) -> None:
+    (cli.cwd / "own.toml").write_text(f'[profiles.one]\nuri = "https://h"\n{fields}')
+    (cli.cwd / "own.toml").chmod(0o600)
+    error = cli("profile", "show", "one", "--config", "own.toml", "--json").error
+    assert error["error"] == "config"
+    assert error["hint"].startswith("keep the ")
+    assert error["location"].startswith(f"{cli.cwd / 'own.toml'}:3:")
+
+
+def test_an_editor_can_mend_a_broken_project_file(cli: Command) -> None:
+    file, editor = cli.cwd / "milvus.toml", cli.home / "editor.py"
+    file.write_text('[profiles.one\nuri = "https://h"\n')
+    editor.write_text("import sys\ntext = open(sys.argv[1]).read()\n")
+    with editor.open("a") as script:
+        script.write("open(sys.argv[1], 'w').write(text.replace('.one', '.one]'))\n")
+    outcome = cli("profile", "edit", env={"EDITOR": f"{sys.executable} {editor}"})
+    assert outcome.returncode == 0, outcome.stderr
+    assert "changed the project file" in outcome.stdout
+    assert "is not trusted" in outcome.stderr
+    assert file.read_text().startswith("[profiles.one]\n")
