@@ -51,6 +51,11 @@ def test_connect_shakes_hands_and_pings(shell: Shell, any_server: MilvusServer) 
     stub = shell.stub(conn, SHOW_COLLECTIONS.path)
     assert list(SHOW_COLLECTIONS.deserialize(shell.call(stub)).collection_names) == []
     assert not conn.is_closed
+    # What a user finds by looking is what is promised, and all of it is there.
+    assert dir(conn) == sorted(
+        {"channel", "client", "close", "ping", "alias", "profile", "endpoint", "is_closed", "server_version"}
+    )
+    assert all(hasattr(conn, name) for name in dir(conn))
     shell.close(conn)
     shell.close(conn)
     assert conn.is_closed

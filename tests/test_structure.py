@@ -176,9 +176,15 @@ def test_only_one_module_imports_grpc() -> None:
 def test_the_face_has_what_it_names() -> None:
     for name in milvus_profiles.__all__:
         assert getattr(milvus_profiles, name) is not None
-    assert set(milvus_profiles.__all__) <= set(dir(milvus_profiles))
+    assert set(milvus_profiles.__all__) == set(dir(milvus_profiles))
     with pytest.raises(AttributeError):
         _ = milvus_profiles.nonsense
+
+
+def test_profiles_show_what_is_promised_of_them(tmp_path: Path) -> None:
+    profiles = milvus_profiles.load(env={"HOME": str(tmp_path)}, cwd=tmp_path)
+    assert {"connect", "get", "items", "keys", "values"} <= set(dir(profiles))
+    assert all(hasattr(profiles, name) and not name.startswith("_") for name in dir(profiles))
 
 
 def test_python_m_runs_the_command(tmp_path: Path) -> None:

@@ -109,6 +109,9 @@ class Profiles(Mapping[str, Profile]):
         places = [document.path for document in self.documents]
         return f"<Profiles: {len(self)} from {', '.join(places) or 'the environment'}>"
 
+    def __dir__(self) -> list[str]:
+        return ["connect", "documents", "get", "items", "keys", "resolve", "select", "unread", "user_file", "values"]
+
     # --- what there is ---
 
     def __iter__(self) -> Iterator[str]:

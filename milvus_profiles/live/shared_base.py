@@ -257,6 +257,9 @@ class SharedChannelBase(Generic[C]):
         """Have the channel renewed if its certificate files have changed; a call may be waiting."""
 
 
+_PUBLIC = ("alias", "channel", "client", "close", "endpoint", "is_closed", "ping", "profile", "server_version")
+
+
 @even_half_made
 class Handle(Generic[S]):
     """One holder's share of a shared channel, with the profile as the holder resolved it."""
@@ -269,6 +272,9 @@ class Handle(Generic[S]):
         self._live = live
         self._profile = profile
         self._closed = False
+
+    def __dir__(self) -> list[str]:
+        return list(_PUBLIC)
 
     @property
     def alias(self) -> str:
