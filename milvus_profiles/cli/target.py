@@ -128,15 +128,15 @@ def choose_declaring(alias: str, place: PlaceOptions) -> tuple[str, Target]:
     name = current().select(alias).alias
     raw = current().profiles().raw(name)
     if raw.document is None and not place.is_named:
-        raise in_environment(raw, "change or unset its variables")
+        raise in_environment(raw, "change or unset")
     return name, choose(place, document=raw.document)
 
 
 def in_environment(raw: RawProfile, remedy: str) -> ConfigError:
-    """The refusal to edit a profile that no file declares."""
+    """The refusal to edit a profile that no file declares; the remedy ends with the name of a variable of its."""
     return ConfigError(
         f"{raw.alias!r} is declared by the environment, not in a file",
-        hint=f"{remedy}, such as {raw.declared}",
+        hint=f"{remedy} {raw.declared}",
         location=raw.declared.location(),
     )
 

@@ -136,7 +136,7 @@ def _target(profiles: Profiles, alias: str, force: bool) -> Target:
         return choose(own=True)
     raw = profiles.raw(alias)
     if raw.document is None:
-        raise in_environment(raw, "choose another alias with -a, or unset its variables")
+        raise in_environment(raw, "choose another alias with -a, or unset")
     if not force:
         raise ConfigError(
             f"there is a profile {raw.alias!r} with another address or user",
