@@ -43,8 +43,8 @@ _TRIES = 100
 class _EnteredAtOnce(threading.Condition):
     """Its ``with`` calls the methods of its lock, and no Python code is run on the way."""
 
-    __enter__ = property(attrgetter("_lock.__enter__"))
-    __exit__ = property(attrgetter("_lock.__exit__"))
+    __enter__ = property(attrgetter("_lock.__enter__"))  # pyright: ignore[reportAssignmentType]
+    __exit__ = property(attrgetter("_lock.__exit__"))  # pyright: ignore[reportAssignmentType]
 
     def __repr__(self) -> str:
         return super().__repr__()
@@ -121,7 +121,7 @@ def _close_dropped() -> None:
     with contextlib.suppress(IndexError):  # another thread was first
         while True:
             state = _dropped.popleft()
-            super(type(state), state).__del__()  # for ever, it may be; the next thread has the others
+            super(type(state), state).__del__()  # pyright: ignore  # for ever, it may be; the next thread has the others
 
 
 def let_go(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..background import in_executor
 from ..channel.aio_core import AsyncChannelCore
@@ -20,7 +20,7 @@ from ..errors import MilvusProfilesError
 from ..masked import SecretText
 from ..profile import Profile
 from .aio_shared_channel import AsyncOpenedChannel, AsyncSharedChannel, give_back, release_soon
-from .handshake import async_drive
+from .handshake import Plan, ServerInfo, async_drive
 from .limit import OPEN_CONNECTIONS
 from .opening import OpeningBase, OpeningPlan, lite_of, spec_of
 from .spec import context_of
@@ -69,8 +69,11 @@ class _Opening(OpeningBase[AsyncOpenedChannel]):
         self.opened = AsyncOpenedChannel(core, lite, context_of(profile, token, lite))
         return self.opened
 
-    shake_hands = staticmethod(async_drive)
-    pause = staticmethod(asyncio.sleep)
+    async def shake_hands(self, plan: Plan[ServerInfo], *rest: Any) -> ServerInfo:
+        return await async_drive(plan, *rest)
+
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
     async def close(self) -> None:
         if self.opened is not None:

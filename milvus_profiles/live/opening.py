@@ -120,7 +120,7 @@ class OpeningBase(Generic[C]):
         """Drive the plan of the handshake; the rest is as for :func:`.handshake.drive`."""
 
     @abstractmethod
-    def pause(self, seconds: float, /) -> Any:
+    def pause(self, seconds: float) -> Any:
         """Let some time pass."""
 
     @abstractmethod
@@ -248,8 +248,11 @@ class _Opening(OpeningBase[OpenedChannel]):
         self.opened = start(self.spec.profile, token, self.spec.refresh)
         return self.opened
 
-    shake_hands = staticmethod(drive)
-    pause = staticmethod(time.sleep)
+    def shake_hands(self, plan: Plan[ServerInfo], *rest: Any) -> ServerInfo:
+        return drive(plan, *rest)
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def close(self) -> None:
         if self.opened is not None:

@@ -189,7 +189,8 @@ class ConnectionPool(BasePool):
         if self._core.dirty:
             self._plan()
 
-    _notify_if_possible = _notify
+    def _notify_if_possible(self) -> None:
+        self._notify()
 
     def _tell(self, event: Event) -> Any:
         answer = event(self._core, self._clock())

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -17,6 +18,9 @@ from ..output import answer, print_error, warn
 from ..session import current
 from ..target import choose
 from ..writing import check_text, finish
+
+if TYPE_CHECKING:
+    from ...config.edit import EditResult
 
 __all__ = ["edit"]
 
@@ -33,8 +37,9 @@ def edit(place: PlaceOptions) -> None:
     command = env.get("VISUAL") or env.get("EDITOR") or "vi"
     words = command_words(command, "VISUAL or EDITOR is not a command", "set EDITOR to a program, such as nano")
     copy = _Copy(before or b"")
+    result: EditResult | None = None
     try:
-        while not copy.is_stored:
+        while result is None:
             _run_editor(words, copy.path)
             after = read_bytes(copy.path)
             if after is None or after == (before or b""):

@@ -73,10 +73,10 @@ def _row(profiles: Profiles, alias: str, selected: str | None, messages: dict[st
         row["origin"] = _origin(raw)
         row["trusted"] = profiles.is_trusted(raw)
     if isinstance(profile, Findings):
-        row["error"] = {"code": profile.code}
+        row["error"] = error = dict[str, Any](code=profile.code)
         if current().json:
             place = profile.location
-            row["error"]["location"] = str(place) if place else None
+            error["location"] = str(place) if place else None
         else:
             messages[alias] = profile.message
         return row
