@@ -169,7 +169,7 @@ def parse_address(text: str, *, base: str | os.PathLike[str] = ".", home: str | 
             raise AddressError(f"the address contains {name}", hint="write it as scheme://host:port/database")
     if "@" in text:
         raise AddressError(
-            "the address contains user information (user:password@)",
+            "the address contains user information, which is what stands before an @",
             hint="take it out of the address: set `user`, and store the password with `milvus-profiles secret set`",
         )
     tls: bool | None = None

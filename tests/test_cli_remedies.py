@@ -37,6 +37,30 @@ def test_two_forms_of_a_secret_are_refused_with_a_remedy(fields: str, cli: Comma
     assert error["location"].startswith(f"{cli.cwd / 'own.toml'}:3:")
 
 
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [(("add", "two", "--dry-run", "--uri", "{}"), "--uri"), (("set", "one", "--dry-run", "uri={}"), "uri=")],
+)
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("http://h:99999", "the port is not a number from 1 to 65535"),
+        (
+            "http://root:canary-7f3a@h",
+            "the address contains user information, which is what stands before an @",
+        ),
+    ],
+)
+def test_a_wrong_address_is_refused_with_its_argument(
+    words: tuple[str, ...], place: str, uri: str, message: str, cli: Command
+) -> None:
+    (cli.cwd / "milvus.toml").write_text('[profiles.one]\nuri = "https://h"\n')
+    outcome = cli("profile", *(word.format(uri) for word in words), "--json", status=3)
+    assert (outcome.error["message"], outcome.error["location"]) == (message, place)
+    assert outcome.error["hint"]
+    assert "canary" not in outcome.stderr
+
+
 def test_an_editor_can_mend_a_broken_project_file(cli: Command) -> None:
     file, editor = cli.cwd / "milvus.toml", cli.home / "editor.py"
     file.write_text('[profiles.one\nuri = "https://h"\n')

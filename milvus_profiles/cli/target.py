@@ -19,7 +19,7 @@ from ..config.locations import (
 )
 from ..config.trust import TrustStore
 from ..config.values import RawProfile
-from ..endpoint import parse_address
+from ..endpoint import AddressError, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
 from ..files.paths import absolute_path
 from .options import PlaceOptions
@@ -78,9 +78,19 @@ class Target:
         """A command as it is written: a program given by a path counts from here, one to be searched stays."""
         return [self.stored_path(word) if os.path.dirname(word) else word for word in words[:1]] + words[1:]
 
-    def stored_uri(self, uri: str) -> str:
-        """A uri as it is written: a path in it counts from the current directory, and later from the file."""
-        address = parse_address(uri)
+    def stored_uri(self, uri: str, argument: str | None = None) -> str:
+        """A uri as it is written: a path in it counts from the current directory, and later from the file.
+
+        Args:
+            uri: the address.
+            argument: what it was given by, such as ``--uri``, for the error about it.
+        """
+        try:
+            address = parse_address(uri)
+        except AddressError as error:
+            if argument is not None:
+                error.location = Location(argument)
+            raise
         if address.kind == "lite":
             return self.stored_path(address.path)
         return f"unix:{self.stored_path(address.path)}" if address.kind == "unix" else uri

@@ -99,7 +99,7 @@ class FieldOptions:
             raise UsageError("--no-ssl contradicts the certificates given", hint="leave one of them out")
         fields: dict[str, Any] = {
             "description": self.description,
-            "uri": None if uri is None else target.stored_uri(uri),
+            "uri": None if uri is None else target.stored_uri(uri, "--uri"),
             "host": self.host,
             "port": self.port,
             "user": self.user,

@@ -230,5 +230,5 @@ def _located(path: tuple[str, ...], value: Any, target: Target) -> Any:
     if path[0] in SECRET_FIELDS and path[1:] == ("command",) and isinstance(value, list):
         return target.stored_command(value) if all(isinstance(word, str) for word in value) else value
     if path == ("uri",) and isinstance(value, str):
-        return target.stored_uri(value)
+        return target.stored_uri(value, "uri=")
     return value
