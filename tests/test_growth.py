@@ -22,9 +22,10 @@ ENOUGH = 0.3
 """Seconds after which a ladder ends: what grows with the square has failed long before."""
 
 A_MEGABYTE = dict.fromkeys(("show", "explain", "load", "missing", "complete"), 5.0)
-"""Seconds for a megabyte: two on an idle machine, and as much again for one that others use.  What goes through all of
-its 70,000 wrong profiles takes longer, and an edit, which reads and compares the whole file before and after."""
+A_MEGABYTE |= dict.fromkeys(("validate", "doctor", "test", "trust"), 8.0)
+"""Seconds for a megabyte: two on an idle machine, and as much again and more for one that others use."""
 LONGER = 20.0
+"""For a list of 46,000 valid profiles, and an edit, which reads and compares the whole file before and after."""
 
 P = '[profiles.p]\nuri = "h"\n'
 Shape = Callable[[int], str]
@@ -250,6 +251,20 @@ def test_findings_stop_at_a_hundred_and_say_how_many_more(meter: Meter) -> None:
     said = (meter.project / "output").read_text()
     assert "unknown key 'ssl.k0'" in said
     assert "999 more" in said
+
+
+def test_looking_at_profiles_stops_at_the_hundredth_wrong_one_and_says_how_many_are_left(meter: Meter) -> None:
+    text = P + "".join(f"[profiles.p{number}]\nx = 1\n" for number in range(250))
+    assert meter(["config", "validate"], text, {}, 20).status == 3
+    said = (meter.project / "output").read_text()
+    assert said.count("error: unknown key 'x'") == 100
+    assert "error: 150 more profiles not looked at\nhint: correct those above first" in said
+    assert meter(["profile", "list"], text, {}, 20).status == 0
+    said = (meter.project / "output").read_text()
+    assert said.count("invalid: unknown key 'x'") == 100
+    assert "150 more profiles not looked at and not listed: correct the 100 that are invalid" in said
+    meter(["doctor"], text, {}, 20)
+    assert "95 more are invalid, and 150 not looked at" in (meter.project / "output").read_text()
 
 
 def test_the_excerpt_of_a_long_line_is_cut_around_the_caret_and_hides_secrets(meter: Meter) -> None:

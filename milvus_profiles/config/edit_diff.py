@@ -17,7 +17,9 @@ __all__ = ["show_difference"]
 
 _CONTEXT = 3
 _WIDTH = 1000  # characters of a row that are shown: one can be as long as the file
+_MASKED = 100_000  # characters of a line that is looked through for secrets; of a longer one nothing is shown
 _COMPARED = 400  # rows between two that stayed that are compared with each other
+_TEXT = re.compile(r"[^\r\n]+")
 _ROW = re.compile(r"[^\n]*\n|[^\n]+")
 
 
@@ -85,7 +87,10 @@ class _Rows:
     def _rows(self, line: Line) -> list[_Row]:
         if (known := self._known.get(id(line))) is not None:
             return known
-        shown = hide(line.raw) if id(line) in self._hidden else _masked(line)
+        if len(line.raw) > _MASKED:
+            shown = _TEXT.sub("…", line.raw)
+        else:
+            shown = hide(line.raw) if id(line) in self._hidden else _masked(line)
         self._known[id(line)] = rows = [
             _Row(raw, _shortened(printable(row.removesuffix("\n").rstrip(self._ends))))
             for raw, row in zip(_ROW.findall(line.raw), _ROW.findall(shown), strict=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -91,7 +90,7 @@ class Layers:
         except ConfigError:
             return True  # it wants to be one, and says what is wrong when it is taken
 
-    def choices(self, alias: str | None, name: str, variable: str | None) -> Iterator[tuple[str, Origin | None, str]]:
+    def choices(self, alias: str | None, name: str, variable: str | None) -> list[tuple[str, Origin | None, str]]:
         """What selects a profile, strongest first: its alias, its origin (None for the last resorts), and why.
 
         Args:
@@ -100,20 +99,23 @@ class Layers:
             variable: what ``MILVUS_PROFILE`` names; None without it.
         """
         environment = self._environment
+        found: list[tuple[str, Origin | None, str]] = []
         if alias is not None:
-            yield alias, Origin("call", name), "it was named"
+            found.append((alias, Origin("call", name), "it was named"))
         if variable is not None:
-            yield variable, Origin("environment", "MILVUS_PROFILE"), "MILVUS_PROFILE names it"
+            found.append((variable, Origin("environment", "MILVUS_PROFILE"), "MILVUS_PROFILE names it"))
         if environment.uri_alias is not None:
-            yield environment.uri_alias, Origin("environment", "MILVUS_URI"), "MILVUS_URI declares it"
+            found.append((environment.uri_alias, Origin("environment", "MILVUS_URI"), "MILVUS_URI declares it"))
         for document in self._documents:
-            if "default_profile" in document.root:
+            if (default := document.root.get("default_profile")) is not None:
                 origin = Origin(document.role, document=document, path=("default_profile",))
-                yield document.root["default_profile"], origin, f"default_profile of {document.path} names it"
-        if (found := self.find("default")) is not None:
-            yield found, None, "its alias is `default`"
-        if self._only is not None:
-            yield self._only, None, "it is the only one there is"
+                found.append((default, origin, f"default_profile of {document.path} names it"))
+        if (last := self.find("default")) is not None:
+            found.append((last, None, "its alias is `default`"))
+        # Only where nothing else does: it goes through all of them.
+        if not found and self._only is not None:
+            found.append((self._only, None, "it is the only one there is"))
+        return found
 
     @cached_property
     def _only(self) -> str | None:

@@ -21,7 +21,7 @@ from ..spelling import Nearest, some
 from .databases import refuse_brought, untrusted_origin
 from .documents import Document
 from .fields import SECRET_FIELDS
-from .invalid import Findings, validate
+from .invalid import FINDINGS, Findings, validate
 from .layers import Layers, Selection
 from .locations import UnreadFile, home_directory, home_fault, user_file
 from .permissions import refusal
@@ -29,10 +29,13 @@ from .settings import Settings
 from .trust import TrustStore, check_default, check_endpoint, check_fields
 from .values import Origin, Raw, RawProfile, Value, override, resolved_paths
 
-__all__ = ["ProfileCache", "Profiles", "Resolved", "Selection"]
+__all__ = ["Examined", "ProfileCache", "Profiles", "Resolved", "Selection"]
 
 ProfileCache = dict[str, tuple["RawProfile", "Profile | None"]]
 """Folded alias to a profile's fields, and the profile itself unless that depends on more than files and variables."""
+
+Examined = tuple[str, "RawProfile | None", "Profile | Findings"]
+"""An alias, its fields, or None where they cannot be had, and the profile, or what is wrong with it."""
 
 _CACHED_PROFILES = 64
 
@@ -167,7 +170,7 @@ class Profiles(Mapping[str, Profile]):
             UnknownProfileError: the chosen name is not declared, or nothing chooses one.
             UntrustedError: the default of an untrusted project file is not one of its own profiles.
         """
-        choices = list(self._layers.choices(alias, name, self.settings.profile))
+        choices = self._layers.choices(alias, name, self.settings.profile)
         if not choices:
             names = list(islice(self, 9))
             remedy = "declare one with `milvus-profiles profile add ALIAS --uri URI`"
@@ -262,6 +265,15 @@ class Profiles(Mapping[str, Profile]):
             return None, Findings(error.with_traceback(None))
         result = validate(Profile, raw, check_files=self.is_trusted(raw))
         return raw, result  # type: ignore[return-value]  # of the model that was asked for
+
+    def examined(self) -> Iterator[Examined]:
+        """Every profile as :meth:`examine` has it, up to the hundredth that is wrong: a file can hold a million."""
+        wrong = 0
+        for alias in self:
+            raw, result = self.examine(alias)
+            yield alias, raw, result
+            if (wrong := wrong + isinstance(result, Findings)) == FINDINGS:
+                return
 
     def findings(self, alias: str) -> list[MilvusProfilesError]:
         """What is wrong with a profile, the first hundred; empty for a valid one."""

@@ -23,7 +23,7 @@ def examine(context: DoctorContext) -> Iterator[Finding]:
     except ConfigError as error:
         yield Finding.of("files", error, "correct it, then run doctor again")
         profiles = None
-    examined = {} if profiles is None else {alias: profiles.examine(alias)[1] for alias in profiles}
+    examined = {} if profiles is None else {alias: result for alias, _, result in profiles.examined()}
     if profiles is not None:
         yield from check_files(profiles)
         yield from check_profiles(profiles, examined)

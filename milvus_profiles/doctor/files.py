@@ -64,8 +64,10 @@ def check_profiles(profiles: Profiles, examined: Examined) -> Iterator[Finding]:
         [error] = findings.errors(1)
         yield Finding.of("profiles", error, "correct it there", whose=f"{alias}: ")
     if len(invalid) > _SHOWN:
+        left = len(profiles) - len(examined)
+        rest = f", and {left} not looked at" if left else ""
         yield Finding(
-            "profiles", "failed", f"{len(invalid) - _SHOWN} more are invalid", "`milvus-profiles config validate`"
+            "profiles", "failed", f"{len(invalid) - _SHOWN} more are invalid{rest}", "`milvus-profiles config validate`"
         )
     try:
         chosen = profiles.select()

@@ -63,7 +63,7 @@ class Speaker:
         return json.dumps({**json.loads(self.seen(context)), "total": total.decode()}).encode()
 
     def echo(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        # All first: grpc.aio says INTERNAL, now and then, where it sends a request on a call that was refused meanwhile.
+        # All first: grpc.aio says INTERNAL, now and then, where it sends on a call that was refused meanwhile.
         said = list(requests)
         yield self.seen(context)
         yield from said

@@ -80,9 +80,9 @@ def validate() -> None:
     """Check every profile of every file in force, and every variable."""
     profiles = current().profiles()
     findings: list[MilvusProfilesError] = []
-    more = 0
-    for alias in profiles:
-        result = profiles.examine(alias)[1]
+    more, left = 0, len(profiles)
+    for _, _, result in profiles.examined():
+        left -= 1
         if isinstance(result, Findings):
             errors = result.errors(FINDINGS - len(findings))
             findings += errors
@@ -103,8 +103,10 @@ def validate() -> None:
             f"{counted(len(profiles), 'profile')}: all valid",
         )
         return
-    if more:
-        findings.append(ConfigError(f"{counted(more, 'more finding')}", hint="correct those above first"))
+    if more or left:
+        rest = [counted(more, "more finding")] if more else []
+        rest += [f"{counted(left, 'more profile')} not looked at"] if left else []
+        findings.append(ConfigError(", ".join(rest), hint="correct those above first"))
     if not current().json:
         for finding in findings[:-1]:
             print_error(finding)

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from ...config.disclosure import shown
-from ...config.invalid import Findings
+from ...config.invalid import FINDINGS, Findings
 from ...config.trust import gated_names
 from ...errors import MilvusProfilesError
 from ...text import milvus_profiles
 from ..file_warnings import warn_about_files, warn_about_profiles
 from ..options import OptionalAlias
-from ..output import emit_json, note, say, shorten, table
+from ..output import counted, emit_json, note, say, shorten, table, warn
 from ..session import current
 
 if TYPE_CHECKING:
-    from ...config.profiles import Profiles, Resolved, Selection
+    from ...config.profiles import Examined, Profiles, Resolved, Selection
     from ...config.values import RawProfile
 
 __all__ = ["list_profiles", "show"]
@@ -31,8 +31,10 @@ def list_profiles() -> None:
     profiles = current().profiles()
     selected = _selected(profiles)
     messages: dict[str, str] = {}  # of the invalid ones; JSON has a code and a place instead
-    rows = [_row(profiles, alias, selected, messages) for alias in profiles]
+    rows = [_row(profiles, found, selected, messages) for found in profiles.examined()]
     warn_about_files(profiles, profiles.documents)
+    if left := len(profiles) - len(rows):
+        warn(f"{counted(left, 'more profile')} not looked at and not listed: correct the {FINDINGS} that are invalid")
     if current().json:
         emit_json(rows)
         return
@@ -56,7 +58,8 @@ def _selected(profiles: Profiles) -> str | None:
         return None
 
 
-def _row(profiles: Profiles, alias: str, selected: str | None, messages: dict[str, str]) -> dict[str, Any]:
+def _row(profiles: Profiles, found: Examined, selected: str | None, messages: dict[str, str]) -> dict[str, Any]:
+    alias, raw, profile = found
     row: dict[str, Any] = {
         "alias": alias,
         "uri": None,
@@ -68,7 +71,6 @@ def _row(profiles: Profiles, alias: str, selected: str | None, messages: dict[st
         "trusted": True,
         "error": None,
     }
-    raw, profile = profiles.examine(alias)
     if raw is not None:
         row["origin"] = _origin(raw)
         row["trusted"] = profiles.is_trusted(raw)
