@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from .errors import ConnectFailedError as ConnectFailedError
     from .errors import ConnectionClosedError as ConnectionClosedError
     from .errors import ConnectionLimitError as ConnectionLimitError
+    from .errors import ConnectTimeoutError as ConnectTimeoutError
     from .errors import DatabaseInUseError as DatabaseInUseError
     from .errors import DatabaseNotFoundError as DatabaseNotFoundError
     from .errors import ForkError as ForkError
     from .errors import InsecureTransportError as InsecureTransportError
     from .errors import MilvusProfilesError as MilvusProfilesError
+    from .errors import MissingExtraError as MissingExtraError
     from .errors import NotMilvusError as NotMilvusError
     from .errors import ParamError as ParamError
     from .errors import PermissionDeniedError as PermissionDeniedError
@@ -59,8 +61,11 @@ if TYPE_CHECKING:
     from .pool.threads import ConnectionPool as ConnectionPool
     from .pool_stats import KeyStats as KeyStats
     from .pool_stats import PoolStats as PoolStats
+    from .profile import SSL as SSL
+    from .profile import Keepalive as Keepalive
     from .profile import PoolSettings as PoolSettings
     from .profile import Profile as Profile
+    from .profile import Retry as Retry
 
 __version__ = "0.1.0"
 
@@ -85,6 +90,7 @@ _ROOMS = {
         "AuthenticationError",
         "ConfigError",
         "ConnectFailedError",
+        "ConnectTimeoutError",
         "ConnectionClosedError",
         "ConnectionLimitError",
         "DatabaseInUseError",
@@ -92,6 +98,7 @@ _ROOMS = {
         "ForkError",
         "InsecureTransportError",
         "MilvusProfilesError",
+        "MissingExtraError",
         "NotMilvusError",
         "ParamError",
         "PermissionDeniedError",
@@ -110,7 +117,7 @@ _ROOMS = {
     "interop.pymilvus": ("connection_args",),
     "pool_stats": ("KeyStats", "PoolStats"),
     "pool.threads": ("ConnectionPool",),
-    "profile": ("PoolSettings", "Profile"),
+    "profile": ("SSL", "Keepalive", "PoolSettings", "Profile", "Retry"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 _MODULES = ("aio", "connections")

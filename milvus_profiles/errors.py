@@ -23,6 +23,7 @@ __all__ = [
     "AuthenticationError",
     "ConfigError",
     "ConnectFailedError",
+    "ConnectTimeoutError",
     "ConnectionClosedError",
     "ConnectionLimitError",
     "DatabaseInUseError",
@@ -34,6 +35,7 @@ __all__ = [
     "Location",
     "LockTimeoutError",
     "MilvusProfilesError",
+    "MissingExtraError",
     "NotMilvusError",
     "ParamError",
     "PermissionDeniedError",
@@ -163,8 +165,15 @@ class ConfigError(MilvusProfilesError):
     exit_status = 3
 
 
+class MissingExtraError(ConfigError, ImportError):
+    """A library that only some profiles and calls need is not installed, or cannot be used.
+
+    The stage of a test is ``config``: the profile asks for what this machine does not have.
+    """
+
+
 class ParamError(ConfigError, ValueError):
-    """An argument of pymilvus's ``connections`` is unknown, wrong or not supported."""
+    """An argument of a model such as ``Profile``, or of pymilvus's ``connections``, is unknown or wrong."""
 
 
 class EditConflictError(MilvusProfilesError):
@@ -174,7 +183,7 @@ class EditConflictError(MilvusProfilesError):
     exit_status = 3
 
 
-class LockTimeoutError(EditConflictError):
+class LockTimeoutError(EditConflictError, TimeoutError):
     """Another process holds the lock of the file for too long."""
 
     exit_status = 1
@@ -211,11 +220,15 @@ class SecretUnavailableError(MilvusProfilesError):
     exit_status = 4
 
 
-class UnreachableError(MilvusProfilesError):
+class UnreachableError(MilvusProfilesError, ConnectionError):
     """Nothing answered at the endpoint: name resolution, TCP, or a time-out."""
 
     code = "unreachable"
     exit_status = 6
+
+
+class ConnectTimeoutError(UnreachableError, TimeoutError):
+    """Nothing answered at the endpoint in the time that there was."""
 
 
 class DatabaseInUseError(UnreachableError):
@@ -243,14 +256,14 @@ class ServerNotReadyError(MilvusProfilesError):
     exit_status = 8
 
 
-class AuthenticationError(MilvusProfilesError):
+class AuthenticationError(MilvusProfilesError, PermissionError):
     """The server does not accept the token, or wants one and got none."""
 
     code = "auth"
     exit_status = 9
 
 
-class PermissionDeniedError(MilvusProfilesError):
+class PermissionDeniedError(MilvusProfilesError, PermissionError):
     """The server knows the user and denies the call."""
 
     code = "permission"
@@ -309,7 +322,7 @@ class PoolExhaustedError(PoolError):
     """All connections that the settings allow are in use, and no one more may wait for one."""
 
 
-class PoolTimeoutError(PoolError):
+class PoolTimeoutError(PoolError, TimeoutError):
     """No connection was to be had within ``max_block_wait``, the connecting included."""
 
 

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from .endpoint import AddressError, parse_address, parse_host
-from .errors import ConfigError
+from .errors import ConfigError, Location, ParamError
 from .files.paths import absolute_path
 from .files.regular_file import PEM_LIMIT, FileFault, read_regular
+from .masked import without_secrets
+from .spelling import suggest
 
 __all__ = [
     "DAY",
@@ -34,7 +37,9 @@ __all__ = [
     "VariableName",
     "as_boolean",
     "as_tuple",
+    "fields_in",
     "invalid",
+    "wording",
 ]
 
 DAY = 86_400.0
@@ -149,7 +154,106 @@ Text = Annotated[str, AfterValidator(_printable)]
 AnyText = Annotated[str, AfterValidator(_encodable)]
 
 
-class Model(BaseModel):
+_KINDS = {
+    "string_type": "must be text in quotes",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "tuple_type": "must be an array of texts",
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "model_attributes_type": "must be a table",
+    "finite_number": "must be a finite number",
+    "string_too_short": "must not be empty",
+    "string_too_long": "is too long",
+    "too_short": "must not be empty",
+    "string_unicode": "must be text in UTF-8",
+}
+
+
+def wording(finding: Any, name: str) -> str:
+    """What is wrong with a field, in words of ours.
+
+    Args:
+        finding: one of pydantic's ``errors()``.
+        name: the field, dotted.
+    """
+    kind: str = finding["type"]
+    context: dict[str, Any] = finding.get("ctx", {})
+    if kind in ("conflict", "invalid"):
+        message: str = context["message"]
+        return (
+            message
+            if kind == "conflict" or not name or message.startswith(f"{name.split('.')[0]}.")
+            else (f"{name}: {message}")
+        )
+    if kind == "missing":
+        return f"{name} is missing"
+    if kind == "literal_error":
+        message = f"{name} must be {context['expected']}".replace("'", '"').replace("True", "true")
+        return message.replace("False", "false")
+    if kind == "string_pattern_mismatch":
+        return "the alias is not valid" if name.split(".")[-1] == "alias" else f"{name} is not the name of a variable"
+    if kind in _KINDS:
+        return f"{name} {_KINDS[kind]}"
+    if limit := next((key for key in ("ge", "gt", "le", "lt") if key in context), None):
+        words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+        return f"{name} must be {words[limit]} {context[limit]:g}"
+    return f"{name}: {finding['msg'][:1].lower()}{finding['msg'][1:]}"
+
+
+def fields_in(place: tuple[Any, ...], kind: str) -> tuple[Any, ...]:
+    """The keys that lead to what is wrong: pydantic's place without the tags of unions, ``<table>``."""
+    tags = place[:-1] if kind == "extra_forbidden" else place  # the last is the key then, whatever it looks like
+    return (*(part for part in tags if not (isinstance(part, str) and part.startswith("<"))), *place[len(tags) :])
+
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass as _Refusing
+else:
+
+    class _Refusing(type(BaseModel)):
+        """Has a program that makes a model of wrong values get an error of this package."""
+
+        def __call__(cls, *args: Any, **values: Any) -> Any:
+            try:
+                return super().__call__(*args, **values)
+            except ValidationError as error:
+                fault = error.with_traceback(None)
+            values.clear()  # a traceback may show the locals of its frames
+            refusal = _refusal(cls, fault)
+            del fault
+            raise refusal
+
+
+def _refusal(model: Any, fault: ValidationError) -> ParamError:
+    first, *more = fault.errors(include_url=False, include_input=False)
+    hint: str | None = first.get("ctx", {}).get("hint")
+    place = fields_in(first["loc"], first["type"])
+    if first["type"] == "extra_forbidden":
+        near = suggest(str(place[-1]), _fields_of(model, place[:-1]))
+        message = f"unknown field {without_secrets(str(place[-1]))[:64]!a}"
+        hint = f"did you mean {near!r}?" if near else hint
+    else:
+        message = wording(first, ".".join(str(part) for part in place))
+    rest = f"{len(more)} more" if more else None
+    return ParamError(message, hint="; ".join(filter(None, (hint, rest))) or None, location=Location(model.__name__))
+
+
+def _fields_of(model: Any, place: tuple[Any, ...]) -> Iterable[str]:
+    """The fields of a model, or of one in a field of it."""
+    for name in place:
+        left = [model.model_fields[name].annotation] if name in model.model_fields else []
+        found: list[Any] = []
+        while left:
+            one = left.pop()
+            found += [one] if isinstance(one, type) and issubclass(one, Model) else []
+            left += get_args(one)
+        model = found[0] if found else Model
+    return tuple(model.model_fields)
+
+
+class Model(BaseModel, metaclass=_Refusing):
     """Base of all models: immutable, strict, no unknown keys, no endless texts, and no input in its errors."""
 
     model_config = ConfigDict(

@@ -6,7 +6,9 @@ that).  It knows its endpoint and where its secret is to be had, but it opens, r
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Union
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypedDict, Union
 
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 from pydantic_core import PydanticCustomError
@@ -24,11 +26,12 @@ from .fieldtypes import (
     Port,
     Proxy,
     Seconds,
-    SecondsOrZero,
     Text,
     as_boolean,
     invalid,
 )
+from .masked import SecretText
+from .pool_settings import POOL_WIDE, PoolSettings
 from .references import CommandRef, Credential, EnvRef, FileRef, KeyringRef, Kind, SecretSource, kind_of
 
 __all__ = [
@@ -42,6 +45,7 @@ __all__ = [
     "KeyringRef",
     "PoolSettings",
     "Profile",
+    "ProfileFields",
     "Retry",
     "SecretSource",
     "check_alias",
@@ -114,67 +118,49 @@ class Keepalive(Model):
     timeout: Seconds = 10.0
 
 
-class PoolSettings(Model):
-    """Settings of a pool; in a profile's ``pool`` table, those for its key.
+Secret = Union[str, SecretText, EnvRef, FileRef, CommandRef, KeyringRef, Mapping[str, Any]]
+"""A token or password as a call takes it: the text, or where it is to be had, ``{"env": "NAME"}``."""
 
-    The names and defaults of exclusive mode are those of Milvus's own MilvusClientV1Pool; durations are seconds.
 
-    Attributes:
-        mode: ``"shared"`` leases the least-loaded channel, ``"exclusive"`` one channel to one borrower.
-        max_channels: channels of a key in shared mode.
-        soft_limit: leases on every channel of a key at which another is opened.
-        hard_limit: leases that one shared channel carries at most.
-        max_idle_per_key: idle connections of a key beyond which a returned one is closed.
-        min_idle_per_key: idle connections of a key that are kept ready.
-        max_total_per_key: connections of a key, idle and active.
-        max_total: connections of all keys; only for a whole pool.
-        block_when_exhausted: wait for a connection (True) or raise at once (False).
-        max_block_wait: seconds that a borrower waits at most.
-        eviction_interval: seconds between two sweeps for idle connections; only for a whole pool.
-        min_evictable_idle: seconds of idleness after which a connection may be closed.
-        test_on_borrow: test by an RPC before it is handed out.
-        test_on_return: test when it comes back.
-        test_while_idle: test idle connections in each sweep.
-        max_lifetime: seconds after which a connection is replaced; None never.
-        lifetime_jitter: fraction by which max_lifetime varies in both directions, 0 to 1.
-        max_uses: leases after which a connection is replaced; None never.
-        max_waiting: borrowers that may wait; one more is refused at once; None any number.
-        drain_timeout: seconds that draining waits for leases; only for a whole pool.
-        leak_threshold: seconds after which a lease is reported with the borrower's stack; None never.
-    """
+class ProfileFields(TypedDict, total=False):
+    """The fields of a profile that a call may set, for type checkers and editors; ``timeout`` is an argument."""
 
-    mode: Literal["shared", "exclusive"] = "shared"
-    max_channels: Annotated[int, Field(ge=1)] = 4
-    soft_limit: Annotated[int, Field(ge=1)] = 50
-    hard_limit: Annotated[int, Field(ge=1)] = 90
-    max_idle_per_key: Annotated[int, Field(ge=0)] = 5
-    min_idle_per_key: Annotated[int, Field(ge=0)] = 0
-    max_total_per_key: Annotated[int, Field(ge=1)] = 10
-    max_total: Annotated[int, Field(ge=1)] = 50
-    block_when_exhausted: bool = True
-    max_block_wait: SecondsOrZero = 3.0
-    eviction_interval: Seconds = 60.0
-    min_evictable_idle: SecondsOrZero = 10.0
-    test_on_borrow: bool = False
-    test_on_return: bool = True
-    test_while_idle: bool = False
-    max_lifetime: Seconds | None = None
-    lifetime_jitter: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.1
-    max_uses: Annotated[int, Field(ge=1)] | None = None
-    max_waiting: Annotated[int, Field(ge=0)] | None = None
-    drain_timeout: SecondsOrZero = 30.0
-    leak_threshold: Seconds | None = None
+    description: str | None
+    uri: str
+    host: str
+    port: int | str
+    user: str | None
+    password: Secret
+    token: Secret
+    db_name: str | None
+    ssl: bool | SSL | Mapping[str, str]
+    call_timeout: float | None
+    retry: bool | Retry | Mapping[str, float]
+    keepalive: Keepalive | Mapping[str, float]
+    proxy: str | None
+    management_port: int
+    allow_insecure: bool
+    protected: bool
+    pool: PoolSettings | Mapping[str, Any]
 
-    @model_validator(mode="after")
-    def _limits(self) -> PoolSettings:
-        if self.soft_limit > self.hard_limit:
-            raise invalid("soft_limit is above hard_limit")
-        if self.min_idle_per_key > self.max_total_per_key:
-            raise invalid("min_idle_per_key is above max_total_per_key")
+
+class _Source:
+    """Where a profile was taken from, which makes no difference between two."""
+
+    def __init__(self, profiles: object) -> None:
+        self.profiles = profiles
+
+    def __eq__(self, other: object) -> bool:
+        return other is None or isinstance(other, _Source)
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (None,)  # the files are those of this process
+
+    def __deepcopy__(self, memo: object) -> _Source:
         return self
-
-
-POOL_WIDE = ("max_total", "eviction_interval", "drain_timeout")
 
 
 class Profile(Model):
@@ -236,6 +222,7 @@ class Profile(Model):
 
     _address: Address | None = PrivateAttr(default=None)
     _untrusted: Untrusted | None = PrivateAttr(default=None)
+    _source: _Source | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
@@ -308,6 +295,28 @@ class Profile(Model):
         It goes along with the profile, whoever opens it: what such a file names is not opened as the user's own.
         """
         return self._untrusted
+
+    def connect(self, **options: Any) -> Any:
+        """Open a connection of it; the arguments are those of :func:`milvus_profiles.connect`."""
+        # The public face, which stands above: it is loaded whenever anything of the package is.
+        return sys.modules[__package__].connect(self, **options)
+
+    @property
+    def source(self) -> object | None:
+        """The profiles that it was taken from, or something else for one that another process took; None for one that a
+        program made."""
+        return self._source if self._source is None or self._source.profiles is None else self._source.profiles
+
+    def fields(self) -> dict[str, Any]:
+        """The fields that were set, with tables as dictionaries: what a call would have to say for the same profile."""
+        values = {name: getattr(self, name) for name in self.model_fields_set - {"alias", "extends"}}
+        return {n: v.model_dump(exclude_unset=True) if isinstance(v, Model) else v for n, v in values.items()}
+
+    def taken_from(self, profiles: object) -> Profile:
+        """The same profile, with what :attr:`source` says of it."""
+        twin = self.model_copy()
+        twin._source = _Source(profiles)
+        return twin
 
     def held_to(self, untrusted: Untrusted | None) -> Profile:
         """The same profile, with what :attr:`untrusted` says of it.

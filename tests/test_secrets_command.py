@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from milvus_profiles import load
 from milvus_profiles.endpoint import Endpoint
-from milvus_profiles.errors import SecretUnavailableError
+from milvus_profiles.errors import ConfigError, SecretUnavailableError
 from milvus_profiles.masked import SecretText
 from milvus_profiles.profile import CommandRef, Credential
 from milvus_profiles.secrets import OSKeyring, SecretContext, SecretStatus, forget, resolve, status
@@ -210,7 +209,7 @@ def test_a_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:
     plain.write_bytes(b"\x00\x01")
     plain.chmod(0o755)
     assert failure(command(str(plain))) == f"'{plain}' cannot be run: Exec format error"
-    with pytest.raises(ValidationError, match="holds a NUL character"):
+    with pytest.raises(ConfigError, match="holds a NUL character"):
         command("sh", "a\0b")
 
 

@@ -20,7 +20,7 @@ STAIR = [
     ["alias", "background", "deadline"],
     ["endpoint"],
     ["fieldtypes"],
-    ["references"],
+    ["pool_settings", "references"],
     ["profile"],
     ["tomltext"],
     ["config"],

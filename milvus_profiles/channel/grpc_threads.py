@@ -12,6 +12,7 @@ import weakref
 from typing import Any, Final, TypeVar
 
 from ..background import require, start
+from ..files.regular_file import FileFault, read_regular
 
 __all__ = ["closing", "need_threads", "opened"]
 
@@ -41,8 +42,8 @@ def _run() -> bool:
     """Whether gRPC's threads run because of a channel that others opened, where the system (Linux) tells."""
     with contextlib.suppress(OSError):
         for task in sorted(os.listdir(_TASKS), key=int)[-_NAMED:]:
-            with contextlib.suppress(OSError), open(f"{_TASKS}/{task}/comm", "rb") as name:
-                if name.read() == b"lifeguard\n":
+            with contextlib.suppress(FileFault):  # it has ended meanwhile
+                if read_regular(f"{_TASKS}/{task}/comm", 64).content == b"lifeguard\n":
                     return True
     return False
 

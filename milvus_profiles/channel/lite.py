@@ -24,7 +24,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from ..background import beside, none_left, start
 from ..endpoint import Untrusted
-from ..errors import ConfigError, DatabaseInUseError, MilvusProfilesError, ServerNotReadyError, ThreadStartError
+from ..errors import (
+    ConfigError,
+    DatabaseInUseError,
+    MilvusProfilesError,
+    MissingExtraError,
+    ServerNotReadyError,
+    ThreadStartError,
+)
 from ..half_made import even_half_made
 from ..text import command, printable
 from .grpc_threads import need_threads
@@ -114,7 +121,8 @@ def acquire_lite(path: str, untrusted: Untrusted | None) -> LiteLease:
             wish: a call, a variable, a file of full trust.
 
     Raises:
-        ConfigError: Milvus Lite is not installed, the path cannot be a database, or the directory holds a link, a
+        MissingExtraError: Milvus Lite is not installed.
+        ConfigError: the path cannot be a database, or the directory holds a link, a
             device or a file of several names.
         UntrustedError: an untrusted project file names a database that this user did not have made from here.
         DatabaseInUseError: another process, or another library in this one, has it open.
@@ -219,11 +227,11 @@ def _import_lite() -> Any:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if missing.startswith("milvus_lite."):
-            raise ConfigError("the installed Milvus Lite is older than 3.0", hint=_INSTALL) from None
+            raise MissingExtraError("the installed Milvus Lite is older than 3.0", hint=_INSTALL) from None
         what = "is not installed" if missing == "milvus_lite" else f"misses the module {missing}"
-        raise ConfigError(f"Milvus Lite {what}", hint=_INSTALL) from None
+        raise MissingExtraError(f"Milvus Lite {what}", hint=_INSTALL) from None
     except ImportError as error:
-        raise ConfigError(f"Milvus Lite cannot be imported: {printable(str(error))}", hint=_INSTALL) from None
+        raise MissingExtraError(f"Milvus Lite cannot be imported: {printable(str(error))}", hint=_INSTALL) from None
     # It logs what it answers with an error too; where nobody listens to its log, that is not for the terminal.
     logging.getLogger("milvus_lite").addHandler(logging.NullHandler())
     return module

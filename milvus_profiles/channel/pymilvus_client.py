@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ..endpoint import Endpoint
-from ..errors import ConfigError
+from ..errors import ConfigError, MissingExtraError
 from ..masked import MASK, MaskedFields, SecretText
 from ..profile import Profile
 from .options import channel_options, open_async_channel, open_channel
@@ -91,7 +91,8 @@ def open_client(profile: Profile, endpoint: Endpoint, token: SecretText | None, 
     says how to connect (``uri``, ``secure``, ``grpc_options`` ...) leaves the connection to pymilvus.
 
     Raises:
-        ConfigError: pymilvus is not installed or too old, or cannot express the profile.
+        MissingExtraError: pymilvus is not installed or too old.
+        ConfigError: it cannot express the profile.
         pymilvus.MilvusException: it cannot connect.
     """
     return _client("MilvusClient", open_channel, profile, endpoint, token, arguments)
@@ -141,12 +142,12 @@ def _class(name: str) -> Any:
     try:
         pymilvus = import_with_pymilvus("pymilvus")
     except ImportError:
-        raise ConfigError(
+        raise MissingExtraError(
             "pymilvus is not installed", hint="install it: pip install 'milvus-profiles[pymilvus]'"
         ) from None
     found = getattr(pymilvus, name, None)
     if found is None:
-        raise ConfigError(
+        raise MissingExtraError(
             f"the installed pymilvus has no {name}", hint="install a newer one: pip install --upgrade pymilvus"
         )
     return found

@@ -16,47 +16,51 @@ from ..errors import MilvusProfilesError, UsageError
 from .completion import VARIABLE
 from .completion_scripts import answer_source, install, show
 from .internal import own_words
-from .output import print_error
-from .session import command, start
+from .output import print_error, print_version
+from .session import NAME, command, start
 
 __all__ = ["application", "run"]
 
-NAME = "milvus-profiles"
-
 # In the order of the help: the module and the function of each command; the help of a group, and its commands.
+_PROFILE = {
+    "list": "profile:list_profiles",
+    "show": "profile:show",
+    "test": "profile_test:test",
+    "add": "profile_add:add",
+    "use": "profile_use:use",
+    "current": "current:current_profile",
+    "edit": "editor:edit",
+    "set": "profile_edit:set_fields",
+    "unset": "profile_edit:unset_fields",
+    "rename": "profile_edit:rename",
+    "copy": "profile_edit:copy",
+    "remove": "profile_edit:remove",
+}
 _COMMANDS: dict[str, str | tuple[str, dict[str, str]]] = {
-    "profile": (
-        "Connection profiles.",
-        {
-            "add": "profile_add:add",
-            "list": "profile:list_profiles",
-            "show": "profile:show",
-            "test": "profile_test:test",
-            "remove": "profile_edit:remove",
-            "set": "profile_edit:set_fields",
-            "unset": "profile_edit:unset_fields",
-            "rename": "profile_edit:rename",
-            "copy": "profile_edit:copy",
-            "use": "profile_use:use",
-            "edit": "editor:edit",
-        },
-    ),
+    "connect": "connect:connect",
+    "exec": "exec:execute",
+    # Those of `profile` also without its name: it is what most people come for.
+    **_PROFILE,
+    "profile": ("Connection profiles; its commands work without this word too.", _PROFILE),
     "secret": (
         "Secrets in the operating system's keyring.",
         {"set": "secret:set_secret", "delete": "secret:delete_secret", "status": "secret:secret_status"},
     ),
+    "trust": "trust:trust",
+    "untrust": "trust:untrust",
+    "export": "export:export_profile",
+    "import": "imports:import_profiles",
     "config": (
         "The configuration files.",
         {"path": "config:path", "validate": "config:validate", "schema": "config:schema"},
     ),
-    "trust": "trust:trust",
-    "untrust": "trust:untrust",
     "doctor": "doctor:doctor",
-    "connect": "connect:connect",
-    "exec": "exec:execute",
-    "export": "export:export_profile",
-    "import": "imports:import_profiles",
+    "completion": "general:completion",
+    "version": "general:version",
+    "help": "general:help_of",
 }
+SYNONYMS = {"ls": "list", "get": "show", "rm": "remove", "delete": "remove"}
+"""What those who come from other tools type first; the help leaves them out."""
 # -h is the host of `connect`, as in the Milvus CLI.
 _CONTEXTS = {"connect": {"help_option_names": ["--help"]}}
 
@@ -80,37 +84,54 @@ def application(words: list[str]) -> typer.Typer:
         from typer._completion_classes import completion_init
 
         completion_init()
-    if words != ["--version"]:
+    if words not in (["--version"], ["-V"]):
         _add(app, _COMMANDS, words)
     return app
 
 
 def _add(app: typer.Typer, commands: Mapping[str, Any], words: list[str]) -> None:
-    """Add the command that the first word names, else all: a name further on may be the value of an option."""
-    for name in words[:1] if words[:1] and words[0] in commands else commands:
-        found = commands[name]
+    """Add the command that the words name, else all of them."""
+    other = {name: right for name, right in SYNONYMS.items() if right in commands and name not in commands}
+    word, rest = _first(words)
+    for name in (word,) if word in commands or word in other else (*commands, *other):
+        found = commands[other.get(name, name)]
         if isinstance(found, tuple):
             group = typer.Typer(help=found[0], no_args_is_help=True, rich_markup_mode=None)
             group.callback()(command(lambda: None))
-            _add(group, found[1], words[1:])
+            _add(group, found[1], rest)
             app.add_typer(group, name=name)
         else:
             module, _, function = found.partition(":")
             loaded = getattr(import_module(f".commands.{module}", __package__), function)
-            app.command(name, context_settings=_CONTEXTS.get(name))(command(loaded))
+            app.command(name, context_settings=_CONTEXTS.get(name), hidden=name in other)(command(loaded))
+
+
+def _first(words: list[str]) -> tuple[str, list[str]]:
+    """The first word that is no option and no value of one, and what follows it; empty where that cannot be told."""
+    for index, word in enumerate(words):
+        if not word.startswith("-"):
+            if index and words[index - 1] in _VALUED:
+                continue
+            return word, words[index + 1 :]
+        if word not in _VALUED and word.partition("=")[0] not in _PLAIN:
+            break
+    return "", []
+
+
+# The options that may stand before a command.
+_VALUED = ("--config", "--profile")
+_PLAIN = (*_VALUED, "--json", "--no-color", "--verbose", "-v", "--quiet", "-q")
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from .. import __version__
-
-        sys.stdout.write(f"{NAME} {__version__}\n")
+        print_version()
         raise typer.Exit
 
 
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
     install_completion: Annotated[
         bool,

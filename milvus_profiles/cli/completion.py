@@ -18,17 +18,13 @@ VARIABLE = "_MILVUS_PROFILES_COMPLETE"
 """The variable in which the shells' scripts ask for completion, by typer's protocol."""
 
 # Commands that take aliases, with how many: a number of positions, or all of them.
+_PROFILE = dict.fromkeys(("show", "get", "set", "unset", "rename", "copy", "remove", "rm", "delete", "use"), 1)
+_PROFILE["test"] = 1000
 _ALIASES: dict[tuple[str, ...], int] = {
     ("exec",): 1,
     ("export",): 1,
-    ("profile", "show"): 1,
-    ("profile", "test"): 1000,
-    ("profile", "set"): 1,
-    ("profile", "unset"): 1,
-    ("profile", "rename"): 1,
-    ("profile", "copy"): 1,
-    ("profile", "remove"): 1,
-    ("profile", "use"): 1,
+    **{(name,): number for name, number in _PROFILE.items()},
+    **{("profile", name): number for name, number in _PROFILE.items()},
     ("secret", "set"): 1,
     ("secret", "delete"): 1,
     ("secret", "status"): 1,

@@ -22,9 +22,10 @@ from .completion import VARIABLE
 from .output import note, say, shorten
 from .session import current
 
-__all__ = ["answer_source", "install", "show"]
+__all__ = ["SHELLS", "answer_source", "install", "script", "show"]
 
 _PROGRAM = "milvus-profiles"
+_SHORT = "mvp"  # the same program
 
 # What they ask is typer's protocol, so that scripts which are installed already go on working.
 _SCRIPTS = {
@@ -39,9 +40,9 @@ _milvus_profiles_completion() {{
     return 0
 }}
 
-complete -o default -F _milvus_profiles_completion {_PROGRAM}""",
+complete -o default -F _milvus_profiles_completion {_PROGRAM} {_SHORT}""",
     "zsh": f"""\
-#compdef {_PROGRAM}
+#compdef {_PROGRAM} {_SHORT}
 
 _milvus_profiles_completion() {{
   local program
@@ -50,7 +51,7 @@ _milvus_profiles_completion() {{
   eval $(_TYPER_COMPLETE_ARGS="${{words[1,$CURRENT]}}" {VARIABLE}=complete_zsh "$program")
 }}
 
-compdef _milvus_profiles_completion {_PROGRAM}""",
+compdef _milvus_profiles_completion {_PROGRAM} {_SHORT}""",
     "fish": f"""\
 function __milvus_profiles_completion
     set -l program (command --search {_PROGRAM})
@@ -61,15 +62,17 @@ function __milvus_profiles_completion
     $program[1]
 end
 
-complete --command {_PROGRAM} --no-files --arguments '(__milvus_profiles_completion get-args)' \\
-    --condition '__milvus_profiles_completion is-args'""",
+for name in {_PROGRAM} {_SHORT}
+    complete --command $name --no-files --arguments '(__milvus_profiles_completion get-args)' \\
+        --condition '__milvus_profiles_completion is-args'
+end""",
 }
 
 
 def show(wanted: bool) -> None:
     """Print the script of the shell that called."""
     if wanted:
-        sys.stdout.write(_script(_shell()) + "\n")
+        sys.stdout.write(script() + "\n")
         raise typer.Exit
 
 
@@ -77,7 +80,7 @@ def answer_source(env: Mapping[str, str]) -> None:
     """Print the script that ``source_SHELL`` in the variable asks for; other requests are typer's to answer."""
     instruction, _, shell = env.get(VARIABLE, "").partition("_")
     if instruction == "source" and shell in _SCRIPTS:
-        sys.stdout.write(_script(shell) + "\n")
+        sys.stdout.write(script(shell) + "\n")
         raise typer.Exit
 
 
@@ -98,13 +101,13 @@ def install(wanted: bool) -> None:
         raise ConfigError(f"there is no place for completion: {reason}", hint=hint)
     shell = _shell()
     if shell == "bash":
-        script = os.path.join(home, ".bash_completions", f"{_PROGRAM}.sh")
-        start_up, lines = os.path.join(home, ".bashrc"), ["source '" + script.replace("'", "'\"'\"'") + "'"]
+        path = os.path.join(home, ".bash_completions", f"{_PROGRAM}.sh")
+        start_up, lines = os.path.join(home, ".bashrc"), ["source '" + path.replace("'", "'\"'\"'") + "'"]
     elif shell == "zsh":
-        script = os.path.join(home, ".zfunc", f"_{_PROGRAM}")
+        path = os.path.join(home, ".zfunc", f"_{_PROGRAM}")
         start_up, lines = os.path.join(home, ".zshrc"), ["fpath+=~/.zfunc; autoload -Uz compinit; compinit"]
     elif shell == "fish":
-        script = os.path.join(home, ".config", "fish", "completions", f"{_PROGRAM}.fish")
+        path = os.path.join(home, ".config", "fish", "completions", f"{_PROGRAM}.fish")
         start_up, lines = None, []
     else:
         raise UsageError(
@@ -116,10 +119,10 @@ def install(wanted: bool) -> None:
 
         check_writable(start_up)
     # First the script: a start-up file that reads a file which is not there complains at each start.
-    _write_script(script, f"{_script(shell)}\n".encode())
+    _write_script(path, f"{script(shell)}\n".encode())
     if start_up is not None:
         _add_lines(start_up, lines)
-    say(f"completion for {shell} is installed in {shorten(script)}")
+    say(f"completion for {shell} is installed in {shorten(path)}")
     note("it takes effect in a new shell")
     raise typer.Exit
 
@@ -161,7 +164,16 @@ def _add_lines(path: str, lines: list[str]) -> None:
     write_atomic(path, (before or b"") + gap + missing, new_mode=0o644, last_look=last_look)
 
 
-def _script(shell: str) -> str:
+SHELLS = (*_SCRIPTS, "powershell", "pwsh")
+
+
+def script(shell: str | None = None) -> str:
+    """The script of a shell, by default the one that calls.
+
+    Raises:
+        UsageError: which one calls cannot be found out.
+    """
+    shell = shell or _shell()
     if shell in _SCRIPTS:
         return _SCRIPTS[shell]
     from typer._completion_shared import get_completion_script

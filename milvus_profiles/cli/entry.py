@@ -53,6 +53,12 @@ def main(arguments: list[str] | None = None) -> int:
             return status
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        if "current" in words:
+            from .prompt import respond as answer_current
+
+            if (status := answer_current(words)) is not None:
+                sys.stdout.flush()
+                return status
         from .app import run
 
         status = run(words)

@@ -16,7 +16,7 @@ import typer
 
 from ..errors import MilvusProfilesError
 from ..text import printable
-from .session import current
+from .session import NAME, current
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +33,7 @@ __all__ = [
     "note",
     "print_error",
     "print_text",
+    "print_version",
     "say",
     "shorten",
     "table",
@@ -57,10 +58,18 @@ def emit_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=True, indent=2) + "\n")
 
 
-def answer(record: Any, *lines: str) -> None:
-    """Give the result of a command: with ``--json`` the one value of the run, else lines for people."""
+def answer(record: Any, *lines: str, asked: bool = False) -> None:
+    """Give the result of a command: with ``--json`` the one value of the run, else lines for people.
+
+    Args:
+        record: the value.
+        lines: what was done; with ``--quiet`` the exit status says it.
+        asked: whether the lines are what the command is for.
+    """
     if current().json:
         emit_json(record)
+        return
+    if current().quiet and not asked:
         return
     for line in lines:
         say(line)
@@ -77,9 +86,16 @@ def say(text: str, *, bold: bool = False, color: str | None = None) -> None:
 
 
 def note(text: str) -> None:
-    """Say something about what was done, on stderr; silent with ``--json``."""
-    if not current().json:
+    """Say something about what was done, on stderr; silent with ``--json`` and ``--quiet``."""
+    if not (current().json or current().quiet):
         _write(sys.stderr, printable(text))
+
+
+def print_version() -> None:
+    """Print the name and the version of the program."""
+    from .. import __version__
+
+    answer({"version": __version__}, f"{NAME} {__version__}", asked=True)
 
 
 def warn(text: str) -> None:

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles, Selection
     from ..secrets import OSKeyring
 
-__all__ = ["Session", "command", "current", "start"]
+__all__ = ["NAME", "Session", "command", "current", "start"]
 
 R = TypeVar("R")
+
+NAME = "milvus-profiles"
+"""The program, whatever name it was called by."""
 
 
 @dataclass
@@ -39,6 +42,7 @@ class Session:
         json: whether output is JSON.
         color: whether colours are allowed where the output is a terminal.
         verbose: whether to say more.
+        quiet: whether to say less: results, warnings and errors only.
         keyring: the keyring of this run, once it was needed.
     """
 
@@ -48,6 +52,7 @@ class Session:
     json: bool = False
     color: bool = True
     verbose: bool = False
+    quiet: bool = False
     keyring: OSKeyring | None = None
     _profiles: Profiles | None = field(default=None, repr=False)
 
@@ -107,6 +112,9 @@ class _GlobalOptions:
     json: Annotated[bool, typer.Option("--json", help="Print one JSON value.")] = False
     no_color: Annotated[bool, typer.Option("--no-color", help="Print without colours.")] = False
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print only what was asked for, warnings and errors.")
+    ] = False
 
     def enter(self) -> None:
         session = current()
@@ -115,6 +123,7 @@ class _GlobalOptions:
         session.json |= self.json
         session.color &= not self.no_color
         session.verbose |= self.verbose
+        session.quiet |= self.quiet
 
 
 def command(function: Callable[..., R]) -> Callable[..., R]:

@@ -216,7 +216,7 @@ def write(
 def show_plan(result: EditResult, record: dict[str, Any]) -> None:
     """What ``--dry-run`` prints; the record is what JSON has beside the difference."""
     lines = result.diff.rstrip("\n").split("\n") if result.changed else ["nothing would change"]
-    answer(record | {"diff": result.diff}, *lines)
+    answer(record | {"diff": result.diff}, *lines, asked=True)
 
 
 def finish(target: Target, result: EditResult) -> EditResult:

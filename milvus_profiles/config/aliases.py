@@ -1,22 +1,60 @@
-"""The names of profiles, read without any of the machinery that reads profiles: for completion while someone types.
+"""Which profiles there are and which is selected, without any of the machinery that reads profiles.
 
-Whatever is wrong with a file is passed over here; the command that is being typed will say it.
+For completion while someone types, and for prompts.  Whatever is wrong with a file is passed over here; the command
+that is being typed will say it.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import errno
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from ..alias import fold_alias, is_alias
 from ..files.regular_file import FileFault, read_regular
 from .locations import named, named_file, project_file, user_file, user_file_fault
 
-__all__ = ["aliases"]
+__all__ = ["Choice", "aliases", "choices", "selected"]
 
 _PREFIX = "MILVUS_PROFILES__"
 _LIMIT = 8 << 20
 """Bytes of a file that is read while somebody waits for the tab key; 65,536 profiles take fewer."""
+
+
+class Choice(NamedTuple):
+    """What selects a profile.
+
+    Attributes:
+        alias: the profile, as it is spelled there.
+        source: ``"call"``, the name of a variable, or the path of a file; None for the last resorts.
+        reason: why, in words.
+    """
+
+    alias: str
+    source: str | None
+    reason: str
+
+
+def choices(
+    alias: str | None, variable: str | None, uri_alias: str | None, defaults: Iterable[tuple[str, str]]
+) -> Iterator[Choice]:
+    """All that selects a profile by name, strongest first.
+
+    Args:
+        alias: an explicit name; None without one.
+        variable: what ``MILVUS_PROFILE`` names; None without it.
+        uri_alias: the profile that ``MILVUS_URI`` declares; None without it.
+        defaults: the path and the ``default_profile`` of each file that has one, strongest first.
+    """
+    if alias is not None:
+        yield Choice(alias, "call", "it was named")
+    if variable is not None:
+        yield Choice(variable, "MILVUS_PROFILE", "MILVUS_PROFILE names it")
+    if uri_alias is not None:
+        yield Choice(uri_alias, "MILVUS_URI", "MILVUS_URI declares it")
+    for path, default in defaults:
+        yield Choice(default, path, f"default_profile of {path} names it")
 
 
 def aliases(env: Mapping[str, str], cwd: str, config: str | None = None) -> list[str]:
@@ -27,14 +65,9 @@ def aliases(env: Mapping[str, str], cwd: str, config: str | None = None) -> list
         cwd: where the search for a project file begins.
         config: the file that was named on the command line.
     """
-    file = named(config, env)
-    paths = [] if file or user_file_fault(env) is not None else [user_file(env)]
-    # Naming the class of what they raise would load it, which takes longer than all the rest.
-    with contextlib.suppress(Exception):
-        paths.insert(0, named_file(file, env, cwd) if file else project_file(cwd, env))
     names: dict[str, None] = {}
-    for path in filter(None, paths):
-        names |= dict.fromkeys(_in_file(path))
+    for path in _paths(env, cwd, config):
+        names |= dict.fromkeys(_profiles(_read(path)))
     if env.get("MILVUS_URI"):
         names.setdefault(env.get("MILVUS_CONN_ALIAS") or "default")
     folded = {fold_alias(name) for name in names}
@@ -47,11 +80,59 @@ def aliases(env: Mapping[str, str], cwd: str, config: str | None = None) -> list
     return [name for name in names if is_alias(name)]
 
 
-def _in_file(path: str) -> list[str]:
+def selected(
+    env: Mapping[str, str], cwd: str, config: str | None = None, alias: str | None = None
+) -> tuple[Choice, str, Mapping[str, Any]] | None:
+    """The profile that is meant, where files alone say so and nothing is wrong with them.
+
+    Args:
+        env, cwd, config: as for :func:`aliases`.
+        alias: an explicit name.
+
+    Returns:
+        What selects it, with the alias as it is declared, the file, and its table there; None where only the machinery
+        can tell.
+    """
+    if env.get("MILVUS_URI") or any(name.startswith(_PREFIX) for name in env):
+        return None
+    roots = {path: _read(path) for path in _paths(env, cwd, config)}
+    defaults = {path: root.get("default_profile") for path, root in roots.items() if root is not None}
+    if len(defaults) < len(roots):
+        return None
+    named_by = [(path, default) for path, default in defaults.items() if isinstance(default, str)]
+    choice = next(choices(alias, env.get("MILVUS_PROFILE") or None, None, named_by), None)
+    if choice is None or len(named_by) < sum(default is not None for default in defaults.values()):
+        return None
+    # The default of a file may need trust unless it is a profile of its own.
+    for path in [choice.source] if choice.source in roots else roots:
+        for name, table in _profiles(roots[path]).items():
+            if fold_alias(name) == fold_alias(choice.alias) and is_alias(name) and isinstance(table, dict):
+                return choice._replace(alias=name), path, table
+    return None
+
+
+def _paths(env: Mapping[str, str], cwd: str, config: str | None) -> list[str]:
+    file = named(config, env)
+    paths = [] if file or user_file_fault(env) is not None else [user_file(env)]
+    # Naming the class of what they raise would load it, which takes longer than all the rest.
+    with contextlib.suppress(Exception):
+        paths.insert(0, named_file(file, env, cwd) if file else project_file(cwd, env))
+    return list(filter(None, paths))
+
+
+def _read(path: str) -> dict[str, Any] | None:
+    """What a file says, nothing where there is none; None where something is wrong with it."""
     from ..tomltext.parser import loads
 
     try:
-        profiles = loads(read_regular(path, _LIMIT).content.decode("utf-8")).get("profiles", {})
-    except (FileFault, ValueError, RecursionError):
-        return []
-    return list(profiles) if isinstance(profiles, dict) else []
+        root: dict[str, Any] = loads(read_regular(path, _LIMIT).content.decode("utf-8"))
+    except FileFault as fault:
+        return {} if fault.errno == errno.ENOENT else None
+    except (ValueError, RecursionError):
+        return None
+    return root
+
+
+def _profiles(root: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    profiles = (root or {}).get("profiles", {})
+    return profiles if isinstance(profiles, dict) else {}

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from ..errors import ConfigError, Location, MilvusProfilesError
+from ..fieldtypes import fields_in, wording
 from ..half_made import even_half_made
 from ..masked import without_secrets
 from ..profile import is_alias
@@ -24,22 +25,6 @@ __all__ = ["FINDINGS", "Findings", "validate"]
 
 FINDINGS = 100
 """Errors that are made of the findings in one profile, or shown of those in all: a file can hold a million."""
-
-_KINDS = {
-    "string_type": "must be text in quotes",
-    "bool_type": "must be true or false",
-    "int_type": "must be a whole number",
-    "float_type": "must be a number",
-    "tuple_type": "must be an array of texts",
-    "model_type": "must be a table",
-    "dict_type": "must be a table",
-    "model_attributes_type": "must be a table",
-    "finite_number": "must be a finite number",
-    "string_too_short": "must not be empty",
-    "string_too_long": "is too long",
-    "too_short": "must not be empty",
-    "string_unicode": "must be text in UTF-8",
-}
 
 
 class _Described(NamedTuple):
@@ -147,34 +132,14 @@ def _directory_of_command(raw: RawProfile) -> str | None:
 def _described(finding: Any, raw: RawProfile) -> _Described:
     kind: str = finding["type"]
     context: dict[str, Any] = finding.get("ctx", {})
-    place: tuple[Any, ...] = finding["loc"]
-    tags = place[:-1] if kind == "extra_forbidden" else place  # the last is the key then, whatever it looks like
-    path = (*(part for part in tags if not (isinstance(part, str) and part.startswith("<"))), *place[len(tags) :])
+    path = fields_in(finding["loc"], kind)
     hint: str | None = context.get("hint")
     if kind == "conflict":
-        origin = _conflict_origin(context["fields"], raw)
-        return _Described(context["message"], origin, hint=lambda: hint)
+        return _Described(wording(finding, ""), _conflict_origin(context["fields"], raw), hint=lambda: hint)
     origin = _origin(path, raw)
-    name = ".".join(str(part) for part in path)
     if kind == "extra_forbidden":
         return _unknown_key(path, raw, origin)
-    if kind == "invalid":
-        message = context["message"]
-        if not message.startswith(name.split(".")[0] + ".") and name:
-            message = f"{name}: {message}"
-    elif kind == "literal_error":
-        message = f"{name} must be {context['expected']}".replace("'", '"').replace("True", "true")
-        message = message.replace("False", "false")
-    elif kind == "string_pattern_mismatch":
-        message = f"{name} is not the name of a variable" if path[-1] != "alias" else "the alias is not valid"
-    elif kind in _KINDS:
-        message = f"{name} {_KINDS[kind]}"
-    elif limit := next((key for key in ("ge", "gt", "le", "lt") if key in context), None):
-        words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
-        message = f"{name} must be {words[limit]} {context[limit]:g}"
-    else:
-        message = f"{name}: {finding['msg'][:1].lower()}{finding['msg'][1:]}"
-    return _Described(message, origin, hint=lambda: hint)
+    return _Described(wording(finding, ".".join(str(part) for part in path)), origin, hint=lambda: hint)
 
 
 def _unknown_key(path: tuple[Any, ...], raw: RawProfile, origin: Origin) -> _Described:

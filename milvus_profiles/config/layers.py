@@ -10,6 +10,7 @@ from itertools import islice
 from ..errors import ConfigError
 from ..profile import fold_alias
 from ..spelling import Nearest
+from .aliases import choices
 from .documents import Document
 from .environment import EnvironmentLayer
 from .values import Origin, Raw, RawProfile, from_table, has_address, inherited, override
@@ -98,18 +99,17 @@ class Layers:
             name: what that is called in messages, such as ``--profile``.
             variable: what ``MILVUS_PROFILE`` names; None without it.
         """
-        environment = self._environment
+        documents = {document.path: document for document in self._documents}
+        defaults = [(path, d.root["default_profile"]) for path, d in documents.items() if "default_profile" in d.root]
         found: list[tuple[str, Origin | None, str]] = []
-        if alias is not None:
-            found.append((alias, Origin("call", name), "it was named"))
-        if variable is not None:
-            found.append((variable, Origin("environment", "MILVUS_PROFILE"), "MILVUS_PROFILE names it"))
-        if environment.uri_alias is not None:
-            found.append((environment.uri_alias, Origin("environment", "MILVUS_URI"), "MILVUS_URI declares it"))
-        for document in self._documents:
-            if (default := document.root.get("default_profile")) is not None:
+        for chosen, source, why in choices(alias, variable, self._environment.uri_alias, defaults):
+            if source == "call":
+                origin = Origin("call", name)
+            elif (document := documents.get(source or "")) is not None:
                 origin = Origin(document.role, document=document, path=("default_profile",))
-                found.append((default, origin, f"default_profile of {document.path} names it"))
+            else:
+                origin = Origin("environment", source)
+            found.append((chosen, origin, why))
         if (last := self.find("default")) is not None:
             found.append((last, None, "its alias is `default`"))
         # Only where nothing else does: it goes through all of them.

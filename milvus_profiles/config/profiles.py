@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import ConfigError, Location, MilvusProfilesError, UnknownProfileError
 from ..half_made import even_half_made
 from ..masked import SecretText, without_secrets
-from ..profile import Profile, fold_alias
+from ..profile import Profile, fold_alias, is_alias
 from ..spelling import Nearest, some
 from .databases import refuse_brought, untrusted_origin
 from .documents import Document
@@ -136,9 +136,10 @@ class Profiles(Mapping[str, Profile]):
 
     def unknown(self, alias: str, *, location: Location | None = None) -> UnknownProfileError:
         """The error for an alias that nobody declares, with the nearest one or the way to declare it."""
-        names = list(islice(self, 9))
-        near = self.nearest.to(alias)
-        if near is not None:
+        names, near = list(islice(self, 9)), self.nearest.to(alias)
+        if not is_alias(alias) and (":" in alias or alias.endswith(".db")):
+            hint = "that is an address: connect(uri=…) in a program, `milvus-profiles add ALIAS --uri URI` to name it"
+        elif near is not None:
             hint = f"did you mean {near!r}?"
         elif names:
             hint = f"there are: {some(names, len(self))}"
@@ -246,7 +247,7 @@ class Profiles(Mapping[str, Profile]):
             raw = self.raw(alias)
             trusted = self.is_trusted(raw)
             # An untrusted file must not make the program open files of its choice.
-            profile = self._held(_first(validate(Profile, raw, check_files=trusted)), raw)
+            profile = self._held(_first(validate(Profile, raw, check_files=trusted)), raw).taken_from(self)
             self._resolved[key] = Resolved(profile, raw, trusted)
         return self._resolved[key]
 
@@ -270,9 +271,8 @@ class Profiles(Mapping[str, Profile]):
         """Every profile as :meth:`examine` has it, up to the hundredth that is wrong: a file can hold a million."""
         wrong = 0
         for alias in self:
-            raw, result = self.examine(alias)
-            yield alias, raw, result
-            if (wrong := wrong + isinstance(result, Findings)) == FINDINGS:
+            yield alias, *(found := self.examine(alias))
+            if (wrong := wrong + isinstance(found[1], Findings)) == FINDINGS:
                 return
 
     def findings(self, alias: str) -> list[MilvusProfilesError]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..background import in_executor
 from ..config.profiles import Profiles
+from ..profile import Profile, ProfileFields
 from .aio_connection import AsyncConnection
 from .aio_opening import open_async_live
 from .aio_registry import table
@@ -16,6 +17,9 @@ from .aio_shared_channel import AsyncSharedChannel
 from .registry import ConnectionInfo
 from .request import CallFields, Request, request
 from .spec import SpecKey
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["connect", "disconnect", "disconnect_all", "has_connection", "list_connections"]
 
@@ -60,13 +64,13 @@ class _Connecting(Coroutine[Any, Any, AsyncConnection]):
 
 
 def connect(
-    alias: str | None = None,
+    alias: str | Profile | None = None,
     *,
     profiles: Profiles | None = None,
     dedicated: bool = False,
     wait_ready: float | None = None,
     timeout: float | None = None,
-    **fields: Any,
+    **fields: Unpack[ProfileFields],
 ) -> _Connecting:
     """Open a connection of a profile in the running event loop, or share the one that is open there.
 

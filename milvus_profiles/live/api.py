@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..config.loading import load as load_profiles
 from ..config.profiles import Profiles
+from ..profile import Profile, ProfileFields
 from .connection import Connection
 from .opening import open_live
 from .registry import ConnectionInfo, Registry
 from .request import CallFields, InsecureFileWarning, InsecureTransportWarning, Request, request
 from .shared_channel import SharedChannel
 from .spec import SpecKey
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = [
     "InsecureFileWarning",
@@ -54,13 +58,13 @@ def load(
 
 
 def connect(
-    alias: str | None = None,
+    alias: str | Profile | None = None,
     *,
     profiles: Profiles | None = None,
     dedicated: bool = False,
     wait_ready: float | None = None,
     timeout: float | None = None,
-    **fields: Any,
+    **fields: Unpack[ProfileFields],
 ) -> Connection:
     """Open a connection of a profile, or share the one that is open.
 
@@ -68,7 +72,8 @@ def connect(
     by a handshake, and lives until :func:`disconnect`.
 
     Args:
-        alias: the profile; None takes the selected one (``MILVUS_PROFILE``, ``MILVUS_URI``, ``default_profile`` …).
+        alias: the name of a profile, or one itself, which gets a channel of its own where a program made it; None takes
+            the selected one (``MILVUS_PROFILE``, ``MILVUS_URI``, ``default_profile`` …).
         profiles: where profiles come from; None reads the files and the environment.
         dedicated: open a channel that is shared with nobody and closed with its handle.
         wait_ready: seconds to wait for a server that is starting or not reachable yet; None does not wait.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..config.fields import FIELDS, SECRET_FIELDS
@@ -15,7 +15,7 @@ from ..config.profiles import Profiles, Resolved
 from ..errors import ConfigError
 from ..half_made import even_half_made
 from ..masked import MaskedFields, SecretText
-from ..profile import check_alias, fold_alias
+from ..profile import Profile, check_alias, fold_alias
 from ..spelling import suggest
 from .spec import NOT_OF_THE_CHANNEL
 
@@ -61,11 +61,34 @@ class CallFields(MaskedFields):
         """See that a profile has all of them; else it is a ConfigError."""
         for name in self:
             if name not in FIELDS:
-                near = suggest(name, FIELDS)
+                near = _OTHER_WORDS.get(name.lower()) or suggest(name, (*FIELDS, *_ARGUMENTS))
                 raise ConfigError(f"unknown field {name!a}", hint=f"did you mean {near!r}?" if near else None)
+        if isinstance(port := self.get("port"), str) and port.isascii() and port.isdecimal():
+            self["port"] = int(port)  # as pymilvus takes it, and variables have it
 
     def __repr__(self) -> str:
         return f"<fields {', '.join(sorted(self))}>"
+
+
+_ARGUMENTS = ("alias", "profiles", "dedicated", "wait_ready", "timeout")
+# How other clients call a field.
+_OTHER_WORDS = {
+    "database": "db_name",
+    "db": "db_name",
+    "dbname": "db_name",
+    "profile": "alias",
+    "name": "alias",
+    "address": "uri",
+    "url": "uri",
+    "endpoint": "uri",
+    "username": "user",
+    "api_key": "token",
+    "apikey": "token",
+    "secure": "ssl",
+    "tls": "ssl",
+    "ca_pem_path": "ssl",
+    "server_pem_path": "ssl",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +111,7 @@ class Request:
 
 
 def request(
-    alias: str | None,
+    alias: str | Profile | None,
     *,
     profiles: Profiles | None = None,
     dedicated: bool = False,
@@ -99,7 +122,7 @@ def request(
     """Find the profile that a call asks for, and see that its secret may go where it leads.
 
     Args:
-        alias: the profile; None takes the selected one, or an anonymous one if the fields name an address.
+        alias: the profile, or its name; None takes the selected one, or an anonymous one if the fields name an address.
         profiles: where profiles come from; None reads the files and the environment.
         dedicated: share with nobody.
         timeout: seconds for connecting; None takes the profile's.
@@ -115,13 +138,24 @@ def request(
     fields.check()
     if timeout is not None:
         fields["timeout"] = timeout if isinstance(timeout, str) else float(timeout)  # a text the field refuses
+    given = alias if isinstance(alias, Profile) else None
+    if profiles is None and given is not None and isinstance(given.source, Profiles):
+        profiles = given.source
     known = profiles if profiles is not None else load_profiles()
     key: Hashable | None = None
-    if alias is None and has_address(fields):
+    if given is not None and given.source is None:
+        resolved = known.anonymous(CallFields({**given.fields(), **fields}), alias=given.alias)
+        resolved = replace(resolved, profile=resolved.profile.held_to(given.untrusted))
+    elif given is not None:
+        # As by its name, with the trust that its file has; what a program changed in it is the call's.
+        was = known[given.alias].fields()
+        changed = {name: value for name, value in given.fields().items() if was.get(name) != value}
+        return request(given.alias, profiles=known, dedicated=dedicated, fields=CallFields({**changed, **fields}))
+    elif alias is None and has_address(fields):
         resolved = known.anonymous(fields) if name is None else known.anonymous(fields, alias=check_alias(name))
         key = None if name is None else (__name__, fold_alias(name))
     else:
-        resolved = known.use(known.select().alias if alias is None else alias, fields)
+        resolved = known.use(known.select().alias if alias is None else str(alias), fields)
         key = None if dedicated else _key(known, resolved, fields)
     caught: list[Warning] = []
     if resolved.raw.document is not None:

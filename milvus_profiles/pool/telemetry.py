@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, Protocol
 
-from ..errors import ConfigError
+from ..errors import MissingExtraError
 from ..pool_stats import KeyStats, PoolStats
 
 __all__ = ["Telemetry"]
@@ -35,14 +35,14 @@ class Telemetry:
         meter_provider: where metrics go; None takes OpenTelemetry's global one.
 
     Raises:
-        ConfigError: OpenTelemetry is not installed.
+        MissingExtraError: OpenTelemetry is not installed.
     """
 
     def __init__(self, pool: _Pool, name: str, meter_provider: Any) -> None:
         try:
             from opentelemetry.metrics import Observation, get_meter
         except ImportError:
-            raise ConfigError(
+            raise MissingExtraError(
                 "OpenTelemetry is not installed", hint='pip install "milvus-profiles[otel]", and an SDK that exports'
             ) from None
         self._name = name

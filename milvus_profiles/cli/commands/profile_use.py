@@ -65,7 +65,7 @@ def make_default(target: Target, wanted: str | None) -> str | None:
 def _print_shell_line(alias: str) -> None:
     shell = os.path.basename(current().env.get("SHELL", "sh"))
     line = f"set -gx MILVUS_PROFILE {quote(alias)}" if shell == "fish" else f"export MILVUS_PROFILE={quote(alias)}"
-    answer({"alias": alias, "shell": line}, line)
+    answer({"alias": alias, "shell": line}, line, asked=True)
 
 
 def _hiding(wanted: str | None) -> str | None:

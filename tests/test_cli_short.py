@@ -1,0 +1,164 @@
+"""The short name, commands without `profile`, what those who come from other tools type, and `current`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from milvus_profiles import __version__
+from tests.support.command import Command
+
+FILE = 'default_profile = "prod"\n[profiles.prod]\nuri = "https://h.example/db"\n[profiles.local]\nuri = "./x.db"\n'
+
+
+@pytest.fixture
+def file(project: Path) -> Path:
+    path = project / "milvus.toml"
+    path.write_text(FILE)
+    return path
+
+
+def test_the_short_name_is_the_same_program(cli: Command, file: Path) -> None:
+    short = Path(sys.executable).with_name("mvp")
+    done = subprocess.run(
+        [short, "list", "--json"], cwd=file.parent, env=cli.environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout == cli("profile", "list", "--json").stdout
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        ("list", "profile list"),
+        ("ls", "profile list"),
+        ("--json ls", "profile list --json"),
+        ("profile ls", "profile list"),
+        ("show prod", "profile show prod"),
+        ("get prod", "profile show prod"),
+        ("test nobody", "profile test nobody"),
+        ("use prod --dry-run", "profile use prod --dry-run"),
+        ("set prod timeout=5 --dry-run", "profile set prod timeout=5 --dry-run"),
+        ("rm local --dry-run", "profile remove local --dry-run"),
+        ("delete local --dry-run", "profile remove local --dry-run"),
+        ("--config milvus.toml remove local --dry-run", "--config milvus.toml profile remove local --dry-run"),
+        ("current --json", "profile current --json"),
+        ("version", "--version"),
+        ("-V", "--version"),
+        ("help", "--help"),
+        ("help profile list", "profile list --help"),
+    ],
+)
+def test_a_short_form_does_what_the_long_one_does(cli: Command, file: Path, short: str, long: str) -> None:
+    one, other = cli(*short.split()), cli(*long.split())
+    assert (one.returncode, one.stdout, one.stderr) == (other.returncode, other.stdout, other.stderr)
+
+
+def test_a_value_that_is_called_like_a_command_is_none(cli: Command, file: Path) -> None:
+    file.with_name("list").write_text('[profiles.other]\nuri = "h"\n')
+    assert [row["alias"] for row in cli("--config", "list", "list", "--json").json] == ["other"]
+
+
+def test_synonyms_work_and_are_not_in_the_help(cli: Command, file: Path) -> None:
+    shown = {line.split()[0] for line in cli("--help", status=0).stdout.splitlines() if line.startswith("  ")}
+    assert {"list", "show", "remove", "current", "profile"} <= shown
+    assert not {"ls", "get", "rm", "delete"} & shown
+
+
+def test_quiet_leaves_results_warnings_and_errors(cli: Command, file: Path) -> None:
+    assert cli("set", "prod", "timeout=5", "--quiet", status=0).stdout == ""
+    assert "timeout = 5" in file.read_text()
+    assert cli("-q", "list", status=0).stdout
+    assert cli("use", "prod", "--shell", "-q", status=0).stdout == "export MILVUS_PROFILE=prod\n"
+    assert cli("show", "nobody", "-q", status=3).stderr.startswith("error: there is no profile 'nobody'")
+
+
+def test_completion_prints_the_script_of_a_shell(cli: Command, file: Path) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        said = cli("completion", shell, status=0).stdout
+        assert "milvus-profiles" in said
+        assert "mvp" in said
+    wrong = cli("completion", "tcsh", status=2)
+    assert wrong.stderr.startswith("error: there is no completion for 'tcsh'\nhint: there is one for bash, zsh, fish")
+
+
+def test_version_says_so_in_json_too(cli: Command, project: Path) -> None:
+    assert cli("version", "--json").json == {"version": __version__}
+
+
+# --- current ---------------------------------------------------------------------------------------------------------
+
+
+def test_current_prints_the_alias_alone_on_a_pipe_and_why_on_a_terminal(cli: Command, file: Path) -> None:
+    assert cli("current", status=0).stdout == "prod\n"
+    assert cli("current", env={"MILVUS_PROFILE": "LOCAL"}, status=0).stdout == "local\n"
+    shown = cli.tty("current", env={"MILVUS_PROFILE": "local"})
+    assert shown.text == "local  (MILVUS_PROFILE names it)\n"
+
+
+def test_current_has_a_format_for_prompts(cli: Command, file: Path) -> None:
+    assert cli("current", "--format", "{alias} {uri} [{db_name}]").stdout == "prod https://h.example:443 [db]\n"
+    assert cli("current", "--format=<{db_name}>", "--profile", "local").stdout == "<>\n"
+    wrong = cli("current", "--format", "{token}", status=2)
+    assert wrong.stderr == "error: --format has no {token}\nhint: there are {alias}, {uri}, {db_name}, {reason}\n"
+
+
+# What files alone tell, and what only the machinery can.
+QUICK = [
+    ("", {}),
+    ("", {"MILVUS_PROFILE": "prod"}),
+    ("--profile prod", {}),
+    ("--config own.toml", {}),
+]
+THOROUGH = [
+    ("", {"MILVUS_URI": "http://h"}),
+    ("", {"MILVUS_PROFILES__PROD__URI": "http://other"}),
+    ("--profile nobody", {}),
+    ("--profile heir", {}),
+    ("--profile tls", {}),
+    ("--profile template", {}),
+]
+
+
+@pytest.mark.parametrize(("options", "env"), [*QUICK, *THOROUGH])
+def test_current_says_the_same_whichever_way_it_was_found(
+    cli: Command, file: Path, options: str, env: dict[str, str]
+) -> None:
+    more = (
+        '[profiles.heir]\nextends = "prod"\n[profiles.tls]\nuri = "h"\nssl = true\n[profiles.template]\ntimeout = 3\n'
+    )
+    file.write_text(FILE + more)
+    file.with_name("own.toml").write_text('[profiles.default]\nuri = "http://own"\n[profiles.b]\nuri = "h"\n')
+    quick = cli("current", "--json", *options.split(), env=env)
+    listed = cli("list", "--json", *options.split(), env=env)
+    assert quick.returncode == (3 if "nobody" in options else 0), quick.stderr
+    if quick.returncode == 0:
+        [row] = [row for row in listed.json if row["default"]]
+        assert (quick.json["alias"], quick.json["uri"]) == (row["alias"], row["uri"])
+        assert quick.json["reason"]
+
+
+def test_current_needs_no_machinery_where_files_tell(cli: Command, file: Path) -> None:
+    program = (
+        "import sys\nfrom milvus_profiles.cli.entry import main\nstatus = main(['current'])\n"
+        "heavy = {'typer', 'pydantic', 'pydantic_settings', 'rich', 'grpc', 'keyring'} & sys.modules.keys()\n"
+        "print(status, sorted(heavy))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=file.parent,
+        env=cli.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "prod\n0 []\n"
+
+
+def test_a_broken_file_is_an_error_of_current_too(cli: Command, file: Path) -> None:
+    file.write_text("[[[")
+    assert "is not valid TOML" in cli("current", status=3).stderr
+    file.write_text('default_profile = "other"\n[profiles.prod]\nuri = "h"\n')
+    assert "default_profile names 'other', which this project file does not declare" in cli("current", status=5).stderr

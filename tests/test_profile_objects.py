@@ -1,0 +1,163 @@
+"""A profile that a program has in its hands, and what `connect` says of arguments that it does not know."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import milvus_profiles as mp
+from milvus_profiles.config.fields import FIELDS
+from milvus_profiles.profile import ProfileFields
+from tests.support import scripted_grpc
+
+
+@pytest.fixture
+def uri() -> Iterator[str]:
+    with scripted_grpc.scripted_server(scripted_grpc.milvus_answer) as server:
+        yield f"http://127.0.0.1:{server.port}"
+    mp.disconnect_all()
+
+
+@pytest.fixture
+def profiles(tmp_path: Path, uri: str) -> mp.Profiles:
+    path = tmp_path / "milvus.toml"
+    path.write_text(f'[profiles.prod]\nuri = "{uri}"\n')
+    path.chmod(0o600)
+    return mp.load(path, env={"HOME": str(tmp_path)})
+
+
+def test_a_profile_of_the_files_connects_as_by_its_name(profiles: mp.Profiles) -> None:
+    profile = profiles["prod"]
+    with profile.connect() as one, mp.connect(profile) as two, profiles.connect("prod") as three:
+        assert {one.alias, two.alias, three.alias} == {"prod"}
+        assert [(info.alias, info.handles) for info in mp.list_connections()] == [("prod", 3)]
+
+
+async def test_it_does_so_in_asyncio_too(profiles: mp.Profiles) -> None:
+    async with await mp.aio.connect(profiles["prod"]) as connection:
+        assert connection.alias == "prod"
+    await mp.aio.disconnect_all()
+
+
+def test_what_a_program_changed_in_it_is_the_calls(profiles: mp.Profiles) -> None:
+    changed = profiles["prod"].model_copy(update={"call_timeout": 3.0})
+    with mp.connect(changed) as connection:
+        assert connection.profile.call_timeout == 3.0
+    with mp.connect(changed, call_timeout=4.0) as connection:
+        assert connection.profile.call_timeout == 4.0
+
+
+def test_a_profile_that_a_program_made_has_a_channel_of_its_own(uri: str) -> None:
+    profile = mp.Profile(alias="mine", uri=uri, db_name="d", retry=False, keepalive=mp.Keepalive(time=20))
+    with profile.connect() as connection, mp.connect(profile) as other:
+        assert connection.profile == profile
+        assert [(info.alias, info.handles) for info in mp.list_connections()] == [("mine", 1), ("mine", 1)]
+        assert other.profile.db_name == "d"
+    assert mp.list_connections() == []
+    with pytest.raises(mp.ConfigError, match="no profile and no address was given"):
+        mp.Profile(alias="mine", timeout=3).connect()
+
+
+def test_where_a_profile_was_taken_from_makes_no_difference_between_two(profiles: mp.Profiles) -> None:
+    profile = profiles["prod"]
+    made = mp.Profile(alias="prod", uri=profile.uri)
+    assert profile == made == copy.deepcopy(profile) == pickle.loads(pickle.dumps(profile))
+    assert hash(profile) == hash(made)
+
+
+def test_a_profile_of_an_untrusted_file_needs_trust_whatever_became_of_the_object(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "milvus.toml").write_text(f'[profiles.evil]\nuri = "{uri}"\ntoken = {{env = "CANARY"}}\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CANARY", "c4n4ry")
+    profile = mp.load()["evil"]
+    for one in (
+        profile,
+        copy.copy(profile),
+        copy.deepcopy(profile),
+        pickle.loads(pickle.dumps(profile)),
+        profile.model_copy(update={"timeout": 3.0}),
+    ):
+        with pytest.raises(mp.UntrustedError):
+            mp.connect(one)
+        with pytest.raises(mp.UntrustedError):
+            one.connect()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("database", "db_name"),
+        ("profile", "alias"),
+        ("url", "uri"),
+        ("api_key", "token"),
+        ("secure", "ssl"),
+        ("dedicatd", "dedicated"),
+        ("alais", "alias"),
+        ("usr", "user"),
+    ],
+)
+def test_an_argument_that_there_is_not_has_a_suggestion(name: str, meant: str) -> None:
+    wrong: dict[str, Any] = {name: "x"}
+    with pytest.raises(mp.ConfigError, match=f"unknown field '{name}'") as caught:
+        mp.connect(uri="http://127.0.0.1:1", **wrong)
+    assert caught.value.hint == f"did you mean {meant!r}?"
+
+
+@pytest.mark.parametrize("text", ["http://h", "h:19530", "./milvus.db"])
+def test_an_address_in_the_place_of_an_alias_is_recognised(text: str, profiles: mp.Profiles) -> None:
+    with pytest.raises(mp.UnknownProfileError) as caught:
+        mp.connect(text, profiles=profiles)
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("that is an address: connect(uri=…) in a program")
+
+
+def test_a_port_may_be_a_text_of_digits(uri: str) -> None:
+    with mp.connect(host="127.0.0.1", port=uri.rpartition(":")[2]) as connection:
+        assert f"http://127.0.0.1:{connection.endpoint.port}" == uri
+    for wrong in ("x", "1.5", "٣", "-1", "70000"):
+        with pytest.raises(mp.ConfigError, match="port"):
+            mp.connect(host="127.0.0.1", port=wrong)
+
+
+def test_the_typed_fields_are_the_fields_of_a_profile() -> None:
+    assert set(ProfileFields.__annotations__) == set(FIELDS) - {"extends", "timeout"}
+
+
+# --- classes of errors that Python has too ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ours", "pythons"),
+    [
+        (mp.UnreachableError, ConnectionError),
+        (mp.DatabaseInUseError, ConnectionError),
+        (mp.ConnectTimeoutError, TimeoutError),
+        (mp.PoolTimeoutError, TimeoutError),
+        (mp.AuthenticationError, PermissionError),
+        (mp.PermissionDeniedError, PermissionError),
+        (mp.MissingExtraError, ImportError),
+        (mp.UnknownProfileError, KeyError),
+        (mp.ParamError, ValueError),
+    ],
+)
+def test_errors_are_pythons_too_where_it_has_a_class(
+    ours: type[mp.MilvusProfilesError], pythons: type[Exception]
+) -> None:
+    error = ours("it failed", hint="do this")
+    assert isinstance(error, pythons)
+    assert str(error) == "it failed\nhint: do this"
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.message, again.hint) == (ours, str(error), "it failed", "do this")
+
+
+def test_a_refused_connection_is_a_connection_error() -> None:
+    with pytest.raises(ConnectionError, match="refuses connections"):
+        mp.connect(uri="http://127.0.0.1:1", timeout=2)
