@@ -77,9 +77,15 @@ def said(details: str, *, results: ProbeResults | None = None, **settings: Any) 
         (f"{TRIED}UNKNOWN: ipv4:127.0.0.1:1: Failed to create security handshaker.", TLSError, "files"),
         (f"{TRIED}UNKNOWN: ipv4:127.0.0.1:1: Cannot check peer: missing selected ALPN property.",
          NotMilvusError, "HTTP/2"),
+        (f"{TRIED}{TLS}OPENSSL_internal:TLSV1_ALERT_NO_APPLICATION_PROTOCOL: OK", NotMilvusError, "TLS but not HTTP/2"),
         (f"{TRIED}INTERNAL: (Trying to connect an http1.x server (HTTP status 400))", NotMilvusError, "status 400"),
         ("Received http2 header with status: 404", NotMilvusError, "not a Milvus"),
         ("Received http2 header with status: 503", ServerNotReadyError, "gateway"),
+        ("Received http2 header with status: 429", ServerNotReadyError, "a gateway at https://db.example:19530"),
+        ("Stream removed (Socket closed (GOAWAY received; Error code: 11; Debug Text: ))", NotMilvusError,
+         "limit of the headers' length"),
+        ("GOAWAY received; Error code: 11; Debug Text: too_many_pings", UnreachableError, "unavailable"),
+        ("No status received", NotMilvusError, "not a Milvus"),
         ("internal: Milvus Proxy is not ready yet. please wait", ServerNotReadyError, "not ready"),
     ],
 )  # fmt: skip
@@ -150,10 +156,17 @@ def probed(*statuses: Any, **seen: Any) -> ProbeResults:
     ],
 )  # fmt: skip
 def test_what_was_seen_decides(seen: ProbeResults, expected: type[MilvusProfilesError], words: str) -> None:
-    error = said(f"{TRIED}Socket closed", results=seen)
+    error = said(f"{TRIED}Connection reset by peer", results=seen)
     assert type(error) is expected
     assert words in error.message
     assert error.hint
+
+
+def test_a_port_that_closes_after_a_while_is_not_called_silent() -> None:
+    seen = probed("connected", plaintext=PlaintextOutcome("silent"))
+    error = said(f"{TRIED}UNAVAILABLE: ipv4:127.0.0.1:1: Socket closed", results=seen)
+    assert "closes every connection" in error.message
+    assert "a gateway" in str(error.hint)
 
 
 def test_clear_words_need_no_look() -> None:

@@ -34,6 +34,7 @@ from ..live.handshake import Invoke, Probe, Reply, ServerInfo, calls_deadline, h
 from ..live.opening import OpenedChannel
 from ..probe.context import ConnectContext
 from ..probe.explain import refused_here
+from ..probe.explain_gateway import answered_by_gateway, http_status_of
 from ..probe.results import ProbeResults
 from ..probe.tls import TLSOutcome, probe_tls
 from ..profile import SSL, Profile
@@ -271,6 +272,8 @@ def _unexamined(why: str) -> TLSOutcome:
 
 def _stage_of(error: MilvusProfilesError, seen: _Seen) -> StageName:
     """The stage at which a handshake failed."""
+    if seen.calls and answered_by_gateway(seen.calls[-1][1].details):
+        return "grpc"
     if isinstance(error, TLSError):
         return "tls"
     if isinstance(error, (AuthenticationError, PermissionDeniedError)):
@@ -314,6 +317,12 @@ def _describe_database(stage: StageDraft, opened: OpenedChannel, seen: _Seen, re
         reply, ms = _timed(lambda: make_call(opened.core.raw, call, rest.remaining))
         stage.ms = (stage.ms or 0.0) + ms
     stage.detail = named
+    if reply is not None and (status := http_status_of(reply.details)) is not None:
+        stage.warn(
+            f"a gateway does not let the list of collections through (HTTP status {status})",
+            "nothing, if programs need no more; else see the gateway's own rules",
+        )
+        return
     if reply is None or reply.code is grpc.StatusCode.UNIMPLEMENTED:
         return
     if reply.code is grpc.StatusCode.PERMISSION_DENIED:

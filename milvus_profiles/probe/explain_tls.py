@@ -11,9 +11,10 @@ from ..errors import MilvusProfilesError, NotMilvusError, TLSError
 from ..text import command, printable
 from .certificate import Certificate
 from .context import ConnectContext
-from .tls import Distrust, TLSOutcome
+from .tls import NO_PROTOCOL, Distrust, TLSOutcome
 
 __all__ = [
+    "GATEWAY_WITHOUT_HTTP2",
     "client_certificate",
     "distrust_in",
     "distrusted",
@@ -22,6 +23,11 @@ __all__ = [
     "speaks_plaintext",
     "speaks_tls",
 ]
+
+GATEWAY_WITHOUT_HTTP2 = (
+    "a gateway in front of a Milvus has to speak HTTP/2 (nginx: `listen … http2`, haproxy: `alpn h2`)"
+)
+"""What to know where HTTP/1 is spoken."""
 
 # What BoringSSL and gRPC's own check of the name say.
 _DISTRUST: dict[str, Distrust] = {
@@ -45,6 +51,8 @@ def explain_tls(seen: TLSOutcome, context: ConnectContext) -> MilvusProfilesErro
         return distrusted(seen.distrust, context, seen.certificate, seen.detail)
     if seen.client_certificate in ("required", "refused"):
         return client_certificate(context)
+    if seen.status == "refused" and NO_PROTOCOL in seen.detail:
+        return no_http2(context)
     if seen.status == "refused":
         alert = re.sub(r"^(TLSV\d+|SSLV3)_(ALERT_)?", "", seen.detail).replace("_", " ").lower()
         return TLSError(
@@ -114,7 +122,8 @@ def speaks_plaintext(context: ConnectContext, *, web_server: bool = False) -> Mi
     """The profile has TLS and the server has none."""
     if web_server:
         return NotMilvusError(
-            f"a web server without TLS answers at {context.endpoint}, not a Milvus", hint="check the port"
+            f"a web server without TLS answers at {context.endpoint}, not a Milvus",
+            hint=f"check the port; {GATEWAY_WITHOUT_HTTP2}",
         )
     return TLSError(
         f"the server at {context.endpoint} speaks plaintext, and the profile has TLS",
@@ -134,7 +143,8 @@ def no_http2(context: ConnectContext) -> NotMilvusError:
     """The server has TLS, but agrees to no HTTP/2."""
     return NotMilvusError(
         f"the server at {context.endpoint} speaks TLS but not HTTP/2, which gRPC needs",
-        hint="check the port: this looks like an ordinary web server, or a load balancer that is not set up for gRPC",
+        hint="check the port: this looks like an ordinary web server, or a load balancer that is not set up for gRPC; "
+        + GATEWAY_WITHOUT_HTTP2,
     )
 
 
