@@ -33,7 +33,7 @@ test-security: setup-tests ## hostile files, and canaries for every output of ev
 	@$(LOOPBACK) $(BIN)/python -m pytest -m "security and not campaign" -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-proxies: setup-proxies ## nginx and haproxy in front of a Milvus, names of two addresses (25 seconds)
-	@$(LOOPBACK) $(BIN)/python -m pytest -m proxies $(ARGS) tests
+	@$(LOOPBACK) $(BIN)/python -m pytest -m proxies $(ARGS) tests/proxies
 
 test-sdks: setup-tests ## what `export` writes, run with the real SDKs, which this fetches
 	@$(BIN)/python scripts/sdks.py $(SDKS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import socket
 import time
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -22,13 +23,14 @@ from milvus_profiles.masked import SecretText
 from milvus_profiles.probe.certificate import Certificate
 from milvus_profiles.probe.context import ConnectContext
 from milvus_profiles.probe.explain import classify, needs_probes
-from milvus_profiles.probe.explain_tls import distrusted
+from milvus_profiles.probe.explain_tls import client_certificate, distrusted
 from milvus_profiles.probe.results import ProbeResults
 from milvus_profiles.probe.sockets import PlaintextOutcome, Resolution, SocketAddress, TCPOutcome
 from milvus_profiles.probe.tls import TLSOutcome
 from milvus_profiles.profile import SSL, Profile
 from milvus_profiles.server_text import listed, server_text
 from milvus_profiles.text import printable
+from tests.support.certificates import Certificates
 
 TRIED = "failed to connect to all addresses; last error: "
 TLS = "UNKNOWN: ipv4:127.0.0.1:1: Tls handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:1:SSL routines:"
@@ -205,6 +207,28 @@ def test_the_facts_of_the_certificate_are_told() -> None:
     assert "2027-01-02" in distrusted("expired", tried, certificate()).message
     assert "2025-01-02" in distrusted("not yet valid", tried, certificate()).message
     assert "CN=our CA" in distrusted("unknown issuer", tried, certificate()).message
+
+
+def test_a_chain_without_its_intermediate_certificate_is_called_incomplete() -> None:
+    alone = certificate()
+    seen = probed("connected", tls=TLSOutcome("untrusted", "unknown issuer", certificate=alone, chain=(alone,)))
+    error = said("CERTIFICATE_VERIFY_FAILED", results=seen)
+    assert "(CN=our CA)" in error.message
+    assert "the chain is incomplete" in error.message
+    assert "send the whole chain" in str(error.hint)
+
+
+def test_of_a_chain_that_was_shown_the_missing_issuer_is_named() -> None:
+    own, between = certificate(), replace(certificate(), subject="CN=our CA", issuer="CN=root")
+    assert "(CN=root)" in distrusted("unknown issuer", attempt(), own, chain=(own, between)).message
+    whole = distrusted("unknown issuer", attempt(), own, chain=(own, replace(between, is_self_issued=True)))
+    assert "incomplete" not in whole.message
+
+
+def test_the_dates_of_a_client_certificate_that_is_refused_are_told(certificates: Certificates) -> None:
+    pair = certificates.client
+    message = client_certificate(attempt(ssl={"cert": str(pair.cert), "key": str(pair.key)}), certificate()).message
+    assert f"{pair.cert} (valid from 2025-01-02 to 2027-01-02)" in message
 
 
 def test_a_name_that_can_be_set_is_proposed() -> None:

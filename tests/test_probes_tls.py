@@ -30,6 +30,8 @@ from tests.support.scripted_grpc import milvus_answer, scripted_server
 from tests.test_probes import RESET_ON_CLOSE, at, soon, until_closed
 
 SERVERS = [
+    ("chained_server", None),
+    ("unchained_server", "unknown issuer"),
     ("server", None),
     ("ending_server", None),
     ("expired_server", "expired"),

@@ -6,6 +6,7 @@ It reads the probe's outcome where there is one, and gRPC's words where there is
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from ..errors import MilvusProfilesError, NotMilvusError, TLSError
 from ..text import command, printable
@@ -48,9 +49,9 @@ def explain_tls(seen: TLSOutcome, context: ConnectContext) -> MilvusProfilesErro
         web = seen.plaintext is not None and seen.plaintext.speaks == "http1"
         return speaks_plaintext(context, web_server=web)
     if seen.status == "untrusted" and seen.distrust is not None:
-        return distrusted(seen.distrust, context, seen.certificate, seen.detail)
+        return distrusted(seen.distrust, context, seen.certificate, seen.detail, chain=seen.chain)
     if seen.client_certificate in ("required", "refused"):
-        return client_certificate(context)
+        return client_certificate(context, seen.client)
     if seen.status == "refused" and NO_PROTOCOL in seen.detail:
         return no_http2(context)
     if seen.status == "refused":
@@ -76,9 +77,16 @@ def distrust_in(details: str) -> Distrust | None:
 
 
 def distrusted(
-    distrust: Distrust, context: ConnectContext, certificate: Certificate | None = None, detail: str = ""
+    distrust: Distrust,
+    context: ConnectContext,
+    certificate: Certificate | None = None,
+    detail: str = "",
+    chain: Sequence[Certificate] = (),
 ) -> TLSError:
-    """The server's certificate, if it was looked at, is not trusted; ``detail`` has OpenSSL's words."""
+    """The server's certificate, if it was looked at, is not trusted; ``detail`` has OpenSSL's words.
+
+    ``chain`` are the certificates that it showed, its own first.
+    """
     where, ca = context.endpoint, context.tls.ca if context.tls else None
     pin = "`milvus-profiles profile add … --pin-certificate` shows the certificate and trusts it if you say so"
     if distrust == "wrong host":
@@ -106,11 +114,17 @@ def distrusted(
             hint=f"if it is the right one, trust it: {context.remedy('ssl.ca=PATH')}; {pin}",
         )
     if distrust == "unknown issuer":
-        issuer = f" ({certificate.issuer})" if certificate else ""
+        last = chain[-1] if chain else certificate
+        issuer = f" ({last.issuer})" if last else ""
         trusted = f"in {ca}" if ca else "among the public ones that gRPC knows (it does not use the system's)"
+        name_it = f"name the CA's file: {context.remedy('ssl.ca=PATH')}; {pin}"
+        # Whether that issuer is a root, which need not be shown, or stands below one, cannot be seen from here.
+        if last is None or last.is_self_issued:
+            return TLSError(f"the issuer{issuer} of the certificate of {where} is not {trusted}", hint=name_it)
         return TLSError(
-            f"the issuer{issuer} of the certificate of {where} is not {trusted}",
-            hint=f"name the CA's file: {context.remedy('ssl.ca=PATH')}; {pin}",
+            f"the issuer{issuer} of the certificate of {where} is not {trusted}, and the server does not show its "
+            "certificate: if that is an intermediate one, the chain is incomplete",
+            hint=f"have the server send the whole chain, the intermediate certificates behind its own; or {name_it}",
         )
     return TLSError(
         f"the certificate of {where} cannot be verified: {printable(detail) or 'no reason given'}",
@@ -148,12 +162,14 @@ def no_http2(context: ConnectContext) -> NotMilvusError:
     )
 
 
-def client_certificate(context: ConnectContext) -> TLSError:
+def client_certificate(context: ConnectContext, own: Certificate | None = None) -> TLSError:
     """The server wants a client certificate and has got none, or one that it does not like."""
     if context.tls is not None and context.tls.cert is not None:
+        dates = "" if own is None else f" (valid from {own.not_before:%Y-%m-%d} to {own.not_after:%Y-%m-%d})"
         return TLSError(
-            f"the server at {context.endpoint} refuses the client certificate {context.tls.cert}",
-            hint="it must come from a CA that the server trusts, and be valid today: "
+            f"the server at {context.endpoint} refuses the client certificate {context.tls.cert}{dates}",
+            hint="it must come from a CA that the server trusts, have intermediate certificates behind it in the file, "
+            "and be valid today: "
             f"{context.remedy('ssl.cert=PATH', 'ssl.key=PATH')} names another one",
         )
     return TLSError(

@@ -20,7 +20,7 @@ from ..deadline import Deadline
 from ..errors import MilvusProfilesError
 from ..profile import SSL
 from ..text import printable
-from .certificate import Certificate, MalformedCertificate, objection, read_certificate
+from .certificate import Certificate, MalformedCertificate, certificate_of_file, objection, read_certificate
 from .sockets import FRAME_HEADER, HTTP2_HELLO, PlaintextOutcome, SocketAddress, is_http2, open_socket, probe_plaintext
 from .stream import TLSStream, reason_of, words_of
 
@@ -77,6 +77,7 @@ class TLSOutcome:
         alpn: ``"h2"``, which gRPC insists on; None if the server agreed to nothing.
         chain: what it showed, its own first, ten at most; only its own where Python cannot tell more.
         chain_length: how many it showed.
+        client: the profile's own certificate; None where it has none, or none that can be read.
         plaintext: what the port speaks instead, where that was looked at.
         detail: the reason in words; empty where all went well.
     """
@@ -91,6 +92,7 @@ class TLSOutcome:
     chain_length: int = 0
     client_certificate: ClientCertificate = "unknown"
     answers_http2: bool = False
+    client: Certificate | None = None
     plaintext: PlaintextOutcome | None = None
     detail: str = ""
     seconds: float = 0.0
@@ -180,7 +182,8 @@ def probe_tls(
             return outcome
         return replace(seen, status="untrusted", distrust=outcome.distrust, detail=outcome.detail)
 
-    return _outcome_of(look, address, deadline)
+    outcome = _outcome_of(look, address, deadline)
+    return outcome if tls.cert is None else replace(outcome, client=certificate_of_file(tls.cert))
 
 
 def probe_unverified(address: SocketAddress, host: str, deadline: Deadline) -> TLSOutcome:

@@ -98,6 +98,10 @@ CASES = {
     ),
     "mutual-tls-of-nginx": refused("nginx:mutual", 400, *NO_MILVUS, "ssl.cert=PATH", tls=True),
     "mutual-tls-of-haproxy": Case("haproxy:mutual", 7, "tls", "tls", "wants a client cert", "ssl.cert=PATH", tls=True),
+    "whole-chain": Case("nginx:chained", tls=True),
+    "no-intermediate-certificate": Case(
+        "nginx:unchained", 7, "tls", "tls", "the chain is incomplete", "send the whole chain", tls=True
+    ),
     # What a gateway answers by itself.
     **{
         f"{status}-of-{who}{'-with-tls' if tls else ''}": refused(
@@ -187,6 +191,8 @@ def nginx_sites(milvus: MilvusServer, certificates: Certificates, directory: Pat
         "mutual": Site(f"ssl_verify_client on; ssl_client_certificate {certificates.ca}; {to_milvus}", shown),
         **{name: Site(rules) for name, rules in answers.items()},
         **{f"tls-{name}": Site(rules, shown) for name, rules in answers.items()},
+        "chained": Site(to_milvus, certificates.chained_server),
+        "unchained": Site(to_milvus, certificates.unchained_server),
         "redirect": Site("location / { return 301 https://milvus.example/; }"),
         "page": Site("location / { return 200 welcome; }"),
         "password": Site(f'auth_basic "gateway"; auth_basic_user_file {directory}/passwords; {to_milvus}'),
