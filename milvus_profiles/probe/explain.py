@@ -31,6 +31,7 @@ from ..text import milvus_profiles, printable
 from . import explain_tls
 from .context import ConnectContext
 from .explain_gateway import answered_by_gateway, gateway_refusal, no_path_prefix
+from .resolvers import resolvers_differ
 from .results import ProbeResults
 from .sockets import TCPOutcome
 
@@ -298,6 +299,9 @@ _LIKELY: dict[str | re.Pattern[str], _Explain] = {
 }
 
 
+_IN_TLS = re.compile("Tls handshake|SSL_ERROR|Unwrap failed|Verification|Cannot check peer")
+
+
 def _meaning(table: dict[str | re.Pattern[str], _Explain], details: str) -> _Explain | None:
     return next((explain for pattern, explain in table.items() if re.search(pattern, details)), None)
 
@@ -307,8 +311,12 @@ def _unavailable(
 ) -> MilvusProfilesError:
     if (explain := _meaning(_CLEAR, details)) is not None:
         return explain(context, said)
+    if results is not None and results.address is None and _IN_TLS.search(details):
+        results = None  # gRPC's own resolver leads to a server, and only the system's to none
     if results is not None and (error := _seen(results, context, details)) is not None:
         return error
+    if results is not None and (differing := resolvers_differ(details, context, results)) is not None:
+        return differing
     if (distrust := explain_tls.distrust_in(details)) is not None:
         return explain_tls.distrusted(distrust, context, detail=said)
     seen = None if results is None else results.tls

@@ -162,3 +162,17 @@ def _running(
             process.kill()
             process.wait(10)
         reaper.forget_process(process.pid)
+
+
+def with_names(directory: Path, **files: str) -> list[str]:
+    """The beginning of a command that runs with other files in the place of some in /etc (`hosts`, `resolv.conf` as
+    `resolv_conf`); root only."""
+    need("unshare", "mount")
+    if os.geteuid() != 0:
+        unavailable("needs to be root, for names of its own")
+    mounts = []
+    for name, text in files.items():
+        own = directory / name
+        own.write_text(text)
+        mounts.append(f"mount --bind {own} /etc/{name.replace('_', '.')}")
+    return ["unshare", "--mount", "sh", "-c", " && ".join((*mounts, 'exec "$@"')), "sh"]
