@@ -24,6 +24,7 @@ from milvus_profiles.probe.certificate import Certificate
 from milvus_profiles.probe.context import ConnectContext
 from milvus_profiles.probe.explain import classify, needs_probes
 from milvus_profiles.probe.explain_tls import client_certificate, distrusted
+from milvus_profiles.probe.resolvers import ResolversDifferError
 from milvus_profiles.probe.results import ProbeResults
 from milvus_profiles.probe.sockets import PlaintextOutcome, Resolution, SocketAddress, TCPOutcome
 from milvus_profiles.probe.tls import TLSOutcome
@@ -181,6 +182,46 @@ def test_where_all_looks_well_the_words_count_again() -> None:
     assert "refuses" in said(f"{TRIED}Connection refused", results=well).message
     gone = probed("connected", plaintext=PlaintextOutcome("unreachable"))
     assert "refuses" in said(f"{TRIED}Connection refused", results=gone).message
+
+
+@pytest.mark.parametrize(
+    ("details", "found"),
+    [
+        (f"{TRIED}UNKNOWN: ipv4:10.0.0.9:1: Failed to connect to remote host: Connection refused", "only 10.0.0.9"),
+        (f"{TRIED}ipv6:%5B::5%5D:1: connect failed: addr: ipv6:%5B::5%5D:1 error: Network is unreachable", "only ::5"),
+        (
+            f"{TRIED}UNKNOWN: ipv6:[2001:db8::5]:1: Failed to connect to remote host: No route to host",
+            "only 2001:db8::5",
+        ),
+        ("errors resolving db.example:1: [field:hostname lookup error:address lookup failed]", "no address"),
+    ],
+)
+def test_an_address_that_only_the_system_knows_is_named(details: str, found: str) -> None:
+    error = said(details, results=probed("connected", tls=TLSOutcome("trusted", alpn="h2", answers_http2=True)))
+    assert isinstance(error, ResolversDifferError)
+    assert f"finds {found}" in error.message
+    assert "127.0.0.1" in error.message
+    assert error.addresses == ("127.0.0.1",)
+    assert (error.code, error.exit_status) == ("unreachable", 6)
+
+
+def test_an_address_that_answers_now_is_no_difference_of_resolvers() -> None:
+    details = f"{TRIED}UNKNOWN: ipv4:127.0.0.1:19530: Failed to connect to remote host: Connection refused"
+    well = probed("connected", plaintext=PlaintextOutcome("http2"))
+    assert type(said(details, results=well)) is UnreachableError
+    proxied = attempt(proxy="http://proxy.example:3128")
+    other = details.replace("127.0.0.1", "10.0.0.9")
+    assert type(classify(grpc.StatusCode.UNAVAILABLE, other, proxied, results=well)) is UnreachableError
+    by_number = attempt(uri="http://10.0.0.1:19530")
+    assert type(classify(grpc.StatusCode.UNAVAILABLE, other, by_number, results=well)) is UnreachableError
+
+
+def test_where_grpc_alone_knows_an_address_its_own_words_count() -> None:
+    nowhere = ProbeResults(Resolution("db.example", (), "unknown host"))
+    error = said(
+        f"{TRIED}{TLS}OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: certificate has expired: OK", results=nowhere
+    )
+    assert "ended" in error.message
 
 
 def test_without_an_address_the_words_count() -> None:

@@ -19,11 +19,9 @@ from .sockets import is_numeric
 __all__ = ["ResolversDifferError", "found_nothing", "resolvers_differ"]
 
 # Of a connection that did not come about: no address, or none that lets anybody in.
-_NOTHING_FOUND = re.compile(
-    r"errors resolving|DNS resolution failed|name resolution|lookup failed|Connection refused|connect failed"
-    r"|Failed to connect to remote host|unreachable|No route"
-)
-_TRIED = re.compile(r"\bipv[46]:(\[[0-9A-Fa-f:.]+\]|%5B[0-9A-Fa-f:.%]+?%5D|[0-9.]+):\d+")
+_UNRESOLVED = re.compile("errors resolving|DNS resolution failed|name resolution|lookup failed")
+_UNCONNECTED = re.compile("Connection refused|connect failed|Failed to connect to remote host|unreachable|No route")
+_TRIED = re.compile(r"\bipv[46]:(\[[0-9A-Fa-f:.]{1,45}\]|%5B[0-9A-Fa-f:.]{1,45}%5D|[0-9.]{1,15}):\d+")
 
 
 class ResolversDifferError(UnreachableError):
@@ -38,7 +36,7 @@ class ResolversDifferError(UnreachableError):
 
 def found_nothing(details: str) -> bool:
     """Whether gRPC's words say that it connected to nothing."""
-    return _NOTHING_FOUND.search(details) is not None
+    return (_UNRESOLVED.search(details) or _UNCONNECTED.search(details)) is not None
 
 
 def resolvers_differ(details: str, context: ConnectContext, results: ProbeResults) -> ResolversDifferError | None:
@@ -46,9 +44,11 @@ def resolvers_differ(details: str, context: ConnectContext, results: ProbeResult
     reached, route = results.address, context.route
     if reached is None or route.path or route.tunnel is not None or is_numeric(route.host):
         return None
-    tried = _TRIED.search(details)
-    # One address for both is no difference: it came up, or its server did, between the two.
-    if not found_nothing(details) or (tried is not None and _plain(tried[1]) == _plain(reached.host)):
+    tried = _TRIED.search(details) if _UNCONNECTED.search(details) else None
+    if tried is None and not _UNRESOLVED.search(details):
+        return None
+    # One address for both is no difference: its server came up between the two.
+    if tried is not None and _plain(tried[1]) == _plain(reached.host):
         return None
     at = f"only {_plain(tried[1])}, which does not answer" if tried is not None else "no address"
     error = ResolversDifferError(

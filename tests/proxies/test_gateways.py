@@ -10,19 +10,22 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import gateways
+import milvus_profiles as mp
+from tests.support import faults, gateways, ports
 from tests.support.certificates import Certificates
 from tests.support.command import Command
 from tests.support.fork_server import ForkServer
 from tests.support.gateways import Site
 from tests.support.milvus import MilvusServer
 from tests.support.reaper import Reaper
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.proxies
 
@@ -123,7 +126,6 @@ CASES = {
     "page-of-nginx": Case("nginx:page", *NO_MILVUS, "grpc", "is not a Milvus", "check the port"),
     "password-of-nginx": refused("nginx:password", 401, 9, "auth", "Milvus was not asked"),
     "limit-of-size-of-nginx": refused("nginx:small", 413, *NO_MILVUS, "client_max_body_size"),
-    "limit-of-calls-of-nginx": refused("nginx:slow", 429, *UNREADY, "raise the gateway's limit"),
     "dead-behind-nginx": refused("nginx:dead", 502, *UNREADY, "whether the Milvus behind it runs"),
     "dead-behind-haproxy": refused("haproxy:dead", 503, *UNREADY, "whether the Milvus behind it runs"),
     "dead-behind-tcp-of-haproxy": Case(
@@ -179,7 +181,7 @@ print(json.dumps({alias: [connected, awaited, code] for (alias, connected, code)
 """
 
 
-def nginx_sites(milvus: MilvusServer, certificates: Certificates, directory: Path) -> dict[str, Site]:
+def nginx_sites(milvus: MilvusServer, certificates: Certificates, directory: Path, late: int) -> dict[str, Site]:
     to_milvus, shown = f"location / {{ grpc_pass grpc://{milvus.address}; }}", certificates.server
     (directory / "passwords").write_text("")
     answers = {str(status): f"location / {{ return {status}; }}" for status in (401, 403, 404, 413, 429, 503)}
@@ -197,7 +199,14 @@ def nginx_sites(milvus: MilvusServer, certificates: Certificates, directory: Pat
         "page": Site("location / { return 200 welcome; }"),
         "password": Site(f'auth_basic "gateway"; auth_basic_user_file {directory}/passwords; {to_milvus}'),
         "small": Site(f"client_max_body_size 10; {to_milvus}"),
-        "slow": Site(f"limit_req zone=one; limit_req_status 429; {to_milvus}"),
+        **{
+            # As long as a file is there.
+            f"busy-{status}": Site(
+                f"access_log {directory}/busy-{status}.log; if (-f {directory}/busy) {{ return {status}; }} {to_milvus}"
+            )
+            for status in (429, 503)
+        },
+        "late": Site(f"access_log {directory}/late.log; location / {{ grpc_pass grpc://127.0.0.1:{late}; }}"),
         "dead": Site("location / { grpc_pass grpc://127.0.0.1:1; }"),
         "prefix": Site(f"location /milvus/ {{ grpc_pass grpc://{milvus.address}; }}", shown),
     }  # fmt: skip
@@ -235,10 +244,17 @@ backend dead-tcp
 
 @dataclass
 class Stand:
-    """All of the gateways, and a home with a profile for each case."""
+    """All of the gateways, and a home with a profile for each case.
+
+    Attributes:
+        directory: nginx's.
+        late: a port on which nobody listens, behind one of nginx's.
+    """
 
     cli: Command
     ports: dict[str, int]
+    directory: Path
+    late: int
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     programs: dict[str, Any] = field(default_factory=dict)
 
@@ -259,16 +275,19 @@ def stand(
     home, cwd, of_nginx, of_haproxy = (directory / name for name in ("home", "cwd", "nginx", "haproxy"))
     for made in (home, cwd / ".git", of_nginx, of_haproxy):
         made.mkdir(parents=True)
+    late = ports.ports().take()
     with contextlib.ExitStack() as stack:
-        nginx = stack.enter_context(gateways.nginx(reaper, of_nginx, nginx_sites(milvus_auth, certificates, of_nginx)))
+        stack.callback(ports.ports().give_back, late)
+        sites = nginx_sites(milvus_auth, certificates, of_nginx, late)
+        nginx = stack.enter_context(gateways.nginx(reaper, of_nginx, sites))
         haproxy = stack.enter_context(
             gateways.haproxy(reaper, of_haproxy, haproxy_sites(certificates), haproxy_backends(milvus_auth))
         )
-        ports = {f"nginx:{name}": port for name, port in nginx.items()}
-        ports |= {f"haproxy:{name}": port for name, port in haproxy.items()}
+        at = {f"nginx:{name}": port for name, port in nginx.items()}
+        at |= {f"haproxy:{name}": port for name, port in haproxy.items()}
         cli = Command([fork_server.program], home, cwd, fork_server)
-        stand = Stand(cli, ports)
-        cli.own_file("".join(_declared(name, case, ports, certificates) for name, case in CASES.items()))
+        stand = Stand(cli, at, of_nginx, late)
+        cli.own_file("".join(_declared(name, case, at, certificates) for name, case in CASES.items()))
         tested = cli("profile", "test", *CASES, "--json", timeout=120)
         stand.reports = {report["alias"]: report for report in tested.json}
         done = Command([sys.executable, "-W", "error", "-c", ASK], home, cwd)(*CASES, timeout=120)
@@ -277,12 +296,12 @@ def stand(
         yield stand
 
 
-def _declared(name: str, case: Case, ports: dict[str, int], certificates: Certificates) -> str:
+def _declared(name: str, case: Case, at: dict[str, int], certificates: Certificates) -> str:
     pair = f', cert = "{certificates.client.cert}", key = "{certificates.client.key}"'
     is_mutual = case.path == "with-cert"
     path = "" if is_mutual else case.path
     tls = f'ssl = {{ ca = "{certificates.ca}"{pair if is_mutual else ""} }}\n' if case.tls else ""
-    uri = f"{'https' if case.tls else 'http'}://127.0.0.1:{ports[case.port]}{path}"
+    uri = f"{'https' if case.tls else 'http'}://127.0.0.1:{at[case.port]}{path}"
     return f'[profiles.{name}]\nuri = "{uri}"\n{tls}{case.more}\n'
 
 
@@ -309,3 +328,36 @@ def test_connect_and_its_awaited_form_say_the_same(stand: Stand, name: str) -> N
     assert connected[2] == awaited[2]
     assert case.said in connected[2]
     assert diagnosed == case.status
+
+
+# --- waiting ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_gateway_that_takes_no_calls_for_now_is_waited_for(stand: Stand, in_process: None, status: int) -> None:
+    uri, busy = f"http://127.0.0.1:{stand.ports[f'nginx:busy-{status}']}", stand.directory / "busy"
+    log, token = stand.directory / f"busy-{status}.log", "root:Milvus"
+    busy.touch()
+    with pytest.raises(mp.ServerNotReadyError, match=f"HTTP status {status}"):
+        mp.connect(uri=uri, token=token)
+    before = log.stat().st_size
+    with ThreadPoolExecutor(1) as worker:
+        waiting = worker.submit(mp.connect, uri=uri, token=token, wait_ready=60)
+        until(lambda: log.stat().st_size > before)
+        busy.unlink()
+        with waiting.result(60) as connection:
+            assert connection.server_version
+
+
+def test_a_milvus_that_is_not_behind_its_gateway_yet_is_waited_for(stand: Stand, milvus_auth: MilvusServer) -> None:
+    uri, log = f"http://127.0.0.1:{stand.ports['nginx:late']}", stand.directory / "late.log"
+    stand.cli.own_file(f'[profiles.late]\nuri = "{uri}"\ntoken = "root:Milvus"\n')
+    waiting = stand.cli.popen("profile", "test", "late", "--wait", "60", "--json")
+    try:
+        until(lambda: log.stat().st_size > 0)
+        with faults.tcp_proxy(milvus_auth.port, stand.late):
+            stdout, stderr = waiting.communicate(timeout=60)
+    finally:
+        waiting.kill()
+        waiting.wait()
+    assert waiting.returncode == 0, (stdout, stderr)

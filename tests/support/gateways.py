@@ -59,8 +59,6 @@ http {{
     fastcgi_temp_path {directory}/fastcgi;
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
-    # Per address of a client: one call, and no second within minutes.
-    limit_req_zone $binary_remote_addr zone=one:1m rate=1r/m;
 {servers}
 }}
 """)
