@@ -205,6 +205,16 @@ def test_an_address_that_only_the_system_knows_is_named(details: str, found: str
     assert (error.code, error.exit_status) == ("unreachable", 6)
 
 
+def test_a_dead_address_that_took_the_time_is_named() -> None:
+    seen = probed("timeout", "connected", plaintext=PlaintextOutcome("http2"))
+    error = classify(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", attempt(), results=seen)
+    assert type(error) is UnreachableError
+    assert "of its addresses 127.0.0.1 does not answer" in error.message
+    alone = probed("connected", plaintext=PlaintextOutcome("http2"))
+    slow = classify(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", attempt(), results=alone)
+    assert type(slow) is ServerNotReadyError
+
+
 def test_an_address_that_answers_now_is_no_difference_of_resolvers() -> None:
     details = f"{TRIED}UNKNOWN: ipv4:127.0.0.1:19530: Failed to connect to remote host: Connection refused"
     well = probed("connected", plaintext=PlaintextOutcome("http2"))

@@ -31,7 +31,7 @@ from ..errors import (
     UnreachableError,
 )
 from ..live.handshake import Invoke, Probe, Reply, ServerInfo, calls_deadline, handshake_plan, look, make_call
-from ..live.opening import OpenedChannel
+from ..live.opening import CONFIRMING, OpenedChannel
 from ..probe.context import ConnectContext
 from ..probe.explain import refused_here
 from ..probe.explain_gateway import answered_by_gateway, http_status_of
@@ -94,17 +94,26 @@ def shake_hands(
     differing: ResolversDifferError | None = None
 
     def once(deadline: Deadline) -> ServerInfo:
-        nonlocal seen, differing
-        seen = _Seen()
-        try:
+        nonlocal differing
+
+        def observed() -> ServerInfo:
+            nonlocal seen
+            seen = _Seen()
             return _observed(channel.opened, profile.user, reached, deadline, seen)
-        except ResolversDifferError as error:
-            if differing is not None or deadline.has_passed:
+
+        # The steps of connect.
+        try:
+            return observed()
+        except ResolversDifferError:
+            if differing is not None or deadline.remaining < CONFIRMING:
                 raise
+        run.cancellation.pause(CONFIRMING)
+        try:
+            return observed()
+        except ResolversDifferError as error:
             differing = error
         channel.opened = channel.reopen(differing.addresses)
-        seen = _Seen()
-        return _observed(channel.opened, profile.user, reached, deadline, seen)
+        return observed()
 
     try:
         info: ServerInfo | None = budget(once)

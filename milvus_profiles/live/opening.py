@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles, Resolved
 
 __all__ = [
+    "CONFIRMING",
     "OpenedChannel",
     "OpeningBase",
     "OpeningPlan",
@@ -49,6 +50,8 @@ __all__ = [
 ]
 
 _PAUSE, _PAUSE_MAX = 0.1, 1.0
+CONFIRMING = 0.25
+"""Seconds after which gRPC has tried the addresses of a name once more."""
 
 T = TypeVar("T")
 C = TypeVar("C", bound=OpenedBase[Any])
@@ -144,18 +147,26 @@ class OpeningBase(Generic[C]):
         try:
             server = yield from self._until_ready(opened.core.raw, opened.core.holder, opened.context, waiting)
         except ResolversDifferError as error:
-            if self._deadline.has_passed:
-                raise
+            opened, server = yield from self._by_address(opened, token, waiting, error)
+        return ReadyChannel(self.spec, opened, server, fingerprint)
+
+    def _by_address(
+        self, opened: OpenedBase[Any], token: SecretText | None, waiting: RetryUntilReady, found: ResolversDifferError
+    ) -> OpeningPlan[tuple[OpenedBase[Any], ServerInfo]]:
+        """Connect to the addresses that the system knows: for as long as the channel lives it resolves no name."""
+        if self._deadline.remaining < CONFIRMING:
+            raise found
+        # A server that came up between gRPC's try and the look at it is no difference, and shows now.
+        yield self.pause(CONFIRMING)
+        try:
+            named = self._until_ready(opened.core.raw, opened.core.holder, opened.context, waiting, self._deadline)
+            return opened, (yield from named)
+        except ResolversDifferError as error:
             addresses = error.addresses
-        else:
-            return ReadyChannel(self.spec, opened, server, fingerprint)
-        # Where gRPC's own resolver leads nowhere, the system's address does: for as long as this channel lives.
         yield self.close()
         opened = yield self.open(token, addresses)
-        server = yield from self._until_ready(
-            opened.core.raw, opened.core.holder, opened.context, waiting, self._deadline
-        )
-        return ReadyChannel(self.spec, opened, server, fingerprint)
+        addressed = self._until_ready(opened.core.raw, opened.core.holder, opened.context, waiting, self._deadline)
+        return opened, (yield from addressed)
 
     def _until_ready(
         self,

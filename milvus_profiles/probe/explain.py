@@ -31,7 +31,7 @@ from ..text import milvus_profiles, printable
 from . import explain_tls
 from .context import ConnectContext
 from .explain_gateway import answered_by_gateway, gateway_refusal, no_path_prefix
-from .resolvers import resolvers_differ
+from .resolvers import dead_address, resolvers_differ
 from .results import ProbeResults
 from .sockets import TCPOutcome
 
@@ -326,6 +326,8 @@ def _unavailable(
     if (explain := _meaning(_LIKELY, details)) is not None:
         return explain(context, said)
     if results is not None:
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED and len(results.attempts) > 1:
+            return dead_address(context, results)
         # HTTP/2 is spoken there, so what is missing is the Milvus behind it.
         words = "does not answer calls yet" if code is grpc.StatusCode.DEADLINE_EXCEEDED else f"hung up: {said}"
         return ServerNotReadyError(

@@ -16,7 +16,7 @@ from .context import ConnectContext
 from .results import ProbeResults
 from .sockets import is_numeric
 
-__all__ = ["ResolversDifferError", "found_nothing", "resolvers_differ"]
+__all__ = ["ResolversDifferError", "dead_address", "found_nothing", "resolvers_differ"]
 
 # Of a connection that did not come about: no address, or none that lets anybody in.
 _UNRESOLVED = re.compile("errors resolving|DNS resolution failed|name resolution|lookup failed")
@@ -60,6 +60,15 @@ def resolvers_differ(details: str, context: ConnectContext, results: ProbeResult
     more = (one for one in results.resolution.addresses if one.family == reached.family and one not in dead)
     error.addresses = tuple(dict.fromkeys((reached.host, *(one.host for one in more))))
     return error
+
+
+def dead_address(context: ConnectContext, results: ProbeResults) -> UnreachableError:
+    """The error for a call that got no answer in time, where the probes connected to no more than a later address."""
+    dead, alive = results.attempts[0].address.host, results.attempts[-1].address.host
+    return UnreachableError(
+        f"{context.endpoint} does not answer gRPC in time: of its addresses {dead} does not answer, and {alive} does",
+        hint=f"have the name lead to those that answer only, or give it more time: {context.remedy('timeout=30')}",
+    )
 
 
 def _plain(address: str) -> str:
