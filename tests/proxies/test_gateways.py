@@ -105,6 +105,9 @@ CASES = {
     "no-intermediate-certificate": Case(
         "nginx:unchained", 7, "tls", "tls", "the chain is incomplete", "send the whole chain", tls=True
     ),
+    "name-that-nginx-does-not-serve": Case(
+        "nginx:nameless", 7, "tls", "tls", "unrecognized name", "ssl.server_name", tls=True
+    ),
     # What a gateway answers by itself.
     **{
         f"{status}-of-{who}{'-with-tls' if tls else ''}": refused(
@@ -193,6 +196,7 @@ def nginx_sites(milvus: MilvusServer, certificates: Certificates, directory: Pat
         "mutual": Site(f"ssl_verify_client on; ssl_client_certificate {certificates.ca}; {to_milvus}", shown),
         **{name: Site(rules) for name, rules in answers.items()},
         **{f"tls-{name}": Site(rules, shown) for name, rules in answers.items()},
+        "nameless": Site(f"ssl_reject_handshake on; {to_milvus}", shown),
         "chained": Site(to_milvus, certificates.chained_server),
         "unchained": Site(to_milvus, certificates.unchained_server),
         "redirect": Site("location / { return 301 https://milvus.example/; }"),
