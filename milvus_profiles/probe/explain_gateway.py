@@ -117,10 +117,13 @@ def _hint(status: int, context: ConnectContext) -> str:
         return f"gRPC follows no redirects: name where it leads, {context.remedy('uri=https://HOST:PORT')}"
     if status == 413:
         return "raise the gateway's limit of a call's size (client_max_body_size of nginx)"
-    if status == 400 and context.tls is not None and context.tls.cert is None:
-        # nginx: "No required SSL certificate was sent", which a client of HTTP/2 is told after the handshake only.
+    if status == 400 and context.tls is not None:
+        # nginx looks at a client certificate in the handshake, and says what it thinks of it to the first call.
+        wants = (
+            "wants a client certificate (mutual TLS)" if context.tls.cert is None else "refuses the client certificate"
+        )
         mutual = context.remedy("ssl.cert=PATH", "ssl.key=PATH")
-        return f"if it wants a client certificate (mutual TLS), name one: {mutual}; else see what its own log says"
+        return f"if it {wants}, name one that it takes: {mutual}; else see what its own log says"
     return "see what the gateway's own log says, and check the port"
 
 

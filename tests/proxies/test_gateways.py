@@ -19,7 +19,7 @@ import pytest
 
 import milvus_profiles as mp
 from tests.support import faults, gateways, ports
-from tests.support.certificates import Certificates
+from tests.support.certificates import Certificates, Identity
 from tests.support.command import Command
 from tests.support.fork_server import ForkServer
 from tests.support.gateways import Site
@@ -47,6 +47,7 @@ class Case:
         tls: whether the profile has TLS.
         more: more lines of the profile.
         path: of the uri.
+        client: which of the certificates the profile has; empty for none.
     """
 
     port: str
@@ -58,6 +59,7 @@ class Case:
     tls: bool = False
     more: str = 'token = "root:Milvus"'
     path: str = ""
+    client: str = ""
 
 
 def refused(port: str, http_status: int, status: int, code: str, hint: str, **more: Any) -> Case:
@@ -74,7 +76,8 @@ CASES = {
     "nginx-tls": Case("nginx:h2", tls=True),
     "haproxy": Case("haproxy:h2c"),
     "haproxy-tls": Case("haproxy:h2", tls=True),
-    "haproxy-mutual-tls": Case("haproxy:mutual", tls=True, more='token = "root:Milvus"', path="with-cert"),
+    "nginx-mutual-tls": Case("nginx:mutual", tls=True, client="client"),
+    "haproxy-mutual-tls": Case("haproxy:mutual", tls=True, client="client"),
     # Milvus's own refusals, through a gateway, stay Milvus's.
     "wrong-password-behind-a-gateway": Case(
         "nginx:h2", 9, "auth", "auth", "does not accept the user and the password", tls=True,
@@ -100,6 +103,13 @@ CASES = {
         "haproxy:https", *NO_MILVUS, "grpc", "speaks TLS but not HTTP/2", "has to speak HTTP/2", tls=True
     ),
     "mutual-tls-of-nginx": refused("nginx:mutual", 400, *NO_MILVUS, "ssl.cert=PATH", tls=True),
+    "certificate-that-nginx-refuses": refused(
+        "nginx:mutual", 400, *NO_MILVUS, "refuses the client certificate", tls=True, client="foreign_client"
+    ),
+    "certificate-that-haproxy-refuses": Case(
+        "haproxy:mutual", 7, "tls", "tls", "refuses the client certificate", "ssl.cert=PATH", tls=True,
+        client="foreign_client",
+    ),
     "mutual-tls-of-haproxy": Case("haproxy:mutual", 7, "tls", "tls", "wants a client cert", "ssl.cert=PATH", tls=True),
     "whole-chain": Case("nginx:chained", tls=True),
     "no-intermediate-certificate": Case(
@@ -301,11 +311,12 @@ def stand(
 
 
 def _declared(name: str, case: Case, at: dict[str, int], certificates: Certificates) -> str:
-    pair = f', cert = "{certificates.client.cert}", key = "{certificates.client.key}"'
-    is_mutual = case.path == "with-cert"
-    path = "" if is_mutual else case.path
-    tls = f'ssl = {{ ca = "{certificates.ca}"{pair if is_mutual else ""} }}\n' if case.tls else ""
-    uri = f"{'https' if case.tls else 'http'}://127.0.0.1:{at[case.port]}{path}"
+    pair = ""
+    if case.client:
+        identity: Identity = getattr(certificates, case.client)
+        pair = f', cert = "{identity.cert}", key = "{identity.key}"'
+    tls = f'ssl = {{ ca = "{certificates.ca}"{pair} }}\n' if case.tls else ""
+    uri = f"{'https' if case.tls else 'http'}://127.0.0.1:{at[case.port]}{case.path}"
     return f'[profiles.{name}]\nuri = "{uri}"\n{tls}{case.more}\n'
 
 
