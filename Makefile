@@ -1,5 +1,5 @@
 # Everything happens in a virtual environment of the checkout; nothing is installed beside it, except that `make test`
-# as root on Debian installs the keyring packages that its tests need.
+# as root on Debian installs the keyring packages that its tests need, and `make test-proxies` nginx, haproxy and dnsmasq.
 #
 #   make test ARGS="-k keyring"                        some tests only
 #   make test PYTHON=python3.13 VENV=.venv-3.13        another Python, beside the first
@@ -18,7 +18,7 @@ export TEST_SDKS := $(abspath $(SDKS))
 LOOPBACK := $(BIN)/python scripts/loopback.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-security test-sdks campaign cov bench bench-quick lint setup setup-tests setup-bench clean
+.PHONY: help demo test test-security test-proxies test-sdks campaign cov bench bench-quick lint setup setup-tests setup-proxies setup-bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,10 +27,13 @@ demo: setup ## a short tour of the command line and the library
 	@PATH="$(BIN):$$PATH" scripts/demo
 
 test: setup-tests ## the tests, on real servers
-	@$(LOOPBACK) $(BIN)/python -m pytest -m "not campaign and not security and not sdks" -n $(WORKERS) --dist worksteal $(ARGS)
+	@$(LOOPBACK) $(BIN)/python -m pytest -m "not campaign and not security and not proxies and not sdks" -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-security: setup-tests ## hostile files, and canaries for every output of every command
 	@$(LOOPBACK) $(BIN)/python -m pytest -m "security and not campaign" -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-proxies: setup-proxies ## nginx and haproxy in front of a Milvus, names of two addresses (25 seconds)
+	@$(LOOPBACK) $(BIN)/python -m pytest -m proxies $(ARGS) tests/proxies
 
 test-sdks: setup-tests ## what `export` writes, run with the real SDKs, which this fetches
 	@$(BIN)/python scripts/sdks.py $(SDKS)
@@ -41,7 +44,7 @@ campaign: setup-tests ## the slow tests, and properties with many examples
 
 cov: setup-tests ## all tests but the campaigns, with a report of what they covered
 	@$(BIN)/coverage erase
-	@$(LOOPBACK) $(BIN)/coverage run -m pytest -m "not campaign and not sdks" -n $(WORKERS) --dist worksteal $(ARGS)
+	@$(LOOPBACK) $(BIN)/coverage run -m pytest -m "not campaign and not proxies and not sdks" -n $(WORKERS) --dist worksteal $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
@@ -61,6 +64,9 @@ setup: ## the virtual environment (every other target does this by itself)
 
 setup-tests:
 	@$(PYTHON) scripts/bootstrap.py $(VENV) --servers
+
+setup-proxies:
+	@$(PYTHON) scripts/bootstrap.py $(VENV) --servers --proxies
 
 setup-bench: setup-tests
 	@$(PYTHON) scripts/sdks.py $(SDKS) milvus-cli

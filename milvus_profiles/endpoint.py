@@ -300,7 +300,8 @@ def _database(path: str) -> str | None:
     first, _, more = path.partition("/")
     if more.strip("/"):
         raise AddressError(
-            "the address has more than one path segment", hint="the one segment allowed is the database: http://host/db"
+            "the address has more than one path segment",
+            hint="the one segment allowed is the database: http://host/db; gRPC has no path prefix",
         )
     if not first:
         return None

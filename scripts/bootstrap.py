@@ -2,6 +2,7 @@
 
     bootstrap.py VENV            the virtual environment, with this project and its development tools in it
     bootstrap.py VENV --servers  and what the tests need besides: Milvus servers, other clients, a few Debian packages
+                                 (with --proxies, gateways and a name server too)
 
 Standard library only: it runs before anything is installed.
 """
@@ -22,7 +23,7 @@ PROJECT = Path(__file__).absolute().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from tests.support import binaries, layers  # noqa: E402  (standard library only, too)
-from tests.support.requirements import DEBIAN_PACKAGES  # noqa: E402
+from tests.support.requirements import DEBIAN_PACKAGES, PROXY_PACKAGES, which  # noqa: E402
 
 OLDEST_PYTHON = (3, 10)
 
@@ -36,7 +37,7 @@ def main() -> None:
         create(venv)
         install_project(venv)
         if "--servers" in sys.argv:
-            install_debian_packages()
+            install_debian_packages({**DEBIAN_PACKAGES, **(PROXY_PACKAGES if "--proxies" in sys.argv else {})})
             install_peers(venv)
             for version in binaries.VERSIONS:
                 fetch_server(venv, version)
@@ -127,8 +128,8 @@ def make_layer(venv: Path, name: str) -> None:
         say(f"  not to be had: {last_line(error.stdout)}")
 
 
-def install_debian_packages() -> None:
-    packages = sorted({package for tool, package in DEBIAN_PACKAGES.items() if shutil.which(tool) is None})
+def install_debian_packages(wanted: dict[str, str]) -> None:
+    packages = sorted({package for tool, package in wanted.items() if which(tool) is None})
     if not packages:
         return
     if can_apt():
@@ -146,7 +147,25 @@ def apt_install(*packages: str) -> None:
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
     quiet = ("-qq", "-o", "Acquire::Retries=3")
     run("apt-get", "update", *quiet)
-    run("apt-get", "install", "--yes", "--no-install-recommends", *quiet, *packages)
+    with no_service_started():
+        run("apt-get", "install", "--yes", "--no-install-recommends", *quiet, *packages)
+
+
+@contextlib.contextmanager
+def no_service_started() -> Iterator[None]:
+    """Debian starts a server when it has installed it; this machine was not asked to serve anything."""
+    policy = Path("/usr/sbin/policy-rc.d")
+    try:
+        with policy.open("x") as file:
+            file.write("#!/bin/sh\nexit 101\n")
+    except FileExistsError:  # as in containers: the machine has a rule of its own
+        yield
+        return
+    policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        policy.unlink()
 
 
 def pip(venv: Path, *arguments: str) -> None:

@@ -43,9 +43,9 @@ def profile(uri: str, **fields: Any) -> Profile:
 
 
 @contextlib.contextmanager
-def opened(one: Profile) -> Iterator[Callable[..., bytes]]:
+def opened(one: Profile, *addresses: str) -> Iterator[Callable[..., bytes]]:
     """A call of a method of Milvus on a raw channel of this profile."""
-    with open_channel(one) as channel:
+    with open_channel(one, addresses=addresses) as channel:
 
         def call(method: str = "GetVersion", **options: Any) -> bytes:
             options.setdefault("timeout", 5.0)
@@ -357,6 +357,20 @@ def test_mutual_tls_connects(milvus_mtls: MilvusServer, certificates: Certificat
     ssl = {"ca": str(certificates.ca), "cert": str(certificates.client.cert), "key": str(certificates.client.key)}
     with opened(profile(milvus_mtls.uri, ssl=ssl)) as call:
         assert call(metadata=ROOT)
+
+
+@pytest.mark.parametrize("addresses", [("127.0.0.1",), ("::1",), ("127.0.0.1", "127.0.0.2")])
+def test_with_addresses_in_its_place_the_name_is_verified_all_the_same(
+    milvus_tls: MilvusServer, certificates: Certificates, addresses: tuple[str, ...]
+) -> None:
+    tls = SSL(ca=str(certificates.ca))
+    with opened(profile(f"https://localhost:{milvus_tls.port}", ssl=tls), *addresses) as call:
+        assert call(metadata=ROOT)
+    with (
+        opened(profile(f"https://other.example:{milvus_tls.port}", ssl=tls), *addresses) as call,
+        pytest.raises(grpc.RpcError, match="Hostname Verification"),
+    ):
+        call(metadata=ROOT)
 
 
 def test_the_server_name_is_what_is_verified(milvus_tls: MilvusServer, certificates: Certificates) -> None:

@@ -150,6 +150,17 @@ def test_a_certificate_that_ends_soon(diagnose: Diagnose, certificates: Certific
     assert "new certificate" in (tls.hint or "")
 
 
+def test_a_client_certificate_that_ends_soon(
+    diagnose: Diagnose, certificates: Certificates, milvus_mtls: MilvusServer
+) -> None:
+    pair = certificates.ending_client
+    report = diagnose(**of(milvus_mtls, ssl__ca=certificates.ca, ssl__cert=pair.cert, ssl__key=pair.key))
+    tls = warned(report)["tls"]
+    assert "the client certificate ends on" in tls.detail
+    assert "in 10 days" in tls.detail
+    assert f"put a new client certificate into {pair.cert}" in (tls.hint or "")
+
+
 @pytest.mark.parametrize("server", ["milvus_plain", "milvus_228"])
 def test_a_token_that_nobody_asks_for(diagnose: Diagnose, server: str, request: pytest.FixtureRequest) -> None:
     report = diagnose(**of(request.getfixturevalue(server), token="root:Milvus"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import socket
 import time
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -22,13 +23,15 @@ from milvus_profiles.masked import SecretText
 from milvus_profiles.probe.certificate import Certificate
 from milvus_profiles.probe.context import ConnectContext
 from milvus_profiles.probe.explain import classify, needs_probes
-from milvus_profiles.probe.explain_tls import distrusted
+from milvus_profiles.probe.explain_tls import client_certificate, distrusted
+from milvus_profiles.probe.resolvers import ResolversDifferError
 from milvus_profiles.probe.results import ProbeResults
 from milvus_profiles.probe.sockets import PlaintextOutcome, Resolution, SocketAddress, TCPOutcome
 from milvus_profiles.probe.tls import TLSOutcome
 from milvus_profiles.profile import SSL, Profile
 from milvus_profiles.server_text import listed, server_text
 from milvus_profiles.text import printable
+from tests.support.certificates import Certificates
 
 TRIED = "failed to connect to all addresses; last error: "
 TLS = "UNKNOWN: ipv4:127.0.0.1:1: Tls handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:1:SSL routines:"
@@ -77,9 +80,15 @@ def said(details: str, *, results: ProbeResults | None = None, **settings: Any) 
         (f"{TRIED}UNKNOWN: ipv4:127.0.0.1:1: Failed to create security handshaker.", TLSError, "files"),
         (f"{TRIED}UNKNOWN: ipv4:127.0.0.1:1: Cannot check peer: missing selected ALPN property.",
          NotMilvusError, "HTTP/2"),
+        (f"{TRIED}{TLS}OPENSSL_internal:TLSV1_ALERT_NO_APPLICATION_PROTOCOL: OK", NotMilvusError, "TLS but not HTTP/2"),
         (f"{TRIED}INTERNAL: (Trying to connect an http1.x server (HTTP status 400))", NotMilvusError, "status 400"),
         ("Received http2 header with status: 404", NotMilvusError, "not a Milvus"),
         ("Received http2 header with status: 503", ServerNotReadyError, "gateway"),
+        ("Received http2 header with status: 429", ServerNotReadyError, "a gateway at https://db.example:19530"),
+        ("Stream removed (Socket closed (GOAWAY received; Error code: 11; Debug Text: ))", NotMilvusError,
+         "limit of the headers' length"),
+        ("GOAWAY received; Error code: 11; Debug Text: too_many_pings", UnreachableError, "unavailable"),
+        ("No status received", NotMilvusError, "not a Milvus"),
         ("internal: Milvus Proxy is not ready yet. please wait", ServerNotReadyError, "not ready"),
     ],
 )  # fmt: skip
@@ -150,10 +159,17 @@ def probed(*statuses: Any, **seen: Any) -> ProbeResults:
     ],
 )  # fmt: skip
 def test_what_was_seen_decides(seen: ProbeResults, expected: type[MilvusProfilesError], words: str) -> None:
-    error = said(f"{TRIED}Socket closed", results=seen)
+    error = said(f"{TRIED}Connection reset by peer", results=seen)
     assert type(error) is expected
     assert words in error.message
     assert error.hint
+
+
+def test_a_port_that_closes_after_a_while_is_not_called_silent() -> None:
+    seen = probed("connected", plaintext=PlaintextOutcome("silent"))
+    error = said(f"{TRIED}UNAVAILABLE: ipv4:127.0.0.1:1: Socket closed", results=seen)
+    assert "closes every connection" in error.message
+    assert "a gateway" in str(error.hint)
 
 
 def test_clear_words_need_no_look() -> None:
@@ -166,6 +182,56 @@ def test_where_all_looks_well_the_words_count_again() -> None:
     assert "refuses" in said(f"{TRIED}Connection refused", results=well).message
     gone = probed("connected", plaintext=PlaintextOutcome("unreachable"))
     assert "refuses" in said(f"{TRIED}Connection refused", results=gone).message
+
+
+@pytest.mark.parametrize(
+    ("details", "found"),
+    [
+        (f"{TRIED}UNKNOWN: ipv4:10.0.0.9:1: Failed to connect to remote host: Connection refused", "only 10.0.0.9"),
+        (f"{TRIED}ipv6:%5B::5%5D:1: connect failed: addr: ipv6:%5B::5%5D:1 error: Network is unreachable", "only ::5"),
+        (
+            f"{TRIED}UNKNOWN: ipv6:[2001:db8::5]:1: Failed to connect to remote host: No route to host",
+            "only 2001:db8::5",
+        ),
+        ("errors resolving db.example:1: [field:hostname lookup error:address lookup failed]", "no address"),
+    ],
+)
+def test_an_address_that_only_the_system_knows_is_named(details: str, found: str) -> None:
+    error = said(details, results=probed("connected", tls=TLSOutcome("trusted", alpn="h2", answers_http2=True)))
+    assert isinstance(error, ResolversDifferError)
+    assert f"finds {found}" in error.message
+    assert "127.0.0.1" in error.message
+    assert error.addresses == ("127.0.0.1",)
+    assert (error.code, error.exit_status) == ("unreachable", 6)
+
+
+def test_a_dead_address_that_took_the_time_is_named() -> None:
+    seen = probed("timeout", "connected", plaintext=PlaintextOutcome("http2"))
+    error = classify(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", attempt(), results=seen)
+    assert type(error) is UnreachableError
+    assert "of its addresses 127.0.0.1 does not answer" in error.message
+    alone = probed("connected", plaintext=PlaintextOutcome("http2"))
+    slow = classify(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", attempt(), results=alone)
+    assert type(slow) is ServerNotReadyError
+
+
+def test_an_address_that_answers_now_is_no_difference_of_resolvers() -> None:
+    details = f"{TRIED}UNKNOWN: ipv4:127.0.0.1:19530: Failed to connect to remote host: Connection refused"
+    well = probed("connected", plaintext=PlaintextOutcome("http2"))
+    assert type(said(details, results=well)) is UnreachableError
+    proxied = attempt(proxy="http://proxy.example:3128")
+    other = details.replace("127.0.0.1", "10.0.0.9")
+    assert type(classify(grpc.StatusCode.UNAVAILABLE, other, proxied, results=well)) is UnreachableError
+    by_number = attempt(uri="http://10.0.0.1:19530")
+    assert type(classify(grpc.StatusCode.UNAVAILABLE, other, by_number, results=well)) is UnreachableError
+
+
+def test_where_grpc_alone_knows_an_address_its_own_words_count() -> None:
+    nowhere = ProbeResults(Resolution("db.example", (), "unknown host"))
+    error = said(
+        f"{TRIED}{TLS}OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: certificate has expired: OK", results=nowhere
+    )
+    assert "ended" in error.message
 
 
 def test_without_an_address_the_words_count() -> None:
@@ -192,6 +258,28 @@ def test_the_facts_of_the_certificate_are_told() -> None:
     assert "2027-01-02" in distrusted("expired", tried, certificate()).message
     assert "2025-01-02" in distrusted("not yet valid", tried, certificate()).message
     assert "CN=our CA" in distrusted("unknown issuer", tried, certificate()).message
+
+
+def test_a_chain_without_its_intermediate_certificate_is_called_incomplete() -> None:
+    alone = certificate()
+    seen = probed("connected", tls=TLSOutcome("untrusted", "unknown issuer", certificate=alone, chain=(alone,)))
+    error = said("CERTIFICATE_VERIFY_FAILED", results=seen)
+    assert "(CN=our CA)" in error.message
+    assert "the chain is incomplete" in error.message
+    assert "send the whole chain" in str(error.hint)
+
+
+def test_of_a_chain_that_was_shown_the_missing_issuer_is_named() -> None:
+    own, between = certificate(), replace(certificate(), subject="CN=our CA", issuer="CN=root")
+    assert "(CN=root)" in distrusted("unknown issuer", attempt(), own, chain=(own, between)).message
+    whole = distrusted("unknown issuer", attempt(), own, chain=(own, replace(between, is_self_issued=True)))
+    assert "incomplete" not in whole.message
+
+
+def test_the_dates_of_a_client_certificate_that_is_refused_are_told(certificates: Certificates) -> None:
+    pair = certificates.client
+    message = client_certificate(attempt(ssl={"cert": str(pair.cert), "key": str(pair.key)}), certificate()).message
+    assert f"{pair.cert} (valid from 2025-01-02 to 2027-01-02)" in message
 
 
 def test_a_name_that_can_be_set_is_proposed() -> None:

@@ -20,6 +20,8 @@ from cryptography.x509.oid import NameOID
 from milvus_profiles.channel.options import open_channel
 from milvus_profiles.channel.wire import GET_VERSION
 from milvus_profiles.errors import NotMilvusError, TLSError, UnreachableError
+from milvus_profiles.probe.context import ConnectContext
+from milvus_profiles.probe.explain_tls import explain_tls
 from milvus_profiles.probe.pinning import fetch_certificate
 from milvus_profiles.probe.tls import TLSOutcome, default_roots, probe_tls, probe_unverified
 from milvus_profiles.profile import SSL, Profile
@@ -30,6 +32,8 @@ from tests.support.scripted_grpc import milvus_answer, scripted_server
 from tests.test_probes import RESET_ON_CLOSE, at, soon, until_closed
 
 SERVERS = [
+    ("chained_server", None),
+    ("unchained_server", "unknown issuer"),
     ("server", None),
     ("ending_server", None),
     ("expired_server", "expired"),
@@ -125,6 +129,26 @@ def test_other_servers_with_mutual_tls(certificates: Certificates, newest: ssl.T
         assert good.client_certificate in ("accepted", "unknown")
         assert good.alpn is None
         assert good.protocol == {ssl.TLSVersion.TLSv1_2: "TLSv1.2"}.get(newest, "TLSv1.3")
+
+
+# What OpenSSL's servers say, nginx among them, that were offered h2 and speak HTTP/1 only.
+NO_APPLICATION_PROTOCOL = b"\x15\x03\x03\x00\x02\x02\x78"
+
+
+def test_a_server_that_breaks_off_for_want_of_http2(certificates: Certificates) -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(NO_APPLICATION_PROTOCOL)
+
+    with faults.listener(talk) as server:
+        seen = probe(server.port, trusting(certificates))
+        context = ConnectContext.of(Profile(alias="p", uri=f"https://127.0.0.1:{server.port}"))
+    # Before 3.14 Python has no name of its own for this alert.
+    assert (seen.status, seen.speaks_tls) == ("refused", True)
+    assert seen.detail == "TLSV1_ALERT_NO_APPLICATION_PROTOCOL"
+    error = explain_tls(seen, context)
+    assert isinstance(error, NotMilvusError)
+    assert "TLS but not HTTP/2" in error.message
 
 
 def test_ports_without_tls(milvus_plain: MilvusServer, certificates: Certificates) -> None:

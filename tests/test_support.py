@@ -206,7 +206,7 @@ def test_a_server_can_tell_our_client_from_a_foreign_one(certificates: Certifica
 
 def test_private_keys_are_private(certificates: Certificates) -> None:
     keys = list(certificates.directory.glob("*.key"))
-    assert len(keys) == 10
+    assert len(keys) == 13
     assert {stat.S_IMODE(key.stat().st_mode) for key in keys} == {0o600}
 
 

@@ -10,7 +10,7 @@ import functools
 import json
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -63,20 +63,29 @@ class TLSFiles:
             del key
 
 
-def target_of(endpoint: Endpoint, *, lite_port: int | None = None) -> str:
-    """The target string of a channel; an endpoint that is a Milvus Lite needs the port where that listens."""
+def target_of(endpoint: Endpoint, *, lite_port: int | None = None, addresses: Sequence[str] = ()) -> str:
+    """The target string of a channel; an endpoint that is a Milvus Lite needs the port where that listens.
+
+    Numeric addresses of one family take the place of the endpoint's name, which gRPC then does not resolve.
+    """
     if endpoint.kind == "unix":
         return f"unix:{endpoint.path}"
     if endpoint.kind == "lite":
         if lite_port is None:
             raise ValueError("the port of Milvus Lite is missing")
         return f"dns:///{_LOOPBACK}:{lite_port}"
+    if addresses:
+        version, form = ("ipv6", "[{}]:{}") if ":" in addresses[0] else ("ipv4", "{}:{}")
+        return f"{version}:" + ",".join(form.format(address, endpoint.port) for address in addresses)
     # With the scheme spelled, a host that is called "unix" or "ipv4" is still a host; literals pass through unresolved.
     return f"dns:///{endpoint.authority}"
 
 
-def channel_options(profile: Profile, *, largest: int | None = None) -> tuple[tuple[str, Any], ...]:
-    """The options of every channel of a profile; ``largest`` bytes of any answer at most."""
+def channel_options(
+    profile: Profile, *, largest: int | None = None, addresses: Sequence[str] = ()
+) -> tuple[tuple[str, Any], ...]:
+    """The options of every channel of a profile; ``largest`` bytes of any answer at most, ``addresses`` as for
+    :func:`target_of`."""
     options: list[tuple[str, Any]] = [
         # Without it all plaintext channels to one target are one TCP connection and share its back-off.
         ("grpc.use_local_subchannel_pool", 1),
@@ -110,29 +119,39 @@ def channel_options(profile: Profile, *, largest: int | None = None) -> tuple[tu
     if profile.tls is not None and (name := profile.tls.server_name) is not None:
         # Servers behind a router are told apart by the authority, as by the name in the TLS handshake.
         options += [("grpc.ssl_target_name_override", name), ("grpc.default_authority", name)]
+    elif addresses:
+        # What is called, and what the certificate has to be for, is the name all the same.
+        options.append(("grpc.default_authority", profile.endpoint.authority))
     return tuple(options)
 
 
-def open_channel(profile: Profile, *, lite_port: int | None = None, largest: int | None = None) -> grpc.Channel:
+def open_channel(
+    profile: Profile, *, lite_port: int | None = None, largest: int | None = None, addresses: Sequence[str] = ()
+) -> grpc.Channel:
     """A raw channel for a profile; nothing connects before its first call.
+
+    ``lite_port`` and ``addresses`` are as for :func:`target_of`, ``largest`` is as for :func:`channel_options`.
 
     Raises:
         ConfigError: a TLS file cannot be read.
         TLSError: a TLS file is not what it should be.
         ThreadStartError: the system does not give the threads that gRPC needs.
     """
-    channel: grpc.Channel = _open(grpc, profile, lite_port, largest)
+    channel: grpc.Channel = _open(grpc, profile, lite_port, largest, addresses)
     return enter_at_once(channel)
 
 
-def open_async_channel(profile: Profile, *, lite_port: int | None = None) -> grpc.aio.Channel:
+def open_async_channel(
+    profile: Profile, *, lite_port: int | None = None, addresses: Sequence[str] = ()
+) -> grpc.aio.Channel:
     """A raw channel of the running event loop; arguments and errors are those of :func:`open_channel`."""
-    channel: grpc.aio.Channel = _open(grpc.aio, profile, lite_port)
+    channel: grpc.aio.Channel = _open(grpc.aio, profile, lite_port, None, addresses)
     return channel
 
 
-def _open(api: Any, profile: Profile, lite_port: int | None, largest: int | None = None) -> Any:
-    target, options = target_of(profile.endpoint, lite_port=lite_port), channel_options(profile, largest=largest)
+def _open(api: Any, profile: Profile, lite_port: int | None, largest: int | None, addresses: Sequence[str]) -> Any:
+    target = target_of(profile.endpoint, lite_port=lite_port, addresses=addresses)
+    options = channel_options(profile, largest=largest, addresses=addresses)
     credentials = None if profile.tls is None else read_tls_files(profile.tls).credentials()
     need_threads(for_asyncio=api is grpc.aio)
     with quietly():

@@ -27,6 +27,7 @@ def describe_tls(stage: StageDraft, seen: TLSOutcome | None, context: ConnectCon
         # The handshake of gRPC is what counts; what it verified is for others to see, and here nobody has.
         stage.detail = "gRPC trusts the certificate"
         stage.warn(f"it could not be examined: {_why(seen)}", "run the test again; --verbose shows more")
+        _warn_of_client(stage, seen, context, now)
         return
     own = seen.certificate
     days = own.days_left(now)
@@ -51,13 +52,22 @@ def describe_tls(stage: StageDraft, seen: TLSOutcome | None, context: ConnectCon
             f"gRPC trusts it, and others would not: {seen.detail or seen.status}", "see whether the whole chain is sent"
         )
     ending = min(seen.chain or (own,), key=lambda certificate: certificate.not_after)
+    whose = "it" if ending == own else f"the certificate of its issuer {server_text(ending.subject)}"
+    get_a_new_one = f"have the server at {context.endpoint} get a new certificate before that"
+    _warn_of_end(stage, whose, ending, now, get_a_new_one)
+    _warn_of_client(stage, seen, context, now)
+
+
+def _warn_of_client(stage: StageDraft, seen: TLSOutcome | None, context: ConnectContext, now: dt.datetime) -> None:
+    if seen is not None and seen.client is not None and context.tls is not None:
+        get_a_new_one = f"put a new client certificate into {context.tls.cert} before that"
+        _warn_of_end(stage, "the client certificate", seen.client, now, get_a_new_one)
+
+
+def _warn_of_end(stage: StageDraft, whose: str, ending: Certificate, now: dt.datetime, hint: str) -> None:
     left = ending.days_left(now)
     if left < _ENDS_SOON:
-        whose = "it ends" if ending == own else f"the certificate of its issuer {server_text(ending.subject)} ends"
-        stage.warn(
-            f"{whose} on {ending.not_after:%Y-%m-%d}, in {max(left, 0):.0f} days",
-            f"have the server at {context.endpoint} get a new certificate before that",
-        )
+        stage.warn(f"{whose} ends on {ending.not_after:%Y-%m-%d}, in {max(left, 0):.0f} days", hint)
 
 
 _UNSEEN: dict[str, str] = {

@@ -31,10 +31,13 @@ from ..errors import (
     UnreachableError,
 )
 from ..live.handshake import Invoke, Probe, Reply, ServerInfo, calls_deadline, handshake_plan, look, make_call
-from ..live.opening import OpenedChannel
+from ..live.opening import CONFIRMING, OpenedChannel
 from ..probe.context import ConnectContext
 from ..probe.explain import refused_here
+from ..probe.explain_gateway import answered_by_gateway, http_status_of
+from ..probe.resolvers import ResolversDifferError, found_nothing
 from ..probe.results import ProbeResults
+from ..probe.sockets import is_numeric
 from ..probe.tls import TLSOutcome, probe_tls
 from ..profile import SSL, Profile
 from ..server_text import server_text
@@ -43,7 +46,7 @@ from .certificates import describe_tls
 from .report import StageName, server_name
 from .test_run import Cancelled, RetryBudget, StageDraft, TestRun, broken
 
-__all__ = ["shake_hands"]
+__all__ = ["Channel", "grpc_finds_more", "shake_hands"]
 
 _LONGEST_DEBUG = 1000
 _GREETING_SHARE = 0.5
@@ -53,29 +56,64 @@ _CHECK = 1.0
 """Seconds at most for a call that only tells something more; less where the handshake took its whole time."""
 
 
+@dataclass
+class Channel:
+    """The channel of a test, and how it is opened anew with numeric addresses in place of the endpoint's name."""
+
+    opened: OpenedChannel
+    reopen: Callable[[Sequence[str]], OpenedChannel]
+
+
+def grpc_finds_more(opened: OpenedChannel, budget: RetryBudget) -> bool:
+    """Whether gRPC connects to a name of which the system knows no address that answers."""
+    context = opened.context
+    if context.route.path or context.route.tunnel is not None or is_numeric(context.route.host):
+        return False
+    reply = make_call(opened.core.raw, _bare(CONNECT, CONNECT.serialize({})), budget.rest(_CHECK).remaining)
+    return reply.code is not grpc.StatusCode.DEADLINE_EXCEEDED and not found_nothing(reply.details)
+
+
 def shake_hands(
     run: TestRun,
     profile: Profile,
-    opened: OpenedChannel,
+    channel: Channel,
     budget: RetryBudget,
     reached: ProbeResults,
     ignored_variables: Sequence[str],
     now: Callable[[], dt.datetime],
 ) -> None:
-    """Run the handshake on a channel on which nothing was called yet, and the stages that it makes.
+    """Run the handshake on a channel, and the stages that it makes.
 
     ``ignored_variables`` look like credentials of this profile and are none; ``now`` is for the days that a certificate
     has left.
     """
-    context = opened.context
+    context = channel.opened.context
     began = time.perf_counter()
     seen = _Seen()
     failure: MilvusProfilesError | None = None
+    differing: ResolversDifferError | None = None
 
     def once(deadline: Deadline) -> ServerInfo:
-        nonlocal seen
-        seen = _Seen()
-        return _observed(opened, profile.user, reached, deadline, seen)
+        nonlocal differing
+
+        def observed() -> ServerInfo:
+            nonlocal seen
+            seen = _Seen()
+            return _observed(channel.opened, profile.user, reached, deadline, seen)
+
+        # The steps of connect.
+        try:
+            return observed()
+        except ResolversDifferError:
+            if differing is not None or deadline.remaining < CONFIRMING:
+                raise
+        run.cancellation.pause(CONFIRMING)
+        try:
+            return observed()
+        except ResolversDifferError as error:
+            differing = error
+        channel.opened = channel.reopen(differing.addresses)
+        return observed()
 
     try:
         info: ServerInfo | None = budget(once)
@@ -106,7 +144,9 @@ def shake_hands(
     with run.stage("grpc") as stage:
         outcome("grpc", stage, seen.greeting_ms)
         stage.detail = "a Milvus answers"
-        stage.notes.append(f"{context.endpoint} by {reached.address}")
+        stage.notes.append(f"{context.endpoint} by {reached.address or 'an address that only gRPC knows'}")
+        if differing is not None:
+            stage.warn(differing.message, differing.hint)
     with run.stage("auth") as stage:
         outcome("auth", stage, 0.0 if seen.greeting is None else seen.spent(CONNECT))
         stage.detail = _who(profile, context)
@@ -121,7 +161,7 @@ def shake_hands(
         stage.detail = "" if info is None else _describe(info)
     with run.stage("database") as stage:
         outcome("database", stage, seen.spent(SHOW_COLLECTIONS, LIST_DATABASES))
-        _describe_database(stage, opened, seen, budget.rest(_CHECK))
+        _describe_database(stage, channel.opened, seen, budget.rest(_CHECK))
 
 
 # --- the driver ------------------------------------------------------------------------------------------------------
@@ -244,7 +284,8 @@ def _look_at_tls(reached: ProbeResults, host: str, tls: SSL, deadline: Deadline)
             return error
         return _unexamined(f"the look at it failed ({type(error).__name__})")
 
-    assert reached.address is not None
+    if reached.address is None:
+        return lambda _: _unexamined("only gRPC knows its address")
     work = partial(probe_tls, reached.address, host, tls, deadline)
     try:
         pending: Pending[_Found] = Pending(work, failed, "milvus-profiles tls")
@@ -271,6 +312,8 @@ def _unexamined(why: str) -> TLSOutcome:
 
 def _stage_of(error: MilvusProfilesError, seen: _Seen) -> StageName:
     """The stage at which a handshake failed."""
+    if seen.calls and answered_by_gateway(seen.calls[-1][1].details):
+        return "grpc"
     if isinstance(error, TLSError):
         return "tls"
     if isinstance(error, (AuthenticationError, PermissionDeniedError)):
@@ -314,6 +357,12 @@ def _describe_database(stage: StageDraft, opened: OpenedChannel, seen: _Seen, re
         reply, ms = _timed(lambda: make_call(opened.core.raw, call, rest.remaining))
         stage.ms = (stage.ms or 0.0) + ms
     stage.detail = named
+    if reply is not None and (status := http_status_of(reply.details)) is not None:
+        stage.warn(
+            f"a gateway does not let the list of collections through (HTTP status {status})",
+            "nothing, if programs need no more; else see the gateway's own rules",
+        )
+        return
     if reply is None or reply.code is grpc.StatusCode.UNIMPLEMENTED:
         return
     if reply.code is grpc.StatusCode.PERMISSION_DENIED:

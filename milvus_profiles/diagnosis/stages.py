@@ -28,11 +28,11 @@ from ..probe.sockets import PROXY_VARIABLES, Resolution, connect_first, proxy_in
 from ..probe.sockets import resolve as resolve_host
 from ..profile import Profile
 from ..secrets import SecretContext, resolve
-from ..text import milvus_profiles
+from ..text import milvus_profiles, printable
 from .http_stages import ask_management, ask_rest
 from .report import Report, Stage, StageName
-from .server import shake_hands
-from .test_run import Cancellation, RetryBudget, StageFailed, TestRun, broken
+from .server import Channel, grpc_finds_more, shake_hands
+from .test_run import Cancellation, RetryBudget, StageDraft, StageFailed, TestRun, broken
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
@@ -104,20 +104,25 @@ def _connect(
         if token is None:
             token = resolve(profile.credential, profile.endpoint, test.secrets)
         stage.detail = "no credentials" if token is None else profile.auth
-    opened = _open(run, profile, token)
+    opened = [_open(run, profile, token)]
+
+    def reopen(addresses: Sequence[str]) -> OpenedChannel:
+        opened.append(start(profile, token, lambda: None, largest=LARGEST_ANSWER, addresses=addresses))
+        return opened[-1]
+
     try:
-        with test.cancellation.closing(opened.core.close):
+        with test.cancellation.closing(lambda: opened[-1].core.close()):
             limit = profile.timeout if test.timeout is None else test.timeout
             budget = RetryBudget(limit, test.wait, test.cancellation)
-            reached = _reach(run, profile, opened.context, budget, test.secrets.env)
+            reached = _reach(run, profile, opened[0], budget, test.secrets.env)
             # As for connect, the handshake has the whole time: a slow name server takes nothing from it.
             budget.renew()
-            shake_hands(run, profile, opened, budget, reached, ignored_variables, test.now)
-        assert reached.address is not None
-        ask_rest(run, profile, opened, reached.address, budget)
-        ask_management(run, profile, opened.core.holder.token, test.secrets.env, budget)
+            shake_hands(run, profile, Channel(opened[0], reopen), budget, reached, ignored_variables, test.now)
+        ask_rest(run, profile, opened[-1], reached.address, budget)
+        ask_management(run, profile, opened[-1].core.holder.token, test.secrets.env, budget)
     finally:
-        opened.close()
+        for one in opened:
+            one.close()
 
 
 def _open(run: TestRun, profile: Profile, token: SecretText | None) -> OpenedChannel:
@@ -137,14 +142,14 @@ def _open(run: TestRun, profile: Profile, token: SecretText | None) -> OpenedCha
 
 
 def _reach(
-    run: TestRun, profile: Profile, context: ConnectContext, budget: RetryBudget, env: Mapping[str, str]
+    run: TestRun, profile: Profile, opened: OpenedChannel, budget: RetryBudget, env: Mapping[str, str]
 ) -> ProbeResults:
-    """The stages below TLS; what comes of them has an address."""
-    is_tcp = profile.endpoint.kind == "tcp"
+    """The stages below TLS; what comes of them has an address, unless gRPC alone knows one."""
+    context, is_tcp = opened.context, profile.endpoint.kind == "tcp"
 
     def resolved(deadline: Deadline) -> Resolution:
         found = resolve_host(context.route, deadline)
-        if found.failure is not None:
+        if found.failure is not None and not grpc_finds_more(opened, budget):
             raise _unreachable(context, ProbeResults(found))
         return found
 
@@ -158,6 +163,8 @@ def _reach(
         stage.hint = None
         hosts = dict.fromkeys(address.host for address in resolution.addresses)
         stage.detail = ", ".join(hosts) if is_tcp else "not needed"
+        if resolution.failure is not None:
+            _warn_of_resolvers(stage, f"the system's resolver does not know the name ({printable(resolution.failure)})")
         if context.route.tunnel is not None:
             stage.detail += " (the proxy's)"
         stage.notes += [str(address) for address in resolution.addresses]
@@ -165,7 +172,7 @@ def _reach(
     def connected(deadline: Deadline) -> ProbeResults:
         results = ProbeResults(resolution, connect_first(resolution.addresses, deadline))
         stage.notes[:] = [f"{tried.address}: {tried.words} after {tried.seconds:.3f} s" for tried in results.attempts]
-        if results.address is None:
+        if results.address is None and not (resolution.failure or grpc_finds_more(opened, budget)):
             raise _unreachable(context, results)
         return results
 
@@ -174,6 +181,8 @@ def _reach(
         reached = budget(connected)
         stage.hint = None
         stage.detail = "; ".join(f"{tried.address} {tried.words}" for tried in reached.attempts)
+        if reached.address is None:
+            _warn_of_resolvers(stage, "no address that the system knows answers")
         if context.route.tunnel is not None:
             stage.detail += f" and leads to {context.route.tunnel}"
         if ignored:
@@ -181,6 +190,13 @@ def _reach(
         elif profile.proxy is not None and context.route.tunnel is None and is_tcp:
             stage.warn("the profile's proxy is not used: no_proxy names the host", "see no_grpc_proxy and no_proxy")
     return reached
+
+
+def _warn_of_resolvers(stage: StageDraft, words: str) -> None:
+    stage.warn(
+        f"{words}; gRPC's own resolver leads to a server",
+        "other programs may not reach it: see /etc/hosts, /etc/nsswitch.conf and /etc/resolv.conf",
+    )
 
 
 def _unreachable(context: ConnectContext, results: ProbeResults) -> MilvusProfilesError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -56,11 +56,11 @@ class _Opening(OpeningBase[AsyncOpenedChannel]):
     def find(self) -> Awaitable[SecretText | None]:
         return in_executor(partial(self.spec.find, False))
 
-    async def open(self, token: SecretText | None) -> AsyncOpenedChannel:
+    async def open(self, token: SecretText | None, addresses: Sequence[str] = ()) -> AsyncOpenedChannel:
         profile = self.spec.profile
         lite = await _lite(profile)
         try:
-            raw = open_async_channel(profile, lite_port=lite.port if lite else None)
+            raw = open_async_channel(profile, lite_port=lite.port if lite else None, addresses=addresses)
         except BaseException:
             await give_back(lite)
             raise

@@ -27,6 +27,7 @@ from ..deadline import Deadline
 from ..errors import DatabaseNotFoundError, MilvusProfilesError
 from ..probe.context import ConnectContext
 from ..probe.explain import classify, classify_body, needs_probes, no_such_database, not_milvus
+from ..probe.explain_gateway import answered_by_gateway
 from ..probe.results import ProbeResults, gather_results
 from ..server_text import server_text
 
@@ -254,8 +255,15 @@ def _answer(
         if body:
             raise classify_body(body, reason, context, method=method.name)
         return response
-    if not is_compressed(reply.details) and (
-        (optional and code is grpc.StatusCode.UNIMPLEMENTED) or (denied and code is grpc.StatusCode.PERMISSION_DENIED)
+    # A gateway that answers the first call by itself has let nobody speak who could lack the method.
+    stopped = method is CONNECT and answered_by_gateway(reply.details)
+    if (
+        not stopped
+        and not is_compressed(reply.details)
+        and (
+            (optional and code is grpc.StatusCode.UNIMPLEMENTED)
+            or (denied and code is grpc.StatusCode.PERMISSION_DENIED)
+        )
     ):
         return None
     results: ProbeResults | None = (yield Probe()) if needs_probes(code, reply.details) else None

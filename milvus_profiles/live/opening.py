@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..channel.core import ChannelCore
@@ -23,6 +23,7 @@ from ..deadline import Deadline
 from ..errors import DatabaseInUseError, MilvusProfilesError, ServerNotReadyError, UnreachableError
 from ..masked import SecretText
 from ..probe.context import ConnectContext
+from ..probe.resolvers import ResolversDifferError
 from ..profile import Profile
 from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve
 from .handshake import Plan, ServerInfo, calls_deadline, drive, handshake_plan
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles, Resolved
 
 __all__ = [
+    "CONFIRMING",
     "OpenedChannel",
     "OpeningBase",
     "OpeningPlan",
@@ -48,6 +50,8 @@ __all__ = [
 ]
 
 _PAUSE, _PAUSE_MAX = 0.1, 1.0
+CONFIRMING = 0.25
+"""Seconds after which gRPC has tried the addresses of a name once more."""
 
 T = TypeVar("T")
 C = TypeVar("C", bound=OpenedBase[Any])
@@ -106,14 +110,18 @@ class OpeningBase(Generic[C]):
         self.spec = spec
         self.opened: C | None = None
         self._wait_ready = wait_ready
+        self._deadline = Deadline.after(spec.profile.timeout)
 
     @abstractmethod
     def find(self) -> Any:
         """Find the token; it blocks for as long as a keyring does."""
 
     @abstractmethod
-    def open(self, token: SecretText | None) -> Any:
-        """Everything of connecting that comes before the first call; Milvus Lite's start blocks."""
+    def open(self, token: SecretText | None, addresses: Sequence[str] = ()) -> Any:
+        """Everything of connecting that comes before the first call; Milvus Lite's start blocks.
+
+        ``addresses`` take the place of the endpoint's name.
+        """
 
     @abstractmethod
     def shake_hands(self, plan: Plan[ServerInfo], *rest: Any) -> Any:
@@ -135,18 +143,52 @@ class OpeningBase(Generic[C]):
     def _connecting(self, token: SecretText | None) -> OpeningPlan[ReadyChannel[Any]]:
         fingerprint = SpecKey.of(self.spec.profile)  # from before its files are read
         opened: OpenedBase[Any] = yield self.open(token)
-        server = yield from self._until_ready(opened.core.raw, opened.core.holder, opened.context)
+        waiting = RetryUntilReady(self._wait_ready)
+        try:
+            server = yield from self._until_ready(opened.core.raw, opened.core.holder, opened.context, waiting)
+        except ResolversDifferError as error:
+            opened, server = yield from self._by_address(opened, token, waiting, error)
         return ReadyChannel(self.spec, opened, server, fingerprint)
 
-    def _until_ready(self, channel: Any, holder: TokenHolder, context: ConnectContext) -> OpeningPlan[ServerInfo]:
-        """Try again while the server is starting, or cannot be reached yet, and there is time to wait."""
-        waiting, profile = RetryUntilReady(self._wait_ready), self.spec.profile
+    def _by_address(
+        self, opened: OpenedBase[Any], token: SecretText | None, waiting: RetryUntilReady, found: ResolversDifferError
+    ) -> OpeningPlan[tuple[OpenedBase[Any], ServerInfo]]:
+        """Connect to the addresses that the system knows: for as long as the channel lives it resolves no name."""
+        if self._deadline.remaining < CONFIRMING:
+            raise found
+        # A server that came up between gRPC's try and the look at it is no difference, and shows now.
+        yield self.pause(CONFIRMING)
+        try:
+            named = self._until_ready(opened.core.raw, opened.core.holder, opened.context, waiting, self._deadline)
+            return opened, (yield from named)
+        except ResolversDifferError as error:
+            addresses = error.addresses
+        yield self.close()
+        opened = yield self.open(token, addresses)
+        addressed = self._until_ready(opened.core.raw, opened.core.holder, opened.context, waiting, self._deadline)
+        return opened, (yield from addressed)
+
+    def _until_ready(
+        self,
+        channel: Any,
+        holder: TokenHolder,
+        context: ConnectContext,
+        waiting: RetryUntilReady,
+        first: Deadline | None = None,
+    ) -> OpeningPlan[ServerInfo]:
+        """Try again while the server is starting, or cannot be reached yet, and there is time to wait.
+
+        ``first`` is the deadline of the first try; None gives it the profile's time.
+        """
+        profile = self.spec.profile
         while True:
-            deadline = Deadline.after(profile.timeout)
-            plan = handshake_plan(holder, context, user=profile.user)
+            self._deadline, first = first or Deadline.after(profile.timeout), None
+            plan, calls_end = handshake_plan(holder, context, user=profile.user), calls_deadline(self._deadline)
             try:
-                server: ServerInfo = yield self.shake_hands(plan, context, channel, deadline, calls_deadline(deadline))
+                server: ServerInfo = yield self.shake_hands(plan, context, channel, self._deadline, calls_end)
                 return server
+            except ResolversDifferError:
+                raise
             except (ServerNotReadyError, UnreachableError) as error:
                 if (pause := waiting.pause_after(error)) is None:
                     raise
@@ -162,9 +204,9 @@ class OpeningBase(Generic[C]):
         token = yield self.find()
         if change == "way":
             return (yield from self._swapping(live, token, before))
-        holder = TokenHolder(token, db_name=spec.profile.db_name)
+        holder, waiting = TokenHolder(token, db_name=spec.profile.db_name), RetryUntilReady(self._wait_ready)
         # The server has its say before the living calls get the new secret; the channel of the trial is the one in use.
-        yield from self._until_ready(live.core.raw, holder, context_of(spec.profile, token, live.lite))
+        yield from self._until_ready(live.core.raw, holder, context_of(spec.profile, token, live.lite), waiting)
         return live.equip(spec, holder, after)
 
     def renewing(self, live: SharedChannelBase[Any]) -> OpeningPlan[bool]:
@@ -212,7 +254,12 @@ class RetryUntilReady:
 
 
 def start(
-    profile: Profile, token: SecretText | None, refresh: Callable[[], SecretText | None], *, largest: int | None = None
+    profile: Profile,
+    token: SecretText | None,
+    refresh: Callable[[], SecretText | None],
+    *,
+    largest: int | None = None,
+    addresses: Sequence[str] = (),
 ) -> OpenedChannel:
     """Everything of connecting that comes before the first call.
 
@@ -221,6 +268,7 @@ def start(
         token: what authenticates.
         refresh: resolves it anew when the server refuses it.
         largest: bytes of an answer at most; None for any number to calls that connecting does not make.
+        addresses: numeric ones of one family, in place of the endpoint's name.
 
     Raises:
         DatabaseInUseError: another process has the Milvus Lite database open.
@@ -228,7 +276,7 @@ def start(
     """
     lite = lite_of(profile)
     try:
-        raw = open_channel(profile, lite_port=lite.port if lite else None, largest=largest)
+        raw = open_channel(profile, lite_port=lite.port if lite else None, largest=largest, addresses=addresses)
     except BaseException:
         if lite is not None:
             lite.release()
@@ -244,8 +292,8 @@ class _Opening(OpeningBase[OpenedChannel]):
     def find(self) -> SecretText | None:
         return self.spec.find(False)
 
-    def open(self, token: SecretText | None) -> OpenedChannel:
-        self.opened = start(self.spec.profile, token, self.spec.refresh)
+    def open(self, token: SecretText | None, addresses: Sequence[str] = ()) -> OpenedChannel:
+        self.opened = start(self.spec.profile, token, self.spec.refresh, addresses=addresses)
         return self.opened
 
     def shake_hands(self, plan: Plan[ServerInfo], *rest: Any) -> ServerInfo:

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ..endpoint import AddressError, parse_host
+from ..files.regular_file import PEM_LIMIT, FileFault, read_regular
 from ..server_text import server_text
 from .sockets import is_numeric
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-__all__ = ["Certificate", "MalformedCertificate", "objection", "read_certificate"]
+__all__ = ["Certificate", "MalformedCertificate", "certificate_of_file", "objection", "read_certificate"]
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ _LABELS = {
     "2.5.4.10": "O",
     "2.5.4.11": "OU",
 }
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 _COMMON_NAME = "2.5.4.3"
 _CURVES = ("secp256r1", "secp384r1")
 
@@ -101,6 +103,16 @@ class _AlternativeNames:
 def read_certificate(der: bytes) -> Certificate:
     """What a certificate in DER says; MalformedCertificate where it breaks the rules for its encoding."""
     return _safely(lambda: _read(_load(der), der))
+
+
+def certificate_of_file(path: str) -> Certificate | None:
+    """What the first certificate of a PEM file says; None where there is none that can be read."""
+    try:
+        text = read_regular(path, PEM_LIMIT).content.decode("ascii", "ignore")
+        first = text[text.index(_BEGIN) : text.index(_END) + len(_END)]
+        return read_certificate(ssl.PEM_cert_to_DER_cert(first))
+    except (FileFault, ValueError):
+        return None
 
 
 def objection(der: bytes, host: str) -> tuple[Literal["wrong host", "other"], str] | None:

@@ -30,6 +30,8 @@ from ..spelling import suggest
 from ..text import milvus_profiles, printable
 from . import explain_tls
 from .context import ConnectContext
+from .explain_gateway import answered_by_gateway, gateway_refusal, no_path_prefix
+from .resolvers import dead_address, resolvers_differ
 from .results import ProbeResults
 from .sockets import TCPOutcome
 
@@ -58,6 +60,8 @@ def needs_probes(code: grpc.StatusCode, details: str = "") -> bool:
     """Whether the probes can say more than the status: its words may be ambiguous, or lack names and dates."""
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return details == _WRONG_CALL_HOST
+    if answered_by_gateway(details):
+        return False
     return code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
@@ -91,6 +95,8 @@ def classify(
     said, details = server_text(details, context.token), details[:READ]
     if (refusal := refused_here(code, details, context, method)) is not None:
         return refusal
+    if (by_gateway := gateway_refusal(details, context)) is not None:
+        return by_gateway
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return _misnamed(details, context, results) or _unauthenticated(details, said, context)
     if code is grpc.StatusCode.PERMISSION_DENIED:
@@ -145,14 +151,20 @@ def no_such_database(context: ConnectContext, names: Sequence[str] = (), said: s
             + (f": {said}" if said else ""),
             hint=f"name one: {context.database_remedy('NAME')}",
         )
-    near = suggest(context.db_name, names[:_COMPARED_NAMES]) or (names[0] if len(names) == 1 else None)
+    spelled = suggest(context.db_name, names[:_COMPARED_NAMES])
+    near = spelled or (names[0] if len(names) == 1 else None)
+    # Where another spelling is likely, a database was meant.
+    prefix = None if spelled else no_path_prefix(context)
     there = f"; it has {listed(names, _SHOWN_NAMES, token=context.token)}" if names else ""
     return DatabaseNotFoundError(
         f"the server at {context.endpoint} has no database {context.db_name!a}{there}",
         # What a server says goes into a command only if it is as plain as Milvus's own rule for names asks.
-        hint=f"did you mean {near}? {context.database_remedy(near)}"
-        if near is not None and _DATABASE_NAME.fullmatch(near) and server_text(near, context.token) == near
-        else f"create it, or name another one: {context.database_remedy('NAME')}",
+        hint=(
+            f"did you mean {near}? {context.database_remedy(near)}"
+            if near is not None and _DATABASE_NAME.fullmatch(near) and server_text(near, context.token) == near
+            else f"create it, or name another one: {context.database_remedy('NAME')}"
+        )
+        + (f"; {prefix}" if prefix else ""),
     )
 
 
@@ -228,17 +240,10 @@ def _unresolved(context: ConnectContext, said: str) -> MilvusProfilesError:
 
 
 def _web_server(context: ConnectContext, said: str) -> MilvusProfilesError:
-    status = re.search(r"HTTP status (\d+)", said)
+    status = re.search(r"(?:HTTP status |^HTTP/1\.\d )(\d{3})", said)
     return NotMilvusError(
         f"a web server answers at {context.endpoint}, not a Milvus{f' (HTTP status {status[1]})' if status else ''}",
-        hint=_CHECK_PORT,
-    )
-
-
-def _gateway(context: ConnectContext, said: str) -> MilvusProfilesError:
-    return ServerNotReadyError(
-        f"a gateway answers at {context.endpoint}, but it reaches no Milvus: {said}",
-        hint="see whether the Milvus behind it runs",
+        hint=f"{_CHECK_PORT}; {explain_tls.GATEWAY_WITHOUT_HTTP2}",
     )
 
 
@@ -262,8 +267,10 @@ def _proxy_refused(context: ConnectContext, said: str) -> MilvusProfilesError:
 
 
 _STRANGE_ANSWER = re.compile(
-    r"http2 header with status|invalid value 'Content-Type'|content-type|Error parsing '[\w:-]+' metadata"
-    r"|metadata size exceeds|Failed parsing HTTP/2|Illegal header key",
+    r"No status received|Data frame with END_STREAM flag|invalid value 'Content-Type'|content-type"
+    r"|Error parsing '[\w:-]+' metadata"
+    # Of HTTP/1 what was seen says more: it may be the answer of a port of TLS.
+    r"|metadata size exceeds|Failed parsing HTTP/2(?!.*http1\.x server)|Illegal header key",
     re.IGNORECASE,
 )
 
@@ -272,15 +279,15 @@ _Explain = Callable[[ConnectContext, str], MilvusProfilesError]
 # Words that have one meaning only.  The first that is found counts.
 _CLEAR: dict[str | re.Pattern[str], _Explain] = {
     "is not ready|not ready yet": _not_ready,
-    "http1.x server": _web_server,
-    r"http2 header with status: 5\d\d": _gateway,
     _STRANGE_ANSWER: not_milvus,
     "Failed to create security handshaker": _bad_files,
     "HTTP proxy returned response code": _proxy_refused,
 }
 # Words that the probes can say better, or that have more than one meaning.
 _LIKELY: dict[str | re.Pattern[str], _Explain] = {
-    "missing selected ALPN": lambda context, _: explain_tls.no_http2(context),
+    # Behind this may also be a port of TLS: nginx answers plaintext there as a web server does.
+    "http1.x server": _web_server,
+    "missing selected ALPN|ALERT_NO_APPLICATION_PROTOCOL": lambda context, _: explain_tls.no_http2(context),
     "WRONG_VERSION_NUMBER": lambda context, _: explain_tls.speaks_plaintext(context),
     "Unwrap failed": lambda context, _: explain_tls.client_certificate(context),
     "SSL_ERROR|Tls handshake failed": lambda context, said: TLSError(
@@ -292,6 +299,9 @@ _LIKELY: dict[str | re.Pattern[str], _Explain] = {
 }
 
 
+_IN_TLS = re.compile("Tls handshake|SSL_ERROR|Unwrap failed|Verification|Cannot check peer")
+
+
 def _meaning(table: dict[str | re.Pattern[str], _Explain], details: str) -> _Explain | None:
     return next((explain for pattern, explain in table.items() if re.search(pattern, details)), None)
 
@@ -301,8 +311,12 @@ def _unavailable(
 ) -> MilvusProfilesError:
     if (explain := _meaning(_CLEAR, details)) is not None:
         return explain(context, said)
-    if results is not None and (error := _seen(results, context)) is not None:
+    if results is not None and results.address is None and _IN_TLS.search(details):
+        results = None  # gRPC's own resolver leads to a server, and only the system's to none
+    if results is not None and (error := _seen(results, context, details)) is not None:
         return error
+    if results is not None and (differing := resolvers_differ(details, context, results)) is not None:
+        return differing
     if (distrust := explain_tls.distrust_in(details)) is not None:
         return explain_tls.distrusted(distrust, context, detail=said)
     seen = None if results is None else results.tls
@@ -312,6 +326,8 @@ def _unavailable(
     if (explain := _meaning(_LIKELY, details)) is not None:
         return explain(context, said)
     if results is not None:
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED and len(results.attempts) > 1:
+            return dead_address(context, results)
         # HTTP/2 is spoken there, so what is missing is the Milvus behind it.
         words = "does not answer calls yet" if code is grpc.StatusCode.DEADLINE_EXCEEDED else f"hung up: {said}"
         return ServerNotReadyError(
@@ -329,7 +345,7 @@ def _unavailable(
     )
 
 
-def _seen(results: ProbeResults, context: ConnectContext) -> MilvusProfilesError | None:
+def _seen(results: ProbeResults, context: ConnectContext, details: str) -> MilvusProfilesError | None:
     """What the probes say by themselves; None where all that they looked at is in order."""
     if results.resolution.failure is not None:
         return _unresolved(context, printable(results.resolution.failure))
@@ -339,7 +355,7 @@ def _seen(results: ProbeResults, context: ConnectContext) -> MilvusProfilesError
         if results.plaintext.speaks == "tls" or (results.tls is not None and results.tls.speaks_tls):
             return explain_tls.speaks_tls(context)
         if results.plaintext.speaks == "http1":
-            return _web_server(context, "")
+            return _web_server(context, results.plaintext.detail)
         speaks: str = results.plaintext.speaks
     else:
         if results.tls is None:
@@ -347,14 +363,18 @@ def _seen(results: ProbeResults, context: ConnectContext) -> MilvusProfilesError
         if (error := explain_tls.explain_tls(results.tls, context)) is not None:
             return error
         speaks = "http2" if results.tls.answers_http2 else results.tls.status
-    if speaks == "silent":
+    # A gateway that reaches no server hangs up when it has tried for some seconds, which the look does not wait for.
+    if speaks == "silent" and "Socket closed" not in details:
         return UnreachableError(
             f"{context.endpoint} accepts the connection and then says nothing",
             hint="the server hangs, or something else listens there: check the port, and the server",
         )
-    if speaks in ("closed", "other"):
-        words = "closes every connection at once" if speaks == "closed" else "speaks neither HTTP nor TLS"
-        return UnreachableError(f"{context.endpoint} {words}", hint="check the port, and the server's own log")
+    if speaks in ("closed", "other", "silent"):
+        words = "speaks neither HTTP nor TLS" if speaks == "other" else "closes every connection"
+        return UnreachableError(
+            f"{context.endpoint} {words}",
+            hint="check the port, and the server's own log; a gateway does so whose server is down",
+        )
     return None
 
 

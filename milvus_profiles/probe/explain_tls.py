@@ -6,14 +6,16 @@ It reads the probe's outcome where there is one, and gRPC's words where there is
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from ..errors import MilvusProfilesError, NotMilvusError, TLSError
 from ..text import command, printable
 from .certificate import Certificate
 from .context import ConnectContext
-from .tls import Distrust, TLSOutcome
+from .tls import NO_PROTOCOL, Distrust, TLSOutcome
 
 __all__ = [
+    "GATEWAY_WITHOUT_HTTP2",
     "client_certificate",
     "distrust_in",
     "distrusted",
@@ -22,6 +24,11 @@ __all__ = [
     "speaks_plaintext",
     "speaks_tls",
 ]
+
+GATEWAY_WITHOUT_HTTP2 = (
+    "a gateway in front of a Milvus has to speak HTTP/2 (nginx: `listen … http2`, haproxy: `alpn h2`)"
+)
+"""What to know where HTTP/1 is spoken."""
 
 # What BoringSSL and gRPC's own check of the name say.
 _DISTRUST: dict[str, Distrust] = {
@@ -42,9 +49,11 @@ def explain_tls(seen: TLSOutcome, context: ConnectContext) -> MilvusProfilesErro
         web = seen.plaintext is not None and seen.plaintext.speaks == "http1"
         return speaks_plaintext(context, web_server=web)
     if seen.status == "untrusted" and seen.distrust is not None:
-        return distrusted(seen.distrust, context, seen.certificate, seen.detail)
+        return distrusted(seen.distrust, context, seen.certificate, seen.detail, chain=seen.chain)
     if seen.client_certificate in ("required", "refused"):
-        return client_certificate(context)
+        return client_certificate(context, seen.client)
+    if seen.status == "refused" and NO_PROTOCOL in seen.detail:
+        return no_http2(context)
     if seen.status == "refused":
         alert = re.sub(r"^(TLSV\d+|SSLV3)_(ALERT_)?", "", seen.detail).replace("_", " ").lower()
         return TLSError(
@@ -68,9 +77,16 @@ def distrust_in(details: str) -> Distrust | None:
 
 
 def distrusted(
-    distrust: Distrust, context: ConnectContext, certificate: Certificate | None = None, detail: str = ""
+    distrust: Distrust,
+    context: ConnectContext,
+    certificate: Certificate | None = None,
+    detail: str = "",
+    chain: Sequence[Certificate] = (),
 ) -> TLSError:
-    """The server's certificate, if it was looked at, is not trusted; ``detail`` has OpenSSL's words."""
+    """The server's certificate, if it was looked at, is not trusted; ``detail`` has OpenSSL's words.
+
+    ``chain`` are the certificates that it showed, its own first.
+    """
     where, ca = context.endpoint, context.tls.ca if context.tls else None
     pin = "`milvus-profiles profile add … --pin-certificate` shows the certificate and trusts it if you say so"
     if distrust == "wrong host":
@@ -98,11 +114,17 @@ def distrusted(
             hint=f"if it is the right one, trust it: {context.remedy('ssl.ca=PATH')}; {pin}",
         )
     if distrust == "unknown issuer":
-        issuer = f" ({certificate.issuer})" if certificate else ""
+        last = chain[-1] if chain else certificate
+        issuer = f" ({last.issuer})" if last else ""
         trusted = f"in {ca}" if ca else "among the public ones that gRPC knows (it does not use the system's)"
+        name_it = f"name the CA's file: {context.remedy('ssl.ca=PATH')}; {pin}"
+        # Whether that issuer is a root, which need not be shown, or stands below one, cannot be seen from here.
+        if last is None or last.is_self_issued:
+            return TLSError(f"the issuer{issuer} of the certificate of {where} is not {trusted}", hint=name_it)
         return TLSError(
-            f"the issuer{issuer} of the certificate of {where} is not {trusted}",
-            hint=f"name the CA's file: {context.remedy('ssl.ca=PATH')}; {pin}",
+            f"the issuer{issuer} of the certificate of {where} is not {trusted}, and the server does not show its "
+            "certificate: if that is an intermediate one, the chain is incomplete",
+            hint=f"have the server send the whole chain, the intermediate certificates behind its own; or {name_it}",
         )
     return TLSError(
         f"the certificate of {where} cannot be verified: {printable(detail) or 'no reason given'}",
@@ -114,7 +136,8 @@ def speaks_plaintext(context: ConnectContext, *, web_server: bool = False) -> Mi
     """The profile has TLS and the server has none."""
     if web_server:
         return NotMilvusError(
-            f"a web server without TLS answers at {context.endpoint}, not a Milvus", hint="check the port"
+            f"a web server without TLS answers at {context.endpoint}, not a Milvus",
+            hint=f"check the port; {GATEWAY_WITHOUT_HTTP2}",
         )
     return TLSError(
         f"the server at {context.endpoint} speaks plaintext, and the profile has TLS",
@@ -134,16 +157,19 @@ def no_http2(context: ConnectContext) -> NotMilvusError:
     """The server has TLS, but agrees to no HTTP/2."""
     return NotMilvusError(
         f"the server at {context.endpoint} speaks TLS but not HTTP/2, which gRPC needs",
-        hint="check the port: this looks like an ordinary web server, or a load balancer that is not set up for gRPC",
+        hint="check the port: this looks like an ordinary web server, or a load balancer that is not set up for gRPC; "
+        + GATEWAY_WITHOUT_HTTP2,
     )
 
 
-def client_certificate(context: ConnectContext) -> TLSError:
+def client_certificate(context: ConnectContext, own: Certificate | None = None) -> TLSError:
     """The server wants a client certificate and has got none, or one that it does not like."""
     if context.tls is not None and context.tls.cert is not None:
+        dates = "" if own is None else f" (valid from {own.not_before:%Y-%m-%d} to {own.not_after:%Y-%m-%d})"
         return TLSError(
-            f"the server at {context.endpoint} refuses the client certificate {context.tls.cert}",
-            hint="it must come from a CA that the server trusts, and be valid today: "
+            f"the server at {context.endpoint} refuses the client certificate {context.tls.cert}{dates}",
+            hint="it must come from a CA that the server trusts, have intermediate certificates behind it in the file, "
+            "and be valid today: "
             f"{context.remedy('ssl.cert=PATH', 'ssl.key=PATH')} names another one",
         )
     return TLSError(

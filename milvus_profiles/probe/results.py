@@ -31,7 +31,7 @@ class ProbeResults:
 
     Attributes:
         tls: what the port showed to a TLS client: always looked at where the profile has TLS, and without verification
-            where it has none but the port hung up on plaintext.
+            where it has none but the port speaks no HTTP/2 in plaintext.
         plaintext: what the port answered to plaintext, where the profile has no TLS.
     """
 
@@ -63,5 +63,7 @@ def gather_results(route: Route, host: str, tls: SSL | None, deadline: Deadline)
     if tls is not None:
         return replace(results, tls=probe_tls(address, host, tls, deadline))
     plaintext = probe_plaintext(address, deadline)
-    seen = probe_unverified(address, host, deadline) if plaintext.speaks in ("closed", "tls", "other") else None
+    # "http1": nginx answers plaintext on a port of TLS as a web server does.
+    is_tls_possible = plaintext.speaks in ("closed", "tls", "other", "http1")
+    seen = probe_unverified(address, host, deadline) if is_tls_possible else None
     return replace(results, tls=seen, plaintext=plaintext)

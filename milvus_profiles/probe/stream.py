@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 
 from ..deadline import Deadline
 
-__all__ = ["BoundedFile", "Stream", "TLSStream", "words_of"]
+__all__ = ["BoundedFile", "Stream", "TLSStream", "reason_of", "words_of"]
 
 T = TypeVar("T")
 
@@ -131,8 +132,22 @@ class BoundedFile(io.RawIOBase):
         return io.BufferedReader(self)
 
 
+def reason_of(error: OSError) -> str | None:
+    """OpenSSL's name of what went wrong, as ``TLSV1_ALERT_PROTOCOL_VERSION``; None where it says nothing."""
+    if not isinstance(error, ssl.SSLError):
+        return None
+    # Python has a list of its own of these names, in which newer ones are missing (that of ALPN until 3.13); OpenSSL's
+    # words are in the message all the same.
+    words = _OPENSSL_WORDS.match(error.strerror or "")
+    return error.reason or (words and words[1].replace(" ", "_").upper())
+
+
+# "[SSL] tlsv1 alert no application protocol (_ssl.c:1006)"
+_OPENSSL_WORDS = re.compile(r"\[SSL\] ([a-z0-9 ]+) \(_ssl\.c:\d+\)$")
+
+
 def words_of(error: OSError) -> str:
     """What the system or OpenSSL says of a broken connection; empty if nothing."""
     # OpenSSL's strerror ends in a place in CPython's sources.
-    reason = error.reason if isinstance(error, ssl.SSLError) else None
+    reason = reason_of(error)
     return reason.replace("_", " ").lower() if reason else error.strerror or ""

@@ -20,11 +20,12 @@ from ..deadline import Deadline
 from ..errors import MilvusProfilesError
 from ..profile import SSL
 from ..text import printable
-from .certificate import Certificate, MalformedCertificate, objection, read_certificate
+from .certificate import Certificate, MalformedCertificate, certificate_of_file, objection, read_certificate
 from .sockets import FRAME_HEADER, HTTP2_HELLO, PlaintextOutcome, SocketAddress, is_http2, open_socket, probe_plaintext
-from .stream import TLSStream, words_of
+from .stream import TLSStream, reason_of, words_of
 
 __all__ = [
+    "NO_PROTOCOL",
     "ClientCertificate",
     "Distrust",
     "TLSOutcome",
@@ -56,6 +57,8 @@ _DISTRUST: Mapping[int, Distrust] = {  # the numbers are OpenSSL's X509_V_ERR_*
 }
 _FIRST_WORD = 1.0
 """Seconds at most for the server's first word after the handshake, which only tells about client certificates."""
+NO_PROTOCOL = "ALERT_NO_APPLICATION_PROTOCOL"
+"""Of the alert of a server that speaks none of the protocols it was offered; nginx without HTTP/2 sends it."""
 _LONGEST_CHAIN = 10
 """Certificates of a chain that are read: real ones have two to four."""
 
@@ -74,6 +77,7 @@ class TLSOutcome:
         alpn: ``"h2"``, which gRPC insists on; None if the server agreed to nothing.
         chain: what it showed, its own first, ten at most; only its own where Python cannot tell more.
         chain_length: how many it showed.
+        client: the profile's own certificate; None where it has none, or none that can be read.
         plaintext: what the port speaks instead, where that was looked at.
         detail: the reason in words; empty where all went well.
     """
@@ -88,6 +92,7 @@ class TLSOutcome:
     chain_length: int = 0
     client_certificate: ClientCertificate = "unknown"
     answers_http2: bool = False
+    client: Certificate | None = None
     plaintext: PlaintextOutcome | None = None
     detail: str = ""
     seconds: float = 0.0
@@ -125,16 +130,16 @@ def verifying_context(tls: SSL, *, protocol: str = "h2", env: Mapping[str, str] 
     return context
 
 
-def _pinning_context(pem: str) -> ssl.SSLContext:
+def _pinning_context(pem: str, protocol: str) -> ssl.SSLContext:
     """A context that trusts one certificate only."""
-    context = _context()
+    context = _context(protocol=protocol)
     context.load_verify_locations(cadata=pem)
     return context
 
 
-def _trusting_all(tls: SSL | None = None) -> ssl.SSLContext:
+def _trusting_all(protocol: str, tls: SSL | None = None) -> ssl.SSLContext:
     """A context that verifies nothing; only the greeting of HTTP/2 may ever be sent over such a connection."""
-    context = _context(tls)
+    context = _context(tls, protocol)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
@@ -168,35 +173,49 @@ def probe_tls(
     """
     name, has_cert = tls.server_name or host, tls.cert is not None
 
-    def look() -> TLSOutcome:
-        outcome = _handshake(address, verifying_context(tls, env=env), name, has_cert, deadline)
+    def look(protocol: str) -> TLSOutcome:
+        outcome = _handshake(address, verifying_context(tls, protocol=protocol, env=env), name, has_cert, deadline)
         if outcome.status != "untrusted" or outcome.certificate is not None:
             return outcome
-        seen = _handshake(address, _trusting_all(tls), name, has_cert, deadline)
+        seen = _handshake(address, _trusting_all(protocol, tls), name, has_cert, deadline)
         if seen.protocol is None:
             return outcome
         return replace(seen, status="untrusted", distrust=outcome.distrust, detail=outcome.detail)
 
-    return _outcome_of(look, address, deadline)
+    outcome = _outcome_of(look, address, deadline)
+    return outcome if tls.cert is None else replace(outcome, client=certificate_of_file(tls.cert))
 
 
 def probe_unverified(address: SocketAddress, host: str, deadline: Deadline) -> TLSOutcome:
     """Shake hands whatever the certificate says, only to see what there is; ``"trusted"`` means nothing here."""
-    return _outcome_of(lambda: _handshake(address, _trusting_all(), host, False, deadline), address, deadline)
+
+    def look(protocol: str) -> TLSOutcome:
+        return _handshake(address, _trusting_all(protocol), host, False, deadline)
+
+    return _outcome_of(look, address, deadline)
 
 
 def probe_pinned(address: SocketAddress, host: str, pinned: Certificate, deadline: Deadline) -> TLSOutcome:
     """Shake hands trusting one certificate only, to see what would still be wrong if it were pinned."""
-    return _outcome_of(
-        lambda: _handshake(address, _pinning_context(pinned.pem), host, False, deadline), address, deadline
-    )
+
+    def look(protocol: str) -> TLSOutcome:
+        return _handshake(address, _pinning_context(pinned.pem, protocol), host, False, deadline)
+
+    return _outcome_of(look, address, deadline)
 
 
-def _outcome_of(look: Callable[[], TLSOutcome], address: SocketAddress, deadline: Deadline) -> TLSOutcome:
-    """What a look came to, whatever it raises: what the server sends must not decide how this program ends."""
+def _outcome_of(look: Callable[[str], TLSOutcome], address: SocketAddress, deadline: Deadline) -> TLSOutcome:
+    """What a look came to, whatever it raises: what the server sends must not decide how this program ends.
+
+    The look is told which protocol to offer; where a server has no HTTP/2 and says so by an alert, another one shows
+    its certificate.
+    """
     began = deadline.clock()
     try:
-        outcome = look()
+        outcome = look("h2")
+        if outcome.status == "refused" and NO_PROTOCOL in outcome.detail:
+            again = look("http/1.1")
+            outcome = again if again.speaks_tls else outcome
         if outcome.status == "closed" and outcome.cipher is None:
             # There was no TLS: does it speak plaintext?  OpenSSL's words for that differ by its version.
             plaintext = probe_plaintext(address, deadline)
@@ -294,7 +313,7 @@ def _first_word(stream: TLSStream, has_cert: bool) -> tuple[ClientCertificate, b
 
 def _alert(error: OSError) -> str | None:
     """OpenSSL's name of the alert that the server sent; None if it sent none."""
-    reason = error.reason if isinstance(error, ssl.SSLError) else None
+    reason = reason_of(error)
     return reason if reason and reason.startswith(("TLSV1", "SSLV3_ALERT")) else None
 
 

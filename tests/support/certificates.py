@@ -45,6 +45,12 @@ class Certificates:
     """Valid, but for ten days only."""
     other_host_server: Identity
     """Issued to `other.example`."""
+    chained_server: Identity
+    """Issued by an intermediate CA, whose certificate stands behind it."""
+    unchained_server: Identity
+    """The same without that of the intermediate CA."""
+    ending_client: Identity
+    """Valid, but for ten days only."""
     self_signed_server: Identity
     """For the right names, and its own issuer."""
 
@@ -68,6 +74,9 @@ def issue(directory: Path) -> Certificates:
     ca_path, foreign_path = directory / "ca.pem", directory / "foreign-ca.pem"
     ca_path.write_bytes(ours.cert_pem.bytes())
     foreign_path.write_bytes(foreign.cert_pem.bytes())
+    chained = leaf("chained-server", ours.create_child_ca(), *NAMES)
+    end = b"-----END CERTIFICATE-----\n"
+    first = chained.cert.read_bytes().partition(end)[0] + end
     return Certificates(
         directory=directory,
         ca=ca_path,
@@ -81,6 +90,9 @@ def issue(directory: Path) -> Certificates:
         not_yet_valid_server=leaf("not-yet-valid-server", ours, *NAMES, begins=now + day, ends=now + 30 * day),
         ending_server=leaf("ending-server", ours, *NAMES, ends=now + 10 * day),
         other_host_server=leaf("other-host-server", ours, OTHER_HOST),
+        chained_server=chained,
+        unchained_server=_write(directory, "unchained-server", first, chained.key.read_bytes()),
+        ending_client=leaf("ending-client", ours, "client.example", ends=now + 10 * day),
         self_signed_server=_self_signed(directory, "self-signed-server", now - day, now + 365 * day),
     )
 

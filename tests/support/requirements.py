@@ -18,13 +18,27 @@ DEBIAN_PACKAGES = {
     "zsh": "zsh",
     "fish": "fish",
 }
+# Those of `make test-proxies`.
+PROXY_PACKAGES = {
+    "nginx": "nginx",
+    "haproxy": "haproxy",
+    "dnsmasq": "dnsmasq-base",
+}
+# Where programs for administrators are, which not every user's PATH names.
+_ADMINISTRATORS = "/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def which(tool: str) -> str | None:
+    """Where a program is; None where it is not."""
+    return shutil.which(tool, path=f"{os.environ.get('PATH', os.defpath)}:{_ADMINISTRATORS}")
 
 
 def need(*tools: str) -> None:
     """Let the test go on only if these programs are there."""
-    missing = [tool for tool in tools if shutil.which(tool) is None]
+    missing = [tool for tool in tools if which(tool) is None]
     if missing:
-        packages = sorted({DEBIAN_PACKAGES[tool] for tool in missing if tool in DEBIAN_PACKAGES})
+        known = {**DEBIAN_PACKAGES, **PROXY_PACKAGES}
+        packages = sorted({known[tool] for tool in missing if tool in known})
         remedy = f" (Debian: apt-get install {' '.join(packages)})" if packages else ""
         unavailable(f"needs {', '.join(missing)}{remedy}")
 
