@@ -13,6 +13,7 @@ import pytest
 
 from milvus_profiles.errors import (
     AuthenticationError,
+    ConnectTimeoutError,
     MilvusProfilesError,
     NotMilvusError,
     ServerNotReadyError,
@@ -101,7 +102,7 @@ def test_words_that_grpc_uses(details: str, expected: type[MilvusProfilesError],
 
 def test_no_answer_in_time_without_a_look() -> None:
     error = classify(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", attempt(timeout=3.0))
-    assert type(error) is UnreachableError
+    assert type(error) is ConnectTimeoutError
     assert "within 3 seconds" in error.message
 
 
@@ -135,10 +136,10 @@ def probed(*statuses: Any, **seen: Any) -> ProbeResults:
     [
         (ProbeResults(Resolution("db.example", (), "no \x1b[1msuch")), UnreachableError, "no \\x1b[1msuch"),
         (probed("refused", "refused"), UnreachableError, "refuses connections"),
-        (probed("refused", "timeout"), UnreachableError, "no TCP connection in time"),
+        (probed("refused", "timeout"), ConnectTimeoutError, "no TCP connection in time"),
         (probed("unreachable"), UnreachableError, "it was unreachable"),
         (probed("proxy"), UnreachableError, "does not connect"),
-        (probed("connected", tls=TLSOutcome("silent")), UnreachableError, "says nothing"),
+        (probed("connected", tls=TLSOutcome("silent")), ConnectTimeoutError, "says nothing"),
         (probed("connected", tls=TLSOutcome("closed")), UnreachableError, "closes every connection"),
         (probed("connected", tls=TLSOutcome("refused", detail="TLSV1_ALERT_PROTOCOL_VERSION")),
          TLSError, "protocol version"),
@@ -208,7 +209,7 @@ def test_an_address_that_only_the_system_knows_is_named(details: str, found: str
 def test_a_dead_address_that_took_the_time_is_named() -> None:
     seen = probed("timeout", "connected", plaintext=PlaintextOutcome("http2"))
     error = classify(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", attempt(), results=seen)
-    assert type(error) is UnreachableError
+    assert type(error) is ConnectTimeoutError
     assert "of its addresses 127.0.0.1 does not answer" in error.message
     alone = probed("connected", plaintext=PlaintextOutcome("http2"))
     slow = classify(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", attempt(), results=alone)

@@ -17,6 +17,7 @@ from ..channel.receive_limits import is_compressed, is_oversized, oversized
 from ..errors import (
     AuthenticationError,
     ConnectionClosedError,
+    ConnectTimeoutError,
     DatabaseNotFoundError,
     MilvusProfilesError,
     NotMilvusError,
@@ -335,7 +336,7 @@ def _unavailable(
             hint="it may still be starting, or be overloaded: try again, or raise `timeout`",
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return UnreachableError(
+        return ConnectTimeoutError(
             f"{context.endpoint} did not answer within {context.timeout:g} seconds",
             hint=f"check host, port and firewall, or give it more time: {context.remedy('timeout=30')}",
         )
@@ -365,7 +366,7 @@ def _seen(results: ProbeResults, context: ConnectContext, details: str) -> Milvu
         speaks = "http2" if results.tls.answers_http2 else results.tls.status
     # A gateway that reaches no server hangs up when it has tried for some seconds, which the look does not wait for.
     if speaks == "silent" and "Socket closed" not in details:
-        return UnreachableError(
+        return ConnectTimeoutError(
             f"{context.endpoint} accepts the connection and then says nothing",
             hint="the server hangs, or something else listens there: check the port, and the server",
         )
@@ -385,7 +386,7 @@ def _unconnected(outcomes: tuple[TCPOutcome, ...], context: ConnectContext) -> M
     if statuses == {"refused"}:
         return _refused(context, "")
     if "timeout" in statuses:
-        return UnreachableError(
+        return ConnectTimeoutError(
             f"{context.endpoint} does not answer: no TCP connection in time",
             hint="a firewall may drop the packets: check host and port",
         )

@@ -10,7 +10,7 @@ import ipaddress
 import re
 from urllib.parse import unquote
 
-from ..errors import UnreachableError
+from ..errors import ConnectTimeoutError, UnreachableError
 from ..text import printable
 from .context import ConnectContext
 from .results import ProbeResults
@@ -65,7 +65,7 @@ def resolvers_differ(details: str, context: ConnectContext, results: ProbeResult
 def dead_address(context: ConnectContext, results: ProbeResults) -> UnreachableError:
     """The error for a call that got no answer in time, where the probes connected to no more than a later address."""
     dead, alive = results.attempts[0].address.host, results.attempts[-1].address.host
-    return UnreachableError(
+    return ConnectTimeoutError(
         f"{context.endpoint} does not answer gRPC in time: of its addresses {dead} does not answer, and {alive} does",
         hint=f"have the name lead to those that answer only, or give it more time: {context.remedy('timeout=30')}",
     )
