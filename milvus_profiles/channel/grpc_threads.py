@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from ..background import require, start
 
-__all__ = ["closing", "need_threads", "opened"]
+__all__ = ["closing", "need_threads", "open_channels", "opened"]
 
 C = TypeVar("C")
 
@@ -42,3 +42,8 @@ def opened(channel: C) -> C:
 def closing(channel: object) -> None:
     """Note that a channel is closed now; it need not be known."""
     _open.discard(channel)
+
+
+def open_channels() -> list[Any]:
+    """Those that are open, for a forked child to keep: where they are dropped, gRPC closes what is the parent's."""
+    return list(_open)

@@ -34,9 +34,12 @@ class Cancelled(Exception):
 
 
 def broken(error: Exception) -> MilvusProfilesError:
-    """A finding like others of an error that nobody raised on purpose; only its type is told."""
+    """A finding like others of an error that nobody raised on purpose; only its type is told.
+
+    Whoever keeps it keeps no frames, his own among them, and what is open in those.
+    """
     if isinstance(error, MilvusProfilesError):
-        return error
+        return error.with_traceback(None)
     return MilvusProfilesError(
         f"the examination itself failed: {type(error).__name__}",
         hint="run it again with --verbose; if it stays, this is a bug of milvus-profiles: report it",

@@ -15,6 +15,7 @@ from .aio_registry import table
 from .aio_shared_channel import AsyncSharedChannel
 from .registry import ConnectionInfo
 from .request import CallFields, Request, request
+from .shared_base import weakly
 from .spec import SpecKey
 
 __all__ = ["connect", "disconnect", "disconnect_all", "has_connection", "list_connections"]
@@ -97,13 +98,14 @@ async def _connect(find: Callable[[], Request], wait_ready: float | None) -> Asy
     asked = await in_executor(find)
     asked.warn(stacklevel=2)
     resolved, known = asked.resolved, asked.profiles
+    forget = weakly(here.forget)  # the table holds what calls it
 
     def opener(old: AsyncSharedChannel | None) -> Awaitable[AsyncSharedChannel]:
-        return open_async_live(resolved, known, wait_ready=wait_ready, forget=here.forget, old=old)
+        return open_async_live(resolved, known, wait_ready=wait_ready, forget=forget, old=old)
 
     while True:
         if asked.key is None:
-            live = await open_async_live(resolved, known, wait_ready=wait_ready, dedicated=True, forget=here.forget)
+            live = await open_async_live(resolved, known, wait_ready=wait_ready, dedicated=True, forget=forget)
             here.add_dedicated(live)
         else:
             live = await here.shared(asked.key, SpecKey.of(resolved.profile), opener)
