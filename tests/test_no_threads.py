@@ -21,7 +21,7 @@ _PROGRAM = """
 import asyncio, os, resource, sys, time
 import concurrent.futures.thread, encodings.idna, grpc.aio
 import milvus_profiles as mp
-import milvus_profiles.live.opening, milvus_profiles.live.aio_opening
+import milvus_profiles.live.opening, milvus_profiles.live.aio_connecting, milvus_profiles.diagnosis.api
 import milvus_profiles.pool.connector, milvus_profiles.pool.aio_connector, milvus_profiles.diagnosis.aio_api
 from milvus_profiles.cli.entry import main
 
