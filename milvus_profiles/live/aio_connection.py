@@ -26,6 +26,7 @@ class AsyncConnection(Handle["AsyncSharedChannel"]):
     """
 
     _again = "milvus_profiles.aio.connect()"
+    _elsewhere = "milvus_profiles.aio.connect(ALIAS)"
     _forked_hint = (
         "asyncio's gRPC cannot go on in a forked child: start child processes with multiprocessing's 'spawn', "
         "or connect after the fork only"

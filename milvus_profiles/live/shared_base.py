@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from typing_extensions import Self
 
+from ..channel.channel_base import OfThisProcess
 from ..channel.metadata import TokenHolder
 from ..deadline import Deadline
 from ..endpoint import Endpoint
@@ -280,7 +281,7 @@ _PUBLIC = ("alias", "channel", "client", "close", "endpoint", "is_closed", "ping
 
 
 @even_half_made
-class Handle(Generic[S]):
+class Handle(OfThisProcess, Generic[S]):
     """One holder's share of a shared channel, with the profile as the holder resolved it."""
 
     _again: ClassVar[str]
