@@ -28,7 +28,7 @@ from milvus_profiles.cli.entry import main
 what, uri, spare, home = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 if uri.endswith(".db"):
     import milvus_profiles.channel.lite as lite
-    lite._import_lite()
+    lite.import_lite()
 env = {"HOME": home, **{f"MILVUS_PROFILES__P{n}__URI": uri for n in range(3)}}
 profiles = mp.load(env=env, cwd="/")
 os.environ.clear()
