@@ -274,5 +274,5 @@ def beside(work: Callable[[], T], name: str, *, again: bool = True) -> T:
             raise
         return work()
     if failures:
-        raise failures[0]
+        raise failures.pop()  # the traceback holds this frame
     return answers[0]

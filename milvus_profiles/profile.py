@@ -107,14 +107,17 @@ class Retry(Model):
 
 
 class Keepalive(Model):
-    """HTTP/2 pings that find a dead peer.
+    """HTTP/2 pings that find a dead peer; none to a Milvus Lite, which is in the same process.
 
     Attributes:
-        time: seconds between pings; the Milvus server's enforcement policy has MinTime 5 s, so less is refused.
-        timeout: seconds to wait for the answer.
+        time: seconds between pings.  The default is what every gRPC server permits, gateways included: those that keep
+            gRPC's own policy end connections over pings more often than every 300 s, or while no call is under way, so
+            from there on there are none in that time.  A Milvus's policy has MinTime 5 s, so less is refused.
+        timeout: seconds to wait for the answer to a ping; what was sent and is not acknowledged by then, as where a
+            network went away, ends the connection, too.
     """
 
-    time: PingInterval = 30.0
+    time: PingInterval = 330.0
     timeout: Seconds = 10.0
 
 

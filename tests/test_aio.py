@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import subprocess
 import sys
 import threading
@@ -250,3 +251,44 @@ def test_a_forked_child_of_a_parent_with_asyncio_connections_gets_an_error(milvu
     assert child.startswith("['fork', \"start child processes with multiprocessing's 'spawn'"), ran.stderr
     assert child.endswith("True]")
     assert parent == "parent True"
+
+
+# --- imports ---
+
+_IMPORTING = """
+import asyncio, sys, threading
+import milvus_profiles as mp
+
+class Watch:
+    by_loop = []
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if threading.current_thread() is threading.main_thread():
+            cls.by_loop.append(name.partition(".")[0])
+
+async def main():
+    sys.meta_path.insert(0, Watch)
+    if sys.argv[2] == "connect":
+        assert mp.aio.list_connections() == [] and not mp.aio.has_connection("p")
+        await mp.aio.disconnect_all()
+        async with mp.aio.connect(uri=sys.argv[1]) as conn:
+            print(await conn.ping() > 0)
+    else:
+        print((await mp.aio.diagnose("p")).ok)
+
+asyncio.run(main())
+print(sorted({"grpc", "pydantic", "google"} & sys.modules.keys()), {"grpc", "pydantic", "google"} & {*Watch.by_loop})
+"""
+
+
+@pytest.mark.parametrize("what", ["connect", "diagnose"])
+def test_the_loop_goes_on_while_the_first_one_imports_grpc(
+    what: str, milvus_plain: MilvusServer, tmp_path: Path
+) -> None:
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MILVUS_PROFILES__P__URI": milvus_plain.uri}
+    ran = subprocess.run(
+        [sys.executable, "-c", _IMPORTING, milvus_plain.uri, what],
+        env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert ran.stdout == "True\n['google', 'grpc', 'pydantic'] set()\n", ran.stderr

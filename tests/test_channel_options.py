@@ -199,6 +199,19 @@ def test_keepalive_is_the_profiles() -> None:
     assert options["grpc.keepalive_permit_without_calls"] == 1
 
 
+def test_by_default_there_is_no_ping_that_a_server_of_gRPCs_own_policy_punishes() -> None:
+    # What such a server does is shown by tests/sdks/test_keepalive.py.
+    options = dict(channel_options(profile("db.example")))
+    assert options["grpc.keepalive_time_ms"] > 300_000
+    assert options["grpc.keepalive_permit_without_calls"] == 0
+    assert options["grpc.keepalive_timeout_ms"] == 10_000
+
+
+def test_a_milvus_lite_gets_no_pings(tmp_path: Path) -> None:
+    options = channel_options(profile(str(tmp_path / "x.db"), keepalive={"time": 45}))
+    assert not [name for name, _ in options if "keepalive" in name]
+
+
 def test_no_health_check_is_ever_asked_for() -> None:
     for retry in (True, False):
         assert "healthCheck" not in str(channel_options(profile("db.example", retry=retry)))

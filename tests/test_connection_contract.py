@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -442,3 +445,17 @@ def test_a_secret_that_was_replaced_at_its_source_is_found_by_the_refused_calls(
         with pytest.raises(grpc.RpcError) as caught:
             shell.call(stub, metadata=(("authorization", "x"),))
         assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+# --- other processes ---
+
+
+@pytest.mark.parametrize("send", [pickle.dumps, copy.copy, ForkingPickler.dumps])
+def test_who_sends_a_connection_to_another_process_is_told_to_connect_there(
+    send: Any, shell: Shell, milvus_plain: MilvusServer
+) -> None:
+    conn = shell.connect("prod", profiles=of(milvus_plain))
+    for each in (conn, conn.channel, shell.stub(conn, GET_VERSION.path)):
+        with pytest.raises(TypeError, match="give the other process the alias, and let it connect"):
+            send(each)
+    assert shell.ping(conn) > 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from packaging.specifiers import SpecifierSet
 from milvus_profiles.doctor.software import is_met
 from tests.support import faults
 from tests.support.command import Command, Outcome
+from tests.support.requirements import unavailable
 from tests.support.secret_service import KeyringSession
 from tests.test_hygiene import CANARY, leaks
 
@@ -274,6 +277,42 @@ def test_a_library_with_known_defects(cli: Command, tmp_path: Path) -> None:
     assert finding["status"] == "failed"
     assert "grpcio 1.71.0 is too old, or a release with known defects" in finding["detail"]
     assert finding["hint"].startswith("pip install --upgrade 'grpcio")
+
+
+@pytest.fixture
+def unloadable_grpc(tmp_path: Path) -> dict[str, str]:
+    """The installed grpcio, as it is where the library of C++ is missing: it names another one, which nowhere is."""
+    (source,) = importlib.util.find_spec("grpc").submodule_search_locations or []  # type: ignore[union-attr]
+    site = tmp_path / "site"
+    shutil.copytree(source, site / "grpc", ignore=shutil.ignore_patterns("cygrpc*.so"), copy_function=os.symlink)
+    (compiled,) = Path(source, "_cython").glob("cygrpc*.so")
+    content = compiled.read_bytes()
+    if content.count(b"libstdc++.so.6\0") != 1:
+        unavailable("needs a grpcio that is linked with libstdc++.so.6")
+    (site / "grpc/_cython" / compiled.name).write_bytes(content.replace(b"libstdc++.so.6\0", b"libstdc--.so.6\0"))
+    return {"PYTHONPATH": str(site), "MILVUS_PROFILES__P__URI": "http://127.0.0.1:1"}
+
+
+LOADER = "libstdc--.so.6: cannot open shared object file"
+
+
+def test_a_library_that_is_installed_and_cannot_be_loaded(cli: Command, unloadable_grpc: dict[str, str]) -> None:
+    finding = only(cli("doctor", "--json", env=unloadable_grpc, status=3), "libraries")
+    assert finding["status"] == "failed"
+    assert finding["detail"].startswith("grpcio ")
+    assert f"is installed, and cannot be loaded: {LOADER}" in finding["detail"]
+    assert "pip install --force-reinstall --no-cache-dir grpcio==" in finding["hint"]
+
+
+@pytest.mark.parametrize(
+    "words", [["profile", "test", "p"], ["--verbose", "connect"], ["profile", "test", "p", "--json"]]
+)
+def test_the_loaders_sentence_is_told_by_whoever_needs_the_library(
+    cli: Command, unloadable_grpc: dict[str, str], words: list[str]
+) -> None:
+    told = cli(*words, env=unloadable_grpc, status=1).stderr
+    assert f"the module cygrpc cannot be imported: {LOADER}" in told
+    assert "`milvus-profiles doctor`" in told
 
 
 # --- what nobody foresaw ---------------------------------------------------------------------------------------------

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +76,80 @@ def test_prefork_workers_connect_anew_while_the_parent_goes_on(
     )  # fmt: skip
     assert ran.stdout == "[0, 0, 0, 0, 0, 0] [] True\nparent True\n", ran.stderr
     assert "fork() handlers" not in ran.stderr  # gRPC found nobody inside, and prepared itself
+
+
+# A parent that uses asyncio's gRPC, and closes it but for what some of its objects keep; then it forks.
+_AFTER_ASYNCIO = """
+import asyncio, gc, multiprocessing, os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+import grpc
+import milvus_profiles as mp
+
+gc.disable()  # what a cycle holds is there when the child collects
+profiles = mp.load(env={"MILVUS_PROFILES__P__URI": sys.argv[1]}, cwd="/")
+METHOD = "/milvus.proto.milvus.MilvusService/"
+kept = []
+
+class Cycle:
+    def __init__(self, held):
+        self.held, self.me = held, self
+
+async def use(keep):
+    async with mp.aio.connect("p", profiles=profiles, dedicated=True) as conn:
+        stub = conn.channel.unary_unary(METHOD + "GetVersion")
+        call = stub(b"")
+        await call
+        try:
+            await conn.channel.unary_unary(METHOD + "Nothing")(b"")
+        except grpc.RpcError as error:
+            if keep == "an error":
+                kept.append(error)
+    if keep == "a cycle":
+        Cycle([conn, stub, call])
+    kept.extend({"a handle": [conn], "a stub": [stub], "a call": [call]}.get(keep, []))
+
+def child():
+    kept.clear()
+    gc.collect()
+    assert mp.connect("p", profiles=profiles).ping() > 0
+    try:
+        asyncio.run(use("nothing"))
+    except mp.ForkError:
+        print("the child works", flush=True)
+
+def forked():
+    pid = os.fork()
+    if pid == 0:
+        child()
+        sys.exit(0)  # to its very end, as few do
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+def started():
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join()
+    return process.exitcode
+
+for keep in sys.argv[2:]:
+    asyncio.run(use(keep))
+    print("after", keep, forked(), flush=True)
+    kept.clear()
+    gc.collect()
+print("by multiprocessing", started())
+"""
+
+
+def test_a_child_works_whatever_is_left_of_asyncio_in_its_parent(milvus_plain: MilvusServer) -> None:
+    kinds = ["nothing", "a cycle", "a handle", "a stub", "a call", "an error"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", _AFTER_ASYNCIO, milvus_plain.uri, *kinds],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        said, errors = process.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # the children too, which may spin
+        process.wait()
+    rounds = [f"the child works\nafter {kind} 0\n" for kind in kinds]
+    assert said == "".join(rounds) + "the child works\nby multiprocessing 0\n", errors

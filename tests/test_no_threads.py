@@ -21,14 +21,14 @@ _PROGRAM = """
 import asyncio, os, resource, sys, time
 import concurrent.futures.thread, encodings.idna, grpc.aio
 import milvus_profiles as mp
-import milvus_profiles.live.opening, milvus_profiles.live.aio_opening
+import milvus_profiles.live.opening, milvus_profiles.live.aio_connecting, milvus_profiles.diagnosis.api
 import milvus_profiles.pool.connector, milvus_profiles.pool.aio_connector, milvus_profiles.diagnosis.aio_api
 from milvus_profiles.cli.entry import main
 
 what, uri, spare, home = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 if uri.endswith(".db"):
     import milvus_profiles.channel.lite as lite
-    lite._import_lite()
+    lite.import_lite()
 env = {"HOME": home, **{f"MILVUS_PROFILES__P{n}__URI": uri for n in range(3)}}
 profiles = mp.load(env=env, cwd="/")
 os.environ.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import pickle
 import re
@@ -55,6 +56,18 @@ async def test_a_lease_is_a_connection_until_it_is_returned(shell: Shell, mode: 
         assert not pool.is_closed
     assert pool.is_closed
     assert shell.outside.links[0].closed == 1
+
+
+@pytest.mark.parametrize("send", [pickle.dumps, copy.copy])
+async def test_who_sends_a_pool_or_a_lease_to_another_process_is_told_to_connect_there(shell: Shell, send: Any) -> None:
+    async with shell.entered(shell.pool()) as pool:
+        conn = await shell.get(pool, "prod")
+        for each in (pool, conn, pool.lease("prod")):
+            with pytest.raises(TypeError, match="give the other process the alias, and let it connect"):
+                send(each)
+        await shell.do(pool.return_client, "prod", conn)
+        with pytest.raises(TypeError, match="give the other process the alias"):
+            send(conn)
 
 
 async def test_closing_a_leased_connection_returns_it(shell: Shell) -> None:

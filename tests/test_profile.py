@@ -118,7 +118,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert (made.timeout, made.call_timeout, made.proxy, made.management_port) == (10.0, None, None, 9091)
     assert (made.allow_insecure, made.protected, made.ssl, made.pool, made.extends) == (False, False, None, None, None)
     assert made.retry == Retry(attempts=4, initial=0.1, max=1.0)
-    assert made.keepalive == Keepalive(time=30.0, timeout=10.0)
+    assert made.keepalive == Keepalive(time=330.0, timeout=10.0)
     assert made.auth == "none"
 
 

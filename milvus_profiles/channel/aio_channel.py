@@ -95,6 +95,7 @@ class _UnaryUnaryCall(grpc.aio.UnaryUnaryCall):  # type: ignore[misc,type-arg,un
 
     def __await__(self) -> Generator[Any, None, Any]:
         rpc, generation = self._rpc, self._generation
+        failure: BaseException
         try:
             answer = yield from rpc.__await__()
         except grpc.aio.AioRpcError as error:
@@ -110,20 +111,22 @@ class _UnaryUnaryCall(grpc.aio.UnaryUnaryCall):  # type: ignore[misc,type-arg,un
                     "the connection was closed before the call ended", hint="give disconnect() a longer grace"
                 ) from None
             raise
-        except BaseException:
-            # It never went out, as for a metadata key that is none: grpc leaves it neither begun nor done.
+        except BaseException as error:
+            # It never went out, as for a metadata key that is none: grpc leaves it neither begun nor done, and the call
+            # keeps the exception, so nobody who keeps the call is to be in the traceback.
             rpc.cancel()
-            raise
+            failure = error.with_traceback(None)
         else:
             self._core.note(grpc.StatusCode.OK)
             return answer
-        if (yield from self._make_again(rpc).__await__()):
-            return (yield from self.__await__())
-        failure.__cause__ = self._core.refresh_failure
+        if isinstance(failure, grpc.aio.AioRpcError):
+            if (yield from self._make_again(rpc).__await__()):
+                return (yield from self.__await__())
+            failure.__cause__ = self._core.refresh_failure
         try:
             raise failure
         finally:
-            del failure
+            del failure, rpc, self
 
     async def _make_again(self, refused: Any) -> bool:
         """Make the call once more with another token, if there is one; whether there is something to await."""

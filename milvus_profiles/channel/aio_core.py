@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 
 from ..background import in_executor
+from . import aio_fork as aio_fork  # acts on its import
 from .core_base import CoreBase, Generation, Refresh
 from .grpc_import import grpc
 from .grpc_threads import closing

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 from ..half_made import even_half_made
 
 if TYPE_CHECKING:
     from .core_base import CoreBase
 
-__all__ = ["ChannelBase", "MultiCallableBase"]
+__all__ = ["ChannelBase", "MultiCallableBase", "OfThisProcess"]
 
 C = TypeVar("C", bound="CoreBase[Any]")
 
 
-class MultiCallableBase(Generic[C]):
+class OfThisProcess:
+    """What hangs on a connection, which no other process can use, and has one owner here."""
+
+    __slots__ = ()
+
+    _elsewhere: ClassVar[str] = "milvus_profiles.connect(ALIAS)"
+    """What another process is to call."""
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        name = type(self).__name__.lstrip("_")
+        raise TypeError(
+            f"{name} objects are neither pickled nor copied: give the other process the alias, and let it connect by "
+            f"that name: {self._elsewhere}"
+        )
+
+
+class MultiCallableBase(OfThisProcess, Generic[C]):
     """What the wrappers of all four arities share; ``make`` makes the multi-callable of a raw channel."""
 
     def __init__(self, core: C, gate: Callable[[], None], make: Callable[[Any], Any]) -> None:
@@ -32,7 +48,7 @@ class MultiCallableBase(Generic[C]):
 
 
 @even_half_made
-class ChannelBase(Generic[C]):
+class ChannelBase(OfThisProcess, Generic[C]):
     """One handle's view of a core.
 
     Args:

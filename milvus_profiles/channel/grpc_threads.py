@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 from ..background import require, start
 from ..files.regular_file import FileFault, read_regular
 
-__all__ = ["closing", "need_threads", "opened"]
+__all__ = ["closing", "need_threads", "open_channels", "opened"]
 
 C = TypeVar("C")
 
@@ -57,3 +57,8 @@ def opened(channel: C) -> C:
 def closing(channel: object) -> None:
     """Note that a channel is closed now; it need not be known."""
     _open.discard(channel)
+
+
+def open_channels() -> list[Any]:
+    """Those that are open, for a forked child to keep: where they are dropped, gRPC closes what is the parent's."""
+    return list(_open)

@@ -41,7 +41,7 @@ from .pymilvus_import import import_with_pymilvus
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-__all__ = ["LiteLease", "Workers", "acquire_lite"]
+__all__ = ["LiteLease", "Workers", "acquire_lite", "import_lite"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -147,7 +147,7 @@ def acquire_lite(path: str, untrusted: Untrusted | None) -> LiteLease:
 
 def _start(server: _Server, path: str, untrusted: Untrusted | None) -> None:
     _check_path(server.directory)
-    lite = _import_lite()
+    lite = import_lite()
     directory = make_ready(path, untrusted)
     try:
         database = lite.MilvusLite(directory)
@@ -221,7 +221,8 @@ def _check_path(directory: str) -> None:
         )
 
 
-def _import_lite() -> Any:
+def import_lite() -> Any:
+    """Milvus Lite's module of its server; a ConfigError where there is none, or one that cannot be imported."""
     try:
         module = import_with_pymilvus("milvus_lite.adapter.grpc.server")
     except ModuleNotFoundError as error:

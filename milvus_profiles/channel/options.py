@@ -44,6 +44,7 @@ ROOTS_VARIABLE: Final = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
 _LOOPBACK: Final = "127.0.0.1"
 _MILLISECONDS: Final = 1000
 _SHORTEST_ATTEMPT: Final = 1.0
+_ALLOWED_ANYWHERE: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +95,7 @@ def channel_options(
         # when it is all there.  No Milvus compresses unless it was sent something compressed.
         ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.max_send_message_length", -1),
-        ("grpc.keepalive_time_ms", _ms(profile.keepalive.time)),
-        ("grpc.keepalive_timeout_ms", _ms(profile.keepalive.timeout)),
-        ("grpc.keepalive_permit_without_calls", 1),
-        # While a ping of gRPC's own (to estimate the bandwidth) is out, no keepalive ping is sent, and that one's limit
-        # is a minute: a peer that hung right after a call was found in 60 s, whatever the two above say (measured).
-        ("grpc.http2.ping_timeout_ms", _ms(profile.keepalive.timeout)),
+        *_keepalive(profile),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
         # Despite its name this is the time that ONE attempt gets, TLS and the first HTTP/2 frame included: with 100 ms,
@@ -123,6 +119,26 @@ def channel_options(
         # What is called, and what the certificate has to be for, is the name all the same.
         options.append(("grpc.default_authority", profile.endpoint.authority))
     return tuple(options)
+
+
+def _keepalive(profile: Profile) -> list[tuple[str, Any]]:
+    """The pings that find a dead peer.
+
+    A gRPC server by default (C-core and Go alike, Milvus Lite and gateways among them) allows one in five minutes while
+    a call is under way and none else; the third too many ends the connection, with the calls on it.  A Milvus allows
+    one in five seconds at any time: whoever asks for pings more often than every five minutes has such a server.
+    """
+    if profile.endpoint.kind == "lite":
+        return []  # it is in this process, and dies with it
+    wanted, timeout = profile.keepalive.time, _ms(profile.keepalive.timeout)
+    return [
+        ("grpc.keepalive_time_ms", _ms(wanted)),
+        ("grpc.keepalive_timeout_ms", timeout),
+        ("grpc.keepalive_permit_without_calls", int(wanted < _ALLOWED_ANYWHERE)),
+        # While a ping of gRPC's own (to estimate the bandwidth) is out, no keepalive ping is sent, and that one's limit
+        # is a minute: a peer that hung right after a call was found in 60 s, whatever the others say (measured).
+        ("grpc.http2.ping_timeout_ms", timeout),
+    ]
 
 
 def open_channel(

@@ -1,7 +1,8 @@
 """What the command line says when an exception that is none of ours comes up: the code ``internal``, and no traceback.
 
 The words of such an exception may hold anything, a secret too, so none of them is shown: its class, where it was
-raised, and the operating system's own message where it is one of that.  It imports as little as can be, since a
+raised, and the operating system's own message where it is one of that, or the import system's, which has its words from
+the loader.  It imports as little as can be, since a
 library that cannot be imported is one of the causes.
 """
 
@@ -13,9 +14,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from ..text import printable
+
 __all__ = ["own_words", "report_internal"]
 
 _FAILED = 1
+_LONGEST = 300
 
 
 def own_words(words: Sequence[str]) -> Sequence[str]:
@@ -31,6 +35,8 @@ def report_internal(error: Exception, words: Sequence[str]) -> int:
     report = f"report it with {'the lines above' if verbose else 'what `--verbose` shows'}"
     if isinstance(error, OSError) and error.errno is not None:
         hint = f"see to that and run it again; if nothing is wrong with this machine, {report}"
+    elif isinstance(error, ImportError):
+        hint = f"install what is missing, or that library anew; `milvus-profiles doctor` loads them all; else {report}"
     else:
         hint = f"a defect of milvus-profiles, or of a library: see `milvus-profiles doctor`, and {report}"
     try:
@@ -54,7 +60,8 @@ def _described(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return f"{name}: {os.strerror(error.errno)}"
     if isinstance(error, ImportError) and error.name:
-        return f"{name}: the module {error.name} cannot be imported"
+        # Whoever raises one himself gives no name.
+        return f"{name}: the module {error.name} cannot be imported: {printable(str(error))[:_LONGEST]}"
     return name
 
 

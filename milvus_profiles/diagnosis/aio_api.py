@@ -9,14 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..background import start
-from ..live.opening import secret_context
-from .api import selected
-from .report import Report, Stage
-from .stages import ProfileTest, diagnose_declared
-from .test_run import Cancellation, Cancelled
+from .cancellation import Cancellation, Cancelled
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
+    from .report import Report, Stage
 
 __all__ = ["diagnose"]
 
@@ -50,6 +47,11 @@ async def diagnose(
 
     def run() -> None:
         try:
+            # Here, since it takes half a second and more the first time.
+            from ..live.opening import secret_context
+            from .api import selected
+            from .stages import ProfileTest, diagnose_declared
+
             known, name = selected(alias, profiles)
             test = ProfileTest(secret_context(known, name), timeout, wait_ready, tell, cancellation)
             in_loop(partial(outcome.set_result, diagnose_declared(known, name, test)))

@@ -42,9 +42,10 @@ from ..probe.tls import TLSOutcome, probe_tls
 from ..profile import SSL, Profile
 from ..server_text import server_text
 from ..text import printable
+from .cancellation import Cancelled
 from .certificates import describe_tls
 from .report import StageName, server_name
-from .test_run import Cancelled, RetryBudget, StageDraft, TestRun, broken
+from .test_run import RetryBudget, StageDraft, TestRun, broken
 
 __all__ = ["Channel", "grpc_finds_more", "shake_hands"]
 

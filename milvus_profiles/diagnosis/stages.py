@@ -29,10 +29,11 @@ from ..probe.sockets import resolve as resolve_host
 from ..profile import Profile
 from ..secrets import SecretContext, resolve
 from ..text import milvus_profiles, printable
+from .cancellation import Cancellation
 from .http_stages import ask_management, ask_rest
 from .report import Report, Stage, StageName
 from .server import Channel, grpc_finds_more, shake_hands
-from .test_run import Cancellation, RetryBudget, StageDraft, StageFailed, TestRun, broken
+from .test_run import RetryBudget, StageDraft, StageFailed, TestRun, broken
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles

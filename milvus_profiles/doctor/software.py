@@ -9,7 +9,7 @@ import contextlib
 import platform
 import secrets
 from collections.abc import Callable, Iterator
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
@@ -19,6 +19,7 @@ from packaging.version import InvalidVersion
 from ..errors import ConfigError, SecretUnavailableError
 from ..masked import SecretText
 from ..profile import Profile
+from ..text import printable
 from .finding import DoctorContext, Examined, Finding
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
 __all__ = ["check_keyring", "check_libraries", "check_lite", "check_python", "is_met"]
 
 _DISTRIBUTION = "milvus-profiles"
+_LONGEST = 300
+
+# What brings in the compiled part, where that is not the module of the distribution's name.
+_MODULES = {
+    "cryptography": "cryptography.x509",
+    "grpcio": "milvus_profiles.channel.grpc_import",
+    "protobuf": "google.protobuf.message_factory",
+}
 
 
 def check_python() -> Iterator[Finding]:
@@ -41,7 +50,7 @@ def check_python() -> Iterator[Finding]:
 
 
 def check_libraries() -> Iterator[Finding]:
-    """Everything that is required, and of what is optional what is installed."""
+    """Everything that is required, which must load, too, and of what is optional what is installed."""
     good: list[str] = []
     bad: list[Finding] = []
     for requirement in _requirements():
@@ -51,7 +60,13 @@ def check_libraries() -> Iterator[Finding]:
         if version is None and is_optional:
             continue
         if version is not None and is_met(version, requirement.specifier):
-            good.append(f"{requirement.name} {version}")
+            if is_optional or (fault := _unloadable(requirement.name)) is None:
+                good.append(f"{requirement.name} {version}")
+            else:
+                hint = "install what it names with the system's package manager, or the library anew: "
+                hint += f"pip install --force-reinstall --no-cache-dir {requirement.name}=={version}"
+                seen = f"{requirement.name} {version} is installed, and cannot be loaded: {fault}"
+                bad.append(Finding("libraries", "failed", seen, hint))
             continue
         seen = f"{requirement.name} is not installed" if version is None else f"{requirement.name} {version}"
         why = "" if version is None else f" is too old, or a release with known defects ({requirement.specifier})"
@@ -76,6 +91,17 @@ def _installed(name: str) -> str | None:
         return None
 
 
+def _unloadable(name: str) -> str | None:
+    """Why a library of this distribution cannot be imported; None if it can."""
+    try:
+        import_module(_MODULES.get(name, name.replace("-", "_")))
+    except ImportError as error:
+        return printable(str(error))[:_LONGEST]
+    except Exception as error:
+        return type(error).__name__  # its words may hold anything
+    return None
+
+
 def is_met(version: str, wanted: SpecifierSet) -> bool:
     """Whether a version is one of those that are asked for; one that is no version (PEP 440) is not."""
     try:
@@ -85,14 +111,25 @@ def is_met(version: str, wanted: SpecifierSet) -> bool:
 
 
 def check_lite(examined: Examined) -> Iterator[Finding]:
-    """Milvus Lite: needed as soon as a profile leads to one."""
-    if (version := _installed("milvus-lite")) is not None:
-        yield Finding("lite", "ok", f"Milvus Lite {version}")
-    elif (user := _first(examined, lambda profile: profile.endpoint.kind == "lite")) is not None:
+    """Milvus Lite: needed as soon as a profile leads to one, and loaded then, which takes its time."""
+    user = _first(examined, lambda profile: profile.endpoint.kind == "lite")
+    version = _installed("milvus-lite")
+    if version is None and user is None:
+        yield Finding("lite", "skipped", "not installed; no profile needs it")
+        return
+    if version is None:
         seen, hint = f"not installed, and the profile {user!r} needs it", "pip install 'milvus-profiles[lite]'"
         yield Finding("lite", "failed", seen, hint)
-    else:
-        yield Finding("lite", "skipped", "not installed; no profile needs it")
+        return
+    if user is not None:
+        from ..channel.lite import import_lite
+
+        try:
+            import_lite()
+        except ConfigError as error:
+            yield Finding.of("lite", error)
+            return
+    yield Finding("lite", "ok", f"Milvus Lite {version}")
 
 
 def check_keyring(profiles: Profiles | None, examined: Examined, context: DoctorContext) -> Iterator[Finding]:

@@ -1,30 +1,33 @@
-"""``connect``, ``disconnect`` and the questions about what is open, for asyncio: what ``milvus_profiles.aio`` shows."""
+"""``connect``, ``disconnect`` and the questions about what is open, for asyncio: what ``milvus_profiles.aio`` shows.
+
+Importing this imports nothing that takes its time: see :mod:`.aio_connecting`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from asyncio import get_running_loop
+from collections.abc import Callable, Coroutine, Generator
 from functools import partial
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..background import in_executor
-from ..config.profiles import Profiles
-from ..profile import Profile, ProfileFields
-from .aio_connection import AsyncConnection
-from .aio_opening import open_async_live
-from .aio_registry import table
-from .aio_shared_channel import AsyncSharedChannel
-from .registry import ConnectionInfo
-from .request import CallFields, Request, request
-from .spec import SpecKey
+from ..masked import MaskedFields
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ..config.profiles import Profiles
+    from ..profile import Profile, ProfileFields
+    from .aio_connection import AsyncConnection
+    from .aio_registry import LoopTable
+    from .registry import ConnectionInfo
+
 __all__ = ["connect", "disconnect", "disconnect_all", "has_connection", "list_connections"]
 
 
-class _Connecting(Coroutine[Any, Any, AsyncConnection]):
+class _Connecting(Coroutine[Any, Any, "AsyncConnection"]):
     """What :func:`connect` returns: awaited it gives the connection, in ``async with`` it closes the handle too."""
 
     def __init__(self, connect: Callable[[], Coroutine[Any, Any, AsyncConnection]]) -> None:
@@ -90,48 +93,51 @@ def connect(
         ForkError: the parent of this forked process used asyncio connections.
         MilvusProfilesError: what :func:`milvus_profiles.connect` raises.
     """
-    given = CallFields(fields)
-    find = partial(request, alias, profiles=profiles, dedicated=dedicated, timeout=timeout, fields=given)
-    return _Connecting(partial(_connect, find, wait_ready))
+    given = MaskedFields(fields)
+    return _Connecting(partial(_connect, alias, profiles, dedicated, wait_ready, timeout, given))
 
 
-async def _connect(find: Callable[[], Request], wait_ready: float | None) -> AsyncConnection:
-    here = table()
-    await here.end_with_loop()
-    asked = await in_executor(find)
-    asked.warn(stacklevel=2)
-    resolved, known = asked.resolved, asked.profiles
+_connecting: Any = None
+"""The module that connects, once it is imported."""
 
-    def opener(old: AsyncSharedChannel | None) -> Awaitable[AsyncSharedChannel]:
-        return open_async_live(resolved, known, wait_ready=wait_ready, forget=here.forget, old=old)
 
-    while True:
-        if asked.key is None:
-            live = await open_async_live(resolved, known, wait_ready=wait_ready, dedicated=True, forget=here.forget)
-            here.add_dedicated(live)
-        else:
-            live = await here.shared(asked.key, SpecKey.of(resolved.profile), opener)
-        connection = live.handle(AsyncConnection, resolved.profile)
-        if connection is not None:
-            return connection
-        # It was disconnected between being found and being taken: open anew.
+async def _connect(*asked: Any) -> AsyncConnection:
+    global _connecting
+    if _connecting is None:
+        # With it gRPC is imported and much else, which takes half a second and more: the loop goes on meanwhile.
+        _connecting = await in_executor(partial(import_module, ".aio_connecting", __package__))
+    connection: AsyncConnection = await _connecting.connect(*asked)
+    return connection
+
+
+def _table() -> LoopTable | None:
+    """That of the running event loop; None where nothing was ever opened."""
+    if _connecting is None:
+        get_running_loop()  # to want one is an error in any case
+        return None
+    table: LoopTable = _connecting.table()
+    return table
 
 
 async def disconnect(alias: str, *, grace: float = 5.0) -> None:
     """Close all connections that a profile has in this event loop, as :func:`milvus_profiles.disconnect` does."""
-    await table().disconnect(alias, grace)
+    if (table := _table()) is not None:
+        await table.disconnect(alias, grace)
 
 
 async def disconnect_all(*, grace: float = 5.0) -> None:
     """Close all connections of this event loop, as :func:`milvus_profiles.disconnect_all` does."""
-    await table().disconnect(None, grace)
+    if (table := _table()) is not None:
+        await table.disconnect(None, grace)
 
 
 def list_connections() -> list[ConnectionInfo]:
     """The channels that are open in the running event loop, sorted by alias."""
-    return table().infos()
+    table = _table()
+    return [] if table is None else table.infos()
 
 
 def has_connection(alias: str) -> bool:
     """Whether a channel of the profile is open in the running event loop."""
-    return table().has(alias)
+    table = _table()
+    return table is not None and table.has(alias)

@@ -7,14 +7,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..masked import MaskedFields
-from ..profile import Profile
 from .shared_base import Handle
 
 if TYPE_CHECKING:
     import grpc.aio
     from typing_extensions import Self
 
-    from .aio_shared_channel import AsyncSharedChannel
+    from .aio_shared_channel import AsyncSharedChannel  # noqa: F401  # named in quotes below
 
 __all__ = ["AsyncConnection"]
 
@@ -27,14 +26,11 @@ class AsyncConnection(Handle["AsyncSharedChannel"]):
     """
 
     _again = "milvus_profiles.aio.connect()"
+    _elsewhere = "milvus_profiles.aio.connect(ALIAS)"
     _forked_hint = (
         "asyncio's gRPC cannot go on in a forked child: start child processes with multiprocessing's 'spawn', "
         "or connect after the fork only"
     )
-
-    def __init__(self, live: AsyncSharedChannel, profile: Profile) -> None:
-        super().__init__(live, profile)
-        self._channel: grpc.aio.Channel | None = None
 
     @property
     def channel(self) -> grpc.aio.Channel:
@@ -42,9 +38,8 @@ class AsyncConnection(Handle["AsyncSharedChannel"]):
 
         A unary call that was in flight when the connection was closed raises ConnectionClosedError too.
         """
-        if self._channel is None:
-            self._channel = self._live.channel(self._gate, self.close)
-        return self._channel
+        channel: grpc.aio.Channel = self._own_channel(self.close)
+        return channel
 
     async def ping(self, timeout: float | None = None) -> float:
         """:meth:`milvus_profiles.Connection.ping`, awaited: the seconds that the server's answer took."""

@@ -15,6 +15,7 @@ import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 from typing import Any
 
+from ..channel.grpc_threads import open_channels
 from ..errors import ForkError
 from .aio_shared_channel import AsyncSharedChannel
 from .registry import ChannelTable
@@ -56,11 +57,14 @@ class _OpeningChannel:
             return None
         if (error := self.task.exception()) is None:
             return self.task.result()
-        if not self._is_raised:
-            self._is_raised = True
-            raise error
         # Each caller gets an exception of its own: a shared one would gather everybody's traceback.
-        raise copy.copy(error) from None
+        if self._is_raised:
+            raise copy.copy(error) from None
+        self._is_raised = True
+        try:
+            raise error
+        finally:
+            del error, self  # the task holds the exception, whose traceback holds this frame
 
 
 class LoopTable(ChannelTable[AsyncSharedChannel]):
@@ -80,14 +84,8 @@ class LoopTable(ChannelTable[AsyncSharedChannel]):
     async def end_with_loop(self) -> None:
         """Have the channels closed by ``loop.shutdown_asyncgens()``, which ``asyncio.run`` calls at its end."""
         if self._ending is None:
-            self._ending = self._until_the_end()
+            self._ending = _until_the_end(weakref.ref(self))
             await self._ending.__anext__()
-
-    async def _until_the_end(self) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            await self.disconnect(None, 0.0)
 
     async def shared(self, key: Hashable, fingerprint: Hashable, opener: Opener) -> AsyncSharedChannel:
         """:meth:`.registry.Registry.shared`, awaited."""
@@ -104,6 +102,7 @@ class LoopTable(ChannelTable[AsyncSharedChannel]):
             finally:
                 if opening.is_over and self._opening.get(key) is opening:
                     del self._opening[key]
+                del opening  # as in its wait()
             if opened is not None and opened.fingerprint == fingerprint:
                 return opened
 
@@ -117,6 +116,14 @@ class LoopTable(ChannelTable[AsyncSharedChannel]):
     async def disconnect(self, alias: str | None, grace: float) -> None:
         """:meth:`.registry.Registry.disconnect`, awaited."""
         await asyncio.gather(*(live.disconnect(grace) for live in self._of(alias)))
+
+
+async def _until_the_end(table: weakref.ref[LoopTable]) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        if (found := table()) is not None:
+            await found.disconnect(None, 0.0)
 
 
 # --- the tables of all loops -----------------------------------------------------------------------------------------
@@ -166,6 +173,7 @@ def _after_fork_in_child() -> None:
     _guard = threading.Lock()
     if _is_used:
         _is_forked = True
+        _abandoned.extend(open_channels())  # those of pools, too, and what is being opened
         for reference in list(_tables.values()):
             if (found := reference()) is not None:
                 _abandoned.extend([found, *found.abandon()])

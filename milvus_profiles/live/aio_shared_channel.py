@@ -87,7 +87,6 @@ class AsyncSharedChannel(SharedChannelBase[AsyncChannelCore]):
         task.add_done_callback(self._tasks.discard)
 
     def channel(self, gate: Callable[[], None], on_close: Callable[[], Awaitable[None]]) -> grpc.aio.Channel:
-        """A channel for one handle."""
         return AsyncProfileChannel(self.core, gate=gate, on_close=on_close)
 
     async def ping(self, channel: grpc.aio.Channel, timeout: float) -> None:

@@ -33,7 +33,6 @@ class Connection(Handle["SharedChannel"]):
     def __init__(self, live: SharedChannel, profile: Profile) -> None:
         super().__init__(live, profile)
         self._lock = threading.Lock()
-        self._channel: grpc.Channel | None = None
 
     @property
     def channel(self) -> grpc.Channel:
@@ -46,9 +45,8 @@ class Connection(Handle["SharedChannel"]):
             ForkError: in a forked child.
         """
         with self._lock:
-            if self._channel is None:
-                self._channel = self._live.channel(self._gate, self.close)
-            return self._channel
+            channel: grpc.Channel = self._own_channel(self.close)
+            return channel
 
     def ping(self, timeout: float | None = None) -> float:
         """Ask the server for its version and wait for the answer.

@@ -180,7 +180,6 @@ class Registry(ChannelTable[S]):
                 if not pending.is_over:
                     return self._open(key, pending, opener)
             if pending.error is not None:
-                # Each caller gets an exception of its own: a shared one would gather everybody's traceback.
                 raise copy.copy(pending.error) from None
             if pending.live is not None and pending.live.fingerprint == fingerprint:
                 return pending.live
@@ -190,7 +189,9 @@ class Registry(ChannelTable[S]):
         try:
             live = opener(old)
         except Exception as error:
-            pending.error = error
+            # Each caller gets an exception of its own: a shared one would gather everybody's traceback, and with the
+            # frame of this function it would be in a cycle.
+            pending.error = copy.copy(error)
             raise
         finally:
             with self._guard:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from typing_extensions import Self
 
+from ..channel.channel_base import OfThisProcess
 from ..channel.metadata import TokenHolder
 from ..deadline import Deadline
 from ..endpoint import Endpoint
@@ -33,11 +34,26 @@ if TYPE_CHECKING:
     from ..channel.core_base import CoreBase
     from ..channel.lite import LiteLease
 
-__all__ = ["ConnectionInfo", "Handle", "OpenedBase", "Possessions", "ReadyChannel", "SharedChannelBase"]
+__all__ = ["ConnectionInfo", "Handle", "OpenedBase", "Possessions", "ReadyChannel", "SharedChannelBase", "weakly"]
 
 C = TypeVar("C", bound="CoreBase[Any]")
 S = TypeVar("S", bound="SharedChannelBase[Any]")
 H = TypeVar("H", bound="Handle[Any]")
+
+
+def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of who holds the one that calls it; called when its object is no more, it gives None.
+
+    What an open gRPC channel hangs on is in no reference cycle, since what the collector finds in a forked child it
+    would close there: gRPC then waits for threads that did not come along (``grpc.aio``, for ever).
+    """
+    reference = weakref.WeakMethod(method)
+
+    def call(*arguments: Any) -> Any:
+        found = reference()
+        return None if found is None else found(*arguments)
+
+    return call
 
 
 @even_half_made
@@ -156,6 +172,10 @@ class SharedChannelBase(Generic[C]):
 
     # --- handles ---
 
+    @abstractmethod
+    def channel(self, gate: Callable[[], None], on_close: Callable[[], Any]) -> Any:
+        """A channel for one handle; the arguments are those of :class:`.channel_base.ChannelBase`."""
+
     def handle(self, make: Callable[[Self, Profile], H], profile: Profile) -> H | None:
         """A new handle; None if the channel was closed meanwhile.
 
@@ -245,7 +265,7 @@ class SharedChannelBase(Generic[C]):
         self.reach = reach_of(profile, ready.opened.lite)
         self.core.call_timeout = profile.call_timeout
         has_files = profile.tls is not None and (profile.tls.ca is not None or profile.tls.cert is not None)
-        self.core.watch(self._look if has_files else None)
+        self.core.watch(weakly(self._look) if has_files else None)
 
     @property
     def _is_outdated(self) -> bool:
@@ -261,12 +281,15 @@ _PUBLIC = ("alias", "channel", "client", "close", "endpoint", "is_closed", "ping
 
 
 @even_half_made
-class Handle(Generic[S]):
+class Handle(OfThisProcess, Generic[S]):
     """One holder's share of a shared channel, with the profile as the holder resolved it."""
 
     _again: ClassVar[str]
     """What to call for another one."""
     _forked_hint: ClassVar[str]
+
+    _channel: weakref.ref[Any] | None = None
+    """The channel holds its handle, so the handle must not hold it: see :func:`weakly`."""
 
     def __init__(self, live: S, profile: Profile) -> None:
         self._live = live
@@ -311,6 +334,13 @@ class Handle(Generic[S]):
         if self._live.abandoned:
             raise ForkError(f"the connection of {self.alias!r} was opened before the fork", hint=self._forked_hint)
         raise ConnectionClosedError(f"the connection of {self.alias!r} is closed", hint=f"call {self._again} again")
+
+    def _own_channel(self, on_close: Callable[[], Any]) -> Any:
+        channel = None if self._channel is None else self._channel()
+        if channel is None:
+            channel = self._live.channel(self._gate, on_close)
+            self._channel = weakref.ref(channel)
+        return channel
 
     def _client(self, opened: Callable[..., Any], arguments: MaskedFields) -> Any:
         self._gate()

@@ -16,7 +16,7 @@ from ..channel.core import ChannelCore, RawGeneration
 from ..errors import ThreadStartError
 from .handshake import drive
 from .limit import Slot
-from .shared_base import Handle, OpenedBase, ReadyChannel, SharedChannelBase
+from .shared_base import Handle, OpenedBase, ReadyChannel, SharedChannelBase, weakly
 
 if TYPE_CHECKING:
     import grpc
@@ -67,10 +67,9 @@ class SharedChannel(SharedChannelBase[ChannelCore]):
         # Held by the thread that renews the channel.
         self._renewing = threading.Lock()
         self._replace_at = -math.inf
-        self.core.replace = self._replace
+        self.core.replace = weakly(self._replace)
 
     def channel(self, gate: Callable[[], None], on_close: Callable[[], None]) -> grpc.Channel:
-        """A channel for one handle; the arguments are those of :class:`.channel_base.ChannelBase`."""
         return ProfileChannel(self.core, gate=gate, on_close=on_close)
 
     def ping(self, channel: grpc.Channel, timeout: float) -> None:

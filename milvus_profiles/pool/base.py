@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
+from ..channel.channel_base import OfThisProcess
 from ..errors import ConfigError, PoolError
 from ..half_made import even_half_made
 from ..pool_stats import KeyStats, PoolStats
@@ -52,7 +53,7 @@ It guards the core by itself.  Interrupted, it is dropped: :meth:`BasePool._give
 
 
 @even_half_made
-class BasePool:
+class BasePool(OfThisProcess):
     """What a pool is, however its users wait.
 
     Args:
@@ -63,6 +64,8 @@ class BasePool:
     Raises:
         ConfigError: the settings are something else, such as the profiles.
     """
+
+    _elsewhere = "milvus_profiles.connect(ALIAS), or a pool of its own"
 
     # What each shell has of its own. These two are held while the core is read or changed; an event loop needs neither.
     _guard: AbstractContextManager[object]
@@ -274,7 +277,7 @@ class BasePool:
         return f"<{type(self).__name__} ({state}): {self._core.total} connections of {len(self._core.keys)} keys>"
 
 
-class Leasing:
+class Leasing(OfThisProcess):
     """What ``lease`` of a pool returns: a connection for the length of a block."""
 
     __slots__ = ("_connection", "_key", "_pool", "_timeout")

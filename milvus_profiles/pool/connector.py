@@ -102,7 +102,6 @@ class LeasedHandle(Lease, Handle[Any]):
     Attributes are looked up where the pool has them: one is made for every lease, so that sets nothing.
     """
 
-    _channel: Any = None
     _pooled: Any
     _pool: Any
 

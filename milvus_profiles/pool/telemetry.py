@@ -41,7 +41,7 @@ class Telemetry:
     def __init__(self, pool: _Pool, name: str, meter_provider: Any) -> None:
         try:
             from opentelemetry.metrics import Observation, get_meter
-        except ImportError:
+        except ModuleNotFoundError:
             raise MissingExtraError(
                 "OpenTelemetry is not installed", hint='pip install "milvus-profiles[otel]", and an SDK that exports'
             ) from None

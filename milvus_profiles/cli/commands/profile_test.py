@@ -19,8 +19,8 @@ from ..session import current
 
 if TYPE_CHECKING:
     from ...config.profiles import Profiles
+    from ...diagnosis.cancellation import Cancellation
     from ...diagnosis.report import Report
-    from ...diagnosis.test_run import Cancellation
     from ...profile import Profile
 
 __all__ = ["run_one", "test"]
@@ -93,8 +93,8 @@ def _is_template(profiles: Profiles, alias: str) -> bool:
 
 
 def _run(profiles: Profiles, names: list[str], timeout: float | None, wait: float | None) -> list[Report]:
+    from ...diagnosis.cancellation import Cancellation
     from ...diagnosis.stages import ProfileTest, diagnose_declared
-    from ...diagnosis.test_run import Cancellation
     from ..progress import view_of
 
     # Made before any thread asks for it.
@@ -116,7 +116,7 @@ def _run(profiles: Profiles, names: list[str], timeout: float | None, wait: floa
 
 def _side_by_side(names: list[str], one: Callable[[str, Cancellation], Report]) -> list[Report]:
     """Run the tests in threads, of which none keeps the process from ending when it is interrupted."""
-    from ...diagnosis.test_run import Cancellation, Cancelled
+    from ...diagnosis.cancellation import Cancellation, Cancelled
 
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[str, Report | BaseException]] = queue.SimpleQueue()
