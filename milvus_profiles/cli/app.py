@@ -96,8 +96,9 @@ def _add(app: typer.Typer, commands: Mapping[str, Any], words: list[str]) -> Non
             app.add_typer(group, name=name)
         else:
             module, _, function = found.partition(":")
-            loaded = getattr(import_module(f".commands.{module}", __package__), function)
-            app.command(name, context_settings=_CONTEXTS.get(name))(command(loaded))
+            source = import_module(f".commands.{module}", __package__)
+            loaded, parser = getattr(source, function), getattr(source, "PARSER", None)
+            app.command(name, cls=parser, context_settings=_CONTEXTS.get(name))(command(loaded))
 
 
 def _version(wanted: bool) -> None:
@@ -144,6 +145,11 @@ def run(words: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         sys.stderr.write("\n")
         return 130
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):
+            # Typer's own end where nobody reads any more, with a status that would mean a failure.
+            raise BrokenPipeError from None
+        raise
     except Exception as error:
         if (usage := _usage(error)) is None:
             raise

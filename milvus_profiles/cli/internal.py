@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-__all__ = ["own_words", "report_internal"]
+__all__ = ["own_words", "report_internal", "silence"]
 
 _FAILED = 1
 
@@ -44,7 +44,7 @@ def report_internal(error: Exception, words: Sequence[str]) -> int:
         sys.stderr.flush()
     except OSError:
         pass  # then there is nowhere to say it
-    _silence_stdout()
+    silence()
     return _FAILED
 
 
@@ -74,9 +74,10 @@ def _trace(error: BaseException) -> str:
     return "  then:\n".join(parts)
 
 
-def _silence_stdout() -> None:
+def silence() -> None:
     """Have the interpreter not stumble over what could not be written, when it flushes at its end."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)

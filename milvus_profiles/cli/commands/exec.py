@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ...config.locations import current_directory, named_file
 from ...config.plaintext import check_plaintext
@@ -27,10 +28,24 @@ if TYPE_CHECKING:
     from ...masked import SecretText
     from ...profile import Profile
 
-__all__ = ["MARKER", "execute"]
+__all__ = ["MARKER", "PARSER", "execute"]
 
 MARKER = "MILVUS_PROFILES_EXEC"
 """The variable by which a program knows that it runs under ``exec``; its value is the alias."""
+
+
+class PARSER(TyperCommand):
+    """How the words of `exec` are taken apart: a ``--`` is ours only before the program's own words."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take the options out; a ``--`` that comes after the alias and the program is the program's."""
+        if "--" in args:
+            place = args.index("--")
+            given, _, _ = self.make_parser(ctx).parse_args(args[:place])
+            if given.get("command"):
+                args = [*args[:place], "--", *args[place:]]
+        return super().parse_args(ctx, args)
+
 
 # As a shell and env(1) report them.
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
