@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TextIO
 
 __all__ = ["own_words", "report_internal", "silence"]
 
@@ -76,8 +77,12 @@ def _trace(error: BaseException) -> str:
 
 def silence() -> None:
     """Have the interpreter not stumble over what could not be written, when it flushes at its end."""
-    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    _silence(1, sys.stdout)
+    _silence(2, sys.stderr)
+
+
+def _silence(descriptor: int, stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)

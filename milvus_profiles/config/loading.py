@@ -15,11 +15,20 @@ from typing import Any
 from ..errors import ConfigError
 from ..masked import MaskedMapping
 from .documents import Document, Role, read_document, try_parse
-from .locations import UnreadFile, current_directory, find_project_file, named, named_file, user_file, user_file_fault
+from .locations import (
+    STATE_VARIABLES,
+    UnreadFile,
+    current_directory,
+    find_project_file,
+    named,
+    named_file,
+    user_file,
+    user_file_fault,
+)
 from .profiles import ProfileCache, Profiles
 from .settings import Settings, load_settings
 
-__all__ = ["load", "load_text"]
+__all__ = ["load", "load_alone", "load_text"]
 
 
 def load(
@@ -61,10 +70,6 @@ def load(
     )
 
 
-_HOME = ("HOME", "USERPROFILE", "SUDO_UID")
-"""What the home directory, and whose it may be, is known by."""
-
-
 def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] | None = None) -> Profiles:
     """The profiles of one text, as if it stood in a file: to check an edit before it is written.
 
@@ -81,10 +86,27 @@ def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] |
     content = b""  # a traceback may show the locals of its frames, and this is all the secrets of the file
     if isinstance(document, ConfigError):
         raise document
-    environment = MaskedMapping({} if env is None else {k: env[k] for k in _HOME if k in env})
-    directory = os.path.dirname(path)
-    settings = load_settings(environment, directory, (document,))
-    return Profiles((document,), settings, env=environment, cwd=directory)
+    return _alone(document, env)
+
+
+def load_alone(path: str, role: Role, *, env: Mapping[str, str]) -> Profiles:
+    """The profiles of one file, whatever other files and the variables say.
+
+    Args:
+        path: absolute path.
+        role: how the file would be read.
+        env: the environment, for the home directory and for trust; its variables are left out.
+
+    Raises:
+        ConfigError: the file cannot be read or is invalid as a whole.
+    """
+    return _alone(read_document(path, role), env)
+
+
+def _alone(document: Document, env: Mapping[str, str] | None) -> Profiles:
+    environment = MaskedMapping({} if env is None else {name: env[name] for name in STATE_VARIABLES if name in env})
+    settings = load_settings(environment, document.directory, (document,))
+    return Profiles((document,), settings, env=environment, cwd=document.directory)
 
 
 def _directory(cwd: str | os.PathLike[str] | None, text: str | None) -> str:
