@@ -40,6 +40,7 @@ class Session:
         color: whether colours are allowed where the output is a terminal.
         verbose: whether to say more.
         keyring: the keyring of this run, once it was needed.
+        creates: whether the command writes the named file where there is none, so that it need not be there before.
     """
 
     env: MaskedMapping = field(default_factory=lambda: MaskedMapping(os.environ))
@@ -49,6 +50,7 @@ class Session:
     color: bool = True
     verbose: bool = False
     keyring: OSKeyring | None = None
+    creates: bool = False
     _profiles: Profiles | None = field(default=None, repr=False)
 
     def profiles(self, *, fresh: bool = False) -> Profiles:
@@ -56,7 +58,7 @@ class Session:
         if self._profiles is None or fresh:
             from ..config.loading import load
 
-            self._profiles = load(self.config, env=self.env, file_name="--config")
+            self._profiles = load(self.config, env=self.env, file_name="--config", new=self.creates)
         return self._profiles
 
     def select(self, alias: str | None = None) -> Selection:

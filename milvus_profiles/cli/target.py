@@ -21,6 +21,7 @@ from ..config.trust import TrustStore
 from ..config.values import RawProfile
 from ..endpoint import AddressError, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
+from ..files.given import is_given
 from ..files.paths import absolute_path
 from .options import PlaceOptions
 from .output import shorten
@@ -119,7 +120,14 @@ def choose(place: PlaceOptions | None = None, *, own: bool = False, document: Do
         if place.is_named:
             name = "--config" if session.config else "MILVUS_PROFILES_FILE"
             raise UsageError(f"{name} names the file already", hint="leave --user-file and --project-file out")
-        return Target(named_file(file, session.env, cwd), "named")
+        path = named_file(file, session.env, cwd)
+        if is_given(path):
+            raise ConfigError(
+                "is what a shell gives in the place of a file: it is read, and cannot be changed",
+                hint="name a file with --config",
+                location=Location(path),
+            )
+        return Target(path, "named")
     if place.user_file or (own and not project):
         return _own()
     if document is not None and not project:

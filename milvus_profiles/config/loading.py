@@ -38,6 +38,7 @@ def load(
     cwd: str | os.PathLike[str] | None = None,
     connector: Callable[..., Any] | None = None,
     file_name: str = "file=",
+    new: bool = False,
 ) -> Profiles:
     """Read the files and the environment.
 
@@ -47,6 +48,7 @@ def load(
         cwd: where the search for a project file begins; None takes the process's current directory.
         connector: what :meth:`Profiles.connect` calls.
         file_name: what the explicit file is called in messages, such as ``--config``.
+        new: a named file that is not there is one without profiles, since it is going to be written.
 
     Raises:
         ConfigError: a file cannot be read or is invalid as a whole, or a variable is wrong.
@@ -57,7 +59,7 @@ def load(
         # A variable that was meant to hold the path is empty: to read other files instead would be a surprise.
         raise ConfigError(f"{file_name} names no file: it is empty", hint="give a path, or leave it out")
     directory = _directory(cwd, named(file, environment))
-    documents, unread = _documents(file, environment, directory, file_name)
+    documents, unread = _documents(file, environment, directory, file_name, new)
     settings = load_settings(environment, directory, documents)
     return Profiles(
         documents,
@@ -89,18 +91,19 @@ def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] |
     return _alone(document, env)
 
 
-def load_alone(path: str, role: Role, *, env: Mapping[str, str]) -> Profiles:
+def load_alone(path: str, role: Role, cwd: str, *, env: Mapping[str, str]) -> Profiles:
     """The profiles of one file, whatever other files and the variables say.
 
     Args:
         path: absolute path.
         role: how the file would be read.
+        cwd: what relative paths count from where the path is that of no file.
         env: the environment, for the home directory and for trust; its variables are left out.
 
     Raises:
         ConfigError: the file cannot be read or is invalid as a whole.
     """
-    return _alone(read_document(path, role), env)
+    return _alone(read_document(path, role, cwd), env)
 
 
 def _alone(document: Document, env: Mapping[str, str] | None) -> Profiles:
@@ -123,13 +126,15 @@ def _directory(cwd: str | os.PathLike[str] | None, text: str | None) -> str:
 
 
 def _documents(
-    file: str | None, env: Mapping[str, str], cwd: str, file_name: str
+    file: str | None, env: Mapping[str, str], cwd: str, file_name: str, new: bool
 ) -> tuple[tuple[Document, ...], tuple[UnreadFile, ...]]:
     if text := named(file, env):
         name = "MILVUS_PROFILES_FILE" if file is None else file_name
         path = _named(text, env, cwd, name)
+        if new and not os.path.lexists(path):
+            return (), ()
         try:
-            return (read_document(path, "named"),), ()
+            return (read_document(path, "named", cwd),), ()
         except ConfigError as error:
             if not os.path.lexists(path):
                 raise ConfigError(

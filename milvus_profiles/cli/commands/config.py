@@ -24,6 +24,7 @@ from ...config.permissions import refusal
 from ...config.places import real_path
 from ...config.trust import TrustStore
 from ...errors import ConfigError, MilvusProfilesError, UsageError
+from ...files.given import is_given
 from ..file_warnings import warn_about_files, warn_of_literals, warn_of_unread
 from ..output import answer, counted, emit_json, error_record, print_error, say, shorten, table, warn
 from ..session import current
@@ -52,7 +53,8 @@ def path() -> None:
             for row in rows
         ],
     )
-    say("* `profile add` writes here")
+    if any(row["target"] for row in rows):
+        say("* `profile add` writes here")
 
 
 def _files() -> list[dict[str, Any]]:
@@ -80,7 +82,8 @@ def _files() -> list[dict[str, Any]]:
                 trusted = store.trusts(read_document(file, "project"))
             except ConfigError:
                 trusted = False
-        rows.append({"role": role, "path": file, "exists": exists, "trusted": trusted, "target": index == 0})
+        target = index == 0 and not is_given(file)
+        rows.append({"role": role, "path": file, "exists": exists, "trusted": trusted, "target": target})
     return rows
 
 
@@ -124,8 +127,10 @@ def _loaders(files: list[str]) -> list[Callable[[], Profiles]]:
     def loader(file: str) -> Callable[[], Profiles]:
         path = named_file(file, session.env, cwd)
         # As a project's: what comes with a repository opens no files of its choice before somebody trusts it.
-        role: Role = "user" if own is not None and real_path(path) == real_path(own) else "project"
-        return lambda: load_alone(path, role, env=session.env)
+        role: Role = "named" if is_given(path) else "project"
+        if own is not None and real_path(path) == real_path(own):
+            role = "user"
+        return lambda: load_alone(path, role, cwd, env=session.env)
 
     return [loader(file) for file in dict.fromkeys(files)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from ...config.locations import current_directory, named_file
+from ...config.locations import current_directory, named, named_file
 from ...config.plaintext import check_plaintext
 from ...errors import UsageError
+from ...files.given import is_given
 from ...interop.variables import LEAVES, PREFIX, SECRET_LEAVES, superseded, unsaid, variables
 from ...masked import MaskedMapping
 from ...spelling import suggest
@@ -85,8 +87,13 @@ def execute(
         gone = set(superseded(prefix=env_prefix))
         kept = {name: value for name, value in session.env.items() if name not in gone}
         kept |= {name: value for name, value in found.items() if name in wanted}
-        if session.config is not None:
-            kept["MILVUS_PROFILES_FILE"] = named_file(session.config, session.env, current_directory())
+        if file := named(session.config, session.env):
+            path = named_file(file, session.env, current_directory())
+            if is_given(path):
+                # What gives its content once has given it: the program reads no file at all.
+                kept["MILVUS_PROFILES_FILE"] = os.devnull
+            elif session.config is not None:
+                kept["MILVUS_PROFILES_FILE"] = path
         return MaskedMapping(kept | {MARKER: profile.alias})
 
     if profile.endpoint.kind == "lite":

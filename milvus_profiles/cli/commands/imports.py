@@ -12,6 +12,7 @@ import typer
 from ...config.locations import current_directory
 from ...config.plaintext import sends_plaintext
 from ...errors import ConfigError, DeclinedError, EditConflictError, Location, MilvusProfilesError, UsageError
+from ...files.given import is_given
 from ...profile import Profile, fold_alias
 from ..asking import confirm
 from ..options import ForceOption, PlaceOptions
@@ -43,6 +44,7 @@ def import_profiles(
     force: ForceOption = False,
 ) -> None:
     """Import profiles from other tools: shown first, then asked for; secrets go into the keyring."""
+    current().creates = True
     target = choose(place)
     found = _read(source, path)
     if delete_source and (found.path is None or found.content is None):
@@ -89,7 +91,8 @@ def _read(source: str, path: str | None) -> ImportedProfiles:
         if len(content) > LIMIT:
             raise ConfigError(f"standard input is longer than {LIMIT >> 10} KiB")
         return form.parse(content, "standard input").anonymous()
-    return read(source, path, env=current().env, cwd=current_directory())
+    found = read(source, path, env=current().env, cwd=current_directory())
+    return found.anonymous() if found.path is not None and is_given(found.path) else found
 
 
 def _usable(found: ImportedProfiles, target: Target, force: bool) -> tuple[list[tuple[Entry, Profile]], list[Unusable]]:

@@ -134,6 +134,7 @@ def add(
     test: Annotated[bool, Option("--test/--no-test", help="Connect first; write nothing if that fails.")] = False,
 ) -> None:
     """Add a profile: to the project's milvus.toml where there is one, else to the user's."""
+    current().creates = True
     check_alias(alias)
     options.check()
     target = choose(how)
