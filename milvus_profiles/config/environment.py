@@ -17,6 +17,7 @@ from ..spelling import suggest
 from .fields import FIELDS, SECRET_FIELDS, read_text
 from .fields import field as field_of
 from .locations import home_directory
+from .service_links import is_service_link
 from .values import Origin, Raw, Value, resolved_paths
 
 __all__ = ["FAMILY", "PREFIX", "EnvironmentLayer", "read_environment"]
@@ -94,6 +95,8 @@ def read_environment(env: Mapping[str, str], cwd: str) -> EnvironmentLayer:
 def _variables(env: Mapping[str, str]) -> Iterator[tuple[str, str, list[str]]]:
     for variable in sorted(env):
         if not variable.startswith("MILVUS_PROFILES") or variable in CONTROL or not env[variable]:
+            continue
+        if is_service_link(variable, env[variable]):
             continue
         if not variable.startswith(PREFIX):
             near = None if "__" in variable else suggest(variable, CONTROL)

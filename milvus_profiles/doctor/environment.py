@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.environment import CONTROL, FAMILY, PREFIX
+from ..config.service_links import is_service_link
 from ..config.values import has_address
 from ..errors import ConfigError
 from ..files.regular_file import FileFault, read_regular
@@ -50,7 +51,7 @@ def check_variables(profiles: Profiles | None, context: DoctorContext) -> Iterat
     yield from found
     if not found:
         known = [name for name in (*FAMILY, *CONTROL) if env.get(name)]
-        fields = sum(name.startswith(PREFIX) for name in env)
+        fields = sum(name.startswith(PREFIX) and not is_service_link(name, env[name]) for name in env)
         said = known + ([f"{fields} with {PREFIX}"] if fields else [])
         yield Finding("variables", "ok", f"in use: {', '.join(said)}" if said else "none is set")
 
@@ -62,6 +63,8 @@ def _finding(detail: str, hint: str) -> Finding:
 def _unknown(context: DoctorContext) -> Iterator[Finding]:
     for name in sorted(context.env):
         if not name.startswith(_BEGINNING) or name.startswith("MILVUS_PROFILES") or name in (*FAMILY, *CONTROL):
+            continue
+        if is_service_link(name, context.env[name]):
             continue
         if name in _PYMILVUS_ONLY:
             yield _finding(f"{name} is read by pymilvus alone", f"set {PREFIX}ALIAS__TIMEOUT, or uri, in its place")

@@ -10,6 +10,7 @@ import io
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from ...config.service_links import is_service_link
 from .found import Entry, ImportedProfiles, Unusable, check_blanks, entry_of, found_of, parsed
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def _first(env: Mapping[str, str], names: tuple[str, ...]) -> str | None:
 
 
 def _connection(env: Mapping[str, str], place: str) -> Entry | Unusable:
+    env = {name: value for name, value in env.items() if not is_service_link(name, value)}
     uri = _first(env, _ADDRESSES)
     if uri is None and env.get("MILVUS_HOST"):
         host = env["MILVUS_HOST"]
