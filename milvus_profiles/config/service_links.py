@@ -1,7 +1,7 @@
 """Variables that Kubernetes sets in every container for each service of its namespace, whatever they are called.
 
 A service ``milvus-profiles`` gives ``MILVUS_PROFILES_PORT=tcp://10.0.0.1:80``, one of the name ``milvus`` gives
-``MILVUS_PORT`` and ``MILVUS_SERVICE_HOST``: nobody meant them for us.  They are known by their names and values together
+``MILVUS_PORT`` and ``MILVUS_SERVICE_HOST``: nobody meant them for us.  They are known by name and value together
 (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).  It imports nothing of this
 package, since completion asks here.
 """
