@@ -245,7 +245,8 @@ def finish(target: Target, result: EditResult) -> EditResult:
             store.pin(parse_document(result.after, target.path, "project"))
         except MilvusProfilesError as error:
             # The file was changed: what fails now is no failure of that.
-            warn(f"{target.words} was changed, but is not trusted any more: {error.message}")
+            said = "was created, but is not trusted" if result.created else "was changed, but is not trusted any more"
+            warn(f"{target.words} {said}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
             note_untrusted(target.words, target.path)
     return result
 
