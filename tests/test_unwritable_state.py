@@ -28,18 +28,28 @@ def _loop(place: Path) -> Path:
     return place
 
 
+def _directory(place: Path) -> Path:
+    place.mkdir(parents=True)
+    return place
+
+
+def _read_only(place: Path) -> Path:
+    _file(place).chmod(0o400)
+    return place
+
+
 # Root may write to every directory, so what stands in the way is no mode here.
 STATES: dict[str, Callable[[Path], object]] = {
     "a file above": lambda home: _file(home / ".local"),
     "a file in its place": lambda home: _file(home / ".local/state/milvus"),
     "a link to itself": lambda home: _loop(home / ".local/state"),
     "directories in the places of the files": lambda home: [
-        (home / ".local/state/milvus" / name).mkdir(parents=True) for name in ("trust.json", "previous.json")
+        _directory(home / ".local/state/milvus" / name) for name in ("trust.json", "previous.json")
     ],
     "a directory that makes none": lambda home: "/proc/self",
     "a name that is too long": lambda home: f"/{'x' * 300}",
     "a read-only file": lambda home: [
-        _file(home / ".local/state/milvus" / name).chmod(0o400) for name in ("trust.json", "previous.json")
+        _read_only(home / ".local/state/milvus" / name) for name in ("trust.json", "previous.json")
     ],
 }
 

@@ -16,7 +16,7 @@ from ..errors import MilvusProfilesError, UsageError
 from .completion import VARIABLE
 from .completion_scripts import answer_source, install, show
 from .internal import own_words
-from .output import print_error
+from .output import print_error, warn
 from .session import command, start
 
 __all__ = ["application", "run"]
@@ -129,6 +129,7 @@ def _root(
 def run(words: list[str]) -> int:
     """Run the words after the program's name; the exit status."""
     session = start()
+    session.warn = warn
     # gRPC writes to stderr by itself when some TLS handshakes fail, and there stands our one error, perhaps as JSON.
     # After the session took its copy of the environment, which `exec` hands on as it was.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")

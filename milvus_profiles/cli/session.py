@@ -20,7 +20,7 @@ from ..errors import UsageError
 from ..masked import MaskedMapping
 
 if TYPE_CHECKING:
-    from ..config.profiles import Profiles, Selection
+    from ..config.profiles import Profiles, Resolved, Selection
     from ..secrets import OSKeyring
 
 __all__ = ["Session", "command", "current", "start"]
@@ -40,6 +40,7 @@ class Session:
         color: whether colours are allowed where the output is a terminal.
         verbose: whether to say more.
         keyring: the keyring of this run, once it was needed.
+        warn: what tells a warning.
         creates: whether the command writes the named file where there is none, so that it need not be there before.
     """
 
@@ -50,6 +51,7 @@ class Session:
     color: bool = True
     verbose: bool = False
     keyring: OSKeyring | None = None
+    warn: Callable[[str], object] = lambda _: None
     creates: bool = False
     _profiles: Profiles | None = field(default=None, repr=False)
 
@@ -64,7 +66,19 @@ class Session:
     def select(self, alias: str | None = None) -> Selection:
         """The profile that a command works on: its argument, else ``--profile``, else what the layers select."""
         name = "ALIAS" if alias is not None else "--profile"
-        return self.profiles().select(alias if alias is not None else self.profile, name=name)
+        wanted = alias if alias is not None else self.profile
+        if self._profiles is None:
+            from ..config.loading import load_for
+
+            self._profiles, left_out = load_for(wanted, self.config, env=self.env, file_name="--config")
+            if left_out is not None:
+                self.warn(left_out)
+        return self._profiles.select(wanted, name=name)
+
+    def use(self, alias: str | None = None) -> Resolved:
+        """The profile that a command connects with, or tells others how to; alias as for :meth:`select`."""
+        selected = self.select(alias).alias
+        return self.profiles().use(selected)
 
     def colors(self, stream: Any) -> bool:
         """Whether a stream gets colours: a terminal does, unless NO_COLOR (https://no-color.org) or an option."""

@@ -22,7 +22,7 @@ from ..config.values import RawProfile
 from ..endpoint import AddressError, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
 from ..files.given import is_given
-from ..files.paths import absolute_path
+from ..files.paths import absolute_path, is_absent
 from .options import PlaceOptions
 from .output import shorten
 from .session import current
@@ -52,7 +52,7 @@ class Target:
 
     def read(self) -> Document | None:
         """What stands in it; None where it is not there."""
-        return read_document(self.path, self.role) if os.path.lexists(self.path) else None
+        return None if is_absent(self.path) else read_document(self.path, self.role)
 
     def bounds(self) -> str | None:
         """The directory that nothing written for the file may leave by a link; None where links are followed.

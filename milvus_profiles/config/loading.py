@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import ConfigError
+from ..files.paths import is_absent
 from ..masked import MaskedMapping
+from ..profile import fold_alias
 from .documents import Document, Role, read_document, try_parse
 from .locations import (
     STATE_VARIABLES,
@@ -28,7 +31,11 @@ from .locations import (
 from .profiles import ProfileCache, Profiles
 from .settings import Settings, load_settings
 
-__all__ = ["load", "load_alone", "load_text"]
+__all__ = ["BrokenFileWarning", "load", "load_alone", "load_for", "load_text", "load_with_warning"]
+
+
+class BrokenFileWarning(UserWarning):
+    """A file that was found cannot be read, and nothing of it is needed."""
 
 
 def load(
@@ -70,6 +77,65 @@ def load(
         cache=_cache(settings, documents),
         unread=unread,
     )
+
+
+def load_for(
+    alias: str | None,
+    file: str | None = None,
+    *,
+    address: bool = False,
+    env: Mapping[str, str] | None = None,
+    connector: Callable[..., Any] | None = None,
+    file_name: str = "file=",
+) -> tuple[Profiles, str | None]:
+    """Read the files and the environment for whoever wants one profile.
+
+    A profile that ``MILVUS_URI`` declares is the environment's whole, and an address of a call needs no profile: for
+    them a file that was merely found need not be readable.
+
+    Args:
+        alias: the profile; None for the selected one.
+        file, env, connector, file_name: as for :func:`load`.
+        address: whether the call names an address and no profile.
+
+    Returns:
+        The profiles, and what to warn of: a file that cannot be read and was left out.
+
+    Raises:
+        ConfigError: as :func:`load`, of what is needed.
+    """
+    try:
+        return load(file, env=env, connector=connector, file_name=file_name), None
+    except ConfigError as error:
+        failure = error.with_traceback(None)
+    environment = MaskedMapping(os.environ if env is None else env)
+    alone = None if named(file, environment) else _without_files(environment, connector)
+    if alone is None:
+        raise failure
+    declared = alone.settings.environment.uri_alias
+    wanted = alias or alone.settings.profile or declared
+    if not address and (declared is None or wanted is None or fold_alias(wanted) != fold_alias(declared)):
+        raise failure
+    place = f"{failure.location}: " if failure.location is not None else ""
+    return alone, f"{place}{failure.message}; it is left out, since nothing of it is needed here"
+
+
+def load_with_warning(alias: str | None, *, connector: Callable[..., Any] | None = None, stacklevel: int) -> Profiles:
+    """As :func:`load_for`, with a Python warning; the stack level is counted from the caller of this."""
+    profiles, left_out = load_for(alias, connector=connector)
+    if left_out is not None:
+        warnings.warn(BrokenFileWarning(left_out), stacklevel=stacklevel + 1)
+    return profiles
+
+
+def _without_files(env: MaskedMapping, connector: Callable[..., Any] | None) -> Profiles | None:
+    """What the environment alone declares; None where the fault is its own."""
+    try:
+        directory = current_directory()
+        settings = load_settings(env, directory, ())
+    except ConfigError:
+        return None
+    return Profiles((), settings, env=env, cwd=directory, connector=connector)
 
 
 def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] | None = None) -> Profiles:
@@ -131,12 +197,12 @@ def _documents(
     if text := named(file, env):
         name = "MILVUS_PROFILES_FILE" if file is None else file_name
         path = _named(text, env, cwd, name)
-        if new and not os.path.lexists(path):
+        if new and is_absent(path):
             return (), ()
         try:
             return (read_document(path, "named", cwd),), ()
         except ConfigError as error:
-            if not os.path.lexists(path):
+            if is_absent(path):
                 raise ConfigError(
                     f"the file that {name} names does not exist", hint=error.hint, location=error.location
                 ) from None
@@ -146,7 +212,7 @@ def _documents(
     if found is not None:
         documents.append(read_document(found, "project"))
     own = user_file(env)
-    if own is not None and os.path.lexists(own):
+    if own is not None and not is_absent(own):
         if (fault := user_file_fault(env)) is None:
             documents.append(read_document(own, "user"))
         else:

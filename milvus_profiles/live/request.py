@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..config.fields import FIELDS, SECRET_FIELDS
-from ..config.loading import load as load_profiles
+from ..config.loading import BrokenFileWarning, load_for
 from ..config.permissions import file_warnings
 from ..config.plaintext import check_plaintext
 from ..config.profiles import Profiles, Resolved
@@ -115,15 +115,16 @@ def request(
     fields.check()
     if timeout is not None:
         fields["timeout"] = timeout if isinstance(timeout, str) else float(timeout)  # a text the field refuses
-    known = profiles if profiles is not None else load_profiles()
+    anonymous = alias is None and has_address(fields)
+    known, left_out = (profiles, None) if profiles is not None else load_for(alias, address=anonymous)
     key: Hashable | None = None
-    if alias is None and has_address(fields):
+    if anonymous:
         resolved = known.anonymous(fields) if name is None else known.anonymous(fields, alias=check_alias(name))
         key = None if name is None else (__name__, fold_alias(name))
     else:
         resolved = known.use(known.select().alias if alias is None else alias, fields)
         key = None if dedicated else _key(known, resolved, fields)
-    caught: list[Warning] = []
+    caught: list[Warning] = [] if left_out is None else [BrokenFileWarning(left_out)]
     if resolved.raw.document is not None:
         caught += [InsecureFileWarning(line) for line in file_warnings([resolved.raw.document])]
     if (warning := check_plaintext(resolved)) is not None:

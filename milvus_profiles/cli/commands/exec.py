@@ -75,7 +75,7 @@ def execute(
             hint=f"leave that program first, or unset {MARKER} if you mean it",
         )
     wanted = _wanted(_checked_prefix(env_prefix), only)
-    resolved = session.profiles().use(session.select(alias).alias)
+    resolved = session.use(alias)
     profile = resolved.profile
     warn_about_profiles(session.profiles(), [profile.alias])
     token = _token(resolved, wanted, env_prefix)

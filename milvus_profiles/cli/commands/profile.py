@@ -110,8 +110,8 @@ def show(
     explain: Annotated[bool, Option("--explain", help="Say where each value comes from, and what it hides.")] = False,
 ) -> None:
     """Show a profile; secrets are masked."""
-    profiles = current().profiles()
     selection = current().select(alias)
+    profiles = current().profiles()
     warn_about_profiles(profiles, [selection.alias])
     resolved = profiles.resolve(selection.alias)
     values = _values(resolved)
