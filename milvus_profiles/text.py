@@ -10,7 +10,18 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["command", "milvus_profiles", "printable", "quote", "quote_path"]
+__all__ = [
+    "IN_QUOTES",
+    "UNEXPANDED",
+    "command",
+    "has_placeholder",
+    "is_placeholder",
+    "is_quoted",
+    "milvus_profiles",
+    "printable",
+    "quote",
+    "quote_path",
+]
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@:,./+-][A-Za-z0-9_@:,./+=-]*")
 _PARTS = re.compile(r"\\+|'+|[^\\']+")
@@ -73,3 +84,44 @@ def milvus_profiles(*words: str) -> str:
         words: its arguments, unquoted.
     """
     return command("milvus-profiles", *words)
+
+
+# --- what another program was to change ------------------------------------------------------------------------------
+
+# A milvus.toml expands nothing, and `docker run --env-file` keeps quotes; what is left of them would be sent to the
+# server, and looks like a wrong password there.
+
+# As shells, docker compose and python-dotenv write it, with what may stand in for it.
+_PLACEHOLDER = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(?:(?::?[-+?=])[^{}]*)?\}")
+
+UNEXPANDED = "nothing is expanded here: have whoever sets the value put it in"
+"""What to do about a placeholder in an address or a name."""
+IN_QUOTES = "write it without quotes: `docker run --env-file` keeps them, and they are sent"
+"""What to do about a text in quotes."""
+
+
+def has_placeholder(text: str) -> bool:
+    """Whether ``${NAME}`` stands somewhere in a text.
+
+    Args:
+        text: any.
+    """
+    return "${" in text and _PLACEHOLDER.search(text) is not None
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a text is ``${NAME}`` and nothing else.
+
+    Args:
+        text: any.
+    """
+    return text.startswith("${") and _PLACEHOLDER.fullmatch(text) is not None
+
+
+def is_quoted(text: str) -> bool:
+    """Whether a text with something in it begins and ends with the same quote.
+
+    Args:
+        text: any.
+    """
+    return len(text) > 2 and text[0] in "\"'" and text[-1] == text[0]

@@ -18,7 +18,7 @@ from ..errors import ConfigError
 from ..files.regular_file import FileFault, read_regular
 from ..probe.sockets import PROXY_VARIABLES
 from ..spelling import suggest
-from ..text import printable
+from ..text import IN_QUOTES, is_quoted, printable
 from .finding import DoctorContext, Finding
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ __all__ = ["check_clock", "check_dotenv", "check_proxies", "check_variables", "d
 
 _BEGINNING = "MILVUS_"
 _PYMILVUS_ONLY = ("MILVUS_CONN_TIMEOUT", "MILVUS_DEFAULT_CONNECTION")
+_SECRET = re.compile(r"MILVUS_(?:PROFILES__[A-Za-z0-9_]+__)?(?:TOKEN|PASSWORD)")
 _TELLING = re.compile(r"MILVUS_.*|PYTHON_KEYRING_BACKEND|GRPC_.*|(?:grpc|https?|all|no)_proxy", re.IGNORECASE)
 _ASSIGNMENT = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=", re.MULTILINE)
 _DOTENV_LIMIT = 1 << 20
@@ -48,6 +49,8 @@ def check_variables(profiles: Profiles | None, context: DoctorContext) -> Iterat
     empty = [name for name in (*FAMILY, *CONTROL) if name in env and not env[name]]
     if empty:
         found.append(_finding(f"{', '.join(empty)}: set and empty, which counts as unset", f"unset {' '.join(empty)}"))
+    if quoted := [name for name in sorted(env) if _SECRET.fullmatch(name) and is_quoted(env[name])]:
+        found.append(_finding(f"{', '.join(quoted)}: in quotes, which are sent with the secret", IN_QUOTES))
     yield from found
     if not found:
         known = [name for name in (*FAMILY, *CONTROL) if env.get(name)]
@@ -124,7 +127,7 @@ def dotenv_files(context: DoctorContext) -> list[str]:
 def names_in(path: str) -> list[str]:
     """The variables that a `.env` file sets; its values are not looked at."""
     try:
-        text = read_regular(path, _DOTENV_LIMIT).content.decode("utf-8", "replace")
+        text = read_regular(path, _DOTENV_LIMIT).content.decode("utf-8-sig", "replace")
     except FileFault:
         return []
     return list(dict.fromkeys(_ASSIGNMENT.findall(text)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from ..endpoint import Endpoint
 from ..masked import SecretText
 from ..profile import SSL, Credential, EnvRef, FileRef, Profile
-from ..text import milvus_profiles, printable
+from ..text import is_quoted, milvus_profiles, printable
 from .sockets import Route, route_to
 
 __all__ = ["ConnectContext"]
@@ -106,6 +106,14 @@ class ConnectContext:
 
     def secret_remedy(self) -> str:
         """How another secret takes the place of the one that was sent."""
+        return f"{self._in_quotes()}{self._other_secret()}"
+
+    def _in_quotes(self) -> str:
+        if self.token is None or not any(map(is_quoted, (self.token.reveal(), self.token.reveal().partition(":")[2]))):
+            return ""
+        return "the secret stands in quotes, which were sent with it (`docker run --env-file` keeps them): "
+
+    def _other_secret(self) -> str:
         if self.alias is None:
             return "connect with other ones"
         source = self.credential and self.credential.source
