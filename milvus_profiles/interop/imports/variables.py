@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ...config.service_links import is_service_link
-from ...text import has_placeholder
+from ...masked import MaskedMapping
 from .found import LIMIT, Entry, ImportedProfiles, Unusable, check_blanks, entry_of, found_of, parsed
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _SECRETS = (*_TOKENS, "MILVUS_PASSWORD")
 _READ = frozenset((*_ADDRESSES, *_USERS, *_DATABASES, *_SECRETS, *_SECURE, *_OTHERS))
 # As python-dotenv has it: ${NAME} and ${NAME:-DEFAULT}.
 _REFERENCE = re.compile(r"\$\{([^}:]*)(?::-([^}]*))?\}")
+_REFERENCES = re.compile(r"(?:\$\{[^}:]*\})+")
 _NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 
 
@@ -59,9 +60,12 @@ def without(content: bytes, keys: Collection[str]) -> bytes | None:
 
     def holds(binding: Binding) -> bool:
         value = binding.value or ""
-        # A reference is no secret, and its line is of no use to anybody but who reads the file again.
-        in_address = binding.key in _ADDRESSES and "@" in value
-        return not has_placeholder(value) and (binding.key in _SECRETS or in_address)
+        if binding.key in _ADDRESSES and "@" in value:
+            value = value.rpartition("@")[0].rpartition(":")[2]
+        elif binding.key not in _SECRETS:
+            return False
+        # What only refers to others is no secret, and whoever reads the file needs it.
+        return _REFERENCES.fullmatch(value) is None
 
     left = [binding.original.string for binding in _bindings(content, "") if not (keys and holds(binding))]
     return "".join(left).encode() if any(line.strip() for line in left) else None
@@ -81,7 +85,7 @@ def _first(env: Mapping[str, str], names: tuple[str, ...]) -> str | None:
 
 
 def _connection(env: Mapping[str, str], place: str) -> Entry | Unusable:
-    env = {name: value for name, value in env.items() if not is_service_link(name, value)}
+    env = MaskedMapping({name: value for name, value in env.items() if not is_service_link(name, value)})
     if unresolved := next(((n, v) for n, v in env.items() if n in _READ and isinstance(v, _Unresolved)), None):
         return Unusable(place, " ".join(unresolved))
     uri = _first(env, _ADDRESSES)
