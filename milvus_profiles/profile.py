@@ -30,6 +30,7 @@ from .fieldtypes import (
     invalid,
 )
 from .references import CommandRef, Credential, EnvRef, FileRef, KeyringRef, Kind, SecretSource, kind_of
+from .text import Standing
 
 __all__ = [
     "POOL_WIDE",
@@ -236,6 +237,7 @@ class Profile(Model):
 
     _address: Address | None = PrivateAttr(default=None)
     _untrusted: Untrusted | None = PrivateAttr(default=None)
+    _standing: Standing = PrivateAttr(default=Standing())
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
@@ -320,6 +322,11 @@ class Profile(Model):
         twin = self.model_copy()
         twin._untrusted = untrusted
         return twin
+
+    @property
+    def standing(self) -> Standing:
+        """Where it is declared, for whoever says how it is changed."""
+        return self._standing
 
     @property
     def endpoint(self) -> Endpoint:

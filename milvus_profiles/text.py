@@ -9,10 +9,12 @@ who asks here.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 __all__ = [
     "IN_QUOTES",
     "UNEXPANDED",
+    "Standing",
     "command",
     "has_placeholder",
     "is_placeholder",
@@ -84,6 +86,59 @@ def milvus_profiles(*words: str) -> str:
         words: its arguments, unquoted.
     """
     return command("milvus-profiles", *words)
+
+
+class Standing:
+    """Where a profile and its fields stand: which command changes them, and which variables do.
+
+    Two are always equal, for where it stands makes no profile another one.
+
+    Args:
+        file: the file that declares it, if that was named, so that a command must name it too.
+        prefix: how the variables of its fields begin, if the environment declares it.
+        variables: field to the variable that sets it.
+    """
+
+    __slots__ = ("file", "prefix", "variables")
+
+    def __init__(
+        self, file: str | None = None, prefix: str | None = None, variables: Mapping[str, str] | None = None
+    ) -> None:
+        self.file = file
+        self.prefix = prefix
+        self.variables = dict(variables or {})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Standing)
+
+    def __hash__(self) -> int:
+        return hash(Standing)
+
+    def command(self, *words: str) -> str:
+        """A command of this program about the profile, between backticks; words as for :func:`milvus_profiles`."""
+        return milvus_profiles(*(() if self.file is None else ("--config", self.file)), *words)
+
+    def change(self, alias: str, *assignments: str) -> str:
+        """How fields of it are changed (``FIELD=VALUE`` each), between backticks."""
+        variables, rest = [], []
+        for assignment in assignments:
+            field, _, value = assignment.partition("=")
+            name = self.variables.get(field)
+            if name is None and self.prefix is not None:
+                name = self.prefix + field.upper().replace(".", "__")
+            if name is None:
+                rest.append(assignment)
+            else:
+                variables.append(f"{name}={quote(value)}")
+        steps = [f"`{' '.join(variables)}`"] if variables else []
+        if rest:
+            steps.append(self.command("profile", "set", alias, *rest))
+        return ", then ".join(steps)
+
+    def unset(self, alias: str, field: str) -> str:
+        """How a field of it, or a table, is taken away, between backticks."""
+        names = [name for path, name in self.variables.items() if path.split(".")[0] == field]
+        return command("unset", *names) if names else self.command("profile", "unset", alias, field)
 
 
 # --- what another program was to change ------------------------------------------------------------------------------

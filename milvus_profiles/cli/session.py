@@ -18,6 +18,7 @@ import typer
 
 from ..errors import UsageError
 from ..masked import MaskedMapping
+from ..text import Standing
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles, Resolved, Selection
@@ -79,6 +80,10 @@ class Session:
         """The profile that a command connects with, or tells others how to; alias as for :meth:`select`."""
         selected = self.select(alias).alias
         return self.profiles().use(selected)
+
+    def remedy(self, *words: str) -> str:
+        """A command of this program, between backticks, for the same file as this run."""
+        return Standing(self.config).command(*words)
 
     def colors(self, stream: Any) -> bool:
         """Whether a stream gets colours: a terminal does, unless NO_COLOR (https://no-color.org) or an option."""

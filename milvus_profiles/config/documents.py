@@ -25,6 +25,7 @@ from ..files.regular_file import CONFIGURATION_LIMIT, FileFault, read_regular
 from ..masked import MaskedFields, SecretText, without_secrets
 from ..profile import check_alias, fold_alias, is_alias
 from ..spelling import Nearest, suggest
+from ..text import Standing
 from ..tomltext.parser import TOMLDecodeError, loads
 from ..tomltext.positions import KeyPath, Positions, scan
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS
@@ -87,6 +88,11 @@ class Document:
         """Its aliases, to look up misspelled ones."""
         return Nearest(self.profiles)
 
+    @property
+    def standing(self) -> Standing:
+        """Where its profiles stand, for remedies."""
+        return _standing(self.path, self.role)
+
     def location(self, path: KeyPath, *, at: Literal["key", "value"] = "key") -> Location:
         """The place of an entry, with its line for the reader, secrets masked.
 
@@ -126,7 +132,7 @@ def read_document(path: str, role: Role, base: str | None = None) -> Document:
             a file that does not exist is a ConfigError too.
     """
     given = role == "named" and is_given(path)
-    return _result(_attempt(lambda: _cached(path, role, *_read(path, given), base if given else None)))
+    return _result(_attempt(lambda: _cached(path, role, *_read(path, role, given), base if given else None)))
 
 
 def parse_document(content: bytes, path: str, role: Role) -> Document:
@@ -184,12 +190,16 @@ def _cached(path: str, role: Role, content: bytes, status: _Status | None = None
     return document
 
 
-def _read(path: str, given: bool) -> tuple[bytes, _Status | None]:
+def _standing(path: str, role: Role) -> Standing:
+    return Standing(path if role == "named" else None)
+
+
+def _read(path: str, role: Role, given: bool) -> tuple[bytes, _Status | None]:
     try:
         read = read_given(path, CONFIGURATION_LIMIT) if given else read_regular(path, CONFIGURATION_LIMIT)
     except FileFault as fault:
         hints = {
-            errno.ENOENT: "create it with `milvus-profiles profile add ALIAS --uri URI`",
+            errno.ENOENT: f"create it with {_standing(path, role).command('profile', 'add', 'ALIAS', '--uri', 'URI')}",
             errno.EACCES: "make it readable for this user",
         }
         default = "put a TOML file there" if fault.errno in (None, errno.EISDIR) else None

@@ -18,11 +18,13 @@ from ..half_made import even_half_made
 from ..masked import SecretText, without_secrets
 from ..profile import Profile, fold_alias
 from ..spelling import Nearest, some
+from ..text import Standing
 from .databases import refuse_brought, untrusted_origin
 from .documents import Document
+from .environment import idle_addresses
 from .fields import SECRET_FIELDS
 from .invalid import Findings, validate
-from .layers import Layers, Selection
+from .layers import Layers, Selection, placed
 from .locations import UnreadFile, home_directory, home_fault, user_file
 from .permissions import refusal
 from .settings import Settings
@@ -140,15 +142,24 @@ class Profiles(Mapping[str, Profile]):
         elif names:
             hint = f"there are: {some(names, len(self))}"
         else:
-            hint = "there are no profiles yet: declare one with `milvus-profiles profile add ALIAS --uri URI`"
+            hint = f"there are no profiles yet: declare one with {self._how_to_add()}"
         return UnknownProfileError(
             f"there is no profile {without_secrets(alias)[:64]!a}",
             hint="; ".join((hint, *self._left_out())),
             location=location,
         )
 
+    def _how_to_add(self) -> str:
+        return self.standing.command("profile", "add", "ALIAS", "--uri", "URI")
+
+    @property
+    def standing(self) -> Standing:
+        """Where a profile is added."""
+        return Standing(next((document.path for document in self.documents if document.role == "named"), None))
+
     def _left_out(self) -> Iterator[str]:
         """What else there would have been profiles from, and why it is not."""
+        yield from () if self else idle_addresses(self.env)
         for unread in self.unread:
             yield f"{unread} ({unread.hint})"
         if self.user_file is None and (fault := home_fault(self.env)) is not None:
@@ -170,7 +181,7 @@ class Profiles(Mapping[str, Profile]):
         choices = list(self._layers.choices(alias, name, self.settings.profile))
         if not choices:
             names = list(islice(self, 9))
-            remedy = "declare one with `milvus-profiles profile add ALIAS --uri URI`"
+            remedy = f"declare one with {self._how_to_add()}"
             if names:
                 remedy = (
                     f"name one of {some(names, len(self))} with --profile or MILVUS_PROFILE, or set default_profile"
@@ -243,7 +254,7 @@ class Profiles(Mapping[str, Profile]):
             raw = self.raw(alias)
             trusted = self.is_trusted(raw)
             # An untrusted file must not make the program open files of its choice.
-            profile = self._held(_first(validate(Profile, raw, check_files=trusted)), raw)
+            profile = self._held(placed(_first(validate(Profile, raw, check_files=trusted)), raw), raw)
             self._resolved[key] = Resolved(profile, raw, trusted)
         return self._resolved[key]
 
@@ -290,7 +301,7 @@ class Profiles(Mapping[str, Profile]):
         if raw.document is not None and (refused := refusal(raw.document)) is not None:
             raise refused
         if profile is None:
-            profile = _first(validate(Profile, raw))
+            profile = placed(_first(validate(Profile, raw)), raw)
             if not layer:
                 self._keep(key, raw, profile)
         if profile.is_template:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from ...config.disclosure import shown
+from ...config.environment import idle_addresses
 from ...config.invalid import Findings
 from ...config.trust import gated_names
 from ...errors import MilvusProfilesError
@@ -38,7 +39,9 @@ def list_profiles() -> None:
         return
     if not rows:
         say("no profiles yet")
-        note("hint: milvus-profiles profile add local --uri ./milvus.db")
+        note(f"hint: {current().remedy('profile', 'add', 'local', '--uri', './milvus.db')}")
+        for line in idle_addresses(current().env):
+            note(line)
         return
     table(
         ["", "ALIAS", "URI", "DATABASE", "AUTH", "ORIGIN"],
@@ -46,7 +49,7 @@ def list_profiles() -> None:
         styles=[None, "bold"],
     )
     if selected is None and len(rows) > 1:
-        note("no profile is selected by default: `milvus-profiles profile use ALIAS`")
+        note(f"no profile is selected by default: {current().remedy('profile', 'use', 'ALIAS')}")
 
 
 def _selected(profiles: Profiles) -> str | None:

@@ -63,7 +63,7 @@ def test(
         names = [session.select(aliases[0] if aliases else None).alias]
         profiles = session.profiles()
     if not names:
-        raise UsageError("there is no profile to test", hint="declare one with `milvus-profiles profile add`")
+        raise UsageError("there is no profile to test", hint=f"declare one with {session.remedy('profile', 'add')}")
     if force and junit is None:
         raise UsageError("--force is for the report of --junit", hint="leave it out, or add --junit FILE")
     inside = None
