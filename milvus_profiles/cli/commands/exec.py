@@ -36,7 +36,7 @@ MARKER = "MILVUS_PROFILES_EXEC"
 """The variable by which a program knows that it runs under ``exec``; its value is the alias."""
 
 
-class PARSER(TyperCommand):
+class _Words(TyperCommand):
     """How the words of `exec` are taken apart: a ``--`` is ours only before the program's own words."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -47,6 +47,13 @@ class PARSER(TyperCommand):
             if given.get("command"):
                 args = [*args[:place], "--", *args[place:]]
         return super().parse_args(ctx, args)
+
+    def __repr__(self) -> str:  # typer's own needs a name, which is not there before it is made
+        return "<command exec>"
+
+
+PARSER = _Words
+"""What takes the place of typer's own class for this command."""
 
 
 # As a shell and env(1) report them.
