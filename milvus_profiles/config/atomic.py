@@ -154,7 +154,9 @@ def check_writable(path: str, *, inside: str | None = None) -> None:
     try:
         with place(path, inside) as (held, name):
             _changeable(held, name, path)
-            held.remove(_write_beside(held, name, b"", None, None, 0o600)[0])
+            temporary, _ = _write_beside(held, name, b"", None, None, 0o600)
+            with suppress(FileNotFoundError):  # another process, which holds the lock, swept it away
+                held.remove(temporary)
     except OSError as error:
         raise refusal(error, path, "cannot be written") from None
 
