@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .background import in_executor
-from .config.loading import load
+from .config.loading import load, load_with_warning
 from .config.profiles import Profiles
 from .errors import ParamError
 from .interop.pymilvus import CREDENTIALS, DEFAULT_HOST, hidden, profile_fields
@@ -184,10 +184,10 @@ class _Connections:
         password, token = hidden(password), hidden(token)
         given.update({"user": user, "password": password, "db_name": db_name, "token": token})
         fields = profile_fields(given)
-        known = load()
         if alias is None:
-            alias = known.env.get("MILVUS_CONN_ALIAS") or _DEFAULT_ALIAS
+            alias = os.environ.get("MILVUS_CONN_ALIAS") or _DEFAULT_ALIAS
         key = fold_alias(_checked(alias))
+        known = load_with_warning(alias, stacklevel=2)
         with self._lock:
             entry = self._entries.get(key)
         if entry is not None:

@@ -18,6 +18,7 @@ from typing import Literal
 from .errors import ConfigError
 from .files.paths import absolute_path
 from .half_made import even_half_made
+from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
 
 __all__ = [
     "DEFAULT_PORT",
@@ -157,6 +158,10 @@ def parse_address(text: str, *, base: str | os.PathLike[str] = ".", home: str | 
         raise AddressError(f"the address is longer than {_LONGEST} characters", hint="shorten it")
     if not text.isprintable():
         raise AddressError("the address contains a control character", hint="remove it")
+    if has_placeholder(text):
+        raise AddressError("the address contains ${…}", hint=UNEXPANDED)
+    if is_quoted(text):
+        raise AddressError("the address stands in quotes", hint=IN_QUOTES)
     scheme = _SCHEME.match(text)
     if text[:5].lower() == "unix:":
         return _unix(text[5:], base, home)

@@ -19,6 +19,7 @@ from .files.paths import absolute_path
 from .files.regular_file import PEM_LIMIT, FileFault, read_regular
 from .masked import without_secrets
 from .spelling import suggest
+from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
 
 __all__ = [
     "DAY",
@@ -55,7 +56,16 @@ def invalid(message: str, hint: str | None = None) -> PydanticCustomError:
     return PydanticCustomError("invalid", "{message}", {"message": message, "hint": hint})
 
 
+def _final(text: str) -> str:
+    if has_placeholder(text):
+        raise invalid("contains ${…}", UNEXPANDED)
+    if is_quoted(text):
+        raise invalid("stands in quotes", IN_QUOTES)
+    return text
+
+
 def _plain_ascii(text: str) -> str:
+    _final(text)
     # These travel as gRPC metadata, which takes printable ASCII only.
     if not re.fullmatch(r"[\x21-\x7e]+", text):
         raise invalid("must be printable ASCII without spaces")
@@ -76,6 +86,8 @@ def _encodable(text: str) -> str:
 
 
 def _absolute_path(path: str) -> str:
+    if has_placeholder(path):
+        raise invalid("contains ${…}", f"{UNEXPANDED}; ~ is the home directory")
     try:
         return absolute_path(_printable(path), base=os.curdir)
     except ConfigError as error:
@@ -100,7 +112,7 @@ def _pem(path: str, info: ValidationInfo) -> str:
 
 def _host(text: str) -> str:
     try:
-        return parse_host(text)
+        return parse_host(_final(text))
     except AddressError as error:
         raise invalid(error.message) from None
 
@@ -150,7 +162,7 @@ Host = Annotated[str, AfterValidator(_host)]
 Proxy = Annotated[str, AfterValidator(_proxy)]
 Metadatum = Annotated[str, AfterValidator(_plain_ascii)]
 """What travels as gRPC metadata."""
-Text = Annotated[str, AfterValidator(_printable)]
+Text = Annotated[str, AfterValidator(_printable), AfterValidator(_final)]
 AnyText = Annotated[str, AfterValidator(_encodable)]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Va
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from .half_made import even_half_made
+from .text import is_placeholder
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -125,6 +126,8 @@ def secret_fault(secret: SecretText) -> str | None:
     """
     if not secret:
         return "is empty"
+    if is_placeholder(secret.reveal()):
+        return "is ${…} itself, which nothing has put a value in place of"
     return next((fault for pattern, fault in _FAULTS if pattern.search(secret.reveal())), None)
 
 

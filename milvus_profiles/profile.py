@@ -33,6 +33,7 @@ from .fieldtypes import (
 from .masked import SecretText
 from .pool_settings import POOL_WIDE, PoolSettings
 from .references import CommandRef, Credential, EnvRef, FileRef, KeyringRef, Kind, SecretSource, kind_of
+from .text import Standing
 
 __all__ = [
     "POOL_WIDE",
@@ -133,8 +134,8 @@ class ProfileFields(TypedDict, total=False):
     host: str
     port: int | str
     user: str | None
-    password: Secret
-    token: Secret
+    password: Secret | None
+    token: Secret | None
     db_name: str | None
     ssl: bool | SSL | Mapping[str, str]
     call_timeout: float | None
@@ -226,6 +227,7 @@ class Profile(Model):
     _address: Address | None = PrivateAttr(default=None)
     _untrusted: Untrusted | None = PrivateAttr(default=None)
     _source: _Source | None = PrivateAttr(default=None)
+    _standing: Standing = PrivateAttr(default=Standing())
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
@@ -332,6 +334,11 @@ class Profile(Model):
         twin = self.model_copy()
         twin._untrusted = untrusted
         return twin
+
+    @property
+    def standing(self) -> Standing:
+        """Where it is declared, for whoever says how it is changed."""
+        return self._standing
 
     @property
     def endpoint(self) -> Endpoint:

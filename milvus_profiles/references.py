@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Priv
 
 from .fieldtypes import AbsolutePath, Model, VariableName, as_boolean, as_tuple, invalid
 from .masked import SecretText, secret_fault
+from .text import UNEXPANDED, is_placeholder
 
 __all__ = [
     "CommandRef",
@@ -124,7 +125,8 @@ def _literal_secret(value: SecretText) -> SecretText:
     if len(text) > _LONGEST:
         raise invalid(f"is longer than {_LONGEST} characters")
     if (fault := secret_fault(value)) is not None:
-        raise invalid(fault)
+        hint = f'{UNEXPANDED}; a file names a variable so: {{ env = "NAME" }}' if is_placeholder(text) else None
+        raise invalid(fault, hint)
     if not text.strip("*"):
         raise invalid("is a row of asterisks: the mask of a secret, not the secret")
     return value

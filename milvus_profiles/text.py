@@ -9,8 +9,21 @@ who asks here.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-__all__ = ["command", "milvus_profiles", "printable", "quote", "quote_path"]
+__all__ = [
+    "IN_QUOTES",
+    "UNEXPANDED",
+    "Standing",
+    "command",
+    "has_placeholder",
+    "is_placeholder",
+    "is_quoted",
+    "milvus_profiles",
+    "printable",
+    "quote",
+    "quote_path",
+]
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@:,./+-][A-Za-z0-9_@:,./+=-]*")
 _PARTS = re.compile(r"\\+|'+|[^\\']+")
@@ -73,3 +86,97 @@ def milvus_profiles(*words: str) -> str:
         words: its arguments, unquoted.
     """
     return command("milvus-profiles", *words)
+
+
+class Standing:
+    """Where a profile and its fields stand: which command changes them, and which variables do.
+
+    Two are always equal, for where it stands makes no profile another one.
+
+    Args:
+        file: the file that declares it, if that was named, so that a command must name it too.
+        prefix: how the variables of its fields begin, if the environment declares it.
+        variables: field to the variable that sets it.
+    """
+
+    __slots__ = ("file", "prefix", "variables")
+
+    def __init__(
+        self, file: str | None = None, prefix: str | None = None, variables: Mapping[str, str] | None = None
+    ) -> None:
+        self.file = file
+        self.prefix = prefix
+        self.variables = dict(variables or {})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Standing)
+
+    def __hash__(self) -> int:
+        return hash(Standing)
+
+    def command(self, *words: str) -> str:
+        """A command of this program about the profile, between backticks; words as for :func:`milvus_profiles`."""
+        return milvus_profiles(*(() if self.file is None else ("--config", self.file)), *words)
+
+    def change(self, alias: str, *assignments: str) -> str:
+        """How fields of it are changed (``FIELD=VALUE`` each), between backticks."""
+        variables, rest = [], []
+        for assignment in assignments:
+            field, _, value = assignment.partition("=")
+            name = self.variables.get(field)
+            if name is None and self.prefix is not None:
+                name = self.prefix + field.upper().replace(".", "__")
+            if name is None:
+                rest.append(assignment)
+            else:
+                variables.append(f"{name}={quote(value)}")
+        steps = [f"`{' '.join(variables)}`"] if variables else []
+        if rest:
+            steps.append(self.command("profile", "set", alias, *rest))
+        return ", then ".join(steps)
+
+    def unset(self, alias: str, field: str) -> str:
+        """How a field of it, or a table, is taken away, between backticks."""
+        names = [name for path, name in self.variables.items() if path.split(".")[0] == field]
+        return command("unset", *names) if names else self.command("profile", "unset", alias, field)
+
+
+# --- what another program was to change ------------------------------------------------------------------------------
+
+# A milvus.toml expands nothing, and `docker run --env-file` keeps quotes; what is left of them would be sent to the
+# server, and looks like a wrong password there.
+
+# As shells, docker compose and python-dotenv write it, with what may stand in for it.
+_PLACEHOLDER = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(?:(?::?[-+?=])[^{}]*)?\}")
+
+UNEXPANDED = "nothing is expanded here: have whoever sets the value put it in"
+"""What to do about a placeholder in an address or a name."""
+IN_QUOTES = "write it without quotes: `docker run --env-file` keeps them, and they are sent"
+"""What to do about a text in quotes."""
+
+
+def has_placeholder(text: str) -> bool:
+    """Whether ``${NAME}`` stands somewhere in a text.
+
+    Args:
+        text: any.
+    """
+    return "${" in text and _PLACEHOLDER.search(text) is not None
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a text is ``${NAME}`` and nothing else.
+
+    Args:
+        text: any.
+    """
+    return text.startswith("${") and _PLACEHOLDER.fullmatch(text) is not None
+
+
+def is_quoted(text: str) -> bool:
+    """Whether a text with something in it begins and ends with the same quote.
+
+    Args:
+        text: any.
+    """
+    return len(text) > 2 and text[0] in "\"'" and text[-1] == text[0]

@@ -7,16 +7,20 @@ import os
 import resource
 import signal
 import stat
+import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from milvus_profiles.config.atomic import read_bytes, write_atomic
+from milvus_profiles.config.atomic import check_writable, create_file, read_bytes, remove_file, write_atomic
 from milvus_profiles.config.file_lock import locked
 from milvus_profiles.errors import ConfigError, LockTimeoutError
+from tests.support import obstacles
+from tests.support.command import Command
+from tests.support.requirements import unavailable
 
 NOBODY = 65534
 
@@ -63,9 +67,9 @@ def test_a_new_file_is_private_and_an_old_one_keeps_its_mode(tmp_path: Path) -> 
     write_atomic(str(path), b"one")
     assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"one", 0o600)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    path.chmod(0o444)
+    path.chmod(0o604)
     write_atomic(str(path), b"two")
-    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"two", 0o444)
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"two", 0o604)
     write_atomic(str(path), b"three", mode=0o644)
     assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"three", 0o644)
     assert os.listdir(path.parent) == ["file"]
@@ -248,6 +252,144 @@ def test_where_only_the_group_can_be_kept_it_is(shared: Path) -> None:
         write_atomic(str(path), b"two")
     status = path.stat()
     assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (NOBODY, NOBODY, 0o664)
+
+
+@root_only
+def test_what_root_makes_in_a_users_directory_is_the_users(shared: Path) -> None:
+    """`sudo` keeps HOME on many systems: directories of root's there would shut its owner out."""
+    os.chown(shared, NOBODY, 12345)
+    path = shared / "config/milvus/milvus.toml"
+    with locked(str(path), 1.0):
+        write_atomic(str(path), b"x")
+    create_file(str(shared / "state/pin.pem"), b"x")
+    made = [path, path.parent, path.parent.parent, path.with_name("milvus.toml.lock"), shared / "state/pin.pem"]
+    assert {(one.stat().st_uid, one.stat().st_gid) for one in made} == {(NOBODY, 12345)}
+    with as_nobody():
+        write_atomic(str(path), b"y")
+    # Its own directories stay root's, and so does what it finds there.
+    (shared.parent / "roots").mkdir()
+    write_atomic(str(shared.parent / "roots/a/b"), b"x")
+    assert (shared.parent / "roots/a/b").stat().st_uid == 0
+
+
+@pytest.mark.security
+@root_only
+def test_root_gives_no_directory_away_that_it_did_not_make(shared: Path) -> None:
+    os.chown(shared, NOBODY, NOBODY)
+    (shared / "roots").mkdir(mode=0o700)
+    (shared / "roots/secret").write_text("x")
+    write_atomic(str(shared / "roots/file"), b"x")
+    assert {(shared / name).stat().st_uid for name in ("roots", "roots/secret", "roots/file")} == {0}
+
+
+# --- what a file has beside its content --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o444, 0o000])
+def test_a_file_that_its_owner_made_read_only_is_not_written(shared: Path, mode: int) -> None:
+    path = shared / "a file"
+    path.write_bytes(b"one")
+    os.chown(path, NOBODY if os.geteuid() == 0 else -1, -1)
+    os.chown(shared, NOBODY if os.geteuid() == 0 else -1, -1)
+    path.chmod(mode)
+
+    def refused(write: Callable[[], object]) -> None:
+        with pytest.raises(ConfigError, match=rf"is read-only \(mode {mode:04o}\)") as caught:
+            write()
+        assert caught.value.hint == f"if it may be changed, run `chmod u+w '{path}'`"
+
+    def every() -> None:
+        refused(lambda: write_atomic(str(path), b"two"))
+        refused(lambda: check_writable(str(path)))
+        refused(lambda: remove_file(str(path)))
+
+    every()
+    with as_nobody():
+        every()
+    path.chmod(0o600)
+    assert path.read_bytes() == b"one"
+    assert [one.name for one in shared.iterdir()] == ["a file"]
+
+
+def test_the_other_names_of_a_file_are_told(tmp_path: Path) -> None:
+    path, other = tmp_path / "file", tmp_path / "other"
+    path.write_bytes(b"one")
+    assert write_atomic(str(path), b"two") is None
+    os.link(path, other)
+    told = write_atomic(str(path), b"three")
+    assert told == f"{path} has other names (hard links), which still lead to the old text"
+    assert (path.read_bytes(), other.read_bytes()) == (b"three", b"two")
+    assert write_atomic(str(path), b"four") is None
+
+
+ACCESS_LIST = struct.pack(
+    "<I" + "HHI" * 5, 2,
+    1, 6, 0xFFFFFFFF,  # the owner: rw
+    2, 4, 12345,  # the user 12345: r
+    4, 0, 0xFFFFFFFF, 16, 4, 0xFFFFFFFF, 32, 0, 0xFFFFFFFF,
+)  # fmt: skip
+
+
+def attribute(path: Path, name: str, value: bytes) -> None:
+    if not hasattr(os, "setxattr"):
+        unavailable("needs extended attributes")
+    try:
+        os.setxattr(path, name, value)
+    except OSError as error:
+        unavailable(f"needs a file system with {name}: {error}")
+
+
+def test_extended_attributes_and_the_access_control_list_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"one")
+    attribute(path, "user.origin", b"\x00kept")
+    attribute(path, "system.posix_acl_access", ACCESS_LIST)
+    assert write_atomic(str(path), b"two") is None
+    assert os.getxattr(path, "user.origin") == b"\x00kept"
+    assert os.getxattr(path, "system.posix_acl_access") == ACCESS_LIST
+    # A mode that is asked for is the whole of what others may do.
+    assert write_atomic(str(path), b"three", mode=0o600) is None
+    assert os.listxattr(path) == ["user.origin"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@root_only
+def test_an_extended_attribute_that_cannot_be_kept_is_told(shared: Path) -> None:
+    path = shared / "file"
+    path.write_bytes(b"one")
+    attribute(path, "security.test", b"x")
+    attribute(path, "system.posix_acl_access", ACCESS_LIST)
+    os.chown(shared, NOBODY, NOBODY)
+    path.chmod(0o664)
+    with as_nobody():
+        told = write_atomic(str(path), b"two")
+    assert told == f"{path} has lost its extended attributes security.test, system.posix_acl_access"
+    assert (path.read_bytes(), path.stat().st_uid) == (b"two", NOBODY)
+    assert os.listxattr(path) == []
+
+
+def test_what_is_lost_is_warned_of_and_the_change_is_made(cli: Command) -> None:
+    path = cli.own_file('[profiles.a]\nuri = "http://127.0.0.1:1"\n')
+    os.link(path, cli.home / "backup.toml")
+    outcome = cli("profile", "set", "a", "timeout=5", "--json", status=0)
+    assert "hard links" in outcome.error["warning"]
+    path.chmod(0o400)
+    refused = cli("profile", "set", "a", "timeout=6", "--json", status=3)
+    assert (refused.error["location"], refused.error["message"]) == (str(path), "is read-only (mode 0400)")
+    assert "timeout = 5" in path.read_text()
+
+
+def test_a_file_that_is_mounted_by_itself_is_named_with_the_remedy(cli: Command, project: Path) -> None:
+    file = project / "milvus.toml"
+    file.write_text('[profiles.a]\nuri = "http://127.0.0.1:1"\n')
+    with obstacles.mounted_file(file, project) as seen:
+        mounted = Command([*seen.prefix, *cli.program], cli.home, project)
+        assert [row["alias"] for row in mounted("profile", "list", "--json", status=0).json] == ["a"]
+        outcome = mounted("profile", "set", "a", "timeout=5", "--json", status=3)
+        assert "busy" in outcome.error["message"]
+        assert outcome.error["hint"].endswith("mount its directory in its place")
+        left = {path.name for path in seen.at(project).iterdir()}
+    assert left == {".git", "milvus.toml", "milvus.toml.was", "milvus.toml.lock"}
 
 
 # --- reading -----------------------------------------------------------------------------------------------------

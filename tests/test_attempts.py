@@ -453,10 +453,21 @@ def test_programs_inherit_no_descriptor(cli: Command) -> None:
 # --- what is imported ------------------------------------------------------------------------------------------------
 
 
-def test_nothing_in_an_imported_file_is_expanded() -> None:
-    evil = f"${{AWS_SECRET}}$(touch {CANARY})`id`%(x)s"
+def test_nothing_in_an_imported_file_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But what a .env file says by its own variables, which python-dotenv expands too."""
+    monkeypatch.setenv("AWS_SECRET", CANARY)
+    evil = f"$AWS_SECRET$(touch {CANARY})`id`%(x)s"
     found = SOURCES["dotenv"].parse(f"MILVUS_URI=https://h.example\nMILVUS_TOKEN={evil}\n".encode(), "/nowhere/.env")  # type: ignore[misc]
     assert found.entries[0].secret == SecretText(evil)
+    for name in ("MILVUS_TOKEN", "MILVUS_URI", "MILVUS_USER", "MILVUS_DB"):
+        text = f"MILVUS_URI=https://h.example\nMILVUS_TOKEN=x\nA=${{AWS_SECRET}}\n{name}=https://${{A}}.evil\n"
+        found = SOURCES["dotenv"].parse(text.encode(), "/nowhere/.env")  # type: ignore[misc]
+        reason = f"{name} refers to ${{AWS_SECRET}}, which the file does not set"
+        assert [one.reason for one in found.unusable] == [reason]
+        assert not found.entries
+    text = "MILVUS_SERVERS=https://${AWS_SECRET}.evil.example\n"
+    assert not SOURCES["attu"].parse(text.encode(), "/nowhere/.env").entries  # type: ignore[misc]
+    evil = f"${{AWS_SECRET}}$(touch {CANARY})`id`%(x)s"
     found = SOURCES["milvus-cli"].parse(json.dumps({"a": {"uri": "https://h", "token": evil}}).encode(), "/nowhere/x")  # type: ignore[misc]
     assert found.entries[0].secret == SecretText(evil)
 

@@ -1,4 +1,4 @@
-"""`profile add`, `remove` and `secret` as their users see them, with a real keyring; nothing here connects."""
+"""`profile add`, `remove` and `secret` as their users see them, with a real keyring; hardly anything here connects."""
 
 from __future__ import annotations
 
@@ -117,6 +117,29 @@ def test_token_goes_into_the_keyring_as_a_whole(cli: Command, keyring_session: K
     )  # fmt: skip
     assert "token = {keyring = true}" in cli.user_file.read_text()
     assert keyring_session.get("milvus-profiles", "tls|cloud.example|443|") == "key-1234"
+
+
+@pytest.mark.parametrize("named", ["--config", "MILVUS_PROFILES_FILE"])
+def test_a_named_file_that_is_not_there_is_created_with_a_secret_and_after_a_test(
+    cli: Command, project: Path, keyring_session: KeyringSession, milvus_auth: MilvusServer, named: str
+) -> None:
+    path = project / "new/conf.toml"
+    words, env = (["--config", str(path)], {}) if named == "--config" else ([], {named: str(path)})
+    address = ["--uri", milvus_auth.uri, "--user", "root", "--password-stdin"]
+    for secret, status in (("wrong", 9), ("Milvus", 0)):
+        outcome = cli(
+            *words, "profile", "add", "a", *address, "--test", "--json", env=env, input=secret, keyring=keyring_session
+        )
+        assert (outcome.returncode, path.exists()) == (status, status == 0), outcome.stderr
+        assert path.parent.exists() == path.exists()
+    assert cli(*words, "profile", "test", "a", env=env, keyring=keyring_session).returncode == 0
+    # Others do not: it may be a typing error.
+    missing = {"MILVUS_PROFILES_FILE": "missing.toml"}
+    assert cli("profile", "list", env=missing, status=3).stdout == ""
+    source = project / ".env"
+    source.write_text("MILVUS_URI=https://h.example\n")
+    cli("import", "--from", "dotenv", "--yes", env=missing, status=0)
+    assert "h.example" in (project / "missing.toml").read_text()
 
 
 def test_a_keyring_that_fails_leaves_no_file(cli: Command) -> None:

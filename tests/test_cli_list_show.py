@@ -315,6 +315,26 @@ def test_config_validate_lists_every_finding(cli: Command, project: Path) -> Non
     assert [finding["error"] for finding in report.error["errors"]] == ["config", "config"]
 
 
+def test_config_validate_of_named_files_looks_at_these_alone(cli: Command, project: Path, tmp_path: Path) -> None:
+    """As pre-commit calls it: with the files that changed, wherever they are."""
+    good, bad, broken = (project / name for name in ("good.toml", "bad.toml", "broken.toml"))
+    good.write_text('[profiles.a]\nuri = "https://a.example"\nssl = { ca = "missing.pem" }\n')
+    bad.write_text('[profiles.b]\nurl = "https://b.example"\ntimeout = "x"\n[profiles.c]\nport = true\n')
+    broken.write_text("profiles = \n")
+    (project / "milvus.toml").write_text("is not looked at")
+    env = {"MILVUS_PROFILES__A__NOTHING": "neither are variables"}
+    report = cli("config", "validate", good, "--json", env=env, status=0).json
+    assert report == {"valid": True, "profiles": 1, "files": [str(good)]}
+    missing = project / "missing.toml"
+    outcome = cli("config", "validate", good, bad, broken, missing, "--json", env=env, status=3)
+    places = [error["location"] for error in outcome.error["errors"]]
+    assert places == [f"{bad}:3:11", f"{bad}:2:1", f"{bad}:5:8", f"{broken}:1:12", str(missing)]
+    # Certificates of a project that nobody trusts are not opened; those of a file that is the user's own are.
+    cli.own_file(good.read_text())
+    assert "missing.pem" in cli("config", "validate", cli.user_file, status=3).stderr
+    assert cli("config", "validate", good, "--config", bad, status=2).stderr.startswith("error: --config and files")
+
+
 def test_config_validate_of_valid_files(cli: Command, file: Path) -> None:
     assert cli("config", "validate").stdout == "4 profiles: all valid\n"
     assert cli("config", "validate", "--json").json == {"valid": True, "profiles": 4, "files": [str(file)]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -83,10 +84,32 @@ def test_a_file_that_is_written_is_never_taken_for_a_closed_stream(cli: Command,
     assert "saved" not in text.lower()
 
 
-def test_a_reader_that_goes_away_is_no_error(cli: Command) -> None:
-    # The shell's own status would be that of `true`.
-    done = in_shell(cli, "{ $P profile list --json; echo $? >&2; } | true")
-    assert done.stderr.strip() in ("0", "141")
+# What is printed at once and what is flushed at the end, the help of the parser, and an error on stderr.
+@pytest.mark.parametrize(
+    "line",
+    ["profile list --json", "profile show a", "config schema", "--help", "profile add --help", "--version",
+     "profile show nobody", "nonsense"],
+)  # fmt: skip
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_where_nobody_reads_any_more_it_ends_as_sigpipe_would_end_it(cli: Command, line: str, buffered: str) -> None:
+    started = subprocess.Popen(
+        [*cli.program, *line.split()],
+        env=cli.environment({"PYTHONUNBUFFERED": buffered}),
+        cwd=cli.cwd,
+        stdout=(pipe := closed_pipe()),
+        stderr=pipe if "no" in line else subprocess.PIPE,
+        text=True,
+    )
+    os.close(pipe)
+    _, said = started.communicate(timeout=60)
+    assert (started.returncode, said or "") == (141, "")
+
+
+def closed_pipe() -> int:
+    """The end to write into, of a pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
 
 
 def test_a_full_disk_is_told(cli: Command) -> None:

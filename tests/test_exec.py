@@ -252,3 +252,23 @@ def test_a_key_on_the_terminal_reaches_the_program_without_being_passed_on(lite:
     screen = lite.tty(*words, "elsewhere", answers=[("press", b"\x03")])
     assert "got False" in screen.text
     assert screen.returncode == 9
+
+
+@pytest.mark.parametrize(
+    ("words", "seen"),
+    [
+        ("a tell checkout -- f", "checkout -- f"),
+        ("a -- tell checkout -- f", "checkout -- f"),
+        ("a --only MILVUS_URI -- tell -- --json", "-- --json"),
+        ("--only MILVUS_URI a tell x -- -b -- y", "x -- -b -- y"),
+        ("-- a tell -- f", "-- f"),
+        ("a -- tell --", "--"),
+    ],
+)
+def test_a_double_dash_of_the_program_stays_its_own(cli: Command, words: str, seen: str) -> None:
+    cli.own_file('[profiles.a]\nuri = "http://127.0.0.1:19530"\n')
+    tell = cli.cwd / "tell"
+    tell.write_text('#!/bin/sh\necho "$*"\n')
+    tell.chmod(0o755)
+    env = {"PATH": f"{cli.cwd}:{cli.environment()['PATH']}"}
+    assert cli("exec", *words.split(), env=env, status=0).stdout == f"{seen}\n"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from dotenv import dotenv_values
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,6 +121,101 @@ def test_from_a_dotenv_file(cli: Command, keyring_session: KeyringSession) -> No
         'MILVUS_SECURE=True\nMILVUS_DB_NAME=films\nMULTI="a\nMILVUS_TOKEN=b"\n'
     )
     assert_silent(cli, outcome)
+
+
+# What python-dotenv gives for the same text, in an environment without these variables.
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PW={c}\nMILVUS_TOKEN=${{PW}}\n",
+        "PW='{c}'\nMILVUS_TOKEN='a ${{PW}} b'\n",
+        'A=x\nB=${{A}}y\nMILVUS_TOKEN="${{A}}${{B}}{c}"\n',
+        "MILVUS_TOKEN=${{NONE:-{c}}}\n",
+        "A={c}\nMILVUS_TOKEN=${{A:-other}}\n",
+        "A=\nMILVUS_TOKEN={c}${{A:-other}}\n",
+        "A=1\nA={c}\nMILVUS_TOKEN=${{A}}\nA=2\n",
+        "MILVUS_TOKEN={c}$A$(A)`A`\n",
+        "MILVUS_TOKEN={c}\\${{A:-1}}\n",
+    ],
+)
+def test_a_dotenv_file_is_expanded_as_python_dotenv_does_it(text: str) -> None:
+    content = f"MILVUS_URI=https://h.example\n{text.format(c=CANARY)}"
+    expected = dotenv_values(stream=io.StringIO(content))["MILVUS_TOKEN"]
+    parse = SOURCES["dotenv"].parse
+    assert parse is not None
+    [entry] = parse(content.encode(), "/nowhere/.env").entries
+    assert entry.secret is not None
+    assert entry.secret.reveal() == expected
+
+
+@pytest.mark.security
+def test_references_of_a_dotenv_file_do_not_grow_without_end() -> None:
+    doubled = "".join(f"A{number + 1}=${{A{number}}}${{A{number}}}\n" for number in range(60))
+    content = f"A0={'x' * 100}\n{doubled}MILVUS_URI=https://h\nMILVUS_TOKEN=${{A60}}\n"
+    parse = SOURCES["dotenv"].parse
+    assert parse is not None
+    assert [one.reason for one in parse(content.encode(), "/nowhere/.env").unusable] == ["MILVUS_TOKEN is too long"]
+
+
+def test_deleting_leaves_what_only_refers_to_a_secret_and_says_where_that_is(
+    cli: Command, keyring_session: KeyringSession
+) -> None:
+    source = cli.cwd / ".env"
+    text = "DB_PASSWORD={}\nMILVUS_URI=https://refer.example\nMILVUS_USER=root\nMILVUS_PASSWORD=${{DB_PASSWORD}}\n"
+    source.write_text(text.format(CANARY))
+    words = ("import", "--from", "dotenv", "--alias", "prod", "--yes", "--delete-source", "--user-file")
+    outcome = cli(*words, keyring=keyring_session, status=0)
+    assert kept(keyring_session, "tls|refer.example|443|root") == CANARY
+    assert "the secret stays in " in outcome.stderr
+    assert "in DB_PASSWORD: other programs may read it there" in outcome.stderr
+    assert source.read_text() == text.format(CANARY)
+    assert profiles(cli) == {"prod": {"uri": "https://refer.example", "user": "root"}}
+    # A default is the secret itself, and so is what stands beside a reference.
+    for value in (f"${{DB_PASSWORD:-{CANARY}}}", f"{CANARY}${{EMPTY}}"):
+        source.write_text(f"EMPTY=\nMILVUS_URI=https://refer.example\nMILVUS_USER=root\nMILVUS_PASSWORD={value}\n")
+        assert cli(*words, "--force", keyring=keyring_session).returncode == 0
+        assert source.read_text() == "EMPTY=\nMILVUS_URI=https://refer.example\nMILVUS_USER=root\n"
+    assert_silent(cli, outcome)
+
+
+def test_an_alias_can_be_named_for_one_profile_and_for_one_only(cli: Command) -> None:
+    (cli.cwd / "servers").write_text("https://one.example\nhttps://two.example\n")
+    words = ("import", "--from", "pymilvus-uri", "servers", "--yes", "--alias")
+    assert "there are 2" in cli(*words, "prod", status=2).stderr
+    cli(*words, "-prod-", status=3)
+    assert profiles(cli) == {}
+    (cli.cwd / "servers").write_text("https://one.example\n")
+    cli(*words, "prod", status=0)
+    assert profiles(cli) == {"prod": {"uri": "https://one.example"}}
+    assert "there is a profile 'prod' already" in cli(*words, "prod", status=3).stderr
+
+
+def test_without_a_format_it_lists_what_there_is(cli: Command) -> None:
+    assert cli("import", "--json", status=0).json == []
+    assert "nothing to import" in cli("import", status=0).stdout
+    (cli.home / ".milvus_cli_connections.json").write_text(
+        json.dumps({"a": {"uri": f"https://root:{CANARY}@cli.example"}, "b": {"uri": "https://b", "tlsmode": 2}})
+    )
+    (cli.cwd / ".env").write_text(f"MILVUS_URI=https://dotenv.example\x1b[31m\nMILVUS_TOKEN={CANARY}\n")
+    (cli.home / ".zilliz").mkdir()
+    (cli.home / ".zilliz/credentials").write_text("no INI")
+    env = {"MILVUS_ADDRESS": "env.example", "MILVUS_TOKEN": CANARY}
+    found = {record["source"]: record for record in cli("import", "--json", env=env, status=0).json}
+    assert [*found] == ["milvus-cli", "env", "dotenv", "zilliz"]
+    assert found["milvus-cli"] == {
+        "source": "milvus-cli",
+        "path": str(cli.home / ".milvus_cli_connections.json"),
+        "profiles": [{"alias": "a", "uri": "https://cli.example"}],
+        "error": None,
+    }
+    assert found["env"]["profiles"] == [{"alias": "env-example", "uri": "env.example"}]
+    assert "control character" in found["dotenv"]["error"]
+    assert "INI" in found["zilliz"]["error"]
+    outcome = cli("import", env=env, status=0)
+    assert "~/.milvus_cli_connections.json" in outcome.stdout
+    assert "\x1b" not in outcome.stdout
+    assert_silent(cli, outcome)
+    assert profiles(cli) == {}
 
 
 def test_from_the_zilliz_cli(cli: Command, keyring_session: KeyringSession) -> None:

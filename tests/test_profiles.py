@@ -316,7 +316,7 @@ def test_a_named_file_that_is_missing_is_an_error_that_says_who_names_it(world: 
         load("no.toml", env={}, cwd="/", file_name="--config")
     with pytest.raises(ConfigError, match="the file that file= names: a path holds a NUL character"):
         world.load("a\x00b")
-    for there in (tmp_path, "/dev/null"):
+    for there in (tmp_path, "/dev/zero"):
         with pytest.raises(ConfigError) as caught:
             world.load(there)
         assert "does not exist" not in caught.value.message

@@ -16,7 +16,7 @@ from ..errors import MilvusProfilesError, UsageError
 from .completion import VARIABLE
 from .completion_scripts import answer_source, install, show
 from .internal import own_words
-from .output import print_error, print_version
+from .output import print_error, print_version, warn
 from .session import NAME, command, start
 
 __all__ = ["application", "run"]
@@ -102,8 +102,10 @@ def _add(app: typer.Typer, commands: Mapping[str, Any], words: list[str]) -> Non
             app.add_typer(group, name=name)
         else:
             module, _, function = found.partition(":")
-            loaded = getattr(import_module(f".commands.{module}", __package__), function)
-            app.command(name, context_settings=_CONTEXTS.get(name), hidden=name in other)(command(loaded))
+            source = import_module(f".commands.{module}", __package__)
+            loaded, parser = getattr(source, function), getattr(source, "PARSER", None)
+            settings = _CONTEXTS.get(name)
+            app.command(name, cls=parser, context_settings=settings, hidden=name in other)(command(loaded))
 
 
 def _first(words: list[str]) -> tuple[str, list[str]]:
@@ -149,6 +151,7 @@ def _root(
 def run(words: list[str]) -> int:
     """Run the words after the program's name; the exit status."""
     session = start()
+    session.warn = warn
     # gRPC writes to stderr by itself when some TLS handshakes fail, and there stands our one error, perhaps as JSON.
     # After the session took its copy of the environment, which `exec` hands on as it was.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -165,6 +168,11 @@ def run(words: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         sys.stderr.write("\n")
         return 130
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):
+            # Typer's own end where nobody reads any more, with a status that would mean a failure.
+            raise BrokenPipeError from None
+        raise
     except Exception as error:
         if (usage := _usage(error)) is None:
             raise

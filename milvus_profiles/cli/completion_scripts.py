@@ -19,7 +19,7 @@ import typer
 from ..errors import ConfigError, Location, UsageError
 from .asking import confirm
 from .completion import VARIABLE
-from .output import note, say, shorten
+from .output import note, say, shorten, warn
 from .session import current
 
 __all__ = ["SHELLS", "answer_source", "install", "script", "show"]
@@ -143,7 +143,8 @@ def _write_script(path: str, content: bytes) -> None:
             ),
             declined="nothing was written",
         )
-    write_atomic(path, content, new_mode=0o644)
+    if (told := write_atomic(path, content, new_mode=0o644)) is not None:
+        warn(told)
 
 
 def _add_lines(path: str, lines: list[str]) -> None:
@@ -161,7 +162,9 @@ def _add_lines(path: str, lines: list[str]) -> None:
         if read_bytes(path) != before:
             raise EditConflictError("was saved by someone else meanwhile", hint="try again", location=Location(path))
 
-    write_atomic(path, (before or b"") + gap + missing, new_mode=0o644, last_look=last_look)
+    told = write_atomic(path, (before or b"") + gap + missing, new_mode=0o644, last_look=last_look)
+    if told is not None:
+        warn(told)
 
 
 SHELLS = (*_SCRIPTS, "powershell", "pwsh")

@@ -64,8 +64,10 @@ def main(arguments: list[str] | None = None) -> int:
         status = run(words)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader (head, less) went away; the interpreter must not complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # The reader (head, less) went away, which is SIGPIPE to a shell.
+        from .internal import silence
+
+        silence()
         return 141
     except Exception as error:
         from .internal import report_internal

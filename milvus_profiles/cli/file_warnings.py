@@ -48,7 +48,8 @@ def warn_of_literals(documents: Iterable[Document]) -> None:
             continue
         tracked = is_tracked(document.path)
         if tracked or document.role == "project":
-            move = f"move the secret into the keyring with {milvus_profiles('secret', 'set', document.literals[0])}"
+            keep = document.standing.command("secret", "set", document.literals[0])
+            move = f"move the secret into the keyring with {keep}"
             warn(
                 f"{document.path} holds a token or password and git tracks it: {move}, and change it, "
                 "since its history keeps the old"

@@ -13,10 +13,11 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TextIO
 
 from ..text import printable
 
-__all__ = ["own_words", "report_internal"]
+__all__ = ["own_words", "report_internal", "silence"]
 
 _FAILED = 1
 _LONGEST = 300
@@ -50,7 +51,7 @@ def report_internal(error: Exception, words: Sequence[str]) -> int:
         sys.stderr.flush()
     except OSError:
         pass  # then there is nowhere to say it
-    _silence_stdout()
+    silence()
     return _FAILED
 
 
@@ -81,9 +82,14 @@ def _trace(error: BaseException) -> str:
     return "  then:\n".join(parts)
 
 
-def _silence_stdout() -> None:
+def silence() -> None:
     """Have the interpreter not stumble over what could not be written, when it flushes at its end."""
+    _silence(1, sys.stdout)
+    _silence(2, sys.stderr)
+
+
+def _silence(descriptor: int, stream: TextIO) -> None:
     try:
-        sys.stdout.flush()
+        stream.flush()
     except (OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)

@@ -41,8 +41,14 @@ def keyring(profiles: Profiles | None) -> OSKeyring:
 def context(alias: str) -> SecretContext:
     """What resolving a secret of a profile needs."""
     session = current()
-    ring = keyring(session.profiles())
-    return SecretContext(env=session.env, keyring=ring, alias=alias, verbose_stderr=session.verbose)
+    profiles = session.profiles()
+    return SecretContext(
+        env=session.env,
+        keyring=keyring(profiles),
+        alias=alias,
+        verbose_stderr=session.verbose,
+        standing=profiles.standing,
+    )
 
 
 def token_of(profile: Profile) -> SecretText | None:

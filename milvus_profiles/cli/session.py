@@ -18,9 +18,10 @@ import typer
 
 from ..errors import UsageError
 from ..masked import MaskedMapping
+from ..text import Standing
 
 if TYPE_CHECKING:
-    from ..config.profiles import Profiles, Selection
+    from ..config.profiles import Profiles, Resolved, Selection
     from ..secrets import OSKeyring
 
 __all__ = ["NAME", "Session", "command", "current", "start"]
@@ -44,6 +45,8 @@ class Session:
         verbose: whether to say more.
         quiet: whether to say less: results, warnings and errors only.
         keyring: the keyring of this run, once it was needed.
+        warn: what tells a warning.
+        creates: whether the command writes the named file where there is none, so that it need not be there before.
     """
 
     env: MaskedMapping = field(default_factory=lambda: MaskedMapping(os.environ))
@@ -54,6 +57,8 @@ class Session:
     verbose: bool = False
     quiet: bool = False
     keyring: OSKeyring | None = None
+    warn: Callable[[str], object] = lambda _: None
+    creates: bool = False
     _profiles: Profiles | None = field(default=None, repr=False)
 
     def profiles(self, *, fresh: bool = False) -> Profiles:
@@ -61,13 +66,29 @@ class Session:
         if self._profiles is None or fresh:
             from ..config.loading import load
 
-            self._profiles = load(self.config, env=self.env, file_name="--config")
+            self._profiles = load(self.config, env=self.env, file_name="--config", new=self.creates)
         return self._profiles
 
     def select(self, alias: str | None = None) -> Selection:
         """The profile that a command works on: its argument, else ``--profile``, else what the layers select."""
         name = "ALIAS" if alias is not None else "--profile"
-        return self.profiles().select(alias if alias is not None else self.profile, name=name)
+        wanted = alias if alias is not None else self.profile
+        if self._profiles is None:
+            from ..config.loading import load_for
+
+            self._profiles, left_out = load_for(wanted, self.config, env=self.env, file_name="--config")
+            if left_out is not None:
+                self.warn(left_out)
+        return self._profiles.select(wanted, name=name)
+
+    def use(self, alias: str | None = None) -> Resolved:
+        """The profile that a command connects with, or tells others how to; alias as for :meth:`select`."""
+        selected = self.select(alias).alias
+        return self.profiles().use(selected)
+
+    def remedy(self, *words: str) -> str:
+        """A command of this program, between backticks, for the same file as this run."""
+        return Standing(self.config).command(*words)
 
     def colors(self, stream: Any) -> bool:
         """Whether a stream gets colours: a terminal does, unless NO_COLOR (https://no-color.org) or an option."""

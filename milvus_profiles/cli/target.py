@@ -21,7 +21,8 @@ from ..config.trust import TrustStore
 from ..config.values import RawProfile
 from ..endpoint import AddressError, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
-from ..files.paths import absolute_path
+from ..files.given import is_given
+from ..files.paths import absolute_path, is_absent
 from .options import PlaceOptions
 from .output import shorten
 from .session import current
@@ -51,7 +52,7 @@ class Target:
 
     def read(self) -> Document | None:
         """What stands in it; None where it is not there."""
-        return read_document(self.path, self.role) if os.path.lexists(self.path) else None
+        return None if is_absent(self.path) else read_document(self.path, self.role)
 
     def bounds(self) -> str | None:
         """The directory that nothing written for the file may leave by a link; None where links are followed.
@@ -119,7 +120,14 @@ def choose(place: PlaceOptions | None = None, *, own: bool = False, document: Do
         if place.is_named:
             name = "--config" if session.config else "MILVUS_PROFILES_FILE"
             raise UsageError(f"{name} names the file already", hint="leave --user-file and --project-file out")
-        return Target(named_file(file, session.env, cwd), "named")
+        path = named_file(file, session.env, cwd)
+        if is_given(path):
+            raise ConfigError(
+                "is what a shell gives in the place of a file: it is read, and cannot be changed",
+                hint="name a file with --config",
+                location=Location(path),
+            )
+        return Target(path, "named")
     if place.user_file or (own and not project):
         return _own()
     if document is not None and not project:

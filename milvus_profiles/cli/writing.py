@@ -6,6 +6,7 @@ new, is trusted in its new form.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -184,6 +185,7 @@ def write(
         SecretUnavailableError: the keyring cannot keep a secret; nothing was written.
         MilvusProfilesError: the edit was refused; file and keyring are as they were.
     """
+    from ..config.atomic import check_writable, real_path
     from ..config.edit import edit_file
 
     def edit(*, dry_run: bool) -> EditResult:
@@ -201,6 +203,8 @@ def write(
         return finish(target, edit(dry_run=False))
     # Whether the file takes the edit is found out before the keyring is touched.
     planned = edit(dry_run=True)
+    if os.path.isdir(os.path.dirname(real_path(target.path))):
+        check_writable(target.path, inside=target.bounds())
     before: list[tuple[str, SecretText | None]] = []
     try:
         _fill_keyring(secrets, before, replace)
@@ -224,6 +228,8 @@ def finish(target: Target, result: EditResult) -> EditResult:
     say of it, and if it is not trusted."""
     for line in result.notes:
         note(line)
+    for line in result.warnings:
+        warn(line)
     if target.role != "project":
         return result
     store = TrustStore.load(current().env)
@@ -239,7 +245,8 @@ def finish(target: Target, result: EditResult) -> EditResult:
             store.pin(parse_document(result.after, target.path, "project"))
         except MilvusProfilesError as error:
             # The file was changed: what fails now is no failure of that.
-            warn(f"{target.words} was changed, but is not trusted any more: {error.message}")
+            said = "was created, but is not trusted" if result.created else "was changed, but is not trusted any more"
+            warn(f"{target.words} {said}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
             note_untrusted(target.words, target.path)
     return result
 

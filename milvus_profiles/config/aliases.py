@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ..alias import fold_alias, is_alias
 from ..files.regular_file import FileFault, read_regular
 from .locations import named, named_file, project_file, user_file, user_file_fault
+from .service_links import is_service_link
 
 __all__ = ["Choice", "aliases", "choices", "selected"]
 
@@ -72,7 +73,7 @@ def aliases(env: Mapping[str, str], cwd: str, config: str | None = None) -> list
         names.setdefault(env.get("MILVUS_CONN_ALIAS") or "default")
     folded = {fold_alias(name) for name in names}
     for variable in env:
-        if variable.startswith(_PREFIX):
+        if variable.startswith(_PREFIX) and not is_service_link(variable, env[variable]):
             alias = variable[len(_PREFIX) :].split("__")[0].lower()
             if alias and fold_alias(alias) not in folded:
                 names.setdefault(alias)

@@ -10,13 +10,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
 from ..errors import ConfigError, Location, MilvusProfilesError
+from ..files import attributes
 from ..files.held_directory import HeldDirectory
+from ..files.ownership import has_modes
 from ..files.regular_file import CONFIGURATION_LIMIT, FileFault, read_open, read_regular
+from ..text import command
 from .places import hint_for, place, real_path, refusal, standing
 
 __all__ = [
@@ -95,10 +98,11 @@ def write_atomic(
     """
     try:
         with place(path, inside, make=True) as (held, name):
-            old = standing(held, name, path)
-            temporary = _write_beside(held, name, content, old, mode, new_mode)
+            old = _changeable(held, name, path)
+            temporary, lost = _write_beside(held, name, content, old, mode, new_mode)
             _rename(held, temporary, name, last_look)
-            return _synced(held)
+            told = [f"{path} {' and '.join(lost)}"] if lost else []
+            return "; ".join([*told, *_synced(held)]) or None
     except OSError as error:
         raise refusal(error, path, "cannot be written") from None
 
@@ -109,8 +113,20 @@ def write_in(held: HeldDirectory, name: str, content: bytes) -> None:
     Raises:
         OSError: it cannot be written; what stood there still does.
     """
-    _rename(held, _write_beside(held, name, content, None, None, 0o600), name)
+    _rename(held, _write_beside(held, name, content, None, None, 0o600)[0], name)
     held.sync()
+
+
+def _changeable(held: HeldDirectory, name: str, path: str) -> os.stat_result | None:
+    """As :func:`standing`; what its owner made read-only is refused too, although its directory lets it be replaced."""
+    old = standing(held, name, path)
+    if old is not None and not old.st_mode & stat.S_IWUSR and has_modes(old.st_dev):
+        raise ConfigError(
+            f"is read-only (mode {stat.S_IMODE(old.st_mode):04o})",
+            hint=f"if it may be changed, run {command('chmod', 'u+w', path)}",
+            location=Location(path),
+        )
+    return old
 
 
 def _rename(held: HeldDirectory, temporary: str, name: str, last_look: Callable[[], None] | None = None) -> None:
@@ -137,8 +153,10 @@ def check_writable(path: str, *, inside: str | None = None) -> None:
     """
     try:
         with place(path, inside) as (held, name):
-            standing(held, name, path)
-            held.remove(_write_beside(held, name, b"", None, None, 0o600))
+            _changeable(held, name, path)
+            temporary, _ = _write_beside(held, name, b"", None, None, 0o600)
+            with suppress(FileNotFoundError):  # another process, which holds the lock, swept it away
+                held.remove(temporary)
     except OSError as error:
         raise refusal(error, path, "cannot be written") from None
 
@@ -194,7 +212,7 @@ def create_file(path: str, content: bytes, *, mode: int = 0o600, inside: str | N
     """
     try:
         with place(path, inside, make=True, follow=False) as (held, name):
-            temporary = _write_beside(held, name, content, None, None, mode)
+            temporary, _ = _write_beside(held, name, content, None, None, mode)
             try:
                 status = held.status(temporary)
                 _settle(held, temporary, name)
@@ -243,19 +261,21 @@ def remove_file(path: str, *, inside: str | None = None, last_look: Callable[[],
     """
     try:
         with place(path, inside) as (held, name):
-            standing(held, name, path)
+            _changeable(held, name, path)
             if last_look is not None:
                 last_look()
             held.remove(name)
-            return _synced(held)
+            return next(_synced(held), None)
     except OSError as error:
         raise refusal(error, path, "cannot be removed") from None
 
 
 def _write_beside(
     held: HeldDirectory, name: str, content: bytes, old: os.stat_result | None, mode: int | None, new_mode: int
-) -> str:
-    """Write a temporary file into the directory of a file; its name."""
+) -> tuple[str, list[str]]:
+    """Write a temporary file into the directory of a file; its name, and what the old file has that it has not, each
+    as the end of a sentence."""
+    lost: list[str] = []
     temporary = f".{name}.{os.urandom(8).hex()}.tmp"
     fresh = new_mode if old is None and mode is None else 0o600
     descriptor = held.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, fresh)
@@ -263,14 +283,20 @@ def _write_beside(
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
+            if old is None:
+                held.give(descriptor)
             if old is not None or mode is not None:
                 _set_owner_and_mode(descriptor, old, mode)
+            if old is not None and (names := attributes.copy(held, name, descriptor, access=mode is None)):
+                lost.append(f"has lost its extended attributes {', '.join(names)}")
             os.fsync(descriptor)
     except BaseException:
         with suppress(OSError):
             held.remove(temporary)
         raise
-    return temporary
+    if old is not None and old.st_nlink > 1:
+        lost.append("has other names (hard links), which still lead to the old text")
+    return temporary, lost
 
 
 def _set_owner_and_mode(descriptor: int, old: os.stat_result | None, mode: int | None) -> None:
@@ -290,10 +316,9 @@ def _set_owner_and_mode(descriptor: int, old: os.stat_result | None, mode: int |
         os.fchmod(descriptor, wanted)
 
 
-def _synced(held: HeldDirectory) -> str | None:
+def _synced(held: HeldDirectory) -> Iterator[str]:
     """Have the change survive a power failure; what is to be told where that is not sure: it was made all the same."""
     try:
         held.sync()
     except OSError as error:
-        return f"the change in {held.path} was made, but may not survive a power failure: {error.strerror}"
-    return None
+        yield f"the change in {held.path} was made, but may not survive a power failure: {error.strerror}"

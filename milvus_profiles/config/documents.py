@@ -20,10 +20,12 @@ from functools import cached_property
 from typing import Any, Literal
 
 from ..errors import ConfigError, Location
+from ..files.given import is_given, read_given
 from ..files.regular_file import CONFIGURATION_LIMIT, FileFault, read_regular
 from ..masked import MaskedFields, SecretText, without_secrets
 from ..profile import check_alias, fold_alias, is_alias
 from ..spelling import Nearest, suggest
+from ..text import Standing
 from ..tomltext.parser import TOMLDecodeError, loads
 from ..tomltext.positions import KeyPath, Positions, scan
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS
@@ -51,6 +53,7 @@ class Document:
         literals: the profiles whose token or password stands in the file itself.
         mode: permission bits of the very file that was read; None for a text that none was read with.
         device: its file system, as os.stat numbers them; None with ``mode``.
+        base: what relative paths in it count from; None is the directory that it is in.
     """
 
     path: str
@@ -63,12 +66,13 @@ class Document:
     literals: tuple[str, ...] = field(default=(), repr=False)
     mode: int | None = None
     device: int | None = None
+    base: str | None = field(default=None, repr=False)
     _located: dict[tuple[KeyPath, str], Location] = field(default_factory=dict, repr=False)
 
     @cached_property
     def directory(self) -> str:
         """What relative paths in it count from."""
-        return os.path.dirname(self.path)
+        return os.path.dirname(self.path) if self.base is None else self.base
 
     @cached_property
     def positions(self) -> Positions:
@@ -83,6 +87,11 @@ class Document:
     def nearest(self) -> Nearest:
         """Its aliases, to look up misspelled ones."""
         return Nearest(self.profiles)
+
+    @property
+    def standing(self) -> Standing:
+        """Where its profiles stand, for remedies."""
+        return _standing(self.path, self.role)
 
     def location(self, path: KeyPath, *, at: Literal["key", "value"] = "key") -> Location:
         """The place of an entry, with its line for the reader, secrets masked.
@@ -110,18 +119,20 @@ class Document:
         return self.positions.line_column(span.key)[0] if span else None
 
 
-def read_document(path: str, role: Role) -> Document:
+def read_document(path: str, role: Role, base: str | None = None) -> Document:
     """Read and parse a file; one that has not changed since it was last read is not parsed again.
 
     Args:
         path: absolute path.
-        role: how it came to be read.
+        role: how it came to be read; one that was named may be a pipe, or another thing that a shell gives for a file.
+        base: what relative paths count from in such a one.
 
     Raises:
         ConfigError: it cannot be read, is no TOML in UTF-8, or its root is wrong.  FileNotFoundError is not raised:
             a file that does not exist is a ConfigError too.
     """
-    return _result(_attempt(lambda: _cached(path, role, *_read(path))))
+    given = role == "named" and is_given(path)
+    return _result(_attempt(lambda: _cached(path, role, *_read(path, role, given), base if given else None)))
 
 
 def parse_document(content: bytes, path: str, role: Role) -> Document:
@@ -155,19 +166,20 @@ def _result(outcome: Document | ConfigError) -> Document:
 _Status = tuple[int, int]
 """The permission bits of an open file, and its device."""
 
-_CACHE: OrderedDict[tuple[str, Role, bytes], Document] = OrderedDict()
+_CACHE: OrderedDict[tuple[str, Role, bytes, str | None], Document] = OrderedDict()
 _CACHE_SIZE = 4
 
 
-def _cached(path: str, role: Role, content: bytes, status: _Status | None = None) -> Document:
+def _cached(path: str, role: Role, content: bytes, status: _Status | None = None, base: str | None = None) -> Document:
     """The document at a path, parsed again only if it changed: programs connect more often than files change.
 
     By content, because two writes within one tick of the filesystem's clock leave the same times and size.
     """
-    key = (path, role, hashlib.sha256(content).digest())
+    key = (path, role, hashlib.sha256(content).digest(), base)
     document = _CACHE.pop(key, None)
     if document is None:
         document = _parsed(content, path, role)
+        document.base = base
     if status is not None and status != (document.mode, document.device):
         document = copy.copy(document)  # who has the other one goes on with what was so then
         document.mode, document.device = status
@@ -178,16 +190,22 @@ def _cached(path: str, role: Role, content: bytes, status: _Status | None = None
     return document
 
 
-def _read(path: str) -> tuple[bytes, _Status]:
+def _standing(path: str, role: Role) -> Standing:
+    return Standing(path if role == "named" else None)
+
+
+def _read(path: str, role: Role, given: bool) -> tuple[bytes, _Status | None]:
     try:
-        read = read_regular(path, CONFIGURATION_LIMIT)
+        read = read_given(path, CONFIGURATION_LIMIT) if given else read_regular(path, CONFIGURATION_LIMIT)
     except FileFault as fault:
         hints = {
-            errno.ENOENT: "create it with `milvus-profiles profile add ALIAS --uri URI`",
+            errno.ENOENT: f"create it with {_standing(path, role).command('profile', 'add', 'ALIAS', '--uri', 'URI')}",
             errno.EACCES: "make it readable for this user",
         }
         default = "put a TOML file there" if fault.errno in (None, errno.EISDIR) else None
         raise ConfigError(fault.reason, hint=hints.get(fault.errno or 0, default), location=Location(path)) from None
+    if not stat.S_ISREG(read.status.st_mode):
+        return read.content, None  # of a pipe, modes say nothing
     return read.content, (stat.S_IMODE(read.status.st_mode), read.status.st_dev)
 
 

@@ -39,6 +39,7 @@ class EditResult:
         after: the new content.  May hold secrets.
         diff: the difference for people to read, with secrets masked and control characters escaped.
         notes: what else happened, a sentence each: the default is gone, other profiles follow a new name.
+        warnings: what was lost or is not sure, although the change was made.
     """
 
     path: str
@@ -46,6 +47,7 @@ class EditResult:
     after: bytes = field(repr=False)
     diff: str = field(repr=False)
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -199,7 +201,7 @@ def _commit(
         if result.changed:
             told = write_atomic(path, result.after, last_look=last_look, inside=inside)
             if told is not None:
-                result = replace(result, notes=(*result.notes, told))
+                result = replace(result, warnings=(told,))
     return result
 
 

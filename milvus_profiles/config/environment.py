@@ -17,9 +17,10 @@ from ..spelling import suggest
 from .fields import FIELDS, SECRET_FIELDS, read_text
 from .fields import field as field_of
 from .locations import home_directory
+from .service_links import is_service_link
 from .values import Origin, Raw, Value, resolved_paths
 
-__all__ = ["FAMILY", "PREFIX", "EnvironmentLayer", "read_environment"]
+__all__ = ["FAMILY", "PREFIX", "EnvironmentLayer", "idle_addresses", "read_environment"]
 
 PREFIX = "MILVUS_PROFILES__"
 CONTROL = ("MILVUS_PROFILE", "MILVUS_PROFILES_FILE", "MILVUS_PROFILES_KEYRING_TIMEOUT", "MILVUS_PROFILES_EXEC")
@@ -94,6 +95,8 @@ def read_environment(env: Mapping[str, str], cwd: str) -> EnvironmentLayer:
 def _variables(env: Mapping[str, str]) -> Iterator[tuple[str, str, list[str]]]:
     for variable in sorted(env):
         if not variable.startswith("MILVUS_PROFILES") or variable in CONTROL or not env[variable]:
+            continue
+        if is_service_link(variable, env[variable]):
             continue
         if not variable.startswith(PREFIX):
             near = None if "__" in variable else suggest(variable, CONTROL)
@@ -195,6 +198,18 @@ def _family(env: Mapping[str, str]) -> tuple[Raw, tuple[str, ...], str | None]:
         put("MILVUS_USER", "user")
         put("MILVUS_PASSWORD", "password")
     return raw, (), alias
+
+
+_ADDRESSES = ("MILVUS_ADDRESS", "MILVUS_URL", "MILVUS_HOST", "MILVUS_ENDPOINT", "ZILLIZ_URI")
+
+
+def idle_addresses(env: Mapping[str, str]) -> list[str]:
+    """What looks as if it declared a profile, and does not, as a sentence with the remedy; empty where nothing does."""
+    names = [name for name in _ADDRESSES if env.get(name)]
+    if not names or env.get("MILVUS_URI"):
+        return []
+    means = "means" if len(names) == 1 else "mean"
+    return [f"{' and '.join(names)} {means} nothing here: set MILVUS_URI, or see `milvus-profiles import --from env`"]
 
 
 def secret_values(raw: Raw) -> list[Value]:

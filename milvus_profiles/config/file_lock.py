@@ -89,11 +89,7 @@ def _open_lock(held: HeldDirectory, name: str, path: str) -> int:
             os.close(descriptor)
             raise
         return descriptor
-    # Under sudo the lock must not shut out the user in whose directory it stands.
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        owner = held.own_status
-        with suppress(OSError):
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    held.give(descriptor)
     return descriptor
 
 

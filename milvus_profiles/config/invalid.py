@@ -125,7 +125,8 @@ def _directory_of_command(raw: RawProfile) -> str | None:
     """The directory of the file that declares the command of a secret; None where no file does, or there is none."""
     for path, value in raw.values.items():
         if path[1:] == ("command",) and value.origin.document is not None:
-            return value.origin.document.directory
+            # What a shell gives in the place of a file has none, and the current directory is nobody's word.
+            return value.origin.document.directory if value.origin.document.base is None else None
     return None
 
 

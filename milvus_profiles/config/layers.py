@@ -8,14 +8,15 @@ from functools import cached_property
 from itertools import islice
 
 from ..errors import ConfigError
-from ..profile import fold_alias
+from ..profile import Profile, fold_alias
 from ..spelling import Nearest
+from ..text import Standing
 from .aliases import choices
 from .documents import Document
-from .environment import EnvironmentLayer
+from .environment import PREFIX, EnvironmentLayer
 from .values import Origin, Raw, RawProfile, from_table, has_address, inherited, override
 
-__all__ = ["Layers", "Selection"]
+__all__ = ["Layers", "Selection", "placed", "standing_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,3 +209,24 @@ class Layers:
     def _nearest_variable(self) -> Nearest:
         environment = self._environment
         return Nearest([*environment.names.values(), *([environment.uri_alias] if environment.uri_alias else [])])
+
+
+def standing_of(raw: RawProfile) -> Standing:
+    """Where a profile stands, for remedies."""
+    document = raw.document
+    prefix = None
+    if document is None:
+        prefix = f"{PREFIX}{fold_alias(raw.alias).upper().replace('-', '_')}__"
+    variables = {
+        ".".join(path): value.origin.name
+        for path, value in raw.values.items()
+        if value.origin.layer == "environment" and value.origin.name is not None
+    }
+    named = document is not None and document.role == "named"
+    return Standing(document.path if document is not None and named else None, prefix, variables)
+
+
+def placed(profile: Profile, raw: RawProfile) -> Profile:
+    """The profile, told where it stands."""
+    profile._standing = standing_of(raw)
+    return profile

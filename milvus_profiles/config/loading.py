@@ -8,18 +8,34 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import ConfigError
+from ..files.paths import is_absent
 from ..masked import MaskedMapping
+from ..profile import fold_alias
 from .documents import Document, Role, read_document, try_parse
-from .locations import UnreadFile, current_directory, find_project_file, named, named_file, user_file, user_file_fault
+from .locations import (
+    STATE_VARIABLES,
+    UnreadFile,
+    current_directory,
+    find_project_file,
+    named,
+    named_file,
+    user_file,
+    user_file_fault,
+)
 from .profiles import ProfileCache, Profiles
 from .settings import Settings, load_settings
 
-__all__ = ["load", "load_text"]
+__all__ = ["BrokenFileWarning", "load", "load_alone", "load_for", "load_text", "load_with_warning"]
+
+
+class BrokenFileWarning(UserWarning):
+    """A file that was found cannot be read, and nothing of it is needed."""
 
 
 def load(
@@ -29,6 +45,7 @@ def load(
     cwd: str | os.PathLike[str] | None = None,
     connector: Callable[..., Any] | None = None,
     file_name: str = "file=",
+    new: bool = False,
 ) -> Profiles:
     """Read the files and the environment.
 
@@ -38,6 +55,7 @@ def load(
         cwd: where the search for a project file begins; None takes the process's current directory.
         connector: what :meth:`Profiles.connect` calls.
         file_name: what the explicit file is called in messages, such as ``--config``.
+        new: a named file that is not there is one without profiles, since it is going to be written.
 
     Raises:
         ConfigError: a file cannot be read or is invalid as a whole, or a variable is wrong.
@@ -48,7 +66,7 @@ def load(
         # A variable that was meant to hold the path is empty: to read other files instead would be a surprise.
         raise ConfigError(f"{file_name} names no file: it is empty", hint="give a path, or leave it out")
     directory = _directory(cwd, named(file, environment))
-    documents, unread = _documents(file, environment, directory, file_name)
+    documents, unread = _documents(file, environment, directory, file_name, new)
     settings = load_settings(environment, directory, documents)
     return Profiles(
         documents,
@@ -61,8 +79,63 @@ def load(
     )
 
 
-_HOME = ("HOME", "USERPROFILE", "SUDO_UID")
-"""What the home directory, and whose it may be, is known by."""
+def load_for(
+    alias: str | None,
+    file: str | None = None,
+    *,
+    address: bool = False,
+    env: Mapping[str, str] | None = None,
+    connector: Callable[..., Any] | None = None,
+    file_name: str = "file=",
+) -> tuple[Profiles, str | None]:
+    """Read the files and the environment for whoever wants one profile.
+
+    A profile that ``MILVUS_URI`` declares is the environment's whole, and an address of a call needs no profile: for
+    them a file that was merely found need not be readable.
+
+    Args:
+        alias: the profile; None for the selected one.
+        file, env, connector, file_name: as for :func:`load`.
+        address: whether the call names an address and no profile.
+
+    Returns:
+        The profiles, and what to warn of: a file that cannot be read and was left out.
+
+    Raises:
+        ConfigError: as :func:`load`, of what is needed.
+    """
+    try:
+        return load(file, env=env, connector=connector, file_name=file_name), None
+    except ConfigError as error:
+        failure = error.with_traceback(None)
+    environment = MaskedMapping(os.environ if env is None else env)
+    alone = None if named(file, environment) else _without_files(environment, connector)
+    if alone is None:
+        raise failure
+    declared = alone.settings.environment.uri_alias
+    wanted = alias or alone.settings.profile or declared
+    if not address and (declared is None or wanted is None or fold_alias(wanted) != fold_alias(declared)):
+        raise failure
+    place = f"{failure.location}: " if failure.location is not None else ""
+    return alone, f"{place}{failure.message}; it is left out, since nothing of it is needed here"
+
+
+def load_with_warning(alias: str | None, *, connector: Callable[..., Any] | None = None, stacklevel: int) -> Profiles:
+    """As :func:`load_for`, with a Python warning; the stack level is counted from the caller of this."""
+    profiles, left_out = load_for(alias, connector=connector)
+    if left_out is not None:
+        warnings.warn(BrokenFileWarning(left_out), stacklevel=stacklevel + 1)
+    return profiles
+
+
+def _without_files(env: MaskedMapping, connector: Callable[..., Any] | None) -> Profiles | None:
+    """What the environment alone declares; None where the fault is its own."""
+    try:
+        directory = current_directory()
+        settings = load_settings(env, directory, ())
+    except ConfigError:
+        return None
+    return Profiles((), settings, env=env, cwd=directory, connector=connector)
 
 
 def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] | None = None) -> Profiles:
@@ -81,10 +154,28 @@ def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] |
     content = b""  # a traceback may show the locals of its frames, and this is all the secrets of the file
     if isinstance(document, ConfigError):
         raise document
-    environment = MaskedMapping({} if env is None else {k: env[k] for k in _HOME if k in env})
-    directory = os.path.dirname(path)
-    settings = load_settings(environment, directory, (document,))
-    return Profiles((document,), settings, env=environment, cwd=directory)
+    return _alone(document, env)
+
+
+def load_alone(path: str, role: Role, cwd: str, *, env: Mapping[str, str]) -> Profiles:
+    """The profiles of one file, whatever other files and the variables say.
+
+    Args:
+        path: absolute path.
+        role: how the file would be read.
+        cwd: what relative paths count from where the path is that of no file.
+        env: the environment, for the home directory and for trust; its variables are left out.
+
+    Raises:
+        ConfigError: the file cannot be read or is invalid as a whole.
+    """
+    return _alone(read_document(path, role, cwd), env)
+
+
+def _alone(document: Document, env: Mapping[str, str] | None) -> Profiles:
+    environment = MaskedMapping({} if env is None else {name: env[name] for name in STATE_VARIABLES if name in env})
+    settings = load_settings(environment, document.directory, (document,))
+    return Profiles((document,), settings, env=environment, cwd=document.directory)
 
 
 def _directory(cwd: str | os.PathLike[str] | None, text: str | None) -> str:
@@ -101,15 +192,17 @@ def _directory(cwd: str | os.PathLike[str] | None, text: str | None) -> str:
 
 
 def _documents(
-    file: str | None, env: Mapping[str, str], cwd: str, file_name: str
+    file: str | None, env: Mapping[str, str], cwd: str, file_name: str, new: bool
 ) -> tuple[tuple[Document, ...], tuple[UnreadFile, ...]]:
     if text := named(file, env):
         name = "MILVUS_PROFILES_FILE" if file is None else file_name
         path = _named(text, env, cwd, name)
+        if new and is_absent(path):
+            return (), ()
         try:
-            return (read_document(path, "named"),), ()
+            return (read_document(path, "named", cwd),), ()
         except ConfigError as error:
-            if not os.path.lexists(path):
+            if is_absent(path):
                 raise ConfigError(
                     f"the file that {name} names does not exist", hint=error.hint, location=error.location
                 ) from None
@@ -119,7 +212,7 @@ def _documents(
     if found is not None:
         documents.append(read_document(found, "project"))
     own = user_file(env)
-    if own is not None and os.path.lexists(own):
+    if own is not None and not is_absent(own):
         if (fault := user_file_fault(env)) is None:
             documents.append(read_document(own, "user"))
         else:

@@ -70,9 +70,18 @@ def user_file(env: Mapping[str, str]) -> str | None:
 def user_file_fault(env: Mapping[str, str]) -> UnreadFile | None:
     """Why the user's own file is not used although it has a place; None if it is, or has none."""
     base, path = _configuration(env), user_file(env)
-    if base is None or path is None or (fault := fault_below(base[0], path, own_users(env))) is None:
+    if base is None or path is None:
         return None
-    return _unread(path, fault)
+    if (fault := fault_below(base[0], path, own_users(env))) is not None:
+        return _unread(path, fault)
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        hint = "let this user look into its directory, or set XDG_CONFIG_HOME to another one"
+        return UnreadFile(path, f"is not read: its directory cannot be searched: {error.strerror}", hint)
+    return None
 
 
 def state_directory(env: Mapping[str, str]) -> str | None:

@@ -51,7 +51,7 @@ def exposure(document: Document, mounts: str | None = None) -> Exposure | None:
     if not has_modes(document.device, mounts):
         return Exposure(
             "holds a token or password on a file system without permissions, where others may read and change it",
-            "move the secret into the keyring with `milvus-profiles secret set ALIAS`",
+            f"move the secret into the keyring with {document.standing.command('secret', 'set', 'ALIAS')}",
             False,
         )
     if mode & stat.S_IWOTH:

@@ -26,6 +26,7 @@ _HINTS = {
     errno.EACCES: "make the file and its directory writable for this user",
     errno.EPERM: "make the file and its directory writable for this user",
     errno.EROFS: "the file system is mounted read-only: choose another place, such as another file with --config",
+    errno.EBUSY: "it is mounted by itself, and what is mounted cannot be replaced: mount its directory in its place",
     errno.ENOSPC: "make room on the file system",
     errno.EDQUOT: "make room: the disk quota is used up",
     errno.ELOOP: "remove the symbolic link, or choose another file with --config",
@@ -125,7 +126,7 @@ def _hold(stack: ExitStack, directory: str, make: bool) -> HeldDirectory:
             directory, name = os.path.split(directory)
             missing.append(name)
     for name in reversed(missing):
-        held = _make(stack, held, name)
+        held = stack.enter_context(held.made(name, 0o700))
     return held
 
 
@@ -137,13 +138,6 @@ def _open(directory: str) -> HeldDirectory:
         return HeldDirectory(directory, passing=True)
 
 
-def _make(stack: ExitStack, held: HeldDirectory, name: str) -> HeldDirectory:
-    with suppress(FileExistsError):
-        held.make(name, 0o700)
-        held.sync()
-    return stack.enter_context(held.enter(name))
-
-
 def _step(stack: ExitStack, held: HeldDirectory, name: str, inside: str, make: bool) -> HeldDirectory:
     _refuse_link(held, name, inside)
     try:
@@ -153,7 +147,7 @@ def _step(stack: ExitStack, held: HeldDirectory, name: str, inside: str, make: b
     except FileNotFoundError:
         if not make:
             raise
-        return _make(stack, held, name)
+        return stack.enter_context(held.made(name, 0o700))
 
 
 def _below(path: str, inside: str) -> tuple[str, list[str]] | None:

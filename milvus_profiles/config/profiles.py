@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -18,53 +17,23 @@ from ..half_made import even_half_made
 from ..masked import SecretText, without_secrets
 from ..profile import Profile, fold_alias, is_alias
 from ..spelling import Nearest, some
+from ..text import Standing
 from .databases import refuse_brought, untrusted_origin
 from .documents import Document
+from .environment import idle_addresses
 from .fields import SECRET_FIELDS
 from .invalid import FINDINGS, Findings, validate
-from .layers import Layers, Selection
+from .layers import Layers, Selection, placed
 from .locations import UnreadFile, home_directory, home_fault, user_file
 from .permissions import refusal
+from .resolved import Examined, ProfileCache, Resolved
 from .settings import Settings
 from .trust import TrustStore, check_default, check_endpoint, check_fields
 from .values import Origin, Raw, RawProfile, Value, override, resolved_paths
 
 __all__ = ["Examined", "ProfileCache", "Profiles", "Resolved", "Selection"]
 
-ProfileCache = dict[str, tuple["RawProfile", "Profile | None"]]
-"""Folded alias to a profile's fields, and the profile itself unless that depends on more than files and variables."""
-
-Examined = tuple[str, "RawProfile | None", "Profile | Findings"]
-"""An alias, its fields, or None where they cannot be had, and the profile, or what is wrong with it."""
-
 _CACHED_PROFILES = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """A profile with everything known about where it comes from.
-
-    Attributes:
-        profile: the validated profile.
-        raw: its fields with their origins, and what they overrode.
-        trusted: False only for a profile of a project file that is not trusted.
-    """
-
-    profile: Profile
-    raw: RawProfile = field(repr=False)
-    trusted: bool
-
-    @property
-    def origin(self) -> Origin:
-        """Where the profile is declared."""
-        return self.raw.declared
-
-    def origin_of(self, name: str) -> Origin:
-        """The origin of a field, or the first of its table's; a default's where nobody set it."""
-        for path, value in self.raw.values.items():
-            if path[0] == name:
-                return value.origin
-        return Origin("default")
 
 
 @even_half_made
@@ -144,15 +113,24 @@ class Profiles(Mapping[str, Profile]):
         elif names:
             hint = f"there are: {some(names, len(self))}"
         else:
-            hint = "there are no profiles yet: declare one with `milvus-profiles profile add ALIAS --uri URI`"
+            hint = f"there are no profiles yet: declare one with {self._how_to_add()}"
         return UnknownProfileError(
             f"there is no profile {without_secrets(alias)[:64]!a}",
             hint="; ".join((hint, *self._left_out())),
             location=location,
         )
 
+    def _how_to_add(self) -> str:
+        return self.standing.command("profile", "add", "ALIAS", "--uri", "URI")
+
+    @property
+    def standing(self) -> Standing:
+        """Where a profile is added."""
+        return Standing(next((document.path for document in self.documents if document.role == "named"), None))
+
     def _left_out(self) -> Iterator[str]:
         """What else there would have been profiles from, and why it is not."""
+        yield from () if self else idle_addresses(self.env)
         for unread in self.unread:
             yield f"{unread} ({unread.hint})"
         if self.user_file is None and (fault := home_fault(self.env)) is not None:
@@ -174,7 +152,7 @@ class Profiles(Mapping[str, Profile]):
         choices = self._layers.choices(alias, name, self.settings.profile)
         if not choices:
             names = list(islice(self, 9))
-            remedy = "declare one with `milvus-profiles profile add ALIAS --uri URI`"
+            remedy = f"declare one with {self._how_to_add()}"
             if names:
                 remedy = (
                     f"name one of {some(names, len(self))} with --profile or MILVUS_PROFILE, or set default_profile"
@@ -247,7 +225,8 @@ class Profiles(Mapping[str, Profile]):
             raw = self.raw(alias)
             trusted = self.is_trusted(raw)
             # An untrusted file must not make the program open files of its choice.
-            profile = self._held(_first(validate(Profile, raw, check_files=trusted)), raw).taken_from(self)
+            found = placed(_first(validate(Profile, raw, check_files=trusted)), raw)
+            profile = self._held(found, raw).taken_from(self)
             self._resolved[key] = Resolved(profile, raw, trusted)
         return self._resolved[key]
 
@@ -302,7 +281,7 @@ class Profiles(Mapping[str, Profile]):
         if raw.document is not None and (refused := refusal(raw.document)) is not None:
             raise refused
         if profile is None:
-            profile = _first(validate(Profile, raw))
+            profile = placed(_first(validate(Profile, raw)), raw)
             if not layer:
                 self._keep(key, raw, profile)
         if profile.is_template:

@@ -118,16 +118,21 @@ def update_state(
     from .file_lock import locked
 
     path = state_file(name, env)
-    with locked(path, _LOCK_TIMEOUT):
-        state = read_state(name, env)
-        # Written anew it would look like ours, with what somebody else put into it, or without what was in it.
-        if (fault := state.fault or state.unread) is not None:
-            raise ConfigError(f"{what} {fault[0]}", hint=fault[1], location=Location(path))
-        if state.garbled:
-            create_file(f"{path}.{hashlib.sha256(state.garbled).hexdigest()[:8]}.broken", state.garbled)
-        # A gated field of the wrong type may be a date, which JSON does not know.
-        content = json.dumps(change(state.values), indent=1, sort_keys=True, default=str) + "\n"
-        return path, write_atomic(path, content.encode("utf-8"), mode=0o600)
+    try:
+        with locked(path, _LOCK_TIMEOUT):
+            state = read_state(name, env)
+            fault = state.fault or state.unread
+            if fault is None:
+                if state.garbled:
+                    create_file(f"{path}.{hashlib.sha256(state.garbled).hexdigest()[:8]}.broken", state.garbled)
+                # A gated field of the wrong type may be a date, which JSON does not know.
+                content = json.dumps(change(state.values), indent=1, sort_keys=True, default=str) + "\n"
+                return path, write_atomic(path, content.encode("utf-8"), mode=0o600)
+    except ConfigError as error:
+        hint = "make its directory writable for this user, or set XDG_STATE_HOME to one that is"
+        raise ConfigError(f"{what} cannot be written: {error.message}", hint=hint, location=Location(path)) from None
+    # Written anew it would look like ours, with what somebody else put into it, or without what was in it.
+    raise ConfigError(f"{what} {fault[0]}", hint=fault[1], location=Location(path))
 
 
 def _fault(path: str, status: os.stat_result, env: Mapping[str, str]) -> tuple[str, str] | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..live.api import load
+from ..config.loading import load_with_warning
+from ..live.api import connect
 from ..live.opening import secret_context
 from .report import Report, Stage
 from .stages import ProfileTest, diagnose_declared
@@ -47,5 +48,5 @@ def diagnose(
 
 def selected(alias: str | None, profiles: Profiles | None) -> tuple[Profiles, str]:
     """The profiles, and the alias of the one that is meant; errors are those of :func:`diagnose`."""
-    known = load() if profiles is None else profiles
+    known = load_with_warning(alias, connector=connect, stacklevel=3) if profiles is None else profiles
     return known, known.select(alias).alias

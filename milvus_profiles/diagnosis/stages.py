@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ..channel.grpc_import import grpc
 from ..channel.receive_limits import LARGEST_ANSWER
 from ..config.disclosure import shown
+from ..config.layers import standing_of
 from ..config.plaintext import check_plaintext
 from ..deadline import Deadline
 from ..errors import MilvusProfilesError, ThreadStartError
@@ -28,7 +29,7 @@ from ..probe.sockets import PROXY_VARIABLES, Resolution, connect_first, proxy_in
 from ..probe.sockets import resolve as resolve_host
 from ..profile import Profile
 from ..secrets import SecretContext, resolve
-from ..text import milvus_profiles, printable
+from ..text import Standing, printable
 from .cancellation import Cancellation
 from .http_stages import ask_management, ask_rest
 from .report import Report, Stage, StageName
@@ -68,7 +69,7 @@ def diagnose_declared(profiles: Profiles, alias: str, test: ProfileTest) -> Repo
     """Test a profile that is declared; Cancelled where the test is cancelled."""
     run = TestRun(alias, test.on_stage, test.cancellation)
     with suppress(StageFailed):
-        correct = f"correct it there, or with {milvus_profiles('profile', 'set', alias, 'FIELD=VALUE')}"
+        correct = f"correct it there, or with {_standing(profiles, alias).change(alias, 'FIELD=VALUE')}"
         with run.stage("config", correct) as stage:
             resolved = profiles.use(alias)
             stage.detail = _where(resolved.profile)
@@ -91,6 +92,13 @@ def diagnose_profile(profile: Profile, test: ProfileTest, *, token: SecretText |
             stage.detail = _where(profile)
         _connect(run, profile, test, token, ())
     return run.report()
+
+
+def _standing(profiles: Profiles, alias: str) -> Standing:
+    try:
+        return standing_of(profiles.raw(alias))
+    except MilvusProfilesError:
+        return profiles.standing
 
 
 def _where(profile: Profile) -> str:

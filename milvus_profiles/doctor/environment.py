@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.environment import CONTROL, FAMILY, PREFIX
+from ..config.service_links import is_service_link
 from ..config.values import has_address
 from ..errors import ConfigError
 from ..files.regular_file import FileFault, read_regular
 from ..probe.sockets import PROXY_VARIABLES
 from ..spelling import suggest
-from ..text import printable
+from ..text import IN_QUOTES, is_quoted, printable
 from .finding import DoctorContext, Finding
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = ["check_clock", "check_dotenv", "check_proxies", "check_variables", "d
 
 _BEGINNING = "MILVUS_"
 _PYMILVUS_ONLY = ("MILVUS_CONN_TIMEOUT", "MILVUS_DEFAULT_CONNECTION")
+_SECRET = re.compile(r"MILVUS_(?:PROFILES__[A-Za-z0-9_]+__)?(?:TOKEN|PASSWORD)")
 _TELLING = re.compile(r"MILVUS_.*|PYTHON_KEYRING_BACKEND|GRPC_.*|(?:grpc|https?|all|no)_proxy", re.IGNORECASE)
 _ASSIGNMENT = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=", re.MULTILINE)
 _DOTENV_LIMIT = 1 << 20
@@ -47,10 +49,12 @@ def check_variables(profiles: Profiles | None, context: DoctorContext) -> Iterat
     empty = [name for name in (*FAMILY, *CONTROL) if name in env and not env[name]]
     if empty:
         found.append(_finding(f"{', '.join(empty)}: set and empty, which counts as unset", f"unset {' '.join(empty)}"))
+    if quoted := [name for name in sorted(env) if _SECRET.fullmatch(name) and is_quoted(env[name])]:
+        found.append(_finding(f"{', '.join(quoted)}: in quotes, which are sent with the secret", IN_QUOTES))
     yield from found
     if not found:
         known = [name for name in (*FAMILY, *CONTROL) if env.get(name)]
-        fields = sum(name.startswith(PREFIX) for name in env)
+        fields = sum(name.startswith(PREFIX) and not is_service_link(name, env[name]) for name in env)
         said = known + ([f"{fields} with {PREFIX}"] if fields else [])
         yield Finding("variables", "ok", f"in use: {', '.join(said)}" if said else "none is set")
 
@@ -62,6 +66,8 @@ def _finding(detail: str, hint: str) -> Finding:
 def _unknown(context: DoctorContext) -> Iterator[Finding]:
     for name in sorted(context.env):
         if not name.startswith(_BEGINNING) or name.startswith("MILVUS_PROFILES") or name in (*FAMILY, *CONTROL):
+            continue
+        if is_service_link(name, context.env[name]):
             continue
         if name in _PYMILVUS_ONLY:
             yield _finding(f"{name} is read by pymilvus alone", f"set {PREFIX}ALIAS__TIMEOUT, or uri, in its place")
@@ -121,7 +127,7 @@ def dotenv_files(context: DoctorContext) -> list[str]:
 def names_in(path: str) -> list[str]:
     """The variables that a `.env` file sets; its values are not looked at."""
     try:
-        text = read_regular(path, _DOTENV_LIMIT).content.decode("utf-8", "replace")
+        text = read_regular(path, _DOTENV_LIMIT).content.decode("utf-8-sig", "replace")
     except FileFault:
         return []
     return list(dict.fromkeys(_ASSIGNMENT.findall(text)))

@@ -112,7 +112,7 @@ def check_tracked(profiles: Profiles, context: DoctorContext) -> Iterator[Findin
             clean = False
             yield Finding(
                 "tracked", "failed", f"{printable(document.path)} holds a token or password, and git tracks it",
-                f"move it into the keyring with {milvus_profiles('secret', 'set', document.literals[0])}, "
+                f"move it into the keyring with {document.standing.command('secret', 'set', document.literals[0])}, "
                 "take it out of the file, and change it at the server: the history of the repository keeps the old one",
             )  # fmt: skip
         elif document.role == "project":
@@ -120,7 +120,7 @@ def check_tracked(profiles: Profiles, context: DoctorContext) -> Iterator[Findin
             yield Finding(
                 "tracked", "warning",
                 f"{printable(document.path)} holds a token or password, and goes where the project goes",
-                f"move it into the keyring with {milvus_profiles('secret', 'set', document.literals[0])}, "
+                f"move it into the keyring with {document.standing.command('secret', 'set', document.literals[0])}, "
                 "and take it out of the file",
             )  # fmt: skip
     for path in dotenv_files(context):

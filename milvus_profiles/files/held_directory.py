@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 __all__ = ["HeldDirectory", "is_link"]
 
@@ -86,6 +86,16 @@ class HeldDirectory:
         """
         return os.open(self._at(name), flags | _FILE, mode, dir_fd=self._descriptor)
 
+    def give(self, descriptor: int) -> None:
+        """Give what root made in another user's directory to that user, whom it would shut out otherwise.
+
+        Args:
+            descriptor: of a new file, or of a directory with nothing in it.
+        """
+        if hasattr(os, "geteuid") and os.geteuid() == 0 and (owner := self.own_status).st_uid != 0:
+            with suppress(OSError):  # some file systems give nothing away
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
     def make(self, name: str, mode: int = 0o777) -> None:
         """Make a directory in it.
 
@@ -135,6 +145,24 @@ class HeldDirectory:
         """Whether nothing stands in it."""
         with self.names() as names:
             return next(names, None) is None
+
+    def made(self, name: str, mode: int) -> HeldDirectory:
+        """Hold a directory in it, which is made where there is none.
+
+        Args:
+            name: its name.
+            mode: as for :meth:`make`, like the errors.
+        """
+        try:
+            self.make(name, mode)
+        except FileExistsError:
+            return self.enter(name)
+        self.sync()
+        held = self.enter(name)
+        # Whoever may write here may have put another one there meanwhile.
+        if held._descriptor is not None and held.is_empty:
+            self.give(held._descriptor)
+        return held
 
     @property
     def own_status(self) -> os.stat_result:

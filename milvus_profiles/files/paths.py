@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from .ownership import fault_of, own_users
 
-__all__ = ["absolute_path", "home_directory", "home_fault"]
+__all__ = ["absolute_path", "home_directory", "home_fault", "is_absent"]
 
 # Linux takes 4,095 bytes and Windows 32,767 characters; what is longer only takes time.
 _LONGEST = 32_767 if sys.platform == "win32" else 4095
@@ -85,6 +85,23 @@ def absolute_path(path: str, *, base: str | os.PathLike[str], home: str | None =
     path = os.path.abspath(os.path.join(base, path))
     # POSIX lets two leading slashes mean something else; no system here does, and one file must have one spelling.
     return path[1:] if path.startswith("//") and os.sep == "/" else path
+
+
+def is_absent(path: str) -> bool:
+    """Whether nothing stands at a path, be it a link that leads nowhere.
+
+    Not os.path.lexists, for which nothing stands where one may not look.
+
+    Args:
+        path: absolute path.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        pass
+    return False
 
 
 def _expanded(path: str, home: str | None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..channel.pymilvus_client import ClientArguments, authentication, client_arguments
 from ..config.fields import FIELDS
-from ..config.loading import load
+from ..config.loading import load_with_warning
 from ..config.plaintext import check_plaintext
 from ..errors import ParamError
 from ..live.api import connect
@@ -56,7 +56,7 @@ def connection_args(alias: str | None = None, *, profiles: Profiles | None = Non
         MilvusProfilesError: the profile or its secret cannot be had, or Milvus Lite not be started, as for ``connect``.
         ConfigError: pymilvus cannot express the profile: an IPv6 address, a client certificate without a CA.
     """
-    known = profiles if profiles is not None else load()
+    known = profiles if profiles is not None else load_with_warning(alias, stacklevel=2)
     resolved = known.use(known.select(alias).alias)
     check_plaintext(resolved)
     profile, endpoint = resolved.profile, resolved.profile.endpoint

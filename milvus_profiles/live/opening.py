@@ -64,7 +64,7 @@ def secret_context(profiles: Profiles, alias: str) -> SecretContext:
     """What resolving the secret of an alias needs to know, for a program without a terminal."""
     extra = profiles.settings.keyring_backends
     keyring = OSKeyring(extra_backends=extra, timeout=keyring_timeout(profiles.env))
-    return SecretContext(env=profiles.env, keyring=keyring, alias=alias)
+    return SecretContext(env=profiles.env, keyring=keyring, alias=alias, standing=profiles.standing)
 
 
 def spec_of(resolved: Resolved, profiles: Profiles) -> ChannelSpec:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..config.fields import FIELDS, SECRET_FIELDS
-from ..config.loading import load as load_profiles
+from ..config.loading import BrokenFileWarning, load_for
 from ..config.permissions import file_warnings
 from ..config.plaintext import check_plaintext
 from ..config.profiles import Profiles, Resolved
@@ -141,7 +141,10 @@ def request(
     given = alias if isinstance(alias, Profile) else None
     if profiles is None and given is not None and isinstance(given.source, Profiles):
         profiles = given.source
-    known = profiles if profiles is not None else load_profiles()
+    anonymous = alias is None and has_address(fields)
+    called = alias.alias if isinstance(alias, Profile) else alias
+    needless = anonymous or (given is not None and given.source is None)
+    known, left_out = (profiles, None) if profiles is not None else load_for(called, address=needless)
     key: Hashable | None = None
     if given is not None and given.source is None:
         resolved = known.anonymous(CallFields({**given.fields(), **fields}), alias=given.alias)
@@ -151,13 +154,13 @@ def request(
         was = known[given.alias].fields()
         changed = {name: value for name, value in given.fields().items() if was.get(name) != value}
         return request(given.alias, profiles=known, dedicated=dedicated, fields=CallFields({**changed, **fields}))
-    elif alias is None and has_address(fields):
+    elif anonymous:
         resolved = known.anonymous(fields) if name is None else known.anonymous(fields, alias=check_alias(name))
         key = None if name is None else (__name__, fold_alias(name))
     else:
         resolved = known.use(known.select().alias if alias is None else str(alias), fields)
         key = None if dedicated else _key(known, resolved, fields)
-    caught: list[Warning] = []
+    caught: list[Warning] = [] if left_out is None else [BrokenFileWarning(left_out)]
     if resolved.raw.document is not None:
         caught += [InsecureFileWarning(line) for line in file_warnings([resolved.raw.document])]
     if (warning := check_plaintext(resolved)) is not None:

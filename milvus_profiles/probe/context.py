@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from ..endpoint import Endpoint
 from ..masked import SecretText
 from ..profile import SSL, Credential, EnvRef, FileRef, Profile
-from ..text import milvus_profiles, printable
+from ..text import Standing, is_quoted, printable
 from .sockets import Route, route_to
 
 __all__ = ["ConnectContext"]
@@ -29,6 +29,7 @@ class ConnectContext:
         ssl: the ``ssl`` that the profile declares, which its address alone does not tell.
         by_host: the profile declares its address as ``host`` and ``port``, and has no uri.
         uri_database: the database that stands in the uri itself.
+        standing: where the profile stands, for the remedies.
     """
 
     endpoint: Endpoint
@@ -42,6 +43,7 @@ class ConnectContext:
     ssl: SSL | bool | None = None
     by_host: bool = False
     uri_database: str | None = None
+    standing: Standing = field(default_factory=Standing)
 
     @classmethod
     def of(
@@ -66,6 +68,7 @@ class ConnectContext:
             ssl=profile.ssl,
             by_host=profile.uri is None,
             uri_database=profile.address.database,
+            standing=profile.standing,
         )
 
     @property
@@ -83,14 +86,14 @@ class ConnectContext:
         """How fields of the profile are changed (``FIELD=VALUE`` each): a command where the profile has a name."""
         if self.alias is None:
             return f"connect with {' '.join(assignments)}"
-        return milvus_profiles("profile", "set", self.alias, *assignments)
+        return self.standing.change(self.alias, *assignments)
 
     def tls_remedy(self) -> str:
         """How TLS is turned on where the profile has none, and off where it has."""
         steps = []
         # An ssl of the profile's own decides whatever the uri says, or contradicts it.
         if self.ssl is not None and (self.endpoint.tls or not self.by_host) and self.alias is not None:
-            steps.append(milvus_profiles("profile", "unset", self.alias, "ssl"))
+            steps.append(self.standing.unset(self.alias, "ssl"))
         if not self.by_host:
             other = replace(self.endpoint, tls=not self.endpoint.tls)
             steps.append(self.remedy(f"uri={self._uri(other, self.uri_database)}"))
@@ -106,6 +109,14 @@ class ConnectContext:
 
     def secret_remedy(self) -> str:
         """How another secret takes the place of the one that was sent."""
+        return f"{self._in_quotes()}{self._other_secret()}"
+
+    def _in_quotes(self) -> str:
+        if self.token is None or not any(map(is_quoted, (self.token.reveal(), self.token.reveal().partition(":")[2]))):
+            return ""
+        return "the secret stands in quotes, which were sent with it (`docker run --env-file` keeps them): "
+
+    def _other_secret(self) -> str:
         if self.alias is None:
             return "connect with other ones"
         source = self.credential and self.credential.source
@@ -117,7 +128,9 @@ class ConnectContext:
         if kind == "command":
             return "see what the profile's command prints: one line, the secret and nothing else"
         if kind == "inline":
-            return (
-                f"correct it where it stands, which {milvus_profiles('profile', 'show', self.alias, '--explain')} tells"
-            )
-        return f"store the right one: {milvus_profiles('secret', 'set', self.alias)}"
+            variables = self.standing.variables
+            if (name := variables.get("token") or variables.get("password")) is not None:
+                return f"set the variable {name} to the right one"
+            explain = self.standing.command("profile", "show", self.alias, "--explain")
+            return f"correct it where it stands, which {explain} tells"
+        return f"store the right one: {self.standing.command('secret', 'set', self.alias)}"

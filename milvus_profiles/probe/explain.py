@@ -28,7 +28,7 @@ from ..errors import (
 )
 from ..server_text import READ, listed, server_text
 from ..spelling import suggest
-from ..text import milvus_profiles, printable
+from ..text import printable
 from . import explain_tls
 from .context import ConnectContext
 from .explain_gateway import answered_by_gateway, gateway_refusal, no_path_prefix
@@ -195,8 +195,8 @@ def _unauthenticated(details: str, said: str, context: ConnectContext) -> Authen
             f"the server at {where} wants a token or a password, and there is none",
             hint="connect with token=…, or user=… and password=…"
             if alias is None
-            else f"name a user and store the password: {milvus_profiles('profile', 'set', alias, 'user=root')}, "
-            f"then {milvus_profiles('secret', 'set', alias)}",
+            else f"name a user and store the password: {context.remedy('user=root')}, "
+            f"then {context.standing.command('secret', 'set', alias)}",
         )
     remedy = context.secret_remedy()
     if "api key" in details:
@@ -211,7 +211,8 @@ def _unauthenticated(details: str, said: str, context: ConnectContext) -> Authen
 
 def _not_ready(context: ConnectContext, said: str) -> ServerNotReadyError:
     words = f": {said}" if said else ""
-    again = milvus_profiles("profile", "test", *(() if context.alias is None else (context.alias,)), "--wait", "60")
+    alias = () if context.alias is None else (context.alias,)
+    again = context.standing.command("profile", "test", *alias, "--wait", "60")
     return ServerNotReadyError(
         f"the Milvus at {context.endpoint} is not ready yet{words}",
         hint=f"wait until it has started: {again}, or connect(wait_ready=60)",

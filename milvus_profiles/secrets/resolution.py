@@ -10,14 +10,14 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ..endpoint import Endpoint
 from ..errors import SecretUnavailableError
 from ..masked import MaskedMapping, SecretText, secret_fault
 from ..profile import CommandRef, Credential, EnvRef, FileRef, KeyringRef
-from ..text import milvus_profiles
+from ..text import Standing
 from .account import keyring_account
 from .cache import SecretCache
 from .file import read_file
@@ -40,6 +40,7 @@ class SecretContext:
         now: the clock, in seconds since the epoch.
         verbose_stderr: let commands write to our standard error.
         time_limit: seconds that a command or a pipe may take.
+        standing: where the profile stands, for remedies.
     """
 
     env: Mapping[str, str]
@@ -48,6 +49,7 @@ class SecretContext:
     now: Callable[[], float] = time.time
     verbose_stderr: bool = False
     time_limit: float = 30.0
+    standing: Standing = field(default_factory=Standing)
 
     def __post_init__(self) -> None:
         if not isinstance(self.env, MaskedMapping):
@@ -158,7 +160,7 @@ def _checked(value: SecretText, where: str, hint: str) -> SecretText:
 
 
 def _stored(context: SecretContext) -> str:
-    return f"store the secret with {milvus_profiles('secret', 'set', context.alias or 'ALIAS')}"
+    return f"store the secret with {context.standing.command('secret', 'set', context.alias or 'ALIAS')}"
 
 
 def _from_keyring(credential: Credential, endpoint: Endpoint, context: SecretContext) -> SecretText:

@@ -105,6 +105,13 @@ def read_only_mount(directory: Path, cwd: Path) -> Iterator[Seen]:
         yield seen
 
 
+@contextmanager
+def mounted_file(file: Path, cwd: Path) -> Iterator[Seen]:
+    """The file is a mount of its own, as containers get single files."""
+    with _mounted('cp -a "$1" "$1.was" && mount --bind "$1.was" "$1"', file, cwd) as seen:
+        yield seen
+
+
 def snapshot(*directories: Path) -> Snapshot:
     """Everything below some directories: kind, mode, owner, and content or where a link leads."""
     found: Snapshot = {}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
-from ...config.documents import read_document
+from typer import Argument
+
+from ...config.documents import Role, read_document
 from ...config.invalid import FINDINGS, Findings
+from ...config.loading import load_alone
 from ...config.locations import (
     current_directory,
     find_project_file,
@@ -17,11 +21,16 @@ from ...config.locations import (
     user_file_fault,
 )
 from ...config.permissions import refusal
+from ...config.places import real_path
 from ...config.trust import TrustStore
-from ...errors import ConfigError, MilvusProfilesError
+from ...errors import ConfigError, MilvusProfilesError, UsageError
+from ...files.given import is_given
 from ..file_warnings import warn_about_files, warn_of_literals, warn_of_unread
 from ..output import answer, counted, emit_json, error_record, print_error, say, shorten, table, warn
 from ..session import current
+
+if TYPE_CHECKING:
+    from ...config.profiles import Profiles
 
 __all__ = ["path", "schema", "validate"]
 
@@ -44,7 +53,8 @@ def path() -> None:
             for row in rows
         ],
     )
-    say("* `profile add` writes here")
+    if any(row["target"] for row in rows):
+        say("* `profile add` writes here")
 
 
 def _files() -> list[dict[str, Any]]:
@@ -72,19 +82,83 @@ def _files() -> list[dict[str, Any]]:
                 trusted = store.trusts(read_document(file, "project"))
             except ConfigError:
                 trusted = False
-        rows.append({"role": role, "path": file, "exists": exists, "trusted": trusted, "target": index == 0})
+        target = index == 0 and not is_given(file)
+        rows.append({"role": role, "path": file, "exists": exists, "trusted": trusted, "target": target})
     return rows
 
 
-def validate() -> None:
-    """Check every profile of every file in force, and every variable."""
-    profiles = current().profiles()
+def validate(
+    files: Annotated[
+        list[str] | None, Argument(metavar="[FILE]...", help="These files alone; default: what is in force here.")
+    ] = None,
+) -> None:
+    """Check every profile of every file in force, and every variable; or of some files alone, as pre-commit asks."""
     findings: list[MilvusProfilesError] = []
+    checked: list[Profiles] = []
+    more = left = 0
+    for load in _loaders(files or []):
+        profiles = _loaded(load, findings if files else None)
+        if profiles is not None:
+            checked.append(profiles)
+            further, unseen = _examine(profiles, findings)
+            more, left = more + further, left + unseen
+    if not findings:
+        number = sum(map(len, checked))
+        paths = [document.path for profiles in checked for document in profiles.documents]
+        answer({"valid": True, "profiles": number, "files": paths}, f"{counted(number, 'profile')}: all valid")
+        return
+    if more or left:
+        rest = [counted(more, "more finding")] if more else []
+        rest += [f"{counted(left, 'more profile')} not looked at"] if left else []
+        findings.append(ConfigError(", ".join(rest), hint="correct those above first"))
+    if not current().json:
+        for finding in findings[:-1]:
+            print_error(finding)
+        raise findings[-1]
+    raise _Findings(findings)
+
+
+def _loaders(files: list[str]) -> list[Callable[[], Profiles]]:
+    """What reads the profiles to be checked: those in force, or those of each file alone."""
+    session = current()
+    if not files:
+        return [session.profiles]
+    if session.config:
+        raise UsageError("--config and files are both given", hint="give one of them")
+    cwd, own = current_directory(), user_file(session.env)
+
+    def loader(file: str) -> Callable[[], Profiles]:
+        path = named_file(file, session.env, cwd)
+        # As a project's: what comes with a repository opens no files of its choice before somebody trusts it.
+        role: Role = "named" if is_given(path) else "project"
+        if own is not None and real_path(path) == real_path(own):
+            role = "user"
+        return lambda: load_alone(path, role, cwd, env=session.env)
+
+    return [loader(file) for file in dict.fromkeys(files)]
+
+
+def _loaded(load: Callable[[], Profiles], findings: list[MilvusProfilesError] | None) -> Profiles | None:
+    try:
+        return load()
+    except ConfigError as error:
+        if findings is None:
+            raise
+        findings.append(error)
+        return None
+
+
+def _examine(profiles: Profiles, findings: list[MilvusProfilesError]) -> tuple[int, int]:
+    """Add what is wrong with some profiles to the findings, up to a limit.
+
+    Returns:
+        How many more findings there are, and how many profiles were not looked at.
+    """
     more, left = 0, len(profiles)
     for _, _, result in profiles.examined():
         left -= 1
         if isinstance(result, Findings):
-            errors = result.errors(FINDINGS - len(findings))
+            errors = result.errors(max(0, FINDINGS - len(findings)))
             findings += errors
             more += result.number - len(errors)
     refused = {document.path: error for document in profiles.documents if (error := refusal(document)) is not None}
@@ -96,22 +170,7 @@ def validate() -> None:
     except MilvusProfilesError as error:
         if any("default_profile" in document.root for document in profiles.documents):
             findings.append(error)
-    if not findings:
-        files = [document.path for document in profiles.documents]
-        answer(
-            {"valid": True, "profiles": len(profiles), "files": files},
-            f"{counted(len(profiles), 'profile')}: all valid",
-        )
-        return
-    if more or left:
-        rest = [counted(more, "more finding")] if more else []
-        rest += [f"{counted(left, 'more profile')} not looked at"] if left else []
-        findings.append(ConfigError(", ".join(rest), hint="correct those above first"))
-    if not current().json:
-        for finding in findings[:-1]:
-            print_error(finding)
-        raise findings[-1]
-    raise _Findings(findings)
+    return more, left
 
 
 def schema() -> None:

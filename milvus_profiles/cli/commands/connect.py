@@ -99,7 +99,7 @@ def _check_existing(profiles: Profiles, alias: str, password_stdin: bool) -> Non
         if profile.credential is None or profile.credential.kind != "keyring" or profile.user is None:
             raise UsageError(
                 f"--password-stdin does not fit: {profile.alias!r} has no user with a password in the keyring",
-                hint="change the profile with `milvus-profiles profile set`",
+                hint=f"change the profile with {current().remedy('profile', 'set')}",
             )
         secret = ask_secret(profile, False, True)
     test_first(profile, secret)

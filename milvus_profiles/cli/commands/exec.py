@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from ...config.locations import current_directory, named_file
+from ...config.locations import current_directory, named, named_file
 from ...config.plaintext import check_plaintext
 from ...errors import UsageError
+from ...files.given import is_given
 from ...interop.variables import LEAVES, PREFIX, SECRET_LEAVES, superseded, unsaid, variables
 from ...masked import MaskedMapping
 from ...spelling import suggest
@@ -27,10 +30,31 @@ if TYPE_CHECKING:
     from ...masked import SecretText
     from ...profile import Profile
 
-__all__ = ["MARKER", "execute"]
+__all__ = ["MARKER", "PARSER", "execute"]
 
 MARKER = "MILVUS_PROFILES_EXEC"
 """The variable by which a program knows that it runs under ``exec``; its value is the alias."""
+
+
+class _Words(TyperCommand):
+    """How the words of `exec` are taken apart: a ``--`` is ours only before the program's own words."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take the options out; a ``--`` that comes after the alias and the program is the program's."""
+        if "--" in args:
+            place = args.index("--")
+            given, _, _ = self.make_parser(ctx).parse_args(args[:place])
+            if given.get("command"):
+                args = [*args[:place], "--", *args[place:]]
+        return super().parse_args(ctx, args)
+
+    def __repr__(self) -> str:  # typer's own needs a name, which is not there before it is made
+        return "<command exec>"
+
+
+PARSER = _Words
+"""What takes the place of typer's own class for this command."""
+
 
 # As a shell and env(1) report them.
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
@@ -58,7 +82,7 @@ def execute(
             hint=f"leave that program first, or unset {MARKER} if you mean it",
         )
     wanted = _wanted(_checked_prefix(env_prefix), only)
-    resolved = session.profiles().use(session.select(alias).alias)
+    resolved = session.use(alias)
     profile = resolved.profile
     warn_about_profiles(session.profiles(), [profile.alias])
     token = _token(resolved, wanted, env_prefix)
@@ -70,8 +94,13 @@ def execute(
         gone = set(superseded(prefix=env_prefix))
         kept = {name: value for name, value in session.env.items() if name not in gone}
         kept |= {name: value for name, value in found.items() if name in wanted}
-        if session.config is not None:
-            kept["MILVUS_PROFILES_FILE"] = named_file(session.config, session.env, current_directory())
+        if file := named(session.config, session.env):
+            path = named_file(file, session.env, current_directory())
+            if is_given(path):
+                # What gives its content once has given it: the program reads no file at all.
+                kept["MILVUS_PROFILES_FILE"] = os.devnull
+            elif session.config is not None:
+                kept["MILVUS_PROFILES_FILE"] = path
         return MaskedMapping(kept | {MARKER: profile.alias})
 
     if profile.endpoint.kind == "lite":

@@ -44,7 +44,7 @@ def export_profile(
     find_format(to)
     if with_secret and session.json:
         raise UsageError("--with-secret and --json are both given", hint="JSON never holds a secret: leave one out")
-    resolved = session.profiles().use(session.select(alias).alias)
+    resolved = session.use(alias)
     profile = resolved.profile
     warn_about_profiles(session.profiles(), [profile.alias])
     if (warning := check_plaintext(resolved)) is not None:

@@ -12,7 +12,8 @@ import typer
 from ...config.locations import current_directory
 from ...config.plaintext import sends_plaintext
 from ...errors import ConfigError, DeclinedError, EditConflictError, Location, MilvusProfilesError, UsageError
-from ...profile import Profile, fold_alias
+from ...files.given import is_given
+from ...profile import Profile, check_alias, fold_alias
 from ..asking import confirm
 from ..options import ForceOption, PlaceOptions
 from ..output import counted, emit_json, note, say, shorten, table, warn
@@ -30,10 +31,15 @@ _SOURCES = "milvus-cli, env, dotenv, zilliz, attu, pymilvus-uri"
 
 
 def import_profiles(
-    source: Annotated[str, typer.Option("--from", metavar="FORMAT", help=f"One of {_SOURCES}.")],
     place: PlaceOptions,
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="FORMAT", help=f"One of {_SOURCES}; default: list what there is.")
+    ] = None,
     path: Annotated[
         str | None, typer.Argument(metavar="[PATH]", help="Its file; default: where it usually is. - reads stdin.")
+    ] = None,
+    alias: Annotated[
+        str | None, typer.Option("--alias", metavar="ALIAS", help="Name of the profile, where there is one to import.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
@@ -43,8 +49,22 @@ def import_profiles(
     force: ForceOption = False,
 ) -> None:
     """Import profiles from other tools: shown first, then asked for; secrets go into the keyring."""
+    current().creates = True
+    if alias is not None:
+        check_alias(alias)
+    if source is None:
+        if path is not None or alias is not None or yes or delete_source or force:
+            raise UsageError("--from is missing", hint=f"name what is imported, one of {_SOURCES}")
+        _list()
+        return
     target = choose(place)
     found = _read(source, path)
+    if alias is not None:
+        if len(found.entries) > 1:
+            raise UsageError(
+                f"--alias names one profile, and there are {len(found.entries)}", hint="leave it out, and rename them"
+            )
+        found = replace(found, entries=tuple(replace(entry, alias=alias) for entry in found.entries))
     if delete_source and (found.path is None or found.content is None):
         raise UsageError("--delete-source needs a file to take things out of", hint="unset the variables yourself")
     entries, unusable = _usable(found, target, force)
@@ -71,6 +91,39 @@ def import_profiles(
         _delete(source, found, entries, yes)
 
 
+def _list() -> None:
+    """What there is to import, each source where it usually is."""
+    from ...interop.imports.sources import found_here
+
+    records = []
+    for name, path, found in found_here(env=current().env, cwd=current_directory()):
+        record: dict[str, Any] = {"source": name, "path": path, "profiles": [], "error": None}
+        if isinstance(found, ConfigError):
+            record["error"] = found.message
+        else:
+            record["profiles"] = [{"alias": entry.alias, "uri": entry.fields["uri"]} for entry in found.entries]
+            if not found.entries and found.unusable:
+                record["error"] = found.unusable[0].reason
+        records.append(record)
+    if current().json:
+        emit_json(records)
+        return
+    if not records:
+        say("there is nothing to import where it usually is")
+        note(f"name a source: --from {_SOURCES}")
+        return
+    rows = [
+        [
+            record["source"],
+            "the environment" if record["path"] is None else shorten(record["path"]),
+            "\n".join(f"{one['alias']}  {one['uri']}" for one in record["profiles"]) or f"none: {record['error']}",
+        ]
+        for record in records
+    ]
+    table(["FORMAT", "FROM", "PROFILES"], rows, styles=["bold"])
+    note("import one of them: `milvus-profiles import --from FORMAT`")
+
+
 def _read(source: str, path: str | None) -> ImportedProfiles:
     from ...interop.imports.found import LIMIT
     from ...interop.imports.sources import find_source, read
@@ -89,7 +142,8 @@ def _read(source: str, path: str | None) -> ImportedProfiles:
         if len(content) > LIMIT:
             raise ConfigError(f"standard input is longer than {LIMIT >> 10} KiB")
         return form.parse(content, "standard input").anonymous()
-    return read(source, path, env=current().env, cwd=current_directory())
+    found = read(source, path, env=current().env, cwd=current_directory())
+    return found.anonymous() if found.path is not None and is_given(found.path) else found
 
 
 def _usable(found: ImportedProfiles, target: Target, force: bool) -> tuple[list[tuple[Entry, Profile]], list[Unusable]]:
@@ -222,11 +276,16 @@ def _report(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], targ
 def _delete(source: str, found: ImportedProfiles, entries: list[tuple[Entry, Profile]], yes: bool) -> None:
     """Take the imported entries out of their file; the file goes where nothing else is in it."""
     from ...config.atomic import read_bytes, remove_file, write_atomic
-    from ...interop.imports.sources import without
+    from ...interop.imports.sources import find_source, without
 
     assert found.path is not None
     assert found.content is not None
     left = without(source, found.content, {entry.key for entry, _ in entries})
+    if staying := find_source(source).staying(found.content):
+        warn(f"the secret stays in {shorten(found.path)}, in {', '.join(staying)}: other programs may read it there")
+    if left == found.content:
+        note(f"{shorten(found.path)} was left as it is: nothing else in it is a secret of what was imported")
+        return
     what = "Delete" if left is None else "Take what was imported out of"
     if not yes and not (current().interactive and typer.confirm(f"{what} {shorten(found.path)}?", err=True)):
         note(f"{shorten(found.path)} was left as it is")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from ...config.disclosure import shown
+from ...config.environment import idle_addresses
 from ...config.invalid import FINDINGS, Findings
 from ...config.trust import gated_names
 from ...errors import MilvusProfilesError
@@ -40,7 +41,9 @@ def list_profiles() -> None:
         return
     if not rows:
         say("no profiles yet")
-        note("hint: milvus-profiles profile add local --uri ./milvus.db")
+        note(f"hint: {current().remedy('profile', 'add', 'local', '--uri', './milvus.db')}")
+        for line in idle_addresses(current().env):
+            note(line)
         return
     table(
         ["", "ALIAS", "URI", "DATABASE", "AUTH", "ORIGIN"],
@@ -48,7 +51,7 @@ def list_profiles() -> None:
         styles=[None, "bold"],
     )
     if selected is None and len(rows) > 1:
-        note("no profile is selected by default: `milvus-profiles profile use ALIAS`")
+        note(f"no profile is selected by default: {current().remedy('profile', 'use', 'ALIAS')}")
 
 
 def _selected(profiles: Profiles) -> str | None:
@@ -112,8 +115,8 @@ def show(
     explain: Annotated[bool, Option("--explain", help="Say where each value comes from, and what it hides.")] = False,
 ) -> None:
     """Show a profile; secrets are masked."""
-    profiles = current().profiles()
     selection = current().select(alias)
+    profiles = current().profiles()
     warn_about_profiles(profiles, [selection.alias])
     resolved = profiles.resolve(selection.alias)
     values = _values(resolved)

@@ -12,7 +12,6 @@ from typer import Argument, Option
 from ...config.plaintext import sends_plaintext
 from ...errors import DeclinedError, MilvusProfilesError, UsageError
 from ...profile import Profile, check_alias
-from ...text import milvus_profiles
 from ..asking import command_words, confirm
 from ..certificate import Pin
 from ..options import ChangeOptions, ForceOption, PasswordOption, host_option, port_option, user_option
@@ -134,6 +133,7 @@ def add(
     test: Annotated[bool, Option("--test/--no-test", help="Connect first; write nothing if that fails.")] = False,
 ) -> None:
     """Add a profile: to the project's milvus.toml where there is one, else to the user's."""
+    current().creates = True
     check_alias(alias)
     options.check()
     target = choose(how)
@@ -222,7 +222,7 @@ def _report(profile: Profile, target: Target, *, stored: bool, default: bool) ->
         *(["it is the default profile of that file"] if default else []),
     )
     if profile.auth == "keyring" and not stored:
-        note(f"the secret is expected in the keyring: {milvus_profiles('secret', 'set', alias)}")
+        note(f"the secret is expected in the keyring: {current().remedy('secret', 'set', alias)}")
     if sends_plaintext(profile) and not profile.allow_insecure:
         warn(
             f"connecting will be refused: the secret would be sent to {profile.endpoint.authority} unencrypted; "

@@ -13,7 +13,6 @@ from ...config.fields import SECRET_FIELDS, field, read_text
 from ...errors import ConfigError, MilvusProfilesError, SecretUnavailableError, UsageError
 from ...masked import SecretText
 from ...profile import check_alias
-from ...text import milvus_profiles
 from ...tomltext.parser import loads
 from .. import keyring_access
 from ..options import AliasArgument, ChangeOptions, DryRunOption, PlaceOptions
@@ -189,7 +188,7 @@ def _assignment(alias: str, text: str, target: Target) -> tuple[tuple[str, ...],
     if path[0] in SECRET_FIELDS and len(path) == 1:
         raise UsageError(
             f"{path[0]} is not set by an argument, which other users of the machine can see",
-            hint=f"store it in the keyring with {milvus_profiles('secret', 'set', alias)}, or give a reference: "
+            hint=f"store it in the keyring with {current().remedy('secret', 'set', alias)}, or give a reference: "
             f"`{path[0]}.env=NAME`, `{path[0]}.file=PATH`",
         )
     if "array" in known.kinds:
@@ -198,7 +197,7 @@ def _assignment(alias: str, text: str, target: Target) -> tuple[tuple[str, ...],
         value = read_text(path, text)
     except ConfigError as error:
         shown = ".".join(path)
-        remedy = f"write such a value; {milvus_profiles('profile', 'unset', alias, shown)} goes back to the default"
+        remedy = f"write such a value; {current().remedy('profile', 'unset', alias, shown)} goes back to the default"
         raise ConfigError(f"{shown}=…: {error.message}", hint=error.hint or remedy) from None
     assert not isinstance(value, SecretText)
     return path, _located(path, value, target)

@@ -50,18 +50,20 @@ def test(
 ) -> None:
     """Test profiles step by step: configuration, secret, network, TLS, gRPC, authentication, database."""
     session = current()
-    profiles = session.profiles()
     if aliases and all_profiles:
         raise UsageError("aliases and --all are both given", hint="give one of them")
     if all_profiles:
+        profiles = session.profiles()
         names = [alias for alias in profiles if not _is_template(profiles, alias)]
-    elif aliases:
+    elif aliases and len(aliases) > 1:
+        profiles = session.profiles()
         # All are looked up before any is tested: an unknown one among them tests nothing.
         names = list(dict.fromkeys(profiles.select(alias, name="ALIAS").alias for alias in aliases))
     else:
-        names = [session.select().alias]
+        names = [session.select(aliases[0] if aliases else None).alias]
+        profiles = session.profiles()
     if not names:
-        raise UsageError("there is no profile to test", hint="declare one with `milvus-profiles profile add`")
+        raise UsageError("there is no profile to test", hint=f"declare one with {session.remedy('profile', 'add')}")
     if force and junit is None:
         raise UsageError("--force is for the report of --junit", hint="leave it out, or add --junit FILE")
     inside = None

@@ -100,7 +100,9 @@ def _previous(target: Target) -> str | None:
     """The default before the last `use`; None where there was none."""
     states = _states()
     if os.path.realpath(target.path) not in states:
-        raise UsageError("there is no profile to go back to", hint="name one: `milvus-profiles profile use ALIAS`")
+        raise UsageError(
+            "there is no profile to go back to", hint=f"name one: {current().remedy('profile', 'use', 'ALIAS')}"
+        )
     value = states[os.path.realpath(target.path)]
     return value if isinstance(value, str) else None
 

@@ -23,7 +23,7 @@ def set_secret(alias: AliasArgument) -> None:
     """Store the password or token of a profile in the keyring: asked for on a terminal, else one line of stdin."""
     # As to connect: in a repository that takes the name of one of the user's profiles for its own server, the secret
     # would be stored for that server.
-    resolved = current().profiles().use(current().select(alias).alias)
+    resolved = current().use(alias)
     profile, account = resolved.profile, _account(resolved)
     user = profile.credential.user if profile.credential else None
     secret = keyring_access.read_secret(profile.endpoint, user, "secret set")
@@ -73,7 +73,8 @@ def secret_status(alias: AliasArgument) -> None:
 
 
 def _resolve(alias: str) -> Resolved:
-    return current().profiles().resolve(current().select(alias).alias)
+    selected = current().select(alias).alias
+    return current().profiles().resolve(selected)
 
 
 def _account(resolved: Resolved) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, Location
+from ...files.given import is_given, read_given
 from ...files.regular_file import FileFault, read_regular
 from ...masked import SecretText, secret_fault
 from ...profile import is_alias
@@ -104,7 +105,7 @@ def found_of(
 def read_source(path: str) -> bytes:
     """The content of a source's file; ConfigError where it cannot be read, is no regular file, or too large."""
     try:
-        return read_regular(path, LIMIT).content
+        return (read_given(path, LIMIT) if is_given(path) else read_regular(path, LIMIT)).content
     except FileFault as fault:
         raise ConfigError(fault.reason, hint="name the file after --from FORMAT", location=Location(path)) from None
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from ...config.locations import home_directory, home_fault, named_file
 from ...errors import ConfigError, UsageError
+from ...files.paths import is_absent
 from ...spelling import suggest
 from . import files, variables
 from .found import ImportedProfiles, read_source
 
-__all__ = ["SOURCES", "ImportSource", "find_source", "read", "without"]
+__all__ = ["SOURCES", "ImportSource", "find_source", "found_here", "read", "without"]
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,14 @@ class ImportSource:
         from_env: reads the environment; None where it is not in variables.
         place: where its file is looked for, from the environment and the current directory; None: it must be named.
         remove: what is left of the content without some entries; None where the file is not edited.
+        staying: the names of what stays there of their secrets all the same.
     """
 
     parse: Callable[[bytes, str], ImportedProfiles] | None = None
     from_env: Callable[[Mapping[str, str]], ImportedProfiles] | None = None
     place: Callable[[Mapping[str, str], str], str] | None = None
     remove: Callable[[bytes, Collection[str]], bytes | None] | None = None
+    staying: Callable[[bytes], list[str]] = lambda _: []
 
 
 def _in_home(*parts: str) -> Callable[[Mapping[str, str], str], str]:
@@ -53,7 +56,10 @@ SOURCES: dict[str, ImportSource] = {
     ),
     "env": ImportSource(from_env=variables.from_env),
     "dotenv": ImportSource(
-        variables.from_dotenv, place=lambda _, cwd: os.path.join(cwd, ".env"), remove=variables.without
+        variables.from_dotenv,
+        place=lambda _, cwd: os.path.join(cwd, ".env"),
+        remove=variables.without,
+        staying=variables.staying,
     ),
     "zilliz": ImportSource(files.zilliz, place=_zilliz, remove=files.without_credentials),
     "attu": ImportSource(variables.attu_dotenv, from_env=variables.attu_env),
@@ -88,6 +94,40 @@ def read(name: str, path: str | None, *, env: Mapping[str, str], cwd: str) -> Im
         path = source.place(env, cwd)
     path = named_file(path, env, cwd)
     return source.parse(read_source(path), path)
+
+
+def found_here(*, env: Mapping[str, str], cwd: str) -> Iterator[tuple[str, str | None, ImportedProfiles | ConfigError]]:
+    """Every source that holds something where it usually is.
+
+    Args:
+        env: the environment.
+        cwd: the current directory.
+
+    Yields:
+        The name of the source, its file (None for variables), and what it holds or why it cannot be read.
+    """
+    for name, source in SOURCES.items():
+        if source.from_env is not None:
+            found = source.from_env(env)
+            if found.entries:
+                yield name, None, found
+        elif (path := _usual(source, env, cwd)) is not None:
+            yield name, path, _tried(name, path, env, cwd)
+
+
+def _usual(source: ImportSource, env: Mapping[str, str], cwd: str) -> str | None:
+    try:
+        path = None if source.place is None else source.place(env, cwd)
+    except ConfigError:  # there is no home directory
+        return None
+    return path if path is not None and not is_absent(path) else None
+
+
+def _tried(name: str, path: str, env: Mapping[str, str], cwd: str) -> ImportedProfiles | ConfigError:
+    try:
+        return read(name, path, env=env, cwd=cwd)
+    except ConfigError as error:
+        return error
 
 
 def without(name: str, content: bytes, keys: Collection[str]) -> bytes | None:

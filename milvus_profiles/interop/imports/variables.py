@@ -7,22 +7,32 @@ Attu (``AuthForm.tsx``) reads addresses with a database after a slash from ``MIL
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from .found import Entry, ImportedProfiles, Unusable, check_blanks, entry_of, found_of, parsed
+from ...config.service_links import is_service_link
+from ...masked import MaskedMapping
+from .found import LIMIT, Entry, ImportedProfiles, Unusable, check_blanks, entry_of, found_of, parsed
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding
 
-__all__ = ["attu_dotenv", "attu_env", "from_dotenv", "from_env", "without"]
+__all__ = ["attu_dotenv", "attu_env", "from_dotenv", "from_env", "staying", "without"]
 
 _ADDRESSES = ("MILVUS_URI", "MILVUS_ADDRESS", "MILVUS_URL", "ZILLIZ_URI")
 _TOKENS = ("MILVUS_TOKEN", "MILVUS_API_KEY", "ZILLIZ_TOKEN", "ZILLIZ_API_KEY")
 _USERS = ("MILVUS_USER", "MILVUS_USERNAME")
 _DATABASES = ("MILVUS_DB", "MILVUS_DB_NAME", "MILVUS_DATABASE")
+_SECURE = ("MILVUS_SECURE", "MILVUS_SSL", "MILVUS_USE_SECURE")
+_OTHERS = ("MILVUS_HOST", "MILVUS_PORT", "MILVUS_CONN_ALIAS", "MILVUS_ALLOW_INSECURE")
 _TRUE = ("1", "true", "yes", "on")
 _SECRETS = (*_TOKENS, "MILVUS_PASSWORD")
+_READ = frozenset((*_ADDRESSES, *_USERS, *_DATABASES, *_SECRETS, *_SECURE, *_OTHERS))
+# As python-dotenv has it: ${NAME} and ${NAME:-DEFAULT}.
+_REFERENCE = re.compile(r"\$\{([^}:]*)(?::-([^}]*))?\}")
+_REFERENCES = re.compile(r"(?:\$\{[^}:]*\})+")
+_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 
 
 def from_env(env: Mapping[str, str]) -> ImportedProfiles:
@@ -31,7 +41,7 @@ def from_env(env: Mapping[str, str]) -> ImportedProfiles:
 
 
 def from_dotenv(content: bytes, path: str) -> ImportedProfiles:
-    """The one connection that a .env file declares; nothing in it is expanded."""
+    """The one connection that a .env file declares."""
     return found_of([_connection(_dotenv(content, path), "the file")], path, content)
 
 
@@ -49,11 +59,25 @@ def without(content: bytes, keys: Collection[str]) -> bytes | None:
     """A .env file without the lines that hold the secrets of its connection."""
 
     def holds(binding: Binding) -> bool:
-        in_address = binding.key in _ADDRESSES and "@" in (binding.value or "")
-        return binding.key in _SECRETS or in_address
+        value = binding.value or ""
+        if binding.key in _ADDRESSES and "@" in value:
+            value = value.rpartition("@")[0].rpartition(":")[2]
+        elif binding.key not in _SECRETS:
+            return False
+        # What only refers to others is no secret, and whoever reads the file needs it.
+        return _REFERENCES.fullmatch(value) is None
 
     left = [binding.original.string for binding in _bindings(content, "") if not (keys and holds(binding))]
     return "".join(left).encode() if any(line.strip() for line in left) else None
+
+
+def staying(content: bytes) -> list[str]:
+    """The variables of a .env file that its connection's secret refers to: they stay, for they may be of other use."""
+    found: dict[str, None] = {}
+    for binding in _bindings(content, ""):
+        if binding.key in (*_SECRETS, *_ADDRESSES):
+            found |= dict.fromkeys(match[1] for match in _REFERENCE.finditer(binding.value or ""))
+    return [name for name in found if _NAME.fullmatch(name)]
 
 
 def _first(env: Mapping[str, str], names: tuple[str, ...]) -> str | None:
@@ -61,13 +85,16 @@ def _first(env: Mapping[str, str], names: tuple[str, ...]) -> str | None:
 
 
 def _connection(env: Mapping[str, str], place: str) -> Entry | Unusable:
+    env = MaskedMapping({name: value for name, value in env.items() if not is_service_link(name, value)})
+    if unresolved := next(((n, v) for n, v in env.items() if n in _READ and isinstance(v, _Unresolved)), None):
+        return Unusable(place, " ".join(unresolved))
     uri = _first(env, _ADDRESSES)
     if uri is None and env.get("MILVUS_HOST"):
         host = env["MILVUS_HOST"]
         uri = f"{host}:{env['MILVUS_PORT']}" if env.get("MILVUS_PORT") else host
     if uri is None:
         return Unusable(place, f"it has none of {', '.join((*_ADDRESSES, 'MILVUS_HOST'))}")
-    secure = (_first(env, ("MILVUS_SECURE", "MILVUS_SSL", "MILVUS_USE_SECURE")) or "").lower() in _TRUE
+    secure = (_first(env, _SECURE) or "").lower() in _TRUE
     return entry_of(
         env.get("MILVUS_CONN_ALIAS") or "",
         uri,
@@ -84,6 +111,9 @@ def _connection(env: Mapping[str, str], place: str) -> Entry | Unusable:
 
 def _servers(env: Mapping[str, str]) -> Iterator[Entry | Unusable]:
     text = env.get("MILVUS_SERVERS") or env.get("MILVUS_URL") or ""
+    if isinstance(text, _Unresolved):
+        yield Unusable("the variables", f"MILVUS_SERVERS {text}")
+        return
     if not text.replace(",", " ").strip():
         yield Unusable("the variables", "neither MILVUS_SERVERS nor MILVUS_URL is set")
     for number, server in enumerate(text.split(","), 1):
@@ -98,8 +128,40 @@ def _servers(env: Mapping[str, str]) -> Iterator[Entry | Unusable]:
         )
 
 
+class _Unresolved(str):
+    """In the place of a value that cannot be had: why, as the end of a sentence."""
+
+    __slots__ = ()
+
+
 def _dotenv(content: bytes, path: str) -> dict[str, str]:
-    return {binding.key: binding.value or "" for binding in _bindings(content, path) if binding.key is not None}
+    """The variables of a .env file, expanded as python-dotenv does it, but from the file alone.
+
+    Not from the environment: a repository's file could put any secret of it into a token for its own server.
+    """
+    values: dict[str, str] = {}
+    for binding in _bindings(content, path):
+        if binding.key is not None:
+            values[binding.key] = _expanded(binding.value or "", values)
+    return values
+
+
+def _expanded(text: str, values: Mapping[str, str]) -> str:
+    parts: list[str] = []
+    size = end = 0
+    for match in _REFERENCE.finditer(text):
+        name, default = match[1], match[2]
+        value = values.get(name, default)
+        if value is None or isinstance(value, _Unresolved):
+            # A name may be a part of a password that nobody meant to be expanded.
+            shown = f"${{{name}}}" if _NAME.fullmatch(name) else "a variable"
+            return value or _Unresolved(f"refers to {shown}, which the file does not set")
+        parts += (text[end : match.start()], value)
+        end = match.end()
+        size += len(value)
+        if size > LIMIT:
+            return _Unresolved("is too long")
+    return "".join((*parts, text[end:]))
 
 
 def _bindings(content: bytes, path: str) -> list[Binding]:

@@ -1,0 +1,44 @@
+"""One profile as it was put together, with everything known about where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..profile import Profile
+from .invalid import Findings
+from .values import Origin, RawProfile
+
+__all__ = ["Examined", "ProfileCache", "Resolved"]
+
+ProfileCache = dict[str, tuple["RawProfile", "Profile | None"]]
+"""Folded alias to a profile's fields, and the profile itself unless that depends on more than files and variables."""
+
+Examined = tuple[str, "RawProfile | None", "Profile | Findings"]
+"""An alias, its fields, or None where they cannot be had, and the profile, or what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A profile with everything known about where it comes from.
+
+    Attributes:
+        profile: the validated profile.
+        raw: its fields with their origins, and what they overrode.
+        trusted: False only for a profile of a project file that is not trusted.
+    """
+
+    profile: Profile
+    raw: RawProfile = field(repr=False)
+    trusted: bool
+
+    @property
+    def origin(self) -> Origin:
+        """Where the profile is declared."""
+        return self.raw.declared
+
+    def origin_of(self, name: str) -> Origin:
+        """The origin of a field, or the first of its table's; a default's where nobody set it."""
+        for path, value in self.raw.values.items():
+            if path[0] == name:
+                return value.origin
+        return Origin("default")

@@ -1,0 +1,133 @@
+"""Remedies are for where the value stands: a variable, a file that was named, the file that is found."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import milvus_profiles as mp
+from milvus_profiles.text import Standing
+from tests.support.certificates import Certificates
+from tests.support.command import Command
+from tests.support.milvus import MilvusServer
+from tests.support.secret_service import KeyringSession
+
+
+def hint(cli: Command, *words: str, env: Mapping[str, str | None]) -> str:
+    """The remedy of the stage that fails."""
+    report = cli(*words, "profile", "test", "--json", env=env).json[0]
+    [found] = [stage["hint"] for stage in report["stages"] if stage["status"] == "failed"]
+    return str(found)
+
+
+def pasted(text: str) -> str:
+    found = re.search("`([^`]*)`", text)
+    assert found is not None, text
+    return found[1]
+
+
+def assigned(text: str, **values: Any) -> dict[str, str | None]:
+    """The variables of the command in a hint, its placeholders filled in."""
+    words = shlex.split(pasted(text))
+    return {name: str(values.get(value, value)) for name, _, value in (word.partition("=") for word in words)}
+
+
+def test_a_profile_of_the_environment_is_told_its_variables(
+    cli: Command, milvus_tls: MilvusServer, certificates: Certificates
+) -> None:
+    host = milvus_tls.uri.removeprefix("https://")
+    for name, prefix, more in (
+        ("MILVUS_URI", "MILVUS_PROFILES__DEFAULT__", {}),
+        ("MILVUS_URI", "MILVUS_PROFILES__MY_OWN__", {"MILVUS_CONN_ALIAS": "my-own"}),
+        ("MILVUS_PROFILES__PROD_EU__URI", "MILVUS_PROFILES__PROD_EU__", {}),
+    ):
+        env: dict[str, str | None] = {name: f"http://{host}", **more}
+        # Each hint is followed until it works.
+        env |= (told := assigned(hint(cli, env=env)))
+        assert told == {name: milvus_tls.uri}
+        env |= (told := assigned(hint(cli, env=env), PATH=certificates.ca))
+        assert told == {f"{prefix}SSL__CA": str(certificates.ca)}
+        env |= {f"{prefix}USER": "root", f"{prefix}PASSWORD": "wrong"}
+        assert hint(cli, env=env) == f"set the variable {prefix}PASSWORD to the right one"
+        env |= {f"{prefix}PASSWORD": "Milvus", f"{prefix}DB_NAME": "defualt"}
+        env |= (told := assigned(hint(cli, env=env)))
+        assert told == {f"{prefix}DB_NAME": "default"}
+        cli("profile", "test", env=env, status=0)
+
+
+def test_a_variable_over_a_file_is_what_is_to_be_changed(cli: Command, milvus_tls: MilvusServer) -> None:
+    cli.own_file(f'[profiles.a]\nuri = "{milvus_tls.uri}"\nproxy = "http://127.0.0.1:1"\n')
+    plain = milvus_tls.uri.replace("https:", "http:")
+    env: dict[str, str | None] = {"MILVUS_PROFILES__A__URI": plain, "MILVUS_PROFILES__A__PROXY": "http://127.0.0.1:2"}
+    assert assigned(hint(cli, env=env)) == {"MILVUS_PROFILES__A__PROXY": "http://HOST:PORT"}
+    env["MILVUS_PROFILES__A__PROXY"] = None
+    assert pasted(hint(cli, env=env)) == "milvus-profiles profile set a proxy=http://HOST:PORT"
+    cli("profile", "unset", "a", "proxy", status=0)
+    assert assigned(hint(cli, env=env)) == {"MILVUS_PROFILES__A__URI": milvus_tls.uri}
+
+
+@pytest.mark.parametrize("how", ["--config", "MILVUS_PROFILES_FILE"])
+def test_a_named_file_is_named_in_the_command(
+    cli: Command,
+    project: Path,
+    milvus_tls: MilvusServer,
+    certificates: Certificates,
+    keyring_session: KeyringSession,
+    how: str,
+) -> None:
+    path = project / "a b.toml"
+    words, env = (("--config", str(path)), {}) if how == "--config" else ((), {how: str(path)})
+    missing = cli(*words, "profile", "list", env=env, status=3).stderr
+    cli(*shlex.split(pasted(missing).replace("ALIAS", "a").replace("URI", milvus_tls.uri))[1:], status=0)
+    fix = hint(cli, *words, env=env)
+    assert pasted(fix).startswith(f"milvus-profiles --config '{path}' profile set a ")
+    cli(*shlex.split(pasted(fix).replace("PATH", str(certificates.ca)))[1:], status=0)
+    assert f"milvus-profiles --config '{path}' secret set a" in hint(cli, *words, env=env)
+    path.write_text(f'[profiles.a]\nuri = "https://h{os.urandom(4).hex()}.example"\nuser = "root"\n')
+    wanting = cli(*words, "exec", "a", "true", env=env, keyring=keyring_session, status=4).stderr
+    assert pasted(wanting) == f"milvus-profiles --config '{path}' secret set a"
+    path.write_text("")
+    unknown = cli(*words, "profile", "show", env=env, status=3).stderr
+    assert pasted(unknown) == f"milvus-profiles --config '{path}' profile add ALIAS --uri URI"
+
+
+def test_addresses_that_mean_nothing_are_named_where_there_are_no_profiles(cli: Command) -> None:
+    env = {"MILVUS_URL": "http://u", "MILVUS_HOST": "h", "MILVUS_ADDRESS": "a", "MILVUS_PORT": "1"}
+    said = "MILVUS_ADDRESS and MILVUS_URL and MILVUS_HOST mean nothing here: set MILVUS_URI"
+    for words in (["profile", "test"], ["profile", "show"], ["exec", "prod", "true"], ["profile", "show", "prod"]):
+        assert said in cli(*words, env=env, status=3).stderr, words
+    assert said in cli("profile", "list", env=env, status=0).stderr
+    assert "MILVUS_HOST means nothing here" in cli("profile", "test", env={"MILVUS_HOST": "h"}, status=3).stderr
+    for program in (mp.load(env=env).select, mp.load(env=env).connect):
+        with pytest.raises(mp.UnknownProfileError) as caught:
+            program()
+        assert said in (caught.value.hint or "")
+    # Where there are profiles they are of no interest, and doctor tells them.
+    cli.own_file('[profiles.a]\nuri = "http://127.0.0.1:1"\n')
+    assert "MILVUS_HOST" not in cli("profile", "show", "nobody", env=env, status=3).stderr
+
+
+def test_where_it_stands_makes_no_profile_another_one(tmp_path: Path) -> None:
+    (tmp_path / "milvus.toml").write_text('[profiles.a]\nuri = "https://h.example"\n')
+    named = mp.load(tmp_path / "milvus.toml", env={})["a"]
+    declared = mp.load(env={"MILVUS_PROFILES__A__URI": "https://h.example"}, cwd=tmp_path)["a"]
+    assert named == declared == mp.Profile(alias="a", uri="https://h.example")
+    assert named.standing.file != declared.standing.file
+    assert "standing" not in repr(named) + str(named.model_dump())
+
+
+def test_values_are_quoted_for_the_shell() -> None:
+    standing = Standing("/a b/m.toml", None, {"uri": "MILVUS_URI"})
+    assert standing.change("x", "uri=http://h/$(id)", "ssl.ca=a b") == (
+        "`MILVUS_URI='http://h/$(id)'`, then `milvus-profiles --config '/a b/m.toml' profile set x 'ssl.ca=a b'`"
+    )
+    assert standing.unset("x", "uri") == "`unset MILVUS_URI`"
+    assert Standing(prefix="MILVUS_PROFILES__X__").change("x", "ssl.ca=P", "ssl.key=K") == (
+        "`MILVUS_PROFILES__X__SSL__CA=P MILVUS_PROFILES__X__SSL__KEY=K`"
+    )
