@@ -144,9 +144,8 @@ PLAIN = [
 ]  # fmt: skip
 
 
-@pytest.mark.security
-@pytest.mark.parametrize("reader", READERS)
-def test_every_reader_of_a_dotenv_file_reads_the_same(reader: str, tmp_path: Path) -> None:
+def check_reader_of_dotenv_files(reader: Reader, directory: Path) -> None:
+    """A reader gives back every value that is written to such files."""
     drawn: list[str] = []
 
     @given(TEXT.filter(lambda text: text != "" and quoting.dotenv_obstacle(text) is None))
@@ -160,9 +159,15 @@ def test_every_reader_of_a_dotenv_file_reads_the_same(reader: str, tmp_path: Pat
     values = [*PLAIN, *drawn, *("a" + "".join(some[at : at + 500]) for at in range(0, len(some), 500))]
     assert all(quoting.dotenv_obstacle(text) is None for text in values)
     wanted = {f"VALUE_{number}": value for number, value in enumerate(values)}
-    (path := tmp_path / "values.env").write_text("# A comment.\n" + "".join(f"{n}={v}\n" for n, v in wanted.items()))
-    found = READERS[reader](path)
+    (path := directory / "values.env").write_text("# A comment.\n" + "".join(f"{n}={v}\n" for n, v in wanted.items()))
+    found = reader(path)
     assert {name: found.get(name) for name in wanted} == wanted
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("reader", READERS)
+def test_every_reader_of_a_dotenv_file_reads_the_same(reader: str, tmp_path: Path) -> None:
+    check_reader_of_dotenv_files(READERS[reader], tmp_path)
 
 
 @pytest.mark.security
