@@ -19,7 +19,6 @@ from ..config.trust import TrustStore
 from ..config.values import Origin
 from ..errors import (
     ConfigError,
-    DeclinedError,
     MilvusProfilesError,
     SecretUnavailableError,
     UnknownProfileError,
@@ -28,15 +27,14 @@ from ..errors import (
 from ..masked import SecretText
 from ..profile import Profile
 from . import keyring_access
-from .asking import confirm
 from .file_warnings import note_untrusted
 from .output import answer, note, warn
+from .protection import confirm_protected
 from .session import current
 from .target import Target
 
 if TYPE_CHECKING:
     from ..config.edit import Change, EditResult
-    from ..config.profiles import Profiles
 
 __all__ = [
     "Secret",
@@ -104,22 +102,6 @@ def refuse_existing(alias: str, target: Target, force: bool, yes: bool) -> None:
             location=existing.declared.location("key"),
         )
     confirm_protected(profiles, existing.alias, "replace", yes)
-
-
-def confirm_protected(profiles: Profiles, alias: str, verb: str, yes: bool) -> None:
-    """Ask before a protected profile is touched; DeclinedError after a no, or where nobody can be asked."""
-    try:
-        protected = profiles.resolve(alias).profile.protected
-    except MilvusProfilesError:
-        # An invalid profile may say that it is protected all the same.
-        value = profiles.raw(alias).values.get(("protected",))
-        protected = value is not None and value.value is True
-    confirm(
-        f"{alias} is protected. {verb.capitalize()} it?",
-        alone=DeclinedError(f"{alias!r} is protected", hint=f"confirm with --yes to {verb} it"),
-        declined=f"{alias!r} was left as it is",
-        yes=yes or not protected,
-    )
 
 
 def ask_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> Secret | None:
