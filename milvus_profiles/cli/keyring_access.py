@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import typer
-
 from ..errors import ConfigError, UsageError
 from ..masked import SecretText, secret_fault
 from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve
+from ..secrets.terminal import kept
 from ..secrets.value import SIZE_LIMIT, Received, line_of
 from ..text import printable
+from .asking import ask_hidden
 from .output import note
 from .session import current
 
@@ -34,6 +34,7 @@ def keyring(profiles: Profiles | None) -> OSKeyring:
             extra_backends=profiles.settings.keyring_backends if profiles is not None else (),
             timeout=keyring_timeout(session.env, interactive=session.interactive),
             on_wait=(lambda: note("waiting for the keyring ...")) if session.interactive else None,
+            terminal=kept,
         )
     return session.keyring
 
@@ -58,7 +59,7 @@ def ask_secret(endpoint: Endpoint, user: str | None, more: str = "") -> SecretTe
     # It is asked for twice only where a typing error could lock somebody out: not here, since the server tells at the
     # first test.
     text = f"{printable(what)} at {endpoint.uri}{more}"
-    return line_of(SecretText(typer.prompt(text, hide_input=True, err=True, default="", show_default=False)))
+    return line_of(ask_hidden(text))
 
 
 def read_secret(endpoint: Endpoint, user: str | None, option: str) -> SecretText:

@@ -13,6 +13,7 @@ import typer
 
 from ...config.locations import FILE_NAME
 from ...errors import ConfigError, DeclinedError, Location, MilvusProfilesError, UsageError
+from ...secrets.terminal import restored
 from ..asking import command_words
 from ..options import PlaceOptions
 from ..output import answer, note, print_error, warn
@@ -123,7 +124,9 @@ class _Copy:
 
 def _run_editor(words: list[str], path: str) -> None:
     try:
-        status = subprocess.run([*words, path], check=False).returncode
+        # One that is killed leaves the terminal as it was using it; a stop is its own affair.
+        with restored(always=True):
+            status = subprocess.run([*words, path], check=False).returncode
     except OSError as error:
         raise UsageError(f"the editor {words[0]!a} cannot be run: {error.strerror}", hint="set EDITOR") from None
     if status != 0:
