@@ -146,3 +146,58 @@ def test_a_library_that_gives_up_a_keyring_leaves_the_terminal_as_it_was(cli: Co
         at.child.expect_exact("did not answer within")
         at.child.expect_exact(READY)
         assert at.state() == before
+
+
+# --- programs that give a token --------------------------------------------------------------------------------------
+
+HELPER = """\
+#!/bin/sh
+test -t 0 && test -t 2 && test "$TERM" = dumb || exit 3
+stty -echo </dev/tty
+printf 'Passphrase: ' >/dev/tty
+read -r answer </dev/tty
+stty echo </dev/tty
+echo "for $answer" >&2
+printf %s "$answer-token"
+"""
+
+
+@pytest.fixture
+def helper(cli: Command, tmp_path: Path) -> Command:
+    (program := tmp_path / "helper").write_text(HELPER)
+    program.chmod(0o755)
+    profile = f'uri = "https://h.example"\ntoken = {{ command = ["{program}"] }}\n'
+    cli.own_file(f"[profiles.a]\n{profile}timeout = 1\n[profiles.b]\n{profile}timeout = 1\n")
+    return cli
+
+
+def test_a_program_that_needs_the_terminal_has_it(helper: Command) -> None:
+    for at in terminal("bash", helper, helper.environment()):
+        before = at.state()
+        at.start("exec a -- sh -c 'echo GOT $MILVUS_TOKEN'", "Passphrase: ")
+        at.stop()
+        assert "echo" in at.state()
+        at.child.sendline("fg")
+        at.wait_until_hidden()
+        at.child.sendline("typed")
+        at.child.expect_exact("for typed")
+        at.child.expect_exact("GOT typed-token")
+        at.child.expect_exact(READY)
+        # It is ended by Ctrl+C, and its state of the terminal with it.
+        at.start("exec a -- true", "Passphrase: ")
+        at.child.send("\x03")
+        at.child.expect_exact(READY)
+        assert at.state() == before
+
+
+@pytest.mark.parametrize("words", ["exec a -- true &", "profile test a b", "profile test a --json"])
+def test_a_program_has_no_terminal_in_the_background_beside_others_or_for_json(helper: Command, words: str) -> None:
+    for at in terminal("bash", helper, helper.environment()):
+        at.child.sendline(f"{helper.program[0]} {words}")
+        at.child.expect_exact("no terminal to ask on")
+        at.child.sendline("")
+        at.child.expect_exact(READY)
+
+
+def test_off_the_terminal_the_hint_says_that_there_is_none(helper: Command) -> None:
+    assert "it has no terminal to ask on here" in helper("exec", "a", "--", "true", status=4).stderr

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["ask_secret", "context", "keyring", "read_secret", "token_of"]
 
 
+_PATIENCE = 60.0
+"""Seconds for a command that may ask a person, as for the keyring."""
+
+
 def keyring(profiles: Profiles | None) -> OSKeyring:
     """The keyring of this run, with the time limit that fits: a person can answer its prompt, a pipe cannot.
 
@@ -39,11 +43,24 @@ def keyring(profiles: Profiles | None) -> OSKeyring:
     return session.keyring
 
 
-def context(alias: str) -> SecretContext:
-    """What resolving a secret of a profile needs."""
+def context(alias: str, *, among: int = 1) -> SecretContext:
+    """What resolving a secret of a profile needs.
+
+    Args:
+        alias: the profile.
+        among: how many are resolved side by side: of several commands none may ask on the terminal.
+    """
     session = current()
     ring = keyring(session.profiles())
-    return SecretContext(env=session.env, keyring=ring, alias=alias, verbose_stderr=session.verbose)
+    asks = session.interactive and not session.json and among == 1
+    return SecretContext(
+        env=session.env,
+        keyring=ring,
+        alias=alias,
+        verbose_stderr=session.verbose,
+        time_limit=_PATIENCE if asks else SecretContext.time_limit,
+        terminal=kept if asks else None,
+    )
 
 
 def token_of(profile: Profile) -> SecretText | None:

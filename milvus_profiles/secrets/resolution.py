@@ -10,6 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,6 +41,7 @@ class SecretContext:
         now: the clock, in seconds since the epoch.
         verbose_stderr: let commands write to our standard error.
         time_limit: seconds that a command or a pipe may take.
+        terminal: held while a command may ask on the terminal; None gives it none.
     """
 
     env: Mapping[str, str]
@@ -48,6 +50,7 @@ class SecretContext:
     now: Callable[[], float] = time.time
     verbose_stderr: bool = False
     time_limit: float = 30.0
+    terminal: Callable[[], AbstractContextManager[None]] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.env, MaskedMapping):
@@ -174,12 +177,18 @@ def _from_command(
 ) -> SecretText:
     from .command import run_command, variables
 
-    env = variables(command, context.env)
+    env = variables(command, context.env, terminal=context.terminal is not None)
     # Masked as a whole: arguments and variables may be secrets themselves.
     key = SecretText(repr((command.command, command.directory, list(env.items()), endpoint, user)))
     return _KEPT.get(
         key,
-        lambda: run_command(command, env, seconds=context.time_limit, show_stderr=context.verbose_stderr),
+        lambda: run_command(
+            command,
+            env,
+            seconds=context.time_limit,
+            show_stderr=context.verbose_stderr,
+            terminal=context.terminal,
+        ),
         now=context.now,
         refresh=refresh,
     )
