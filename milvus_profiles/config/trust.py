@@ -332,7 +332,7 @@ def check_endpoint(profile: Profile, raw: RawProfile, store: TrustStore, own: Pr
     elif own.endpoint != profile.endpoint:
         there, mine = profile.endpoint.uri, own.endpoint.uri
     elif _database(own) != _database(profile) and not _is_overridden("db_name", raw):
-        there, mine = f"the database {_database(profile)!a}", f"{_database(own)!a}"
+        there, mine = f"the database {_database(profile)!r}", f"{_database(own)!r}"
     elif own.user != profile.user and profile.auth == "keyring" and not _is_overridden("user", raw):
         there, mine = f"the account of {_account(profile)}", f"that of {_account(own)}"
     else:
@@ -356,7 +356,7 @@ def _database(profile: Profile) -> str:
 
 
 def _account(profile: Profile) -> str:
-    return ascii(profile.user) if profile.user is not None else "a token"
+    return repr(profile.user) if profile.user is not None else "a token"
 
 
 def check_default(document: Document, alias: str, store: TrustStore, declared: bool) -> None:
@@ -367,7 +367,7 @@ def check_default(document: Document, alias: str, store: TrustStore, declared: b
     """
     if not declared and not store.trusts(document):
         raise UntrustedError(
-            f"default_profile names {alias!a}, which this project file does not declare, and the file is not trusted",
+            f"default_profile names {alias!r}, which this project file does not declare, and the file is not trusted",
             hint=remedy(document, store),
             location=document.location(("default_profile",), at="value"),
         )

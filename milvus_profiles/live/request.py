@@ -62,7 +62,7 @@ class CallFields(MaskedFields):
         for name in self:
             if name not in FIELDS:
                 near = suggest(name, FIELDS)
-                raise ConfigError(f"unknown field {name!a}", hint=f"did you mean {near!r}?" if near else None)
+                raise ConfigError(f"unknown field {name!r}", hint=f"did you mean {near!r}?" if near else None)
 
     def __repr__(self) -> str:
         return f"<fields {', '.join(sorted(self))}>"

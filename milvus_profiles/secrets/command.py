@@ -177,7 +177,7 @@ def _start(command: CommandRef, env: MaskedMapping, show_stderr: bool, asks: boo
         )
     except OSError as error:
         if error.filename == directory:
-            what, hint = f"cannot be run in {directory!a}: {error.strerror}", "make the directory, or look at its modes"
+            what, hint = f"cannot be run in {directory!r}: {error.strerror}", "make the directory, or look at its modes"
         elif isinstance(error, FileNotFoundError):
             what, hint = "was not found", "install it, or give its absolute path"
         else:

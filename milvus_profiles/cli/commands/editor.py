@@ -128,6 +128,6 @@ def _run_editor(words: list[str], path: str) -> None:
         with restored(always=True):
             status = subprocess.run([*words, path], check=False).returncode
     except OSError as error:
-        raise UsageError(f"the editor {words[0]!a} cannot be run: {error.strerror}", hint="set EDITOR") from None
+        raise UsageError(f"the editor {words[0]!r} cannot be run: {error.strerror}", hint="set EDITOR") from None
     if status != 0:
         raise DeclinedError(f"the editor ended with status {status}; nothing was changed")
