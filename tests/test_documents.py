@@ -794,9 +794,6 @@ def test_any_bytes_are_a_document_or_one_clear_error(content: bytes) -> None:
     ("text", "said"),
     [
         ("[profiles.a]\n[profiles.b]\n[profiles.a]\n", "declare [profiles.a] twice: it stands in line 1 already"),
-            "[profiles.a]\nuri='x'\n[profiles.b]\n[profiles.a]\n",
-            "declare [profiles.a] twice: it stands in line 1 already",
-        ),
         ("profiles.a.uri = 'x'\n[profiles.a]\n", "declare [profiles.a] twice: it stands in line 1 already"),
         ("[profiles]\na.uri = 'x'\n[profiles.a]\n", "declare [profiles.a] twice: it stands in line 2 already"),
         ("[profiles.a]\nssl = {}\n[profiles.a.ssl]\n", "declare [profiles.a.ssl] twice: it stands in line 2 already"),
