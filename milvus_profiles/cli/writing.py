@@ -26,8 +26,10 @@ from ..errors import (
 )
 from ..masked import SecretText
 from ..profile import Profile
+from ..spelling import some
 from . import keyring_access
 from .file_warnings import note_untrusted
+from .keyring_entries import confirm_replacing, users_of
 from .output import answer, note, warn
 from .protection import confirm_protected
 from .session import current
@@ -185,7 +187,7 @@ def write(
     planned = edit(dry_run=True)
     before: list[tuple[str, SecretText | None]] = []
     try:
-        _fill_keyring(secrets, before, replace)
+        _fill_keyring(secrets, before, replace, touched)
         result = edit(dry_run=False)
     except BaseException:
         # An interrupt may come right after the file was changed: then its secret belongs into the keyring.
@@ -239,17 +241,22 @@ def check_text(content: bytes, target: Target, touched: Sequence[str] | None = N
             raise result.errors(1)[0]
 
 
-def _fill_keyring(secrets: Sequence[Secret], before: list[tuple[str, SecretText | None]], replace: bool) -> None:
-    """Store secrets, and note what each account had before."""
+def _fill_keyring(
+    secrets: Sequence[Secret], before: list[tuple[str, SecretText | None]], replace: bool, mine: Sequence[str]
+) -> None:
+    """Store secrets of some profiles, and note what each account had before."""
     ring = keyring_access.keyring(current().profiles())
     try:
         for secret in secrets:
             kept = ring.get(secret.account)
             if kept is not None and kept != secret.value and not replace:
+                others = users_of(current().profiles(), secret.account, mine)
+                whose = f", which {some(others, len(others))} use{'s' if len(others) == 1 else ''}" if others else ""
                 raise ConfigError(
-                    f"the keyring has another secret for {secret.account} already, so nothing was written",
+                    f"the keyring has another secret for {secret.account} already{whose}, so nothing was written",
                     hint="replace it with --force, if no other profile needs it",
                 )
+            confirm_replacing(secret.account, kept, secret.value, mine)
             before.append((secret.account, kept))
             ring.set(secret.account, secret.value)
     except SecretUnavailableError as error:

@@ -7,14 +7,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import typer
 
+from ...config.loading import load_text
 from ...config.locations import FILE_NAME
 from ...errors import ConfigError, DeclinedError, Location, MilvusProfilesError, UsageError
 from ...secrets.terminal import restored
 from ..asking import command_words
+from ..keyring_entries import note_left_behind
 from ..options import PlaceOptions
 from ..output import answer, note, print_error, warn
 from ..protection import confirm_protected_text
@@ -75,6 +78,9 @@ def edit(place: PlaceOptions) -> None:
     finally:
         copy.close()
     finish(target, result)
+    with suppress(MilvusProfilesError):  # the text before may have been broken
+        texts = (before or b"", result.after)
+        note_left_behind(*(load_text(text, target.path, target.role, env=env) for text in texts))
     answer({"file": target.path, "changed": True}, f"changed {target}")
 
 
