@@ -331,7 +331,7 @@ def test_a_password_with_a_tab_logs_in_wherever_it_is_kept(milvus_auth: MilvusSe
         password,
         {"env": "SECRET"},
         {"file": str(tmp_path / "secret")},
-        {"command": ["printenv", "SECRET"]},
+        {"command": ["printenv", "SECRET"], "pass_env": ["SECRET"]},
     ):
         profiles = mp.load(env={"HOME": str(tmp_path), "SECRET": password, "PATH": os.environ["PATH"]}, cwd=tmp_path)
         with mp.connect(profiles=profiles, uri=milvus_auth.uri, user="tabbed", password=source) as connection:
