@@ -42,7 +42,7 @@ class Terminal:
     def __init__(self, shell: str, cli: Command, env: dict[str, str]) -> None:
         need(shell)
         self.child = pexpect.spawn(
-            shell, SHELLS[shell], env={**env, "PS1": READY, "PROMPT": READY, "TERM": "dumb"}, cwd=str(cli.cwd),
+            shell, SHELLS[shell], env={**env, "PS1": READY, "PROMPT": READY, "TERM": env.get("TERM", "dumb")}, cwd=str(cli.cwd),
             encoding="utf-8", timeout=30, dimensions=(50, 200),
         )  # fmt: skip
         self.program = cli.program[0]
@@ -152,7 +152,7 @@ def test_a_library_that_gives_up_a_keyring_leaves_the_terminal_as_it_was(cli: Co
 
 HELPER = """\
 #!/bin/sh
-test -t 0 && test -t 2 && test "$TERM" = dumb || exit 3
+test -t 0 && test -t 2 && test -n "$TERM" || exit 3
 stty -echo </dev/tty
 printf 'Passphrase: ' >/dev/tty
 read -r answer </dev/tty
@@ -188,6 +188,15 @@ def test_a_program_that_needs_the_terminal_has_it(helper: Command) -> None:
         at.child.send("\x03")
         at.child.expect_exact(READY)
         assert at.state() == before
+
+
+def test_nothing_is_drawn_over_a_program_that_asks_during_a_test(helper: Command) -> None:
+    for at in terminal("bash", helper, {**helper.environment(), "TERM": "xterm"}):
+        at.start("profile test a", "Passphrase: ")
+        at.child.sendline("typed")
+        at.child.expect_exact("for typed")
+        # What came between the prompt and the program's answer: the end of a line.
+        assert (at.child.before or "").strip() == ""
 
 
 @pytest.mark.parametrize("words", ["exec a -- true &", "profile test a b", "profile test a --json"])
