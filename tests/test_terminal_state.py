@@ -42,7 +42,7 @@ class Terminal:
     def __init__(self, shell: str, cli: Command, env: dict[str, str]) -> None:
         need(shell)
         self.child = pexpect.spawn(
-            shell, SHELLS[shell], env={**env, "PS1": READY, "PROMPT": READY, "TERM": env.get("TERM", "dumb")}, cwd=str(cli.cwd),
+            shell, SHELLS[shell], env={"TERM": "dumb", **env, "PS1": READY, "PROMPT": READY}, cwd=str(cli.cwd),
             encoding="utf-8", timeout=30, dimensions=(50, 200),
         )  # fmt: skip
         self.program = cli.program[0]
@@ -193,10 +193,10 @@ def test_a_program_that_needs_the_terminal_has_it(helper: Command) -> None:
 def test_nothing_is_drawn_over_a_program_that_asks_during_a_test(helper: Command) -> None:
     for at in terminal("bash", helper, {**helper.environment(), "TERM": "xterm"}):
         at.start("profile test a", "Passphrase: ")
+        at.child.expect([pexpect.TIMEOUT], timeout=0.5)  # several pictures of a spinner, if there were one
+        assert at.child.before == ""
         at.child.sendline("typed")
         at.child.expect_exact("for typed")
-        # What came between the prompt and the program's answer: the end of a line.
-        assert (at.child.before or "").strip() == ""
 
 
 @pytest.mark.parametrize("words", ["exec a -- true &", "profile test a b", "profile test a --json"])
