@@ -14,7 +14,7 @@ from ..errors import DeclinedError, MilvusProfilesError
 from ..profile import Profile, fold_alias
 from ..secrets import keyring_account
 from ..spelling import some
-from ..text import milvus_profiles
+from ..text import milvus_profiles, printable
 from .keyring_access import keyring
 from .output import note, warn
 from .session import current
@@ -69,7 +69,7 @@ def confirm_replacing(account: str, kept: SecretText | None, value: SecretText, 
     use = f"{some(others, len(others))} use{'s' if len(others) == 1 else ''}"
     if not current().interactive:
         warn(f"this replaces the secret in the keyring for {account}, which {use} too")
-    elif not typer.confirm(f"{use} the secret in the keyring for {account} too. Replace it?", err=True):
+    elif not typer.confirm(printable(f"{use} the secret in the keyring for {account} too. Replace it?"), err=True):
         raise DeclinedError(
             "the secret in the keyring was left as it is, and nothing was written",
             hint="profiles of one address have secrets of their own where their users differ",
@@ -116,7 +116,8 @@ def follow(alias: str, before: Profile, after: Profile) -> tuple[str, str, Secre
     if not current().interactive:
         _note_staying(alias, old, new)
         return None
-    if not typer.confirm(f"The secret in the keyring is for {old}. Take it along to {new}?", default=False, err=True):
+    question = f"The secret in the keyring is for {old}. Take it along to {new}?"
+    if not typer.confirm(printable(question), default=False, err=True):
         note(f"it does not follow: {remedy}")
         return None
     ring = keyring(current().profiles())
