@@ -320,6 +320,9 @@ def test_a_secret_that_another_profile_uses_is_replaced_only_after_a_word_about_
     # One's own may change.
     assert "replaces" not in cli("secret", "set", "two", input="x", keyring=keyring_session, status=0).stderr
     assert "which more uses too" in cli("secret", "set", "one", input="x", keyring=keyring_session, status=0).stderr
+    told = cli("secret", "delete", "more", keyring=keyring_session, status=0).stderr
+    assert "this deletes the secret in the keyring for tls|one.example|443|u, which one uses too" in told
+    assert cli("secret", "delete", "two", keyring=keyring_session, status=0).stderr == ""
 
 
 def test_on_a_terminal_somebody_is_asked_before_another_profiles_secret_is_replaced(

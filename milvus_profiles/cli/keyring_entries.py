@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles
     from ..masked import SecretText
 
-__all__ = ["account_of", "confirm_replacing", "delete_unused", "follow", "note_left_behind", "users_of"]
+__all__ = ["account_of", "confirm_loss", "confirm_replacing", "delete_unused", "follow", "note_left_behind", "users_of"]
 
 
 def account_of(profile: Profile) -> str | None:
@@ -61,15 +61,21 @@ def confirm_replacing(account: str, kept: SecretText | None, value: SecretText, 
     Raises:
         DeclinedError: the answer was no.
     """
-    if kept is None or kept == value:
-        return
+    if kept is not None and kept != value:
+        confirm_loss(account, mine, "replace")
+
+
+def confirm_loss(account: str, mine: Collection[str], verb: str) -> None:
+    """The same of whatever takes a secret from the others that use it: ``replace``, ``delete``."""
     others = users_of(current().profiles(), account, mine)
     if not others:
         return
     use = f"{some(others, len(others))} use{'s' if len(others) == 1 else ''}"
     if not current().interactive:
-        warn(f"this replaces the secret in the keyring for {account}, which {use} too")
-    elif not typer.confirm(printable(f"{use} the secret in the keyring for {account} too. Replace it?"), err=True):
+        warn(f"this {verb}s the secret in the keyring for {account}, which {use} too")
+        return
+    question = f"{use} the secret in the keyring for {account} too. {verb.capitalize()} it?"
+    if not typer.confirm(printable(question), err=True):
         raise DeclinedError(
             "the secret in the keyring was left as it is, and nothing was written",
             hint="profiles of one address have secrets of their own where their users differ",
