@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ALIAS_LONGEST", "ALIAS_PATTERN", "check_alias", "fold_alias", "is_alias"]
+__all__ = ["ALIAS_LONGEST", "ALIAS_PATTERN", "check_alias", "fold_alias", "foreign_letter", "is_alias"]
 
 ALIAS_PATTERN = "[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*"
 ALIAS_LONGEST = 64
@@ -39,6 +39,21 @@ def check_alias(alias: str) -> str:
     from .errors import ConfigError
 
     raise ConfigError(
-        f"{alias!a} is not a valid alias" if len(alias) <= ALIAS_LONGEST else "the alias is longer than 64 characters",
+        f"{alias!r} is not a valid alias{foreign_letter(alias)}"
+        if len(alias) <= ALIAS_LONGEST
+        else "the alias is longer than 64 characters",
         hint="use ASCII letters, digits and single '-', '_' or '.' between them, 64 characters at most",
     )
+
+
+def foreign_letter(text: str) -> str:
+    """What the first character is that no alias has, for the end of a message: it may look like one that has a place.
+
+    Empty where there is none, or where it does not print and is seen in the message as it is.
+    """
+    import unicodedata
+
+    char = next((char for char in text if not char.isascii() and char.isprintable()), None)
+    if char is None:
+        return ""
+    return f": {char!r} is U+{ord(char):04X} ({unicodedata.name(char, 'without a name')})"

@@ -123,7 +123,7 @@ class _Connections:
         told = {alias: CallFields(given) for alias, given in connections.items() if alias not in wrong}
         connections = {}  # so that no frame of a traceback has a secret among its locals
         if wrong:
-            raise ParamError(f"{wrong[0]!a} needs a dictionary of arguments, such as {{'host': 'localhost'}}")
+            raise ParamError(f"{wrong[0]!r} needs a dictionary of arguments, such as {{'host': 'localhost'}}")
         known = load()
         entries = []
         for alias, arguments in told.items():

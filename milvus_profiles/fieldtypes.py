@@ -23,6 +23,7 @@ from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
 
 __all__ = [
     "DAY",
+    "MANY",
     "AbsolutePath",
     "AnyText",
     "Host",
@@ -46,7 +47,9 @@ __all__ = [
 DAY = 86_400.0
 _UNREADABLE = "cannot be read: "
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_MANY = 1000
+MANY = 1000
+"""Elements of an array at most."""
+_PING_LEAST = 5
 _TEXT_MAX = 1 << 16
 
 
@@ -132,9 +135,9 @@ def _proxy(text: str) -> str:
 
 
 def as_tuple(value: Any) -> Any:
-    if isinstance(value, (list, tuple)) and len(value) > _MANY:
+    if isinstance(value, (list, tuple)) and len(value) > MANY:
         # Each element that is wrong would be a finding of its own.
-        raise invalid(f"has more than {_MANY} elements")
+        raise invalid(f"has more than {MANY} elements")
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -146,23 +149,31 @@ def as_boolean(value: Any) -> Any:
 
 
 def _ping_interval(seconds: float) -> float:
-    if seconds < 5:
+    if seconds < _PING_LEAST:
         raise invalid("keepalive.time is below 5 seconds, the least that a Milvus server permits")
     return seconds
 
 
-PEMPath = Annotated[str, AfterValidator(_pem)]
-AbsolutePath = Annotated[str, AfterValidator(_absolute_path)]
+def _schema(**keywords: Any) -> Any:
+    """What of a check the JSON Schema can say too; the messages stay those of the check."""
+    return Field(json_schema_extra=keywords)
+
+
+_PRINTED = _schema(minLength=1, pattern=r"^[^\u0000-\u001f\u007f]+$")
+PEMPath = Annotated[str, AfterValidator(_pem), _PRINTED]
+AbsolutePath = Annotated[str, AfterValidator(_absolute_path), _PRINTED]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Seconds = Annotated[float, Field(gt=0, le=DAY, allow_inf_nan=False)]
 SecondsOrZero = Annotated[float, Field(ge=0, le=DAY, allow_inf_nan=False)]
-PingInterval = Annotated[float, Field(le=DAY, allow_inf_nan=False), AfterValidator(_ping_interval)]
+PingInterval = Annotated[
+    float, Field(le=DAY, allow_inf_nan=False), AfterValidator(_ping_interval), _schema(minimum=_PING_LEAST)
+]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Host = Annotated[str, AfterValidator(_host)]
-Proxy = Annotated[str, AfterValidator(_proxy)]
-Metadatum = Annotated[str, AfterValidator(_plain_ascii)]
+Host = Annotated[str, AfterValidator(_host), _schema(pattern=r"^[^\s/@]+$")]
+Proxy = Annotated[str, AfterValidator(_proxy), _schema(pattern=r"^[Hh][Tt][Tt][Pp]://[^/@\s]+:[0-9]+/?$")]
+Metadatum = Annotated[str, AfterValidator(_plain_ascii), _schema(pattern="^[!-~]+$")]
 """What travels as gRPC metadata."""
-Text = Annotated[str, AfterValidator(_printable), AfterValidator(_final)]
+Text = Annotated[str, AfterValidator(_printable), AfterValidator(_final), _PRINTED]
 AnyText = Annotated[str, AfterValidator(_encodable)]
 
 

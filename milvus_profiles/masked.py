@@ -122,7 +122,8 @@ def secret_fault(secret: SecretText) -> str | None:
     """What keeps the secret from being sent, as the end of a sentence; None if nothing does.
 
     It sees the secret in the clear and so raises nothing: the caller, whose locals hold only masked values, does.
-    A secret travels in a header, base64-encoded from UTF-8: anything printable may stand in it, a line break may not.
+    A secret travels in a header, base64-encoded from UTF-8: anything printable may stand in it, and a tab; a line break
+    may not.
     """
     if not secret:
         return "is empty"
@@ -133,7 +134,8 @@ def secret_fault(secret: SecretText) -> str | None:
 
 _FAULTS = (
     (re.compile(r"[\r\n]"), "has several lines"),
-    (re.compile(r"[\x00-\x1f\x7f]"), "contains a control character"),
+    # Not a tab: Milvus takes one in a password.
+    (re.compile(r"[\x00-\x08\x0b-\x1f\x7f]"), "contains a control character"),
     # Python reads a byte that is not UTF-8 in a variable as half of a surrogate pair, which nothing can encode.
     (re.compile(r"[\ud800-\udfff]"), "is not UTF-8 text"),
 )

@@ -270,7 +270,7 @@ class Profile(Model):
             if self.db_name is not None and self.db_name != address.database:
                 raise _conflict(
                     ("db_name", "uri"),
-                    f"db_name is {self.db_name!a}, but the uri names the database {address.database!a}",
+                    f"db_name is {self.db_name!r}, but the uri names the database {address.database!r}",
                 )
             vars(self)["db_name"] = address.database
 

@@ -28,6 +28,8 @@ __all__ = [
 
 _LONGEST = 1 << 14  # twice what a gRPC server takes as metadata, if it is not told otherwise
 
+_SENT = r"[^\u0000-\u0008\u000a-\u001f\u007f]"  # as secret_fault() has it
+
 Kind = Literal["keyring", "inline", "env", "file", "command"]
 """Where a secret comes from, in one word."""
 
@@ -134,7 +136,12 @@ def _literal_secret(value: SecretText) -> SecretText:
 
 SecretSource = Annotated[
     Union[
-        Annotated[SecretText, AfterValidator(_literal_secret), Tag("<inline>")],
+        Annotated[
+            SecretText,
+            AfterValidator(_literal_secret),
+            Field(json_schema_extra={"maxLength": _LONGEST, "pattern": f"^{_SENT}+$", "not": {"pattern": r"^\*+$"}}),
+            Tag("<inline>"),
+        ],
         Annotated[KeyringRef, Tag("<keyring>")],
         Annotated[EnvRef, Tag("<env>")],
         Annotated[FileRef, Tag("<file>")],

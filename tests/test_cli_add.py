@@ -311,6 +311,115 @@ def test_remove_leaves_a_secret_that_another_profile_uses(
     assert keyring_session.get("milvus-profiles", "tls|shared.example|443|u") == SECRET
 
 
+# --- an entry of the keyring is an endpoint's and a user's ---
+
+
+SHARED = """\
+[profiles.one]
+uri = "https://one.example"
+user = "u"
+[profiles.two]
+uri = "https://two.example"
+user = "u"
+"""
+
+
+def entry(session: KeyringSession, host: str) -> str | None:
+    return session.get("milvus-profiles", f"tls|{host}|443|u")
+
+
+def test_a_secret_that_another_profile_uses_is_replaced_only_after_a_word_about_it(
+    cli: Command, keyring_session: KeyringSession
+) -> None:
+    cli.own_file(SHARED)
+    words = ["profile", "add", "more", "--uri", "https://ONE.example/db", "--user", "u", "--password-stdin"]
+    for host in ("one.example", "two.example"):
+        keyring_session.set("milvus-profiles", f"tls|{host}|443|u", "old")
+    same = cli(*words, input="old", keyring=keyring_session, status=0)
+    assert "replaces" not in same.stderr
+    other = cli(*words, "--force", input="new", keyring=keyring_session, status=0)
+    assert "this replaces the secret in the keyring for tls|one.example|443|u, which one uses too" in other.stderr
+    assert entry(keyring_session, "one.example") == "new"
+    # One's own may change.
+    assert "replaces" not in cli("secret", "set", "two", input="x", keyring=keyring_session, status=0).stderr
+    assert "which more uses too" in cli("secret", "set", "one", input="x", keyring=keyring_session, status=0).stderr
+    told = cli("secret", "delete", "more", keyring=keyring_session, status=0).stderr
+    assert "this deletes the secret in the keyring for tls|one.example|443|u, which one uses too" in told
+    assert cli("secret", "delete", "two", keyring=keyring_session, status=0).stderr == ""
+
+
+def test_on_a_terminal_somebody_is_asked_before_another_profiles_secret_is_replaced(
+    cli: Command, keyring_session: KeyringSession
+) -> None:
+    cli.own_file(SHARED)
+    keyring_session.set("milvus-profiles", "tls|one.example|443|u", "old")
+    before = cli.user_file.read_text()
+    question = "one uses the secret in the keyring for tls|one.example|443|u too. Replace it?"
+    words = ["profile", "add", "more", "--uri", "https://one.example", "--user", "u"]
+    for answer, status in (("n", 1), ("y", 0)):
+        answers = [("Password of u", "new"), (question, answer)]
+        cli.tty(*words, answers=answers, keyring=keyring_session, columns=200, status=status)
+        assert entry(keyring_session, "one.example") == ("old" if answer == "n" else "new")
+        assert (cli.user_file.read_text() == before) == (answer == "n")
+    shown = cli.tty("secret", "set", "one", answers=[("Password of u", "x"), ("more uses the secret", "n")],
+                    keyring=keyring_session, columns=200, status=1)  # fmt: skip
+    assert "was left as it is" in shown.text
+    assert entry(keyring_session, "one.example") == "new"
+
+
+def test_remove_says_that_the_secret_stays(cli: Command, keyring_session: KeyringSession) -> None:
+    cli.own_file(SHARED + '[profiles.none]\nuri = "https://n.example"\n')
+    outcome = cli("profile", "remove", "one", status=0)  # no keyring is asked
+    assert (
+        "what the keyring has for tls|one.example|443|u stays there; --with-secret deletes that too" in outcome.stderr
+    )
+    assert "keyring" not in cli("profile", "remove", "none", status=0).stderr
+
+
+@pytest.mark.parametrize("change", ["uri=https://new.example", "ssl=false"])
+def test_set_says_that_the_secret_of_the_old_address_does_not_follow(cli: Command, change: str) -> None:
+    cli.own_file(SHARED.replace("https://one.example", "one.example:443").replace('"u"', '"u"\nssl = true', 1))
+    told = cli("profile", "set", "one", change, status=0).stderr
+    new = "plain|one.example|443|u" if change.startswith("ssl") else "tls|new.example|443|u"
+    assert f"for tls|one.example|443|u and does not follow to {new}: `milvus-profiles secret set one`" in told
+    assert cli("profile", "set", "one", "timeout=3", status=0).stderr == ""
+
+
+def test_on_a_terminal_set_takes_the_secret_along(cli: Command, keyring_session: KeyringSession) -> None:
+    cli.own_file(SHARED)
+    for host in ("one.example", "two.example"):
+        keyring_session.set("milvus-profiles", f"tls|{host}|443|u", host)
+    keyring_session.set("milvus-profiles", "tls|taken.example|443|u", "taken")
+
+    def lead(alias: str, host: str, answer: str) -> str:
+        words = ("profile", "set", alias, f"uri=https://{host}")
+        return cli.tty(*words, answers=[(f"Take it along to tls|{host}|443|u?", answer)],
+                       keyring=keyring_session, columns=200, status=0).text  # fmt: skip
+
+    assert "it does not follow: `milvus-profiles secret set one`" in lead("one", "n.example", "n")
+    assert entry(keyring_session, "n.example") is None
+    lead("one", "one.example", "n")
+    assert "took its secret along" in lead("one", "new.example", "y")
+    assert (entry(keyring_session, "new.example"), entry(keyring_session, "one.example")) == ("one.example", None)
+    # What another profile uses stays there as well, and what is there is not replaced.
+    cli("profile", "copy", "two", "twin")
+    lead("two", "other.example", "y")
+    assert entry(keyring_session, "other.example") == entry(keyring_session, "two.example") == "two.example"
+    assert "which stays" in lead("two", "taken.example", "y")
+    assert entry(keyring_session, "taken.example") == "taken"
+    for host in ("new", "two", "other", "taken"):
+        keyring_session.delete("milvus-profiles", f"tls|{host}.example|443|u")
+
+
+def test_edit_says_which_secrets_do_not_follow(cli: Command, tmp_path: Path) -> None:
+    cli.own_file(SHARED)
+    (editor := tmp_path / "editor").write_text('#!/bin/sh\nsed -i s/one.example/uno.example/ "$1"\n')
+    editor.chmod(0o755)
+    told = cli.tty("profile", "edit", env={"EDITOR": str(editor)}, columns=250, status=0).text
+    assert "for tls|one.example|443|u and does not follow to tls|uno.example|443|u" in told
+    assert "two.example" not in told
+
+
 def test_remove_of_what_the_environment_declares_says_which_variable(cli: Command) -> None:
     outcome = cli("profile", "remove", "ci", env={"MILVUS_PROFILES__CI__URI": "localhost"}, status=3)
     assert "unset MILVUS_PROFILES__CI__URI" in outcome.stderr

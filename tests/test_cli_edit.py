@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -227,23 +228,26 @@ def editor(directory: Path, script: str) -> dict[str, str]:
     return {"EDITOR": f"{sys.executable} {path}"}
 
 
+def kept_aside(shown: str) -> Path:
+    return Path(shown.split("your text is kept in ")[1].splitlines()[0])
+
+
 def test_edit_replaces_the_file_with_a_valid_text(cli: Command, file: Path, tmp_path: Path) -> None:
     env = editor(tmp_path, "open(path, 'w').write(text.replace('two.example', 'deux.example'))")
-    cli("profile", "edit", env=env, status=0)
+    cli.tty("profile", "edit", env=env, status=0)
     assert file.read_text() == FILE.replace("two.example", "deux.example")
 
 
 def test_edit_keeps_an_invalid_text_aside(cli: Command, file: Path, tmp_path: Path) -> None:
     env = editor(tmp_path, "open(path, 'w').write(text.replace('uri', 'uuri'))")
-    outcome = cli("profile", "edit", env=env, status=3)
+    shown = cli.tty("profile", "edit", env=env, answers=[("Edit again?", "n")], status=1).text
     assert file.read_text() == FILE
-    kept = Path(outcome.stderr.split("your text is kept in ")[1].splitlines()[0])
+    kept = kept_aside(shown)
     assert "uuri" in kept.read_text()
     kept.unlink()
 
 
 def test_edit_can_be_repeated_on_a_terminal(cli: Command, file: Path, tmp_path: Path) -> None:
-    env = editor(tmp_path, "open(path, 'w').write(text + 'x' if 'broken' not in text else 'broken')")
     script = (
         "import os\nmark = path + '.mark'\n"
         "open(path, 'w').write(text.replace('uri', 'uuri') if not os.path.exists(mark) else text.replace('uuri', 'uri')"
@@ -255,18 +259,89 @@ def test_edit_can_be_repeated_on_a_terminal(cli: Command, file: Path, tmp_path: 
 
 
 def test_edit_without_a_change_and_with_a_failing_editor(cli: Command, file: Path, tmp_path: Path) -> None:
-    assert cli("profile", "edit", env={"EDITOR": "true"}).stdout == "nothing was changed\n"
-    outcome = cli("profile", "edit", "--json", env={"EDITOR": "true"})
-    assert outcome.json == {"file": str(file), "changed": False}
-    assert cli("profile", "edit", env={"EDITOR": "false"}).returncode == 1
-    assert cli("profile", "edit", env={"EDITOR": "no-such-editor-anywhere"}).returncode == 2
-    assert cli("profile", "edit", env={"EDITOR": "'"}).returncode == 2
+    assert cli.tty("profile", "edit", env={"EDITOR": "true"}).text == "nothing was changed\n"
+    shown = cli.tty("profile", "edit", "--json", env={"EDITOR": "true"}).text
+    assert json.loads(shown) == {"file": str(file), "changed": False}
+    for command, status in (("false", 1), ("no-such-editor-anywhere", 2), ("'", 2)):
+        cli.tty("profile", "edit", env={"EDITOR": command}, status=status)
     assert file.read_text() == FILE
 
 
 def test_edit_notices_a_save_by_someone_else(cli: Command, file: Path, tmp_path: Path) -> None:
     env = editor(tmp_path, f"open(path, 'a').write('# mine\\n'); open({str(file)!r}, 'a').write('# theirs\\n')")
-    outcome = cli("profile", "edit", env=env, status=3)
-    assert "saved by someone else meanwhile" in outcome.stderr
+    shown = cli.tty("profile", "edit", env=env, answers=[("Edit again?", "n")], status=1).text
+    assert "saved by someone else meanwhile" in shown
     assert file.read_text() == FILE + "# theirs\n"
-    Path(outcome.stderr.split("your text is kept in ")[1].splitlines()[0]).unlink()
+    kept_aside(shown).unlink()
+
+
+@pytest.mark.parametrize("text", ["", "\\n", " \\n\\t\\n"])
+def test_a_text_that_was_emptied_cancels_and_nothing_is_kept(
+    cli: Command, file: Path, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    env = editor(tmp_path, f"open(path, 'w').write('{text}')") | {"TMPDIR": str(tmp_path / "tmp")}
+    shown = cli.tty("profile", "edit", env=env, status=0).text
+    assert "the text was emptied, which cancels" in shown
+    assert "nothing was changed" in shown
+    assert file.read_text() == FILE
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("streams", ["stdin", "stdout"])
+def test_no_editor_is_started_without_a_terminal(cli: Command, file: Path, tmp_path: Path, streams: str) -> None:
+    env = editor(tmp_path, f"open({str(tmp_path / 'started')!r}, 'w').close()")
+    if streams == "stdin":
+        for more in ([], ["--json"]):
+            outcome = cli("profile", "edit", *more, env=env, status=2)
+            assert "an editor needs a terminal" in outcome.stderr
+            assert "profile set ALIAS FIELD=VALUE" in outcome.stderr
+    else:
+        words = ["sh", "-c", f'exec "$@" >{tmp_path}/out', "sh", *cli.program]
+        redirected = Command(words, cli.home, cli.cwd)
+        redirected.tty("profile", "edit", env=env, status=2)
+    assert not (tmp_path / "started").exists()
+    assert file.read_text() == FILE
+
+
+PROTECTED = FILE + 'protected = true\n\n[profiles.three]\nuri = "https://three.example"\n'
+
+
+@pytest.mark.parametrize(
+    ("change", "asks"),
+    [
+        ("text.replace('two.example', 'deux.example')", True),
+        ("text[: text.index('# about two')]", True),
+        ("text.replace('protected = true', '')", True),
+        ("text.replace('# about two', 'timeout = 3 # of the one that it extends')", True),
+        ("text.replace('three.example', 'trois.example')", False),
+    ],
+)
+def test_edit_asks_before_a_protected_profile_changes(
+    cli: Command, file: Path, tmp_path: Path, change: str, asks: bool
+) -> None:
+    file.write_text(PROTECTED)
+    env = editor(tmp_path, f"open(path, 'w').write({change})")
+    if asks:
+        answers = [("two is protected. Change it?", "n"), ("Edit again?", "n")]
+        shown = cli.tty("profile", "edit", env=env, answers=answers, status=1).text
+        assert "'two' was left as it is" in shown
+        assert file.read_text() == PROTECTED
+        kept_aside(shown).unlink()
+        cli.tty("profile", "edit", env=env, answers=[("two is protected. Change it?", "y")], status=0)
+    else:
+        cli.tty("profile", "edit", env=env, status=0)
+    assert file.read_text() != PROTECTED
+
+
+def test_a_protected_profile_asks_before_what_it_extends_changes(cli: Command, file: Path) -> None:
+    file.write_text(PROTECTED)
+    outcome = cli("profile", "set", "one", "timeout=3", status=1)
+    assert "'two' is protected" in outcome.stderr
+    cli("profile", "add", "one", "--uri", "https://uno.example", "--force", status=1)
+    assert file.read_text() == PROTECTED
+    cli("profile", "set", "three", "timeout=3", status=0)
+    cli("profile", "set", "one", "timeout=3", "--yes", status=0)
+    # It may be wrong: it is protected all the same.
+    file.write_text(PROTECTED + "timout = 3\nprotected = true\n")
+    assert "'three' is protected" in cli("profile", "unset", "three", "timeout", status=1).stderr

@@ -379,6 +379,43 @@ def test_trust_pins_the_content_and_untrust_forgets_it(cli: Command, file: Path,
     assert not trusted()
 
 
+def test_going_back_to_what_was_trusted_asks_for_nothing(cli: Command, file: Path) -> None:
+    def trusted() -> bool:
+        return bool(cli("profile", "list", "--json").json[0]["trusted"])
+
+    cli("trust", status=0)
+    file.write_text(PROJECT.replace("TEAM_TOKEN", "HOME"))
+    cli("trust", status=0)
+    file.write_text(PROJECT)
+    assert trusted()
+    # It is what the next change is compared with.
+    assert cli("trust", "--json").json["changed"] == {"gated.token.env": ["HOME", "TEAM_TOKEN"]}
+    assert cli("trust", "--json").json["changed"] == {}
+
+
+def test_what_is_trusted_is_listed_and_forgotten_at_once(cli: Command, file: Path, tmp_path: Path) -> None:
+    assert cli("trust", "--list").stdout == "no file is trusted\n"
+    assert (cli("trust", "--list", "--json").json, cli("untrust", "--all").stdout) == ([], "no file was trusted\n")
+    (other := tmp_path / "oth\x1ber" / "milvus.toml").parent.mkdir()
+    other.write_text(PROJECT)
+    for path in (file, other):
+        cli("trust", path, status=0)
+    file.write_text(PROJECT + "# more\n")
+    cli("trust", status=0)
+    other.write_text("[")
+    listed = cli("trust", "--list", "--json", cwd=tmp_path).json
+    rows = [{"file": str(file), "now": "trusted", "contents": 2}, {"file": str(other), "now": "changed", "contents": 1}]
+    assert listed == sorted(rows, key=lambda row: str(row["file"]))
+    other.unlink()
+    shown = cli("trust", "--list").stdout
+    assert "missing" in shown
+    assert "\x1b" not in shown
+    assert cli("trust", "--list", file).returncode == cli("untrust", "--all", file).returncode == 2
+    assert [row["file"] for row in cli("untrust", "--all", "--json").json] == [row["file"] for row in listed]
+    assert cli("trust", "--list", "--json").json == []
+    assert not cli("profile", "list", "--json").json[0]["trusted"]
+
+
 def test_trust_without_a_project_file(cli: Command) -> None:
     outcome = cli("trust", status=3)
     assert "there is no project file here" in outcome.stderr

@@ -365,7 +365,6 @@ def test_keyring_backends_stand_only_in_the_users_own_file() -> None:
         ('[profiles."a b"]', "'a b' is not a valid alias", "1:11"),
         ("[profiles.a--b]", "'a--b' is not a valid alias", "1:11"),
         ('[profiles.""]', "'' is not a valid alias", "1:11"),
-        ('[profiles."ä"]', "'\\xe4' is not a valid alias", "1:11"),
         ('[profiles."\\u001b[2J"]', "'\\x1b[2J' is not a valid alias", "1:11"),
         (f"[profiles.{'a' * 65}]", "the alias is longer than 64 characters", "1:11"),
         ("[profiles.x]\n[profiles]\n'-' = {}", None, None),
@@ -786,3 +785,43 @@ def test_any_bytes_are_a_document_or_one_clear_error(content: bytes) -> None:
         assert str(outcome).replace("\n", "").replace("\t", "").isprintable()
     else:
         assert outcome.path == "/f"
+
+
+# --- twice, and other letters ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[profiles.a]\n[profiles.b]\n[profiles.a]\n", "declare [profiles.a] twice: it stands in line 1 already"),
+        ("profiles.a.uri = 'x'\n[profiles.a]\n", "declare [profiles.a] twice: it stands in line 1 already"),
+        ("[profiles]\na.uri = 'x'\n[profiles.a]\n", "declare [profiles.a] twice: it stands in line 2 already"),
+        ("[profiles.a]\nssl = {}\n[profiles.a.ssl]\n", "declare [profiles.a.ssl] twice: it stands in line 2 already"),
+        ("[profiles.a]\nuri = '''\nx'''\n[profiles.a]\n", "declare [profiles.a] twice: it stands in line 1 already"),
+        ("[profiles.a]\nuri='x'\n# c\nuri='y'\n", "overwrite a value: profiles.a.uri stands in line 2 already"),
+        ("[profiles.a]\nuri='x'\n[profiles.a.uri]\n", "overwrite a value: profiles.a.uri stands in line 2 already"),
+        ("[profiles]\na={}\na={ uri='y' }\n", "overwrite a value: profiles.a stands in line 2 already"),
+        ("a = 1\n[a.b]\n", "overwrite a value: a stands in line 1 already"),
+        (f"[profiles.a]\n'{CANARY} x'=1\n'{CANARY} x'=2", "overwrite a value: profiles.a.… stands in line 2 already"),
+        # Where it is cannot be told: a value of several lines.
+        ("[profiles.a]\nuri='x'\nuri='''\ny'''\n", "cannot overwrite a value"),
+    ],
+)
+def test_what_is_declared_twice_is_named_with_its_first_place(text: str, said: str) -> None:
+    error = refusal(text)
+    assert said in error.message
+    assert CANARY not in str(error)
+    assert error.hint == ("keep one of them" if "already" in said else None)
+
+
+@pytest.mark.parametrize(
+    ("alias", "said"),
+    [
+        ("pr\u043ed", "'pr\u043ed' is not a valid alias: '\u043e' is U+043E (CYRILLIC SMALL LETTER O)"),
+        ("日本", "'日本' is not a valid alias: '日' is U+65E5 (CJK UNIFIED IDEOGRAPH-65E5)"),
+        ("a\u202eb", "'a\\u202eb' is not a valid alias"),
+        ("a b", "'a b' is not a valid alias"),
+    ],
+)
+def test_an_alias_of_other_letters_is_shown_readably_and_the_letter_is_named(alias: str, said: str) -> None:
+    assert refusal(f'[profiles."{alias}"]\n').message == said

@@ -23,9 +23,10 @@ from milvus_profiles.masked import SecretText
 from tests.support.certificates import Certificates
 from tests.support.command import Command
 from tests.support.faults import listener
+from tests.support.milvus import MilvusServer
 from tests.support.requirements import need
 from tests.support.secret_service import KeyringSession
-from tests.test_export_quoting import READERS
+from tests.test_export_quoting import READERS, STARTED, WAYS, evaluated
 from tests.test_hygiene import CANARY, leaks
 
 EVERY = sorted(FORMATS)
@@ -186,26 +187,57 @@ def assert_the_same(cli: Command, env: dict[str, str], *, without_files: bool = 
         assert found.ssl == original.ssl
 
 
-def test_env_comes_back_through_a_shell(awkward: Command) -> None:
-    text = awkward("export", "a", "--to", "env", "--with-secret", "--yes").stdout
-    for shell in ("sh", "bash"):
-        done = subprocess.run(
-            [shell, "-c", f"{text}\nenv -0"], env={"PATH": os.environ["PATH"], "MILVUS_TOKEN_FILE": "/old"},
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        env = dict(entry.split("=", 1) for entry in done.stdout.split("\0") if entry)
-        assert (env["MILVUS_TOKEN"], env["MILVUS_PASSWORD"]) == (f"u:{AWKWARD}", AWKWARD)
-        assert "MILVUS_TOKEN_FILE" not in env
-        assert_the_same(awkward, {name: value for name, value in env.items() if name.startswith("MILVUS")})
+@pytest.mark.parametrize(("shell", "way"), WAYS)
+def test_env_comes_back_through_every_shell_quoted_or_not(
+    awkward: Command, shell: str, way: str, tmp_path: Path
+) -> None:
+    original = mp.load(env={"HOME": str(awkward.home)})["a"]
+    text = exported(awkward, "a", "env", SecretText(f"u:{AWKWARD}")).text
+    env = evaluated(shell, way, text, tmp_path, {"MILVUS_TOKEN_FILE": "/old", "MILVUS_PROFILE": "other"})
+    assert (env["MILVUS_TOKEN"], env["MILVUS_PASSWORD"]) == (f"u:{AWKWARD}", AWKWARD)
+    assert not {"MILVUS_TOKEN_FILE", "MILVUS_PROFILE"} & set(env)
+    assert_the_same(awkward, {name: value for name, value in env.items() if name.startswith("MILVUS")})
+    # The references: a variable, one of those too that are unset, and a file.
+    (tmp_path / "to ken").write_text(f"{AWKWARD}\n")
+    for reference in ('{ env = "MILVUS_API_KEY" }', '{ env = "TEAM_TOKEN" }', f'{{ file = "{tmp_path}/to ken" }}'):
+        awkward.own_file(f'[profiles.a]\nuri = "https://db.example"\ntoken = {reference}\n')
+        text = exported(awkward, "a", "env").text
+        env = evaluated(shell, way, text, tmp_path, {"MILVUS_API_KEY": AWKWARD, "TEAM_TOKEN": AWKWARD})
+        assert (env["MILVUS_TOKEN"], env["MILVUS_URI"]) == (AWKWARD, "https://db.example:443")
+    assert original.db_name == "d'b$x"
 
 
-def test_env_without_its_variable_stops_the_script(awkward: Command) -> None:
+def test_a_universal_variable_of_fish_is_not_a_secret_for_another_server(cli: Command, tmp_path: Path) -> None:
+    need("fish")
+    cli.own_file('[profiles.a]\nuri = "https://db.example"\n')
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+    subprocess.run(["fish", "-c", "set -Ux MILVUS_TOKEN old"], env=env, check=True)
+    (tmp_path / "text").write_text(exported(cli, "a", "env").text)
+    program = f'eval "$(cat {tmp_path}/text)"; env; set -eg MILVUS_TOKEN; echo universal $MILVUS_TOKEN'
+    done = subprocess.run(["fish", "-c", program], env=env, capture_output=True, text=True, check=True)
+    assert "\nMILVUS_TOKEN=old\n" not in done.stdout
+    assert "universal old" in done.stdout
+
+
+@pytest.mark.parametrize("shell", STARTED)
+def test_env_without_its_variable_stops_the_script(awkward: Command, shell: str) -> None:
+    need(shell)
     text = awkward("export", "a", "--to", "env").stdout
-    run = ["sh", "-c", 'eval "$1"; echo reached "$MILVUS_TOKEN"', "sh", text]
-    assert subprocess.run(run, env={}, capture_output=True, text=True, check=False).stdout == ""
-    env = {"MILVUS_TOKEN": AWKWARD}
-    done = subprocess.run(run, env=env, capture_output=True, text=True, check=True)
+    program = 'eval "$TEXT"; echo reached "$MILVUS_TOKEN"'
+    run = [*(word for word in STARTED[shell] if word != "-fieu"), "-c", program]
+    env = {"PATH": os.environ["PATH"], "HOME": str(awkward.home), "TEXT": text}
+    missing = subprocess.run(run, env=env, capture_output=True, text=True, check=False)
+    assert missing.stdout == ""
+    assert "MILVUS_TOKEN: is not set" in missing.stderr
+    done = subprocess.run(run, env={**env, "MILVUS_TOKEN": AWKWARD}, capture_output=True, text=True, check=True)
     assert done.stdout == f"reached {AWKWARD}\n"
+
+
+def test_on_a_terminal_it_is_said_how_the_shell_takes_the_variables_in(cli: Command) -> None:
+    cli.own_file('[profiles.a]\nuri = "https://db.example"\n')
+    told = cli.tty("export", "a", "--to", "env", columns=200).text
+    assert 'to set them in this shell: eval "$(milvus-profiles export a --to env)"' in told
+    assert "#" not in told
 
 
 @pytest.mark.security
@@ -384,3 +416,19 @@ def test_json_is_whole(awkward: Command, certificates: Certificates) -> None:
         "cert": str(certificates.client.cert), "key": str(certificates.client.key), "server_name": "n.example",
         "proxy": None, "timeout": 10.0, "management_port": 9091,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("password", ["in front ", "tab in\t ", 'all: "of" it\'s '])
+def test_curl_keeps_a_blank_at_the_end_of_a_password(
+    cli: Command, milvus_auth: MilvusServer, password: str, tmp_path: Path
+) -> None:
+    need("curl", "base64")
+    user = f"blank_{len(password)}"
+    with mp.connect(uri=milvus_auth.uri, token="root:Milvus") as admin:
+        admin.client().create_user(user, password)
+    port = milvus_auth.metrics_port
+    cli.own_file(f'[profiles.a]\nuri = "{milvus_auth.uri}"\nuser = "u"\nmanagement_port = {port}\n')
+    for secret, ends in ((password, True), (password.rstrip(), False)):
+        (script := tmp_path / "program.sh").write_text(exported(cli, "a", "curl", SecretText(f"{user}:{secret}")).text)
+        done = subprocess.run(["sh", script], capture_output=True, text=True, timeout=60, check=False)
+        assert done.stdout.startswith('{"code":200') is ends, done.stdout + done.stderr

@@ -643,9 +643,10 @@ def test_the_editors_copy_of_the_file_is_gone_when_it_ends(cli: Command, tmp_pat
     temporary.mkdir()
     editor.write_text(f'#!/bin/sh\nstat -c "%a" "$1" > {seen}\ntr "\\0" "\\n" < /proc/$$/cmdline >> {seen}\n')
     editor.chmod(0o755)
-    outcome = cli("profile", "edit", "--user-file", env={"EDITOR": str(editor), "TMPDIR": str(temporary)}, status=0)
+    env = {"EDITOR": str(editor), "TMPDIR": str(temporary)}
+    screen = cli.tty("profile", "edit", "--user-file", env=env, status=0)
     assert seen.read_text().splitlines()[0] == "600"
-    assert not leaks(seen.read_text() + outcome.stdout + outcome.stderr)
+    assert not leaks(seen.read_text() + screen.text)
     assert list(temporary.iterdir()) == []
 
 

@@ -18,12 +18,14 @@ from pathlib import Path
 
 import pytest
 
+import milvus_profiles as mp
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.errors import SecretUnavailableError
 from milvus_profiles.masked import MaskedMapping, SecretText
 from milvus_profiles.profile import Credential, EnvRef, FileRef, Profile
 from milvus_profiles.secrets import OSKeyring, SecretContext, SecretStatus, forget, resolve, status
 from tests.support.environment import coverage_variables
+from tests.support.milvus import MilvusServer
 
 ENDPOINT = Endpoint("tcp", "db.example", 443, tls=True)
 
@@ -280,6 +282,7 @@ def test_a_pipe_that_does_not_end_is_given_up(tmp_path: Path) -> None:
 
 _TWICE = """
 import sys
+import milvus_profiles as mp
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.profile import Credential, FileRef
 from milvus_profiles.secrets import OSKeyring, SecretContext, resolve
@@ -317,3 +320,19 @@ def test_a_terminal_is_refused_because_it_would_show_what_is_typed() -> None:
     finally:
         os.close(master)
         os.close(slave)
+
+
+def test_a_password_with_a_tab_logs_in_wherever_it_is_kept(milvus_auth: MilvusServer, tmp_path: Path) -> None:
+    password = "tab\tin it\t"
+    with mp.connect(uri=milvus_auth.uri, token="root:Milvus") as admin:
+        admin.client().create_user("tabbed", password)
+    (tmp_path / "secret").write_text(password + "\n")
+    for source in (
+        password,
+        {"env": "SECRET"},
+        {"file": str(tmp_path / "secret")},
+        {"command": ["printenv", "SECRET"], "pass_env": ["SECRET"]},
+    ):
+        profiles = mp.load(env={"HOME": str(tmp_path), "SECRET": password, "PATH": os.environ["PATH"]}, cwd=tmp_path)
+        with mp.connect(profiles=profiles, uri=milvus_auth.uri, user="tabbed", password=source) as connection:
+            assert connection.ping() > 0

@@ -141,6 +141,7 @@ OPENING = {
     "cli/entry",
     "cli/internal",
     "cli/junit",
+    "secrets/terminal",
 }
 EXPANDING = {"files/paths"}
 

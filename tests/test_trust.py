@@ -469,6 +469,83 @@ def test_trust_is_in_the_path_and_the_content(world: World, tmp_path: Path) -> N
     world.refusal()
 
 
+def test_every_content_that_was_approved_stays_so_and_untrust_forgets_them_all(world: World) -> None:
+    texts = [TEXT + f"# {number}\n" for number in range(3)]
+    for text in texts:
+        world.found(text)
+        world.trust()
+        world.trust()
+    for text in (texts[0], texts[2], texts[1]):
+        world.found(text)
+        assert world.load().use("p").trusted
+    assert len(world.store().contents(str(world.file))) == 3
+    world.found(TEXT + "# another\n")
+    world.refusal()
+    world.store().unpin(str(world.file))
+    for text in texts:
+        world.found(text)
+        world.refusal()
+
+
+def test_contents_that_were_approved_at_another_place_are_not_here(world: World, tmp_path: Path) -> None:
+    # One file, read by a link in another directory: its relative paths lead elsewhere from there.
+    world.found(TEXT)
+    (there := tmp_path / "there").mkdir()
+    (there / "milvus.toml").symlink_to(world.file)
+    linked = read_document(str(there / "milvus.toml"), "project")
+    world.store().pin(linked)
+    world.refusal()
+    world.trust()
+    assert world.store().trusts(linked)
+    assert world.store().trusts(world.document())
+    world.found(TEXT + "# more\n")
+    world.trust()
+    assert not world.store().trusts(read_document(str(there / "milvus.toml"), "project"))
+
+
+def test_what_an_earlier_version_wrote_is_read_and_it_reads_what_is_written_now(world: World) -> None:
+    world.found(TEXT)
+    world.trust()
+    state = json.loads(world.state().read_text())
+    [entry] = state["files"].values()
+    del entry["approved"]
+    world.state().write_text(json.dumps(state))  # as it was before there was such a list
+    assert world.load().use("p").trusted
+    world.found(TEXT + "# more\n")
+    world.trust()
+    [entry] = json.loads(world.state().read_text())["files"].values()
+    assert entry["sha256"] == world.document().sha256  # all that the earlier version asks for
+    world.found(TEXT)
+    assert world.load().use("p").trusted
+
+
+@pytest.mark.parametrize("approved", [None, 3, [], {"d": 3}, {"d": [3, None]}, {3: []}, {"d": {"a": "b"}}])
+def test_a_list_of_contents_that_is_none_approves_nothing(world: World, approved: Any) -> None:
+    world.found(TEXT)
+    world.trust()
+    state = json.loads(world.state().read_text())
+    [entry] = state["files"].values()
+    entry["approved"], entry["sha256"] = approved, "0" * 64
+    world.state().write_text(json.dumps(state))
+    world.refusal()
+    world.trust()
+    assert world.load().use("p").trusted
+
+
+def test_no_more_contents_are_remembered_than_the_state_file_holds(world: World) -> None:
+    world.found(TEXT)
+    world.trust()
+    state = json.loads(world.state().read_text())
+    [entry] = state["files"].values()
+    entry["approved"] = {entry["directory"]: [f"{number:064}" for number in range(5000)]}
+    world.state().write_text(json.dumps(state))
+    world.found(TEXT + "# more\n")
+    world.trust()
+    assert len(world.store().contents(str(world.file))) == 1000
+    world.found(TEXT)
+    assert world.load().use("p").trusted
+
+
 def test_a_file_that_is_gone_can_be_distrusted(world: World) -> None:
     world.found(TEXT)
     world.trust()

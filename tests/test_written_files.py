@@ -154,7 +154,9 @@ def _import(world: World) -> tuple[int, str]:
 
 def _edit(world: World) -> tuple[int, str]:
     env = {"EDITOR": str(world.outside / "editor"), "TMPDIR": str(world.base / "tmp")}
-    return world.run("profile", "edit", "--project-file", env=env)
+    command = world.command(str(obstacles.program()))
+    screen = command.tty("profile", "edit", "--project-file", env=env, keyring=world.keyring)
+    return screen.returncode, screen.text
 
 
 DOTENV = b"DEBUG=1\nMILVUS_URI=https://dotenv.example\nMILVUS_TOKEN=canary-91c5\n"
@@ -547,12 +549,13 @@ def test_what_was_typed_is_kept_however_the_editor_ends(cli: Command, project: P
     editor = tmp_path / "editor"
     editor.write_text('#!/bin/sh\necho "# typed" >>"$1"; echo swap >"$1.swp"; kill -9 $$\n')
     editor.chmod(0o755)
-    outcome = cli("profile", "edit", env={"EDITOR": str(editor), "TMPDIR": str(tmp_path / "tmp")})
-    assert (outcome.returncode, (project / "milvus.toml").read_bytes()) == (1, TOML)
-    kept = Path(outcome.stderr.split("your text is kept in ")[1].splitlines()[0])
+    env = {"EDITOR": str(editor), "TMPDIR": str(tmp_path / "tmp")}
+    screen = cli.tty("profile", "edit", env=env)
+    assert (screen.returncode, (project / "milvus.toml").read_bytes()) == (1, TOML)
+    kept = Path(screen.text.split("your text is kept in ")[1].splitlines()[0])
     assert kept.read_bytes() == TOML + b"# typed\n"
     assert (stat.S_IMODE(kept.stat().st_mode), stat.S_IMODE(kept.parent.stat().st_mode)) == (0o600, 0o700)
     editor.write_text('#!/bin/sh\necho "# typed" >>"$1"; echo swap >"$1.swp"\n')
     shutil.rmtree(kept.parent)
-    assert cli("profile", "edit", env={"EDITOR": str(editor), "TMPDIR": str(tmp_path / "tmp")}).returncode == 0
+    cli.tty("profile", "edit", env=env, status=0)
     assert list((tmp_path / "tmp").iterdir()) == []  # what the editor left beside it is gone too

@@ -7,9 +7,10 @@ import shlex
 import typer
 
 from ..errors import DeclinedError, MilvusProfilesError, UsageError
+from ..masked import SecretText
 from .session import current
 
-__all__ = ["command_words", "confirm"]
+__all__ = ["ask_hidden", "command_words", "confirm"]
 
 
 def confirm(question: str, *, alone: MilvusProfilesError, declined: str, yes: bool = False) -> None:
@@ -25,6 +26,14 @@ def confirm(question: str, *, alone: MilvusProfilesError, declined: str, yes: bo
         raise alone
     if not typer.confirm(question, err=True):
         raise DeclinedError(declined)
+
+
+def ask_hidden(text: str) -> SecretText:
+    """What somebody types at a prompt without an echo, which may be nothing."""
+    from ..secrets.terminal import kept
+
+    with kept(f"{text}: "):
+        return SecretText(typer.prompt(text, hide_input=True, err=True, default="", show_default=False))
 
 
 def command_words(text: str, fault: str, hint: str) -> list[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import typer
-
 from ..errors import ConfigError, UsageError
 from ..masked import SecretText, secret_fault
 from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve
+from ..secrets.terminal import kept
 from ..secrets.value import SIZE_LIMIT, Received, line_of
 from ..text import printable
+from .asking import ask_hidden
 from .output import note
 from .session import current
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ..profile import Profile
 
 __all__ = ["ask_secret", "context", "keyring", "read_secret", "token_of"]
+
+
+_PATIENCE = 60.0
+"""Seconds for a command that may ask a person, as for the keyring."""
 
 
 def keyring(profiles: Profiles | None) -> OSKeyring:
@@ -34,20 +38,29 @@ def keyring(profiles: Profiles | None) -> OSKeyring:
             extra_backends=profiles.settings.keyring_backends if profiles is not None else (),
             timeout=keyring_timeout(session.env, interactive=session.interactive),
             on_wait=(lambda: note("waiting for the keyring ...")) if session.interactive else None,
+            terminal=kept,
         )
     return session.keyring
 
 
-def context(alias: str) -> SecretContext:
-    """What resolving a secret of a profile needs."""
+def context(alias: str, *, among: int = 1) -> SecretContext:
+    """What resolving a secret of a profile needs.
+
+    Args:
+        alias: the profile.
+        among: how many are resolved side by side: of several commands none may ask on the terminal.
+    """
     session = current()
     profiles = session.profiles()
+    asks = session.interactive and not session.json and among == 1
     return SecretContext(
         env=session.env,
         keyring=keyring(profiles),
         alias=alias,
         verbose_stderr=session.verbose,
         standing=profiles.standing,
+        time_limit=_PATIENCE if asks else SecretContext.time_limit,
+        terminal=kept if asks else None,
     )
 
 
@@ -64,7 +77,7 @@ def ask_secret(endpoint: Endpoint, user: str | None, more: str = "") -> SecretTe
     # It is asked for twice only where a typing error could lock somebody out: not here, since the server tells at the
     # first test.
     text = f"{printable(what)} at {endpoint.uri}{more}"
-    return line_of(SecretText(typer.prompt(text, hide_input=True, err=True, default="", show_default=False)))
+    return line_of(ask_hidden(text))
 
 
 def read_secret(endpoint: Endpoint, user: str | None, option: str) -> SecretText:

@@ -103,7 +103,8 @@ class _Steps(View):
         if self._spinner is not None:
             self._spinner.stop()
             self._spinner = None
-        if name is not None and self._moves:
+        # Not while the secret is found: a keyring or a program may ask on the terminal, where this would draw over it.
+        if name not in (None, "secret") and self._moves:
             self._spinner = _live(self._console, lambda: _spinning(name), transient=True)
             self._spinner.start()
 

@@ -20,7 +20,6 @@ from ..config.trust import TrustStore
 from ..config.values import Origin
 from ..errors import (
     ConfigError,
-    DeclinedError,
     MilvusProfilesError,
     SecretUnavailableError,
     UnknownProfileError,
@@ -28,16 +27,17 @@ from ..errors import (
 )
 from ..masked import SecretText
 from ..profile import Profile
+from ..spelling import some
 from . import keyring_access
-from .asking import confirm
 from .file_warnings import note_untrusted
+from .keyring_entries import confirm_replacing, users_of
 from .output import answer, note, warn
+from .protection import confirm_protected
 from .session import current
 from .target import Target
 
 if TYPE_CHECKING:
     from ..config.edit import Change, EditResult
-    from ..config.profiles import Profiles
 
 __all__ = [
     "Secret",
@@ -105,22 +105,6 @@ def refuse_existing(alias: str, target: Target, force: bool, yes: bool) -> None:
             location=existing.declared.location("key"),
         )
     confirm_protected(profiles, existing.alias, "replace", yes)
-
-
-def confirm_protected(profiles: Profiles, alias: str, verb: str, yes: bool) -> None:
-    """Ask before a protected profile is touched; DeclinedError after a no, or where nobody can be asked."""
-    try:
-        protected = profiles.resolve(alias).profile.protected
-    except MilvusProfilesError:
-        # An invalid profile may say that it is protected all the same.
-        value = profiles.raw(alias).values.get(("protected",))
-        protected = value is not None and value.value is True
-    confirm(
-        f"{alias} is protected. {verb.capitalize()} it?",
-        alone=DeclinedError(f"{alias!r} is protected", hint=f"confirm with --yes to {verb} it"),
-        declined=f"{alias!r} was left as it is",
-        yes=yes or not protected,
-    )
 
 
 def ask_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> Secret | None:
@@ -207,7 +191,7 @@ def write(
         check_writable(target.path, inside=target.bounds())
     before: list[tuple[str, SecretText | None]] = []
     try:
-        _fill_keyring(secrets, before, replace)
+        _fill_keyring(secrets, before, replace, touched)
         result = edit(dry_run=False)
     except BaseException:
         # An interrupt may come right after the file was changed: then its secret belongs into the keyring.
@@ -264,17 +248,22 @@ def check_text(content: bytes, target: Target, touched: Sequence[str] | None = N
             raise result.errors(1)[0]
 
 
-def _fill_keyring(secrets: Sequence[Secret], before: list[tuple[str, SecretText | None]], replace: bool) -> None:
-    """Store secrets, and note what each account had before."""
+def _fill_keyring(
+    secrets: Sequence[Secret], before: list[tuple[str, SecretText | None]], replace: bool, mine: Sequence[str]
+) -> None:
+    """Store secrets of some profiles, and note what each account had before."""
     ring = keyring_access.keyring(current().profiles())
     try:
         for secret in secrets:
             kept = ring.get(secret.account)
             if kept is not None and kept != secret.value and not replace:
+                others = users_of(current().profiles(), secret.account, mine)
+                whose = f", which {some(others, len(others))} use{'s' if len(others) == 1 else ''}" if others else ""
                 raise ConfigError(
-                    f"the keyring has another secret for {secret.account} already, so nothing was written",
+                    f"the keyring has another secret for {secret.account} already{whose}, so nothing was written",
                     hint="replace it with --force, if no other profile needs it",
                 )
+            confirm_replacing(secret.account, kept, secret.value, mine)
             before.append((secret.account, kept))
             ring.set(secret.account, secret.value)
     except SecretUnavailableError as error:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..alias import fold_alias, is_alias
+from ..files.given import is_given
 from ..files.regular_file import FileFault, read_regular
 from .locations import named, named_file, project_file, user_file, user_file_fault
 from .service_links import is_service_link
@@ -96,7 +97,10 @@ def selected(
     """
     if env.get("MILVUS_URI") or any(name.startswith(_PREFIX) for name in env):
         return None
-    roots = {path: _read(path) for path in _paths(env, cwd, config)}
+    paths = _paths(env, cwd, config)
+    if any(is_given(path) for path in paths):
+        return None  # it can be read once
+    roots = {path: _read(path) for path in paths}
     defaults = {path: root.get("default_profile") for path, root in roots.items() if root is not None}
     if len(defaults) < len(roots):
         return None

@@ -276,7 +276,7 @@ _UNQUOTED_VALUE = r"""[^=]*=[ \t]*[^"'\[{0-9+tf#\s-]"""
 
 
 def _syntax_error(message: str, path: str, text: str) -> ConfigError:
-    from .excerpts import locate_broken
+    from .excerpts import first_place, locate_broken
 
     place = re.search(_PLACE, message)
     reason = re.sub(
@@ -288,13 +288,21 @@ def _syntax_error(message: str, path: str, text: str) -> ConfigError:
     reason = f"is not valid TOML: {reason[:1].lower()}{reason[1:]}".strip()
     if place is None:
         return ConfigError(reason, location=Location(path))
+    twice = message.startswith(("Cannot declare", "Cannot overwrite"))
     if place[1]:
         line, column = int(place[1]), int(place[2])
     else:
         line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
     content = text.split("\n", line)[line - 1]
     hint = None
-    if re.match(_UNQUOTED_VALUE, content):
+    if twice and (first := first_place(text, line)) is not None:
+        name, place_of_it = first
+        if message.startswith("Cannot declare"):
+            reason = f"is not valid TOML: cannot declare [{name}] twice: it stands in line {place_of_it} already"
+        else:
+            reason = f"is not valid TOML: cannot overwrite a value: {name} stands in line {place_of_it} already"
+        hint = "keep one of them"
+    elif re.match(_UNQUOTED_VALUE, content):
         hint = "a text value stands in quotes"
     elif "\\" in content:
         hint = "a backslash in a text is written \\\\, or the text in single quotes"
@@ -316,7 +324,7 @@ def _check_root(data: dict[str, Any], path: str, text: str, role: Role) -> None:
                 hint = "fields stand in the table of a profile, such as [profiles.local]"
             else:
                 hint = f"did you mean {near!r}?" if near else f"the root holds {', '.join(ROOT_KEYS)}"
-            raise fail((name,), f"unknown key {without_secrets(name)[:64]!a}", hint)
+            raise fail((name,), f"unknown key {without_secrets(name)[:64]!r}", hint)
     if not isinstance(data.get("profiles", {}), dict):
         raise fail(("profiles",), "profiles must be a table", "write [profiles.NAME] above each profile", "value")
     if role != "user" and "keyring_backends" in data:

@@ -96,15 +96,15 @@ class Editor:
         alias = self._find(alias)
         heirs = self._heirs(alias)
         if heirs:
-            names = some([ascii(name) for name in heirs])
+            names = some([repr(name) for name in heirs])
             raise EditConflictError(
-                f"the profile {alias!a} cannot be removed: it is extended by {names}",
+                f"the profile {alias!r} cannot be removed: it is extended by {names}",
                 hint=f"end that first: {milvus_profiles('profile', 'unset', heirs[0], 'extends')}",
                 location=self._place(heirs[0]),
             )
         if self._is_default(alias):
             self._drop(("default_profile",))
-            self.notes.append(f"{alias!a} was the default profile; this file names none now")
+            self.notes.append(f"{alias!r} was the default profile; this file names none now")
         self._forget(alias)
 
     def rename(self, old: str, new: str) -> None:
@@ -119,11 +119,11 @@ class Editor:
         heirs = self._heirs(old)
         if self._is_default(old):
             self._put(("default_profile",), new)
-            self.notes.append(f"default_profile names {new!a} now")
+            self.notes.append(f"default_profile names {new!r} now")
         for heir in heirs:
             self._put(("profiles", heir, "extends"), new)
         if heirs:
-            self.notes.append(f"{some([ascii(name) for name in heirs])}: extends names {new!a} now")
+            self.notes.append(f"{some([repr(name) for name in heirs])}: extends names {new!r} now")
         self.document.rename_table(("profiles", old), new)
         profiles = self._profiles()
         profiles[new] = profiles.pop(old)
@@ -136,7 +136,7 @@ class Editor:
             raise self._taken(target, there)
         table = self._profiles()[source]
         if not isinstance(table, dict):
-            raise self._error(f"the profile {source!a} is not a table", None, source)
+            raise self._error(f"the profile {source!r} is not a table", None, source)
         fields = plain(table)
         if self.document.copy_table(("profiles", source), ("profiles", target)):
             self._profiles()[target] = fields
@@ -163,7 +163,7 @@ class Editor:
         alias = self._find(alias)
         self._check_way(alias, path)
         if not self._drop(("profiles", alias, *path)):
-            self.notes.append(f"{printable('.'.join(path))} of {alias!a} is not set in this file")
+            self.notes.append(f"{printable('.'.join(path))} of {alias!r} is not set in this file")
 
     def set_root(self, key: str, value: Any) -> None:
         """Give a root key, such as ``default_profile``, a value; None takes it away."""
@@ -204,10 +204,10 @@ class Editor:
             return there
         names = list(self._profiles())
         near = suggest(alias, names)
-        known = f"it declares {', '.join(ascii(n) for n in names[:10])}{', …' if len(names) > 10 else ''}"
+        known = f"it declares {', '.join(repr(n) for n in names[:10])}{', …' if len(names) > 10 else ''}"
         raise UnknownProfileError(
-            f"the file declares no profile {alias!a}",
-            hint=f"did you mean {near!a}?" if near else known if names else "add it with `milvus-profiles profile add`",
+            f"the file declares no profile {alias!r}",
+            hint=f"did you mean {near!r}?" if near else known if names else "add it with `milvus-profiles profile add`",
             location=Location(self._path),
         )
 
@@ -233,13 +233,13 @@ class Editor:
             if not isinstance(value, dict):
                 if depth == 0:
                     raise self._error(
-                        f"the profile {alias!a} is not a table",
+                        f"the profile {alias!r} is not a table",
                         f"write [profiles.{printable(alias)}] above its fields",
                         alias,
                     )
                 table = ".".join(path[:depth])
                 raise self._error(
-                    f"{printable('.'.join(path))} of {alias!a} cannot be reached, "
+                    f"{printable('.'.join(path))} of {alias!r} cannot be reached, "
                     f"because {printable(table)} is not a table there",
                     f"remove the value first: {milvus_profiles('profile', 'unset', alias, table)}",
                     alias,
@@ -286,8 +286,8 @@ class Editor:
         return ConfigError(message, hint=hint, location=place)
 
     def _taken(self, alias: str, there: str) -> ConfigError:
-        same = f"the profile {there!a} exists already"
-        folded = f"{alias!a} is the same alias as {there!a}: case and '-', '_', '.' do not count"
+        same = f"the profile {there!r} exists already"
+        folded = f"{alias!r} is the same alias as {there!r}: case and '-', '_', '.' do not count"
         return self._error(
             same if alias == there else folded,
             f"choose another alias, or remove the profile first: {milvus_profiles('profile', 'remove', there)}",

@@ -10,13 +10,15 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 
+from ..alias import is_alias
 from ..errors import Location
 from ..masked import MASK, without_secrets
-from ..tomltext.positions import KeyPath, Positions, Span
+from ..tomltext.parser import loads
+from ..tomltext.positions import KeyPath, Positions, Span, scan
 from .disclosure import broken_name, looks_secret, shown_raw
 from .fields import SECRET_FIELDS
 
-__all__ = ["locate", "locate_broken"]
+__all__ = ["first_place", "locate", "locate_broken"]
 
 _WIDTH = 160
 _Range = tuple[int, int]
@@ -57,6 +59,37 @@ def locate_broken(path: str, text: str, line: int, column: int) -> Location:
         if (hidden := _hidden_of_broken(content)) is not None:
             return _location(path, line, column, content, (0, hidden[1]), _merged([hidden]))
     return Location(path, line, column)
+
+
+def first_place(text: str, line: int) -> tuple[str, int] | None:
+    """What a line of a text, counted from 1, declares a second time, and the line where it stands first.
+
+    None where that cannot be told: a value of several lines, or something wrong above.
+    """
+    lines = text.split("\n")
+    before, again = "\n".join([*lines[: line - 1], ""]), lines[line - 1]
+    try:
+        loads(before)
+        loads(again)
+    except (ValueError, RecursionError):
+        return None
+    # A key of our own at the end of what is above shows the table that is open there.
+    positions, own = scan(f"{before}'{_PROBE}' = 0\n"), scan(again).spans
+    around = next(path for path in positions.spans if path[-1] == _PROBE)[:-1]
+    statement = min((span.value for span in own.values()), default=0)
+    path = max((path for path, span in own.items() if span.value == statement), key=len, default=())
+    path = path[:-1] if path and isinstance(path[-1], int) else path
+    path = path if again.lstrip().startswith("[") else around + path
+    while path and path not in positions.spans:
+        path = path[:-1]
+    if not path:
+        return None
+    # A name that is none of ours, and none of a profile, may be anything that was meant for elsewhere.
+    shown = (part if is_alias(part) else "…" for part in path if isinstance(part, str))
+    return ".".join(shown), positions.line_column(positions.spans[path].key)[0]
+
+
+_PROBE = "?"
 
 
 def _location(path: str, line: int, column: int, text: str, bounds: _Range, hidden: list[_Range]) -> Location:

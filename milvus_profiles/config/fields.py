@@ -67,7 +67,7 @@ def field(path: tuple[str, ...]) -> Field:
     near = suggest(path[depth], names)
     where = f"{path[depth - 1]} has {', '.join(names)}" if names else f"{path[depth - 1]} is not a table"
     raise ConfigError(
-        f"unknown field {'.'.join((*path[:depth], without_secrets(path[depth])[:64]))!a}",
+        f"unknown field {'.'.join((*path[:depth], without_secrets(path[depth])[:64]))!r}",
         hint=f"did you mean {'.'.join((*path[:depth], near))!r}?" if near else (where if depth else None),
     )
 

@@ -145,7 +145,7 @@ def _described(finding: Any, raw: RawProfile) -> _Described:
 
 def _unknown_key(path: tuple[Any, ...], raw: RawProfile, origin: Origin) -> _Described:
     name = ".".join((*(str(part) for part in path[:-1]), without_secrets(str(path[-1]))[:64]))
-    return _Described(f"unknown key {name!a}", origin, "key", lambda: _right_key(path, raw))
+    return _Described(f"unknown key {name!r}", origin, "key", lambda: _right_key(path, raw))
 
 
 def _right_key(path: tuple[Any, ...], raw: RawProfile) -> str:

@@ -12,6 +12,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
+from ..alias import foreign_letter
 from ..errors import ConfigError, Location, MilvusProfilesError, UnknownProfileError
 from ..half_made import even_half_made
 from ..masked import SecretText, without_secrets
@@ -115,7 +116,7 @@ class Profiles(Mapping[str, Profile]):
         else:
             hint = f"there are no profiles yet: declare one with {self._how_to_add()}"
         return UnknownProfileError(
-            f"there is no profile {without_secrets(alias)[:64]!a}",
+            f"there is no profile {without_secrets(alias)[:64]!r}{foreign_letter(alias[:64])}",
             hint="; ".join((hint, *self._left_out())),
             location=location,
         )

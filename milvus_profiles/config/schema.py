@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..profile import Profile
+from ..alias import ALIAS_LONGEST, ALIAS_PATTERN
+from ..fieldtypes import MANY
+from ..profile import POOL_WIDE, Profile
 from .settings import MAX_CONNECTIONS
 
 __all__ = ["file_schema"]
@@ -20,8 +22,7 @@ def file_schema() -> dict[str, Any]:
     profile.pop("required", None)
     # `true` stands for the default policy; the model only ever holds a policy or false.
     properties["retry"] = {"anyOf": [{"$ref": "#/$defs/Retry"}, {"type": "boolean"}]}
-    command = definitions["CommandRef"]["properties"]["command"]
-    command["minItems"] = command.pop("minLength", 1)
+    _say_what_models_check(profile, definitions)
     definitions["Profile"] = profile
     for name, model in definitions.items():
         _describe(model)
@@ -43,12 +44,37 @@ def file_schema() -> dict[str, Any]:
             },
             "profiles": {
                 "type": "object",
-                "propertyNames": {"maxLength": 64, "pattern": "^[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*$"},
+                "propertyNames": {"maxLength": ALIAS_LONGEST, "pattern": f"^{ALIAS_PATTERN}$"},
                 "additionalProperties": {"$ref": "#/$defs/Profile"},
             },
         },
         "$defs": definitions,
     }
+
+
+def _say_what_models_check(profile: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """Add what pydantic derives from no type: the rules between fields, as far as one table shows them."""
+    command = definitions["CommandRef"]["properties"]
+    command["command"]["minItems"] = command["command"].pop("minLength", 1)
+    command["command"]["maxItems"] = command["pass_env"]["maxItems"] = MANY
+    for name in POOL_WIDE:
+        del definitions["PoolSettings"]["properties"][name]
+    definitions["SSL"]["dependentRequired"] = {"cert": ["key"], "key": ["cert"]}
+    profile["properties"]["user"]["pattern"] = "^[^:]*$"  # beside what its type says
+    https = {"properties": {"uri": {"pattern": "^[Hh][Tt][Tt][Pp][Ss]://"}, "ssl": {"const": False}}}
+    profile["allOf"] = [
+        *({"not": {"required": pair}} for pair in (["uri", "host"], ["uri", "port"], ["token", "password"])),
+        {"not": {**https, "required": ["uri", "ssl"]}},
+        {
+            # What a profile extends may have a user for it, and one without an address is not connected with.
+            "if": {
+                "required": ["password"],
+                "anyOf": [{"required": ["uri"]}, {"required": ["host"]}],
+                "not": {"required": ["extends"]},
+            },
+            "then": {"required": ["user"]},
+        },
+    ]
 
 
 _ATTRIBUTE = re.compile(r"^\s*(\w+): (.*(?:\n\s{8,}.*)*)", re.MULTILINE)

@@ -38,6 +38,8 @@ __all__ = [
 
 _NAME_OF_STATE = "trust.json"
 _WHAT_IT_IS = "the list of trusted files"
+_CONTENTS = 1000
+"""Contents of one file that are remembered; the oldest make room."""
 _GATED_SSL = frozenset({"ca", "cert", "key", "server_name"})
 _GATED_REFERENCES = frozenset({"env", "file", "command", "pass_env"})
 
@@ -48,7 +50,9 @@ class TrustStore:
 
     Attributes:
         path: the state file; None where there is no place for one.
-        files: real path to what was pinned: ``sha256``, the ``directory`` it was read from and the gated fields.
+        files: real path to what was pinned last: ``sha256``, the ``directory`` it was read from and the gated fields;
+            and in ``approved``, by directory, the ``sha256`` of each content that was pinned before.  An earlier
+            version, which wrote no such list, reads the last one.
         fault: why the state file is not believed, and what to do; None if it is, or if there is none.
         env: the environment, for where the state file is and whom it may belong to.
     """
@@ -74,16 +78,11 @@ class TrustStore:
         """Whether a document's every field counts: it was named, is the user's own, or is pinned as it stands."""
         if document.role != "project":
             return True
-        entry = self.pinned(document)
         # The directory too: reached by a link from elsewhere, the same text has its relative paths lead elsewhere.
-        return (
-            entry is not None
-            and entry.get("sha256") == document.sha256
-            and entry.get("directory") == os.path.realpath(document.directory)
-        )
+        return document.sha256 in _approved(self.pinned(document)).get(os.path.realpath(document.directory), ())
 
     def pinned(self, document: Document) -> Mapping[str, Any] | None:
-        """What was pinned for the path, whatever the content is now; None if it never was."""
+        """What was pinned last for the path, whatever the content is now; None if it never was."""
         entry = self.files.get(os.path.realpath(document.path))
         return entry if isinstance(entry, dict) else None
 
@@ -103,7 +102,7 @@ class TrustStore:
         }
 
     def pin(self, document: Document) -> TrustStore:
-        """Trust a document as it stands.
+        """Trust a document as it stands; what was trusted before under its path stays trusted.
 
         Raises:
             MilvusProfilesError: the state file is not to be believed, or cannot be written.
@@ -121,24 +120,42 @@ class TrustStore:
         return self._update(os.path.realpath(document.path), entry)
 
     def unpin(self, path: str) -> TrustStore:
-        """Trust the file at a path no longer, whether it exists or not.
+        """Trust the file at a path no longer, whether it exists or not, in any of its contents.
 
         Raises:
             MilvusProfilesError: as :meth:`pin`.
         """
         return self._update(os.path.realpath(path), None)
 
-    def _update(self, real_path: str, entry: dict[str, Any] | None) -> TrustStore:
+    def unpin_all(self) -> TrustStore:
+        """Trust no file any longer.
+
+        Raises:
+            MilvusProfilesError: as :meth:`pin`.
+        """
+        return self._update(None, None)
+
+    def contents(self, path: str) -> list[str]:
+        """The ``sha256`` of each content that is trusted of the file at a real path, wherever it was read from."""
+        entry = self.files.get(path)
+        return [one for found in _approved(entry if isinstance(entry, dict) else None).values() for one in found]
+
+    def _update(self, real_path: str | None, entry: dict[str, Any] | None) -> TrustStore:
         if self.fault is not None and self.path is not None:
             raise ConfigError(f"{_WHAT_IT_IS} {self.fault[0]}", hint=self.fault[1], location=Location(self.path))
 
         def change(values: dict[str, Any]) -> dict[str, Any]:
             # Another process may have pinned another file since this store was loaded.
             files.update(_files(State(values)))
-            if entry is None:
+            if real_path is None:
+                files.clear()
+            elif entry is None:
                 files.pop(real_path, None)
             else:
-                files[real_path] = entry
+                before = files.get(real_path)
+                approved = _approved(before if isinstance(before, dict) else None)
+                here = [one for one in approved.get(entry["directory"], []) if one != entry["sha256"]]
+                files[real_path] = {**entry, "approved": {**approved, entry["directory"]: here[1 - _CONTENTS :]}}
             return {"version": 1, "files": files}
 
         files: dict[str, Any] = {}
@@ -149,6 +166,20 @@ class TrustStore:
 def _files(state: State) -> dict[str, Any]:
     files = state.values.get("files")
     return files if isinstance(files, dict) else {}
+
+
+def _approved(entry: Mapping[str, Any] | None) -> dict[str, list[str]]:
+    """The contents of a file that were approved, by the directory that it was read from; the last at the end."""
+    listed = {} if entry is None else entry.get("approved")
+    found = {
+        directory: [one for one in contents if isinstance(one, str)]
+        for directory, contents in (listed.items() if isinstance(listed, dict) else ())
+        if isinstance(contents, list)
+    }
+    directory, content = (entry.get("directory"), entry.get("sha256")) if entry is not None else (None, None)
+    if isinstance(directory, str) and isinstance(content, str):
+        found.setdefault(directory, []).append(content)
+    return found
 
 
 def _digests(gated: Mapping[str, Any], salt: str) -> dict[str, str]:
@@ -301,7 +332,7 @@ def check_endpoint(profile: Profile, raw: RawProfile, store: TrustStore, own: Pr
     elif own.endpoint != profile.endpoint:
         there, mine = profile.endpoint.uri, own.endpoint.uri
     elif _database(own) != _database(profile) and not _is_overridden("db_name", raw):
-        there, mine = f"the database {_database(profile)!a}", f"{_database(own)!a}"
+        there, mine = f"the database {_database(profile)!r}", f"{_database(own)!r}"
     elif own.user != profile.user and profile.auth == "keyring" and not _is_overridden("user", raw):
         there, mine = f"the account of {_account(profile)}", f"that of {_account(own)}"
     else:
@@ -325,7 +356,7 @@ def _database(profile: Profile) -> str:
 
 
 def _account(profile: Profile) -> str:
-    return ascii(profile.user) if profile.user is not None else "a token"
+    return repr(profile.user) if profile.user is not None else "a token"
 
 
 def check_default(document: Document, alias: str, store: TrustStore, declared: bool) -> None:
@@ -336,7 +367,7 @@ def check_default(document: Document, alias: str, store: TrustStore, declared: b
     """
     if not declared and not store.trusts(document):
         raise UntrustedError(
-            f"default_profile names {alias!a}, which this project file does not declare, and the file is not trusted",
+            f"default_profile names {alias!r}, which this project file does not declare, and the file is not trusted",
             hint=remedy(document, store),
             location=document.location(("default_profile",), at="value"),
         )

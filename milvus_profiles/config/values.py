@@ -283,7 +283,7 @@ def inherited(
         if found is None:
             near = nearest().to(parent.value)
             start = ConfigError(
-                f"extends names {without_secrets(parent.value)[:64]!a}, which {place} does not declare",
+                f"extends names {without_secrets(parent.value)[:64]!r}, which {place} does not declare",
                 hint=f"did you mean {near!r}?" if near else "the profile it extends stands in the same place",
                 location=parent.origin.location(),
             )

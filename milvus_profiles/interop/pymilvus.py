@@ -72,7 +72,7 @@ def profile_fields(arguments: CallFields) -> CallFields:
     for name in arguments:
         if name not in _TAKEN:
             near = suggest(name, _TAKEN)
-            raise ParamError(f"unknown argument {name!a}", hint=f"did you mean {near!r}?" if near else None)
+            raise ParamError(f"unknown argument {name!r}", hint=f"did you mean {near!r}?" if near else None)
     given = CallFields({name: value for name, value in arguments.items() if value is not None and value != ""})
     _check_manner(given.pop("handler", "GRPC"), given.pop("pool", None))
     given.pop("keep_alive", None)
@@ -89,10 +89,10 @@ def profile_fields(arguments: CallFields) -> CallFields:
 
 def _check_manner(handler: Any, pool: Any) -> None:
     if handler != "GRPC":
-        raise NotImplementedError(f"the handler {str(handler)[:32]!a} does not exist: Milvus is reached by GRPC")
+        raise NotImplementedError(f"the handler {str(handler)[:32]!r} does not exist: Milvus is reached by GRPC")
     if pool is not None and pool not in _POOLS:
         raise ParamError(
-            f"the pool {str(pool)[:32]!a} is not supported", hint=f"leave it out, or take one of {', '.join(_POOLS)}"
+            f"the pool {str(pool)[:32]!r} is not supported", hint=f"leave it out, or take one of {', '.join(_POOLS)}"
         )
 
 

@@ -62,7 +62,7 @@ class CallFields(MaskedFields):
         for name in self:
             if name not in FIELDS:
                 near = _OTHER_WORDS.get(name.lower()) or suggest(name, (*FIELDS, *_ARGUMENTS))
-                raise ConfigError(f"unknown field {name!a}", hint=f"did you mean {near!r}?" if near else None)
+                raise ConfigError(f"unknown field {name!r}", hint=f"did you mean {near!r}?" if near else None)
         if isinstance(port := self.get("port"), str) and port.isascii() and port.isdecimal():
             self["port"] = int(port)  # as pymilvus takes it, and variables have it
 

@@ -158,7 +158,7 @@ def no_such_database(context: ConnectContext, names: Sequence[str] = (), said: s
     prefix = None if spelled else no_path_prefix(context)
     there = f"; it has {listed(names, _SHOWN_NAMES, token=context.token)}" if names else ""
     return DatabaseNotFoundError(
-        f"the server at {context.endpoint} has no database {context.db_name!a}{there}",
+        f"the server at {context.endpoint} has no database {context.db_name!r}{there}",
         # What a server says goes into a command only if it is as plain as Milvus's own rule for names asks.
         hint=(
             f"did you mean {near}? {context.database_remedy(near)}"
@@ -236,7 +236,7 @@ def _refused(context: ConnectContext, _said: str) -> MilvusProfilesError:
 
 def _unresolved(context: ConnectContext, said: str) -> MilvusProfilesError:
     return UnreachableError(
-        f"the host name {context.route.host!a} cannot be resolved: {said}",
+        f"the host name {context.route.host!r} cannot be resolved: {said}",
         hint="check its spelling, and the network's name server",
     )
 

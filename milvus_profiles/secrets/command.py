@@ -9,11 +9,14 @@ import contextlib
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import NoReturn
@@ -25,25 +28,31 @@ from ..files.paths import home_directory
 from ..masked import MaskedMapping, SecretText, secret_fault
 from ..profile import CommandRef
 from .cache import Fetched
+from .terminal import has_terminal
 from .value import Received
 
 __all__ = ["find_program", "run_command", "variables"]
 
 # SYSTEMROOT exists on Windows only, where hardly any program starts without it.
 _PASSED = ("PATH", "HOME", "LANG", "SYSTEMROOT")
+_LOOK = 50
+"""Milliseconds between two looks whether a program has ended of which a child keeps the output open."""
 _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
     r"(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
 )
 
 
-def variables(command: CommandRef, env: Mapping[str, str]) -> MaskedMapping:
+def variables(command: CommandRef, env: Mapping[str, str], *, terminal: bool = False) -> MaskedMapping:
     """The environment of the program: PATH, HOME, LANG and what the reference names, as far as they are set.
+
+    Where it may have a terminal, TERM says which.
 
     PATH is without its relative entries: what the program starts in turn is not looked for in the directory that it
     runs in either.
     """
-    passed = {name: env[name] for name in sorted({*_PASSED, *command.pass_env}) if name in env}
+    more = ("TERM",) if terminal else ()
+    passed = {name: env[name] for name in sorted({*_PASSED, *command.pass_env, *more}) if name in env}
     if "PATH" in passed:
         passed["PATH"] = _absolute_entries(passed["PATH"])
     return MaskedMapping(passed)
@@ -68,16 +77,26 @@ def _absolute_entries(path: str) -> str:
     return os.pathsep.join(entry for entry in path.split(os.pathsep) if os.path.isabs(entry))
 
 
-def run_command(command: CommandRef, env: MaskedMapping, *, seconds: float, show_stderr: bool) -> Fetched:
-    """Run a program and take the secret from what it prints: one line, or a JSON object.
+def run_command(
+    command: CommandRef,
+    env: MaskedMapping,
+    *,
+    seconds: float,
+    show_stderr: bool,
+    terminal: Callable[[], AbstractContextManager[None]] | None = None,
+) -> Fetched:
+    """Run a program and take the secret from what it prints until it ends: one line, or a JSON object.
 
     The object is ``{"token": …, "expires_at": RFC 3339 with its offset}``; whatever begins with a brace is one.
+    Children that it leaves behind are left alone, whether they keep its output open or not.
 
     Args:
         command: the program and its arguments.
         env: its whole environment, as :func:`variables` gives it.
-        seconds: after this time it is killed, with all that it started.
+        seconds: after this time it is killed, with all that it started; on a terminal itself alone.
         show_stderr: let it write to our standard error; otherwise that is discarded.
+        terminal: held while the program may ask on the terminal, if this process has one and runs in its foreground;
+            then it has standard input, standard error and TERM as well.  None gives it no terminal.
 
     Returns:
         The secret, and when it expires if the program says so.
@@ -87,18 +106,21 @@ def run_command(command: CommandRef, env: MaskedMapping, *, seconds: float, show
     """
     program = command.command[0]
     received = Received()
-    status = _run(command, env, received, seconds, show_stderr)
+    asks = terminal is not None and has_terminal()
+    with terminal() if terminal is not None and asks else nullcontext():
+        status = _run(command, env, received, seconds, show_stderr, asks)
+    alone = "" if asks else "; it has no terminal to ask on here"
     if received.too_large:
         _fail(program, "printed more than 64 KiB", "let it print the secret alone")
     if status is None:
-        _fail(program, f"did not end within {seconds:g} s", "run it yourself: it may wait for an answer")
+        _fail(program, f"did not end within {seconds:g} s", f"run it yourself: it may wait for an answer{alone}")
     if status != 0:
         how = f"ended with status {status}" if status > 0 else f"was ended by signal {-status}"
         _fail(
             program,
             how,
             "run the command yourself, or with --verbose, to see what it says; it gets PATH, HOME and LANG alone, "
-            "and the variables that pass_env names",
+            f"and the variables that pass_env names{alone}",
         )
     output = received.text()
     if output is None:
@@ -113,10 +135,12 @@ def _fail(program: str, what: str, hint: str) -> NoReturn:
     raise SecretUnavailableError(f"the command {program!r} {what}", hint=hint)
 
 
-def _run(command: CommandRef, env: MaskedMapping, received: Received, seconds: float, show_stderr: bool) -> int | None:
+def _run(
+    command: CommandRef, env: MaskedMapping, received: Received, seconds: float, show_stderr: bool, asks: bool
+) -> int | None:
     """The exit status; None if it had to be killed."""
     deadline = time.monotonic() + seconds
-    process = _start(command, env, show_stderr)
+    process = _start(command, env, show_stderr, asks)
     try:
         reading = Pending(lambda: _read(process, received), lambda _: None, "milvus-profiles command output")
         reading.wait(seconds)
@@ -126,10 +150,10 @@ def _run(command: CommandRef, env: MaskedMapping, received: Received, seconds: f
     finally:
         # Also on Ctrl+C, which the program in its own session does not get.
         if process.returncode is None:
-            _kill(process)
+            _kill(process, alone=asks)
 
 
-def _start(command: CommandRef, env: MaskedMapping, show_stderr: bool) -> subprocess.Popen[bytes]:
+def _start(command: CommandRef, env: MaskedMapping, show_stderr: bool, asks: bool) -> subprocess.Popen[bytes]:
     program = find_program(command.command[0], env)
     with contextlib.suppress(OSError, ValueError):  # where there is none, starting it says so
         if program is not None and (found := changeable(program, os.stat(program))) is not None:
@@ -144,15 +168,16 @@ def _start(command: CommandRef, env: MaskedMapping, show_stderr: bool) -> subpro
             executable=program,
             env=env,
             cwd=directory,
-            stdin=subprocess.DEVNULL,
+            stdin=None if asks else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=None if show_stderr else subprocess.DEVNULL,
+            stderr=None if show_stderr or asks else subprocess.DEVNULL,
             bufsize=0,
-            start_new_session=True,
+            # In a session of its own it has no terminal; with one it is in the foreground as we are.
+            start_new_session=not asks,
         )
     except OSError as error:
         if error.filename == directory:
-            what, hint = f"cannot be run in {directory!a}: {error.strerror}", "make the directory, or look at its modes"
+            what, hint = f"cannot be run in {directory!r}: {error.strerror}", "make the directory, or look at its modes"
         elif isinstance(error, FileNotFoundError):
             what, hint = "was not found", "install it, or give its absolute path"
         else:
@@ -167,17 +192,32 @@ def _read(process: subprocess.Popen[bytes], received: Received) -> None:
     # This thread alone reads and closes: were it closed elsewhere, the number could by then be another file's.
     assert process.stdout is not None
     with process.stdout as output:
-        while not received.too_large and received.read_from(partial(os.read, output.fileno())):
-            pass
+        read = partial(os.read, output.fileno())
+        if sys.platform == "win32":
+            while not received.too_large and received.read_from(read):
+                pass
+            return
+        os.set_blocking(output.fileno(), False)
+        poll = select.poll()
+        poll.register(output, select.POLLIN)
+        while not received.too_large:
+            has_ended = process.poll() is not None  # asked before reading: what it wrote is there then
+            try:
+                if not received.read_from(read):
+                    return
+            except BlockingIOError:
+                if has_ended:
+                    return
+                poll.poll(_LOOK)
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if hasattr(os, "killpg"):
-        # Its number is its own until it is waited for, even if it has ended and only its children hold the pipe.
+def _kill(process: subprocess.Popen[bytes], *, alone: bool) -> None:
+    if alone or not hasattr(os, "killpg"):
+        process.kill()
+    else:
+        # Its number is its own until it is waited for.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(5)
 

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from ..background import Pending
@@ -21,6 +22,7 @@ from ..files.paths import home_directory, home_fault
 from ..masked import SecretText, secret_fault
 from ..text import printable
 from .account import SERVICE
+from .terminal import restored
 
 __all__ = ["KEYRING_TIMEOUT", "OSKeyring", "allowing", "keyring_timeout"]
 
@@ -137,6 +139,7 @@ class OSKeyring:
         extra_backends: dotted names of further backends, of a class or of its module, that the user allows.
         timeout: seconds that a call may take, waiting for its turn included.
         on_wait: called once, from the thread that waits, when an answer takes longer than 0.3 s.
+        terminal: held while the keyring is asked, which may itself ask on the terminal.
     """
 
     def __init__(
@@ -145,10 +148,12 @@ class OSKeyring:
         extra_backends: Sequence[str] = (),
         timeout: float = 3.0,
         on_wait: Callable[[], None] | None = None,
+        terminal: Callable[[], AbstractContextManager[None]] = restored,
     ) -> None:
         self._allowed = _SYSTEM.union(extra_backends) if extra_backends else _SYSTEM
         self._timeout = timeout
         self._on_wait = on_wait
+        self._terminal = terminal
         self._announcing = threading.Lock()
 
     def get(self, account: str) -> SecretText | None:
@@ -194,7 +199,8 @@ class OSKeyring:
         try:
             self._patiently(lambda seconds: _acquire(turn, seconds), deadline)
             try:
-                answer = self._call(library, work, deadline)
+                with self._terminal():
+                    answer = self._call(library, work, deadline)
             finally:
                 turn.release()
         except TimeoutError:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -41,6 +42,7 @@ class SecretContext:
         verbose_stderr: let commands write to our standard error.
         time_limit: seconds that a command or a pipe may take.
         standing: where the profile stands, for remedies.
+        terminal: held while a command may ask on the terminal; None gives it none.
     """
 
     env: Mapping[str, str]
@@ -50,6 +52,7 @@ class SecretContext:
     verbose_stderr: bool = False
     time_limit: float = 30.0
     standing: Standing = field(default_factory=Standing)
+    terminal: Callable[[], AbstractContextManager[None]] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.env, MaskedMapping):
@@ -176,12 +179,18 @@ def _from_command(
 ) -> SecretText:
     from .command import run_command, variables
 
-    env = variables(command, context.env)
+    env = variables(command, context.env, terminal=context.terminal is not None)
     # Masked as a whole: arguments and variables may be secrets themselves.
     key = SecretText(repr((command.command, command.directory, list(env.items()), endpoint, user)))
     return _KEPT.get(
         key,
-        lambda: run_command(command, env, seconds=context.time_limit, show_stderr=context.verbose_stderr),
+        lambda: run_command(
+            command,
+            env,
+            seconds=context.time_limit,
+            show_stderr=context.verbose_stderr,
+            terminal=context.terminal,
+        ),
         now=context.now,
         refresh=refresh,
     )

@@ -64,7 +64,7 @@ def rename_key(raw: str, path: Path, new: str) -> str:
     exact = exact_spans(raw)
     if path not in exact:
         raise EditConflictError(
-            f"{path[-1]!a} is spelled with dotted keys inside of an inline table, which cannot be renamed safely",
+            f"{path[-1]!r} is spelled with dotted keys inside of an inline table, which cannot be renamed safely",
             hint="write it as a table of its own, with `milvus-profiles profile edit`",
         )
     start = exact[path].key
@@ -94,7 +94,7 @@ def _cut_below(raw: str, path: Path) -> str:
             return raw
         raw = _cut(raw, exact, min(found, key=len))
     raise EditConflictError(
-        f"{path[-1]!a} is spelled with too many dotted keys inside of an inline table",
+        f"{path[-1]!r} is spelled with too many dotted keys inside of an inline table",
         hint="write it as a table of its own, with `milvus-profiles profile edit`",
     )
 

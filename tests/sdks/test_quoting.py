@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from milvus_profiles.interop.exports import quoting
-from tests.sdks.test_programs import go_env
-from tests.test_export_quoting import LONG
+from tests.sdks.test_programs import SDKS, go_env
+from tests.support.requirements import unavailable
+from tests.test_export_quoting import LONG, check_reader_of_dotenv_files, printed
 
 pytestmark = pytest.mark.sdks
 
@@ -50,3 +53,18 @@ def test_go(tmp_path: Path) -> None:
         f'for _, text := range []string{{{", ".join(map(quoting.go, LONG))}}} {{ fmt.Print(text + "\\x00") }} }}\n'
     )
     assert run_program(tmp_path, "a.go", source, "env", *(f"{k}={v}" for k, v in go_env().items()), "go", "run") == LONG
+
+
+def test_dotenv_of_node(tmp_path: Path) -> None:
+    if not (SDKS / "node/fetched").exists():
+        unavailable("needs the packages of Node (make test-sdks fetches them)")
+
+    def read(path: Path) -> dict[str, str]:
+        program = (
+            "require('dotenv').config({path: process.argv[1], quiet: true}); console.log(JSON.stringify(process.env))"
+        )
+        env = {"PATH": os.environ["PATH"], "NODE_PATH": f"{SDKS}/node/node_modules"}
+        found: dict[str, str] = json.loads(printed("node", "-e", program, path, env=env))
+        return found
+
+    check_reader_of_dotenv_files(read, tmp_path)

@@ -105,8 +105,11 @@ def _check_existing(profiles: Profiles, alias: str, password_stdin: bool) -> Non
     test_first(profile, secret)
     if secret is not None:
         from ..keyring_access import keyring
+        from ..keyring_entries import confirm_replacing
 
-        keyring(profiles).set(secret.account, secret.value)
+        ring = keyring(profiles)
+        confirm_replacing(secret.account, ring.get(secret.account), secret.value, [profile.alias])
+        ring.set(secret.account, secret.value)
     where = resolved.raw.document.path if resolved.raw.document is not None else None
     _select(profile, where, stored=secret is not None)
 

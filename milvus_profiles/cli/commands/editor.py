@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import typer
 
+from ...config.loading import load_text
 from ...config.locations import FILE_NAME
-from ...errors import ConfigError, DeclinedError, MilvusProfilesError, UsageError
+from ...errors import ConfigError, DeclinedError, Location, MilvusProfilesError, UsageError
+from ...secrets.terminal import restored
 from ..asking import command_words
+from ..keyring_entries import note_left_behind
 from ..options import PlaceOptions
-from ..output import answer, print_error, warn
+from ..output import answer, note, print_error, warn
+from ..protection import confirm_protected_text
 from ..session import current
 from ..target import choose
 from ..writing import check_text, finish
@@ -26,13 +32,22 @@ __all__ = ["edit"]
 
 
 def edit(place: PlaceOptions) -> None:
-    """Open the file in $VISUAL or $EDITOR: on a copy, which is checked before it replaces the file."""
+    """Open the file in $VISUAL or $EDITOR: on a copy, which is checked before it replaces the file.
+
+    A text that is emptied changes nothing.
+    """
     from ...config.atomic import read_bytes
     from ...config.edit import digest, replace_file
 
     target = choose(place)
     inside = target.bounds()
     before = read_bytes(target.path, inside=inside)
+    if not (current().interactive and sys.stdout.isatty()):
+        raise UsageError(
+            "an editor needs a terminal, and there is none",
+            hint="change a field with `profile set ALIAS FIELD=VALUE`, or the file itself",
+            location=Location(target.path),
+        )
     env = current().env
     command = env.get("VISUAL") or env.get("EDITOR") or "vi"
     words = command_words(command, "VISUAL or EDITOR is not a command", "set EDITOR to a program, such as nano")
@@ -42,11 +57,14 @@ def edit(place: PlaceOptions) -> None:
         while result is None:
             _run_editor(words, copy.path)
             after = read_bytes(copy.path)
-            if after is None or after == (before or b""):
+            if after is None or after == (before or b"") or not after.strip():
+                if after is not None and after != (before or b""):
+                    note("the text was emptied, which cancels")
                 answer({"file": target.path, "changed": False}, "nothing was changed")
                 return
             try:
                 check_text(after, target)
+                confirm_protected_text(before, after, target)
                 result = replace_file(target.path, after, expect=digest(before), inside=inside)
                 copy.is_stored = True
             except MilvusProfilesError as error:
@@ -60,6 +78,9 @@ def edit(place: PlaceOptions) -> None:
     finally:
         copy.close()
     finish(target, result)
+    with suppress(MilvusProfilesError):  # the text before may have been broken
+        texts = (before or b"", result.after)
+        note_left_behind(*(load_text(text, target.path, target.role, env=env) for text in texts))
     answer({"file": target.path, "changed": True}, f"changed {target}")
 
 
@@ -101,7 +122,7 @@ class _Copy:
             typed = read_bytes(self.path)
         except MilvusProfilesError:
             typed = b""  # whatever it is, it is not what was there
-        if self.is_stored or typed is None or typed == self._content:
+        if self.is_stored or typed is None or typed == self._content or not typed.strip():
             shutil.rmtree(self._directory, ignore_errors=True)
         else:
             warn(f"your text is kept in {self.path}")
@@ -109,8 +130,10 @@ class _Copy:
 
 def _run_editor(words: list[str], path: str) -> None:
     try:
-        status = subprocess.run([*words, path], check=False).returncode
+        # One that is killed leaves the terminal as it was using it; a stop is its own affair.
+        with restored(always=True):
+            status = subprocess.run([*words, path], check=False).returncode
     except OSError as error:
-        raise UsageError(f"the editor {words[0]!a} cannot be run: {error.strerror}", hint="set EDITOR") from None
+        raise UsageError(f"the editor {words[0]!r} cannot be run: {error.strerror}", hint="set EDITOR") from None
     if status != 0:
         raise DeclinedError(f"the editor ended with status {status}; nothing was changed")

@@ -134,7 +134,7 @@ def _wanted(prefix: str, only: list[str] | None) -> set[str]:
         if name not in names:
             near = suggest(name, names)
             hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted(names))}"
-            raise UsageError(f"--only {name!a} is not one of the variables", hint=hint)
+            raise UsageError(f"--only {name!r} is not one of the variables", hint=hint)
     return set(only)
 
 
@@ -172,7 +172,7 @@ def _beside_lite(command: list[str], profile: Profile, environment: Callable[[En
 
 
 def _not_run(program: str, number: int | None, reason: str | None) -> int:
-    print_error(UsageError(f"{program!a} cannot be run: {reason}", hint="the program stands after `--`"))
+    print_error(UsageError(f"{program!r} cannot be run: {reason}", hint="the program stands after `--`"))
     return _NOT_FOUND if number == errno.ENOENT else _NOT_EXECUTABLE
 
 

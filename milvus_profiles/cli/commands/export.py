@@ -13,7 +13,7 @@ from .. import keyring_access
 from ..asking import confirm
 from ..file_warnings import warn_about_profiles
 from ..options import AliasArgument
-from ..output import emit_json, warn
+from ..output import emit_json, note, warn
 from ..session import current
 
 if TYPE_CHECKING:
@@ -63,6 +63,9 @@ def export_profile(
     else:
         # Not through say(): the text is for a program, and was escaped for its language.
         sys.stdout.write(exported.text)
+        if to == "env" and sys.stdout.isatty():
+            # Not in the text, where a comment hides the rest from an `eval` without quotes.
+            note(f'to set them in this shell: eval "$(milvus-profiles export {profile.alias} --to env)"')
 
 
 def _secret(profile: Profile, yes: bool) -> SecretText | None:

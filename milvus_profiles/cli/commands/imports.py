@@ -14,7 +14,7 @@ from ...config.plaintext import sends_plaintext
 from ...errors import ConfigError, DeclinedError, EditConflictError, Location, MilvusProfilesError, UsageError
 from ...files.given import is_given
 from ...profile import Profile, check_alias, fold_alias
-from ..asking import confirm
+from ..asking import ask_hidden, confirm
 from ..options import ForceOption, PlaceOptions
 from ..output import counted, emit_json, note, say, shorten, table, warn
 from ..session import current
@@ -136,8 +136,8 @@ def _read(source: str, path: str | None) -> ImportedProfiles:
         if form.parse is None or sys.stdin is None:
             raise UsageError(f"--from {source} does not read standard input", hint="leave the path out")
         if sys.stdin.isatty():
-            text: str = typer.prompt("Address", hide_input=True, err=True)
-            return form.parse(text.encode("utf-8", "surrogateescape"), "standard input").anonymous()
+            content = ask_hidden("Address").reveal().encode("utf-8", "surrogateescape")
+            return form.parse(content, "standard input").anonymous()
         content = sys.stdin.buffer.read(LIMIT + 1)
         if len(content) > LIMIT:
             raise ConfigError(f"standard input is longer than {LIMIT >> 10} KiB")

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from ...config.fields import SECRET_FIELDS, field, read_text
+from ...config.loading import load_text
 from ...errors import ConfigError, MilvusProfilesError, SecretUnavailableError, UsageError
 from ...masked import SecretText
 from ...profile import check_alias
 from ...tomltext.parser import loads
 from .. import keyring_access
+from ..keyring_entries import account_of, delete_unused, follow, users_of
 from ..options import AliasArgument, ChangeOptions, DryRunOption, PlaceOptions
 from ..output import answer, note, warn
 from ..session import current
 from ..target import Target, choose_declaring
-from ..writing import confirm_protected, show_plan, write
+from ..writing import Secret, confirm_protected, show_plan, write
 
 if TYPE_CHECKING:
     from ...config.edit import Change, Editor
@@ -96,12 +98,35 @@ def _change(
 ) -> None:
     if not dry_run:
         confirm_protected(current().profiles(), alias, "change", yes)
-    result = write(target, change, touched=touched, dry_run=dry_run)
+    along = None if dry_run else _follow(alias, target, change, touched)
+    secrets = [] if along is None else [Secret(along[1], along[2])]
+    result = write(target, change, touched=touched, secrets=secrets, dry_run=dry_run)
     record = {"alias": alias, "file": target.path, "changed": result.changed}
     if dry_run:
         show_plan(result, record)
-    else:
-        answer(record | {"diff": result.diff}, f"{alias!r} {done if result.changed else 'is as it was'} in {target}")
+        return
+    answer(
+        record | {"diff": result.diff},
+        f"{alias!r} {done if result.changed else 'is as it was'} in {target}",
+        *([] if along is None else [f"took its secret along to {along[1]}"]),
+    )
+    if along is not None:
+        delete_unused(along[0], [alias])
+
+
+def _follow(alias: str, target: Target, change: Change, touched: Sequence[str]) -> tuple[str, str, SecretText] | None:
+    """What of the keyring goes along with a profile that a change leads elsewhere."""
+    if list(touched) != [alias] or _account(current().profiles(), alias) is None:
+        return None
+    planned = write(target, change, touched=touched, dry_run=True)
+    if not planned.changed:
+        return None
+    try:
+        before = current().profiles().resolve(alias).profile
+        after = load_text(planned.after, target.path, target.role, env=current().env).resolve(alias).profile
+    except MilvusProfilesError:
+        return None  # it leads nowhere
+    return follow(alias, before, after)
 
 
 # --- remove ---
@@ -116,6 +141,7 @@ def remove(
     name, target = choose_declaring(alias, how)
     profiles = current().profiles()
     account = _entry_to_delete(profiles, name) if with_secret else None
+    left = None if with_secret else _account(profiles, name)
     if not how.dry_run:
         confirm_protected(profiles, name, "remove", how.yes)
     result = write(target, lambda editor: editor.remove(name), dry_run=how.dry_run)
@@ -129,30 +155,27 @@ def remove(
         f"removed {name!r} from {target}",
         *(["deleted its secret from the keyring"] if deleted else []),
     )
+    if left is not None:
+        note(f"what the keyring has for {left} stays there; --with-secret deletes that too")
     with suppress(MilvusProfilesError):  # it was removed, whatever is wrong with the rest
         if name in current().profiles(fresh=True):
             warn(f"{name!r} is still there, declared in {current().profiles().raw(name).declared}")
 
 
+def _account(profiles: Profiles, alias: str) -> str | None:
+    try:
+        return account_of(profiles.resolve(alias).profile)
+    except MilvusProfilesError:
+        return None
+
+
 def _entry_to_delete(profiles: Profiles, alias: str) -> str | None:
     """The keyring account of a profile, unless another profile uses it too."""
-    from ...secrets import keyring_account
-
-    def account_of(name: str) -> str | None:
-        try:
-            profile = profiles.resolve(name).profile
-            credential = profile.credential
-            if profile.is_template or credential is None or credential.kind != "keyring":
-                return None
-            return keyring_account(profile.endpoint, credential.user)
-        except MilvusProfilesError:
-            return None
-
-    account = account_of(alias)
+    account = _account(profiles, alias)
     if account is None:
         note("it has no entry in the keyring")
         return None
-    others = [name for name in profiles if name != alias and account_of(name) == account]
+    others = users_of(profiles, account, [alias])
     if others:
         warn(f"the keyring entry stays: {', '.join(others[:5])} use{'s' if len(others) == 1 else ''} it too")
         return None

@@ -105,7 +105,7 @@ def _run(profiles: Profiles, names: list[str], timeout: float | None, wait: floa
 
         def one(alias: str, cancellation: Cancellation) -> Report:
             view.begin(alias)
-            secrets = keyring_access.context(alias)
+            secrets = keyring_access.context(alias, among=len(names))
             how = ProfileTest(secrets, timeout, wait, lambda stage: view.stage(alias, stage), cancellation)
             report = diagnose_declared(profiles, alias, how)
             view.end(report)

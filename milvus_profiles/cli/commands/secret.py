@@ -9,6 +9,7 @@ import typer
 from ...errors import ConfigError
 from ...secrets import keyring_account, status
 from .. import keyring_access
+from ..keyring_entries import confirm_loss, confirm_replacing, users_of
 from ..options import AliasArgument
 from ..output import answer, note
 from ..session import current
@@ -29,7 +30,10 @@ def set_secret(alias: AliasArgument) -> None:
     secret = keyring_access.read_secret(profile.endpoint, user, "secret set")
     if user is None and profile.user is None and ":" not in secret.reveal():
         note("stored as an API key: it has no colon, so it is no user:password")
-    keyring_access.keyring(current().profiles()).set(account, secret)
+    ring = keyring_access.keyring(current().profiles())
+    if users_of(current().profiles(), account, [profile.alias]):  # else there is nothing to compare
+        confirm_replacing(account, ring.get(account), secret, [profile.alias])
+    ring.set(account, secret)
     answer(
         {"alias": profile.alias, "account": account, "stored": True},
         f"stored in the keyring for {profile.endpoint.uri}" + (f", user {user}" if user else ""),
@@ -40,6 +44,7 @@ def delete_secret(alias: AliasArgument) -> None:
     """Delete the keyring's entry of a profile."""
     resolved = _resolve(alias)
     account = _account(resolved)
+    confirm_loss(account, [resolved.profile.alias], "delete")
     deleted = keyring_access.keyring(current().profiles()).delete(account)
     answer(
         {"alias": resolved.profile.alias, "account": account, "deleted": deleted},

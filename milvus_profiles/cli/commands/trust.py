@@ -12,8 +12,8 @@ from ...config.databases import brought_databases
 from ...config.documents import read_document
 from ...config.locations import current_directory, find_project_file, named_file
 from ...config.trust import TrustStore
-from ...errors import ConfigError, Location
-from ..output import answer, note, shorten, warn
+from ...errors import ConfigError, Location, MilvusProfilesError, UsageError
+from ..output import answer, emit_json, note, say, shorten, table, warn
 from ..session import current
 
 _LONGEST = 1000
@@ -24,11 +24,20 @@ FileArgument = Annotated[
 ]
 
 
-def trust(file: FileArgument = None) -> None:
+def trust(
+    file: FileArgument = None,
+    show: Annotated[bool, typer.Option("--list", help="Show what is trusted, and change nothing.")] = False,
+) -> None:
     """Let a project file use secrets, programs, certificates and proxies.
 
-    It is pinned by path and content: any change but this program's own needs trust again.
+    It is pinned by path and content: any change but this program's own needs trust again, unless it goes back to a
+    content that was trusted before.
     """
+    if show:
+        if file is not None:
+            raise UsageError("--list shows all files", hint="leave FILE out")
+        _list()
+        return
     session = current()
     path = _path(file)
     document = read_document(path, "project")
@@ -37,7 +46,7 @@ def trust(file: FileArgument = None) -> None:
     known = store.trusts(document)
     databases = brought_databases(document, session.env)
     _warn_of_neighbours(document.path)
-    if not known:
+    if not known or changes:  # those since it was trusted last
         store.pin(document)
     mark = "=" if known else "+"
     answer(
@@ -55,14 +64,59 @@ def trust(file: FileArgument = None) -> None:
             "key of the environment, to addresses that it names; later changes of it need no trust again"
         )
     if not known:
-        note("a change by anything but milvus-profiles needs `milvus-profiles trust` again")
+        note(
+            "a change by anything but milvus-profiles needs `milvus-profiles trust` again, unless it takes back another"
+        )
 
 
-def untrust(file: FileArgument = None) -> None:
-    """Trust a project file no longer."""
+def untrust(
+    file: FileArgument = None,
+    everything: Annotated[bool, typer.Option("--all", help="Trust none of all files any longer.")] = False,
+) -> None:
+    """Trust a project file no longer, in none of the contents that were trusted."""
+    store = TrustStore.load(current().env)
+    if everything:
+        if file is not None:
+            raise UsageError("FILE and --all are both given", hint="give one of them")
+        files = sorted(store.files)
+        store.unpin_all()
+        answer(
+            [{"file": path, "trusted": False} for path in files],
+            *(f"not trusted: {shorten(path)}" for path in files),
+            *([] if files else ["no file was trusted"]),
+        )
+        return
     path = _path(file)
-    TrustStore.load(current().env).unpin(path)
+    store.unpin(path)
     answer({"file": path, "trusted": False}, f"not trusted: {shorten(path)}")
+
+
+def _list() -> None:
+    store = TrustStore.load(current().env)
+    if store.fault is not None:
+        raise ConfigError(
+            f"the list of trusted files {store.fault[0]}", hint=store.fault[1], location=Location(store.path or "")
+        )
+    rows: list[dict[str, Any]] = []
+    for path in sorted(store.files):
+        contents = store.contents(path)
+        rows.append({"file": path, "now": _now(path, contents), "contents": len(contents)})
+    if current().json:
+        emit_json(rows)
+    elif rows:
+        table(("FILE", "NOW", "CONTENTS"), [(shorten(row["file"]), row["now"], str(row["contents"])) for row in rows])
+    else:
+        say("no file is trusted")
+
+
+def _now(path: str, contents: list[str]) -> str:
+    """What trust means for a file as it stands now."""
+    if not os.path.lexists(path):
+        return "missing"
+    try:
+        return "trusted" if read_document(path, "project").sha256 in contents else "changed"
+    except MilvusProfilesError:
+        return "changed"  # into something that cannot be read
 
 
 def _path(file: str | None) -> str:

@@ -52,7 +52,7 @@ def find_format(name: str) -> Format:
         return found
     near = suggest(name, FORMATS)
     hint = f"did you mean {near}?" if near else f"there are {', '.join(FORMATS)}"
-    raise UsageError(f"{name[:64]!a} is not a format", hint=hint)
+    raise UsageError(f"{name[:64]!r} is not a format", hint=hint)
 
 
 def export(plan: ExportPlan, name: str) -> Exported:

@@ -15,7 +15,17 @@ from ...masked import SecretText
 from ...profile import SSL, EnvRef, FileRef, Profile
 from ..variables import unsaid, variables
 
-__all__ = ["OWN", "ExportPlan", "Exported", "FromFile", "FromVariable", "SecretForm", "exported", "plan_for"]
+__all__ = [
+    "OWN",
+    "TOKEN_VARIABLE",
+    "ExportPlan",
+    "Exported",
+    "FromFile",
+    "FromVariable",
+    "SecretForm",
+    "exported",
+    "plan_for",
+]
 
 T = TypeVar("T")
 

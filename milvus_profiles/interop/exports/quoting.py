@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 __all__ = [
     "dotenv_obstacle",
+    "evaluated",
     "go",
     "java",
     "javascript",
@@ -21,6 +22,9 @@ __all__ = [
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,-]+")
 _DOTENV = frozenset("_./:@%+,=-")
+_ACTED_ON = "\t\\*?[()$"
+"""What a splitting of words or a shell's check of a file acts on in quotes too."""
+_HELD = re.compile(rf"(?:[^ \n'{re.escape(_ACTED_ON)}]| (?! ))+|.", re.DOTALL)
 _QUOTED = {'"': '\\"', "\\": "\\\\"}
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -37,6 +41,22 @@ def shell(text: str) -> str:
     ``shlex.quote`` leaves ``=`` bare, and zsh puts the path of a program in place of ``=ls``, in an assignment too.
     """
     return text if _PLAIN.fullmatch(text) else "'" + text.replace("'", "'\"'\"'") + "'"
+
+
+def evaluated(text: str) -> str:
+    """One word of a text for ``eval`` in bash, dash, zsh or fish, whether or not the text is quoted there.
+
+    Unquoted, ``$(…)`` is split at blanks, joined again with one each, and in bash a word with ``*`` is looked up among
+    the files: no two blanks stand in a row here, and the rest is spelled in octal. So are ``$`` and ``)``, for which
+    fish 3 refuses a file that it reads, in single quotes too.
+    """
+    return text if _PLAIN.fullmatch(text) else "".join(map(_held, _HELD.findall(text))) or "''"
+
+
+def _held(part: str) -> str:
+    if part == "'":
+        return '"\'"'
+    return f"\"$(printf '\\{ord(part):03o}')\"" if part in _ACTED_ON else f"'{part}'"
 
 
 def _literal(codes: Iterable[int], escape: Callable[[int], str], special: Mapping[str, str] = _QUOTED) -> str:

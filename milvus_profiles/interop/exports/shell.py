@@ -7,7 +7,8 @@ import re
 from urllib.parse import quote
 
 from ..variables import superseded
-from .plan import Exported, ExportPlan, exported
+from .plan import TOKEN_VARIABLE, Exported, ExportPlan, FromFile, FromVariable, exported
+from .quoting import evaluated
 from .quoting import shell as quoted
 
 __all__ = ["curl", "env", "milvus_cli"]
@@ -16,14 +17,32 @@ _CURL_TLS = {"ca": "--cacert", "cert": "--cert", "key": "--key"}
 _SEGMENT = re.compile(r"[A-Za-z0-9_.~-]+")
 
 
+# Two backslashes in single quotes are one to fish alone; what only one of them understands stands in a word for eval.
+_IN_FISH = "test '\\\\' = \"\\\\\" && eval"
+_ELSEWHERE = "test '\\\\' = \"\\\\\" || eval"
+
+
 def env(plan: ExportPlan) -> Exported:
-    """Lines for ``eval``; what another connection left in the shell is unset."""
-    found = {name: quoted(value) for name, value in plan.environment().items()}
-    if (token := _token(plan)) is not None:
-        found["MILVUS_TOKEN"] = token
-    unset = [name for name in superseded() if name not in found]
-    lines = [f'# eval "$(milvus-profiles export {plan.alias} --to env)"', f"unset {' '.join(unset)}"]
-    lines += [f"export {name}={value}" for name, value in found.items()]
+    """Lines for ``eval`` in bash, dash, zsh and fish; what another connection left in the shell is unset.
+
+    No comment is among them: one would hide all the rest where the text is not quoted.
+    """
+    found = {name: evaluated(value) for name, value in plan.environment().items()}
+    if isinstance(plan.secret, FromFile):
+        found[TOKEN_VARIABLE] = f'"$(cat {evaluated(plan.secret.path)})"'
+    kept = {TOKEN_VARIABLE, plan.secret.name} if isinstance(plan.secret, FromVariable) else set()
+    unset = [name for name in superseded() if name not in {*found, *kept}]
+    names = " ".join(unset)
+    # An exported universal variable of fish comes to light where the one above it is erased: then it is covered.
+    in_fish = f"for name in {names}; set -eg $name; set -q $name; and set -gx $name; end"
+    elsewhere = f"unset {names}"
+    if isinstance(plan.secret, FromVariable):
+        name = plan.secret.name
+        missing = f'begin; echo "{name}: is not set" >&2; status is-interactive; or exit 1; end'
+        in_fish += f'; set -q {name}; and set -gx {TOKEN_VARIABLE} "${name}"; or {missing}'
+        elsewhere += f'; export {TOKEN_VARIABLE}="${{{name}:?is not set}}"'
+    lines = [f"{_ELSEWHERE} {evaluated(elsewhere)};", f"{_IN_FISH} {evaluated(in_fish)};"]
+    lines += [f"export {name}={value};" for name, value in found.items()]
     return exported(lines, plan.gaps())
 
 
@@ -40,13 +59,22 @@ def curl(plan: ExportPlan) -> Exported:
         # curl checks the certificate against the name in the address, so that is the name, led to the host.
         url = f"https://{tls.server_name}:{endpoint.port}"
         rest += ["--connect-to", f"{tls.server_name}:{endpoint.port}:{endpoint.authority}"]
-    lines = [*_beginning(plan, "curl 7.55 or newer"), "rest() {"]
+    lines = _beginning(plan, "curl 7.55 or newer")
+    if plan.secret is not None:
+        lines += [
+            "# HTTP drops what is blank at the end of a header.",
+            "case $token in",
+            """    *[[:blank:]]) authorization="Basic $(printf %s "$token" | base64 | tr -d '\\n')" ;;""",
+            '    *) authorization="Bearer $token" ;;',
+            "esac",
+        ]
+    lines.append("rest() {")
     call = f'curl {" ".join(map(quoted, rest))} "$@"'
     if plan.secret is None:
         lines.append(f"    {call}")
     else:
         # By standard input: an argument would show the token to everyone on this machine.
-        lines.append(f"    printf 'Authorization: Bearer %s\\n' \"$token\" | {call} --header @-")
+        lines.append(f"    printf 'Authorization: %s\\n' \"$authorization\" | {call} --header @-")
     database = f"?dbName={quote(profile.db_name, safe='')}" if profile.db_name is not None else ""
     body = "{}" if profile.db_name is None else json.dumps({"dbName": profile.db_name})
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host

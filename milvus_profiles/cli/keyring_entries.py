@@ -1,0 +1,137 @@
+"""Whose an entry of the keyring is, and what becomes of it when a profile is stored, removed or led elsewhere.
+
+An entry belongs to an endpoint and a user: all profiles that lead there share it, whatever they are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import typer
+
+from ..errors import DeclinedError, MilvusProfilesError
+from ..profile import Profile, fold_alias
+from ..secrets import keyring_account
+from ..spelling import some
+from ..text import milvus_profiles, printable
+from .keyring_access import keyring
+from .output import note, warn
+from .session import current
+
+if TYPE_CHECKING:
+    from ..config.profiles import Profiles
+    from ..masked import SecretText
+
+__all__ = ["account_of", "confirm_loss", "confirm_replacing", "delete_unused", "follow", "note_left_behind", "users_of"]
+
+
+def account_of(profile: Profile) -> str | None:
+    """The account of a profile that takes its secret from the keyring; None for any other."""
+    credential = profile.credential
+    if profile.is_template or credential is None or credential.kind != "keyring":
+        return None
+    return keyring_account(profile.endpoint, credential.user)
+
+
+def users_of(profiles: Profiles, account: str, but: Collection[str] = ()) -> list[str]:
+    """The profiles that take their secret from an account, but for those that are named."""
+    folded = set(map(fold_alias, but))
+    found = []
+    for alias in profiles:
+        if fold_alias(alias) in folded:
+            continue
+        try:
+            if account_of(profiles.resolve(alias).profile) == account:
+                found.append(alias)
+        except MilvusProfilesError:
+            continue  # it connects nowhere
+    return found
+
+
+def confirm_replacing(account: str, kept: SecretText | None, value: SecretText, mine: Collection[str]) -> None:
+    """Say whose secret is replaced by another one, and ask where there is somebody.
+
+    Args:
+        account: where it stands.
+        kept: what stands there; None is nothing.
+        value: what takes its place.
+        mine: the profiles that it is stored for.
+
+    Raises:
+        DeclinedError: the answer was no.
+    """
+    if kept is not None and kept != value:
+        confirm_loss(account, mine, "replace")
+
+
+def confirm_loss(account: str, mine: Collection[str], verb: str) -> None:
+    """The same of whatever takes a secret from the others that use it: ``replace``, ``delete``."""
+    others = users_of(current().profiles(), account, mine)
+    if not others:
+        return
+    use = f"{some(others, len(others))} use{'s' if len(others) == 1 else ''}"
+    if not current().interactive:
+        warn(f"this {verb}s the secret in the keyring for {account}, which {use} too")
+        return
+    question = f"{use} the secret in the keyring for {account} too. {verb.capitalize()} it?"
+    if not typer.confirm(printable(question), err=True):
+        raise DeclinedError(
+            "the secret in the keyring was left as it is, and nothing was written",
+            hint="profiles of one address have secrets of their own where their users differ",
+        )
+
+
+def delete_unused(account: str, mine: Collection[str]) -> None:
+    """Delete an entry that was taken along elsewhere, unless another profile uses it."""
+    profiles = current().profiles(fresh=True)
+    if users_of(profiles, account, mine):
+        return
+    try:
+        keyring(profiles).delete(account)
+    except MilvusProfilesError as error:  # what was asked for is done
+        warn(f"the keyring still has the secret for {account}: {error.message}")
+
+
+def note_left_behind(before: Profiles, after: Profiles) -> None:
+    """Say of which profiles the secret does not follow to where they lead after an edit."""
+    for alias in before:
+        try:
+            old, new = (account_of(profiles.resolve(alias).profile) for profiles in (before, after))
+        except MilvusProfilesError:
+            continue
+        if old is not None and new is not None and old != new:
+            _note_staying(alias, old, new)
+
+
+def _note_staying(alias: str, old: str, new: str) -> None:
+    remedy = milvus_profiles("secret", "set", alias)
+    note(f"the secret in the keyring is for {old} and does not follow to {new}: {remedy}")
+
+
+def follow(alias: str, before: Profile, after: Profile) -> tuple[str, str, SecretText] | None:
+    """Say that the secret of an address does not follow to another, and offer to take it along.
+
+    Returns:
+        The old account, the new one, and the secret that is to stand there; None where none is.
+    """
+    old, new = account_of(before), account_of(after)
+    if old is None or new is None or old == new:
+        return None
+    remedy = milvus_profiles("secret", "set", alias)
+    if not current().interactive:
+        _note_staying(alias, old, new)
+        return None
+    question = f"The secret in the keyring is for {old}. Take it along to {new}?"
+    if not typer.confirm(printable(question), default=False, err=True):
+        note(f"it does not follow: {remedy}")
+        return None
+    ring = keyring(current().profiles())
+    secret = ring.get(old)
+    if secret is None:
+        note(f"the keyring has no secret for {old}: {remedy}")
+    elif ring.get(new) is not None:
+        note(f"the keyring has a secret for {new} already, which stays")
+    else:
+        return old, new, secret
+    return None

@@ -1,0 +1,81 @@
+"""Protected profiles: somebody is asked before one of them is replaced, changed or removed, in whatever way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ..config.loading import load_text
+from ..errors import DeclinedError, MilvusProfilesError
+from ..profile import fold_alias
+from .asking import confirm
+from .session import current
+from .target import Target
+
+if TYPE_CHECKING:
+    from ..config.profiles import Profiles
+
+__all__ = ["confirm_protected", "confirm_protected_text"]
+
+
+def confirm_protected(profiles: Profiles, alias: str, verb: str, yes: bool) -> None:
+    """Ask before a profile is touched that is protected, or that a protected one extends.
+
+    Raises:
+        DeclinedError: the answer was no, or nobody can be asked.
+    """
+    _confirm([name for name in (alias, *_heirs(profiles, alias)) if _is_protected(profiles, name)], verb, yes)
+
+
+def confirm_protected_text(before: bytes | None, after: bytes, target: Target) -> None:
+    """The same where a file gets a whole new text."""
+    new = load_text(after, target.path, target.role, env=current().env)
+    names = []
+    with suppress(MilvusProfilesError):  # a broken text says nothing of any profile
+        old = load_text(before or b"", target.path, target.role, env=current().env)
+        names = [name for name in old if _is_protected(old, name) and not _is_the_same(name, old, new)]
+    _confirm(names, "change", False)
+
+
+def _confirm(names: Sequence[str], verb: str, yes: bool) -> None:
+    are, them, were = ("are", "them", "were left as they are") if len(names) > 1 else ("is", "it", "was left as it is")
+    quoted = ", ".join(map(repr, names))
+    confirm(
+        f"{', '.join(names)} {are} protected. {verb.capitalize()} {them}?",
+        alone=DeclinedError(f"{quoted} {are} protected", hint=f"confirm with --yes to {verb} {them}"),
+        declined=f"{quoted} {were}",
+        yes=yes or not names,
+    )
+
+
+def _is_protected(profiles: Profiles, alias: str) -> bool:
+    try:
+        return profiles.resolve(alias).profile.protected
+    except MilvusProfilesError:
+        # An invalid profile may say that it is protected all the same; nobody inherits it.
+        document = profiles.declaring(alias)
+        table = None if document is None else document.profiles[document.aliases[fold_alias(alias)]]
+        return isinstance(table, dict) and table.get("protected") is True
+
+
+def _heirs(profiles: Profiles, alias: str) -> Iterator[str]:
+    """The profiles whose fields come from this one, at any remove."""
+    document = profiles.declaring(alias)
+    tables = {} if document is None else document.profiles
+    parents = {
+        name: fold_alias(table["extends"])
+        for name, table in tables.items()
+        if isinstance(table, dict) and isinstance(table.get("extends"), str)
+    }
+    reached = {fold_alias(alias)}
+    while found := [name for name, parent in parents.items() if parent in reached and fold_alias(name) not in reached]:
+        reached |= set(map(fold_alias, found))
+        yield from found
+
+
+def _is_the_same(alias: str, old: Profiles, new: Profiles) -> bool:
+    with suppress(MilvusProfilesError):
+        before, after = old.raw(alias).values, new.raw(alias).values
+        return before.keys() == after.keys() and all(before[path].value == after[path].value for path in before)
+    return False
