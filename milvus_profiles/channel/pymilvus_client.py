@@ -23,7 +23,15 @@ from ..profile import Profile
 from .options import channel_options, open_async_channel, open_channel
 from .pymilvus_import import import_with_pymilvus
 
-__all__ = ["ClientArguments", "authentication", "client_arguments", "open_async_client", "open_client"]
+__all__ = [
+    "ClientArguments",
+    "authentication",
+    "client_arguments",
+    "client_class",
+    "open_async_client",
+    "open_client",
+    "private_alias",
+]
 
 _OF_THE_CHANNEL = frozenset(
     {
@@ -110,8 +118,10 @@ def _client(
     token: SecretText | None,
     arguments: MaskedFields,
 ) -> Any:
-    make = _class(name)
-    given = MaskedFields({**client_arguments(profile, endpoint), **authentication(token), **_private(), **arguments})
+    make = client_class(name)
+    given = MaskedFields(
+        {**client_arguments(profile, endpoint), **authentication(token), **private_alias(), **arguments}
+    )
     channel = None
     if not arguments.keys() & _OF_THE_CHANNEL:
         channel = open_raw(profile, lite_port=endpoint.port if profile.endpoint.kind == "lite" else None)
@@ -131,13 +141,18 @@ def _client(
         del failure
 
 
-def _private() -> dict[str, str]:
+def private_alias() -> dict[str, str]:
     """What keeps pymilvus 2.5 and 2.6 from giving the client a connection that another one has."""
     # Without this module (2.5.0) every client is on its own, and `alias` is an error; pymilvus 3 ignores it.
     return {"alias": f"milvus-profiles-{uuid.uuid4().hex}"} if find_spec("pymilvus.milvus_client._utils") else {}
 
 
-def _class(name: str) -> Any:
+def client_class(name: str) -> Any:
+    """The class of pymilvus's clients of that name.
+
+    Raises:
+        ConfigError: pymilvus is not installed, or too old.
+    """
     try:
         pymilvus = import_with_pymilvus("pymilvus")
     except ImportError:

@@ -148,6 +148,9 @@ class SharedChannel(SharedChannelBase[ChannelCore]):
     def _close(self) -> None:
         # All of it can be done twice, so it is begun again by whoever finds the channel in the registry still.
         self.core.close()
+        for own in self._end_clients():
+            with contextlib.suppress(Exception):
+                own.close()
         if self.lite is not None:
             self.lite.release()
         self._held.slot.release()
