@@ -91,6 +91,10 @@ def test_no_write_is_made_again(method: str, more: dict[str, Any]) -> None:
             WRITES[method](client, **more)
         assert caught.value.code is grpc.StatusCode.UNAVAILABLE
         assert server.names().count(method) == 1
+        of_another_login = mp.connect("prod", profiles=at(server.port)).client(token="root:other")
+        with pytest.raises(pymilvus.MilvusException, match="gone for a moment"):
+            WRITES[method](of_another_login, **more)
+        assert server.names().count(method) == 2
 
         async def in_asyncio() -> None:
             client: Any = (await mp.aio.connect("prod", profiles=at(server.port))).client()
@@ -98,7 +102,7 @@ def test_no_write_is_made_again(method: str, more: dict[str, Any]) -> None:
                 await WRITES[method](client, **more)
 
         asyncio.run(in_asyncio())
-        assert server.names().count(method) == 2
+        assert server.names().count(method) == 3
 
 
 def test_a_read_is_made_again_as_the_profile_says() -> None:
@@ -291,6 +295,37 @@ def test_ipv6_addresses_and_names_that_pymilvus_would_misread() -> None:
 
         asyncio.run(in_asyncio())
         assert "DropCollection" in server.names()
+
+
+def test_a_client_of_another_login_is_closed_with_the_handle() -> None:
+    with scripted_server(answer) as server:
+        conn = mp.connect("prod", profiles=at(server.port))
+        theirs = conn.client(token="root:other")
+        theirs.drop_collection("c")
+        assert server.calls[-1].metadata["authorization"] == encoded("root:other")
+        assert connections_to(server.port) == 2
+        conn.close()
+        until(lambda: connections_to(server.port) == 1)
+        again = mp.connect("prod", profiles=at(server.port))
+        kept = again.client(token="root:other")
+        assert kept is not again.client(token="root:other")
+        mp.disconnect("prod")
+        until(lambda: connections_to(server.port) == 0)
+
+        async def in_asyncio() -> None:
+            conn = await mp.aio.connect("prod", profiles=at(server.port))
+            client: Any = conn.client(token="root:other")
+            await client.drop_collection("c")
+            assert connections_to(server.port) == 2
+            await conn.close()
+            until(lambda: connections_to(server.port) == 1)
+            conn = await mp.aio.connect("prod", profiles=at(server.port))
+            client = conn.client(token="root:other")
+            await client.drop_collection("c")
+            await mp.aio.disconnect("prod")
+            until(lambda: connections_to(server.port) == 0)
+
+        asyncio.run(in_asyncio())
 
 
 # --- the end ---------------------------------------------------------------------------------------------------------

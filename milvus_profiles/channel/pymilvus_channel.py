@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..errors import ConnectionClosedError
 from .grpc_import import grpc
 from .metadata import MetadataLike
+from .pymilvus_import import import_with_pymilvus
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["AsyncPymilvusChannel", "PymilvusChannel", "ViewBase"]
 
 _CONNECT = "/milvus.proto.milvus.MilvusService/Connect"
-
-Final = Callable[[grpc.RpcError], Exception]
-"""Says as what an error is raised, so that pymilvus does not make the call again."""
 
 
 class _Method:
@@ -60,7 +58,7 @@ class _Method:
 
 class _Stream(_Method):
     def __call__(self, request: Any, timeout: float | None = None, metadata: Any = None, **named: Any) -> Any:
-        return self._made()(request, timeout=timeout, metadata=_sent(metadata), **named)
+        return self._made()(request, timeout=timeout, metadata=self._view.sent(metadata), **named)
 
 
 class _UnaryUnary(_Method):
@@ -70,10 +68,10 @@ class _UnaryUnary(_Method):
         if self._is_answered_here:
             return self._introduction()
         try:
-            return self._made()(request, timeout, _sent(metadata), *rest, **named)
+            return self._made()(request, timeout, self._view.sent(metadata), *rest, **named)
         except grpc.RpcError as error:
             failure = error
-        return _raised(self._view.final(failure))
+        return _raised(_final(failure))
 
     def with_call(
         self, request: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
@@ -81,29 +79,28 @@ class _UnaryUnary(_Method):
         if self._is_answered_here:
             return self._introduction(), None
         try:
-            return self._made().with_call(request, timeout, _sent(metadata), *rest, **named)
+            return self._made().with_call(request, timeout, self._view.sent(metadata), *rest, **named)
         except grpc.RpcError as error:
             failure = error
-        return _raised(self._view.final(failure))
+        return _raised(_final(failure))
 
     def future(self, request: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any) -> Any:
-        made, sent = self._made(), _sent(metadata)
+        made, sent = self._made(), self._view.sent(metadata)
         until = None if timeout is None else time.monotonic() + timeout
 
         def again() -> Any:
             left = None if until is None else max(0.0, until - time.monotonic())
             return made(request, left, sent, *rest, **named)
 
-        return _Future(made.future(request, timeout, sent, *rest, **named), again, self._view.final)
+        return _Future(made.future(request, timeout, sent, *rest, **named), None if self._view.closes else again)
 
 
 class _Future:
     """A call under way.  pymilvus waits for most at once, so a refused token is mended as for calls that wait."""
 
-    def __init__(self, rpc: Any, again: Callable[[], Any], final: Final) -> None:
+    def __init__(self, rpc: Any, again: Callable[[], Any] | None) -> None:
         self._rpc = rpc
-        self._again: Callable[[], Any] | None = again
-        self._final = final
+        self._again = again
 
     def result(self, timeout: float | None = None) -> Any:
         try:
@@ -117,7 +114,7 @@ class _Future:
                 return again()
             except grpc.RpcError as error:
                 failure = error
-        return _raised(self._final(failure))
+        return _raised(_final(failure))
 
     def exception(self, timeout: float | None = None) -> Any:
         try:
@@ -137,22 +134,21 @@ class _AsyncUnaryUnary(_Method):
         view = self._view
         if interceptors := view._unary_unary_interceptors:
             metadata = _intercepted(interceptors, self._path, timeout, metadata, request)
-        return _Call(self._made()(request, timeout=timeout, metadata=_sent(metadata), **named), view.final)
+        return _Call(self._made()(request, timeout=timeout, metadata=view.sent(metadata), **named))
 
 
 class _Call:
     """A call under way, awaited."""
 
-    def __init__(self, call: Any, final: Final) -> None:
+    def __init__(self, call: Any) -> None:
         self._call = call
-        self._final = final
 
     def __await__(self) -> Generator[Any, None, Any]:
         try:
             return (yield from self._call.__await__())
         except grpc.RpcError as error:
             failure = error
-        return _raised(self._final(failure))
+        return _raised(_final(failure))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._call, name)
@@ -163,6 +159,17 @@ def _raised(failure: Exception) -> NoReturn:
         raise failure
     finally:
         del failure
+
+
+def _final(error: grpc.RpcError) -> Exception:
+    """The error as pymilvus gives it in the end, where it would make the call again first."""
+    code = error.code()
+    if code in import_with_pymilvus("pymilvus.decorators").IGNORE_RETRY_CODES:
+        return error
+    make = import_with_pymilvus("pymilvus.exceptions").MilvusException
+    failure: Exception = make(code=code, message=f"{code.name}: {error.details()}")
+    failure.__cause__ = error
+    return failure
 
 
 def _sent(metadata: MetadataLike | None) -> MetadataLike | None:
@@ -198,19 +205,21 @@ class ViewBase:
     """What the views for threads and for asyncio share.
 
     Args:
-        channel: one of ours; the view holds it until it is let go.
-        final: of the installed pymilvus.
+        channel: the view holds it until it is let go.
+        closes: it is a raw channel that belongs to the view, and is closed with it.
 
     Attributes:
+        sent: what is sent of pymilvus's metadata.
         is_introducing: a handler is being made, whose Connect is answered here.
     """
 
     _unary_unary: type[_Method]
 
-    def __init__(self, channel: Any, final: Final) -> None:
+    def __init__(self, channel: Any, *, closes: bool = False) -> None:
         self._channel = channel
         self._methods: dict[str, Any] = {}
-        self.final = final
+        self.closes = closes
+        self.sent: Callable[[MetadataLike | None], MetadataLike | None] = (lambda theirs: theirs) if closes else _sent
         self.is_introducing = False
         # pymilvus's asyncio adds to it, as grpc.aio's channels have it.
         self._unary_unary_interceptors: list[Any] = []
@@ -272,7 +281,10 @@ class PymilvusChannel(ViewBase, grpc.Channel):  # type: ignore[misc,unused-ignor
         pass
 
     def close(self) -> None:
-        """Close nothing: the channel belongs to the connection."""
+        """Close what belongs to the view."""
+        if self.closes and self._channel is not None:
+            self._channel.close()
+            self.let_go()
 
     def __enter__(self) -> Self:
         return self
@@ -296,7 +308,11 @@ class AsyncPymilvusChannel(ViewBase, grpc.aio.Channel):  # type: ignore[misc,unu
         pass
 
     async def close(self, grace: float | None = None) -> None:
-        """Close nothing: the channel belongs to the connection."""
+        """Close what belongs to the view."""
+        if self.closes and self._channel is not None:
+            channel = self._channel
+            self.let_go()
+            await channel.close(grace)
 
     async def __aenter__(self) -> Self:
         return self

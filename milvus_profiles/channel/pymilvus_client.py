@@ -3,7 +3,7 @@
 pymilvus takes one-way TLS as ``server_pem_path`` and mutual TLS as three paths, ignores incomplete sets in silence,
 shares connections by address and token alone (2.5 and 2.6: by address, user and database), obeys proxy variables, reads
 IPv6 addresses wrongly, and runs ``load_dotenv()`` when it is imported.  A client that is opened here gets a channel of
-ours instead, so these matter only when pymilvus 3 opens another one after a failure; its arguments say the same.
+ours; its arguments say the same, for what else looks at them.
 
 Source: pymilvus 2.5.0, 2.5.18, 2.6.0, 2.6.17 and 3.0.2: ``milvus_client/``, ``client/connection_manager.py``,
 ``client/grpc_handler.py``, ``client/async_grpc_handler.py``, ``orm/connections.py``, ``settings.py``.
@@ -21,6 +21,7 @@ from ..errors import ConfigError
 from ..masked import MASK, MaskedFields, SecretText
 from ..profile import Profile
 from .options import channel_options, open_async_channel, open_channel
+from .pymilvus_channel import AsyncPymilvusChannel, PymilvusChannel
 from .pymilvus_import import import_with_pymilvus
 
 __all__ = [
@@ -95,24 +96,26 @@ def client_arguments(profile: Profile, endpoint: Endpoint) -> dict[str, Any]:
 def open_client(profile: Profile, endpoint: Endpoint, token: SecretText | None, arguments: MaskedFields) -> Any:
     """A ``pymilvus.MilvusClient`` of a profile, connected, with a TCP connection of its own.
 
-    For Milvus Lite the endpoint is its server in this process.  The arguments win over those of the profile; one that
-    says how to connect (``uri``, ``secure``, ``grpc_options`` ...) leaves the connection to pymilvus.
+    It is for another login than that of the profile, and for a pymilvus that takes no channel of ours.  For Milvus Lite
+    the endpoint is its server in this process.  The arguments win over those of the profile; one that says how to
+    connect (``uri``, ``secure``, ``grpc_options`` ...) leaves the connection to pymilvus.
 
     Raises:
         ConfigError: pymilvus is not installed or too old, or cannot express the profile.
         pymilvus.MilvusException: it cannot connect.
     """
-    return _client("MilvusClient", open_channel, profile, endpoint, token, arguments)
+    return _client("MilvusClient", open_channel, PymilvusChannel, profile, endpoint, token, arguments)
 
 
 def open_async_client(profile: Profile, endpoint: Endpoint, token: SecretText | None, arguments: MaskedFields) -> Any:
     """A ``pymilvus.AsyncMilvusClient`` of a profile, for the running event loop; it connects with its first call."""
-    return _client("AsyncMilvusClient", open_async_channel, profile, endpoint, token, arguments)
+    return _client("AsyncMilvusClient", open_async_channel, AsyncPymilvusChannel, profile, endpoint, token, arguments)
 
 
 def _client(
     name: str,
     open_raw: Callable[..., Any],
+    view: Callable[..., Any],
     profile: Profile,
     endpoint: Endpoint,
     token: SecretText | None,
@@ -124,9 +127,8 @@ def _client(
     )
     channel = None
     if not arguments.keys() & _OF_THE_CHANNEL:
-        channel = open_raw(profile, lite_port=endpoint.port if profile.endpoint.kind == "lite" else None)
-        # pymilvus up to 2.6 copies its arguments deeply, and a channel cannot be copied.
-        channel.__deepcopy__ = lambda _: channel
+        raw = open_raw(profile, lite_port=endpoint.port if profile.endpoint.kind == "lite" else None)
+        channel = view(raw, closes=True)
         given = MaskedFields({**given, "channel": channel})
     failure: BaseException | None = None
     try:

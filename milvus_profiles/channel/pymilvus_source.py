@@ -78,7 +78,7 @@ class ClientSource:
     def __init__(self, channel: Any, authority: str) -> None:
         self._is_async = isinstance(channel, grpc.aio.Channel)
         # The deadline, the token and the retries are the channel's; what it is not told of is the end of this handle.
-        self._view = (AsyncPymilvusChannel if self._is_async else PymilvusChannel)(channel, _final)
+        self._view = (AsyncPymilvusChannel if self._is_async else PymilvusChannel)(channel)
         self._place = _Place.of(authority)
         self._templates: dict[str, _Template | None] = {}
 
@@ -180,17 +180,6 @@ def _copied(handler: Any) -> Any:
     if "schema_cache" in attributes:  # 2.5: of the database that is used
         attributes["schema_cache"] = {}
     return made
-
-
-def _final(error: grpc.RpcError) -> Exception:
-    """The error as pymilvus gives it in the end, where it would make the call again first."""
-    code = error.code()
-    pymilvus = import_with_pymilvus("pymilvus")
-    if code in import_with_pymilvus("pymilvus.decorators").IGNORE_RETRY_CODES:
-        return error
-    failure: Exception = pymilvus.MilvusException(code=code, message=f"{code.name}: {error.details()}")
-    failure.__cause__ = error
-    return failure
 
 
 def _closed() -> NoReturn:

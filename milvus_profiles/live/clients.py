@@ -104,7 +104,8 @@ def _own(handle: Any, open_own: Callable[..., Any], arguments: MaskedFields) -> 
     client = open_own(profile, live.reach, live.token(), arguments)
     client._milvus_profiles = hold
     hold.own = weakref.ref(client)
-    vars(handle).setdefault("_own_clients", []).append(weakref.ref(client))
+    # pymilvus keeps its connection, whoever drops it.
+    vars(handle).setdefault("_own_clients", []).append(client)
     return client
 
 
@@ -117,9 +118,8 @@ def taken_from(handle: Any) -> list[Any]:
     for client in vars(handle).pop("_clients", {}).values():
         client._milvus_profiles.disconnected()
         handle._live.let_go(client._milvus_profiles)
-    own = [reference() for reference in vars(handle).pop("_own_clients", [])]
+    own: list[Any] = vars(handle).pop("_own_clients", [])
     for client in own:
-        if client is not None:
-            client._milvus_profiles.disconnected()
-            handle._live.let_go(client._milvus_profiles)
-    return [client for client in own if client is not None]
+        client._milvus_profiles.disconnected()
+        handle._live.let_go(client._milvus_profiles)
+    return own
