@@ -2,7 +2,8 @@
 
 They take pymilvus's arguments and give back its shapes, so that a program changes its import line only.  An alias that
 a file or the environment declares is that profile; any other is what ``connect`` or ``add_connection`` was told, in
-this process.  Nothing here opens a channel by a way of its own, and nothing imports pymilvus.
+this process.  Nothing here opens a channel by a way of its own, and nothing but :func:`orm` imports pymilvus; where the
+program does, its ORM finds the aliases that are connected here, and uses their connections.
 
 Source of the arguments: pymilvus 2.0 to 3.0, ``orm/connections.py``; of ``handler`` and ``pool`` the Milvus
 documentation ("Manage Milvus Connections"), and pymilvus 1.1 for the names of pools.
@@ -18,6 +19,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .background import in_executor
+from .channel.pymilvus_client import client_class
+from .channel.pymilvus_orm import ShownAlias, hide, hide_all, show
 from .config.loading import load
 from .config.profiles import Profiles
 from .errors import ParamError
@@ -41,6 +44,7 @@ __all__ = [
     "get_connection_addr",
     "has_connection",
     "list_connections",
+    "orm",
     "remove_connection",
 ]
 
@@ -106,6 +110,7 @@ class _Connections:
 
     def _after_fork(self) -> None:
         self._lock = threading.Lock()
+        hide_all()
 
     def add_connection(self, **connections: Mapping[str, Any]) -> None:
         """Say how aliases are reached, without connecting.
@@ -168,6 +173,9 @@ class _Connections:
                 ``handler="GRPC"``; ``pool``, one of QueuePool, SingletonThread and Singleton, and ``keep_alive``, which
                 change nothing; and any other field of a profile, such as ``allow_insecure`` or ``call_timeout``.
 
+        pymilvus's own ORM (``Collection``, ``utility``, ``db``, ``Role`` …) knows the alias from now on, and works on
+        this connection, whether the program imports it before or after.
+
         Returns:
             The connection.
 
@@ -187,7 +195,7 @@ class _Connections:
         known = load()
         if alias is None:
             alias = known.env.get("MILVUS_CONN_ALIAS") or _DEFAULT_ALIAS
-        key = fold_alias(_checked(alias))
+        spelling, key = alias, fold_alias(_checked(alias))
         with self._lock:
             entry = self._entries.get(key)
         if entry is not None:
@@ -197,7 +205,11 @@ class _Connections:
         asked = _asked(alias, fields, known)
         self._check_address(alias, asked)
         asked.warn(stacklevel=2)
-        return self._kept(_Entry(alias, fields, asked.resolved.profile, opened(asked)))
+        connection = self._kept(_Entry(alias, fields, asked.resolved.profile, opened(asked)))
+        profile = connection.profile
+        told = (*dict.fromkeys((spelling, alias)),)
+        show(key, ShownAlias(told, connection.channel, profile.endpoint.authority, profile.user or "", profile.db_name))
+        return connection
 
     def _kept(self, new: _Entry) -> Connection:
         """Put an entry with an open connection into the table; what the alias has from now on."""
@@ -247,6 +259,7 @@ class _Connections:
             is_open = entry is not None and entry.is_open
             if entry is not None:
                 entry.connection = None
+        hide(key)
         if is_open:
             disconnect_profile(alias)
 
@@ -259,6 +272,7 @@ class _Connections:
         Raises:
             ParamError: it is no text.
         """
+        hide(fold_alias(_checked(alias)), forget=True)
         self.disconnect(alias)
         with self._lock:
             self._entries.pop(fold_alias(alias), None)
@@ -376,3 +390,28 @@ async_remove_connection = _CONNECTIONS.async_remove_connection
 list_connections = _CONNECTIONS.list_connections
 get_connection_addr = _CONNECTIONS.get_connection_addr
 has_connection = _CONNECTIONS.has_connection
+
+
+def orm(alias: str | None = None, **arguments: Any) -> Connection:
+    """Connect a profile for pymilvus's ORM (extra: ``pymilvus``).
+
+        mp.orm("prod")
+        films = Collection("films", using="prod")
+
+    It is :func:`connect` for who is about to use ``Collection``, ``utility``, ``db``, ``Role`` … of pymilvus; the alias
+    is taken away again by :func:`disconnect` and :func:`remove_connection`.
+
+    Args:
+        alias: the profile; None takes the selected one, as :func:`milvus_profiles.connect` does.
+        arguments: as for :func:`connect`.
+
+    Returns:
+        The connection.
+
+    Raises:
+        ConfigError: pymilvus is not installed.
+        MilvusProfilesError: all else that :func:`connect` raises.
+    """
+    given, arguments = CallFields(arguments), {}
+    client_class("MilvusClient")
+    return _CONNECTIONS.connect(load().select().alias if alias is None else alias, **given)
