@@ -25,6 +25,7 @@ from .pymilvus_channel import AsyncPymilvusChannel, PymilvusChannel
 from .pymilvus_import import import_with_pymilvus
 
 __all__ = [
+    "NOWHERE",
     "ClientArguments",
     "authentication",
     "client_arguments",
@@ -32,7 +33,11 @@ __all__ = [
     "open_async_client",
     "open_client",
     "private_alias",
+    "shared_arguments",
 ]
+
+NOWHERE = "http://localhost:19530"
+"""What a client is made with that has a channel: no version misreads it, and nothing connects to it."""
 
 _OF_THE_CHANNEL = frozenset(
     {
@@ -91,6 +96,15 @@ def client_arguments(profile: Profile, endpoint: Endpoint) -> dict[str, Any]:
         if tls.server_name is not None:
             arguments["server_name"] = tls.server_name
     return arguments
+
+
+def shared_arguments(profile: Profile, endpoint: Endpoint, channel: Any) -> dict[str, Any]:
+    """Keyword arguments of ``MilvusClient`` that give it a channel of ours; the address is for who looks at it."""
+    is_read_rightly = endpoint.kind == "tcp" and ":" not in endpoint.host
+    arguments = {"uri": endpoint.uri if is_read_rightly else NOWHERE, "dedicated": True}
+    if profile.db_name is not None:
+        arguments["db_name"] = profile.db_name
+    return {**arguments, "channel": PymilvusChannel(channel)}
 
 
 def open_client(profile: Profile, endpoint: Endpoint, token: SecretText | None, arguments: MaskedFields) -> Any:

@@ -20,13 +20,10 @@ from typing import Any, NoReturn, Protocol
 
 from .grpc_import import grpc
 from .pymilvus_channel import AsyncPymilvusChannel, PymilvusChannel
-from .pymilvus_client import client_class, private_alias
+from .pymilvus_client import NOWHERE, client_class, private_alias
 from .pymilvus_import import import_with_pymilvus
 
 __all__ = ["ClientSource", "Tie", "is_client_closed"]
-
-_NOWHERE = "http://localhost:19530"
-"""What a client is made with: no version misreads it, and nothing connects to it."""
 
 _COUNT = itertools.count(1)
 
@@ -128,7 +125,7 @@ class ClientSource:
     def _blocking_template(self, db_name: str) -> _Template | None:
         base = client_class("MilvusClient")
         with self._view.introducing():
-            client = base(uri=_NOWHERE, db_name=db_name, channel=self._view, dedicated=True, **private_alias())
+            client = base(uri=NOWHERE, db_name=db_name, channel=self._view, dedicated=True, **private_alias())
         handler = _copied(client._get_connection())
         client.close()  # out of pymilvus's registry; the copy keeps the channel
         if getattr(handler, "_channel", None) is not self._view:
@@ -139,7 +136,7 @@ class ClientSource:
 
     def _async_template(self, db_name: str) -> _Template | None:
         base = client_class("AsyncMilvusClient")
-        client = base(uri=_NOWHERE, db_name=db_name, channel=self._view, dedicated=True, **private_alias())
+        client = base(uri=NOWHERE, db_name=db_name, channel=self._view, dedicated=True, **private_alias())
         if "_handler" in vars(client):
             # From 2.6 on its first call would make one, in the registry.
             module = import_with_pymilvus("pymilvus.client.async_grpc_handler")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..channel.pymilvus_client import ClientArguments, authentication, client_arguments
+from ..channel.pymilvus_client import ClientArguments, authentication, client_arguments, shared_arguments
 from ..config.fields import FIELDS
 from ..config.loading import load
 from ..config.plaintext import check_plaintext
@@ -39,7 +39,9 @@ _NAMES = frozenset({*_ADDRESS, *CREDENTIALS, *_TLS, "db_name", "secure", "timeou
 _TAKEN = _NAMES.union(FIELDS)
 
 
-def connection_args(alias: str | None = None, *, profiles: Profiles | None = None) -> dict[str, Any]:
+def connection_args(
+    alias: str | None = None, *, profiles: Profiles | None = None, channel: bool = False
+) -> dict[str, Any]:
     """The keyword arguments of ``MilvusClient`` for a profile: for LangChain, LlamaIndex, Haystack and their kin.
 
     The dictionary holds the token in the clear, since that is what those libraries take; only its repr hides it.
@@ -51,6 +53,11 @@ def connection_args(alias: str | None = None, *, profiles: Profiles | None = Non
     Args:
         alias: the profile; None takes the selected one.
         profiles: where profiles come from; None reads the files and the environment.
+        channel: give the profile's shared connection itself, in place of the token and of all that says how to
+            connect: no login of its own, no secret in the dictionary, and all that holds for ``conn.client()``.  It is
+            for libraries that make a ``MilvusClient`` of it and nothing else: Haystack, and LlamaIndex with
+            ``use_async_client=False``.  LangChain makes an ``AsyncMilvusClient`` too, whose calls would fail; and no
+            library can write it to a file.
 
     Raises:
         MilvusProfilesError: the profile or its secret cannot be had, or Milvus Lite not be started, as for ``connect``.
@@ -60,6 +67,9 @@ def connection_args(alias: str | None = None, *, profiles: Profiles | None = Non
     resolved = known.use(known.select(alias).alias)
     check_plaintext(resolved)
     profile, endpoint = resolved.profile, resolved.profile.endpoint
+    if channel:
+        connection = connect(profile.alias, profiles=known)
+        return shared_arguments(profile, connection._live.reach, connection.channel)
     if endpoint.kind == "lite":
         with connect(profile.alias, profiles=known) as connection:
             return client_arguments(profile, connection._live.reach)
