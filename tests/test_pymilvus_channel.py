@@ -269,7 +269,7 @@ def test_a_client_makes_no_connection_and_no_login() -> None:
         assert conn.client(db_name="other") is conn.client(db_name="other", timeout=3) is not conn.client()
         with ThreadPoolExecutor(8) as threads:
             fresh = mp.connect("prod", profiles=at(server.port))
-            found = list(threads.map(lambda _: fresh.client(), range(32)))
+            found = list(threads.map(lambda _: fresh.client(db_name="of all"), range(32)))
         assert len(set(map(id, found))) == 1
 
         async def in_asyncio() -> None:

@@ -14,6 +14,7 @@ import copy
 import functools
 import inspect
 import itertools
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
@@ -78,6 +79,7 @@ class ClientSource:
         self._view = (AsyncPymilvusChannel if self._is_async else PymilvusChannel)(channel)
         self._place = _Place.of(authority)
         self._templates: dict[str, _Template | None] = {}
+        self._making = threading.Lock()
 
     def moved(self, authority: str) -> None:
         """The channel leads elsewhere now."""
@@ -117,10 +119,13 @@ class ClientSource:
         return None if template is None else _copied(template.handler)
 
     def _template(self, db_name: str) -> _Template | None:
-        if db_name not in self._templates:
-            made = self._async_template(db_name) if self._is_async else self._blocking_template(db_name)
-            self._templates[db_name] = made
-        return self._templates[db_name]
+        templates = self._templates
+        if db_name not in templates:
+            with self._making:
+                if db_name not in templates:
+                    make = self._async_template if self._is_async else self._blocking_template
+                    templates[db_name] = make(db_name)
+        return templates[db_name]
 
     def _blocking_template(self, db_name: str) -> _Template | None:
         base = client_class("MilvusClient")
