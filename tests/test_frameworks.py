@@ -1,4 +1,4 @@
-"""`connection_args` where it is meant to be used: LlamaIndex and Haystack, on Milvus Lite and on a real server.
+"""`connection_args` where it is meant to be used: frameworks, on Milvus Lite and on a real server.
 
 Two documents are added, and one is found.
 """
@@ -68,9 +68,29 @@ LLAMA_INDEX = """
         query = VectorStoreQuery(query_embedding=vector("third man"), similarity_top_k=1)
         found = [node.get_content() for node in store.query(query).nodes]
 """
+SQLALCHEMY = """
+        from sqlalchemy import BigInteger, Column, MetaData, Table, create_engine, insert, select
+        from milvusql_sqlalchemy.types import VECTOR
+        engine = create_engine("milvusql://", connect_args=arguments)
+        films = Table(
+            name, MetaData(), Column("id", BigInteger, primary_key=True, autoincrement=False),
+            Column("vector", VECTOR(10)), milvusql_consistency_level="Strong",
+        )
+        texts = ("The Third Man", "Playtime")
+        with engine.connect() as db:
+            films.metadata.create_all(db)
+            client = conn.client()
+            if not client.list_indexes(name):  # Milvus 2.3 loads nothing without one
+                index = client.prepare_index_params("vector", index_type="FLAT", metric_type="L2")
+                client.create_index(name, index)
+            db.execute(insert(films), [{"id": id, "vector": vector(text)} for id, text in enumerate(texts)])
+            nearest = select(films.c.id).order_by(films.c.vector.l2_distance(vector("third man"))).limit(1)
+            found = [texts[id] for id in db.execute(nearest).scalars()]
+"""
+PROGRAMS = {"haystack": HAYSTACK, "llama-index": LLAMA_INDEX, "sqlalchemy": SQLALCHEMY}
 
 
-@pytest.mark.parametrize(("layer", "program"), [("haystack", HAYSTACK), ("llama-index", LLAMA_INDEX)])
+@pytest.mark.parametrize(("layer", "program"), [each for each in PROGRAMS.items() if each[0] in layers.LAYERS])
 def test_two_documents_are_added_and_one_is_found(
     layer: str, program: str, milvus_auth: MilvusServer, tmp_path: Path
 ) -> None:

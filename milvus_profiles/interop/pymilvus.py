@@ -55,9 +55,9 @@ def connection_args(
         profiles: where profiles come from; None reads the files and the environment.
         channel: give the profile's shared connection itself, in place of the token and of all that says how to
             connect: no login of its own, no secret in the dictionary, and all that holds for ``conn.client()``.  It is
-            for libraries that make a ``MilvusClient`` of it and nothing else: Haystack, and LlamaIndex with
-            ``use_async_client=False``.  LangChain makes an ``AsyncMilvusClient`` too, whose calls would fail; and no
-            library can write it to a file.
+            for libraries that make a ``MilvusClient`` of it and nothing else: Haystack, LlamaIndex with
+            ``use_async_client=False``, milvusql-sqlalchemy as ``connect_args``.  LangChain makes an
+            ``AsyncMilvusClient`` too, whose calls would fail; and no library can write it to a file.
 
     Raises:
         MilvusProfilesError: the profile or its secret cannot be had, or Milvus Lite not be started, as for ``connect``.

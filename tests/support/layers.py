@@ -20,6 +20,8 @@ LAYERS = {
     "llama-index": ("llama-index-vector-stores-milvus==1.2.0",),
     "haystack": ("milvus-haystack==0.1.0",),
 }
+if sys.version_info >= (3, 12):
+    LAYERS["sqlalchemy"] = ("milvusql-sqlalchemy==1.0.0",)
 
 
 def directory(venv: Path, name: str) -> Path:
