@@ -16,7 +16,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .background import in_executor
 from .channel.pymilvus_client import client_class
@@ -24,15 +24,12 @@ from .channel.pymilvus_orm import ShownAlias, hide, hide_all, show
 from .config.loading import load
 from .config.profiles import Profiles
 from .errors import ParamError
-from .interop.pymilvus import CREDENTIALS, DEFAULT_HOST, hidden, profile_fields
+from .interop.pymilvus import CREDENTIALS, DEFAULT_HOST, ListedConnection, address_of, hidden, profile_fields
 from .live.api import disconnect as disconnect_profile
 from .live.api import opened
 from .live.connection import Connection
 from .live.request import CallFields, Request, has_address, request
 from .profile import Profile, fold_alias
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 __all__ = [
     "ListedConnection",
@@ -49,38 +46,6 @@ __all__ = [
 ]
 
 _DEFAULT_ALIAS = "default"
-_DATABASE = "default"
-"""What a Milvus server calls the database of a connection that names none."""
-
-
-class ListedConnection(tuple[str, Connection | None]):  # noqa: SLOT001  # a tuple cannot have any
-    """What ``list_connections`` tells of an alias: the pair ``(alias, connection)`` that pymilvus gives, and more.
-
-    Attributes:
-        address: ``host:port``, or the path of a Unix socket or of a Milvus Lite database.
-        db_name: the database.
-    """
-
-    address: str
-    db_name: str
-
-    def __new__(cls, alias: str, connection: Connection | None, profile: Profile) -> Self:
-        listed = super().__new__(cls, (alias, connection))
-        listed.address, listed.db_name = profile.endpoint.authority, profile.db_name or _DATABASE
-        return listed
-
-    @property
-    def alias(self) -> str:
-        """The alias, as it was first spelled."""
-        return self[0]
-
-    @property
-    def connection(self) -> Connection | None:
-        """The connection; None while it is not open."""
-        return self[1]
-
-    def __repr__(self) -> str:
-        return f"({self.alias!r}, {self.connection!r}, db_name={self.db_name!r})"
 
 
 @dataclass(slots=True)
@@ -312,7 +277,7 @@ class _Connections:
         key = fold_alias(_checked(alias))
         with self._lock:
             entry = self._entries.get(key)
-        return {} if entry is None else _shown(entry.profile)
+        return {} if entry is None else address_of(entry.profile)
 
     def has_connection(self, alias: str) -> bool:
         """Whether an alias is connected.
@@ -354,23 +319,6 @@ def _asked(alias: str, fields: CallFields, known: Profiles) -> Request:
 
 def _values(asked: Request) -> Any:
     return asked.resolved.raw.values.items()
-
-
-def _shown(profile: Profile) -> dict[str, Any]:
-    shown = {
-        "address": profile.endpoint.authority,
-        "user": profile.user or "",
-        "db_name": profile.db_name or _DATABASE,
-    }
-    if (tls := profile.tls) is None:
-        return shown
-    paths = {
-        "server_pem_path" if tls.cert is None else "ca_pem_path": tls.ca,
-        "client_pem_path": tls.cert,
-        "client_key_path": tls.key,
-        "server_name": tls.server_name,
-    }
-    return {**shown, "secure": True, **{name: value for name, value in paths.items() if value is not None}}
 
 
 def _checked(alias: Any) -> str:

@@ -15,19 +15,34 @@ from ..config.loading import load
 from ..config.plaintext import check_plaintext
 from ..errors import ParamError
 from ..live.api import connect
+from ..live.connection import Connection
 from ..live.opening import secret_context
 from ..live.request import CallFields
 from ..masked import SecretText
+from ..profile import Profile
 from ..secrets import resolve
 from ..spelling import suggest
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from ..config.profiles import Profiles
 
-__all__ = ["CREDENTIALS", "DEFAULT_HOST", "connection_args", "hidden", "profile_fields"]
+__all__ = [
+    "CREDENTIALS",
+    "DEFAULT_HOST",
+    "ListedConnection",
+    "address_of",
+    "connection_args",
+    "hidden",
+    "profile_fields",
+]
 
 DEFAULT_HOST = "localhost"
 """pymilvus's host where only a port is given."""
+
+_DATABASE = "default"
+"""What a Milvus server calls the database of a connection that names none."""
 
 CREDENTIALS = ("user", "password", "token")
 
@@ -144,3 +159,54 @@ def hidden(value: Any) -> Any:
     if value is None or value == "" or isinstance(value, (SecretText, Mapping)):
         return value
     return SecretText(str(value))
+
+
+# --- what it tells ---
+
+
+class ListedConnection(tuple[str, Connection | None]):  # noqa: SLOT001  # a tuple cannot have any
+    """What ``list_connections`` tells of an alias: the pair ``(alias, connection)`` that pymilvus gives, and more.
+
+    Attributes:
+        address: ``host:port``, or the path of a Unix socket or of a Milvus Lite database.
+        db_name: the database.
+    """
+
+    address: str
+    db_name: str
+
+    def __new__(cls, alias: str, connection: Connection | None, profile: Profile) -> Self:
+        listed = super().__new__(cls, (alias, connection))
+        listed.address, listed.db_name = profile.endpoint.authority, profile.db_name or _DATABASE
+        return listed
+
+    @property
+    def alias(self) -> str:
+        """The alias, as it was first spelled."""
+        return self[0]
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection; None while it is not open."""
+        return self[1]
+
+    def __repr__(self) -> str:
+        return f"({self.alias!r}, {self.connection!r}, db_name={self.db_name!r})"
+
+
+def address_of(profile: Profile) -> dict[str, Any]:
+    """How a profile is reached, as pymilvus's ``get_connection_addr`` tells it, without secrets."""
+    shown = {
+        "address": profile.endpoint.authority,
+        "user": profile.user or "",
+        "db_name": profile.db_name or _DATABASE,
+    }
+    if (tls := profile.tls) is None:
+        return shown
+    paths = {
+        "server_pem_path" if tls.cert is None else "ca_pem_path": tls.ca,
+        "client_pem_path": tls.cert,
+        "client_key_path": tls.key,
+        "server_name": tls.server_name,
+    }
+    return {**shown, "secure": True, **{name: value for name, value in paths.items() if value is not None}}

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import ConnectionClosedError, ForkError, MilvusProfilesError
 from ..masked import MaskedFields
 
-__all__ = ["ClientHold", "client_of", "forked_or_closed", "taken_from"]
+__all__ = ["ClientHold", "client_of", "forked_or_closed", "gate_of", "taken_from"]
 
 _ON_THE_CHANNEL = frozenset({"db_name", "timeout"})
 """Arguments that need no connection of its own; the timeout is that of connecting, which is done."""
@@ -24,6 +24,17 @@ def forked_or_closed(handle: type[Any], alias: str, *, forked: bool) -> MilvusPr
     if forked:
         return ForkError(f"the connection of {alias!r} was opened before the fork", hint=handle._forked_hint)
     return ConnectionClosedError(f"the connection of {alias!r} is closed", hint=f"call {handle._again} again")
+
+
+def gate_of(live: weakref.ref[Any]) -> Callable[[], None]:
+    """For the channel of all clients of an open channel: their own checks come before."""
+
+    def gate() -> None:
+        found = live()
+        if found is not None and found.abandoned:
+            raise ForkError(f"the connection of {found.profile.alias!r} was opened before the fork")
+
+    return gate
 
 
 class ClientHold:

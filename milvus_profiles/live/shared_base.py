@@ -20,12 +20,11 @@ from typing_extensions import Self
 from ..channel.metadata import TokenHolder
 from ..deadline import Deadline
 from ..endpoint import Endpoint
-from ..errors import ForkError
 from ..half_made import even_half_made
 from ..masked import SecretText
 from ..probe.context import ConnectContext
 from ..profile import Profile
-from .clients import ClientHold, forked_or_closed
+from .clients import ClientHold, forked_or_closed, gate_of
 from .handshake import PROBES_OF_PING, Plan, ServerInfo, ping_plan
 from .limit import Slot
 from .spec import ChannelSpec, SpecKey, context_of, reach_of
@@ -242,7 +241,7 @@ class SharedChannelBase(Generic[C]):
         if found is None:
             from ..channel.pymilvus_source import ClientSource
 
-            made = ClientSource(self.channel(_gate_of(weakref.ref(self)), _nothing), self.reach.authority)
+            made = ClientSource(self.channel(gate_of(weakref.ref(self)), lambda: None), self.reach.authority)
             with self._guard:
                 found = self._clients = self._clients or made
         return found
@@ -310,21 +309,6 @@ class SharedChannelBase(Generic[C]):
     @abstractmethod
     def _look(self) -> None:
         """Have the channel renewed if its certificate files have changed; a call may be waiting."""
-
-
-def _gate_of(live: weakref.ref[SharedChannelBase[Any]]) -> Callable[[], None]:
-    """For the channel of clients, which is none of a handle's: their own checks come before."""
-
-    def gate() -> None:
-        found = live()
-        if found is not None and found.abandoned:
-            raise ForkError(f"the connection of {found.profile.alias!r} was opened before the fork")
-
-    return gate
-
-
-def _nothing() -> None:
-    pass
 
 
 _PUBLIC = ("alias", "channel", "client", "close", "endpoint", "is_closed", "ping", "profile", "server_version")
