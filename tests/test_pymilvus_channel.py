@@ -307,6 +307,8 @@ def test_a_client_of_another_login_is_closed_with_the_handle() -> None:
         conn.close()
         until(lambda: connections_to(server.port) == 1)
         again = mp.connect("prod", profiles=at(server.port))
+        again.client(token="root:other")  # nobody closes it
+        until(lambda: connections_to(server.port) == 1)
         kept = again.client(token="root:other")
         assert kept is not again.client(token="root:other")
         mp.disconnect("prod")

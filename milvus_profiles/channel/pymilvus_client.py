@@ -12,6 +12,7 @@ Source: pymilvus 2.5.0, 2.5.18, 2.6.0, 2.6.17 and 3.0.2: ``milvus_client/``, ``c
 from __future__ import annotations
 
 import uuid
+import weakref
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -146,7 +147,11 @@ def _client(
         given = MaskedFields({**given, "channel": channel})
     failure: BaseException | None = None
     try:
-        return make(**given)
+        client = make(**given)
+        if channel is not None:
+            # pymilvus keeps what a client has, whoever drops it without closing it.
+            weakref.finalize(client, channel.let_go).atexit = False
+        return client
     except BaseException as error:
         failure = _bare(error)
     try:

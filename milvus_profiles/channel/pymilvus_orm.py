@@ -8,6 +8,7 @@ Source: pymilvus 2.5.18, 2.6.17 and 3.0.2: ``orm/connections.py``.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.abc
 import logging
 import sys
@@ -119,7 +120,7 @@ def _is_ours(handler: Any) -> bool:
     return handler is not None and hasattr(handler, "_milvus_profiles_place")
 
 
-def _enter_all(module: ModuleType) -> None:  # noqa: ARG001
+def _enter_all() -> None:
     with _guard:
         registry = getattr(sys.modules.get(_REGISTRY), "connections", None)
         for alias in _shown.values() if registry is not None else ():
@@ -144,11 +145,13 @@ class _Finder(importlib.abc.MetaPathFinder):
 
         def exec_module(module: ModuleType) -> None:
             execute(module)
-            if self in sys.meta_path:
-                sys.meta_path.remove(self)
-            _enter_all(module)
+            if module.__name__ == _PACKAGE:  # a loader may serve several modules
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)
+                _enter_all()
 
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        with contextlib.suppress(AttributeError):  # a loader that takes no other
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
 

@@ -115,8 +115,7 @@ def _own(handle: Any, open_own: Callable[..., Any], arguments: MaskedFields) -> 
     client = open_own(profile, live.reach, live.token(), arguments)
     client._milvus_profiles = hold
     hold.own = weakref.ref(client)
-    # pymilvus keeps its connection, whoever drops it.
-    vars(handle).setdefault("_own_clients", []).append(client)
+    vars(handle).setdefault("_own_clients", []).append(hold.own)
     return client
 
 
@@ -129,8 +128,9 @@ def taken_from(handle: Any) -> list[Any]:
     for client in vars(handle).pop("_clients", {}).values():
         client._milvus_profiles.disconnected()
         handle._live.let_go(client._milvus_profiles)
-    own: list[Any] = vars(handle).pop("_own_clients", [])
-    for client in own:
+    own = [reference() for reference in vars(handle).pop("_own_clients", [])]
+    clients = [client for client in own if client is not None]
+    for client in clients:
         client._milvus_profiles.disconnected()
         handle._live.let_go(client._milvus_profiles)
-    return own
+    return clients
