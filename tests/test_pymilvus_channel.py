@@ -392,7 +392,11 @@ def test_a_client_of_a_lease_ends_with_the_lease_and_opens_nothing() -> None:
         gc.collect()
         with pytest.raises(errors.ConnectionClosedError, match="keep it as long as its client"):
             gone.list_collections()
-        # Two borrowers of one channel, of which each uses its own database.
+
+
+def test_borrowers_of_one_channel_use_a_database_each() -> None:
+    settings = mp.PoolSettings(max_channels=1)
+    with scripted_server(answer) as server, mp.ConnectionPool(settings, at(server.port)) as pool:
         with pool.lease("prod") as one, pool.lease("prod") as two:
             assert one._live is two._live
             one.client().use_database("films")
