@@ -26,6 +26,7 @@ from milvus_profiles import errors
 from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from milvus_profiles.channel.wire import SHOW_COLLECTIONS
 from tests.support.connections import Declared, at, declared_prod, uri
+from tests.support.reporters import reported
 from tests.support.scripted_grpc import SERVICE, Call, Refusal, message, milvus_answer, number, scripted_server
 from tests.support.sockets import connections_to
 from tests.support.speaking import encoded
@@ -330,6 +331,31 @@ def test_a_client_of_another_login_is_closed_with_the_handle() -> None:
         asyncio.run(in_asyncio())
 
 
+@pytest.mark.security
+def test_no_failure_of_a_client_shows_the_token(capfd: pytest.CaptureFixture[str]) -> None:
+    """Neither the exception with the locals of its frames, nor what pymilvus logs."""
+
+    def script(call: Call) -> bytes:
+        if call.method.endswith(("CreateCollection", "DropCollection")):
+            raise Refusal(grpc.StatusCode.UNAVAILABLE if "Drop" in call.method else grpc.StatusCode.UNAUTHENTICATED, "")
+        return answer(call)
+
+    secret = "root:" + "hush" * 3
+    with scripted_server(script) as server:
+        profiles = mp.load(env={"MILVUS_URI": f"http://127.0.0.1:{server.port}", "MILVUS_TOKEN": secret}, cwd="/")
+        client = mp.connect(profiles=profiles).client()
+        for write in (WRITES["CreateCollection"], WRITES["DropCollection"]):
+            with pytest.raises((pymilvus.MilvusException, grpc.RpcError)) as caught:
+                write(client)
+            assert caught.value.__traceback__ is not None
+            caught.value.__traceback__ = caught.value.__traceback__.tb_next  # without this test's own frame
+            told = reported(caught.value) + repr(vars(client)) + repr(vars(client._get_connection()))
+            for form in ("hushhush", encoded(secret)):
+                assert form not in told
+    said = capfd.readouterr()
+    assert "hushhush" not in said.out + said.err
+
+
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 
@@ -396,14 +422,18 @@ def test_a_client_of_a_lease_ends_with_the_lease_and_opens_nothing() -> None:
 
 def test_borrowers_of_one_channel_use_a_database_each() -> None:
     settings = mp.PoolSettings(max_channels=1)
-    with scripted_server(answer) as server, mp.ConnectionPool(settings, at(server.port)) as pool:
-        with pool.lease("prod") as one, pool.lease("prod") as two:
-            assert one._live is two._live
-            one.client().use_database("films")
-            two.client().drop_collection("c")
-            assert server.calls[-1].metadata["dbname"] == ""
-            one.client().drop_collection("c")
-            assert server.calls[-1].metadata["dbname"] == "films"
+    with (
+        scripted_server(answer) as server,
+        mp.ConnectionPool(settings, at(server.port)) as pool,
+        pool.lease("prod") as one,
+        pool.lease("prod") as two,
+    ):
+        assert one._live is two._live
+        one.client().use_database("films")
+        two.client().drop_collection("c")
+        assert server.calls[-1].metadata["dbname"] == ""
+        one.client().drop_collection("c")
+        assert server.calls[-1].metadata["dbname"] == "films"
 
 
 def test_a_client_of_a_lease_in_asyncio() -> None:

@@ -154,11 +154,12 @@ class _Call:
         return getattr(self._call, name)
 
 
-def _raised(failure: Exception) -> NoReturn:
+def _raised(failure: Exception | None) -> NoReturn:
+    assert failure is not None
     try:
         raise failure
     finally:
-        del failure
+        failure = None  # no circle; not deleted, as reporters look for the arguments of a frame
 
 
 def _final(error: grpc.RpcError) -> Exception:
