@@ -19,7 +19,7 @@ from benchmarks.processes import PYTHON, ROOT
 from benchmarks.report import draw, markdown
 from tests.support.environment import shield
 
-FIGURES = ("pool", "streams", "calls", "connect", "start", "load", "recovery", "memory", "diagnosis")
+FIGURES = ("pool", "streams", "calls", "client", "connect", "start", "load", "recovery", "memory", "diagnosis")
 
 
 def measured(figure: str, effort: str) -> list[Row]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from . import aio as aio
     from . import connections as connections
     from .config.profiles import Profiles as Profiles
+    from .connections import orm as orm
     from .diagnosis.api import diagnose as diagnose
     from .diagnosis.report import Report as Report
     from .diagnosis.report import Stage as Stage
@@ -71,6 +72,7 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "config.profiles": ("Profiles",),
+    "connections": ("orm",),
     "live.connection": ("Connection",),
     "live.api": (
         "InsecureFileWarning",

@@ -2,7 +2,8 @@
 
 They take pymilvus's arguments and give back its shapes, so that a program changes its import line only.  An alias that
 a file or the environment declares is that profile; any other is what ``connect`` or ``add_connection`` was told, in
-this process.  Nothing here opens a channel by a way of its own, and nothing imports pymilvus.
+this process.  Nothing here opens a channel by a way of its own, and nothing but :func:`orm` imports pymilvus; where the
+program does, its ORM finds the aliases that are connected here, and uses their connections.
 
 Source of the arguments: pymilvus 2.0 to 3.0, ``orm/connections.py``; of ``handler`` and ``pool`` the Milvus
 documentation ("Manage Milvus Connections"), and pymilvus 1.1 for the names of pools.
@@ -15,21 +16,20 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .background import in_executor
+from .channel.pymilvus_client import client_class
+from .channel.pymilvus_orm import ShownAlias, hide, hide_all, show
 from .config.loading import load, load_with_warning
 from .config.profiles import Profiles
 from .errors import ParamError
-from .interop.pymilvus import CREDENTIALS, DEFAULT_HOST, hidden, profile_fields
+from .interop.pymilvus import CREDENTIALS, DEFAULT_HOST, ListedConnection, address_of, hidden, profile_fields
 from .live.api import disconnect as disconnect_profile
 from .live.api import opened
 from .live.connection import Connection
 from .live.request import CallFields, Request, has_address, request
 from .profile import Profile, fold_alias
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 __all__ = [
     "ListedConnection",
@@ -41,42 +41,11 @@ __all__ = [
     "get_connection_addr",
     "has_connection",
     "list_connections",
+    "orm",
     "remove_connection",
 ]
 
 _DEFAULT_ALIAS = "default"
-_DATABASE = "default"
-"""What a Milvus server calls the database of a connection that names none."""
-
-
-class ListedConnection(tuple[str, Connection | None]):  # noqa: SLOT001  # a tuple cannot have any
-    """What ``list_connections`` tells of an alias: the pair ``(alias, connection)`` that pymilvus gives, and more.
-
-    Attributes:
-        address: ``host:port``, or the path of a Unix socket or of a Milvus Lite database.
-        db_name: the database.
-    """
-
-    address: str
-    db_name: str
-
-    def __new__(cls, alias: str, connection: Connection | None, profile: Profile) -> Self:
-        listed = super().__new__(cls, (alias, connection))
-        listed.address, listed.db_name = profile.endpoint.authority, profile.db_name or _DATABASE
-        return listed
-
-    @property
-    def alias(self) -> str:
-        """The alias, as it was first spelled."""
-        return self[0]
-
-    @property
-    def connection(self) -> Connection | None:
-        """The connection; None while it is not open."""
-        return self[1]
-
-    def __repr__(self) -> str:
-        return f"({self.alias!r}, {self.connection!r}, db_name={self.db_name!r})"
 
 
 @dataclass(slots=True)
@@ -106,6 +75,7 @@ class _Connections:
 
     def _after_fork(self) -> None:
         self._lock = threading.Lock()
+        hide_all()
 
     def add_connection(self, **connections: Mapping[str, Any]) -> None:
         """Say how aliases are reached, without connecting.
@@ -168,6 +138,9 @@ class _Connections:
                 ``handler="GRPC"``; ``pool``, one of QueuePool, SingletonThread and Singleton, and ``keep_alive``, which
                 change nothing; and any other field of a profile, such as ``allow_insecure`` or ``call_timeout``.
 
+        pymilvus's own ORM (``Collection``, ``utility``, ``db``, ``Role`` …) knows the alias from now on, and works on
+        this connection, whether the program imports it before or after.
+
         Returns:
             The connection.
 
@@ -186,7 +159,7 @@ class _Connections:
         fields = profile_fields(given)
         if alias is None:
             alias = os.environ.get("MILVUS_CONN_ALIAS") or _DEFAULT_ALIAS
-        key = fold_alias(_checked(alias))
+        spelling, key = alias, fold_alias(_checked(alias))
         known = load_with_warning(alias, stacklevel=2)
         with self._lock:
             entry = self._entries.get(key)
@@ -197,7 +170,11 @@ class _Connections:
         asked = _asked(alias, fields, known)
         self._check_address(alias, asked)
         asked.warn(stacklevel=2)
-        return self._kept(_Entry(alias, fields, asked.resolved.profile, opened(asked)))
+        connection = self._kept(_Entry(alias, fields, asked.resolved.profile, opened(asked)))
+        profile = connection.profile
+        told = (*dict.fromkeys((spelling, alias)),)
+        show(key, ShownAlias(told, connection.channel, profile.endpoint.authority, profile.user or "", profile.db_name))
+        return connection
 
     def _kept(self, new: _Entry) -> Connection:
         """Put an entry with an open connection into the table; what the alias has from now on."""
@@ -247,6 +224,7 @@ class _Connections:
             is_open = entry is not None and entry.is_open
             if entry is not None:
                 entry.connection = None
+        hide(key)
         if is_open:
             disconnect_profile(alias)
 
@@ -259,6 +237,7 @@ class _Connections:
         Raises:
             ParamError: it is no text.
         """
+        hide(fold_alias(_checked(alias)), forget=True)
         self.disconnect(alias)
         with self._lock:
             self._entries.pop(fold_alias(alias), None)
@@ -298,7 +277,7 @@ class _Connections:
         key = fold_alias(_checked(alias))
         with self._lock:
             entry = self._entries.get(key)
-        return {} if entry is None else _shown(entry.profile)
+        return {} if entry is None else address_of(entry.profile)
 
     def has_connection(self, alias: str) -> bool:
         """Whether an alias is connected.
@@ -342,23 +321,6 @@ def _values(asked: Request) -> Any:
     return asked.resolved.raw.values.items()
 
 
-def _shown(profile: Profile) -> dict[str, Any]:
-    shown = {
-        "address": profile.endpoint.authority,
-        "user": profile.user or "",
-        "db_name": profile.db_name or _DATABASE,
-    }
-    if (tls := profile.tls) is None:
-        return shown
-    paths = {
-        "server_pem_path" if tls.cert is None else "ca_pem_path": tls.ca,
-        "client_pem_path": tls.cert,
-        "client_key_path": tls.key,
-        "server_name": tls.server_name,
-    }
-    return {**shown, "secure": True, **{name: value for name, value in paths.items() if value is not None}}
-
-
 def _checked(alias: Any) -> str:
     if not isinstance(alias, str):
         raise ParamError(f"the alias must be text, not {type(alias).__name__}")
@@ -376,3 +338,28 @@ async_remove_connection = _CONNECTIONS.async_remove_connection
 list_connections = _CONNECTIONS.list_connections
 get_connection_addr = _CONNECTIONS.get_connection_addr
 has_connection = _CONNECTIONS.has_connection
+
+
+def orm(alias: str | None = None, **arguments: Any) -> Connection:
+    """Connect a profile for pymilvus's ORM (extra: ``pymilvus``).
+
+        mp.orm("prod")
+        films = Collection("films", using="prod")
+
+    It is :func:`connect` for who is about to use ``Collection``, ``utility``, ``db``, ``Role`` … of pymilvus; the alias
+    is taken away again by :func:`disconnect` and :func:`remove_connection`.
+
+    Args:
+        alias: the profile; None takes the selected one, as :func:`milvus_profiles.connect` does.
+        arguments: as for :func:`connect`.
+
+    Returns:
+        The connection.
+
+    Raises:
+        ConfigError: pymilvus is not installed.
+        MilvusProfilesError: all else that :func:`connect` raises.
+    """
+    given, arguments = CallFields(arguments), {}
+    client_class("MilvusClient")
+    return _CONNECTIONS.connect(load().select().alias if alias is None else alias, **given)

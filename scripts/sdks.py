@@ -27,6 +27,7 @@ def main() -> None:
     go_files = [SOURCES / "go" / name for name in ("go.mod", "go.sum", "packages.go")]
     known: dict[str, tuple[list[str], Callable[[Path], None], bytes]] = {
         "node": (["node", "npm"], node, (SOURCES / "node/package.json").read_bytes()),
+        "pyright": (["node", "npm"], node, (SOURCES / "pyright/package.json").read_bytes()),
         "go": (["go"], go, b"".join(path.read_bytes() for path in go_files)),
         "java": (["java", "mvn"], java, (SOURCES / "java/pom.xml").read_bytes()),
         "milvus-cli": ([], lambda target: python(target, MILVUS_CLI), MILVUS_CLI.encode()),
@@ -58,7 +59,7 @@ def once(target: Path, tools: list[str], fetch: Callable[[Path], None], wanted: 
 
 
 def node(target: Path) -> None:
-    shutil.copy(SOURCES / "node/package.json", target)
+    shutil.copy(SOURCES / target.name / "package.json", target)
     run("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", cwd=target)
 
 

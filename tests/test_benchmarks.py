@@ -17,9 +17,9 @@ from tests.support.milvus import need_milvus
 
 ROOT = Path(__file__).parents[1]
 FIGURES = {path.stem for path in (ROOT / "benchmarks/figures").glob("[a-z]*.py")}
-NEED_A_MILVUS = {"connect", "recovery", "start"}
+NEED_A_MILVUS = {"client", "connect", "recovery", "start"}
 # These start servers and interpreters again and again, in their tiny form too.
-LONG = {"recovery", "start", "streams"}
+LONG = {"client", "recovery", "start", "streams"}
 
 
 def test_each_figure_of_the_issue_has_its_program() -> None:

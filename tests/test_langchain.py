@@ -25,8 +25,7 @@ def test_langchain_milvus_takes_the_arguments_of_a_profile(milvus_auth: MilvusSe
     )
     (tmp_path / ".git").mkdir()
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(PROJECT), **coverage_variables()}
-    with mp.connect(uri=milvus_auth.uri, token="root:Milvus", profiles=mp.load(env={})) as conn:
-        admin = conn.client()
+    admin = mp.connect(uri=milvus_auth.uri, token="root:Milvus", profiles=mp.load(env={})).client()
     admin.create_database("cinema")
     try:
         done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import gc
 import json
@@ -11,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +41,11 @@ def variables(alias: str, server: MilvusServer) -> dict[str, str]:
     return {f"MILVUS_PROFILES__{alias.upper()}__{name}": value for name, value in found.items()}
 
 
+def env_of_tls(env: dict[str, str]) -> dict[str, str] | bool:
+    """The ``ssl`` of a profile that stands in variables."""
+    return {name.rpartition("__")[2].lower(): value for name, value in env.items() if "__SSL__" in name} or False
+
+
 @pytest.fixture(scope="module")
 def servers(
     milvus_plain: MilvusServer, milvus_auth: MilvusServer, milvus_tls: MilvusServer, milvus_mtls: MilvusServer
@@ -48,16 +55,17 @@ def servers(
     env: dict[str, str] = {}
     for alias, server in named.items():
         env |= variables(alias, server)
-    clients = []
-    for alias in named:
-        with mp.connect(alias, profiles=mp.load(env={**env, f"MILVUS_PROFILES__{alias.upper()}__DB_NAME": ""})) as conn:
-            clients.append(conn.client())
-        clients[-1].create_database("films")
+    admins: list[dict[str, Any]] = [
+        {"uri": server.uri, "token": server.token, "ssl": env_of_tls(variables(alias, server))}
+        for alias, server in named.items()
+    ]
+    for admin in admins:
+        with mp.connect(profiles=mp.load(env={}), **admin) as conn:
+            conn.client().create_database("films")
     yield env
-    for client in clients:
-        client.drop_database("films")
-        client.close()
-    mp.disconnect_all(grace=0)
+    for admin in admins:
+        with mp.connect(profiles=mp.load(env={}), **admin) as conn:
+            conn.client().drop_database("films")
 
 
 @pytest.mark.parametrize("version", ["2.5", "2.6", "3.0"])
@@ -87,15 +95,58 @@ def test_clients_of_profiles_work_with_each_version(version: str, servers: dict[
     on_a_server = {
         "inserted": 1,
         "in default": False,
-        "connections": 2,
+        "same": True,
+        "connections": 0,
         "there": True,
         "async": [1, 1],
-        "async connections": 2,
+        "async connections": 0,
+        "closed": ["ConnectionClosedError", "ConnectionNotExistException"],
+        "registered": [],
     }
     for alias in aliases:
         assert told[alias] == on_a_server, alias
     assert told["lite"] == {**on_a_server, "in default": True}  # the profile names no database
     assert told["searched"] == [1]
+
+
+@pytest.mark.parametrize("version", ["2.5", "2.6"])
+def test_what_holds_for_our_calls_holds_with_each_version(version: str) -> None:
+    python = layers.need_layer(f"pymilvus-{version}")
+    file = "tests/test_pymilvus_channel.py"
+    done = subprocess.run(
+        [python, "-m", "pytest", "-q", "--tb=short", "-n", "0", "-m", "", "-p", "no:cacheprovider", file],
+        cwd=PROJECT, env={**os.environ}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_password_that_changes_on_the_server_is_not_noticed(milvus_auth: MilvusServer, tmp_path: Path) -> None:
+    """By a client that lives, beside whoever changes it there and in the file."""
+    admin = connect(milvus_auth).client()
+    admin.create_user("rotating", "Password0")
+    secret = tmp_path / "password"
+    secret.write_text("Password0")
+    env = {"URI": milvus_auth.uri, "USER": "rotating", "PASSWORD_FILE": str(secret)}
+    profiles = mp.load(env={f"MILVUS_PROFILES__PROD__{name}": value for name, value in env.items()}, cwd="/")
+
+    def rotate(old: str, new: str) -> None:
+        secret.write_text(new)
+        admin.update_password("rotating", old, new)
+
+    async def in_asyncio() -> None:
+        client = (await mp.aio.connect("prod", profiles=profiles)).client()
+        await client.list_collections()
+        rotate("Password1", "Password2")
+        await client.list_collections()
+
+    try:
+        client = mp.connect("prod", profiles=profiles).client()
+        client.list_collections()
+        rotate("Password0", "Password1")
+        assert client.list_collections() == []
+        asyncio.run(in_asyncio())
+    finally:
+        admin.drop_user("rotating")
 
 
 def connect(server: MilvusServer) -> mp.Connection:

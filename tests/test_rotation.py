@@ -213,7 +213,7 @@ def test_a_client_leads_where_the_connection_leads_now(
     client = old.client()
     try:
         assert client.list_users() == ["root"]
-        assert connections_to(milvus_auth.port) == 2
+        assert connections_to(milvus_auth.port) == 1
     finally:
         client.close()
 

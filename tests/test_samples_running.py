@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import milvus_profiles as mp
+from tests.support import faults
 from tests.support.certificates import Certificates
 from tests.support.command import Command
 from tests.support.milvus import MilvusServer
@@ -118,20 +119,24 @@ import milvus_profiles as mp
 from app import app
 with TestClient(app) as client:
     print(client.get("/collections").json(), client.get("/healthz").json()["seconds"] > 0)
+    print({client.get("/collections").status_code for _ in range(1000)})
     mp.disconnect_all()
     print(client.get("/healthz").status_code)
 print(mp.list_connections())
 """
 
 
-def test_fastapi(cli: Command) -> None:
-    """On Milvus Lite, by Starlette's own client; the lifespan runs as under a server."""
-    env = cli.environment({"MILVUS_URI": str(cli.cwd / "milvus.db"), "PYTHONPATH": str(SAMPLES / "fastapi")})
-    done = subprocess.run(
-        [sys.executable, "-c", FASTAPI], env=env, cwd=cli.cwd, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["[] True", "503", "[]"]
+def test_fastapi(cli: Command, milvus_plain: MilvusServer) -> None:
+    """By Starlette's own client, a thousand requests; the lifespan runs as under a server."""
+    with faults.tcp_proxy(milvus_plain.port) as proxy:
+        env = cli.environment({"MILVUS_URI": f"http://127.0.0.1:{proxy.port}", "PYTHONPATH": str(SAMPLES / "fastapi")})
+        done = subprocess.run(
+            [sys.executable, "-c", FASTAPI], env=env, cwd=cli.cwd, capture_output=True, text=True, timeout=120,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines() == ["[] True", "{200}", "503", "[]"]
+        assert proxy.connections == 1
 
 
 CELERY = """
@@ -139,12 +144,13 @@ import worker
 jobs = [worker.process_and_version.delay() for _ in range(8)]
 found = [job.get(timeout=60) for job in jobs]
 print(len({pid for pid, _ in found}), {version.split("-")[0] for _, version in found})
-print(sorted(worker.collections.delay().get(timeout=60)) is not None)
+found = worker.collections.chunks([()] * 1000, 125).delay().get(timeout=60)
+print(sum(map(len, found)))
 """
 
 
 def test_celery(cli: Command, milvus_plain: MilvusServer, tmp_path: Path) -> None:
-    """A real worker with forked processes; the broker is a directory."""
+    """A real worker with two forked processes and a thousand calls; the broker is a directory."""
     for name in ("queue", "results"):
         (tmp_path / name).mkdir()
     (tmp_path / "broker.py").write_text(
@@ -154,26 +160,31 @@ def test_celery(cli: Command, milvus_plain: MilvusServer, tmp_path: Path) -> Non
         "('data_folder_in', 'data_folder_out', 'control_folder'), folder)\n"
         "app = worker.app\n"
     )
-    env = cli.environment(
-        {
-            "MILVUS_URI": milvus_plain.uri,
-            "CELERY_BROKER": "filesystem://",
-            "CELERY_RESULTS": f"file://{tmp_path}/results",
-            "PYTHONPATH": f"{tmp_path}:{SAMPLES / 'celery'}",
-        }
-    )
-    words = ["--app", "broker", "worker", "--concurrency", "2", "--without-gossip", "--without-mingle"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "celery", *words, "--without-heartbeat", "--loglevel", "warning"],
-        env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", f"import broker\n{CELERY}"],
-            env=env, cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False,
+    with faults.tcp_proxy(milvus_plain.port) as proxy:
+        env = cli.environment(
+            {
+                "MILVUS_URI": f"http://127.0.0.1:{proxy.port}",
+                "CELERY_BROKER": "filesystem://",
+                "CELERY_RESULTS": f"file://{tmp_path}/results",
+                "PYTHONPATH": f"{tmp_path}:{SAMPLES / 'celery'}",
+            }
+        )
+        words = ["--app", "broker", "worker", "--concurrency", "2", "--without-gossip", "--without-mingle"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "celery", *words, "--without-heartbeat", "--loglevel", "warning"],
+            env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
-    finally:
-        process.terminate()
-        log, _ = process.communicate(timeout=30)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", f"import broker\n{CELERY}"],
+                env=env, cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False,
+            )  # fmt: skip
+        finally:
+            process.terminate()
+            log, _ = process.communicate(timeout=30)
+        connections = proxy.connections
     assert done.returncode == 0, f"{done.stderr}\n{log}"
-    assert done.stdout.splitlines()[0].endswith("{'v2.3.5'}"), log
+    versions, calls = done.stdout.splitlines()
+    assert versions.endswith("{'v2.3.5'}"), log
+    assert calls == "1000"
+    assert connections == 2  # of each process one

@@ -3,7 +3,7 @@
 pymilvus takes one-way TLS as ``server_pem_path`` and mutual TLS as three paths, ignores incomplete sets in silence,
 shares connections by address and token alone (2.5 and 2.6: by address, user and database), obeys proxy variables, reads
 IPv6 addresses wrongly, and runs ``load_dotenv()`` when it is imported.  A client that is opened here gets a channel of
-ours instead, so these matter only when pymilvus 3 opens another one after a failure; its arguments say the same.
+ours; its arguments say the same, for what else looks at them.
 
 Source: pymilvus 2.5.0, 2.5.18, 2.6.0, 2.6.17 and 3.0.2: ``milvus_client/``, ``client/connection_manager.py``,
 ``client/grpc_handler.py``, ``client/async_grpc_handler.py``, ``orm/connections.py``, ``settings.py``.
@@ -12,6 +12,7 @@ Source: pymilvus 2.5.0, 2.5.18, 2.6.0, 2.6.17 and 3.0.2: ``milvus_client/``, ``c
 from __future__ import annotations
 
 import uuid
+import weakref
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -21,9 +22,23 @@ from ..errors import ConfigError, MissingExtraError
 from ..masked import MASK, MaskedFields, SecretText
 from ..profile import Profile
 from .options import channel_options, open_async_channel, open_channel
+from .pymilvus_channel import AsyncPymilvusChannel, PymilvusChannel
 from .pymilvus_import import import_with_pymilvus
 
-__all__ = ["ClientArguments", "authentication", "client_arguments", "open_async_client", "open_client"]
+__all__ = [
+    "NOWHERE",
+    "ClientArguments",
+    "authentication",
+    "client_arguments",
+    "client_class",
+    "open_async_client",
+    "open_client",
+    "private_alias",
+    "shared_arguments",
+]
+
+NOWHERE = "http://localhost:19530"
+"""What a client is made with that has a channel: no version misreads it, and nothing connects to it."""
 
 _OF_THE_CHANNEL = frozenset(
     {
@@ -84,44 +99,60 @@ def client_arguments(profile: Profile, endpoint: Endpoint) -> dict[str, Any]:
     return arguments
 
 
+def shared_arguments(profile: Profile, endpoint: Endpoint, channel: Any) -> dict[str, Any]:
+    """Keyword arguments of ``MilvusClient`` that give it a channel of ours; the address is for who looks at it."""
+    is_read_rightly = endpoint.kind == "tcp" and ":" not in endpoint.host
+    arguments = {"uri": endpoint.uri if is_read_rightly else NOWHERE, "dedicated": True}
+    if profile.db_name is not None:
+        arguments["db_name"] = profile.db_name
+    return {**arguments, "channel": PymilvusChannel(channel)}
+
+
 def open_client(profile: Profile, endpoint: Endpoint, token: SecretText | None, arguments: MaskedFields) -> Any:
     """A ``pymilvus.MilvusClient`` of a profile, connected, with a TCP connection of its own.
 
-    For Milvus Lite the endpoint is its server in this process.  The arguments win over those of the profile; one that
-    says how to connect (``uri``, ``secure``, ``grpc_options`` ...) leaves the connection to pymilvus.
+    It is for another login than that of the profile, and for a pymilvus that takes no channel of ours.  For Milvus Lite
+    the endpoint is its server in this process.  The arguments win over those of the profile; one that says how to
+    connect (``uri``, ``secure``, ``grpc_options`` ...) leaves the connection to pymilvus.
 
     Raises:
         MissingExtraError: pymilvus is not installed or too old.
         ConfigError: it cannot express the profile.
         pymilvus.MilvusException: it cannot connect.
     """
-    return _client("MilvusClient", open_channel, profile, endpoint, token, arguments)
+    return _client("MilvusClient", open_channel, PymilvusChannel, profile, endpoint, token, arguments)
 
 
 def open_async_client(profile: Profile, endpoint: Endpoint, token: SecretText | None, arguments: MaskedFields) -> Any:
     """A ``pymilvus.AsyncMilvusClient`` of a profile, for the running event loop; it connects with its first call."""
-    return _client("AsyncMilvusClient", open_async_channel, profile, endpoint, token, arguments)
+    return _client("AsyncMilvusClient", open_async_channel, AsyncPymilvusChannel, profile, endpoint, token, arguments)
 
 
 def _client(
     name: str,
     open_raw: Callable[..., Any],
+    view: Callable[..., Any],
     profile: Profile,
     endpoint: Endpoint,
     token: SecretText | None,
     arguments: MaskedFields,
 ) -> Any:
-    make = _class(name)
-    given = MaskedFields({**client_arguments(profile, endpoint), **authentication(token), **_private(), **arguments})
+    make = client_class(name)
+    given = MaskedFields(
+        {**client_arguments(profile, endpoint), **authentication(token), **private_alias(), **arguments}
+    )
     channel = None
     if not arguments.keys() & _OF_THE_CHANNEL:
-        channel = open_raw(profile, lite_port=endpoint.port if profile.endpoint.kind == "lite" else None)
-        # pymilvus up to 2.6 copies its arguments deeply, and a channel cannot be copied.
-        channel.__deepcopy__ = lambda _: channel
+        raw = open_raw(profile, lite_port=endpoint.port if profile.endpoint.kind == "lite" else None)
+        channel = view(raw, closes=True)
         given = MaskedFields({**given, "channel": channel})
     failure: BaseException | None = None
     try:
-        return make(**given)
+        client = make(**given)
+        if channel is not None:
+            # pymilvus keeps what a client has, whoever drops it without closing it.
+            weakref.finalize(client, channel.let_go).atexit = False
+        return client
     except BaseException as error:
         failure = _bare(error)
     try:
@@ -132,13 +163,18 @@ def _client(
         del failure
 
 
-def _private() -> dict[str, str]:
+def private_alias() -> dict[str, str]:
     """What keeps pymilvus 2.5 and 2.6 from giving the client a connection that another one has."""
     # Without this module (2.5.0) every client is on its own, and `alias` is an error; pymilvus 3 ignores it.
     return {"alias": f"milvus-profiles-{uuid.uuid4().hex}"} if find_spec("pymilvus.milvus_client._utils") else {}
 
 
-def _class(name: str) -> Any:
+def client_class(name: str) -> Any:
+    """The class of pymilvus's clients of that name.
+
+    Raises:
+        ConfigError: pymilvus is not installed, or too old.
+    """
     try:
         pymilvus = import_with_pymilvus("pymilvus")
     except ImportError:

@@ -9,25 +9,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..channel.pymilvus_client import ClientArguments, authentication, client_arguments
+from ..channel.pymilvus_client import ClientArguments, authentication, client_arguments, shared_arguments
 from ..config.fields import FIELDS
 from ..config.loading import load_with_warning
 from ..config.plaintext import check_plaintext
 from ..errors import ParamError
 from ..live.api import connect
+from ..live.connection import Connection
 from ..live.opening import secret_context
 from ..live.request import CallFields
 from ..masked import SecretText
+from ..profile import Profile
 from ..secrets import resolve
 from ..spelling import suggest
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from ..config.profiles import Profiles
 
-__all__ = ["CREDENTIALS", "DEFAULT_HOST", "connection_args", "hidden", "profile_fields"]
+__all__ = [
+    "CREDENTIALS",
+    "DEFAULT_HOST",
+    "ListedConnection",
+    "address_of",
+    "connection_args",
+    "hidden",
+    "profile_fields",
+]
 
 DEFAULT_HOST = "localhost"
 """pymilvus's host where only a port is given."""
+
+_DATABASE = "default"
+"""What a Milvus server calls the database of a connection that names none."""
 
 CREDENTIALS = ("user", "password", "token")
 
@@ -39,7 +54,9 @@ _NAMES = frozenset({*_ADDRESS, *CREDENTIALS, *_TLS, "db_name", "secure", "timeou
 _TAKEN = _NAMES.union(FIELDS)
 
 
-def connection_args(alias: str | None = None, *, profiles: Profiles | None = None) -> dict[str, Any]:
+def connection_args(
+    alias: str | None = None, *, profiles: Profiles | None = None, channel: bool = False
+) -> dict[str, Any]:
     """The keyword arguments of ``MilvusClient`` for a profile: for LangChain, LlamaIndex, Haystack and their kin.
 
     The dictionary holds the token in the clear, since that is what those libraries take; only its repr hides it.
@@ -51,6 +68,11 @@ def connection_args(alias: str | None = None, *, profiles: Profiles | None = Non
     Args:
         alias: the profile; None takes the selected one.
         profiles: where profiles come from; None reads the files and the environment.
+        channel: give the profile's shared connection itself, in place of the token and of all that says how to
+            connect: no login of its own, no secret in the dictionary, and all that holds for ``conn.client()``.  It is
+            for libraries that make a ``MilvusClient`` of it and nothing else: Haystack, LlamaIndex with
+            ``use_async_client=False``, milvusql-sqlalchemy as ``connect_args``.  LangChain makes an
+            ``AsyncMilvusClient`` too, whose calls would fail; and no library can write it to a file.
 
     Raises:
         MilvusProfilesError: the profile or its secret cannot be had, or Milvus Lite not be started, as for ``connect``.
@@ -60,6 +82,9 @@ def connection_args(alias: str | None = None, *, profiles: Profiles | None = Non
     resolved = known.use(known.select(alias).alias)
     check_plaintext(resolved)
     profile, endpoint = resolved.profile, resolved.profile.endpoint
+    if channel:
+        connection = connect(profile.alias, profiles=known)
+        return shared_arguments(profile, connection._live.reach, connection.channel)
     if endpoint.kind == "lite":
         with connect(profile.alias, profiles=known) as connection:
             return client_arguments(profile, connection._live.reach)
@@ -134,3 +159,54 @@ def hidden(value: Any) -> Any:
     if value is None or value == "" or isinstance(value, (SecretText, Mapping)):
         return value
     return SecretText(str(value))
+
+
+# --- what it tells ---
+
+
+class ListedConnection(tuple[str, Connection | None]):  # noqa: SLOT001  # a tuple cannot have any
+    """What ``list_connections`` tells of an alias: the pair ``(alias, connection)`` that pymilvus gives, and more.
+
+    Attributes:
+        address: ``host:port``, or the path of a Unix socket or of a Milvus Lite database.
+        db_name: the database.
+    """
+
+    address: str
+    db_name: str
+
+    def __new__(cls, alias: str, connection: Connection | None, profile: Profile) -> Self:
+        listed = super().__new__(cls, (alias, connection))
+        listed.address, listed.db_name = profile.endpoint.authority, profile.db_name or _DATABASE
+        return listed
+
+    @property
+    def alias(self) -> str:
+        """The alias, as it was first spelled."""
+        return self[0]
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection; None while it is not open."""
+        return self[1]
+
+    def __repr__(self) -> str:
+        return f"({self.alias!r}, {self.connection!r}, db_name={self.db_name!r})"
+
+
+def address_of(profile: Profile) -> dict[str, Any]:
+    """How a profile is reached, as pymilvus's ``get_connection_addr`` tells it, without secrets."""
+    shown = {
+        "address": profile.endpoint.authority,
+        "user": profile.user or "",
+        "db_name": profile.db_name or _DATABASE,
+    }
+    if (tls := profile.tls) is None:
+        return shown
+    paths = {
+        "server_pem_path" if tls.cert is None else "ca_pem_path": tls.ca,
+        "client_pem_path": tls.cert,
+        "client_key_path": tls.key,
+        "server_name": tls.server_name,
+    }
+    return {**shown, "secure": True, **{name: value for name, value in paths.items() if value is not None}}

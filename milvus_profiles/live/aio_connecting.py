@@ -13,8 +13,8 @@ from .aio_opening import open_async_live
 from .aio_registry import table
 from .aio_shared_channel import AsyncSharedChannel
 from .request import CallFields, request
-from .shared_base import weakly
 from .spec import SpecKey
+from .weak import weakly
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..masked import MaskedFields
+from .clients import client_of, taken_from
 from .shared_base import Handle
 
 if TYPE_CHECKING:
     import grpc.aio
+    from pymilvus import AsyncMilvusClient
     from typing_extensions import Self
 
     from .aio_shared_channel import AsyncSharedChannel  # noqa: F401  # named in quotes below
@@ -48,7 +51,7 @@ class AsyncConnection(Handle["AsyncSharedChannel"]):
         await self._live.ping(self.channel, self._profile.timeout if timeout is None else timeout)
         return time.perf_counter() - began
 
-    def client(self, **arguments: Any) -> Any:
+    def client(self, **arguments: Any) -> AsyncMilvusClient:
         """As :meth:`milvus_profiles.Connection.client`, a ``pymilvus.AsyncMilvusClient``.
 
         Raises:
@@ -59,13 +62,17 @@ class AsyncConnection(Handle["AsyncSharedChannel"]):
 
         # Here, so that no frame of a traceback shows a token of the caller's.
         masked, arguments = MaskedFields(arguments), {}
-        return self._client(open_async_client, masked)
+        found: AsyncMilvusClient = client_of(self, open_async_client, masked)
+        return found
 
     async def close(self) -> None:
         """Give the handle back; the channel stays open for others, and until ``disconnect``.  Idempotent."""
         if self._closed:
             return
         self._closed = True
+        for own in taken_from(self):
+            with contextlib.suppress(Exception):
+                await own.close()
         await self._live.release(self)
 
     async def __aenter__(self) -> Self:

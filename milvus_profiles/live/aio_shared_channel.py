@@ -159,5 +159,8 @@ class AsyncSharedChannel(SharedChannelBase[AsyncChannelCore]):
             self._renewing.cancel()
         try:
             await self.core.close()
+            for own in self._end_clients():
+                with contextlib.suppress(Exception):
+                    await own.close()
         finally:
             await give_back(lite)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from types import TracebackType
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..masked import MaskedFields
 from ..profile import Profile
+from .clients import client_of, taken_from
 from .shared_base import Handle
 
 if TYPE_CHECKING:
     import grpc
+    from pymilvus import MilvusClient
     from typing_extensions import Self
 
     from .shared_channel import SharedChannel
@@ -66,13 +69,17 @@ class Connection(Handle["SharedChannel"]):
         self._live.ping(self.channel, self._profile.timeout if timeout is None else timeout)
         return time.perf_counter() - began
 
-    def client(self, **arguments: Any) -> Any:
-        """A ``pymilvus.MilvusClient`` of this profile, with a TCP connection of its own (extra: ``pymilvus``).
+    def client(self, **arguments: Any) -> MilvusClient:
+        """pymilvus's client on the channel of this handle (extra: ``pymilvus``): the same one at each call.
 
-        It keeps this handle alive.  It goes on working when the handle is closed, unless that stops a Milvus Lite.
+        It has no TCP connection and no login of its own.  Its calls are those of :attr:`channel`: they carry the token
+        as it is now, end after ``call_timeout``, are repeated as ``retry`` says, reads only, and never by pymilvus
+        itself.  It ends with this handle and with ``disconnect``; ``client().close()`` closes nothing else.
 
         Args:
-            arguments: keyword arguments for MilvusClient, which win over those of the profile.
+            arguments: keyword arguments for MilvusClient, which win over those of the profile.  ``db_name`` gives the
+                client of another database, on the same channel.  Others (``token``, ``uri`` …) give another client at
+                each call, with a connection of its own, which this handle closes too.
 
         Raises:
             ConfigError: pymilvus is not installed.
@@ -82,12 +89,16 @@ class Connection(Handle["SharedChannel"]):
 
         # Here, so that no frame of a traceback shows a token of the caller's.
         masked, arguments = MaskedFields(arguments), {}
-        return self._client(open_client, masked)
+        found: MilvusClient = client_of(self, open_client, masked)
+        return found
 
     def close(self) -> None:
         """Give the handle back; the channel stays open for others, and until ``disconnect``.  Idempotent."""
         self._closed = True
         # Each time: whoever did it first may have been interrupted.
+        for own in taken_from(self):
+            with contextlib.suppress(Exception):
+                own.close()
         self._live.release(self)
 
     def __enter__(self) -> Self:

@@ -21,39 +21,26 @@ from ..channel.channel_base import OfThisProcess
 from ..channel.metadata import TokenHolder
 from ..deadline import Deadline
 from ..endpoint import Endpoint
-from ..errors import ConnectionClosedError, ForkError
 from ..half_made import even_half_made
-from ..masked import MaskedFields, SecretText
+from ..masked import SecretText
 from ..probe.context import ConnectContext
 from ..profile import Profile
+from .clients import ClientHold, forked_or_closed, gate_of
 from .handshake import PROBES_OF_PING, Plan, ServerInfo, ping_plan
 from .limit import Slot
 from .spec import ChannelSpec, SpecKey, context_of, reach_of
+from .weak import weakly
 
 if TYPE_CHECKING:
     from ..channel.core_base import CoreBase
     from ..channel.lite import LiteLease
+    from ..channel.pymilvus_source import ClientSource
 
-__all__ = ["ConnectionInfo", "Handle", "OpenedBase", "Possessions", "ReadyChannel", "SharedChannelBase", "weakly"]
+__all__ = ["ConnectionInfo", "Handle", "OpenedBase", "Possessions", "ReadyChannel", "SharedChannelBase"]
 
 C = TypeVar("C", bound="CoreBase[Any]")
 S = TypeVar("S", bound="SharedChannelBase[Any]")
 H = TypeVar("H", bound="Handle[Any]")
-
-
-def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A method of who holds the one that calls it; called when its object is no more, it gives None.
-
-    What an open gRPC channel hangs on is in no reference cycle, since what the collector finds in a forked child it
-    would close there: gRPC then waits for threads that did not come along (``grpc.aio``, for ever).
-    """
-    reference = weakref.WeakMethod(method)
-
-    def call(*arguments: Any) -> Any:
-        found = reference()
-        return None if found is None else found(*arguments)
-
-    return call
 
 
 @even_half_made
@@ -134,7 +121,8 @@ class SharedChannelBase(Generic[C]):
         self._retired = False
         self._closed = False
         # Not a WeakSet: its own clean-up may come after that of a handle, which asks whether it was the last.
-        self._handles: dict[int, weakref.ref[Handle[Any]]] = {}
+        self._handles: dict[int, weakref.ref[Any]] = {}
+        self._clients: ClientSource | None = None
         self._stand_on(ready)
 
     # --- what it is ---
@@ -158,7 +146,8 @@ class SharedChannelBase(Generic[C]):
     def info(self) -> ConnectionInfo:
         """What ``list_connections`` shows."""
         with self._guard:
-            handles = len(self._handles)
+            holders = [holder() for holder in self._handles.copy().values()]
+        handles = sum(holder is not None and holder.counts for holder in holders)
         return ConnectionInfo(self.profile.alias, self.profile.endpoint, self.profile.db_name, handles)
 
     def token(self) -> SecretText | None:
@@ -189,7 +178,28 @@ class SharedChannelBase(Generic[C]):
             self._handles[id(connection)] = weakref.ref(connection, partial(self._collected, id(connection)))
         return connection
 
-    def _collected(self, key: int, reference: weakref.ref[Handle[Any]]) -> None:
+    def hold(self, handle: Handle[Any]) -> ClientHold:
+        """What a client of a handle has of its own, so that the channel stays open for it."""
+        hold = ClientHold(self, handle)
+        with self._guard:
+            if self._closed:
+                hold.disconnected()
+            else:
+                self._handles[id(hold)] = weakref.ref(hold, partial(self._collected, id(hold)))
+        return hold
+
+    def let_go(self, hold: ClientHold) -> None:
+        """Take back what :meth:`hold` gave, from who closes its handle next."""
+        with self._guard:
+            self._handles.pop(id(hold), None)
+
+    def dropped(self, hold: ClientHold) -> None:
+        """Take back what :meth:`hold` gave."""
+        self.let_go(hold)
+        if (self._dedicated or self._retired) and not self._closed:
+            self._drop_soon()
+
+    def _collected(self, key: int, reference: weakref.ref[Any]) -> None:
         if self._handles.get(key) is reference:
             del self._handles[key]
         # The garbage collector may run in a thread that holds one of our locks, so closing is not done here.
@@ -223,6 +233,30 @@ class SharedChannelBase(Generic[C]):
     @abstractmethod
     def _drop_soon(self) -> None:
         """Close if no handle is left, elsewhere and later."""
+
+    # --- clients of pymilvus ---
+
+    @property
+    def clients(self) -> ClientSource:
+        """Makes the clients of all handles."""
+        found = self._clients
+        if found is None:
+            from ..channel.pymilvus_source import ClientSource
+
+            made = ClientSource(self.channel(gate_of(weakref.ref(self)), lambda: None), self.reach.authority)
+            with self._guard:
+                found = self._clients = self._clients or made
+        return found
+
+    def _end_clients(self) -> list[Any]:
+        """Let go of what clients have of the channel, which has closed; those with a connection of their own."""
+        with self._guard:
+            source, self._clients = self._clients, None
+            holders = [holder() for holder in self._handles.copy().values()]
+        if source is not None:
+            source.close()
+        own = [holder.own() for holder in holders if isinstance(holder, ClientHold) and holder.own is not None]
+        return [client for client in own if client is not None]
 
     # --- moving under living handles ---
 
@@ -263,6 +297,8 @@ class SharedChannelBase(Generic[C]):
         profile = ready.spec.profile
         self.server, self.spec, self.fingerprint = ready.server, ready.spec, ready.fingerprint
         self.reach = reach_of(profile, ready.opened.lite)
+        if self._clients is not None:
+            self._clients.moved(self.reach.authority)
         self.core.call_timeout = profile.call_timeout
         has_files = profile.tls is not None and (profile.tls.ca is not None or profile.tls.cert is not None)
         self.core.watch(weakly(self._look) if has_files else None)
@@ -287,9 +323,11 @@ class Handle(OfThisProcess, Generic[S]):
     _again: ClassVar[str]
     """What to call for another one."""
     _forked_hint: ClassVar[str]
+    counts: ClassVar[bool] = True
+    """Among the handles of :class:`ConnectionInfo`."""
 
     _channel: weakref.ref[Any] | None = None
-    """The channel holds its handle, so the handle must not hold it: see :func:`weakly`."""
+    """The channel holds its handle, so the handle must not hold it: see :func:`.weak.weakly`."""
 
     def __init__(self, live: S, profile: Profile) -> None:
         self._live = live
@@ -329,11 +367,8 @@ class Handle(OfThisProcess, Generic[S]):
 
     def _gate(self) -> None:
         """Runs before every call."""
-        if not self._closed and not self._live.abandoned:
-            return
-        if self._live.abandoned:
-            raise ForkError(f"the connection of {self.alias!r} was opened before the fork", hint=self._forked_hint)
-        raise ConnectionClosedError(f"the connection of {self.alias!r} is closed", hint=f"call {self._again} again")
+        if self._closed or self._live.abandoned:
+            raise forked_or_closed(type(self), self.alias, forked=self._live.abandoned)
 
     def _own_channel(self, on_close: Callable[[], Any]) -> Any:
         channel = None if self._channel is None else self._channel()
@@ -342,15 +377,9 @@ class Handle(OfThisProcess, Generic[S]):
             self._channel = weakref.ref(channel)
         return channel
 
-    def _client(self, opened: Callable[..., Any], arguments: MaskedFields) -> Any:
-        self._gate()
-        live = self._live
-        # The address may have changed since the handle was opened; what the call said of time has not.
-        profile = live.profile.model_copy(update={"timeout": self._profile.timeout})
-        client = opened(profile, live.reach, live.token(), arguments)
-        # The client keeps the handle: a Milvus Lite that was opened for it runs as long as it is used.
-        client._milvus_profiles_connection = self
-        return client
+    def _tie(self) -> Any:
+        """What a client of this handle belongs to."""
+        return self._live.hold(self)
 
     def disconnected(self) -> None:
         """The channel is about to close under the handle: it takes no further call."""

@@ -16,7 +16,8 @@ from ..channel.core import ChannelCore, RawGeneration
 from ..errors import ThreadStartError
 from .handshake import drive
 from .limit import Slot
-from .shared_base import Handle, OpenedBase, ReadyChannel, SharedChannelBase, weakly
+from .shared_base import Handle, OpenedBase, ReadyChannel, SharedChannelBase
+from .weak import weakly
 
 if TYPE_CHECKING:
     import grpc
@@ -147,6 +148,9 @@ class SharedChannel(SharedChannelBase[ChannelCore]):
     def _close(self) -> None:
         # All of it can be done twice, so it is begun again by whoever finds the channel in the registry still.
         self.core.close()
+        for own in self._end_clients():
+            with contextlib.suppress(Exception):
+                own.close()
         if self.lite is not None:
             self.lite.release()
         self._held.slot.release()

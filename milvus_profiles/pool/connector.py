@@ -7,6 +7,7 @@ What is not of threads here serves asyncio, too.  The pool itself knows only :cl
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -127,6 +128,30 @@ class LeasedHandle(Lease, Handle[Any]):
                 f"the connection of {self.alias!r} was returned to its pool", hint="take another one from the pool"
             )
         super()._gate()
+
+    def _tie(self) -> _LeaseTie:
+        return _LeaseTie(self)
+
+
+class _LeaseTie:
+    """What a client of a lease belongs to: it ends with the lease, and does not keep it from ending."""
+
+    __slots__ = ("_lease",)
+
+    def __init__(self, lease: LeasedHandle) -> None:
+        self._lease = weakref.ref(lease)
+
+    def check(self) -> None:
+        lease = self._lease()
+        if lease is None:
+            raise ConnectionClosedError(
+                "the connection was returned to its pool",
+                hint="take another one from the pool, and keep it as long as its client is used",
+            )
+        lease._gate()
+
+    def give_back(self) -> None:
+        pass
 
 
 class PooledConnection(LeasedHandle, Connection):

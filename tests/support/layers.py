@@ -17,7 +17,11 @@ LAYERS = {
     "pymilvus-2.6": ("pymilvus==2.6.17",),
     "pymilvus-3.0": ("pymilvus==3.0.2",),
     "langchain": ("langchain-milvus==0.4.0",),
+    "llama-index": ("llama-index-vector-stores-milvus==1.2.0",),
+    "haystack": ("milvus-haystack==0.1.0",),
 }
+if sys.version_info >= (3, 12):
+    LAYERS["sqlalchemy"] = ("milvusql-sqlalchemy==1.0.0",)
 
 
 def directory(venv: Path, name: str) -> Path:

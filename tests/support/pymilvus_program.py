@@ -15,7 +15,6 @@ before = dict(os.environ)
 
 import milvus_profiles as mp  # noqa: E402
 from tests.support.sockets import connections_to  # noqa: E402
-from tests.support.waiting import until  # noqa: E402
 
 
 def ports(conn: mp.Connection | mp.aio.AsyncConnection) -> int:
@@ -34,12 +33,32 @@ def fill(client: Any, name: str) -> Any:
     return client.insert(name, [{"id": 1, "vector": [0.6, 0.8]}])["insert_count"]
 
 
+def refusal(call: Any) -> str:
+    try:
+        call()
+    except Exception as error:
+        return type(error).__name__
+    return ""
+
+
+def registered() -> list[str]:
+    """What pymilvus's registries keep of clients, which are keyed by alias, or by address and token."""
+    from pymilvus import connections
+
+    found = [alias for alias, handler in connections.list_connections() if handler is not None]
+    if managers := sys.modules.get("pymilvus.client.connection_manager"):
+        manager = managers.ConnectionManager.get_instance()
+        found += [*manager._registry, *map(str, manager._dedicated)]
+    return found
+
+
 def use(alias: str) -> dict[str, object]:
     seen: dict[str, object] = {}
     name = f"of_{alias}"
     with mp.connect(alias) as conn:
         alone = ports(conn)
         first, second = conn.client(), conn.client(db_name="default")
+        seen["same"] = conn.client() is first is not second
         seen["inserted"] = fill(first, name)
         seen["in default"] = second.has_collection(name)
         seen["connections"] = ports(conn) - alone
@@ -50,8 +69,8 @@ def use(alias: str) -> dict[str, object]:
         last = conn.client()
         seen["there"] = last.has_collection(name)
         last.drop_collection(name)
-        last.close()
-        until(lambda: ports(conn) == alone)  # none is left open
+    seen["closed"] = [refusal(last.list_collections), refusal(first.list_collections)]
+    seen["registered"] = registered()
     mp.disconnect(alias)
     return seen
 
@@ -60,11 +79,12 @@ async def use_async(alias: str, name: str, seen: dict[str, object]) -> None:
     conn = await mp.aio.connect(alias)
     alone = ports(conn)
     first, second = conn.client(), conn.client()
-    seen["async"] = [(await c.insert(name, [{"id": 2, "vector": [0.6, 0.8]}]))["insert_count"] for c in (first, second)]
+    seen["same"] = seen["same"] and first is second
+    row = {"id": 2, "vector": [0.6, 0.8]}
+    seen["async"] = [(await client.insert(name, [row]))["insert_count"] for client in (first, second)]
     seen["async connections"] = ports(conn) - alone
     await first.close()
-    await second.insert(name, [{"id": 3, "vector": [0.6, 0.8]}])
-    await second.close()
+    await conn.client().insert(name, [{"id": 3, "vector": [0.6, 0.8]}])
     await mp.aio.disconnect(alias)
 
 

@@ -28,6 +28,8 @@ class Call:
     """The client's socket, `ipv4:127.0.0.1:50000`: another one for each TCP connection."""
     serial: int | None = None
     """Of the client's certificate, where it showed one."""
+    keys: tuple[str, ...] = ()
+    """Of the metadata, as often as they came."""
 
 
 class Refusal(Exception):
@@ -60,7 +62,9 @@ class _Handler(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in 
             shown = context.auth_context().get("x509_pem_cert")
             # A list of certificates, which the stubs do not know.
             serial = x509.load_pem_x509_certificate(shown[0]).serial_number if shown else None  # type: ignore[arg-type]
-            call = Call(details.method, dict(details.invocation_metadata), request, context.peer(), serial)
+            pairs = tuple(details.invocation_metadata)
+            keys = tuple(key for key, _ in pairs)
+            call = Call(details.method, dict(pairs), request, context.peer(), serial, keys)
             self._calls.append(call)
             try:
                 return self._script(call)
@@ -73,22 +77,22 @@ class _Handler(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in 
 
 @contextlib.contextmanager
 def scripted_server(
-    script: Script, *, identity: Identity | None = None, client_ca: Path | None = None
+    script: Script, *, identity: Identity | None = None, client_ca: Path | None = None, host: str = "127.0.0.1"
 ) -> Iterator[ScriptedServer]:
-    """A gRPC server on 127.0.0.1; with an identity it speaks TLS, with a client CA mutual TLS."""
+    """A gRPC server; with an identity it speaks TLS, with a client CA mutual TLS."""
     calls: list[Call] = []
     # Without reuse of ports: two servers must never share one by accident.
     server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers((_Handler(script, calls),))
     if identity is None:
-        port = server.add_insecure_port("127.0.0.1:0")
+        port = server.add_insecure_port(f"{host}:0")
     else:
         credentials = grpc.ssl_server_credentials(
             [(identity.key.read_bytes(), identity.cert.read_bytes())],
             root_certificates=client_ca.read_bytes() if client_ca else None,
             require_client_auth=client_ca is not None,
         )
-        port = server.add_secure_port("127.0.0.1:0", credentials)
+        port = server.add_secure_port(f"{host}:0", credentials)
     server.start()
     try:
         yield ScriptedServer(port, calls)

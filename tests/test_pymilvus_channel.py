@@ -1,0 +1,528 @@
+"""`conn.client()` is on the channel of its handle: what holds for our calls holds for pymilvus's.
+
+Servers that say what a test tells them to, so that this file runs in seconds; `test_pymilvus` runs it again with each
+version of pymilvus.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import pickle
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+import milvus_profiles as mp
+from milvus_profiles import errors
+from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
+from milvus_profiles.channel.wire import SHOW_COLLECTIONS
+from tests.support.connections import Declared, at, declared_prod, uri
+from tests.support.reporters import reported
+from tests.support.scripted_grpc import SERVICE, Call, Refusal, message, milvus_answer, number, scripted_server
+from tests.support.sockets import connections_to
+from tests.support.speaking import encoded
+from tests.support.waiting import until
+
+__all__ = ["declared_prod"]
+
+pymilvus = import_with_pymilvus("pymilvus")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_open() -> Iterator[None]:
+    yield
+    mp.disconnect_all(grace=0)
+
+
+def answer(call: Call) -> bytes:
+    """As a Milvus that accepts whatever it is told to do."""
+    try:
+        return milvus_answer(call)
+    except Refusal:
+        return b""
+
+
+def a_schema() -> Any:
+    return pymilvus.CollectionSchema(
+        [
+            pymilvus.FieldSchema("id", pymilvus.DataType.INT64, is_primary=True),
+            pymilvus.FieldSchema("vector", pymilvus.DataType.FLOAT_VECTOR, dim=2),
+        ]
+    )
+
+
+def create(client: Any, **more: Any) -> Any:
+    """A write; in a thread pymilvus makes a future of it, and waits for that."""
+    return client.create_collection("c", schema=a_schema(), **more)
+
+
+WRITES: dict[str, Callable[..., Any]] = {
+    "CreateCollection": create,
+    "DropCollection": lambda client, **more: client.drop_collection("c", **more),
+    "Delete": lambda client, **more: client.delete("c", filter="id > 0", **more),
+}
+"""By the method of the service."""
+
+
+# --- what repeats, and what ends -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", [{}, {"timeout": 5}], ids=str)
+@pytest.mark.parametrize("method", WRITES)
+def test_no_write_is_made_again(method: str, more: dict[str, Any]) -> None:
+    """pymilvus by itself makes it again 75 times, or until the timeout."""
+
+    def script(call: Call) -> bytes:
+        if call.method == SERVICE + method:
+            raise Refusal(grpc.StatusCode.UNAVAILABLE, "gone for a moment")
+        return answer(call)
+
+    with scripted_server(script) as server:
+        client = mp.connect("prod", profiles=at(server.port)).client()
+        with pytest.raises(pymilvus.MilvusException, match="gone for a moment") as caught:
+            WRITES[method](client, **more)
+        assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+        assert server.names().count(method) == 1
+        of_another_login = mp.connect("prod", profiles=at(server.port)).client(token="root:other")
+        with pytest.raises(pymilvus.MilvusException, match="gone for a moment"):
+            WRITES[method](of_another_login, **more)
+        assert server.names().count(method) == 2
+
+        async def in_asyncio() -> None:
+            client: Any = (await mp.aio.connect("prod", profiles=at(server.port))).client()
+            with pytest.raises(pymilvus.MilvusException, match="gone for a moment"):
+                await WRITES[method](client, **more)
+
+        asyncio.run(in_asyncio())
+        assert server.names().count(method) == 3
+
+
+def test_a_read_is_made_again_as_the_profile_says() -> None:
+    left = [0]
+
+    def script(call: Call) -> bytes:
+        if call.method == SERVICE + "DescribeCollection" and left[0]:
+            left[0] -= 1
+            raise Refusal(grpc.StatusCode.UNAVAILABLE, "gone for a moment")
+        return answer(call)
+
+    with scripted_server(script) as server:
+        policy = {f"MILVUS_PROFILES__PROD__RETRY__{name}": "0.01" for name in ("INITIAL", "MAX")}
+        client = mp.connect("prod", profiles=at(server.port, **policy)).client()
+        left[0] = 2
+        client.describe_collection("c")
+        assert server.names().count("DescribeCollection") == 3
+        off = mp.connect("prod", profiles=at(server.port, MILVUS_PROFILES__PROD__RETRY="false")).client()
+        left[0] = 1
+        with pytest.raises(pymilvus.MilvusException, match="gone for a moment"):
+            off.describe_collection("c")
+        assert server.names().count("DescribeCollection") == 4
+
+
+def test_calls_end_after_call_timeout() -> None:
+    go_on = threading.Event()
+
+    def script(call: Call) -> bytes:
+        if call.method == SERVICE + "DropCollection":
+            go_on.wait(30)
+        return answer(call)
+
+    with scripted_server(script) as server:
+        profiles = at(server.port, MILVUS_PROFILES__PROD__CALL_TIMEOUT="0.2")
+        with pytest.raises(grpc.RpcError) as caught:
+            mp.connect("prod", profiles=profiles).client().drop_collection("c")
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+        async def in_asyncio() -> None:
+            client: Any = (await mp.aio.connect("prod", profiles=profiles)).client()
+            with pytest.raises(grpc.RpcError):
+                await client.drop_collection("c")
+
+        asyncio.run(in_asyncio())
+        go_on.set()
+
+
+def test_a_call_of_a_client_is_waited_for_by_disconnect() -> None:
+    arrived, go_on = threading.Event(), threading.Event()
+
+    def script(call: Call) -> bytes:
+        if call.method == SERVICE + "DropCollection":
+            arrived.set()
+            go_on.wait(30)
+        return answer(call)
+
+    with scripted_server(script) as server, ThreadPoolExecutor(2) as threads:
+        conn = mp.connect("prod", profiles=at(server.port))
+        call = threads.submit(conn.client().drop_collection, "c")
+        assert arrived.wait(10)
+        assert conn._live.core.in_flight == 1
+        end = threads.submit(mp.disconnect, "prod", grace=30)
+        until(lambda: conn.is_closed)
+        go_on.set()
+        assert call.result(10) is None
+        end.result(10)
+
+
+# --- tokens, databases, addresses ------------------------------------------------------------------------------------
+
+
+def test_a_token_that_was_replaced_reaches_a_living_client(tmp_path: Path) -> None:
+    accepted = ["root:first"]
+
+    def script(call: Call) -> bytes:
+        if call.metadata.get("authorization") != encoded(accepted[0]):
+            raise Refusal(grpc.StatusCode.UNAUTHENTICATED, "auth check failure")
+        return answer(call)
+
+    secret = tmp_path / "token"
+
+    def replace(token: str) -> None:
+        accepted[0] = token
+        secret.write_text(token)
+
+    replace("root:first")
+    with scripted_server(script) as server:
+        profiles = at(server.port, MILVUS_PROFILES__PROD__TOKEN_FILE=str(secret))
+        for number_of, (method, write) in enumerate(WRITES.items()):
+            # A channel of its own each: within seconds nobody looks again.
+            with mp.connect("prod", profiles=profiles, dedicated=True) as conn:
+                client = conn.client()
+                replace(f"root:{number_of}")
+                write(client)
+            assert server.names().count(method) >= 2, method
+
+        async def in_asyncio() -> None:
+            client: Any = (await mp.aio.connect("prod", profiles=profiles)).client()
+            replace("root:last")
+            await client.drop_collection("c")
+
+        asyncio.run(in_asyncio())
+
+
+def test_every_key_is_sent_once_and_the_identifier_is_the_channels(prod: Declared) -> None:
+    def with_identifier(identifier: int) -> Callable[[Call], bytes]:
+        def script(call: Call) -> bytes:
+            if call.method == SERVICE + "Connect":
+                return message(1, b"") + message(2, b"") + number(3, identifier)
+            return answer(call)
+
+        return script
+
+    with scripted_server(with_identifier(7)) as first, scripted_server(with_identifier(8)) as second:
+        conn = mp.connect("prod", profiles=prod.says(uri(first.port), 'token = "for:first"', 'db_name = "films"'))
+        client = conn.client()
+
+        async def in_asyncio() -> None:
+            client: Any = (await mp.aio.connect("prod", profiles=prod.profiles())).client()
+            await client.drop_collection("c")
+
+        client.drop_collection("c")
+        asyncio.run(in_asyncio())
+        client.use_database("books")
+        client.drop_collection("c")
+        mp.connect("prod", profiles=prod.says(uri(second.port), 'token = "for:second"', 'db_name = "films"'))
+        client.drop_collection("c")
+        assert client._get_connection().server_address.startswith(f"127.0.0.1:{second.port}")
+    found = []
+    for call in first.calls + second.calls:
+        assert len(set(call.keys)) == len(call.keys), call.method
+        if call.method == SERVICE + "DropCollection":
+            assert len(call.metadata["client-request-id"]) == 32
+            found.append([call.metadata[key] for key in ("identifier", "authorization", "dbname")])
+    of_first = ["7", encoded("for:first")]
+    assert found == [
+        [*of_first, "films"],
+        [*of_first, "films"],
+        [*of_first, "books"],
+        ["8", encoded("for:second"), "books"],
+    ]
+
+
+def test_profiles_of_one_address_are_never_one() -> None:
+    with scripted_server(answer) as server:
+        env = {f"MILVUS_PROFILES__P{n}__URI": f"http://127.0.0.1:{server.port}" for n in range(3)}
+        env |= {f"MILVUS_PROFILES__P{n}__TOKEN": f"user{n}:secret" for n in range(2)}  # and one without any
+        profiles = mp.load(env=env, cwd="/")
+        clients = [mp.connect(f"p{n}", profiles=profiles).client() for n in range(3)]
+        places = {client._get_connection().server_address for client in clients}
+        assert len(places) == 3  # by it pymilvus caches schemas
+        for client in clients:
+            client.drop_collection("c")
+        sent = [call.metadata.get("authorization") for call in server.calls if "Drop" in call.method]
+        assert sent == [encoded("user0:secret"), encoded("user1:secret"), None]
+        assert connections_to(server.port) == 3
+
+
+def test_a_client_makes_no_connection_and_no_login() -> None:
+    with scripted_server(answer) as server:
+        conn = mp.connect("prod", profiles=at(server.port))
+        calls = server.names()
+        assert isinstance(conn.client(), pymilvus.MilvusClient)
+        assert conn.client(db_name="other") is conn.client(db_name="other", timeout=3) is not conn.client()
+        with ThreadPoolExecutor(8) as threads:
+            fresh = mp.connect("prod", profiles=at(server.port))
+            found = list(threads.map(lambda _: fresh.client(db_name="of all"), range(32)))
+        assert len(set(map(id, found))) == 1
+
+        async def in_asyncio() -> None:
+            conn = await mp.aio.connect("prod", profiles=at(server.port))
+            assert isinstance(conn.client(), pymilvus.AsyncMilvusClient)
+            assert conn.client() is conn.client()
+
+        before = len(calls)
+        assert server.names() == calls
+        asyncio.run(in_asyncio())
+        assert len(server.names()) == 2 * before
+        assert connections_to(server.port) == 1
+
+
+def test_ipv6_addresses_and_names_that_pymilvus_would_misread() -> None:
+    with scripted_server(answer, host="[::1]") as server:
+        profiles = mp.load(env={"MILVUS_PROFILES__SIX__URI": f"http://[::1]:{server.port}"}, cwd="/")
+        assert mp.connect("six", profiles=profiles).client().list_collections() == []
+
+        async def in_asyncio() -> None:
+            client: Any = (await mp.aio.connect("six", profiles=profiles)).client()
+            await client.drop_collection("c")
+
+        asyncio.run(in_asyncio())
+        assert "DropCollection" in server.names()
+
+
+def test_a_client_of_another_login_is_closed_with_the_handle() -> None:
+    with scripted_server(answer) as server:
+        conn = mp.connect("prod", profiles=at(server.port))
+        theirs = conn.client(token="root:other")
+        theirs.drop_collection("c")
+        assert server.calls[-1].metadata["authorization"] == encoded("root:other")
+        assert connections_to(server.port) == 2
+        conn.close()
+        until(lambda: connections_to(server.port) == 1)
+        again = mp.connect("prod", profiles=at(server.port))
+        again.client(token="root:other")  # nobody closes it
+        until(lambda: connections_to(server.port) == 1)
+        kept = again.client(token="root:other")
+        assert kept is not again.client(token="root:other")
+        mp.disconnect("prod")
+        until(lambda: connections_to(server.port) == 0)
+
+        async def in_asyncio() -> None:
+            conn = await mp.aio.connect("prod", profiles=at(server.port))
+            client: Any = conn.client(token="root:other")
+            await client.drop_collection("c")
+            assert connections_to(server.port) == 2
+            await conn.close()
+            until(lambda: connections_to(server.port) == 1)
+            conn = await mp.aio.connect("prod", profiles=at(server.port))
+            client = conn.client(token="root:other")
+            await client.drop_collection("c")
+            await mp.aio.disconnect("prod")
+            until(lambda: connections_to(server.port) == 0)
+
+        asyncio.run(in_asyncio())
+
+
+@pytest.mark.security
+def test_no_failure_of_a_client_shows_the_token(capfd: pytest.CaptureFixture[str]) -> None:
+    """Neither the exception with the locals of its frames, nor what pymilvus logs."""
+
+    def script(call: Call) -> bytes:
+        if call.method.endswith(("CreateCollection", "DropCollection")):
+            raise Refusal(grpc.StatusCode.UNAVAILABLE if "Drop" in call.method else grpc.StatusCode.UNAUTHENTICATED, "")
+        return answer(call)
+
+    secret = "root:" + "hush" * 3
+    with scripted_server(script) as server:
+        profiles = mp.load(env={"MILVUS_URI": f"http://127.0.0.1:{server.port}", "MILVUS_TOKEN": secret}, cwd="/")
+        client = mp.connect(profiles=profiles).client()
+        for write in (WRITES["CreateCollection"], WRITES["DropCollection"]):
+            with pytest.raises((pymilvus.MilvusException, grpc.RpcError)) as caught:
+                write(client)
+            assert caught.value.__traceback__ is not None
+            caught.value.__traceback__ = caught.value.__traceback__.tb_next  # without this test's own frame
+            told = reported(caught.value) + repr(vars(client)) + repr(vars(client._get_connection()))
+            for form in ("hushhush", encoded(secret)):
+                assert form not in told
+    said = capfd.readouterr()
+    assert "hushhush" not in said.out + said.err
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_client_ends_with_its_handle_and_closes_nothing_of_others() -> None:
+    with scripted_server(answer) as server:
+        conn, other = (mp.connect("prod", profiles=at(server.port)) for _ in range(2))
+        mine, theirs = conn.client(), other.client()
+        mine.close()
+        mine.close()
+        with pytest.raises(pymilvus.MilvusException, match="create connection first"):
+            mine.list_collections()
+        assert conn.ping() > 0
+        assert theirs.list_collections() == []
+        again = conn.client()
+        assert again is not mine
+        assert again.list_collections() == []
+        conn.close()
+        with pytest.raises(errors.ConnectionClosedError, match="connection of 'prod' is closed"):
+            again.list_collections()
+        assert theirs.list_collections() == []
+        mp.disconnect("prod")
+        with pytest.raises(errors.ConnectionClosedError):
+            theirs.list_collections()
+
+
+def test_a_client_of_asyncio_ends_with_its_handle() -> None:
+    async def in_asyncio() -> None:
+        conn, other = [await mp.aio.connect("prod", profiles=at(server.port)) for _ in range(2)]
+        mine, theirs = conn.client(), other.client()
+        await mine.close()
+        with pytest.raises(pymilvus.MilvusException):
+            await mine.drop_collection("c")
+        await theirs.drop_collection("c")
+        await other.close()
+        with pytest.raises(errors.ConnectionClosedError):
+            await theirs.drop_collection("c")
+        last = conn.client()
+        await last.drop_collection("c")
+        await mp.aio.disconnect("prod")
+        with pytest.raises(errors.ConnectionClosedError):
+            await last.drop_collection("c")
+
+    with scripted_server(answer) as server:
+        asyncio.run(in_asyncio())
+
+
+@pytest.mark.filterwarnings("ignore:a connection of 'prod' was dropped:ResourceWarning")
+def test_a_client_of_a_lease_ends_with_the_lease_and_opens_nothing() -> None:
+    with scripted_server(answer) as server, mp.ConnectionPool(profiles=at(server.port)) as pool:
+        for _ in range(50):
+            with pool.lease("prod") as conn:
+                client = conn.client()
+                assert client is conn.client()
+                client.list_collections()
+        with pytest.raises(errors.ConnectionClosedError, match="returned to its pool"):
+            client.list_collections()
+        assert connections_to(server.port) == 1
+        assert server.names().count("Connect") == 1
+        gone = pool.get_client("prod").client()
+        gc.collect()
+        with pytest.raises(errors.ConnectionClosedError, match="keep it as long as its client"):
+            gone.list_collections()
+
+
+def test_borrowers_of_one_channel_use_a_database_each() -> None:
+    settings = mp.PoolSettings(max_channels=1)
+    with (
+        scripted_server(answer) as server,
+        mp.ConnectionPool(settings, at(server.port)) as pool,
+        pool.lease("prod") as one,
+        pool.lease("prod") as two,
+    ):
+        assert one._live is two._live
+        one.client().use_database("films")
+        two.client().drop_collection("c")
+        assert server.calls[-1].metadata["dbname"] == ""
+        one.client().drop_collection("c")
+        assert server.calls[-1].metadata["dbname"] == "films"
+
+
+def test_a_client_of_a_lease_in_asyncio() -> None:
+    async def in_asyncio() -> None:
+        async with mp.aio.ConnectionPool(profiles=at(server.port)) as pool:
+            for _ in range(5):
+                async with pool.lease("prod") as conn:
+                    client: Any = conn.client()
+                    await client.drop_collection("c")
+            with pytest.raises(errors.ConnectionClosedError, match="returned to its pool"):
+                await client.drop_collection("c")
+            assert server.names().count("Connect") == 1
+
+    with scripted_server(answer) as server:
+        asyncio.run(in_asyncio())
+
+
+@contextlib.contextmanager
+def without_the_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def test_a_client_is_in_no_circle_and_holds_a_dedicated_connection() -> None:
+    with scripted_server(answer) as server, without_the_collector():
+        # The handle is dropped at once, and the client still has what it needs.
+        client = mp.connect(uri=f"http://127.0.0.1:{server.port}", profiles=mp.load(env={})).client()
+        assert client.list_collections() == []
+        assert [info.handles for info in mp.list_connections()] == [1]
+        seen = weakref.ref(client), weakref.ref(client._get_connection())
+        del client
+        assert [reference() for reference in seen] == [None, None]
+        until(lambda: connections_to(server.port) == 0)
+        # Closed by its user, who keeps the object.
+        kept = mp.connect(uri=f"http://127.0.0.1:{server.port}", profiles=mp.load(env={})).client()
+        kept.close()
+        until(lambda: connections_to(server.port) == 0)
+        # Closed with its handle, and kept: it keeps nothing of the channel.
+        conn = mp.connect("prod", profiles=at(server.port), dedicated=True)
+        kept = conn.client()
+        stub = kept._get_connection()._stub
+        conn.close()
+        with pytest.raises(errors.ConnectionClosedError):
+            stub.DropCollection(b"")
+
+
+def refusal(call: Callable[[], object]) -> str:
+    try:
+        call()
+    except BaseException as error:
+        return type(error).__name__
+    return ""
+
+
+def test_clients_in_a_forked_child_say_so() -> None:
+    with scripted_server(answer) as server:
+        conn = mp.connect("prod", profiles=at(server.port))
+        client = conn.client()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writing, f"{refusal(client.list_collections)} {refusal(conn.client)}".encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        os.close(writing)
+        with open(reading) as said:
+            assert said.read().split() == ["ForkError", "ForkError"]
+        assert client.list_collections() == []
+
+
+def test_a_client_is_not_pickled() -> None:
+    with scripted_server(answer) as server:
+        client = mp.connect("prod", profiles=at(server.port)).client()
+        with pytest.raises(TypeError, match="let the other process connect by name"):
+            pickle.dumps(client)
+
+
+def test_a_future_is_one_call_that_may_be_left_alone() -> None:
+    """What `_async=True` begins is sent whether anybody waits for it or not."""
+    with scripted_server(answer) as server:
+        conn = mp.connect("prod", profiles=at(server.port))
+        handler = conn.client()._get_connection()
+        future = handler.create_collection("c", a_schema(), _async=True)
+        until(lambda: "CreateCollection" in server.names())
+        future.result()
+        assert server.names().count("CreateCollection") == 1
+        raw = conn.channel.unary_unary(SHOW_COLLECTIONS.path, None, None)
+        assert raw(b"") is not None
