@@ -3,14 +3,19 @@
 #
 #   make test ARGS="-k keyring"                        some tests only
 #   make test PYTHON=python3.13 VENV=.venv-3.13        another Python, beside the first
+#   make test-pythons PYTHONS=python3.14               how processes end, on that one
 
 PYTHON  ?= python3
 VENV    ?= .venv
 SERVERS ?= .servers
 SDKS    ?= .sdks
 ARGS    ?=
+PYTHONS ?= python3.10 python3.11 python3.12 python3.13 python3.14
 # Test processes side by side; each has servers of its own, about 1.5 GB in all.
 WORKERS ?= 2
+
+# How processes end, and what they leave to a child.
+ENDS := tests/test_process_ends.py tests/test_lite_ending.py tests/test_fork.py tests/test_cycles.py
 
 BIN := $(abspath $(VENV))/bin
 export TEST_SERVERS := $(abspath $(SERVERS))
@@ -18,7 +23,7 @@ export TEST_SDKS := $(abspath $(SDKS))
 LOOPBACK := $(BIN)/python scripts/loopback.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-security test-proxies test-sdks campaign cov bench bench-quick lint setup setup-tests setup-proxies setup-bench clean
+.PHONY: help demo test test-security test-proxies test-sdks test-pythons campaign cov bench bench-quick lint setup setup-tests setup-proxies setup-bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +43,15 @@ test-proxies: setup-proxies ## nginx and haproxy in front of a Milvus, names of 
 test-sdks: setup-tests ## what `export` writes, run with the real SDKs, which this fetches
 	@$(BIN)/python scripts/sdks.py $(SDKS)
 	@$(LOOPBACK) $(BIN)/python -m pytest -m sdks $(ARGS) tests/sdks
+
+# Not in CI: each takes an environment of 350 MB and some minutes.
+test-pythons: setup-tests ## how processes end and fork, on every Python that is here, each in an environment of its own
+	@for python in $(PYTHONS); do \
+		$$python --version 2>/dev/null || { echo "$$python is not here"; continue; }; \
+		venv=.venv-$${python##*python}; \
+		$(MAKE) --no-print-directory setup PYTHON=$$python VENV=$$venv || exit 1; \
+		$$venv/bin/python scripts/loopback.py $$venv/bin/python -m pytest $(ARGS) $(ENDS) || exit 1; \
+	done
 
 campaign: setup-tests ## the slow tests, and properties with many examples
 	@$(LOOPBACK) $(BIN)/python -m pytest -m "campaign or hypothesis" --hypothesis-profile=large $(ARGS)

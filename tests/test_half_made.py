@@ -24,7 +24,9 @@ def classes() -> list[type]:
     """The public ones, and all others but dataclasses: the ``__init__`` of those fails before there is anything."""
     public = {getattr(face, name) for face in (mp, mp.aio, mp.testing) for name in face.__all__}
     rooms = [
-        room.name for room in pkgutil.walk_packages(mp.__path__, "milvus_profiles.") if "__main__" not in room.name
+        room.name
+        for room in pkgutil.walk_packages(mp.__path__, "milvus_profiles.")
+        if "__main__" not in room.name and "-" not in room.name
     ]
     values = [value for room in rooms for value in vars(importlib.import_module(room)).values()]
 
