@@ -478,10 +478,33 @@ def test_a_client_is_in_no_circle_and_holds_a_dedicated_connection() -> None:
         # Closed with its handle, and kept: it keeps nothing of the channel.
         conn = mp.connect("prod", profiles=at(server.port), dedicated=True)
         kept = conn.client()
-        stub = kept._get_connection()._stub
+        view = weakref.ref(conn._live.clients._view)
+        conn.close()
+        del kept, conn
+        until(lambda: view() is None)  # a thread closes the connection
+
+
+def test_a_stub_that_outlives_its_connection_holds_nothing_of_it() -> None:
+    with scripted_server(answer) as server:
+        conn = mp.connect("prod", profiles=at(server.port), dedicated=True)
+        stub = conn.client()._get_connection()._stub
         conn.close()
         with pytest.raises(errors.ConnectionClosedError):
             stub.DropCollection(b"")
+
+
+def test_a_client_of_asyncio_is_in_no_circle() -> None:
+    async def in_asyncio() -> None:
+        conn = await mp.aio.connect("prod", profiles=at(server.port))
+        client: Any = conn.client()
+        await client.drop_collection("c")
+        seen = weakref.ref(client._handler), weakref.ref(conn._live.clients._view)
+        await mp.aio.disconnect("prod")
+        del client, conn
+        assert [reference() for reference in seen] == [None, None]
+
+    with scripted_server(answer) as server, without_the_collector():
+        asyncio.run(in_asyncio())
 
 
 def refusal(call: Callable[[], object]) -> str:

@@ -131,8 +131,10 @@ class ClientSource:
         base = client_class("MilvusClient")
         with self._view.introducing():
             client = base(uri=NOWHERE, db_name=db_name, channel=self._view, dedicated=True, **private_alias())
-        handler = _copied(client._get_connection())
+        original = client._get_connection()
+        handler = _copied(original)
         client.close()  # out of pymilvus's registry; the copy keeps the channel
+        vars(original).pop("_on_rpc_error", None)  # a circle
         if getattr(handler, "_channel", None) is not self._view:
             return None
         # A stub without pymilvus's interceptor for the identifier.
