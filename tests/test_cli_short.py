@@ -88,6 +88,14 @@ def test_version_says_so_in_json_too(cli: Command, project: Path) -> None:
     assert cli("version", "--json").json == {"version": __version__}
 
 
+def test_add_takes_the_address_as_a_second_word(cli: Command, file: Path) -> None:
+    cli("add", "new", "http://h:1", "--json", status=0)
+    assert '[profiles.new]\nuri = "http://h:1"\n' in file.read_text()
+    twice = cli("add", "other", "http://h:1", "--uri", "http://h:2", status=2)
+    assert twice.stderr == "error: the address is given twice\nhint: leave --uri out\n"
+    assert "uri" in cli("add", "other", "http://h:1", "--host", "h", status=2).stderr
+
+
 # --- current ---------------------------------------------------------------------------------------------------------
 
 

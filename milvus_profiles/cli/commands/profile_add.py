@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -128,6 +128,7 @@ def add(
     alias: Annotated[str, Argument(metavar="ALIAS", help="Name of the profile.")],
     options: FieldOptions,
     how: ChangeOptions,
+    address: Annotated[str | None, Argument(metavar="[URI]", help="Its address, as --uri gives it.")] = None,
     default: Annotated[bool, Option("--default", help="Make it the default profile of the file.")] = False,
     force: ForceOption = False,
     test: Annotated[bool, Option("--test/--no-test", help="Connect first; write nothing if that fails.")] = False,
@@ -135,6 +136,10 @@ def add(
     """Add a profile: to the project's milvus.toml where there is one, else to the user's."""
     current().creates = True
     check_alias(alias)
+    if address is not None:
+        if options.uri is not None:
+            raise UsageError("the address is given twice", hint="leave --uri out")
+        options = replace(options, uri=address)
     options.check()
     target = choose(how)
     fields = options.table(target)
