@@ -26,6 +26,7 @@ _PROFILE = {
     "list": "profile:list_profiles",
     "show": "profile:show",
     "test": "profile_test:test",
+    "ping": "ping:ping",
     "add": "profile_add:add",
     "use": "profile_use:use",
     "current": "current:current_profile",
