@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from logging import INFO
 
 from ..background import in_executor
+from ..log import log
 from . import aio_fork as aio_fork  # acts on its import
 from .core_base import CoreBase, Generation, Refresh
 from .grpc_import import grpc
@@ -102,8 +104,8 @@ class AsyncChannelCore(CoreBase[AsyncGeneration]):
         try:
             token = await in_executor(refresh)
             self._refresh_failure = None
-            if token is not None:
-                holder.set_token(token)
+            if token is not None and holder.set_token(token):
+                log(INFO, "token", "the server refused the token, and a new one took its place")
         except Exception as error:
             # The caller's news is that the server refused it; why no better token was to be had is the cause.
             self._refresh_failure = error.with_traceback(None)

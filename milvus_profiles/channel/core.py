@@ -12,10 +12,12 @@ import time
 import weakref
 from _thread import LockType
 from collections.abc import Callable
+from logging import INFO
 from typing import Any, Union
 
 from ..background import Latch, Pending
 from ..errors import ThreadStartError
+from ..log import log
 from .core_base import CoreBase, Generation, Refresh
 from .fork_pause import PAUSE
 from .grpc_import import grpc
@@ -205,7 +207,10 @@ class ChannelCore(CoreBase[RawGeneration]):
                 self._refresh_failure = error.with_traceback(None)
                 return False
             self._refresh_failure = None
-            return token is not None and holder.set_token(token)
+            is_new = token is not None and holder.set_token(token)
+            if is_new:
+                log(INFO, "token", "the server refused the token, and a new one took its place")
+            return is_new
         finally:
             self._refreshing.release()
 

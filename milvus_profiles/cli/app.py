@@ -123,7 +123,7 @@ def _first(words: list[str]) -> tuple[str, list[str]]:
 
 # The options that may stand before a command.
 _VALUED = ("--config", "--profile")
-_PLAIN = (*_VALUED, "--json", "--no-color", "--verbose", "-v", "--quiet", "-q")
+_PLAIN = (*_VALUED, "--json", "--no-color", "--verbose", "-v", "-vv", "--quiet", "-q")
 
 
 def _version(wanted: bool) -> None:

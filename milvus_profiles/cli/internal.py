@@ -32,7 +32,7 @@ def report_internal(error: Exception, words: Sequence[str]) -> int:
     """Say on stderr that something unexpected happened, as the words of the command line want it; the exit status."""
     options = own_words(words)
     message = f"unexpected: {_described(error)}"
-    verbose = "--verbose" in options or "-v" in options
+    verbose = bool({"--verbose", "-v", "-vv"} & set(options))
     report = f"report it with {'the lines above' if verbose else 'what `--verbose` shows'}"
     if isinstance(error, OSError) and error.errno is not None:
         hint = f"see to that and run it again; if nothing is wrong with this machine, {report}"

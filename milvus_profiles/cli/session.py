@@ -42,7 +42,7 @@ class Session:
         profile: the alias that ``--profile`` names.
         json: whether output is JSON.
         color: whether colours are allowed where the output is a terminal.
-        verbose: whether to say more.
+        verbose: how much more to say: 1 what is for experts, 2 what happens meanwhile too.
         quiet: whether to say less: results, warnings and errors only.
         keyring: the keyring of this run, once it was needed.
         warn: what tells a warning.
@@ -54,7 +54,7 @@ class Session:
     profile: str | None = None
     json: bool = False
     color: bool = True
-    verbose: bool = False
+    verbose: int = 0
     quiet: bool = False
     keyring: OSKeyring | None = None
     warn: Callable[[str], object] = lambda _: None
@@ -115,6 +115,19 @@ def current() -> Session:
     return _session
 
 
+def tell_log() -> None:
+    """Write what the package logs to standard error."""
+    import logging
+
+    from ..log import LOG
+
+    if not any(isinstance(handler, logging.StreamHandler) for handler in LOG.handlers):
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        LOG.addHandler(handler)
+    LOG.setLevel(logging.DEBUG)
+
+
 def _once(name: str, value: str | None, before: str | None) -> str | None:
     if value == "":
         # Often a variable that is not set: to go on with another file or profile would be a surprise.
@@ -132,7 +145,10 @@ class _GlobalOptions:
     profile: Annotated[str | None, typer.Option("--profile", metavar="ALIAS", help="Use this profile.")] = None
     json: Annotated[bool, typer.Option("--json", help="Print one JSON value.")] = False
     no_color: Annotated[bool, typer.Option("--no-color", help="Print without colours.")] = False
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False
+    verbose: Annotated[
+        int,
+        typer.Option("--verbose", "-v", count=True, metavar="", show_default=False, help="Say more; -vv even more."),
+    ] = 0
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print only what was asked for, warnings and errors.")
     ] = False
@@ -143,7 +159,9 @@ class _GlobalOptions:
         session.profile = _once("--profile", self.profile, session.profile)
         session.json |= self.json
         session.color &= not self.no_color
-        session.verbose |= self.verbose
+        session.verbose = max(session.verbose, self.verbose)
+        if session.verbose > 1:
+            tell_log()
         session.quiet |= self.quiet
 
 

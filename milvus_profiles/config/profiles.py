@@ -10,11 +10,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
+from logging import DEBUG
 from typing import Any
 
 from ..alias import foreign_letter
 from ..errors import ConfigError, Location, MilvusProfilesError, UnknownProfileError
 from ..half_made import even_half_made
+from ..log import log
 from ..masked import SecretText, without_secrets
 from ..profile import Profile, fold_alias, is_alias
 from ..spelling import Nearest, some
@@ -168,6 +170,7 @@ class Profiles(Mapping[str, Profile]):
             check_default(origin.document, chosen, self.trust, fold_alias(chosen) in origin.document.aliases)
         if found is None:
             raise self.unknown(chosen, location=origin.location() if origin and origin.layer != "call" else None)
+        log(DEBUG, "selected", "the profile is {alias}: {reason}", alias=found, reason=reason)
         hidden = tuple(
             f"{why} ({without_secrets(name)[:64]})"
             for name, _, why in choices[1:]

@@ -14,6 +14,7 @@ import contextlib
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Sequence
+from logging import DEBUG
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..channel.core import ChannelCore
@@ -21,6 +22,7 @@ from ..channel.metadata import TokenHolder
 from ..channel.options import open_channel
 from ..deadline import Deadline
 from ..errors import DatabaseInUseError, MilvusProfilesError, ServerNotReadyError, UnreachableError
+from ..log import log
 from ..masked import SecretText
 from ..probe.context import ConnectContext
 from ..probe.resolvers import ResolversDifferError
@@ -137,8 +139,15 @@ class OpeningBase(Generic[C]):
 
     def plan(self) -> OpeningPlan[ReadyChannel[Any]]:
         """Open a channel and shake hands."""
+        began = time.monotonic()
         token = yield self.find()
-        return (yield from self._connecting(token))
+        ready = yield from self._connecting(token)
+        log(
+            DEBUG, "opened", "opened a channel of {alias} to {endpoint} in {ms:.1f} ms",
+            alias=self.spec.profile.alias, endpoint=str(self.spec.profile.endpoint),
+            ms=(time.monotonic() - began) * 1000,
+        )  # fmt: skip
+        return ready
 
     def _connecting(self, token: SecretText | None) -> OpeningPlan[ReadyChannel[Any]]:
         fingerprint = SpecKey.of(self.spec.profile)  # from before its files are read

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from logging import INFO
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from typing_extensions import Self
@@ -22,6 +23,7 @@ from ..channel.metadata import TokenHolder
 from ..deadline import Deadline
 from ..endpoint import Endpoint
 from ..half_made import even_half_made
+from ..log import log
 from ..masked import SecretText
 from ..probe.context import ConnectContext
 from ..profile import Profile
@@ -283,6 +285,8 @@ class SharedChannelBase(Generic[C]):
             leaving = self.core.swap(core.raw, core.holder, ready.spec.refresh)
             lite, self._held.lite = self._held.lite, ready.opened.lite
             self._stand_on(ready)
+        alias, endpoint = self.profile.alias, str(self.profile.endpoint)
+        log(INFO, "moved", "the channel of {alias} was replaced by one to {endpoint}", alias=alias, endpoint=endpoint)
         self._drain(leaving, lite)
         return True
 

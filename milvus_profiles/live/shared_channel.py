@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from logging import DEBUG
 from typing import TYPE_CHECKING, Any
 
 from ..background import beside, start
 from ..channel.channel import ProfileChannel
 from ..channel.core import ChannelCore, RawGeneration
 from ..errors import ThreadStartError
+from ..log import log
 from .handshake import drive
 from .limit import Slot
 from .shared_base import Handle, OpenedBase, ReadyChannel, SharedChannelBase
@@ -155,3 +157,4 @@ class SharedChannel(SharedChannelBase[ChannelCore]):
             self.lite.release()
         self._held.slot.release()
         self._forget(self)
+        log(DEBUG, "closed", "closed the channel of {alias}", alias=self.profile.alias)

@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from logging import DEBUG, WARNING
 from typing import Literal
 
 from ..endpoint import Endpoint
 from ..errors import SecretUnavailableError
+from ..log import log
 from ..masked import MaskedMapping, SecretText, secret_fault
 from ..profile import CommandRef, Credential, EnvRef, FileRef, KeyringRef
 from ..text import Standing
@@ -94,7 +96,9 @@ def resolve(
     if credential is None:
         return None
     with _naming(credential, endpoint, context):
-        return make_token(credential.user, _secret(credential, endpoint, context, refresh))
+        token = make_token(credential.user, _secret(credential, endpoint, context, refresh))
+    log(DEBUG, "secret", "the secret of {alias} is from: {kind}", alias=context.alias, kind=credential.kind)
+    return token
 
 
 def status(credential: Credential | None, endpoint: Endpoint, context: SecretContext) -> SecretStatus:
@@ -136,6 +140,7 @@ def _naming(credential: Credential, endpoint: Endpoint, context: SecretContext) 
         yield
     except SecretUnavailableError as error:
         who = f"profile {context.alias!r}" if context.alias else f"the connection to {endpoint}"
+        log(WARNING, "secret_unavailable", "{who}: {reason}", who=who, alias=context.alias, reason=error.message)
         raise SecretUnavailableError(f"{who} ({credential.kind}): {error.message}", hint=error.hint) from None
 
 

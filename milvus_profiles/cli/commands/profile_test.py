@@ -74,7 +74,7 @@ def test(
     warn_about_profiles(profiles, names)
     reports = _run(profiles, names, timeout, wait)
     if session.json:
-        emit_json([report.as_json(verbose=session.verbose) for report in reports])
+        emit_json([report.as_json(verbose=session.verbose > 0) for report in reports])
     if junit is not None:
         from ..junit import write_report
 
@@ -173,5 +173,5 @@ def run_one(profile: Profile, secret: SecretText | None) -> Report:
         report = diagnose_profile(profile, how, token=secret)
         view.end(report)
     if session.json and not report.ok:
-        emit_json([report.as_json(verbose=session.verbose)])
+        emit_json([report.as_json(verbose=session.verbose > 0)])
     return report
