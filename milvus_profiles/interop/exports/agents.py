@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from ..variables import unsaid
-from .plan import Exported, ExportPlan, exported
+from .plan import NO_IPV6, Exported, ExportPlan, exported
 
 __all__ = ["mcp"]
 
@@ -28,5 +28,5 @@ def mcp(plan: ExportPlan) -> Exported:
     if names := unsaid(plan.profile):
         gaps.append(f"{_SERVER} has no option for {', '.join(names)}")
     if ":" in plan.endpoint.host:
-        gaps.append("pymilvus reads IPv6 addresses wrongly: use a name that stands for the address")
+        gaps.append(NO_IPV6)
     return exported([json.dumps({"mcpServers": {f"milvus-{plan.alias}": command}}, indent=2)], gaps)

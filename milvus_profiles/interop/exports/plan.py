@@ -16,6 +16,7 @@ from ...profile import SSL, EnvRef, FileRef, Profile
 from ..variables import unsaid, variables
 
 __all__ = [
+    "NO_IPV6",
     "OWN",
     "TOKEN_VARIABLE",
     "ExportPlan",
@@ -31,6 +32,9 @@ T = TypeVar("T")
 
 TOKEN_VARIABLE = "MILVUS_TOKEN"  # noqa: S105  # a name
 """The variable that is named where the profile names none; ``milvus-profiles exec`` sets it."""
+
+NO_IPV6 = "pymilvus reads IPv6 addresses wrongly: use a name that stands for the address"
+"""What is told of every client that is pymilvus, or is made of it."""
 
 OWN = "MILVUS_PROFILES__DEFAULT__"
 """What the variables begin with that only this package reads."""
