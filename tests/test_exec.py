@@ -41,6 +41,7 @@ def test_the_variables_are_those_of_the_profile(cli: Command) -> None:
     )
     assert milvus(cli("exec", "a", "--", *SHOW)) == {
         "MILVUS_URI": "https://db.example:443",
+        "MILVUS_ADDRESS": "https://db.example:443",
         "MILVUS_TOKEN": "reader:p:w $x",
         "MILVUS_USER": "reader",
         "MILVUS_PASSWORD": "p:w $x",
@@ -50,12 +51,14 @@ def test_the_variables_are_those_of_the_profile(cli: Command) -> None:
     found = milvus(cli("exec", "KEY", "--", *SHOW))
     assert found == {
         "MILVUS_URI": "https://db.example:443",
+        "MILVUS_ADDRESS": "https://db.example:443",
         "MILVUS_TOKEN": "an-api-key",
         "MILVUS_PROFILES_EXEC": "key",
     }
     found = milvus(cli("exec", "whole", "--", *SHOW))
     assert (found["MILVUS_USER"], found["MILVUS_PASSWORD"]) == ("root", "Milvus")
-    assert milvus(cli("exec", "open", "--", *SHOW)).keys() == {"MILVUS_URI", "MILVUS_PROFILES_EXEC"}
+    found = milvus(cli("exec", "open", "--", *SHOW))
+    assert found.keys() == {"MILVUS_URI", "MILVUS_ADDRESS", "MILVUS_PROFILES_EXEC"}
 
 
 def test_nothing_else_changes(cli: Command) -> None:
@@ -63,7 +66,8 @@ def test_nothing_else_changes(cli: Command) -> None:
     env = {"MILVUS_CONN_ALIAS": "x", "OTHER": "a\nb \udcff", "GRPC_TRACE": "", "GRPC_VERBOSITY": None}
     direct = subprocess.run(SHOW, env=cli.environment(env), cwd=cli.cwd, capture_output=True, text=True, check=True)
     outcome = cli("exec", "a", "--", *SHOW, env=env)
-    added = {"MILVUS_URI": "http://127.0.0.1:19530", "MILVUS_PROFILES_EXEC": "a"}
+    uri = "http://127.0.0.1:19530"
+    added = {"MILVUS_URI": uri, "MILVUS_ADDRESS": uri, "MILVUS_PROFILES_EXEC": "a"}
     assert outcome.json == json.loads(direct.stdout) | added
     assert outcome.stderr == ""
 
@@ -79,9 +83,14 @@ def test_what_another_connection_left_in_the_environment_is_not_inherited(cli: C
         "MILVUS_DB": "d",
         "MILVUS_DB_NAME": "d",
         "MILVUS_PROFILE": "a",
+        "MILVUS_ADDRESS": "http://elsewhere.example:19530",
     }
     outcome = cli("exec", "a", "--", *SHOW, env=env)
-    assert milvus(outcome).keys() == {"MILVUS_URI", "MILVUS_PROFILES_EXEC"}
+    found = milvus(outcome)
+    assert found.keys() == {"MILVUS_URI", "MILVUS_ADDRESS", "MILVUS_PROFILES_EXEC"}
+    assert found["MILVUS_ADDRESS"] == "http://127.0.0.1:19530"
+    only = milvus(cli("exec", "a", "--only", "MILVUS_URI", "--", *SHOW, env=env))
+    assert only.keys() == {"MILVUS_URI", "MILVUS_PROFILES_EXEC"}
     assert not leaks(outcome.stdout)
 
 
@@ -89,6 +98,8 @@ def test_only_what_was_asked_for_is_set(cli: Command) -> None:
     cli.own_file('[profiles.a]\nuri = "http://127.0.0.1:19530"\nuser = "root"\n')  # and no keyring to ask
     found = milvus(cli("exec", "a", "--only", "MILVUS_URI", "--only", "MILVUS_USER", "--", *SHOW))
     assert found.keys() == {"MILVUS_URI", "MILVUS_USER", "MILVUS_PROFILES_EXEC"}
+    found = milvus(cli("exec", "a", "--only", "MILVUS_ADDRESS", "--", *SHOW))
+    assert found == {"MILVUS_ADDRESS": "http://127.0.0.1:19530", "MILVUS_PROFILES_EXEC": "a"}
     outcome = cli("exec", "a", "--", *SHOW, status=4)
     assert outcome.stdout == ""
     outcome = cli("exec", "a", "--only", "MILVUS_TOKN", "--", *SHOW, status=2)
@@ -100,6 +111,7 @@ def test_another_prefix_leaves_the_milvus_variables_alone(cli: Command) -> None:
     found = milvus(cli("exec", "a", "--env-prefix", "APP_", "--", *SHOW, env={"MILVUS_USER": "u", "APP_DB": "old"}))
     assert found == {
         "APP_URI": "http://127.0.0.1:19530",
+        "APP_ADDRESS": "http://127.0.0.1:19530",
         "APP_TOKEN": "k",
         "MILVUS_USER": "u",
         "MILVUS_PROFILES_EXEC": "a",

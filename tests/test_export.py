@@ -29,13 +29,13 @@ from tests.support.secret_service import KeyringSession
 from tests.test_export_quoting import READERS, STARTED, WAYS, evaluated
 from tests.test_hygiene import CANARY, leaks
 
-EVERY = sorted(FORMATS)
+EVERY = sorted(name for name, form in FORMATS.items() if form.connects)
 AWKWARD = 'it\'s $HOME `id` "x" \\ %d #1 ${A}'
 """A password with what shells, YAML, systemd and .env files give a meaning."""
 
 
 def test_the_issues_formats_are_there_and_in_the_help(cli: Command) -> None:
-    wanted = "env|dotenv|json|pymilvus|langchain|node|go|java|curl|milvus-cli|k8s-secret|compose|systemd"
+    wanted = "env|dotenv|json|pymilvus|langchain|node|go|java|curl|milvus-cli|k8s-secret|compose|systemd|mcp"
     assert list(FORMATS) == wanted.split("|")
     assert ", ".join(FORMATS) in " ".join(cli("export", "--help").stdout.split())
 

@@ -1,7 +1,7 @@
 """A profile as environment variables, under the names that the tools in the field read.
 
-``MILVUS_URI``, ``MILVUS_TOKEN``, ``MILVUS_DB``, ``MILVUS_USER`` and ``MILVUS_PASSWORD`` are read by many programs and
-standardised by none.  Pure functions: nothing here resolves a secret or looks at the process.
+``MILVUS_URI``, ``MILVUS_ADDRESS``, ``MILVUS_TOKEN``, ``MILVUS_DB``, ``MILVUS_USER`` and ``MILVUS_PASSWORD`` are read by
+many programs and standardised by none.  Pure functions: nothing here resolves a secret or looks at the process.
 """
 
 from __future__ import annotations
@@ -15,19 +15,27 @@ __all__ = ["LEAVES", "PREFIX", "SECRET_LEAVES", "superseded", "unsaid", "variabl
 PREFIX = "MILVUS_"
 """What the names begin with, unless another prefix is wanted."""
 
-LEAVES = ("URI", "TOKEN", "DB", "USER", "PASSWORD")
+LEAVES = ("URI", "ADDRESS", "TOKEN", "DB", "USER", "PASSWORD")
 """The names without their prefix."""
 
 SECRET_LEAVES = ("TOKEN", "PASSWORD")
 """Those of them that hold a secret."""
 
 # What would contradict a variable of ours, or be taken for one: read by this package and by others.
-_OTHERS = ("TOKEN_FILE", "DB_NAME", "API_KEY", "USERNAME", "ADDRESS", "URL", "HOST", "PORT", "DATABASE")
+_OTHERS = ("TOKEN_FILE", "DB_NAME", "API_KEY", "USERNAME", "URL", "HOST", "PORT", "DATABASE")
 
 
-def variables(profile: Profile, endpoint: Endpoint, token: SecretText | None, *, prefix: str = PREFIX) -> MaskedMapping:
-    """The variables of a profile (for Milvus Lite of its server), those of the secret only with a whole token."""
+def variables(
+    profile: Profile, endpoint: Endpoint, token: SecretText | None, *, prefix: str = PREFIX, address: bool = False
+) -> MaskedMapping:
+    """The variables of a profile (for Milvus Lite of its server), those of the secret only with a whole token.
+
+    With ``address`` also ``MILVUS_ADDRESS``, the URI under the name that Attu and servers of MCP read: not in what is
+    written down, where it would have to be kept the same by hand.
+    """
     found = {"URI": endpoint.uri}
+    if address:
+        found["ADDRESS"] = endpoint.uri
     if profile.db_name is not None:
         found["DB"] = profile.db_name
     if token is not None:

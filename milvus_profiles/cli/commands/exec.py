@@ -71,7 +71,9 @@ def execute(
         typer.Option("--only", metavar="NAME", help="Set this variable only; may be given several times."),
     ] = None,
 ) -> None:
-    """Run a program with MILVUS_URI, MILVUS_TOKEN, MILVUS_DB, MILVUS_USER and MILVUS_PASSWORD of a profile.
+    """Run a program with a profile in its environment.
+
+    That is MILVUS_URI, MILVUS_ADDRESS (the same), MILVUS_TOKEN, MILVUS_DB, MILVUS_USER and MILVUS_PASSWORD.
 
     Signals and the exit status are the program's. For a Milvus Lite profile its server runs as long as the program.
     """
@@ -90,7 +92,7 @@ def execute(
         warn(f"no variable says {', '.join(missing)} of {profile.alias!r}: tell the program by its own options")
 
     def environment(endpoint: Endpoint) -> MaskedMapping:
-        found = variables(profile, endpoint, token, prefix=env_prefix)
+        found = variables(profile, endpoint, token, prefix=env_prefix, address=True)
         gone = set(superseded(prefix=env_prefix))
         kept = {name: value for name, value in session.env.items() if name not in gone}
         kept |= {name: value for name, value in found.items() if name in wanted}

@@ -7,27 +7,34 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
+from ...config.locations import user_file
 from ...config.plaintext import check_plaintext
-from ...errors import ConfigError, DeclinedError, UsageError
+from ...config.trust import remedy
+from ...errors import ConfigError, DeclinedError, UntrustedError, UsageError
+from ...files.given import is_given
+from ...interop.exports.formats import FORMATS, export, find_format
 from .. import keyring_access
 from ..asking import confirm
 from ..file_warnings import warn_about_profiles
 from ..options import AliasArgument
 from ..output import emit_json, note, warn
-from ..session import current
+from ..session import NAME, Session, current
 
 if TYPE_CHECKING:
+    from ...config.profiles import Resolved
     from ...masked import SecretText
     from ...profile import Profile
 
 __all__ = ["export_profile"]
 
-_FORMATS = "env|dotenv|json|pymilvus|langchain|node|go|java|curl|milvus-cli|k8s-secret|compose|systemd"
+
+def _formats(incomplete: str) -> list[str]:
+    return [name for name in FORMATS if name.startswith(incomplete)]
 
 
 def export_profile(
     alias: AliasArgument,
-    to: Annotated[str, Option("--to", metavar="FORMAT", help=f"One of {_FORMATS.replace('|', ', ')}.")],
+    to: Annotated[str, Option("--to", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.", autocompletion=_formats)],
     with_secret: Annotated[
         bool, Option("--with-secret", help="Write the secret itself, in plain text, not where it is to be had.")
     ] = False,
@@ -36,12 +43,15 @@ def export_profile(
         bool, Option("--strict", help="Fail where the client cannot express something of the profile.")
     ] = False,
 ) -> None:
-    """Print a profile as another client wants it: variables, a complete program, or a manifest."""
-    from ...interop.exports.formats import export, find_format
+    """Print a profile as another client wants it: variables, a complete program, a manifest, or an entry for agents."""
     from ...interop.exports.plan import plan_for
 
     session = current()
-    find_format(to)
+    form = find_format(to)
+    if with_secret and not form.connects:
+        raise UsageError(
+            f"--with-secret says nothing to {to}, which never holds one", hint="leave it out: `exec` gets the secret"
+        )
     if with_secret and session.json:
         raise UsageError("--with-secret and --json are both given", hint="JSON never holds a secret: leave one out")
     resolved = session.use(alias)
@@ -49,7 +59,12 @@ def export_profile(
     warn_about_profiles(session.profiles(), [profile.alias])
     if (warning := check_plaintext(resolved)) is not None:
         warn(warning)
-    exported = export(plan_for(profile, _secret(profile, yes) if with_secret else None), to)
+    if form.connects:
+        plan = plan_for(profile, _secret(profile, yes) if with_secret else None)
+    else:
+        file = _file(resolved, session)
+        plan = plan_for(profile, file=file, needs=_needs(resolved, session))
+    exported = export(plan, to)
     if strict and exported.gaps:
         raise ConfigError(
             f"{to} cannot express all of {profile.alias!r}: {'; '.join(exported.gaps)}",
@@ -80,3 +95,49 @@ def _secret(profile: Profile, yes: bool) -> SecretText | None:
         yes=yes,
     )
     return keyring_access.token_of(profile)
+
+
+def _file(resolved: Resolved, session: Session) -> str | None:
+    """The file that ``exec`` must be told of where it is started from another directory, with fewer variables."""
+    document = resolved.raw.document
+    if document is None:
+        return None
+    if is_given(document.path):
+        raise ConfigError(
+            f"{document.path} gives what it holds only once, and not to a program that is started later",
+            hint="name a file that stays",
+        )
+    if document.role == "user":
+        home = {name: value for name, value in session.env.items() if name in _HOMES}
+        return None if user_file(home) == document.path else document.path
+    if not resolved.trusted:
+        # Whoever names a file trusts it, as it is and as it will be.
+        raise UntrustedError(
+            f"{document.path} is not trusted, and a client that starts {NAME} with --config trusts it",
+            hint=remedy(document, session.profiles().trust),
+            location=resolved.origin.location("key"),
+        )
+    return document.path
+
+
+# What every program is given that a desktop starts.
+_HOMES = ("HOME", "USERPROFILE", "APPDATA")
+
+
+def _needs(resolved: Resolved, session: Session) -> tuple[str, ...]:
+    """The variables of this environment without which ``exec`` finds another profile, or no secret."""
+    from ...references import CommandRef, EnvRef, KeyringRef
+
+    names = [value.origin.name for value in resolved.raw.values.values() if value.origin.layer == "environment"]
+    if "MILVUS_URI" in names and session.env.get("MILVUS_CONN_ALIAS"):
+        names.append("MILVUS_CONN_ALIAS")
+    credential = resolved.profile.credential
+    source = None if credential is None else credential.source
+    if isinstance(source, EnvRef):
+        names.append(source.env)
+    elif isinstance(source, CommandRef):
+        names += source.pass_env
+    elif isinstance(source, KeyringRef) and session.env.get("DBUS_SESSION_BUS_ADDRESS"):
+        # The way to the Secret Service, without which there is no keyring.
+        names.append("DBUS_SESSION_BUS_ADDRESS")
+    return tuple(dict.fromkeys(name for name in names if name is not None))

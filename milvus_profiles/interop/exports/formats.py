@@ -1,16 +1,20 @@
-"""Which formats there are, and what each can be written for."""
+"""Which formats there are, and what each can be written for.
+
+The help and the completion list them, so what writes them is imported only to write.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal
 
 from ...errors import ConfigError, UsageError
 from ...spelling import suggest
 from ...text import milvus_profiles
-from . import manifests, programs, shell
-from .plan import Exported, ExportPlan
+
+if TYPE_CHECKING:
+    from .plan import Exported, ExportPlan
 
 __all__ = ["FORMATS", "Format", "export", "find_format"]
 
@@ -22,27 +26,35 @@ _TCP_AND_UNIX: frozenset[_Kind] = frozenset(("tcp", "unix"))
 
 @dataclass(frozen=True)
 class Format:
-    """A format of ``export``: what writes a plan down, and the kinds of endpoint that its client can reach."""
+    """A format of ``export``.
 
-    write: Callable[[ExportPlan], Exported]
+    Attributes:
+        writer: the module and the function that write a plan down.
+        kinds: the kinds of endpoint that its client can reach.
+        connects: whether it says how to connect; if not, it names the profile, and never holds a secret.
+    """
+
+    writer: str
     kinds: frozenset[_Kind]
+    connects: bool = True
 
 
 FORMATS: dict[str, Format] = {
-    "env": Format(shell.env, _ALL),
-    "dotenv": Format(manifests.dotenv, _ALL),
-    "json": Format(manifests.json, _ALL),
-    "pymilvus": Format(programs.pymilvus, _ALL),
-    "langchain": Format(programs.langchain, _ALL),
-    "node": Format(programs.node, _TCP),
-    "go": Format(programs.go, _TCP),
-    "java": Format(programs.java, _TCP),
-    "curl": Format(shell.curl, _TCP),
-    "milvus-cli": Format(shell.milvus_cli, _TCP),
-    "k8s-secret": Format(manifests.k8s_secret, _TCP),
-    "compose": Format(manifests.compose, _TCP),
+    "env": Format("shell:env", _ALL),
+    "dotenv": Format("manifests:dotenv", _ALL),
+    "json": Format("manifests:json", _ALL),
+    "pymilvus": Format("programs:pymilvus", _ALL),
+    "langchain": Format("programs:langchain", _ALL),
+    "node": Format("programs:node", _TCP),
+    "go": Format("programs:go", _TCP),
+    "java": Format("programs:java", _TCP),
+    "curl": Format("shell:curl", _TCP),
+    "milvus-cli": Format("shell:milvus_cli", _TCP),
+    "k8s-secret": Format("manifests:k8s_secret", _TCP),
+    "compose": Format("manifests:compose", _TCP),
     # Not Milvus Lite: a dynamic user owns no directory that it could lie in.
-    "systemd": Format(manifests.systemd, _TCP_AND_UNIX),
+    "systemd": Format("manifests:systemd", _TCP_AND_UNIX),
+    "mcp": Format("agents:mcp", _ALL, connects=False),
 }
 
 
@@ -64,4 +76,6 @@ def export(plan: ExportPlan, name: str) -> Exported:
         raise ConfigError(
             f"{name} cannot reach {what}", hint=remedy if plan.endpoint.kind == "lite" else "give it a TCP address"
         )
-    return form.write(plan)
+    module, _, function = form.writer.partition(":")
+    written: Exported = getattr(import_module(f".{module}", __package__), function)(plan)
+    return written

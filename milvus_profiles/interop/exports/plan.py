@@ -7,7 +7,7 @@ beside ``MILVUS_URI``, whose profile is called ``default``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from ...endpoint import Endpoint
@@ -16,6 +16,7 @@ from ...profile import SSL, EnvRef, FileRef, Profile
 from ..variables import unsaid, variables
 
 __all__ = [
+    "NO_IPV6",
     "OWN",
     "TOKEN_VARIABLE",
     "ExportPlan",
@@ -31,6 +32,9 @@ T = TypeVar("T")
 
 TOKEN_VARIABLE = "MILVUS_TOKEN"  # noqa: S105  # a name
 """The variable that is named where the profile names none; ``milvus-profiles exec`` sets it."""
+
+NO_IPV6 = "pymilvus reads IPv6 addresses wrongly: use a name that stands for the address"
+"""What is told of every client that is pymilvus, or is made of it."""
 
 OWN = "MILVUS_PROFILES__DEFAULT__"
 """What the variables begin with that only this package reads."""
@@ -60,10 +64,17 @@ def _where_it_is(_: str, path: str) -> str:
 
 @dataclass(frozen=True)
 class ExportPlan:
-    """What is exported, and how its secret is named."""
+    """What is exported, and how its secret is named.
+
+    Attributes:
+        file: the file that ``exec`` must be told, since it does not find it by itself from everywhere.
+        needs: the variables of this environment without which ``exec`` finds another profile, or none.
+    """
 
     profile: Profile
     secret: SecretForm
+    file: str | None = None
+    needs: tuple[str, ...] = ()
 
     @property
     def alias(self) -> str:
@@ -157,8 +168,17 @@ def exported(lines: Iterable[str], gaps: Iterable[str] = ()) -> Exported:
     return Exported("\n".join(lines) + "\n", tuple(gaps))
 
 
-def plan_for(profile: Profile, token: SecretText | None = None) -> ExportPlan:
-    """The plan of a profile, with its whole token to be written out; None names it by a reference."""
+def plan_for(
+    profile: Profile, token: SecretText | None = None, *, file: str | None = None, needs: tuple[str, ...] = ()
+) -> ExportPlan:
+    """The plan of a profile, with its whole token to be written out; None names it by a reference.
+
+    The others are those of :class:`ExportPlan`.
+    """
+    return replace(_plan_for(profile, token), file=file, needs=needs)
+
+
+def _plan_for(profile: Profile, token: SecretText | None) -> ExportPlan:
     credential = profile.credential
     if credential is None or token is not None:
         return ExportPlan(profile, None if credential is None else token)

@@ -9,7 +9,7 @@ from typing import Any
 from ...channel.pymilvus_client import client_arguments
 from ...files.regular_file import PEM_LIMIT, FileFault, read_regular
 from ...profile import SSL
-from .plan import Exported, ExportPlan, FromFile, FromVariable, exported
+from .plan import NO_IPV6, Exported, ExportPlan, FromFile, FromVariable, exported
 from .quoting import go as in_go
 from .quoting import java as in_java
 from .quoting import javascript as in_js
@@ -73,7 +73,7 @@ def _python_arguments(plan: ExportPlan) -> tuple[dict[str, str], list[str]]:
     gaps = []
     profile, reach = plan.profile, plan.endpoint
     if ":" in reach.host:
-        gaps.append("pymilvus reads IPv6 addresses wrongly: use a name that stands for the address")
+        gaps.append(NO_IPV6)
         reach = replace(reach, host="localhost")
     if isinstance(profile.ssl, SSL) and profile.ssl.cert is not None and profile.ssl.ca is None:
         gaps.append("pymilvus takes a client certificate only together with a CA: set ssl.ca")
