@@ -175,7 +175,7 @@ def test_proxy_variables_are_not_used_and_that_is_said(diagnose: Diagnose, milvu
     proxies = {"https_proxy": "http://user:hushhush@proxy.example:3128"}
     tcp = warned(diagnose(proxies, **of(milvus_plain)))["tcp"]
     assert "https_proxy is set, and not used" in tcp.detail
-    assert "profile set prod proxy=" in (tcp.hint or "")
+    assert "MILVUS_PROFILES__PROD__PROXY=" in (tcp.hint or "")
     assert "hushhush" not in repr(tcp)
     assert not warned(diagnose({**proxies, "no_proxy": "127.0.0.1"}, **of(milvus_plain)))
     # Where it fails, that is what may be missing.
@@ -274,12 +274,12 @@ def script_with(databases: list[str] | None) -> Callable[[Call], bytes]:
     ("databases", "detail", "hint"),
     [
         (["default", "analytics"], "it has default, analytics", "did you mean analytics?"),
-        (["default", "other"], "it has default, other", "db_name=NAME"),
-        (None, "has no database 'analitics'", "db_name=NAME"),
-        ([f"d{n}" for n in range(9)], "d7 and 1 more", "db_name=NAME"),
+        (["default", "other"], "it has default, other", "DB_NAME=NAME"),
+        (None, "has no database 'analitics'", "DB_NAME=NAME"),
+        ([f"d{n}" for n in range(9)], "d7 and 1 more", "DB_NAME=NAME"),
         # What a server calls its databases is not to be run by whoever copies the command.
-        (["analitics; rm -rf ~", "b"], "analitics; rm -rf ~", "db_name=NAME"),
-        (["analitics\x1b[2J", "b"], r"analitics\x1b[2J", "db_name=NAME"),
+        (["analitics; rm -rf ~", "b"], "analitics; rm -rf ~", "DB_NAME=NAME"),
+        (["analitics\x1b[2J", "b"], r"analitics\x1b[2J", "DB_NAME=NAME"),
     ],
     ids=["near", "far", "denied", "many", "command", "escape"],
 )

@@ -611,7 +611,7 @@ def test_the_parsers_words_are_not_repeated_where_they_quote_the_file() -> None:
     for text in (
         f"a = {{'{CANARY}' = 1, '{CANARY}' = 2}}",
         f"a = {{\"it's '{CANARY}'\" = 1, \"it's '{CANARY}'\" = 2}}",
-        f"[{CANARY}]\n[{CANARY}]",
+        f"['{CANARY} ']\n['{CANARY} ']",
         f"['x ({CANARY})']\n['x ({CANARY})']",
         f"[a]\n[a.'{CANARY}']\n[a]\n'{CANARY}' = 1",
     ):

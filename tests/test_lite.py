@@ -307,7 +307,7 @@ def test_what_is_not_installed_is_named_with_the_command(tmp_path: Path, hidden:
     )
     if hidden == "faiss" and told["error"] is None:
         return  # this release of Milvus Lite imports it only when an index needs it
-    assert told["error"][0] == "ConfigError"
+    assert told["error"][0] == "MissingExtraError"
     assert words in told["error"][1]
     assert "pip install 'milvus-profiles[lite]'" in told["error"][1]
 
@@ -317,7 +317,7 @@ def test_a_package_that_cannot_be_imported_is_quoted(tmp_path: Path) -> None:
     broken.mkdir(parents=True)
     (broken / "__init__.py").write_text("raise ImportError('libfoo.so.1: no \\x1b[1msuch file')")
     told = run("sys.path.insert(0, sys.argv[1] + '/broken'); told['error'] = error_of(PATH)", tmp_path)
-    assert told["error"][0] == "ConfigError"
+    assert told["error"][0] == "MissingExtraError"
     assert "libfoo.so.1: no \\x1b[1msuch file" in told["error"][1]
 
 
@@ -393,7 +393,7 @@ def test_a_module_called_settings_of_the_users_own_is_not_run(tmp_path: Path) ->
         """,
         tmp_path,
     )
-    assert told["error"][0] == "ConfigError"
+    assert told["error"][0] == "MissingExtraError"
     assert told["settings"] is False
 
 

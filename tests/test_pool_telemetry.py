@@ -77,7 +77,7 @@ def test_without_opentelemetry_it_is_said(monkeypatch: pytest.MonkeyPatch) -> No
 
     def without(name: str, *rest: Any, **named: Any) -> Any:
         if name.startswith("opentelemetry"):
-            raise ImportError(name)
+            raise ModuleNotFoundError(name, name=name)
         return real(name, *rest, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)

@@ -137,6 +137,8 @@ def acquire_lite(path: str, untrusted: Untrusted | None) -> LiteLease:
                 beside(lambda: _start(server, path, untrusted), "milvus-profiles lite")
             else:
                 check_shared(path, untrusted)
+        except MilvusProfilesError:  # of which some are OSErrors too
+            raise
         except OSError as error:
             raise ConfigError(
                 f"Milvus Lite cannot use {printable(directory)}: {error.strerror or 'unknown error'}",

@@ -68,6 +68,8 @@ def _lock(path: str, timeout: float, inside: str | None) -> int:
                 _unlock(descriptor)
                 raise
             return descriptor
+    except LockTimeoutError:  # an OSError too
+        raise
     except OSError as error:
         raise refusal(error, path, f"cannot be edited, because {lock_path} cannot be locked") from None
 
