@@ -45,7 +45,7 @@ test-sdks: setup-tests ## what `export` writes, run with the real SDKs, which th
 	@$(BIN)/python scripts/sdks.py $(SDKS)
 	@$(LOOPBACK) $(BIN)/python -m pytest -m sdks $(ARGS) tests/sdks
 
-test-engines: setup-engines ## the samples of Dask, Ray and Spark, which this fetches, each with processes of its own
+test-engines: setup-engines ## the samples of Dask, Ray and Spark, which this fetches (2 minutes)
 	@$(LOOPBACK) $(BIN)/python -m pytest -m engines $(ARGS) tests/engines
 
 # Not in CI: each takes an environment of 350 MB and some minutes.

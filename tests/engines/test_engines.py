@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -89,7 +90,7 @@ def login(milvus_auth: MilvusServer) -> Iterator[None]:
 @pytest.fixture
 def directory() -> Iterator[Path]:
     """Ray's sockets must have short names, so not the one of pytest."""
-    with tempfile.TemporaryDirectory(prefix="engine-") as made:
+    with tempfile.TemporaryDirectory(prefix="engine-", ignore_cleanup_errors=True) as made:
         yield Path(made)
 
 
@@ -112,9 +113,14 @@ def environment(name: str, directory: Path, port: int) -> dict[str, str]:
     }
 
 
-def files(directory: Path) -> Iterator[Path]:
-    """Logs and whatever else an engine left there."""
-    return (path for path in directory.rglob("*") if path.is_file() and not path.is_symlink())
+def left_with(secret: str, directory: Path) -> list[str]:
+    """The files there that hold a secret: an engine leaves logs and more."""
+    found = []
+    for path in directory.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # an engine that ends tidies up
+            if path.is_file() and not path.is_symlink() and secret.encode() in path.read_bytes():
+                found.append(path.name)
+    return found
 
 
 def run(env: dict[str, str], *words: str | Path) -> str:
@@ -138,14 +144,16 @@ def test_each_process_of_an_engine_opens_one_connection_by_name(
         env = environment(name, directory, proxy.port)
         env |= {"PYTHONPATH": f"{directory}:{PROJECT}", "TEST_PICKLED": str(pickled)}
         said = run(env, PROJECT / f"sample_configs/{name}/vectors.py", "films")
-        assert said.splitlines()[-1] == "2 processes inserted 1000 vectors and found 1000"
-        assert proxy.connections == 3  # of each process one, and the program's own
+        told = re.fullmatch(r"(\d+) processes inserted 1000 vectors and found 1000", said.splitlines()[-1])
+        assert told, said
+        assert int(told[1]) >= 2
+        assert proxy.connections == int(told[1]) + 1  # of each process one, and the program's own
         assert proxy.wait_until_idle()
     records = [path.read_bytes() for path in pickled.iterdir()]
     everything = b"".join(records)
     assert len(records) >= 3, "the processes pickle their answers"
     assert f"vectors_of_{name}".encode() in everything, "functions are pickled with what they name"
-    assert [path.name for path in files(directory) if PASSWORD.encode() in path.read_bytes()] == ["token"]
+    assert left_with(PASSWORD, directory) == ["token"]
     for secret in (TOKEN, PASSWORD, base64.b64encode(TOKEN.encode()).decode()):
         assert secret.encode() not in everything
 
