@@ -1,5 +1,6 @@
 # Everything happens in a virtual environment of the checkout; nothing is installed beside it, except that `make test`
-# as root on Debian installs the keyring packages that its tests need, and `make test-proxies` nginx, haproxy and dnsmasq.
+# as root on Debian installs the keyring packages that its tests need, and `make test-proxies` nginx, haproxy and dnsmasq,
+# and `make test-engines` Java.
 #
 #   make test ARGS="-k keyring"                        some tests only
 #   make test PYTHON=python3.13 VENV=.venv-3.13        another Python, beside the first
@@ -23,7 +24,7 @@ export TEST_SDKS := $(abspath $(SDKS))
 LOOPBACK := $(BIN)/python scripts/loopback.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-security test-proxies test-sdks test-pythons campaign cov bench bench-quick lint setup setup-tests setup-proxies setup-bench clean
+.PHONY: help demo test test-security test-proxies test-sdks test-engines test-pythons campaign cov bench bench-quick lint setup setup-tests setup-proxies setup-engines setup-bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,10 +33,10 @@ demo: setup ## a short tour of the command line and the library
 	@PATH="$(BIN):$$PATH" scripts/demo
 
 test: setup-tests ## the tests, on real servers
-	@$(LOOPBACK) $(BIN)/python -m pytest -m "not campaign and not security and not proxies and not sdks" -n $(WORKERS) --dist worksteal $(ARGS)
+	@$(LOOPBACK) $(BIN)/python -m pytest -m "not campaign and not security and not proxies and not sdks and not engines" -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-security: setup-tests ## hostile files, and canaries for every output of every command
-	@$(LOOPBACK) $(BIN)/python -m pytest -m "security and not campaign" -n $(WORKERS) --dist worksteal $(ARGS)
+	@$(LOOPBACK) $(BIN)/python -m pytest -m "security and not campaign and not engines" -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-proxies: setup-proxies ## nginx and haproxy in front of a Milvus, names of two addresses (25 seconds)
 	@$(LOOPBACK) $(BIN)/python -m pytest -m proxies $(ARGS) tests/proxies
@@ -43,6 +44,9 @@ test-proxies: setup-proxies ## nginx and haproxy in front of a Milvus, names of 
 test-sdks: setup-tests ## what `export` writes, run with the real SDKs, which this fetches
 	@$(BIN)/python scripts/sdks.py $(SDKS)
 	@$(LOOPBACK) $(BIN)/python -m pytest -m sdks $(ARGS) tests/sdks
+
+test-engines: setup-engines ## the samples of Dask, Ray and Spark, which this fetches (2 minutes)
+	@$(LOOPBACK) $(BIN)/python -m pytest -m engines $(ARGS) tests/engines
 
 # Not in CI: each takes an environment of 350 MB and some minutes.
 test-pythons: setup-tests ## how processes end and fork, on every Python that is here, each in an environment of its own
@@ -58,7 +62,7 @@ campaign: setup-tests ## the slow tests, and properties with many examples
 
 cov: setup-tests ## all tests but the campaigns, with a report of what they covered
 	@$(BIN)/coverage erase
-	@$(LOOPBACK) $(BIN)/coverage run -m pytest -m "not campaign and not proxies and not sdks" -n $(WORKERS) --dist worksteal $(ARGS)
+	@$(LOOPBACK) $(BIN)/coverage run -m pytest -m "not campaign and not proxies and not sdks and not engines" -n $(WORKERS) --dist worksteal $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
@@ -81,6 +85,9 @@ setup-tests:
 
 setup-proxies:
 	@$(PYTHON) scripts/bootstrap.py $(VENV) --servers --proxies
+
+setup-engines:
+	@$(PYTHON) scripts/bootstrap.py $(VENV) --servers --engines
 
 setup-bench: setup-tests
 	@$(PYTHON) scripts/sdks.py $(SDKS) milvus-cli

@@ -2,7 +2,8 @@
 
     bootstrap.py VENV            the virtual environment, with this project and its development tools in it
     bootstrap.py VENV --servers  and what the tests need besides: Milvus servers, other clients, a few Debian packages
-                                 (with --proxies, gateways and a name server too)
+                                 (with --proxies, gateways and a name server too; with --engines, Dask, Ray, Spark and
+                                 Java)
 
 Standard library only: it runs before anything is installed.
 """
@@ -23,7 +24,7 @@ PROJECT = Path(__file__).absolute().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from tests.support import binaries, layers  # noqa: E402  (standard library only, too)
-from tests.support.requirements import DEBIAN_PACKAGES, PROXY_PACKAGES, which  # noqa: E402
+from tests.support.requirements import DEBIAN_PACKAGES, ENGINE_PACKAGES, PROXY_PACKAGES, which  # noqa: E402
 
 OLDEST_PYTHON = (3, 10)
 
@@ -37,11 +38,14 @@ def main() -> None:
         create(venv)
         install_project(venv)
         if "--servers" in sys.argv:
-            install_debian_packages({**DEBIAN_PACKAGES, **(PROXY_PACKAGES if "--proxies" in sys.argv else {})})
+            engines = "--engines" in sys.argv
+            proxies = "--proxies" in sys.argv
+            packages = {**(PROXY_PACKAGES if proxies else {}), **(ENGINE_PACKAGES if engines else {})}
+            install_debian_packages({**DEBIAN_PACKAGES, **packages})
             install_peers(venv)
             for version in binaries.VERSIONS:
                 fetch_server(venv, version)
-            for name in layers.LAYERS:
+            for name in {**layers.LAYERS, **(layers.ENGINES if engines else {})}:
                 make_layer(venv, name)
 
 
@@ -121,7 +125,7 @@ def fetch_server(venv: Path, version: str) -> None:
 def make_layer(venv: Path, name: str) -> None:
     if layers.is_made(venv, name):
         return
-    say(f"Installing {', '.join(layers.LAYERS[name])} beside the tests")
+    say(f"Installing {', '.join(layers.PACKAGES[name])} beside the tests")
     try:
         layers.make(venv, name)
     except subprocess.CalledProcessError as error:

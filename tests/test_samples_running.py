@@ -28,6 +28,7 @@ pytest_plugins = ["pytester"]
 def test_there_is_one_of_each() -> None:
     there = {path.name for path in SAMPLES.iterdir()}
     assert there >= {"compose", "kubernetes", "systemd", "github-actions", "pytest", "fastapi", "celery", "container"}
+    assert there >= {"dask", "ray", "spark"}  # which tests/engines runs
     assert len(YAML) == 3
 
 

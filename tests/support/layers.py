@@ -24,6 +24,13 @@ LAYERS = {
 }
 if sys.version_info >= (3, 12):
     LAYERS["sqlalchemy"] = ("milvusql-sqlalchemy==1.0.0",)
+# What is fetched by `make test-engines` only: some hundred megabytes each.
+ENGINES = {
+    "dask": ("distributed==2026.8.0",),
+    "ray": ("ray==2.60.0",),
+    "spark": ("pyspark==4.3.0",),
+}
+PACKAGES = {**LAYERS, **ENGINES}
 
 
 def directory(venv: Path, name: str) -> Path:
@@ -52,14 +59,14 @@ def make(venv: Path, name: str) -> None:
     (own,) = (layer / "lib").glob("python3.*/site-packages")
     (own / "below.pth").write_text(f"import site; site.addsitedir({str(below)!r})\n")
     pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    _run(layer / "bin/python", *pip, *LAYERS[name])
+    _run(layer / "bin/python", *pip, *PACKAGES[name])
     (layer / "made").write_text(_wanted(venv, name))
 
 
 def _wanted(venv: Path, name: str) -> str:
     # What pip left out because it was below may have gone from there since.
     below = venv / "installed"
-    return "\n".join([*LAYERS[name], below.read_text() if below.exists() else ""])
+    return "\n".join([*PACKAGES[name], below.read_text() if below.exists() else ""])
 
 
 def _run(*command: str | Path) -> None:
@@ -71,5 +78,6 @@ def need_layer(name: str) -> Path:
     from .requirements import unavailable
 
     if not is_made(Path(sys.prefix), name):
-        unavailable(f"needs {', '.join(LAYERS[name])}, which `make setup-tests` could not install")
+        target = "setup-engines" if name in ENGINES else "setup-tests"
+        unavailable(f"needs {', '.join(PACKAGES[name])}, which `make {target}` could not install")
     return interpreter(name)

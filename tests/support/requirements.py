@@ -24,6 +24,8 @@ PROXY_PACKAGES = {
     "haproxy": "haproxy",
     "dnsmasq": "dnsmasq-base",
 }
+# Those of `make test-engines`: Spark runs on Java 17 or newer.
+ENGINE_PACKAGES = {"java": "default-jre-headless"}
 # Where programs for administrators are, which not every user's PATH names.
 _ADMINISTRATORS = "/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -37,7 +39,7 @@ def need(*tools: str) -> None:
     """Let the test go on only if these programs are there."""
     missing = [tool for tool in tools if which(tool) is None]
     if missing:
-        known = {**DEBIAN_PACKAGES, **PROXY_PACKAGES}
+        known = {**DEBIAN_PACKAGES, **PROXY_PACKAGES, **ENGINE_PACKAGES}
         packages = sorted({known[tool] for tool in missing if tool in known})
         remedy = f" (Debian: apt-get install {' '.join(packages)})" if packages else ""
         unavailable(f"needs {', '.join(missing)}{remedy}")

@@ -1,0 +1,1 @@
+"""Engines that spread work over processes: run by `make test-engines`."""
