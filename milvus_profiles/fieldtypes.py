@@ -109,7 +109,7 @@ def _pem(path: str, info: ValidationInfo) -> str:
         message = f"{path} {reason}" if reason == fault.reason else f"cannot read {path}: {reason}"
         raise invalid(message) from None
     if b"-----BEGIN " not in content:
-        raise invalid(f"{path} is not a PEM file (it has no -----BEGIN line)")
+        raise invalid(f"{path} is not a PEM file (no line of it begins a certificate or a key)")
     return path
 
 
@@ -250,7 +250,9 @@ else:
 
 
 def _refusal(model: Any, fault: ValidationError) -> ParamError:
-    first, *more = fault.errors(include_url=False, include_input=False)
+    found = fault.errors(include_url=False, include_input=False)
+    # What is misspelled explains what is missing.
+    first, *more = sorted(found, key=lambda one: one["type"] != "extra_forbidden")
     hint: str | None = first.get("ctx", {}).get("hint")
     place = fields_in(first["loc"], first["type"])
     if first["type"] == "extra_forbidden":

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from milvus_profiles import __version__
+from milvus_profiles.cli import prompt
+from milvus_profiles.config.fields import FIELDS
 from tests.support.command import Command
 
 FILE = 'default_profile = "prod"\n[profiles.prod]\nuri = "https://h.example/db"\n[profiles.local]\nuri = "./x.db"\n'
@@ -93,7 +95,17 @@ def test_add_takes_the_address_as_a_second_word(cli: Command, file: Path) -> Non
     assert '[profiles.new]\nuri = "http://h:1"\n' in file.read_text()
     twice = cli("add", "other", "http://h:1", "--uri", "http://h:2", status=2)
     assert twice.stderr == "error: the address is given twice\nhint: leave --uri out\n"
+    assert cli("add", "http://h", status=2).stderr == (
+        "error: that is an address, not an alias\nhint: write `add ALIAS URI`\n"
+    )
     assert "uri" in cli("add", "other", "http://h:1", "--host", "h", status=2).stderr
+
+
+def test_a_profile_that_cannot_be_put_together_is_listed_where_it_stands(cli: Command, file: Path) -> None:
+    file.write_text('[profiles.a]\nextends = "b"\n[profiles.b]\nextends = "a"\n')
+    rows = cli("list", "--json", status=0).json
+    assert [row["origin"] for row in rows] == [f"{file}:1", f"{file}:3"]
+    assert {row["error"]["code"] for row in rows} == {"config"}
 
 
 # --- current ---------------------------------------------------------------------------------------------------------
@@ -146,6 +158,27 @@ def test_current_says_the_same_whichever_way_it_was_found(
         [row] = [row for row in listed.json if row["default"]]
         assert (quick.json["alias"], quick.json["uri"]) == (row["alias"], row["uri"])
         assert quick.json["reason"]
+
+
+def test_current_names_the_address_of_the_file_that_wins(cli: Command, file: Path) -> None:
+    cli.own_file('default_profile = "prod"\n[profiles.prod]\nuri = "https://good.example"\n')
+    for table in ("[profiles.prod]", "[profiles.PROD]"):
+        file.write_text(f'{table}\nuri = "https://other.example"\n')
+        cli("trust", status=0)
+        assert cli("current", "--format", "{uri}", status=0).stdout == "https://other.example:443\n"
+    file.write_text('[profiles.prod]\nextends = "base"\n[profiles.base]\nuri = "https://other.example"\n')
+    cli("trust", status=0)
+    assert cli("current", "--format", "{uri}", status=0).stdout == "https://other.example:443\n"
+
+
+def test_a_profile_that_is_not_valid_is_not_current(cli: Command, file: Path) -> None:
+    for wrong in ('uri = "h"\ntimeot = 3', 'uri = "h"\ndb_name = ""', "uri = 5"):
+        file.write_text(f"[profiles.p]\n{wrong}\n")
+        cli("current", status=3)
+
+
+def test_the_simple_fields_are_fields() -> None:
+    assert set(FIELDS) >= prompt._SIMPLE  # no field that the machinery would have to judge by its name
 
 
 def test_current_needs_no_machinery_where_files_tell(cli: Command, file: Path) -> None:

@@ -667,6 +667,7 @@ def test_no_validation_error_shows_a_secret(fields: dict[str, Any]) -> None:
         (lambda: PoolSettings(max_channel=3), "unknown field 'max_channel'", "did you mean 'max_channels'?"),  # type: ignore
         (lambda: PoolSettings(max_channels="3"), "max_channels must be a whole number", None),  # type: ignore
         (lambda: PoolSettings(max_channels=0, max_total=0), "max_channels must be at least 1", "1 more"),
+        (lambda: Profile(timout=3), "unknown field 'timout'", "did you mean 'timeout'?; 1 more"),  # type: ignore
         (lambda: Profile(uri="h"), "alias is missing", None),  # type: ignore
     ],
 )

@@ -63,6 +63,51 @@ def test_a_profile_that_a_program_made_has_a_channel_of_its_own(uri: str) -> Non
         mp.Profile(alias="mine", timeout=3).connect()
 
 
+def test_another_address_parts_a_profile_from_its_secret(uri: str) -> None:
+    calls: list[scripted_grpc.Call] = []
+
+    def script(call: scripted_grpc.Call) -> Any:
+        calls.append(call)
+        return scripted_grpc.milvus_answer(call)
+
+    secret: Any = "c4n4ry"
+    made = mp.Profile(alias="mine", uri="https://elsewhere.example", user="root", password=secret, db_name="d")
+    with scripted_grpc.scripted_server(script) as server:
+        with mp.connect(made, uri=f"http://127.0.0.1:{server.port}") as connection:
+            assert connection.profile.credential is None
+        with mp.connect(made, host="127.0.0.1", port=server.port) as connection:
+            assert (connection.profile.user, connection.profile.db_name) == (None, "d")
+    assert calls
+    assert not any("authorization" in dict(call.metadata) for call in calls)
+
+
+def test_a_client_takes_no_argument_that_would_carry_the_secret_elsewhere(profiles: mp.Profiles) -> None:
+    pytest.importorskip("pymilvus")
+    with profiles.connect("prod") as connection:
+        with pytest.raises(mp.ParamError, match="uri= leads elsewhere"):
+            connection.client(uri="http://127.0.0.1:1")
+        for name in ("user", "password", "alias"):
+            wrong: dict[str, Any] = {name: "x"}
+            with pytest.raises(mp.ParamError, match=f"{name}= has no effect"):
+                connection.client(**wrong)
+
+
+async def test_a_profile_stands_where_an_alias_does(profiles: mp.Profiles) -> None:
+    profile = profiles["prod"]
+    assert mp.diagnose(profile).ok
+    assert (await mp.aio.diagnose(profile)).ok
+    with pytest.raises(mp.ParamError, match="in no file to be tested"):
+        mp.diagnose(mp.Profile(alias="mine", uri="h"))
+    profile.connect()
+    assert mp.has_connection(profile)
+    mp.disconnect(profile)
+    assert not mp.has_connection(profile)
+    await mp.aio.connect(profile)
+    assert mp.aio.has_connection(profile)
+    await mp.aio.disconnect(profile)
+    assert not mp.aio.has_connection(profile)
+
+
 def test_where_a_profile_was_taken_from_makes_no_difference_between_two(profiles: mp.Profiles) -> None:
     profile = profiles["prod"]
     made = mp.Profile(alias="prod", uri=profile.uri)

@@ -20,6 +20,11 @@ FIELDS = ("alias", "uri", "db_name", "reason")
 
 _PLAIN = frozenset({"--json", "--no-color", "--verbose", "-v", "--quiet", "-q"})
 _VALUED = frozenset({"--config", "--profile", "--format"})
+_SIMPLE = frozenset(
+    {"uri", "db_name", "description", "user", "password", "token", "timeout", "call_timeout", "retry", "keepalive"}
+    | {"allow_insecure", "protected", "management_port", "pool"}
+)
+"""Fields that change nothing of what is printed; whatever else a profile has is for the machinery to judge."""
 _FIELD = re.compile(r"\{([a-z_]*)\}")
 
 
@@ -78,12 +83,12 @@ def respond(words: Sequence[str]) -> int | None:
 
 
 def _record(choice: Any, path: str, table: Mapping[str, Any]) -> dict[str, str | None] | None:
-    if table.keys() & {"extends", "ssl", "host", "port"}:
+    if not table.keys() <= _SIMPLE:
         return None
     from ..endpoint import AddressError, parse_address
 
     uri, database = table.get("uri"), table.get("db_name")
-    if not isinstance(uri, str) or not (database is None or isinstance(database, str)):
+    if not isinstance(uri, str) or not (database is None or (isinstance(database, str) and database.isidentifier())):
         return None
     try:
         address = parse_address(uri, base=os.path.dirname(path), home=home_directory(os.environ) or "")

@@ -108,11 +108,14 @@ def selected(
     choice = next(choices(alias, env.get("MILVUS_PROFILE") or None, None, named_by), None)
     if choice is None or len(named_by) < sum(default is not None for default in defaults.values()):
         return None
-    # The default of a file may need trust unless it is a profile of its own.
-    for path in [choice.source] if choice.source in roots else roots:
-        for name, table in _profiles(roots[path]).items():
-            if fold_alias(name) == fold_alias(choice.alias) and is_alias(name) and isinstance(table, dict):
-                return choice._replace(alias=name), path, table
+    for path, root in roots.items():
+        for name, table in _profiles(root).items():
+            if fold_alias(name) == fold_alias(choice.alias):
+                # The default of a file may need trust unless it is a profile of its own, and so may a stronger file's
+                # profile of that name.
+                elsewhere = choice.source in roots and choice.source != path
+                plain = is_alias(name) and isinstance(table, dict)
+                return (choice._replace(alias=name), path, table) if plain and not elsewhere else None
     return None
 
 

@@ -308,19 +308,22 @@ class Profiles(Mapping[str, Profile]):
         names_files = any(path[0] == "ssl" and len(path) > 1 for path in raw.values)
         self._cache[key] = raw, None if names_files else profile
 
-    def anonymous(self, fields: Mapping[str, Any], *, alias: str = "anonymous") -> Resolved:
+    def anonymous(
+        self, fields: Mapping[str, Any], *, alias: str = "anonymous", over: Mapping[str, Any] | None = None
+    ) -> Resolved:
         """A profile of the call alone.
 
         Args:
             fields: fields of a profile, an address among them.
             alias: what it is called.
+            over: fields that beat those, as one layer another: with an address they part it from its secret.
 
         Raises:
             ConfigError: they make no valid profile.
         """
-        layer = self._call_layer(fields)
-        fields = {}  # as in use()
-        raw = RawProfile(alias, layer, [], Origin("call", "connect()"), None)
+        layer, more = self._call_layer(fields), self._call_layer(over or {})
+        fields = over = {}  # as in use()
+        raw = override(RawProfile(alias, layer, [], Origin("call", "connect()"), None), more)
         profile = _first(validate(Profile, raw))
         if profile.is_template:
             raise ConfigError("no profile and no address was given", hint="name a profile, or give uri= or host=")

@@ -13,13 +13,14 @@ from .cancellation import Cancellation, Cancelled
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
+    from ..profile import Profile
     from .report import Report, Stage
 
 __all__ = ["diagnose"]
 
 
 async def diagnose(
-    alias: str | None = None,
+    alias: str | Profile | None = None,
     *,
     profiles: Profiles | None = None,
     timeout: float | None = None,  # of the test, as for connect; a cancelled task ends it besides

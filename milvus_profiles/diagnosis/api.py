@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ..config.loading import load_with_warning
+from ..config.profiles import Profiles
+from ..errors import ParamError
 from ..live.api import connect
 from ..live.opening import secret_context
+from ..profile import Profile
 from .report import Report, Stage
 from .stages import ProfileTest, diagnose_declared
-
-if TYPE_CHECKING:
-    from ..config.profiles import Profiles
 
 __all__ = ["diagnose", "selected"]
 
 
 def diagnose(
-    alias: str | None = None,
+    alias: str | Profile | None = None,
     *,
     profiles: Profiles | None = None,
     timeout: float | None = None,
@@ -46,7 +45,14 @@ def diagnose(
     return diagnose_declared(known, name, ProfileTest(secret_context(known, name), timeout, wait_ready, on_stage))
 
 
-def selected(alias: str | None, profiles: Profiles | None) -> tuple[Profiles, str]:
+def selected(alias: str | Profile | None, profiles: Profiles | None) -> tuple[Profiles, str]:
     """The profiles, and the alias of the one that is meant; errors are those of :func:`diagnose`."""
+    if isinstance(alias, Profile):
+        if not isinstance(alias.source, Profiles):
+            raise ParamError(
+                "a profile that a program made is in no file to be tested",
+                hint="connect to it, or name one that is declared",
+            )
+        profiles, alias = alias.source if profiles is None else profiles, alias.alias
     known = load_with_warning(alias, connector=connect, stacklevel=3) if profiles is None else profiles
     return known, known.select(alias).alias

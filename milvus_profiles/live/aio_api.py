@@ -119,10 +119,10 @@ def _table() -> LoopTable | None:
     return table
 
 
-async def disconnect(alias: str, *, grace: float = 5.0) -> None:
+async def disconnect(alias: str | Profile, *, grace: float = 5.0) -> None:
     """Close all connections that a profile has in this event loop, as :func:`milvus_profiles.disconnect` does."""
     if (table := _table()) is not None:
-        await table.disconnect(alias, grace)
+        await table.disconnect(alias if isinstance(alias, str) else alias.alias, grace)
 
 
 async def disconnect_all(*, grace: float = 5.0) -> None:
@@ -137,7 +137,7 @@ def list_connections() -> list[ConnectionInfo]:
     return [] if table is None else table.infos()
 
 
-def has_connection(alias: str) -> bool:
+def has_connection(alias: str | Profile) -> bool:
     """Whether a channel of the profile is open in the running event loop."""
     table = _table()
-    return table is not None and table.has(alias)
+    return table is not None and table.has(alias if isinstance(alias, str) else alias.alias)

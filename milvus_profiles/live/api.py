@@ -127,14 +127,14 @@ def opened(asked: Request, *, wait_ready: float | None = None) -> Connection:
         # It was disconnected between being found and being taken: open anew.
 
 
-def disconnect(alias: str, *, grace: float = 5.0) -> None:
+def disconnect(alias: str | Profile, *, grace: float = 5.0) -> None:
     """Close all connections of a profile; does nothing when none is open.
 
     Args:
         alias: the profile.
         grace: seconds that calls in flight are waited for before they are cut off.
     """
-    _REGISTRY.disconnect(alias, grace)
+    _REGISTRY.disconnect(alias.alias if isinstance(alias, Profile) else alias, grace)
 
 
 def disconnect_all(*, grace: float = 5.0) -> None:
@@ -151,6 +151,6 @@ def list_connections() -> list[ConnectionInfo]:
     return _REGISTRY.infos()
 
 
-def has_connection(alias: str) -> bool:
+def has_connection(alias: str | Profile) -> bool:
     """Whether a channel of the profile is open."""
-    return _REGISTRY.has(alias)
+    return _REGISTRY.has(alias.alias if isinstance(alias, Profile) else alias)

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ConnectionClosedError, ForkError, MilvusProfilesError
+from ..errors import ConnectionClosedError, ForkError, MilvusProfilesError, ParamError
 from ..masked import MaskedFields
 
 __all__ = ["ClientHold", "client_of", "forked_or_closed", "gate_of", "taken_from"]
@@ -85,9 +85,20 @@ def client_of(handle: Any, open_own: Callable[..., Any], arguments: MaskedFields
 
     Raises:
         ConnectionClosedError, ForkError: the handle is closed, or from before a fork.
+        ParamError: an argument leads elsewhere, or has no effect.
         ConfigError: pymilvus is not installed or too old.
     """
     handle._gate()
+    if "uri" in arguments and "token" not in arguments:
+        raise ParamError(
+            "uri= leads elsewhere, and the secret of this connection does not go there",
+            hint="connect there, `mp.connect(uri=…, token=…).client()`, or give token= beside it",
+        )
+    if wrong := [name for name in ("user", "password", "alias") if name in arguments]:
+        raise ParamError(
+            f"{wrong[0]}= has no effect on a client of this connection",
+            hint="for another login give token='user:password'",
+        )
     live = handle._live
     db_name = arguments.get("db_name")
     if db_name is None:

@@ -147,7 +147,7 @@ def request(
     known, left_out = (profiles, None) if profiles is not None else load_for(called, address=needless)
     key: Hashable | None = None
     if given is not None and given.source is None:
-        resolved = known.anonymous(CallFields({**given.fields(), **fields}), alias=given.alias)
+        resolved = known.anonymous(CallFields(given.fields()), alias=given.alias, over=fields)
         resolved = replace(resolved, profile=resolved.profile.held_to(given.untrusted))
     elif given is not None:
         # As by its name, with the trust that its file has; what a program changed in it is the call's.

@@ -77,6 +77,8 @@ def _row(profiles: Profiles, found: Examined, selected: str | None, messages: di
     if raw is not None:
         row["origin"] = _origin(raw)
         row["trusted"] = profiles.is_trusted(raw)
+    elif (document := profiles.declaring(alias)) is not None:  # what it extends cannot be had
+        row["origin"] = f"{document.path}:{document.line(('profiles', alias))}"
     if isinstance(profile, Findings):
         row["error"] = error = dict[str, Any](code=profile.code)
         if current().json:

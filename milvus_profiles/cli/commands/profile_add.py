@@ -135,6 +135,8 @@ def add(
 ) -> None:
     """Add a profile: to the project's milvus.toml where there is one, else to the user's."""
     current().creates = True
+    if "://" in alias:
+        raise UsageError("that is an address, not an alias", hint="write `add ALIAS URI`")
     check_alias(alias)
     if address is not None:
         if options.uri is not None:
