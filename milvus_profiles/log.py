@@ -1,8 +1,9 @@
 """The logger of the package, ``milvus_profiles``, which says nothing until a program listens to it.
 
-DEBUG tells what was read, chosen, opened and closed; INFO what changed under living connections; WARNING what a program
-should look into.  No record holds a secret.  Each has its parts as fields too, for structured loggers:
-``milvus_event``, and ``milvus_`` with the name of a part.
+DEBUG tells what was read, chosen, opened and closed; INFO what changed under living connections.  What fails is raised
+and not logged: where an exception is thrown into a thread, Python's logging can leave the lock of a handler held, so
+nothing is logged where by default somebody listens.  No record holds a secret.  Each has its parts as fields too, for
+structured loggers: ``milvus_event``, and ``milvus_`` with the name of a part.
 """
 
 from __future__ import annotations

@@ -75,21 +75,6 @@ def test_a_channel_that_moves_is_told(
         mp.disconnect_all()
 
 
-def test_warnings_are_a_missing_secret_and_a_pool_without_connections(
-    tmp_path: Path, server: scripted_grpc.ScriptedServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.WARNING, "milvus_profiles")
-    text = f'[profiles.prod]\nuri = "http://127.0.0.1:{server.port}"\n'
-    found = profiles(tmp_path, f'{text}[profiles.bare]\nuri = "https://h"\ntoken = {{env = "NONE"}}\n')
-    with pytest.raises(mp.SecretUnavailableError):
-        found.connect("bare")
-    assert told(caplog) == [(logging.WARNING, "secret_unavailable")]
-    settings = mp.PoolSettings(mode="exclusive", max_total_per_key=1, max_block_wait=0.05)
-    with mp.ConnectionPool(settings, found) as pool, pool.lease("prod"), pytest.raises(mp.PoolTimeoutError):
-        pool.get_client("prod")
-    assert told(caplog)[1:] == [(logging.WARNING, "pool")]
-
-
 def test_without_a_listener_nothing_is_written(cli: Command, project: Path) -> None:
     (project / "milvus.toml").write_text('[profiles.prod]\nuri = "h"\n')
     assert cli("list", status=0).stderr == ""

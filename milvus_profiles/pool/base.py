@@ -13,7 +13,6 @@ import traceback
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
-from logging import WARNING
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
@@ -21,7 +20,6 @@ from pydantic import ValidationError
 from ..channel.channel_base import OfThisProcess
 from ..errors import ConfigError, PoolError
 from ..half_made import even_half_made
-from ..log import log
 from ..pool_stats import KeyStats, PoolStats
 from ..profile import POOL_WIDE, PoolSettings, fold_alias
 from .core import Core, Event
@@ -130,7 +128,6 @@ class BasePool(OfThisProcess):
             if lease.entry is None:
                 error = yield from self._queue(waiter, lease, deadline, timeout, again)
                 if error is not None:
-                    log(WARNING, "pool", "{reason}", key=key.name, reason=error.message)
                     return error
             now = self._clock()
             channel = None if lease.entry is None else lease.entry.channel

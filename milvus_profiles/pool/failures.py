@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import traceback
-from logging import WARNING
 from typing import NoReturn
 
 from ..errors import (
@@ -18,7 +17,6 @@ from ..errors import (
     PoolExhaustedError,
     PoolTimeoutError,
 )
-from ..log import log
 from .leases import Leases
 from .state import KeyState, Leak, Outcome, Waiter
 
@@ -103,7 +101,6 @@ def not_on_lease(reason: str = "the connection was returned before") -> NoReturn
 
 def leak_message(leak: Leak) -> str:
     """What a warning says about a lease that was not returned."""
-    log(WARNING, "leak", "a connection of {key} was not returned to its pool", key=leak.key)
     if leak.dropped:
         said = f"a connection of {leak.key!r} was dropped without being returned to its pool"
     else:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from logging import DEBUG, WARNING
+from logging import DEBUG
 from typing import Literal
 
 from ..endpoint import Endpoint
@@ -140,7 +140,6 @@ def _naming(credential: Credential, endpoint: Endpoint, context: SecretContext) 
         yield
     except SecretUnavailableError as error:
         who = f"profile {context.alias!r}" if context.alias else f"the connection to {endpoint}"
-        log(WARNING, "secret_unavailable", "{who}: {reason}", who=who, alias=context.alias, reason=error.message)
         raise SecretUnavailableError(f"{who} ({credential.kind}): {error.message}", hint=error.hint) from None
 
 
