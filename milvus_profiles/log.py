@@ -1,4 +1,4 @@
-"""The logger of the package, ``milvus_profiles``, which says nothing until a program listens to it.
+"""The logger of the package, ``milvus_profiles``, which says nothing below a warning until a program listens to it.
 
 DEBUG tells what was read, chosen, opened and closed; INFO what changed under living connections.  What fails is raised
 and not logged: where an exception is thrown into a thread, Python's logging can leave the lock of a handler held, so
@@ -16,7 +16,7 @@ from .text import printable
 __all__ = ["LOG", "log"]
 
 LOG = logging.getLogger("milvus_profiles")
-LOG.addHandler(logging.NullHandler())
+"""Without a handler of its own: a warning that nobody listens to goes to standard error, as Python has it."""
 
 
 def log(level: int, event: str, message: str, **parts: Any) -> None:
