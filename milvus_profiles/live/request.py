@@ -63,7 +63,7 @@ class CallFields(MaskedFields):
             if name not in FIELDS:
                 near = _OTHER_WORDS.get(name.lower()) or suggest(name, (*FIELDS, *_ARGUMENTS))
                 raise ConfigError(f"unknown field {name!r}", hint=f"did you mean {near!r}?" if near else None)
-        if isinstance(port := self.get("port"), str) and port.isascii() and port.isdecimal():
+        if isinstance(port := self.get("port"), str) and len(port) <= 5 and port.isascii() and port.isdecimal():
             self["port"] = int(port)  # as pymilvus takes it, and variables have it
 
     def __repr__(self) -> str:
