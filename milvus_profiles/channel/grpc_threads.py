@@ -6,13 +6,11 @@ process ("Failed to start lifeguard thread", grpcio 1.85), so nobody would learn
 
 from __future__ import annotations
 
-import contextlib
 import os
 import weakref
 from typing import Any, Final, TypeVar
 
 from ..background import require, start
-from ..files.regular_file import FileFault, read_regular
 
 __all__ = ["closing", "need_threads", "open_channels", "opened"]
 
@@ -23,29 +21,16 @@ _FURTHER: Final = 8
 spare for who else starts threads just now."""
 
 _open: weakref.WeakSet[Any] = weakref.WeakSet()
-"""Channels because of which gRPC's threads run."""
-
-_TASKS: Final = "/proc/self/task"
-_NAMED: Final = 64
-"""Threads whose names are read at most, the youngest; each costs a few microseconds."""
+"""Channels because of which gRPC's threads run.  What others opened is not among them, and then the look is for
+nothing."""
 
 
 def need_threads(*, for_asyncio: bool = False) -> None:
     """See that opening a channel will not end the process; ThreadStartError where there are not enough threads."""
     if for_asyncio:  # which waits in a thread of Python's besides
         start(lambda: None, "milvus-profiles look")
-    if not _open and not _run():
+    if not _open:
         require(max(2, min(16, os.cpu_count() or 1)) + _FURTHER)
-
-
-def _run() -> bool:
-    """Whether gRPC's threads run because of a channel that others opened, where the system (Linux) tells."""
-    with contextlib.suppress(OSError):
-        for task in sorted(os.listdir(_TASKS), key=int)[-_NAMED:]:
-            with contextlib.suppress(FileFault):  # it has ended meanwhile
-                if read_regular(f"{_TASKS}/{task}/comm", 64).content == b"lifeguard\n":
-                    return True
-    return False
 
 
 def opened(channel: C) -> C:
