@@ -123,10 +123,6 @@ def _path(file: str | None) -> str:
     cwd = current_directory()
     if file is not None:
         return named_file(file, current().env, cwd)
-    if current().config is not None:
-        raise UsageError(
-            "--config names a file that is trusted because it is named", hint="to trust one for good: `trust FILE`"
-        )
     found, unread = find_project_file(cwd, current().env)
     if found is None and unread:
         raise ConfigError(unread[0].reason, hint=unread[0].hint, location=Location(unread[0].path))
