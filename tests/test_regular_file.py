@@ -224,26 +224,6 @@ def test_completion(cli: Command, project: Path, obstacle: Obstacle) -> None:
     assert (outcome.stdout.strip(), outcome.stderr) == ("", "")
 
 
-def test_a_pipe_or_standard_input_named_as_the_configuration_is_refused_by_name(cli: Command) -> None:
-    text = '[profiles.a]\nuri = "localhost"\n'
-    piped = cli("--config", "/dev/stdin", "profile", "list", input=text, status=3)
-    assert "is not a file but a FIFO (a pipe)" in piped.stderr
-    reading, writing = os.pipe()
-    os.close(writing)
-    try:
-        import subprocess
-
-        done = subprocess.run(
-            [*cli.program, "--config", f"/dev/fd/{reading}", "profile", "list"],
-            env=cli.environment(), cwd=cli.cwd, pass_fds=[reading], capture_output=True, text=True, timeout=60,
-            check=False,
-        )  # fmt: skip
-    finally:
-        os.close(reading)
-    assert done.returncode == 3
-    assert "is not a file but a FIFO (a pipe)" in done.stderr
-
-
 def test_a_file_without_end_takes_no_memory(cli: Command, project: Path) -> None:
     if sys.platform != "linux":
         unavailable("needs /dev/zero and a limit of memory")
