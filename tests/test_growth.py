@@ -22,10 +22,9 @@ ENOUGH = 0.3
 """Seconds after which a ladder ends: what grows with the square has failed long before."""
 
 A_MEGABYTE = dict.fromkeys(("show", "explain", "load", "missing", "complete"), 5.0)
-A_MEGABYTE |= dict.fromkeys(("validate", "doctor", "test", "trust"), 8.0)
 """Seconds for a megabyte: two on an idle machine, and as much again and more for one that others use."""
 LONGER = 20.0
-"""For a list of 46,000 valid profiles, and an edit, which reads and compares the whole file before and after."""
+"""For what shows many excerpts, a list of 46,000 valid profiles, and an edit, which compares the whole file."""
 
 P = '[profiles.p]\nuri = "h"\n'
 Shape = Callable[[int], str]
