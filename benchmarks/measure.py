@@ -12,6 +12,7 @@ import gc
 import json
 import statistics
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeVar
@@ -111,6 +112,19 @@ class Row:
         spreads = {name: Spread(**plain[name]) for name in ("ours", "theirs", "ratio") if plain[name]}  # type: ignore[arg-type]
         goal = Goal(**plain["goal"]) if plain["goal"] else None  # type: ignore[arg-type]
         return cls(**{**plain, **spreads, "goal": goal})  # type: ignore[arg-type]
+
+
+def timed(action: Callable[[], object], count: int) -> Callable[[], float]:
+    """What measures the seconds of an action, on average over a number of them; it has run once already."""
+
+    def measure() -> float:
+        began = time.perf_counter()
+        for _ in range(count):
+            action()
+        return (time.perf_counter() - began) / count
+
+    measure()
+    return measure
 
 
 def turns(contestants: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:

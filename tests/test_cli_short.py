@@ -95,6 +95,7 @@ def test_add_takes_the_address_as_a_second_word(cli: Command, file: Path) -> Non
     assert '[profiles.new]\nuri = "http://h:1"\n' in file.read_text()
     twice = cli("add", "other", "http://h:1", "--uri", "http://h:2", status=2)
     assert twice.stderr == "error: the address is given twice\nhint: leave --uri out\n"
+    assert "\n  at URI\n" in cli("add", "other", "http://u:c4n4ry@h", status=3).stderr
     assert cli("add", "http://h", status=2).stderr == (
         "error: that is an address, not an alias\nhint: write `add ALIAS URI`\n"
     )

@@ -6,11 +6,10 @@ left of it; or it would hold a connection open that nobody has any more.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ import milvus_profiles as mp
 from milvus_profiles.channel.wire import GET_VERSION
 from tests.support.connections import Declared, Loop, Shell, any_shell, declared, declared_prod, of, uri
 from tests.support.milvus import MilvusServer
-from tests.support.waiting import until
+from tests.support.waiting import collector_off, until
 
 __all__ = ["any_shell", "declared_prod"]
 
@@ -29,16 +28,6 @@ def of_grpc() -> Counter[str]:
     kinds = (type(each) for each in gc.get_objects())
     names = ("grpc", "milvus_profiles.channel", "milvus_profiles.live", "milvus_profiles.pool")
     return Counter(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds if str(kind.__module__).startswith(names))
-
-
-@contextlib.contextmanager
-def collector_off() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def call_once(shell: Shell, conn: Any) -> list[weakref.ref[Any]]:

@@ -7,7 +7,6 @@ version of pymilvus.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import pickle
@@ -30,7 +29,7 @@ from tests.support.reporters import reported
 from tests.support.scripted_grpc import SERVICE, Call, Refusal, message, milvus_answer, number, scripted_server
 from tests.support.sockets import connections_to
 from tests.support.speaking import encoded
-from tests.support.waiting import until
+from tests.support.waiting import collector_off, until
 
 __all__ = ["declared_prod"]
 
@@ -451,18 +450,8 @@ def test_a_client_of_a_lease_in_asyncio() -> None:
         asyncio.run(in_asyncio())
 
 
-@contextlib.contextmanager
-def without_the_collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
 def test_a_client_is_in_no_circle_and_holds_a_dedicated_connection() -> None:
-    with scripted_server(answer) as server, without_the_collector():
+    with scripted_server(answer) as server, collector_off():
         # The handle is dropped at once, and the client still has what it needs.
         client = mp.connect(uri=f"http://127.0.0.1:{server.port}", profiles=mp.load(env={})).client()
         assert client.list_collections() == []
@@ -503,7 +492,7 @@ def test_a_client_of_asyncio_is_in_no_circle() -> None:
         del client, conn
         assert [reference() for reference in seen] == [None, None]
 
-    with scripted_server(answer) as server, without_the_collector():
+    with scripted_server(answer) as server, collector_off():
         asyncio.run(in_asyncio())
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import milvus_profiles as mp
 from benchmarks.figures.calls import TOKEN
-from benchmarks.measure import Effort, Row, at_least, at_most, choose, compared, main, turns
+from benchmarks.measure import Effort, Row, at_least, at_most, choose, compared, main, timed, turns
 from benchmarks.servers import milvus
 from benchmarks.sleeper import sleeper
 from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
@@ -20,17 +20,6 @@ _NEAREST: dict[str, Any] = {"data": [[0.6, 0.8]], "limit": 1, "anns_field": "vec
 
 def declared(uri: str) -> mp.Profiles:
     return mp.load(env={"MILVUS_URI": uri, "MILVUS_TOKEN": TOKEN, "HOME": "/nonexistent"}, cwd="/")
-
-
-def _seconds(action: Callable[[], object], count: int) -> Callable[[], float]:
-    def measure() -> float:
-        began = time.perf_counter()
-        for _ in range(count):
-            action()
-        return (time.perf_counter() - began) / count
-
-    measure()
-    return measure
 
 
 def _on_a_server(effort: Effort) -> list[Row]:
@@ -44,8 +33,8 @@ def _on_a_server(effort: Effort) -> list[Row]:
         kept.insert("films", [{"id": 1, "vector": [0.6, 0.8]}])
         searches = turns(
             {
-                "ours": _seconds(lambda: conn.client().search("films", **_NEAREST), count),
-                "theirs": _seconds(lambda: kept.search("films", **_NEAREST), count),
+                "ours": timed(lambda: conn.client().search("films", **_NEAREST), count),
+                "theirs": timed(lambda: kept.search("films", **_NEAREST), count),
             },
             rounds,
         )

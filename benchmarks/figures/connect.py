@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import grpc
 
 import milvus_profiles as mp
 from benchmarks.figures.calls import OPTIONS, by_hand
-from benchmarks.measure import Effort, Row, at_most, choose, compared, main, turns
+from benchmarks.measure import Effort, Row, at_most, choose, compared, main, timed, turns
 from benchmarks.servers import milvus
 from tests.support.milvus import SERVICE
 
 GET_VERSION = SERVICE + "GetVersion"
-
-
-def _timed(action: Callable[[], object], count: int) -> Callable[[], float]:
-    def measure() -> float:
-        began = time.perf_counter()
-        for _ in range(count):
-            action()
-        return (time.perf_counter() - began) / count
-
-    measure()
-    return measure
 
 
 def run(effort: Effort) -> list[Row]:
@@ -70,7 +57,7 @@ def run(effort: Effort) -> list[Row]:
         # late pays for starting it again.
         with grpc.insecure_channel(server.address, OPTIONS) as bystander:
             bystander.unary_unary(GET_VERSION, None, None)(b"", timeout=10, metadata=by_hand())
-            found = turns({name.__name__: _timed(name, count) for name in (ours, raw, pymilvus)}, rounds)
+            found = turns({name.__name__: timed(name, count) for name in (ours, raw, pymilvus)}, rounds)
     figure = "connect, handshake, first call, close"
     note = (
         "a connect looks for files and reads them, finds the profile and its secret, and keeps count of connections: "

@@ -11,7 +11,6 @@ while it runs, has this user's rights already, or was given write permission to 
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 
@@ -19,6 +18,7 @@ from ..config.databases import check_origin, enclosing, seal
 from ..endpoint import Untrusted
 from ..errors import ConfigError
 from ..files.held_directory import HeldDirectory, is_link
+from ..log import LOG
 from ..text import printable
 
 __all__ = ["check_contents", "check_shared", "make_ready"]
@@ -28,8 +28,6 @@ ENTRIES = 500_000
 
 DEPTH = 32
 """How many directories may stand in one another; Milvus Lite's own are ten at most."""
-
-_LOG = logging.getLogger("milvus_profiles")
 
 
 def make_ready(path: str, untrusted: Untrusted | None) -> str:
@@ -66,7 +64,7 @@ def check_shared(path: str, untrusted: Untrusted | None) -> None:
 def _remember(held: HeldDirectory, untrusted: Untrusted | None) -> None:
     reason = seal(held, os.environ if untrusted is None else untrusted.env)
     if reason is not None and untrusted is not None:
-        _LOG.warning(
+        LOG.warning(
             "the database %s cannot be remembered as made from here (%s), so it will need trust the next time: %s",
             printable(held.path), reason, untrusted.remedy,
         )  # fmt: skip

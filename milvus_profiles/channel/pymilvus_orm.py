@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.abc
-import logging
 import sys
 import threading
 from collections.abc import Iterable
@@ -19,14 +18,13 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from ..log import LOG
 from .pymilvus_source import ClientSource
 
 __all__ = ["ShownAlias", "hide", "hide_all", "show"]
 
 _PACKAGE = "pymilvus"
 _REGISTRY = "pymilvus.orm.connections"
-
-_log = logging.getLogger("milvus_profiles")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +125,7 @@ def _enter_all() -> None:
             try:
                 _enter(registry, alias)
             except Exception as error:  # noqa: PERF203  # nobody's import is to fail for it
-                _log.warning("pymilvus's ORM cannot be told of %r: %s", alias.spellings[0], type(error).__name__)
+                LOG.warning("pymilvus's ORM cannot be told of %r: %s", alias.spellings[0], type(error).__name__)
 
 
 class _Finder(importlib.abc.MetaPathFinder):

@@ -15,7 +15,7 @@ from typer.main import get_command
 from ..errors import MilvusProfilesError, UsageError
 from .completion import VARIABLE
 from .completion_scripts import answer_source, install, show
-from .internal import own_words
+from .internal import FLAGS, VALUED, own_words
 from .output import print_error, print_version, warn
 from .session import NAME, command, start
 
@@ -113,17 +113,12 @@ def _first(words: list[str]) -> tuple[str, list[str]]:
     """The first word that is no option and no value of one, and what follows it; empty where that cannot be told."""
     for index, word in enumerate(words):
         if not word.startswith("-"):
-            if index and words[index - 1] in _VALUED:
+            if index and words[index - 1] in VALUED:
                 continue
             return word, words[index + 1 :]
-        if word not in _VALUED and word.partition("=")[0] not in _PLAIN:
+        if word not in FLAGS and word.partition("=")[0] not in VALUED:
             break
     return "", []
-
-
-# The options that may stand before a command.
-_VALUED = ("--config", "--profile")
-_PLAIN = (*_VALUED, "--json", "--no-color", "--verbose", "-v", "-vv", "--quiet", "-q")
 
 
 def _version(wanted: bool) -> None:

@@ -17,7 +17,11 @@ from typing import TextIO
 
 from ..text import printable
 
-__all__ = ["own_words", "report_internal", "silence"]
+__all__ = ["FLAGS", "VALUED", "own_words", "report_internal", "silence"]
+
+VALUED = frozenset({"--config", "--profile"})
+FLAGS = frozenset({"--json", "--no-color", "--verbose", "-v", "-vv", "--quiet", "-q"})
+"""The options of every command, those with a value and those without, for who reads words before typer does."""
 
 _FAILED = 1
 _LONGEST = 300

@@ -12,14 +12,13 @@ from typing import Any
 from ..config.aliases import selected
 from ..files.paths import home_directory
 from ..text import printable
+from .internal import FLAGS, VALUED
 
 __all__ = ["FIELDS", "respond", "written"]
 
 FIELDS = ("alias", "uri", "db_name", "reason")
 """What a format may name."""
 
-_PLAIN = frozenset({"--json", "--no-color", "--verbose", "-v", "--quiet", "-q"})
-_VALUED = frozenset({"--config", "--profile", "--format"})
 _SIMPLE = frozenset(
     {"uri", "db_name", "description", "user", "password", "token", "timeout", "call_timeout", "retry", "keepalive"}
     | {"allow_insecure", "protected", "management_port", "pool"}
@@ -58,9 +57,9 @@ def respond(words: Sequence[str]) -> int | None:
     rest = iter(words)
     for word in rest:
         name, equals, value = word.partition("=")
-        if word in _PLAIN:
+        if word in FLAGS - {"-vv"}:  # which tells what the machinery does
             options[word] = None
-        elif name in _VALUED:
+        elif name in VALUED or name == "--format":
             given = value if equals else next(rest, "")
             if not given or name in options:
                 return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 
 def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
@@ -21,3 +23,14 @@ async def eventually(condition: Callable[[], object], seconds: float = 20.0) -> 
     while not condition():  # what happens elsewhere sets no event of ours
         assert time.monotonic() < ends, "it did not happen"
         await asyncio.sleep(0.002)
+
+
+@contextlib.contextmanager
+def collector_off() -> Iterator[None]:
+    """Have nothing freed but by its last reference."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -87,7 +87,7 @@ class FieldOptions:
         if self.uri is not None and (self.host is not None or self.port is not None):
             raise UsageError("--uri and --host or --port are both given", hint="the uri holds the whole address")
 
-    def table(self, target: Target) -> dict[str, Any]:
+    def table(self, target: Target, place: str = "--uri") -> dict[str, Any]:
         """The table of the profile, in the order in which people read one."""
         uri = _ask_address() if self.uri is None and self.host is None else self.uri
         paths = {"ca": self.ca, "cert": self.cert, "key": self.key}
@@ -98,7 +98,7 @@ class FieldOptions:
             raise UsageError("--no-ssl contradicts the certificates given", hint="leave one of them out")
         fields: dict[str, Any] = {
             "description": self.description,
-            "uri": None if uri is None else target.stored_uri(uri, "--uri"),
+            "uri": None if uri is None else target.stored_uri(uri, place),
             "host": self.host,
             "port": self.port,
             "user": self.user,
@@ -144,7 +144,7 @@ def add(
         options = replace(options, uri=address)
     options.check()
     target = choose(how)
-    fields = options.table(target)
+    fields = options.table(target, "URI" if address is not None else "--uri")
     profile = validated(alias, fields, target)
     refuse_existing(alias, target, force, how.yes)
     pinned = _pin(alias, profile, fields, target, how.dry_run) if options.pin_certificate else None
