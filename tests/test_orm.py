@@ -20,6 +20,7 @@ from tests.support.milvus import MilvusServer
 from tests.support.ports import documented_port
 from tests.support.scripted_grpc import scripted_server
 from tests.support.sockets import connections_to
+from tests.support.users import administrator
 from tests.test_connections_face import IMPORT, INTERACTIVE, WITH_A_TOKEN, WITH_A_USER, WITH_TABS
 from tests.test_pymilvus_channel import answer
 
@@ -120,16 +121,14 @@ def run(program: str, directory: Path, python: str | Path = sys.executable) -> o
 
 
 def test_the_documents_for_a_server_with_users_lead_on(milvus_auth: MilvusServer, tmp_path: Path) -> None:
-    admin = mp.connect(uri=milvus_auth.uri, token="root:Milvus", profiles=mp.load(env={})).client()
-    admin.create_user("username", "password")
-    admin.grant_role("username", "admin")
-    try:
-        with documented_port() as port, faults.tcp_proxy(milvus_auth.port, port) as proxy:
-            for number, program in enumerate((WITH_A_USER, WITH_A_TOKEN), 1):
-                assert run(program, tmp_path) == [2000, 10, True]
-                assert proxy.connections == number
-    finally:
-        admin.drop_user("username")
+    with (
+        administrator(milvus_auth, "username", "password"),
+        documented_port() as port,
+        faults.tcp_proxy(milvus_auth.port, port) as proxy,
+    ):
+        for number, program in enumerate((WITH_A_USER, WITH_A_TOKEN), 1):
+            assert run(program, tmp_path) == [2000, 10, True]
+            assert proxy.connections == number
 
 
 @pytest.mark.parametrize(

