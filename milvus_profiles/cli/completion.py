@@ -18,7 +18,9 @@ VARIABLE = "_MILVUS_PROFILES_COMPLETE"
 """The variable in which the shells' scripts ask for completion, by typer's protocol."""
 
 # Commands that take aliases, with how many: a number of positions, or all of them.
-_PROFILE = dict.fromkeys(("show", "get", "set", "unset", "rename", "copy", "remove", "rm", "delete", "use", "ping"), 1)
+_PROFILE = dict.fromkeys(
+    ("show", "get", "set", "unset", "rename", "copy", "remove", "rm", "delete", "use", "ping", "open"), 1
+)
 _PROFILE["test"] = 1000
 _ALIASES: dict[tuple[str, ...], int] = {
     ("exec",): 1,
