@@ -21,7 +21,7 @@ VARIABLE = "_MILVUS_PROFILES_COMPLETE"
 _PROFILE = dict.fromkeys(
     ("show", "get", "set", "unset", "rename", "copy", "remove", "rm", "delete", "use", "ping", "open"), 1
 )
-_PROFILE["test"] = 1000
+_PROFILE["test"] = _PROFILE["watch"] = 1000
 _ALIASES: dict[tuple[str, ...], int] = {
     ("exec",): 1,
     ("export",): 1,
@@ -34,6 +34,7 @@ _ALIASES: dict[tuple[str, ...], int] = {
 _NAMING = frozenset({"--profile", "--alias"})
 _VALUED = frozenset(
     {"-a", "--alias", "--config", "--profile", "--timeout", "--wait", "--junit", "--to", "--only", "--env-prefix"}
+    | {"--html", "--watch", "--every", "--count", "-c", "--interval", "-i"}
 )
 
 
