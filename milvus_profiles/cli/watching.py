@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..diagnosis.report import Report
 from ..text import printable
-from .output import console_of
+from .output import console_of, counted
 from .progress import View, live
 from .session import current
 
@@ -111,6 +111,7 @@ class _Table(Rounds):
 
     def end_round(self, reports: Sequence[Report]) -> None:  # noqa: ARG002
         self.rounds += 1
+        self._live.refresh()  # where there is no thread for it, nobody else does
 
     def close(self, finished: bool) -> None:  # noqa: ARG002
         self._live.stop()
@@ -134,7 +135,7 @@ class _Table(Rounds):
                 made.add_row(*self._row(alias))
             seen = len(self._last)
         bold = f"{good} of {seen} good" if seen else "the first round"
-        rest = f", {self.rounds} rounds, every {self._every:g} s; Ctrl+C ends it"
+        rest = f", {counted(self.rounds, 'round')}, every {self._every:g} s; Ctrl+C ends it"
         head = Text(bold, "bold").append(rest, "not bold dim")
         return Group(head, made)
 
