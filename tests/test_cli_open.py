@@ -143,7 +143,12 @@ def test_where_there_is_none_it_says_what_it_looked_for(cli: Command, pages: Pag
     pages(9091, "/healthz", "OK")
     outcome = cli("open", status=6)
     assert outcome.stdout == ""
-    for part in (f"http://{HOST}:8000/", f"http://{HOST}:3000/", f"http://{HOST}:9091/webui/", "management_port"):
+    for part in (
+        f"http://{HOST}:8000/",
+        f"http://{HOST}:3000/",
+        f"http://{HOST}:9091/webui/",
+        "`milvus-profiles profile set prod management_port=PORT`",
+    ):
         assert part in outcome.stderr
     assert "a page of something else" in outcome.stderr
     assert "HTTP status 404; Milvus has it from 2.5 on" in outcome.stderr

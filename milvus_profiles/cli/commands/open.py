@@ -54,7 +54,7 @@ def open_console(
     seen = find_consoles(profile, session.env)
     found = [console for console in seen if console.found]
     if not found:
-        raise _none(profile.alias, seen)
+        raise _none(resolved, seen)
     first, others = found[0], found[1:]
     if browser:
         _check_trust(resolved, session)
@@ -80,20 +80,23 @@ def _listed(seen: tuple[Console, ...]) -> list[dict[str, Any]]:
     return [{"console": one.name, "url": one.url, "found": one.found, "detail": one.detail} for one in seen]
 
 
-def _none(alias: str, seen: tuple[Console, ...]) -> NoConsoleError:
+def _none(resolved: Resolved, seen: tuple[Console, ...]) -> NoConsoleError:
+    from ...config.layers import standing_of
+    from ...probe.web_console import NAMES
+
+    alias, standing = resolved.profile.alias, standing_of(resolved.raw)
     if not seen:
         return NoConsoleError(
             f"there is no web console for {alias}: its address is a file or a socket of this machine",
             seen,
-            "`milvus-profiles test` shows what the server says",
+            f"{standing.command('profile', 'test', alias)} shows what the server says",
         )
-    from ...probe.web_console import NAMES
-
     looked = "; ".join(f"{NAMES[one.name]} at {one.url} ({one.detail})" for one in seen)
     return NoConsoleError(
         f"no web console for {alias} answers: looked for {looked}",
         seen,
-        "start Attu beside the server, or set management_port where Milvus's own is on another port",
+        "start Attu on the server's host, or, where its management port is another one, say so: "
+        + standing.change(alias, "management_port=PORT"),
     )
 
 
