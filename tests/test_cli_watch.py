@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from milvus_profiles.cli.watching import sparkline
@@ -134,3 +135,17 @@ def test_a_sparkline_is_as_high_as_its_values() -> None:
     assert sparkline([]) == ""
     assert sparkline([100, 101, 100]) == "▁▂▁"
     assert sparkline([0, 0]) == "▁▁"
+
+
+@pytest.mark.parametrize("words", [["test", "prod"], ["test", "prod", "other"], ["watch", "--every", "0.1", "-c", "2"]])
+def test_what_a_narrow_terminal_cannot_show_is_spelled_out(cli: Command, project: Path, words: list[str]) -> None:
+    def script(call: scripted_grpc.Call) -> bytes:
+        raise scripted_grpc.Refusal(grpc.StatusCode.UNAVAILABLE, "größer")
+
+    env = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    with scripted_grpc.scripted_server(script) as server:
+        lines = [f'[profiles.{name}]\nuri = "127.0.0.1:{server.port}"\n' for name in ("prod", "other")]
+        (project / "milvus.toml").write_text("".join(lines))
+        screen = cli.tty(*words, env=env, columns=300, status=8)
+    assert screen.text.isascii()
+    assert "gr\\xf6\\xdfer" in screen.text
