@@ -1,6 +1,6 @@
 # Everything happens in a virtual environment of the checkout; nothing is installed beside it, except that `make test`
 # as root on Debian installs the keyring packages that its tests need, and `make test-proxies` nginx, haproxy and dnsmasq,
-# and `make test-engines` Java.
+# `make test-pages` Chromium, and `make test-engines` Java.
 #
 #   make test ARGS="-k keyring"                        some tests only
 #   make test PYTHON=python3.13 VENV=.venv-3.13        another Python, beside the first
@@ -24,7 +24,7 @@ export TEST_SDKS := $(abspath $(SDKS))
 LOOPBACK := $(BIN)/python scripts/loopback.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-security test-proxies test-sdks test-engines test-pythons campaign cov bench bench-quick lint setup setup-tests setup-proxies setup-engines setup-bench clean
+.PHONY: help demo test test-security test-proxies test-pages test-sdks test-engines test-pythons campaign cov bench bench-quick lint setup setup-tests setup-proxies setup-pages setup-engines setup-bench screens clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,13 +33,19 @@ demo: setup ## a short tour of the command line and the library
 	@PATH="$(BIN):$$PATH" scripts/demo
 
 test: setup-tests ## the tests, on real servers
-	@$(LOOPBACK) $(BIN)/python -m pytest -m "not campaign and not security and not proxies and not sdks and not engines" -n $(WORKERS) --dist worksteal $(ARGS)
+	@$(LOOPBACK) $(BIN)/python -m pytest -m "not campaign and not security and not proxies and not pages and not sdks and not engines" -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-security: setup-tests ## hostile files, and canaries for every output of every command
 	@$(LOOPBACK) $(BIN)/python -m pytest -m "security and not campaign and not engines" -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-proxies: setup-proxies ## nginx and haproxy in front of a Milvus, names of two addresses (25 seconds)
 	@$(LOOPBACK) $(BIN)/python -m pytest -m proxies $(ARGS) tests/proxies
+
+test-pages: setup-pages ## what `test --html` writes, in Chromium, and the pictures of `make screens` (1 minute)
+	@$(LOOPBACK) $(BIN)/python -m pytest -m pages $(ARGS)
+
+screens: setup-tests ## the terminal pictures of the documentation, from real runs, into docs/screens
+	@$(LOOPBACK) $(BIN)/python scripts/screens.py
 
 test-sdks: setup-tests ## real SDKs, other versions of pymilvus, and frameworks, which this fetches
 	@$(BIN)/python scripts/sdks.py $(SDKS)
@@ -62,7 +68,7 @@ campaign: setup-tests ## the slow tests, and properties with many examples
 
 cov: setup-tests ## all tests but the campaigns, with a report of what they covered
 	@$(BIN)/coverage erase
-	@$(LOOPBACK) $(BIN)/coverage run -m pytest -m "not campaign and not proxies and not sdks and not engines" -n $(WORKERS) --dist worksteal $(ARGS)
+	@$(LOOPBACK) $(BIN)/coverage run -m pytest -m "not campaign and not proxies and not pages and not sdks and not engines" -n $(WORKERS) --dist worksteal $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
@@ -85,6 +91,9 @@ setup-tests:
 
 setup-proxies:
 	@$(PYTHON) scripts/bootstrap.py $(VENV) --servers --proxies
+
+setup-pages:
+	@$(PYTHON) scripts/bootstrap.py $(VENV) --servers --browser
 
 setup-engines:
 	@$(PYTHON) scripts/bootstrap.py $(VENV) --servers --engines

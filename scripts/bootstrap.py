@@ -3,7 +3,7 @@
     bootstrap.py VENV            the virtual environment, with this project and its development tools in it
     bootstrap.py VENV --servers  and what the tests need besides: Milvus servers, other clients, a few Debian packages
                                  (with --proxies, gateways and a name server too; with --engines, Dask, Ray, Spark and
-                                 Java)
+                                 Java; with --browser, Chromium)
 
 Standard library only: it runs before anything is installed.
 """
@@ -24,7 +24,13 @@ PROJECT = Path(__file__).absolute().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from tests.support import binaries, layers  # noqa: E402  (standard library only, too)
-from tests.support.requirements import DEBIAN_PACKAGES, ENGINE_PACKAGES, PROXY_PACKAGES, which  # noqa: E402
+from tests.support.requirements import (  # noqa: E402
+    BROWSER_PACKAGES,
+    DEBIAN_PACKAGES,
+    ENGINE_PACKAGES,
+    PROXY_PACKAGES,
+    which,
+)
 
 OLDEST_PYTHON = (3, 10)
 
@@ -41,6 +47,7 @@ def main() -> None:
             engines = "--engines" in sys.argv
             proxies = "--proxies" in sys.argv
             packages = {**(PROXY_PACKAGES if proxies else {}), **(ENGINE_PACKAGES if engines else {})}
+            packages |= BROWSER_PACKAGES if "--browser" in sys.argv else {}
             install_debian_packages({**DEBIAN_PACKAGES, **packages})
             install_peers(venv)
             for version in binaries.VERSIONS:

@@ -15,12 +15,12 @@ import socket
 import struct
 import sys
 
-_CLONE_NEWUSER = 0x10000000
+CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 
 
-def _unshare(flags: int) -> None:
+def unshare(flags: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(flags) != 0:
         number = ctypes.get_errno()
@@ -30,10 +30,10 @@ def _unshare(flags: int) -> None:
 def enter() -> None:
     """Move this process into a namespace of its own and bring `lo` up there."""
     if os.geteuid() == 0:
-        _unshare(_CLONE_NEWNET)
+        unshare(_CLONE_NEWNET)
     else:
         user, group = os.geteuid(), os.getegid()
-        _unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+        unshare(CLONE_NEWUSER | _CLONE_NEWNET)
         # Mapped to itself, not to root: a test that may not read a file must find that it cannot.
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"{user} {user} 1")

@@ -38,6 +38,8 @@ def file(project: Path) -> Path:
         "exec",
         "export --to go",
         "connect -a",
+        "open",
+        "watch --every 5",
     ],
 )
 def test_aliases_complete_where_an_alias_stands(cli: Command, file: Path, command: str) -> None:

@@ -166,13 +166,16 @@ def setting(
 
 def test_no_command_prints_it(setting: Setting) -> None:
     first = setting.aliases[0]
+    xml, page = setting.cli.home / "report.xml", setting.cli.home / "report.html"
     for words in (
         ["profile", "list"],
         ["profile", "list", "--json", "--verbose"],
         ["profile", "show", first, "--explain"],
         ["profile", "show", first, "--json"],
         ["profile", "test", first, "--verbose"],
-        ["profile", "test", "--all", "--json", "--verbose", "--junit", str(setting.cli.home / "report.xml")],
+        ["profile", "test", "--all", "--json", "--verbose", "--junit", str(xml), "--html", str(page)],
+        ["profile", "watch", first, "-c", "1", "--verbose"],
+        ["open", first],
         ["doctor", "--json", "--verbose"],
         ["secret", "status", first],
         ["config", "validate", "--json"],
@@ -185,7 +188,7 @@ def test_no_command_prints_it(setting: Setting) -> None:
     ):
         told = setting.told(*words)
         assert not leaks(told), words
-    assert not leaks((setting.cli.home / "report.xml").read_text())
+    assert not leaks(xml.read_text() + page.read_text())
     # That it was at work: the servers were reached, and one said no to the secret.
     assert "auth" in setting.told("profile", "test", first)
 

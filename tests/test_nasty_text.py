@@ -235,6 +235,8 @@ OPTIONS = [
     ["profile", "show", "{}"],
     ["profile", "test", "{}"],
     ["profile", "test", "p", "--timeout", "0.2", "--junit", "{}"],
+    ["profile", "test", "p", "--timeout", "0.2", "--html", "{}"],
+    ["open", "{}"],
     ["profile", "use", "{}"],
     ["profile", "use", "{}", "--shell"],
     ["profile", "rename", "p", "{}"],

@@ -66,6 +66,8 @@ def commands(alias: str, field: str = "timeout") -> list[list[str]]:
         ["profile", "add", "new", "--uri", "localhost", "--description", CANARY, "--dry-run"],
         ["profile", "current", "--profile", alias], ["current", "--format", CANARY], ["version"], ["help", CANARY],
         ["profile", "ping", alias, "-c", "1", "--timeout", "0.2"], ["completion", CANARY],
+        ["profile", "open", alias], ["profile", "watch", alias, "-c", "1", "--timeout", "0.2"],
+        ["profile", "test", alias, "--timeout", "0.2", "--html", "-"],
         ["secret", "status", alias], ["secret", "set", alias], ["secret", "delete", alias],
         ["config", "path"], ["config", "validate"], ["config", "schema"], ["trust"], ["trust", "--list"], ["untrust"],
         ["untrust", "--all"], ["doctor"],

@@ -27,6 +27,8 @@ _PROFILE = {
     "show": "profile:show",
     "test": "profile_test:test",
     "ping": "ping:ping",
+    "watch": "watch:watch",
+    "open": "open:open_console",
     "add": "profile_add:add",
     "use": "profile_use:use",
     "current": "current:current_profile",

@@ -18,8 +18,10 @@ VARIABLE = "_MILVUS_PROFILES_COMPLETE"
 """The variable in which the shells' scripts ask for completion, by typer's protocol."""
 
 # Commands that take aliases, with how many: a number of positions, or all of them.
-_PROFILE = dict.fromkeys(("show", "get", "set", "unset", "rename", "copy", "remove", "rm", "delete", "use", "ping"), 1)
-_PROFILE["test"] = 1000
+_PROFILE = dict.fromkeys(
+    ("show", "get", "set", "unset", "rename", "copy", "remove", "rm", "delete", "use", "ping", "open"), 1
+)
+_PROFILE["test"] = _PROFILE["watch"] = 1000
 _ALIASES: dict[tuple[str, ...], int] = {
     ("exec",): 1,
     ("export",): 1,
@@ -32,6 +34,7 @@ _ALIASES: dict[tuple[str, ...], int] = {
 _NAMING = frozenset({"--profile", "--alias"})
 _VALUED = frozenset(
     {"-a", "--alias", "--config", "--profile", "--timeout", "--wait", "--junit", "--to", "--only", "--env-prefix"}
+    | {"--html", "--watch", "--every", "--count", "-c", "--interval", "-i"}
 )
 
 

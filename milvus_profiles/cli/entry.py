@@ -8,11 +8,13 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import signal
 import sys
 
 __all__ = ["main", "script"]
 
 _MANY = 50_000
+_INTERRUPTED = 130
 
 
 def script() -> None:
@@ -23,7 +25,12 @@ def script() -> None:
     """
     gc.set_threshold(_MANY, 20, 50)
     _fill_standard_streams()
-    status = main()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell has its background jobs ignore it
+        signal.signal(signal.SIGINT, _interrupted)
+    try:
+        status = main()
+    except KeyboardInterrupt:  # before there was a command to end
+        status = _INTERRUPTED
     threading = sys.modules.get("threading")
     # gRPC has threads of its own, which want to be ended properly.
     if "grpc" not in sys.modules and (threading is None or threading.active_count() == 1):
@@ -35,6 +42,18 @@ def script() -> None:
             sys.exit(status)  # it is for the interpreter to say that nobody could be told
         os._exit(status)
     sys.exit(status)
+
+
+def _interrupted(number: int, _: object) -> None:
+    """The first Ctrl+C ends the command in order; whoever presses it again wants the end at once, and no traceback."""
+    signal.signal(number, _interrupted_again)
+    raise KeyboardInterrupt
+
+
+def _interrupted_again(_: int, __: object) -> None:
+    if os.isatty(1):
+        os.write(1, b"\x1b[?25h")  # a table that changes hides the cursor
+    os._exit(_INTERRUPTED)
 
 
 def _fill_standard_streams() -> None:

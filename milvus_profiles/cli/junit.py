@@ -9,78 +9,19 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..config.locations import current_directory
-from ..errors import MilvusProfilesError, UsageError
-from ..files.paths import absolute_path
 from ..text import printable
-from .asking import confirm
-from .output import shorten, warn
-from .target import bounds_here
 
 if TYPE_CHECKING:
     from ..diagnosis.report import Report, Stage
 
-__all__ = ["check_report", "write_report"]
+__all__ = ["MARK", "document"]
+
+MARK = re.compile(rb"\s*(<\?xml[^>]*>)?\s*<testsuites name=\"milvus-profiles\"")
+"""How a report of ours begins."""
 
 
-_MARK = re.compile(rb"\s*(<\?xml[^>]*>)?\s*<testsuites name=\"milvus-profiles\"")
-
-
-def check_report(path: str, force: bool) -> str | None:
-    """See that the report can be written, before anything takes its time, and whether it may be.
-
-    An earlier report, and an empty file, may be replaced; for anything else somebody is asked, unless it is forced.
-
-    Returns:
-        The directory that a link in the path may not lead out of, for :func:`write_report`.
-
-    Raises:
-        UsageError: it cannot be written, or something else stands there and nobody can be asked.
-        DeclinedError: something else stands there, and is to stay.
-    """
-    from ..config.atomic import check_writable, read_bytes
-
-    try:
-        absolute_path(path, base=current_directory())  # refuses what can be no path
-        inside = bounds_here()
-        check_writable(path, inside=inside)
-        content = None if force else read_bytes(path, inside=inside)
-    except MilvusProfilesError as error:
-        raise _unwritable(path, error) from None
-    if not content or _MARK.match(content):
-        return inside
-    confirm(
-        f"{shorten(path)} is no report of this program. Replace it?",
-        alone=UsageError(
-            f"{path} is there already, and is no report of this program",
-            hint="name another file, or replace it with --force",
-        ),
-        declined=f"{path} was left as it is, and nothing was tested",
-    )
-    return inside
-
-
-def write_report(path: str, inside: str | None, reports: Sequence[Report]) -> None:
-    """Write the report, in place of what is there; UsageError where it cannot be written."""
-    from ..config.atomic import write_atomic
-
-    try:
-        # As readable as the process's umask lets files be: a build server publishes it.
-        told = write_atomic(path, _document(reports), new_mode=0o644, inside=inside)
-    except MilvusProfilesError as error:
-        raise _unwritable(path, error) from None
-    if told is not None:
-        warn(told)
-
-
-def _unwritable(path: str, error: MilvusProfilesError) -> UsageError:
-    return UsageError(
-        f"the JUnit report {path} cannot be written: {error.message}",
-        hint="name a file in a directory that exists and is yours: --junit FILE",
-    )
-
-
-def _document(reports: Sequence[Report]) -> bytes:
+def document(reports: Sequence[Report]) -> bytes:
+    """The reports, as a file has them."""
     from xml.etree import ElementTree
 
     cases = [stage for report in reports for stage in report.stages]
@@ -104,8 +45,8 @@ def _document(reports: Sequence[Report]) -> bytes:
                 said = [f"warning: {detail}" if stage.status == "warning" else detail, hint and f"hint: {hint}"]
                 ElementTree.SubElement(case, "system-out").text = "\n".join(line for line in said if line)
     ElementTree.indent(root)
-    document: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
-    return document + b"\n"
+    written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written + b"\n"
 
 
 def _counts(stages: Sequence[Stage]) -> dict[str, str]:

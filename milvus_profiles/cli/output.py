@@ -5,6 +5,7 @@ Everything that came from a file or a server is escaped here, and nowhere else, 
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -151,6 +152,8 @@ def console_of(terminal: bool) -> Console:
     """rich's view of standard output, a terminal or none: our colours, and nothing in what is printed interpreted."""
     from rich.console import Console
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as _write does, where rich writes
     return Console(
         file=sys.stdout,
         width=None if terminal else 10_000,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
-__all__ = ["View", "view_of"]
+__all__ = ["View", "live", "view_of"]
 
 _MARKS = {
     "ok": ("ok", "green"),
@@ -105,7 +105,7 @@ class _Steps(View):
             self._spinner = None
         # Not while the secret is found: a keyring or a program may ask on the terminal, where this would draw over it.
         if name not in (None, "secret") and self._moves:
-            self._spinner = _live(self._console, lambda: _spinning(name), transient=True)
+            self._spinner = live(self._console, lambda: _spinning(name), transient=True)
             self._spinner.start()
 
 
@@ -131,7 +131,7 @@ class _LiveTable(View):
         self._guard = threading.Lock()
         self._at: dict[str, str] = {}
         self._reports: dict[str, Report] = {}
-        self._live = _live(self._console, self._table, transient=False)
+        self._live = live(self._console, self._table, transient=False)
         self._live.start()
 
     def begin(self, alias: str) -> None:
@@ -171,7 +171,7 @@ class _LiveTable(View):
         return grid([("", None)] * 3, rows, headed=False)
 
 
-def _live(console: Console, renderable: Callable[[], RenderableType], *, transient: bool) -> Live:
+def live(console: Console, renderable: Callable[[], RenderableType], *, transient: bool) -> Live:
     from rich.live import Live
 
     return Live(

@@ -31,7 +31,7 @@ from .cache import Fetched
 from .terminal import has_terminal
 from .value import Received
 
-__all__ = ["find_program", "run_command", "variables"]
+__all__ = ["absolute_entries", "find_program", "run_command", "variables"]
 
 # SYSTEMROOT exists on Windows only, where hardly any program starts without it.
 _PASSED = ("PATH", "HOME", "LANG", "SYSTEMROOT")
@@ -54,7 +54,7 @@ def variables(command: CommandRef, env: Mapping[str, str], *, terminal: bool = F
     more = ("TERM",) if terminal else ()
     passed = {name: env[name] for name in sorted({*_PASSED, *command.pass_env, *more}) if name in env}
     if "PATH" in passed:
-        passed["PATH"] = _absolute_entries(passed["PATH"])
+        passed["PATH"] = absolute_entries(passed["PATH"])
     return MaskedMapping(passed)
 
 
@@ -68,12 +68,13 @@ def find_program(program: str, env: Mapping[str, str]) -> str | None:
     """
     if os.path.dirname(program):
         return program
-    found = shutil.which(program, path=_absolute_entries(env.get("PATH", os.defpath)))
+    found = shutil.which(program, path=absolute_entries(env.get("PATH", os.defpath)))
     # On Windows the current directory comes first whatever PATH says.
     return found if found is not None and os.path.isabs(found) else None
 
 
-def _absolute_entries(path: str) -> str:
+def absolute_entries(path: str) -> str:
+    """The entries of a PATH in which a program may be looked for: not those that count from the current directory."""
     return os.pathsep.join(entry for entry in path.split(os.pathsep) if os.path.isabs(entry))
 
 

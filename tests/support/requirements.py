@@ -26,6 +26,8 @@ PROXY_PACKAGES = {
 }
 # Those of `make test-engines`: Spark runs on Java 17 or newer.
 ENGINE_PACKAGES = {"java": "default-jre-headless"}
+# Those of `make test-pages`.
+BROWSER_PACKAGES = {"chromium-headless-shell": "chromium-headless-shell"}
 # Where programs for administrators are, which not every user's PATH names.
 _ADMINISTRATORS = "/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -39,7 +41,7 @@ def need(*tools: str) -> None:
     """Let the test go on only if these programs are there."""
     missing = [tool for tool in tools if which(tool) is None]
     if missing:
-        known = {**DEBIAN_PACKAGES, **PROXY_PACKAGES, **ENGINE_PACKAGES}
+        known = {**DEBIAN_PACKAGES, **PROXY_PACKAGES, **ENGINE_PACKAGES, **BROWSER_PACKAGES}
         packages = sorted({known[tool] for tool in missing if tool in known})
         remedy = f" (Debian: apt-get install {' '.join(packages)})" if packages else ""
         unavailable(f"needs {', '.join(missing)}{remedy}")

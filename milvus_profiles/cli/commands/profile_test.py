@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import sys
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ...background import start
-from ...errors import ThreadStartError, UsageError
+from ...errors import MilvusProfilesError, ThreadStartError, UsageError
 from ...masked import SecretText
 from .. import keyring_access
 from ..file_warnings import warn_about_profiles
@@ -22,8 +25,9 @@ if TYPE_CHECKING:
     from ...diagnosis.cancellation import Cancellation
     from ...diagnosis.report import Report
     from ...profile import Profile
+    from ..progress import View
 
-__all__ = ["run_one", "test"]
+__all__ = ["named", "run_one", "test", "watched"]
 
 _SIDE_BY_SIDE = 128
 """Tests that run at once: they wait for the network, nearly all of the time."""
@@ -44,11 +48,57 @@ def test(
     junit: Annotated[
         str | None, typer.Option("--junit", metavar="FILE", help="Write the outcome as JUnit XML too.")
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace what stands in the place of the JUnit report.")
-    ] = False,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Write the outcome as a page too; - prints it instead.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what stands in the place of a report.")] = False,
+    watch: Annotated[
+        float | None, typer.Option("--watch", metavar="S", min=0.1, max=86400, help="Test again every S seconds.")
+    ] = None,
 ) -> None:
     """Test profiles step by step: configuration, secret, network, TLS, gRPC, authentication, database."""
+    session = current()
+    profiles, names = named(aliases, all_profiles)
+    files = {"--junit": junit, "--html": None if html == "-" else html}
+    wanted = {option: path for option, path in files.items() if path is not None}
+    if force and not wanted:
+        raise UsageError(
+            "--force is for the report of --junit or --html", hint="leave it out, or add --junit FILE or --html FILE"
+        )
+    if watch is not None:
+        if junit is not None or html is not None:
+            raise UsageError("--watch has no end, so there is no report", hint="leave --junit and --html out")
+        watched(profiles, names, watch, timeout=timeout, wait=wait)
+        return
+    if html == "-" and session.json:
+        raise UsageError("--json and --html - are both for standard output", hint="name a file: --html FILE")
+    from ..report_files import check_report, write_report
+
+    inside = {option: check_report(option, path, force) for option, path in wanted.items()}
+    warn_about_profiles(profiles, names)
+    with _view(names, silent=html == "-") as view:
+        reports = run_tests(profiles, names, view, timeout=timeout, wait=wait)
+    if session.json:
+        emit_json([report.as_json(verbose=session.verbose > 0) for report in reports])
+    descriptions = {alias: _description(profiles, alias) for alias in names}
+    if html == "-":
+        from ..report_page import page
+
+        sys.stdout.write(page(reports, descriptions))
+    for option, path in wanted.items():
+        write_report(option, path, inside[option], reports, descriptions)
+    end_with(reports)
+
+
+def end_with(reports: list[Report]) -> None:
+    """End with the lowest status of the tests that failed, if one did."""
+    codes = sorted(report.exit_code for report in reports if not report.ok)
+    if codes:
+        raise typer.Exit(codes[0])
+
+
+def named(aliases: list[str] | None, all_profiles: bool) -> tuple[Profiles, list[str]]:
+    """The profiles that a command tests; UsageError where there are none."""
     session = current()
     if aliases and all_profiles:
         raise UsageError("aliases and --all are both given", hint="give one of them")
@@ -64,24 +114,42 @@ def test(
         profiles = session.profiles()
     if not names:
         raise UsageError("there is no profile to test", hint=f"declare one with {session.remedy('profile', 'add')}")
-    if force and junit is None:
-        raise UsageError("--force is for the report of --junit", hint="leave it out, or add --junit FILE")
-    inside = None
-    if junit is not None:
-        from ..junit import check_report
+    return profiles, names
 
-        inside = check_report(junit, force)
+
+def watched(
+    profiles: Profiles,
+    names: list[str],
+    every: float,
+    *,
+    timeout: float | None = None,
+    wait: float | None = None,
+    count: int | None = None,
+) -> None:
+    """Test profiles again and again, for so many rounds; None goes on until somebody interrupts it."""
+    from ..watching import watching
+
     warn_about_profiles(profiles, names)
-    reports = _run(profiles, names, timeout, wait)
-    if session.json:
-        emit_json([report.as_json(verbose=session.verbose > 0) for report in reports])
-    if junit is not None:
-        from ..junit import write_report
+    reports: list[Report] = []
+    with watching(names, every) as view:
+        while True:
+            began = time.monotonic()
+            reports = run_tests(profiles, names, view, timeout=timeout, wait=wait)
+            view.end_round(reports)
+            if view.rounds == count:
+                break
+            time.sleep(max(0.0, began + every - time.monotonic()))
+    end_with(reports)
 
-        write_report(junit, inside, reports)
-    codes = sorted(report.exit_code for report in reports if not report.ok)
-    if codes:
-        raise typer.Exit(codes[0])
+
+def _description(profiles: Profiles, alias: str) -> str | None:
+    from ...config.disclosure import shown
+
+    try:
+        value = profiles.raw(alias).values.get(("description",))
+    except MilvusProfilesError:
+        return None
+    return None if value is None else str(shown(("description",), value.value))
 
 
 def _is_template(profiles: Profiles, alias: str) -> bool:
@@ -94,26 +162,33 @@ def _is_template(profiles: Profiles, alias: str) -> bool:
         return False  # invalid is worth a test: it fails, and says why
 
 
-def _run(profiles: Profiles, names: list[str], timeout: float | None, wait: float | None) -> list[Report]:
+def _view(names: list[str], *, silent: bool) -> AbstractContextManager[View]:
+    from ..progress import View, view_of
+
+    return nullcontext(View()) if silent else view_of(names)
+
+
+def run_tests(
+    profiles: Profiles, names: list[str], view: View, *, timeout: float | None, wait: float | None
+) -> list[Report]:
+    """Test profiles side by side, with a view of what comes."""
     from ...diagnosis.cancellation import Cancellation
     from ...diagnosis.stages import ProfileTest, diagnose_declared
-    from ..progress import view_of
 
     # Made before any thread asks for it.
     keyring_access.keyring(profiles)
-    with view_of(names) as view:
 
-        def one(alias: str, cancellation: Cancellation) -> Report:
-            view.begin(alias)
-            secrets = keyring_access.context(alias, among=len(names))
-            how = ProfileTest(secrets, timeout, wait, lambda stage: view.stage(alias, stage), cancellation)
-            report = diagnose_declared(profiles, alias, how)
-            view.end(report)
-            return report
+    def one(alias: str, cancellation: Cancellation) -> Report:
+        view.begin(alias)
+        secrets = keyring_access.context(alias, among=len(names))
+        how = ProfileTest(secrets, timeout, wait, lambda stage: view.stage(alias, stage), cancellation)
+        report = diagnose_declared(profiles, alias, how)
+        view.end(report)
+        return report
 
-        if len(names) == 1:
-            return [one(names[0], Cancellation())]
-        return _side_by_side(names, one)
+    if len(names) == 1:
+        return [one(names[0], Cancellation())]
+    return _side_by_side(names, one)
 
 
 def _side_by_side(names: list[str], one: Callable[[str, Cancellation], Report]) -> list[Report]:
