@@ -24,7 +24,7 @@ export TEST_SDKS := $(abspath $(SDKS))
 LOOPBACK := $(BIN)/python scripts/loopback.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-security test-proxies test-sdks test-engines test-pythons campaign cov bench bench-quick lint setup setup-tests setup-proxies setup-engines setup-bench clean
+.PHONY: help demo test test-security test-proxies test-sdks test-engines test-pythons campaign cov bench bench-quick docs docs-serve lint setup setup-docs setup-tests setup-proxies setup-engines setup-bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,14 @@ bench: setup-bench ## every figure beside its peers (10 minutes), into benchmark
 bench-quick: setup-bench ## the same as a first look (90 seconds), into build/bench
 	@$(LOOPBACK) $(BIN)/python -m benchmarks --effort quick --output build/bench $(ARGS)
 
+docs: setup-docs ## the site, into build/site
+	@$(BIN)/python scripts/docs.py
+	@$(BIN)/zensical build --strict --clean
+
+docs-serve: setup-docs ## the same on http://127.0.0.1:8000, built anew as its pages change
+	@$(BIN)/python scripts/docs.py
+	@$(BIN)/zensical serve --dev-addr 127.0.0.1:8000
+
 lint: setup ## style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -88,6 +96,9 @@ setup-proxies:
 
 setup-engines:
 	@$(PYTHON) scripts/bootstrap.py $(VENV) --servers --engines
+
+setup-docs:
+	@$(PYTHON) scripts/bootstrap.py $(VENV) --docs
 
 setup-bench: setup-tests
 	@$(PYTHON) scripts/sdks.py $(SDKS) milvus-cli

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ import pytest
 from tests.conftest import StartMilvus
 from tests.support.command import Command
 from tests.support.milvus import MilvusServer
+from tests.support.pages import assert_printed, commands
 from tests.support.ports import documented_port
 from tests.support.secret_service import KeyringSession
 
@@ -26,18 +26,10 @@ BLOCKS: dict[str, list[tuple[str, str]]]
 BLOCKS = {title: re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL) for title, text in SECTIONS.items()}
 
 
-def commands(block: str) -> list[tuple[str, str]]:
-    """The commands of a console block, each with what is printed below it."""
-    found: list[tuple[str, str]] = []
-    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-        command, _, output = part.partition("\n")
-        found.append((command, output))
-    return found
-
-
 def console(section: str) -> list[tuple[str, str]]:
     """The commands of the console blocks of a section."""
-    return [command for language, text in BLOCKS[section] if language == "console" for command in commands(text)]
+    blocks = (text for language, text in BLOCKS[section] if language == "console")
+    return [(command, output) for text in blocks for command, output, _ in commands(text)]
 
 
 def program(section: str) -> str:
@@ -51,22 +43,6 @@ def run(command: str, cli: Command, keyring: KeyringSession | None, **env: str) 
         ["bash", "-euo", "pipefail", "-c", command],
         env={**cli.environment(env, None, keyring)}, cwd=cli.cwd, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-
-
-def assert_printed(pattern: str, printed: str) -> None:
-    """Each line of the README stands in the output, in this order; `…` and numbers may differ."""
-    lines = iter(printed.splitlines())
-    for wanted in pattern.splitlines():
-        if not wanted.strip():
-            continue
-        loose = re.sub(r"[0-9]+(\.[0-9]+)?", "*", re.sub(r"\s+", " ", wanted.strip())).replace("…", "*")
-        loose = loose.replace("[", "[[]")
-        for line in lines:
-            normal = re.sub(r"[0-9]+(\.[0-9]+)?", "0", re.sub(r"\s+", " ", line.strip()))
-            if fnmatch.fnmatchcase(normal, loose.replace("*", "*")):
-                break
-        else:
-            raise AssertionError(f"not printed: {wanted!r}\n--- the output\n{printed}")
 
 
 def test_every_block_of_the_readme_is_tested() -> None:
