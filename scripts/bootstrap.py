@@ -48,7 +48,8 @@ def main() -> None:
             install_group(venv, "bench", "the peers of the benchmarks")  # their tests compare with them, too
             for version in binaries.VERSIONS:
                 fetch_server(venv, version)
-            for name in {**layers.LAYERS, **(layers.ENGINES if engines else {})}:
+            more = {**(layers.ENGINES if engines else {}), **(layers.PROXIES if proxies else {})}
+            for name in {**layers.LAYERS, **more}:
                 make_layer(venv, name)
 
 

