@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from milvus_profiles.config.loading import load_text
 from tests.support.certificates import Certificates
 from tests.support.command import Command
+from tests.support.layers import need_layer
 from tests.support.milvus import MilvusServer
 from tests.support.pages import Block, Page, assert_printed, commands, page
 from tests.support.secret_service import KeyringSession
@@ -22,7 +25,16 @@ PAGES = [page(path) for path in sorted(DOCS.rglob("*.md"))]
 RUN = [one for one in PAGES if one.blocks and "apart" not in one.needs]
 SHOWN = "milvus.example:19530"
 KINDS = {"plain": "milvus_plain", "auth": "milvus_auth", "tls": "milvus_tls", "mtls": "milvus_mtls"}
+NEEDS = {"server", "keyring", "certificates", "lite", "notebook", "apart"}
 LANGUAGES = {"console", "python", "toml", "text", "yaml", "json", "ini", "nginx", "dockerfile", "sh", "haproxy"}
+
+NOTEBOOK = """
+import json, sys
+import nbclient, nbformat.v4 as v4
+notebook = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in json.loads(sys.argv[1])])
+nbclient.execute(notebook)
+print(json.dumps([cell.outputs for cell in notebook.cells]))
+"""
 
 
 def named(one: Page) -> str:
@@ -45,33 +57,52 @@ class Reader:
 
     def does(self, block: Block) -> None:
         if block.title is not None:
-            path = self.cli.cwd / block.title
+            at_home = block.title.startswith("~/")
+            path = (self.cli.home if at_home else self.cli.cwd) / block.title.removeprefix("~/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(self.here(block.text), encoding="utf-8")
         elif block.language == "console":
             for command, output, status in commands(block.text):
-                done = self.run("bash", "-euo", "pipefail", "-c", self.here(command))
+                done = self.run(block, "bash", "-euo", "pipefail", "-c", self.here(command))
                 printed = self.there(done.stdout + done.stderr)
                 assert done.returncode == status, f"$ {command}\n{printed}"
                 assert_printed(output, printed)
         elif block.language == "python":
-            done = self.run(sys.executable, "-W", "error::ResourceWarning", "-c", self.here(block.text))
+            done = self.run(block, "python", "-W", "error::ResourceWarning", "-c", self.here(block.text))
             assert done.returncode == 0, done.stderr
         elif block.language == "toml":
             shown = load_text(block.text.encode(), str(self.cli.cwd / "milvus.toml"), "named")
             findings = [finding for alias in shown for finding in shown.findings(alias)]
             assert not findings, findings
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def does_notebook(self, blocks: list[Block]) -> None:
+        """With a real kernel: each cell shows the text below it."""
+        cells = [block.text for block in blocks if block.language == "python"]
+        kernel = Block("python", NOTEBOOK, None, None, "jupyter")
+        done = self.run(kernel, "python", "-c", kernel.text, json.dumps(cells))
+        assert done.returncode == 0, done.stderr
+        shown = iter(json.loads(done.stdout.splitlines()[-1]))
+        outputs: list[dict[str, Any]] = []
+        for block in blocks:
+            if block.language == "python":
+                outputs = next(shown)
+            else:
+                parts = (output.get("text") or output["data"]["text/plain"] for output in outputs)
+                assert_printed(block.text, "\n".join(parts))
+
+    def run(self, block: Block, *command: str) -> subprocess.CompletedProcess[str]:
+        env = self.cli.environment({}, None, self.keyring)
+        if block.layer is not None:
+            env["PATH"] = os.pathsep.join((str(need_layer(block.layer).parent), env["PATH"]))
         return subprocess.run(
-            command, env=self.cli.environment({}, None, self.keyring), cwd=self.cli.cwd, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=120,
+            [shutil.which(command[0], path=env["PATH"]) or command[0], *command[1:]], env=env, cwd=self.cli.cwd,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
 
 
 @pytest.mark.parametrize("one", RUN, ids=named)
 def test_the_page_runs(one: Page, cli: Command, certificates: Certificates, request: pytest.FixtureRequest) -> None:
-    keyring = request.getfixturevalue("keyring_session") if "keyring" in one.needs else None
+    keyring = request.getfixturevalue("fresh_keyring") if "keyring" in one.needs else None
     server: MilvusServer | None = None
     if kind := one.needs.get("server"):
         server = request.getfixturevalue(KINDS[kind])
@@ -81,6 +112,9 @@ def test_the_page_runs(one: Page, cli: Command, certificates: Certificates, requ
         for name, source in {"ca.pem": certificates.ca, "client.pem": client.cert, "client.key": client.key}.items():
             shutil.copy(source, cli.cwd / "certs" / name)
     reader = Reader(cli, keyring, f"127.0.0.1:{server.port}" if server else None)
+    if "notebook" in one.needs:
+        reader.does_notebook(one.blocks)
+        return
     for block in one.blocks:
         if block.reason is None:
             reader.does(block)
@@ -88,4 +122,11 @@ def test_the_page_runs(one: Page, cli: Command, certificates: Certificates, requ
 
 def test_no_block_is_of_a_language_that_nothing_reads() -> None:
     assert {block.language for one in PAGES for block in one.blocks} <= LANGUAGES
-    assert set().union(*(one.needs for one in PAGES)) <= {"server", "keyring", "certificates", "lite", "apart"}
+    assert set().union(*(one.needs for one in PAGES)) <= {
+        "server",
+        "keyring",
+        "certificates",
+        "lite",
+        "apart",
+        "notebook",
+    }

@@ -27,7 +27,7 @@ def test_every_sample_is_run() -> None:
 def test_a_gateway_as_it_is_documented_leads_to_milvus(
     name: str, cli: Command, milvus_auth: MilvusServer, certificates: Certificates, reaper: Reaper, tmp_path: Path
 ) -> None:
-    """The test of a profile passes, a large insert and a long API key come through, and Milvus's refusals stay its own."""
+    """The test of a profile passes, a large insert and a long key come through, and Milvus's refusals stay its own."""
     (directory := tmp_path / name).mkdir()
     with gateways.sample(reaper, directory, name, certificates.server, milvus_auth.port) as port:
         env: dict[str, str | None] = {

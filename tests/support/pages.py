@@ -6,29 +6,38 @@ What a page needs stands in a comment at its top, ``<!-- needs: server=auth, key
     keyring                      a real keyring
     lite                         Milvus Lite, by the extra of that name
     certificates                 ``certs/``: ca.pem, client.pem and client.key, of those servers
+    notebook                     its programs are the cells of one notebook, and `text` is what the cell above shows
     apart                        a test of its own runs the page, and says with what
 
 Of the code blocks of a page
 
 - one with a title is a file: it is written before what follows runs (a second one of the same title replaces it);
+  ``~/`` is the reader's home;
 - ``console`` is commands after ``$``, each with what it prints below it (see :func:`assert_printed`); ``[status 7]`` in
   the last line of that is the exit status that it must have, other than 0;
 - ``python`` is a program, ``toml`` without a title a milvus.toml that must be valid;
-- others are pictures, and so is what follows ``<!-- not run: REASON -->``.
+- others are pictures, and so is what follows ``<!-- not run: REASON -->``; what follows ``<!-- layer: NAME -->`` runs
+  with the packages of that layer (tests/support/layers.py).
+
+A path between two lines ``--8<--`` is that file of the repository. (The shorter form of pymdownx.snippets is Python to
+ruff, which formats it.)
 """
 
 from __future__ import annotations
 
 import fnmatch
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = ["Block", "Page", "assert_printed", "commands", "page"]
 
+ROOT = Path(__file__).parents[2]
+_FILE = re.compile(r"^(?P<indent>[ ]*)--8<--\n[ ]*(?P<path>\S+)\n[ ]*--8<--\n", re.MULTILINE)
 _BLOCK = re.compile(
-    r"(?:^[ ]*<!-- not run: (?P<reason>.+?) -->\n+)?"
+    r"(?:^[ ]*<!-- (?:not run: (?P<reason>.+?)|layer: (?P<layer>[\w-]+)) -->\n+)?"
     r"^(?P<indent>[ ]*)```(?P<language>\w+)(?P<options>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -44,6 +53,8 @@ class Block:
     """The file that it is."""
     reason: str | None
     """Why it is not run."""
+    layer: str | None
+    """Whose packages it runs with."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +65,21 @@ class Page:
 
 
 def page(path: Path) -> Page:
-    text = path.read_text(encoding="utf-8")
+    text = _FILE.sub(_included, path.read_text(encoding="utf-8"))
     found = re.search(r"^<!-- needs: (.+?) -->$", text, re.MULTILINE)
     needs = [word.strip().partition("=") for word in found[1].split(",")] if found else []
     return Page(path, {name: value for name, _, value in needs}, list(_blocks(text)))
+
+
+def _included(line: re.Match[str]) -> str:
+    return textwrap.indent((ROOT / line["path"]).read_text(encoding="utf-8"), line["indent"])
 
 
 def _blocks(text: str) -> Iterator[Block]:
     for found in _BLOCK.finditer(text):
         lines = [line.removeprefix(found["indent"]) for line in found["text"].splitlines(keepends=True)]
         title = _TITLE.search(found["options"])
-        yield Block(found["language"], "".join(lines), title and title[1], found["reason"])
+        yield Block(found["language"], "".join(lines), title and title[1], found["reason"], found["layer"])
 
 
 def commands(block: str) -> list[tuple[str, str, int]]:
