@@ -36,6 +36,8 @@ class Reader:
         self.cli = cli
         self.keyring = keyring
         self.address = address
+        self.exported: list[str] = []
+        """The commands of the page that set variables, for those that follow."""
 
     def here(self, text: str) -> str:
         return text if self.address is None else text.replace(SHOWN, self.address)
@@ -50,7 +52,9 @@ class Reader:
             path.write_text(self.here(block.text), encoding="utf-8")
         elif block.language == "console":
             for command, output, status in commands(block.text):
-                done = self.run("bash", "-euo", "pipefail", "-c", self.here(command))
+                done = self.run("bash", "-euo", "pipefail", "-c", self.here("\n".join((*self.exported, command))))
+                if command.startswith("export "):
+                    self.exported.append(command)
                 printed = self.there(done.stdout + done.stderr)
                 assert done.returncode == status, f"$ {command}\n{printed}"
                 assert_printed(output, printed)
