@@ -58,7 +58,7 @@ def layers() -> str:
 def connection() -> str:
     steps = [
         ("profile", "found and checked"),
-        ("secret", "looked up, not kept"),
+        ("secret", "looked up when needed"),
         ("channel", "TCP and TLS by gRPC"),
         ("handshake", "login, database"),
         ("live", "shared by all handles"),
