@@ -32,10 +32,11 @@ def named(one: Page) -> str:
 class Reader:
     """Does what the page says, in the directory of a project."""
 
-    def __init__(self, cli: Command, keyring: KeyringSession | None, address: str | None) -> None:
+    def __init__(self, cli: Command, keyring: KeyringSession | None, address: str | None, env: dict[str, str]) -> None:
         self.cli = cli
         self.keyring = keyring
         self.address = address
+        self.env = env
         self.exported: list[str] = []
         """The commands of the page that set variables, for those that follow."""
 
@@ -68,7 +69,7 @@ class Reader:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, env=self.cli.environment({}, None, self.keyring), cwd=self.cli.cwd, stdin=subprocess.DEVNULL,
+            command, env=self.cli.environment(self.env, None, self.keyring), cwd=self.cli.cwd, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=120,
         )  # fmt: skip
 
@@ -84,7 +85,10 @@ def test_the_page_runs(one: Page, cli: Command, certificates: Certificates, requ
         client = certificates.client
         for name, source in {"ca.pem": certificates.ca, "client.pem": client.cert, "client.key": client.key}.items():
             shutil.copy(source, cli.cwd / "certs" / name)
-    reader = Reader(cli, keyring, f"127.0.0.1:{server.port}" if server else None)
+    env = {}
+    if server is not None and "management" in one.needs:
+        env["MILVUS_PROFILES__PROD__MANAGEMENT_PORT"] = str(server.metrics_port)
+    reader = Reader(cli, keyring, f"127.0.0.1:{server.port}" if server else None, env)
     for block in one.blocks:
         if block.reason is None:
             reader.does(block)
@@ -92,4 +96,11 @@ def test_the_page_runs(one: Page, cli: Command, certificates: Certificates, requ
 
 def test_no_block_is_of_a_language_that_nothing_reads() -> None:
     assert {block.language for one in PAGES for block in one.blocks} <= LANGUAGES
-    assert set().union(*(one.needs for one in PAGES)) <= {"server", "keyring", "certificates", "lite", "apart"}
+    assert set().union(*(one.needs for one in PAGES)) <= {
+        "server",
+        "keyring",
+        "certificates",
+        "lite",
+        "management",
+        "apart",
+    }
