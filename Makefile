@@ -41,9 +41,9 @@ test-security: setup-tests ## hostile files, and canaries for every output of ev
 test-proxies: setup-proxies ## nginx and haproxy in front of a Milvus, names of two addresses (25 seconds)
 	@$(LOOPBACK) $(BIN)/python -m pytest -m proxies $(ARGS) tests/proxies
 
-test-sdks: setup-tests ## what `export` writes, run with the real SDKs, which this fetches
+test-sdks: setup-tests ## real SDKs, other versions of pymilvus, and frameworks, which this fetches
 	@$(BIN)/python scripts/sdks.py $(SDKS)
-	@$(LOOPBACK) $(BIN)/python -m pytest -m sdks $(ARGS) tests/sdks
+	@$(LOOPBACK) $(BIN)/python -m pytest -m sdks $(ARGS) tests/sdks tests/test_frameworks.py tests/test_pymilvus.py
 
 test-engines: setup-engines ## the samples of Dask, Ray and Spark, which this fetches (2 minutes)
 	@$(LOOPBACK) $(BIN)/python -m pytest -m engines $(ARGS) tests/engines

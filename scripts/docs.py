@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import pictures
 import reference
 
 PROJECT = Path(__file__).absolute().parents[1]
@@ -24,6 +25,7 @@ def main() -> None:
         if page.exists():
             sys.exit(f"error: docs/{name} stands in the way of the page that is made from the code")
         page.write_text(text, encoding="utf-8")
+    pictures.write(target / "pictures")
 
 
 if __name__ == "__main__":

@@ -44,10 +44,13 @@ def named(one: Page) -> str:
 class Reader:
     """Does what the page says, in the directory of a project."""
 
-    def __init__(self, cli: Command, keyring: KeyringSession | None, address: str | None) -> None:
+    def __init__(self, cli: Command, keyring: KeyringSession | None, address: str | None, env: dict[str, str]) -> None:
         self.cli = cli
         self.keyring = keyring
         self.address = address
+        self.env = env
+        self.exported: list[str] = []
+        """The commands of the page that set variables, for those that follow."""
 
     def here(self, text: str) -> str:
         return text if self.address is None else text.replace(SHOWN, self.address)
@@ -63,7 +66,11 @@ class Reader:
             path.write_text(self.here(block.text), encoding="utf-8")
         elif block.language == "console":
             for command, output, status in commands(block.text):
-                done = self.run(block, "bash", "-euo", "pipefail", "-c", self.here(command))
+                done = self.run(
+                    block, "bash", "-euo", "pipefail", "-c", self.here("\n".join((*self.exported, command)))
+                )
+                if command.startswith("export "):
+                    self.exported.append(command)
                 printed = self.there(done.stdout + done.stderr)
                 assert done.returncode == status, f"$ {command}\n{printed}"
                 assert_printed(output, printed)
@@ -91,7 +98,7 @@ class Reader:
                 assert_printed(block.text, "\n".join(parts))
 
     def run(self, block: Block, *command: str) -> subprocess.CompletedProcess[str]:
-        env = self.cli.environment({}, None, self.keyring)
+        env = self.cli.environment(self.env, None, self.keyring)
         if block.layer is not None:
             env["PATH"] = os.pathsep.join((str(need_layer(block.layer).parent), env["PATH"]))
         return subprocess.run(
@@ -111,7 +118,10 @@ def test_the_page_runs(one: Page, cli: Command, certificates: Certificates, requ
         client = certificates.client
         for name, source in {"ca.pem": certificates.ca, "client.pem": client.cert, "client.key": client.key}.items():
             shutil.copy(source, cli.cwd / "certs" / name)
-    reader = Reader(cli, keyring, f"127.0.0.1:{server.port}" if server else None)
+    env = {}
+    if server is not None and "management" in one.needs:
+        env["MILVUS_PROFILES__PROD__MANAGEMENT_PORT"] = str(server.metrics_port)
+    reader = Reader(cli, keyring, f"127.0.0.1:{server.port}" if server else None, env)
     if "notebook" in one.needs:
         reader.does_notebook(one.blocks)
         return
@@ -127,6 +137,7 @@ def test_no_block_is_of_a_language_that_nothing_reads() -> None:
         "keyring",
         "certificates",
         "lite",
-        "apart",
+        "management",
         "notebook",
+        "apart",
     }

@@ -17,6 +17,8 @@ from tests.support import faults, layers
 from tests.support.environment import coverage_variables
 from tests.support.milvus import MilvusServer
 
+pytestmark = pytest.mark.sdks
+
 PROJECT = Path(__file__).parents[1]
 
 BEGIN = """

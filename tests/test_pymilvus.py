@@ -68,7 +68,7 @@ def servers(
             conn.client().drop_database("films")
 
 
-@pytest.mark.parametrize("version", ["2.5", "2.6", "3.0"])
+@pytest.mark.parametrize("version", [*(pytest.param(older, marks=pytest.mark.sdks) for older in ("2.5", "2.6")), "3.0"])
 def test_clients_of_profiles_work_with_each_version(version: str, servers: dict[str, str], tmp_path: Path) -> None:
     python = layers.need_layer(f"pymilvus-{version}")
     # What a repository may hold, and pymilvus would put into the environment of the whole process.
@@ -109,6 +109,7 @@ def test_clients_of_profiles_work_with_each_version(version: str, servers: dict[
     assert told["searched"] == [1]
 
 
+@pytest.mark.sdks
 @pytest.mark.parametrize("version", ["2.5", "2.6"])
 def test_what_holds_for_our_calls_holds_with_each_version(version: str) -> None:
     python = layers.need_layer(f"pymilvus-{version}")

@@ -5,6 +5,7 @@ What a page needs stands in a comment at its top, ``<!-- needs: server=auth, key
     server=plain|auth|tls|mtls   a real Milvus, of which the page says ``milvus.example:19530``
     keyring                      a real keyring
     lite                         Milvus Lite, by the extra of that name
+    management                   the management port of that server, which is not the documented one, for ``prod``
     certificates                 ``certs/``: ca.pem, client.pem and client.key, of those servers
     notebook                     its programs are the cells of one notebook, and `text` is what the cell above shows
     apart                        a test of its own runs the page, and says with what
@@ -98,16 +99,16 @@ def _command(part: str) -> tuple[str, str]:
     end = 1
     while lines[end - 1].endswith("\\\n"):
         end += 1
-    if (here := re.search(r"<<-?\s*'?(\w+)'?", "".join(lines[:end]))) is not None:
+    if (here := re.search(r"(?<!<)<<(?!<)-?\s*'?(\w+)'?", "".join(lines[:end]))) is not None:
         end = next(index for index, line in enumerate(lines) if index and line.strip() == here[1]) + 1
     return "".join(lines[:end]).rstrip("\n"), "".join(lines[end:])
 
 
 def assert_printed(pattern: str, printed: str) -> None:
-    """Each line of the page stands in the output, in this order; `…` and numbers may differ."""
+    """Each line of the page stands in the output, in this order; `…` and numbers may differ, `…` alone is any lines."""
     lines = iter(printed.splitlines())
     for wanted in pattern.splitlines():
-        if not wanted.strip():
+        if wanted.strip() in ("", "…"):
             continue
         loose = re.sub(r"[0-9]+(\.[0-9]+)?", "*", re.sub(r"\s+", " ", wanted.strip())).replace("…", "*")
         loose = loose.replace("[", "[[]")
