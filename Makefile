@@ -38,12 +38,12 @@ test: setup-tests ## the tests, on real servers
 test-security: setup-tests ## hostile files, and canaries for every output of every command
 	@$(LOOPBACK) $(BIN)/python -m pytest -m "security and not campaign and not engines" -n $(WORKERS) --dist worksteal $(ARGS)
 
-test-proxies: setup-proxies ## nginx and haproxy in front of a Milvus, names of two addresses (25 seconds)
+test-proxies: setup-proxies ## nginx, haproxy, envoy and traefik in front of a Milvus, names of two addresses (40 seconds)
 	@$(LOOPBACK) $(BIN)/python -m pytest -m proxies $(ARGS) tests/proxies
 
 test-sdks: setup-tests ## real SDKs, other versions of pymilvus, and frameworks, which this fetches
 	@$(BIN)/python scripts/sdks.py $(SDKS)
-	@$(LOOPBACK) $(BIN)/python -m pytest -m sdks $(ARGS) tests/sdks tests/test_frameworks.py tests/test_pymilvus.py
+	@$(LOOPBACK) $(BIN)/python -m pytest -m sdks $(ARGS) tests/sdks tests/test_docs.py tests/test_frameworks.py tests/test_pymilvus.py
 
 test-engines: setup-engines ## the samples of Dask, Ray and Spark, which this fetches (2 minutes)
 	@$(LOOPBACK) $(BIN)/python -m pytest -m engines $(ARGS) tests/engines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -22,7 +23,11 @@ from tests.support.secret_service import KeyringSession
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [page(path) for path in sorted(DOCS.rglob("*.md"))]
-RUN = [one for one in PAGES if one.blocks and "apart" not in one.needs]
+RUN = [
+    pytest.param(one, marks=pytest.mark.sdks if "sdks" in one.needs else ())
+    for one in PAGES
+    if one.blocks and "apart" not in one.needs
+]
 SHOWN = "milvus.example:19530"
 KINDS = {"plain": "milvus_plain", "auth": "milvus_auth", "tls": "milvus_tls", "mtls": "milvus_mtls"}
 NEEDS = {"server", "keyring", "certificates", "lite", "notebook", "apart"}
@@ -139,5 +144,19 @@ def test_no_block_is_of_a_language_that_nothing_reads() -> None:
         "lite",
         "management",
         "notebook",
+        "sdks",
         "apart",
     }
+
+
+def test_every_how_to_is_in_the_navigation_and_in_the_list() -> None:
+    navigation, listed = (ROOT / "zensical.toml").read_text(), (DOCS / "how-to/index.md").read_text()
+    for path in (DOCS / "how-to").glob("[!i]*.md"):
+        assert f'"how-to/{path.name}"' in navigation
+        assert f"({path.name})" in listed
+
+
+def test_the_tests_that_pages_name_are_there() -> None:
+    for one in PAGES:
+        for named_there in re.findall(r"\btests/[\w/]+\.py", one.path.read_text()):
+            assert (ROOT / named_there).exists(), (one.path, named_there)

@@ -8,6 +8,7 @@ What a page needs stands in a comment at its top, ``<!-- needs: server=auth, key
     management                   the management port of that server, which is not the documented one, for ``prod``
     certificates                 ``certs/``: ca.pem, client.pem and client.key, of those servers
     notebook                     its programs are the cells of one notebook, and `text` is what the cell above shows
+    sdks                         what `make test-sdks` fetches: the page is run there, since it takes long
     apart                        a test of its own runs the page, and says with what
 
 Of the code blocks of a page
