@@ -24,7 +24,7 @@ export TEST_SDKS := $(abspath $(SDKS))
 LOOPBACK := $(BIN)/python scripts/loopback.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-security test-proxies test-pages test-sdks test-engines test-pythons campaign cov bench bench-quick lint setup setup-tests setup-proxies setup-pages setup-engines setup-bench screens clean
+.PHONY: help demo test test-security test-proxies test-pages test-sdks test-engines test-pythons campaign cov bench bench-quick docs docs-serve lint setup setup-tests setup-docs setup-proxies setup-pages setup-engines setup-bench screens clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,7 +38,7 @@ test: setup-tests ## the tests, on real servers
 test-security: setup-tests ## hostile files, and canaries for every output of every command
 	@$(LOOPBACK) $(BIN)/python -m pytest -m "security and not campaign and not engines" -n $(WORKERS) --dist worksteal $(ARGS)
 
-test-proxies: setup-proxies ## nginx and haproxy in front of a Milvus, names of two addresses (25 seconds)
+test-proxies: setup-proxies ## nginx, haproxy, envoy and traefik in front of a Milvus, names of two addresses (40 seconds)
 	@$(LOOPBACK) $(BIN)/python -m pytest -m proxies $(ARGS) tests/proxies
 
 test-pages: setup-pages ## what `test --html` writes, in Chromium, and the pictures of `make screens` (1 minute)
@@ -49,7 +49,7 @@ screens: setup-tests ## the terminal pictures of the documentation, from real ru
 
 test-sdks: setup-tests ## real SDKs, other versions of pymilvus, and frameworks, which this fetches
 	@$(BIN)/python scripts/sdks.py $(SDKS)
-	@$(LOOPBACK) $(BIN)/python -m pytest -m sdks $(ARGS) tests/sdks tests/test_frameworks.py tests/test_pymilvus.py
+	@$(LOOPBACK) $(BIN)/python -m pytest -m sdks $(ARGS) tests/sdks tests/test_docs.py tests/test_frameworks.py tests/test_pymilvus.py
 
 test-engines: setup-engines ## the samples of Dask, Ray and Spark, which this fetches (2 minutes)
 	@$(LOOPBACK) $(BIN)/python -m pytest -m engines $(ARGS) tests/engines
@@ -78,6 +78,14 @@ bench: setup-bench ## every figure beside its peers (10 minutes), into benchmark
 bench-quick: setup-bench ## the same as a first look (90 seconds), into build/bench
 	@$(LOOPBACK) $(BIN)/python -m benchmarks --effort quick --output build/bench $(ARGS)
 
+docs: setup-docs ## the site, into build/site
+	@$(BIN)/python scripts/docs.py
+	@$(BIN)/zensical build --strict --clean
+
+docs-serve: setup-docs ## the same on http://127.0.0.1:8000, built anew as its pages change
+	@$(BIN)/python scripts/docs.py
+	@$(BIN)/zensical serve --dev-addr 127.0.0.1:8000
+
 lint: setup ## style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -97,6 +105,9 @@ setup-pages:
 
 setup-engines:
 	@$(PYTHON) scripts/bootstrap.py $(VENV) --servers --engines
+
+setup-docs:
+	@$(PYTHON) scripts/bootstrap.py $(VENV) --docs
 
 setup-bench: setup-tests
 	@$(PYTHON) scripts/sdks.py $(SDKS) milvus-cli

@@ -35,7 +35,11 @@ Kind = Literal["keyring", "inline", "env", "file", "command"]
 
 
 class KeyringRef(Model):
-    """``{ keyring = true }``: the operating system's keyring, under the profile's endpoint and user."""
+    """``{ keyring = true }``: the operating system's keyring, under the profile's endpoint and user.
+
+    Attributes:
+        keyring: always true; without the table the keyring is asked where there is a ``user`` and no password.
+    """
 
     keyring: Annotated[Literal[True], BeforeValidator(as_boolean)]
 

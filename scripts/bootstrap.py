@@ -4,6 +4,7 @@
     bootstrap.py VENV --servers  and what the tests need besides: Milvus servers, other clients, a few Debian packages
                                  (with --proxies, gateways and a name server too; with --engines, Dask, Ray, Spark and
                                  Java; with --browser, Chromium)
+    bootstrap.py VENV --docs     and what builds the site
 
 Standard library only: it runs before anything is installed.
 """
@@ -43,16 +44,19 @@ def main() -> None:
     with one_at_a_time(venv):
         create(venv)
         install_project(venv)
+        if "--docs" in sys.argv:
+            install_group(venv, "docs", "what builds the site")
         if "--servers" in sys.argv:
             engines = "--engines" in sys.argv
             proxies = "--proxies" in sys.argv
             packages = {**(PROXY_PACKAGES if proxies else {}), **(ENGINE_PACKAGES if engines else {})}
             packages |= BROWSER_PACKAGES if "--browser" in sys.argv else {}
             install_debian_packages({**DEBIAN_PACKAGES, **packages})
-            install_peers(venv)
+            install_group(venv, "bench", "the peers of the benchmarks")  # their tests compare with them, too
             for version in binaries.VERSIONS:
                 fetch_server(venv, version)
-            for name in {**layers.LAYERS, **(layers.ENGINES if engines else {})}:
+            more = {**(layers.ENGINES if engines else {}), **(layers.PROXIES if proxies else {})}
+            for name in {**layers.LAYERS, **more}:
                 make_layer(venv, name)
 
 
@@ -101,15 +105,14 @@ def install_project(venv: Path) -> None:
     stamp.write_text(wanted)
 
 
-def install_peers(venv: Path) -> None:
-    """What the benchmarks, and their tests, compare with."""
+def install_group(venv: Path, group: str, what: str) -> None:
     wanted = (venv / "installed").read_text()
-    stamp = venv / "installed-bench"
+    stamp = venv / f"installed-{group}"
     if stamp.exists() and stamp.read_text() == wanted:
         return
-    say("Installing the peers of the benchmarks")
+    say(f"Installing {what}")
     os.chdir(PROJECT)
-    pip(venv, "--group", "bench")
+    pip(venv, "--group", group)
     stamp.write_text(wanted)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ import pytest
 from tests.conftest import StartMilvus
 from tests.support.command import Command
 from tests.support.milvus import MilvusServer
+from tests.support.pages import assert_printed, commands
 from tests.support.ports import documented_port
 from tests.support.secret_service import KeyringSession
 
@@ -26,26 +26,6 @@ BLOCKS: dict[str, list[tuple[str, str]]]
 BLOCKS = {title: re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL) for title, text in SECTIONS.items()}
 
 
-def commands(block: str) -> list[tuple[str, str]]:
-    """The commands of a console block, each with what is printed below it."""
-    found: list[tuple[str, str]] = []
-    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-        command, _, output = part.partition("\n")
-        found.append((command, output))
-    return found
-
-
-def console(section: str) -> list[tuple[str, str]]:
-    """The commands of the console blocks of a section."""
-    return [command for language, text in BLOCKS[section] if language == "console" for command in commands(text)]
-
-
-def program(section: str) -> str:
-    """The Python of a section."""
-    [text] = (text for language, text in BLOCKS[section] if language == "python")
-    return text
-
-
 def run(command: str, cli: Command, keyring: KeyringSession | None, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
@@ -53,68 +33,46 @@ def run(command: str, cli: Command, keyring: KeyringSession | None, **env: str) 
     )  # fmt: skip
 
 
-def assert_printed(pattern: str, printed: str) -> None:
-    """Each line of the README stands in the output, in this order; `…` and numbers may differ."""
-    lines = iter(printed.splitlines())
-    for wanted in pattern.splitlines():
-        if not wanted.strip():
-            continue
-        loose = re.sub(r"[0-9]+(\.[0-9]+)?", "*", re.sub(r"\s+", " ", wanted.strip())).replace("…", "*")
-        loose = loose.replace("[", "[[]")
-        for line in lines:
-            normal = re.sub(r"[0-9]+(\.[0-9]+)?", "0", re.sub(r"\s+", " ", line.strip()))
-            if fnmatch.fnmatchcase(normal, loose.replace("*", "*")):
-                break
-        else:
-            raise AssertionError(f"not printed: {wanted!r}\n--- the output\n{printed}")
-
-
 def test_every_block_of_the_readme_is_tested() -> None:
     """A new block belongs into a test of its section, and then into this list."""
     assert {title: [language for language, _ in blocks] for title, blocks in BLOCKS.items() if blocks} == {
-        "In a project": ["console", "python"],
-        "With a server and a password": ["console", "toml"],
-        "In a container": ["console"],
-        "With every other client": ["console"],
-        "In your tests": ["python"],
-        "From asyncio, and in a pool": ["python"],
-        "When it fails": ["console"],
+        "Install": ["console"],
+        "Sixty seconds": ["console", "python", "console", "console", "console", "python"],
     }
+    # What make set up; `make release-check` installs it.
+    assert BLOCKS["Install"][0][1] == "$ pip install '.[lite]'\n"
 
 
-def test_in_a_project(cli: Command) -> None:
-    install, *rest = console("In a project")
-    assert install[0] == "pip install 'milvus-profiles[lite]'"  # what make set up
-    for command, output in rest:
-        done = run(command, cli, None)
-        assert done.returncode == 0, done.stderr
+def test_it_is_short() -> None:
+    assert len(README.splitlines()) <= 120
+
+
+def printed_as_shown(block: str, cli: Command, keyring: KeyringSession | None, status: int = 0) -> None:
+    for command, output, _ in commands(block):
+        done = run(command, cli, keyring)
+        assert done.returncode == status, done.stderr
         assert_printed(output, done.stdout)
+
+
+def runs(program: str, cli: Command) -> str:
     done = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-c", program("In a project")],
-        env=cli.environment(), cwd=cli.cwd, capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "-W", "error", "-c", program],
+        env=cli.environment(),
+        cwd=cli.cwd,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
-    assert "milvus_lite" in done.stdout
+    return done.stdout
 
 
-def test_from_asyncio_and_in_a_pool(cli: Command) -> None:
-    (cli.cwd / "milvus.toml").write_text('[profiles.local]\nuri = "./milvus.db"\n')
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program("From asyncio, and in a pool")], env=cli.environment(),
-        cwd=cli.cwd, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "milvus_lite" in done.stdout
-    assert "requests_num" in done.stdout
-
-
-def test_in_your_tests(cli: Command) -> None:
-    (cli.cwd / "test_films.py").write_text(program("In your tests"))
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], env=cli.environment(), cwd=cli.cwd,
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert "1 passed" in done.stdout, done.stdout
+def test_milvus_lite(cli: Command) -> None:
+    (_, first), (_, program), *_, (_, pool) = BLOCKS["Sixty seconds"]
+    printed_as_shown(first, cli, None)
+    assert "milvus_lite" in runs(program, cli)
+    printed = runs(pool, cli)
+    assert "milvus_lite" in printed
+    assert "requests_num" in printed
 
 
 @pytest.fixture
@@ -125,61 +83,16 @@ def at_the_documented_port(start_milvus: StartMilvus) -> Iterator[MilvusServer]:
         server.stop()
 
 
-def test_with_a_server_and_in_a_container(
-    cli: Command, at_the_documented_port: MilvusServer, keyring_session: KeyringSession
-) -> None:
+def test_a_server(cli: Command, at_the_documented_port: MilvusServer, keyring_session: KeyringSession) -> None:
     (cli.cwd / "password").write_text("Milvus\n")
     (cli.cwd / "token").write_text("root:Milvus\n")
-    for command, output in console("With a server and a password"):
-        done = run(command, cli, keyring_session)
-        assert done.returncode == 0, done.stderr
-        assert_printed(output, done.stdout)
-    for command, output in console("In a container"):
-        done = run(command, cli, None)
-        assert done.returncode == 0, done.stderr
-        assert_printed(output, done.stdout)
-    (cli.home / ".milvus_cli_connections.json").write_text(
-        '{"eu": {"uri": "https://eu.example", "token": "root:Milvus", "tlsmode": 1}}'
-    )
-    for command, output in console("With every other client"):
-        # The management port is not at its documented place.
-        run(f"milvus-profiles profile set prod management_port={at_the_documented_port.metrics_port}", cli, None)
-        done = run(command, cli, keyring_session)
-        assert done.returncode == 0, done.stderr
-        assert_printed(output, done.stdout)
+    add, container, failing = (text for language, text in BLOCKS["Sixty seconds"][2:] if language == "console")
+    printed_as_shown(add, cli, keyring_session)
+    printed_as_shown(container, cli, None)
     # The failure that is shown: a profile with https:// on a server without TLS.
-    run("milvus-profiles profile add prod --uri https://127.0.0.1:19530 --user root --force", cli, keyring_session)
+    run("milvus-profiles add prod --uri https://127.0.0.1:19530 --user root --force", cli, keyring_session)
     run("milvus-profiles secret set prod < password", cli, keyring_session)
-    [(command, output)] = console("When it fails")
-    done = run(command, cli, keyring_session)
-    assert done.returncode == 7
-    assert_printed(output, done.stdout)
-
-
-def test_the_file_that_is_shown_is_valid(cli: Command) -> None:
-    [text] = (text for language, text in BLOCKS["With a server and a password"] if language == "toml")
-    (cli.cwd / "milvus.toml").write_text(text)
-    assert cli("config", "validate").returncode == 0
-    assert cli("profile", "show", "--json").json["alias"] == "prod"
-
-
-def test_the_exit_statuses_that_are_named_are_those_of_the_errors() -> None:
-    from milvus_profiles import errors
-
-    named = {
-        "3 configuration": errors.ConfigError,
-        "4 secret": errors.SecretUnavailableError,
-        "5 trust": errors.UntrustedError,
-        "6 unreachable": errors.UnreachableError,
-        "7 TLS": errors.TLSError,
-        "8 not a Milvus": errors.NotMilvusError,
-        "9 authentication": errors.AuthenticationError,
-        "10 database": errors.DatabaseNotFoundError,
-    }
-    flat = re.sub(r"\s+", " ", README)
-    for words, error in named.items():
-        assert words in flat
-        assert int(words.split()[0]) == error.exit_status
+    printed_as_shown(failing, cli, keyring_session, status=7)
 
 
 def test_make_targets_exist() -> None:

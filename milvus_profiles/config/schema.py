@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from ..alias import ALIAS_LONGEST, ALIAS_PATTERN
@@ -10,7 +11,69 @@ from ..fieldtypes import MANY
 from ..profile import POOL_WIDE, Profile
 from .settings import MAX_CONNECTIONS
 
-__all__ = ["file_schema"]
+__all__ = ["EXAMPLES", "file_schema"]
+
+EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "": {
+        "default_profile": "prod",
+        "max_connections": 1000,
+        "keyring_backends": ["keyrings.cryptfile.cryptfile.CryptFileKeyring"],
+    },
+    "Profile": {
+        "description": "production, read replicas",
+        "uri": "https://milvus.example:19530",
+        "host": "milvus.example",
+        "port": 19530,
+        "user": "reader",
+        "password": {"keyring": True},
+        "token": {"env": "MILVUS_API_KEY"},
+        "db_name": "analytics",
+        "ssl": {"ca": "certs/ca.pem"},
+        "timeout": 10,
+        "call_timeout": 30,
+        "retry": {"attempts": 4, "initial": 0.1, "max": 1.0},
+        "keepalive": {"time": 30, "timeout": 10},
+        "proxy": "http://proxy.example:3128",
+        "management_port": 9091,
+        "allow_insecure": True,
+        "protected": True,
+        "extends": "base",
+        "pool": {"mode": "exclusive", "max_total_per_key": 20},
+    },
+    "SSL": {
+        "ca": "certs/ca.pem",
+        "cert": "certs/client.pem",
+        "key": "certs/client.key",
+        "server_name": "milvus.internal",
+    },
+    "Retry": {"attempts": 3, "initial": 0.2, "max": 2.0},
+    "Keepalive": {"time": 30, "timeout": 5},
+    "EnvRef": {"env": "MILVUS_API_KEY"},
+    "FileRef": {"file": "/run/secrets/milvus-token"},
+    "CommandRef": {"command": ["op", "read", "op://team/milvus/token"], "pass_env": ["OP_SESSION"]},
+    "KeyringRef": {"keyring": True},
+    "PoolSettings": {
+        "mode": "exclusive",
+        "max_channels": 8,
+        "soft_limit": 80,
+        "hard_limit": 100,
+        "max_idle_per_key": 10,
+        "min_idle_per_key": 2,
+        "max_total_per_key": 20,
+        "block_when_exhausted": False,
+        "max_block_wait": 0.5,
+        "min_evictable_idle": 60,
+        "test_on_borrow": True,
+        "test_on_return": False,
+        "test_while_idle": True,
+        "max_lifetime": 3600,
+        "lifetime_jitter": 0.2,
+        "max_uses": 10000,
+        "max_waiting": 100,
+        "leak_threshold": 30,
+    },
+}
+"""An example of every key, by the model that has it; the root of the file has no name."""
 
 
 def file_schema() -> dict[str, Any]:
@@ -28,7 +91,7 @@ def file_schema() -> dict[str, Any]:
         _describe(model)
         model.pop("title", None)
         model["title"] = name
-    return {
+    schema: dict[str, Any] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "milvus.toml",
         "description": "Connection profiles for Milvus, read by milvus-profiles.",
@@ -36,7 +99,12 @@ def file_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "default_profile": {"type": "string", "description": "Alias of the profile taken when none is named."},
-            "max_connections": {"type": "integer", "minimum": 1, "maximum": MAX_CONNECTIONS},
+            "max_connections": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": MAX_CONNECTIONS,
+                "description": "Live connections that a process may hold at once.",
+            },
             "keyring_backends": {
                 "type": "array",
                 "items": {"type": "string"},
@@ -44,12 +112,18 @@ def file_schema() -> dict[str, Any]:
             },
             "profiles": {
                 "type": "object",
+                "description": "The profiles, by alias.",
                 "propertyNames": {"maxLength": ALIAS_LONGEST, "pattern": f"^{ALIAS_PATTERN}$"},
                 "additionalProperties": {"$ref": "#/$defs/Profile"},
             },
         },
         "$defs": definitions,
     }
+    for name, examples in EXAMPLES.items():
+        properties = (definitions[name] if name else schema)["properties"]
+        for key, example in examples.items():
+            properties[key]["examples"] = [example]
+    return schema
 
 
 def _say_what_models_check(profile: dict[str, Any], definitions: dict[str, Any]) -> None:

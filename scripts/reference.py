@@ -1,0 +1,250 @@
+"""The pages of the reference, made from the code: nothing in them is typed twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import milvus_profiles as mp
+from milvus_profiles.cli.output_schemas import SCHEMAS, error_codes, output_schema
+from milvus_profiles.config.environment import PREFIX
+from milvus_profiles.config.fields import SECRET_FIELDS
+from milvus_profiles.config.schema import EXAMPLES, file_schema
+from milvus_profiles.config.trust import is_gated
+from milvus_profiles.tomltext.render import value_text
+
+# The tables of a profile, by the field that holds them.
+TABLES = {"ssl": "SSL", "retry": "Retry", "keepalive": "Keepalive", "pool": "PoolSettings"}
+REFERENCES = ("KeyringRef", "EnvRef", "FileRef", "CommandRef")
+
+ABOUT_FIELDS = """\
+# Fields of milvus.toml
+
+Durations are seconds. Where a variable is named, it overrides the field of one profile; `PROD` stands for the alias.
+*Trusted only*: in a project's file the field counts when the file is trusted ([why](../understanding/trust.md)).
+
+The same as a JSON Schema, for editors: [milvus.json](../schema/milvus.json), or `milvus-profiles config schema`.
+"""
+ABOUT_STATUSES = """\
+# Exit statuses
+
+What a program, a script or a container's probe can tell apart. `0` is success; with `--json` the code stands in `error`
+on stderr.
+"""
+MORE_STATUSES = """\
+- `130`: interrupted by Ctrl-C; `141`: the reader of the pipe went away.
+- `exec` ends with the status of the program that it ran.
+- `profile test` of several: the lowest of theirs that is not 0.
+"""
+ABOUT_SHAPES = """\
+# JSON shapes
+
+With `--json`, before or after the command, stdout holds exactly one JSON value, and no secret is in it. Where a command
+fails, stdout is empty (`test` keeps its report) and stderr holds the error.
+`milvus-profiles config schema WHAT` prints each schema.
+"""
+
+
+def pages() -> dict[str, str]:
+    """Path below the directory of the pages -> text."""
+    schemas = {"milvus": file_schema(), **{what: output_schema(what) for what in SCHEMAS}}
+    return {
+        "reference/fields.md": fields(),
+        "reference/exit-statuses.md": exit_statuses(),
+        "reference/json.md": shapes(),
+        "reference/python.md": python(),
+        "reference/exceptions.md": exceptions(),
+        **{f"schema/{name}.json": json.dumps(schema, indent=2) + "\n" for name, schema in schemas.items()},
+    }
+
+
+# --- fields ---
+
+
+def fields() -> str:
+    schema = file_schema()
+    models = schema["$defs"]
+    parts = [
+        ABOUT_FIELDS,
+        "## The root of the file",
+        *_keys(schema, "", ()),
+        "## A profile: `[profiles.ALIAS]`",
+        *_keys(models["Profile"], "Profile", ()),
+    ]
+    for name, model in TABLES.items():
+        parts += [f"## The table `{name}`", _plain(models[model]["description"]), *_keys(models[model], model, (name,))]
+    parts += ["## Where a secret is to be had: `token`, `password`", "A text, or one of these tables."]
+    for model in REFERENCES:
+        parts += [f"### {_code(EXAMPLES[model])}", _plain(models[model]["description"])]
+        parts += [f"- `{key}`: {_plain(entry['description'])}" for key, entry in models[model]["properties"].items()]
+    return _page(parts)
+
+
+def _keys(model: dict[str, Any], name: str, table: tuple[str, ...]) -> Iterator[str]:
+    for key, entry in model["properties"].items():
+        if not name and key == "profiles":
+            continue
+        path = (*table, key)
+        yield f"### `{'.'.join(path)}` {{ #{'-'.join(('root', key) if not name else path)} }}"
+        yield _plain(entry.get("description", ""))
+        facts = [f"Type: {_type(entry)}", f"Default: {_default(entry)}"]
+        if key in EXAMPLES[name]:
+            facts.append(f"Example: {_code({key: EXAMPLES[name][key]})}")
+        if name:
+            facts += [f"Variable: {_variable(path)}", f"Set by: {_layers(path)}"]
+        elif key == "keyring_backends":
+            facts.append("Set by: the user's file only")
+        yield "\n".join(f"- {fact}" for fact in facts)
+
+
+def _variable(path: tuple[str, ...]) -> str:
+    variable = f"{PREFIX}PROD__{'__'.join(path).upper()}"
+    if path == ("extends",):
+        return f"`{variable}`, with its parent in the environment, too"
+    if path[0] in SECRET_FIELDS:
+        ends = ("_FILE", "__ENV", "__COMMAND", "__KEYRING")
+        return ", ".join((f"`{variable}` (the text)", *(f"`{variable}{end}`" for end in ends)))
+    return f"by its keys, `{variable}__…`" if path[-1] in ("keepalive", "pool") else f"`{variable}`"
+
+
+def _layers(path: tuple[str, ...]) -> str:
+    if path == ("token",) or path == ("password",):
+        return "call, variable, every file; *trusted only* are its tables other than `{ keyring = true }`"
+    if path == ("uri",):
+        return "call, variable, every file; *trusted only* is a path that leads out of the project"
+    if path == ("ssl",):
+        return "call, variable, every file; *trusted only* are its keys"
+    if is_gated(path, "x", "/"):
+        return "call, variable, every file; *trusted only*"
+    return "call, variable, every file"
+
+
+def _type(entry: dict[str, Any]) -> str:
+    names: list[str] = []
+    for part in entry.get("anyOf", [entry]):
+        if "$ref" in part:
+            names.append("table")
+        elif "enum" in part:
+            names += [f"`{json.dumps(value)}`" for value in part["enum"]]
+        elif "const" in part:
+            names.append(f"`{json.dumps(part['const'])}`")
+        elif part.get("type") not in (None, "null"):
+            names.append(_limits(part))
+        elif "anyOf" in part or "oneOf" in part:
+            names.append("table")
+    return " or ".join(dict.fromkeys(names)) or "table"
+
+
+def _limits(part: dict[str, Any]) -> str:
+    text = {"array": "array of strings", "object": "table"}.get(part["type"], str(part["type"]))
+    for key, words in (
+        ("minimum", "from {}"),
+        ("exclusiveMinimum", "above {}"),
+        ("maximum", "to {}"),
+        ("exclusiveMaximum", "below {}"),
+    ):
+        if key in part:
+            text += f", {words.format(f'{part[key]:g}' if isinstance(part[key], float) else part[key])}"
+    return text
+
+
+def _default(entry: dict[str, Any]) -> str:
+    if entry.get("default") is None:
+        return "none"
+    return _code(entry["default"]) if not isinstance(entry["default"], dict) else "a table of its defaults"
+
+
+def _code(value: Any) -> str:
+    """A value as TOML writes it; of a table with one key the line."""
+    return f"`{value_text(value)}`" if not isinstance(value, dict) else f"`{_inline(value)}`"
+
+
+def _inline(value: dict[str, Any]) -> str:
+    [(key, one), *others] = value.items()
+    return f"{key} = {value_text(one)}" if not others else value_text(value)
+
+
+# --- statuses, shapes ---
+
+
+def exit_statuses() -> str:
+    rows = [(error.exit_status, code, classes) for code, classes in error_codes().items() for error in classes[:1]]
+    lines = [
+        f"| {status} | [`{code}`](../errors/{code}.md) | {', '.join(_api(error.__name__) for error in classes)} |"
+        for status, code, classes in sorted(rows, key=lambda row: (row[0], row[1]))
+    ]
+    table = "| status | code | Python |\n|---|---|---|\n" + "\n".join(lines)
+    return _page([ABOUT_STATUSES, table, MORE_STATUSES])
+
+
+def shapes() -> str:
+    parts = [ABOUT_SHAPES]
+    for what, (description, _) in SCHEMAS.items():
+        parts += [
+            f"## {what}",
+            f"{description} [{what}.json](../schema/{what}.json)",
+            f"```json\n{json.dumps(output_schema(what), indent=2)}\n```",
+        ]
+    return _page(parts)
+
+
+# --- Python ---
+
+GROUPS = {
+    "Connecting": (
+        "connect",
+        "Connection",
+        "disconnect",
+        "disconnect_all",
+        "list_connections",
+        "has_connection",
+        "ConnectionInfo",
+    ),
+    "Profiles": ("load", "Profiles", "Profile", "Endpoint", "SSL", "Retry", "Keepalive"),
+    "Pool": ("ConnectionPool", "PoolSettings", "PoolStats", "KeyStats"),
+    "Diagnosis": ("diagnose", "Report", "Stage"),
+    "For pymilvus and others": ("connection_args", "orm", "connections"),
+    "asyncio": ("aio",),
+    "Warnings": ("InsecureFileWarning", "InsecureTransportWarning"),
+}
+
+
+def python() -> str:
+    listed = {name for names in GROUPS.values() for name in names}
+    errors = {
+        name for name in mp.__all__ if isinstance(getattr(mp, name), type) and issubclass(getattr(mp, name), Exception)
+    }
+    missing = set(mp.__all__) - listed - errors - {"__version__"}
+    if missing:
+        raise SystemExit(f"scripts/reference.py puts these into no group: {sorted(missing)}")
+    parts = ["# Python", "Every public name of `milvus_profiles`. What is raised is in [Exceptions](exceptions.md)."]
+    for title, names in GROUPS.items():
+        parts += [f"## {title}", *(f"::: milvus_profiles.{name}" for name in names)]
+    return _page(parts)
+
+
+def exceptions() -> str:
+    parts = ["# Exceptions", "Each has a `code`, an `exit_status`, a `message`, a `hint` and a `location`."]
+    for code, classes in error_codes().items():
+        public = [error.__name__ for error in classes if error.__name__ in mp.__all__]
+        if public:
+            parts += [f"## `{code}` {{ #code-{code} }}", f"[What it means](../errors/{code}.md)"]
+            parts += [f"::: milvus_profiles.{name}" for name in public]
+    return _page(parts)
+
+
+def _api(name: str) -> str:
+    if name not in mp.__all__:
+        return "(on the command line)"
+    return f"[`{name}`](exceptions.md#milvus_profiles.{name})"
+
+
+def _plain(text: str) -> str:
+    """A docstring's words as Markdown, beginning with a capital letter and ended."""
+    text = text.replace("``", "`")
+    return f"{text[:1].upper()}{text[1:]}" if text else ""
+
+
+def _page(parts: list[str]) -> str:
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
