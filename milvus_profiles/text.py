@@ -91,28 +91,41 @@ def milvus_profiles(*words: str) -> str:
 class Standing:
     """Where a profile and its fields stand: which command changes them, and which variables do.
 
-    Two are always equal, for where it stands makes no profile another one.
+    Two are always equal, and equal to none: where it stands makes no profile another one.
 
     Args:
         file: the file that declares it, if that was named, so that a command must name it too.
         prefix: how the variables of its fields begin, if the environment declares it.
         variables: field to the variable that sets it.
+        source: the profiles that it was taken from, something else if another process did; None where it was not taken.
     """
 
-    __slots__ = ("file", "prefix", "variables")
+    __slots__ = ("file", "prefix", "source", "variables")
 
     def __init__(
-        self, file: str | None = None, prefix: str | None = None, variables: Mapping[str, str] | None = None
+        self,
+        file: str | None = None,
+        prefix: str | None = None,
+        variables: Mapping[str, str] | None = None,
+        source: object | None = None,
     ) -> None:
         self.file = file
         self.prefix = prefix
         self.variables = dict(variables or {})
+        self.source = source
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Standing)
+        return other is None or isinstance(other, Standing)
 
     def __hash__(self) -> int:
-        return hash(Standing)
+        return hash(None)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The files are those of this process.
+        return Standing, (self.file, self.prefix, self.variables, None if self.source is None else "elsewhere")
+
+    def __deepcopy__(self, memo: object) -> Standing:
+        return self
 
     def command(self, *words: str) -> str:
         """A command of this program about the profile, between backticks; words as for :func:`milvus_profiles`."""

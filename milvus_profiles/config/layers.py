@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import islice
 
 from ..errors import ConfigError
-from ..profile import Profile, fold_alias
+from ..profile import fold_alias
 from ..spelling import Nearest
 from ..text import Standing
 from .aliases import choices
@@ -16,7 +16,7 @@ from .documents import Document
 from .environment import PREFIX, EnvironmentLayer
 from .values import Origin, Raw, RawProfile, from_table, has_address, inherited, override
 
-__all__ = ["Layers", "Selection", "placed", "standing_of"]
+__all__ = ["Layers", "Selection", "standing_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +211,8 @@ class Layers:
         return Nearest([*environment.names.values(), *([environment.uri_alias] if environment.uri_alias else [])])
 
 
-def standing_of(raw: RawProfile) -> Standing:
-    """Where a profile stands, for remedies."""
+def standing_of(raw: RawProfile, source: object | None = None) -> Standing:
+    """Where a profile stands, for remedies; and the profiles that it is taken from, if it is."""
     document = raw.document
     prefix = None
     if document is None:
@@ -223,10 +223,4 @@ def standing_of(raw: RawProfile) -> Standing:
         if value.origin.layer == "environment" and value.origin.name is not None
     }
     named = document is not None and document.role == "named"
-    return Standing(document.path if document is not None and named else None, prefix, variables)
-
-
-def placed(profile: Profile, raw: RawProfile) -> Profile:
-    """The profile, told where it stands."""
-    profile._standing = standing_of(raw)
-    return profile
+    return Standing(document.path if document is not None and named else None, prefix, variables, source)

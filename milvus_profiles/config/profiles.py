@@ -26,7 +26,7 @@ from .documents import Document
 from .environment import idle_addresses
 from .fields import SECRET_FIELDS
 from .invalid import FINDINGS, Findings, validate
-from .layers import Layers, Selection, placed
+from .layers import Layers, Selection, standing_of
 from .locations import UnreadFile, home_directory, home_fault, user_file
 from .permissions import refusal
 from .resolved import Examined, ProfileCache, Resolved
@@ -229,8 +229,8 @@ class Profiles(Mapping[str, Profile]):
             raw = self.raw(alias)
             trusted = self.is_trusted(raw)
             # An untrusted file must not make the program open files of its choice.
-            found = placed(_first(validate(Profile, raw, check_files=trusted)), raw)
-            profile = self._held(found, raw).taken_from(self)
+            found = _first(validate(Profile, raw, check_files=trusted))
+            profile = self._held(found, raw).placed(standing_of(raw, self))
             self._resolved[key] = Resolved(profile, raw, trusted)
         return self._resolved[key]
 
@@ -285,7 +285,7 @@ class Profiles(Mapping[str, Profile]):
         if raw.document is not None and (refused := refusal(raw.document)) is not None:
             raise refused
         if profile is None:
-            profile = placed(_first(validate(Profile, raw)), raw)
+            profile = _first(validate(Profile, raw)).placed(standing_of(raw))
             if not layer:
                 self._keep(key, raw, profile)
         if profile.is_template:
