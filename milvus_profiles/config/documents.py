@@ -134,7 +134,7 @@ def read_document(path: str, role: Role, base: str | None = None) -> Document:
             a file that does not exist is a ConfigError too.
     """
     given = role == "named" and is_given(path)
-    return _result(_attempt(lambda: _cached(path, role, *_read(path, role, given), base if given else None)))
+    return _result(_attempt(lambda: _cached(path, role, *_read(path, given), base if given else None)))
 
 
 def parse_document(content: bytes, path: str, role: Role) -> Document:
@@ -197,12 +197,13 @@ def _standing(path: str, role: Role) -> Standing:
     return Standing(path if role == "named" else None)
 
 
-def _read(path: str, role: Role, given: bool) -> tuple[bytes, _Status | None]:
+def _read(path: str, given: bool) -> tuple[bytes, _Status | None]:
     try:
         read = read_given(path, CONFIGURATION_LIMIT) if given else read_regular(path, CONFIGURATION_LIMIT)
     except FileFault as fault:
         hints = {
-            errno.ENOENT: f"create it with {_standing(path, role).command('profile', 'add', 'ALIAS', '--uri', 'URI')}",
+            # Whoever asks for a file that is not there has named it, whatever it is to be read as.
+            errno.ENOENT: f"create it with {Standing(path).command('profile', 'add', 'ALIAS', '--uri', 'URI')}",
             errno.EACCES: "make it readable for this user",
         }
         default = "put a TOML file there" if fault.errno in (None, errno.EISDIR) else None

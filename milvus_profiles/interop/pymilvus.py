@@ -21,7 +21,7 @@ from ..live.request import CallFields
 from ..masked import SecretText
 from ..profile import Profile
 from ..secrets import resolve
-from ..spelling import suggest
+from ..spelling import suggest_field
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -96,7 +96,7 @@ def profile_fields(arguments: CallFields) -> CallFields:
     """The fields of a profile that pymilvus's arguments stand for; errors are those of ``connect``."""
     for name in arguments:
         if name not in _TAKEN:
-            near = suggest(name, _TAKEN)
+            near = suggest_field(name, _TAKEN)
             raise ParamError(f"unknown argument {name!r}", hint=f"did you mean {near!r}?" if near else None)
     given = CallFields({name: value for name, value in arguments.items() if value is not None and value != ""})
     _check_manner(given.pop("handler", "GRPC"), given.pop("pool", None))
