@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, ParamError
 from ..files.paths import is_absent
 from ..masked import MaskedMapping
 from ..profile import fold_alias
@@ -60,6 +60,11 @@ def load(
     Raises:
         ConfigError: a file cannot be read or is invalid as a whole, or a variable is wrong.
     """
+    for name, path in ((file_name, file), ("cwd=", cwd)):
+        if path is not None and not isinstance(path, (str, os.PathLike)):
+            raise ParamError(f"{name} is a path, not a value of the type {type(path).__name__}")
+    if env is not None and not isinstance(env, (Mapping, MaskedMapping)):
+        raise ParamError(f"env= is a mapping of variables, not a value of the type {type(env).__name__}")
     environment = MaskedMapping(os.environ if env is None else env)
     file = None if file is None else os.fspath(file)
     if file == "":

@@ -13,8 +13,8 @@ from itertools import islice
 from logging import DEBUG
 from typing import Any
 
-from ..alias import foreign_letter
-from ..errors import ConfigError, Location, MilvusProfilesError, UnknownProfileError
+from ..alias import alias_of, foreign_letter
+from ..errors import ConfigError, Location, MilvusProfilesError, ParamError, UnknownProfileError
 from ..half_made import even_half_made
 from ..log import log
 from ..masked import SecretText, without_secrets
@@ -34,7 +34,7 @@ from .settings import Settings
 from .trust import TrustStore, check_default, check_endpoint, check_fields
 from .values import Origin, Raw, RawProfile, Value, override, resolved_paths
 
-__all__ = ["Examined", "ProfileCache", "Profiles", "Resolved", "Selection"]
+__all__ = ["Examined", "ProfileCache", "Profiles", "Resolved", "Selection", "profiles_of"]
 
 _CACHED_PROFILES = 64
 
@@ -98,7 +98,9 @@ class Profiles(Mapping[str, Profile]):
     def __contains__(self, alias: object) -> bool:
         return isinstance(alias, str) and self._layers.find(alias) is not None
 
-    def __getitem__(self, alias: str) -> Profile:
+    def __getitem__(self, alias: str | Profile) -> Profile:
+        if not isinstance(alias, (str, Profile)):  # of a mapping, that is a key that it has not
+            raise self.unknown(str(alias))
         return self.resolve(alias).profile
 
     @cached_property
@@ -141,7 +143,7 @@ class Profiles(Mapping[str, Profile]):
 
     # --- which one is meant ---
 
-    def select(self, alias: str | None = None, *, name: str = "argument") -> Selection:
+    def select(self, alias: str | Profile | None = None, *, name: str = "argument") -> Selection:
         """Choose the profile.
 
         Args:
@@ -152,6 +154,7 @@ class Profiles(Mapping[str, Profile]):
             UnknownProfileError: the chosen name is not declared, or nothing chooses one.
             UntrustedError: the default of an untrusted project file is not one of its own profiles.
         """
+        alias = None if alias is None else alias_of(alias)
         choices = self._layers.choices(alias, name, self.settings.profile)
         if not choices:
             names = list(islice(self, 9))
@@ -214,7 +217,7 @@ class Profiles(Mapping[str, Profile]):
             self._trusted[raw.document.path] = self.trust.trusts(raw.document)
         return self._trusted[raw.document.path]
 
-    def resolve(self, alias: str) -> Resolved:
+    def resolve(self, alias: str | Profile) -> Resolved:
         """Put a profile together, to look at: nothing is refused for want of trust.
 
         Args:
@@ -224,12 +227,13 @@ class Profiles(Mapping[str, Profile]):
             UnknownProfileError: nobody declares it.
             ConfigError: it is invalid; the first finding, with its place.
         """
+        alias = alias_of(alias)
         key = fold_alias(alias)
         if key not in self._resolved:
             raw = self.raw(alias)
             trusted = self.is_trusted(raw)
             # An untrusted file must not make the program open files of its choice.
-            found = _first(validate(Profile, raw, check_files=trusted))
+            found = _first(validate(Profile, raw, check_files=trusted), self.standing)
             profile = self._held(found, raw).placed(standing_of(raw, self))
             self._resolved[key] = Resolved(profile, raw, trusted)
         return self._resolved[key]
@@ -285,7 +289,7 @@ class Profiles(Mapping[str, Profile]):
         if raw.document is not None and (refused := refusal(raw.document)) is not None:
             raise refused
         if profile is None:
-            profile = _first(validate(Profile, raw)).placed(standing_of(raw))
+            profile = _first(validate(Profile, raw), self.standing).placed(standing_of(raw))
             if not layer:
                 self._keep(key, raw, profile)
         if profile.is_template:
@@ -324,7 +328,7 @@ class Profiles(Mapping[str, Profile]):
         layer, more = self._call_layer(fields), self._call_layer(over or {})
         fields = over = {}  # as in use()
         raw = override(RawProfile(alias, layer, [], Origin("call", "connect()"), None), more)
-        profile = _first(validate(Profile, raw))
+        profile = _first(validate(Profile, raw), self.standing)
         if profile.is_template:
             raise ConfigError("no profile and no address was given", hint="name a profile, or give uri= or host=")
         return Resolved(profile, raw, True)
@@ -375,12 +379,28 @@ class Profiles(Mapping[str, Profile]):
         return tuple(os.path.realpath(document.path) for document in self.documents)
 
 
-def _first(result: Any) -> Profile:
+def profiles_of(given: Any) -> Profiles | None:
+    """The profiles that a caller gave, if any.
+
+    Raises:
+        ParamError: it is something else.
+    """
+    if given is None or isinstance(given, Profiles):
+        return given
+    raise ParamError(
+        f"profiles= is what load() returns, not a value of the type {type(given).__name__}",
+        hint="load a file with load(PATH)",
+    )
+
+
+def _first(result: Any, standing: Standing) -> Profile:
     if not isinstance(result, Findings):
         profile: Profile = result
         return profile
     [error] = result.errors(1)
     if result.number > 1:
-        more = f"{result.number - 1} more: `milvus-profiles config validate` lists all"
+        more = f"{result.number - 1} more"
+        if error.location is not None and error.location.line is not None:  # not of a call, which no command looks at
+            more += f": {standing.command('config', 'validate')} lists all"
         error.hint = f"{error.hint} ({more})" if error.hint else more
     raise error

@@ -7,12 +7,14 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..alias import alias_of
 from ..config.fields import FIELDS, SECRET_FIELDS
 from ..config.loading import BrokenFileWarning, load_for
 from ..config.permissions import file_warnings
 from ..config.plaintext import check_plaintext
-from ..config.profiles import Profiles, Resolved
-from ..errors import ConfigError
+from ..config.profiles import Profiles, Resolved, profiles_of
+from ..deadline import seconds_of
+from ..errors import ConfigError, ParamError
 from ..half_made import even_half_made
 from ..masked import MaskedFields, SecretText
 from ..profile import Profile, check_alias, fold_alias
@@ -118,13 +120,16 @@ def request(
         InsecureTransportError: its secret would cross the network in plaintext.
     """
     fields.check()
+    profiles = profiles_of(profiles)
+    if not isinstance(dedicated, bool):
+        raise ParamError(f"dedicated= is True or False, not a value of the type {type(dedicated).__name__}")
     if timeout is not None:
-        fields["timeout"] = timeout if isinstance(timeout, str) else float(timeout)  # a text the field refuses
+        fields["timeout"] = seconds_of("timeout=", timeout)
     given = alias if isinstance(alias, Profile) else None
     if profiles is None and given is not None and isinstance(given.source, Profiles):
         profiles = given.source
     anonymous = alias is None and has_address(fields)
-    called = alias.alias if isinstance(alias, Profile) else alias
+    called = None if alias is None else alias_of(alias)
     needless = anonymous or (given is not None and given.source is None)
     known, left_out = (profiles, None) if profiles is not None else load_for(called, address=needless)
     key: Hashable | None = None
@@ -140,7 +145,7 @@ def request(
         resolved = known.anonymous(fields) if name is None else known.anonymous(fields, alias=check_alias(name))
         key = None if name is None else (__name__, fold_alias(name))
     else:
-        resolved = known.use(known.select().alias if alias is None else str(alias), fields)
+        resolved = known.use(known.select().alias if called is None else called, fields)
         key = None if dedicated else _key(known, resolved, fields)
     caught: list[Warning] = [] if left_out is None else [BrokenFileWarning(left_out)]
     if resolved.raw.document is not None:
