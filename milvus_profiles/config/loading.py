@@ -31,7 +31,7 @@ from .locations import (
 from .profiles import ProfileCache, Profiles
 from .settings import Settings, load_settings
 
-__all__ = ["BrokenFileWarning", "load", "load_alone", "load_for", "load_text", "load_with_warning"]
+__all__ = ["BrokenFileWarning", "load", "load_alone", "load_for", "load_text", "load_with_warning", "profiles_of"]
 
 
 class BrokenFileWarning(UserWarning):
@@ -131,6 +131,20 @@ def load_with_warning(alias: str | None, *, connector: Callable[..., Any] | None
     if left_out is not None:
         warnings.warn(BrokenFileWarning(left_out), stacklevel=stacklevel + 1)
     return profiles
+
+
+def profiles_of(given: Any) -> Profiles | None:
+    """The profiles that a caller gave, if any.
+
+    Raises:
+        ParamError: it is something else.
+    """
+    if given is None or isinstance(given, Profiles):
+        return given
+    raise ParamError(
+        f"profiles= is what load() returns, not a value of the type {type(given).__name__}",
+        hint="load a file with load(PATH)",
+    )
 
 
 def _without_files(env: MaskedMapping, connector: Callable[..., Any] | None) -> Profiles | None:

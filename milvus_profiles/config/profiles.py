@@ -14,7 +14,7 @@ from logging import DEBUG
 from typing import Any
 
 from ..alias import alias_of, foreign_letter
-from ..errors import ConfigError, Location, MilvusProfilesError, ParamError, UnknownProfileError
+from ..errors import ConfigError, Location, MilvusProfilesError, UnknownProfileError
 from ..half_made import even_half_made
 from ..log import log
 from ..masked import SecretText, without_secrets
@@ -34,7 +34,7 @@ from .settings import Settings
 from .trust import TrustStore, check_default, check_endpoint, check_fields
 from .values import Origin, Raw, RawProfile, Value, override, resolved_paths
 
-__all__ = ["Examined", "ProfileCache", "Profiles", "Resolved", "Selection", "profiles_of"]
+__all__ = ["Examined", "ProfileCache", "Profiles", "Resolved", "Selection"]
 
 _CACHED_PROFILES = 64
 
@@ -377,20 +377,6 @@ class Profiles(Mapping[str, Profile]):
     def source(self) -> tuple[str, ...]:
         """What tells one set of profiles from another: the real paths of its files."""
         return tuple(os.path.realpath(document.path) for document in self.documents)
-
-
-def profiles_of(given: Any) -> Profiles | None:
-    """The profiles that a caller gave, if any.
-
-    Raises:
-        ParamError: it is something else.
-    """
-    if given is None or isinstance(given, Profiles):
-        return given
-    raise ParamError(
-        f"profiles= is what load() returns, not a value of the type {type(given).__name__}",
-        hint="load a file with load(PATH)",
-    )
 
 
 def _first(result: Any, standing: Standing) -> Profile:

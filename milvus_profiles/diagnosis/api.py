@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..alias import alias_of
-from ..config.loading import load_with_warning
-from ..config.profiles import Profiles, profiles_of
+from ..config.loading import load_with_warning, profiles_of
+from ..config.profiles import Profiles
 from ..errors import ParamError
 from ..live.api import connect
 from ..live.opening import secret_context

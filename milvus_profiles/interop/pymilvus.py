@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ..alias import alias_of
 from ..channel.pymilvus_client import ClientArguments, authentication, client_arguments, shared_arguments
 from ..config.fields import FIELDS
-from ..config.loading import load_with_warning
+from ..config.loading import load_with_warning, profiles_of
 from ..config.plaintext import check_plaintext
-from ..config.profiles import Profiles, profiles_of
+from ..config.profiles import Profiles
 from ..errors import ParamError
 from ..live.api import connect
 from ..live.connection import Connection

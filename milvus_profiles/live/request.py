@@ -9,10 +9,10 @@ from typing import Any
 
 from ..alias import alias_of
 from ..config.fields import FIELDS, SECRET_FIELDS
-from ..config.loading import BrokenFileWarning, load_for
+from ..config.loading import BrokenFileWarning, load_for, profiles_of
 from ..config.permissions import file_warnings
 from ..config.plaintext import check_plaintext
-from ..config.profiles import Profiles, Resolved, profiles_of
+from ..config.profiles import Profiles, Resolved
 from ..deadline import seconds_of
 from ..errors import ConfigError, ParamError
 from ..half_made import even_half_made

@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from ..alias import alias_of
-from ..config.profiles import Profiles, profiles_of
+from ..config.loading import profiles_of
+from ..config.profiles import Profiles
 from ..errors import ConnectionClosedError, MilvusProfilesError, ParamError
 from ..live.connection import Connection
 from ..live.opening import open_live
