@@ -71,3 +71,23 @@ def test_an_editor_can_mend_a_broken_project_file(cli: Command) -> None:
     assert "changed the project file" in shown
     assert "is not trusted" in shown
     assert file.read_text().startswith("[profiles.one]\n")
+
+
+def test_what_other_clients_call_a_field_is_understood_everywhere_and_taken_nowhere(cli: Command) -> None:
+    file = cli.cwd / "milvus.toml"
+    file.write_text('[profiles.one]\nuri = "https://h"\n')
+    for words, env, hint in (
+        (("profile", "set", "one", "database=x"), {}, "did you mean 'db_name'?"),
+        (("profile", "set", "one", "username=x"), {}, "did you mean 'user'?"),
+        (("profile", "unset", "one", "url"), {}, "did you mean 'uri'?"),
+        (("profile", "show", "one"), {"MILVUS_PROFILES__ONE__DATABASE": "x"}, "MILVUS_PROFILES__ONE__DB_NAME?"),
+        (("profile", "show", "one"), {"MILVUS_PROFILES__ONE__TLS": "true"}, "MILVUS_PROFILES__ONE__SSL?"),
+        (("profile", "add", "two", "--uri", "h", "--database", "x"), {}, "did you mean --db-name?"),
+        (("add", "two", "h", "--username", "x"), {}, "did you mean --user?"),
+    ):
+        outcome = cli(*words, "--json", env=env)
+        assert outcome.returncode in (2, 3), words
+        assert hint in outcome.error["hint"], words
+    file.write_text('[profiles.one]\nuri = "https://h"\ndatabase = "x"\n')
+    error = cli("profile", "show", "one", "--json", status=3).error
+    assert (error["message"], error["hint"]) == ("unknown key 'database'", "did you mean 'db_name'?")
