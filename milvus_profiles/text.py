@@ -12,7 +12,9 @@ import re
 from collections.abc import Mapping
 
 __all__ = [
+    "CALL",
     "IN_QUOTES",
+    "OPTIONS",
     "UNEXPANDED",
     "Standing",
     "command",
@@ -88,15 +90,20 @@ def milvus_profiles(*words: str) -> str:
     return command("milvus-profiles", *words)
 
 
+CALL, OPTIONS = "=", "--"
+"""In the place of a prefix of variables: a call of ``connect`` makes the profile, or options of the command line do."""
+
+
 class Standing:
-    """Where a profile and its fields stand: which command changes them, and which variables do.
+    """Where a profile and its fields stand: which command changes them, or which variable, argument or option does.
 
     Two are always equal, and equal to none: where it stands makes no profile another one.
 
     Args:
         file: the file that declares it, if that was named, so that a command must name it too.
-        prefix: how the variables of its fields begin, if the environment declares it.
-        variables: field to the variable that sets it.
+        prefix: how the variables of its fields begin, if the environment declares it; :data:`CALL` or :data:`OPTIONS`
+            if no file and no variable does.
+        variables: field to the variable (``NAME``), the argument (``uri=``) or the option (``--uri``) that sets it.
         source: the profiles that it was taken from, something else if another process did; None where it was not taken.
     """
 
@@ -132,26 +139,43 @@ class Standing:
         return milvus_profiles(*(() if self.file is None else ("--config", self.file)), *words)
 
     def change(self, alias: str, *assignments: str) -> str:
-        """How fields of it are changed (``FIELD=VALUE`` each), between backticks."""
-        variables, rest = [], []
+        """How fields of it are changed (``FIELD=VALUE`` each): commands and variables between backticks."""
+        variables, arguments, options, rest = [], [], [], []
         for assignment in assignments:
             field, _, value = assignment.partition("=")
-            name = self.variables.get(field)
-            if name is None and self.prefix is not None:
-                name = self.prefix + field.upper().replace(".", "__")
+            name = self._name(field)
             if name is None:
                 rest.append(assignment)
+            elif name.endswith("="):
+                arguments.append(assignment)
+            elif name.startswith("--"):
+                options.append(name if value == "true" else f"{name} {quote(value)}")
             else:
                 variables.append(f"{name}={quote(value)}")
         steps = [f"`{' '.join(variables)}`"] if variables else []
+        steps += [f"connect with {' '.join(arguments)}"] if arguments else []
+        steps += [f"give `{' '.join(options)}`"] if options else []
         if rest:
             steps.append(self.command("profile", "set", alias, *rest))
         return ", then ".join(steps)
 
+    def _name(self, field: str) -> str | None:
+        if (name := self.variables.get(field)) is not None or self.prefix is None:
+            return name
+        if self.prefix == CALL:
+            return f"{field}="
+        if self.prefix == OPTIONS:
+            return f"--{field.removeprefix('ssl.').replace('_', '-')}"
+        return self.prefix + field.upper().replace(".", "__")
+
     def unset(self, alias: str, field: str) -> str:
-        """How a field of it, or a table, is taken away, between backticks."""
+        """How a field of it, or a table, is taken away."""
         names = [name for path, name in self.variables.items() if path.split(".")[0] == field]
-        return command("unset", *names) if names else self.command("profile", "unset", alias, field)
+        if not names:
+            return self.command("profile", "unset", alias, field)
+        if names[0].endswith("="):
+            return f"connect without {field}="
+        return f"leave {names[0]} out" if names[0].startswith("--") else command("unset", *names)
 
 
 # --- what another program was to change ------------------------------------------------------------------------------

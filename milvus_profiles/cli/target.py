@@ -23,6 +23,7 @@ from ..endpoint import AddressError, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
 from ..files.given import is_given
 from ..files.paths import absolute_path, is_absent
+from ..text import Standing
 from .options import PlaceOptions
 from .output import shorten
 from .session import current
@@ -49,6 +50,11 @@ class Target:
     def directory(self) -> str:
         """What relative paths in it count from."""
         return os.path.dirname(self.path)
+
+    @property
+    def standing(self) -> Standing:
+        """Where its profiles stand, for remedies."""
+        return Standing(self.path if self.role == "named" else None)
 
     def read(self) -> Document | None:
         """What stands in it; None where it is not there."""

@@ -194,16 +194,18 @@ def _cached(path: str, role: Role, content: bytes, status: _Status | None = None
 
 
 def _standing(path: str, role: Role) -> Standing:
-    return Standing(path if role == "named" else None)
+    # What a shell gives in the place of a file can be read, not changed, and perhaps not a second time.
+    return Standing(path if role == "named" and not is_given(path) else None)
 
 
 def _read(path: str, given: bool) -> tuple[bytes, _Status | None]:
     try:
         read = read_given(path, CONFIGURATION_LIMIT) if given else read_regular(path, CONFIGURATION_LIMIT)
     except FileFault as fault:
+        # Whoever asks for a file that is not there has named it, whatever it is to be read as.
+        create = _standing(path, "named").command("profile", "add", "ALIAS", "--uri", "URI")
         hints = {
-            # Whoever asks for a file that is not there has named it, whatever it is to be read as.
-            errno.ENOENT: f"create it with {Standing(path).command('profile', 'add', 'ALIAS', '--uri', 'URI')}",
+            errno.ENOENT: f"create it with {create}",
             errno.EACCES: "make it readable for this user",
         }
         default = "put a TOML file there" if fault.errno in (None, errno.EISDIR) else None

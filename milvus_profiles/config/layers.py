@@ -10,7 +10,7 @@ from itertools import islice
 from ..errors import ConfigError
 from ..profile import fold_alias
 from ..spelling import Nearest
-from ..text import Standing
+from ..text import CALL, OPTIONS, Standing
 from .aliases import choices
 from .documents import Document
 from .environment import PREFIX, EnvironmentLayer
@@ -215,12 +215,13 @@ def standing_of(raw: RawProfile, source: object | None = None) -> Standing:
     """Where a profile stands, for remedies; and the profiles that it is taken from, if it is."""
     document = raw.document
     prefix = None
-    if document is None:
+    if raw.declared.layer == "call":
+        prefix = CALL if raw.declared.name == "connect()" else OPTIONS
+    elif document is None:
         prefix = f"{PREFIX}{fold_alias(raw.alias).upper().replace('-', '_')}__"
     variables = {
         ".".join(path): value.origin.name
         for path, value in raw.values.items()
-        if value.origin.layer == "environment" and value.origin.name is not None
+        if value.origin.document is None and value.origin.name is not None
     }
-    named = document is not None and document.role == "named"
-    return Standing(document.path if document is not None and named else None, prefix, variables, source)
+    return Standing(None if document is None else document.standing.file, prefix, variables, source)

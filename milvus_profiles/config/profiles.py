@@ -131,7 +131,7 @@ class Profiles(Mapping[str, Profile]):
     @property
     def standing(self) -> Standing:
         """Where a profile is added."""
-        return Standing(next((document.path for document in self.documents if document.role == "named"), None))
+        return next((document.standing for document in self.documents if document.role == "named"), Standing())
 
     def _left_out(self) -> Iterator[str]:
         """What else there would have been profiles from, and why it is not."""
@@ -328,7 +328,7 @@ class Profiles(Mapping[str, Profile]):
         layer, more = self._call_layer(fields), self._call_layer(over or {})
         fields = over = {}  # as in use()
         raw = override(RawProfile(alias, layer, [], Origin("call", "connect()"), None), more)
-        profile = _first(validate(Profile, raw), self.standing)
+        profile = _first(validate(Profile, raw), self.standing).placed(standing_of(raw))
         if profile.is_template:
             raise ConfigError("no profile and no address was given", hint="name a profile, or give uri= or host=")
         return Resolved(profile, raw, True)
