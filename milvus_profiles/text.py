@@ -102,7 +102,7 @@ class Standing:
     Args:
         file: the file that declares it, if that was named, so that a command must name it too.
         prefix: how the variables of its fields begin, if the environment declares it; :data:`CALL` or :data:`OPTIONS`
-            if no file and no variable does.
+            if no file and no variable does; the path of what a shell gave in the place of a file, if that does.
         variables: field to the variable (``NAME``), the argument (``uri=``) or the option (``--uri``) that sets it.
         source: the profiles that it was taken from, something else if another process did; None where it was not taken.
     """
@@ -140,14 +140,16 @@ class Standing:
 
     def change(self, alias: str, *assignments: str) -> str:
         """How fields of it are changed (``FIELD=VALUE`` each): commands and variables between backticks."""
-        variables, arguments, options, rest = [], [], [], []
+        variables, arguments, options, given, rest = [], [], [], [], []
         for assignment in assignments:
             field, _, value = assignment.partition("=")
             name = self._name(field)
             if name is None:
                 rest.append(assignment)
+            elif name.startswith("/"):
+                given.append(assignment)
             elif name.endswith("="):
-                arguments.append(assignment)
+                arguments.append(f"{field}=True" if value == "true" else assignment)
             elif name.startswith("--"):
                 options.append(name if value == "true" else f"{name} {quote(value)}")
             else:
@@ -155,6 +157,7 @@ class Standing:
         steps = [f"`{' '.join(variables)}`"] if variables else []
         steps += [f"connect with {' '.join(arguments)}"] if arguments else []
         steps += [f"give `{' '.join(options)}`"] if options else []
+        steps += [f"write {' '.join(given)} where {self.prefix} comes from"] if given else []
         if rest:
             steps.append(self.command("profile", "set", alias, *rest))
         return ", then ".join(steps)
@@ -166,11 +169,15 @@ class Standing:
             return f"{field}="
         if self.prefix == OPTIONS:
             return f"--{field.removeprefix('ssl.').replace('_', '-')}"
+        if self.prefix.startswith("/"):
+            return self.prefix
         return self.prefix + field.upper().replace(".", "__")
 
     def unset(self, alias: str, field: str) -> str:
         """How a field of it, or a table, is taken away."""
         names = [name for path, name in self.variables.items() if path.split(".")[0] == field]
+        if not names and self.prefix is not None and self.prefix.startswith("/"):
+            return f"remove {field} where {self.prefix} comes from"
         if not names:
             return self.command("profile", "unset", alias, field)
         if names[0].endswith("="):

@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import islice
 
 from ..errors import ConfigError
+from ..files.given import is_given
 from ..profile import fold_alias
 from ..spelling import Nearest
 from ..text import CALL, OPTIONS, Standing
@@ -219,6 +220,8 @@ def standing_of(raw: RawProfile, source: object | None = None) -> Standing:
         prefix = CALL if raw.declared.name == "connect()" else OPTIONS
     elif document is None:
         prefix = f"{PREFIX}{fold_alias(raw.alias).upper().replace('-', '_')}__"
+    elif is_given(document.path):
+        prefix = document.path
     variables = {
         ".".join(path): value.origin.name
         for path, value in raw.values.items()
