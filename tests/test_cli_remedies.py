@@ -91,3 +91,11 @@ def test_what_other_clients_call_a_field_is_understood_everywhere_and_taken_nowh
     file.write_text('[profiles.one]\nuri = "https://h"\ndatabase = "x"\n')
     error = cli("profile", "show", "one", "--json", status=3).error
     assert (error["message"], error["hint"]) == ("unknown key 'database'", "did you mean 'db_name'?")
+
+
+@pytest.mark.parametrize("option", ["--ca", "--cert", "--key", "--token-file"])
+def test_an_option_whose_path_is_empty_is_refused(option: str, cli: Command) -> None:
+    """As where a variable is not set: neither left out in silence nor taken for the current directory."""
+    error = cli("profile", "add", "one", "--uri", "https://h", option, "", "--json", status=2).error
+    assert error["message"] == "a path is empty"
+    assert not cli.user_file.exists()

@@ -75,6 +75,8 @@ class Target:
 
     def stored_path(self, path: str) -> str:
         """A path that counts from the current directory, as it is written: relative where it lies below a project."""
+        if not path:
+            raise UsageError("a path is empty", hint="give one, or leave its option out")
         absolute = absolute_path(path, base=current_directory())
         inside = os.path.realpath(self.directory)
         if self.role == "project" and os.path.commonpath([inside, os.path.realpath(absolute)]) == inside:
