@@ -6,8 +6,9 @@ Completion asks here on every press of the tab key, so the errors are imported w
 from __future__ import annotations
 
 import re
+from typing import Any
 
-__all__ = ["ALIAS_LONGEST", "ALIAS_PATTERN", "check_alias", "fold_alias", "foreign_letter", "is_alias"]
+__all__ = ["ALIAS_LONGEST", "ALIAS_PATTERN", "alias_of", "check_alias", "fold_alias", "foreign_letter", "is_alias"]
 
 ALIAS_PATTERN = "[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*"
 ALIAS_LONGEST = 64
@@ -20,6 +21,20 @@ _FOLD = str.maketrans("-.", "__")
 def fold_alias(alias: str) -> str:
     """The form in which aliases are compared: lower case, with ``-``, ``_`` and ``.`` equal."""
     return alias.lower().translate(_FOLD)
+
+
+def alias_of(given: Any) -> str:
+    """The alias that a caller means: a text, or what has one, a profile or a connection.
+
+    Raises:
+        ParamError: it is something else.
+    """
+    alias = given if isinstance(given, str) else getattr(given, "alias", None)
+    if isinstance(alias, str):
+        return alias
+    from .errors import ParamError
+
+    raise ParamError(f"an alias or a Profile is wanted, not a value of the type {type(given).__name__}")
 
 
 def is_alias(text: str) -> bool:

@@ -167,12 +167,15 @@ class _Connections:
             alias = entry.alias
         if not has_address(fields):
             fields = _with_what_is_known(entry, alias, fields, known)
-        asked = _asked(alias, fields, known)
+        return self.connected(alias, fields, _asked(alias, fields, known), spelling)
+
+    def connected(self, alias: str, fields: CallFields, asked: Request, spelling: str) -> Connection:
+        """Connect as a request says, and keep the connection under its alias."""
         self._check_address(alias, asked)
-        asked.warn(stacklevel=2)
+        asked.warn(stacklevel=3)
         connection = self._kept(_Entry(alias, fields, asked.resolved.profile, opened(asked)))
         profile = connection.profile
-        told = (*dict.fromkeys((spelling, alias)),)
+        told, key = (*dict.fromkeys((spelling, alias)),), fold_alias(alias)
         show(key, ShownAlias(told, connection.channel, profile.endpoint.authority, profile.user or "", profile.db_name))
         return connection
 
@@ -340,7 +343,7 @@ get_connection_addr = _CONNECTIONS.get_connection_addr
 has_connection = _CONNECTIONS.has_connection
 
 
-def orm(alias: str | None = None, **arguments: Any) -> Connection:
+def orm(alias: str | Profile | None = None, **arguments: Any) -> Connection:
     """Connect a profile for pymilvus's ORM (extra: ``pymilvus``).
 
         mp.orm("prod")
@@ -350,7 +353,7 @@ def orm(alias: str | None = None, **arguments: Any) -> Connection:
     is taken away again by :func:`disconnect` and :func:`remove_connection`.
 
     Args:
-        alias: the profile; None takes the selected one, as :func:`milvus_profiles.connect` does.
+        alias: the profile, or its name; None takes the selected one, as :func:`milvus_profiles.connect` does.
         arguments: as for :func:`connect`.
 
     Returns:
@@ -362,4 +365,10 @@ def orm(alias: str | None = None, **arguments: Any) -> Connection:
     """
     given, arguments = CallFields(arguments), {}
     client_class("MilvusClient")
+    if isinstance(alias, Profile):
+        fields = profile_fields(given)
+        asked, name = request(alias, fields=fields), alias.alias
+        if alias.source is None:  # what is known of it stands nowhere else
+            fields = CallFields({**alias.fields(), **fields})
+        return _CONNECTIONS.connected(name, fields, asked, name)
     return _CONNECTIONS.connect(load().select().alias if alias is None else alias, **given)

@@ -8,8 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
-__all__ = ["Clock", "Deadline"]
+from .errors import ParamError
+
+__all__ = ["Clock", "Deadline", "seconds_of"]
 
 Clock = Callable[[], float]
 """Tells seconds from an arbitrary beginning, never backwards: ``time.monotonic``, or a test's own."""
@@ -45,3 +48,23 @@ class Deadline:
     def sooner(self, seconds: float) -> Deadline:
         """This moment, or the one some seconds from now if that comes before it."""
         return Deadline(min(self.at, self.clock() + seconds), self.clock)
+
+
+def seconds_of(name: str, given: Any) -> float:
+    """The seconds that a caller gave.
+
+    Args:
+        name: of the argument.
+        given: what it got.
+
+    Raises:
+        ParamError: it is no number.
+    """
+    if hasattr(given, "__float__") and not isinstance(given, bool):
+        try:
+            seconds = float(given)
+        except (TypeError, ValueError, OverflowError):  # an array, or an integer of a thousand digits
+            seconds = float("nan")
+        if seconds == seconds:
+            return seconds
+    raise ParamError(f"{name} is a number of seconds, not a value of the type {type(given).__name__}")

@@ -166,8 +166,7 @@ def parse_address(text: str, *, base: str | os.PathLike[str] = ".", home: str | 
     if text[:5].lower() == "unix:":
         return _unix(text[5:], base, home)
     # With a colon before the first slash it is host:port/NAME.db or has userinfo: no path that anyone would mean.
-    head = os.path.splitdrive(text)[1].partition("/")[0]
-    if scheme is None and ":" not in head and text.rstrip("/").endswith(".db"):
+    if scheme is None and text.rstrip("/").endswith(".db") and ":" not in os.path.splitdrive(text)[1].partition("/")[0]:
         return Address("lite", path=_path(text.rstrip("/"), base, home))
     for char, name in ((" ", "a space"), ("\\", "a backslash"), ("?", "a query (?)"), ("#", "a fragment (#)")):
         if char in text:

@@ -18,7 +18,7 @@ from .errors import ConfigError, Location, ParamError
 from .files.paths import absolute_path
 from .files.regular_file import PEM_LIMIT, FileFault, read_regular
 from .masked import without_secrets
-from .spelling import suggest
+from .spelling import suggest_field
 from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
 
 __all__ = [
@@ -256,7 +256,7 @@ def _refusal(model: Any, fault: ValidationError) -> ParamError:
     hint: str | None = first.get("ctx", {}).get("hint")
     place = fields_in(first["loc"], first["type"])
     if first["type"] == "extra_forbidden":
-        near = suggest(str(place[-1]), _fields_of(model, place[:-1]))
+        near = suggest_field(str(place[-1]), _fields_of(model, place[:-1]))
         message = f"unknown field {without_secrets(str(place[-1]))[:64]!a}"
         hint = f"did you mean {near!r}?" if near else hint
     else:

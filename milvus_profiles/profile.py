@@ -148,25 +148,6 @@ class ProfileFields(TypedDict, total=False):
     pool: PoolSettings | Mapping[str, Any]
 
 
-class _Source:
-    """Where a profile was taken from, which makes no difference between two."""
-
-    def __init__(self, profiles: object) -> None:
-        self.profiles = profiles
-
-    def __eq__(self, other: object) -> bool:
-        return other is None or isinstance(other, _Source)
-
-    def __hash__(self) -> int:
-        return 0
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (None,)  # the files are those of this process
-
-    def __deepcopy__(self, memo: object) -> _Source:
-        return self
-
-
 class Profile(Model):
     """A name for a way to reach a Milvus.
 
@@ -226,8 +207,7 @@ class Profile(Model):
 
     _address: Address | None = PrivateAttr(default=None)
     _untrusted: Untrusted | None = PrivateAttr(default=None)
-    _source: _Source | None = PrivateAttr(default=None)
-    _standing: Standing = PrivateAttr(default=Standing())
+    _standing: Standing | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
@@ -310,18 +290,12 @@ class Profile(Model):
     def source(self) -> object | None:
         """The profiles that it was taken from, or something else for one that another process took; None for one that a
         program made."""
-        return self._source if self._source is None or self._source.profiles is None else self._source.profiles
+        return self.standing.source
 
     def fields(self) -> dict[str, Any]:
         """The fields that were set, with tables as dictionaries: what a call would have to say for the same profile."""
         values = {name: getattr(self, name) for name in self.model_fields_set - {"alias", "extends"}}
         return {n: v.model_dump(exclude_unset=True) if isinstance(v, Model) else v for n, v in values.items()}
-
-    def taken_from(self, profiles: object) -> Profile:
-        """The same profile, with what :attr:`source` says of it."""
-        twin = self.model_copy()
-        twin._source = _Source(profiles)
-        return twin
 
     def held_to(self, untrusted: Untrusted | None) -> Profile:
         """The same profile, with what :attr:`untrusted` says of it.
@@ -338,7 +312,17 @@ class Profile(Model):
     @property
     def standing(self) -> Standing:
         """Where it is declared, for whoever says how it is changed."""
-        return self._standing
+        return self._standing or Standing()
+
+    def placed(self, standing: Standing) -> Profile:
+        """The same profile, with what :attr:`standing` says of it.
+
+        Args:
+            standing: where it was read.
+        """
+        twin = self.model_copy()
+        twin._standing = standing
+        return twin
 
     @property
     def endpoint(self) -> Endpoint:

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
-__all__ = ["Nearest", "some", "suggest"]
+__all__ = ["Nearest", "some", "suggest", "suggest_field"]
 
 _WORD_MAX = 100  # longer than any name here; comparing takes time that grows with the product of the lengths
 _NEIGHBOURS = 32
@@ -84,3 +84,35 @@ def suggest(word: str, candidates: Iterable[str]) -> str | None:
         candidates: what could have been meant.
     """
     return Nearest(candidates).to(word)
+
+
+# How other clients call a field of a profile, or an argument of `connect`.
+_OTHER_WORDS = {
+    "database": "db_name",
+    "db": "db_name",
+    "dbname": "db_name",
+    "profile": "alias",
+    "name": "alias",
+    "address": "uri",
+    "url": "uri",
+    "endpoint": "uri",
+    "username": "user",
+    "api_key": "token",
+    "apikey": "token",
+    "secure": "ssl",
+    "tls": "ssl",
+    "ca_pem_path": "ssl",
+    "server_pem_path": "ssl",
+}
+
+
+def suggest_field(word: str, candidates: Iterable[str]) -> str | None:
+    """As :func:`suggest`, for the name of a field: what other clients call it is known, too.
+
+    Args:
+        word: what was written.
+        candidates: what could have been meant.
+    """
+    known = (*candidates,)
+    other = _OTHER_WORDS.get(word.lower().replace("-", "_"))
+    return other if other in known else suggest(word, known)

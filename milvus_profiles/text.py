@@ -12,7 +12,9 @@ import re
 from collections.abc import Mapping
 
 __all__ = [
+    "CALL",
     "IN_QUOTES",
+    "OPTIONS",
     "UNEXPANDED",
     "Standing",
     "command",
@@ -88,57 +90,99 @@ def milvus_profiles(*words: str) -> str:
     return command("milvus-profiles", *words)
 
 
-class Standing:
-    """Where a profile and its fields stand: which command changes them, and which variables do.
+CALL, OPTIONS = "=", "--"
+"""In the place of a prefix of variables: a call of ``connect`` makes the profile, or options of the command line do."""
 
-    Two are always equal, for where it stands makes no profile another one.
+
+class Standing:
+    """Where a profile and its fields stand: which command changes them, or which variable, argument or option does.
+
+    Two are always equal, and equal to none: where it stands makes no profile another one.
 
     Args:
         file: the file that declares it, if that was named, so that a command must name it too.
-        prefix: how the variables of its fields begin, if the environment declares it.
-        variables: field to the variable that sets it.
+        prefix: how the variables of its fields begin, if the environment declares it; :data:`CALL` or :data:`OPTIONS`
+            if no file and no variable does; the path of what a shell gave in the place of a file, if that does.
+        variables: field to the variable (``NAME``), the argument (``uri=``) or the option (``--uri``) that sets it.
+        source: the profiles that it was taken from, something else if another process did; None where it was not taken.
     """
 
-    __slots__ = ("file", "prefix", "variables")
+    __slots__ = ("file", "prefix", "source", "variables")
 
     def __init__(
-        self, file: str | None = None, prefix: str | None = None, variables: Mapping[str, str] | None = None
+        self,
+        file: str | None = None,
+        prefix: str | None = None,
+        variables: Mapping[str, str] | None = None,
+        source: object | None = None,
     ) -> None:
         self.file = file
         self.prefix = prefix
         self.variables = dict(variables or {})
+        self.source = source
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Standing)
+        return other is None or isinstance(other, Standing)
 
     def __hash__(self) -> int:
-        return hash(Standing)
+        return hash(None)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The files are those of this process.
+        return Standing, (self.file, self.prefix, self.variables, None if self.source is None else "elsewhere")
+
+    def __deepcopy__(self, memo: object) -> Standing:
+        return self
 
     def command(self, *words: str) -> str:
         """A command of this program about the profile, between backticks; words as for :func:`milvus_profiles`."""
         return milvus_profiles(*(() if self.file is None else ("--config", self.file)), *words)
 
     def change(self, alias: str, *assignments: str) -> str:
-        """How fields of it are changed (``FIELD=VALUE`` each), between backticks."""
-        variables, rest = [], []
+        """How fields of it are changed (``FIELD=VALUE`` each): commands and variables between backticks."""
+        variables, arguments, options, given, rest = [], [], [], [], []
         for assignment in assignments:
             field, _, value = assignment.partition("=")
-            name = self.variables.get(field)
-            if name is None and self.prefix is not None:
-                name = self.prefix + field.upper().replace(".", "__")
+            name = self._name(field)
             if name is None:
                 rest.append(assignment)
+            elif name.startswith("/"):
+                given.append(assignment)
+            elif name.endswith("="):
+                arguments.append(f"{field}=True" if value == "true" else assignment)
+            elif name.startswith("--"):
+                options.append(name if value == "true" else f"{name} {quote(value)}")
             else:
                 variables.append(f"{name}={quote(value)}")
         steps = [f"`{' '.join(variables)}`"] if variables else []
+        steps += [f"connect with {' '.join(arguments)}"] if arguments else []
+        steps += [f"give `{' '.join(options)}`"] if options else []
+        steps += [f"write {' '.join(given)} where {self.prefix} comes from"] if given else []
         if rest:
             steps.append(self.command("profile", "set", alias, *rest))
         return ", then ".join(steps)
 
+    def _name(self, field: str) -> str | None:
+        if (name := self.variables.get(field)) is not None or self.prefix is None:
+            return name
+        if self.prefix == CALL:
+            return f"{field}="
+        if self.prefix == OPTIONS:
+            return f"--{field.removeprefix('ssl.').replace('_', '-')}"
+        if self.prefix.startswith("/"):
+            return self.prefix
+        return self.prefix + field.upper().replace(".", "__")
+
     def unset(self, alias: str, field: str) -> str:
-        """How a field of it, or a table, is taken away, between backticks."""
+        """How a field of it, or a table, is taken away."""
         names = [name for path, name in self.variables.items() if path.split(".")[0] == field]
-        return command("unset", *names) if names else self.command("profile", "unset", alias, field)
+        if not names and self.prefix is not None and self.prefix.startswith("/"):
+            return f"remove {field} where {self.prefix} comes from"
+        if not names:
+            return self.command("profile", "unset", alias, field)
+        if names[0].endswith("="):
+            return f"connect without {field}="
+        return f"leave {names[0]} out" if names[0].startswith("--") else command("unset", *names)
 
 
 # --- what another program was to change ------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import stat
 from pathlib import Path
 
@@ -446,3 +448,34 @@ def test_error_output_is_one_json_object(cli: Command, project: Path) -> None:
 def test_an_empty_option_is_a_usage_error(cli: Command, option: str) -> None:
     result = cli(option, "", "profile", "list", status=2)
     assert f"{option} is empty" in result.stderr
+
+
+def test_trust_without_a_file_is_about_the_one_that_config_names(cli: Command, file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "a b.toml"
+    other.write_text(PROJECT)
+    assert cli("--config", other, "trust", "--json", status=0).json["file"] == str(other)
+    assert [row["file"] for row in cli("trust", "--list", "--json").json] == [str(other)]
+    cli("trust", status=0)
+    assert cli("untrust", "--config", other, "--json", status=0).json["file"] == str(other)
+    assert [row["file"] for row in cli("trust", "--list", "--json").json] == [str(file)]
+    # One that is given beats it; and a variable that was set for another purpose chooses nothing.
+    assert cli("--config", other, "trust", file, "--json", status=0).json["file"] == str(file)
+    for word in ("trust", "untrust"):
+        refused = cli(word, "--json", env={"MILVUS_PROFILES_FILE": str(other)}, status=2).error
+        assert "MILVUS_PROFILES_FILE names the file that is read" in refused["message"]
+        assert f"`milvus-profiles trust '{other}'`" in refused["hint"]
+    assert [row["file"] for row in cli("trust", "--list", "--json").json] == [str(file)]
+
+
+@pytest.mark.parametrize("words", [["trust", ""], ["untrust", ""], ["config", "validate", ""]])
+def test_an_empty_path_is_that_of_no_file(cli: Command, file: Path, words: list[str]) -> None:
+    assert cli(*words, "--json", status=3).error["message"] == "no file is named: the path is empty"
+
+
+@pytest.mark.parametrize("word", ["trust", "config validate"])
+def test_a_file_that_is_named_and_not_there_is_created_by_the_command_in_the_hint(cli: Command, word: str) -> None:
+    path = cli.cwd / "no pe.toml"
+    error = cli(*word.split(), "no pe.toml", "--json", status=3).error
+    [pasted] = re.findall("`([^`]*)`", error["hint"])
+    cli(*shlex.split(pasted.replace("ALIAS", "a").replace("URI", "h"))[1:], status=0)
+    assert path.read_text().endswith('[profiles.a]\nuri = "h"\n')

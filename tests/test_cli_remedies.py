@@ -71,3 +71,31 @@ def test_an_editor_can_mend_a_broken_project_file(cli: Command) -> None:
     assert "changed the project file" in shown
     assert "is not trusted" in shown
     assert file.read_text().startswith("[profiles.one]\n")
+
+
+def test_what_other_clients_call_a_field_is_understood_everywhere_and_taken_nowhere(cli: Command) -> None:
+    file = cli.cwd / "milvus.toml"
+    file.write_text('[profiles.one]\nuri = "https://h"\n')
+    for words, env, hint in (
+        (("profile", "set", "one", "database=x"), {}, "did you mean 'db_name'?"),
+        (("profile", "set", "one", "username=x"), {}, "did you mean 'user'?"),
+        (("profile", "unset", "one", "url"), {}, "did you mean 'uri'?"),
+        (("profile", "show", "one"), {"MILVUS_PROFILES__ONE__DATABASE": "x"}, "MILVUS_PROFILES__ONE__DB_NAME?"),
+        (("profile", "show", "one"), {"MILVUS_PROFILES__ONE__TLS": "true"}, "MILVUS_PROFILES__ONE__SSL?"),
+        (("profile", "add", "two", "--uri", "h", "--database", "x"), {}, "did you mean --db-name?"),
+        (("add", "two", "h", "--username", "x"), {}, "did you mean --user?"),
+    ):
+        outcome = cli(*words, "--json", env=env)
+        assert outcome.returncode in (2, 3), words
+        assert hint in outcome.error["hint"], words
+    file.write_text('[profiles.one]\nuri = "https://h"\ndatabase = "x"\n')
+    error = cli("profile", "show", "one", "--json", status=3).error
+    assert (error["message"], error["hint"]) == ("unknown key 'database'", "did you mean 'db_name'?")
+
+
+@pytest.mark.parametrize("option", ["--ca", "--cert", "--key", "--token-file"])
+def test_an_option_whose_path_is_empty_is_refused(option: str, cli: Command) -> None:
+    """As where a variable is not set: neither left out in silence nor taken for the current directory."""
+    error = cli("profile", "add", "one", "--uri", "https://h", option, "", "--json", status=2).error
+    assert error["message"] == "a path is empty"
+    assert not cli.user_file.exists()

@@ -204,3 +204,12 @@ def test_a_broken_file_is_an_error_of_current_too(cli: Command, file: Path) -> N
     assert "is not valid TOML" in cli("current", status=3).stderr
     file.write_text('default_profile = "other"\n[profiles.prod]\nuri = "h"\n')
     assert "default_profile names 'other', which this project file does not declare" in cli("current", status=5).stderr
+
+
+@pytest.mark.parametrize("words", ["list foo", "profile list foo", "completion bash", "help help"])
+def test_help_refuses_words_that_no_command_has(cli: Command, words: str) -> None:
+    *command, _ = words.split()
+    error = cli("help", *words.split(), "--json", status=2).error
+    assert error["message"] == f"{' '.join(command)} has no commands of its own"
+    assert error["hint"] == f"`milvus-profiles help {' '.join(command)}` is about it"
+    assert "No such command 'nope'" in cli("help", "profile", "nope", status=2).stderr

@@ -395,6 +395,8 @@ def test_contradictions_in_the_family_are_refused(one: str, other: str) -> None:
     assert one in error.message
     assert other in error.message
     assert CANARY not in str(error)
+    said = "differ" if one == "MILVUS_DB" else "say the same thing twice"
+    assert error.message.endswith(f"are both set and {said}")
 
 
 def test_milvus_db_and_milvus_db_name_may_agree() -> None:

@@ -275,12 +275,27 @@ def test_a_key_on_the_terminal_reaches_the_program_without_being_passed_on(lite:
         ("--only MILVUS_URI a tell x -- -b -- y", "x -- -b -- y"),
         ("-- a tell -- f", "-- f"),
         ("a -- tell --", "--"),
+        # What stands behind the program is the program's, without any `--` too.
+        ("a tell --flag -x --json --help", "--flag -x --json --help"),
+        ("--only M_URI a --env-prefix=M_ tell --only X", "--only X"),
+        ("a --config m.toml tell --config x", "--config x"),
+        ("a tell --flag -- f", "--flag -- f"),
     ],
 )
 def test_a_double_dash_of_the_program_stays_its_own(cli: Command, words: str, seen: str) -> None:
     cli.own_file('[profiles.a]\nuri = "http://127.0.0.1:19530"\n')
+    (cli.cwd / "m.toml").write_text('[profiles.a]\nuri = "http://127.0.0.1:19530"\n')
     tell = cli.cwd / "tell"
     tell.write_text('#!/bin/sh\necho "$*"\n')
     tell.chmod(0o755)
     env = {"PATH": f"{cli.cwd}:{cli.environment()['PATH']}"}
     assert cli("exec", *words.split(), env=env, status=0).stdout == f"{seen}\n"
+
+
+def test_an_option_before_the_program_is_ours(cli: Command) -> None:
+    cli.own_file('[profiles.a]\nuri = "http://127.0.0.1:19530"\n')
+    assert "No such option: --flag" in cli("exec", "a", "--flag", "env", status=2).stderr
+    assert "Missing argument" in cli("exec", "a", "--only", "env", status=2).stderr
+    # How errors are shown is for our own words to say.
+    assert cli("exec", "nobody", "true", "--json", status=3).stderr.startswith("error: ")
+    assert cli("exec", "--json", "nobody", "true", status=3).error["error"] == "unknown_profile"

@@ -6,11 +6,14 @@ a process that has imported everything, so that neither imports nor other proces
 
 from __future__ import annotations
 
+import pstats
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.command import Command
 from tests.support.meter import Cost, Meter
 
 pytestmark = pytest.mark.security
@@ -290,3 +293,33 @@ def test_all_of_a_circle_are_told_the_same(meter: Meter, tmp_path: Path) -> None
             loaded[alias]
         told.add(str(caught.value))
     assert len(told) == 1
+
+
+PROFILED = """
+import cProfile, sys
+from milvus_profiles.cli.entry import main
+profile = cProfile.Profile()
+profile.enable()
+status = main(sys.argv[2:])
+profile.disable()
+profile.dump_stats(sys.argv[1])
+raise SystemExit(status)
+"""
+
+
+def calls(home: Path, project: Path, *words: str) -> dict[str, int]:
+    """How often a command calls each function, by its module and name."""
+    (stats := home / "stats").unlink(missing_ok=True)
+    Command([sys.executable, "-c", PROFILED, stats], home, project)(*words, status=0)
+    return {f"{Path(file).stem}.{name}": found[0] for (file, _, name), found in pstats.Stats(str(stats)).stats.items()}  # type: ignore[attr-defined]
+
+
+def test_an_edit_parses_the_text_before_it_and_the_text_after_it_once_each(home: Path, project: Path) -> None:
+    (project / "milvus.toml").write_text(P + "".join(f'[profiles.p{n}]\nuri = "h"\n' for n in range(3000)))
+    for words in (["set", "p", "timeout=5"], ["rename", "p", "q"], ["copy", "q", "r"], ["remove", "r"]):
+        assert calls(home, project, "profile", *words)["parser._parsed"] == 2, words
+
+
+def test_what_is_the_same_for_all_profiles_is_not_copied_for_each(home: Path, project: Path) -> None:
+    (project / "milvus.toml").write_text(P + "".join(f'[profiles.p{n}]\nuri = "h"\n' for n in range(1000)))
+    assert calls(home, project, "profile", "list").get("copy.deepcopy", 0) < 500

@@ -205,10 +205,10 @@ def test_without_a_format_it_lists_what_there_is(cli: Command) -> None:
     assert found["milvus-cli"] == {
         "source": "milvus-cli",
         "path": str(cli.home / ".milvus_cli_connections.json"),
-        "profiles": [{"alias": "a", "uri": "https://cli.example"}],
+        "profiles": [{"alias": "a", "uri": "https://cli.example:443"}],
         "error": None,
     }
-    assert found["env"]["profiles"] == [{"alias": "env-example", "uri": "env.example"}]
+    assert found["env"]["profiles"] == [{"alias": "env-example", "uri": "http://env.example:19530"}]
     assert "control character" in found["dotenv"]["error"]
     assert "INI" in found["zilliz"]["error"]
     outcome = cli("import", env=env, status=0)

@@ -663,6 +663,7 @@ def test_no_validation_error_shows_a_secret(fields: dict[str, Any]) -> None:
     ("make", "message", "hint"),
     [
         (lambda: Profile(alias="a", uri="h", timout=3), "unknown field 'timout'", "did you mean 'timeout'?"),  # type: ignore
+        (lambda: Profile(alias="a", uri="h", database="x"), "unknown field 'database'", "did you mean 'db_name'?"),  # type: ignore
         (lambda: Profile(alias="a", uri="h", ssl={"caa": "x"}), "unknown field 'caa'", "did you mean 'ca'?"),  # type: ignore
         (lambda: PoolSettings(max_channel=3), "unknown field 'max_channel'", "did you mean 'max_channels'?"),  # type: ignore
         (lambda: PoolSettings(max_channels="3"), "max_channels must be a whole number", None),  # type: ignore

@@ -108,6 +108,71 @@ async def test_a_profile_stands_where_an_alias_does(profiles: mp.Profiles) -> No
     assert not mp.aio.has_connection(profile)
 
 
+@pytest.mark.parametrize("made", [False, True], ids=["declared", "made by the program"])
+def test_a_pool_takes_a_profile_for_a_key(profiles: mp.Profiles, uri: str, made: bool) -> None:
+    key = mp.Profile(alias="mine", uri=uri) if made else profiles["prod"]
+    with mp.ConnectionPool(profiles=profiles) as pool:
+        pool.prepare(key)
+        assert pool.idle_count(key) == pool.idle_count(key.alias) == 1
+        pool.configure(key, mp.PoolSettings(max_uses=100))
+        with pool.lease(key) as connection, pool.lease(key.alias) as other:
+            assert connection.alias == other.alias == key.alias
+            assert pool.active_count(key) == 2
+        taken = pool.get_client(key)
+        pool.return_client(key.alias, taken)
+        pool.return_client(key, pool.get_client(key.alias))
+        pool.clear(key)
+        assert pool.active_count(key) == 0
+
+
+async def test_a_pool_for_asyncio_does_so_too(profiles: mp.Profiles, uri: str) -> None:
+    async with mp.aio.ConnectionPool(profiles=profiles) as pool:
+        for key in (profiles["prod"], mp.Profile(alias="mine", uri=uri)):
+            await pool.prepare(key)
+            await pool.configure(key, mp.PoolSettings(max_uses=100))
+            async with pool.lease(key) as connection:
+                assert (connection.alias, pool.active_count(key)) == (key.alias, 1)
+            await pool.return_client(key, await pool.get_client(key.alias))
+            await pool.clear(key)
+            assert pool.active_count(key) == 0
+
+
+def test_one_key_of_a_pool_is_one_profile(profiles: mp.Profiles) -> None:
+    profile = profiles["prod"]
+    with mp.ConnectionPool(profiles=profiles) as pool:
+        with pool.lease("prod"), pool.lease(profile):
+            pass
+        with pytest.raises(mp.ParamError, match="knows another profile 'prod'"):
+            pool.get_client(profile.model_copy(update={"call_timeout": 3.0}))
+
+
+def test_the_arguments_of_a_client_are_had_of_a_profile_too(profiles: mp.Profiles, uri: str) -> None:
+    assert mp.connection_args(profiles["prod"]) == mp.connection_args("prod", profiles=profiles)
+    made = mp.Profile(alias="mine", uri=uri, db_name="d")
+    assert (mp.connection_args(made)["uri"], mp.connection_args(made)["db_name"]) == (uri, "d")
+    with pytest.raises(mp.ParamError, match="no shared connection of it"):
+        mp.connection_args(made, channel=True)
+
+
+def test_the_orm_works_on_a_profile(profiles: mp.Profiles, uri: str) -> None:
+    pytest.importorskip("pymilvus")
+    for profile in (profiles["prod"], mp.Profile(alias="mine", uri=uri)):
+        connection = mp.orm(profile)
+        assert (connection.alias, f"{connection.endpoint}") == (profile.alias, uri)
+        assert mp.connections.has_connection(profile.alias)
+    # What the program made is known by its alias from then on.
+    mp.connections.disconnect("mine")
+    assert mp.connections.connect("mine").endpoint == connection.endpoint
+    for alias in ("prod", "mine"):
+        mp.connections.remove_connection(alias)
+
+
+def test_a_profile_is_a_key_of_the_profiles(profiles: mp.Profiles) -> None:
+    profile = profiles["prod"]
+    assert profiles[profile] == profile
+    assert profiles.select(profile).alias == profiles.resolve(profile).profile.alias == "prod"
+
+
 def test_where_a_profile_was_taken_from_makes_no_difference_between_two(profiles: mp.Profiles) -> None:
     profile = profiles["prod"]
     made = mp.Profile(alias="prod", uri=profile.uri)
@@ -147,6 +212,7 @@ def test_a_profile_of_an_untrusted_file_needs_trust_whatever_became_of_the_objec
         ("dedicatd", "dedicated"),
         ("alais", "alias"),
         ("usr", "user"),
+        ("Database", "db_name"),
     ],
 )
 def test_an_argument_that_there_is_not_has_a_suggestion(name: str, meant: str) -> None:

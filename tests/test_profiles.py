@@ -157,7 +157,7 @@ def test_all_that_is_wrong_is_counted_where_the_first_is_shown() -> None:
     profiles = named('[profiles.p]\nuri = "h"\ntimeout = "5"\nport = "x"\nprotected = 1\n')
     with pytest.raises(ConfigError) as caught:
         profiles["p"]
-    assert caught.value.hint == "2 more: `milvus-profiles config validate` lists all"
+    assert caught.value.hint == "2 more: `milvus-profiles --config /dir/milvus.toml config validate` lists all"
     assert place(caught.value) == "/dir/milvus.toml:4:8"
     # Raised again, it is not counted twice.
     with pytest.raises(ConfigError) as again:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +131,75 @@ def test_values_are_quoted_for_the_shell() -> None:
     assert Standing(prefix="MILVUS_PROFILES__X__").change("x", "ssl.ca=P", "ssl.key=K") == (
         "`MILVUS_PROFILES__X__SSL__CA=P MILVUS_PROFILES__X__SSL__KEY=K`"
     )
+
+
+def remedy(connect: Callable[[], object]) -> str:
+    with pytest.raises(mp.MilvusProfilesError) as caught:
+        connect()
+    return caught.value.hint or ""
+
+
+def test_what_the_call_gave_is_changed_in_the_call(tmp_path: Path, milvus_tls: MilvusServer) -> None:
+    plain = milvus_tls.uri.replace("https:", "http:")
+    file = tmp_path / "milvus.toml"
+    file.write_text(f'[profiles.a]\nuri = "{plain}"\n[profiles.b]\nuri = "https://h.example"\ntoken = "t"\n')
+    file.chmod(0o600)
+    profiles = mp.load(file, env={"HOME": str(tmp_path)})
+    assert f"--config {file} profile set a uri={milvus_tls.uri}`" in remedy(lambda: profiles.connect("a"))
+    made = mp.Profile(alias="mine", uri=plain)
+    for connect in (
+        lambda: profiles.connect("a", uri=plain),
+        lambda: mp.connect(uri=plain),
+        lambda: mp.connect(made),
+        made.connect,
+    ):
+        assert remedy(connect) == f"use https://: connect with uri={milvus_tls.uri}"
+    # A secret in plaintext.
+    assert "`milvus-profiles" not in remedy(lambda: mp.connect(uri="h.example", token="t"))
+    assert remedy(lambda: mp.connect(uri="h.example", token="t")).endswith("connect with allow_insecure=True")
+
+
+def test_what_an_option_gave_is_given_otherwise(
+    cli: Command, milvus_tls: MilvusServer, milvus_auth: MilvusServer
+) -> None:
+    def hint_of(*words: str) -> str:
+        report = cli("profile", "add", "new", *words, "--test", "--json").json
+        [found] = [stage["hint"] for stage in report[0]["stages"] if stage["status"] == "failed"]
+        return str(found)
+
+    plain = milvus_tls.uri.replace("https:", "http:")
+    assert hint_of("--uri", plain) == f"use https://: give `--uri {milvus_tls.uri}`"
+    assert "give `--ca PATH`" in hint_of("--uri", milvus_tls.uri)
+    assert hint_of("--uri", milvus_auth.uri) == "give --user and --password-stdin, or --token-stdin"
+
+
+def test_what_a_shell_gave_for_a_file_is_named_in_no_command(cli: Command, milvus_tls: MilvusServer) -> None:
+    plain = milvus_tls.uri.replace("https:", "http:")
+    found = hint(cli, "--config", "/dev/null", env={"MILVUS_URI": plain})
+    assert found == f"use https://: `MILVUS_URI={milvus_tls.uri}`"
+    assert "/dev/null" not in cli("--config", "/dev/null", "profile", "show", status=3).stderr
+    assert "/dev/null" not in cli("--config", "/dev/null", "profile", "list", status=0).stderr
+    told = Standing(None, "/dev/fd/63")
+    assert told.change("a", "uri=h") == "write uri=h where /dev/fd/63 comes from"
+    assert told.unset("a", "ssl") == "remove ssl where /dev/fd/63 comes from"
+
+
+def test_a_command_that_ends_a_refused_edit_names_the_file(cli: Command, project: Path) -> None:
+    path = project / "a b.toml"
+    path.write_text('[profiles.a]\nuri = "h"\nuser = "x"\n[profiles.b]\nextends = "a"\n')
+    for words, ended in (
+        (("remove", "a"), "profile unset b extends"),
+        (("rename", "a", "b"), "profile remove b"),
+        (("copy", "a", "b"), "profile remove b"),
+        (("set", "a", "user.x=1"), ""),
+    ):
+        told = cli("--config", path, "profile", *words, status=3).stderr
+        if ended:
+            assert pasted(told) == f"milvus-profiles --config '{path}' {ended}", words
+
+
+def test_so_does_the_command_of_an_export(cli: Command, project: Path) -> None:
+    path = project / "a b.toml"
+    path.write_text('[profiles.a]\nuri = "./m.db"\n')
+    told = cli("--config", path, "export", "a", "--to", "java", status=3).stderr
+    assert pasted(told) == f"milvus-profiles --config '{path}' exec a -- COMMAND"

@@ -13,6 +13,7 @@ import typer
 from typer.main import get_command
 
 from ..errors import MilvusProfilesError, UsageError
+from ..spelling import suggest_field
 from .completion import VARIABLE
 from .completion_scripts import answer_source, install, show
 from .internal import FLAGS, VALUED, own_words
@@ -195,4 +196,10 @@ def _usage(error: Exception) -> UsageError | None:
     message = _SURPLUS.sub(r"\1", str(format_message()).rstrip("."))
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else NAME
-    return UsageError(message, hint=f"`{path} --help` shows what there is")
+    hint = f"`{path} --help` shows what there is"
+    if context is not None and hasattr(error, "possibilities") and hasattr(error, "option_name"):
+        there = {name[2:].replace("-", "_"): name for one in context.command.params for name in one.opts}
+        near = suggest_field(error.option_name.lstrip("-").replace("-", "_"), there)
+        message = message.partition(" (")[0]
+        hint = f"did you mean {there[near]}? {hint}" if near is not None else hint
+    return UsageError(message, hint=hint)

@@ -17,19 +17,46 @@ from typing import TextIO
 
 from ..text import printable
 
-__all__ = ["FLAGS", "VALUED", "own_words", "report_internal", "silence"]
+__all__ = ["FLAGS", "VALUED", "own_words", "program_at", "report_internal", "silence"]
 
 VALUED = frozenset({"--config", "--profile"})
 FLAGS = frozenset({"--json", "--no-color", "--verbose", "-v", "-vv", "--quiet", "-q"})
 """The options of every command, those with a value and those without, for who reads words before typer does."""
 
+_VALUED_OF_EXEC = VALUED | {"--only", "--env-prefix"}
 _FAILED = 1
 _LONGEST = 300
 
 
 def own_words(words: Sequence[str]) -> Sequence[str]:
     """The words that are this program's, not those of the program that ``exec`` runs."""
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        at += 2 if words[at] in VALUED else 1
+    if list(words[at : at + 1]) == ["exec"] and (place := program_at(words[at + 1 :])) is not None:
+        return words[: at + 1 + place]
     return words[: words.index("--")] if "--" in words else words
+
+
+def program_at(words: Sequence[str]) -> int | None:
+    """Where, behind the word ``exec``, our own options end: at a ``--``, or with the program, the second plain word.
+
+    As of env(1) and `docker exec`: what stands behind the program is the program's, and no ``--`` is needed.  None
+    where there is no program.
+    """
+    plain, is_value = 0, False
+    for index, word in enumerate(words):
+        if is_value:
+            is_value = False
+        elif word == "--":
+            return index
+        elif word.startswith("-"):
+            is_value = word in _VALUED_OF_EXEC
+        else:
+            plain += 1
+            if plain == 2:
+                return index
+    return None
 
 
 def report_internal(error: Exception, words: Sequence[str]) -> int:

@@ -14,7 +14,7 @@ from ..errors import DeclinedError, MilvusProfilesError
 from ..profile import Profile, fold_alias
 from ..secrets import keyring_account
 from ..spelling import some
-from ..text import milvus_profiles, printable
+from ..text import printable
 from .keyring_access import keyring
 from .output import note, warn
 from .session import current
@@ -105,7 +105,7 @@ def note_left_behind(before: Profiles, after: Profiles) -> None:
 
 
 def _note_staying(alias: str, old: str, new: str) -> None:
-    remedy = milvus_profiles("secret", "set", alias)
+    remedy = current().remedy("secret", "set", alias)
     note(f"the secret in the keyring is for {old} and does not follow to {new}: {remedy}")
 
 
@@ -118,7 +118,7 @@ def follow(alias: str, before: Profile, after: Profile) -> tuple[str, str, Secre
     old, new = account_of(before), account_of(after)
     if old is None or new is None or old == new:
         return None
-    remedy = milvus_profiles("secret", "set", alias)
+    remedy = current().remedy("secret", "set", alias)
     if not current().interactive:
         _note_staying(alias, old, new)
         return None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from ..errors import UsageError
+from ..files.given import is_given
 from ..masked import MaskedMapping
 from ..text import Standing
 
@@ -88,7 +89,7 @@ class Session:
 
     def remedy(self, *words: str) -> str:
         """A command of this program, between backticks, for the same file as this run."""
-        return Standing(self.config).command(*words)
+        return Standing(None if self.config is None or is_given(self.config) else self.config).command(*words)
 
     def colors(self, stream: Any) -> bool:
         """Whether a stream gets colours: a terminal does, unless NO_COLOR (https://no-color.org) or an option."""

@@ -23,6 +23,7 @@ from ..endpoint import AddressError, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
 from ..files.given import is_given
 from ..files.paths import absolute_path, is_absent
+from ..text import Standing
 from .options import PlaceOptions
 from .output import shorten
 from .session import current
@@ -50,6 +51,11 @@ class Target:
         """What relative paths in it count from."""
         return os.path.dirname(self.path)
 
+    @property
+    def standing(self) -> Standing:
+        """Where its profiles stand, for remedies."""
+        return Standing(self.path if self.role == "named" else None)
+
     def read(self) -> Document | None:
         """What stands in it; None where it is not there."""
         return None if is_absent(self.path) else read_document(self.path, self.role)
@@ -69,6 +75,8 @@ class Target:
 
     def stored_path(self, path: str) -> str:
         """A path that counts from the current directory, as it is written: relative where it lies below a project."""
+        if not path:
+            raise UsageError("a path is empty", hint="give one, or leave its option out")
         absolute = absolute_path(path, base=current_directory())
         inside = os.path.realpath(self.directory)
         if self.role == "project" and os.path.commonpath([inside, os.path.realpath(absolute)]) == inside:

@@ -67,6 +67,7 @@ class Secret:
 def validated(alias: str, fields: dict[str, Any], target: Target) -> Profile:
     """The profile as the file will declare it."""
     from ..config.invalid import Findings, validate
+    from ..config.layers import standing_of
     from ..config.values import Raw, RawProfile, Value, resolved_paths
 
     raw: Raw = {}
@@ -77,12 +78,13 @@ def validated(alias: str, fields: dict[str, Any], target: Target) -> Profile:
             path = (name,) if key is None else (name, key)
             raw[path] = Value(leaf, Origin("call", f"--{option}".replace("_", "-")))
     values = resolved_paths(raw, target.directory)
-    result = validate(Profile, RawProfile(alias, values, [], Origin("call", "ALIAS"), None))
+    stated = RawProfile(alias, values, [], Origin("call", "ALIAS"), None)
+    result = validate(Profile, stated)
     if isinstance(result, Findings):
         raise result.errors(1)[0]
     assert isinstance(result, Profile)
     _ = result.endpoint
-    return result
+    return result.placed(standing_of(stated))
 
 
 def refuse_existing(alias: str, target: Target, force: bool, yes: bool) -> None:
@@ -179,6 +181,7 @@ def write(
             dry_run=dry_run,
             check=lambda text: check_text(text, target, touched),
             inside=target.bounds(),
+            standing=target.standing,
         )
 
     if dry_run:

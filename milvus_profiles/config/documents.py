@@ -134,7 +134,7 @@ def read_document(path: str, role: Role, base: str | None = None) -> Document:
             a file that does not exist is a ConfigError too.
     """
     given = role == "named" and is_given(path)
-    return _result(_attempt(lambda: _cached(path, role, *_read(path, role, given), base if given else None)))
+    return _result(_attempt(lambda: _cached(path, role, *_read(path, given), base if given else None)))
 
 
 def parse_document(content: bytes, path: str, role: Role) -> Document:
@@ -194,15 +194,18 @@ def _cached(path: str, role: Role, content: bytes, status: _Status | None = None
 
 
 def _standing(path: str, role: Role) -> Standing:
-    return Standing(path if role == "named" else None)
+    # What a shell gives in the place of a file can be read, not changed, and perhaps not a second time.
+    return Standing(path if role == "named" and not is_given(path) else None)
 
 
-def _read(path: str, role: Role, given: bool) -> tuple[bytes, _Status | None]:
+def _read(path: str, given: bool) -> tuple[bytes, _Status | None]:
     try:
         read = read_given(path, CONFIGURATION_LIMIT) if given else read_regular(path, CONFIGURATION_LIMIT)
     except FileFault as fault:
+        # Whoever asks for a file that is not there has named it, whatever it is to be read as.
+        create = _standing(path, "named").command("profile", "add", "ALIAS", "--uri", "URI")
         hints = {
-            errno.ENOENT: f"create it with {_standing(path, role).command('profile', 'add', 'ALIAS', '--uri', 'URI')}",
+            errno.ENOENT: f"create it with {create}",
             errno.EACCES: "make it readable for this user",
         }
         default = "put a TOML file there" if fault.errno in (None, errno.EISDIR) else None

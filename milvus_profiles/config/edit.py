@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from ..errors import EditConflictError, Location, MilvusProfilesError
+from ..text import Standing
 from ..tomltext.layout import Line, lay_out, lay_out_broken
 from ..tomltext.parser import loads
 from .atomic import read_bytes, real_path, write_atomic
@@ -80,6 +81,7 @@ def edit_file(
     check: Callable[[bytes], None] | None = None,
     expect: bytes | None = None,
     inside: str | None = None,
+    standing: Standing | None = None,
 ) -> EditResult:
     """Change a file: all that is to be done to it, or nothing.
 
@@ -91,6 +93,7 @@ def edit_file(
         check: called under the lock with the new content before it is written; raises to refuse it.
         expect: the :func:`digest` that the file must have; None for any.
         inside: the directory of a project that is not trusted, as for :func:`atomic.write_atomic`.
+        standing: where its profiles stand, for remedies; None where no command needs to name the file.
 
     Returns:
         What changed.
@@ -107,7 +110,7 @@ def edit_file(
     def edited(before: bytes | None) -> _Outcome:
         content = before or b""
         data = _parse(content, name)
-        editor = Editor(content.decode("utf-8"), data, name)
+        editor = Editor(content.decode("utf-8"), data, name, standing)
         change(editor)
         editor.guard()
         return _Outcome(None if before is None else editor.document.before, editor.document.lines, tuple(editor.notes))

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import ConfigError, EditConflictError, Location, UnknownProfileError
 from ..profile import check_alias, fold_alias
 from ..spelling import some, suggest
-from ..text import milvus_profiles, printable
+from ..text import Standing, printable
 from ..tomltext.document import TextDocument
 from ..tomltext.parser import TOMLDecodeError, loads
 from ..tomltext.render import plain
@@ -36,16 +36,18 @@ class Editor:
         text: the document; empty for a new file.
         data: what tomli reads in it; changed by the calls.
         path: the file, for messages.
+        standing: where its profiles stand, for remedies; None where no command needs to name the file.
 
     Attributes:
         notes: what else happened that the user should know.
     """
 
-    def __init__(self, text: str, data: dict[str, Any], path: str) -> None:
+    def __init__(self, text: str, data: dict[str, Any], path: str, standing: Standing | None = None) -> None:
         self.document = TextDocument(text)
         self.notes: list[str] = []
         self._data = data
         self._path = path
+        self._standing = standing or Standing()
         self._is_new = not text
 
     def guard(self) -> None:
@@ -57,7 +59,7 @@ class Editor:
         if not unharmed:
             raise EditConflictError(
                 "the file is written in a way that this edit would damage, so nothing was changed",
-                hint="make the change by hand, with `milvus-profiles profile edit`",
+                hint=f"make the change by hand, with {self._standing.command('profile', 'edit')}",
                 location=Location(self._path),
             )
 
@@ -99,7 +101,7 @@ class Editor:
             names = some([repr(name) for name in heirs])
             raise EditConflictError(
                 f"the profile {alias!r} cannot be removed: it is extended by {names}",
-                hint=f"end that first: {milvus_profiles('profile', 'unset', heirs[0], 'extends')}",
+                hint=f"end that first: {self._standing.command('profile', 'unset', heirs[0], 'extends')}",
                 location=self._place(heirs[0]),
             )
         if self._is_default(alias):
@@ -204,10 +206,11 @@ class Editor:
             return there
         names = list(self._profiles())
         near = suggest(alias, names)
+        add = f"add it with {self._standing.command('profile', 'add', printable(alias))}"
         known = f"it declares {', '.join(repr(n) for n in names[:10])}{', …' if len(names) > 10 else ''}"
         raise UnknownProfileError(
             f"the file declares no profile {alias!r}",
-            hint=f"did you mean {near!r}?" if near else known if names else "add it with `milvus-profiles profile add`",
+            hint=f"did you mean {near!r}?" if near else known if names else add,
             location=Location(self._path),
         )
 
@@ -241,7 +244,7 @@ class Editor:
                 raise self._error(
                     f"{printable('.'.join(path))} of {alias!r} cannot be reached, "
                     f"because {printable(table)} is not a table there",
-                    f"remove the value first: {milvus_profiles('profile', 'unset', alias, table)}",
+                    f"remove the value first: {self._standing.command('profile', 'unset', alias, table)}",
                     alias,
                     *path[:depth],
                 )
@@ -290,7 +293,7 @@ class Editor:
         folded = f"{alias!r} is the same alias as {there!r}: case and '-', '_', '.' do not count"
         return self._error(
             same if alias == there else folded,
-            f"choose another alias, or remove the profile first: {milvus_profiles('profile', 'remove', there)}",
+            f"choose another alias, or remove the profile first: {self._standing.command('profile', 'remove', there)}",
             there,
         )
 

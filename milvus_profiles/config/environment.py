@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ..errors import ConfigError, Location
 from ..masked import SecretText
 from ..profile import check_alias, fold_alias
-from ..spelling import suggest
+from ..spelling import suggest, suggest_field
 from .fields import FIELDS, SECRET_FIELDS, read_text
 from .fields import field as field_of
 from .locations import home_directory
@@ -127,7 +127,7 @@ def _field_path(variable: str, path: list[str]) -> tuple[str, ...]:
         field_of(tuple(path))
     except ConfigError as error:
         known = (*FIELDS, *(f"{name}_file" for name in SECRET_FIELDS))
-        near = suggest(path[0], known)
+        near = suggest_field(path[0], known)
         prefix = variable[: len(variable) - len("__".join(path))]
         if len(path) == 1 and near:
             hint = f"did you mean {prefix}{near.upper()}?"
@@ -161,9 +161,12 @@ def _check_forms(raw: Raw, head: str) -> None:
         raise _contradiction(str(forms[0].origin), str(forms[1].origin))
 
 
-def _contradiction(first: str, second: str) -> ConfigError:
+_TWICE = "say the same thing twice"
+
+
+def _contradiction(first: str, second: str, fault: str = _TWICE) -> ConfigError:
     return ConfigError(
-        f"{first} and {second} are both set and say the same thing twice",
+        f"{first} and {second} are both set and {fault}",
         hint="unset one of them",
         location=Location(second),
     )
@@ -180,7 +183,7 @@ def _family(env: Mapping[str, str]) -> tuple[Raw, tuple[str, ...], str | None]:
         raise ConfigError(error.message, hint=error.hint, location=Location("MILVUS_CONN_ALIAS")) from None
     for first, second in (("MILVUS_TOKEN", "MILVUS_TOKEN_FILE"), ("MILVUS_DB", "MILVUS_DB_NAME")):
         if first in present and second in present and not (first == "MILVUS_DB" and env[first] == env[second]):
-            raise _contradiction(first, second)
+            raise _contradiction(first, second, "differ" if first == "MILVUS_DB" else _TWICE)
     raw: Raw = {}
 
     def put(variable: str, *path: str) -> None:

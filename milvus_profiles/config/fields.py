@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from ..errors import ConfigError
 from ..masked import SecretText, without_secrets
 from ..profile import Profile
-from ..spelling import suggest
+from ..spelling import suggest_field
 
 __all__ = ["ADDRESS_FIELDS", "FIELDS", "ROOT_KEYS", "SECRET_FIELDS", "Field", "field", "find_field", "read_text"]
 
@@ -64,7 +64,7 @@ def field(path: tuple[str, ...]) -> Field:
     depth = next(depth for depth in range(len(path)) if find_field(path[: depth + 1]) is None)
     around = find_field(path[:depth]) if depth else None
     names = FIELDS if around is None else around.keys
-    near = suggest(path[depth], names)
+    near = suggest_field(path[depth], names)
     where = f"{path[depth - 1]} has {', '.join(names)}" if names else f"{path[depth - 1]} is not a table"
     raise ConfigError(
         f"unknown field {'.'.join((*path[:depth], without_secrets(path[depth])[:64]))!r}",

@@ -17,7 +17,7 @@ from ..fieldtypes import fields_in, wording
 from ..half_made import even_half_made
 from ..masked import without_secrets
 from ..profile import is_alias
-from ..spelling import suggest
+from ..spelling import suggest_field
 from .fields import FIELDS, field
 from .values import Origin, RawProfile, left_out, unflatten
 
@@ -152,7 +152,7 @@ def _right_key(path: tuple[Any, ...], raw: RawProfile) -> str:
     """What may have been meant by a key that there is not."""
     parents = tuple(str(part) for part in path[:-1])
     known = field(parents[:1]).keys if parents else FIELDS
-    near = suggest(str(path[-1]), known)
+    near = suggest_field(str(path[-1]), known)
     value = raw.values.get(tuple(str(part) for part in path))
     if near is not None:
         return f"did you mean {near!r}?"

@@ -8,15 +8,16 @@ from functools import cached_property
 from itertools import islice
 
 from ..errors import ConfigError
-from ..profile import Profile, fold_alias
+from ..files.given import is_given
+from ..profile import fold_alias
 from ..spelling import Nearest
-from ..text import Standing
+from ..text import CALL, OPTIONS, Standing
 from .aliases import choices
 from .documents import Document
 from .environment import PREFIX, EnvironmentLayer
 from .values import Origin, Raw, RawProfile, from_table, has_address, inherited, override
 
-__all__ = ["Layers", "Selection", "placed", "standing_of"]
+__all__ = ["Layers", "Selection", "standing_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,22 +212,19 @@ class Layers:
         return Nearest([*environment.names.values(), *([environment.uri_alias] if environment.uri_alias else [])])
 
 
-def standing_of(raw: RawProfile) -> Standing:
-    """Where a profile stands, for remedies."""
+def standing_of(raw: RawProfile, source: object | None = None) -> Standing:
+    """Where a profile stands, for remedies; and the profiles that it is taken from, if it is."""
     document = raw.document
     prefix = None
-    if document is None:
+    if raw.declared.layer == "call":
+        prefix = CALL if raw.declared.name == "connect()" else OPTIONS
+    elif document is None:
         prefix = f"{PREFIX}{fold_alias(raw.alias).upper().replace('-', '_')}__"
+    elif is_given(document.path):
+        prefix = document.path
     variables = {
         ".".join(path): value.origin.name
         for path, value in raw.values.items()
-        if value.origin.layer == "environment" and value.origin.name is not None
+        if value.origin.document is None and value.origin.name is not None
     }
-    named = document is not None and document.role == "named"
-    return Standing(document.path if document is not None and named else None, prefix, variables)
-
-
-def placed(profile: Profile, raw: RawProfile) -> Profile:
-    """The profile, told where it stands."""
-    profile._standing = standing_of(raw)
-    return profile
+    return Standing(None if document is None else document.standing.file, prefix, variables, source)

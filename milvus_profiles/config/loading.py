@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, ParamError
 from ..files.paths import is_absent
 from ..masked import MaskedMapping
 from ..profile import fold_alias
@@ -31,7 +31,7 @@ from .locations import (
 from .profiles import ProfileCache, Profiles
 from .settings import Settings, load_settings
 
-__all__ = ["BrokenFileWarning", "load", "load_alone", "load_for", "load_text", "load_with_warning"]
+__all__ = ["BrokenFileWarning", "load", "load_alone", "load_for", "load_text", "load_with_warning", "profiles_of"]
 
 
 class BrokenFileWarning(UserWarning):
@@ -60,6 +60,11 @@ def load(
     Raises:
         ConfigError: a file cannot be read or is invalid as a whole, or a variable is wrong.
     """
+    for name, path in ((file_name, file), ("cwd=", cwd)):
+        if path is not None and not isinstance(path, (str, os.PathLike)):
+            raise ParamError(f"{name} is a path, not a value of the type {type(path).__name__}")
+    if env is not None and not isinstance(env, (Mapping, MaskedMapping)):
+        raise ParamError(f"env= is a mapping of variables, not a value of the type {type(env).__name__}")
     environment = MaskedMapping(os.environ if env is None else env)
     file = None if file is None else os.fspath(file)
     if file == "":
@@ -126,6 +131,20 @@ def load_with_warning(alias: str | None, *, connector: Callable[..., Any] | None
     if left_out is not None:
         warnings.warn(BrokenFileWarning(left_out), stacklevel=stacklevel + 1)
     return profiles
+
+
+def profiles_of(given: Any) -> Profiles | None:
+    """The profiles that a caller gave, if any.
+
+    Raises:
+        ParamError: it is something else.
+    """
+    if given is None or isinstance(given, Profiles):
+        return given
+    raise ParamError(
+        f"profiles= is what load() returns, not a value of the type {type(given).__name__}",
+        hint="load a file with load(PATH)",
+    )
 
 
 def _without_files(env: MaskedMapping, connector: Callable[..., Any] | None) -> Profiles | None:

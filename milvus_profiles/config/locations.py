@@ -143,6 +143,11 @@ def named_file(text: str, env: Mapping[str, str], cwd: str) -> str:
     Raises:
         ConfigError: it can be the path of nothing, or begins with ``~`` where there is no home directory.
     """
+    if not text:
+        from ..errors import ConfigError
+
+        # Often a variable that is not set: the current directory would be a surprise.
+        raise ConfigError("no file is named: the path is empty", hint="give a path, or leave it out")
     return absolute_path(text, base=cwd, home=home_directory(env) or "")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ..errors import InsecureTransportError, Location
 from ..profile import Profile
 from .fields import ADDRESS_FIELDS
+from .layers import standing_of
 from .profiles import Resolved
 from .values import Layer, RawProfile
 
@@ -50,7 +51,8 @@ def check_plaintext(resolved: Resolved) -> str | None:
         return warning
     raise InsecureTransportError(
         f"the secret of {profile.alias!r} would be sent to {where} unencrypted",
-        hint="use https:// (or ssl = true); if the network is trusted set allow_insecure = true",
+        hint="use https:// (or ssl = true); if the network is trusted: "
+        + standing_of(raw).change(profile.alias, "allow_insecure=true"),
         location=_location(resolved),
     )
 

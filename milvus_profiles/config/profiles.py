@@ -13,7 +13,7 @@ from itertools import islice
 from logging import DEBUG
 from typing import Any
 
-from ..alias import foreign_letter
+from ..alias import alias_of, foreign_letter
 from ..errors import ConfigError, Location, MilvusProfilesError, UnknownProfileError
 from ..half_made import even_half_made
 from ..log import log
@@ -26,7 +26,7 @@ from .documents import Document
 from .environment import idle_addresses
 from .fields import SECRET_FIELDS
 from .invalid import FINDINGS, Findings, validate
-from .layers import Layers, Selection, placed
+from .layers import Layers, Selection, standing_of
 from .locations import UnreadFile, home_directory, home_fault, user_file
 from .permissions import refusal
 from .resolved import Examined, ProfileCache, Resolved
@@ -98,7 +98,9 @@ class Profiles(Mapping[str, Profile]):
     def __contains__(self, alias: object) -> bool:
         return isinstance(alias, str) and self._layers.find(alias) is not None
 
-    def __getitem__(self, alias: str) -> Profile:
+    def __getitem__(self, alias: str | Profile) -> Profile:
+        if not isinstance(alias, (str, Profile)):  # of a mapping, that is a key that it has not
+            raise self.unknown(str(alias))
         return self.resolve(alias).profile
 
     @cached_property
@@ -129,7 +131,7 @@ class Profiles(Mapping[str, Profile]):
     @property
     def standing(self) -> Standing:
         """Where a profile is added."""
-        return Standing(next((document.path for document in self.documents if document.role == "named"), None))
+        return next((document.standing for document in self.documents if document.role == "named"), Standing())
 
     def _left_out(self) -> Iterator[str]:
         """What else there would have been profiles from, and why it is not."""
@@ -141,7 +143,7 @@ class Profiles(Mapping[str, Profile]):
 
     # --- which one is meant ---
 
-    def select(self, alias: str | None = None, *, name: str = "argument") -> Selection:
+    def select(self, alias: str | Profile | None = None, *, name: str = "argument") -> Selection:
         """Choose the profile.
 
         Args:
@@ -152,6 +154,7 @@ class Profiles(Mapping[str, Profile]):
             UnknownProfileError: the chosen name is not declared, or nothing chooses one.
             UntrustedError: the default of an untrusted project file is not one of its own profiles.
         """
+        alias = None if alias is None else alias_of(alias)
         choices = self._layers.choices(alias, name, self.settings.profile)
         if not choices:
             names = list(islice(self, 9))
@@ -214,7 +217,7 @@ class Profiles(Mapping[str, Profile]):
             self._trusted[raw.document.path] = self.trust.trusts(raw.document)
         return self._trusted[raw.document.path]
 
-    def resolve(self, alias: str) -> Resolved:
+    def resolve(self, alias: str | Profile) -> Resolved:
         """Put a profile together, to look at: nothing is refused for want of trust.
 
         Args:
@@ -224,13 +227,14 @@ class Profiles(Mapping[str, Profile]):
             UnknownProfileError: nobody declares it.
             ConfigError: it is invalid; the first finding, with its place.
         """
+        alias = alias_of(alias)
         key = fold_alias(alias)
         if key not in self._resolved:
             raw = self.raw(alias)
             trusted = self.is_trusted(raw)
             # An untrusted file must not make the program open files of its choice.
-            found = placed(_first(validate(Profile, raw, check_files=trusted)), raw)
-            profile = self._held(found, raw).taken_from(self)
+            found = _first(validate(Profile, raw, check_files=trusted), self.standing)
+            profile = self._held(found, raw).placed(standing_of(raw, self))
             self._resolved[key] = Resolved(profile, raw, trusted)
         return self._resolved[key]
 
@@ -285,7 +289,7 @@ class Profiles(Mapping[str, Profile]):
         if raw.document is not None and (refused := refusal(raw.document)) is not None:
             raise refused
         if profile is None:
-            profile = placed(_first(validate(Profile, raw)), raw)
+            profile = _first(validate(Profile, raw), self.standing).placed(standing_of(raw))
             if not layer:
                 self._keep(key, raw, profile)
         if profile.is_template:
@@ -324,7 +328,7 @@ class Profiles(Mapping[str, Profile]):
         layer, more = self._call_layer(fields), self._call_layer(over or {})
         fields = over = {}  # as in use()
         raw = override(RawProfile(alias, layer, [], Origin("call", "connect()"), None), more)
-        profile = _first(validate(Profile, raw))
+        profile = _first(validate(Profile, raw), self.standing).placed(standing_of(raw))
         if profile.is_template:
             raise ConfigError("no profile and no address was given", hint="name a profile, or give uri= or host=")
         return Resolved(profile, raw, True)
@@ -375,12 +379,14 @@ class Profiles(Mapping[str, Profile]):
         return tuple(os.path.realpath(document.path) for document in self.documents)
 
 
-def _first(result: Any) -> Profile:
+def _first(result: Any, standing: Standing) -> Profile:
     if not isinstance(result, Findings):
         profile: Profile = result
         return profile
     [error] = result.errors(1)
     if result.number > 1:
-        more = f"{result.number - 1} more: `milvus-profiles config validate` lists all"
+        more = f"{result.number - 1} more"
+        if error.location is not None and error.location.line is not None:  # not of a call, which no command looks at
+            more += f": {standing.command('config', 'validate')} lists all"
         error.hint = f"{error.hint} ({more})" if error.hint else more
     raise error

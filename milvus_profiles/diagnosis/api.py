@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..config.loading import load_with_warning
+from ..alias import alias_of
+from ..config.loading import load_with_warning, profiles_of
 from ..config.profiles import Profiles
 from ..errors import ParamError
 from ..live.api import connect
@@ -47,7 +48,10 @@ def diagnose(
 
 def selected(alias: str | Profile | None, profiles: Profiles | None) -> tuple[Profiles, str]:
     """The profiles, and the alias of the one that is meant; errors are those of :func:`diagnose`."""
-    if isinstance(alias, Profile):
+    profiles = profiles_of(profiles)
+    if alias is not None and not isinstance(alias, Profile):
+        alias = alias_of(alias)
+    elif alias is not None:
         if not isinstance(alias.source, Profiles):
             raise ParamError(
                 "a profile that a program made is in no file to be tested",

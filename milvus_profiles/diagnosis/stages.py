@@ -18,8 +18,8 @@ from ..channel.receive_limits import LARGEST_ANSWER
 from ..config.disclosure import shown
 from ..config.layers import standing_of
 from ..config.plaintext import check_plaintext
-from ..deadline import Deadline
-from ..errors import MilvusProfilesError, ThreadStartError
+from ..deadline import Deadline, seconds_of
+from ..errors import MilvusProfilesError, ParamError, ThreadStartError
 from ..live.opening import OpenedChannel, start
 from ..masked import SecretText
 from ..probe.context import ConnectContext
@@ -63,6 +63,13 @@ class ProfileTest:
     on_stage: Callable[[Stage], None] | None = None
     cancellation: Cancellation = field(default_factory=Cancellation)
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.timezone.utc)
+
+    def __post_init__(self) -> None:
+        for name, given in (("timeout=", self.timeout), ("wait_ready=", self.wait)):
+            if given is not None:
+                seconds_of(name, given)
+        if self.on_stage is not None and not callable(self.on_stage):
+            raise ParamError(f"on_stage= is a function, not a value of the type {type(self.on_stage).__name__}")
 
 
 def diagnose_declared(profiles: Profiles, alias: str, test: ProfileTest) -> Report:

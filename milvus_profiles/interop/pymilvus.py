@@ -9,24 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..alias import alias_of
 from ..channel.pymilvus_client import ClientArguments, authentication, client_arguments, shared_arguments
 from ..config.fields import FIELDS
-from ..config.loading import load_with_warning
+from ..config.loading import load_with_warning, profiles_of
 from ..config.plaintext import check_plaintext
+from ..config.profiles import Profiles
 from ..errors import ParamError
 from ..live.api import connect
 from ..live.connection import Connection
 from ..live.opening import secret_context
-from ..live.request import CallFields
+from ..live.request import CallFields, request
 from ..masked import SecretText
 from ..profile import Profile
 from ..secrets import resolve
-from ..spelling import suggest
+from ..spelling import suggest_field
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from ..config.profiles import Profiles
 
 __all__ = [
     "CREDENTIALS",
@@ -55,7 +55,7 @@ _TAKEN = _NAMES.union(FIELDS)
 
 
 def connection_args(
-    alias: str | None = None, *, profiles: Profiles | None = None, channel: bool = False
+    alias: str | Profile | None = None, *, profiles: Profiles | None = None, channel: bool = False
 ) -> dict[str, Any]:
     """The keyword arguments of ``MilvusClient`` for a profile: for LangChain, LlamaIndex, Haystack and their kin.
 
@@ -66,7 +66,7 @@ def connection_args(
     side by side.  The address is good until ``disconnect(alias)``, ``disconnect_all()`` or the end of the process.
 
     Args:
-        alias: the profile; None takes the selected one.
+        alias: the profile, or its name; None takes the selected one.
         profiles: where profiles come from; None reads the files and the environment.
         channel: give the profile's shared connection itself, in place of the token and of all that says how to
             connect: no login of its own, no secret in the dictionary, and all that holds for ``conn.client()``.  It is
@@ -77,11 +77,24 @@ def connection_args(
     Raises:
         MilvusProfilesError: the profile or its secret cannot be had, or Milvus Lite not be started, as for ``connect``.
         ConfigError: pymilvus cannot express the profile: an IPv6 address, a client certificate without a CA.
+        ParamError: a shared connection is wanted of a profile that a program made, which has none.
     """
-    known = profiles if profiles is not None else load_with_warning(alias, stacklevel=2)
-    resolved = known.use(known.select(alias).alias)
+    profiles, made = profiles_of(profiles), None
+    if isinstance(alias, Profile):
+        asked = request(alias, profiles=profiles, fields=CallFields({}))
+        known, resolved = asked.profiles, asked.resolved
+        made = alias if alias.source is None else None
+    else:
+        name = None if alias is None else alias_of(alias)
+        known = load_with_warning(name, stacklevel=2) if profiles is None else profiles
+        resolved = known.use(known.select(name).alias)
     check_plaintext(resolved)
     profile, endpoint = resolved.profile, resolved.profile.endpoint
+    if made is not None and (channel or endpoint.kind == "lite"):
+        raise ParamError(
+            f"the profile {made.alias!r} was made by the program, so there is no shared connection of it",
+            hint="declare it, or use the client of a connection of its own: profile.connect().client()",
+        )
     if channel:
         connection = connect(profile.alias, profiles=known)
         return shared_arguments(profile, connection._live.reach, connection.channel)
@@ -96,7 +109,7 @@ def profile_fields(arguments: CallFields) -> CallFields:
     """The fields of a profile that pymilvus's arguments stand for; errors are those of ``connect``."""
     for name in arguments:
         if name not in _TAKEN:
-            near = suggest(name, _TAKEN)
+            near = suggest_field(name, _TAKEN)
             raise ParamError(f"unknown argument {name!r}", hint=f"did you mean {near!r}?" if near else None)
     given = CallFields({name: value for name, value in arguments.items() if value is not None and value != ""})
     _check_manner(given.pop("handler", "GRPC"), given.pop("pool", None))

@@ -12,7 +12,9 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..alias import alias_of
 from ..background import in_executor
+from ..deadline import seconds_of
 from ..masked import MaskedFields
 
 if TYPE_CHECKING:
@@ -121,14 +123,16 @@ def _table() -> LoopTable | None:
 
 async def disconnect(alias: str | Profile, *, grace: float = 5.0) -> None:
     """Close all connections that a profile has in this event loop, as :func:`milvus_profiles.disconnect` does."""
+    name, seconds = alias_of(alias), seconds_of("grace=", grace)
     if (table := _table()) is not None:
-        await table.disconnect(alias if isinstance(alias, str) else alias.alias, grace)
+        await table.disconnect(name, seconds)
 
 
 async def disconnect_all(*, grace: float = 5.0) -> None:
     """Close all connections of this event loop, as :func:`milvus_profiles.disconnect_all` does."""
+    seconds = seconds_of("grace=", grace)
     if (table := _table()) is not None:
-        await table.disconnect(None, grace)
+        await table.disconnect(None, seconds)
 
 
 def list_connections() -> list[ConnectionInfo]:
@@ -139,5 +143,5 @@ def list_connections() -> list[ConnectionInfo]:
 
 def has_connection(alias: str | Profile) -> bool:
     """Whether a channel of the profile is open in the running event loop."""
-    table = _table()
-    return table is not None and table.has(alias if isinstance(alias, str) else alias.alias)
+    name, table = alias_of(alias), _table()
+    return table is not None and table.has(name)

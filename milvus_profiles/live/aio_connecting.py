@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..background import in_executor
+from ..deadline import seconds_of
 from ..masked import MaskedFields
 from .aio_connection import AsyncConnection
 from .aio_opening import open_async_live
@@ -34,6 +35,7 @@ async def connect(
     here = table()
     await here.end_with_loop()
     given = CallFields(fields)
+    wait_ready = None if wait_ready is None else seconds_of("wait_ready=", wait_ready)
     find = partial(request, alias, profiles=profiles, dedicated=dedicated, timeout=timeout, fields=given)
     asked = await in_executor(find)
     asked.warn(stacklevel=3)

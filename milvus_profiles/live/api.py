@@ -6,8 +6,10 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ..alias import alias_of
 from ..config.loading import load as load_profiles
 from ..config.profiles import Profiles
+from ..deadline import seconds_of
 from ..profile import Profile, ProfileFields
 from .connection import Connection
 from .opening import open_live
@@ -114,6 +116,7 @@ def opened(asked: Request, *, wait_ready: float | None = None) -> Connection:
         MilvusProfilesError: what :func:`connect` raises.
     """
     resolved, known, forget = asked.resolved, asked.profiles, _REGISTRY.forget
+    wait_ready = None if wait_ready is None else seconds_of("wait_ready=", wait_ready)
 
     def opener(old: SharedChannel | None) -> SharedChannel:
         return open_live(resolved, known, wait_ready=wait_ready, forget=forget, old=old)
@@ -139,7 +142,7 @@ def disconnect(alias: str | Profile, *, grace: float = 5.0) -> None:
         alias: the profile.
         grace: seconds that calls in flight are waited for before they are cut off.
     """
-    _REGISTRY.disconnect(alias.alias if isinstance(alias, Profile) else alias, grace)
+    _REGISTRY.disconnect(alias_of(alias), seconds_of("grace=", grace))
 
 
 def disconnect_all(*, grace: float = 5.0) -> None:
@@ -148,7 +151,7 @@ def disconnect_all(*, grace: float = 5.0) -> None:
     Args:
         grace: seconds that calls in flight are waited for before they are cut off.
     """
-    _REGISTRY.disconnect(None, grace)
+    _REGISTRY.disconnect(None, seconds_of("grace=", grace))
 
 
 def list_connections() -> list[ConnectionInfo]:
@@ -158,4 +161,4 @@ def list_connections() -> list[ConnectionInfo]:
 
 def has_connection(alias: str | Profile) -> bool:
     """Whether a channel of the profile is open."""
-    return _REGISTRY.has(alias.alias if isinstance(alias, Profile) else alias)
+    return _REGISTRY.has(alias_of(alias))

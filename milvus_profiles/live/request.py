@@ -7,16 +7,18 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..alias import alias_of
 from ..config.fields import FIELDS, SECRET_FIELDS
-from ..config.loading import BrokenFileWarning, load_for
+from ..config.loading import BrokenFileWarning, load_for, profiles_of
 from ..config.permissions import file_warnings
 from ..config.plaintext import check_plaintext
 from ..config.profiles import Profiles, Resolved
-from ..errors import ConfigError
+from ..deadline import seconds_of
+from ..errors import ConfigError, ParamError
 from ..half_made import even_half_made
 from ..masked import MaskedFields, SecretText
 from ..profile import Profile, check_alias, fold_alias
-from ..spelling import suggest
+from ..spelling import suggest_field
 from .spec import NOT_OF_THE_CHANNEL
 
 __all__ = ["CallFields", "InsecureFileWarning", "InsecureTransportWarning", "Request", "has_address", "request"]
@@ -61,7 +63,7 @@ class CallFields(MaskedFields):
         """See that a profile has all of them; else it is a ConfigError."""
         for name in self:
             if name not in FIELDS:
-                near = _OTHER_WORDS.get(name.lower()) or suggest(name, (*FIELDS, *_ARGUMENTS))
+                near = suggest_field(name, (*FIELDS, *_ARGUMENTS))
                 raise ConfigError(f"unknown field {name!r}", hint=f"did you mean {near!r}?" if near else None)
         if isinstance(port := self.get("port"), str) and len(port) <= 5 and port.isascii() and port.isdecimal():
             self["port"] = int(port)  # as pymilvus takes it, and variables have it
@@ -71,24 +73,6 @@ class CallFields(MaskedFields):
 
 
 _ARGUMENTS = ("alias", "profiles", "dedicated", "wait_ready", "timeout")
-# How other clients call a field.
-_OTHER_WORDS = {
-    "database": "db_name",
-    "db": "db_name",
-    "dbname": "db_name",
-    "profile": "alias",
-    "name": "alias",
-    "address": "uri",
-    "url": "uri",
-    "endpoint": "uri",
-    "username": "user",
-    "api_key": "token",
-    "apikey": "token",
-    "secure": "ssl",
-    "tls": "ssl",
-    "ca_pem_path": "ssl",
-    "server_pem_path": "ssl",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +120,16 @@ def request(
         InsecureTransportError: its secret would cross the network in plaintext.
     """
     fields.check()
+    profiles = profiles_of(profiles)
+    if not isinstance(dedicated, bool):
+        raise ParamError(f"dedicated= is True or False, not a value of the type {type(dedicated).__name__}")
     if timeout is not None:
-        fields["timeout"] = timeout if isinstance(timeout, str) else float(timeout)  # a text the field refuses
+        fields["timeout"] = seconds_of("timeout=", timeout)
     given = alias if isinstance(alias, Profile) else None
     if profiles is None and given is not None and isinstance(given.source, Profiles):
         profiles = given.source
     anonymous = alias is None and has_address(fields)
-    called = alias.alias if isinstance(alias, Profile) else alias
+    called = None if alias is None else alias_of(alias)
     needless = anonymous or (given is not None and given.source is None)
     known, left_out = (profiles, None) if profiles is not None else load_for(called, address=needless)
     key: Hashable | None = None
@@ -158,7 +145,7 @@ def request(
         resolved = known.anonymous(fields) if name is None else known.anonymous(fields, alias=check_alias(name))
         key = None if name is None else (__name__, fold_alias(name))
     else:
-        resolved = known.use(known.select().alias if alias is None else str(alias), fields)
+        resolved = known.use(known.select().alias if called is None else called, fields)
         key = None if dedicated else _key(known, resolved, fields)
     caught: list[Warning] = [] if left_out is None else [BrokenFileWarning(left_out)]
     if resolved.raw.document is not None:

@@ -17,10 +17,11 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..deadline import seconds_of
 from ..errors import PoolError
 from ..live.aio_connection import AsyncConnection
 from ..live.aio_registry import check_fork
-from ..profile import PoolSettings
+from ..profile import PoolSettings, Profile
 from .base import BasePool, Check, Leasing, Plan, Wait
 from .core import Core, Event
 from .failures import leak_message, not_on_lease
@@ -89,17 +90,17 @@ class ConnectionPool(BasePool):
 
     # --- leases --------------------------------------------------------------------------------------------------
 
-    def lease(self, key: str, *, timeout: float | None = None) -> _Leasing:
+    def lease(self, key: str | Profile, *, timeout: float | None = None) -> _Leasing:
         """A connection for the length of an ``async with`` block; arguments and errors are those of ``get_client``."""
         leasing = _Leasing()
         leasing._pool, leasing._key, leasing._timeout = self, key, timeout
         return leasing
 
-    async def get_client(self, key: str, *, timeout: float | None = None) -> AsyncConnection:
+    async def get_client(self, key: str | Profile, *, timeout: float | None = None) -> AsyncConnection:
         """Take a connection; give it back with :meth:`return_client`, or close it.
 
         Args:
-            key: the alias of a profile.
+            key: the alias of a profile, or the profile itself.
             timeout: seconds to wait for it at most, connecting included; None takes ``max_block_wait``.
 
         Raises:
@@ -108,7 +109,7 @@ class ConnectionPool(BasePool):
             PoolExhaustedError, PoolTimeoutError, ConnectFailedError, PoolClosedError, ...: as for threads.
         """
         self._bind()
-        state = self._states.get(key) or await self._introduce(key)
+        state = self._state_of(key) or await self._introduce(key)
         lease = self._new_lease()
         taken = self._core.take(state, lease, self._clock())
         if not taken or state.extra_steps:
@@ -124,7 +125,7 @@ class ConnectionPool(BasePool):
         connection: AsyncConnection = lease
         return connection
 
-    async def return_client(self, key: str, connection: AsyncConnection) -> None:
+    async def return_client(self, key: str | Profile, connection: AsyncConnection) -> None:
         """Give a connection back; a PoolError says that it was given back before, or is not of this pool and key."""
         self._give_back(self._lease_of(key, connection))
 
@@ -199,29 +200,29 @@ class ConnectionPool(BasePool):
 
     # --- keys ----------------------------------------------------------------------------------------------------
 
-    async def _key(self, key: str) -> KeyState:
+    async def _key(self, key: str | Profile) -> KeyState:
         self._bind()
-        return self._states.get(key) or await self._introduce(key)
+        return self._state_of(key) or await self._introduce(key)
 
-    async def _introduce(self, key: str) -> KeyState:
+    async def _introduce(self, key: str | Profile) -> KeyState:
         return self._introduced(key, *await self._connector.introduce(key))
 
-    async def configure(self, key: str, settings: PoolSettings) -> None:
+    async def configure(self, key: str | Profile, settings: PoolSettings) -> None:
         """Give a key settings of its own; what they leave unset is as its profile or else the pool has it."""
         self._bind()
         self._configure((await self._introduce(key)).name, settings)
 
-    async def prepare(self, key: str, *, timeout: float | None = None) -> None:
+    async def prepare(self, key: str | Profile, *, timeout: float | None = None) -> None:
         """Open what ``min_idle_per_key`` asks for, one connection at least, and wait for it.
 
         Args:
-            key: the alias of a profile.
+            key: the alias of a profile, or the profile itself.
             timeout: seconds to wait at most; None waits until connecting has ended one way or the other.
         """
         waiter = Waiter(await self._key(key), None, self._new_signal())
         await self._carry_out(waiter, self._await_prepared(waiter, timeout))
 
-    async def clear(self, key: str | None = None) -> None:
+    async def clear(self, key: str | Profile | None = None) -> None:
         """Close the connections of a key that are not in use; None: of all keys."""
         self._bind()
         state = None if key is None else await self._key(key)
@@ -242,7 +243,9 @@ class ConnectionPool(BasePool):
                 cut off.  A connection that is still being opened is given up at once.
         """
         loop = self._bind()
-        deadline = self._clock() + (self._settings.drain_timeout if timeout is None else timeout)
+        deadline = self._clock() + (
+            self._settings.drain_timeout if timeout is None else seconds_of("timeout=", timeout)
+        )
         if self._ended is None:
             self._ended = asyncio.Event()
         for task, action in list(self._jobs.items()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from ..background import in_executor
 from ..errors import MilvusProfilesError
@@ -12,12 +12,9 @@ from ..live.aio_connection import AsyncConnection
 from ..live.aio_opening import open_async_live
 from ..live.aio_registry import LoopTable, table
 from ..live.aio_shared_channel import AsyncSharedChannel
-from ..profile import PoolSettings
-from .connector import HEALTH_CHECK_TIMEOUT, LeasedHandle, LiveChannel, forget, introduce, request_for
+from ..profile import PoolSettings, Profile
+from .connector import HEALTH_CHECK_TIMEOUT, LeasedHandle, LiveChannel, ProfileKeys, forget
 from .state import Lease
-
-if TYPE_CHECKING:
-    from ..config.profiles import Profiles
 
 __all__ = [
     "AsyncConnector",
@@ -42,7 +39,7 @@ class AsyncConnector(Protocol):
 
     lease: Callable[[], Lease]
 
-    async def introduce(self, key: str) -> tuple[str, PoolSettings | None]: ...
+    async def introduce(self, key: Any) -> tuple[str, PoolSettings | None]: ...
     async def open(self, key: str) -> AsyncPooledChannel: ...
 
 
@@ -83,7 +80,7 @@ class AsyncMilvusChannel(LiveChannel):
         await self.live.disconnect(grace)
 
 
-class AsyncMilvusConnector:
+class AsyncMilvusConnector(ProfileKeys):
     """Opens connections of profiles.
 
     Args:
@@ -92,16 +89,13 @@ class AsyncMilvusConnector:
 
     lease: staticmethod[[], Lease] = staticmethod(AsyncPooledConnection)
 
-    def __init__(self, profiles: Profiles | None) -> None:
-        self._profiles = profiles
-
-    async def introduce(self, key: str) -> tuple[str, PoolSettings | None]:
+    async def introduce(self, key: str | Profile) -> tuple[str, PoolSettings | None]:
         table()  # raises in a forked child that cannot use asyncio's gRPC
-        return await in_executor(partial(introduce, key, self._profiles))
+        return await in_executor(partial(self._introduced, key))
 
     async def open(self, key: str) -> AsyncMilvusChannel:
         kept: LoopTable = table()
-        asked = await in_executor(partial(request_for, key, self._profiles))
+        asked = await in_executor(partial(self._to_open, key))
         live = await open_async_live(asked.resolved, asked.profiles, wait_ready=None, dedicated=False, forget=forget)
         return AsyncMilvusChannel(live, kept)
 

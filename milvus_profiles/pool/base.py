@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
+from ..alias import alias_of
 from ..channel.channel_base import OfThisProcess
+from ..deadline import seconds_of
 from ..errors import ConfigError, PoolError
 from ..half_made import even_half_made
 from ..pool_stats import KeyStats, PoolStats
-from ..profile import POOL_WIDE, PoolSettings, fold_alias
+from ..profile import POOL_WIDE, PoolSettings, Profile, fold_alias
 from .core import Core, Event
 from .failures import closed, failed, not_on_lease, refused, timed_out
 from .state import KeyState, Lease, Outcome, PoolEntry, Waiter
@@ -83,12 +85,7 @@ class BasePool(OfThisProcess):
     _give_back: Callable[[Lease], None]
 
     def __init__(self, settings: PoolSettings | None, connector: Any, clock: Callable[[], float]) -> None:
-        if not isinstance(settings, (PoolSettings, type(None))):
-            raise ConfigError(
-                f"settings= is no PoolSettings but a {type(settings).__name__}",
-                hint="write ConnectionPool(PoolSettings(max_total=20), profiles=…)",
-            )
-        self._settings = settings if settings is not None else PoolSettings()
+        self._settings = PoolSettings() if settings is None else _checked(settings)
         self._connector = connector
         self._new_lease: Callable[[], Any] = connector.lease
         self._clock = clock
@@ -101,7 +98,7 @@ class BasePool(OfThisProcess):
     def _start_empty(self) -> None:
         """Have no channels: at first, and where those there were are not to be used any more."""
         self._core = Core(self._settings, random.Random())  # noqa: S311
-        self._states: dict[str, KeyState] = {}
+        self._states: dict[str | Profile, KeyState] = {}
 
     def _restart(self) -> None:
         was_closed = self._core.is_closed
@@ -120,7 +117,7 @@ class BasePool(OfThisProcess):
     def _acquire(self, waiter: Waiter, lease: Lease, timeout: float | None) -> Plan:
         """Have a lease: wait for it, check its channel, and note who took it, as far as that is wanted."""
         key = waiter.key
-        timeout = key.settings.max_block_wait if timeout is None else timeout
+        timeout = key.settings.max_block_wait if timeout is None else seconds_of("timeout=", timeout)
         began = self._clock()
         deadline = began + timeout
         again = False
@@ -172,7 +169,7 @@ class BasePool(OfThisProcess):
 
     def _await_prepared(self, waiter: Waiter, timeout: float | None) -> Plan:
         """Have a key prepared."""
-        deadline = math.inf if timeout is None else self._clock() + timeout
+        deadline = math.inf if timeout is None else self._clock() + seconds_of("timeout=", timeout)
         if not self._tell(lambda core, now: core.prepare(waiter, now)):
             return closed(self._core)
         yield Wait(deadline)
@@ -196,7 +193,14 @@ class BasePool(OfThisProcess):
 
     # --- keys ---
 
-    def _introduced(self, spelling: str, name: str, of_profile: PoolSettings | None) -> KeyState:
+    def _state_of(self, key: str | Profile) -> KeyState | None:
+        """The key, if this spelling of it was used before."""
+        try:
+            return self._states.get(key)
+        except TypeError:  # what has no hash is no key
+            return None
+
+    def _introduced(self, spelling: str | Profile, name: str, of_profile: PoolSettings | None) -> KeyState:
         """The key of a name that was not used before; it may have been, in another spelling."""
         settings = merged(self._settings, name, of_profile, self._own_settings.get(name))
         with self._guard, self._lock:
@@ -208,17 +212,17 @@ class BasePool(OfThisProcess):
         return state
 
     def _configure(self, name: str, settings: PoolSettings) -> None:
-        full = merged(self._settings, name, self._profile_settings[name], settings)
+        full = merged(self._settings, name, self._profile_settings[name], _checked(settings))
         self._own_settings[name] = settings
         self._tell(lambda core, _: core.key(name, full))
 
-    def _lease_of(self, key: str, connection: object) -> Lease:
+    def _lease_of(self, key: str | Profile, connection: object) -> Lease:
         """See that what is returned is from this pool and key."""
         if not isinstance(connection, Lease) or getattr(connection, "_pool", None) is not self:
             not_on_lease("the connection is not from this pool")
         entry = connection.entry
-        if entry is not None and self._states.get(key) is not entry.key and self._is_ours(entry):
-            not_on_lease(f"the connection is not one of {key!r}")
+        if entry is not None and self._state_of(key) is not entry.key and self._is_ours(entry):
+            not_on_lease(f"the connection is not one of {alias_of(key)!r}")
         return connection
 
     def _is_ours(self, entry: PoolEntry) -> bool:
@@ -241,11 +245,11 @@ class BasePool(OfThisProcess):
 
         self._recorder = Telemetry(self, name, meter_provider)
 
-    def idle_count(self, key: str) -> int:
+    def idle_count(self, key: str | Profile) -> int:
         """Connections of a key that are leased to nobody."""
         return self._of_key(key).pool_idle
 
-    def active_count(self, key: str) -> int:
+    def active_count(self, key: str | Profile) -> int:
         """Leases of a key."""
         return self._of_key(key).pool_active
 
@@ -257,8 +261,8 @@ class BasePool(OfThisProcess):
         """Leases of all keys."""
         return self.stats().pool_active
 
-    def _of_key(self, key: str) -> KeyStats:
-        folded = fold_alias(key)
+    def _of_key(self, key: str | Profile) -> KeyStats:
+        folded = fold_alias(alias_of(key))
         found = (stats for name, stats in self.stats().keys.items() if fold_alias(name) == folded)
         return next(found, KeyStats())
 
@@ -283,9 +287,18 @@ class Leasing(OfThisProcess):
     __slots__ = ("_connection", "_key", "_pool", "_timeout")
 
     _connection: Any
-    _key: str
+    _key: str | Profile
     _pool: Any
     _timeout: float | None
+
+
+def _checked(settings: Any) -> PoolSettings:
+    if isinstance(settings, PoolSettings):
+        return settings
+    raise ConfigError(
+        f"settings= is no PoolSettings but a {type(settings).__name__}",
+        hint="write ConnectionPool(PoolSettings(max_total=20), profiles=…)",
+    )
 
 
 def merged(settings: PoolSettings, key: str, *layers: PoolSettings | None) -> PoolSettings:

@@ -10,9 +10,12 @@ import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from ..errors import ConnectionClosedError, MilvusProfilesError
+from ..alias import alias_of
+from ..config.loading import profiles_of
+from ..config.profiles import Profiles
+from ..errors import ConnectionClosedError, MilvusProfilesError, ParamError
 from ..live.connection import Connection
 from ..live.opening import open_live
 from ..live.request import CallFields, Request, request
@@ -21,9 +24,6 @@ from ..live.shared_channel import SharedChannel
 from ..profile import PoolSettings, Profile
 from .lifecycle import HEALTHY_FOR
 from .state import Lease
-
-if TYPE_CHECKING:
-    from ..config.profiles import Profiles
 
 __all__ = [
     "HEALTH_CHECK_TIMEOUT",
@@ -34,9 +34,8 @@ __all__ = [
     "MilvusConnector",
     "PooledChannel",
     "PooledConnection",
+    "ProfileKeys",
     "forget",
-    "introduce",
-    "request_for",
 ]
 
 HEALTH_CHECK_TIMEOUT = 5.0
@@ -80,7 +79,7 @@ class Connector(Protocol):
 
     lease: Callable[[], Lease]
 
-    def introduce(self, key: str) -> tuple[str, PoolSettings | None]:
+    def introduce(self, key: Any) -> tuple[str, PoolSettings | None]:
         """What a key is called, however it is spelled, and the settings that it brings along.
 
         Raises:
@@ -212,7 +211,45 @@ class MilvusChannel(LiveChannel):
         self.live.disconnect(grace)
 
 
-class MilvusConnector:
+class ProfileKeys:
+    """What the keys of a pool lead to: profiles by their alias, or those that a program gave in its place.
+
+    Args:
+        profiles: where they come from; None reads the files and the environment each time.
+    """
+
+    def __init__(self, profiles: Profiles | None) -> None:
+        self._profiles = profiles_of(profiles)
+        self._known: dict[str, tuple[str | Profile, Profile]] = {}
+
+    def _introduced(self, key: str | Profile) -> tuple[str, PoolSettings | None]:
+        """The alias of a key, however it is spelled, and the settings of its ``pool`` table.
+
+        Raises:
+            MilvusProfilesError: as :func:`milvus_profiles.connect`, before it connects.
+        """
+        alias_of(key)
+        asked = self._asked(key)
+        asked.warn(stacklevel=5)
+        profile = asked.resolved.profile
+        alias = profile.alias
+        _, known = self._known.setdefault(alias, (key if isinstance(key, Profile) else alias, profile))
+        if isinstance(key, Profile) and known != profile:
+            raise ParamError(
+                f"the pool knows another profile {alias!r} than this one",
+                hint="give one of them another alias, or a pool of its own",
+            )
+        return alias, profile.pool
+
+    def _asked(self, key: str | Profile) -> Request:
+        return request(key, profiles=self._profiles, dedicated=True, fields=CallFields({}))
+
+    def _to_open(self, alias: str) -> Request:
+        """What a channel of a key asks for."""
+        return self._asked(self._known.get(alias, (alias,))[0])
+
+
+class MilvusConnector(ProfileKeys):
     """Opens connections of profiles.
 
     Args:
@@ -223,38 +260,14 @@ class MilvusConnector:
     # 3.14 would make a method of it.
     lease: staticmethod[[], Lease] = staticmethod(partial(object.__new__, PooledConnection))
 
-    def __init__(self, profiles: Profiles | None) -> None:
-        self._profiles = profiles
-
-    def introduce(self, key: str) -> tuple[str, PoolSettings | None]:
-        return introduce(key, self._profiles)
+    def introduce(self, key: str | Profile) -> tuple[str, PoolSettings | None]:
+        return self._introduced(key)
 
     def open(self, key: str) -> MilvusChannel:
-        asked = request_for(key, self._profiles)
+        asked = self._to_open(key)
         # Not dedicated: that would close it with a handle, and the pool's leases are no handles of it.
         live = open_live(asked.resolved, asked.profiles, wait_ready=None, dedicated=False, forget=forget)
         return MilvusChannel(live)
-
-
-def request_for(key: str, profiles: Profiles | None) -> Request:
-    """What a channel of a pool asks for."""
-    return request(key, profiles=profiles, dedicated=True, fields=CallFields({}))
-
-
-def introduce(key: str, profiles: Profiles | None) -> tuple[str, PoolSettings | None]:
-    """The profile that a key of a pool names, however it is spelled, and the settings of its ``pool`` table.
-
-    Args:
-        key: the alias.
-        profiles: where it comes from; None reads the files and the environment.
-
-    Raises:
-        MilvusProfilesError: as :func:`milvus_profiles.connect`, before it connects.
-    """
-    asked = request_for(key, profiles)
-    asked.warn(stacklevel=5)
-    profile = asked.resolved.profile
-    return profile.alias, profile.pool
 
 
 def forget(live: object) -> None:

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..deadline import seconds_of
 from ..live.connection import Connection
-from ..profile import PoolSettings
+from ..profile import PoolSettings, Profile
 from .base import BasePool, Check, Leasing, Plan, Wait
 from .failures import not_on_lease
 from .lock import ContentionGuard
@@ -76,11 +77,11 @@ class ConnectionPool(BasePool):
 
     # --- leases --------------------------------------------------------------------------------------------------
 
-    def lease(self, key: str, *, timeout: float | None = None) -> _Leasing:
+    def lease(self, key: str | Profile, *, timeout: float | None = None) -> _Leasing:
         """A connection for the length of a ``with`` block.
 
         Args:
-            key: the alias of a profile.
+            key: the alias of a profile, or the profile itself.
             timeout: seconds to wait for it at most, connecting included; None takes ``max_block_wait``.
 
         Raises:
@@ -92,11 +93,11 @@ class ConnectionPool(BasePool):
         leasing._timeout = timeout
         return leasing
 
-    def get_client(self, key: str, *, timeout: float | None = None) -> Connection:
+    def get_client(self, key: str | Profile, *, timeout: float | None = None) -> Connection:
         """Take a connection; give it back with :meth:`return_client`, or close it.
 
         Args:
-            key: the alias of a profile.
+            key: the alias of a profile, or the profile itself.
             timeout: seconds to wait for it at most, connecting included; None takes ``max_block_wait``.
 
         Raises:
@@ -109,7 +110,7 @@ class ConnectionPool(BasePool):
         """
         try:
             state = self._states[key]
-        except KeyError:
+        except (KeyError, TypeError):  # TypeError of what has no hash
             state = None
         if state is None:  # out of the handler: that there is no such profile is no news about a dictionary
             state = self._introduce(key)
@@ -134,7 +135,7 @@ class ConnectionPool(BasePool):
         connection: Connection = lease
         return connection
 
-    def return_client(self, key: str, connection: Connection) -> None:
+    def return_client(self, key: str | Profile, connection: Connection) -> None:
         """Give a connection back.
 
         Args:
@@ -228,14 +229,14 @@ class ConnectionPool(BasePool):
 
     # --- keys ----------------------------------------------------------------------------------------------------
 
-    def _introduce(self, key: str) -> KeyState:
+    def _introduce(self, key: str | Profile) -> KeyState:
         return self._introduced(key, *self._connector.introduce(key))
 
-    def configure(self, key: str, settings: PoolSettings) -> None:
+    def configure(self, key: str | Profile, settings: PoolSettings) -> None:
         """Give a key settings of its own; what they leave unset is as its profile or else the pool has it.
 
         Args:
-            key: the alias of a profile.
+            key: the alias of a profile, or the profile itself.
             settings: of ``max_total``, ``eviction_interval`` and ``drain_timeout`` the pool has one for all keys.
 
         Raises:
@@ -244,11 +245,11 @@ class ConnectionPool(BasePool):
         """
         self._configure(self._introduce(key).name, settings)
 
-    def prepare(self, key: str, *, timeout: float | None = None) -> None:
+    def prepare(self, key: str | Profile, *, timeout: float | None = None) -> None:
         """Open what ``min_idle_per_key`` asks for, one connection at least, and wait for it.
 
         Args:
-            key: the alias of a profile.
+            key: the alias of a profile, or the profile itself.
             timeout: seconds to wait at most; None waits until connecting has ended one way or the other.
 
         Raises:
@@ -256,16 +257,16 @@ class ConnectionPool(BasePool):
             PoolTimeoutError: that takes too long; it goes on.
             PoolClosedError: the pool is closed.
         """
-        waiter = Waiter(self._states.get(key) or self._introduce(key), None, self._new_signal())
+        waiter = Waiter(self._state_of(key) or self._introduce(key), None, self._new_signal())
         self._carry_out(waiter, self._await_prepared(waiter, timeout))
 
-    def clear(self, key: str | None = None) -> None:
+    def clear(self, key: str | Profile | None = None) -> None:
         """Close the connections that are not in use.
 
         Args:
             key: of this key; None for all.
         """
-        state = None if key is None else self._states.get(key) or self._introduce(key)
+        state = None if key is None else self._state_of(key) or self._introduce(key)
         self._tell(lambda core, now: core.clear(state, now))
 
     def drain(self) -> None:
@@ -289,7 +290,7 @@ class ConnectionPool(BasePool):
                 ``drain_timeout``.  After that calls are cut off, and a connection that is still being opened closes
                 once it is.
         """
-        self._worker.close(self._settings.drain_timeout if timeout is None else timeout)
+        self._worker.close(self._settings.drain_timeout if timeout is None else seconds_of("timeout=", timeout))
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from ..endpoint import Endpoint
 from ..masked import SecretText
 from ..profile import SSL, Credential, EnvRef, FileRef, Profile
-from ..text import Standing, is_quoted, printable
+from ..text import CALL, OPTIONS, Standing, is_quoted, printable
 from .sockets import Route, route_to
 
 __all__ = ["ConnectContext"]
@@ -58,7 +58,7 @@ class ConnectContext:
         """To connect as a profile says; seconds of None are the profile's, ``lite_port`` is that of its Milvus Lite."""
         return cls(
             endpoint=profile.endpoint,
-            alias=alias,
+            alias=None if profile.standing.prefix in (CALL, OPTIONS) else alias,
             tls=profile.tls,
             token=token,
             db_name=profile.db_name,
@@ -85,8 +85,30 @@ class ConnectContext:
     def remedy(self, *assignments: str) -> str:
         """How fields of the profile are changed (``FIELD=VALUE`` each): a command where the profile has a name."""
         if self.alias is None:
-            return f"connect with {' '.join(assignments)}"
+            return self._made.change("", *assignments)
         return self.standing.change(self.alias, *assignments)
+
+    @property
+    def _made(self) -> Standing:
+        """Where a profile without a name, or one that stands nowhere yet, is from."""
+        return self.standing if self.standing.prefix in (CALL, OPTIONS) else Standing(prefix=CALL)
+
+    def again(self) -> str:
+        """How it is tried for longer."""
+        if self.alias is not None:
+            return (
+                f": {self.standing.command('profile', 'test', self.alias, '--wait', '60')}, or connect(wait_ready=60)"
+            )
+        return ", and run it again" if self._made.prefix == OPTIONS else ": connect(wait_ready=60)"
+
+    def first_secret(self) -> str:
+        """How a profile without a secret gets one."""
+        if self.alias is not None:
+            keep = self.standing.command("secret", "set", self.alias)
+            return f"name a user and store the password: {self.remedy('user=root')}, then {keep}"
+        if self._made.prefix == OPTIONS:
+            return "give --user and --password-stdin, or --token-stdin"
+        return "connect with token=…, or user=… and password=…"
 
     def tls_remedy(self) -> str:
         """How TLS is turned on where the profile has none, and off where it has."""
@@ -118,7 +140,7 @@ class ConnectContext:
 
     def _other_secret(self) -> str:
         if self.alias is None:
-            return "connect with other ones"
+            return "give the right one" if self._made.prefix == OPTIONS else "connect with other ones"
         source = self.credential and self.credential.source
         if isinstance(source, EnvRef):
             return f"set the variable {source.env} to the right one"
@@ -130,7 +152,11 @@ class ConnectContext:
         if kind == "inline":
             variables = self.standing.variables
             if (name := variables.get("token") or variables.get("password")) is not None:
-                return f"set the variable {name} to the right one"
+                return (
+                    f"connect with another {name[:-1]}"
+                    if name.endswith("=")
+                    else f"set the variable {name} to the right one"
+                )
             explain = self.standing.command("profile", "show", self.alias, "--explain")
             return f"correct it where it stands, which {explain} tells"
         return f"store the right one: {self.standing.command('secret', 'set', self.alias)}"

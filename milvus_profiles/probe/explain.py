@@ -189,14 +189,11 @@ def _misnamed(details: str, context: ConnectContext, results: ProbeResults | Non
 
 
 def _unauthenticated(details: str, said: str, context: ConnectContext) -> AuthenticationError:
-    where, alias = context.endpoint, context.alias
+    where = context.endpoint
     if context.token is None or "missing authorization" in details:
         return AuthenticationError(
             f"the server at {where} wants a token or a password, and there is none",
-            hint="connect with token=…, or user=… and password=…"
-            if alias is None
-            else f"name a user and store the password: {context.remedy('user=root')}, "
-            f"then {context.standing.command('secret', 'set', alias)}",
+            hint=context.first_secret(),
         )
     remedy = context.secret_remedy()
     if "api key" in details:
@@ -211,11 +208,9 @@ def _unauthenticated(details: str, said: str, context: ConnectContext) -> Authen
 
 def _not_ready(context: ConnectContext, said: str) -> ServerNotReadyError:
     words = f": {said}" if said else ""
-    alias = () if context.alias is None else (context.alias,)
-    again = context.standing.command("profile", "test", *alias, "--wait", "60")
     return ServerNotReadyError(
         f"the Milvus at {context.endpoint} is not ready yet{words}",
-        hint=f"wait until it has started: {again}, or connect(wait_ready=60)",
+        hint=f"wait until it has started{context.again()}",
     )
 
 

@@ -7,6 +7,7 @@ how deep values nest, on every Python that the project runs on.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from tomli import TOMLDecodeError
@@ -36,6 +37,9 @@ class _DeepKeyError(TOMLDecodeError):
         ValueError.__init__(self, f"A key has more than {_KEY_PARTS} parts (at line {line}, column {column})")
 
 
+_LARGE = 1 << 16  # characters from which on parsing takes longer than all else that a command does with a text
+
+
 def loads(text: str) -> dict[str, Any]:
     """Parse a TOML document.
 
@@ -44,6 +48,24 @@ def loads(text: str) -> dict[str, Any]:
         ValueError: it holds a number with too many digits.
         RecursionError: its values are nested too deeply.
     """
+    if len(text) < _LARGE:
+        return _parsed(text)
+    import pickle
+
+    # Whoever asks changes what he gets.
+    data: dict[str, Any] = pickle.loads(_kept(text))  # noqa: S301 - our own
+    return data
+
+
+@lru_cache(maxsize=2)
+def _kept(text: str) -> bytes:
+    """A document, for the next who asks: an edit is read by who looks a profile up, who edits and who checks."""
+    import pickle
+
+    return pickle.dumps(_parsed(text), pickle.HIGHEST_PROTOCOL)
+
+
+def _parsed(text: str) -> dict[str, Any]:
     if _MANY_DOTS.search(text) and (deep := re.search(_DEEP_KEY, text)):
         raise _DeepKeyError(text, deep.start())
     data: dict[str, Any] = _loads(text)

@@ -20,6 +20,7 @@ from ...masked import MaskedMapping
 from ...spelling import suggest
 from .. import keyring_access
 from ..file_warnings import warn_about_profiles
+from ..internal import program_at
 from ..options import AliasArgument
 from ..output import print_error, warn
 from ..session import current
@@ -37,15 +38,13 @@ MARKER = "MILVUS_PROFILES_EXEC"
 
 
 class _Words(TyperCommand):
-    """How the words of `exec` are taken apart: a ``--`` is ours only before the program's own words."""
+    """How the words of `exec` are taken apart: from the program on they are the program's, options and ``--`` too."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take the options out; a ``--`` that comes after the alias and the program is the program's."""
-        if "--" in args:
-            place = args.index("--")
-            given, _, _ = self.make_parser(ctx).parse_args(args[:place])
-            if given.get("command"):
-                args = [*args[:place], "--", *args[place:]]
+        """Take our own options out."""
+        place = program_at(args)
+        if place is not None and args[place] != "--":
+            args = [*args[:place], "--", *args[place:]]
         return super().parse_args(ctx, args)
 
     def __repr__(self) -> str:  # typer's own needs a name, which is not there before it is made
@@ -174,7 +173,7 @@ def _beside_lite(command: list[str], profile: Profile, environment: Callable[[En
 
 
 def _not_run(program: str, number: int | None, reason: str | None) -> int:
-    print_error(UsageError(f"{program!r} cannot be run: {reason}", hint="the program stands after `--`"))
+    print_error(UsageError(f"{program!r} cannot be run: {reason}", hint="the program stands behind the alias"))
     return _NOT_FOUND if number == errno.ENOENT else _NOT_EXECUTABLE
 
 

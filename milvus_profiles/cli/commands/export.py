@@ -80,7 +80,8 @@ def export_profile(
         sys.stdout.write(exported.text)
         if to == "env" and sys.stdout.isatty():
             # Not in the text, where a comment hides the rest from an `eval` without quotes.
-            note(f'to set them in this shell: eval "$(milvus-profiles export {profile.alias} --to env)"')
+            command = profile.standing.command("export", profile.alias, "--to", "env").strip("`")
+            note(f'to set them in this shell: eval "$({command})"')
 
 
 def _secret(profile: Profile, yes: bool) -> SecretText | None:

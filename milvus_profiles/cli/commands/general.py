@@ -37,4 +37,12 @@ def help_of(
 
     from ..app import application
 
-    get_command(application(words or [])).main(args=[*(words or []), "--help"], prog_name=NAME, standalone_mode=False)
+    words = words or []
+    whole = found = get_command(application(words))
+    for place, word in enumerate(words):
+        if (below := getattr(found, "commands", None)) is None:
+            name = " ".join(words[:place])
+            raise UsageError(f"{name} has no commands of its own", hint=f"`{NAME} help {name}` is about it")
+        if (found := below.get(word)) is None:
+            break  # which the parser of options says
+    whole.main(args=[*words, "--help"], prog_name=NAME, standalone_mode=False)

@@ -11,6 +11,7 @@ import typer
 
 from ...config.locations import current_directory
 from ...config.plaintext import sends_plaintext
+from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, DeclinedError, EditConflictError, Location, MilvusProfilesError, UsageError
 from ...files.given import is_given
 from ...profile import Profile, check_alias, fold_alias
@@ -101,7 +102,7 @@ def _list() -> None:
         if isinstance(found, ConfigError):
             record["error"] = found.message
         else:
-            record["profiles"] = [{"alias": entry.alias, "uri": entry.fields["uri"]} for entry in found.entries]
+            record["profiles"] = [{"alias": entry.alias, "uri": _canonical(entry)} for entry in found.entries]
             if not found.entries and found.unusable:
                 record["error"] = found.unusable[0].reason
         records.append(record)
@@ -122,6 +123,15 @@ def _list() -> None:
     ]
     table(["FORMAT", "FROM", "PROFILES"], rows, styles=["bold"])
     note("import one of them: `milvus-profiles import --from FORMAT`")
+
+
+def _canonical(entry: Entry) -> str:
+    """The address of an entry as all other output has it; as it stands where it is none."""
+    uri: str = entry.fields["uri"]
+    try:
+        return parse_address(uri).endpoint(bool(entry.fields["ssl"]) if "ssl" in entry.fields else None).uri
+    except AddressError:
+        return uri
 
 
 def _read(source: str, path: str | None) -> ImportedProfiles:

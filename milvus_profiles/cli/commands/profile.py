@@ -90,8 +90,8 @@ def _row(profiles: Profiles, found: Examined, selected: str | None, messages: di
     row["db_name"] = profile.db_name and shown(("db_name",), profile.db_name)
     row["auth"] = profile.auth
     if not profile.is_template:
-        row["uri"] = profile.endpoint.uri
-        row["tls"] = profile.endpoint.tls
+        endpoint = profile.endpoint
+        row["uri"], row["tls"] = endpoint.uri, endpoint.tls
     return row
 
 

@@ -91,7 +91,7 @@ class FieldOptions:
         """The table of the profile, in the order in which people read one."""
         uri = _ask_address() if self.uri is None and self.host is None else self.uri
         paths = {"ca": self.ca, "cert": self.cert, "key": self.key}
-        tls = {name: target.stored_path(path) for name, path in paths.items() if path}
+        tls = {name: target.stored_path(path) for name, path in paths.items() if path is not None}
         if self.server_name is not None:
             tls["server_name"] = self.server_name
         if tls and self.ssl is False:

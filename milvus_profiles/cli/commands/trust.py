@@ -13,6 +13,7 @@ from ...config.documents import read_document
 from ...config.locations import current_directory, find_project_file, named_file
 from ...config.trust import TrustStore
 from ...errors import ConfigError, Location, MilvusProfilesError, UsageError
+from ...text import milvus_profiles
 from ..output import answer, emit_json, note, say, shorten, table, warn
 from ..session import current
 
@@ -20,7 +21,7 @@ _LONGEST = 1000
 """Characters of a value that are shown: more than any has that makes sense."""
 
 FileArgument = Annotated[
-    str | None, typer.Argument(metavar="[FILE]", help="The project file; default: the one in force here.")
+    str | None, typer.Argument(metavar="[FILE]", help="The file; default: that of --config, else the project's.")
 ]
 
 
@@ -120,10 +121,16 @@ def _now(path: str, contents: list[str]) -> str:
 
 
 def _path(file: str | None) -> str:
-    cwd = current_directory()
-    if file is not None:
-        return named_file(file, current().env, cwd)
-    found, unread = find_project_file(cwd, current().env)
+    session, cwd = current(), current_directory()
+    if (file := session.config if file is None else file) is not None:
+        return named_file(file, session.env, cwd)
+    if (other := session.env.get("MILVUS_PROFILES_FILE")) is not None:
+        # No project file is in force, and nobody meant this one by a command that does not name it.
+        raise UsageError(
+            "MILVUS_PROFILES_FILE names the file that is read, and what is named needs no trust",
+            hint=f"name the file that is to be trusted where it is found: {milvus_profiles('trust', other)}",
+        )
+    found, unread = find_project_file(cwd, session.env)
     if found is None and unread:
         raise ConfigError(unread[0].reason, hint=unread[0].hint, location=Location(unread[0].path))
     if found is None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 
 from ...errors import ConfigError, UsageError
 from ...spelling import suggest
-from ...text import milvus_profiles
 
 if TYPE_CHECKING:
     from .plan import Exported, ExportPlan
@@ -72,7 +71,7 @@ def export(plan: ExportPlan, name: str) -> Exported:
     form = find_format(name)
     if plan.endpoint.kind not in form.kinds:
         what = "Milvus Lite" if plan.endpoint.kind == "lite" else "a Unix socket"
-        remedy = f"{milvus_profiles('exec', plan.alias, '--', 'COMMAND')} serves it as long as the command runs"
+        remedy = f"{plan.exec_command} serves it as long as the command runs"
         raise ConfigError(
             f"{name} cannot reach {what}", hint=remedy if plan.endpoint.kind == "lite" else "give it a TCP address"
         )

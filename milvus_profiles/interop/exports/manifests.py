@@ -12,7 +12,6 @@ from typing import Any
 from ...errors import ConfigError
 from ...masked import SecretText
 from ...profile import fold_alias
-from ...text import milvus_profiles
 from ..variables import PREFIX, SECRET_LEAVES
 from .plan import OWN, Exported, ExportPlan, FromFile, FromVariable, exported
 from .quoting import dotenv_obstacle, shell, systemd_bare
@@ -43,7 +42,7 @@ def dotenv(plan: ExportPlan) -> Exported:
             what = "a character" if name in _SECRETS else f"{char!a}"
             raise ConfigError(
                 f"no .env file can hold {name}: {what} in it is read in another way by each of its readers",
-                hint=f"run the program with {milvus_profiles('exec', plan.alias, '--', 'COMMAND')}, "
+                hint=f"run the program with {plan.exec_command}, "
                 "export it to `env`, `compose`, `k8s-secret` or `systemd`, "
                 "or choose a value of letters, digits and `_./:@%+,=-`",
             )

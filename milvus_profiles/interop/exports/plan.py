@@ -105,6 +105,11 @@ class ExportPlan:
             return ""
         return f"milvus-profiles exec {self.alias} " + (f"--only {only} -- " if only else "-- ")
 
+    @property
+    def exec_command(self) -> str:
+        """How a program is run with the profile, between backticks."""
+        return self.profile.standing.command("exec", self.alias, "--", "COMMAND")
+
     def header(self, mark: str, needs: str, run: str) -> list[str]:
         """The comments at the top of a program: what installs its SDK, and how it is run."""
         return [f"{mark} {needs}", f"{mark} {self.exec_prefix()}{run}"]
@@ -149,8 +154,7 @@ class ExportPlan:
             )
         if self.endpoint.kind == "lite":
             found.append(
-                "pymilvus's `connections` cannot be imported while MILVUS_URI is a path: "
-                "`milvus-profiles exec` serves it"
+                f"pymilvus's `connections` cannot be imported while MILVUS_URI is a path: {self.exec_command} serves it"
             )
         return found
 
