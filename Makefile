@@ -101,7 +101,7 @@ setup-proxies:
 	@$(PYTHON) scripts/bootstrap.py $(VENV) --servers --proxies
 
 setup-pages:
-	@$(PYTHON) scripts/bootstrap.py $(VENV) --servers --browser
+	@$(PYTHON) scripts/bootstrap.py $(VENV) --servers --browser --docs
 
 setup-engines:
 	@$(PYTHON) scripts/bootstrap.py $(VENV) --servers --engines

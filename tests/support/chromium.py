@@ -68,14 +68,14 @@ class Page:
         found: dict[str, Any] = json.loads(message)
         return found
 
-    def open(self, path: Path, *, width: int = 1000, scheme: str = "light") -> None:
-        """Load a file, and wait until everything in it has loaded."""
+    def open(self, where: Path | str, *, width: int = 1000, scheme: str = "light") -> None:
+        """Load a file or an address, and wait until everything in it has loaded."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 600
         )
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.events.clear()
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=where if isinstance(where, str) else where.as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._next())
 
@@ -84,6 +84,13 @@ class Page:
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def click(self, selector: str) -> None:
+        """Click into the middle of an element, as somebody does."""
+        place = "(box => [box.x + box.width / 2, box.y + box.height / 2])"
+        x, y = self.value(f"{place}(document.querySelector({selector!r}).getBoundingClientRect())")
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def of(self, *methods: str) -> list[dict[str, Any]]:
         """The events of some kinds since the page was opened."""
