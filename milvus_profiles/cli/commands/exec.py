@@ -40,12 +40,19 @@ class _Words(TyperCommand):
     """How the words of `exec` are taken apart: a ``--`` is ours only before the program's own words."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take the options out; a ``--`` that comes after the alias and the program is the program's."""
+        """Take the options out; a ``--`` that comes after the alias and the program is the program's.
+
+        Where only the program is named, and somebody can be asked, the alias is missing.
+        """
         if "--" in args:
             place = args.index("--")
             given, _, _ = self.make_parser(ctx).parse_args(args[:place])
             if given.get("command"):
                 args = [*args[:place], "--", *args[place:]]
+            elif given.get("alias") is None and current().asks:
+                rest = super().parse_args(ctx, ["", *args])
+                ctx.params["alias"] = None
+                return rest
         return super().parse_args(ctx, args)
 
     def __repr__(self) -> str:  # typer's own needs a name, which is not there before it is made
