@@ -153,11 +153,8 @@ def _add_keys(question: Question) -> None:
     @Condition
     def finds_nothing() -> bool:
         # questionary shows all of them then, with the first one marked.
-        return any(
-            one.search_filter
-            and not any(one.search_filter.lower() in str(choice.title).lower() for choice in one.choices)
-            for one in lists
-        )
+        searched = [(one.search_filter.lower(), one.choices) for one in lists if one.search_filter]
+        return any(not any(text in str(choice.title).lower() for choice in choices) for text, choices in searched)
 
     @keys.add("c-z", eager=True)
     def stop(event: KeyPressEvent) -> None:

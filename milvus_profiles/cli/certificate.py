@@ -17,8 +17,9 @@ from .target import Target
 if TYPE_CHECKING:
     from ..config.atomic import Created
     from ..probe.certificate import Certificate
+    from ..probe.pinning import PresentedCertificate
 
-__all__ = ["Pin", "show_certificate"]
+__all__ = ["Pin", "show_certificate", "tell_problem"]
 
 
 @dataclass
@@ -107,3 +108,11 @@ def show_certificate(certificate: Certificate) -> None:
     pairs = ":".join(digits[at : at + 2] for at in range(0, len(digits), 2))
     note(f"  SHA-256  {pairs[:47]}")
     note(f"           {pairs[48:]}")
+
+
+def tell_problem(certificate: PresentedCertificate, host: str) -> None:
+    """Say what would be wrong even if it were trusted, and what is done about it."""
+    if certificate.needed_name is not None:
+        note(f"its names do not include {host}: ssl.server_name = {certificate.needed_name} is set")
+    elif certificate.problem is not None:
+        warn(f"connecting will fail even if it is trusted: {certificate.reason or certificate.problem}")

@@ -9,17 +9,17 @@ from dataclasses import dataclass, fields, replace
 
 from ..channel.grpc_import import grpc
 from ..deadline import Deadline
-from ..errors import TLSError
+from ..errors import MilvusProfilesError, TLSError
 from ..profile import SSL, Profile
 from ..text import command
 from .certificate import Certificate
 from .context import ConnectContext
 from .explain import classify
-from .results import reach
+from .results import gather_results, reach
 from .sockets import route_to
 from .tls import Distrust, probe_pinned, probe_unverified
 
-__all__ = ["PresentedCertificate", "fetch_certificate"]
+__all__ = ["PresentedCertificate", "fetch_certificate", "untrusted_certificate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +74,22 @@ def fetch_certificate(profile: Profile, deadline: Deadline | None = None) -> Pre
             )
         results = replace(results, tls=seen)
     raise classify(grpc.StatusCode.UNAVAILABLE, "", context, results=results)
+
+
+def untrusted_certificate(profile: Profile) -> PresentedCertificate | None:
+    """The certificate of a server whose issuer is not known here; None where it is, and where that cannot be seen.
+
+    As for :func:`fetch_certificate` nothing is trusted and no secret is sent.
+    """
+    if profile.endpoint.kind != "tcp" or not profile.endpoint.tls:
+        return None
+    deadline = Deadline.after(profile.timeout)
+    tls = SSL(ca=profile.tls.ca, server_name=profile.tls.server_name) if profile.tls is not None else SSL()
+    try:
+        route = route_to(profile.endpoint, proxy=profile.proxy)
+        seen = gather_results(route, profile.endpoint.host, tls, deadline).tls
+        if seen is None or seen.distrust not in ("self-signed", "unknown issuer"):
+            return None
+        return fetch_certificate(profile, deadline)
+    except MilvusProfilesError:
+        return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from ...config.fields import SECRET_FIELDS, field, read_text
+from ...config.fields import SECRET_FIELDS, field, find_field, read_text
 from ...config.loading import load_text
 from ...errors import ConfigError, MilvusProfilesError, SecretUnavailableError, UsageError
 from ...masked import SecretText
@@ -74,7 +74,9 @@ def unset_fields(
 
 
 def _pick_field(alias: str) -> str:
-    names = [".".join(path) for path in current().profiles().raw(alias).values]
+    names = [".".join(path) for path in current().profiles().raw(alias).values if find_field(path) is not None]
+    if not names:
+        raise UsageError("the profile has no field to remove", hint="name one")
     return pick("Which field?", {name: name for name in names})
 
 
