@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -109,3 +114,168 @@ def test_ctrl_c_at_any_question_writes_nothing(
     assert CANARY not in screen.raw
     assert files(cli) == []
     assert keyring_session.usernames(SERVICE) == before
+
+
+@pytest.fixture
+def silent(certificates: Certificates) -> Iterator[str]:
+    """A server that speaks TLS, with a certificate that nobody has signed, and then says nothing."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.self_signed_server.cert, certificates.self_signed_server.key)
+    context.set_alpn_protocols(["h2"])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        held: list[ssl.SSLSocket] = []
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with contextlib.suppress(OSError):
+                        held.append(context.wrap_socket(connection, server_side=True))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    for one in held:
+        one.close()
+
+
+def test_ctrl_c_during_the_test_writes_nothing(cli: Command, silent: str, keyring_session: KeyringSession) -> None:
+    answers: Answers = [
+        ("Address of the Milvus:", silent),
+        ("Name of the profile:", "stopped"),
+        ("How do you sign in?", DOWN + ENTER),
+        ("Token (API key or user:password)", CANARY),
+        ("Database (", ENTER),
+        ("What is to be trusted?", UP + ENTER),
+        ("Make it the default profile", "y"),
+        ("grpc ...", INTERRUPTED),
+    ]
+    before = keyring_session.usernames(SERVICE)
+    screen = cli.tty("add", answers=answers, keyring=keyring_session, columns=150, status=130)
+    assert CANARY not in screen.raw
+    assert "stored the certificate" in screen.text
+    assert files(cli) == []
+    assert keyring_session.usernames(SERVICE) == before
+
+
+def test_an_address_of_zilliz_cloud_is_known_and_asks_for_the_key(
+    cli: Command, keyring_session: KeyringSession
+) -> None:
+    host = "in03-1234.serverless.gcp-us-west1.cloud.zilliz.com"
+    answers: Answers = [
+        ("Address of the Milvus:", host),
+        ("Name of the profile: (cloud)", ENTER),
+        (f"API key of Zilliz Cloud for https://{host}:443", CANARY),
+        ("Database (", ENTER),
+        ("Make it the default profile", "y"),
+        ("failed at dns", b""),
+        ("What now?", b"add it" + ENTER),
+    ]
+    screen = cli.tty("add", answers=answers, keyring=keyring_session, columns=150, status=0)
+    assert CANARY not in screen.raw
+    assert "How do you sign in?" not in screen.text
+    assert f'uri = "https://{host}"\ntoken = {{keyring = true}}\n' in cli.user_file.read_text()
+    assert keyring_session.get(SERVICE, f"tls|{host}|443|") == CANARY
+    assert "next: `milvus-profiles test cloud`" in screen.text
+
+
+def test_what_the_options_say_is_not_asked(cli: Command, milvus_auth: MilvusServer) -> None:
+    words = ["add", "given", "--token-env", "TEAM_TOKEN", "--db-name", "default", "--default", "--description", "mine"]
+    env = {"TEAM_TOKEN": "root:Milvus"}
+    screen = cli.tty(*words, answers=[("Address of the Milvus:", milvus_auth.uri)], env=env, columns=150, status=0)
+    assert "given: ok" in screen.text
+    assert 'db_name = "default"' in cli.user_file.read_text()
+    assert 'token = {env = "TEAM_TOKEN"}' in cli.user_file.read_text()
+    assert cli.user_file.read_text().startswith('default_profile = "given"')
+
+
+def test_a_wrong_answer_is_asked_for_again_at_once(cli: Command) -> None:
+    cli.own_file('[profiles.taken]\nuri = "localhost"\n')
+    answers: Answers = [
+        ("Address of the Milvus:", "ftp://nowhere"),
+        ("is not", typed("./m.db")),
+        ("Name of the profile: (local)", "taken"),
+        ("there is a profile 'taken' already", typed("-bad")),
+        ("is not a valid alias", typed("lite")),
+        ("Database (", ENTER),
+        ("Make it the default profile", "n"),
+    ]
+    cli.tty("add", "--no-test", answers=answers, columns=150, status=0)
+    assert "m.db" in cli.user_file.read_text()
+
+
+def test_a_secret_that_would_cross_the_network_in_the_open_is_asked_about(
+    cli: Command, keyring_session: KeyringSession
+) -> None:
+    answers: Answers = [
+        ("Address of the Milvus:", "http://10.1.2.3"),
+        ("How do you sign in?", ENTER),
+        ("User:", "u"),
+        ("Password of u", CANARY),
+        ("Send it all the same?", "n"),
+        ("Address of the Milvus:", b""),
+        ("http://10.1.2.3", typed("http://10.1.2.4")),
+        ("Send it all the same?", "y"),
+        ("Database (", ENTER),
+        ("Make it the default profile", "y"),
+    ]
+    cli.tty("add", "far", "--no-test", answers=answers, keyring=keyring_session, columns=150, status=0)
+    written = cli.user_file.read_text()
+    assert 'uri = "http://10.1.2.4"' in written
+    assert "allow_insecure = true" in written
+    assert keyring_session.get(SERVICE, "plain|10.1.2.4|19530|u") == CANARY
+
+
+def test_without_a_keyring_the_answers_are_not_lost(cli: Command) -> None:
+    answers: Answers = [
+        ("Address of the Milvus:", "https://h.example"),
+        ("How do you sign in?", DOWN + ENTER),
+        ("Token (API key or user:password)", CANARY),
+        ("Database (", "sales"),
+        ("Make it the default profile", "y"),
+        ("the secret could not be stored", b""),
+        ("What now?", ENTER),
+        ("How do you sign in?", DOWN + ENTER),
+        ("Name of the variable:", "TEAM_TOKEN"),
+    ]
+    screen = cli.tty("add", "alone", "--no-test", answers=answers, columns=150, status=0)
+    assert CANARY not in screen.raw
+    assert 'token = {env = "TEAM_TOKEN"}' in cli.user_file.read_text()
+    assert 'db_name = "sales"' in cli.user_file.read_text()
+
+
+def test_giving_up_writes_nothing_and_has_the_status_of_the_test(cli: Command) -> None:
+    answers: Answers = [
+        ("Address of the Milvus (", f"http://127.0.0.1:{ports().take()}"),
+        ("How do you sign in? [1]", "4"),
+        ("Database (", ""),
+        ("default profile of", "y"),
+        ("What now? [1]", "5"),
+    ]
+    # On a terminal that can do nothing it is asked in plain lines.
+    screen = cli.tty("add", "x", answers=answers, env={"TERM": "dumb"}, status=6)
+    assert "nothing was written" in screen.text
+    assert "\x1b" not in screen.raw
+    assert files(cli) == []
+
+
+def test_a_dry_run_shows_what_the_answers_would_write(cli: Command) -> None:
+    answers: Answers = [
+        ("Address of the Milvus:", "http://localhost:1"),
+        ("How do you sign in?", UP + ENTER),
+        ("Database (", ENTER),
+        ("Make it the default profile", "y"),
+    ]
+    screen = cli.tty("add", "x", "--dry-run", answers=answers, columns=150, status=0)
+    assert "+[profiles.x]" in screen.text
+    assert files(cli) == []
+
+
+def test_off_a_terminal_it_is_the_usage_error_as_ever(cli: Command) -> None:
+    assert "Missing argument 'ALIAS'" in cli("add", status=2).stderr
+    assert "the address is missing" in cli("add", "x", status=2).stderr
+    assert cli("add", "x", "--json", status=2).error["message"] == "the address is missing"
+    assert "the address is missing" in cli.tty("add", "x", "--json", status=2).text
+    assert "the address is missing" in cli.tty("add", "x", env={"CI": "1"}, status=2).text

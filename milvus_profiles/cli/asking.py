@@ -28,6 +28,9 @@ __all__ = ["agreed", "ask_hidden", "ask_text", "command_words", "confirm", "pick
 
 T = TypeVar("T")
 
+_PARTING = "\x1b[?25h\x1b[?2004l\n"
+"""The cursor is seen again, and what is pasted is no longer marked as pasted: what prompt_toolkit changes."""
+
 
 def confirm(question: str, *, alone: MilvusProfilesError, declined: str, yes: bool = False) -> None:
     """Go on only after a yes, or where it was given beforehand.
@@ -131,7 +134,7 @@ def _asked(make: Callable[[dict[str, Any]], Question]) -> Any:
     _add_keys(question)
     sys.stdout.flush()
     try:
-        with kept():
+        with kept(parting=_PARTING):
             return question.unsafe_ask()
     except EOFError:
         raise typer.Abort from None

@@ -29,13 +29,15 @@ class Asked:
     """Marks an argument that a person is asked for on a terminal where it is missing; elsewhere that is an error.
 
     Attributes:
-        by: ``"profile"`` is a picker of profiles, ``"unselected"`` the same where none is selected, ``"text"`` a line;
-            ``"command"`` leaves it to the command, which gets None.
+        by: ``"profile"`` is a picker of profiles, ``"unselected"`` the same where none is selected, ``"one"`` a picker
+            of the values, ``"text"`` a line; ``"command"`` leaves it to the command, which gets None.
         question: what is asked.
+        values: what there is.
     """
 
-    by: Literal["profile", "unselected", "text", "command"]
+    by: Literal["profile", "unselected", "one", "text", "command"]
     question: str = "Which profile?"
+    values: tuple[str, ...] = ()
 
 
 AliasArgument = Annotated[str, Argument(metavar="ALIAS", help="The profile."), Asked("profile")]

@@ -27,9 +27,13 @@ def ask(argument: Asked) -> str | None:
     """An argument that is missing; None where the command finds its value by itself."""
     if argument.by == "command":
         return None
+    if argument.by == "one":
+        return pick(argument.question, {value: value for value in argument.values})
     if argument.by == "text":
         return ask_text(argument.question)
-    return pick_profile(argument.question) if argument.by == "profile" else selected_or_picked(argument.question)
+    if argument.by == "unselected":
+        return selected_or_picked(argument.question)
+    return current().profile or pick_profile(argument.question)
 
 
 def selected_or_picked(question: str = "Which profile?") -> str | None:
