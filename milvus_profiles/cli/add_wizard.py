@@ -124,7 +124,7 @@ class _Wizard:
             return replace(self.options, uri=_spelled(text), host=None, port=None)
 
         typed = ask_text(
-            "Address of the Milvus:",
+            "Address of the Milvus",
             default="" if before else _ADDRESS,
             typed=before,
             fault=lambda text: self._fault(with_address(text)),
@@ -146,7 +146,7 @@ class _Wizard:
             return None
 
         proposed = _proposed_name(self._new())
-        self.alias = ask_text("Name of the profile:", default="" if fault(proposed) else proposed, fault=fault)
+        self.alias = ask_text("Name of the profile", default="" if fault(proposed) else proposed, fault=fault)
         if self.given.force:
             refuse_existing(self.alias, self.target, True, self.given.yes)
 
@@ -174,7 +174,7 @@ class _Wizard:
             self.secret = None
         if way == "password":
             user = ask_text(
-                "User:",
+                "User",
                 default="" if options.user else "root",
                 typed=options.user or "",
                 fault=lambda text: self._fault(options.signing_in(user=text)),
@@ -184,7 +184,7 @@ class _Wizard:
             self.options = options.signing_in(token_stdin=True)
         elif way == "variable":
             name = ask_text(
-                "Name of the variable:",
+                "Name of the variable",
                 typed=options.token_env or "",
                 fault=lambda text: self._fault(options.signing_in(token_env=text)),
             )
@@ -231,7 +231,7 @@ class _Wizard:
             return replace(self.options, db_name=text or None)
 
         typed = ask_text(
-            "Database (empty: the server's default):",
+            "Database (empty: the server's default)",
             typed=self.options.db_name or "",
             fault=lambda text: self._fault(with_database(text)),
         )
@@ -261,7 +261,7 @@ class _Wizard:
             self.options = replace(self.options, ca=None)
         elif way == "file":
             path = ask_text(
-                "File with its CA (PEM):",
+                "File with its CA (PEM)",
                 typed=self.options.ca or "",
                 fault=lambda text: self._fault(replace(self.options, ca=text)) if text else "name a file",
             )

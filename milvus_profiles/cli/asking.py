@@ -69,7 +69,7 @@ def ask_text(
         typed: what stands there already, to be changed.
         fault: what is wrong with an answer, in words, so that it is asked for again; None for a good one.
     """
-    asked = printable(question) + (f" ({printable(default)})" if default else "")
+    asked = printable(question) + (f" ({printable(default)}):" if default else ":")
     if not _is_capable():
         return _plain_text(asked, default or typed, fault)
     from questionary import text
@@ -173,7 +173,7 @@ def _add_keys(question: Question) -> None:
 
 def _plain_text(question: str, default: str, fault: Callable[[str], str | None]) -> str:
     while True:
-        answer: str = typer.prompt(question, default=default, show_default=False, err=True).strip()
+        answer: str = typer.prompt(question, default=default, show_default=False, prompt_suffix=" ", err=True).strip()
         if (found := fault(answer)) is None:
             return answer
         typer.echo(printable(found), err=True)

@@ -44,7 +44,7 @@ AliasArgument = Annotated[str, Argument(metavar="ALIAS", help="The profile."), A
 OptionalAlias = Annotated[
     str | None, Argument(metavar="[ALIAS]", help="The profile; default: the selected one."), Asked("unselected")
 ]
-NewAlias = Annotated[str, Argument(metavar="NEW", help="Its new name."), Asked("text", "Its new name:")]
+NewAlias = Annotated[str, Argument(metavar="NEW", help="Its new name."), Asked("text", "Its new name")]
 DryRunOption = Annotated[bool, Option("--dry-run", help="Print the change, make none.")]
 YesOption = Annotated[bool, Option("--yes", "-y", help="Do not ask about a protected profile.")]
 ForceOption = Annotated[bool, Option("--force", help="Replace a profile of that name.")]

@@ -45,7 +45,7 @@ def set_fields(
     if current().asks and "=" in alias:  # no alias has one: it was left out
         alias, assignments = pick_profile("Which profile?"), [alias, *(assignments or ())]
     name, target = choose_declaring(alias, how)
-    assignments = assignments or [ask_text("A field and its value, such as timeout=5:")]
+    assignments = assignments or [ask_text("A field and its value, such as timeout=5")]
     values = [_assignment(name, assignment, target) for assignment in assignments]
 
     def change(editor: Editor) -> None:
@@ -93,7 +93,7 @@ def rename(alias: AliasArgument, new: NewAlias, how: ChangeOptions) -> None:
 
 def copy(
     alias: AliasArgument,
-    new: Annotated[str, Argument(metavar="NEW", help="Name of the copy."), Asked("text", "Name of the copy:")],
+    new: Annotated[str, Argument(metavar="NEW", help="Name of the copy."), Asked("text", "Name of the copy")],
     place: PlaceOptions,
     dry_run: DryRunOption = False,
 ) -> None:
