@@ -250,8 +250,10 @@ def test_dry_run_prints_the_change_and_makes_none(cli: Command, project: Path) -
 
 def test_add_asks_on_a_terminal(cli: Command, keyring_session: KeyringSession) -> None:
     screen = cli.tty(
-        "profile", "add", "asked", "--user", "root",
-        answers=[("Address of the Milvus", "https://asked.example"), ("Password of root", SECRET)],
+        "profile", "add", "asked", "--user", "root", "--default", "--no-test",
+        answers=[
+            ("Address of the Milvus", "https://asked.example"), ("Password of root", SECRET), ("Database", b"\r"),
+        ],
         keyring=keyring_session, status=0,
     )  # fmt: skip
     assert SECRET not in screen.text

@@ -152,7 +152,7 @@ def test_ctrl_c_during_the_test_writes_nothing(cli: Command, silent: str, keyrin
         ("Database (", ENTER),
         ("What is to be trusted?", UP + ENTER),
         ("Make it the default profile", "y"),
-        ("grpc ...", INTERRUPTED),
+        ("tls ...", INTERRUPTED),
     ]
     before = keyring_session.usernames(SERVICE)
     screen = cli.tty("add", answers=answers, keyring=keyring_session, columns=150, status=130)
