@@ -88,9 +88,13 @@ def test_it_goes_back_to_the_answer_that_was_wrong_and_then_writes(
     cli("test", "remote", keyring=keyring_session, status=0)
 
 
-@pytest.mark.parametrize(
-    "last", ["address", "name", "sign-in", "user", "password", "database", "default", "certificate", "menu"]
-)
+# One of each kind; the others are asked by the same code.
+SLOW = [
+    pytest.param(name, marks=pytest.mark.campaign) for name in ("name", "sign-in", "user", "database", "certificate")
+]
+
+
+@pytest.mark.parametrize("last", ["address", "password", "default", "menu", *SLOW])
 def test_ctrl_c_at_any_question_writes_nothing(
     last: str, cli: Command, unknown_issuer: MilvusServer, keyring_session: KeyringSession
 ) -> None:
@@ -281,3 +285,16 @@ def test_off_a_terminal_it_is_the_usage_error_as_ever(cli: Command) -> None:
     assert cli("add", "x", "--json", status=2).error["message"] == "the address is missing"
     assert "the address is missing" in cli.tty("add", "x", "--json", status=2).text
     assert "the address is missing" in cli.tty("add", "x", env={"CI": "1"}, status=2).text
+
+
+def test_a_database_of_milvus_lite_is_not_made_by_asking(cli: Command, project: Path) -> None:
+    answers: Answers = [
+        ("Address of the Milvus", "./m.db"),
+        ("Name of the profile (local):", ENTER),
+        ("Database (", ENTER),
+        ("Make it the default profile", "y"),
+    ]
+    screen = cli.tty("add", answers=answers, columns=150, status=0)
+    assert "How do you sign in?" not in screen.text
+    assert "`milvus-profiles test local`" in screen.text
+    assert not (project / "m.db").exists()

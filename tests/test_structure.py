@@ -129,7 +129,7 @@ def test_profile_list_loads_no_client_and_no_keyring(tmp_path: Path) -> None:
     found = loaded(program, tmp_path)
     assert {"milvus_profiles", "typer", "pydantic"} <= found
     assert not found & {"grpc", "keyring", "tomlkit", "pymilvus", "google", "milvus_lite", "cryptography"}
-    assert not found & {"questionary", "prompt_toolkit", "asyncio"}
+    assert not found & {"questionary", "prompt_toolkit"}
 
 
 @pytest.mark.parametrize("words", ["show", "use b", "set a timeout=5", "add c localhost", "rm a", "current", "--help"])

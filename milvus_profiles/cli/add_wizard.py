@@ -6,6 +6,7 @@ answered and tested nothing is written but, for the test, a certificate, which i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -49,7 +50,11 @@ _WRONG: dict[StageName, str] = {
     "database": "database",
 }
 # What is asked again after an answer has changed.
-_FOLLOWING = {"address": ["address", "plaintext", "certificate"], "sign-in": ["sign-in", "plaintext"]}
+_FOLLOWING = {
+    "address": ["address", "plaintext", "certificate"],
+    "sign-in": ["sign-in", "plaintext"],
+    "certificate": ["trust"],
+}
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ class _Wizard:
         self.certificate: PresentedCertificate | None = None
         self.default = bool(given.default)
         self.tested = False
+        self._allowed = options.allow_insecure
         self._steps: dict[str, Callable[[], None]] = {
             "address": self._ask_address,
             "name": self._ask_name,
@@ -97,6 +103,7 @@ class _Wizard:
             "default": self._ask_default,
         }
         self._pending = list(self._steps)
+        self._steps["trust"] = lambda: self._show_certificate(anyway=True)
         self._asked: set[str] = set()
 
     def run(self) -> None:
@@ -116,20 +123,14 @@ class _Wizard:
         is_first = "address" not in self._asked
         if is_first and self.options.has_address:
             return
-        before = self.options.uri or ""
-        if self.options.host is not None:
-            before = self.options.host if self.options.port is None else f"{self.options.host}:{self.options.port}"
-
-        def with_address(text: str) -> FieldOptions:
-            return replace(self.options, uri=_spelled(text), host=None, port=None)
-
+        before = self.options.address
         typed = ask_text(
             "Address of the Milvus",
             default="" if before else _ADDRESS,
             typed=before,
-            fault=lambda text: self._fault(with_address(text)),
+            fault=lambda text: self._fault(self.options.leading_to(text)),
         )
-        self.options = with_address(typed)
+        self.options = self.options.leading_to(typed)
         self.certificate = None
 
     def _ask_name(self) -> None:
@@ -214,7 +215,7 @@ class _Wizard:
     def _ask_plaintext(self) -> None:
         endpoint = self._new().profile.endpoint
         if not sends_plaintext(self._new().profile):
-            self.options = replace(self.options, allow_insecure=False)
+            self.options = replace(self.options, allow_insecure=self._allowed)
         elif not self.options.allow_insecure:
             warn(f"the secret would be sent to {endpoint.authority} unencrypted; https:// asks for TLS")
             if agreed("Send it all the same?"):
@@ -238,14 +239,23 @@ class _Wizard:
         self.options = with_database(typed)
 
     def _ask_certificate(self) -> None:
-        is_first, new = "certificate" not in self._asked, self._new()
-        if not new.profile.endpoint.tls or (is_first and self.options.ca is not None):
-            return
-        from ..probe.pinning import untrusted_certificate
+        """Only where the issuer is not known here; where the test fails for it, ``trust`` asks whatever it is."""
+        if self.options.pin_certificate:
+            self._show_certificate(anyway=True)
+        elif self.given.test is not False and ("certificate" in self._asked or self.options.ca is None):
+            self._show_certificate(anyway=False)
 
+    def _show_certificate(self, *, anyway: bool) -> None:
+        from ..probe.pinning import fetch_certificate, untrusted_certificate
+
+        new = self._new()
+        if not new.profile.endpoint.tls:
+            return
         self.certificate = None
         note("looking at the server's certificate ...")
-        shown = untrusted_certificate(new.profile)
+        shown = None
+        with suppress(MilvusProfilesError):  # the test says what is wrong
+            shown = fetch_certificate(new.profile) if anyway else untrusted_certificate(new.profile)
         if shown is None:
             return
         show_certificate(shown)
@@ -255,7 +265,7 @@ class _Wizard:
             "file": "name the file of its CA",
             "address": "correct the address",
         }
-        way = pick("This machine does not know its issuer. What is to be trusted?", ways, at="file")
+        way = pick("This machine does not trust the certificate. What is to be trusted?", ways, at="file")
         if way == "pin":
             self.certificate = shown
             self.options = replace(self.options, ca=None)
@@ -307,7 +317,7 @@ class _Wizard:
             except SecretUnavailableError as error:
                 new.undo()
                 print_error(error)
-                return self._correct(new, "sign-in", error.exit_status)
+                return self._correct(new, "sign-in", error.exit_status, keep=False)
         return True
 
     def _stored(self, new: NewProfile) -> Secret | None:
@@ -318,8 +328,9 @@ class _Wizard:
 
     def _passes(self, new: NewProfile) -> bool:
         """Whether the test passes, or somebody wants the profile all the same."""
-        if self.given.test is False:
-            return True
+        endpoint = new.profile.endpoint
+        if self.given.test is False or (endpoint.kind == "lite" and not os.path.exists(endpoint.path)):
+            return True  # a database would be made by looking at it
         from .commands.profile_test import run_one
 
         credential = new.profile.credential
@@ -332,12 +343,8 @@ class _Wizard:
         wrong = _WRONG.get(failure.name) or ("certificate" if _shows_certificate(new) else "address")
         return self._correct(new, wrong, report.exit_code)
 
-    def _correct(self, new: NewProfile, wrong: str, status: int) -> bool:
-        """Ask what is to be done; the answer that seems to be wrong comes first.
-
-        Returns:
-            Whether the profile is wanted as it is.
-        """
+    def _correct(self, new: NewProfile, wrong: str, status: int, *, keep: bool = True) -> bool:
+        """Ask what is to be done, first about what seems to be wrong; whether it is wanted as it is, if it can be."""
         profile = new.profile
         answers = {"address": f"correct the address: {profile.endpoint.uri}"}
         if profile.endpoint.kind != "lite":
@@ -346,7 +353,8 @@ class _Wizard:
         if profile.endpoint.tls:
             answers["certificate"] = "correct what is trusted"
         choices = {wrong: answers.pop(wrong, wrong), "again": "try again", **answers}
-        choices |= {"keep": "add it all the same", "stop": "give up, and write nothing"}
+        choices |= {"keep": "add it all the same"} if keep else {}
+        choices["stop"] = "give up, and write nothing"
         chosen = pick("What now?", choices)
         if chosen == "stop":
             note("nothing was written")
@@ -358,8 +366,7 @@ class _Wizard:
         assert self.alias is not None
         if self.given.dry_run:
             return
-        remedy = current().remedy
-        selected: str | None = None
+        remedy, selected = current().remedy, ""
         with suppress(MilvusProfilesError):
             selected = current().profiles(fresh=True).select().alias
         if not self.tested:
@@ -370,12 +377,6 @@ class _Wizard:
             first = f"{remedy('show', self.alias)} shows it"
         note(f"next: {first}")
         note(f"      {remedy('export', self.alias, '--to', 'pymilvus')} prints a program that connects")
-
-
-def _spelled(text: str) -> str:
-    """An address as it was typed, with the scheme that Zilliz Cloud needs."""
-    host = text.partition("/")[0].partition(":")[0]
-    return f"https://{text}" if "://" not in text and is_zilliz_cloud(host) else text
 
 
 def _proposed_name(new: NewProfile) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from typer import Option
 
 from ..config.plaintext import sends_plaintext
+from ..endpoint import is_zilliz_cloud
 from ..errors import MilvusProfilesError, UsageError
 from ..profile import Profile
 from .asking import command_words
@@ -70,6 +71,19 @@ class FieldOptions:
         bool, Option("--allow-insecure", help="Let the secret cross the network in plaintext.")
     ] = False
     description: Annotated[str | None, Option("--description", metavar="TEXT", help="A line for people.")] = None
+
+    @property
+    def address(self) -> str:
+        """Where the server is, as one text; empty where they do not say."""
+        if self.host is None:
+            return self.uri or ""
+        return self.host if self.port is None else f"{self.host}:{self.port}"
+
+    def leading_to(self, address: str) -> FieldOptions:
+        """The same with an address as people type it, with the scheme that Zilliz Cloud needs."""
+        host = address.partition("/")[0].partition(":")[0]
+        spelled = f"https://{address}" if "://" not in address and is_zilliz_cloud(host) else address
+        return replace(self, uri=spelled, host=None, port=None)
 
     @property
     def has_address(self) -> bool:

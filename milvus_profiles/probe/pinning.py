@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 
 from ..channel.grpc_import import grpc
 from ..deadline import Deadline
-from ..errors import MilvusProfilesError, TLSError
+from ..errors import TLSError
 from ..profile import SSL, Profile
 from ..text import command
 from .certificate import Certificate
@@ -79,17 +79,14 @@ def fetch_certificate(profile: Profile, deadline: Deadline | None = None) -> Pre
 def untrusted_certificate(profile: Profile) -> PresentedCertificate | None:
     """The certificate of a server whose issuer is not known here; None where it is, and where that cannot be seen.
 
-    As for :func:`fetch_certificate` nothing is trusted and no secret is sent.
+    As for :func:`fetch_certificate`, which says what is raised, nothing is trusted and no secret is sent.
     """
-    if profile.endpoint.kind != "tcp" or not profile.endpoint.tls:
+    if profile.tls is None or profile.endpoint.kind != "tcp":
         return None
     deadline = Deadline.after(profile.timeout)
-    tls = SSL(ca=profile.tls.ca, server_name=profile.tls.server_name) if profile.tls is not None else SSL()
-    try:
-        route = route_to(profile.endpoint, proxy=profile.proxy)
-        seen = gather_results(route, profile.endpoint.host, tls, deadline).tls
-        if seen is None or seen.distrust not in ("self-signed", "unknown issuer"):
-            return None
-        return fetch_certificate(profile, deadline)
-    except MilvusProfilesError:
+    tls = SSL(ca=profile.tls.ca, server_name=profile.tls.server_name)
+    route = route_to(profile.endpoint, proxy=profile.proxy)
+    seen = gather_results(route, profile.endpoint.host, tls, deadline).tls
+    if seen is None or seen.distrust not in ("self-signed", "unknown issuer"):
         return None
+    return fetch_certificate(profile, deadline)
