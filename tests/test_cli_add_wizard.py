@@ -89,9 +89,8 @@ def test_it_goes_back_to_the_answer_that_was_wrong_and_then_writes(
 
 
 # One of each kind; the others are asked by the same code.
-SLOW = [
-    pytest.param(name, marks=pytest.mark.campaign) for name in ("name", "sign-in", "user", "database", "certificate")
-]
+OTHERS = ("name", "sign-in", "user", "database", "certificate")
+SLOW = [pytest.param(name, marks=pytest.mark.campaign) for name in OTHERS]
 
 
 @pytest.mark.parametrize("last", ["address", "password", "default", "menu", *SLOW])
