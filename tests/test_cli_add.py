@@ -509,6 +509,9 @@ def test_pinning_without_a_terminal_or_without_tls(
 ) -> None:
     alone = cli("profile", "add", "p", "--uri", milvus_tls.uri, "--pin-certificate", status=1)
     assert "SHA-256" in alone.stderr
+    # What is asked about is shown, however quiet the rest is.
+    quiet = cli("profile", "add", "p", "--uri", milvus_tls.uri, "--pin-certificate", "--quiet", status=1)
+    assert "SHA-256" in quiet.stderr
     assert cli("profile", "add", "p", "--uri", milvus_plain.uri, "--pin-certificate").returncode == 2
     tls_to_plain = milvus_plain.uri.replace("http", "https")
     assert cli("profile", "add", "p", "--uri", tls_to_plain, "--pin-certificate").returncode == 7
