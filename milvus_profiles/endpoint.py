@@ -27,6 +27,7 @@ __all__ = [
     "Endpoint",
     "absolute_address",
     "endpoint_of",
+    "is_zilliz_cloud",
     "parse_address",
     "parse_host",
 ]
@@ -246,6 +247,14 @@ def parse_host(text: str) -> str:
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise AddressError("the host is not a valid host name", hint="use letters, digits, '-', '_' and '.'")
     return name
+
+
+def is_zilliz_cloud(host: str) -> bool:
+    """Whether a host is one of Zilliz Cloud, whose clusters speak TLS and take an API key."""
+    return host.lower().rstrip(".").endswith(_ZILLIZ_CLOUD)
+
+
+_ZILLIZ_CLOUD = (".zillizcloud.com", ".zilliz.com", ".zilliz.com.cn")
 
 
 def endpoint_of(text: str) -> Endpoint:

@@ -250,8 +250,10 @@ def test_dry_run_prints_the_change_and_makes_none(cli: Command, project: Path) -
 
 def test_add_asks_on_a_terminal(cli: Command, keyring_session: KeyringSession) -> None:
     screen = cli.tty(
-        "profile", "add", "asked", "--user", "root",
-        answers=[("Address of the Milvus", "https://asked.example"), ("Password of root", SECRET)],
+        "profile", "add", "asked", "--user", "root", "--default", "--no-test",
+        answers=[
+            ("Address of the Milvus", "https://asked.example"), ("Password of root", SECRET), ("Database", b"\r"),
+        ],
         keyring=keyring_session, status=0,
     )  # fmt: skip
     assert SECRET not in screen.text
@@ -507,6 +509,9 @@ def test_pinning_without_a_terminal_or_without_tls(
 ) -> None:
     alone = cli("profile", "add", "p", "--uri", milvus_tls.uri, "--pin-certificate", status=1)
     assert "SHA-256" in alone.stderr
+    # What is asked about is shown, however quiet the rest is.
+    quiet = cli("profile", "add", "p", "--uri", milvus_tls.uri, "--pin-certificate", "--quiet", status=1)
+    assert "SHA-256" in quiet.stderr
     assert cli("profile", "add", "p", "--uri", milvus_plain.uri, "--pin-certificate").returncode == 2
     tls_to_plain = milvus_plain.uri.replace("http", "https")
     assert cli("profile", "add", "p", "--uri", tls_to_plain, "--pin-certificate").returncode == 7

@@ -129,6 +129,23 @@ def test_profile_list_loads_no_client_and_no_keyring(tmp_path: Path) -> None:
     found = loaded(program, tmp_path)
     assert {"milvus_profiles", "typer", "pydantic"} <= found
     assert not found & {"grpc", "keyring", "tomlkit", "pymilvus", "google", "milvus_lite", "cryptography"}
+    assert not found & {"questionary", "prompt_toolkit"}
+
+
+@pytest.mark.parametrize("words", ["show", "use b", "set a timeout=5", "add c localhost", "rm a", "current", "--help"])
+def test_nothing_that_asks_is_loaded_where_nothing_is_asked(words: str, tmp_path: Path) -> None:
+    (tmp_path / "milvus.toml").write_text(
+        'default_profile = "a"\n[profiles]\na.uri = "https://h"\nb.uri = "https://h"\n'
+    )
+    program = f"import sys; from milvus_profiles.cli.entry import main; sys.exit(main({words.split()}))"
+    assert not loaded(program, tmp_path) & {"questionary", "prompt_toolkit"}
+
+
+def test_one_module_asks() -> None:
+    for path in modules():
+        text = path.read_text()
+        asks = "typer.confirm" in text or "typer.prompt" in text or "questionary import" in text
+        assert not asks or path.relative_to(PACKAGE).as_posix() == "cli/asking.py", path
 
 
 # Whoever opens what somebody else may have put there does it through `regular_file`; those below write, or read what

@@ -126,6 +126,51 @@ def test_the_terminal_is_as_it_was_however_the_asking_ends(
         assert at.state() == before
 
 
+QUESTIONS = {
+    "show": ("to filter)", "a  https"),
+    "add": ("Address of the Milvus", "Address of the Milvus"),
+}
+
+
+@pytest.mark.parametrize("words", QUESTIONS)
+@pytest.mark.parametrize(("signal", "status"), [("\x03", 130), ("kill -TERM", 143)], ids=str)
+def test_the_terminal_is_as_it_was_however_a_question_ends(cli: Command, words: str, signal: str, status: int) -> None:
+    cli.own_file('[profiles.a]\nuri = "https://h.example"\n[profiles.b]\nuri = "https://h.example"\n')
+    for at in terminal("dash", cli, {**cli.environment(), "TERM": "xterm"}):
+        before = at.state()
+        at.child.sendline(f"{cli.program[0]} {words}; echo STATUS $?")
+        at.child.expect_exact(QUESTIONS[words][0])
+        at.wait_until_hidden()
+        if signal.startswith("kill"):
+            children = Path(f"/proc/{at.child.pid}/task/{at.child.pid}/children").read_text().split()
+            os.kill(int(children[0]), 15)
+        else:
+            at.child.send(signal)
+        at.child.expect_exact(f"STATUS {status}")
+        shown = at.child.before or ""
+        # The cursor is there again, and nothing that is pasted is marked.
+        assert shown.rindex("\x1b[?25h") > shown.rfind("\x1b[?25l")
+        assert "\x1b[?2004l" in shown
+        at.child.expect_exact(READY)
+        assert at.state() == before
+
+
+@pytest.mark.parametrize("words", QUESTIONS)
+def test_a_question_can_be_stopped_and_goes_on(cli: Command, words: str) -> None:
+    cli.own_file('[profiles.a]\nuri = "https://h.example"\n[profiles.b]\nuri = "https://h.example"\n')
+    for at in terminal("bash", cli, {**cli.environment(), "TERM": "xterm"}):
+        at.child.sendline(f"{cli.program[0]} {words}")
+        at.child.expect_exact(QUESTIONS[words][0])
+        at.wait_until_hidden()
+        at.stop()
+        assert "echo" in at.state()
+        at.child.sendline("fg")
+        at.child.expect_exact(QUESTIONS[words][1])
+        at.wait_until_hidden()
+        at.child.send("\x03")
+        at.child.expect_exact(READY)
+
+
 def test_an_editor_that_is_killed_leaves_the_terminal_as_it_was(cli: Command, tmp_path: Path) -> None:
     (editor := tmp_path / "editor").write_text("#!/bin/sh\nstty raw -echo\nkill -9 $$\n")
     editor.chmod(0o755)

@@ -17,6 +17,7 @@ from ..spelling import suggest_field
 from .completion import VARIABLE
 from .completion_scripts import answer_source, install, show
 from .internal import FLAGS, VALUED, own_words
+from .options import Asked
 from .output import print_error, print_version, warn
 from .session import NAME, command, start
 
@@ -147,10 +148,17 @@ def _root(
     """Named connection profiles for Milvus."""
 
 
+def _ask(argument: Asked) -> str | None:
+    from .picking import ask
+
+    return ask(argument)
+
+
 def run(words: list[str]) -> int:
     """Run the words after the program's name; the exit status."""
     session = start()
     session.warn = warn
+    session.ask = _ask
     # gRPC writes to stderr by itself when some TLS handshakes fail, and there stands our one error, perhaps as JSON.
     # After the session took its copy of the environment, which `exec` hands on as it was.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")

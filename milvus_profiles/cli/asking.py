@@ -1,16 +1,35 @@
-"""Questions to a person, each with its answer for where there is nobody to ask; and what people write as commands."""
+"""Questions to a person: all that is asked on a terminal is asked here, and what people write as commands is read.
+
+Pickers and lines of text are questionary's, which is loaded for the first of them; a yes and a secret are asked by
+typer, so that no secret gets into the editing of lines, its undo and its history.  A terminal that can do nothing
+(``TERM=dumb``) is asked in plain lines.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from ..errors import DeclinedError, MilvusProfilesError, UsageError
 from ..masked import SecretText
+from ..secrets.terminal import kept
+from ..text import printable
 from .session import current
 
-__all__ = ["ask_hidden", "command_words", "confirm"]
+if TYPE_CHECKING:
+    from questionary import Question
+
+__all__ = ["agreed", "ask_hidden", "ask_text", "command_words", "confirm", "pick"]
+
+T = TypeVar("T")
+
+_PARTING = "\x1b[?25h\x1b[?2004l\n"
+"""The cursor is seen again, and what is pasted is no longer marked as pasted: what prompt_toolkit changes."""
 
 
 def confirm(question: str, *, alone: MilvusProfilesError, declined: str, yes: bool = False) -> None:
@@ -24,16 +43,151 @@ def confirm(question: str, *, alone: MilvusProfilesError, declined: str, yes: bo
         return
     if not current().interactive:
         raise alone
-    if not typer.confirm(question, err=True):
+    if not agreed(question):
         raise DeclinedError(declined)
+
+
+def agreed(question: str, *, default: bool = False) -> bool:
+    """Whether somebody says yes; there must be somebody to ask, as for all that follow."""
+    return typer.confirm(printable(question), default=default, err=True)
 
 
 def ask_hidden(text: str) -> SecretText:
     """What somebody types at a prompt without an echo, which may be nothing."""
-    from ..secrets.terminal import kept
-
     with kept(f"{text}: "):
         return SecretText(typer.prompt(text, hide_input=True, err=True, default="", show_default=False))
+
+
+def ask_text(
+    question: str, *, default: str = "", typed: str = "", fault: Callable[[str], str | None] = lambda _: None
+) -> str:
+    """A line of text.
+
+    Args:
+        question: what is asked.
+        default: the answer where nothing is typed; it is shown.
+        typed: what stands there already, to be changed.
+        fault: what is wrong with an answer, in words, so that it is asked for again; None for a good one.
+    """
+    asked = printable(question) + (f" ({printable(default)}):" if default else ":")
+    if not _is_capable():
+        return _plain_text(asked, default or typed, fault)
+    from questionary import text
+
+    def verdict(answer: str) -> bool | str:
+        found = fault(answer.strip() or default)
+        return True if found is None else printable(found)
+
+    answer: str = _asked(lambda where: text(asked, default=typed, validate=verdict, **where))
+    return answer.strip() or default
+
+
+def pick(question: str, options: Mapping[T, str], *, at: T | None = None) -> T:
+    """One of several, with the arrow keys or by typing a part of it.
+
+    Args:
+        question: what is asked.
+        options: what there is, and how each is shown.
+        at: the one to begin with; None for the first.
+    """
+    values = list(options)
+    titles = [printable(title) for title in options.values()]
+    if not _is_capable():
+        return values[_plain_number(printable(question), titles, 0 if at is None else values.index(at))]
+    from questionary import Choice, select
+
+    choices = [Choice(title, value=number, shortcut_key=False) for number, title in enumerate(titles)]
+    number: int = _asked(
+        lambda where: select(
+            printable(question),
+            choices,
+            default=None if at is None else choices[values.index(at)],
+            pointer=">",  # every terminal has it, whatever its encoding
+            instruction="(arrow keys, or type to filter)",
+            use_search_filter=True,
+            use_jk_keys=False,
+            **where,
+        )
+    )
+    return values[number]
+
+
+def _is_capable() -> bool:
+    return current().env.get("TERM", "dumb") not in ("", "dumb", "unknown")
+
+
+def _asked(make: Callable[[dict[str, Any]], Question]) -> Any:
+    """The answer to a question of questionary's, on standard error: standard output is for results."""
+    from prompt_toolkit.input import create_input
+    from prompt_toolkit.input.typeahead import clear_typeahead
+    from prompt_toolkit.output import ColorDepth, create_output
+    from prompt_toolkit.output.vt100 import Vt100_Output
+
+    typed, shown = create_input(sys.stdin), create_output(stdout=sys.stderr)
+    if isinstance(shown, Vt100_Output):
+        # The terminal's answer to where the cursor is could come late, and be read as a part of a password.
+        shown.enable_cpr = False
+    where: dict[str, Any] = {"input": typed, "output": shown}
+    if not current().colors(sys.stderr):
+        where["color_depth"] = ColorDepth.DEPTH_1_BIT
+    question = make(where)
+    _add_keys(question)
+    sys.stdout.flush()
+    try:
+        with kept(parting=_PARTING):
+            return question.unsafe_ask()
+    except EOFError:
+        raise typer.Abort from None
+    finally:
+        # What was typed ahead, or pasted with ends of lines in it, answers no other question: it may be a secret.
+        clear_typeahead(typed)
+
+
+def _add_keys(question: Question) -> None:
+    """Ctrl+Z stops the program, as everywhere; Enter picks nothing where nothing has what was typed in it."""
+    from prompt_toolkit.filters import Condition
+    from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
+    from questionary.prompts.common import InquirerControl
+
+    keys, app = KeyBindings(), question.application
+    controls = [window.content for window in app.layout.find_all_windows()]
+    lists = [control for control in controls if isinstance(control, InquirerControl)]
+
+    @Condition
+    def finds_nothing() -> bool:
+        # questionary shows all of them then, with the first one marked.
+        searched = [(one.search_filter.lower(), one.choices) for one in lists if one.search_filter]
+        return any(not any(text in str(choice.title).lower() for choice in choices) for text, choices in searched)
+
+    @keys.add("c-z", eager=True)
+    def stop(event: KeyPressEvent) -> None:
+        event.app.suspend_to_background()
+
+    @keys.add("enter", eager=True, filter=finds_nothing)
+    def ignore(event: KeyPressEvent) -> None:
+        event.app.output.bell()
+
+    given = [app.key_bindings] if app.key_bindings is not None else []
+    app.key_bindings = merge_key_bindings([*given, keys])
+
+
+def _plain_text(question: str, default: str, fault: Callable[[str], str | None]) -> str:
+    while True:
+        answer: str = typer.prompt(question, default=default, show_default=False, prompt_suffix=" ", err=True).strip()
+        if (found := fault(answer)) is None:
+            return answer
+        typer.echo(printable(found), err=True)
+
+
+def _plain_number(question: str, titles: list[str], at: int) -> int:
+    for number, title in enumerate(titles, 1):
+        typer.echo(f"{number:3}  {title}", err=True)
+    while True:
+        answer: str = typer.prompt(f"{question} [{at + 1}]", default=str(at + 1), show_default=False, err=True)
+        with contextlib.suppress(ValueError):
+            if 1 <= int(answer) <= len(titles):
+                return int(answer) - 1
+        typer.echo(f"a number from 1 to {len(titles)}", err=True)
 
 
 def command_words(text: str, fault: str, hint: str) -> list[str]:

@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-import typer
-
 from ..errors import DeclinedError, MilvusProfilesError
 from ..profile import Profile, fold_alias
 from ..secrets import keyring_account
 from ..spelling import some
-from ..text import printable
+from .asking import agreed
 from .keyring_access import keyring
 from .output import note, warn
 from .session import current
@@ -75,7 +73,7 @@ def confirm_loss(account: str, mine: Collection[str], verb: str) -> None:
         warn(f"this {verb}s the secret in the keyring for {account}, which {use} too")
         return
     question = f"{use} the secret in the keyring for {account} too. {verb.capitalize()} it?"
-    if not typer.confirm(printable(question), err=True):
+    if not agreed(question):
         raise DeclinedError(
             "the secret in the keyring was left as it is, and nothing was written",
             hint="profiles of one address have secrets of their own where their users differ",
@@ -123,7 +121,7 @@ def follow(alias: str, before: Profile, after: Profile) -> tuple[str, str, Secre
         _note_staying(alias, old, new)
         return None
     question = f"The secret in the keyring is for {old}. Take it along to {new}?"
-    if not typer.confirm(printable(question), default=False, err=True):
+    if not agreed(question):
         note(f"it does not follow: {remedy}")
         return None
     ring = keyring(current().profiles())

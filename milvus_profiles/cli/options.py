@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from typer import Argument, Option
 
 __all__ = [
     "AliasArgument",
+    "Asked",
     "ChangeOptions",
     "DryRunOption",
     "ForceOption",
+    "NewAlias",
     "OptionalAlias",
     "PasswordOption",
     "PlaceOptions",
@@ -21,8 +23,28 @@ __all__ = [
     "user_option",
 ]
 
-AliasArgument = Annotated[str, Argument(metavar="ALIAS", help="The profile.")]
-OptionalAlias = Annotated[str | None, Argument(metavar="[ALIAS]", help="The profile; default: the selected one.")]
+
+@dataclass(frozen=True)
+class Asked:
+    """Marks an argument that a person is asked for on a terminal where it is missing; elsewhere that is an error.
+
+    Attributes:
+        by: ``"profile"`` is a picker of profiles, ``"unselected"`` the same where none is selected, ``"one"`` a picker
+            of the values, ``"text"`` a line; ``"command"`` leaves it to the command, which gets None.
+        question: what is asked.
+        values: what there is.
+    """
+
+    by: Literal["profile", "unselected", "one", "text", "command"]
+    question: str = "Which profile?"
+    values: tuple[str, ...] = ()
+
+
+AliasArgument = Annotated[str, Argument(metavar="ALIAS", help="The profile."), Asked("profile")]
+OptionalAlias = Annotated[
+    str | None, Argument(metavar="[ALIAS]", help="The profile; default: the selected one."), Asked("unselected")
+]
+NewAlias = Annotated[str, Argument(metavar="NEW", help="Its new name."), Asked("text", "Its new name")]
 DryRunOption = Annotated[bool, Option("--dry-run", help="Print the change, make none.")]
 YesOption = Annotated[bool, Option("--yes", "-y", help="Do not ask about a protected profile.")]
 ForceOption = Annotated[bool, Option("--force", help="Replace a profile of that name.")]

@@ -86,9 +86,14 @@ def say(text: str, *, bold: bool = False, color: str | None = None) -> None:
     _write(sys.stdout, printable(text), bold=bold, color=color)
 
 
-def note(text: str) -> None:
-    """Say something about what was done, on stderr; silent with ``--json`` and ``--quiet``."""
-    if not (current().json or current().quiet):
+def note(text: str, *, asked: bool = False) -> None:
+    """Say something about what was done, on stderr; silent with ``--json`` and ``--quiet``.
+
+    Args:
+        text: a line.
+        asked: whether a question is about it, so that ``--quiet`` does not hide it.
+    """
+    if not current().json and (asked or not current().quiet):
         _write(sys.stderr, printable(text))
 
 

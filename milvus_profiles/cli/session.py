@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
 
@@ -20,6 +20,7 @@ from ..errors import UsageError
 from ..files.given import is_given
 from ..masked import MaskedMapping
 from ..text import Standing
+from .options import Asked
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles, Resolved, Selection
@@ -47,6 +48,7 @@ class Session:
         quiet: whether to say less: results, warnings and errors only.
         keyring: the keyring of this run, once it was needed.
         warn: what tells a warning.
+        ask: what asks for an argument that is missing.
         creates: whether the command writes the named file where there is none, so that it need not be there before.
     """
 
@@ -59,6 +61,7 @@ class Session:
     quiet: bool = False
     keyring: OSKeyring | None = None
     warn: Callable[[str], object] = lambda _: None
+    ask: Callable[[Asked], str | None] = lambda _: None
     creates: bool = False
     _profiles: Profiles | None = field(default=None, repr=False)
 
@@ -97,8 +100,14 @@ class Session:
 
     @property
     def interactive(self) -> bool:
-        """Whether questions can be asked: both the answer and the question have a terminal."""
-        return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+        """Whether questions can be asked: both the answer and the question have a terminal, and somebody is there."""
+        unattended = self.env.get("CI", "").lower() not in ("", "0", "false")
+        return not unattended and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+    @property
+    def asks(self) -> bool:
+        """Whether what is missing is asked for, instead of being an error: not for programs, which want JSON."""
+        return self.interactive and not self.json
 
 
 _session = Session()
@@ -174,6 +183,8 @@ def command(function: Callable[..., R]) -> Callable[..., R]:
     """
     declared = {one.name: one for one in inspect.signature(function, eval_str=True).parameters.values()}
     groups = {name: one.annotation for name, one in declared.items() if is_dataclass(one.annotation)}
+    asked = {name: mark for name, one in declared.items() if (mark := _mark(one)) is not None and current().asks}
+    declared |= {name: declared[name].replace(default=None) for name in asked}
     parameters = [part for one in declared.values() for part in _unfolded(one)]
     parameters += _unfolded(inspect.Parameter("_globals", inspect.Parameter.KEYWORD_ONLY, annotation=_GlobalOptions))
 
@@ -184,11 +195,19 @@ def command(function: Callable[..., R]) -> Callable[..., R]:
     def run(**values: Any) -> R:
         taken(_GlobalOptions, values).enter()
         options = {name: taken(kind, values) for name, kind in groups.items()}
+        for name, mark in asked.items():
+            if values[name] is None:
+                values[name] = current().ask(mark)
         return function(**values, **options)
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
     return run
+
+
+def _mark(parameter: inspect.Parameter) -> Asked | None:
+    marks = [one for one in get_args(parameter.annotation) if isinstance(one, Asked)]
+    return marks[0] if marks else None
 
 
 def _unfolded(parameter: inspect.Parameter) -> list[inspect.Parameter]:

@@ -15,11 +15,11 @@ from ..text import command
 from .certificate import Certificate
 from .context import ConnectContext
 from .explain import classify
-from .results import reach
+from .results import gather_results, reach
 from .sockets import route_to
 from .tls import Distrust, probe_pinned, probe_unverified
 
-__all__ = ["PresentedCertificate", "fetch_certificate"]
+__all__ = ["PresentedCertificate", "fetch_certificate", "untrusted_certificate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +74,19 @@ def fetch_certificate(profile: Profile, deadline: Deadline | None = None) -> Pre
             )
         results = replace(results, tls=seen)
     raise classify(grpc.StatusCode.UNAVAILABLE, "", context, results=results)
+
+
+def untrusted_certificate(profile: Profile) -> PresentedCertificate | None:
+    """The certificate of a server whose issuer is not known here; None where it is, and where that cannot be seen.
+
+    As for :func:`fetch_certificate`, which says what is raised, nothing is trusted and no secret is sent.
+    """
+    if profile.tls is None or profile.endpoint.kind != "tcp":
+        return None
+    deadline = Deadline.after(profile.timeout)
+    tls = SSL(ca=profile.tls.ca, server_name=profile.tls.server_name)
+    route = route_to(profile.endpoint, proxy=profile.proxy)
+    seen = gather_results(route, profile.endpoint.host, tls, deadline).tls
+    if seen is None or seen.distrust not in ("self-signed", "unknown issuer"):
+        return None
+    return fetch_certificate(profile, deadline)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..deadline import Deadline
+from ..endpoint import is_zilliz_cloud
 from ..profile import Profile
 from .http import http_get
 from .results import reach
@@ -34,8 +35,7 @@ _TITLES: dict[ConsoleName, re.Pattern[bytes]] = {
 _SHARE = 1.0
 """Seconds at most for each of them."""
 
-# The domains of clusters, with the console of those who have them: one for the world, one for China.
-_CLOUDS = {".zillizcloud.com": "https://cloud.zilliz.com/", ".zilliz.com.cn": "https://cloud.zilliz.com.cn/"}
+_CLOUD, _CLOUD_OF_CHINA = "https://cloud.zilliz.com/", "https://cloud.zilliz.com.cn/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,9 @@ class Console:
 
 def zilliz_cloud(host: str) -> str | None:
     """The console of Zilliz Cloud for one of its clusters; None for any other host."""
-    return next((console for domain, console in _CLOUDS.items() if host.endswith(domain)), None)
+    if not is_zilliz_cloud(host):
+        return None
+    return _CLOUD_OF_CHINA if host.endswith(".cn") else _CLOUD
 
 
 def find_consoles(profile: Profile, env: Mapping[str, str]) -> tuple[Console, ...]:

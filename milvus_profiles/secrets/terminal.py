@@ -32,7 +32,7 @@ if sys.platform == "win32":
         yield
 
     @contextlib.contextmanager
-    def kept(prompt: str = "") -> Iterator[None]:  # noqa: ARG001
+    def kept(prompt: str = "", parting: str = "") -> Iterator[None]:  # noqa: ARG001
         """Nothing to do."""
         yield
 
@@ -77,17 +77,18 @@ else:
                     _restore(*held)
 
     @contextlib.contextmanager
-    def kept(prompt: str = "") -> Iterator[None]:
+    def kept(prompt: str = "", parting: str = "") -> Iterator[None]:
         """Give the terminal back its state in any case; around a stop too, and before a signal that ends the process.
 
         Args:
             prompt: what is shown again when the process goes on after a stop.
+            parting: what the terminal is told before the process ends, where its state is more than what it echoes.
         """
         with _held() as held:
             if held is None:
                 yield
                 return
-            with _handling(*held, prompt):
+            with _handling(*held, prompt, parting):
                 try:
                     yield
                 finally:
@@ -115,7 +116,7 @@ else:
                 termios.tcsetattr(terminal, termios.TCSANOW, state)
 
     @contextlib.contextmanager
-    def _handling(terminal: int, state: list[Any], prompt: str) -> Iterator[None]:
+    def _handling(terminal: int, state: list[Any], prompt: str, parting: str) -> Iterator[None]:
         def stop(number: int, _: object) -> None:
             asking = termios.tcgetattr(terminal)
             _restore(terminal, state)
@@ -128,6 +129,7 @@ else:
 
         def end(number: int, _: object) -> None:
             _restore(terminal, state)
+            os.write(terminal, parting.encode())
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 

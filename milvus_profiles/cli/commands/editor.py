@@ -10,13 +10,11 @@ import tempfile
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import typer
-
 from ...config.loading import load_text
 from ...config.locations import FILE_NAME
 from ...errors import ConfigError, DeclinedError, Location, MilvusProfilesError, UsageError
 from ...secrets.terminal import restored
-from ..asking import command_words
+from ..asking import agreed, command_words
 from ..keyring_entries import note_left_behind
 from ..options import PlaceOptions
 from ..output import answer, note, print_error, warn
@@ -71,9 +69,7 @@ def edit(place: PlaceOptions) -> None:
                 if not current().interactive:
                     raise
                 print_error(error)
-                if not typer.confirm(
-                    "Edit again? (no keeps your text aside and changes nothing)", default=True, err=True
-                ):
+                if not agreed("Edit again? (no keeps your text aside and changes nothing)", default=True):
                     raise DeclinedError("nothing was changed") from None
     finally:
         copy.close()

@@ -41,10 +41,16 @@ class _Words(TyperCommand):
     """How the words of `exec` are taken apart: from the program on they are the program's, options and ``--`` too."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take our own options out."""
+        """Take our own options out; where only the program is named and somebody can be asked, the alias is missing."""
         place = program_at(args)
         if place is not None and args[place] != "--":
             args = [*args[:place], "--", *args[place:]]
+        elif place is not None and current().asks:
+            given, _, _ = self.make_parser(ctx).parse_args(args[:place])
+            if given.get("alias") is None:
+                rest = super().parse_args(ctx, ["", *args])
+                ctx.params["alias"] = None
+                return rest
         return super().parse_args(ctx, args)
 
     def __repr__(self) -> str:  # typer's own needs a name, which is not there before it is made

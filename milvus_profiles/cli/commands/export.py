@@ -16,7 +16,7 @@ from ...interop.exports.formats import FORMATS, export, find_format
 from .. import keyring_access
 from ..asking import confirm
 from ..file_warnings import warn_about_profiles
-from ..options import AliasArgument
+from ..options import AliasArgument, Asked
 from ..output import emit_json, note, warn
 from ..session import NAME, Session, current
 
@@ -34,7 +34,11 @@ def _formats(incomplete: str) -> list[str]:
 
 def export_profile(
     alias: AliasArgument,
-    to: Annotated[str, Option("--to", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.", autocompletion=_formats)],
+    to: Annotated[
+        str,
+        Option("--to", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.", autocompletion=_formats),
+        Asked("one", "Which format?", tuple(FORMATS)),
+    ],
     with_secret: Annotated[
         bool, Option("--with-secret", help="Write the secret itself, in plain text, not where it is to be had.")
     ] = False,

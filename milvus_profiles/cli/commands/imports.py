@@ -15,7 +15,7 @@ from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, DeclinedError, EditConflictError, Location, MilvusProfilesError, UsageError
 from ...files.given import is_given
 from ...profile import Profile, check_alias, fold_alias
-from ..asking import ask_hidden, confirm
+from ..asking import agreed, ask_hidden, confirm
 from ..options import ForceOption, PlaceOptions
 from ..output import counted, emit_json, note, say, shorten, table, warn
 from ..session import current
@@ -297,7 +297,7 @@ def _delete(source: str, found: ImportedProfiles, entries: list[tuple[Entry, Pro
         note(f"{shorten(found.path)} was left as it is: nothing else in it is a secret of what was imported")
         return
     what = "Delete" if left is None else "Take what was imported out of"
-    if not yes and not (current().interactive and typer.confirm(f"{what} {shorten(found.path)}?", err=True)):
+    if not yes and not (current().interactive and agreed(f"{what} {shorten(found.path)}?")):
         note(f"{shorten(found.path)} was left as it is")
         return
     path, content = found.path, found.content

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from ...config.fields import SECRET_FIELDS, field, read_text
+from ...config.fields import SECRET_FIELDS, field, find_field, read_text
 from ...config.loading import load_text
 from ...errors import ConfigError, MilvusProfilesError, SecretUnavailableError, UsageError
 from ...masked import SecretText
 from ...profile import check_alias
 from ...tomltext.parser import loads
 from .. import keyring_access
+from ..asking import ask_text, pick
 from ..keyring_entries import account_of, delete_unused, follow, users_of
-from ..options import AliasArgument, ChangeOptions, DryRunOption, PlaceOptions
+from ..options import AliasArgument, Asked, ChangeOptions, DryRunOption, NewAlias, PlaceOptions
 from ..output import answer, note, warn
+from ..picking import pick_profile
 from ..session import current
 from ..target import Target, choose_declaring
 from ..writing import Secret, confirm_protected, show_plan, write
@@ -33,12 +35,17 @@ __all__ = ["copy", "remove", "rename", "set_fields", "unset_fields"]
 def set_fields(
     alias: AliasArgument,
     assignments: Annotated[
-        list[str], Argument(metavar="FIELD=VALUE...", help="A field, dotted for a table's key, and its value.")
+        list[str],
+        Argument(metavar="FIELD=VALUE...", help="A field, dotted for a table's key, and its value."),
+        Asked("command"),
     ],
     how: ChangeOptions,
 ) -> None:
     """Set fields of a profile: `timeout=5`, `ssl.ca=certs/ca.pem`, `token='{ env = "NAME" }'`."""
+    if current().asks and "=" in alias:  # no alias has one: it was left out
+        alias, assignments = pick_profile("Which profile?"), [alias, *(assignments or ())]
     name, target = choose_declaring(alias, how)
+    assignments = assignments or [ask_text("A field and its value, such as timeout=5")]
     values = [_assignment(name, assignment, target) for assignment in assignments]
 
     def change(editor: Editor) -> None:
@@ -50,12 +57,14 @@ def set_fields(
 
 def unset_fields(
     alias: AliasArgument,
-    fields: Annotated[list[str], Argument(metavar="FIELD...", help="A field, dotted for a table's key.")],
+    fields: Annotated[
+        list[str], Argument(metavar="FIELD...", help="A field, dotted for a table's key."), Asked("command")
+    ],
     how: ChangeOptions,
 ) -> None:
     """Remove fields of a profile, so that their defaults hold."""
     name, target = choose_declaring(alias, how)
-    paths = [_path(of_field) for of_field in fields]
+    paths = [_path(of_field) for of_field in fields or [_pick_field(name)]]
 
     def change(editor: Editor) -> None:
         for path in paths:
@@ -64,9 +73,14 @@ def unset_fields(
     _change(name, target, change, "changed", touched=[name], dry_run=how.dry_run, yes=how.yes)
 
 
-def rename(
-    alias: AliasArgument, new: Annotated[str, Argument(metavar="NEW", help="Its new name.")], how: ChangeOptions
-) -> None:
+def _pick_field(alias: str) -> str:
+    names = [".".join(path) for path in current().profiles().raw(alias).values if find_field(path) is not None]
+    if not names:
+        raise UsageError("the profile has no field to remove", hint="name one")
+    return pick("Which field?", {name: name for name in names})
+
+
+def rename(alias: AliasArgument, new: NewAlias, how: ChangeOptions) -> None:
     """Rename a profile; what refers to it in its file follows. The secret stays: it is bound to the endpoint."""
     check_alias(new)
     name, target = choose_declaring(alias, how)
@@ -79,7 +93,7 @@ def rename(
 
 def copy(
     alias: AliasArgument,
-    new: Annotated[str, Argument(metavar="NEW", help="Name of the copy.")],
+    new: Annotated[str, Argument(metavar="NEW", help="Name of the copy."), Asked("text", "Name of the copy")],
     place: PlaceOptions,
     dry_run: DryRunOption = False,
 ) -> None:

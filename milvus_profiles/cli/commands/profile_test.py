@@ -18,6 +18,7 @@ from ...masked import SecretText
 from .. import keyring_access
 from ..file_warnings import warn_about_profiles
 from ..output import emit_json
+from ..picking import selected_or_picked
 from ..session import current
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def named(aliases: list[str] | None, all_profiles: bool) -> tuple[Profiles, list
         # All are looked up before any is tested: an unknown one among them tests nothing.
         names = list(dict.fromkeys(profiles.select(alias, name="ALIAS").alias for alias in aliases))
     else:
-        names = [session.select(aliases[0] if aliases else None).alias]
+        names = [session.select(aliases[0] if aliases else selected_or_picked()).alias]
         profiles = session.profiles()
     if not names:
         raise UsageError("there is no profile to test", hint=f"declare one with {session.remedy('profile', 'add')}")

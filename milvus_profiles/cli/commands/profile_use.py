@@ -7,12 +7,14 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
+from ...config.locations import current_directory, project_file
 from ...config.state import read_state, update_state
 from ...errors import MilvusProfilesError, UsageError
 from ...profile import fold_alias
 from ...text import quote
-from ..options import DryRunOption, PlaceOptions
-from ..output import answer, warn
+from ..asking import pick
+from ..options import Asked, DryRunOption, PlaceOptions
+from ..output import answer, shorten, warn
 from ..session import current
 from ..target import Target, choose
 from ..writing import show_plan, write
@@ -21,13 +23,17 @@ __all__ = ["default_in", "make_default", "use"]
 
 
 def use(
-    alias: Annotated[str, Argument(metavar="ALIAS | -", help="The profile; - for the one before.")],
-    project_file: Annotated[bool, Option("--project-file", help="Write to the project's file.")] = False,
+    alias: Annotated[
+        str,
+        Argument(metavar="ALIAS | -", help="The profile; - for the one before."),
+        Asked("profile", "Which profile is to be the default?"),
+    ],
+    place: PlaceOptions,
     shell: Annotated[bool, Option("--shell", help="Only print the line that selects it for one shell.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Make a profile the default: in the user's file, or the project's, or (--shell) for one shell only."""
-    target = choose(PlaceOptions(project_file=project_file), own=True)
+    target = choose(place, own=True) if shell else _choose(place)
     wanted = _previous(target) if alias == "-" else current().select(alias).alias
     if shell:
         if wanted is None:
@@ -43,6 +49,26 @@ def use(
     answer(record | {"hidden_by": hidden}, f"{said} in {target}")
     if hidden is not None and not current().json:
         warn(f"something stronger hides it: {hidden}")
+
+
+def _choose(place: PlaceOptions) -> Target:
+    """The file whose default changes: which one is asked where the project's own default hides the user's."""
+    target = choose(place, own=True)
+    path = project_file(current_directory(), current().env)
+    if target.role != "user" or place.is_named or path is None or not current().asks:
+        return target
+    project = Target(path, "project")
+    if (here := default_in(project)) is None:
+        return target
+    there = default_in(target)
+    now = "none yet" if there is None else f"now {there!r}"
+    return pick(
+        f"The project has a default of its own, {here!r}. Which one is to change?",
+        {
+            project: f"the project's, which counts here: {shorten(project.path)}",
+            target: f"your own, for everywhere else ({now}): {shorten(target.path)}",
+        },
+    )
 
 
 def make_default(target: Target, wanted: str | None) -> str | None:

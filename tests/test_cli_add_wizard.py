@@ -1,0 +1,299 @@
+"""`add` where something is missing, typed at on a real terminal: it asks, tests, goes back, and only then writes."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import StartMilvus
+from tests.support.certificates import Certificates
+from tests.support.command import Command
+from tests.support.milvus import MilvusServer
+from tests.support.ports import ports
+from tests.support.secret_service import KeyringSession
+
+ENTER = b"\r"
+UP = b"\x1b[A"
+DOWN = b"\x1b[B"
+EMPTIED = b"\x15"
+INTERRUPTED = b"\x03"
+SERVICE = "milvus-profiles"
+CANARY = "s3cr3tc4n4ry"
+
+Answers = list[tuple[str, str | bytes]]
+
+
+@pytest.fixture(scope="module")
+def unknown_issuer(_start_shared: StartMilvus, certificates: Certificates) -> MilvusServer:
+    """Authorization, and TLS with a certificate that nobody has signed."""
+    return _start_shared(auth=True, tls="server", identity=certificates.self_signed_server)
+
+
+def typed(text: str) -> bytes:
+    """What is typed over an answer that stands there already."""
+    return EMPTIED + text.encode() + ENTER
+
+
+def files(cli: Command) -> list[Path]:
+    return [path for path in cli.home.rglob("*") if path.is_file() and "state" not in path.parts]
+
+
+def test_it_goes_back_to_the_answer_that_was_wrong_and_then_writes(
+    cli: Command, unknown_issuer: MilvusServer, keyring_session: KeyringSession
+) -> None:
+    nothing_there = f"https://127.0.0.1:{ports().take()}"
+    account = f"tls|127.0.0.1|{unknown_issuer.port}|root"
+    keyring_session.delete(SERVICE, account)
+    answers: Answers = [
+        ("Address of the Milvus", nothing_there),
+        ("Name of the profile (local):", "remote"),
+        ("How do you sign in?", ENTER),
+        ("User (root):", ENTER),
+        ("Password of root", CANARY),
+        ("Database (", "nope"),
+        ("Make it the default profile", "y"),
+        ("failed at tcp", b""),
+        ("What now?", ENTER),
+        ("Address of the Milvus", typed(unknown_issuer.uri)),
+        ("SHA-256", b""),
+        ("What is to be trusted?", UP + ENTER),
+        ("failed at auth", b""),
+        ("What now?", ENTER),
+        ("How do you sign in?", ENTER),
+        ("User:", ENTER),
+        ("Password of root", "Milvus"),
+        ("failed at database", b""),
+        ("What now?", ENTER),
+        ("Database (", typed("")),
+    ]
+    screen = cli.tty("add", answers=answers, keyring=keyring_session, columns=150, status=0)
+    assert CANARY not in screen.raw
+    assert "remote: ok, Milvus v2.3.5" in screen.text
+    said = screen.text[screen.text.rindex("added 'remote'") :]
+    assert f"added 'remote' ({unknown_issuer.uri}) to the user file ~/.config/milvus/milvus.toml\n" in said
+    assert "stored the secret in the keyring\nit is the default profile of that file\n" in said
+    assert "`milvus-profiles show remote`" in said
+    assert "`milvus-profiles export remote --to pymilvus`" in said
+    assert keyring_session.get(SERVICE, account) == "Milvus"
+    written = cli.user_file.read_text()
+    assert 'default_profile = "remote"' in written
+    assert "nope" not in written
+    assert "BEGIN CERTIFICATE" in cli.user_file.with_name("remote.pem").read_text()
+    cli("test", "remote", keyring=keyring_session, status=0)
+
+
+# One of each kind; the others are asked by the same code.
+OTHERS = ("name", "sign-in", "user", "database", "certificate")
+SLOW = [pytest.param(name, marks=pytest.mark.campaign) for name in OTHERS]
+
+
+@pytest.mark.parametrize("last", ["address", "password", "default", "menu", *SLOW])
+def test_ctrl_c_at_any_question_writes_nothing(
+    last: str, cli: Command, unknown_issuer: MilvusServer, keyring_session: KeyringSession
+) -> None:
+    steps: list[tuple[str, str, str | bytes]] = [
+        ("address", "Address of the Milvus", unknown_issuer.uri),
+        ("name", "Name of the profile", "stopped"),
+        ("sign-in", "How do you sign in?", ENTER),
+        ("user", "User (", "interrupted"),
+        ("password", "Password of interrupted", CANARY),
+        ("database", "Database (", ENTER),
+        ("certificate", "What is to be trusted?", UP + ENTER),
+        ("default", "Make it the default profile", "n"),
+        ("menu", "What now?", ENTER),
+    ]
+    place = [name for name, _, _ in steps].index(last)
+    answers: Answers = [(prompt, answer) for _, prompt, answer in steps[:place]]
+    answers.append((steps[place][1], INTERRUPTED))
+    before = keyring_session.usernames(SERVICE)
+    screen = cli.tty("add", answers=answers, keyring=keyring_session, columns=150, status=130)
+    assert "Traceback" not in screen.text
+    assert CANARY not in screen.raw
+    assert files(cli) == []
+    assert keyring_session.usernames(SERVICE) == before
+
+
+@pytest.fixture
+def silent(certificates: Certificates) -> Iterator[str]:
+    """A server that speaks TLS, with a certificate that nobody has signed, and then says nothing."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.self_signed_server.cert, certificates.self_signed_server.key)
+    context.set_alpn_protocols(["h2"])
+    held: list[ssl.SSLSocket] = []
+
+    def shake_hands(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            held.append(context.wrap_socket(connection, server_side=True))
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=shake_hands, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    for one in held:
+        one.close()
+
+
+def test_ctrl_c_during_the_test_writes_nothing(cli: Command, silent: str, keyring_session: KeyringSession) -> None:
+    answers: Answers = [
+        ("Address of the Milvus", silent),
+        ("Name of the profile", "stopped"),
+        ("How do you sign in?", DOWN + ENTER),
+        ("Token (API key or user:password)", CANARY),
+        ("Database (", ENTER),
+        ("What is to be trusted?", UP + ENTER),
+        ("Make it the default profile", "y"),
+        ("tls ...", INTERRUPTED),
+    ]
+    before = keyring_session.usernames(SERVICE)
+    screen = cli.tty("add", answers=answers, keyring=keyring_session, columns=150, status=130)
+    assert CANARY not in screen.raw
+    assert "stored the certificate" in screen.text
+    assert files(cli) == []
+    assert keyring_session.usernames(SERVICE) == before
+
+
+def test_an_address_of_zilliz_cloud_is_known_and_asks_for_the_key(
+    cli: Command, keyring_session: KeyringSession
+) -> None:
+    host = "in03-1234.serverless.gcp-us-west1.cloud.zilliz.com"
+    answers: Answers = [
+        ("Address of the Milvus", host),
+        ("Name of the profile (cloud):", ENTER),
+        (f"API key of Zilliz Cloud for https://{host}:443", CANARY),
+        ("Database (", ENTER),
+        ("Make it the default profile", "y"),
+        ("failed at dns", b""),
+        ("What now?", b"add it" + ENTER),
+    ]
+    screen = cli.tty("add", answers=answers, keyring=keyring_session, columns=150, status=0)
+    assert CANARY not in screen.raw
+    assert "How do you sign in?" not in screen.text
+    assert f'uri = "https://{host}"\ntoken = {{keyring = true}}\n' in cli.user_file.read_text()
+    assert keyring_session.get(SERVICE, f"tls|{host}|443|") == CANARY
+    assert "next: `milvus-profiles test cloud`" in screen.text
+
+
+def test_what_the_options_say_is_not_asked(cli: Command, milvus_auth: MilvusServer) -> None:
+    words = ["add", "given", "--token-env", "TEAM_TOKEN", "--db-name", "default", "--default", "--description", "mine"]
+    env = {"TEAM_TOKEN": "root:Milvus"}
+    screen = cli.tty(*words, answers=[("Address of the Milvus", milvus_auth.uri)], env=env, columns=150, status=0)
+    assert "given: ok" in screen.text
+    assert 'db_name = "default"' in cli.user_file.read_text()
+    assert 'token = {env = "TEAM_TOKEN"}' in cli.user_file.read_text()
+    assert 'default_profile = "given"' in cli.user_file.read_text()
+
+
+def test_a_wrong_answer_is_asked_for_again_at_once(cli: Command) -> None:
+    cli.own_file('[profiles.taken]\nuri = "localhost"\n')
+    answers: Answers = [
+        ("Address of the Milvus", "ftp://nowhere"),
+        ("is not", typed("./m.db")),
+        ("Name of the profile (local):", "taken"),
+        ("there is a profile 'taken' already", typed("-bad")),
+        ("is not a valid alias", typed("lite")),
+        ("Database (", ENTER),
+        ("Make it the default profile", "n"),
+    ]
+    cli.tty("add", "--no-test", answers=answers, columns=150, status=0)
+    assert "m.db" in cli.user_file.read_text()
+
+
+def test_a_secret_that_would_cross_the_network_in_the_open_is_asked_about(
+    cli: Command, keyring_session: KeyringSession
+) -> None:
+    answers: Answers = [
+        ("Address of the Milvus", "http://10.1.2.3"),
+        ("How do you sign in?", ENTER),
+        ("User (", "u"),
+        ("Password of u", CANARY),
+        ("Send it all the same?", "n"),
+        ("Address of the Milvus", b""),
+        ("http://10.1.2.3", typed("http://10.1.2.4")),
+        ("Send it all the same?", "y"),
+        ("Database (", ENTER),
+        ("Make it the default profile", "y"),
+    ]
+    cli.tty("add", "far", "--no-test", answers=answers, keyring=keyring_session, columns=150, status=0)
+    written = cli.user_file.read_text()
+    assert 'uri = "http://10.1.2.4"' in written
+    assert "allow_insecure = true" in written
+    assert keyring_session.get(SERVICE, "plain|10.1.2.4|19530|u") == CANARY
+
+
+def test_without_a_keyring_the_answers_are_not_lost(cli: Command) -> None:
+    answers: Answers = [
+        ("Address of the Milvus", "https://h.example"),
+        ("How do you sign in?", DOWN + ENTER),
+        ("Token (API key or user:password)", CANARY),
+        ("Database (", "sales"),
+        ("Make it the default profile", "y"),
+        ("the secret could not be stored", b""),
+        ("What now?", ENTER),
+        ("How do you sign in?", DOWN + ENTER),
+        ("Name of the variable:", "TEAM_TOKEN"),
+    ]
+    screen = cli.tty("add", "alone", "--no-test", answers=answers, columns=150, status=0)
+    assert CANARY not in screen.raw
+    assert 'token = {env = "TEAM_TOKEN"}' in cli.user_file.read_text()
+    assert 'db_name = "sales"' in cli.user_file.read_text()
+
+
+def test_giving_up_writes_nothing_and_has_the_status_of_the_test(cli: Command) -> None:
+    answers: Answers = [
+        ("Address of the Milvus (", f"http://127.0.0.1:{ports().take()}"),
+        ("How do you sign in? [1]", "4"),
+        ("Database (", ""),
+        ("default profile of", "y"),
+        ("What now? [1]", "6"),
+    ]
+    # On a terminal that can do nothing it is asked in plain lines.
+    screen = cli.tty("add", "x", answers=answers, env={"TERM": "dumb"}, status=6)
+    assert "nothing was written" in screen.text
+    assert "\x1b" not in screen.raw
+    assert files(cli) == []
+
+
+def test_a_dry_run_shows_what_the_answers_would_write(cli: Command) -> None:
+    answers: Answers = [
+        ("Address of the Milvus", "http://localhost:1"),
+        ("How do you sign in?", UP + ENTER),
+        ("Database (", ENTER),
+        ("Make it the default profile", "y"),
+    ]
+    screen = cli.tty("add", "x", "--dry-run", answers=answers, columns=150, status=0)
+    assert "+[profiles.x]" in screen.text
+    assert files(cli) == []
+
+
+def test_off_a_terminal_it_is_the_usage_error_as_ever(cli: Command) -> None:
+    assert "Missing argument 'ALIAS'" in cli("add", status=2).stderr
+    assert "the address is missing" in cli("add", "x", status=2).stderr
+    assert cli("add", "x", "--json", status=2).error["message"] == "the address is missing"
+    assert "the address is missing" in cli.tty("add", "x", "--json", status=2).text
+    assert "the address is missing" in cli.tty("add", "x", env={"CI": "1"}, status=2).text
+
+
+def test_a_database_of_milvus_lite_is_not_made_by_asking(cli: Command, project: Path) -> None:
+    answers: Answers = [
+        ("Address of the Milvus", "./m.db"),
+        ("Name of the profile (local):", ENTER),
+        ("Database (", ENTER),
+        ("Make it the default profile", "y"),
+    ]
+    screen = cli.tty("add", answers=answers, columns=150, status=0)
+    assert "How do you sign in?" not in screen.text
+    assert "`milvus-profiles test local`" in screen.text
+    assert not (project / "m.db").exists()
