@@ -17,6 +17,7 @@ from .completion import VARIABLE
 from .completion_scripts import answer_source, install, show
 from .internal import FLAGS, VALUED, own_words
 from .output import print_error, print_version, warn
+from .parsing import Command
 from .session import NAME, command, start
 
 __all__ = ["application", "run"]
@@ -62,6 +63,11 @@ _COMMANDS: dict[str, str | tuple[str, dict[str, str]]] = {
 }
 SYNONYMS = {"ls": "list", "get": "show", "rm": "remove", "delete": "remove"}
 """What those who come from other tools type first; the help leaves them out."""
+_WITHOUT_PROFILE = frozenset(
+    {"add", "edit", "trust", "untrust", "import", "path", "validate", "schema", "doctor"}
+    | {"completion", "version", "help"}
+)
+"""Commands that use no profile there is."""
 # -h is the host of `connect`, as in the Milvus CLI.
 _CONTEXTS = {"connect": {"help_option_names": ["--help"]}}
 
@@ -104,9 +110,9 @@ def _add(app: typer.Typer, commands: Mapping[str, Any], words: list[str]) -> Non
         else:
             module, _, function = found.partition(":")
             source = import_module(f".commands.{module}", __package__)
-            loaded, parser = getattr(source, function), getattr(source, "PARSER", None)
-            settings = _CONTEXTS.get(name)
-            app.command(name, cls=parser, context_settings=settings, hidden=name in other)(command(loaded))
+            made = command(getattr(source, function), uses_profile=name not in _WITHOUT_PROFILE)
+            parser, settings = getattr(source, "PARSER", Command), _CONTEXTS.get(name)
+            app.command(name, cls=parser, context_settings=settings, hidden=name in other)(made)
 
 
 def _first(words: list[str]) -> tuple[str, list[str]]:

@@ -21,7 +21,10 @@ __all__ = [
     "user_option",
 ]
 
-AliasArgument = Annotated[str, Argument(metavar="ALIAS", help="The profile.")]
+AliasArgument = Annotated[
+    str | None, Argument(metavar="ALIAS", help="The profile, unless --profile or MILVUS_PROFILE names it.")
+]
+"""Not None unless one of those does."""
 OptionalAlias = Annotated[str | None, Argument(metavar="[ALIAS]", help="The profile; default: the selected one.")]
 DryRunOption = Annotated[bool, Option("--dry-run", help="Print the change, make none.")]
 YesOption = Annotated[bool, Option("--yes", "-y", help="Do not ask about a protected profile.")]

@@ -66,6 +66,7 @@ def connect(
 
     A profile that exists is checked and selected as it is.
     """
+    alias = current().agreed(alias) or (None if disconnect else current().named)
     if alias is not None:
         check_alias(alias)
     if disconnect:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from ...config.locations import current_directory, named, named_file
 from ...config.plaintext import check_plaintext
@@ -22,6 +21,7 @@ from .. import keyring_access
 from ..file_warnings import warn_about_profiles
 from ..options import AliasArgument
 from ..output import print_error, warn
+from ..parsing import Command
 from ..session import current
 
 if TYPE_CHECKING:
@@ -36,8 +36,11 @@ MARKER = "MILVUS_PROFILES_EXEC"
 """The variable by which a program knows that it runs under ``exec``; its value is the alias."""
 
 
-class _Words(TyperCommand):
-    """How the words of `exec` are taken apart: a ``--`` is ours only before the program's own words."""
+class _Words(Command):
+    """How the words of `exec` are taken apart: a ``--`` is ours only before the program's own words.
+
+    The alias is left out only where nothing stands before the ``--``.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take the options out; a ``--`` that comes after the alias and the program is the program's."""
@@ -48,8 +51,12 @@ class _Words(TyperCommand):
                 args = [*args[:place], "--", *args[place:]]
         return super().parse_args(ctx, args)
 
-    def __repr__(self) -> str:  # typer's own needs a name, which is not there before it is made
-        return "<command exec>"
+    def leaves_out(self, ctx: Any, args: Sequence[str], given: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        """Whether no alias stands before the ``--``."""
+        if "--" not in args:
+            return False
+        before, _, _ = self.make_parser(ctx).parse_args(list(args[: list(args).index("--")]))
+        return not before.get("alias")
 
 
 PARSER = _Words

@@ -21,12 +21,14 @@ __all__ = ["default_in", "make_default", "use"]
 
 
 def use(
-    alias: Annotated[str, Argument(metavar="ALIAS | -", help="The profile; - for the one before.")],
+    alias: Annotated[str | None, Argument(metavar="ALIAS | -", help="The profile; - for the one before.")],
     project_file: Annotated[bool, Option("--project-file", help="Write to the project's file.")] = False,
     shell: Annotated[bool, Option("--shell", help="Only print the line that selects it for one shell.")] = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Make a profile the default: in the user's file, or the project's, or (--shell) for one shell only."""
+    if alias == "-" and current().profile is not None:
+        raise UsageError("- and --profile name two profiles", hint="leave one of them out")
     target = choose(PlaceOptions(project_file=project_file), own=True)
     wanted = _previous(target) if alias == "-" else current().select(alias).alias
     if shell:
