@@ -1,15 +1,17 @@
-"""How the words of a command are taken apart, where typer's own way is not enough."""
+"""How the words of commands are taken apart, and their help printed, where typer's own way is not enough."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from typer.core import TyperCommand
+import typer
+from typer.core import TyperCommand, TyperGroup
 
 from .session import current
 
-__all__ = ["Command"]
+__all__ = ["Command", "Group"]
 
 _NOBODY = "-"  # holds the place of an alias that was left out
 
@@ -47,5 +49,32 @@ class Command(TyperCommand):
 
         return first.partition(".")[0] in FIELDS and first not in current().profiles()
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Print the page; typer's formatter has no panels where there are no colours, and cuts summaries off."""
+        from .help import print_page
+
+        print_page(self, ctx)
+        raise typer.Exit
+
     def __repr__(self) -> str:  # typer's own needs a name, which is not there before it is made
         return f"<command {getattr(self, 'name', None)}>"
+
+
+class Group(TyperGroup):
+    """Commands under one name; without one of them it prints the help, as an error."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take the words apart."""
+        if args or ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
+        from .help import print_page
+
+        print_page(self, ctx, sys.stderr)
+        raise typer.Exit(2)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Print the page."""
+        from .help import print_page
+
+        print_page(self, ctx)
+        raise typer.Exit

@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles, Resolved, Selection
     from ..secrets import OSKeyring
 
-__all__ = ["NAME", "Session", "command", "current", "start"]
+__all__ = ["GLOBAL_PANEL", "NAME", "Session", "command", "current", "start"]
 
 R = TypeVar("R")
 
 NAME = "milvus-profiles"
 """The program, whatever name it was called by."""
+GLOBAL_PANEL = "Every command"
+"""Where the help has the options that every command takes."""
 
 
 @dataclass
@@ -164,20 +166,21 @@ def _once(name: str, value: str | None, before: str | None) -> str | None:
     return value if value is not None else before
 
 
+_option = functools.partial(typer.Option, rich_help_panel=GLOBAL_PANEL)
+
+
 @dataclass(frozen=True)
 class _GlobalOptions:
     """What may stand before the command or after it, and holds for the run."""
 
-    config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="Use this file and no other.")] = None
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON value.")] = False
-    no_color: Annotated[bool, typer.Option("--no-color", help="Print without colours.")] = False
+    config: Annotated[str | None, _option("--config", metavar="FILE", help="Use this file and no other.")] = None
+    json: Annotated[bool, _option("--json", help="Print one JSON value.")] = False
+    no_color: Annotated[bool, _option("--no-color", help="Print without colours.")] = False
     verbose: Annotated[
         int,
-        typer.Option("--verbose", "-v", count=True, metavar="", show_default=False, help="Say more; -vv even more."),
+        _option("--verbose", "-v", count=True, metavar="", show_default=False, help="Say more; -vv even more."),
     ] = 0
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print only what was asked for, warnings and errors.")
-    ] = False
+    quiet: Annotated[bool, _option("--quiet", "-q", help="Print only what was asked for, warnings and errors.")] = False
 
     def enter(self) -> None:
         session = current()
@@ -194,7 +197,7 @@ class _GlobalOptions:
 class _ProfileOptions(_GlobalOptions):
     """The same, of a command that uses a profile."""
 
-    profile: Annotated[str | None, typer.Option("--profile", metavar="ALIAS", help="Use this profile.")] = None
+    profile: Annotated[str | None, _option("--profile", metavar="ALIAS", help="Use this profile.")] = None
 
     def enter(self) -> None:
         super().enter()

@@ -37,4 +37,5 @@ def help_of(
 
     from ..app import application
 
-    get_command(application(words or [])).main(args=[*(words or []), "--help"], prog_name=NAME, standalone_mode=False)
+    asked = [*(words or []), "--help"]
+    get_command(application(asked)).main(args=asked, prog_name=NAME, standalone_mode=False)
