@@ -94,7 +94,7 @@ def _printed(shell: str, found: list[str], env: Mapping[str, str]) -> tuple[str,
     parts = ["_arguments '*: :((" + "\n".join(f'"{name}"' for name in whole) + "))'"] if whole else []
     # No space behind it: the value follows.
     parts += [f"compadd -S '' -- {' '.join(begun)}"] if begun else []
-    return "\n".join(part + ";" for part in parts[:-1]) + parts[-1], 0
+    return "; ".join(parts), 0
 
 
 def _request(shell: str, env: Mapping[str, str]) -> tuple[list[str], str] | None:
@@ -172,6 +172,8 @@ def _wanted(
         return None
     if naming is not None:
         return _value(plain, naming)
+    if "=" in typed:
+        return _Wanted()  # the value of a field, perhaps a file
     for size in (1, 2):
         name = tuple(plain[:size])
         if len(plain) < size or (allowed := _ALIASES.get(name)) is None:
