@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from milvus_profiles.cli import completion
 from milvus_profiles.cli.app import application
+from milvus_profiles.cli.manual import PAGES
 from milvus_profiles.config.fields import FIELDS, find_field
 from milvus_profiles.interop.exports.formats import FORMATS
 from milvus_profiles.interop.imports.sources import SOURCES
@@ -103,6 +104,15 @@ def test_zsh_and_fish_are_answered_in_their_own_form(cli: Command, file: Path) -
         "_TYPER_COMPLETE_ARGS": "milvus-profiles profile show q",
     }
     assert cli(env=nothing).returncode == 1
+
+
+def test_the_menu_of_commands_has_the_whole_of_each_summary(cli: Command, file: Path) -> None:
+    asked = {"_MILVUS_PROFILES_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    for group, names in (("", ("list", "secret", "import")), ("secret ", ("set", "delete")), ("profile ", ("add",))):
+        menu = cli(env={**asked, "_TYPER_COMPLETE_ARGS": f"milvus-profiles {group}"}, status=0).stdout
+        for name in names:
+            page = PAGES[f"{group}{name}".removeprefix("profile ")]
+            assert f"\n{name}\t{page.summary}\n" in f"\n{menu}"
 
 
 def test_formats_and_sources_complete_where_they_stand(cli: Command, file: Path) -> None:

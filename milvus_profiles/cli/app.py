@@ -94,7 +94,7 @@ def application(words: list[str]) -> typer.Typer:
     return app
 
 
-def _add(app: typer.Typer, commands: Mapping[str, Any], words: list[str]) -> None:
+def _add(app: typer.Typer, commands: Mapping[str, Any], words: list[str], path: str = "") -> None:
     """Add the command that the words name; none where they ask for the help or the version; else all of them."""
     if words and set(words) <= _ALONE and not set(words) <= FLAGS:
         return
@@ -103,16 +103,27 @@ def _add(app: typer.Typer, commands: Mapping[str, Any], words: list[str]) -> Non
     for name in (word,) if word in commands or word in other else (*commands, *other):
         found = commands[other.get(name, name)]
         if isinstance(found, tuple):
-            group = typer.Typer(help=found[0], cls=Group, rich_markup_mode=None)
+            group = typer.Typer(help=found[0], short_help=_summary(name), cls=Group, rich_markup_mode=None)
             group.callback()(command(lambda: None))
-            _add(group, found[1], rest)
+            _add(group, found[1], rest, f"{name} " if name != "profile" else "")
             app.add_typer(group, name=name)
         else:
             module, _, function = found.partition(":")
             source = import_module(f".commands.{module}", __package__)
             made = command(getattr(source, function), uses_profile=name not in _WITHOUT_PROFILE)
             parser, settings = getattr(source, "PARSER", Command), _CONTEXTS.get(name)
-            app.command(name, cls=parser, context_settings=settings, hidden=name in other)(made)
+            short = _summary(path + name)
+            app.command(name, cls=parser, context_settings=settings, short_help=short, hidden=name in other)(made)
+
+
+def _summary(name: str) -> str | None:
+    """What completion says of a command, where typer would cut the first line of its help off."""
+    if VARIABLE not in os.environ:
+        return None
+    from .manual import PAGES
+
+    page = PAGES.get(name)
+    return None if page is None else page.summary
 
 
 _ALONE = FLAGS | {"--help", "-h", "--version", "-V"}

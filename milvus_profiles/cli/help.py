@@ -17,7 +17,7 @@ from .internal import SYNONYMS
 from .manual import DOCS, GROUPS, PAGES, STATUSES, VARIABLES
 from .session import GLOBAL_PANEL, current
 
-__all__ = ["page_name", "print_page", "summary"]
+__all__ = ["print_page"]
 
 _WIDEST = 100  # lines that are longer are hard to read
 _TERMS = 32  # cells of a term beside which its text begins in the same line
@@ -29,17 +29,11 @@ class _Section(NamedTuple):
     boxed: bool = True
 
 
-def page_name(path: str) -> str:
+def _page_name(path: str) -> str:
     """The name of a page, of the path of a command, such as ``milvus-profiles profile ls``."""
     words = path.split()[1:]
     words = words[1:] if len(words) > 1 and words[0] == "profile" else words
     return " ".join(SYNONYMS.get(word, word) if words[0] != "secret" else word for word in words)
-
-
-def summary(path: str) -> str | None:
-    """What a command does, in a line; None where no page says it."""
-    page = PAGES.get(page_name(path))
-    return None if page is None else page.summary
 
 
 def print_page(command: Any, ctx: Any, stream: TextIO | None = None) -> None:
@@ -53,7 +47,7 @@ def print_page(command: Any, ctx: Any, stream: TextIO | None = None) -> None:
     stream = sys.stdout if stream is None else stream
     sections = [section for section in _sections(command, ctx) if section.rows]
     usage, paragraphs = _usage(command, ctx), _paragraphs(command)
-    docs = PAGES.get(page_name(ctx.command_path))
+    docs = PAGES.get(_page_name(ctx.command_path))
     link = None if docs is None else f"{DOCS}#{docs.section}"
     width = min(shutil.get_terminal_size().columns, _WIDEST)
     if stream is sys.stdout and current().colors(stream):
@@ -85,7 +79,7 @@ def _paragraphs(command: Any) -> list[str]:
 
 
 def _sections(command: Any, ctx: Any) -> list[_Section]:
-    name = page_name(ctx.command_path)
+    name = _page_name(ctx.command_path)
     found = []
     if _is_group(command):
         prefix = f"{name} " if name not in ("", "profile") else ""
