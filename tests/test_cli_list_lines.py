@@ -142,3 +142,20 @@ def test_many_characters_without_width_are_not_all_shown() -> None:
 def test_the_widest_gives_way_first_and_headings_stay_whole() -> None:
     [row] = fit(["A", "LONG HEADING", "C"], [["x" * 30, "y" * 20, "z" * 10]], [((0, 1), 5), ((2,), 3)], 36)
     assert [len(cell) for cell in row] == [10, 12, 10]
+
+
+# --- secrets ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.security
+def test_a_secret_in_a_description_or_in_a_name_that_is_none_is_not_repeated(cli: Command) -> None:
+    secret = "c4n4ry-0123456789"
+    address = f"https://root:{secret}@h.example"
+    cli.own_file(f"default_profile = {json.dumps(address)}\n" + profiles(2, uri="http://h", description=address))
+    for words in (["list"], ["list", "-v"], ["list", "--json"]):
+        for env in ({}, {"MILVUS_PROFILE": address}):
+            shown = cli(*words, env=env, status=0)
+            assert secret not in shown.stdout + shown.stderr
+    for more in ([], ["-v"]):
+        assert secret not in cli.tty("list", *more, columns=200).text
+    assert secret not in cli("show", "p0", env={"MILVUS_PROFILE": address}, status=0).stderr
