@@ -193,3 +193,10 @@ def test_a_file_that_cannot_be_read_is_no_reason_to_doubt_the_variable(cli: Comm
     shown = run(cli, "show default", "", MILVUS_URI="http://h", MILVUS_PROFILE="prod")
     assert shown.returncode == 0
     assert "passed over" not in shown.stderr
+
+
+def test_a_name_before_the_command_holds_on_a_terminal_too(cli: Command) -> None:
+    shown = cli.tty("--profile", "prod", "set", "timeout=9", "--dry-run", status=0).text
+    assert "+timeout = 9" in shown
+    assert "-timeout = 5" in shown
+    assert "http://127.0.0.1:1" in cli.tty("exec", "--", "printenv", "MILVUS_URI", env={"MILVUS_PROFILE": "prod"}).text

@@ -28,7 +28,7 @@ class Command(TyperCommand):
         return rest
 
     def _leaves_out_alias(self, ctx: Any, args: Sequence[str]) -> bool:
-        needed = [one.name for one in self.params if one.param_type_name == "argument" and one.required]
+        needed = self._needed()
         if needed[:1] != ["alias"] or not any(one.name == "profile" for one in self.params):
             return False
         given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
@@ -38,7 +38,7 @@ class Command(TyperCommand):
 
     def leaves_out(self, ctx: Any, args: Sequence[str], given: Mapping[str, Any]) -> bool:  # noqa: ARG002
         """Whether words that may leave the alias out do so: they are too few, or the first one names a field."""
-        if not all(given.get(one.name) for one in self.params if one.param_type_name == "argument" and one.required):
+        if not all(given.get(name) for name in self._needed()):
             return True
         assignments, fields, first = given.get("assignments"), given.get("fields"), str(given.get("alias") or "")
         if assignments is not None:
@@ -48,6 +48,11 @@ class Command(TyperCommand):
         from ..config.fields import FIELDS
 
         return first.partition(".")[0] in FIELDS and first not in current().profiles()
+
+    def _needed(self) -> list[str]:
+        """The arguments that are no optional ones, whether a terminal is asked for them or not."""
+        arguments = [one for one in self.params if one.param_type_name == "argument"]
+        return [one.name for one in arguments if not (one.metavar or "").startswith("[")]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Print the page; typer's formatter has no panels where there are no colours, and cuts summaries off."""
