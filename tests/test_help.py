@@ -210,6 +210,7 @@ uri = "http://127.0.0.1:{port}"
 user = "root"
 timeout = 5
 description = "production"
+management_port = {metrics}
 
 [profiles.ci]
 uri = "http://127.0.0.1:{port}"
@@ -222,7 +223,7 @@ VARIABLES_HERE = {"CI_TOKEN": "root:Milvus", "PASSWORD": "Milvus", "EDITOR": "tr
 @pytest.fixture
 def world(cli: Command, project: Path, milvus_auth: MilvusServer, keyring_session: KeyringSession) -> Command:
     """What the examples speak of: a project, two profiles of a Milvus, a password, files of other tools."""
-    cli.own_file(OWN.format(port=milvus_auth.port))
+    cli.own_file(OWN.format(port=milvus_auth.port, metrics=milvus_auth.metrics_port))
     (project / "milvus.toml").write_text(PROJECT)
     (project / "pw").write_text("Milvus\n")
     (project / "search.py").write_text("import os\nprint(os.environ['MILVUS_URI'])\n")
