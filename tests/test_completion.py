@@ -7,7 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
+from milvus_profiles.cli import completion
+from milvus_profiles.cli.app import application
+from milvus_profiles.cli.manual import PAGES
+from milvus_profiles.config.fields import FIELDS, find_field
+from milvus_profiles.interop.exports.formats import FORMATS
+from milvus_profiles.interop.imports.sources import SOURCES
 from tests.support.command import Command
 
 FILE = '[profiles.prod]\nuri = "x"\n[profiles.prod-eu]\nuri = "y"\n[profiles.local]\nuri = "z"\n'
@@ -80,6 +87,10 @@ def test_commands_and_options_are_left_to_typer(cli: Command, file: Path) -> Non
 def test_zsh_and_fish_are_answered_in_their_own_form(cli: Command, file: Path) -> None:
     zsh = {"_MILVUS_PROFILES_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "milvus-profiles profile show pr"}
     assert cli(env=zsh).stdout == '_arguments \'*: :(("prod"\n"prod-eu"))\'\n'
+    field = cli(env={**zsh, "_TYPER_COMPLETE_ARGS": "milvus-profiles set prod ssl.c"})
+    assert field.stdout == "compadd -S '' -- ssl.ca= ssl.cert=\n"
+    both = cli(env={**zsh, "_TYPER_COMPLETE_ARGS": "milvus-profiles --profile prod set p"})
+    assert both.stdout.startswith("_arguments '*: :((\"prod\"\n\"prod-eu\"))'; compadd -S '' -- port= ")
     none = cli(env={**zsh, "_TYPER_COMPLETE_ARGS": "milvus-profiles profile show nothing"})
     assert none.stdout == "_files\n"
     fish = {
@@ -97,14 +108,70 @@ def test_zsh_and_fish_are_answered_in_their_own_form(cli: Command, file: Path) -
     assert cli(env=nothing).returncode == 1
 
 
+def test_the_menu_of_commands_has_the_whole_of_each_summary(cli: Command, file: Path) -> None:
+    asked = {"_MILVUS_PROFILES_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    for group, names in (("", ("list", "secret", "import")), ("secret ", ("set", "delete")), ("profile ", ("add",))):
+        menu = cli(env={**asked, "_TYPER_COMPLETE_ARGS": f"milvus-profiles {group}"}, status=0).stdout
+        for name in names:
+            page = PAGES[f"{group}{name}".removeprefix("profile ")]
+            assert f"\n{name}\t{page.summary}\n" in f"\n{menu}"
+
+
+def test_formats_and_sources_complete_where_they_stand(cli: Command, file: Path) -> None:
+    assert bash(cli, "milvus-profiles export prod --to ") == list(FORMATS)
+    assert bash(cli, "milvus-profiles export --to d") == ["dotenv"]
+    assert bash(cli, "milvus-profiles export --to = d") == ["dotenv"]
+    assert bash(cli, "milvus-profiles import --from ") == list(SOURCES)
+    assert bash(cli, "milvus-profiles import --from = m") == ["milvus-cli"]
+
+
+def test_fields_complete_after_the_alias(cli: Command, file: Path) -> None:
+    assert bash(cli, "milvus-profiles set prod time") == ["timeout="]
+    assert bash(cli, "milvus-profiles profile set prod timeout = 5 ssl.c") == ["ssl.ca=", "ssl.cert="]
+    tls = ["ssl", "ssl.ca", "ssl.cert", "ssl.key", "ssl.server_name"]
+    assert bash(cli, "milvus-profiles unset prod ssl") == tls
+    assert bash(cli, "milvus-profiles set prod timeout =") == []
+    assert bash(cli, "milvus-profiles set prod timeout = t") == []
+    # A literal secret is no argument.
+    assert bash(cli, "milvus-profiles set prod token") == [f"token.{key}=" for key in completion._SECRET]
+    # An alias that may be left out.
+    assert bash(cli, "milvus-profiles --profile prod set l") == ["local"]
+    assert bash(cli, "milvus-profiles --profile prod set time") == ["timeout="]
+    assert bash(cli, "milvus-profiles set time", MILVUS_PROFILE="prod") == ["timeout="]
+    assert bash(cli, "milvus-profiles secret set prod time") == []
+
+
+def test_the_names_that_complete_are_those_that_there_are() -> None:
+    leaves = {name: described.keys for name in FIELDS if (described := find_field((name,))) is not None}
+    plain = {name for name in FIELDS if (one := find_field((name,))) is not None and set(one.kinds) - {"secret"}}
+    assert set(completion.FIELDS) == plain | {f"{name}.{key}" for name, keys in leaves.items() for key in keys}
+    assert len(set(completion.FIELDS)) == len(completion.FIELDS)
+    assert tuple(SOURCES) == completion.SOURCES
+
+
+def test_the_options_of_commands_that_take_aliases_are_known() -> None:
+    """A value of one would be counted as a word else."""
+    root = get_command(application([]))
+    for path in completion._ALIASES:
+        found = root
+        for word in path:
+            found = found.commands[word]  # type: ignore[attr-defined]
+        for one in found.params:
+            if one.param_type_name == "option" and not one.is_flag and not one.count:  # type: ignore[attr-defined]
+                assert set(one.opts) <= completion._VALUED, (path, one.opts)
+
+
 def test_aliases_are_answered_before_anything_heavy_is_imported(file: Path) -> None:
     program = (
         "import sys\n"
         "from milvus_profiles.cli.completion import answer\n"
         "env = {'_MILVUS_PROFILES_COMPLETE': 'complete_bash', 'COMP_WORDS': 'm profile show ', 'COMP_CWORD': '3'}\n"
         f"print(answer({{**env, 'HOME': '/nowhere'}}, {str(file.parent)!r})[0])\n"
+        "for line in ('m export a --to j', 'm import --from a', 'm set prod time'):\n"
+        "    asked = {**env, 'HOME': '/nowhere', 'COMP_WORDS': line, 'COMP_CWORD': str(line.count(' '))}\n"
+        f"    print(answer(asked, {str(file.parent)!r})[0])\n"
         "heavy = {'typer', 'pydantic', 'grpc', 'keyring', 'tomlkit', 'rich', 'pydantic_settings'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n") == ["prod", "prod-eu", "local", "[]", ""]
+    assert done.stdout.split("\n") == ["prod", "prod-eu", "local", "json", "java", "attu", "timeout=", "[]", ""]

@@ -113,6 +113,70 @@ def test_what_typer_answers_runs_nothing_either(shell: InteractiveShell, project
     assert files_below(project) == before
 
 
+OFFERED = [
+    ("export prod --to dote", "x", "dotenv x"),
+    ("export prod --to=k8", "x", "--to=k8s-secret x"),
+    ("import --from zil", "x", "zilliz x"),
+    ("import --from=milv", "x", "--from=milvus-cli x"),
+    ("--profile=loc", "x", "--profile=local x"),
+    ("--profile loc", "x", "local x"),
+    ("list --profile=loc", "x", "--profile=local x"),
+    # The value follows, with no space between.
+    ("set prod call_t", "5", "call_timeout=5"),
+    ("profile set prod timeout=5 ssl.serv", "h", "ssl.server_name=h"),
+    ("set --profile prod call_t", "5", "call_timeout=5"),
+    ("unset prod call_t", "x", "call_timeout x"),
+    ("profile unset prod call_timeout ssl.serv", "x", "ssl.server_name x"),
+    ("set loc", "x", "local x"),
+]
+
+
+def test_tab_offers_formats_sources_fields_and_profiles(shell: InteractiveShell) -> None:
+    for line, more, last in OFFERED:
+        words, _ = shell.press(f"milvus-profiles {line}", more)
+        assert " ".join(words).endswith(f" {last}"), (line, words)
+
+
+def test_tab_in_the_value_of_a_field_offers_no_other_field(shell: InteractiveShell, project: Path) -> None:
+    (project / "cert.pem").touch()
+    for line in ("set prod ssl.ca=", "set prod ssl.ca=cer"):
+        words, shown = shell.press(f"milvus-profiles {line}", "x")
+        assert "call_timeout" not in " ".join(words) + shown, (line, shown)
+        assert " ".join(words).count("ssl.ca") == 1, (line, words)
+
+
+# Styles, options, aliases, keys: what a completion has no business to change.
+_STATE = "{ zstyle -L; setopt; alias -L; bindkey; trap; print -r -- $fpath $path; }"
+
+
+def test_the_script_of_zsh_changes_nothing_of_the_shell(cli: Command, project: Path) -> None:
+    need("zsh")
+    (project / "milvus.toml").write_text(declared(GOOD))
+    shell = InteractiveShell("zsh", Path(cli.program[0]), cli.environment(), project)
+    try:
+        shell.run(f"zstyle ':completion:*' menu select; setopt extended_glob; {_STATE} > ~/before")
+        for line in ("exec ", "set prod call_t", "--profile=", "profile sho"):
+            shell.press_only(f"milvus-profiles {line}")
+        shell.run(f"{_STATE} > ~/after")
+    finally:
+        shell.__exit__(None, None, None)
+    before = (cli.home / "before").read_text()
+    assert "zstyle ':completion:*' menu select" in before
+    assert (cli.home / "after").read_text() == before
+
+
+def test_the_printed_script_of_zsh_only_adds_itself(cli: Command) -> None:
+    need("zsh")
+    program = (
+        f"autoload -Uz compinit; compinit -u -D; {_STATE} > ~/before\n"
+        f'eval "$({cli.program[0]} completion zsh)"; {_STATE} > ~/after\n'
+        "print ${_comps[milvus-profiles]} ${_comps[mvp]}"
+    )
+    done = Command(["zsh", "-f", "-c", program], cli.home, cli.cwd)(status=0)
+    assert done.stdout == "_milvus_profiles_completion _milvus_profiles_completion\n", done.stderr
+    assert (cli.home / "after").read_text() == (cli.home / "before").read_text()
+
+
 def test_a_file_that_is_offered_instead_is_quoted(shell: InteractiveShell, project: Path) -> None:
     before = files_below(project)
     for letter in ("1$", "1`", "1';"):

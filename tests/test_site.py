@@ -59,7 +59,7 @@ def browser(reaper: Reaper, site: str) -> Iterator[Page]:
 
         def answers() -> bool:
             page.open(site)
-            return page.value("document.title") != ""
+            return bool(page.value("document.title"))
 
         until(answers, 30)
         yield page

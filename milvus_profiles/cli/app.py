@@ -16,12 +16,13 @@ from ..errors import MilvusProfilesError, UsageError
 from ..spelling import suggest_field
 from .completion import VARIABLE
 from .completion_scripts import answer_source, install, show
-from .internal import FLAGS, VALUED, own_words
+from .internal import FLAGS, SYNONYMS, VALUED, own_words
 from .options import Asked
 from .output import print_error, print_version, warn
+from .parsing import Command, Group
 from .session import NAME, command, start
 
-__all__ = ["application", "run"]
+__all__ = ["SYNONYMS", "application", "run"]
 
 # In the order of the help: the module and the function of each command; the help of a group, and its commands.
 _PROFILE = {
@@ -64,9 +65,13 @@ _COMMANDS: dict[str, str | tuple[str, dict[str, str]]] = {
     "version": "general:version",
     "help": "general:help_of",
 }
-SYNONYMS = {"ls": "list", "get": "show", "rm": "remove", "delete": "remove"}
-"""What those who come from other tools type first; the help leaves them out."""
+_WITHOUT_PROFILE = frozenset(
+    {"add", "edit", "trust", "untrust", "import", "path", "validate", "schema", "doctor"}
+    | {"completion", "version", "help"}
+)
+"""Commands that use no profile there is."""
 # -h is the host of `connect`, as in the Milvus CLI.
+_HELP = {"help_option_names": ["--help", "-h"]}
 _CONTEXTS = {"connect": {"help_option_names": ["--help"]}}
 
 
@@ -75,10 +80,10 @@ def application(words: list[str]) -> typer.Typer:
     app = typer.Typer(
         name=NAME,
         help="Named connection profiles for Milvus.",
-        no_args_is_help=True,
+        cls=Group,
         pretty_exceptions_enable=False,
         pretty_exceptions_show_locals=False,
-        context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+        context_settings=_HELP,
         # Typer's own options for it write files in a way of their own.
         add_completion=False,
         rich_markup_mode=None,
@@ -89,28 +94,43 @@ def application(words: list[str]) -> typer.Typer:
         from typer._completion_classes import completion_init
 
         completion_init()
-    if words not in (["--version"], ["-V"]):
-        _add(app, _COMMANDS, words)
+    _add(app, _COMMANDS, words)
     return app
 
 
-def _add(app: typer.Typer, commands: Mapping[str, Any], words: list[str]) -> None:
-    """Add the command that the words name, else all of them."""
+def _add(app: typer.Typer, commands: Mapping[str, Any], words: list[str], path: str = "") -> None:
+    """Add the command that the words name; none where they ask for the help or the version; else all of them."""
+    if words and set(words) <= _ALONE and not set(words) <= FLAGS:
+        return
     other = {name: right for name, right in SYNONYMS.items() if right in commands and name not in commands}
     word, rest = _first(words)
     for name in (word,) if word in commands or word in other else (*commands, *other):
         found = commands[other.get(name, name)]
         if isinstance(found, tuple):
-            group = typer.Typer(help=found[0], no_args_is_help=True, rich_markup_mode=None)
+            group = typer.Typer(help=found[0], short_help=_summary(name), cls=Group, rich_markup_mode=None)
             group.callback()(command(lambda: None))
-            _add(group, found[1], rest)
+            _add(group, found[1], rest, f"{name} " if name != "profile" else "")
             app.add_typer(group, name=name)
         else:
             module, _, function = found.partition(":")
             source = import_module(f".commands.{module}", __package__)
-            loaded, parser = getattr(source, function), getattr(source, "PARSER", None)
-            settings = _CONTEXTS.get(name)
-            app.command(name, cls=parser, context_settings=settings, hidden=name in other)(command(loaded))
+            made = command(getattr(source, function), uses_profile=name not in _WITHOUT_PROFILE)
+            parser, settings = getattr(source, "PARSER", Command), _CONTEXTS.get(name)
+            short = _summary(path + name)
+            app.command(name, cls=parser, context_settings=settings, short_help=short, hidden=name in other)(made)
+
+
+def _summary(name: str) -> str | None:
+    """What completion says of a command, where typer would cut the first line of its help off."""
+    if VARIABLE not in os.environ:
+        return None
+    from .manual import PAGES
+
+    page = PAGES.get(name)
+    return None if page is None else page.summary
+
+
+_ALONE = FLAGS | {"--help", "-h", "--version", "-V"}
 
 
 def _first(words: list[str]) -> tuple[str, list[str]]:
@@ -183,10 +203,6 @@ def run(words: list[str]) -> int:
     except Exception as error:
         if (usage := _usage(error)) is None:
             raise
-        if usage.message.startswith("Usage: "):
-            # A group without a command: its help says more than an error would.
-            sys.stderr.write(f"{usage.message}\n")
-            return usage.exit_status
         print_error(usage)
         return usage.exit_status
     return result if isinstance(result, int) else 0

@@ -1,18 +1,19 @@
-"""Completion of aliases, answered before typer or pydantic is imported: it runs on every press of the tab key.
+"""Completion of aliases, fields and formats, answered before typer or pydantic is imported: it runs on every tab key.
 
-The shells' side is :mod:`completion_install`; this answers its requests where an alias stands, and leaves every other
-word to typer, which says what stands in this package and nothing that anybody else wrote.  zsh evaluates the answer,
-and bash puts it on the line as it is: whatever is added here must mean nothing to them, as aliases do.
+The shells' side is :mod:`completion_scripts`; this answers its requests where one of those stands, and leaves every
+other word to typer, which says what stands in this package and nothing that anybody else wrote.  zsh evaluates the
+answer, and bash puts it on the line as it is: whatever is added here must mean nothing to them, as aliases do.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from ..config.aliases import aliases
 
-__all__ = ["VARIABLE", "answer", "respond"]
+__all__ = ["FIELDS", "SOURCES", "VARIABLE", "answer", "respond"]
 
 VARIABLE = "_MILVUS_PROFILES_COMPLETE"
 """The variable in which the shells' scripts ask for completion, by typer's protocol."""
@@ -31,11 +32,32 @@ _ALIASES: dict[tuple[str, ...], int] = {
     ("secret", "delete"): 1,
     ("secret", "status"): 1,
 }
-_NAMING = frozenset({"--profile", "--alias"})
 _VALUED = frozenset(
-    {"-a", "--alias", "--config", "--profile", "--timeout", "--wait", "--junit", "--to", "--only", "--env-prefix"}
-    | {"--html", "--watch", "--every", "--count", "-c", "--interval", "-i"}
+    {"-a", "--alias", "--config", "--profile", "--timeout", "--wait", "--junit", "--html", "--to", "--from", "--only"}
+    | {"--env-prefix", "--watch", "--every", "-c", "--count", "-i", "--interval"}
 )
+SOURCES = ("milvus-cli", "env", "dotenv", "zilliz", "attu", "pymilvus-uri")
+"""What ``import --from`` takes."""
+_SECRET = ("keyring", "env", "file", "command", "pass_env")
+_TABLES = {
+    "token": _SECRET,
+    "password": _SECRET,
+    "ssl": ("ca", "cert", "key", "server_name"),
+    "retry": ("attempts", "initial", "max"),
+    "keepalive": ("time", "timeout"),
+    "pool": (
+        *("mode", "max_channels", "soft_limit", "hard_limit", "max_idle_per_key", "min_idle_per_key"),
+        *("max_total_per_key", "max_total", "block_when_exhausted", "max_block_wait", "eviction_interval"),
+        *("min_evictable_idle", "test_on_borrow", "test_on_return", "test_while_idle", "max_lifetime"),
+        *("lifetime_jitter", "max_uses", "max_waiting", "drain_timeout", "leak_threshold"),
+    ),
+}
+FIELDS = (
+    *("description", "uri", "host", "port", "user", "db_name", "ssl", "timeout", "call_timeout", "retry", "proxy"),
+    *("management_port", "allow_insecure", "protected", "extends"),
+    *(f"{table}.{key}" for table, keys in _TABLES.items() for key in keys),
+)
+"""What ``set`` takes.  The models have these names too, but pydantic makes them."""
 
 
 def answer(env: Mapping[str, str], cwd: str) -> tuple[str, int] | None:
@@ -47,19 +69,34 @@ def answer(env: Mapping[str, str], cwd: str) -> tuple[str, int] | None:
     words, typed = request
     plain, options, naming = _parsed(words)
     before, equals, value = typed.partition("=")
-    if equals and before in _NAMING and naming is None:
+    if equals and before.startswith("--") and naming is None:
         naming, typed, before = before, value, before + equals
     else:
         before = ""
-    if not _wants_alias(words, plain, naming, typed):
+    wanted = None if "--" in words else _wanted(plain, options, naming, typed, env)
+    if wanted is None:
         return None
-    config = options.get("--config")
-    found = [before + alias for alias in aliases(env, cwd, config) if alias.startswith(typed)]
+    offered = list(wanted.fixed)
+    if wanted.aliases:
+        offered = [*aliases(env, cwd, options.get("--config")), *offered]
+    # For bash what stands before an = is another word.
+    before = "" if shell == "bash" else before
+    return _printed(shell, [before + name for name in offered if name.startswith(typed)], env)
+
+
+def _printed(shell: str, found: list[str], env: Mapping[str, str]) -> tuple[str, int]:
     if shell == "fish" and env.get("_TYPER_COMPLETE_FISH_ACTION") == "is-args":
         return "", 0 if found else 1
-    if shell == "zsh":
-        return ("_arguments '*: :((" + "\n".join(f'"{alias}"' for alias in found) + "))'" if found else "_files"), 0
-    return "\n".join(found), 0
+    if shell != "zsh":
+        return "\n".join(found), 0
+    if not found:
+        return "_files", 0
+    whole = [name for name in found if not name.endswith("=")]
+    begun = [name for name in found if name.endswith("=")]
+    parts = ["_arguments '*: :((" + "\n".join(f'"{name}"' for name in whole) + "))'"] if whole else []
+    # No space behind it: the value follows.
+    parts += [f"compadd -S '' -- {' '.join(begun)}"] if begun else []
+    return "; ".join(parts), 0
 
 
 def _request(shell: str, env: Mapping[str, str]) -> tuple[list[str], str] | None:
@@ -70,9 +107,8 @@ def _request(shell: str, env: Mapping[str, str]) -> tuple[list[str], str] | None
         if not position.isdecimal() or len(position) > 6:
             return None
         index = int(position)
-        # For bash an = is a word of its own, and what follows it is what it completes.
-        typed = words[index] if index < len(words) else ""
-        return [word for word in words[1:index] if word != "="], "" if typed == "=" else typed
+        joined = _joined(words[1 : index + 1])
+        return (joined[:-1], joined[-1]) if index < len(words) and joined else (joined, "")
     if shell in ("zsh", "fish"):
         line = env.get("_TYPER_COMPLETE_ARGS", "")
         words = _split(line)[1:]
@@ -80,6 +116,17 @@ def _request(shell: str, env: Mapping[str, str]) -> tuple[list[str], str] | None
             return words[:-1], words[-1]
         return words, ""
     return None
+
+
+def _joined(words: list[str]) -> list[str]:
+    """The words as they were typed: for bash an = is one of its own."""
+    found: list[str] = []
+    for index, word in enumerate(words):
+        if found and (word == "=" or (words[index - 1] == "=" and found[-1].endswith("="))):
+            found[-1] += word
+        else:
+            found.append(word)
+    return found
 
 
 def _split(line: str) -> list[str]:
@@ -112,15 +159,47 @@ def _parsed(words: list[str]) -> tuple[list[str], dict[str, str], str | None]:
     return plain, options, waiting
 
 
-def _wants_alias(words: list[str], plain: list[str], naming: str | None, typed: str) -> bool:
-    if "--" in words or typed.startswith("-"):
-        return False
+class _Wanted(NamedTuple):
+    """What is offered: the aliases, and names that are fixed."""
+
+    aliases: bool = False
+    fixed: Sequence[str] = ()
+
+
+def _wanted(
+    plain: list[str], options: Mapping[str, str], naming: str | None, typed: str, env: Mapping[str, str]
+) -> _Wanted | None:
+    """What may stand where something is typed; None where it is for typer to say."""
+    if typed.startswith("-"):
+        return None
     if naming is not None:
-        return naming == "--profile" or ("connect" in words and naming in ("-a", "--alias"))
+        return _value(plain, naming)
+    if "=" in typed:
+        return _Wanted()  # the value of a field, perhaps a file
     for size in (1, 2):
-        if len(plain) >= size and (allowed := _ALIASES.get(tuple(plain[:size]))) is not None:
-            return len(plain) - size < allowed
-    return False
+        name = tuple(plain[:size])
+        if len(plain) < size or (allowed := _ALIASES.get(name)) is None:
+            continue
+        given = len(plain) - size
+        fields = _FIELD_COMMANDS.get(name[-1], ()) if name[0] != "secret" else ()
+        # The alias may be left out where it is named already.
+        if given >= allowed or "--profile" in options or env.get("MILVUS_PROFILE"):
+            return _Wanted(given < allowed, fields) if fields or given < allowed else None
+        return _Wanted(aliases=True)
+    return None
+
+
+def _value(plain: list[str], naming: str) -> _Wanted | None:
+    if naming == "--profile" or (naming in ("-a", "--alias") and plain[:1] == ["connect"]):
+        return _Wanted(aliases=True)
+    if naming == "--to" and plain[:1] == ["export"]:
+        from ..interop.exports.formats import FORMATS
+
+        return _Wanted(fixed=tuple(FORMATS))
+    return _Wanted(fixed=SOURCES) if naming == "--from" and plain[:1] == ["import"] else None
+
+
+_FIELD_COMMANDS = {"set": tuple(f"{name}=" for name in FIELDS), "unset": tuple(dict.fromkeys((*FIELDS, *_TABLES)))}
 
 
 def respond() -> int | None:

@@ -37,6 +37,8 @@ _milvus_profiles_completion() {{
     [[ $program == /* ]] || return 0
     COMPREPLY=( $( COMP_WORDS="${{COMP_WORDS[*]}}" COMP_CWORD=$COMP_CWORD \\
                    {VARIABLE}=complete_bash "$program" ) )
+    # The value of a field follows.
+    [[ ${{COMPREPLY[0]}} == *= ]] && compopt -o nospace
     return 0
 }}
 

@@ -17,11 +17,14 @@ from typing import TextIO
 
 from ..text import printable
 
-__all__ = ["FLAGS", "VALUED", "own_words", "program_at", "report_internal", "silence"]
+__all__ = ["FLAGS", "SYNONYMS", "VALUED", "own_words", "program_at", "report_internal", "silence"]
 
 VALUED = frozenset({"--config", "--profile"})
 FLAGS = frozenset({"--json", "--no-color", "--verbose", "-v", "-vv", "--quiet", "-q"})
 """The options of every command, those with a value and those without, for who reads words before typer does."""
+
+SYNONYMS = {"ls": "list", "get": "show", "rm": "remove", "delete": "remove"}
+"""What those who come from other tools type first; the help leaves them out."""
 
 _VALUED_OF_EXEC = VALUED | {"--only", "--env-prefix"}
 _FAILED = 1

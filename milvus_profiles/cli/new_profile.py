@@ -20,7 +20,15 @@ from ..errors import MilvusProfilesError, UsageError
 from ..profile import Profile
 from .asking import command_words
 from .certificate import Pin
-from .options import PasswordOption, host_option, port_option, user_option
+from .options import (
+    PasswordOption,
+    address_option,
+    host_option,
+    port_option,
+    secret_option,
+    tls_option,
+    user_option,
+)
 from .output import answer, note, warn
 from .session import current
 from .target import Target
@@ -38,37 +46,45 @@ class FieldOptions:
     """The fields of a new profile, as options give them."""
 
     uri: Annotated[
-        str | None, Option("--uri", metavar="URI", help="Address, such as https://host:443 or ./milvus.db.")
+        str | None,
+        address_option("--uri", metavar="URI", help="Address, such as https://host:443 or ./milvus.db."),
     ] = None
     host: Annotated[str | None, host_option()] = None
     port: Annotated[int | None, port_option()] = None
-    db_name: Annotated[str | None, Option("--db-name", metavar="DB", help="Database.")] = None
+    db_name: Annotated[str | None, address_option("--db-name", metavar="DB", help="Database.")] = None
     user: Annotated[str | None, user_option()] = None
-    token_stdin: Annotated[bool, Option("--token-stdin", help="Read the whole token from stdin into the keyring.")] = (
-        False
-    )
+    token_stdin: Annotated[
+        bool, secret_option("--token-stdin", help="Read the whole token from stdin into the keyring.")
+    ] = False
     password_stdin: PasswordOption = False
-    token_env: Annotated[str | None, Option("--token-env", metavar="NAME", help="Take the token from a variable.")] = (
-        None
-    )
-    token_file: Annotated[str | None, Option("--token-file", metavar="PATH", help="Take the token from a file.")] = None
-    token_command: Annotated[
-        str | None, Option("--token-command", metavar="COMMAND", help="Take the token from a program's output.")
+    token_env: Annotated[
+        str | None,
+        secret_option("--token-env", metavar="NAME", help="Take the token from a variable."),
     ] = None
-    ssl: Annotated[bool | None, Option("--ssl/--no-ssl", help="Turn TLS on or off; default: as the address says.")] = (
-        None
-    )
-    ca: Annotated[str | None, Option("--ca", metavar="FILE", help="Certificates to trust (PEM).")] = None
-    cert: Annotated[str | None, Option("--cert", metavar="FILE", help="Client certificate (PEM).")] = None
-    key: Annotated[str | None, Option("--key", metavar="FILE", help="Client key (PEM).")] = None
+    token_file: Annotated[
+        str | None, secret_option("--token-file", metavar="PATH", help="Take the token from a file.")
+    ] = None
+    token_command: Annotated[
+        str | None,
+        secret_option("--token-command", metavar="COMMAND", help="Take the token from a program's output."),
+    ] = None
+    ssl: Annotated[
+        bool | None,
+        tls_option("--ssl/--no-ssl", help="Turn TLS on or off; default: as the address says."),
+    ] = None
+    ca: Annotated[str | None, tls_option("--ca", metavar="FILE", help="Certificates to trust (PEM).")] = None
+    cert: Annotated[str | None, tls_option("--cert", metavar="FILE", help="Client certificate (PEM).")] = None
+    key: Annotated[str | None, tls_option("--key", metavar="FILE", help="Client key (PEM).")] = None
     server_name: Annotated[
-        str | None, Option("--server-name", metavar="NAME", help="Name in the server's certificate.")
+        str | None,
+        tls_option("--server-name", metavar="NAME", help="Name in the server's certificate."),
     ] = None
     pin_certificate: Annotated[
-        bool, Option("--pin-certificate", help="Fetch the server's certificate, show it, and trust it.")
+        bool,
+        tls_option("--pin-certificate", help="Fetch the server's certificate, show it, and trust it."),
     ] = False
     allow_insecure: Annotated[
-        bool, Option("--allow-insecure", help="Let the secret cross the network in plaintext.")
+        bool, tls_option("--allow-insecure", help="Let the secret cross the network in plaintext.")
     ] = False
     description: Annotated[str | None, Option("--description", metavar="TEXT", help="A line for people.")] = None
 

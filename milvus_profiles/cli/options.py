@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from typer import Argument, Option
@@ -18,8 +19,11 @@ __all__ = [
     "PasswordOption",
     "PlaceOptions",
     "YesOption",
+    "address_option",
     "host_option",
     "port_option",
+    "secret_option",
+    "tls_option",
     "user_option",
 ]
 
@@ -40,7 +44,17 @@ class Asked:
     values: tuple[str, ...] = ()
 
 
-AliasArgument = Annotated[str, Argument(metavar="ALIAS", help="The profile."), Asked("profile")]
+# The panels of the help in which the options stand that say where a server is, and how to connect.
+address_option = partial(Option, rich_help_panel="Address")
+secret_option = partial(Option, rich_help_panel="User and secret")
+tls_option = partial(Option, rich_help_panel="TLS")
+
+AliasArgument = Annotated[
+    str | None,
+    Argument(metavar="ALIAS", help="The profile, unless --profile or MILVUS_PROFILE names it."),
+    Asked("profile"),
+]
+"""Not None unless one of those names it."""
 OptionalAlias = Annotated[
     str | None, Argument(metavar="[ALIAS]", help="The profile; default: the selected one."), Asked("unselected")
 ]
@@ -49,23 +63,24 @@ DryRunOption = Annotated[bool, Option("--dry-run", help="Print the change, make 
 YesOption = Annotated[bool, Option("--yes", "-y", help="Do not ask about a protected profile.")]
 ForceOption = Annotated[bool, Option("--force", help="Replace a profile of that name.")]
 PasswordOption = Annotated[
-    bool, Option("--password-stdin", help="Read the user's password from stdin into the keyring.")
+    bool,
+    secret_option("--password-stdin", help="Read the user's password from stdin into the keyring."),
 ]
 
 
 def host_option(*short: str, default: str = "") -> Any:
     """The option of a field ``host``; ``connect`` has short names and other defaults, those of the Milvus CLI."""
-    return Option("--host", *short, metavar="HOST", help=f"Host name or IP address.{default}")
+    return address_option("--host", *short, metavar="HOST", help=f"Host name or IP address.{default}")
 
 
 def port_option(*short: str) -> Any:
     """The option of a field ``port``."""
-    return Option("--port", *short, metavar="PORT", help="Port. The default is 19530.")
+    return address_option("--port", *short, metavar="PORT", help="Port. The default is 19530.")
 
 
 def user_option(*short: str) -> Any:
     """The option of a field ``user``."""
-    return Option("--user", *short, metavar="USER", help="User; the password goes into the keyring.")
+    return secret_option("--user", *short, metavar="USER", help="User; the password goes into the keyring.")
 
 
 @dataclass(frozen=True)

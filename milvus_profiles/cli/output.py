@@ -181,15 +181,34 @@ def print_text(console: Console, text: Text) -> None:
         sys.stdout.flush()
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, styles: Sequence[str | None] = ()) -> None:
-    """Print aligned columns of plain text; on a terminal they fold into its width, on a pipe lines stay whole."""
+def table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    styles: Sequence[str | None] = (),
+    shorten: Sequence[tuple[Sequence[int], int]] | None = None,
+) -> None:
+    """Print aligned columns of plain text; on a pipe lines stay whole.
+
+    Args:
+        headings: of the columns.
+        rows: their cells.
+        styles: of the columns, on a terminal.
+        shorten: the columns whose cells lose their middle where a terminal is too narrow, as for :func:`fitting.fit`;
+            None folds them into its width.
+    """
     if not sys.stdout.isatty():
         _write(sys.stdout, _aligned(headings, rows))
         return
     from rich.text import Text
 
-    columns = zip_longest(headings, styles)
-    console_of(True).print(grid(columns, [[Text(_lines(cell)) for cell in row] for row in rows]))
+    console = console_of(True)
+    lines = [[_lines(cell) for cell in row] for row in rows]
+    if shorten is not None:
+        from .fitting import fit
+
+        lines = fit(headings, lines, shorten, console.width, console.encoding)
+    console.print(grid(zip_longest(headings, styles), [[Text(cell) for cell in row] for row in lines]))
 
 
 def grid(columns: Iterable[tuple[str, str | None]], rows: Iterable[Sequence[Text]], *, headed: bool = True) -> Table:

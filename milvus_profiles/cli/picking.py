@@ -33,7 +33,7 @@ def ask(argument: Asked) -> str | None:
         return ask_text(argument.question)
     if argument.by == "unselected":
         return selected_or_picked(argument.question)
-    return current().profile or pick_profile(argument.question)
+    return current().named or pick_profile(argument.question)
 
 
 def selected_or_picked(question: str = "Which profile?") -> str | None:

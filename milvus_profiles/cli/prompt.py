@@ -68,6 +68,8 @@ def respond(words: Sequence[str]) -> int | None:
             plain.append(word)
     if plain not in (["current"], ["profile", "current"]):
         return None
+    if "--profile" in options and os.environ.get("MILVUS_PROFILE"):
+        return None  # which may name nothing
     try:
         found = selected(os.environ, os.getcwd(), options.get("--config"), options.get("--profile"))
         record = None if found is None else _record(*found)

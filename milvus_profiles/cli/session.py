@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hi
 
 import typer
 
+from ..alias import fold_alias
 from ..errors import UsageError
 from ..files.given import is_given
 from ..masked import MaskedMapping
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles, Resolved, Selection
     from ..secrets import OSKeyring
 
-__all__ = ["NAME", "Session", "command", "current", "start"]
+__all__ = ["GLOBAL_PANEL", "NAME", "Session", "command", "current", "start"]
 
 R = TypeVar("R")
 
 NAME = "milvus-profiles"
 """The program, whatever name it was called by."""
+GLOBAL_PANEL = "Every command"
+"""Where the help has the options that every command takes."""
 
 
 @dataclass
@@ -64,6 +67,7 @@ class Session:
     ask: Callable[[Asked], str | None] = lambda _: None
     creates: bool = False
     _profiles: Profiles | None = field(default=None, repr=False)
+    _told: bool = False
 
     def profiles(self, *, fresh: bool = False) -> Profiles:
         """The profiles in force, loaded when first asked for, or read again (``fresh``) after an edit."""
@@ -73,17 +77,42 @@ class Session:
             self._profiles = load(self.config, env=self.env, file_name="--config", new=self.creates)
         return self._profiles
 
+    @property
+    def named(self) -> str | None:
+        """The profile that ``--profile`` names, else MILVUS_PROFILE; None where neither does."""
+        return self.profile or self.env.get("MILVUS_PROFILE") or None
+
+    def agreed(self, alias: str | None) -> str | None:
+        """The profile that an argument or ``--profile`` names; UsageError where they name two."""
+        if alias is None or self.profile is None:
+            return self.profile if alias is None else alias
+        if fold_alias(alias) != fold_alias(self.profile):
+            raise UsageError("ALIAS and --profile name two profiles", hint="leave one of them out")
+        return alias
+
     def select(self, alias: str | None = None) -> Selection:
         """The profile that a command works on: its argument, else ``--profile``, else what the layers select."""
-        name = "ALIAS" if alias is not None else "--profile"
-        wanted = alias if alias is not None else self.profile
+        wanted = self.agreed(alias)
         if self._profiles is None:
             from ..config.loading import load_for
 
             self._profiles, left_out = load_for(wanted, self.config, env=self.env, file_name="--config")
             if left_out is not None:
                 self.warn(left_out)
-        return self._profiles.select(wanted, name=name)
+                self._told = True  # what it names may stand there
+        selection = self._profiles.select(wanted, name="ALIAS" if alias is not None else "--profile")
+        if wanted is not None:
+            self._tell_of_variable(self._profiles)
+        return selection
+
+    def _tell_of_variable(self, profiles: Profiles) -> None:
+        """Warn of a MILVUS_PROFILE that a name goes before, and that names nothing."""
+        name = self.env.get("MILVUS_PROFILE")
+        if not name or name in profiles or self._told:
+            return
+        self._told = True
+        error = profiles.unknown(name)
+        self.warn(f"MILVUS_PROFILE is passed over: {error.message}" + (f" ({error.hint})" if error.hint else ""))
 
     def use(self, alias: str | None = None) -> Resolved:
         """The profile that a command connects with, or tells others how to; alias as for :meth:`select`."""
@@ -147,26 +176,25 @@ def _once(name: str, value: str | None, before: str | None) -> str | None:
     return value if value is not None else before
 
 
+_option = functools.partial(typer.Option, rich_help_panel=GLOBAL_PANEL)
+
+
 @dataclass(frozen=True)
 class _GlobalOptions:
     """What may stand before the command or after it, and holds for the run."""
 
-    config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="Use this file and no other.")] = None
-    profile: Annotated[str | None, typer.Option("--profile", metavar="ALIAS", help="Use this profile.")] = None
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON value.")] = False
-    no_color: Annotated[bool, typer.Option("--no-color", help="Print without colours.")] = False
+    config: Annotated[str | None, _option("--config", metavar="FILE", help="Use this file and no other.")] = None
+    json: Annotated[bool, _option("--json", help="Print one JSON value.")] = False
+    no_color: Annotated[bool, _option("--no-color", help="Print without colours.")] = False
     verbose: Annotated[
         int,
-        typer.Option("--verbose", "-v", count=True, metavar="", show_default=False, help="Say more; -vv even more."),
+        _option("--verbose", "-v", count=True, metavar="", show_default=False, help="Say more; -vv even more."),
     ] = 0
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print only what was asked for, warnings and errors.")
-    ] = False
+    quiet: Annotated[bool, _option("--quiet", "-q", help="Print only what was asked for, warnings and errors.")] = False
 
     def enter(self) -> None:
         session = current()
         session.config = _once("--config", self.config, session.config)
-        session.profile = _once("--profile", self.profile, session.profile)
         session.json |= self.json
         session.color &= not self.no_color
         session.verbose = max(session.verbose, self.verbose)
@@ -175,25 +203,44 @@ class _GlobalOptions:
         session.quiet |= self.quiet
 
 
-def command(function: Callable[..., R]) -> Callable[..., R]:
+@dataclass(frozen=True)
+class _ProfileOptions(_GlobalOptions):
+    """The same, of a command that uses a profile."""
+
+    profile: Annotated[str | None, _option("--profile", metavar="ALIAS", help="Use this profile.")] = None
+
+    def enter(self) -> None:
+        super().enter()
+        session = current()
+        session.profile = _once("--profile", self.profile, session.profile)
+
+
+def command(function: Callable[..., R], *, uses_profile: bool = True) -> Callable[..., R]:
     """Make a function a command.
 
     It gets the global options, which go into the session before it runs; and a parameter whose type is a dataclass
     stands for the options that the class declares: the function gets them as one object.
+
+    Args:
+        function: what it does.
+        uses_profile: whether it has ``--profile``; if not, one before the command is an error.
     """
+    common = _ProfileOptions if uses_profile else _GlobalOptions
     declared = {one.name: one for one in inspect.signature(function, eval_str=True).parameters.values()}
     groups = {name: one.annotation for name, one in declared.items() if is_dataclass(one.annotation)}
     asked = {name: mark for name, one in declared.items() if (mark := _mark(one)) is not None and current().asks}
     declared |= {name: declared[name].replace(default=None) for name in asked}
     parameters = [part for one in declared.values() for part in _unfolded(one)]
-    parameters += _unfolded(inspect.Parameter("_globals", inspect.Parameter.KEYWORD_ONLY, annotation=_GlobalOptions))
+    parameters += _unfolded(inspect.Parameter("_globals", inspect.Parameter.KEYWORD_ONLY, annotation=common))
 
     def taken(kind: Any, values: dict[str, Any]) -> Any:
         return kind(**{part.name: values.pop(part.name) for part in fields(kind)})
 
     @functools.wraps(function)
     def run(**values: Any) -> R:
-        taken(_GlobalOptions, values).enter()
+        taken(common, values).enter()
+        if not uses_profile and current().profile is not None:
+            raise UsageError("--profile names a profile, and this command uses none", hint="leave it out")
         options = {name: taken(kind, values) for name, kind in groups.items()}
         for name, mark in asked.items():
             if values[name] is None:

@@ -149,7 +149,7 @@ def choose(place: PlaceOptions | None = None, *, own: bool = False, document: Do
     return Target(found, "project") if found else _own()
 
 
-def choose_declaring(alias: str, place: PlaceOptions) -> tuple[str, Target]:
+def choose_declaring(alias: str | None, place: PlaceOptions) -> tuple[str, Target]:
     """An alias as it is declared, and the file that declares it, unless the options name another."""
     name = current().select(alias).alias
     raw = current().profiles().raw(name)

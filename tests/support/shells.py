@@ -83,13 +83,13 @@ class InteractiveShell:
     ) -> None:
         self._child.close(force=True)
 
-    def press(self, line: str) -> tuple[list[str], str]:
-        """Type a line, press tab, and have the shell read the line.
+    def press(self, line: str, more: str = "") -> tuple[list[str], str]:
+        """Type a line, press tab, type more, and have the shell read the line.
 
         Returns:
             The words that a program would get, and what was shown before.
         """
-        shown = self._complete(line, f"{_CONTROL_A}showargs \r", "ARGV(.*?)END\r?\n")
+        shown = self._complete(line, f"{more}{_CONTROL_A}showargs \r", "ARGV(.*?)END\r?\n")
         assert isinstance(self._child.match, re.Match)
         words = re.findall(r"<(.*?)>", self._child.match.group(1))
         self._synchronise()

@@ -55,7 +55,12 @@ def connect(
     address: AddressOptions,
     alias: Annotated[
         str | None,
-        Option("--alias", "-a", metavar="ALIAS", help=f"Name of the connection. The default is {DEFAULT_ALIAS}."),
+        Option(
+            "--alias",
+            "-a",
+            metavar="ALIAS",
+            help=f"Name of the connection; else that of --profile or MILVUS_PROFILE, else {DEFAULT_ALIAS}.",
+        ),
     ] = None,
     disconnect: Annotated[
         bool, Option("--disconnect", "-D", help="Disconnect: unselect the connection, and keep it.")
@@ -66,6 +71,7 @@ def connect(
 
     A profile that exists is checked and selected as it is.
     """
+    alias = current().agreed(alias) or (None if disconnect else current().named)
     if alias is not None:
         check_alias(alias)
     if disconnect:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from ...config.locations import current_directory, named, named_file
 from ...config.plaintext import check_plaintext
@@ -23,6 +22,7 @@ from ..file_warnings import warn_about_profiles
 from ..internal import program_at
 from ..options import AliasArgument
 from ..output import print_error, warn
+from ..parsing import Command
 from ..session import current
 
 if TYPE_CHECKING:
@@ -37,8 +37,11 @@ MARKER = "MILVUS_PROFILES_EXEC"
 """The variable by which a program knows that it runs under ``exec``; its value is the alias."""
 
 
-class _Words(TyperCommand):
-    """How the words of `exec` are taken apart: from the program on they are the program's, options and ``--`` too."""
+class _Words(Command):
+    """How the words of `exec` are taken apart: from the program on they are the program's, options and ``--`` too.
+
+    The alias is left out only where nothing stands before the ``--``.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take our own options out; where only the program is named and somebody can be asked, the alias is missing."""
@@ -47,14 +50,18 @@ class _Words(TyperCommand):
             args = [*args[:place], "--", *args[place:]]
         elif place is not None and current().asks:
             given, _, _ = self.make_parser(ctx).parse_args(args[:place])
-            if given.get("alias") is None:
+            if given.get("alias") is None and not (given.get("profile") or current().named):
                 rest = super().parse_args(ctx, ["", *args])
                 ctx.params["alias"] = None
                 return rest
         return super().parse_args(ctx, args)
 
-    def __repr__(self) -> str:  # typer's own needs a name, which is not there before it is made
-        return "<command exec>"
+    def leaves_out(self, ctx: Any, args: Sequence[str], given: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        """Whether no alias stands before the ``--``."""
+        if "--" not in args:
+            return False
+        before, _, _ = self.make_parser(ctx).parse_args(list(args[: list(args).index("--")]))
+        return not before.get("alias")
 
 
 PARSER = _Words

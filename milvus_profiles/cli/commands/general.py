@@ -38,11 +38,12 @@ def help_of(
     from ..app import application
 
     words = words or []
-    whole = found = get_command(application(words))
+    asked = [*words, "--help"]
+    whole = found = get_command(application(asked))
     for place, word in enumerate(words):
         if (below := getattr(found, "commands", None)) is None:
             name = " ".join(words[:place])
             raise UsageError(f"{name} has no commands of its own", hint=f"`{NAME} help {name}` is about it")
         if (found := below.get(word)) is None:
             break  # which the parser of options says
-    whole.main(args=[*words, "--help"], prog_name=NAME, standalone_mode=False)
+    whole.main(args=asked, prog_name=NAME, standalone_mode=False)

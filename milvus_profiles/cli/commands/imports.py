@@ -16,6 +16,7 @@ from ...errors import ConfigError, DeclinedError, EditConflictError, Location, M
 from ...files.given import is_given
 from ...profile import Profile, check_alias, fold_alias
 from ..asking import agreed, ask_hidden, confirm
+from ..completion import SOURCES
 from ..options import ForceOption, PlaceOptions
 from ..output import counted, emit_json, note, say, shorten, table, warn
 from ..session import current
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["import_profiles"]
 
-_SOURCES = "milvus-cli, env, dotenv, zilliz, attu, pymilvus-uri"
+_SOURCES = ", ".join(SOURCES)
 
 
 def import_profiles(

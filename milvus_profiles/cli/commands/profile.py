@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
@@ -11,7 +12,7 @@ from ...config.environment import idle_addresses
 from ...config.invalid import FINDINGS, Findings
 from ...config.trust import gated_names
 from ...errors import MilvusProfilesError
-from ...text import milvus_profiles
+from ...text import milvus_profiles, printable
 from ..file_warnings import warn_about_files, warn_about_profiles
 from ..options import OptionalAlias
 from ..output import counted, emit_json, note, say, shorten, table, warn
@@ -30,9 +31,10 @@ __all__ = ["list_profiles", "show"]
 def list_profiles() -> None:
     """List the profiles in force."""
     profiles = current().profiles()
-    selected = _selected(profiles)
+    selected, unselected = _selected()
     messages: dict[str, str] = {}  # of the invalid ones; JSON has a code and a place instead
-    rows = [_row(profiles, found, selected, messages) for found in profiles.examined()]
+    found = list(profiles.examined())
+    rows = [_row(profiles, one, selected, messages) for one in found]
     warn_about_files(profiles, profiles.documents)
     if left := len(profiles) - len(rows):
         warn(f"{counted(left, 'more profile')} not looked at and not listed: correct the {FINDINGS} that are invalid")
@@ -45,20 +47,43 @@ def list_profiles() -> None:
         for line in idle_addresses(current().env):
             note(line)
         return
-    table(
-        ["", "ALIAS", "URI", "DATABASE", "AUTH", "ORIGIN"],
-        [_cells(row, messages) for row in rows],
-        styles=[None, "bold"],
-    )
-    if selected is None and len(rows) > 1:
+    described = _descriptions(found)
+    verbose = current().verbose > 0
+    headings = ["", "ALIAS", "URI", "DATABASE", "AUTH"]
+    headings += (["DESCRIPTION"] if any(described.values()) else []) + (["ORIGIN"] if verbose else [])
+    cells = [_cells(row, messages, described)[: len(headings)] for row in rows]
+    table(headings, cells, styles=[None, "bold"], shorten=None if verbose else _GIVES_WAY)
+    if not all(row["trusted"] for row in rows):
+        note(f"{_UNTRUSTED} not trusted: {current().remedy('trust')}")
+    if selected is None and not unselected and len(rows) > 1:
         note(f"no profile is selected by default: {current().remedy('profile', 'use', 'ALIAS')}")
 
 
-def _selected(profiles: Profiles) -> str | None:
+_UNTRUSTED = "!"
+_GIVES_WAY = (((5,), 16), ((2, 3), 16), ((1, 2, 3, 5), 8))
+"""What is shortened on a terminal, and how far: the description, address and database, and where need be the alias."""
+
+
+def _selected() -> tuple[str | None, bool]:
+    """The selected profile, and whether something names one that cannot be: that is told, and is no failure here."""
     try:
-        return profiles.select(current().profile, name="--profile").alias
-    except MilvusProfilesError:
-        return None
+        return current().select().alias, False
+    except MilvusProfilesError as error:
+        if current().profile is not None:
+            raise
+        if error.location is None:
+            return None, False  # nothing names any
+        warn(f"no profile is selected: {error.location}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+        return None, True
+
+
+def _descriptions(found: Iterable[Examined]) -> dict[str, str]:
+    """What people wrote about their profiles, each as one line."""
+    return {
+        alias: printable(str(shown(("description",), profile.description)))
+        for alias, _, profile in found
+        if not isinstance(profile, Findings) and profile.description
+    }
 
 
 def _row(profiles: Profiles, found: Examined, selected: str | None, messages: dict[str, str]) -> dict[str, Any]:
@@ -101,12 +126,15 @@ def _origin(raw: RawProfile) -> str:
     return f"{raw.document.path}:{raw.document.line(raw.declared.path)}"
 
 
-def _cells(row: dict[str, Any], messages: dict[str, str]) -> list[str]:
-    origin = shorten(row["origin"]) + ("" if row["trusted"] else " (not trusted)")
-    mark = "*" if row["default"] else ""
+def _cells(row: dict[str, Any], messages: dict[str, str], described: dict[str, str]) -> list[str]:
+    """A row for people; the description stands there only where some profile has one."""
+    mark = ("*" if row["default"] else "") + ("" if row["trusted"] else _UNTRUSTED)
     if row["error"] is not None:
-        return [mark, row["alias"], f"invalid: {messages[row['alias']]}", "", "", origin]
-    return [mark, row["alias"], row["uri"] or "(template)", row["db_name"] or "", row["auth"], origin]
+        cells = [mark, row["alias"], f"invalid: {messages[row['alias']]}", "", ""]
+    else:
+        cells = [mark, row["alias"], row["uri"] or "(template)", row["db_name"] or "", row["auth"]]
+    cells += [described.get(row["alias"], "")] if described else []
+    return [*map(printable, cells), shorten(row["origin"])]
 
 
 # --- show ---

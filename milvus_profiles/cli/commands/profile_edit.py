@@ -42,7 +42,7 @@ def set_fields(
     how: ChangeOptions,
 ) -> None:
     """Set fields of a profile: `timeout=5`, `ssl.ca=certs/ca.pem`, `token='{ env = "NAME" }'`."""
-    if current().asks and "=" in alias:  # no alias has one: it was left out
+    if alias is not None and current().asks and "=" in alias:  # no alias has one: it was left out
         alias, assignments = pick_profile("Which profile?"), [alias, *(assignments or ())]
     name, target = choose_declaring(alias, how)
     assignments = assignments or [ask_text("A field and its value, such as timeout=5")]

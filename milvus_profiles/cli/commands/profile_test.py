@@ -101,15 +101,15 @@ def end_with(reports: list[Report]) -> None:
 def named(aliases: list[str] | None, all_profiles: bool) -> tuple[Profiles, list[str]]:
     """The profiles that a command tests; UsageError where there are none."""
     session = current()
-    if aliases and all_profiles:
-        raise UsageError("aliases and --all are both given", hint="give one of them")
+    if (aliases or session.profile is not None) and all_profiles:
+        raise UsageError("a profile and --all are both given", hint="give one of them")
     if all_profiles:
         profiles = session.profiles()
         names = [alias for alias in profiles if not _is_template(profiles, alias)]
     elif aliases and len(aliases) > 1:
         profiles = session.profiles()
         # All are looked up before any is tested: an unknown one among them tests nothing.
-        names = list(dict.fromkeys(profiles.select(alias, name="ALIAS").alias for alias in aliases))
+        names = list(dict.fromkeys(session.select(alias).alias for alias in aliases))
     else:
         names = [session.select(aliases[0] if aliases else selected_or_picked()).alias]
         profiles = session.profiles()

@@ -24,7 +24,7 @@ __all__ = ["default_in", "make_default", "use"]
 
 def use(
     alias: Annotated[
-        str,
+        str | None,
         Argument(metavar="ALIAS | -", help="The profile; - for the one before."),
         Asked("profile", "Which profile is to be the default?"),
     ],
@@ -33,6 +33,8 @@ def use(
     dry_run: DryRunOption = False,
 ) -> None:
     """Make a profile the default: in the user's file, or the project's, or (--shell) for one shell only."""
+    if alias == "-" and current().profile is not None:
+        raise UsageError("- and --profile name two profiles", hint="leave one of them out")
     target = choose(place, own=True) if shell else _choose(place)
     wanted = _previous(target) if alias == "-" else current().select(alias).alias
     if shell:

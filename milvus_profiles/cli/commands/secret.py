@@ -77,7 +77,7 @@ def secret_status(alias: AliasArgument) -> None:
         raise typer.Exit(4)
 
 
-def _resolve(alias: str) -> Resolved:
+def _resolve(alias: str | None) -> Resolved:
     selected = current().select(alias).alias
     return current().profiles().resolve(selected)
 
