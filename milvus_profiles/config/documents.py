@@ -20,12 +20,12 @@ from functools import cached_property
 from logging import DEBUG
 from typing import Any, Literal
 
+from ..alias import check_alias, fold_alias, is_alias
 from ..errors import ConfigError, Location
 from ..files.given import is_given, read_given
 from ..files.regular_file import CONFIGURATION_LIMIT, FileFault, read_regular
 from ..log import log
 from ..masked import MaskedFields, SecretText, without_secrets
-from ..profile import check_alias, fold_alias, is_alias
 from ..spelling import Nearest, suggest
 from ..text import Standing
 from ..tomltext.parser import TOMLDecodeError, loads

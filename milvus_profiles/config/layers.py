@@ -6,15 +6,19 @@ import contextlib
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from typing import TYPE_CHECKING
 
+from ..alias import fold_alias
 from ..errors import ConfigError
-from ..profile import Profile, fold_alias
 from ..spelling import Nearest
 from ..text import Standing
 from .aliases import choices
 from .documents import Document
 from .environment import PREFIX, EnvironmentLayer
 from .values import Origin, Raw, RawProfile, from_table, has_address, inherited, override
+
+if TYPE_CHECKING:
+    from ..profile import Profile
 
 __all__ = ["Layers", "Selection", "placed", "standing_of"]
 
