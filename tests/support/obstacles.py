@@ -163,3 +163,10 @@ def lay(obstacle: str, path: Path, outside: Path, own: bytes) -> None:
 
 def program() -> Path:
     return Path(sys.executable).with_name("milvus-profiles")
+
+
+@contextmanager
+def read_only_root(cwd: Path) -> Iterator[Seen]:
+    """The root's mount is read-only, as in a container with a read-only root."""
+    with _mounted('mount -o remount,ro,bind "$1"', Path("/"), cwd) as seen:
+        yield seen
