@@ -17,7 +17,7 @@ from .endpoint import AddressError, parse_address, parse_host
 from .errors import ConfigError, Location, ParamError
 from .files.paths import absolute_path
 from .files.regular_file import PEM_LIMIT, FileFault, read_regular
-from .masked import without_secrets
+from .masked import MASK, SecretText, without_secrets
 from .spelling import suggest
 from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
 
@@ -41,6 +41,7 @@ __all__ = [
     "as_tuple",
     "fields_in",
     "invalid",
+    "rows_of",
     "wording",
 ]
 
@@ -284,3 +285,17 @@ class Model(BaseModel, metaclass=_Refusing):
     model_config = ConfigDict(
         frozen=True, strict=True, extra="forbid", hide_input_in_errors=True, str_max_length=_TEXT_MAX
     )
+
+
+def rows_of(model: Model, prefix: str = "") -> list[tuple[str, str]]:
+    """The fields of a model that were set, those of tables in it one by one, with texts that may be shown."""
+    rows = []
+    for name, value in model.__repr_args__():
+        if name is None or name not in model.model_fields_set or value is None:
+            continue
+        if isinstance(value, Model):
+            rows += rows_of(value, f"{prefix}{name}.")
+        else:
+            text = MASK if isinstance(value, SecretText) else without_secrets(str(value))
+            rows.append((f"{prefix}{name}", text))
+    return rows

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, mo
 from pydantic_core import PydanticCustomError
 
 from .alias import ALIAS_LONGEST, ALIAS_PATTERN, check_alias, fold_alias, is_alias
+from .display import Table, Tabular
 from .endpoint import DEFAULT_PORT, Address, AddressError, Endpoint, Untrusted, parse_address
 from .errors import ConfigError
 from .fieldtypes import (
@@ -29,6 +30,7 @@ from .fieldtypes import (
     Text,
     as_boolean,
     invalid,
+    rows_of,
 )
 from .masked import SecretText
 from .pool_settings import POOL_WIDE, PoolSettings
@@ -167,7 +169,7 @@ class _Source:
         return self
 
 
-class Profile(Model):
+class Profile(Tabular, Model):
     """A name for a way to reach a Milvus.
 
     Attributes:
@@ -311,6 +313,12 @@ class Profile(Model):
         """The profiles that it was taken from, or something else for one that another process took; None for one that a
         program made."""
         return self._source if self._source is None or self._source.profiles is None else self._source.profiles
+
+    def __dir__(self) -> list[str]:
+        return [*type(self).model_fields, "address", "auth", "connect", "credential", "endpoint", "is_template", "tls"]
+
+    def _table(self) -> Table:
+        return Table(("field", "value"), rows_of(self))
 
     def fields(self) -> dict[str, Any]:
         """The fields that were set, with tables as dictionaries: what a call would have to say for the same profile."""

@@ -14,6 +14,7 @@ from logging import DEBUG
 from typing import Any
 
 from ..alias import foreign_letter
+from ..display import Table, Tabular
 from ..errors import ConfigError, Location, MilvusProfilesError, UnknownProfileError
 from ..half_made import even_half_made
 from ..log import log
@@ -29,7 +30,7 @@ from .invalid import FINDINGS, Findings, validate
 from .layers import Layers, Selection, placed
 from .locations import UnreadFile, home_directory, home_fault, user_file
 from .permissions import refusal
-from .resolved import Examined, ProfileCache, Resolved
+from .resolved import Examined, ProfileCache, Resolved, table_row
 from .settings import Settings
 from .trust import TrustStore, check_default, check_endpoint, check_fields
 from .values import Origin, Raw, RawProfile, Value, override, resolved_paths
@@ -37,10 +38,12 @@ from .values import Origin, Raw, RawProfile, Value, override, resolved_paths
 __all__ = ["Examined", "ProfileCache", "Profiles", "Resolved", "Selection"]
 
 _CACHED_PROFILES = 64
+_SHOWN = 100
+"""Profiles that a notebook shows."""
 
 
 @even_half_made
-class Profiles(Mapping[str, Profile]):
+class Profiles(Tabular, Mapping[str, Profile]):
     """All profiles in force: a mapping from alias to :class:`Profile`.
 
     Aliases are compared without case and with ``-``, ``_``, ``.`` equal.  A profile is validated when it is taken;
@@ -83,6 +86,13 @@ class Profiles(Mapping[str, Profile]):
     def __repr__(self) -> str:
         places = [document.path for document in self.documents]
         return f"<Profiles: {len(self)} from {', '.join(places) or 'the environment'}>"
+
+    def _table(self) -> Table:
+        rows = [table_row(found) for found in islice(self.examined(), _SHOWN)]
+        return Table(("alias", "uri", "db_name", "auth", "description"), rows, len(self) - len(rows))
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self)
 
     def __dir__(self) -> list[str]:
         return ["connect", "documents", "get", "items", "keys", "resolve", "select", "unread", "user_file", "values"]

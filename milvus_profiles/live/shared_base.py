@@ -21,6 +21,7 @@ from typing_extensions import Self
 from ..channel.channel_base import OfThisProcess
 from ..channel.metadata import TokenHolder
 from ..deadline import Deadline
+from ..display import Table, Tabular
 from ..endpoint import Endpoint
 from ..half_made import even_half_made
 from ..log import log
@@ -47,7 +48,7 @@ H = TypeVar("H", bound="Handle[Any]")
 
 @even_half_made
 @dataclass(frozen=True, slots=True)
-class ConnectionInfo:
+class ConnectionInfo(Tabular):
     """An open channel.
 
     Attributes:
@@ -61,6 +62,10 @@ class ConnectionInfo:
     endpoint: Endpoint
     db_name: str | None
     handles: int
+
+    def _table(self) -> Table:
+        shown = (self.alias, str(self.endpoint), self.db_name or "", str(self.handles))
+        return Table(("alias", "endpoint", "db_name", "handles"), [shown])
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,6 +272,9 @@ class BasePool(OfThisProcess):
         """Whether ``close`` was called."""
         return self._core.is_closed
 
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name.startswith("_")]
+
     def __repr__(self) -> str:
         state = "closed" if self._core.is_closed else "open"
         return f"<{type(self).__name__} ({state}): {self._core.total} connections of {len(self._core.keys)} keys>"
