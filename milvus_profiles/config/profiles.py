@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
-from logging import DEBUG
 from typing import Any
 
 from ..alias import foreign_letter
@@ -180,7 +179,7 @@ class Profiles(Tabular, Mapping[str, Profile]):
             check_default(origin.document, chosen, self.trust, fold_alias(chosen) in origin.document.aliases)
         if found is None:
             raise self.unknown(chosen, location=origin.location() if origin and origin.layer != "call" else None)
-        log(DEBUG, "selected", "the profile is {alias}: {reason}", alias=found, reason=reason)
+        log("selected", alias=found, reason=reason)
         hidden = tuple(
             f"{why} ({without_secrets(name)[:64]})"
             for name, _, why in choices[1:]

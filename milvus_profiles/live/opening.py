@@ -14,7 +14,6 @@ import contextlib
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Sequence
-from logging import DEBUG
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..channel.core import ChannelCore
@@ -145,11 +144,8 @@ class OpeningBase(Generic[C]):
         began = time.monotonic()
         token = yield self.find()
         ready = yield from self._connecting(token)
-        log(
-            DEBUG, "opened", "opened a channel of {alias} to {endpoint} in {ms:.1f} ms",
-            alias=self.spec.profile.alias, endpoint=str(self.spec.profile.endpoint),
-            ms=(time.monotonic() - began) * 1000,
-        )  # fmt: skip
+        profile = self.spec.profile
+        log("opened", alias=profile.alias, endpoint=str(profile.endpoint), ms=_ms_since(began))
         return ready
 
     def _connecting(self, token: SecretText | None) -> OpeningPlan[ReadyChannel[Any]]:
@@ -227,14 +223,25 @@ class OpeningBase(Generic[C]):
         Where it fails the old channel goes on, and the next look tries again: half of the files may be written, or the
         server not be ready for them.
         """
-        return self._swapping(live, live.token(), live.fingerprint)
+        began, before = time.monotonic(), live.fingerprint
+        renewed = yield from self._swapping(live, live.token(), before)
+        if renewed and live.fingerprint != before:  # else it was damaged
+            log("renewed", alias=live.profile.alias, ms=_ms_since(began))
+        return renewed
 
     def _swapping(self, live: SharedChannelBase[Any], token: SecretText | None, before: SpecKey) -> OpeningPlan[bool]:
+        began = time.monotonic()
         ready = yield from self._connecting(token)
         moved = live.move(ready, before)
-        if not moved:
+        if moved:
+            log("moved", alias=live.profile.alias, endpoint=str(live.profile.endpoint), ms=_ms_since(began))
+        else:
             yield self.close()
         return moved
+
+
+def _ms_since(began: float) -> float:
+    return (time.monotonic() - began) * 1000
 
 
 class RetryUntilReady:

@@ -7,13 +7,13 @@ an event loop.  When to close, to renew or to drain is decided here, and done by
 
 from __future__ import annotations
 
+import time
 import weakref
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from logging import INFO
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from typing_extensions import Self
@@ -64,8 +64,8 @@ class ConnectionInfo(Tabular):
     handles: int
 
     def _table(self) -> Table:
-        shown = (self.alias, str(self.endpoint), self.db_name or "", str(self.handles))
-        return Table(("alias", "endpoint", "db_name", "handles"), [shown])
+        row = (self.alias, str(self.endpoint), self.db_name or "", str(self.handles))
+        return Table(("alias", "endpoint", "db_name", "handles"), [row])
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +127,14 @@ class SharedChannelBase(Generic[C]):
         self._dedicated = dedicated
         self._retired = False
         self._closed = False
+        self._born = time.monotonic()
         # Not a WeakSet: its own clean-up may come after that of a handle, which asks whether it was the last.
         self._handles: dict[int, weakref.ref[Any]] = {}
         self._clients: ClientSource | None = None
         self._stand_on(ready)
+
+    def _tell_closed(self) -> None:
+        log("closed", alias=self.profile.alias, seconds=time.monotonic() - self._born)
 
     # --- what it is ---
 
@@ -290,8 +294,6 @@ class SharedChannelBase(Generic[C]):
             leaving = self.core.swap(core.raw, core.holder, ready.spec.refresh)
             lite, self._held.lite = self._held.lite, ready.opened.lite
             self._stand_on(ready)
-        alias, endpoint = self.profile.alias, str(self.profile.endpoint)
-        log(INFO, "moved", "the channel of {alias} was replaced by one to {endpoint}", alias=alias, endpoint=endpoint)
         self._drain(leaving, lite)
         return True
 

@@ -23,7 +23,7 @@ from ..live.aio_registry import check_fork
 from ..profile import PoolSettings
 from .base import BasePool, Check, Leasing, Plan, Wait
 from .core import Core, Event
-from .failures import leak_message, not_on_lease
+from .failures import leak_message, not_on_lease, tell_leak
 from .state import Action, CheckHealth, Close, KeyState, Leak, Lease, Open, Waiter, Wake
 
 if TYPE_CHECKING:
@@ -303,6 +303,7 @@ class ConnectionPool(BasePool):
         if isinstance(action, Wake):
             self._wake(action.signal)
         elif isinstance(action, Leak):
+            tell_leak(action)
             warnings.warn(leak_message(action), ResourceWarning, stacklevel=2)
         elif self._loop is not None:
             task = self._loop.create_task(self._work(action), name="milvus-profiles pool")

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import ValidationError
 
 from ..channel.channel_base import OfThisProcess
-from ..errors import ConfigError, PoolError
+from ..errors import ConfigError, PoolError, PoolExhaustedError, PoolTimeoutError
 from ..half_made import even_half_made
+from ..log import log
 from ..pool_stats import KeyStats, PoolStats
 from ..profile import POOL_WIDE, PoolSettings, fold_alias
 from .core import Core, Event
@@ -128,6 +129,8 @@ class BasePool(OfThisProcess):
             if lease.entry is None:
                 error = yield from self._queue(waiter, lease, deadline, timeout, again)
                 if error is not None:
+                    if isinstance(error, (PoolExhaustedError, PoolTimeoutError)):
+                        log("exhausted", key=key.name, message=error.message)
                     return error
             now = self._clock()
             channel = None if lease.entry is None else lease.entry.channel
