@@ -39,8 +39,10 @@ __all__ = [
     "VariableName",
     "as_boolean",
     "as_tuple",
+    "conflict",
     "fields_in",
     "invalid",
+    "other_word",
     "rows_of",
     "wording",
 ]
@@ -257,13 +259,40 @@ def _refusal(model: Any, fault: ValidationError) -> ParamError:
     hint: str | None = first.get("ctx", {}).get("hint")
     place = fields_in(first["loc"], first["type"])
     if first["type"] == "extra_forbidden":
-        near = suggest(str(place[-1]), _fields_of(model, place[:-1]))
+        names = tuple(_fields_of(model, place[:-1]))
+        near = other_word(str(place[-1]), names) or suggest(str(place[-1]), names)
         message = f"unknown field {without_secrets(str(place[-1]))[:64]!a}"
         hint = f"did you mean {near!r}?" if near else hint
     else:
         message = wording(first, ".".join(str(part) for part in place))
     rest = f"{len(more)} more" if more else None
     return ParamError(message, hint="; ".join(filter(None, (hint, rest))) or None, location=Location(model.__name__))
+
+
+# How other clients call a field.
+_OTHER_WORDS = {
+    "database": "db_name",
+    "db": "db_name",
+    "dbname": "db_name",
+    "profile": "alias",
+    "name": "alias",
+    "address": "uri",
+    "url": "uri",
+    "endpoint": "uri",
+    "username": "user",
+    "api_key": "token",
+    "apikey": "token",
+    "secure": "ssl",
+    "tls": "ssl",
+    "ca_pem_path": "ssl",
+    "server_pem_path": "ssl",
+}
+
+
+def other_word(name: str, names: Iterable[str]) -> str | None:
+    """What other clients mean by the name of a field, if that is one of these names."""
+    found = _OTHER_WORDS.get(name.lower())
+    return found if found in names else None
 
 
 def _fields_of(model: Any, place: tuple[Any, ...]) -> Iterable[str]:
@@ -299,3 +328,8 @@ def rows_of(model: Model, prefix: str = "") -> list[tuple[str, str]]:
             text = MASK if isinstance(value, SecretText) else without_secrets(str(value))
             rows.append((f"{prefix}{name}", text))
     return rows
+
+
+def conflict(fields: tuple[str, ...], message: str, hint: str | None = None) -> PydanticCustomError:
+    """A fault between fields; ``fields`` names them, the first being where the error points (see config/invalid.py)."""
+    return PydanticCustomError("conflict", "{message}", {"message": message, "fields": fields, "hint": hint})

@@ -21,7 +21,7 @@ from ..spelling import suggest
 from .fields import FIELDS, field
 from .values import Origin, RawProfile, left_out, unflatten
 
-__all__ = ["FINDINGS", "Findings", "validate"]
+__all__ = ["FINDINGS", "Findings", "valid", "validate"]
 
 FINDINGS = 100
 """Errors that are made of the findings in one profile, or shown of those in all: a file can hold a million."""
@@ -183,3 +183,14 @@ def _conflict_origin(fields: tuple[str, ...], raw: RawProfile) -> Origin:
         value.origin for name in fields for path, value in raw.values.items() if path[0] == name or name in path[1:]
     ]
     return min(origins, key=lambda origin: strength.index(origin.layer), default=raw.declared)
+
+
+def valid(result: Any) -> Any:
+    """The model that validation made; the first of the findings is raised where it made none."""
+    if not isinstance(result, Findings):
+        return result
+    [error] = result.errors(1)
+    if result.number > 1:
+        more = f"{result.number - 1} more: `milvus-profiles config validate` lists all"
+        error.hint = f"{error.hint} ({more})" if error.hint else more
+    raise error

@@ -17,7 +17,7 @@ from ..display import Table, Tabular
 from ..errors import ConfigError, Location, MilvusProfilesError, UnknownProfileError
 from ..half_made import even_half_made
 from ..log import log
-from ..masked import SecretText, without_secrets
+from ..masked import MaskedFields, SecretText, without_secrets
 from ..profile import Profile, fold_alias, is_alias
 from ..spelling import Nearest, some
 from ..text import Standing
@@ -25,7 +25,7 @@ from .databases import refuse_brought, untrusted_origin
 from .documents import Document
 from .environment import idle_addresses
 from .fields import SECRET_FIELDS
-from .invalid import FINDINGS, Findings, validate
+from .invalid import FINDINGS, Findings, valid, validate
 from .layers import Layers, Selection, placed
 from .locations import UnreadFile, home_directory, home_fault, user_file
 from .permissions import refusal
@@ -37,8 +37,7 @@ from .values import Origin, Raw, RawProfile, Value, override, resolved_paths
 __all__ = ["Examined", "ProfileCache", "Profiles", "Resolved", "Selection"]
 
 _CACHED_PROFILES = 64
-_SHOWN = 100
-"""Profiles that a notebook shows."""
+_SHOWN = 100  # in a notebook
 
 
 @even_half_made
@@ -87,7 +86,7 @@ class Profiles(Tabular, Mapping[str, Profile]):
         return f"<Profiles: {len(self)} from {', '.join(places) or 'the environment'}>"
 
     def _table(self) -> Table:
-        rows = [table_row(found) for found in islice(self.examined(), _SHOWN)]
+        rows = [*map(table_row, islice(self.examined(), _SHOWN))]
         return Table(("alias", "uri", "db_name", "auth", "description"), rows, len(self) - len(rows))
 
     def _ipython_key_completions_(self) -> list[str]:
@@ -108,7 +107,11 @@ class Profiles(Tabular, Mapping[str, Profile]):
         return isinstance(alias, str) and self._layers.find(alias) is not None
 
     def __getitem__(self, alias: str) -> Profile:
-        return self.resolve(alias).profile
+        try:
+            return self.resolve(alias).profile
+        except MilvusProfilesError as error:
+            error.__traceback__ = None
+            raise error
 
     @cached_property
     def nearest(self) -> Nearest:
@@ -238,7 +241,7 @@ class Profiles(Tabular, Mapping[str, Profile]):
             raw = self.raw(alias)
             trusted = self.is_trusted(raw)
             # An untrusted file must not make the program open files of its choice.
-            found = placed(_first(validate(Profile, raw, check_files=trusted)), raw)
+            found = placed(valid(validate(Profile, raw, check_files=trusted)), raw)
             profile = self._held(found, raw).taken_from(self)
             self._resolved[key] = Resolved(profile, raw, trusted)
         return self._resolved[key]
@@ -294,7 +297,7 @@ class Profiles(Tabular, Mapping[str, Profile]):
         if raw.document is not None and (refused := refusal(raw.document)) is not None:
             raise refused
         if profile is None:
-            profile = placed(_first(validate(Profile, raw)), raw)
+            profile = placed(valid(validate(Profile, raw)), raw)
             if not layer:
                 self._keep(key, raw, profile)
         if profile.is_template:
@@ -333,7 +336,7 @@ class Profiles(Tabular, Mapping[str, Profile]):
         layer, more = self._call_layer(fields), self._call_layer(over or {})
         fields = over = {}  # as in use()
         raw = override(RawProfile(alias, layer, [], Origin("call", "connect()"), None), more)
-        profile = _first(validate(Profile, raw))
+        profile = valid(validate(Profile, raw))
         if profile.is_template:
             raise ConfigError("no profile and no address was given", hint="name a profile, or give uri= or host=")
         return Resolved(profile, raw, True)
@@ -376,20 +379,14 @@ class Profiles(Tabular, Mapping[str, Profile]):
         """Open a connection of one of these profiles; the arguments are those of :func:`milvus_profiles.connect`."""
         if self._connector is None:
             raise ConfigError("these profiles were loaded without a way to connect", hint="use milvus_profiles.load()")
-        return self._connector(alias, profiles=self, **options)
+        given, options = MaskedFields(options), {}
+        try:
+            return self._connector(alias, profiles=self, **given)
+        except MilvusProfilesError as error:
+            error.__traceback__ = None
+            raise error
 
     @property
     def source(self) -> tuple[str, ...]:
         """What tells one set of profiles from another: the real paths of its files."""
         return tuple(os.path.realpath(document.path) for document in self.documents)
-
-
-def _first(result: Any) -> Profile:
-    if not isinstance(result, Findings):
-        profile: Profile = result
-        return profile
-    [error] = result.errors(1)
-    if result.number > 1:
-        more = f"{result.number - 1} more: `milvus-profiles config validate` lists all"
-        error.hint = f"{error.hint} ({more})" if error.hint else more
-    raise error

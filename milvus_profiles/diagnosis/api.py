@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..config.loading import load_with_warning
 from ..config.profiles import Profiles
-from ..errors import ParamError
+from ..errors import MilvusProfilesError, ParamError
 from ..live.api import connect
 from ..live.opening import secret_context
 from ..profile import Profile
@@ -41,8 +41,12 @@ def diagnose(
         ConfigError: a file cannot be read or is invalid as a whole, or a variable is wrong.
         UntrustedError: an untrusted project file selects a profile of someone else.
     """
-    known, name = selected(alias, profiles)
-    return diagnose_declared(known, name, ProfileTest(secret_context(known, name), timeout, wait_ready, on_stage))
+    try:
+        known, name = selected(alias, profiles)
+        return diagnose_declared(known, name, ProfileTest(secret_context(known, name), timeout, wait_ready, on_stage))
+    except MilvusProfilesError as error:
+        error.__traceback__ = None
+        raise error
 
 
 def selected(alias: str | Profile | None, profiles: Profiles | None) -> tuple[Profiles, str]:

@@ -13,7 +13,7 @@ from ..channel.pymilvus_client import ClientArguments, authentication, client_ar
 from ..config.fields import FIELDS
 from ..config.loading import load_with_warning
 from ..config.plaintext import check_plaintext
-from ..errors import ParamError
+from ..errors import MilvusProfilesError, ParamError
 from ..live.api import connect
 from ..live.connection import Connection
 from ..live.opening import secret_context
@@ -78,9 +78,13 @@ def connection_args(
         MilvusProfilesError: the profile or its secret cannot be had, or Milvus Lite not be started, as for ``connect``.
         ConfigError: pymilvus cannot express the profile: an IPv6 address, a client certificate without a CA.
     """
-    known = profiles if profiles is not None else load_with_warning(alias, stacklevel=2)
-    resolved = known.use(known.select(alias).alias)
-    check_plaintext(resolved)
+    try:
+        known = profiles if profiles is not None else load_with_warning(alias, stacklevel=2)
+        resolved = known.use(known.select(alias).alias)
+        check_plaintext(resolved)
+    except MilvusProfilesError as error:
+        error.__traceback__ = None
+        raise error
     profile, endpoint = resolved.profile, resolved.profile.endpoint
     if channel:
         connection = connect(profile.alias, profiles=known)

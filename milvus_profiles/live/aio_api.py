@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..background import in_executor
+from ..errors import MilvusProfilesError
 from ..masked import MaskedFields
 
 if TYPE_CHECKING:
@@ -56,7 +57,11 @@ class _Connecting(Coroutine[Any, Any, "AsyncConnection"]):
             self._coroutine.close()
 
     async def __aenter__(self) -> AsyncConnection:
-        self._connection = await self
+        try:
+            self._connection = await self
+        except MilvusProfilesError as error:
+            error.__traceback__ = None
+            raise error
         return self._connection
 
     async def __aexit__(
@@ -106,7 +111,11 @@ async def _connect(*asked: Any) -> AsyncConnection:
     if _connecting is None:
         # With it gRPC is imported and much else, which takes half a second and more: the loop goes on meanwhile.
         _connecting = await in_executor(partial(import_module, ".aio_connecting", __package__))
-    connection: AsyncConnection = await _connecting.connect(*asked)
+    try:
+        connection: AsyncConnection = await _connecting.connect(*asked)
+    except MilvusProfilesError as error:
+        error.__traceback__ = None
+        raise error
     return connection
 
 

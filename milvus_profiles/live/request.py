@@ -14,6 +14,7 @@ from ..config.permissions import file_warnings
 from ..config.plaintext import check_plaintext
 from ..config.profiles import Profiles, Resolved
 from ..errors import ConfigError
+from ..fieldtypes import other_word
 from ..half_made import even_half_made
 from ..masked import MaskedFields, SecretText
 from ..profile import Profile, check_alias, fold_alias
@@ -69,7 +70,7 @@ class CallFields(MaskedFields):
         """See that a profile has all of them; else it is a ConfigError."""
         for name in self:
             if name not in FIELDS:
-                near = _OTHER_WORDS.get(name.lower()) or suggest(name, (*FIELDS, *_ARGUMENTS))
+                near = other_word(name, (*FIELDS, *_ARGUMENTS)) or suggest(name, (*FIELDS, *_ARGUMENTS))
                 raise ConfigError(f"unknown field {name!r}", hint=f"did you mean {near!r}?" if near else None)
         if isinstance(port := self.get("port"), str) and len(port) <= 5 and port.isascii() and port.isdecimal():
             self["port"] = int(port)  # as pymilvus takes it, and variables have it
@@ -79,24 +80,6 @@ class CallFields(MaskedFields):
 
 
 _ARGUMENTS = ("alias", "profiles", "dedicated", "wait_ready", "timeout")
-# How other clients call a field.
-_OTHER_WORDS = {
-    "database": "db_name",
-    "db": "db_name",
-    "dbname": "db_name",
-    "profile": "alias",
-    "name": "alias",
-    "address": "uri",
-    "url": "uri",
-    "endpoint": "uri",
-    "username": "user",
-    "api_key": "token",
-    "apikey": "token",
-    "secure": "ssl",
-    "tls": "ssl",
-    "ca_pem_path": "ssl",
-    "server_pem_path": "ssl",
-}
 
 
 @dataclass(frozen=True, slots=True)

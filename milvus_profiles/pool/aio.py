@@ -17,7 +17,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import PoolError
+from ..errors import MilvusProfilesError, PoolError
 from ..live.aio_connection import AsyncConnection
 from ..live.aio_registry import check_fork
 from ..profile import PoolSettings
@@ -108,12 +108,20 @@ class ConnectionPool(BasePool):
             PoolExhaustedError, PoolTimeoutError, ConnectFailedError, PoolClosedError, ...: as for threads.
         """
         self._bind()
-        state = self._states.get(key) or await self._introduce(key)
+        try:
+            state = self._states.get(key) or await self._introduce(key)
+        except MilvusProfilesError as error:
+            error.__traceback__ = None
+            raise error
         lease = self._new_lease()
         taken = self._core.take(state, lease, self._clock())
         if not taken or state.extra_steps:
             waiter = Waiter(state, lease)
-            await self._carry_out(waiter, self._acquire(waiter, lease, timeout))
+            try:
+                await self._carry_out(waiter, self._acquire(waiter, lease, timeout))
+            except MilvusProfilesError as error:
+                error.__traceback__ = None
+                raise error
         else:
             if self._core.dirty:
                 self._plan()
@@ -335,7 +343,11 @@ class _Leasing(Leasing):
     __slots__ = ()
 
     async def __aenter__(self) -> AsyncConnection:
-        connection: AsyncConnection = await self._pool.get_client(self._key, timeout=self._timeout)
+        try:
+            connection: AsyncConnection = await self._pool.get_client(self._key, timeout=self._timeout)
+        except MilvusProfilesError as error:
+            error.__traceback__ = None
+            raise error
         self._connection = connection
         return connection
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..errors import MilvusProfilesError
 from ..live.connection import Connection
 from ..profile import PoolSettings
 from .base import BasePool, Check, Leasing, Plan, Wait
@@ -112,7 +113,11 @@ class ConnectionPool(BasePool):
         except KeyError:
             state = None
         if state is None:  # out of the handler: that there is no such profile is no news about a dictionary
-            state = self._introduce(key)
+            try:
+                state = self._introduce(key)
+            except MilvusProfilesError as error:
+                error.__traceback__ = None
+                raise error
         lease = self._new_lease()
         guard = self._contention
         if guard.contended:
@@ -123,7 +128,11 @@ class ConnectionPool(BasePool):
             guard.contended = guard.blocked
         if not taken or state.extra_steps:
             waiter = Waiter(state, lease)
-            self._carry_out(waiter, self._acquire(waiter, lease, timeout))
+            try:
+                self._carry_out(waiter, self._acquire(waiter, lease, timeout))
+            except MilvusProfilesError as error:
+                error.__traceback__ = None
+                raise error
         else:
             if self._core.dirty:
                 self._worker.notify()
@@ -313,7 +322,11 @@ class _Leasing(Leasing):
     __slots__ = ()
 
     def __enter__(self) -> Connection:
-        connection: Connection = self._pool.get_client(self._key, timeout=self._timeout)
+        try:
+            connection: Connection = self._pool.get_client(self._key, timeout=self._timeout)
+        except MilvusProfilesError as error:
+            error.__traceback__ = None
+            raise error
         self._connection = connection
         return connection
 
