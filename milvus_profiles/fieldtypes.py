@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
@@ -289,10 +289,10 @@ _OTHER_WORDS = {
 }
 
 
-def other_word(name: str, names: Iterable[str]) -> str | None:
+def other_word(name: str, names: Sequence[str]) -> str | None:
     """What other clients mean by the name of a field, if that is one of these names."""
     found = _OTHER_WORDS.get(name.lower())
-    return found if found in names else None
+    return found if found is not None and found in names else None
 
 
 def _fields_of(model: Any, place: tuple[Any, ...]) -> Iterable[str]:
