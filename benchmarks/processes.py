@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["PYTHON", "ROOT", "checked", "lasting", "until_printed"]
+__all__ = ["PYTHON", "ROOT", "checked", "lasting", "spending", "until_printed"]
 
 PYTHON = sys.executable
 ROOT = Path(__file__).parents[1]
@@ -39,6 +39,24 @@ def lasting(
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         return time.perf_counter() - began
+
+    return measure
+
+
+def spending(command: Sequence[str], env: Mapping[str, str] | None = None) -> Callable[[], float]:
+    """A contestant: the seconds of CPU time that a program takes, of the user and the system."""
+    checked(command, env)
+    surroundings = {**os.environ, **(env or {})}
+
+    def measure() -> float:
+        process = subprocess.Popen(
+            command, env=surroundings, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise RuntimeError(f"{command} ended with {process.returncode}")
+        return used.ru_utime + used.ru_stime
 
     return measure
 

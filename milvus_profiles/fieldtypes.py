@@ -17,7 +17,7 @@ from .endpoint import AddressError, parse_address, parse_host
 from .errors import ConfigError, Location, ParamError
 from .files.paths import absolute_path
 from .files.regular_file import PEM_LIMIT, FileFault, read_regular
-from .masked import without_secrets
+from .masked import MASK, SecretText, without_secrets
 from .spelling import suggest_field
 from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
 
@@ -39,8 +39,10 @@ __all__ = [
     "VariableName",
     "as_boolean",
     "as_tuple",
+    "conflict",
     "fields_in",
     "invalid",
+    "rows_of",
     "wording",
 ]
 
@@ -284,3 +286,22 @@ class Model(BaseModel, metaclass=_Refusing):
     model_config = ConfigDict(
         frozen=True, strict=True, extra="forbid", hide_input_in_errors=True, str_max_length=_TEXT_MAX
     )
+
+
+def rows_of(model: Model, prefix: str = "") -> list[tuple[str, str]]:
+    """The fields of a model that were set, those of tables in it one by one, with texts that may be shown."""
+    rows = []
+    for name, value in model.__repr_args__():
+        if name is None or name not in model.model_fields_set or value is None:
+            continue
+        if isinstance(value, Model):
+            rows += rows_of(value, f"{prefix}{name}.")
+        else:
+            text = MASK if isinstance(value, SecretText) else without_secrets(str(value))
+            rows.append((f"{prefix}{name}", text))
+    return rows
+
+
+def conflict(fields: tuple[str, ...], message: str, hint: str | None = None) -> PydanticCustomError:
+    """A fault between fields; ``fields`` names them, the first being where the error points (see config/invalid.py)."""
+    return PydanticCustomError("conflict", "{message}", {"message": message, "fields": fields, "hint": hint})

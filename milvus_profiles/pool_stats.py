@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .display import Table, Tabular
 from .half_made import even_half_made
 
 __all__ = ["KeyStats", "PoolStats"]
 
+_SHOWN = 10
+"""Keys of a pool that are shown beside the sum of all."""
+
 
 @even_half_made
 @dataclass(frozen=True, slots=True)
-class KeyStats:
+class KeyStats(Tabular):
     """A snapshot of one key, or of a whole pool; counters count from the beginning.
 
     Attributes:
@@ -59,6 +63,12 @@ class KeyStats:
     connections_errors: int = 0
     connections_lost: int = 0
 
+    def _counters(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in KeyStats.__dataclass_fields__}
+
+    def _table(self) -> Table:
+        return Table(("", "all"), [(name, str(value)) for name, value in self._counters().items()])
+
 
 @even_half_made
 @dataclass(frozen=True, slots=True)
@@ -73,10 +83,10 @@ class PoolStats(KeyStats):
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dictionaries, as JSON wants them."""
-        plain = {name: getattr(self, name) for name in KeyStats.__dataclass_fields__}
-        return {**plain, "keys": {key: asdict(stats) for key, stats in self.keys.items()}}
+        return asdict(self)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # A read-only mapping is not pickled, and errors, which carry this, cross process boundaries.
-        plain = tuple(getattr(self, name) for name in KeyStats.__dataclass_fields__)
-        return PoolStats, (*plain, dict(self.keys))
+    def _table(self) -> Table:
+        keys = list(self.keys)[:_SHOWN]
+        columns = [self._counters(), *(self.keys[key]._counters() for key in keys)]
+        rows = [(name, *(str(column[name]) for column in columns)) for name in columns[0]]
+        return Table(("", "all", *keys), rows)

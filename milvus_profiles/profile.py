@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypedDict, Union
 
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
-from pydantic_core import PydanticCustomError
 
 from .alias import ALIAS_LONGEST, ALIAS_PATTERN, check_alias, fold_alias, is_alias
+from .display import Table, Tabular
 from .endpoint import DEFAULT_PORT, Address, AddressError, Endpoint, Untrusted, parse_address
-from .errors import ConfigError
+from .errors import ConfigError, MilvusProfilesError
 from .fieldtypes import (
     AnyText,
     Host,
@@ -28,9 +28,11 @@ from .fieldtypes import (
     Seconds,
     Text,
     as_boolean,
+    conflict,
     invalid,
+    rows_of,
 )
-from .masked import SecretText
+from .masked import MaskedFields, SecretText
 from .pool_settings import POOL_WIDE, PoolSettings
 from .references import CommandRef, Credential, EnvRef, FileRef, KeyringRef, Kind, SecretSource, kind_of
 from .text import Standing
@@ -148,7 +150,7 @@ class ProfileFields(TypedDict, total=False):
     pool: PoolSettings | Mapping[str, Any]
 
 
-class Profile(Model):
+class Profile(Tabular, Model):
     """A name for a way to reach a Milvus.
 
     Attributes:
@@ -215,17 +217,17 @@ class Profile(Model):
         if self.uri is not None:
             for other in ("host", "port"):
                 if getattr(self, other) is not None:
-                    raise _conflict(("uri", other), f"uri and {other} are both given: the uri holds the whole address")
+                    raise conflict(("uri", other), f"uri and {other} are both given: the uri holds the whole address")
             try:
                 address = parse_address(self.uri)
             except AddressError as error:
-                raise _conflict(("uri",), error.message, error.hint) from None
+                raise conflict(("uri",), error.message, error.hint) from None
         elif self.host is not None:
             address = Address("tcp", host=self.host, port=self.port or DEFAULT_PORT)
         if self.user is not None and ":" in self.user:
-            raise _conflict(("user",), "the user's name contains a colon, which ends the name in Milvus's token")
+            raise conflict(("user",), "the user's name contains a colon, which ends the name in Milvus's token")
         if self.token is not None and self.password is not None:
-            raise _conflict(
+            raise conflict(
                 ("token", "password"),
                 "token and password are both given: a token is the whole credential",
                 "keep the token, or user and password",
@@ -235,20 +237,20 @@ class Profile(Model):
         if self.pool is not None:
             for name in POOL_WIDE:
                 if name in self.pool.model_fields_set:
-                    raise _conflict((name,), f"{name} is a setting of a whole pool, not of one profile")
+                    raise conflict((name,), f"{name} is a setting of a whole pool, not of one profile")
         object.__setattr__(self, "_address", address)
         return self
 
     def _check_address(self, address: Address) -> None:
         if address.tls and self.ssl is False:
-            raise _conflict(("ssl", "uri"), "ssl = false contradicts https:// in the uri")
+            raise conflict(("ssl", "uri"), "ssl = false contradicts https:// in the uri")
         if address.kind == "lite" and self.ssl:
-            raise _conflict(("ssl",), "Milvus Lite has no TLS: it runs inside this process")
+            raise conflict(("ssl",), "Milvus Lite has no TLS: it runs inside this process")
         if self.password is not None and self.user is None:
-            raise _conflict(("password",), "password needs user beside it")
+            raise conflict(("password",), "password needs user beside it")
         if address.database is not None:
             if self.db_name is not None and self.db_name != address.database:
-                raise _conflict(
+                raise conflict(
                     ("db_name", "uri"),
                     f"db_name is {self.db_name!r}, but the uri names the database {address.database!r}",
                 )
@@ -284,13 +286,24 @@ class Profile(Model):
     def connect(self, **options: Any) -> Any:
         """Open a connection of it; the arguments are those of :func:`milvus_profiles.connect`."""
         # The public face, which stands above: it is loaded whenever anything of the package is.
-        return sys.modules[__package__].connect(self, **options)
+        given, options = MaskedFields(options), {}
+        try:
+            return sys.modules[__package__].connect(self, **given)
+        except MilvusProfilesError as error:
+            error.__traceback__ = None
+            raise error
 
     @property
     def source(self) -> object | None:
         """The profiles that it was taken from, or something else for one that another process took; None for one that a
         program made."""
         return self.standing.source
+
+    def __dir__(self) -> list[str]:
+        return [*type(self).model_fields, "address", "auth", "connect", "credential", "endpoint", "is_template", "tls"]
+
+    def _table(self) -> Table:
+        return Table(("field", "value"), rows_of(self))
 
     def fields(self) -> dict[str, Any]:
         """The fields that were set, with tables as dictionaries: what a call would have to say for the same profile."""
@@ -366,8 +379,3 @@ class Profile(Model):
     def auth(self) -> Kind | Literal["none"]:
         """Where the secret comes from, in one word."""
         return "none" if (credential := self.credential) is None else credential.kind
-
-
-def _conflict(fields: tuple[str, ...], message: str, hint: str | None = None) -> PydanticCustomError:
-    """A fault between fields; ``fields`` names them, the first being where the error points (see config/invalid.py)."""
-    return PydanticCustomError("conflict", "{message}", {"message": message, "fields": fields, "hint": hint})

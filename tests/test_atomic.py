@@ -8,6 +8,8 @@ import resource
 import signal
 import stat
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -262,7 +264,7 @@ def test_what_root_makes_in_a_users_directory_is_the_users(shared: Path) -> None
     with locked(str(path), 1.0):
         write_atomic(str(path), b"x")
     create_file(str(shared / "state/pin.pem"), b"x")
-    made = [path, path.parent, path.parent.parent, path.with_name("milvus.toml.lock"), shared / "state/pin.pem"]
+    made = [path, path.parent, path.parent.parent, shared / "state/pin.pem"]
     assert {(one.stat().st_uid, one.stat().st_gid) for one in made} == {(NOBODY, 12345)}
     with as_nobody():
         write_atomic(str(path), b"y")
@@ -389,7 +391,7 @@ def test_a_file_that_is_mounted_by_itself_is_named_with_the_remedy(cli: Command,
         assert "busy" in outcome.error["message"]
         assert outcome.error["hint"].endswith("mount its directory in its place")
         left = {path.name for path in seen.at(project).iterdir()}
-    assert left == {".git", "milvus.toml", "milvus.toml.was", "milvus.toml.lock"}
+    assert left == {".git", "milvus.toml", "milvus.toml.was"}
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
@@ -422,14 +424,16 @@ def test_a_file_that_may_not_be_read_is_a_clear_error(shared: Path) -> None:
 # --- the lock ----------------------------------------------------------------------------------------------------
 
 
-def test_the_lock_keeps_other_threads_out_and_its_file_stays(tmp_path: Path) -> None:
+def test_the_lock_keeps_other_threads_out_and_its_file_is_gone_again(tmp_path: Path) -> None:
     path = str(tmp_path / "file")
     inside: list[int] = []
     most: list[int] = []
+    modes: set[int] = set()
 
     def work(number: int) -> None:
         for _ in range(20):
             with locked(path, 60.0):
+                modes.add(stat.S_IMODE((tmp_path / "file.lock").stat().st_mode))
                 inside.append(number)
                 most.append(len(inside))
                 inside.remove(number)
@@ -440,15 +444,81 @@ def test_the_lock_keeps_other_threads_out_and_its_file_stays(tmp_path: Path) -> 
     for thread in threads:
         thread.join()
     assert (len(most), max(most)) == (80, 1)
-    assert os.listdir(tmp_path) == ["file.lock"]
-    assert stat.S_IMODE((tmp_path / "file.lock").stat().st_mode) == 0o600
+    assert os.listdir(tmp_path) == []
+    assert modes == {0o600}
 
 
 def test_a_link_and_its_target_have_one_lock(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("file")
     with locked(str(tmp_path / "link"), 1.0), pytest.raises(LockTimeoutError), locked(str(tmp_path / "file"), 0.05):
         pass
-    assert sorted(os.listdir(tmp_path)) == ["file.lock", "link"]
+    assert os.listdir(tmp_path) == ["link"]
+
+
+def test_who_waited_for_a_lock_that_is_gone_takes_the_one_that_stands_there(tmp_path: Path) -> None:
+    """Two waiters opened the same file; when it is taken away both get its lock, and only one may go on."""
+    path = str(tmp_path / "file")
+    inside, most = 0, 0
+    ready = threading.Barrier(3)
+
+    def wait() -> None:
+        nonlocal inside, most
+        ready.wait()
+        with locked(path, 60.0):
+            inside += 1
+            most = max(most, inside)
+            threading.Event().wait(0.05)
+            inside -= 1
+
+    threads = [threading.Thread(target=wait) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    with locked(path, 1.0):
+        ready.wait()
+        threading.Event().wait(0.1)
+    for thread in threads:
+        thread.join()
+    assert (inside, most) == (0, 1)
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_lock_of_a_killed_process_is_free_and_goes_with_the_next(tmp_path: Path) -> None:
+    path = str(tmp_path / "file")
+    program = (
+        "import sys, time\nfrom milvus_profiles.config.file_lock import locked\n"
+        "with locked(sys.argv[1], 1.0):\n    print('held', flush=True)\n    time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(LockTimeoutError), locked(path, 0.05):
+            pass
+        process.kill()
+    assert os.listdir(tmp_path) == ["file.lock"]
+    with locked(path, 1.0):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_somebody_called_so_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "file.lock").write_text("precious")
+    with locked(str(tmp_path / "file"), 1.0), pytest.raises(LockTimeoutError), locked(str(tmp_path / "file"), 0.05):
+        pass
+    assert (tmp_path / "file.lock").read_text() == "precious"
+
+
+@root_only
+def test_another_users_lock_is_none(shared: Path) -> None:
+    shared.chmod(0o777)
+    (shared / "file.lock").touch()
+    os.chown(shared / "file.lock", NOBODY, NOBODY)
+    os.chown(shared, 12345, 12345)
+    with (
+        pytest.raises(ConfigError, match="cannot be locked: it belongs to another user"),
+        locked(str(shared / "file"), 1),
+    ):
+        pass
+    assert (shared / "file.lock").exists()
 
 
 def test_the_lock_is_released_after_an_error(tmp_path: Path) -> None:

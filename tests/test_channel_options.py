@@ -19,13 +19,12 @@ from cryptography.hazmat.primitives import serialization
 
 from milvus_profiles.channel.options import (
     channel_options,
-    check_tls_files,
     open_channel,
     read_tls_files,
     target_of,
-    tls_signature,
 )
 from milvus_profiles.channel.receive_limits import LIMITS
+from milvus_profiles.channel.tls_files import check_tls_files, tls_signature
 from milvus_profiles.channel.wire import GET_VERSION
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.errors import ConfigError, TLSError

@@ -47,9 +47,8 @@ def test_a_new_file_is_private_and_so_are_its_new_directories(tmp_path: Path) ->
         os.umask(old)
     assert (result.created, result.path) == (True, str(path))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.with_name("milvus.toml.lock").stat().st_mode) == 0o600
     assert [stat.S_IMODE(p.stat().st_mode) for p in (path.parent, path.parent.parent)] == [0o700, 0o700]
-    assert names(path.parent) == {"milvus.toml", "milvus.toml.lock"}
+    assert names(path.parent) == {"milvus.toml"}
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o666])
@@ -113,7 +112,7 @@ def test_an_edit_that_is_refused_or_does_nothing_creates_nothing(tmp_path: Path,
         assert names(tmp_path) == set()
     else:
         assert (result.changed, result.created, result.after) == (False, False, b"")
-        assert names(tmp_path / "new") == {"milvus.toml.lock"}
+        assert names(tmp_path / "new") == set()
 
 
 # --- what is no TOML file ----------------------------------------------------------------------------------------
@@ -220,7 +219,7 @@ def test_an_editors_save_during_an_edit_is_not_overwritten(path: Path) -> None:
         edit_file(path, ADD, check=save)
     assert path.read_text() == "# saved\n"
     assert caught.value.hint is not None
-    assert names(path.parent) == {"milvus.toml", "milvus.toml.lock"}
+    assert names(path.parent) == {"milvus.toml"}
 
 
 def test_a_file_that_appears_or_goes_during_an_edit_is_noticed(path: Path) -> None:

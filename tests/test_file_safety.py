@@ -593,3 +593,59 @@ def test_connect_warns_of_a_readable_file_and_refuses_a_writable_one(home: Path,
             pytest.raises(mp.MilvusProfilesError),
         ):
             mp.connect("prod", profiles=profiles, timeout=1)
+
+
+CONNECTS = """
+import os, sys, threading, warnings
+import milvus_profiles as mp
+def connect():
+    try:
+        mp.connect("prod", timeout=1)
+    except mp.MilvusProfilesError as error:
+        return type(error).__name__
+connect()
+threads = [threading.Thread(target=connect) for _ in range(8)]
+[thread.start() for thread in threads], [thread.join() for thread in threads]
+with mp.ConnectionPool() as pool:
+    try:
+        pool.lease("prod").__enter__()
+    except mp.MilvusProfilesError:
+        pass
+if (pid := os.fork()) == 0:
+    connect()
+    os._exit(0)
+os.waitpid(pid, 0)
+with warnings.catch_warnings():
+    warnings.simplefilter("error", mp.InsecureFileWarning)
+    os.rename(sys.argv[1], sys.argv[2])
+    os.environ["MILVUS_PROFILES_FILE"] = sys.argv[2]
+    for _ in range(2):
+        try:
+            connect()
+        except mp.InsecureFileWarning:
+            print("refused")
+"""
+
+
+def test_a_program_is_told_once_of_a_file_that_others_can_read(cli: Command, tmp_path: Path) -> None:
+    """By threads, a pool and a forked child too; a filter that makes an error of it makes one each time."""
+    path = tmp_path / "profiles.toml"
+    path.write_text(f'[profiles.prod]\nuri = "http://127.0.0.1:1"\ntoken = "{CANARY}"\n')
+    path.chmod(0o644)
+    words = [
+        "-W",
+        "always",
+        "-W",
+        "ignore::DeprecationWarning",
+        "-c",
+        CONNECTS,
+        str(path),
+        str(tmp_path / "other.toml"),
+    ]
+    done = subprocess.run(
+        [sys.executable, *words],
+        env=cli.environment({"MILVUS_PROFILES_FILE": str(path)}), cwd=cli.cwd, capture_output=True, text=True,
+        timeout=60, check=True,
+    )  # fmt: skip
+    assert done.stderr.count("InsecureFileWarning: ") == 1, done.stderr
+    assert done.stdout == "refused\nrefused\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import gc
+import logging
 import os
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from milvus_profiles.channel.options import open_channel
 from milvus_profiles.errors import SecretUnavailableError
 from milvus_profiles.live.limit import OPEN_CONNECTIONS, ConnectionLimit
 from milvus_profiles.live.registry import ConnectionInfo, Registry
+from milvus_profiles.log import LOG
 from milvus_profiles.masked import SecretText
 from milvus_profiles.pool.threads import ConnectionPool
 from milvus_profiles.profile import PoolSettings
@@ -52,6 +54,14 @@ pytestmark = [
 
 LIMIT = 10.0
 """Seconds that something may take which takes milliseconds, on a busy machine."""
+
+
+@pytest.fixture(autouse=True)
+def _no_handler_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception in the middle of a handler of the standard library's leaves its lock held, and pytest has some."""
+    for level in (logging.DEBUG, logging.INFO, logging.WARNING):
+        LOG.isEnabledFor(level)  # which has a lock, where it does not know it yet
+    monkeypatch.setattr(LOG, "propagate", False)
 
 
 # --- the pool ---

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import contextlib
 import logging
+import re
+import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 
 import milvus_profiles as mp
+from milvus_profiles.log import EVENTS
 from tests.support import scripted_grpc
+from tests.support.certificates import Certificates
 from tests.support.command import Command
+from tests.support.secret_service import KeyringSession
+from tests.support.waiting import until
 
 CANARY = "c4n4ry-t0ken"
+PACKAGE = Path(mp.__file__).parent
 
 
 @pytest.fixture
@@ -35,6 +50,12 @@ def told(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
     for record in records:
         assert CANARY not in repr(vars(record))
         assert CANARY not in record.getMessage()
+        event = EVENTS[vars(record)["milvus_event"]]
+        assert record.levelno == event.level
+        fields = {name for name in vars(record) if name.startswith("milvus_")} - {"milvus_event"}
+        assert fields == {f"milvus_{part}" for part in event.parts}
+        assert Path(record.pathname).is_relative_to(PACKAGE)
+        assert record.filename != "log.py"
     return [(record.levelno, vars(record)["milvus_event"]) for record in records]
 
 
@@ -66,18 +87,19 @@ async def test_asyncio_tells_the_same(
 def test_a_channel_that_moves_is_told(
     tmp_path: Path, server: scripted_grpc.ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "milvus_profiles")
+    caplog.set_level(logging.DEBUG, "milvus_profiles")
     with scripted_grpc.scripted_server(scripted_grpc.milvus_answer) as other:
         text = '[profiles.prod]\nuri = "http://127.0.0.1:{}"\n'
         with profiles(tmp_path, text.format(server.port)).connect("prod"):
             profiles(tmp_path, text.format(other.port)).connect("prod").close()
-            assert told(caplog) == [(logging.INFO, "moved")]
+            assert told(caplog)[-1] == (logging.DEBUG, "moved")
+            assert vars(caplog.records[-1])["milvus_ms"] > 0
         mp.disconnect_all()
 
 
 def test_without_a_listener_nothing_is_written(cli: Command, project: Path) -> None:
     (project / "milvus.toml").write_text('[profiles.prod]\nuri = "h"\n')
-    assert cli("list", status=0).stderr == ""
+    assert cli("list", "--json", status=0).stderr == ""
     assert cli("list", "-v", status=0).stderr == ""
     said = cli("list", "-vv", status=0).stderr
     assert f"DEBUG: read {project / 'milvus.toml'}: profiles: 1\n" in said
@@ -91,3 +113,180 @@ def test_text_of_a_file_cannot_forge_a_line_of_the_log(cli: Command, project: Pa
     said = cli("list", "-vv", "--config", str(place / "milvus.toml"), status=0).stderr
     assert "\nERROR: forged" not in said
     assert "a\\nERROR: forged" in said
+
+
+# --- what changes under living connections ----------------------------------------------------------------------------
+
+
+def refusing(token: str) -> scripted_grpc.Script:
+    """A Milvus that takes one token only, which may change."""
+
+    def script(call: scripted_grpc.Call) -> bytes:
+        if call.metadata.get("authorization") != base64.b64encode(current[0].encode()).decode():
+            raise scripted_grpc.Refusal(grpc.StatusCode.UNAUTHENTICATED, "auth check failure")
+        return scripted_grpc.milvus_answer(call)
+
+    current = [token]
+    script.current = current  # type: ignore[attr-defined]
+    return script
+
+
+@pytest.mark.parametrize("loop", [False, True], ids=["threads", "asyncio"])
+async def test_a_token_that_was_replaced_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, loop: bool) -> None:
+    caplog.set_level(logging.INFO, "milvus_profiles")
+    script: Any = refusing(CANARY)
+    token = tmp_path / "token"
+    token.write_text(CANARY)
+    with scripted_grpc.scripted_server(script) as server:
+        text = f'[profiles.prod]\nuri = "http://127.0.0.1:{server.port}"\ntoken = {{file = "{token}"}}\n'
+        found = profiles(tmp_path, text)
+        if loop:
+            async with mp.aio.connect("prod", profiles=found) as aconn:
+                token.write_text(f"{CANARY}-2")
+                script.current[0] = f"{CANARY}-2"
+                await aconn.ping()
+        else:
+            with found.connect("prod") as conn:
+                token.write_text(f"{CANARY}-2")
+                script.current[0] = f"{CANARY}-2"
+                conn.ping()
+        assert told(caplog) == [(logging.INFO, "token")]
+        mp.disconnect_all()
+        await mp.aio.disconnect_all()
+
+
+@pytest.mark.parametrize("loop", [False, True], ids=["threads", "asyncio"])
+async def test_a_server_that_answers_again_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, loop: bool
+) -> None:
+    caplog.set_level(logging.INFO, "milvus_profiles")
+    away = threading.Event()
+
+    def script(call: scripted_grpc.Call) -> bytes:
+        if away.is_set():
+            raise scripted_grpc.Refusal(grpc.StatusCode.UNAVAILABLE, "away")
+        return scripted_grpc.milvus_answer(call)
+
+    with scripted_grpc.scripted_server(script) as server:
+        text = f'[profiles.prod]\nuri = "http://127.0.0.1:{server.port}"\ntoken = "{CANARY}"\nretry = false\n'
+        found = profiles(tmp_path, text)
+        for out in (True, False):
+            (away.set if out else away.clear)()
+            with pytest.raises(mp.MilvusProfilesError) if out else contextlib.nullcontext():
+                if loop:
+                    away.clear()
+                    async with mp.aio.connect("prod", profiles=found) as aconn:
+                        (away.set if out else away.clear)()
+                        await aconn.ping()
+                else:
+                    away.clear()
+                    with found.connect("prod") as conn:
+                        (away.set if out else away.clear)()
+                        conn.ping()
+        assert told(caplog) == [(logging.INFO, "reconnected")]
+        mp.disconnect_all()
+        await mp.aio.disconnect_all()
+
+
+def test_certificates_that_were_renewed_are_told(
+    tmp_path: Path, certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "milvus_profiles")
+    ca = tmp_path / "ca.pem"
+    shutil.copy(certificates.ca, ca)
+    with scripted_grpc.scripted_server(scripted_grpc.milvus_answer, identity=certificates.server) as server:
+        text = f'[profiles.prod]\nuri = "https://127.0.0.1:{server.port}"\nssl = {{ca = "{ca}"}}\n'
+        with profiles(tmp_path, text).connect("prod", dedicated=True) as conn:
+            ca.write_bytes(certificates.ca.read_bytes() + b"\n")
+
+            def renewed() -> bool:
+                conn.ping()
+                return "renewed" in [event for _, event in told(caplog)]
+
+            conn._live._look()  # as it does every half minute
+            until(renewed)
+
+
+# --- what somebody should see to --------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("loop", [False, True], ids=["threads", "asyncio"])
+async def test_a_pool_tells_of_exhaustion_and_leaks(
+    tmp_path: Path, server: scripted_grpc.ScriptedServer, caplog: pytest.LogCaptureFixture, loop: bool
+) -> None:
+    found = profiles(tmp_path, f'[profiles.prod]\nuri = "http://127.0.0.1:{server.port}"\ntoken = "{CANARY}"\n')
+    settings = mp.PoolSettings(
+        mode="exclusive",
+        max_total_per_key=1,
+        max_block_wait=0.1,
+        max_waiting=0,
+        leak_threshold=0.1,
+        eviction_interval=0.1,
+    )
+    if loop:
+        async with mp.aio.ConnectionPool(settings, profiles=found) as apool, apool.lease("prod"):
+            for _ in range(2):
+                with pytest.raises(mp.PoolError):
+                    await apool.get_client("prod")
+            while "leak" not in [event for _, event in told(caplog)]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    else:
+        with mp.ConnectionPool(settings, profiles=found) as pool, pool.lease("prod", timeout=30):
+            for _ in range(2):
+                with pytest.raises(mp.PoolError):
+                    pool.get_client("prod")
+            until(lambda: "leak" in [event for _, event in told(caplog)])
+    assert {*told(caplog)} == {(logging.WARNING, "exhausted"), (logging.WARNING, "leak")}
+    assert {vars(record)["milvus_key"] for record in caplog.records if record.name == "milvus_profiles"} == {"prod"}
+
+
+SILENT_PROGRAM = """
+import logging, sys
+import milvus_profiles as mp
+from milvus_profiles.log import tell
+settings = mp.PoolSettings(mode="exclusive", max_total_per_key=1)
+with mp.ConnectionPool(settings) as pool, pool.lease("prod", timeout=30):
+    try:
+        pool.get_client("prod", timeout=0.05)
+    except mp.PoolTimeoutError:
+        pass
+tell("orm", alias="prod", error="TypeError")
+if sys.argv[1:]:
+    logging.basicConfig(format="%(name)s %(levelname)s %(milvus_event)s", level=logging.WARNING)
+    tell("orm", alias="prod", error="TypeError")
+"""
+
+
+def test_a_program_that_does_not_listen_hears_only_what_people_have_to_know(
+    cli: Command, server: scripted_grpc.ScriptedServer
+) -> None:
+    def said(*words: str) -> str:
+        env = cli.environment({"MILVUS_PROFILES__PROD__URI": f"http://127.0.0.1:{server.port}"})
+        return subprocess.run(
+            [sys.executable, "-c", SILENT_PROGRAM, *words], env=env, cwd=cli.cwd, capture_output=True, text=True,
+            timeout=60, check=True,
+        ).stderr  # fmt: skip
+
+    assert said() == "pymilvus's ORM cannot be told of prod: TypeError\n"
+    assert said("listens").splitlines()[1:] == ["milvus_profiles WARNING orm"]
+
+
+def test_a_keyring_that_is_silent_is_told(fresh_keyring: KeyringSession, cli: Command) -> None:
+    fresh_keyring.suspend()
+    env = {"MILVUS_PROFILES__PROD__URI": "https://h", "MILVUS_PROFILES__PROD__USER": "root"}
+    env["MILVUS_PROFILES_KEYRING_TIMEOUT"] = "0.5"
+    done = cli("secret", "status", "prod", "-vv", env=env, keyring=fresh_keyring, status=4)
+    assert "WARNING: the keyring did not answer within 0.5 s\n" in done.stderr
+
+
+def test_the_list_of_events_is_all_that_is_logged() -> None:
+    calls = re.findall(
+        r"\b(?:log|tell)\(\s*\"(\w+)\"", "".join(path.read_text() for path in PACKAGE.rglob("*.py")), re.MULTILINE
+    )
+    assert set(calls) == set(EVENTS)
+    for path in PACKAGE.rglob("*.py"):
+        if path.name != "log.py":
+            assert not re.search(r"LOG\.(debug|info|warning|error|log)\(", path.read_text()), path
+    for event in EVENTS.values():
+        assert set(re.findall(r"\{(\w+)", event.message)) <= set(event.parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,10 +15,11 @@ import pytest
 import yaml
 
 import milvus_profiles as mp
-from tests.support import faults
+from tests.support import faults, obstacles
 from tests.support.certificates import Certificates
 from tests.support.command import Command
 from tests.support.milvus import MilvusServer
+from tests.support.requirements import unavailable
 
 SAMPLES = Path(__file__).parents[1] / "sample_configs"
 YAML = sorted(SAMPLES.rglob("*.y*ml"))
@@ -52,6 +54,11 @@ def test_compose(cli: Command, milvus_auth: MilvusServer, tmp_path: Path) -> Non
     (tmp_path / "milvus-token").write_text("root:Milvus")
     places = {"http://milvus:19530": milvus_auth.uri, "/run/secrets": str(tmp_path)}
     cli("profile", "test", env=moved(app["environment"], places), status=0)
+    kind, program, *words = app["healthcheck"]["test"]
+    assert (kind, program) == ("CMD", "milvus-profiles")
+    assert cli(*words, env=moved(app["environment"], places), status=0).stdout == ""
+    (tmp_path / "milvus-token").write_text("root:wrong")
+    cli(*words, env=moved(app["environment"], places), status=9)
 
 
 def moved(env: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
@@ -75,9 +82,35 @@ def test_kubernetes(cli: Command, milvus_tls: MilvusServer, certificates: Certif
     (tmp_path / "token").write_text("root:Milvus")
     shutil.copy(certificates.ca, tmp_path / "ca.pem")
     places = {"https://milvus.internal.example:19530": milvus_tls.uri, mount["mountPath"]: str(tmp_path)}
-    probe = container["startupProbe"]["exec"]["command"]
-    assert probe[0] == "milvus-profiles"
-    cli(*probe[1:], env=moved(env, places), status=0)
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    guard = container["securityContext"]
+    assert (guard["readOnlyRootFilesystem"], guard["allowPrivilegeEscalation"]) == (True, False)
+    assert guard["capabilities"] == {"drop": ["ALL"]}
+    [volume] = pod["volumes"]
+    # As the volume shows the Secret to a user of that group, who is not its owner.
+    mode, group = volume["secret"]["defaultMode"], pod["securityContext"]["fsGroup"]
+    assert (mode, group) == (0o440, pod["securityContext"]["runAsGroup"])
+    if os.geteuid() != 0:
+        unavailable("needs root, for a user of another group")
+    tmp_path.chmod(0o755)
+    for path in (tmp_path / "token", tmp_path / "ca.pem"):
+        os.chown(path, 0, group)
+        path.chmod(mode)
+    words = {tuple(container[f"{name}Probe"]["exec"]["command"]) for name in ("startup", "readiness", "liveness")}
+    [(program, *probe)] = words
+    assert program == "milvus-profiles"
+    limit = float(probe[probe.index("--timeout") + 1])
+    assert all(container[f"{name}Probe"]["timeoutSeconds"] > limit for name in ("startup", "readiness", "liveness"))
+    # Nothing can be written, there is no home, and the user is nobody in particular.
+    user = pod["securityContext"]["runAsUser"]
+    variables = {**moved(env, places), "HOME": None}
+    with obstacles.read_only_root(Path("/")) as seen, obstacles.reachable(tmp_path):
+        prefix = [*seen.prefix, *obstacles.python_for_all(), "setpriv", f"--reuid={user}", f"--regid={group}"]
+        inside = Command([*prefix, "--clear-groups", "--bounding-set=-all", *cli.program], cli.home, Path("/"))
+        done = inside(*probe, env=variables, status=0)
+        assert done.stdout == done.stderr == ""
+        (tmp_path / "token").write_text("root:wrong")
+        inside(*probe, env=variables, status=9)
 
 
 def test_systemd(cli: Command, milvus_tls: MilvusServer, certificates: Certificates, tmp_path: Path) -> None:

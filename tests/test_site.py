@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from milvus_profiles.cli.manual import GROUPS, PAGES, VARIABLES
 
 import milvus_profiles as mp
+from milvus_profiles.cli.manual import GROUPS, PAGES, VARIABLES
 from milvus_profiles.cli.output_schemas import SCHEMAS, error_codes
 from milvus_profiles.config.fields import FIELDS
 from milvus_profiles.config.schema import EXAMPLES

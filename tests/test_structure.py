@@ -16,7 +16,7 @@ PACKAGE = Path(milvus_profiles.__file__).parent
 
 # Lower steps first; a module may import its own step and those before it (design: the stair).
 STAIR = [
-    ["errors", "files", "half_made", "log", "masked", "pool_stats", "server_text", "spelling", "text"],
+    ["display", "errors", "files", "half_made", "log", "masked", "pool_stats", "server_text", "spelling", "text"],
     ["alias", "background", "deadline"],
     ["endpoint"],
     ["fieldtypes"],

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = """\
 from typing_extensions import reveal_type
 
@@ -31,6 +33,27 @@ async def main() -> None:
 """
 WANTED = re.findall(r"reveal_type\(.*\)  # (\w+)$", PROGRAM, re.MULTILINE)
 
+REFUSED = """\
+import milvus_profiles as mp
+
+mp.connect("prod", db_name="films", port="19530", ssl={"ca": "ca.pem"}, retry=mp.Retry(attempts=2), timeout=3)
+mp.connect(uri="http://h", ssl=mp.SSL(ca="ca.pem"), keepalive=mp.Keepalive(time=30), token={"env": "TOKEN"})
+mp.connect(mp.Profile(alias="a", uri="http://h")).close()
+mp.connect("prod", databse="films")  # wrong
+mp.connect("prod", database="films")  # wrong
+mp.connect("prod", db_name=3)  # wrong
+mp.connect("prod", ssl="yes")  # wrong
+mp.connect("prod", timeout="3")  # wrong
+mp.connect(3)  # wrong
+mp.aio.connect("prod", databse="films")  # wrong
+mp.aio.connect("prod", user=3)  # wrong
+mp.Profile(alias="a", ur="http://h")  # wrong
+mp.PoolSettings(max_totl=3)  # wrong
+mp.PoolSettings(mode="shard")  # wrong
+mp.Retry(attempts="two")  # wrong
+"""
+WRONG = [number for number, line in enumerate(REFUSED.splitlines(), 1) if line.endswith("# wrong")]
+
 # pymilvus has no marker of its types (PEP 561), without which mypy takes everything of it for Any.
 MYPY = """\
 [mypy]
@@ -50,7 +73,29 @@ def check(*command: str | Path, directory: Path) -> str:
     return done.stdout
 
 
-def test_a_client_is_a_milvus_client_to_mypy(tmp_path: Path) -> None:
-    (tmp_path / "mypy.ini").write_text(MYPY)
-    said = check(sys.executable, "-m", "mypy", "--cache-dir", tmp_path, directory=tmp_path)
+def refused(*command: str | Path, directory: Path) -> list[int]:
+    """The lines of the program in which a type checker finds something wrong."""
+    (directory / "program.py").write_text(REFUSED)
+    done = subprocess.run(
+        [*command, "program.py"], cwd=directory, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    return sorted({int(line) for line in re.findall(r"program\.py:(\d+):.*error", done.stdout)})
+
+
+@pytest.fixture(scope="module")
+def mypy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """With one cache for both programs: to look at gRPC takes most of the time."""
+    directory = tmp_path_factory.mktemp("mypy")
+    (directory / "mypy.ini").write_text(MYPY)
+    words = ["-m", "mypy", "--config-file", str(directory / "mypy.ini"), "--cache-dir", str(directory)]
+    return [sys.executable, *words]
+
+
+def test_what_is_wrong_is_refused_by_mypy(tmp_path: Path, mypy: list[str]) -> None:
+    assert refused(*mypy, directory=tmp_path) == WRONG
+
+
+def test_a_client_is_a_milvus_client_to_mypy(tmp_path: Path, mypy: list[str]) -> None:
+    said = check(*mypy, directory=tmp_path)
     assert [name.rpartition(".")[2] for name in re.findall(r'type is "(.+)"', said)] == WANTED

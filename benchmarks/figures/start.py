@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.measure import Effort, Row, at_most, choose, compared, main, own, turns
-from benchmarks.processes import PYTHON, ROOT, lasting, until_printed
+from benchmarks.processes import PYTHON, ROOT, lasting, spending, until_printed
 from benchmarks.servers import milvus
 
 CONSOLE_SCRIPT = Path(PYTHON).with_name("milvus-profiles")
@@ -37,6 +37,21 @@ def _first_call(rounds: int) -> Row:
         )
     return compared(
         "process start to first authenticated call", "pymilvus", "s", found["ours"], found["pymilvus"], at_most(0.5)
+    )
+
+
+def _container_probe(rounds: int) -> Row:
+    with milvus() as server:
+        env = {"MILVUS_URI": server.uri, "MILVUS_TOKEN": server.token or ""}
+        found = turns(
+            {
+                "ours": spending([str(CONSOLE_SCRIPT), "ping", "--probe"], env),
+                "grpc": spending([PYTHON, "-c", "import grpc"]),
+            },
+            rounds,
+        )
+    return compared(
+        "CPU time of `ping --probe`, for containers", "import grpc", "s", found["ours"], found["grpc"], at_most(1.3)
     )
 
 
@@ -93,6 +108,7 @@ def run(effort: Effort) -> list[Row]:
     with tempfile.TemporaryDirectory() as directory:
         return [
             _first_call(choose(effort, 13, 2, 1)),
+            _container_probe(choose(effort, 13, 3, 1)),
             *_import(choose(effort, 13, 2, 1)),
             *_commands(choose(effort, 13, 2, 1), Path(directory)),
         ]

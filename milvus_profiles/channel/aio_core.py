@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from logging import INFO
 
 from ..background import in_executor
 from ..log import log
@@ -78,7 +77,8 @@ class AsyncChannelCore(CoreBase[AsyncGeneration]):
     def note(self, code: grpc.StatusCode | None) -> None:
         """Remember how a call ended; None where there is no status."""
         now = self.clock()
-        self.health.note(code, now)
+        if failed := self.health.note(code, now):
+            log("reconnected", failed=failed)
         if self._watch is not None and code is grpc.StatusCode.UNAVAILABLE:
             self._watch.after_unavailable(now)
 
@@ -105,7 +105,7 @@ class AsyncChannelCore(CoreBase[AsyncGeneration]):
             token = await in_executor(refresh)
             self._refresh_failure = None
             if token is not None and holder.set_token(token):
-                log(INFO, "token", "the server refused the token, and a new one took its place")
+                log("token")
         except Exception as error:
             # The caller's news is that the server refused it; why no better token was to be had is the cause.
             self._refresh_failure = error.with_traceback(None)

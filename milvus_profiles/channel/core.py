@@ -12,7 +12,6 @@ import time
 import weakref
 from _thread import LockType
 from collections.abc import Callable
-from logging import INFO
 from typing import Any, Union
 
 from ..background import Latch, Pending
@@ -163,10 +162,12 @@ class ChannelCore(CoreBase[RawGeneration]):
         """Note how a call ended; None where there is no status."""
         with self._guard:
             generation.calls.discard(call)
-            self.health.note(code, self.clock())
+            failed = self.health.note(code, self.clock())
             if (idle := self._idle) is not None and not generation.in_flight:
                 self._idle = None
                 idle.set()
+        if failed:
+            log("reconnected", failed=failed)
         if self._watch is not None and code is grpc.StatusCode.UNAVAILABLE:
             self._watch.after_unavailable(self.clock())
 
@@ -192,6 +193,7 @@ class ChannelCore(CoreBase[RawGeneration]):
         """
         if not self._refreshing.acquire(timeout=-1 if timeout is None else timeout):
             return False
+        is_new = False
         try:
             current = self._current
             if current is not refused:
@@ -208,11 +210,11 @@ class ChannelCore(CoreBase[RawGeneration]):
                 return False
             self._refresh_failure = None
             is_new = token is not None and holder.set_token(token)
-            if is_new:
-                log(INFO, "token", "the server refused the token, and a new one took its place")
             return is_new
         finally:
             self._refreshing.release()
+            if is_new:
+                log("token")
 
     # --- forks ---------------------------------------------------------------------------------------------------
 

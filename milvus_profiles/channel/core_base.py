@@ -44,17 +44,23 @@ class Health:
         self.consecutive_unavailable = 0
         self.last_success: float | None = None
 
-    def note(self, code: grpc.StatusCode | None, now: float) -> None:
-        """Count a call that ended; it has no status where it never left or was interrupted."""
+    def note(self, code: grpc.StatusCode | None, now: float) -> int:
+        """Count a call that ended; it has no status where it never left or was interrupted.
+
+        Returns:
+            How many calls had ended UNAVAILABLE before this one, if it is the first after them that came through.
+        """
+        failed = 0
         if code is grpc.StatusCode.OK:
-            self.consecutive_unavailable = 0
+            failed, self.consecutive_unavailable = self.consecutive_unavailable, 0
             self.last_success = now
         elif code is grpc.StatusCode.UNAVAILABLE:
             self.consecutive_unavailable += 1
         elif code is not None and code not in _SILENT:
             # An error that the server gives is an answer: the way to it is good.
-            self.consecutive_unavailable = 0
+            failed, self.consecutive_unavailable = self.consecutive_unavailable, 0
             self.last_success = now
+        return failed
 
 
 class RefreshPace:

@@ -18,7 +18,7 @@ from ..config.databases import check_origin, enclosing, seal
 from ..endpoint import Untrusted
 from ..errors import ConfigError
 from ..files.held_directory import HeldDirectory, is_link
-from ..log import LOG
+from ..log import tell
 from ..text import printable
 
 __all__ = ["check_contents", "check_shared", "make_ready"]
@@ -64,10 +64,7 @@ def check_shared(path: str, untrusted: Untrusted | None) -> None:
 def _remember(held: HeldDirectory, untrusted: Untrusted | None) -> None:
     reason = seal(held, os.environ if untrusted is None else untrusted.env)
     if reason is not None and untrusted is not None:
-        LOG.warning(
-            "the database %s cannot be remembered as made from here (%s), so it will need trust the next time: %s",
-            printable(held.path), reason, untrusted.remedy,
-        )  # fmt: skip
+        tell("forgotten", path=held.path, reason=reason, remedy=untrusted.remedy)
 
 
 def check_contents(held: HeldDirectory, *, entries: int = ENTRIES, depth: int = DEPTH) -> None:

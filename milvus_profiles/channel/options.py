@@ -1,45 +1,34 @@
 """From a profile to what gRPC needs to open a channel: target, TLS credentials, channel options.
 
-Certificate files are read here, once for each channel; what is wrong with them is said here, by name, since gRPC would
-only say "Failed to create security handshaker" at the first call.  This module knows no token and opens no socket.
+Certificate files are read here, once for each channel, as :mod:`tls_files` wants them.  This module knows no token and
+opens no socket.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-import os
-import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ..endpoint import Endpoint
-from ..errors import ConfigError, Location, TLSError
-from ..files.ownership import changeable
-from ..files.regular_file import PEM_LIMIT, FileFault, open_file, read_regular
 from ..masked import SecretText
 from ..profile import SSL, Profile, Retry
-from ..text import command
 from .grpc_import import grpc, quietly
 from .grpc_threads import need_threads, opened
 from .interrupts import enter_at_once
 from .receive_limits import LIMITS
+from .tls_files import check_tls_files, read_pem
 from .wire import READ_METHODS, SERVICE
 
 __all__ = [
-    "ROOTS_VARIABLE",
     "channel_options",
-    "check_tls_files",
     "open_async_channel",
     "open_channel",
     "read_tls_files",
     "target_of",
-    "tls_signature",
 ]
-
-ROOTS_VARIABLE: Final = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
-"""gRPC's own variable: the file of the certificates that it trusts where it is told none."""
 
 _LOOPBACK: Final = "127.0.0.1"
 _MILLISECONDS: Final = 1000
@@ -213,118 +202,10 @@ def _service_config(retry: Retry | None) -> str:
 # --- certificate files -----------------------------------------------------------------------------------------------
 
 
-def tls_signature(tls: SSL | None) -> tuple[tuple[str, int, int, int], ...]:
-    """What the TLS files of a profile look like now; compare it with an earlier one to notice a changed certificate.
-
-    For each file its path, inode, size and time of change (ns); a missing one has the size -1.
-    """
-    if tls is None:
-        return ()
-    return tuple(_file_signature(path) for path in (tls.ca, tls.cert, tls.key) if path is not None)
-
-
-def _file_signature(path: str) -> tuple[str, int, int, int]:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return path, 0, -1, 0
-    return path, status.st_ino, status.st_size, status.st_mtime_ns
-
-
 def read_tls_files(tls: SSL) -> TLSFiles:
     """Read the certificates and the key, as far as they are what they should be: see :func:`check_tls_files`."""
     check_tls_files(tls)
-    ca, cert = (None if path is None else _read(path) for path in (tls.ca, tls.cert))
+    ca, cert = (None if path is None else read_pem(path) for path in (tls.ca, tls.cert))
     # latin-1 maps every byte to a character and back.
-    key = None if tls.key is None else SecretText(_read(tls.key).decode("latin-1"))
+    key = None if tls.key is None else SecretText(read_pem(tls.key).decode("latin-1"))
     return TLSFiles(ca, cert, key)
-
-
-def check_tls_files(tls: SSL, env: Mapping[str, str] = os.environ) -> None:
-    """See that the certificates and the key are what they should be.
-
-    Raises:
-        ConfigError: a file cannot be read.
-        TLSError: a file holds no certificate or no key, the key is encrypted, or it is not the certificate's.
-    """
-    if tls.ca is not None:
-        _check_ca(tls.ca, _read(tls.ca))
-    elif named := env.get(ROOTS_VARIABLE):
-        # gRPC reads it itself, and would wait for ever for a FIFO's writer.
-        _check_kind(named)
-    if tls.cert is not None and tls.key is not None:
-        for path in (tls.cert, tls.key):
-            _read(path)  # OpenSSL's own message would name neither
-        _check_pair(tls.cert, tls.key)
-
-
-def _read(path: str) -> bytes:
-    try:
-        read = read_regular(path, PEM_LIMIT)
-    except FileFault as fault:
-        raise ConfigError(f"the TLS file {path} {fault.reason}", hint="check the path and its permissions") from None
-    # Whoever may change it decides whom the profile trusts.
-    if (found := changeable(path, read.status)) is not None:
-        raise ConfigError(f"the TLS file {path} {found.reason}", hint=found.hint)
-    return read.content
-
-
-def _check_kind(path: str) -> None:
-    try:
-        os.close(open_file(path)[0])
-    except FileFault as fault:
-        if fault.errno is None:  # one that cannot be read is passed over by gRPC
-            raise ConfigError(
-                f"the file {path} of the certificates to trust {fault.reason}",
-                hint=f"name a PEM file, or unset {ROOTS_VARIABLE}",
-                location=Location(ROOTS_VARIABLE),
-            ) from None
-
-
-def _check_ca(path: str, content: bytes) -> None:
-    try:
-        # Bundles have comments between the certificates, with names in any script.
-        _context().load_verify_locations(cadata=content.decode("ascii", "ignore"))
-    except (ssl.SSLError, ValueError):
-        raise TLSError(
-            f"the file {path} (ssl.ca) holds no certificate that can be read",
-            hint="give it the PEM file of the CA, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----",
-        ) from None
-
-
-def _check_pair(cert: str, key: str) -> None:
-    try:
-        _context().load_cert_chain(cert, key, password=_refuse_password)
-    except _EncryptedKey:
-        raise TLSError(
-            f"the private key {key} is encrypted",
-            hint=f"gRPC takes no passphrase: decrypt it with {command('openssl', 'pkey', '-in', key, '-out', 'NEW')}, "
-            "and `chmod 600 NEW`",
-        ) from None
-    except ssl.SSLError as error:
-        if "KEY_VALUES_MISMATCH" in str(error) or "KEY_TYPE_MISMATCH" in str(error):
-            raise TLSError(
-                f"the private key {key} does not belong to the certificate {cert}",
-                hint="give ssl.cert and ssl.key that were issued together",
-            ) from None
-        raise TLSError(
-            f"the certificate {cert} or the private key {key} cannot be read as PEM",
-            hint=f"look at them with {command('openssl', 'x509', '-noout', '-in', cert)} "
-            f"and {command('openssl', 'pkey', '-noout', '-in', key)}",
-        ) from None
-
-
-class _EncryptedKey(Exception):
-    pass
-
-
-def _refuse_password() -> str:
-    # Without this OpenSSL would ask on the terminal.
-    raise _EncryptedKey
-
-
-def _context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # Whether a key is too short for the system's taste is for gRPC and the server to say.
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    return context

@@ -18,7 +18,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from ..log import LOG
+from ..log import tell
 from .pymilvus_source import ClientSource
 
 __all__ = ["ShownAlias", "hide", "hide_all", "show"]
@@ -119,13 +119,16 @@ def _is_ours(handler: Any) -> bool:
 
 
 def _enter_all() -> None:
+    failures: list[tuple[str, str]] = []
     with _guard:
         registry = getattr(sys.modules.get(_REGISTRY), "connections", None)
         for alias in _shown.values() if registry is not None else ():
             try:
                 _enter(registry, alias)
             except Exception as error:  # noqa: PERF203  # nobody's import is to fail for it
-                LOG.warning("pymilvus's ORM cannot be told of %r: %s", alias.spellings[0], type(error).__name__)
+                failures.append((alias.spellings[0], type(error).__name__))
+    for name, kind in failures:
+        tell("orm", alias=name, error=kind)
 
 
 class _Finder(importlib.abc.MetaPathFinder):

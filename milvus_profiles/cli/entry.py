@@ -72,6 +72,11 @@ def main(arguments: list[str] | None = None) -> int:
             return status
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        if "--probe" in words:
+            from .container_probe import respond as probe
+
+            if (status := probe(words)) is not None:
+                return status
         if "current" in words:
             from .prompt import respond as answer_current
 

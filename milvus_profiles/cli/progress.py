@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..background import has_threads
-from ..diagnosis.report import STAGES, Report, Stage
+from ..diagnosis.report import STAGES, Report, Stage, mark, stage_lines, verdict
+from ..display import rich_text
 from ..text import printable
-from .output import console_of, counted, grid, print_text
+from .output import console_of, grid, print_text
 from .session import current
 
 if TYPE_CHECKING:
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["View", "live", "view_of"]
 
-_MARKS = {
-    "ok": ("ok", "green"),
-    "failed": ("FAILED", "red"),
-    "skipped": ("skipped", "dim"),
-    "warning": ("warning", "yellow"),
-}
-_INDENT = " " * 11
 _FRAMES = "|/-\\"  # every terminal has these, whatever its encoding
 
 
@@ -198,8 +192,7 @@ def _spinning(name: str) -> Text:
 
 
 def _mark(status: str) -> Text:
-    mark, style = _MARKS[status]
-    return _text(f"{mark:8}", style)
+    return _text(*mark(status))
 
 
 def _heading(alias: str) -> Text:
@@ -215,25 +208,8 @@ def _print_stages(console: Console, alias: str, stages: Iterable[Stage]) -> None
 
 def _lines_of(stage: Stage) -> list[Text]:
     """The lines of a stage; skipped ones, and what is for experts, only with ``--verbose``."""
-    verbose = current().verbose
-    if stage.status == "skipped" and not verbose:
-        return []
-    took = "" if stage.status == "skipped" else f"{stage.ms:8.1f} ms"
-    first = _text("  ").append_text(_mark(stage.status))
-    first.append(f" {stage.name:10}{took:>11}  {printable(stage.detail)}").rstrip()
-    lines = [first]
-    if stage.hint and stage.status in ("failed", "warning"):
-        lines.append(_text(f"{_INDENT}hint: {printable(stage.hint)}"))
-    if verbose:
-        lines += [_text(f"{_INDENT}{printable(note)}", "dim") for note in stage.notes]
-    return lines
+    return [rich_text(line) for line in stage_lines(stage, verbose=bool(current().verbose))]
 
 
 def _verdict(report: Report, *, short: bool = False) -> Text:
-    failed = report.failure
-    name = "" if short else f"{printable(report.alias)}: "
-    if failed is not None:
-        return _text(f"{name}failed at {failed.name} (exit status {report.exit_code})", "red")
-    number = len(report.warnings)
-    warned = f", {counted(number, 'warning')}" if number else ""
-    return _text(f"{name}ok, {printable(report.server)}{warned}", "yellow" if number else "green")
+    return rich_text(verdict(report, short=short))

@@ -17,15 +17,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from logging import DEBUG
 from typing import Any, Literal
 
+from ..alias import check_alias, fold_alias, is_alias
 from ..errors import ConfigError, Location
 from ..files.given import is_given, read_given
 from ..files.regular_file import CONFIGURATION_LIMIT, FileFault, read_regular
 from ..log import log
 from ..masked import MaskedFields, SecretText, without_secrets
-from ..profile import check_alias, fold_alias, is_alias
 from ..spelling import Nearest, suggest
 from ..text import Standing
 from ..tomltext.parser import TOMLDecodeError, loads
@@ -181,7 +180,7 @@ def _cached(path: str, role: Role, content: bytes, status: _Status | None = None
     document = _CACHE.pop(key, None)
     if document is None:
         document = _parsed(content, path, role)
-        log(DEBUG, "read", "read {file}: profiles: {number}", file=path, number=len(document.profiles))
+        log("read", file=path, number=len(document.profiles))
         document.base = base
     if status is not None and status != (document.mode, document.device):
         document = copy.copy(document)  # who has the other one goes on with what was so then

@@ -1,29 +1,75 @@
 """The names of a profile's fields, and how text is read as one of them.
 
-Variables and ``profile set`` carry text where a file carries typed values; both are read here, by the types that the
-models in ``profile.py`` declare, so that a field is described in one place only.
+Variables and ``profile set`` carry text where a file carries typed values; both are read here.  What there is says a
+table and not the models in ``profile.py``, which it repeats: to import those takes longer than all the rest of reading
+profiles, and a probe of a container reads them every few seconds.  A test holds the two together.
 """
 
 from __future__ import annotations
 
 import json
-import types
-import typing
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
-
-from pydantic import BaseModel
+from typing import Any, Literal
 
 from ..errors import ConfigError
 from ..masked import SecretText, without_secrets
-from ..profile import Profile
 from ..spelling import suggest_field
 
 __all__ = ["ADDRESS_FIELDS", "FIELDS", "ROOT_KEYS", "SECRET_FIELDS", "Field", "field", "find_field", "read_text"]
 
-FIELDS = tuple(name for name in Profile.model_fields if name != "alias")
+Kind = Literal["str", "int", "float", "bool", "array", "secret"]
+_Keys = Mapping[str, Kind]
+
+_REFERENCE: _Keys = {"keyring": "bool", "env": "str", "file": "str", "command": "array", "pass_env": "array"}
+_POOL: _Keys = {
+    "mode": "str",
+    "max_channels": "int",
+    "soft_limit": "int",
+    "hard_limit": "int",
+    "max_idle_per_key": "int",
+    "min_idle_per_key": "int",
+    "max_total_per_key": "int",
+    "max_total": "int",
+    "block_when_exhausted": "bool",
+    "max_block_wait": "float",
+    "eviction_interval": "float",
+    "min_evictable_idle": "float",
+    "test_on_borrow": "bool",
+    "test_on_return": "bool",
+    "test_while_idle": "bool",
+    "max_lifetime": "float",
+    "lifetime_jitter": "float",
+    "max_uses": "int",
+    "max_waiting": "int",
+    "drain_timeout": "float",
+    "leak_threshold": "float",
+}
+# The form of a scalar, None where there is none; and the keys of a table.
+_FIELDS: Mapping[str, tuple[Kind | None, _Keys]] = {
+    "description": ("str", {}),
+    "uri": ("str", {}),
+    "host": ("str", {}),
+    "port": ("int", {}),
+    "user": ("str", {}),
+    "password": ("secret", _REFERENCE),
+    "token": ("secret", _REFERENCE),
+    "db_name": ("str", {}),
+    "ssl": ("bool", {"ca": "str", "cert": "str", "key": "str", "server_name": "str"}),
+    "timeout": ("float", {}),
+    "call_timeout": ("float", {}),
+    "retry": ("bool", {"attempts": "int", "initial": "float", "max": "float"}),
+    "keepalive": (None, {"time": "float", "timeout": "float"}),
+    "proxy": ("str", {}),
+    "management_port": ("int", {}),
+    "allow_insecure": ("bool", {}),
+    "protected": ("bool", {}),
+    "extends": ("str", {}),
+    "pool": (None, _POOL),
+}
+
+FIELDS = tuple(_FIELDS)
 """The fields of a profile in a file."""
 
 ADDRESS_FIELDS = ("uri", "host", "port")
@@ -31,7 +77,6 @@ SECRET_FIELDS = ("token", "password")
 ROOT_KEYS = ("default_profile", "max_connections", "keyring_backends", "profiles")
 """Keys that may stand at the root of a file."""
 
-Kind = Literal["str", "int", "float", "bool", "array", "secret"]
 _TRUE, _FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
 
 
@@ -47,7 +92,7 @@ class Field:
 
     path: tuple[str, ...]
     kinds: tuple[Kind, ...]
-    keys: tuple[str, ...]
+    keys: tuple[str, ...] = ()
 
 
 def field(path: tuple[str, ...]) -> Field:
@@ -75,48 +120,12 @@ def field(path: tuple[str, ...]) -> Field:
 @lru_cache(maxsize=256)
 def find_field(path: tuple[str, ...]) -> Field | None:
     """The same, or None where there is no such field: to ask about any number of names takes no time."""
-    head, *rest = path
-    if head not in FIELDS:
+    if path[0] not in _FIELDS or len(path) > 2:
         return None
-    if rest and ((around := find_field(path[:-1])) is None or path[-1] not in around.keys):
-        return None
-    annotation: Any = Profile.model_fields[head].annotation
-    for name in rest:
-        models = (part for part in _parts(annotation) if _is_model(part))
-        annotation = next(model.model_fields[name].annotation for model in models if name in model.model_fields)
-    parts = list(_parts(annotation))
-    kinds: tuple[Kind, ...] = tuple(dict.fromkeys(kind for part in parts if (kind := _kind(part)) is not None))
-    keys = tuple(dict.fromkeys(key for part in parts if _is_model(part) for key in part.model_fields))
-    if "secret" in kinds:
-        kinds = ("secret",)
-    return Field(path, kinds, keys)
-
-
-def _is_model(part: Any) -> bool:
-    return isinstance(part, type) and issubclass(part, BaseModel)
-
-
-def _parts(annotation: Any) -> Iterator[Any]:
-    """The members of a union, with the wrappings of Annotated taken off."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        yield from _parts(get_args(annotation)[0])
-    elif origin in (Union, types.UnionType):
-        for member in get_args(annotation):
-            yield from _parts(member)
-    else:
-        yield annotation
-
-
-def _kind(part: Any) -> Kind | None:
-    if part is SecretText:
-        return "secret"
-    if typing.get_origin(part) is tuple:
-        return "array"
-    if typing.get_origin(part) is Literal:
-        part = type(get_args(part)[0])
-    kinds: dict[Any, Kind] = {str: "str", bool: "bool", int: "int", float: "float"}
-    return kinds.get(part)
+    kind, keys = _FIELDS[path[0]]
+    if path[1:]:
+        return Field(path, (keys[path[1]],)) if path[1] in keys else None
+    return Field(path, () if kind is None else (kind,), tuple(keys))
 
 
 def read_text(path: tuple[str, ...], text: str) -> Any:

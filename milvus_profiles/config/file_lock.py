@@ -2,17 +2,21 @@
 
 It ends with the process that holds it, however that ends.  What stands at its place is judged on the open descriptor:
 another user's file, or one that a repository brought, is no lock.
+
+It stands beside the file and not in the state directory, since that is another one for another user, another HOME or
+another container, and none where there is no home: they would not keep each other apart.  Whoever holds it takes it
+away again, so that no repository gets one.  A process that waited for one that is gone holds the lock of a file that
+nobody else sees: so it looks whether what it has locked still stands there, and begins anew where it does not.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from ..errors import ConfigError, Location, LockTimeoutError
 from ..files.held_directory import HeldDirectory
@@ -42,81 +46,107 @@ def locked(path: str, timeout: float, *, inside: str | None = None) -> Iterator[
         ConfigError: the lock file cannot be created or opened, or something else stands there.
         UntrustedError: the path leads through a link.
     """
-    descriptor = _lock(path, timeout, inside)
-    try:
-        yield
-    finally:
-        _unlock(descriptor)
+    with ExitStack() as stack:
+        held, name, descriptor = _lock(path, timeout, inside, stack)
+        try:
+            yield
+        finally:
+            _remove(held, name, descriptor)
+            _unlock(descriptor)
 
 
-def _lock(path: str, timeout: float, inside: str | None) -> int:
+def _lock(path: str, timeout: float, inside: str | None, stack: ExitStack) -> tuple[HeldDirectory, str, int]:
+    """The directory, held as long as the stack, the name of the lock in it, and the lock."""
     lock_path = f"{path}.lock"
+    end = time.monotonic() + timeout
     try:
-        with place(path, inside, make=True) as (held, name):
-            lock_path = os.path.join(held.path, f"{name}.lock")
-            descriptor = _open_lock(held, f"{name}.lock", path)
-            try:
-                if not _wait(descriptor, timeout):
-                    raise LockTimeoutError(
-                        f"another process is editing the file: it has held {lock_path} for more than {timeout:g} "
-                        "seconds",
-                        hint=f"wait until it has ended; {command('fuser', lock_path)} names it",
-                        location=Location(path),
-                    )
-                _sweep(held, name)
-            except BaseException:
-                _unlock(descriptor)
-                raise
-            return descriptor
+        held, name = stack.enter_context(place(path, inside, make=True))
+        lock_path = os.path.join(held.path, f"{name}.lock")
+        while (descriptor := _try_lock(held, f"{name}.lock", path)) is None:
+            if timeout >= 0 and time.monotonic() >= end:
+                raise LockTimeoutError(
+                    f"another process is editing the file: it has held {lock_path} for more than {timeout:g} seconds",
+                    hint=f"wait until it has ended; {command('fuser', lock_path)} names it",
+                    location=Location(path),
+                )
+            time.sleep(_POLL)
+        try:
+            _sweep(held, name)
+        except BaseException:
+            _unlock(descriptor)
+            raise
+        return held, f"{name}.lock", descriptor
     except LockTimeoutError:  # an OSError too
         raise
     except OSError as error:
         raise refusal(error, path, f"cannot be edited, because {lock_path} cannot be locked") from None
 
 
-def _open_lock(held: HeldDirectory, name: str, path: str) -> int:
-    """The lock file, which stays for good: a process that deleted it would leave another one, which has opened it and
-    waits, with the lock of a file that nobody else sees."""
+def _try_lock(held: HeldDirectory, name: str, path: str) -> int | None:
+    """The lock, where nobody has it and its file is still the one that stands there."""
+    descriptor = _open_lock(held, name, path)
+    if descriptor is None:
+        return None
+    try:
+        if _try(descriptor) and _stands(held, name, descriptor):
+            return descriptor
+    except BaseException:
+        _unlock(descriptor)
+        raise
+    _unlock(descriptor)
+    return None
+
+
+def _stands(held: HeldDirectory, name: str, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), held.status(name))
+    except FileNotFoundError:
+        return False
+
+
+def _remove(held: HeldDirectory, name: str, descriptor: int) -> None:
+    """Take the file of a lock away that is held; one with something in it is somebody's, who called it so."""
+    # Windows keeps a file that is open.
+    with suppress(OSError):
+        if os.fstat(descriptor).st_size == 0 and _stands(held, name, descriptor):
+            held.remove(name)
+
+
+def _open_lock(held: HeldDirectory, name: str, path: str) -> int | None:
+    """The lock file; None where its holder took it away meanwhile."""
     lock_path = os.path.join(held.path, name)
     try:
         descriptor = held.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
         # Looked at before it is opened, and after: to open a device may do something.
-        _check_lock(held, name, lock_path, path)
-        descriptor = held.open(name, os.O_RDWR)
+        if not _check_lock(held, name, lock_path, path):
+            return None
         try:
-            if not os.path.samestat(os.fstat(descriptor), _check_lock(held, name, lock_path, path)):
-                raise OSError(errno.EAGAIN, "somebody else replaced it") from None
+            descriptor = held.open(name, os.O_RDWR)
+        except FileNotFoundError:
+            return None
+        try:
+            if _check_lock(held, name, lock_path, path) and _stands(held, name, descriptor):
+                return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        return descriptor
+        os.close(descriptor)
+        return None
     held.give(descriptor)
     return descriptor
 
 
-def _check_lock(held: HeldDirectory, name: str, lock_path: str, path: str) -> os.stat_result:
+def _check_lock(held: HeldDirectory, name: str, lock_path: str, path: str) -> bool:
+    """Refuse what is no lock; whether anything stands there."""
     try:
-        status = standing(held, name, lock_path)
+        return standing(held, name, lock_path) is not None
     except ConfigError as error:
         raise ConfigError(
             f"cannot be edited, because {lock_path} cannot be locked: it {error.message}",
             hint=f"see what it is, and remove it: {command('rm', lock_path)}",
             location=Location(path),
         ) from None
-    if status is None:
-        raise OSError(errno.EAGAIN, "somebody else removed it")
-    return status
-
-
-def _wait(descriptor: int, timeout: float) -> bool:
-    """Whether the lock was had in time."""
-    end = time.monotonic() + timeout
-    while not _try(descriptor):
-        if timeout >= 0 and time.monotonic() >= end:
-            return False
-        time.sleep(_POLL)
-    return True
 
 
 if sys.platform == "win32":

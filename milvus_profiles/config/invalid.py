@@ -18,10 +18,11 @@ from ..half_made import even_half_made
 from ..masked import without_secrets
 from ..profile import is_alias
 from ..spelling import suggest_field
+from ..text import Standing
 from .fields import FIELDS, field
 from .values import Origin, RawProfile, left_out, unflatten
 
-__all__ = ["FINDINGS", "Findings", "validate"]
+__all__ = ["FINDINGS", "Findings", "valid", "validate"]
 
 FINDINGS = 100
 """Errors that are made of the findings in one profile, or shown of those in all: a file can hold a million."""
@@ -183,3 +184,21 @@ def _conflict_origin(fields: tuple[str, ...], raw: RawProfile) -> Origin:
         value.origin for name in fields for path, value in raw.values.items() if path[0] == name or name in path[1:]
     ]
     return min(origins, key=lambda origin: strength.index(origin.layer), default=raw.declared)
+
+
+def valid(result: Any, standing: Standing) -> Any:
+    """The model that validation made; the first of the findings is raised where it made none.
+
+    Args:
+        result: what :func:`validate` gave.
+        standing: which file a command to list them all is for.
+    """
+    if not isinstance(result, Findings):
+        return result
+    [error] = result.errors(1)
+    if result.number > 1:
+        more = f"{result.number - 1} more"
+        if error.location is not None and error.location.line is not None:  # not of a call, which no command looks at
+            more += f": {standing.command('config', 'validate')} lists all"
+        error.hint = f"{error.hint} ({more})" if error.hint else more
+    raise error

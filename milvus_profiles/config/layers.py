@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 
+from ..alias import fold_alias
 from ..errors import ConfigError
 from ..files.given import is_given
-from ..profile import fold_alias
 from ..spelling import Nearest
 from ..text import CALL, OPTIONS, Standing
 from .aliases import choices

@@ -14,20 +14,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import ConfigError, ParamError
-from ..files.paths import is_absent
 from ..masked import MaskedMapping
 from ..profile import fold_alias
 from .documents import Document, Role, read_document, try_parse
-from .locations import (
-    STATE_VARIABLES,
-    UnreadFile,
-    current_directory,
-    find_project_file,
-    named,
-    named_file,
-    user_file,
-    user_file_fault,
-)
+from .in_force import directory_of, documents_in_force
+from .locations import STATE_VARIABLES, current_directory, named
 from .profiles import ProfileCache, Profiles
 from .settings import Settings, load_settings
 
@@ -70,8 +61,8 @@ def load(
     if file == "":
         # A variable that was meant to hold the path is empty: to read other files instead would be a surprise.
         raise ConfigError(f"{file_name} names no file: it is empty", hint="give a path, or leave it out")
-    directory = _directory(cwd, named(file, environment))
-    documents, unread = _documents(file, environment, directory, file_name, new)
+    directory = directory_of(cwd, named(file, environment))
+    documents, unread = documents_in_force(file, environment, directory, file_name, new=new)
     settings = load_settings(environment, directory, documents)
     return Profiles(
         documents,
@@ -195,55 +186,6 @@ def _alone(document: Document, env: Mapping[str, str] | None) -> Profiles:
     environment = MaskedMapping({} if env is None else {name: env[name] for name in STATE_VARIABLES if name in env})
     settings = load_settings(environment, document.directory, (document,))
     return Profiles((document,), settings, env=environment, cwd=document.directory)
-
-
-def _directory(cwd: str | os.PathLike[str] | None, text: str | None) -> str:
-    """Where relative paths count from and the search for a project file begins."""
-    if cwd is not None:
-        return os.path.abspath(os.fspath(cwd))
-    try:
-        return current_directory()
-    except ConfigError:
-        # Nothing is searched for, and nothing counts from there.
-        if text and os.path.isabs(text):
-            return os.path.dirname(text)
-        raise
-
-
-def _documents(
-    file: str | None, env: Mapping[str, str], cwd: str, file_name: str, new: bool
-) -> tuple[tuple[Document, ...], tuple[UnreadFile, ...]]:
-    if text := named(file, env):
-        name = "MILVUS_PROFILES_FILE" if file is None else file_name
-        path = _named(text, env, cwd, name)
-        if new and is_absent(path):
-            return (), ()
-        try:
-            return (read_document(path, "named", cwd),), ()
-        except ConfigError as error:
-            if is_absent(path):
-                raise ConfigError(
-                    f"the file that {name} names does not exist", hint=error.hint, location=error.location
-                ) from None
-            raise
-    documents: list[Document] = []
-    found, unread = find_project_file(cwd, env)
-    if found is not None:
-        documents.append(read_document(found, "project"))
-    own = user_file(env)
-    if own is not None and not is_absent(own):
-        if (fault := user_file_fault(env)) is None:
-            documents.append(read_document(own, "user"))
-        else:
-            unread = (*(one for one in unread if one.path != own), fault)
-    return tuple(documents), unread
-
-
-def _named(text: str, env: Mapping[str, str], cwd: str, name: str) -> str:
-    try:
-        return named_file(text, env, cwd)
-    except ConfigError as error:
-        raise ConfigError(f"the file that {name} names: {error.message}", hint=error.hint) from None
 
 
 _CACHE: OrderedDict[tuple[int, ...], tuple[Settings, tuple[Document, ...], ProfileCache]] = OrderedDict()

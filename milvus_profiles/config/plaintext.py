@@ -5,12 +5,16 @@ Pure decision on a resolved profile: no socket is open yet when it is taken, and
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..errors import InsecureTransportError, Location
-from ..profile import Profile
 from .fields import ADDRESS_FIELDS
 from .layers import standing_of
-from .profiles import Resolved
 from .values import Layer, RawProfile
+
+if TYPE_CHECKING:
+    from ..profile import Profile
+    from .profiles import Resolved
 
 __all__ = ["check_plaintext", "sends_plaintext"]
 

@@ -10,14 +10,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
-from logging import DEBUG
 from typing import Any
 
 from ..alias import alias_of, foreign_letter
+from ..display import Table, Tabular
 from ..errors import ConfigError, Location, MilvusProfilesError, UnknownProfileError
 from ..half_made import even_half_made
 from ..log import log
-from ..masked import SecretText, without_secrets
+from ..masked import MaskedFields, SecretText, without_secrets
 from ..profile import Profile, fold_alias, is_alias
 from ..spelling import Nearest, some
 from ..text import Standing
@@ -25,11 +25,11 @@ from .databases import refuse_brought, untrusted_origin
 from .documents import Document
 from .environment import idle_addresses
 from .fields import SECRET_FIELDS
-from .invalid import FINDINGS, Findings, validate
+from .invalid import FINDINGS, Findings, valid, validate
 from .layers import Layers, Selection, standing_of
 from .locations import UnreadFile, home_directory, home_fault, user_file
 from .permissions import refusal
-from .resolved import Examined, ProfileCache, Resolved
+from .resolved import Examined, ProfileCache, Resolved, table_row
 from .settings import Settings
 from .trust import TrustStore, check_default, check_endpoint, check_fields
 from .values import Origin, Raw, RawProfile, Value, override, resolved_paths
@@ -37,10 +37,11 @@ from .values import Origin, Raw, RawProfile, Value, override, resolved_paths
 __all__ = ["Examined", "ProfileCache", "Profiles", "Resolved", "Selection"]
 
 _CACHED_PROFILES = 64
+_SHOWN = 100  # in a notebook
 
 
 @even_half_made
-class Profiles(Mapping[str, Profile]):
+class Profiles(Tabular, Mapping[str, Profile]):
     """All profiles in force: a mapping from alias to :class:`Profile`.
 
     Aliases are compared without case and with ``-``, ``_``, ``.`` equal.  A profile is validated when it is taken;
@@ -84,6 +85,13 @@ class Profiles(Mapping[str, Profile]):
         places = [document.path for document in self.documents]
         return f"<Profiles: {len(self)} from {', '.join(places) or 'the environment'}>"
 
+    def _table(self) -> Table:
+        rows = [*map(table_row, islice(self.examined(), _SHOWN))]
+        return Table(("alias", "uri", "db_name", "auth", "description"), rows, len(self) - len(rows))
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self)
+
     def __dir__(self) -> list[str]:
         return ["connect", "documents", "get", "items", "keys", "resolve", "select", "unread", "user_file", "values"]
 
@@ -99,9 +107,13 @@ class Profiles(Mapping[str, Profile]):
         return isinstance(alias, str) and self._layers.find(alias) is not None
 
     def __getitem__(self, alias: str | Profile) -> Profile:
-        if not isinstance(alias, (str, Profile)):  # of a mapping, that is a key that it has not
-            raise self.unknown(str(alias))
-        return self.resolve(alias).profile
+        try:
+            if not isinstance(alias, (str, Profile)):  # of a mapping, that is a key that it has not
+                raise self.unknown(str(alias))
+            return self.resolve(alias).profile
+        except MilvusProfilesError as error:
+            error.__traceback__ = None
+            raise error
 
     @cached_property
     def nearest(self) -> Nearest:
@@ -173,7 +185,7 @@ class Profiles(Mapping[str, Profile]):
             check_default(origin.document, chosen, self.trust, fold_alias(chosen) in origin.document.aliases)
         if found is None:
             raise self.unknown(chosen, location=origin.location() if origin and origin.layer != "call" else None)
-        log(DEBUG, "selected", "the profile is {alias}: {reason}", alias=found, reason=reason)
+        log("selected", alias=found, reason=reason)
         hidden = tuple(
             f"{why} ({without_secrets(name)[:64]})"
             for name, _, why in choices[1:]
@@ -233,7 +245,7 @@ class Profiles(Mapping[str, Profile]):
             raw = self.raw(alias)
             trusted = self.is_trusted(raw)
             # An untrusted file must not make the program open files of its choice.
-            found = _first(validate(Profile, raw, check_files=trusted), self.standing)
+            found = valid(validate(Profile, raw, check_files=trusted), self.standing)
             profile = self._held(found, raw).placed(standing_of(raw, self))
             self._resolved[key] = Resolved(profile, raw, trusted)
         return self._resolved[key]
@@ -289,7 +301,7 @@ class Profiles(Mapping[str, Profile]):
         if raw.document is not None and (refused := refusal(raw.document)) is not None:
             raise refused
         if profile is None:
-            profile = _first(validate(Profile, raw), self.standing).placed(standing_of(raw))
+            profile = valid(validate(Profile, raw), self.standing).placed(standing_of(raw))
             if not layer:
                 self._keep(key, raw, profile)
         if profile.is_template:
@@ -328,7 +340,7 @@ class Profiles(Mapping[str, Profile]):
         layer, more = self._call_layer(fields), self._call_layer(over or {})
         fields = over = {}  # as in use()
         raw = override(RawProfile(alias, layer, [], Origin("call", "connect()"), None), more)
-        profile = _first(validate(Profile, raw), self.standing).placed(standing_of(raw))
+        profile = valid(validate(Profile, raw), self.standing).placed(standing_of(raw))
         if profile.is_template:
             raise ConfigError("no profile and no address was given", hint="name a profile, or give uri= or host=")
         return Resolved(profile, raw, True)
@@ -371,22 +383,14 @@ class Profiles(Mapping[str, Profile]):
         """Open a connection of one of these profiles; the arguments are those of :func:`milvus_profiles.connect`."""
         if self._connector is None:
             raise ConfigError("these profiles were loaded without a way to connect", hint="use milvus_profiles.load()")
-        return self._connector(alias, profiles=self, **options)
+        given, options = MaskedFields(options), {}
+        try:
+            return self._connector(alias, profiles=self, **given)
+        except MilvusProfilesError as error:
+            error.__traceback__ = None
+            raise error
 
     @property
     def source(self) -> tuple[str, ...]:
         """What tells one set of profiles from another: the real paths of its files."""
         return tuple(os.path.realpath(document.path) for document in self.documents)
-
-
-def _first(result: Any, standing: Standing) -> Profile:
-    if not isinstance(result, Findings):
-        profile: Profile = result
-        return profile
-    [error] = result.errors(1)
-    if result.number > 1:
-        more = f"{result.number - 1} more"
-        if error.location is not None and error.location.line is not None:  # not of a call, which no command looks at
-            more += f": {standing.command('config', 'validate')} lists all"
-        error.hint = f"{error.hint} ({more})" if error.hint else more
-    raise error

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..profile import Profile
+from .disclosure import shown
 from .invalid import Findings
 from .values import Origin, RawProfile
 
-__all__ = ["Examined", "ProfileCache", "Resolved"]
+__all__ = ["Examined", "ProfileCache", "Resolved", "table_row"]
 
 ProfileCache = dict[str, tuple["RawProfile", "Profile | None"]]
 """Folded alias to a profile's fields, and the profile itself unless that depends on more than files and variables."""
@@ -42,3 +43,13 @@ class Resolved:
             if path[0] == name:
                 return value.origin
         return Origin("default")
+
+
+def table_row(examined: Examined) -> tuple[str, ...]:
+    """A profile as the table of a notebook has it: alias, uri, db_name, auth, description."""
+    alias, _, found = examined
+    if isinstance(found, Findings):
+        return alias, f"invalid: {found.message}", "", "", ""
+    uri = "" if found.is_template else found.endpoint.uri
+    db_name, description = (shown((name,), getattr(found, name) or "") for name in ("db_name", "description"))
+    return alias, uri, db_name, found.auth, description

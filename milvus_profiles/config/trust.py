@@ -11,11 +11,10 @@ import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..endpoint import AddressError, parse_address
 from ..errors import ConfigError, Location, UntrustedError
-from ..profile import Profile
 from ..text import milvus_profiles, quote
 from .disclosure import shown
 from .documents import Document
@@ -24,6 +23,9 @@ from .fields import ADDRESS_FIELDS, SECRET_FIELDS, find_field
 from .locations import state_directory
 from .state import State, read_state, update_state
 from .values import RawProfile, from_table
+
+if TYPE_CHECKING:
+    from ..profile import Profile
 
 __all__ = [
     "TrustStore",

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..alias import fold_alias
 from ..endpoint import absolute_address
 from ..errors import ConfigError, Location
 from ..files.paths import absolute_path
 from ..half_made import even_half_made
 from ..masked import without_secrets
-from ..profile import fold_alias
 from ..spelling import Nearest
 from .documents import Document
 from .fields import ADDRESS_FIELDS, FIELDS, SECRET_FIELDS, find_field

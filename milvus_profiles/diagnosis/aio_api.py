@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..background import start
+from ..errors import MilvusProfilesError
 from .cancellation import Cancellation, Cancelled
 
 if TYPE_CHECKING:
@@ -65,5 +66,8 @@ async def diagnose(
     start(run, "milvus-profiles diagnose")
     try:
         return await outcome
+    except MilvusProfilesError as error:
+        error.__traceback__ = None
+        raise error
     finally:
         cancellation.cancel()

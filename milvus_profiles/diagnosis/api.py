@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..alias import alias_of
 from ..config.loading import load_with_warning, profiles_of
 from ..config.profiles import Profiles
-from ..errors import ParamError
+from ..errors import MilvusProfilesError, ParamError
 from ..live.api import connect
 from ..live.opening import secret_context
 from ..profile import Profile
@@ -42,8 +42,12 @@ def diagnose(
         ConfigError: a file cannot be read or is invalid as a whole, or a variable is wrong.
         UntrustedError: an untrusted project file selects a profile of someone else.
     """
-    known, name = selected(alias, profiles)
-    return diagnose_declared(known, name, ProfileTest(secret_context(known, name), timeout, wait_ready, on_stage))
+    try:
+        known, name = selected(alias, profiles)
+        return diagnose_declared(known, name, ProfileTest(secret_context(known, name), timeout, wait_ready, on_stage))
+    except MilvusProfilesError as error:
+        error.__traceback__ = None
+        raise error
 
 
 def selected(alias: str | Profile | None, profiles: Profiles | None) -> tuple[Profiles, str]:

@@ -17,7 +17,7 @@ from ..masked import SecretText
 from ..probe.http import HTTPAnswer, http_get
 from ..probe.results import reach
 from ..probe.sockets import SocketAddress, route_to
-from ..probe.tls import verifying_context
+from ..probe.tls_context import verifying_context
 from ..profile import Profile
 from ..server_text import server_text
 from .test_run import RetryBudget, StageDraft, TestRun

@@ -1,14 +1,27 @@
-"""Outcomes of a test as values; how they look is the command line's."""
+"""Outcomes of a test as values, and how they look, to a terminal and to a program that prints them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from ..display import Line, Lined
 from ..half_made import even_half_made
 
-__all__ = ["INFORMATION", "STAGES", "Report", "Stage", "StageName", "Status", "server_name"]
+__all__ = [
+    "INFORMATION",
+    "STAGES",
+    "Report",
+    "Stage",
+    "StageName",
+    "Status",
+    "mark",
+    "server_name",
+    "stage_lines",
+    "verdict",
+]
 
 StageName = Literal[
     "config", "secret", "dns", "tcp", "tls", "grpc", "auth", "version", "database", "rest", "management"
@@ -67,10 +80,38 @@ class Stage:
         return {**value, "notes": list(self.notes)} if verbose else value
 
 
+_MARKS = {
+    "ok": ("ok", "green"),
+    "failed": ("FAILED", "red"),
+    "skipped": ("skipped", "dim"),
+    "warning": ("warning", "yellow"),
+}
+_INDENT = " " * 11
+
+
+def mark(status: str) -> tuple[str, str]:
+    """The word for a status, padded, with its style."""
+    word, style = _MARKS[status]
+    return f"{word:8}", style
+
+
+def stage_lines(stage: Stage, *, verbose: bool = False) -> list[Line]:
+    """The lines of a stage; skipped ones, and what is for experts, only where verbose."""
+    if stage.status == "skipped" and not verbose:
+        return []
+    took = "" if stage.status == "skipped" else f"{stage.ms:8.1f} ms"
+    lines: list[Line] = [[("  ", ""), mark(stage.status), (f" {stage.name:10}{took:>11}  {stage.detail}", "")]]
+    if stage.hint and stage.status in ("failed", "warning"):
+        lines.append([(f"{_INDENT}hint: {stage.hint}", "")])
+    if verbose:
+        lines += [[(_INDENT + note, "dim")] for note in stage.notes]
+    return lines
+
+
 @even_half_made
 @dataclass(frozen=True, slots=True)
-class Report:
-    """The test of one profile.
+class Report(Lined):
+    """The test of one profile.  Printed, it is what the terminal shows; notebooks and rich show it too.
 
     Attributes:
         alias: the profile.
@@ -113,3 +154,19 @@ class Report:
             "server_version": self.server_version,
             "stages": [stage.as_json(verbose=verbose) for stage in self.stages],
         }
+
+    def _lines(self) -> Iterator[Line]:
+        yield [(self.alias, "bold")]
+        for stage in self.stages:
+            yield from stage_lines(stage)
+        yield verdict(self)
+
+
+def verdict(report: Report, *, short: bool = False) -> Line:
+    """The line that ends a test; short without its alias."""
+    name = "" if short else f"{report.alias}: "
+    if (failed := report.failure) is not None:
+        return [(f"{name}failed at {failed.name} (exit status {report.exit_code})", "red")]
+    number = len(report.warnings)
+    warned = f", {number} warning{'' if number == 1 else 's'}" if number else ""
+    return [(f"{name}ok, {report.server}{warned}", "yellow" if number else "green")]

@@ -15,7 +15,7 @@ from ..config.fields import FIELDS
 from ..config.loading import load_with_warning, profiles_of
 from ..config.plaintext import check_plaintext
 from ..config.profiles import Profiles
-from ..errors import ParamError
+from ..errors import MilvusProfilesError, ParamError
 from ..live.api import connect
 from ..live.connection import Connection
 from ..live.opening import secret_context
@@ -79,16 +79,20 @@ def connection_args(
         ConfigError: pymilvus cannot express the profile: an IPv6 address, a client certificate without a CA.
         ParamError: a shared connection is wanted of a profile that a program made, which has none.
     """
-    profiles, made = profiles_of(profiles), None
-    if isinstance(alias, Profile):
-        asked = request(alias, profiles=profiles, fields=CallFields({}))
-        known, resolved = asked.profiles, asked.resolved
-        made = alias if alias.source is None else None
-    else:
-        name = None if alias is None else alias_of(alias)
-        known = load_with_warning(name, stacklevel=2) if profiles is None else profiles
-        resolved = known.use(known.select(name).alias)
-    check_plaintext(resolved)
+    try:
+        profiles, made = profiles_of(profiles), None
+        if isinstance(alias, Profile):
+            asked = request(alias, profiles=profiles, fields=CallFields({}))
+            known, resolved = asked.profiles, asked.resolved
+            made = alias if alias.source is None else None
+        else:
+            name = None if alias is None else alias_of(alias)
+            known = load_with_warning(name, stacklevel=2) if profiles is None else profiles
+            resolved = known.use(known.select(name).alias)
+        check_plaintext(resolved)
+    except MilvusProfilesError as error:
+        error.__traceback__ = None
+        raise error
     profile, endpoint = resolved.profile, resolved.profile.endpoint
     if made is not None and (channel or endpoint.kind == "lite"):
         raise ParamError(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..alias import alias_of
 from ..background import in_executor
 from ..deadline import seconds_of
+from ..errors import MilvusProfilesError
 from ..masked import MaskedFields
 
 if TYPE_CHECKING:
@@ -58,7 +59,11 @@ class _Connecting(Coroutine[Any, Any, "AsyncConnection"]):
             self._coroutine.close()
 
     async def __aenter__(self) -> AsyncConnection:
-        self._connection = await self
+        try:
+            self._connection = await self
+        except MilvusProfilesError as error:
+            error.__traceback__ = None
+            raise error
         return self._connection
 
     async def __aexit__(
@@ -108,7 +113,11 @@ async def _connect(*asked: Any) -> AsyncConnection:
     if _connecting is None:
         # With it gRPC is imported and much else, which takes half a second and more: the loop goes on meanwhile.
         _connecting = await in_executor(partial(import_module, ".aio_connecting", __package__))
-    connection: AsyncConnection = await _connecting.connect(*asked)
+    try:
+        connection: AsyncConnection = await _connecting.connect(*asked)
+    except MilvusProfilesError as error:
+        error.__traceback__ = None
+        raise error
     return connection
 
 

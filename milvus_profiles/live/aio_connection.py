@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..errors import MilvusProfilesError
 from ..masked import MaskedFields
 from .clients import client_of, taken_from
 from .shared_base import Handle
@@ -48,7 +49,11 @@ class AsyncConnection(Handle["AsyncSharedChannel"]):
         """:meth:`milvus_profiles.Connection.ping`, awaited: the seconds that the server's answer took."""
         self._gate()
         began = time.perf_counter()
-        await self._live.ping(self.channel, self._profile.timeout if timeout is None else timeout)
+        try:
+            await self._live.ping(self.channel, self._profile.timeout if timeout is None else timeout)
+        except MilvusProfilesError as error:
+            error.__traceback__ = None
+            raise error
         return time.perf_counter() - began
 
     def client(self, **arguments: Any) -> AsyncMilvusClient:

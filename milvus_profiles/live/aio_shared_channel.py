@@ -7,14 +7,12 @@ import contextlib
 import math
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
-from logging import DEBUG
 from typing import TYPE_CHECKING, Any
 
 from ..background import in_executor, start
 from ..channel.aio_channel import AsyncProfileChannel
 from ..channel.aio_core import AsyncChannelCore, AsyncGeneration
 from ..errors import ThreadStartError
-from ..log import log
 from .handshake import async_drive
 from .limit import Slot
 from .shared_base import Handle, OpenedBase, Possessions, ReadyChannel, SharedChannelBase
@@ -154,7 +152,7 @@ class AsyncSharedChannel(SharedChannelBase[AsyncChannelCore]):
 
     async def _close(self) -> None:
         self._forget(self)
-        log(DEBUG, "closed", "closed the channel of {alias}", alias=self.profile.alias)
+        self._tell_closed()
         self._end.detach()
         self._held.slot.release()
         lite, self._held.lite = self._held.lite, None

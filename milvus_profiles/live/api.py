@@ -10,6 +10,7 @@ from ..alias import alias_of
 from ..config.loading import load as load_profiles
 from ..config.profiles import Profiles
 from ..deadline import seconds_of
+from ..errors import MilvusProfilesError
 from ..profile import Profile, ProfileFields
 from .connection import Connection
 from .opening import open_live
@@ -56,7 +57,11 @@ def load(
         ConfigError: a file cannot be read or is invalid as a whole, or a variable is wrong.  A single invalid profile
             raises when it is taken from the mapping.
     """
-    return load_profiles(file, env=env, cwd=cwd, connector=connect)
+    try:
+        return load_profiles(file, env=env, cwd=cwd, connector=connect)
+    except MilvusProfilesError as error:
+        error.__traceback__ = None
+        raise error
 
 
 def connect(
@@ -100,9 +105,13 @@ def connect(
         ConnectionLimitError: ``max_connections`` are open.
     """
     given, fields = CallFields(fields), {}
-    asked = request(alias, profiles=profiles, dedicated=dedicated, timeout=timeout, fields=given)
-    asked.warn(stacklevel=2)
-    return opened(asked, wait_ready=wait_ready)
+    try:
+        asked = request(alias, profiles=profiles, dedicated=dedicated, timeout=timeout, fields=given)
+        asked.warn(stacklevel=2)
+        return opened(asked, wait_ready=wait_ready)
+    except MilvusProfilesError as error:
+        error.__traceback__ = None  # who reads it sees the caller's line and this one
+        raise error
 
 
 def opened(asked: Request, *, wait_ready: float | None = None) -> Connection:

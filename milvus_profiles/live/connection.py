@@ -8,6 +8,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..errors import MilvusProfilesError
 from ..masked import MaskedFields
 from ..profile import Profile
 from .clients import client_of, taken_from
@@ -66,7 +67,11 @@ class Connection(Handle["SharedChannel"]):
         """
         self._gate()
         began = time.perf_counter()
-        self._live.ping(self.channel, self._profile.timeout if timeout is None else timeout)
+        try:
+            self._live.ping(self.channel, self._profile.timeout if timeout is None else timeout)
+        except MilvusProfilesError as error:
+            error.__traceback__ = None
+            raise error
         return time.perf_counter() - began
 
     def client(self, **arguments: Any) -> MilvusClient:

@@ -14,7 +14,6 @@ import contextlib
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Sequence
-from logging import DEBUG
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..channel.core import ChannelCore
@@ -44,6 +43,7 @@ __all__ = [
     "OpeningBase",
     "OpeningPlan",
     "RetryUntilReady",
+    "check_opens",
     "lite_of",
     "open_live",
     "secret_context",
@@ -52,6 +52,8 @@ __all__ = [
 ]
 
 _PAUSE, _PAUSE_MAX = 0.1, 1.0
+_LONGEST_COMMAND = 30.0
+_SHORTEST = 0.05
 CONFIRMING = 0.25
 """Seconds after which gRPC has tried the addresses of a name once more."""
 
@@ -62,17 +64,17 @@ C = TypeVar("C", bound=OpenedBase[Any])
 # --- what opening takes -----------------------------------------------------------------------------------------------
 
 
-def secret_context(profiles: Profiles, alias: str) -> SecretContext:
-    """What resolving the secret of an alias needs to know, for a program without a terminal."""
+def secret_context(profiles: Profiles, alias: str, within: float = _LONGEST_COMMAND) -> SecretContext:
+    """What resolving the secret of an alias needs to know, for a program without a terminal, within some seconds."""
     extra = profiles.settings.keyring_backends
-    keyring = OSKeyring(extra_backends=extra, timeout=keyring_timeout(profiles.env))
-    return SecretContext(env=profiles.env, keyring=keyring, alias=alias, standing=profiles.standing)
+    keyring = OSKeyring(extra_backends=extra, timeout=min(keyring_timeout(profiles.env), within))
+    return SecretContext(profiles.env, keyring, alias, time_limit=within, standing=profiles.standing)
 
 
-def spec_of(resolved: Resolved, profiles: Profiles) -> ChannelSpec:
-    """What opening a channel of a profile takes."""
+def spec_of(resolved: Resolved, profiles: Profiles, within: float = _LONGEST_COMMAND) -> ChannelSpec:
+    """What opening a channel of a profile takes, whose secret is to be had within some seconds."""
     profile = resolved.profile
-    context = secret_context(profiles, profile.alias)
+    context = secret_context(profiles, profile.alias, within)
     return ChannelSpec(profile, lambda refresh: resolve(profile.credential, profile.endpoint, context, refresh=refresh))
 
 
@@ -142,11 +144,8 @@ class OpeningBase(Generic[C]):
         began = time.monotonic()
         token = yield self.find()
         ready = yield from self._connecting(token)
-        log(
-            DEBUG, "opened", "opened a channel of {alias} to {endpoint} in {ms:.1f} ms",
-            alias=self.spec.profile.alias, endpoint=str(self.spec.profile.endpoint),
-            ms=(time.monotonic() - began) * 1000,
-        )  # fmt: skip
+        profile = self.spec.profile
+        log("opened", alias=profile.alias, endpoint=str(profile.endpoint), ms=_ms_since(began))
         return ready
 
     def _connecting(self, token: SecretText | None) -> OpeningPlan[ReadyChannel[Any]]:
@@ -224,14 +223,25 @@ class OpeningBase(Generic[C]):
         Where it fails the old channel goes on, and the next look tries again: half of the files may be written, or the
         server not be ready for them.
         """
-        return self._swapping(live, live.token(), live.fingerprint)
+        began, before = time.monotonic(), live.fingerprint
+        renewed = yield from self._swapping(live, live.token(), before)
+        if renewed and live.fingerprint != before:  # else it was damaged
+            log("renewed", alias=live.profile.alias, ms=_ms_since(began))
+        return renewed
 
     def _swapping(self, live: SharedChannelBase[Any], token: SecretText | None, before: SpecKey) -> OpeningPlan[bool]:
+        began = time.monotonic()
         ready = yield from self._connecting(token)
         moved = live.move(ready, before)
-        if not moved:
+        if moved:
+            log("moved", alias=live.profile.alias, endpoint=str(live.profile.endpoint), ms=_ms_since(began))
+        else:
             yield self.close()
         return moved
+
+
+def _ms_since(began: float) -> float:
+    return (time.monotonic() - began) * 1000
 
 
 class RetryUntilReady:
@@ -366,6 +376,18 @@ def open_live(
         slot.release()
         raise
     return SharedChannel(ready, slot=slot, dedicated=dedicated, forget=forget, renew=_renew)
+
+
+def check_opens(resolved: Resolved, profiles: Profiles, deadline: Deadline) -> None:
+    """Open a channel, shake hands and close it, all by a moment; arguments and errors as for :func:`open_live`."""
+    spec = spec_of(resolved, profiles, max(deadline.remaining, _SHORTEST))
+    token = spec.find(False)
+    hurried = resolved.profile.model_copy(update={"timeout": max(deadline.remaining, _SHORTEST)})
+    opening = _Opening(ChannelSpec(hurried, lambda _: token))
+    try:
+        opening.run(opening.plan())
+    finally:
+        opening.close()
 
 
 def _renew(live: SharedChannel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
@@ -25,7 +26,14 @@ __all__ = ["CallFields", "InsecureFileWarning", "InsecureTransportWarning", "Req
 
 
 class InsecureFileWarning(UserWarning):
-    """A file holds a token or password, and others may read it or change it."""
+    """A file holds a token or password, and others may read it or change it.
+
+    It is given once for a file in a process, and not again in what that forks, whatever connects from wherever.
+    """
+
+
+# The files that were told of; without a lock, which a fork could leave held.
+_TOLD: dict[str, object] = {}
 
 
 class InsecureTransportWarning(UserWarning):
@@ -91,7 +99,18 @@ class Request:
     def warn(self, stacklevel: int) -> None:
         """Issue the warnings; the stack level is counted from the caller of this."""
         for warning in self.warnings:
-            warnings.warn(warning, stacklevel=stacklevel + 1)
+            key, document = None, self.resolved.raw.document
+            if isinstance(warning, InsecureFileWarning) and document is not None:
+                key, claim = os.path.realpath(document.path), object()
+                if _TOLD.setdefault(key, claim) is not claim:
+                    continue
+            try:
+                warnings.warn(warning, stacklevel=stacklevel + 1)
+            except BaseException:
+                # A filter makes it an error: then every connection is refused, and not only the first.
+                if key is not None:
+                    _TOLD.pop(key, None)
+                raise
 
 
 def request(

@@ -7,13 +7,13 @@ an event loop.  When to close, to renew or to drain is decided here, and done by
 
 from __future__ import annotations
 
+import time
 import weakref
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from logging import INFO
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from typing_extensions import Self
@@ -21,6 +21,7 @@ from typing_extensions import Self
 from ..channel.channel_base import OfThisProcess
 from ..channel.metadata import TokenHolder
 from ..deadline import Deadline
+from ..display import Table, Tabular
 from ..endpoint import Endpoint
 from ..half_made import even_half_made
 from ..log import log
@@ -47,7 +48,7 @@ H = TypeVar("H", bound="Handle[Any]")
 
 @even_half_made
 @dataclass(frozen=True, slots=True)
-class ConnectionInfo:
+class ConnectionInfo(Tabular):
     """An open channel.
 
     Attributes:
@@ -61,6 +62,10 @@ class ConnectionInfo:
     endpoint: Endpoint
     db_name: str | None
     handles: int
+
+    def _table(self) -> Table:
+        row = (self.alias, str(self.endpoint), self.db_name or "", str(self.handles))
+        return Table(("alias", "endpoint", "db_name", "handles"), [row])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +127,14 @@ class SharedChannelBase(Generic[C]):
         self._dedicated = dedicated
         self._retired = False
         self._closed = False
+        self._born = time.monotonic()
         # Not a WeakSet: its own clean-up may come after that of a handle, which asks whether it was the last.
         self._handles: dict[int, weakref.ref[Any]] = {}
         self._clients: ClientSource | None = None
         self._stand_on(ready)
+
+    def _tell_closed(self) -> None:
+        log("closed", alias=self.profile.alias, seconds=time.monotonic() - self._born)
 
     # --- what it is ---
 
@@ -285,8 +294,6 @@ class SharedChannelBase(Generic[C]):
             leaving = self.core.swap(core.raw, core.holder, ready.spec.refresh)
             lite, self._held.lite = self._held.lite, ready.opened.lite
             self._stand_on(ready)
-        alias, endpoint = self.profile.alias, str(self.profile.endpoint)
-        log(INFO, "moved", "the channel of {alias} was replaced by one to {endpoint}", alias=alias, endpoint=endpoint)
         self._drain(leaving, lite)
         return True
 

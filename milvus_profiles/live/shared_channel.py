@@ -8,14 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from logging import DEBUG
 from typing import TYPE_CHECKING, Any
 
 from ..background import beside, start
 from ..channel.channel import ProfileChannel
 from ..channel.core import ChannelCore, RawGeneration
 from ..errors import ThreadStartError
-from ..log import log
 from .handshake import drive
 from .limit import Slot
 from .shared_base import Handle, OpenedBase, ReadyChannel, SharedChannelBase
@@ -157,4 +155,4 @@ class SharedChannel(SharedChannelBase[ChannelCore]):
             self.lite.release()
         self._held.slot.release()
         self._forget(self)
-        log(DEBUG, "closed", "closed the channel of {alias}", alias=self.profile.alias)
+        self._tell_closed()

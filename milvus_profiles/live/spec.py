@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ..channel.options import tls_signature
+from ..channel.tls_files import tls_signature
 from ..endpoint import Endpoint
 from ..masked import SecretText
 from ..probe.context import ConnectContext

@@ -18,13 +18,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..deadline import seconds_of
-from ..errors import PoolError
+from ..errors import MilvusProfilesError, PoolError
 from ..live.aio_connection import AsyncConnection
 from ..live.aio_registry import check_fork
 from ..profile import PoolSettings, Profile
 from .base import BasePool, Check, Leasing, Plan, Wait
 from .core import Core, Event
-from .failures import leak_message, not_on_lease
+from .failures import leak_message, not_on_lease, tell_leak
 from .state import Action, CheckHealth, Close, KeyState, Leak, Lease, Open, Waiter, Wake
 
 if TYPE_CHECKING:
@@ -109,12 +109,20 @@ class ConnectionPool(BasePool):
             PoolExhaustedError, PoolTimeoutError, ConnectFailedError, PoolClosedError, ...: as for threads.
         """
         self._bind()
-        state = self._state_of(key) or await self._introduce(key)
+        try:
+            state = self._state_of(key) or await self._introduce(key)
+        except MilvusProfilesError as error:
+            error.__traceback__ = None
+            raise error
         lease = self._new_lease()
         taken = self._core.take(state, lease, self._clock())
         if not taken or state.extra_steps:
             waiter = Waiter(state, lease)
-            await self._carry_out(waiter, self._acquire(waiter, lease, timeout))
+            try:
+                await self._carry_out(waiter, self._acquire(waiter, lease, timeout))
+            except MilvusProfilesError as error:
+                error.__traceback__ = None
+                raise error
         else:
             if self._core.dirty:
                 self._plan()
@@ -306,6 +314,7 @@ class ConnectionPool(BasePool):
         if isinstance(action, Wake):
             self._wake(action.signal)
         elif isinstance(action, Leak):
+            tell_leak(action)
             warnings.warn(leak_message(action), ResourceWarning, stacklevel=2)
         elif self._loop is not None:
             task = self._loop.create_task(self._work(action), name="milvus-profiles pool")
@@ -337,7 +346,11 @@ class _Leasing(Leasing):
     __slots__ = ()
 
     async def __aenter__(self) -> AsyncConnection:
-        connection: AsyncConnection = await self._pool.get_client(self._key, timeout=self._timeout)
+        try:
+            connection: AsyncConnection = await self._pool.get_client(self._key, timeout=self._timeout)
+        except MilvusProfilesError as error:
+            error.__traceback__ = None
+            raise error
         self._connection = connection
         return connection
 

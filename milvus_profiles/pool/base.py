@@ -20,8 +20,9 @@ from pydantic import ValidationError
 from ..alias import alias_of
 from ..channel.channel_base import OfThisProcess
 from ..deadline import seconds_of
-from ..errors import ConfigError, PoolError
+from ..errors import ConfigError, PoolError, PoolExhaustedError, PoolTimeoutError
 from ..half_made import even_half_made
+from ..log import log
 from ..pool_stats import KeyStats, PoolStats
 from ..profile import POOL_WIDE, PoolSettings, Profile, fold_alias
 from .core import Core, Event
@@ -125,6 +126,8 @@ class BasePool(OfThisProcess):
             if lease.entry is None:
                 error = yield from self._queue(waiter, lease, deadline, timeout, again)
                 if error is not None:
+                    if isinstance(error, (PoolExhaustedError, PoolTimeoutError)):
+                        log("exhausted", key=key.name, message=error.message)
                     return error
             now = self._clock()
             channel = None if lease.entry is None else lease.entry.channel
@@ -275,6 +278,9 @@ class BasePool(OfThisProcess):
     def is_closed(self) -> bool:
         """Whether ``close`` was called."""
         return self._core.is_closed
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name.startswith("_")]
 
     def __repr__(self) -> str:
         state = "closed" if self._core.is_closed else "open"

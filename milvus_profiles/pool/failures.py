@@ -17,10 +17,11 @@ from ..errors import (
     PoolExhaustedError,
     PoolTimeoutError,
 )
+from ..log import log
 from .leases import Leases
 from .state import KeyState, Leak, Outcome, Waiter
 
-__all__ = ["closed", "failed", "leak_message", "not_on_lease", "refused", "timed_out"]
+__all__ = ["closed", "failed", "leak_message", "not_on_lease", "refused", "tell_leak", "timed_out"]
 
 
 def refused(core: Leases, key: KeyState, answer: str) -> PoolError:
@@ -99,12 +100,20 @@ def not_on_lease(reason: str = "the connection was returned before") -> NoReturn
     raise PoolError(reason, hint="return each connection once, to the pool and with the key that it was taken with")
 
 
+def tell_leak(leak: Leak) -> None:
+    """Log that a lease was not returned; nobody holds a lock of the pool meanwhile."""
+    log("leak", key=leak.key, message=_leaked(leak), held=leak.held)
+
+
+def _leaked(leak: Leak) -> str:
+    if leak.dropped:
+        return f"a connection of {leak.key!r} was dropped without being returned to its pool"
+    return f"a connection of {leak.key!r} has been on lease for {leak.held:.0f} s"
+
+
 def leak_message(leak: Leak) -> str:
     """What a warning says about a lease that was not returned."""
-    if leak.dropped:
-        said = f"a connection of {leak.key!r} was dropped without being returned to its pool"
-    else:
-        said = f"a connection of {leak.key!r} has been on lease for {leak.held:.0f} s"
+    said = _leaked(leak)
     if leak.stack is None:
         return said
     return f"{said}; it was taken here:\n{''.join(traceback.format_list(leak.stack)).rstrip()}"

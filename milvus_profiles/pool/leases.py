@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from types import MappingProxyType
 from typing import Any, Literal
 from weakref import ref
 
@@ -62,7 +61,7 @@ class Leases:
         keys = {name: key.stats() for name, key in sorted(self.keys.items())}
         total = {name: sum(getattr(each, name) for each in keys.values()) for name in KeyStats.__dataclass_fields__}
         total["pool_max"] = self.settings.max_total
-        return PoolStats(**total, keys=MappingProxyType(keys))
+        return PoolStats(**total, keys=keys)
 
     def take(self, key: KeyState, lease: Lease, now: float) -> bool:
         """Put a lease into an empty one; False if nothing is to be had at once, or somebody waits before."""

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..deadline import seconds_of
+from ..errors import MilvusProfilesError
 from ..live.connection import Connection
 from ..profile import PoolSettings, Profile
 from .base import BasePool, Check, Leasing, Plan, Wait
@@ -113,7 +114,11 @@ class ConnectionPool(BasePool):
         except (KeyError, TypeError):  # TypeError of what has no hash
             state = None
         if state is None:  # out of the handler: that there is no such profile is no news about a dictionary
-            state = self._introduce(key)
+            try:
+                state = self._introduce(key)
+            except MilvusProfilesError as error:
+                error.__traceback__ = None
+                raise error
         lease = self._new_lease()
         guard = self._contention
         if guard.contended:
@@ -124,7 +129,11 @@ class ConnectionPool(BasePool):
             guard.contended = guard.blocked
         if not taken or state.extra_steps:
             waiter = Waiter(state, lease)
-            self._carry_out(waiter, self._acquire(waiter, lease, timeout))
+            try:
+                self._carry_out(waiter, self._acquire(waiter, lease, timeout))
+            except MilvusProfilesError as error:
+                error.__traceback__ = None
+                raise error
         else:
             if self._core.dirty:
                 self._worker.notify()
@@ -314,7 +323,11 @@ class _Leasing(Leasing):
     __slots__ = ()
 
     def __enter__(self) -> Connection:
-        connection: Connection = self._pool.get_client(self._key, timeout=self._timeout)
+        try:
+            connection: Connection = self._pool.get_client(self._key, timeout=self._timeout)
+        except MilvusProfilesError as error:
+            error.__traceback__ = None
+            raise error
         self._connection = connection
         return connection
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from ..background import Latch, start
 from ..errors import ThreadStartError
 from .core import Core, Event
-from .failures import leak_message
+from .failures import leak_message, tell_leak
 from .jobs import LOST, CoreCall, Job, Result
 from .lock import ContentionGuard
 from .state import Action, CheckHealth, Close, Leak, Open, PoolEntry, Wake
@@ -246,6 +246,7 @@ class Worker:
             with contextlib.suppress(RuntimeError):  # he was woken before
                 action.signal.release()
         elif isinstance(action, Leak):
+            tell_leak(action)
             _warn(leak_message(action))
         else:
             job = Job(action, self._work, self._inbox)

@@ -1,8 +1,8 @@
 """Looks at a server's TLS: protocol, certificate, whether it would be trusted and why not, and client certificates.
 
-Verification here has to say what gRPC would say, so it takes gRPC's own bundled roots where a profile names no CA
-(never the system's), trusts a single pinned certificate as gRPC does, and judges the name by gRPC's rules.  gRPC itself
-tells only that it failed.  Whatever a server sends, a probe ends in an outcome and by its deadline.
+Verification here has to say what gRPC would say, so it trusts what that would (:mod:`tls_context`), and judges the name
+by gRPC's rules.  gRPC itself tells only that it failed.  Whatever a server sends, a probe ends in an outcome and by its
+deadline.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ import os
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from typing import Literal
 
-from ..channel.options import ROOTS_VARIABLE, check_tls_files
 from ..deadline import Deadline
 from ..errors import MilvusProfilesError
 from ..profile import SSL
@@ -23,17 +21,16 @@ from ..text import printable
 from .certificate import Certificate, MalformedCertificate, certificate_of_file, objection, read_certificate
 from .sockets import FRAME_HEADER, HTTP2_HELLO, PlaintextOutcome, SocketAddress, is_http2, open_socket, probe_plaintext
 from .stream import TLSStream, reason_of, words_of
+from .tls_context import pinning_context, trusting_all, verifying_context
 
 __all__ = [
     "NO_PROTOCOL",
     "ClientCertificate",
     "Distrust",
     "TLSOutcome",
-    "default_roots",
     "probe_pinned",
     "probe_tls",
     "probe_unverified",
-    "verifying_context",
 ]
 
 Distrust = Literal["expired", "not yet valid", "wrong host", "self-signed", "unknown issuer", "other"]
@@ -103,61 +100,6 @@ class TLSOutcome:
         return self.status in ("trusted", "untrusted", "refused") or self.protocol is not None
 
 
-# --- what a context trusts, and what it offers ------------------------------------------------------------------------
-
-
-def default_roots(env: Mapping[str, str] = os.environ) -> str:
-    """The file of the certificates that gRPC trusts where it is told none."""
-    if named := env.get(ROOTS_VARIABLE):
-        return named
-    # Found, not imported: a probe can do without gRPC itself.
-    package = find_spec("grpc")
-    assert package is not None
-    assert package.origin is not None
-    return os.path.join(os.path.dirname(package.origin), "_cython", "_credentials", "roots.pem")
-
-
-def verifying_context(tls: SSL, *, protocol: str = "h2", env: Mapping[str, str] = os.environ) -> ssl.SSLContext:
-    """A context that trusts what gRPC would trust, and has the profile's client certificate.
-
-    Raises:
-        ConfigError: a TLS file cannot be read.
-        TLSError: a TLS file is not what it should be.
-    """
-    check_tls_files(tls, env)
-    context = _context(tls, protocol)
-    context.load_verify_locations(tls.ca or default_roots(env))
-    return context
-
-
-def _pinning_context(pem: str, protocol: str) -> ssl.SSLContext:
-    """A context that trusts one certificate only."""
-    context = _context(protocol=protocol)
-    context.load_verify_locations(cadata=pem)
-    return context
-
-
-def _trusting_all(protocol: str, tls: SSL | None = None) -> ssl.SSLContext:
-    """A context that verifies nothing; only the greeting of HTTP/2 may ever be sent over such a connection."""
-    context = _context(tls, protocol)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _context(tls: SSL | None = None, protocol: str = "h2") -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # A pinned certificate need not be a CA's.
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.set_alpn_protocols([protocol])
-    # How long a key must be is the system's taste; gRPC's is its own.
-    context.set_ciphers("DEFAULT:@SECLEVEL=0")
-    if tls is not None and tls.cert is not None:
-        context.load_cert_chain(tls.cert, tls.key)
-    return context
-
-
 # --- the probes ------------------------------------------------------------------------------------------------------
 
 
@@ -177,7 +119,7 @@ def probe_tls(
         outcome = _handshake(address, verifying_context(tls, protocol=protocol, env=env), name, has_cert, deadline)
         if outcome.status != "untrusted" or outcome.certificate is not None:
             return outcome
-        seen = _handshake(address, _trusting_all(protocol, tls), name, has_cert, deadline)
+        seen = _handshake(address, trusting_all(protocol, tls), name, has_cert, deadline)
         if seen.protocol is None:
             return outcome
         return replace(seen, status="untrusted", distrust=outcome.distrust, detail=outcome.detail)
@@ -190,7 +132,7 @@ def probe_unverified(address: SocketAddress, host: str, deadline: Deadline) -> T
     """Shake hands whatever the certificate says, only to see what there is; ``"trusted"`` means nothing here."""
 
     def look(protocol: str) -> TLSOutcome:
-        return _handshake(address, _trusting_all(protocol), host, False, deadline)
+        return _handshake(address, trusting_all(protocol), host, False, deadline)
 
     return _outcome_of(look, address, deadline)
 
@@ -199,7 +141,7 @@ def probe_pinned(address: SocketAddress, host: str, pinned: Certificate, deadlin
     """Shake hands trusting one certificate only, to see what would still be wrong if it were pinned."""
 
     def look(protocol: str) -> TLSOutcome:
-        return _handshake(address, _pinning_context(pinned.pem, protocol), host, False, deadline)
+        return _handshake(address, pinning_context(pinned.pem, protocol), host, False, deadline)
 
     return _outcome_of(look, address, deadline)
 

@@ -19,6 +19,7 @@ from ..background import Pending
 from ..errors import ConfigError, Location, SecretUnavailableError
 from ..files.ownership import fault_below, own_users
 from ..files.paths import home_directory, home_fault
+from ..log import log
 from ..masked import SecretText, secret_fault
 from ..text import printable
 from .account import SERVICE
@@ -34,8 +35,7 @@ T = TypeVar("T")
 _SYSTEM = frozenset(
     f"keyring.backends.{name}" for name in ("SecretService", "libsecret", "macOS", "Windows", "kwallet")
 )
-_CHAINER, _FAIL, _NULL = (f"keyring.backends.{name}" for name in ("chainer", "fail", "null"))
-_WINDOWS = "keyring.backends.Windows"
+_CHAINER, _FAIL, _NULL, _WINDOWS = (f"keyring.backends.{name}" for name in ("chainer", "fail", "null", "Windows"))
 _WINDOWS_LIMIT = 2560
 
 # Seconds after which the user is told that we wait; an answer takes 12 to 40 ms where nobody has to be asked.
@@ -204,6 +204,7 @@ class OSKeyring:
             finally:
                 turn.release()
         except TimeoutError:
+            log("keyring", seconds=self._timeout)
             raise SecretUnavailableError(
                 f"the keyring did not answer within {self._timeout:g} s",
                 hint=f"it may be waiting for you to unlock it; allow it more time with {KEYRING_TIMEOUT}=60, "

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from logging import DEBUG
 from typing import Literal
 
 from ..endpoint import Endpoint
@@ -97,7 +96,7 @@ def resolve(
         return None
     with _naming(credential, endpoint, context):
         token = make_token(credential.user, _secret(credential, endpoint, context, refresh))
-    log(DEBUG, "secret", "the secret of {alias} is from: {kind}", alias=context.alias, kind=credential.kind)
+    log("secret", alias=context.alias, kind=credential.kind)
     return token
 
 

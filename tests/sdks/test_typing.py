@@ -10,15 +10,24 @@ import pytest
 
 from tests.sdks.test_programs import SDKS
 from tests.support.requirements import need, unavailable
-from tests.test_typing import WANTED, check
+from tests.test_typing import WANTED, WRONG, check, refused
 
 pytestmark = pytest.mark.sdks
 
 
-def test_a_client_is_a_milvus_client_to_pyright(tmp_path: Path) -> None:
+@pytest.fixture
+def pyright() -> list[str]:
     need("node")
-    pyright = SDKS / "pyright/node_modules/pyright/index.js"
-    if not pyright.exists():
+    program = SDKS / "pyright/node_modules/pyright/index.js"
+    if not program.exists():
         unavailable("needs pyright, which `make test-sdks` could not fetch")
-    said = check("node", pyright, "--pythonpath", sys.executable, directory=tmp_path)
+    return ["node", str(program), "--pythonpath", sys.executable]
+
+
+def test_what_is_wrong_is_refused_by_pyright(tmp_path: Path, pyright: list[str]) -> None:
+    assert refused(*pyright, directory=tmp_path) == WRONG
+
+
+def test_a_client_is_a_milvus_client_to_pyright(tmp_path: Path, pyright: list[str]) -> None:
+    said = check(*pyright, directory=tmp_path)
     assert re.findall(r' is "(.+)"', said) == WANTED

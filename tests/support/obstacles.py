@@ -43,10 +43,10 @@ def as_user(base: Path) -> Seen:
         unavailable("needs root, for a second user")
     for path in (base, *base.rglob("*")):
         os.lchown(path, USER, USER)
-    return Seen([*_with_python(), "setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"], Path("/"))
+    return Seen([*python_for_all(), "setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"], Path("/"))
 
 
-def _with_python() -> list[str]:
+def python_for_all() -> list[str]:
     """What lets a user without privileges run this Python, which may stand in a directory of root's alone."""
     places = [Path(sys.base_prefix), Path(sys.prefix), Path(milvus_profiles.__file__).parent]
     closed = {above for place in places for above in place.resolve().parents if not above.stat().st_mode & stat.S_IXOTH}
@@ -163,3 +163,24 @@ def lay(obstacle: str, path: Path, outside: Path, own: bytes) -> None:
 
 def program() -> Path:
     return Path(sys.executable).with_name("milvus-profiles")
+
+
+@contextmanager
+def read_only_root(cwd: Path) -> Iterator[Seen]:
+    """The root's mount is read-only, as in a container with a read-only root."""
+    with _mounted('mount -o remount,ro,bind "$1"', Path("/"), cwd) as seen:
+        yield seen
+
+
+@contextmanager
+def reachable(directory: Path) -> Iterator[None]:
+    """Every user may pass through the directories above, which pytest keeps to itself."""
+    closed = [above for above in (directory, *directory.parents) if not above.stat().st_mode & stat.S_IXOTH]
+    modes = [above.stat().st_mode for above in closed]
+    try:
+        for above, mode in zip(closed, modes, strict=True):
+            above.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+        yield
+    finally:
+        for above, mode in zip(closed, modes, strict=True):
+            above.chmod(stat.S_IMODE(mode))

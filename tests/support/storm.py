@@ -16,6 +16,7 @@ import contextlib
 import ctypes
 import faulthandler
 import gc
+import logging
 import os
 import random
 import signal
@@ -305,6 +306,8 @@ def main(name: str, seconds: float, seed: int) -> None:
     sys.unraisablehook = lambda _: None
     threading.excepthook = lambda _: None
     faulthandler.dump_traceback_later(seconds + 130, exit=True)
+    # An exception in the middle of a handler of the standard library's leaves its lock held.
+    logging.getLogger("milvus_profiles").propagate = False
     storm = Storm(seed)
     with scripted_grpc.scripted_server(scripted_grpc.milvus_answer) as server:
         profiles = mp.load(env={"MILVUS_PROFILES__P__URI": f"http://127.0.0.1:{server.port}"}, cwd="/")

@@ -33,11 +33,17 @@ def ping(
     timeout: Annotated[
         float | None, Option("--timeout", metavar="S", min=0.001, help="Seconds for each; default: the profile's.")
     ] = None,
+    probe: Annotated[
+        bool, Option("--probe", help="Answer with the exit status alone, once; for containers. -v says why not.")
+    ] = False,
 ) -> None:
     """Ask a server for its version, again and again: how long it takes, and where the time goes.
 
     All questions go over one connection. With --json each answer is a line, and the summary is the last one.
     """
+    if probe:
+        _probe(alias, timeout)
+        return
     from ...diagnosis.stages import ProfileTest, diagnose_declared
     from ...live.api import opened
     from ...live.request import CallFields, request
@@ -71,6 +77,19 @@ def ping(
             _summarise(name, times, stages)
     if failure is not None:
         raise typer.Exit(failure.exit_status)
+
+
+def _probe(alias: str | None, timeout: float | None) -> None:
+    """What :mod:`container_probe` answers before this is imported, where that did not understand the words."""
+    from ...live.liveness import check_served
+
+    session = current()
+    try:
+        check_served(alias or session.profile, file=session.config, env=session.env, timeout=timeout)
+    except MilvusProfilesError as error:
+        if session.verbose:
+            print_error(error)
+        raise typer.Exit(error.exit_status) from None
 
 
 def _tell(record: dict[str, Any], line: str | None) -> None:
