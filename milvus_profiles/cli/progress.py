@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..background import has_threads
 from ..diagnosis.report import STAGES, Report, Stage
 from ..text import printable
-from .output import console_of, counted, grid, print_text
+from .output import console_of, counted, grid, print_text, see
 from .session import current
 
 if TYPE_CHECKING:
@@ -224,6 +224,8 @@ def _lines_of(stage: Stage) -> list[Text]:
     lines = [first]
     if stage.hint and stage.status in ("failed", "warning"):
         lines.append(_text(f"{_INDENT}hint: {printable(stage.hint)}"))
+    if (page := see(stage.code)) is not None:
+        lines.append(_text(f"{_INDENT}see: {page}"))
     if verbose:
         lines += [_text(f"{_INDENT}{printable(note)}", "dim") for note in stage.notes]
     return lines

@@ -44,6 +44,7 @@ class Session:
         color: whether colours are allowed where the output is a terminal.
         verbose: how much more to say: 1 what is for experts, 2 what happens meanwhile too.
         quiet: whether to say less: results, warnings and errors only.
+        explained: codes of errors whose page was named already.
         keyring: the keyring of this run, once it was needed.
         warn: what tells a warning.
         creates: whether the command writes the named file where there is none, so that it need not be there before.
@@ -56,6 +57,7 @@ class Session:
     color: bool = True
     verbose: int = 0
     quiet: bool = False
+    explained: set[str] = field(default_factory=set)
     keyring: OSKeyring | None = None
     warn: Callable[[str], object] = lambda _: None
     creates: bool = False
