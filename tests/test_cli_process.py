@@ -41,7 +41,7 @@ STARTED = [
     "profile rename a b --dry-run", "profile copy a b --dry-run", "profile use a --dry-run", "profile use a --shell",
     "profile edit --user-file", "profile test x", "profile test a --json", "secret set a", "secret delete a",
     "secret status a", "config path", "config validate", "config schema", "trust --list", "untrust", "doctor",
-    "profile current", "profile ping x -c 1", "completion bash", "version", "help config path",
+    "profile current", "profile ping x -c 1", "completion bash", "version", "help config path", "explain tls",
     "connect --uri http://127.0.0.1:1", "exec a -- sh -c 'exit 5'", "export a --to go", "import --from dotenv x",
 ]  # fmt: skip
 

@@ -24,6 +24,7 @@ from tests.support import faults, gateways, scripted_grpc
 from tests.support.command import Command
 from tests.support.milvus import MilvusServer
 from tests.support.reaper import Reaper
+from tests.test_structure import loaded
 
 PACKAGE = Path(milvus_profiles.__file__).parent
 PAGES = {path.stem: path.read_text() for path in (PACKAGE / "explanations").glob("*.md")}
@@ -45,14 +46,14 @@ def test_every_code_of_the_tree_has_a_page_and_every_page_a_code() -> None:
 
 @pytest.mark.parametrize("code", CODES)
 def test_a_page_names_its_exit_status_and_its_classes(code: str) -> None:
-    first, _, about, *_ = PAGES[code].split("\n")
+    first, about, *_ = PAGES[code].split("\n\n")
     assert re.fullmatch(rf"# {code}: [^.]{{10,70}}", first)
     own = meant(code)[0].classes
     parts = []
     for one in own:
         other = f" (exit status {one.exit_status})" if one.exit_status != own[0].exit_status else ""
         parts.append(f"`{one.__name__}`{other}")
-    assert about == f"Exit status {own[0].exit_status}. In Python: {', '.join(parts)}."
+    assert about.replace("\n", " ") == f"Exit status {own[0].exit_status}. In Python: {', '.join(parts)}."
 
 
 def leads(code: str) -> list[str]:
@@ -379,3 +380,20 @@ def test_explain_shows_nothing_of_files_and_variables(cli: Command, project: Pat
         done = [cli("explain", *words, env=env, status=0) for words in ([], ["tls"], ["9"], ["config", "--json"])]
         assert [one.stdout for one in done] == without
         assert canary not in "".join(one.stderr for one in done)
+
+
+def test_explain_loads_nothing_heavy(tmp_path: Path) -> None:
+    found = loaded(
+        "import sys; from milvus_profiles.cli.entry import main; sys.exit(main(['explain', 'tls']))", tmp_path
+    )
+    assert "typer" in found
+    assert not found & {
+        "grpc",
+        "google",
+        "keyring",
+        "tomlkit",
+        "tomli",
+        "pydantic_settings",
+        "cryptography",
+        "markdown_it",
+    }
