@@ -341,7 +341,7 @@ def test_explain_gives_the_page_as_json(cli: Command) -> None:
 @pytest.mark.parametrize(
     ("word", "hint"),
     [("tsl", "did you mean tls?"), ("TLSErr", "did you mean TLSError?"), ("quux", "`milvus-profiles explain` lists"),
-     ("130", "interrupted"), ("0", "all went well"), ("77", "`milvus-profiles explain` lists"), ("9" * 400, "lists")],
+     ("130", "interrupted"), ("0", "all went well"), ("77", "`milvus-profiles explain` lists"), ("9" * 5000, "lists"), ("0009", "lists")],
 )  # fmt: skip
 def test_explain_suggests_what_was_meant(cli: Command, word: str, hint: str) -> None:
     refused = cli("explain", word, "--json", status=2)
@@ -356,6 +356,9 @@ def test_explain_renders_the_page_on_a_terminal(cli: Command) -> None:
     assert "```" not in screen.text
     assert max(map(len, screen.text.splitlines())) <= 70
     assert "speaks plaintext, and the profile has TLS: the server has no TLS" in " ".join(screen.text.split())
+    narrow = cli.tty("explain", "tls", env={"PYTHONIOENCODING": "ascii"}, status=0)
+    assert narrow.text.startswith("# tls: ")
+    assert narrow.text.isascii()
     plain = cli.tty("explain", "tls", env={"NO_COLOR": "1"}, columns=70, status=0)
     assert not re.search(r"\x1b\[[0-9;]*[34]\dm", plain.raw)
 

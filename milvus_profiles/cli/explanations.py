@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from .. import errors
 from ..errors import MilvusProfilesError, UsageError
 from ..spelling import suggest
-from .session import NAME
+from .session import DOCUMENTATION, NAME
 
-__all__ = ["DOCUMENTATION", "Explanation", "every", "meant"]
-
-DOCUMENTATION = "https://milvus-profiles.readthedocs.io"
-"""Where the documentation is, for all that names it."""
+__all__ = ["Explanation", "every", "meant"]
 
 _DIRECTORY = "explanations"
 # What is no error's, or has more reasons than one.
@@ -97,8 +94,8 @@ def meant(word: str) -> list[Explanation]:
         UsageError: there is none of that name.
     """
     pages = every()
-    if word.isdecimal():
-        return _by_status(int(word[:9]), pages)
+    if word.isdecimal() and len(word) <= len("255"):
+        return _by_status(int(word), pages)
     names = {page.code: page for page in pages}
     names |= {one.__name__: page for page in pages for one in page.classes}
     folded = {name.lower(): page for name, page in names.items()}

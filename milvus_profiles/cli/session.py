@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles, Resolved, Selection
     from ..secrets import OSKeyring
 
-__all__ = ["NAME", "Session", "command", "current", "start"]
+__all__ = ["DOCUMENTATION", "NAME", "Session", "command", "current", "start"]
 
 R = TypeVar("R")
 
 NAME = "milvus-profiles"
 """The program, whatever name it was called by."""
+
+DOCUMENTATION = "https://milvus-profiles.readthedocs.io"
+"""Where the documentation is, for all that names it."""
 
 
 @dataclass

@@ -33,30 +33,31 @@ def explain(
 ) -> None:
     """Explain an error: what it means, how it looks, its causes and what to do about each."""
     pages = every() if what is None else meant(what)
-    by_status = what is not None and what.isdecimal()
+    status = int(what) if what is not None and what.isdecimal() else None
     if current().json:
         records = [page.as_json(whole=what is not None) for page in pages]
-        answer(records if what is None or by_status else records[0])
+        answer(records if what is None or status is not None else records[0])
     elif len(pages) == 1:
         _show(pages[0])
     else:
-        if by_status:
-            rows = [[page.code, ", ".join(page.names(int(what or ""))), page.title] for page in pages]
-        else:
-            rows = [[page.code, str(page.exit_status), page.title] for page in pages]
-        table(["CODE", "IN PYTHON" if by_status else "EXIT", "WHAT IT MEANS"], rows, styles=["cyan"])
+        about = "EXIT" if status is None else "IN PYTHON"
+        rows = [
+            [page.code, str(page.exit_status) if status is None else ", ".join(page.names(status)), page.title]
+            for page in pages
+        ]
+        table(["CODE", about, "WHAT IT MEANS"], rows, styles=["cyan"])
         note(f"`{NAME} explain CODE` prints the page of one")
 
 
 def _show(page: Explanation) -> None:
     text = f"{page.text}\n\nOn the web: {page.address}"
-    if not sys.stdout.isatty():
+    console = console_of(True) if sys.stdout.isatty() else None
+    if console is None or console.options.ascii_only:  # rich has signs that such a terminal has not
         answer(None, *text.split("\n"), asked=True)
         return
     from rich.markdown import Markdown
     from rich.theme import Theme
 
-    console = console_of(True)
     # rich's own have backgrounds, for dark terminals.
     with console.use_theme(Theme({"markdown.code": "cyan"})):
         console.print(Markdown(text, code_theme="ansi_dark"), width=min(console.width, _WIDEST))
