@@ -341,7 +341,8 @@ def test_explain_gives_the_page_as_json(cli: Command) -> None:
 @pytest.mark.parametrize(
     ("word", "hint"),
     [("tsl", "did you mean tls?"), ("TLSErr", "did you mean TLSError?"), ("quux", "`milvus-profiles explain` lists"),
-     ("130", "interrupted"), ("0", "all went well"), ("77", "`milvus-profiles explain` lists"), ("9" * 5000, "lists"), ("0009", "lists")],
+     ("130", "interrupted"), ("0", "all went well"), ("77", "`milvus-profiles explain` lists"), ("9" * 5000, "lists"),
+     ("0009", "lists")],
 )  # fmt: skip
 def test_explain_suggests_what_was_meant(cli: Command, word: str, hint: str) -> None:
     refused = cli("explain", word, "--json", status=2)
