@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import milvus_profiles as mp
-from milvus_profiles.cli.output_schemas import SCHEMAS, error_codes, output_schema
-from milvus_profiles.config.environment import PREFIX
-from milvus_profiles.config.fields import SECRET_FIELDS
+from milvus_profiles.cli.explanations import every
+from milvus_profiles.cli.manual import GROUPS as COMMANDS
+from milvus_profiles.cli.manual import PAGES, STATUSES, VARIABLES
+from milvus_profiles.cli.output_schemas import SCHEMAS, output_schema
+from milvus_profiles.config.environment import FAMILY, PREFIX
+from milvus_profiles.config.fields import FIELDS, SECRET_FIELDS
 from milvus_profiles.config.schema import EXAMPLES, file_schema
 from milvus_profiles.config.trust import is_gated
 from milvus_profiles.tomltext.render import value_text
@@ -37,6 +43,35 @@ MORE_STATUSES = """\
 - `exec` ends with the status of the program that it ran.
 - `profile test` of several: the lowest of theirs that is not 0.
 """
+ABOUT_VARIABLES = """\
+# Variables
+
+`PROD` stands for an alias, in capitals, with `_` for `-` and `.`. An empty value counts as unset. A name that begins
+with `MILVUS_PROFILES__` and is none of these is an error with a suggestion.
+"""
+FAMILY_SAYS = {
+    "MILVUS_URI": "the address: it declares a profile, which replaces one of a file whole",
+    "MILVUS_CONN_ALIAS": "the alias of that profile; `default` without it",
+    "MILVUS_TOKEN": "its token, an API key or `user:password`; goes before user and password",
+    "MILVUS_TOKEN_FILE": "a file with the token; one newline at its end is dropped",
+    "MILVUS_USER": "its user",
+    "MILVUS_PASSWORD": "the password of that user",
+    "MILVUS_DB": "its database",
+    "MILVUS_DB_NAME": "the same; an error where they differ",
+    "MILVUS_ALLOW_INSECURE": "whether its secret may cross the network in plaintext",
+}
+ABOUT_COMMANDS = """\
+# Commands
+
+What `milvus-profiles help COMMAND` prints. The program's short name is `mvp`; each command of a profile works without
+the word `profile`.
+"""
+ABOUT_ERRORS = """\
+# Errors
+
+Every failure has a code, in JSON and on its page here, an exit status, and a class in Python. The same pages in the
+terminal: `milvus-profiles explain tls`, `explain 7`, `explain TLSError`.
+"""
 ABOUT_SHAPES = """\
 # JSON shapes
 
@@ -51,10 +86,14 @@ def pages() -> dict[str, str]:
     schemas = {"milvus": file_schema(), **{what: output_schema(what) for what in SCHEMAS}}
     return {
         "reference/fields.md": fields(),
+        "reference/variables.md": variables(),
+        "reference/commands.md": commands(),
         "reference/exit-statuses.md": exit_statuses(),
         "reference/json.md": shapes(),
         "reference/python.md": python(),
         "reference/exceptions.md": exceptions(),
+        "errors/index.md": errors(),
+        **{f"errors/{page.code}.md": page.text + "\n" for page in every()},
         **{f"schema/{name}.json": json.dumps(schema, indent=2) + "\n" for name, schema in schemas.items()},
     }
 
@@ -165,17 +204,75 @@ def _inline(value: dict[str, Any]) -> str:
     return f"{key} = {value_text(one)}" if not others else value_text(value)
 
 
+# --- variables, commands ---
+
+
+def variables() -> str:
+    if set(FAMILY_SAYS) != set(FAMILY):
+        raise SystemExit("FAMILY_SAYS of scripts/reference.py is not the family of config/environment.py")
+    named = "\n".join(f"| `{name}` | {says} |" for name, says in VARIABLES.items())
+    family = "\n".join(f"| `{name}` | {says} |" for name, says in FAMILY_SAYS.items())
+    fields_of = "\n".join(f"| {_variable((name,))} | [`{name}`](fields.md#{name}) |" for name in FIELDS)
+    return _page(
+        [
+            ABOUT_VARIABLES,
+            "## The `MILVUS_URI` family",
+            f"| variable | what it is |\n|---|---|\n{family}",
+            "## Fields of a profile",
+            f"| variable | field |\n|---|---|\n{fields_of}",
+            "## What chooses, tunes and looks",
+            f"| variable | what it is |\n|---|---|\n{named}",
+        ]
+    )
+
+
+def commands() -> str:
+    parts = [ABOUT_COMMANDS]
+    for title, names in COMMANDS[""].items():
+        parts.append(f"## {title}")
+        for name in names:
+            inner = [f"{name} {one}" for group in COMMANDS.get(name, {}).values() for one in group]
+            for path in [name] if name == "profile" or not inner else inner:
+                parts += [f"### `{path}`", *_command(path)]
+    return _page(parts)
+
+
+def _command(path: str) -> Iterator[str]:
+    """The page that `help` prints, with links in the place of what it names."""
+    page = PAGES[path]
+    yield page.summary
+    done = subprocess.run(
+        [sys.executable, "-m", "milvus_profiles", "help", *path.split()],
+        env={**os.environ, "COLUMNS": "100"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    yield f"```text\n{done.stdout.partition(chr(10) + 'Docs:')[0].rstrip()}\n```"
+    if page.docs:
+        target = page.docs.rstrip("/")
+        below = f"../{target}.md" if target != "errors" else "../errors/index.md"
+        yield f"[More about it]({below})"
+
+
+def errors() -> str:
+    rows = "\n".join(f"| [`{page.code}`]({page.code}.md) | {page.exit_status} | {page.title} |" for page in every())
+    return _page([ABOUT_ERRORS, f"| code | exit status | |\n|---|---|---|\n{rows}"])
+
+
 # --- statuses, shapes ---
 
 
 def exit_statuses() -> str:
-    rows = [(error.exit_status, code, classes) for code, classes in error_codes().items() for error in classes[:1]]
     lines = [
-        f"| {status} | [`{code}`](../errors/{code}.md) | {', '.join(_api(error.__name__) for error in classes)} |"
-        for status, code, classes in sorted(rows, key=lambda row: (row[0], row[1]))
+        f"| {status} | {STATUSES.get(status, '')} | [`{page.code}`](../errors/{page.code}.md) | "
+        f"{', '.join(_api(name) for name in page.names(status))} |"
+        for page in every()
+        for status in sorted({one.exit_status for one in page.classes})
     ]
-    table = "| status | code | Python |\n|---|---|---|\n" + "\n".join(lines)
+    table = "| status | | code | Python |\n|---|---|---|---|\n" + "\n".join(sorted(lines, key=_status_of))
     return _page([ABOUT_STATUSES, table, MORE_STATUSES])
+
+
+def _status_of(line: str) -> int:
+    return int(line.split("|")[1])
 
 
 def shapes() -> str:
@@ -226,10 +323,10 @@ def python() -> str:
 
 def exceptions() -> str:
     parts = ["# Exceptions", "Each has a `code`, an `exit_status`, a `message`, a `hint` and a `location`."]
-    for code, classes in error_codes().items():
-        public = [error.__name__ for error in classes if error.__name__ in mp.__all__]
+    for page in every():
+        public = [error.__name__ for error in page.classes if error.__name__ in mp.__all__]
         if public:
-            parts += [f"## `{code}` {{ #code-{code} }}", f"[What it means](../errors/{code}.md)"]
+            parts += [f"## `{page.code}` {{ #code-{page.code} }}", f"[What it means](../errors/{page.code}.md)"]
             parts += [f"::: milvus_profiles.{name}" for name in public]
     return _page(parts)
 

@@ -36,7 +36,7 @@ NAMING = [
 OPTIONAL = ["watch -c 1 --timeout 0.3 *", "current *", "list *", "connect -a ALIAS"]
 PLAIN = {
     "add new http://h --dry-run", "edit", "trust --list", "untrust --all", "import", "config path", "config validate",
-    "config schema", "doctor", "completion bash", "version", "help",
+    "config schema", "doctor", "completion bash", "version", "help", "explain tls",
 }  # fmt: skip
 
 

@@ -42,7 +42,7 @@ STARTED = [
     "profile edit --user-file", "profile test x", "profile test a --json", "secret set a", "secret delete a",
     "secret status a", "config path", "config validate", "config schema", "trust --list", "untrust", "doctor",
     "profile current", "profile ping x -c 1", "profile watch x -c 1", "profile open a",
-    "completion bash", "version", "help config path",
+    "completion bash", "version", "help config path", "explain tls",
     "connect --uri http://127.0.0.1:1", "exec a -- sh -c 'exit 5'", "export a --to go", "import --from dotenv x",
 ]  # fmt: skip
 

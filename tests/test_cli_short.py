@@ -94,10 +94,12 @@ def test_add_takes_the_address_as_a_second_word(cli: Command, file: Path) -> Non
     cli("add", "new", "http://h:1", "--json", status=0)
     assert '[profiles.new]\nuri = "http://h:1"\n' in file.read_text()
     twice = cli("add", "other", "http://h:1", "--uri", "http://h:2", status=2)
-    assert twice.stderr == "error: the address is given twice\nhint: leave --uri out\n"
+    assert (
+        twice.stderr == "error: the address is given twice\nhint: leave --uri out\nsee: milvus-profiles explain usage\n"
+    )
     assert "\n  at URI\n" in cli("add", "other", "http://u:c4n4ry@h", status=3).stderr
     assert cli("add", "http://h", status=2).stderr == (
-        "error: that is an address, not an alias\nhint: write `add ALIAS URI`\n"
+        "error: that is an address, not an alias\nhint: write `add ALIAS URI`\nsee: milvus-profiles explain usage\n"
     )
     assert "uri" in cli("add", "other", "http://h:1", "--host", "h", status=2).stderr
 
@@ -123,7 +125,10 @@ def test_current_has_a_format_for_prompts(cli: Command, file: Path) -> None:
     assert cli("current", "--format", "{alias} {uri} [{db_name}]").stdout == "prod https://h.example:443 [db]\n"
     assert cli("current", "--format=<{db_name}>", "--profile", "local").stdout == "<>\n"
     wrong = cli("current", "--format", "{token}", status=2)
-    assert wrong.stderr == "error: --format has no {token}\nhint: there are {alias}, {uri}, {db_name}, {reason}\n"
+    assert wrong.stderr == (
+        "error: --format has no {token}\nhint: there are {alias}, {uri}, {db_name}, {reason}\n"
+        "see: milvus-profiles explain usage\n"
+    )
 
 
 # What files alone tell, and what only the machinery can.

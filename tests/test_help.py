@@ -17,7 +17,8 @@ from typer.main import get_command
 
 from milvus_profiles.cli.app import SYNONYMS, application
 from milvus_profiles.cli.help import print_page
-from milvus_profiles.cli.manual import DOCS, GROUPS, PAGES, STATUSES, VARIABLES
+from milvus_profiles.cli.manual import GROUPS, PAGES, STATUSES, VARIABLES
+from milvus_profiles.cli.session import DOCUMENTATION
 from tests.support.command import Command
 from tests.support.milvus import MilvusServer
 from tests.support.secret_service import KeyringSession
@@ -84,16 +85,17 @@ def test_each_page_has_examples_of_its_command_statuses_variables_and_a_page_of_
             assert len(example.line) <= 78, example
         assert {0, 1, 2} <= set(page.statuses) <= STATUSES.keys(), name
         assert set(page.variables) <= VARIABLES.keys(), name
-        assert page.variables or name in ("version", "completion", "config schema"), name
-        assert (ROOT / "docs" / f"{page.docs.rstrip('/') or 'index'}.md").is_file(), name
+        assert page.variables or name in ("version", "completion", "config schema", "explain"), name
+        below = ROOT / "docs" / page.docs
+        assert below.with_suffix(".md").is_file() or (below / "index.md").is_file() or page.docs == "errors/", name
     assert {one for page in PAGES.values() for one in page.statuses} == STATUSES.keys()
     assert {one for page in PAGES.values() for one in page.variables} == VARIABLES.keys()
 
 
 def test_the_docs_are_named_in_one_place() -> None:
     package = ROOT / "milvus_profiles"
-    named = [path.name for path in package.rglob("*.py") if DOCS in path.read_text()]
-    assert named == ["manual.py"]
+    named = [path.name for path in package.rglob("*.py") if DOCUMENTATION in path.read_text()]
+    assert named == ["session.py"]
 
 
 # --- the pages -------------------------------------------------------------------------------------------------------
@@ -108,7 +110,7 @@ def test_no_page_is_cut_off_or_too_wide(monkeypatch: pytest.MonkeyPatch, columns
         assert "..." not in re.sub(r"(ALIAS|VALUE|FIELD|FILE|COMMAND|\])\.\.\.", "", page), page
         assert max(map(len, page.splitlines())) <= int(columns), page
         assert page.startswith(f"Usage: milvus-profiles {found.path}".rstrip()), page
-        assert f"\nDocs: {DOCS}" in page
+        assert f"\nDocs: {DOCUMENTATION}/" in page
         # What typer says of types is for programmers.
         assert not re.search(r"<\w+>|\{[A-Z]+\}|\[\[", page), page
         for one in found.command.params:

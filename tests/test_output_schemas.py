@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from milvus_profiles.cli.output_schemas import SCHEMAS, error_codes, output_schema
+from milvus_profiles.cli.output_schemas import SCHEMAS, output_schema
 from tests.support.command import Command
 from tests.support.milvus import MilvusServer
 
@@ -96,10 +96,3 @@ def test_a_name_that_is_nearly_right(cli: Command) -> None:
     done = cli("config", "schema", "lists")
     assert done.returncode == 2
     assert "did you mean list?" in done.stderr
-
-
-def test_every_code_of_the_contract_is_known() -> None:
-    assert set(error_codes()) == {
-        "config", "unknown_profile", "secret", "untrusted", "insecure", "unreachable", "tls", "not_milvus", "not_ready",
-        "auth", "permission", "database", "limit", "closed", "pool", "fork", "edit_conflict", "usage", "internal",
-    }  # fmt: skip

@@ -70,7 +70,7 @@ def commands(alias: str, field: str = "timeout") -> list[list[str]]:
         ["profile", "test", alias, "--timeout", "0.2", "--html", "-"],
         ["secret", "status", alias], ["secret", "set", alias], ["secret", "delete", alias],
         ["config", "path"], ["config", "validate"], ["config", "schema"], ["trust"], ["trust", "--list"], ["untrust"],
-        ["untrust", "--all"], ["doctor"],
+        ["untrust", "--all"], ["doctor"], ["explain"], ["explain", "tls"], ["explain", "1"], ["explain", CANARY],
         ["connect", "-a", alias], ["connect", "-D"], ["exec", alias, "--", CANARY], ["exec", alias, "--", "true"],
         *(["export", alias, "--to", name] for name in (*FORMATS, CANARY)),
         *(["import", "--from", name, "--dry-run"] for name in ("env", "milvus-cli", "zilliz", CANARY)),

@@ -61,13 +61,14 @@ _COMMANDS: dict[str, str | tuple[str, dict[str, str]]] = {
         {"path": "config:path", "validate": "config:validate", "schema": "config:schema"},
     ),
     "doctor": "doctor:doctor",
+    "explain": "explain:explain",
     "completion": "general:completion",
     "version": "general:version",
     "help": "general:help_of",
 }
 _WITHOUT_PROFILE = frozenset(
     {"add", "edit", "trust", "untrust", "import", "path", "validate", "schema", "doctor"}
-    | {"completion", "version", "help"}
+    | {"completion", "version", "help", "explain"}
 )
 """Commands that use no profile there is."""
 # -h is the host of `connect`, as in the Milvus CLI.
@@ -185,6 +186,7 @@ def run(words: list[str]) -> int:
     # An error may come up before the options are parsed; how it is to be shown stands in the words.
     session.json = "--json" in own_words(words)
     session.color = "--no-color" not in own_words(words)
+    session.quiet = bool({"--quiet", "-q"} & set(own_words(words)))
     try:
         result = get_command(application(words)).main(args=words, prog_name=NAME, standalone_mode=False)
     except MilvusProfilesError as error:

@@ -14,8 +14,8 @@ from textwrap import wrap
 from typing import Any, NamedTuple, TextIO
 
 from .internal import SYNONYMS
-from .manual import DOCS, GROUPS, PAGES, STATUSES, VARIABLES
-from .session import GLOBAL_PANEL, current
+from .manual import GROUPS, PAGES, STATUSES, VARIABLES
+from .session import DOCUMENTATION, GLOBAL_PANEL, current
 
 __all__ = ["print_page"]
 
@@ -48,7 +48,7 @@ def print_page(command: Any, ctx: Any, stream: TextIO | None = None) -> None:
     sections = [section for section in _sections(command, ctx) if section.rows]
     usage, paragraphs = _usage(command, ctx), _paragraphs(command)
     page = PAGES.get(_page_name(ctx.command_path))
-    link = None if page is None else f"{DOCS}{page.docs}"
+    link = None if page is None else f"{DOCUMENTATION}/{page.docs}"
     width = min(shutil.get_terminal_size().columns, _WIDEST)
     if stream is sys.stdout and current().colors(stream):
         _print_panels(usage, paragraphs, sections, link, width)

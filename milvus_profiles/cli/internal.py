@@ -81,7 +81,8 @@ def report_internal(error: Exception, words: Sequence[str]) -> int:
         else:
             if verbose:
                 sys.stderr.write(_trace(error))
-            sys.stderr.write(f"error: {message}\nhint: {hint}\n")
+            page = "" if {"--quiet", "-q"} & set(options) else "see: milvus-profiles explain internal\n"
+            sys.stderr.write(f"error: {message}\nhint: {hint}\n{page}")
         sys.stderr.flush()
     except OSError:
         pass  # then there is nowhere to say it

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["DOCS", "GROUPS", "PAGES", "STATUSES", "VARIABLES", "Example", "Page"]
-
-DOCS = "https://milvus-profiles.readthedocs.io/"
-"""Where the documentation is, whose pages the commands name; nothing is published there yet."""
+__all__ = ["GROUPS", "PAGES", "STATUSES", "VARIABLES", "Example", "Page"]
 
 
 class Example(NamedTuple):
@@ -25,7 +22,7 @@ class Page(NamedTuple):
 
     Attributes:
         summary: what it does, in a line that fits a list of commands.
-        docs: its page of the documentation, below :data:`DOCS`.
+        docs: its page of the documentation, below its address.
         examples: two or three.
         statuses: the exit statuses that it may have, of :data:`STATUSES`.
         variables: the names of those that matter, of :data:`VARIABLES`.
@@ -92,7 +89,7 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "Secrets and trust": ("secret", "trust", "untrust"),
         "Other clients": ("exec", "export", "import"),
-        "Care": ("doctor", "config", "completion", "help", "version"),
+        "Care": ("doctor", "explain", "config", "completion", "help", "version"),
     },
     "profile": {
         "Connect": ("test", "ping", "watch", "open"),
@@ -396,6 +393,16 @@ PAGES: dict[str, Page] = {
         ),
         _READS,
         (*_SELECTS, *_KEYRING),
+    ),
+    "explain": Page(
+        "Say what an error means, and what to do about it.",
+        "errors/",
+        (
+            Example("milvus-profiles explain tls", "an error, by its code"),
+            Example("milvus-profiles explain 7", "by its exit status"),
+            Example("milvus-profiles explain", "all of them"),
+        ),
+        (0, 1, 2),
     ),
     "config": Page(
         "See and check the configuration files.",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..errors import MilvusProfilesError
+from ..errors import DeclinedError, MilvusProfilesError
 from ..text import printable
 from .session import NAME, current
 
@@ -36,6 +36,7 @@ __all__ = [
     "print_text",
     "print_version",
     "say",
+    "see",
     "shorten",
     "table",
     "warn",
@@ -132,8 +133,16 @@ def error_record(error: MilvusProfilesError) -> dict[str, Any]:
     }
 
 
-def print_error(error: MilvusProfilesError) -> None:
-    """Print an error on stderr: what, where, and what to do."""
+def see(code: str | None) -> str | None:
+    """Which command explains an error; None where this run has said it, or is to say little."""
+    if code is None or current().quiet or code in current().explained:
+        return None
+    current().explained.add(code)
+    return f"{NAME} explain {code}"
+
+
+def print_error(error: MilvusProfilesError, *, explained: bool = True) -> None:
+    """Print an error on stderr: what, where, what to do, and (``explained``) what explains it."""
     if current().json:
         record = error_record(error) | getattr(error, "details", {})
         sys.stderr.write(json.dumps(record) + "\n")
@@ -151,6 +160,10 @@ def print_error(error: MilvusProfilesError) -> None:
     if error.hint:
         label = typer.style("hint:", fg="cyan") if color else "hint:"
         _write(stream, f"{label} {printable(error.hint)}")
+    # Whoever says no knows why.
+    if explained and not isinstance(error, DeclinedError) and (page := see(error.code)) is not None:
+        label = typer.style("see:", fg="cyan") if color else "see:"
+        _write(stream, f"{label} {page}")
 
 
 def console_of(terminal: bool) -> Console:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from ..diagnosis.report import STAGES, Status
-from ..errors import MilvusProfilesError
 from ..references import Kind
+from .explanations import every
 
-__all__ = ["SCHEMAS", "error_codes", "output_schema"]
+__all__ = ["SCHEMAS", "output_schema"]
 
 _TEXT = {"type": "string"}
 _TEXT_OR_NOTHING = {"type": ["string", "null"]}
@@ -30,18 +30,6 @@ def output_schema(what: str) -> dict[str, Any]:
     }
 
 
-def error_codes() -> dict[str, list[type[MilvusProfilesError]]]:
-    """The code of every error, with the classes that have it, in the order of the tree."""
-    found: dict[str, list[type[MilvusProfilesError]]] = {}
-    pending: list[type[MilvusProfilesError]] = [MilvusProfilesError]
-    while pending:
-        error = pending.pop(0)
-        if error.__module__ == MilvusProfilesError.__module__:  # commands have some of their own, of the same codes
-            found.setdefault(error.code, []).append(error)
-        pending += error.__subclasses__()
-    return found
-
-
 def _object(properties: Mapping[str, Any], *, optional: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
     """An object with these keys and no others."""
     return {
@@ -54,7 +42,7 @@ def _object(properties: Mapping[str, Any], *, optional: tuple[str, ...] = (), **
 
 
 def _code() -> dict[str, Any]:
-    return {"enum": sorted(error_codes())}
+    return {"enum": sorted(page.code for page in every())}
 
 
 def _list() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ..background import has_threads
 from ..diagnosis.report import STAGES, Report, Stage, mark, stage_lines, verdict
 from ..display import rich_text
 from ..text import printable
-from .output import console_of, grid, print_text
+from .output import console_of, grid, print_text, see
 from .session import current
 
 if TYPE_CHECKING:
@@ -208,7 +208,8 @@ def _print_stages(console: Console, alias: str, stages: Iterable[Stage]) -> None
 
 def _lines_of(stage: Stage) -> list[Text]:
     """The lines of a stage; skipped ones, and what is for experts, only with ``--verbose``."""
-    return [rich_text(line) for line in stage_lines(stage, verbose=bool(current().verbose))]
+    lines = stage_lines(stage, verbose=bool(current().verbose), see=see(stage.code))
+    return [rich_text(line) for line in lines]
 
 
 def _verdict(report: Report, *, short: bool = False) -> Text:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles, Resolved, Selection
     from ..secrets import OSKeyring
 
-__all__ = ["GLOBAL_PANEL", "NAME", "Session", "command", "current", "start"]
+__all__ = ["DOCUMENTATION", "GLOBAL_PANEL", "NAME", "Session", "command", "current", "start"]
 
 R = TypeVar("R")
 
@@ -35,6 +35,9 @@ NAME = "milvus-profiles"
 """The program, whatever name it was called by."""
 GLOBAL_PANEL = "Every command"
 """Where the help has the options that every command takes."""
+
+DOCUMENTATION = "https://milvus-profiles.readthedocs.io"
+"""Where the documentation is, for all that names it."""
 
 
 @dataclass
@@ -49,6 +52,7 @@ class Session:
         color: whether colours are allowed where the output is a terminal.
         verbose: how much more to say: 1 what is for experts, 2 what happens meanwhile too.
         quiet: whether to say less: results, warnings and errors only.
+        explained: codes of errors whose page was named already.
         keyring: the keyring of this run, once it was needed.
         warn: what tells a warning.
         ask: what asks for an argument that is missing.
@@ -62,6 +66,7 @@ class Session:
     color: bool = True
     verbose: int = 0
     quiet: bool = False
+    explained: set[str] = field(default_factory=set)
     keyring: OSKeyring | None = None
     warn: Callable[[str], object] = lambda _: None
     ask: Callable[[Asked], str | None] = lambda _: None

@@ -95,14 +95,16 @@ def mark(status: str) -> tuple[str, str]:
     return f"{word:8}", style
 
 
-def stage_lines(stage: Stage, *, verbose: bool = False) -> list[Line]:
-    """The lines of a stage; skipped ones, and what is for experts, only where verbose."""
+def stage_lines(stage: Stage, *, verbose: bool = False, see: str | None = None) -> list[Line]:
+    """The lines of a stage; skipped ones, and what is for experts, only where verbose; ``see`` explains its error."""
     if stage.status == "skipped" and not verbose:
         return []
     took = "" if stage.status == "skipped" else f"{stage.ms:8.1f} ms"
     lines: list[Line] = [[("  ", ""), mark(stage.status), (f" {stage.name:10}{took:>11}  {stage.detail}", "")]]
     if stage.hint and stage.status in ("failed", "warning"):
         lines.append([(f"{_INDENT}hint: {stage.hint}", "")])
+    if see is not None:
+        lines.append([(f"{_INDENT}see: {see}", "")])
     if verbose:
         lines += [[(_INDENT + note, "dim")] for note in stage.notes]
     return lines
@@ -158,7 +160,8 @@ class Report(Lined):
     def _lines(self) -> Iterator[Line]:
         yield [(self.alias, "bold")]
         for stage in self.stages:
-            yield from stage_lines(stage)
+            explained = stage.code and f"milvus-profiles explain {stage.code}"
+            yield from stage_lines(stage, see=explained)
         yield verdict(self)
 
 

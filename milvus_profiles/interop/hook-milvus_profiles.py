@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from importlib.metadata import files
 
-from PyInstaller.utils.hooks import collect_submodules, copy_metadata
+from PyInstaller.utils.hooks import collect_data_files, collect_submodules, copy_metadata
 
 hiddenimports = [
     # The plugin of pytest would bring pytest along; this file and what belongs to it is of no use there.
@@ -17,3 +17,5 @@ hiddenimports = [
 ]
 # The version of this package, what it requires and in which releases: `doctor` judges that.
 datas = copy_metadata("milvus-profiles", recursive=True)
+# The pages of `explain`.
+datas += collect_data_files("milvus_profiles", includes=["explanations/*.md"])

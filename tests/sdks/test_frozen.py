@@ -73,6 +73,7 @@ def test_every_command_is_in_it(program: Command) -> None:
     assert "changed" in program("profile", "set", "prod", "timeout=5", status=0).stdout
     assert "prod" in program("export", "prod", "--to", "go", status=0).stdout
     assert "profile" in program("--help", status=0).stdout
+    assert program("explain", "tls", status=0).stdout.startswith("# tls: ")
     assert program("--version", status=0).stdout.startswith("milvus-profiles ")
     assert program("exec", "prod", "--", "sh", "-c", "exit 5").returncode in (4, 5)  # there is no keyring
 

@@ -114,7 +114,7 @@ def validate(
         findings.append(ConfigError(", ".join(rest), hint="correct those above first"))
     if not current().json:
         for finding in findings[:-1]:
-            print_error(finding)
+            print_error(finding, explained=False)
         raise findings[-1]
     raise _Findings(findings)
 
