@@ -22,7 +22,10 @@ __all__ = ["Editor"]
 
 FieldPath = tuple[str, ...]
 
-_FIRST_LINE = "Connection profiles for Milvus. `milvus-profiles` edits this file and keeps its comments."
+# For editors that read TOML with taplo, as Even Better TOML does.  The address of the site, not a file of this package:
+# the line is committed, and what it names must be there for everybody who has the repository.
+_SCHEMA = "#:schema https://milvus-profiles.readthedocs.io/schema/milvus.json"
+_ABOUT = "# Connection profiles for Milvus. `milvus-profiles` edits this file and keeps its comments."
 
 
 class Editor:
@@ -273,9 +276,9 @@ class Editor:
     # --- texts and places ----------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        """Head a new file with a line that says what it is."""
+        """Head a new file with lines that say what it is, to editors and to people."""
         if self._is_new:
-            self.document.comment(_FIRST_LINE)
+            self.document.comment(_SCHEMA, _ABOUT)
             self._is_new = False
 
     def _place(self, alias: str, *path: str) -> Location:
