@@ -45,6 +45,12 @@ def lite(cli: Command) -> Command:
     return cli
 
 
+@pytest.fixture
+def gone(cli: Command) -> Command:
+    (cli.cwd / "milvus.toml").write_text('[profiles.gone]\nuri = "http://127.0.0.1:1"\n')
+    return cli
+
+
 def test_no_input_stands_in_a_script() -> None:
     assert "{{" not in INSTALL["run"] + TEST["run"]
     expressions = {text for step in (INSTALL, TEST) for text in step["env"].values()}
@@ -69,23 +75,19 @@ def test_every_input_reaches_the_command(lite: Command, tmp_path: Path) -> None:
     assert run_test(lite, config=str(named)).returncode == 3  # two, and none is named
 
 
-def test_a_failure_fails_the_step_with_the_file_written(cli: Command) -> None:
-    (cli.cwd / "milvus.toml").write_text('[profiles.gone]\nuri = "http://127.0.0.1:1"\n')
-    done = run_test(cli)
+def test_a_failure_fails_the_step_with_the_file_written(gone: Command) -> None:
+    done = run_test(gone)
     assert done.returncode == 6
-    assert list(ElementTree.parse(cli.cwd / "milvus-profiles.xml").getroot().iter("failure"))
+    assert list(ElementTree.parse(gone.cwd / "milvus-profiles.xml").getroot().iter("failure"))
 
 
 @pytest.mark.parametrize("name", [name for name in ACTION["inputs"] if name not in ("extras", "python")])
-@pytest.mark.parametrize(
-    "text", ["$(touch hit)", "; touch hit #", "`touch hit`", '"; touch hit; "', "--help", "a\ntouch hit"]
-)
-def test_nothing_in_an_input_is_run_or_read_as_an_option(name: str, text: str, lite: Command) -> None:
-    done = run_test(lite, **{name: text})
-    assert not (lite.cwd / "hit").exists()
+@pytest.mark.parametrize("text", ['"; touch hit; $(touch hit) `touch hit`\ntouch hit #', "--help"])
+def test_nothing_in_an_input_is_run_or_read_as_an_option(name: str, text: str, gone: Command) -> None:
+    done = run_test(gone, **{name: text})
+    assert not (gone.cwd / "hit").exists()
     assert "Usage:" not in done.stdout
-    if name != "junit":
-        assert done.returncode != 0
+    assert done.returncode != 0
 
 
 @pytest.mark.parametrize("name", ["extras", "python"])
