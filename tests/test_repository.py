@@ -90,9 +90,10 @@ def test_the_pythons_that_are_promised_are_those_of_the_workflow() -> None:
 # --- workflows -------------------------------------------------------------------------------------------------------
 
 
-def test_zizmor_finds_nothing_unsafe_in_workflows_and_the_action() -> None:
+def test_zizmor_finds_nothing_unsafe_in_workflows_the_action_and_the_sample() -> None:
+    sample = ROOT / "sample_configs/github-actions/test.yml"
     done = subprocess.run(
-        [BIN / "zizmor", "--offline", "--no-progress", "--color=never", ROOT / ".github", ACTION],
+        [BIN / "zizmor", "--offline", "--no-progress", "--color=never", ROOT / ".github", ACTION, sample],
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
