@@ -24,7 +24,7 @@ export TEST_SDKS := $(abspath $(SDKS))
 LOOPBACK := $(BIN)/python scripts/loopback.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-security test-proxies test-pages test-sdks test-engines test-pythons campaign cov bench bench-quick docs docs-serve lint setup setup-tests setup-docs setup-proxies setup-pages setup-engines setup-bench screens clean
+.PHONY: help demo test test-security test-proxies test-pages test-sdks test-engines test-pythons campaign cov bench bench-quick docs docs-serve lint release-check setup setup-tests setup-docs setup-proxies setup-pages setup-engines setup-bench screens clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ lint: setup ## style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+release-check: setup ## build, look at and try what would be published, on every Python that is here
+	@$(BIN)/python scripts/release_check.py $(PYTHONS)
 
 setup: ## the virtual environment (every other target does this by itself)
 	@$(PYTHON) scripts/bootstrap.py $(VENV)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 __all__ = [
     "CALL",
+    "DOCUMENTATION",
     "IN_QUOTES",
     "OPTIONS",
     "UNEXPANDED",
@@ -26,6 +27,9 @@ __all__ = [
     "quote",
     "quote_path",
 ]
+
+DOCUMENTATION = "https://milvus-profiles.readthedocs.io"
+"""Where the documentation is, for all that names it."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@:,./+-][A-Za-z0-9_@:,./+=-]*")
 _PARTS = re.compile(r"\\+|'+|[^\\']+")

@@ -1,4 +1,4 @@
-"""Fetches the SDKs that tests/sdks runs, by the ordinary client of each registry; says in one line what it does.
+"""Fetches the SDKs and tools that tests/sdks runs, by the ordinary client of each registry, and says so in a line each.
 
     sdks.py DIRECTORY [NAME …]
 
@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import requires
 from pathlib import Path
 
 SOURCES = Path(__file__).absolute().parents[1] / "tests/sdks"
@@ -24,13 +25,15 @@ LANGCHAIN = ("langchain-milvus>=0.2", "langchain-core")
 def main() -> None:
     directory = Path(sys.argv[1]).absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    go_files = [SOURCES / "go" / name for name in ("go.mod", "go.sum", "packages.go")]
     known: dict[str, tuple[list[str], Callable[[Path], None], bytes]] = {
         "node": (["node", "npm"], node, (SOURCES / "node/package.json").read_bytes()),
         "pyright": (["node", "npm"], node, (SOURCES / "pyright/package.json").read_bytes()),
-        "go": (["go"], go, b"".join(path.read_bytes() for path in go_files)),
+        "taplo": (["node", "npm"], node, (SOURCES / "taplo/package.json").read_bytes()),
+        "go": (["go"], go, b"".join(path.read_bytes() for path in go_files("go"))),
         "java": (["java", "mvn"], java, (SOURCES / "java/pom.xml").read_bytes()),
         "milvus-cli": ([], lambda target: python(target, MILVUS_CLI), MILVUS_CLI.encode()),
+        "actionlint": (["go"], actionlint, b"".join(path.read_bytes() for path in go_files("actionlint"))),
+        "wheels": ([], wheels, (SOURCES.parents[1] / "pyproject.toml").read_bytes() + sys.version.encode()),
         "langchain": ([], lambda target: python(target, *LANGCHAIN), repr(LANGCHAIN).encode()),
     }
     for name in sys.argv[2:] or known:
@@ -63,12 +66,26 @@ def node(target: Path) -> None:
     run("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", cwd=target)
 
 
+def go_files(name: str) -> list[Path]:
+    return sorted(path for path in (SOURCES / name).iterdir() if path.suffix in (".go", ".mod", ".sum"))
+
+
 def go(target: Path) -> None:
-    program = target / "program"
-    shutil.copytree(SOURCES / "go", program)
+    shutil.copytree(SOURCES / "go", target / "program")
+    go_build(target, os.devnull, ".", target / "program")
+
+
+def actionlint(target: Path) -> None:
+    # From Go's proxy: the package of that name in Python's registry fetches a binary from GitHub.
+    go_build(target, str(target / "actionlint"), "github.com/rhysd/actionlint/cmd/actionlint", SOURCES / "actionlint")
+    for made in ("path", "cache"):
+        shutil.rmtree(target / made)
+
+
+def go_build(target: Path, output: str, package: str, directory: Path) -> None:
     # Writable, so that it can be removed like everything else.
     env = {"GOPATH": str(target / "path"), "GOCACHE": str(target / "cache"), "GOFLAGS": "-modcacherw -buildvcs=false"}
-    run("go", "build", "-o", os.devnull, ".", cwd=program, env=env)
+    run("go", "build", "-o", output, package, cwd=directory, env=env)
 
 
 def java(target: Path) -> None:
@@ -82,6 +99,13 @@ def java(target: Path) -> None:
 def python(target: Path, *packages: str) -> None:
     run(sys.executable, "-m", "venv", str(target / "venv"))
     run(str(target / "venv/bin/pip"), "install", "--quiet", "--disable-pip-version-check", *packages)
+
+
+def wheels(target: Path) -> None:
+    """What this project needs to be built and installed from its sources without a network."""
+    needed = [line for line in requires("milvus-profiles") or () if "extra ==" not in line]
+    pip = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check")
+    run(*pip, "--only-binary", ":all:", "--dest", str(target), "hatchling", *needed)
 
 
 def run(*command: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:

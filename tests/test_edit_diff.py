@@ -82,7 +82,7 @@ def test_a_removed_profile_shows_as_itself_among_others_with_the_same_fields(tmp
 def test_a_new_file_is_compared_with_nothing(tmp_path: Path) -> None:
     shown = edit_file(tmp_path / "milvus.toml", add("a", {}), dry_run=True).diff
     assert shown.startswith("--- /dev/null\n+++ ")
-    assert "@@ -0,0 +1,3 @@" in shown
+    assert "@@ -0,0 +1,4 @@" in shown
     assert list(tmp_path.iterdir()) == []
 
 

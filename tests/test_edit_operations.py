@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +66,13 @@ def test_a_profile_is_appended_with_its_fields_in_the_order_given(path: Path) ->
     assert (result.changed, result.created, result.before) == (True, False, FILE.encode())
 
 
-def test_a_new_file_begins_with_a_line_that_says_what_it_is(tmp_path: Path) -> None:
+def test_a_new_file_begins_with_lines_that_say_what_it_is_to_editors_and_to_people(tmp_path: Path) -> None:
     path = tmp_path / "milvus.toml"
     result = edited(path, add("dev", {"uri": "x"}), put_root("default_profile", "dev"))
     lines = path.read_text().splitlines()
-    assert lines[0].startswith("# Connection profiles for Milvus.")
-    assert lines[1:] == ["", 'default_profile = "dev"', "", "[profiles.dev]", 'uri = "x"']
+    assert re.fullmatch(r"#:schema https://\S+/schema/milvus\.json", lines[0])
+    assert lines[1].startswith("# Connection profiles for Milvus.")
+    assert lines[2:] == ["", 'default_profile = "dev"', "", "[profiles.dev]", 'uri = "x"']
     assert (result.created, result.before) == (True, None)
 
 

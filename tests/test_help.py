@@ -18,7 +18,7 @@ from typer.main import get_command
 from milvus_profiles.cli.app import SYNONYMS, application
 from milvus_profiles.cli.help import print_page
 from milvus_profiles.cli.manual import GROUPS, PAGES, STATUSES, VARIABLES
-from milvus_profiles.cli.session import DOCUMENTATION
+from milvus_profiles.text import DOCUMENTATION
 from tests.support.command import Command
 from tests.support.milvus import MilvusServer
 from tests.support.secret_service import KeyringSession
@@ -95,7 +95,7 @@ def test_each_page_has_examples_of_its_command_statuses_variables_and_a_page_of_
 def test_the_docs_are_named_in_one_place() -> None:
     package = ROOT / "milvus_profiles"
     named = [path.name for path in package.rglob("*.py") if DOCUMENTATION in path.read_text()]
-    assert named == ["session.py"]
+    assert named == ["text.py"]
 
 
 # --- the pages -------------------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from .. import errors
 from ..errors import MilvusProfilesError, UsageError
 from ..spelling import suggest
-from .session import DOCUMENTATION, NAME
+from ..text import DOCUMENTATION
+from .session import NAME
 
 __all__ = ["Explanation", "every", "meant"]
 

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from textwrap import wrap
 from typing import Any, NamedTuple, TextIO
 
+from ..text import DOCUMENTATION
 from .internal import SYNONYMS
 from .manual import GROUPS, PAGES, STATUSES, VARIABLES
-from .session import DOCUMENTATION, GLOBAL_PANEL, current
+from .session import GLOBAL_PANEL, current
 
 __all__ = ["print_page"]
 

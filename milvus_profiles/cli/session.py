@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles, Resolved, Selection
     from ..secrets import OSKeyring
 
-__all__ = ["DOCUMENTATION", "GLOBAL_PANEL", "NAME", "Session", "command", "current", "start"]
+__all__ = ["GLOBAL_PANEL", "NAME", "Session", "command", "current", "start"]
 
 R = TypeVar("R")
 
@@ -35,9 +35,6 @@ NAME = "milvus-profiles"
 """The program, whatever name it was called by."""
 GLOBAL_PANEL = "Every command"
 """Where the help has the options that every command takes."""
-
-DOCUMENTATION = "https://milvus-profiles.readthedocs.io"
-"""Where the documentation is, for all that names it."""
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import ConfigError, EditConflictError, Location, UnknownProfileError
 from ..profile import check_alias, fold_alias
 from ..spelling import some, suggest
-from ..text import Standing, printable
+from ..text import DOCUMENTATION, Standing, printable
 from ..tomltext.document import TextDocument
 from ..tomltext.parser import TOMLDecodeError, loads
 from ..tomltext.render import plain
@@ -22,7 +22,10 @@ __all__ = ["Editor"]
 
 FieldPath = tuple[str, ...]
 
-_FIRST_LINE = "Connection profiles for Milvus. `milvus-profiles` edits this file and keeps its comments."
+# For editors that read TOML with taplo, as Even Better TOML does.  The address of the site, not a file of this package:
+# the line is committed, and what it names must be there for everybody who has the repository.
+_SCHEMA = f"#:schema {DOCUMENTATION}/schema/milvus.json"
+_ABOUT = "# Connection profiles for Milvus. `milvus-profiles` edits this file and keeps its comments."
 
 
 class Editor:
@@ -276,9 +279,9 @@ class Editor:
     # --- texts and places ----------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        """Head a new file with a line that says what it is."""
+        """Head a new file with lines that say what it is, to editors and to people."""
         if self._is_new:
-            self.document.comment(_FIRST_LINE)
+            self.document.comment(_SCHEMA, _ABOUT)
             self._is_new = False
 
     def _place(self, alias: str, *path: str) -> Location:

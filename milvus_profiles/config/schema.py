@@ -136,21 +136,19 @@ def _say_what_models_check(profile: dict[str, Any], definitions: dict[str, Any])
     definitions["SSL"]["dependentRequired"] = {"cert": ["key"], "key": ["cert"]}
     profile["properties"]["user"]["pattern"] = "^[^:]*$"  # beside what its type says
     https = {"properties": {"uri": {"pattern": "^[Hh][Tt][Tt][Pp][Ss]://"}, "ssl": {"const": False}}}
-    profile["allOf"] = [
-        *({"not": {"required": pair}} for pair in (["uri", "host"], ["uri", "port"], ["token", "password"])),
-        {"not": {**https, "required": ["uri", "ssl"]}},
-        {
-            # What a profile extends may have a user for it, and one without an address is not connected with.
-            "if": {
-                "required": ["password"],
-                "anyOf": [{"required": ["uri"]}, {"required": ["host"]}],
-                "not": {"required": ["extends"]},
-            },
-            "then": {"required": ["user"]},
-        },
-    ]
+    # No `allOf`: taplo completes no key of a table that has one.
+    pairs = (["uri", "host"], ["uri", "port"], ["token", "password"])
+    profile["not"] = {"anyOf": [*({"required": pair} for pair in pairs), {**https, "required": ["uri", "ssl"]}]}
+    # What a profile extends may have a user for it, and one without an address is not connected with.
+    profile["if"] = {
+        "required": ["password"],
+        "anyOf": [{"required": ["uri"]}, {"required": ["host"]}],
+        "not": {"required": ["extends"]},
+    }
+    profile["then"] = {"required": ["user"]}
 
 
+_ROLE = re.compile(r":\w+:`~?([^`]*)`")
 _ATTRIBUTE = re.compile(r"^\s*(\w+): (.*(?:\n\s{8,}.*)*)", re.MULTILINE)
 
 
@@ -161,5 +159,6 @@ def _describe(model: dict[str, Any]) -> None:
         model["description"] = " ".join(text.split())
     for name, words in _ATTRIBUTE.findall(attributes):
         if name in model.get("properties", {}):
-            model["properties"][name]["description"] = " ".join(words.split()).replace("``", "`")
+            words = _ROLE.sub(r"`\1`", " ".join(words.split())).replace("``", "`")
+            model["properties"][name]["description"] = words
             model["properties"][name].pop("title", None)

@@ -57,9 +57,9 @@ class TextDocument:
 
     # --- edits ---------------------------------------------------------------------------------------------------
 
-    def comment(self, text: str) -> None:
-        """Append a line of comment."""
-        self._append([f"# {text}{self._newline}"])
+    def comment(self, *lines: str) -> None:
+        """Append lines of comment, each with its ``#``."""
+        self._append([line + self._newline for line in lines])
 
     def put(self, path: Path, value: Any) -> None:
         """Give a key a plain value; a new one goes after the last field of its own table.  No scalar is on its way."""
