@@ -26,6 +26,7 @@ def main() -> None:
             sys.exit(f"error: docs/{name} stands in the way of the page that is made from the code")
         page.write_text(text, encoding="utf-8")
     pictures.write(target / "pictures")
+    shutil.copy(PROJECT / "benchmarks/results.svg", target / "pictures")
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def test_the_results_of_record_are_those_of_a_whole_run() -> None:
         assert any(row.startswith(figure) for row in rows), figure
     picture = "".join(ET.parse(ROOT / "benchmarks/results.svg").getroot().itertext())
     assert all(row.split(" (")[0] in picture for row in rows if row.startswith("lease"))
-    assert "](benchmarks/results.svg)" in (ROOT / "README.md").read_text()
+    assert "](pictures/results.svg)" in (ROOT / "docs/speed.md").read_text()
 
 
 def test_where_nothing_can_be_written_nothing_is_measured(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_the_defaults_are_those_of_the_documentation(cli: Command) -> None:
         assert f"127.0.0.1:{port}" in outcome.stdout
     assert not cli.user_file.exists()
     text = cli("connect", "--help").stdout
-    for words in ("-h, --host", "-p, --port", "-a, --alias", "-D, --disconnect", "127.0.0.1", "19530", "is default"):
+    for words in ("-h, --host", "-p, --port", "-a, --alias", "-D, --disconnect", "127.0.0.1", "19530", "else default"):
         assert words in text
 
 

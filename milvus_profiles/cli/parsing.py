@@ -77,6 +77,9 @@ class Group(TyperGroup):
         print_page(self, ctx, sys.stderr)
         raise typer.Exit(2)
 
+    def __repr__(self) -> str:
+        return f"<group {getattr(self, 'name', None)}>"
+
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Print the page."""
         from .help import print_page
