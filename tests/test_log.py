@@ -100,7 +100,7 @@ def test_a_channel_that_moves_is_told(
 def test_without_a_listener_nothing_is_written(cli: Command, project: Path) -> None:
     (project / "milvus.toml").write_text('[profiles.prod]\nuri = "h"\n')
     assert cli("list", "--json", status=0).stderr == ""
-    assert cli("list", "-v", status=0).stderr == ""
+    assert cli("list", "-v", "--json", status=0).stderr == ""
     said = cli("list", "-vv", status=0).stderr
     assert f"DEBUG: read {project / 'milvus.toml'}: profiles: 1\n" in said
     assert "DEBUG: the profile is prod: it is the only one there is\n" in said
