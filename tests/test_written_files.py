@@ -227,7 +227,7 @@ ROWS = (
         ),
     ),
     Row(
-        "JUnit report",
+        "JUnit report or page",
         lambda world: world.project / "report.xml",
         lambda world: world.run("profile", "test", "old", "--junit", "report.xml"),
         mode=0o644,
