@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from milvus_profiles.config.environment import FAMILY, PREFIX
 from milvus_profiles.config.fields import FIELDS, SECRET_FIELDS
 from milvus_profiles.config.schema import EXAMPLES, file_schema
 from milvus_profiles.config.trust import is_gated
+from milvus_profiles.log import EVENTS
 from milvus_profiles.tomltext.render import value_text
 
 # The tables of a profile, by the field that holds them.
@@ -72,6 +74,18 @@ ABOUT_ERRORS = """\
 Every failure has a code, in JSON and on its page here, an exit status, and a class in Python. The same pages in the
 terminal: `milvus-profiles explain tls`, `explain 7`, `explain TLSError`.
 """
+ABOUT_LOG = """\
+# Logging
+
+The logger is `milvus_profiles`. Nothing is written unless your program listens; on the command line `-vv` shows it. No
+record holds a secret. Each has its parts as fields (`extra=`), for structured loggers.
+"""
+MORE_OF_LOG = """\
+`forgotten` and `orm` go to standard error where no program listens.
+
+Where exceptions are thrown into threads (`PyThreadState_SetAsyncExc`), Python's logging may leave a handler's lock held:
+set `logging.getLogger("milvus_profiles").propagate = False` there.
+"""
 ABOUT_SHAPES = """\
 # JSON shapes
 
@@ -90,6 +104,7 @@ def pages() -> dict[str, str]:
         "reference/commands.md": commands(),
         "reference/exit-statuses.md": exit_statuses(),
         "reference/json.md": shapes(),
+        "reference/logging.md": logged(),
         "reference/python.md": python(),
         "reference/exceptions.md": exceptions(),
         "errors/index.md": errors(),
@@ -284,6 +299,18 @@ def shapes() -> str:
             f"```json\n{json.dumps(output_schema(what), indent=2)}\n```",
         ]
     return _page(parts)
+
+
+# --- the log ---
+
+
+def logged() -> str:
+    rows = "\n".join(
+        f"| `{name}` | {logging.getLevelName(event.level)} | {event.message.replace('|', ' ')} | "
+        f"{', '.join(f'`milvus_{part}`' for part in event.parts)} |"
+        for name, event in EVENTS.items()
+    )
+    return _page([ABOUT_LOG, f"| `milvus_event` | level | message | fields |\n|---|---|---|---|\n{rows}", MORE_OF_LOG])
 
 
 # --- Python ---
