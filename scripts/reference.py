@@ -83,8 +83,8 @@ record holds a secret. Each has its parts as fields (`extra=`), for structured l
 MORE_OF_LOG = """\
 `forgotten` and `orm` go to standard error where no program listens.
 
-Where exceptions are thrown into threads (`PyThreadState_SetAsyncExc`), Python's logging may leave a handler's lock held:
-set `logging.getLogger("milvus_profiles").propagate = False` there.
+Where exceptions are thrown into threads (`PyThreadState_SetAsyncExc`), Python's logging may leave a handler's lock
+held: set `logging.getLogger("milvus_profiles").propagate = False` there.
 """
 ABOUT_SHAPES = """\
 # JSON shapes

@@ -63,13 +63,28 @@ class Scene:
     columns: int = COLUMNS
 
 
+_DOWN = b"\x1b[B"
+
 SCENES = (
     Scene("list", "mvp list"),
     Scene("current", "mvp current"),
     Scene("test", "mvp test prod", columns=120),
     Scene("test-failing", "mvp test staging", status=7, columns=120),
-    # The questions of `add` without options come here as soon as it asks them, with `answers`.
-    Scene("add", "mvp add films --uri https://localhost:19530 --ca ca.pem --token-env SHOP_KEY --test", columns=120),
+    Scene(
+        "add",
+        "mvp add",
+        answers=(
+            ("Address of the Milvus", "https://localhost:19530"),
+            ("Name of the profile", b"\x15films\r"),
+            ("How do you sign in?", _DOWN * 2 + b"\r"),
+            ("Name of the variable", "SHOP_KEY"),
+            ("Database (", b"\r"),
+            ("What is to be trusted?", b"\r"),
+            ("File with its CA", "ca.pem"),
+            ("Make it the default profile", "n"),
+        ),
+        columns=120,
+    ),
     Scene("ping", "mvp ping prod -c 5 -i 0.2"),
     Scene("watch", "mvp watch --every 0.5 -c 9", status=7, columns=100),
     Scene("doctor", "mvp doctor"),
