@@ -10,6 +10,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from .half_made import even_half_made
 from .text import printable
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def _in_html(text: str) -> str:
     return html.escape(printable(text))
 
 
+@even_half_made
 class Lined:
     """What looks like some lines, one below the other."""
 
