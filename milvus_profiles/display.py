@@ -48,12 +48,12 @@ def _in_html(text: str) -> str:
 
 @even_half_made
 class Lined:
-    """What looks like some lines, one below the other."""
+    """What looks like some lines, one below the other; a class of it says which."""
 
     __slots__ = ()
 
     def _lines(self) -> Iterable[Line]:
-        raise NotImplementedError
+        return ()
 
     def __str__(self) -> str:
         return "\n".join(map(plain, self._lines()))
