@@ -249,8 +249,9 @@ def _aligned(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     for row in rows:
         cells = [_lines(cell) for cell in row]
         lines += zip_longest(*(cell.split("\n") for cell in cells), fillvalue="") if "\n" in "".join(cells) else [cells]
-    widths = [max(map(width_of, column)) for column in zip(*lines, strict=True)]
+    own = [[width_of(part) for part in line] for line in lines]
+    widths = [max(column) for column in zip(*own, strict=True)]
     return "\n".join(
-        "  ".join([part + " " * (width - width_of(part)) for part, width in zip(line, widths, strict=True)]).rstrip()
-        for line in lines
+        "  ".join([part + " " * (widest - width) for part, width, widest in zip(line, has, widths)]).rstrip()  # noqa: B905
+        for line, has in zip(lines, own, strict=True)
     )
