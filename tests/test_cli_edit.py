@@ -295,7 +295,7 @@ def test_no_editor_is_started_without_a_terminal(cli: Command, file: Path, tmp_p
         for more in ([], ["--json"]):
             outcome = cli("profile", "edit", *more, env=env, status=2)
             assert "an editor needs a terminal" in outcome.stderr
-            assert "profile set ALIAS FIELD=VALUE" in outcome.stderr
+            assert "set ALIAS FIELD=VALUE" in outcome.stderr
     else:
         words = ["sh", "-c", f'exec "$@" >{tmp_path}/out', "sh", *cli.program]
         redirected = Command(words, cli.home, cli.cwd)

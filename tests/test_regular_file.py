@@ -136,6 +136,9 @@ def test_a_configuration(cli: Command, home: Path, project: Path, obstacle: Obst
     env = {"EDITOR": "true", **({"MILVUS_PROFILES_FILE": str(path)} if place == "variable" else {})}
     for reader in READERS:
         outcome = cli(*words, *reader, env=env)
+        if place == "variable" and reader == ["trust"]:
+            assert outcome.returncode == 2  # which file is trusted is no variable's to say
+            continue
         # A link out of a project that is not trusted is refused before anybody looks where it leads.
         assert_named(outcome, 0, 3, 5)
         if reader[0] != "config" and place != "user":

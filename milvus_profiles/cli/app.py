@@ -223,6 +223,8 @@ def _usage(error: Exception) -> UsageError | None:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else NAME
     hint = f"`{path} --help` shows what there is"
+    if (missing := getattr(getattr(error, "param", None), "help", None)) and "Missing" in message:
+        hint = f"{missing} {hint}"
     if context is not None and hasattr(error, "possibilities") and hasattr(error, "option_name"):
         there = {name[2:].replace("-", "_"): name for one in context.command.params for name in one.opts}
         near = suggest_field(error.option_name.lstrip("-").replace("-", "_"), there)

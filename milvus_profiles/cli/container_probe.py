@@ -33,7 +33,7 @@ def respond(words: Sequence[str]) -> int | None:
         else:
             plain.append(word)
     plain = plain[plain[:1] == ["profile"] :]
-    if plain[:1] != ["ping"] or len(plain) > 2 or "--probe" not in flags or "-vv" in flags:
+    if plain[:1] != ["ping"] or len(plain) > 2 or "--probe" not in flags or flags & {"-vv", "--json"}:
         return None
     try:
         timeout = float(options["--timeout"]) if "--timeout" in options else None
@@ -46,6 +46,8 @@ def respond(words: Sequence[str]) -> int | None:
     from ..errors import MilvusProfilesError
     from ..live.liveness import check_served
 
+    if plain[1:] and "--profile" in options:
+        return None  # they may be two
     alias = plain[1] if plain[1:] else options.get("--profile")
     try:
         check_served(alias, file=options.get("--config"), timeout=timeout)

@@ -212,7 +212,7 @@ PAGES: dict[str, Page] = {
     ),
     "current": Page(
         "Print the selected profile, for people and prompts.",
-        "how-to/editing/",
+        "how-to/prompt/",
         (
             Example("milvus-profiles current", "its alias, and on a terminal why"),
             Example("milvus-profiles current --format '{alias} {uri}'", "for a prompt"),

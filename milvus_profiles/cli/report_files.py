@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,6 +13,7 @@ from ..files.paths import absolute_path
 from . import junit, report_page
 from .asking import confirm
 from .output import shorten, warn
+from .session import current
 from .target import bounds_here
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ def check_report(option: str, path: str, force: bool) -> str | None:
     try:
         absolute_path(path, base=current_directory())  # refuses what can be no path
         inside = bounds_here()
+        _refuse_profiles(option, path)
         check_writable(path, inside=inside)
         content = None if force else read_bytes(path, inside=inside)
     except MilvusProfilesError as error:
@@ -68,6 +71,15 @@ def check_report(option: str, path: str, force: bool) -> str | None:
         declined=f"{path} was left as it is, and nothing was tested",
     )
     return inside
+
+
+def _refuse_profiles(option: str, path: str) -> None:
+    """Nobody means the files that are read, whatever is forced."""
+    there = os.path.realpath(path)
+    if any(os.path.realpath(document.path) == there for document in current().profiles().documents):
+        raise UsageError(
+            f"{path} holds profiles, and no report takes its place", hint=f"name another file: {option} FILE"
+        )
 
 
 def write_report(
@@ -98,6 +110,6 @@ def write_report(
 
 def _unwritable(option: str, path: str, error: MilvusProfilesError) -> UsageError:
     return UsageError(
-        f"the {_KINDS[option].name} {path} cannot be written: {error.message}",
+        f"the {_KINDS[option].name} {path} cannot be written: {error.message.removeprefix('cannot be written: ')}",
         hint=f"name a file in a directory that exists and is yours: {option} FILE",
     )

@@ -43,7 +43,7 @@ def edit(place: PlaceOptions) -> None:
     if not (current().interactive and sys.stdout.isatty()):
         raise UsageError(
             "an editor needs a terminal, and there is none",
-            hint="change a field with `profile set ALIAS FIELD=VALUE`, or the file itself",
+            hint=f"change a field with {current().remedy('set', 'ALIAS', 'FIELD=VALUE')}, or the file itself",
             location=Location(target.path),
         )
     env = current().env

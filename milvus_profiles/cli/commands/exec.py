@@ -48,12 +48,18 @@ class _Words(Command):
         place = program_at(args)
         if place is not None and args[place] != "--":
             args = [*args[:place], "--", *args[place:]]
-        elif place is not None and current().asks:
+        elif place is not None:
             given, _, _ = self.make_parser(ctx).parse_args(args[:place])
             if given.get("alias") is None and not (given.get("profile") or current().named):
-                rest = super().parse_args(ctx, ["", *args])
-                ctx.params["alias"] = None
-                return rest
+                if current().asks:
+                    rest = super().parse_args(ctx, ["", *args])
+                    ctx.params["alias"] = None
+                    return rest
+                if len(args) - place <= 2:  # with more, the first of them is the alias
+                    raise UsageError(
+                        "Missing argument 'ALIAS'",
+                        hint=f"name the profile: {current().remedy('exec', 'ALIAS', '--')} …",
+                    )
         return super().parse_args(ctx, args)
 
     def leaves_out(self, ctx: Any, args: Sequence[str], given: Mapping[str, Any]) -> bool:  # noqa: ARG002

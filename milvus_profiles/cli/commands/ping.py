@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
-from ...errors import MilvusProfilesError
+from ...errors import MilvusProfilesError, UsageError
 from .. import keyring_access
 from ..file_warnings import warn_about_profiles
 from ..options import OptionalAlias
@@ -42,6 +42,8 @@ def ping(
     All questions go over one connection. With --json each answer is a line, and the summary is the last one.
     """
     if probe:
+        if current().json:
+            raise UsageError("--probe prints nothing, and so no JSON", hint="leave --json out; the exit status answers")
         _probe(alias, timeout)
         return
     from ...diagnosis.stages import ProfileTest, diagnose_declared
@@ -85,7 +87,7 @@ def _probe(alias: str | None, timeout: float | None) -> None:
 
     session = current()
     try:
-        check_served(alias or session.profile, file=session.config, env=session.env, timeout=timeout)
+        check_served(session.agreed(alias), file=session.config, env=session.env, timeout=timeout)
     except MilvusProfilesError as error:
         if session.verbose:
             print_error(error)

@@ -44,7 +44,9 @@ def add(
     current().creates = True
     if alias is not None:
         if "://" in alias:
-            raise UsageError("that is an address, not an alias", hint="write `add ALIAS URI`")
+            raise UsageError(
+                "that is an address, not an alias", hint=f"write {current().remedy('add', 'ALIAS', 'URI')}"
+            )
         check_alias(alias)
     if address is not None:
         if options.uri is not None:

@@ -35,8 +35,10 @@ def use(
     """Make a profile the default: in the user's file, or the project's, or (--shell) for one shell only."""
     if alias == "-" and current().profile is not None:
         raise UsageError("- and --profile name two profiles", hint="leave one of them out")
-    target = choose(place, own=True) if shell else _choose(place)
-    wanted = _previous(target) if alias == "-" else current().select(alias).alias
+    wanted = None if alias == "-" else current().select(alias).alias
+    target = choose(place, own=True) if shell else _choose(place, wanted)
+    if alias == "-":
+        wanted = _previous(target)
     if shell:
         if wanted is None:
             raise UsageError("there is no profile to go back to", hint="name one")
@@ -51,21 +53,32 @@ def use(
     answer(record | {"hidden_by": hidden}, f"{said} in {target}")
     if hidden is not None and not current().json:
         warn(f"something stronger hides it: {hidden}")
+    if wanted is not None and target.role == "user" and _is_the_projects(wanted):
+        remedy = current().remedy("use", wanted, "--project-file")
+        warn(f"only the project declares {wanted!r}, so elsewhere there is no such profile: {remedy} is about it alone")
 
 
-def _choose(place: PlaceOptions) -> Target:
-    """The file whose default changes: which one is asked where the project's own default hides the user's."""
+def _is_the_projects(alias: str) -> bool:
+    """Whether there is such a profile in a project's file alone."""
+    document = current().profiles().declaring(alias)
+    return document is not None and document.role == "project"
+
+
+def _choose(place: PlaceOptions, wanted: str | None) -> Target:
+    """The file whose default changes: asked where the project's own hides the user's, or it alone has the profile."""
     target = choose(place, own=True)
     path = project_file(current_directory(), current().env)
     if target.role != "user" or place.is_named or path is None or not current().asks:
         return target
     project = Target(path, "project")
-    if (here := default_in(project)) is None:
+    here = default_in(project)
+    if here is None and (wanted is None or not _is_the_projects(wanted)):
         return target
     there = default_in(target)
     now = "none yet" if there is None else f"now {there!r}"
+    why = f"Only the project declares {wanted!r}" if here is None else f"The project has a default of its own, {here!r}"
     return pick(
-        f"The project has a default of its own, {here!r}. Which one is to change?",
+        f"{why}. Which one is to change?",
         {
             project: f"the project's, which counts here: {shorten(project.path)}",
             target: f"your own, for everywhere else ({now}): {shorten(target.path)}",
@@ -101,7 +114,8 @@ def _hiding(wanted: str | None) -> str | None:
     try:
         selection = current().profiles(fresh=True).select()
     except MilvusProfilesError as error:
-        return error.message
+        place = "" if error.location is None else f"{error.location}: "
+        return f"{place}{error.message}"
     if wanted is None or fold_alias(selection.alias) == fold_alias(wanted):
         return None
     return f"{selection.reason} ({selection.alias})"
@@ -132,7 +146,11 @@ def _previous(target: Target) -> str | None:
             "there is no profile to go back to", hint=f"name one: {current().remedy('profile', 'use', 'ALIAS')}"
         )
     value = states[os.path.realpath(target.path)]
-    return value if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    if value not in current().profiles():
+        raise current().profiles().unknown(value)
+    return value
 
 
 def _remember(target: Target, alias: str | None) -> None:
@@ -142,4 +160,7 @@ def _remember(target: Target, alias: str | None) -> None:
         update_state(_STATE, current().env, "the profile before", lambda values: values | {place: alias})
     except MilvusProfilesError as error:
         at = f"{error.location}: " if error.location is not None else ""
-        warn(f"`profile use -` will not go back: {at}{error.message}" + (f" ({error.hint})" if error.hint else ""))
+        warn(
+            f"{current().remedy('use', '-')} will not go back: {at}{error.message}"
+            + (f" ({error.hint})" if error.hint else "")
+        )

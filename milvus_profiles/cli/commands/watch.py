@@ -27,6 +27,6 @@ def watch(
     The round trip is that of one call over the open connection. On a pipe, and with --json, each round is one line of
     JSON. With --count the exit status is that of the last round.
     """
-    # --profile names one as well as the argument does.
-    profiles, names = named(aliases, not aliases and current().profile is None)
+    # --profile and MILVUS_PROFILE name one as well as the argument does.
+    profiles, names = named(aliases, not aliases and current().named is None)
     watched(profiles, names, every, timeout=timeout, count=count)
