@@ -40,6 +40,7 @@ __all__ = [
     "shorten",
     "table",
     "warn",
+    "whole",
 ]
 
 
@@ -53,6 +54,15 @@ def shorten(path: str) -> str:
     """A path with the home directory as ``~``, for reading, not for programs."""
     home = current().env.get("HOME", "").rstrip("/")
     return f"~{path[len(home) :]}" if home and path.startswith(home + "/") else path
+
+
+_LONGEST = 1000
+"""Characters of a text that are shown: more than any has that makes sense."""
+
+
+def whole(text: str) -> str:
+    """A text of a file as it is, unless it is so long that it can only be meant to fill the screen."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
 
 
 def emit_json(value: Any) -> None:

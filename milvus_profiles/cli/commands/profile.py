@@ -15,7 +15,7 @@ from ...errors import MilvusProfilesError
 from ...text import milvus_profiles, printable
 from ..file_warnings import warn_about_files, warn_about_profiles
 from ..options import OptionalAlias
-from ..output import counted, emit_json, note, say, shorten, table, warn
+from ..output import counted, emit_json, note, say, shorten, table, warn, whole
 from ..session import current
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _selected() -> tuple[str | None, bool]:
 def _descriptions(found: Iterable[Examined]) -> dict[str, str]:
     """What people wrote about their profiles, each as one line."""
     return {
-        alias: printable(str(shown(("description",), profile.description)))
+        alias: whole(printable(str(shown(("description",), profile.description))))
         for alias, _, profile in found
         if not isinstance(profile, Findings) and profile.description
     }

@@ -14,11 +14,8 @@ from ...config.locations import current_directory, find_project_file, named_file
 from ...config.trust import TrustStore
 from ...errors import ConfigError, Location, MilvusProfilesError, UsageError
 from ...text import milvus_profiles
-from ..output import answer, emit_json, note, say, shorten, table, warn
+from ..output import answer, emit_json, note, say, shorten, table, warn, whole
 from ..session import current
-
-_LONGEST = 1000
-"""Characters of a value that are shown: more than any has that makes sense."""
 
 FileArgument = Annotated[
     str | None, typer.Argument(metavar="[FILE]", help="The file; default: that of --config, else the project's.")
@@ -166,4 +163,4 @@ def _show(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     text = f'"{value}"' if isinstance(value, str) else str(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
+    return whole(text)
