@@ -58,10 +58,13 @@ LIMIT = 10.0
 
 @pytest.fixture(autouse=True)
 def _no_handler_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exception in the middle of a handler of the standard library's leaves its lock held, and pytest has some."""
+    """An exception in the middle of a handler of the standard library's leaves its lock held, and pytest has some.
+
+    It gives them to a logger that does not propagate, too.  So records are made here, and handed to nobody.
+    """
     for level in (logging.DEBUG, logging.INFO, logging.WARNING):
         LOG.isEnabledFor(level)  # which has a lock, where it does not know it yet
-    monkeypatch.setattr(LOG, "propagate", False)
+    monkeypatch.setattr(LOG, "callHandlers", lambda record: None)
 
 
 # --- the pool ---

@@ -155,7 +155,7 @@ def test_what_cannot_be_looked_into_is_told_and_is_not_no_profiles(open_director
     file.parent.chmod(0o000)
     reason = f"{file} is not read: its directory cannot be searched: Permission denied"
     for words in (["profile", "test"], ["profile", "show", "prod"], ["exec", "prod", "true"]):
-        outcome = command(*words, "--json", status=3)
+        outcome = command("--json", *words, status=3)
         assert reason in outcome.error["hint"], words
         assert "let this user look into its directory" in outcome.error["hint"]
     for words in (["profile", "list"], ["config", "path"], ["config", "validate"]):
