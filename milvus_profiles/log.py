@@ -12,6 +12,7 @@ leave the lock of a handler held; nothing here can help that.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from logging import DEBUG, INFO, WARNING
 from typing import Any, NamedTuple
@@ -90,8 +91,11 @@ def _record(event: str, parts: Mapping[str, Any]) -> logging.LogRecord:
     level, message, names = EVENTS[event]
     shown = {name: printable(parts[name]) if isinstance(parts[name], str) else parts[name] for name in names}
     extra = {"milvus_event": event, **{f"milvus_{name}": part for name, part in shown.items()}}
-    file, line, function, _ = LOG.findCaller(stacklevel=3)
-    return LOG.makeRecord(LOG.name, level, file, line, "%s", (message.format(**shown),), None, function, extra)
+    caller = sys._getframe(2)  # findCaller counts otherwise on Python 3.10
+    code, line = caller.f_code, caller.f_lineno
+    del caller
+    said = (message.format(**shown),)
+    return LOG.makeRecord(LOG.name, level, code.co_filename, line, "%s", said, None, code.co_name, extra)
 
 
 def _is_heard() -> bool:
