@@ -59,11 +59,14 @@ def servers(
         {"uri": server.uri, "token": server.token, "ssl": env_of_tls(variables(alias, server))}
         for alias, server in named.items()
     ]
+    made: list[dict[str, Any]] = []
     for admin in admins:
         with mp.connect(profiles=mp.load(env={}), **admin) as conn:
-            conn.client().create_database("films")
+            if "films" not in conn.client().list_databases():  # others use these servers, too
+                conn.client().create_database("films")
+                made.append(admin)
     yield env
-    for admin in admins:
+    for admin in made:
         with mp.connect(profiles=mp.load(env={}), **admin) as conn:
             conn.client().drop_database("films")
 
