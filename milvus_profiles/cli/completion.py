@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..config.aliases import aliases
 
-__all__ = ["FIELDS", "SOURCES", "VARIABLE", "answer", "respond"]
+__all__ = ["SOURCES", "VARIABLE", "answer", "respond"]
 
 VARIABLE = "_MILVUS_PROFILES_COMPLETE"
 """The variable in which the shells' scripts ask for completion, by typer's protocol."""
@@ -38,26 +38,6 @@ _VALUED = frozenset(
 )
 SOURCES = ("milvus-cli", "env", "dotenv", "zilliz", "attu", "pymilvus-uri")
 """What ``import --from`` takes."""
-_SECRET = ("keyring", "env", "file", "command", "pass_env")
-_TABLES = {
-    "token": _SECRET,
-    "password": _SECRET,
-    "ssl": ("ca", "cert", "key", "server_name"),
-    "retry": ("attempts", "initial", "max"),
-    "keepalive": ("time", "timeout"),
-    "pool": (
-        *("mode", "max_channels", "soft_limit", "hard_limit", "max_idle_per_key", "min_idle_per_key"),
-        *("max_total_per_key", "max_total", "block_when_exhausted", "max_block_wait", "eviction_interval"),
-        *("min_evictable_idle", "test_on_borrow", "test_on_return", "test_while_idle", "max_lifetime"),
-        *("lifetime_jitter", "max_uses", "max_waiting", "drain_timeout", "leak_threshold"),
-    ),
-}
-FIELDS = (
-    *("description", "uri", "host", "port", "user", "db_name", "ssl", "timeout", "call_timeout", "retry", "proxy"),
-    *("management_port", "allow_insecure", "protected", "extends"),
-    *(f"{table}.{key}" for table, keys in _TABLES.items() for key in keys),
-)
-"""What ``set`` takes.  The models have these names too, but pydantic makes them."""
 
 
 def answer(env: Mapping[str, str], cwd: str) -> tuple[str, int] | None:
@@ -181,7 +161,7 @@ def _wanted(
         if len(plain) < size or (allowed := _ALIASES.get(name)) is None:
             continue
         given = len(plain) - size
-        fields = _FIELD_COMMANDS.get(name[-1], ()) if name[0] != "secret" else ()
+        fields = _fields(name[-1]) if name[0] != "secret" else ()
         # The alias may be left out where it is named already.
         if given >= allowed or "--profile" in options or env.get("MILVUS_PROFILE"):
             return _Wanted(given < allowed, fields) if fields or given < allowed else None
@@ -199,7 +179,19 @@ def _value(plain: list[str], naming: str) -> _Wanted | None:
     return _Wanted(fixed=SOURCES) if naming == "--from" and plain[:1] == ["import"] else None
 
 
-_FIELD_COMMANDS = {"set": tuple(f"{name}=" for name in FIELDS), "unset": tuple(dict.fromkeys((*FIELDS, *_TABLES)))}
+def _fields(command: str) -> tuple[str, ...]:
+    """What may stand behind the alias of ``set`` and ``unset``: fields, and the keys of those that are tables."""
+    if command not in ("set", "unset"):
+        return ()
+    from ..config.fields import FIELDS, find_field
+
+    described = [one for name in FIELDS if (one := find_field((name,))) is not None]
+    leaves = [f"{one.path[0]}.{key}" for one in described for key in one.keys]
+    if command == "unset":
+        return (*FIELDS, *leaves)
+    # A table is set key by key, and a secret by a command of its own.
+    scalars = [one.path[0] for one in described if set(one.kinds) - {"secret"}]
+    return tuple(f"{name}=" for name in (*scalars, *leaves))
 
 
 def respond() -> int | None:
