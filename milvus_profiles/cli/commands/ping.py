@@ -86,8 +86,9 @@ def _probe(alias: str | None, timeout: float | None) -> None:
     from ...live.liveness import check_served
 
     session = current()
+    alias = session.agreed(alias)
     try:
-        check_served(session.agreed(alias), file=session.config, env=session.env, timeout=timeout)
+        check_served(alias, file=session.config, env=session.env, timeout=timeout)
     except MilvusProfilesError as error:
         if session.verbose:
             print_error(error)
