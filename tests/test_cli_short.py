@@ -90,6 +90,17 @@ def test_version_says_so_in_json_too(cli: Command, project: Path) -> None:
     assert cli("version", "--json").json == {"version": __version__}
 
 
+def test_a_number_is_asked_for_in_words_of_ours(cli: Command) -> None:
+    for words, wanted in (
+        (["ping", "-c", "x"], "a whole number is wanted"),
+        (["watch", "--every", "x"], "a number is"),
+    ):
+        said = cli(*words, status=2).stderr
+        assert said.startswith("error: Invalid value for '--")
+        assert wanted in said
+        assert "Input" not in said
+
+
 def test_add_takes_the_address_as_a_second_word(cli: Command, file: Path) -> None:
     cli("add", "new", "http://h:1", "--json", status=0)
     assert '[profiles.new]\nuri = "http://h:1"\n' in file.read_text()

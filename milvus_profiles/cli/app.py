@@ -210,6 +210,8 @@ def run(words: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+# What pydantic says of a value of an option, for typer.
+_NO_NUMBER = re.compile(r"Input should be a valid (?:number|(integer))\b.*", re.DOTALL)
 _SURPLUS = re.compile(r"(Got unexpected extra argument(?:\(s\)|s)?) \(.*\)", re.DOTALL)
 
 
@@ -220,6 +222,7 @@ def _usage(error: Exception) -> UsageError | None:
         return None
     # An argument too many may be a secret that was meant for a prompt: it is not repeated.
     message = _SURPLUS.sub(r"\1", str(format_message()).rstrip("."))
+    message = _NO_NUMBER.sub(lambda found: f"a {'whole ' if found[1] else ''}number is wanted", message)
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else NAME
     hint = f"`{path} --help` shows what there is"
