@@ -28,12 +28,14 @@ from .errors import ThreadStartError
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Latch", "Pending", "beside", "has_threads", "in_executor", "none_left", "require", "start"]
+__all__ = ["Latch", "Pending", "beside", "has_threads", "in_executor", "is_ours", "none_left", "require", "start"]
 
 T = TypeVar("T")
 
 _STARTING = 5.0
 """Seconds that a thread may take to begin; one that the system had no memory left for never does."""
+
+_thread_of = threading.local()
 
 _ENDING = 0.0002
 """Seconds between two looks whether a thread has ended."""
@@ -53,9 +55,13 @@ def start(work: Callable[[], object], name: str) -> None:
         raise ThreadStartError("no thread can be started", hint="the interpreter is ending: close what is open before")
     answers: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
 
+    def run() -> None:
+        _thread_of.ours = True
+        work()
+
     def launch() -> None:
         try:
-            threading.Thread(target=work, name=name, daemon=True).start()
+            threading.Thread(target=run, name=name, daemon=True).start()
         except BaseException as error:
             answers.put(error)
         else:
@@ -69,6 +75,11 @@ def start(work: Callable[[], object], name: str) -> None:
         failure = error
     if failure is not None:
         raise none_left("no thread can be started")
+
+
+def is_ours() -> bool:
+    """Whether this thread was started here, so that no interrupt comes to it."""
+    return getattr(_thread_of, "ours", False)
 
 
 def none_left(what: str) -> ThreadStartError:

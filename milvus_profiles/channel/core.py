@@ -14,7 +14,7 @@ from _thread import LockType
 from collections.abc import Callable
 from typing import Any, Union
 
-from ..background import Latch, Pending
+from ..background import Latch, Pending, is_ours
 from ..errors import ThreadStartError
 from ..log import log
 from .core_base import CoreBase, Generation, Refresh
@@ -73,6 +73,9 @@ class RawGeneration(Generation[grpc.Channel]):
             channel.close()
             closed(channel)
 
+        if is_ours() and not self.is_damaged:
+            close()
+            return
         # Beside the caller's thread: an interrupt within leaves gRPC's lock held, and it may wait for ever.
         try:
             pending = Pending(close, lambda _: None, "milvus-profiles close")
