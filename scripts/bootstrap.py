@@ -44,6 +44,7 @@ def main() -> None:
     with one_at_a_time(venv):
         create(venv)
         install_project(venv)
+        compile_project(venv)
         if "--docs" in sys.argv:
             install_group(venv, "docs", "what builds the site")
         if "--servers" in sys.argv:
@@ -103,6 +104,14 @@ def install_project(venv: Path) -> None:
     os.chdir(PROJECT)  # --group reads ./pyproject.toml
     pip(venv, "--editable", ".[lite,pymilvus]", "--group", "dev")
     stamp.write_text(wanted)
+
+
+def compile_project(venv: Path) -> None:
+    """Compile the package, as pip does what it copies.
+
+    Where PYTHONDONTWRITEBYTECODE is set, each of the thousands of processes of the tests would compile it anew.
+    """
+    subprocess.run([venv / "bin/python", "-m", "compileall", "-q", PROJECT / "milvus_profiles"], check=False)
 
 
 def install_group(venv: Path, group: str, what: str) -> None:
