@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypedDict, Union
+from typing import Annotated, Any, ClassVar, Literal, TypedDict, Union
 
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
@@ -207,7 +207,7 @@ class Profile(Tabular, Model):
     extends: str | None = None
     pool: PoolSettings | None = None
 
-    _address: Address | None = PrivateAttr(default=None)
+    _address: ClassVar[Address | None] = None  # of each profile; pydantic takes twice the time to keep it
     _untrusted: Untrusted | None = PrivateAttr(default=None)
     _standing: Standing | None = PrivateAttr(default=None)
 

@@ -26,8 +26,8 @@ ENOUGH = 0.3
 
 A_MEGABYTE = dict.fromkeys(("show", "explain", "load", "missing", "complete"), 5.0)
 """Seconds for a megabyte: two on an idle machine, and as much again and more for one that others use."""
-LONGER = 20.0
-"""For what shows many excerpts, a list of 46,000 valid profiles, and an edit, which compares the whole file."""
+LONGER = 8.0
+"""For lists of tens of thousands of profiles, and for edits, which compare the whole file before and after."""
 
 P = '[profiles.p]\nuri = "h"\n'
 Shape = Callable[[int], str]

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles
     from ..masked import SecretText
 
-__all__ = ["account_of", "confirm_loss", "confirm_replacing", "delete_unused", "follow", "note_left_behind", "users_of"]
+__all__ = [
+    "account_in",
+    "account_of",
+    "confirm_loss",
+    "confirm_replacing",
+    "delete_unused",
+    "follow",
+    "note_left_behind",
+    "users_of",
+]
 
 
 def account_of(profile: Profile) -> str | None:
@@ -35,16 +44,13 @@ def account_of(profile: Profile) -> str | None:
 def users_of(profiles: Profiles, account: str, but: Collection[str] = ()) -> list[str]:
     """The profiles that take their secret from an account, but for those that are named."""
     folded = set(map(fold_alias, but))
-    found = []
-    for alias in profiles:
-        if fold_alias(alias) in folded:
-            continue
-        try:
-            if account_of(profiles.resolve(alias).profile) == account:
-                found.append(alias)
-        except MilvusProfilesError:
-            continue  # it connects nowhere
-    return found
+    return [alias for alias in profiles if fold_alias(alias) not in folded and account_in(profiles, alias) == account]
+
+
+def account_in(profiles: Profiles, alias: str) -> str | None:
+    """The account of a profile by its name; None also for one that is invalid, which connects nowhere."""
+    found = profiles.examine(alias)[1] if alias in profiles else None
+    return account_of(found) if isinstance(found, Profile) else None
 
 
 def confirm_replacing(account: str, kept: SecretText | None, value: SecretText, mine: Collection[str]) -> None:
@@ -94,10 +100,7 @@ def delete_unused(account: str, mine: Collection[str]) -> None:
 def note_left_behind(before: Profiles, after: Profiles) -> None:
     """Say of which profiles the secret does not follow to where they lead after an edit."""
     for alias in before:
-        try:
-            old, new = (account_of(profiles.resolve(alias).profile) for profiles in (before, after))
-        except MilvusProfilesError:
-            continue
+        old, new = account_in(before, alias), account_in(after, alias)
         if old is not None and new is not None and old != new:
             _note_staying(alias, old, new)
 

@@ -257,11 +257,12 @@ def _aligned(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
     lines: list[Sequence[str]] = [headings]
     for row in rows:
-        cells = [_lines(cell) for cell in row]
+        # A cell that prints as it is has no line ends either.
+        cells = [cell if cell.isprintable() else _lines(cell) for cell in row]
         lines += zip_longest(*(cell.split("\n") for cell in cells), fillvalue="") if "\n" in "".join(cells) else [cells]
-    own = [[width_of(part) for part in line] for line in lines]
-    widths = [max(column) for column in zip(*own, strict=True)]
-    return "\n".join(
-        "  ".join([part + " " * (widest - width) for part, width, widest in zip(line, has, widths)]).rstrip()  # noqa: B905
-        for line, has in zip(lines, own, strict=True)
-    )
+    columns = [*zip(*lines, strict=True)]
+    for place, column in enumerate(columns[:-1]):  # what stands last needs no filling up
+        widths = [*map(width_of, column)]
+        widest = max(widths) + 2
+        columns[place] = tuple(text + " " * (widest - width) for text, width in zip(column, widths, strict=True))
+    return "\n".join(["".join(line).rstrip() for line in zip(*columns, strict=True)])

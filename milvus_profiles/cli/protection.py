@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..config.loading import load_text
 from ..errors import DeclinedError, MilvusProfilesError
-from ..profile import fold_alias
+from ..profile import Profile, fold_alias
 from .asking import confirm
 from .session import current
 from .target import Target
@@ -50,13 +50,13 @@ def _confirm(names: Sequence[str], verb: str, yes: bool) -> None:
 
 
 def _is_protected(profiles: Profiles, alias: str) -> bool:
-    try:
-        return profiles.resolve(alias).profile.protected
-    except MilvusProfilesError:
-        # An invalid profile may say that it is protected all the same; nobody inherits it.
-        document = profiles.declaring(alias)
-        table = None if document is None else document.profiles[document.aliases[fold_alias(alias)]]
-        return isinstance(table, dict) and table.get("protected") is True
+    found = profiles.examine(alias)[1]
+    if isinstance(found, Profile):
+        return found.protected
+    # An invalid profile may say that it is protected all the same; nobody inherits it.
+    document = profiles.declaring(alias)
+    table = None if document is None else document.profiles[document.aliases[fold_alias(alias)]]
+    return isinstance(table, dict) and table.get("protected") is True
 
 
 def _heirs(profiles: Profiles, alias: str) -> Iterator[str]:

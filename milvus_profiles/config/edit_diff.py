@@ -10,7 +10,7 @@ from difflib import SequenceMatcher
 from ..masked import without_secrets
 from ..text import printable
 from ..tomltext.layout import Line, exact_spans, newline_of
-from ..tomltext.positions import scan
+from ..tomltext.positions import PLAIN_LINE, scan
 from .disclosure import announces_secret, broken_name, hide, shown_comment, shown_raw
 
 __all__ = ["show_difference"]
@@ -20,6 +20,7 @@ _WIDTH = 1000  # characters of a row that are shown: one can be as long as the f
 _MASKED = 100_000  # characters of a line that is looked through for secrets; of a longer one nothing is shown
 _COMPARED = 400  # rows between two that stayed that are compared with each other
 _TEXT = re.compile(r"[^\r\n]+")
+_PLAIN_HEADER = re.compile(r"[ \t]*\[{1,2}[A-Za-z0-9_.-]+\]{1,2}\s*")  # nearly all of them
 _ROW = re.compile(r"[^\n]*\n|[^\n]+")
 
 
@@ -171,6 +172,11 @@ def _masked(line: Line) -> str:
         return raw[: name[1]] + hide(raw[name[1] :]) if name else hide(raw)
     if line.kind == "comment":
         return shown_comment(raw)
+    if line.kind == "header" and _PLAIN_HEADER.fullmatch(raw):
+        return without_secrets(raw)
+    if line.kind == "entry" and (plain := PLAIN_LINE.fullmatch(raw)):
+        shown = shown_raw((*line.table, *plain[1].split(".")), plain[2])
+        return without_secrets(raw[: plain.start(2)] + shown + raw[plain.end(2) :])
     positions = scan(raw)
     cuts = []
     for start in positions.comments:

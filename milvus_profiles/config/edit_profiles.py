@@ -6,6 +6,8 @@ text does not say what the new data says, the text was damaged, and the edit is 
 
 from __future__ import annotations
 
+import contextlib
+import marshal
 from collections.abc import Mapping
 from typing import Any
 
@@ -312,8 +314,18 @@ def _trimmed(data: dict[str, Any]) -> dict[str, Any]:
 
 def _same(one: Any, other: Any) -> bool:
     """Equality that keeps 1, 1.0 and true apart and takes nan for itself."""
+    with contextlib.suppress(ValueError):  # of dates, which it does not take
+        if marshal.dumps(one, _WITHOUT_REFERENCES) == marshal.dumps(other, _WITHOUT_REFERENCES):
+            return True  # nearly always, at a tenth of the time
+    return _equal(one, other)
+
+
+_WITHOUT_REFERENCES = 2
+
+
+def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
-        return isinstance(other, dict) and one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
+        return isinstance(other, dict) and one.keys() == other.keys() and all(_equal(one[k], other[k]) for k in one)
     if isinstance(one, list):
-        return isinstance(other, list) and len(one) == len(other) and all(map(_same, one, other))
+        return isinstance(other, list) and len(one) == len(other) and all(map(_equal, one, other))
     return type(one) is type(other) and (one == other or (one != one and other != other))

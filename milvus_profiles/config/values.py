@@ -7,7 +7,6 @@ something stronger is kept for ``show --explain``.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -178,24 +177,30 @@ _PATH_FIELDS = frozenset(
 )
 
 
+_MAY_BE_PATHS = _PATH_FIELDS | {("uri",), *((secret, "command") for secret in SECRET_FIELDS)}
+
+
 def _absolute(path: FieldPath, value: Any, directory: str, home: str | None) -> Any:
     """A path counts from where it is written; an address too, where it is a path.
 
     What can be made no path stays as it is, for the validation of its field to say why: one profile's fault is none
     of the others'.
     """
-    with contextlib.suppress(ConfigError):
+    if path not in _MAY_BE_PATHS:
+        return value
+    try:
         return _counted(path, value, directory, home)
-    return value
+    except ConfigError:
+        return value
 
 
 def _counted(path: FieldPath, value: Any, directory: str, home: str | None) -> Any:
-    if path[0] in SECRET_FIELDS and path[1:] == ("command",) and isinstance(value, list):
+    if isinstance(value, list) and path[1:] == ("command",):
         return [_absolute_program(part, directory, home) for part in value[:1]] + value[1:]
-    if isinstance(value, str) and value and path in _PATH_FIELDS:
-        return absolute_path(value, base=directory, home=home)
     if isinstance(value, str) and path == ("uri",):
         return absolute_address(value, base=directory, home=home)
+    if isinstance(value, str) and value and path in _PATH_FIELDS:
+        return absolute_path(value, base=directory, home=home)
     return value
 
 
@@ -251,6 +256,9 @@ def inherited(
     Raises:
         ConfigError: a profile on the way is not there or is no table, or extends itself in the end.
     """
+    done = known.get(key)
+    if isinstance(done, dict) and len(done) <= _MANY:  # of more, not all is known
+        return done
     chain: dict[str, tuple[str, Raw]] = {}
     found = fields_of(key)
     if found is not None and ("extends",) not in found[1]:  # nearly all of them

@@ -123,7 +123,7 @@ class TextDocument:
                 spelled = len(line.table) < len(path)
                 raw = _renamed(line.raw, len(path) - len(line.table) - 1, new) if spelled else line.raw
                 table = line.table if spelled else renamed + line.table[len(path) :]
-                self.lines[index] = lay_out(raw, table)[0]
+                self.lines[index] = Line(raw, line.kind, renamed + line.path[len(path) :], table)
             elif line.kind == "entry" and line.path == path[: len(line.path)]:
                 self._rewrite(index, rename_key(line.raw, path[len(line.table) :], new))
 

@@ -42,7 +42,7 @@ def lay_out(text: str, table: KeyPath = ()) -> list[Line]:
     """Take a text apart that tomli has accepted: a document, or entries of one and the table that they stand in."""
     lines: list[Line] = []
     outer, at = table, 0
-    for path, span in _statements(exact_spans(text)):
+    for path, span in _statements(exact_spans(text, scan(text, inner=False))):
         start = text.rfind("\n", 0, span.key) + 1
         newline = text.find("\n", span.end)
         end = newline + 1 if newline >= 0 else len(text)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable
+from itertools import accumulate
 from typing import NamedTuple
 
 from ..half_made import even_half_made
 
-__all__ = ["KeyPath", "Positions", "Span", "scan", "unquote"]
+__all__ = ["PLAIN_LINE", "KeyPath", "Positions", "Span", "scan", "unquote"]
 
 KeyPath = tuple["str | int", ...]
 """Keys from the root to a value; an array's elements are counted from 0."""
@@ -31,13 +32,14 @@ _STRING = re.compile(
 _SCALAR = re.compile(r"\d{4}-\d\d-\d\d[ ]\d\d:[^\s,\]}#]+|[^\s,\]}#]+")
 # What long arrays and inline tables are full of, up to the next one or the end, at a third of the time.
 _NEXT = r"[ \t\r\n]*(?:,[ \t\r\n]*(?![#\s])|(?=[\]}]))"
+_TOKEN = re.compile(rf"{_STRING.pattern}|#[^\n]*|[\[\]{{}}]", re.DOTALL)
 _ELEMENTS = 1000  # of an array that have a place of their own; of more, those in a row share one
 _PLAIN_ELEMENT = re.compile(rf"""([^\s,\[\]{{}}"'#]+){_NEXT}""")
 _PLAIN_VALUE = r"""("[^"\\\n]*"|'[^'\n]*'|[^\s,\[\]{}"'#]+)"""
 _PLAIN_ENTRY = re.compile(rf"([A-Za-z0-9_-]+)[ \t]*=[ \t]*{_PLAIN_VALUE}{_NEXT}")
 _PLAIN_TABLE = re.compile(r"([A-Za-z0-9_-]+)[ \t]*=[ \t]*(?=\{)")
-# Lines that are nearly all there are, at half of the time.
-_PLAIN_LINE = re.compile(rf"([A-Za-z0-9_-]+)[ \t]*=[ \t]*{_PLAIN_VALUE}[ \t\r]*(?:\n|\Z)")
+PLAIN_LINE = re.compile(rf"([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)[ \t]*=[ \t]*{_PLAIN_VALUE}[ \t\r]*(?:\n|\Z)")
+"""Lines that are nearly all there are, at half of the time: their key and their value."""
 _PLAIN_HEADER = re.compile(r"\[([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\]")
 
 
@@ -100,16 +102,22 @@ class Positions:
         return start, end - 1 if start < end and text[end - 1] == "\r" else end
 
 
-def scan(text: str) -> Positions:
-    """Find the place of every entry of a TOML document that tomli has accepted."""
-    scanner = _Scanner(text)
+def scan(text: str, *, inner: bool = True) -> Positions:
+    """Find the place of every entry of a TOML document that tomli has accepted.
+
+    Args:
+        text: the document.
+        inner: whether to find what stands, entries and comments, inside of arrays and inline tables too.
+    """
+    scanner = _Scanner(text, inner)
     scanner.document()
     return Positions(text, scanner.spans, scanner.comments)
 
 
 class _Scanner:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, inner: bool) -> None:
         self.text = text
+        self.inner = inner
         self.at = 0
         self.spans: dict[KeyPath, Span] = {}
         self.comments: list[int] = []
@@ -122,13 +130,22 @@ class _Scanner:
         while self.at < size:
             if text[self.at] == "[":
                 prefix = self.header()
-            elif (match := _PLAIN_LINE.match(text, self.at)) is not None:
-                path = (*prefix, match[1])
-                self.spans[path] = Span(match.start(1), match.start(2), match.end(2))
-                self.at = match.end()
+            elif (match := PLAIN_LINE.match(text, self.at)) is not None:
+                self.line(prefix, match)
             else:
                 self.entry(prefix)
             self.skip()
+
+    def line(self, prefix: KeyPath, match: re.Match[str]) -> None:
+        if "." not in match[1]:
+            path = (*prefix, match[1])
+            self.spans[path] = Span(match.start(1), match.start(2), match.end(2))
+        else:
+            parts = match[1].split(".")
+            starts = [*accumulate((len(part) + 1 for part in parts[:-1]), initial=match.start(1))]
+            self.at = match.end(2)
+            self.place((*prefix, *parts), starts, match.start(2))
+        self.at = match.end()
 
     def skip(self) -> None:
         """Pass over white space, newlines and comments, and note where the comments start."""
@@ -203,8 +220,10 @@ class _Scanner:
             span = Span(at, value, self.at)
             if length == len(path):
                 self.spans[path] = span
+            elif path[:length] in self.spans:
+                break  # and so are all that it stands in
             else:
-                self.spans.setdefault(path[:length], span)
+                self.spans[path[:length]] = span
 
     def entry(self, prefix: KeyPath) -> None:
         parts, keys = self.key()
@@ -217,7 +236,9 @@ class _Scanner:
 
     def value(self, path: KeyPath) -> None:
         char = self.text[self.at]
-        if char == "[":
+        if char in "[{" and not self.inner:
+            self.at = self._end_of_nested()
+        elif char == "[":
             self.array(path)
         elif char == "{":
             self.inline_table(path)
@@ -249,6 +270,18 @@ class _Scanner:
                 self.at += 1
                 self.skip()
         self.at += 1
+
+    def _end_of_nested(self) -> int:
+        """Where the array or inline table ends that begins here."""
+        depth = 0
+        for token in _TOKEN.finditer(self.text, self.at):
+            if token[0] in ("[", "{"):
+                depth += 1
+            elif token[0] in ("]", "}"):
+                depth -= 1
+                if not depth:
+                    return token.end()
+        return len(self.text)
 
     def inline_table(self, path: KeyPath) -> None:
         self.at += 1

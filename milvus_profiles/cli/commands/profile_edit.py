@@ -17,7 +17,7 @@ from ...profile import check_alias
 from ...tomltext.parser import loads
 from .. import keyring_access
 from ..asking import ask_text, pick
-from ..keyring_entries import account_of, delete_unused, follow, users_of
+from ..keyring_entries import account_in, delete_unused, follow, users_of
 from ..options import AliasArgument, Asked, ChangeOptions, DryRunOption, NewAlias, PlaceOptions
 from ..output import answer, note, warn
 from ..picking import pick_profile
@@ -130,7 +130,7 @@ def _change(
 
 def _follow(alias: str, target: Target, change: Change, touched: Sequence[str]) -> tuple[str, str, SecretText] | None:
     """What of the keyring goes along with a profile that a change leads elsewhere."""
-    if list(touched) != [alias] or _account(current().profiles(), alias) is None:
+    if list(touched) != [alias] or account_in(current().profiles(), alias) is None:
         return None
     planned = write(target, change, touched=touched, dry_run=True)
     if not planned.changed:
@@ -155,7 +155,7 @@ def remove(
     name, target = choose_declaring(alias, how)
     profiles = current().profiles()
     account = _entry_to_delete(profiles, name) if with_secret else None
-    left = None if with_secret else _account(profiles, name)
+    left = None if with_secret else account_in(profiles, name)
     if not how.dry_run:
         confirm_protected(profiles, name, "remove", how.yes)
     result = write(target, lambda editor: editor.remove(name), dry_run=how.dry_run)
@@ -176,16 +176,9 @@ def remove(
             warn(f"{name!r} is still there, declared in {current().profiles().raw(name).declared}")
 
 
-def _account(profiles: Profiles, alias: str) -> str | None:
-    try:
-        return account_of(profiles.resolve(alias).profile)
-    except MilvusProfilesError:
-        return None
-
-
 def _entry_to_delete(profiles: Profiles, alias: str) -> str | None:
     """The keyring account of a profile, unless another profile uses it too."""
-    account = _account(profiles, alias)
+    account = account_in(profiles, alias)
     if account is None:
         note("it has no entry in the keyring")
         return None
