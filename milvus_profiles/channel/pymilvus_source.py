@@ -1,9 +1,9 @@
 """pymilvus's clients and handlers on a channel of ours.
 
 Making one costs pymilvus milliseconds (a stub of 150 methods, a handshake) and an entry in a registry that is keyed by
-address and token, or by alias.  Here one is made for each database that is asked for, by pymilvus itself, and taken out
-of its registries again; whoever asks gets a copy, which costs microseconds, shares the stub and no more, and ends with
-what it belongs to.
+address and token, or by alias.  Here pymilvus itself makes one for each database that is asked for in this process,
+which is taken out of its registries again.  A channel makes a stub of its own for a copy of that, and whoever asks gets
+a copy of the copy, which costs microseconds, shares the stub and no more, and ends with what it belongs to.
 
 Source: pymilvus 2.5.18, 2.6.17 and 3.0.2: ``milvus_client/``, ``client/connection_manager.py``, ``orm/connections.py``.
 """
@@ -27,6 +27,10 @@ from .pymilvus_import import import_with_pymilvus
 __all__ = ["ClientSource", "Tie", "is_client_closed"]
 
 _COUNT = itertools.count(1)
+
+_MODELS: dict[tuple[type[Any], str], tuple[dict[str, Any], Any]] = {}
+"""What clients of a class and a database have in common, on whatever channel."""
+_MOST_MODELS = 64
 
 
 class Tie(Protocol):
@@ -129,6 +133,20 @@ class ClientSource:
 
     def _blocking_template(self, db_name: str) -> _Template | None:
         base = client_class("MilvusClient")
+        if (model := _MODELS.get((base, db_name))) is None:
+            model = self._model(base, db_name)
+            if model is None:
+                return None
+            if len(_MODELS) >= _MOST_MODELS:
+                _MODELS.clear()
+            _MODELS[base, db_name] = model
+        attributes, handler = model[0], _copied(model[1])
+        handler._channel = self._view
+        handler._setup_grpc_channel()
+        return self._of(base, attributes, handler)
+
+    def _model(self, base: type[Any], db_name: str) -> tuple[dict[str, Any], Any] | None:
+        """A client's attributes and a handler without a channel; None where the installed pymilvus takes no channel."""
         with self._view.introducing():
             client = base(uri=NOWHERE, db_name=db_name, channel=self._view, dedicated=True, **private_alias())
         original = client._get_connection()
@@ -137,9 +155,10 @@ class ClientSource:
         vars(original).pop("_on_rpc_error", None)  # a circle
         if getattr(handler, "_channel", None) is not self._view:
             return None
-        # A stub without pymilvus's interceptor for the identifier.
-        handler._setup_grpc_channel()
-        return self._of(base, client, handler)
+        # With pymilvus's interceptor for the identifier, which our channel sends.
+        for held in ("_channel", "_final_channel", "_stub"):
+            setattr(handler, held, None)
+        return dict(vars(client)), handler
 
     def _async_template(self, db_name: str) -> _Template | None:
         base = client_class("AsyncMilvusClient")
@@ -156,10 +175,10 @@ class ClientSource:
         if getattr(handler, "_async_channel", None) is not self._view:
             return None
         handler._is_channel_ready = True
-        return self._of(base, client, handler)
+        return self._of(base, vars(client), handler)
 
-    def _of(self, base: type[Any], client: Any, handler: Any) -> _Template:
-        attributes = dict(vars(client))
+    def _of(self, base: type[Any], attributes: dict[str, Any], handler: Any) -> _Template:
+        attributes = dict(attributes)
         if (config := attributes.get("_config")) is not None:
             config = attributes["_config"] = copy.copy(config)
             config.address = self._place.address
