@@ -34,8 +34,9 @@ from milvus_profiles.errors import (
     TLSError,
     UnreachableError,
 )
+from milvus_profiles.live.driving import calls_deadline, drive
 from milvus_profiles.live.handshake import Invoke as Step
-from milvus_profiles.live.handshake import Probe, Reply, ServerInfo, calls_deadline, drive, handshake_plan
+from milvus_profiles.live.handshake import Probe, Reply, ServerInfo, handshake_plan
 from milvus_profiles.masked import SecretText
 from milvus_profiles.probe.context import ConnectContext
 from milvus_profiles.profile import Profile
@@ -155,16 +156,37 @@ def test_one_call_is_enough_where_connect_tells_all() -> None:
         assert server.names() == ["Connect"]
 
 
-def test_a_named_database_is_asked_for_with_the_identifier() -> None:
-    with scripted_server(milvus_answer) as server:
+def test_a_named_database_is_asked_for_beside_connect() -> None:
+    both = threading.Barrier(2)
+
+    def script(call: Call) -> bytes:
+        both.wait(10)  # neither is answered before both have come
+        return milvus_answer(call)
+
+    with scripted_server(script) as server:
         connect(server.port, token="root:Milvus", db_name="analytics", user="root")
-        first, second = server.calls
-        assert [first.method.rpartition("/")[2], second.method.rpartition("/")[2]] == ["Connect", "ShowCollections"]
-        assert first.metadata["authorization"] == base64.b64encode(b"root:Milvus").decode()
-        assert "dbname" not in first.metadata
-        assert second.metadata["dbname"] == "analytics"
-        assert second.metadata["identifier"] == "443000001"
-        assert second.request == message(2, b"analytics")
+        asked = {call.method.rpartition("/")[2]: call for call in server.calls}
+        assert asked.keys() == {"Connect", "ShowCollections"}
+        assert asked["Connect"].metadata["authorization"] == base64.b64encode(b"root:Milvus").decode()
+        assert "dbname" not in asked["Connect"].metadata
+        assert asked["ShowCollections"].metadata["dbname"] == "analytics"
+        assert asked["ShowCollections"].request == message(2, b"analytics")
+
+
+def test_an_answer_beside_one_that_says_no_is_not_waited_for() -> None:
+    end = threading.Event()
+
+    def script(call: Call) -> bytes:
+        if call.method.endswith("/Connect"):
+            raise Refusal(grpc.StatusCode.UNAUTHENTICATED, "auth check failure")
+        end.wait(30)
+        return milvus_answer(call)
+
+    with scripted_server(script) as server:
+        with pytest.raises(AuthenticationError):
+            connect(server.port, token="root:wrong", db_name="analytics", timeout=20.0)
+        assert not end.is_set()
+        end.set()
 
 
 def test_neither_the_systems_user_nor_the_machine_is_told() -> None:

@@ -257,8 +257,7 @@ def _aligned(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
     lines: list[Sequence[str]] = [headings]
     for row in rows:
-        # A cell that prints as it is has no line ends either.
-        cells = [cell if cell.isprintable() else _lines(cell) for cell in row]
+        cells = [*map(_lines, row)]
         lines += zip_longest(*(cell.split("\n") for cell in cells), fillvalue="") if "\n" in "".join(cells) else [cells]
     columns = [*zip(*lines, strict=True)]
     for place, column in enumerate(columns[:-1]):  # what stands last needs no filling up

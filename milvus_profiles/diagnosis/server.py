@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
 
@@ -30,7 +30,8 @@ from ..errors import (
     TLSError,
     UnreachableError,
 )
-from ..live.handshake import Invoke, Probe, Reply, ServerInfo, calls_deadline, handshake_plan, look, make_call
+from ..live.driving import calls_deadline, look, make_call, one_by_one
+from ..live.handshake import Invoke, Probe, Reply, ServerInfo, Together, handshake_plan
 from ..live.opening import CONFIRMING, OpenedChannel
 from ..probe.context import ConnectContext
 from ..probe.explain import refused_here
@@ -48,6 +49,8 @@ from .report import StageName, server_name
 from .test_run import RetryBudget, StageDraft, TestRun, broken
 
 __all__ = ["Channel", "grpc_finds_more", "shake_hands"]
+
+T = TypeVar("T")
 
 _LONGEST_DEBUG = 1000
 _GREETING_SHARE = 0.5
@@ -70,7 +73,7 @@ def grpc_finds_more(opened: OpenedChannel, budget: RetryBudget) -> bool:
     context = opened.context
     if context.route.path or context.route.tunnel is not None or is_numeric(context.route.host):
         return False
-    reply = make_call(opened.core.raw, _bare(CONNECT, CONNECT.serialize({})), budget.rest(_CHECK).remaining)
+    reply = make_call(opened.core.raw, Invoke.bare(CONNECT, CONNECT.serialize({})), budget.rest(_CHECK).remaining)
     return reply.code is not grpc.StatusCode.DEADLINE_EXCEEDED and not found_nothing(reply.details)
 
 
@@ -223,28 +226,33 @@ def _observed(
         seen.tls = found
         return replace(reached, tls=found)
 
+    def made(call: Invoke) -> Reply:
+        reply, ms = _timed(partial(make_call, core.raw, call, calls_end.remaining))
+        seen.calls.append((call.method, reply, ms))
+        if seen.greeting is None and len(seen.calls) == 1:
+            seen.greeting_ms = ms
+        return reply
+
     plan = handshake_plan(core.holder, context, user=user)
-    step: Invoke | Probe = next(plan)
-    if context.token is not None and isinstance(step, Invoke):
+    step = next(plan)
+    if context.token is not None and not isinstance(step, Probe):
         # First without the token: whoever is there is seen before a secret goes out, and a server that asks for none
         # shows.  The verdict is not this call's.
         share = calls_end.remaining * _GREETING_SHARE
-        greeting, ms = _timed(partial(make_call, core.raw, _bare(step.method, step.request), share))
+        first = step.first if isinstance(step, Together) else step
+        greeting, ms = _timed(partial(make_call, core.raw, Invoke.bare(first.method, first.request), share))
         seen.greeting, seen.greeting_ms = greeting, ms
-        if (refusal := refused_here(greeting.code, greeting.details, context, step.method.name)) is not None:
+        if (refusal := refused_here(greeting.code, greeting.details, context, first.method.name)) is not None:
             # It may not show that once more: the next call may find the connection closed.
-            seen.calls.append((step.method, greeting, ms))
+            seen.calls.append((first.method, greeting, ms))
             raise refusal
     try:
         while True:
             reply: Any
             if isinstance(step, Probe):
                 reply, seen.look_ms = _timed(looked)
-            else:
-                reply, ms = _timed(partial(make_call, core.raw, step, calls_end.remaining))
-                seen.calls.append((step.method, reply, ms))
-                if seen.greeting is None and len(seen.calls) == 1:
-                    seen.greeting_ms = ms
+            else:  # one by one, so that each has a time of its own
+                reply = one_by_one(step, made) if isinstance(step, Together) else made(step)
             step = plan.send(reply)
     except StopIteration as done:
         info: ServerInfo = done.value
@@ -252,20 +260,15 @@ def _observed(
         if tls_seen is not None and seen.tls is None:
             found = tls_seen(_TLS_GRACE)
             seen.tls = _unexamined(found.message) if isinstance(found, MilvusProfilesError) else found
-    if (greeting := seen.greeting) is not None:
+    if (greeted := seen.greeting) is not None:
         if not info.has_connect:
             # A server from before Connect; this call asks for credentials wherever they are asked for at all.
-            greeting = make_call(core.raw, _bare(GET_VERSION, b""), deadline.sooner(_CHECK).remaining)
-        seen.is_open_to_all = greeting.code is grpc.StatusCode.OK
+            greeted = make_call(core.raw, Invoke.bare(GET_VERSION, b""), deadline.sooner(_CHECK).remaining)
+        seen.is_open_to_all = greeted.code is grpc.StatusCode.OK
     return info
 
 
-def _bare(method: Method, request: bytes) -> Invoke:
-    """A call without credentials."""
-    return Invoke(method, request, lambda: ())
-
-
-def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
     began = time.perf_counter()
     result = work()
     return result, (time.perf_counter() - began) * 1000

@@ -20,7 +20,8 @@ from ..errors import MilvusProfilesError
 from ..masked import SecretText
 from ..profile import Profile
 from .aio_shared_channel import AsyncOpenedChannel, AsyncSharedChannel, give_back, release_soon
-from .handshake import Plan, ServerInfo, async_drive
+from .driving import async_drive
+from .handshake import Plan, ServerInfo
 from .limit import OPEN_CONNECTIONS
 from .opening import OpeningBase, OpeningPlan, lite_of, spec_of
 from .spec import context_of

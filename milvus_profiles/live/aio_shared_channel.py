@@ -13,7 +13,7 @@ from ..background import in_executor, start
 from ..channel.aio_channel import AsyncProfileChannel
 from ..channel.aio_core import AsyncChannelCore, AsyncGeneration
 from ..errors import ThreadStartError
-from .handshake import async_drive
+from .driving import async_drive
 from .limit import Slot
 from .shared_base import Handle, OpenedBase, Possessions, ReadyChannel, SharedChannelBase
 

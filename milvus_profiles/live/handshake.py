@@ -1,8 +1,7 @@
 """The first calls on a new channel: who the server is, whether it lets us in, whether the database is there.
 
 What is called, and what the answers mean, is one plan that waits for nothing: a generator that yields what to do and
-is sent what came of it.  :func:`drive` runs it over a blocking channel, :func:`async_drive` over ``grpc.aio``.  Nothing
-here resolves secrets, opens channels or tries twice.
+is sent what came of it; :mod:`.driving` carries it out.  Nothing here resolves secrets, opens channels or tries twice.
 """
 
 from __future__ import annotations
@@ -12,23 +11,19 @@ import math
 import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from ..background import in_executor
 from ..channel.grpc_import import grpc
-from ..channel.interrupts import let_go
 from ..channel.metadata import Metadata, TokenHolder
 from ..channel.receive_limits import LARGEST_ANSWER, OVERSIZED, is_compressed, is_oversized
 from ..channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, sdk_version, status_of
-from ..deadline import Deadline
-from ..errors import DatabaseNotFoundError, MilvusProfilesError
+from ..errors import DatabaseNotFoundError
 from ..probe.context import ConnectContext
 from ..probe.explain import classify, classify_body, needs_probes, no_such_database, not_milvus
 from ..probe.explain_gateway import answered_by_gateway
-from ..probe.results import ProbeResults, gather_results
+from ..probe.results import ProbeResults
 from ..server_text import server_text
 
 __all__ = [
@@ -38,18 +33,13 @@ __all__ = [
     "Probe",
     "Reply",
     "ServerInfo",
-    "async_drive",
-    "calls_deadline",
-    "drive",
+    "Together",
     "handshake_plan",
-    "look",
-    "make_call",
     "ping_plan",
 ]
 
 T = TypeVar("T")
 
-_RESERVE, _RESERVED_SHARE = 1.0, 0.1
 _FIRST_WITH_DATABASES = (2, 2, 9)
 _LONGEST_WORD = 100
 PROBES_OF_PING = 1.0
@@ -87,10 +77,26 @@ class Invoke:
     request: bytes
     metadata: Callable[[], Metadata] = field(repr=False)
 
+    @classmethod
+    def bare(cls, method: Method, request: bytes) -> Invoke:
+        """One without metadata of its own."""
+        return cls(method, request, tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """To do: two calls that go out at once, and take the time of one; the two replies are sent in.
+
+    Where the first fails by its status, the second is not waited for; its reply is that it was cancelled.
+    """
+
+    first: Invoke
+    second: Invoke
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """To do: gather evidence on the server with :func:`look`, within some seconds and what time is left."""
+    """To do: gather evidence on the server with :func:`.driving.look`, within some seconds and what time is left."""
 
     within: float = math.inf
 
@@ -121,7 +127,7 @@ class Reply:
 
 
 # What is sent in depends on what was yielded, which no type can say.
-Plan = Generator["Invoke | Probe", Any, T]
+Plan = Generator["Invoke | Together | Probe", Any, T]
 
 
 def handshake_plan(
@@ -151,14 +157,21 @@ def handshake_plan(
         "local_time": now().isoformat(timespec="seconds"),
         "user": user or "",
     }
-    reply = yield Invoke(CONNECT, CONNECT.serialize({"client_info": client}), holder.credentials_only)
+    connect = Invoke(CONNECT, CONNECT.serialize({"client_info": client}), holder.credentials_only)
+    checked: Reply | None = None
+    if holder.db_name is None:
+        reply = yield connect
+    else:
+        # GetVersion, CheckHealth and ListDatabases do not look at the database, and ListDatabases makes 2.2.8 panic.
+        check = Invoke(SHOW_COLLECTIONS, SHOW_COLLECTIONS.serialize({"db_name": holder.db_name}), holder.metadata)
+        reply, checked = yield Together(connect, check)
     connected = yield from _answer(CONNECT, reply, context, optional=True)
     if connected is None:
         info = ServerInfo((yield from _version_of_old(holder, context)), has_connect=False)
     else:
         info = yield from _introduced(connected, holder, context)
-    if holder.db_name is not None:
-        yield from _check_database(info, holder, context)
+    if checked is not None:
+        yield from _check_database(checked, info, holder, context)
     return info
 
 
@@ -200,9 +213,7 @@ def _version_of_old(holder: TokenHolder, context: ConnectContext) -> Plan[str | 
     return None
 
 
-def _check_database(info: ServerInfo, holder: TokenHolder, context: ConnectContext) -> Plan[None]:
-    # GetVersion, CheckHealth and ListDatabases do not look at the database, and ListDatabases makes 2.2.8 panic.
-    reply = yield Invoke(SHOW_COLLECTIONS, SHOW_COLLECTIONS.serialize({"db_name": holder.db_name}), holder.metadata)
+def _check_database(reply: Reply, info: ServerInfo, holder: TokenHolder, context: ConnectContext) -> Plan[None]:
     try:
         yield from _answer(SHOW_COLLECTIONS, reply, context, optional=True, denied=True)
     except DatabaseNotFoundError:
@@ -272,103 +283,9 @@ def _answer(
 
 def ping_plan(context: ConnectContext) -> Plan[None]:
     """One call that the server answers whatever the user's rights are, over a channel that adds its own metadata."""
-    reply = yield Invoke(GET_VERSION, b"", tuple)
+    reply = yield Invoke.bare(GET_VERSION, b"")
     # That it refuses is an answer, which is all that was asked.
     if reply.code in (grpc.StatusCode.OK, grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED):
         return
     results = (yield Probe(PROBES_OF_PING)) if needs_probes(reply.code, reply.details) else None
     raise classify(reply.code, reply.details, context, method=GET_VERSION.name, results=results, opening=False)
-
-
-# --- drivers ---------------------------------------------------------------------------------------------------------
-
-
-def look(context: ConnectContext, deadline: Deadline) -> ProbeResults | None:
-    """What a driver does for :class:`Probe`; it blocks.
-
-    Returns:
-        None where the search itself failed: what gRPC said has to do then.
-
-    Raises:
-        ConfigError, TLSError: a TLS file is wrong.
-    """
-    try:
-        return gather_results(context.route, context.host, context.tls, deadline)
-    except MilvusProfilesError:
-        raise
-    except Exception:
-        return None
-
-
-def calls_deadline(deadline: Deadline) -> Deadline:
-    """The moment by which a handshake's calls have to end, so that time is left to look for the cause."""
-    return Deadline(deadline.at - min(_RESERVE, deadline.remaining * _RESERVED_SHARE), deadline.clock)
-
-
-def drive(plan: Plan[T], context: ConnectContext, channel: grpc.Channel, deadline: Deadline, calls_end: Deadline) -> T:
-    """Run a plan over a blocking channel; all of it, probes included, is over by the deadline."""
-    reply: Reply | ProbeResults | None = None
-    try:
-        while True:
-            step = plan.send(reply)
-            if isinstance(step, Probe):
-                reply = look(context, deadline.sooner(step.within))
-            else:
-                reply = make_call(channel, step, calls_end.remaining)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-
-
-async def async_drive(
-    plan: Plan[T], context: ConnectContext, channel: grpc.aio.Channel, deadline: Deadline, calls_end: Deadline
-) -> T:
-    """:func:`drive`, awaited; probes run in a thread, where they end by their deadline on their own."""
-    reply: Reply | ProbeResults | None = None
-    try:
-        while True:
-            step = plan.send(reply)
-            if isinstance(step, Probe):
-                reply = await in_executor(partial(look, context, deadline.sooner(step.within)))
-            else:
-                reply = await _make_async_call(channel, step, calls_end.remaining)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-
-
-def _debug_string(error: grpc.RpcError) -> str:
-    tell = getattr(error, "debug_error_string", None)
-    return str(tell() or "") if tell is not None else ""
-
-
-def make_call(channel: grpc.Channel, call: Invoke, timeout: float) -> Reply:
-    """What a blocking driver does for :class:`Invoke`, within a timeout in seconds."""
-    try:
-        response = channel.unary_unary(call.method.path, None, None)(
-            call.request, timeout=timeout, metadata=call.metadata()
-        )
-    except grpc.RpcError as error:
-        return Reply(error.code(), details=error.details() or "", debug=_debug_string(error))
-    except ValueError:
-        # What grpc says to a call on a channel that was closed meanwhile.
-        return Reply(grpc.StatusCode.CANCELLED)
-    except BaseException as error:
-        let_go(error)  # else closing the channel, or gRPC's finalizer of it, waits for ever
-        # grpc's frames hold the metadata.
-        raise error.with_traceback(None) from None
-    return Reply.to_call(response)
-
-
-async def _make_async_call(channel: grpc.aio.Channel, call: Invoke, timeout: float) -> Reply:
-    try:
-        response = await channel.unary_unary(call.method.path, None, None)(
-            call.request, timeout=timeout, metadata=call.metadata()
-        )
-    except grpc.aio.AioRpcError as error:
-        return Reply(error.code(), details=error.details() or "")
-    except grpc.aio.UsageError:
-        return Reply(grpc.StatusCode.CANCELLED)
-    except BaseException as error:
-        raise error.with_traceback(None) from None
-    return Reply.to_call(response)

@@ -27,7 +27,8 @@ from ..probe.context import ConnectContext
 from ..probe.resolvers import ResolversDifferError
 from ..profile import Profile
 from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve
-from .handshake import Plan, ServerInfo, calls_deadline, drive, handshake_plan
+from .driving import calls_deadline, drive
+from .handshake import Plan, ServerInfo, handshake_plan
 from .limit import OPEN_CONNECTIONS
 from .shared_base import OpenedBase, ReadyChannel, SharedChannelBase
 from .shared_channel import OpenedChannel, SharedChannel
@@ -129,7 +130,7 @@ class OpeningBase(Generic[C]):
 
     @abstractmethod
     def shake_hands(self, plan: Plan[ServerInfo], *rest: Any) -> Any:
-        """Drive the plan of the handshake; the rest is as for :func:`.handshake.drive`."""
+        """Drive the plan of the handshake; the rest is as for :func:`.driving.drive`."""
 
     @abstractmethod
     def pause(self, seconds: float) -> Any:

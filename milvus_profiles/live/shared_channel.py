@@ -14,7 +14,7 @@ from ..background import beside, start
 from ..channel.channel import ProfileChannel
 from ..channel.core import ChannelCore, RawGeneration
 from ..errors import ThreadStartError
-from .handshake import drive
+from .driving import drive
 from .limit import Slot
 from .shared_base import Handle, OpenedBase, ReadyChannel, SharedChannelBase
 from .weak import weakly
