@@ -74,6 +74,12 @@ ABOUT_ERRORS = """\
 Every failure has a code, in JSON and on its page here, an exit status, and a class in Python. The same pages in the
 terminal: `milvus-profiles explain tls`, `explain 7`, `explain TLSError`.
 """
+ABOUT_EXCEPTIONS = """\
+# Exceptions
+
+Each has a `code`, an `exit_status`, a `message`, a `hint` and a `location`; and a `stage`, where it comes up in one of
+the steps that `profile test` shows.
+"""
 ABOUT_LOG = """\
 # Logging
 
@@ -349,7 +355,9 @@ def python() -> str:
 
 
 def exceptions() -> str:
-    parts = ["# Exceptions", "Each has a `code`, an `exit_status`, a `message`, a `hint` and a `location`."]
+    parts = [
+        ABOUT_EXCEPTIONS,
+    ]
     for page in every():
         public = [error.__name__ for error in page.classes if error.__name__ in mp.__all__]
         if public:

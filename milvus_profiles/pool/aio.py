@@ -22,13 +22,13 @@ from ..errors import MilvusProfilesError, PoolError
 from ..live.aio_connection import AsyncConnection
 from ..live.aio_registry import check_fork
 from ..profile import PoolSettings, Profile
-from .base import BasePool, Check, Leasing, Plan, Wait
+from .base import BasePool, Check, Leasing, Plan, Wait, wrong_keyword
 from .core import Core, Event
 from .failures import leak_message, not_on_lease, tell_leak
 from .state import Action, CheckHealth, Close, KeyState, Leak, Lease, Open, Waiter, Wake
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Never, Self
 
     from ..config.profiles import Profiles
     from .aio_connector import AsyncConnector
@@ -58,7 +58,10 @@ class ConnectionPool(BasePool):
         *,
         connector: AsyncConnector | None = None,
         clock: Callable[[], float] = time.monotonic,
+        **wrong: Never,
     ) -> None:
+        if wrong:
+            raise wrong_keyword("aio.ConnectionPool(…)", wrong)
         if connector is None:
             from .aio_connector import AsyncMilvusConnector
 
