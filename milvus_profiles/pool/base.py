@@ -251,11 +251,19 @@ class BasePool(OfThisProcess):
         self._recorder = Telemetry(self, name, meter_provider)
 
     def idle_count(self, key: str | Profile) -> int:
-        """Connections of a key that are leased to nobody."""
+        """Connections of a key that are leased to nobody.
+
+        Args:
+            key: the alias of a profile, or the profile itself; 0 for one that the pool does not know.
+        """
         return self._of_key(key).pool_idle
 
     def active_count(self, key: str | Profile) -> int:
-        """Leases of a key."""
+        """Leases of a key.
+
+        Args:
+            key: the alias of a profile, or the profile itself; 0 for one that the pool does not know.
+        """
         return self._of_key(key).pool_active
 
     def total_idle_count(self) -> int:
