@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .half_made import even_half_made
 from .masked import without_secrets
-from .text import printable
+from .text import page_of, printable
 
 if TYPE_CHECKING:
     from .pool_stats import PoolStats
@@ -126,6 +126,8 @@ class MilvusProfilesError(Exception):
         super().__init__(self.message)
         self.hint = hint and without_secrets(hint)
         self.location = location
+        # What a traceback ends with, from Python 3.11 on; not in the text, which programs match and put into others.
+        self.__notes__ = [f"see: {page_of(self.code)}"]
 
     def __str__(self) -> str:
         # For programs' logs and tracebacks: what stands in an error came from files and servers.

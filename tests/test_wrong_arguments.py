@@ -70,7 +70,7 @@ CALLS: dict[str, tuple[Callable[[mp.Profiles], object], str]] = {
         r"settings are one object: ConnectionPool\(PoolSettings\(max_channels=…\)\)",
     ),
     "pool max_chanels=": (lambda _: POSITIONAL[3](max_chanels=WRONG), r"PoolSettings\(max_channels=…\)"),
-    "pool nonsense=": (lambda _: POSITIONAL[3](nonsense=WRONG), "unknown argument 'nonsense'$"),
+    "pool nonsense=": (lambda _: POSITIONAL[3](nonsense=WRONG), "unknown argument 'nonsense'"),
     "aio pool max_total=": (lambda _: POSITIONAL[4](max_total=WRONG), r"aio.ConnectionPool\(PoolSettings\(max_total=…"),
     "pool profiles=": (lambda _: mp.ConnectionPool(profiles=WRONG), PROFILES),
     "pool settings=": (lambda _: mp.ConnectionPool(WRONG), "settings= is no PoolSettings but a list"),
