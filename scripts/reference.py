@@ -181,19 +181,20 @@ def _layers(path: tuple[str, ...]) -> str:
 
 
 def _type(entry: dict[str, Any]) -> str:
-    names: list[str] = []
-    for part in entry.get("anyOf", [entry]):
-        if "$ref" in part:
-            names.append("table")
-        elif "enum" in part:
-            names += [f"`{json.dumps(value)}`" for value in part["enum"]]
-        elif "const" in part:
-            names.append(f"`{json.dumps(part['const'])}`")
-        elif part.get("type") not in (None, "null"):
-            names.append(_limits(part))
-        elif "anyOf" in part or "oneOf" in part:
-            names.append("table")
-    return " or ".join(dict.fromkeys(names)) or "table"
+    return " or ".join(dict.fromkeys(_types(entry)))
+
+
+def _types(entry: dict[str, Any]) -> Iterator[str]:
+    for part in entry.get("anyOf", entry.get("oneOf", ())):
+        yield from _types(part)
+    if "$ref" in entry:
+        yield "table"
+    elif "enum" in entry:
+        yield from (f"`{json.dumps(value)}`" for value in entry["enum"])
+    elif "const" in entry:
+        yield f"`{json.dumps(entry['const'])}`"
+    elif entry.get("type") not in (None, "null"):
+        yield _limits(entry)
 
 
 def _limits(part: dict[str, Any]) -> str:
@@ -212,7 +213,7 @@ def _limits(part: dict[str, Any]) -> str:
 def _default(entry: dict[str, Any]) -> str:
     if entry.get("default") is None:
         return "none"
-    return _code(entry["default"]) if not isinstance(entry["default"], dict) else "a table of its defaults"
+    return _code(entry["default"])
 
 
 def _code(value: Any) -> str:
