@@ -95,9 +95,10 @@ held: set `logging.getLogger("milvus_profiles").propagate = False` there.
 ABOUT_SHAPES = """\
 # JSON shapes
 
-With `--json`, before or after the command, stdout holds exactly one JSON value, and no secret is in it. Where a command
-fails, stdout is empty (`test` keeps its report) and stderr holds the error.
-`milvus-profiles config schema WHAT` prints each schema.
+With `--json`, before or after the command, stdout holds exactly one JSON value, of `ping` and `watch` one a line, and
+no secret is in it. Where a command fails, stdout is empty (`test` keeps its report) and stderr holds the error; a
+warning is a line of stderr. What `exec` prints is its program's. `milvus-profiles config schema WHAT` prints each
+schema; WHAT is a command with `-` between its words.
 """
 
 

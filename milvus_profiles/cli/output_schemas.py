@@ -70,7 +70,6 @@ def _list() -> dict[str, Any]:
                 "alias": _TEXT,
                 "uri": {**_TEXT_OR_NOTHING, "description": "canonical address; null for a template"},
                 "db_name": _TEXT_OR_NOTHING,
-                "description": {**_TEXT_OR_NOTHING, "description": "what the profile says about itself"},
                 "tls": _BOOLEAN,
                 "auth": _AUTH,
                 "default": {**_BOOLEAN, "description": "whether it is the selected profile"},
@@ -80,6 +79,7 @@ def _list() -> dict[str, Any]:
                     "anyOf": [{"type": "null"}, _object({"code": _code(), "location": _TEXT_OR_NOTHING})],
                     "description": "why the profile is invalid",
                 },
+                "description": {**_TEXT_OR_NOTHING, "description": "what the profile says about itself"},
             }
         ),
     }

@@ -87,13 +87,13 @@ def _row(profiles: Profiles, found: Examined, selected: str | None, messages: di
         "alias": alias,
         "uri": None,
         "db_name": None,
-        "description": None,
         "tls": False,
         "auth": "none",
         "default": alias == selected,
         "origin": "env",
         "trusted": True,
         "error": None,
+        "description": None,
     }
     if raw is not None:
         row["origin"] = _origin(raw)
