@@ -131,7 +131,9 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f".{name}", __name__)
     if (room := _ROOM_OF.get(name)) is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from .spelling import no_attribute
+
+        raise no_attribute(__name__, name, __all__)
     value = getattr(import_module(f".{room}", __name__), name)
     globals()[name] = value
     return value

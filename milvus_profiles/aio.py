@@ -39,7 +39,9 @@ __all__ = sorted(_ROOM_OF)
 
 def __getattr__(name: str) -> Any:
     if (room := _ROOM_OF.get(name)) is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from .spelling import no_attribute
+
+        raise no_attribute(__name__, name, __all__)
     value = getattr(import_module(f".{room}", __package__), name)
     globals()[name] = value
     return value

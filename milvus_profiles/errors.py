@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .half_made import even_half_made
 from .masked import without_secrets
-from .text import printable
+from .text import page_of, printable
 
 if TYPE_CHECKING:
     from .pool_stats import PoolStats
@@ -107,10 +107,14 @@ class MilvusProfilesError(Exception):
         message: what happened, in one sentence; never holds a secret.
         hint: what to do next; None where there is nothing to say.
         location: the place that caused it.
+
+    Attributes:
+        stage: the step of connecting that fails so, as ``profile test`` calls it; None where it is none of them.
     """
 
     code: ClassVar[str] = "internal"
     exit_status: ClassVar[int] = 1
+    stage: str | None = None
 
     # The defaults are what is shown before the error is made.
     message: str = ""
@@ -122,6 +126,8 @@ class MilvusProfilesError(Exception):
         super().__init__(self.message)
         self.hint = hint and without_secrets(hint)
         self.location = location
+        # What a traceback ends with, from Python 3.11 on; not in the text, which programs match and put into others.
+        self.__notes__ = [f"see: {page_of(self.code)}"]
 
     def __str__(self) -> str:
         # For programs' logs and tracebacks: what stands in an error came from files and servers.
@@ -163,6 +169,7 @@ class ConfigError(MilvusProfilesError):
 
     code = "config"
     exit_status = 3
+    stage = "config"
 
 
 class MissingExtraError(ConfigError, ImportError):
@@ -194,6 +201,7 @@ class UnknownProfileError(MilvusProfilesError, KeyError):
 
     code = "unknown_profile"
     exit_status = 3
+    stage = "config"
 
     # KeyError would print the repr of the message.
     __str__ = MilvusProfilesError.__str__
@@ -204,6 +212,7 @@ class UntrustedError(MilvusProfilesError):
 
     code = "untrusted"
     exit_status = 5
+    stage = "config"
 
 
 class InsecureTransportError(MilvusProfilesError):
@@ -211,6 +220,7 @@ class InsecureTransportError(MilvusProfilesError):
 
     code = "insecure"
     exit_status = 3
+    stage = "config"
 
 
 class SecretUnavailableError(MilvusProfilesError):
@@ -218,6 +228,7 @@ class SecretUnavailableError(MilvusProfilesError):
 
     code = "secret"
     exit_status = 4
+    stage = "secret"
 
 
 class UnreachableError(MilvusProfilesError, ConnectionError):
@@ -225,6 +236,7 @@ class UnreachableError(MilvusProfilesError, ConnectionError):
 
     code = "unreachable"
     exit_status = 6
+    stage = "tcp"
 
 
 class ConnectTimeoutError(UnreachableError, TimeoutError):
@@ -240,6 +252,7 @@ class TLSError(MilvusProfilesError):
 
     code = "tls"
     exit_status = 7
+    stage = "tls"
 
 
 class NotMilvusError(MilvusProfilesError):
@@ -247,6 +260,7 @@ class NotMilvusError(MilvusProfilesError):
 
     code = "not_milvus"
     exit_status = 8
+    stage = "grpc"
 
 
 class ServerNotReadyError(MilvusProfilesError):
@@ -254,6 +268,7 @@ class ServerNotReadyError(MilvusProfilesError):
 
     code = "not_ready"
     exit_status = 8
+    stage = "grpc"
 
 
 class AuthenticationError(MilvusProfilesError, PermissionError):
@@ -261,6 +276,7 @@ class AuthenticationError(MilvusProfilesError, PermissionError):
 
     code = "auth"
     exit_status = 9
+    stage = "auth"
 
 
 class PermissionDeniedError(MilvusProfilesError, PermissionError):
@@ -268,6 +284,7 @@ class PermissionDeniedError(MilvusProfilesError, PermissionError):
 
     code = "permission"
     exit_status = 9
+    stage = "auth"
 
 
 class DatabaseNotFoundError(MilvusProfilesError):
@@ -275,6 +292,7 @@ class DatabaseNotFoundError(MilvusProfilesError):
 
     code = "database"
     exit_status = 10
+    stage = "database"
 
 
 class ConnectionLimitError(MilvusProfilesError):

@@ -5,12 +5,13 @@ The messages raised here are shown as they are; none repeats a value that could 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from .endpoint import AddressError, parse_address, parse_host
@@ -18,7 +19,7 @@ from .errors import ConfigError, Location, ParamError
 from .files.paths import absolute_path
 from .files.regular_file import PEM_LIMIT, FileFault, read_regular
 from .masked import MASK, SecretText, without_secrets
-from .spelling import suggest_field
+from .spelling import some, suggest_field
 from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "fields_in",
     "invalid",
     "rows_of",
+    "table",
     "wording",
 ]
 
@@ -55,10 +57,11 @@ _PING_LEAST = 5
 _TEXT_MAX = 1 << 16
 
 
-def invalid(message: str, hint: str | None = None) -> PydanticCustomError:
-    """A finding with a text of our own."""
+def invalid(message: str, hint: str | None = None, *, in_call: str | None = None) -> PydanticCustomError:
+    """A finding with a text of our own; ``in_call`` is the hint where the value stands in a call."""
     # PydanticCustomError formats its message as a template.
-    return PydanticCustomError("invalid", "{message}", {"message": message, "hint": hint})
+    context = {"message": message, "hint": hint, "in_call": in_call or hint}
+    return PydanticCustomError("invalid", "{message}", context)
 
 
 def _final(text: str) -> str:
@@ -209,7 +212,7 @@ def wording(finding: Any, name: str) -> str:
         message: str = context["message"]
         return (
             message
-            if kind == "conflict" or not name or message.startswith(f"{name.split('.')[0]}.")
+            if kind == "conflict" or not name or re.match(rf"{re.escape(name.split('.')[0])}[. ]", message)
             else (f"{name}: {message}")
         )
     if kind == "missing":
@@ -241,21 +244,35 @@ else:
         """Has a program that makes a model of wrong values get an error of this package."""
 
         def __call__(cls, *args: Any, **values: Any) -> Any:
+            if args:
+                args = ()  # a traceback may show the locals of its frames
+                values.clear()
+                raise _by_place(cls)
             try:
-                return super().__call__(*args, **values)
+                return super().__call__(**values)
             except ValidationError as error:
                 fault = error.with_traceback(None)
-            values.clear()  # a traceback may show the locals of its frames
+            values.clear()  # as above
             refusal = _refusal(cls, fault)
             del fault
             raise refusal
+
+
+def _by_place(model: Any) -> ParamError:
+    names = tuple(model.model_fields)
+    return ParamError(
+        "takes its fields by name, and one stands there without",
+        hint=f"write {model.__name__}({names[0]}=…); its fields are {some(names)}",
+        location=Location(model.__name__),
+    )
 
 
 def _refusal(model: Any, fault: ValidationError) -> ParamError:
     found = fault.errors(include_url=False, include_input=False)
     # What is misspelled explains what is missing.
     first, *more = sorted(found, key=lambda one: one["type"] != "extra_forbidden")
-    hint: str | None = first.get("ctx", {}).get("hint")
+    context = first.get("ctx", {})
+    hint: str | None = context.get("in_call") or context.get("hint")
     place = fields_in(first["loc"], first["type"])
     if first["type"] == "extra_forbidden":
         near = suggest_field(str(place[-1]), _fields_of(model, place[:-1]))
@@ -286,6 +303,30 @@ class Model(BaseModel, metaclass=_Refusing):
     model_config = ConfigDict(
         frozen=True, strict=True, extra="forbid", hide_input_in_errors=True, str_max_length=_TEXT_MAX
     )
+
+
+def table(name: str, model: type[Model], *, flag: bool = False, without: tuple[str, ...] = ()) -> BeforeValidator:
+    """Refuses, in words that say what is wanted, what is no table of a model.
+
+    Args:
+        name: the field.
+        model: what its table is.
+        flag: whether true and false may stand there too.
+        without: fields of the model that the table has not.
+    """
+    keys = [key for key in model.model_fields if key not in without]
+    example = model.model_fields[keys[0]].default
+    example = "PATH" if example is None else example
+    wanted = f"{name} must be {'true or false, or ' if flag else ''}a table with {some(keys)}"
+    in_file = f"such as {name} = {{ {keys[0]} = {json.dumps(example)} }}"
+    in_call = f"such as {name}={model.__name__}({keys[0]}={example!r})"
+
+    def check(value: Any) -> Any:
+        if isinstance(value, (dict, model)) or (flag and isinstance(value, bool)):
+            return value
+        raise invalid(wanted, in_file, in_call=in_call)
+
+    return BeforeValidator(check)
 
 
 def rows_of(model: Model, prefix: str = "") -> list[tuple[str, str]]:

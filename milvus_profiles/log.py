@@ -1,8 +1,9 @@
 """The logger of the package: what it tells, at which level and with which fields; nothing else is logged.
 
-DEBUG tells what was read, chosen, opened and closed; INFO what changed under living connections; WARNING what somebody
-should see to though no call fails by it, or fails elsewhere.  No record holds a secret.  Each has its parts as fields
-too, for structured loggers: ``milvus_event``, and ``milvus_`` with the name of a part.
+DEBUG tells what was read, chosen, opened and closed, and that a call raised what was wrong; INFO what changed under
+living connections; WARNING what somebody should see to though no call fails by it, or fails elsewhere.  No record
+holds a secret.  Each has its parts as fields too, for structured loggers: ``milvus_event``, and ``milvus_`` with the
+name of a part.
 
 No call and no lease waits for a lock that is held while something is logged: a handler may take its time.  Where an
 exception is thrown into a thread (``PyThreadState_SetAsyncExc``) or a signal's handler raises, Python's logging can
@@ -47,6 +48,8 @@ EVENTS: Mapping[str, Event] = {
     "moved": Event(
         DEBUG, "the channel of {alias} was replaced by one to {endpoint} in {ms:.1f} ms", ("alias", "endpoint", "ms")
     ),
+    # Not more than DEBUG: the call raises it, and who handles that knows what it means.
+    "failed": Event(DEBUG, "connecting failed at {stage} ({code}), profile {alias}", ("alias", "code", "stage")),
     "closed": Event(DEBUG, "closed the channel of {alias} after {seconds:.1f} s", ("alias", "seconds")),
     "token": Event(INFO, "the server refused the token, and a new one took its place", ()),
     "renewed": Event(

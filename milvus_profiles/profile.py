@@ -31,6 +31,7 @@ from .fieldtypes import (
     conflict,
     invalid,
     rows_of,
+    table,
 )
 from .masked import MaskedFields, SecretText
 from .pool_settings import POOL_WIDE, PoolSettings
@@ -189,6 +190,7 @@ class Profile(Tabular, Model):
         Annotated[
             Union[Annotated[SSL, Tag(_TABLE)], Annotated[bool, Tag(_SCALAR)]],
             Discriminator(_table_or_scalar),
+            table("ssl", SSL, flag=True),
         ]
         | None
     ) = None
@@ -198,14 +200,15 @@ class Profile(Tabular, Model):
         Union[Annotated[Retry, Tag(_TABLE)], Annotated[Literal[False], BeforeValidator(as_boolean), Tag(_SCALAR)]],
         Discriminator(_table_or_scalar),
         BeforeValidator(lambda value: Retry() if value is True else value),
+        table("retry", Retry, flag=True),
     ] = Retry()
-    keepalive: Keepalive = Keepalive()
+    keepalive: Annotated[Keepalive, table("keepalive", Keepalive)] = Keepalive()
     proxy: Proxy | None = None
     management_port: Port = 9091
     allow_insecure: bool = False
     protected: bool = False
     extends: str | None = None
-    pool: PoolSettings | None = None
+    pool: Annotated[PoolSettings, table("pool", PoolSettings, without=POOL_WIDE)] | None = None
 
     _address: ClassVar[Address | None] = None  # of each profile; pydantic takes twice the time to keep it
     _untrusted: Untrusted | None = PrivateAttr(default=None)

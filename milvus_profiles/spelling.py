@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
-__all__ = ["Nearest", "some", "suggest", "suggest_field"]
+__all__ = ["Nearest", "no_attribute", "some", "suggest", "suggest_field"]
 
 _WORD_MAX = 100  # longer than any name here; comparing takes time that grows with the product of the lengths
 _NEIGHBOURS = 32
@@ -84,6 +84,20 @@ def suggest(word: str, candidates: Iterable[str]) -> str | None:
         candidates: what could have been meant.
     """
     return Nearest(candidates).to(word)
+
+
+def no_attribute(module: str, name: str, names: Iterable[str]) -> AttributeError:
+    """The error of a module that has no such name, with the nearest that it has.
+
+    Args:
+        module: its name.
+        name: what was asked for.
+        names: its public names.
+    """
+    near = None if name.startswith("_") else suggest(name, names)
+    said = f"module {module!r} has no attribute {name!r}" + (f"; did you mean {near!r}?" if near else "")
+    # Without the module, by which the interpreter would add a suggestion of its own.
+    return AttributeError(said, name=name)
 
 
 # How other clients call a field of a profile, or an argument of `connect`.

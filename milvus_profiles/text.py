@@ -23,6 +23,7 @@ __all__ = [
     "is_placeholder",
     "is_quoted",
     "milvus_profiles",
+    "page_of",
     "printable",
     "quote",
     "quote_path",
@@ -30,6 +31,12 @@ __all__ = [
 
 DOCUMENTATION = "https://milvus-profiles.readthedocs.io"
 """Where the documentation is, for all that names it."""
+
+
+def page_of(code: str) -> str:
+    """Where the web explains the errors of a code."""
+    return f"{DOCUMENTATION}/errors/{code}/"
+
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@:,./+-][A-Za-z0-9_@:,./+=-]*")
 _PARTS = re.compile(r"\\+|'+|[^\\']+")

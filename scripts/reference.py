@@ -74,6 +74,12 @@ ABOUT_ERRORS = """\
 Every failure has a code, in JSON and on its page here, an exit status, and a class in Python. The same pages in the
 terminal: `milvus-profiles explain tls`, `explain 7`, `explain TLSError`.
 """
+ABOUT_EXCEPTIONS = """\
+# Exceptions
+
+Each has a `code`, an `exit_status`, a `message`, a `hint` and a `location`; and a `stage`, where it comes up in one of
+the steps that `profile test` shows.
+"""
 ABOUT_LOG = """\
 # Logging
 
@@ -89,9 +95,10 @@ held: set `logging.getLogger("milvus_profiles").propagate = False` there.
 ABOUT_SHAPES = """\
 # JSON shapes
 
-With `--json`, before or after the command, stdout holds exactly one JSON value, and no secret is in it. Where a command
-fails, stdout is empty (`test` keeps its report) and stderr holds the error.
-`milvus-profiles config schema WHAT` prints each schema.
+With `--json`, before or after the command, stdout holds exactly one JSON value, of `ping` and `watch` one a line, and
+no secret is in it. Where a command fails, stdout is empty (`test` keeps its report) and stderr holds the error; a
+warning is a line of stderr. What `exec` prints is its program's. `milvus-profiles config schema WHAT` prints each
+schema; WHAT is a command with `-` between its words.
 """
 
 
@@ -175,19 +182,20 @@ def _layers(path: tuple[str, ...]) -> str:
 
 
 def _type(entry: dict[str, Any]) -> str:
-    names: list[str] = []
-    for part in entry.get("anyOf", [entry]):
-        if "$ref" in part:
-            names.append("table")
-        elif "enum" in part:
-            names += [f"`{json.dumps(value)}`" for value in part["enum"]]
-        elif "const" in part:
-            names.append(f"`{json.dumps(part['const'])}`")
-        elif part.get("type") not in (None, "null"):
-            names.append(_limits(part))
-        elif "anyOf" in part or "oneOf" in part:
-            names.append("table")
-    return " or ".join(dict.fromkeys(names)) or "table"
+    return " or ".join(dict.fromkeys(_types(entry)))
+
+
+def _types(entry: dict[str, Any]) -> Iterator[str]:
+    for part in entry.get("anyOf", entry.get("oneOf", ())):
+        yield from _types(part)
+    if "$ref" in entry:
+        yield "table"
+    elif "enum" in entry:
+        yield from (f"`{json.dumps(value)}`" for value in entry["enum"])
+    elif "const" in entry:
+        yield f"`{json.dumps(entry['const'])}`"
+    elif entry.get("type") not in (None, "null"):
+        yield _limits(entry)
 
 
 def _limits(part: dict[str, Any]) -> str:
@@ -206,7 +214,7 @@ def _limits(part: dict[str, Any]) -> str:
 def _default(entry: dict[str, Any]) -> str:
     if entry.get("default") is None:
         return "none"
-    return _code(entry["default"]) if not isinstance(entry["default"], dict) else "a table of its defaults"
+    return _code(entry["default"])
 
 
 def _code(value: Any) -> str:
@@ -349,7 +357,9 @@ def python() -> str:
 
 
 def exceptions() -> str:
-    parts = ["# Exceptions", "Each has a `code`, an `exit_status`, a `message`, a `hint` and a `location`."]
+    parts = [
+        ABOUT_EXCEPTIONS,
+    ]
     for page in every():
         public = [error.__name__ for error in page.classes if error.__name__ in mp.__all__]
         if public:

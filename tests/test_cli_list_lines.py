@@ -87,10 +87,18 @@ def test_text_of_a_file_is_one_line_and_does_nothing_to_the_terminal(cli: Comman
         assert "a\\nb\\x1b[31m\\u202e[red]c\\x00" in shown
 
 
-def test_json_has_neither_a_description_nor_a_mark(cli: Command) -> None:
+def test_json_has_the_description_and_no_mark(cli: Command) -> None:
     cli.own_file(profiles(1, uri="http://h", description="words"))
     [row] = cli("list", "--json", status=0).json
-    assert list(row) == ["alias", "uri", "db_name", "tls", "auth", "default", "origin", "trusted", "error"]
+    keys = ["alias", "uri", "db_name", "tls", "auth", "default", "origin", "trusted", "error", "description"]
+    assert list(row) == keys
+    assert row["description"] == "words"
+
+
+def test_a_secret_in_a_description_is_no_more_in_json_than_in_the_table(cli: Command) -> None:
+    cli.own_file(profiles(1, uri="http://h", description="see https://root:c4n4ry@h"))
+    shown = [cli("list", *more, status=0).stdout for more in ([], ["--json"])]
+    assert all("c4n4ry" not in one and "********" in one for one in shown)
 
 
 def test_why_nothing_is_selected_is_told_and_is_no_failure(cli: Command, project: Path) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
 
 from milvus_profiles.cli import completion
 from milvus_profiles.cli.app import application
-from milvus_profiles.cli.manual import PAGES
+from milvus_profiles.cli.completion_scripts import SHELLS
+from milvus_profiles.cli.internal import SYNONYMS
+from milvus_profiles.cli.manual import GROUPS, PAGES
+from milvus_profiles.cli.output_schemas import SCHEMAS
 from milvus_profiles.config.fields import FIELDS, find_field
 from milvus_profiles.interop.exports.formats import FORMATS
 from milvus_profiles.interop.imports.sources import SOURCES
@@ -82,6 +86,42 @@ def test_a_broken_file_completes_nothing_and_says_nothing(cli: Command, file: Pa
 def test_commands_and_options_are_left_to_typer(cli: Command, file: Path) -> None:
     assert bash(cli, "milvus-profiles profile sh") == ["show"]
     assert "--explain" in bash(cli, "milvus-profiles profile show --ex")
+
+
+def test_values_that_are_known_complete(cli: Command, file: Path) -> None:
+    assert bash(cli, "mvp completion ") == list(SHELLS)
+    assert bash(cli, "mvp completion z") == ["zsh"]
+    commands = {name for titles in GROUPS[""].values() for name in titles}
+    assert {*bash(cli, "mvp help ")} == commands
+    assert bash(cli, "mvp help --json conf") == ["config"]
+    assert bash(cli, "mvp help secret s") == ["set", "status"]
+    assert bash(cli, "mvp help profile sh") == ["show"]
+    assert bash(cli, "mvp help list ") == []
+    assert bash(cli, "mvp config schema ") == ["file", *SCHEMAS]
+    assert bash(cli, "mvp config schema secret-st") == ["secret-status"]
+
+
+def test_each_argument_completes_or_is_free() -> None:
+    """Whoever adds an argument says what completes it."""
+    free = {"URI", "NEW", "[FILE]", "[FILE]...", "-- COMMAND...", "[PATH]"}
+    root = get_command(application([]))
+
+    def walk(command: Any, path: tuple[str, ...]) -> None:
+        for name, part in getattr(command, "commands", {}).items():
+            walk(part, (*path, name))
+        for one in command.params:
+            if one.param_type_name == "argument" and one.metavar not in free:
+                own = one._custom_shell_complete
+                assert path in completion._ALIASES or own or path[-1] == "add", (path, one.metavar)
+
+    walk(root, ())
+
+
+@pytest.mark.parametrize(("other", "right"), SYNONYMS.items())
+def test_short_forms_complete_as_the_long_ones(cli: Command, file: Path, other: str, right: str) -> None:
+    for before in ("mvp ", "mvp profile ", "mvp --json "):
+        for rest in (" ", " p", " --", " --json ", " prod ", " --profile ", " --profile=lo"):
+            assert bash(cli, before + other + rest) == bash(cli, before + right + rest), (before, rest)
 
 
 def test_zsh_and_fish_are_answered_in_their_own_form(cli: Command, file: Path) -> None:

@@ -7,12 +7,15 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from milvus_profiles.config.fields import FIELDS, ROOT_KEYS, find_field
 from milvus_profiles.config.loading import load_text
+from milvus_profiles.profile import POOL_WIDE, Profile
 from tests.support.certificates import Certificates
 from tests.support.command import Command
 from tests.support.layers import need_layer
@@ -160,3 +163,27 @@ def test_the_tests_that_pages_name_are_there() -> None:
     for one in PAGES:
         for named_there in re.findall(r"\btests/[\w/]+\.py", one.path.read_text()):
             assert (ROOT / named_there).exists(), (one.path, named_there)
+
+
+def test_the_reference_says_of_each_field_what_it_takes_and_what_holds_without_it(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, ROOT / "scripts/docs.py", tmp_path / "docs"], check=True, cwd=ROOT)
+    text = (tmp_path / "docs/reference/fields.md").read_text()
+    parts = dict(re.findall(r"^### `([\w.]+)` \{[^\n]*\}\n(.*?)(?=^#|\Z)", text, re.M | re.S))
+    leaves = {f"{name}.{key}" for name in FIELDS if (one := find_field((name,))) for key in one.keys}
+    assert parts.keys() >= {*FIELDS, "default_profile", "max_connections", "keyring_backends"}
+    assert {name for name in leaves if name.split(".")[0] not in ("token", "password")} - parts.keys() == {
+        f"pool.{name}" for name in POOL_WIDE
+    }
+    for name, part in parts.items():
+        facts = dict(re.findall(r"^- (\w+(?: \w+)?): (.+)$", part, re.M))
+        assert facts.keys() >= {"Type", "Default", "Example"}, (name, part)
+        assert ("Variable" in facts and "Set by" in facts) or name in ROOT_KEYS, (name, part)
+        described = find_field(tuple(name.split(".")))
+        for kind in () if described is None else described.kinds:
+            wanted = {"bool": "boolean", "int": "integer", "float": "number", "secret": "string"}.get(kind, "")
+            assert wanted in facts["Type"], (name, facts)
+        if described is not None and described.keys:
+            assert "table" in facts["Type"], (name, facts)
+        kept = Profile.model_fields[name].default if name in Profile.model_fields else None
+        assert (facts["Default"] == "none") == (kept is None) or "." in name or name in ROOT_KEYS, (name, facts)
+    assert "- Default: `65536`" in parts["max_connections"]

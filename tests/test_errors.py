@@ -6,6 +6,8 @@ import copy
 import difflib
 import inspect
 import pickle
+import sys
+import traceback
 
 import pytest
 from hypothesis import given
@@ -15,6 +17,7 @@ from milvus_profiles import errors
 from milvus_profiles.endpoint import AddressError
 from milvus_profiles.errors import Location, MilvusProfilesError, UnknownProfileError
 from milvus_profiles.spelling import suggest
+from milvus_profiles.text import DOCUMENTATION
 
 CLASSES = sorted(
     (c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, MilvusProfilesError)),
@@ -184,3 +187,14 @@ def test_a_typing_error_is_found_among_65536_names() -> None:
 def test_what_is_suggested_is_a_candidate_and_the_best_that_difflib_knows(word: str, candidates: list[str]) -> None:
     near = difflib.get_close_matches(word, candidates, n=1)
     assert suggest(word, candidates) == (near[0] if near else None)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 prints no notes of exceptions")
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_a_traceback_ends_with_the_address_of_the_page(kind: type[MilvusProfilesError]) -> None:
+    error = kind("what happened", hint="what to do")
+    for one in (error, pickle.loads(pickle.dumps(error))):
+        lines = "".join(traceback.format_exception(one)).splitlines()
+        assert lines[-2:] == ["hint: what to do", f"see: {DOCUMENTATION}/errors/{kind.code}/"]
+        # Not in the text, which programs put into others.
+        assert str(one).endswith("what to do")

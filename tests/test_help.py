@@ -186,6 +186,47 @@ def test_the_page_of_a_synonym_is_that_of_the_command(cli: Command) -> None:
         )
 
 
+def test_help_in_json_says_what_the_page_says(cli: Command) -> None:
+    for words in (["add"], ["secret"], [], ["ls"]):
+        value = cli(*words, "--help", "--json", status=0).json
+        assert cli("--json", "help", *words, status=0).json == value or words == ["ls"]
+        plain = cli(*words, "--help", status=0).stdout
+        parts = [value["usage"], *value["text"]]
+        for section in value["sections"]:
+            parts += [section["title"], *(text for row in section["rows"] for text in row.values())]
+        assert value["command"] == " ".join(["milvus-profiles", *words])
+        shown = plain.removeprefix("Usage: ").partition("\n\nDocs: ")[0].split()
+        said = [word for part in parts for word in part.split()]
+        assert [word.rstrip(":") for word in said] == [word.rstrip(":") for word in shown]
+        assert plain.endswith(f"\nDocs: {value['docs']}\n")
+
+
+def test_a_group_without_a_command_is_an_error_in_json(cli: Command) -> None:
+    for words in ([], ["profile"], ["secret"]):
+        done = cli("--json", *words, status=2)
+        assert (done.error["error"], done.error["message"], done.stdout) == ("usage", "Missing command", "")
+
+
+def test_the_help_offers_profile_only_where_it_is_taken(cli: Command, project: Path) -> None:
+    (project / "milvus.toml").write_text('[profiles.prod]\nuri = "http://127.0.0.1:1"\n')
+    needs = {"set": ["x"], "unset": ["x"], "rename": ["x"], "copy": ["x"], "export": ["--to", "x"], "exec": ["--", "x"]}
+    for found in COMMANDS:
+        offered = any("--profile" in one.opts for one in found.command.params)
+        words = [*found.path.split(), "--profile", "a b", *needs.get(found.name, [])]
+        refused = "--profile" in cli(*words, "--json", status=None).stderr if found.path else False
+        below = getattr(found.command, "commands", {})
+        taken = any("--profile" in one.opts for part in below.values() for one in part.params)
+        assert offered == (taken if below else not refused), (found.path, words)
+
+
+def test_the_help_of_add_says_when_it_tests(world: Command) -> None:
+    page = " ".join(world("add", "--help", status=0).stdout.split())
+    assert "Where both are given, it tests first only with --test." in page
+    # Nothing listens there.
+    world.tty("add", "x", "http://127.0.0.1:1", status=0)
+    world.tty("add", "y", "http://127.0.0.1:1", "--test", status=6)
+
+
 def test_a_page_of_many_commands_needs_none_of_them(cli: Command) -> None:
     program = (
         "import sys\nfrom milvus_profiles.cli.entry import main\n"

@@ -97,6 +97,68 @@ def test_a_channel_that_moves_is_told(
         mp.disconnect_all()
 
 
+# What is connected to, with what is wrong about it: its code and its stage.
+FAILING = {
+    f'uri = "http://127.0.0.1:1"\ntoken = "{CANARY}"\ntimeout = 1': ("unreachable", "tcp"),
+    'uri = "http://no-such-host.invalid:1"\ntimeout = 1': ("unreachable", "dns"),
+    f'uri = "http://127.0.0.1:{{port}}"\ntoken = {{{{file = "/nowhere/{CANARY}"}}}}': ("secret", "secret"),
+    'uri = "https://127.0.0.1:{port}"\ntimeout = 2': ("tls", "tls"),
+    f'uri = "http://192.0.2.1"\ntoken = "{CANARY}"': ("insecure", "config"),
+    f'uri = "http://127.0.0.1:{{port}}"\ntoken = "{CANARY}"\ndb_name = "none"': ("database", "database"),
+    f'uri = "http://127.0.0.1:{{port}}"\ntoken = "{CANARY}-2"': ("auth", "auth"),
+    'uri = "http://127.0.0.1:{port}"\nport = 3': ("config", "config"),
+}
+
+
+def without_database(call: scripted_grpc.Call) -> bytes:
+    if call.metadata.get("dbname") == "none" and "Show" in call.method:
+        status = scripted_grpc.number(3, 800) + scripted_grpc.message(2, b"database not found[database=none]")
+        return scripted_grpc.message(1, status)
+    if call.metadata.get("authorization") == base64.b64encode(f"{CANARY}-2".encode()).decode():
+        raise scripted_grpc.Refusal(grpc.StatusCode.UNAUTHENTICATED, "auth check failure")
+    return scripted_grpc.milvus_answer(call)
+
+
+async def connected(way: str, found: mp.Profiles) -> None:
+    if way == "asyncio":
+        await mp.aio.connect("prod", profiles=found)
+    elif way == "threads":
+        found.connect("prod")
+    else:
+        with mp.ConnectionPool(profiles=found) as pool:
+            pool.get_client("prod")
+
+
+@pytest.mark.parametrize("way", ["threads", "asyncio", "pool"])
+@pytest.mark.parametrize("fields", FAILING, ids=lambda fields: "-".join(FAILING[fields]))
+async def test_a_connection_that_fails_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, fields: str, way: str
+) -> None:
+    caplog.set_level(logging.DEBUG, "milvus_profiles")
+    with scripted_grpc.scripted_server(without_database) as server:
+        found = profiles(tmp_path, f"[profiles.prod]\n{fields.format(port=server.port)}\n")
+        with pytest.raises(mp.MilvusProfilesError) as raised:
+            await connected(way, found)
+    cause = raised.value.__cause__ if isinstance(raised.value, mp.PoolError) else raised.value
+    assert isinstance(cause, mp.MilvusProfilesError)
+    assert (cause.code, cause.stage) == FAILING[fields]
+    failed = [vars(record) for record in caplog.records if vars(record).get("milvus_event") == "failed"]
+    assert (logging.DEBUG, "failed") in told(caplog)
+    assert {(one["milvus_alias"], one["milvus_code"], one["milvus_stage"]) for one in failed} == {
+        ("prod", *FAILING[fields])
+    }
+    assert len(failed) == 1
+
+
+def test_what_is_no_alias_is_not_told(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    caplog.set_level(logging.DEBUG, "milvus_profiles")
+    with pytest.raises(mp.MilvusProfilesError):
+        mp.connect(f"http://root:{CANARY}@h", profiles=profiles(tmp_path, ""))
+    assert told(caplog)[-1] == (logging.DEBUG, "failed")
+    assert vars(caplog.records[-1])["milvus_alias"] is None
+    assert caplog.records[-1].getMessage() == "connecting failed at config (unknown_profile), profile None"
+
+
 def test_without_a_listener_nothing_is_written(cli: Command, project: Path) -> None:
     (project / "milvus.toml").write_text('[profiles.prod]\nuri = "h"\n')
     assert cli("list", "--json", status=0).stderr == ""

@@ -128,13 +128,27 @@ OFFERED = [
     ("unset prod call_t", "x", "call_timeout x"),
     ("profile unset prod call_timeout ssl.serv", "x", "ssl.server_name x"),
     ("set loc", "x", "local x"),
+    ("rm loc", "x", "local x"),
+    ("get prod-", "x", "prod-eu x"),
+    ("delete loc", "x", "local x"),
+    ("profile rm loc", "x", "local x"),
+    ("ls --profile=loc", "x", "--profile=local x"),
+    ("ls --js", "x", "--json x"),
+    ("rm prod --with-s", "x", "--with-secret x"),
+    ("get prod --expl", "x", "--explain x"),
+    ("completion fi", "x", "fish x"),
+    ("help comp", "x", "completion x"),
+    ("help secret stat", "x", "status x"),
+    ("config schema secret-del", "x", "secret-delete x"),
+    ("explain unr", "x", "unreachable x"),
 ]
 
 
 def test_tab_offers_formats_sources_fields_and_profiles(shell: InteractiveShell) -> None:
-    for line, more, last in OFFERED:
-        words, _ = shell.press(f"milvus-profiles {line}", more)
-        assert " ".join(words).endswith(f" {last}"), (line, words)
+    for program in ("milvus-profiles", "mvp"):
+        for line, more, last in OFFERED:
+            words, _ = shell.press(f"{program} {line}", more)
+            assert " ".join(words).endswith(f" {last}"), (line, words)
 
 
 def test_tab_in_the_value_of_a_field_offers_no_other_field(shell: InteractiveShell, project: Path) -> None:

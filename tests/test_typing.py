@@ -51,6 +51,11 @@ mp.Profile(alias="a", ur="http://h")  # wrong
 mp.PoolSettings(max_totl=3)  # wrong
 mp.PoolSettings(mode="shard")  # wrong
 mp.Retry(attempts="two")  # wrong
+mp.ConnectionPool(mp.PoolSettings(max_channels=3))
+mp.ConnectionPool(max_channels=3)  # wrong
+mp.aio.ConnectionPool(max_total=3)  # wrong
+mp.Profile("a")  # wrong
+mp.PoolSettings(3)  # wrong
 """
 WRONG = [number for number, line in enumerate(REFUSED.splitlines(), 1) if line.endswith("# wrong")]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,9 @@ import milvus_profiles as mp
 
 URI = "http://127.0.0.1:1"
 WRONG: Any = ["c4n4ry"]
+BAD: Any = "c4n4ry"
+# What type checkers refuse, as tests/test_typing.py shows.
+POSITIONAL: Any = [mp.Profile, mp.PoolSettings, mp.SSL, mp.ConnectionPool, mp.aio.ConnectionPool]
 
 
 @pytest.fixture
@@ -51,6 +56,22 @@ CALLS: dict[str, tuple[Callable[[mp.Profiles], object], str]] = {
     "connection_args profiles=": (lambda _: mp.connection_args("prod", profiles=WRONG), PROFILES),
     "select": (lambda p: p.select(WRONG), ALIAS),
     "resolve": (lambda p: p.resolve(WRONG), ALIAS),
+    "connect ssl=": (lambda _: mp.connect(uri=URI, ssl=BAD), "ssl must be true or false, or a table with ca, cert"),
+    "connect retry=": (lambda _: mp.connect(uri=URI, retry=BAD), r"such as retry=Retry\(attempts=4\)"),
+    "connect keepalive=": (lambda _: mp.connect(uri=URI, keepalive=BAD), r"such as keepalive=Keepalive\(time=330.0\)"),
+    "connect pool=": (lambda _: mp.connect(uri=URI, pool=BAD), r"such as pool=PoolSettings\(mode='shared'\)"),
+    "Profile ssl=": (lambda _: mp.Profile(alias="x", uri=URI, ssl=BAD), r"such as ssl=SSL\(ca='PATH'\)"),
+    "Profile keepalive=": (lambda _: mp.Profile(alias="x", uri=URI, keepalive=BAD), "a table with time, timeout"),
+    "Profile": (lambda _: POSITIONAL[0](WRONG), r"by name.*\n.*write Profile\(alias=…\); its fields are alias, desc"),
+    "PoolSettings": (lambda _: POSITIONAL[1](WRONG, max_channels=3), r"write PoolSettings\(mode=…\)"),
+    "SSL": (lambda _: POSITIONAL[2](WRONG), r"write SSL\(ca=…\)"),
+    "pool max_channels=": (
+        lambda _: POSITIONAL[3](max_channels=WRONG),
+        r"settings are one object: ConnectionPool\(PoolSettings\(max_channels=…\)\)",
+    ),
+    "pool max_chanels=": (lambda _: POSITIONAL[3](max_chanels=WRONG), r"PoolSettings\(max_channels=…\)"),
+    "pool nonsense=": (lambda _: POSITIONAL[3](nonsense=WRONG), "unknown argument 'nonsense'"),
+    "aio pool max_total=": (lambda _: POSITIONAL[4](max_total=WRONG), r"aio.ConnectionPool\(PoolSettings\(max_total=…"),
     "pool profiles=": (lambda _: mp.ConnectionPool(profiles=WRONG), PROFILES),
     "pool settings=": (lambda _: mp.ConnectionPool(WRONG), "settings= is no PoolSettings but a list"),
 }
@@ -63,6 +84,29 @@ def test_a_function_says_which_argument_is_wrong(profiles: mp.Profiles, name: st
         call(profiles)
     assert "c4n4ry" not in str(caught.value)
     assert mp.list_connections() == []
+
+
+@pytest.mark.parametrize("module", [mp, mp.aio], ids=lambda module: module.__name__)
+def test_a_name_that_is_nearly_public_is_suggested(module: Any) -> None:
+    for name in module.__all__:
+        if name.startswith("_"):
+            continue
+        wrong = f"{name[:-2]}{name[-1]}"
+        near = {other for other in module.__all__ if abs(len(other) - len(name)) < 3}
+        with pytest.raises(AttributeError) as caught:
+            getattr(module, wrong)
+        said = str(caught.value)
+        assert any(said.endswith(f"has no attribute {wrong!r}; did you mean {one!r}?") for one in near), said
+    with pytest.raises(AttributeError, match=r"has no attribute 'nonsense_of_mine'$"):
+        module.nonsense_of_mine  # noqa: B018
+    assert not hasattr(module, "__wrapped__")
+
+
+def test_a_traceback_suggests_it_once(tmp_path: Path) -> None:
+    program = "import milvus_profiles as mp\nmp.conect('prod')\n"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stderr.lower().count("did you mean") == 1
+    assert done.stderr.endswith("has no attribute 'conect'; did you mean 'connect'?\n")
 
 
 POOL: dict[str, tuple[Callable[[Any], Any], str]] = {

@@ -109,7 +109,8 @@ def _add(app: typer.Typer, commands: Mapping[str, Any], words: list[str], path: 
         found = commands[other.get(name, name)]
         if isinstance(found, tuple):
             group = typer.Typer(help=found[0], short_help=_summary(name), cls=Group, rich_markup_mode=None)
-            group.callback()(command(lambda: None))
+            takes = not found[1].keys() <= _WITHOUT_PROFILE
+            group.callback()(command(lambda: None, uses_profile=takes))
             _add(group, found[1], rest, f"{name} " if name != "profile" else "")
             app.add_typer(group, name=name)
         else:

@@ -19,10 +19,10 @@ import typer
 from ..errors import ConfigError, Location, UsageError
 from .asking import confirm
 from .completion import VARIABLE
-from .output import note, say, shorten, warn
+from .output import answer, emit_json, note, shorten, warn
 from .session import current
 
-__all__ = ["SHELLS", "answer_source", "install", "script", "show"]
+__all__ = ["SHELLS", "answer_script", "answer_source", "install", "script", "show"]
 
 _PROGRAM = "milvus-profiles"
 _SHORT = "mvp"  # the same program
@@ -74,8 +74,17 @@ end""",
 def show(wanted: bool) -> None:
     """Print the script of the shell that called."""
     if wanted:
-        sys.stdout.write(script() + "\n")
+        answer_script(None)
         raise typer.Exit
+
+
+def answer_script(shell: str | None) -> None:
+    """Print the script of a shell; None of the one that calls."""
+    text = script(shell)
+    if current().json:
+        emit_json({"script": text})
+    else:
+        sys.stdout.write(text + "\n")
 
 
 def answer_source(env: Mapping[str, str]) -> None:
@@ -124,7 +133,7 @@ def install(wanted: bool) -> None:
     _write_script(path, f"{script(shell)}\n".encode())
     if start_up is not None:
         _add_lines(start_up, lines)
-    say(f"completion for {shell} is installed in {shorten(path)}")
+    answer({"shell": shell, "file": path}, f"completion for {shell} is installed in {shorten(path)}")
     note("it takes effect in a new shell")
     raise typer.Exit
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .. import errors
 from ..errors import MilvusProfilesError, UsageError
 from ..spelling import suggest
-from ..text import DOCUMENTATION
+from ..text import page_of
 from .session import NAME
 
 __all__ = ["Explanation", "every", "meant"]
@@ -59,7 +59,7 @@ class Explanation:
     @property
     def address(self) -> str:
         """Where the page is on the web."""
-        return f"{DOCUMENTATION}/errors/{self.code}/"
+        return page_of(self.code)
 
     def names(self, status: int) -> list[str]:
         """The classes of an exit status."""

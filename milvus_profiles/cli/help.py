@@ -50,6 +50,9 @@ def print_page(command: Any, ctx: Any, stream: TextIO | None = None) -> None:
     usage, paragraphs = _usage(command, ctx), _paragraphs(command)
     page = PAGES.get(_page_name(ctx.command_path))
     link = None if page is None else f"{DOCUMENTATION}/{page.docs}"
+    if stream is sys.stdout and current().json:
+        _print_json(ctx.command_path, usage, paragraphs, sections, link)
+        return
     width = min(shutil.get_terminal_size().columns, _WIDEST)
     if stream is sys.stdout and current().colors(stream):
         _print_panels(usage, paragraphs, sections, link, width)
@@ -122,6 +125,23 @@ def _option(one: Any) -> tuple[str, str]:
 
 
 # --- how it looks ---
+
+
+def _print_json(path: str, usage: str, paragraphs: list[str], sections: list[_Section], link: str | None) -> None:
+    from .output import emit_json
+
+    emit_json(
+        {
+            "command": path,
+            "usage": usage,
+            "text": paragraphs,
+            "sections": [
+                {"title": section.title, "rows": [{"term": term, "text": text} for term, text in section.rows]}
+                for section in sections
+            ],
+            "docs": link,
+        }
+    )
 
 
 def _plain(usage: str, paragraphs: list[str], sections: list[_Section], link: str | None, width: int) -> str:

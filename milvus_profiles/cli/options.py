@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -20,6 +21,7 @@ __all__ = [
     "PlaceOptions",
     "YesOption",
     "address_option",
+    "begun",
     "host_option",
     "port_option",
     "secret_option",
@@ -42,6 +44,11 @@ class Asked:
     by: Literal["profile", "unselected", "one", "text", "command"]
     question: str = "Which profile?"
     values: tuple[str, ...] = ()
+
+
+def begun(values: Iterable[str]) -> Callable[[str], list[str]]:
+    """What completes an argument whose values are known: those that begin as what is typed."""
+    return lambda incomplete: [value for value in values if value.startswith(incomplete)]
 
 
 # The panels of the help in which the options stand that say where a server is, and how to connect.

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from ..errors import UsageError
 from .session import current
 
 __all__ = ["Command", "Group"]
@@ -72,6 +73,8 @@ class Group(TyperGroup):
         """Take the words apart."""
         if args or ctx.resilient_parsing:
             return super().parse_args(ctx, args)
+        if current().json:
+            raise UsageError("Missing command", hint=f"`{ctx.command_path} --help` shows what there is")
         from .help import print_page
 
         print_page(self, ctx, sys.stderr)

@@ -139,6 +139,8 @@ def _described(finding: Any, raw: RawProfile) -> _Described:
     if kind == "conflict":
         return _Described(wording(finding, ""), _conflict_origin(context["fields"], raw), hint=lambda: hint)
     origin = _origin(path, raw)
+    if origin.layer == "call":
+        hint = context.get("in_call") or hint
     if kind == "extra_forbidden":
         return _unknown_key(path, raw, origin)
     return _Described(wording(finding, ".".join(str(part) for part in path)), origin, hint=lambda: hint)

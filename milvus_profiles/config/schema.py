@@ -84,7 +84,8 @@ def file_schema() -> dict[str, Any]:
     del properties["alias"]
     profile.pop("required", None)
     # `true` stands for the default policy; the model only ever holds a policy or false.
-    properties["retry"] = {"anyOf": [{"$ref": "#/$defs/Retry"}, {"type": "boolean"}]}
+    default = properties["retry"]["default"]
+    properties["retry"] = {"anyOf": [{"$ref": "#/$defs/Retry"}, {"type": "boolean"}], "default": default}
     _say_what_models_check(profile, definitions)
     definitions["Profile"] = profile
     for name, model in definitions.items():
@@ -103,6 +104,7 @@ def file_schema() -> dict[str, Any]:
                 "type": "integer",
                 "minimum": 1,
                 "maximum": MAX_CONNECTIONS,
+                "default": MAX_CONNECTIONS,
                 "description": "Live connections that a process may hold at once.",
             },
             "keyring_backends": {

@@ -69,7 +69,11 @@ class Stage:
     notes: tuple[str, ...] = ()
 
     def as_json(self, *, verbose: bool = False) -> dict[str, Any]:
-        """The stage with the documented keys, and where verbose with ``notes``."""
+        """The stage as ``--json`` has it.
+
+        Args:
+            verbose: with ``notes``, too.
+        """
         value: dict[str, Any] = {
             "name": self.name,
             "status": self.status,
@@ -148,7 +152,11 @@ class Report(Lined):
         return tuple(stage for stage in self.stages if stage.status == "warning")
 
     def as_json(self, *, verbose: bool = False) -> dict[str, Any]:
-        """The report with the documented keys; ``verbose`` as for its stages."""
+        """The report as ``--json`` has it.
+
+        Args:
+            verbose: with the ``notes`` of its stages.
+        """
         return {
             "alias": self.alias,
             "ok": self.ok,

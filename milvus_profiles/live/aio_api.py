@@ -91,7 +91,14 @@ def connect(
     opened on demand, checked by a handshake, and lives until :func:`disconnect` or the end of the loop.  What blocks
     (files, a keyring, the start of Milvus Lite) runs in a thread.  Cancelled, it leaves nothing open.
 
-    Arguments are those of :func:`milvus_profiles.connect`.
+    Args:
+        alias: the name of a profile, or one itself, which gets a channel of its own where a program made it; None takes
+            the selected one.
+        profiles: where profiles come from; None reads the files and the environment.
+        dedicated: open a channel that is shared with nobody and closed with its handle.
+        wait_ready: seconds to wait for a server that is starting or not reachable yet; None does not wait.
+        timeout: seconds for connecting and the handshake; None takes the profile's (10).
+        fields: fields of a profile that override it, as for :func:`milvus_profiles.connect`.
 
     Returns:
         An :class:`~milvus_profiles.aio.AsyncConnection`, when it is awaited or entered.
@@ -131,14 +138,23 @@ def _table() -> LoopTable | None:
 
 
 async def disconnect(alias: str | Profile, *, grace: float = 5.0) -> None:
-    """Close all connections that a profile has in this event loop, as :func:`milvus_profiles.disconnect` does."""
+    """Close all connections that a profile has in this event loop; does nothing when none is open.
+
+    Args:
+        alias: the profile, or its name.
+        grace: seconds that calls in flight are waited for before they are cut off.
+    """
     name, seconds = alias_of(alias), seconds_of("grace=", grace)
     if (table := _table()) is not None:
         await table.disconnect(name, seconds)
 
 
 async def disconnect_all(*, grace: float = 5.0) -> None:
-    """Close all connections of this event loop, as :func:`milvus_profiles.disconnect_all` does."""
+    """Close all connections of this event loop.
+
+    Args:
+        grace: seconds that calls in flight are waited for before they are cut off.
+    """
     seconds = seconds_of("grace=", grace)
     if (table := _table()) is not None:
         await table.disconnect(None, seconds)
@@ -151,6 +167,10 @@ def list_connections() -> list[ConnectionInfo]:
 
 
 def has_connection(alias: str | Profile) -> bool:
-    """Whether a channel of the profile is open in the running event loop."""
+    """Whether a channel of the profile is open in the running event loop.
+
+    Args:
+        alias: the profile, or its name.
+    """
     name, table = alias_of(alias), _table()
     return table is not None and table.has(name)

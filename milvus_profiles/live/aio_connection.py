@@ -46,7 +46,7 @@ class AsyncConnection(Handle["AsyncSharedChannel"]):
         return channel
 
     async def ping(self, timeout: float | None = None) -> float:
-        """:meth:`milvus_profiles.Connection.ping`, awaited: the seconds that the server's answer took."""
+        """Ask the server for its version, as :meth:`milvus_profiles.Connection.ping` does: the seconds that it took."""
         self._gate()
         began = time.perf_counter()
         try:

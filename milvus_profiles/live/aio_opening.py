@@ -21,6 +21,7 @@ from ..masked import SecretText
 from ..profile import Profile
 from .aio_shared_channel import AsyncOpenedChannel, AsyncSharedChannel, give_back, release_soon
 from .driving import async_drive
+from .failure import told
 from .handshake import Plan, ServerInfo
 from .limit import OPEN_CONNECTIONS
 from .opening import OpeningBase, OpeningPlan, lite_of, spec_of
@@ -108,18 +109,19 @@ async def open_async_live(
     old: AsyncSharedChannel | None = None,
 ) -> AsyncSharedChannel:
     """:func:`.opening.open_live`, awaited."""
-    spec = spec_of(resolved, profiles)
-    if old is not None:
+    with told(resolved.profile.alias):
+        spec = spec_of(resolved, profiles)
+        if old is not None:
+            opening = _Opening(spec, wait_ready)
+            if await opening.run(opening.moving(old)):
+                return old
+        slot = OPEN_CONNECTIONS.take(profiles.settings.max_connections)
         opening = _Opening(spec, wait_ready)
-        if await opening.run(opening.moving(old)):
-            return old
-    slot = OPEN_CONNECTIONS.take(profiles.settings.max_connections)
-    opening = _Opening(spec, wait_ready)
-    try:
-        ready = await opening.run(opening.plan())
-    except BaseException:
-        slot.release()
-        raise
+        try:
+            ready = await opening.run(opening.plan())
+        except BaseException:
+            slot.release()
+            raise
     return AsyncSharedChannel(ready, slot=slot, dedicated=dedicated, forget=forget, renew=_renew)
 
 

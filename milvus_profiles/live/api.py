@@ -169,5 +169,9 @@ def list_connections() -> list[ConnectionInfo]:
 
 
 def has_connection(alias: str | Profile) -> bool:
-    """Whether a channel of the profile is open."""
+    """Whether a channel of the profile is open.
+
+    Args:
+        alias: the profile, or its name.
+    """
     return _REGISTRY.has(alias_of(alias))

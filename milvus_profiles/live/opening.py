@@ -28,6 +28,7 @@ from ..probe.resolvers import ResolversDifferError
 from ..profile import Profile
 from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve
 from .driving import calls_deadline, drive
+from .failure import told
 from .handshake import Plan, ServerInfo, handshake_plan
 from .limit import OPEN_CONNECTIONS
 from .shared_base import OpenedBase, ReadyChannel, SharedChannelBase
@@ -364,18 +365,19 @@ def open_live(
         ConnectionLimitError: ``max_connections`` are open.
         MilvusProfilesError: what is wrong, classified; ``old`` then goes on as it is.
     """
-    spec = spec_of(resolved, profiles)
-    if old is not None:
+    with told(resolved.profile.alias):
+        spec = spec_of(resolved, profiles)
+        if old is not None:
+            opening = _Opening(spec, wait_ready)
+            if opening.run(opening.moving(old), old):
+                return old
+        slot = OPEN_CONNECTIONS.take(profiles.settings.max_connections)
         opening = _Opening(spec, wait_ready)
-        if opening.run(opening.moving(old), old):
-            return old
-    slot = OPEN_CONNECTIONS.take(profiles.settings.max_connections)
-    opening = _Opening(spec, wait_ready)
-    try:
-        ready = opening.run(opening.plan())
-    except BaseException:
-        slot.release()
-        raise
+        try:
+            ready = opening.run(opening.plan())
+        except BaseException:
+            slot.release()
+            raise
     return SharedChannel(ready, slot=slot, dedicated=dedicated, forget=forget, renew=_renew)
 
 

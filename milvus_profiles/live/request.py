@@ -20,6 +20,7 @@ from ..half_made import even_half_made
 from ..masked import MaskedFields, SecretText
 from ..profile import Profile, check_alias, fold_alias
 from ..spelling import suggest_field
+from .failure import told
 from .spec import NOT_OF_THE_CHANNEL
 
 __all__ = ["CallFields", "InsecureFileWarning", "InsecureTransportWarning", "Request", "has_address", "request"]
@@ -138,6 +139,18 @@ def request(
         UntrustedError: it stands in a project file that is not trusted and needs trust.
         InsecureTransportError: its secret would cross the network in plaintext.
     """
+    with told(alias.alias if isinstance(alias, Profile) else alias):
+        return _request(alias, profiles, dedicated, timeout, fields, name)
+
+
+def _request(
+    alias: str | Profile | None,
+    profiles: Profiles | None,
+    dedicated: bool,
+    timeout: float | None,
+    fields: CallFields,
+    name: str | None = None,
+) -> Request:
     fields.check()
     profiles = profiles_of(profiles)
     if not isinstance(dedicated, bool):
@@ -159,7 +172,7 @@ def request(
         # As by its name, with the trust that its file has; what a program changed in it is the call's.
         was = known[given.alias].fields()
         changed = {name: value for name, value in given.fields().items() if was.get(name) != value}
-        return request(given.alias, profiles=known, dedicated=dedicated, fields=CallFields({**changed, **fields}))
+        return _request(given.alias, known, dedicated, None, CallFields({**changed, **fields}))
     elif anonymous:
         resolved = known.anonymous(fields) if name is None else known.anonymous(fields, alias=check_alias(name))
         key = None if name is None else (__name__, fold_alias(name))

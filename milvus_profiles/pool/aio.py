@@ -22,13 +22,13 @@ from ..errors import MilvusProfilesError, PoolError
 from ..live.aio_connection import AsyncConnection
 from ..live.aio_registry import check_fork
 from ..profile import PoolSettings, Profile
-from .base import BasePool, Check, Leasing, Plan, Wait
+from .base import BasePool, Check, Leasing, Plan, Wait, wrong_keyword
 from .core import Core, Event
 from .failures import leak_message, not_on_lease, tell_leak
 from .state import Action, CheckHealth, Close, KeyState, Leak, Lease, Open, Waiter, Wake
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Never, Self
 
     from ..config.profiles import Profiles
     from .aio_connector import AsyncConnector
@@ -47,6 +47,9 @@ class ConnectionPool(BasePool):
                 await conn.ping()
 
     Cancelled anywhere, it leaves no lease out and no channel open.
+
+    Args:
+        settings, profiles, connector, clock: as for :class:`milvus_profiles.ConnectionPool`.
     """
 
     _guard = _lock = contextlib.nullcontext()
@@ -58,7 +61,10 @@ class ConnectionPool(BasePool):
         *,
         connector: AsyncConnector | None = None,
         clock: Callable[[], float] = time.monotonic,
+        **wrong: Never,
     ) -> None:
+        if wrong:
+            raise wrong_keyword("aio.ConnectionPool(…)", wrong)
         if connector is None:
             from .aio_connector import AsyncMilvusConnector
 
@@ -91,7 +97,15 @@ class ConnectionPool(BasePool):
     # --- leases --------------------------------------------------------------------------------------------------
 
     def lease(self, key: str | Profile, *, timeout: float | None = None) -> _Leasing:
-        """A connection for the length of an ``async with`` block; arguments and errors are those of ``get_client``."""
+        """A connection for the length of an ``async with`` block.
+
+        Args:
+            key: the alias of a profile, or the profile itself.
+            timeout: seconds to wait for it at most, connecting included; None takes ``max_block_wait``.
+
+        Raises:
+            PoolError, MilvusProfilesError: as :meth:`get_client`, when the block is entered.
+        """
         leasing = _Leasing()
         leasing._pool, leasing._key, leasing._timeout = self, key, timeout
         return leasing
@@ -134,7 +148,7 @@ class ConnectionPool(BasePool):
         return connection
 
     async def return_client(self, key: str | Profile, connection: AsyncConnection) -> None:
-        """Give a connection back; a PoolError says that it was given back before, or is not of this pool and key."""
+        """Give a connection back, as :meth:`milvus_profiles.ConnectionPool.return_client` does."""
         self._give_back(self._lease_of(key, connection))
 
     def _give_back(self, lease: Lease) -> None:
@@ -216,7 +230,7 @@ class ConnectionPool(BasePool):
         return self._introduced(key, *await self._connector.introduce(key))
 
     async def configure(self, key: str | Profile, settings: PoolSettings) -> None:
-        """Give a key settings of its own; what they leave unset is as its profile or else the pool has it."""
+        """Give a key settings of its own, as :meth:`milvus_profiles.ConnectionPool.configure` does."""
         self._bind()
         self._configure((await self._introduce(key)).name, settings)
 
@@ -231,7 +245,7 @@ class ConnectionPool(BasePool):
         await self._carry_out(waiter, self._await_prepared(waiter, timeout))
 
     async def clear(self, key: str | Profile | None = None) -> None:
-        """Close the connections of a key that are not in use; None: of all keys."""
+        """Close the connections of a key that are not in use, as :meth:`milvus_profiles.ConnectionPool.clear` does."""
         self._bind()
         state = None if key is None else await self._key(key)
         self._tell(lambda core, now: core.clear(state, now))

@@ -20,11 +20,13 @@ from pydantic import ValidationError
 from ..alias import alias_of
 from ..channel.channel_base import OfThisProcess
 from ..deadline import seconds_of
-from ..errors import ConfigError, PoolError, PoolExhaustedError, PoolTimeoutError
+from ..errors import ConfigError, Location, ParamError, PoolError, PoolExhaustedError, PoolTimeoutError
 from ..half_made import even_half_made
 from ..log import log
+from ..masked import without_secrets
 from ..pool_stats import KeyStats, PoolStats
 from ..profile import POOL_WIDE, PoolSettings, Profile, fold_alias
+from ..spelling import suggest_field
 from .core import Core, Event
 from .failures import closed, failed, not_on_lease, refused, timed_out
 from .state import KeyState, Lease, Outcome, PoolEntry, Waiter
@@ -32,7 +34,7 @@ from .state import KeyState, Lease, Outcome, PoolEntry, Waiter
 if TYPE_CHECKING:
     from .telemetry import Telemetry
 
-__all__ = ["BasePool", "Check", "Leasing", "Plan", "Wait"]
+__all__ = ["BasePool", "Check", "Leasing", "Plan", "Wait", "wrong_keyword"]
 
 
 class Wait(NamedTuple):
@@ -249,11 +251,19 @@ class BasePool(OfThisProcess):
         self._recorder = Telemetry(self, name, meter_provider)
 
     def idle_count(self, key: str | Profile) -> int:
-        """Connections of a key that are leased to nobody."""
+        """Connections of a key that are leased to nobody.
+
+        Args:
+            key: the alias of a profile, or the profile itself; 0 for one that the pool does not know.
+        """
         return self._of_key(key).pool_idle
 
     def active_count(self, key: str | Profile) -> int:
-        """Leases of a key."""
+        """Leases of a key.
+
+        Args:
+            key: the alias of a profile, or the profile itself; 0 for one that the pool does not know.
+        """
         return self._of_key(key).pool_active
 
     def total_idle_count(self) -> int:
@@ -305,6 +315,20 @@ def _checked(settings: Any) -> PoolSettings:
         f"settings= is no PoolSettings but a {type(settings).__name__}",
         hint="write ConnectionPool(PoolSettings(max_total=20), profiles=…)",
     )
+
+
+def wrong_keyword(call: str, wrong: dict[str, Any]) -> ParamError:
+    """The error of keyword arguments that a pool has not: most are settings, which belong into one object.
+
+    Args:
+        call: as it is written, with ``…`` in the place of the settings.
+        wrong: the arguments; emptied, as a traceback may show the locals of frames.
+    """
+    name = next(iter(wrong))
+    wrong.clear()
+    near = suggest_field(name, PoolSettings.model_fields)
+    hint = None if near is None else f"settings are one object: {call.replace('…', f'PoolSettings({near}=…)')}"
+    return ParamError(f"unknown argument {without_secrets(name)[:64]!a}", hint=hint, location=Location(call[:-3]))
 
 
 def merged(settings: PoolSettings, key: str, *layers: PoolSettings | None) -> PoolSettings:

@@ -17,14 +17,14 @@ from ..deadline import seconds_of
 from ..errors import MilvusProfilesError
 from ..live.connection import Connection
 from ..profile import PoolSettings, Profile
-from .base import BasePool, Check, Leasing, Plan, Wait
+from .base import BasePool, Check, Leasing, Plan, Wait, wrong_keyword
 from .failures import not_on_lease
 from .lock import ContentionGuard
 from .state import KeyState, Lease, PoolEntry, Waiter
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Never, Self
 
     from ..config.profiles import Profiles
     from .connector import Connector
@@ -60,7 +60,10 @@ class ConnectionPool(BasePool):
         *,
         connector: Connector | None = None,
         clock: Callable[[], float] = time.monotonic,
+        **wrong: Never,
     ) -> None:
+        if wrong:
+            raise wrong_keyword("ConnectionPool(…)", wrong)
         if connector is None:
             from .connector import MilvusConnector
 

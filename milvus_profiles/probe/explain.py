@@ -230,10 +230,12 @@ def _refused(context: ConnectContext, _said: str) -> MilvusProfilesError:
 
 
 def _unresolved(context: ConnectContext, said: str) -> MilvusProfilesError:
-    return UnreachableError(
+    error = UnreachableError(
         f"the host name {context.route.host!r} cannot be resolved: {said}",
         hint="check its spelling, and the network's name server",
     )
+    error.stage = "dns"
+    return error
 
 
 def _web_server(context: ConnectContext, said: str) -> MilvusProfilesError:

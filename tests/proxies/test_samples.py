@@ -48,3 +48,36 @@ def test_a_gateway_as_it_is_documented_leads_to_milvus(
                 assert client.insert("behind", rows)["insert_count"] == len(rows)
             finally:
                 client.drop_collection("behind")
+
+
+# What is said where the client shows no certificate, or one of another CA: nginx answers with a page of its own.
+NONE_SHOWN = {"nginx": (8, "HTTP status 400"), "haproxy": (7, "client cert"), "envoy": (7, "client cert")}
+NONE_SHOWN["traefik"] = NONE_SHOWN["envoy"]
+
+
+@pytest.mark.parametrize("name", NONE_SHOWN)
+def test_mutual_tls_as_it_is_documented(
+    name: str, cli: Command, milvus_auth: MilvusServer, certificates: Certificates, reaper: Reaper, tmp_path: Path
+) -> None:
+    """With a client's certificate a profile leads to Milvus; without one, and with a foreign one, its test says so."""
+    (directory := tmp_path / name).mkdir()
+    with gateways.sample(reaper, directory, name, certificates.server, milvus_auth.port, certificates.ca) as port:
+        env: dict[str, str | None] = {
+            "MILVUS_PROFILES__BEHIND__URI": f"https://127.0.0.1:{port}",
+            "MILVUS_PROFILES__BEHIND__SSL__CA": str(certificates.ca),
+            "MILVUS_PROFILES__BEHIND__TOKEN": "root:Milvus",
+        }
+        status, said = NONE_SHOWN[name]
+        for client, wanted in ((None, status), (certificates.foreign_client, status), (certificates.client, 0)):
+            shown = {} if client is None else {
+                "MILVUS_PROFILES__BEHIND__SSL__CERT": str(client.cert),
+                "MILVUS_PROFILES__BEHIND__SSL__KEY": str(client.key),
+            }  # fmt: skip
+            done = cli("profile", "test", "behind", env={**env, **shown}, status=wanted)
+            if wanted:
+                assert said in done.stdout
+                assert "SSL__CERT" in done.stdout
+            else:
+                profiles = mp.load(env={key: value for key, value in (env | shown).items() if value}, cwd=tmp_path)
+                with mp.connect("behind", profiles=profiles) as connection:
+                    assert connection.client().list_collections() is not None

@@ -112,8 +112,13 @@ def _haproxy_frontend(directory: Path, name: str, port: int, site: Site) -> str:
 
 
 @contextlib.contextmanager
-def sample(reaper: Reaper, directory: Path, name: str, identity: Identity, milvus: int) -> Iterator[int]:
-    """The gateway of that name as sample_configs/ has it, but for addresses and files; its port."""
+def sample(
+    reaper: Reaper, directory: Path, name: str, identity: Identity, milvus: int, client_ca: Path | None = None
+) -> Iterator[int]:
+    """The gateway of that name as sample_configs/ has it, but for addresses and files; its port.
+
+    With the CA of clients the comments of the file that begin with "mutual TLS:" are none.
+    """
     port = ports().take()
     (directory / "both.pem").write_bytes(identity.cert.read_bytes() + identity.key.read_bytes())
     places = {
@@ -128,6 +133,8 @@ def sample(reaper: Reaper, directory: Path, name: str, identity: Identity, milvu
         "/etc/gateway/both.pem": f"{directory}/both.pem",
         "/etc/traefik/milvus.yaml": f"{directory}/traefik-milvus.yaml",
     }
+    if client_ca is not None:
+        places |= {"# mutual TLS: ": "", "/etc/gateway/ca.pem": str(client_ca)}
     for path in SAMPLES.glob(f"{name}*"):
         text = path.read_text()
         for there, here in places.items():

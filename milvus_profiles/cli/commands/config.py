@@ -27,6 +27,7 @@ from ...errors import ConfigError, MilvusProfilesError, UsageError
 from ...files.given import is_given
 from ...spelling import suggest
 from ..file_warnings import warn_about_files, warn_of_literals, warn_of_unread
+from ..options import begun
 from ..output import answer, counted, emit_json, error_record, print_error, say, shorten, table, warn
 from ..session import current
 
@@ -174,10 +175,22 @@ def _examine(profiles: Profiles, findings: list[MilvusProfilesError]) -> tuple[i
     return more, left
 
 
+def _schemas(incomplete: str) -> list[str]:
+    from ..output_schemas import SCHEMAS
+
+    return begun(("file", *SCHEMAS))(incomplete)
+
+
 def schema(
     what: Annotated[
         str,
-        Argument(metavar="[file|list|show|test|error]", help="The file, or what --json prints.", show_default=False),
+        Argument(
+            metavar="[WHAT]",
+            help="A command, with - between its words, for what it prints with --json; error, for what each prints "
+            "where it fails; default: file, for a milvus.toml.",
+            show_default=False,
+            autocompletion=_schemas,
+        ),
     ] = "file",
 ) -> None:
     """Print the JSON Schema of a milvus.toml, for editors, or of what a command prints with --json."""
@@ -186,8 +199,8 @@ def schema(
 
     if what == "file":
         emit_json(file_schema())
-    elif what in SCHEMAS:
-        emit_json(output_schema(what))
+    elif (name := what.replace(" ", "-")) in SCHEMAS:
+        emit_json(output_schema(name))
     else:
         near = suggest(what, ("file", *SCHEMAS))
         raise UsageError(

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
-from typer import Argument
+from typer import Argument, Context
 
 from ...errors import UsageError
-from ..completion_scripts import SHELLS, script
+from ..completion_scripts import SHELLS, answer_script
+from ..manual import GROUPS, PAGES
+from ..options import begun
 from ..output import print_version
 from ..session import NAME
 
 __all__ = ["completion", "help_of", "version"]
+
+
+def _commands(ctx: Context, incomplete: str) -> list[tuple[str, str]]:
+    """The commands whose help may be asked for, after the words that stand there."""
+    path = " ".join([*(ctx.params.get("words") or [])])
+    prefix = "" if path in ("", "profile") else f"{path} "
+    names = [name for titles in (GROUPS.get(path) or {}).values() for name in titles]
+    return [(name, PAGES[prefix + name].summary) for name in names if name.startswith(incomplete)]
 
 
 def version() -> None:
@@ -21,16 +30,22 @@ def version() -> None:
 
 
 def completion(
-    shell: Annotated[str | None, Argument(metavar="[SHELL]", help="bash, zsh, fish, powershell or pwsh.")] = None,
+    shell: Annotated[
+        str | None,
+        Argument(metavar="[SHELL]", help=f"{', '.join(SHELLS[:-1])} or {SHELLS[-1]}.", autocompletion=begun(SHELLS)),
+    ] = None,
 ) -> None:
     """Print the completion of a shell, by default the one that calls: `eval "$(milvus-profiles completion bash)"`."""
     if shell is not None and shell not in SHELLS:
         raise UsageError(f"there is no completion for {shell[:64]!a}", hint=f"there is one for {', '.join(SHELLS)}")
-    sys.stdout.write(f"{script(shell)}\n")
+    answer_script(shell)
 
 
 def help_of(
-    words: Annotated[list[str] | None, Argument(metavar="[COMMAND]", help="The command; default: all of them.")] = None,
+    words: Annotated[
+        list[str] | None,
+        Argument(metavar="[COMMAND]", help="The command; default: all of them.", autocompletion=_commands),
+    ] = None,
 ) -> None:
     """Print the help of a command."""
     from typer.main import get_command

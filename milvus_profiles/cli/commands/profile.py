@@ -33,8 +33,7 @@ def list_profiles() -> None:
     profiles = current().profiles()
     selected, unselected = _selected()
     messages: dict[str, str] = {}  # of the invalid ones; JSON has a code and a place instead
-    found = list(profiles.examined())
-    rows = [_row(profiles, one, selected, messages) for one in found]
+    rows = [_row(profiles, one, selected, messages) for one in profiles.examined()]
     warn_about_files(profiles, profiles.documents)
     if left := len(profiles) - len(rows):
         warn(f"{counted(left, 'more profile')} not looked at and not listed: correct the {FINDINGS} that are invalid")
@@ -47,7 +46,7 @@ def list_profiles() -> None:
         for line in idle_addresses(current().env):
             note(line)
         return
-    described = _descriptions(found)
+    described = _descriptions(rows)
     verbose = current().verbose > 0
     headings = ["", "ALIAS", "URI", "DATABASE", "AUTH"]
     headings += (["DESCRIPTION"] if any(described.values()) else []) + (["ORIGIN"] if verbose else [])
@@ -77,13 +76,9 @@ def _selected() -> tuple[str | None, bool]:
         return None, True
 
 
-def _descriptions(found: Iterable[Examined]) -> dict[str, str]:
+def _descriptions(rows: Iterable[dict[str, Any]]) -> dict[str, str]:
     """What people wrote about their profiles, each as one line."""
-    return {
-        alias: whole(printable(str(shown(("description",), profile.description))))
-        for alias, _, profile in found
-        if not isinstance(profile, Findings) and profile.description
-    }
+    return {row["alias"]: whole(printable(row["description"])) for row in rows if row["description"]}
 
 
 def _row(profiles: Profiles, found: Examined, selected: str | None, messages: dict[str, str]) -> dict[str, Any]:
@@ -98,6 +93,7 @@ def _row(profiles: Profiles, found: Examined, selected: str | None, messages: di
         "origin": "env",
         "trusted": True,
         "error": None,
+        "description": None,
     }
     if raw is not None:
         row["origin"] = _origin(raw)
@@ -112,6 +108,8 @@ def _row(profiles: Profiles, found: Examined, selected: str | None, messages: di
         else:
             messages[alias] = profile.message
         return row
+    if profile.description:
+        row["description"] = shown(("description",), profile.description)
     row["db_name"] = profile.db_name and shown(("db_name",), profile.db_name)
     row["auth"] = profile.auth
     if not profile.is_template:

@@ -39,7 +39,8 @@ def add(
 ) -> None:
     """Add a profile: to the project's milvus.toml where there is one, else to the user's.
 
-    On a terminal it asks for what is missing, and tests before it writes.
+    On a terminal it asks where the name or the address is missing, and then tests before it writes. Where both are
+    given, it tests first only with --test.
     """
     current().creates = True
     if alias is not None:
