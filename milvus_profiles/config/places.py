@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -238,7 +239,7 @@ def _other_kind(status: os.stat_result) -> str | None:
 
 def _is_foreign(held: HeldDirectory, status: os.stat_result) -> bool:
     users = own_users(os.environ)
-    if users is None or status.st_uid in users or not has_modes(status.st_dev):
+    if sys.platform == "win32" or users is None or status.st_uid in users or not has_modes(status.st_dev):
         return False
     # Root may put another user's directory in order, and its own: what is in there keeps its owner.
     around = held.own_status

@@ -9,6 +9,7 @@ import errno
 import os
 import select
 import stat
+import sys
 import time
 from functools import partial
 
@@ -89,6 +90,8 @@ def _read_or_wait(received: Received, descriptor: int, deadline: float) -> bool:
     try:
         return received.read_from(partial(os.read, descriptor))
     except BlockingIOError:
+        if sys.platform == "win32":
+            raise TimeoutError from None  # nothing can be waited for there
         remaining = deadline - time.monotonic()
         # Not select.select, which refuses descriptors from 1024 on.
         poll = select.poll()
