@@ -35,7 +35,7 @@ DOCUMENTATION = "https://milvus-profiles.readthedocs.io"
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@:,./+-][A-Za-z0-9_@:,./+=-]*")
 _PARTS = re.compile(r"\\+|'+|[^\\']+")
-_PLAIN_ON_WINDOWS = re.compile(r"--[A-Za-z0-9-]*|[A-Za-z0-9_:./+][A-Za-z0-9_:./+-]*")
+_PLAIN_ON_WINDOWS = re.compile(r"-[A-Za-z]|--[A-Za-z0-9-]*|[A-Za-z0-9_:./+][A-Za-z0-9_:./+-]*")
 # Between double quotes these do something in one of its shells at least; PowerShell ends a text at curly ones too.
 _ACTIVE_ON_WINDOWS = re.compile('[$`"%!\u201c\u201d\u201e]')
 _NEVER_LITERAL = re.compile(r"\\{2,}|\\\Z")

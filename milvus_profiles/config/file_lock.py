@@ -166,7 +166,7 @@ if sys.platform == "win32":
     def _try(descriptor: int) -> bool:
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
+        except OSError:  # of a network drive not always a PermissionError
             return False
         return True
 

@@ -23,9 +23,12 @@ from .locations import FILE_NAME
 
 __all__ = ["hint_for", "place", "real_path", "refusal", "standing"]
 
+_NOT_PERMITTED = "make the file and its directory writable for this user"
+if sys.platform == "win32":
+    _NOT_PERMITTED += ", and close whatever has the file open"
 _HINTS = {
-    errno.EACCES: "make the file and its directory writable for this user",
-    errno.EPERM: "make the file and its directory writable for this user",
+    errno.EACCES: _NOT_PERMITTED,
+    errno.EPERM: _NOT_PERMITTED,
     errno.EROFS: "the file system is mounted read-only: choose another place, such as another file with --config",
     errno.EBUSY: "it is mounted by itself, and what is mounted cannot be replaced: mount its directory in its place",
     errno.ENOSPC: "make room on the file system",
