@@ -166,7 +166,8 @@ def parse_address(text: str, *, base: str | os.PathLike[str] = ".", home: str | 
     scheme = _SCHEME.match(text)
     if text[:5].lower() == "unix:":
         return _unix(text[5:], base, home)
-    drive, rest = os.path.splitdrive(text)  # of Windows
+    # Of Windows, where anything before a colon would be one.
+    drive, rest = ("", text) if text.startswith("[") else os.path.splitdrive(text)
     rooted = rest.startswith(("/", os.sep))
     # What has a drive and no slash after it counts from a directory that nobody sees, or is a host of one letter.
     first = (rest if rooted else text).replace(os.sep, "/").partition("/")[0]

@@ -263,6 +263,8 @@ def test_a_project_file_that_is_a_link_is_not_followed() -> None:
         os.symlink(r"\\evil\share\milvus.toml", os.path.join(work, "milvus.toml"))
     except OSError:
         pytest.skip("this user may make no links")
+    if not os.path.lexists(os.path.join(work, "milvus.toml")):
+        pytest.skip("this Windows has no links")  # Wine
     with looks() as seen:
         found, passed = find_project_file(work, ANN)
     assert found is None
@@ -498,7 +500,7 @@ NAMES = [
 ]  # fmt: skip
 HOSTILE = [
     "C:\\$(calc)\\x", "C:\\`calc`", "C:\\%APPDATA%", "C:\\a!b", 'a" & calc & "', "a\u201d; calc; \u201c", "a\u201e;calc",
-    "a\\", "C:\\a\\\\b", "\\\\host\\share\\x", "a\\\\\\", "$env:X", "a\n&calc", "a\r\ncalc", "a\x1b[2J", '\\"', "\\$",
+    "-x", "a\\", "C:\\a\\\\b", "\\\\host\\share\\x", "a\\\\\\", "$env:X", "a\n&calc", "a\r\ncalc", "a\x1b[2J", '\\"', "\\$",
     "a\u2028calc", "$", "%%", '"', "`", "\\`", "\u202etxet",
 ]  # fmt: skip
 
