@@ -499,9 +499,10 @@ NAMES = [
     "--yes", "C:/a b/c", r"C:\a,b", r"C:\a[b]", "*", "@x", "'", "",
 ]  # fmt: skip
 HOSTILE = [
-    "C:\\$(calc)\\x", "C:\\`calc`", "C:\\%APPDATA%", "C:\\a!b", 'a" & calc & "', "a\u201d; calc; \u201c", "a\u201e;calc",
-    "-x", "a\\", "C:\\a\\\\b", "\\\\host\\share\\x", "a\\\\\\", "$env:X", "a\n&calc", "a\r\ncalc", "a\x1b[2J", '\\"', "\\$",
-    "a\u2028calc", "$", "%%", '"', "`", "\\`", "\u202etxet",
+    "C:\\$(calc)\\x", "C:\\`calc`", "C:\\%APPDATA%", "C:\\a!b", 'a" & calc & "', "a\u201d; calc; \u201c",
+    "a\u201e;calc",
+    "a\\", "C:\\a\\\\b", "\\\\host\\share\\x", "a\\\\\\", "$env:X", "a\n&calc", "a\r\ncalc", "a\x1b[2J", '\\"',
+    "\\$", "a\u2028calc", "$", "%%", '"', "`", "\\`", "\u202etxet",
 ]  # fmt: skip
 
 
