@@ -16,7 +16,6 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..files.held_directory import is_link
 from ..files.ownership import Fault, fault_below, fault_of, own_users
 from ..files.paths import absolute_path, home_directory, home_fault, is_absolute
 from ..text import quote
@@ -241,9 +240,12 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _project_fault(candidate: str, directory: str, users: frozenset[int] | None) -> Fault | None:
-    if sys.platform == "win32" and is_link(os.lstat(candidate)):
-        # It may lead to a share, whose host would be sent this user's credentials when it is looked at.
-        return Fault(candidate, "is a link, which may lead to another machine", "put a file in its place", True)
+    if sys.platform == "win32":
+        from ..files.held_directory import is_link
+
+        if is_link(os.lstat(candidate)):
+            # It may lead to a share, whose host would be sent this user's credentials when it is looked at.
+            return Fault(candidate, "is a link, which may lead to another machine", "put a file in its place", True)
     for path in (directory, candidate):
         if (fault := fault_of(path, users)) is not None:
             return fault
