@@ -90,8 +90,8 @@ lint: setup ## style, and types on Linux, macOS and Windows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/mypy --platform darwin milvus_profiles
-	@$(BIN)/mypy --platform win32 milvus_profiles
+	@$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin milvus_profiles
+	@$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 milvus_profiles
 
 release-check: setup ## build, look at and try what would be published, on every Python that is here
 	@$(BIN)/python scripts/release_check.py $(PYTHONS)
