@@ -86,10 +86,12 @@ docs-serve: setup-docs ## the same on http://127.0.0.1:8000, built anew as its p
 	@$(BIN)/python scripts/docs.py
 	@$(BIN)/zensical serve --dev-addr 127.0.0.1:8000
 
-lint: setup ## style and types
+lint: setup ## style, and types on Linux, macOS and Windows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin milvus_profiles
+	@$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 milvus_profiles
 
 release-check: setup ## build, look at and try what would be published, on every Python that is here
 	@$(BIN)/python scripts/release_check.py $(PYTHONS)

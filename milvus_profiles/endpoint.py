@@ -166,9 +166,19 @@ def parse_address(text: str, *, base: str | os.PathLike[str] = ".", home: str | 
     scheme = _SCHEME.match(text)
     if text[:5].lower() == "unix:":
         return _unix(text[5:], base, home)
+    # Of Windows, where anything before a colon would be one.
+    drive, rest = ("", text) if text.startswith("[") else os.path.splitdrive(text)
+    rooted = rest.startswith(("/", os.sep))
+    # What has a drive and no slash after it counts from a directory that nobody sees, or is a host of one letter.
+    first = (rest if rooted else text).replace(os.sep, "/").partition("/")[0]
     # With a colon before the first slash it is host:port/NAME.db or has userinfo: no path that anyone would mean.
-    if scheme is None and text.rstrip("/").endswith(".db") and ":" not in os.path.splitdrive(text)[1].partition("/")[0]:
+    if scheme is None and text.rstrip("/").endswith(".db") and ":" not in first:
         return Address("lite", path=_path(text.rstrip("/"), base, home))
+    if drive and (rooted or (rest.endswith(".db") and not rest[0].isdecimal())):
+        raise AddressError(
+            "a path is an address only if it ends in .db, and after a drive begins with a slash",
+            hint="Milvus Lite keeps its data in NAME.db, such as C:/data/NAME.db",
+        )
     for char, name in ((" ", "a space"), ("\\", "a backslash"), ("?", "a query (?)"), ("#", "a fragment (#)")):
         if char in text:
             raise AddressError(f"the address contains {name}", hint="write it as scheme://host:port/database")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import re
+import sys
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
@@ -210,9 +211,20 @@ class _Masked(_MappingOf[_V]):
 
 
 class MaskedMapping(_Masked[str]):
-    """An environment."""
+    """An environment.  On Windows its names have any case, as the system has it, and are shown in upper case."""
 
     __slots__ = ()
+
+    if sys.platform == "win32":
+
+        def __init__(self, values: Mapping[str, str]) -> None:
+            super().__init__({name.upper(): value for name, value in values.items()})
+
+        def __getitem__(self, key: str) -> str:
+            return super().__getitem__(key.upper())
+
+        def __contains__(self, key: object) -> bool:
+            return super().__contains__(key.upper() if isinstance(key, str) else key)
 
 
 class MaskedFields(_Masked[Any]):

@@ -2,13 +2,14 @@
 
 In a command every word is quoted so that any shell gives it back as it is.  What stands there comes from files,
 variables and servers.  ``shlex.quote`` is right for POSIX shells alone: within single quotes fish takes a backslash for
-an escape, and zsh expands a word that begins with ``=``.  It imports nothing of this package, since completion loads
-who asks here.
+an escape, and zsh expands a word that begins with ``=``.  On Windows it is PowerShell, cmd and git's bash that agree on
+little.  It imports nothing of this package, since completion loads who asks here.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "printable",
     "quote",
     "quote_path",
+    "removal",
 ]
 
 DOCUMENTATION = "https://milvus-profiles.readthedocs.io"
@@ -40,6 +42,10 @@ def page_of(code: str) -> str:
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@:,./+-][A-Za-z0-9_@:,./+=-]*")
 _PARTS = re.compile(r"\\+|'+|[^\\']+")
+_PLAIN_ON_WINDOWS = re.compile(r"-[A-Za-z]|--[A-Za-z0-9-]*|[A-Za-z0-9_:./+][A-Za-z0-9_:./+-]*")
+# Between double quotes these do something in one of its shells at least; PowerShell ends a text at curly ones too.
+_ACTIVE_ON_WINDOWS = re.compile('[$`"%!\u201c\u201d\u201e]')
+_NEVER_LITERAL = re.compile(r"\\{2,}|\\\Z")
 
 
 def printable(text: str) -> str:
@@ -57,11 +63,15 @@ def printable(text: str) -> str:
 
 
 def quote(word: str) -> str:
-    """A word for bash, dash, zsh and fish alike.
+    """A word for bash, dash, zsh and fish alike, and on Windows for PowerShell, cmd and git's bash.
 
     Args:
-        word: any text; characters that do not print are spelled out, since nothing that is pasted should hold one.
+        word: any text; characters that do not print are spelled out, since nothing that is pasted should hold one.  On
+            Windows so are those that no quotes hold in all of its shells, and backslashes in a row, or at the end, are
+            slashes, which are the same in a path.
     """
+    if sys.platform == "win32":
+        return _quoted_on_windows(word)
     if _PLAIN.fullmatch(word):
         return word
     return "".join(_quoted(part) for part in _PARTS.findall(printable(word))) or "''"
@@ -72,6 +82,13 @@ def _quoted(part: str) -> str:
     if part[0] == "\\":
         return f'"{part}{part}"'
     return f'"{part}"' if part[0] == "'" else f"'{part}'"
+
+
+def _quoted_on_windows(word: str) -> str:
+    if _PLAIN_ON_WINDOWS.fullmatch(word):
+        return word
+    word = _ACTIVE_ON_WINDOWS.sub(lambda found: f"\\u{ord(found[0]):04x}", printable(word))
+    return f'"{_NEVER_LITERAL.sub(lambda found: "/" * len(found[0]), word)}"'
 
 
 def quote_path(path: str) -> str:
@@ -90,6 +107,15 @@ def command(*words: str) -> str:
         words: the program and its arguments, unquoted.
     """
     return f"`{' '.join(map(quote, words))}`"
+
+
+def removal(path: str) -> str:
+    """How a file is removed, for hints: by a command, but on Windows, where each shell has another, in words.
+
+    Args:
+        path: of the file.
+    """
+    return f"remove {printable(path)}" if sys.platform == "win32" else f"remove it: {command('rm', path)}"
 
 
 def milvus_profiles(*words: str) -> str:
@@ -193,7 +219,9 @@ class Standing:
             return self.command("profile", "unset", alias, field)
         if names[0].endswith("="):
             return f"connect without {field}="
-        return f"leave {names[0]} out" if names[0].startswith("--") else command("unset", *names)
+        if names[0].startswith("--"):
+            return f"leave {names[0]} out"
+        return f"remove the variable {' and '.join(names)}" if sys.platform == "win32" else command("unset", *names)
 
 
 # --- what another program was to change ------------------------------------------------------------------------------

@@ -162,23 +162,6 @@ def test_a_file_system_that_cannot_sync_directories_is_no_error(
     assert (tmp_path / "file").read_bytes() == b"two"
 
 
-def test_a_system_without_modes_owners_and_directory_handles_is_no_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"one")
-    with monkeypatch.context() as patch:
-        # Undone at once: others ask os.name and have use for these calls.
-        patch.setattr(os, "name", "nt")
-        for name in ("fchmod", "fchown"):
-            patch.delattr(os, name)
-        write_atomic(str(path), b"two")
-    monkeypatch.delattr(os, "geteuid")
-    with locked(str(path), 1.0):
-        pass
-    assert path.read_bytes() == b"two"
-
-
 @pytest.mark.parametrize("path", ["/proc/nothing/milvus.toml", "/dev/null/milvus.toml", "/dev/null/a/milvus.toml"])
 def test_a_place_where_nothing_can_be_written_is_named(path: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -276,7 +276,7 @@ def test_a_library_with_known_defects(cli: Command, tmp_path: Path) -> None:
     finding = only(cli("doctor", "--json", env={"PYTHONPATH": str(metadata.parent)}), "libraries")
     assert finding["status"] == "failed"
     assert "grpcio 1.71.0 is too old, or a release with known defects" in finding["detail"]
-    assert finding["hint"].startswith("pip install --upgrade 'grpcio")
+    assert finding["hint"].startswith('pip install --upgrade "grpcio')
 
 
 @pytest.fixture

@@ -309,7 +309,7 @@ def test_what_is_not_installed_is_named_with_the_command(tmp_path: Path, hidden:
         return  # this release of Milvus Lite imports it only when an index needs it
     assert told["error"][0] == "MissingExtraError"
     assert words in told["error"][1]
-    assert "pip install 'milvus-profiles[lite]'" in told["error"][1]
+    assert 'pip install "milvus-profiles[lite]"' in told["error"][1]
 
 
 def test_a_package_that_cannot_be_imported_is_quoted(tmp_path: Path) -> None:

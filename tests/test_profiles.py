@@ -947,15 +947,6 @@ def test_the_places_of_the_users_files() -> None:
     assert os.path.isabs(home_directory({}) or "")
 
 
-def test_the_places_of_the_users_files_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "win32")
-    env = {"USERPROFILE": "/u", "APPDATA": "/u/roaming", "LOCALAPPDATA": "/u/local", "HOME": "/h"}
-    assert user_file(env) == "/u/roaming/milvus/milvus.toml"
-    assert state_directory(env) == "/u/local/milvus"
-    assert user_file({"USERPROFILE": "/u"}) == "/u/AppData/Roaming/milvus/milvus.toml"
-    assert state_directory({"USERPROFILE": "/u"}) == "/u/AppData/Local/milvus"
-
-
 def test_a_deleted_current_directory_is_a_clear_error(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

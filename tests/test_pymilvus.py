@@ -227,7 +227,7 @@ except mp.ConfigError as error: print(error)
 """
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MILVUS_URI": milvus_plain.uri, **coverage_variables()}
     done = subprocess.run([sys.executable, "-c", program], env=env, cwd=tmp_path, capture_output=True, text=True)
-    assert "pip install 'milvus-profiles[pymilvus]'" in done.stdout, done.stderr
+    assert 'pip install "milvus-profiles[pymilvus]"' in done.stdout, done.stderr
 
 
 def test_connection_args_hide_the_token_from_a_log_only(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import contextlib
 import logging
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -54,7 +55,7 @@ _LIMIT = 2.0
 """Seconds for each step of stopping, a grace period left out."""
 _WORKERS = 10  # as Milvus Lite has by itself, like the limit of a message
 _MESSAGE_LIMIT = 256 << 20
-_INSTALL = "install it: pip install 'milvus-profiles[lite]'"
+_INSTALL = 'install it: pip install "milvus-profiles[lite]"'
 
 
 @dataclass
@@ -214,7 +215,8 @@ def _check_path(directory: str) -> None:
     if not os.path.isdir(parent):
         raise ConfigError(
             f"the directory {printable(parent)} for the Milvus Lite database does not exist",
-            hint=f"make it: {command('mkdir', '-p', parent)}",
+            # Without -p the shells of Windows make those above too.
+            hint=f"make it: {command('mkdir', *([] if sys.platform == 'win32' else ['-p']), parent)}",
         )
     if os.path.exists(directory) and not os.path.isdir(directory):
         raise ConfigError(

@@ -179,7 +179,7 @@ def client_class(name: str) -> Any:
         pymilvus = import_with_pymilvus("pymilvus")
     except ImportError:
         raise MissingExtraError(
-            "pymilvus is not installed", hint="install it: pip install 'milvus-profiles[pymilvus]'"
+            "pymilvus is not installed", hint='install it: pip install "milvus-profiles[pymilvus]"'
         ) from None
     found = getattr(pymilvus, name, None)
     if found is None:

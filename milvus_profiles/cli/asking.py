@@ -191,9 +191,16 @@ def _plain_number(question: str, titles: list[str], at: int) -> int:
 
 
 def command_words(text: str, fault: str, hint: str) -> list[str]:
-    """A command as a shell would take it apart; UsageError where it is empty, or a quote is not closed."""
+    """A command as a shell would take it apart; UsageError where it is empty, or a quote is not closed.
+
+    On Windows a backslash is one, as in the path of a program.
+    """
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    if sys.platform == "win32":
+        lexer.escape = ""
     try:
-        words = shlex.split(text)
+        words = list(lexer)
     except ValueError:
         words = []
     if not words:

@@ -22,7 +22,7 @@ from ..config.values import RawProfile
 from ..endpoint import AddressError, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
 from ..files.given import is_given
-from ..files.paths import absolute_path, is_absent
+from ..files.paths import absolute_path, is_absent, leads_out
 from ..text import Standing
 from .options import PlaceOptions
 from .output import shorten
@@ -79,8 +79,9 @@ class Target:
             raise UsageError("a path is empty", hint="give one, or leave its option out")
         absolute = absolute_path(path, base=current_directory())
         inside = os.path.realpath(self.directory)
-        if self.role == "project" and os.path.commonpath([inside, os.path.realpath(absolute)]) == inside:
-            return os.path.join(".", os.path.relpath(absolute, self.directory))
+        if self.role == "project" and not leads_out(os.path.realpath(absolute), inside):
+            # With slashes, as the project's people on other systems read it too.
+            return "/".join((".", *os.path.relpath(absolute, self.directory).split(os.sep)))
         return absolute
 
     def stored_command(self, words: list[str]) -> list[str]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hmac
 import os
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -268,14 +269,18 @@ def brought_databases(document: Document, env: Mapping[str, str]) -> dict[str, s
             address = parse_address(value.value, base=document.directory) if isinstance(value.value, str) else None
         except AddressError:
             continue
-        if address is not None and address.kind == "lite" and _is_brought(address.path, env):
+        if address is not None and address.kind == "lite" and _is_brought(address.path, document, env):
             found[alias] = address.path
     return found
 
 
-def _is_brought(path: str, env: Mapping[str, str]) -> bool:
-    try:
-        with HeldDirectory(path) as held:
-            return not held.is_empty and (not _is_sealed(held, env) or is_tracked(held.path, below=True))
-    except (OSError, ValueError):
-        return False
+def _is_brought(path: str, document: Document, env: Mapping[str, str]) -> bool:
+    with suppress(OSError, ValueError, UntrustedError), ExitStack() as stack:
+        if sys.platform == "win32":
+            # Nothing outside of the project is looked at, and no link followed: it may be a share of another machine.
+            parent, name = stack.enter_context(enclosing(path, Untrusted(document.path, "", env)))
+            held = stack.enter_context(parent.enter(name))
+        else:
+            held = stack.enter_context(HeldDirectory(path))
+        return not held.is_empty and (not _is_sealed(held, env) or is_tracked(held.path, below=True))
+    return False

@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import stat
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -209,8 +210,8 @@ def _read(path: str, given: bool) -> tuple[bytes, _Status | None]:
         }
         default = "put a TOML file there" if fault.errno in (None, errno.EISDIR) else None
         raise ConfigError(fault.reason, hint=hints.get(fault.errno or 0, default), location=Location(path)) from None
-    if not stat.S_ISREG(read.status.st_mode):
-        return read.content, None  # of a pipe, modes say nothing
+    if not stat.S_ISREG(read.status.st_mode) or sys.platform == "win32":
+        return read.content, None  # of a pipe, and on Windows, modes say nothing
     return read.content, (stat.S_IMODE(read.status.st_mode), read.status.st_dev)
 
 

@@ -20,13 +20,14 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from ..errors import ConfigError, Location, LockTimeoutError
 from ..files.held_directory import HeldDirectory
-from ..text import command
+from ..text import command, removal
 from .places import place, refusal, standing
 
 __all__ = ["locked"]
 
 _POLL = 0.02
 """Seconds between two looks at a lock that somebody else holds."""
+_NAMED = "" if sys.platform == "win32" else "; {} names it"
 
 
 @contextmanager
@@ -51,8 +52,7 @@ def locked(path: str, timeout: float, *, inside: str | None = None) -> Iterator[
         try:
             yield
         finally:
-            _remove(held, name, descriptor)
-            _unlock(descriptor)
+            _release(held, name, descriptor)
 
 
 def _lock(path: str, timeout: float, inside: str | None, stack: ExitStack) -> tuple[HeldDirectory, str, int]:
@@ -66,7 +66,7 @@ def _lock(path: str, timeout: float, inside: str | None, stack: ExitStack) -> tu
             if timeout >= 0 and time.monotonic() >= end:
                 raise LockTimeoutError(
                     f"another process is editing the file: it has held {lock_path} for more than {timeout:g} seconds",
-                    hint=f"wait until it has ended; {command('fuser', lock_path)} names it",
+                    hint=f"wait until it has ended{_NAMED.format(command('fuser', lock_path))}",
                     location=Location(path),
                 )
             time.sleep(_POLL)
@@ -104,12 +104,23 @@ def _stands(held: HeldDirectory, name: str, descriptor: int) -> bool:
         return False
 
 
-def _remove(held: HeldDirectory, name: str, descriptor: int) -> None:
-    """Take the file of a lock away that is held; one with something in it is somebody's, who called it so."""
-    # Windows keeps a file that is open.
-    with suppress(OSError):
-        if os.fstat(descriptor).st_size == 0 and _stands(held, name, descriptor):
+def _release(held: HeldDirectory, name: str, descriptor: int) -> None:
+    """Take the file of a lock away that is held, and let it go; one with something in it is somebody's."""
+    try:
+        ours = os.fstat(descriptor).st_size == 0 and _stands(held, name, descriptor)
+    except OSError:
+        ours = False
+    if sys.platform == "win32":
+        # A file that is open cannot be removed there, be it by another process: that one takes the lock over then.
+        _unlock(descriptor)
+        if ours:
+            with suppress(OSError):
+                held.remove(name, patient=False)
+        return
+    if ours:
+        with suppress(OSError):
             held.remove(name)
+    _unlock(descriptor)
 
 
 def _open_lock(held: HeldDirectory, name: str, path: str) -> int | None:
@@ -144,7 +155,7 @@ def _check_lock(held: HeldDirectory, name: str, lock_path: str, path: str) -> bo
     except ConfigError as error:
         raise ConfigError(
             f"cannot be edited, because {lock_path} cannot be locked: it {error.message}",
-            hint=f"see what it is, and remove it: {command('rm', lock_path)}",
+            hint=f"see what it is, and {removal(lock_path)}",
             location=Location(path),
         ) from None
 
@@ -155,7 +166,7 @@ if sys.platform == "win32":
     def _try(descriptor: int) -> bool:
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
+        except OSError:  # of a network drive not always a PermissionError
             return False
         return True
 

@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..files.ownership import Fault, fault_below, fault_of, own_users
-from ..files.paths import absolute_path, home_directory, home_fault
+from ..files.paths import absolute_path, home_directory, home_fault, is_absolute
+from ..text import quote
 
 __all__ = [
     "FILE_NAME",
@@ -121,7 +122,7 @@ def _state(env: Mapping[str, str]) -> _Base | None:
 def _base(env: Mapping[str, str], name: str, default: str) -> _Base | None:
     # The XDG specification says that a relative path in these variables is to be ignored.
     value = env.get(name, "")
-    if os.path.isabs(value) and "\0" not in value:
+    if is_absolute(value) and "\0" not in value:
         return value, ""
     home = home_directory(env)
     return None if home is None else (home, default)
@@ -212,8 +213,8 @@ def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tup
         if parent == directory or os.path.lexists(f"{directory}/.git"):
             return None, tuple(passed)
         # Every connect comes here, so links are followed only where it has to be known.
-        home = home or os.path.realpath(home_directory(env) or os.sep)
-        if os.path.realpath(directory) == home:
+        home = home or _identity(home_directory(env) or os.sep) or ()
+        if _identity(directory) == home:
             return None, tuple(passed)
         directory = parent
 
@@ -226,10 +227,25 @@ def _is_project_file(candidate: str, env: Mapping[str, str]) -> bool:
     except OSError as error:
         raise _unsearchable(candidate, error) from None
     own = user_file(env)
-    return own is None or os.path.realpath(candidate) != os.path.realpath(own)
+    return own is None or _identity(candidate) != _identity(own)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """What stands at a path, whatever it is called: macOS and Windows have names in any case."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _project_fault(candidate: str, directory: str, users: frozenset[int] | None) -> Fault | None:
+    if sys.platform == "win32":
+        from ..files.held_directory import is_link
+
+        if is_link(os.lstat(candidate)):
+            # It may lead to a share, whose host would be sent this user's credentials when it is looked at.
+            return Fault(candidate, "is a link, which may lead to another machine", "put a file in its place", True)
     for path in (directory, candidate):
         if (fault := fault_of(path, users)) is not None:
             return fault
@@ -239,12 +255,10 @@ def _project_fault(candidate: str, directory: str, users: frozenset[int] | None)
 
 
 def _unread(path: str, fault: Fault) -> UnreadFile:
-    import shlex
-
     return UnreadFile(
         path,
         f"is not read: {'it' if fault.path == path else fault.path} {fault.reason}",
-        f"{fault.hint}, or name the file: --config or MILVUS_PROFILES_FILE={shlex.quote(path)}",
+        f"{fault.hint}, or name the file: --config or MILVUS_PROFILES_FILE={quote(path)}",
     )
 
 

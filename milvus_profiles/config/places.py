@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -22,9 +23,12 @@ from .locations import FILE_NAME
 
 __all__ = ["hint_for", "place", "real_path", "refusal", "standing"]
 
+_NOT_PERMITTED = "make the file and its directory writable for this user"
+if sys.platform == "win32":
+    _NOT_PERMITTED += ", and close whatever has the file open"
 _HINTS = {
-    errno.EACCES: "make the file and its directory writable for this user",
-    errno.EPERM: "make the file and its directory writable for this user",
+    errno.EACCES: _NOT_PERMITTED,
+    errno.EPERM: _NOT_PERMITTED,
     errno.EROFS: "the file system is mounted read-only: choose another place, such as another file with --config",
     errno.EBUSY: "it is mounted by itself, and what is mounted cannot be replaced: mount its directory in its place",
     errno.ENOSPC: "make room on the file system",
@@ -238,7 +242,7 @@ def _other_kind(status: os.stat_result) -> str | None:
 
 def _is_foreign(held: HeldDirectory, status: os.stat_result) -> bool:
     users = own_users(os.environ)
-    if users is None or status.st_uid in users or not has_modes(status.st_dev):
+    if sys.platform == "win32" or users is None or status.st_uid in users or not has_modes(status.st_dev):
         return False
     # Root may put another user's directory in order, and its own: what is in there keeps its owner.
     around = held.own_status

@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import ConfigError, Location
 from ..files.ownership import fault_of, has_modes, own_users
 from ..files.regular_file import STATE_LIMIT, FileFault, read_regular
-from ..text import command
+from ..text import removal
 from .locations import home_fault, state_directory, state_fault
 
 __all__ = ["State", "read_state", "state_file", "update_state"]
@@ -84,7 +84,7 @@ def read_state(name: str, env: Mapping[str, str]) -> State:
             return State()
         if refused.errno is not None:
             return State(unread=(refused.reason, f"make it readable for this user, or move it away: {path}"))
-        return State(fault=(f"is not believed: {path} {refused.reason}", f"remove it: {command('rm', path)}"))
+        return State(fault=(f"is not believed: {path} {refused.reason}", removal(path)))
     if (fault := _fault(path, read.status, env)) is not None:
         return State(fault=fault)
     try:
@@ -140,11 +140,11 @@ def _fault(path: str, status: os.stat_result, env: Mapping[str, str]) -> tuple[s
     users = own_users(env)
     if users is None:
         return None  # nothing there tells
-    remove = command("rm", path)
+    remove = removal(path)
     if (fault := fault_of(path, users)) is not None:
-        return f"is not believed: {fault}", f"remove it: {remove}"
+        return f"is not believed: {fault}", remove
     if status.st_uid not in users and has_modes(status.st_dev):  # it was put there since
-        return f"is not believed: {path} belongs to another user", f"remove it: {remove}"
+        return f"is not believed: {path} belongs to another user", remove
     if (found := state_fault(env)) is not None:
         if found.foreign:
             return f"is not believed: {found}", f"{found.hint}, or set XDG_STATE_HOME to a directory of your own"
@@ -155,6 +155,6 @@ def _fault(path: str, status: os.stat_result, env: Mapping[str, str]) -> tuple[s
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and has_modes(status.st_dev):
         return (
             f"is not believed: others can write to it (mode {stat.S_IMODE(status.st_mode):04o})",
-            f"remove it with {remove}, and trust again what you trust",
+            f"{remove}, and trust again what you trust",
         )
     return None

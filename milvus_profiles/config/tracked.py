@@ -9,6 +9,8 @@ repository says.  An index that cannot be understood, split or sparse ones among
 from __future__ import annotations
 
 import os
+import sys
+import unicodedata
 from collections.abc import Iterator
 
 from ..files.regular_file import FileFault, read_regular
@@ -37,8 +39,18 @@ def is_tracked(path: str, *, below: bool = False) -> bool:
             return False
         directory = parent
     content = _read(os.path.join(_git_directory(directory), "index"), _INDEX_LIMIT)
-    wanted = os.fsencode(os.path.relpath(real, directory)).replace(os.sep.encode(), b"/")
+    wanted = _folded(os.fsencode(os.path.relpath(real, directory)).replace(os.sep.encode(), b"/"))
     return any(_lists(content, wanted, below, size) for size in _HASHES)
+
+
+def _folded(name: bytes) -> bytes:
+    """A name in the spelling that it shares with all other names of the same file."""
+    if sys.platform == "linux":
+        return name
+    # Most disks of macOS and Windows take names in any case, and those of macOS accents in two spellings.
+    return unicodedata.normalize("NFC", name.decode("utf-8", "surrogateescape").casefold()).encode(
+        "utf-8", "surrogateescape"
+    )
 
 
 def _git_directory(work_tree: str) -> str:
@@ -47,7 +59,10 @@ def _git_directory(work_tree: str) -> str:
     kind, _, place = _read(dot_git, _POINTER_LIMIT).partition(b"gitdir:")
     if kind or not place.strip():
         return dot_git
-    return os.path.join(work_tree, os.fsdecode(place.strip()))
+    found = os.path.join(work_tree, os.fsdecode(place.strip()))
+    drive, own = (os.path.normcase(os.path.splitdrive(path)[0]) for path in (found, work_tree))
+    # What came as an archive may name a share of any machine, and Windows sends that credentials when it is looked at.
+    return dot_git if drive.startswith("\\\\") and drive != own else found
 
 
 def _read(path: str, limit: int) -> bytes:
@@ -62,7 +77,9 @@ def _lists(index: bytes, wanted: bytes, below: bool, hash_size: int) -> bool:
     """Whether an index has an entry of that name, or one below it, if its hashes have that size."""
     folder = wanted + b"/"
     try:
-        return any(name == wanted or (below and name.startswith(folder)) for name in _names(index, hash_size))
+        return any(
+            name == wanted or (below and name.startswith(folder)) for name in map(_folded, _names(index, hash_size))
+        )
     except (ValueError, IndexError):
         return False
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hmac
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..endpoint import AddressError, parse_address
 from ..errors import ConfigError, Location, UntrustedError
+from ..files.paths import leads_out
 from ..text import milvus_profiles, quote
 from .disclosure import shown
 from .documents import Document
@@ -217,6 +219,9 @@ def _leads_out(uri: Any, directory: str) -> bool:
         return False  # nothing will be opened
     if address is None or address.kind == "tcp":
         return False
+    if sys.platform == "win32":
+        # By its text alone.  A link on the way to a database is refused when that is looked at.
+        return address.kind == "unix" or leads_out(address.path, directory)
     inside, target = os.path.realpath(directory), os.path.realpath(address.path)
     try:
         return os.path.commonpath([inside, target]) != inside

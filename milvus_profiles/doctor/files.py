@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from ..config.permissions import exposure
 from ..config.tracked import is_tracked
 from ..config.trust import gated_fields
 from ..errors import MilvusProfilesError
+from ..files.paths import is_absolute
 from ..text import command, milvus_profiles, printable
 from .environment import dotenv_files, names_in
 from .finding import DoctorContext, Examined, Finding
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["check_files", "check_home", "check_profiles", "check_tracked", "check_trust"]
 
 _SHOWN = 5
-_PLACES = ("APPDATA", "LOCALAPPDATA") if os.name == "nt" else ("XDG_CONFIG_HOME", "XDG_STATE_HOME")
+_PLACES = ("APPDATA", "LOCALAPPDATA") if sys.platform == "win32" else ("XDG_CONFIG_HOME", "XDG_STATE_HOME")
 
 
 def check_files(profiles: Profiles) -> Iterator[Finding]:
@@ -45,7 +47,7 @@ def check_files(profiles: Profiles) -> Iterator[Finding]:
 def check_home(context: DoctorContext) -> Iterator[Finding]:
     """Whether there is a place for the user's own file, and one to remember in, that are nobody else's."""
     env = context.env
-    relative = [name for name in _PLACES if env.get(name) and not os.path.isabs(env[name])]
+    relative = [name for name in _PLACES if env.get(name) and not is_absolute(env[name])]
     seen = "{} is not an absolute path, and counts as unset"
     faults = [Finding("home", "warning", seen.format(name), f"unset {name}, or correct it") for name in relative]
     if (missing := home_fault(env)) is not None:

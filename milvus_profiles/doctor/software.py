@@ -70,7 +70,7 @@ def check_libraries() -> Iterator[Finding]:
             continue
         seen = f"{requirement.name} is not installed" if version is None else f"{requirement.name} {version}"
         why = "" if version is None else f" is too old, or a release with known defects ({requirement.specifier})"
-        hint = f"pip install --upgrade '{requirement.name}{requirement.specifier}'"
+        hint = f'pip install --upgrade "{requirement.name}{requirement.specifier}"'
         bad.append(Finding("libraries", "failed", seen + why, hint))
     yield from bad
     if good and not bad:
@@ -118,7 +118,7 @@ def check_lite(examined: Examined) -> Iterator[Finding]:
         yield Finding("lite", "skipped", "not installed; no profile needs it")
         return
     if version is None:
-        seen, hint = f"not installed, and the profile {user!r} needs it", "pip install 'milvus-profiles[lite]'"
+        seen, hint = f"not installed, and the profile {user!r} needs it", 'pip install "milvus-profiles[lite]"'
         yield Finding("lite", "failed", seen, hint)
         return
     if user is not None:

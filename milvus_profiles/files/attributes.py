@@ -26,22 +26,25 @@ def copy(held: HeldDirectory, name: str, target: int, *, access: bool) -> list[s
     Returns:
         The names of those that it could not be given.
     """
-    if sys.platform != "linux":
-        return []
-    try:
-        source = held.open(name, os.O_RDONLY)
-    except OSError:
-        return []  # what cannot be read has been edited by nobody
-    try:
-        ours, theirs = os.fstat(target), os.fstat(source)
-        same = (ours.st_uid, ours.st_gid) == (theirs.st_uid, theirs.st_gid)
-        wanted = [name for name in _names(source) if access or name != _ACCESS]
-        return [name for name in wanted if (name == _ACCESS and not same) or not _give(name, source, target)]
-    finally:
-        os.close(source)
+    if sys.platform == "linux":
+        return _copied(held, name, target, access=access)
+    return []
 
 
 if sys.platform == "linux":
+
+    def _copied(held: HeldDirectory, name: str, target: int, *, access: bool) -> list[str]:
+        try:
+            source = held.open(name, os.O_RDONLY)
+        except OSError:
+            return []  # what cannot be read has been edited by nobody
+        try:
+            ours, theirs = os.fstat(target), os.fstat(source)
+            same = (ours.st_uid, ours.st_gid) == (theirs.st_uid, theirs.st_gid)
+            wanted = [name for name in _names(source) if access or name != _ACCESS]
+            return [name for name in wanted if (name == _ACCESS and not same) or not _give(name, source, target)]
+        finally:
+            os.close(source)
 
     def _names(descriptor: int) -> list[str]:
         try:

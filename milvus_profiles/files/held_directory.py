@@ -10,7 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 __all__ = ["HeldDirectory", "is_link"]
@@ -28,6 +30,10 @@ _HAS_DESCRIPTORS = os.open in os.supports_dir_fd and os.scandir in os.supports_f
 # Some network and FUSE file systems do not know how to sync a directory; they order renames by themselves.  EBADF is
 # for a directory that may be passed through and not read.
 _NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
+_PATIENCE = 1.0
+"""Seconds for which Windows is asked again to replace or remove a file that another process is reading."""
+_NAME_SURROGATE = 0x20000000
+"""The bit in the tags of reparse points that lead elsewhere (Microsoft's ``IsReparseTagNameSurrogate``)."""
 
 
 class HeldDirectory:
@@ -92,7 +98,7 @@ class HeldDirectory:
         Args:
             descriptor: of a new file, or of a directory with nothing in it.
         """
-        if hasattr(os, "geteuid") and os.geteuid() == 0 and (owner := self.own_status).st_uid != 0:
+        if sys.platform != "win32" and os.geteuid() == 0 and (owner := self.own_status).st_uid != 0:
             with suppress(OSError):  # some file systems give nothing away
                 os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
@@ -108,9 +114,10 @@ class HeldDirectory:
         """Give what stands under one name another one, in place of a file or link that stands there.
 
         Raises:
-            OSError: it cannot be.
+            OSError: it cannot be; on Windows also where another process has it open for longer than a second.
         """
-        os.replace(self._at(old), self._at(new), src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+        at = self._descriptor
+        _patiently(lambda: os.replace(self._at(old), self._at(new), src_dir_fd=at, dst_dir_fd=at))
 
     def link(self, old: str, new: str) -> None:
         """Give a file a second name, where nothing stands yet.
@@ -118,21 +125,25 @@ class HeldDirectory:
         Raises:
             OSError: something stands there, or the file system has no second names.
         """
-        os.link(
-            self._at(old),
-            self._at(new),
-            src_dir_fd=self._descriptor,
-            dst_dir_fd=self._descriptor,
-            follow_symlinks=False,
-        )
+        if sys.platform == "win32":
+            os.link(self._at(old), self._at(new))
+        else:
+            at = self._descriptor
+            os.link(self._at(old), self._at(new), src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, patient: bool = True) -> None:
         """Remove a file, or of a link the link itself.
 
+        Args:
+            name: its name.
+            patient: ask again as :meth:`replace` does.
+
         Raises:
-            OSError: it cannot be, or is a directory.
+            OSError: it cannot be, or is a directory; on Windows as for :meth:`replace`.
         """
-        os.unlink(self._at(name), dir_fd=self._descriptor)
+        if not patient:
+            return os.unlink(self._at(name), dir_fd=self._descriptor)
+        return _patiently(lambda: os.unlink(self._at(name), dir_fd=self._descriptor))
 
     @contextmanager
     def names(self) -> Iterator[Iterator[str]]:
@@ -202,6 +213,20 @@ class HeldDirectory:
 
 
 def is_link(status: os.stat_result) -> bool:
-    """Whether it leads elsewhere: a symbolic link, or what Windows has of that kind."""
-    reparse_point = getattr(stat, "FILE_ATTRIBUTE_REPARSE_POINT", 0)
-    return stat.S_ISLNK(status.st_mode) or bool(getattr(status, "st_file_attributes", 0) & reparse_point)
+    """Whether it leads elsewhere: a symbolic link, or what Windows has of that kind, such as a junction.
+
+    A file or directory that OneDrive keeps is a reparse point there too, and leads nowhere.
+    """
+    return stat.S_ISLNK(status.st_mode) or bool(getattr(status, "st_reparse_tag", 0) & _NAME_SURROGATE)
+
+
+def _patiently(change: Callable[[], None]) -> None:
+    """Do it; on Windows again and again while another process has the file open, which keeps it in its place."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return change()
+        except PermissionError:
+            if sys.platform != "win32" or time.monotonic() >= until:
+                raise
+        time.sleep(0.01)

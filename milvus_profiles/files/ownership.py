@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -49,7 +50,7 @@ def own_users(env: Mapping[str, str]) -> frozenset[int] | None:
     Args:
         env: the environment, for ``SUDO_UID``, which says something to root only.
     """
-    if not hasattr(os, "geteuid"):
+    if sys.platform == "win32":
         return None
     user = os.geteuid()
     caller = env.get("SUDO_UID", "") if user == 0 else ""
@@ -105,12 +106,10 @@ def changeable(path: str, status: os.stat_result) -> Fault | None:
 
 
 def _foreign(path: str, status: os.stat_result) -> Fault:
-    return Fault(
-        path,
-        f"belongs to another user (uid {status.st_uid})",
-        f"if it is yours, run {command('chown', str(os.geteuid()), path)}",
-        True,
-    )
+    hint = "choose one of your own"
+    if sys.platform != "win32":
+        hint = f"if it is yours, run {command('chown', str(os.geteuid()), path)}"
+    return Fault(path, f"belongs to another user (uid {status.st_uid})", hint, True)
 
 
 def fault_below(base: str, path: str, users: frozenset[int] | None) -> Fault | None:
@@ -139,8 +138,8 @@ def has_modes(device: int | None, mounts: str | None = None) -> bool:
         device: its number, as in os.stat; None where it is not known.
         mounts: the text of Linux's mountinfo; None reads the process's own.
     """
-    if os.name == "nt":
-        return False
+    if sys.platform == "win32":
+        return False  # the bits that Python shows there say nothing of who may do what
     if device is None:
         return True
     if mounts is None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from .ownership import fault_of, own_users
 
-__all__ = ["absolute_path", "home_directory", "home_fault", "is_absent"]
+__all__ = ["absolute_path", "home_directory", "home_fault", "is_absent", "is_absolute", "leads_out"]
 
 # Linux takes 4,095 bytes and Windows 32,767 characters; what is longer only takes time.
 _LONGEST = 32_767 if sys.platform == "win32" else 4095
@@ -57,7 +57,33 @@ def _home(env: Mapping[str, str]) -> str | None:
     home = env.get(_variable())
     if home is None:
         home = os.path.expanduser("~")
-    return home if os.path.isabs(home) and "\0" not in home else None
+    return home if is_absolute(home) and "\0" not in home else None
+
+
+def is_absolute(path: str) -> bool:
+    """Whether a path means one place whatever the current directory is: on Windows it names its drive too.
+
+    Args:
+        path: any.
+    """
+    return os.path.isabs(path) and (sys.platform != "win32" or os.path.splitdrive(path)[0] != "")
+
+
+def leads_out(path: str, directory: str) -> bool:
+    """Whether a path is not below a directory, judged by their text alone.
+
+    So it is judged where looking does harm: on Windows to look at a share (``\\\\host\\share``) sends its host the
+    credentials of this user.
+
+    Args:
+        path: absolute path, in its one spelling, like the directory.
+        directory: what it may be below.
+    """
+    path, directory = os.path.normcase(path), os.path.normcase(directory)
+    try:
+        return os.path.commonpath([directory, path]) != directory.rstrip(os.sep) and path != directory
+    except ValueError:  # another drive
+        return True
 
 
 def absolute_path(path: str, *, base: str | os.PathLike[str], home: str | None = None) -> str:
@@ -114,7 +140,7 @@ def _expanded(path: str, home: str | None) -> str:
             raise _refused(f"a path begins with ~, and there is no home directory for it: {reason}", hint)
         return home + path[1:]
     expanded = os.path.expanduser(path)
-    if not os.path.isabs(expanded):
+    if not is_absolute(expanded):
         raise _refused(
             "a path begins with ~ and the name of a user who has no home directory here",
             "write the path out; a file whose name begins with ~ is written ./~NAME",

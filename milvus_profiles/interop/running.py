@@ -19,7 +19,10 @@ SIGNAL_STATUS = 128
 """What a shell adds to the number of the signal that ended a program."""
 
 if sys.platform == "win32":
+    import errno
     import subprocess
+
+    from ..secrets.command import find_program
 
     def replace(command: Sequence[str], env: Mapping[str, str]) -> NoReturn:
         """Windows replaces no process: run the program and end with its status."""
@@ -27,12 +30,24 @@ if sys.platform == "win32":
 
     @contextlib.contextmanager
     def holding_signals() -> Iterator[None]:
-        """Nothing to hold on Windows, where Ctrl+C reaches the child as well."""
+        """Nothing to hold on Windows, where Ctrl+C reaches the program as well."""
         yield
 
     def run_child(command: Sequence[str], env: Mapping[str, str]) -> int:
-        """Run the program and return its status."""
-        return subprocess.run(list(command), env=dict(env), check=False).returncode
+        """Run a program, searched for in PATH and not in the current directory, and return its status."""
+        if (program := find_program(command[0], env)) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        # What is pressed reaches the program too, and is its business: this process waits for what comes of it.
+        keys = (signal.SIGINT, signal.SIGBREAK)
+        before = {number: signal.signal(number, lambda *_: None) for number in keys}
+        try:
+            status = subprocess.Popen([program, *command[1:]], env=dict(env)).wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        return (
+            status - (1 << 32) if status >= 1 << 31 else status
+        )  # what ended by a fault has a number that C calls negative
 
 else:
     # Python ignores these from its start, and what is ignored stays so in a new program.

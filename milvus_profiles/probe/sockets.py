@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -179,6 +180,8 @@ def resolve(route: Route, deadline: Deadline) -> Resolution:
     The system's resolver knows no time limit, so it runs in a thread that is left behind.
     """
     if route.path:
+        if sys.platform == "win32":
+            return Resolution(route.host, failure="Python has no Unix sockets on Windows")
         return Resolution(route.host, (SocketAddress(socket.AF_UNIX, route.path),))
     if is_numeric(route.host):
         return _look_up(route)  # asks nobody

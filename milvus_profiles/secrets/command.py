@@ -24,7 +24,7 @@ from typing import NoReturn
 from ..background import Pending
 from ..errors import SecretUnavailableError
 from ..files.ownership import changeable
-from ..files.paths import home_directory
+from ..files.paths import home_directory, is_absolute
 from ..masked import MaskedMapping, SecretText, secret_fault
 from ..profile import CommandRef
 from .cache import Fetched
@@ -33,8 +33,12 @@ from .value import Received
 
 __all__ = ["absolute_entries", "find_program", "run_command", "variables"]
 
-# SYSTEMROOT exists on Windows only, where hardly any program starts without it.
-_PASSED = ("PATH", "HOME", "LANG", "SYSTEMROOT")
+_PASSED: tuple[str, ...] = ("PATH", "HOME", "LANG")
+if sys.platform == "win32":
+    # Hardly any program starts without SYSTEMROOT, none of cmd without COMSPEC; the others are what HOME is elsewhere.
+    _PASSED = ("PATH", "PATHEXT", "SYSTEMROOT", "COMSPEC", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "LANG")
+_STARTED = (".com", ".exe", ".bat", ".cmd")
+"""What Windows makes a process of, of all that PATHEXT may name."""
 _LOOK = 50
 """Milliseconds between two looks whether a program has ended of which a child keeps the output open."""
 _RFC3339 = re.compile(
@@ -46,7 +50,7 @@ _RFC3339 = re.compile(
 def variables(command: CommandRef, env: Mapping[str, str], *, terminal: bool = False) -> MaskedMapping:
     """The environment of the program: PATH, HOME, LANG and what the reference names, as far as they are set.
 
-    Where it may have a terminal, TERM says which.
+    Windows has more of that kind.  Where it may have a terminal, TERM says which.
 
     PATH is without its relative entries: what the program starts in turn is not looked for in the directory that it
     runs in either.
@@ -55,6 +59,8 @@ def variables(command: CommandRef, env: Mapping[str, str], *, terminal: bool = F
     passed = {name: env[name] for name in sorted({*_PASSED, *command.pass_env, *more}) if name in env}
     if "PATH" in passed:
         passed["PATH"] = absolute_entries(passed["PATH"])
+    if sys.platform == "win32":
+        passed["NoDefaultCurrentDirectoryInExePath"] = "1"  # cmd would look there first
     return MaskedMapping(passed)
 
 
@@ -63,19 +69,30 @@ def find_program(program: str, env: Mapping[str, str]) -> str | None:
 
     Args:
         program: a path, or a name that is looked for in the absolute entries of PATH: never in the current directory,
-            which may be anybody's.
+            which may be anybody's.  On Windows its extension may be left out, as PATHEXT has it.
         env: for its PATH.
     """
-    if os.path.dirname(program):
-        return program
-    found = shutil.which(program, path=absolute_entries(env.get("PATH", os.defpath)))
-    # On Windows the current directory comes first whatever PATH says.
-    return found if found is not None and os.path.isabs(found) else None
+    path = absolute_entries(env.get("PATH", os.defpath))
+    if sys.platform == "win32":
+        # Neither CreateProcess nor shutil.which: both look into the current directory first.
+        places = [""] if os.path.dirname(program) else path.split(os.pathsep)
+        names = _names_on_windows(program, env.get("PATHEXT", ""))
+        candidates = (os.path.join(place, name) for place in places for name in names if place or os.path.dirname(name))
+        return next(filter(os.path.isfile, candidates), None)
+    return program if os.path.dirname(program) else shutil.which(program, path=path)
+
+
+def _names_on_windows(program: str, extensions: str) -> list[str]:
+    wanted = [ending for ending in extensions.lower().split(";") if ending in _STARTED] or [*_STARTED]
+    named = os.path.splitext(program)[1].lower() in _STARTED
+    return [*([program] if named else []), *(program + ending for ending in wanted)]
 
 
 def absolute_entries(path: str) -> str:
     """The entries of a PATH in which a program may be looked for: not those that count from the current directory."""
-    return os.pathsep.join(entry for entry in path.split(os.pathsep) if os.path.isabs(entry))
+    # On Windows an entry may stand in quotes.
+    entries = (entry.strip('"') if sys.platform == "win32" else entry for entry in path.split(os.pathsep))
+    return os.pathsep.join(filter(is_absolute, entries))
 
 
 def run_command(
@@ -165,7 +182,8 @@ def _start(command: CommandRef, env: MaskedMapping, show_stderr: bool, asks: boo
         if program is None:
             raise FileNotFoundError
         return subprocess.Popen(
-            command.command,
+            # Windows would look for the script of cmd by its name once more, in the current directory.
+            command.command if sys.platform != "win32" else [program, *command.command[1:]],
             executable=program,
             env=env,
             cwd=directory,
@@ -213,7 +231,7 @@ def _read(process: subprocess.Popen[bytes], received: Received) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes], *, alone: bool) -> None:
-    if alone or not hasattr(os, "killpg"):
+    if alone or sys.platform == "win32":
         process.kill()
     else:
         # Its number is its own until it is waited for.

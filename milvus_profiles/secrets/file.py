@@ -9,10 +9,12 @@ import errno
 import os
 import select
 import stat
+import sys
 import time
 from functools import partial
 
 from ..errors import SecretUnavailableError
+from ..files.given import is_given
 from ..files.regular_file import FileFault, open_file
 from ..masked import secret_fault
 from .cache import FOR_EVER, Fetched
@@ -71,8 +73,10 @@ def read_file(path: str, seconds: float) -> Fetched:
 
 def _receive(received: Received, descriptor: int, path: str, seconds: float | None) -> None:
     deadline = time.monotonic() + (seconds or 0.0)
+    # There the /dev/fd/63 of a shell is the very descriptor that it made, whose reads wait.
+    waits = sys.platform == "darwin" and seconds is not None and is_given(path)
     try:
-        while not received.too_large and _read_or_wait(received, descriptor, deadline):
+        while not received.too_large and _read_or_wait(received, descriptor, deadline, waits):
             pass
     except TimeoutError:
         if seconds is None:
@@ -84,15 +88,24 @@ def _receive(received: Received, descriptor: int, path: str, seconds: float | No
         raise SecretUnavailableError(f"the file {path} cannot be read: {error.strerror}", hint=_HINT) from None
 
 
-def _read_or_wait(received: Received, descriptor: int, deadline: float) -> bool:
+def _read_or_wait(received: Received, descriptor: int, deadline: float, waits: bool) -> bool:
     """False at the end of the file."""
     try:
+        if waits:
+            _wait(descriptor, deadline)
         return received.read_from(partial(os.read, descriptor))
     except BlockingIOError:
-        remaining = deadline - time.monotonic()
-        # Not select.select, which refuses descriptors from 1024 on.
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        if remaining <= 0 or not poll.poll(remaining * 1000):
-            raise TimeoutError from None
+        _wait(descriptor, deadline)
         return True
+
+
+def _wait(descriptor: int, deadline: float) -> None:
+    """Until there is something to read, or the end; TimeoutError where neither comes in time."""
+    remaining = deadline - time.monotonic()
+    if remaining <= 0 or sys.platform == "win32":  # where nothing can be waited for
+        raise TimeoutError
+    # Not select.select, which refuses descriptors from 1024 on.
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    if not poll.poll(remaining * 1000):
+        raise TimeoutError

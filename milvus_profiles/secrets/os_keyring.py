@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 from ..background import Pending
 from ..errors import ConfigError, Location, SecretUnavailableError
 from ..files.ownership import fault_below, own_users
-from ..files.paths import home_directory, home_fault
+from ..files.paths import home_directory, home_fault, is_absolute
 from ..log import log
 from ..masked import SecretText, secret_fault
 from ..text import printable
@@ -298,15 +299,14 @@ def _check_places(env: Mapping[str, str]) -> None:
         SecretUnavailableError: the home directory is none, or one of the variables is relative, or others may write.
     """
     problem = home_fault(env)
-    names = ("LOCALAPPDATA", "ProgramData") if os.name == "nt" else ("XDG_CONFIG_HOME", "XDG_DATA_HOME")
-    relative = [name for name in names if env.get(name) and not os.path.isabs(env[name])]
-    if problem is None and relative:
+    names = ("LOCALAPPDATA", "ProgramData") if sys.platform == "win32" else ("XDG_CONFIG_HOME", "XDG_DATA_HOME")
+    if problem is None and (relative := [name for name in names if env.get(name) and not is_absolute(env[name])]):
         problem = f"{relative[0]} is not an absolute path", f"correct {relative[0]}, or unset it"
-    if problem is None and os.name != "nt":
+    if problem is None and sys.platform != "win32":
         named, home = env.get("XDG_CONFIG_HOME"), home_directory(env) or os.sep
         below = os.path.join(named or os.path.join(home, ".config"), "python_keyring", "keyringrc.cfg")
-        fault = fault_below(named or home, below, own_users(env))
-        problem = None if fault is None else (str(fault), fault.hint)
+        if (fault := fault_below(named or home, below, own_users(env))) is not None:
+            problem = str(fault), fault.hint
     if problem is not None:
         raise SecretUnavailableError(
             f"the keyring is not asked, since its settings could be anybody's: {problem[0]}",

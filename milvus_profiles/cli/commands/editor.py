@@ -47,8 +47,14 @@ def edit(place: PlaceOptions) -> None:
             location=Location(target.path),
         )
     env = current().env
-    command = env.get("VISUAL") or env.get("EDITOR") or "vi"
+    command = env.get("VISUAL") or env.get("EDITOR") or ("notepad" if sys.platform == "win32" else "vi")
     words = command_words(command, "VISUAL or EDITOR is not a command", "set EDITOR to a program, such as nano")
+    if sys.platform == "win32":  # which would start one of that name in the current directory
+        from ...secrets.command import find_program
+
+        if (program := find_program(words[0], env)) is None:
+            raise UsageError(f"the editor {words[0]!r} was not found", hint="set EDITOR")
+        words[0] = program
     copy = _Copy(before or b"")
     result: EditResult | None = None
     try:

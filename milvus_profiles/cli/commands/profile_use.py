@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Annotated, Any
 
 from typer import Argument, Option
@@ -104,8 +105,10 @@ def make_default(target: Target, wanted: str | None) -> str | None:
 
 
 def _print_shell_line(alias: str) -> None:
-    shell = os.path.basename(current().env.get("SHELL", "sh"))
-    line = f"set -gx MILVUS_PROFILE {quote(alias)}" if shell == "fish" else f"export MILVUS_PROFILE={quote(alias)}"
+    # On Windows git's bash sets SHELL, and PowerShell does not.
+    shell = os.path.basename(current().env.get("SHELL", "powershell" if sys.platform == "win32" else "sh"))
+    lines = {"fish": f"set -gx MILVUS_PROFILE {quote(alias)}", "powershell": f'$env:MILVUS_PROFILE = "{alias}"'}
+    line = lines.get(shell, f"export MILVUS_PROFILE={quote(alias)}")
     answer({"alias": alias, "shell": line}, line, asked=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -146,7 +147,7 @@ def _warn_of_neighbours(path: str) -> None:
     """
     directory = os.path.dirname(os.path.realpath(path))
     mode = os.stat(directory).st_mode
-    if os.name != "nt" and mode & stat.S_IWOTH:
+    if sys.platform != "win32" and mode & stat.S_IWOTH:
         warn(
             f"every user of this machine can write to {directory}: only the text of the file is pinned, and what its "
             "relative paths lead to may be anybody's"
