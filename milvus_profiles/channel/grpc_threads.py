@@ -7,6 +7,7 @@ process ("Failed to start lifeguard thread", grpcio 1.85), so nobody would learn
 from __future__ import annotations
 
 import os
+import sys
 import time
 import weakref
 from typing import Any, Final, NamedTuple, TypeVar
@@ -59,13 +60,15 @@ class _Look(NamedTuple):
 
     @classmethod
     def now(cls) -> _Look:
-        try:
-            import resource
-
-            limits = *map(resource.getrlimit, (resource.RLIMIT_NPROC, resource.RLIMIT_AS)), os.getpid()
-            threads = len(os.listdir("/proc/self/task"))
-        except (ImportError, OSError):
+        if sys.platform == "win32":
             return cls(time.monotonic(), (), None)
+        import resource
+
+        limits = *map(resource.getrlimit, (resource.RLIMIT_NPROC, resource.RLIMIT_AS)), os.getpid()
+        try:
+            threads: int | None = len(os.listdir("/proc/self/task"))
+        except OSError:
+            threads = None
         return cls(time.monotonic(), limits, threads)
 
     def follows(self, last: _Look | None) -> bool:

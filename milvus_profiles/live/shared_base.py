@@ -397,5 +397,4 @@ class Handle(OfThisProcess, Generic[S]):
         self._closed = True
 
     def __repr__(self) -> str:
-        state = "closed" if self.is_closed else "open"
-        return f"<{type(self).__name__} {self.alias} to {self.endpoint} ({state})>"
+        return f"<{type(self).__name__} {self.alias} to {self.endpoint} ({'closed' if self.is_closed else 'open'})>"
