@@ -105,6 +105,7 @@ def named(aliases: list[str] | None, all_profiles: bool) -> tuple[Profiles, list
         raise UsageError("a profile and --all are both given", hint="give one of them")
     if all_profiles:
         profiles = session.profiles()
+        session.tell_of_variable()
         names = [alias for alias in profiles if not _is_template(profiles, alias)]
     elif aliases and len(aliases) > 1:
         profiles = session.profiles()

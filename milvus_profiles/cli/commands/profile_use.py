@@ -35,7 +35,9 @@ def use(
     """Make a profile the default: in the user's file, or the project's, or (--shell) for one shell only."""
     if alias == "-" and current().profile is not None:
         raise UsageError("- and --profile name two profiles", hint="leave one of them out")
-    wanted = None if alias == "-" else current().select(alias).alias
+    wanted = None if alias == "-" else current().select(alias, tells=False).alias
+    if shell or dry_run:
+        current().tell_of_variable()  # what is written it hides instead, which is told below
     target = choose(place, own=True) if shell else _choose(place, wanted)
     if alias == "-":
         wanted = _previous(target)
