@@ -19,6 +19,7 @@ __all__ = [
     "UNEXPANDED",
     "Standing",
     "command",
+    "counted",
     "has_placeholder",
     "is_placeholder",
     "is_quoted",
@@ -47,6 +48,17 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def counted(number: float, noun: str) -> str:
+    """A number of things, in words.
+
+    Args:
+        number: how many.
+        noun: what one of them is called; more of them have an s.
+    """
+    shown = f"{number:g}" if isinstance(number, float) else str(number)
+    return f"{shown} {noun}{'' if shown == '1' else 's'}"
 
 
 def quote(word: str) -> str:

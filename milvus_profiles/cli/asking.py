@@ -169,7 +169,7 @@ def _add_keys(question: Question) -> None:
         event.app.output.bell()
 
     for one in lists:
-        one.text = partial(_shown, cast(Callable[[], Any], one.text), finds_nothing)
+        one.text = partial(_shown, cast("Callable[[], Any]", one.text), finds_nothing)
 
     given = [app.key_bindings] if app.key_bindings is not None else []
     app.key_bindings = merge_key_bindings([*given, keys])

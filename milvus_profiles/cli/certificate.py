@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigError, Location, MilvusProfilesError
 from ..profile import fold_alias
 from ..server_text import server_text
+from ..text import counted
 from .output import note, shorten, warn
 from .target import Target
 
@@ -98,7 +99,7 @@ def _is_kept(path: str, content: bytes, inside: str | None) -> bool:
 def show_certificate(certificate: Certificate) -> None:
     """Print names, dates and fingerprint, none of it verified, on stderr, where the question will stand."""
     days = certificate.days_left(dt.datetime.now(dt.timezone.utc))
-    left = f"{days:.0f} days left" if days >= 0 else "EXPIRED"
+    left = f"{counted(round(days), 'day')} left" if days >= 0 else "EXPIRED"
     _show("the server presented this certificate:")
     _show(f"  subject  {server_text(certificate.subject)}")
     _show(f"  issuer   {server_text(certificate.issuer)}" + (" (self-signed)" if certificate.is_self_issued else ""))

@@ -238,7 +238,7 @@ def _decode(content: bytes, path: str) -> str:
     for mark, name in ((b"\xef\xbb\xbf", "a UTF-8"), (b"\xff\xfe", "a UTF-16"), (b"\xfe\xff", "a UTF-16")):
         if content.startswith(mark):
             raise ConfigError(
-                f"starts with {name} byte order mark",
+                f"the file starts with {name} byte order mark",
                 hint="save it as UTF-8 without a byte order mark",
                 location=Location(path, 1, 1),
             )
@@ -249,7 +249,7 @@ def _decode(content: bytes, path: str) -> str:
         line = before.count(b"\n") + 1
         column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8")) + 1
         raise ConfigError(
-            f"is not UTF-8 text (byte 0x{content[error.start]:02x})",
+            f"the file is not UTF-8 text (byte 0x{content[error.start]:02x})",
             hint="save it as UTF-8; a binary file has no place here",
             location=Location(path, line, column),
         ) from None
@@ -258,7 +258,7 @@ def _decode(content: bytes, path: str) -> str:
 def _parse(text: str, path: str) -> dict[str, Any]:
     def fail(message: str, place: re.Match[str] | None) -> ConfigError:
         line = None if place is None else text.count("\n", 0, place.start()) + 1
-        return ConfigError(f"is not valid TOML: {message}", location=Location(path, line))
+        return ConfigError(f"the file is not valid TOML: {message}", location=Location(path, line))
 
     try:
         data: dict[str, Any] = loads(text)
@@ -290,7 +290,7 @@ def _syntax_error(message: str, path: str, text: str) -> ConfigError:
         message[: place.start()] if place else message,
         flags=re.DOTALL,
     )
-    reason = f"is not valid TOML: {reason[:1].lower()}{reason[1:]}".strip()
+    reason = f"the file is not valid TOML: {reason[:1].lower()}{reason[1:]}".strip()
     if place is None:
         return ConfigError(reason, location=Location(path))
     twice = message.startswith(("Cannot declare", "Cannot overwrite"))
@@ -303,9 +303,13 @@ def _syntax_error(message: str, path: str, text: str) -> ConfigError:
     if twice and (first := first_place(text, line)) is not None:
         name, place_of_it = first
         if message.startswith("Cannot declare"):
-            reason = f"is not valid TOML: cannot declare [{name}] twice: it stands in line {place_of_it} already"
+            reason = (
+                f"the file is not valid TOML: cannot declare [{name}] twice: it stands in line {place_of_it} already"
+            )
         else:
-            reason = f"is not valid TOML: cannot overwrite a value: {name} stands in line {place_of_it} already"
+            reason = (
+                f"the file is not valid TOML: cannot overwrite a value: {name} stands in line {place_of_it} already"
+            )
         hint = "keep one of them"
     elif re.match(_UNQUOTED_VALUE, content):
         hint = "a text value stands in quotes"

@@ -12,7 +12,7 @@ from ..config.permissions import exposure
 from ..config.tracked import is_tracked
 from ..config.trust import gated_fields
 from ..errors import MilvusProfilesError
-from ..text import command, milvus_profiles, printable
+from ..text import command, counted, milvus_profiles, printable
 from .environment import dotenv_files, names_in
 from .finding import DoctorContext, Examined, Finding
 
@@ -34,7 +34,7 @@ def check_files(profiles: Profiles) -> Iterator[Finding]:
     for document in profiles.documents:
         number = len(document.aliases)
         mode = "" if document.mode is None else f", mode {document.mode:04o}"
-        said = f"{printable(document.path)} ({document.role}): {number} profile{'' if number == 1 else 's'}{mode}"
+        said = f"{printable(document.path)} ({document.role}): {counted(number, 'profile')}{mode}"
         if (found := exposure(document)) is None:
             yield Finding("files", "ok", said)
         else:
