@@ -208,7 +208,7 @@ def _read(path: str, given: bool) -> tuple[bytes, _Status | None]:
             errno.EACCES: "make it readable for this user",
         }
         default = "put a TOML file there" if fault.errno in (None, errno.EISDIR) else None
-        raise ConfigError(fault.reason, hint=hints.get(fault.errno or 0, default), location=Location(path)) from None
+        raise ConfigError(fault.sentence, hint=hints.get(fault.errno or 0, default), location=Location(path)) from None
     if not stat.S_ISREG(read.status.st_mode):
         return read.content, None  # of a pipe, modes say nothing
     return read.content, (stat.S_IMODE(read.status.st_mode), read.status.st_dev)
@@ -303,13 +303,10 @@ def _syntax_error(message: str, path: str, text: str) -> ConfigError:
     if twice and (first := first_place(text, line)) is not None:
         name, place_of_it = first
         if message.startswith("Cannot declare"):
-            reason = (
-                f"the file is not valid TOML: cannot declare [{name}] twice: it stands in line {place_of_it} already"
-            )
+            what = f"cannot declare [{name}] twice: it stands in line {place_of_it} already"
         else:
-            reason = (
-                f"the file is not valid TOML: cannot overwrite a value: {name} stands in line {place_of_it} already"
-            )
+            what = f"cannot overwrite a value: {name} stands in line {place_of_it} already"
+        reason = f"the file is not valid TOML: {what}"
         hint = "keep one of them"
     elif re.match(_UNQUOTED_VALUE, content):
         hint = "a text value stands in quotes"

@@ -129,7 +129,7 @@ def _path(file: str | None) -> str:
         )
     found, unread = find_project_file(cwd, session.env)
     if found is None and unread:
-        raise ConfigError(unread[0].reason, hint=unread[0].hint, location=Location(unread[0].path))
+        raise ConfigError(f"the file {unread[0].reason}", hint=unread[0].hint, location=Location(unread[0].path))
     if found is None:
         raise ConfigError(
             "there is no project file here",
