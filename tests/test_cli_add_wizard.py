@@ -78,7 +78,7 @@ def test_it_goes_back_to_the_answer_that_was_wrong_and_then_writes(
     said = screen.text[screen.text.rindex("added 'remote'") :]
     assert f"added 'remote' ({unknown_issuer.uri}) to the user file ~/.config/milvus/milvus.toml\n" in said
     assert "stored the secret in the keyring\nit is the default profile of that file\n" in said
-    assert "`milvus-profiles show remote`" in said
+    assert "`milvus-profiles profile show remote`" in said
     assert "`milvus-profiles export remote --to pymilvus`" in said
     assert keyring_session.get(SERVICE, account) == "Milvus"
     written = cli.user_file.read_text()
@@ -183,7 +183,7 @@ def test_an_address_of_zilliz_cloud_is_known_and_asks_for_the_key(
     assert "How do you sign in?" not in screen.text
     assert f'uri = "https://{host}"\ntoken = {{keyring = true}}\n' in cli.user_file.read_text()
     assert keyring_session.get(SERVICE, f"tls|{host}|443|") == CANARY
-    assert "next: `milvus-profiles test cloud`" in screen.text
+    assert "next: `milvus-profiles profile test cloud`" in screen.text
 
 
 def test_what_the_options_say_is_not_asked(cli: Command, milvus_auth: MilvusServer) -> None:
@@ -295,5 +295,5 @@ def test_a_database_of_milvus_lite_is_not_made_by_asking(cli: Command, project: 
     ]
     screen = cli.tty("add", answers=answers, columns=150, status=0)
     assert "How do you sign in?" not in screen.text
-    assert "`milvus-profiles test local`" in screen.text
+    assert "`milvus-profiles profile test local`" in screen.text
     assert not (project / "m.db").exists()

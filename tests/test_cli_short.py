@@ -110,7 +110,7 @@ def test_add_takes_the_address_as_a_second_word(cli: Command, file: Path) -> Non
     )
     assert "\n  at URI\n" in cli("add", "other", "http://u:c4n4ry@h", status=3).stderr
     assert cli("add", "http://h", status=2).stderr == (
-        "error: that is an address, not an alias\nhint: write `milvus-profiles add ALIAS URI`\n"
+        "error: that is an address, not an alias\nhint: write `milvus-profiles profile add ALIAS --uri URI`\n"
         "see: milvus-profiles explain usage\n"
     )
     assert "uri" in cli("add", "other", "http://h:1", "--host", "h", status=2).stderr

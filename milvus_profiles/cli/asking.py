@@ -75,12 +75,12 @@ def ask_text(
         return _plain_text(asked, default or typed, fault)
     from questionary import text
 
-    def verdict(answer: str) -> bool | str:
-        found = fault(answer.strip() or default)
-        return True if found is None else printable(found)
-
-    answer: str = _asked(lambda where: text(asked, default=typed, validate=verdict, **where))
-    return answer.strip() or default
+    while True:
+        typed = _asked(lambda where, typed=typed: text(asked, default=typed, **where))  # type: ignore[misc]
+        if (found := fault(typed.strip() or default)) is None:
+            return typed.strip() or default
+        # Whole, and above the question: questionary's own place for it is one line, which cuts it off.
+        typer.echo(printable(found), err=True)
 
 
 def pick(question: str, options: Mapping[T, str], *, at: T | None = None) -> T:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, Location, MilvusProfilesError
-from ..profile import fold_alias
+from ..profile import Profile, fold_alias
 from ..server_text import server_text
 from ..text import counted
 from .output import note, shorten, warn
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..probe.certificate import Certificate
     from ..probe.pinning import PresentedCertificate
 
-__all__ = ["Pin", "show_certificate", "tell_problem"]
+__all__ = ["Pin", "show_certificate", "shows_certificate", "tell_problem"]
 
 
 @dataclass
@@ -92,6 +92,16 @@ def _is_kept(path: str, content: bytes, inside: str | None) -> bool:
 
     try:
         return not os.path.islink(path) and read_bytes(path, inside=inside) == content
+    except MilvusProfilesError:
+        return False
+
+
+def shows_certificate(profile: Profile) -> bool:
+    """Whether the server shows a certificate, so that it is what is trusted that is wrong where TLS fails."""
+    from ..probe.pinning import fetch_certificate
+
+    try:
+        return profile.endpoint.tls and bool(fetch_certificate(profile))
     except MilvusProfilesError:
         return False
 

@@ -128,9 +128,14 @@ class Session:
         selected = self.select(alias).alias
         return self.profiles().use(selected)
 
+    @property
+    def standing(self) -> Standing:
+        """Where profiles stand in this run, for remedies: in the file that it was told, if it was."""
+        return Standing(None if self.config is None or is_given(self.config) else self.config)
+
     def remedy(self, *words: str) -> str:
         """A command of this program, between backticks, for the same file as this run."""
-        return Standing(None if self.config is None or is_given(self.config) else self.config).command(*words)
+        return self.standing.command(*words)
 
     def colors(self, stream: Any) -> bool:
         """Whether a stream gets colours: a terminal does, unless NO_COLOR (https://no-color.org) or an option."""

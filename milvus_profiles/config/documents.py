@@ -202,7 +202,7 @@ def _read(path: str, given: bool) -> tuple[bytes, _Status | None]:
         read = read_given(path, CONFIGURATION_LIMIT) if given else read_regular(path, CONFIGURATION_LIMIT)
     except FileFault as fault:
         # Whoever asks for a file that is not there has named it, whatever it is to be read as.
-        create = _standing(path, "named").command("profile", "add", "ALIAS", "--uri", "URI")
+        create = _standing(path, "named").adding()
         hints = {
             errno.ENOENT: f"create it with {create}",
             errno.EACCES: "make it readable for this user",

@@ -67,7 +67,10 @@ def check_profiles(profiles: Profiles, examined: Examined) -> Iterator[Finding]:
         left = len(profiles) - len(examined)
         rest = f", and {left} not looked at" if left else ""
         yield Finding(
-            "profiles", "failed", f"{len(invalid) - _SHOWN} more are invalid{rest}", "`milvus-profiles config validate`"
+            "profiles",
+            "failed",
+            f"{len(invalid) - _SHOWN} more are invalid{rest}",
+            profiles.standing.command("config", "validate"),
         )
     try:
         chosen = profiles.select()

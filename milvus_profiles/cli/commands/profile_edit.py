@@ -216,7 +216,7 @@ def _assignment(alias: str, text: str, target: Target) -> tuple[tuple[str, ...],
     if not equals:
         # The word itself is not repeated: it may be a secret that was meant for elsewhere.
         raise UsageError(
-            "an argument is not FIELD=VALUE", hint=f"write {current().remedy('set', 'ALIAS', 'timeout=5')}"
+            "an argument is not FIELD=VALUE", hint=f"write {current().remedy('profile', 'set', 'ALIAS', 'timeout=5')}"
         )
     path = _path(name)
     known = field(path)

@@ -63,7 +63,8 @@ def trust(
         )
     if not known:
         note(
-            "a change by anything but milvus-profiles needs `milvus-profiles trust` again, unless it takes back another"
+            f"a change by anything but milvus-profiles needs {milvus_profiles('trust')} again, "
+            "unless it takes back another"
         )
 
 
@@ -133,7 +134,7 @@ def _path(file: str | None) -> str:
     if found is None:
         raise ConfigError(
             "there is no project file here",
-            hint="name one: `milvus-profiles trust FILE`",
+            hint=f"name one: {milvus_profiles('trust', 'FILE')}",
             location=Location(cwd),
         )
     return found
