@@ -209,7 +209,7 @@ def test_all_that_is_wrong_is_counted_where_the_first_is_shown() -> None:
         ("token = {}", "token: a secret reference has exactly one", "2:9", None),
         ("proxy = 'x'", "proxy: must be http://HOST:PORT", "2:9", None),
         ("user = 'a:b'", "the user's name contains a colon", "2:8", None),
-        ("uri = 'http://a:b@c'", "the address contains user information", "2:7", "secret set"),
+        ("uri = 'http://a:b@c'", "the address contains user information", "2:7", "keyring"),
         ("uri = 'http://h'\nhost = 'h'", "uri and host are both given", "2:7", None),
         ("ssl = false\nuri = 'https://h'", "ssl = false contradicts https", "2:7", None),
         ("uri = 'http://h/a'\ndb_name = 'b'", "db_name is 'b', but the uri", "3:11", None),
