@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .errors import ThreadStartError
+from .text import counted
 
 if TYPE_CHECKING:
     import asyncio
@@ -109,7 +110,7 @@ def require(count: int) -> None:
                 return
         finally:
             threading.stack_size(own)
-    raise none_left(f"gRPC needs {count} threads, and the system gives fewer")
+    raise none_left(f"gRPC needs {counted(count, 'thread')}, and the system gives fewer")
 
 
 def has_threads(count: int) -> bool:

@@ -185,7 +185,7 @@ def parse_address(text: str, *, base: str | os.PathLike[str] = ".", home: str | 
     if "@" in text:
         raise AddressError(
             "the address contains user information, which is what stands before an @",
-            hint="take it out of the address: set `user`, and store the password with `milvus-profiles secret set`",
+            hint="take it out of the address: set `user`, and keep the password in the keyring",
         )
     tls: bool | None = None
     rest = text

@@ -182,6 +182,7 @@ Text = Annotated[str, AfterValidator(_printable), AfterValidator(_final), _PRINT
 AnyText = Annotated[str, AfterValidator(_encodable)]
 
 
+_BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 _KINDS = {
     "string_type": "must be text in quotes",
     "bool_type": "must be true or false",
@@ -191,6 +192,7 @@ _KINDS = {
     "model_type": "must be a table",
     "dict_type": "must be a table",
     "model_attributes_type": "must be a table",
+    "invalid_key": "is no name of a field",
     "finite_number": "must be a finite number",
     "string_too_short": "must not be empty",
     "string_too_long": "is too long",
@@ -224,10 +226,16 @@ def wording(finding: Any, name: str) -> str:
         return "the alias is not valid" if name.split(".")[-1] == "alias" else f"{name} is not the name of a variable"
     if kind in _KINDS:
         return f"{name} {_KINDS[kind]}"
-    if limit := next((key for key in ("ge", "gt", "le", "lt") if key in context), None):
-        words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
-        return f"{name} must be {words[limit]} {context[limit]:g}"
-    return f"{name}: {finding['msg'][:1].lower()}{finding['msg'][1:]}"
+    return f"{name} {_limit(context, name) or 'is not valid'}"  # never in words of pydantic's
+
+
+def _limit(context: dict[str, Any], name: str) -> str | None:
+    limit = next((key for key in _BOUNDS if key in context), None)
+    if limit is None:
+        return None
+    if name.split(".")[-1] in ("port", "management_port"):
+        return "must be a number from 1 to 65535"
+    return f"must be {_BOUNDS[limit]} {context[limit]:g}"
 
 
 def fields_in(place: tuple[Any, ...], kind: str) -> tuple[Any, ...]:

@@ -110,7 +110,13 @@ class SecretText:
         # The plain text is accepted on the way in and never produced on the way out.
         return core_schema.no_info_after_validator_function(
             cls,
-            core_schema.union_schema([core_schema.is_instance_schema(cls), core_schema.str_schema(strict=True)]),
+            core_schema.union_schema(
+                [core_schema.is_instance_schema(cls), core_schema.str_schema(strict=True)],
+                # One finding, without the names of these two in its place.
+                custom_error_type="invalid",
+                custom_error_message="{message}",
+                custom_error_context={"message": "is too long, or no text in UTF-8"},
+            ),
             serialization=core_schema.plain_serializer_function_ser_schema(lambda _: MASK),
         )
 

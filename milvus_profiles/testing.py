@@ -191,6 +191,7 @@ def _memory_keyring() -> Any:
                 raise PasswordDeleteError("there is none")
 
         def __repr__(self) -> str:
-            return f"<MemoryKeyring with {len(self._passwords)} entries>"
+            number = len(self._passwords)
+            return f"<MemoryKeyring with {number} {'entry' if number == 1 else 'entries'}>"
 
     return MemoryKeyring

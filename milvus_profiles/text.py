@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 
 __all__ = [
+    "ANSWERS",
     "CALL",
     "DOCUMENTATION",
     "IN_QUOTES",
@@ -20,6 +21,7 @@ __all__ = [
     "UNEXPANDED",
     "Standing",
     "command",
+    "counted",
     "has_placeholder",
     "is_placeholder",
     "is_quoted",
@@ -60,6 +62,17 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def counted(number: float, noun: str) -> str:
+    """A number of things, in words.
+
+    Args:
+        number: how many.
+        noun: what one of them is called; more of them have an s.
+    """
+    shown = f"{number:g}" if isinstance(number, float) else str(number)
+    return f"{shown} {noun}{'' if shown == '1' else 's'}"
 
 
 def quote(word: str) -> str:
@@ -127,8 +140,20 @@ def milvus_profiles(*words: str) -> str:
     return command("milvus-profiles", *words)
 
 
-CALL, OPTIONS = "=", "--"
-"""In the place of a prefix of variables: a call of ``connect`` makes the profile, or options of the command line do."""
+CALL, OPTIONS, ANSWERS = "=", "--", "?"
+"""In the place of a prefix of variables: a call of ``connect`` makes the profile, or options of the command line do, or
+answers to questions."""
+
+# What `add` has options for, and what it asks; another field is set once the profile is written.
+_OPTIONS = frozenset({"uri", "host", "port", "db_name", "user", "description", "ssl", "allow_insecure"})
+_ASKED = {
+    "uri": "the address",
+    "host": "the address",
+    "port": "the address",
+    "db_name": "the database",
+    "user": "how you sign in",
+    "ssl.ca": "what is trusted",
+}
 
 
 class Standing:
@@ -175,14 +200,20 @@ class Standing:
         """A command of this program about the profile, between backticks; words as for :func:`milvus_profiles`."""
         return milvus_profiles(*(() if self.file is None else ("--config", self.file)), *words)
 
+    def adding(self, alias: str = "ALIAS", uri: str = "URI", *options: str) -> str:
+        """The command that adds a profile, between backticks."""
+        return self.command("profile", "add", alias, "--uri", uri, *options)
+
     def change(self, alias: str, *assignments: str) -> str:
         """How fields of it are changed (``FIELD=VALUE`` each): commands and variables between backticks."""
-        variables, arguments, options, given, rest = [], [], [], [], []
+        variables, arguments, options, given, answers, rest = [], [], [], [], [], []
         for assignment in assignments:
             field, _, value = assignment.partition("=")
             name = self._name(field)
             if name is None:
                 rest.append(assignment)
+            elif name == ANSWERS:
+                answers.append(f"correct {_ASKED[field]}" + (f": {value}" if field in ("uri", "db_name") else ""))
             elif name.startswith("/"):
                 given.append(assignment)
             elif name.endswith("="):
@@ -195,16 +226,23 @@ class Standing:
         steps += [f"connect with {' '.join(arguments)}"] if arguments else []
         steps += [f"give `{' '.join(options)}`"] if options else []
         steps += [f"write {' '.join(given)} where {self.prefix} comes from"] if given else []
+        steps += answers
         if rest:
+            if self.prefix in (OPTIONS, ANSWERS):
+                steps.append("add it without a test" if self.prefix == OPTIONS else "add it all the same")
             steps.append(self.command("profile", "set", alias, *rest))
         return ", then ".join(steps)
 
     def _name(self, field: str) -> str | None:
+        if self.prefix == ANSWERS:
+            return ANSWERS if field in _ASKED else None
         if (name := self.variables.get(field)) is not None or self.prefix is None:
             return name
         if self.prefix == CALL:
             return f"{field}="
         if self.prefix == OPTIONS:
+            if field not in _OPTIONS and not field.startswith("ssl."):
+                return None
             return f"--{field.removeprefix('ssl.').replace('_', '-')}"
         if self.prefix.startswith("/"):
             return self.prefix
@@ -212,6 +250,8 @@ class Standing:
 
     def unset(self, alias: str, field: str) -> str:
         """How a field of it, or a table, is taken away."""
+        if self.prefix == ANSWERS:
+            return f"start again without what says {field}"
         names = [name for path, name in self.variables.items() if path.split(".")[0] == field]
         if not names and self.prefix is not None and self.prefix.startswith("/"):
             return f"remove {field} where {self.prefix} comes from"

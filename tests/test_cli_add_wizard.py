@@ -78,7 +78,7 @@ def test_it_goes_back_to_the_answer_that_was_wrong_and_then_writes(
     said = screen.text[screen.text.rindex("added 'remote'") :]
     assert f"added 'remote' ({unknown_issuer.uri}) to the user file ~/.config/milvus/milvus.toml\n" in said
     assert "stored the secret in the keyring\nit is the default profile of that file\n" in said
-    assert "`milvus-profiles show remote`" in said
+    assert "`milvus-profiles profile show remote`" in said
     assert "`milvus-profiles export remote --to pymilvus`" in said
     assert keyring_session.get(SERVICE, account) == "Milvus"
     written = cli.user_file.read_text()
@@ -183,7 +183,7 @@ def test_an_address_of_zilliz_cloud_is_known_and_asks_for_the_key(
     assert "How do you sign in?" not in screen.text
     assert f'uri = "https://{host}"\ntoken = {{keyring = true}}\n' in cli.user_file.read_text()
     assert keyring_session.get(SERVICE, f"tls|{host}|443|") == CANARY
-    assert "next: `milvus-profiles test cloud`" in screen.text
+    assert "next: `milvus-profiles profile test cloud`" in screen.text
 
 
 def test_what_the_options_say_is_not_asked(cli: Command, milvus_auth: MilvusServer) -> None:
@@ -295,5 +295,52 @@ def test_a_database_of_milvus_lite_is_not_made_by_asking(cli: Command, project: 
     ]
     screen = cli.tty("add", answers=answers, columns=150, status=0)
     assert "How do you sign in?" not in screen.text
-    assert "`milvus-profiles test local`" in screen.text
+    assert "`milvus-profiles profile test local`" in screen.text
     assert not (project / "m.db").exists()
+
+
+@pytest.mark.parametrize("place", ["/proc/own.toml", "plain/own.toml"])
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_asked(cli: Command, place: str) -> None:
+    (cli.cwd / "plain").write_text("no directory")
+    screen = cli.tty("--config", place, "add", status=3)
+    assert "error: " in screen.text
+    assert "cannot be " in screen.text
+    assert "Address of the Milvus" not in screen.text
+    typed = cli.tty("--config", place, "add", "p", "h", "--user", "root", status=3)
+    assert "Password of root" not in typed.text
+
+
+def test_an_empty_answer_says_what_the_keyring_has_and_hints_name_the_answers(
+    cli: Command, keyring_session: KeyringSession
+) -> None:
+    port = ports().take()
+    account = f"plain|127.0.0.1|{port}|root"
+    keyring_session.delete(SERVICE, account)
+    answers: Answers = [
+        ("Address of the Milvus", f"http://127.0.0.1:{port}"),
+        ("Name of the profile", "p"),
+        ("How do you sign in?", ENTER),
+        ("User (root):", ENTER),
+        ("(empty: store it later)", ENTER),
+        ("Database (", ENTER),
+        ("Make it the default profile", "y"),
+        ("What now?", INTERRUPTED),
+    ]
+    screen = cli.tty("add", answers=answers, keyring=keyring_session, columns=150, status=130)
+    assert "hint: correct how you sign in" in screen.text
+    assert "secret set" not in screen.text
+    keyring_session.set(SERVICE, account, CANARY)
+    answers[4:] = [("(empty: keep what the keyring has)", INTERRUPTED)]
+    screen = cli.tty("add", answers=answers, keyring=keyring_session, columns=150, status=130)
+    assert CANARY not in screen.raw
+    assert files(cli) == []
+    keyring_session.delete(SERVICE, account)
+
+
+def test_a_fault_of_an_answer_is_told_whole(cli: Command) -> None:
+    answers: Answers = [
+        ("Address of the Milvus", "http://root:secret@h"),
+        ("keep the password in the keyring)", EMPTIED + INTERRUPTED),
+    ]
+    screen = cli.tty("add", answers=answers, columns=80, status=130)
+    assert "which is what stands before an @ (take it out of the address: set `user`, and keep" in screen.text

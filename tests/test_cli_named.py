@@ -177,6 +177,34 @@ def test_all_and_a_name_are_two(cli: Command) -> None:
     assert run(cli, "--profile prod test prod other", "").returncode == 2
 
 
+def test_all_profiles_do_not_hide_that_the_variable_names_none(cli: Command) -> None:
+    outcome = run(cli, "test --all --timeout 0.3", "", MILVUS_PROFILE="nobody")
+    assert outcome.returncode == 6
+    assert outcome.stderr.startswith("warning: MILVUS_PROFILE is passed over: there is no profile 'nobody'")
+    assert "passed over" not in run(cli, "test --all --timeout 0.3", "", MILVUS_PROFILE="prod").stderr
+
+
+def test_a_default_that_is_written_is_hidden_by_a_wrong_variable_and_does_not_pass_it_over(cli: Command) -> None:
+    outcome = run(cli, "use prod", "", MILVUS_PROFILE="nobody")
+    assert outcome.stderr == "warning: something stronger hides it: MILVUS_PROFILE: there is no profile 'nobody'\n"
+    back = run(cli, "use - --shell", "", MILVUS_PROFILE="nobody")
+    assert back.stdout == "export MILVUS_PROFILE=other\n"
+    assert back.stderr.startswith("warning: MILVUS_PROFILE is passed over: there is no profile 'nobody'")
+
+
+@pytest.mark.parametrize("words", ["current", "show", "--profile=prod show", "list"])
+def test_two_files_or_profiles_are_no_choice_for_the_last_one(cli: Command, file: Path, words: str) -> None:
+    for option, one in (("--profile", "prod"), ("--config", str(file))):
+        once = run(cli, f"{words} {option} {one}", "")
+        assert said(run(cli, f"{words} {option} {one} {option}={one}", "")) == said(once)
+        for twice in (f"{words} {option} {one} {option}=x", f"{option} x {option} {one} {words}"):
+            refused = run(cli, twice, "")
+            assert (refused.returncode, refused.stdout) == (2, ""), twice
+            assert refused.stderr.startswith(f"error: {option} is given twice\n")
+    # What the program gets that exec runs is its own.
+    assert run(cli, "exec prod echo --config x --config y", "").stdout == "--config x --config y\n"
+
+
 def test_use_of_the_one_before_and_a_name_are_two(cli: Command) -> None:
     assert run(cli, "--profile prod use -", "").returncode == 2
 

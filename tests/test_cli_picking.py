@@ -58,10 +58,28 @@ def test_what_is_typed_leaves_those_that_have_it_in_them(three: Command) -> None
 
 def test_where_nothing_has_what_is_typed_in_it_enter_picks_nothing(three: Command) -> None:
     before = three.user_file.read_bytes()
-    three.tty("rm", answers=[(WHICH, b"nothing" + ENTER), ("nothing", INTERRUPTED)], status=130)
+    screen = three.tty("rm", answers=[(WHICH, b"nothing" + ENTER), ("nothing has", INTERRUPTED)], status=130)
     assert three.user_file.read_bytes() == before
-    three.tty("rm", answers=[(WHICH, b"alphz" + ENTER), ("alphz", b"\x7f" + ENTER)], status=0)
+    assert "nothing has this in it" in screen.text
+    gone = "alpha  https" not in screen.text.rpartition("/ nothin")[2]
+    assert gone, screen.text
+    three.tty("rm", answers=[(WHICH, b"alphz" + ENTER), ("nothing has", b"\x7f" + ENTER), ("[y/N]", "y")], status=0)
     assert "[profiles.alpha]" not in three.user_file.read_text()
+
+
+def test_what_was_picked_is_taken_away_only_after_a_yes(three: Command) -> None:
+    before = three.user_file.read_bytes()
+    for answer, status in (("", 1), ("n", 1), (INTERRUPTED, 130)):
+        three.tty("rm", answers=[(WHICH, ENTER), ("Remove alpha from the user file", answer)], status=status)
+        assert three.user_file.read_bytes() == before
+    assert "'alpha' was left as it is" in three.tty("rm", answers=[(WHICH, ENTER), ("[y/N]", "n")], status=1).text
+    assert "[y/N]" not in three.tty("rm", "--dry-run", answers=[(WHICH, ENTER)], status=0).text
+    asked = three.tty("secret", "delete", answers=[(WHICH, ENTER), ("Delete the secret in the keyring", "")], status=1)
+    assert "'alpha' was left as it is" in asked.text
+    # A name that was typed, and a yes, are enough.
+    assert "[y/N]" not in three.tty("rm", "gamma", status=0).text
+    assert "[y/N]" not in three.tty("rm", "--yes", answers=[(WHICH, DOWN + ENTER)], status=0).text
+    assert "[profiles.beta]" not in three.user_file.read_text()
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ def test_each_answer_and_a_summary_are_told(cli: Command, server: scripted_grpc.
     assert [line.rpartition(", ")[0] for line in lines[:3]] == ["prod: 1 of 3", "prod: 2 of 3", "prod: 3 of 3"]
     assert lines[3].startswith("prod: 3 answers, min ")
     assert [part.split()[0] for part in lines[3].split(", ")[1:]] == ["min", "median", "p99", "max"]
-    assert lines[4].startswith("to connect: dns ")
+    assert lines[4].startswith("to connect once more: secret ")
+    assert ", dns " in lines[4]
     assert ", tcp " in lines[4]
 
 
@@ -36,7 +37,48 @@ def test_json_has_a_line_for_each_answer_and_one_for_all(cli: Command, server: s
     assert summary["answers"] == 2
     assert summary["min"] <= summary["median"] <= summary["p99"] <= summary["max"]
     assert summary["min"] in (one["ms"], two["ms"])
-    assert {"dns", "tcp", "grpc"} <= set(summary["stages"])
+    assert {"secret", "dns", "tcp", "grpc"} <= set(summary["stages"])
+
+
+def test_the_time_that_a_secret_takes_is_a_part_of_its_own(
+    cli: Command, project: Path, server: scripted_grpc.ScriptedServer
+) -> None:
+    (project / "milvus.toml").write_text(
+        f'[profiles.prod]\nuri = "http://127.0.0.1:{server.port}"\n'
+        'token = {command = ["/bin/sh", "-c", "sleep 0.3; echo token"]}\n'
+    )
+    cli("trust", status=0)
+    summary = json.loads(cli("ping", "-c", "1", "--json", status=0).stdout.splitlines()[-1])
+    assert summary["stages"]["secret"] >= 300
+    assert summary["max"] < summary["stages"]["secret"]
+
+
+@pytest.mark.parametrize(("words", "option"), [("-c 3", "--count"), ("--interval=1", "--interval")])
+def test_a_probe_asks_once(cli: Command, server: scripted_grpc.ScriptedServer, words: str, option: str) -> None:
+    refused = cli("ping", "--probe", *words.split(), status=2)
+    assert refused.stderr.startswith(f"error: --probe asks once, so {option} has no place beside it\n")
+    assert cli("ping", "--probe", status=0).stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("ping prod -c 0", "Invalid value for '--count' / '-c': it must be at least 1"),
+        ("ping prod -i 3601", "Invalid value for '--interval' / '-i': it must be at most 3600"),
+        ("test prod --timeout 0", "Invalid value for '--timeout': it must be at least 0.001"),
+        ("watch --every nan", "Invalid value for '--every': "),
+        ("add x --host h --port 0", "port must be a number from 1 to 65535"),
+        ("add x --host h --port 70000", "port must be a number from 1 to 65535"),
+        ("set prod management_port=0", "management_port must be a number from 1 to 65535"),
+        ("add x h:0", "the port is not a number from 1 to 65535"),
+    ],
+)
+def test_limits_are_told_in_words_of_ours(
+    cli: Command, server: scripted_grpc.ScriptedServer, words: str, said: str
+) -> None:
+    error = cli(*words.split(), "--json").error["message"]
+    assert error.startswith(said)
+    assert "Input should" not in error
 
 
 def test_a_server_that_cannot_be_reached_is_the_error_of_connect(cli: Command, project: Path) -> None:

@@ -110,7 +110,7 @@ def test_add_takes_the_address_as_a_second_word(cli: Command, file: Path) -> Non
     )
     assert "\n  at URI\n" in cli("add", "other", "http://u:c4n4ry@h", status=3).stderr
     assert cli("add", "http://h", status=2).stderr == (
-        "error: that is an address, not an alias\nhint: write `milvus-profiles add ALIAS URI`\n"
+        "error: that is an address, not an alias\nhint: write `milvus-profiles profile add ALIAS --uri URI`\n"
         "see: milvus-profiles explain usage\n"
     )
     assert "uri" in cli("add", "other", "http://h:1", "--host", "h", status=2).stderr
@@ -141,6 +141,15 @@ def test_current_has_a_format_for_prompts(cli: Command, file: Path) -> None:
         "error: --format has no {token}\nhint: there are {alias}, {uri}, {db_name}, {reason}\n"
         "see: milvus-profiles explain usage\n"
     )
+
+
+@pytest.mark.parametrize("form", ["{", "}", "{alias}{", "{alias", "a}b", "{{alias}", "{}", "{ alias }", "{alias!r}"])
+def test_a_brace_of_a_format_belongs_to_a_field(cli: Command, file: Path, form: str) -> None:
+    wrong = cli("current", "--format", form, status=2)
+    assert wrong.stdout == ""
+    assert wrong.stderr.startswith("error: --format has a '")
+    assert "hint: there are {alias}, {uri}, {db_name}, {reason}; a brace itself is written twice\n" in wrong.stderr
+    assert cli("current", "--format", '{{"a": "{alias}"}}', status=0).stdout == '{"a": "prod"}\n'
 
 
 # What files alone tell, and what only the machinery can.
@@ -195,8 +204,61 @@ def test_a_profile_that_is_not_valid_is_not_current(cli: Command, file: Path) ->
         cli("current", status=3)
 
 
+# Whatever is wrong with a file, a line of it each.
+WRONG_ROOTS = [
+    "nonsense = 1", "[pool]\nx = 1", "max_connections = 0", "max_connections = true", "default_profile = 5",
+    "profiles = 3", "[profiles.P]\nuri = 'h'", "[profiles.'a b']\nuri = 'h'", "keyring_backends = ['x']",
+]  # fmt: skip
+WRONG_FIELDS = [
+    "timeout = -1", "timeout = true", "timeout = 100000", "timeout = nan", "timeout = '5'", "call_timeout = 0",
+    "db_name = 'é'", "db_name = 5", "description = 5", "user = ''", "user = 'a:b'", "user = '${U}'", "user = ['x']",
+    "token = ''", "token = '****'", "token = '${T}'", "token = {keyring = false}", "token = {env = '1'}", "token = {}",
+    "token = {env = 'T', keyring = true}", "token = 'x'\npassword = 'y'", "password = 'y'", "retry = 1",
+    "retry = {attempts = 9}", "keepalive = {time = 1}", "keepalive = true", "allow_insecure = 1", "protected = 'no'",
+    "management_port = 0", "pool = {max_channels = 0}", "host = 'h'", "port = 1", "uri = 5", "uri = 'ftp://h'",
+    "uri = 'h:99999'", "uri = '${H}'", "proxy = 5", "extends = 'q'", "ssl = 3", "timeot = 3",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", [*WRONG_ROOTS, *WRONG_FIELDS])
+def test_what_is_wrong_with_a_file_is_wrong_for_current_too(cli: Command, file: Path, wrong: str) -> None:
+    profile = "[profiles.p]\n" + ("" if wrong.startswith("uri") else "uri = 'http://h'\n")
+    is_root = wrong in WRONG_ROOTS
+    file.write_text(f"{wrong}\n{profile}" if is_root and not wrong.startswith("[") else f"{profile}{wrong}\n")
+    # -vv is never answered without the machinery.
+    quick, thorough = cli("current", "--profile", "p"), cli("current", "--profile", "p", "-vv")
+    assert (quick.returncode, quick.stdout) == (3, ""), quick
+    assert thorough.returncode == 3
+    assert thorough.stderr.endswith(quick.stderr)
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        "timeout = 5", "call_timeout = 0.5", "user = 'root'", "user = 'r'\npassword = 'p w'", "token = 'a:b'",
+        "token = {keyring = true}", "token = {env = 'T'}", "retry = false", "protected = true", "description = 'é ü'",
+    ],
+)  # fmt: skip
+def test_usual_fields_are_told_quickly(
+    cli: Command, file: Path, right: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(f"[profiles.p]\nuri = 'http://h'\n{right}\n")
+    monkeypatch.chdir(file.parent)
+    for name, value in cli.environment().items():
+        monkeypatch.setenv(name, value)
+    assert prompt.respond(["current", "--profile", "p"]) == 0
+    assert capsys.readouterr().out == "p\n"
+    assert cli("current", "--profile", "p", "-vv", status=0).stdout == "p\n"
+
+
+def test_verbose_twice_tells_what_happens_in_whatever_spelling(cli: Command, file: Path) -> None:
+    for twice in ("-vv", "-v -v", "--verbose --verbose", "-v --verbose"):
+        assert cli("current", *twice.split(), status=0).stderr.startswith("DEBUG: read "), twice
+    assert cli("current", "-v", status=0).stderr == ""
+
+
 def test_the_simple_fields_are_fields() -> None:
-    assert set(FIELDS) >= prompt._SIMPLE  # no field that the machinery would have to judge by its name
+    assert set(FIELDS) >= prompt._SIMPLE.keys()  # no field that the machinery would have to judge by its name
 
 
 def test_current_needs_no_machinery_where_files_tell(cli: Command, file: Path) -> None:

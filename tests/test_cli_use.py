@@ -21,7 +21,7 @@ def file(project: Path) -> Path:
 def test_a_profile_of_the_project_alone_is_no_default_elsewhere_unsaid(cli: Command, file: Path) -> None:
     said = cli("use", "here", status=0)
     assert "only the project declares 'here'" in said.stderr
-    assert "`milvus-profiles use here --project-file`" in said.stderr
+    assert "`milvus-profiles profile use here --project-file`" in said.stderr
     assert "only the project" not in cli("use", "here", "--project-file", status=0).stderr
     assert file.read_text().startswith('default_profile = "here"\n')
 

@@ -103,11 +103,11 @@ def test_what_is_no_readable_file_is_refused_at_once_and_by_name(tmp_path: Path)
     assert "No such file" in unreadable(tmp_path / "dangling").message
     assert "directory" in unreadable(tmp_path).message
     assert unreadable(tmp_path).hint == "put a TOML file there"
-    assert unreadable(tmp_path / "fifo").message == "is not a file but a FIFO (a pipe)"
+    assert unreadable(tmp_path / "fifo").message == "that is not a file but a FIFO (a pipe)"
     assert "symbolic link" in unreadable(tmp_path / "loop").message
     assert "Not a directory" in unreadable(tmp_path / "file" / "x").message
     assert "too long" in unreadable(tmp_path / ("n" * 300)).message
-    assert unreadable("/dev/zero").message == "is not a file but a device"
+    assert unreadable("/dev/zero").message == "that is not a file but a device"
     assert "not the name of a file" in unreadable("a\x00b").message
     assert len(os.listdir("/proc/self/fd")) == before
 

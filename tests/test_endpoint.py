@@ -400,7 +400,7 @@ def test_no_message_repeats_what_may_be_a_password(text: str) -> None:
 def test_userinfo_is_refused_with_the_remedy() -> None:
     with pytest.raises(AddressError) as caught:
         parse_address("http://root:pw@host")
-    assert "secret set" in (caught.value.hint or "")
+    assert "keyring" in (caught.value.hint or "")
 
 
 # --- sockets and Lite ----------------------------------------------------------------------------------------------

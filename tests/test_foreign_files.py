@@ -250,7 +250,7 @@ def test_a_state_directory_that_is_somebody_elses_is_not_used(
     assert "the state directory is not used" in refused.error["message"]
     assert str(entry) in refused.error["message"]
     assert used.returncode == 0
-    assert any("`milvus-profiles use -` will not go back" in line for line in warned(used))
+    assert any("`milvus-profiles profile use -` will not go back" in line for line in warned(used))
     assert os.listdir(state) == []
     assert any(one["status"] == "failed" and str(entry) in one["detail"] for one in doctor.json["findings"])
 

@@ -91,7 +91,7 @@ def test_edits_are_refused_before_anything_happens(cli: Command, file: Path, lin
     refused = in_bash(
         cli, f"export EDITOR=false MILVUS_URI=http://h; $P --json --config /dev/stdin {line} < some.toml", 3
     )
-    assert json.loads(refused.stderr)["message"].startswith("is what a shell gives in the place of a file")
+    assert json.loads(refused.stderr)["message"].startswith("that is what a shell gives in the place of a file")
     assert file.read_text() == FILE
     assert sorted(path.name for path in file.parent.iterdir()) == [".git", "some.toml"]
 

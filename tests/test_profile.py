@@ -5,20 +5,22 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import re
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.errors import ConfigError
+from milvus_profiles.fieldtypes import fields_in, wording
 from milvus_profiles.masked import MASK, SecretText
 from milvus_profiles.profile import (
     SSL,
@@ -679,3 +681,50 @@ def test_a_model_that_a_program_makes_wrong_is_an_error_with_a_suggestion(
         make()
     assert (caught.value.message, caught.value.hint) == (message, hint)
     assert str(caught.value.location) in ("Profile", "PoolSettings")
+
+
+# One of these is wrong for any field, in whatever way the model has.
+STRANGE: list[Any] = [
+    None, "", "x", "'q'", "${X}", "\ud800", "x" * 70_000, "a b", "é", 0, 1, -1, 7, 100_001, 1.5, -0.5, float("nan"),
+    float("inf"), 10**400, True, False, [], {}, ["x"], [1], [[]], ["\0"], ["x"] * 2000, {"x": 1}, {"env": 1},
+    {"env": "1x"}, {"file": 1}, {"file": ""}, {"command": []}, {"command": ["\0"]}, {"command": 5}, {"command": [""]},
+    {"keyring": "x"}, {"keyring": True, "env": "X"}, {"mode": "x"}, {1: 2}, b"x", (1,),
+]  # fmt: skip
+
+
+def fields_of(model: type[BaseModel], *path: str) -> Iterator[tuple[str, ...]]:
+    for name, info in model.model_fields.items():
+        yield (*path, name)
+        left: list[Any] = [info.annotation]
+        while left:
+            one = left.pop()
+            left += get_args(one)
+            if isinstance(one, type) and issubclass(one, BaseModel):
+                yield from fields_of(one, *path, name)
+
+
+def findings(data: Any) -> list[Any]:
+    try:
+        Profile.model_validate(data)
+    except ValidationError as error:
+        return list(error.errors(include_url=False, include_input=False))
+    return []
+
+
+def test_no_word_of_pydantics_reaches_a_person() -> None:
+    kinds = set()
+    for path in fields_of(Profile):
+        for strange in STRANGE:
+            data: Any = strange
+            for name in reversed(path):
+                data = {name: data}
+            for finding in findings({"alias": "a", "uri": "http://h", **data}):
+                kinds.add(finding["type"])
+                place = ".".join(map(str, fields_in(finding["loc"], finding["type"])))
+                said = wording(finding, place)
+                if finding["type"] != "extra_forbidden":  # which says what is right by itself
+                    assert not said.endswith("is not valid") or "alias" in said, finding
+                assert not re.search("Input|should|instance|constrained|<|greater|less than or", said), said
+                assert re.match(r"[a-z_.0-9]+(:| )", said), said
+    assert {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number"} <= kinds
+    assert {"string_type", "int_type", "float_type", "bool_type", "model_type"} <= kinds

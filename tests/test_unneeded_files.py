@@ -163,7 +163,7 @@ def test_what_cannot_be_looked_into_is_told_and_is_not_no_profiles(open_director
     findings = command("doctor", "--json").json["findings"]
     assert [one["detail"] for one in findings if one["name"] == "files" and one["status"] == "warning"] == [reason]
     refused = command("profile", "add", "b", "--uri", "http://b", "--user-file", "--json", status=3).error
-    assert refused["message"] == reason.removeprefix(f"{file} ")
+    assert refused["message"] == "the file " + reason.removeprefix(f"{file} ")
     # What needs no file says nothing, unless it fails for want of one: HOME is somebody else's in many containers.
     program = textwrap.dedent("""
         import warnings, milvus_profiles as mp
@@ -176,4 +176,4 @@ def test_what_cannot_be_looked_into_is_told_and_is_not_no_profiles(open_director
     python = Command([*seen.prefix, sys.executable, "-c", program], home, project)
     assert python(status=0).stdout == "reached for\n"
     named = command("--config", file, "profile", "list", "--json", status=3).error
-    assert named["message"] == "cannot be read: Permission denied"
+    assert named["message"] == "the file cannot be read: Permission denied"

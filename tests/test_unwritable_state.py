@@ -82,7 +82,7 @@ def test_every_change_is_made_and_the_outcome_is_the_one_on_disk(
     status = cli("secret", "status", "a", "--json", env=env, keyring=keyring_session, status=0).json
     assert status["present"] is True
     [said] = done("profile", "use", "b")
-    assert said.startswith("`milvus-profiles use -` will not go back: ")
+    assert said.startswith("`milvus-profiles profile use -` will not go back: ")
     assert 'default_profile = "b"' in cli.user_file.read_text()
     done("profile", "use", "a", "--project-file")
     assert 'default_profile = "a"' in (project / "milvus.toml").read_text()

@@ -365,7 +365,7 @@ def test_every_file_and_every_obstacle(row: Row, obstacle: str, world: World, st
         assert not {name for name in new if not name.startswith(f"{seen}/")}
     elif end == WARNED:
         assert status == 0, said
-        assert "warning: `milvus-profiles use -` will not go back" in said
+        assert "warning: `milvus-profiles profile use -` will not go back" in said
         assert not lost | new
     elif end == ASIDE:
         assert status == 0, said

@@ -23,12 +23,13 @@ from ..secrets import keyring_account, make_token
 from ..secrets.value import line_of
 from . import keyring_access
 from .asking import agreed, ask_hidden, ask_text, pick
-from .certificate import show_certificate, tell_problem
+from .certificate import show_certificate, shows_certificate, tell_problem
+from .keyring_entries import kept_note
 from .new_profile import FieldOptions, NewProfile
 from .output import note, print_error, warn
 from .session import current
 from .target import Target
-from .writing import Secret, refuse_existing
+from .writing import ANOTHER_WAY, Secret, check_place, refuse_existing
 
 if TYPE_CHECKING:
     from ..diagnosis.report import StageName
@@ -75,6 +76,8 @@ def run(alias: str | None, options: FieldOptions, target: Target, given: Given) 
         typer.Exit: it was given up; the status is the failed test's.
     """
     current().profiles()  # what is wrong with a file is said before anything is asked
+    if not given.dry_run:
+        check_place(target)
     if alias is not None:
         refuse_existing(alias, target, given.force, given.yes)
     _Wizard(alias, options, target, given).run()
@@ -200,7 +203,7 @@ class _Wizard:
         if credential is None or credential.kind != "keyring":
             self.secret = None
             return
-        more = " (empty: what was typed before)" if self.secret else " (empty: keep what the keyring has)"
+        more = " (empty: what was typed before)" if self.secret else kept_note(profile)
         typed = self._typed(lambda: keyring_access.ask_secret(profile.endpoint, credential.user, more))
         self.secret = typed or self.secret
 
@@ -289,7 +292,7 @@ class _Wizard:
     # --- what comes of them ---
 
     def _new(self, options: FieldOptions | None = None) -> NewProfile:
-        return NewProfile(self.alias or "new", options or self.options, self.target, "the address")
+        return NewProfile(self.alias or "new", options or self.options, self.target, "the address", asked=True)
 
     def _fault(self, options: FieldOptions) -> str | None:
         """What is wrong with the answers, in words."""
@@ -316,6 +319,8 @@ class _Wizard:
                 new.write(self._stored(new), default=self.default, replace=self.given.force)
             except SecretUnavailableError as error:
                 new.undo()
+                if error.hint == ANOTHER_WAY:
+                    error.hint = "sign in another way, such as with a variable of the environment"
                 print_error(error)
                 return self._correct(new, "sign-in", error.exit_status, keep=False)
         return True
@@ -340,7 +345,7 @@ class _Wizard:
         self.tested = failure is None
         if failure is None:
             return True
-        wrong = _WRONG.get(failure.name) or ("certificate" if _shows_certificate(new) else "address")
+        wrong = _WRONG.get(failure.name) or ("certificate" if shows_certificate(new.profile) else "address")
         return self._correct(new, wrong, report.exit_code)
 
     def _correct(self, new: NewProfile, wrong: str, status: int, *, keep: bool = True) -> bool:
@@ -370,11 +375,11 @@ class _Wizard:
         with suppress(MilvusProfilesError):
             selected = current().profiles(fresh=True).select().alias
         if not self.tested:
-            first = f"{remedy('test', self.alias)} tests it"
+            first = f"{remedy('profile', 'test', self.alias)} tests it"
         elif selected != self.alias:
-            first = f"{remedy('use', self.alias)} makes it the default"
+            first = f"{remedy('profile', 'use', self.alias)} makes it the default"
         else:
-            first = f"{remedy('show', self.alias)} shows it"
+            first = f"{remedy('profile', 'show', self.alias)} shows it"
         note(f"next: {first}")
         note(f"      {remedy('export', self.alias, '--to', 'pymilvus')} prints a program that connects")
 
@@ -387,13 +392,3 @@ def _proposed_name(new: NewProfile) -> str:
         return "cloud"
     label = endpoint.host.partition(".")[0]
     return label if is_alias(label) and not label.isdigit() else "milvus"
-
-
-def _shows_certificate(new: NewProfile) -> bool:
-    """Whether the server shows a certificate, so that it is what is trusted that is wrong."""
-    from ..probe.pinning import fetch_certificate
-
-    try:
-        return new.profile.endpoint.tls and bool(fetch_certificate(new.profile))
-    except MilvusProfilesError:
-        return False

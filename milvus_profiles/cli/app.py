@@ -213,6 +213,8 @@ def run(words: list[str]) -> int:
 
 # What pydantic says of a value of an option, for typer.
 _NO_NUMBER = re.compile(r"Input should be a valid (?:number|(integer))\b.*", re.DOTALL)
+_BOUND = re.compile(r"Input should be (greater|less) than (or equal to )?(\S+)")
+_BOUNDS = {"greater": ("more than", "at least"), "less": ("less than", "at most")}
 _SURPLUS = re.compile(r"(Got unexpected extra argument(?:\(s\)|s)?) \(.*\)", re.DOTALL)
 
 
@@ -224,6 +226,7 @@ def _usage(error: Exception) -> UsageError | None:
     # An argument too many may be a secret that was meant for a prompt: it is not repeated.
     message = _SURPLUS.sub(r"\1", str(format_message()).rstrip("."))
     message = _NO_NUMBER.sub(lambda found: f"a {'whole ' if found[1] else ''}number is wanted", message)
+    message = _BOUND.sub(lambda found: f"it must be {_BOUNDS[found[1]][bool(found[2])]} {found[3]}", message)
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else NAME
     hint = f"`{path} --help` shows what there is"

@@ -11,7 +11,8 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import typer
 
@@ -74,12 +75,12 @@ def ask_text(
         return _plain_text(asked, default or typed, fault)
     from questionary import text
 
-    def verdict(answer: str) -> bool | str:
-        found = fault(answer.strip() or default)
-        return True if found is None else printable(found)
-
-    answer: str = _asked(lambda where: text(asked, default=typed, validate=verdict, **where))
-    return answer.strip() or default
+    while True:
+        typed = _asked(lambda where, typed=typed: text(asked, default=typed, **where))  # type: ignore[misc]
+        if (found := fault(typed.strip() or default)) is None:
+            return typed.strip() or default
+        # Whole, and above the question: questionary's own place for it is one line, which cuts it off.
+        typer.echo(printable(found), err=True)
 
 
 def pick(question: str, options: Mapping[T, str], *, at: T | None = None) -> T:
@@ -144,7 +145,7 @@ def _asked(make: Callable[[dict[str, Any]], Question]) -> Any:
 
 
 def _add_keys(question: Question) -> None:
-    """Ctrl+Z stops the program, as everywhere; Enter picks nothing where nothing has what was typed in it."""
+    """Ctrl+Z stops the program, as everywhere; where nothing has what was typed in it, nothing is shown or picked."""
     from prompt_toolkit.filters import Condition
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
     from questionary.prompts.common import InquirerControl
@@ -155,7 +156,7 @@ def _add_keys(question: Question) -> None:
 
     @Condition
     def finds_nothing() -> bool:
-        # questionary shows all of them then, with the first one marked.
+        # questionary has all of them then, with the first one marked.
         searched = [(one.search_filter.lower(), one.choices) for one in lists if one.search_filter]
         return any(not any(text in str(choice.title).lower() for choice in choices) for text, choices in searched)
 
@@ -167,8 +168,15 @@ def _add_keys(question: Question) -> None:
     def ignore(event: KeyPressEvent) -> None:
         event.app.output.bell()
 
+    for one in lists:
+        one.text = partial(_shown, cast("Callable[[], Any]", one.text), finds_nothing)
+
     given = [app.key_bindings] if app.key_bindings is not None else []
     app.key_bindings = merge_key_bindings([*given, keys])
+
+
+def _shown(choices: Callable[[], Any], finds_nothing: Callable[[], bool]) -> Any:
+    return [("class:text", "   nothing has this in it")] if finds_nothing() else choices()
 
 
 def _plain_text(question: str, default: str, fault: Callable[[str], str | None]) -> str:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, Location, MilvusProfilesError
-from ..profile import fold_alias
+from ..profile import Profile, fold_alias
 from ..server_text import server_text
+from ..text import counted
 from .output import note, shorten, warn
 from .target import Target
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ..probe.certificate import Certificate
     from ..probe.pinning import PresentedCertificate
 
-__all__ = ["Pin", "show_certificate", "tell_problem"]
+__all__ = ["Pin", "show_certificate", "shows_certificate", "tell_problem"]
 
 
 @dataclass
@@ -95,10 +96,20 @@ def _is_kept(path: str, content: bytes, inside: str | None) -> bool:
         return False
 
 
+def shows_certificate(profile: Profile) -> bool:
+    """Whether the server shows a certificate, so that it is what is trusted that is wrong where TLS fails."""
+    from ..probe.pinning import fetch_certificate
+
+    try:
+        return profile.endpoint.tls and bool(fetch_certificate(profile))
+    except MilvusProfilesError:
+        return False
+
+
 def show_certificate(certificate: Certificate) -> None:
     """Print names, dates and fingerprint, none of it verified, on stderr, where the question will stand."""
     days = certificate.days_left(dt.datetime.now(dt.timezone.utc))
-    left = f"{days:.0f} days left" if days >= 0 else "EXPIRED"
+    left = f"{counted(round(days), 'day')} left" if days >= 0 else "EXPIRED"
     _show("the server presented this certificate:")
     _show(f"  subject  {server_text(certificate.subject)}")
     _show(f"  issuer   {server_text(certificate.issuer)}" + (" (self-signed)" if certificate.is_self_issued else ""))

@@ -171,7 +171,9 @@ def _add_lines(path: str, lines: list[str]) -> None:
 
     def last_look() -> None:
         if read_bytes(path) != before:
-            raise EditConflictError("was saved by someone else meanwhile", hint="try again", location=Location(path))
+            raise EditConflictError(
+                "the file was saved by someone else meanwhile", hint="try again", location=Location(path)
+            )
 
     told = write_atomic(path, (before or b"") + gap + missing, new_mode=0o644, last_look=last_look)
     if told is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from .internal import FLAGS, VALUED
+from .internal import FLAGS, VALUED, taken_apart
 
 __all__ = ["respond"]
 
@@ -16,24 +16,11 @@ def respond(words: Sequence[str]) -> int | None:
     Args:
         words: those after the program's name.
     """
-    options: dict[str, str] = {}
-    flags, plain = set(), []
-    rest = iter(words)
-    for word in rest:
-        name, equals, value = word.partition("=")
-        if word in FLAGS or word == "--probe":
-            flags.add(word)
-        elif name in VALUED or name == "--timeout":
-            given = value if equals else next(rest, "")
-            if not given or name in options:
-                return None
-            options[name] = given
-        elif word.startswith("-"):
-            return None
-        else:
-            plain.append(word)
+    if (taken := taken_apart(words, FLAGS | {"--probe"}, VALUED | {"--timeout"})) is None:
+        return None
+    plain, flags, options = taken
     plain = plain[plain[:1] == ["profile"] :]
-    if plain[:1] != ["ping"] or len(plain) > 2 or "--probe" not in flags or flags & {"-vv", "--json"}:
+    if plain[:1] != ["ping"] or len(plain) > 2 or "--probe" not in flags or "--json" in flags:
         return None
     try:
         timeout = float(options["--timeout"]) if "--timeout" in options else None
@@ -52,7 +39,7 @@ def respond(words: Sequence[str]) -> int | None:
     try:
         check_served(alias, file=options.get("--config"), timeout=timeout)
     except MilvusProfilesError as error:
-        if flags & {"-v", "--verbose"}:
+        if "-v" in flags:
             from .output import print_error
 
             print_error(error)

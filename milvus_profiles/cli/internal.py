@@ -12,12 +12,22 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import TextIO
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, TextIO
 
 from ..text import printable
 
-__all__ = ["FLAGS", "SYNONYMS", "VALUED", "own_words", "program_at", "report_internal", "silence"]
+__all__ = [
+    "FLAGS",
+    "SYNONYMS",
+    "VALUED",
+    "Words",
+    "own_words",
+    "program_at",
+    "report_internal",
+    "silence",
+    "taken_apart",
+]
 
 VALUED = frozenset({"--config", "--profile"})
 FLAGS = frozenset({"--json", "--no-color", "--verbose", "-v", "-vv", "--quiet", "-q"})
@@ -29,6 +39,40 @@ SYNONYMS = {"ls": "list", "get": "show", "rm": "remove", "delete": "remove"}
 _VALUED_OF_EXEC = VALUED | {"--only", "--env-prefix"}
 _FAILED = 1
 _LONGEST = 300
+
+
+class Words(NamedTuple):
+    """The words of a command line that is answered without typer."""
+
+    plain: list[str]
+    flags: frozenset[str]
+    values: dict[str, str]
+
+
+def taken_apart(words: Sequence[str], flags: Collection[str], valued: Collection[str]) -> Words | None:
+    """The words as typer takes them, where it could take them in no other way; None where it is for typer to say.
+
+    Args:
+        words: those after the program's name.
+        flags: options without a value that are known.  What -vv tells is told by the machinery, so twice -v is none.
+        valued: those with a value.
+    """
+    plain, found, values = [], [], {}
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if word in flags and word != "-vv":
+            found.append("-v" if word == "--verbose" else word)
+        elif name in valued:
+            given = value if equals else next(rest, "")
+            if not given or name in values:
+                return None
+            values[name] = given
+        elif word.startswith("-"):
+            return None
+        else:
+            plain.append(word)
+    return Words(plain, frozenset(found), values) if found.count("-v") < 2 else None
 
 
 def own_words(words: Sequence[str]) -> Sequence[str]:

@@ -10,7 +10,7 @@ from ..masked import SecretText, secret_fault
 from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve
 from ..secrets.terminal import kept
 from ..secrets.value import SIZE_LIMIT, Received, line_of
-from ..text import printable
+from ..text import Standing, printable
 from .asking import ask_hidden
 from .output import note
 from .session import current
@@ -43,12 +43,13 @@ def keyring(profiles: Profiles | None) -> OSKeyring:
     return session.keyring
 
 
-def context(alias: str, *, among: int = 1) -> SecretContext:
+def context(alias: str, *, among: int = 1, standing: Standing | None = None) -> SecretContext:
     """What resolving a secret of a profile needs.
 
     Args:
         alias: the profile.
         among: how many are resolved side by side: of several commands none may ask on the terminal.
+        standing: where it stands, if that is not among the profiles in force.
     """
     session = current()
     profiles = session.profiles()
@@ -58,7 +59,7 @@ def context(alias: str, *, among: int = 1) -> SecretContext:
         keyring=keyring(profiles),
         alias=alias,
         verbose_stderr=session.verbose > 0,
-        standing=profiles.standing,
+        standing=standing or profiles.standing,
         time_limit=_PATIENCE if asks else SecretContext.time_limit,
         terminal=kept if asks else None,
     )

@@ -28,6 +28,7 @@ __all__ = [
     "confirm_replacing",
     "delete_unused",
     "follow",
+    "kept_note",
     "note_left_behind",
     "users_of",
 ]
@@ -39,6 +40,16 @@ def account_of(profile: Profile) -> str | None:
     if profile.is_template or credential is None or credential.kind != "keyring":
         return None
     return keyring_account(profile.endpoint, credential.user)
+
+
+def kept_note(profile: Profile) -> str:
+    """What a prompt for a secret says of an empty answer, which leaves the keyring as it is."""
+    account = account_of(profile)
+    try:
+        kept = account is not None and keyring(current().profiles()).get(account) is not None
+    except MilvusProfilesError:
+        kept = False  # whoever stores or needs it will say what is wrong
+    return f" (empty: {'keep what the keyring has' if kept else 'store it later'})"
 
 
 def users_of(profiles: Profiles, account: str, but: Collection[str] = ()) -> list[str]:

@@ -190,6 +190,7 @@ class NewProfile:
         options: its fields.
         target: the file that it goes into.
         place: what its address was given by, for the error about it.
+        asked: whether somebody answered questions, for remedies.
 
     Raises:
         MilvusProfilesError: they make no profile.
@@ -199,11 +200,14 @@ class NewProfile:
         profile: what the table says.
     """
 
-    def __init__(self, alias: str, options: FieldOptions, target: Target, place: str = "--uri") -> None:
+    def __init__(
+        self, alias: str, options: FieldOptions, target: Target, place: str = "--uri", *, asked: bool = False
+    ) -> None:
         self.alias = alias
         self.target = target
+        self._asked = asked
         self.fields = options.table(target, place)
-        self.profile: Profile = validated(alias, self.fields, target)
+        self.profile: Profile = validated(alias, self.fields, target, asked=asked)
         self._pinned: Pin | None = None
 
     def pin(self, shown: PresentedCertificate) -> None:
@@ -219,7 +223,7 @@ class NewProfile:
         """Write the certificate that it is to trust."""
         if self._pinned is not None:
             self._pinned.store()
-            self.profile = validated(self.alias, self.fields, self.target)
+            self.profile = validated(self.alias, self.fields, self.target, asked=self._asked)
 
     @contextmanager
     def undone_on_failure(self) -> Iterator[None]:

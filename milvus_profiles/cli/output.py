@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..errors import DeclinedError, MilvusProfilesError
-from ..text import printable
+from ..text import counted, printable
 from .session import NAME, current
 
 if TYPE_CHECKING:
@@ -85,11 +85,6 @@ def answer(record: Any, *lines: str, asked: bool = False) -> None:
         return
     for line in lines:
         say(line)
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things, in words."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def say(text: str, *, bold: bool = False, color: str | None = None) -> None:

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ..errors import UsageError
+from .internal import VALUED
 from .session import current
 
 __all__ = ["Command", "Group"]
@@ -17,11 +18,29 @@ __all__ = ["Command", "Group"]
 _NOBODY = "-"  # holds the place of an alias that was left out
 
 
+def _refuse_two(command: Any, ctx: Any, args: Sequence[str]) -> None:
+    """Refuse two files or two profiles: the parser would take the last, as if the first had not been typed."""
+    if ctx.resilient_parsing or not any(word.partition("=")[0] in VALUED for word in args):
+        return
+    _, _, order = command.make_parser(ctx).parse_args(args=list(args))
+    for option in order:
+        name = option.opts[0]
+        if name in VALUED and order.count(option) > 1:
+            values = {
+                after if word == name else word.partition("=")[2]
+                for word, after in zip(args, [*args[1:], ""], strict=True)
+                if word.partition("=")[0] == name
+            }
+            if len(values) > 1:
+                raise UsageError(f"{name} is given twice", hint="give it once")
+
+
 class Command(TyperCommand):
     """A command.  An alias that it needs may be left out where ``--profile`` or MILVUS_PROFILE names the profile."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take the words apart, with a word in the place of an alias that was left out."""
+        _refuse_two(self, ctx, args)
         if ctx.resilient_parsing or not self._leaves_out_alias(ctx, args):
             return super().parse_args(ctx, args)
         rest = super().parse_args(ctx, [_NOBODY, *args])
@@ -72,6 +91,7 @@ class Group(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take the words apart."""
         if args or ctx.resilient_parsing:
+            _refuse_two(self, ctx, args)
             return super().parse_args(ctx, args)
         if current().json:
             raise UsageError("Missing command", hint=f"`{ctx.command_path} --help` shows what there is")

@@ -63,6 +63,7 @@ def pick_profile(question: str) -> str:
     if left := len(profiles) - len(found):
         note(f"{counted(left, 'more profile')} not shown: name it instead")
     width = max(len(alias) for alias, _, _ in found)
+    current().picked = True
     return pick(
         question,
         {one[0]: _title(one, width) for one in found},

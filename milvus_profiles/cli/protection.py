@@ -16,7 +16,22 @@ from .target import Target
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
-__all__ = ["confirm_protected", "confirm_protected_text"]
+__all__ = ["confirm_picked", "confirm_protected", "confirm_protected_text"]
+
+
+def confirm_picked(alias: str, what: str, yes: bool = False) -> None:
+    """Ask before something is taken away from a profile that was picked from a list: one Enter is soon pressed.
+
+    Args:
+        alias: the profile.
+        what: what happens to it, as a question without its mark.
+        yes: the answer, where it was given beforehand.
+
+    Raises:
+        DeclinedError: the answer was no.
+    """
+    left = DeclinedError(f"{alias!r} was left as it is")
+    confirm(f"{what}?", alone=left, declined=left.message, yes=yes or not current().picked)
 
 
 def confirm_protected(profiles: Profiles, alias: str, verb: str, yes: bool) -> None:

@@ -54,6 +54,7 @@ class Session:
         warn: what tells a warning.
         ask: what asks for an argument that is missing.
         creates: whether the command writes the named file where there is none, so that it need not be there before.
+        picked: whether the profile was picked from a list, so that nobody has typed its name.
     """
 
     env: MaskedMapping = field(default_factory=lambda: MaskedMapping(os.environ))
@@ -68,6 +69,7 @@ class Session:
     warn: Callable[[str], object] = lambda _: None
     ask: Callable[[Asked], str | None] = lambda _: None
     creates: bool = False
+    picked: bool = False
     _profiles: Profiles | None = field(default=None, repr=False)
     _told: bool = False
 
@@ -92,8 +94,13 @@ class Session:
             raise UsageError("ALIAS and --profile name two profiles", hint="leave one of them out")
         return alias
 
-    def select(self, alias: str | None = None) -> Selection:
-        """The profile that a command works on: its argument, else ``--profile``, else what the layers select."""
+    def select(self, alias: str | None = None, *, tells: bool = True) -> Selection:
+        """The profile that a command works on: its argument, else ``--profile``, else what the layers select.
+
+        Args:
+            alias: its argument.
+            tells: whether to warn of a MILVUS_PROFILE that is passed over, and names nothing.
+        """
         wanted = self.agreed(alias)
         if self._profiles is None:
             from ..config.loading import load_for
@@ -103,13 +110,13 @@ class Session:
                 self.warn(left_out)
                 self._told = True  # what it names may stand there
         selection = self._profiles.select(wanted, name="ALIAS" if alias is not None else "--profile")
-        if wanted is not None:
-            self._tell_of_variable(self._profiles)
+        if wanted is not None and tells:
+            self.tell_of_variable()
         return selection
 
-    def _tell_of_variable(self, profiles: Profiles) -> None:
-        """Warn of a MILVUS_PROFILE that a name goes before, and that names nothing."""
-        name = self.env.get("MILVUS_PROFILE")
+    def tell_of_variable(self) -> None:
+        """Warn of a MILVUS_PROFILE that a name goes before, or all profiles do, and that names nothing."""
+        name, profiles = self.env.get("MILVUS_PROFILE"), self.profiles()
         if not name or name in profiles or self._told:
             return
         self._told = True
@@ -121,9 +128,14 @@ class Session:
         selected = self.select(alias).alias
         return self.profiles().use(selected)
 
+    @property
+    def standing(self) -> Standing:
+        """Where profiles stand in this run, for remedies: in the file that it was told, if it was."""
+        return Standing(None if self.config is None or is_given(self.config) else self.config)
+
     def remedy(self, *words: str) -> str:
         """A command of this program, between backticks, for the same file as this run."""
-        return Standing(None if self.config is None or is_given(self.config) else self.config).command(*words)
+        return self.standing.command(*words)
 
     def colors(self, stream: Any) -> bool:
         """Whether a stream gets colours: a terminal does, unless NO_COLOR (https://no-color.org) or an option."""

@@ -132,7 +132,7 @@ def choose(place: PlaceOptions | None = None, *, own: bool = False, document: Do
         path = named_file(file, session.env, cwd)
         if is_given(path):
             raise ConfigError(
-                "is what a shell gives in the place of a file: it is read, and cannot be changed",
+                "that is what a shell gives in the place of a file: it is read, and cannot be changed",
                 hint="name a file with --config",
                 location=Location(path),
             )
@@ -145,7 +145,7 @@ def choose(place: PlaceOptions | None = None, *, own: bool = False, document: Do
     if project:
         here = os.path.join(cwd, FILE_NAME)
         if found is None and (mistrusted := next((one for one in unread if one.path == here), None)) is not None:
-            raise ConfigError(mistrusted.reason, hint=mistrusted.hint, location=Location(here))
+            raise ConfigError(f"the file {mistrusted.reason}", hint=mistrusted.hint, location=Location(here))
         return Target(found or here, "project")
     return Target(found, "project") if found else _own()
 
@@ -178,7 +178,7 @@ def _own() -> Target:
             f"there is no place for a file of your own: {reason}", hint=f"{hint}, or name a file with --config"
         )
     if (unread := user_file_fault(env)) is not None:
-        raise ConfigError(unread.reason, hint=unread.hint, location=Location(path))
+        raise ConfigError(f"the file {unread.reason}", hint=unread.hint, location=Location(path))
     return Target(path, "user")
 
 

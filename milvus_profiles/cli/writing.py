@@ -20,6 +20,7 @@ from ..config.trust import TrustStore
 from ..config.values import Origin
 from ..errors import (
     ConfigError,
+    Location,
     MilvusProfilesError,
     SecretUnavailableError,
     UnknownProfileError,
@@ -28,9 +29,10 @@ from ..errors import (
 from ..masked import SecretText
 from ..profile import Profile
 from ..spelling import some
+from ..text import ANSWERS, OPTIONS, Standing, printable
 from . import keyring_access
 from .file_warnings import note_untrusted
-from .keyring_entries import confirm_replacing, users_of
+from .keyring_entries import confirm_replacing, kept_note, users_of
 from .output import answer, note, warn
 from .protection import confirm_protected
 from .session import current
@@ -61,11 +63,37 @@ class Secret:
     value: SecretText
 
 
+ANOTHER_WAY = "give the secret another way: --token-file PATH or --token-env NAME"
+"""What to do where the keyring takes no secret."""
+
+
 # --- before anything is written ---
 
 
-def validated(alias: str, fields: dict[str, Any], target: Target) -> Profile:
-    """The profile as the file will declare it."""
+def check_place(target: Target) -> None:
+    """Refuse a file that cannot be written before anybody is asked for what is to be written.
+
+    Raises:
+        MilvusProfilesError: as for writing it.
+    """
+    from ..config.atomic import check_writable, real_path
+
+    directory = os.path.dirname(real_path(target.path))
+    if os.path.isdir(directory):
+        check_writable(target.path, inside=target.bounds())
+        return
+    while not os.path.lexists(directory):
+        directory = os.path.dirname(directory)
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise ConfigError(
+            "the file cannot be written: its directory is not there, and cannot be made",
+            hint=f"let this user write in {printable(directory)}, or name another file with --config",
+            location=Location(target.path),
+        )
+
+
+def validated(alias: str, fields: dict[str, Any], target: Target, *, asked: bool = False) -> Profile:
+    """The profile as the file will declare it; ``asked`` where somebody answered what options would say."""
     from ..config.invalid import Findings, validate
     from ..config.layers import standing_of
     from ..config.values import Raw, RawProfile, Value, resolved_paths
@@ -84,7 +112,9 @@ def validated(alias: str, fields: dict[str, Any], target: Target) -> Profile:
         raise result.errors(1)[0]
     assert isinstance(result, Profile)
     _ = result.endpoint
-    return result.placed(standing_of(stated))
+    file = None if target.standing is None else target.standing.file
+    standing = Standing(file, ANSWERS) if asked else Standing(file, OPTIONS, standing_of(stated).variables)
+    return result.placed(standing)
 
 
 def refuse_existing(alias: str, target: Target, force: bool, yes: bool) -> None:
@@ -125,7 +155,7 @@ def ask_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> Sec
         option = "--password-stdin" if password_stdin else "--token-stdin"
         return Secret(account, keyring_access.read_secret(profile.endpoint, credential.user, option))
     if current().interactive:
-        more = " (empty: keep what the keyring has)"
+        more = kept_note(profile)
         if secret := keyring_access.ask_secret(profile.endpoint, credential.user, more):
             return Secret(account, secret)
     return None
@@ -171,7 +201,6 @@ def write(
         SecretUnavailableError: the keyring cannot keep a secret; nothing was written.
         MilvusProfilesError: the edit was refused; file and keyring are as they were.
     """
-    from ..config.atomic import check_writable, real_path
     from ..config.edit import edit_file
 
     def edit(*, dry_run: bool) -> EditResult:
@@ -190,8 +219,7 @@ def write(
         return finish(target, edit(dry_run=False))
     # Whether the file takes the edit is found out before the keyring is touched.
     planned = edit(dry_run=True)
-    if os.path.isdir(os.path.dirname(real_path(target.path))):
-        check_writable(target.path, inside=target.bounds())
+    check_place(target)
     before: list[tuple[str, SecretText | None]] = []
     try:
         _fill_keyring(secrets, before, replace, touched)
@@ -272,7 +300,7 @@ def _fill_keyring(
     except SecretUnavailableError as error:
         raise SecretUnavailableError(
             f"the secret could not be stored, so nothing was written: {error.message}",
-            hint=error.hint or "give the secret another way: --token-file PATH or --token-env NAME",
+            hint=error.hint or ANOTHER_WAY,
         ) from None
 
 

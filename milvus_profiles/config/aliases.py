@@ -101,9 +101,9 @@ def selected(
     if any(is_given(path) for path in paths):
         return None  # it can be read once
     roots = {path: _read(path) for path in paths}
-    defaults = {path: root.get("default_profile") for path, root in roots.items() if root is not None}
-    if len(defaults) < len(roots):
+    if not all(_is_plain(root) for root in roots.values()):
         return None
+    defaults = {path: (root or {}).get("default_profile") for path, root in roots.items()}
     named_by = [(path, default) for path, default in defaults.items() if isinstance(default, str)]
     choice = next(choices(alias, env.get("MILVUS_PROFILE") or None, None, named_by), None)
     if choice is None or len(named_by) < sum(default is not None for default in defaults.values()):
@@ -139,6 +139,16 @@ def _read(path: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return root
+
+
+def _is_plain(root: Mapping[str, Any] | None) -> bool:
+    """Whether nothing is wrong with a file as a whole, beyond doubt: what is wrong is for the machinery to say."""
+    if root is None or not root.keys() <= {"default_profile", "profiles"}:
+        return False
+    profiles = root.get("profiles", {})
+    if not isinstance(profiles, dict) or not all(map(is_alias, profiles)):
+        return False
+    return len(set(map(fold_alias, profiles))) == len(profiles)
 
 
 def _profiles(root: Mapping[str, Any] | None) -> Mapping[str, Any]:

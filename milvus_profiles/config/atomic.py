@@ -65,7 +65,7 @@ def read_bytes(path: str, *, inside: str | None = None) -> bytes | None:
             hint = "make it readable for this user"
         else:
             hint = hint_for(fault.errno, "name a file, such as milvus.toml")
-        raise ConfigError(fault.reason, hint=hint, location=Location(path)) from None
+        raise ConfigError(fault.sentence, hint=hint, location=Location(path)) from None
 
 
 def write_atomic(

@@ -203,13 +203,13 @@ def _read(path: str, given: bool) -> tuple[bytes, _Status | None]:
         read = read_given(path, CONFIGURATION_LIMIT) if given else read_regular(path, CONFIGURATION_LIMIT)
     except FileFault as fault:
         # Whoever asks for a file that is not there has named it, whatever it is to be read as.
-        create = _standing(path, "named").command("profile", "add", "ALIAS", "--uri", "URI")
+        create = _standing(path, "named").adding()
         hints = {
             errno.ENOENT: f"create it with {create}",
             errno.EACCES: "make it readable for this user",
         }
         default = "put a TOML file there" if fault.errno in (None, errno.EISDIR) else None
-        raise ConfigError(fault.reason, hint=hints.get(fault.errno or 0, default), location=Location(path)) from None
+        raise ConfigError(fault.sentence, hint=hints.get(fault.errno or 0, default), location=Location(path)) from None
     if not stat.S_ISREG(read.status.st_mode) or sys.platform == "win32":
         return read.content, None  # of a pipe, and on Windows, modes say nothing
     return read.content, (stat.S_IMODE(read.status.st_mode), read.status.st_dev)
@@ -239,7 +239,7 @@ def _decode(content: bytes, path: str) -> str:
     for mark, name in ((b"\xef\xbb\xbf", "a UTF-8"), (b"\xff\xfe", "a UTF-16"), (b"\xfe\xff", "a UTF-16")):
         if content.startswith(mark):
             raise ConfigError(
-                f"starts with {name} byte order mark",
+                f"the file starts with {name} byte order mark",
                 hint="save it as UTF-8 without a byte order mark",
                 location=Location(path, 1, 1),
             )
@@ -250,7 +250,7 @@ def _decode(content: bytes, path: str) -> str:
         line = before.count(b"\n") + 1
         column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8")) + 1
         raise ConfigError(
-            f"is not UTF-8 text (byte 0x{content[error.start]:02x})",
+            f"the file is not UTF-8 text (byte 0x{content[error.start]:02x})",
             hint="save it as UTF-8; a binary file has no place here",
             location=Location(path, line, column),
         ) from None
@@ -259,7 +259,7 @@ def _decode(content: bytes, path: str) -> str:
 def _parse(text: str, path: str) -> dict[str, Any]:
     def fail(message: str, place: re.Match[str] | None) -> ConfigError:
         line = None if place is None else text.count("\n", 0, place.start()) + 1
-        return ConfigError(f"is not valid TOML: {message}", location=Location(path, line))
+        return ConfigError(f"the file is not valid TOML: {message}", location=Location(path, line))
 
     try:
         data: dict[str, Any] = loads(text)
@@ -291,7 +291,7 @@ def _syntax_error(message: str, path: str, text: str) -> ConfigError:
         message[: place.start()] if place else message,
         flags=re.DOTALL,
     )
-    reason = f"is not valid TOML: {reason[:1].lower()}{reason[1:]}".strip()
+    reason = f"the file is not valid TOML: {reason[:1].lower()}{reason[1:]}".strip()
     if place is None:
         return ConfigError(reason, location=Location(path))
     twice = message.startswith(("Cannot declare", "Cannot overwrite"))
@@ -304,9 +304,10 @@ def _syntax_error(message: str, path: str, text: str) -> ConfigError:
     if twice and (first := first_place(text, line)) is not None:
         name, place_of_it = first
         if message.startswith("Cannot declare"):
-            reason = f"is not valid TOML: cannot declare [{name}] twice: it stands in line {place_of_it} already"
+            what = f"cannot declare [{name}] twice: it stands in line {place_of_it} already"
         else:
-            reason = f"is not valid TOML: cannot overwrite a value: {name} stands in line {place_of_it} already"
+            what = f"cannot overwrite a value: {name} stands in line {place_of_it} already"
+        reason = f"the file is not valid TOML: {what}"
         hint = "keep one of them"
     elif re.match(_UNQUOTED_VALUE, content):
         hint = "a text value stands in quotes"

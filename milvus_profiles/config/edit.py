@@ -111,12 +111,19 @@ def edit_file(
         content = before or b""
         data = _parse(content, name)
         editor = Editor(content.decode("utf-8"), data, name, standing)
-        change(editor)
+        try:
+            change(editor)
+        except EditConflictError as error:
+            if error.location is None:  # of its text alone, which knows neither the file nor any command
+                error.location, error.hint = Location(name), f"{error.hint}, with {by_hand}"
+            raise
         editor.guard()
         return _Outcome(None if before is None else editor.document.before, editor.document.lines, tuple(editor.notes))
 
     name = os.fspath(path)
-    return _sealed(lambda: _commit(name, edited, dry_run, lock_timeout, check, expect, inside))
+    by_hand = (standing or Standing()).command("profile", "edit")
+    way_out = f"make the change by hand, with {by_hand}"
+    return _sealed(lambda: _commit(name, edited, dry_run, lock_timeout, check, expect, inside, way_out))
 
 
 def replace_file(
@@ -143,7 +150,7 @@ def replace_file(
         return _Outcome(old, lay_out(text().decode("utf-8")))
 
     name = os.fspath(path)
-    return _sealed(lambda: _commit(name, change, dry_run, lock_timeout, None, expect, inside))
+    return _sealed(lambda: _commit(name, change, dry_run, lock_timeout, None, expect, inside, "nest them less"))
 
 
 def _hold(content: bytes) -> Callable[[], bytes]:
@@ -168,6 +175,7 @@ def _commit(
     check: Callable[[bytes], None] | None,
     expect: bytes | None,
     inside: str | None,
+    way_out: str,
 ) -> EditResult:
     def prepare() -> EditResult:
         before = read_bytes(path, inside=inside)
@@ -179,7 +187,7 @@ def _commit(
         except RecursionError:
             raise EditConflictError(
                 "the values are nested too deeply to be edited safely",
-                hint="make the change by hand, with `milvus-profiles profile edit`",
+                hint=way_out,
                 location=Location(path),
             ) from None
         after = "".join(line.raw for line in outcome.after).encode("utf-8")

@@ -211,7 +211,7 @@ class Editor:
             return there
         names = list(self._profiles())
         near = suggest(alias, names)
-        add = f"add it with {self._standing.command('profile', 'add', printable(alias))}"
+        add = f"add it with {self._standing.adding(printable(alias))}"
         known = f"it declares {', '.join(repr(n) for n in names[:10])}{', …' if len(names) > 10 else ''}"
         raise UnknownProfileError(
             f"the file declares no profile {alias!r}",

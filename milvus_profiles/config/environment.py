@@ -14,6 +14,7 @@ from ..alias import check_alias, fold_alias
 from ..errors import ConfigError, Location
 from ..masked import SecretText
 from ..spelling import suggest, suggest_field
+from ..text import milvus_profiles
 from .fields import FIELDS, SECRET_FIELDS, read_text
 from .fields import field as field_of
 from .locations import home_directory
@@ -212,7 +213,8 @@ def idle_addresses(env: Mapping[str, str]) -> list[str]:
     if not names or env.get("MILVUS_URI"):
         return []
     means = "means" if len(names) == 1 else "mean"
-    return [f"{' and '.join(names)} {means} nothing here: set MILVUS_URI, or see `milvus-profiles import --from env`"]
+    other = milvus_profiles("import", "--from", "env")
+    return [f"{' and '.join(names)} {means} nothing here: set MILVUS_URI, or see {other}"]
 
 
 def secret_values(raw: Raw) -> list[Value]:

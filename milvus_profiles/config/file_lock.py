@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from ..errors import ConfigError, Location, LockTimeoutError
 from ..files.held_directory import HeldDirectory
-from ..text import command, removal
+from ..text import command, counted, removal
 from .places import place, refusal, standing
 
 __all__ = ["locked"]
@@ -65,7 +65,8 @@ def _lock(path: str, timeout: float, inside: str | None, stack: ExitStack) -> tu
         while (descriptor := _try_lock(held, f"{name}.lock", path)) is None:
             if timeout >= 0 and time.monotonic() >= end:
                 raise LockTimeoutError(
-                    f"another process is editing the file: it has held {lock_path} for more than {timeout:g} seconds",
+                    f"another process is editing the file: it has held {lock_path} for more than "
+                    f"{counted(timeout, 'second')}",
                     hint=f"wait until it has ended{_NAMED.format(command('fuser', lock_path))}",
                     location=Location(path),
                 )

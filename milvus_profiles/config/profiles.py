@@ -124,21 +124,18 @@ class Profiles(Tabular, Mapping[str, Profile]):
         """The error for an alias that nobody declares, with the nearest one or the way to declare it."""
         names, near = list(islice(self, 9)), self.nearest.to(alias)
         if not is_alias(alias) and (":" in alias or alias.endswith(".db")):
-            hint = "that is an address: connect(uri=…) in a program, `milvus-profiles add ALIAS --uri URI` to name it"
+            hint = f"that is an address: connect(uri=…) in a program, {self.standing.adding()} to name it"
         elif near is not None:
             hint = f"did you mean {near!r}?"
         elif names:
             hint = f"there are: {some(names, len(self))}"
         else:
-            hint = f"there are no profiles yet: declare one with {self._how_to_add()}"
+            hint = f"there are no profiles yet: declare one with {self.standing.adding()}"
         return UnknownProfileError(
             f"there is no profile {without_secrets(alias)[:64]!r}{foreign_letter(alias[:64])}",
             hint="; ".join((hint, *self._left_out())),
             location=location,
         )
-
-    def _how_to_add(self) -> str:
-        return self.standing.command("profile", "add", "ALIAS", "--uri", "URI")
 
     @property
     def standing(self) -> Standing:
@@ -170,7 +167,7 @@ class Profiles(Tabular, Mapping[str, Profile]):
         choices = self._layers.choices(alias, name, self.settings.profile)
         if not choices:
             names = list(islice(self, 9))
-            remedy = f"declare one with {self._how_to_add()}"
+            remedy = f"declare one with {self.standing.adding()}"
             if names:
                 remedy = (
                     f"name one of {some(names, len(self))} with --profile or MILVUS_PROFILE, or set default_profile"

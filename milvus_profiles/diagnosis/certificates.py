@@ -8,6 +8,7 @@ from ..probe.certificate import Certificate
 from ..probe.context import ConnectContext
 from ..probe.tls import ClientCertificate, TLSOutcome
 from ..server_text import server_text
+from ..text import counted
 from .test_run import StageDraft
 
 __all__ = ["describe_tls"]
@@ -40,7 +41,7 @@ def describe_tls(stage: StageDraft, seen: TLSOutcome | None, context: ConnectCon
             f"issuer {server_text(own.issuer) or 'none'}",
             f"names {own.listed_names(_SHOWN_NAMES, ' ') or 'none'}",
             f"chain of {seen.chain_length}" if seen.chain_length > 1 else None,
-            f"{days:.0f} days left",
+            f"{counted(round(days), 'day')} left",
             _CLIENT.get(seen.client_certificate),
         )
         if part
@@ -67,7 +68,7 @@ def _warn_of_client(stage: StageDraft, seen: TLSOutcome | None, context: Connect
 def _warn_of_end(stage: StageDraft, whose: str, ending: Certificate, now: dt.datetime, hint: str) -> None:
     left = ending.days_left(now)
     if left < _ENDS_SOON:
-        stage.warn(f"{whose} ends on {ending.not_after:%Y-%m-%d}, in {max(left, 0):.0f} days", hint)
+        stage.warn(f"{whose} ends on {ending.not_after:%Y-%m-%d}, in {counted(round(max(left, 0)), 'day')}", hint)
 
 
 _UNSEEN: dict[str, str] = {

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from ..display import Line, Lined
 from ..half_made import even_half_made
+from ..text import counted
 
 __all__ = [
     "INFORMATION",
@@ -179,5 +180,5 @@ def verdict(report: Report, *, short: bool = False) -> Line:
     if (failed := report.failure) is not None:
         return [(f"{name}failed at {failed.name} (exit status {report.exit_code})", "red")]
     number = len(report.warnings)
-    warned = f", {number} warning{'' if number == 1 else 's'}" if number else ""
+    warned = f", {counted(number, 'warning')}" if number else ""
     return [(f"{name}ok, {report.server}{warned}", "yellow" if number else "green")]

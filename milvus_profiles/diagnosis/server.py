@@ -42,7 +42,7 @@ from ..probe.sockets import is_numeric
 from ..probe.tls import TLSOutcome, probe_tls
 from ..profile import SSL, Profile
 from ..server_text import server_text
-from ..text import printable
+from ..text import counted, printable
 from .cancellation import Cancelled
 from .certificates import describe_tls
 from .report import StageName, server_name
@@ -378,7 +378,7 @@ def _describe_database(stage: StageDraft, opened: OpenedChannel, seen: _Seen, re
         return
     number, why = _collections(reply)
     if why is None:
-        stage.detail = f"{named}, {number} collection{'' if number == 1 else 's'}"
+        stage.detail = f"{named}, {counted(number, 'collection')}"
     else:
         said = server_text(why, holder.token)
         stage.warn(f"its collections cannot be listed: {said}", "see what the server's own log says")

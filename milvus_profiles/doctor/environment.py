@@ -163,7 +163,7 @@ def check_proxies(context: DoctorContext) -> Iterator[Finding]:
     if present:
         yield Finding(
             "proxy", "warning", f"{', '.join(present)}: not used; only a profile with `proxy` goes through one",
-            "where a proxy is needed: `milvus-profiles profile set ALIAS proxy=http://HOST:PORT`",
+            f"where a proxy is needed: {context.standing.change('ALIAS', 'proxy=http://HOST:PORT')}",
         )  # fmt: skip
     else:
         yield Finding("proxy", "ok", "no proxy variable is set")

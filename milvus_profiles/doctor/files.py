@@ -14,7 +14,7 @@ from ..config.tracked import is_tracked
 from ..config.trust import gated_fields
 from ..errors import MilvusProfilesError
 from ..files.paths import is_absolute
-from ..text import command, milvus_profiles, printable
+from ..text import command, counted, milvus_profiles, printable
 from .environment import dotenv_files, names_in
 from .finding import DoctorContext, Examined, Finding
 
@@ -36,7 +36,7 @@ def check_files(profiles: Profiles) -> Iterator[Finding]:
     for document in profiles.documents:
         number = len(document.aliases)
         mode = "" if document.mode is None else f", mode {document.mode:04o}"
-        said = f"{printable(document.path)} ({document.role}): {number} profile{'' if number == 1 else 's'}{mode}"
+        said = f"{printable(document.path)} ({document.role}): {counted(number, 'profile')}{mode}"
         if (found := exposure(document)) is None:
             yield Finding("files", "ok", said)
         else:
@@ -69,7 +69,10 @@ def check_profiles(profiles: Profiles, examined: Examined) -> Iterator[Finding]:
         left = len(profiles) - len(examined)
         rest = f", and {left} not looked at" if left else ""
         yield Finding(
-            "profiles", "failed", f"{len(invalid) - _SHOWN} more are invalid{rest}", "`milvus-profiles config validate`"
+            "profiles",
+            "failed",
+            f"{len(invalid) - _SHOWN} more are invalid{rest}",
+            profiles.standing.command("config", "validate"),
         )
     try:
         chosen = profiles.select()

@@ -10,6 +10,7 @@ from ..config.invalid import Findings
 from ..diagnosis.report import Status
 from ..errors import MilvusProfilesError
 from ..profile import Profile
+from ..text import Standing
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -54,6 +55,7 @@ class DoctorContext:
     Attributes:
         load: reads the configuration; raises ConfigError where it is invalid as a whole.
         keyring: gives the keyring, with the settings of that configuration if it could be read.
+        standing: where profiles stand, for remedies.
     """
 
     env: Mapping[str, str] = field(repr=False)
@@ -61,3 +63,4 @@ class DoctorContext:
     load: Callable[[], Profiles]
     keyring: Callable[[Profiles | None], OSKeyring]
     now: Callable[[], dt.datetime]
+    standing: Standing = field(default_factory=Standing)

@@ -59,6 +59,11 @@ class FileFault(Exception):
         self.reason = reason
         self.errno = errno
 
+    @property
+    def sentence(self) -> str:
+        """The reason as a whole sentence, for a message that has the path beside it."""
+        return f"{'that' if self.reason.startswith('is not') or 'is a ' in self.reason else 'the file'} {self.reason}"
+
 
 class RegularFile:
     """What was read, and what the open file itself said of its owner and its mode; it shows none of it.

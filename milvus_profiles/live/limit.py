@@ -8,6 +8,7 @@ import weakref
 from functools import partial
 
 from ..errors import ConnectionLimitError
+from ..text import counted
 
 __all__ = ["OPEN_CONNECTIONS", "ConnectionLimit", "Slot"]
 
@@ -60,7 +61,7 @@ class ConnectionLimit:
             if count < limit:
                 return Slot(self._taken)
         raise ConnectionLimitError(
-            f"{count} connections are open, and max_connections is {limit}",
+            f"{counted(count, 'connection')} {'is' if count == 1 else 'are'} open, and max_connections is {limit}",
             hint="close some with disconnect(), or raise max_connections (65,536 at most)",
         )
 

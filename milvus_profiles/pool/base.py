@@ -27,6 +27,7 @@ from ..masked import without_secrets
 from ..pool_stats import KeyStats, PoolStats
 from ..profile import POOL_WIDE, PoolSettings, Profile, fold_alias
 from ..spelling import suggest_field
+from ..text import counted
 from .core import Core, Event
 from .failures import closed, failed, not_on_lease, refused, timed_out
 from .state import KeyState, Lease, Outcome, PoolEntry, Waiter
@@ -294,7 +295,8 @@ class BasePool(OfThisProcess):
 
     def __repr__(self) -> str:
         state = "closed" if self._core.is_closed else "open"
-        return f"<{type(self).__name__} ({state}): {self._core.total} connections of {len(self._core.keys)} keys>"
+        held = f"{counted(self._core.total, 'connection')} of {counted(len(self._core.keys), 'key')}"
+        return f"<{type(self).__name__} ({state}): {held}>"
 
 
 class Leasing(OfThisProcess):

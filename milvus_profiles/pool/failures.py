@@ -18,6 +18,7 @@ from ..errors import (
     PoolTimeoutError,
 )
 from ..log import log
+from ..text import counted
 from .leases import Leases
 from .state import KeyState, Leak, Outcome, Waiter
 
@@ -30,11 +31,15 @@ def refused(core: Leases, key: KeyState, answer: str) -> PoolError:
         return closed(core)
     settings = key.settings
     stats = core.stats()
-    limit = f"{stats.keys[key.name].pool_active} leases on {len(key.entries)} of {key.cap} connections"
+    leases = counted(stats.keys[key.name].pool_active, "lease")
+    limit = f"{leases} on {len(key.entries)} of {counted(key.cap, 'connection')}"
     if not settings.block_when_exhausted:
         reason, hint = "and block_when_exhausted is off", "return connections sooner, or raise the limits of the pool"
     else:
-        reason = f"and {len(key.queue)} borrowers wait (max_waiting {settings.max_waiting})"
+        waiting = len(key.queue)
+        reason = (
+            f"and {counted(waiting, 'borrower')} wait{'s' if waiting == 1 else ''} (max_waiting {settings.max_waiting})"
+        )
         hint = "return connections sooner, or raise the limits of the pool or max_waiting"
     return PoolExhaustedError(
         f"the pool has no connection of {key.name!r} left: {limit}, {reason}", hint=hint, stats=stats
@@ -50,7 +55,7 @@ def timed_out(core: Leases, key: KeyState, timeout: float) -> PoolTimeoutError:
     """The error for who has waited for too long; its cause is why the last attempt to connect failed, if it did."""
     stats = core.stats()
     of_key = stats.keys[key.name]
-    seen = f"{of_key.pool_active} leases on {of_key.pool_size} of {of_key.pool_max} connections"
+    seen = f"{counted(of_key.pool_active, 'lease')} on {of_key.pool_size} of {counted(of_key.pool_max, 'connection')}"
     if key.connecting:
         seen += f", {key.connecting} of which are still being opened"
     error = PoolTimeoutError(

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from ..endpoint import Endpoint
 from ..masked import SecretText
 from ..profile import SSL, Credential, EnvRef, FileRef, Profile
-from ..text import CALL, OPTIONS, Standing, is_quoted, printable
+from ..text import ANSWERS, CALL, OPTIONS, Standing, is_quoted, printable
 from .sockets import Route, route_to
 
 __all__ = ["ConnectContext"]
+
+_NOWHERE_YET = (CALL, OPTIONS, ANSWERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class ConnectContext:
         by_host: the profile declares its address as ``host`` and ``port``, and has no uri.
         uri_database: the database that stands in the uri itself.
         standing: where the profile stands, for the remedies.
+        name: what a profile will be called that stands nowhere yet.
     """
 
     endpoint: Endpoint
@@ -44,6 +47,7 @@ class ConnectContext:
     by_host: bool = False
     uri_database: str | None = None
     standing: Standing = field(default_factory=Standing)
+    name: str = "ALIAS"
 
     @classmethod
     def of(
@@ -58,7 +62,7 @@ class ConnectContext:
         """To connect as a profile says; seconds of None are the profile's, ``lite_port`` is that of its Milvus Lite."""
         return cls(
             endpoint=profile.endpoint,
-            alias=None if profile.standing.prefix in (CALL, OPTIONS) else alias,
+            alias=None if profile.standing.prefix in _NOWHERE_YET else alias,
             tls=profile.tls,
             token=token,
             db_name=profile.db_name,
@@ -69,6 +73,7 @@ class ConnectContext:
             by_host=profile.uri is None,
             uri_database=profile.address.database,
             standing=profile.standing,
+            name=profile.alias,
         )
 
     @property
@@ -85,13 +90,13 @@ class ConnectContext:
     def remedy(self, *assignments: str) -> str:
         """How fields of the profile are changed (``FIELD=VALUE`` each): a command where the profile has a name."""
         if self.alias is None:
-            return self._made.change("", *assignments)
+            return self._made.change(self.name, *assignments)
         return self.standing.change(self.alias, *assignments)
 
     @property
     def _made(self) -> Standing:
         """Where a profile without a name, or one that stands nowhere yet, is from."""
-        return self.standing if self.standing.prefix in (CALL, OPTIONS) else Standing(prefix=CALL)
+        return self.standing if self.standing.prefix in _NOWHERE_YET else Standing(prefix=CALL)
 
     def again(self) -> str:
         """How it is tried for longer."""
@@ -99,13 +104,28 @@ class ConnectContext:
             return (
                 f": {self.standing.command('profile', 'test', self.alias, '--wait', '60')}, or connect(wait_ready=60)"
             )
+        if self._made.prefix == ANSWERS:
+            return ", and try again"
         return ", and run it again" if self._made.prefix == OPTIONS else ": connect(wait_ready=60)"
+
+    def pinning(self) -> str:
+        """How the server's certificate is trusted as it is, after somebody looked at it."""
+        shows = "shows the certificate, and trusts it if you say so"
+        if self.alias is not None:
+            return f"to add the profile anew with --pin-certificate {shows}"
+        if self._made.prefix == ANSWERS:
+            return "or look at the certificate, and trust it: correct what is trusted"
+        if self._made.prefix == OPTIONS:
+            return f"--pin-certificate {shows}"
+        return f"{self._made.adding('ALIAS', self._uri(self.endpoint, self.uri_database), '--pin-certificate')} {shows}"
 
     def first_secret(self) -> str:
         """How a profile without a secret gets one."""
         if self.alias is not None:
             keep = self.standing.command("secret", "set", self.alias)
             return f"name a user and store the password: {self.remedy('user=root')}, then {keep}"
+        if self._made.prefix == ANSWERS:
+            return "correct how you sign in"
         if self._made.prefix == OPTIONS:
             return "give --user and --password-stdin, or --token-stdin"
         return "connect with token=…, or user=… and password=…"
@@ -139,6 +159,8 @@ class ConnectContext:
         return "the secret stands in quotes, which were sent with it (`docker run --env-file` keeps them): "
 
     def _other_secret(self) -> str:
+        if self.alias is None and self._made.prefix == ANSWERS:
+            return "correct how you sign in"
         if self.alias is None:
             return "give the right one" if self._made.prefix == OPTIONS else "connect with other ones"
         source = self.credential and self.credential.source

@@ -28,7 +28,7 @@ from ..errors import (
 )
 from ..server_text import READ, listed, server_text
 from ..spelling import suggest
-from ..text import printable
+from ..text import counted, printable
 from . import explain_tls
 from .context import ConnectContext
 from .explain_gateway import answered_by_gateway, gateway_refusal, no_path_prefix
@@ -335,7 +335,7 @@ def _unavailable(
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return ConnectTimeoutError(
-            f"{context.endpoint} did not answer within {context.timeout:g} seconds",
+            f"{context.endpoint} did not answer within {counted(context.timeout, 'second')}",
             hint=f"check host, port and firewall, or give it more time: {context.remedy('timeout=30')}",
         )
     return UnreachableError(

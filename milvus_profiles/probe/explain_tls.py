@@ -88,7 +88,7 @@ def distrusted(
     ``chain`` are the certificates that it showed, its own first.
     """
     where, ca = context.endpoint, context.tls.ca if context.tls else None
-    pin = "`milvus-profiles profile add … --pin-certificate` shows the certificate and trusts it if you say so"
+    pin = context.pinning()
     if distrust == "wrong host":
         if certificate is not None and not certificate.names:
             return TLSError(

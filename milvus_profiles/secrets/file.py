@@ -50,9 +50,7 @@ def read_file(path: str, seconds: float) -> Fetched:
     try:
         if os.isatty(descriptor):
             # What is typed would be seen.
-            raise SecretUnavailableError(
-                f"{path} is a terminal", hint="pipe the secret in, or store it with `milvus-profiles secret set`"
-            )
+            raise SecretUnavailableError(f"{path} is a terminal", hint="pipe the secret in, or keep it in the keyring")
         received = Received()
         is_pipe = stat.S_ISFIFO(status.st_mode)
         # What is no pipe and has nothing to give now, such as /proc/kmsg, will have no end either.

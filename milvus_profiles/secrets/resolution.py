@@ -19,7 +19,7 @@ from ..errors import SecretUnavailableError
 from ..log import log
 from ..masked import MaskedMapping, SecretText, secret_fault
 from ..profile import CommandRef, Credential, EnvRef, FileRef, KeyringRef
-from ..text import Standing
+from ..text import ANSWERS, OPTIONS, Standing
 from .account import keyring_account
 from .cache import SecretCache
 from .file import read_file
@@ -166,6 +166,10 @@ def _checked(value: SecretText, where: str, hint: str) -> SecretText:
 
 
 def _stored(context: SecretContext) -> str:
+    if context.standing.prefix == ANSWERS:
+        return "correct how you sign in"
+    if context.standing.prefix == OPTIONS:
+        return "give it with --password-stdin or --token-stdin"
     return f"store the secret with {context.standing.command('secret', 'set', context.alias or 'ALIAS')}"
 
 

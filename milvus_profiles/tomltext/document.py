@@ -193,7 +193,7 @@ class TextDocument:
         if self._effort < 0:  # hundreds of changes in one line that is most of the file
             raise EditConflictError(
                 "too many places of one inline table would change",
-                hint="write it as tables with headers, with `milvus-profiles profile edit`",
+                hint="write it as tables with headers",
             )
         self.lines[index] = self.lines[index]._replace(raw=raw)
 

@@ -65,7 +65,7 @@ def rename_key(raw: str, path: Path, new: str) -> str:
     if path not in exact:
         raise EditConflictError(
             f"{path[-1]!r} is spelled with dotted keys inside of an inline table, which cannot be renamed safely",
-            hint="write it as a table of its own, with `milvus-profiles profile edit`",
+            hint="write it as a table of its own",
         )
     start = exact[path].key
     return _replace(raw, start, key_end(raw, start), key_text(new))
@@ -95,7 +95,7 @@ def _cut_below(raw: str, path: Path) -> str:
         raw = _cut(raw, exact, min(found, key=len))
     raise EditConflictError(
         f"{path[-1]!r} is spelled with too many dotted keys inside of an inline table",
-        hint="write it as a table of its own, with `milvus-profiles profile edit`",
+        hint="write it as a table of its own",
     )
 
 

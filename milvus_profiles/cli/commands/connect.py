@@ -76,7 +76,9 @@ def connect(
         check_alias(alias)
     if disconnect:
         if address.is_given or address.password_stdin or force:
-            raise UsageError("-D takes nothing but an alias", hint="connect -D -a ALIAS")
+            raise UsageError(
+                "-D takes nothing but an alias", hint=f"write {current().remedy('connect', '-D', '-a', 'ALIAS')}"
+            )
         _disconnect(alias)
         return
     name = alias or DEFAULT_ALIAS
@@ -105,7 +107,7 @@ def _check_existing(profiles: Profiles, alias: str, password_stdin: bool) -> Non
         if profile.credential is None or profile.credential.kind != "keyring" or profile.user is None:
             raise UsageError(
                 f"--password-stdin does not fit: {profile.alias!r} has no user with a password in the keyring",
-                hint=f"change the profile with {current().remedy('profile', 'set')}",
+                hint=f"change the profile: {current().remedy('profile', 'set', profile.alias, 'user=USER')}",
             )
         secret = ask_secret(profile, False, True)
     test_first(profile, secret)

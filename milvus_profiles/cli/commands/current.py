@@ -8,7 +8,7 @@ from typing import Annotated
 from typer import Option
 
 from ...errors import UsageError
-from ..prompt import FIELDS, written
+from ..prompt import FIELDS, FormatFault, written
 from ..session import current
 
 __all__ = ["current_profile"]
@@ -30,8 +30,12 @@ def current_profile(
     }
     try:
         text = written(record, as_json=current().json, form=form, terminal=sys.stdout.isatty())
-    except KeyError as error:
+    except FormatFault as fault:
+        part, there = str(fault), ", ".join(f"{{{name}}}" for name in FIELDS)
+        if part[1:-1].isidentifier():
+            raise UsageError(f"--format has no {part}", hint=f"there are {there}") from None
         raise UsageError(
-            f"--format has no {{{error.args[0]}}}", hint=f"there are {', '.join(f'{{{name}}}' for name in FIELDS)}"
+            f"--format has a '{part[0]}' that belongs to no field",
+            hint=f"there are {there}; a brace itself is written twice",
         ) from None
     sys.stdout.write(f"{text}\n")

@@ -29,6 +29,7 @@ def doctor() -> None:
         load=session.profiles,
         keyring=keyring_access.keyring,
         now=lambda: dt.datetime.now(dt.timezone.utc),
+        standing=session.standing,
     )
     findings = list(examine(context))
     failed = sum(finding.status == "failed" for finding in findings)

@@ -40,10 +40,11 @@ def edit(place: PlaceOptions) -> None:
     target = choose(place)
     inside = target.bounds()
     before = read_bytes(target.path, inside=inside)
+    set_it = current().remedy("profile", "set", "ALIAS", "FIELD=VALUE")
     if not (current().interactive and sys.stdout.isatty()):
         raise UsageError(
             "an editor needs a terminal, and there is none",
-            hint=f"change a field with {current().remedy('set', 'ALIAS', 'FIELD=VALUE')}, or the file itself",
+            hint=f"change a field with {set_it}, or the file itself",
             location=Location(target.path),
         )
     env = current().env

@@ -123,7 +123,7 @@ def _list() -> None:
         for record in records
     ]
     table(["FORMAT", "FROM", "PROFILES"], rows, styles=["bold"])
-    note("import one of them: `milvus-profiles import --from FORMAT`")
+    note(f"import one of them: {current().remedy('import', '--from', 'FORMAT')}")
 
 
 def _canonical(entry: Entry) -> str:

@@ -21,15 +21,18 @@ from ..session import current
 
 __all__ = ["ping"]
 
-_STAGES = ("dns", "tcp", "tls", "grpc", "auth")
+_STAGES = ("secret", "dns", "tcp", "tls", "grpc", "auth")
 
 
 def ping(
     alias: OptionalAlias = None,
-    count: Annotated[int, Option("--count", "-c", metavar="N", min=1, help="How often to ask.")] = 5,
+    count: Annotated[
+        int | None, Option("--count", "-c", metavar="N", min=1, help="How often to ask.", show_default="5")
+    ] = None,
     interval: Annotated[
-        float, Option("--interval", "-i", metavar="S", min=0, max=3600, help="Seconds between two questions.")
-    ] = 1.0,
+        float | None,
+        Option("--interval", "-i", metavar="S", min=0, max=3600, help="Seconds between two.", show_default="1.0"),
+    ] = None,
     timeout: Annotated[
         float | None, Option("--timeout", metavar="S", min=0.001, help="Seconds for each; default: the profile's.")
     ] = None,
@@ -39,13 +42,18 @@ def ping(
 ) -> None:
     """Ask a server for its version, again and again: how long it takes, and where the time goes.
 
-    All questions go over one connection. With --json each answer is a line, and the summary is the last one.
+    All questions go over one connection; where the time goes is seen as another one is made, from its
+    secret on. With --json each answer is a line, and the summary is the last one.
     """
     if probe:
         if current().json:
             raise UsageError("--probe prints nothing, and so no JSON", hint="leave --json out; the exit status answers")
+        for option, given in (("--count", count), ("--interval", interval)):
+            if given is not None:
+                raise UsageError(f"--probe asks once, so {option} has no place beside it", hint=f"leave {option} out")
         _probe(alias, timeout)
         return
+    count, interval = 5 if count is None else count, 1.0 if interval is None else interval
     from ...diagnosis.stages import ProfileTest, diagnose_declared
     from ...live.api import opened
     from ...live.request import CallFields, request
@@ -110,7 +118,7 @@ def _summarise(alias: str, times: Sequence[float], stages: dict[str, float]) -> 
         return
     figures = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
     say(f"{alias}: {counted(len(times), 'answer')}" + (f", {figures} ms" if figures else ""), bold=True)
-    say("to connect: " + ", ".join(f"{name} {ms:.2f}" for name, ms in stages.items()) + " ms")
+    say("to connect once more: " + ", ".join(f"{name} {ms:.2f}" for name, ms in stages.items()) + " ms")
 
 
 def _figures(times: Sequence[float]) -> dict[str, float]:

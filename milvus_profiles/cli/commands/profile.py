@@ -42,7 +42,7 @@ def list_profiles() -> None:
         return
     if not rows:
         say("no profiles yet")
-        note(f"hint: {current().remedy('profile', 'add', 'local', '--uri', './milvus.db')}")
+        note(f"hint: {current().standing.adding('local', './milvus.db')}")
         for line in idle_addresses(current().env):
             note(line)
         return

@@ -18,7 +18,7 @@ from ..new_profile import FieldOptions, NewProfile
 from ..options import Asked, ChangeOptions, ForceOption
 from ..session import current
 from ..target import choose
-from ..writing import ask_secret, refuse_existing, test_first
+from ..writing import ask_secret, check_place, refuse_existing, test_first
 
 __all__ = ["add"]
 
@@ -45,9 +45,7 @@ def add(
     current().creates = True
     if alias is not None:
         if "://" in alias:
-            raise UsageError(
-                "that is an address, not an alias", hint=f"write {current().remedy('add', 'ALIAS', 'URI')}"
-            )
+            raise UsageError("that is an address, not an alias", hint=f"write {current().standing.adding()}")
         check_alias(alias)
     if address is not None:
         if options.uri is not None:
@@ -70,6 +68,7 @@ def add(
             _pin(new, how.dry_run)
         secret = None
         if not how.dry_run:
+            check_place(target)
             secret = ask_secret(new.profile, options.token_stdin, options.password_stdin)
             if test:
                 test_first(new.profile, secret)

@@ -21,9 +21,10 @@ from ..keyring_entries import account_in, delete_unused, follow, users_of
 from ..options import AliasArgument, Asked, ChangeOptions, DryRunOption, NewAlias, PlaceOptions
 from ..output import answer, note, warn
 from ..picking import pick_profile
+from ..protection import confirm_picked, confirm_protected
 from ..session import current
 from ..target import Target, choose_declaring
-from ..writing import Secret, confirm_protected, show_plan, write
+from ..writing import Secret, show_plan, write
 
 if TYPE_CHECKING:
     from ...config.edit import Change, Editor
@@ -157,6 +158,7 @@ def remove(
     account = _entry_to_delete(profiles, name) if with_secret else None
     left = None if with_secret else account_in(profiles, name)
     if not how.dry_run:
+        confirm_picked(name, f"Remove {name} from {target}", how.yes)
         confirm_protected(profiles, name, "remove", how.yes)
     result = write(target, lambda editor: editor.remove(name), dry_run=how.dry_run)
     record: dict[str, Any] = {"alias": name, "file": target.path}
@@ -207,7 +209,7 @@ def _assignment(alias: str, text: str, target: Target) -> tuple[tuple[str, ...],
     if not equals:
         # The word itself is not repeated: it may be a secret that was meant for elsewhere.
         raise UsageError(
-            "an argument is not FIELD=VALUE", hint=f"write {current().remedy('set', 'ALIAS', 'timeout=5')}"
+            "an argument is not FIELD=VALUE", hint=f"write {current().remedy('profile', 'set', 'ALIAS', 'timeout=5')}"
         )
     path = _path(name)
     known = field(path)

@@ -105,6 +105,7 @@ def named(aliases: list[str] | None, all_profiles: bool) -> tuple[Profiles, list
         raise UsageError("a profile and --all are both given", hint="give one of them")
     if all_profiles:
         profiles = session.profiles()
+        session.tell_of_variable()
         names = [alias for alias in profiles if not _is_template(profiles, alias)]
     elif aliases and len(aliases) > 1:
         profiles = session.profiles()
@@ -114,7 +115,7 @@ def named(aliases: list[str] | None, all_profiles: bool) -> tuple[Profiles, list
         names = [session.select(aliases[0] if aliases else selected_or_picked()).alias]
         profiles = session.profiles()
     if not names:
-        raise UsageError("there is no profile to test", hint=f"declare one with {session.remedy('profile', 'add')}")
+        raise UsageError("there is no profile to test", hint=f"declare one with {session.standing.adding()}")
     return profiles, names
 
 
@@ -245,7 +246,9 @@ def run_one(profile: Profile, secret: SecretText | None) -> Report:
     session, alias = current(), profile.alias
     with view_of([alias]) as view:
         view.begin(alias)
-        how = ProfileTest(keyring_access.context(alias), on_stage=lambda stage: view.stage(alias, stage))
+        how = ProfileTest(
+            keyring_access.context(alias, standing=profile.standing), on_stage=lambda stage: view.stage(alias, stage)
+        )
         report = diagnose_profile(profile, how, token=secret)
         view.end(report)
     if session.json and not report.ok:

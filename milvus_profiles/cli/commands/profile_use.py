@@ -36,13 +36,17 @@ def use(
     """Make a profile the default: in the user's file, or the project's, or (--shell) for one shell only."""
     if alias == "-" and current().profile is not None:
         raise UsageError("- and --profile name two profiles", hint="leave one of them out")
-    wanted = None if alias == "-" else current().select(alias).alias
+    wanted = None if alias == "-" else current().select(alias, tells=False).alias
+    if shell or dry_run:
+        current().tell_of_variable()  # what is written it hides instead, which is told below
     target = choose(place, own=True) if shell else _choose(place, wanted)
     if alias == "-":
         wanted = _previous(target)
     if shell:
         if wanted is None:
-            raise UsageError("there is no profile to go back to", hint="name one")
+            raise UsageError(
+                "there is no profile to go back to", hint=f"name one: {current().remedy('profile', 'use', 'ALIAS')}"
+            )
         _print_shell_line(wanted)
         return
     record = {"alias": wanted, "file": target.path}
@@ -55,7 +59,7 @@ def use(
     if hidden is not None and not current().json:
         warn(f"something stronger hides it: {hidden}")
     if wanted is not None and target.role == "user" and _is_the_projects(wanted):
-        remedy = current().remedy("use", wanted, "--project-file")
+        remedy = current().remedy("profile", "use", wanted, "--project-file")
         warn(f"only the project declares {wanted!r}, so elsewhere there is no such profile: {remedy} is about it alone")
 
 
@@ -164,6 +168,6 @@ def _remember(target: Target, alias: str | None) -> None:
     except MilvusProfilesError as error:
         at = f"{error.location}: " if error.location is not None else ""
         warn(
-            f"{current().remedy('use', '-')} will not go back: {at}{error.message}"
+            f"{current().remedy('profile', 'use', '-')} will not go back: {at}{error.message}"
             + (f" ({error.hint})" if error.hint else "")
         )

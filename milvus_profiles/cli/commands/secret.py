@@ -12,6 +12,7 @@ from .. import keyring_access
 from ..keyring_entries import confirm_loss, confirm_replacing, users_of
 from ..options import AliasArgument
 from ..output import answer, note
+from ..protection import confirm_picked
 from ..session import current
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def delete_secret(alias: AliasArgument) -> None:
     """Delete the keyring's entry of a profile."""
     resolved = _resolve(alias)
     account = _account(resolved)
+    confirm_picked(resolved.profile.alias, f"Delete the secret in the keyring for {account}")
     confirm_loss(account, [resolved.profile.alias], "delete")
     deleted = keyring_access.keyring(current().profiles()).delete(account)
     answer(

@@ -64,7 +64,8 @@ def trust(
         )
     if not known:
         note(
-            "a change by anything but milvus-profiles needs `milvus-profiles trust` again, unless it takes back another"
+            f"a change by anything but milvus-profiles needs {milvus_profiles('trust')} again, "
+            "unless it takes back another"
         )
 
 
@@ -130,11 +131,11 @@ def _path(file: str | None) -> str:
         )
     found, unread = find_project_file(cwd, session.env)
     if found is None and unread:
-        raise ConfigError(unread[0].reason, hint=unread[0].hint, location=Location(unread[0].path))
+        raise ConfigError(f"the file {unread[0].reason}", hint=unread[0].hint, location=Location(unread[0].path))
     if found is None:
         raise ConfigError(
             "there is no project file here",
-            hint="name one: `milvus-profiles trust FILE`",
+            hint=f"name one: {milvus_profiles('trust', 'FILE')}",
             location=Location(cwd),
         )
     return found

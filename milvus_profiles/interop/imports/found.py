@@ -107,7 +107,7 @@ def read_source(path: str) -> bytes:
     try:
         return (read_given(path, LIMIT) if is_given(path) else read_regular(path, LIMIT)).content
     except FileFault as fault:
-        raise ConfigError(fault.reason, hint="name the file after --from FORMAT", location=Location(path)) from None
+        raise ConfigError(fault.sentence, hint="name the file after --from FORMAT", location=Location(path)) from None
 
 
 def parsed(content: bytes, path: str, parse: Callable[[str], T], complaint: str) -> T:
@@ -122,7 +122,7 @@ def check_blanks(text: str, path: str) -> None:
     """Refuse a text with a hundred blanks in a row: parsers of such files take time that grows with their square."""
     if (found := _MANY_BLANKS.search(text)) is not None:
         line = text.count("\n", 0, found.start()) + 1
-        raise ConfigError("has a hundred blanks in a row", hint="take them out", location=Location(path, line))
+        raise ConfigError("the line has a hundred blanks in a row", hint="take them out", location=Location(path, line))
 
 
 def as_alias(text: str, fallback: str) -> str:
