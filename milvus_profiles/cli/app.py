@@ -126,7 +126,7 @@ def _summary(name: str) -> str | None:
     """What completion says of a command, where typer would cut the first line of its help off."""
     if VARIABLE not in os.environ:
         return None
-    from .manual import PAGES
+    from .manual_pages import PAGES
 
     page = PAGES.get(name)
     return None if page is None else page.summary

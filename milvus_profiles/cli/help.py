@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, TextIO
 
 from ..text import DOCUMENTATION
 from .internal import SYNONYMS
-from .manual import GROUPS, PAGES, STATUSES, VARIABLES
+from .manual import GROUPS, STATUSES, VARIABLES
+from .manual_pages import PAGES
 from .session import GLOBAL_PANEL, current
 
 __all__ = ["print_page"]

@@ -8,7 +8,8 @@ from typer import Argument, Context
 
 from ...errors import UsageError
 from ..completion_scripts import SHELLS, answer_script
-from ..manual import GROUPS, PAGES
+from ..manual import GROUPS
+from ..manual_pages import PAGES
 from ..options import begun
 from ..output import print_version
 from ..session import NAME
