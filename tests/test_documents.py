@@ -131,7 +131,7 @@ def test_a_file_of_another_user_is_refused_with_the_remedy(tmp_path: Path) -> No
         [sys.executable, "-c", code, str(tmp_path / "milvus.toml")], capture_output=True, text=True, check=True
     )
     assert result.stdout.splitlines() == [
-        f"{tmp_path}/milvus.toml: cannot be read: Permission denied",
+        f"{tmp_path}/milvus.toml: the file cannot be read: Permission denied",
         "hint: make it readable for this user",
     ]
 

@@ -432,3 +432,5 @@ def test_curl_keeps_a_blank_at_the_end_of_a_password(
         (script := tmp_path / "program.sh").write_text(exported(cli, "a", "curl", SecretText(f"{user}:{secret}")).text)
         done = subprocess.run(["sh", script], capture_output=True, text=True, timeout=60, check=False)
         assert done.stdout.startswith('{"code":200') is ends, done.stdout + done.stderr
+    with mp.connect(uri=milvus_auth.uri, token="root:Milvus") as admin:
+        admin.client().drop_user(user)

@@ -160,7 +160,7 @@ async def test_waiters_are_served_in_the_order_of_coming(shell: Shell) -> None:
 
 async def test_the_wait_ends_in_time_and_says_why(shell: Shell) -> None:
     async with shell.exclusive(max_total_per_key=1, max_block_wait=0.05) as pool, shell.entered(pool.lease("a")):
-        with pytest.raises(errors.PoolTimeoutError, match=r"within 0\.05 s: 1 leases on 1 of 1") as caught:
+        with pytest.raises(errors.PoolTimeoutError, match=r"within 0\.05 s: 1 lease on 1 of 1 connection") as caught:
             await shell.get(pool)
         assert caught.value.stats is not None
         assert caught.value.stats.keys["a"].pool_active == 1
@@ -196,7 +196,7 @@ async def test_one_more_than_may_wait_is_refused(shell: Shell) -> None:
         conn = await shell.get(pool)
         waiter = shell.getting(pool)
         await waiting(pool, 1)
-        with pytest.raises(errors.PoolExhaustedError, match="1 borrowers wait"):
+        with pytest.raises(errors.PoolExhaustedError, match="1 borrower waits"):
             await shell.get(pool)
         await shell.do(conn.close)
         await shell.do((await waiter).close)

@@ -727,4 +727,4 @@ def test_no_word_of_pydantics_reaches_a_person() -> None:
                 assert not re.search("Input|should|instance|constrained|<|greater|less than or", said), said
                 assert re.match(r"[a-z_.0-9]+(:| )", said), said
     assert {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number"} <= kinds
-    assert {"string_type", "int_type", "float_type", "bool_type", "model_type"} <= kinds
+    assert {"string_type", "int_type", "float_type", "bool_type"} <= kinds
