@@ -158,7 +158,11 @@ class ClientSource:
         # With pymilvus's interceptor for the identifier, which our channel sends.
         for held in ("_channel", "_final_channel", "_stub"):
             setattr(handler, held, None)
-        return dict(vars(client)), handler
+        attributes = dict(vars(client))
+        if (config := attributes.get("_config")) is not None:
+            config.handler_kwargs = ()  # the channel
+        attributes.pop("_handler", None)
+        return attributes, handler
 
     def _async_template(self, db_name: str) -> _Template | None:
         base = client_class("AsyncMilvusClient")
