@@ -10,6 +10,7 @@ import gc
 import weakref
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -28,6 +29,13 @@ def of_grpc() -> Counter[str]:
     kinds = (type(each) for each in gc.get_objects())
     names = ("grpc", "milvus_profiles.channel", "milvus_profiles.live", "milvus_profiles.pool")
     return Counter(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds if str(kind.__module__).startswith(names))
+
+
+def until_gone(before: Counter[str]) -> None:
+    """Wait until there is no more than before; a failure shows what there is."""
+    with suppress(AssertionError):
+        until(lambda: not of_grpc() - before)
+    assert of_grpc() - before == Counter()
 
 
 def call_once(shell: Shell, conn: Any) -> list[weakref.ref[Any]]:
@@ -81,7 +89,7 @@ def test_what_is_over_is_gone(
         before = of_grpc()
         references = use(shell, milvus_auth)
         until(lambda: [reference() for reference in references] == [None] * len(references))
-        until(lambda: not of_grpc() - before)
+        until_gone(before)
 
 
 def test_a_channel_with_certificate_files_is_gone(shell: Shell, milvus_tls: MilvusServer) -> None:
@@ -90,7 +98,7 @@ def test_a_channel_with_certificate_files_is_gone(shell: Shell, milvus_tls: Milv
     with collector_off():
         before = of_grpc()
         closed(shell, milvus_tls)
-        until(lambda: not of_grpc() - before)
+        until_gone(before)
 
 
 def test_a_channel_that_its_handles_moved_away_from_is_gone(
@@ -119,7 +127,7 @@ def test_the_pool_leaves_nothing(milvus_plain: MilvusServer) -> None:
     with collector_off():
         before = of_grpc()
         use()
-        until(lambda: not of_grpc() - before)
+        until_gone(before)
 
 
 def test_the_pool_of_an_event_loop_leaves_nothing(milvus_plain: MilvusServer) -> None:
@@ -137,7 +145,7 @@ def test_the_pool_of_an_event_loop_leaves_nothing(milvus_plain: MilvusServer) ->
     with collector_off():
         before = of_grpc()
         asyncio.run(use())
-        until(lambda: not of_grpc() - before)
+        until_gone(before)
 
 
 @pytest.mark.parametrize("properly", [True, False])
@@ -158,4 +166,4 @@ def test_a_loop_takes_its_connections_along(properly: bool, milvus_plain: Milvus
     with collector_off():
         before = of_grpc()
         use()
-        until(lambda: not of_grpc() - before)
+        until_gone(before)
