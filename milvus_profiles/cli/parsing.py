@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ..errors import UsageError
+from ..text import command
 from .internal import VALUED
 from .session import current
 
@@ -94,7 +95,9 @@ class Group(TyperGroup):
             _refuse_two(self, ctx, args)
             return super().parse_args(ctx, args)
         if current().json:
-            raise UsageError("Missing command", hint=f"`{ctx.command_path} --help` shows what there is")
+            raise UsageError(
+                "Missing command", hint=f"{command(*ctx.command_path.split(), '--help')} shows what there is"
+            )
         from .help import print_page
 
         print_page(self, ctx, sys.stderr)
