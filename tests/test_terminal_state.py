@@ -113,7 +113,7 @@ def test_the_terminal_is_as_it_was_however_the_asking_ends(
     limit = {"MILVUS_PROFILES_KEYRING_TIMEOUT": "0.5" if signal is None else "60"}
     for at in terminal("dash", cli, {**asking, **limit}):
         before = at.state()
-        # Without a core, which the system would write at Ctrl+\\ for as long as it takes.
+        # Without a core, which the system would write at Ctrl+\ for as long as it takes.
         at.child.sendline(f"ulimit -c 0; {cli.program[0]} secret status a; echo STATUS $?")
         at.child.expect_exact("Master password: ")
         at.wait_until_hidden()
