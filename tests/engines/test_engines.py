@@ -150,7 +150,7 @@ sent = dumps(profile)
 twin = pickle.loads(sent)
 print({password!r}.encode() in sent, twin == profile)
 with mp.connect("films") as connection, mp.connect(twin) as same, mp.ConnectionPool() as pool:
-    print(len(connection.client().list_collections()), len(same.client().list_collections()), connections_to({port}))
+    print(connection.client().list_collections() == same.client().list_collections(), connections_to({port}))
     literal = mp.Profile(alias="literal", uri=profile.uri, token={token!r})
     for thing in (connection, connection.channel, connection.client(), pool, literal):
         for sent in (thing, lambda: thing.alias):
@@ -171,4 +171,4 @@ def test_an_engine_pickles_a_profile_without_its_secret_and_never_a_connection(
     env = environment(name, directory, milvus_auth.port)
     program = PICKLE.format(dumps=ENGINES[name].dumps, password=PASSWORD, token=TOKEN, port=milvus_auth.port)
     said = run(env, "-c", program)
-    assert said.splitlines() == ["False True", "0 0 1", *["True True"] * 10]
+    assert said.splitlines() == ["False True", "True 1", *["True True"] * 10]
