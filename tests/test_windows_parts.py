@@ -371,6 +371,36 @@ def test_a_file_that_stays_open_is_said_to_be_after_a_second_and_is_as_it_was() 
     assert not [name for name in (*os.listdir("."), *os.listdir(os.path.dirname(path))) if name.endswith(".tmp")]
 
 
+@contextlib.contextmanager
+def open_files_stay() -> Iterator[None]:
+    """What Windows itself does: a file that somebody has open is not removed."""
+    remove, open_, guard = os.unlink, os.open, threading.Lock()
+
+    def opening(*arguments: Any, **more: Any) -> int:
+        with guard:
+            return open_(*arguments, **more)
+
+    def is_open(number: int) -> bool:
+        found = False
+        for each in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):  # that of the listing
+                found |= os.fstat(int(each)).st_ino == number
+        return found
+
+    def removing(path: str, **more: Any) -> None:
+        with guard:
+            if is_open(os.stat(path).st_ino):
+                raise PermissionError(13, "The process cannot access the file because it is being used")
+            remove(path, **more)
+
+    if not NATIVE:
+        os.unlink, os.open = removing, opening  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        os.unlink, os.open = remove, open_
+
+
 @on_windows
 def test_no_lock_stays_and_nothing_is_lost_between_threads() -> None:
     work = directory("w")
@@ -382,10 +412,11 @@ def test_no_lock_stays_and_nothing_is_lost_between_threads() -> None:
                 write_atomic(path, str(int(read_bytes(path) or b"0") + 1).encode())
 
     threads = [threading.Thread(target=add) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with open_files_stay():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     assert read_bytes(path) == b"20"
     assert not [name for name in (*os.listdir("."), *os.listdir(work)) if name.endswith(".lock")]
 

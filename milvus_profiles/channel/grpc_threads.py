@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import weakref
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from ..background import require, start
 
@@ -22,12 +22,14 @@ _FURTHER: Final = 8
 """Threads that gRPC starts beside those for work, of which there is one for each processor, from 2 to 16; and some to
 spare for who else starts threads just now."""
 
+_Ground = tuple[int, tuple[Any, ...]]
+
 _GOOD_FOR: Final = 1.0
 """Seconds for which a look that found threads is believed, as long as this process has the same limits and no more
 threads than then: it takes 2 ms, half as long as connecting, and a program may open one channel after the other."""
 
-_looked: dict[bool, _Look] = {}
-"""The last that found them, for asyncio and otherwise."""
+_looked: dict[bool, tuple[float, _Ground | None]] = {}
+"""When they were found last, for asyncio and otherwise, and on what that stood."""
 
 _open: weakref.WeakSet[Any] = weakref.WeakSet()
 """Channels because of which gRPC's threads run.  What others opened is not among them, and then the look is for
@@ -36,46 +38,34 @@ nothing."""
 
 def need_threads(*, for_asyncio: bool = False) -> None:
     """See that opening a channel will not end the process; ThreadStartError where there are not enough threads."""
-    now = _Look.now()
-    if for_asyncio and not now.follows(_looked.get(True)):  # which waits in a thread of Python's besides
+    ground = _ground()
+    if for_asyncio and not _holds(True, ground):  # which waits in a thread of Python's besides
         start(lambda: None, "milvus-profiles look")
-        _looked[True] = now
-    if not _open and not now.follows(_looked.get(False)):
+        _looked[True] = time.monotonic(), ground
+    if not _open and not _holds(False, ground):
         require(max(2, min(16, os.cpu_count() or 1)) + _FURTHER)
-        _looked[False] = now
+        _looked[False] = time.monotonic(), ground
 
 
-class _Look(NamedTuple):
-    """What a look for threads depends on in this process.
+def _ground() -> _Ground | None:
+    """What a look depends on in this process: how many threads run, and its limits; None where that is not known."""
+    if sys.platform == "win32":
+        return None
+    import resource
 
-    Attributes:
-        at: monotonic seconds.
-        limits: of processes and memory.
-        threads: how many run; None where the system does not tell.
-    """
+    try:
+        threads = len(os.listdir("/proc/self/task"))
+    except OSError:
+        return None
+    return threads, (os.getpid(), resource.getrlimit(resource.RLIMIT_NPROC), resource.getrlimit(resource.RLIMIT_AS))
 
-    at: float
-    limits: tuple[Any, ...]
-    threads: int | None
 
-    @classmethod
-    def now(cls) -> _Look:
-        if sys.platform == "win32":
-            return cls(time.monotonic(), (), None)
-        import resource
-
-        limits = *map(resource.getrlimit, (resource.RLIMIT_NPROC, resource.RLIMIT_AS)), os.getpid()
-        try:
-            threads: int | None = len(os.listdir("/proc/self/task"))
-        except OSError:
-            threads = None
-        return cls(time.monotonic(), limits, threads)
-
-    def follows(self, last: _Look | None) -> bool:
-        """Whether what the last one found still holds."""
-        if last is None or last.threads is None or self.threads is None:
-            return False
-        return self.limits == last.limits and self.threads <= last.threads and self.at - last.at < _GOOD_FOR
+def _holds(for_asyncio: bool, ground: _Ground | None) -> bool:
+    """Whether what the last look found still holds."""
+    at, last = _looked.get(for_asyncio, (0.0, None))
+    if last is None or ground is None:
+        return False
+    return ground[1] == last[1] and ground[0] <= last[0] and time.monotonic() - at < _GOOD_FOR
 
 
 def opened(channel: C) -> C:
