@@ -10,6 +10,8 @@ import asyncio
 import gc
 import os
 import pickle
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -25,6 +27,7 @@ from milvus_profiles import errors
 from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from milvus_profiles.channel.wire import SHOW_COLLECTIONS
 from tests.support.connections import Declared, at, declared_prod, uri
+from tests.support.milvus import MilvusServer
 from tests.support.reporters import reported
 from tests.support.scripted_grpc import SERVICE, Call, Refusal, message, milvus_answer, number, scripted_server
 from tests.support.sockets import connections_to
@@ -538,3 +541,24 @@ def test_a_future_is_one_call_that_may_be_left_alone() -> None:
         assert server.names().count("CreateCollection") == 1
         raw = conn.channel.unary_unary(SHOW_COLLECTIONS.path, None, None)
         assert raw(b"") is not None
+
+
+KEEPS = """
+import gc, sys
+import milvus_profiles as mp
+
+with mp.connect(uri=sys.argv[1], profiles=mp.load(env={"HOME": "/nonexistent"}, cwd="/")) as conn:
+    conn.client().list_collections()
+del conn
+gc.collect()
+names = ("PymilvusChannel", "ProfileChannel", "Channel")
+print([type(each).__name__ for each in gc.get_objects() if type(each).__name__ in names])
+"""
+
+
+def test_what_clients_have_in_common_keeps_no_channel(milvus_plain: MilvusServer) -> None:
+    """In a process of its own, whose first client it is."""
+    done = subprocess.run(
+        [sys.executable, "-c", KEEPS, milvus_plain.uri], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.strip() == "[]"
