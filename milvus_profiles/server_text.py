@@ -8,13 +8,13 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from .masked import MASK, SecretText
 from .text import printable
 
-__all__ = ["READ", "listed", "server_text"]
+__all__ = ["READ", "listed", "server_text", "server_texts"]
 
 READ = 4000
 """Characters of a server's text that are looked at; the rest may be megabytes, and a search through them minutes."""
@@ -33,10 +33,20 @@ def server_text(text: str, token: SecretText | None = None, *, longest: int = _L
             encodings: base64, hexadecimal, of addresses, of JSON.
         longest: characters at most.
     """
+    return server_texts((text,), token, longest=longest)[0]
+
+
+def server_texts(texts: Iterable[str], token: SecretText | None = None, *, longest: int = _LONGEST) -> list[str]:
+    """:func:`server_text` of each of some texts, for which the forms of the token are made once."""
+    forms = () if token is None else _forms(token.reveal())
+    return [_fit(text, forms, longest) for text in texts]
+
+
+def _fit(text: str, forms: Sequence[str], longest: int) -> str:
     is_cut = len(text) > READ
     text = text[:READ]
-    if token is not None:
-        text = _masked(text, token, is_cut)
+    if forms:
+        text = _masked(text, forms, is_cut)
     # One character more than fits shows that there are more.
     shown = printable(text[: longest + 1])
     return shown if len(shown) <= longest and not is_cut else f"{shown[: longest - 1]}…"
@@ -59,29 +69,31 @@ def listed(
         longest: characters of a name at most.
         separator: what stands between two.
     """
-    shown = separator.join(server_text(name, token, longest=longest) for name in names[:most])
+    shown = separator.join(server_texts(names[:most], token, longest=longest))
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
-def _masked(text: str, token: SecretText, is_cut: bool) -> str:
-    # Something as short as "a" would mask half of the message, and hide nothing.  The longest first: one may hold
-    # another.
-    forms = sorted({form for form in _forms(token.reveal()) if len(form) >= _SHORTEST_SECRET}, key=len, reverse=True)
-    if not forms:
-        return text
-    # The padding of base64 belongs to it; other forms do not end before such a character by chance.
-    text = re.sub(f"(?:{'|'.join(map(re.escape, forms))})=*", MASK, text)
+def _masked(text: str, forms: Sequence[str], is_cut: bool) -> str:
+    if any(form in text for form in forms):
+        # The padding of base64 belongs to it; other forms do not end before such a character by chance.
+        text = re.sub(f"(?:{'|'.join(map(re.escape, forms))})=*", MASK, text)
     # Where the text was cut, the beginning of a token may stand at its end.
     return text[: -len(forms[0])] if is_cut else text
 
 
-def _forms(token: str) -> Iterator[str]:
-    """A token and its password as a server would write them that means them to be read by somebody else."""
+def _forms(token: str) -> list[str]:
+    """A token and its password as a server would write them that means them to be read by somebody else.
+
+    The longest first, since one may hold another, and none as short as "a", which would mask half of a message and hide
+    nothing.
+    """
+    forms = set()
     for text in (token, token.partition(":")[2]):
         content = text.encode("utf-8", "surrogatepass")
         encoded = base64.b64encode(content).decode().rstrip("=")
-        yield from (text, encoded, encoded.translate(_URL_SAFE), content.hex(), content.hex().upper())
-        yield from (quote(content, safe=""), json.dumps(text)[1:-1])
+        forms |= {text, encoded, encoded.translate(_URL_SAFE), content.hex(), content.hex().upper()}
+        forms |= {quote(content, safe=""), json.dumps(text)[1:-1]}
+    return sorted((form for form in forms if len(form) >= _SHORTEST_SECRET), key=len, reverse=True)
 
 
 _URL_SAFE = str.maketrans("+/", "-_")

@@ -12,7 +12,7 @@ import time
 import weakref
 from typing import Any, Final, TypeVar
 
-from ..background import require, start
+from ..background import require, start_new
 
 __all__ = ["closing", "need_threads", "open_channels", "opened"]
 
@@ -40,7 +40,7 @@ def need_threads(*, for_asyncio: bool = False) -> None:
     """See that opening a channel will not end the process; ThreadStartError where there are not enough threads."""
     ground = _ground()
     if for_asyncio and not _holds(True, ground):  # which waits in a thread of Python's besides
-        start(lambda: None, "milvus-profiles look")
+        start_new(lambda: None, "milvus-profiles look")
         _looked[True] = time.monotonic(), ground
     if not _open and not _holds(False, ground):
         require(max(2, min(16, os.cpu_count() or 1)) + _FURTHER)

@@ -23,6 +23,7 @@ from .tls_files import check_tls_files, read_pem
 from .wire import READ_METHODS, SERVICE
 
 __all__ = [
+    "begin_connecting",
     "channel_options",
     "open_async_channel",
     "open_channel",
@@ -144,6 +145,17 @@ def open_channel(
     """
     channel: grpc.Channel = _open(grpc, profile, lite_port, largest, addresses)
     return enter_at_once(channel)
+
+
+def begin_connecting(channel: grpc.Channel) -> None:
+    """Have a raw channel connect now and not at its first call; nothing of a call is sent.
+
+    gRPC's public way, ``subscribe``, has two threads look at the channel, one of them up to 0.2 s longer than it takes,
+    and that one prints a traceback where the channel is closed meanwhile (grpcio 1.85).
+    """
+    check = getattr(getattr(channel, "_channel", None), "check_connectivity_state", None)
+    if check is not None:
+        check(True)
 
 
 def open_async_channel(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ..files.ownership import Fault, fault_below, fault_of, own_users
@@ -30,6 +30,7 @@ __all__ = [
     "home_fault",
     "named",
     "named_file",
+    "project_candidates",
     "project_file",
     "state_directory",
     "state_fault",
@@ -192,10 +193,9 @@ def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tup
     Raises:
         ConfigError: a directory on the way cannot be looked into.
     """
-    home = users = None
+    users = None
     passed: list[UnreadFile] = []
-    directory = cwd
-    while True:
+    for directory in _searched(cwd, env):
         candidate = os.path.join(directory, FILE_NAME)
         try:
             os.lstat(candidate)
@@ -209,13 +209,36 @@ def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tup
                 passed.append(_unread(candidate, fault))
             elif _is_project_file(candidate, env):
                 return candidate, tuple(passed)
+    return None, tuple(passed)
+
+
+def project_candidates(cwd: str, env: Mapping[str, str], found: str | None) -> Iterator[str]:
+    """The paths whose being there, or not, decides which project file is in force.
+
+    Args:
+        cwd, env: as for :func:`find_project_file`.
+        found: the file in force, which is not among them; None for none.
+    """
+    for directory in _searched(cwd, env):
+        candidate = os.path.join(directory, FILE_NAME)
+        if candidate == found:
+            return
+        yield from (candidate, f"{directory}/.git")
+
+
+def _searched(cwd: str, env: Mapping[str, str]) -> Iterator[str]:
+    """The directories that are searched for a project file, the nearest first."""
+    home = None
+    directory = cwd
+    while True:
+        yield directory
         parent = os.path.dirname(directory)
         if parent == directory or os.path.lexists(f"{directory}/.git"):
-            return None, tuple(passed)
+            return
         # Every connect comes here, so links are followed only where it has to be known.
         home = home or _identity(home_directory(env) or os.sep) or ()
         if _identity(directory) == home:
-            return None, tuple(passed)
+            return
         directory = parent
 
 

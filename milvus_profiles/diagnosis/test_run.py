@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from ..deadline import Deadline
 from ..errors import MilvusProfilesError, ServerNotReadyError, UnreachableError
-from ..live.opening import RetryUntilReady
+from ..live.retry import RetryUntilReady
 from .cancellation import Cancellation, Cancelled
 from .report import INFORMATION, STAGES, Report, Stage, StageName, Status
 

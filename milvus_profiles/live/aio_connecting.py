@@ -14,7 +14,6 @@ from .aio_opening import open_async_live
 from .aio_registry import table
 from .aio_shared_channel import AsyncSharedChannel
 from .request import CallFields, request
-from .spec import SpecKey
 from .weak import weakly
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ async def connect(
             live = await open_async_live(resolved, known, wait_ready=wait_ready, dedicated=True, forget=forget)
             here.add_dedicated(live)
         else:
-            live = await here.shared(asked.key, SpecKey.of(resolved.profile), opener)
+            live = await here.shared(asked.key, asked.fingerprint, opener)
         connection = live.handle(AsyncConnection, resolved.profile)
         if connection is not None:
             return connection

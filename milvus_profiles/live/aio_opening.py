@@ -58,7 +58,15 @@ class _Opening(OpeningBase[AsyncOpenedChannel]):
     def find(self) -> Awaitable[SecretText | None]:
         return in_executor(partial(self.spec.find, False))
 
+    async def begin(self) -> None:
+        with contextlib.suppress(MilvusProfilesError):
+            opened = await self.open(None)
+            opened.core.raw.get_state(try_to_connect=True)
+
     async def open(self, token: SecretText | None, addresses: Sequence[str] = ()) -> AsyncOpenedChannel:
+        if self.opened is not None and not addresses:
+            self.opened = self.opened.given(token, self.spec)
+            return self.opened
         profile = self.spec.profile
         lite = await _lite(profile)
         try:

@@ -15,7 +15,8 @@ from ..channel.aio_core import AsyncChannelCore, AsyncGeneration
 from ..errors import ThreadStartError
 from .driving import async_drive
 from .limit import Slot
-from .shared_base import Handle, OpenedBase, Possessions, ReadyChannel, SharedChannelBase
+from .opened import OpenedBase, Possessions, ReadyChannel
+from .shared_base import Handle, SharedChannelBase
 
 if TYPE_CHECKING:
     import grpc.aio

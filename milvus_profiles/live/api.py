@@ -17,7 +17,6 @@ from .opening import open_live
 from .registry import ConnectionInfo, Registry
 from .request import CallFields, InsecureFileWarning, InsecureTransportWarning, Request, request
 from .shared_channel import SharedChannel
-from .spec import SpecKey
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -137,7 +136,7 @@ def opened(asked: Request, *, wait_ready: float | None = None) -> Connection:
             # Only then: a channel that nobody has a handle on would stay.
             _REGISTRY.add_dedicated(live)
         else:
-            live = _REGISTRY.shared(asked.key, SpecKey.of(resolved.profile), opener)
+            live = _REGISTRY.shared(asked.key, asked.fingerprint, opener)
             connection = live.handle(Connection, resolved.profile)
         if connection is not None:
             return connection

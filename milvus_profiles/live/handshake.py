@@ -24,7 +24,7 @@ from ..probe.context import ConnectContext
 from ..probe.explain import classify, classify_body, needs_probes, no_such_database, not_milvus
 from ..probe.explain_gateway import answered_by_gateway
 from ..probe.results import ProbeResults
-from ..server_text import server_text
+from ..server_text import server_text, server_texts
 
 __all__ = [
     "PROBES_OF_PING",
@@ -179,7 +179,8 @@ def _introduced(connected: Any, holder: TokenHolder, context: ConnectContext) ->
     server = connected.server_info
     if connected.identifier:
         holder.identifier = connected.identifier
-    tags = _word(server.build_tags, holder)
+    said = (server.build_tags, server.git_commit, server.deploy_mode, server.build_time)
+    tags, git_commit, deploy_mode, build_time = server_texts(said, holder.token, longest=_LONGEST_WORD)
     version: str | None = tags
     # Milvus Lite's tags are just its name.
     if not re.search(r"\d", tags):
@@ -189,10 +190,10 @@ def _introduced(connected: Any, holder: TokenHolder, context: ConnectContext) ->
     return ServerInfo(
         version=version or None,
         build_tags=tags,
-        git_commit=_word(server.git_commit, holder),
-        deploy_mode=_word(server.deploy_mode, holder),
+        git_commit=git_commit,
+        deploy_mode=deploy_mode,
         identifier=connected.identifier,
-        build_time=_word(server.build_time, holder),
+        build_time=build_time,
     )
 
 

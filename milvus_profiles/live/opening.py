@@ -18,20 +18,22 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..channel.core import ChannelCore
 from ..channel.metadata import TokenHolder
-from ..channel.options import open_channel
+from ..channel.options import begin_connecting, open_channel
 from ..deadline import Deadline
-from ..errors import DatabaseInUseError, MilvusProfilesError, ServerNotReadyError, UnreachableError
+from ..errors import MilvusProfilesError, ServerNotReadyError, UnreachableError
 from ..log import log
 from ..masked import SecretText
 from ..probe.context import ConnectContext
 from ..probe.resolvers import ResolversDifferError
 from ..profile import Profile
-from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve
+from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve, takes_time
 from .driving import calls_deadline, drive
 from .failure import told
 from .handshake import Plan, ServerInfo, handshake_plan
 from .limit import OPEN_CONNECTIONS
-from .shared_base import OpenedBase, ReadyChannel, SharedChannelBase
+from .opened import OpenedBase, ReadyChannel
+from .retry import RetryUntilReady
+from .shared_base import SharedChannelBase
 from .shared_channel import OpenedChannel, SharedChannel
 from .spec import ChannelSpec, SpecKey, context_of
 
@@ -44,7 +46,6 @@ __all__ = [
     "OpenedChannel",
     "OpeningBase",
     "OpeningPlan",
-    "RetryUntilReady",
     "check_opens",
     "lite_of",
     "open_live",
@@ -53,7 +54,6 @@ __all__ = [
     "start",
 ]
 
-_PAUSE, _PAUSE_MAX = 0.1, 1.0
 _LONGEST_COMMAND = 30.0
 _SHORTEST = 0.05
 CONFIRMING = 0.25
@@ -123,10 +123,14 @@ class OpeningBase(Generic[C]):
         """Find the token; it blocks for as long as a keyring does."""
 
     @abstractmethod
+    def begin(self) -> Any:
+        """Open the channel without a token and have it connect; where that cannot be, :meth:`open` says why."""
+
+    @abstractmethod
     def open(self, token: SecretText | None, addresses: Sequence[str] = ()) -> Any:
         """Everything of connecting that comes before the first call; Milvus Lite's start blocks.
 
-        ``addresses`` take the place of the endpoint's name.
+        ``addresses`` take the place of the endpoint's name; without any a channel that was begun is the one.
         """
 
     @abstractmethod
@@ -143,15 +147,17 @@ class OpeningBase(Generic[C]):
 
     def plan(self) -> OpeningPlan[ReadyChannel[Any]]:
         """Open a channel and shake hands."""
-        began = time.monotonic()
+        began, profile = time.monotonic(), self.spec.profile
+        fingerprint = SpecKey.of(profile)  # from before its files are read
+        if takes_time(profile.credential) and profile.endpoint.kind != "lite":
+            # The network meanwhile sees a handshake of TCP and TLS, and nothing of a call.
+            yield self.begin()
         token = yield self.find()
-        ready = yield from self._connecting(token)
-        profile = self.spec.profile
+        ready = yield from self._connecting(token, fingerprint)
         log("opened", alias=profile.alias, endpoint=str(profile.endpoint), ms=_ms_since(began))
         return ready
 
-    def _connecting(self, token: SecretText | None) -> OpeningPlan[ReadyChannel[Any]]:
-        fingerprint = SpecKey.of(self.spec.profile)  # from before its files are read
+    def _connecting(self, token: SecretText | None, fingerprint: SpecKey) -> OpeningPlan[ReadyChannel[Any]]:
         opened: OpenedBase[Any] = yield self.open(token)
         waiting = RetryUntilReady(self._wait_ready)
         try:
@@ -233,7 +239,7 @@ class OpeningBase(Generic[C]):
 
     def _swapping(self, live: SharedChannelBase[Any], token: SecretText | None, before: SpecKey) -> OpeningPlan[bool]:
         began = time.monotonic()
-        ready = yield from self._connecting(token)
+        ready = yield from self._connecting(token, SpecKey.of(self.spec.profile))
         moved = live.move(ready, before)
         if moved:
             log("moved", alias=live.profile.alias, endpoint=str(live.profile.endpoint), ms=_ms_since(began))
@@ -244,31 +250,6 @@ class OpeningBase(Generic[C]):
 
 def _ms_since(began: float) -> float:
     return (time.monotonic() - began) * 1000
-
-
-class RetryUntilReady:
-    """When to try again while a server is starting, or cannot be reached yet, and there is time to wait.
-
-    Args:
-        wait_ready: seconds to wait; None or 0 tries once.
-        clock: monotonic seconds.
-    """
-
-    def __init__(self, wait_ready: float | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._wait_ready = wait_ready
-        self._clock = clock
-        self._until = clock() + (wait_ready or 0.0)
-        self._pause = _PAUSE
-
-    def pause_after(self, error: ServerNotReadyError | UnreachableError) -> float | None:
-        """Seconds until the next try; None if this one was the last, and then ``error`` says how long was waited."""
-        pause = self._pause
-        if isinstance(error, DatabaseInUseError) or self._clock() + pause >= self._until:
-            if self._wait_ready:
-                error.message = f"{error.message} (waited {self._wait_ready:g} s)"
-            return None
-        self._pause = min(pause * 1.6, _PAUSE_MAX)
-        return pause
 
 
 # --- for threads ------------------------------------------------------------------------------------------------------
@@ -313,7 +294,15 @@ class _Opening(OpeningBase[OpenedChannel]):
     def find(self) -> SecretText | None:
         return self.spec.find(False)
 
+    def begin(self) -> None:
+        with contextlib.suppress(MilvusProfilesError):
+            self.opened = start(self.spec.profile, None, self.spec.refresh)
+            begin_connecting(self.opened.core.raw)
+
     def open(self, token: SecretText | None, addresses: Sequence[str] = ()) -> OpenedChannel:
+        if self.opened is not None and not addresses:
+            self.opened = self.opened.given(token, self.spec)
+            return self.opened
         self.opened = start(self.spec.profile, token, self.spec.refresh, addresses=addresses)
         return self.opened
 

@@ -14,14 +14,16 @@ from ..config.loading import BrokenFileWarning, load_for, profiles_of
 from ..config.permissions import file_warnings
 from ..config.plaintext import check_plaintext
 from ..config.profiles import Profiles, Resolved
+from ..config.unchanged import Unchanged
 from ..deadline import seconds_of
 from ..errors import ConfigError, ParamError
 from ..half_made import even_half_made
+from ..log import EVENTS, LOG
 from ..masked import MaskedFields, SecretText
 from ..profile import Profile, check_alias, fold_alias
 from ..spelling import suggest_field
 from .failure import told
-from .spec import NOT_OF_THE_CHANNEL
+from .spec import NOT_OF_THE_CHANNEL, SpecKey
 
 __all__ = ["CallFields", "InsecureFileWarning", "InsecureTransportWarning", "Request", "has_address", "request"]
 
@@ -90,12 +92,14 @@ class Request:
 
     Attributes:
         key: what channels are shared by; None for a channel of its own.
+        fingerprint: what the channel depends on.
     """
 
     resolved: Resolved
     profiles: Profiles
     key: Hashable | None
     warnings: tuple[Warning, ...]
+    fingerprint: SpecKey
 
     def warn(self, stacklevel: int) -> None:
         """Issue the warnings; the stack level is counted from the caller of this."""
@@ -139,8 +143,47 @@ def request(
         UntrustedError: it stands in a project file that is not trusted and needs trust.
         InsecureTransportError: its secret would cross the network in plaintext.
     """
+    by_name: _ByName | None = None
+    if not fields and profiles is None and timeout is None and name is None and isinstance(dedicated, bool):
+        by_name = (alias, dedicated) if alias is None or isinstance(alias, str) else None
+    if by_name is not None and (known := _remembered(by_name)) is not None:
+        return known
     with told(alias.alias if isinstance(alias, Profile) else alias):
-        return _request(alias, profiles, dedicated, timeout, fields, name)
+        asked = _request(alias, profiles, dedicated, timeout, fields, name)
+    if by_name is not None:
+        _remember(by_name, asked)
+    return asked
+
+
+_ByName = tuple["str | None", bool]
+
+_LAST: list[tuple[Unchanged, dict[_ByName, Request]]] = []
+"""What was asked for by name alone, as long as nothing has changed since; one at most."""
+_REMEMBERED = 64
+
+
+def _remembered(by_name: _ByName) -> Request | None:
+    if by_name[0] is None and LOG.isEnabledFor(EVENTS["selected"].level):
+        return None  # whoever listens is told each time which one it is
+    for unchanged, requests in _LAST[:1]:
+        found = requests.get(by_name)
+        if found is not None and unchanged.holds() and found.fingerprint.is_current(found.resolved.profile):
+            return found
+    return None
+
+
+def _remember(by_name: _ByName, asked: Request) -> None:
+    # What is asked of an untrusted file depends on more than these files, and one that was left out may be mended.
+    is_sure = asked.resolved.trusted and not any(isinstance(one, BrokenFileWarning) for one in asked.warnings)
+    unchanged = Unchanged.since(asked.profiles) if is_sure else None
+    if unchanged is None:
+        _LAST.clear()
+        return
+    last = next(iter(_LAST), None)
+    if last is None or last[0] != unchanged or len(last[1]) >= _REMEMBERED:
+        last = (unchanged, {})
+        _LAST[:] = [last]
+    last[1][by_name] = asked
 
 
 def _request(
@@ -184,7 +227,7 @@ def _request(
         caught += [InsecureFileWarning(line) for line in file_warnings([resolved.raw.document])]
     if (warning := check_plaintext(resolved)) is not None:
         caught.append(InsecureTransportWarning(warning))
-    return Request(resolved, known, key, tuple(caught))
+    return Request(resolved, known, key, tuple(caught), SpecKey.of(resolved.profile))
 
 
 def has_address(fields: Mapping[str, Any]) -> bool:

@@ -29,8 +29,9 @@ from ..masked import SecretText
 from ..probe.context import ConnectContext
 from ..profile import Profile
 from .clients import ClientHold, forked_or_closed, gate_of
-from .handshake import PROBES_OF_PING, Plan, ServerInfo, ping_plan
+from .handshake import PROBES_OF_PING, Plan, ping_plan
 from .limit import Slot
+from .opened import Possessions, ReadyChannel
 from .spec import ChannelSpec, SpecKey, context_of, reach_of
 from .weak import weakly
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from ..channel.lite import LiteLease
     from ..channel.pymilvus_source import ClientSource
 
-__all__ = ["ConnectionInfo", "Handle", "OpenedBase", "Possessions", "ReadyChannel", "SharedChannelBase"]
+__all__ = ["ConnectionInfo", "Handle", "SharedChannelBase"]
 
 C = TypeVar("C", bound="CoreBase[Any]")
 S = TypeVar("S", bound="SharedChannelBase[Any]")
@@ -66,37 +67,6 @@ class ConnectionInfo(Tabular):
     def _table(self) -> Table:
         row = (self.alias, str(self.endpoint), self.db_name or "", str(self.handles))
         return Table(("alias", "endpoint", "db_name", "handles"), [row])
-
-
-@dataclass(frozen=True, slots=True)
-class OpenedBase(Generic[C]):
-    """A channel on which nothing has been called yet, its Milvus Lite where it is one, and what is tried with it."""
-
-    core: C
-    lite: LiteLease | None
-    context: ConnectContext
-
-
-@dataclass(frozen=True, slots=True)
-class ReadyChannel(Generic[C]):
-    """A channel on which the handshake has succeeded.
-
-    Attributes:
-        fingerprint: the key of the spec's profile, from before its files were read.
-    """
-
-    spec: ChannelSpec
-    opened: OpenedBase[C]
-    server: ServerInfo
-    fingerprint: SpecKey
-
-
-@dataclass(slots=True)
-class Possessions:
-    """What an open channel has to give back besides itself."""
-
-    slot: Slot
-    lite: LiteLease | None
 
 
 class SharedChannelBase(Generic[C]):

@@ -16,7 +16,8 @@ from ..channel.core import ChannelCore, RawGeneration
 from ..errors import ThreadStartError
 from .driving import drive
 from .limit import Slot
-from .shared_base import Handle, OpenedBase, ReadyChannel, SharedChannelBase
+from .opened import OpenedBase, ReadyChannel
+from .shared_base import Handle, SharedChannelBase
 from .weak import weakly
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ class SpecKey:
     """
 
     identity: Hashable
-    way: Hashable
+    way: tuple[Hashable, ...]
     manner: Hashable
 
     @classmethod
@@ -63,6 +63,10 @@ class SpecKey:
             return tuple(getattr(profile, name) for name in names)
 
         return cls(values(_IDENTITY), (profile.endpoint, values(_OPTIONS), tls_signature(profile.tls)), values(_MANNER))
+
+    def is_current(self, profile: Profile) -> bool:
+        """Whether the certificate files of the profile that this is of look as they did."""
+        return not self.way[-1] or self.way[-1] == tls_signature(profile.tls)
 
     def change_to(self, other: SpecKey) -> Change:
         """What changes with the key of the profile as it was read anew."""

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from .resolution import forget as forget
     from .resolution import resolve as resolve
     from .resolution import status as status
+    from .resolution import takes_time as takes_time
     from .value import make_token as make_token
 
 _MODULES = {
     "account": ("SERVICE", "keyring_account"),
     "os_keyring": ("KEYRING_TIMEOUT", "OSKeyring", "keyring_timeout"),
-    "resolution": ("SecretContext", "SecretStatus", "forget", "resolve", "status"),
+    "resolution": ("SecretContext", "SecretStatus", "forget", "resolve", "status", "takes_time"),
     "value": ("make_token",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

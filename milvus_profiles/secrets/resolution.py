@@ -26,7 +26,7 @@ from .file import read_file
 from .os_keyring import OSKeyring
 from .value import line_of, make_token
 
-__all__ = ["SecretContext", "SecretStatus", "forget", "resolve", "status"]
+__all__ = ["SecretContext", "SecretStatus", "forget", "resolve", "status", "takes_time"]
 
 _KEPT = SecretCache()
 
@@ -126,6 +126,11 @@ def status(credential: Credential | None, endpoint: Endpoint, context: SecretCon
     else:
         there = True
     return SecretStatus("present" if there else "missing", credential.kind, backend)
+
+
+def takes_time(credential: Credential | None) -> bool:
+    """Whether finding the secret takes about as long as a network: the keyring is asked, or a program run."""
+    return credential is not None and isinstance(credential.source, (KeyringRef, CommandRef))
 
 
 def forget() -> None:
