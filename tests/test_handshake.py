@@ -237,6 +237,20 @@ def test_tags_without_a_number_are_no_version() -> None:
         assert server.names() == ["Connect", "GetVersion"]
 
 
+def test_of_a_server_that_did_not_tell_its_version_it_is_asked_beside_connect_the_next_time() -> None:
+    both = threading.Barrier(2)
+
+    def script(call: Call) -> bytes:
+        if len(server.calls) > 2:
+            both.wait(10)  # neither is answered before both have come
+        return NAMELESS if call.method.endswith("/Connect") else GOOD + message(2, b"v9.9.9")
+
+    with scripted_server(script) as server:
+        assert [connect(server.port).version for _ in range(2)] == ["v9.9.9", "v9.9.9"]
+        assert server.names()[:2] == ["Connect", "GetVersion"]
+        assert sorted(server.names()[2:]) == ["Connect", "GetVersion"]
+
+
 def test_a_server_that_tells_no_version_is_connected_to() -> None:
     with scripted_server(answering(Connect=NAMELESS, GetVersion=UNKNOWN)) as server:
         assert connect(server.port).version is None

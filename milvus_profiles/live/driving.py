@@ -51,14 +51,14 @@ def calls_deadline(deadline: Deadline) -> Deadline:
 
 def drive(plan: Plan[T], context: ConnectContext, channel: grpc.Channel, deadline: Deadline, calls_end: Deadline) -> T:
     """Run a plan over a blocking channel; all of it, probes included, is over by the deadline."""
-    reply: Reply | tuple[Reply, Reply] | ProbeResults | None = None
+    reply: Reply | tuple[Reply, ...] | ProbeResults | None = None
     try:
         while True:
             step = plan.send(reply)
             if isinstance(step, Probe):
                 reply = look(context, deadline.sooner(step.within))
             elif isinstance(step, Together):
-                reply = _make_both(channel, step, calls_end)
+                reply = _make_all(channel, step, calls_end)
             else:
                 reply = make_call(channel, step, calls_end.remaining)
     except StopIteration as done:
@@ -70,12 +70,12 @@ async def async_drive(
     plan: Plan[T], context: ConnectContext, channel: grpc.aio.Channel, deadline: Deadline, calls_end: Deadline
 ) -> T:
     """:func:`drive`, awaited; probes run in a thread, where they end by their deadline on their own."""
-    reply: Reply | tuple[Reply, Reply] | ProbeResults | None = None
+    reply: Reply | tuple[Reply, ...] | ProbeResults | None = None
     try:
         while True:
             step = plan.send(reply)
             if isinstance(step, Together):
-                reply = await _make_both_async(channel, step, calls_end)
+                reply = await _make_all_async(channel, step, calls_end)
             elif isinstance(step, Probe):
                 reply = await in_executor(partial(look, context, deadline.sooner(step.within)))
             else:
@@ -113,18 +113,18 @@ _NOT_WAITED_FOR = Reply(grpc.StatusCode.CANCELLED)
 
 
 def _says_no(first: Reply) -> bool:
-    """Whether the first of two calls failed, so that what the second comes to does not matter."""
+    """Whether the first of some calls failed, so that what the others come to does not matter."""
     return first.code not in (grpc.StatusCode.OK, grpc.StatusCode.UNIMPLEMENTED)
 
 
-def one_by_one(step: Together, make: Callable[[Invoke], Reply]) -> tuple[Reply, Reply]:
-    """The two calls one after the other, for who measures each."""
+def one_by_one(step: Together, make: Callable[[Invoke], Reply]) -> tuple[Reply, ...]:
+    """The calls one after the other, for who measures each."""
     first = make(step.first)
-    return first, _NOT_WAITED_FOR if _says_no(first) else make(step.second)
+    return first, *(_NOT_WAITED_FOR if _says_no(first) else make(call) for call in step.others)
 
 
-def _make_both(channel: grpc.Channel, step: Together, end: Deadline) -> tuple[Reply, Reply]:
-    """What a blocking driver does for :class:`Together`: the second call is made in a thread of its own.
+def _make_all(channel: grpc.Channel, step: Together, end: Deadline) -> tuple[Reply, ...]:
+    """What a blocking driver does for :class:`Together`: each call but the first is made in a thread of its own.
 
     A future of gRPC's takes one, too, and an interrupt while that is begun leaves the channel without it.
     """
@@ -132,27 +132,35 @@ def _make_both(channel: grpc.Channel, step: Together, end: Deadline) -> tuple[Re
     def make(call: Invoke) -> Reply:
         return make_call(channel, call, end.remaining)
 
+    def begun(call: Invoke) -> Pending[Reply]:
+        return Pending(lambda: make(call), lambda _: _NOT_WAITED_FOR, "milvus-profiles call")
+
     try:
-        second = Pending(lambda: make(step.second), lambda _: _NOT_WAITED_FOR, "milvus-profiles call")
+        others = [begun(call) for call in step.others]
     except ThreadStartError:
         return one_by_one(step, make)
     first = make(step.first)
-    if _says_no(first):
-        return first, _NOT_WAITED_FOR
+    return first, *(_NOT_WAITED_FOR if _says_no(first) else _waited_for(other, end) for other in others)
+
+
+def _waited_for(call: Pending[Reply], end: Deadline) -> Reply:
     try:
-        return first, second.wait(end.remaining + _RESERVE)
+        return call.wait(end.remaining + _RESERVE)
     except (TimeoutError, ThreadStartError):
-        return first, _LATE
+        return _LATE
 
 
-async def _make_both_async(channel: grpc.aio.Channel, step: Together, end: Deadline) -> tuple[Reply, Reply]:
-    second = asyncio.ensure_future(_make_async_call(channel, step.second, end.remaining))
+async def _make_all_async(channel: grpc.aio.Channel, step: Together, end: Deadline) -> tuple[Reply, ...]:
+    others = [asyncio.ensure_future(_make_async_call(channel, call, end.remaining)) for call in step.others]
     try:
         first = await _make_async_call(channel, step.first, end.remaining)
-        return first, _NOT_WAITED_FOR if _says_no(first) else await second
+        if _says_no(first):
+            return first, *(_NOT_WAITED_FOR for _ in others)
+        return first, *(await asyncio.gather(*others))
     finally:
-        second.cancel()
-        await asyncio.wait([second])
+        for other in others:
+            other.cancel()
+        await asyncio.wait(others)
 
 
 async def _make_async_call(channel: grpc.aio.Channel, call: Invoke, timeout: float) -> Reply:

@@ -10,7 +10,7 @@ import datetime as dt
 import math
 import re
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -19,6 +19,7 @@ from ..channel.grpc_import import grpc
 from ..channel.metadata import Metadata, TokenHolder
 from ..channel.receive_limits import LARGEST_ANSWER, OVERSIZED, is_compressed, is_oversized
 from ..channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, sdk_version, status_of
+from ..endpoint import Endpoint
 from ..errors import DatabaseNotFoundError
 from ..probe.context import ConnectContext
 from ..probe.explain import classify, classify_body, needs_probes, no_such_database, not_milvus
@@ -85,13 +86,13 @@ class Invoke:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """To do: two calls that go out at once, and take the time of one; the two replies are sent in.
+    """To do: calls that go out at once, and take the time of one; their replies are sent in, in the same order.
 
-    Where the first fails by its status, the second is not waited for; its reply is that it was cancelled.
+    Where the first fails by its status, the others are not waited for; their replies are that they were cancelled.
     """
 
     first: Invoke
-    second: Invoke
+    others: tuple[Invoke, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,37 +159,48 @@ def handshake_plan(
         "user": user or "",
     }
     connect = Invoke(CONNECT, CONNECT.serialize({"client_info": client}), holder.credentials_only)
-    checked: Reply | None = None
-    if holder.db_name is None:
-        reply = yield connect
-    else:
+    ask_version = Invoke(GET_VERSION, b"", holder.metadata)
+    others: list[Invoke] = []
+    if holder.db_name is not None:
         # GetVersion, CheckHealth and ListDatabases do not look at the database, and ListDatabases makes 2.2.8 panic.
-        check = Invoke(SHOW_COLLECTIONS, SHOW_COLLECTIONS.serialize({"db_name": holder.db_name}), holder.metadata)
-        reply, checked = yield Together(connect, check)
-    connected = yield from _answer(CONNECT, reply, context, optional=True)
-    if connected is None:
-        info = ServerInfo((yield from _version_of_old(holder, context)), has_connect=False)
-    else:
-        info = yield from _introduced(connected, holder, context)
+        request = SHOW_COLLECTIONS.serialize({"db_name": holder.db_name})
+        others.append(Invoke(SHOW_COLLECTIONS, request, holder.metadata))
+    if context.endpoint.kind == "lite" or context.endpoint in _UNTOLD:
+        others.append(ask_version)
+    replies = list((yield Together(connect, tuple(others)))) if others else [(yield connect)]
+    connected = yield from _answer(CONNECT, replies.pop(0), context, optional=True)
+    checked = replies.pop(0) if holder.db_name is not None else None
+    info = ServerInfo(None, has_connect=False) if connected is None else _introduced(connected, holder)
+    if re.search(r"\d", info.build_tags):
+        _UNTOLD.discard(context.endpoint)
+    else:  # Milvus Lite's are just its name
+        _remember_untold(context.endpoint)
+        reply = replies.pop() if replies else (yield ask_version)
+        info = replace(info, version=(yield from _version(reply, info, holder, context)))
     if checked is not None:
         yield from _check_database(checked, info, holder, context)
     return info
 
 
-def _introduced(connected: Any, holder: TokenHolder, context: ConnectContext) -> Plan[ServerInfo]:
+_UNTOLD: set[Endpoint] = set()
+"""Servers whose answer to Connect did not tell their version: the next time GetVersion goes out beside it."""
+_UNTOLD_KEPT = 64
+
+
+def _remember_untold(endpoint: Endpoint) -> None:
+    if len(_UNTOLD) >= _UNTOLD_KEPT:
+        _UNTOLD.clear()
+    _UNTOLD.add(endpoint)
+
+
+def _introduced(connected: Any, holder: TokenHolder) -> ServerInfo:
     server = connected.server_info
     if connected.identifier:
         holder.identifier = connected.identifier
     said = (server.build_tags, server.git_commit, server.deploy_mode, server.build_time)
     tags, git_commit, deploy_mode, build_time = server_texts(said, holder.token, longest=_LONGEST_WORD)
-    version: str | None = tags
-    # Milvus Lite's tags are just its name.
-    if not re.search(r"\d", tags):
-        reply = yield Invoke(GET_VERSION, b"", holder.metadata)
-        answer = yield from _answer(GET_VERSION, reply, context, optional=True)
-        version = None if answer is None else _word(answer.version, holder)
     return ServerInfo(
-        version=version or None,
+        version=tags or None,
         build_tags=tags,
         git_commit=git_commit,
         deploy_mode=deploy_mode,
@@ -201,16 +213,16 @@ def _word(text: str, holder: TokenHolder) -> str:
     return server_text(text, holder.token, longest=_LONGEST_WORD)
 
 
-def _version_of_old(holder: TokenHolder, context: ConnectContext) -> Plan[str | None]:
-    """The version of a server without Connect; one without GetVersion too may be a Milvus older still, or none."""
-    reply = yield Invoke(GET_VERSION, b"", holder.metadata)
+def _version(reply: Reply, info: ServerInfo, holder: TokenHolder, context: ConnectContext) -> Plan[str | None]:
+    """The version by the reply to GetVersion; one without that and Connect may be a Milvus older still, or none."""
     answer = yield from _answer(GET_VERSION, reply, context, optional=True)
     if answer is not None:
         return _word(answer.version, holder) or None
-    reply = yield Invoke(SHOW_COLLECTIONS, b"", holder.metadata)
-    yield from _answer(SHOW_COLLECTIONS, reply, context, optional=True, denied=True)
-    if reply.code is grpc.StatusCode.UNIMPLEMENTED:
-        raise not_milvus(context)
+    if not info.has_connect:
+        reply = yield Invoke(SHOW_COLLECTIONS, b"", holder.metadata)
+        yield from _answer(SHOW_COLLECTIONS, reply, context, optional=True, denied=True)
+        if reply.code is grpc.StatusCode.UNIMPLEMENTED:
+            raise not_milvus(context)
     return None
 
 
