@@ -64,16 +64,19 @@ class Core(Lifecycle):
 
     def _reclaim(self, actions: list[Action]) -> None:
         while self.dropped:
-            entry, watch = self.dropped[0]
-            key = entry.key
+            name, reference = self.dropped[0]
+            key = self.keys[name]
+            if reference not in key.leases:  # both the lease itself and who recovered it have said so
+                del self.dropped[0]
+                continue
+            entry = key.leases[reference]
             # In a straight line: taken off the list, it has been counted.
+            del key.leases[reference]
             entry.load -= 1
-            key.active -= 1
             key.returns_bad += 1
             del self.dropped[0]
             entry.needs_check = key.settings.test_on_return
-            if watch is not None:
-                key.watched.discard(watch)
+            watch = key.watched.pop(reference, None)
             self.dirty[key] = None
             actions.append(Leak(key.name, None, watch.stack if watch else None, dropped=True))
 
@@ -194,11 +197,11 @@ class Core(Lifecycle):
         threshold = key.settings.leak_threshold
         if threshold is None:
             return
-        for watch in key.watched:
+        for watch in key.watched.values():
             if not watch.reported and now - watch.since >= threshold:
                 watch.reported = True
                 actions.append(Leak(key.name, now - watch.since, watch.stack, dropped=False))
-        pending = [watch.since for watch in key.watched if not watch.reported]
+        pending = [watch.since for watch in key.watched.values() if not watch.reported]
         if pending:
             self._alarm(min(pending) + threshold, key)
 
