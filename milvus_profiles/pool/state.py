@@ -191,6 +191,7 @@ class KeyState:
         preparing: who waits for the key to be prepared.
         watched: leases on which leak detection has an eye.
         connecting: channels that are being opened.
+        evict_at: no channel of it has been idle for too long before.
         activated: it was leased or prepared, so ``min_idle_per_key`` holds.
         retry_at: no channel is opened before, unless there is no other.
         failures: openings that failed since the last that did not.
@@ -209,6 +210,7 @@ class KeyState:
     lost: Callable[[weakref.ref[Lease]], None] = field(init=False)
     watched: dict[weakref.ref[Lease], LeakWatch] = field(default_factory=dict)
     connecting: int = 0
+    evict_at: float = -math.inf
     activated: bool = False
     retry_at: float = -math.inf
     failures: int = 0
@@ -245,6 +247,7 @@ class KeyState:
     def configure(self, settings: PoolSettings) -> None:
         """Take settings over; what they change is done by the core's next plan."""
         self.settings = settings
+        self.evict_at = -math.inf
         self.shared = settings.mode == "shared"
         self.cap = settings.max_channels if self.shared else settings.max_total_per_key
         self.soft = settings.soft_limit if self.shared else 1
