@@ -286,20 +286,21 @@ KINDS = ("threads", "raw threads", "asyncio", "raw asyncio")
 
 def _page(found: dict[str, Figures], count: int, served: float) -> str:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    python, grpcio, cores = platform.python_version(), version("grpcio"), os.cpu_count()
     lines = [
         f"# {count:,} live connections in one process",
         "",
-        f"Written by `make campaign-65536`. CPython {platform.python_version()}, {os.cpu_count()} cores, grpcio "
-        f"{version('grpcio')}; the servers run on the same cores. Each connection has a profile, a token that the",
-        "server checks, and a TCP connection of its own; all are open at once, then each answers a ping, one more is",
-        "refused with `ConnectionLimitError`, and after closing no descriptor is left. Raw is a gRPC channel of its own",
-        "with the same two calls, and nothing else.",
+        f"Written by `make campaign-65536`. CPython {python}, grpcio {grpcio}, {cores} cores, with the servers on them.",
+        "",
+        "Each connection has a profile, a token that the server checks, and a TCP connection of its own. All are open",
+        "at once; then each answers a ping, one more is refused with `ConnectionLimitError`, all are closed, and no",
+        "descriptor is left. Raw is a gRPC channel of its own for each, with the same two calls and nothing else.",
         "",
     ]
-    if count < PROMISED:
+    if count == most() < PROMISED:
         lines += [
-            f"**Not {PROMISED:,}: this machine lets a process have {hard:,} open files** (the hard limit, which only who",
-            f"runs the machine can raise), and each connection is one. `max_connections` was {count:,} for this run.",
+            f"**Not {PROMISED:,}: a process of this machine may have {hard:,} open files** (the hard limit, which only",
+            f"whoever runs the machine can raise), and each connection is one. `max_connections` was {count:,} here.",
             "",
         ]
     lines += ["| | threads | raw, threads | | asyncio | raw, asyncio | |", "|---|---|---|---|---|---|---|"]

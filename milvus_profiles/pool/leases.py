@@ -2,8 +2,8 @@
 
 Everything here may be interrupted: a KeyboardInterrupt comes wherever the interpreter looks for one, which is at calls
 and at the turn of loops.  So each change is written as a straight line of assignments, with the one call that may be
-needed at its beginning or end; what a lease was put into gives itself back when it is dropped; and the plan (the other half, which
-no signal reaches) looks at how things are, not at what was announced, and so repairs what is left.
+needed before it or at its end; what a lease was put into gives itself back when it is dropped; and the plan (the other
+half, which no signal reaches) looks at how things are, not at what was announced, and so repairs what is left.
 """
 
 from __future__ import annotations

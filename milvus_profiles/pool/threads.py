@@ -20,7 +20,7 @@ from ..profile import PoolSettings, Profile
 from .base import BasePool, Check, Leasing, Plan, Wait, wrong_keyword
 from .failures import not_on_lease
 from .lock import ContentionGuard
-from .state import KeyState, Lease, PoolEntry, Waiter
+from .state import KeyState, Lease, Waiter
 from .worker import Worker
 
 if TYPE_CHECKING:
