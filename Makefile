@@ -66,7 +66,7 @@ test-pythons: setup-tests ## how processes end and fork, on every Python that is
 campaign: setup-tests ## the slow tests, and properties with many examples
 	@$(LOOPBACK) $(BIN)/python -m pytest -m "campaign or hypothesis" --hypothesis-profile=large $(ARGS)
 
-campaign-65536: setup-tests ## that many connections in one process, or what this machine allows (10 minutes), into benchmarks/
+campaign-65536: setup-tests ## so many live connections in one process (10 minutes), into benchmarks/campaign-65536.md
 	@$(LOOPBACK) $(BIN)/python -m benchmarks.campaign $(ARGS)
 
 cov: setup-tests ## all tests but the campaigns, with a report of what they covered

@@ -290,7 +290,7 @@ def _page(found: dict[str, Figures], count: int, served: float) -> str:
     lines = [
         f"# {count:,} live connections in one process",
         "",
-        f"Written by `make campaign-65536`. CPython {python}, grpcio {grpcio}, {cores} cores, with the servers on them.",
+        f"Written by `make campaign-65536`. CPython {python}, grpcio {grpcio}, {cores} cores for it and the servers.",
         "",
         "Each connection has a profile, a token that the server checks, and a TCP connection of its own. All are open",
         "at once; then each answers a ping, one more is refused with `ConnectionLimitError`, all are closed, and no",
