@@ -28,7 +28,7 @@ from milvus_profiles.profile import PoolSettings, Profile
 SLOTS = 8
 WAITERS = 64
 _FLOOR = (
-    "Of 1.94 µs on an idle machine the lock takes 0.30 (twice), making the lease and its context manager 0.19, the weak "
+    "Of 1.94 µs on an idle machine the lock takes 0.30 (twice), the lease and its context manager 0.19, the weak "
     "reference by which a dropped lease is found 0.13, `with` itself 0.12, the clock 0.10 (twice): 0.84 that no Python "
     "saves. The rest are some 160 bytecodes of rules and counts, at 6 ns each with their calls"
 )
