@@ -30,7 +30,7 @@ WAITERS = 64
 _FLOOR = (
     "Of 1.94 µs on an idle machine the lock takes 0.30 (twice), the lease and its context manager 0.19, the weak "
     "reference by which a dropped lease is found 0.13, `with` itself 0.12, the clock 0.10 (twice): 0.84 that no Python "
-    "saves. The rest are some 160 bytecodes of rules and counts, at 6 ns each with their calls"
+    "saves. The rest are 390 bytecodes of rules and counts (psycopg_pool: 480), at 3 ns each"
 )
 _TOGETHER = ("lease", "psycopg lease", "sqlalchemy")
 Body = Callable[[int], None]

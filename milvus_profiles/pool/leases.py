@@ -88,18 +88,21 @@ class Leases:
                 self.dirty[key] = None  # another is to be kept ready
         reference = ref(lease, key.lost)
         # Nothing may come between what follows, so it calls nothing.
-        if not key.shared:
+        if key.shared:
+            entry.load = least + 1
+        else:
             entry.available = False
             del idle[-1]
+            entry.load = 1
         key.leases[reference] = entry
         lease.reference = reference
         lease.entry = entry
         lease.since = now
-        entry.load += 1
-        entry.uses += 1
         key.requests_num += 1
-        if key.max_uses is not None and entry.uses >= key.max_uses:
-            entry.stale = True
+        if key.max_uses is not None:
+            entry.uses += 1
+            if entry.uses >= key.max_uses:
+                entry.stale = True
         return True
 
     def recover(self, key: KeyState) -> None:

@@ -63,7 +63,7 @@ class PoolEntry:
         born: when its opening began, in the seconds of the shell's clock, as all times here.
         channel: the shell's: what carries the calls; None until it is open.
         load: leases on it.
-        uses: leases on it so far.
+        uses: leases on it so far, as long as ``max_uses`` limits them.
         available: it stands in ``key.available``.
         stale: it is to be replaced: it was used ``max_uses`` times, or drained while it connected.
         needs_check: its health is to be checked before it is leased again.
