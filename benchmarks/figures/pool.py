@@ -70,6 +70,7 @@ class _OneCore(_Connector):
     def open(self, key: str) -> MilvusChannel:
         if not self.cores:
             return super().open(key)
+        self.refresh()  # to open all takes so long that the first would be worth a test
         live = SimpleNamespace(
             profile=Profile(alias=key, uri="http://h"), core=self.cores[0], disconnect=lambda grace: None
         )
