@@ -24,10 +24,10 @@ export TEST_SDKS := $(abspath $(SDKS))
 LOOPBACK := $(BIN)/python scripts/loopback.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-security test-proxies test-pages test-sdks test-engines test-pythons campaign cov bench bench-quick docs docs-serve lint release-check setup setup-tests setup-docs setup-proxies setup-pages setup-engines setup-bench screens clean
+.PHONY: help demo test test-security test-proxies test-pages test-sdks test-engines test-pythons campaign campaign-65536 cov bench bench-quick docs docs-serve lint release-check setup setup-tests setup-docs setup-proxies setup-pages setup-engines setup-bench screens clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## a short tour of the command line and the library
 	@PATH="$(BIN):$$PATH" scripts/demo
@@ -65,6 +65,9 @@ test-pythons: setup-tests ## how processes end and fork, on every Python that is
 
 campaign: setup-tests ## the slow tests, and properties with many examples
 	@$(LOOPBACK) $(BIN)/python -m pytest -m "campaign or hypothesis" --hypothesis-profile=large $(ARGS)
+
+campaign-65536: setup-tests ## so many live connections in one process (10 minutes), into benchmarks/campaign-65536.md
+	@$(LOOPBACK) $(BIN)/python -m benchmarks.campaign $(ARGS)
 
 cov: setup-tests ## all tests but the campaigns, with a report of what they covered
 	@$(BIN)/coverage erase

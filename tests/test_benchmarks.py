@@ -49,6 +49,18 @@ def test_a_figure_measures_itself_and_its_peer(figure: str) -> None:
         assert (row.peer == "") == (row.theirs is None) == (row.ratio is None)
 
 
+def test_the_campaign_holds_connections_to_servers_that_know_each(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.campaign", "--count", "40", "--output", page],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    table = page.read_text()
+    assert table.startswith("# 40 live connections in one process")
+    assert "| memory of each, KiB |" in table
+
+
 def test_the_results_are_a_table_and_a_picture(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--effort", "tiny", "--only", "load", "--output", tmp_path],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 import sys
@@ -52,6 +53,37 @@ def test_a_ping_that_a_disconnect_ends_says_so() -> None:
         with pytest.raises(mp.ConnectionClosedError, match="before the call ended"):
             conn.ping()
         assert GET_VERSION.path in answered
+
+
+def test_many_idle_connections_are_closed_without_a_thread_for_each(
+    milvus_plain: MilvusServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    start = threading.Thread.start
+
+    def noted(thread: threading.Thread) -> None:
+        started.append(thread.name)
+        start(thread)
+
+    profiles = of(milvus_plain)
+    held = [mp.connect("prod", profiles=profiles, dedicated=True) for _ in range(20)]
+    held.append(mp.connect("prod", profiles=profiles))
+    monkeypatch.setattr(threading.Thread, "start", noted)
+    mp.disconnect_all(grace=5)
+    assert all(conn.is_closed for conn in held)
+    assert started.count("milvus-profiles close") <= 2, started
+
+
+def test_python_does_not_keep_a_place_at_its_exit_for_each_connection_there_ever_was(
+    milvus_plain: MilvusServer,
+) -> None:
+    profiles = of(milvus_plain)
+    before = atexit._ncallbacks()
+    for _ in range(5):
+        mp.connect("prod", profiles=profiles, dedicated=True).close()
+        mp.connect("prod", profiles=profiles)
+        mp.disconnect("prod")
+    assert atexit._ncallbacks() == before
 
 
 def test_milvus_client_of_the_connection_works(any_server: MilvusServer) -> None:

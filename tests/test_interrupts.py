@@ -524,6 +524,7 @@ class _Nothing:
     abandoned = False
     is_closed = False
     fingerprint = 1
+    key = lite = None
     info = ConnectionInfo("a", None, None, 0)  # type: ignore[arg-type]
 
     def retire(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from milvus_profiles.pool.core import Core
-from milvus_profiles.pool.state import Lease, Open, Waiter, Wake
+from milvus_profiles.pool.state import Close, KeyState, Lease, Open, PoolEntry, Waiter, Wake
 from milvus_profiles.profile import PoolSettings
 from tests.support.pool_world import World
 
@@ -163,3 +164,87 @@ def test_who_waits_anew_is_not_woken_by_what_was_meant_for_his_last_waiting() ->
     waiter.signal = "second"  # before the shell has come to wake him
     assert isinstance(wake, Wake)
     assert wake.signal == "first"
+
+
+def opened(core: Core, key: KeyState, now: float) -> PoolEntry:
+    """A channel of an exclusive key, opened for somebody who has returned it."""
+    waiter = Waiter(key, Lease())
+    assert core.queue_up(waiter, now) == "waiting"
+    [opening] = core.plan(now)
+    assert isinstance(opening, Open)
+    core.done(opening, object(), None, now)
+    core.plan(now)
+    assert waiter.lease is not None
+    core.release(waiter.lease, now)
+    return opening.entry
+
+
+def closed_at(core: Core, begin: float, end: float) -> dict[float, list[PoolEntry]]:
+    """What is closed when, where a plan is made every second."""
+    seconds = (begin + number for number in range(int(end - begin)))
+    closing = {now: [each.entry for each in core.plan(now) if isinstance(each, Close)] for now in seconds}
+    return {now: entries for now, entries in closing.items() if entries}
+
+
+def test_an_idle_channel_is_closed_when_its_time_has_come_however_often_it_was_looked_at() -> None:
+    settings = PoolSettings(mode="exclusive", eviction_interval=1, min_evictable_idle=60)
+    core = Core(settings, random.Random(0))
+    first = opened(core, core.key("a", settings), 0.0)
+    second = opened(core, core.key("b", settings), 10.0)
+    assert closed_at(core, 11.0, 100.0) == {60.0: [first], 70.0: [second]}
+
+
+def test_a_shorter_time_to_be_idle_holds_at_once() -> None:
+    settings = PoolSettings(mode="exclusive", eviction_interval=1, min_evictable_idle=600)
+    core = Core(settings, random.Random(0))
+    entry = opened(core, core.key("a", settings), 0.0)
+    assert closed_at(core, 1.0, 20.0) == {}
+    core.key("a", settings.model_copy(update={"min_evictable_idle": 5}))
+    assert closed_at(core, 20.0, 40.0) == {20.0: [entry]}
+
+
+def test_a_channel_whose_lease_was_dropped_is_idle_for_as_long_as_before() -> None:
+    settings = PoolSettings(mode="exclusive", eviction_interval=1, min_evictable_idle=60, test_on_return=False)
+    core = Core(settings, random.Random(0))
+    key = core.key("a", settings)
+    entry = opened(core, key, 0.0)
+    lease = Lease()
+    assert core.take(key, lease, 1.0)
+    assert closed_at(core, 2.0, 80.0) == {}
+    del lease
+    gc.collect()
+    assert closed_at(core, 80.0, 90.0) == {80.0: [entry]}
+
+
+def test_a_channel_to_be_kept_is_closed_once_there_is_another() -> None:
+    settings = PoolSettings(mode="exclusive", eviction_interval=1, min_evictable_idle=60, min_idle_per_key=1)
+    core = Core(settings, random.Random(0))
+    key = core.key("a", settings)
+    waiter = Waiter(key, lease := Lease())
+    assert core.queue_up(waiter, 0.0) == "waiting"
+    for opening in core.plan(0.0):  # one for him, and one to be kept ready
+        assert isinstance(opening, Open)
+        core.done(opening, object(), None, 0.0)
+    core.plan(0.0)
+    [kept] = key.available
+    assert closed_at(core, 1.0, 100.0) == {}
+    core.release(lease, 100.0)
+    assert closed_at(core, 100.0, 110.0) == {100.0: [kept]}
+    assert len(key.available) == 1
+
+
+def test_the_end_of_a_lease_that_was_returned_is_no_news() -> None:
+    settings = PoolSettings(mode="exclusive")
+    core = Core(settings, random.Random(0))
+    key = core.key("a", settings)
+    opened(core, key, 0.0)
+    lease = Lease()
+    assert core.take(key, lease, 1.0)
+    core.release(lease, 2.0)
+    told: list[None] = []
+    core.dropped.notify = lambda: told.append(None)
+    del lease
+    gc.collect()
+    assert not core.dropped
+    assert not told
+    assert not key.leases

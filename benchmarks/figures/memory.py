@@ -69,7 +69,9 @@ def run(effort: Effort) -> list[Row]:
     return [
         compared(
             f"memory of one live connection, {count:,} held", "raw channel of its own", "B", found["ours"],
-            found["raw"], at_most(1.3),
+            found["raw"], at_most(1.25),
+            "A raw channel with the options of a profile has 37.8 KiB: 6 of them for the retry policy and the limits "
+            "of answers, whose text gRPC keeps 3.4 times. Python objects are the other 6 KiB, none above 0.6",
         )
     ]  # fmt: skip
 

@@ -36,7 +36,9 @@ class TokenHolder:
     from any thread.
     """
 
-    __slots__ = ("_db_name", "_fixed", "_generation", "_guard", "_identifier", "_new_id", "_token", "_wall_clock")
+    __slots__ = (
+        "_count", "_db_name", "_fixed", "_generation", "_guard", "_identifier", "_prefix", "_token", "_wall_clock",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -52,8 +54,7 @@ class TokenHolder:
         self._generation = 0
         self._wall_clock = wall_clock
         # Half chance, half count: unique without the cost of a random id for every call, and a valid trace id.
-        prefix, count = secrets.token_hex(8), itertools.count(1)
-        self._new_id: Callable[[], str] = lambda: f"{prefix}{next(count):016x}"
+        self._prefix, self._count = secrets.token_hex(8), itertools.count(1)
         self._fixed: Callable[[], Metadata]
         self._fix()
 
@@ -109,7 +110,7 @@ class TokenHolder:
         """The metadata of one call, with fresh ids: keep it in no variable, a traceback would show it."""
         return (
             *self._fixed(),
-            ("client-request-id", self._new_id()),
+            ("client-request-id", f"{self._prefix}{next(self._count):016x}"),
             ("client-request-unixmsec", str(int(self._wall_clock() * 1000))),
         )
 

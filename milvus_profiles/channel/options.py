@@ -77,31 +77,11 @@ def channel_options(
 ) -> tuple[tuple[str, Any], ...]:
     """The options of every channel of a profile; ``largest`` bytes of any answer at most, ``addresses`` as for
     :func:`target_of`."""
-    options: list[tuple[str, Any]] = [
-        # Without it all plaintext channels to one target are one TCP connection and share its back-off.
-        ("grpc.use_local_subchannel_pool", 1),
-        ("grpc.max_receive_message_length", -1 if largest is None else largest),
-        # Only uncompressed: a megabyte of gzip is a gigabyte of answer, and before 1.82 gRPC looks at the size of it
-        # when it is all there.  No Milvus compresses unless it was sent something compressed.
-        ("grpc.compression_enabled_algorithms_bitset", 1),
-        ("grpc.max_send_message_length", -1),
-        *_keepalive(profile),
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 1000),
-        # Despite its name this is the time that ONE attempt gets, TLS and the first HTTP/2 frame included: with 100 ms,
-        # which would suit the two above, a server that takes a second to accept is never reached (measured).
-        ("grpc.min_reconnect_backoff_ms", _ms(max(profile.timeout, _SHORTEST_ATTEMPT))),
-        # A service config from a DNS TXT record could switch on health checks, which Milvus answers with a storm.
-        ("grpc.service_config_disable_resolution", 1),
-        # What gRPC remembers for its introspection service, which no program here serves: 4 KiB of 33 in each channel.
-        ("grpc.enable_channelz", 0),
-        ("grpc.max_channel_trace_event_memory_per_node", 0),
-    ]
-    # gRPC has a second way through a proxy, by the address: GRPC_ADDRESS_HTTP_PROXY, for those that are named here.
-    options.append(("grpc.address_http_proxy_enabled_addresses", ""))
-    options.append(("grpc.enable_http_proxy", 0) if profile.proxy is None else ("grpc.http_proxy", profile.proxy))
     retry = None if profile.retry is False else profile.retry
-    options.append(("grpc.service_config", _service_config(retry)))  # pyright: ignore[reportArgumentType]  # frozen
+    # Milvus Lite is in this process, and dies with it.
+    keepalive = None if profile.endpoint.kind == "lite" else (profile.keepalive.time, profile.keepalive.timeout)
+    options = list(_common_options(keepalive, profile.timeout, -1 if largest is None else largest, retry))
+    options.append(("grpc.enable_http_proxy", 0) if profile.proxy is None else ("grpc.http_proxy", profile.proxy))
     if profile.tls is not None and (name := profile.tls.server_name) is not None:
         # Servers behind a router are told apart by the authority, as by the name in the TLS handshake.
         options += [("grpc.ssl_target_name_override", name), ("grpc.default_authority", name)]
@@ -111,23 +91,51 @@ def channel_options(
     return tuple(options)
 
 
-def _keepalive(profile: Profile) -> list[tuple[str, Any]]:
+@functools.lru_cache(maxsize=64)
+def _common_options(
+    keepalive: tuple[float, float] | None, timeout: float, largest: int, retry: Retry | None
+) -> tuple[tuple[str, Any], ...]:
+    """What channels have in common, and share: gRPC keeps what it is given for as long as the channel is open.
+
+    What is gRPC's own default is not given: each option costs a channel some 200 bytes.
+    """
+    return (
+        # Without it all plaintext channels to one target are one TCP connection and share its back-off.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.max_receive_message_length", largest),
+        # Only uncompressed: a megabyte of gzip is a gigabyte of answer, and before 1.82 gRPC looks at the size of it
+        # when it is all there.  No Milvus compresses unless it was sent something compressed.
+        ("grpc.compression_enabled_algorithms_bitset", 1),
+        *(() if keepalive is None else _keepalive(*keepalive)),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+        # Despite its name this is the time that ONE attempt gets, TLS and the first HTTP/2 frame included: with 100 ms,
+        # which would suit the two above, a server that takes a second to accept is never reached (measured).
+        ("grpc.min_reconnect_backoff_ms", _ms(max(timeout, _SHORTEST_ATTEMPT))),
+        # A service config from a DNS TXT record could switch on health checks, which Milvus answers with a storm.
+        ("grpc.service_config_disable_resolution", 1),
+        # What gRPC remembers for its introspection service, which no program here serves: 4 KiB of 33 in each channel.
+        ("grpc.enable_channelz", 0),
+        # A second way through a proxy, by the address: GRPC_ADDRESS_HTTP_PROXY, for those that are named here.
+        ("grpc.address_http_proxy_enabled_addresses", ""),
+        ("grpc.service_config", _service_config(retry)),
+    )
+
+
+def _keepalive(wanted: float, timeout: float) -> list[tuple[str, Any]]:
     """The pings that find a dead peer.
 
     A gRPC server by default (C-core and Go alike, Milvus Lite and gateways among them) allows one in five minutes while
     a call is under way and none else; the third too many ends the connection, with the calls on it.  A Milvus allows
     one in five seconds at any time: whoever asks for pings more often than every five minutes has such a server.
     """
-    if profile.endpoint.kind == "lite":
-        return []  # it is in this process, and dies with it
-    wanted, timeout = profile.keepalive.time, _ms(profile.keepalive.timeout)
     return [
         ("grpc.keepalive_time_ms", _ms(wanted)),
-        ("grpc.keepalive_timeout_ms", timeout),
-        ("grpc.keepalive_permit_without_calls", int(wanted < _ALLOWED_ANYWHERE)),
+        ("grpc.keepalive_timeout_ms", _ms(timeout)),
+        *([("grpc.keepalive_permit_without_calls", 1)] if wanted < _ALLOWED_ANYWHERE else []),
         # While a ping of gRPC's own (to estimate the bandwidth) is out, no keepalive ping is sent, and that one's limit
         # is a minute: a peer that hung right after a call was found in 60 s, whatever the others say (measured).
-        ("grpc.http2.ping_timeout_ms", timeout),
+        ("grpc.http2.ping_timeout_ms", _ms(timeout)),
     ]
 
 
@@ -182,6 +190,10 @@ def _ms(seconds: float) -> int:
     return int(seconds * _MILLISECONDS)
 
 
+def _duration(seconds: float) -> str:
+    return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
+
+
 @functools.lru_cache(maxsize=16)
 def _service_config(retry: Retry | None) -> str:
     policy = (
@@ -189,8 +201,8 @@ def _service_config(retry: Retry | None) -> str:
         if retry is None
         else {
             "maxAttempts": retry.attempts,
-            "initialBackoff": f"{retry.initial:.9f}s",
-            "maxBackoff": f"{retry.max:.9f}s",
+            "initialBackoff": _duration(retry.initial),
+            "maxBackoff": _duration(retry.max),
             "backoffMultiplier": 2,
             "retryableStatusCodes": ["UNAVAILABLE"],
         }

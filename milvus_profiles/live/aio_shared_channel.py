@@ -145,7 +145,7 @@ class AsyncSharedChannel(SharedChannelBase[AsyncChannelCore]):
         """
         if self._closed:
             return
-        self._close_handles()
+        self.refuse()
         try:
             await self.core.wait_idle(grace)
         finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from functools import partial
 
 from ..errors import ConnectionLimitError
 from ..text import counted
@@ -16,17 +15,18 @@ __all__ = ["OPEN_CONNECTIONS", "ConnectionLimit", "Slot"]
 class Slot:
     """The right to have one connection open; :meth:`release` gives it back, and so does being dropped."""
 
-    __slots__ = ("__weakref__", "_release")
+    __slots__ = ("__weakref__", "_reference", "_taken")
 
     def __init__(self, taken: set[weakref.ref[Slot]]) -> None:
         # No code of ours runs for that, so no interrupt can come between.
         reference: weakref.ref[Slot] = weakref.ref(self, taken.discard)
+        self._taken = taken
+        self._reference = reference
         taken.add(reference)
-        self._release = partial(taken.discard, reference)
 
     def release(self) -> None:
         """Give it back; again does nothing."""
-        self._release()
+        self._taken.discard(self._reference)
 
 
 class ConnectionLimit:

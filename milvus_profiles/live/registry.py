@@ -41,13 +41,13 @@ class ChannelTable(Generic[L]):
     def __init__(self, guard: AbstractContextManager[Any]) -> None:
         self._guard = guard
         self._shared: dict[Hashable, L] = {}
-        self._dedicated: dict[int, L] = {}
-        self._retired: dict[int, L] = {}
+        self._dedicated: dict[L, None] = {}
+        self._retired: dict[L, None] = {}
 
     def _all(self) -> Iterable[L]:
         yield from self._shared.values()
-        yield from self._dedicated.values()
-        yield from self._retired.values()
+        yield from self._dedicated
+        yield from self._retired
 
     def _open_one(self, key: Hashable) -> L | None:
         live = self._shared.get(key)
@@ -58,22 +58,23 @@ class ChannelTable(Generic[L]):
         with self._guard:
             replaced = self._shared.get(key)
             if replaced is not None:
-                self._retired[id(replaced)] = replaced
+                self._retired[replaced] = None
+            live.key = key
             self._shared[key] = live
         return replaced
 
     def add_dedicated(self, live: L) -> None:
         """Keep a channel that is shared with nobody."""
         with self._guard:
-            self._dedicated[id(live)] = live
+            self._dedicated[live] = None
 
     def forget(self, live: L) -> None:
         """Drop a channel that has closed."""
         with self._guard:
-            self._dedicated.pop(id(live), None)
-            self._retired.pop(id(live), None)
-            for key in [key for key, other in self._shared.items() if other is live]:
-                del self._shared[key]
+            self._dedicated.pop(live, None)
+            self._retired.pop(live, None)
+            if self._shared.get(live.key) is live:
+                del self._shared[live.key]
 
     def infos(self) -> list[ConnectionInfo]:
         """All open channels, in the order of their aliases."""
@@ -83,13 +84,13 @@ class ChannelTable(Generic[L]):
 
     def has(self, alias: str) -> bool:
         """Whether a channel of a profile is open."""
-        return any(fold_alias(info.alias) == fold_alias(alias) for info in self.infos())
+        return any(not live.is_closed for live in self._of(alias))
 
     def _of(self, alias: str | None) -> list[L]:
         """The channels of an alias, however it is spelled, or all; closing ones too."""
         folded = None if alias is None else fold_alias(alias)
         with self._guard:
-            return [live for live in self._all() if folded is None or fold_alias(live.info.alias) == folded]
+            return [live for live in self._all() if folded is None or fold_alias(live.profile.alias) == folded]
 
     def abandon(self) -> list[Any]:
         """In a forked child: the channels are the parent's, to be neither used nor closed.
@@ -139,7 +140,10 @@ class Registry(ChannelTable[S]):
         self._run_first_at_exit()
 
     def _run_first_at_exit(self) -> None:
-        """Close channels before what they lead to: Milvus Lite's stop, registered later, would run before."""
+        """Close channels before what they lead to: Milvus Lite's stop, registered later, would run before.
+
+        Not for each channel: Python keeps a place for all that ever was registered, and looks through them.
+        """
         atexit.unregister(self._at_exit)
         atexit.register(self._at_exit)
 
@@ -200,7 +204,8 @@ class Registry(ChannelTable[S]):
         # The same one again is in the table already, unless it was disconnected meanwhile: then it stays out.
         if live is not old:
             replaced = self._put(key, live)
-            self._run_first_at_exit()
+            if live.lite is not None:
+                self._run_first_at_exit()
             if replaced is not None:
                 replaced.retire()
         pending.live = live
@@ -208,7 +213,8 @@ class Registry(ChannelTable[S]):
 
     def add_dedicated(self, live: S) -> None:
         super().add_dedicated(live)
-        self._run_first_at_exit()
+        if live.lite is not None:
+            self._run_first_at_exit()
 
     def disconnect(self, alias: str | None, grace: float) -> None:
         """Close the channels of an alias, or all; returns when they are closed.
@@ -223,8 +229,16 @@ class Registry(ChannelTable[S]):
             beside(lambda: self._close(lives, grace), "milvus-profiles close")
 
     def _close(self, lives: list[S], grace: float) -> None:
-        pending = [self._closing(live, grace) for live in lives[1:]]
-        lives[0].disconnect(grace)
+        for live in lives:
+            live.refuse()
+        # A thread for each only where one may have to wait: there may be as many as a system has threads at most.
+        slow: list[S] = []
+        quick: list[S] = []
+        for live in lives:
+            (slow if live.closes_slowly else quick).append(live)
+        pending = [self._closing(live, grace) for live in slow]
+        for live in quick:
+            live.disconnect(grace)
         for each in pending:
             if each is not None:
                 each.wait(math.inf)

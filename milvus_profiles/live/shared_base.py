@@ -10,10 +10,9 @@ from __future__ import annotations
 import time
 import weakref
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from typing_extensions import Self
@@ -33,7 +32,7 @@ from .handshake import PROBES_OF_PING, Plan, ping_plan
 from .limit import Slot
 from .opened import Possessions, ReadyChannel
 from .spec import ChannelSpec, SpecKey, context_of, reach_of
-from .weak import weakly
+from .weak import HolderReference, reference_to, weakly
 
 if TYPE_CHECKING:
     from ..channel.core_base import CoreBase
@@ -84,6 +83,7 @@ class SharedChannelBase(Generic[C]):
         spec: what it was opened by, or moved by since.
         fingerprint: what it stands on now.
         core: the channel itself: its load and its health.
+        key: what it is shared by in a registry.
         abandoned: it belongs to the process before a fork.
     """
 
@@ -91,6 +91,7 @@ class SharedChannelBase(Generic[C]):
         self, ready: ReadyChannel[C], guard: AbstractContextManager[Any], *, slot: Slot, dedicated: bool
     ) -> None:
         self.core = ready.opened.core
+        self.key: Hashable | None = None
         self.abandoned = False
         self._guard = guard
         self._held = Possessions(slot, ready.opened.lite)
@@ -155,8 +156,7 @@ class SharedChannelBase(Generic[C]):
         with self._guard:
             if self._closed or self._retired:
                 return None
-            # A handle that is dropped without being closed gives itself back.
-            self._handles[id(connection)] = weakref.ref(connection, partial(self._collected, id(connection)))
+            self._handles[id(connection)] = reference_to(connection, self._collected)
         return connection
 
     def hold(self, handle: Handle[Any]) -> ClientHold:
@@ -166,7 +166,7 @@ class SharedChannelBase(Generic[C]):
             if self._closed:
                 hold.disconnected()
             else:
-                self._handles[id(hold)] = weakref.ref(hold, partial(self._collected, id(hold)))
+                self._handles[id(hold)] = reference_to(hold, self._collected)
         return hold
 
     def let_go(self, hold: ClientHold) -> None:
@@ -180,9 +180,9 @@ class SharedChannelBase(Generic[C]):
         if (self._dedicated or self._retired) and not self._closed:
             self._drop_soon()
 
-    def _collected(self, key: int, reference: weakref.ref[Any]) -> None:
-        if self._handles.get(key) is reference:
-            del self._handles[key]
+    def _collected(self, reference: HolderReference) -> None:
+        if self._handles.get(reference.key) is reference:
+            del self._handles[reference.key]
         # The garbage collector may run in a thread that holds one of our locks, so closing is not done here.
         if (self._dedicated or self._retired) and not self._closed:
             self._drop_soon()
@@ -202,7 +202,7 @@ class SharedChannelBase(Generic[C]):
             self._closed |= last
         return last
 
-    def _close_handles(self) -> None:
+    def refuse(self) -> None:
         """Take no further call."""
         with self._guard:
             self._closed = True

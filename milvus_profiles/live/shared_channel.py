@@ -140,9 +140,14 @@ class SharedChannel(SharedChannelBase[ChannelCore]):
             self._retired = True
         self._dropped()
 
+    @property
+    def closes_slowly(self) -> bool:
+        """Whether closing may have to wait for something else than the channel."""
+        return self.lite is not None or self.core.is_damaged or self.core.in_flight > 0
+
     def disconnect(self, grace: float) -> None:
         """Take no new call, wait for those in flight, then close all handles and the channel."""
-        self._close_handles()
+        self.refuse()
         self.core.wait_idle(grace)
         self._close()
 

@@ -6,7 +6,27 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["weakly"]
+__all__ = ["HolderReference", "reference_to", "weakly"]
+
+
+class HolderReference(weakref.ref[Any]):
+    """A weak reference that knows which object it was to, when that is no more."""
+
+    __slots__ = ("key",)
+
+    key: int
+
+
+def reference_to(holder: object, gone: Callable[[HolderReference], None]) -> HolderReference:
+    """A weak reference whose ``key`` is the ``id`` of an object.
+
+    Args:
+        holder: the object.
+        gone: called when it is no more.
+    """
+    reference = HolderReference(holder, gone)
+    reference.key = id(holder)
+    return reference
 
 
 def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -15,10 +35,18 @@ def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
     What an open gRPC channel hangs on is in no reference cycle, since what the collector finds in a forked child it
     would close there: gRPC then waits for threads that did not come along (``grpc.aio``, for ever).
     """
-    reference = weakref.WeakMethod(method)
+    return _Weakly(method.__self__, method.__func__)  # type: ignore[attr-defined]  # a bound method
 
-    def call(*arguments: Any) -> Any:
-        found = reference()
-        return None if found is None else found(*arguments)
 
-    return call
+class _Weakly:
+    """As :class:`weakref.WeakMethod`, in a sixth of the memory: every connection has one or two."""
+
+    __slots__ = ("_function", "_reference")
+
+    def __init__(self, owner: Any, function: Callable[..., Any]) -> None:
+        self._reference = weakref.ref(owner)
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        owner = self._reference()
+        return None if owner is None else self._function(owner, *arguments)

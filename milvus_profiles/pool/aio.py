@@ -122,26 +122,45 @@ class ConnectionPool(BasePool):
             ForkError: the parent of this forked process used asyncio connections.
             PoolExhaustedError, PoolTimeoutError, ConnectFailedError, PoolClosedError, ...: as for threads.
         """
-        self._bind()
+        found = self._take_at_once(key)
+        if found is not None:
+            return found
         try:
-            state = self._state_of(key) or await self._introduce(key)
+            return await self._take(key, timeout)
         except MilvusProfilesError as error:
             error.__traceback__ = None
             raise error
+
+    def _take_at_once(self, key: str | Profile) -> AsyncConnection | None:
+        """A connection, where that takes nothing but to take it; None says nothing else than that."""
+        loop = asyncio._get_running_loop()
+        if loop is None or loop is not self._loop:
+            return None
+        try:
+            state = self._states[key]
+        except (KeyError, TypeError):  # TypeError of what has no hash
+            return None
+        if state.extra_steps or state.queue:
+            return None
         lease = self._new_lease()
-        taken = self._core.take(state, lease, self._clock())
-        if not taken or state.extra_steps:
-            waiter = Waiter(state, lease)
-            try:
-                await self._carry_out(waiter, self._acquire(waiter, lease, timeout))
-            except MilvusProfilesError as error:
-                error.__traceback__ = None
-                raise error
-        else:
-            if self._core.dirty:
-                self._plan()
-            if self._recorder is not None:
-                self._recorder.took("wait_time", state.name, 0.0)
+        if not self._core.grant(state, lease, self._clock()):
+            return None
+        if self._core.dirty:
+            self._plan()
+        if self._recorder is not None:
+            self._recorder.took("wait_time", state.name, 0.0)
+        return self._filled(lease)
+
+    async def _take(self, key: str | Profile, timeout: float | None) -> AsyncConnection:
+        self._bind()
+        state = self._state_of(key) or await self._introduce(key)
+        lease = self._new_lease()
+        lease.entry = None
+        waiter = Waiter(state, lease)
+        await self._carry_out(waiter, self._acquire(waiter, lease, timeout))
+        return self._filled(lease)
+
+    def _filled(self, lease: Any) -> AsyncConnection:
         lease._pool = self
         lease._pooled = lease.entry.channel
         connection: AsyncConnection = lease
@@ -157,7 +176,7 @@ class ConnectionPool(BasePool):
             not_on_lease()
         key = entry.key
         if not self._is_ours(entry):
-            lease.entry = None
+            lease.entry = lease.reference = None
             return
         now = self._clock()
         served = self._core.release(lease, now, check=key.test_on_return and entry.channel.needs_check(now))
@@ -360,11 +379,13 @@ class _Leasing(Leasing):
     __slots__ = ()
 
     async def __aenter__(self) -> AsyncConnection:
-        try:
-            connection: AsyncConnection = await self._pool.get_client(self._key, timeout=self._timeout)
-        except MilvusProfilesError as error:
-            error.__traceback__ = None
-            raise error
+        connection: AsyncConnection | None = self._pool._take_at_once(self._key)
+        if connection is None:
+            try:
+                connection = await self._pool._take(self._key, self._timeout)
+            except MilvusProfilesError as error:
+                error.__traceback__ = None
+                raise error
         self._connection = connection
         return connection
 

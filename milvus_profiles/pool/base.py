@@ -144,7 +144,7 @@ class BasePool(OfThisProcess):
                 self._notify()
             again = True
         if key.settings.leak_threshold is not None:
-            stack = traceback.extract_stack()[:-3]  # without this, who drives it, and get_client
+            stack = traceback.extract_stack()[:-4]  # without this, who drives it, _take, and who was called
             with self._guard, self._lock:
                 self._core.watch(lease, stack, self._clock())
         self._notify()

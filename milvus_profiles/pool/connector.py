@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Protocol
 
 from ..alias import alias_of
@@ -102,11 +101,13 @@ class LeasedHandle(Lease, Handle[Any]):
     Attributes are looked up where the pool has them: one is made for every lease, so that sets nothing.
     """
 
+    __slots__ = ("_pool", "_pooled")
+
     _pooled: Any
     _pool: Any
 
-    def __init__(self) -> None:
-        pass
+    # No Python code runs to make one; who makes it sets `entry`.
+    __init__ = object.__init__
 
     @property
     def _closed(self) -> bool:  # type: ignore[override]
@@ -256,9 +257,7 @@ class MilvusConnector(ProfileKeys):
         profiles: where they come from; None reads the files and the environment each time.
     """
 
-    # Without the detour over a class's call and an empty __init__, which a lease pays for each time.  Static, as Python
-    # 3.14 would make a method of it.
-    lease: staticmethod[[], Lease] = staticmethod(partial(object.__new__, PooledConnection))
+    lease: staticmethod[[], Lease] = staticmethod(PooledConnection)
 
     def introduce(self, key: str | Profile) -> tuple[str, PoolSettings | None]:
         return self._introduced(key)

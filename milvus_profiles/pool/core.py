@@ -18,7 +18,7 @@ from __future__ import annotations
 import heapq
 import math
 from bisect import insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from .lifecycle import CLOSE_GRACE, HEALTHY_FOR, Lifecycle
@@ -38,20 +38,24 @@ class Core(Lifecycle):
     def plan(self, now: float) -> list[Action]:
         """What is to be done now."""
         actions: list[Action] = []
+        evict = now >= self._next_eviction
+        if evict:
+            self._next_eviction = now + self.settings.eviction_interval
+            # Of many keys few have anything to do, and borrowers wait meanwhile.
+            for key in self.keys.values():
+                if key.leases:
+                    self.recover(key)
+                if now >= key.evict_at:
+                    self.dirty[key] = None
         self._reclaim(actions)
         while self._alarms and self._alarms[0][0] <= now:
             when, _, due = heapq.heappop(self._alarms)
             self._set.discard((when, due))
             self.dirty[due] = None
-        evict = now >= self._next_eviction
-        if evict:
-            self._next_eviction = now + self.settings.eviction_interval
-            self.dirty.update(dict.fromkeys(self.keys.values()))
         keys, self.dirty = self.dirty, {}
         for key in keys:
             self._settle(key, now, actions)
-            if evict:
-                self.recover(key)
+            if evict and now >= key.evict_at:
                 self._evict(key, now, actions)
             self._serve(key, now, actions)
             self._report(key, now, actions)
@@ -64,16 +68,20 @@ class Core(Lifecycle):
 
     def _reclaim(self, actions: list[Action]) -> None:
         while self.dropped:
-            entry, watch = self.dropped[0]
-            key = entry.key
+            name, reference = self.dropped[0]
+            key = self.keys[name]
+            if reference not in key.leases:  # both the lease itself and who recovered it have said so
+                del self.dropped[0]
+                continue
+            entry = key.leases[reference]
             # In a straight line: taken off the list, it has been counted.
+            del key.leases[reference]
             entry.load -= 1
-            key.active -= 1
             key.returns_bad += 1
             del self.dropped[0]
             entry.needs_check = key.settings.test_on_return
-            if watch is not None:
-                key.watched.discard(watch)
+            key.evict_at = -math.inf  # it is idle for as long as before
+            watch = key.watched.pop(reference, None)
             self.dirty[key] = None
             actions.append(Leak(key.name, None, watch.stack if watch else None, dropped=True))
 
@@ -153,6 +161,17 @@ class Core(Lifecycle):
                 self._close_idle(entry, now, actions)
             elif key.settings.test_while_idle and now - max(entry.idle_since, entry.checked_at) >= HEALTHY_FOR:
                 self._check(entry, actions)
+        # What is returned later counts from now; where some are to be kept, each that is returned sets another free.
+        idle_for, healthy_for = (
+            key.settings.min_evictable_idle,
+            HEALTHY_FOR if key.settings.test_while_idle else math.inf,
+        )
+        due = [
+            min(entry.idle_since + idle_for, max(entry.idle_since, entry.checked_at) + healthy_for)
+            for entry in key.entries
+            if entry.is_open and not entry.load
+        ]
+        key.evict_at = now if key.min_idle else min([now + min(idle_for, healthy_for), *due])
 
     def _serve(self, key: KeyState, now: float, actions: list[Action]) -> None:
         if self.is_closed:
@@ -194,11 +213,11 @@ class Core(Lifecycle):
         threshold = key.settings.leak_threshold
         if threshold is None:
             return
-        for watch in key.watched:
+        for watch in key.watched.values():
             if not watch.reported and now - watch.since >= threshold:
                 watch.reported = True
                 actions.append(Leak(key.name, now - watch.since, watch.stack, dropped=False))
-        pending = [watch.since for watch in key.watched if not watch.reported]
+        pending = [watch.since for watch in key.watched.values() if not watch.reported]
         if pending:
             self._alarm(min(pending) + threshold, key)
 
@@ -233,10 +252,13 @@ class Core(Lifecycle):
             self._close_idle(victim, now, actions)
 
     def _oldest_idle(self) -> PoolEntry | None:
-        candidates: Iterator[PoolEntry] = (
-            idle[0] for key in self.keys.values() if not key.queue and (idle := self._idle(key))
-        )
-        return min(candidates, key=lambda entry: entry.idle_since, default=None)
+        oldest: PoolEntry | None = None
+        for key in self.keys.values():
+            if not key.queue:
+                for entry in key.available if key.shared else key.available[:1]:
+                    if not entry.load and (oldest is None or entry.idle_since < oldest.idle_since):
+                        oldest = entry
+        return oldest
 
     def _replenish(self, key: KeyState, now: float, actions: list[Action]) -> None:
         """Open what should be there though nobody waits for it yet."""

@@ -2,8 +2,8 @@
 
 Everything here may be interrupted: a KeyboardInterrupt comes wherever the interpreter looks for one, which is at calls
 and at the turn of loops.  So each change is written as a straight line of assignments, with the one call that may be
-needed at its end; what a lease was put into gives itself back when it is dropped; and the plan (the other half, which
-no signal reaches) looks at how things are, not at what was announced, and so repairs what is left.
+needed before it or at its end; what a lease was put into gives itself back when it is dropped; and the plan (the other
+half, which no signal reaches) looks at how things are, not at what was announced, and so repairs what is left.
 """
 
 from __future__ import annotations
@@ -20,15 +20,6 @@ from .state import Dropped, KeyState, LeakWatch, Lease, Outcome, Phase, PoolEntr
 __all__ = ["Leases"]
 
 _READY = Phase.READY
-
-_MANY = 64
-"""Leases after which a channel forgets those that are no more."""
-
-
-def _alive(entry: PoolEntry) -> int:
-    """Forget the leases on a channel that are no more, and say how many there are."""
-    entry.leases = [each for each in entry.leases if (lease := each()) is not None and lease.entry is entry]
-    return len(entry.leases)
 
 
 class Leases:
@@ -80,11 +71,10 @@ class Leases:
             if best is None:
                 return False
             entry = best
-            if not entry.uses % _MANY:
-                _alive(entry)
-            entry.leases.append(ref(lease))
             # Grow before it is full, and let the plan see to a channel that has done its part.
-            if (least + 1 >= key.soft and len(key.entries) < key.cap) or entry.uses + 1 >= key.max_uses:
+            if (least + 1 >= key.soft and len(key.entries) < key.cap) or (
+                key.max_uses is not None and entry.uses + 1 >= key.max_uses
+            ):
                 self.dirty[key] = None
         else:
             idle = key.available
@@ -94,32 +84,34 @@ class Leases:
             if entry.expires <= now:
                 self.dirty[key] = None
                 return False
-            # Here, as nothing may come between what follows; one too many means nothing.
-            if not entry.uses % _MANY:
-                _alive(entry)
-            entry.leases.append(ref(lease))
             if key.min_idle and len(idle) <= key.min_idle and len(key.entries) < key.cap:
                 self.dirty[key] = None  # another is to be kept ready
+        reference = ref(lease, key.lost)
+        # Nothing may come between what follows, so it calls nothing.
+        if key.shared:
+            entry.load = least + 1
+        else:
             entry.available = False
             del idle[-1]
+            entry.load = 1
+        key.leases[reference] = entry
+        lease.reference = reference
         lease.entry = entry
         lease.since = now
-        entry.load += 1
-        entry.uses += 1
-        key.active += 1
         key.requests_num += 1
-        if entry.uses >= key.max_uses:
-            entry.stale = True
+        if key.max_uses is not None:
+            entry.uses += 1
+            if entry.uses >= key.max_uses:
+                entry.stale = True
         return True
 
     def recover(self, key: KeyState) -> None:
-        """Have leases given back that are no more, though nobody said so; see :meth:`Lease.__del__`."""
-        for entry in key.entries:
-            alive = _alive(entry)
-            dropped = sum(each is entry for each, _ in list(self.dropped))
-            self.dropped.extend([(entry, None)] * (entry.load - alive - dropped))
+        """Have leases given back that are no more, though nobody said so; see :meth:`Dropped.add`."""
+        for reference in list(key.leases):
+            if reference() is None:
+                self.dropped.append((key.name, reference))  # again, it may be, which means nothing
 
-    def release(self, lease: Lease, now: float, *, check: bool = False) -> Waiter | None:
+    def release(self, lease: Lease, now: float, check: bool = False) -> Waiter | None:
         """Give a lease back.
 
         Args:
@@ -138,23 +130,24 @@ class Leases:
             raise ValueError("the lease was returned before")
         key = entry.key
         idle = key.available
-        plain = (
+        plain = False
+        if (  # not as one expression: Python compares faster where it jumps by what it finds
             entry.phase is _READY
             and now < entry.expires
-            and not (check or entry.stale or (key.watched and lease.watch is not None))
+            and not (check or entry.stale or key.watched)
             and (key.shared or len(idle) < key.max_idle)
-        )
-        lease.entry = None
+        ):
+            plain = True
+        reference = lease.reference
+        del key.leases[reference]
+        lease.entry = lease.reference = None
         entry.load -= 1
-        key.active -= 1
         key.usage += now - lease.since
         entry.idle_since = now
         if not plain:
             entry.needs_check = entry.needs_check or check
             self.dirty[key] = None
-            if lease.watch is not None:
-                key.watched.discard(lease.watch)
-                lease.watch = None
+            key.watched.pop(reference, None)
             return None
         if self.is_short:
             # Another key's waiters can have its place.
@@ -261,6 +254,5 @@ class Leases:
     def watch(self, lease: Lease, stack: Any, now: float) -> None:
         """Have an eye on a lease that was just taken, at the place that ``stack`` shows."""
         if (entry := lease.entry) is not None:
-            lease.watch = LeakWatch(now, stack)
-            entry.key.watched.add(lease.watch)
+            entry.key.watched[lease.reference] = LeakWatch(now, stack)
             self.dirty[entry.key] = None

@@ -12,6 +12,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ..pool_stats import KeyStats
@@ -62,8 +63,7 @@ class PoolEntry:
         born: when its opening began, in the seconds of the shell's clock, as all times here.
         channel: the shell's: what carries the calls; None until it is open.
         load: leases on it.
-        uses: leases on it so far.
-        leases: those that were given on it; of late, and no longer used ones among them.
+        uses: leases on it so far, as long as ``max_uses`` limits them.
         available: it stands in ``key.available``.
         stale: it is to be replaced: it was used ``max_uses`` times, or drained while it connected.
         needs_check: its health is to be checked before it is leased again.
@@ -79,7 +79,6 @@ class PoolEntry:
     channel: Any = None
     load: int = 0
     uses: int = 0
-    leases: list[weakref.ref[Lease]] = field(default_factory=list)
     available: bool = False
     stale: bool = False
     needs_check: bool = False
@@ -106,8 +105,8 @@ class LeakWatch:
     reported: bool = False
 
 
-class Dropped(deque[tuple[PoolEntry, LeakWatch | None]]):
-    """Leases that were dropped without being returned.
+class Dropped(deque[tuple[str, "weakref.ref[Lease]"]]):
+    """Leases that were dropped without being returned, by what ``KeyState.leases`` of the named key knows them by.
 
     Attributes:
         notify: called after one was added, in the middle of anything; it has the next plan made.
@@ -115,32 +114,36 @@ class Dropped(deque[tuple[PoolEntry, LeakWatch | None]]):
 
     notify: Callable[[], object] = staticmethod(lambda: None)
 
+    def add(self, name: str, lease: weakref.ref[Lease]) -> None:
+        """A lease of a key is no more; the garbage collector may say so in the middle of anything."""
+        # An interrupt in here keeps it from being done: then `Leases.recover` finds that the lease is no more.
+        self.append((name, lease))
+        self.notify()
+
 
 class Lease:
     """The right to use a channel; the shells hand out subclasses of it as connections.
 
-    One that is dropped without being returned gives itself back; nothing is locked for that, since the garbage
-    collector may run it in the middle of anything.
+    One that is dropped without being returned gives itself back, by what is called with its weak reference; nothing is
+    locked for that, since the garbage collector may run it in the middle of anything.
+
+    Slots, without a value on the class: an attribute that has one costs Python ten times as much (3.11).
 
     Attributes:
         entry: what it is a lease on; None before it was granted and after it was returned.
+        reference: the weak one in ``KeyState.leases``; set while there is an entry, and dropped with it, as it would
+            tell of the end of a lease that was returned.
         since: when it was granted.
-        watch: set where leaks are looked for.
     """
 
-    entry: PoolEntry | None = None
-    since: float = 0.0
-    watch: LeakWatch | None = None
+    __slots__ = ("__weakref__", "entry", "reference", "since")
 
-    def __del__(self) -> None:
-        # An interrupt as this begins keeps it from being done: then `Leases.recover` finds that the lease is no more.
-        entry = self.entry
-        if entry is not None:
-            dropped = entry.key.dropped
-            dropped.append((entry, self.watch))
-            # After that, as who recovers takes one that has no entry and is not in the list to be lost.
-            self.entry = None
-            dropped.notify()
+    entry: PoolEntry | None
+    reference: Any
+    since: float
+
+    def __init__(self) -> None:
+        self.entry = None
 
 
 class Outcome(enum.Enum):
@@ -182,11 +185,13 @@ class KeyState:
         dropped: the core's list of leases that were dropped without being returned.
         available: channels on which a lease can be had; in exclusive mode the one idle for longest comes first.
         entries: all channels that are not gone.
+        leases: what each lease is on, by a weak reference to it: those that are out, and no others.
+        lost: what the reference calls when a lease is no more.
         queue: who waits, first come first served.
         preparing: who waits for the key to be prepared.
         watched: leases on which leak detection has an eye.
-        active: leases.
         connecting: channels that are being opened.
+        evict_at: no channel of it has been idle for too long before.
         activated: it was leased or prepared, so ``min_idle_per_key`` holds.
         retry_at: no channel is opened before, unless there is no other.
         failures: openings that failed since the last that did not.
@@ -201,9 +206,11 @@ class KeyState:
     entries: list[PoolEntry] = field(default_factory=list)
     queue: deque[Waiter] = field(default_factory=deque)
     preparing: list[Waiter] = field(default_factory=list)
-    watched: set[LeakWatch] = field(default_factory=set)
-    active: int = 0
+    leases: dict[weakref.ref[Lease], PoolEntry] = field(default_factory=dict)
+    lost: Callable[[weakref.ref[Lease]], None] = field(init=False)
+    watched: dict[weakref.ref[Lease], LeakWatch] = field(default_factory=dict)
     connecting: int = 0
+    evict_at: float = -math.inf
     activated: bool = False
     retry_at: float = -math.inf
     failures: int = 0
@@ -216,7 +223,7 @@ class KeyState:
     hard: int = field(init=False)
     max_idle: float = field(init=False)
     min_idle: float = field(init=False)
-    max_uses: float = field(init=False)
+    max_uses: int | None = field(init=False)
     max_waiting: float = field(init=False)
     test_on_return: bool = field(init=False)
     extra_steps: bool = field(init=False)
@@ -233,18 +240,21 @@ class KeyState:
     connections_lost: int = 0
 
     def __post_init__(self) -> None:
+        # Of the name, not of this object: that would be a circle.
+        self.lost = partial(self.dropped.add, self.name)
         self.configure(self.settings)
 
     def configure(self, settings: PoolSettings) -> None:
         """Take settings over; what they change is done by the core's next plan."""
         self.settings = settings
+        self.evict_at = -math.inf
         self.shared = settings.mode == "shared"
         self.cap = settings.max_channels if self.shared else settings.max_total_per_key
         self.soft = settings.soft_limit if self.shared else 1
         self.hard = settings.hard_limit if self.shared else 1
         self.max_idle = math.inf if self.shared else settings.max_idle_per_key
         self.min_idle = min(settings.min_idle_per_key, self.cap, self.max_idle)
-        self.max_uses = math.inf if settings.max_uses is None else settings.max_uses
+        self.max_uses = settings.max_uses
         self.test_on_return = settings.test_on_return
         # Whether a borrower has more to do than to take a lease.
         self.extra_steps = settings.test_on_borrow or settings.leak_threshold is not None
@@ -263,7 +273,7 @@ class KeyState:
             pool_idle=sum(entry.is_open and not entry.load for entry in self.entries),
             pool_idle_max=int(min(self.cap, self.max_idle)),
             pool_used=sum(entry.load > 0 for entry in self.entries),
-            pool_active=self.active,
+            pool_active=len(self.leases),
             requests_waiting=len(self.queue),
             requests_wait_ms=int(self.requests_wait * 1000),
             usage_ms=int(self.usage * 1000),

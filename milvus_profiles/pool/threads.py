@@ -20,7 +20,7 @@ from ..profile import PoolSettings, Profile
 from .base import BasePool, Check, Leasing, Plan, Wait, wrong_keyword
 from .failures import not_on_lease
 from .lock import ContentionGuard
-from .state import KeyState, Lease, PoolEntry, Waiter
+from .state import KeyState, Lease, Waiter
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class ConnectionPool(BasePool):
         Raises:
             PoolError, MilvusProfilesError: as :meth:`get_client`, when the block is entered.
         """
-        leasing = object.__new__(_Leasing)  # an __init__ would cost as much as the lock
+        leasing = _Leasing()  # an __init__ would cost as much as the lock
         leasing._pool = self
         leasing._key = key
         leasing._timeout = timeout
@@ -112,6 +112,9 @@ class ConnectionPool(BasePool):
             UnknownProfileError, ConfigError, UntrustedError, InsecureTransportError: there is no such profile, or it
                 must not be connected to.
         """
+        return self._take(key, timeout)
+
+    def _take(self, key: str | Profile, timeout: float | None) -> Connection:
         try:
             state = self._states[key]
         except (KeyError, TypeError):  # TypeError of what has no hash
@@ -123,6 +126,7 @@ class ConnectionPool(BasePool):
                 error.__traceback__ = None
                 raise error
         lease = self._new_lease()
+        lease.entry = None
         guard = self._contention
         if guard.contended:
             guard.back_off()
@@ -165,35 +169,32 @@ class ConnectionPool(BasePool):
             not_on_lease()
         key = entry.key
         if key.dropped is not self._core.dropped:  # as _is_ours, without the call
-            lease.entry = None  # it was taken before a fork, so it is the parent's
+            lease.entry = lease.reference = None  # it was taken before a fork, so it is the parent's
             return
         try:
-            self._return(lease, entry, key)
+            now = self._clock()
+            check = key.test_on_return and entry.channel.needs_check(now)
+            guard = self._contention
+            if guard.contended:
+                guard.back_off()
+            try:
+                with self._lock:
+                    guard.contended = True
+                    served = self._core.release(lease, now, check)
+                    guard.contended = guard.blocked
+                    if served is not None:
+                        served.signal.release()
+            except ValueError:
+                not_on_lease()
+            if self._core.dirty:
+                self._notify_if_possible()
+            if self._recorder is not None:
+                self._recorder.took("use_time", key.name, now - lease.since)
         except BaseException:
             # An interrupt, most likely; the next to look at the key finds what was not done, but for this.
             if lease.entry is not None:
-                self._return(lease, entry, key)
+                self._give_back(lease)
             raise
-
-    def _return(self, lease: Lease, entry: PoolEntry, key: KeyState) -> None:
-        now = self._clock()
-        check = key.test_on_return and entry.channel.needs_check(now)
-        guard = self._contention
-        if guard.contended:
-            guard.back_off()
-        try:
-            with self._lock:
-                guard.contended = True
-                served = self._core.release(lease, now, check=check)
-                guard.contended = guard.blocked
-                if served is not None:
-                    served.signal.release()
-        except ValueError:
-            not_on_lease()
-        if self._core.dirty:
-            self._notify_if_possible()
-        if self._recorder is not None:
-            self._recorder.took("use_time", key.name, now - lease.since)
 
     # --- waiting -------------------------------------------------------------------------------------------------
 
@@ -327,7 +328,7 @@ class _Leasing(Leasing):
 
     def __enter__(self) -> Connection:
         try:
-            connection: Connection = self._pool.get_client(self._key, timeout=self._timeout)
+            connection: Connection = self._pool._take(self._key, self._timeout)
         except MilvusProfilesError as error:
             error.__traceback__ = None
             raise error

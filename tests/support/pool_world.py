@@ -359,13 +359,14 @@ class World:
             assert count <= self.allowed[name], f"{count} channels of {name}"
 
     def _check_loads(self, alive: list[Channel]) -> None:
-        dropped = [entry for entry, _ in self.core.dropped]
+        leases = {reference: entry for key in self.core.keys.values() for reference, entry in key.leases.items()}
+        dropped = [leases[reference] for _, reference in self.core.dropped]
         for channel in alive:
             assert channel.leases >= 0
             assert channel.entry.load == channel.leases + dropped.count(channel.entry)
         for name, key in self.core.keys.items():
             live = sum(channel.entry.key.name == name for channel in self.granted.values())
-            assert key.active == live + sum(entry.key is key for entry in dropped)
+            assert len(key.leases) == live + sum(entry.key is key for entry in dropped)
 
     def _check_nobody_sleeps(self, name: str) -> None:
         key = self.core.keys[name]
@@ -428,4 +429,4 @@ class World:
                 break
         assert self.core.total == 0
         assert not self.core.plan(self.now)
-        assert all(key.active == 0 for key in self.core.keys.values())
+        assert all(not key.leases for key in self.core.keys.values())
