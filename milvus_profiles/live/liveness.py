@@ -36,7 +36,7 @@ from ..secrets.value import line_of, make_token
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
-__all__ = ["check_served", "is_plainly_served"]
+__all__ = ["check_served", "is_plainly_served", "plain_endpoint"]
 
 _DEFAULT_TIMEOUT = 10.0
 _FIRST_SHARE = 0.5
@@ -195,21 +195,19 @@ def _plain_profile(raw: RawProfile) -> _PlainProfile | None:
     if not all(path in _PLAIN and _PLAIN[path](value.value) for path, value in raw.values.items()):
         return None
     given = {path: value.value for path, value in raw.values.items()}
-    uri, host, port, user = (given.get((name,)) for name in ("uri", "host", "port", "user"))
+    uri, user = (given.get((name,)) for name in ("uri", "user"))
     secrets = [path for path in given if path[0] in ("token", "password")]
-    if (uri is None) == (host is None) or (uri is not None and port is not None) or len(secrets) > 1:
+    if (address := _address(given)) is None or len(secrets) > 1:
         return None
     if (user is not None and not secrets) or (user is None and secrets and secrets[0][0] == "password"):
         return None  # the keyring's, or a fault
-    address = parse_address(uri or f"{host}:{port or DEFAULT_PORT}")
     database = given.get(("db_name",))
     ssl = _TLS(*(given.get(("ssl", name)) for name in ("ca", "cert", "key", "server_name")))
-    has_ssl = any(path[0] == "ssl" for path in given)
     if address.kind != "tcp" or (ssl.cert is None) != (ssl.key is None):
         return None
     if None not in (database, address.database) and database != address.database:
         return None
-    endpoint = address.endpoint(True if has_ssl else None)
+    endpoint = _endpoint(address, given)
     return _PlainProfile(
         raw.alias,
         uri,
@@ -222,6 +220,45 @@ def _plain_profile(raw: RawProfile) -> _PlainProfile | None:
         given.get(("allow_insecure",), False),
         given.get(("timeout",), _DEFAULT_TIMEOUT),
     )
+
+
+def _address(given: Mapping[tuple[str, ...], Any]) -> Address | None:
+    """The address that plain values make; None where they contradict each other."""
+    uri, host, port = (given.get((name,)) for name in ("uri", "host", "port"))
+    if (uri is None) == (host is None) or (uri is not None and port is not None):
+        return None
+    return parse_address(uri or f"{host}:{port or DEFAULT_PORT}")
+
+
+def _endpoint(address: Address, given: Mapping[tuple[str, ...], Any]) -> Endpoint:
+    return address.endpoint(True if any(path[0] == "ssl" for path in given) else None)
+
+
+def plain_endpoint(raw: RawProfile) -> tuple[Endpoint, float] | None:
+    """Where a profile leads, and the seconds that it allows for it, wherever its secret is.
+
+    Returns:
+        None where the address is not plain, or where it is open whether the profile may be used: a project's with more
+        than addresses in it, which may need trust, and a secret that would go in plaintext.
+
+    Raises:
+        AddressError: the address is wrong.
+    """
+    secrets = {path for path in raw.values if path[0] in ("token", "password")}
+    others = {path: value.value for path, value in raw.values.items() if path not in secrets}
+    if not all(path in _PLAIN and _PLAIN[path](value) for path, value in others.items()):
+        return None
+    is_project = any(value.origin.layer == "project" for value in raw.values.values())
+    if is_project and any(path[1:] not in ((), ("keyring",)) for path in raw.values):
+        return None  # names a file, a variable or a program
+    if is_project and any(path[1:] == () or raw.values[path].origin.layer != "project" for path in secrets):
+        return None  # a secret that the keyring has not bound to the address
+    if (address := _address(others)) is None or address.kind != "tcp":
+        return None
+    endpoint = _endpoint(address, others)
+    if (secrets or ("user",) in others) and not endpoint.tls and not endpoint.is_loopback:
+        return None
+    return endpoint, others.get(("timeout",), _DEFAULT_TIMEOUT)
 
 
 def _token(profile: _PlainProfile, values: Raw, env: Mapping[str, str]) -> SecretText | None:
