@@ -136,17 +136,20 @@ def main() -> int:
         commit = commit_of(chosen.base)
     except ValueError as error:
         parser.error(str(error))
+    # The copy of BASE has none of its own.
+    os.environ.setdefault("TEST_SERVERS", str(ROOT / ".servers"))
+    os.environ.setdefault("TEST_SDKS", str(ROOT / ".sdks"))
     signal.signal(signal.SIGTERM, _ended)
     signal.signal(signal.SIGHUP, _ended)
     with checked_out(commit) as base:
         print(f"old: {chosen.base} ({commit[:12]}), new: the files of {ROOT}; a ratio below 1 is less")
-        for figure in dict.fromkeys(chosen.only):
-            try:
+        try:
+            for figure in dict.fromkeys(chosen.only):
                 for line in lines(compared(base, figure, chosen.effort, chosen.pairs)):
                     print(line, flush=True)
-            except Failed as error:
-                print(error, file=sys.stderr)
-                return 1
+        except Failed as error:
+            print(error, file=sys.stderr)
+            return 1
     return 0
 
 

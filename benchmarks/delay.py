@@ -104,7 +104,7 @@ def round_trip(seconds: float, count: int = 9) -> tuple[float, float]:
     """What the proxy makes of a round trip on this machine: a byte there and back, from connecting, and afterwards.
 
     Returns:
-        Seconds from connecting to the answer to the first byte, which is two round trips, and of the fastest that follows.
+        Seconds from connecting to the answer to the first byte, which is two round trips; and of the fastest after it.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=_echo, args=(listener,), daemon=True).start()

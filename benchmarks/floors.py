@@ -75,6 +75,5 @@ _PEERS = (
     (r"load 1 profile$", "tomllib.loads"),
     (r"connect, handshake", "raw gRPC"),
     (r"memory of one live connection", "raw channel of its own"),
-    (r"profile test --all", "the deadline of each"),
 )
 """What a figure is called, and the peer that bounds it."""

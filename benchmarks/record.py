@@ -1,4 +1,4 @@
-"""One run of the benchmarks as it is kept: a JSON file in ``history/``, from which the table and the picture are made."""
+"""One run of the benchmarks as it is kept: a JSON file in ``history/``, of which the table and the picture are made."""
 
 from __future__ import annotations
 

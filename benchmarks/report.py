@@ -19,11 +19,12 @@ def markdown(record: Record) -> str:
     rows = record.rows
     goals = [row for row in rows if row.goal is not None]
     unjudged = sum(not row.is_judged for row in goals)
+    by = f"`make bench{'-quick' if record.effort == 'quick' else ''}` in {record.seconds:.0f} s"
+    of = f"{record.revision[:12]}{' with changes' if record.changed else ''}"
     lines = [
         "# Side by side with the peers",
         "",
-        f"Written by `make bench{'-quick' if record.effort == 'quick' else ''}` in {record.seconds:.0f} s, on "
-        f"{record.date[:10]} at the revision {record.revision[:12]}{' with changes' if record.changed else ''}.",
+        f"Written by {by}, on {record.date[:10]} at the revision {of}.",
         "",
         "Contestants take turns; each turn gives a pair with one ratio, and a figure is the median of these with its",
         "quartiles in brackets. Ratios count; absolute values are those of this machine, and a goal for one is judged",

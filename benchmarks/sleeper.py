@@ -49,16 +49,15 @@ async def _answer(method: str, request: bytes, context: object) -> bytes:
         return b""
 
 
-async def _serve(streams: int | None, cert: str | None, key: str | None) -> None:
+async def _serve(streams: int | None, pair: tuple[bytes, bytes] | None) -> None:
     options: list[tuple[str, Any]] = [("grpc.so_reuseport", 0)]
     if streams is not None:
         options.append(("grpc.max_concurrent_streams", streams))
     server = grpc.aio.server(options=options)
     server.add_generic_rpc_handlers((_Handler(),))
-    if cert is None or key is None:
+    if pair is None:
         port = server.add_insecure_port("127.0.0.1:0")
     else:
-        pair = Path(key).read_bytes(), Path(cert).read_bytes()
         port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
     print(port, flush=True)
     await server.start()
@@ -78,7 +77,7 @@ def sleeper(streams: int | None = None, identity: Identity | None = None) -> Ite
         Its port on 127.0.0.1.
     """
     words = [] if streams is None else ["--streams", str(streams)]
-    words += [] if identity is None else ["--cert", str(identity.cert), "--key", str(identity.key)]
+    words += [] if identity is None else ["--pair", str(identity.key), str(identity.cert)]
     process = subprocess.Popen(
         [sys.executable, "-m", __name__, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -95,7 +94,7 @@ def sleeper(streams: int | None = None, identity: Identity | None = None) -> Ite
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int)
-    parser.add_argument("--cert")
-    parser.add_argument("--key")
+    parser.add_argument("--pair", nargs=2, type=Path, metavar=("KEY", "CERT"))
     chosen = parser.parse_args()
-    asyncio.run(_serve(chosen.streams, chosen.cert, chosen.key))
+    files = [path.read_bytes() for path in chosen.pair or ()]
+    asyncio.run(_serve(chosen.streams, (files[0], files[1]) if files else None))

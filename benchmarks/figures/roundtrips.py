@@ -67,7 +67,9 @@ def _declare(home: Path, place: _Place) -> None:
     settings = home / ".config/milvus/milvus.toml"
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(
-        f'keyring_backends = ["{backend}"]\n[profiles.plain]\n{common}[profiles.database]\n{common}db_name = "default"\n'
+        f'keyring_backends = ["{backend}"]\n'
+        f"[profiles.plain]\n{common}"
+        f'[profiles.database]\n{common}db_name = "default"\n'
     )
     settings.chmod(0o600)
     os.environ.update({"PYTHON_KEYRING_BACKEND": backend, slow_keyring.TOKEN: TOKEN})
