@@ -27,7 +27,7 @@ export TEST_SDKS := $(abspath $(SDKS))
 LOOPBACK := $(BIN)/python scripts/loopback.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-security test-proxies test-pages test-sdks test-engines test-pythons campaign cov bench bench-quick bench-compare docs docs-serve lint release-check setup setup-tests setup-docs setup-proxies setup-pages setup-engines setup-bench screens clean
+.PHONY: help demo test test-security test-proxies test-pages test-sdks test-engines test-pythons campaign cov bench bench-quick bench-compare with-base docs docs-serve lint release-check setup setup-tests setup-docs setup-proxies setup-pages setup-engines setup-bench screens clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,9 +79,11 @@ bench: setup-bench ## every figure beside its peers (15 minutes), into benchmark
 	@$(LOOPBACK) $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 # A B B A and so on, on one machine in one run: make bench-compare BASE=main ONLY="connect pool" PAIRS=8
-bench-compare: setup-bench ## BASE=rev: that version and this one in turns, ONLY="figures", PAIRS=6
-	@test -n "$(BASE)" || { echo 'which version? make bench-compare BASE=main' >&2; exit 2; }
+bench-compare: with-base setup-bench ## BASE=rev: that version and this one in turns, ONLY="figures", PAIRS=6
 	@$(LOOPBACK) $(BIN)/python -m benchmarks.compare "$(BASE)" $(if $(ONLY),--only $(ONLY)) --pairs $(PAIRS) $(ARGS)
+
+with-base:
+	@test -n "$(BASE)" || { echo 'which version? make bench-compare BASE=main' >&2; exit 2; }
 
 bench-quick: setup-bench ## the same as a first look (90 seconds), into build/bench
 	@$(LOOPBACK) $(BIN)/python -m benchmarks --effort quick --output build/bench $(if $(ONLY),--only $(ONLY)) $(ARGS)

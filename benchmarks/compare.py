@@ -57,9 +57,8 @@ def commit_of(base: str) -> str:
 
 
 @contextlib.contextmanager
-def checked_out(commit: str) -> Iterator[Path]:
+def checked_out(commit: str, reaper: Reaper) -> Iterator[Path]:
     """A commit in a worktree of its own, with the ruler of this checkout; nothing of it stays."""
-    reaper = Reaper()  # for an end that runs no cleaning: SIGKILL
     directory = Path(tempfile.mkdtemp(prefix="bench-compare-"))
     tree = directory / "base"
     try:
@@ -74,10 +73,9 @@ def checked_out(commit: str) -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
         with contextlib.suppress(OSError, subprocess.CalledProcessError):
             git("worktree", "prune")
-        reaper.close()
 
 
-def measured(tree: Path, figure: str, effort: Effort) -> list[Row]:
+def measured(tree: Path, figure: str, effort: Effort, reaper: Reaper) -> list[Row]:
     """The rows of a figure in one of the two trees.
 
     Raises:
@@ -89,24 +87,28 @@ def measured(tree: Path, figure: str, effort: Effort) -> list[Row]:
         [PYTHON, "-m", f"benchmarks.figures.{figure}", "--effort", effort],
         cwd=tree, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    reaper.watch_process(process.pid)
     try:
         printed, errors = process.communicate()
     finally:
         if process.poll() is None:
             process.terminate()
             process.wait()
+        reaper.forget_process(process.pid)
     if process.returncode != 0:
         raise Failed(f"the figure {figure} cannot measure {tree}, it ended with {process.returncode}:\n{errors}")
     return [Row.from_json(row) for row in json.loads(printed)]
 
 
-def compared(base: Path, figure: str, effort: Effort, pairs: int) -> dict[Named, tuple[list[float], list[float]]]:
+def compared(
+    base: Path, figure: str, effort: Effort, pairs: int, reaper: Reaper
+) -> dict[Named, tuple[list[float], list[float]]]:
     """The medians of both versions, old and new, of each pair."""
     found: dict[Named, tuple[list[float], list[float]]] = {}
     for order in orders((base, ROOT), pairs):
         for tree in order:
             # A value that stands beside several peers is in several rows.
-            values = {(row.figure, row.unit): row.ours.median for row in measured(tree, figure, effort)}
+            values = {(row.figure, row.unit): row.ours.median for row in measured(tree, figure, effort, reaper)}
             for named, value in values.items():
                 found.setdefault(named, ([], []))[tree is ROOT].append(value)
     return {named: both for named, both in found.items() if len(both[0]) == len(both[1])}
@@ -141,11 +143,12 @@ def main() -> int:
     os.environ.setdefault("TEST_SDKS", str(ROOT / ".sdks"))
     signal.signal(signal.SIGTERM, _ended)
     signal.signal(signal.SIGHUP, _ended)
-    with checked_out(commit) as base:
+    # It does the cleaning after an end that leaves no time for it: SIGKILL.
+    with contextlib.closing(Reaper()) as reaper, checked_out(commit, reaper) as base:
         print(f"old: {chosen.base} ({commit[:12]}), new: the files of {ROOT}; a ratio below 1 is less")
         try:
             for figure in dict.fromkeys(chosen.only):
-                for line in lines(compared(base, figure, chosen.effort, chosen.pairs)):
+                for line in lines(compared(base, figure, chosen.effort, chosen.pairs, reaper)):
                     print(line, flush=True)
         except Failed as error:
             print(error, file=sys.stderr)

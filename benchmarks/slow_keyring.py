@@ -16,7 +16,7 @@ TOKEN = "BENCHMARK_TOKEN"
 class SlowKeyring(KeyringBackend):
     """Knows one token, and is slow to tell."""
 
-    priority = 1  # type: ignore[assignment]  # a property of the class in the library
+    priority = 1
 
     def get_password(self, service: str, username: str) -> str | None:
         time.sleep(SECONDS)

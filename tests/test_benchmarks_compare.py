@@ -109,7 +109,7 @@ def test_an_end_from_outside_leaves_nothing(clone: Path, how: signal.Signals) ->
     pid = clone.parent / "pid"
     (clone / "benchmarks/figures/calls.py").write_text(LASTING.format(path=str(pid)))
     process = compare(clone, "HEAD", "--only", "calls")
-    until(lambda: pid.exists() and pid.read_text() != "", timeout=60)
+    until(lambda: pid.exists() and pid.read_text() != "", 60)
     process.send_signal(how)
     process.communicate(timeout=60)
     assert process.returncode != 0
