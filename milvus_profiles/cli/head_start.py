@@ -60,8 +60,8 @@ def _routes(file: str | None) -> Iterator[tuple[str, Route, float]]:
     from ..config.layers import Layers
     from ..config.locations import home_directory, named
     from ..config.permissions import refusal
+    from ..config.plain_values import plain_endpoint
     from ..files.given import is_given
-    from ..live.liveness import plain_endpoint
     from ..masked import MaskedMapping
     from ..probe.sockets import route_to
 

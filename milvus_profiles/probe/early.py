@@ -26,7 +26,7 @@ class EarlyLook:
 
     Args:
         route: where to.
-        seconds: the time for it, from now.
+        seconds: the time for it, from when the thread runs.
 
     Attributes:
         deadline: when that is over.
@@ -36,12 +36,14 @@ class EarlyLook:
     """
 
     def __init__(self, route: Route, seconds: float) -> None:
-        self.deadline = deadline = Deadline.after(seconds)
+        self.deadline = Deadline.after(seconds)
         self._for = route, seconds
         resolved: queue.SimpleQueue[Resolution] = queue.SimpleQueue()
         self._resolved = resolved
 
         def look() -> tuple[TCPOutcome, ...] | None:
+            # Anew: while much is imported a thread may wait for its turn, and that takes nothing from anybody's time.
+            deadline = self.deadline = Deadline.after(seconds)
             resolution = resolve(route, deadline)
             resolved.put(resolution)
             return connect_first(resolution.addresses, deadline)
