@@ -11,6 +11,9 @@ VENV    ?= .venv
 SERVERS ?= .servers
 SDKS    ?= .sdks
 ARGS    ?=
+BASE    ?=
+ONLY    ?=
+PAIRS   ?= 6
 PYTHONS ?= python3.10 python3.11 python3.12 python3.13 python3.14
 # Test processes side by side; each has servers of its own, about 1.5 GB in all.
 WORKERS ?= 2
@@ -24,7 +27,7 @@ export TEST_SDKS := $(abspath $(SDKS))
 LOOPBACK := $(BIN)/python scripts/loopback.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-security test-proxies test-pages test-sdks test-engines test-pythons campaign campaign-65536 cov bench bench-quick docs docs-serve lint release-check setup setup-tests setup-docs setup-proxies setup-pages setup-engines setup-bench screens clean
+.PHONY: help demo test test-security test-proxies test-pages test-sdks test-engines test-pythons campaign campaign-65536 cov bench bench-quick bench-compare with-base docs docs-serve lint release-check setup setup-tests setup-docs setup-proxies setup-pages setup-engines setup-bench screens clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,11 +78,18 @@ cov: setup-tests ## all tests but the campaigns, with a report of what they cove
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-bench: setup-bench ## every figure beside its peers (10 minutes), into benchmarks/RESULTS.md and results.svg
-	@$(LOOPBACK) $(BIN)/python -m benchmarks $(ARGS)
+bench: setup-bench ## every figure beside its peers (15 minutes), into benchmarks/RESULTS.md and history/
+	@$(LOOPBACK) $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+# A B B A and so on, on one machine in one run: make bench-compare BASE=main ONLY="connect pool" PAIRS=8
+bench-compare: with-base setup-bench ## BASE=rev: that version and this one in turns, ONLY="figures", PAIRS=6
+	@$(LOOPBACK) $(BIN)/python -m benchmarks.compare "$(BASE)" $(if $(ONLY),--only $(ONLY)) --pairs $(PAIRS) $(ARGS)
+
+with-base:
+	@test -n "$(BASE)" || { echo 'which version? make bench-compare BASE=main' >&2; exit 2; }
 
 bench-quick: setup-bench ## the same as a first look (90 seconds), into build/bench
-	@$(LOOPBACK) $(BIN)/python -m benchmarks --effort quick --output build/bench $(ARGS)
+	@$(LOOPBACK) $(BIN)/python -m benchmarks --effort quick --output build/bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 docs: setup-docs ## the site, into build/site
 	@$(BIN)/python scripts/docs.py

@@ -1,8 +1,9 @@
 """Measuring side by side: contestants take turns, and what counts is the ratio within each turn.
 
 On a machine that does other work too, absolute times drift by more than the differences sought.  What a contestant
-and its peer show within one turn drifts together, so each turn gives one ratio, and the figure is the median of these
-with their quartiles.
+and its peer show within one turn drifts together, so each turn gives a pair of values with one ratio, and the figure is
+the median of these with their quartiles.  A goal for a time by itself is judged only where the machine ran at its usual
+speed (`calibration` tells).
 """
 
 from __future__ import annotations
@@ -13,11 +14,17 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeVar
 
-__all__ = ["Effort", "Goal", "Row", "Spread", "at_least", "at_most", "choose", "compared", "main", "own", "turns"]
+__all__ = [
+    "USUAL", "Effort", "Floor", "Goal", "Row", "Spread", "at_least", "at_most", "choose", "compared", "main", "orders",
+    "own", "timed", "turns",
+]  # fmt: skip
+
+USUAL = 0.85
+"""The part of its usual speed below which a machine is too slow to judge a time by itself."""
 
 Effort = Literal["full", "quick", "tiny"]
 """How much is measured: for the record, for a look, or just enough to see that the program runs."""
@@ -75,6 +82,19 @@ def at_least(limit: float) -> Goal:
 
 
 @dataclass(frozen=True)
+class Floor:
+    """What no program could do better, as measured in the same run.
+
+    Attributes:
+        what: the limit, such as ``python -c pass``.
+        value: the median, in the unit of the row.
+    """
+
+    what: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the result.
 
@@ -87,6 +107,9 @@ class Row:
         ratio: ours to theirs.
         goal: what is to be reached; None for a row that informs.
         note: what a reader should know.
+        pairs: how many ratios the median is of; 0 where the value stands alone.
+        floor: the limit of the machine, the network or the interpreter; None where none can be named.
+        speed: of the machine while this was measured, as a part of its usual one; None where nobody looked.
     """
 
     figure: str
@@ -97,11 +120,22 @@ class Row:
     ratio: Spread | None = None
     goal: Goal | None = None
     note: str = ""
+    pairs: int = 0
+    floor: Floor | None = None
+    speed: float | None = None
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether there is a goal, and the machine ran fast enough to tell."""
+        if self.goal is None:
+            return False
+        is_time = self.unit == "s" or self.unit.endswith("/s")
+        return self.goal.of == "ratio" or not is_time or self.speed is None or self.speed >= USUAL
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the goal is reached; None where there is none."""
-        if self.goal is None:
+        """Whether the goal is reached; None where there is none, or where it is not judged."""
+        if self.goal is None or not self.is_judged:
             return None
         judged = self.ours if self.goal.of == "value" else self.ratio
         assert judged is not None
@@ -111,7 +145,8 @@ class Row:
     def from_json(cls, plain: dict[str, object]) -> Row:
         spreads = {name: Spread(**plain[name]) for name in ("ours", "theirs", "ratio") if plain[name]}  # type: ignore[arg-type]
         goal = Goal(**plain["goal"]) if plain["goal"] else None  # type: ignore[arg-type]
-        return cls(**{**plain, **spreads, "goal": goal})  # type: ignore[arg-type]
+        floor = Floor(**plain["floor"]) if plain.get("floor") else None  # type: ignore[arg-type]
+        return cls(**{**plain, **spreads, "goal": goal, "floor": floor})  # type: ignore[arg-type]
 
 
 def timed(action: Callable[[], object], count: int) -> Callable[[], float]:
@@ -127,18 +162,28 @@ def timed(action: Callable[[], object], count: int) -> Callable[[], float]:
     return measure
 
 
+def orders(names: Sequence[T], rounds: int) -> Iterator[tuple[T, ...]]:
+    """The order of each turn: every second one is the one before it backwards, and each begins in its turn.
+
+    So of any two contestants each comes before the other equally often.  For that an odd number of rounds above one is
+    made even.
+    """
+    for turn in range(rounds + rounds % 2 if rounds > 1 else rounds):
+        shift = turn // 2 % len(names)
+        order = (*names[shift:], *names[:shift])
+        yield order[::-1] if turn % 2 else order
+
+
 def turns(contestants: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Let the contestants take turns; each begins in its turn.
+    """Let the contestants take turns, in the orders of `orders`.
 
     Args:
         contestants: each measures itself and returns the value.
-        rounds: how often each has its turn.
+        rounds: how often each has its turn; an odd number above one becomes even.
     """
-    names = list(contestants)
-    found: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(rounds):
-        shift = turn % len(names)
-        for name in (*names[shift:], *names[:shift]):
+    found: dict[str, list[float]] = {name: [] for name in contestants}
+    for order in orders(list(contestants), rounds):
+        for name in order:
             gc.collect()
             found[name].append(contestants[name]())
     return found
@@ -152,15 +197,18 @@ def compared(
     theirs: Sequence[float],
     goal: Goal | None = None,
     note: str = "",
+    floor: Floor | None = None,
 ) -> Row:
     """The row of two contestants that took turns."""
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    return Row(figure, peer, unit, Spread.of(ours), Spread.of(theirs), Spread.of(ratios), goal, note)
+    return Row(
+        figure, peer, unit, Spread.of(ours), Spread.of(theirs), Spread.of(ratios), goal, note, len(ratios), floor
+    )
 
 
-def own(figure: str, unit: str, ours: Sequence[float], limit: float, note: str = "") -> Row:
+def own(figure: str, unit: str, ours: Sequence[float], limit: float, note: str = "", floor: Floor | None = None) -> Row:
     """The row of a value that is to be so much at most, whatever the peers do."""
-    return Row(figure, "", unit, Spread.of(ours), goal=Goal(limit, of="value"), note=note)
+    return Row(figure, "", unit, Spread.of(ours), goal=Goal(limit, of="value"), note=note, floor=floor)
 
 
 def main(run: Callable[[Effort], list[Row]]) -> None:

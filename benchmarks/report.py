@@ -2,65 +2,76 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import textwrap
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.measure import Goal, Row, Spread
+from benchmarks.measure import USUAL, Goal, Row
+from benchmarks.record import Record
 
-__all__ = ["draw", "markdown"]
+__all__ = ["draw", "markdown", "number"]
 
-_PEERS = ("grpcio", "pymilvus", "psycopg-pool", "SQLAlchemy", "typer", "pydantic-settings")
 _REACHED, _MISSED = "#2a9d8f", "#e76f51"
 
 
-def markdown(rows: Sequence[Row], *, effort: str, seconds: float, load: float) -> str:
-    """The table, with what it was measured on.
-
-    Args:
-        rows: in the order of the table.
-        effort: how much was measured.
-        seconds: how long that took.
-        load: the machine's load before it began, work of others alone.
-    """
-    met = [row.is_met for row in rows if row.goal is not None]
+def markdown(record: Record) -> str:
+    """The table, with what it was measured on."""
+    rows = record.rows
+    goals = [row for row in rows if row.goal is not None]
+    unjudged = sum(not row.is_judged for row in goals)
+    by = f"`make bench{'-quick' if record.effort == 'quick' else ''}` in {record.seconds:.0f} s"
+    of = f"{record.revision[:12]}{' with changes' if record.changed else ''}"
     lines = [
         "# Side by side with the peers",
         "",
-        f"Written by `make bench{'-quick' if effort == 'quick' else ''}` in {seconds:.0f} s. Contestants take turns;",
-        "each turn gives one ratio, and a figure is the median of these with its quartiles in brackets. Ratios count;",
-        "absolute values are those of this machine.",
+        f"Written by {by}, on {record.date[:10]} at the revision {of}.",
         "",
-        f"CPython {platform.python_version()}, {os.cpu_count()} cores, load before it began {load:.1f}, "
-        + ", ".join(f"{name} {version(name)}" for name in _PEERS)
+        "Contestants take turns; each turn gives a pair with one ratio, and a figure is the median of these with its",
+        "quartiles in brackets. Ratios count; absolute values are those of this machine, and a goal for one is judged",
+        f"only where the machine ran at {USUAL:g} of its usual speed or faster. A floor is what no program could do",
+        "better, measured in the same run.",
+        "",
+        f"{record.machine}, load before it began {record.load:.1f}, "
+        + ", ".join(f"{name} {told}" for name, told in record.versions.items())
         + ".",
         "",
-        f"{sum(bool(one) for one in met)} of {len(met)} goals reached.",
+        "The machine's speed, as a part of its usual one, before each figure and at the end: "
+        + ", ".join(f"{name} {speed:.2f}" for name, speed in record.speeds.items())
+        + ".",
         "",
-        "| figure | ours | peer | its value | ratio | goal | |",
-        "|---|---|---|---|---|---|---|",
+        f"{sum(row.is_met is True for row in goals)} of {len(goals)} goals reached"
+        + (f", {unjudged} not judged." if unjudged else "."),
+        "",
+        "| figure | ours | peer | its value | ratio | pairs | floor | goal | |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [_line(row) for row in rows]
     notes = list(dict.fromkeys(row.note for row in rows if row.note))
     if notes:
-        lines += ["", "Notes:", "", *(f"{number}. {note}" for number, note in enumerate(notes, start=1))]
-        numbers = {note: number for number, note in enumerate(notes, start=1)}
-        lines = [_with_number(line, rows, numbers) for line in lines]
+        lines += ["", "Notes:", "", *(f"{place}. {note}" for place, note in enumerate(notes, start=1))]
+        numbers = {note: place for place, note in enumerate(notes, start=1)}
+        lines = [_numbered(line, rows, numbers) for line in lines]
     return "\n".join(lines) + "\n"
 
 
 def _line(row: Row) -> str:
     ratio = "" if row.ratio is None else f"**{row.ratio.median:.2f}x** [{row.ratio.low:.2f}, {row.ratio.high:.2f}]"
-    theirs = "" if row.theirs is None else _value(row.theirs, row.unit)
-    mark = {None: "", True: "reached", False: "**missed**"}[row.is_met]
-    cells = [row.figure, _value(row.ours, row.unit), row.peer, theirs, ratio, _goal(row.goal, row.unit), mark]
+    theirs = "" if row.theirs is None else number(row.theirs.median, row.unit)
+    floor = "" if row.floor is None else f"{number(row.floor.value, row.unit)}: {row.floor.what}"
+    cells = [
+        row.figure, number(row.ours.median, row.unit), row.peer, theirs, ratio, str(row.pairs or ""), floor,
+        _goal(row.goal, row.unit), _mark(row),
+    ]  # fmt: skip
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _with_number(line: str, rows: Iterable[Row], numbers: dict[str, int]) -> str:
+def _mark(row: Row) -> str:
+    if row.goal is not None and not row.is_judged:
+        return f"not judged: machine at {row.speed:.1f} of its speed"
+    return {None: "", True: "reached", False: "**missed**"}[row.is_met]
+
+
+def _numbered(line: str, rows: Iterable[Row], numbers: dict[str, int]) -> str:
     for row in rows:
         if row.note and line == _line(row):
             return line.replace(f"| {row.figure} |", f"| {row.figure} ({numbers[row.note]}) |", 1)
@@ -71,19 +82,16 @@ def _goal(goal: Goal | None, unit: str) -> str:
     if goal is None:
         return ""
     sign = "≤" if goal.at_most else "≥"
-    return f"{sign} {goal.limit:g}x" if goal.of == "ratio" else f"{sign} {_number(goal.limit, unit)}"
+    return f"{sign} {goal.limit:g}x" if goal.of == "ratio" else f"{sign} {number(goal.limit, unit)}"
 
 
-def _value(spread: Spread, unit: str) -> str:
-    return _number(spread.median, unit)
-
-
-def _number(value: float, unit: str) -> str:
+def number(value: float, unit: str) -> str:
+    """A value for people."""
     if unit == "s":
-        for factor, name in ((1.0, "s"), (1e3, "ms"), (1e6, "µs")):
+        for factor, name in ((1.0, "s"), (1e3, "ms"), (1e6, "µs"), (1e9, "ns")):
             if value * factor >= 1:
                 return f"{value * factor:.3g} {name}"
-        return f"{value * 1e6:.3g} µs" if value else "0 s"
+        return f"{value * 1e9:.3g} ns" if value else "0 s"
     if unit == "B":
         return f"{value / 2**20:.3g} MiB" if value >= 2**20 else f"{value / 2**10:.3g} KiB"
     return f"{value:,.0f} {unit}"

@@ -13,11 +13,13 @@ import functools
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
 
+from tests.support.certificates import Identity
 from tests.support.scripted_grpc import SERVICE, Call, Refusal, milvus_answer
 
 SEARCH = SERVICE + "Search"
@@ -47,29 +49,35 @@ async def _answer(method: str, request: bytes, context: object) -> bytes:
         return b""
 
 
-async def _serve(streams: int | None) -> None:
+async def _serve(streams: int | None, pair: tuple[bytes, bytes] | None) -> None:
     options: list[tuple[str, Any]] = [("grpc.so_reuseport", 0)]
     if streams is not None:
         options.append(("grpc.max_concurrent_streams", streams))
     server = grpc.aio.server(options=options)
     server.add_generic_rpc_handlers((_Handler(),))
-    print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+    if pair is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+    print(port, flush=True)
     await server.start()
     await asyncio.to_thread(sys.stdin.read)
     await server.stop(None)
 
 
 @contextlib.contextmanager
-def sleeper(streams: int | None = None) -> Iterator[int]:
+def sleeper(streams: int | None = None, identity: Identity | None = None) -> Iterator[int]:
     """A server in a process of its own.
 
     Args:
         streams: calls that it takes at once on each connection; None for gRPC's default.
+        identity: its certificate and key, for TLS; None has none.
 
     Yields:
         Its port on 127.0.0.1.
     """
     words = [] if streams is None else ["--streams", str(streams)]
+    words += [] if identity is None else ["--pair", str(identity.key), str(identity.cert)]
     process = subprocess.Popen(
         [sys.executable, "-m", __name__, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -86,4 +94,7 @@ def sleeper(streams: int | None = None) -> Iterator[int]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int)
-    asyncio.run(_serve(parser.parse_args().streams))
+    parser.add_argument("--pair", nargs=2, type=Path, metavar=("KEY", "CERT"))
+    chosen = parser.parse_args()
+    files = [path.read_bytes() for path in chosen.pair or ()]
+    asyncio.run(_serve(chosen.streams, (files[0], files[1]) if files else None))

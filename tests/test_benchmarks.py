@@ -6,11 +6,16 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.measure import Goal, Row, Spread, at_least, at_most, compared, own, turns
+from benchmarks.calibration import Speed, look
+from benchmarks.delay import round_trip
+from benchmarks.measure import Floor, Goal, Row, Spread, at_least, at_most, compared, orders, own, turns
+from benchmarks.record import Record, known, read
 from benchmarks.report import markdown
 from tests.support import binaries
 from tests.support.milvus import need_milvus
@@ -46,6 +51,7 @@ def test_a_figure_measures_itself_and_its_peer(figure: str) -> None:
     assert any(row.goal is not None for row in rows)
     for row in rows:
         assert row.ours.low <= row.ours.median <= row.ours.high
+        assert (row.pairs > 0) == (row.ratio is not None)
         assert (row.peer == "") == (row.theirs is None) == (row.ratio is None)
 
 
@@ -87,10 +93,21 @@ def test_contestants_take_turns_and_each_begins() -> None:
     assert found == {"a": [1.0, 1.0], "b": [1.0, 1.0]}
 
 
+@pytest.mark.parametrize("names", ["ab", "abc", "abcde"])
+def test_of_any_two_contestants_each_comes_first_equally_often(names: str) -> None:
+    for rounds in (2, 7, 16):
+        taken = list(orders(names, rounds))
+        assert len(taken) == rounds + rounds % 2
+        for one in names:
+            for other in names.replace(one, ""):
+                assert sum(order.index(one) < order.index(other) for order in taken) * 2 == len(taken)
+
+
 def test_the_ratio_is_that_within_each_turn() -> None:
     row = compared("f", "p", "s", [1.0, 10.0, 100.0], [2.0, 20.0, 200.0], at_most(0.5))
     assert row.ratio == Spread(0.5, 0.5, 0.5)
     assert row.is_met
+    assert row.pairs == 3
     assert Row.from_json(json.loads(json.dumps(row, default=vars))) == row
 
 
@@ -104,16 +121,54 @@ def test_a_goal_is_reached_from_its_side(goal: Goal, value: float, met: bool) ->
 
 def test_the_table_says_what_was_reached_and_what_was_not() -> None:
     rows = [
-        compared("fast", "peer", "s", [1e-6], [4e-6], at_most(0.5)),
+        compared("fast", "peer", "s", [1e-6], [4e-6], at_most(0.5), floor=Floor("a lock", 5e-7)),
         compared("slow", "peer", "calls/s", [1.0], [2.0], at_least(0.97), note="why"),
         own("size", "B", [2048.0], 1024),
     ]
-    table = markdown(rows, effort="full", seconds=1, load=0)
-    assert "| fast | 1 µs | peer | 4 µs | **0.25x** [0.25, 0.25] | ≤ 0.5x | reached |" in table
-    assert "| slow (1) | 1 calls/s | peer | 2 calls/s | **0.50x** [0.50, 0.50] | ≥ 0.97x | **missed** |" in table
+    table = markdown(record(rows))
+    assert "| fast | 1 µs | peer | 4 µs | **0.25x** [0.25, 0.25] | 1 | 500 ns: a lock | ≤ 0.5x | reached |" in table
+    assert "| slow (1) | 1 calls/s | peer | 2 calls/s | **0.50x** [0.50, 0.50] | 1 |  | ≥ 0.97x | **missed** |" in table
     assert "1. why" in table
-    assert "| size | 2 KiB |  |  |  | ≤ 1 KiB | **missed** |" in table
-    assert "1 of 3 goals reached" in table
+    assert "| size | 2 KiB |  |  |  |  |  | ≤ 1 KiB | **missed** |" in table
+    assert "1 of 3 goals reached." in table
+
+
+def test_a_time_by_itself_is_judged_where_the_machine_runs_at_its_usual_speed() -> None:
+    slow, usual, ratio, size = (
+        replace(row, speed=speed)
+        for row, speed in (
+            (own("slow", "s", [2.0], 1), 0.62),
+            (own("usual", "s", [2.0], 1), 0.97),
+            (compared("ratio", "peer", "s", [1.0], [2.0], at_most(0.4)), 0.62),
+            (own("size", "B", [2048.0], 1024), 0.62),
+        )
+    )
+    table = markdown(record([slow, usual, ratio, size]))
+    assert "| slow | 2 s |  |  |  |  |  | ≤ 1 s | not judged: machine at 0.6 of its speed |" in table
+    assert slow.is_met is None
+    assert [row.is_met for row in (usual, ratio, size)] == [False, False, False]
+    assert "0 of 4 goals reached, 1 not judged." in table
+
+
+def test_the_speed_of_a_machine_is_that_of_what_suffers_more() -> None:
+    usual = Speed(0.004, 0.004)
+    assert Speed(0.005, 0.008).beside(usual) == 0.5
+    seen = look()
+    assert 0 < seen.fastest.python <= seen.now.python
+    assert 0 < seen.fastest.loopback <= seen.now.loopback
+
+
+def test_a_distant_server_is_a_round_trip_away_and_one_more_to_connect() -> None:
+    first, following = round_trip(0.05, 3)
+    assert first >= 0.1
+    assert following >= 0.05
+
+
+def record(rows: Sequence[Row]) -> Record:
+    return Record(
+        "2026-11-27T04:00:00+00:00", "0123456789abcdef", False, "full", 1.0, 0.0, "a machine", {"CPython": "3.11"},
+        Speed(0.004, 0.004), Speed(0.004, 0.004), {"pool": 1.0, "the end": 0.62}, tuple(rows),
+    )  # fmt: skip
 
 
 def test_the_results_of_record_are_those_of_a_whole_run() -> None:
@@ -131,6 +186,14 @@ def test_the_results_of_record_are_those_of_a_whole_run() -> None:
     picture = "".join(ET.parse(ROOT / "benchmarks/results.svg").getroot().itertext())
     assert all(row.split(" (")[0] in picture for row in rows if row.startswith("lease"))
     assert "](pictures/results.svg)" in (ROOT / "docs/speed.md").read_text()
+
+
+@pytest.mark.skipif(not known(), reason="no full run was kept yet: make bench")
+def test_the_results_are_those_of_the_newest_record_with_every_figure_in_it() -> None:
+    newest = read(known()[-1])
+    assert (ROOT / "benchmarks/RESULTS.md").read_text() == markdown(newest)
+    assert newest.speeds.keys() >= FIGURES
+    assert all(row.pairs >= 5 for row in newest.rows if row.goal is not None and row.ratio is not None)
 
 
 def test_where_nothing_can_be_written_nothing_is_measured(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 
 import milvus_profiles as mp
-from benchmarks.measure import Effort, Row, Spread, at_least, choose, main, turns
+from benchmarks.measure import Effort, Row, at_least, choose, compared, main, orders, turns
 from benchmarks.sleeper import INSERT, SEARCH, sleeper
 
 TOKEN = "root:Milvus"
@@ -82,9 +82,8 @@ async def _async(port: int, rounds: int, count: int, method: str) -> tuple[list[
             return count / (time.perf_counter() - began)
 
         found: dict[str, list[float]] = {"ours": [], "raw": []}
-        for turn in range(rounds):
-            pair = (("ours", our_turn), ("raw", raw_turn))
-            for name, measure in pair if turn % 2 else reversed(pair):
+        for order in orders((("ours", our_turn), ("raw", raw_turn)), rounds):
+            for name, measure in order:
                 found[name].append(await measure())
     return found["ours"], found["raw"]
 
@@ -98,13 +97,8 @@ def run(effort: Effort) -> list[Row]:
                 ("", _sync(port, rounds, count, method)),
                 (", asyncio", asyncio.run(_async(port, rounds, count, method))),
             ):
-                ratios = [a / b for a, b in zip(ours, raw, strict=True)]
-                rows.append(
-                    Row(
-                        f"unary call, {name}{kind}", "raw channel, same metadata by hand", "calls/s",
-                        Spread.of(ours), Spread.of(raw), Spread.of(ratios), at_least(0.97),
-                    )
-                )  # fmt: skip
+                figure, peer = f"unary call, {name}{kind}", "raw channel, same metadata by hand"
+                rows.append(compared(figure, peer, "calls/s", ours, raw, at_least(0.97)))
     return rows
 
 

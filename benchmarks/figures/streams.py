@@ -15,7 +15,7 @@ import grpc.aio
 
 import milvus_profiles as mp
 from benchmarks.figures.calls import OPTIONS, TOKEN, by_hand
-from benchmarks.measure import Effort, Row, at_least, choose, compared, main, own
+from benchmarks.measure import Effort, Row, at_least, choose, compared, main, orders, own
 from benchmarks.sleeper import SEARCH, sleeper
 
 Once = Callable[[], Awaitable[Any]]
@@ -93,8 +93,8 @@ async def _capped(port: int, rounds: int, seconds: float) -> list[Row]:
         contestants = {"default": default, "full": tuned, "raw": single}
         for once in (default, tuned):
             await _flood(once, 400, 0.1, 100)  # the pool grows
-        for _ in range(rounds):
-            for name, once in contestants.items():
+        for order in orders(list(contestants.items()), rounds):
+            for name, once in order:
                 speed, failures = await _flood(once, 400, seconds, 100)
                 speeds[name].append(speed)
                 errors[name] += failures.total()
@@ -112,24 +112,24 @@ async def _capped(port: int, rounds: int, seconds: float) -> list[Row]:
 
 
 async def _modes(port: int, rounds: int, seconds: float) -> Row:
-    shared, exclusive = [], []
+    speeds: dict[str, list[float]] = {"shared": [], "exclusive": []}
     async with (
         _pooled(port, 20, mp.PoolSettings(max_block_wait=30)) as many,
         _pooled(port, 20, mp.PoolSettings(mode="exclusive", max_total_per_key=10, max_block_wait=30)) as few,
     ):
         await _flood(few, 40, 0.1, 10)
         await _flood(many, 40, 0.1, 10)
-        for _ in range(rounds):
-            shared.append((await _flood(many, 40, seconds, 10))[0])
-            exclusive.append((await _flood(few, 40, seconds, 10))[0])
+        for order in orders((("shared", many), ("exclusive", few)), rounds):
+            for name, once in order:
+                speeds[name].append((await _flood(once, 40, seconds, 10))[0])
     return compared(
-        "40 tasks, 20 ms each: shared leases", "exclusive leases on 10 channels", "calls/s", shared, exclusive,
-        at_least(3.8),
+        "40 tasks, 20 ms each: shared leases", "exclusive leases on 10 channels", "calls/s", speeds["shared"],
+        speeds["exclusive"], at_least(3.8),
     )  # fmt: skip
 
 
 def run(effort: Effort) -> list[Row]:
-    rounds, seconds = choose(effort, (4, 4.0), (1, 2.4), (1, 0.9))
+    rounds, seconds = choose(effort, (8, 3.0), (1, 2.4), (1, 0.9))
     with sleeper(streams=100) as port:
         rows = asyncio.run(_capped(port, rounds, seconds))
     with sleeper() as port:

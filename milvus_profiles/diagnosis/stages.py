@@ -23,6 +23,7 @@ from ..errors import MilvusProfilesError, ParamError, ThreadStartError
 from ..live.opening import OpenedChannel, start
 from ..masked import SecretText
 from ..probe.context import ConnectContext
+from ..probe.early import EarlyLook
 from ..probe.explain import classify
 from ..probe.results import ProbeResults
 from ..probe.sockets import PROXY_VARIABLES, Resolution, connect_first, proxy_in_force
@@ -52,6 +53,7 @@ class ProfileTest:
         wait: seconds to wait for a server that is starting or not reachable yet; None tries once.
         on_stage: called with each stage as it ends, in the thread of the test.
         cancellation: ends the test from another thread.
+        early: a look at the server that has begun already, so that its time has too; None begins one.
         now: the time, for the days that a certificate has left.
     """
 
@@ -63,6 +65,7 @@ class ProfileTest:
     on_stage: Callable[[Stage], None] | None = None
     cancellation: Cancellation = field(default_factory=Cancellation)
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.timezone.utc)
+    early: EarlyLook | None = None
 
     def __post_init__(self) -> None:
         for name, given in (("timeout=", self.timeout), ("wait_ready=", self.wait)):
@@ -129,8 +132,9 @@ def _connect(
     try:
         with test.cancellation.closing(lambda: opened[-1].core.close()):
             limit = profile.timeout if test.timeout is None else test.timeout
-            budget = RetryBudget(limit, test.wait, test.cancellation)
-            reached = _reach(run, profile, opened[0], budget, test.secrets.env)
+            early = test.early if test.early is not None and test.early.fits(opened[0].context.route, limit) else None
+            budget = RetryBudget(limit, test.wait, test.cancellation, None if early is None else early.deadline)
+            reached = _reach(run, profile, opened[0], budget, test.secrets.env, early)
             # As for connect, the handshake has the whole time: a slow name server takes nothing from it.
             budget.renew()
             shake_hands(run, profile, Channel(opened[0], reopen), budget, reached, ignored_variables, test.now)
@@ -158,13 +162,24 @@ def _open(run: TestRun, profile: Profile, token: SecretText | None) -> OpenedCha
 
 
 def _reach(
-    run: TestRun, profile: Profile, opened: OpenedChannel, budget: RetryBudget, env: Mapping[str, str]
+    run: TestRun,
+    profile: Profile,
+    opened: OpenedChannel,
+    budget: RetryBudget,
+    env: Mapping[str, str],
+    early: EarlyLook | None,
 ) -> ProbeResults:
     """The stages below TLS; what comes of them has an address, unless gRPC alone knows one."""
     context, is_tcp = opened.context, profile.endpoint.kind == "tcp"
+    looks = [] if early is None else [early]  # its answers are given once
 
     def resolved(deadline: Deadline) -> Resolution:
-        found = resolve_host(context.route, deadline)
+        found = looks[0].resolution() if looks else None
+        if found is None:
+            looks.clear()
+            found = resolve_host(context.route, deadline)
+        if found.failure is not None:
+            looks.clear()
         if found.failure is not None and not grpc_finds_more(opened, budget):
             raise _unreachable(context, ProbeResults(found))
         return found
@@ -186,7 +201,12 @@ def _reach(
         stage.notes += [str(address) for address in resolution.addresses]
 
     def connected(deadline: Deadline) -> ProbeResults:
-        results = ProbeResults(resolution, connect_first(resolution.addresses, deadline))
+        attempts = looks.pop().attempts() if looks else None
+        # What was waited for before this stage is its time too.
+        stage.ms = None if attempts is None else sum(tried.seconds for tried in attempts) * 1000
+        if attempts is None:
+            attempts = connect_first(resolution.addresses, deadline)
+        results = ProbeResults(resolution, attempts)
         stage.notes[:] = [f"{tried.address}: {tried.words} after {tried.seconds:.3f} s" for tried in results.attempts]
         if results.address is None and not (resolution.failure or grpc_finds_more(opened, budget)):
             raise _unreachable(context, results)

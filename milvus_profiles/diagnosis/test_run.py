@@ -43,13 +43,18 @@ def broken(error: Exception) -> MilvusProfilesError:
 
 
 class RetryBudget:
-    """Tries a step of connecting as ``connect`` does: within so many seconds, and again while there is time to wait."""
+    """Tries a step of connecting as ``connect`` does: within so many seconds, and again while there is time to wait.
 
-    def __init__(self, limit: float, wait: float | None, cancellation: Cancellation) -> None:
+    ``first`` is the end of a first try that has begun already.
+    """
+
+    def __init__(
+        self, limit: float, wait: float | None, cancellation: Cancellation, first: Deadline | None = None
+    ) -> None:
         self._limit = limit
         self._waiting = RetryUntilReady(wait)
         self._cancellation = cancellation
-        self._deadline = Deadline.after(limit)
+        self._deadline = Deadline.after(limit) if first is None else first
 
     def renew(self) -> None:
         """Give what comes next the whole time of a try."""

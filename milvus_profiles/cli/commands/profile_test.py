@@ -17,6 +17,7 @@ from ...errors import MilvusProfilesError, ThreadStartError, UsageError
 from ...masked import SecretText
 from .. import keyring_access
 from ..file_warnings import warn_about_profiles
+from ..head_start import SIDE_BY_SIDE, begun
 from ..output import emit_json
 from ..picking import selected_or_picked
 from ..session import current
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from ..progress import View
 
 __all__ = ["named", "run_one", "test", "watched"]
-
-_SIDE_BY_SIDE = 128
-"""Tests that run at once: they wait for the network, nearly all of the time."""
 
 
 def test(
@@ -183,7 +181,9 @@ def run_tests(
     def one(alias: str, cancellation: Cancellation) -> Report:
         view.begin(alias)
         secrets = keyring_access.context(alias, among=len(names))
-        how = ProfileTest(secrets, timeout, wait, lambda stage: view.stage(alias, stage), cancellation)
+        how = ProfileTest(
+            secrets, timeout, wait, lambda stage: view.stage(alias, stage), cancellation, early=begun(alias)
+        )
         report = diagnose_declared(profiles, alias, how)
         view.end(report)
         return report
@@ -220,7 +220,7 @@ def _side_by_side(names: list[str], one: Callable[[str, Cancellation], Report]) 
         waiting.put(alias)
     started = 0
     with contextlib.suppress(ThreadStartError):  # fewer do it too
-        for _ in range(min(len(names), _SIDE_BY_SIDE)):
+        for _ in range(min(len(names), SIDE_BY_SIDE)):
             start(work, "milvus-profiles test")
             started += 1
     if not started:

@@ -1,0 +1,137 @@
+"""`test --all` begins to look at its servers before it imports what judges them, where that is safe beyond doubt."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.support import faults, scripted_grpc
+from tests.support.command import Command
+from tests.support.ports import ports
+
+PROGRAM = """
+import json, sys
+from milvus_profiles.cli import head_start
+head_start.begin(sys.argv[1:])
+early = sorted({"typer", "pydantic", "grpc"} & set(sys.modules))
+looks = {alias: head_start.begun(alias) for alias in list(head_start._looks)}
+print(json.dumps([early, {alias: [one.words for one in look.attempts()] for alias, look in looks.items()}]))
+"""
+
+
+def looks(project: Path, home: Path, *words: str, **env: str) -> dict[str, list[str]]:
+    """What was looked at early, and what came of it."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *(words or ("profile", "test", "--all"))], cwd=project, text=True,
+        env={**os.environ, "HOME": str(home), **env}, capture_output=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    imported, found = json.loads(done.stdout)
+    assert imported == []
+    assert isinstance(found, dict)
+    return found
+
+
+def test_it_looks_before_anything_large_is_imported(project: Path, home: Path) -> None:
+    with faults.never_accepting() as open_port, faults.refused_port() as refused, faults.black_hole() as hole:
+        (project / "milvus.toml").write_text(
+            "".join(f"[profiles.{name}]\nuri = 'http://127.0.0.1:{port}'\n"
+                    for name, port in (("a", open_port), ("b", refused), ("c", hole)))
+        )  # fmt: skip
+        found = looks(project, home, "test", "--all", "--timeout", "0.5")
+    assert found == {"a": ["answered"], "b": ["Connection refused"], "c": ["no answer in time"]}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("test", "a"), ("list", "--all"), ("test", "--all", "--profile", "a"), ("test", "--all", "--watch", "1"),
+     ("test", "--all", "--timeout", "nan"), ("test", "--all", "--timeout", "0"), ("exec", "a", "--", "test", "--all")],
+)  # fmt: skip
+def test_other_words_begin_nothing(project: Path, home: Path, words: tuple[str, ...]) -> None:
+    with faults.never_accepting() as port:
+        (project / "milvus.toml").write_text(f"[profiles.a]\nuri = 'http://127.0.0.1:{port}'\n")
+        assert looks(project, home, *words) == {}
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["token = { env = 'SECRET' }", "token = { file = '/etc/hostname' }", "token = { command = ['true'] }",
+     "token = 'plain'", "user = 'u'\npassword = 'plain'", "ssl = { ca = '/etc/ssl/ca.pem' }", "nonsense = 1",
+     "proxy = 'http://127.0.0.1:1'", "timeout = 'soon'", "port = 1"],
+)  # fmt: skip
+def test_what_a_found_project_needs_trust_for_begins_nothing(project: Path, home: Path, more: str) -> None:
+    with faults.listener(lambda _: None) as port:
+        (project / "milvus.toml").write_text(f"[profiles.a]\nuri = 'http://127.0.0.1:{port.port}'\n{more}\n")
+        assert looks(project, home) == {}
+        assert port.connections == 0
+
+
+def test_a_secret_that_a_variable_adds_to_a_projects_address_begins_nothing(project: Path, home: Path) -> None:
+    with faults.listener(lambda _: None) as port:
+        (project / "milvus.toml").write_text(f"[profiles.a]\nuri = 'http://127.0.0.1:{port.port}'\n")
+        assert looks(project, home, MILVUS_PROFILES__A__TOKEN="token") == {}
+        assert port.connections == 0
+
+
+def test_a_secret_that_would_go_in_plaintext_begins_nothing(project: Path, home: Path) -> None:
+    own = home / ".config/milvus/milvus.toml"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text("[profiles.a]\nuri = 'http://192.0.2.1:19530'\nuser = 'u'\n")
+    own.chmod(0o600)
+    assert looks(project, home) == {}
+
+
+def test_a_file_that_everybody_may_change_begins_nothing(project: Path, home: Path) -> None:
+    own = home / ".config/milvus/milvus.toml"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    with faults.listener(lambda _: None) as port:
+        own.write_text(f"[profiles.a]\nuri = 'http://127.0.0.1:{port.port}'\n")
+        own.chmod(0o602)
+        assert looks(project, home) == {}
+        assert port.connections == 0
+
+
+def test_the_time_is_not_shortened(cli: Command, project: Path) -> None:
+    with faults.black_hole() as hole, scripted_grpc.scripted_server(scripted_grpc.milvus_answer) as server:
+        (project / "milvus.toml").write_text(
+            f"[profiles.hole]\nuri = 'http://127.0.0.1:{hole}'\n"
+            f"[profiles.good]\nuri = 'http://127.0.0.1:{server.port}'\n"
+        )
+        done = cli.real("test", "--all", "--timeout", "1.5", "--json", status=6)
+    stages = {report["alias"]: {stage["name"]: stage for stage in report["stages"]} for report in done.json}
+    assert stages["hole"]["tcp"]["status"] == "failed"
+    assert stages["hole"]["tcp"]["ms"] >= 1450  # a thread may wait for its turn before it connects
+    assert stages["good"]["database"]["status"] == "ok"
+    assert stages["good"]["tcp"]["status"] == "ok"
+
+
+def test_a_server_that_comes_later_is_waited_for(cli: Command, project: Path) -> None:
+    port = ports().take()
+    (project / "milvus.toml").write_text(
+        "".join(f"[profiles.{name}]\nuri = 'http://127.0.0.1:{port}'\n" for name in ("a", "b"))
+    )
+    with scripted_grpc.scripted_server(scripted_grpc.milvus_answer) as server:
+        opened: list[faults.TcpProxy] = []
+        later = threading.Timer(2.0, lambda: opened.append(faults.TcpProxy(server.port, port)))
+        later.start()
+        try:
+            cli.real("test", "--all", "--wait", "30", status=0)
+        finally:
+            later.join()
+            opened[0].close()
+
+
+def test_a_name_that_nobody_knows_is_told_as_ever(cli: Command, project: Path) -> None:
+    (project / "milvus.toml").write_text(
+        "".join(f"[profiles.{name}]\nuri = 'http://{name}.invalid:19530'\n" for name in ("a", "b"))
+    )
+    done = cli.real("test", "--all", "--json", status=6)
+    for report in done.json:
+        (failed,) = [stage for stage in report["stages"] if stage["status"] == "failed"]
+        assert failed["name"] == "dns"
