@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from .errors import ConfigError
@@ -187,8 +188,14 @@ def parse_address(text: str, *, base: str | os.PathLike[str] = ".", home: str | 
             "the address contains user information, which is what stands before an @",
             hint="take it out of the address: set `user`, and keep the password in the keyring",
         )
+    return _of_network(text)
+
+
+@lru_cache(maxsize=64)  # of tens of thousands of profiles that extend one
+def _of_network(text: str) -> Address:
+    """What is no path; it holds no userinfo any more."""
     tls: bool | None = None
-    rest = text
+    rest, scheme = text, _SCHEME.match(text)
     if scheme is not None:
         name = scheme[1].lower()
         if name not in _TLS_BY_SCHEME:

@@ -58,8 +58,9 @@ class Origin:
     def __str__(self) -> str:
         """``PATH:LINE:COLUMN``, the name of the variable or option, or ``default``."""
         if self.document is not None:
-            span = self.document.positions.find(self.path)
-            line, column = self.document.positions.line_column(span.key) if span else (1, 1)
+            positions = self.document.places(self.path)
+            span = positions.find(self.path)
+            line, column = positions.line_column(span.key) if span else (1, 1)
             return f"{self.document.path}:{line}:{column}"
         return self.name or "default"
 

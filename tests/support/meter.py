@@ -95,7 +95,7 @@ def _serve() -> None:
     from milvus_profiles.diagnosis import stages, test_run  # noqa: F401
 
     app.application([])
-    gc.set_threshold(50_000, 20, 50)  # as the program sets it
+    gc.set_threshold(entry._MANY, 20, 50)  # as the program sets it
     sys.stdout.write(json.dumps({"slowness": _slowness()}) + "\n")
     sys.stdout.flush()
 
