@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from .errors import ConfigError
@@ -152,6 +153,16 @@ def parse_address(text: str, *, base: str | os.PathLike[str] = ".", home: str | 
     Raises:
         AddressError: the text is no address, is ambiguous, or holds userinfo.  The message never repeats userinfo.
     """
+    read = _read(text)
+    if isinstance(read, Address):
+        return read
+    kind, path = read
+    return _unix(path, base, home) if kind == "unix" else Address("lite", path=_path(path, base, home))
+
+
+@lru_cache(maxsize=64)  # tens of thousands of profiles may extend one; what holds userinfo raises, and is not kept
+def _read(text: str) -> Address | tuple[Literal["unix", "lite"], str]:
+    """The address, or what it is of this machine and its path as it is written."""
     if not text or text.isspace():
         raise AddressError("the address is empty", hint="write host:port, http://host:port or a path ending in .db")
     # Files and sockets may have any printable name; a host may not (see _host).
@@ -165,7 +176,7 @@ def parse_address(text: str, *, base: str | os.PathLike[str] = ".", home: str | 
         raise AddressError("the address stands in quotes", hint=IN_QUOTES)
     scheme = _SCHEME.match(text)
     if text[:5].lower() == "unix:":
-        return _unix(text[5:], base, home)
+        return "unix", text[5:]
     # Of Windows, where anything before a colon would be one.
     drive, rest = ("", text) if text.startswith("[") else os.path.splitdrive(text)
     rooted = rest.startswith(("/", os.sep))
@@ -173,7 +184,7 @@ def parse_address(text: str, *, base: str | os.PathLike[str] = ".", home: str | 
     first = (rest if rooted else text).replace(os.sep, "/").partition("/")[0]
     # With a colon before the first slash it is host:port/NAME.db or has userinfo: no path that anyone would mean.
     if scheme is None and text.rstrip("/").endswith(".db") and ":" not in first:
-        return Address("lite", path=_path(text.rstrip("/"), base, home))
+        return "lite", text.rstrip("/")
     if drive and (rooted or (rest.endswith(".db") and not rest[0].isdecimal())):
         raise AddressError(
             "a path is an address only if it ends in .db, and after a drive begins with a slash",

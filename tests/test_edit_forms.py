@@ -257,6 +257,14 @@ def test_dotted_keys_inside_of_an_inline_table_are_not_renamed(path: Path) -> No
     assert path.read_text() == text
 
 
+def test_all_who_extend_a_profile_follow_its_new_name_on_one_line_too(path: Path) -> None:
+    heirs = ", ".join(f"p{number} = {{ extends = 'dev' , user = \"dev\" }}" for number in range(900))
+    text = f'profiles = {{ dev = {{ uri = "x" }}, {heirs}, q.extends="DEV", r = {{ extends = "p1" }} }}  # dev\n'
+    after = edited(path, text, rename("dev", "box"))
+    expected = text.replace("extends = 'dev'", 'extends = "box"').replace('"DEV"', '"box"')
+    assert after == expected.replace("{ dev = {", "{ box = {")
+
+
 def test_a_key_of_ssl_turns_true_into_a_table(path: Path) -> None:
     """`ssl = true` and a table say the same of whether there is TLS; only false is another thing."""
     text = '[profiles.dev]\nuri = "x"\nssl = true  # on\n'

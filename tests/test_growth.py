@@ -24,10 +24,8 @@ JUDGED = 0.3
 ENOUGH = 0.3
 """Seconds after which a ladder ends: what grows with the square has failed long before."""
 
-A_MEGABYTE = dict.fromkeys(("show", "explain", "load", "missing", "complete"), 5.0)
-"""Seconds for a megabyte: two on an idle machine, and as much again and more for one that others use."""
-LONGER = 8.0
-"""For lists of tens of thousands of profiles, and for edits, which compare the whole file before and after."""
+A_MEGABYTE = 2.0
+"""Seconds for a megabyte, whatever the command, on a core that nobody else uses; more where the machine is slower."""
 
 P = '[profiles.p]\nuri = "h"\n'
 Shape = Callable[[int], str]
@@ -104,6 +102,10 @@ SHAPES: dict[str, tuple[Shape, str]] = {
     "keyring backends": (lambda n: "keyring_backends = [" + fill(n, lambda _: "1", ",") + "]\n" + P, "list set"),
     "a chain": (chain(""), "show list load rename doctor"),
     "a chain, each with a key of its own": (chain("k# = 1\n"), "list"),
+    "heirs of heirs": (
+        lambda n: P + fill(n, lambda k: f'[profiles.p{k}]\nextends = "p{k - 1 if k else ""}"\n'),
+        "set",
+    ),
     "a circle": (circle, "show list validate doctor load test set"),
     "parents that are not there": (profiles('extends = "q#"'), "list validate"),
     "heirs of a thousand keys": (heirs(lambda n: "ssl = {" + fill(n, lambda k: f"k{k}=1", ", ") + "}"), "list"),
@@ -194,13 +196,15 @@ def meter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meter]:
     measuring.close()
 
 
+def cost_of(meter: Meter, shape: str, command: str, size: int) -> Cost:
+    return meter(COMMANDS[command], SHAPES[shape][0](size), environment(shape, command, size), 60)
+
+
 def climb(meter: Meter, shape: str, command: str, sizes: list[int], enough: float) -> tuple[int, float]:
     """Double a shape, judging every step; the last size, and the seconds that it took beyond the smallest."""
 
     def measured(size: int, times: int = 1) -> Cost:
-        env = environment(shape, command, size)
-        costs = [meter(COMMANDS[command], SHAPES[shape][0](size), env, 60) for _ in range(times)]
-        return min(costs, key=lambda cost: cost.seconds)
+        return min((cost_of(meter, shape, command, size) for _ in range(times)), key=lambda cost: cost.seconds)
 
     def is_steep(size: int) -> bool:
         # With the next doubling: the garbage collector goes through everything at some sizes and not at others.
@@ -228,9 +232,20 @@ def climb(meter: Meter, shape: str, command: str, sizes: list[int], enough: floa
 @pytest.mark.parametrize(("shape", "command"), [(s, c) for s, (_, cs) in SHAPES.items() for c in cs.split()])
 def test_twice_as_much_takes_twice_as_long(meter: Meter, shape: str, command: str) -> None:
     size, spent = climb(meter, shape, command, [40_000 << step for step in range(6)], ENOUGH)
-    if spent > JUDGED:
-        seconds = spent * 1_000_000 / size
-        assert seconds < A_MEGABYTE.get(command, LONGER) * meter.slowness, (size, spent)
+    if spent * 1_000_000 / size > A_MEGABYTE / 2:
+        judge(meter, shape, command)
+
+
+def judge(meter: Meter, shape: str, command: str) -> None:
+    """Measure a megabyte, and beside it how slow the machine is just then; three times, since others use it too."""
+    seen = []
+    for _ in range(3):
+        slow = meter.slowness()
+        taken = cost_of(meter, shape, command, 1_000_000).seconds
+        seen.append((taken, slow))
+        if taken < A_MEGABYTE * min(slow, meter.slowness()):
+            return
+    pytest.fail(f"seconds, and how slow the machine was: {seen}")
 
 
 @pytest.mark.campaign

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from milvus_profiles.tomltext.layout import _statements, exact_spans
+from milvus_profiles.tomltext.layout import exact_spans
 from milvus_profiles.tomltext.parser import TOMLDecodeError, loads
-from milvus_profiles.tomltext.positions import KeyPath, Positions, scan
+from milvus_profiles.tomltext.positions import KeyPath, Positions, Within, scan
 
 # --- texts ---------------------------------------------------------------------------------------------------------
 
@@ -206,13 +206,22 @@ def test_whatever_the_parser_takes_the_scanner_takes(text: str, at: int, inserte
     assert {path for path, _ in leaves(data)} <= scan(changed).spans.keys()
 
 
-@given(documents())
-def test_what_is_not_looked_into_ends_where_it_ends(text: str) -> None:
-    whole, outer = scan(text).spans, scan(text, inner=False).spans
+@given(documents(), st.sampled_from(["tables", "nothing"]))
+def test_what_is_not_looked_into_ends_where_it_ends(text: str, within: Within) -> None:
+    whole, outer = scan(text).spans, scan(text, within).spans
     assert outer == {path: whole[path] for path in outer}
     held = {path[:length] for path in whole for length in range(1, len(path) + 1) if path[:length] in outer}
     assert all(any(path[:length] in held for length in range(1, len(path) + 1)) for path in whole)
-    assert [*_statements(exact_spans(text, scan(text)))] == [*_statements(outer)]
+
+
+@given(documents())
+def test_entries_and_headers_come_in_their_order(text: str) -> None:
+    outermost, end = [], 0
+    for path, span in sorted(exact_spans(text).items(), key=lambda item: item[1].value):
+        if span.value >= end:
+            end = span.end
+            outermost.append((path, span))
+    assert [*scan(text, "nothing").statements] == outermost
 
 
 # --- places --------------------------------------------------------------------------------------------------------

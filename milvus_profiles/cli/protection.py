@@ -65,28 +65,35 @@ def _confirm(names: Sequence[str], verb: str, yes: bool) -> None:
 
 
 def _is_protected(profiles: Profiles, alias: str) -> bool:
+    key, document = fold_alias(alias), profiles.declaring(alias)
+    table = None if document is None else document.profiles[document.aliases[key]]
+    said = isinstance(table, dict) and "protected" in table
+    if document is not None and not said and key not in profiles.settings.environment.fields:
+        return False  # nobody inherits it, so most need not be put together: there may be tens of thousands
     found = profiles.examine(alias)[1]
     if isinstance(found, Profile):
         return found.protected
-    # An invalid profile may say that it is protected all the same; nobody inherits it.
-    document = profiles.declaring(alias)
-    table = None if document is None else document.profiles[document.aliases[fold_alias(alias)]]
+    # An invalid profile may say that it is protected all the same.
     return isinstance(table, dict) and table.get("protected") is True
 
 
 def _heirs(profiles: Profiles, alias: str) -> Iterator[str]:
     """The profiles whose fields come from this one, at any remove."""
     document = profiles.declaring(alias)
-    tables = {} if document is None else document.profiles
-    parents = {
-        name: fold_alias(table["extends"])
-        for name, table in tables.items()
-        if isinstance(table, dict) and isinstance(table.get("extends"), str)
-    }
-    reached = {fold_alias(alias)}
-    while found := [name for name, parent in parents.items() if parent in reached and fold_alias(name) not in reached]:
-        reached |= set(map(fold_alias, found))
-        yield from found
+    if document is None:
+        return
+    children: dict[str, list[str]] = {}
+    for key, name in document.aliases.items():
+        table = document.profiles[name]
+        if isinstance(table, dict) and isinstance(table.get("extends"), str):
+            children.setdefault(fold_alias(table["extends"]), []).append(key)
+    left = [fold_alias(alias)]
+    for parent in left:  # which grows
+        # Taken out, so that a circle ends.
+        for key in children.pop(parent, ()):
+            if key != left[0]:
+                left.append(key)
+                yield document.aliases[key]
 
 
 def _is_the_same(alias: str, old: Profiles, new: Profiles) -> bool:

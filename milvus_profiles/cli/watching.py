@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import json
 import sys
 import threading
@@ -27,6 +28,8 @@ _KEPT, _KEPT_NARROW, _NARROW = 24, 14, 100
 """Round trips that are shown of each profile, also on a terminal of fewer columns than that."""
 _BARS, _ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 _FAILED = "x"
+_OF_LONG_RUNS = 700, 10, 10
+"""When Python looks for garbage by itself; a command that ends soon does so less often."""
 
 
 def round_trip(report: Report) -> float | None:
@@ -75,6 +78,7 @@ def _rounded(report: Report) -> float | None:
 @contextmanager
 def watching(aliases: list[str], every: float) -> Iterator[Rounds]:
     """The view of a watch that fits this run."""
+    gc.set_threshold(*_OF_LONG_RUNS)
     moves = sys.stdout.isatty() and current().env.get("TERM") != "dumb"
     rounds = _Table(aliases, every) if moves and not current().json else Rounds()
     finished = False

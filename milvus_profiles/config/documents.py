@@ -29,7 +29,7 @@ from ..masked import MaskedFields, SecretText, without_secrets
 from ..spelling import Nearest, suggest
 from ..text import Standing
 from ..tomltext.parser import TOMLDecodeError, loads
-from ..tomltext.positions import KeyPath, Positions, scan
+from ..tomltext.positions import KeyPath, Positions, Within, scan
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS
 
 __all__ = ["Document", "Role", "parse_document", "read_document", "try_parse"]
@@ -78,19 +78,31 @@ class Document:
 
     @cached_property
     def positions(self) -> Positions:
-        """Places of its entries; scanned when first asked for."""
+        """Places of its entries, without those of the elements of arrays; scanned when first asked for."""
+        return self._scanned("tables")
+
+    @cached_property
+    def _elements(self) -> Positions:
+        return self._scanned("everything")
+
+    def _scanned(self, within: Within) -> Positions:
         try:
-            return scan(self._text())
+            return scan(self._text(), within)
         except RecursionError:
             # tomli had more of the stack left; without places an error still says what is wrong.
             return Positions(self._text(), {}, [])
+
+    def places(self, path: KeyPath) -> Positions:
+        """The places among which that of an entry is; there may be half a million elements that nobody asks for."""
+        inside = path not in self.positions.spans and any(isinstance(key, int) for key in path)
+        return self._elements if inside else self.positions
 
     @cached_property
     def nearest(self) -> Nearest:
         """Its aliases, to look up misspelled ones."""
         return Nearest(self.profiles)
 
-    @property
+    @cached_property
     def standing(self) -> Standing:
         """Where its profiles stand, for remedies."""
         return _standing(self.path, self.role)
@@ -106,13 +118,14 @@ class Document:
 
         if (known := self._located.get((path, at))) is not None:
             return known
-        span = self.positions.find(path)
+        positions = self.places(path)
+        span = positions.find(path)
         if span is None:
             return Location(self.path)
         offset = span.value if at == "value" else span.key
         if len(self._located) >= _EXCERPTS:
-            return Location(self.path, *self.positions.line_column(offset))
-        found = self._located[path, at] = locate(self.path, self._text(), self.positions, offset)
+            return Location(self.path, *positions.line_column(offset))
+        found = self._located[path, at] = locate(self.path, self._text(), positions, offset)
         return found
 
     def line(self, path: KeyPath) -> int | None:
@@ -168,7 +181,7 @@ def _result(outcome: Document | ConfigError) -> Document:
 _Status = tuple[int, int]
 """The permission bits of an open file, and its device."""
 
-_CACHE: OrderedDict[tuple[str, Role, bytes, str | None], Document] = OrderedDict()
+_CACHE: OrderedDict[tuple[str, Role, str, str | None], Document] = OrderedDict()
 _CACHE_SIZE = 4
 
 
@@ -177,12 +190,13 @@ def _cached(path: str, role: Role, content: bytes, status: _Status | None = None
 
     By content, because two writes within one tick of the filesystem's clock leave the same times and size.
     """
-    key = (path, role, hashlib.sha256(content).digest(), base)
+    key = (path, role, hashlib.sha256(content).hexdigest(), base)
     document = _CACHE.pop(key, None)
     if document is None:
-        document = _parsed(content, path, role)
+        document = _parsed(content, path, role, key[2])
         log("read", file=path, number=len(document.profiles))
         document.base = base
+        document.mode, document.device = status or (None, None)
     if status is not None and status != (document.mode, document.device):
         document = copy.copy(document)  # who has the other one goes on with what was so then
         document.mode, document.device = status
@@ -215,7 +229,7 @@ def _read(path: str, given: bool) -> tuple[bytes, _Status | None]:
     return read.content, (stat.S_IMODE(read.status.st_mode), read.status.st_dev)
 
 
-def _parsed(content: bytes, path: str, role: Role) -> Document:
+def _parsed(content: bytes, path: str, role: Role, sha256: str) -> Document:
     text = _decode(content, path)
     data = _parse(text, path)
     _check_root(data, path, text, role)
@@ -227,7 +241,7 @@ def _parsed(content: bytes, path: str, role: Role) -> Document:
         # An unknown key may be a misspelled secret, of a profile that nobody asked for.
         profiles=MaskedFields(profiles),
         root=data,
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=sha256,
         _text=lambda: text,
         literals=literals,
     )

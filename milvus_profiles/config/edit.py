@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from ..errors import EditConflictError, Location, MilvusProfilesError
@@ -30,6 +31,14 @@ Change = Callable[[Editor], object]
 """What is to be done to a file: calls of the editor's methods."""
 
 
+class Outcome(NamedTuple):
+    """The lines of a document before and after a change; there are none before where there was no file."""
+
+    before: Sequence[Line] | None
+    after: Sequence[Line]
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class EditResult:
     """What an edit did, or with ``dry_run`` would do.
@@ -38,7 +47,7 @@ class EditResult:
         path: the file, as it was given.
         before: the old content; None where there was no file.  May hold secrets.
         after: the new content.  May hold secrets.
-        diff: the difference for people to read, with secrets masked and control characters escaped.
+        lines: the same, line by line.
         notes: what else happened, a sentence each: the default is gone, other profiles follow a new name.
         warnings: what was lost or is not sure, although the change was made.
     """
@@ -46,9 +55,14 @@ class EditResult:
     path: str
     before: bytes | None = field(repr=False)
     after: bytes = field(repr=False)
-    diff: str = field(repr=False)
+    lines: Outcome = field(repr=False)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def diff(self) -> str:
+        """The difference for people to read, with secrets masked and control characters escaped."""
+        return show_difference(self.lines.before, self.lines.after, self.path)
 
     @property
     def changed(self) -> bool:
@@ -59,12 +73,6 @@ class EditResult:
     def created(self) -> bool:
         """Whether there was no file before, and now is one."""
         return self.changed and self.before is None
-
-
-class _Outcome(NamedTuple):
-    before: Sequence[Line] | None
-    after: Sequence[Line]
-    notes: tuple[str, ...] = ()
 
 
 def digest(content: bytes | None) -> bytes:
@@ -107,7 +115,7 @@ def edit_file(
         UntrustedError: the file, or its lock, is a link of an untrusted project.
     """
 
-    def edited(before: bytes | None) -> _Outcome:
+    def edited(before: bytes | None) -> Outcome:
         content = before or b""
         data = _parse(content, name)
         editor = Editor(content.decode("utf-8"), data, name, standing)
@@ -118,7 +126,7 @@ def edit_file(
                 error.location, error.hint = Location(name), f"{error.hint}, with {by_hand}"
             raise
         editor.guard()
-        return _Outcome(None if before is None else editor.document.before, editor.document.lines, tuple(editor.notes))
+        return Outcome(None if before is None else editor.document.before, editor.document.lines, tuple(editor.notes))
 
     name = os.fspath(path)
     by_hand = (standing or Standing()).command("profile", "edit")
@@ -144,10 +152,10 @@ def replace_file(
     text = _hold(content)
     content = b""
 
-    def change(before: bytes | None) -> _Outcome:
+    def change(before: bytes | None) -> Outcome:
         _parse(text(), name)
         old = None if before is None else _lay_out_any(before)
-        return _Outcome(old, lay_out(text().decode("utf-8")))
+        return Outcome(old, lay_out(text().decode("utf-8")))
 
     name = os.fspath(path)
     return _sealed(lambda: _commit(name, change, dry_run, lock_timeout, None, expect, inside, "nest them less"))
@@ -169,7 +177,7 @@ def _sealed(work: Callable[[], EditResult]) -> EditResult:
 
 def _commit(
     path: str,
-    change: Callable[[bytes | None], _Outcome],
+    change: Callable[[bytes | None], Outcome],
     dry_run: bool,
     lock_timeout: float,
     check: Callable[[bytes], None] | None,
@@ -183,17 +191,16 @@ def _commit(
             raise _saved_meanwhile(path)
         try:
             outcome = change(before)
-            diff = show_difference(outcome.before, outcome.after, path)
+            after = "".join(line.raw for line in outcome.after).encode("utf-8")
+            if check is not None:
+                check(after)
         except RecursionError:
             raise EditConflictError(
                 "the values are nested too deeply to be edited safely",
                 hint=way_out,
                 location=Location(path),
             ) from None
-        after = "".join(line.raw for line in outcome.after).encode("utf-8")
-        if check is not None:
-            check(after)
-        return EditResult(path, before, after, diff, outcome.notes)
+        return EditResult(path, before, after, outcome, outcome.notes)
 
     if dry_run:
         return prepare()

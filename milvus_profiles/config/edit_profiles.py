@@ -16,7 +16,7 @@ from ..profile import check_alias, fold_alias
 from ..spelling import some, suggest
 from ..text import DOCUMENTATION, Standing, printable
 from ..tomltext.document import TextDocument
-from ..tomltext.parser import TOMLDecodeError, loads
+from ..tomltext.parser import TOMLDecodeError, loads, says
 from ..tomltext.render import plain
 from .fields import FIELDS
 
@@ -58,7 +58,8 @@ class Editor:
     def guard(self) -> None:
         """Refuse a text that does not say what the data says."""
         try:
-            unharmed = _same(_trimmed(loads(self.document.text)), _trimmed(self._data))
+            text = self.document.text
+            unharmed = says(text, self._data) or _same(_trimmed(loads(text)), _trimmed(self._data))
         except TOMLDecodeError:
             unharmed = False
         if not unharmed:
@@ -127,13 +128,12 @@ class Editor:
         if self._is_default(old):
             self._put(("default_profile",), new)
             self.notes.append(f"default_profile names {new!r} now")
-        for heir in heirs:
-            self._put(("profiles", heir, "extends"), new)
+        self._follow(heirs, new)
         if heirs:
             self.notes.append(f"{some([repr(name) for name in heirs])}: extends names {new!r} now")
         self.document.rename_table(("profiles", old), new)
-        profiles = self._profiles()
-        profiles[new] = profiles.pop(old)
+        # In its place, as in the text.
+        self._data["profiles"] = {new if name == old else name: table for name, table in self._profiles().items()}
 
     def copy(self, source: str, target: str) -> None:
         """Add a profile with the fields of another one."""
@@ -267,6 +267,14 @@ class Editor:
         self._begin()
         self.document.put(path, value)
         table[path[-1]] = value
+
+    def _follow(self, heirs: list[str], new: str) -> None:
+        """Have profiles extend another one: there may be tens of thousands."""
+        tables = [(heir, self._profiles()[heir]) for heir in heirs]
+        changed = [(heir, table) for heir, table in tables if table["extends"] != new]
+        self.document.put_each([("profiles", heir, "extends") for heir, _ in changed], new)
+        for _, table in changed:
+            table["extends"] = new
 
     def _drop(self, path: tuple[str, ...]) -> bool:
         table = self._data

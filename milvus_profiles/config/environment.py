@@ -51,6 +51,7 @@ class EnvironmentLayer:
         uri_alias: the profile that ``MILVUS_URI`` declares; None without it.
         uri_fields: the fields of that profile.
         ignored: names of the family that mean nothing because ``MILVUS_URI`` is not set.
+        home: the home directory, for ``~``; empty where there is none.
     """
 
     fields: dict[str, Raw] = field(default_factory=dict, repr=False)
@@ -58,6 +59,7 @@ class EnvironmentLayer:
     uri_alias: str | None = None
     uri_fields: Raw = field(default_factory=dict, repr=False)
     ignored: tuple[str, ...] = ()
+    home: str = field(default="", compare=False)
 
 
 def read_environment(env: Mapping[str, str], cwd: str) -> EnvironmentLayer:
@@ -90,6 +92,7 @@ def read_environment(env: Mapping[str, str], cwd: str) -> EnvironmentLayer:
         uri_alias,
         resolved_paths(family, cwd, home),
         ignored,
+        home,
     )
 
 

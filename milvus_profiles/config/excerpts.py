@@ -167,7 +167,9 @@ def _hidden(text: str, spans: Mapping[KeyPath, Span]) -> Iterator[_Range]:
             continue  # judged with the array that it is in
         if text.startswith("{", span.value) or (path in tables and not text.startswith("[", span.value)):
             continue  # a table: what is in it is judged by itself
-        if shown_raw(path, text[span.value : span.end]) != text[span.value : span.end]:
+        raw = text[span.value : span.end]
+        # The elements of an array may have no places of their own, and the lines of a text in it may be anything.
+        if shown_raw(path, raw) != raw or (raw[0] == "[" and ('"""' in raw or "'''" in raw)):
             yield span.value, span.end
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -22,7 +22,7 @@ from ..text import Standing
 from .fields import FIELDS, field
 from .values import Origin, RawProfile, left_out, unflatten
 
-__all__ = ["FINDINGS", "Findings", "valid", "validate"]
+__all__ = ["FINDINGS", "Findings", "refuse", "validate"]
 
 FINDINGS = 100
 """Errors that are made of the findings in one profile, or shown of those in all: a file can hold a million."""
@@ -94,7 +94,10 @@ class Findings:
         return [describe().error() for describe in self._found()[:limit]] if limit else []
 
 
-def validate(model: type[BaseModel], raw: RawProfile, *, check_files: bool = True) -> BaseModel | Findings:
+M = TypeVar("M", bound=BaseModel)
+
+
+def validate(model: type[M], raw: RawProfile, *, check_files: bool = True) -> M | Findings:
     """Validate the fields of a profile.
 
     Args:
@@ -188,18 +191,16 @@ def _conflict_origin(fields: tuple[str, ...], raw: RawProfile) -> Origin:
     return min(origins, key=lambda origin: strength.index(origin.layer), default=raw.declared)
 
 
-def valid(result: Any, standing: Standing) -> Any:
-    """The model that validation made; the first of the findings is raised where it made none.
+def refuse(findings: Findings, standing: Standing) -> NoReturn:
+    """Raise the first of the findings that :func:`validate` gave.
 
     Args:
-        result: what :func:`validate` gave.
+        findings: what is wrong.
         standing: which file a command to list them all is for.
     """
-    if not isinstance(result, Findings):
-        return result
-    [error] = result.errors(1)
-    if result.number > 1:
-        more = f"{result.number - 1} more"
+    [error] = findings.errors(1)
+    if findings.number > 1:
+        more = f"{findings.number - 1} more"
         if error.location is not None and error.location.line is not None:  # not of a call, which no command looks at
             more += f": {standing.command('config', 'validate')} lists all"
         error.hint = f"{error.hint} ({more})" if error.hint else more

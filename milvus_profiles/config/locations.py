@@ -150,7 +150,9 @@ def named_file(text: str, env: Mapping[str, str], cwd: str) -> str:
 
         # Often a variable that is not set: the current directory would be a surprise.
         raise ConfigError("no file is named: the path is empty", hint="give a path, or leave it out")
-    return absolute_path(text, base=cwd, home=home_directory(env) or "")
+    # Asked for only where it counts: it is looked at for its owner and its modes.
+    home = (home_directory(env) or "") if text.startswith("~") else ""
+    return absolute_path(text, base=cwd, home=home)
 
 
 def current_directory() -> str:

@@ -25,9 +25,9 @@ from .databases import refuse_brought, untrusted_origin
 from .documents import Document
 from .environment import idle_addresses
 from .fields import SECRET_FIELDS
-from .invalid import FINDINGS, Findings, valid, validate
+from .invalid import FINDINGS, Findings, refuse, validate
 from .layers import Layers, Selection, standing_of
-from .locations import UnreadFile, home_directory, home_fault, user_file
+from .locations import UnreadFile, home_fault, user_file
 from .permissions import refusal
 from .resolved import Examined, ProfileCache, Resolved, table_row
 from .settings import Settings
@@ -52,7 +52,6 @@ class Profiles(Tabular, Mapping[str, Profile]):
         settings: the root settings.
         env: the environment that was read.
         cwd: the directory that relative paths of arguments and variables count from.
-        user_file: path of the user's own file, whether it exists or not; None where the user has no home directory.
         unread: files that are there and are not read, because they could be somebody else's work.
     """
 
@@ -72,8 +71,7 @@ class Profiles(Tabular, Mapping[str, Profile]):
         self.settings = settings
         self.env = env
         self.cwd = cwd
-        self.user_file = user_file(env)
-        self._home = home_directory(env) or ""
+        self._home = settings.environment.home
         self._layers = Layers(documents, settings.environment, self._home)
         self._connector = connector
         self._trust: TrustStore | None = None
@@ -114,6 +112,11 @@ class Profiles(Tabular, Mapping[str, Profile]):
         except MilvusProfilesError as error:
             error.__traceback__ = None
             raise error
+
+    @cached_property
+    def user_file(self) -> str | None:
+        """Path of the user's own file, whether it exists or not; None where the user has no home directory for it."""
+        return user_file(self.env)
 
     @cached_property
     def nearest(self) -> Nearest:
@@ -220,8 +223,8 @@ class Profiles(Tabular, Mapping[str, Profile]):
 
     def is_trusted(self, raw: RawProfile) -> bool:
         """Whether a profile comes from a place of full trust."""
-        if raw.document is None:
-            return True
+        if raw.document is None or raw.document.role != "project":
+            return True  # and what is trusted beside need not be read
         if raw.document.path not in self._trusted:
             self._trusted[raw.document.path] = self.trust.trusts(raw.document)
         return self._trusted[raw.document.path]
@@ -242,9 +245,9 @@ class Profiles(Tabular, Mapping[str, Profile]):
             raw = self.raw(alias)
             trusted = self.is_trusted(raw)
             # An untrusted file must not make the program open files of its choice.
-            found = valid(validate(Profile, raw, check_files=trusted), self.standing)
-            profile = self._held(found, raw).placed(standing_of(raw, self))
-            self._resolved[key] = Resolved(profile, raw, trusted)
+            found = self._valid(raw, check_files=trusted)
+            profile = found if trusted else self._held(found, raw)
+            self._resolved[key] = Resolved(profile.placed(standing_of(raw, self)), raw, trusted)
         return self._resolved[key]
 
     def examine(self, alias: str) -> tuple[RawProfile | None, Profile | Findings]:
@@ -260,8 +263,7 @@ class Profiles(Tabular, Mapping[str, Profile]):
             raw = self.raw(alias)
         except MilvusProfilesError as error:
             return None, Findings(error.with_traceback(None))
-        result = validate(Profile, raw, check_files=self.is_trusted(raw))
-        return raw, result  # type: ignore[return-value]  # of the model that was asked for
+        return raw, validate(Profile, raw, check_files=self.is_trusted(raw))
 
     def examined(self) -> Iterator[Examined]:
         """Every profile as :meth:`examine` has it, up to the hundredth that is wrong: a file can hold a million."""
@@ -294,21 +296,26 @@ class Profiles(Tabular, Mapping[str, Profile]):
         raw, profile = self._cache.get(key) or (self.raw(alias), None)
         if layer:
             raw, profile = override(raw, layer), None
-        check_fields(raw, self.trust)
+        trusted = self.is_trusted(raw)
+        if not trusted:
+            check_fields(raw, self.trust)
         if raw.document is not None and (refused := refusal(raw.document)) is not None:
             raise refused
         if profile is None:
-            profile = valid(validate(Profile, raw), self.standing).placed(standing_of(raw))
+            profile = self._valid(raw).placed(standing_of(raw))
             if not layer:
                 self._keep(key, raw, profile)
         if profile.is_template:
             raise self._no_address(raw)
-        trusted = self.is_trusted(raw)
         if not trusted:
             self._check_shadow(profile, raw)
             profile = self._held(profile, raw)
             refuse_brought(profile, raw)
         return Resolved(profile, raw, trusted)
+
+    def _valid(self, raw: RawProfile, *, check_files: bool = True) -> Profile:
+        result = validate(Profile, raw, check_files=check_files)
+        return refuse(result, self.standing) if isinstance(result, Findings) else result
 
     def _held(self, profile: Profile, raw: RawProfile) -> Profile:
         return profile.held_to(untrusted_origin(profile, raw, self.trust, self.env))
@@ -337,7 +344,7 @@ class Profiles(Tabular, Mapping[str, Profile]):
         layer, more = self._call_layer(fields), self._call_layer(over or {})
         fields = over = {}  # as in use()
         raw = override(RawProfile(alias, layer, [], Origin("call", "connect()"), None), more)
-        profile = valid(validate(Profile, raw), self.standing).placed(standing_of(raw))
+        profile = self._valid(raw).placed(standing_of(raw))
         if profile.is_template:
             raise ConfigError("no profile and no address was given", hint="name a profile, or give uri= or host=")
         return Resolved(profile, raw, True)
@@ -367,11 +374,9 @@ class Profiles(Tabular, Mapping[str, Profile]):
         for document in self.documents:
             if document is raw.document or key not in document.aliases:
                 continue
-            own: Profile | None = None
             other = self._layers.declared(document, document.aliases[key])
             result = validate(Profile, other, check_files=False)
-            if isinstance(result, Profile):
-                own = result
+            own = result if isinstance(result, Profile) else None
             check_endpoint(profile, raw, self.trust, own, str(other.declared))
 
     # --- use ---

@@ -58,8 +58,9 @@ class Origin:
     def __str__(self) -> str:
         """``PATH:LINE:COLUMN``, the name of the variable or option, or ``default``."""
         if self.document is not None:
-            span = self.document.positions.find(self.path)
-            line, column = self.document.positions.line_column(span.key) if span else (1, 1)
+            positions = self.document.places(self.path)
+            span = positions.find(self.path)
+            line, column = positions.line_column(span.key) if span else (1, 1)
             return f"{self.document.path}:{line}:{column}"
         return self.name or "default"
 
@@ -222,6 +223,8 @@ def inherit(parent: Raw, child: Raw) -> Raw:
     The child's replace the parent's, tables whole.  Where the parent has an address and the child names one, nothing
     that is bound to the address is taken over.
     """
+    if len(child) == 1:  # ``extends`` alone, as tens of thousands have it
+        return {path: value for path, value in parent.items() if path[0] not in _NEVER_INHERITED} | child
     heads = {path[0] for path in child}
     moved = has_address(parent) and bool(heads & set(ADDRESS_FIELDS))
     dropped = _displaced(heads) | _NEVER_INHERITED | heads | (_BOUND_TO_ADDRESS if moved else frozenset())

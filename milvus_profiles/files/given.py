@@ -75,7 +75,7 @@ if sys.platform != "win32":
     def _read(path: str, limit: int, seconds: float) -> RegularFile:
         descriptor, status = open_file(path, pipes=True)
         if stat.S_ISREG(status.st_mode):
-            return read_open(descriptor, limit)
+            return read_open(descriptor, limit, status)
         try:
             if os.isatty(descriptor):
                 raise FileFault("is a terminal")

@@ -33,6 +33,7 @@ STATE_LIMIT = 16 << 20
 """Bytes of a file in which this program remembers something."""
 
 _CHUNK = 1 << 20
+_PIECE = 1 << 12
 # Without O_NONBLOCK the open itself waits for a FIFO's writer; a regular file ignores it.
 _FLAGS = (
     os.O_RDONLY
@@ -92,22 +93,24 @@ def read_regular(path: str, limit: int) -> RegularFile:
     Raises:
         FileFault: there is none, it is no regular file, it is larger, or it cannot be read.
     """
-    descriptor, _ = open_file(path)
-    return read_open(descriptor, limit)
+    descriptor, status = open_file(path)
+    return read_open(descriptor, limit, status)
 
 
-def read_open(descriptor: int, limit: int) -> RegularFile:
+def read_open(descriptor: int, limit: int, status: os.stat_result | None = None) -> RegularFile:
     """Read whole what is open, if it is a regular file.
 
     Args:
         descriptor: it is closed.
         limit: bytes that it may have.
+        status: what os.fstat says of it, where that is known already.
 
     Raises:
         FileFault: as :func:`read_regular`.
     """
     try:
-        status = os.fstat(descriptor)
+        if status is None:
+            status = os.fstat(descriptor)
         check_kind(status.st_mode)
         content = _read(descriptor, status.st_size, limit)
     finally:
@@ -159,7 +162,8 @@ def _read(descriptor: int, size: int, limit: int) -> bytes | None:
     total = 0
     try:
         # By what comes and not by the size: a file may be growing, and those of /proc have none.
-        while part := os.read(descriptor, min(_CHUNK, limit + 1 - total)):
+        # In pieces of the size all the same, which need no more memory than there is to read.
+        while part := os.read(descriptor, min(_CHUNK, max(size - total, 0) + _PIECE, limit + 1 - total)):
             parts.append(part)
             total += len(part)
             if total > limit:

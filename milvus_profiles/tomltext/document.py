@@ -11,10 +11,11 @@ one that stands alone between blank lines belongs to nobody and always stays.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..errors import EditConflictError
-from .inline import nested, rename_key, set_value, unset_value
+from .inline import nested, rename_key, set_value, set_values, unset_value
 from .layout import Line, key_span, lay_out, newline_of
 from .render import entry_text, header_text, key_text
 
@@ -74,6 +75,18 @@ class TextDocument:
             self._add_to_root(path[0], value)
         else:
             self._add(path, value)
+
+    def put_each(self, paths: Iterable[Path], value: Any) -> None:
+        """Give keys that have a value the same plain one, however many of them stand in one line."""
+        held: dict[int | None, list[Path]] = {}
+        for path in paths:
+            held.setdefault(self._holder(path), []).append(path)
+        for path in held.pop(None, []):
+            self.put(path, value)
+        for index, inside in held.items():
+            assert index is not None
+            line = self.lines[index]
+            self._rewrite(index, set_values(line.raw, [path[len(line.table) :] for path in inside], value))
 
     def unset(self, path: Path) -> None:
         """Take a key away.  Its table stays, if need be as ``{}``: an empty ``ssl`` table still turns TLS on."""

@@ -7,14 +7,15 @@ was.  Paths count from the entry's own first key.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import EditConflictError
 from .layout import exact_spans, key_end
-from .positions import KeyPath, Span, scan
+from .positions import PLAIN_LINE, KeyPath, Span, scan
 from .render import key_text, value_text
 
-__all__ = ["nested", "rename_key", "set_value", "unset_value"]
+__all__ = ["nested", "rename_key", "set_value", "set_values", "unset_value"]
 
 _COMMA = re.compile(r"\s*,[ \t]*")
 _BLANK = re.compile(r"[ \t]*")
@@ -35,6 +36,9 @@ def set_value(raw: str, path: Path, value: Any) -> str:
 
     The path is the entry's own, or that of a key in its inline table; no scalar stands on the way.
     """
+    plain = PLAIN_LINE.fullmatch(raw, len(raw) - len(raw.lstrip(" \t")))
+    if plain is not None and plain[1].count(".") + 1 == len(path):  # nearly always
+        return _replace(raw, plain.start(2), plain.end(2), value_text(value))
     positions = scan(raw)
     exact = exact_spans(raw, positions)
     if path in exact:
@@ -48,6 +52,18 @@ def set_value(raw: str, path: Path, value: Any) -> str:
     known = _longest(path, positions.spans)
     key = key_text(*path[len(around) : len(known) + 1])
     return _insert(raw, exact, around, f"{key} = {value_text(nested(path[len(known) + 1 :], value))}")
+
+
+def set_values(raw: str, paths: Sequence[Path], value: Any) -> str:
+    """Give several keys of an entry, each of which has a value, another plain one."""
+    if len(paths) == 1:
+        return set_value(raw, paths[0], value)
+    exact, text = exact_spans(raw), value_text(value)
+    pieces, at = [], 0
+    for span in sorted(exact[path] for path in paths):
+        pieces += [raw[at : span.value], text]
+        at = span.end
+    return "".join([*pieces, raw[at:]])
 
 
 def unset_value(raw: str, path: Path) -> str:

@@ -42,7 +42,7 @@ def lay_out(text: str, table: KeyPath = ()) -> list[Line]:
     """Take a text apart that tomli has accepted: a document, or entries of one and the table that they stand in."""
     lines: list[Line] = []
     outer, at = table, 0
-    for path, span in _statements(exact_spans(text, scan(text, inner=False))):
+    for path, span in scan(text, "nothing").statements:
         start = text.rfind("\n", 0, span.key) + 1
         newline = text.find("\n", span.end)
         end = newline + 1 if newline >= 0 else len(text)
@@ -57,15 +57,6 @@ def lay_out(text: str, table: KeyPath = ()) -> list[Line]:
         at = end
     lines += _fillers(text[at:])
     return lines
-
-
-def _statements(spans: dict[KeyPath, Span]) -> Iterator[tuple[KeyPath, Span]]:
-    """The entries and headers of the document itself, without what stands inside of values, in their order."""
-    end = 0
-    for path, span in sorted(spans.items(), key=lambda item: item[1].value):
-        if span.value >= end:
-            end = span.end
-            yield path, span
 
 
 def _fillers(text: str) -> Iterator[Line]:

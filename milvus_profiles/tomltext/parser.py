@@ -6,14 +6,16 @@ how deep values nest, on every Python that the project runs on.
 
 from __future__ import annotations
 
+import marshal
 import re
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from tomli import TOMLDecodeError
 from tomli import loads as _loads
 
-__all__ = ["TOMLDecodeError", "loads"]
+__all__ = ["TOMLDecodeError", "loads", "says"]
 
 # The time that a dotted key takes grows with the square of its parts: thousands of lines with hundreds take minutes.
 # No key of ours has more than four.
@@ -50,33 +52,67 @@ def loads(text: str) -> dict[str, Any]:
     """
     if len(text) < _LARGE:
         return _parsed(text)
-    import pickle
-
-    # Whoever asks changes what he gets.
-    data: dict[str, Any] = pickle.loads(_kept(text))  # noqa: S301 - our own
+    if kept := _kept(text):
+        # Whoever asks changes what he gets.
+        data: dict[str, Any] = _thawed(kept[0])
+    else:
+        data = _parsed(text)
+        kept.append(_frozen(data))
     return data
 
 
+def says(text: str, data: dict[str, Any]) -> bool:
+    """Whether a text says just what plain data does, in the same order; no is a reason to look closer.
+
+    Raises:
+        TOMLDecodeError, ValueError, RecursionError: as :func:`loads`.
+    """
+    if len(text) < _LARGE:
+        return _frozen(_parsed(text)) == _frozen(data)
+    if not (kept := _kept(text)):
+        kept.append(_frozen(_parsed(text)))
+    return kept[0] == _frozen(data)
+
+
 @lru_cache(maxsize=2)
-def _kept(text: str) -> bytes:
-    """A document, for the next who asks: an edit is read by who looks a profile up, who edits and who checks."""
+def _kept(text: str) -> list[bytes]:  # noqa: ARG001
+    """Where a document stays for the next who asks: an edit is read by who looks a profile up, edits and checks."""
+    return []
+
+
+_WITHOUT_REFERENCES = 2  # of marshal's versions: equal data has equal bytes
+
+
+def _frozen(data: dict[str, Any]) -> bytes:
+    try:
+        return marshal.dumps(data, _WITHOUT_REFERENCES)
+    except ValueError:  # of dates, which it does not take
+        import pickle
+
+        return pickle.dumps(data, pickle.HIGHEST_PROTOCOL)
+
+
+def _thawed(frozen: bytes) -> Any:
+    if not frozen.startswith(b"\x80"):
+        return marshal.loads(frozen)  # noqa: S302 - our own
     import pickle
 
-    return pickle.dumps(_parsed(text), pickle.HIGHEST_PROTOCOL)
+    return pickle.loads(frozen)  # noqa: S301 - our own
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    if _MANY_DOTS.search(text) and (deep := re.search(_DEEP_KEY, text)):
+    dots = text.count(".")
+    if dots > _KEY_PARTS and _MANY_DOTS.search(text) and (deep := re.search(_DEEP_KEY, text)):
         raise _DeepKeyError(text, deep.start())
     data: dict[str, Any] = _loads(text)
-    level: list[Any] = [data]
+    if text.count("[") + text.count("{") + dots < _LEVELS:
+        return data  # each level below the first takes one of these
+    tables: list[dict[str, Any]] = [data]
+    arrays: list[list[Any]] = []
     for _ in range(_LEVELS):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, (dict, list))
-        ]
-        if not level:
+        inner = [*chain.from_iterable(map(dict.values, tables)), *chain.from_iterable(arrays)]
+        tables = [value for value in inner if type(value) is dict]
+        arrays = [value for value in inner if type(value) is list]
+        if not tables and not arrays:
             return data
     raise RecursionError("nested too deeply")

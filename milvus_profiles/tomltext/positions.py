@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ..half_made import even_half_made
 
-__all__ = ["PLAIN_LINE", "KeyPath", "Positions", "Span", "scan", "unquote"]
+__all__ = ["PLAIN_LINE", "KeyPath", "Positions", "Span", "Within", "scan", "unquote"]
 
 KeyPath = tuple["str | int", ...]
 """Keys from the root to a value; an array's elements are counted from 0."""
@@ -32,7 +32,7 @@ _STRING = re.compile(
 _SCALAR = re.compile(r"\d{4}-\d\d-\d\d[ ]\d\d:[^\s,\]}#]+|[^\s,\]}#]+")
 # What long arrays and inline tables are full of, up to the next one or the end, at a third of the time.
 _NEXT = r"[ \t\r\n]*(?:,[ \t\r\n]*(?![#\s])|(?=[\]}]))"
-_TOKEN = re.compile(rf"{_STRING.pattern}|#[^\n]*|[\[\]{{}}]", re.DOTALL)
+_TOKEN = re.compile(rf"{_STRING.pattern}|#[^\n]*|(?P<begin>[\[{{]+)|(?P<end>[\]}}]+)", re.DOTALL)
 _ELEMENTS = 1000  # of an array that have a place of their own; of more, those in a row share one
 _PLAIN_ELEMENT = re.compile(rf"""([^\s,\[\]{{}}"'#]+){_NEXT}""")
 _PLAIN_VALUE = r"""("[^"\\\n]*"|'[^'\n]*'|[^\s,\[\]{}"'#]+)"""
@@ -57,6 +57,9 @@ class Span(NamedTuple):
     end: int
 
 
+Statement = tuple[KeyPath, Span]
+
+
 @even_half_made
 class Positions:
     """The places of all entries of one text.
@@ -65,16 +68,20 @@ class Positions:
         text: the whole file.
         spans: by key path; the root is not among them.
         comments: offsets at which comments start, ascending.
+        statements: the entries and headers of the document itself, in their order; of a scan within nothing.
 
     Attributes:
         hidden: what must not be shown of the text, once someone found it out: ranges of offsets, ascending.
     """
 
-    def __init__(self, text: str, spans: dict[KeyPath, Span], comments: list[int]) -> None:
+    def __init__(
+        self, text: str, spans: dict[KeyPath, Span], comments: list[int], statements: Sequence[Statement] = ()
+    ) -> None:
         # In a closure, as in the document: a text may hold secrets, and vars() would show it.
         self._text: Callable[[], str] = lambda: text
         self.spans = spans
         self.comments = comments
+        self.statements = statements
         self.hidden: list[tuple[int, int]] | None = None
         self._lines = [0, *(match.end() for match in re.finditer("\n", text))]
 
@@ -102,25 +109,29 @@ class Positions:
         return start, end - 1 if start < end and text[end - 1] == "\r" else end
 
 
-def scan(text: str, *, inner: bool = True) -> Positions:
+Within = Literal["everything", "tables", "nothing"]
+
+
+def scan(text: str, within: Within = "everything") -> Positions:
     """Find the place of every entry of a TOML document that tomli has accepted.
 
     Args:
         text: the document.
-        inner: whether to find what stands, entries and comments, inside of arrays and inline tables too.
+        within: what to look into for entries and comments: arrays and inline tables, inline tables alone, or neither.
     """
-    scanner = _Scanner(text, inner)
+    scanner = _Scanner(text, within)
     scanner.document()
-    return Positions(text, scanner.spans, scanner.comments)
+    return Positions(text, scanner.spans, scanner.comments, scanner.statements)
 
 
 class _Scanner:
-    def __init__(self, text: str, inner: bool) -> None:
+    def __init__(self, text: str, within: Within) -> None:
         self.text = text
-        self.inner = inner
+        self.passed = {"everything": "", "tables": "[", "nothing": "[{"}[within]
         self.at = 0
         self.spans: dict[KeyPath, Span] = {}
         self.comments: list[int] = []
+        self.statements: list[Statement] = []
         self._lengths: dict[KeyPath, int] = {}  # of the arrays of tables seen so far
 
     def document(self) -> None:
@@ -130,13 +141,19 @@ class _Scanner:
         while self.at < size:
             if text[self.at] == "[":
                 prefix = self.header()
+                self.statement(prefix)
             elif (match := PLAIN_LINE.match(text, self.at)) is not None:
                 self.line(prefix, match)
             else:
-                self.entry(prefix)
+                self.statement(self.entry(prefix))
             self.skip()
 
+    def statement(self, path: KeyPath) -> None:
+        if "{" in self.passed:
+            self.statements.append((path, self.spans[path]))
+
     def line(self, prefix: KeyPath, match: re.Match[str]) -> None:
+        path: KeyPath
         if "." not in match[1]:
             path = (*prefix, match[1])
             self.spans[path] = Span(match.start(1), match.start(2), match.end(2))
@@ -144,8 +161,10 @@ class _Scanner:
             parts = match[1].split(".")
             starts = [*accumulate((len(part) + 1 for part in parts[:-1]), initial=match.start(1))]
             self.at = match.end(2)
-            self.place((*prefix, *parts), starts, match.start(2))
+            path = (*prefix, *parts)
+            self.place(path, starts, match.start(2))
         self.at = match.end()
+        self.statement(path)
 
     def skip(self) -> None:
         """Pass over white space, newlines and comments, and note where the comments start."""
@@ -225,7 +244,7 @@ class _Scanner:
             else:
                 self.spans[path[:length]] = span
 
-    def entry(self, prefix: KeyPath) -> None:
+    def entry(self, prefix: KeyPath) -> KeyPath:
         parts, keys = self.key()
         path = prefix + tuple(parts)
         self.at += 1  # the equals sign
@@ -233,10 +252,11 @@ class _Scanner:
         start = self.at
         self.value(path)
         self.place(path, keys, start)
+        return path
 
     def value(self, path: KeyPath) -> None:
         char = self.text[self.at]
-        if char in "[{" and not self.inner:
+        if char in self.passed:
             self.at = self._end_of_nested()
         elif char == "[":
             self.array(path)
@@ -275,12 +295,12 @@ class _Scanner:
         """Where the array or inline table ends that begins here."""
         depth = 0
         for token in _TOKEN.finditer(self.text, self.at):
-            if token[0] in ("[", "{"):
-                depth += 1
-            elif token[0] in ("]", "}"):
-                depth -= 1
-                if not depth:
-                    return token.end()
+            if token.lastgroup == "begin":
+                depth += token.end() - token.start()
+            elif token.lastgroup == "end":
+                depth -= token.end() - token.start()
+                if depth <= 0:
+                    return token.end() + depth
         return len(self.text)
 
     def inline_table(self, path: KeyPath) -> None:

@@ -1,4 +1,4 @@
-"""New text for a TOML document: keys, values and whole lines, written by tomlkit.
+"""New text for a TOML document: keys, values and whole lines, written by tomlkit where it is not plain.
 
 It writes what is new only; text that stands in a file already is cut and moved elsewhere, never written again.
 """
@@ -6,6 +6,7 @@ It writes what is new only; text that stands in a file already is cut and moved 
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from ..masked import SecretText
 
 __all__ = ["entry_text", "header_text", "key_text", "plain", "value_text"]
 
+_BARE = re.compile("[A-Za-z0-9_-]+")
+_PLAIN = re.compile(r"[ !#-\[\]-~]*")
 _DATES = (datetime.datetime, datetime.date, datetime.time)
 
 
@@ -51,6 +54,8 @@ def plain(value: Any) -> Any:
 
 def key_text(*path: str) -> str:
     """A key, or several joined by dots, each quoted where it must be."""
+    if all(map(_BARE.fullmatch, path)):  # nearly always
+        return ".".join(path)
     import tomlkit
 
     first, *more = path
@@ -59,6 +64,8 @@ def key_text(*path: str) -> str:
 
 def value_text(value: Any) -> str:
     """A plain value on one line; tables become inline tables."""
+    if isinstance(value, str) and _PLAIN.fullmatch(value):  # nearly always
+        return f'"{value}"'
     return str(_item(value).as_string())
 
 

@@ -121,7 +121,7 @@ def _change(
         show_plan(result, record)
         return
     answer(
-        record | {"diff": result.diff},
+        record | ({"diff": result.diff} if current().json else {}),  # which takes as long as the edit
         f"{alias!r} {done if result.changed else 'is as it was'} in {target}",
         *([] if along is None else [f"took its secret along to {along[1]}"]),
     )
