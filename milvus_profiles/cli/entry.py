@@ -83,6 +83,10 @@ def main(arguments: list[str] | None = None) -> int:
             if (status := answer_current(words)) is not None:
                 sys.stdout.flush()
                 return status
+        if "exec" in words:
+            from .exec_environment import respond as become
+
+            become(words)
         from .app import run
 
         status = run(words)
