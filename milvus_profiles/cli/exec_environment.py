@@ -80,7 +80,7 @@ def _become(command: list[str], alias: str, config: str | None, env: MaskedMappi
     from ..config.permissions import file_warnings
     from ..config.plaintext import check_plaintext
     from ..interop.running import replace
-    from ..live.plain import plain, token_of
+    from ..live.liveness import plain, token_of
 
     if (file := named(config, env)) and is_given(named_file(file, env, current_directory())):
         return  # it can be read once

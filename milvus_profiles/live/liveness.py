@@ -9,26 +9,37 @@ fails, is for the machinery to judge, so every refusal is that of ``connect``.
 from __future__ import annotations
 
 import os
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..channel.metadata import TokenHolder
+from ..config.documents import Document
+from ..config.environment import read_environment
+from ..config.in_force import directory_of, documents_in_force
+from ..config.layers import Layers
+from ..config.locations import home_directory, named
+from ..config.permissions import refusal
 from ..config.plaintext import check_plaintext
+from ..config.values import Raw, RawProfile
 from ..deadline import Deadline
-from ..masked import MaskedMapping, SecretText
+from ..endpoint import DEFAULT_PORT, Address, Endpoint, parse_address
+from ..masked import MaskedMapping, SecretText, secret_fault
 from ..probe.sockets import open_socket, resolve, route_to
 from ..probe.stream import Stream
 from ..probe.unary import UnaryCalls, field_of, fields_in
-from .plain import PlainProfile, plain, token_of
+from ..secrets.value import line_of, make_token
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
-__all__ = ["check_served", "is_plainly_served"]
+__all__ = ["PlainResolved", "check_served", "is_plainly_served", "plain", "token_of"]
 
+_DEFAULT_TIMEOUT = 10.0
 _FIRST_SHARE = 0.5
 """Of the time, at most: the rest is for the machinery to find the cause."""
 _SERVICE = "/milvus.proto.milvus.MilvusService/"
@@ -77,6 +88,42 @@ def _check(profiles: Profiles, alias: str, timeout: float | None, began: float) 
 # --- the short way ----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _TLS:
+    """The TLS settings of a profile, with the names of the model's."""
+
+    ca: str | None
+    cert: str | None
+    key: str | None
+    server_name: str | None
+
+
+@dataclass(frozen=True)
+class _PlainProfile:
+    """A profile of plain values, as far as connecting and the rule of plaintext ask for it; the model's names."""
+
+    alias: str
+    uri: str | None
+    address: Address
+    endpoint: Endpoint
+    tls: _TLS | None
+    user: str | None
+    db_name: str | None
+    credential: tuple[str, ...] | None
+    allow_insecure: bool
+    timeout: float
+    proxy: None = None
+
+
+@dataclass(frozen=True)
+class PlainResolved:
+    """A profile of plain values, the fields that it was made of, and whether files are there that are not read."""
+
+    profile: _PlainProfile
+    raw: RawProfile
+    has_unread: bool
+
+
 def is_plainly_served(
     alias: str | None, file: str | None, env: Mapping[str, str], timeout: float | None = None
 ) -> bool:
@@ -85,12 +132,147 @@ def is_plainly_served(
     if resolved is None:
         return False
     check_plaintext(resolved)
-    profile: PlainProfile = resolved.profile
+    profile: _PlainProfile = resolved.profile
     limit = profile.timeout if timeout is None else timeout
     return _answers(profile, token_of(resolved, env), Deadline.after(limit * _FIRST_SHARE))
 
 
-def _answers(profile: PlainProfile, token: SecretText | None, deadline: Deadline) -> bool:
+def plain(alias: str | None, file: str | None, env: Mapping[str, str]) -> PlainResolved | None:
+    """The profile that is meant, with what validation would make of it; None, or any exception, where it is not plain.
+
+    Args:
+        alias, file: as for :func:`check_served`.
+        env: the environment.
+    """
+    directory = directory_of(None, named(file, env))
+    documents, unread = documents_in_force(file, env, directory, "--config")
+    plain_root = {"default_profile": str}
+    if not all(isinstance(v, plain_root.get(k, ())) for document in documents for k, v in document.root.items()):
+        return None
+    if not _trusts(documents, env):
+        return None
+    layers = Layers(documents, read_environment(env, directory), home_directory(env) or "")
+    choices = layers.choices(alias, "--profile", env.get("MILVUS_PROFILE") or None)
+    raw = layers.raw(choices[0][0]) if choices else None
+    if raw is None or (raw.document is not None and refusal(raw.document) is not None):
+        return None
+    profile = _plain_profile(raw)
+    return None if profile is None else PlainResolved(profile, raw, bool(unread))
+
+
+def _trusts(documents: tuple[Document, ...], env: Mapping[str, str]) -> bool:
+    """Whether every file has full trust: what one without it says depends on what the others say."""
+    projects = [document for document in documents if document.role == "project"]
+    if not projects:
+        return True
+    from ..config.trust import TrustStore
+
+    store = TrustStore.load(env)
+    return store.fault is None and all(map(store.trusts, projects))
+
+
+def token_of(resolved: PlainResolved, env: Mapping[str, str]) -> SecretText | None:
+    """The token of a profile of plain values; any exception where it is not to be had in a plain way."""
+    return _token(resolved.profile, resolved.raw.values, env)
+
+
+_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,99}")
+_PATH = re.compile(r"/[A-Za-z0-9_./@+=,-]{1,1000}")
+_TOKEN = re.compile(r"[A-Za-z0-9_.:@+=,/!?#~-]{1,8000}")
+_LONGEST_TIME = 3600
+
+
+def _matches(pattern: re.Pattern[str]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _is_token(value: Any) -> bool:
+    return isinstance(value, SecretText) and _TOKEN.fullmatch(value.reveal()) is not None
+
+
+def _is_boolean(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= _LONGEST_TIME
+
+
+# The fields that are understood here, and what in them is so plain that every validation lets it through.
+_SECRET_FORMS = {("env",): _matches(re.compile("[A-Za-z_][A-Za-z0-9_]*")), ("file",): _matches(_PATH), (): _is_token}
+_PLAIN: Mapping[tuple[str, ...], Callable[[Any], bool]] = {
+    ("description",): _matches(re.compile(r"[ -~]*")),
+    ("uri",): _matches(re.compile(r"[A-Za-z0-9_.:/@\[\]-]+")),
+    ("host",): _matches(re.compile(r"[a-z0-9][a-z0-9.-]{0,200}")),
+    ("port",): lambda value: isinstance(value, int) and 0 < value < 65536 and not isinstance(value, bool),
+    ("user",): _matches(_WORD),
+    ("db_name",): _matches(_WORD),
+    ("ssl",): lambda value: value is True,
+    ("ssl", "ca"): _matches(_PATH),
+    ("ssl", "cert"): _matches(_PATH),
+    ("ssl", "key"): _matches(_PATH),
+    ("ssl", "server_name"): _matches(re.compile(r"[a-z0-9][a-z0-9.-]{0,200}")),
+    ("timeout",): _is_number,
+    ("allow_insecure",): _is_boolean,
+    ("protected",): _is_boolean,
+    ("extends",): _matches(_WORD),
+    **{(name, *form): test for name in ("token", "password") for form, test in _SECRET_FORMS.items()},
+}
+
+
+def _plain_profile(raw: RawProfile) -> _PlainProfile | None:
+    """The profile that validation would make of it; None where that is not plain."""
+    if not all(path in _PLAIN and _PLAIN[path](value.value) for path, value in raw.values.items()):
+        return None
+    given = {path: value.value for path, value in raw.values.items()}
+    uri, host, port, user = (given.get((name,)) for name in ("uri", "host", "port", "user"))
+    secrets = [path for path in given if path[0] in ("token", "password")]
+    if (uri is None) == (host is None) or (uri is not None and port is not None) or len(secrets) > 1:
+        return None
+    if (user is not None and not secrets) or (user is None and secrets and secrets[0][0] == "password"):
+        return None  # the keyring's, or a fault
+    address = parse_address(uri or f"{host}:{port or DEFAULT_PORT}")
+    database = given.get(("db_name",))
+    ssl = _TLS(*(given.get(("ssl", name)) for name in ("ca", "cert", "key", "server_name")))
+    has_ssl = any(path[0] == "ssl" for path in given)
+    if address.kind != "tcp" or (ssl.cert is None) != (ssl.key is None):
+        return None
+    if None not in (database, address.database) and database != address.database:
+        return None
+    endpoint = address.endpoint(True if has_ssl else None)
+    return _PlainProfile(
+        raw.alias,
+        uri,
+        address,
+        endpoint,
+        ssl if endpoint.tls else None,
+        user,
+        address.database or database,
+        secrets[0] if secrets else None,
+        given.get(("allow_insecure",), False),
+        given.get(("timeout",), _DEFAULT_TIMEOUT),
+    )
+
+
+def _token(profile: _PlainProfile, values: Raw, env: Mapping[str, str]) -> SecretText | None:
+    """The token of a profile of plain values; ValueError where it is not to be had in a plain way."""
+    if (path := profile.credential) is None:
+        return None
+    value = values[path].value
+    if path[1:] == ("file",):
+        from ..secrets.file import read_file
+
+        if not os.path.isfile(value):  # a pipe gives what it holds once
+            raise ValueError
+        secret, _ = read_file(value, 0.0)
+    else:
+        secret = line_of(value if path[1:] == () else SecretText(env[value]))
+        if secret_fault(secret) is not None:
+            raise ValueError
+    return make_token(profile.user if path[0] == "password" else None, secret)
+
+
+def _answers(profile: _PlainProfile, token: SecretText | None, deadline: Deadline) -> bool:
     """Whether the handshake of ``connect`` comes to a good end."""
     addresses = resolve(route_to(profile.endpoint), deadline).addresses
     for tried, address in enumerate(addresses):
@@ -113,7 +295,7 @@ def _answers(profile: PlainProfile, token: SecretText | None, deadline: Deadline
     return False
 
 
-def _lets_in(stream: Stream, profile: PlainProfile, holder: TokenHolder) -> bool:
+def _lets_in(stream: Stream, profile: _PlainProfile, holder: TokenHolder) -> bool:
     authority = (profile.tls and profile.tls.server_name) or profile.endpoint.authority
     calls = UnaryCalls(stream, tls=profile.tls is not None, authority=authority)
     now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
