@@ -83,6 +83,12 @@ def main(arguments: list[str] | None = None) -> int:
             if (status := answer_current(words)) is not None:
                 sys.stdout.flush()
                 return status
+        if "list" in words or "ls" in words:
+            from .listing import respond as answer_list
+
+            if (status := answer_list(words)) is not None:
+                sys.stdout.flush()
+                return status
         if "exec" in words:
             from .exec_environment import respond as become
 

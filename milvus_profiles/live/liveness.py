@@ -22,7 +22,7 @@ from ..config.documents import Document
 from ..config.environment import read_environment
 from ..config.in_force import directory_of, documents_in_force
 from ..config.layers import Layers
-from ..config.locations import home_directory, named
+from ..config.locations import UnreadFile, home_directory, named
 from ..config.permissions import refusal
 from ..config.plaintext import check_plaintext
 from ..config.values import Raw, RawProfile
@@ -37,7 +37,16 @@ from ..secrets.value import line_of, make_token
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
-__all__ = ["PlainResolved", "check_served", "is_plainly_served", "plain", "token_of"]
+__all__ = [
+    "PlainLayers",
+    "PlainResolved",
+    "are_plain",
+    "check_served",
+    "is_plainly_served",
+    "plain",
+    "plain_layers",
+    "token_of",
+]
 
 _DEFAULT_TIMEOUT = 10.0
 _FIRST_SHARE = 0.5
@@ -144,6 +153,31 @@ def plain(alias: str | None, file: str | None, env: Mapping[str, str]) -> PlainR
         alias, file: as for :func:`check_served`.
         env: the environment.
     """
+    if (found := plain_layers(file, env)) is None:
+        return None
+    choices = found.layers.choices(alias, "--profile", env.get("MILVUS_PROFILE") or None)
+    raw = found.layers.raw(choices[0][0]) if choices else None
+    if raw is None or (raw.document is not None and refusal(raw.document) is not None):
+        return None
+    profile = _plain_profile(raw)
+    return None if profile is None else PlainResolved(profile, raw, bool(found.unread))
+
+
+@dataclass(frozen=True)
+class PlainLayers:
+    """What is declared in files of full trust, whose roots are plain, and in the environment.
+
+    Attributes:
+        unread: files that are there and are not read.
+    """
+
+    layers: Layers
+    documents: tuple[Document, ...]
+    unread: tuple[UnreadFile, ...]
+
+
+def plain_layers(file: str | None, env: Mapping[str, str]) -> PlainLayers | None:
+    """The layers in force; None, or any exception, where they are not plain; arguments as for :func:`plain`."""
     directory = directory_of(None, named(file, env))
     documents, unread = documents_in_force(file, env, directory, "--config")
     plain_root = {"default_profile": str}
@@ -152,12 +186,7 @@ def plain(alias: str | None, file: str | None, env: Mapping[str, str]) -> PlainR
     if not _trusts(documents, env):
         return None
     layers = Layers(documents, read_environment(env, directory), home_directory(env) or "")
-    choices = layers.choices(alias, "--profile", env.get("MILVUS_PROFILE") or None)
-    raw = layers.raw(choices[0][0]) if choices else None
-    if raw is None or (raw.document is not None and refusal(raw.document) is not None):
-        return None
-    profile = _plain_profile(raw)
-    return None if profile is None else PlainResolved(profile, raw, bool(unread))
+    return PlainLayers(layers, documents, unread)
 
 
 def _trusts(documents: tuple[Document, ...], env: Mapping[str, str]) -> bool:
@@ -218,6 +247,11 @@ _PLAIN: Mapping[tuple[str, ...], Callable[[Any], bool]] = {
     ("extends",): _matches(_WORD),
     **{(name, *form): test for name in ("token", "password") for form, test in _SECRET_FORMS.items()},
 }
+
+
+def are_plain(values: Raw) -> bool:
+    """Whether each of these fields by itself is what every validation lets through."""
+    return all(path in _PLAIN and _PLAIN[path](value.value) for path, value in values.items())
 
 
 def _plain_profile(raw: RawProfile) -> _PlainProfile | None:
