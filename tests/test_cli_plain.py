@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from milvus_profiles.cli.exec_environment import environment_of, plain_environment
 from milvus_profiles.cli.glance import glance
 from milvus_profiles.config.invalid import Findings
 from milvus_profiles.config.loading import load
 from milvus_profiles.config.plaintext import check_plaintext
 from milvus_profiles.errors import UnknownProfileError
-from milvus_profiles.interop.variables import variables
-from milvus_profiles.live.liveness import plain, token_of
+from milvus_profiles.interop.variables import unsaid, variables
 from milvus_profiles.live.opening import secret_context
 from milvus_profiles.masked import MaskedMapping
 from milvus_profiles.secrets import resolve
@@ -83,12 +81,12 @@ def write(path: Path, text: str) -> None:
     path.chmod(0o600)
 
 
-def environments(home: Path) -> list[Mapping[str, str]]:
+def environments(home: Path) -> list[MaskedMapping]:
     plain = {"HOME": str(home), "T": "a:from-variable"}
     return [MaskedMapping(plain), *(MaskedMapping({**plain, **more}) for more in VARIABLES)]
 
 
-def same_rows(env: Mapping[str, str]) -> bool:
+def same_rows(env: MaskedMapping) -> bool:
     """Whether the short way answered; what it said is then held against the machinery."""
     try:
         glanced = glance(None, None, env)
@@ -114,26 +112,23 @@ def same_rows(env: Mapping[str, str]) -> bool:
     return True
 
 
-def same_variables(alias: str, env: Mapping[str, str]) -> bool:
-    """Whether the short way had a token for a program; it is then held against the machinery's."""
+def same_variables(alias: str, env: MaskedMapping) -> bool:
+    """Whether the short way had an environment for a program; it is then held against the machinery's."""
     try:
-        resolved: Any = plain(alias, None, env)
-        if resolved is None or check_plaintext(resolved) is not None:
-            return False
-        token = token_of(resolved, env)
+        given = plain_environment(alias, None, env)
     except Exception:
+        return False
+    if given is None:
         return False
     profiles = load(env=env)
     used = profiles.use(alias)
+    profile, token = used.profile, None
     assert check_plaintext(used) is None
-    profile = used.profile
-    found = None
+    assert not unsaid(profile)
     if profile.credential is not None:
-        found = resolve(profile.credential, profile.endpoint, secret_context(profiles, alias))
-    mine = variables(resolved.profile, resolved.profile.endpoint, token, address=True)
-    theirs = variables(profile, profile.endpoint, found, address=True)
-    assert dict(mine.items()) == dict(theirs.items())
-    assert resolved.profile.alias == profile.alias
+        token = resolve(profile.credential, profile.endpoint, secret_context(profiles, alias))
+    found = variables(profile, profile.endpoint, token, address=True)
+    assert dict(given.items()) == dict(environment_of(profile.alias, found, env, None).items())
     return True
 
 

@@ -17,7 +17,7 @@ from ..interop.variables import PREFIX, superseded, unsaid, variables
 from ..masked import MaskedMapping
 from .internal import FLAGS, own_words, taken_apart
 
-__all__ = ["MARKER", "environment_of", "respond"]
+__all__ = ["MARKER", "environment_of", "plain_environment", "respond"]
 
 MARKER = "MILVUS_PROFILES_EXEC"
 """The variable by which a program knows that it runs under ``exec``; its value is the alias."""
@@ -73,24 +73,34 @@ def respond(words: Sequence[str]) -> None:
         return
     # Whatever is wrong is said by the command.
     with suppress(Exception):
-        _become(command, taken.plain[1], taken.values.get("--config"), env)
+        environment = plain_environment(taken.plain[1], taken.values.get("--config"), env)
+        if environment is not None:
+            from ..interop.running import replace
+
+            replace(command, environment)
 
 
-def _become(command: list[str], alias: str, config: str | None, env: MaskedMapping) -> None:
+def plain_environment(alias: str, config: str | None, env: MaskedMapping) -> MaskedMapping | None:
+    """The environment of a program; None, or any exception, where the profile is not plain or there is more to say.
+
+    Args:
+        alias: the profile.
+        config: the file that ``--config`` names.
+        env: the environment of this process.
+    """
     from ..config.permissions import file_warnings
     from ..config.plaintext import check_plaintext
-    from ..interop.running import replace
     from ..live.liveness import plain, token_of
 
     if (file := named(config, env)) and is_given(named_file(file, env, current_directory())):
-        return  # it can be read once
+        return None  # it can be read once
     resolved: Any = plain(alias, config, env)
     if resolved is None or resolved.has_unread or unsaid(resolved.profile):
-        return
+        return None
     if resolved.raw.document is not None and file_warnings([resolved.raw.document]):
-        return
+        return None
     if check_plaintext(resolved) is not None:
-        return
+        return None
     profile = resolved.profile
     found = variables(profile, profile.endpoint, token_of(resolved, env), address=True)
-    replace(command, environment_of(profile.alias, found, env, config))
+    return environment_of(profile.alias, found, env, config)
