@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from ..alias import is_alias
 from ..config.locations import current_directory, named, named_file
 from ..config.permissions import file_warnings
+from ..config.plain_values import address_of, are_plain, endpoint_of
 from ..config.values import RawProfile
-from ..endpoint import DEFAULT_PORT, Endpoint, parse_address
+from ..endpoint import Endpoint
 from ..files.given import is_given
-from ..live.liveness import PlainLayers, are_plain, plain_layers
+from ..live.liveness import PlainLayers, plain_layers
 
 __all__ = ["Glanced", "Glimpse", "glance"]
 
@@ -78,9 +79,9 @@ def _glimpse(raw: RawProfile) -> Glimpse | None:
     keyring = {path for path in raw.values if path[0] in _SECRETS and path[1:] == ("keyring",)}
     if not all(raw.values[path].value is True for path in keyring) or not is_alias(raw.alias):
         return None
-    if not are_plain({path: value for path, value in raw.values.items() if path not in keyring}):
-        return None
     given = {path: value.value for path, value in raw.values.items()}
+    if not are_plain({path: value for path, value in given.items() if path not in keyring}):
+        return None
     if any(path[0] == "ssl" and path[1:] not in ((), ("server_name",)) for path in given):
         return None  # files, which are looked at
     uri, host, port, user = (given.get((name,)) for name in ("uri", "host", "port", "user"))
@@ -95,10 +96,11 @@ def _glimpse(raw: RawProfile) -> Glimpse | None:
     description, database = given.get(("description",)), given.get(("db_name",))
     if uri is None and host is None:
         return Glimpse(description, database, auth, True, Endpoint("tcp"))
-    address = parse_address(uri or f"{host}:{port or DEFAULT_PORT}")
+    if (address := address_of(given)) is None:
+        return None
     has_ssl = any(path[0] == "ssl" for path in given)
     if address.kind == "unix" or None not in (database, address.database) or (address.kind == "lite" and has_ssl):
         return None
     if address.kind == "lite":
         auth = "none"
-    return Glimpse(description, address.database or database, auth, False, address.endpoint(has_ssl or None))
+    return Glimpse(description, address.database or database, auth, False, endpoint_of(address, given))

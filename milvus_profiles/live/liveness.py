@@ -9,9 +9,8 @@ fails, is for the machinery to judge, so every refusal is that of ``connect``.
 from __future__ import annotations
 
 import os
-import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,10 +21,11 @@ from ..config.in_force import directory_of, documents_in_force
 from ..config.layers import Layers
 from ..config.locations import UnreadFile, home_directory, named
 from ..config.permissions import refusal
+from ..config.plain_values import DEFAULT_TIMEOUT, address_of, are_plain, endpoint_of
 from ..config.plaintext import check_plaintext
 from ..config.values import Raw, RawProfile
 from ..deadline import Deadline
-from ..endpoint import DEFAULT_PORT, Address, Endpoint, parse_address
+from ..endpoint import Address, Endpoint
 from ..masked import MaskedMapping, SecretText, secret_fault
 from ..secrets.value import line_of, make_token
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = [
     "PlainLayers",
     "PlainResolved",
-    "are_plain",
     "check_served",
     "is_plainly_served",
     "plain",
@@ -43,7 +42,6 @@ __all__ = [
     "token_of",
 ]
 
-_DEFAULT_TIMEOUT = 10.0
 _FIRST_SHARE = 0.5
 """Of the time, at most: the rest is for the machinery to find the cause."""
 
@@ -201,75 +199,24 @@ def token_of(resolved: PlainResolved, env: Mapping[str, str]) -> SecretText | No
     return _token(resolved.profile, resolved.raw.values, env)
 
 
-_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,99}")
-_PATH = re.compile(r"/[A-Za-z0-9_./@+=,-]{1,1000}")
-_TOKEN = re.compile(r"[A-Za-z0-9_.:@+=,/!?#~-]{1,8000}")
-_LONGEST_TIME = 3600
-
-
-def _matches(pattern: re.Pattern[str]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
-
-
-def _is_token(value: Any) -> bool:
-    return isinstance(value, SecretText) and _TOKEN.fullmatch(value.reveal()) is not None
-
-
-def _is_boolean(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= _LONGEST_TIME
-
-
-# The fields that are understood here, and what in them is so plain that every validation lets it through.
-_SECRET_FORMS = {("env",): _matches(re.compile("[A-Za-z_][A-Za-z0-9_]*")), ("file",): _matches(_PATH), (): _is_token}
-_PLAIN: Mapping[tuple[str, ...], Callable[[Any], bool]] = {
-    ("description",): _matches(re.compile(r"[ -~]*")),
-    ("uri",): _matches(re.compile(r"[A-Za-z0-9_.:/@\[\]-]+")),
-    ("host",): _matches(re.compile(r"[a-z0-9][a-z0-9.-]{0,200}")),
-    ("port",): lambda value: isinstance(value, int) and 0 < value < 65536 and not isinstance(value, bool),
-    ("user",): _matches(_WORD),
-    ("db_name",): _matches(_WORD),
-    ("ssl",): lambda value: value is True,
-    ("ssl", "ca"): _matches(_PATH),
-    ("ssl", "cert"): _matches(_PATH),
-    ("ssl", "key"): _matches(_PATH),
-    ("ssl", "server_name"): _matches(re.compile(r"[a-z0-9][a-z0-9.-]{0,200}")),
-    ("timeout",): _is_number,
-    ("allow_insecure",): _is_boolean,
-    ("protected",): _is_boolean,
-    ("extends",): _matches(_WORD),
-    **{(name, *form): test for name in ("token", "password") for form, test in _SECRET_FORMS.items()},
-}
-
-
-def are_plain(values: Raw) -> bool:
-    """Whether each of these fields by itself is what every validation lets through."""
-    return all(path in _PLAIN and _PLAIN[path](value.value) for path, value in values.items())
-
-
 def _plain_profile(raw: RawProfile) -> _PlainProfile | None:
     """The profile that validation would make of it; None where that is not plain."""
-    if not all(path in _PLAIN and _PLAIN[path](value.value) for path, value in raw.values.items()):
-        return None
     given = {path: value.value for path, value in raw.values.items()}
-    uri, host, port, user = (given.get((name,)) for name in ("uri", "host", "port", "user"))
+    if not are_plain(given):
+        return None
+    uri, user = (given.get((name,)) for name in ("uri", "user"))
     secrets = [path for path in given if path[0] in ("token", "password")]
-    if (uri is None) == (host is None) or (uri is not None and port is not None) or len(secrets) > 1:
+    if (address := address_of(given)) is None or len(secrets) > 1:
         return None
     if (user is not None and not secrets) or (user is None and secrets and secrets[0][0] == "password"):
         return None  # the keyring's, or a fault
-    address = parse_address(uri or f"{host}:{port or DEFAULT_PORT}")
     database = given.get(("db_name",))
     ssl = _TLS(*(given.get(("ssl", name)) for name in ("ca", "cert", "key", "server_name")))
-    has_ssl = any(path[0] == "ssl" for path in given)
     if address.kind != "tcp" or (ssl.cert is None) != (ssl.key is None):
         return None
     if None not in (database, address.database) and database != address.database:
         return None
-    endpoint = address.endpoint(True if has_ssl else None)
+    endpoint = endpoint_of(address, given)
     return _PlainProfile(
         raw.alias,
         uri,
@@ -280,7 +227,7 @@ def _plain_profile(raw: RawProfile) -> _PlainProfile | None:
         address.database or database,
         secrets[0] if secrets else None,
         given.get(("allow_insecure",), False),
-        given.get(("timeout",), _DEFAULT_TIMEOUT),
+        given.get(("timeout",), DEFAULT_TIMEOUT),
     )
 
 
