@@ -140,6 +140,56 @@ def is_plainly_served(
     return answers(profile, token_of(resolved, env), Deadline.after(limit * _FIRST_SHARE))
 
 
+def _plain_profile(raw: RawProfile) -> _PlainProfile | None:
+    """The profile that validation would make of it; None where that is not plain."""
+    given = {path: value.value for path, value in raw.values.items()}
+    if not are_plain(given):
+        return None
+    uri, user = (given.get((name,)) for name in ("uri", "user"))
+    secrets = [path for path in given if path[0] in ("token", "password")]
+    if (address := address_of(given)) is None or len(secrets) > 1:
+        return None
+    if (user is not None and not secrets) or (user is None and secrets and secrets[0][0] == "password"):
+        return None  # the keyring's, or a fault
+    database = given.get(("db_name",))
+    ssl = _TLS(*(given.get(("ssl", name)) for name in ("ca", "cert", "key", "server_name")))
+    if address.kind != "tcp" or (ssl.cert is None) != (ssl.key is None):
+        return None
+    if None not in (database, address.database) and database != address.database:
+        return None
+    endpoint = endpoint_of(address, given)
+    return _PlainProfile(
+        raw.alias,
+        uri,
+        address,
+        endpoint,
+        ssl if endpoint.tls else None,
+        user,
+        address.database or database,
+        secrets[0] if secrets else None,
+        given.get(("allow_insecure",), False),
+        given.get(("timeout",), DEFAULT_TIMEOUT),
+    )
+
+
+def _token(profile: _PlainProfile, values: Raw, env: Mapping[str, str]) -> SecretText | None:
+    """The token of a profile of plain values; ValueError where it is not to be had in a plain way."""
+    if (path := profile.credential) is None:
+        return None
+    value = values[path].value
+    if path[1:] == ("file",):
+        from ..secrets.file import read_file
+
+        if not os.path.isfile(value):  # a pipe gives what it holds once
+            raise ValueError
+        secret, _ = read_file(value, 0.0)
+    else:
+        secret = line_of(value if path[1:] == () else SecretText(env[value]))
+        if secret_fault(secret) is not None:
+            raise ValueError
+    return make_token(profile.user if path[0] == "password" else None, secret)
+
+
 def plain(alias: str | None, file: str | None, env: Mapping[str, str]) -> PlainResolved | None:
     """The profile that is meant, with what validation would make of it; None, or any exception, where it is not plain.
 
@@ -197,53 +247,3 @@ def _trusts(documents: tuple[Document, ...], env: Mapping[str, str]) -> bool:
 def token_of(resolved: PlainResolved, env: Mapping[str, str]) -> SecretText | None:
     """The token of a profile of plain values; any exception where it is not to be had in a plain way."""
     return _token(resolved.profile, resolved.raw.values, env)
-
-
-def _plain_profile(raw: RawProfile) -> _PlainProfile | None:
-    """The profile that validation would make of it; None where that is not plain."""
-    given = {path: value.value for path, value in raw.values.items()}
-    if not are_plain(given):
-        return None
-    uri, user = (given.get((name,)) for name in ("uri", "user"))
-    secrets = [path for path in given if path[0] in ("token", "password")]
-    if (address := address_of(given)) is None or len(secrets) > 1:
-        return None
-    if (user is not None and not secrets) or (user is None and secrets and secrets[0][0] == "password"):
-        return None  # the keyring's, or a fault
-    database = given.get(("db_name",))
-    ssl = _TLS(*(given.get(("ssl", name)) for name in ("ca", "cert", "key", "server_name")))
-    if address.kind != "tcp" or (ssl.cert is None) != (ssl.key is None):
-        return None
-    if None not in (database, address.database) and database != address.database:
-        return None
-    endpoint = endpoint_of(address, given)
-    return _PlainProfile(
-        raw.alias,
-        uri,
-        address,
-        endpoint,
-        ssl if endpoint.tls else None,
-        user,
-        address.database or database,
-        secrets[0] if secrets else None,
-        given.get(("allow_insecure",), False),
-        given.get(("timeout",), DEFAULT_TIMEOUT),
-    )
-
-
-def _token(profile: _PlainProfile, values: Raw, env: Mapping[str, str]) -> SecretText | None:
-    """The token of a profile of plain values; ValueError where it is not to be had in a plain way."""
-    if (path := profile.credential) is None:
-        return None
-    value = values[path].value
-    if path[1:] == ("file",):
-        from ..secrets.file import read_file
-
-        if not os.path.isfile(value):  # a pipe gives what it holds once
-            raise ValueError
-        secret, _ = read_file(value, 0.0)
-    else:
-        secret = line_of(value if path[1:] == () else SecretText(env[value]))
-        if secret_fault(secret) is not None:
-            raise ValueError
-    return make_token(profile.user if path[0] == "password" else None, secret)
