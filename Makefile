@@ -128,7 +128,7 @@ setup-docs:
 	@$(PYTHON) scripts/bootstrap.py $(VENV) --docs
 
 setup-bench: setup-tests
-	@$(PYTHON) scripts/sdks.py $(SDKS) milvus-cli
+	@$(PYTHON) scripts/sdks.py $(SDKS) milvus-cli awscli snowflake-cli
 
 clean: ## remove what was made: environment, servers, caches
 	@rm -rf $(VENV) $(SERVERS) $(SDKS) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

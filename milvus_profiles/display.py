@@ -6,7 +6,6 @@ by what HTML wants besides.  rich is imported when it is asked for.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -43,7 +42,9 @@ def rich_text(line: Line) -> Text:
 
 
 def _in_html(text: str) -> str:
-    return html.escape(printable(text))
+    from html import escape  # for notebooks alone: its table of entities takes as long as all of this module
+
+    return escape(printable(text))
 
 
 @even_half_made

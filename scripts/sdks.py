@@ -2,8 +2,9 @@
 
     sdks.py DIRECTORY [NAME …]
 
-Without names all of them.  What is there already, in the wanted version, is left alone; where a toolchain is missing,
-or a registry cannot be reached, this says so, and so does the test then.  Standard library only.
+Without names all of them but the peers of the benchmarks.  What is there already, in the wanted version, is left alone;
+where a toolchain is missing, or a registry cannot be reached, this says so, and so does the test then.  Standard
+library only.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from pathlib import Path
 
 SOURCES = Path(__file__).absolute().parents[1] / "tests/sdks"
 MILVUS_CLI = "milvus-cli==1.2.1"
+AWSCLI, SNOWFLAKE = "awscli==1.46.3", "snowflake-cli==3.30.0"
 LANGCHAIN = ("langchain-milvus>=0.2", "langchain-core")
+PEERS = {"awscli", "snowflake-cli"}
+"""What only the benchmarks run: `make bench` names them."""
 
 
 def main() -> None:
@@ -34,9 +38,11 @@ def main() -> None:
         "milvus-cli": ([], lambda target: python(target, MILVUS_CLI), MILVUS_CLI.encode()),
         "actionlint": (["go"], actionlint, b"".join(path.read_bytes() for path in go_files("actionlint"))),
         "wheels": ([], wheels, (SOURCES.parents[1] / "pyproject.toml").read_bytes() + sys.version.encode()),
+        "awscli": ([], lambda target: python(target, AWSCLI), AWSCLI.encode()),
+        "snowflake-cli": ([], lambda target: python(target, SNOWFLAKE), SNOWFLAKE.encode()),
         "langchain": ([], lambda target: python(target, *LANGCHAIN), repr(LANGCHAIN).encode()),
     }
-    for name in sys.argv[2:] or known:
+    for name in sys.argv[2:] or [name for name in known if name not in PEERS]:
         once(directory / name, *known[name])
 
 

@@ -16,11 +16,12 @@ from ..errors import MilvusProfilesError, UsageError
 from ..spelling import suggest_field
 from .completion import VARIABLE
 from .completion_scripts import answer_source, install, show
+from .global_options import command
 from .internal import FLAGS, SYNONYMS, VALUED, own_words
 from .options import Asked
 from .output import print_error, print_version, warn
 from .parsing import Command, Group
-from .session import NAME, command, start
+from .session import NAME, start
 
 __all__ = ["SYNONYMS", "application", "run"]
 

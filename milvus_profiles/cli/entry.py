@@ -72,6 +72,16 @@ def main(arguments: list[str] | None = None) -> int:
             return status
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        if "list" in words or "ls" in words:
+            from .listing import respond as answer_list
+
+            if (status := answer_list(words)) is not None:
+                sys.stdout.flush()
+                return status
+        if "exec" in words:
+            from .exec_environment import respond as become
+
+            become(words)
         if "--probe" in words:
             from .container_probe import respond as probe
 

@@ -13,8 +13,6 @@ from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from ..errors import DeclinedError, MilvusProfilesError
 from ..text import counted, printable
 from .session import NAME, current
@@ -118,9 +116,15 @@ def warn(text: str) -> None:
         _write(sys.stderr, f"warning: {printable(text)}", color="yellow")
 
 
+def _style(text: str, *, fg: str | None = None, bold: bool | None = None) -> str:
+    from typer import style  # only for a terminal: it takes longer than all else of a list on a pipe
+
+    return style(text, fg=fg, bold=bold)
+
+
 def _write(stream: Any, text: str, *, bold: bool = False, color: str | None = None) -> None:
     if (bold or color) and current().colors(stream):
-        text = typer.style(text, fg=color, bold=bold or None)
+        text = _style(text, fg=color, bold=bold or None)
     try:
         stream.write(text + "\n")
     except UnicodeEncodeError:
@@ -154,7 +158,7 @@ def print_error(error: MilvusProfilesError, *, explained: bool = True) -> None:
         return
     stream = sys.stderr
     color = current().colors(stream)
-    label = typer.style("error:", fg="red", bold=True) if color else "error:"
+    label = _style("error:", fg="red", bold=True) if color else "error:"
     stream.flush()
     _write(stream, f"{label} {printable(error.message)}")
     if error.location:
@@ -163,11 +167,11 @@ def print_error(error: MilvusProfilesError, *, explained: bool = True) -> None:
             for line in caret.split("\n"):
                 _write(stream, f"     | {printable(line.replace(chr(9), ' '))}")
     if error.hint:
-        label = typer.style("hint:", fg="cyan") if color else "hint:"
+        label = _style("hint:", fg="cyan") if color else "hint:"
         _write(stream, f"{label} {printable(error.hint)}")
     # Whoever says no knows why.
     if explained and not isinstance(error, DeclinedError) and (page := see(error.code)) is not None:
-        label = typer.style("see:", fg="cyan") if color else "see:"
+        label = _style("see:", fg="cyan") if color else "see:"
         _write(stream, f"{label} {page}")
 
 

@@ -17,7 +17,20 @@ from ..errors import ConfigError
 from ..masked import SecretText, without_secrets
 from ..spelling import suggest_field
 
-__all__ = ["ADDRESS_FIELDS", "FIELDS", "ROOT_KEYS", "SECRET_FIELDS", "Field", "field", "find_field", "read_text"]
+__all__ = [
+    "ADDRESS_FIELDS",
+    "FIELDS",
+    "MAX_CONNECTIONS",
+    "ROOT_KEYS",
+    "SECRET_FIELDS",
+    "Field",
+    "field",
+    "find_field",
+    "read_text",
+]
+
+MAX_CONNECTIONS = 65_536
+"""The most connections that the Milvus documentation allows at once."""
 
 Kind = Literal["str", "int", "float", "bool", "array", "secret"]
 _Keys = Mapping[str, Kind]

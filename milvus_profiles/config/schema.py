@@ -9,7 +9,7 @@ from typing import Any
 from ..alias import ALIAS_LONGEST, ALIAS_PATTERN
 from ..fieldtypes import MANY
 from ..profile import POOL_WIDE, Profile
-from .settings import MAX_CONNECTIONS
+from .fields import MAX_CONNECTIONS
 
 __all__ = ["EXAMPLES", "file_schema"]
 

@@ -1,33 +1,28 @@
-"""The root settings and the environment, read by pydantic-settings through sources of our own.
+"""The root settings and the environment.
 
-The built-in sources are not used: the environment source makes phantom profiles, the dotenv source lets a repository's
-``.env`` in, and merging files field by field would send one file's secret to another file's address.
+What is more than text is judged by pydantic-settings (:mod:`.settings_model`), which takes as long to import as a fifth
+of everything that connecting imports: a text that :func:`_check` let through is what it is, whoever looks at it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
-
-from pydantic import Field, GetPydanticSchema
-from pydantic.fields import FieldInfo
-from pydantic_core import core_schema
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import ConfigError
 from .documents import Document
 from .environment import EnvironmentLayer, read_environment
+from .fields import MAX_CONNECTIONS
 from .locations import home_directory
 from .permissions import refusal
 
-__all__ = ["MAX_CONNECTIONS", "Settings", "load_settings"]
-
-MAX_CONNECTIONS = 65_536
-"""The most connections that the Milvus documentation allows at once."""
+__all__ = ["Settings", "load_settings"]
 
 
-class Settings(BaseSettings):
+@dataclass(frozen=True)
+class Settings:
     """What holds for all profiles.
 
     Attributes:
@@ -38,65 +33,36 @@ class Settings(BaseSettings):
         environment: what the environment says about profiles.
     """
 
-    model_config = SettingsConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
-
     default_profile: str | None = None
-    max_connections: Annotated[int, Field(ge=1, le=MAX_CONNECTIONS)] = MAX_CONNECTIONS
-    keyring_backends: list[str] = []
+    max_connections: int = MAX_CONNECTIONS
+    keyring_backends: list[str] = field(default_factory=list)
     profile: str | None = None
-    # Made by our own source, so there is nothing to validate, nor to describe to pydantic at every start.
-    environment: Annotated[EnvironmentLayer, GetPydanticSchema(lambda *_: core_schema.any_schema())] = (
-        EnvironmentLayer()
-    )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment, then the files; see the module's text for what is left out."""
-        given: Any = init_settings
-        env, cwd, documents = given.init_kwargs["read_from"]
-        return _Environment(settings_cls, env, cwd), _Files(settings_cls, documents)
+    environment: EnvironmentLayer = field(default_factory=EnvironmentLayer)
 
 
-class _Source(PydanticBaseSettingsSource):
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        raise AssertionError("the sources answer for all fields at once")
+_TEXTS = {"default_profile"}
 
 
-class _Environment(_Source):
-    def __init__(self, settings_cls: type[BaseSettings], env: Mapping[str, str], cwd: str) -> None:
-        super().__init__(settings_cls)
-        self._env, self._cwd = env, cwd
-
-    def __call__(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"environment": read_environment(self._env, self._cwd)}
-        if name := self._env.get("MILVUS_PROFILE"):
-            found["profile"] = name
-        return found
+def _from_environment(env: Mapping[str, str], cwd: str) -> dict[str, Any]:
+    """The settings that variables make."""
+    found: dict[str, Any] = {"environment": read_environment(env, cwd)}
+    if name := env.get("MILVUS_PROFILE"):
+        found["profile"] = name
+    return found
 
 
-class _Files(_Source):
-    def __init__(self, settings_cls: type[BaseSettings], documents: tuple[Document, ...]) -> None:
-        super().__init__(settings_cls)
-        self._documents = documents
-
-    def __call__(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for document in self._documents:
-            for key, value in document.root.items():
-                if key == "max_connections" and isinstance(value, int) and isinstance(found.get(key), int):
-                    found[key] = min(found[key], value)
-                elif key == "keyring_backends" and refusal(document) is not None:
-                    continue  # it says where secrets go, and everybody may have written it
-                else:
-                    found.setdefault(key, value)
-        return found
+def _from_files(documents: tuple[Document, ...]) -> dict[str, Any]:
+    """The settings that files make, strongest first."""
+    found: dict[str, Any] = {}
+    for document in documents:
+        for key, value in document.root.items():
+            if key == "max_connections" and isinstance(value, int) and isinstance(found.get(key), int):
+                found[key] = min(found[key], value)
+            elif key == "keyring_backends" and refusal(document) is not None:
+                continue  # it says where secrets go, and everybody may have written it
+            else:
+                found.setdefault(key, value)
+    return found
 
 
 def load_settings(env: Mapping[str, str], cwd: str, documents: tuple[Document, ...]) -> Settings:
@@ -118,7 +84,13 @@ def load_settings(env: Mapping[str, str], cwd: str, documents: tuple[Document, .
     key = (_digest(env), home_directory(env), cwd, *roots)
     if (known := _CACHE.get(key)) is not None:
         return known
-    settings = Settings(read_from=(env, cwd, documents))  # type: ignore[call-arg]  # for the sources
+    found = _from_environment(env, cwd), _from_files(documents)
+    if found[1].keys() <= _TEXTS:
+        settings = Settings(**found[0], **found[1])
+    else:
+        from .settings_model import validated
+
+        settings = Settings(**validated(*found))
     if len(_CACHE) >= _CACHE_SIZE:
         _CACHE.clear()
     _CACHE[key] = settings

@@ -6,9 +6,13 @@ many programs and standardised by none.  Pure functions: nothing here resolves a
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..endpoint import Endpoint
 from ..masked import MaskedMapping, SecretText
-from ..profile import Profile
+
+if TYPE_CHECKING:
+    from ..profile import Profile
 
 __all__ = ["LEAVES", "PREFIX", "SECRET_LEAVES", "superseded", "unsaid", "variables"]
 

@@ -15,12 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
-from ..channel.metadata import TokenHolder
+from ..config.documents import Document
 from ..config.environment import read_environment
 from ..config.in_force import directory_of, documents_in_force
 from ..config.layers import Layers
-from ..config.locations import home_directory, named
+from ..config.locations import UnreadFile, home_directory, named
 from ..config.permissions import refusal
 from ..config.plain_values import DEFAULT_TIMEOUT, address_of, are_plain, endpoint_of
 from ..config.plaintext import check_plaintext
@@ -28,19 +27,23 @@ from ..config.values import Raw, RawProfile
 from ..deadline import Deadline
 from ..endpoint import Address, Endpoint
 from ..masked import MaskedMapping, SecretText, secret_fault
-from ..probe.sockets import open_socket, resolve, route_to
-from ..probe.stream import Stream
-from ..probe.unary import UnaryCalls, field_of, fields_in
 from ..secrets.value import line_of, make_token
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
-__all__ = ["check_served", "is_plainly_served"]
+__all__ = [
+    "PlainLayers",
+    "PlainResolved",
+    "check_served",
+    "is_plainly_served",
+    "plain",
+    "plain_layers",
+    "token_of",
+]
 
 _FIRST_SHARE = 0.5
 """Of the time, at most: the rest is for the machinery to find the cause."""
-_SERVICE = "/milvus.proto.milvus.MilvusService/"
 
 
 def check_served(
@@ -114,35 +117,27 @@ class _PlainProfile:
 
 
 @dataclass(frozen=True)
-class _PlainResolved:
+class PlainResolved:
+    """A profile of plain values, the fields that it was made of, and whether files are there that are not read."""
+
     profile: _PlainProfile
     raw: RawProfile
+    has_unread: bool
 
 
 def is_plainly_served(
     alias: str | None, file: str | None, env: Mapping[str, str], timeout: float | None = None
 ) -> bool:
     """Whether the short way comes to a good end; arguments as for :func:`check_served`, and any exception is a no."""
-    directory = directory_of(None, named(file, env))
-    documents, _ = documents_in_force(file, env, directory, "--config")
-    plain = {"default_profile": str}
-    if any(
-        document.role == "project" or not all(isinstance(v, plain.get(k, ())) for k, v in document.root.items())
-        for document in documents
-    ):
+    resolved: Any = plain(alias, file, env)
+    if resolved is None:
         return False
-    layers = Layers(documents, read_environment(env, directory), home_directory(env) or "")
-    choices = layers.choices(alias, "--profile", env.get("MILVUS_PROFILE") or None)
-    raw = layers.raw(choices[0][0]) if choices else None
-    if raw is None or (raw.document is not None and refusal(raw.document) is not None):
-        return False
-    profile = _plain_profile(raw)
-    if profile is None:
-        return False
-    resolved: Any = _PlainResolved(profile, raw)
     check_plaintext(resolved)
+    profile: _PlainProfile = resolved.profile
     limit = profile.timeout if timeout is None else timeout
-    return _answers(profile, _token(profile, raw.values, env), Deadline.after(limit * _FIRST_SHARE))
+    from .plain_handshake import answers
+
+    return answers(profile, token_of(resolved, env), Deadline.after(limit * _FIRST_SHARE))
 
 
 def _plain_profile(raw: RawProfile) -> _PlainProfile | None:
@@ -195,53 +190,60 @@ def _token(profile: _PlainProfile, values: Raw, env: Mapping[str, str]) -> Secre
     return make_token(profile.user if path[0] == "password" else None, secret)
 
 
-def _answers(profile: _PlainProfile, token: SecretText | None, deadline: Deadline) -> bool:
-    """Whether the handshake of ``connect`` comes to a good end."""
-    addresses = resolve(route_to(profile.endpoint), deadline).addresses
-    for tried, address in enumerate(addresses):
-        opened, _ = open_socket(address, deadline.sooner(deadline.remaining / (len(addresses) - tried)))
-        if opened is None:
-            continue
-        with opened:
-            stream = Stream(opened, deadline)
-            if profile.tls is not None:
-                from ..probe.stream import TLSStream
-                from ..probe.tls_context import verifying_context
+def plain(alias: str | None, file: str | None, env: Mapping[str, str]) -> PlainResolved | None:
+    """The profile that is meant, with what validation would make of it; None, or any exception, where it is not plain.
 
-                settings: Any = profile.tls
-                name = profile.tls.server_name or profile.endpoint.host
-                stream = secured = TLSStream(opened, deadline, verifying_context(settings), name)
-                secured.handshake()
-                if secured.session.selected_alpn_protocol() != "h2":
-                    return False
-            return _lets_in(stream, profile, TokenHolder(token, db_name=profile.db_name))
-    return False
+    Args:
+        alias, file: as for :func:`check_served`.
+        env: the environment.
+    """
+    if (found := plain_layers(file, env)) is None:
+        return None
+    choices = found.layers.choices(alias, "--profile", env.get("MILVUS_PROFILE") or None)
+    raw = found.layers.raw(choices[0][0]) if choices else None
+    if raw is None or (raw.document is not None and refusal(raw.document) is not None):
+        return None
+    profile = _plain_profile(raw)
+    return None if profile is None else PlainResolved(profile, raw, bool(found.unread))
 
 
-def _lets_in(stream: Stream, profile: _PlainProfile, holder: TokenHolder) -> bool:
-    authority = (profile.tls and profile.tls.server_name) or profile.endpoint.authority
-    calls = UnaryCalls(stream, tls=profile.tls is not None, authority=authority)
-    now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
-    client = {1: "milvus-profiles", 2: __version__, 3: now, 4: profile.user or ""}
-    introduction = field_of(2, b"".join(field_of(number, text) for number, text in client.items()))
-    answer = dict(fields_in(calls.call(f"{_SERVICE}Connect", introduction, holder.credentials_only())))
-    if not _is_good(answer) or not _tells_version(answer.get(2)):
-        return False  # without a version connect would ask on
-    if isinstance(identifier := answer.get(3), int):
-        holder.identifier = identifier
-    if profile.db_name is None:
+@dataclass(frozen=True)
+class PlainLayers:
+    """What is declared in files of full trust, whose roots are plain, and in the environment.
+
+    Attributes:
+        unread: files that are there and are not read.
+    """
+
+    layers: Layers
+    documents: tuple[Document, ...]
+    unread: tuple[UnreadFile, ...]
+
+
+def plain_layers(file: str | None, env: Mapping[str, str]) -> PlainLayers | None:
+    """The layers in force; None, or any exception, where they are not plain; arguments as for :func:`plain`."""
+    directory = directory_of(None, named(file, env))
+    documents, unread = documents_in_force(file, env, directory, "--config")
+    plain_root = {"default_profile": str}
+    if not all(isinstance(v, plain_root.get(k, ())) for document in documents for k, v in document.root.items()):
+        return None
+    if not _trusts(documents, env):
+        return None
+    layers = Layers(documents, read_environment(env, directory), home_directory(env) or "")
+    return PlainLayers(layers, documents, unread)
+
+
+def _trusts(documents: tuple[Document, ...], env: Mapping[str, str]) -> bool:
+    """Whether every file has full trust: what one without it says depends on what the others say."""
+    projects = [document for document in documents if document.role == "project"]
+    if not projects:
         return True
-    request = field_of(2, profile.db_name)
-    return _is_good(dict(fields_in(calls.call(f"{_SERVICE}ShowCollections", request, holder.metadata()))))
+    from ..config.trust import TrustStore
+
+    store = TrustStore.load(env)
+    return store.fault is None and all(map(store.trusts, projects))
 
 
-def _is_good(answer: Mapping[int, int | bytes]) -> bool:
-    """Whether the status in an answer, its first field, has neither of the codes that a failure has."""
-    status = answer.get(1, b"")
-    return isinstance(status, bytes) and not any(value for number, value in fields_in(status) if number in (1, 3))
-
-
-def _tells_version(server: int | bytes | None) -> bool:
-    """Whether Connect's answer says which version the server has: in the first of its words about it."""
-    tags = dict(fields_in(server)).get(1) if isinstance(server, bytes) else None
-    return isinstance(tags, bytes) and any(byte in b"0123456789" for byte in tags)
+def token_of(resolved: PlainResolved, env: Mapping[str, str]) -> SecretText | None:
+    """The token of a profile of plain values; any exception where it is not to be had in a plain way."""
+    return _token(resolved.profile, resolved.raw.values, env)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...config.locations import current_directory, named, named_file
 from ...config.plaintext import check_plaintext
 from ...errors import UsageError
-from ...files.given import is_given
-from ...interop.variables import LEAVES, PREFIX, SECRET_LEAVES, superseded, unsaid, variables
+from ...interop.variables import LEAVES, PREFIX, SECRET_LEAVES, unsaid, variables
 from ...masked import MaskedMapping
 from ...spelling import suggest
 from .. import keyring_access
+from ..exec_environment import MARKER, environment_of
 from ..file_warnings import warn_about_profiles
 from ..internal import program_at
 from ..options import AliasArgument
@@ -31,10 +29,7 @@ if TYPE_CHECKING:
     from ...masked import SecretText
     from ...profile import Profile
 
-__all__ = ["MARKER", "PARSER", "execute"]
-
-MARKER = "MILVUS_PROFILES_EXEC"
-"""The variable by which a program knows that it runs under ``exec``; its value is the alias."""
+__all__ = ["PARSER", "execute"]
 
 
 class _Words(Command):
@@ -111,17 +106,7 @@ def execute(
 
     def environment(endpoint: Endpoint) -> MaskedMapping:
         found = variables(profile, endpoint, token, prefix=env_prefix, address=True)
-        gone = set(superseded(prefix=env_prefix))
-        kept = {name: value for name, value in session.env.items() if name not in gone}
-        kept |= {name: value for name, value in found.items() if name in wanted}
-        if file := named(session.config, session.env):
-            path = named_file(file, session.env, current_directory())
-            if is_given(path):
-                # What gives its content once has given it: the program reads no file at all.
-                kept["MILVUS_PROFILES_FILE"] = os.devnull
-            elif session.config is not None:
-                kept["MILVUS_PROFILES_FILE"] = path
-        return MaskedMapping(kept | {MARKER: profile.alias})
+        return environment_of(profile.alias, found, session.env, session.config, prefix=env_prefix, wanted=wanted)
 
     if profile.endpoint.kind == "lite":
         raise typer.Exit(_beside_lite(command, profile, environment))

@@ -1,0 +1,173 @@
+"""``list``: which profiles there are; where every one of them is plain, before typer or pydantic is imported.
+
+However a profile was read, one function makes its row and one prints them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ..config.disclosure import shown
+from ..config.environment import idle_addresses
+from ..errors import MilvusProfilesError
+from ..text import printable
+from .file_warnings import warn_about_files
+from .glance import Glimpse, glance
+from .internal import FLAGS, VALUED, taken_apart
+from .output import counted, emit_json, note, say, shorten, table, warn, whole
+from .session import current, start
+
+if TYPE_CHECKING:
+    from ..config.profiles import Profiles
+    from ..config.values import RawProfile
+    from ..profile import Profile
+
+__all__ = ["list_all", "respond"]
+
+
+def respond(words: Sequence[str]) -> int | None:
+    """Answer ``list``; None where these words are another command's, or where not every profile is plain.
+
+    Args:
+        words: those after the program's name.
+    """
+    taken = taken_apart(words, FLAGS, VALUED)
+    if taken is None or " ".join(taken.plain).removeprefix("profile ") not in ("list", "ls"):
+        return None
+    session, glanced = start(), None
+    session.config, session.profile = taken.values.get("--config"), taken.values.get("--profile")
+    session.json, session.color = "--json" in taken.flags, "--no-color" not in taken.flags
+    session.quiet, session.verbose = bool(taken.flags & {"-q", "--quiet"}), int("-v" in taken.flags)
+    with suppress(Exception):  # whatever is wrong, the machinery says
+        glanced = glance(session.config, session.profile, session.env)
+    if glanced is None:
+        return None
+    rows = [_filled(_row(alias, raw, glanced.selected), profile) for alias, raw, profile in glanced.profiles]
+    _print(rows, {}, is_selected=glanced.selected is not None)
+    return 0
+
+
+def list_all() -> None:
+    """List the profiles in force, the invalid ones too."""
+    messages: dict[str, str] = {}  # of the invalid ones; JSON has a code and a place instead
+    profiles = current().profiles()
+    selected, unselected = _selected()
+    rows = [*_examined(profiles, selected, messages)]
+    warn_about_files(profiles, profiles.documents)
+    if left := len(profiles) - len(rows):
+        wrong = sum(row["error"] is not None for row in rows)
+        more = counted(left, "more profile")
+        warn(f"{more} not looked at and not listed: correct the {wrong} that are invalid")
+    _print(rows, messages, is_selected=selected is not None or unselected)
+
+
+def _print(rows: list[dict[str, Any]], messages: dict[str, str], *, is_selected: bool) -> None:
+    if current().json:
+        emit_json(rows)
+        return
+    if not rows:
+        say("no profiles yet")
+        note(f"hint: {current().standing.adding('local', './milvus.db')}")
+        for line in idle_addresses(current().env):
+            note(line)
+        return
+    described = _descriptions(rows)
+    verbose = current().verbose > 0
+    headings = ["", "ALIAS", "URI", "DATABASE", "AUTH"]
+    headings += (["DESCRIPTION"] if any(described.values()) else []) + (["ORIGIN"] if verbose else [])
+    cells = [_cells(row, messages, described)[: len(headings)] for row in rows]
+    table(headings, cells, styles=[None, "bold"], shorten=None if verbose else _GIVES_WAY)
+    if not all(row["trusted"] for row in rows):
+        note(f"{_UNTRUSTED} not trusted: {current().remedy('trust')}")
+    if not is_selected and len(rows) > 1:
+        note(f"no profile is selected by default: {current().remedy('profile', 'use', 'ALIAS')}")
+
+
+_UNTRUSTED = "!"
+_GIVES_WAY = (((5,), 16), ((2, 3), 16), ((1, 2, 3, 5), 8))
+"""What is shortened on a terminal, and how far: the description, address and database, and where need be the alias."""
+
+
+def _selected() -> tuple[str | None, bool]:
+    """The selected profile, and whether something names one that cannot be: that is told, and is no failure here."""
+    try:
+        return current().select().alias, False
+    except MilvusProfilesError as error:
+        if current().profile is not None:
+            raise
+        if error.location is None:
+            return None, False  # nothing names any
+        warn(f"no profile is selected: {error.location}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+        return None, True
+
+
+def _descriptions(rows: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """What people wrote about their profiles, each as one line."""
+    return {row["alias"]: whole(printable(row["description"])) for row in rows if row["description"]}
+
+
+def _examined(profiles: Profiles, selected: str | None, messages: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """The rows of all profiles, those of the invalid ones too."""
+    from ..config.invalid import Findings
+
+    for alias, raw, profile in profiles.examined():
+        row = _row(alias, raw, selected)
+        if raw is not None:
+            row["trusted"] = profiles.is_trusted(raw)
+        elif (document := profiles.declaring(alias)) is not None:  # what it extends cannot be had
+            row["origin"] = f"{document.path}:{document.line(('profiles', alias))}"
+        if not isinstance(profile, Findings):
+            yield _filled(row, profile)
+            continue
+        row["error"] = error = dict[str, Any](code=profile.code)
+        if current().json:
+            place = profile.location
+            error["location"] = str(place) if place else None
+        else:
+            messages[alias] = profile.message
+        yield row
+
+
+def _row(alias: str, raw: RawProfile | None, selected: str | None) -> dict[str, Any]:
+    return {
+        "alias": alias,
+        "uri": None,
+        "db_name": None,
+        "tls": False,
+        "auth": "none",
+        "default": alias == selected,
+        "origin": "env" if raw is None else _origin(raw),
+        "trusted": True,
+        "error": None,
+        "description": None,
+    }
+
+
+def _filled(row: dict[str, Any], profile: Profile | Glimpse) -> dict[str, Any]:
+    if profile.description:
+        row["description"] = shown(("description",), profile.description)
+    row["db_name"] = profile.db_name and shown(("db_name",), profile.db_name)
+    row["auth"] = profile.auth
+    if not profile.is_template:
+        endpoint = profile.endpoint
+        row["uri"], row["tls"] = endpoint.uri, endpoint.tls
+    return row
+
+
+def _origin(raw: RawProfile) -> str:
+    if raw.document is None:
+        return "env"
+    return f"{raw.document.path}:{raw.document.line(raw.declared.path)}"
+
+
+def _cells(row: dict[str, Any], messages: dict[str, str], described: dict[str, str]) -> list[str]:
+    """A row for people; the description stands there only where some profile has one."""
+    mark = ("*" if row["default"] else "") + ("" if row["trusted"] else _UNTRUSTED)
+    if row["error"] is not None:
+        cells = [mark, row["alias"], f"invalid: {messages[row['alias']]}", "", ""]
+    else:
+        cells = [mark, row["alias"], row["uri"] or "(template)", row["db_name"] or "", row["auth"]]
+    cells += [described.get(row["alias"], "")] if described else []
+    return [*map(printable, cells), shorten(row["origin"])]
