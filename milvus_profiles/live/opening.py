@@ -76,8 +76,13 @@ def secret_context(profiles: Profiles, alias: str, within: float = _LONGEST_COMM
 def spec_of(resolved: Resolved, profiles: Profiles, within: float = _LONGEST_COMMAND) -> ChannelSpec:
     """What opening a channel of a profile takes, whose secret is to be had within some seconds."""
     profile = resolved.profile
-    context = secret_context(profiles, profile.alias, within)
-    return ChannelSpec(profile, lambda refresh: resolve(profile.credential, profile.endpoint, context, refresh=refresh))
+
+    def find(refresh: bool) -> SecretText | None:
+        # The context is made here: a channel that is open has no need of one.
+        context = secret_context(profiles, profile.alias, within)
+        return resolve(profile.credential, profile.endpoint, context, refresh=refresh)
+
+    return ChannelSpec(profile, find)
 
 
 def lite_of(profile: Profile) -> LiteLease | None:

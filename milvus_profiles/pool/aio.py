@@ -22,7 +22,8 @@ from ..errors import MilvusProfilesError, PoolError
 from ..live.aio_connection import AsyncConnection
 from ..live.aio_registry import check_fork
 from ..profile import PoolSettings, Profile
-from .base import BasePool, Check, Leasing, Plan, Wait, wrong_keyword
+from .aio_leasing import AsyncLeasing
+from .base import BasePool, Check, Plan, Wait, wrong_keyword
 from .core import Core, Event
 from .failures import leak_message, not_on_lease, tell_leak
 from .state import Action, CheckHealth, Close, KeyState, Leak, Lease, Open, Waiter, Wake
@@ -96,7 +97,7 @@ class ConnectionPool(BasePool):
 
     # --- leases --------------------------------------------------------------------------------------------------
 
-    def lease(self, key: str | Profile, *, timeout: float | None = None) -> _Leasing:
+    def lease(self, key: str | Profile, *, timeout: float | None = None) -> AsyncLeasing:
         """A connection for the length of an ``async with`` block.
 
         Args:
@@ -106,7 +107,7 @@ class ConnectionPool(BasePool):
         Raises:
             PoolError, MilvusProfilesError: as :meth:`get_client`, when the block is entered.
         """
-        leasing = _Leasing()
+        leasing = AsyncLeasing()
         leasing._pool, leasing._key, leasing._timeout = self, key, timeout
         return leasing
 
@@ -373,27 +374,6 @@ class ConnectionPool(BasePool):
         core.done(action, result, None if error is None else error.with_traceback(None), self._clock())
         if core is self._core:
             self._plan()
-
-
-class _Leasing(Leasing):
-    __slots__ = ()
-
-    async def __aenter__(self) -> AsyncConnection:
-        connection: AsyncConnection | None = self._pool._take_at_once(self._key)
-        if connection is None:
-            try:
-                connection = await self._pool._take(self._key, self._timeout)
-            except MilvusProfilesError as error:
-                error.__traceback__ = None
-                raise error
-        self._connection = connection
-        return connection
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._connection.entry is not None:
-            self._pool._give_back(self._connection)
 
 
 def _plan_soon(loop: asyncio.AbstractEventLoop, reference: weakref.ref[ConnectionPool]) -> None:
