@@ -18,6 +18,9 @@ PYTHONS ?= python3.10 python3.11 python3.12 python3.13 python3.14
 # Test processes side by side; each has servers of its own, about 1.5 GB in all.
 WORKERS ?= 2
 
+# What needs more than the tests are set up with, or more time.
+ALONE := not campaign and not proxies and not pages and not sdks and not engines
+
 # How processes end, and what they leave to a child.
 ENDS := tests/test_process_ends.py tests/test_lite_ending.py tests/test_fork.py tests/test_cycles.py
 
@@ -27,7 +30,7 @@ export TEST_SDKS := $(abspath $(SDKS))
 LOOPBACK := $(BIN)/python scripts/loopback.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-security test-proxies test-pages test-sdks test-engines test-pythons campaign campaign-65536 cov bench bench-quick bench-compare with-base docs docs-serve lint release-check setup setup-tests setup-docs setup-proxies setup-pages setup-engines setup-bench screens clean
+.PHONY: help demo test test-docs test-programs test-security test-proxies test-pages test-sdks test-engines test-pythons campaign campaign-65536 cov bench bench-quick bench-compare with-base docs docs-serve lint release-check setup setup-tests setup-docs setup-proxies setup-pages setup-engines setup-bench screens clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +38,14 @@ help: ## this list
 demo: setup ## a short tour of the command line and the library
 	@PATH="$(BIN):$$PATH" scripts/demo
 
-test: setup-tests ## the tests, on real servers
-	@$(LOOPBACK) $(BIN)/python -m pytest -m "not campaign and not security and not proxies and not pages and not sdks and not engines" -n $(WORKERS) --dist worksteal $(ARGS)
+test: setup-tests ## the tests, on real servers (5 minutes)
+	@$(LOOPBACK) $(BIN)/python -m pytest -m "not docs and not programs and not security and $(ALONE)" -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-docs: setup-tests ## the pages, samples and explanations, run as they are printed (2 minutes)
+	@$(LOOPBACK) $(BIN)/python -m pytest -m "docs and $(ALONE)" -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-programs: setup-tests ## whole programs: how they start, ask, fork, wait and end (4 minutes)
+	@$(LOOPBACK) $(BIN)/python -m pytest -m "programs and not security and $(ALONE)" -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-security: setup-tests ## hostile files, and canaries for every output of every command
 	@$(LOOPBACK) $(BIN)/python -m pytest -m "security and not campaign and not engines" -n $(WORKERS) --dist worksteal $(ARGS)
@@ -74,7 +83,7 @@ campaign-65536: setup-tests ## so many live connections in one process (10 minut
 
 cov: setup-tests ## all tests but the campaigns, with a report of what they covered
 	@$(BIN)/coverage erase
-	@$(LOOPBACK) $(BIN)/coverage run -m pytest -m "not campaign and not proxies and not pages and not sdks and not engines" -n $(WORKERS) --dist worksteal $(ARGS)
+	@$(LOOPBACK) $(BIN)/coverage run -m pytest -m "$(ALONE)" -n $(WORKERS) --dist worksteal $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

@@ -18,6 +18,8 @@ from tests.support.milvus import MilvusServer
 from tests.support.ports import ports
 from tests.support.secret_service import KeyringSession
 
+pytestmark = pytest.mark.programs
+
 ENTER = b"\r"
 UP = b"\x1b[A"
 DOWN = b"\x1b[B"

@@ -10,6 +10,8 @@ import pytest
 from tests.support.command import Command
 from tests.support.secret_service import KeyringSession
 
+pytestmark = pytest.mark.programs
+
 ENTER = b"\r"
 UP = b"\x1b[A"
 DOWN = b"\x1b[B"

@@ -18,6 +18,8 @@ from typer.main import get_command
 from milvus_profiles.cli.app import SYNONYMS, application
 from tests.support.command import Command, Outcome
 
+pytestmark = pytest.mark.programs
+
 # How long something took, and when.
 MEASURED = re.compile(r"[0-9.]+ ms|\"[a-z_]*(ms|seconds|started|at)\": [^,}]+")
 FILE = '[profiles.a]\nuri = "https://h.example"\nuser = "root"\n'

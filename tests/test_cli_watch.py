@@ -19,6 +19,8 @@ from milvus_profiles.cli.watching import sparkline
 from tests.support import faults, scripted_grpc
 from tests.support.command import Command
 
+pytestmark = pytest.mark.programs
+
 ROUND = {"round", "at", "reports"}
 
 

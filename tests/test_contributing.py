@@ -13,6 +13,8 @@ import pytest
 from tests.support.pages import commands
 from tests.support.requirements import need, unavailable
 
+pytestmark = pytest.mark.docs
+
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"^( *)```console\n(.*?)^ *```", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE | re.DOTALL)
 COMMANDS = [command for indent, block in BLOCKS for command, _, _ in commands(re.sub(rf"(?m)^{indent}", "", block))]

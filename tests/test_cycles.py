@@ -23,6 +23,8 @@ from tests.support.waiting import collector_off, until
 
 __all__ = ["any_shell", "declared_prod"]
 
+pytestmark = pytest.mark.programs
+
 
 def of_grpc() -> Counter[str]:
     """What there is of gRPC and of connections, by type: much of it takes no weak reference."""

@@ -23,6 +23,8 @@ from tests.support.milvus import MilvusServer
 from tests.support.pages import Block, Page, assert_printed, commands, page
 from tests.support.secret_service import KeyringSession
 
+pytestmark = pytest.mark.docs
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [page(path) for path in sorted(DOCS.rglob("*.md"))]

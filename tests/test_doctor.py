@@ -21,6 +21,8 @@ from tests.support.requirements import unavailable
 from tests.support.secret_service import KeyringSession
 from tests.test_hygiene import CANARY, leaks
 
+pytestmark = pytest.mark.programs
+
 NAMES = {
     "python", "libraries", "home", "files", "profiles", "trust", "tracked", "lite", "keyring", "variables", "dotenv",
     "proxy", "clock",

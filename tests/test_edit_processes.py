@@ -17,6 +17,8 @@ import pytest
 from milvus_profiles.config.edit import Change, edit_file
 from milvus_profiles.tomltext.parser import loads
 
+pytestmark = pytest.mark.programs
+
 WRITERS = 8
 
 

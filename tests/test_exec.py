@@ -17,6 +17,8 @@ from tests.support.milvus import MilvusServer
 from tests.support.secret_service import KeyringSession
 from tests.test_hygiene import CANARY, leaks
 
+pytestmark = pytest.mark.programs
+
 SHOW = [sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"]
 LIST = """
 import os

@@ -26,6 +26,8 @@ from tests.support.milvus import MilvusServer
 from tests.support.reaper import Reaper
 from tests.test_structure import loaded
 
+pytestmark = pytest.mark.docs
+
 PACKAGE = Path(milvus_profiles.__file__).parent
 PAGES = {path.stem: path.read_text() for path in (PACKAGE / "explanations").glob("*.md")}
 CLASSES = {

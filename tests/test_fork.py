@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.milvus import MilvusServer
 
+pytestmark = pytest.mark.programs
+
 _PREFORK = """
 import multiprocessing, os, sys, threading, time, warnings
 warnings.simplefilter("ignore", DeprecationWarning)

@@ -14,6 +14,8 @@ import pytest
 from milvus_profiles.channel.lite import Workers
 from tests.support.faults import recorder
 
+pytestmark = pytest.mark.programs
+
 PROJECT = Path(__file__).parents[1]
 
 BEGIN = """\

@@ -19,6 +19,8 @@ from tests.conftest import StartMilvus
 from tests.support.scripted_grpc import SERVICE, Call, milvus_answer
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.programs
+
 GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 

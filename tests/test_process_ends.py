@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.programs
+
 BEGIN = """\
 import asyncio, os, signal, sys, threading, time
 import milvus_profiles as mp

@@ -19,6 +19,8 @@ from tests.support.pages import assert_printed, commands
 from tests.support.ports import documented_port
 from tests.support.secret_service import KeyringSession
 
+pytestmark = pytest.mark.docs
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 SECTIONS = {part.partition("\n")[0]: part for part in README.split("\n## ")[1:]}

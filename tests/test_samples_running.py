@@ -21,6 +21,8 @@ from tests.support.command import Command
 from tests.support.milvus import MilvusServer
 from tests.support.requirements import unavailable
 
+pytestmark = pytest.mark.docs
+
 SAMPLES = Path(__file__).parents[1] / "sample_configs"
 YAML = sorted(SAMPLES.rglob("*.y*ml"))
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.milvus import MilvusServer
 
+pytestmark = pytest.mark.programs
+
 pytest_plugins = ["pytester"]
 
 LITE = """

@@ -43,6 +43,8 @@ from milvus_profiles.secrets.file import read_file
 from milvus_profiles.text import Standing, command, quote, removal
 from tests.support.windows import NATIVE, directory, on_windows
 
+pytestmark = pytest.mark.programs
+
 ANN = {"USERPROFILE": r"C:\Users\Ann"}
 APPS = {**ANN, "APPDATA": r"C:\Users\Ann\AppData\Roaming", "LOCALAPPDATA": r"D:\Local"}
 
