@@ -328,7 +328,8 @@ def broken_library(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(tmp_path / "broken")}
 
 
-EDIT = ["profile", "add", "one", "--uri", "https://db.example"]
+# A text with quotes in it is written by tomlkit.
+EDIT = ["profile", "add", "one", "--uri", "https://db.example", "--description", 'the "old" one']
 
 
 def test_an_unexpected_exception_is_an_internal_error(cli: Command, broken_library: dict[str, str]) -> None:

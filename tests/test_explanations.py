@@ -270,7 +270,7 @@ def test_whoever_wants_less_or_json_is_not_told(cli: Command, words: list[str], 
         assert done.returncode in (2, 3, 6)
         assert "explain" not in done.stdout + done.stderr
     (tmp_path / "tomlkit.py").write_text("raise RuntimeError\n")
-    add = ["profile", "add", "other", "--uri", "h", *words]
+    add = ["profile", "add", "other", "--uri", "h", "--description", 'the "old" one', *words]
     assert "explain" not in cli(*add, env={"PYTHONPATH": str(tmp_path)}, status=1).stderr
 
 

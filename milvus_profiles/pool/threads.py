@@ -112,7 +112,11 @@ class ConnectionPool(BasePool):
             UnknownProfileError, ConfigError, UntrustedError, InsecureTransportError: there is no such profile, or it
                 must not be connected to.
         """
-        return self._take(key, timeout)
+        try:
+            return self._take(key, timeout)
+        except MilvusProfilesError as error:
+            error.__traceback__ = None
+            raise error
 
     def _take(self, key: str | Profile, timeout: float | None) -> Connection:
         try:
