@@ -96,8 +96,8 @@ def plain_endpoint(raw: RawProfile) -> tuple[Endpoint, float] | None:
     is_project = any(value.origin.layer == "project" for value in raw.values.values())
     if is_project and any(path[1:] not in ((), ("keyring",)) for path in raw.values):
         return None  # names a file, a variable or a program
-    if is_project and any(path[1:] == () or raw.values[path].origin.layer != "project" for path in secrets):
-        return None  # a secret that the keyring has not bound to the address
+    if is_project and (secrets or ("user",) in others):
+        return None  # nobody is spoken to for whom the keyring has no secret
     if (address := address_of(others)) is None or address.kind != "tcp":
         return None
     endpoint = endpoint_of(address, others)

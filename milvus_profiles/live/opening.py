@@ -82,7 +82,10 @@ def spec_of(resolved: Resolved, profiles: Profiles, within: float = _LONGEST_COM
         context = secret_context(profiles, profile.alias, within)
         return resolve(profile.credential, profile.endpoint, context, refresh=refresh)
 
-    return ChannelSpec(profile, find)
+    # An address of a project's file is spoken to only where the keyring has a secret for it, whoever trusts the file.
+    document = resolved.raw.document
+    early = takes_time(profile.credential) and (document is None or document.role != "project")
+    return ChannelSpec(profile, find, early and profile.endpoint.kind != "lite")
 
 
 def lite_of(profile: Profile) -> LiteLease | None:
@@ -154,7 +157,7 @@ class OpeningBase(Generic[C]):
         """Open a channel and shake hands."""
         began, profile = time.monotonic(), self.spec.profile
         fingerprint = SpecKey.of(profile)  # from before its files are read
-        if takes_time(profile.credential) and profile.endpoint.kind != "lite":
+        if self.spec.early:
             # The network meanwhile sees a handshake of TCP and TLS, and nothing of a call.
             yield self.begin()
         token = yield self.find()

@@ -88,10 +88,12 @@ class ChannelSpec:
         profile: not a template.
         find: gives its token; the argument says whether to leave everything that was remembered aside.  It may block
             for as long as a keyring does.
+        early: whether the channel may connect before the secret is there.
     """
 
     profile: Profile
     find: Callable[[bool], SecretText | None]
+    early: bool = False
 
     def refresh(self) -> SecretText | None:
         """The token, from its source."""
