@@ -29,6 +29,12 @@ what, uri, spare, home = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 if uri.endswith(".db"):
     import milvus_profiles.channel.lite as lite
     lite.import_lite()
+if what == "profile test":  # all of it, while the user may read it
+    import importlib, pkgutil
+    import milvus_profiles.cli, milvus_profiles.diagnosis, milvus_profiles.probe
+    for room in (milvus_profiles.cli, milvus_profiles.diagnosis, milvus_profiles.probe):
+        for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}."):
+            importlib.import_module(module.name)
 env = {"HOME": home, **{f"MILVUS_PROFILES__P{n}__URI": uri for n in range(3)}}
 profiles = mp.load(env=env, cwd="/")
 os.environ.clear()
