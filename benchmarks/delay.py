@@ -17,11 +17,12 @@ import asyncio
 import contextlib
 import os
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+
+from benchmarks.processes import serving
 
 __all__ = ["distant", "round_trip"]
 
@@ -86,18 +87,8 @@ def distant(port: int, round_trip: float) -> Iterator[int]:
     Yields:
         The proxy's port on 127.0.0.1.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", __name__, "--port", str(port), "--one-way", str(round_trip / 2)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield int(process.stdout.readline())
-    finally:
-        process.stdin.close()
-        process.stdout.close()
-        process.wait(10)
+    with serving(__name__, "--port", str(port), "--one-way", str(round_trip / 2)) as far:
+        yield far
 
 
 def round_trip(seconds: float, count: int = 9) -> tuple[float, float]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["PYTHON", "ROOT", "checked", "lasting", "spending", "until_printed"]
+__all__ = ["PYTHON", "ROOT", "checked", "lasting", "serving", "spending", "until_printed"]
 
 PYTHON = sys.executable
 ROOT = Path(__file__).parents[1]
@@ -23,6 +24,28 @@ def checked(command: Sequence[str], env: Mapping[str, str] | None = None, cwd: P
     if done.returncode != 0:
         raise RuntimeError(f"{command} ended with {done.returncode}: {done.stderr}")
     return done.stdout
+
+
+@contextlib.contextmanager
+def serving(module: str, *words: str) -> Iterator[int]:
+    """A server in a process of its own, which prints its port and ends with its standard input.
+
+    Args:
+        module: run with ``-m``.
+        words: its arguments.
+
+    Yields:
+        Its port on 127.0.0.1.
+    """
+    process = subprocess.Popen([PYTHON, "-m", module, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield int(process.stdout.readline())
+    finally:
+        process.stdin.close()
+        process.stdout.close()
+        process.wait(10)
 
 
 def lasting(

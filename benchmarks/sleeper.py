@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import contextlib
 import functools
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from benchmarks.processes import serving
 from tests.support.certificates import Identity
 from tests.support.scripted_grpc import SERVICE, Call, Refusal, milvus_answer
 
@@ -78,17 +78,8 @@ def sleeper(streams: int | None = None, identity: Identity | None = None) -> Ite
     """
     words = [] if streams is None else ["--streams", str(streams)]
     words += [] if identity is None else ["--pair", str(identity.key), str(identity.cert)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", __name__, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield int(process.stdout.readline())
-    finally:
-        process.stdin.close()
-        process.stdout.close()
-        process.wait(10)
+    with serving(__name__, *words) as port:
+        yield port
 
 
 if __name__ == "__main__":

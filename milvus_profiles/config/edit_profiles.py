@@ -16,7 +16,7 @@ from ..profile import check_alias, fold_alias
 from ..spelling import some, suggest
 from ..text import DOCUMENTATION, Standing, printable
 from ..tomltext.document import TextDocument
-from ..tomltext.parser import TOMLDecodeError, loads, says
+from ..tomltext.parser import WITHOUT_REFERENCES, TOMLDecodeError, loads, says
 from ..tomltext.render import plain
 from .fields import FIELDS
 
@@ -323,12 +323,9 @@ def _trimmed(data: dict[str, Any]) -> dict[str, Any]:
 def _same(one: Any, other: Any) -> bool:
     """Equality that keeps 1, 1.0 and true apart and takes nan for itself."""
     with contextlib.suppress(ValueError):  # of dates, which it does not take
-        if marshal.dumps(one, _WITHOUT_REFERENCES) == marshal.dumps(other, _WITHOUT_REFERENCES):
+        if marshal.dumps(one, WITHOUT_REFERENCES) == marshal.dumps(other, WITHOUT_REFERENCES):
             return True  # nearly always, at a tenth of the time
     return _equal(one, other)
-
-
-_WITHOUT_REFERENCES = 2
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from tomli import TOMLDecodeError
 from tomli import loads as _loads
 
-__all__ = ["TOMLDecodeError", "loads", "says"]
+__all__ = ["WITHOUT_REFERENCES", "TOMLDecodeError", "loads", "says"]
 
 # The time that a dotted key takes grows with the square of its parts: thousands of lines with hundreds take minutes.
 # No key of ours has more than four.
@@ -80,12 +80,13 @@ def _kept(text: str) -> list[bytes]:  # noqa: ARG001
     return []
 
 
-_WITHOUT_REFERENCES = 2  # of marshal's versions: equal data has equal bytes
+WITHOUT_REFERENCES = 2
+"""The version of marshal's format in which equal data has equal bytes."""
 
 
 def _frozen(data: dict[str, Any]) -> bytes:
     try:
-        return marshal.dumps(data, _WITHOUT_REFERENCES)
+        return marshal.dumps(data, WITHOUT_REFERENCES)
     except ValueError:  # of dates, which it does not take
         import pickle
 
