@@ -61,7 +61,6 @@ class Unchanged:
             was passed over, or there is no home directory.
         """
         env, documents = profiles.env, profiles.documents
-        variables = dict(_variables())
         if profiles.unread or any(is_given(document.path) for document in documents):
             return None
         places: list[tuple[str, bool]] = []
@@ -79,8 +78,9 @@ class Unchanged:
         now = time.time_ns()
         if any(status is not None and not max(status[-2:]) + _SETTLED_NS < now for _, status in files):
             return None
-        made = cls(variables, (_user(), profiles.cwd), tuple(places), files)
-        # They were copied before this: what was set meanwhile is in neither, or in both.
+        # The variables are no local: a traceback may show those, and there may be secrets among them.
+        made = cls(dict(_variables()), (_user(), profiles.cwd), tuple(places), files)
+        # What was set since the profiles were loaded is in neither, or it is seen here.
         return made if made.holds() and env == MaskedMapping(os.environ) else None
 
     def holds(self) -> bool:
