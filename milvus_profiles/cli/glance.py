@@ -67,7 +67,7 @@ def glance(file: str | None, alias: str | None, env: Mapping[str, str]) -> Glanc
 
 
 def _glimpses(found: PlainLayers) -> Iterator[tuple[str, RawProfile, Glimpse] | None]:
-    for alias in found.layers.aliases().values():
+    for alias in found.layers.aliases.values():
         raw = found.layers.raw(alias)
         glimpse = None if raw is None else _glimpse(raw)
         yield None if raw is None or glimpse is None else (alias, raw, glimpse)

@@ -72,7 +72,7 @@ def _routes(file: str | None) -> Iterator[tuple[str, Route, float]]:
     directory = directory_of(None, text)
     documents, _ = documents_in_force(file, env, directory, "--config")
     layers = Layers(documents, read_environment(env, directory), home_directory(env) or "")
-    for alias in layers.aliases().values():
+    for alias in layers.aliases.values():
         with suppress(Exception):  # one profile's fault is none of the others'
             raw = layers.raw(alias)
             if raw is None or (raw.document is not None and refusal(raw.document) is not None):

@@ -20,6 +20,7 @@ from .output import counted, emit_json, note, say, shorten, table, warn, whole
 from .session import current, start
 
 if TYPE_CHECKING:
+    from ..config.documents import Document
     from ..config.profiles import Profiles
     from ..config.values import RawProfile
     from ..profile import Profile
@@ -117,7 +118,7 @@ def _examined(profiles: Profiles, selected: str | None, messages: dict[str, str]
         if raw is not None:
             row["trusted"] = profiles.is_trusted(raw)
         elif (document := profiles.declaring(alias)) is not None:  # what it extends cannot be had
-            row["origin"] = f"{document.path}:{document.line(('profiles', alias))}"
+            row["origin"] = _line_of(document, alias)
         if not isinstance(profile, Findings):
             yield _filled(row, profile)
             continue
@@ -138,7 +139,7 @@ def _row(alias: str, raw: RawProfile | None, selected: str | None) -> dict[str, 
         "tls": False,
         "auth": "none",
         "default": alias == selected,
-        "origin": "env" if raw is None else _origin(raw),
+        "origin": "env" if raw is None or raw.document is None else _line_of(raw.document, raw.alias),
         "trusted": True,
         "error": None,
         "description": None,
@@ -156,10 +157,15 @@ def _filled(row: dict[str, Any], profile: Profile | Glimpse) -> dict[str, Any]:
     return row
 
 
-def _origin(raw: RawProfile) -> str:
-    if raw.document is None:
-        return "env"
-    return f"{raw.document.path}:{raw.document.line(raw.declared.path)}"
+def _line_of(document: Document, alias: str) -> str:
+    """Where a profile is declared; empty where nobody is shown it: to look for all of them takes time."""
+    if not _shows_origins():
+        return ""
+    return f"{document.path}:{document.line(('profiles', alias))}"
+
+
+def _shows_origins() -> bool:
+    return current().json or current().verbose > 0
 
 
 def _cells(row: dict[str, Any], messages: dict[str, str], described: dict[str, str]) -> list[str]:
@@ -170,4 +176,6 @@ def _cells(row: dict[str, Any], messages: dict[str, str], described: dict[str, s
     else:
         cells = [mark, row["alias"], row["uri"] or "(template)", row["db_name"] or "", row["auth"]]
     cells += [described.get(row["alias"], "")] if described else []
-    return [*map(printable, cells), shorten(row["origin"])]
+    if not "".join(cells).isprintable():
+        cells = [*map(printable, cells)]
+    return [*cells, shorten(row["origin"])] if row["origin"] else cells

@@ -256,11 +256,15 @@ def _aligned(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
     lines: list[Sequence[str]] = [headings]
     for row in rows:
-        cells = [*map(_lines, row)]
-        lines += zip_longest(*(cell.split("\n") for cell in cells), fillvalue="") if "\n" in "".join(cells) else [cells]
+        if not "".join(row).isprintable():
+            row = [*map(_lines, row)]
+            if "\n" in "".join(row):
+                lines += zip_longest(*(cell.split("\n") for cell in row), fillvalue="")
+                continue
+        lines.append(row)
     columns = [*zip(*lines, strict=True)]
     for place, column in enumerate(columns[:-1]):  # what stands last needs no filling up
         widths = [*map(width_of, column)]
         widest = max(widths) + 2
-        columns[place] = tuple(text + " " * (widest - width) for text, width in zip(column, widths, strict=True))
+        columns[place] = tuple([text + " " * (widest - width) for text, width in zip(column, widths, strict=True)])
     return "\n".join(["".join(line).rstrip() for line in zip(*columns, strict=True)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -53,7 +54,8 @@ class Layers:
         self._uri_key = None if environment.uri_alias is None else fold_alias(environment.uri_alias)
         self._parents: dict[str, dict[str, Raw | ConfigError]] = {}
 
-    def aliases(self) -> dict[str, str]:
+    @cached_property
+    def aliases(self) -> Mapping[str, str]:
         """Folded alias to alias, in the order of the layers."""
         found: dict[str, str] = {}
         for document in self._documents:
@@ -122,7 +124,7 @@ class Layers:
     @cached_property
     def _only(self) -> str | None:
         """The one profile that has an address; a variable's typing error must not count as a profile."""
-        usable = list(islice((alias for alias in self.aliases().values() if self.is_usable(alias)), 2))
+        usable = list(islice((alias for alias in self.aliases.values() if self.is_usable(alias)), 2))
         return usable[0] if len(usable) == 1 else None
 
     def raw(self, alias: str) -> RawProfile | None:

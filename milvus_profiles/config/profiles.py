@@ -96,10 +96,10 @@ class Profiles(Tabular, Mapping[str, Profile]):
     # --- what there is ---
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._layers.aliases().values())
+        return iter(self._layers.aliases.values())
 
     def __len__(self) -> int:
-        return len(self._layers.aliases())
+        return len(self._layers.aliases)
 
     def __contains__(self, alias: object) -> bool:
         return isinstance(alias, str) and self._layers.find(alias) is not None
