@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -55,6 +54,8 @@ class Nearest:
             near = {*_around(forwards, word), *(name[::-1] for name in _around(backwards, word[::-1]))}
         if other:
             near = [name for name in near if name != word]
+        import difflib  # here: most names are right
+
         best = difflib.get_close_matches(word, near, n=1, cutoff=0.6)
         return self._names[best[0]] if best else None
 

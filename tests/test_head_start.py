@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from milvus_profiles.probe.early import EarlyLook, EarlyLooks
+from milvus_profiles.probe.sockets import Route
 from tests.support import faults, scripted_grpc
 from tests.support.command import Command
 from tests.support.ports import ports
@@ -135,3 +139,98 @@ def test_a_name_that_nobody_knows_is_told_as_ever(cli: Command, project: Path) -
     for report in done.json:
         (failed,) = [stage for stage in report["stages"] if stage["status"] == "failed"]
         assert failed["name"] == "dns"
+
+
+MANY = """
+import json, os, sys, threading, time
+from milvus_profiles.cli import head_start
+head_start.begin(["test", "--all", "--timeout", "1"])
+threads = threading.active_count()
+began = time.monotonic()
+found = {alias: [one.status for one in head_start.begun(alias).attempts()] for alias in list(head_start._looks)}
+took = time.monotonic() - began
+time.sleep(0.1)  # the thread that said so closes what it had
+left = []
+for fd in os.listdir("/proc/self/fd"):
+    try:
+        left.append(os.readlink(f"/proc/self/fd/{fd}"))
+    except OSError:  # that of the listing
+        pass
+print(json.dumps([threads, found, took, [one for one in left if one.startswith(("socket", "anon_inode"))]]))
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="reads /proc")
+def test_many_servers_cost_one_thread_and_leave_nothing_open(project: Path, home: Path) -> None:
+    heard: list[bytes] = []
+
+    def hear(connection: socket.socket) -> None:
+        heard.append(connection.recv(100))
+
+    with faults.listener(hear) as good, faults.refused_port() as refused, faults.black_hole() as hole:
+        (project / "milvus.toml").write_text(
+            "".join(
+                f"[profiles.p{n}]\nuri = 'http://127.0.0.1:{(good.port, refused, hole)[n % 3]}'\n" for n in range(60)
+            )
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", MANY], cwd=project, env={**os.environ, "HOME": str(home)}, text=True,
+            capture_output=True, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        threads, found, took, left = json.loads(done.stdout)
+    assert threads <= 2
+    assert found == {f"p{n}": [("connected", "refused", "timeout")[n % 3]] for n in range(60)}
+    assert took < 5
+    assert left == []
+    assert set(heard) == {b""}  # not a byte
+
+
+def test_looks_that_an_error_ends_know_nothing_and_leave_nothing_open() -> None:
+    with faults.black_hole() as hole:
+        begun: list[EarlyLook] = []
+
+        def fail() -> None:
+            with EarlyLooks() as looks:
+                begun.append(looks.begin(Route("127.0.0.1", hole), 30.0))
+                raise ValueError("as a faulty profile would")
+
+        before = len(os.listdir("/dev/fd"))
+        with pytest.raises(ValueError, match="faulty"):
+            fail()
+        assert len(os.listdir("/dev/fd")) == before
+    (look,) = begun
+    assert look.resolution() is not None
+    assert look.attempts() is None  # at once, not after 30 s
+
+
+def test_an_answer_counts_however_late_somebody_looks() -> None:
+    with faults.never_accepting() as port, faults.black_hole() as hole:
+        looks = EarlyLooks()
+        # Nobody looks for longer than they have: the machine is busy.
+        good, bad = (looks.begin(Route("127.0.0.1", each), 0.05) for each in (port, hole))
+        time.sleep(0.2)
+        looks.__exit__(None)
+        for look, status in ((good, "connected"), (bad, "timeout")):
+            (attempt,) = look.attempts() or ()
+            assert attempt.status == status
+
+
+def test_names_are_looked_up_early_too(project: Path, home: Path) -> None:
+    with faults.never_accepting() as port:
+        (project / "milvus.toml").write_text(f"[profiles.a]\nuri = 'http://localhost:{port}'\n")
+        found = looks(project, home)
+    assert found["a"][-1] == "answered"
+
+
+def test_looking_at_tcp_loads_neither_openssls_python_side_nor_the_tables_of_names(project: Path, home: Path) -> None:
+    (project / "milvus.toml").write_text("[profiles.a]\nuri = 'http://127.0.0.1:1'\n")
+    program = (
+        "import sys; from milvus_profiles.cli import entry, head_start; head_start.begin(['test', '--all']); "
+        "assert head_start._looks; print(*sorted({'ssl', 'difflib', 'encodings.idna'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=project, env={**os.environ, "HOME": str(home)}, text=True,
+        capture_output=True, stdin=subprocess.DEVNULL, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == ""

@@ -41,11 +41,12 @@ def begin(words: Sequence[str]) -> None:
     with suppress(Exception):
         given = taken.values.get("--timeout")
         timeout = None if given is None else float(given)
-        from ..probe.early import EarlyLook
+        from ..probe.early import EarlyLooks
 
-        for alias, route, own in islice(_routes(taken.values.get("--config")), SIDE_BY_SIDE):
-            if 0.001 <= (seconds := own if timeout is None else timeout) <= _LONGEST:
-                _looks[alias] = EarlyLook(route, seconds)
+        with EarlyLooks() as looks:
+            for alias, route, own in islice(_routes(taken.values.get("--config")), SIDE_BY_SIDE):
+                if 0.001 <= (seconds := own if timeout is None else timeout) <= _LONGEST:
+                    _looks[alias] = looks.begin(route, seconds)
 
 
 def begun(alias: str) -> EarlyLook | None:

@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..alias import check_alias, fold_alias, is_alias
 from ..errors import ConfigError, Location
@@ -29,8 +29,10 @@ from ..masked import MaskedFields, SecretText, without_secrets
 from ..spelling import Nearest, suggest
 from ..text import Standing
 from ..tomltext.parser import TOMLDecodeError, loads
-from ..tomltext.positions import KeyPath, Positions, Within, scan
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS
+
+if TYPE_CHECKING:
+    from ..tomltext.positions import KeyPath, Positions, Within
 
 __all__ = ["Document", "Role", "parse_document", "read_document", "try_parse"]
 
@@ -86,6 +88,8 @@ class Document:
         return self._scanned("everything")
 
     def _scanned(self, within: Within) -> Positions:
+        from ..tomltext.positions import Positions, scan  # here, as `excerpts` below
+
         try:
             return scan(self._text(), within)
         except RecursionError:

@@ -32,8 +32,8 @@ def answers(profile: Any, token: SecretText | None, deadline: Deadline) -> bool:
         with opened:
             stream = Stream(opened, deadline)
             if profile.tls is not None:
-                from ..probe.stream import TLSStream
                 from ..probe.tls_context import verifying_context
+                from ..probe.tls_stream import TLSStream
 
                 settings: Any = profile.tls
                 name = profile.tls.server_name or profile.endpoint.host

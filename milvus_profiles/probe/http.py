@@ -14,7 +14,8 @@ from ..deadline import Deadline
 from ..masked import SecretText
 from ..text import printable
 from .sockets import SocketAddress, open_socket
-from .stream import BoundedFile, Stream, TLSStream, words_of
+from .stream import BoundedFile, Stream
+from .tls_stream import TLSStream, words_of
 
 __all__ = ["HTTPAnswer", "http_get"]
 

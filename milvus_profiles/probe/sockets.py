@@ -184,7 +184,7 @@ def resolve(route: Route, deadline: Deadline) -> Resolution:
             return Resolution(route.host, failure="Python has no Unix sockets on Windows")
         return Resolution(route.host, (SocketAddress(socket.AF_UNIX, route.path),))
     if is_numeric(route.host):
-        return _look_up(route)  # asks nobody
+        return look_up_numeric(route)
     pending: Pending[Resolution]
     pending = Pending(
         lambda: _look_up(route),
@@ -206,9 +206,16 @@ def is_numeric(host: str) -> bool:
     return True
 
 
-def _look_up(route: Route) -> Resolution:
+def look_up_numeric(route: Route) -> Resolution:
+    """The address of a route whose host is one; nobody is asked."""
+    return _look_up(route, ascii_only=True)
+
+
+def _look_up(route: Route, *, ascii_only: bool = False) -> Resolution:
     try:
-        found = socket.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
+        # From text Python makes a name for the DNS, with the tables of Unicode that it has to load for that.
+        host = route.host.encode("ascii") if ascii_only else route.host
+        found = socket.getaddrinfo(host, route.port, type=socket.SOCK_STREAM)
     except OSError as error:
         return Resolution(route.host, failure=error.strerror or "unknown host")
     except UnicodeError:
@@ -243,27 +250,38 @@ def open_socket(address: SocketAddress, deadline: Deadline) -> tuple[socket.sock
     """Open a connection, through the proxy if there is one; the caller closes it."""
     began = deadline.clock()
     opened: socket.socket | None = None
-    status: _Status
+    refusal: str | OSError | None
     try:
         # Which may fail too: a kernel without IPv6, too many open files.
         opened = socket.socket(address.family, socket.SOCK_STREAM)
         refusal = _connect(Stream(opened, deadline), address)
-        status, detail = ("connected", "") if refusal is None else ("proxy", refusal)
-    except TimeoutError:  # ours, or the kernel's own, which can come sooner
-        status, detail = "timeout", "no answer in time"
-    except ConnectionRefusedError as error:
-        status, detail = "refused", error.strerror or ""
     except OSError as error:
-        status, detail = "unreachable", error.strerror or str(error)
+        refusal = error
     except BaseException:
         if opened is not None:
             opened.close()
         raise
-    outcome = TCPOutcome(address, status, detail, deadline.clock() - began)
+    outcome = outcome_of(address, refusal, deadline.clock() - began)
     if opened is not None and not outcome.is_connected:
         opened.close()
         opened = None
     return opened, outcome
+
+
+def outcome_of(address: SocketAddress, refusal: str | OSError | None, seconds: float) -> TCPOutcome:
+    """What became of an attempt, by the system's error or the proxy's words; None where it came about."""
+    status: _Status
+    if refusal is None:
+        status, detail = "connected", ""
+    elif isinstance(refusal, str):
+        status, detail = "proxy", refusal
+    elif isinstance(refusal, TimeoutError):  # ours, or the kernel's own, which can come sooner
+        status, detail = "timeout", "no answer in time"
+    elif isinstance(refusal, ConnectionRefusedError):
+        status, detail = "refused", refusal.strerror or ""
+    else:
+        status, detail = "unreachable", refusal.strerror or str(refusal)
+    return TCPOutcome(address, status, detail, seconds)
 
 
 def _connect(stream: Stream, address: SocketAddress) -> str | None:

@@ -20,8 +20,8 @@ from ..profile import SSL
 from ..text import printable
 from .certificate import Certificate, MalformedCertificate, certificate_of_file, objection, read_certificate
 from .sockets import FRAME_HEADER, HTTP2_HELLO, PlaintextOutcome, SocketAddress, is_http2, open_socket, probe_plaintext
-from .stream import TLSStream, reason_of, words_of
 from .tls_context import pinning_context, trusting_all, verifying_context
+from .tls_stream import TLSStream, reason_of, words_of
 
 __all__ = [
     "NO_PROTOCOL",
