@@ -211,8 +211,8 @@ class Profile(Tabular, Model):
     pool: Annotated[PoolSettings, table("pool", PoolSettings, without=POOL_WIDE)] | None = None
 
     _address: ClassVar[Address | None] = None  # of each profile; pydantic takes twice the time to keep it
+    _standing: ClassVar[Standing | None] = None  # likewise
     _untrusted: Untrusted | None = PrivateAttr(default=None)
-    _standing: Standing | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
@@ -331,14 +331,13 @@ class Profile(Tabular, Model):
         return self._standing or Standing()
 
     def placed(self, standing: Standing) -> Profile:
-        """The same profile, with what :attr:`standing` says of it.
+        """This profile, which nobody else has yet, with what :attr:`standing` says of it.
 
         Args:
             standing: where it was read.
         """
-        twin = self.model_copy()
-        twin._standing = standing
-        return twin
+        object.__setattr__(self, "_standing", standing)
+        return self
 
     @property
     def endpoint(self) -> Endpoint:

@@ -82,7 +82,9 @@ extends = "good"
     profiles = world.load()
     for alias in ("good", "good-enough"):
         for resolved in (profiles.use(alias), profiles.resolve(alias)):
-            for thing in (resolved, resolved.raw, resolved.origin, profiles.documents[0], profiles.select(alias)):
+            for shown in (resolved.origin._asdict(), tuple(resolved.origin), copy.deepcopy(resolved.origin)):
+                assert CANARY not in repr(shown)
+            for thing in (resolved, resolved.raw, profiles.documents[0], profiles.select(alias)):
                 assert CANARY not in repr(dataclasses.asdict(thing))
                 assert CANARY not in repr(dataclasses.astuple(thing))
                 assert CANARY not in repr(copy.deepcopy(thing))
@@ -302,6 +304,33 @@ def test_a_named_file_may_stand_under_the_home_directory(world: World) -> None:
     (world.home / "m.toml").write_text('[profiles.only]\nuri = "~/x.db"\n')
     for profiles in (world.load("~/m.toml"), world.load(MILVUS_PROFILES_FILE="~/m.toml")):
         assert profiles["only"].endpoint.uri == f"{world.home}/x.db"
+
+
+def test_a_tilde_is_the_home_directory_of_each_call(world: World, tmp_path: Path) -> None:
+    file, other = tmp_path / "m.toml", tmp_path / "other"
+    file.write_text('[profiles.only]\nuri = "~/x.db"\n')
+    other.mkdir()
+    for home in (world.home, other, world.home):
+        profiles = load(file, env={"HOME": str(home)}, cwd=world.project)
+        assert profiles.use("only").profile.endpoint.uri == f"{home}/x.db"
+        assert profiles["only"].endpoint.uri == f"{home}/x.db"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes of Windows say nothing")
+def test_a_home_directory_that_others_may_fill_by_now_is_none_for_a_tilde(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(world.home))
+    file = tmp_path / "m.toml"
+    file.write_text('[profiles.file]\nuri = "~/x.db"\n')
+    own = {"HOME": str(world.home)}
+    variables = {**own, "MILVUS_PROFILES__VARIABLE__URI": "~/x.db"}
+    for alias, env in (("file", own), ("variable", variables), ("file", variables)):
+        world.home.chmod(0o755)
+        assert load(file, env=env, cwd=world.project).use(alias).profile.endpoint.uri == f"{world.home}/x.db"
+        world.home.chmod(0o777)
+        with pytest.raises(ConfigError, match="begins with ~"):
+            load(file, env=env, cwd=world.project).use(alias)
 
 
 def test_a_named_file_that_is_missing_is_an_error_that_says_who_names_it(world: World, tmp_path: Path) -> None:

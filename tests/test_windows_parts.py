@@ -146,7 +146,8 @@ def test_a_profile_has_paths_of_either_spelling() -> None:
         password = { command = ['.\\get.exe', 'a\\b'] }
     """
     declared = document(text)
-    values = {".".join(path): value.value for path, value in from_table(declared, "p", ANN["USERPROFILE"]).items()}
+    raw = from_table(declared, "p", lambda: ANN["USERPROFILE"])
+    values = {".".join(path): value.value for path, value in raw.items()}
     assert values == {"uri": "https://h", "token.file": r"C:\work\secrets\t", "ssl.ca": r"C:\c\ca.pem",
                       "ssl.cert": r"C:\work\c\cert.pem", "ssl.key": r"C:\Users\Ann\key.pem"}  # fmt: skip
     assert from_table(declared, "q")["password", "command"].value == [r"C:\work\get.exe", r"a\b"]

@@ -59,7 +59,7 @@ def _routes(file: str | None) -> Iterator[tuple[str, Route, float]]:
     from ..config.environment import read_environment
     from ..config.in_force import directory_of, documents_in_force
     from ..config.layers import Layers
-    from ..config.locations import home_directory, named
+    from ..config.locations import named
     from ..config.permissions import refusal
     from ..config.plain_values import plain_endpoint
     from ..files.given import is_given
@@ -72,7 +72,7 @@ def _routes(file: str | None) -> Iterator[tuple[str, Route, float]]:
         return  # it can be read once
     directory = directory_of(None, text)
     documents, _ = documents_in_force(file, env, directory, "--config")
-    layers = Layers(documents, read_environment(env, directory), home_directory(env) or "")
+    layers = Layers(documents, read_environment(env, directory), env)
     for alias in layers.aliases.values():
         with suppress(Exception):  # one profile's fault is none of the others'
             raw = layers.raw(alias)

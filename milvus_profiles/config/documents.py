@@ -6,7 +6,6 @@ Literal secrets become :class:`SecretText` before anything else sees the table.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import errno
 import hashlib
@@ -14,7 +13,6 @@ import os
 import re
 import stat
 import sys
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -53,18 +51,18 @@ class Document:
         profiles: alias to its raw table.
         aliases: folded alias to alias.
         root: the other keys of the root.
-        sha256: digest of its bytes.
         literals: the profiles whose token or password stands in the file itself.
         mode: permission bits of the very file that was read; None for a text that none was read with.
         device: its file system, as os.stat numbers them; None with ``mode``.
         base: what relative paths in it count from; None is the directory that it is in.
+        directory: the same, as a path.
+        standing: where its profiles stand, for remedies.
     """
 
     path: str
     role: Role
     profiles: Mapping[str, Any] = field(repr=False)
     root: dict[str, Any] = field(repr=False)
-    sha256: str = field(repr=False)
     _text: Callable[[], str] = field(repr=False)
     aliases: dict[str, str] = field(default_factory=dict, repr=False)
     literals: tuple[str, ...] = field(default=(), repr=False)
@@ -73,10 +71,18 @@ class Document:
     base: str | None = field(default=None, repr=False)
     _located: dict[tuple[KeyPath, str], Location] = field(default_factory=dict, repr=False)
 
+    # Not properties that remember: every profile asks, and for those Python 3.11 takes a lock.
+    directory: str = field(init=False, repr=False)
+    standing: Standing = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.directory = os.path.dirname(self.path) if self.base is None else self.base
+        self.standing = _standing(self.path, self.role)
+
     @cached_property
-    def directory(self) -> str:
-        """What relative paths in it count from."""
-        return os.path.dirname(self.path) if self.base is None else self.base
+    def sha256(self) -> str:
+        """Digest of its bytes, which only trust asks for."""
+        return hashlib.sha256(self._text().encode()).hexdigest()
 
     @cached_property
     def positions(self) -> Positions:
@@ -105,11 +111,6 @@ class Document:
     def nearest(self) -> Nearest:
         """Its aliases, to look up misspelled ones."""
         return Nearest(self.profiles)
-
-    @cached_property
-    def standing(self) -> Standing:
-        """Where its profiles stand, for remedies."""
-        return _standing(self.path, self.role)
 
     def location(self, path: KeyPath, *, at: Literal["key", "value"] = "key") -> Location:
         """The place of an entry, with its line for the reader, secrets masked.
@@ -185,8 +186,8 @@ def _result(outcome: Document | ConfigError) -> Document:
 _Status = tuple[int, int]
 """The permission bits of an open file, and its device."""
 
-_CACHE: OrderedDict[tuple[str, Role, str, str | None], Document] = OrderedDict()
-_CACHE_SIZE = 4
+_KEPT: tuple[Document, ...] = ()
+_KEPT_SIZE = 4
 
 
 def _cached(path: str, role: Role, content: bytes, status: _Status | None = None, base: str | None = None) -> Document:
@@ -194,20 +195,23 @@ def _cached(path: str, role: Role, content: bytes, status: _Status | None = None
 
     By content, because two writes within one tick of the filesystem's clock leave the same times and size.
     """
-    key = (path, role, hashlib.sha256(content).hexdigest(), base)
-    document = _CACHE.pop(key, None)
+    global _KEPT
+    text = _decode(content, path)
+    others = []
+    document = None
+    for kept in _KEPT:
+        if kept.path == path and kept.role == role and kept.base == base and kept._text() == text:
+            document = kept
+        else:
+            others.append(kept)
     if document is None:
-        document = _parsed(content, path, role, key[2])
+        document = _parsed(text, path, role, base)
         log("read", file=path, number=len(document.profiles))
-        document.base = base
         document.mode, document.device = status or (None, None)
     if status is not None and status != (document.mode, document.device):
         document = copy.copy(document)  # who has the other one goes on with what was so then
         document.mode, document.device = status
-    _CACHE[key] = document
-    while len(_CACHE) > _CACHE_SIZE:
-        with contextlib.suppress(KeyError):  # another thread took the last one
-            _CACHE.popitem(last=False)
+    _KEPT = (document, *others[: _KEPT_SIZE - 1])
     return document
 
 
@@ -233,8 +237,7 @@ def _read(path: str, given: bool) -> tuple[bytes, _Status | None]:
     return read.content, (stat.S_IMODE(read.status.st_mode), read.status.st_dev)
 
 
-def _parsed(content: bytes, path: str, role: Role, sha256: str) -> Document:
-    text = _decode(content, path)
+def _parsed(text: str, path: str, role: Role, base: str | None) -> Document:
     data = _parse(text, path)
     _check_root(data, path, text, role)
     profiles = data.pop("profiles", {})
@@ -245,9 +248,9 @@ def _parsed(content: bytes, path: str, role: Role, sha256: str) -> Document:
         # An unknown key may be a misspelled secret, of a profile that nobody asked for.
         profiles=MaskedFields(profiles),
         root=data,
-        sha256=sha256,
         _text=lambda: text,
         literals=literals,
+        base=base,
     )
     _index(document)
     return document
@@ -336,7 +339,7 @@ def _syntax_error(message: str, path: str, text: str) -> ConfigError:
 
 def _check_root(data: dict[str, Any], path: str, text: str, role: Role) -> None:
     def fail(key: KeyPath, message: str, hint: str | None, at: Literal["key", "value"] = "key") -> ConfigError:
-        document = Document(path, role, {}, {}, "", lambda: text)
+        document = Document(path, role, {}, {}, lambda: text)
         return ConfigError(message, hint=hint, location=document.location(key, at=at))
 
     for name in data:

@@ -51,7 +51,6 @@ class EnvironmentLayer:
         uri_alias: the profile that ``MILVUS_URI`` declares; None without it.
         uri_fields: the fields of that profile.
         ignored: names of the family that mean nothing because ``MILVUS_URI`` is not set.
-        home: the home directory, for ``~``; empty where there is none.
     """
 
     fields: dict[str, Raw] = field(default_factory=dict, repr=False)
@@ -59,7 +58,6 @@ class EnvironmentLayer:
     uri_alias: str | None = None
     uri_fields: Raw = field(default_factory=dict, repr=False)
     ignored: tuple[str, ...] = ()
-    home: str = field(default="", compare=False)
 
 
 def read_environment(env: Mapping[str, str], cwd: str) -> EnvironmentLayer:
@@ -85,14 +83,16 @@ def read_environment(env: Mapping[str, str], cwd: str) -> EnvironmentLayer:
         raw[form] = Value(_read(variable, form, env), Origin("environment", variable))
         _check_forms(raw, form[0])
     family, ignored, uri_alias = _family(env)
-    home = home_directory(env) or ""
+
+    def home() -> str:
+        return home_directory(env) or ""
+
     return EnvironmentLayer(
         {key: resolved_paths(raw, cwd, home) for key, raw in fields.items()},
         names,
         uri_alias,
         resolved_paths(family, cwd, home),
         ignored,
-        home,
     )
 
 

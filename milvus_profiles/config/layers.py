@@ -11,6 +11,7 @@ from itertools import islice
 from ..alias import fold_alias
 from ..errors import ConfigError
 from ..files.given import is_given
+from ..files.paths import home_directory
 from ..spelling import Nearest
 from ..text import CALL, OPTIONS, Standing
 from .aliases import choices
@@ -44,15 +45,25 @@ class Layers:
     Args:
         documents: the files in force, strongest first.
         environment: what the environment says about profiles.
-        home: the home directory, for ``~``; empty where there is none.
+        env: the variables, for what ``~`` stands for.
     """
 
-    def __init__(self, documents: tuple[Document, ...], environment: EnvironmentLayer, home: str) -> None:
+    def __init__(self, documents: tuple[Document, ...], environment: EnvironmentLayer, env: Mapping[str, str]) -> None:
         self._documents = documents
         self._environment = environment
-        self._home = home
+        self._env = env
         self._uri_key = None if environment.uri_alias is None else fold_alias(environment.uri_alias)
         self._parents: dict[str, dict[str, Raw | ConfigError]] = {}
+
+    @cached_property
+    def home(self) -> str:
+        """What ``~`` stands for; empty where it stands for nothing."""
+        return home_directory(self._env) or ""
+
+    @property
+    def stands_on_home(self) -> bool:
+        """Whether something that was put together so far has a path in the home directory."""
+        return "home" in vars(self)
 
     @cached_property
     def aliases(self) -> Mapping[str, str]:
@@ -196,7 +207,7 @@ class Layers:
     def declared(self, document: Document, alias: str) -> RawProfile:
         def fields_of(folded: str) -> tuple[str, Raw] | None:
             name = document.aliases.get(folded)
-            return None if name is None else (name, from_table(document, name, self._home))
+            return None if name is None else (name, from_table(document, name, lambda: self.home))
 
         values = inherited(
             fold_alias(alias),

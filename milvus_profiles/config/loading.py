@@ -51,10 +51,11 @@ def load(
     Raises:
         ConfigError: a file cannot be read or is invalid as a whole, or a variable is wrong.
     """
-    for name, path in ((file_name, file), ("cwd=", cwd)):
-        if path is not None and not isinstance(path, (str, os.PathLike)):
-            raise ParamError(f"{name} is a path, not a value of the type {type(path).__name__}")
-    if env is not None and not isinstance(env, (Mapping, MaskedMapping)):
+    if file is not None and not isinstance(file, (str, os.PathLike)):
+        raise _no_path(file_name, file)
+    if cwd is not None and not isinstance(cwd, (str, os.PathLike)):
+        raise _no_path("cwd=", cwd)
+    if env is not None and not isinstance(env, (dict, Mapping, MaskedMapping)):
         raise ParamError(f"env= is a mapping of variables, not a value of the type {type(env).__name__}")
     environment = MaskedMapping(os.environ if env is None else env)
     file = None if file is None else os.fspath(file)
@@ -73,6 +74,10 @@ def load(
         cache=_cache(settings, documents),
         unread=unread,
     )
+
+
+def _no_path(name: str, given: object) -> ParamError:
+    return ParamError(f"{name} is a path, not a value of the type {type(given).__name__}")
 
 
 def load_for(

@@ -71,8 +71,7 @@ class Profiles(Tabular, Mapping[str, Profile]):
         self.settings = settings
         self.env = env
         self.cwd = cwd
-        self._home = settings.environment.home
-        self._layers = Layers(documents, settings.environment, self._home)
+        self._layers = Layers(documents, settings.environment, env)
         self._connector = connector
         self._trust: TrustStore | None = None
         self._resolved: dict[str, Resolved] = {}
@@ -322,6 +321,8 @@ class Profiles(Tabular, Mapping[str, Profile]):
 
     def _keep(self, key: str, raw: RawProfile, profile: Profile) -> None:
         """Remember a profile for the next who connects with it."""
+        if self._layers.stands_on_home:
+            return  # which may be another one by then, or none, and nothing that this is remembered by tells so
         if len(self._cache) >= _CACHED_PROFILES:
             self._cache.clear()
         # Certificate files are looked at each time: they change though the profile does not.
@@ -367,7 +368,7 @@ class Profiles(Tabular, Mapping[str, Profile]):
             else:
                 hidden = SecretText(value) if name in SECRET_FIELDS and isinstance(value, str) else value
                 values[name,] = Value(hidden, Origin("call", f"{name}="))
-        return resolved_paths(values, self.cwd, self._home)
+        return resolved_paths(values, self.cwd, lambda: self._layers.home)
 
     def _check_shadow(self, profile: Profile, raw: RawProfile) -> None:
         key = fold_alias(raw.alias)

@@ -79,9 +79,10 @@ def load_settings(env: Mapping[str, str], cwd: str, documents: tuple[Document, .
     for document in documents:
         _check(document)
     # Of the files only what stands in their roots counts, not the files themselves, which may be large.
-    roots = ((document.role, repr(document.root), document.mode) for document in documents)
+    roots = [(document.role, repr(document.root), document.mode) for document in documents]
+    digest = _digest(env)
     # The home directory may be one, and none after a chmod, without a variable's changing.
-    key = (_digest(env), home_directory(env), cwd, *roots)
+    key = (digest, home_directory(env) if digest else None, cwd, *roots)
     if (known := _CACHE.get(key)) is not None:
         return known
     found = _from_environment(env, cwd), _from_files(documents)
@@ -104,28 +105,35 @@ _CACHE_SIZE = 4
 
 
 def _digest(env: Mapping[str, str]) -> bytes:
-    """Tells one environment from another, as far as settings come from it; a digest, since it may hold secrets."""
+    """Tells one environment from another, as far as settings come from it; a digest, since it may hold secrets.
+
+    The home directory is another matter: it is looked at.
+    """
+    names = [name for name in env if name.startswith("MILVUS_")]
+    if not names:  # as most are
+        return b""
     digest = hashlib.sha256()
-    for name in sorted(env):
-        if name.startswith("MILVUS_") or name in ("HOME", "USERPROFILE"):
-            digest.update(f"{len(name)} {name} {len(env[name])} {env[name]}".encode("utf-8", "surrogatepass"))
+    for name in sorted(names):
+        digest.update(f"{len(name)} {name} {len(env[name])} {env[name]}".encode("utf-8", "surrogatepass"))
     return digest.digest()
+
+
+_WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "default_profile": (lambda v: isinstance(v, str), "must be the alias of a profile, in quotes"),
+    "max_connections": (
+        lambda v: isinstance(v, int) and not isinstance(v, bool) and 1 <= v <= MAX_CONNECTIONS,
+        f"must be a whole number from 1 to {MAX_CONNECTIONS}",
+    ),
+    "keyring_backends": (
+        lambda v: isinstance(v, list) and all(isinstance(name, str) for name in v),
+        "must be an array of dotted names in quotes",
+    ),
+}
 
 
 def _check(document: Document) -> None:
     """Every file's root is checked, also where a stronger file hides the value."""
-    wanted: dict[str, tuple[Callable[[Any], bool], str]] = {
-        "default_profile": (lambda v: isinstance(v, str), "must be the alias of a profile, in quotes"),
-        "max_connections": (
-            lambda v: isinstance(v, int) and not isinstance(v, bool) and 1 <= v <= MAX_CONNECTIONS,
-            f"must be a whole number from 1 to {MAX_CONNECTIONS}",
-        ),
-        "keyring_backends": (
-            lambda v: isinstance(v, list) and all(isinstance(name, str) for name in v),
-            "must be an array of dotted names in quotes",
-        ),
-    }
     for key, value in document.root.items():
-        valid, message = wanted[key]
+        valid, message = _WANTED[key]
         if not valid(value):
             raise ConfigError(f"{key} {message}", location=document.location((key,), at="value"))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 from ..alias import fold_alias
 from ..endpoint import absolute_address
@@ -24,6 +24,8 @@ from .fields import ADDRESS_FIELDS, FIELDS, SECRET_FIELDS, find_field
 
 __all__ = ["Layer", "Origin", "Raw", "RawProfile", "Value", "from_table", "inherited", "left_out", "override"]
 
+Home = Callable[[], str]
+"""What ``~`` stands for, empty where it stands for nothing: asked for where one stands, since it is looked at."""
 Layer = Literal["call", "environment", "named", "project", "user", "default"]
 FieldPath = tuple[str, ...]
 
@@ -33,9 +35,8 @@ _BOUND_TO_ADDRESS = frozenset({"user", "password", "token", "allow_insecure"})
 _BOUND_IN_SSL = frozenset({"server_name", "cert", "key"})
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a value comes from.
+class Origin(NamedTuple):
+    """Where a value comes from; no dataclass, since one is made for each field, and those take three times as long.
 
     Attributes:
         layer: which of the layers of the documentation.
@@ -46,7 +47,7 @@ class Origin:
 
     layer: Layer
     name: str | None = None
-    document: Document | None = field(default=None, repr=False)
+    document: Document | None = None
     path: tuple[str | int, ...] = ()
 
     def location(self, at: Literal["key", "value"] = "value") -> Location | None:
@@ -54,6 +55,9 @@ class Origin:
         if self.document is not None:
             return self.document.location(self.path, at=at)
         return Location(self.name) if self.name else None
+
+    def __repr__(self) -> str:
+        return f"Origin(layer={self.layer!r}, name={self.name!r}, path={self.path!r})"
 
     def __str__(self) -> str:
         """``PATH:LINE:COLUMN``, the name of the variable or option, or ``default``."""
@@ -115,13 +119,13 @@ class RawProfile:
     document: Document | None
 
 
-def from_table(document: Document, alias: str, home: str | None = None) -> Raw:
+def from_table(document: Document, alias: str, home: Home | None = None) -> Raw:
     """Flatten the table of a profile in a file; relative paths become absolute.
 
     Args:
         document: the file.
         alias: as it is spelled there.
-        home: what ``~`` stands for, as for :func:`milvus_profiles.files.paths.absolute_path`.
+        home: what ``~`` stands for; None takes the process's own home directory.
 
     Raises:
         ConfigError: it is not a table.
@@ -133,15 +137,14 @@ def from_table(document: Document, alias: str, home: str | None = None) -> Raw:
             location=document.location(("profiles", alias), at="value"),
         )
     raw: Raw = {}
-    directory = document.directory
     strange = 0
     for path, value, known in _leaves(document.profiles[alias]):
         if not known:
             strange += 1
             if strange > _STRANGE:
                 continue
-        else:
-            value = _absolute(path, value, directory, home)
+        elif path in _MAY_BE_PATHS:
+            value = _absolute(path, value, document.directory, home)
         raw[path] = Value(value, Origin(document.role, None, document, ("profiles", alias, *path)))
     return raw
 
@@ -181,16 +184,17 @@ _PATH_FIELDS = frozenset(
 _MAY_BE_PATHS = _PATH_FIELDS | {("uri",), *((secret, "command") for secret in SECRET_FIELDS)}
 
 
-def _absolute(path: FieldPath, value: Any, directory: str, home: str | None) -> Any:
+def _absolute(path: FieldPath, value: Any, directory: str, home: Home | None) -> Any:
     """A path counts from where it is written; an address too, where it is a path.
 
     What can be made no path stays as it is, for the validation of its field to say why: one profile's fault is none
     of the others'.
+
+    Args:
+        path: one of :data:`_MAY_BE_PATHS`.
     """
-    if path not in _MAY_BE_PATHS:
-        return value
     try:
-        return _counted(path, value, directory, home)
+        return _counted(path, value, directory, home() if home is not None and "~" in str(value) else None)
     except ConfigError:
         return value
 
@@ -212,9 +216,12 @@ def _absolute_program(program: Any, directory: str, home: str | None) -> Any:
     return program
 
 
-def resolved_paths(raw: Raw, directory: str, home: str | None = None) -> Raw:
+def resolved_paths(raw: Raw, directory: str, home: Home | None = None) -> Raw:
     """The same values with relative paths counted from a directory: for variables and arguments."""
-    return {path: Value(_absolute(path, v.value, directory, home), v.origin) for path, v in raw.items()}
+    return {
+        path: Value(_absolute(path, v.value, directory, home), v.origin) if path in _MAY_BE_PATHS else v
+        for path, v in raw.items()
+    }
 
 
 def inherit(parent: Raw, child: Raw) -> Raw:

@@ -103,7 +103,7 @@ def read_open(descriptor: int, limit: int, status: os.stat_result | None = None)
     Args:
         descriptor: it is closed.
         limit: bytes that it may have.
-        status: what os.fstat says of it, where that is known already.
+        status: what os.fstat says of it, where that is known already, and that it is a regular file.
 
     Raises:
         FileFault: as :func:`read_regular`.
@@ -111,7 +111,7 @@ def read_open(descriptor: int, limit: int, status: os.stat_result | None = None)
     try:
         if status is None:
             status = os.fstat(descriptor)
-        check_kind(status.st_mode)
+            check_kind(status.st_mode)
         content = _read(descriptor, status.st_size, limit)
     finally:
         os.close(descriptor)

@@ -19,7 +19,7 @@ from ..config.documents import Document
 from ..config.environment import read_environment
 from ..config.in_force import directory_of, documents_in_force
 from ..config.layers import Layers
-from ..config.locations import UnreadFile, home_directory, named
+from ..config.locations import UnreadFile, named
 from ..config.permissions import refusal
 from ..config.plain_values import DEFAULT_TIMEOUT, address_of, are_plain, endpoint_of
 from ..config.plaintext import check_plaintext
@@ -229,7 +229,7 @@ def plain_layers(file: str | None, env: Mapping[str, str]) -> PlainLayers | None
         return None
     if not _trusts(documents, env):
         return None
-    layers = Layers(documents, read_environment(env, directory), home_directory(env) or "")
+    layers = Layers(documents, read_environment(env, directory), env)
     return PlainLayers(layers, documents, unread)
 
 
