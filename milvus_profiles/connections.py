@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from .alias import fold_alias
 from .background import in_executor
 from .channel.pymilvus_client import client_class
 from .channel.pymilvus_orm import ShownAlias, hide, hide_all, show
@@ -29,7 +30,7 @@ from .live.api import disconnect as disconnect_profile
 from .live.api import opened
 from .live.connection import Connection
 from .live.request import CallFields, Request, has_address, request
-from .profile import Profile, fold_alias
+from .profile import Profile
 
 __all__ = [
     "ListedConnection",

@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 from .endpoint import AddressError, parse_address, parse_host
 from .errors import ConfigError, Location, ParamError
 from .files.paths import absolute_path
-from .files.regular_file import PEM_LIMIT, FileFault, read_regular
+from .files.regular_file import PEM_LIMIT, FileFault, is_pem, read_regular
 from .masked import MASK, SecretText, without_secrets
 from .spelling import some, suggest_field
 from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
@@ -113,7 +113,7 @@ def _pem(path: str, info: ValidationInfo) -> str:
         reason = fault.reason.removeprefix(_UNREADABLE)
         message = f"{path} {reason}" if reason == fault.reason else f"cannot read {path}: {reason}"
         raise invalid(message) from None
-    if b"-----BEGIN " not in content:
+    if not is_pem(content):
         raise invalid(f"{path} is not a PEM file (no line of it begins a certificate or a key)")
     return path
 

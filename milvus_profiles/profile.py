@@ -12,10 +12,20 @@ from typing import Annotated, Any, ClassVar, Literal, TypedDict, Union
 
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
-from .alias import ALIAS_LONGEST, ALIAS_PATTERN, check_alias, fold_alias, is_alias
+from .alias import ALIAS_LONGEST, ALIAS_PATTERN
+from .connectable import (
+    Connectable,
+    DefaultKeepalive,
+    DefaultRetry,
+    KeepaliveTimes,
+    PlainProfile,
+    RetryPolicy,
+    TLSSettings,
+    address_of,
+)
 from .display import Table, Tabular
-from .endpoint import DEFAULT_PORT, Address, AddressError, Endpoint, Untrusted, parse_address
-from .errors import ConfigError, MilvusProfilesError
+from .endpoint import Address, AddressError, Untrusted
+from .errors import MilvusProfilesError
 from .fieldtypes import (
     AnyText,
     Host,
@@ -35,14 +45,13 @@ from .fieldtypes import (
 )
 from .masked import MaskedFields, SecretText
 from .pool_settings import POOL_WIDE, PoolSettings
-from .references import CommandRef, Credential, EnvRef, FileRef, KeyringRef, Kind, SecretSource, kind_of
+from .references import CommandRef, EnvRef, FileRef, KeyringRef, SecretSource
 from .text import Standing
 
 __all__ = [
     "POOL_WIDE",
     "SSL",
     "CommandRef",
-    "Credential",
     "EnvRef",
     "FileRef",
     "Keepalive",
@@ -52,9 +61,6 @@ __all__ = [
     "ProfileFields",
     "Retry",
     "SecretSource",
-    "check_alias",
-    "fold_alias",
-    "is_alias",
 ]
 
 # A table and a scalar may stand in one field; the tag tells which reading failed and never shows in an error.
@@ -65,7 +71,7 @@ def _table_or_scalar(value: object) -> str:
     return _TABLE if isinstance(value, (dict, Model)) else _SCALAR
 
 
-class SSL(Model):
+class SSL(TLSSettings, Model):
     """TLS settings; that the table stands there turns TLS on.
 
     Attributes:
@@ -88,7 +94,7 @@ class SSL(Model):
         return self
 
 
-class Retry(Model):
+class Retry(RetryPolicy, Model):
     """How calls that only read are repeated on UNAVAILABLE; a write never is.
 
     They are those of :data:`milvus_profiles.channel.wire.READ_METHODS`, which programs call as they work.
@@ -99,9 +105,9 @@ class Retry(Model):
         max: seconds at most between two.
     """
 
-    attempts: Annotated[int, Field(ge=2, le=5)] = 4
-    initial: Seconds = 0.1
-    max: Seconds = 1.0
+    attempts: Annotated[int, Field(ge=2, le=5)] = DefaultRetry.attempts
+    initial: Seconds = DefaultRetry.initial
+    max: Seconds = DefaultRetry.max
 
     @model_validator(mode="after")
     def _order(self) -> Retry:
@@ -110,7 +116,7 @@ class Retry(Model):
         return self
 
 
-class Keepalive(Model):
+class Keepalive(KeepaliveTimes, Model):
     """HTTP/2 pings that find a dead peer; none to a Milvus Lite, which is in the same process.
 
     Attributes:
@@ -121,8 +127,8 @@ class Keepalive(Model):
             network went away, ends the connection, too.
     """
 
-    time: PingInterval = 330.0
-    timeout: Seconds = 10.0
+    time: PingInterval = DefaultKeepalive.time
+    timeout: Seconds = DefaultKeepalive.timeout
 
 
 Secret = Union[str, SecretText, EnvRef, FileRef, CommandRef, KeyringRef, Mapping[str, Any]]
@@ -151,7 +157,7 @@ class ProfileFields(TypedDict, total=False):
     pool: PoolSettings | Mapping[str, Any]
 
 
-class Profile(Tabular, Model):
+class Profile(Connectable, Tabular, Model):
     """A name for a way to reach a Milvus.
 
     Attributes:
@@ -194,7 +200,7 @@ class Profile(Tabular, Model):
         ]
         | None
     ) = None
-    timeout: Seconds = 10.0
+    timeout: Seconds = PlainProfile.timeout
     call_timeout: Seconds | None = None
     retry: Annotated[
         Union[Annotated[Retry, Tag(_TABLE)], Annotated[Literal[False], BeforeValidator(as_boolean), Tag(_SCALAR)]],
@@ -204,9 +210,9 @@ class Profile(Tabular, Model):
     ] = Retry()
     keepalive: Annotated[Keepalive, table("keepalive", Keepalive)] = Keepalive()
     proxy: Proxy | None = None
-    management_port: Port = 9091
-    allow_insecure: bool = False
-    protected: bool = False
+    management_port: Port = PlainProfile.management_port
+    allow_insecure: bool = PlainProfile.allow_insecure
+    protected: bool = PlainProfile.protected
     extends: str | None = None
     pool: Annotated[PoolSettings, table("pool", PoolSettings, without=POOL_WIDE)] | None = None
 
@@ -216,17 +222,14 @@ class Profile(Tabular, Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
-        address: Address | None = None
         if self.uri is not None:
             for other in ("host", "port"):
                 if getattr(self, other) is not None:
                     raise conflict(("uri", other), f"uri and {other} are both given: the uri holds the whole address")
-            try:
-                address = parse_address(self.uri)
-            except AddressError as error:
-                raise conflict(("uri",), error.message, error.hint) from None
-        elif self.host is not None:
-            address = Address("tcp", host=self.host, port=self.port or DEFAULT_PORT)
+        try:
+            address = address_of(self.uri, self.host, self.port)
+        except AddressError as error:
+            raise conflict(("uri",), error.message, error.hint) from None
         if self.user is not None and ":" in self.user:
             raise conflict(("user",), "the user's name contains a colon, which ends the name in Milvus's token")
         if self.token is not None and self.password is not None:
@@ -258,33 +261,6 @@ class Profile(Tabular, Model):
                     f"db_name is {self.db_name!r}, but the uri names the database {address.database!r}",
                 )
             vars(self)["db_name"] = address.database
-
-    @property
-    def is_template(self) -> bool:
-        """Whether it has no address, so that it can only be extended."""
-        return self._address is None
-
-    @property
-    def address(self) -> Address:
-        """The parsed address.
-
-        Raises:
-            ConfigError: the profile is a template.
-        """
-        if self._address is None:
-            raise ConfigError(
-                f"the profile {self.alias!r} has no address",
-                hint="give it uri or host, or use a profile that extends it",
-            )
-        return self._address
-
-    @property
-    def untrusted(self) -> Untrusted | None:
-        """Where its Milvus Lite database is named, if that is an untrusted project file; None elsewhere.
-
-        It goes along with the profile, whoever opens it: what such a file names is not opened as the user's own.
-        """
-        return self._untrusted
 
     def connect(self, **options: Any) -> Any:
         """Open a connection of it; the arguments are those of :func:`milvus_profiles.connect`."""
@@ -325,11 +301,6 @@ class Profile(Tabular, Model):
         twin._untrusted = untrusted
         return twin
 
-    @property
-    def standing(self) -> Standing:
-        """Where it is declared, for whoever says how it is changed."""
-        return self._standing or Standing()
-
     def placed(self, standing: Standing) -> Profile:
         """This profile, which nobody else has yet, with what :attr:`standing` says of it.
 
@@ -340,44 +311,15 @@ class Profile(Tabular, Model):
         return self
 
     @property
-    def endpoint(self) -> Endpoint:
-        """Where the profile leads, with the effective TLS.
-
-        Raises:
-            ConfigError: the profile is a template.
-        """
-        return self.address.endpoint(None if self.ssl is None else bool(self.ssl) or isinstance(self.ssl, SSL))
-
-    @property
     def tls(self) -> SSL | None:
         """The TLS settings in force: an empty table where TLS is on without one, None where it is off.
 
         Raises:
             ConfigError: the profile is a template.
         """
-        if not self.endpoint.tls:
-            return None
-        return self.ssl if isinstance(self.ssl, SSL) else SSL()
+        found = super().tls
+        return found if found is None or isinstance(found, SSL) else SSL()
 
-    @property
-    def credential(self) -> Credential | None:
-        """What authenticates, or None: then it connects without credentials.
-
-        A user without a password means the keyring; Milvus Lite has no authentication, so it never asks for a secret.
-        """
-        if self._address is not None and self._address.kind == "lite":
-            return None
-        if self.token is not None:
-            # Under a user the keyring keeps that user's password, so there the value is not a whole token.
-            user = self.user if isinstance(self.token, KeyringRef) else None
-            return Credential(kind_of(self.token), self.token, user)
-        if self.password is not None:
-            return Credential(kind_of(self.password), self.password, self.user)
-        if self.user is not None:
-            return Credential("keyring", KeyringRef(keyring=True), self.user)
-        return None
-
-    @property
-    def auth(self) -> Kind | Literal["none"]:
-        """Where the secret comes from, in one word."""
-        return "none" if (credential := self.credential) is None else credential.kind
+    def validated(self) -> Profile:
+        """Itself; what a profile of plain values makes of itself."""
+        return self

@@ -6,35 +6,29 @@ These models only say where; ``secrets/`` goes there.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Tag
 
+from .credential import CommandSource, EnvSource, FileSource, KeyringSource
 from .fieldtypes import AbsolutePath, Model, VariableName, as_boolean, as_tuple, invalid
 from .masked import SecretText, secret_fault
 from .text import UNEXPANDED, is_placeholder
 
 __all__ = [
     "CommandRef",
-    "Credential",
     "EnvRef",
     "FileRef",
     "KeyringRef",
-    "Kind",
     "SecretSource",
-    "kind_of",
 ]
 
 _LONGEST = 1 << 14  # twice what a gRPC server takes as metadata, if it is not told otherwise
 
 _SENT = r"[^\u0000-\u0008\u000a-\u001f\u007f]"  # as secret_fault() has it
 
-Kind = Literal["keyring", "inline", "env", "file", "command"]
-"""Where a secret comes from, in one word."""
 
-
-class KeyringRef(Model):
+class KeyringRef(KeyringSource, Model):
     """``{ keyring = true }``: the operating system's keyring, under the profile's endpoint and user.
 
     Attributes:
@@ -44,7 +38,7 @@ class KeyringRef(Model):
     keyring: Annotated[Literal[True], BeforeValidator(as_boolean)]
 
 
-class EnvRef(Model):
+class EnvRef(EnvSource, Model):
     """``{ env = "NAME" }``: an environment variable.
 
     Attributes:
@@ -54,7 +48,7 @@ class EnvRef(Model):
     env: VariableName
 
 
-class FileRef(Model):
+class FileRef(FileSource, Model):
     """``{ file = "PATH" }``: a file with the secret; one trailing newline is dropped.
 
     Attributes:
@@ -74,7 +68,7 @@ def _word(word: str) -> str:
     raise invalid("holds a NUL character, or is not text in UTF-8")
 
 
-class CommandRef(Model):
+class CommandRef(CommandSource, Model):
     """``{ command = ["op", "read", "…"] }``: the output of a program, run without a shell.
 
     Attributes:
@@ -155,29 +149,3 @@ SecretSource = Annotated[
     BeforeValidator(_one_form),
 ]
 """Where a token or password is to be had."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """What has to be resolved before a connection can authenticate.
-
-    Attributes:
-        kind: where it comes from, as ``profile list`` shows it.
-        source: the reference, or the literal.
-        user: the user whose password the source gives; None where it gives a whole token.
-    """
-
-    kind: Kind
-    source: SecretText | KeyringRef | EnvRef | FileRef | CommandRef
-    user: str | None
-
-
-def kind_of(source: object) -> Kind:
-    """The kind of a reference, or of a literal."""
-    if isinstance(source, KeyringRef):
-        return "keyring"
-    if isinstance(source, EnvRef):
-        return "env"
-    if isinstance(source, FileRef):
-        return "file"
-    return "command" if isinstance(source, CommandRef) else "inline"

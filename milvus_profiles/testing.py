@@ -131,7 +131,7 @@ def milvus_profile(
         yield MilvusProfile(alias, profiles[alias].endpoint.uri)
         disconnect(alias)
         return
-    from .profile import check_alias
+    from .alias import check_alias
 
     alias = check_alias(getattr(request, "param", "test"))
     for name in [name for name in os.environ if name.startswith("MILVUS_")]:

@@ -18,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from milvus_profiles.alias import check_alias, fold_alias, is_alias
+from milvus_profiles.credential import Credential, KeyringSource
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.errors import ConfigError
 from milvus_profiles.fieldtypes import fields_in, wording
@@ -25,7 +27,6 @@ from milvus_profiles.masked import MASK, SecretText
 from milvus_profiles.profile import (
     SSL,
     CommandRef,
-    Credential,
     EnvRef,
     FileRef,
     Keepalive,
@@ -33,9 +34,6 @@ from milvus_profiles.profile import (
     PoolSettings,
     Profile,
     Retry,
-    check_alias,
-    fold_alias,
-    is_alias,
 )
 
 CANARY = "s3cr3t-c4n4ry"
@@ -240,7 +238,10 @@ def test_where_the_secret_comes_from(fields: dict[str, Any], kind: str | None, u
 
 
 def test_a_user_without_a_password_means_the_keyring() -> None:
-    assert profile(uri="http://h", user="root").credential == Credential("keyring", KeyringRef(keyring=True), "root")
+    credential = profile(uri="http://h", user="root").credential
+    assert credential is not None
+    assert (credential.kind, credential.user) == ("keyring", "root")
+    assert isinstance(credential.source, KeyringSource)
 
 
 def test_lite_never_has_a_credential() -> None:

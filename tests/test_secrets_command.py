@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from milvus_profiles import load
+from milvus_profiles.credential import Credential
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.errors import ConfigError, SecretUnavailableError
 from milvus_profiles.masked import SecretText
-from milvus_profiles.profile import CommandRef, Credential
+from milvus_profiles.profile import CommandRef
 from milvus_profiles.secrets import OSKeyring, SecretContext, SecretStatus, forget, resolve, status
 from milvus_profiles.secrets.command import run_command, variables
 

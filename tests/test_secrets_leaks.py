@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from milvus_profiles.credential import Credential
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.masked import SecretText
-from milvus_profiles.profile import CommandRef, Credential, EnvRef, FileRef
+from milvus_profiles.profile import CommandRef, EnvRef, FileRef
 from milvus_profiles.secrets import SERVICE, OSKeyring, SecretContext, forget, resolve
 from tests.support.environment import coverage_variables
 from tests.support.reporters import reported
@@ -172,7 +173,8 @@ import logging, os, sys
 from tests.test_secrets_leaks import told_by
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.masked import SecretText
-from milvus_profiles.profile import Credential, KeyringRef
+from milvus_profiles.credential import Credential
+from milvus_profiles.profile import KeyringRef
 from milvus_profiles.secrets import OSKeyring, SecretContext, keyring_account, resolve
 logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)
 ring = OSKeyring(extra_backends=["chatty"], timeout=float(sys.argv[2]))

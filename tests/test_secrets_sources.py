@@ -19,10 +19,11 @@ from pathlib import Path
 import pytest
 
 import milvus_profiles as mp
+from milvus_profiles.credential import Credential
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.errors import SecretUnavailableError
 from milvus_profiles.masked import MaskedMapping, SecretText
-from milvus_profiles.profile import Credential, EnvRef, FileRef, Profile
+from milvus_profiles.profile import EnvRef, FileRef, Profile
 from milvus_profiles.secrets import OSKeyring, SecretContext, SecretStatus, forget, resolve, status
 from tests.support.environment import coverage_variables
 from tests.support.milvus import MilvusServer
@@ -284,7 +285,8 @@ _TWICE = """
 import sys
 import milvus_profiles as mp
 from milvus_profiles.endpoint import Endpoint
-from milvus_profiles.profile import Credential, FileRef
+from milvus_profiles.credential import Credential
+from milvus_profiles.profile import FileRef
 from milvus_profiles.secrets import OSKeyring, SecretContext, resolve
 credential = Credential("file", FileRef(file=sys.argv[1]), None)
 context = SecretContext({}, OSKeyring(), "prod")

@@ -19,6 +19,7 @@ STAIR = [
     ["display", "errors", "files", "half_made", "log", "masked", "pool_stats", "server_text", "spelling", "text"],
     ["alias", "background", "deadline"],
     ["endpoint"],
+    ["connectable", "credential"],
     ["fieldtypes"],
     ["pool_settings", "references"],
     ["profile"],

@@ -10,11 +10,11 @@ import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from ..connectable import Connectable, RetryPolicy, TLSSettings
 from ..endpoint import Endpoint
 from ..masked import SecretText
-from ..profile import SSL, Profile, Retry
 from .grpc_import import grpc, quietly
 from .grpc_threads import need_threads, opened
 from .interrupts import enter_at_once
@@ -54,6 +54,18 @@ class TLSFiles:
             del key
 
 
+class _Retry(NamedTuple):
+    """A profile's policy, equal for equal ones, whatever class they are of."""
+
+    attempts: int
+    initial: float
+    max: float
+
+    @classmethod
+    def of(cls, policy: RetryPolicy) -> _Retry:
+        return cls(policy.attempts, policy.initial, policy.max)
+
+
 def target_of(endpoint: Endpoint, *, lite_port: int | None = None, addresses: Sequence[str] = ()) -> str:
     """The target string of a channel; an endpoint that is a Milvus Lite needs the port where that listens.
 
@@ -73,11 +85,11 @@ def target_of(endpoint: Endpoint, *, lite_port: int | None = None, addresses: Se
 
 
 def channel_options(
-    profile: Profile, *, largest: int | None = None, addresses: Sequence[str] = ()
+    profile: Connectable, *, largest: int | None = None, addresses: Sequence[str] = ()
 ) -> tuple[tuple[str, Any], ...]:
     """The options of every channel of a profile; ``largest`` bytes of any answer at most, ``addresses`` as for
     :func:`target_of`."""
-    retry = None if profile.retry is False else profile.retry
+    retry = _Retry.of(profile.retry) if profile.retry else None
     # Milvus Lite is in this process, and dies with it.
     keepalive = None if profile.endpoint.kind == "lite" else (profile.keepalive.time, profile.keepalive.timeout)
     options = list(_common_options(keepalive, profile.timeout, -1 if largest is None else largest, retry))
@@ -93,7 +105,7 @@ def channel_options(
 
 @functools.lru_cache(maxsize=64)
 def _common_options(
-    keepalive: tuple[float, float] | None, timeout: float, largest: int, retry: Retry | None
+    keepalive: tuple[float, float] | None, timeout: float, largest: int, retry: _Retry | None
 ) -> tuple[tuple[str, Any], ...]:
     """What channels have in common, and share: gRPC keeps what it is given for as long as the channel is open.
 
@@ -140,7 +152,7 @@ def _keepalive(wanted: float, timeout: float) -> list[tuple[str, Any]]:
 
 
 def open_channel(
-    profile: Profile, *, lite_port: int | None = None, largest: int | None = None, addresses: Sequence[str] = ()
+    profile: Connectable, *, lite_port: int | None = None, largest: int | None = None, addresses: Sequence[str] = ()
 ) -> grpc.Channel:
     """A raw channel for a profile; nothing connects before its first call.
 
@@ -167,14 +179,14 @@ def begin_connecting(channel: grpc.Channel) -> None:
 
 
 def open_async_channel(
-    profile: Profile, *, lite_port: int | None = None, addresses: Sequence[str] = ()
+    profile: Connectable, *, lite_port: int | None = None, addresses: Sequence[str] = ()
 ) -> grpc.aio.Channel:
     """A raw channel of the running event loop; arguments and errors are those of :func:`open_channel`."""
     channel: grpc.aio.Channel = _open(grpc.aio, profile, lite_port, None, addresses)
     return channel
 
 
-def _open(api: Any, profile: Profile, lite_port: int | None, largest: int | None, addresses: Sequence[str]) -> Any:
+def _open(api: Any, profile: Connectable, lite_port: int | None, largest: int | None, addresses: Sequence[str]) -> Any:
     target = target_of(profile.endpoint, lite_port=lite_port, addresses=addresses)
     options = channel_options(profile, largest=largest, addresses=addresses)
     credentials = None if profile.tls is None else read_tls_files(profile.tls).credentials()
@@ -195,7 +207,7 @@ def _duration(seconds: float) -> str:
 
 
 @functools.lru_cache(maxsize=16)
-def _service_config(retry: Retry | None) -> str:
+def _service_config(retry: _Retry | None) -> str:
     policy = (
         None
         if retry is None
@@ -226,7 +238,7 @@ def _service_config(retry: Retry | None) -> str:
 # --- certificate files -----------------------------------------------------------------------------------------------
 
 
-def read_tls_files(tls: SSL) -> TLSFiles:
+def read_tls_files(tls: TLSSettings) -> TLSFiles:
     """Read the certificates and the key, as far as they are what they should be: see :func:`check_tls_files`."""
     check_tls_files(tls)
     ca, cert = (None if path is None else read_pem(path) for path in (tls.ca, tls.cert))

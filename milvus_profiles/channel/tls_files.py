@@ -17,7 +17,7 @@ from ..files.regular_file import PEM_LIMIT, FileFault, open_file, read_regular
 from ..text import command
 
 if TYPE_CHECKING:
-    from ..profile import SSL
+    from ..connectable import TLSSettings
 
 __all__ = ["ROOTS_VARIABLE", "check_tls_files", "read_pem", "tls_signature"]
 
@@ -25,7 +25,7 @@ ROOTS_VARIABLE: Final = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
 """gRPC's own variable: the file of the certificates that it trusts where it is told none."""
 
 
-def tls_signature(tls: SSL | None) -> tuple[tuple[str, int, int, int], ...]:
+def tls_signature(tls: TLSSettings | None) -> tuple[tuple[str, int, int, int], ...]:
     """What the TLS files of a profile look like now; compare it with an earlier one to notice a changed certificate.
 
     For each file its path, inode, size and time of change (ns); a missing one has the size -1.
@@ -43,7 +43,7 @@ def _file_signature(path: str) -> tuple[str, int, int, int]:
     return path, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def check_tls_files(tls: SSL, env: Mapping[str, str] = os.environ) -> None:
+def check_tls_files(tls: TLSSettings, env: Mapping[str, str] = os.environ) -> None:
     """See that the certificates and the key are what they should be.
 
     Raises:

@@ -8,8 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..alias import fold_alias
 from ..errors import ConfigError, Location, MilvusProfilesError
-from ..profile import Profile, fold_alias
+from ..profile import Profile
 from ..server_text import server_text
 from ..text import counted
 from .output import note, shorten, warn

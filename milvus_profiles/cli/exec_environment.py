@@ -95,12 +95,12 @@ def plain_environment(alias: str, config: str | None, env: MaskedMapping) -> Mas
     if (file := named(config, env)) and is_given(named_file(file, env, current_directory())):
         return None  # it can be read once
     resolved: Any = plain(alias, config, env)
-    if resolved is None or resolved.has_unread or unsaid(resolved.profile):
+    if resolved is None or resolved.has_unread or unsaid(resolved.connectable):
         return None
     if resolved.raw.document is not None and file_warnings([resolved.raw.document]):
         return None
     if check_plaintext(resolved) is not None:
         return None
-    profile = resolved.profile
-    found = variables(profile, profile.endpoint, token_of(resolved, env), address=True)
+    profile = resolved.connectable
+    found = variables(profile, profile.endpoint, token_of(profile, env), address=True)
     return environment_of(profile.alias, found, env, config)

@@ -8,29 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ..alias import is_alias
 from ..config.locations import current_directory, named, named_file
 from ..config.permissions import file_warnings
-from ..config.plain_values import address_of, are_plain, endpoint_of
+from ..config.plain_values import plain_profile
 from ..config.values import RawProfile
-from ..endpoint import Endpoint
+from ..connectable import PlainProfile
 from ..files.given import is_given
 from ..live.liveness import PlainLayers, plain_layers
 
-__all__ = ["Glanced", "Glimpse", "glance"]
-
-_SECRETS = ("token", "password")
-
-
-@dataclass(frozen=True)
-class Glimpse:
-    """A profile of plain values, as far as a list shows it; the names are those of the model."""
-
-    description: str | None
-    db_name: str | None
-    auth: str
-    is_template: bool
-    endpoint: Endpoint
+__all__ = ["Glanced", "glance"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +24,7 @@ class Glanced:
     """All profiles, in the order of the layers, and which one is selected."""
 
     selected: str | None
-    profiles: list[tuple[str, RawProfile, Glimpse]]
+    profiles: list[tuple[str, RawProfile, PlainProfile]]
 
 
 def glance(file: str | None, alias: str | None, env: Mapping[str, str]) -> Glanced | None:
@@ -66,41 +52,15 @@ def glance(file: str | None, alias: str | None, env: Mapping[str, str]) -> Glanc
     return Glanced(selected, [one for one in profiles if one is not None])
 
 
-def _glimpses(found: PlainLayers) -> Iterator[tuple[str, RawProfile, Glimpse] | None]:
+def _glimpses(found: PlainLayers) -> Iterator[tuple[str, RawProfile, PlainProfile] | None]:
     for alias in found.layers.aliases.values():
         raw = found.layers.raw(alias)
-        glimpse = None if raw is None else _glimpse(raw)
-        yield None if raw is None or glimpse is None else (alias, raw, glimpse)
-        if glimpse is None:
+        profile = None if raw is None else _glimpse(raw)
+        yield None if raw is None or profile is None else (alias, raw, profile)
+        if profile is None:
             return
 
 
-def _glimpse(raw: RawProfile) -> Glimpse | None:
-    keyring = {path for path in raw.values if path[0] in _SECRETS and path[1:] == ("keyring",)}
-    if not all(raw.values[path].value is True for path in keyring) or not is_alias(raw.alias):
-        return None
-    given = {path: value.value for path, value in raw.values.items()}
-    if not are_plain({path: value for path, value in given.items() if path not in keyring}):
-        return None
-    if any(path[0] == "ssl" and path[1:] not in ((), ("server_name",)) for path in given):
-        return None  # files, which are looked at
-    uri, host, port, user = (given.get((name,)) for name in ("uri", "host", "port", "user"))
-    secrets = [path for path in given if path[0] in _SECRETS]
-    if len(secrets) > 1 or (uri is not None and host is not None) or (host is None and port is not None):
-        return None
-    if user is None and secrets and secrets[0][0] == "password":
-        return None
-    auth = "none" if user is None else "keyring"
-    if secrets:
-        auth = secrets[0][1] if secrets[0][1:] else "inline"
-    description, database = given.get(("description",)), given.get(("db_name",))
-    if uri is None and host is None:
-        return Glimpse(description, database, auth, True, Endpoint("tcp"))
-    if (address := address_of(given)) is None:
-        return None
-    has_ssl = any(path[0] == "ssl" for path in given)
-    if address.kind == "unix" or None not in (database, address.database) or (address.kind == "lite" and has_ssl):
-        return None
-    if address.kind == "lite":
-        auth = "none"
-    return Glimpse(description, address.database or database, auth, False, endpoint_of(address, given))
+def _glimpse(raw: RawProfile) -> PlainProfile | None:
+    profile = plain_profile(raw)
+    return None if profile is None or (not profile.is_template and profile.address.kind == "unix") else profile

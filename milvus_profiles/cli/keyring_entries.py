@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from ..alias import fold_alias
 from ..errors import DeclinedError, MilvusProfilesError
-from ..profile import Profile, fold_alias
+from ..profile import Profile
 from ..secrets import keyring_account
 from ..spelling import some
 from .asking import agreed

@@ -14,7 +14,7 @@ from ..config.environment import idle_addresses
 from ..errors import MilvusProfilesError
 from ..text import printable
 from .file_warnings import warn_about_files
-from .glance import Glimpse, glance
+from .glance import glance
 from .internal import FLAGS, VALUED, taken_apart
 from .output import counted, emit_json, note, say, shorten, table, warn, whole
 from .session import current, start
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..config.documents import Document
     from ..config.profiles import Profiles
     from ..config.values import RawProfile
-    from ..profile import Profile
+    from ..connectable import Connectable
 
 __all__ = ["list_all", "respond"]
 
@@ -146,7 +146,7 @@ def _row(alias: str, raw: RawProfile | None, selected: str | None) -> dict[str, 
     }
 
 
-def _filled(row: dict[str, Any], profile: Profile | Glimpse) -> dict[str, Any]:
+def _filled(row: dict[str, Any], profile: Connectable) -> dict[str, Any]:
     if profile.description:
         row["description"] = shown(("description",), profile.description)
     row["db_name"] = profile.db_name and shown(("db_name",), profile.db_name)

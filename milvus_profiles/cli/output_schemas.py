@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
+from ..credential import Kind
 from ..diagnosis.report import STAGES, Status
 from ..interop.exports.formats import FORMATS
 from ..interop.imports.sources import SOURCES
 from ..probe.web_console import NAMES
-from ..references import Kind
 from .explanations import every
 
 __all__ = ["SCHEMAS", "output_schema"]

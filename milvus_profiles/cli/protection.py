@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ..alias import fold_alias
 from ..config.loading import load_text
 from ..errors import DeclinedError, MilvusProfilesError
-from ..profile import Profile, fold_alias
+from ..profile import Profile
 from .asking import confirm
 from .session import current
 from .target import Target

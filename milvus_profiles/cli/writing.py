@@ -107,10 +107,9 @@ def validated(alias: str, fields: dict[str, Any], target: Target, *, asked: bool
             raw[path] = Value(leaf, Origin("call", f"--{option}".replace("_", "-")))
     values = resolved_paths(raw, target.directory)
     stated = RawProfile(alias, values, [], Origin("call", "ALIAS"), None)
-    result = validate(Profile, stated)
+    result = validate(stated)
     if isinstance(result, Findings):
         raise result.errors(1)[0]
-    assert isinstance(result, Profile)
     _ = result.endpoint
     file = None if target.standing is None else target.standing.file
     standing = Standing(file, ANSWERS) if asked else Standing(file, OPTIONS, standing_of(stated).variables)

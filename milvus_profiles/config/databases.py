@@ -21,10 +21,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+from ..connectable import Connectable
 from ..endpoint import AddressError, Untrusted, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UntrustedError
 from ..files.held_directory import HeldDirectory, is_link
-from ..profile import Profile
 from .documents import Document
 from .locations import STATE_VARIABLES, state_directory
 from .state import read_state, update_state
@@ -218,7 +218,9 @@ def _key_in(values: Mapping[str, Any]) -> bytes | None:
 # --- profiles --------------------------------------------------------------------------------------------------------
 
 
-def untrusted_origin(profile: Profile, raw: RawProfile, store: TrustStore, env: Mapping[str, str]) -> Untrusted | None:
+def untrusted_origin(
+    profile: Connectable, raw: RawProfile, store: TrustStore, env: Mapping[str, str]
+) -> Untrusted | None:
     """What a profile with a Milvus Lite database must be held to; None where its address is trusted.
 
     Args:
@@ -236,7 +238,7 @@ def untrusted_origin(profile: Profile, raw: RawProfile, store: TrustStore, env: 
     return Untrusted(document.path, remedy(document, store), deciding)
 
 
-def refuse_brought(profile: Profile, raw: RawProfile) -> None:
+def refuse_brought(profile: Connectable, raw: RawProfile) -> None:
     """Refuse a profile of an untrusted project file whose database somebody else may have made.
 
     It is looked at again, and closer, when it is opened.

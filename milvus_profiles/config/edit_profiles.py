@@ -11,8 +11,8 @@ import marshal
 from collections.abc import Mapping
 from typing import Any
 
+from ..alias import check_alias, fold_alias
 from ..errors import ConfigError, EditConflictError, Location, UnknownProfileError
-from ..profile import check_alias, fold_alias
 from ..spelling import some, suggest
 from ..text import DOCUMENTATION, Standing, printable
 from ..tomltext.document import TextDocument

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
-from pydantic import BaseModel, ValidationError
-
+from ..alias import is_alias
 from ..errors import ConfigError, Location, MilvusProfilesError
-from ..fieldtypes import fields_in, wording
 from ..half_made import even_half_made
 from ..masked import without_secrets
-from ..profile import is_alias
 from ..spelling import suggest_field
 from ..text import Standing
 from .fields import FIELDS, field
 from .values import Origin, RawProfile, left_out, unflatten
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+    from ..profile import Profile
 
 __all__ = ["FINDINGS", "Findings", "refuse", "validate"]
 
@@ -94,24 +96,26 @@ class Findings:
         return [describe().error() for describe in self._found()[:limit]] if limit else []
 
 
-M = TypeVar("M", bound=BaseModel)
-
-
-def validate(model: type[M], raw: RawProfile, *, check_files: bool = True) -> M | Findings:
+def validate(raw: RawProfile, *, check_files: bool = True) -> Profile | Findings:
     """Validate the fields of a profile.
 
+    The models are imported here, since who connects by plain values needs none; what its findings take is with them.
+
     Args:
-        model: the profile model.
         raw: its fields with their origins.
         check_files: whether to look at the PEM files.
 
     Returns:
-        The model, or what is wrong.  Errors are returned, not raised: the frames below hold the values.
+        The profile, or what is wrong.  Errors are returned, not raised: the frames below hold the values.
     """
+    from pydantic import ValidationError
+
+    from ..profile import Profile
+
     if (stray := raw.values.get(("alias",))) is not None:
         return Findings(lambda: [partial(_unknown_key, ("alias",), raw, stray.origin)])
     try:
-        return model.model_validate(
+        return Profile.model_validate(
             {"alias": raw.alias, **unflatten(raw.values)},
             context={"check_files": check_files, "directory": _directory_of_command(raw)},
         )
@@ -135,6 +139,8 @@ def _directory_of_command(raw: RawProfile) -> str | None:
 
 
 def _described(finding: Any, raw: RawProfile) -> _Described:
+    from ..fieldtypes import fields_in, wording
+
     kind: str = finding["type"]
     context: dict[str, Any] = finding.get("ctx", {})
     path = fields_in(finding["loc"], kind)

@@ -1,82 +1,164 @@
 """Profiles of plain values, read without the models: what is so plain that every validation lets it through.
 
-For what has to begin before pydantic is imported.  Whatever is not plain is for the machinery to judge.
+For connecting, and for what has to begin before pydantic is imported.  The rest is for the models to judge.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from ..endpoint import DEFAULT_PORT, Address, Endpoint, parse_address
+from ..alias import is_alias
+from ..connectable import PlainProfile, PlainTLS, address_of
+from ..credential import KeyringSource, PlainEnv, PlainFile
+from ..endpoint import Address, AddressError, Endpoint, parse_host
+from ..files.regular_file import PEM_LIMIT, FileFault, is_pem, read_regular
 from ..masked import SecretText
-from .values import RawProfile
+from .fields import SECRET_FIELDS
+from .layers import standing_of
+from .values import FieldPath, RawProfile
 
-__all__ = ["DEFAULT_TIMEOUT", "address_of", "are_plain", "endpoint_of", "plain_endpoint"]
+if TYPE_CHECKING:
+    from ..profile import Profile
 
-DEFAULT_TIMEOUT = 10.0
-"""The model's."""
+__all__ = ["plain_endpoint", "plain_profile"]
+
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,99}")
 _PATH = re.compile(r"/[A-Za-z0-9_./@+=,-]{1,1000}")
 _TOKEN = re.compile(r"[A-Za-z0-9_.:@+=,/!?#~-]{1,8000}")
+_HOST = re.compile(r"[a-z0-9][a-z0-9.-]{0,200}")
 _LONGEST_TIME = 3600
 
 
 def _matches(pattern: re.Pattern[str]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
+    return lambda value: type(value) is str and pattern.fullmatch(value) is not None
 
 
 def _is_token(value: Any) -> bool:
-    return isinstance(value, SecretText) and _TOKEN.fullmatch(value.reveal()) is not None
+    return type(value) is SecretText and _TOKEN.fullmatch(value.reveal()) is not None
 
 
 def _is_boolean(value: Any) -> bool:
-    return isinstance(value, bool)
+    return type(value) is bool
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= _LONGEST_TIME
+def _is_time(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value <= _LONGEST_TIME
+
+
+def _is_port(value: Any) -> bool:
+    return type(value) is int and 0 < value < 65536
+
+
+def _is_host(value: Any) -> bool:
+    return type(value) is str and _HOST.fullmatch(value) is not None and parse_host(value) == value
 
 
 # The fields that are understood here, and what in them is so plain that every validation lets it through.
-_SECRET_FORMS = {("env",): _matches(re.compile("[A-Za-z_][A-Za-z0-9_]*")), ("file",): _matches(_PATH), (): _is_token}
+_SECRET_FORMS = {
+    ("keyring",): lambda value: value is True,
+    ("env",): _matches(re.compile("[A-Za-z_][A-Za-z0-9_]{0,200}")),
+    ("file",): _matches(_PATH),
+    (): _is_token,
+}
 _PLAIN: Mapping[tuple[str, ...], Callable[[Any], bool]] = {
-    ("description",): _matches(re.compile(r"[ -~]*")),
-    ("uri",): _matches(re.compile(r"[A-Za-z0-9_.:/@\[\]-]+")),
-    ("host",): _matches(re.compile(r"[a-z0-9][a-z0-9.-]{0,200}")),
-    ("port",): lambda value: isinstance(value, int) and 0 < value < 65536 and not isinstance(value, bool),
+    ("description",): _matches(re.compile(r"[ -~]{0,1000}")),
+    ("uri",): _matches(re.compile(r"[A-Za-z0-9_.:/@\[\]-]{1,1000}")),
+    ("host",): _is_host,
+    ("port",): _is_port,
     ("user",): _matches(_WORD),
     ("db_name",): _matches(_WORD),
     ("ssl",): lambda value: value is True,
     ("ssl", "ca"): _matches(_PATH),
     ("ssl", "cert"): _matches(_PATH),
     ("ssl", "key"): _matches(_PATH),
-    ("ssl", "server_name"): _matches(re.compile(r"[a-z0-9][a-z0-9.-]{0,200}")),
-    ("timeout",): _is_number,
+    ("ssl", "server_name"): _is_host,
+    ("timeout",): _is_time,
+    ("call_timeout",): _is_time,
+    ("management_port",): _is_port,
     ("allow_insecure",): _is_boolean,
     ("protected",): _is_boolean,
     ("extends",): _matches(_WORD),
-    **{(name, *form): test for name in ("token", "password") for form, test in _SECRET_FORMS.items()},
+    **{(name, *form): test for name in SECRET_FIELDS for form, test in _SECRET_FORMS.items()},
 }
 
 
-def are_plain(given: Mapping[tuple[str, ...], Any]) -> bool:
-    """Whether every field is among those that are understood here, with a plain value."""
-    return all(path in _PLAIN and _PLAIN[path](value) for path, value in given.items())
+# What a call may say of a field that it does not set.
+_OPTIONAL = ("description", "uri", "host", "port", "user", "password", "token", "db_name", "ssl", "call_timeout")
 
 
-def address_of(given: Mapping[tuple[str, ...], Any]) -> Address | None:
-    """The address that plain values make; None where they contradict each other."""
-    uri, host, port = (given.get((name,)) for name in ("uri", "host", "port"))
-    if (uri is None) == (host is None) or (uri is not None and port is not None):
+def plain_profile(raw: RawProfile, *, check_files: bool = True) -> PlainProfile | None:
+    """The profile that validation would make of plain values; None where one is not, or where they contradict others.
+
+    Args:
+        raw: the fields.
+        check_files: whether to look at the PEM files.
+    """
+    given = {path: v.value for path, v in raw.values.items() if v.value is not None or path[0] not in _OPTIONAL}
+    standing = standing_of(raw)
+
+    def validate() -> Profile:
+        from .invalid import Findings, refuse, validate
+
+        # The files were looked at when it was read, and may be others by now.
+        found = validate(raw, check_files=False)
+        return (refuse(found, standing) if isinstance(found, Findings) else found).placed(standing)
+
+    if not is_alias(raw.alias) or (fields := _plain_fields(given)) is None:
         return None
-    return parse_address(uri or f"{host}:{port or DEFAULT_PORT}")
+    if check_files and not all(map(_is_pem_file, (given.get(("ssl", name)) for name in ("ca", "cert", "key")))):
+        return None
+    values, address = fields
+    return PlainProfile({"alias": raw.alias, **values}, address, standing, validate)
 
 
-def endpoint_of(address: Address, given: Mapping[tuple[str, ...], Any]) -> Endpoint:
-    """The endpoint, with the TLS that plain values ask for."""
-    return address.endpoint(True if any(path[0] == "ssl" for path in given) else None)
+def _plain_fields(given: Mapping[FieldPath, Any]) -> tuple[dict[str, Any], Address | None] | None:
+    """The fields in the form that the models give them, and the address; None where that is for the models to judge."""
+    try:
+        if not all(path in _PLAIN and _PLAIN[path](value) for path, value in given.items()):
+            return None
+        uri, host, port, user = (given.get((name,)) for name in ("uri", "host", "port", "user"))
+        if uri is not None and (host is not None or port is not None):
+            return None
+        address = address_of(uri, host, port)
+    except AddressError:
+        return None
+    values = {path[0]: value for path, value in given.items() if len(path) == 1}
+    for name in ("timeout", "call_timeout"):
+        if name in values:
+            values[name] = float(values[name])
+    secrets = [path for path in given if path[0] in SECRET_FIELDS]
+    if len(secrets) > 1 or (user is None and secrets and secrets[0][0] == "password"):
+        return None
+    for name, *form in secrets:
+        values[name] = _FORMS[form[0]](given[name, form[0]]) if form else given[name,]
+    ssl = {path[1]: value for path, value in given.items() if path[0] == "ssl" and path[1:]}
+    if ssl:
+        if "ssl" in values or ("cert" in ssl) != ("key" in ssl):
+            return None
+        values["ssl"] = PlainTLS(**ssl)
+    if address is not None:
+        if address.kind == "lite" and "ssl" in values:
+            return None
+        if address.database is not None and values.setdefault("db_name", address.database) != address.database:
+            return None
+    return values, address
+
+
+_FORMS: Mapping[str, Callable[[Any], Any]] = {
+    "keyring": lambda _: KeyringSource(),
+    "env": PlainEnv,
+    "file": PlainFile,
+}
+
+
+def _is_pem_file(path: str | None) -> bool:
+    try:
+        return path is None or is_pem(read_regular(path, PEM_LIMIT).content)
+    except FileFault:
+        return False
 
 
 def plain_endpoint(raw: RawProfile) -> tuple[Endpoint, float] | None:
@@ -85,22 +167,19 @@ def plain_endpoint(raw: RawProfile) -> tuple[Endpoint, float] | None:
     Returns:
         None where the address is not plain, or where it is open whether the profile may be used: a project's with more
         than addresses in it, which may need trust, and a secret that would go in plaintext.
-
-    Raises:
-        AddressError: the address is wrong.
     """
-    secrets = {path for path in raw.values if path[0] in ("token", "password")}
-    others = {path: value.value for path, value in raw.values.items() if path not in secrets}
-    if not are_plain(others):
+    secrets = {path for path in raw.values if path[0] in SECRET_FIELDS}
+    others = {path: value for path, value in raw.values.items() if path not in secrets}
+    profile = plain_profile(replace(raw, values=others), check_files=False)
+    if profile is None or profile.is_template or profile.address.kind != "tcp":
         return None
     is_project = any(value.origin.layer == "project" for value in raw.values.values())
     if is_project and any(path[1:] not in ((), ("keyring",)) for path in raw.values):
         return None  # names a file, a variable or a program
-    if is_project and (secrets or ("user",) in others):
+    has_secret = bool(secrets) or profile.user is not None
+    if is_project and has_secret:
         return None  # nobody is spoken to for whom the keyring has no secret
-    if (address := address_of(others)) is None or address.kind != "tcp":
+    endpoint = profile.endpoint
+    if has_secret and not endpoint.tls and not endpoint.is_loopback:
         return None
-    endpoint = endpoint_of(address, others)
-    if (secrets or ("user",) in others) and not endpoint.tls and not endpoint.is_loopback:
-        return None
-    return endpoint, others.get(("timeout",), DEFAULT_TIMEOUT)
+    return endpoint, profile.timeout

@@ -13,13 +13,13 @@ from .layers import standing_of
 from .values import Layer, RawProfile
 
 if TYPE_CHECKING:
-    from ..profile import Profile
+    from ..connectable import Connectable
     from .profiles import Resolved
 
 __all__ = ["check_plaintext", "sends_plaintext"]
 
 
-def sends_plaintext(profile: Profile) -> bool:
+def sends_plaintext(profile: Connectable) -> bool:
     """Whether a secret of the profile would cross a network in plaintext.
 
     A proxy takes the bytes off this machine, whatever the address says.
@@ -41,7 +41,7 @@ def check_plaintext(resolved: Resolved) -> str | None:
     Raises:
         InsecureTransportError: the profile does not allow it.
     """
-    profile, raw = resolved.profile, resolved.raw
+    profile, raw = resolved.connectable, resolved.raw
     if not sends_plaintext(profile):
         return None
     where = f"{profile.endpoint.authority}" + (f" through the proxy {profile.proxy}" if profile.proxy else "")

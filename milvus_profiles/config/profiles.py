@@ -10,15 +10,15 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..alias import alias_of, foreign_letter
+from ..alias import alias_of, fold_alias, foreign_letter, is_alias
+from ..connectable import Connectable
 from ..display import Table, Tabular
 from ..errors import ConfigError, Location, MilvusProfilesError, UnknownProfileError
 from ..half_made import even_half_made
 from ..log import log
 from ..masked import MaskedFields, SecretText, without_secrets
-from ..profile import Profile, fold_alias, is_alias
 from ..spelling import Nearest, some
 from ..text import Standing
 from .databases import refuse_brought, untrusted_origin
@@ -29,10 +29,14 @@ from .invalid import FINDINGS, Findings, refuse, validate
 from .layers import Layers, Selection, standing_of
 from .locations import UnreadFile, home_fault, user_file
 from .permissions import refusal
+from .plain_values import plain_profile
 from .resolved import Examined, ProfileCache, Resolved, table_row
 from .settings import Settings
 from .trust import TrustStore, check_default, check_endpoint, check_fields
 from .values import Origin, Raw, RawProfile, Value, override, resolved_paths
+
+if TYPE_CHECKING:
+    from ..profile import Profile
 
 __all__ = ["Examined", "ProfileCache", "Profiles", "Resolved", "Selection"]
 
@@ -41,7 +45,7 @@ _SHOWN = 100  # in a notebook
 
 
 @even_half_made
-class Profiles(Tabular, Mapping[str, Profile]):
+class Profiles(Tabular, Mapping[str, "Profile"]):
     """All profiles in force: a mapping from alias to :class:`Profile`.
 
     Aliases are compared without case and with ``-``, ``_``, ``.`` equal.  A profile is validated when it is taken;
@@ -105,7 +109,7 @@ class Profiles(Tabular, Mapping[str, Profile]):
 
     def __getitem__(self, alias: str | Profile) -> Profile:
         try:
-            if not isinstance(alias, (str, Profile)):  # of a mapping, that is a key that it has not
+            if not isinstance(alias, (str, Connectable)):  # of a mapping, that is a key that it has not
                 raise self.unknown(str(alias))
             return self.resolve(alias).profile
         except MilvusProfilesError as error:
@@ -262,7 +266,7 @@ class Profiles(Tabular, Mapping[str, Profile]):
             raw = self.raw(alias)
         except MilvusProfilesError as error:
             return None, Findings(error.with_traceback(None))
-        return raw, validate(Profile, raw, check_files=self.is_trusted(raw))
+        return raw, validate(raw, check_files=self.is_trusted(raw))
 
     def examined(self) -> Iterator[Examined]:
         """Every profile as :meth:`examine` has it, up to the hundredth that is wrong: a file can hold a million."""
@@ -301,25 +305,30 @@ class Profiles(Tabular, Mapping[str, Profile]):
         if raw.document is not None and (refused := refusal(raw.document)) is not None:
             raise refused
         if profile is None:
-            profile = self._valid(raw).placed(standing_of(raw))
+            profile = self._connectable(raw)
             if not layer:
                 self._keep(key, raw, profile)
         if profile.is_template:
             raise self._no_address(raw)
         if not trusted:
+            profile = profile.validated()
             self._check_shadow(profile, raw)
             profile = self._held(profile, raw)
             refuse_brought(profile, raw)
         return Resolved(profile, raw, trusted)
 
+    def _connectable(self, raw: RawProfile) -> Connectable:
+        """A profile to connect with; ConfigError where it is invalid."""
+        return plain_profile(raw) or self._valid(raw).placed(standing_of(raw))
+
     def _valid(self, raw: RawProfile, *, check_files: bool = True) -> Profile:
-        result = validate(Profile, raw, check_files=check_files)
+        result = validate(raw, check_files=check_files)
         return refuse(result, self.standing) if isinstance(result, Findings) else result
 
     def _held(self, profile: Profile, raw: RawProfile) -> Profile:
         return profile.held_to(untrusted_origin(profile, raw, self.trust, self.env))
 
-    def _keep(self, key: str, raw: RawProfile, profile: Profile) -> None:
+    def _keep(self, key: str, raw: RawProfile, profile: Connectable) -> None:
         """Remember a profile for the next who connects with it."""
         if self._layers.stands_on_home:
             return  # which may be another one by then, or none, and nothing that this is remembered by tells so
@@ -345,7 +354,7 @@ class Profiles(Tabular, Mapping[str, Profile]):
         layer, more = self._call_layer(fields), self._call_layer(over or {})
         fields = over = {}  # as in use()
         raw = override(RawProfile(alias, layer, [], Origin("call", "connect()"), None), more)
-        profile = self._valid(raw).placed(standing_of(raw))
+        profile = self._connectable(raw)
         if profile.is_template:
             raise ConfigError("no profile and no address was given", hint="name a profile, or give uri= or host=")
         return Resolved(profile, raw, True)
@@ -376,8 +385,8 @@ class Profiles(Tabular, Mapping[str, Profile]):
             if document is raw.document or key not in document.aliases:
                 continue
             other = self._layers.declared(document, document.aliases[key])
-            result = validate(Profile, other, check_files=False)
-            own = result if isinstance(result, Profile) else None
+            result = validate(other, check_files=False)
+            own = None if isinstance(result, Findings) else result
             check_endpoint(profile, raw, self.trust, own, str(other.declared))
 
     # --- use ---

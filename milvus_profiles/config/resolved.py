@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ..profile import Profile
+from ..connectable import Connectable
 from .disclosure import shown
 from .invalid import Findings
 from .values import Origin, RawProfile
 
+if TYPE_CHECKING:
+    from ..profile import Profile
+
 __all__ = ["Examined", "ProfileCache", "Resolved", "table_row"]
 
-ProfileCache = dict[str, tuple["RawProfile", "Profile | None"]]
+ProfileCache = dict[str, tuple["RawProfile", "Connectable | None"]]
 """Folded alias to a profile's fields, and the profile itself unless that depends on more than files and variables."""
 
 Examined = tuple[str, "RawProfile | None", "Profile | Findings"]
@@ -23,14 +27,20 @@ class Resolved:
     """A profile with everything known about where it comes from.
 
     Attributes:
-        profile: the validated profile.
+        connectable: the profile, as far as connecting asks for it.
         raw: its fields with their origins, and what they overrode.
         trusted: False only for a profile of a project file that is not trusted.
     """
 
-    profile: Profile
+    connectable: Connectable
     raw: RawProfile = field(repr=False)
     trusted: bool
+
+    @property
+    def profile(self) -> Profile:
+        """The validated profile."""
+        validated: Profile = self.connectable.validated()
+        return validated
 
     @property
     def origin(self) -> Origin:

@@ -22,7 +22,18 @@ from ..spelling import Nearest
 from .documents import Document
 from .fields import ADDRESS_FIELDS, FIELDS, SECRET_FIELDS, find_field
 
-__all__ = ["Layer", "Origin", "Raw", "RawProfile", "Value", "from_table", "inherited", "left_out", "override"]
+__all__ = [
+    "FieldPath",
+    "Layer",
+    "Origin",
+    "Raw",
+    "RawProfile",
+    "Value",
+    "from_table",
+    "inherited",
+    "left_out",
+    "override",
+]
 
 Home = Callable[[], str]
 """What ``~`` stands for, empty where it stands for nothing: asked for where one stands, since it is looked at."""

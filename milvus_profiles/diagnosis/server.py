@@ -20,6 +20,7 @@ from ..channel.grpc_import import grpc
 from ..channel.receive_limits import is_oversized, oversized
 from ..channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, status_of
 from ..config.disclosure import shown
+from ..connectable import TLSSettings
 from ..deadline import Deadline
 from ..errors import (
     AuthenticationError,
@@ -40,7 +41,7 @@ from ..probe.resolvers import ResolversDifferError, found_nothing
 from ..probe.results import ProbeResults
 from ..probe.sockets import is_numeric
 from ..probe.tls import TLSOutcome, probe_tls
-from ..profile import SSL, Profile
+from ..profile import Profile
 from ..server_text import server_text
 from ..text import counted, printable
 from .cancellation import Cancelled
@@ -278,7 +279,7 @@ _Found = TLSOutcome | MilvusProfilesError
 """What a look at TLS came to; an error says that a TLS file has changed since the channel was opened."""
 
 
-def _look_at_tls(reached: ProbeResults, host: str, tls: SSL, deadline: Deadline) -> Callable[[float], _Found]:
+def _look_at_tls(reached: ProbeResults, host: str, tls: TLSSettings, deadline: Deadline) -> Callable[[float], _Found]:
     """Look in a thread of its own; the result waits for it, and is no verdict if it failed or takes too long."""
     # Here and not in the thread: where a process ends while a thread loads this, Rust's runtime aborts it.
     from cryptography import x509  # noqa: F401

@@ -66,6 +66,11 @@ class FileFault(Exception):
         return f"{'that' if self.reason.startswith('is not') or 'is a ' in self.reason else 'the file'} {self.reason}"
 
 
+def is_pem(content: bytes) -> bool:
+    """Whether a certificate or a key begins somewhere in what a file holds."""
+    return b"-----BEGIN " in content
+
+
 class RegularFile:
     """What was read, and what the open file itself said of its owner and its mode; it shows none of it.
 

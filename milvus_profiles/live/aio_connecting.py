@@ -50,7 +50,7 @@ async def connect(
             here.add_dedicated(live)
         else:
             live = await here.shared(asked.key, asked.fingerprint, opener)
-        connection = live.handle(AsyncConnection, resolved.profile)
+        connection = live.handle(AsyncConnection, resolved.connectable)
         if connection is not None:
             return connection
         # It was disconnected between being found and being taken: open anew.

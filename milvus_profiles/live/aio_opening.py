@@ -16,9 +16,9 @@ from ..background import in_executor
 from ..channel.aio_core import AsyncChannelCore
 from ..channel.metadata import TokenHolder
 from ..channel.options import open_async_channel
+from ..connectable import Connectable
 from ..errors import MilvusProfilesError
 from ..masked import SecretText
-from ..profile import Profile
 from .aio_shared_channel import AsyncOpenedChannel, AsyncSharedChannel, give_back, release_soon
 from .driving import async_drive
 from .failure import told
@@ -36,7 +36,7 @@ __all__ = ["open_async_live"]
 T = TypeVar("T")
 
 
-async def _lite(profile: Profile) -> LiteLease | None:
+async def _lite(profile: Connectable) -> LiteLease | None:
     if profile.endpoint.kind != "lite":
         return None
     starting = in_executor(partial(lite_of, profile))
@@ -117,7 +117,7 @@ async def open_async_live(
     old: AsyncSharedChannel | None = None,
 ) -> AsyncSharedChannel:
     """:func:`.opening.open_live`, awaited."""
-    with told(resolved.profile.alias):
+    with told(resolved.connectable.alias):
         spec = spec_of(resolved, profiles)
         if old is not None:
             opening = _Opening(spec, wait_ready)

@@ -11,7 +11,6 @@ from ..config.loading import load as load_profiles
 from ..config.profiles import Profiles
 from ..deadline import seconds_of
 from ..errors import MilvusProfilesError
-from ..profile import Profile, ProfileFields
 from .connection import Connection
 from .opening import open_live
 from .registry import ConnectionInfo, Registry
@@ -20,6 +19,8 @@ from .shared_channel import SharedChannel
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from ..profile import Profile, ProfileFields
 
 __all__ = [
     "InsecureFileWarning",
@@ -132,12 +133,12 @@ def opened(asked: Request, *, wait_ready: float | None = None) -> Connection:
     while True:
         if asked.key is None:
             live = open_live(resolved, known, wait_ready=wait_ready, forget=forget, dedicated=True)
-            connection = live.handle(Connection, resolved.profile)
+            connection = live.handle(Connection, resolved.connectable)
             # Only then: a channel that nobody has a handle on would stay.
             _REGISTRY.add_dedicated(live)
         else:
             live = _REGISTRY.shared(asked.key, asked.fingerprint, opener)
-            connection = live.handle(Connection, resolved.profile)
+            connection = live.handle(Connection, resolved.connectable)
         if connection is not None:
             return connection
         # It was disconnected between being found and being taken: open anew.

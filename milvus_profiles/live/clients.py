@@ -122,7 +122,7 @@ def _own(handle: Any, open_own: Callable[..., Any], arguments: MaskedFields) -> 
     live = handle._live
     hold = live.hold(handle)
     # The address may have changed since the handle was opened; what the call said of time has not.
-    profile = live.profile.model_copy(update={"timeout": handle.profile.timeout})
+    profile = live.profile.validated().model_copy(update={"timeout": handle.profile.timeout})
     client = open_own(profile, live.reach, live.token(), arguments)
     client._milvus_profiles = hold
     hold.own = weakref.ref(client)

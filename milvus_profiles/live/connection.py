@@ -8,9 +8,9 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..connectable import Connectable
 from ..errors import MilvusProfilesError
 from ..masked import MaskedFields
-from ..profile import Profile
 from .clients import client_of, taken_from
 from .shared_base import Handle
 
@@ -34,7 +34,7 @@ class Connection(Handle["SharedChannel"]):
     _again = "milvus_profiles.connect()"
     _forked_hint = "call milvus_profiles.connect() again in the child process"
 
-    def __init__(self, live: SharedChannel, profile: Profile) -> None:
+    def __init__(self, live: SharedChannel, profile: Connectable) -> None:
         super().__init__(live, profile)
         self._lock = threading.Lock()
 

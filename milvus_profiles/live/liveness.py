@@ -21,11 +21,12 @@ from ..config.in_force import directory_of, documents_in_force
 from ..config.layers import Layers
 from ..config.locations import UnreadFile, named
 from ..config.permissions import refusal
-from ..config.plain_values import DEFAULT_TIMEOUT, address_of, are_plain, endpoint_of
+from ..config.plain_values import plain_profile
 from ..config.plaintext import check_plaintext
-from ..config.values import Raw, RawProfile
+from ..config.values import RawProfile
+from ..connectable import PlainProfile
+from ..credential import EnvSource, FileSource
 from ..deadline import Deadline
-from ..endpoint import Address, Endpoint
 from ..masked import MaskedMapping, SecretText, secret_fault
 from ..secrets.value import line_of, make_token
 
@@ -90,37 +91,10 @@ def _check(profiles: Profiles, alias: str, timeout: float | None, began: float) 
 
 
 @dataclass(frozen=True)
-class _TLS:
-    """The TLS settings of a profile, with the names of the model's."""
-
-    ca: str | None
-    cert: str | None
-    key: str | None
-    server_name: str | None
-
-
-@dataclass(frozen=True)
-class _PlainProfile:
-    """A profile of plain values, as far as connecting and the rule of plaintext ask for it; the model's names."""
-
-    alias: str
-    uri: str | None
-    address: Address
-    endpoint: Endpoint
-    tls: _TLS | None
-    user: str | None
-    db_name: str | None
-    credential: tuple[str, ...] | None
-    allow_insecure: bool
-    timeout: float
-    proxy: None = None
-
-
-@dataclass(frozen=True)
 class PlainResolved:
     """A profile of plain values, the fields that it was made of, and whether files are there that are not read."""
 
-    profile: _PlainProfile
+    connectable: PlainProfile
     raw: RawProfile
     has_unread: bool
 
@@ -133,61 +107,32 @@ def is_plainly_served(
     if resolved is None:
         return False
     check_plaintext(resolved)
-    profile: _PlainProfile = resolved.profile
+    profile: PlainProfile = resolved.connectable
     limit = profile.timeout if timeout is None else timeout
     from .plain_handshake import answers
 
-    return answers(profile, token_of(resolved, env), Deadline.after(limit * _FIRST_SHARE))
+    return answers(profile, token_of(profile, env), Deadline.after(limit * _FIRST_SHARE))
 
 
-def _plain_profile(raw: RawProfile) -> _PlainProfile | None:
-    """The profile that validation would make of it; None where that is not plain."""
-    given = {path: value.value for path, value in raw.values.items()}
-    if not are_plain(given):
+def token_of(profile: PlainProfile, env: Mapping[str, str]) -> SecretText | None:
+    """The token of a profile of plain values; any exception where it is not to be had in a plain way."""
+    if (credential := profile.credential) is None:
         return None
-    uri, user = (given.get((name,)) for name in ("uri", "user"))
-    secrets = [path for path in given if path[0] in ("token", "password")]
-    if (address := address_of(given)) is None or len(secrets) > 1:
-        return None
-    if (user is not None and not secrets) or (user is None and secrets and secrets[0][0] == "password"):
-        return None  # the keyring's, or a fault
-    database = given.get(("db_name",))
-    ssl = _TLS(*(given.get(("ssl", name)) for name in ("ca", "cert", "key", "server_name")))
-    if address.kind != "tcp" or (ssl.cert is None) != (ssl.key is None):
-        return None
-    if None not in (database, address.database) and database != address.database:
-        return None
-    endpoint = endpoint_of(address, given)
-    return _PlainProfile(
-        raw.alias,
-        uri,
-        address,
-        endpoint,
-        ssl if endpoint.tls else None,
-        user,
-        address.database or database,
-        secrets[0] if secrets else None,
-        given.get(("allow_insecure",), False),
-        given.get(("timeout",), DEFAULT_TIMEOUT),
-    )
-
-
-def _token(profile: _PlainProfile, values: Raw, env: Mapping[str, str]) -> SecretText | None:
-    """The token of a profile of plain values; ValueError where it is not to be had in a plain way."""
-    if (path := profile.credential) is None:
-        return None
-    value = values[path].value
-    if path[1:] == ("file",):
+    source = credential.source
+    if isinstance(source, FileSource):
         from ..secrets.file import read_file
 
-        if not os.path.isfile(value):  # a pipe gives what it holds once
+        if not os.path.isfile(source.file):  # a pipe gives what it holds once
             raise ValueError
-        secret, _ = read_file(value, 0.0)
+        secret, _ = read_file(source.file, 0.0)
     else:
-        secret = line_of(value if path[1:] == () else SecretText(env[value]))
+        found = SecretText(env[source.env]) if isinstance(source, EnvSource) else source
+        if not isinstance(found, SecretText):
+            raise ValueError
+        secret = line_of(found)
         if secret_fault(secret) is not None:
             raise ValueError
-    return make_token(profile.user if path[0] == "password" else None, secret)
+    return make_token(credential.user, secret)
 
 
 def plain(alias: str | None, file: str | None, env: Mapping[str, str]) -> PlainResolved | None:
@@ -203,8 +148,10 @@ def plain(alias: str | None, file: str | None, env: Mapping[str, str]) -> PlainR
     raw = found.layers.raw(choices[0][0]) if choices else None
     if raw is None or (raw.document is not None and refusal(raw.document) is not None):
         return None
-    profile = _plain_profile(raw)
-    return None if profile is None else PlainResolved(profile, raw, bool(found.unread))
+    profile = plain_profile(raw, check_files=False)
+    if profile is None or profile.address.kind != "tcp" or profile.auth == "keyring":
+        return None
+    return PlainResolved(profile, raw, bool(found.unread))
 
 
 @dataclass(frozen=True)
@@ -242,8 +189,3 @@ def _trusts(documents: tuple[Document, ...], env: Mapping[str, str]) -> bool:
 
     store = TrustStore.load(env)
     return store.fault is None and all(map(store.trusts, projects))
-
-
-def token_of(resolved: PlainResolved, env: Mapping[str, str]) -> SecretText | None:
-    """The token of a profile of plain values; any exception where it is not to be had in a plain way."""
-    return _token(resolved.profile, resolved.raw.values, env)

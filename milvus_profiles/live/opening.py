@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from ..channel.core import ChannelCore
 from ..channel.metadata import TokenHolder
 from ..channel.options import begin_connecting, open_channel
+from ..connectable import Connectable
 from ..deadline import Deadline
 from ..errors import MilvusProfilesError, ServerNotReadyError, UnreachableError
 from ..log import log
 from ..masked import SecretText
 from ..probe.context import ConnectContext
 from ..probe.resolvers import ResolversDifferError
-from ..profile import Profile
 from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve, takes_time
 from .driving import calls_deadline, drive
 from .failure import told
@@ -75,7 +75,7 @@ def secret_context(profiles: Profiles, alias: str, within: float = _LONGEST_COMM
 
 def spec_of(resolved: Resolved, profiles: Profiles, within: float = _LONGEST_COMMAND) -> ChannelSpec:
     """What opening a channel of a profile takes, whose secret is to be had within some seconds."""
-    profile = resolved.profile
+    profile = resolved.connectable
 
     def find(refresh: bool) -> SecretText | None:
         # The context is made here: a channel that is open has no need of one.
@@ -88,7 +88,7 @@ def spec_of(resolved: Resolved, profiles: Profiles, within: float = _LONGEST_COM
     return ChannelSpec(profile, find, early and profile.endpoint.kind != "lite")
 
 
-def lite_of(profile: Profile) -> LiteLease | None:
+def lite_of(profile: Connectable) -> LiteLease | None:
     """The Milvus Lite of a profile, started if need be; None where it is none.
 
     Raises:
@@ -264,7 +264,7 @@ def _ms_since(began: float) -> float:
 
 
 def start(
-    profile: Profile,
+    profile: Connectable,
     token: SecretText | None,
     refresh: Callable[[], SecretText | None],
     *,
@@ -362,7 +362,7 @@ def open_live(
         ConnectionLimitError: ``max_connections`` are open.
         MilvusProfilesError: what is wrong, classified; ``old`` then goes on as it is.
     """
-    with told(resolved.profile.alias):
+    with told(resolved.connectable.alias):
         spec = spec_of(resolved, profiles)
         if old is not None:
             opening = _Opening(spec, wait_ready)

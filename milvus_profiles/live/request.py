@@ -6,24 +6,27 @@ import os
 import warnings
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..alias import alias_of
+from ..alias import alias_of, check_alias, fold_alias
 from ..config.fields import FIELDS, SECRET_FIELDS
 from ..config.loading import BrokenFileWarning, load_for, profiles_of
 from ..config.permissions import file_warnings
 from ..config.plaintext import check_plaintext
 from ..config.profiles import Profiles, Resolved
 from ..config.unchanged import Unchanged
+from ..connectable import Connectable
 from ..deadline import seconds_of
 from ..errors import ConfigError, ParamError
 from ..half_made import even_half_made
 from ..log import EVENTS, LOG
 from ..masked import MaskedFields, SecretText
-from ..profile import Profile, check_alias, fold_alias
 from ..spelling import suggest_field
 from .failure import told
 from .spec import NOT_OF_THE_CHANNEL, SpecKey
+
+if TYPE_CHECKING:
+    from ..profile import Profile
 
 __all__ = ["CallFields", "InsecureFileWarning", "InsecureTransportWarning", "Request", "has_address", "request"]
 
@@ -148,7 +151,7 @@ def request(
         by_name = (alias, dedicated) if alias is None or isinstance(alias, str) else None
     if by_name is not None and (known := _remembered(by_name)) is not None:
         return known
-    with told(alias.alias if isinstance(alias, Profile) else alias):
+    with told(alias.alias if isinstance(alias, Connectable) else alias):
         asked = _request(alias, profiles, dedicated, timeout, fields, name)
     if by_name is not None:
         _remember(by_name, asked)
@@ -167,7 +170,7 @@ def _remembered(by_name: _ByName) -> Request | None:
         return None  # whoever listens is told each time which one it is
     for unchanged, requests in _LAST[:1]:
         found = requests.get(by_name)
-        if found is not None and unchanged.holds() and found.fingerprint.is_current(found.resolved.profile):
+        if found is not None and unchanged.holds() and found.fingerprint.is_current(found.resolved.connectable):
             return found
     return None
 
@@ -200,7 +203,7 @@ def _request(
         raise ParamError(f"dedicated= is True or False, not a value of the type {type(dedicated).__name__}")
     if timeout is not None:
         fields["timeout"] = seconds_of("timeout=", timeout)
-    given = alias if isinstance(alias, Profile) else None
+    given = alias if isinstance(alias, Connectable) else None
     if profiles is None and given is not None and isinstance(given.source, Profiles):
         profiles = given.source
     anonymous = alias is None and has_address(fields)
@@ -210,7 +213,7 @@ def _request(
     key: Hashable | None = None
     if given is not None and given.source is None:
         resolved = known.anonymous(CallFields(given.fields()), alias=given.alias, over=fields)
-        resolved = replace(resolved, profile=resolved.profile.held_to(given.untrusted))
+        resolved = replace(resolved, connectable=resolved.profile.held_to(given.untrusted))
     elif given is not None:
         # As by its name, with the trust that its file has; what a program changed in it is the call's.
         was = known[given.alias].fields()
@@ -227,7 +230,7 @@ def _request(
         caught += [InsecureFileWarning(line) for line in file_warnings([resolved.raw.document])]
     if (warning := check_plaintext(resolved)) is not None:
         caught.append(InsecureTransportWarning(warning))
-    return Request(resolved, known, key, tuple(caught), SpecKey.of(resolved.profile))
+    return Request(resolved, known, key, tuple(caught), SpecKey.of(resolved.connectable))
 
 
 def has_address(fields: Mapping[str, Any]) -> bool:
@@ -240,7 +243,7 @@ def _key(profiles: Profiles, resolved: Resolved, fields: Mapping[str, Any]) -> H
     overrides = tuple(
         (name, _hashable(value)) for name, value in sorted(fields.items()) if name not in NOT_OF_THE_CHANNEL
     )
-    return profiles.source, fold_alias(resolved.profile.alias), overrides
+    return profiles.source, fold_alias(resolved.connectable.alias), overrides
 
 
 def _hashable(value: Any) -> Hashable:

@@ -19,6 +19,7 @@ from typing_extensions import Self
 
 from ..channel.channel_base import OfThisProcess
 from ..channel.metadata import TokenHolder
+from ..connectable import Connectable
 from ..deadline import Deadline
 from ..display import Table, Tabular
 from ..endpoint import Endpoint
@@ -26,7 +27,6 @@ from ..half_made import even_half_made
 from ..log import log
 from ..masked import SecretText
 from ..probe.context import ConnectContext
-from ..profile import Profile
 from .clients import ClientHold, forked_or_closed, gate_of
 from .handshake import PROBES_OF_PING, Plan, ping_plan
 from .limit import Slot
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ..channel.core_base import CoreBase
     from ..channel.lite import LiteLease
     from ..channel.pymilvus_source import ClientSource
+    from ..profile import Profile
 
 __all__ = ["ConnectionInfo", "Handle", "SharedChannelBase"]
 
@@ -110,7 +111,7 @@ class SharedChannelBase(Generic[C]):
     # --- what it is ---
 
     @property
-    def profile(self) -> Profile:
+    def profile(self) -> Connectable:
         """The profile that it serves now."""
         return self.spec.profile
 
@@ -147,7 +148,7 @@ class SharedChannelBase(Generic[C]):
     def channel(self, gate: Callable[[], None], on_close: Callable[[], Any]) -> Any:
         """A channel for one handle; the arguments are those of :class:`.channel_base.ChannelBase`."""
 
-    def handle(self, make: Callable[[Self, Profile], H], profile: Profile) -> H | None:
+    def handle(self, make: Callable[[Self, Connectable], H], profile: Connectable) -> H | None:
         """A new handle; None if the channel was closed meanwhile.
 
         The profile, as the caller resolved it, differs from the channel's only in what is not the channel's.
@@ -310,7 +311,7 @@ class Handle(OfThisProcess, Generic[S]):
     _channel: weakref.ref[Any] | None = None
     """The channel holds its handle, so the handle must not hold it: see :func:`.weak.weakly`."""
 
-    def __init__(self, live: S, profile: Profile) -> None:
+    def __init__(self, live: S, profile: Connectable) -> None:
         self._live = live
         self._profile = profile
         self._closed = False
@@ -326,7 +327,8 @@ class Handle(OfThisProcess, Generic[S]):
     @property
     def profile(self) -> Profile:
         """The profile as the handle was opened with it, overrides of the call included."""
-        return self._profile
+        validated: Profile = self._profile.validated()
+        return validated
 
     @property
     def endpoint(self) -> Endpoint:

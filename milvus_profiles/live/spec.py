@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ..channel.tls_files import tls_signature
+from ..config.fields import ADDRESS_FIELDS, FIELDS
+from ..connectable import Connectable, comparable
 from ..endpoint import Endpoint
 from ..masked import SecretText
 from ..probe.context import ConnectContext
-from ..profile import Profile
 
 if TYPE_CHECKING:
     from ..channel.lite import LiteLease
@@ -23,12 +24,9 @@ NOT_OF_THE_CHANNEL = frozenset(
     {"alias", "allow_insecure", "description", "extends", "management_port", "pool", "protected", "timeout"}
 )
 """Fields that leave the channel as it is."""
-_IN_THE_ENDPOINT = frozenset({"uri", "host", "port"})
 _IDENTITY = ("db_name", "user")
 _MANNER = ("token", "password", "call_timeout")
-_OPTIONS = tuple(
-    name for name in Profile.model_fields if name not in NOT_OF_THE_CHANNEL.union(_IN_THE_ENDPOINT, _IDENTITY, _MANNER)
-)
+_OPTIONS = tuple(name for name in FIELDS if name not in NOT_OF_THE_CHANNEL.union(ADDRESS_FIELDS, _IDENTITY, _MANNER))
 
 Change = Literal["none", "manner", "way", "identity"]
 """What a new profile changes:
@@ -56,15 +54,15 @@ class SpecKey:
     manner: Hashable
 
     @classmethod
-    def of(cls, profile: Profile) -> SpecKey:
+    def of(cls, profile: Connectable) -> SpecKey:
         """That of a profile, which is no template."""
 
         def values(names: tuple[str, ...]) -> Hashable:
-            return tuple(getattr(profile, name) for name in names)
+            return tuple(comparable(getattr(profile, name)) for name in names)
 
         return cls(values(_IDENTITY), (profile.endpoint, values(_OPTIONS), tls_signature(profile.tls)), values(_MANNER))
 
-    def is_current(self, profile: Profile) -> bool:
+    def is_current(self, profile: Connectable) -> bool:
         """Whether the certificate files of the profile that this is of look as they did."""
         return not self.way[-1] or self.way[-1] == tls_signature(profile.tls)
 
@@ -91,7 +89,7 @@ class ChannelSpec:
         early: whether the channel may connect before the secret is there.
     """
 
-    profile: Profile
+    profile: Connectable
     find: Callable[[bool], SecretText | None]
     early: bool = False
 
@@ -100,12 +98,12 @@ class ChannelSpec:
         return self.find(True)
 
 
-def context_of(profile: Profile, token: SecretText | None, lite: LiteLease | None) -> ConnectContext:
+def context_of(profile: Connectable, token: SecretText | None, lite: LiteLease | None) -> ConnectContext:
     """What is tried, for the words of an error."""
     alias = None if profile.alias == ANONYMOUS else profile.alias
     return ConnectContext.of(profile, token, alias=alias, lite_port=lite.port if lite else None)
 
 
-def reach_of(profile: Profile, lite: LiteLease | None) -> Endpoint:
+def reach_of(profile: Connectable, lite: LiteLease | None) -> Endpoint:
     """The endpoint that sockets lead to: for Milvus Lite its server in this process."""
     return profile.endpoint if lite is None else Endpoint("tcp", host="127.0.0.1", port=lite.port)

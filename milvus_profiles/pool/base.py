@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
-from ..alias import alias_of
+from ..alias import alias_of, fold_alias
 from ..channel.channel_base import OfThisProcess
 from ..deadline import seconds_of
 from ..errors import ConfigError, Location, ParamError, PoolError, PoolExhaustedError, PoolTimeoutError
@@ -25,7 +25,7 @@ from ..half_made import even_half_made
 from ..log import log
 from ..masked import without_secrets
 from ..pool_stats import KeyStats, PoolStats
-from ..profile import POOL_WIDE, PoolSettings, Profile, fold_alias
+from ..profile import POOL_WIDE, PoolSettings, Profile
 from ..spelling import suggest_field
 from ..text import counted
 from .core import Core, Event

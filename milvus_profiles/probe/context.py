@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from ..connectable import Connectable, PlainProfile, TLSSettings
+from ..credential import Credential, EnvSource, FileSource
 from ..endpoint import Endpoint
 from ..masked import SecretText
-from ..profile import SSL, Credential, EnvRef, FileRef, Profile
 from ..text import ANSWERS, CALL, OPTIONS, Standing, is_quoted, printable
 from .sockets import Route, route_to
 
@@ -37,13 +38,13 @@ class ConnectContext:
 
     endpoint: Endpoint
     alias: str | None = None
-    tls: SSL | None = None
+    tls: TLSSettings | None = None
     token: SecretText | None = None
     db_name: str | None = None
-    timeout: float = 10.0
+    timeout: float = PlainProfile.timeout
     route: Route = field(default_factory=lambda: Route("", 0))
     credential: Credential | None = None
-    ssl: SSL | bool | None = None
+    ssl: TLSSettings | bool | None = None
     by_host: bool = False
     uri_database: str | None = None
     standing: Standing = field(default_factory=Standing)
@@ -52,7 +53,7 @@ class ConnectContext:
     @classmethod
     def of(
         cls,
-        profile: Profile,
+        profile: Connectable,
         token: SecretText | None = None,
         *,
         alias: str | None = None,
@@ -164,9 +165,9 @@ class ConnectContext:
         if self.alias is None:
             return "give the right one" if self._made.prefix == OPTIONS else "connect with other ones"
         source = self.credential and self.credential.source
-        if isinstance(source, EnvRef):
+        if isinstance(source, EnvSource):
             return f"set the variable {source.env} to the right one"
-        if isinstance(source, FileRef):
+        if isinstance(source, FileSource):
             return f"put the right one into the file {printable(source.file)}"
         kind = "keyring" if self.credential is None else self.credential.kind
         if kind == "command":

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from ..channel.grpc_import import grpc
+from ..connectable import Connectable, PlainTLS
 from ..deadline import Deadline
 from ..errors import TLSError
-from ..profile import SSL, Profile
 from ..text import command
 from .certificate import Certificate
 from .context import ConnectContext
@@ -40,7 +40,7 @@ class PresentedCertificate(Certificate):
         return self.plain_name if self.problem == "wrong host" else None
 
 
-def fetch_certificate(profile: Profile, deadline: Deadline | None = None) -> PresentedCertificate:
+def fetch_certificate(profile: Connectable, deadline: Deadline | None = None) -> PresentedCertificate:
     """Ask a server for its certificate, trusting nothing and sending no secret, not even a client certificate.
 
     The profile's ``ssl.server_name`` is asked for and checked; a deadline of None gives it the profile's ``timeout``.
@@ -54,7 +54,7 @@ def fetch_certificate(profile: Profile, deadline: Deadline | None = None) -> Pre
     context = ConnectContext(
         profile.endpoint,
         alias=profile.alias,
-        tls=SSL(server_name=None if profile.tls is None else profile.tls.server_name),
+        tls=PlainTLS(server_name=None if profile.tls is None else profile.tls.server_name),
         timeout=deadline.remaining,
         route=route_to(profile.endpoint, proxy=profile.proxy),
     )
@@ -76,7 +76,7 @@ def fetch_certificate(profile: Profile, deadline: Deadline | None = None) -> Pre
     raise classify(grpc.StatusCode.UNAVAILABLE, "", context, results=results)
 
 
-def untrusted_certificate(profile: Profile) -> PresentedCertificate | None:
+def untrusted_certificate(profile: Connectable) -> PresentedCertificate | None:
     """The certificate of a server whose issuer is not known here; None where it is, and where that cannot be seen.
 
     As for :func:`fetch_certificate`, which says what is raised, nothing is trusted and no secret is sent.
@@ -84,7 +84,7 @@ def untrusted_certificate(profile: Profile) -> PresentedCertificate | None:
     if profile.tls is None or profile.endpoint.kind != "tcp":
         return None
     deadline = Deadline.after(profile.timeout)
-    tls = SSL(ca=profile.tls.ca, server_name=profile.tls.server_name)
+    tls = PlainTLS(ca=profile.tls.ca, server_name=profile.tls.server_name)
     route = route_to(profile.endpoint, proxy=profile.proxy)
     seen = gather_results(route, profile.endpoint.host, tls, deadline).tls
     if seen is None or seen.distrust not in ("self-signed", "unknown issuer"):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ..connectable import TLSSettings
 from ..deadline import Deadline
-from ..profile import SSL
 from .sockets import (
     PlaintextOutcome,
     Resolution,
@@ -52,7 +52,7 @@ def reach(route: Route, deadline: Deadline) -> ProbeResults:
     return ProbeResults(resolution, connect_first(resolution.addresses, deadline))
 
 
-def gather_results(route: Route, host: str, tls: SSL | None, deadline: Deadline) -> ProbeResults:
+def gather_results(route: Route, host: str, tls: TLSSettings | None, deadline: Deadline) -> ProbeResults:
     """Look at a server, one layer after the other, as far as each lets us.
 
     With TLS its certificate should be for ``host``; what is wrong with the profile's own TLS files is raised.

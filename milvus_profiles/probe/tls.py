@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ..connectable import TLSSettings
 from ..deadline import Deadline
 from ..errors import MilvusProfilesError
-from ..profile import SSL
 from ..text import printable
 from .certificate import Certificate, MalformedCertificate, certificate_of_file, objection, read_certificate
 from .sockets import FRAME_HEADER, HTTP2_HELLO, PlaintextOutcome, SocketAddress, is_http2, open_socket, probe_plaintext
@@ -104,7 +104,7 @@ class TLSOutcome:
 
 
 def probe_tls(
-    address: SocketAddress, host: str, tls: SSL, deadline: Deadline, *, env: Mapping[str, str] = os.environ
+    address: SocketAddress, host: str, tls: TLSSettings, deadline: Deadline, *, env: Mapping[str, str] = os.environ
 ) -> TLSOutcome:
     """Shake hands as gRPC would, and look again without verification where the certificate is not trusted.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..channel.tls_files import ROOTS_VARIABLE, check_tls_files
 
 if TYPE_CHECKING:
-    from ..profile import SSL
+    from ..connectable import TLSSettings
 
 __all__ = ["default_roots", "pinning_context", "trusting_all", "verifying_context"]
 
@@ -31,7 +31,7 @@ def default_roots(env: Mapping[str, str] = os.environ) -> str:
     return os.path.join(os.path.dirname(package.origin), "_cython", "_credentials", "roots.pem")
 
 
-def verifying_context(tls: SSL, *, protocol: str = "h2", env: Mapping[str, str] = os.environ) -> ssl.SSLContext:
+def verifying_context(tls: TLSSettings, *, protocol: str = "h2", env: Mapping[str, str] = os.environ) -> ssl.SSLContext:
     """A context that trusts what gRPC would trust, and has the profile's client certificate.
 
     Raises:
@@ -51,7 +51,7 @@ def pinning_context(pem: str, protocol: str) -> ssl.SSLContext:
     return context
 
 
-def trusting_all(protocol: str, tls: SSL | None = None) -> ssl.SSLContext:
+def trusting_all(protocol: str, tls: TLSSettings | None = None) -> ssl.SSLContext:
     """A context that verifies nothing; only the greeting of HTTP/2 may ever be sent over such a connection."""
     context = _context(tls, protocol)
     context.check_hostname = False
@@ -59,7 +59,7 @@ def trusting_all(protocol: str, tls: SSL | None = None) -> ssl.SSLContext:
     return context
 
 
-def _context(tls: SSL | None = None, protocol: str = "h2") -> ssl.SSLContext:
+def _context(tls: TLSSettings | None = None, protocol: str = "h2") -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # A pinned certificate need not be a CA's.

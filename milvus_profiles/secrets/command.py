@@ -22,11 +22,11 @@ from functools import partial
 from typing import NoReturn
 
 from ..background import Pending
+from ..credential import CommandSource
 from ..errors import SecretUnavailableError
 from ..files.ownership import changeable
 from ..files.paths import home_directory, is_absolute
 from ..masked import MaskedMapping, SecretText, secret_fault
-from ..profile import CommandRef
 from .cache import Fetched
 from .terminal import has_terminal
 from .value import Received
@@ -47,7 +47,7 @@ _RFC3339 = re.compile(
 )
 
 
-def variables(command: CommandRef, env: Mapping[str, str], *, terminal: bool = False) -> MaskedMapping:
+def variables(command: CommandSource, env: Mapping[str, str], *, terminal: bool = False) -> MaskedMapping:
     """The environment of the program: PATH, HOME, LANG and what the reference names, as far as they are set.
 
     Windows has more of that kind.  Where it may have a terminal, TERM says which.
@@ -96,7 +96,7 @@ def absolute_entries(path: str) -> str:
 
 
 def run_command(
-    command: CommandRef,
+    command: CommandSource,
     env: MaskedMapping,
     *,
     seconds: float,
@@ -154,7 +154,7 @@ def _fail(program: str, what: str, hint: str) -> NoReturn:
 
 
 def _run(
-    command: CommandRef, env: MaskedMapping, received: Received, seconds: float, show_stderr: bool, asks: bool
+    command: CommandSource, env: MaskedMapping, received: Received, seconds: float, show_stderr: bool, asks: bool
 ) -> int | None:
     """The exit status; None if it had to be killed."""
     deadline = time.monotonic() + seconds
@@ -171,7 +171,7 @@ def _run(
             _kill(process, alone=asks)
 
 
-def _start(command: CommandRef, env: MaskedMapping, show_stderr: bool, asks: bool) -> subprocess.Popen[bytes]:
+def _start(command: CommandSource, env: MaskedMapping, show_stderr: bool, asks: bool) -> subprocess.Popen[bytes]:
     program = find_program(command.command[0], env)
     with contextlib.suppress(OSError, ValueError):  # where there is none, starting it says so
         if program is not None and (found := changeable(program, os.stat(program))) is not None:

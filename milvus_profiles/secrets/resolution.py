@@ -14,11 +14,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..credential import CommandSource, Credential, EnvSource, FileSource, KeyringSource
 from ..endpoint import Endpoint
 from ..errors import SecretUnavailableError
 from ..log import log
 from ..masked import MaskedMapping, SecretText, secret_fault
-from ..profile import CommandRef, Credential, EnvRef, FileRef, KeyringRef
 from ..text import ANSWERS, OPTIONS, Standing
 from .account import keyring_account
 from .cache import SecretCache
@@ -110,15 +110,15 @@ def status(credential: Credential | None, endpoint: Endpoint, context: SecretCon
         return SecretStatus("missing", "none")
     source, env = credential.source, context.env
     backend = None
-    if isinstance(source, KeyringRef):
+    if isinstance(source, KeyringSource):
         with _naming(credential, endpoint, context):
             there = context.keyring.get(keyring_account(endpoint, credential.user)) is not None
             backend = context.keyring.backend()
-    elif isinstance(source, EnvRef):
+    elif isinstance(source, EnvSource):
         there = bool(env.get(source.env))
-    elif isinstance(source, FileRef):
+    elif isinstance(source, FileSource):
         there = os.path.exists(source.file) and not os.path.isdir(source.file)
-    elif isinstance(source, CommandRef):
+    elif isinstance(source, CommandSource):
         from .command import find_program
 
         program = find_program(source.command[0], env)
@@ -130,7 +130,7 @@ def status(credential: Credential | None, endpoint: Endpoint, context: SecretCon
 
 def takes_time(credential: Credential | None) -> bool:
     """Whether finding the secret takes about as long as a network: the keyring is asked, or a program run."""
-    return credential is not None and isinstance(credential.source, (KeyringRef, CommandRef))
+    return credential is not None and isinstance(credential.source, (KeyringSource, CommandSource))
 
 
 def forget() -> None:
@@ -149,16 +149,16 @@ def _naming(credential: Credential, endpoint: Endpoint, context: SecretContext) 
 
 def _secret(credential: Credential, endpoint: Endpoint, context: SecretContext, refresh: bool) -> SecretText:
     source = credential.source
-    if isinstance(source, KeyringRef):
+    if isinstance(source, KeyringSource):
         return _from_keyring(credential, endpoint, context)
-    if isinstance(source, EnvRef):
+    if isinstance(source, EnvSource):
         if source.env not in context.env:
             raise SecretUnavailableError(f"the variable {source.env} is not set", hint=f"set {source.env}")
         return _checked(SecretText(context.env[source.env]), f"the variable {source.env}", "set it to one line of text")
-    if isinstance(source, FileRef):
+    if isinstance(source, FileSource):
         path = source.file
         return _KEPT.get(("file", path), lambda: read_file(path, context.time_limit), now=context.now, refresh=refresh)
-    if isinstance(source, CommandRef):
+    if isinstance(source, CommandSource):
         return _from_command(source, credential.user, endpoint, context, refresh)
     return _checked(source, "the text in the configuration", _stored(context))
 
@@ -187,7 +187,7 @@ def _from_keyring(credential: Credential, endpoint: Endpoint, context: SecretCon
 
 
 def _from_command(
-    command: CommandRef, user: str | None, endpoint: Endpoint, context: SecretContext, refresh: bool
+    command: CommandSource, user: str | None, endpoint: Endpoint, context: SecretContext, refresh: bool
 ) -> SecretText:
     from .command import run_command, variables
 
