@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.message import DecodeError
 
+from milvus_profiles import __version__
 from milvus_profiles.channel import wire
 from milvus_profiles.channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS
 from tests.support.milvus import MilvusServer
@@ -83,7 +84,7 @@ def test_the_methods_that_are_repeated_exist_and_only_read() -> None:
 
 
 def test_a_real_server_understands_the_requests(milvus_plain: MilvusServer) -> None:
-    request = CONNECT.serialize({"client_info": {"sdk_type": "milvus-profiles", "sdk_version": wire.sdk_version()}})
+    request = CONNECT.serialize({"client_info": {"sdk_type": "milvus-profiles", "sdk_version": __version__}})
     connected = CONNECT.deserialize(milvus_plain.call("Connect", request))
     assert wire.status_of(connected) == (0, "")
     assert connected.server_info.build_tags.startswith("v2.3.5")
@@ -127,4 +128,4 @@ def test_paths_are_those_of_milvus() -> None:
 def test_the_version_told_to_servers_is_the_distributions() -> None:
     from importlib.metadata import version
 
-    assert wire.sdk_version() == version("milvus-profiles")
+    assert __version__ == version("milvus-profiles")

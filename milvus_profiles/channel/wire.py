@@ -9,7 +9,6 @@ Field numbers are those of Milvus's ``milvus.proto`` and ``common.proto``.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +23,6 @@ __all__ = [
     "SERVICE",
     "SHOW_COLLECTIONS",
     "Method",
-    "sdk_version",
     "status_of",
 ]
 
@@ -118,17 +116,6 @@ def status_of(response: Any) -> tuple[int, str]:
     """
     status = response.status
     return status.code or status.error_code, status.reason or status.detail
-
-
-@functools.cache
-def sdk_version() -> str:
-    """The version of this distribution, as the Connect call tells it to the server."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("milvus-profiles")
-    except PackageNotFoundError:  # pragma: no cover - run from a bare copy of the sources
-        return "0"
 
 
 READ_METHODS = (

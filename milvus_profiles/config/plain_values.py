@@ -14,6 +14,7 @@ from ..alias import is_alias
 from ..connectable import PlainProfile, PlainTLS, address_of
 from ..credential import KeyringSource, PlainEnv, PlainFile
 from ..endpoint import Address, AddressError, Endpoint, parse_host
+from ..files.paths import absolute_path
 from ..files.regular_file import PEM_LIMIT, FileFault, is_pem, read_regular
 from ..masked import SecretText
 from .fields import SECRET_FIELDS
@@ -40,6 +41,10 @@ def _is_token(value: Any) -> bool:
     return type(value) is SecretText and _TOKEN.fullmatch(value.reveal()) is not None
 
 
+def _is_path(value: Any) -> bool:
+    return type(value) is str and _PATH.fullmatch(value) is not None and absolute_path(value, base="/") == value
+
+
 def _is_boolean(value: Any) -> bool:
     return type(value) is bool
 
@@ -60,7 +65,7 @@ def _is_host(value: Any) -> bool:
 _SECRET_FORMS = {
     ("keyring",): lambda value: value is True,
     ("env",): _matches(re.compile("[A-Za-z_][A-Za-z0-9_]{0,200}")),
-    ("file",): _matches(_PATH),
+    ("file",): _is_path,
     (): _is_token,
 }
 _PLAIN: Mapping[tuple[str, ...], Callable[[Any], bool]] = {
@@ -71,9 +76,9 @@ _PLAIN: Mapping[tuple[str, ...], Callable[[Any], bool]] = {
     ("user",): _matches(_WORD),
     ("db_name",): _matches(_WORD),
     ("ssl",): lambda value: value is True,
-    ("ssl", "ca"): _matches(_PATH),
-    ("ssl", "cert"): _matches(_PATH),
-    ("ssl", "key"): _matches(_PATH),
+    ("ssl", "ca"): _is_path,
+    ("ssl", "cert"): _is_path,
+    ("ssl", "key"): _is_path,
     ("ssl", "server_name"): _is_host,
     ("timeout",): _is_time,
     ("call_timeout",): _is_time,

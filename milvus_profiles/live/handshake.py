@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
 
+from .. import __version__
 from ..channel.grpc_import import grpc
 from ..channel.metadata import Metadata, TokenHolder
 from ..channel.receive_limits import LARGEST_ANSWER, OVERSIZED, is_compressed, is_oversized
-from ..channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, sdk_version, status_of
+from ..channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, status_of
 from ..endpoint import Endpoint
 from ..errors import DatabaseNotFoundError
 from ..probe.context import ConnectContext
@@ -154,7 +155,7 @@ def handshake_plan(
     """
     client = {
         "sdk_type": "milvus-profiles",
-        "sdk_version": sdk_version(),
+        "sdk_version": __version__,
         "local_time": now().isoformat(timespec="seconds"),
         "user": user or "",
     }
