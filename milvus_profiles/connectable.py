@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
-from .credential import CommandSource, Credential, EnvSource, FileSource, KeyringSource, Kind, Source, kind_of
+from .credential import Credential, EnvSource, FileSource, KeyringSource, Kind, Source, kind_of
 from .endpoint import DEFAULT_PORT, Address, Endpoint, Untrusted, parse_address
 from .errors import ConfigError
 from .text import Standing
@@ -99,12 +99,14 @@ _PARTS: tuple[tuple[type[Any], tuple[str, ...]], ...] = (
     (KeyringSource, ()),
     (EnvSource, ("env",)),
     (FileSource, ("file",)),
-    (CommandSource, ("command", "pass_env", "directory")),
 )
 
 
 def comparable(value: Any) -> Hashable:
-    """The value of a field in a form that is equal for a model and its plain form."""
+    """The value of a field in a form that is equal for a model and its plain form.
+
+    A command has no plain form, and stays what it is: it shows no arguments, which may be secrets.
+    """
     for kind, names in _PARTS:
         if isinstance(value, kind):
             return (kind, *(getattr(value, name) for name in names))

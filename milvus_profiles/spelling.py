@@ -54,9 +54,11 @@ class Nearest:
             near = {*_around(forwards, word), *(name[::-1] for name in _around(backwards, word[::-1]))}
         if other:
             near = [name for name in near if name != word]
-        import difflib  # here: most names are right
-
-        best = difflib.get_close_matches(word, near, n=1, cutoff=0.6)
+        try:
+            from difflib import get_close_matches  # takes as long as all else that reading a profile imports
+        except (ImportError, OSError):  # as where no file descriptor is left; the hint is not what is wrong
+            return None
+        best = get_close_matches(word, near, n=1, cutoff=0.6)
         return self._names[best[0]] if best else None
 
 

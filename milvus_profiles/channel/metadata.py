@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import itertools
-import secrets
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -54,7 +54,7 @@ class TokenHolder:
         self._generation = 0
         self._wall_clock = wall_clock
         # Half chance, half count: unique without the cost of a random id for every call, and a valid trace id.
-        self._prefix, self._count = secrets.token_hex(8), itertools.count(1)
+        self._prefix, self._count = os.urandom(8).hex(), itertools.count(1)
         self._fixed: Callable[[], Metadata]
         self._fix()
 

@@ -26,7 +26,6 @@ from ..log import log
 from ..masked import MaskedFields, SecretText, without_secrets
 from ..spelling import Nearest, suggest
 from ..text import Standing
-from ..tomltext.parser import TOMLDecodeError, loads
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS
 
 if TYPE_CHECKING:
@@ -278,6 +277,8 @@ def _decode(content: bytes, path: str) -> str:
 
 
 def _parse(text: str, path: str) -> dict[str, Any]:
+    from ..tomltext.parser import TOMLDecodeError, loads  # here, since often there is no file at all
+
     def fail(message: str, place: re.Match[str] | None) -> ConfigError:
         line = None if place is None else text.count("\n", 0, place.start()) + 1
         return ConfigError(f"the file is not valid TOML: {message}", location=Location(path, line))

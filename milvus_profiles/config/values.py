@@ -241,7 +241,7 @@ def inherit(parent: Raw, child: Raw) -> Raw:
     The child's replace the parent's, tables whole.  Where the parent has an address and the child names one, nothing
     that is bound to the address is taken over.
     """
-    if len(child) == 1:  # ``extends`` alone, as tens of thousands have it
+    if len(child) == 1 and ("extends",) in child:  # as tens of thousands have it
         return {path: value for path, value in parent.items() if path[0] not in _NEVER_INHERITED} | child
     heads = {path[0] for path in child}
     moved = has_address(parent) and bool(heads & set(ADDRESS_FIELDS))
