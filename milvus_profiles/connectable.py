@@ -152,7 +152,7 @@ class Connectable:
         extends: str | None
         _address: ClassVar[Address | None]
         _untrusted: Untrusted | None
-        _standing: Standing | None
+        _standing: ClassVar[Standing | None]
 
         # The model, which stands above.
         def validated(self) -> Any: ...

@@ -257,3 +257,32 @@ def test_a_call_is_made_without_pydantic_and_the_profile_is_real(
     )  # fmt: skip
     alias, auth = ("p", "env") if named else ("anonymous", "inline")
     assert done.stdout == f"[]\nTrue {alias} {auth} {milvus_auth.uri} 10.0 True\n", done.stderr
+
+
+def test_without_file_descriptors_what_cannot_be_validated_is_an_error_and_later_is(
+    milvus_auth: MilvusServer, tmp_path: Path
+) -> None:
+    program = """
+import os, resource, sys
+import milvus_profiles as mp
+address = os.environ["ADDRESS"]
+with mp.connect(uri=address, token="root:Milvus") as conn:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    for ask in (lambda: mp.connect(uri=address, retry=False), lambda: conn.profile):
+        try:
+            ask()
+        except mp.ConfigError as error:
+            print(error.message.rpartition("loaded: ")[2])
+    print(conn.ping() > 0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    print(conn.profile.alias, mp.connect(uri=address, token="root:Milvus", retry=False).profile.retry)
+"""
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ADDRESS": milvus_auth.uri}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    refused, again, *rest = done.stdout.splitlines()
+    assert "Too many open files" in refused, done.stderr
+    assert "Too many open files" in again
+    assert rest == ["True", "anonymous False"]

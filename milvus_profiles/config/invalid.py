@@ -108,10 +108,13 @@ def validate(raw: RawProfile, *, check_files: bool = True) -> Profile | Findings
     Returns:
         The profile, or what is wrong.  Errors are returned, not raised: the frames below hold the values.
     """
-    from pydantic import ValidationError
+    try:
+        from pydantic import ValidationError
 
-    from ..profile import Profile
-
+        from ..profile import Profile
+    except (ImportError, OSError) as error:  # by now there may be no file descriptor left to import them with
+        message = f"the profile {raw.alias!r} cannot be validated, since what that takes cannot be loaded: {error}"
+        return Findings(ConfigError(message, location=raw.declared.location()))
     if (stray := raw.values.get(("alias",))) is not None:
         return Findings(lambda: [partial(_unknown_key, ("alias",), raw, stray.origin)])
     try:

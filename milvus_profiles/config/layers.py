@@ -17,7 +17,8 @@ from ..text import CALL, OPTIONS, Standing
 from .aliases import choices
 from .documents import Document
 from .environment import PREFIX, EnvironmentLayer
-from .values import Origin, Raw, RawProfile, from_table, has_address, inherited, override
+from .inheritance import inherited
+from .values import Origin, Raw, RawProfile, from_table, has_address, override
 
 __all__ = ["Layers", "Selection", "standing_of"]
 

@@ -18,13 +18,12 @@ from ..display import Table, Tabular
 from ..errors import ConfigError, Location, MilvusProfilesError, UnknownProfileError
 from ..half_made import even_half_made
 from ..log import log
-from ..masked import MaskedFields, SecretText, without_secrets
+from ..masked import MaskedFields, without_secrets
 from ..spelling import Nearest, some
 from ..text import Standing
 from .databases import refuse_brought, untrusted_origin
 from .documents import Document
 from .environment import idle_addresses
-from .fields import SECRET_FIELDS
 from .invalid import FINDINGS, Findings, refuse, validate
 from .layers import Layers, Selection, standing_of
 from .locations import UnreadFile, home_fault, user_file
@@ -33,7 +32,7 @@ from .plain_values import plain_profile
 from .resolved import Examined, ProfileCache, Resolved, table_row
 from .settings import Settings
 from .trust import TrustStore, check_default, check_endpoint, check_fields
-from .values import Origin, Raw, RawProfile, Value, override, resolved_paths
+from .values import Origin, Raw, RawProfile, from_call, override
 
 if TYPE_CHECKING:
     from ..profile import Profile
@@ -370,14 +369,7 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
         )
 
     def _call_layer(self, fields: Mapping[str, Any]) -> Raw:
-        values: Raw = {}
-        for name, value in fields.items():
-            if isinstance(value, dict) and value:
-                values |= {(name, key): Value(inner, Origin("call", f"{name}=")) for key, inner in value.items()}
-            else:
-                hidden = SecretText(value) if name in SECRET_FIELDS and isinstance(value, str) else value
-                values[name,] = Value(hidden, Origin("call", f"{name}="))
-        return resolved_paths(values, self.cwd, lambda: self._layers.home)
+        return from_call(fields, self.cwd, lambda: self._layers.home)
 
     def _check_shadow(self, profile: Profile, raw: RawProfile) -> None:
         key = fold_alias(raw.alias)

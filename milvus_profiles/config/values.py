@@ -8,29 +8,30 @@ something stronger is kept for ``show --explain``.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from ..alias import fold_alias
 from ..endpoint import absolute_address
 from ..errors import ConfigError, Location
 from ..files.paths import absolute_path
 from ..half_made import even_half_made
-from ..masked import without_secrets
-from ..spelling import Nearest
+from ..masked import SecretText
 from .documents import Document
 from .fields import ADDRESS_FIELDS, FIELDS, SECRET_FIELDS, find_field
 
 __all__ = [
+    "BOUND_TO_ADDRESS",
     "FieldPath",
     "Layer",
     "Origin",
     "Raw",
     "RawProfile",
     "Value",
+    "displaced",
+    "from_call",
     "from_table",
-    "inherited",
+    "has_address",
     "left_out",
     "override",
 ]
@@ -41,9 +42,7 @@ Layer = Literal["call", "environment", "named", "project", "user", "default"]
 FieldPath = tuple[str, ...]
 
 _REFERENCE_FORMS = ("keyring", "env", "file", "command")
-_NEVER_INHERITED = frozenset({"description", "protected", "extends"})
-_BOUND_TO_ADDRESS = frozenset({"user", "password", "token", "allow_insecure"})
-_BOUND_IN_SSL = frozenset({"server_name", "cert", "key"})
+BOUND_TO_ADDRESS = frozenset({"user", "password", "token", "allow_insecure"})
 
 
 class Origin(NamedTuple):
@@ -161,10 +160,8 @@ def from_table(document: Document, alias: str, home: Home | None = None) -> Raw:
 
 
 # A profile with unknown keys is refused, and a hundred tell why: more are counted, but neither carried through layers
-# and chains of inheritance nor validated.  Of an ancestor's, a few do.
+# and chains of inheritance nor validated.
 _STRANGE = 100
-_STRANGE_INHERITED = 10
-_MANY = 40  # fields and keys; no profile that makes sense has as many
 
 
 def _leaves(table: dict[str, Any]) -> Iterator[tuple[FieldPath, Any, bool]]:
@@ -235,105 +232,22 @@ def resolved_paths(raw: Raw, directory: str, home: Home | None = None) -> Raw:
     }
 
 
-def inherit(parent: Raw, child: Raw) -> Raw:
-    """The fields of a profile that extends another.
-
-    The child's replace the parent's, tables whole.  Where the parent has an address and the child names one, nothing
-    that is bound to the address is taken over.
-    """
-    if len(child) == 1 and ("extends",) in child:  # as tens of thousands have it
-        return {path: value for path, value in parent.items() if path[0] not in _NEVER_INHERITED} | child
-    heads = {path[0] for path in child}
-    moved = has_address(parent) and bool(heads & set(ADDRESS_FIELDS))
-    dropped = _displaced(heads) | _NEVER_INHERITED | heads | (_BOUND_TO_ADDRESS if moved else frozenset())
-    merged = {
-        path: value
-        for path, value in parent.items()
-        if path[0] not in dropped and not (moved and path[0] == "ssl" and path[1:2] and path[1] in _BOUND_IN_SSL)
-    }
-    if moved and any(path[0] == "ssl" for path in parent) and not any(path[0] == "ssl" for path in merged | child):
-        # What is left of the parent's table is that TLS is on.
-        merged["ssl",] = Value(True, next(value.origin for path, value in parent.items() if path[0] == "ssl"))
-    return merged | child
-
-
-def inherited(
-    key: str,
-    fields_of: Callable[[str], tuple[str, Raw] | None],
-    place: str,
-    nearest: Callable[[], Nearest],
-    known: dict[str, Raw | ConfigError],
-) -> Raw:
-    """The fields of a profile with those of all that it extends.
+def from_call(fields: Mapping[str, Any], directory: str, home: Home | None = None) -> Raw:
+    """Flatten the fields of a call; relative paths become absolute.
 
     Args:
-        key: its folded alias.
-        fields_of: the alias as it is spelled and the own fields of a profile; None where there is no such profile.
-        place: where these profiles stand, for messages.
-        nearest: the aliases there.
-        known: outcomes for the profiles that were met on the way before, which this adds to: going through all of a
-            long chain, or of a circle, takes time that grows with its length then, not with the square.
-
-    Raises:
-        ConfigError: a profile on the way is not there or is no table, or extends itself in the end.
+        fields: the keyword arguments.
+        directory: what relative paths count from.
+        home: as for :func:`from_table`.
     """
-    done = known.get(key)
-    if isinstance(done, dict) and len(done) <= _MANY:  # of more, not all is known
-        return done
-    chain: dict[str, tuple[str, Raw]] = {}
-    found = fields_of(key)
-    if found is not None and ("extends",) not in found[1]:  # nearly all of them
-        known[key] = _heritage(found[1])
-        return found[1]
-    start: Raw | ConfigError = {}
-    while found is not None:
-        chain[key] = found
-        parent = found[1].get(("extends",))
-        if parent is None or not isinstance(parent.value, str):
-            break
-        key = fold_alias(parent.value)
-        if key in chain:
-            aliases = [alias for alias, _ in list(chain.values())[list(chain).index(key) :]]
-            shown = aliases if len(aliases) <= 8 else [*aliases[:4], "...", *aliases[-3:]]
-            start = ConfigError(
-                f"extends runs in a circle: {' -> '.join([*shown, aliases[0]])}",
-                hint="remove one of them",
-                location=parent.origin.location(),
-            )
-            break
-        if key in known:
-            start = known[key]
-            break
-        try:
-            found = fields_of(key)
-        except ConfigError as error:
-            start = error.with_traceback(None)
-            break
-        if found is None:
-            near = nearest().to(parent.value)
-            start = ConfigError(
-                f"extends names {without_secrets(parent.value)[:64]!r}, which {place} does not declare",
-                hint=f"did you mean {near!r}?" if near else "the profile it extends stands in the same place",
-                location=parent.origin.location(),
-            )
-    if isinstance(start, ConfigError):
-        known |= dict.fromkeys(chain, start)
-        # One of its own for each who asks: an error that is raised collects the frames that it went through.
-        raise ConfigError(start.message, hint=start.hint, location=start.location)
-    values = own = start
-    for folded, (_, raw) in reversed(chain.items()):
-        own = inherit(values, raw)
-        known[folded] = values = _heritage(own)
-    return own
-
-
-def _heritage(values: Raw) -> Raw:
-    """What others inherit of a profile: its fields, and of its unknown keys a few."""
-    if len(values) <= _MANY:
-        return values
-    strange = [path for path in values if find_field(path) is None]
-    surplus = set(strange[_STRANGE_INHERITED:])
-    return {path: value for path, value in values.items() if path not in surplus}
+    values: Raw = {}
+    for name, value in fields.items():
+        if isinstance(value, dict) and value:
+            values |= {(name, key): Value(inner, Origin("call", f"{name}=")) for key, inner in value.items()}
+        else:
+            hidden = SecretText(value) if name in SECRET_FIELDS and isinstance(value, str) else value
+            values[name,] = Value(hidden, Origin("call", f"{name}="))
+    return resolved_paths(values, directory, home)
 
 
 def override(base: RawProfile, over: Raw) -> RawProfile:
@@ -345,7 +259,7 @@ def override(base: RawProfile, over: Raw) -> RawProfile:
         # The declared table says what TLS is to be like: to switch it on changes nothing of that, its CA least of all.
         over = {path: value for path, value in over.items() if path != ("ssl",)}
     heads = {path[0] for path in over}
-    dropped = _displaced(heads) | (_BOUND_TO_ADDRESS if heads & set(ADDRESS_FIELDS) else frozenset())
+    dropped = displaced(heads) | (BOUND_TO_ADDRESS if heads & set(ADDRESS_FIELDS) else frozenset())
     values: Raw = {}
     overridden = list(base.overridden)
     for path, value in base.values.items():
@@ -356,7 +270,7 @@ def override(base: RawProfile, over: Raw) -> RawProfile:
     return RawProfile(base.alias, values | over, overridden, base.declared, base.document)
 
 
-def _displaced(heads: set[str]) -> frozenset[str]:
+def displaced(heads: set[str]) -> frozenset[str]:
     """Fields that say the same thing as the given ones in another form."""
     gone: set[str] = set()
     if "uri" in heads:
