@@ -256,7 +256,7 @@ def open_socket(address: SocketAddress, deadline: Deadline) -> tuple[socket.sock
         opened = socket.socket(address.family, socket.SOCK_STREAM)
         refusal = _connect(Stream(opened, deadline), address)
     except OSError as error:
-        refusal = error
+        refusal = error.with_traceback(None)  # which would hold this frame, and that all of its callers
     except BaseException:
         if opened is not None:
             opened.close()
