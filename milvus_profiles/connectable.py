@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 from .credential import Credential, EnvSource, FileSource, KeyringSource, Kind, Source, kind_of
 from .endpoint import DEFAULT_PORT, Address, Endpoint, Untrusted, parse_address
 from .errors import ConfigError
+from .half_made import even_half_made
 from .text import Standing
 
 __all__ = [
@@ -233,6 +234,7 @@ class Connectable:
         return "none" if (credential := self.credential) is None else credential.kind
 
 
+@even_half_made
 class PlainProfile(Connectable):
     """A profile of plain values: every validation would let them through as they are.
 

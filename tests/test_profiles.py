@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from milvus_profiles.config.inheritance import inherit
@@ -1142,6 +1142,7 @@ def _raw(name: str) -> st.SearchStrategy[Raw]:
 
 
 @given(_raw("parent"), _raw("child"))
+@example({("token",): Value("parent", Origin("call"))}, {("token", "env"): Value("child", Origin("call"))})
 def test_inheritance_never_carries_a_credential_to_another_address(parent: Raw, child: Raw) -> None:
     merged = inherit(parent, child)
     from_parent = {path for path, value in merged.items() if value.value == "parent"}
