@@ -63,8 +63,10 @@ def opened(one: Profile, *addresses: str) -> Iterator[Callable[..., bytes]]:
         (Endpoint("tcp", "db.example", 443, tls=True), "dns:///db.example:443"),
         (Endpoint("tcp", "::1", 19530), "dns:///[::1]:19530"),
         (Endpoint("tcp", "unix", 19530), "dns:///unix:19530"),
+        (Endpoint("tcp", "192.0.2.1", 19530), "ipv4:192.0.2.1:19530"),
+        (Endpoint("tcp", "192.0.2.256", 19530), "dns:///192.0.2.256:19530"),  # a name, to gRPC
         (Endpoint("unix", path="/run/m.sock"), "unix:/run/m.sock"),
-        (Endpoint("lite", path="/data/x.db"), "dns:///127.0.0.1:12345"),
+        (Endpoint("lite", path="/data/x.db"), "ipv4:127.0.0.1:12345"),
     ],
 )
 def test_every_kind_of_endpoint_has_a_target(endpoint: Endpoint, target: str) -> None:
