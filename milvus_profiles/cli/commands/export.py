@@ -131,18 +131,18 @@ _HOMES = ("HOME", "USERPROFILE", "APPDATA")
 
 def _needs(resolved: Resolved, session: Session) -> tuple[str, ...]:
     """The variables of this environment without which ``exec`` finds another profile, or no secret."""
-    from ...references import CommandRef, EnvRef, KeyringRef
+    from ...credential import CommandSource, EnvSource, KeyringSource
 
     names = [value.origin.name for value in resolved.raw.values.values() if value.origin.layer == "environment"]
     if "MILVUS_URI" in names and session.env.get("MILVUS_CONN_ALIAS"):
         names.append("MILVUS_CONN_ALIAS")
     credential = resolved.profile.credential
     source = None if credential is None else credential.source
-    if isinstance(source, EnvRef):
+    if isinstance(source, EnvSource):
         names.append(source.env)
-    elif isinstance(source, CommandRef):
+    elif isinstance(source, CommandSource):
         names += source.pass_env
-    elif isinstance(source, KeyringRef) and session.env.get("DBUS_SESSION_BUS_ADDRESS"):
+    elif isinstance(source, KeyringSource) and session.env.get("DBUS_SESSION_BUS_ADDRESS"):
         # The way to the Secret Service, without which there is no keyring.
         names.append("DBUS_SESSION_BUS_ADDRESS")
     return tuple(dict.fromkeys(name for name in names if name is not None))

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from ...credential import EnvSource, FileSource
 from ...endpoint import Endpoint
 from ...masked import SecretText
-from ...profile import SSL, EnvRef, FileRef, Profile
+from ...profile import SSL, Profile
 from ..variables import unsaid, variables
 
 __all__ = [
@@ -187,8 +188,8 @@ def _plan_for(profile: Profile, token: SecretText | None) -> ExportPlan:
     if credential is None or token is not None:
         return ExportPlan(profile, None if credential is None else token)
     # A user's password alone is not what any client takes from a variable or a file.
-    if credential.user is None and isinstance(credential.source, EnvRef):
+    if credential.user is None and isinstance(credential.source, EnvSource):
         return ExportPlan(profile, FromVariable(credential.source.env))
-    if credential.user is None and isinstance(credential.source, FileRef):
+    if credential.user is None and isinstance(credential.source, FileSource):
         return ExportPlan(profile, FromFile(credential.source.file))
     return ExportPlan(profile, FromVariable(TOKEN_VARIABLE))
