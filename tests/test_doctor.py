@@ -214,6 +214,20 @@ def test_variables_that_mean_nothing(cli: Command, env: dict[str, str], detail: 
     assert not leaks(outcome.stdout)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("MILVUS_PROFILES__P{}__TIMEOUT", "50 more set fields of profiles that have no address"),
+        ("MILVUS_TYPO{}", "50 more are no variables of milvus-profiles"),
+    ],
+)
+def test_a_hundred_variables_that_mean_nothing_are_told_and_how_many_more(cli: Command, name: str, said: str) -> None:
+    outcome = cli("doctor", "--json", env={name.format(number): "1" for number in range(150)})
+    found = findings(outcome, "variables")
+    assert len(found) == 101
+    assert found[-1]["detail"] == said
+
+
 def test_a_dotenv_file_that_pymilvus_would_load(cli: Command, project: Path) -> None:
     (project / ".env").write_text(f"export MILVUS_URI=http://h\nhttps_proxy = x\n# MILVUS_USER=u\nOTHER='{CANARY}'\n")
     below = project / "a/b"

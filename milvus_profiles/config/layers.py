@@ -98,10 +98,14 @@ class Layers:
     def is_usable(self, alias: str) -> bool:
         """Whether a profile has an address."""
         key, document = fold_alias(alias), self.declaring(alias)
-        if document is not None and key not in self._environment.fields:
+        own = self._environment.fields.get(key)
+        # What follows, at a tenth of the time: there may be thousands.
+        if document is not None and own is None:
             table = document.profiles[document.aliases[key]]
             if isinstance(table, dict) and "extends" not in table:
-                return "uri" in table or "host" in table  # what follows, at a tenth of the time: there may be thousands
+                return "uri" in table or "host" in table
+        elif document is None and own is not None and key != self._uri_key and ("extends",) not in own:
+            return has_address(own)
         try:
             return (raw := self.raw(alias)) is not None and has_address(raw.values)
         except ConfigError:
@@ -195,11 +199,12 @@ class Layers:
             declared = address[0] if address else next(iter(own.values())).origin
             return RawProfile(environment.names[folded], own, [], declared, None)
 
-        def fields_of(folded: str) -> tuple[str, Raw] | None:
-            return None if (found := stated(folded)) is None else (found.alias, found.values)
-
         raw = stated(key)
         assert raw is not None  # the caller looked
+
+        def fields_of(folded: str) -> tuple[str, Raw] | None:
+            return None if (found := raw if folded == key else stated(folded)) is None else (found.alias, found.values)
+
         values = inherited(
             key, fields_of, "the environment", lambda: self._nearest_variable, self._parents.setdefault("", {})
         )

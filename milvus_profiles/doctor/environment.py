@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.environment import CONTROL, FAMILY, PREFIX
+from ..config.invalid import FINDINGS
 from ..config.service_links import is_service_link
 from ..config.values import has_address
+from ..connectable import Connectable
 from ..errors import ConfigError
 from ..files.regular_file import FileFault, read_regular
 from ..probe.sockets import PROXY_VARIABLES
 from ..spelling import suggest
 from ..text import IN_QUOTES, is_quoted, printable
-from .finding import DoctorContext, Finding
+from .finding import DoctorContext, Examined, Finding
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
@@ -38,10 +40,10 @@ _LATE = dt.timedelta(minutes=5)
 # --- variables -------------------------------------------------------------------------------------------------------
 
 
-def check_variables(profiles: Profiles | None, context: DoctorContext) -> Iterator[Finding]:
+def check_variables(profiles: Profiles | None, examined: Examined, context: DoctorContext) -> Iterator[Finding]:
     """Variables that look as if they said something, and say nothing; values are never shown."""
     env = context.env
-    found = [*_unknown(context), *([] if profiles is None else _idle(profiles))]
+    found = [*_unknown(context), *([] if profiles is None else _idle(profiles, examined))]
     if env.get("MILVUS_URI") and (env.get("MILVUS_TOKEN") or env.get("MILVUS_TOKEN_FILE")):
         losers = [name for name in ("MILVUS_USER", "MILVUS_PASSWORD") if env.get(name)]
         if losers:
@@ -64,11 +66,15 @@ def _finding(detail: str, hint: str) -> Finding:
 
 
 def _unknown(context: DoctorContext) -> Iterator[Finding]:
-    for name in sorted(context.env):
-        if not name.startswith(_BEGINNING) or name.startswith("MILVUS_PROFILES") or name in (*FAMILY, *CONTROL):
-            continue
-        if is_service_link(name, context.env[name]):
-            continue
+    names = [
+        name
+        for name in sorted(context.env)
+        if name.startswith(_BEGINNING)
+        and not name.startswith("MILVUS_PROFILES")
+        and name not in (*FAMILY, *CONTROL)
+        and not is_service_link(name, context.env[name])
+    ]
+    for name in names[:FINDINGS]:
         if name in _PYMILVUS_ONLY:
             yield _finding(f"{name} is read by pymilvus alone", f"set {PREFIX}ALIAS__TIMEOUT, or uri, in its place")
             continue
@@ -80,28 +86,42 @@ def _unknown(context: DoctorContext) -> Iterator[Finding]:
             if near
             else f"the variables are {', '.join(FAMILY)} and {PREFIX}ALIAS__FIELD",
         )
+    yield from _left(len(names), "are no variables of milvus-profiles")
 
 
-def _idle(profiles: Profiles) -> Iterator[Finding]:
+def _left(count: int, what: str) -> Iterator[Finding]:
+    """What is said of those that are not told one by one: an environment can hold tens of thousands."""
+    if count > FINDINGS:
+        yield _finding(f"{count - FINDINGS} more {what}", "correct these first")
+
+
+def _idle(profiles: Profiles, examined: Examined) -> Iterator[Finding]:
     environment = profiles.settings.environment
     if environment.ignored:
         yield _finding(
             f"{', '.join(environment.ignored)}: ignored, because MILVUS_URI is not set",
             f"set MILVUS_URI beside them, or {PREFIX}ALIAS__TOKEN for a profile of a file",
         )
-    for key, alias in environment.names.items():
-        try:
-            leads = has_address(profiles.raw(alias).values)
-        except ConfigError:
-            continue  # told among the profiles
-        if not leads:
-            # Names of variables are capitals, whatever the alias is.
-            names = [str(value.origin) for value in environment.fields[key].values()]
-            near = profiles.nearest.to(alias, other=True)
-            yield _finding(
-                f"{', '.join(names[:3])}: there is no profile {alias!r} with an address",
-                f"did you mean the profile {near!r}?" if near else f"set {PREFIX}{alias.upper()}__URI, or unset them",
-            )
+    idle = [(key, alias) for key, alias in environment.names.items() if not _leads(profiles, alias, examined)]
+    for key, alias in idle[:FINDINGS]:
+        # Names of variables are capitals, whatever the alias is.
+        names = [str(value.origin) for value in environment.fields[key].values()]
+        near = profiles.nearest.to(alias, other=True)
+        yield _finding(
+            f"{', '.join(names[:3])}: there is no profile {alias!r} with an address",
+            f"did you mean the profile {near!r}?" if near else f"set {PREFIX}{alias.upper()}__URI, or unset them",
+        )
+    yield from _left(len(idle), "set fields of profiles that have no address")
+
+
+def _leads(profiles: Profiles, alias: str, examined: Examined) -> bool:
+    """Whether a profile has an address, or something is wrong with it that is told among the profiles."""
+    if isinstance(known := examined.get(alias), Connectable):
+        return not known.is_template
+    try:
+        return has_address(profiles.raw(alias).values)
+    except ConfigError:
+        return True
 
 
 # --- .env ------------------------------------------------------------------------------------------------------------

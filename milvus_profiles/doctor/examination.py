@@ -31,7 +31,7 @@ def examine(context: DoctorContext) -> Iterator[Finding]:
         yield from check_tracked(profiles, context)
     yield from check_lite(examined)
     yield from check_keyring(profiles, examined, context)
-    yield from check_variables(profiles, context)
+    yield from check_variables(profiles, examined, context)
     yield from check_dotenv(context)
     yield from check_proxies(context)
     yield from check_clock(profiles, context)
