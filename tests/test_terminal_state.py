@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,12 @@ READY = "READY> "
 SHELLS = {"bash": ["--norc", "-i"], "dash": ["-i"], "zsh": ["-f", "-i"]}
 
 
+def _heeding_signals() -> None:
+    # Tests that a shell without job control runs in the background ignore these, and so would all that they start.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
 class Terminal:
     """A shell with job control on a terminal."""
 
@@ -43,7 +50,7 @@ class Terminal:
         need(shell)
         self.child = pexpect.spawn(
             shell, SHELLS[shell], env={"TERM": "dumb", **env, "PS1": READY, "PROMPT": READY}, cwd=str(cli.cwd),
-            encoding="utf-8", timeout=30, dimensions=(50, 200),
+            encoding="utf-8", timeout=30, dimensions=(50, 200), preexec_fn=_heeding_signals,
         )  # fmt: skip
         self.program = cli.program[0]
         self.child.expect_exact(READY)
