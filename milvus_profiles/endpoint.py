@@ -29,6 +29,7 @@ __all__ = [
     "Endpoint",
     "absolute_address",
     "endpoint_of",
+    "is_numeric",
     "is_zilliz_cloud",
     "parse_address",
     "parse_host",
@@ -237,6 +238,15 @@ def _read(text: str) -> Address | tuple[Literal["unix", "lite"], str]:
         database=_database(path),
         cleartext_spelled=scheme is not None and tls is None,
     )
+
+
+def is_numeric(host: str) -> bool:
+    """Whether a host is an IP address, and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_host(text: str) -> str:

@@ -7,14 +7,13 @@ opens no socket.
 from __future__ import annotations
 
 import functools
-import ipaddress
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from ..connectable import Connectable, RetryPolicy, TLSSettings
-from ..endpoint import Endpoint
+from ..endpoint import Endpoint, is_numeric
 from ..masked import SecretText
 from .grpc_import import grpc, quietly
 from .grpc_threads import need_threads, opened
@@ -84,19 +83,11 @@ def target_of(
     if addresses:
         version, form = ("ipv6", "[{}]:{}") if ":" in addresses[0] else ("ipv4", "{}:{}")
         return f"{version}:" + ",".join(form.format(address, endpoint.port) for address in addresses)
-    if not proxied and _is_version_4(endpoint.host):
+    if not proxied and ":" not in endpoint.host and is_numeric(endpoint.host):
         # The authority and the words of errors are the same, and a resolver for names takes 0.3 KiB and 0.05 ms more.
         return f"ipv4:{endpoint.authority}"
     # With the scheme spelled, a host that is called "unix" or "ipv4" is still a host; literals pass through unresolved.
     return f"dns:///{endpoint.authority}"
-
-
-def _is_version_4(host: str) -> bool:
-    try:
-        ipaddress.IPv4Address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def channel_options(

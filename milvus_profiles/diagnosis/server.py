@@ -22,6 +22,7 @@ from ..channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTION
 from ..config.disclosure import shown
 from ..connectable import TLSSettings
 from ..deadline import Deadline
+from ..endpoint import is_numeric
 from ..errors import (
     AuthenticationError,
     DatabaseNotFoundError,
@@ -39,7 +40,6 @@ from ..probe.explain import refused_here
 from ..probe.explain_gateway import answered_by_gateway, http_status_of
 from ..probe.resolvers import ResolversDifferError, found_nothing
 from ..probe.results import ProbeResults
-from ..probe.sockets import is_numeric
 from ..probe.tls import TLSOutcome, probe_tls
 from ..profile import Profile
 from ..server_text import server_text

@@ -15,10 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from ..endpoint import AddressError, parse_host
+from ..endpoint import AddressError, is_numeric, parse_host
 from ..files.regular_file import PEM_LIMIT, FileFault, read_regular
 from ..server_text import server_text
-from .sockets import is_numeric
 
 if TYPE_CHECKING:
     from cryptography import x509

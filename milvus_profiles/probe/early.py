@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..background import start
 from ..deadline import Deadline
+from ..endpoint import is_numeric
 from ..errors import ThreadStartError
 from .sockets import (
     Resolution,
@@ -24,7 +25,6 @@ from .sockets import (
     SocketAddress,
     TCPOutcome,
     connect_first,
-    is_numeric,
     look_up_numeric,
     outcome_of,
     resolve,

@@ -10,11 +10,11 @@ import ipaddress
 import re
 from urllib.parse import unquote
 
+from ..endpoint import is_numeric
 from ..errors import ConnectTimeoutError, UnreachableError
 from ..text import printable
 from .context import ConnectContext
 from .results import ProbeResults
-from .sockets import is_numeric
 
 __all__ = ["ResolversDifferError", "dead_address", "found_nothing", "resolvers_differ"]
 

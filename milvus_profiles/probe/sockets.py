@@ -17,7 +17,7 @@ from typing import Literal
 
 from ..background import Pending
 from ..deadline import Deadline
-from ..endpoint import Endpoint, parse_address
+from ..endpoint import Endpoint, is_numeric, parse_address
 from ..text import printable
 from .stream import Stream
 
@@ -195,15 +195,6 @@ def resolve(route: Route, deadline: Deadline) -> Resolution:
         return pending.wait(deadline.remaining)
     except TimeoutError:
         return Resolution(route.host, failure="no answer in time")
-
-
-def is_numeric(host: str) -> bool:
-    """Whether a host is an IP address, and no name."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def look_up_numeric(route: Route) -> Resolution:
