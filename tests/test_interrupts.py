@@ -31,8 +31,8 @@ from milvus_profiles.channel.interrupts import let_go
 from milvus_profiles.channel.metadata import TokenHolder
 from milvus_profiles.channel.options import open_channel
 from milvus_profiles.errors import SecretUnavailableError
-from milvus_profiles.live.limit import OPEN_CONNECTIONS, ConnectionLimit
 from milvus_profiles.live.registry import ConnectionInfo, Registry
+from milvus_profiles.live.spec import OPEN_CONNECTIONS, ConnectionLimit
 from milvus_profiles.log import LOG
 from milvus_profiles.masked import SecretText
 from milvus_profiles.pool.threads import ConnectionPool

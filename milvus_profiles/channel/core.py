@@ -18,9 +18,7 @@ from ..background import Latch, Pending, is_ours
 from ..errors import ThreadStartError
 from ..log import log
 from .core_base import CoreBase, Generation, Refresh
-from .fork_pause import PAUSE
-from .grpc_import import grpc
-from .grpc_threads import closing
+from .grpc_process import PAUSE, closing, grpc
 from .interrupts import close_dropped, closed, let_go, prepare
 from .metadata import TokenHolder
 
@@ -222,7 +220,7 @@ class ChannelCore(CoreBase[RawGeneration]):
     # --- forks ---------------------------------------------------------------------------------------------------
 
     def wait_for_fork(self, timeout: float) -> None:
-        """Wait until no call is under way; none begins while a fork is pending.  See :mod:`.fork_pause`."""
+        """Wait until no call is under way; none begins while a fork is pending.  See :class:`.ForkPause`."""
         until = time.monotonic() + timeout
         while self.in_flight and time.monotonic() < until:
             time.sleep(_LOOK)

@@ -1,7 +1,7 @@
 """What a channel remembers between calls, and what it decides from that, whether threads or an event loop use it.
 
 No threads and no waiting here, and time is passed in.  What is changed is changed under a guard: a lock for threads,
-nothing for an event loop, which :mod:`.core` and :mod:`.aio_core` hand in.
+nothing for an event loop, which :mod:`.core` and :mod:`.aio_channel` hand in.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Generic, Literal, TypeVar
 
-from ..deadline import Clock
+from ..background import Clock
 from ..errors import ConnectionClosedError
 from ..masked import SecretText
-from .grpc_import import grpc
+from .grpc_process import grpc
 from .metadata import TokenHolder
 
 __all__ = ["CoreBase", "FileWatch", "Generation", "Health", "Refresh", "RefreshPace"]

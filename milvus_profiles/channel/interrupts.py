@@ -25,8 +25,8 @@ from typing import Any
 
 from ..background import start
 from ..errors import ThreadStartError
-from ..half_made import even_half_made
-from .grpc_import import grpc
+from ..masked import even_half_made
+from .grpc_process import grpc
 
 __all__ = ["close_dropped", "closed", "enter_at_once", "let_go", "prepare", "prepare_call"]
 

@@ -1,7 +1,8 @@
 """pymilvus's clients of a handle: made on its channel, kept with it, closed with it.
 
 A client may outlive the last reference to its handle, which many programs drop at once (``connect(…).client()``).  It
-does not hold the handle, which would be a circle around a channel; it has a hold of its own on the open channel.
+does not hold the handle, which would be a circle around a channel; it has a hold of its own on the open channel.  What
+an open channel calls is referred to weakly for the same reason.
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ from typing import Any
 from ..errors import ConnectionClosedError, ForkError, MilvusProfilesError, ParamError
 from ..masked import MaskedFields
 
-__all__ = ["ClientHold", "client_of", "forked_or_closed", "gate_of", "taken_from"]
+__all__ = [
+    "ClientHold",
+    "HolderReference",
+    "client_of",
+    "forked_or_closed",
+    "gate_of",
+    "reference_to",
+    "taken_from",
+    "weakly",
+]
+
 
 _ON_THE_CHANNEL = frozenset({"db_name", "timeout"})
 """Arguments that need no connection of its own; the timeout is that of connecting, which is done."""
@@ -145,3 +156,46 @@ def taken_from(handle: Any) -> list[Any]:
         client._milvus_profiles.disconnected()
         handle._live.let_go(client._milvus_profiles)
     return clients
+
+
+class HolderReference(weakref.ref[Any]):
+    """A weak reference that knows which object it was to, when that is no more."""
+
+    __slots__ = ("key",)
+
+    key: int
+
+
+def reference_to(holder: object, gone: Callable[[HolderReference], None]) -> HolderReference:
+    """A weak reference whose ``key`` is the ``id`` of an object.
+
+    Args:
+        holder: the object.
+        gone: called when it is no more.
+    """
+    reference = HolderReference(holder, gone)
+    reference.key = id(holder)
+    return reference
+
+
+def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of who holds the one that calls it; called when its object is no more, it gives None.
+
+    What an open gRPC channel hangs on is in no reference cycle, since what the collector finds in a forked child it
+    would close there: gRPC then waits for threads that did not come along (``grpc.aio``, for ever).
+    """
+    return _Weakly(method.__self__, method.__func__)  # type: ignore[attr-defined]  # a bound method
+
+
+class _Weakly:
+    """As :class:`weakref.WeakMethod`, in a sixth of the memory: every connection has one or two."""
+
+    __slots__ = ("_function", "_reference")
+
+    def __init__(self, owner: Any, function: Callable[..., Any]) -> None:
+        self._reference = weakref.ref(owner)
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        owner = self._reference()
+        return None if owner is None else self._function(owner, *arguments)

@@ -17,9 +17,9 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from ..alias import fold_alias
 from ..background import Pending, beside
 from ..errors import ThreadStartError
+from ..names import fold_alias
 from .shared_base import ConnectionInfo, SharedChannelBase
 from .shared_channel import SharedChannel
 

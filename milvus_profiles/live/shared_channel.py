@@ -14,11 +14,10 @@ from ..background import beside, start
 from ..channel.channel import ProfileChannel
 from ..channel.core import ChannelCore, RawGeneration
 from ..errors import ThreadStartError
+from .clients import weakly
 from .driving import drive
-from .limit import Slot
-from .opened import OpenedBase, ReadyChannel
 from .shared_base import Handle, SharedChannelBase
-from .weak import weakly
+from .spec import OpenedBase, ReadyChannel, Slot
 
 if TYPE_CHECKING:
     import grpc
