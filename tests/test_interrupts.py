@@ -27,7 +27,7 @@ import milvus_profiles as mp
 from milvus_profiles.background import Latch, start
 from milvus_profiles.channel.channel import ProfileChannel
 from milvus_profiles.channel.core import ChannelCore
-from milvus_profiles.channel.interrupts import let_go
+from milvus_profiles.channel.grpc_process import let_go
 from milvus_profiles.channel.metadata import TokenHolder
 from milvus_profiles.channel.options import open_channel
 from milvus_profiles.errors import SecretUnavailableError
@@ -352,7 +352,7 @@ import gc, sys
 import grpc
 from milvus_profiles.background import Latch, start
 from milvus_profiles.channel.core import ChannelCore
-from milvus_profiles.channel.interrupts import let_go
+from milvus_profiles.channel.grpc_process import let_go
 from milvus_profiles.channel.metadata import TokenHolder
 from milvus_profiles.channel.options import open_channel
 from tests.test_interrupts import condition_of

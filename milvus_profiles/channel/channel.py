@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 from ..background import beside
 from ..masked import even_half_made
 from .core import ChannelCore, RawGeneration
-from .grpc_process import grpc
-from .interrupts import prepare_call
+from .grpc_process import grpc, prepare_call
 from .metadata import AUTHORIZATION, MetadataLike
 
 if TYPE_CHECKING:

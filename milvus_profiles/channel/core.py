@@ -18,8 +18,7 @@ from ..background import Latch, Pending, is_ours
 from ..errors import ThreadStartError
 from ..log import log
 from .core_base import CoreBase, Generation, Refresh
-from .grpc_process import PAUSE, closing, grpc
-from .interrupts import close_dropped, closed, let_go, prepare
+from .grpc_process import PAUSE, close_dropped, closed, closing, grpc, let_go, prepare
 from .metadata import TokenHolder
 
 __all__ = ["ChannelCore", "RawGeneration"]
@@ -44,7 +43,7 @@ class RawGeneration(Generation[grpc.Channel]):
     holds a lock in a ``with``, which ends whatever happens; a stream or a future is there and not done.
 
     Attributes:
-        is_damaged: a call on it was interrupted within gRPC; see :mod:`.interrupts`.
+        is_damaged: a call on it was interrupted within gRPC; see :mod:`.grpc_process`.
     """
 
     __slots__ = ("calls", "is_damaged")

@@ -15,8 +15,7 @@ from typing import Any, Final, NamedTuple
 from ..connectable import Connectable, RetryPolicy, TLSSettings
 from ..endpoint import Endpoint, is_numeric
 from ..masked import SecretText
-from .grpc_process import grpc, need_threads, opened, quietly
-from .interrupts import enter_at_once
+from .grpc_process import enter_at_once, grpc, need_threads, opened, quietly
 from .tls_files import check_tls_files, read_pem
 from .wire import LIMITS, READ_METHODS, SERVICE
 

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..background import in_executor, seconds_of
 from ..channel.aio_channel import AsyncChannelCore
+from ..channel.core_base import weakly
 from ..channel.metadata import TokenHolder
 from ..channel.options import open_async_channel
 from ..connectable import Connectable
 from ..errors import MilvusProfilesError
 from ..masked import MaskedFields, SecretText
 from .aio_registry import AsyncOpenedChannel, AsyncSharedChannel, give_back, release_soon, table
-from .clients import client_of, taken_from, weakly
+from .clients import client_of, taken_from
 from .driving import async_drive
 from .handshake import Plan, ServerInfo
 from .opening import OpeningBase, OpeningPlan, lite_of, spec_of

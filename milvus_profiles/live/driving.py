@@ -13,8 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from ..background import Deadline, Pending, in_executor
-from ..channel.grpc_process import grpc
-from ..channel.interrupts import let_go
+from ..channel.grpc_process import grpc, let_go
 from ..errors import DatabaseInUseError, MilvusProfilesError, ServerNotReadyError, ThreadStartError, UnreachableError
 from ..probe.context import ConnectContext
 from ..probe.results import ProbeResults, gather_results

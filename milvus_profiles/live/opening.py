@@ -29,9 +29,9 @@ from ..probe.resolvers import ResolversDifferError
 from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve, takes_time
 from .driving import RetryUntilReady, calls_deadline, drive
 from .handshake import Plan, ServerInfo, handshake_plan
+from .registry import OpenedChannel, SharedChannel
 from .request import told
 from .shared_base import SharedChannelBase
-from .shared_channel import OpenedChannel, SharedChannel
 from .spec import OPEN_CONNECTIONS, ChannelSpec, OpenedBase, ReadyChannel, SpecKey, context_of
 
 if TYPE_CHECKING:

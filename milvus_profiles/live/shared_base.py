@@ -1,7 +1,7 @@
 """A shared channel and the handles on it, whether threads or an event loop use them: what they remember and decide.
 
 Nothing here waits.  What is changed is changed under the guard that a shell hands in: a lock for threads, nothing for
-an event loop.  When to close, to renew or to drain is decided here, and done by :mod:`.shared_channel` and
+an event loop.  When to close, to renew or to drain is decided here, and done by :mod:`.registry` and
 :mod:`.aio_registry`.
 """
 
@@ -19,6 +19,7 @@ from typing_extensions import Self
 
 from ..background import Deadline
 from ..channel.channel import OfThisProcess
+from ..channel.core_base import HolderReference, reference_to, weakly
 from ..channel.metadata import TokenHolder
 from ..connectable import Connectable
 from ..display import Table, Tabular
@@ -26,7 +27,7 @@ from ..endpoint import Endpoint
 from ..log import log
 from ..masked import SecretText, even_half_made
 from ..probe.context import ConnectContext
-from .clients import ClientHold, HolderReference, forked_or_closed, gate_of, reference_to, weakly
+from .clients import ClientHold, forked_or_closed, gate_of
 from .handshake import PROBES_OF_PING, Plan, ping_plan
 from .spec import ChannelSpec, Possessions, ReadyChannel, Slot, SpecKey, context_of, reach_of
 

@@ -85,7 +85,9 @@ class SpecKey:
         def values(names: tuple[str, ...]) -> Hashable:
             return tuple(comparable(getattr(profile, name)) for name in names)
 
-        return cls(values(_IDENTITY), (profile.endpoint, values(_OPTIONS), tls_signature(profile.tls)), values(_MANNER))
+        tls = profile.tls
+        signature = () if tls is None else tls_signature(tls)
+        return cls(values(_IDENTITY), (profile.endpoint, values(_OPTIONS), signature), values(_MANNER))
 
     def is_current(self, profile: Connectable) -> bool:
         """Whether the certificate files of the profile that this is of look as they did."""

@@ -16,9 +16,9 @@ from ..config.profiles import Profiles
 from ..errors import ConnectionClosedError, MilvusProfilesError, ParamError
 from ..live.api import Connection
 from ..live.opening import open_live
+from ..live.registry import SharedChannel
 from ..live.request import CallFields, Request, request
 from ..live.shared_base import Handle
-from ..live.shared_channel import SharedChannel
 from ..names import alias_of
 from ..profile import PoolSettings, Profile
 from .lifecycle import HEALTHY_FOR
