@@ -9,8 +9,8 @@ An interrupt in the middle of gRPC may leave a lock of its held: it guards a cha
 ``with`` goes through Python code, and every other call on the channel, and closing it, then waits for ever (seen by an
 interrupt at each place of a call, in 6 of 129).  Elsewhere it may lose sight of a call, or believe that a thread runs
 which was never started.  So the locks of a channel and of its calls are entered without Python code, one that is held
-is let go of, and the channel is given up for another.  Closing may wait for ever even so, and gRPC closes a channel that
-is dropped, too, in whatever thread the garbage collector runs just then: a thread of ours does it instead.
+is let go of, and the channel is given up for another.  Closing may wait for ever even so, and gRPC closes a dropped
+channel, too, in whatever thread the garbage collector runs just then: a thread of ours does it instead.
 
 Source: grpcio 1.66 to 1.85, measured.
 """
