@@ -205,7 +205,8 @@ def connect(
         DatabaseNotFoundError: it has no such database.
         ConnectionLimitError: ``max_connections`` are open.
     """
-    given, fields = CallFields(fields), {}
+    given = CallFields(fields)
+    del fields  # a traceback may show the locals of this frame
     try:
         asked = request(alias, profiles=profiles, dedicated=dedicated, timeout=timeout, fields=given)
         asked.warn(stacklevel=2)
