@@ -21,14 +21,12 @@ from milvus_profiles.errors import (
     UnreachableError,
 )
 from milvus_profiles.masked import SecretText
+from milvus_profiles.probe.causes import ResolversDifferError, client_certificate, distrusted
 from milvus_profiles.probe.certificate import Certificate
 from milvus_profiles.probe.context import ConnectContext
 from milvus_profiles.probe.explain import classify, needs_probes
-from milvus_profiles.probe.explain_tls import client_certificate, distrusted
-from milvus_profiles.probe.resolvers import ResolversDifferError
-from milvus_profiles.probe.results import ProbeResults
 from milvus_profiles.probe.sockets import PlaintextOutcome, Resolution, SocketAddress, TCPOutcome
-from milvus_profiles.probe.tls import TLSOutcome
+from milvus_profiles.probe.tls import ProbeResults, TLSOutcome
 from milvus_profiles.profile import SSL, Profile
 from milvus_profiles.server_text import listed, server_text
 from milvus_profiles.text import printable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..background import start
 from ..errors import MilvusProfilesError
-from .cancellation import Cancellation, Cancelled
+from .test_run import Cancellation, Cancelled
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles

@@ -35,19 +35,16 @@ from ..errors import (
 from ..live.driving import calls_deadline, look, make_call, one_by_one
 from ..live.handshake import Invoke, Probe, Reply, ServerInfo, Together, handshake_plan
 from ..live.opening import CONFIRMING, OpenedChannel
+from ..probe.causes import ResolversDifferError, answered_by_gateway, found_nothing, http_status_of
 from ..probe.context import ConnectContext
 from ..probe.explain import refused_here
-from ..probe.explain_gateway import answered_by_gateway, http_status_of
-from ..probe.resolvers import ResolversDifferError, found_nothing
-from ..probe.results import ProbeResults
-from ..probe.tls import TLSOutcome, probe_tls
+from ..probe.tls import ProbeResults, TLSOutcome, probe_tls
 from ..profile import Profile
 from ..server_text import server_text
 from ..text import counted, printable
-from .cancellation import Cancelled
 from .certificates import describe_tls
 from .report import StageName, server_name
-from .test_run import RetryBudget, StageDraft, TestRun, broken
+from .test_run import Cancelled, RetryBudget, StageDraft, TestRun, broken
 
 __all__ = ["Channel", "grpc_finds_more", "shake_hands"]
 

@@ -17,7 +17,7 @@ from ..channel.interrupts import let_go
 from ..deadline import Deadline
 from ..errors import MilvusProfilesError, ThreadStartError
 from ..probe.context import ConnectContext
-from ..probe.results import ProbeResults, gather_results
+from ..probe.tls import ProbeResults, gather_results
 from .handshake import Invoke, Plan, Probe, Reply, Together
 
 __all__ = ["async_drive", "calls_deadline", "drive", "look", "make_call", "one_by_one"]

@@ -22,10 +22,10 @@ from ..channel.receive_limits import LARGEST_ANSWER, OVERSIZED, is_compressed, i
 from ..channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, status_of
 from ..endpoint import Endpoint
 from ..errors import DatabaseNotFoundError
+from ..probe.causes import answered_by_gateway
 from ..probe.context import ConnectContext
 from ..probe.explain import classify, classify_body, needs_probes, no_such_database, not_milvus
-from ..probe.explain_gateway import answered_by_gateway
-from ..probe.results import ProbeResults
+from ..probe.tls import ProbeResults
 from ..server_text import server_text, server_texts
 
 __all__ = [

@@ -24,8 +24,8 @@ from ..deadline import Deadline
 from ..errors import MilvusProfilesError, ServerNotReadyError, UnreachableError
 from ..log import log
 from ..masked import SecretText
+from ..probe.causes import ResolversDifferError
 from ..probe.context import ConnectContext
-from ..probe.resolvers import ResolversDifferError
 from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve, takes_time
 from .driving import calls_deadline, drive
 from .failure import told

@@ -13,7 +13,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -29,11 +29,8 @@ from ..profile import POOL_WIDE, PoolSettings, Profile
 from ..spelling import suggest_field
 from ..text import counted
 from .core import Core, Event
-from .failures import closed, failed, not_on_lease, refused, timed_out
+from .reports import Telemetry, closed, failed, not_on_lease, refused, timed_out
 from .state import KeyState, Lease, Outcome, PoolEntry, Waiter
-
-if TYPE_CHECKING:
-    from .telemetry import Telemetry
 
 __all__ = ["BasePool", "Check", "Leasing", "Plan", "Wait", "wrong_keyword"]
 
@@ -50,6 +47,8 @@ class Check(NamedTuple):
     channel: Any
     timeout: float
 
+
+_ROOM = os.path.dirname(__file__)
 
 Plan = Generator[Wait | Check, Any, "PoolError | None"]
 """What a borrower does who has to wait: it yields what takes time, and returns the error to raise, if any.
@@ -144,7 +143,7 @@ class BasePool(OfThisProcess):
                 self._notify()
             again = True
         if key.settings.leak_threshold is not None:
-            stack = traceback.extract_stack()[:-4]  # without this, who drives it, _take, and who was called
+            stack = [frame for frame in traceback.extract_stack() if not frame.filename.startswith(_ROOM)]
             with self._guard, self._lock:
                 self._core.watch(lease, stack, self._clock())
         self._notify()
@@ -247,8 +246,6 @@ class BasePool(OfThisProcess):
         Raises:
             ConfigError: OpenTelemetry is not installed.
         """
-        from .telemetry import Telemetry
-
         self._recorder = Telemetry(self, name, meter_provider)
 
     def idle_count(self, key: str | Profile) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..profile import PoolSettings
 from .leases import Leases
-from .state import CheckHealth, Close, KeyState, Lease, Open, Phase, PoolEntry, Waiter
+from .state import CheckHealth, Close, KeyState, Lease, Open, Phase, PoolEntry, Waiter, Work
 
 __all__ = ["CLOSE_GRACE", "HEALTHY_FOR", "Lifecycle"]
 
@@ -104,7 +104,7 @@ class Lifecycle(Leases):
 
     # --- events: channels ----------------------------------------------------------------------------------------
 
-    def done(self, action: Open | Close | CheckHealth, result: Any, error: BaseException | None, now: float) -> None:
+    def done(self, action: Work, result: Any, error: BaseException | None, now: float) -> None:
         """An action was carried out; told again, by who was interrupted the first time, it changes nothing.
 
         Args:
@@ -214,13 +214,13 @@ class Lifecycle(Leases):
 
     # --- after an accident ---------------------------------------------------------------------------------------
 
-    def recount(self, now: float) -> list[Open | Close | CheckHealth]:
+    def recount(self, now: float) -> list[Work]:
         """Who made a plan or told something was cut short in it: go by what exists, and look at all of it again.
 
         Returns:
             What is being done to channels; the shell knows what of it really is.
         """
-        under_way: list[Open | Close | CheckHealth] = []
+        under_way: list[Work] = []
         self._alarms.clear()
         self._set.clear()
         for key in self.keys.values():

@@ -33,8 +33,8 @@ __all__ = [
     "PoolEntry",
     "Waiter",
     "Wake",
+    "Work",
 ]
-
 
 _COUNTERS = (
     "requests_num", "requests_queued", "requests_errors", "returns_bad",
@@ -329,4 +329,7 @@ class Leak:
     dropped: bool
 
 
-Action = Open | Close | CheckHealth | Wake | Leak
+Work = Open | Close | CheckHealth
+"""What takes time; its end is reported."""
+
+Action = Work | Wake | Leak

@@ -18,8 +18,8 @@ from ..errors import MilvusProfilesError
 from ..live.connection import Connection
 from ..profile import PoolSettings, Profile
 from .base import BasePool, Check, Leasing, Plan, Wait, wrong_keyword
-from .failures import not_on_lease
 from .lock import ContentionGuard
+from .reports import not_on_lease
 from .state import KeyState, Lease, Waiter
 from .worker import Worker
 
@@ -124,11 +124,7 @@ class ConnectionPool(BasePool):
         except (KeyError, TypeError):  # TypeError of what has no hash
             state = None
         if state is None:  # out of the handler: that there is no such profile is no news about a dictionary
-            try:
-                state = self._introduce(key)
-            except MilvusProfilesError as error:
-                error.__traceback__ = None
-                raise error
+            state = self._introduce(key)
         lease = self._new_lease()
         lease.entry = None
         guard = self._contention
@@ -140,11 +136,7 @@ class ConnectionPool(BasePool):
             guard.contended = guard.blocked
         if not taken or state.extra_steps:
             waiter = Waiter(state, lease)
-            try:
-                self._carry_out(waiter, self._acquire(waiter, lease, timeout))
-            except MilvusProfilesError as error:
-                error.__traceback__ = None
-                raise error
+            self._carry_out(waiter, self._acquire(waiter, lease, timeout))
         else:
             if self._core.dirty:
                 self._worker.notify()

@@ -15,9 +15,8 @@ from ..text import command
 from .certificate import Certificate
 from .context import ConnectContext
 from .explain import classify
-from .results import gather_results, reach
 from .sockets import route_to
-from .tls import Distrust, probe_pinned, probe_unverified
+from .tls import Distrust, gather_results, probe_pinned, probe_unverified, reach
 
 __all__ = ["PresentedCertificate", "fetch_certificate", "untrusted_certificate"]
 

@@ -19,14 +19,15 @@ from ..background import Pending
 from ..deadline import Deadline
 from ..endpoint import Endpoint, is_numeric, parse_address
 from ..text import printable
-from .stream import Stream
 
 __all__ = [
+    "PIECE",
     "PROXY_VARIABLES",
     "PlaintextOutcome",
     "Resolution",
     "Route",
     "SocketAddress",
+    "Stream",
     "TCPOutcome",
     "connect_first",
     "connect_tcp",
@@ -35,6 +36,46 @@ __all__ = [
     "resolve",
     "route_to",
 ]
+
+PIECE = 16_384
+"""Bytes that are read at once, at most."""
+
+
+class Stream:
+    """A connection, which remains the caller's to close.
+
+    Every method raises OSError where the connection breaks or the time is over (TimeoutError).
+    """
+
+    def __init__(self, opened: socket.socket, deadline: Deadline) -> None:
+        self.deadline = deadline
+        self._opened = opened
+
+    def _in_time(self) -> socket.socket:
+        if not (remaining := self.deadline.remaining):
+            raise TimeoutError
+        self._opened.settimeout(remaining)
+        return self._opened
+
+    def connect(self, address: tuple[str, int] | str) -> None:
+        """Connect the socket."""
+        self._in_time().connect(address)
+
+    def send(self, data: bytes) -> None:
+        """Send all of it."""
+        self._in_time().sendall(data)
+
+    def receive(self, longest: int = PIECE) -> bytes:
+        """What has come, at least a byte; empty at the end of the connection."""
+        return self._in_time().recv(min(longest, PIECE))
+
+    def receive_at_least(self, enough: int) -> bytes:
+        """So many bytes and little more; less where the connection ends before."""
+        said = b""
+        while len(said) < enough and (data := self.receive()):
+            said += data
+        return said
+
 
 PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 """What gRPC would take a proxy from, in its order; a channel of ours takes only the profile's."""

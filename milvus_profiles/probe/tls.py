@@ -1,8 +1,8 @@
-"""Looks at a server's TLS: protocol, certificate, whether it would be trusted and why not, and client certificates.
+"""Looks at a server, one layer after the other, up to TLS: is the certificate trusted, why not, are client ones wanted.
 
-Verification here has to say what gRPC would say, so it trusts what that would (:mod:`tls_context`), and judges the name
+Verification here has to say what gRPC would say, so it trusts what that would (:mod:`tls_stream`), and judges the name
 by gRPC's rules.  gRPC itself tells only that it failed.  Whatever a server sends, a probe ends in an outcome and by its
-deadline.
+deadline; what the outcome means is for ``explain`` to say.
 """
 
 from __future__ import annotations
@@ -19,18 +19,33 @@ from ..deadline import Deadline
 from ..errors import MilvusProfilesError
 from ..text import printable
 from .certificate import Certificate, MalformedCertificate, certificate_of_file, objection, read_certificate
-from .sockets import FRAME_HEADER, HTTP2_HELLO, PlaintextOutcome, SocketAddress, is_http2, open_socket, probe_plaintext
-from .tls_context import pinning_context, trusting_all, verifying_context
-from .tls_stream import TLSStream, reason_of, words_of
+from .sockets import (
+    FRAME_HEADER,
+    HTTP2_HELLO,
+    PlaintextOutcome,
+    Resolution,
+    Route,
+    SocketAddress,
+    TCPOutcome,
+    connect_first,
+    is_http2,
+    open_socket,
+    probe_plaintext,
+    resolve,
+)
+from .tls_stream import TLSStream, pinning_context, reason_of, trusting_all, verifying_context, words_of
 
 __all__ = [
     "NO_PROTOCOL",
     "ClientCertificate",
     "Distrust",
+    "ProbeResults",
     "TLSOutcome",
+    "gather_results",
     "probe_pinned",
     "probe_tls",
     "probe_unverified",
+    "reach",
 ]
 
 Distrust = Literal["expired", "not yet valid", "wrong host", "self-signed", "unknown issuer", "other"]
@@ -274,3 +289,47 @@ def _shown_chain(session: ssl.SSLObject, own: bytes) -> tuple[tuple[Certificate,
             der = one if isinstance(one, bytes) else ssl.PEM_cert_to_DER_cert(one.public_bytes())
             read.append(read_certificate(der))
     return tuple(read), len(shown)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResults:
+    """What was seen, from the name up; what was not looked at is None.
+
+    Attributes:
+        tls: what the port showed to a TLS client: always looked at where the profile has TLS, and without verification
+            where it has none but the port speaks no HTTP/2 in plaintext.
+        plaintext: what the port answered to plaintext, where the profile has no TLS.
+    """
+
+    resolution: Resolution
+    attempts: tuple[TCPOutcome, ...] = ()
+    tls: TLSOutcome | None = None
+    plaintext: PlaintextOutcome | None = None
+
+    @property
+    def address(self) -> SocketAddress | None:
+        """The address that connects; None if none does."""
+        return self.attempts[-1].address if self.attempts and self.attempts[-1].is_connected else None
+
+
+def reach(route: Route, deadline: Deadline) -> ProbeResults:
+    """Resolve a route, and see which of its addresses connects."""
+    resolution = resolve(route, deadline)
+    return ProbeResults(resolution, connect_first(resolution.addresses, deadline))
+
+
+def gather_results(route: Route, host: str, tls: TLSSettings | None, deadline: Deadline) -> ProbeResults:
+    """Look at a server, one layer after the other, as far as each lets us.
+
+    With TLS its certificate should be for ``host``; what is wrong with the profile's own TLS files is raised.
+    """
+    results = reach(route, deadline)
+    if (address := results.address) is None:
+        return results
+    if tls is not None:
+        return replace(results, tls=probe_tls(address, host, tls, deadline))
+    plaintext = probe_plaintext(address, deadline)
+    # "http1": nginx answers plaintext on a port of TLS as a web server does.
+    is_tls_possible = plaintext.speaks in ("closed", "tls", "other", "http1")
+    seen = probe_unverified(address, host, deadline) if is_tls_possible else None
+    return replace(results, tls=seen, plaintext=plaintext)

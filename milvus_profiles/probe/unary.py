@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .stream import Stream
+from .sockets import Stream
 
 __all__ = ["NoAnswer", "UnaryCalls", "field_of", "fields_in"]
 

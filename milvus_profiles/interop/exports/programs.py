@@ -17,7 +17,6 @@ from .quoting import python
 
 __all__ = ["go", "java", "langchain", "node", "pymilvus"]
 
-
 # --- pymilvus, and LangChain, which takes pymilvus's arguments --------------------------------------------------------
 
 # Of the channel's options those that say where the connection goes; how it is kept is left to pymilvus.

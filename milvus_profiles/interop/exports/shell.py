@@ -6,7 +6,7 @@ import json
 import re
 from urllib.parse import quote
 
-from ..variables import superseded
+from ..running import superseded
 from .plan import TOKEN_VARIABLE, Exported, ExportPlan, FromFile, FromVariable, exported
 from .quoting import evaluated
 from .quoting import shell as quoted
