@@ -313,7 +313,7 @@ def test_an_attempt_knows_the_name_to_verify() -> None:
     assert attempt().host == "db.example"
     assert attempt(ssl={"server_name": "other.example"}).host == "other.example"
     assert attempt(uri="unix:/run/m.sock").host == "localhost"
-    assert ConnectContext(attempt().endpoint, tls=SSL(server_name="x.example")).host == "x.example"
+    assert attempt(ssl=SSL(server_name="x.example")).host == "x.example"
 
 
 def test_an_attempt_does_not_show_its_token() -> None:

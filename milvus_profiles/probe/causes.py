@@ -239,36 +239,37 @@ def no_path_prefix(context: ConnectContext) -> str | None:
     return f"gRPC has no path prefix: {context.uri_database!a} in the uri is read as the name of a database"
 
 
+_ELSEWHERE = (NotMilvusError, "it sends its clients elsewhere", "gRPC follows no redirects: name where it leads, ")
+_BY_STATUS: dict[int, tuple[type[MilvusProfilesError], str, str]] = {
+    **dict.fromkeys((301, 302, 307, 308), _ELSEWHERE),
+    401: (
+        AuthenticationError,
+        "it does not let this client in",
+        "Milvus was not asked: see which credentials the gateway itself wants",
+    ),
+    403: (
+        PermissionDeniedError,
+        "it forbids the call",
+        "Milvus was not asked: see the gateway's own rules for addresses, paths and client certificates",
+    ),
+    404: (NotMilvusError, "it knows nothing at gRPC's path", f"have it pass {_SERVICE} on to Milvus"),
+    413: (
+        NotMilvusError,
+        "it finds the call too large",
+        "raise the gateway's limit of a call's size (client_max_body_size of nginx)",
+    ),
+}
+_NOT_TAKEN = (
+    NotMilvusError, "it does not take the call", "see what the gateway's own log says, and check the port",
+)  # fmt: skip
+
+
 def _by_status(status: int, context: ConnectContext) -> MilvusProfilesError:
-    said = f"answers with HTTP status {status}"
-    gateway = f"a gateway or web server, not a Milvus, answers at {context.endpoint} with HTTP status {status}"
-    unasked = "Milvus was not asked"
-    if status == 401:
-        return AuthenticationError(
-            f"{gateway}: it does not let this client in",
-            hint=f"{unasked}: see which credentials the gateway itself wants",
-        )
-    if status == 403:
-        return PermissionDeniedError(
-            f"{gateway}: it forbids the call",
-            hint=f"{unasked}: see the gateway's own rules for addresses, paths and client certificates",
-        )
-    if status == 404:
-        prefix = no_path_prefix(context)
-        return NotMilvusError(
-            f"{gateway}: it knows nothing at gRPC's path" + (f"; {prefix}" if prefix else ""),
-            hint=f"have it pass {_SERVICE} on to Milvus"
-            + (
-                f", and name a host or port of its own for each Milvus: {context.remedy('uri=https://HOST:PORT')}"
-                if prefix
-                else "; or check the port, Milvus takes gRPC on 19530 by default"
-            ),
-        )
     if status in (414, 431):
-        return _headers_too_long(context, said)
+        return _headers_too_long(context, f"answers with HTTP status {status}")
     if status == 429:
         return ServerNotReadyError(
-            f"a gateway at {context.endpoint} {said}: it takes no more calls for now",
+            f"a gateway at {context.endpoint} answers with HTTP status 429: it takes no more calls for now",
             hint="try again later, or raise the gateway's limit of calls",
         )
     if status >= 500:
@@ -277,33 +278,25 @@ def _by_status(status: int, context: ConnectContext) -> MilvusProfilesError:
             f"(HTTP status {status})",
             hint="see whether the Milvus behind it runs, and what the gateway's own log says",
         )
-    return NotMilvusError(
-        f"{gateway}: {_REASONS.get(status, 'it does not take the call')}", hint=_hint(status, context)
-    )
-
-
-_REASONS = {
-    301: "it sends its clients elsewhere",
-    302: "it sends its clients elsewhere",
-    307: "it sends its clients elsewhere",
-    308: "it sends its clients elsewhere",
-    413: "it finds the call too large",
-}
-
-
-def _hint(status: int, context: ConnectContext) -> str:
-    if status in (301, 302, 307, 308):
-        return f"gRPC follows no redirects: name where it leads, {context.remedy('uri=https://HOST:PORT')}"
-    if status == 413:
-        return "raise the gateway's limit of a call's size (client_max_body_size of nginx)"
-    if status == 400 and context.tls is not None:
+    kind, words, hint = _BY_STATUS.get(status, _NOT_TAKEN)
+    elsewhere = context.remedy("uri=https://HOST:PORT")
+    if 300 < status < 400 and status in _BY_STATUS:
+        hint += elsewhere
+    elif status == 404 and (prefix := no_path_prefix(context)):
+        words += f"; {prefix}"
+        hint += f", and name a host or port of its own for each Milvus: {elsewhere}"
+    elif status == 404:
+        hint += "; or check the port, Milvus takes gRPC on 19530 by default"
+    elif status == 400 and context.tls is not None:
         # nginx looks at a client certificate in the handshake, and says what it thinks of it to the first call.
-        wants = (
-            "wants a client certificate (mutual TLS)" if context.tls.cert is None else "refuses the client certificate"
-        )
+        has_none = context.tls.cert is None
+        wants = "wants a client certificate (mutual TLS)" if has_none else "refuses the client certificate"
         mutual = context.remedy("ssl.cert=PATH", "ssl.key=PATH")
-        return f"if it {wants}, name one that it takes: {mutual}; else see what its own log says"
-    return "see what the gateway's own log says, and check the port"
+        hint = f"if it {wants}, name one that it takes: {mutual}; else see what its own log says"
+    return kind(
+        f"a gateway or web server, not a Milvus, answers at {context.endpoint} with HTTP status {status}: {words}",
+        hint=hint,
+    )
 
 
 def _headers_too_long(context: ConnectContext, said: str, *, is_certain: bool = True) -> NotMilvusError:

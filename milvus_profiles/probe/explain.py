@@ -153,19 +153,19 @@ def no_such_database(context: ConnectContext, names: Sequence[str] = (), said: s
 
     ``names`` are those that are there, as far as the server tells; ``said`` are its words, made fit to be shown.
     """
-    if context.db_name is None:
+    if (wanted := context.profile.db_name) is None:
         return DatabaseNotFoundError(
             f"the server at {context.endpoint} finds no database, and the profile names none"
             + (f": {said}" if said else ""),
             hint=f"name one: {context.database_remedy('NAME')}",
         )
-    spelled = suggest(context.db_name, names[:_COMPARED_NAMES])
+    spelled = suggest(wanted, names[:_COMPARED_NAMES])
     near = spelled or (names[0] if len(names) == 1 else None)
     # Where another spelling is likely, a database was meant.
     prefix = None if spelled else no_path_prefix(context)
     there = f"; it has {listed(names, _SHOWN_NAMES, token=context.token)}" if names else ""
     return DatabaseNotFoundError(
-        f"the server at {context.endpoint} has no database {context.db_name!r}{there}",
+        f"the server at {context.endpoint} has no database {wanted!r}{there}",
         # What a server says goes into a command only if it is as plain as Milvus's own rule for names asks.
         hint=(
             f"did you mean {near}? {context.database_remedy(near)}"
@@ -342,7 +342,7 @@ def _unavailable(
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return ConnectTimeoutError(
-            f"{context.endpoint} did not answer within {counted(context.timeout, 'second')}",
+            f"{context.endpoint} did not answer within {counted(context.profile.timeout, 'second')}",
             hint=f"check host, port and firewall, or give it more time: {context.remedy('timeout=30')}",
         )
     return UnreachableError(

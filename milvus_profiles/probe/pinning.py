@@ -50,13 +50,8 @@ def fetch_certificate(profile: Connectable, deadline: Deadline | None = None) ->
         NotMilvusError: it is a web server without TLS.
     """
     deadline = deadline or Deadline.after(profile.timeout)
-    context = ConnectContext(
-        profile.endpoint,
-        alias=profile.alias,
-        tls=PlainTLS(server_name=None if profile.tls is None else profile.tls.server_name),
-        timeout=deadline.remaining,
-        route=route_to(profile.endpoint, proxy=profile.proxy),
-    )
+    tls = PlainTLS(server_name=None if profile.tls is None else profile.tls.server_name)
+    context = replace(ConnectContext.of(profile, alias=profile.alias), tls=tls)
     results = reach(context.route, deadline)
     if (address := results.address) is not None:
         seen = probe_unverified(address, context.host, deadline)
