@@ -194,11 +194,9 @@ class _Seen:
         return own + self.look_ms + sum(ms for _, _, ms in self.calls)
 
     def spent(self, *methods: Method) -> float:
-        """Milliseconds that the calls of some methods took."""
         return sum(ms for method, _, ms in self.calls if method in methods)
 
     def reply(self, method: Method) -> Reply | None:
-        """What came of the last call of a method."""
         return next((reply for called, reply, _ in reversed(self.calls) if called is method), None)
 
     def debug(self, context: ConnectContext) -> list[str]:
@@ -313,7 +311,6 @@ def _unexamined(why: str) -> TLSOutcome:
 
 
 def _stage_of(error: MilvusProfilesError, seen: _Seen) -> StageName:
-    """The stage at which a handshake failed."""
     if seen.calls and answered_by_gateway(seen.calls[-1][1].details):
         return "grpc"
     if isinstance(error, TLSError):

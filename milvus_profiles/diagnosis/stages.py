@@ -57,7 +57,6 @@ _BUILD_INFO = re.compile(rb'^milvus_build_info\{[^}\n]*\bversion="([^"\n]{1,100}
 def ask_rest(
     run: TestRun, profile: Profile, opened: OpenedChannel, address: SocketAddress | None, budget: RetryBudget
 ) -> None:
-    """Look whether the HTTP API answers."""
     with run.stage("rest") as stage:
         if address is None:
             stage.skip("gRPC alone knows the server's address")

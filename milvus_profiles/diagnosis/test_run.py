@@ -33,7 +33,6 @@ class Cancellation:
         self._close: Callable[[], None] | None = None
 
     def cancel(self) -> None:
-        """End the test, now or as soon as it can."""
         self._wanted.set()
         with self._guard:
             close, self._close = self._close, None
@@ -41,7 +40,6 @@ class Cancellation:
             close()
 
     def check(self) -> None:
-        """Raise Cancelled if somebody cancelled."""
         if self._wanted.is_set():
             raise Cancelled
 
@@ -139,12 +137,10 @@ class StageDraft:
         self.advise(hint)
 
     def advise(self, hint: str | None) -> None:
-        """Add something to do."""
         if hint:
             self.hint = f"{self.hint}; {hint}" if self.hint else hint
 
     def skip(self, why: str) -> None:
-        """Say that there was nothing to look at, and why."""
         self.status, self.detail, self.ms = "skipped", why, 0.0
 
 
@@ -208,6 +204,5 @@ class TestRun:
                 self._add(Stage(other, "skipped"))
 
     def report(self) -> Report:
-        """The test as a whole, at its end."""
         self._skip_until(None)
         return Report(self.alias, self._exit_code, self.version, tuple(self._stages))

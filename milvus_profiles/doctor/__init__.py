@@ -26,7 +26,6 @@ __all__ = ["examine"]
 
 
 def examine(context: DoctorContext) -> Iterator[Finding]:
-    """Look at everything, one finding after the other."""
     yield from check_python()
     yield from check_libraries()
     yield from check_home(context)

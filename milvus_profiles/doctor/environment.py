@@ -196,7 +196,6 @@ def check_dotenv(context: DoctorContext) -> Iterator[Finding]:
 
 
 def check_proxies(context: DoctorContext) -> Iterator[Finding]:
-    """Variables from which other programs take a proxy."""
     present = [name for name in PROXY_VARIABLES if context.env.get(name)]
     if present:
         yield Finding(
@@ -265,7 +264,6 @@ def check_home(context: DoctorContext) -> Iterator[Finding]:
 
 
 def check_profiles(profiles: Profiles, examined: Examined) -> Iterator[Finding]:
-    """Whether every profile is valid, and the one that is selected exists."""
     invalid = [(alias, result) for alias, result in examined.items() if isinstance(result, Findings)]
     for alias, findings in invalid[:_SHOWN]:
         [error] = findings.errors(1)
@@ -293,7 +291,6 @@ def check_profiles(profiles: Profiles, examined: Examined) -> Iterator[Finding]:
 
 
 def check_trust(profiles: Profiles) -> Iterator[Finding]:
-    """Whether project files have the trust that they need."""
     if (fault := profiles.trust.fault) is not None:
         yield Finding("trust", "failed", f"the list of trusted files {fault[0]}", fault[1])
     for document in profiles.documents:
@@ -313,7 +310,6 @@ def check_trust(profiles: Profiles) -> Iterator[Finding]:
 
 
 def check_tracked(profiles: Profiles, context: DoctorContext) -> Iterator[Finding]:
-    """Whether git tracks a file with a token or password in it."""
     clean = True
     for document in profiles.documents:
         if not document.literals:

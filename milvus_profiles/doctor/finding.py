@@ -43,7 +43,6 @@ class Finding:
         return cls(name, "failed", f"{whose}{place}{error.message}", error.hint or remedy)
 
     def as_json(self) -> dict[str, Any]:
-        """The finding with the documented keys."""
         return {"name": self.name, "status": self.status, "detail": self.detail, "hint": self.hint}
 
 

@@ -39,7 +39,6 @@ _MODULES = {
 
 
 def check_python() -> Iterator[Finding]:
-    """The interpreter."""
     version = platform.python_version()
     with contextlib.suppress(metadata.PackageNotFoundError):  # run from a bare copy of the sources
         wanted = metadata.metadata(_DISTRIBUTION)["Requires-Python"]

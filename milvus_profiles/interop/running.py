@@ -38,10 +38,7 @@ PREFIX = "MILVUS_"
 """What the names begin with, unless another prefix is wanted."""
 
 LEAVES = ("URI", "ADDRESS", "TOKEN", "DB", "USER", "PASSWORD")
-"""The names without their prefix."""
-
 SECRET_LEAVES = ("TOKEN", "PASSWORD")
-"""Those of them that hold a secret."""
 
 # What would contradict a variable of ours, or be taken for one: read by this package and by others.
 _OTHERS = ("TOKEN_FILE", "DB_NAME", "API_KEY", "USERNAME", "URL", "HOST", "PORT", "DATABASE")
@@ -120,9 +117,8 @@ if sys.platform == "win32":
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        return (
-            status - (1 << 32) if status >= 1 << 31 else status
-        )  # what ended by a fault has a number that C calls negative
+        # What ended by a fault has a number that C calls negative.
+        return status - (1 << 32) if status >= 1 << 31 else status
 
 else:
     # Python ignores these from its start, and what is ignored stays so in a new program.
@@ -135,11 +131,7 @@ else:
     _FROM_TERMINAL = frozenset((signal.SIGINT, signal.SIGQUIT, signal.SIGHUP))
 
     def replace(command: Sequence[str], env: Mapping[str, str]) -> NoReturn:
-        """Become another program.
-
-        Args:
-            command: the program, searched for in PATH, and its arguments.
-            env: its whole environment.
+        """Become another program, which is searched for in PATH, with this whole environment.
 
         Raises:
             OSError: it cannot be run.  The frames of the error hold the environment: let it go no further.
@@ -164,17 +156,12 @@ else:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def run_child(command: Sequence[str], env: Mapping[str, str]) -> int:
-        """Run a program and pass on to it the signals that this process gets; within :func:`holding_signals`.
+        """Run a program as :func:`replace`, and pass on to it the signals that this process gets.
 
-        Args:
-            command: the program, searched for in PATH, and its arguments.
-            env: its whole environment.
+        To be called within :func:`holding_signals`.
 
         Returns:
             Its exit status; 128 + n where signal n ended it, or came before it was started.
-
-        Raises:
-            OSError: it cannot be run.  The frames of the error hold the environment: let it go no further.
         """
         if early := signal.sigpending() & _FORWARDED:
             number = int(min(early))

@@ -53,12 +53,7 @@ class AsyncPooledConnection(LeasedHandle, AsyncConnection):
 
 
 class AsyncMilvusChannel(LiveChannel):
-    """One for asyncio.
-
-    Args:
-        live: the connection.
-        kept: what must live as long.
-    """
+    """One for asyncio; what is ``kept`` must live as long."""
 
     __slots__ = ("_kept",)
 
@@ -81,11 +76,7 @@ class AsyncMilvusChannel(LiveChannel):
 
 
 class AsyncMilvusConnector(ProfileKeys):
-    """Opens connections of profiles.
-
-    Args:
-        profiles: where they come from; None reads the files and the environment each time.
-    """
+    """Opens connections of profiles."""
 
     lease: staticmethod[[], Lease] = staticmethod(AsyncPooledConnection)
 

@@ -59,16 +59,7 @@ It guards the core by itself.  Interrupted, it is dropped: :meth:`BasePool._give
 
 @even_half_made
 class BasePool(OfThisProcess):
-    """What a pool is, however its users wait.
-
-    Args:
-        settings: limits and times; None takes the defaults.
-        connector: opens channels, and makes empty leases.
-        clock: monotonic seconds.
-
-    Raises:
-        ConfigError: the settings are something else, such as the profiles.
-    """
+    """What a pool is, however its users wait."""
 
     _elsewhere = "milvus_profiles.connect(ALIAS), or a pool of its own"
 
@@ -109,7 +100,6 @@ class BasePool(OfThisProcess):
         self._core.is_closed = was_closed
 
     def _forked(self) -> None:
-        """In a forked child the pool starts empty: its channels are the parent's."""
         _PARENTS.append(vars(self).copy())  # kept, so that the garbage collector closes nothing
         for entry in self._core.open_entries():
             entry.channel.abandon()
@@ -173,7 +163,6 @@ class BasePool(OfThisProcess):
         return error
 
     def _await_prepared(self, waiter: Waiter, timeout: float | None) -> Plan:
-        """Have a key prepared."""
         deadline = math.inf if timeout is None else self._clock() + seconds_of("timeout=", timeout)
         if not self._tell(lambda core, now: core.prepare(waiter, now)):
             return closed(self._core)
@@ -319,12 +308,10 @@ def _checked(settings: Any) -> PoolSettings:
 def wrong_keyword(call: str, wrong: dict[str, Any]) -> ParamError:
     """The error of keyword arguments that a pool has not: most are settings, which belong into one object.
 
-    Args:
-        call: as it is written, with ``…`` in the place of the settings.
-        wrong: the arguments; emptied, as a traceback may show the locals of frames.
+    The call is as it is written, with ``…`` in the place of the settings.
     """
     name = next(iter(wrong))
-    wrong.clear()
+    wrong.clear()  # a traceback may show the locals of frames
     near = suggest_field(name, PoolSettings.model_fields)
     hint = None if near is None else f"settings are one object: {call.replace('…', f'PoolSettings({near}=…)')}"
     return ParamError(f"unknown argument {without_secrets(name)[:64]!a}", hint=hint, location=Location(call[:-3]))

@@ -20,9 +20,7 @@ _PAUSES = (0.0, 0.0, 20e-6, 20e-6, 50e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3)
 
 
 class ContentionGuard:
-    """Who is at a lock, and a lock that avoids convoys by it.
-
-    As a context manager: says that the thread may block on the lock within the block.
+    """Who is at a lock, and a lock that avoids convoys by it; within it as a context manager one may block on the lock.
 
     Attributes:
         lock: the lock.

@@ -31,7 +31,6 @@ __all__ = ["Telemetry", "closed", "failed", "leak_message", "not_on_lease", "ref
 
 
 def refused(core: Leases, key: KeyState, answer: str) -> PoolError:
-    """The error for who may not even wait: by the answer of :meth:`Leases.queue_up`."""
     if answer == "closed":
         return closed(core)
     settings = key.settings
@@ -52,12 +51,10 @@ def refused(core: Leases, key: KeyState, answer: str) -> PoolError:
 
 
 def closed(core: Leases) -> PoolClosedError:
-    """The error for who uses a closed pool."""
     return PoolClosedError("the pool is closed", stats=core.stats())
 
 
 def timed_out(core: Leases, key: KeyState, timeout: float) -> PoolTimeoutError:
-    """The error for who has waited for too long; its cause is why the last attempt to connect failed, if it did."""
     stats = core.stats()
     of_key = stats.keys[key.name]
     seen = f"{counted(of_key.pool_active, 'lease')} on {of_key.pool_size} of {counted(of_key.pool_max, 'connection')}"
@@ -116,7 +113,7 @@ def tell_leak(leak: Leak) -> None:
 
 
 def _leaked(leak: Leak) -> str:
-    if leak.dropped:
+    if leak.held is None:
         return f"a connection of {leak.key!r} was dropped without being returned to its pool"
     return f"a connection of {leak.key!r} has been on lease for {leak.held:.0f} s"
 
@@ -192,9 +189,7 @@ class Telemetry:
         return {_NAME: f"{self._name}/{key}"}
 
     def took(self, what: Literal["create_time", "wait_time", "use_time"], key: str, seconds: float) -> None:
-        """A channel was opened, or a lease was given or returned; returns at once."""
         self._seconds[what].record(seconds, self._of(key))
 
     def timed_out(self, key: str) -> None:
-        """A lease was not to be had in time."""
         self._timeouts.add(1, self._of(key))

@@ -82,7 +82,6 @@ class Job:
         return self._result is None
 
     def not_started(self, error: ThreadStartError) -> None:
-        """There is no thread for it."""
         # Without a health check it is as good as it was.
         self._result = Result(True) if isinstance(self.action, CheckHealth) else Result(error=error)
         self._begun = True
@@ -221,7 +220,6 @@ class Worker:
         return True
 
     def abandon(self) -> None:
-        """In a forked child: leave everything to the parent."""
         _WORKERS.discard(self)
 
     # --- the thread ----------------------------------------------------------------------------------------------
@@ -302,7 +300,6 @@ class Worker:
             self._calls.popleft()
 
     def _gather(self) -> None:
-        """Tell the core what came of the jobs."""
         for entry, job in list(self._jobs.items()):
             if job.is_lost():
                 self._begin(job)
@@ -364,7 +361,6 @@ class Worker:
         return Result(channel)
 
     def close_at_exit(self) -> None:
-        """Close what is left when the process ends."""
         for entry in self._core.open_entries():
             entry.channel.close(0.0)
 

@@ -155,7 +155,6 @@ def distrusted(
 
 
 def speaks_plaintext(context: ConnectContext, *, web_server: bool = False) -> MilvusProfilesError:
-    """The profile has TLS and the server has none."""
     if web_server:
         return NotMilvusError(
             f"a web server without TLS answers at {context.endpoint}, not a Milvus",
@@ -168,7 +167,6 @@ def speaks_plaintext(context: ConnectContext, *, web_server: bool = False) -> Mi
 
 
 def speaks_tls(context: ConnectContext) -> TLSError:
-    """The server has TLS and the profile has none."""
     return TLSError(
         f"the server at {context.endpoint} speaks TLS, and the profile has none",
         hint=f"use {'ssl = true' if context.by_host else 'https://'}: {context.tls_remedy()}",
@@ -176,7 +174,6 @@ def speaks_tls(context: ConnectContext) -> TLSError:
 
 
 def no_http2(context: ConnectContext) -> NotMilvusError:
-    """The server has TLS, but agrees to no HTTP/2."""
     return NotMilvusError(
         f"the server at {context.endpoint} speaks TLS but not HTTP/2, which gRPC needs",
         hint="check the port: this looks like an ordinary web server, or a load balancer that is not set up for gRPC; "

@@ -90,7 +90,6 @@ class ConnectContext:
         return self._standing.change(self.alias or self.profile.alias, *assignments)
 
     def again(self) -> str:
-        """How it is tried for longer."""
         if self.alias is not None:
             longer = self._standing.command("profile", "test", self.alias, "--wait", "60")
             return f": {longer}, or connect(wait_ready=60)"
@@ -131,7 +130,6 @@ class ConnectContext:
         return ", then ".join(steps)
 
     def database_remedy(self, name: str) -> str:
-        """How another database is named."""
         return self.remedy(f"db_name={name}" if self.uri_database is None else f"uri={self.endpoint.uri}/{name}")
 
     def secret_remedy(self) -> str:

@@ -55,7 +55,6 @@ class BoundedFile(io.RawIOBase):
         self._left = longest
 
     def readable(self) -> bool:
-        """Always."""
         return True
 
     def readinto(self, buffer: Any) -> int:
@@ -67,7 +66,6 @@ class BoundedFile(io.RawIOBase):
         return len(data)
 
     def makefile(self, *_: object) -> io.BufferedReader:
-        """The file that ``http.client`` reads from."""
         return io.BufferedReader(self)
 
 

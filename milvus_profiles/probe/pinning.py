@@ -23,12 +23,7 @@ __all__ = ["PresentedCertificate", "fetch_certificate", "untrusted_certificate"]
 
 @dataclass(frozen=True, slots=True)
 class PresentedCertificate(Certificate):
-    """A certificate as a server presents it.
-
-    Attributes:
-        problem: what would still be wrong if it were trusted: ``"wrong host"``, ``"expired"`` …; None for nothing.
-        reason: the same in words.
-    """
+    """A certificate as a server presents it, and what would still be wrong if it were trusted, with words for it."""
 
     problem: Distrust | None = None
     reason: str = ""

@@ -58,11 +58,9 @@ class Stream:
         return self._opened
 
     def connect(self, address: tuple[str, int] | str) -> None:
-        """Connect the socket."""
         self._in_time().connect(address)
 
     def send(self, data: bytes) -> None:
-        """Send all of it."""
         self._in_time().sendall(data)
 
     def receive(self, longest: int = PIECE) -> bytes:
@@ -93,12 +91,10 @@ _MOST_ADDRESSES = 16
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where sockets lead: to the server itself, or to a proxy that leads there.
+    """Where sockets lead: to the server itself (by ``path`` to a Unix socket), or to a proxy that leads there.
 
     Attributes:
         host: what the name resolution is asked; empty for a Unix socket.
-        port: where the socket connects.
-        path: the Unix socket; empty for TCP.
         tunnel: ``host:port`` that the HTTP proxy at ``host`` is asked for; None without a proxy.
     """
 
@@ -150,12 +146,10 @@ class TCPOutcome:
 
     @property
     def is_connected(self) -> bool:
-        """Whether it came about."""
         return self.status == "connected"
 
     @property
     def words(self) -> str:
-        """The outcome for people."""
         return "answered" if self.is_connected else self.detail or self.status
 
 
@@ -216,10 +210,7 @@ def _covers(entry: str, host: str) -> bool:
 
 
 def resolve(route: Route, deadline: Deadline) -> Resolution:
-    """The addresses of a route.
-
-    The system's resolver knows no time limit, so it runs in a thread that is left behind.
-    """
+    """The addresses of a route; the system's resolver knows no time limit, and runs in a thread that is left behind."""
     if route.path:
         if sys.platform == "win32":
             return Resolution(route.host, failure="Python has no Unix sockets on Windows")

@@ -12,6 +12,7 @@ import os
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from ..connectable import TLSSettings
@@ -57,15 +58,11 @@ ClientCertificate = Literal["not required", "accepted", "required", "refused", "
 nothing in time."""
 
 _DISTRUST: Mapping[int, Distrust] = {  # the numbers are OpenSSL's X509_V_ERR_*
-    2: "unknown issuer",
+    **dict.fromkeys((2, 19, 20, 21), "unknown issuer"),
     9: "not yet valid",
     10: "expired",
     18: "self-signed",
-    19: "unknown issuer",
-    20: "unknown issuer",
-    21: "unknown issuer",
-    62: "wrong host",
-    64: "wrong host",
+    **dict.fromkeys((62, 64), "wrong host"),
 }
 _FIRST_WORD = 1.0
 """Seconds at most for the server's first word after the handshake, which only tells about client certificates."""
@@ -131,10 +128,11 @@ def probe_tls(
     name, has_cert = tls.server_name or host, tls.cert is not None
 
     def look(protocol: str) -> TLSOutcome:
-        outcome = _handshake(address, verifying_context(tls, protocol=protocol, env=env), name, has_cert, deadline)
+        verifying = partial(verifying_context, tls, env=env)
+        outcome = _handshake(address, verifying, name, has_cert, deadline, protocol)
         if outcome.status != "untrusted" or outcome.certificate is not None:
             return outcome
-        seen = _handshake(address, trusting_all(protocol, tls), name, has_cert, deadline)
+        seen = _handshake(address, partial(trusting_all, tls=tls), name, has_cert, deadline, protocol)
         if seen.protocol is None:
             return outcome
         return replace(seen, status="untrusted", distrust=outcome.distrust, detail=outcome.detail)
@@ -146,19 +144,14 @@ def probe_tls(
 def probe_unverified(address: SocketAddress, host: str, deadline: Deadline) -> TLSOutcome:
     """Shake hands whatever the certificate says, only to see what there is; ``"trusted"`` means nothing here."""
 
-    def look(protocol: str) -> TLSOutcome:
-        return _handshake(address, trusting_all(protocol), host, False, deadline)
-
-    return _outcome_of(look, address, deadline)
+    return _outcome_of(partial(_handshake, address, trusting_all, host, False, deadline), address, deadline)
 
 
 def probe_pinned(address: SocketAddress, host: str, pinned: Certificate, deadline: Deadline) -> TLSOutcome:
     """Shake hands trusting one certificate only, to see what would still be wrong if it were pinned."""
 
-    def look(protocol: str) -> TLSOutcome:
-        return _handshake(address, pinning_context(pinned.pem, protocol), host, False, deadline)
-
-    return _outcome_of(look, address, deadline)
+    trusting = partial(pinning_context, pinned.pem)
+    return _outcome_of(partial(_handshake, address, trusting, host, False, deadline), address, deadline)
 
 
 def _outcome_of(look: Callable[[str], TLSOutcome], address: SocketAddress, deadline: Deadline) -> TLSOutcome:
@@ -186,9 +179,15 @@ def _outcome_of(look: Callable[[str], TLSOutcome], address: SocketAddress, deadl
 
 
 def _handshake(
-    address: SocketAddress, context: ssl.SSLContext, host: str, has_cert: bool, deadline: Deadline
+    address: SocketAddress,
+    make_context: Callable[[str], ssl.SSLContext],
+    host: str,
+    has_cert: bool,
+    deadline: Deadline,
+    protocol: str,
 ) -> TLSOutcome:
     """One connection, one handshake; ``has_cert`` says whether the context has a client certificate."""
+    context = make_context(protocol)
     opened, reached = open_socket(address, deadline)
     if opened is None:
         return TLSOutcome("unreachable", detail=reached.detail)
@@ -308,7 +307,6 @@ class ProbeResults:
 
     @property
     def address(self) -> SocketAddress | None:
-        """The address that connects; None if none does."""
         return self.attempts[-1].address if self.attempts and self.attempts[-1].is_connected else None
 
 

@@ -45,12 +45,11 @@ def default_roots(env: Mapping[str, str] = os.environ) -> str:
     return os.path.join(os.path.dirname(package.origin), "_cython", "_credentials", "roots.pem")
 
 
-def verifying_context(tls: TLSSettings, *, protocol: str = "h2", env: Mapping[str, str] = os.environ) -> ssl.SSLContext:
+def verifying_context(tls: TLSSettings, protocol: str = "h2", *, env: Mapping[str, str] = os.environ) -> ssl.SSLContext:
     """A context that trusts what gRPC would trust, and has the profile's client certificate.
 
     Raises:
-        ConfigError: a TLS file cannot be read.
-        TLSError: a TLS file is not what it should be.
+        ConfigError, TLSError: a TLS file cannot be read, or is not what it should be.
     """
     check_tls_files(tls, env)
     context = _context(tls, protocol)
@@ -59,7 +58,6 @@ def verifying_context(tls: TLSSettings, *, protocol: str = "h2", env: Mapping[st
 
 
 def pinning_context(pem: str, protocol: str) -> ssl.SSLContext:
-    """A context that trusts one certificate only."""
     context = _context(protocol=protocol)
     context.load_verify_locations(cadata=pem)
     return context
@@ -109,11 +107,9 @@ class TLSStream(Stream):
         self._step(self.session.do_handshake, _LONGEST_HANDSHAKE)
 
     def send(self, data: bytes) -> None:
-        """Send all of it."""
         self._step(lambda: self.session.write(data))
 
     def receive(self, longest: int = PIECE) -> bytes:
-        """What has come, at least a byte; empty at the end of the connection."""
         try:
             return self._step(lambda: self.session.read(longest))
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):

@@ -36,11 +36,6 @@ class UnaryCalls:
     """Calls on one connection, one after the other.
 
     Every method raises :class:`NoAnswer`, or OSError where the connection breaks or the time is over.
-
-    Args:
-        stream: the connection, with its deadline.
-        tls: whether it is encrypted.
-        authority: what the server is called.
     """
 
     def __init__(self, stream: Stream, *, tls: bool, authority: str) -> None:
@@ -129,7 +124,6 @@ def _text(data: bytes) -> bytes:
 
 
 def field_of(number: int, value: bytes | str) -> bytes:
-    """A field of a message: text, or an inner message."""
     data = value.encode("utf-8") if isinstance(value, str) else value
     return _varint(number << 3 | 2) + _varint(len(data)) + data
 

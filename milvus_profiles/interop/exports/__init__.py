@@ -58,7 +58,6 @@ FORMATS: dict[str, Format] = {
 
 
 def find_format(name: str) -> Format:
-    """The format of a name; UsageError where there is none."""
     if (found := FORMATS.get(name)) is not None:
         return found
     near = suggest(name, FORMATS)

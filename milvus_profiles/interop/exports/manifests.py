@@ -56,7 +56,6 @@ def dotenv(plan: ExportPlan) -> Exported:
 
 
 def json(plan: ExportPlan) -> Exported:
-    """One JSON object, for programs that bring their own client."""
     profile, endpoint, tls = plan.profile, plan.endpoint, plan.tls
     record: dict[str, Any] = {
         "alias": plan.alias,
@@ -81,7 +80,7 @@ def k8s_secret(plan: ExportPlan) -> Exported:
     # Kubernetes takes lower case and dashes.
     name = f"milvus-{fold_alias(plan.alias).replace('_', '-')}"
     mount = f"/run/secrets/{name}"
-    found = plan.environment(lambda setting, _: f"{mount}/{setting}.pem")
+    found = plan.environment(lambda setting: f"{mount}/{setting}.pem")
     files = [f"--from-file={setting}.pem={shell(path)}" for setting, path in plan.tls_files.items()]
     pipe = ""
     if isinstance(plan.secret, FromFile):
@@ -104,7 +103,7 @@ def k8s_secret(plan: ExportPlan) -> Exported:
 
 def compose(plan: ExportPlan) -> Exported:
     """A Compose file with a service that tests the connection; files are secrets of Compose."""
-    found = plan.environment(lambda setting, _: f"/run/secrets/milvus-{setting}")
+    found = plan.environment(lambda setting: f"/run/secrets/milvus-{setting}")
     secrets = {f"milvus-{setting}": ("file", path) for setting, path in plan.tls_files.items()}
     if isinstance(plan.secret, FromFile):
         secrets["milvus-token"] = ("file", plan.secret.path)

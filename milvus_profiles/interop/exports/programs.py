@@ -24,7 +24,6 @@ _PYMILVUS_OPTIONS = ("grpc.enable_http_proxy", "grpc.http_proxy", "grpc.default_
 
 
 def pymilvus(plan: ExportPlan) -> Exported:
-    """A program that lists the collections through ``pymilvus.MilvusClient``."""
     found, gaps = _python_arguments(plan)
     lines = [
         *plan.header("#", "pip install pymilvus", "python program.py"),
@@ -98,7 +97,6 @@ _NODE_TLS = {"ca": "rootCertPath", "key": "privateKeyPath", "cert": "certChainPa
 
 
 def node(plan: ExportPlan) -> Exported:
-    """An ECMAScript module that lists the collections."""
     profile, endpoint = plan.profile, plan.endpoint
     options = {"address": in_js(endpoint.authority), "ssl": "true" if endpoint.tls else "false"}
     token = plan.secret_as(
@@ -155,7 +153,6 @@ def node(plan: ExportPlan) -> Exported:
 
 
 def go(plan: ExportPlan) -> Exported:
-    """A ``main.go`` that lists the collections."""
     tls = plan.tls
     needs_tls = tls is not None and (tls.ca, tls.cert, tls.server_name) != (None, None, None)
     imports = {'"context"', '"fmt"', '"log"', '"time"'}

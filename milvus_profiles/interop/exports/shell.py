@@ -92,7 +92,6 @@ def curl(plan: ExportPlan) -> Exported:
 
 
 def milvus_cli(plan: ExportPlan) -> Exported:
-    """A script that drives ``milvus_cli`` 1.2 by a pipe."""
     profile, tls = plan.profile, plan.tls
     gaps: list[str] = []
     words = ["connect -uri %s"]
@@ -145,7 +144,6 @@ def _word(value: str) -> str:
 
 
 def _token(plan: ExportPlan) -> str | None:
-    """The token as a shell would get it."""
     return plan.secret_as(
         variable=lambda name: f'"${{{name}:?is not set}}"', file=lambda path: f'"$(cat {quoted(path)})"', literal=quoted
     )

@@ -72,7 +72,6 @@ SOURCES: dict[str, ImportSource] = {
 
 
 def find_source(name: str) -> ImportSource:
-    """The source of a name; UsageError where there is none."""
     if (found := SOURCES.get(name)) is not None:
         return found
     near = suggest(name, SOURCES)

@@ -79,7 +79,6 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def without_connections(content: bytes, keys: Collection[str]) -> bytes | None:
-    """The file of the Milvus CLI without some connections."""
     data = json.loads(content.decode("utf-8-sig"))
     left = {name: value for name, value in data.items() if name not in keys}
     return (json.dumps(left, indent=2) + "\n").encode() if left else None
@@ -115,7 +114,6 @@ def zilliz(content: bytes, path: str) -> ImportedProfiles:
 
 
 def without_credentials(content: bytes, keys: Collection[str]) -> bytes | None:
-    """The credentials of the Zilliz CLI without the keys of some sections."""
     lines, section, left = [], None, False
     for line in content.decode("utf-8-sig").splitlines(keepends=True):
         stripped = line.strip()
@@ -159,7 +157,6 @@ def uris(content: bytes, path: str) -> ImportedProfiles:
 
 
 def without_uris(content: bytes, keys: Collection[str]) -> bytes | None:
-    """A list of addresses without some lines."""
     lines = content.decode("utf-8-sig").splitlines(keepends=True)
     left = [line for number, line in enumerate(lines, 1) if str(number) not in keys]
     return "".join(left).encode() if any(line.strip() for line in left) else None
@@ -181,17 +178,14 @@ _NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 
 
 def from_env(env: Mapping[str, str]) -> ImportedProfiles:
-    """The one connection that the environment declares."""
     return found_of([_connection(env, "the environment")])
 
 
 def from_dotenv(content: bytes, path: str) -> ImportedProfiles:
-    """The one connection that a .env file declares."""
     return found_of([_connection(_dotenv(content, path), "the file")], path, content)
 
 
 def attu_env(env: Mapping[str, str]) -> ImportedProfiles:
-    """Attu's list of servers."""
     return found_of(_servers(env))
 
 
