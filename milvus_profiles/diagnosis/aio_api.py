@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ..profile import Profile
     from .report import Report, Stage
 
-__all__ = ["diagnose"]
-
 
 async def diagnose(
     alias: str | Profile | None = None,

@@ -11,8 +11,6 @@ from ..server_text import server_text
 from ..text import counted
 from .test_run import StageDraft
 
-__all__ = ["describe_tls"]
-
 _ENDS_SOON = 30
 _SHOWN_NAMES, _SHOWN_CHAIN = 20, 10
 

@@ -46,8 +46,6 @@ from .certificates import describe_tls
 from .report import StageName, server_name
 from .test_run import Cancelled, RetryBudget, StageDraft, TestRun, broken
 
-__all__ = ["Channel", "grpc_finds_more", "shake_hands"]
-
 T = TypeVar("T")
 
 _LONGEST_DEBUG = 1000

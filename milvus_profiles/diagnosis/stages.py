@@ -1,8 +1,7 @@
 """The test of a profile: the steps of connecting, one by one, each with its time and, if it fails, the cause.
 
-The steps are those that ``connect`` takes, made by the same functions: the same resolution, the same resolver of
-secrets, the same channel, handshake and classification.  Below gRPC the probes look at one layer at a time; the verdict
-on what they see is the classification's, as for ``connect``.
+The steps are those that ``connect`` takes, made by the same functions.  Below gRPC the probes look at one layer at a
+time; the verdict on what they see is the classification's, as for ``connect``.
 """
 
 from __future__ import annotations
@@ -41,8 +40,6 @@ from .test_run import Cancellation, RetryBudget, StageDraft, StageFailed, TestRu
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
-
-__all__ = ["ProfileTest", "ask_management", "ask_rest", "diagnose_declared", "diagnose_profile"]
 
 _SHARE = 1.0
 """Seconds at most for each of the two."""
@@ -189,11 +186,7 @@ def diagnose_declared(profiles: Profiles, alias: str, test: ProfileTest) -> Repo
 
 
 def diagnose_profile(profile: Profile, test: ProfileTest, *, token: SecretText | None = None) -> Report:
-    """Test a profile that is declared nowhere yet, valid and with an address; a token of None is resolved.
-
-    Raises:
-        Cancelled: the test was cancelled.
-    """
+    """Test a profile that is declared nowhere yet, as :func:`diagnose_declared`; a token of None is resolved."""
     run = TestRun(profile.alias, test.on_stage, test.cancellation)
     with suppress(StageFailed):
         with run.stage("config") as stage:

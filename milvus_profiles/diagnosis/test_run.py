@@ -17,8 +17,6 @@ from ..errors import MilvusProfilesError, ServerNotReadyError, UnreachableError
 from ..live.retry import RetryUntilReady
 from .report import INFORMATION, STAGES, Report, Stage, StageName, Status
 
-__all__ = ["Cancellation", "Cancelled", "RetryBudget", "StageDraft", "StageFailed", "TestRun", "broken"]
-
 
 class Cancelled(Exception):
     """Whoever asked for the test wants it no more."""
@@ -50,8 +48,7 @@ class Cancellation:
 
     @contextmanager
     def closing(self, close: Callable[[], None]) -> Iterator[None]:
-        """Have something closed at once when the test is cancelled: from any thread, and beside the one that ends the
-        test in order."""
+        """Have something closed at once when the test is cancelled, beside the one who ends it in order."""
         with self._guard:
             self._close = close
         try:

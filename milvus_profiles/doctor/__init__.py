@@ -22,8 +22,6 @@ from .environment import (
 from .finding import DoctorContext, Finding
 from .software import check_keyring, check_libraries, check_lite, check_python
 
-__all__ = ["examine"]
-
 
 def examine(context: DoctorContext) -> Iterator[Finding]:
     yield from check_python()

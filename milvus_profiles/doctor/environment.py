@@ -32,20 +32,6 @@ from .finding import DoctorContext, Examined, Finding
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
-__all__ = [
-    "check_clock",
-    "check_dotenv",
-    "check_files",
-    "check_home",
-    "check_profiles",
-    "check_proxies",
-    "check_tracked",
-    "check_trust",
-    "check_variables",
-    "dotenv_files",
-    "names_in",
-]
-
 _BEGINNING = "MILVUS_"
 _PYMILVUS_ONLY = ("MILVUS_CONN_TIMEOUT", "MILVUS_DEFAULT_CONNECTION")
 _SECRET = re.compile(r"MILVUS_(?:PROFILES__[A-Za-z0-9_]+__)?(?:TOKEN|PASSWORD)")

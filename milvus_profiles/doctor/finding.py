@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles
     from ..secrets import OSKeyring
 
-__all__ = ["DoctorContext", "Examined", "Finding"]
-
 Examined = dict[str, Profile | Findings]
 """What each alias leads to: the profile, or what is wrong with it.  All of them are put together once."""
 

@@ -25,8 +25,6 @@ from .finding import DoctorContext, Examined, Finding
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
-__all__ = ["check_keyring", "check_libraries", "check_lite", "check_python", "is_met"]
-
 _DISTRIBUTION = "milvus-profiles"
 _LONGEST = 300
 

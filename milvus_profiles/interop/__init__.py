@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["hook_directories"]
-
 
 def hook_directories() -> list[str]:
     """The directories of PyInstaller's hooks."""

@@ -21,19 +21,6 @@ from ..masked import MaskedMapping, SecretText
 if TYPE_CHECKING:
     from ..profile import Profile
 
-__all__ = [
-    "LEAVES",
-    "PREFIX",
-    "SECRET_LEAVES",
-    "SIGNAL_STATUS",
-    "holding_signals",
-    "replace",
-    "run_child",
-    "superseded",
-    "unsaid",
-    "variables",
-]
-
 PREFIX = "MILVUS_"
 """What the names begin with, unless another prefix is wanted."""
 

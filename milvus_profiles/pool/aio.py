@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from ..live.aio_connection import AsyncConnection
     from .aio_connector import AsyncConnector
 
-__all__ = ["AsyncLeasing", "ConnectionPool"]
-
 _LAST_MOMENTS = 2.0
 """Seconds that cutting off what is left may take after the deadline of a close."""
 

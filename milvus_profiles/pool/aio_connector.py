@@ -16,14 +16,6 @@ from ..profile import PoolSettings, Profile
 from .connector import HEALTH_CHECK_TIMEOUT, LeasedHandle, LiveChannel, ProfileKeys, forget
 from .state import Lease
 
-__all__ = [
-    "AsyncConnector",
-    "AsyncMilvusChannel",
-    "AsyncMilvusConnector",
-    "AsyncPooledChannel",
-    "AsyncPooledConnection",
-]
-
 
 class AsyncPooledChannel(Protocol):
     """An open channel, as the pool sees it; ``close``, cancelled, closes at once."""

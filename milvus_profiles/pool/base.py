@@ -32,8 +32,6 @@ from .core import Core, Event
 from .reports import Telemetry, closed, failed, not_on_lease, refused, timed_out
 from .state import KeyState, Lease, Outcome, PoolEntry, Waiter
 
-__all__ = ["BasePool", "Check", "Leasing", "Plan", "Wait", "wrong_keyword"]
-
 
 class Wait(NamedTuple):
     """Wait until the waiter is woken, or for the time to come."""

@@ -24,19 +24,6 @@ from ..profile import PoolSettings, Profile
 from .lifecycle import HEALTHY_FOR
 from .state import Lease
 
-__all__ = [
-    "HEALTH_CHECK_TIMEOUT",
-    "Connector",
-    "LeasedHandle",
-    "LiveChannel",
-    "MilvusChannel",
-    "MilvusConnector",
-    "PooledChannel",
-    "PooledConnection",
-    "ProfileKeys",
-    "forget",
-]
-
 HEALTH_CHECK_TIMEOUT = 5.0
 """Seconds that a health check waits for the server's answer at most; a shorter ``timeout`` of the profile wins."""
 

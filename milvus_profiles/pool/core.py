@@ -24,8 +24,6 @@ from typing import Any
 from .lifecycle import CLOSE_GRACE, HEALTHY_FOR, Lifecycle
 from .state import Action, CheckHealth, Close, KeyState, Leak, Open, Outcome, Phase, PoolEntry, Waiter, Wake
 
-__all__ = ["Core", "Event"]
-
 
 class Core(Lifecycle):
     """A pool without its surroundings: events in, actions out."""

@@ -17,8 +17,6 @@ from ..pool_stats import KeyStats, PoolStats
 from ..profile import PoolSettings
 from .state import Dropped, KeyState, LeakWatch, Lease, Outcome, Phase, PoolEntry, Waiter
 
-__all__ = ["Leases"]
-
 _READY = Phase.READY
 
 

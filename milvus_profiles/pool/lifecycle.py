@@ -12,8 +12,6 @@ from ..profile import PoolSettings
 from .leases import Leases
 from .state import CheckHealth, Close, KeyState, Lease, Open, Phase, PoolEntry, Waiter, Work
 
-__all__ = ["CLOSE_GRACE", "HEALTHY_FOR", "Lifecycle"]
-
 HEALTHY_FOR = 30.0
 """Seconds for which a channel that the server answered on is taken to be healthy."""
 

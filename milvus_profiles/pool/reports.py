@@ -27,8 +27,6 @@ from ..text import counted
 from .leases import Leases
 from .state import KeyState, Leak, Outcome, Waiter
 
-__all__ = ["Telemetry", "closed", "failed", "leak_message", "not_on_lease", "refused", "tell_leak", "timed_out"]
-
 
 def refused(core: Leases, key: KeyState, answer: str) -> PoolError:
     if answer == "closed":

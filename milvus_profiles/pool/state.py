@@ -17,24 +17,6 @@ from typing import Any
 from ..pool_stats import KeyStats
 from ..profile import PoolSettings
 
-__all__ = [
-    "Action",
-    "CheckHealth",
-    "Close",
-    "Dropped",
-    "KeyState",
-    "Leak",
-    "LeakWatch",
-    "Lease",
-    "Open",
-    "Outcome",
-    "Phase",
-    "PoolEntry",
-    "Waiter",
-    "Wake",
-    "Work",
-]
-
 _COUNTERS = (
     "requests_num", "requests_queued", "requests_errors", "returns_bad",
     "connections_num", "connections_errors", "connections_lost",

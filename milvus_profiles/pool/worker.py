@@ -1,10 +1,9 @@
 """What a pool for threads does apart from its borrowers: it makes the core's plans and carries them out.
 
 One worker thread per pool makes the plans; each channel is opened, tested and closed in a thread of its own, so that a
-dead address delays nobody else.  No signal is handled in these threads.  A program may still throw an exception into
-any of them, and then goes by what exists: an action without a job is begun again, a job whose thread is gone counts as
-failed, and the core counts anew.  The worker runs while there are channels or somebody waits; it knows the core but not
-the pool, which can be dropped.
+dead address delays nobody else.  A program may throw an exception into any of them, and then goes by what exists: an
+action without a job is begun again, a job whose thread is gone counts as failed, and the core counts anew.  The worker
+runs while there are channels or somebody waits; it knows the core but not the pool, which can be dropped.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,15 +26,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..background import Latch, start
 from ..errors import PoolError, ThreadStartError
 from .core import Core, Event
-from .lock import ContentionGuard
 from .reports import leak_message, tell_leak
 from .state import Action, CheckHealth, Close, Leak, Open, PoolEntry, Wake, Work
 
 if TYPE_CHECKING:
     from .connector import PooledChannel
     from .reports import Telemetry
-
-__all__ = ["Worker"]
 
 _LOST = 1.0
 """Seconds after which a job that has not begun is taken to have lost its thread."""
@@ -133,19 +130,20 @@ _LOOK = 0.5
 
 
 class Worker:
-    """Makes the plans of a pool and carries them out; the lock of the guard is held for no I/O."""
+    """Makes the plans of a pool and carries them out; guard and lock are held for no I/O."""
 
     def __init__(
         self,
         core: Core,
-        guard: ContentionGuard,
+        guard: AbstractContextManager[object],
+        lock: AbstractContextManager[object],
         open_channel: Callable[[str], PooledChannel],
         clock: Callable[[], float],
     ) -> None:
         self.recorder: Telemetry | None = None
         self._core = core
         self._guard = guard
-        self._lock = guard.lock
+        self._lock = lock
         self._open_channel = open_channel
         self._clock = clock
         self._calls: deque[CoreCall] = deque()

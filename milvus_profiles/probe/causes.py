@@ -28,25 +28,6 @@ from .certificate import Certificate
 from .context import ConnectContext
 from .tls import NO_PROTOCOL, Distrust, ProbeResults, TLSOutcome
 
-__all__ = [
-    "GATEWAY_WITHOUT_HTTP2",
-    "ResolversDifferError",
-    "answered_by_gateway",
-    "client_certificate",
-    "dead_address",
-    "distrust_in",
-    "distrusted",
-    "explain_tls",
-    "found_nothing",
-    "gateway_refusal",
-    "http_status_of",
-    "no_http2",
-    "no_path_prefix",
-    "resolvers_differ",
-    "speaks_plaintext",
-    "speaks_tls",
-]
-
 GATEWAY_WITHOUT_HTTP2 = (
     "a gateway in front of a Milvus has to speak HTTP/2 (nginx: `listen … http2`, haproxy: `alpn h2`)"
 )

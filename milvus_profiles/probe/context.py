@@ -11,8 +11,6 @@ from ..masked import SecretText
 from ..text import ANSWERS, CALL, OPTIONS, Standing, is_quoted, printable
 from .sockets import Route, route_to
 
-__all__ = ["ConnectContext"]
-
 _NOWHERE_YET = (CALL, OPTIONS, ANSWERS)
 
 

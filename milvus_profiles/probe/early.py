@@ -33,8 +33,6 @@ from .sockets import (
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["EarlyLook", "EarlyLooks"]
-
 T = TypeVar("T")
 
 _GRACE = 1.0

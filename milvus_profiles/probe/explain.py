@@ -1,8 +1,7 @@
 """Says what a failed call means: one error class, one sentence and one remedy for each cause that can be told apart.
 
 gRPC has one status for a dozen causes, so the words beside it are read, and where they are ambiguous what the probes
-saw decides.  Nothing here waits, connects or raises by itself.  What a server said is quoted escaped, cut,
-and without the token.
+saw decides.  Nothing here waits, connects or raises.  What a server said is quoted escaped, cut, and without the token.
 
 Source of the words: Milvus 2.2 and 2.3 and grpcio 1.66 to 1.85, measured.
 """
@@ -47,15 +46,6 @@ from .causes import (
 from .context import ConnectContext
 from .sockets import TCPOutcome
 from .tls import ProbeResults
-
-__all__ = [
-    "classify",
-    "classify_body",
-    "needs_probes",
-    "no_such_database",
-    "not_milvus",
-    "refused_here",
-]
 
 _DATABASE_NOT_FOUND = 800
 _NOT_AUTHENTICATED, _NOT_PERMITTED = 1400, 1401

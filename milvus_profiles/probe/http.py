@@ -29,8 +29,6 @@ from .tls_stream import TLSStream, words_of
 if TYPE_CHECKING:
     from ..profile import Profile
 
-__all__ = ["NAMES", "Console", "ConsoleName", "HTTPAnswer", "find_consoles", "http_get", "zilliz_cloud"]
-
 _LONGEST_HEAD = 65_536
 _LONGEST_BODY = 65_536
 
@@ -82,11 +80,8 @@ def http_get(
 ) -> HTTPAnswer:
     """Ask for a path; a proxy that the address names is gone through.
 
-    Args:
-        authority: ``host:port``, for the Host header.
-        tls: verifies the server, which must have ``server_name``; None for plaintext.
-        token: sent as ``Authorization: Bearer``; None sends none.
-        longest: bytes of a body that are read at most.
+    With TLS the server must have ``server_name``.  A token goes as ``Authorization: Bearer``, the authority
+    (``host:port``) as ``Host``; of a body so many bytes are read.
     """
     opened, reached = open_socket(address, deadline)
     if opened is None:
@@ -157,14 +152,7 @@ _CLOUD, _CLOUD_OF_CHINA = "https://cloud.zilliz.com/", "https://cloud.zilliz.com
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """A place where a console was looked for.
-
-    Attributes:
-        name: which.
-        url: its address; holds no secret.
-        found: whether it is there.
-        detail: what was seen there, in words.
-    """
+    """A place where a console was looked for, and what was seen there, in words; the address holds no secret."""
 
     name: ConsoleName
     url: str

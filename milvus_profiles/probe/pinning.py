@@ -18,8 +18,6 @@ from .explain import classify
 from .sockets import route_to
 from .tls import Distrust, gather_results, probe_pinned, probe_unverified, reach
 
-__all__ = ["PresentedCertificate", "fetch_certificate", "untrusted_certificate"]
-
 
 @dataclass(frozen=True, slots=True)
 class PresentedCertificate(Certificate):
@@ -40,9 +38,7 @@ def fetch_certificate(profile: Connectable, deadline: Deadline | None = None) ->
     The profile's ``ssl.server_name`` is asked for and checked; a deadline of None gives it the profile's ``timeout``.
 
     Raises:
-        UnreachableError: nothing answers there.
-        TLSError: it speaks no TLS, or ends the handshake before it shows a certificate.
-        NotMilvusError: it is a web server without TLS.
+        UnreachableError, TLSError, NotMilvusError: there is none to be had, as ``connect`` would say it.
     """
     deadline = deadline or Deadline.after(profile.timeout)
     tls = PlainTLS(server_name=None if profile.tls is None else profile.tls.server_name)

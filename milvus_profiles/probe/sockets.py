@@ -20,23 +20,6 @@ from ..deadline import Deadline
 from ..endpoint import Endpoint, is_numeric, parse_address
 from ..text import printable
 
-__all__ = [
-    "PIECE",
-    "PROXY_VARIABLES",
-    "PlaintextOutcome",
-    "Resolution",
-    "Route",
-    "SocketAddress",
-    "Stream",
-    "TCPOutcome",
-    "connect_first",
-    "connect_tcp",
-    "probe_plaintext",
-    "proxy_in_force",
-    "resolve",
-    "route_to",
-]
-
 PIECE = 16_384
 """Bytes that are read at once, at most."""
 
@@ -78,9 +61,9 @@ class Stream:
 PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 """What gRPC would take a proxy from, in its order; a channel of ours takes only the profile's."""
 
-_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HTTP2_EMPTY_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-HTTP2_HELLO = _HTTP2_PREFACE + _HTTP2_EMPTY_SETTINGS
+HTTP2_HELLO = HTTP2_PREFACE + _HTTP2_EMPTY_SETTINGS
 """What every HTTP/2 client says first; a server answers with its own SETTINGS."""
 FRAME_HEADER = 9
 _SETTINGS, _GOAWAY = 0x04, 0x07

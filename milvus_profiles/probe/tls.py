@@ -36,19 +36,6 @@ from .sockets import (
 )
 from .tls_stream import TLSStream, pinning_context, reason_of, trusting_all, verifying_context, words_of
 
-__all__ = [
-    "NO_PROTOCOL",
-    "ClientCertificate",
-    "Distrust",
-    "ProbeResults",
-    "TLSOutcome",
-    "gather_results",
-    "probe_pinned",
-    "probe_tls",
-    "probe_unverified",
-    "reach",
-]
-
 Distrust = Literal["expired", "not yet valid", "wrong host", "self-signed", "unknown issuer", "other"]
 """Why a certificate is not trusted."""
 
@@ -120,10 +107,7 @@ def probe_tls(
 ) -> TLSOutcome:
     """Shake hands as gRPC would, and look again without verification where the certificate is not trusted.
 
-    The certificate must have the name of ``host`` where ``tls`` names no other.
-
-    Raises:
-        ConfigError, TLSError: as :func:`verifying_context`.
+    It must have the name of ``host`` where ``tls`` names no other; what is raised is :func:`verifying_context`'s.
     """
     name, has_cert = tls.server_name or host, tls.cert is not None
 

@@ -23,16 +23,6 @@ from .sockets import PIECE, Stream
 if TYPE_CHECKING:
     from ..connectable import TLSSettings
 
-__all__ = [
-    "TLSStream",
-    "default_roots",
-    "pinning_context",
-    "reason_of",
-    "trusting_all",
-    "verifying_context",
-    "words_of",
-]
-
 
 def default_roots(env: Mapping[str, str] = os.environ) -> str:
     """The file of the certificates that gRPC trusts where it is told none."""

@@ -15,8 +15,6 @@ from ...spelling import suggest
 if TYPE_CHECKING:
     from .plan import Exported, ExportPlan
 
-__all__ = ["FORMATS", "Format", "export", "find_format"]
-
 _Kind = Literal["tcp", "unix", "lite"]
 _ALL: frozenset[_Kind] = frozenset(("tcp", "unix", "lite"))
 _TCP: frozenset[_Kind] = frozenset(("tcp",))

@@ -18,8 +18,6 @@ from .quoting import dotenv_obstacle, shell, systemd_bare
 from .quoting import systemd as assignment
 from .quoting import yaml as quoted
 
-__all__ = ["compose", "dotenv", "json", "k8s_secret", "mcp", "systemd"]
-
 _SECRETS = frozenset(PREFIX + leaf for leaf in SECRET_LEAVES)
 
 

@@ -16,19 +16,6 @@ from ...masked import SecretText
 from ...profile import SSL, Profile
 from ..running import unsaid, variables
 
-__all__ = [
-    "NO_IPV6",
-    "OWN",
-    "TOKEN_VARIABLE",
-    "ExportPlan",
-    "Exported",
-    "FromFile",
-    "FromVariable",
-    "SecretForm",
-    "exported",
-    "plan_for",
-]
-
 T = TypeVar("T")
 
 TOKEN_VARIABLE = "MILVUS_TOKEN"  # noqa: S105  # a name

@@ -11,8 +11,6 @@ from .plan import TOKEN_VARIABLE, Exported, ExportPlan, FromFile, FromVariable, 
 from .quoting import evaluated
 from .quoting import shell as quoted
 
-__all__ = ["curl", "env", "milvus_cli"]
-
 _CURL_TLS = {"ca": "--cacert", "cert": "--cert", "key": "--key"}
 _SEGMENT = re.compile(r"[A-Za-z0-9_.~-]+")
 

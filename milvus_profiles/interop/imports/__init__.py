@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ...config.locations import home_directory, home_fault, named_file
@@ -16,8 +17,6 @@ from ...files.paths import is_absent
 from ...spelling import suggest
 from . import readers
 from .found import ImportedProfiles, read_source
-
-__all__ = ["SOURCES", "ImportSource", "find_source", "found_here", "read", "without"]
 
 
 @dataclass(frozen=True)
@@ -100,15 +99,8 @@ def read(name: str, path: str | None, *, env: Mapping[str, str], cwd: str) -> Im
 
 
 def found_here(*, env: Mapping[str, str], cwd: str) -> Iterator[tuple[str, str | None, ImportedProfiles | ConfigError]]:
-    """Every source that holds something where it usually is.
-
-    Args:
-        env: the environment.
-        cwd: the current directory.
-
-    Yields:
-        The name of the source, its file (None for variables), and what it holds or why it cannot be read.
-    """
+    """Every source that holds something where it usually is: its name, its file (None for variables), and what it holds
+    or why it cannot be read."""
     for name, source in SOURCES.items():
         if source.from_env is not None:
             found = source.from_env(env)
@@ -119,11 +111,10 @@ def found_here(*, env: Mapping[str, str], cwd: str) -> Iterator[tuple[str, str |
 
 
 def _usual(source: ImportSource, env: Mapping[str, str], cwd: str) -> str | None:
-    try:
-        path = None if source.place is None else source.place(env, cwd)
-    except ConfigError:  # there is no home directory
-        return None
-    return path if path is not None and not is_absent(path) else None
+    with suppress(ConfigError):  # there is no home directory
+        if source.place is not None and not is_absent(path := source.place(env, cwd)):
+            return path
+    return None
 
 
 def _tried(name: str, path: str, env: Mapping[str, str], cwd: str) -> ImportedProfiles | ConfigError:

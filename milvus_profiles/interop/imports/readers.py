@@ -23,21 +23,6 @@ from .found import LIMIT, Entry, ImportedProfiles, Unusable, check_blanks, entry
 if TYPE_CHECKING:
     from dotenv.parser import Binding
 
-__all__ = [
-    "attu_dotenv",
-    "attu_env",
-    "from_dotenv",
-    "from_env",
-    "milvus_cli",
-    "staying",
-    "uris",
-    "without_connections",
-    "without_credentials",
-    "without_secrets",
-    "without_uris",
-    "zilliz",
-]
-
 _KEY_NAMES = ("api_key", "token")
 
 
