@@ -7,9 +7,9 @@ from typing import Any, get_args
 
 from ..connectable import Kind
 from ..diagnosis.report import STAGES, Status
-from ..interop.exports.formats import FORMATS
-from ..interop.imports.sources import SOURCES
-from ..probe.web_console import NAMES
+from ..interop.exports import FORMATS
+from ..interop.imports import SOURCES
+from ..probe.http import NAMES
 from .explanations import every
 
 __all__ = ["SCHEMAS", "output_schema"]

@@ -26,16 +26,6 @@ from ..secrets import resolve
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = [
-    "CREDENTIALS",
-    "DEFAULT_HOST",
-    "ListedConnection",
-    "address_of",
-    "connection_args",
-    "hidden",
-    "profile_fields",
-]
-
 DEFAULT_HOST = "localhost"
 """pymilvus's host where only a port is given."""
 

@@ -24,8 +24,8 @@ from ..connectable import Connectable
 from ..errors import MilvusProfilesError, ServerNotReadyError, UnreachableError
 from ..log import log
 from ..masked import SecretText
+from ..probe.causes import ResolversDifferError
 from ..probe.context import ConnectContext
-from ..probe.resolvers import ResolversDifferError
 from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve, takes_time
 from .driving import RetryUntilReady, calls_deadline, drive
 from .handshake import Plan, ServerInfo, handshake_plan

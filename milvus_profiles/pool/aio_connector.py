@@ -14,14 +14,6 @@ from ..profile import PoolSettings, Profile
 from .connector import HEALTH_CHECK_TIMEOUT, LeasedHandle, LiveChannel, ProfileKeys, forget
 from .state import Lease
 
-__all__ = [
-    "AsyncConnector",
-    "AsyncMilvusChannel",
-    "AsyncMilvusConnector",
-    "AsyncPooledChannel",
-    "AsyncPooledConnection",
-]
-
 
 class AsyncPooledChannel(Protocol):
     """An open channel, as the pool sees it; ``close``, cancelled, closes at once."""
@@ -51,12 +43,7 @@ class AsyncPooledConnection(LeasedHandle, AsyncConnection):
 
 
 class AsyncMilvusChannel(LiveChannel):
-    """One for asyncio.
-
-    Args:
-        live: the connection.
-        kept: what must live as long.
-    """
+    """One for asyncio; what is ``kept`` must live as long."""
 
     __slots__ = ("_kept",)
 
@@ -79,11 +66,7 @@ class AsyncMilvusChannel(LiveChannel):
 
 
 class AsyncMilvusConnector(ProfileKeys):
-    """Opens connections of profiles.
-
-    Args:
-        profiles: where they come from; None reads the files and the environment each time.
-    """
+    """Opens connections of profiles."""
 
     lease: staticmethod[[], Lease] = staticmethod(AsyncPooledConnection)
 

@@ -19,7 +19,7 @@ _MARKS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped", "warning": "warn
 def doctor() -> None:
     """Examine this installation: libraries, files, keyring, variables; no server is asked."""
     from ...config.locations import current_directory
-    from ...doctor.examination import examine
+    from ...doctor import examine
     from ...doctor.finding import DoctorContext
 
     session = current()

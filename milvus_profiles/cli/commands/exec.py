@@ -11,7 +11,7 @@ import typer
 
 from ...config.plaintext import check_plaintext
 from ...errors import UsageError
-from ...interop.variables import LEAVES, PREFIX, SECRET_LEAVES, unsaid, variables
+from ...interop.running import LEAVES, PREFIX, SECRET_LEAVES, unsaid, variables
 from ...masked import MaskedMapping
 from ...names import suggest
 from .. import keyring_access

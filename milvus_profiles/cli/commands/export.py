@@ -12,7 +12,7 @@ from ...config.plaintext import check_plaintext
 from ...config.trust import remedy
 from ...errors import ConfigError, DeclinedError, UntrustedError, UsageError
 from ...files.given import is_given
-from ...interop.exports.formats import FORMATS, export, find_format
+from ...interop.exports import FORMATS, export, find_format
 from .. import keyring_access
 from ..asking import confirm
 from ..file_warnings import warn_about_profiles

@@ -96,7 +96,7 @@ def import_profiles(
 
 def _list() -> None:
     """What there is to import, each source where it usually is."""
-    from ...interop.imports.sources import found_here
+    from ...interop.imports import found_here
 
     records = []
     for name, path, found in found_here(env=current().env, cwd=current_directory()):
@@ -137,8 +137,8 @@ def _canonical(entry: Entry) -> str:
 
 
 def _read(source: str, path: str | None) -> ImportedProfiles:
+    from ...interop.imports import find_source, read
     from ...interop.imports.found import LIMIT
-    from ...interop.imports.sources import find_source, read
 
     form = find_source(source)
     if path is not None and ("://" in path or "@" in path) and not os.path.exists(path):
@@ -288,7 +288,7 @@ def _report(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], targ
 def _delete(source: str, found: ImportedProfiles, entries: list[tuple[Entry, Profile]], yes: bool) -> None:
     """Take the imported entries out of their file; the file goes where nothing else is in it."""
     from ...config.atomic import read_bytes, remove_file, write_atomic
-    from ...interop.imports.sources import find_source, without
+    from ...interop.imports import find_source, without
 
     assert found.path is not None
     assert found.content is not None

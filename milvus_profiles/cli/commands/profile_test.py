@@ -24,8 +24,8 @@ from ..session import current
 
 if TYPE_CHECKING:
     from ...config.profiles import Profiles
-    from ...diagnosis.cancellation import Cancellation
     from ...diagnosis.report import Report
+    from ...diagnosis.test_run import Cancellation
     from ...profile import Profile
     from ..progress import View
 
@@ -172,8 +172,8 @@ def run_tests(
     profiles: Profiles, names: list[str], view: View, *, timeout: float | None, wait: float | None
 ) -> list[Report]:
     """Test profiles side by side, with a view of what comes."""
-    from ...diagnosis.cancellation import Cancellation
     from ...diagnosis.stages import ProfileTest, diagnose_declared
+    from ...diagnosis.test_run import Cancellation
 
     # Made before any thread asks for it.
     keyring_access.keyring(profiles)
@@ -195,7 +195,7 @@ def run_tests(
 
 def _side_by_side(names: list[str], one: Callable[[str, Cancellation], Report]) -> list[Report]:
     """Run the tests in threads, of which none keeps the process from ending when it is interrupted."""
-    from ...diagnosis.cancellation import Cancellation, Cancelled
+    from ...diagnosis.test_run import Cancellation, Cancelled
 
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[str, Report | BaseException]] = queue.SimpleQueue()
