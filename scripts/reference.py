@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import milvus_profiles as mp
-from milvus_profiles.cli.explanations import every
+from milvus_profiles.cli.commands.general import every
 from milvus_profiles.cli.manual import GROUPS as COMMANDS
-from milvus_profiles.cli.manual import STATUSES, VARIABLES
-from milvus_profiles.cli.manual_pages import PAGES
+from milvus_profiles.cli.manual import PAGES, STATUSES, VARIABLES
 from milvus_profiles.cli.output_schemas import SCHEMAS, output_schema
 from milvus_profiles.config.environment import FAMILY, PREFIX
 from milvus_profiles.config.fields import FIELDS, SECRET_FIELDS

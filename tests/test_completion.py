@@ -14,8 +14,7 @@ from milvus_profiles.cli import completion
 from milvus_profiles.cli.app import application
 from milvus_profiles.cli.completion_scripts import SHELLS
 from milvus_profiles.cli.internal import SYNONYMS
-from milvus_profiles.cli.manual import GROUPS
-from milvus_profiles.cli.manual_pages import PAGES
+from milvus_profiles.cli.manual import GROUPS, PAGES
 from milvus_profiles.cli.output_schemas import SCHEMAS
 from milvus_profiles.config.fields import FIELDS, find_field
 from milvus_profiles.interop.exports.formats import FORMATS

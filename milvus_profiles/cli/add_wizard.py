@@ -23,9 +23,8 @@ from ..secrets import keyring_account, make_token
 from ..secrets.value import line_of
 from . import keyring_access
 from .asking import agreed, ask_hidden, ask_text, pick
-from .certificate import show_certificate, shows_certificate, tell_problem
-from .keyring_entries import kept_note
-from .new_profile import FieldOptions, NewProfile
+from .keyring_access import kept_note
+from .new_profile import FieldOptions, NewProfile, show_certificate, shows_certificate, tell_problem
 from .output import note, print_error, warn
 from .session import current
 from .target import Target

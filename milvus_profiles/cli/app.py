@@ -16,12 +16,10 @@ from ..errors import MilvusProfilesError, UsageError
 from ..spelling import suggest_field
 from .completion import VARIABLE
 from .completion_scripts import answer_source, install, show
-from .global_options import command
 from .internal import FLAGS, SYNONYMS, VALUED, own_words
-from .options import Asked
+from .options import Command, Group, command
 from .output import print_error, print_version, warn
-from .parsing import Command, Group
-from .session import NAME, start
+from .session import NAME, Asked, start
 
 __all__ = ["SYNONYMS", "application", "run"]
 
@@ -30,13 +28,13 @@ _PROFILE = {
     "list": "profile:list_profiles",
     "show": "profile:show",
     "test": "profile_test:test",
-    "ping": "ping:ping",
-    "watch": "watch:watch",
+    "ping": "profile_test:ping",
+    "watch": "profile_test:watch",
     "open": "open:open_console",
     "add": "profile_add:add",
-    "use": "profile_use:use",
-    "current": "current:current_profile",
-    "edit": "editor:edit",
+    "use": "selection:use",
+    "current": "selection:current_profile",
+    "edit": "profile_edit:edit",
     "set": "profile_edit:set_fields",
     "unset": "profile_edit:unset_fields",
     "rename": "profile_edit:rename",
@@ -44,7 +42,7 @@ _PROFILE = {
     "remove": "profile_edit:remove",
 }
 _COMMANDS: dict[str, str | tuple[str, dict[str, str]]] = {
-    "connect": "connect:connect",
+    "connect": "selection:connect",
     "exec": "exec:execute",
     # Those of `profile` also without its name: it is what most people come for.
     **_PROFILE,
@@ -61,8 +59,8 @@ _COMMANDS: dict[str, str | tuple[str, dict[str, str]]] = {
         "The configuration files.",
         {"path": "config:path", "validate": "config:validate", "schema": "config:schema"},
     ),
-    "doctor": "doctor:doctor",
-    "explain": "explain:explain",
+    "doctor": "general:doctor",
+    "explain": "general:explain",
     "completion": "general:completion",
     "version": "general:version",
     "help": "general:help_of",
@@ -127,7 +125,7 @@ def _summary(name: str) -> str | None:
     """What completion says of a command, where typer would cut the first line of its help off."""
     if VARIABLE not in os.environ:
         return None
-    from .manual_pages import PAGES
+    from .manual import PAGES
 
     page = PAGES.get(name)
     return None if page is None else page.summary
@@ -172,7 +170,7 @@ def _root(
 
 
 def _ask(argument: Asked) -> str | None:
-    from .picking import ask
+    from .asking import ask
 
     return ask(argument)
 

@@ -83,18 +83,18 @@ def main(arguments: list[str] | None = None) -> int:
 
             become(words)
         if "--probe" in words:
-            from .container_probe import respond as probe
+            from .early import probe
 
             if (status := probe(words)) is not None:
                 return status
         if "current" in words:
-            from .prompt import respond as answer_current
+            from .early import answer_current
 
             if (status := answer_current(words)) is not None:
                 sys.stdout.flush()
                 return status
         if "--all" in words:
-            from .head_start import begin
+            from .early import begin
 
             begin(words)
         from .app import run

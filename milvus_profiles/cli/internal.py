@@ -19,6 +19,7 @@ from ..text import printable
 
 __all__ = [
     "FLAGS",
+    "GLOBAL_PANEL",
     "SYNONYMS",
     "VALUED",
     "Words",
@@ -32,6 +33,8 @@ __all__ = [
 VALUED = frozenset({"--config", "--profile"})
 FLAGS = frozenset({"--json", "--no-color", "--verbose", "-v", "-vv", "--quiet", "-q"})
 """The options of every command, those with a value and those without, for who reads words before typer does."""
+GLOBAL_PANEL = "Every command"
+"""Where the help has them."""
 
 SYNONYMS = {"ls": "list", "get": "show", "rm": "remove", "delete": "remove"}
 """What those who come from other tools type first; the help leaves them out."""

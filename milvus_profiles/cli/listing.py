@@ -5,27 +5,32 @@ However a profile was read, one function makes its row and one prints them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..config.disclosure import shown
 from ..config.environment import idle_addresses
+from ..config.locations import current_directory, named, named_file
+from ..config.permissions import file_warnings
+from ..config.plain_values import plain_profile
+from ..config.values import RawProfile
+from ..connectable import PlainProfile
 from ..errors import MilvusProfilesError
+from ..files.given import is_given
+from ..live.liveness import PlainLayers, plain_layers
 from ..text import printable
-from .file_warnings import warn_about_files
-from .glance import glance
 from .internal import FLAGS, VALUED, taken_apart
-from .output import counted, emit_json, note, say, shorten, table, warn, whole
+from .output import counted, emit_json, note, say, shorten, table, warn, warn_about_files, whole
 from .session import current, start
 
 if TYPE_CHECKING:
     from ..config.documents import Document
     from ..config.profiles import Profiles
-    from ..config.values import RawProfile
     from ..connectable import Connectable
 
-__all__ = ["list_all", "respond"]
+__all__ = ["Glanced", "glance", "list_all", "respond"]
 
 
 def respond(words: Sequence[str]) -> int | None:
@@ -179,3 +184,50 @@ def _cells(row: dict[str, Any], messages: dict[str, str], described: dict[str, s
     if not "".join(cells).isprintable():
         cells = [*map(printable, cells)]
     return [*cells, shorten(row["origin"])] if row["origin"] else cells
+
+
+@dataclass(frozen=True)
+class Glanced:
+    """All profiles, in the order of the layers, and which one is selected."""
+
+    selected: str | None
+    profiles: list[tuple[str, RawProfile, PlainProfile]]
+
+
+def glance(file: str | None, alias: str | None, env: Mapping[str, str]) -> Glanced | None:
+    """Look at every profile in force; None, or any exception, where that is for the machinery.
+
+    Args:
+        file: what ``--config`` names.
+        alias: what ``--profile`` names.
+        env: the environment.
+    """
+    if (text := named(file, env)) and is_given(named_file(text, env, current_directory())):
+        return None  # it can be read once
+    found = plain_layers(file, env)
+    if found is None or found.unread or file_warnings(found.documents):
+        return None
+    profiles = [*_glimpses(found)]
+    if not profiles or None in profiles:
+        return None
+    choices = found.layers.choices(alias, "--profile", env.get("MILVUS_PROFILE") or None)
+    selected = found.layers.find(choices[0][0]) if choices else None
+    if choices and selected is None:
+        return None  # something names one that there is not
+    if alias is not None and env.get("MILVUS_PROFILE"):
+        return None  # which may be one to warn of
+    return Glanced(selected, [one for one in profiles if one is not None])
+
+
+def _glimpses(found: PlainLayers) -> Iterator[tuple[str, RawProfile, PlainProfile] | None]:
+    for alias in found.layers.aliases.values():
+        raw = found.layers.raw(alias)
+        profile = None if raw is None else _glimpse(raw)
+        yield None if raw is None or profile is None else (alias, raw, profile)
+        if profile is None:
+            return
+
+
+def _glimpse(raw: RawProfile) -> PlainProfile | None:
+    profile = plain_profile(raw)
+    return None if profile is None or (not profile.is_template and profile.address.kind == "unix") else profile

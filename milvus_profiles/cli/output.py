@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from ..config.permissions import file_warnings
 from ..errors import DeclinedError, MilvusProfilesError
-from ..text import counted, printable
+from ..text import counted, milvus_profiles, printable
 from .session import NAME, current
 
 if TYPE_CHECKING:
@@ -22,14 +23,21 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from ..config.documents import Document
+    from ..config.locations import UnreadFile
+    from ..config.profiles import Profiles
+
 __all__ = [
     "answer",
     "console_of",
     "counted",
     "emit_json",
     "error_record",
+    "fit",
     "grid",
+    "middle_out",
     "note",
+    "note_untrusted",
     "print_error",
     "print_text",
     "print_version",
@@ -38,6 +46,10 @@ __all__ = [
     "shorten",
     "table",
     "warn",
+    "warn_about_files",
+    "warn_about_profiles",
+    "warn_of_literals",
+    "warn_of_unread",
     "whole",
 ]
 
@@ -227,8 +239,6 @@ def table(
     console = console_of(True)
     lines = [[_lines(cell) for cell in row] for row in rows]
     if shorten is not None:
-        from .fitting import fit
-
         lines = fit(headings, lines, shorten, console.width, console.encoding)
     console.print(grid(zip_longest(headings, styles), [[Text(cell) for cell in row] for row in lines]))
 
@@ -247,13 +257,17 @@ def grid(columns: Iterable[tuple[str, str | None]], rows: Iterable[Sequence[Text
     return made
 
 
-def _aligned(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """The same columns as lines of text: what a pipe gets needs neither colours nor most of rich, which takes time."""
+def _width(text: str) -> int:
+    """The cells of a terminal that a text takes."""
+    if text.isascii():
+        return len(text)
     from rich.cells import cell_len
 
-    def width_of(text: str) -> int:
-        return len(text) if text.isascii() else cell_len(text)
+    return cell_len(text)
 
+
+def _aligned(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The same columns as lines of text: what a pipe gets needs neither colours nor most of rich, which takes time."""
     lines: list[Sequence[str]] = [headings]
     for row in rows:
         if not "".join(row).isprintable():
@@ -264,7 +278,109 @@ def _aligned(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         lines.append(row)
     columns = [*zip(*lines, strict=True)]
     for place, column in enumerate(columns[:-1]):  # what stands last needs no filling up
-        widths = [*map(width_of, column)]
+        widths = [*map(_width, column)]
         widest = max(widths) + 2
         columns[place] = tuple([text + " " * (widest - width) for text, width in zip(column, widths, strict=True)])
     return "\n".join(["".join(line).rstrip() for line in zip(*columns, strict=True)])
+
+
+_GAP = 2  # between two columns
+
+
+def fit(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    giving: Sequence[tuple[Sequence[int], int]],
+    width: int,
+    encoding: str = "utf-8",
+) -> list[list[str]]:
+    """The rows, with the cells of some columns shortened so that none is wider than a terminal.
+
+    Args:
+        headings: of the columns, which stay whole.
+        rows: their cells.
+        giving: the columns that give way, in groups, each with how narrow they become before the next one has to.
+        width: cells of the terminal.
+        encoding: of the terminal; what it has not is spelled out.
+    """
+    cells = [[cell.encode(encoding, "backslashreplace").decode(encoding) for cell in row] for row in rows]
+    widths = [max(map(_width, column)) for column in zip(headings, *cells, strict=True)]
+    dots = "\u2026" if encoding.startswith("utf") else "..."
+    for group, least in giving:
+        columns = [column for column in group if column < len(widths)]
+        for column in columns:
+            widths[column] = min(widths[column], width)
+        surplus = sum(widths) + _GAP * (len(widths) - 1) - width
+        # The widest gives first, down to the next one; headings stay whole.
+        while surplus > 0 and (wider := [one for one in columns if widths[one] > max(_width(headings[one]), least)]):
+            widest = max(wider, key=lambda column: widths[column])
+            widths[widest] -= 1
+            surplus -= 1
+    return [[middle_out(cell, most, dots) for cell, most in zip(row, widths, strict=True)] for row in cells]
+
+
+def middle_out(text: str, most: int, dots: str = "\u2026") -> str:
+    """A text without its middle, where it is wider.
+
+    Args:
+        text: one line.
+        most: cells that it may take; characters of East Asia take two.
+        dots: what stands for the middle.
+    """
+    if _width(text) <= most:
+        return text
+    room = max(most - _width(dots), 0)
+    head = _start(text, room - room // 2)
+    return head + dots + _start(text[::-1], room - _width(head))[::-1]
+
+
+def _start(text: str, most: int) -> str:
+    # Of what takes no room itself, such as accents, there may be any number.
+    end = next((end for end in range(4 * most + 1) if _width(text[: end + 1]) > most), 4 * most)
+    return text[:end]
+
+
+def warn_about_files(profiles: Profiles, documents: Iterable[Document]) -> None:
+    """Warn of files that others may have read, changed or put there, and of trust that is not believed."""
+    found = list(documents)
+    warn_of_unread(profiles.unread)
+    for line in file_warnings(found):
+        warn(line)
+    if (fault := profiles.trust.fault) is not None and any(document.role == "project" for document in found):
+        warn(f"the list of trusted files {fault[0]}: {fault[1]}")
+
+
+def warn_about_profiles(profiles: Profiles, aliases: Iterable[str]) -> None:
+    """As :func:`warn_about_files`, for the files that declare some profiles."""
+    declaring = [profiles.declaring(alias) for alias in aliases]
+    warn_about_files(profiles, [document for document in profiles.documents if document in declaring])
+
+
+def warn_of_unread(files: Iterable[UnreadFile]) -> None:
+    """Warn of files that are there and are not read."""
+    for file in files:
+        warn(f"{file}: {file.hint}")
+
+
+def warn_of_literals(documents: Iterable[Document]) -> None:
+    """Warn of secrets in a project's file, and in any file that git tracks: others get them with it."""
+    from ..config.tracked import is_tracked
+
+    for document in documents:
+        if not document.literals:
+            continue
+        tracked = is_tracked(document.path)
+        if tracked or document.role == "project":
+            keep = document.standing.command("secret", "set", document.literals[0])
+            move = f"move the secret into the keyring with {keep}"
+            warn(
+                f"{document.path} holds a token or password and git tracks it: {move}, and change it, "
+                "since its history keeps the old"
+                if tracked
+                else f"{document.path} holds a token or password, and goes where the project goes: {move}"
+            )
+
+
+def note_untrusted(what: str, path: str) -> None:
+    """Say that a project file, which was edited all the same, is not trusted, and what to do about it."""
+    note(f"{what} is not trusted: {milvus_profiles('trust', path)}")

@@ -10,7 +10,7 @@ from ..diagnosis.report import STAGES, Status
 from ..interop.exports.formats import FORMATS
 from ..interop.imports.sources import SOURCES
 from ..probe.web_console import NAMES
-from .explanations import every
+from .commands.general import every
 
 __all__ = ["SCHEMAS", "output_schema"]
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..alias import fold_alias
 from ..errors import UsageError
@@ -17,12 +17,27 @@ from ..text import Standing
 if TYPE_CHECKING:
     from ..config.profiles import Profiles, Resolved, Selection
     from ..secrets import OSKeyring
-    from .options import Asked
 
-__all__ = ["NAME", "Session", "current", "start", "tell_log"]
+__all__ = ["NAME", "Asked", "Session", "current", "start", "tell_log"]
 
 NAME = "milvus-profiles"
 """The program, whatever name it was called by."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Marks an argument that a person is asked for on a terminal where it is missing; elsewhere that is an error.
+
+    Attributes:
+        by: ``"profile"`` is a picker of profiles, ``"unselected"`` the same where none is selected, ``"one"`` a picker
+            of the values, ``"text"`` a line; ``"command"`` leaves it to the command, which gets None.
+        question: what is asked.
+        values: what there is.
+    """
+
+    by: Literal["profile", "unselected", "one", "text", "command"]
+    question: str = "Which profile?"
+    values: tuple[str, ...] = ()
 
 
 @dataclass

@@ -31,9 +31,8 @@ from ..profile import Profile
 from ..spelling import some
 from ..text import ANSWERS, OPTIONS, Standing, printable
 from . import keyring_access
-from .file_warnings import note_untrusted
-from .keyring_entries import confirm_replacing, kept_note, users_of
-from .output import answer, note, warn
+from .keyring_access import confirm_replacing, kept_note, users_of
+from .output import answer, note, note_untrusted, warn
 from .protection import confirm_protected
 from .session import current
 from .target import Target

@@ -26,9 +26,21 @@ from ...config.trust import TrustStore
 from ...errors import ConfigError, MilvusProfilesError, UsageError
 from ...files.given import is_given
 from ...spelling import suggest
-from ..file_warnings import warn_about_files, warn_of_literals, warn_of_unread
 from ..options import begun
-from ..output import answer, counted, emit_json, error_record, print_error, say, shorten, table, warn
+from ..output import (
+    answer,
+    counted,
+    emit_json,
+    error_record,
+    print_error,
+    say,
+    shorten,
+    table,
+    warn,
+    warn_about_files,
+    warn_of_literals,
+    warn_of_unread,
+)
 from ..session import current
 
 if TYPE_CHECKING:

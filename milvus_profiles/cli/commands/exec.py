@@ -16,11 +16,9 @@ from ...masked import MaskedMapping
 from ...spelling import suggest
 from .. import keyring_access
 from ..exec_environment import MARKER, environment_of
-from ..file_warnings import warn_about_profiles
 from ..internal import program_at
-from ..options import AliasArgument
-from ..output import print_error, warn
-from ..parsing import Command
+from ..options import AliasArgument, Command
+from ..output import print_error, warn, warn_about_profiles
 from ..session import current
 
 if TYPE_CHECKING:

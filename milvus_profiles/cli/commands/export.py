@@ -15,10 +15,9 @@ from ...files.given import is_given
 from ...interop.exports.formats import FORMATS, export, find_format
 from .. import keyring_access
 from ..asking import confirm
-from ..file_warnings import warn_about_profiles
-from ..options import AliasArgument, Asked
-from ..output import emit_json, note, warn
-from ..session import NAME, Session, current
+from ..options import AliasArgument
+from ..output import emit_json, note, warn, warn_about_profiles
+from ..session import NAME, Asked, Session, current
 
 if TYPE_CHECKING:
     from ...config.profiles import Resolved

@@ -13,9 +13,8 @@ from typer import Option
 from ...config.trust import remedy
 from ...errors import UnreachableError, UntrustedError, UsageError
 from ...references import EnvRef
-from ..file_warnings import warn_about_profiles
 from ..options import OptionalAlias
-from ..output import answer, note
+from ..output import answer, note, warn_about_profiles
 from ..session import Session, current
 
 if TYPE_CHECKING:

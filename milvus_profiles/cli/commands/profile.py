@@ -10,9 +10,8 @@ from ...config.disclosure import shown
 from ...config.trust import gated_names
 from ...text import milvus_profiles
 from .. import listing
-from ..file_warnings import warn_about_profiles
 from ..options import OptionalAlias
-from ..output import emit_json, note, say, shorten, table
+from ..output import emit_json, note, say, shorten, table, warn_about_profiles
 from ..session import current
 
 if TYPE_CHECKING:

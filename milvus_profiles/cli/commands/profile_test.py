@@ -1,25 +1,28 @@
-"""``profile test``: whether a profile leads to a Milvus, and if not, which step fails and why."""
+"""``test | watch | ping``: whether profiles lead to a Milvus, which step fails and why, and how long it takes."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import queue
+import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from ...background import start
 from ...errors import MilvusProfilesError, ThreadStartError, UsageError
 from ...masked import SecretText
 from .. import keyring_access
-from ..file_warnings import warn_about_profiles
-from ..head_start import SIDE_BY_SIDE, begun
-from ..output import emit_json
-from ..picking import selected_or_picked
+from ..asking import selected_or_picked
+from ..early import SIDE_BY_SIDE, begun
+from ..options import OptionalAlias
+from ..output import counted, emit_json, print_error, say, warn, warn_about_profiles
 from ..session import current
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from ...profile import Profile
     from ..progress import View
 
-__all__ = ["named", "run_one", "test", "watched"]
+__all__ = ["named", "ping", "run_one", "test", "watch", "watched"]
 
 
 def test(
@@ -81,7 +84,7 @@ def test(
         emit_json([report.as_json(verbose=session.verbose > 0) for report in reports])
     descriptions = {alias: _description(profiles, alias) for alias in names}
     if html == "-":
-        from ..report_page import page
+        from ..report_files import page
 
         sys.stdout.write(page(reports, descriptions))
     for option, path in wanted.items():
@@ -127,7 +130,7 @@ def watched(
     count: int | None = None,
 ) -> None:
     """Test profiles again and again, for so many rounds; None goes on until somebody interrupts it."""
-    from ..watching import watching
+    from ..progress import watching
 
     warn_about_profiles(profiles, names)
     reports: list[Report] = []
@@ -254,3 +257,136 @@ def run_one(profile: Profile, secret: SecretText | None) -> Report:
     if session.json and not report.ok:
         emit_json([report.as_json(verbose=session.verbose > 0)])
     return report
+
+
+def watch(
+    aliases: Annotated[list[str] | None, Argument(metavar="[ALIAS]...", help="The profiles; default: all.")] = None,
+    every: Annotated[
+        float, Option("--every", metavar="S", min=0.1, max=86400, help="Seconds from one round to the next.")
+    ] = 5.0,
+    count: Annotated[int | None, Option("--count", "-c", metavar="N", min=1, help="End after so many rounds.")] = None,
+    timeout: Annotated[
+        float | None, Option("--timeout", metavar="S", min=0.001, help="Seconds for each; default: the profile's.")
+    ] = None,
+) -> None:
+    """Test profiles again and again: a table with the round trip of each and its last failure, until Ctrl+C.
+
+    The round trip is that of one call over the open connection. On a pipe, and with --json, each round is one line of
+    JSON. With --count the exit status is that of the last round.
+    """
+    # --profile and MILVUS_PROFILE name one as well as the argument does.
+    profiles, names = named(aliases, not aliases and current().named is None)
+    watched(profiles, names, every, timeout=timeout, count=count)
+
+
+_STAGES = ("secret", "dns", "tcp", "tls", "grpc", "auth")
+
+
+def ping(
+    alias: OptionalAlias = None,
+    count: Annotated[
+        int | None, Option("--count", "-c", metavar="N", min=1, help="How often to ask.", show_default="5")
+    ] = None,
+    interval: Annotated[
+        float | None,
+        Option("--interval", "-i", metavar="S", min=0, max=3600, help="Seconds between two.", show_default="1.0"),
+    ] = None,
+    timeout: Annotated[
+        float | None, Option("--timeout", metavar="S", min=0.001, help="Seconds for each; default: the profile's.")
+    ] = None,
+    probe: Annotated[
+        bool, Option("--probe", help="Answer with the exit status alone, once; for containers. -v says why not.")
+    ] = False,
+) -> None:
+    """Ask a server for its version, again and again: how long it takes, and where the time goes.
+
+    All questions go over one connection; where the time goes is seen as another one is made, from its
+    secret on. With --json each answer is a line, and the summary is the last one.
+    """
+    if probe:
+        if current().json:
+            raise UsageError("--probe prints nothing, and so no JSON", hint="leave --json out; the exit status answers")
+        for option, given in (("--count", count), ("--interval", interval)):
+            if given is not None:
+                raise UsageError(f"--probe asks once, so {option} has no place beside it", hint=f"leave {option} out")
+        _probe(alias, timeout)
+        return
+    count, interval = 5 if count is None else count, 1.0 if interval is None else interval
+    from ...diagnosis.stages import ProfileTest, diagnose_declared
+    from ...live.api import opened
+    from ...live.request import CallFields, request
+
+    session = current()
+    name, profiles = session.select(alias).alias, session.profiles()
+    warn_about_profiles(profiles, [name])
+    asked = request(name, profiles=profiles, fields=CallFields({}))
+    for warning in asked.warnings:
+        warn(str(warning))
+    times: list[float] = []
+    failure: MilvusProfilesError | None = None
+    with opened(asked) as connection:
+        report = diagnose_declared(profiles, name, ProfileTest(keyring_access.context(name), timeout))
+        stages: dict[str, float] = {stage.name: round(stage.ms, 3) for stage in report.stages if stage.name in _STAGES}
+        try:
+            for number in range(count):
+                if number:
+                    time.sleep(interval)
+                try:
+                    times.append(connection.ping(timeout))
+                except MilvusProfilesError as error:
+                    failure = error
+                    _tell({"alias": name, "number": number + 1, "ms": None, "error": error.code}, None)
+                    print_error(error)
+                else:
+                    milliseconds = round(times[-1] * 1000, 3)
+                    line = f"{name}: {number + 1} of {count}, {milliseconds:.2f} ms"
+                    _tell({"alias": name, "number": number + 1, "ms": milliseconds, "error": None}, line)
+        finally:
+            _summarise(name, times, stages)
+    if failure is not None:
+        raise typer.Exit(failure.exit_status)
+
+
+def _probe(alias: str | None, timeout: float | None) -> None:
+    """What :func:`..early.probe` answers before this is imported, where that did not understand the words."""
+    from ...live.liveness import check_served
+
+    session = current()
+    alias = session.agreed(alias)
+    try:
+        check_served(alias, file=session.config, env=session.env, timeout=timeout)
+    except MilvusProfilesError as error:
+        if session.verbose:
+            print_error(error)
+        raise typer.Exit(error.exit_status) from None
+
+
+def _tell(record: dict[str, Any], line: str | None) -> None:
+    if current().json:
+        sys.stdout.write(json.dumps(record) + "\n")
+    elif line is not None and not current().quiet:
+        say(line)
+    sys.stdout.flush()
+
+
+def _summarise(alias: str, times: Sequence[float], stages: dict[str, float]) -> None:
+    found = {name: round(value * 1000, 3) for name, value in _figures(times).items()}
+    if current().json:
+        sys.stdout.write(json.dumps({"alias": alias, "answers": len(times), **found, "stages": stages}) + "\n")
+        return
+    figures = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
+    say(f"{alias}: {counted(len(times), 'answer')}" + (f", {figures} ms" if figures else ""), bold=True)
+    say("to connect once more: " + ", ".join(f"{name} {ms:.2f}" for name, ms in stages.items()) + " ms")
+
+
+def _figures(times: Sequence[float]) -> dict[str, float]:
+    if not times:
+        return {}
+    ordered = sorted(times)
+    last = len(ordered) - 1
+    return {
+        "min": ordered[0],
+        "median": statistics.median(ordered),
+        "p99": ordered[min(last, round(0.99 * last))],
+        "max": ordered[-1],
+    }

@@ -9,7 +9,7 @@ import typer
 from ...errors import ConfigError
 from ...secrets import keyring_account, status
 from .. import keyring_access
-from ..keyring_entries import confirm_loss, confirm_replacing, users_of
+from ..keyring_access import confirm_loss, confirm_replacing, users_of
 from ..options import AliasArgument
 from ..output import answer, note
 from ..protection import confirm_picked
