@@ -300,11 +300,12 @@ def _status_of(line: str) -> int:
 
 def shapes() -> str:
     parts = [ABOUT_SHAPES]
-    for what, (description, _) in SCHEMAS.items():
+    for what in SCHEMAS:
+        schema = output_schema(what)
         parts += [
             f"## {what}",
-            f"{description} [{what}.json](../schema/{what}.json)",
-            f"```json\n{json.dumps(output_schema(what), indent=2)}\n```",
+            f"{schema['description']} [{what}.json](../schema/{what}.json)",
+            f"```json\n{json.dumps(schema, indent=2)}\n```",
         ]
     return _page(parts)
 

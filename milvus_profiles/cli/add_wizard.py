@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from ..diagnosis.report import StageName
     from ..probe.pinning import PresentedCertificate
 
-__all__ = ["Given", "run"]
 
 _ADDRESS = "http://localhost:19530"
 

@@ -21,8 +21,6 @@ from .options import Command, Group, command
 from .output import print_error, print_version, warn
 from .session import NAME, Asked, start
 
-__all__ = ["SYNONYMS", "application", "run"]
-
 # In the order of the help: the module and the function of each command; the help of a group, and its commands.
 _PROFILE = {
     "list": "profile:list_profiles",

@@ -21,8 +21,8 @@ from ..alias import is_alias
 from ..errors import DeclinedError, MilvusProfilesError, UnknownProfileError, UsageError
 from ..masked import SecretText
 from ..secrets.terminal import kept
-from ..text import printable
-from .output import counted, note
+from ..text import counted, printable
+from .output import note
 from .session import Asked, current
 
 if TYPE_CHECKING:
@@ -30,17 +30,6 @@ if TYPE_CHECKING:
 
     from ..config.profiles import Examined, Profiles
 
-__all__ = [
-    "agreed",
-    "ask",
-    "ask_hidden",
-    "ask_text",
-    "command_words",
-    "confirm",
-    "pick",
-    "pick_profile",
-    "selected_or_picked",
-]
 
 T = TypeVar("T")
 

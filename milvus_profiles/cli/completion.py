@@ -13,8 +13,6 @@ from typing import NamedTuple
 
 from ..config.aliases import aliases
 
-__all__ = ["SOURCES", "VARIABLE", "answer", "respond"]
-
 VARIABLE = "_MILVUS_PROFILES_COMPLETE"
 """The variable in which the shells' scripts ask for completion, by typer's protocol."""
 

@@ -22,8 +22,6 @@ from .completion import VARIABLE
 from .output import answer, emit_json, note, shorten, warn
 from .session import current
 
-__all__ = ["SHELLS", "answer_script", "answer_source", "install", "script", "show"]
-
 _PROGRAM = "milvus-profiles"
 _SHORT = "mvp"  # the same program
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ..probe.early import EarlyLook
     from ..probe.sockets import Route
 
-__all__ = ["FIELDS", "SIDE_BY_SIDE", "FormatFault", "answer_current", "begin", "begun", "probe", "written"]
-
 
 def probe(words: Sequence[str]) -> int | None:
     """Answer ``ping --probe`` by an exit status; None where these words are another command's, or wrong.

@@ -11,8 +11,6 @@ import os
 import signal
 import sys
 
-__all__ = ["main", "script"]
-
 _MANY = 1_000_000  # objects: what is read of a file of some megabytes is no garbage, and a command ends soon
 _INTERRUPTED = 130
 

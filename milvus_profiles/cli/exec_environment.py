@@ -17,8 +17,6 @@ from ..interop.variables import PREFIX, superseded, unsaid, variables
 from ..masked import MaskedMapping
 from .internal import FLAGS, own_words, taken_apart
 
-__all__ = ["MARKER", "environment_of", "plain_environment", "respond"]
-
 MARKER = "MILVUS_PROFILES_EXEC"
 """The variable by which a program knows that it runs under ``exec``; its value is the alias."""
 

@@ -18,8 +18,6 @@ from .internal import GLOBAL_PANEL, SYNONYMS
 from .manual import GROUPS, PAGES, STATUSES, VARIABLES
 from .session import current
 
-__all__ = ["print_page"]
-
 _WIDEST = 100  # lines that are longer are hard to read
 _TERMS = 32  # cells of a term beside which its text begins in the same line
 

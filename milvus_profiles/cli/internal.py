@@ -17,19 +17,6 @@ from typing import NamedTuple, TextIO
 
 from ..text import printable
 
-__all__ = [
-    "FLAGS",
-    "GLOBAL_PANEL",
-    "SYNONYMS",
-    "VALUED",
-    "Words",
-    "own_words",
-    "program_at",
-    "report_internal",
-    "silence",
-    "taken_apart",
-]
-
 VALUED = frozenset({"--config", "--profile"})
 FLAGS = frozenset({"--json", "--no-color", "--verbose", "-v", "-vv", "--quiet", "-q"})
 """The options of every command, those with a value and those without, for who reads words before typer does."""

@@ -27,22 +27,6 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles
     from ..endpoint import Endpoint
 
-__all__ = [
-    "account_in",
-    "account_of",
-    "ask_secret",
-    "confirm_loss",
-    "confirm_replacing",
-    "context",
-    "delete_unused",
-    "follow",
-    "kept_note",
-    "keyring",
-    "note_left_behind",
-    "read_secret",
-    "token_of",
-    "users_of",
-]
 
 _PATIENCE = 60.0
 """Seconds for a command that may ask a person, as for the keyring."""

@@ -20,17 +20,15 @@ from ..connectable import PlainProfile
 from ..errors import MilvusProfilesError
 from ..files.given import is_given
 from ..live.liveness import PlainLayers, plain_layers
-from ..text import printable
+from ..text import counted, printable
 from .internal import FLAGS, VALUED, taken_apart
-from .output import counted, emit_json, note, say, shorten, table, warn, warn_about_files, whole
+from .output import emit_json, note, say, shorten, table, warn, warn_about_files, whole
 from .session import current, start
 
 if TYPE_CHECKING:
     from ..config.documents import Document
     from ..config.profiles import Profiles
     from ..connectable import Connectable
-
-__all__ = ["Glanced", "glance", "list_all", "respond"]
 
 
 def respond(words: Sequence[str]) -> int | None:

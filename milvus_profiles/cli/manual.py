@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["GROUPS", "PAGES", "STATUSES", "VARIABLES", "Example", "Page"]
-
 
 class Example(NamedTuple):
     """A line for a shell, and what it does."""

@@ -11,9 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from typer import Option
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..alias import fold_alias
 from ..config.plaintext import sends_plaintext
@@ -23,7 +21,16 @@ from ..profile import Profile
 from ..server_text import server_text
 from ..text import counted
 from .asking import command_words
-from .options import PasswordOption, address_option, host_option, port_option, secret_option, tls_option, user_option
+from .options import (
+    address_option,
+    host_option,
+    option,
+    password_option,
+    port_option,
+    secret_option,
+    tls_option,
+    user_option,
+)
 from .output import answer, note, shorten, warn
 from .session import current
 from .target import Target
@@ -34,8 +41,6 @@ if TYPE_CHECKING:
     from ..config.edit import Editor
     from ..probe.certificate import Certificate
     from ..probe.pinning import PresentedCertificate
-
-__all__ = ["FieldOptions", "NewProfile", "Pin", "show_certificate", "shows_certificate", "tell_problem"]
 
 
 @dataclass
@@ -152,48 +157,32 @@ def _show(line: str) -> None:
 class FieldOptions:
     """The fields of a new profile, as options give them."""
 
-    uri: Annotated[
-        str | None,
-        address_option("--uri", metavar="URI", help="Address, such as https://host:443 or ./milvus.db."),
-    ] = None
-    host: Annotated[str | None, host_option()] = None
-    port: Annotated[int | None, port_option()] = None
-    db_name: Annotated[str | None, address_option("--db-name", metavar="DB", help="Database.")] = None
-    user: Annotated[str | None, user_option()] = None
-    token_stdin: Annotated[
-        bool, secret_option("--token-stdin", help="Read the whole token from stdin into the keyring.")
-    ] = False
-    password_stdin: PasswordOption = False
-    token_env: Annotated[
-        str | None,
-        secret_option("--token-env", metavar="NAME", help="Take the token from a variable."),
-    ] = None
-    token_file: Annotated[
-        str | None, secret_option("--token-file", metavar="PATH", help="Take the token from a file.")
-    ] = None
-    token_command: Annotated[
-        str | None,
-        secret_option("--token-command", metavar="COMMAND", help="Take the token from a program's output."),
-    ] = None
-    ssl: Annotated[
-        bool | None,
-        tls_option("--ssl/--no-ssl", help="Turn TLS on or off; default: as the address says."),
-    ] = None
-    ca: Annotated[str | None, tls_option("--ca", metavar="FILE", help="Certificates to trust (PEM).")] = None
-    cert: Annotated[str | None, tls_option("--cert", metavar="FILE", help="Client certificate (PEM).")] = None
-    key: Annotated[str | None, tls_option("--key", metavar="FILE", help="Client key (PEM).")] = None
-    server_name: Annotated[
-        str | None,
-        tls_option("--server-name", metavar="NAME", help="Name in the server's certificate."),
-    ] = None
-    pin_certificate: Annotated[
-        bool,
-        tls_option("--pin-certificate", help="Fetch the server's certificate, show it, and trust it."),
-    ] = False
-    allow_insecure: Annotated[
-        bool, tls_option("--allow-insecure", help="Let the secret cross the network in plaintext.")
-    ] = False
-    description: Annotated[str | None, Option("--description", metavar="TEXT", help="A line for people.")] = None
+    uri: str | None = address_option("--uri", metavar="URI", help="Address, such as https://host:443 or ./milvus.db.")
+    host: str | None = host_option(help="Host name or IP address.")
+    port: int | None = port_option()
+    db_name: str | None = address_option("--db-name", metavar="DB", help="Database.")
+    user: str | None = user_option()
+    token_stdin: bool = secret_option(
+        "--token-stdin", default=False, help="Read the whole token from stdin into the keyring."
+    )
+    password_stdin: bool = password_option()
+    token_env: str | None = secret_option("--token-env", metavar="NAME", help="Take the token from a variable.")
+    token_file: str | None = secret_option("--token-file", metavar="PATH", help="Take the token from a file.")
+    token_command: str | None = secret_option(
+        "--token-command", metavar="COMMAND", help="Take the token from a program's output."
+    )
+    ssl: bool | None = tls_option("--ssl/--no-ssl", help="Turn TLS on or off; default: as the address says.")
+    ca: str | None = tls_option("--ca", metavar="FILE", help="Certificates to trust (PEM).")
+    cert: str | None = tls_option("--cert", metavar="FILE", help="Client certificate (PEM).")
+    key: str | None = tls_option("--key", metavar="FILE", help="Client key (PEM).")
+    server_name: str | None = tls_option("--server-name", metavar="NAME", help="Name in the server's certificate.")
+    pin_certificate: bool = tls_option(
+        "--pin-certificate", default=False, help="Fetch the server's certificate, show it, and trust it."
+    )
+    allow_insecure: bool = tls_option(
+        "--allow-insecure", default=False, help="Let the secret cross the network in plaintext."
+    )
+    description: str | None = option("--description", metavar="TEXT", help="A line for people.")
 
     @property
     def address(self) -> str:

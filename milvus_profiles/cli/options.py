@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial, wraps
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
@@ -21,38 +21,21 @@ from ..text import milvus_profiles
 from .internal import GLOBAL_PANEL, VALUED
 from .session import Asked, current, tell_log
 
-__all__ = [
-    "AliasArgument",
-    "ChangeOptions",
-    "Command",
-    "DryRunOption",
-    "ForceOption",
-    "Group",
-    "NewAlias",
-    "OptionalAlias",
-    "PasswordOption",
-    "PlaceOptions",
-    "YesOption",
-    "address_option",
-    "begun",
-    "command",
-    "host_option",
-    "port_option",
-    "secret_option",
-    "tls_option",
-    "user_option",
-]
-
 
 def begun(values: Iterable[str]) -> Callable[[str], list[str]]:
     """What completes an argument whose values are known: those that begin as what is typed."""
     return lambda incomplete: [value for value in values if value.startswith(incomplete)]
 
 
+def option(*names: str, default: Any = None, **settings: Any) -> Any:
+    """An option as a field of a class of options; the settings are typer's."""
+    return field(default=default, metadata={"option": Option(*names, **settings)})
+
+
 # The panels of the help in which the options stand that say where a server is, and how to connect.
-address_option = partial(Option, rich_help_panel="Address")
-secret_option = partial(Option, rich_help_panel="User and secret")
-tls_option = partial(Option, rich_help_panel="TLS")
+address_option = partial(option, rich_help_panel="Address")
+secret_option = partial(option, rich_help_panel="User and secret")
+tls_option = partial(option, rich_help_panel="TLS")
 
 AliasArgument = Annotated[
     str | None,
@@ -65,35 +48,27 @@ OptionalAlias = Annotated[
 ]
 NewAlias = Annotated[str, Argument(metavar="NEW", help="Its new name."), Asked("text", "Its new name")]
 DryRunOption = Annotated[bool, Option("--dry-run", help="Print the change, make none.")]
-YesOption = Annotated[bool, Option("--yes", "-y", help="Do not ask about a protected profile.")]
 ForceOption = Annotated[bool, Option("--force", help="Replace a profile of that name.")]
-PasswordOption = Annotated[
-    bool,
-    secret_option("--password-stdin", help="Read the user's password from stdin into the keyring."),
+TimeoutOption = Annotated[
+    float | None, Option("--timeout", metavar="S", min=0.001, help="Seconds for each; default: the profile's.")
 ]
 
 
-def host_option(*short: str, default: str = "") -> Any:
-    """The option of a field ``host``; ``connect`` has short names and other defaults, those of the Milvus CLI."""
-    return address_option("--host", *short, metavar="HOST", help=f"Host name or IP address.{default}")
-
-
-def port_option(*short: str) -> Any:
-    """The option of a field ``port``."""
-    return address_option("--port", *short, metavar="PORT", help="Port. The default is 19530.")
-
-
-def user_option(*short: str) -> Any:
-    """The option of a field ``user``."""
-    return secret_option("--user", *short, metavar="USER", help="User; the password goes into the keyring.")
+# Options of `add` and of `connect`, which has short names too, those of the Milvus CLI.
+host_option = partial(address_option, "--host", metavar="HOST")
+port_option = partial(address_option, "--port", metavar="PORT", help="Port. The default is 19530.")
+user_option = partial(secret_option, "--user", metavar="USER", help="User; the password goes into the keyring.")
+password_option = partial(
+    secret_option, "--password-stdin", default=False, help="Read the user's password from stdin into the keyring."
+)
 
 
 @dataclass(frozen=True)
 class PlaceOptions:
     """Which file is meant, where it is not the one that declares the profile, or takes new ones."""
 
-    user_file: Annotated[bool, Option("--user-file", help="Change the user's file.")] = False
-    project_file: Annotated[bool, Option("--project-file", help="Change the project's milvus.toml.")] = False
+    user_file: bool = option("--user-file", default=False, help="Change the user's file.")
+    project_file: bool = option("--project-file", default=False, help="Change the project's milvus.toml.")
 
     @property
     def is_named(self) -> bool:
@@ -106,7 +81,7 @@ class ChangeOptions(PlaceOptions):
     """How a profile that is there is changed."""
 
     dry_run: DryRunOption = False
-    yes: YesOption = False
+    yes: bool = option("--yes", "-y", default=False, help="Do not ask about a protected profile.")
 
 
 R = TypeVar("R")
@@ -121,21 +96,22 @@ def _once(name: str, value: str | None, before: str | None) -> str | None:
     return value if value is not None else before
 
 
-_option = partial(Option, rich_help_panel=GLOBAL_PANEL)
+_global_option = partial(option, rich_help_panel=GLOBAL_PANEL)
 
 
 @dataclass(frozen=True)
 class _GlobalOptions:
     """What may stand before the command or after it, and holds for the run."""
 
-    config: Annotated[str | None, _option("--config", metavar="FILE", help="Use this file and no other.")] = None
-    json: Annotated[bool, _option("--json", help="Print one JSON value.")] = False
-    no_color: Annotated[bool, _option("--no-color", help="Print without colours.")] = False
-    verbose: Annotated[
-        int,
-        _option("--verbose", "-v", count=True, metavar="", show_default=False, help="Say more; -vv even more."),
-    ] = 0
-    quiet: Annotated[bool, _option("--quiet", "-q", help="Print only what was asked for, warnings and errors.")] = False
+    config: str | None = _global_option("--config", metavar="FILE", help="Use this file and no other.")
+    json: bool = _global_option("--json", default=False, help="Print one JSON value.")
+    no_color: bool = _global_option("--no-color", default=False, help="Print without colours.")
+    verbose: int = _global_option(
+        "--verbose", "-v", default=0, count=True, metavar="", show_default=False, help="Say more; -vv even more."
+    )
+    quiet: bool = _global_option(
+        "--quiet", "-q", default=False, help="Print only what was asked for, warnings and errors."
+    )
 
     def enter(self) -> None:
         session = current()
@@ -152,7 +128,7 @@ class _GlobalOptions:
 class _ProfileOptions(_GlobalOptions):
     """The same, of a command that uses a profile."""
 
-    profile: Annotated[str | None, _option("--profile", metavar="ALIAS", help="Use this profile.")] = None
+    profile: str | None = _global_option("--profile", metavar="ALIAS", help="Use this profile.")
 
     def enter(self) -> None:
         super().enter()
@@ -207,6 +183,7 @@ def _unfolded(parameter: inspect.Parameter) -> list[inspect.Parameter]:
     if not is_dataclass(kind):
         return [parameter.replace(kind=only)]
     types = get_type_hints(kind, include_extras=True)
+    types |= {one.name: Annotated[types[one.name], one.metadata["option"]] for one in fields(kind) if one.metadata}
     return [inspect.Parameter(one.name, only, default=one.default, annotation=types[one.name]) for one in fields(kind)]
 
 
@@ -230,7 +207,21 @@ def _refuse_two(command: Any, ctx: Any, args: Sequence[str]) -> None:
                 raise UsageError(f"{name} is given twice", hint="give it once")
 
 
-class Command(TyperCommand):
+class _Shown:
+    """How commands and groups show themselves."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Print the page; typer's formatter has no panels where there are no colours, and cuts summaries off."""
+        from .help import print_page
+
+        print_page(self, ctx)
+        raise Exit
+
+    def __repr__(self) -> str:  # typer's own needs a name, which is not there before it is made
+        return f"<{type(self).__name__} {getattr(self, 'name', None)}>"
+
+
+class Command(_Shown, TyperCommand):
     """A command.  An alias that it needs may be left out where ``--profile`` or MILVUS_PROFILE names the profile."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -269,18 +260,8 @@ class Command(TyperCommand):
         arguments = [one for one in self.params if one.param_type_name == "argument"]
         return [one.name for one in arguments if not (one.metavar or "").startswith("[")]
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
-        """Print the page; typer's formatter has no panels where there are no colours, and cuts summaries off."""
-        from .help import print_page
 
-        print_page(self, ctx)
-        raise Exit
-
-    def __repr__(self) -> str:  # typer's own needs a name, which is not there before it is made
-        return f"<command {getattr(self, 'name', None)}>"
-
-
-class Group(TyperGroup):
+class Group(_Shown, TyperGroup):
     """Commands under one name; without one of them it prints the help, as an error."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -297,13 +278,3 @@ class Group(TyperGroup):
 
         print_page(self, ctx, sys.stderr)
         raise Exit(2)
-
-    def __repr__(self) -> str:
-        return f"<group {getattr(self, 'name', None)}>"
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
-        """Print the page."""
-        from .help import print_page
-
-        print_page(self, ctx)
-        raise Exit

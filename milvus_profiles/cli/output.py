@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.permissions import file_warnings
 from ..errors import DeclinedError, MilvusProfilesError
-from ..text import counted, milvus_profiles, printable
+from ..text import milvus_profiles, printable
 from .session import NAME, current
 
 if TYPE_CHECKING:
@@ -26,32 +26,6 @@ if TYPE_CHECKING:
     from ..config.documents import Document
     from ..config.locations import UnreadFile
     from ..config.profiles import Profiles
-
-__all__ = [
-    "answer",
-    "console_of",
-    "counted",
-    "emit_json",
-    "error_record",
-    "fit",
-    "grid",
-    "middle_out",
-    "note",
-    "note_untrusted",
-    "print_error",
-    "print_text",
-    "print_version",
-    "say",
-    "see",
-    "shorten",
-    "table",
-    "warn",
-    "warn_about_files",
-    "warn_about_profiles",
-    "warn_of_literals",
-    "warn_of_unread",
-    "whole",
-]
 
 
 def _lines(text: str) -> str:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from ..background import has_threads
 from ..diagnosis.report import STAGES, Report, Stage, mark, stage_lines, verdict
 from ..display import rich_text
-from ..text import printable
-from .output import console_of, counted, grid, print_text, see
+from ..text import counted, printable
+from .output import console_of, grid, print_text, see
 from .session import current
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
-__all__ = ["Rounds", "View", "live", "round_trip", "sparkline", "view_of", "watching"]
 
 _FRAMES = "|/-\\"  # every terminal has these, whatever its encoding
 

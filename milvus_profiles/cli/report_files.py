@@ -28,8 +28,6 @@ from .target import bounds_here
 if TYPE_CHECKING:
     from ..diagnosis.report import Report, Stage
 
-__all__ = ["check_report", "page", "write_report"]
-
 
 # What each option writes, and how what this program has written begins.
 _KINDS = {

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles, Resolved, Selection
     from ..secrets import OSKeyring
 
-__all__ = ["NAME", "Asked", "Session", "current", "start", "tell_log"]
 
 NAME = "milvus-profiles"
 """The program, whatever name it was called by."""

@@ -28,8 +28,6 @@ from .options import PlaceOptions
 from .output import shorten
 from .session import current
 
-__all__ = ["Target", "bounds_here", "choose", "choose_declaring", "in_environment"]
-
 
 @dataclass(frozen=True)
 class Target:

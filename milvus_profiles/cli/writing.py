@@ -40,19 +40,6 @@ from .target import Target
 if TYPE_CHECKING:
     from ..config.edit import Change, EditResult
 
-__all__ = [
-    "Secret",
-    "ask_secret",
-    "check_text",
-    "confirm_protected",
-    "finish",
-    "refuse_existing",
-    "show_plan",
-    "test_first",
-    "validated",
-    "write",
-]
-
 
 @dataclass(frozen=True)
 class Secret:

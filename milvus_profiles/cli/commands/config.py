@@ -26,10 +26,10 @@ from ...config.trust import TrustStore
 from ...errors import ConfigError, MilvusProfilesError, UsageError
 from ...files.given import is_given
 from ...spelling import suggest
+from ...text import counted
 from ..options import begun
 from ..output import (
     answer,
-    counted,
     emit_json,
     error_record,
     print_error,
@@ -45,8 +45,6 @@ from ..session import current
 
 if TYPE_CHECKING:
     from ...config.profiles import Profiles
-
-__all__ = ["path", "schema", "validate"]
 
 
 def path() -> None:

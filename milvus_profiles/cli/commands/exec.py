@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ...masked import SecretText
     from ...profile import Profile
 
-__all__ = ["PARSER", "execute"]
-
 
 class _Words(Command):
     """How the words of `exec` are taken apart: from the program on they are the program's, options and ``--`` too.

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ...masked import SecretText
     from ...profile import Profile
 
-__all__ = ["export_profile"]
-
 
 def _formats(incomplete: str) -> list[str]:
     return [name for name in FORMATS if name.startswith(incomplete)]

@@ -22,8 +22,6 @@ from ..options import begun
 from ..output import answer, console_of, emit_json, note, print_version, say, table
 from ..session import NAME, current
 
-__all__ = ["Explanation", "completion", "doctor", "every", "explain", "help_of", "meant", "version"]
-
 _DIRECTORY = "explanations"
 # What is no error's, or has more reasons than one.
 _NO_ERROR = {

@@ -16,19 +16,20 @@ from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, DeclinedError, EditConflictError, Location, MilvusProfilesError, UsageError
 from ...files.given import is_given
 from ...profile import Profile
+from ...text import counted
 from ..asking import agreed, ask_hidden, confirm
 from ..completion import SOURCES
 from ..options import ForceOption, PlaceOptions
-from ..output import counted, emit_json, note, say, shorten, table, warn
+from ..output import emit_json, note, say, shorten, table, warn
+from ..protection import confirm_protected
 from ..session import current
 from ..target import Target, bounds_here, choose
-from ..writing import Secret, confirm_protected, validated, write
+from ..writing import Secret, validated, write
 
 if TYPE_CHECKING:
     from ...config.edit import Editor
     from ...interop.imports.found import Entry, ImportedProfiles, Unusable
 
-__all__ = ["import_profiles"]
 
 _SOURCES = ", ".join(SOURCES)
 

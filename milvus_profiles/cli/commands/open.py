@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ...config.resolved import Resolved
     from ...probe.web_console import Console
 
-__all__ = ["open_console"]
 
 _OURS = ("MILVUS_", "ZILLIZ_")
 """How the variables begin that may hold a secret of ours."""

@@ -17,8 +17,6 @@ from ..session import current
 if TYPE_CHECKING:
     from ...config.profiles import Profiles, Resolved, Selection
 
-__all__ = ["list_profiles", "show"]
-
 
 def list_profiles() -> None:
     """List the profiles in force."""

@@ -19,8 +19,6 @@ from ..session import Asked, current
 from ..target import choose
 from ..writing import ask_secret, check_place, refuse_existing, test_first
 
-__all__ = ["add"]
-
 
 def add(
     alias: Annotated[str, Argument(metavar="ALIAS", help="Name of the profile."), Asked("command")],

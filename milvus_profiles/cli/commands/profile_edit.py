@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from ...config.edit import Change, Editor, EditResult
     from ...config.profiles import Profiles
 
-__all__ = ["copy", "edit", "remove", "rename", "set_fields", "unset_fields"]
-
 
 def set_fields(
     alias: AliasArgument,

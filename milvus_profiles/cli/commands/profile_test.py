@@ -18,11 +18,12 @@ from typer import Argument, Option
 from ...background import start
 from ...errors import MilvusProfilesError, ThreadStartError, UsageError
 from ...masked import SecretText
+from ...text import counted
 from .. import keyring_access
 from ..asking import selected_or_picked
 from ..early import SIDE_BY_SIDE, begun
-from ..options import OptionalAlias
-from ..output import counted, emit_json, print_error, say, warn, warn_about_profiles
+from ..options import OptionalAlias, TimeoutOption
+from ..output import emit_json, print_error, say, warn, warn_about_profiles
 from ..session import current
 
 if TYPE_CHECKING:
@@ -32,18 +33,13 @@ if TYPE_CHECKING:
     from ...profile import Profile
     from ..progress import View
 
-__all__ = ["named", "ping", "run_one", "test", "watch", "watched"]
-
 
 def test(
     aliases: Annotated[
         list[str] | None, typer.Argument(metavar="[ALIAS]...", help="The profiles; default: the selected one.")
     ] = None,
     all_profiles: Annotated[bool, typer.Option("--all", help="Test every profile that has an address.")] = False,
-    timeout: Annotated[
-        float | None,
-        typer.Option("--timeout", metavar="S", min=0.001, help="Seconds for each; default: the profile's."),
-    ] = None,
+    timeout: TimeoutOption = None,
     wait: Annotated[
         float | None, typer.Option("--wait", metavar="S", min=0, help="Wait this long for a server that is starting.")
     ] = None,
@@ -265,9 +261,7 @@ def watch(
         float, Option("--every", metavar="S", min=0.1, max=86400, help="Seconds from one round to the next.")
     ] = 5.0,
     count: Annotated[int | None, Option("--count", "-c", metavar="N", min=1, help="End after so many rounds.")] = None,
-    timeout: Annotated[
-        float | None, Option("--timeout", metavar="S", min=0.001, help="Seconds for each; default: the profile's.")
-    ] = None,
+    timeout: TimeoutOption = None,
 ) -> None:
     """Test profiles again and again: a table with the round trip of each and its last failure, until Ctrl+C.
 
@@ -291,9 +285,7 @@ def ping(
         float | None,
         Option("--interval", "-i", metavar="S", min=0, max=3600, help="Seconds between two.", show_default="1.0"),
     ] = None,
-    timeout: Annotated[
-        float | None, Option("--timeout", metavar="S", min=0.001, help="Seconds for each; default: the profile's.")
-    ] = None,
+    timeout: TimeoutOption = None,
     probe: Annotated[
         bool, Option("--probe", help="Answer with the exit status alone, once; for containers. -v says why not.")
     ] = False,

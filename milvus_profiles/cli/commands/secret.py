@@ -18,8 +18,6 @@ from ..session import current
 if TYPE_CHECKING:
     from ...config.profiles import Resolved
 
-__all__ = ["delete_secret", "secret_status", "set_secret"]
-
 
 def set_secret(alias: AliasArgument) -> None:
     """Store the password or token of a profile in the keyring: asked for on a terminal, else one line of stdin."""

@@ -21,21 +21,20 @@ from ..early import FIELDS, FormatFault, written
 from ..options import (
     DryRunOption,
     ForceOption,
-    PasswordOption,
     PlaceOptions,
     host_option,
+    password_option,
     port_option,
     user_option,
 )
 from ..output import answer, note, shorten, warn
+from ..protection import confirm_protected
 from ..session import Asked, current
 from ..target import Target, choose, in_environment
-from ..writing import ask_secret, confirm_protected, show_plan, test_first, validated, write
+from ..writing import ask_secret, show_plan, test_first, validated, write
 
 if TYPE_CHECKING:
     from ...config.profiles import Profiles
-
-__all__ = ["connect", "current_profile", "default_in", "make_default", "use"]
 
 
 def use(
@@ -196,10 +195,10 @@ DEFAULT_ALIAS = "default"
 class AddressOptions:
     """Where the server is, and as whom to connect, as the Milvus CLI takes it."""
 
-    host: Annotated[str | None, host_option("-h", default=f" The default is {DEFAULT_HOST}.")] = None
-    port: Annotated[int | None, port_option("-p")] = None
-    user: Annotated[str | None, user_option("-u")] = None
-    password_stdin: PasswordOption = False
+    host: str | None = host_option("-h", help=f"Host name or IP address. The default is {DEFAULT_HOST}.")
+    port: int | None = port_option("-p")
+    user: str | None = user_option("-u")
+    password_stdin: bool = password_option()
 
     @property
     def is_given(self) -> bool:
