@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from .completion_scripts import answer_source, install, show
 from .internal import FLAGS, SYNONYMS, VALUED, own_words
 from .options import Command, Group, command
 from .output import print_error, print_version, warn
-from .session import NAME, Asked, start
+from .session import NAME, start
 
 # In the order of the help: the module and the function of each command; the help of a group, and its commands.
 _PROFILE = {
@@ -150,34 +151,25 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_at_once = partial(typer.Option, is_eager=True)
+
+
 def _root(
-    version: Annotated[
-        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
+    version: Annotated[bool, _at_once("--version", "-V", callback=_version, help="Print the version.")] = False,
     install_completion: Annotated[
-        bool,
-        typer.Option(
-            "--install-completion", callback=install, is_eager=True, help="Install completion for this shell."
-        ),
+        bool, _at_once("--install-completion", callback=install, help="Install completion for this shell.")
     ] = False,
     show_completion: Annotated[
-        bool, typer.Option("--show-completion", callback=show, is_eager=True, help="Print completion for this shell.")
+        bool, _at_once("--show-completion", callback=show, help="Print completion for this shell.")
     ] = False,
 ) -> None:
     """Named connection profiles for Milvus."""
-
-
-def _ask(argument: Asked) -> str | None:
-    from .asking import ask
-
-    return ask(argument)
 
 
 def run(words: list[str]) -> int:
     """Run the words after the program's name; the exit status."""
     session = start()
     session.warn = warn
-    session.ask = _ask
     # gRPC writes to stderr by itself when some TLS handshakes fail, and there stands our one error, perhaps as JSON.
     # After the session took its copy of the environment, which `exec` hands on as it was.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -11,9 +11,10 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import typer
 
@@ -23,7 +24,7 @@ from ..masked import SecretText
 from ..secrets.terminal import kept
 from ..text import counted, printable
 from .output import note
-from .session import Asked, current
+from .session import current
 
 if TYPE_CHECKING:
     from questionary import Question
@@ -35,6 +36,22 @@ T = TypeVar("T")
 
 _PARTING = "\x1b[?25h\x1b[?2004l\n"
 """The cursor is seen again, and what is pasted is no longer marked as pasted: what prompt_toolkit changes."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Marks an argument that a person is asked for on a terminal where it is missing; elsewhere that is an error.
+
+    Attributes:
+        by: ``"profile"`` is a picker of profiles, ``"unselected"`` the same where none is selected, ``"one"`` a picker
+            of the values, ``"text"`` a line; ``"command"`` leaves it to the command, which gets None.
+        question: what is asked.
+        values: what there is.
+    """
+
+    by: Literal["profile", "unselected", "one", "text", "command"]
+    question: str = "Which profile?"
+    values: tuple[str, ...] = ()
 
 
 def confirm(question: str, *, alone: MilvusProfilesError, declined: str, yes: bool = False) -> None:
@@ -75,14 +92,19 @@ def ask_text(
         fault: what is wrong with an answer, in words, so that it is asked for again; None for a good one.
     """
     asked = printable(question) + (f" ({printable(default)}):" if default else ":")
-    if not _is_capable():
-        return _plain_text(asked, default or typed, fault)
-    from questionary import text
-
+    begun, is_capable = typed, _is_capable()
     while True:
-        typed = _asked(lambda where, typed=typed: text(asked, default=typed, **where))  # type: ignore[misc]
-        if (found := fault(typed.strip() or default)) is None:
-            return typed.strip() or default
+        if is_capable:
+            from questionary import text
+
+            begun = _asked(lambda where, begun=begun: text(asked, default=begun, **where))  # type: ignore[misc]
+            answer = begun.strip() or default
+        else:
+            answer = typer.prompt(
+                asked, default=default or typed, show_default=False, prompt_suffix=" ", err=True
+            ).strip()
+        if (found := fault(answer)) is None:
+            return answer
         # Whole, and above the question: questionary's own place for it is one line, which cuts it off.
         typer.echo(printable(found), err=True)
 
@@ -181,14 +203,6 @@ def _add_keys(question: Question) -> None:
 
 def _shown(choices: Callable[[], Any], finds_nothing: Callable[[], bool]) -> Any:
     return [("class:text", "   nothing has this in it")] if finds_nothing() else choices()
-
-
-def _plain_text(question: str, default: str, fault: Callable[[str], str | None]) -> str:
-    while True:
-        answer: str = typer.prompt(question, default=default, show_default=False, prompt_suffix=" ", err=True).strip()
-        if (found := fault(answer)) is None:
-            return answer
-        typer.echo(printable(found), err=True)
 
 
 def _plain_number(question: str, titles: list[str], at: int) -> int:

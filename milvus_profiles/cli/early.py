@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 
 
 def probe(words: Sequence[str]) -> int | None:
-    """Answer ``ping --probe`` by an exit status; None where these words are another command's, or wrong.
-
-    Args:
-        words: those after the program's name.
-    """
+    """Answer ``ping --probe``, for containers, by an exit status; None where these words are others, or wrong."""
     if (taken := taken_apart(words, FLAGS | {"--probe"}, VALUED | {"--timeout"})) is None:
         return None
     plain, flags, options = taken
@@ -113,16 +109,9 @@ class FormatFault(ValueError):
 
 
 def written(record: Mapping[str, str | None], *, as_json: bool, form: str | None, terminal: bool) -> str:
-    """The line, or the JSON value, that ``current`` prints.
+    """The line, or the JSON value, that ``current`` prints; on a terminal the reason stands beside the alias.
 
-    Args:
-        record: the fields.
-        as_json: whether JSON is wanted.
-        form: a text with names of fields in braces; a brace itself is written twice.
-        terminal: whether a person reads it: then the reason stands beside the alias.
-
-    Raises:
-        FormatFault: the format names a field that there is not, or has a brace that belongs to none.
+    A format (``form``) has names of fields in braces, and a brace itself twice; FormatFault where it has others.
     """
     if as_json:
         return json.dumps(record, indent=2)
@@ -140,11 +129,7 @@ def _filled(part: str, record: Mapping[str, str | None]) -> str:
 
 
 def answer_current(words: Sequence[str]) -> int | None:
-    """Answer ``current``; None where these words are another command's, or where files alone do not tell.
-
-    Args:
-        words: those after the program's name.
-    """
+    """Answer ``current``; None where these words are another command's, or where files alone do not tell."""
     taken = taken_apart(words, FLAGS, VALUED | {"--format"})
     if taken is None or taken.plain not in (["current"], ["profile", "current"]):
         return None
@@ -194,10 +179,9 @@ _looks: dict[str, EarlyLook] = {}
 
 
 def begin(words: Sequence[str]) -> None:
-    """Begin to look, if these words are ``test --all``.
+    """Begin to look at the servers, if these words are ``test --all``.
 
-    Args:
-        words: those after the program's name.
+    A server that does not answer takes the whole of its time, and everything else is done meanwhile; nothing is sent.
     """
     taken = taken_apart(words, FLAGS | {"--all", "--force"}, VALUED | {"--timeout", "--wait", "--junit", "--html"})
     if taken is None or "--all" not in taken.flags or "--profile" in taken.values:

@@ -42,10 +42,7 @@ class Words(NamedTuple):
 def taken_apart(words: Sequence[str], flags: Collection[str], valued: Collection[str]) -> Words | None:
     """The words as typer takes them, where it could take them in no other way; None where it is for typer to say.
 
-    Args:
-        words: those after the program's name.
-        flags: options without a value that are known.  What -vv tells is told by the machinery, so twice -v is none.
-        valued: those with a value.
+    What -vv tells is told by the machinery, so twice -v is none.
     """
     plain, found, values = [], [], {}
     rest = iter(words)

@@ -51,10 +51,8 @@ def keyring(profiles: Profiles | None) -> OSKeyring:
 def context(alias: str, *, among: int = 1, standing: Standing | None = None) -> SecretContext:
     """What resolving a secret of a profile needs.
 
-    Args:
-        alias: the profile.
-        among: how many are resolved side by side: of several commands none may ask on the terminal.
-        standing: where it stands, if that is not among the profiles in force.
+    Where it is resolved beside others (``among``), no command may ask on the terminal.  ``standing`` is where the
+    profile stands, if that is not among those in force.
     """
     session = current()
     profiles = session.profiles()
@@ -87,16 +85,9 @@ def ask_secret(endpoint: Endpoint, user: str | None, more: str = "") -> SecretTe
 
 
 def read_secret(endpoint: Endpoint, user: str | None, option: str) -> SecretText:
-    """One secret: a hidden prompt on a terminal, else one line of standard input.
+    """The password of a user, or a whole token (None): from a hidden prompt on a terminal, else a line of stdin.
 
-    Args:
-        endpoint: what the secret is for.
-        user: whose password it is; None for a whole token.
-        option: the option that asked for it, for messages.
-
-    Raises:
-        UsageError: standard input is closed.
-        ConfigError: what is given is no secret.
+    ``option`` is what asked for it, for messages.
     """
     if sys.stdin is None:
         raise UsageError(f"{option} reads standard input, which is closed", hint=f"pipe the secret: … | … {option}")
@@ -151,13 +142,7 @@ def account_in(profiles: Profiles, alias: str) -> str | None:
 
 
 def confirm_replacing(account: str, kept: SecretText | None, value: SecretText, mine: Collection[str]) -> None:
-    """Say whose secret is replaced by another one, and ask where there is somebody.
-
-    Args:
-        account: where it stands.
-        kept: what stands there; None is nothing.
-        value: what takes its place.
-        mine: the profiles that it is stored for.
+    """Say whose secret is replaced by another one, stored for the profiles ``mine``, and ask where there is somebody.
 
     Raises:
         DeclinedError: the answer was no.

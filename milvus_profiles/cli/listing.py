@@ -5,7 +5,7 @@ However a profile was read, one function makes its row and one prints them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from ..config.values import RawProfile
 from ..connectable import PlainProfile
 from ..errors import MilvusProfilesError
 from ..files.given import is_given
-from ..live.liveness import PlainLayers, plain_layers
+from ..live.liveness import plain_layers
 from ..text import counted, printable
 from .internal import FLAGS, VALUED, taken_apart
 from .output import emit_json, note, say, shorten, table, warn, warn_about_files, whole
@@ -32,11 +32,7 @@ if TYPE_CHECKING:
 
 
 def respond(words: Sequence[str]) -> int | None:
-    """Answer ``list``; None where these words are another command's, or where not every profile is plain.
-
-    Args:
-        words: those after the program's name.
-    """
+    """Answer ``list``; None where these words are another command's, or where not every profile is plain."""
     taken = taken_apart(words, FLAGS, VALUED)
     if taken is None or " ".join(taken.plain).removeprefix("profile ") not in ("list", "ls"):
         return None
@@ -77,7 +73,7 @@ def _print(rows: list[dict[str, Any]], messages: dict[str, str], *, is_selected:
         for line in idle_addresses(current().env):
             note(line)
         return
-    described = _descriptions(rows)
+    described = {row["alias"]: whole(printable(row["description"])) for row in rows if row["description"]}
     verbose = current().verbose > 0
     headings = ["", "ALIAS", "URI", "DATABASE", "AUTH"]
     headings += (["DESCRIPTION"] if any(described.values()) else []) + (["ORIGIN"] if verbose else [])
@@ -105,11 +101,6 @@ def _selected() -> tuple[str | None, bool]:
             return None, False  # nothing names any
         warn(f"no profile is selected: {error.location}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
         return None, True
-
-
-def _descriptions(rows: Iterable[dict[str, Any]]) -> dict[str, str]:
-    """What people wrote about their profiles, each as one line."""
-    return {row["alias"]: whole(printable(row["description"])) for row in rows if row["description"]}
 
 
 def _examined(profiles: Profiles, selected: str | None, messages: dict[str, str]) -> Iterator[dict[str, Any]]:
@@ -162,13 +153,9 @@ def _filled(row: dict[str, Any], profile: Connectable) -> dict[str, Any]:
 
 def _line_of(document: Document, alias: str) -> str:
     """Where a profile is declared; empty where nobody is shown it: to look for all of them takes time."""
-    if not _shows_origins():
+    if not current().json and not current().verbose:
         return ""
     return f"{document.path}:{document.line(('profiles', alias))}"
-
-
-def _shows_origins() -> bool:
-    return current().json or current().verbose > 0
 
 
 def _cells(row: dict[str, Any], messages: dict[str, str], described: dict[str, str]) -> list[str]:
@@ -193,20 +180,20 @@ class Glanced:
 
 
 def glance(file: str | None, alias: str | None, env: Mapping[str, str]) -> Glanced | None:
-    """Look at every profile in force; None, or any exception, where that is for the machinery.
-
-    Args:
-        file: what ``--config`` names.
-        alias: what ``--profile`` names.
-        env: the environment.
-    """
+    """Look at every profile in force; None, or any exception, where that is for the machinery."""
     if (text := named(file, env)) and is_given(named_file(text, env, current_directory())):
         return None  # it can be read once
     found = plain_layers(file, env)
     if found is None or found.unread or file_warnings(found.documents):
         return None
-    profiles = [*_glimpses(found)]
-    if not profiles or None in profiles:
+    profiles = []
+    for each in found.layers.aliases.values():
+        raw = found.layers.raw(each)
+        profile = None if raw is None else plain_profile(raw)
+        if raw is None or profile is None or (not profile.is_template and profile.address.kind == "unix"):
+            return None
+        profiles.append((each, raw, profile))
+    if not profiles:
         return None
     choices = found.layers.choices(alias, "--profile", env.get("MILVUS_PROFILE") or None)
     selected = found.layers.find(choices[0][0]) if choices else None
@@ -214,18 +201,4 @@ def glance(file: str | None, alias: str | None, env: Mapping[str, str]) -> Glanc
         return None  # something names one that there is not
     if alias is not None and env.get("MILVUS_PROFILE"):
         return None  # which may be one to warn of
-    return Glanced(selected, [one for one in profiles if one is not None])
-
-
-def _glimpses(found: PlainLayers) -> Iterator[tuple[str, RawProfile, PlainProfile] | None]:
-    for alias in found.layers.aliases.values():
-        raw = found.layers.raw(alias)
-        profile = None if raw is None else _glimpse(raw)
-        yield None if raw is None or profile is None else (alias, raw, profile)
-        if profile is None:
-            return
-
-
-def _glimpse(raw: RawProfile) -> PlainProfile | None:
-    profile = plain_profile(raw)
-    return None if profile is None or (not profile.is_template and profile.address.kind == "unix") else profile
+    return Glanced(selected, profiles)

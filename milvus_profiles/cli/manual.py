@@ -68,20 +68,18 @@ VARIABLES = {
 }
 """What variables mean."""
 
+_PROFILES = ("list", "show", "add", "use", "current", "edit", "set", "unset", "rename", "copy", "remove")
 GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     "": {
         "Connect": ("test", "connect", "ping", "watch", "open"),
-        "Profiles": (
-            *("list", "show", "add", "use", "current", "edit", "set", "unset", "rename", "copy", "remove"),
-            "profile",
-        ),
+        "Profiles": (*_PROFILES, "profile"),
         "Secrets and trust": ("secret", "trust", "untrust"),
         "Other clients": ("exec", "export", "import"),
         "Care": ("doctor", "explain", "config", "completion", "help", "version"),
     },
     "profile": {
         "Connect": ("test", "ping", "watch", "open"),
-        "Profiles": ("list", "show", "add", "use", "current", "edit", "set", "unset", "rename", "copy", "remove"),
+        "Profiles": _PROFILES,
     },
     "secret": {"Commands": ("set", "status", "delete")},
     "config": {"Commands": ("path", "validate", "schema")},
@@ -98,15 +96,15 @@ _CHOOSES = ("MILVUS_PROFILE", "MILVUS_PROFILES_FILE")
 _WRITES = ("MILVUS_PROFILES_FILE", "XDG_CONFIG_HOME")
 _KEYRING = ("MILVUS_PROFILES_KEYRING_TIMEOUT",)
 
-# What several commands share: exit statuses and variables.
-_EDITS = _READS, _CHOOSES
-_KEEPS_SECRETS = _HANDS_ON, (*_CHOOSES, *_KEYRING)
+# What several commands share: a page of the docs, exit statuses, variables.
+_EDITS = "how-to/editing/", _READS, _CHOOSES
+_KEEPS_SECRETS = "understanding/secrets/", _HANDS_ON, (*_CHOOSES, *_KEYRING)
+_FILES = "understanding/profiles/", _READS, _WRITES
+_ASKS = "how-to/diagnose/", _CONNECTS, (*_SELECTS, *_KEYRING)
+_LISTS = "understanding/profiles/", _READS, _SELECTS
+_PINS = "understanding/trust/", _READS, ("XDG_STATE_HOME",)
 _ABOUT = (0, 1, 2), ()
-_FILES = _READS, _WRITES
-_ASKS = _CONNECTS, (*_SELECTS, *_KEYRING)
 _LOOKS = _CONNECTS, _SELECTS
-_LISTS = _READS, _SELECTS
-_PINS = _READS, ("XDG_STATE_HOME",)
 
 
 def _page(summary: str, docs: str, statuses: tuple[int, ...], variables: tuple[str, ...], *examples: Example) -> Page:
@@ -143,14 +141,12 @@ PAGES: dict[str, Page] = {
     ),
     "ping": _page(
         "Measure how long a server takes to answer.",
-        "how-to/diagnose/",
         *_ASKS,
         Example("milvus-profiles ping prod -c 3 -i 0.2", "three answers, 0.2 seconds apart"),
         Example("milvus-profiles ping prod -c 2 -i 0.1 --json", "a line of JSON for each answer"),
     ),
     "watch": _page(
         "Test profiles again and again, in a live table.",
-        "how-to/diagnose/",
         *_ASKS,
         Example("milvus-profiles watch prod --every 1 -c 3", "three rounds, a second apart"),
         Example("milvus-profiles watch -c 2 --every 1 --json", "every profile, a line of JSON a round"),
@@ -164,7 +160,6 @@ PAGES: dict[str, Page] = {
     ),
     "list": _page(
         "List the profiles in force.",
-        "understanding/profiles/",
         *_LISTS,
         Example("milvus-profiles list", "a line for each; * is selected, ! is not trusted"),
         Example("milvus-profiles list -v", "whole, with the place of each"),
@@ -172,7 +167,6 @@ PAGES: dict[str, Page] = {
     ),
     "show": _page(
         "Show a profile; secrets are masked.",
-        "understanding/profiles/",
         *_LISTS,
         Example("milvus-profiles show prod", "what it says"),
         Example("milvus-profiles show prod --explain", "where each value comes from, and what it hides"),
@@ -216,7 +210,6 @@ PAGES: dict[str, Page] = {
     ),
     "set": _page(
         "Set fields of a profile.",
-        "how-to/editing/",
         *_EDITS,
         Example("milvus-profiles set prod timeout=5 db_name=default", "two fields"),
         Example("milvus-profiles set prod retry.attempts=3", "a key in a table"),
@@ -224,21 +217,18 @@ PAGES: dict[str, Page] = {
     ),
     "unset": _page(
         "Remove fields of a profile, so that defaults hold.",
-        "how-to/editing/",
         *_EDITS,
         Example("milvus-profiles unset prod timeout", "the default is 10 seconds"),
         Example("milvus-profiles unset prod description --dry-run", "show the change, make none"),
     ),
     "rename": _page(
         "Rename a profile; what refers to it follows.",
-        "how-to/editing/",
         *_EDITS,
         Example("milvus-profiles rename prod live", "its secret stays where it is"),
         Example("milvus-profiles rename ci build --dry-run", "show the change, make none"),
     ),
     "copy": _page(
         "Copy a profile within its file.",
-        "how-to/editing/",
         *_EDITS,
         Example("milvus-profiles copy prod staging", "to change the copy"),
         Example("milvus-profiles copy ci build --dry-run", "show the change, make none"),
@@ -260,42 +250,36 @@ PAGES: dict[str, Page] = {
     ),
     "secret": _page(
         "Keep secrets in the operating system's keyring.",
-        "understanding/secrets/",
         *_KEEPS_SECRETS,
         Example("milvus-profiles secret set prod < pw", "store it"),
         Example("milvus-profiles secret status prod", "see whether it is there"),
     ),
     "secret set": _page(
         "Store a password or token in the keyring.",
-        "understanding/secrets/",
         *_KEEPS_SECRETS,
         Example("milvus-profiles secret set prod < pw", "from a file; on a terminal it asks"),
         Example("printenv PASSWORD | milvus-profiles secret set prod", "from another program"),
     ),
     "secret status": _page(
         "Say where a secret comes from, and whether it is there.",
-        "understanding/secrets/",
         *_KEEPS_SECRETS,
         Example("milvus-profiles secret status prod", "it is never shown"),
         Example("milvus-profiles secret status prod --json", "with the account in the keyring"),
     ),
     "secret delete": _page(
         "Delete a secret from the keyring.",
-        "understanding/secrets/",
         *_KEEPS_SECRETS,
         Example("milvus-profiles secret delete prod", "it asks where others use it too"),
         Example("milvus-profiles --profile prod secret delete --json", "for programs"),
     ),
     "trust": _page(
         "Let a project file use secrets, programs, certificates.",
-        "understanding/trust/",
         *_PINS,
         Example("milvus-profiles trust", "the file in force here, as it is now"),
         Example("milvus-profiles trust --list", "what is trusted"),
     ),
     "untrust": _page(
         "Trust a project file no longer.",
-        "understanding/trust/",
         *_PINS,
         Example("milvus-profiles untrust", "the file in force here"),
         Example("milvus-profiles untrust --all", "none at all"),
@@ -345,21 +329,18 @@ PAGES: dict[str, Page] = {
     ),
     "config": _page(
         "See and check the configuration files.",
-        "understanding/profiles/",
         *_FILES,
         Example("milvus-profiles config path", "which files are read"),
         Example("milvus-profiles config validate", "whether all that is in them is valid"),
     ),
     "config path": _page(
         "Show which files are read, and where new profiles go.",
-        "understanding/profiles/",
         *_FILES,
         Example("milvus-profiles config path", "strongest first"),
         Example("milvus-profiles config path --json", "for programs"),
     ),
     "config validate": _page(
         "Check the files, and every profile in them.",
-        "understanding/profiles/",
         *_FILES,
         Example("milvus-profiles config validate", "those in force here"),
         Example("milvus-profiles config validate milvus.toml", "these alone, as in a pre-commit hook"),

@@ -18,8 +18,9 @@ from typer.core import TyperCommand, TyperGroup
 
 from ..errors import UsageError
 from ..text import milvus_profiles
+from .asking import Asked, ask
 from .internal import GLOBAL_PANEL, VALUED
-from .session import Asked, current, tell_log
+from .session import current, tell_log
 
 
 def begun(values: Iterable[str]) -> Callable[[str], list[str]]:
@@ -165,7 +166,7 @@ def command(function: Callable[..., R], *, uses_profile: bool = True) -> Callabl
         options = {name: taken(kind, values) for name, kind in groups.items()}
         for name, mark in asked.items():
             if values[name] is None:
-                values[name] = current().ask(mark)
+                values[name] = ask(mark)
         return function(**values, **options)
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

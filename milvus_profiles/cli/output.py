@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.permissions import file_warnings
 from ..errors import DeclinedError, MilvusProfilesError
-from ..text import milvus_profiles, printable
+from ..text import printable
 from .session import NAME, current
 
 if TYPE_CHECKING:
@@ -77,12 +77,7 @@ def say(text: str, *, bold: bool = False, color: str | None = None) -> None:
 
 
 def note(text: str, *, asked: bool = False) -> None:
-    """Say something about what was done, on stderr; silent with ``--json`` and ``--quiet``.
-
-    Args:
-        text: a line.
-        asked: whether a question is about it, so that ``--quiet`` does not hide it.
-    """
+    """Say something about what was done, on stderr; silent with ``--json``, and with ``--quiet`` unless it is asked."""
     if not current().json and (asked or not current().quiet):
         _write(sys.stderr, printable(text))
 
@@ -102,15 +97,14 @@ def warn(text: str) -> None:
         _write(sys.stderr, f"warning: {printable(text)}", color="yellow")
 
 
-def _style(text: str, *, fg: str | None = None, bold: bool | None = None) -> str:
-    from typer import style  # only for a terminal: it takes longer than all else of a list on a pipe
-
-    return style(text, fg=fg, bold=bold)
-
-
-def _write(stream: Any, text: str, *, bold: bool = False, color: str | None = None) -> None:
+def _write(stream: Any, text: str, *, label: str = "", bold: bool = False, color: str | None = None) -> None:
+    """Write a line; bold and colour are those of its label, where it has one."""
     if (bold or color) and current().colors(stream):
-        text = _style(text, fg=color, bold=bold or None)
+        from typer import style  # only for a terminal: it takes longer than all else of a list on a pipe
+
+        styled = style(label or text, fg=color, bold=bold or None)
+        label, text = (styled, text) if label else ("", styled)
+    text = f"{label} {text}" if label else text
     try:
         stream.write(text + "\n")
     except UnicodeEncodeError:
@@ -143,22 +137,18 @@ def print_error(error: MilvusProfilesError, *, explained: bool = True) -> None:
         sys.stderr.write(json.dumps(record) + "\n")
         return
     stream = sys.stderr
-    color = current().colors(stream)
-    label = _style("error:", fg="red", bold=True) if color else "error:"
     stream.flush()
-    _write(stream, f"{label} {printable(error.message)}")
+    _write(stream, printable(error.message), label="error:", color="red", bold=True)
     if error.location:
         _write(stream, f"  at {printable(str(error.location))}")
         if caret := error.location.caret():
             for line in caret.split("\n"):
                 _write(stream, f"     | {printable(line.replace(chr(9), ' '))}")
     if error.hint:
-        label = _style("hint:", fg="cyan") if color else "hint:"
-        _write(stream, f"{label} {printable(error.hint)}")
+        _write(stream, printable(error.hint), label="hint:", color="cyan")
     # Whoever says no knows why.
     if explained and not isinstance(error, DeclinedError) and (page := see(error.code)) is not None:
-        label = _style("see:", fg="cyan") if color else "see:"
-        _write(stream, f"{label} {page}")
+        _write(stream, page, label="see:", color="cyan")
 
 
 def console_of(terminal: bool) -> Console:
@@ -198,12 +188,7 @@ def table(
 ) -> None:
     """Print aligned columns of plain text; on a pipe lines stay whole.
 
-    Args:
-        headings: of the columns.
-        rows: their cells.
-        styles: of the columns, on a terminal.
-        shorten: the columns whose cells lose their middle where a terminal is too narrow, as for :func:`fitting.fit`;
-            None folds them into its width.
+    Where a terminal is too narrow, cells are folded, or (``shorten``, as for :func:`fit`) lose their middle.
     """
     if not sys.stdout.isatty():
         _write(sys.stdout, _aligned(headings, rows))
@@ -294,13 +279,7 @@ def fit(
 
 
 def middle_out(text: str, most: int, dots: str = "\u2026") -> str:
-    """A text without its middle, where it is wider.
-
-    Args:
-        text: one line.
-        most: cells that it may take; characters of East Asia take two.
-        dots: what stands for the middle.
-    """
+    """A line without its middle, where it takes more cells; characters of East Asia take two."""
     if _width(text) <= most:
         return text
     room = max(most - _width(dots), 0)
@@ -353,8 +332,3 @@ def warn_of_literals(documents: Iterable[Document]) -> None:
                 if tracked
                 else f"{document.path} holds a token or password, and goes where the project goes: {move}"
             )
-
-
-def note_untrusted(what: str, path: str) -> None:
-    """Say that a project file, which was edited all the same, is not trusted, and what to do about it."""
-    note(f"{what} is not trusted: {milvus_profiles('trust', path)}")

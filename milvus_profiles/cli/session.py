@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..alias import fold_alias
 from ..errors import UsageError
@@ -21,22 +21,6 @@ if TYPE_CHECKING:
 
 NAME = "milvus-profiles"
 """The program, whatever name it was called by."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Marks an argument that a person is asked for on a terminal where it is missing; elsewhere that is an error.
-
-    Attributes:
-        by: ``"profile"`` is a picker of profiles, ``"unselected"`` the same where none is selected, ``"one"`` a picker
-            of the values, ``"text"`` a line; ``"command"`` leaves it to the command, which gets None.
-        question: what is asked.
-        values: what there is.
-    """
-
-    by: Literal["profile", "unselected", "one", "text", "command"]
-    question: str = "Which profile?"
-    values: tuple[str, ...] = ()
 
 
 @dataclass
@@ -54,7 +38,6 @@ class Session:
         explained: codes of errors whose page was named already.
         keyring: the keyring of this run, once it was needed.
         warn: what tells a warning.
-        ask: what asks for an argument that is missing.
         creates: whether the command writes the named file where there is none, so that it need not be there before.
         picked: whether the profile was picked from a list, so that nobody has typed its name.
     """
@@ -69,7 +52,6 @@ class Session:
     explained: set[str] = field(default_factory=set)
     keyring: OSKeyring | None = None
     warn: Callable[[str], object] = lambda _: None
-    ask: Callable[[Asked], str | None] = lambda _: None
     creates: bool = False
     picked: bool = False
     _profiles: Profiles | None = field(default=None, repr=False)

@@ -29,10 +29,10 @@ from ..errors import (
 from ..masked import SecretText
 from ..profile import Profile
 from ..spelling import some
-from ..text import ANSWERS, OPTIONS, Standing, printable
+from ..text import ANSWERS, OPTIONS, Standing, milvus_profiles, printable
 from . import keyring_access
 from .keyring_access import confirm_replacing, kept_note, users_of
-from .output import answer, note, note_untrusted, warn
+from .output import answer, note, warn
 from .protection import confirm_protected
 from .session import current
 from .target import Target
@@ -238,16 +238,16 @@ def finish(target: Target, result: EditResult) -> EditResult:
     if result.before is not None:
         with suppress(MilvusProfilesError):  # it was broken, and is not any more
             trusted = store.trusts(parse_document(result.before, target.path, "project"))
-    if not trusted:
-        note_untrusted(target.words, target.path)
-    elif result.changed:
+    if trusted and result.changed:
         try:
             store.pin(parse_document(result.after, target.path, "project"))
         except MilvusProfilesError as error:
             # The file was changed: what fails now is no failure of that.
             said = "was created, but is not trusted" if result.created else "was changed, but is not trusted any more"
             warn(f"{target.words} {said}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
-            note_untrusted(target.words, target.path)
+            trusted = False
+    if not trusted:
+        note(f"{target.words} is not trusted: {milvus_profiles('trust', target.path)}")
     return result
 
 

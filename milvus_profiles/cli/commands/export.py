@@ -14,10 +14,10 @@ from ...errors import ConfigError, DeclinedError, UntrustedError, UsageError
 from ...files.given import is_given
 from ...interop.exports.formats import FORMATS, export, find_format
 from .. import keyring_access
-from ..asking import confirm
+from ..asking import Asked, confirm
 from ..options import AliasArgument
 from ..output import emit_json, note, warn, warn_about_profiles
-from ..session import NAME, Asked, Session, current
+from ..session import NAME, Session, current
 
 if TYPE_CHECKING:
     from ...config.profiles import Resolved

@@ -12,10 +12,10 @@ from typer import Argument, Option
 
 from ...alias import check_alias
 from ...errors import DeclinedError, UsageError
-from ..asking import confirm
+from ..asking import Asked, confirm
 from ..new_profile import FieldOptions, NewProfile, show_certificate, tell_problem
 from ..options import ChangeOptions, ForceOption
-from ..session import Asked, current
+from ..session import current
 from ..target import choose
 from ..writing import ask_secret, check_place, refuse_existing, test_first
 

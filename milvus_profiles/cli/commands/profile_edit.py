@@ -23,12 +23,12 @@ from ...masked import SecretText
 from ...secrets.terminal import restored
 from ...tomltext.parser import loads
 from .. import keyring_access
-from ..asking import agreed, ask_text, command_words, pick, pick_profile
+from ..asking import Asked, agreed, ask_text, command_words, pick, pick_profile
 from ..keyring_access import account_in, delete_unused, follow, note_left_behind, users_of
 from ..options import AliasArgument, ChangeOptions, DryRunOption, NewAlias, PlaceOptions
 from ..output import answer, note, print_error, warn
 from ..protection import confirm_picked, confirm_protected, confirm_protected_text
-from ..session import Asked, current
+from ..session import current
 from ..target import Target, choose, choose_declaring
 from ..writing import Secret, check_text, finish, show_plan, write
 

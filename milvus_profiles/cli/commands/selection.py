@@ -16,7 +16,7 @@ from ...endpoint import DEFAULT_PORT, parse_host
 from ...errors import ConfigError, MilvusProfilesError, UsageError
 from ...profile import Profile
 from ...text import quote
-from ..asking import pick
+from ..asking import Asked, pick
 from ..early import FIELDS, FormatFault, written
 from ..options import (
     DryRunOption,
@@ -29,7 +29,7 @@ from ..options import (
 )
 from ..output import answer, note, shorten, warn
 from ..protection import confirm_protected
-from ..session import Asked, current
+from ..session import current
 from ..target import Target, choose, in_environment
 from ..writing import ask_secret, show_plan, test_first, validated, write
 
