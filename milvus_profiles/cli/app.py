@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from typer.main import get_command
@@ -155,13 +155,13 @@ _at_once = partial(typer.Option, is_eager=True)
 
 
 def _root(
-    version: Annotated[bool, _at_once("--version", "-V", callback=_version, help="Print the version.")] = False,
-    install_completion: Annotated[
-        bool, _at_once("--install-completion", callback=install, help="Install completion for this shell.")
-    ] = False,
-    show_completion: Annotated[
-        bool, _at_once("--show-completion", callback=show, help="Print completion for this shell.")
-    ] = False,
+    version: bool = _at_once(False, "--version", "-V", callback=_version, help="Print the version."),
+    install_completion: bool = _at_once(
+        False, "--install-completion", callback=install, help="Install completion for this shell."
+    ),
+    show_completion: bool = _at_once(
+        False, "--show-completion", callback=show, help="Print completion for this shell."
+    ),
 ) -> None:
     """Named connection profiles for Milvus."""
 

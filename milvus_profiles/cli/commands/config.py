@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from typer import Argument
 
@@ -100,9 +100,9 @@ def _files() -> list[dict[str, Any]]:
 
 
 def validate(
-    files: Annotated[
-        list[str] | None, Argument(metavar="[FILE]...", help="These files alone; default: what is in force here.")
-    ] = None,
+    files: list[str] | None = Argument(
+        None, metavar="[FILE]...", help="These files alone; default: what is in force here."
+    ),
 ) -> None:
     """Check every profile of every file in force, and every variable; or of some files alone, as pre-commit asks."""
     findings: list[MilvusProfilesError] = []
@@ -192,16 +192,14 @@ def _schemas(incomplete: str) -> list[str]:
 
 
 def schema(
-    what: Annotated[
-        str,
-        Argument(
-            metavar="[WHAT]",
-            help="A command, with - between its words, for what it prints with --json; error, for what each prints "
-            "where it fails; default: file, for a milvus.toml.",
-            show_default=False,
-            autocompletion=_schemas,
-        ),
-    ] = "file",
+    what: str = Argument(
+        "file",
+        metavar="[WHAT]",
+        help="A command, with - between its words, for what it prints with --json; error, for what each prints "
+        "where it fails; default: file, for a milvus.toml.",
+        show_default=False,
+        autocompletion=_schemas,
+    ),
 ) -> None:
     """Print the JSON Schema of a milvus.toml, for editors, or of what a command prints with --json."""
     from ...config.schema import file_schema

@@ -36,13 +36,11 @@ def export_profile(
         Option("--to", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.", autocompletion=_formats),
         Asked("one", "Which format?", tuple(FORMATS)),
     ],
-    with_secret: Annotated[
-        bool, Option("--with-secret", help="Write the secret itself, in plain text, not where it is to be had.")
-    ] = False,
-    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask about --with-secret.")] = False,
-    strict: Annotated[
-        bool, Option("--strict", help="Fail where the client cannot express something of the profile.")
-    ] = False,
+    with_secret: bool = Option(
+        False, "--with-secret", help="Write the secret itself, in plain text, not where it is to be had."
+    ),
+    yes: bool = Option(False, "--yes", "-y", help="Do not ask about --with-secret."),
+    strict: bool = Option(False, "--strict", help="Fail where the client cannot express something of the profile."),
 ) -> None:
     """Print a profile as another client wants it: variables, a complete program, a manifest, or an entry for agents."""
     from ...interop.exports.plan import plan_for

@@ -6,7 +6,6 @@ import datetime as dt
 import pkgutil
 import sys
 from dataclasses import dataclass
-from typing import Annotated
 
 import typer
 from typer import Argument, Context
@@ -133,14 +132,12 @@ def _offered(incomplete: str) -> list[tuple[str, str]]:
 
 
 def explain(
-    what: Annotated[
-        str | None,
-        Argument(
-            metavar="[CODE]",
-            help="The error's code; its exit status or its class in Python will do. Default: list all of them.",
-            autocompletion=_offered,
-        ),
-    ] = None,
+    what: str | None = Argument(
+        None,
+        metavar="[CODE]",
+        help="The error's code; its exit status or its class in Python will do. Default: list all of them.",
+        autocompletion=_offered,
+    ),
 ) -> None:
     """Explain an error: what it means, how it looks, its causes and what to do about each."""
     pages = every() if what is None else meant(what)
@@ -227,10 +224,9 @@ def version() -> None:
 
 
 def completion(
-    shell: Annotated[
-        str | None,
-        Argument(metavar="[SHELL]", help=f"{', '.join(SHELLS[:-1])} or {SHELLS[-1]}.", autocompletion=begun(SHELLS)),
-    ] = None,
+    shell: str | None = Argument(
+        None, metavar="[SHELL]", help=f"{', '.join(SHELLS[:-1])} or {SHELLS[-1]}.", autocompletion=begun(SHELLS)
+    ),
 ) -> None:
     """Print the completion of a shell, by default the one that calls: `eval "$(milvus-profiles completion bash)"`."""
     if shell is not None and shell not in SHELLS:
@@ -239,10 +235,9 @@ def completion(
 
 
 def help_of(
-    words: Annotated[
-        list[str] | None,
-        Argument(metavar="[COMMAND]", help="The command; default: all of them.", autocompletion=_commands),
-    ] = None,
+    words: list[str] | None = Argument(
+        None, metavar="[COMMAND]", help="The command; default: all of them.", autocompletion=_commands
+    ),
 ) -> None:
     """Print the help of a command."""
     from typer.main import get_command

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from typer import Argument, Option
 
 from ...alias import check_alias, fold_alias
 from ...config.locations import current_directory
@@ -36,20 +36,18 @@ _SOURCES = ", ".join(SOURCES)
 
 def import_profiles(
     place: PlaceOptions,
-    source: Annotated[
-        str | None, typer.Option("--from", metavar="FORMAT", help=f"One of {_SOURCES}; default: list what there is.")
-    ] = None,
-    path: Annotated[
-        str | None, typer.Argument(metavar="[PATH]", help="Its file; default: where it usually is. - reads stdin.")
-    ] = None,
-    alias: Annotated[
-        str | None, typer.Option("--alias", metavar="ALIAS", help="Name of the profile, where there is one to import.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
-    delete_source: Annotated[
-        bool, typer.Option("--delete-source", help="Take what was imported out of the source, with its plain secrets.")
-    ] = False,
+    source: str | None = Option(
+        None, "--from", metavar="FORMAT", help=f"One of {_SOURCES}; default: list what there is."
+    ),
+    path: str | None = Argument(None, metavar="[PATH]", help="Its file; default: where it usually is. - reads stdin."),
+    alias: str | None = Option(
+        None, "--alias", metavar="ALIAS", help="Name of the profile, where there is one to import."
+    ),
+    yes: bool = Option(False, "--yes", "-y", help="Do not ask."),
+    dry_run: bool = Option(False, "--dry-run", help="Show what would be done, and do nothing."),
+    delete_source: bool = Option(
+        False, "--delete-source", help="Take what was imported out of the source, with its plain secrets."
+    ),
     force: ForceOption = False,
 ) -> None:
     """Import profiles from other tools: shown first, then asked for; secrets go into the keyring."""

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
@@ -36,7 +36,7 @@ class NoConsoleError(UnreachableError):
 
 def open_console(
     alias: OptionalAlias = None,
-    browser: Annotated[bool, Option("--browser", help="Open it in a web browser too.")] = False,
+    browser: bool = Option(False, "--browser", help="Open it in a web browser too."),
 ) -> None:
     """Print the address of a server's web console: Attu, Milvus's own WebUI, or Zilliz Cloud's.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
@@ -25,7 +25,7 @@ def list_profiles() -> None:
 
 def show(
     alias: OptionalAlias = None,
-    explain: Annotated[bool, Option("--explain", help="Say where each value comes from, and what it hides.")] = False,
+    explain: bool = Option(False, "--explain", help="Say where each value comes from, and what it hides."),
 ) -> None:
     """Show a profile; secrets are masked."""
     selection = current().select(alias)

@@ -24,15 +24,14 @@ def add(
     alias: Annotated[str, Argument(metavar="ALIAS", help="Name of the profile."), Asked("command")],
     options: FieldOptions,
     how: ChangeOptions,
-    address: Annotated[str | None, Argument(metavar="[URI]", help="Its address, as --uri gives it.")] = None,
-    default: Annotated[
-        bool | None, Option("--default", help="Make it the default profile of the file.", show_default=False)
-    ] = None,
+    address: str | None = Argument(None, metavar="[URI]", help="Its address, as --uri gives it."),
+    default: bool | None = Option(
+        None, "--default", help="Make it the default profile of the file.", show_default=False
+    ),
     force: ForceOption = False,
-    test: Annotated[
-        bool | None,
-        Option("--test/--no-test", help="Connect first; write nothing if that fails.", show_default="no-test"),
-    ] = None,
+    test: bool | None = Option(
+        None, "--test/--no-test", help="Connect first; write nothing if that fails.", show_default="no-test"
+    ),
 ) -> None:
     """Add a profile: to the project's milvus.toml where there is one, else to the user's.
 

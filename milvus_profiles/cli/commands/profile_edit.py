@@ -154,7 +154,7 @@ def _follow(alias: str, target: Target, change: Change, touched: Sequence[str]) 
 def remove(
     alias: AliasArgument,
     how: ChangeOptions,
-    with_secret: Annotated[bool, Option("--with-secret", help="Delete its keyring entry too.")] = False,
+    with_secret: bool = Option(False, "--with-secret", help="Delete its keyring entry too."),
 ) -> None:
     """Remove a profile from the file that declares it."""
     name, target = choose_declaring(alias, how)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer import Argument, Option
@@ -35,24 +35,18 @@ if TYPE_CHECKING:
 
 
 def test(
-    aliases: Annotated[
-        list[str] | None, typer.Argument(metavar="[ALIAS]...", help="The profiles; default: the selected one.")
-    ] = None,
-    all_profiles: Annotated[bool, typer.Option("--all", help="Test every profile that has an address.")] = False,
+    aliases: list[str] | None = Argument(None, metavar="[ALIAS]...", help="The profiles; default: the selected one."),
+    all_profiles: bool = Option(False, "--all", help="Test every profile that has an address."),
     timeout: TimeoutOption = None,
-    wait: Annotated[
-        float | None, typer.Option("--wait", metavar="S", min=0, help="Wait this long for a server that is starting.")
-    ] = None,
-    junit: Annotated[
-        str | None, typer.Option("--junit", metavar="FILE", help="Write the outcome as JUnit XML too.")
-    ] = None,
-    html: Annotated[
-        str | None, typer.Option("--html", metavar="FILE", help="Write the outcome as a page too; - prints it instead.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what stands in the place of a report.")] = False,
-    watch: Annotated[
-        float | None, typer.Option("--watch", metavar="S", min=0.1, max=86400, help="Test again every S seconds.")
-    ] = None,
+    wait: float | None = Option(
+        None, "--wait", metavar="S", min=0, help="Wait this long for a server that is starting."
+    ),
+    junit: str | None = Option(None, "--junit", metavar="FILE", help="Write the outcome as JUnit XML too."),
+    html: str | None = Option(
+        None, "--html", metavar="FILE", help="Write the outcome as a page too; - prints it instead."
+    ),
+    force: bool = Option(False, "--force", help="Replace what stands in the place of a report."),
+    watch: float | None = Option(None, "--watch", metavar="S", min=0.1, max=86400, help="Test again every S seconds."),
 ) -> None:
     """Test profiles step by step: configuration, secret, network, TLS, gRPC, authentication, database."""
     session = current()
@@ -256,11 +250,9 @@ def run_one(profile: Profile, secret: SecretText | None) -> Report:
 
 
 def watch(
-    aliases: Annotated[list[str] | None, Argument(metavar="[ALIAS]...", help="The profiles; default: all.")] = None,
-    every: Annotated[
-        float, Option("--every", metavar="S", min=0.1, max=86400, help="Seconds from one round to the next.")
-    ] = 5.0,
-    count: Annotated[int | None, Option("--count", "-c", metavar="N", min=1, help="End after so many rounds.")] = None,
+    aliases: list[str] | None = Argument(None, metavar="[ALIAS]...", help="The profiles; default: all."),
+    every: float = Option(5.0, "--every", metavar="S", min=0.1, max=86400, help="Seconds from one round to the next."),
+    count: int | None = Option(None, "--count", "-c", metavar="N", min=1, help="End after so many rounds."),
     timeout: TimeoutOption = None,
 ) -> None:
     """Test profiles again and again: a table with the round trip of each and its last failure, until Ctrl+C.
@@ -278,17 +270,14 @@ _STAGES = ("secret", "dns", "tcp", "tls", "grpc", "auth")
 
 def ping(
     alias: OptionalAlias = None,
-    count: Annotated[
-        int | None, Option("--count", "-c", metavar="N", min=1, help="How often to ask.", show_default="5")
-    ] = None,
-    interval: Annotated[
-        float | None,
-        Option("--interval", "-i", metavar="S", min=0, max=3600, help="Seconds between two.", show_default="1.0"),
-    ] = None,
+    count: int | None = Option(None, "--count", "-c", metavar="N", min=1, help="How often to ask.", show_default="5"),
+    interval: float | None = Option(
+        None, "--interval", "-i", metavar="S", min=0, max=3600, help="Seconds between two.", show_default="1.0"
+    ),
     timeout: TimeoutOption = None,
-    probe: Annotated[
-        bool, Option("--probe", help="Answer with the exit status alone, once; for containers. -v says why not.")
-    ] = False,
+    probe: bool = Option(
+        False, "--probe", help="Answer with the exit status alone, once; for containers. -v says why not."
+    ),
 ) -> None:
     """Ask a server for its version, again and again: how long it takes, and where the time goes.
 

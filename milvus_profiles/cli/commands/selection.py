@@ -44,7 +44,7 @@ def use(
         Asked("profile", "Which profile is to be the default?"),
     ],
     place: PlaceOptions,
-    shell: Annotated[bool, Option("--shell", help="Only print the line that selects it for one shell.")] = False,
+    shell: bool = Option(False, "--shell", help="Only print the line that selects it for one shell."),
     dry_run: DryRunOption = False,
 ) -> None:
     """Make a profile the default: in the user's file, or the project's, or (--shell) for one shell only."""
@@ -213,18 +213,14 @@ class AddressOptions:
 
 def connect(
     address: AddressOptions,
-    alias: Annotated[
-        str | None,
-        Option(
-            "--alias",
-            "-a",
-            metavar="ALIAS",
-            help=f"Name of the connection; else that of --profile or MILVUS_PROFILE, else {DEFAULT_ALIAS}.",
-        ),
-    ] = None,
-    disconnect: Annotated[
-        bool, Option("--disconnect", "-D", help="Disconnect: unselect the connection, and keep it.")
-    ] = False,
+    alias: str | None = Option(
+        None,
+        "--alias",
+        "-a",
+        metavar="ALIAS",
+        help=f"Name of the connection; else that of --profile or MILVUS_PROFILE, else {DEFAULT_ALIAS}.",
+    ),
+    disconnect: bool = Option(False, "--disconnect", "-D", help="Disconnect: unselect the connection, and keep it."),
     force: ForceOption = False,
 ) -> None:
     """Check a server, store its address under an alias, and select it.
@@ -356,9 +352,9 @@ def _disconnect(alias: str | None) -> None:
 
 
 def current_profile(
-    form: Annotated[
-        str | None, Option("--format", metavar="TEXT", help="Print this, with {alias}, {uri}, {db_name}, {reason}.")
-    ] = None,
+    form: str | None = Option(
+        None, "--format", metavar="TEXT", help="Print this, with {alias}, {uri}, {db_name}, {reason}."
+    ),
 ) -> None:
     """Print the selected profile, and on a terminal why it is; quick enough for a prompt."""
     selection = current().select()
