@@ -222,14 +222,8 @@ class FieldOptions:
 
     def check(self) -> None:
         """Refuse options that contradict each other."""
-        sources = {
-            "--token-stdin": self.token_stdin,
-            "--password-stdin": self.password_stdin,
-            "--token-env": self.token_env is not None,
-            "--token-file": self.token_file is not None,
-            "--token-command": self.token_command is not None,
-        }
-        given = [name for name, wanted in sources.items() if wanted]
+        sources = ("token_stdin", "password_stdin", "token_env", "token_file", "token_command")
+        given = [f"--{name.replace('_', '-')}" for name in sources if getattr(self, name) not in (None, False)]
         if len(given) > 1:
             raise UsageError(f"{given[0]} and {given[1]} are both given", hint="a profile has one secret")
         if given and given[0] != "--password-stdin" and self.user is not None:
@@ -279,21 +273,9 @@ class FieldOptions:
 
 
 class NewProfile:
-    """A profile that is not written yet.
+    """A profile that is not written yet: its table in the file, and the profile that this makes.
 
-    Args:
-        alias: its name.
-        options: its fields.
-        target: the file that it goes into.
-        place: what its address was given by, for the error about it.
-        asked: whether somebody answered questions, for remedies.
-
-    Raises:
-        MilvusProfilesError: they make no profile.
-
-    Attributes:
-        fields: its table in the file.
-        profile: what the table says.
+    ``place`` is what its address was given by, for the error about it; ``asked`` says that somebody answered questions.
     """
 
     def __init__(
@@ -331,18 +313,11 @@ class NewProfile:
             raise
 
     def undo(self) -> None:
-        """Take the certificate away again, unless the file names it by now."""
         if self._pinned is not None:
             self._pinned.undo(self.target)
 
     def write(self, secret: Secret | None, *, default: bool, replace: bool, dry_run: bool = False) -> None:
-        """Write it and say so, or (``dry_run``) show what would be written.
-
-        Args:
-            secret: what goes into the keyring.
-            default: whether it becomes the default profile of the file.
-            replace: whether it may take the place of another one.
-        """
+        """Write it and say so, or (``dry_run``) show what would be written."""
 
         def change(editor: Editor) -> None:
             editor.add(self.alias, self.fields, replace=replace)
@@ -360,15 +335,9 @@ class NewProfile:
 
 def _report(profile: Profile, target: Target, *, stored: bool, default: bool) -> None:
     alias, uri = profile.alias, profile.endpoint.uri
+    record = {"alias": alias, "uri": uri, "file": target.path, "auth": profile.auth}
     answer(
-        {
-            "alias": alias,
-            "uri": uri,
-            "file": target.path,
-            "auth": profile.auth,
-            "secret_stored": stored,
-            "default": default,
-        },
+        {**record, "secret_stored": stored, "default": default},
         f"added {alias!r} ({uri}) to {target}",
         *(["stored the secret in the keyring"] if stored else []),
         *(["it is the default profile of that file"] if default else []),

@@ -41,17 +41,8 @@ def check_report(option: str, path: str, force: bool) -> str | None:
 
     An earlier report, and an empty file, may be replaced; for anything else somebody is asked, unless it is forced.
 
-    Args:
-        option: that names the file, and with it the kind of report.
-        path: as it was given.
-        force: replace whatever is there.
-
     Returns:
         The directory that a link in the path may not lead out of, for :func:`write_report`.
-
-    Raises:
-        UsageError: it cannot be written, or something else stands there and nobody can be asked.
-        DeclinedError: something else stands there, and is to stay.
     """
     from ..config.atomic import check_writable, read_bytes
 
@@ -88,14 +79,7 @@ def _refuse_profiles(option: str, path: str) -> None:
 def write_report(
     option: str, path: str, inside: str | None, reports: Sequence[Report], descriptions: Mapping[str, str | None]
 ) -> None:
-    """Write a report, in place of what is there; UsageError where it cannot be written.
-
-    Args:
-        option, path: as for :func:`check_report`.
-        inside: what that gave.
-        reports: the tests.
-        descriptions: alias to the profile's description.
-    """
+    """Write a report, in place of what is there; ``inside`` is what :func:`check_report` gave."""
     from ..config.atomic import write_atomic
 
     content = _junit(reports) if option == "--junit" else page(reports, descriptions).encode("ascii")
@@ -226,12 +210,7 @@ $lines
 
 
 def page(reports: Sequence[Report], descriptions: Mapping[str, str | None]) -> str:
-    """The page of some tests, in ASCII.
-
-    Args:
-        reports: the tests.
-        descriptions: alias to the profile's description, as it may be shown.
-    """
+    """The page of some tests, in ASCII; descriptions as they may be shown, by alias."""
     good = sum(report.ok for report in reports)
     now = dt.datetime.now(dt.timezone.utc)
     made = _PAGE.substitute(

@@ -57,11 +57,7 @@ ANOTHER_WAY = "give the secret another way: --token-file PATH or --token-env NAM
 
 
 def check_place(target: Target) -> None:
-    """Refuse a file that cannot be written before anybody is asked for what is to be written.
-
-    Raises:
-        MilvusProfilesError: as for writing it.
-    """
+    """Refuse a file that cannot be written before anybody is asked for what is to be written."""
     from ..config.atomic import check_writable, real_path
 
     directory = os.path.dirname(real_path(target.path))
@@ -180,11 +176,6 @@ def write(
         secrets: what the keyring is to hold.
         replace: whether a secret may take the place of another one that the keyring has, of whatever profile.
         dry_run: only find out what would change.
-
-    Raises:
-        ConfigError: a secret would take another one's place, and may not; nothing was written.
-        SecretUnavailableError: the keyring cannot keep a secret; nothing was written.
-        MilvusProfilesError: the edit was refused; file and keyring are as they were.
     """
     from ..config.edit import edit_file
 

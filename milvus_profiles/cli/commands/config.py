@@ -109,11 +109,16 @@ def validate(
     checked: list[Profiles] = []
     more = left = 0
     for load in _loaders(files or []):
-        profiles = _loaded(load, findings if files else None)
-        if profiles is not None:
-            checked.append(profiles)
-            further, unseen = _examine(profiles, findings)
-            more, left = more + further, left + unseen
+        try:
+            profiles = load()
+        except ConfigError as error:
+            if not files:
+                raise
+            findings.append(error)
+            continue
+        checked.append(profiles)
+        further, unseen = _examine(profiles, findings)
+        more, left = more + further, left + unseen
     if not findings:
         number = sum(map(len, checked))
         paths = [document.path for profiles in checked for document in profiles.documents]
@@ -148,16 +153,6 @@ def _loaders(files: list[str]) -> list[Callable[[], Profiles]]:
         return lambda: load_alone(path, role, cwd, env=session.env)
 
     return [loader(file) for file in dict.fromkeys(files)]
-
-
-def _loaded(load: Callable[[], Profiles], findings: list[MilvusProfilesError] | None) -> Profiles | None:
-    try:
-        return load()
-    except ConfigError as error:
-        if findings is None:
-            raise
-        findings.append(error)
-        return None
 
 
 def _examine(profiles: Profiles, findings: list[MilvusProfilesError]) -> tuple[int, int]:

@@ -101,26 +101,21 @@ def meant(word: str) -> list[Explanation]:
     """
     pages = every()
     if word.isdecimal() and len(word) <= len("255"):
-        return _by_status(int(word), pages)
+        status = int(word)
+        if found := [page for page in pages if page.names(status)]:
+            return found
+        hint = _NO_ERROR.get(status, f"`{NAME} explain` lists them")
+        raise UsageError(f"no error has the exit status {status}", hint=hint)
     names = {page.code: page for page in pages}
     names |= {one.__name__: page for page in pages for one in page.classes}
     folded = {name.lower(): page for name, page in names.items()}
-    if (found := folded.get(word.lower().replace("-", "_"))) is not None:
-        return [found]
+    if (page := folded.get(word.lower().replace("-", "_"))) is not None:
+        return [page]
     near = suggest(word, names)
     raise UsageError(
         f"{word[:64]!a} is not the code of an error, nor a class or an exit status of one",
         hint=f"did you mean {near}?" if near else f"`{NAME} explain` lists them",
     )
-
-
-def _by_status(status: int, pages: list[Explanation]) -> list[Explanation]:
-    found = [page for page in pages if page.names(status)]
-    if not found:
-        raise UsageError(
-            f"no error has the exit status {status}", hint=_NO_ERROR.get(status, f"`{NAME} explain` lists them")
-        )
-    return found
 
 
 _WIDEST = 100

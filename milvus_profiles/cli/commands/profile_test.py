@@ -9,7 +9,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -64,18 +63,18 @@ def test(
         return
     if html == "-" and session.json:
         raise UsageError("--json and --html - are both for standard output", hint="name a file: --html FILE")
-    from ..report_files import check_report, write_report
+    from ..progress import View, view_of
+    from ..report_files import check_report, page, write_report
 
     inside = {option: check_report(option, path, force) for option, path in wanted.items()}
     warn_about_profiles(profiles, names)
-    with _view(names, silent=html == "-") as view:
+    view = View() if html == "-" else view_of(names)
+    with view:
         reports = run_tests(profiles, names, view, timeout=timeout, wait=wait)
     if session.json:
         emit_json([report.as_json(verbose=session.verbose > 0) for report in reports])
     descriptions = {alias: _description(profiles, alias) for alias in names}
     if html == "-":
-        from ..report_files import page
-
         sys.stdout.write(page(reports, descriptions))
     for option, path in wanted.items():
         write_report(option, path, inside[option], reports, descriptions)
@@ -124,7 +123,8 @@ def watched(
 
     warn_about_profiles(profiles, names)
     reports: list[Report] = []
-    with watching(names, every) as view:
+    view = watching(names, every)
+    with view:
         while True:
             began = time.monotonic()
             reports = run_tests(profiles, names, view, timeout=timeout, wait=wait)
@@ -153,12 +153,6 @@ def _is_template(profiles: Profiles, alias: str) -> bool:
         return not has_address(profiles.raw(alias).values)
     except ConfigError:
         return False  # invalid is worth a test: it fails, and says why
-
-
-def _view(names: list[str], *, silent: bool) -> AbstractContextManager[View]:
-    from ..progress import View, view_of
-
-    return nullcontext(View()) if silent else view_of(names)
 
 
 def run_tests(
@@ -237,7 +231,8 @@ def run_one(profile: Profile, secret: SecretText | None) -> Report:
     from ..progress import view_of
 
     session, alias = current(), profile.alias
-    with view_of([alias]) as view:
+    view = view_of([alias])
+    with view:
         view.begin(alias)
         how = ProfileTest(
             keyring_access.context(alias, standing=profile.standing), on_stage=lambda stage: view.stage(alias, stage)

@@ -58,9 +58,7 @@ def use(
         wanted = _previous(target)
     if shell:
         if wanted is None:
-            raise UsageError(
-                "there is no profile to go back to", hint=f"name one: {current().remedy('profile', 'use', 'ALIAS')}"
-            )
+            raise _nothing_before()
         _print_shell_line(wanted)
         return
     record = {"alias": wanted, "file": target.path}
@@ -106,11 +104,7 @@ def _choose(place: PlaceOptions, wanted: str | None) -> Target:
 
 
 def make_default(target: Target, wanted: str | None) -> str | None:
-    """Write the default profile of a file; what was there before is what ``use -`` goes back to.
-
-    Args:
-        target: the file.
-        wanted: the alias; None for no default.
+    """Write the default profile of a file, or that there is none; ``use -`` goes back to what was there before.
 
     Returns:
         What selects another profile all the same, in words; None if nothing does.
@@ -152,21 +146,19 @@ def default_in(target: Target) -> str | None:
 _STATE = "previous.json"
 
 
-def _states() -> dict[str, Any]:
-    state = read_state(_STATE, current().env)
-    if (fault := state.fault or state.unread) is not None:
-        warn(f"the profile before {fault[0]}: {fault[1]}")
-    return state.values
+def _nothing_before() -> UsageError:
+    hint = f"name one: {current().remedy('profile', 'use', 'ALIAS')}"
+    return UsageError("there is no profile to go back to", hint=hint)
 
 
 def _previous(target: Target) -> str | None:
     """The default before the last `use`; None where there was none."""
-    states = _states()
-    if os.path.realpath(target.path) not in states:
-        raise UsageError(
-            "there is no profile to go back to", hint=f"name one: {current().remedy('profile', 'use', 'ALIAS')}"
-        )
-    value = states[os.path.realpath(target.path)]
+    state, place = read_state(_STATE, current().env), os.path.realpath(target.path)
+    if (fault := state.fault or state.unread) is not None:
+        warn(f"the profile before {fault[0]}: {fault[1]}")
+    if place not in state.values:
+        raise _nothing_before()
+    value = state.values[place]
     if not isinstance(value, str):
         return None
     if value not in current().profiles():
@@ -321,15 +313,9 @@ def _select(profile: Profile, path: str | None, *, stored: bool) -> None:
             error.message = f"{done}, but it is not selected: {error.message}"
         raise
     uri = profile.endpoint.uri
+    record = {"alias": profile.alias, "uri": uri, "file": path, "selected": hidden is None}
     answer(
-        {
-            "alias": profile.alias,
-            "uri": uri,
-            "file": path,
-            "selected": hidden is None,
-            "hidden_by": hidden,
-            "secret_stored": stored,
-        },
+        {**record, "hidden_by": hidden, "secret_stored": stored},
         f"connected to {uri}: {profile.alias!r} is selected",
         *(["stored the secret in the keyring"] if stored else []),
     )
