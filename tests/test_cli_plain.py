@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from milvus_profiles.cli.exec_environment import environment_of, plain_environment
-from milvus_profiles.cli.glance import glance
+from milvus_profiles.cli.listing import glance
 from milvus_profiles.config.invalid import Findings
 from milvus_profiles.config.loading import load
 from milvus_profiles.config.plaintext import check_plaintext

@@ -160,7 +160,6 @@ OPENING = {
     "files/held_directory",
     "cli/entry",
     "cli/internal",
-    "cli/junit",
     "secrets/terminal",
 }
 EXPANDING = {"files/paths"}

@@ -9,7 +9,7 @@ import typer
 from ...errors import ConfigError
 from ...secrets import keyring_account, status
 from .. import keyring_access
-from ..keyring_entries import confirm_loss, confirm_replacing, users_of
+from ..keyring_access import confirm_loss, confirm_replacing, users_of
 from ..options import AliasArgument
 from ..output import answer, note
 from ..protection import confirm_picked
@@ -17,8 +17,6 @@ from ..session import current
 
 if TYPE_CHECKING:
     from ...config.profiles import Resolved
-
-__all__ = ["delete_secret", "secret_status", "set_secret"]
 
 
 def set_secret(alias: AliasArgument) -> None:
