@@ -37,7 +37,7 @@ from milvus_profiles.log import LOG
 from milvus_profiles.masked import SecretText
 from milvus_profiles.pool.threads import ConnectionPool
 from milvus_profiles.profile import PoolSettings
-from milvus_profiles.secrets.cache import SecretCache
+from milvus_profiles.secrets.value import SecretCache
 from tests.support import scripted_grpc
 from tests.support.interrupting import at_step, everywhere, within
 from tests.support.pool_outside import Outside

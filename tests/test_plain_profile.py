@@ -17,7 +17,7 @@ from milvus_profiles import SSL, Keepalive, Profile, Retry
 from milvus_profiles.config.fields import FIELDS
 from milvus_profiles.config.invalid import validate
 from milvus_profiles.config.layers import standing_of
-from milvus_profiles.config.plain_values import plain_profile
+from milvus_profiles.config.resolved import plain_profile
 from milvus_profiles.config.values import Origin, RawProfile, Value
 from milvus_profiles.connectable import Connectable, PlainProfile, comparable
 from milvus_profiles.live.spec import SpecKey

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from milvus_profiles.config.inheritance import inherit
+from milvus_profiles.config.layers import inherit
 from milvus_profiles.config.loading import load, load_text
 from milvus_profiles.config.locations import home_directory, project_file, state_directory, user_file
 from milvus_profiles.config.profiles import Profiles

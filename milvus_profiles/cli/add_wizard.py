@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..alias import check_alias, is_alias
-from ..config.plaintext import sends_plaintext
+from ..config.resolved import sends_plaintext
 from ..endpoint import is_zilliz_cloud
 from ..errors import MilvusProfilesError, SecretUnavailableError
 from ..masked import SecretText, secret_fault

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..config.locations import current_directory, named, named_file
-from ..files.given import is_given
+from ..files.regular_file import is_given
 from ..interop.variables import PREFIX, superseded, unsaid, variables
 from ..masked import MaskedMapping
 from .internal import FLAGS, own_words, taken_apart
@@ -88,8 +88,8 @@ def plain_environment(alias: str, config: str | None, env: MaskedMapping) -> Mas
         config: the file that ``--config`` names.
         env: the environment of this process.
     """
-    from ..config.permissions import file_warnings
-    from ..config.plaintext import check_plaintext
+    from ..config.documents import file_warnings
+    from ..config.resolved import check_plaintext
     from ..live.liveness import plain, token_of
 
     if (file := named(config, env)) and is_given(named_file(file, env, current_directory())):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..config.permissions import file_warnings
+from ..config.documents import file_warnings
 from ..text import milvus_profiles
 from .output import note, warn
 
@@ -41,7 +41,7 @@ def warn_of_unread(files: Iterable[UnreadFile]) -> None:
 
 def warn_of_literals(documents: Iterable[Document]) -> None:
     """Warn of secrets in a project's file, and in any file that git tracks: others get them with it."""
-    from ..config.tracked import is_tracked
+    from ..config.databases import is_tracked
 
     for document in documents:
         if not document.literals:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ..config.documents import file_warnings
 from ..config.locations import current_directory, named, named_file
-from ..config.permissions import file_warnings
-from ..config.plain_values import plain_profile
+from ..config.resolved import plain_profile
 from ..config.values import RawProfile
 from ..connectable import PlainProfile
-from ..files.given import is_given
+from ..files.regular_file import is_given
 from ..live.liveness import PlainLayers, plain_layers
 
 __all__ = ["Glanced", "glance"]

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..config.disclosure import shown
-from ..config.environment import idle_addresses
+from ..config.settings import idle_addresses
 from ..errors import MilvusProfilesError
 from ..text import printable
 from .file_warnings import warn_about_files

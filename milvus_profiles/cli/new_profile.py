@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Option
 
-from ..config.plaintext import sends_plaintext
+from ..config.resolved import sends_plaintext
 from ..endpoint import is_zilliz_cloud
 from ..errors import MilvusProfilesError, UsageError
 from ..profile import Profile

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..alias import fold_alias
 from ..errors import UsageError
-from ..files.given import is_given
+from ..files.regular_file import is_given
 from ..masked import MaskedMapping
 from ..text import Standing
 

@@ -21,8 +21,8 @@ from ..config.trust import TrustStore
 from ..config.values import RawProfile
 from ..endpoint import AddressError, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
-from ..files.given import is_given
 from ..files.paths import absolute_path, is_absent, leads_out
+from ..files.regular_file import is_given
 from ..text import Standing
 from .options import PlaceOptions
 from .output import shorten

@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 
 from ..masked import without_secrets
 from ..text import printable
-from ..tomltext.layout import Line, exact_spans, newline_of
+from ..tomltext.lines import Line, exact_spans, newline_of
 from ..tomltext.positions import PLAIN_LINE, scan
 from .disclosure import announces_secret, broken_name, hide, shown_comment, shown_raw
 

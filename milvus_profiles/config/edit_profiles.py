@@ -16,8 +16,8 @@ from ..errors import ConfigError, EditConflictError, Location, UnknownProfileErr
 from ..spelling import some, suggest
 from ..text import DOCUMENTATION, Standing, printable
 from ..tomltext.document import TextDocument
+from ..tomltext.lines import plain
 from ..tomltext.parser import WITHOUT_REFERENCES, TOMLDecodeError, loads, says
-from ..tomltext.render import plain
 from .fields import FIELDS
 
 __all__ = ["Editor"]

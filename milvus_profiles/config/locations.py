@@ -16,8 +16,16 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from ..files.ownership import Fault, fault_below, fault_of, own_users
-from ..files.paths import absolute_path, home_directory, home_fault, is_absolute
+from ..files.paths import (
+    Fault,
+    absolute_path,
+    fault_below,
+    fault_of,
+    home_directory,
+    home_fault,
+    is_absolute,
+    own_users,
+)
 from ..text import quote
 
 __all__ = [

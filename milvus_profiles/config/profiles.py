@@ -22,15 +22,12 @@ from ..masked import MaskedFields, without_secrets
 from ..spelling import Nearest, some
 from ..text import Standing
 from .databases import refuse_brought, untrusted_origin
-from .documents import Document
-from .environment import idle_addresses
+from .documents import Document, refusal
 from .invalid import FINDINGS, Findings, refuse, validate
 from .layers import Layers, Selection, standing_of
 from .locations import UnreadFile, home_fault, user_file
-from .permissions import refusal
-from .plain_values import plain_profile
-from .resolved import Examined, ProfileCache, Resolved, table_row
-from .settings import Settings
+from .resolved import Examined, ProfileCache, Resolved, plain_profile, table_row
+from .settings import Settings, idle_addresses
 from .trust import TrustStore, check_default, check_endpoint, check_fields
 from .values import Origin, Raw, RawProfile, from_call, override
 

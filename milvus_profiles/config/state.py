@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ConfigError, Location
-from ..files.ownership import fault_of, has_modes, own_users
+from ..files.paths import fault_of, has_modes, own_users
 from ..files.regular_file import STATE_LIMIT, FileFault, read_regular
 from ..text import removal
 from .locations import home_fault, state_directory, state_fault
@@ -115,7 +115,7 @@ def update_state(
         LockTimeoutError: another process writes it for too long.
     """
     from .atomic import create_file, write_atomic
-    from .file_lock import locked
+    from .places import locked
 
     path = state_file(name, env)
     try:

@@ -20,9 +20,9 @@ from ..files.paths import leads_out
 from ..text import milvus_profiles, quote
 from .disclosure import shown
 from .documents import Document
-from .environment import secret_values
 from .fields import ADDRESS_FIELDS, SECRET_FIELDS, find_field
 from .locations import state_directory
+from .settings import secret_values
 from .state import State, read_state, update_state
 from .values import RawProfile, from_table
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..files.given import is_given
+from ..files.regular_file import is_given
 from ..half_made import even_half_made
 from ..masked import MaskedMapping
 from .locations import named, project_candidates

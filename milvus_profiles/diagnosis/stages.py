@@ -17,7 +17,7 @@ from ..channel.grpc_import import grpc
 from ..channel.receive_limits import LARGEST_ANSWER
 from ..config.disclosure import shown
 from ..config.layers import standing_of
-from ..config.plaintext import check_plaintext
+from ..config.resolved import check_plaintext
 from ..deadline import Deadline, seconds_of
 from ..errors import MilvusProfilesError, ParamError, ThreadStartError
 from ..live.opening import OpenedChannel, start

@@ -11,9 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config.environment import CONTROL, FAMILY, PREFIX
+from ..config.aliases import is_service_link
 from ..config.invalid import FINDINGS
-from ..config.service_links import is_service_link
+from ..config.settings import CONTROL, FAMILY, PREFIX
 from ..config.values import has_address
 from ..connectable import Connectable
 from ..errors import ConfigError

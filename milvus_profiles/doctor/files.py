@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..config.databases import is_tracked
+from ..config.documents import exposure
 from ..config.invalid import Findings
 from ..config.locations import home_directory, home_fault, state_fault
-from ..config.permissions import exposure
-from ..config.tracked import is_tracked
 from ..config.trust import gated_fields
 from ..errors import MilvusProfilesError
 from ..files.paths import is_absolute

@@ -13,8 +13,8 @@ from ..alias import alias_of
 from ..channel.pymilvus_client import ClientArguments, authentication, client_arguments, shared_arguments
 from ..config.fields import FIELDS
 from ..config.loading import load_with_warning, profiles_of
-from ..config.plaintext import check_plaintext
 from ..config.profiles import Profiles
+from ..config.resolved import check_plaintext
 from ..errors import MilvusProfilesError, ParamError
 from ..live.api import connect
 from ..live.connection import Connection

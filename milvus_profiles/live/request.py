@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..alias import alias_of, check_alias, fold_alias
+from ..config.documents import file_warnings
 from ..config.fields import FIELDS, SECRET_FIELDS
 from ..config.loading import BrokenFileWarning, load_for, profiles_of
-from ..config.permissions import file_warnings
-from ..config.plaintext import check_plaintext
 from ..config.profiles import Profiles, Resolved
+from ..config.resolved import check_plaintext
 from ..config.unchanged import Unchanged
 from ..connectable import Connectable
 from ..deadline import seconds_of

@@ -11,8 +11,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .account import SERVICE as SERVICE
-    from .account import keyring_account as keyring_account
     from .os_keyring import KEYRING_TIMEOUT as KEYRING_TIMEOUT
     from .os_keyring import OSKeyring as OSKeyring
     from .os_keyring import keyring_timeout as keyring_timeout
@@ -22,6 +20,8 @@ if TYPE_CHECKING:
     from .resolution import resolve as resolve
     from .resolution import status as status
     from .resolution import takes_time as takes_time
+    from .value import SERVICE as SERVICE
+    from .value import keyring_account as keyring_account
     from .value import make_token as make_token
 
 _MODULES = {

@@ -18,13 +18,12 @@ from typing import Any, TypeVar
 
 from ..background import Pending
 from ..errors import ConfigError, Location, SecretUnavailableError
-from ..files.ownership import fault_below, own_users
-from ..files.paths import home_directory, home_fault, is_absolute
+from ..files.paths import fault_below, home_directory, home_fault, is_absolute, own_users
 from ..log import log
 from ..masked import SecretText, secret_fault
 from ..text import printable
-from .account import SERVICE
 from .terminal import restored
+from .value import SERVICE
 
 __all__ = ["KEYRING_TIMEOUT", "OSKeyring", "allowing", "keyring_timeout"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument
 
-from ...config.documents import Role, read_document
+from ...config.documents import Role, read_document, refusal
 from ...config.invalid import FINDINGS, Findings
 from ...config.loading import load_alone
 from ...config.locations import (
@@ -20,11 +20,10 @@ from ...config.locations import (
     user_file,
     user_file_fault,
 )
-from ...config.permissions import refusal
 from ...config.places import real_path
 from ...config.trust import TrustStore
 from ...errors import ConfigError, MilvusProfilesError, UsageError
-from ...files.given import is_given
+from ...files.regular_file import is_given
 from ...spelling import suggest
 from ..file_warnings import warn_about_files, warn_of_literals, warn_of_unread
 from ..options import begun

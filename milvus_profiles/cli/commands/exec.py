@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...config.plaintext import check_plaintext
+from ...config.resolved import check_plaintext
 from ...errors import UsageError
 from ...interop.variables import LEAVES, PREFIX, SECRET_LEAVES, unsaid, variables
 from ...masked import MaskedMapping

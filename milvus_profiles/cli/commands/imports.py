@@ -11,10 +11,10 @@ import typer
 
 from ...alias import check_alias, fold_alias
 from ...config.locations import current_directory
-from ...config.plaintext import sends_plaintext
+from ...config.resolved import sends_plaintext
 from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, DeclinedError, EditConflictError, Location, MilvusProfilesError, UsageError
-from ...files.given import is_given
+from ...files.regular_file import is_given
 from ...profile import Profile
 from ..asking import agreed, ask_hidden, confirm
 from ..completion import SOURCES
