@@ -11,16 +11,14 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, GetPydanticSchema
+from pydantic import Field
 from pydantic.fields import FieldInfo
-from pydantic_core import core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ..alias import ALIAS_LONGEST, ALIAS_PATTERN
 from ..fieldtypes import MANY
 from ..profile import POOL_WIDE, Profile
 from .fields import MAX_CONNECTIONS
-from .settings import EnvironmentLayer
 
 __all__ = ["EXAMPLES", "file_schema", "validated"]
 
@@ -34,10 +32,7 @@ class _Model(BaseSettings):
     max_connections: Annotated[int, Field(ge=1, le=MAX_CONNECTIONS)] = MAX_CONNECTIONS
     keyring_backends: list[str] = []
     profile: str | None = None
-    # Made by our own source, so there is nothing to validate, nor to describe to pydantic at every start.
-    environment: Annotated[EnvironmentLayer, GetPydanticSchema(lambda *_: core_schema.any_schema())] = (
-        EnvironmentLayer()
-    )
+    environment: Any = None  # made by our own source, so there is nothing to validate
 
     @classmethod
     def settings_customise_sources(
