@@ -35,7 +35,7 @@ from .target import Target
 from .writing import Secret, show_plan, validated, write
 
 if TYPE_CHECKING:
-    from ..config.edit import Editor
+    from ..config.edit_profiles import Editor
     from ..probe.pinning import PresentedCertificate
 
 __all__ = ["FieldOptions", "NewProfile"]

@@ -15,7 +15,8 @@ from .output import counted, note
 from .session import current
 
 if TYPE_CHECKING:
-    from ..config.profiles import Examined, Profiles
+    from ..config.profiles import Profiles
+    from ..config.resolved import Examined
 
 __all__ = ["ask", "pick_profile", "selected_or_picked"]
 

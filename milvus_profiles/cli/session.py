@@ -15,7 +15,9 @@ from ..masked import MaskedMapping
 from ..text import Standing
 
 if TYPE_CHECKING:
-    from ..config.profiles import Profiles, Resolved, Selection
+    from ..config.layers import Selection
+    from ..config.profiles import Profiles
+    from ..config.resolved import Resolved
     from ..secrets import OSKeyring
     from .options import Asked
 

@@ -76,7 +76,8 @@ def check_place(target: Target) -> None:
     Raises:
         MilvusProfilesError: as for writing it.
     """
-    from ..config.atomic import check_writable, real_path
+    from ..config.atomic import check_writable
+    from ..config.places import real_path
 
     directory = os.path.dirname(real_path(target.path))
     if os.path.isdir(directory):

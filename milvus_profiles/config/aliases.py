@@ -16,9 +16,6 @@ from ..alias import fold_alias, is_alias
 from ..files.regular_file import FileFault, is_given, read_regular
 from .locations import named, named_file, project_file, user_file, user_file_fault
 
-__all__ = ["Choice", "aliases", "choices", "is_service_link", "selected"]
-
-
 _PREFIX = "MILVUS_PROFILES__"
 _LIMIT = 8 << 20
 """Bytes of a file that is read while somebody waits for the tab key; 65,536 profiles take fewer."""

@@ -19,18 +19,7 @@ from ..files.held_directory import HeldDirectory, copy_attributes
 from ..files.paths import has_modes
 from ..files.regular_file import CONFIGURATION_LIMIT, FileFault, read_open, read_regular
 from ..text import command
-from .places import hint_for, place, real_path, refusal, standing
-
-__all__ = [
-    "Created",
-    "check_writable",
-    "create_file",
-    "read_bytes",
-    "real_path",
-    "remove_file",
-    "write_atomic",
-    "write_in",
-]
+from .places import hint_for, place, refusal, standing
 
 _NO_SECOND_NAMES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 

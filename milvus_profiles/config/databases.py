@@ -37,18 +37,6 @@ from .state import read_state, update_state
 from .trust import TrustStore, remedy
 from .values import RawProfile, from_table
 
-__all__ = [
-    "SEAL",
-    "brought_databases",
-    "check_origin",
-    "enclosing",
-    "is_tracked",
-    "refuse_brought",
-    "seal",
-    "untrusted_origin",
-]
-
-
 SEAL = ".made-by-milvus-profiles"
 """The name of the seal in a database's directory."""
 

@@ -13,8 +13,6 @@ from ..tomltext.lines import Line, exact_spans, newline_of
 from ..tomltext.positions import PLAIN_LINE, scan
 from .disclosure import announces_secret, broken_name, hide, shown_comment, shown_raw
 
-__all__ = ["show_difference"]
-
 _CONTEXT = 3
 _WIDTH = 1000  # characters of a row that are shown: one can be as long as the file
 _MASKED = 100_000  # characters of a line that is looked through for secrets; of a longer one nothing is shown

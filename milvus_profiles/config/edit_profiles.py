@@ -20,8 +20,6 @@ from ..tomltext.lines import plain
 from ..tomltext.parser import WITHOUT_REFERENCES, TOMLDecodeError, loads, says
 from .fields import FIELDS
 
-__all__ = ["Editor"]
-
 FieldPath = tuple[str, ...]
 
 # For editors that read TOML with taplo, as Even Better TOML does.  The address of the site, not a file of this package:

@@ -18,8 +18,6 @@ from ..tomltext.positions import KeyPath, Positions, Span, scan
 from .disclosure import broken_name, looks_secret, shown_raw
 from .fields import SECRET_FIELDS
 
-__all__ = ["locate", "syntax_error"]
-
 _WIDTH = 160
 _Range = tuple[int, int]
 

@@ -21,8 +21,6 @@ from .fields import ADDRESS_FIELDS, find_field
 from .settings import PREFIX, EnvironmentLayer
 from .values import BOUND_TO_ADDRESS, Origin, Raw, RawProfile, Value, displaced, from_table, has_address, override
 
-__all__ = ["Layers", "Selection", "inherit", "inherited", "standing_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Selection:

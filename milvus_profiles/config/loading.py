@@ -28,20 +28,9 @@ from .locations import (
     user_file,
     user_file_fault,
 )
-from .profiles import ProfileCache, Profiles
+from .profiles import Profiles
+from .resolved import ProfileCache
 from .settings import Settings, load_settings
-
-__all__ = [
-    "BrokenFileWarning",
-    "directory_of",
-    "documents_in_force",
-    "load",
-    "load_alone",
-    "load_for",
-    "load_text",
-    "load_with_warning",
-    "profiles_of",
-]
 
 
 class BrokenFileWarning(UserWarning):

@@ -22,29 +22,10 @@ from ..files.paths import (
     fault_below,
     fault_of,
     home_directory,
-    home_fault,
     is_absolute,
     own_users,
 )
 from ..text import quote
-
-__all__ = [
-    "FILE_NAME",
-    "STATE_VARIABLES",
-    "UnreadFile",
-    "current_directory",
-    "find_project_file",
-    "home_directory",
-    "home_fault",
-    "named",
-    "named_file",
-    "project_candidates",
-    "project_file",
-    "state_directory",
-    "state_fault",
-    "user_file",
-    "user_file_fault",
-]
 
 FILE_NAME = "milvus.toml"
 STATE_VARIABLES = ("HOME", "USERPROFILE", "XDG_STATE_HOME", "LOCALAPPDATA", "SUDO_UID")

@@ -28,17 +28,6 @@ from .values import FieldPath, Layer, Origin, RawProfile
 if TYPE_CHECKING:
     from ..profile import Profile
 
-__all__ = [
-    "Examined",
-    "ProfileCache",
-    "Resolved",
-    "check_plaintext",
-    "plain_endpoint",
-    "plain_profile",
-    "sends_plaintext",
-    "table_row",
-]
-
 
 def sends_plaintext(profile: Connectable) -> bool:
     """Whether a secret of the profile would cross a network in plaintext.

@@ -20,8 +20,6 @@ from ..fieldtypes import MANY
 from ..profile import POOL_WIDE, Profile
 from .fields import MAX_CONNECTIONS
 
-__all__ = ["EXAMPLES", "file_schema", "validated"]
-
 
 class _Model(BaseSettings):
     """The fields of :class:`.settings.Settings`, with what each may be."""

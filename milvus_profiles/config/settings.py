@@ -17,6 +17,7 @@ from typing import Any
 
 from ..alias import check_alias, fold_alias
 from ..errors import ConfigError, Location
+from ..files.paths import home_directory
 from ..masked import SecretText
 from ..spelling import suggest, suggest_field
 from ..text import milvus_profiles
@@ -24,11 +25,7 @@ from .aliases import is_service_link
 from .documents import Document, refusal
 from .fields import FIELDS, MAX_CONNECTIONS, SECRET_FIELDS, read_text
 from .fields import field as field_of
-from .locations import home_directory
 from .values import Origin, Raw, Value, resolved_paths
-
-__all__ = ["FAMILY", "PREFIX", "EnvironmentLayer", "Settings", "idle_addresses", "load_settings", "read_environment"]
-
 
 PREFIX = "MILVUS_PROFILES__"
 CONTROL = ("MILVUS_PROFILE", "MILVUS_PROFILES_FILE", "MILVUS_PROFILES_KEYRING_TIMEOUT", "MILVUS_PROFILES_EXEC")

@@ -16,12 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ConfigError, Location
-from ..files.paths import fault_of, has_modes, own_users
+from ..files.paths import fault_of, has_modes, home_fault, own_users
 from ..files.regular_file import STATE_LIMIT, FileFault, read_regular
 from ..text import removal
-from .locations import home_fault, state_directory, state_fault
-
-__all__ = ["State", "read_state", "state_file", "update_state"]
+from .locations import state_directory, state_fault
 
 _LOCK_TIMEOUT = 10.0
 

@@ -19,8 +19,6 @@ from .locations import named, project_candidates
 if TYPE_CHECKING:
     from .profiles import Profiles
 
-__all__ = ["Unchanged"]
-
 _SETTLED_NS = 2_000_000_000
 """Age of a change from which on the times of a file tell the next one: file systems count in ticks, FAT's of 2 s."""
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from ..config.databases import is_tracked
 from ..config.documents import exposure
 from ..config.invalid import Findings
-from ..config.locations import home_directory, home_fault, state_fault
+from ..config.locations import state_fault
 from ..config.trust import gated_fields
 from ..errors import MilvusProfilesError
-from ..files.paths import is_absolute
+from ..files.paths import home_directory, home_fault, is_absolute
 from ..text import command, counted, milvus_profiles, printable
 from .environment import dotenv_files, names_in
 from .finding import DoctorContext, Examined, Finding

@@ -18,22 +18,6 @@ from typing import NamedTuple
 
 from ..text import command
 
-__all__ = [
-    "Fault",
-    "absolute_path",
-    "changeable",
-    "fault_below",
-    "fault_of",
-    "has_modes",
-    "home_directory",
-    "home_fault",
-    "is_absent",
-    "is_absolute",
-    "leads_out",
-    "own_users",
-]
-
-
 # File systems that show the same bits for every file, whatever chmod is told.  Network and virtual ones are among
 # them that may keep modes, depending on how they are mounted: there a warning must do.
 _WITHOUT_MODES = frozenset(

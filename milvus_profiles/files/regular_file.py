@@ -22,21 +22,6 @@ import threading
 import time
 from collections.abc import Callable
 
-__all__ = [
-    "CONFIGURATION_LIMIT",
-    "PEM_LIMIT",
-    "STATE_LIMIT",
-    "FileFault",
-    "RegularFile",
-    "check_kind",
-    "is_given",
-    "open_file",
-    "read_given",
-    "read_open",
-    "read_regular",
-]
-
-
 CONFIGURATION_LIMIT = 64 << 20
 """Bytes of a configuration file: 65,536 profiles take a tenth of it."""
 PEM_LIMIT = 1 << 20

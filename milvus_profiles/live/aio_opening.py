@@ -29,7 +29,8 @@ from .spec import context_of
 
 if TYPE_CHECKING:
     from ..channel.lite import LiteLease
-    from ..config.profiles import Profiles, Resolved
+    from ..config.profiles import Profiles
+    from ..config.resolved import Resolved
 
 __all__ = ["open_async_live"]
 

@@ -12,8 +12,8 @@ from ..alias import alias_of, check_alias, fold_alias
 from ..config.documents import file_warnings
 from ..config.fields import FIELDS, SECRET_FIELDS
 from ..config.loading import BrokenFileWarning, load_for, profiles_of
-from ..config.profiles import Profiles, Resolved
-from ..config.resolved import check_plaintext
+from ..config.profiles import Profiles
+from ..config.resolved import Resolved, check_plaintext
 from ..config.unchanged import Unchanged
 from ..connectable import Connectable
 from ..deadline import seconds_of
@@ -228,7 +228,7 @@ def _request(
     caught: list[Warning] = [] if left_out is None else [BrokenFileWarning(left_out)]
     if resolved.raw.document is not None:
         caught += [InsecureFileWarning(line) for line in file_warnings([resolved.raw.document])]
-    if (warning := check_plaintext(resolved)) is not None:
+    if resolved.connectable.credential is not None and (warning := check_plaintext(resolved)) is not None:
         caught.append(InsecureTransportWarning(warning))
     return Request(resolved, known, key, tuple(caught), SpecKey.of(resolved.connectable))
 

@@ -29,8 +29,6 @@ from ..masked import MaskedMapping, SecretText, secret_fault
 from .terminal import has_terminal
 from .value import Fetched, Received
 
-__all__ = ["absolute_entries", "find_program", "run_command", "variables"]
-
 _PASSED: tuple[str, ...] = ("PATH", "HOME", "LANG")
 if sys.platform == "win32":
     # Hardly any program starts without SYSTEMROOT, none of cmd without COMSPEC; the others are what HOME is elsewhere.

@@ -25,8 +25,6 @@ from ..text import printable
 from .terminal import restored
 from .value import SERVICE
 
-__all__ = ["KEYRING_TIMEOUT", "OSKeyring", "allowing", "keyring_timeout"]
-
 KEYRING_TIMEOUT = "MILVUS_PROFILES_KEYRING_TIMEOUT"
 """The variable with the time limit, in seconds."""
 

@@ -29,9 +29,6 @@ from ..text import ANSWERS, OPTIONS, Standing
 from .os_keyring import OSKeyring
 from .value import FOR_EVER, Fetched, Received, SecretCache, keyring_account, line_of, make_token
 
-__all__ = ["SecretContext", "SecretStatus", "forget", "read_file", "resolve", "status", "takes_time"]
-
-
 _HINT = "write the secret into that file, or name another one in the profile"
 
 
@@ -219,9 +216,9 @@ def status(credential: Credential | None, endpoint: Endpoint, context: SecretCon
     return SecretStatus("present" if there else "missing", credential.kind, backend)
 
 
-def takes_time(credential: Credential | None) -> bool:
+def takes_time(credential: Credential) -> bool:
     """Whether finding the secret takes about as long as a network: the keyring is asked, or a program run."""
-    return credential is not None and isinstance(credential.source, (KeyringSource, CommandSource))
+    return isinstance(credential.source, (KeyringSource, CommandSource))
 
 
 def forget() -> None:

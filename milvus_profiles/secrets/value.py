@@ -21,19 +21,6 @@ from ..endpoint import Endpoint
 from ..errors import ConfigError, SecretUnavailableError
 from ..masked import SecretText
 
-__all__ = [
-    "FOR_EVER",
-    "SERVICE",
-    "SIZE_LIMIT",
-    "Fetched",
-    "Received",
-    "SecretCache",
-    "keyring_account",
-    "line_of",
-    "make_token",
-]
-
-
 SIZE_LIMIT = 64 * 1024
 """Bytes that a file or the output of a command may have."""
 

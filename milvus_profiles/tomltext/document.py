@@ -30,8 +30,6 @@ from .lines import (
     unset_value,
 )
 
-__all__ = ["TextDocument"]
-
 Path = tuple[str, ...]
 
 _EFFORT = 2  # how often all of a document may be rewritten in one go,

@@ -16,27 +16,6 @@ from ..errors import ConfigError, EditConflictError
 from ..masked import SecretText
 from .positions import PLAIN_LINE, KeyPath, Positions, Span, scan
 
-__all__ = [
-    "Line",
-    "entry_text",
-    "exact_spans",
-    "header_text",
-    "key_end",
-    "key_span",
-    "key_text",
-    "lay_out",
-    "lay_out_broken",
-    "nested",
-    "newline_of",
-    "plain",
-    "rename_key",
-    "set_value",
-    "set_values",
-    "unset_value",
-    "value_text",
-]
-
-
 _KEY = re.compile(r"""[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'""")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 

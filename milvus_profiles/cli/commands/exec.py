@@ -24,7 +24,7 @@ from ..parsing import Command
 from ..session import current
 
 if TYPE_CHECKING:
-    from ...config.profiles import Resolved
+    from ...config.resolved import Resolved
     from ...endpoint import Endpoint
     from ...masked import SecretText
     from ...profile import Profile

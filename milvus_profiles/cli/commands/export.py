@@ -21,7 +21,7 @@ from ..output import emit_json, note, warn
 from ..session import NAME, Session, current
 
 if TYPE_CHECKING:
-    from ...config.profiles import Resolved
+    from ...config.resolved import Resolved
     from ...masked import SecretText
     from ...profile import Profile
 

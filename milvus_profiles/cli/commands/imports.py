@@ -25,7 +25,7 @@ from ..target import Target, bounds_here, choose
 from ..writing import Secret, confirm_protected, validated, write
 
 if TYPE_CHECKING:
-    from ...config.edit import Editor
+    from ...config.edit_profiles import Editor
     from ...interop.imports.found import Entry, ImportedProfiles, Unusable
 
 __all__ = ["import_profiles"]

@@ -16,7 +16,9 @@ from ..output import emit_json, note, say, shorten, table
 from ..session import current
 
 if TYPE_CHECKING:
-    from ...config.profiles import Profiles, Resolved, Selection
+    from ...config.layers import Selection
+    from ...config.profiles import Profiles
+    from ...config.resolved import Resolved
 
 __all__ = ["list_profiles", "show"]
 

@@ -27,7 +27,8 @@ from ..target import Target, choose_declaring
 from ..writing import Secret, show_plan, write
 
 if TYPE_CHECKING:
-    from ...config.edit import Change, Editor
+    from ...config.edit import Change
+    from ...config.edit_profiles import Editor
     from ...config.profiles import Profiles
 
 __all__ = ["copy", "remove", "rename", "set_fields", "unset_fields"]

@@ -16,7 +16,7 @@ from ..protection import confirm_picked
 from ..session import current
 
 if TYPE_CHECKING:
-    from ...config.profiles import Resolved
+    from ...config.resolved import Resolved
 
 __all__ = ["delete_secret", "secret_status", "set_secret"]
 

@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from ...config.locations import home_directory, home_fault, named_file
+from ...config.locations import named_file
 from ...errors import ConfigError, UsageError
-from ...files.paths import is_absent
+from ...files.paths import home_directory, home_fault, is_absent
 from ...spelling import suggest
 from . import files, variables
 from .found import ImportedProfiles, read_source
