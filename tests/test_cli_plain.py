@@ -18,7 +18,7 @@ from milvus_profiles.errors import UnknownProfileError
 from milvus_profiles.interop.variables import unsaid, variables
 from milvus_profiles.live.opening import secret_context
 from milvus_profiles.masked import MaskedMapping
-from milvus_profiles.secrets import resolve
+from milvus_profiles.secrets.resolution import resolve
 from tests.support.command import Command
 from tests.test_cli_short import WRONG_FIELDS, WRONG_ROOTS
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, UsageError
 from ..masked import SecretText, secret_fault
-from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve
+from ..secrets.os_keyring import OSKeyring, keyring_timeout
+from ..secrets.resolution import SecretContext, resolve
 from ..secrets.terminal import kept
 from ..secrets.value import SIZE_LIMIT, Received, line_of
 from ..text import Standing, printable

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..alias import fold_alias
 from ..errors import DeclinedError, MilvusProfilesError
 from ..profile import Profile
-from ..secrets import keyring_account
+from ..secrets.value import keyring_account
 from ..spelling import some
 from .asking import agreed
 from .keyring_access import keyring

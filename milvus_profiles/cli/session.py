@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..config.layers import Selection
     from ..config.profiles import Profiles
     from ..config.resolved import Resolved
-    from ..secrets import OSKeyring
+    from ..secrets.os_keyring import OSKeyring
     from .options import Asked
 
 __all__ = ["NAME", "Session", "current", "start", "tell_log"]

@@ -148,7 +148,7 @@ def ask_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> Sec
                 "Milvus Lite has no authentication, so there is nothing to store", hint="leave the secret out"
             )
         return None
-    from ..secrets import keyring_account
+    from ..secrets.value import keyring_account
 
     account = keyring_account(profile.endpoint, credential.user)
     if password_stdin or token_stdin:
@@ -163,7 +163,7 @@ def ask_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> Sec
 
 def test_first(profile: Profile, secret: Secret | None) -> None:
     """Test a profile before it is written; end the run if it fails."""
-    from ..secrets import make_token
+    from ..secrets.value import make_token
     from .commands.profile_test import run_one
 
     credential = profile.credential

@@ -29,7 +29,7 @@ from ..probe.results import ProbeResults
 from ..probe.sockets import PROXY_VARIABLES, Resolution, connect_first, proxy_in_force
 from ..probe.sockets import resolve as resolve_host
 from ..profile import Profile
-from ..secrets import SecretContext, resolve
+from ..secrets.resolution import SecretContext, resolve
 from ..text import Standing, printable
 from .cancellation import Cancellation
 from .http_stages import ask_management, ask_rest

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from ..config.profiles import Profiles
-    from ..secrets import OSKeyring
+    from ..secrets.os_keyring import OSKeyring
 
 __all__ = ["DoctorContext", "Examined", "Finding"]
 

@@ -22,7 +22,7 @@ from ..live.opening import secret_context
 from ..live.request import CallFields, request
 from ..masked import SecretText
 from ..profile import Profile
-from ..secrets import resolve
+from ..secrets.resolution import resolve
 from ..spelling import suggest_field
 
 if TYPE_CHECKING:

@@ -26,7 +26,8 @@ from ..log import log
 from ..masked import SecretText
 from ..probe.context import ConnectContext
 from ..probe.resolvers import ResolversDifferError
-from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve, takes_time
+from ..secrets.os_keyring import OSKeyring, keyring_timeout
+from ..secrets.resolution import SecretContext, resolve, takes_time
 from .driving import calls_deadline, drive
 from .failure import told
 from .handshake import Plan, ServerInfo, handshake_plan

@@ -235,7 +235,7 @@ def _warn_of_settings(entries: list[tuple[Entry, Profile]]) -> None:
 
 
 def _write(entries: list[tuple[Entry, Profile]], target: Target, force: bool, yes: bool) -> None:
-    from ...secrets import keyring_account
+    from ...secrets.value import keyring_account
 
     profiles = current().profiles()
     for entry, _ in entries:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from ...errors import ConfigError
-from ...secrets import keyring_account, status
+from ...secrets.resolution import status
+from ...secrets.value import keyring_account
 from .. import keyring_access
 from ..keyring_entries import confirm_loss, confirm_replacing, users_of
 from ..options import AliasArgument
