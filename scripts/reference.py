@@ -15,12 +15,12 @@ from milvus_profiles.cli.commands.general import every
 from milvus_profiles.cli.manual import GROUPS as COMMANDS
 from milvus_profiles.cli.manual import PAGES, STATUSES, VARIABLES
 from milvus_profiles.cli.output_schemas import SCHEMAS, output_schema
-from milvus_profiles.config.environment import FAMILY, PREFIX
 from milvus_profiles.config.fields import FIELDS, SECRET_FIELDS
 from milvus_profiles.config.schema import EXAMPLES, file_schema
+from milvus_profiles.config.settings import FAMILY, PREFIX
 from milvus_profiles.config.trust import is_gated
 from milvus_profiles.log import EVENTS
-from milvus_profiles.tomltext.render import value_text
+from milvus_profiles.tomltext.lines import value_text
 
 # The tables of a profile, by the field that holds them.
 TABLES = {"ssl": "SSL", "retry": "Retry", "keepalive": "Keepalive", "pool": "PoolSettings"}
@@ -232,7 +232,7 @@ def _inline(value: dict[str, Any]) -> str:
 
 def variables() -> str:
     if set(FAMILY_SAYS) != set(FAMILY):
-        raise SystemExit("FAMILY_SAYS of scripts/reference.py is not the family of config/environment.py")
+        raise SystemExit("FAMILY_SAYS of scripts/reference.py is not the family of config/settings.py")
     named = "\n".join(f"| `{name}` | {says} |" for name, says in VARIABLES.items())
     family = "\n".join(f"| `{name}` | {says} |" for name, says in FAMILY_SAYS.items())
     fields_of = "\n".join(f"| {_variable((name,))} | [`{name}`](fields.md#{name}) |" for name in FIELDS)

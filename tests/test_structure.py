@@ -155,7 +155,7 @@ def test_one_module_asks() -> None:
 # is the system's own.
 OPENING = {
     "files/regular_file",
-    "files/ownership",
+    "files/paths",
     "config/atomic",
     "files/held_directory",
     "cli/entry",

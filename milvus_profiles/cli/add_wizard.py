@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..config.plaintext import sends_plaintext
+from ..config.resolved import sends_plaintext
 from ..endpoint import is_zilliz_cloud
 from ..errors import MilvusProfilesError, SecretUnavailableError
 from ..masked import SecretText, secret_fault
 from ..names import check_alias, is_alias
-from ..secrets import keyring_account, make_token
-from ..secrets.value import line_of
+from ..secrets.value import keyring_account, line_of, make_token
 from . import keyring_access
 from .asking import agreed, ask_hidden, ask_text, pick
 from .keyring_access import kept_note

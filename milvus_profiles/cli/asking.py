@@ -29,7 +29,8 @@ from .session import current
 if TYPE_CHECKING:
     from questionary import Question
 
-    from ..config.profiles import Examined, Profiles
+    from ..config.profiles import Profiles
+    from ..config.resolved import Examined
 
 
 T = TypeVar("T")

@@ -206,13 +206,13 @@ def begun(alias: str) -> EarlyLook | None:
 
 def _routes(file: str | None) -> Iterator[tuple[str, Route, float]]:
     """The profiles that may be looked at, each with the way to its server and its own time."""
-    from ..config.environment import read_environment
-    from ..config.in_force import directory_of, documents_in_force
+    from ..config.documents import refusal
     from ..config.layers import Layers
+    from ..config.loading import directory_of, documents_in_force
     from ..config.locations import named
-    from ..config.permissions import refusal
-    from ..config.plain_values import plain_endpoint
-    from ..files.given import is_given
+    from ..config.resolved import plain_endpoint
+    from ..config.settings import read_environment
+    from ..files.regular_file import is_given
     from ..masked import MaskedMapping
     from ..probe.sockets import route_to
 

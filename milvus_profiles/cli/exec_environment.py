@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..config.locations import current_directory, named, named_file
-from ..files.given import is_given
+from ..files.regular_file import is_given
 from ..interop.running import PREFIX, superseded, unsaid, variables
 from ..masked import MaskedMapping
 from .internal import FLAGS, own_words, taken_apart
@@ -67,8 +67,8 @@ def respond(words: Sequence[str]) -> None:
 
 def plain_environment(alias: str, config: str | None, env: MaskedMapping) -> MaskedMapping | None:
     """The environment of a program; None, or any exception, where the profile is not plain or there is more to say."""
-    from ..config.permissions import file_warnings
-    from ..config.plaintext import check_plaintext
+    from ..config.documents import file_warnings
+    from ..config.resolved import check_plaintext
     from ..live.liveness import plain, token_of
 
     if (file := named(config, env)) and is_given(named_file(file, env, current_directory())):

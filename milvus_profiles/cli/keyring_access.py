@@ -14,9 +14,10 @@ from ..errors import ConfigError, DeclinedError, MilvusProfilesError, UsageError
 from ..masked import SecretText, secret_fault
 from ..names import fold_alias, some
 from ..profile import Profile
-from ..secrets import OSKeyring, SecretContext, keyring_account, keyring_timeout, resolve
+from ..secrets.os_keyring import OSKeyring, keyring_timeout
+from ..secrets.resolution import SecretContext, resolve
 from ..secrets.terminal import kept
-from ..secrets.value import SIZE_LIMIT, Received, line_of
+from ..secrets.value import SIZE_LIMIT, Received, keyring_account, line_of
 from ..text import Standing, printable
 from .asking import agreed, ask_hidden
 from .output import note, warn

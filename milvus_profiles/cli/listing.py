@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..config.disclosure import shown
-from ..config.environment import idle_addresses
+from ..config.documents import file_warnings
 from ..config.locations import current_directory, named, named_file
-from ..config.permissions import file_warnings
-from ..config.plain_values import plain_profile
+from ..config.resolved import plain_profile
+from ..config.settings import idle_addresses
 from ..config.values import RawProfile
 from ..connectable import PlainProfile
 from ..errors import MilvusProfilesError
-from ..files.given import is_given
+from ..files.regular_file import is_given
 from ..live.liveness import plain_layers
 from ..text import counted, printable
 from .internal import FLAGS, VALUED, taken_apart

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..config.plaintext import sends_plaintext
+from ..config.resolved import sends_plaintext
 from ..endpoint import is_zilliz_cloud
 from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
 from ..masked import server_text
@@ -38,7 +38,7 @@ from .writing import Secret, show_plan, validated, write
 
 if TYPE_CHECKING:
     from ..config.atomic import Created
-    from ..config.edit import Editor
+    from ..config.edit_profiles import Editor
     from ..probe.certificate import Certificate
     from ..probe.pinning import PresentedCertificate
 

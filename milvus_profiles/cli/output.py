@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from ..config.permissions import file_warnings
+from ..config.documents import file_warnings
 from ..errors import DeclinedError, MilvusProfilesError
 from ..text import printable
 from .session import NAME, current
@@ -317,7 +317,7 @@ def warn_of_unread(files: Iterable[UnreadFile]) -> None:
 
 def warn_of_literals(documents: Iterable[Document]) -> None:
     """Warn of secrets in a project's file, and in any file that git tracks: others get them with it."""
-    from ..config.tracked import is_tracked
+    from ..config.databases import is_tracked
 
     for document in documents:
         if not document.literals:

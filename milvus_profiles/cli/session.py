@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
-from ..files.given import is_given
+from ..files.regular_file import is_given
 from ..masked import MaskedMapping
 from ..names import fold_alias
 from ..text import Standing
 
 if TYPE_CHECKING:
-    from ..config.profiles import Profiles, Resolved, Selection
-    from ..secrets import OSKeyring
+    from ..config.layers import Selection
+    from ..config.profiles import Profiles
+    from ..config.resolved import Resolved
+    from ..secrets.os_keyring import OSKeyring
 
 
 NAME = "milvus-profiles"

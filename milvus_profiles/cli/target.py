@@ -10,7 +10,6 @@ from ..config.locations import (
     FILE_NAME,
     current_directory,
     find_project_file,
-    home_fault,
     named,
     named_file,
     project_file,
@@ -21,8 +20,8 @@ from ..config.trust import TrustStore
 from ..config.values import RawProfile
 from ..endpoint import AddressError, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
-from ..files.given import is_given
-from ..files.paths import absolute_path, is_absent, leads_out
+from ..files.paths import absolute_path, home_fault, is_absent, leads_out
+from ..files.regular_file import is_given
 from ..text import Standing
 from .options import PlaceOptions
 from .output import shorten

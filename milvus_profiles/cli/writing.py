@@ -58,7 +58,8 @@ ANOTHER_WAY = "give the secret another way: --token-file PATH or --token-env NAM
 
 def check_place(target: Target) -> None:
     """Refuse a file that cannot be written before anybody is asked for what is to be written."""
-    from ..config.atomic import check_writable, real_path
+    from ..config.atomic import check_writable
+    from ..config.places import real_path
 
     directory = os.path.dirname(real_path(target.path))
     if os.path.isdir(directory):
@@ -129,7 +130,7 @@ def ask_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> Sec
                 "Milvus Lite has no authentication, so there is nothing to store", hint="leave the secret out"
             )
         return None
-    from ..secrets import keyring_account
+    from ..secrets.value import keyring_account
 
     account = keyring_account(profile.endpoint, credential.user)
     if password_stdin or token_stdin:
@@ -144,7 +145,7 @@ def ask_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> Sec
 
 def test_first(profile: Profile, secret: Secret | None) -> None:
     """Test a profile before it is written; end the run if it fails."""
-    from ..secrets import make_token
+    from ..secrets.value import make_token
     from .commands.profile_test import run_one
 
     credential = profile.credential

@@ -19,9 +19,9 @@ from ..masked import MaskedFields
 from ..names import alias_of
 from .clients import client_of, taken_from
 from .opening import open_live
-from .registry import ConnectionInfo, Registry, SharedChannel
+from .registry import Registry, SharedChannel
 from .request import CallFields, InsecureFileWarning, InsecureTransportWarning, Request, request
-from .shared_base import Handle
+from .shared_base import ConnectionInfo, Handle
 
 if TYPE_CHECKING:
     import grpc

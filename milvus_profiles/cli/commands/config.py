@@ -8,23 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from typer import Argument
 
-from ...config.documents import Role, read_document
+from ...config.documents import Role, read_document, refusal
 from ...config.invalid import FINDINGS, Findings
 from ...config.loading import load_alone
-from ...config.locations import (
-    current_directory,
-    find_project_file,
-    home_fault,
-    named,
-    named_file,
-    user_file,
-    user_file_fault,
-)
-from ...config.permissions import refusal
+from ...config.locations import current_directory, find_project_file, named, named_file, user_file, user_file_fault
 from ...config.places import real_path
 from ...config.trust import TrustStore
 from ...errors import ConfigError, MilvusProfilesError, UsageError
-from ...files.given import is_given
+from ...files.paths import home_fault
+from ...files.regular_file import is_given
 from ...names import suggest
 from ...text import counted
 from ..options import begun

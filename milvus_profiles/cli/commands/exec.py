@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from ...config.plaintext import check_plaintext
+from ...config.resolved import check_plaintext
 from ...errors import UsageError
 from ...interop.running import LEAVES, PREFIX, SECRET_LEAVES, unsaid, variables
 from ...masked import MaskedMapping
@@ -23,7 +23,7 @@ from ..output import print_error, warn, warn_about_profiles
 from ..session import current
 
 if TYPE_CHECKING:
-    from ...config.profiles import Resolved
+    from ...config.resolved import Resolved
     from ...endpoint import Endpoint
     from ...masked import SecretText
     from ...profile import Profile

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from ...config.locations import user_file
-from ...config.plaintext import check_plaintext
+from ...config.resolved import check_plaintext
 from ...config.trust import remedy
 from ...errors import ConfigError, DeclinedError, UntrustedError, UsageError
-from ...files.given import is_given
+from ...files.regular_file import is_given
 from ...interop.exports import FORMATS, export, find_format
 from .. import keyring_access
 from ..asking import Asked, confirm
@@ -20,7 +20,7 @@ from ..output import emit_json, note, warn, warn_about_profiles
 from ..session import NAME, Session, current
 
 if TYPE_CHECKING:
-    from ...config.profiles import Resolved
+    from ...config.resolved import Resolved
     from ...masked import SecretText
     from ...profile import Profile
 

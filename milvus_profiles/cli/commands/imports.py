@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from typer import Argument, Option
 
 from ...config.locations import current_directory
-from ...config.plaintext import sends_plaintext
+from ...config.resolved import sends_plaintext
 from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, DeclinedError, EditConflictError, Location, MilvusProfilesError, UsageError
-from ...files.given import is_given
+from ...files.regular_file import is_given
 from ...names import check_alias, fold_alias
 from ...profile import Profile
 from ...text import counted
@@ -27,7 +27,7 @@ from ..target import Target, bounds_here, choose
 from ..writing import Secret, validated, write
 
 if TYPE_CHECKING:
-    from ...config.edit import Editor
+    from ...config.edit_profiles import Editor
     from ...interop.imports.found import Entry, ImportedProfiles, Unusable
 
 
@@ -234,7 +234,7 @@ def _warn_of_settings(entries: list[tuple[Entry, Profile]]) -> None:
 
 
 def _write(entries: list[tuple[Entry, Profile]], target: Target, force: bool, yes: bool) -> None:
-    from ...secrets import keyring_account
+    from ...secrets.value import keyring_account
 
     profiles = current().profiles()
     for entry, _ in entries:

@@ -15,7 +15,9 @@ from ..output import emit_json, note, say, shorten, table, warn_about_profiles
 from ..session import current
 
 if TYPE_CHECKING:
-    from ...config.profiles import Profiles, Resolved, Selection
+    from ...config.layers import Selection
+    from ...config.profiles import Profiles
+    from ...config.resolved import Resolved
 
 
 def list_profiles() -> None:

@@ -33,7 +33,8 @@ from ..target import Target, choose, choose_declaring
 from ..writing import Secret, check_text, finish, show_plan, write
 
 if TYPE_CHECKING:
-    from ...config.edit import Change, Editor, EditResult
+    from ...config.edit import Change, EditResult
+    from ...config.edit_profiles import Editor
     from ...config.profiles import Profiles
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from ...errors import ConfigError
-from ...secrets import keyring_account, status
+from ...secrets.resolution import status
+from ...secrets.value import keyring_account
 from .. import keyring_access
 from ..keyring_access import confirm_loss, confirm_replacing, users_of
 from ..options import AliasArgument
@@ -16,7 +17,7 @@ from ..protection import confirm_picked
 from ..session import current
 
 if TYPE_CHECKING:
-    from ...config.profiles import Resolved
+    from ...config.resolved import Resolved
 
 
 def set_secret(alias: AliasArgument) -> None:
