@@ -23,12 +23,16 @@ import milvus_profiles as mp  # noqa: E402
 from tests.support import binaries  # noqa: E402
 from tests.support import certificates as certificate_files  # noqa: E402
 from tests.support.certificates import Certificates, Identity  # noqa: E402
+from tests.support.channels import any_channels  # noqa: E402
 from tests.support.command import Command  # noqa: E402
+from tests.support.connections import any_shell, declared_prod, each_server  # noqa: E402
 from tests.support.fork_server import ForkServer  # noqa: E402
 from tests.support.milvus import MilvusServer, Tls, need_milvus  # noqa: E402
 from tests.support.reaper import Reaper  # noqa: E402
 from tests.support.requirements import need  # noqa: E402
 from tests.support.secret_service import KeyringSession  # noqa: E402
+
+__all__ = ["any_channels", "any_shell", "declared_prod", "each_server"]  # fixtures
 
 _PROGRAM = Path(sys.executable).with_name("milvus-profiles")
 
@@ -74,6 +78,14 @@ def project(tmp_path: Path) -> Path:
     directory = tmp_path / "project"
     (directory / ".git").mkdir(parents=True)
     return directory
+
+
+@pytest.fixture
+def file(project: Path, request: pytest.FixtureRequest) -> Path:
+    """The file of the project, with the text that the module of the test has as `FILE`."""
+    path = project / "milvus.toml"
+    path.write_text(request.module.FILE)
+    return path
 
 
 @pytest.fixture

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +10,8 @@ import pytest
 from tests.conftest import StartMilvus
 from tests.support.certificates import Certificates
 from tests.support.command import Command
+from tests.support.faults import until_closed
+from tests.support.hostile_tls import inside_tls
 from tests.support.milvus import MilvusServer
 from tests.support.ports import ports
 from tests.support.secret_service import KeyringSession
@@ -124,28 +122,8 @@ def test_ctrl_c_at_any_question_writes_nothing(
 @pytest.fixture
 def silent(certificates: Certificates) -> Iterator[str]:
     """A server that speaks TLS, with a certificate that nobody has signed, and then says nothing."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates.self_signed_server.cert, certificates.self_signed_server.key)
-    context.set_alpn_protocols(["h2"])
-    held: list[ssl.SSLSocket] = []
-
-    def shake_hands(connection: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            held.append(context.wrap_socket(connection, server_side=True))
-
-    def serve(listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=shake_hands, args=(listener.accept()[0],), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
-        thread.start()
-        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)
-    thread.join()
-    for one in held:
-        one.close()
+    with inside_tls(certificates.self_signed_server, until_closed) as server:
+        yield f"https://127.0.0.1:{server.port}"
 
 
 def test_ctrl_c_during_the_test_writes_nothing(cli: Command, silent: str, keyring_session: KeyringSession) -> None:

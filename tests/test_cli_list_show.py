@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.command import Command
 
-PROJECT = """\
+FILE = """\
 default_profile = "prod"
 
 [profiles.prod]
@@ -31,73 +31,21 @@ token = { env = "TEAM_TOKEN" }
 """
 
 
-@pytest.fixture
-def file(project: Path) -> Path:
-    path = project / "milvus.toml"
-    path.write_text(PROJECT)
-    return path
-
-
 def test_list_json_has_the_documented_keys(cli: Command, file: Path) -> None:
     outcome = cli("profile", "list", "--json", status=0)
     assert outcome.stderr == ""
-    assert outcome.json == [
-        {
-            "alias": "prod",
-            "uri": "https://in03.cloud.example:443",
-            "db_name": "analytics",
-            "description": None,
-            "tls": True,
-            "auth": "keyring",
-            "default": True,
-            "origin": f"{file}:3",
-            "trusted": False,
-            "error": None,
-        },
-        {
-            "alias": "lite",
-            "uri": str(file.parent / "milvus.db"),
-            "db_name": None,
-            "description": None,
-            "tls": False,
-            "auth": "none",
-            "default": False,
-            "origin": f"{file}:7",
-            "trusted": False,
-            "error": None,
-        },
-        {
-            "alias": "base",
-            "uri": None,
-            "db_name": None,
-            "description": None,
-            "tls": False,
-            "auth": "none",
-            "default": False,
-            "origin": f"{file}:10",
-            "trusted": False,
-            "error": None,
-        },
-        {
-            "alias": "gated",
-            "uri": "http://localhost:19530",
-            "db_name": None,
-            "description": None,
-            "tls": False,
-            "auth": "env",
-            "default": False,
-            "origin": f"{file}:13",
-            "trusted": False,
-            "error": None,
-        },
-    ]
-
-
-@pytest.mark.parametrize(
-    "words", [["--json", "profile", "list"], ["profile", "--json", "list"], ["profile", "list", "--json"]]
-)
-def test_json_may_stand_before_and_after_the_command(cli: Command, file: Path, words: list[str]) -> None:
-    assert len(cli(*words).json) == 4
+    usual = {"alias": "", "uri": None, "db_name": None, "tls": False, "auth": "none", "default": False, "origin": "",
+             "trusted": False, "error": None, "description": None}  # fmt: skip
+    uri = "https://in03.cloud.example:443"
+    wanted: list[dict[str, Any]] = [
+        {"alias": "prod", "origin": f"{file}:3", "uri": uri, "db_name": "analytics", "tls": True, "auth": "keyring",
+         "default": True},
+        {"alias": "lite", "origin": f"{file}:7", "uri": f"{file.parent}/milvus.db"},
+        {"alias": "base", "origin": f"{file}:10"},
+        {"alias": "gated", "origin": f"{file}:13", "uri": "http://localhost:19530", "auth": "env"},
+    ]  # fmt: skip
+    assert outcome.json == [usual | one for one in wanted]
+    assert list(outcome.json[0]) == list(usual)
 
 
 def test_list_of_nothing_says_what_to_do(cli: Command) -> None:
@@ -117,38 +65,10 @@ def test_list_shows_invalid_profiles_beside_valid_ones(cli: Command, project: Pa
     assert "invalid: unknown key 'url'" in cli("profile", "list").stdout
 
 
-def test_list_fits_a_terminal_of_80_columns(cli: Command, file: Path) -> None:
-    screen = cli.tty("profile", "list", status=0)
-    assert all(len(line) <= 80 for line in screen.text.splitlines())
-    assert "\x1b[1m" in screen.raw
-
-
 @pytest.mark.parametrize(("words", "env"), [([], {"NO_COLOR": "1"}), (["--no-color"], {}), ([], {"TERM": "dumb"})])
 def test_colours_can_be_turned_off(cli: Command, file: Path, words: list[str], env: dict[str, str]) -> None:
+    assert "\x1b[1m" in cli.tty("profile", "list").raw
     assert "\x1b[" not in cli.tty("profile", "list", *words, env=env).raw
-
-
-def test_list_on_a_pipe_keeps_lines_whole_and_plain(cli: Command, project: Path) -> None:
-    host = ".".join(["a" * 60] * 4)
-    (project / "milvus.toml").write_text(f'[profiles.long]\nuri = "https://{host}"\n')
-    outcome = cli("profile", "list")
-    assert f"https://{host}:443" in outcome.stdout
-    assert "\x1b" not in outcome.stdout
-    assert all(line == line.rstrip() for line in outcome.stdout.splitlines())
-
-
-def test_control_characters_of_a_file_never_reach_the_terminal(cli: Command, project: Path) -> None:
-    (project / "milvus.toml").write_text(
-        '[profiles.a]\nuri = "localhost"\ndescription = "\\u001b[31mred\\u202e [link=http://x]y[/link] \\u0007"\n'
-    )
-    for words in (["profile", "show", "a"], ["profile", "show", "a", "--explain"]):
-        outcome = cli(*words)
-        assert "\x1b" not in outcome.stdout
-        assert "\u202e" not in outcome.stdout
-        assert "\\x1b[31mred\\u202e [link=http://x]y[/link] \\x07" in outcome.stdout
-    shown = cli("profile", "show", "a", "--json")
-    assert shown.json["values"]["description"]["value"].startswith("\x1b[31m")
-    assert "\x1b" not in shown.stdout
 
 
 def test_show_json_gives_values_with_origins(cli: Command, file: Path) -> None:
@@ -184,18 +104,6 @@ def test_explain_names_variables_that_mean_nothing(cli: Command, file: Path) -> 
     outcome = cli("profile", "show", "prod", "--explain", env={"MILVUS_TOKEN": "hushhush", "MILVUS_DB": "x"})
     assert "ignored, because MILVUS_URI is not set: MILVUS_TOKEN, MILVUS_DB" in outcome.stdout
     assert "hushhush" not in outcome.stdout + outcome.stderr
-
-
-def test_literal_secrets_are_shown_as_a_mask(cli: Command, project: Path) -> None:
-    (project / "milvus.toml").write_text(
-        '[profiles.a]\nuri = "localhost"\ntoken = "hushhush"\n'
-        '[profiles.b]\nuri = "localhost"\ntoken = { command = ["op", "hushhush"] }\n'
-    )
-    for alias in ("a", "b"):
-        for words in (["--json"], ["--explain"], []):
-            outcome = cli("profile", "show", alias, *words)
-            assert "hushhush" not in outcome.stdout + outcome.stderr
-    assert cli("profile", "show", "a", "--json").json["values"]["token"]["value"] == "********"
 
 
 def test_unknown_alias_is_suggested(cli: Command, file: Path) -> None:
@@ -236,24 +144,11 @@ def test_no_command_shows_the_help(cli: Command) -> None:
     assert cli("--help").returncode == 0
 
 
-def test_version(cli: Command) -> None:
-    import milvus_profiles
-
-    assert cli("--version").stdout == f"milvus-profiles {milvus_profiles.__version__}\n"
-
-
 BAD_FILES = {
     "broken TOML": b"[profiles.a]\nuri = localhost\n",
-    "byte order mark": b"\xef\xbb\xbf[profiles.a]\nuri = 'x'\n",
     "wrong root type": b"profiles = 3\n",
-    "unknown root key": b"[profile.a]\nuri = 'x'\n",
-    "duplicate alias": b"[profiles.a]\nuri='x'\n[profiles.a]\nuri='y'\n",
-    "aliases that fold together": b"[profiles.a-b]\nuri='x'\n[profiles.A_B]\nuri='y'\n",
     "binary": bytes(range(256)) * 16,
-    "rubbish": b"\x7f\x00{]" * (10 << 18),
     "deep nesting": b"x = " + b"[" * 200_000,
-    "wrong default": b"default_profile = 3\n",
-    "keyring_backends in a project": b"keyring_backends = ['x']\n",
 }
 
 
@@ -275,39 +170,21 @@ def test_bad_file_is_one_clear_error_with_its_place(cli: Command, project: Path,
 
 
 BAD_PROFILES = {
-    "wrong type": ('timeout = "soon"', 3),
-    "unknown key": ("timout = 3", 3),
-    "cycle": ('extends = "a"', 3),
-    "https without TLS": ("ssl = false", 3),
-    "two addresses": ('host = "x"', 3),
-    "two secrets": ('token = "x"\npassword = "y"', 3),
-    "certificate without key": ('ssl = { cert = "x" }', 3),
-    "keepalive too short": ("keepalive = { time = 4 }", 3),
-    "missing PEM": ('ssl = { ca = "nowhere.pem" }', 3),
+    "wrong type": 'timeout = "soon"',
+    "unknown key": "timout = 3",
+    "cycle": 'extends = "a"',
+    "missing PEM": 'ssl = { ca = "nowhere.pem" }',
 }
 
 
-@pytest.mark.parametrize(("line", "status"), BAD_PROFILES.values(), ids=BAD_PROFILES.keys())
-def test_bad_profile_is_one_clear_error_with_its_place(cli: Command, project: Path, line: str, status: int) -> None:
+@pytest.mark.parametrize("line", BAD_PROFILES.values(), ids=BAD_PROFILES.keys())
+def test_bad_profile_is_one_clear_error_with_its_place(cli: Command, project: Path, line: str) -> None:
     path = project / "conf.toml"
     path.write_text(f'[profiles.a]\nuri = "https://localhost/db"\nuser = "u"\n{line}\n')
-    outcome = cli("--config", path, "profile", "show", "a", status=status)
+    outcome = cli("--config", path, "profile", "show", "a", status=3)
     assert f"at {path}:" in outcome.stderr
     assert "Traceback" not in outcome.stderr
     assert cli("--config", path, "profile", "list").returncode == 0
-
-
-@pytest.mark.parametrize("kind", ["missing", "directory", "fifo"])
-def test_a_named_file_that_cannot_be_read(cli: Command, project: Path, kind: str) -> None:
-    import os
-
-    path = project / "conf.toml"
-    if kind == "directory":
-        path.mkdir()
-    elif kind == "fifo":
-        os.mkfifo(path)
-    outcome = cli("profile", "list", env={"MILVUS_PROFILES_FILE": str(path)}, timeout=20, status=3)
-    assert str(path) in outcome.stderr
 
 
 def test_config_validate_lists_every_finding(cli: Command, project: Path) -> None:
@@ -361,18 +238,19 @@ def test_config_path_says_which_files_are_read(cli: Command, file: Path, home: P
     assert [(row["role"], row["path"]) for row in named] == [("named", str(file.parent / "other.toml"))]
 
 
-def test_trust_pins_the_content_and_untrust_forgets_it(cli: Command, file: Path, home: Path) -> None:
-    def trusted() -> bool:
-        return bool(cli("profile", "list", "--json").json[0]["trusted"])
+def is_trusted(cli: Command) -> bool:
+    return bool(cli("profile", "list", "--json").json[0]["trusted"])
 
+
+def test_trust_pins_the_content_and_untrust_forgets_it(cli: Command, file: Path, home: Path) -> None:
     first = cli("trust", status=0)
     assert '+ gated.token.env = "TEAM_TOKEN"' in first.stdout
-    assert trusted()
+    assert is_trusted(cli)
     state = home / ".local/state/milvus/trust.json"
     assert stat.S_IMODE(state.stat().st_mode) == 0o600
     assert "already trusted" in cli("trust").stdout
-    file.write_text(PROJECT.replace("TEAM_TOKEN", "HOME"))
-    assert not trusted()
+    file.write_text(FILE.replace("TEAM_TOKEN", "HOME"))
+    assert not is_trusted(cli)
     again = cli("trust", "--json", file).json
     assert again == {
         "file": str(file),
@@ -380,33 +258,19 @@ def test_trust_pins_the_content_and_untrust_forgets_it(cli: Command, file: Path,
         "databases": {},
         "changed": {"gated.token.env": ["TEAM_TOKEN", "HOME"]},
     }
-    assert trusted()
+    assert is_trusted(cli)
     assert cli("untrust").returncode == 0
-    assert not trusted()
-
-
-def test_going_back_to_what_was_trusted_asks_for_nothing(cli: Command, file: Path) -> None:
-    def trusted() -> bool:
-        return bool(cli("profile", "list", "--json").json[0]["trusted"])
-
-    cli("trust", status=0)
-    file.write_text(PROJECT.replace("TEAM_TOKEN", "HOME"))
-    cli("trust", status=0)
-    file.write_text(PROJECT)
-    assert trusted()
-    # It is what the next change is compared with.
-    assert cli("trust", "--json").json["changed"] == {"gated.token.env": ["HOME", "TEAM_TOKEN"]}
-    assert cli("trust", "--json").json["changed"] == {}
+    assert not is_trusted(cli)
 
 
 def test_what_is_trusted_is_listed_and_forgotten_at_once(cli: Command, file: Path, tmp_path: Path) -> None:
     assert cli("trust", "--list").stdout == "no file is trusted\n"
     assert (cli("trust", "--list", "--json").json, cli("untrust", "--all").stdout) == ([], "no file was trusted\n")
     (other := tmp_path / "oth\x1ber" / "milvus.toml").parent.mkdir()
-    other.write_text(PROJECT)
+    other.write_text(FILE)
     for path in (file, other):
         cli("trust", path, status=0)
-    file.write_text(PROJECT + "# more\n")
+    file.write_text(FILE + "# more\n")
     cli("trust", status=0)
     other.write_text("[")
     listed = cli("trust", "--list", "--json", cwd=tmp_path).json
@@ -427,27 +291,6 @@ def test_trust_without_a_project_file(cli: Command) -> None:
     assert "there is no project file here" in outcome.stderr
 
 
-def test_output_to_a_closed_pipe_is_no_crash(cli: Command, project: Path) -> None:
-    (project / "milvus.toml").write_text("".join(f'[profiles.p{n}]\nuri = "localhost"\n' for n in range(3000)))
-    process = cli.popen("profile", "list", "--json")
-    assert process.stdout is not None
-    process.stdout.read(10)
-    process.stdout.close()
-    assert process.stderr is not None
-    assert process.stderr.read() == ""
-    process.stderr.close()
-    process.wait(60)
-
-
-def test_error_output_is_one_json_object(cli: Command, project: Path) -> None:
-    outcome = cli("--json", "profile", "show", env={"MILVUS_PROFILES__A__TOKN": "hushhush"}, status=3)
-    assert outcome.stdout == ""
-    error = json.loads(outcome.stderr)
-    assert error["location"] == "MILVUS_PROFILES__A__TOKN"
-    assert error["hint"] == "did you mean MILVUS_PROFILES__A__TOKEN?"
-    assert "hushhush" not in outcome.stderr
-
-
 @pytest.mark.parametrize("option", ["--config", "--profile"])
 def test_an_empty_option_is_a_usage_error(cli: Command, option: str) -> None:
     result = cli(option, "", "profile", "list", status=2)
@@ -456,7 +299,7 @@ def test_an_empty_option_is_a_usage_error(cli: Command, option: str) -> None:
 
 def test_trust_without_a_file_is_about_the_one_that_config_names(cli: Command, file: Path, tmp_path: Path) -> None:
     other = tmp_path / "a b.toml"
-    other.write_text(PROJECT)
+    other.write_text(FILE)
     assert cli("--config", other, "trust", "--json", status=0).json["file"] == str(other)
     assert [row["file"] for row in cli("trust", "--list", "--json").json] == [str(other)]
     cli("trust", status=0)

@@ -63,6 +63,8 @@ def test_a_probe_asks_once(cli: Command, server: scripted_grpc.ScriptedServer, w
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        ("ping -c x", "Invalid value for '--count' / '-c': a whole number is wanted"),
+        ("watch --every x", "Invalid value for '--every': a number is"),
         ("ping prod -c 0", "Invalid value for '--count' / '-c': it must be at least 1"),
         ("ping prod -i 3601", "Invalid value for '--interval' / '-i': it must be at most 3600"),
         ("test prod --timeout 0", "Invalid value for '--timeout': it must be at least 0.001"),

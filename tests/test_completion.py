@@ -32,13 +32,6 @@ def bash(cli: Command, line: str, **env: str) -> list[str]:
     return outcome.stdout.split()
 
 
-@pytest.fixture
-def file(project: Path) -> Path:
-    path = project / "milvus.toml"
-    path.write_text(FILE)
-    return path
-
-
 @pytest.mark.parametrize(
     "command",
     [

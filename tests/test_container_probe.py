@@ -56,9 +56,6 @@ def loaded(cli: Command, *words: str, env: Mapping[str, str]) -> str:
     return done.stdout.strip()
 
 
-# --- good -----------------------------------------------------------------------------------------------------------
-
-
 def test_a_token_in_a_file_over_tls_is_let_in_without_any_client(
     cli: Command, milvus_tls: MilvusServer, certificates: Certificates, tmp_path: Path
 ) -> None:
@@ -107,9 +104,6 @@ def test_a_secret_of_the_keyring_is_found(
     address = ["--uri", milvus_auth.uri, "--user", "root", "--password-stdin", "--user-file"]
     cli("add", "prod", *address, keyring=keyring_session, input="Milvus", status=0)
     assert cli("ping", "--probe", keyring=keyring_session, status=0).stdout == ""
-
-
-# --- bad ------------------------------------------------------------------------------------------------------------
 
 
 def test_every_refusal_is_that_of_a_test(cli: Command, milvus_auth: MilvusServer, tmp_path: Path) -> None:
@@ -208,9 +202,6 @@ def test_profile_is_the_alias_too(cli: Command, server: scripted_grpc.ScriptedSe
     probe(cli, env=env, status=3)
 
 
-# --- where nothing can be written -------------------------------------------------------------------------------------
-
-
 def test_it_needs_neither_a_home_nor_a_place_to_write(
     cli: Command, milvus_auth: MilvusServer, project: Path, tmp_path: Path
 ) -> None:
@@ -223,9 +214,6 @@ def test_it_needs_neither_a_home_nor_a_place_to_write(
         probe(inside, env={**env, **home, "MILVUS_PROFILES__PROD__DB_NAME": "nowhere"}, status=10)
         done = inside("profile", "use", "prod", env={**env, **home})
         assert done.returncode != 0  # nothing can, indeed
-
-
-# --- the table of fields ----------------------------------------------------------------------------------------------
 
 
 def test_the_fields_that_are_read_without_the_models_are_theirs() -> None:

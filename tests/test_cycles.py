@@ -17,11 +17,9 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles.channel.wire import GET_VERSION
-from tests.support.connections import Declared, Loop, Shell, any_shell, declared, declared_prod, of, uri
+from tests.support.connections import Declared, Loop, Shell, declared, of, uri
 from tests.support.milvus import MilvusServer
 from tests.support.waiting import collector_off, until
-
-__all__ = ["any_shell", "declared_prod"]
 
 pytestmark = pytest.mark.programs
 
