@@ -12,7 +12,6 @@ from typing import Annotated, Any, ClassVar, Literal, TypedDict, Union
 
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
-from .alias import ALIAS_LONGEST, ALIAS_PATTERN
 from .connectable import (
     Connectable,
     DefaultKeepalive,
@@ -44,6 +43,7 @@ from .fieldtypes import (
     table,
 )
 from .masked import MaskedFields, SecretText
+from .names import ALIAS_LONGEST, ALIAS_PATTERN
 from .pool_settings import POOL_WIDE, PoolSettings
 from .references import CommandRef, EnvRef, FileRef, KeyringRef, SecretSource
 from .text import Standing

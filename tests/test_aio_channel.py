@@ -13,8 +13,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from milvus_profiles.channel.aio_channel import AsyncProfileChannel
-from milvus_profiles.channel.aio_core import AsyncChannelCore
+from milvus_profiles.channel.aio_channel import AsyncChannelCore, AsyncProfileChannel
 from milvus_profiles.masked import SecretText
 from tests.support.channels import ARITIES, NEW, OLD, OPTIONS, awaited, holding
 from tests.support.speaking import Speaker, encoded, speaking

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import ConnectionClosedError
-from .grpc_import import grpc
+from .grpc_process import grpc
 from .metadata import MetadataLike
 from .pymilvus_import import import_with_pymilvus
 

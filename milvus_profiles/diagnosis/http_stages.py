@@ -10,16 +10,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..deadline import Deadline
+from ..background import Deadline
 from ..errors import MilvusProfilesError
 from ..live.opening import OpenedChannel
-from ..masked import SecretText
+from ..masked import SecretText, server_text
 from ..probe.http import HTTPAnswer, http_get
 from ..probe.results import reach
 from ..probe.sockets import SocketAddress, route_to
 from ..probe.tls_context import verifying_context
 from ..profile import Profile
-from ..server_text import server_text
 from .test_run import RetryBudget, StageDraft, TestRun
 
 __all__ = ["ask_management", "ask_rest"]

@@ -13,12 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..channel.grpc_import import grpc
-from ..channel.receive_limits import LARGEST_ANSWER
+from ..background import Deadline, seconds_of
+from ..channel.grpc_process import grpc
+from ..channel.wire import LARGEST_ANSWER
 from ..config.disclosure import shown
 from ..config.layers import standing_of
 from ..config.plaintext import check_plaintext
-from ..deadline import Deadline, seconds_of
 from ..errors import MilvusProfilesError, ParamError, ThreadStartError
 from ..live.opening import OpenedChannel, start
 from ..masked import SecretText

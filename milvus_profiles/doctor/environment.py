@@ -18,8 +18,8 @@ from ..config.values import has_address
 from ..connectable import Connectable
 from ..errors import ConfigError
 from ..files.regular_file import FileFault, read_regular
+from ..names import suggest
 from ..probe.sockets import PROXY_VARIABLES
-from ..spelling import suggest
 from ..text import IN_QUOTES, is_quoted, printable
 from .finding import DoctorContext, Examined, Finding
 

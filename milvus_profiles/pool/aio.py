@@ -17,9 +17,9 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..deadline import seconds_of
+from ..background import seconds_of
 from ..errors import MilvusProfilesError, PoolError
-from ..live.aio_connection import AsyncConnection
+from ..live.aio_connecting import AsyncConnection
 from ..live.aio_registry import check_fork
 from ..profile import PoolSettings, Profile
 from .aio_leasing import AsyncLeasing

@@ -9,7 +9,7 @@ from ..errors import MilvusProfilesError
 from .base import Leasing
 
 if TYPE_CHECKING:
-    from ..live.aio_connection import AsyncConnection
+    from ..live.aio_connecting import AsyncConnection
 
 __all__ = ["AsyncLeasing"]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ..connectable import Connectable, PlainProfile, TLSSettings
-from ..credential import Credential, EnvSource, FileSource
+from ..connectable import Connectable, Credential, EnvSource, FileSource, PlainProfile, TLSSettings
 from ..endpoint import Endpoint
 from ..masked import SecretText
 from ..text import ANSWERS, CALL, OPTIONS, Standing, is_quoted, printable

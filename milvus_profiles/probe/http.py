@@ -10,7 +10,7 @@ import http.client
 import ssl
 from dataclasses import dataclass
 
-from ..deadline import Deadline
+from ..background import Deadline
 from ..masked import SecretText
 from ..text import printable
 from .sockets import SocketAddress, open_socket

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ..background import Deadline
 from ..connectable import TLSSettings
-from ..deadline import Deadline
 from .sockets import (
     PlaintextOutcome,
     Resolution,

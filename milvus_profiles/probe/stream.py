@@ -9,7 +9,7 @@ import io
 import socket
 from typing import Any
 
-from ..deadline import Deadline
+from ..background import Deadline
 
 __all__ = ["PIECE", "BoundedFile", "Stream"]
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ..background import Deadline
 from ..connectable import TLSSettings
-from ..deadline import Deadline
 from ..errors import MilvusProfilesError
 from ..text import printable
 from .certificate import Certificate, MalformedCertificate, certificate_of_file, objection, read_certificate

@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..deadline import Deadline
+from ..background import Deadline
 from .stream import PIECE, Stream
 
 __all__ = ["TLSStream", "reason_of", "words_of"]

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..deadline import Deadline
+from ..background import Deadline
 from ..endpoint import is_zilliz_cloud
 from ..profile import Profile
 from .http import http_get
