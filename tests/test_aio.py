@@ -17,10 +17,9 @@ from typing import Any
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.channel.wire import SHOW_COLLECTIONS
 from milvus_profiles.live.spec import OPEN_CONNECTIONS
 from tests.support import scripted_grpc
-from tests.support.connections import Declared, Holding, at, declared, of, uri
+from tests.support.connections import Declared, at, declared, of, uri
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import milvus_answer, scripted_server
 from tests.support.sockets import connections_to
@@ -109,19 +108,6 @@ async def test_cancelled_while_milvus_lite_starts_it_is_stopped_again(tmp_path: 
             break
         await asyncio.sleep(0.1)
     assert ran.stdout.strip() == "True", ran.stderr
-
-
-async def test_a_cancelled_call_is_cancelled() -> None:
-    script = Holding()
-    with scripted_server(script) as server:
-        conn = await mp.aio.connect("prod", profiles=at(server.port))
-        task = asyncio.ensure_future(conn.channel.unary_unary(SHOW_COLLECTIONS.path, None, None)(b""))
-        await asyncio.to_thread(script.arrived.wait, 30)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        script.go_on.set()
-        assert await conn.ping() > 0
 
 
 def run(main: Callable[[], Any]) -> None:

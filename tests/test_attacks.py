@@ -355,13 +355,6 @@ def test_another_endpoint_finds_no_entry(
     assert_refused(victim.uses("evil", keyring=stored), attacker, status, error)
 
 
-def test_trust_does_not_lift_the_binding(
-    victim: Victim, attacker: Recorder, stored: KeyringSession, good_port: int
-) -> None:
-    victim.trusts(profile("evil", attacker.port, 'user = "root"'))
-    assert_refused(victim.uses("evil", keyring=stored), attacker, 4, "SecretUnavailableError")
-
-
 def test_a_secret_over_plaintext_to_another_machine_is_refused_before_any_socket_opens(victim: Victim) -> None:
     with recorder() as unused:
         victim.cli.own_file(f'[profiles.prod]\nuri = "http://192.0.2.1:19530"\ntoken = "{CANARY}"\n')
@@ -383,45 +376,6 @@ def test_a_trusted_file_is_used_and_one_that_changed_since_is_not(victim: Victim
         assert_refused(victim.uses(env=env), attacker, 5, "UntrustedError")
 
 
-def test_a_program_that_runs_notices_that_the_trusted_file_changed(
-    victim: Victim, attacker: Recorder, good_port: int, tmp_path: Path
-) -> None:
-    file = victim.trusts(profile("prod", good_port, GATED))
-    script = tmp_path / "watch.py"
-    script.write_text(
-        f"""\
-import pathlib, milvus_profiles as mp
-def name():
-    try:
-        mp.connect("prod", timeout=1)
-    except mp.MilvusProfilesError as error:
-        return type(error).__name__
-before = name()
-path = pathlib.Path({str(file)!r})
-path.write_text(path.read_text().replace("{good_port}", "{attacker.port}"))
-print(before, name())
-"""
-    )
-    outcome = Command([sys.executable, script], victim.cli.home, victim.cli.cwd)(env={"TEAM_TOKEN": CANARY})
-    assert outcome.stdout.split() == ["UnreachableError", "UntrustedError"], outcome.stderr
-    assert attacker.connections == 0
-
-
-def test_a_link_to_a_trusted_file_is_not_trusted_where_its_paths_lead_elsewhere(
-    victim: Victim, attacker: Recorder, tmp_path: Path
-) -> None:
-    """The text is trusted, but `./token` in it would be the attacker's, and so would be a CA."""
-    victim.trusts(profile("prod", attacker.port, 'token = { command = ["./token"] }'))
-    repository = tmp_path / "repository"
-    (repository / ".git").mkdir(parents=True)
-    (repository / "milvus.toml").symlink_to(victim.cli.cwd / "milvus.toml")
-    marker = tmp_path / "marker"
-    (repository / "token").write_text(f"#!/bin/sh\ntouch {marker}\n")
-    (repository / "token").chmod(0o755)
-    assert_refused(victim.uses(cwd=repository), attacker, 5, "UntrustedError")
-    assert not marker.exists()
-
-
 def test_a_project_file_that_is_a_link_to_the_users_own_brings_nothing_new(
     victim: Victim, attacker: Recorder, good_port: int
 ) -> None:
@@ -429,19 +383,6 @@ def test_a_project_file_that_is_a_link_to_the_users_own_brings_nothing_new(
     (victim.cli.cwd / "milvus.toml").symlink_to(own)
     assert [row["trusted"] for row in victim.cli("profile", "list", "--json").json] == [True]
     assert_refused(victim.uses(), attacker, 6, "UnreachableError")
-
-
-def test_a_file_above_a_directory_without_git_is_a_project_file_like_any_other(
-    victim: Victim, attacker: Recorder, tmp_path: Path, good_port: int
-) -> None:
-    shared = tmp_path / "shared"
-    (shared / "work/here").mkdir(parents=True)
-    shared.chmod(0o1777)
-    victim.cli.own_file(profile("prod", good_port, f'token = "{CANARY}"'))
-    victim.project_file(profile("prod", attacker.port) + profile("evil", attacker.port, GATED), shared)
-    assert_refused(victim.uses("prod", cwd=shared / "work/here"), attacker, 5, "UntrustedError")
-    result = victim.uses("evil", cwd=shared / "work/here", env={"TEAM_TOKEN": CANARY})
-    assert_refused(result, attacker, 5, "UntrustedError")
 
 
 def test_a_pipe_in_place_of_the_project_file_does_not_hang(victim: Victim, attacker: Recorder) -> None:

@@ -190,13 +190,20 @@ def imported(cli: Command, *words: str) -> set[str]:
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
     names = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in lines}
     assert "milvus_profiles" in names
-    return names & {"typer", "pydantic", "pydantic_settings", "keyring", "grpc", "ssl", "asyncio"}
+    return names & {"typer", "pydantic", "pydantic_settings", "rich", "keyring", "grpc", "ssl", "asyncio"}
 
 
 def test_list_and_exec_need_no_machinery_for_plain_profiles(cli: Command) -> None:
     cli.own_file("default_profile = 'p'\n[profiles.p]\nuri = 'https://h'\ntoken = {env = 'T'}\n")
-    for words in (["list"], ["profile", "ls", "--json"], ["exec", "p", "--", "true"], ["exec", "P", "true"]):
+    for words in (
+        ["list"],
+        ["profile", "ls", "--json"],
+        ["current"],
+        ["exec", "p", "--", "true"],
+        ["exec", "P", "true"],
+    ):
         assert imported(cli, *words) == set(), words
+    assert "pydantic" not in imported(cli, "--version")
     assert {"typer", "pydantic"} <= imported(cli, "show", "p")
 
 

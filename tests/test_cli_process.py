@@ -137,12 +137,3 @@ def test_what_is_begun_before_the_end_is_done(cli: Command, tmp_path: Path, begi
     outcome = Command([sys.executable, "-c", program], cli.home, cli.cwd)(status=0)
     assert outcome.json[0]["alias"] == "a"
     assert trace.read_text() == "done"
-
-
-def test_the_version_is_told_without_importing_the_commands(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "milvus_profiles", "--version"], capture_output=True, text=True
-    )
-    assert done.returncode == 0
-    assert "milvus_profiles.cli.app" in done.stderr
-    assert "pydantic" not in done.stderr

@@ -239,23 +239,6 @@ def test_the_simple_fields_are_fields() -> None:
     assert set(FIELDS) >= prompt._SIMPLE.keys()  # no field that the machinery would have to judge by its name
 
 
-def test_current_needs_no_machinery_where_files_tell(cli: Command, file: Path) -> None:
-    program = (
-        "import sys\nfrom milvus_profiles.cli.entry import main\nstatus = main(['current'])\n"
-        "heavy = {'typer', 'pydantic', 'pydantic_settings', 'rich', 'grpc', 'keyring'} & sys.modules.keys()\n"
-        "print(status, sorted(heavy))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=file.parent,
-        env=cli.environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "prod\n0 []\n"
-
-
 def test_a_broken_file_is_an_error_of_current_too(cli: Command, file: Path) -> None:
     file.write_text("[[[")
     assert "is not valid TOML" in cli("current", status=3).stderr

@@ -216,12 +216,6 @@ def test_several_profiles_and_the_lowest_status(cli: Command, project: Path, mil
     assert cli("profile", "test", "good", "--all").returncode == 2
 
 
-def test_wait_for_a_server_that_is_starting(cli: Command) -> None:
-    with scripted_grpc.starting_milvus(2.0) as server:
-        env = {"MILVUS_PROFILES__PROD__URI": f"http://127.0.0.1:{server.port}"}
-        assert cli("profile", "test", "prod", "--wait", "30", env=env).returncode == 0
-
-
 def test_a_failure_reads_well_on_a_terminal(cli: Command, milvus_plain: MilvusServer) -> None:
     env = {"MILVUS_PROFILES__PROD__URI": milvus_plain.uri.replace("http", "https")}
     screen = cli.tty("profile", "test", "prod", env=env, status=7)
