@@ -256,31 +256,24 @@ def test_secret_set_refuses_what_the_keyring_is_never_asked_for(cli: Command, pr
         assert "Traceback" not in outcome.stderr
 
 
-def test_remove_takes_its_comment_and_its_secret_along(
+def test_remove_takes_its_comment_and_its_secret_along_but_none_that_another_profile_uses(
     cli: Command, project: Path, keyring_session: KeyringSession
 ) -> None:
     path = project / "milvus.toml"
     path.write_text(
         '# the file\n\n# about a\n[profiles.a]\nuri = "https://r.example"\nuser = "u"\n\n'
-        '# about b\n[profiles.b]\nuri = "https://other.example"\n'
+        '# about b\n[profiles.b]\nuri = "https://shared.example"\nuser = "u"\n'
+        '[profiles.c]\nuri = "https://SHARED.example:443/db"\nuser = "u"\n'
     )
-    keyring_session.set("milvus-profiles", "tls|r.example|443|u", SECRET)
+    after = path.read_text().replace('# about a\n[profiles.a]\nuri = "https://r.example"\nuser = "u"\n\n', "")
+    for host in ("r.example", "shared.example"):
+        keyring_session.set("milvus-profiles", f"tls|{host}|443|u", SECRET)
     cli("profile", "remove", "a", "--with-secret", keyring=keyring_session, status=0)
-    assert path.read_text() == '# the file\n\n# about b\n[profiles.b]\nuri = "https://other.example"\n'
-    assert keyring_session.get("milvus-profiles", "tls|r.example|443|u") is None
-
-
-def test_remove_leaves_a_secret_that_another_profile_uses(
-    cli: Command, project: Path, keyring_session: KeyringSession
-) -> None:
-    (project / "milvus.toml").write_text(
-        '[profiles.a]\nuri = "https://shared.example"\nuser = "u"\n'
-        '[profiles.b]\nuri = "https://SHARED.example:443/db"\nuser = "u"\n'
-    )
-    keyring_session.set("milvus-profiles", "tls|shared.example|443|u", SECRET)
-    outcome = cli("profile", "remove", "a", "--with-secret", keyring=keyring_session, status=0)
+    assert path.read_text() == after
+    assert entry(keyring_session, "r.example") is None
+    outcome = cli("profile", "remove", "b", "--with-secret", keyring=keyring_session, status=0)
     assert "the keyring entry stays" in outcome.stderr
-    assert keyring_session.get("milvus-profiles", "tls|shared.example|443|u") == SECRET
+    assert entry(keyring_session, "shared.example") == SECRET
 
 
 # --- an entry of the keyring is an endpoint's and a user's ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -252,8 +253,6 @@ def editor(directory: Path, script: str) -> dict[str, str]:
     """An $EDITOR: a program that gets the file's path as its last argument."""
     path = directory / "editor.py"
     path.write_text(f"import sys\npath = sys.argv[-1]\ntext = open(path).read()\n{script}\n")
-    import sys
-
     return {"EDITOR": f"{sys.executable} {path}"}
 
 

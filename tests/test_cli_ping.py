@@ -9,7 +9,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -24,12 +24,6 @@ from tests.support.milvus import MilvusServer
 from tests.support.ports import ports
 from tests.support.secret_service import KeyringSession
 from tests.test_hostile_server import SCENARIOS, environment
-
-
-@pytest.fixture
-def server() -> Iterator[scripted_grpc.ScriptedServer]:
-    with scripted_grpc.scripted_server(scripted_grpc.milvus_answer) as found:
-        yield found
 
 
 @pytest.fixture

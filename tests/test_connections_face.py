@@ -23,6 +23,7 @@ from tests.support.command import Command
 from tests.support.environment import coverage_variables
 from tests.support.milvus import MilvusServer
 from tests.support.ports import documented_port
+from tests.support.users import administrator
 from tests.test_hygiene import CANARY, PROGRAM, leaks
 
 
@@ -430,19 +431,12 @@ for number, attempt in enumerate(tries):
 
 
 def test_no_secret_shows(cli: Command, tmp_path: Path, milvus_auth: MilvusServer) -> None:
-    admin = mp.connect(uri=milvus_auth.uri, token="root:Milvus", profiles=mp.load(env={})).client()
-    admin.create_user("canary", CANARY)
-    try:
-        secret, script = tmp_path / "secret", tmp_path / "program.py"
-        secret.write_text(CANARY)
-        script.write_text(TOLD)
-        python = Command([sys.executable, script], cli.home, cli.cwd)
-        with faults.refused_port() as refused:
-            done = python(secret, str(milvus_auth.port), str(refused), timeout=120)
-    finally:
-        admin.drop_user("canary")
-        admin.close()
-    assert done.returncode == 0, done.stderr
+    secret, script = tmp_path / "secret", tmp_path / "program.py"
+    secret.write_text(CANARY)
+    script.write_text(TOLD)
+    python = Command([sys.executable, script], cli.home, cli.cwd)
+    with administrator(milvus_auth, "canary", CANARY), faults.refused_port() as refused:
+        done = python(secret, str(milvus_auth.port), str(refused), timeout=120, status=0)
     assert done.stdout.count("CONNECTED True") == 2
     assert sum(line.startswith("FAILED") for line in done.stdout.splitlines()) == 12
     assert not leaks(done.stdout)
