@@ -28,8 +28,6 @@ from .metadata import AUTHORIZATION, MetadataLike, TokenHolder
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["AsyncChannelCore", "AsyncGeneration", "AsyncProfileChannel"]
-
 
 class AsyncGeneration(Generation[grpc.aio.Channel]):
     """One raw channel of a core.

@@ -37,24 +37,6 @@ from ..background import require, start, start_new
 from ..errors import ThreadStartError
 from ..masked import even_half_made
 
-__all__ = [
-    "PAUSE",
-    "ForkPause",
-    "close_dropped",
-    "closed",
-    "closing",
-    "enter_at_once",
-    "grpc",
-    "let_go",
-    "need_threads",
-    "open_channels",
-    "opened",
-    "prepare",
-    "prepare_call",
-    "quietly",
-]
-
-
 _VARIABLE, _LEVEL = "GRPC_VERBOSITY", "ERROR"
 _ASKED_FOR = (_VARIABLE, "GRPC_TRACE")
 _guard = threading.Lock()
