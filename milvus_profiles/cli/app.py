@@ -24,7 +24,7 @@ from .session import NAME, start
 
 # In the order of the help: the module and the function of each command; the help of a group, and its commands.
 _PROFILE = {
-    "list": "profile:list_profiles",
+    "list": ".listing:list_all",
     "show": "profile:show",
     "test": "profile_test:test",
     "ping": "profile_test:ping",
@@ -32,7 +32,7 @@ _PROFILE = {
     "open": "open:open_console",
     "add": "profile_add:add",
     "use": "selection:use",
-    "current": "selection:current_profile",
+    "current": "profile:current_profile",
     "edit": "profile_edit:edit",
     "set": "profile_edit:set_fields",
     "unset": "profile_edit:unset_fields",
@@ -61,7 +61,7 @@ _COMMANDS: dict[str, str | tuple[str, dict[str, str]]] = {
     "doctor": "general:doctor",
     "explain": "general:explain",
     "completion": "general:completion",
-    "version": "general:version",
+    "version": ".output:print_version",
     "help": "general:help_of",
 }
 _WITHOUT_PROFILE = frozenset(
@@ -113,7 +113,7 @@ def _add(app: typer.Typer, commands: Mapping[str, Any], words: list[str], path: 
             app.add_typer(group, name=name)
         else:
             module, _, function = found.partition(":")
-            source = import_module(f".commands.{module}", __package__)
+            source = import_module(f".{module}", f"{__package__}.commands")
             made = command(getattr(source, function), uses_profile=name not in _WITHOUT_PROFILE)
             parser, settings = getattr(source, "PARSER", Command), _CONTEXTS.get(name)
             short = _summary(path + name)

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 import typer
 
 from ..errors import ConfigError, Location, UsageError
+from ..files.paths import home_directory, home_fault
 from .asking import confirm
 from .completion import VARIABLE
 from .output import answer, emit_json, note, shorten, warn
@@ -110,8 +111,6 @@ def install(wanted: bool) -> None:
     """
     if not wanted:
         return
-    from ..files.paths import home_directory, home_fault
-
     home = home_directory(current().env)
     if home is None:
         reason, hint = home_fault(current().env) or ("there is no home directory", "set HOME")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..alias import fold_alias
+from ..config.atomic import create_file, read_bytes
 from ..config.plaintext import sends_plaintext
 from ..endpoint import is_zilliz_cloud
 from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
@@ -77,8 +78,6 @@ class Pin:
 
     def store(self) -> None:
         """Write it, where it does not stand already; where it cannot be written, nothing is there."""
-        from ..config.atomic import create_file
-
         if self._is_there:
             return
         # Certificates are no secret.
@@ -96,8 +95,6 @@ class Pin:
 
         An interrupt may come right after the file was changed.
         """
-        from ..config.atomic import read_bytes
-
         if self._created is None:
             return
         with suppress(MilvusProfilesError):
@@ -108,8 +105,6 @@ class Pin:
 
 
 def _is_kept(path: str, content: bytes, inside: str | None) -> bool:
-    from ..config.atomic import read_bytes
-
     try:
         return not os.path.islink(path) and read_bytes(path, inside=inside) == content
     except MilvusProfilesError:

@@ -83,7 +83,7 @@ def note(text: str, *, asked: bool = False) -> None:
 
 
 def print_version() -> None:
-    """Print the name and the version of the program."""
+    """Print the version."""
     from .. import __version__
 
     answer({"version": __version__}, f"{NAME} {__version__}", asked=True)

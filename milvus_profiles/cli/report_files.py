@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from string import Template
 from typing import TYPE_CHECKING
 
+from ..config.atomic import check_writable, read_bytes, write_atomic
 from ..config.locations import current_directory
 from ..errors import MilvusProfilesError, UsageError
 from ..files.paths import absolute_path
@@ -44,8 +45,6 @@ def check_report(option: str, path: str, force: bool) -> str | None:
     Returns:
         The directory that a link in the path may not lead out of, for :func:`write_report`.
     """
-    from ..config.atomic import check_writable, read_bytes
-
     try:
         absolute_path(path, base=current_directory())  # refuses what can be no path
         inside = bounds_here()
@@ -80,8 +79,6 @@ def write_report(
     option: str, path: str, inside: str | None, reports: Sequence[Report], descriptions: Mapping[str, str | None]
 ) -> None:
     """Write a report, in place of what is there; ``inside`` is what :func:`check_report` gave."""
-    from ..config.atomic import write_atomic
-
     content = _junit(reports) if option == "--junit" else page(reports, descriptions).encode("ascii")
     try:
         # As readable as the process's umask lets files be: a build server publishes it.

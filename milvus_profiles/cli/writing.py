@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..config.atomic import check_writable, read_bytes, real_path
 from ..config.documents import parse_document
+from ..config.invalid import Findings, validate
+from ..config.layers import standing_of
 from ..config.loading import load_text
 from ..config.trust import TrustStore
-from ..config.values import Origin
+from ..config.values import Origin, Raw, RawProfile, Value, resolved_paths
 from ..errors import (
     ConfigError,
     Location,
@@ -28,6 +31,7 @@ from ..errors import (
 )
 from ..masked import SecretText
 from ..profile import Profile
+from ..secrets import keyring_account, make_token
 from ..spelling import some
 from ..text import ANSWERS, OPTIONS, Standing, milvus_profiles, printable
 from . import keyring_access
@@ -58,8 +62,6 @@ ANOTHER_WAY = "give the secret another way: --token-file PATH or --token-env NAM
 
 def check_place(target: Target) -> None:
     """Refuse a file that cannot be written before anybody is asked for what is to be written."""
-    from ..config.atomic import check_writable, real_path
-
     directory = os.path.dirname(real_path(target.path))
     if os.path.isdir(directory):
         check_writable(target.path, inside=target.bounds())
@@ -76,9 +78,6 @@ def check_place(target: Target) -> None:
 
 def validated(alias: str, fields: dict[str, Any], target: Target, *, asked: bool = False) -> Profile:
     """The profile as the file will declare it; ``asked`` where somebody answered what options would say."""
-    from ..config.invalid import Findings, validate
-    from ..config.layers import standing_of
-    from ..config.values import Raw, RawProfile, Value, resolved_paths
 
     raw: Raw = {}
     for name, value in fields.items():
@@ -100,8 +99,6 @@ def validated(alias: str, fields: dict[str, Any], target: Target, *, asked: bool
 
 def refuse_existing(alias: str, target: Target, force: bool, yes: bool) -> None:
     """Stop early, before a prompt, where the file declares the alias already."""
-    from ..config.atomic import read_bytes
-
     content = read_bytes(target.path)
     if content is None:
         return
@@ -129,8 +126,6 @@ def ask_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> Sec
                 "Milvus Lite has no authentication, so there is nothing to store", hint="leave the secret out"
             )
         return None
-    from ..secrets import keyring_account
-
     account = keyring_account(profile.endpoint, credential.user)
     if password_stdin or token_stdin:
         option = "--password-stdin" if password_stdin else "--token-stdin"
@@ -144,7 +139,6 @@ def ask_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> Sec
 
 def test_first(profile: Profile, secret: Secret | None) -> None:
     """Test a profile before it is written; end the run if it fails."""
-    from ..secrets import make_token
     from .commands.profile_test import run_one
 
     credential = profile.credential
@@ -244,8 +238,6 @@ def finish(target: Target, result: EditResult) -> EditResult:
 
 def check_text(content: bytes, target: Target, touched: Sequence[str] | None = None) -> None:
     """Refuse a text in which one of the touched profiles, or (None) any profile, is invalid."""
-    from ..config.invalid import Findings
-
     profiles = load_text(content, target.path, target.role, env=current().env)
     if touched is None:
         touched = list(parse_document(content, target.path, target.role).profiles)
@@ -282,8 +274,6 @@ def _fill_keyring(
 
 def _was_made(planned: EditResult) -> bool:
     """Whether a file has become what an edit was to make of it, although the edit ended in an exception."""
-    from ..config.atomic import read_bytes
-
     try:
         return planned.changed and read_bytes(planned.path) == planned.after
     except MilvusProfilesError:

@@ -12,6 +12,7 @@ from typer import Argument, Option
 
 from ...config.plaintext import check_plaintext
 from ...errors import UsageError
+from ...interop.running import holding_signals, replace, run_child
 from ...interop.variables import LEAVES, PREFIX, SECRET_LEAVES, unsaid, variables
 from ...masked import MaskedMapping
 from ...spelling import suggest
@@ -104,8 +105,6 @@ def execute(
 
     if profile.endpoint.kind == "lite":
         raise typer.Exit(_beside_lite(command, profile, environment))
-    from ...interop.running import replace
-
     _flush()
     try:
         replace(command, environment(profile.endpoint))
@@ -155,7 +154,6 @@ def _token(resolved: Resolved, wanted: set[str], prefix: str) -> SecretText | No
 def _beside_lite(command: list[str], profile: Profile, environment: Callable[[Endpoint], MaskedMapping]) -> int:
     from ...channel.lite import acquire_lite
     from ...endpoint import Endpoint
-    from ...interop.running import holding_signals, run_child
 
     with holding_signals():
         lease = acquire_lite(profile.endpoint.path, profile.untrusted)

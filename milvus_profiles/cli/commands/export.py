@@ -10,9 +10,11 @@ from typer import Option
 from ...config.locations import user_file
 from ...config.plaintext import check_plaintext
 from ...config.trust import remedy
+from ...credential import CommandSource, EnvSource, KeyringSource
 from ...errors import ConfigError, DeclinedError, UntrustedError, UsageError
 from ...files.given import is_given
 from ...interop.exports.formats import FORMATS, export, find_format
+from ...interop.exports.plan import plan_for
 from .. import keyring_access
 from ..asking import Asked, confirm
 from ..options import AliasArgument
@@ -43,8 +45,6 @@ def export_profile(
     strict: bool = Option(False, "--strict", help="Fail where the client cannot express something of the profile."),
 ) -> None:
     """Print a profile as another client wants it: variables, a complete program, a manifest, or an entry for agents."""
-    from ...interop.exports.plan import plan_for
-
     session = current()
     form = find_format(to)
     if with_secret and not form.connects:
@@ -126,8 +126,6 @@ _HOMES = ("HOME", "USERPROFILE", "APPDATA")
 
 def _needs(resolved: Resolved, session: Session) -> tuple[str, ...]:
     """The variables of this environment without which ``exec`` finds another profile, or no secret."""
-    from ...credential import CommandSource, EnvSource, KeyringSource
-
     names = [value.origin.name for value in resolved.raw.values.values() if value.origin.layer == "environment"]
     if "MILVUS_URI" in names and session.env.get("MILVUS_CONN_ALIAS"):
         names.append("MILVUS_CONN_ALIAS")

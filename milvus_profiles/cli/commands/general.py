@@ -11,6 +11,7 @@ import typer
 from typer import Argument, Context
 
 from ... import errors
+from ...config.locations import current_directory
 from ...errors import MilvusProfilesError, UsageError
 from ...spelling import suggest
 from ...text import page_of
@@ -18,7 +19,7 @@ from .. import keyring_access
 from ..completion_scripts import SHELLS, answer_script
 from ..manual import GROUPS, PAGES
 from ..options import begun
-from ..output import answer, console_of, emit_json, note, print_version, say, table
+from ..output import answer, console_of, emit_json, note, say, table
 from ..session import NAME, current
 
 _DIRECTORY = "explanations"
@@ -172,7 +173,6 @@ _MARKS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped", "warning": "warn
 
 def doctor() -> None:
     """Examine this installation: libraries, files, keyring, variables; no server is asked."""
-    from ...config.locations import current_directory
     from ...doctor.examination import examine
     from ...doctor.finding import DoctorContext
 
@@ -211,11 +211,6 @@ def _commands(ctx: Context, incomplete: str) -> list[tuple[str, str]]:
     prefix = "" if path in ("", "profile") else f"{path} "
     names = [name for titles in (GROUPS.get(path) or {}).values() for name in titles]
     return [(name, PAGES[prefix + name].summary) for name in names if name.startswith(incomplete)]
-
-
-def version() -> None:
-    """Print the version."""
-    print_version()
 
 
 def completion(

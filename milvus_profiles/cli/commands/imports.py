@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 from typer import Argument, Option
 
 from ...alias import check_alias, fold_alias
+from ...config.atomic import read_bytes, remove_file, write_atomic
 from ...config.locations import current_directory
 from ...config.plaintext import sends_plaintext
 from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, DeclinedError, EditConflictError, Location, MilvusProfilesError, UsageError
 from ...files.given import is_given
+from ...interop.imports.found import LIMIT, Unusable
 from ...profile import Profile
+from ...secrets import keyring_account
 from ...text import counted
 from ..asking import agreed, ask_hidden, confirm
 from ..completion import SOURCES
@@ -28,7 +31,7 @@ from ..writing import Secret, validated, write
 
 if TYPE_CHECKING:
     from ...config.edit import Editor
-    from ...interop.imports.found import Entry, ImportedProfiles, Unusable
+    from ...interop.imports.found import Entry, ImportedProfiles
 
 
 _SOURCES = ", ".join(SOURCES)
@@ -136,7 +139,6 @@ def _canonical(entry: Entry) -> str:
 
 
 def _read(source: str, path: str | None) -> ImportedProfiles:
-    from ...interop.imports.found import LIMIT
     from ...interop.imports.sources import find_source, read
 
     form = find_source(source)
@@ -159,8 +161,6 @@ def _read(source: str, path: str | None) -> ImportedProfiles:
 
 def _usable(found: ImportedProfiles, target: Target, force: bool) -> tuple[list[tuple[Entry, Profile]], list[Unusable]]:
     """The entries with the profiles that they make, and the rest with the reasons."""
-    from ...interop.imports.found import Unusable
-
     document = target.read()
     present = {fold_alias(alias) for alias in document.profiles} if document is not None else set()
     unusable = list(found.unusable)
@@ -234,8 +234,6 @@ def _warn_of_settings(entries: list[tuple[Entry, Profile]]) -> None:
 
 
 def _write(entries: list[tuple[Entry, Profile]], target: Target, force: bool, yes: bool) -> None:
-    from ...secrets import keyring_account
-
     profiles = current().profiles()
     for entry, _ in entries:
         if force and entry.alias in profiles:
@@ -286,7 +284,6 @@ def _report(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], targ
 
 def _delete(source: str, found: ImportedProfiles, entries: list[tuple[Entry, Profile]], yes: bool) -> None:
     """Take the imported entries out of their file; the file goes where nothing else is in it."""
-    from ...config.atomic import read_bytes, remove_file, write_atomic
     from ...interop.imports.sources import find_source, without
 
     assert found.path is not None

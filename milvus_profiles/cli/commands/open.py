@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
+from ...config.layers import standing_of
 from ...config.trust import remedy
 from ...errors import UnreachableError, UntrustedError, UsageError
 from ...references import EnvRef
+from ...secrets.command import absolute_entries
 from ..options import OptionalAlias
 from ..output import answer, note, warn_about_profiles
 from ..session import Session, current
@@ -79,7 +81,6 @@ def _listed(seen: tuple[Console, ...]) -> list[dict[str, Any]]:
 
 
 def _none(resolved: Resolved, seen: tuple[Console, ...]) -> NoConsoleError:
-    from ...config.layers import standing_of
     from ...probe.web_console import NAMES
 
     alias, standing = resolved.profile.alias, standing_of(resolved.raw)
@@ -101,8 +102,6 @@ def _none(resolved: Resolved, seen: tuple[Console, ...]) -> NoConsoleError:
 def _browse(url: str, variables: list[str]) -> None:
     """Open an address of ours in the browser of BROWSER, else of the system; UsageError where there is none."""
     import webbrowser
-
-    from ...secrets.command import absolute_entries
 
     # What a browser starts with is for it and its children, for days: no secret, and no program of the current
     # directory.  This process ends after this.

@@ -1,26 +1,23 @@
-"""``profile list | show``: which profiles there are, and what each says."""
+"""``profile list | show | current``: which profiles there are, what each says, and which is selected."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
 from ...config.disclosure import shown
 from ...config.trust import gated_names
+from ...errors import UsageError
 from ...text import milvus_profiles
-from .. import listing
+from ..early import FIELDS, FormatFault, written
 from ..options import OptionalAlias
 from ..output import emit_json, note, say, shorten, table, warn_about_profiles
 from ..session import current
 
 if TYPE_CHECKING:
     from ...config.profiles import Profiles, Resolved, Selection
-
-
-def list_profiles() -> None:
-    """List the profiles in force."""
-    listing.list_all()
 
 
 def show(
@@ -108,3 +105,30 @@ def _untrusted(resolved: Resolved) -> None:
     note(f"not trusted: {shorten(document.path)}" + (f" (needed for {', '.join(gated)})" if gated else ""))
     if gated:
         note(f"hint: read it, then run {milvus_profiles('trust', document.path)}")
+
+
+def current_profile(
+    form: str | None = Option(
+        None, "--format", metavar="TEXT", help="Print this, with {alias}, {uri}, {db_name}, {reason}."
+    ),
+) -> None:
+    """Print the selected profile, and on a terminal why it is; quick enough for a prompt."""
+    selection = current().select()
+    profile = current().profiles().resolve(selection.alias).profile
+    record = {
+        "alias": selection.alias,
+        "uri": None if profile.is_template else profile.endpoint.uri,
+        "db_name": profile.db_name,
+        "reason": selection.reason,
+    }
+    try:
+        text = written(record, as_json=current().json, form=form, terminal=sys.stdout.isatty())
+    except FormatFault as fault:
+        part, there = str(fault), ", ".join(f"{{{name}}}" for name in FIELDS)
+        if part[1:-1].isidentifier():
+            raise UsageError(f"--format has no {part}", hint=f"there are {there}") from None
+        raise UsageError(
+            f"--format has a '{part[0]}' that belongs to no field",
+            hint=f"there are {there}; a brace itself is written twice",
+        ) from None
+    sys.stdout.write(f"{text}\n")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from ...alias import check_alias
+from ...config.atomic import read_bytes, write_atomic
 from ...config.fields import SECRET_FIELDS, field, find_field, read_text
 from ...config.loading import load_text
 from ...config.locations import FILE_NAME
@@ -276,7 +277,6 @@ def edit(place: PlaceOptions) -> None:
 
     A text that is emptied changes nothing.
     """
-    from ...config.atomic import read_bytes
     from ...config.edit import digest, replace_file
 
     target = choose(place)
@@ -340,8 +340,6 @@ class _Copy:
     """
 
     def __init__(self, content: bytes) -> None:
-        from ...config.atomic import write_atomic
-
         self.is_stored = False
         self._content = content
         try:
@@ -361,8 +359,6 @@ class _Copy:
 
     def close(self) -> None:
         """Remove it, unless it holds a text that stands nowhere else."""
-        from ...config.atomic import read_bytes
-
         try:
             typed = read_bytes(self.path)
         except MilvusProfilesError:

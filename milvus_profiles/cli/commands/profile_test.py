@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +14,10 @@ import typer
 from typer import Argument, Option
 
 from ...background import start
-from ...errors import MilvusProfilesError, ThreadStartError, UsageError
+from ...config.disclosure import shown
+from ...config.values import has_address
+from ...diagnosis.cancellation import Cancellation, Cancelled
+from ...errors import ConfigError, MilvusProfilesError, ThreadStartError, UsageError
 from ...masked import SecretText
 from ...text import counted
 from .. import keyring_access
@@ -23,14 +25,14 @@ from ..asking import selected_or_picked
 from ..early import SIDE_BY_SIDE, begun
 from ..options import OptionalAlias, TimeoutOption
 from ..output import emit_json, print_error, say, warn, warn_about_profiles
+from ..progress import View, view_of, watching
+from ..report_files import check_report, page, write_report
 from ..session import current
 
 if TYPE_CHECKING:
     from ...config.profiles import Profiles
-    from ...diagnosis.cancellation import Cancellation
     from ...diagnosis.report import Report
     from ...profile import Profile
-    from ..progress import View
 
 
 def test(
@@ -63,8 +65,6 @@ def test(
         return
     if html == "-" and session.json:
         raise UsageError("--json and --html - are both for standard output", hint="name a file: --html FILE")
-    from ..progress import View, view_of
-    from ..report_files import check_report, page, write_report
 
     inside = {option: check_report(option, path, force) for option, path in wanted.items()}
     warn_about_profiles(profiles, names)
@@ -119,8 +119,6 @@ def watched(
     count: int | None = None,
 ) -> None:
     """Test profiles again and again, for so many rounds; None goes on until somebody interrupts it."""
-    from ..progress import watching
-
     warn_about_profiles(profiles, names)
     reports: list[Report] = []
     view = watching(names, every)
@@ -136,8 +134,6 @@ def watched(
 
 
 def _description(profiles: Profiles, alias: str) -> str | None:
-    from ...config.disclosure import shown
-
     try:
         value = profiles.raw(alias).values.get(("description",))
     except MilvusProfilesError:
@@ -146,8 +142,6 @@ def _description(profiles: Profiles, alias: str) -> str | None:
 
 
 def _is_template(profiles: Profiles, alias: str) -> bool:
-    from ...config.values import has_address
-    from ...errors import ConfigError
 
     try:
         return not has_address(profiles.raw(alias).values)
@@ -159,7 +153,6 @@ def run_tests(
     profiles: Profiles, names: list[str], view: View, *, timeout: float | None, wait: float | None
 ) -> list[Report]:
     """Test profiles side by side, with a view of what comes."""
-    from ...diagnosis.cancellation import Cancellation
     from ...diagnosis.stages import ProfileTest, diagnose_declared
 
     # Made before any thread asks for it.
@@ -182,8 +175,6 @@ def run_tests(
 
 def _side_by_side(names: list[str], one: Callable[[str, Cancellation], Report]) -> list[Report]:
     """Run the tests in threads, of which none keeps the process from ending when it is interrupted."""
-    from ...diagnosis.cancellation import Cancellation, Cancelled
-
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[str, Report | BaseException]] = queue.SimpleQueue()
     cancellations = {alias: Cancellation() for alias in names}
@@ -228,7 +219,6 @@ def _side_by_side(names: list[str], one: Callable[[str, Cancellation], Report]) 
 def run_one(profile: Profile, secret: SecretText | None) -> Report:
     """Test a profile that stands in no file yet, with what is going to be stored for it; None: with its reference."""
     from ...diagnosis.stages import ProfileTest, diagnose_profile
-    from ..progress import view_of
 
     session, alias = current(), profile.alias
     view = view_of([alias])
@@ -358,11 +348,13 @@ def _summarise(alias: str, times: Sequence[float], stages: dict[str, float]) -> 
 def _figures(times: Sequence[float]) -> dict[str, float]:
     if not times:
         return {}
+    from statistics import median  # which takes long to import
+
     ordered = sorted(times)
     last = len(ordered) - 1
     return {
         "min": ordered[0],
-        "median": statistics.median(ordered),
+        "median": median(ordered),
         "p99": ordered[min(last, round(0.99 * last))],
         "max": ordered[-1],
     }

@@ -1,4 +1,4 @@
-"""``connect | use | current``: which profile is selected, and why."""
+"""``connect | use``: which profile is selected."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...errors import ConfigError, MilvusProfilesError, UsageError
 from ...profile import Profile
 from ...text import quote
 from ..asking import Asked, pick
-from ..early import FIELDS, FormatFault, written
+from ..keyring_access import confirm_replacing, keyring
 from ..options import (
     DryRunOption,
     ForceOption,
@@ -260,8 +260,6 @@ def _check_existing(profiles: Profiles, alias: str, password_stdin: bool) -> Non
         secret = ask_secret(profile, False, True)
     test_first(profile, secret)
     if secret is not None:
-        from ..keyring_access import confirm_replacing, keyring
-
         ring = keyring(profiles)
         confirm_replacing(secret.account, ring.get(secret.account), secret.value, [profile.alias])
         ring.set(secret.account, secret.value)
@@ -335,30 +333,3 @@ def _disconnect(alias: str | None) -> None:
     answer({"alias": before if selected else alias, "file": target.path, "disconnected": selected}, said)
     if hidden is not None and os.path.exists(target.path):
         note(hidden)
-
-
-def current_profile(
-    form: str | None = Option(
-        None, "--format", metavar="TEXT", help="Print this, with {alias}, {uri}, {db_name}, {reason}."
-    ),
-) -> None:
-    """Print the selected profile, and on a terminal why it is; quick enough for a prompt."""
-    selection = current().select()
-    profile = current().profiles().resolve(selection.alias).profile
-    record = {
-        "alias": selection.alias,
-        "uri": None if profile.is_template else profile.endpoint.uri,
-        "db_name": profile.db_name,
-        "reason": selection.reason,
-    }
-    try:
-        text = written(record, as_json=current().json, form=form, terminal=sys.stdout.isatty())
-    except FormatFault as fault:
-        part, there = str(fault), ", ".join(f"{{{name}}}" for name in FIELDS)
-        if part[1:-1].isidentifier():
-            raise UsageError(f"--format has no {part}", hint=f"there are {there}") from None
-        raise UsageError(
-            f"--format has a '{part[0]}' that belongs to no field",
-            hint=f"there are {there}; a brace itself is written twice",
-        ) from None
-    sys.stdout.write(f"{text}\n")
