@@ -15,7 +15,7 @@ from milvus_profiles.config.invalid import Findings
 from milvus_profiles.config.loading import load
 from milvus_profiles.config.plaintext import check_plaintext
 from milvus_profiles.errors import UnknownProfileError
-from milvus_profiles.interop.variables import unsaid, variables
+from milvus_profiles.interop.running import unsaid, variables
 from milvus_profiles.live.opening import secret_context
 from milvus_profiles.masked import MaskedMapping
 from milvus_profiles.secrets import resolve

@@ -17,8 +17,8 @@ from milvus_profiles.cli.internal import SYNONYMS
 from milvus_profiles.cli.manual import GROUPS, PAGES
 from milvus_profiles.cli.output_schemas import SCHEMAS
 from milvus_profiles.config.fields import FIELDS, find_field
-from milvus_profiles.interop.exports.formats import FORMATS
-from milvus_profiles.interop.imports.sources import SOURCES
+from milvus_profiles.interop.exports import FORMATS
+from milvus_profiles.interop.imports import SOURCES
 from tests.support.command import Command
 
 FILE = '[profiles.prod]\nuri = "x"\n[profiles.prod-eu]\nuri = "y"\n[profiles.local]\nuri = "z"\n'

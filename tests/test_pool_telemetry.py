@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import gc
-import sys
 from typing import Any
 
 import pytest
@@ -81,7 +80,6 @@ def test_without_opentelemetry_it_is_said(monkeypatch: pytest.MonkeyPatch) -> No
         return real(name, *rest, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    monkeypatch.delitem(sys.modules, "milvus_profiles.pool.telemetry", raising=False)
     with (
         ConnectionPool(connector=Outside()) as pool,
         pytest.raises(errors.ConfigError, match="not installed") as caught,

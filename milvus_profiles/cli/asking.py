@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import typer
 
-from ..alias import is_alias
 from ..errors import DeclinedError, MilvusProfilesError, UnknownProfileError, UsageError
 from ..masked import SecretText
+from ..names import is_alias
 from ..secrets.terminal import kept
 from ..text import counted, printable
 from .output import note

@@ -165,7 +165,7 @@ def _value(plain: list[str], naming: str) -> _Wanted | None:
     if naming == "--profile" or (naming in ("-a", "--alias") and plain[:1] == ["connect"]):
         return _Wanted(aliases=True)
     if naming == "--to" and plain[:1] == ["export"]:
-        from ..interop.exports.formats import FORMATS
+        from ..interop.exports import FORMATS
 
         return _Wanted(fixed=tuple(FORMATS))
     return _Wanted(fixed=SOURCES) if naming == "--from" and plain[:1] == ["import"] else None

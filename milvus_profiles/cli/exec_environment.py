@@ -13,7 +13,7 @@ from typing import Any
 
 from ..config.locations import current_directory, named, named_file
 from ..files.given import is_given
-from ..interop.variables import PREFIX, superseded, unsaid, variables
+from ..interop.running import PREFIX, superseded, unsaid, variables
 from ..masked import MaskedMapping
 from .internal import FLAGS, own_words, taken_apart
 

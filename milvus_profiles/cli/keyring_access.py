@@ -10,14 +10,13 @@ import sys
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from ..alias import fold_alias
 from ..errors import ConfigError, DeclinedError, MilvusProfilesError, UsageError
 from ..masked import SecretText, secret_fault
+from ..names import fold_alias, some
 from ..profile import Profile
 from ..secrets import OSKeyring, SecretContext, keyring_account, keyring_timeout, resolve
 from ..secrets.terminal import kept
 from ..secrets.value import SIZE_LIMIT, Received, line_of
-from ..spelling import some
 from ..text import Standing, printable
 from .asking import agreed, ask_hidden
 from .output import note, warn

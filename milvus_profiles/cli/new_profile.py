@@ -13,13 +13,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..alias import fold_alias
 from ..config.atomic import create_file, read_bytes
 from ..config.plaintext import sends_plaintext
 from ..endpoint import is_zilliz_cloud
 from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
+from ..masked import server_text
+from ..names import fold_alias
 from ..profile import Profile
-from ..server_text import server_text
 from ..text import counted
 from .asking import command_words
 from .options import (

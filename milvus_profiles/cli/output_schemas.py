@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias, get_args
 
-from ..credential import Kind
+from ..connectable import Kind
 from ..diagnosis.report import STAGES, Status
-from ..interop.exports.formats import FORMATS
-from ..interop.imports.sources import SOURCES
-from ..probe.web_console import NAMES
+from ..interop.exports import FORMATS
+from ..interop.imports import SOURCES
+from ..probe.http import NAMES
 from .commands.general import every
 
 Shape: TypeAlias = dict[str, Any]

@@ -30,9 +30,9 @@ from ..errors import (
     UsageError,
 )
 from ..masked import SecretText
+from ..names import some
 from ..profile import Profile
 from ..secrets import keyring_account, make_token
-from ..spelling import some
 from ..text import ANSWERS, OPTIONS, Standing, milvus_profiles, printable
 from . import keyring_access
 from .keyring_access import confirm_replacing, kept_note, users_of

@@ -25,7 +25,7 @@ from ...config.places import real_path
 from ...config.trust import TrustStore
 from ...errors import ConfigError, MilvusProfilesError, UsageError
 from ...files.given import is_given
-from ...spelling import suggest
+from ...names import suggest
 from ...text import counted
 from ..options import begun
 from ..output import (

@@ -12,10 +12,9 @@ from typer import Argument, Option
 
 from ...config.plaintext import check_plaintext
 from ...errors import UsageError
-from ...interop.running import holding_signals, replace, run_child
-from ...interop.variables import LEAVES, PREFIX, SECRET_LEAVES, unsaid, variables
+from ...interop.running import LEAVES, PREFIX, SECRET_LEAVES, holding_signals, replace, run_child, unsaid, variables
 from ...masked import MaskedMapping
-from ...spelling import suggest
+from ...names import suggest
 from .. import keyring_access
 from ..exec_environment import MARKER, environment_of
 from ..internal import program_at

@@ -10,10 +10,10 @@ from typer import Option
 from ...config.locations import user_file
 from ...config.plaintext import check_plaintext
 from ...config.trust import remedy
-from ...credential import CommandSource, EnvSource, KeyringSource
+from ...connectable import CommandSource, EnvSource, KeyringSource
 from ...errors import ConfigError, DeclinedError, UntrustedError, UsageError
 from ...files.given import is_given
-from ...interop.exports.formats import FORMATS, export, find_format
+from ...interop.exports import FORMATS, export, find_format
 from ...interop.exports.plan import plan_for
 from .. import keyring_access
 from ..asking import Asked, confirm

@@ -13,7 +13,7 @@ from typer import Argument, Context
 from ... import errors
 from ...config.locations import current_directory
 from ...errors import MilvusProfilesError, UsageError
-from ...spelling import suggest
+from ...names import suggest
 from ...text import page_of
 from .. import keyring_access
 from ..completion_scripts import SHELLS, answer_script
@@ -173,7 +173,7 @@ _MARKS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped", "warning": "warn
 
 def doctor() -> None:
     """Examine this installation: libraries, files, keyring, variables; no server is asked."""
-    from ...doctor.examination import examine
+    from ...doctor import examine
     from ...doctor.finding import DoctorContext
 
     session = current()

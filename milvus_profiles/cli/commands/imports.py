@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from typer import Argument, Option
 
-from ...alias import check_alias, fold_alias
 from ...config.atomic import read_bytes, remove_file, write_atomic
 from ...config.locations import current_directory
 from ...config.plaintext import sends_plaintext
@@ -17,6 +16,7 @@ from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, DeclinedError, EditConflictError, Location, MilvusProfilesError, UsageError
 from ...files.given import is_given
 from ...interop.imports.found import LIMIT, Unusable
+from ...names import check_alias, fold_alias
 from ...profile import Profile
 from ...secrets import keyring_account
 from ...text import counted
@@ -98,7 +98,7 @@ def import_profiles(
 
 def _list() -> None:
     """What there is to import, each source where it usually is."""
-    from ...interop.imports.sources import found_here
+    from ...interop.imports import found_here
 
     records = []
     for name, path, found in found_here(env=current().env, cwd=current_directory()):
@@ -139,7 +139,7 @@ def _canonical(entry: Entry) -> str:
 
 
 def _read(source: str, path: str | None) -> ImportedProfiles:
-    from ...interop.imports.sources import find_source, read
+    from ...interop.imports import find_source, read
 
     form = find_source(source)
     if path is not None and ("://" in path or "@" in path) and not os.path.exists(path):
@@ -284,7 +284,7 @@ def _report(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], targ
 
 def _delete(source: str, found: ImportedProfiles, entries: list[tuple[Entry, Profile]], yes: bool) -> None:
     """Take the imported entries out of their file; the file goes where nothing else is in it."""
-    from ...interop.imports.sources import find_source, without
+    from ...interop.imports import find_source, without
 
     assert found.path is not None
     assert found.content is not None

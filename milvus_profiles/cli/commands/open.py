@@ -21,7 +21,7 @@ from ..session import Session, current
 
 if TYPE_CHECKING:
     from ...config.resolved import Resolved
-    from ...probe.web_console import Console
+    from ...probe.http import Console
 
 
 _OURS = ("MILVUS_", "ZILLIZ_")
@@ -45,7 +45,7 @@ def open_console(
     Attu is looked for on ports 8000 and 3000 of the profile's host, Milvus's own WebUI (from 2.5 on) below /webui/ of
     its management port. Where none answers, the exit status is 6, and the error says what was looked for.
     """
-    from ...probe.web_console import NAMES, find_consoles
+    from ...probe.http import NAMES, find_consoles
 
     session = current()
     resolved = session.use(alias)
@@ -81,7 +81,7 @@ def _listed(seen: tuple[Console, ...]) -> list[dict[str, Any]]:
 
 
 def _none(resolved: Resolved, seen: tuple[Console, ...]) -> NoConsoleError:
-    from ...probe.web_console import NAMES
+    from ...probe.http import NAMES
 
     alias, standing = resolved.profile.alias, standing_of(resolved.raw)
     if not seen:

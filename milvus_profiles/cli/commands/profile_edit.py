@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from ...alias import check_alias
 from ...config.atomic import read_bytes, write_atomic
 from ...config.fields import SECRET_FIELDS, field, find_field, read_text
 from ...config.loading import load_text
 from ...config.locations import FILE_NAME
 from ...errors import ConfigError, DeclinedError, Location, MilvusProfilesError, SecretUnavailableError, UsageError
 from ...masked import SecretText
+from ...names import check_alias
 from ...secrets.terminal import restored
 from ...tomltext.parser import loads
 from .. import keyring_access

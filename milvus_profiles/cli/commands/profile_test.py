@@ -16,7 +16,7 @@ from typer import Argument, Option
 from ...background import start
 from ...config.disclosure import shown
 from ...config.values import has_address
-from ...diagnosis.cancellation import Cancellation, Cancelled
+from ...diagnosis.test_run import Cancellation, Cancelled
 from ...errors import ConfigError, MilvusProfilesError, ThreadStartError, UsageError
 from ...masked import SecretText
 from ...text import counted

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from ...alias import check_alias, fold_alias
 from ...config.locations import current_directory, project_file
 from ...config.state import read_state, update_state
 from ...endpoint import DEFAULT_PORT, parse_host
 from ...errors import ConfigError, MilvusProfilesError, UsageError
+from ...names import check_alias, fold_alias
 from ...profile import Profile
 from ...text import quote
 from ..asking import Asked, pick
