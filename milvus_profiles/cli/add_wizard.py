@@ -19,7 +19,7 @@ from ..endpoint import is_zilliz_cloud
 from ..errors import MilvusProfilesError, SecretUnavailableError
 from ..masked import SecretText, secret_fault
 from ..names import check_alias, is_alias
-from ..secrets import keyring_account, make_token
+from ..secrets import keyring_account
 from ..secrets.value import line_of
 from . import keyring_access
 from .asking import agreed, ask_hidden, ask_text, pick
@@ -281,7 +281,6 @@ class Wizard:
         return NewProfile(self.alias or "new", options or self.options, self.target, "the address", asked=True)
 
     def _fault(self, options: FieldOptions) -> str | None:
-        """What is wrong with the answers, in words."""
         try:
             self._new(options)
         except MilvusProfilesError as error:
@@ -324,9 +323,7 @@ class Wizard:
             return True  # a database would be made by looking at it
         from .commands.profile_test import run_one
 
-        credential = new.profile.credential
-        token = None if self.secret is None or credential is None else make_token(credential.user, self.secret)
-        report = run_one(new.profile, token)
+        report = run_one(new.profile, self.secret)
         failure = report.failure
         self.tested = failure is None
         if failure is None:

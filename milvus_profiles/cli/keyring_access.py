@@ -150,6 +150,15 @@ def confirm_replacing(account: str, kept: SecretText | None, value: SecretText, 
         confirm_loss(account, mine, "replace")
 
 
+def store(account: str, value: SecretText, mine: Collection[str]) -> None:
+    """Store a secret for the profiles ``mine``; somebody is asked whether others that use the account lose theirs."""
+    profiles = current().profiles()
+    ring = keyring(profiles)
+    if users_of(profiles, account, mine):  # else there is nothing to compare
+        confirm_replacing(account, ring.get(account), value, mine)
+    ring.set(account, value)
+
+
 def confirm_loss(account: str, mine: Collection[str], verb: str) -> None:
     """The same of whatever takes a secret from the others that use it: ``replace``, ``delete``."""
     others = users_of(current().profiles(), account, mine)

@@ -194,7 +194,6 @@ class FieldOptions:
 
     @property
     def has_address(self) -> bool:
-        """Whether they say where the server is."""
         return self.uri is not None or self.host is not None
 
     @property
@@ -293,7 +292,6 @@ class NewProfile:
         self.fields["ssl"] = table
 
     def store_certificate(self) -> None:
-        """Write the certificate that it is to trust."""
         if self._pinned is not None:
             self._pinned.store()
             self.profile = validated(self.alias, self.fields, self.target, asked=self._asked)

@@ -41,14 +41,16 @@ def check_report(option: str, path: str, force: bool) -> str | None:
     """See that a report can be written, before anything takes its time, and whether it may be.
 
     An earlier report, and an empty file, may be replaced; for anything else somebody is asked, unless it is forced.
-
-    Returns:
-        The directory that a link in the path may not lead out of, for :func:`write_report`.
+    What it returns, no link in the path may lead out of.
     """
     try:
         absolute_path(path, base=current_directory())  # refuses what can be no path
         inside = bounds_here()
-        _refuse_profiles(option, path)
+        there = os.path.realpath(path)
+        if any(os.path.realpath(document.path) == there for document in current().profiles().documents):
+            # Nobody means the files that are read, whatever is forced.
+            hint = f"name another file: {option} FILE"
+            raise UsageError(f"{path} holds profiles, and no report takes its place", hint=hint)
         check_writable(path, inside=inside)
         content = None if force else read_bytes(path, inside=inside)
     except MilvusProfilesError as error:
@@ -64,15 +66,6 @@ def check_report(option: str, path: str, force: bool) -> str | None:
         declined=f"{path} was left as it is, and nothing was tested",
     )
     return inside
-
-
-def _refuse_profiles(option: str, path: str) -> None:
-    """Nobody means the files that are read, whatever is forced."""
-    there = os.path.realpath(path)
-    if any(os.path.realpath(document.path) == there for document in current().profiles().documents):
-        raise UsageError(
-            f"{path} holds profiles, and no report takes its place", hint=f"name another file: {option} FILE"
-        )
 
 
 def write_report(

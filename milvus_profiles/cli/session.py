@@ -81,9 +81,7 @@ class Session:
     def select(self, alias: str | None = None, *, tells: bool = True) -> Selection:
         """The profile that a command works on: its argument, else ``--profile``, else what the layers select.
 
-        Args:
-            alias: its argument.
-            tells: whether to warn of a MILVUS_PROFILE that is passed over, and names nothing.
+        A MILVUS_PROFILE that is passed over, and names nothing, is warned of (``tells``).
         """
         wanted = self.agreed(alias)
         if self._profiles is None:
@@ -141,19 +139,16 @@ _session = Session()
 
 
 def start() -> Session:
-    """Begin a run with a fresh state."""
     global _session
     _session = Session()
     return _session
 
 
 def current() -> Session:
-    """The state of this run."""
     return _session
 
 
 def tell_log() -> None:
-    """Write what the package logs to standard error."""
     import logging
 
     from ..log import LOG

@@ -32,7 +32,7 @@ from ..errors import (
 from ..masked import SecretText
 from ..names import some
 from ..profile import Profile
-from ..secrets import keyring_account, make_token
+from ..secrets import keyring_account
 from ..text import ANSWERS, OPTIONS, Standing, milvus_profiles, printable
 from . import keyring_access
 from .keyring_access import confirm_replacing, kept_note, users_of
@@ -141,9 +141,7 @@ def test_first(profile: Profile, secret: Secret | None) -> None:
     """Test a profile before it is written; end the run if it fails."""
     from .commands.profile_test import run_one
 
-    credential = profile.credential
-    token = None if secret is None or credential is None else make_token(credential.user, secret.value)
-    report = run_one(profile, token)
+    report = run_one(profile, None if secret is None else secret.value)
     if not report.ok:
         note("nothing was written")
         raise typer.Exit(report.exit_code)
@@ -163,13 +161,8 @@ def write(
 ) -> EditResult:
     """The keyring first, then the file; nothing stays behind of an attempt that fails.
 
-    Args:
-        target: the file.
-        change: what is done to it.
-        touched: the aliases that must be valid in the new text.
-        secrets: what the keyring is to hold.
-        replace: whether a secret may take the place of another one that the keyring has, of whatever profile.
-        dry_run: only find out what would change.
+    The aliases ``touched`` must be valid in the new text.  Without ``replace`` no secret takes the place of another one
+    that the keyring has, of whatever profile.
     """
     from ..config.edit import edit_file
 

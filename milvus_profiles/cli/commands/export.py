@@ -17,7 +17,7 @@ from ...interop.exports import FORMATS, export, find_format
 from ...interop.exports.plan import plan_for
 from .. import keyring_access
 from ..asking import Asked, confirm
-from ..options import AliasArgument
+from ..options import AliasArgument, begun
 from ..output import emit_json, note, warn, warn_about_profiles
 from ..session import NAME, Session, current
 
@@ -27,15 +27,11 @@ if TYPE_CHECKING:
     from ...profile import Profile
 
 
-def _formats(incomplete: str) -> list[str]:
-    return [name for name in FORMATS if name.startswith(incomplete)]
-
-
 def export_profile(
     alias: AliasArgument,
     to: Annotated[
         str,
-        Option("--to", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.", autocompletion=_formats),
+        Option("--to", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.", autocompletion=begun(FORMATS)),
         Asked("one", "Which format?", tuple(FORMATS)),
     ],
     with_secret: bool = Option(

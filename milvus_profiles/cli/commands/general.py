@@ -52,7 +52,6 @@ class Explanation:
 
     @property
     def text(self) -> str:
-        """The page, in Markdown."""
         content = pkgutil.get_data(errors.__name__.partition(".")[0], f"{_DIRECTORY}/{self.code}.md")
         assert content is not None
         return content.decode().rstrip("\n")
@@ -64,15 +63,12 @@ class Explanation:
 
     @property
     def address(self) -> str:
-        """Where the page is on the web."""
         return page_of(self.code)
 
     def names(self, status: int) -> list[str]:
-        """The classes of an exit status."""
         return [one.__name__ for one in self.classes if one.exit_status == status]
 
     def as_json(self, *, whole: bool) -> dict[str, object]:
-        """The page with documented keys, the whole of it with its text."""
         record: dict[str, object] = {
             "error": self.code,
             "exit_status": self.exit_status,
@@ -95,11 +91,7 @@ def every() -> list[Explanation]:
 
 
 def meant(word: str) -> list[Explanation]:
-    """The pages that somebody asks for by a code, the name of a class, or an exit status.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
+    """The pages that somebody asks for by a code, the name of a class, or an exit status."""
     pages = every()
     if word.isdecimal() and len(word) <= len("255"):
         status = int(word)

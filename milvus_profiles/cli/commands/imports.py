@@ -182,7 +182,6 @@ def _usable(found: ImportedProfiles, target: Target, force: bool) -> tuple[list[
 
 
 def _free(alias: str, taken: set[str]) -> str:
-    """The alias, with a number where an entry before has it."""
     number, free = 2, alias
     while fold_alias(free) in taken:
         free, number = f"{alias[:60]}-{number}", number + 1

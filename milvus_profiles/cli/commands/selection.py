@@ -17,7 +17,7 @@ from ...names import check_alias, fold_alias
 from ...profile import Profile
 from ...text import quote
 from ..asking import Asked, pick
-from ..keyring_access import confirm_replacing, keyring
+from ..keyring_access import store
 from ..options import (
     DryRunOption,
     ForceOption,
@@ -194,11 +194,9 @@ class AddressOptions:
 
     @property
     def is_given(self) -> bool:
-        """Whether an address or a user is named."""
         return (self.host, self.port, self.user) != (None, None, None)
 
     def fields(self) -> dict[str, Any]:
-        """What a profile says of it."""
         address = {"host": self.host or DEFAULT_HOST, "port": DEFAULT_PORT if self.port is None else self.port}
         return address if self.user is None else address | {"user": self.user}
 
@@ -238,7 +236,6 @@ def connect(
 
 
 def _is_same(profiles: Profiles, alias: str, address: AddressOptions) -> bool:
-    """Whether a profile has this address, and this user if one was named."""
     profile = profiles.resolve(alias).profile
     if profile.is_template:
         return False
@@ -260,9 +257,7 @@ def _check_existing(profiles: Profiles, alias: str, password_stdin: bool) -> Non
         secret = ask_secret(profile, False, True)
     test_first(profile, secret)
     if secret is not None:
-        ring = keyring(profiles)
-        confirm_replacing(secret.account, ring.get(secret.account), secret.value, [profile.alias])
-        ring.set(secret.account, secret.value)
+        store(secret.account, secret.value, [profile.alias])
     where = resolved.raw.document.path if resolved.raw.document is not None else None
     _select(profile, where, stored=secret is not None)
 
