@@ -28,16 +28,11 @@ class Session:
     """The state of one run.
 
     Attributes:
-        env: the environment.
-        config: the file that ``--config`` names.
-        profile: the alias that ``--profile`` names.
-        json: whether output is JSON.
+        config, profile: what ``--config`` and ``--profile`` name.
         color: whether colours are allowed where the output is a terminal.
         verbose: how much more to say: 1 what is for experts, 2 what happens meanwhile too.
-        quiet: whether to say less: results, warnings and errors only.
         explained: codes of errors whose page was named already.
-        keyring: the keyring of this run, once it was needed.
-        warn: what tells a warning.
+        keyring: that of this run, once it was needed.
         creates: whether the command writes the named file where there is none, so that it need not be there before.
         picked: whether the profile was picked from a list, so that nobody has typed its name.
     """
