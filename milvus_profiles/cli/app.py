@@ -89,7 +89,7 @@ def application(words: list[str]) -> typer.Typer:
     )
     app.callback()(command(_root))
     if VARIABLE in os.environ:
-        answer_source(os.environ)
+        answer_source()
         from typer._completion_classes import completion_init
 
         completion_init()
@@ -174,9 +174,8 @@ def run(words: list[str]) -> int:
     # After the session took its copy of the environment, which `exec` hands on as it was.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # An error may come up before the options are parsed; how it is to be shown stands in the words.
-    session.json = "--json" in own_words(words)
-    session.color = "--no-color" not in own_words(words)
-    session.quiet = bool({"--quiet", "-q"} & set(own_words(words)))
+    own = set(own_words(words))
+    session.json, session.color, session.quiet = "--json" in own, "--no-color" not in own, bool({"--quiet", "-q"} & own)
     try:
         result = get_command(application(words)).main(args=words, prog_name=NAME, standalone_mode=False)
     except MilvusProfilesError as error:

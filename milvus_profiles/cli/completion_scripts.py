@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 
 import typer
 
@@ -94,9 +93,9 @@ def answer_script(shell: str | None) -> None:
         sys.stdout.write(text + "\n")
 
 
-def answer_source(env: Mapping[str, str]) -> None:
+def answer_source() -> None:
     """Print the script that ``source_SHELL`` in the variable asks for; other requests are typer's to answer."""
-    instruction, _, shell = env.get(VARIABLE, "").partition("_")
+    instruction, _, shell = os.environ.get(VARIABLE, "").partition("_")
     if instruction == "source" and shell in _SCRIPTS:
         sys.stdout.write(script(shell) + "\n")
         raise typer.Exit

@@ -35,7 +35,7 @@ from ..profile import Profile
 from ..secrets import keyring_account
 from ..text import ANSWERS, OPTIONS, Standing, milvus_profiles, printable
 from . import keyring_access
-from .keyring_access import confirm_replacing, kept_note, users_of
+from .keyring_access import confirm_loss, kept_note, users_of
 from .output import answer, note, warn
 from .protection import confirm_protected
 from .session import current
@@ -255,7 +255,8 @@ def _fill_keyring(
                     f"the keyring has another secret for {secret.account} already{whose}, so nothing was written",
                     hint="replace it with --force, if no other profile needs it",
                 )
-            confirm_replacing(secret.account, kept, secret.value, mine)
+            if kept not in (None, secret.value):
+                confirm_loss(secret.account, mine, "replace")
             before.append((secret.account, kept))
             ring.set(secret.account, secret.value)
     except SecretUnavailableError as error:

@@ -160,7 +160,6 @@ def _show(page: Explanation) -> None:
 
 
 _FAILED = 3
-_MARKS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped", "warning": "warning"}
 
 
 def doctor() -> None:
@@ -184,9 +183,13 @@ def doctor() -> None:
         emit_json({"ok": not failed, "findings": [finding.as_json() for finding in findings]})
     else:
         rows = [
-            [_MARKS[finding.status], finding.name, finding.detail + (f"\nhint: {finding.hint}" if finding.hint else "")]
-            for finding in findings
-            if finding.status != "skipped" or session.verbose
+            [
+                "FAILED" if one.status == "failed" else one.status,
+                one.name,
+                one.detail + (f"\nhint: {one.hint}" if one.hint else ""),
+            ]
+            for one in findings
+            if one.status != "skipped" or session.verbose
         ]
         table(["", "WHAT", "FOUND"], rows)
         if failed:

@@ -204,17 +204,11 @@ def _records(entries: list[tuple[Entry, Profile]]) -> list[dict[str, Any]]:
 
 def _show(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], target: Target) -> None:
     say(f"to {target}:")
+    shown = ("alias", "uri", "db_name", "user")
     table(
         ["ALIAS", "URI", "DATABASE", "USER", "SECRET", "FROM"],
         [
-            [
-                row["alias"],
-                row["uri"],
-                row["db_name"] or "",
-                row["user"] or "",
-                "keyring" if row["secret"] else "",
-                row["origin"],
-            ]
+            [*(row[name] or "" for name in shown), "keyring" if row["secret"] else "", row["origin"]]
             for row in _records(entries)
         ],
         styles=["bold"],

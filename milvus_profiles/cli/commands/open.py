@@ -17,7 +17,7 @@ from ...references import EnvRef
 from ...secrets.command import absolute_entries
 from ..options import OptionalAlias
 from ..output import answer, note, warn_about_profiles
-from ..session import Session, current
+from ..session import current
 
 if TYPE_CHECKING:
     from ...config.resolved import Resolved
@@ -57,23 +57,19 @@ def open_console(
         raise _none(resolved, seen)
     first, others = found[0], found[1:]
     if browser:
-        _check_trust(resolved, session)
+        document = resolved.raw.document
+        if document is not None and not resolved.trusted:
+            raise UntrustedError(
+                f"{document.path} is not trusted, and no browser opens an address of it",
+                hint=remedy(document, session.profiles().trust),
+                location=resolved.origin.location("key"),
+            )
         _browse(first.url, [value.env for value in (profile.token, profile.password) if isinstance(value, EnvRef)])
     record: dict[str, Any] = {"alias": profile.alias, "console": first.name, "url": first.url, "opened": browser}
     answer({**record, "looked_for": _listed(seen)}, first.url, asked=True)
     note(f"{NAMES[first.name]} of {profile.alias}{', opened in a browser' if browser else ''}")
     for other in others:
         note(f"also {NAMES[other.name]}: {other.url}")
-
-
-def _check_trust(resolved: Resolved, session: Session) -> None:
-    document = resolved.raw.document
-    if document is not None and not resolved.trusted:
-        raise UntrustedError(
-            f"{document.path} is not trusted, and no browser opens an address of it",
-            hint=remedy(document, session.profiles().trust),
-            location=resolved.origin.location("key"),
-        )
 
 
 def _listed(seen: tuple[Console, ...]) -> list[dict[str, Any]]:

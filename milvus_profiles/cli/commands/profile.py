@@ -42,11 +42,11 @@ def show(
     ]
     if explain:
         table(["FIELD", "VALUE", "ORIGIN"], leaves)
-        _explain(profiles, resolved, selection, overridden)
+        _explain(profiles, selection, overridden)
     else:
         table(["FIELD", "VALUE"], [leaf[:2] for leaf in leaves])
-        if not resolved.trusted:
-            _untrusted(resolved)
+    if not resolved.trusted:
+        _note_untrusted(resolved)
 
 
 def _values(resolved: Resolved) -> dict[str, dict[str, Any]]:
@@ -83,7 +83,7 @@ def _text(value: Any) -> str:
     return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 
-def _explain(profiles: Profiles, resolved: Resolved, selection: Selection, overridden: list[dict[str, str]]) -> None:
+def _explain(profiles: Profiles, selection: Selection, overridden: list[dict[str, str]]) -> None:
     say("")
     say(f"selected because {selection.reason}" + (f" ({selection.origin})" if selection.origin else ""))
     for hidden in selection.hidden:
@@ -94,11 +94,9 @@ def _explain(profiles: Profiles, resolved: Resolved, selection: Selection, overr
             say(f"  {entry['field']} from {shorten(entry['origin'])}")
     if ignored := profiles.settings.environment.ignored:
         say(f"ignored, because MILVUS_URI is not set: {', '.join(ignored)}")
-    if not resolved.trusted:
-        _untrusted(resolved)
 
 
-def _untrusted(resolved: Resolved) -> None:
+def _note_untrusted(resolved: Resolved) -> None:
     document = resolved.raw.document
     assert document is not None
     gated = gated_names(resolved.raw)

@@ -59,7 +59,11 @@ def use(
     if shell:
         if wanted is None:
             raise _nothing_before()
-        _print_shell_line(wanted)
+        # On Windows git's bash sets SHELL, and PowerShell does not.
+        name = os.path.basename(current().env.get("SHELL", "powershell" if sys.platform == "win32" else "sh"))
+        lines = {"fish": f"set -gx MILVUS_PROFILE {quote(wanted)}", "powershell": f'$env:MILVUS_PROFILE = "{wanted}"'}
+        line = lines.get(name, f"export MILVUS_PROFILE={quote(wanted)}")
+        answer({"alias": wanted, "shell": line}, line, asked=True)
         return
     record = {"alias": wanted, "file": target.path}
     if dry_run:
@@ -114,14 +118,6 @@ def make_default(target: Target, wanted: str | None) -> str | None:
     if before != wanted:
         _remember(target, before)
     return _hiding(wanted)
-
-
-def _print_shell_line(alias: str) -> None:
-    # On Windows git's bash sets SHELL, and PowerShell does not.
-    shell = os.path.basename(current().env.get("SHELL", "powershell" if sys.platform == "win32" else "sh"))
-    lines = {"fish": f"set -gx MILVUS_PROFILE {quote(alias)}", "powershell": f'$env:MILVUS_PROFILE = "{alias}"'}
-    line = lines.get(shell, f"export MILVUS_PROFILE={quote(alias)}")
-    answer({"alias": alias, "shell": line}, line, asked=True)
 
 
 def _hiding(wanted: str | None) -> str | None:
