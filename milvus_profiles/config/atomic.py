@@ -25,11 +25,7 @@ _NO_SECOND_NAMES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errn
 
 
 def read_bytes(path: str, *, inside: str | None = None) -> bytes | None:
-    """The content of a file, or None where there is none.
-
-    Args:
-        path: links are followed.
-        inside: as for :func:`write_atomic`, like the errors.
+    """The content of a file, links followed, or None where there is none; ``inside`` is as for :func:`write_atomic`.
 
     Raises:
         ConfigError: it is a directory, a FIFO or a device, is larger than any configuration, or cannot be read.
@@ -129,15 +125,10 @@ def _rename(held: HeldDirectory, temporary: str, name: str, last_look: Callable[
 
 
 def check_writable(path: str, *, inside: str | None = None) -> None:
-    """See that a file could be written, without touching what stands there.
-
-    Args:
-        path: its directory must be there.
-        inside: as for :func:`write_atomic`, like the errors.
+    """See that a file could be written, without touching what stands there; its directory must be there.
 
     Raises:
-        ConfigError: it could not.
-        UntrustedError: it leads through a link.
+        ConfigError, UntrustedError: as :func:`write_atomic`.
     """
     try:
         with place(path, inside) as (held, name):
@@ -151,13 +142,7 @@ def check_writable(path: str, *, inside: str | None = None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A file that was created.
-
-    Attributes:
-        path: where it is.
-        inside: as for :func:`write_atomic`.
-        status: of the file, to know it again.
-    """
+    """A file that was created: its path, ``inside`` as for :func:`write_atomic`, and its status, to know it again."""
 
     path: str
     inside: str | None
@@ -185,18 +170,13 @@ def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
 def create_file(path: str, content: bytes, *, mode: int = 0o600, inside: str | None = None) -> Created | None:
     """Write a file where nothing stands; what stands there, be it a link that leads nowhere, is left alone.
 
-    Args:
-        path: missing directories are created (0700).
-        content: the whole content.
-        mode: permissions; the process's umask takes from them.
-        inside: as for :func:`write_atomic`.
+    Missing directories are created (0700); the umask takes from the mode.
 
     Returns:
         The file; None where something stands.
 
     Raises:
-        ConfigError: it cannot be written; nothing is there.
-        UntrustedError: the path leads through a link of an untrusted project.
+        ConfigError, UntrustedError: as :func:`write_atomic`; nothing is there.
     """
     try:
         with place(path, inside, make=True, follow=False) as (held, name):
@@ -217,11 +197,7 @@ def create_file(path: str, content: bytes, *, mode: int = 0o600, inside: str | N
 
 
 def _settle(held: HeldDirectory, temporary: str, name: str) -> None:
-    """Give a file its name where nothing stands.
-
-    Raises:
-        FileExistsError: something does.
-    """
+    """Give a file its name where nothing stands; FileExistsError where something does."""
     try:
         held.link(temporary, name)
     except OSError as error:
@@ -233,19 +209,10 @@ def _settle(held: HeldDirectory, temporary: str, name: str) -> None:
 
 
 def remove_file(path: str, *, inside: str | None = None, last_look: Callable[[], None] | None = None) -> str | None:
-    """Remove a file.
-
-    Args:
-        path: of a link, what it leads to is removed, and the link stays.
-        inside: as for :func:`write_atomic`, like the rest.
-        last_look: called just before it is removed; raises to leave it.
+    """Remove a file; of a link, what it leads to.  The rest is as for :func:`write_atomic`.
 
     Returns:
         What is to be told all the same, although it was removed; None for nothing.
-
-    Raises:
-        ConfigError: it cannot be removed, or is no file.
-        UntrustedError: the path leads through a link of an untrusted project.
     """
     try:
         with place(path, inside) as (held, name):

@@ -101,12 +101,8 @@ def _is_address(text: str) -> bool:
 
 
 def shown(path: tuple[str, ...], value: Any) -> Any:
-    """The value of a field, or the table of one, as it may be shown and remembered.
-
-    Args:
-        path: the field, without the profile that it is of.
-        value: the value, as a file or JSON has it.
-    """
+    """The value of a field, or the table of one, as it may be shown and remembered; ``path`` is as for
+    :func:`looks_secret`."""
     if isinstance(value, dict):
         return {key: shown((*path, key), inner) for key, inner in value.items()}
     if path[-1] == "command":
@@ -168,9 +164,7 @@ def announces_secret(comment: str) -> bool:
 def _clear(text: str, *, assigned: bool = False) -> str:
     """A text that people wrote, without what may be a secret in it.
 
-    Args:
-        text: the text.
-        assigned: hide what follows a telling word only where a sign of assignment stands between them.
+    ``assigned``: hide what follows a telling word only where a sign of assignment stands between them.
     """
     text = without_secrets(text)
     if (end := text.rfind("@")) > 0 and (address := _IN_ADDRESS.search(text, 0, end)):

@@ -31,11 +31,10 @@ class _Row:
 
 
 def show_difference(before: Sequence[Line] | None, after: Sequence[Line], path: str) -> str:
-    """Compare two documents, of which the old one is None where there was no file.
+    """Compare two documents, of which the old one is None where there was no file; empty where nothing differs.
 
-    Returns:
-        The diff, with every literal secret as ``********`` (also where only the secret differs) and every character
-        that is not printable escaped; empty where nothing differs.
+    Every literal secret is ``********`` (also where only the secret differs), and every character that is not printable
+    escaped.
     """
     old = before or []
     top = _common(old, after)
@@ -70,9 +69,7 @@ def _newline(lines: Sequence[Line]) -> str:
 class _Rows:
     """The rows of lines; those of a line that is in both documents are the same objects.
 
-    Args:
-        ends: which characters at a row's end are not shown.
-        hidden: identities of lines of which nothing is shown.
+    ``ends`` are characters at a row's end that are not shown, ``hidden`` identities of lines of which nothing is shown.
     """
 
     def __init__(self, ends: str, hidden: set[int]) -> None:

@@ -149,12 +149,9 @@ class Editor:
             self._append(target, fields)
 
     def set(self, alias: str, path: FieldPath, value: Any) -> None:
-        """Give a field of a profile a value.
+        """Give a field of a profile, or a key of its table (``("ssl", "ca")``), a value as TOML would hold it.
 
-        Args:
-            alias: the profile.
-            path: the field, or a table and a key of it: ``("ssl", "ca")``.
-            value: as TOML would hold it; a SecretText is written as the text that it hides.
+        A SecretText is written as the text that it hides.
         """
         alias = self._find(alias)
         table = self._profiles()[alias]

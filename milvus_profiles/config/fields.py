@@ -97,14 +97,8 @@ class Field:
 
 
 def field(path: tuple[str, ...]) -> Field:
-    """Describe a field.
-
-    Args:
-        path: one name, or a table's name and a key of it.
-
-    Raises:
-        ConfigError: there is no such field; the hint names the nearest.
-    """
+    """Describe a field by its name, or by a table's name and a key of it; ConfigError, with the nearest, if there is
+    none."""
     if (found := find_field(path)) is not None:
         return found
     depth = next(depth for depth in range(len(path)) if find_field(path[: depth + 1]) is None)
@@ -130,14 +124,7 @@ def find_field(path: tuple[str, ...]) -> Field | None:
 
 
 def read_text(path: tuple[str, ...], text: str) -> Any:
-    """Read the text of a variable as the value of a field.
-
-    Args:
-        path: as for :func:`field`.
-        text: what the variable holds.
-
-    Returns:
-        A value of the type that the field has in a file; for a secret the literal as SecretText.
+    """Read the text of a variable as a value of the type that the field has in a file; of a secret, as SecretText.
 
     Raises:
         ConfigError: the text is not of that type.  The message does not repeat it.

@@ -84,27 +84,18 @@ class Findings:
         return self._found()[0]()
 
     def errors(self, limit: int = FINDINGS) -> list[MilvusProfilesError]:
-        """The first of them as errors.
-
-        Args:
-            limit: how many at most.
-        """
+        """The first of them as errors, so many at most."""
         if isinstance(self._found, MilvusProfilesError):
             return [self._found][:limit]
         return [describe().error() for describe in self._found()[:limit]] if limit else []
 
 
 def validate(raw: RawProfile, *, check_files: bool = True) -> Profile | Findings:
-    """Validate the fields of a profile.
+    """The profile that fields make, or what is wrong.  Errors are returned, not raised: the frames below hold the
+    values.
 
     The models are imported here, since who connects by plain values needs none; what its findings take is with them.
-
-    Args:
-        raw: its fields with their origins.
-        check_files: whether to look at the PEM files.
-
-    Returns:
-        The profile, or what is wrong.  Errors are returned, not raised: the frames below hold the values.
+    ``check_files`` is whether to look at the PEM files.
     """
     try:
         from pydantic import ValidationError
@@ -199,12 +190,7 @@ def _conflict_origin(fields: tuple[str, ...], raw: RawProfile) -> Origin:
 
 
 def refuse(findings: Findings, standing: Standing) -> NoReturn:
-    """Raise the first of the findings that :func:`validate` gave.
-
-    Args:
-        findings: what is wrong.
-        standing: which file a command to list them all is for.
-    """
+    """Raise the first of the findings; a command to list them all is for the file of ``standing``."""
     [error] = findings.errors(1)
     if findings.number > 1:
         more = f"{findings.number - 1} more"

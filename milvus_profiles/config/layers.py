@@ -113,10 +113,8 @@ class Layers:
     def choices(self, alias: str | None, name: str, variable: str | None) -> list[tuple[str, Origin | None, str]]:
         """What selects a profile, strongest first: its alias, its origin (None for the last resorts), and why.
 
-        Args:
-            alias: an explicit name; None without one.
-            name: what that is called in messages, such as ``--profile``.
-            variable: what ``MILVUS_PROFILE`` names; None without it.
+        ``name`` is what the explicit alias is called in messages, such as ``--profile``; ``variable`` what
+        ``MILVUS_PROFILE`` names.
         """
         documents = {document.path: document for document in self._documents}
         defaults = [(path, d.root["default_profile"]) for path, d in documents.items() if "default_profile" in d.root]
@@ -143,13 +141,7 @@ class Layers:
         return usable[0] if len(usable) == 1 else None
 
     def raw(self, alias: str) -> RawProfile | None:
-        """The fields of a profile from all layers but the call, before validation.
-
-        Args:
-            alias: any spelling of it.
-
-        Returns:
-            None where nobody declares it.
+        """The fields of a profile from all layers but the call, before validation; None where nobody declares it.
 
         Raises:
             ConfigError: it is no table, or what it extends cannot be had.

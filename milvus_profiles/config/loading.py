@@ -97,15 +97,10 @@ def load_for(
     connector: Callable[..., Any] | None = None,
     file_name: str = "file=",
 ) -> tuple[Profiles, str | None]:
-    """Read the files and the environment for whoever wants one profile.
+    """Read the files and the environment for whoever wants one profile, None for the selected one.
 
-    A profile that ``MILVUS_URI`` declares is the environment's whole, and an address of a call needs no profile: for
-    them a file that was merely found need not be readable.
-
-    Args:
-        alias: the profile; None for the selected one.
-        file, env, connector, file_name: as for :func:`load`.
-        address: whether the call names an address and no profile.
+    A profile that ``MILVUS_URI`` declares is the environment's whole, and an address of a call (``address``) needs no
+    profile: for them a file that was merely found need not be readable.
 
     Returns:
         The profiles, and what to warn of: a file that cannot be read and was left out.
@@ -138,11 +133,7 @@ def load_with_warning(alias: str | None, *, connector: Callable[..., Any] | None
 
 
 def profiles_of(given: Any) -> Profiles | None:
-    """The profiles that a caller gave, if any.
-
-    Raises:
-        ParamError: it is something else.
-    """
+    """The profiles that a caller gave, if any; ParamError where it is something else."""
     if given is None or isinstance(given, Profiles):
         return given
     raise ParamError(
@@ -164,11 +155,7 @@ def _without_files(env: MaskedMapping, connector: Callable[..., Any] | None) -> 
 def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] | None = None) -> Profiles:
     """The profiles of one text, as if it stood in a file: to check an edit before it is written.
 
-    Args:
-        content: the text.
-        path: where it would stand; relative paths count from there.
-        role: how the file would be read.
-        env: the environment, for the home directory; its variables are left out.
+    Relative paths count from where it would stand; of ``env`` only what says where the home directory is counts.
 
     Raises:
         ConfigError: the text is invalid as a whole.
@@ -183,11 +170,8 @@ def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] |
 def load_alone(path: str, role: Role, cwd: str, *, env: Mapping[str, str]) -> Profiles:
     """The profiles of one file, whatever other files and the variables say.
 
-    Args:
-        path: absolute path.
-        role: how the file would be read.
-        cwd: what relative paths count from where the path is that of no file.
-        env: the environment, for the home directory and for trust; its variables are left out.
+    ``cwd`` is what relative paths count from where the path is that of no file; of ``env`` only what says where the
+    home directory and the list of trusted files are counts.
 
     Raises:
         ConfigError: the file cannot be read or is invalid as a whole.
@@ -235,13 +219,7 @@ def documents_in_force(
 ) -> tuple[tuple[Document, ...], tuple[UnreadFile, ...]]:
     """The files in force, strongest first, and those that are there and are not read.
 
-    Args:
-        file: one that is named, by whatever ``file_name`` calls it.
-        env, cwd: as for :func:`milvus_profiles.config.loading.load`.
-        new: as for :func:`milvus_profiles.config.loading.load`.
-
-    Raises:
-        ConfigError: a file cannot be read or is invalid as a whole.
+    ``file`` is one that is named, by whatever ``file_name`` calls it; the rest and the errors are as for :func:`load`.
     """
     if text := named(file, env):
         name = "MILVUS_PROFILES_FILE" if file is None else file_name

@@ -124,12 +124,7 @@ def named(file: str | None, env: Mapping[str, str]) -> str | None:
 
 
 def named_file(text: str, env: Mapping[str, str], cwd: str) -> str:
-    """The path of a file that ``--config`` or ``MILVUS_PROFILES_FILE`` names.
-
-    Args:
-        text: what was written.
-        env: the environment, for the home directory.
-        cwd: what a relative path counts from.
+    """The path of a file that ``--config`` or ``MILVUS_PROFILES_FILE`` names; a relative one counts from ``cwd``.
 
     Raises:
         ConfigError: it can be the path of nothing, or begins with ``~`` where there is no home directory.
@@ -145,11 +140,7 @@ def named_file(text: str, env: Mapping[str, str], cwd: str) -> str:
 
 
 def current_directory() -> str:
-    """The process's current directory.
-
-    Raises:
-        ConfigError: it was deleted.
-    """
+    """The process's current directory; ConfigError where it was deleted."""
     try:
         return os.getcwd()
     except OSError as error:
@@ -173,10 +164,6 @@ def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tup
 
     The directory that holds ``.git`` and the home directory are the last ones searched.  The user's own file is not a
     project file, even where the search meets it.
-
-    Args:
-        cwd: absolute directory to begin at.
-        env: the environment, for the home directory.
 
     Returns:
         The file, and those that were passed over because they could be somebody else's work: they hide none above.
@@ -204,12 +191,8 @@ def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tup
 
 
 def project_candidates(cwd: str, env: Mapping[str, str], found: str | None) -> Iterator[str]:
-    """The paths whose being there, or not, decides which project file is in force.
-
-    Args:
-        cwd, env: as for :func:`find_project_file`.
-        found: the file in force, which is not among them; None for none.
-    """
+    """The paths whose being there, or not, decides which project file is in force; the one that is (``found``) left
+    out."""
     for directory in _searched(cwd, env):
         candidate = os.path.join(directory, FILE_NAME)
         if candidate == found:

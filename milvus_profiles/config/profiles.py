@@ -251,9 +251,6 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
     def examine(self, alias: str) -> tuple[RawProfile | None, Profile | Findings]:
         """Put a profile together as :meth:`resolve` does, for lists of many: nothing is raised, and no error made.
 
-        Args:
-            alias: any spelling of one that is declared.
-
         Returns:
             Its fields, or None where they cannot be had; and the profile, or what is wrong with it.
         """

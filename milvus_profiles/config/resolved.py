@@ -40,13 +40,7 @@ def sends_plaintext(profile: Connectable) -> bool:
 
 
 def check_plaintext(resolved: Resolved) -> str | None:
-    """Refuse a secret over plaintext, or say that it is accepted.
-
-    Args:
-        resolved: the profile and the origins of its fields.
-
-    Returns:
-        None where nothing is to be said; a warning where plaintext was chosen deliberately.
+    """Refuse a secret over plaintext; a warning where it was chosen deliberately, None where nothing is to be said.
 
     Raises:
         InsecureTransportError: the profile does not allow it.
@@ -160,12 +154,7 @@ _OPTIONAL = ("description", "uri", "host", "port", "user", "password", "token", 
 
 
 def plain_profile(raw: RawProfile, *, check_files: bool = True) -> PlainProfile | None:
-    """The profile that validation would make of plain values; None where one is not, or where they contradict others.
-
-    Args:
-        raw: the fields.
-        check_files: whether to look at the PEM files.
-    """
+    """The profile that validation would make of plain values; None where one is not, or where they contradict others."""
     given = {path: v.value for path, v in raw.values.items() if v.value is not None or path[0] not in _OPTIONAL}
     standing = standing_of(raw)
 

@@ -65,11 +65,7 @@ class EnvironmentLayer:
 
 
 def read_environment(env: Mapping[str, str], cwd: str) -> EnvironmentLayer:
-    """Read the layer.
-
-    Args:
-        env: the variables; an empty value counts as unset.
-        cwd: what relative paths in variables count from.
+    """Read the layer; an empty value counts as unset, and relative paths count from ``cwd``.
 
     Raises:
         ConfigError: a variable is misspelled, is not of its field's type, or contradicts another.
@@ -278,12 +274,7 @@ def _from_files(documents: tuple[Document, ...]) -> dict[str, Any]:
 
 
 def load_settings(env: Mapping[str, str], cwd: str, documents: tuple[Document, ...]) -> Settings:
-    """Read the root settings.
-
-    Args:
-        env: the environment.
-        cwd: what relative paths in variables count from.
-        documents: the files in force, strongest first.
+    """Read the root settings of the environment and of the files in force, strongest first.
 
     Raises:
         ConfigError: a root key or a variable is wrong.

@@ -44,10 +44,6 @@ class State:
 def state_file(name: str, env: Mapping[str, str]) -> str:
     """The path of a state file, whether it exists or not, to write it.
 
-    Args:
-        name: of the file.
-        env: the environment, for the state directory.
-
     Raises:
         ConfigError: there is no state directory, or it is somebody else's.
     """
@@ -65,12 +61,7 @@ def state_file(name: str, env: Mapping[str, str]) -> str:
 
 
 def read_state(name: str, env: Mapping[str, str]) -> State:
-    """Read a state file.
-
-    Args:
-        name: of the file.
-        env: the environment, for the state directory and for whose files are believed.
-    """
+    """Read a state file of this name."""
     directory = state_directory(env)
     if directory is None:
         return State()
@@ -101,7 +92,7 @@ def update_state(
 
     Args:
         name: of the file.
-        env: as for :func:`read_state`.
+        env: the environment, for the state directory.
         what: what the file is, for errors: ``"the list of trusted files"``.
         change: from what stands there to what is to stand there.
 

@@ -55,11 +55,7 @@ class TrustStore:
 
     @classmethod
     def load(cls, env: Mapping[str, str]) -> TrustStore:
-        """Read the state; what cannot be read, or could have been written by somebody else, trusts nothing.
-
-        Args:
-            env: the environment, for the state directory.
-        """
+        """Read the state; what cannot be read, or could have been written by somebody else, trusts nothing."""
         directory = state_directory(env)
         state = read_state(_NAME_OF_STATE, env)
         path = None if directory is None else os.path.join(directory, _NAME_OF_STATE)
@@ -111,19 +107,11 @@ class TrustStore:
         return self._update(os.path.realpath(document.path), entry)
 
     def unpin(self, path: str) -> TrustStore:
-        """Trust the file at a path no longer, whether it exists or not, in any of its contents.
-
-        Raises:
-            MilvusProfilesError: as :meth:`pin`.
-        """
+        """Trust the file at a path no longer, whether it exists or not, in any of its contents; errors as :meth:`pin`."""
         return self._update(os.path.realpath(path), None)
 
     def unpin_all(self) -> TrustStore:
-        """Trust no file any longer.
-
-        Raises:
-            MilvusProfilesError: as :meth:`pin`.
-        """
+        """Trust no file any longer; errors as :meth:`pin`."""
         return self._update(None, None)
 
     def contents(self, path: str) -> list[str]:
@@ -228,12 +216,7 @@ def gated_fields(document: Document) -> dict[str, Any]:
 
 
 def shown_gated(name: str, value: Any) -> Any:
-    """A gated value as it may be shown and remembered.
-
-    Args:
-        name: ``ALIAS.FIELD``, as :func:`gated_fields` has it.
-        value: the value.
-    """
+    """A gated value as it may be shown and remembered; its name is ``ALIAS.FIELD``, as :func:`gated_fields` has it."""
     path = tuple(name.split(".")[-2:])
     return shown(path if find_field(path) else path[-1:], value)
 
@@ -261,15 +244,11 @@ def gated_names(raw: RawProfile) -> list[str]:
 
 
 def check_fields(raw: RawProfile, store: TrustStore) -> None:
-    """Refuse a profile whose file is untrusted and whose fields need trust.
-
-    Args:
-        raw: the profile, overrides included.
-        store: what is trusted.
+    """Refuse a profile, overrides included, whose file is untrusted and whose fields need trust.
 
     Raises:
-        UntrustedError: a gated field is in force, or a secret of the environment or of the call would go to the
-            address of an untrusted project file.
+        UntrustedError: a gated field is in force, or a secret of the environment or of the call would go to the address
+            of an untrusted project file.
     """
     document = raw.document
     if document is None or store.trusts(document):
@@ -356,11 +335,7 @@ def _account(profile: Connectable) -> str:
 
 
 def check_default(document: Document, alias: str, store: TrustStore, declared: bool) -> None:
-    """Refuse an untrusted project's default_profile that names a profile of someone else.
-
-    Raises:
-        UntrustedError: it does.
-    """
+    """Refuse an untrusted project's default_profile that names a profile of someone else, with UntrustedError."""
     if not declared and not store.trusts(document):
         raise UntrustedError(
             f"default_profile names {alias!r}, which this project file does not declare, and the file is not trusted",

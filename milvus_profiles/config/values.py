@@ -116,10 +116,7 @@ class RawProfile:
 def from_table(document: Document, alias: str, home: Home | None = None) -> Raw:
     """Flatten the table of a profile in a file; relative paths become absolute.
 
-    Args:
-        document: the file.
-        alias: as it is spelled there.
-        home: what ``~`` stands for; None takes the process's own home directory.
+    ``home`` is what ``~`` stands for; None takes the process's own home directory.
 
     Raises:
         ConfigError: it is not a table.
@@ -177,13 +174,10 @@ _MAY_BE_PATHS = _PATH_FIELDS | {("uri",), *((secret, "command") for secret in SE
 
 
 def _absolute(path: FieldPath, value: Any, directory: str, home: Home | None) -> Any:
-    """A path counts from where it is written; an address too, where it is a path.
+    """A path, of one of :data:`_MAY_BE_PATHS`, counts from where it is written; an address too, where it is a path.
 
-    What can be made no path stays as it is, for the validation of its field to say why: one profile's fault is none
-    of the others'.
-
-    Args:
-        path: one of :data:`_MAY_BE_PATHS`.
+    What can be made no path stays as it is, for the validation of its field to say why: one profile's fault is none of
+    the others'.
     """
     try:
         return _counted(path, value, directory, home() if home is not None and "~" in str(value) else None)
@@ -217,13 +211,7 @@ def resolved_paths(raw: Raw, directory: str, home: Home | None = None) -> Raw:
 
 
 def from_call(fields: Mapping[str, Any], directory: str, home: Home | None = None) -> Raw:
-    """Flatten the fields of a call; relative paths become absolute.
-
-    Args:
-        fields: the keyword arguments.
-        directory: what relative paths count from.
-        home: as for :func:`from_table`.
-    """
+    """Flatten the fields of a call; relative paths become absolute.  ``home`` is as for :func:`from_table`."""
     values: Raw = {}
     for name, value in fields.items():
         if isinstance(value, dict) and value:

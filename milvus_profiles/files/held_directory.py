@@ -66,12 +66,7 @@ class HeldDirectory:
         return name if self._descriptor is not None else os.path.join(self.path, name)
 
     def enter(self, name: str, *, passing: bool = False) -> HeldDirectory:
-        """Hold a directory in it, which may be no link.
-
-        Args:
-            name: its name.
-            passing: as for the class, like the errors.
-        """
+        """Hold a directory in it, which may be no link; ``passing`` and errors are as for the class."""
         return HeldDirectory(os.path.join(self.path, name), self, passing=passing)
 
     def status(self, name: str) -> os.stat_result:
@@ -83,29 +78,20 @@ class HeldDirectory:
         return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
 
     def open(self, name: str, flags: int, mode: int = 0o600) -> int:
-        """A descriptor of a file in it, which may be no link; opening waits for nobody.
-
-        Raises:
-            OSError: it cannot be opened so.
-        """
+        """A descriptor of a file in it, which may be no link; opening waits for nobody."""
         return os.open(self._at(name), flags | _FILE, mode, dir_fd=self._descriptor)
 
     def give(self, descriptor: int) -> None:
         """Give what root made in another user's directory to that user, whom it would shut out otherwise.
 
-        Args:
-            descriptor: of a new file, or of a directory with nothing in it.
+        The descriptor is of a new file, or of a directory with nothing in it.
         """
         if sys.platform != "win32" and os.geteuid() == 0 and (owner := self.own_status).st_uid != 0:
             with suppress(OSError):  # some file systems give nothing away
                 os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
     def make(self, name: str, mode: int = 0o777) -> None:
-        """Make a directory in it.
-
-        Raises:
-            OSError: it cannot be made, or something stands there.
-        """
+        """Make a directory in it; OSError where it cannot be made, or something stands there."""
         os.mkdir(self._at(name), mode, dir_fd=self._descriptor)
 
     def replace(self, old: str, new: str) -> None:
@@ -118,11 +104,7 @@ class HeldDirectory:
         _patiently(lambda: os.replace(self._at(old), self._at(new), src_dir_fd=at, dst_dir_fd=at))
 
     def link(self, old: str, new: str) -> None:
-        """Give a file a second name, where nothing stands yet.
-
-        Raises:
-            OSError: something stands there, or the file system has no second names.
-        """
+        """Give a file a second name; OSError where something stands there, or the file system has no second names."""
         if sys.platform == "win32":
             os.link(self._at(old), self._at(new))
         else:
@@ -130,11 +112,7 @@ class HeldDirectory:
             os.link(self._at(old), self._at(new), src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
 
     def remove(self, name: str, *, patient: bool = True) -> None:
-        """Remove a file, or of a link the link itself.
-
-        Args:
-            name: its name.
-            patient: ask again as :meth:`replace` does.
+        """Remove a file, or of a link the link itself; ``patient`` asks again as :meth:`replace` does.
 
         Raises:
             OSError: it cannot be, or is a directory; on Windows as for :meth:`replace`.
@@ -156,12 +134,7 @@ class HeldDirectory:
             return next(names, None) is None
 
     def made(self, name: str, mode: int) -> HeldDirectory:
-        """Hold a directory in it, which is made where there is none.
-
-        Args:
-            name: its name.
-            mode: as for :meth:`make`, like the errors.
-        """
+        """Hold a directory in it, which is made where there is none; the rest is as for :meth:`make`."""
         try:
             self.make(name, mode)
         except FileExistsError:
@@ -184,11 +157,7 @@ class HeldDirectory:
         return self.own_status.st_ino
 
     def sync(self) -> None:
-        """Have what was made, renamed or removed in it survive a power failure, where its file system can.
-
-        Raises:
-            OSError: the disk fails.
-        """
+        """Have what was made, renamed or removed in it survive a power failure, where its file system can."""
         if self._descriptor is None:
             return
         try:

@@ -69,13 +69,9 @@ def is_pem(content: bytes) -> bool:
 
 
 class RegularFile:
-    """What was read, and what the open file itself said of its owner and its mode; it shows none of it.
+    """All bytes that were read, and what the open file itself said of its owner and its mode; it shows none of it.
 
     No dataclass: to import those takes longer than to read the file.
-
-    Args:
-        content: all of its bytes.
-        status: as os.fstat gives it.
     """
 
     __slots__ = ("content", "status")
@@ -86,29 +82,20 @@ class RegularFile:
 
 
 def read_regular(path: str, limit: int) -> RegularFile:
-    """Read a regular file whole.
-
-    Args:
-        path: links are followed.
-        limit: bytes that it may have.
+    """Read a regular file whole; links are followed.
 
     Raises:
-        FileFault: there is none, it is no regular file, it is larger, or it cannot be read.
+        FileFault: there is none, it is no regular file, it has more bytes than the limit, or it cannot be read.
     """
     descriptor, status = open_file(path)
     return read_open(descriptor, limit, status)
 
 
 def read_open(descriptor: int, limit: int, status: os.stat_result | None = None) -> RegularFile:
-    """Read whole what is open, if it is a regular file.
+    """Read whole what is open, if it is a regular file, and close it.
 
-    Args:
-        descriptor: it is closed.
-        limit: bytes that it may have.
-        status: what os.fstat says of it, where that is known already, and that it is a regular file.
-
-    Raises:
-        FileFault: as :func:`read_regular`.
+    ``status`` is what os.fstat says of it, where that is known already, and that it is a regular file.  Errors are
+    those of :func:`read_regular`.
     """
     try:
         if status is None:
@@ -124,11 +111,9 @@ def read_open(descriptor: int, limit: int, status: os.stat_result | None = None)
 
 
 def open_file(path: str, *, pipes: bool = False) -> tuple[int, os.stat_result]:
-    """Open a file for reading, without waiting.
+    """Open a file for reading, without waiting; links are followed.
 
-    Args:
-        path: links are followed.
-        pipes: take a FIFO too, whose reads do not wait either, and a terminal, for the caller to refuse.
+    ``pipes`` takes a FIFO too, whose reads do not wait either, and a terminal, for the caller to refuse.
 
     Returns:
         The descriptor, for the caller to close, and its status.
@@ -182,12 +167,7 @@ def _fault(error: OSError) -> FileFault:
 
 
 def check_kind(mode: int, pipes: bool = False, *, terminals: bool = False) -> None:
-    """Refuse what is no regular file.
-
-    Args:
-        mode: what os.stat says of it.
-        pipes: let a FIFO pass.
-        terminals: let a device pass.
+    """Refuse what is no regular file, by its mode; FIFOs and devices (``terminals``) may be let pass.
 
     Raises:
         FileFault: it is of another kind.
@@ -215,26 +195,19 @@ _KEPT: dict[tuple[str, int, int], Callable[[], RegularFile]] = {}
 
 
 def is_given(path: str) -> bool:
-    """Whether a path stands for what this process was started with, and for no file that could be written.
-
-    Args:
-        path: absolute path.
-    """
+    """Whether an absolute path stands for what this process was started with, and for no file that could be written."""
     if sys.platform == "win32":
         return path.lower() in _NOTHING  # nothing else of that kind has a path there
     return _GIVEN.fullmatch(path) is not None
 
 
 def read_given(path: str, limit: int, seconds: float = 30.0) -> RegularFile:
-    """Read whole what a process was given, or what was read of it before.
+    """Read whole what a process was given (:func:`is_given`), or what was read of it before.
 
-    Args:
-        path: one of those that :func:`is_given` knows.
-        limit: bytes that it may have.
-        seconds: how long a pipe may take to give all of it.
+    A pipe may take 30 seconds to give all of it.
 
     Raises:
-        FileFault: there is none, it is a terminal or a device, it is larger, or it does not end in time.
+        FileFault: there is none, it is a terminal or a device, it is larger than the limit, or it does not end in time.
     """
     if sys.platform == "win32":
         return RegularFile(b"", os.stat(os.devnull))

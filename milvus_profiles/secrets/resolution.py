@@ -33,14 +33,9 @@ _HINT = "write the secret into that file, or name another one in the profile"
 
 
 def read_file(path: str, seconds: float) -> Fetched:
-    """Read a secret.
+    """Read a secret from a file, in full and bounded in size; a pipe may take so many seconds to give all of it.
 
-    Args:
-        path: absolute path.
-        seconds: how long a pipe may take to give all of it.
-
-    Returns:
-        The secret, and FOR_EVER if it came from a pipe that this process was started with: that gives it only once.
+    What came from a pipe that this process was started with is kept FOR_EVER: that gives it only once.
 
     Raises:
         SecretUnavailableError: it cannot be read, or what it holds is no secret.
@@ -150,13 +145,9 @@ class SecretContext:
 
 @dataclass(frozen=True)
 class SecretStatus:
-    """Whether a secret is there.
+    """Whether a secret is there, its kind, and the dotted name of the keyring's backend where that is asked.
 
-    Attributes:
-        state: whether it is there.  A file is not read and a command not run for this: they are ``"present"`` if the
-            file or the program exists.
-        kind: as in :class:`~milvus_profiles.profile.Credential`; ``"none"`` for a profile without credentials.
-        backend: dotted name of the keyring's backend; None where the keyring is not asked.
+    A file is not read and a command not run for this: they are ``"present"`` if the file or the program exists.
     """
 
     state: Literal["present", "missing"]
@@ -167,12 +158,12 @@ class SecretStatus:
 def resolve(
     credential: Credential | None, endpoint: Endpoint, context: SecretContext, *, refresh: bool = False
 ) -> SecretText | None:
-    """The whole token of a credential: ``user:password``, or the token itself.
+    """The whole token of a credential: ``user:password``, or the token itself; None of None.
 
     It blocks while it reads files, runs commands or waits for the keyring.
 
     Args:
-        credential: what the profile says; None gives None.
+        credential: what the profile says.
         endpoint: where the token will be sent; the keyring's entries are bound to it.
         context: the environment and the keyring.
         refresh: get it anew although a command's result is still kept, because the server refused it.

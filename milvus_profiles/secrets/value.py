@@ -26,12 +26,7 @@ SIZE_LIMIT = 64 * 1024
 
 
 def make_token(user: str | None, password: SecretText) -> SecretText:
-    """The token that Milvus takes.
-
-    Args:
-        user: name of the user; None where the secret is a whole token already.
-        password: the user's password, or the token.
-    """
+    """The token that Milvus takes; without a user the password is a whole token already."""
     return password if user is None else SecretText(f"{user}:{password.reveal()}")
 
 
@@ -55,8 +50,7 @@ class Received:
     def read_from(self, read: Callable[[int], bytes]) -> bool:
         """Read once, up to one byte more than the limit; False at the end of what there is.
 
-        Args:
-            read: what reads at most so many bytes, as os.read does of a descriptor; what it raises is passed on.
+        ``read`` reads at most so many bytes, as os.read does of a descriptor; what it raises is passed on.
         """
         before = len(self._data)
         self._data += read(SIZE_LIMIT + 1 - before)
@@ -80,16 +74,11 @@ SERVICE = "milvus-profiles"
 
 
 def keyring_account(endpoint: Endpoint, user: str | None) -> str:
-    """The keyring's username for the secret of an endpoint and a user.
+    """The keyring's username for the secret of a canonical endpoint and a user, None for a whole token.
 
-    Args:
-        endpoint: the canonical endpoint, with the TLS that is in effect.
-        user: whose password it is; None for a whole token.
-
-    Returns:
-        ``tls|HOST|PORT|USER`` or ``plain|HOST|PORT|USER`` (an IPv6 host without brackets), ``unix|REALPATH||USER`` for
-        a Unix socket; the last part is empty for a whole token.  A ``|`` or ``%`` in a socket's path is
-        percent-encoded.
+    It is ``tls|HOST|PORT|USER`` or ``plain|HOST|PORT|USER`` (an IPv6 host without brackets), ``unix|REALPATH||USER``
+    for a Unix socket; the last part is empty for a whole token.  A ``|`` or ``%`` in a socket's path is
+    percent-encoded.
 
     Raises:
         ConfigError: the endpoint is Milvus Lite, which has no authentication.

@@ -117,8 +117,7 @@ class TextDocument:
     def copy_table(self, source: Path, target: Path) -> bool:
         """Append a copy of a table, word for word, without the comments around it.
 
-        Returns:
-            Whether it could be done: only for a table that has headers and nothing elsewhere.
+        False where it cannot be done: for a table without headers, or with fields elsewhere.
         """
         mine = [index for index, line in enumerate(self.lines) if line.below(source)]
         if not mine or any(self.lines[i].table[: len(source)] != source for i in mine if self._is_entry(i)):
