@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ..alias import fold_alias, is_alias
 from ..files.regular_file import FileFault, is_given, read_regular
-from .locations import named, named_file, project_file, user_file, user_file_fault
+from .locations import find_project_file, named, named_file, user_file, user_file_fault
 
 _PREFIX = "MILVUS_PROFILES__"
 _LIMIT = 8 << 20
@@ -106,7 +106,7 @@ def _paths(env: Mapping[str, str], cwd: str, config: str | None) -> list[str]:
     paths = [] if file or user_file_fault(env) is not None else [user_file(env)]
     # Naming the class of what they raise would load it, which takes longer than all the rest.
     with contextlib.suppress(Exception):
-        paths.insert(0, named_file(file, env, cwd) if file else project_file(cwd, env))
+        paths.insert(0, named_file(file, env, cwd) if file else find_project_file(cwd, env)[0])
     return list(filter(None, paths))
 
 

@@ -54,15 +54,15 @@ class UnreadFile(NamedTuple):
 
 def user_file(env: Mapping[str, str]) -> str | None:
     """Path of the user's own file, whether it exists or not; None where the user has no home directory for it."""
-    directory = _place(_configuration(env))
-    return None if directory is None else os.path.join(directory, FILE_NAME)
+    base = _configuration(env)
+    return None if base is None else os.path.join(*base, FILE_NAME)
 
 
 def user_file_fault(env: Mapping[str, str]) -> UnreadFile | None:
     """Why the user's own file is not used although it has a place; None if it is, or has none."""
-    base, path = _configuration(env), user_file(env)
-    if base is None or path is None:
+    if (base := _configuration(env)) is None:
         return None
+    path = os.path.join(*base, FILE_NAME)
     if (fault := fault_below(base[0], path, own_users(env))) is not None:
         return _unread(path, fault)
     try:
@@ -80,21 +80,18 @@ def state_directory(env: Mapping[str, str]) -> str | None:
 
     None where the user has no home directory for it.
     """
-    return _place(_state(env))
+    base = _state(env)
+    return None if base is None else os.path.join(*base)
 
 
 def state_fault(env: Mapping[str, str]) -> Fault | None:
     """Why the state directory could hold what somebody else put there; None if it could not, or there is none."""
-    base, path = _state(env), state_directory(env)
-    return None if base is None or path is None else fault_below(base[0], path, own_users(env))
+    base = _state(env)
+    return None if base is None else fault_below(base[0], os.path.join(*base), own_users(env))
 
 
 _Base = tuple[str, str]
 """A directory that the environment names, and a path below it."""
-
-
-def _place(base: _Base | None) -> str | None:
-    return None if base is None else os.path.join(*base, "milvus")
 
 
 def _configuration(env: Mapping[str, str]) -> _Base | None:
@@ -113,9 +110,9 @@ def _base(env: Mapping[str, str], name: str, default: str) -> _Base | None:
     # The XDG specification says that a relative path in these variables is to be ignored.
     value = env.get(name, "")
     if is_absolute(value) and "\0" not in value:
-        return value, ""
+        return value, "milvus"
     home = home_directory(env)
-    return None if home is None else (home, default)
+    return None if home is None else (home, os.path.join(default, "milvus"))
 
 
 def named(file: str | None, env: Mapping[str, str]) -> str | None:
@@ -152,11 +149,6 @@ def current_directory() -> str:
 
 
 # --- the project's ---------------------------------------------------------------------------------------------------
-
-
-def project_file(cwd: str, env: Mapping[str, str]) -> str | None:
-    """The project file in force; arguments and errors are those of :func:`find_project_file`."""
-    return find_project_file(cwd, env)[0]
 
 
 def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tuple[UnreadFile, ...]]:

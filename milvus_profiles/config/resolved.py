@@ -154,7 +154,7 @@ _OPTIONAL = ("description", "uri", "host", "port", "user", "password", "token", 
 
 
 def plain_profile(raw: RawProfile, *, check_files: bool = True) -> PlainProfile | None:
-    """The profile that validation would make of plain values; None where one is not, or where they contradict others."""
+    """The profile that validation would make of plain values; None where one is not, or two contradict each other."""
     given = {path: v.value for path, v in raw.values.items() if v.value is not None or path[0] not in _OPTIONAL}
     standing = standing_of(raw)
 

@@ -107,7 +107,7 @@ class TrustStore:
         return self._update(os.path.realpath(document.path), entry)
 
     def unpin(self, path: str) -> TrustStore:
-        """Trust the file at a path no longer, whether it exists or not, in any of its contents; errors as :meth:`pin`."""
+        """Trust the file at a path no longer, whether it exists or not, whatever its content; errors as :meth:`pin`."""
         return self._update(os.path.realpath(path), None)
 
     def unpin_all(self) -> TrustStore:

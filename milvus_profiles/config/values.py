@@ -63,9 +63,6 @@ class Origin(NamedTuple):
         return self.name or "default"
 
 
-DEFAULT = Origin("default")
-
-
 @even_half_made
 class Value:
     """A value and its origin; it does not change.
@@ -242,18 +239,17 @@ def override(base: RawProfile, over: Raw) -> RawProfile:
     return RawProfile(base.alias, values | over, overridden, base.declared, base.document)
 
 
+_SAME: dict[str, frozenset[str]] = {
+    "uri": frozenset({"host", "port"}),
+    "host": frozenset({"uri"}),
+    "token": frozenset({"password"}),
+    "password": frozenset({"token"}),
+}
+
+
 def displaced(heads: set[str]) -> frozenset[str]:
     """Fields that say the same thing as the given ones in another form."""
-    gone: set[str] = set()
-    if "uri" in heads:
-        gone |= {"host", "port"}
-    if "host" in heads:
-        gone |= {"uri"}
-    if "token" in heads:
-        gone |= {"password"}
-    if "password" in heads:
-        gone |= {"token"}
-    return frozenset(gone - heads)
+    return frozenset().union(*(_SAME[head] for head in heads if head in _SAME)) - heads
 
 
 def _replaced(path: FieldPath, over: Raw) -> bool:

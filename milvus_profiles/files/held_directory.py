@@ -216,37 +216,29 @@ def copy_attributes(held: HeldDirectory, name: str, target: int, *, access: bool
     Returns:
         The names of those that it could not be given.
     """
-    if sys.platform == "linux":
-        return _copied(held, name, target, access=access)
-    return []
-
-
-if sys.platform == "linux":
-
-    def _copied(held: HeldDirectory, name: str, target: int, *, access: bool) -> list[str]:
-        try:
-            source = held.open(name, os.O_RDONLY)
-        except OSError:
-            return []  # what cannot be read has been edited by nobody
-        try:
-            ours, theirs = os.fstat(target), os.fstat(source)
-            same = (ours.st_uid, ours.st_gid) == (theirs.st_uid, theirs.st_gid)
-            wanted = [name for name in _names(source) if access or name != _ACCESS]
-            return [name for name in wanted if (name == _ACCESS and not same) or not _give(name, source, target)]
-        finally:
-            os.close(source)
-
-    def _names(descriptor: int) -> list[str]:
-        try:
-            return sorted(set(os.listxattr(descriptor)) - _OF_THE_CONTENT)
-        except OSError:
-            return []  # the file system has none
-
-    def _give(name: str, source: int, target: int) -> bool:
-        try:
-            value = os.getxattr(source, name)
-            if name not in os.listxattr(target) or os.getxattr(target, name) != value:
-                os.setxattr(target, name, value)
-        except OSError:
-            return False
-        return True
+    if sys.platform != "linux":
+        return []
+    try:
+        source = held.open(name, os.O_RDONLY)
+    except OSError:
+        return []  # what cannot be read has been edited by nobody
+    lost = []
+    try:
+        ours, theirs = os.fstat(target), os.fstat(source)
+        same = (ours.st_uid, ours.st_gid) == (theirs.st_uid, theirs.st_gid)
+        names: list[str] = []
+        with suppress(OSError):  # the file system has none
+            names = sorted(set(os.listxattr(source)) - _OF_THE_CONTENT)
+        for one in names:
+            if one == _ACCESS and not (access and same):
+                lost += [one] if access else []
+                continue
+            try:
+                value = os.getxattr(source, one)
+                if one not in os.listxattr(target) or os.getxattr(target, one) != value:
+                    os.setxattr(target, one, value)
+            except OSError:
+                lost.append(one)
+    finally:
+        os.close(source)
+    return lost

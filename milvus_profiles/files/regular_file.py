@@ -105,8 +105,7 @@ def read_open(descriptor: int, limit: int, status: os.stat_result | None = None)
     finally:
         os.close(descriptor)
     if content is None:
-        shown = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit >> 10} KiB"
-        raise FileFault(f"is larger than {shown}")
+        raise _too_large(limit)
     return RegularFile(content, status)
 
 
@@ -162,6 +161,10 @@ def _read(descriptor: int, size: int, limit: int) -> bytes | None:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def _too_large(limit: int) -> FileFault:
+    return FileFault(f"is larger than {f'{limit >> 20} MiB' if limit >= 1 << 20 else f'{limit >> 10} KiB'}")
+
+
 def _fault(error: OSError) -> FileFault:
     return FileFault(f"cannot be read: {error.strerror or type(error).__name__}", error.errno)
 
@@ -211,49 +214,47 @@ def read_given(path: str, limit: int, seconds: float = 30.0) -> RegularFile:
     """
     if sys.platform == "win32":
         return RegularFile(b"", os.stat(os.devnull))
-    else:  # noqa: RET505  # mypy looks for no name where it knows the platform
-        return _read_given(path, limit, seconds)
-
-
-if sys.platform != "win32":
-
-    def _read_given(path: str, limit: int, seconds: float) -> RegularFile:
-        with _LOCK:
-            try:
-                status = os.stat(path)
-            except OSError as error:
-                raise FileFault(f"cannot be read: {error.strerror}", error.errno) from None
-            if stat.S_ISCHR(status.st_mode) and status.st_rdev == os.stat(os.devnull).st_rdev:
-                return RegularFile(b"", status)
-            key = (path, status.st_dev, status.st_ino)
-            if (known := _KEPT.get(key)) is not None:
-                return known()
-            read = _read_once(path, limit, seconds)
-            _KEPT[key] = lambda: read
-            return read
-
-    def _read_once(path: str, limit: int, seconds: float) -> RegularFile:
-        descriptor, status = open_file(path, pipes=True)
-        if stat.S_ISREG(status.st_mode):
-            return read_open(descriptor, limit, status)
+    with _LOCK:
         try:
-            if os.isatty(descriptor):
-                raise FileFault("is a terminal")
-            return RegularFile(_drained(descriptor, limit, time.monotonic() + seconds), status)
-        finally:
-            os.close(descriptor)
+            status = os.stat(path)
+        except OSError as error:
+            raise _fault(error) from None
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == os.stat(os.devnull).st_rdev:
+            return RegularFile(b"", status)
+        key = (path, status.st_dev, status.st_ino)
+        if (known := _KEPT.get(key)) is not None:
+            return known()
+        read = _read_once(path, limit, seconds)
+        _KEPT[key] = lambda: read
+        return read
 
-    def _drained(descriptor: int, limit: int, deadline: float) -> bytes:
-        content = bytearray()
-        waiting = select.poll()  # not select.select, which refuses descriptors from 1024 on
-        waiting.register(descriptor, select.POLLIN)
-        while True:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0 or not waiting.poll(remaining * 1000):
-                raise FileFault("is a pipe whose writer does not end")
-            part = os.read(descriptor, _CHUNK)
-            if not part:
-                return bytes(content)
+
+def _read_once(path: str, limit: int, seconds: float) -> RegularFile:
+    descriptor, status = open_file(path, pipes=True)
+    if stat.S_ISREG(status.st_mode):
+        return read_open(descriptor, limit, status)
+    content, deadline = bytearray(), time.monotonic() + seconds
+    try:
+        if os.isatty(descriptor):
+            raise FileFault("is a terminal")
+        while len(content) <= limit:
+            wait_readable(descriptor, deadline)
+            if not (part := os.read(descriptor, _CHUNK)):
+                return RegularFile(bytes(content), status)
             content += part
-            if len(content) > limit:
-                raise FileFault(f"is larger than {limit >> 20} MiB")
+    except TimeoutError:
+        raise FileFault("is a pipe whose writer does not end") from None
+    finally:
+        os.close(descriptor)
+    raise _too_large(limit)
+
+
+def wait_readable(descriptor: int, deadline: float) -> None:
+    """Until there is something to read, or the end; TimeoutError where neither comes in time."""
+    remaining = deadline - time.monotonic()
+    if remaining <= 0 or sys.platform == "win32":  # where nothing can be waited for
+        raise TimeoutError
+    waiting = select.poll()  # not select.select, which refuses descriptors from 1024 on
+    waiting.register(descriptor, select.POLLIN)
+    if not waiting.poll(remaining * 1000):
+        raise TimeoutError

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import select
 import stat
 import sys
 import time
@@ -22,7 +21,7 @@ from typing import Literal
 from ..credential import CommandSource, Credential, EnvSource, FileSource, KeyringSource
 from ..endpoint import Endpoint
 from ..errors import SecretUnavailableError
-from ..files.regular_file import FileFault, is_given, open_file
+from ..files.regular_file import FileFault, is_given, open_file, wait_readable
 from ..log import log
 from ..masked import MaskedMapping, SecretText, secret_fault
 from ..text import ANSWERS, OPTIONS, Standing
@@ -92,23 +91,11 @@ def _read_or_wait(received: Received, descriptor: int, deadline: float, waits: b
     """False at the end of the file."""
     try:
         if waits:
-            _wait(descriptor, deadline)
+            wait_readable(descriptor, deadline)
         return received.read_from(partial(os.read, descriptor))
     except BlockingIOError:
-        _wait(descriptor, deadline)
+        wait_readable(descriptor, deadline)
         return True
-
-
-def _wait(descriptor: int, deadline: float) -> None:
-    """Until there is something to read, or the end; TimeoutError where neither comes in time."""
-    remaining = deadline - time.monotonic()
-    if remaining <= 0 or sys.platform == "win32":  # where nothing can be waited for
-        raise TimeoutError
-    # Not select.select, which refuses descriptors from 1024 on.
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    if not poll.poll(remaining * 1000):
-        raise TimeoutError
 
 
 _KEPT = SecretCache()
