@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import milvus_profiles as mp
-from milvus_profiles.cli.explanations import every
+from milvus_profiles.cli.commands.general import every
 from milvus_profiles.cli.manual import GROUPS as COMMANDS
-from milvus_profiles.cli.manual import STATUSES, VARIABLES
-from milvus_profiles.cli.manual_pages import PAGES
+from milvus_profiles.cli.manual import PAGES, STATUSES, VARIABLES
 from milvus_profiles.cli.output_schemas import SCHEMAS, output_schema
 from milvus_profiles.config.fields import FIELDS, SECRET_FIELDS
 from milvus_profiles.config.schema import EXAMPLES, file_schema
@@ -301,11 +300,12 @@ def _status_of(line: str) -> int:
 
 def shapes() -> str:
     parts = [ABOUT_SHAPES]
-    for what, (description, _) in SCHEMAS.items():
+    for what in SCHEMAS:
+        schema = output_schema(what)
         parts += [
             f"## {what}",
-            f"{description} [{what}.json](../schema/{what}.json)",
-            f"```json\n{json.dumps(output_schema(what), indent=2)}\n```",
+            f"{schema['description']} [{what}.json](../schema/{what}.json)",
+            f"```json\n{json.dumps(schema, indent=2)}\n```",
         ]
     return _page(parts)
 

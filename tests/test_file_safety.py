@@ -576,7 +576,7 @@ def test_add_and_set_write_a_program_so_that_it_is_found_from_everywhere(
 
 def test_connect_warns_of_a_readable_file_and_refuses_a_writable_one(home: Path, project: Path) -> None:
     import milvus_profiles as mp
-    from milvus_profiles.live.api import InsecureFileWarning
+    from milvus_profiles.live.request import InsecureFileWarning
 
     with recorder() as attacker:
         path = project / "milvus.toml"

@@ -22,7 +22,7 @@ from milvus_profiles.config.values import Origin, RawProfile, Value
 from milvus_profiles.connectable import Connectable, PlainProfile, comparable
 from milvus_profiles.live.spec import SpecKey
 from milvus_profiles.masked import SecretText
-from milvus_profiles.profile import CommandRef, EnvRef, FileRef, KeyringRef
+from milvus_profiles.references import CommandRef, EnvRef, FileRef, KeyringRef
 from tests.support.certificates import Certificates
 from tests.support.milvus import MilvusServer
 

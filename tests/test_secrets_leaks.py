@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from milvus_profiles.credential import Credential
+from milvus_profiles.connectable import Credential
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.masked import SecretText
-from milvus_profiles.profile import CommandRef, EnvRef, FileRef
+from milvus_profiles.references import CommandRef, EnvRef, FileRef
 from milvus_profiles.secrets.os_keyring import OSKeyring
 from milvus_profiles.secrets.resolution import SecretContext, forget, resolve
 from milvus_profiles.secrets.value import SERVICE
@@ -175,7 +175,7 @@ import logging, os, sys
 from tests.test_secrets_leaks import told_by
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.masked import SecretText
-from milvus_profiles.credential import Credential
+from milvus_profiles.connectable import Credential
 from milvus_profiles.profile import KeyringRef
 from milvus_profiles.secrets.os_keyring import OSKeyring
 from milvus_profiles.secrets.resolution import SecretContext, resolve

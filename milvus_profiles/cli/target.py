@@ -26,8 +26,6 @@ from .options import PlaceOptions
 from .output import shorten
 from .session import current
 
-__all__ = ["Target", "bounds_here", "choose", "choose_declaring", "in_environment"]
-
 
 @dataclass(frozen=True)
 class Target:
@@ -89,9 +87,7 @@ class Target:
     def stored_uri(self, uri: str, argument: str | None = None) -> str:
         """A uri as it is written: a path in it counts from the current directory, and later from the file.
 
-        Args:
-            uri: the address.
-            argument: what it was given by, such as ``--uri``, for the error about it.
+        ``argument`` is what it was given by, such as ``--uri``, for the error about it.
         """
         try:
             address = parse_address(uri)
@@ -105,16 +101,10 @@ class Target:
 
 
 def choose(place: PlaceOptions | None = None, *, own: bool = False, document: Document | None = None) -> Target:
-    """The file that a command writes to.
+    """The file that a command writes to: the one that is named, else (``own``) the user's.
 
-    Args:
-        place: the options that name one.
-        own: the user's file, unless one is named or the project's is wanted.
-        document: the file that declares the profile in question; None for a new one, which goes into the project's
-            file where there is one, else into the user's.
-
-    Raises:
-        UsageError: both options were given, or one beside ``--config``.
+    Else it is the one that declares the profile (``document``); a new one goes into the project's file where there is
+    one, else into the user's.
     """
     session = current()
     cwd = current_directory()

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ..alias import fold_alias, is_alias
 from ..files.regular_file import FileFault, is_given, read_regular
+from ..names import fold_alias, is_alias
 from .locations import find_project_file, named, named_file, user_file, user_file_fault
 
 _PREFIX = "MILVUS_PROFILES__"

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 
-from ..alias import fold_alias
 from ..errors import ConfigError
 from ..files.paths import home_directory
 from ..files.regular_file import is_given
 from ..masked import without_secrets
-from ..spelling import Nearest
+from ..names import Nearest, fold_alias
 from ..text import CALL, OPTIONS, Standing
 from .aliases import choices
 from .documents import Document

@@ -13,10 +13,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..alias import fold_alias
 from ..errors import ConfigError, ParamError
 from ..files.paths import is_absent
 from ..masked import MaskedMapping
+from ..names import fold_alias
 from .documents import Document, Role, read_document, try_parse
 from .locations import (
     STATE_VARIABLES,

@@ -11,14 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..alias import is_alias
-from ..connectable import Connectable, PlainProfile, PlainTLS, address_of
-from ..credential import KeyringSource, PlainEnv, PlainFile
+from ..connectable import Connectable, KeyringSource, PlainEnv, PlainFile, PlainProfile, PlainTLS, address_of
 from ..endpoint import Address, AddressError, Endpoint, parse_host
 from ..errors import InsecureTransportError, Location
 from ..files.paths import absolute_path
 from ..files.regular_file import PEM_LIMIT, FileFault, is_pem, read_regular
 from ..masked import SecretText
+from ..names import is_alias
 from .disclosure import shown
 from .fields import ADDRESS_FIELDS, SECRET_FIELDS
 from .invalid import Findings

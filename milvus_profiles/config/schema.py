@@ -15,9 +15,10 @@ from pydantic import Field
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from ..alias import ALIAS_LONGEST, ALIAS_PATTERN
 from ..fieldtypes import MANY
-from ..profile import POOL_WIDE, Profile
+from ..names import ALIAS_LONGEST, ALIAS_PATTERN
+from ..pool_settings import POOL_WIDE
+from ..profile import Profile
 from .fields import MAX_CONNECTIONS
 
 

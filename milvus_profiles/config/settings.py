@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..alias import check_alias, fold_alias
 from ..errors import ConfigError, Location
 from ..files.paths import home_directory
 from ..masked import SecretText
-from ..spelling import suggest, suggest_field
+from ..names import check_alias, fold_alias, suggest, suggest_field
 from ..text import milvus_profiles
 from .aliases import is_service_link
 from .documents import Document, refusal

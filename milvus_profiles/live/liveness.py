@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..background import Deadline
 from ..config.documents import Document, refusal
 from ..config.layers import Layers
 from ..config.loading import directory_of, documents_in_force
@@ -22,9 +23,7 @@ from ..config.locations import UnreadFile, named
 from ..config.resolved import check_plaintext, plain_profile
 from ..config.settings import read_environment
 from ..config.values import RawProfile
-from ..connectable import PlainProfile
-from ..credential import EnvSource, FileSource
-from ..deadline import Deadline
+from ..connectable import EnvSource, FileSource, PlainProfile
 from ..masked import MaskedMapping, SecretText, secret_fault
 from ..secrets.value import line_of, make_token
 

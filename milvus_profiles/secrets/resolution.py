@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from ..credential import CommandSource, Credential, EnvSource, FileSource, KeyringSource
+from ..connectable import CommandSource, Credential, EnvSource, FileSource, KeyringSource
 from ..endpoint import Endpoint
 from ..errors import SecretUnavailableError
 from ..files.regular_file import FileFault, is_given, open_file, wait_readable

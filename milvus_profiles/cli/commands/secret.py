@@ -10,7 +10,7 @@ from ...errors import ConfigError
 from ...secrets.resolution import status
 from ...secrets.value import keyring_account
 from .. import keyring_access
-from ..keyring_entries import confirm_loss, confirm_replacing, users_of
+from ..keyring_access import confirm_loss, confirm_replacing, users_of
 from ..options import AliasArgument
 from ..output import answer, note
 from ..protection import confirm_picked
@@ -18,8 +18,6 @@ from ..session import current
 
 if TYPE_CHECKING:
     from ...config.resolved import Resolved
-
-__all__ = ["delete_secret", "secret_status", "set_secret"]
 
 
 def set_secret(alias: AliasArgument) -> None:
