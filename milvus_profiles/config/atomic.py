@@ -152,19 +152,15 @@ class Created:
         """Take it back, if it still is the file that was created; whether it is gone."""
         try:
             with place(self.path, self.inside, follow=False) as (held, name):
-                if _is_same(held.status(name), self.status):
+                now, then = held.status(name), self.status
+                # The number of a file that was removed may be the next one's.
+                if os.path.samestat(now, then) and (now.st_mtime_ns, now.st_size) == (then.st_mtime_ns, then.st_size):
                     held.remove(name)
                 return True
         except FileNotFoundError:
             return True
         except (OSError, MilvusProfilesError):
             return False
-
-
-def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
-    # The number of a file that was removed may be the next one's.
-    same_text = (one.st_mtime_ns, one.st_size) == (other.st_mtime_ns, other.st_size)
-    return os.path.samestat(one, other) and same_text
 
 
 def create_file(path: str, content: bytes, *, mode: int = 0o600, inside: str | None = None) -> Created | None:

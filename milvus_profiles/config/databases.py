@@ -132,9 +132,6 @@ def check_origin(
     raise _not_trusted(untrusted, f"the database {held.path} may be somebody else's: {reason}", location)
 
 
-# --- the seal --------------------------------------------------------------------------------------------------------
-
-
 def seal(held: HeldDirectory, env: Mapping[str, str]) -> str | None:
     """Remember a database, empty still, as made from here; why it is not remembered, None if it is."""
     from .atomic import write_in
@@ -196,9 +193,6 @@ def _key_in(values: Mapping[str, Any]) -> bytes | None:
     except (KeyError, TypeError, ValueError):
         return None
     return key if len(key) >= 32 else None
-
-
-# --- profiles --------------------------------------------------------------------------------------------------------
 
 
 def untrusted_origin(

@@ -87,15 +87,11 @@ class _Rows:
             shown = _TEXT.sub("…", line.raw)
         else:
             shown = hide(line.raw) if id(line) in self._hidden else _masked(line)
-        self._known[id(line)] = rows = [
-            _Row(raw, _shortened(printable(row.removesuffix("\n").rstrip(self._ends))))
-            for raw, row in zip(_ROW.findall(line.raw), _ROW.findall(shown), strict=True)
-        ]
+        rows = self._known[id(line)] = []
+        for raw, row in zip(_ROW.findall(line.raw), _ROW.findall(shown), strict=True):
+            told = printable(row.removesuffix("\n").rstrip(self._ends))
+            rows.append(_Row(raw, told if len(told) <= _WIDTH else f"{told[:_WIDTH]}…"))
         return rows
-
-
-def _shortened(row: str) -> str:
-    return row if len(row) <= _WIDTH else f"{row[:_WIDTH]}…"
 
 
 def _opcodes(one: list[_Row], other: list[_Row]) -> Iterator[tuple[str, int, int, int, int]]:

@@ -87,12 +87,12 @@ class Field:
 
     Attributes:
         path: its name, or the names of a table and a key in it.
-        kinds: scalar forms that it takes, the one to read text as first.
+        kind: the form of a scalar, where it takes one.
         keys: names in its table, where it takes one.
     """
 
     path: tuple[str, ...]
-    kinds: tuple[Kind, ...]
+    kind: Kind | None
     keys: tuple[str, ...] = ()
 
 
@@ -119,8 +119,8 @@ def find_field(path: tuple[str, ...]) -> Field | None:
         return None
     kind, keys = _FIELDS[path[0]]
     if path[1:]:
-        return Field(path, (keys[path[1]],)) if path[1] in keys else None
-    return Field(path, () if kind is None else (kind,), tuple(keys))
+        return Field(path, keys[path[1]]) if path[1] in keys else None
+    return Field(path, kind, tuple(keys))
 
 
 def read_text(path: tuple[str, ...], text: str) -> Any:
@@ -129,19 +129,15 @@ def read_text(path: tuple[str, ...], text: str) -> Any:
     Raises:
         ConfigError: the text is not of that type.  The message does not repeat it.
     """
-    kinds = field(path).kinds
-    if "secret" in kinds:
+    known = field(path)
+    if known.kind is None:
+        raise ConfigError(f"{'.'.join(path)} is a table", hint=f"set its keys one by one: {', '.join(known.keys)}")
+    if known.kind == "secret":
         return SecretText(text)
-    for kind in kinds:
-        reader = _READERS[kind]
-        value = reader(text.strip() if kind != "str" else text)
-        if value is not None:
-            return value
-    if not kinds:
-        raise ConfigError(
-            f"{'.'.join(path)} is a table", hint=f"set its keys one by one: {', '.join(field(path).keys)}"
-        )
-    raise ConfigError(f"{'.'.join(path)} must be {_NAMES[kinds[0]]}")
+    value = _READERS[known.kind](text if known.kind == "str" else text.strip())
+    if value is None:
+        raise ConfigError(f"{'.'.join(path)} must be {_NAMES[known.kind]}")
+    return value
 
 
 def _read_bool(text: str) -> bool | None:

@@ -18,8 +18,6 @@ from .fields import FIELDS, field
 from .values import Origin, RawProfile, left_out, unflatten
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
-
     from ..profile import Profile
 
 FINDINGS = 100
@@ -34,11 +32,16 @@ class _Described(NamedTuple):
     at: Literal["key", "value"] = "value"
     hint: Callable[[], str | None] = lambda: None
 
+    @property
+    def code(self) -> str:
+        return ConfigError.code
+
+    @property
+    def location(self) -> Location | None:
+        return self.origin.location(self.at)
+
     def error(self) -> ConfigError:
-        return ConfigError(self.message, hint=self.hint(), location=self.origin.location(self.at))
-
-
-_Found = Callable[[], "list[Callable[[], _Described]]"]
+        return ConfigError(self.message, hint=self.hint(), location=self.location)
 
 
 @even_half_made
@@ -50,7 +53,9 @@ class Findings:
         number: how many there are in all.
     """
 
-    def __init__(self, found: _Found | MilvusProfilesError, number: int = 1) -> None:
+    def __init__(
+        self, found: Callable[[], list[Callable[[], _Described]]] | MilvusProfilesError, number: int = 1
+    ) -> None:
         self._found = found
         self.number = number
 
@@ -58,28 +63,23 @@ class Findings:
         return f"<Findings: {self.number}>"
 
     @property
+    def _first(self) -> _Described | MilvusProfilesError:
+        return self._found if isinstance(self._found, MilvusProfilesError) else self._found()[0]()
+
+    @property
     def code(self) -> str:
         """The code of the first."""
-        return self._found.code if isinstance(self._found, MilvusProfilesError) else ConfigError.code
+        return self._first.code
 
     @property
     def message(self) -> str:
         """The message of the first."""
-        if isinstance(self._found, MilvusProfilesError):
-            return self._found.message
         return without_secrets(self._first.message)
 
     @property
     def location(self) -> Location | None:
         """The place of the first."""
-        if isinstance(self._found, MilvusProfilesError):
-            return self._found.location
-        return self._first.origin.location(self._first.at)
-
-    @property
-    def _first(self) -> _Described:
-        assert not isinstance(self._found, MilvusProfilesError)
-        return self._found()[0]()
+        return self._first.location
 
     def errors(self, limit: int = FINDINGS) -> list[MilvusProfilesError]:
         """The first of them as errors, so many at most."""
@@ -111,12 +111,12 @@ def validate(raw: RawProfile, *, check_files: bool = True) -> Profile | Findings
         )
     except ValidationError as error:
         fault = error.with_traceback(None)
-    return Findings(lambda: _described_all(fault, raw), fault.error_count() + left_out(raw))
 
+    def described() -> list[Callable[[], _Described]]:
+        found = fault.errors(include_url=False, include_input=False)
+        return [partial(_described, finding, raw) for finding in found[:FINDINGS]]
 
-def _described_all(fault: ValidationError, raw: RawProfile) -> list[Callable[[], _Described]]:
-    found = fault.errors(include_url=False, include_input=False)
-    return [partial(_described, finding, raw) for finding in found[:FINDINGS]]
+    return Findings(described, fault.error_count() + left_out(raw))
 
 
 def _directory_of_command(raw: RawProfile) -> str | None:

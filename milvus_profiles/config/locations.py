@@ -49,9 +49,6 @@ class UnreadFile(NamedTuple):
         return f"{self.path} {self.reason}"
 
 
-# --- the user's own --------------------------------------------------------------------------------------------------
-
-
 def user_file(env: Mapping[str, str]) -> str | None:
     """Path of the user's own file, whether it exists or not; None where the user has no home directory for it."""
     base = _configuration(env)
@@ -146,9 +143,6 @@ def current_directory() -> str:
         raise ConfigError(
             f"the current directory cannot be read: {error.strerror}", hint="change to a directory that exists"
         ) from None
-
-
-# --- the project's ---------------------------------------------------------------------------------------------------
 
 
 def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tuple[UnreadFile, ...]]:

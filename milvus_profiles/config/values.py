@@ -182,20 +182,15 @@ def _absolute(path: FieldPath, value: Any, directory: str, home: Home | None) ->
 
 
 def _counted(path: FieldPath, value: Any, directory: str, home: str | None) -> Any:
-    if isinstance(value, list) and path[1:] == ("command",):
-        return [_absolute_program(part, directory, home) for part in value[:1]] + value[1:]
+    if path[1:] == ("command",) and isinstance(value, list):
+        # Started as it is, ./get-token would be whatever has that name in the directory that one happens to stand in.
+        is_path = bool(value) and isinstance(value[0], str) and os.path.dirname(value[0]) != ""
+        return [absolute_path(value[0], base=directory, home=home), *value[1:]] if is_path else value
     if isinstance(value, str) and path == ("uri",):
         return absolute_address(value, base=directory, home=home)
     if isinstance(value, str) and value and path in _PATH_FIELDS:
         return absolute_path(value, base=directory, home=home)
     return value
-
-
-def _absolute_program(program: Any, directory: str, home: str | None) -> Any:
-    # Started as it is, ./get-token would be whatever has that name in the directory that one happens to stand in.
-    if isinstance(program, str) and os.path.dirname(program):
-        return absolute_path(program, base=directory, home=home)
-    return program
 
 
 def resolved_paths(raw: Raw, directory: str, home: Home | None = None) -> Raw:

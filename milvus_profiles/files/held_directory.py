@@ -1,8 +1,8 @@
 """A directory that is held open: what is looked at, made and removed in it is in what was opened, wherever its path
 leads by now.
 
-Directories below it are entered one by one, so that no link is followed that was not asked for.  It imports nothing
-of this package.  Extended attributes, access control lists among them, are copied here where the system has them.
+Directories below it are entered one by one, so that no link is followed that was not asked for.  Extended attributes,
+access control lists among them, are copied here where the system has them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-_FILE = (
-    getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_NOCTTY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
+from .regular_file import flags
+
+_DIRECTORY = os.O_RDONLY | flags("O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
+_FILE = flags("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY")
 # Windows opens no directories: there they are named by their paths, and looked at before they are entered.
 _HAS_DESCRIPTORS = os.open in os.supports_dir_fd and os.scandir in os.supports_fd
 # Some network and FUSE file systems do not know how to sync a directory; they order renames by themselves.  EBADF is
@@ -52,15 +48,15 @@ class HeldDirectory:
     def __init__(self, path: str, parent: HeldDirectory | None = None, *, passing: bool = False) -> None:
         self.path = path if parent is not None else os.path.realpath(path)
         self._descriptor: int | None = None
-        flags = _DIRECTORY | (getattr(os, "O_PATH", 0) if passing else 0)
+        how = _DIRECTORY | (flags("O_PATH") if passing else 0)
         if not _HAS_DESCRIPTORS:
             status = os.lstat(self.path)
             if is_link(status) or not stat.S_ISDIR(status.st_mode):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
         elif parent is None:
-            self._descriptor = os.open(self.path, flags)
+            self._descriptor = os.open(self.path, how)
         else:
-            self._descriptor = os.open(os.path.basename(path), flags, dir_fd=parent._descriptor)
+            self._descriptor = os.open(os.path.basename(path), how, dir_fd=parent._descriptor)
 
     def _at(self, name: str) -> str:
         return name if self._descriptor is not None else os.path.join(self.path, name)
@@ -77,9 +73,9 @@ class HeldDirectory:
         """
         return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
 
-    def open(self, name: str, flags: int, mode: int = 0o600) -> int:
+    def open(self, name: str, how: int, mode: int = 0o600) -> int:
         """A descriptor of a file in it, which may be no link; opening waits for nobody."""
-        return os.open(self._at(name), flags | _FILE, mode, dir_fd=self._descriptor)
+        return os.open(self._at(name), how | _FILE, mode, dir_fd=self._descriptor)
 
     def give(self, descriptor: int) -> None:
         """Give what root made in another user's directory to that user, whom it would shut out otherwise.

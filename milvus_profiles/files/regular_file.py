@@ -22,6 +22,12 @@ import threading
 import time
 from collections.abc import Callable
 
+
+def flags(*names: str) -> int:
+    """The flags of os.open by these names, as far as the system has them."""
+    return sum(getattr(os, name, 0) for name in names)
+
+
 CONFIGURATION_LIMIT = 64 << 20
 """Bytes of a configuration file: 65,536 profiles take a tenth of it."""
 PEM_LIMIT = 1 << 20
@@ -32,13 +38,7 @@ STATE_LIMIT = 16 << 20
 _CHUNK = 1 << 20
 _PIECE = 1 << 12
 # Without O_NONBLOCK the open itself waits for a FIFO's writer; a regular file ignores it.
-_FLAGS = (
-    os.O_RDONLY
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_NOCTTY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
+_FLAGS = os.O_RDONLY | flags("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY")
 
 
 class FileFault(Exception):

@@ -65,8 +65,6 @@ class TextDocument:
             number += line.raw.count("\n")
         return number
 
-    # --- edits ---------------------------------------------------------------------------------------------------
-
     def comment(self, *lines: str) -> None:
         """Append lines of comment, each with its ``#``."""
         self._append([line + self._newline for line in lines])
@@ -166,8 +164,6 @@ class TextDocument:
             doomed.update(range(start, self._end(index) if line.kind == "header" else index + 1))
         self._drop(doomed)
 
-    # --- where things are ----------------------------------------------------------------------------------------
-
     def _is_entry(self, index: int) -> bool:
         return self.lines[index].kind == "entry"
 
@@ -205,8 +201,6 @@ class TextDocument:
         while tail < len(self.lines) and self.lines[tail].kind == "comment":
             tail += 1
         return end if tail < len(self.lines) and self.lines[tail].kind == "header" else tail
-
-    # --- insertion and removal of lines --------------------------------------------------------------------------
 
     def _rewrite(self, index: int, raw: str) -> None:
         """Change the value of an entry; its own key stays."""
