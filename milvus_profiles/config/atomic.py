@@ -27,9 +27,7 @@ _NO_SECOND_NAMES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errn
 def read_bytes(path: str, *, inside: str | None = None) -> bytes | None:
     """The content of a file, links followed, or None where there is none; ``inside`` is as for :func:`write_atomic`.
 
-    Raises:
-        ConfigError: it is a directory, a FIFO or a device, is larger than any configuration, or cannot be read.
-        UntrustedError: it leads through a link.
+    What is a directory, a FIFO or a device, is larger than any configuration, or cannot be read is a ConfigError.
     """
     try:
         if inside is None:
@@ -164,15 +162,9 @@ class Created:
 
 
 def create_file(path: str, content: bytes, *, mode: int = 0o600, inside: str | None = None) -> Created | None:
-    """Write a file where nothing stands; what stands there, be it a link that leads nowhere, is left alone.
+    """Write a file where nothing stands; None where something does, be it a link that leads nowhere, and is left alone.
 
-    Missing directories are created (0700); the umask takes from the mode.
-
-    Returns:
-        The file; None where something stands.
-
-    Raises:
-        ConfigError, UntrustedError: as :func:`write_atomic`; nothing is there.
+    Missing directories are created (0700); the umask takes from the mode.  Errors are those of :func:`write_atomic`.
     """
     try:
         with place(path, inside, make=True, follow=False) as (held, name):

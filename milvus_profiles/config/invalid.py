@@ -46,12 +46,7 @@ class _Described(NamedTuple):
 
 @even_half_made
 class Findings:
-    """What is wrong with a profile; errors are made of it when they are asked for.
-
-    Args:
-        found: the findings in the order in which they are shown, at least one.
-        number: how many there are in all.
-    """
+    """What is wrong with a profile, at least one thing, and how many in all; errors are made when asked for."""
 
     def __init__(
         self, found: Callable[[], list[Callable[[], _Described]]] | MilvusProfilesError, number: int = 1

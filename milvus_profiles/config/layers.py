@@ -39,13 +39,7 @@ class Selection:
 
 
 class Layers:
-    """What is declared, before anything of it is validated.
-
-    Args:
-        documents: the files in force, strongest first.
-        environment: what the environment says about profiles.
-        env: the variables, for what ``~`` stands for.
-    """
+    """What the files in force, strongest first, and the environment declare, before anything of it is validated."""
 
     def __init__(self, documents: tuple[Document, ...], environment: EnvironmentLayer, env: Mapping[str, str]) -> None:
         self._documents = documents
@@ -275,13 +269,11 @@ def inherited(
     nearest: Callable[[], Nearest],
     known: dict[str, Raw | ConfigError],
 ) -> Raw:
-    """The fields of a profile with those of all that it extends.
+    """The fields of a profile with those of all that it extends; ``place`` is where these stand, for messages.
 
     Args:
         key: its folded alias.
         fields_of: the alias as it is spelled and the own fields of a profile; None where there is no such profile.
-        place: where these profiles stand, for messages.
-        nearest: the aliases there.
         known: outcomes for the profiles that were met on the way before, which this adds to: going through all of a
             long chain, or of a circle, takes time that grows with its length then, not with the square.
 

@@ -101,16 +101,11 @@ def load_for(
     connector: Callable[..., Any] | None = None,
     file_name: str = "file=",
 ) -> tuple[Profiles, str | None]:
-    """Read the files and the environment for whoever wants one profile, None for the selected one.
+    """Read the files and the environment for whoever wants one profile; and what to warn of.
 
     A profile that ``MILVUS_URI`` declares is the environment's whole, and an address of a call (``address``) needs no
-    profile: for them a file that was merely found need not be readable.
-
-    Returns:
-        The profiles, and what to warn of: a file that cannot be read and was left out.
-
-    Raises:
-        ConfigError: as :func:`load`, of what is needed.
+    profile: for them a file that was merely found need not be readable, and is left out.  Errors are as for
+    :func:`load`.
     """
     try:
         return load(file, env=env, connector=connector, file_name=file_name), None
@@ -160,9 +155,6 @@ def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] |
     """The profiles of one text, as if it stood in a file: to check an edit before it is written.
 
     Relative paths count from where it would stand; of ``env`` only what says where the home directory is counts.
-
-    Raises:
-        ConfigError: the text is invalid as a whole.
     """
     document = try_parse(content, path, role)
     content = b""  # a traceback may show the locals of its frames, and this is all the secrets of the file
@@ -174,11 +166,8 @@ def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] |
 def load_alone(path: str, role: Role, cwd: str, *, env: Mapping[str, str]) -> Profiles:
     """The profiles of one file, whatever other files and the variables say.
 
-    ``cwd`` is what relative paths count from where the path is that of no file; of ``env`` only what says where the
-    home directory and the list of trusted files are counts.
-
-    Raises:
-        ConfigError: the file cannot be read or is invalid as a whole.
+    Relative paths count from ``cwd`` where the path is that of no file; of ``env`` only what says where the home
+    directory and the list of trusted files are counts.
     """
     return _alone(read_document(path, role, cwd), env)
 
@@ -264,11 +253,8 @@ _Status = tuple[int, ...]
 class Unchanged:
     """What a look at the files and the environment of this process stood on; equal where two stood on the same.
 
-    Args:
-        variables: the environment, in whatever form.
-        ground: the user and the directory.
-        places: where files were looked for, and whether something is there.
-        files: the files, and what tells their contents; the status is None where there is none.
+    That is the environment, in whatever form; the user and the directory; where files were looked for, and whether
+    something is there; the files, and what tells their contents: None where there is none.
     """
 
     __slots__ = ("_rest", "_variables")

@@ -1,10 +1,8 @@
 """Where the files are: the user's, the project's, the one that was named, and the state directory.
 
-Pure functions of an environment and a directory.  platformdirs is not used, because it reads the process's own
-environment and puts the user file elsewhere on macOS than the documented ``~/.config/milvus``.
-
-A file that is found and not named is somebody's suggestion: it is read only where it, and the directory that it is in,
-are this user's or root's, and nobody else can write there.
+platformdirs is not used, because it reads the process's own environment and puts the user file elsewhere on macOS than
+the documented ``~/.config/milvus``.  A file that is found and not named is somebody's suggestion: it is read only where
+it, and the directory that it is in, are this user's or root's, and nobody else can write there.
 
 Completion asks here on every press of the tab key, so the errors are imported where they are raised.
 """
@@ -35,10 +33,8 @@ STATE_VARIABLES = ("HOME", "USERPROFILE", "XDG_STATE_HOME", "LOCALAPPDATA", "SUD
 class UnreadFile(NamedTuple):
     """A file that is there and is not read, because it could be somebody else's work.
 
-    Attributes:
-        path: the file.
-        reason: why, as a whole sentence: ``"is not read: /srv belongs to another user (uid 1000)"``.
-        hint: what to do about it.
+    The reason is a whole sentence, ``"is not read: /srv belongs to another user (uid 1000)"``; the hint says what to
+    do.
     """
 
     path: str
@@ -146,13 +142,11 @@ def current_directory() -> str:
 
 
 def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tuple[UnreadFile, ...]]:
-    """The nearest ``milvus.toml`` from a directory upwards that may be read.
+    """The nearest ``milvus.toml`` from a directory upwards that may be read, and those passed over.
 
     The directory that holds ``.git`` and the home directory are the last ones searched.  The user's own file is not a
-    project file, even where the search meets it.
-
-    Returns:
-        The file, and those that were passed over because they could be somebody else's work: they hide none above.
+    project file, even where the search meets it.  What could be somebody else's work is passed over, and hides none
+    above.
 
     Raises:
         ConfigError: a directory on the way cannot be looked into.

@@ -1,11 +1,9 @@
 """The environment as a layer, ``MILVUS_PROFILES__<ALIAS>__<FIELD>`` and the ``MILVUS_URI`` family; the root settings.
 
-pydantic-settings' own environment source lower-cases keys, makes phantom profiles of aliases with separators and
-passes over variables that it does not know; here variables are matched against the declared names, and what is not
-known is refused.  No file is looked at: a variable that names one becomes a reference.
-
-Root settings that are more than text are judged by pydantic-settings (:mod:`.schema`), which takes as long to import as
-a fifth of everything that connecting imports: a text that :func:`_check` let through is what it is.
+pydantic-settings' own environment source lower-cases keys, makes phantom profiles of aliases with separators and passes
+over variables that it does not know; here variables are matched against the declared names, and others refused.  Root
+settings that are more than text are judged by it (:mod:`.schema`); to import it takes as long as a fifth of everything
+that connecting imports.
 """
 
 from __future__ import annotations

@@ -171,10 +171,7 @@ def _digests(gated: Mapping[str, Any], salt: str) -> dict[str, str]:
 def is_gated(path: tuple[str, ...], value: Any, directory: str) -> bool:
     """Whether a field of a project file needs trust.
 
-    Args:
-        path: the field.
-        value: its value, with paths made absolute.
-        directory: the directory of the project file; addresses that are paths may not lead out of it.
+    Paths in its value are absolute; addresses that are paths may not lead out of the project's directory.
     """
     if path == ("ssl",) or path[0] not in {"ssl", "proxy", "allow_insecure", "uri", *SECRET_FIELDS}:
         return False
@@ -257,11 +254,8 @@ def check_fields(raw: RawProfile, store: TrustStore) -> None:
     gated = [path for path, value in own.items() if is_gated(path, value.value, document.directory)]
     if gated:
         names = ", ".join(".".join(path) for path in gated)
-        raise UntrustedError(
-            f"the profile {raw.alias!r} of a project file that is not trusted sets {names}",
-            hint=remedy(document, store),
-            location=own[gated[0]].origin.location("key"),
-        )
+        message = f"the profile {raw.alias!r} of a project file that is not trusted sets {names}"
+        raise UntrustedError(message, hint=remedy(document, store), location=own[gated[0]].origin.location("key"))
     if not any(path[0] in ADDRESS_FIELDS for path in own):
         return
     foreign = secret_values({path: value for path, value in raw.values.items() if path not in own})
@@ -281,15 +275,8 @@ def check_endpoint(
     Elsewhere is another server, another database there, or another of the user's accounts: its keyring entry would be
     used for what the name does not stand for.  So is the same server without the TLS that the user's file asks for.
 
-    Args:
-        profile: the project's.
-        raw: where it comes from.
-        store: what is trusted.
-        own: the user's profile of the same alias; None if the user's file has none that is valid.
-        own_file: the user's file and line, for the message.
-
-    Raises:
-        UntrustedError: they differ in one of these.
+    ``own`` is the user's profile of the same alias, None if that is not valid; ``own_file`` its file and line, for the
+    UntrustedError.
     """
     document = raw.document
     if document is None or store.trusts(document):

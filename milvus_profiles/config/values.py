@@ -29,13 +29,10 @@ BOUND_TO_ADDRESS = frozenset({"user", "password", "token", "allow_insecure"})
 
 
 class Origin(NamedTuple):
-    """Where a value comes from; no dataclass, since one is made for each field, and those take three times as long.
+    """Where a value comes from: its layer; the name of the variable, option or argument, or the file and the keys from
+    its root.
 
-    Attributes:
-        layer: which of the layers of the documentation.
-        name: the variable, option or argument; None for a file and for a default.
-        document: the file; None elsewhere.
-        path: keys from the root of the document.
+    No dataclass, since one is made for each field, and those take three times as long.
     """
 
     layer: Layer
@@ -64,14 +61,10 @@ class Origin(NamedTuple):
 
 @even_half_made
 class Value:
-    """A value and its origin; it does not change.
+    """A value, as TOML gives it, and its origin; it does not change.
 
     No dataclass, and hidden from repr: an unknown key may be a misspelled secret, and ``dataclasses.asdict`` of
     whatever holds one would show it.
-
-    Attributes:
-        value: as TOML gives it.
-        origin: where it comes from.
     """
 
     __slots__ = ("origin", "value")
@@ -95,8 +88,6 @@ class RawProfile:
     """The fields of a profile before validation.
 
     Attributes:
-        alias: as it is declared.
-        values: what is in force.
         overridden: what gave way to a stronger layer.
         declared: where the profile itself stands.
         document: the file that declares it; None for the environment and for calls.
@@ -112,10 +103,7 @@ class RawProfile:
 def from_table(document: Document, alias: str, home: Home | None = None) -> Raw:
     """Flatten the table of a profile in a file; relative paths become absolute.
 
-    ``home`` is what ``~`` stands for; None takes the process's own home directory.
-
-    Raises:
-        ConfigError: it is not a table.
+    ``home`` is what ``~`` stands for; None takes the process's own home directory.  No table is a ConfigError.
     """
     if not isinstance(document.profiles[alias], dict):  # of no name: a frame of the error would show it
         raise ConfigError(

@@ -31,15 +31,12 @@ _NAME_SURROGATE = 0x20000000
 
 
 class HeldDirectory:
-    """A directory that is held open.
+    """A directory that is held open; its ``path`` is without links.
 
     Args:
         path: where it is.
         parent: the directory that ``path``'s last part is in, where that may be no link; None follows links.
         passing: only to enter what is in it, which takes no permission to read its names.
-
-    Attributes:
-        path: where it is, without links.
 
     Raises:
         OSError: it is not there, is no directory, or is a link.
@@ -201,16 +198,11 @@ _OF_THE_CONTENT = frozenset({"security.ima", "security.evm"})
 
 
 def copy_attributes(held: HeldDirectory, name: str, target: int, *, access: bool) -> list[str]:
-    """Give a new file the extended attributes of the one whose place it is to take.
+    """Give a new file the extended attributes of the one whose place it takes; the names of those that it could not be
+    given.
 
-    Args:
-        held: the directory of the old file.
-        name: of the old file.
-        target: descriptor of the new one, which has its owner and mode already.
-        access: the access control list too, as long as both have the same owner and group.
-
-    Returns:
-        The names of those that it could not be given.
+    It has the owner and mode already.  ``access`` is for the access control list, as long as both have the same owner
+    and group.
     """
     if sys.platform != "linux":
         return []

@@ -30,8 +30,7 @@ class Fault(NamedTuple):
     """Why what stands at a path could be somebody else's work.
 
     Attributes:
-        path: the file or directory in question.
-        reason: what is wrong with it, as a sentence that its path begins: ``"belongs to another user (uid 1000)"``.
+        reason: as a sentence that its path begins: ``"belongs to another user (uid 1000)"``.
         hint: what ends that.
         foreign: whether another user owns it; False where it is this user's and others may write to it.
     """
@@ -196,12 +195,9 @@ def leads_out(path: str, directory: str) -> bool:
 
 
 def absolute_path(path: str, *, base: str | os.PathLike[str], home: str | None = None) -> str:
-    """The path with ``~`` expanded, counted from a directory, in its one spelling; links are not followed.
+    """The path with ``~`` expanded, counted from a base, in its one spelling; links are not followed.
 
-    Args:
-        path: what was written.
-        base: directory that it counts from.
-        home: what ``~`` stands for; None takes the process's own home directory, and empty means that there is none.
+    ``home`` is what ``~`` stands for; None takes the process's own home directory, and empty means that there is none.
 
     Raises:
         ConfigError: it can be the path of nothing, or there is no such home directory.

@@ -1,13 +1,10 @@
 """Opening a file that somebody else may have put there: it never waits, and it never reads without end.
 
-A FIFO in place of a file waits for a writer that never comes, a device gives bytes for ever, and to open some of them
-already does something.  So whatever is read goes through here: only what is a regular file, judged once more on the
-open descriptor, and only so many bytes of it.  It imports nothing of this package, since completion asks here on every
-press of the tab key; the words of its one exception are for whoever calls to put into an error with a place and a
-remedy.
-
-What a shell gives in the place of a file (``/dev/stdin``, the ``/dev/fd/63`` of ``<(…)``, ``/dev/null``) is read here
-too.  A pipe gives what it holds only once, and programs ask more than once: what was read is kept for the process.
+A FIFO waits for a writer that never comes, a device gives bytes for ever, and to open some of them already does
+something.  So only what is a regular file is read, judged once more on the open descriptor, and only so many bytes; and
+what a shell gives in the place of one (``/dev/stdin``, the ``/dev/fd/63`` of ``<(…)``, ``/dev/null``), which is kept
+for the process, since a pipe gives what it holds only once.  It imports nothing of this package, since completion asks
+here on every press of the tab key.
 """
 
 from __future__ import annotations
@@ -44,13 +41,8 @@ _FLAGS = os.O_RDONLY | flags("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY")
 class FileFault(Exception):
     """A file cannot be read, or is none.
 
-    Args:
-        reason: why, as the end of a sentence: ``"is not a file but a FIFO (a pipe)"``, ``"cannot be read: …"``.
-        errno: the operating system's number of the error; None where it is none of its.
+    The reason is the end of a sentence: ``"is not a file but a FIFO (a pipe)"``, ``"cannot be read: …"``.
     """
-
-    reason: str
-    errno: int | None
 
     def __init__(self, reason: str, errno: int | None = None) -> None:
         super().__init__(reason)
@@ -101,21 +93,17 @@ def read_open(descriptor: int, limit: int, status: os.stat_result | None = None)
         if status is None:
             status = os.fstat(descriptor)
             check_kind(status.st_mode)
-        content = _read(descriptor, status.st_size, limit)
+        if status.st_size > limit:
+            raise _too_large(limit)
+        return RegularFile(_read(descriptor, status.st_size, limit), status)
     finally:
         os.close(descriptor)
-    if content is None:
-        raise _too_large(limit)
-    return RegularFile(content, status)
 
 
 def open_file(path: str, *, pipes: bool = False) -> tuple[int, os.stat_result]:
-    """Open a file for reading, without waiting; links are followed.
+    """Open a file for reading, without waiting; links are followed, and the caller closes the descriptor.
 
     ``pipes`` takes a FIFO too, whose reads do not wait either, and a terminal, for the caller to refuse.
-
-    Returns:
-        The descriptor, for the caller to close, and its status.
 
     Raises:
         FileFault: there is none, it is of another kind, or it cannot be opened.
@@ -140,25 +128,27 @@ def open_file(path: str, *, pipes: bool = False) -> tuple[int, os.stat_result]:
     return descriptor, status
 
 
-def _read(descriptor: int, size: int, limit: int) -> bytes | None:
-    """All that there is; None if that is more than the limit."""
-    if size > limit:
-        return None
+def _read(descriptor: int, size: int, limit: int, deadline: float | None = None) -> bytes:
+    """All that there is; of what a deadline is for, waiting until it for each piece."""
     parts: list[bytes] = []
     total = 0
-    try:
-        # By what comes and not by the size: a file may be growing, and those of /proc have none.
-        # In pieces of the size all the same, which need no more memory than there is to read.
-        while part := os.read(descriptor, min(_CHUNK, max(size - total, 0) + _PIECE, limit + 1 - total)):
-            parts.append(part)
-            total += len(part)
-            if total > limit:
-                return None
-    except BlockingIOError:
-        raise FileFault("is not a file that has an end") from None  # /proc/kmsg and its like
-    except OSError as error:
-        raise _fault(error) from None
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    while True:
+        if deadline is not None:
+            wait_readable(descriptor, deadline)
+        try:
+            # By what comes and not by the size: a file may be growing, and those of /proc have none.
+            # In pieces of the size all the same, which need no more memory than there is to read.
+            part = os.read(descriptor, min(_CHUNK, max(size - total, 0) + _PIECE, limit + 1 - total))
+        except BlockingIOError:
+            raise FileFault("is not a file that has an end") from None  # /proc/kmsg and its like
+        except OSError as error:
+            raise _fault(error) from None
+        if not part:
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.append(part)
+        total += len(part)
+        if total > limit:
+            raise _too_large(limit)
 
 
 def _too_large(limit: int) -> FileFault:
@@ -207,10 +197,8 @@ def is_given(path: str) -> bool:
 def read_given(path: str, limit: int, seconds: float = 30.0) -> RegularFile:
     """Read whole what a process was given (:func:`is_given`), or what was read of it before.
 
-    A pipe may take 30 seconds to give all of it.
-
-    Raises:
-        FileFault: there is none, it is a terminal or a device, it is larger than the limit, or it does not end in time.
+    FileFault where there is none, it is a terminal or a device, it is larger, or a pipe does not end in so many
+    seconds.
     """
     if sys.platform == "win32":
         return RegularFile(b"", os.stat(os.devnull))
@@ -233,20 +221,15 @@ def _read_once(path: str, limit: int, seconds: float) -> RegularFile:
     descriptor, status = open_file(path, pipes=True)
     if stat.S_ISREG(status.st_mode):
         return read_open(descriptor, limit, status)
-    content, deadline = bytearray(), time.monotonic() + seconds
     try:
         if os.isatty(descriptor):
             raise FileFault("is a terminal")
-        while len(content) <= limit:
-            wait_readable(descriptor, deadline)
-            if not (part := os.read(descriptor, _CHUNK)):
-                return RegularFile(bytes(content), status)
-            content += part
+        content = _read(descriptor, limit, limit, time.monotonic() + seconds)
     except TimeoutError:
         raise FileFault("is a pipe whose writer does not end") from None
     finally:
         os.close(descriptor)
-    raise _too_large(limit)
+    return RegularFile(content, status)
 
 
 def wait_readable(descriptor: int, deadline: float) -> None:

@@ -147,13 +147,9 @@ def resolve(
 ) -> SecretText | None:
     """The whole token of a credential: ``user:password``, or the token itself; None of None.
 
-    It blocks while it reads files, runs commands or waits for the keyring.
-
-    Args:
-        credential: what the profile says.
-        endpoint: where the token will be sent; the keyring's entries are bound to it.
-        context: the environment and the keyring.
-        refresh: get it anew although a command's result is still kept, because the server refused it.
+    It blocks while it reads files, runs commands or waits for the keyring, whose entries are bound to the endpoint that
+    the token will be sent to.  ``refresh`` gets it anew although a command's result is still kept, because the server
+    refused it.
 
     Raises:
         SecretUnavailableError: it cannot be had.

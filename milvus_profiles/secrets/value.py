@@ -1,13 +1,9 @@
 """How a secret is written, held while it comes in, named in the keyring, and kept; not where it comes from.
 
-What sees secrets in the clear raises nothing: the caller, whose locals hold only masked values, does.
-
-The keyring keeps a secret under where it may be sent and for whom, never under the profile's alias: whoever writes a
-configuration file chooses its aliases, so a secret found by alias could be led to any server.  Two endpoints that
-differ, or two users, must never share a name.
-
-A command may say until when its token is good, and a pipe can be read only once; everything else is fetched anew each
-time, by one thread at a time, whose answer those share who come meanwhile.
+What sees secrets in the clear raises nothing: the caller, whose locals hold only masked values, does.  The keyring
+keeps a secret under where it may be sent and for whom, never under the profile's alias, which whoever writes a
+configuration file chooses.  A command may say until when its token is good, and a pipe can be read only once;
+everything else is fetched anew each time, though callers that come while it is being fetched share the answer.
 """
 
 from __future__ import annotations
@@ -137,11 +133,10 @@ class SecretCache:
     def get(
         self, key: Hashable, fetch: Callable[[], Fetched], *, now: Callable[[], float], refresh: bool
     ) -> SecretText:
-        """What is kept under the key, or what fetching gives.
+        """What is kept under the key, or what fetching gives, by one thread at a time per key and without a lock held.
 
         Args:
             key: all that decides what is fetched; its repr must not show a secret.
-            fetch: called without a lock held, by one thread at a time per key.
             now: the clock, in seconds since the epoch.
             refresh: fetch although something is kept, unless it is kept for ever.
 

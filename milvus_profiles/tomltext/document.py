@@ -1,12 +1,9 @@
 """Surgery on the text of a document: where a table's fields, sub-tables and comments are, and what becomes of them.
 
-A :class:`TextDocument` knows the shapes in which TOML can declare a table (a header, dotted keys, an inline table,
-sub-tables that imply it) and nothing of what the tables mean.  It is not asked to check: whoever edits one compares
-the outcome with the same edit on plain data, and throws away what differs.
-
-Comments go with what they stand above.  A block of comment lines that touches a header belongs to it, also where it
-touches the table before as well; one that touches the last field of a table, and no header, belongs to that table;
-one that stands alone between blank lines belongs to nobody and always stays.
+It is not asked to check: whoever edits a document compares the outcome with the same edit on plain data.  Comments go
+with what they stand above.  A block of comment lines that touches a header belongs to it, also where it touches the
+table before as well; one that touches the last field of a table, and no header, belongs to that table; one that stands
+alone between blank lines belongs to nobody and always stays.
 """
 
 from __future__ import annotations

@@ -58,7 +58,6 @@ class Positions:
     """The places of all entries of one text.
 
     Args:
-        text: the whole file.
         spans: by key path; the root is not among them.
         comments: offsets at which comments start, ascending.
         statements: the entries and headers of the document itself, in their order; of a scan within nothing.
