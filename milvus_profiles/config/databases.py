@@ -140,7 +140,7 @@ def _is_sealed(held: HeldDirectory, env: Mapping[str, str]) -> bool:
 
 def _seal_of(held: HeldDirectory, key: bytes) -> str:
     # Not the number of the device: that of many file systems is another one after each start of the machine.
-    text = f"{held.inode}:{held.path}"
+    text = f"{held.own_status.st_ino}:{held.path}"
     return hmac.new(key, os.fsencode(text), "sha256").hexdigest()
 
 

@@ -144,11 +144,6 @@ class HeldDirectory:
         """Of the directory itself."""
         return os.stat(self.path if self._descriptor is None else self._descriptor)
 
-    @property
-    def inode(self) -> int:
-        """The number of the directory in its file system."""
-        return self.own_status.st_ino
-
     def sync(self) -> None:
         """Have what was made, renamed or removed in it survive a power failure, where its file system can."""
         if self._descriptor is None:

@@ -12,6 +12,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 
 from ..endpoint import Endpoint
 from ..errors import ConfigError, SecretUnavailableError
@@ -102,17 +103,15 @@ Fetched = tuple[SecretText, float | None]
 """A secret and the time until which it may be kept: seconds since the epoch, FOR_EVER, or None for not at all."""
 
 
+@dataclass(slots=True, eq=False)
 class _Flight:
     """One fetch, and what came of it: None as long as nothing did.
 
     Whoever fetches holds the lock, in a ``with`` that an interrupt ends too; then it is the turn of the next.
     """
 
-    __slots__ = ("answer", "turn")
-
-    def __init__(self) -> None:
-        self.turn = threading.Lock()
-        self.answer: SecretText | SecretUnavailableError | None = None
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    answer: SecretText | SecretUnavailableError | None = None
 
 
 class SecretCache:
