@@ -43,6 +43,7 @@ GATED = '[profiles.prod]\nuri = "http://127.0.0.1:1"\ntoken = { env = "TEAM_TOKE
 
 # --- a repository that hides the TLS of one of the user's profiles ----------------------------------------------------
 
+
 OWN_TLS = [
     '[profiles.prod]\nuri = "https://db.example"\nssl = true\n',
     '[profiles.prod]\nssl = { server_name = "db.example" }\n',
@@ -84,6 +85,7 @@ def test_without_tls_of_the_users_own_a_project_hides_nothing(cli: Command, home
 
 
 # --- addresses -------------------------------------------------------------------------------------------------------
+
 
 NO_HOST = [
     "good.example／.evil.example", "good.example：443", "good.example＠evil.example", "evil.example℀.good.example",
@@ -201,6 +203,7 @@ def test_the_name_of_a_directory_forges_no_line(cli: Command, tmp_path: Path) ->
 
 
 # --- a server --------------------------------------------------------------------------------------------------------
+
 
 TOKEN = 'root:s3cr€t "Pass>word?'
 WAYS: dict[str, Callable[[str], str]] = {
