@@ -223,7 +223,7 @@ def _assignment(alias: str, text: str, target: Target) -> tuple[tuple[str, ...],
             hint=f"store it in the keyring with {current().remedy('secret', 'set', alias)}, or give a reference: "
             f"`{path[0]}.env=NAME`, `{path[0]}.file=PATH`",
         )
-    if "array" in known.kinds:
+    if known.kind == "array":
         return path, _located(path, _toml(path, stripped), target)
     try:
         value = read_text(path, text)

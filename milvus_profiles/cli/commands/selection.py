@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from ...config.locations import current_directory, project_file
+from ...config.locations import current_directory, find_project_file
 from ...config.state import read_state, update_state
 from ...endpoint import DEFAULT_PORT, parse_host
 from ...errors import ConfigError, MilvusProfilesError, UsageError
@@ -88,7 +88,7 @@ def _is_the_projects(alias: str) -> bool:
 def _choose(place: PlaceOptions, wanted: str | None) -> Target:
     """The file whose default changes: asked where the project's own hides the user's, or it alone has the profile."""
     target = choose(place, own=True)
-    path = project_file(current_directory(), current().env)
+    path = find_project_file(current_directory(), current().env)[0]
     if target.role != "user" or place.is_named or path is None or not current().asks:
         return target
     project = Target(path, "project")
