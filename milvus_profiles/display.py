@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from .half_made import even_half_made
+from .masked import even_half_made
 from .text import printable
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 
 from .errors import ConfigError
 from .files.paths import absolute_path
-from .half_made import even_half_made
+from .masked import even_half_made
 from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
 
 __all__ = [

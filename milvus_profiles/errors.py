@@ -12,8 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .half_made import even_half_made
-from .masked import without_secrets
+from .masked import even_half_made, without_secrets
 from .text import page_of, printable
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from .errors import ConfigError, Location, ParamError
 from .files.paths import absolute_path
 from .files.regular_file import PEM_LIMIT, FileFault, is_pem, read_regular
 from .masked import MASK, SecretText, without_secrets
-from .spelling import some, suggest_field
+from .names import some, suggest_field
 from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
 
 __all__ = [

@@ -17,7 +17,7 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles.channel.wire import SHOW_COLLECTIONS
-from milvus_profiles.live.limit import OPEN_CONNECTIONS
+from milvus_profiles.live.spec import OPEN_CONNECTIONS
 from tests.support import scripted_grpc
 from tests.support.connections import Declared, Holding, at, declared, declared_prod, of, uri
 from tests.support.milvus import MilvusServer

@@ -14,8 +14,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from milvus_profiles.channel.aio_channel import AsyncProfileChannel
-from milvus_profiles.channel.aio_core import AsyncChannelCore
+from milvus_profiles.channel.aio_channel import AsyncChannelCore, AsyncProfileChannel
 from milvus_profiles.channel.metadata import TokenHolder
 from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from milvus_profiles.masked import SecretText

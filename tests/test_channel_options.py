@@ -23,9 +23,8 @@ from milvus_profiles.channel.options import (
     read_tls_files,
     target_of,
 )
-from milvus_profiles.channel.receive_limits import LIMITS
 from milvus_profiles.channel.tls_files import check_tls_files, tls_signature
-from milvus_profiles.channel.wire import GET_VERSION
+from milvus_profiles.channel.wire import GET_VERSION, LIMITS
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.errors import ConfigError, TLSError
 from milvus_profiles.profile import SSL, Profile

@@ -20,7 +20,7 @@ from milvus_profiles.errors import (
     TLSError,
     UnreachableError,
 )
-from milvus_profiles.masked import SecretText
+from milvus_profiles.masked import SecretText, listed, server_text
 from milvus_profiles.probe.causes import ResolversDifferError, client_certificate, distrusted
 from milvus_profiles.probe.certificate import Certificate
 from milvus_profiles.probe.context import ConnectContext
@@ -28,7 +28,6 @@ from milvus_profiles.probe.explain import classify, needs_probes
 from milvus_profiles.probe.sockets import PlaintextOutcome, Resolution, SocketAddress, TCPOutcome
 from milvus_profiles.probe.tls import ProbeResults, TLSOutcome
 from milvus_profiles.profile import SSL, Profile
-from milvus_profiles.server_text import listed, server_text
 from milvus_profiles.text import printable
 from tests.support.certificates import Certificates
 

@@ -27,12 +27,12 @@ import milvus_profiles as mp
 from milvus_profiles.background import Latch, start
 from milvus_profiles.channel.channel import ProfileChannel
 from milvus_profiles.channel.core import ChannelCore
-from milvus_profiles.channel.interrupts import let_go
+from milvus_profiles.channel.grpc_process import let_go
 from milvus_profiles.channel.metadata import TokenHolder
 from milvus_profiles.channel.options import open_channel
 from milvus_profiles.errors import SecretUnavailableError
-from milvus_profiles.live.limit import OPEN_CONNECTIONS, ConnectionLimit
 from milvus_profiles.live.registry import ConnectionInfo, Registry
+from milvus_profiles.live.spec import OPEN_CONNECTIONS, ConnectionLimit
 from milvus_profiles.log import LOG
 from milvus_profiles.masked import SecretText
 from milvus_profiles.pool.threads import ConnectionPool
@@ -352,7 +352,7 @@ import gc, sys
 import grpc
 from milvus_profiles.background import Latch, start
 from milvus_profiles.channel.core import ChannelCore
-from milvus_profiles.channel.interrupts import let_go
+from milvus_profiles.channel.grpc_process import let_go
 from milvus_profiles.channel.metadata import TokenHolder
 from milvus_profiles.channel.options import open_channel
 from tests.test_interrupts import condition_of

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from milvus_profiles.deadline import Deadline
+from milvus_profiles.background import Deadline
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.masked import SecretText
 from milvus_profiles.probe.sockets import (

@@ -18,12 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from milvus_profiles.alias import check_alias, fold_alias, is_alias
-from milvus_profiles.credential import Credential, KeyringSource
+from milvus_profiles.connectable import Credential, KeyringSource
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.errors import ConfigError
 from milvus_profiles.fieldtypes import fields_in, wording
 from milvus_profiles.masked import MASK, SecretText
+from milvus_profiles.names import check_alias, fold_alias, is_alias
 from milvus_profiles.profile import (
     SSL,
     CommandRef,

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from milvus_profiles import load
-from milvus_profiles.credential import Credential
+from milvus_profiles.connectable import Credential
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.errors import ConfigError, SecretUnavailableError
 from milvus_profiles.masked import SecretText

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from milvus_profiles.credential import Credential
+from milvus_profiles.connectable import Credential
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.masked import SecretText
 from milvus_profiles.profile import CommandRef, EnvRef, FileRef
@@ -173,7 +173,7 @@ import logging, os, sys
 from tests.test_secrets_leaks import told_by
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.masked import SecretText
-from milvus_profiles.credential import Credential
+from milvus_profiles.connectable import Credential
 from milvus_profiles.profile import KeyringRef
 from milvus_profiles.secrets import OSKeyring, SecretContext, keyring_account, resolve
 logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)

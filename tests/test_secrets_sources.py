@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.credential import Credential
+from milvus_profiles.connectable import Credential
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.errors import SecretUnavailableError
 from milvus_profiles.masked import MaskedMapping, SecretText
@@ -285,7 +285,7 @@ _TWICE = """
 import sys
 import milvus_profiles as mp
 from milvus_profiles.endpoint import Endpoint
-from milvus_profiles.credential import Credential
+from milvus_profiles.connectable import Credential
 from milvus_profiles.profile import FileRef
 from milvus_profiles.secrets import OSKeyring, SecretContext, resolve
 credential = Credential("file", FileRef(file=sys.argv[1]), None)

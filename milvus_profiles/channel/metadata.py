@@ -17,8 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
-from ..half_made import even_half_made
-from ..masked import SecretText
+from ..masked import SecretText, even_half_made
 
 __all__ = ["AUTHORIZATION", "Metadata", "MetadataLike", "TokenHolder"]
 

@@ -15,12 +15,9 @@ from typing import Any, Final, NamedTuple
 from ..connectable import Connectable, RetryPolicy, TLSSettings
 from ..endpoint import Endpoint, is_numeric
 from ..masked import SecretText
-from .grpc_import import grpc, quietly
-from .grpc_threads import need_threads, opened
-from .interrupts import enter_at_once
-from .receive_limits import LIMITS
+from .grpc_process import enter_at_once, grpc, need_threads, opened, quietly
 from .tls_files import check_tls_files, read_pem
-from .wire import READ_METHODS, SERVICE
+from .wire import LIMITS, READ_METHODS, SERVICE
 
 __all__ = [
     "begin_connecting",

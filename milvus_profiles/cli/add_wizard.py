@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..alias import check_alias, is_alias
 from ..config.plaintext import sends_plaintext
 from ..endpoint import is_zilliz_cloud
 from ..errors import MilvusProfilesError, SecretUnavailableError
 from ..masked import SecretText, secret_fault
+from ..names import check_alias, is_alias
 from ..secrets import keyring_account, make_token
 from ..secrets.value import line_of
 from . import keyring_access

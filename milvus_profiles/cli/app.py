@@ -13,7 +13,7 @@ import typer
 from typer.main import get_command
 
 from ..errors import MilvusProfilesError, UsageError
-from ..spelling import suggest_field
+from ..names import suggest_field
 from .completion import VARIABLE
 from .completion_scripts import answer_source, install, show
 from .global_options import command

@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..alias import fold_alias
 from ..errors import ConfigError, Location, MilvusProfilesError
+from ..masked import server_text
+from ..names import fold_alias
 from ..profile import Profile
-from ..server_text import server_text
 from ..text import counted
 from .output import note, shorten, warn
 from .target import Target

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .. import errors
 from ..errors import MilvusProfilesError, UsageError
-from ..spelling import suggest
+from ..names import suggest
 from ..text import page_of
 from .session import NAME
 

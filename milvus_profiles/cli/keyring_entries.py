@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from ..alias import fold_alias
 from ..errors import DeclinedError, MilvusProfilesError
+from ..names import fold_alias, some
 from ..profile import Profile
 from ..secrets import keyring_account
-from ..spelling import some
 from .asking import agreed
 from .keyring_access import keyring
 from .output import note, warn

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
-from ..credential import Kind
+from ..connectable import Kind
 from ..diagnosis.report import STAGES, Status
 from ..interop.exports import FORMATS
 from ..interop.imports import SOURCES

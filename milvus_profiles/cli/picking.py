@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ..alias import is_alias
 from ..config.disclosure import shown
 from ..config.invalid import Findings
 from ..errors import MilvusProfilesError, UnknownProfileError
+from ..names import is_alias
 from .asking import ask_text, pick
 from .options import Asked
 from .output import counted, note

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..alias import fold_alias
 from ..errors import UsageError
 from ..files.given import is_given
 from ..masked import MaskedMapping
+from ..names import fold_alias
 from ..text import Standing
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from ..errors import (
     UsageError,
 )
 from ..masked import SecretText
+from ..names import some
 from ..profile import Profile
-from ..spelling import some
 from ..text import ANSWERS, OPTIONS, Standing, printable
 from . import keyring_access
 from .file_warnings import note_untrusted

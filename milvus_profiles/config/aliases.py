@@ -11,9 +11,9 @@ import errno
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ..alias import fold_alias, is_alias
 from ..files.given import is_given
 from ..files.regular_file import FileFault, read_regular
+from ..names import fold_alias, is_alias
 from .locations import named, named_file, project_file, user_file, user_file_fault
 from .service_links import is_service_link
 

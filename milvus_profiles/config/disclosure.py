@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..alias import is_alias
 from ..endpoint import AddressError, parse_address
 from ..masked import MASK, without_secrets
-from ..spelling import suggest
+from ..names import is_alias, suggest
 from ..tomltext.positions import KeyPath, unquote
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS, find_field
 

@@ -18,13 +18,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..alias import check_alias, fold_alias, is_alias
 from ..errors import ConfigError, Location
 from ..files.given import is_given, read_given
 from ..files.regular_file import CONFIGURATION_LIMIT, FileFault, read_regular
 from ..log import log
 from ..masked import MaskedFields, SecretText, without_secrets
-from ..spelling import Nearest, suggest
+from ..names import Nearest, check_alias, fold_alias, is_alias, suggest
 from ..text import Standing
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS
 

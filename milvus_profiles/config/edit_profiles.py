@@ -11,9 +11,8 @@ import marshal
 from collections.abc import Mapping
 from typing import Any
 
-from ..alias import check_alias, fold_alias
 from ..errors import ConfigError, EditConflictError, Location, UnknownProfileError
-from ..spelling import some, suggest
+from ..names import check_alias, fold_alias, some, suggest
 from ..text import DOCUMENTATION, Standing, printable
 from ..tomltext.document import TextDocument
 from ..tomltext.parser import WITHOUT_REFERENCES, TOMLDecodeError, loads, says

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ..alias import check_alias, fold_alias
 from ..errors import ConfigError, Location
 from ..masked import SecretText
-from ..spelling import suggest, suggest_field
+from ..names import check_alias, fold_alias, suggest, suggest_field
 from ..text import milvus_profiles
 from .fields import FIELDS, SECRET_FIELDS, read_text
 from .fields import field as field_of

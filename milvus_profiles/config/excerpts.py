@@ -10,9 +10,9 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 
-from ..alias import is_alias
 from ..errors import Location
 from ..masked import MASK, without_secrets
+from ..names import is_alias
 from ..tomltext.parser import loads
 from ..tomltext.positions import KeyPath, Positions, Span, scan
 from .disclosure import broken_name, looks_secret, shown_raw

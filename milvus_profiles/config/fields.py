@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ..errors import ConfigError
 from ..masked import SecretText, without_secrets
-from ..spelling import suggest_field
+from ..names import suggest_field
 
 __all__ = [
     "ADDRESS_FIELDS",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..alias import fold_alias
 from ..errors import ConfigError
 from ..masked import without_secrets
-from ..spelling import Nearest
+from ..names import Nearest, fold_alias
 from .fields import ADDRESS_FIELDS, find_field
 from .values import BOUND_TO_ADDRESS, Raw, Value, displaced, has_address
 

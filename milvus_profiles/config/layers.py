@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 
-from ..alias import fold_alias
 from ..errors import ConfigError
 from ..files.given import is_given
 from ..files.paths import home_directory
-from ..spelling import Nearest
+from ..names import Nearest, fold_alias
 from ..text import CALL, OPTIONS, Standing
 from .aliases import choices
 from .documents import Document

@@ -13,9 +13,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..alias import fold_alias
 from ..errors import ConfigError, ParamError
 from ..masked import MaskedMapping
+from ..names import fold_alias
 from .documents import Document, Role, read_document, try_parse
 from .in_force import directory_of, documents_in_force
 from .locations import STATE_VARIABLES, current_directory, named

@@ -10,13 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..alias import is_alias
-from ..connectable import PlainProfile, PlainTLS, address_of
-from ..credential import KeyringSource, PlainEnv, PlainFile
+from ..connectable import KeyringSource, PlainEnv, PlainFile, PlainProfile, PlainTLS, address_of
 from ..endpoint import Address, AddressError, Endpoint, parse_host
 from ..files.paths import absolute_path
 from ..files.regular_file import PEM_LIMIT, FileFault, is_pem, read_regular
 from ..masked import SecretText
+from ..names import is_alias
 from .fields import SECRET_FIELDS
 from .layers import standing_of
 from .values import FieldPath, RawProfile

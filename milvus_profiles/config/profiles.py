@@ -12,14 +12,12 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ..alias import alias_of, fold_alias, foreign_letter, is_alias
 from ..connectable import Connectable
 from ..display import Table, Tabular
 from ..errors import ConfigError, Location, MilvusProfilesError, UnknownProfileError
-from ..half_made import even_half_made
 from ..log import log
-from ..masked import MaskedFields, without_secrets
-from ..spelling import Nearest, some
+from ..masked import MaskedFields, even_half_made, without_secrets
+from ..names import Nearest, alias_of, fold_alias, foreign_letter, is_alias, some
 from ..text import Standing
 from .databases import refuse_brought, untrusted_origin
 from .documents import Document

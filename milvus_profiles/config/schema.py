@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..alias import ALIAS_LONGEST, ALIAS_PATTERN
 from ..fieldtypes import MANY
+from ..names import ALIAS_LONGEST, ALIAS_PATTERN
 from ..profile import POOL_WIDE, Profile
 from .fields import MAX_CONNECTIONS
 

@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..files.given import is_given
-from ..half_made import even_half_made
-from ..masked import MaskedMapping
+from ..masked import MaskedMapping, even_half_made
 from .locations import named, project_candidates
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from typing import Any, Literal, NamedTuple
 from ..endpoint import absolute_address
 from ..errors import ConfigError, Location
 from ..files.paths import absolute_path
-from ..half_made import even_half_made
-from ..masked import SecretText
+from ..masked import SecretText, even_half_made
 from .documents import Document
 from .fields import ADDRESS_FIELDS, FIELDS, SECRET_FIELDS, find_field
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 
+from ..masked import server_text
 from ..probe.certificate import Certificate
 from ..probe.context import ConnectContext
 from ..probe.tls import ClientCertificate, TLSOutcome
-from ..server_text import server_text
 from ..text import counted
 from .test_run import StageDraft
 

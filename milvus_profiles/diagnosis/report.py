@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from ..display import Line, Lined
-from ..half_made import even_half_made
+from ..masked import even_half_made
 from ..text import counted
 
 StageName = Literal[

@@ -15,13 +15,20 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from ..background import Pending
-from ..channel.grpc_import import grpc
-from ..channel.receive_limits import is_oversized, oversized
-from ..channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, status_of
+from ..background import Deadline, Pending
+from ..channel.grpc_process import grpc
+from ..channel.wire import (
+    CONNECT,
+    GET_VERSION,
+    LIST_DATABASES,
+    SHOW_COLLECTIONS,
+    Method,
+    is_oversized,
+    oversized,
+    status_of,
+)
 from ..config.disclosure import shown
 from ..connectable import TLSSettings
-from ..deadline import Deadline
 from ..endpoint import is_numeric
 from ..errors import (
     AuthenticationError,
@@ -35,12 +42,12 @@ from ..errors import (
 from ..live.driving import calls_deadline, look, make_call, one_by_one
 from ..live.handshake import Invoke, Probe, Reply, ServerInfo, Together, handshake_plan
 from ..live.opening import CONFIRMING, OpenedChannel
+from ..masked import server_text
 from ..probe.causes import ResolversDifferError, answered_by_gateway, found_nothing, http_status_of
 from ..probe.context import ConnectContext
 from ..probe.explain import refused_here
 from ..probe.tls import ProbeResults, TLSOutcome, probe_tls
 from ..profile import Profile
-from ..server_text import server_text
 from ..text import counted, printable
 from .certificates import describe_tls
 from .report import StageName, server_name

@@ -13,15 +13,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ..channel.grpc_import import grpc
-from ..channel.receive_limits import LARGEST_ANSWER
+from ..background import Deadline, seconds_of
+from ..channel.grpc_process import grpc
+from ..channel.wire import LARGEST_ANSWER
 from ..config.disclosure import shown
 from ..config.layers import standing_of
 from ..config.plaintext import check_plaintext
-from ..deadline import Deadline, seconds_of
 from ..errors import MilvusProfilesError, ParamError, ThreadStartError
 from ..live.opening import OpenedChannel, start
-from ..masked import SecretText
+from ..masked import SecretText, server_text
 from ..probe.context import ConnectContext
 from ..probe.early import EarlyLook
 from ..probe.explain import classify
@@ -32,7 +32,6 @@ from ..probe.tls import ProbeResults, reach
 from ..probe.tls_stream import verifying_context
 from ..profile import Profile
 from ..secrets import SecretContext, resolve
-from ..server_text import server_text
 from ..text import Standing, printable
 from .report import Report, Stage, StageName
 from .server import Channel, grpc_finds_more, shake_hands

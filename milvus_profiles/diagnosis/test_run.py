@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ..deadline import Deadline
+from ..background import Deadline
 from ..errors import MilvusProfilesError, ServerNotReadyError, UnreachableError
-from ..live.retry import RetryUntilReady
+from ..live.driving import RetryUntilReady
 from .report import INFORMATION, STAGES, Report, Stage, StageName, Status
 
 

@@ -24,8 +24,8 @@ from ..connectable import Connectable
 from ..errors import ConfigError, MilvusProfilesError
 from ..files.paths import is_absolute
 from ..files.regular_file import FileFault, read_regular
+from ..names import suggest
 from ..probe.sockets import PROXY_VARIABLES
-from ..spelling import suggest
 from ..text import IN_QUOTES, command, counted, is_quoted, milvus_profiles, printable
 from .finding import DoctorContext, Examined, Finding
 

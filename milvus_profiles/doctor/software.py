@@ -31,7 +31,7 @@ _LONGEST = 300
 # What brings in the compiled part, where that is not the module of the distribution's name.
 _MODULES = {
     "cryptography": "cryptography.x509",
-    "grpcio": "milvus_profiles.channel.grpc_import",
+    "grpcio": "milvus_profiles.channel.grpc_process",
     "protobuf": "google.protobuf.message_factory",
 }
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..background import Deadline
 from ..config.documents import Document
 from ..config.environment import read_environment
 from ..config.in_force import directory_of, documents_in_force
@@ -24,9 +25,7 @@ from ..config.permissions import refusal
 from ..config.plain_values import plain_profile
 from ..config.plaintext import check_plaintext
 from ..config.values import RawProfile
-from ..connectable import PlainProfile
-from ..credential import EnvSource, FileSource
-from ..deadline import Deadline
+from ..connectable import EnvSource, FileSource, PlainProfile
 from ..masked import MaskedMapping, SecretText, secret_fault
 from ..secrets.value import line_of, make_token
 

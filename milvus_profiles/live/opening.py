@@ -16,26 +16,23 @@ from abc import abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ..background import Deadline
 from ..channel.core import ChannelCore
 from ..channel.metadata import TokenHolder
 from ..channel.options import begin_connecting, open_channel
 from ..connectable import Connectable
-from ..deadline import Deadline
 from ..errors import MilvusProfilesError, ServerNotReadyError, UnreachableError
 from ..log import log
 from ..masked import SecretText
 from ..probe.causes import ResolversDifferError
 from ..probe.context import ConnectContext
 from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve, takes_time
-from .driving import calls_deadline, drive
-from .failure import told
+from .driving import RetryUntilReady, calls_deadline, drive
 from .handshake import Plan, ServerInfo, handshake_plan
-from .limit import OPEN_CONNECTIONS
-from .opened import OpenedBase, ReadyChannel
-from .retry import RetryUntilReady
+from .registry import OpenedChannel, SharedChannel
+from .request import told
 from .shared_base import SharedChannelBase
-from .shared_channel import OpenedChannel, SharedChannel
-from .spec import ChannelSpec, SpecKey, context_of
+from .spec import OPEN_CONNECTIONS, ChannelSpec, OpenedBase, ReadyChannel, SpecKey, context_of
 
 if TYPE_CHECKING:
     from ..channel.lite import LiteLease

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import __version__
+from ..background import Deadline
 from ..channel.metadata import TokenHolder
-from ..deadline import Deadline
 from ..masked import SecretText
 from ..probe.sockets import Stream, open_socket, resolve, route_to
 from ..probe.unary import UnaryCalls, field_of, fields_in

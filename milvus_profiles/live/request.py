@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..alias import alias_of, check_alias, fold_alias
+from ..background import seconds_of
 from ..config.fields import FIELDS, SECRET_FIELDS
 from ..config.loading import BrokenFileWarning, load_for, profiles_of
 from ..config.permissions import file_warnings
@@ -16,19 +17,16 @@ from ..config.plaintext import check_plaintext
 from ..config.profiles import Profiles, Resolved
 from ..config.unchanged import Unchanged
 from ..connectable import Connectable
-from ..deadline import seconds_of
-from ..errors import ConfigError, ParamError
-from ..half_made import even_half_made
-from ..log import EVENTS, LOG
-from ..masked import MaskedFields, SecretText
-from ..spelling import suggest_field
-from .failure import told
+from ..errors import ConfigError, MilvusProfilesError, ParamError
+from ..log import EVENTS, LOG, log
+from ..masked import MaskedFields, SecretText, even_half_made, without_secrets
+from ..names import alias_of, check_alias, fold_alias, is_alias, suggest_field
 from .spec import NOT_OF_THE_CHANNEL, SpecKey
 
 if TYPE_CHECKING:
     from ..profile import Profile
 
-__all__ = ["CallFields", "InsecureFileWarning", "InsecureTransportWarning", "Request", "has_address", "request"]
+__all__ = ["CallFields", "InsecureFileWarning", "InsecureTransportWarning", "Request", "has_address", "request", "told"]
 
 
 class InsecureFileWarning(UserWarning):
@@ -253,3 +251,18 @@ def _hashable(value: Any) -> Hashable:
         return tuple(_hashable(inner) for inner in value)
     hashable: Hashable = value
     return hashable
+
+
+@contextmanager
+def told(alias: object) -> Iterator[None]:
+    """Log an error that comes up in the block, and raise it.
+
+    Args:
+        alias: the profile, as far as it is known; what is no alias is not told, since it may be anything.
+    """
+    try:
+        yield
+    except MilvusProfilesError as error:
+        name = without_secrets(alias) if isinstance(alias, str) and is_alias(alias) else None
+        log("failed", alias=name, code=error.code, stage=error.stage)
+        raise

@@ -17,9 +17,9 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..deadline import seconds_of
+from ..background import seconds_of
 from ..errors import MilvusProfilesError, PoolError
-from ..live.aio_connection import AsyncConnection
+from ..live.aio_connecting import AsyncConnection
 from ..live.aio_registry import check_fork
 from ..profile import PoolSettings, Profile
 from .base import BasePool, Check, Leasing, Plan, Wait, wrong_keyword
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing_extensions import Never, Self
 
     from ..config.profiles import Profiles
-    from ..live.aio_connection import AsyncConnection
+    from ..live.aio_connecting import AsyncConnection
     from .aio_connector import AsyncConnector
 
 _LAST_MOMENTS = 2.0

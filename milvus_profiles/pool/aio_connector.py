@@ -8,10 +8,8 @@ from typing import Any, Protocol
 
 from ..background import in_executor
 from ..errors import MilvusProfilesError
-from ..live.aio_connection import AsyncConnection
-from ..live.aio_opening import open_async_live
-from ..live.aio_registry import LoopTable, table
-from ..live.aio_shared_channel import AsyncSharedChannel
+from ..live.aio_connecting import AsyncConnection, open_async_live
+from ..live.aio_registry import AsyncSharedChannel, LoopTable, table
 from ..profile import PoolSettings, Profile
 from .connector import HEALTH_CHECK_TIMEOUT, LeasedHandle, LiveChannel, ProfileKeys, forget
 from .state import Lease

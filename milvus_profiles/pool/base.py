@@ -17,16 +17,14 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from ..alias import alias_of, fold_alias
-from ..channel.channel_base import OfThisProcess
-from ..deadline import seconds_of
+from ..background import seconds_of
+from ..channel.channel import OfThisProcess
 from ..errors import ConfigError, Location, ParamError, PoolError, PoolExhaustedError, PoolTimeoutError
-from ..half_made import even_half_made
 from ..log import log
-from ..masked import without_secrets
+from ..masked import even_half_made, without_secrets
+from ..names import alias_of, fold_alias, suggest_field
 from ..pool_stats import KeyStats, PoolStats
 from ..profile import POOL_WIDE, PoolSettings, Profile
-from ..spelling import suggest_field
 from ..text import counted
 from .core import Core, Event
 from .reports import Telemetry, closed, failed, not_on_lease, refused, timed_out

@@ -11,15 +11,15 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..alias import alias_of
 from ..config.loading import profiles_of
 from ..config.profiles import Profiles
 from ..errors import ConnectionClosedError, MilvusProfilesError, ParamError
-from ..live.connection import Connection
+from ..live.api import Connection
 from ..live.opening import open_live
+from ..live.registry import SharedChannel
 from ..live.request import CallFields, Request, request
 from ..live.shared_base import Handle
-from ..live.shared_channel import SharedChannel
+from ..names import alias_of
 from ..profile import PoolSettings, Profile
 from .lifecycle import HEALTHY_FOR
 from .state import Lease

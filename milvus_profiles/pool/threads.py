@@ -13,9 +13,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..deadline import seconds_of
+from ..background import seconds_of
 from ..errors import MilvusProfilesError
-from ..live.connection import Connection
+from ..live.api import Connection
 from ..profile import PoolSettings, Profile
 from .base import BasePool, Check, Leasing, Plan, Wait, wrong_keyword
 from .reports import not_on_lease

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ..endpoint import AddressError, is_numeric, parse_host
 from ..files.regular_file import PEM_LIMIT, FileFault, read_regular
-from ..server_text import server_text
+from ..masked import server_text
 
 if TYPE_CHECKING:
     from cryptography import x509

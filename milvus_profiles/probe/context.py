@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..connectable import Connectable, TLSSettings
-from ..credential import EnvSource, FileSource
+from ..connectable import Connectable, EnvSource, FileSource, TLSSettings
 from ..endpoint import Endpoint
 from ..masked import SecretText
 from ..text import ANSWERS, CALL, OPTIONS, Standing, is_quoted, printable

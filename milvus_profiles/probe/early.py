@@ -15,8 +15,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from ..background import start
-from ..deadline import Deadline
+from ..background import Deadline, start
 from ..endpoint import is_numeric
 from ..errors import ThreadStartError
 from .sockets import (

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from ..channel.grpc_import import grpc
-from ..channel.receive_limits import is_compressed, is_oversized, oversized
+from ..channel.grpc_process import grpc
+from ..channel.wire import is_compressed, is_oversized, oversized
 from ..errors import (
     AuthenticationError,
     ConnectionClosedError,
@@ -25,8 +25,8 @@ from ..errors import (
     TLSError,
     UnreachableError,
 )
-from ..server_text import READ, listed, server_text
-from ..spelling import suggest
+from ..masked import READ, listed, server_text
+from ..names import suggest
 from ..text import counted, printable
 from .causes import (
     GATEWAY_WITHOUT_HTTP2,

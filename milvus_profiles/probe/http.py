@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..deadline import Deadline
+from ..background import Deadline
 from ..endpoint import is_zilliz_cloud
 from ..masked import SecretText
 from ..text import printable

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-from ..channel.grpc_import import grpc
+from ..background import Deadline
+from ..channel.grpc_process import grpc
 from ..connectable import Connectable, PlainTLS
-from ..deadline import Deadline
 from ..errors import TLSError
 from ..text import command
 from .certificate import Certificate

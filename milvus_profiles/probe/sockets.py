@@ -15,8 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ..background import Pending
-from ..deadline import Deadline
+from ..background import Deadline, Pending
 from ..endpoint import Endpoint, is_numeric, parse_address
 from ..text import printable
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
+from ..background import Deadline
 from ..connectable import TLSSettings
-from ..deadline import Deadline
 from ..errors import MilvusProfilesError
 from ..text import printable
 from .certificate import Certificate, MalformedCertificate, certificate_of_file, objection, read_certificate

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeVar
 
+from ..background import Deadline
 from ..channel.tls_files import ROOTS_VARIABLE, check_tls_files
-from ..deadline import Deadline
 from .sockets import PIECE, Stream
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from functools import partial
 from typing import NoReturn
 
 from ..background import Pending
-from ..credential import CommandSource
+from ..connectable import CommandSource
 from ..errors import SecretUnavailableError
 from ..files.ownership import changeable
 from ..files.paths import home_directory, is_absolute

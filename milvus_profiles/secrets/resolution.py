@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..credential import CommandSource, Credential, EnvSource, FileSource, KeyringSource
+from ..connectable import CommandSource, Credential, EnvSource, FileSource, KeyringSource
 from ..endpoint import Endpoint
 from ..errors import SecretUnavailableError
 from ..log import log

@@ -11,8 +11,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from milvus_profiles.channel.aio_channel import AsyncProfileChannel
-from milvus_profiles.channel.aio_core import AsyncChannelCore
+from milvus_profiles.channel.aio_channel import AsyncChannelCore, AsyncProfileChannel
 from milvus_profiles.channel.channel import ProfileChannel
 from milvus_profiles.channel.core import ChannelCore
 from milvus_profiles.channel.metadata import TokenHolder

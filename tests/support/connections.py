@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.live.limit import OPEN_CONNECTIONS
+from milvus_profiles.live.spec import OPEN_CONNECTIONS
 
 from .milvus import MilvusServer
 from .scripted_grpc import SERVICE, Call, milvus_answer

@@ -25,7 +25,7 @@ from ...config.places import real_path
 from ...config.trust import TrustStore
 from ...errors import ConfigError, MilvusProfilesError, UsageError
 from ...files.given import is_given
-from ...spelling import suggest
+from ...names import suggest
 from ..file_warnings import warn_about_files, warn_of_literals, warn_of_unread
 from ..options import begun
 from ..output import answer, counted, emit_json, error_record, print_error, say, shorten, table, warn

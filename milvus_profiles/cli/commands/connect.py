@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from ...alias import check_alias, fold_alias
 from ...endpoint import DEFAULT_PORT, parse_host
 from ...errors import ConfigError, MilvusProfilesError, UsageError
+from ...names import check_alias, fold_alias
 from ...profile import Profile
 from ..options import ForceOption, PasswordOption, host_option, port_option, user_option
 from ..output import answer, note, shorten, warn

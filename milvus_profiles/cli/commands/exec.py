@@ -13,7 +13,7 @@ from ...config.plaintext import check_plaintext
 from ...errors import UsageError
 from ...interop.running import LEAVES, PREFIX, SECRET_LEAVES, unsaid, variables
 from ...masked import MaskedMapping
-from ...spelling import suggest
+from ...names import suggest
 from .. import keyring_access
 from ..exec_environment import MARKER, environment_of
 from ..file_warnings import warn_about_profiles

@@ -131,7 +131,7 @@ _HOMES = ("HOME", "USERPROFILE", "APPDATA")
 
 def _needs(resolved: Resolved, session: Session) -> tuple[str, ...]:
     """The variables of this environment without which ``exec`` finds another profile, or no secret."""
-    from ...credential import CommandSource, EnvSource, KeyringSource
+    from ...connectable import CommandSource, EnvSource, KeyringSource
 
     names = [value.origin.name for value in resolved.raw.values.values() if value.origin.layer == "environment"]
     if "MILVUS_URI" in names and session.env.get("MILVUS_CONN_ALIAS"):

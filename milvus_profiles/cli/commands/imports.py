@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...alias import check_alias, fold_alias
 from ...config.locations import current_directory
 from ...config.plaintext import sends_plaintext
 from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, DeclinedError, EditConflictError, Location, MilvusProfilesError, UsageError
 from ...files.given import is_given
+from ...names import check_alias, fold_alias
 from ...profile import Profile
 from ..asking import agreed, ask_hidden, confirm
 from ..completion import SOURCES

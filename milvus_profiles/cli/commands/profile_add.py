@@ -10,8 +10,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from ...alias import check_alias
 from ...errors import DeclinedError, UsageError
+from ...names import check_alias
 from ..asking import confirm
 from ..certificate import show_certificate, tell_problem
 from ..new_profile import FieldOptions, NewProfile

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from ...alias import check_alias
 from ...config.fields import SECRET_FIELDS, field, find_field, read_text
 from ...config.loading import load_text
 from ...errors import ConfigError, MilvusProfilesError, SecretUnavailableError, UsageError
 from ...masked import SecretText
+from ...names import check_alias
 from ...tomltext.parser import loads
 from .. import keyring_access
 from ..asking import ask_text, pick

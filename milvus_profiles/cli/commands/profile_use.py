@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from ...alias import fold_alias
 from ...config.locations import current_directory, project_file
 from ...config.state import read_state, update_state
 from ...errors import MilvusProfilesError, UsageError
+from ...names import fold_alias
 from ...text import quote
 from ..asking import pick
 from ..options import Asked, DryRunOption, PlaceOptions

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
 from ...errors import ConfigError, UsageError
-from ...spelling import suggest
+from ...names import suggest
 
 if TYPE_CHECKING:
     from .plan import Exported, ExportPlan

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json as json_module
 from typing import Any
 
-from ...alias import fold_alias
 from ...errors import ConfigError
 from ...masked import SecretText
+from ...names import fold_alias
 from ..running import PREFIX, SECRET_LEAVES, unsaid
 from .plan import NO_IPV6, OWN, Exported, ExportPlan, FromFile, FromVariable, exported
 from .quoting import dotenv_obstacle, shell, systemd_bare

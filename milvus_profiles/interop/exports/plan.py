@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ...credential import Credential, EnvSource, FileSource
+from ...connectable import Credential, EnvSource, FileSource
 from ...endpoint import Endpoint
 from ...masked import SecretText
 from ...profile import SSL, Profile

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ...config.locations import home_directory, home_fault, named_file
 from ...errors import ConfigError, UsageError
 from ...files.paths import is_absent
-from ...spelling import suggest
+from ...names import suggest
 from . import readers
 from .found import ImportedProfiles, read_source
 

@@ -11,12 +11,12 @@ from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from ...alias import is_alias
 from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, Location
 from ...files.given import is_given, read_given
 from ...files.regular_file import FileFault, read_regular
 from ...masked import SecretText, secret_fault
+from ...names import is_alias
 
 T = TypeVar("T")
 
