@@ -13,7 +13,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 import milvus_profiles as mp
 from milvus_profiles import errors
 from milvus_profiles.pool.threads import ConnectionPool
-from milvus_profiles.profile import PoolSettings
+from milvus_profiles.pool_settings import PoolSettings
 from tests.support.pool_outside import AsyncOutside, Outside
 
 

@@ -41,7 +41,8 @@ from ..errors import (
 )
 from ..live.driving import calls_deadline, look, make_call, one_by_one
 from ..live.handshake import Invoke, Probe, Reply, ServerInfo, Together, handshake_plan
-from ..live.opening import CONFIRMING, OpenedChannel
+from ..live.opening import CONFIRMING
+from ..live.registry import OpenedChannel
 from ..masked import server_text
 from ..probe.causes import ResolversDifferError, answered_by_gateway, found_nothing, http_status_of
 from ..probe.context import ConnectContext

@@ -18,9 +18,10 @@ from ..channel.grpc_process import grpc
 from ..channel.wire import LARGEST_ANSWER
 from ..config.disclosure import shown
 from ..config.layers import standing_of
-from ..config.plaintext import check_plaintext
+from ..config.resolved import check_plaintext
 from ..errors import MilvusProfilesError, ParamError, ThreadStartError
-from ..live.opening import OpenedChannel, start
+from ..live.opening import start
+from ..live.registry import OpenedChannel
 from ..masked import SecretText, server_text
 from ..probe.context import ConnectContext
 from ..probe.early import EarlyLook
@@ -31,7 +32,7 @@ from ..probe.sockets import resolve as resolve_host
 from ..probe.tls import ProbeResults, reach
 from ..probe.tls_stream import verifying_context
 from ..profile import Profile
-from ..secrets import SecretContext, resolve
+from ..secrets.resolution import SecretContext, resolve
 from ..text import Standing, printable
 from .report import Report, Stage, StageName
 from .server import Channel, grpc_finds_more, shake_hands

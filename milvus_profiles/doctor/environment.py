@@ -12,17 +12,17 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config.environment import CONTROL, FAMILY, PREFIX
+from ..config.aliases import is_service_link
+from ..config.databases import is_tracked
+from ..config.documents import exposure
 from ..config.invalid import FINDINGS, Findings
-from ..config.locations import home_directory, home_fault, state_fault
-from ..config.permissions import exposure
-from ..config.service_links import is_service_link
-from ..config.tracked import is_tracked
+from ..config.locations import state_fault
+from ..config.settings import CONTROL, FAMILY, PREFIX
 from ..config.trust import gated_fields
 from ..config.values import has_address
 from ..connectable import Connectable
 from ..errors import ConfigError, MilvusProfilesError
-from ..files.paths import is_absolute
+from ..files.paths import home_directory, home_fault, is_absolute
 from ..files.regular_file import FileFault, read_regular
 from ..names import suggest
 from ..probe.sockets import PROXY_VARIABLES

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from ..config.profiles import Profiles
-    from ..secrets import OSKeyring
+    from ..secrets.os_keyring import OSKeyring
 
 Examined = dict[str, Profile | Findings]
 """What each alias leads to: the profile, or what is wrong with it.  All of them are put together once."""

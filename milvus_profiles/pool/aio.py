@@ -21,7 +21,8 @@ from ..background import seconds_of
 from ..errors import MilvusProfilesError, PoolError
 from ..live.aio_connecting import AsyncConnection
 from ..live.aio_registry import check_fork
-from ..profile import PoolSettings, Profile
+from ..pool_settings import PoolSettings
+from ..profile import Profile
 from .base import BasePool, Check, Leasing, Plan, Wait, wrong_keyword
 from .core import Core, Event
 from .reports import leak_message, not_on_lease, tell_leak

@@ -10,7 +10,8 @@ from ..background import in_executor
 from ..errors import MilvusProfilesError
 from ..live.aio_connecting import AsyncConnection, open_async_live
 from ..live.aio_registry import AsyncSharedChannel, LoopTable, table
-from ..profile import PoolSettings, Profile
+from ..pool_settings import PoolSettings
+from ..profile import Profile
 from .connector import HEALTH_CHECK_TIMEOUT, LeasedHandle, LiveChannel, ProfileKeys, forget
 from .state import Lease
 

@@ -23,8 +23,9 @@ from ..errors import ConfigError, Location, ParamError, PoolError, PoolExhausted
 from ..log import log
 from ..masked import even_half_made, without_secrets
 from ..names import alias_of, fold_alias, suggest_field
+from ..pool_settings import POOL_WIDE, PoolSettings
 from ..pool_stats import KeyStats, PoolStats
-from ..profile import POOL_WIDE, PoolSettings, Profile
+from ..profile import Profile
 from ..text import counted
 from .core import Core, Event
 from .reports import Telemetry, closed, failed, not_on_lease, refused, timed_out

@@ -20,7 +20,8 @@ from ..live.registry import SharedChannel
 from ..live.request import CallFields, Request, request
 from ..live.shared_base import Handle
 from ..names import alias_of
-from ..profile import PoolSettings, Profile
+from ..pool_settings import PoolSettings
+from ..profile import Profile
 from .lifecycle import HEALTHY_FOR
 from .state import Lease
 

@@ -13,8 +13,8 @@ import math
 from typing import Any, Literal
 from weakref import ref
 
+from ..pool_settings import PoolSettings
 from ..pool_stats import KeyStats, PoolStats
-from ..profile import PoolSettings
 from .state import Dropped, KeyState, LeakWatch, Lease, Outcome, Phase, PoolEntry, Waiter
 
 _READY = Phase.READY

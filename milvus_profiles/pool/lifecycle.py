@@ -8,7 +8,7 @@ import math
 import random
 from typing import Any
 
-from ..profile import PoolSettings
+from ..pool_settings import PoolSettings
 from .leases import Leases
 from .state import CheckHealth, Close, KeyState, Lease, Open, Phase, PoolEntry, Waiter, Work
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from ..pool_settings import PoolSettings
 from ..pool_stats import KeyStats
-from ..profile import PoolSettings
 
 _COUNTERS = (
     "requests_num", "requests_queued", "requests_errors", "returns_bad",

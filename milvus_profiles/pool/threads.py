@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ..background import seconds_of
 from ..errors import MilvusProfilesError
 from ..live.api import Connection
-from ..profile import PoolSettings, Profile
+from ..pool_settings import PoolSettings
+from ..profile import Profile
 from .base import BasePool, Check, Leasing, Plan, Wait, wrong_keyword
 from .reports import not_on_lease
 from .state import KeyState, Lease, Waiter

@@ -6,23 +6,21 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
 from ...config.trust import remedy
 from ...errors import UnreachableError, UntrustedError, UsageError
 from ...references import EnvRef
-from ..file_warnings import warn_about_profiles
 from ..options import OptionalAlias
-from ..output import answer, note
+from ..output import answer, note, warn_about_profiles
 from ..session import Session, current
 
 if TYPE_CHECKING:
     from ...config.resolved import Resolved
     from ...probe.http import Console
 
-__all__ = ["open_console"]
 
 _OURS = ("MILVUS_", "ZILLIZ_")
 """How the variables begin that may hold a secret of ours."""
@@ -38,7 +36,7 @@ class NoConsoleError(UnreachableError):
 
 def open_console(
     alias: OptionalAlias = None,
-    browser: Annotated[bool, Option("--browser", help="Open it in a web browser too.")] = False,
+    browser: bool = Option(False, "--browser", help="Open it in a web browser too."),
 ) -> None:
     """Print the address of a server's web console: Attu, Milvus's own WebUI, or Zilliz Cloud's.
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from ...config.locations import home_directory, home_fault, named_file
+from ...config.locations import named_file
 from ...errors import ConfigError, UsageError
-from ...files.paths import is_absent
+from ...files.paths import home_directory, home_fault, is_absent
 from ...names import suggest
 from . import readers
 from .found import ImportedProfiles, read_source

@@ -13,8 +13,7 @@ from urllib.parse import unquote
 
 from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, Location
-from ...files.given import is_given, read_given
-from ...files.regular_file import FileFault, read_regular
+from ...files.regular_file import FileFault, is_given, read_given, read_regular
 from ...masked import SecretText, secret_fault
 from ...names import is_alias
 

@@ -16,7 +16,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...config.service_links import is_service_link
+from ...config.aliases import is_service_link
 from ...masked import MaskedMapping
 from .found import LIMIT, Entry, ImportedProfiles, Unusable, check_blanks, entry_of, found_of, parsed, read_source
 
