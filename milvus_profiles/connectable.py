@@ -57,9 +57,7 @@ class EnvSource:
     __slots__ = ()
 
     if TYPE_CHECKING:
-
-        @property
-        def env(self) -> str: ...
+        env: str
 
 
 class FileSource:
@@ -68,9 +66,7 @@ class FileSource:
     __slots__ = ()
 
     if TYPE_CHECKING:
-
-        @property
-        def file(self) -> str: ...
+        file: str
 
 
 class CommandSource:
@@ -79,11 +75,9 @@ class CommandSource:
     __slots__ = ()
 
     if TYPE_CHECKING:
+        command: tuple[str, ...]
+        pass_env: tuple[str, ...]
 
-        @property
-        def command(self) -> tuple[str, ...]: ...
-        @property
-        def pass_env(self) -> tuple[str, ...]: ...
         @property
         def directory(self) -> str | None: ...
 

@@ -189,10 +189,11 @@ class Profile(Connectable, Tabular, Model):
     host: Host | None = None
     port: Port | None = None
     user: Text | None = None
-    password: SecretSource | None = None
-    token: SecretSource | None = None
+    # Narrower than what connecting asks for; a profile is never changed.
+    password: SecretSource | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    token: SecretSource | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
     db_name: Metadatum | None = None
-    ssl: (
+    ssl: (  # pyright: ignore[reportIncompatibleVariableOverride]
         Annotated[
             Union[Annotated[SSL, Tag(_TABLE)], Annotated[bool, Tag(_SCALAR)]],
             Discriminator(_table_or_scalar),
@@ -202,13 +203,15 @@ class Profile(Connectable, Tabular, Model):
     ) = None
     timeout: Seconds = PlainProfile.timeout
     call_timeout: Seconds | None = None
-    retry: Annotated[
+    retry: Annotated[  # pyright: ignore[reportIncompatibleVariableOverride]
         Union[Annotated[Retry, Tag(_TABLE)], Annotated[Literal[False], BeforeValidator(as_boolean), Tag(_SCALAR)]],
         Discriminator(_table_or_scalar),
         BeforeValidator(lambda value: Retry() if value is True else value),
         table("retry", Retry, flag=True),
     ] = Retry()
-    keepalive: Annotated[Keepalive, table("keepalive", Keepalive)] = Keepalive()
+    keepalive: Annotated[Keepalive, table("keepalive", Keepalive)] = (  # pyright: ignore[reportIncompatibleVariableOverride]
+        Keepalive()
+    )
     proxy: Proxy | None = None
     management_port: Port = PlainProfile.management_port
     allow_insecure: bool = PlainProfile.allow_insecure
@@ -267,7 +270,7 @@ class Profile(Connectable, Tabular, Model):
         # The public face, which stands above: it is loaded whenever anything of the package is.
         given, options = MaskedFields(options), {}
         try:
-            return sys.modules[__package__].connect(self, **given)
+            return sys.modules[str(__package__)].connect(self, **given)
         except MilvusProfilesError as error:
             error.__traceback__ = None
             raise error

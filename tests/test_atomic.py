@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from milvus_profiles.config.atomic import check_writable, create_file, read_bytes, remove_file, write_atomic
-from milvus_profiles.config.file_lock import locked
+from milvus_profiles.config.places import locked
 from milvus_profiles.errors import ConfigError, LockTimeoutError
 from tests.support import obstacles
 from tests.support.command import Command
@@ -446,7 +446,7 @@ def test_who_waited_for_a_lock_that_is_gone_takes_the_one_that_stands_there(tmp_
 def test_the_lock_of_a_killed_process_is_free_and_goes_with_the_next(tmp_path: Path) -> None:
     path = str(tmp_path / "file")
     program = (
-        "import sys, time\nfrom milvus_profiles.config.file_lock import locked\n"
+        "import sys, time\nfrom milvus_profiles.config.places import locked\n"
         "with locked(sys.argv[1], 1.0):\n    print('held', flush=True)\n    time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE, text=True) as process:

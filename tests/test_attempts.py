@@ -25,11 +25,10 @@ from milvus_profiles.config.documents import read_document
 from milvus_profiles.config.trust import TrustStore
 from milvus_profiles.endpoint import endpoint_of
 from milvus_profiles.errors import ConfigError, UntrustedError
-from milvus_profiles.interop.imports.sources import SOURCES, read
-from milvus_profiles.interop.variables import superseded
+from milvus_profiles.interop.imports import SOURCES, read
+from milvus_profiles.interop.running import superseded
 from milvus_profiles.masked import SecretText, server_text
-from milvus_profiles.secrets import OSKeyring
-from milvus_profiles.secrets.os_keyring import allowing
+from milvus_profiles.secrets.os_keyring import OSKeyring, allowing
 from tests.support.certificates import Certificates
 from tests.support.command import Command
 from tests.support.faults import listener, recorder

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from milvus_profiles.cli.fitting import fit, middle_out
+from milvus_profiles.cli.output import fit, middle_out
 from tests.support.command import Command
 
 FILE = """\

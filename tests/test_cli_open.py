@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from milvus_profiles.probe.web_console import zilliz_cloud
+from milvus_profiles.probe.http import zilliz_cloud
 from tests.support import faults
 from tests.support.command import Command
 from tests.support.milvus import MilvusServer

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from milvus_profiles.cli.exec_environment import environment_of, plain_environment
-from milvus_profiles.cli.glance import glance
+from milvus_profiles.cli.listing import glance
 from milvus_profiles.config.invalid import Findings
 from milvus_profiles.config.loading import load
-from milvus_profiles.config.plaintext import check_plaintext
+from milvus_profiles.config.resolved import check_plaintext
 from milvus_profiles.errors import UnknownProfileError
-from milvus_profiles.interop.variables import unsaid, variables
+from milvus_profiles.interop.running import unsaid, variables
 from milvus_profiles.live.opening import secret_context
 from milvus_profiles.masked import MaskedMapping
-from milvus_profiles.secrets import resolve
+from milvus_profiles.secrets.resolution import resolve
 from tests.support.command import Command
 from tests.test_cli_short import WRONG_FIELDS, WRONG_ROOTS
 

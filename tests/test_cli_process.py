@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from milvus_profiles.cli.app import SYNONYMS, application
+from milvus_profiles.cli.app import application
+from milvus_profiles.cli.internal import SYNONYMS
 from tests.support.command import Command, Outcome
 
 pytestmark = pytest.mark.programs

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from milvus_profiles import __version__
-from milvus_profiles.cli import prompt
+from milvus_profiles.cli import early
 from milvus_profiles.config.fields import FIELDS
 from tests.support.command import Command
 
@@ -224,7 +224,7 @@ def test_usual_fields_are_told_quickly(
     monkeypatch.chdir(file.parent)
     for name, value in cli.environment().items():
         monkeypatch.setenv(name, value)
-    assert prompt.respond(["current", "--profile", "p"]) == 0
+    assert early.answer_current(["current", "--profile", "p"]) == 0
     assert capsys.readouterr().out == "p\n"
     assert cli("current", "--profile", "p", "-vv", status=0).stdout == "p\n"
 
@@ -236,7 +236,7 @@ def test_verbose_twice_tells_what_happens_in_whatever_spelling(cli: Command, fil
 
 
 def test_the_simple_fields_are_fields() -> None:
-    assert set(FIELDS) >= prompt._SIMPLE.keys()  # no field that the machinery would have to judge by its name
+    assert set(FIELDS) >= early._SIMPLE.keys()  # no field that the machinery would have to judge by its name
 
 
 def test_a_broken_file_is_an_error_of_current_too(cli: Command, file: Path) -> None:

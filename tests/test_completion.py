@@ -14,12 +14,11 @@ from milvus_profiles.cli import completion
 from milvus_profiles.cli.app import application
 from milvus_profiles.cli.completion_scripts import SHELLS
 from milvus_profiles.cli.internal import SYNONYMS
-from milvus_profiles.cli.manual import GROUPS
-from milvus_profiles.cli.manual_pages import PAGES
+from milvus_profiles.cli.manual import GROUPS, PAGES
 from milvus_profiles.cli.output_schemas import SCHEMAS
 from milvus_profiles.config.fields import FIELDS, find_field
-from milvus_profiles.interop.exports.formats import FORMATS
-from milvus_profiles.interop.imports.sources import SOURCES
+from milvus_profiles.interop.exports import FORMATS
+from milvus_profiles.interop.imports import SOURCES
 from tests.support.command import Command, Outcome
 
 FILE = '[profiles.prod]\nuri = "x"\n[profiles.prod-eu]\nuri = "y"\n[profiles.local]\nuri = "z"\n'
@@ -106,7 +105,7 @@ def test_each_argument_completes_or_is_free() -> None:
         for one in command.params:
             if one.param_type_name == "argument" and one.metavar not in free:
                 own = one._custom_shell_complete
-                assert path in completion._ALIASES or own or path[-1] == "add", (path, one.metavar)
+                assert " ".join(path) in completion._ALIASES or own or path[-1] == "add", (path, one.metavar)
 
     walk(root, ())
 
@@ -183,7 +182,7 @@ def test_the_options_of_commands_that_take_aliases_are_known() -> None:
     root = get_command(application([]))
     for path in completion._ALIASES:
         found = root
-        for word in path:
+        for word in path.split():
             found = found.commands[word]  # type: ignore[attr-defined]
         for one in found.params:
             if one.param_type_name == "option" and not one.is_flag and not one.count:  # type: ignore[attr-defined]

@@ -18,7 +18,7 @@ import milvus_profiles as mp
 from milvus_profiles import errors
 from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from milvus_profiles.channel.wire import GET_VERSION
-from milvus_profiles.live.api import InsecureTransportWarning
+from milvus_profiles.live.request import InsecureTransportWarning
 from tests.support import faults, scripted_grpc
 from tests.support.certificates import Certificates
 from tests.support.connections import at, declared, of

@@ -15,7 +15,8 @@ import pytest
 
 from milvus_profiles.config.fields import FIELDS, ROOT_KEYS, find_field
 from milvus_profiles.config.loading import load_text
-from milvus_profiles.profile import POOL_WIDE, Profile
+from milvus_profiles.pool_settings import POOL_WIDE
+from milvus_profiles.profile import Profile
 from tests.support.certificates import Certificates
 from tests.support.command import Command
 from tests.support.layers import need_layer

@@ -21,14 +21,12 @@ from milvus_profiles.errors import (
     UnreachableError,
 )
 from milvus_profiles.masked import SecretText, listed, server_text
+from milvus_profiles.probe.causes import ResolversDifferError, client_certificate, distrusted
 from milvus_profiles.probe.certificate import Certificate
 from milvus_profiles.probe.context import ConnectContext
 from milvus_profiles.probe.explain import classify, needs_probes
-from milvus_profiles.probe.explain_tls import client_certificate, distrusted
-from milvus_profiles.probe.resolvers import ResolversDifferError
-from milvus_profiles.probe.results import ProbeResults
 from milvus_profiles.probe.sockets import PlaintextOutcome, Resolution, SocketAddress, TCPOutcome
-from milvus_profiles.probe.tls import TLSOutcome
+from milvus_profiles.probe.tls import ProbeResults, TLSOutcome
 from milvus_profiles.profile import SSL, Profile
 from milvus_profiles.text import printable
 from tests.support.certificates import Certificates
@@ -314,7 +312,7 @@ def test_an_attempt_knows_the_name_to_verify() -> None:
     assert attempt().host == "db.example"
     assert attempt(ssl={"server_name": "other.example"}).host == "other.example"
     assert attempt(uri="unix:/run/m.sock").host == "localhost"
-    assert ConnectContext(attempt().endpoint, tls=SSL(server_name="x.example")).host == "x.example"
+    assert attempt(ssl=SSL(server_name="x.example")).host == "x.example"
 
 
 def test_an_attempt_does_not_show_its_token() -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from milvus_profiles.config.documents import read_document
+from milvus_profiles.config.databases import is_tracked
+from milvus_profiles.config.documents import exposure, read_document
 from milvus_profiles.config.loading import load
-from milvus_profiles.config.permissions import exposure, has_modes
-from milvus_profiles.config.tracked import is_tracked
 from milvus_profiles.errors import ConfigError
+from milvus_profiles.files.paths import has_modes
 from tests.support.command import Command
 from tests.support.faults import recorder
 
@@ -52,7 +52,7 @@ def warnings_of(stderr: str) -> list[str]:
 def test_a_readable_file_with_a_literal_token_is_warned_of_and_used(
     user_file: Path, home: Path, mode: int, words: str
 ) -> None:
-    from milvus_profiles.config.permissions import file_warnings
+    from milvus_profiles.config.documents import file_warnings
 
     user_file.chmod(mode)
     profiles = load(env={"HOME": str(home)}, cwd=home)
@@ -89,7 +89,7 @@ def test_a_password_counts_as_a_token_does_and_so_does_the_profile_of_another(us
     "token", ["{ keyring = true }", '{ env = "NAME" }', '{ file = "secret" }', '{ command = ["op"] }']
 )
 def test_without_a_literal_secret_others_may_read_and_may_not_write(user_file: Path, home: Path, token: str) -> None:
-    from milvus_profiles.config.permissions import file_warnings
+    from milvus_profiles.config.documents import file_warnings
 
     user_file.write_text(f'[profiles.prod]\nuri = "localhost"\ntoken = {token}\n')
     user_file.chmod(0o664)
@@ -576,7 +576,7 @@ def test_add_and_set_write_a_program_so_that_it_is_found_from_everywhere(
 
 def test_connect_warns_of_a_readable_file_and_refuses_a_writable_one(home: Path, project: Path) -> None:
     import milvus_profiles as mp
-    from milvus_profiles.live.api import InsecureFileWarning
+    from milvus_profiles.live.request import InsecureFileWarning
 
     with recorder() as attacker:
         path = project / "milvus.toml"

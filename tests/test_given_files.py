@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.files.given import read_given
-from milvus_profiles.files.regular_file import FileFault
+from milvus_profiles.files.regular_file import FileFault, read_given
 from tests.support.command import Command, Outcome
 from tests.test_hygiene import CANARY
 

@@ -24,17 +24,9 @@ from milvus_profiles.errors import ConfigError
 from milvus_profiles.fieldtypes import fields_in, wording
 from milvus_profiles.masked import MASK, SecretText
 from milvus_profiles.names import check_alias, fold_alias, is_alias
-from milvus_profiles.profile import (
-    SSL,
-    CommandRef,
-    EnvRef,
-    FileRef,
-    Keepalive,
-    KeyringRef,
-    PoolSettings,
-    Profile,
-    Retry,
-)
+from milvus_profiles.pool_settings import PoolSettings
+from milvus_profiles.profile import SSL, Keepalive, Profile, Retry
+from milvus_profiles.references import CommandRef, EnvRef, FileRef, KeyringRef
 
 CANARY = "s3cr3t-c4n4ry"
 PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"

@@ -21,8 +21,10 @@ import pytest
 from milvus_profiles.connectable import Credential
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.masked import SecretText
-from milvus_profiles.profile import CommandRef, EnvRef, FileRef
-from milvus_profiles.secrets import SERVICE, OSKeyring, SecretContext, forget, resolve
+from milvus_profiles.references import CommandRef, EnvRef, FileRef
+from milvus_profiles.secrets.os_keyring import OSKeyring
+from milvus_profiles.secrets.resolution import SecretContext, forget, resolve
+from milvus_profiles.secrets.value import SERVICE
 from tests.support.environment import coverage_variables
 from tests.support.reporters import reported
 from tests.support.secret_service import KeyringSession

@@ -155,12 +155,11 @@ def test_one_module_asks() -> None:
 # is the system's own.
 OPENING = {
     "files/regular_file",
-    "files/ownership",
+    "files/paths",
     "config/atomic",
     "files/held_directory",
     "cli/entry",
     "cli/internal",
-    "cli/junit",
     "secrets/terminal",
 }
 EXPANDING = {"files/paths"}

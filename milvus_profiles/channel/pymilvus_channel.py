@@ -217,7 +217,7 @@ class ViewBase:
     _unary_unary: type[_Method]
 
     def __init__(self, channel: Any, *, closes: bool = False) -> None:
-        self._channel = channel
+        self._channel: Any = channel
         self._methods: dict[str, Any] = {}
         self.closes = closes
         self.sent: Callable[[MetadataLike | None], MetadataLike | None] = (lambda theirs: theirs) if closes else _sent

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ConfigError, Location, TLSError
-from ..files.ownership import changeable
+from ..files.paths import changeable
 from ..files.regular_file import PEM_LIMIT, FileFault, open_file, read_regular
 from ..text import command
 

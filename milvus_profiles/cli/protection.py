@@ -17,8 +17,6 @@ from .target import Target
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
-__all__ = ["confirm_picked", "confirm_protected", "confirm_protected_text"]
-
 
 def confirm_picked(alias: str, what: str, yes: bool = False) -> None:
     """Ask before something is taken away from a profile that was picked from a list: one Enter is soon pressed.

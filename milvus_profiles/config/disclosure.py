@@ -15,8 +15,6 @@ from ..names import is_alias, suggest
 from ..tomltext.positions import KeyPath, unquote
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS, find_field
 
-__all__ = ["announces_secret", "broken_name", "hide", "looks_secret", "shown", "shown_comment", "shown_raw"]
-
 _ADDRESSES = ("uri", "host", "proxy")
 _WORDS = 1000  # of a command; one with more is none
 _KINDS = {str: "str", bool: "bool", int: "int", float: "float"}

@@ -17,18 +17,6 @@ from ..errors import ConfigError
 from ..masked import SecretText, without_secrets
 from ..names import suggest_field
 
-__all__ = [
-    "ADDRESS_FIELDS",
-    "FIELDS",
-    "MAX_CONNECTIONS",
-    "ROOT_KEYS",
-    "SECRET_FIELDS",
-    "Field",
-    "field",
-    "find_field",
-    "read_text",
-]
-
 MAX_CONNECTIONS = 65_536
 """The most connections that the Milvus documentation allows at once."""
 

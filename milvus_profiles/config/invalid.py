@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from ..profile import Profile
 
-__all__ = ["FINDINGS", "Findings", "refuse", "validate"]
-
 FINDINGS = 100
 """Errors that are made of the findings in one profile, or shown of those in all: a file can hold a million."""
 

@@ -19,22 +19,6 @@ from ..masked import SecretText, even_half_made
 from .documents import Document
 from .fields import ADDRESS_FIELDS, FIELDS, SECRET_FIELDS, find_field
 
-__all__ = [
-    "BOUND_TO_ADDRESS",
-    "FieldPath",
-    "Layer",
-    "Origin",
-    "Raw",
-    "RawProfile",
-    "Value",
-    "displaced",
-    "from_call",
-    "from_table",
-    "has_address",
-    "left_out",
-    "override",
-]
-
 Home = Callable[[], str]
 """What ``~`` stands for, empty where it stands for nothing: asked for where one stands, since it is looked at."""
 Layer = Literal["call", "environment", "named", "project", "user", "default"]

@@ -14,8 +14,6 @@ from ..profile import Profile
 from .report import Report, Stage
 from .stages import ProfileTest, diagnose_declared
 
-__all__ = ["diagnose", "selected"]
-
 
 def diagnose(
     alias: str | Profile | None = None,

@@ -11,8 +11,6 @@ from ..probe.tls import ClientCertificate, TLSOutcome
 from ..text import counted
 from .test_run import StageDraft
 
-__all__ = ["describe_tls"]
-
 _ENDS_SOON = 30
 _SHOWN_NAMES, _SHOWN_CHAIN = 20, 10
 

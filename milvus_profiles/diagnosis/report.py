@@ -11,19 +11,6 @@ from ..display import Line, Lined
 from ..masked import even_half_made
 from ..text import counted
 
-__all__ = [
-    "INFORMATION",
-    "STAGES",
-    "Report",
-    "Stage",
-    "StageName",
-    "Status",
-    "mark",
-    "server_name",
-    "stage_lines",
-    "verdict",
-]
-
 StageName = Literal[
     "config", "secret", "dns", "tcp", "tls", "grpc", "auth", "version", "database", "rest", "management"
 ]

@@ -25,8 +25,6 @@ from .finding import DoctorContext, Examined, Finding
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
-__all__ = ["check_keyring", "check_libraries", "check_lite", "check_python", "is_met"]
-
 _DISTRIBUTION = "milvus-profiles"
 _LONGEST = 300
 
@@ -39,7 +37,6 @@ _MODULES = {
 
 
 def check_python() -> Iterator[Finding]:
-    """The interpreter."""
     version = platform.python_version()
     with contextlib.suppress(metadata.PackageNotFoundError):  # run from a bare copy of the sources
         wanted = metadata.metadata(_DISTRIBUTION)["Requires-Python"]

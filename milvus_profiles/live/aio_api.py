@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..profile import Profile, ProfileFields
     from .aio_connecting import AsyncConnection
     from .aio_registry import LoopTable
-    from .registry import ConnectionInfo
+    from .shared_base import ConnectionInfo
 
 __all__ = ["connect", "disconnect", "disconnect_all", "has_connection", "list_connections"]
 

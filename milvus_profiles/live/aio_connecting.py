@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ..channel.lite import LiteLease
-    from ..config.profiles import Profiles, Resolved
+    from ..config.profiles import Profiles
+    from ..config.resolved import Resolved
 
 __all__ = ["AsyncConnection", "connect", "open_async_live", "table"]
 

@@ -19,9 +19,9 @@ from ..masked import MaskedFields
 from ..names import alias_of
 from .clients import client_of, taken_from
 from .opening import open_live
-from .registry import ConnectionInfo, Registry, SharedChannel
+from .registry import Registry, SharedChannel
 from .request import CallFields, InsecureFileWarning, InsecureTransportWarning, Request, request
-from .shared_base import Handle
+from .shared_base import ConnectionInfo, Handle
 
 if TYPE_CHECKING:
     import grpc
@@ -205,7 +205,8 @@ def connect(
         DatabaseNotFoundError: it has no such database.
         ConnectionLimitError: ``max_connections`` are open.
     """
-    given, fields = CallFields(fields), {}
+    given = CallFields(fields)
+    del fields  # a traceback may show the locals of this frame
     try:
         asked = request(alias, profiles=profiles, dedicated=dedicated, timeout=timeout, fields=given)
         asked.warn(stacklevel=2)

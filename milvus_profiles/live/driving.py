@@ -16,7 +16,7 @@ from ..background import Deadline, Pending, in_executor
 from ..channel.grpc_process import grpc, let_go
 from ..errors import DatabaseInUseError, MilvusProfilesError, ServerNotReadyError, ThreadStartError, UnreachableError
 from ..probe.context import ConnectContext
-from ..probe.results import ProbeResults, gather_results
+from ..probe.tls import ProbeResults, gather_results
 from .handshake import Invoke, Plan, Probe, Reply, Together
 
 __all__ = ["RetryUntilReady", "async_drive", "calls_deadline", "drive", "look", "make_call", "one_by_one"]

@@ -33,10 +33,10 @@ from ..channel.wire import (
 from ..endpoint import Endpoint
 from ..errors import DatabaseNotFoundError
 from ..masked import server_text, server_texts
+from ..probe.causes import answered_by_gateway
 from ..probe.context import ConnectContext
 from ..probe.explain import classify, classify_body, needs_probes, no_such_database, not_milvus
-from ..probe.explain_gateway import answered_by_gateway
-from ..probe.results import ProbeResults
+from ..probe.tls import ProbeResults
 
 __all__ = [
     "PROBES_OF_PING",

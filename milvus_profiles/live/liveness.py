@@ -16,14 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..background import Deadline
-from ..config.documents import Document
-from ..config.environment import read_environment
-from ..config.in_force import directory_of, documents_in_force
+from ..config.documents import Document, refusal
 from ..config.layers import Layers
+from ..config.loading import directory_of, documents_in_force
 from ..config.locations import UnreadFile, named
-from ..config.permissions import refusal
-from ..config.plain_values import plain_profile
-from ..config.plaintext import check_plaintext
+from ..config.resolved import check_plaintext, plain_profile
+from ..config.settings import read_environment
 from ..config.values import RawProfile
 from ..connectable import EnvSource, FileSource, PlainProfile
 from ..masked import MaskedMapping, SecretText, secret_fault
@@ -119,7 +117,7 @@ def token_of(profile: PlainProfile, env: Mapping[str, str]) -> SecretText | None
         return None
     source = credential.source
     if isinstance(source, FileSource):
-        from ..secrets.file import read_file
+        from ..secrets.resolution import read_file
 
         if not os.path.isfile(source.file):  # a pipe gives what it holds once
             raise ValueError

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..background import seconds_of
+from ..config.documents import file_warnings
 from ..config.fields import FIELDS, SECRET_FIELDS
 from ..config.loading import BrokenFileWarning, load_for, profiles_of
-from ..config.permissions import file_warnings
-from ..config.plaintext import check_plaintext
-from ..config.profiles import Profiles, Resolved
+from ..config.profiles import Profiles
+from ..config.resolved import Resolved, check_plaintext
 from ..config.unchanged import Unchanged
 from ..connectable import Connectable
 from ..errors import ConfigError, MilvusProfilesError, ParamError
@@ -226,7 +226,7 @@ def _request(
     caught: list[Warning] = [] if left_out is None else [BrokenFileWarning(left_out)]
     if resolved.raw.document is not None:
         caught += [InsecureFileWarning(line) for line in file_warnings([resolved.raw.document])]
-    if (warning := check_plaintext(resolved)) is not None:
+    if resolved.connectable.credential is not None and (warning := check_plaintext(resolved)) is not None:
         caught.append(InsecureTransportWarning(warning))
     return Request(resolved, known, key, tuple(caught), SpecKey.of(resolved.connectable))
 

@@ -22,8 +22,6 @@ from ..masked import server_text
 if TYPE_CHECKING:
     from cryptography import x509
 
-__all__ = ["Certificate", "MalformedCertificate", "certificate_of_file", "objection", "read_certificate"]
-
 T = TypeVar("T")
 
 _MOST_NAMES, _MOST_ATTRIBUTES = 100, 10

@@ -14,8 +14,6 @@ from typing import Literal, NamedTuple
 
 from ..masked import even_half_made
 
-__all__ = ["PLAIN_LINE", "KeyPath", "Positions", "Span", "Within", "scan", "unquote"]
-
 KeyPath = tuple["str | int", ...]
 """Keys from the root to a value; an array's elements are counted from 0."""
 

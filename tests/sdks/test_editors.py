@@ -1,4 +1,4 @@
-"""What people see in editors: of a milvus.toml by taplo, as Even Better TOML does; of the package by pyright."""
+"""What people see of a milvus.toml in editors that read TOML with taplo, as Even Better TOML does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from tests.sdks.test_programs import SDKS
 from tests.support.command import Command
 from tests.support.requirements import need, unavailable
 from tests.test_repository import URLS
-from tests.test_typing import WANTED, WRONG, check, refused
 
 pytestmark = pytest.mark.sdks
 
@@ -100,21 +98,3 @@ def test_keys_and_values_are_completed(cli: Command, schema: Path) -> None:
     assert {"uri", "description", "db_name", "ssl.ca", "pool.mode"} <= set(keys)
     assert "alias" not in keys
     assert "mode" in shown(path, schema, "pool = { ")["completion"]
-
-
-@pytest.fixture
-def pyright() -> list[str]:
-    need("node")
-    program = SDKS / "pyright/node_modules/pyright/index.js"
-    if not program.exists():
-        unavailable("needs pyright, which `make test-sdks` could not fetch")
-    return ["node", str(program), "--pythonpath", sys.executable]
-
-
-def test_what_is_wrong_is_refused_by_pyright(tmp_path: Path, pyright: list[str]) -> None:
-    assert refused(*pyright, directory=tmp_path) == WRONG
-
-
-def test_a_client_is_a_milvus_client_to_pyright(tmp_path: Path, pyright: list[str]) -> None:
-    said = check(*pyright, directory=tmp_path)
-    assert re.findall(r' is "(.+)"', said) == WANTED
