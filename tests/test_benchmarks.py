@@ -179,21 +179,13 @@ def of_rows(rows: Sequence[Row]) -> Record:
     return replace(RECORD, rows=tuple(rows))
 
 
-def test_the_results_of_record_are_those_of_a_whole_run() -> None:
+def test_the_picture_has_what_the_table_judges_by_a_ratio() -> None:
     table = (ROOT / "benchmarks/RESULTS.md").read_text()
     assert "Written by `make bench` in " in table
     cells = [[cell.strip() for cell in line.split("|")[1:]] for line in table.splitlines() if line.startswith("| ")][1:]
-    rows = [row[0] for row in cells]
-    judged = [row[0] for row in cells if row[4] and row[7]]  # by a ratio
-    for figure in (
-        "lease + return, exclusive, 1 thread", "lease + return, shared, 8 threads on 8 slots", "400 tasks", "40 tasks",
-        "unary call, a read", "unary call, a write, asyncio", "connect, handshake, first call",
-        "process start to first authenticated call", "import milvus_profiles", "profile list, 10 profiles",
-        "completion of an alias", "load 1 profile", "load 65,536 profiles", "recovery after an outage",
-        "memory of one live connection", "profile test --all",
-    ):  # fmt: skip
-        assert any(row.startswith(figure) for row in rows), figure
     picture = "".join("".join(ET.parse(ROOT / "benchmarks/results.svg").getroot().itertext()).split())
+    judged = [row[0] for row in cells if row[4] and row[7]]
+    assert judged
     for row in judged:
         assert "".join(row.split(" (")[0].split()) in picture, row  # a long name takes two lines
     assert "](pictures/results.svg)" in (ROOT / "docs/speed.md").read_text()

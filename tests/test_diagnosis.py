@@ -37,6 +37,7 @@ from tests.support.command import Command
 from tests.support.connections import variables_of
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import Call, Refusal, milvus_answer, scripted_server
+from tests.support.waiting import until
 
 Diagnose = Callable[..., mp.Report]
 
@@ -376,20 +377,14 @@ async def test_diagnose_in_an_event_loop(tmp_path: Path, milvus_auth: MilvusServ
 def silent() -> Iterator[tuple[int, Callable[[], object]]]:
     """A port that says nothing, and a wait until gRPC has connected to it: the first connection is a probe's."""
     with faults.slow_server(600) as server:
-        yield server.port, lambda: server.wait_for_connections(2)
+        yield server.port, lambda: until(lambda: server.connections >= 2)
 
 
 @contextlib.contextmanager
 def starting() -> Iterator[tuple[int, Callable[[], object]]]:
     """A Milvus that is never ready, and a wait until it was asked."""
-    asked = threading.Event()
-
-    def script(call: Call) -> bytes:
-        asked.set()
-        raise Refusal(grpc.StatusCode.UNAVAILABLE, "internal: Milvus Proxy is not ready yet. please wait")
-
-    with scripted_server(script) as server:
-        yield server.port, lambda: asked.wait(10)
+    with scripted_grpc.starting_milvus() as server:
+        yield server.port, lambda: until(lambda: server.calls)
 
 
 @pytest.mark.parametrize("server", [silent, starting], ids=["in a call", "between two tries"])
@@ -397,7 +392,7 @@ async def test_a_cancelled_diagnosis_ends_at_once(tmp_path: Path, server: Any) -
     with server() as (port, until_it_waits):
         env = {"MILVUS_URI": f"http://127.0.0.1:{port}", "MILVUS_PROFILES__DEFAULT__TIMEOUT": "600"}
         task = asyncio.create_task(mp.aio.diagnose(profiles=mp.load(env=env, cwd=tmp_path), wait_ready=600))
-        assert await asyncio.to_thread(until_it_waits)
+        await asyncio.to_thread(until_it_waits)
         [thread] = [thread for thread in threading.enumerate() if thread.name == "milvus-profiles diagnose"]
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
