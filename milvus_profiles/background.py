@@ -30,22 +30,6 @@ from .text import counted
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = [
-    "Clock",
-    "Deadline",
-    "Latch",
-    "Pending",
-    "beside",
-    "has_threads",
-    "in_executor",
-    "is_ours",
-    "none_left",
-    "require",
-    "seconds_of",
-    "start",
-    "start_new",
-]
-
 
 Clock = Callable[[], float]
 """Tells seconds from an arbitrary beginning, never backwards: ``time.monotonic``, or a test's own."""

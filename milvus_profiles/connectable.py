@@ -17,30 +17,6 @@ from .errors import ConfigError
 from .masked import SecretText, even_half_made
 from .text import Standing
 
-__all__ = [
-    "CommandSource",
-    "Connectable",
-    "Credential",
-    "DefaultKeepalive",
-    "DefaultRetry",
-    "EnvSource",
-    "FileSource",
-    "KeepaliveTimes",
-    "KeyringSource",
-    "Kind",
-    "PlainEnv",
-    "PlainFile",
-    "PlainProfile",
-    "PlainTLS",
-    "RetryPolicy",
-    "Source",
-    "TLSSettings",
-    "address_of",
-    "comparable",
-    "kind_of",
-]
-
-
 Kind = Literal["keyring", "inline", "env", "file", "command"]
 """Where a secret comes from, in one word."""
 

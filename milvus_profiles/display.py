@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-__all__ = ["Line", "Lined", "Table", "Tabular", "plain", "rich_text"]
-
 Line = Sequence[tuple[str, str]]
 """Parts of a line, each with a style: ``"bold"``, ``"dim"``, ``"green"``, ``"red"``, ``"yellow"``, or none."""
 

@@ -18,40 +18,6 @@ from .text import page_of, printable
 if TYPE_CHECKING:
     from .pool_stats import PoolStats
 
-__all__ = [
-    "AuthenticationError",
-    "ConfigError",
-    "ConnectFailedError",
-    "ConnectTimeoutError",
-    "ConnectionClosedError",
-    "ConnectionLimitError",
-    "DatabaseInUseError",
-    "DatabaseNotFoundError",
-    "DeclinedError",
-    "EditConflictError",
-    "ForkError",
-    "InsecureTransportError",
-    "Location",
-    "LockTimeoutError",
-    "MilvusProfilesError",
-    "MissingExtraError",
-    "NotMilvusError",
-    "ParamError",
-    "PermissionDeniedError",
-    "PoolClosedError",
-    "PoolError",
-    "PoolExhaustedError",
-    "PoolTimeoutError",
-    "SecretUnavailableError",
-    "ServerNotReadyError",
-    "TLSError",
-    "ThreadStartError",
-    "UnknownProfileError",
-    "UnreachableError",
-    "UntrustedError",
-    "UsageError",
-]
-
 
 @even_half_made
 @dataclass(frozen=True, slots=True)

@@ -22,32 +22,6 @@ from .masked import MASK, SecretText, without_secrets
 from .names import some, suggest_field
 from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
 
-__all__ = [
-    "DAY",
-    "MANY",
-    "AbsolutePath",
-    "AnyText",
-    "Host",
-    "Metadatum",
-    "Model",
-    "PEMPath",
-    "PingInterval",
-    "Port",
-    "Proxy",
-    "Seconds",
-    "SecondsOrZero",
-    "Text",
-    "VariableName",
-    "as_boolean",
-    "as_tuple",
-    "conflict",
-    "fields_in",
-    "invalid",
-    "rows_of",
-    "table",
-    "wording",
-]
-
 DAY = 86_400.0
 _UNREADABLE = "cannot be read: "
 _SURROGATES = re.compile("[\ud800-\udfff]")

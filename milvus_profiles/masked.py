@@ -19,20 +19,6 @@ from .text import is_placeholder, printable
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = [
-    "MASK",
-    "READ",
-    "MaskedFields",
-    "MaskedMapping",
-    "SecretText",
-    "even_half_made",
-    "listed",
-    "secret_fault",
-    "server_text",
-    "server_texts",
-    "without_secrets",
-]
-
 C = TypeVar("C", bound=type)
 
 

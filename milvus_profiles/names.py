@@ -12,22 +12,6 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
-__all__ = [
-    "ALIAS_LONGEST",
-    "ALIAS_PATTERN",
-    "Nearest",
-    "alias_of",
-    "check_alias",
-    "fold_alias",
-    "foreign_letter",
-    "is_alias",
-    "no_attribute",
-    "some",
-    "suggest",
-    "suggest_field",
-]
-
-
 ALIAS_PATTERN = "[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*"
 ALIAS_LONGEST = 64
 """Characters of an alias at most."""

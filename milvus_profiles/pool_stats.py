@@ -9,8 +9,6 @@ from typing import Any
 from .display import Table, Tabular
 from .masked import even_half_made
 
-__all__ = ["KeyStats", "PoolStats"]
-
 _SHOWN = 10
 """Keys of a pool that are shown beside the sum of all."""
 

@@ -48,21 +48,6 @@ from .pool_settings import POOL_WIDE, PoolSettings
 from .references import CommandRef, EnvRef, FileRef, KeyringRef, SecretSource
 from .text import Standing
 
-__all__ = [
-    "POOL_WIDE",
-    "SSL",
-    "CommandRef",
-    "EnvRef",
-    "FileRef",
-    "Keepalive",
-    "KeyringRef",
-    "PoolSettings",
-    "Profile",
-    "ProfileFields",
-    "Retry",
-    "SecretSource",
-]
-
 # A table and a scalar may stand in one field; the tag tells which reading failed and never shows in an error.
 _TABLE, _SCALAR = "<table>", "<scalar>"
 

@@ -15,14 +15,6 @@ from .fieldtypes import AbsolutePath, Model, VariableName, as_boolean, as_tuple,
 from .masked import SecretText, secret_fault
 from .text import UNEXPANDED, is_placeholder
 
-__all__ = [
-    "CommandRef",
-    "EnvRef",
-    "FileRef",
-    "KeyringRef",
-    "SecretSource",
-]
-
 _LONGEST = 1 << 14  # twice what a gRPC server takes as metadata, if it is not told otherwise
 
 _SENT = r"[^\u0000-\u0008\u000a-\u001f\u007f]"  # as secret_fault() has it

@@ -19,7 +19,6 @@ from ..background import in_executor
 from ..errors import ConnectionClosedError
 from ..log import log
 from ..masked import even_half_made
-from . import aio_fork as aio_fork  # acts on its import
 from .channel import ChannelBase, MultiCallableBase
 from .core_base import CoreBase, Generation, Refresh
 from .grpc_process import closing, grpc
@@ -27,8 +26,6 @@ from .metadata import AUTHORIZATION, MetadataLike, TokenHolder
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-__all__ = ["AsyncChannelCore", "AsyncGeneration", "AsyncProfileChannel"]
 
 
 class AsyncGeneration(Generation[grpc.aio.Channel]):

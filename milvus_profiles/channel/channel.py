@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from .core_base import CoreBase
 
-__all__ = ["ChannelBase", "MultiCallableBase", "OfThisProcess", "ProfileChannel"]
-
 
 C = TypeVar("C", bound="CoreBase[Any]")
 

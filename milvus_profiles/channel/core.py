@@ -21,8 +21,6 @@ from .core_base import CoreBase, Generation, Refresh
 from .grpc_process import PAUSE, close_dropped, closed, closing, grpc, let_go, prepare
 from .metadata import TokenHolder
 
-__all__ = ["ChannelCore", "RawGeneration"]
-
 _LOOK = 0.001
 """Seconds between two looks whether a call has ended that a fork waits for."""
 

@@ -19,18 +19,6 @@ from ..masked import SecretText
 from .grpc_process import grpc
 from .metadata import TokenHolder
 
-__all__ = [
-    "CoreBase",
-    "FileWatch",
-    "Generation",
-    "Health",
-    "HolderReference",
-    "Refresh",
-    "RefreshPace",
-    "reference_to",
-    "weakly",
-]
-
 REFRESH_INTERVAL = 5.0
 """Seconds that pass at least between two looks at a secret that the server refused."""
 

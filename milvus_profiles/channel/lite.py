@@ -42,8 +42,6 @@ from .pymilvus_import import import_with_pymilvus
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-__all__ = ["LiteLease", "Workers", "acquire_lite", "import_lite"]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 _Job = tuple["Future[Any]", Callable[[], Any]]

@@ -19,8 +19,6 @@ from typing import NoReturn
 
 from ..masked import SecretText, even_half_made
 
-__all__ = ["AUTHORIZATION", "Metadata", "MetadataLike", "TokenHolder"]
-
 Metadata = tuple[tuple[str, str | bytes], ...]
 MetadataLike = Iterable[tuple[str, str | bytes]]
 

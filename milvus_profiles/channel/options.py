@@ -19,15 +19,6 @@ from .grpc_process import enter_at_once, grpc, need_threads, opened, quietly
 from .tls_files import check_tls_files, read_pem
 from .wire import LIMITS, READ_METHODS, SERVICE
 
-__all__ = [
-    "begin_connecting",
-    "channel_options",
-    "open_async_channel",
-    "open_channel",
-    "read_tls_files",
-    "target_of",
-]
-
 _LOOPBACK: Final = "127.0.0.1"
 _MILLISECONDS: Final = 1000
 _SHORTEST_ATTEMPT: Final = 1.0

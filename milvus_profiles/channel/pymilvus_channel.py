@@ -26,8 +26,6 @@ from .pymilvus_import import import_with_pymilvus
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["AsyncPymilvusChannel", "PymilvusChannel", "ViewBase"]
-
 _CONNECT = "/milvus.proto.milvus.MilvusService/Connect"
 
 

@@ -24,8 +24,6 @@ from .pymilvus_channel import AsyncPymilvusChannel, PymilvusChannel
 from .pymilvus_client import NOWHERE, client_class, private_alias
 from .pymilvus_import import import_with_pymilvus
 
-__all__ = ["ClientSource", "Tie", "is_client_closed"]
-
 _COUNT = itertools.count(1)
 
 _MODELS: dict[tuple[type[Any], str], tuple[dict[str, Any], Any]] = {}

@@ -19,8 +19,6 @@ from ..text import command
 if TYPE_CHECKING:
     from ..connectable import TLSSettings
 
-__all__ = ["ROOTS_VARIABLE", "check_tls_files", "read_pem", "tls_signature"]
-
 ROOTS_VARIABLE: Final = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
 """gRPC's own variable: the file of the certificates that it trusts where it is told none."""
 

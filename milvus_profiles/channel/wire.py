@@ -18,24 +18,6 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from .grpc_process import grpc
 
-__all__ = [
-    "CONNECT",
-    "GET_VERSION",
-    "LARGEST_ANSWER",
-    "LIMITS",
-    "LIST_DATABASES",
-    "OVERSIZED",
-    "READ_METHODS",
-    "SERVICE",
-    "SHOW_COLLECTIONS",
-    "Method",
-    "is_compressed",
-    "is_oversized",
-    "oversized",
-    "status_of",
-]
-
-
 SERVICE = "milvus.proto.milvus.MilvusService"
 """Full name of Milvus's gRPC service."""
 

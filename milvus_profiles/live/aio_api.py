@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from .aio_registry import LoopTable
     from .shared_base import ConnectionInfo
 
-__all__ = ["connect", "disconnect", "disconnect_all", "has_connection", "list_connections"]
-
 
 class _Connecting(Coroutine[Any, Any, "AsyncConnection"]):
     """What :func:`connect` returns: awaited it gives the connection, in ``async with`` it closes the handle too."""

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles
     from ..config.resolved import Resolved
 
-__all__ = ["AsyncConnection", "connect", "open_async_live", "table"]
-
 
 class AsyncConnection(Handle["AsyncSharedChannel"]):
     """A handle on a live connection of the running event loop; returned by :func:`milvus_profiles.aio.connect`.

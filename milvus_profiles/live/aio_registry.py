@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from ..channel.lite import LiteLease
 
-__all__ = ["AsyncOpenedChannel", "AsyncSharedChannel", "LoopTable", "check_fork", "give_back", "release_soon", "table"]
-
 
 async def give_back(lite: LiteLease | None) -> None:
     """Release a Milvus Lite, which blocks when it is the last to do so, in a thread."""

@@ -20,7 +20,7 @@ from ..names import alias_of
 from .clients import client_of, taken_from
 from .opening import open_live
 from .registry import Registry, SharedChannel
-from .request import CallFields, InsecureFileWarning, InsecureTransportWarning, Request, request
+from .request import CallFields, Request, request
 from .shared_base import ConnectionInfo, Handle
 
 if TYPE_CHECKING:
@@ -29,19 +29,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from ..profile import Profile, ProfileFields
-
-__all__ = [
-    "Connection",
-    "InsecureFileWarning",
-    "InsecureTransportWarning",
-    "connect",
-    "disconnect",
-    "disconnect_all",
-    "has_connection",
-    "list_connections",
-    "load",
-    "opened",
-]
 
 
 class Connection(Handle["SharedChannel"]):

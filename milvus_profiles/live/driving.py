@@ -19,9 +19,6 @@ from ..probe.context import ConnectContext
 from ..probe.tls import ProbeResults, gather_results
 from .handshake import Invoke, Plan, Probe, Reply, Together
 
-__all__ = ["RetryUntilReady", "async_drive", "calls_deadline", "drive", "look", "make_call", "one_by_one"]
-
-
 T = TypeVar("T")
 
 _RESERVE, _RESERVED_SHARE = 1.0, 0.1

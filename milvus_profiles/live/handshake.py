@@ -38,18 +38,6 @@ from ..probe.context import ConnectContext
 from ..probe.explain import classify, classify_body, needs_probes, no_such_database, not_milvus
 from ..probe.tls import ProbeResults
 
-__all__ = [
-    "PROBES_OF_PING",
-    "Invoke",
-    "Plan",
-    "Probe",
-    "Reply",
-    "ServerInfo",
-    "Together",
-    "handshake_plan",
-    "ping_plan",
-]
-
 T = TypeVar("T")
 
 _FIRST_WITH_DATABASES = (2, 2, 9)

@@ -30,16 +30,6 @@ from ..secrets.value import line_of, make_token
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
-__all__ = [
-    "PlainLayers",
-    "PlainResolved",
-    "check_served",
-    "is_plainly_served",
-    "plain",
-    "plain_layers",
-    "token_of",
-]
-
 _FIRST_SHARE = 0.5
 """Of the time, at most: the rest is for the machinery to find the cause."""
 

@@ -40,19 +40,6 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles
     from ..config.resolved import Resolved
 
-__all__ = [
-    "CONFIRMING",
-    "OpenedChannel",
-    "OpeningBase",
-    "OpeningPlan",
-    "check_opens",
-    "lite_of",
-    "open_live",
-    "secret_context",
-    "spec_of",
-    "start",
-]
-
 _LONGEST_COMMAND = 30.0
 _SHORTEST = 0.05
 CONFIRMING = 0.25

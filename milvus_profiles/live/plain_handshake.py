@@ -16,8 +16,6 @@ from ..masked import SecretText
 from ..probe.sockets import Stream, open_socket, resolve, route_to
 from ..probe.unary import UnaryCalls, field_of, fields_in
 
-__all__ = ["answers"]
-
 _SERVICE = "/milvus.proto.milvus.MilvusService/"
 
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from ..channel.lite import LiteLease
 
-__all__ = ["ChannelTable", "ConnectionInfo", "OpenedChannel", "Registry", "SharedChannel"]
-
 
 _PAUSE = 5.0
 """Seconds between two attempts to replace a channel on which a call was interrupted."""

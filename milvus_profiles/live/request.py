@@ -26,8 +26,6 @@ from .spec import NOT_OF_THE_CHANNEL, SpecKey
 if TYPE_CHECKING:
     from ..profile import Profile
 
-__all__ = ["CallFields", "InsecureFileWarning", "InsecureTransportWarning", "Request", "has_address", "request", "told"]
-
 
 class InsecureFileWarning(UserWarning):
     """A file holds a token or password, and others may read it or change it.

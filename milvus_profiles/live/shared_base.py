@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from ..channel.pymilvus_source import ClientSource
     from ..profile import Profile
 
-__all__ = ["ConnectionInfo", "Handle", "SharedChannelBase"]
-
 C = TypeVar("C", bound="CoreBase[Any]")
 S = TypeVar("S", bound="SharedChannelBase[Any]")
 H = TypeVar("H", bound="Handle[Any]")

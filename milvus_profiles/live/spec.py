@@ -26,22 +26,6 @@ if TYPE_CHECKING:
     from ..channel.core_base import CoreBase
     from ..channel.lite import LiteLease
 
-__all__ = [
-    "ANONYMOUS",
-    "NOT_OF_THE_CHANNEL",
-    "OPEN_CONNECTIONS",
-    "Change",
-    "ChannelSpec",
-    "ConnectionLimit",
-    "OpenedBase",
-    "Possessions",
-    "ReadyChannel",
-    "Slot",
-    "SpecKey",
-    "context_of",
-    "reach_of",
-]
-
 
 ANONYMOUS = "anonymous"
 """The alias of a connection that was opened by an address alone."""
