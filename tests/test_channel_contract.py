@@ -22,13 +22,6 @@ ENDS = (grpc.RpcError, grpc.FutureCancelledError, ConnectionClosedError)
 
 
 @pytest.fixture
-def speaker() -> Iterator[Speaker]:
-    with speaking() as one:
-        one.hold.set()
-        yield one
-
-
-@pytest.fixture
 def core(channels: Channels, speaker: Speaker) -> Iterator[Any]:
     with connected(channels, speaker.port, db_name="films") as one:
         yield one
