@@ -264,3 +264,9 @@ def _wait_until_it_waits(pid: int) -> None:
         quiet = quiet + 1 if state == "S" else 0
         if state == "Z":
             return
+
+
+def run_python(program: str, *words: object, **how: Any) -> subprocess.CompletedProcess[str]:
+    """A program in a Python of its own, and what it printed; `how` is what `subprocess.run` takes besides."""
+    how = {"capture_output": True, "text": True, "timeout": 120, **how}
+    return subprocess.run([sys.executable, "-c", program, *map(str, words)], **how)
