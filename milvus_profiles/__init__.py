@@ -53,22 +53,22 @@ if TYPE_CHECKING:
     from .errors import UnreachableError as UnreachableError
     from .errors import UntrustedError as UntrustedError
     from .interop.pymilvus import connection_args as connection_args
-    from .live.api import InsecureFileWarning as InsecureFileWarning
-    from .live.api import InsecureTransportWarning as InsecureTransportWarning
+    from .live.api import Connection as Connection
     from .live.api import connect as connect
     from .live.api import disconnect as disconnect
     from .live.api import disconnect_all as disconnect_all
     from .live.api import has_connection as has_connection
     from .live.api import list_connections as list_connections
     from .live.api import load as load
-    from .live.connection import Connection as Connection
-    from .live.registry import ConnectionInfo as ConnectionInfo
+    from .live.request import InsecureFileWarning as InsecureFileWarning
+    from .live.request import InsecureTransportWarning as InsecureTransportWarning
+    from .live.shared_base import ConnectionInfo as ConnectionInfo
     from .pool.threads import ConnectionPool as ConnectionPool
+    from .pool_settings import PoolSettings as PoolSettings
     from .pool_stats import KeyStats as KeyStats
     from .pool_stats import PoolStats as PoolStats
     from .profile import SSL as SSL
     from .profile import Keepalive as Keepalive
-    from .profile import PoolSettings as PoolSettings
     from .profile import Profile as Profile
     from .profile import Retry as Retry
 
@@ -77,8 +77,8 @@ __version__ = "0.1.0"
 _ROOMS = {
     "config.profiles": ("Profiles",),
     "connections": ("orm",),
-    "live.connection": ("Connection",),
     "live.api": (
+        "Connection",
         "InsecureFileWarning",
         "InsecureTransportWarning",
         "connect",
@@ -135,7 +135,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f".{name}", __name__)
     if (room := _ROOM_OF.get(name)) is None:
-        from .spelling import no_attribute
+        from .names import no_attribute
 
         raise no_attribute(__name__, name, __all__)
     value = getattr(import_module(f".{room}", __name__), name)

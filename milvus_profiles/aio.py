@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from .live.aio_api import disconnect_all as disconnect_all
     from .live.aio_api import has_connection as has_connection
     from .live.aio_api import list_connections as list_connections
-    from .live.aio_connection import AsyncConnection as AsyncConnection
+    from .live.aio_connecting import AsyncConnection as AsyncConnection
     from .pool.aio import ConnectionPool as ConnectionPool
 
 _ROOM_OF = {
-    "AsyncConnection": "live.aio_connection",
+    "AsyncConnection": "live.aio_connecting",
     "ConnectionPool": "pool.aio",
     "connect": "live.aio_api",
     "diagnose": "diagnosis.aio_api",
@@ -39,7 +39,7 @@ __all__ = sorted(_ROOM_OF)
 
 def __getattr__(name: str) -> Any:
     if (room := _ROOM_OF.get(name)) is None:
-        from .spelling import no_attribute
+        from .names import no_attribute
 
         raise no_attribute(__name__, name, __all__)
     value = getattr(import_module(f".{room}", __package__), name)

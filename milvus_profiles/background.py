@@ -1,4 +1,4 @@
-"""Threads of our own: how they are started, waited for, and given up.
+"""Threads of our own: how they are started, waited for, and given up; and the moment by which all has to be done.
 
 Everything that starts a thread in the middle of a user's call starts it here, because three things go wrong elsewhere.
 There may be none to be had (a limit of the system, the end of the interpreter), which is to be an error with a remedy.
@@ -21,31 +21,76 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .errors import ThreadStartError
+from .errors import ParamError, ThreadStartError
 from .text import counted
 
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = [
-    "Latch",
-    "Pending",
-    "beside",
-    "has_threads",
-    "in_executor",
-    "is_ours",
-    "none_left",
-    "require",
-    "start",
-    "start_new",
-]
+
+Clock = Callable[[], float]
+"""Tells seconds from an arbitrary beginning, never backwards: ``time.monotonic``, or a test's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment on a monotonic clock.
+
+    Attributes:
+        at: the moment, in seconds of ``clock``.
+        clock: what tells the time.
+    """
+
+    at: float
+    clock: Clock = field(default=time.monotonic, repr=False)
+
+    @classmethod
+    def after(cls, seconds: float, clock: Clock = time.monotonic) -> Deadline:
+        """The moment some seconds from now."""
+        return cls(clock() + seconds, clock)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds that are left; 0 once it has passed, never below."""
+        return max(0.0, self.at - self.clock())
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether nothing is left."""
+        return self.remaining == 0.0
+
+    def sooner(self, seconds: float) -> Deadline:
+        """This moment, or the one some seconds from now if that comes before it."""
+        return Deadline(min(self.at, self.clock() + seconds), self.clock)
+
+
+def seconds_of(name: str, given: Any) -> float:
+    """The seconds that a caller gave.
+
+    Args:
+        name: of the argument.
+        given: what it got.
+
+    Raises:
+        ParamError: it is no number.
+    """
+    if hasattr(given, "__float__") and not isinstance(given, bool):
+        try:
+            seconds = float(given)
+        except (TypeError, ValueError, OverflowError):  # an array, or an integer of a thousand digits
+            seconds = float("nan")
+        if seconds == seconds:
+            return seconds
+    raise ParamError(f"{name} is a number of seconds, not a value of the type {type(given).__name__}")
+
 
 T = TypeVar("T")
 
 _STARTING = 5.0
-"""Seconds that a thread may take to begin; one that the system had no memory left for never does."""
+"""Seconds that a thread may take to begin; one for which there is no memory never does."""
 
 _thread_of = threading.local()
 
@@ -154,9 +199,6 @@ def none_left(what: str) -> ThreadStartError:
 def require(count: int) -> None:
     """See that so many threads can be started at once, for a library that would end the process otherwise.
 
-    Args:
-        count: how many.
-
     Raises:
         ThreadStartError: they cannot.
     """
@@ -240,14 +282,7 @@ class Latch:
                 self._waiting.pop().release()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for it.
-
-        Args:
-            seconds: at most.
-
-        Returns:
-            Whether it has happened.
-        """
+        """Wait for it, so many seconds at most; whether it has happened."""
         mine = threading.Lock()
         mine.acquire()
         self._waiting.append(mine)

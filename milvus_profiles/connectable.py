@@ -2,33 +2,103 @@
 
 To import pydantic and to build the models takes a third of the time in which a program starts and connects, so who
 connects asks for the classes in this module, which the models in ``profile.py`` are of, too.  The defaults of a
-profile stand here, once: :class:`PlainProfile` has them, and the model takes them from it.
+profile stand here, once: :class:`PlainProfile` has them, and the model takes them from it.  So do the references to
+secrets: a file's are models in ``references.py``, those of a profile of plain values are made here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Union
 
-from .credential import Credential, EnvSource, FileSource, KeyringSource, Kind, Source, kind_of
 from .endpoint import DEFAULT_PORT, Address, Endpoint, Untrusted, parse_address
 from .errors import ConfigError
-from .half_made import even_half_made
+from .masked import SecretText, even_half_made
 from .text import Standing
 
-__all__ = [
-    "Connectable",
-    "DefaultKeepalive",
-    "DefaultRetry",
-    "KeepaliveTimes",
-    "PlainProfile",
-    "PlainTLS",
-    "RetryPolicy",
-    "TLSSettings",
-    "address_of",
-    "comparable",
-]
+Kind = Literal["keyring", "inline", "env", "file", "command"]
+"""Where a secret comes from, in one word."""
+
+
+class KeyringSource:
+    """The operating system's keyring; it says no more, so it is its own plain form."""
+
+    __slots__ = ()
+
+
+class EnvSource:
+    """An environment variable, ``env``."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        env: str
+
+
+class FileSource:
+    """A file, by its absolute path, ``file``."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        file: str
+
+
+class CommandSource:
+    """A program that is run; only the model has it."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        command: tuple[str, ...]
+        pass_env: tuple[str, ...]
+
+        @property
+        def directory(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlainEnv(EnvSource):
+    """The plain form of one."""
+
+    env: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlainFile(FileSource):
+    """The plain form of one."""
+
+    file: str
+
+
+Source = Union[SecretText, KeyringSource, EnvSource, FileSource, CommandSource]
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What has to be resolved before a connection can authenticate.
+
+    Attributes:
+        kind: where it comes from, as ``profile list`` shows it.
+        source: the reference, or the literal.
+        user: the user whose password the source gives; None where it gives a whole token.
+    """
+
+    kind: Kind
+    source: Source
+    user: str | None
+
+
+def kind_of(source: object) -> Kind:
+    """The kind of a reference, or of a literal."""
+    if isinstance(source, KeyringSource):
+        return "keyring"
+    if isinstance(source, EnvSource):
+        return "env"
+    if isinstance(source, FileSource):
+        return "file"
+    return "command" if isinstance(source, CommandSource) else "inline"
 
 
 class TLSSettings:

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from .alias import fold_alias
 from .background import in_executor
 from .channel.pymilvus_client import client_class
 from .channel.pymilvus_orm import ShownAlias, hide, hide_all, show
@@ -26,10 +25,10 @@ from .config.loading import load, load_with_warning
 from .config.profiles import Profiles
 from .errors import ParamError
 from .interop.pymilvus import CREDENTIALS, DEFAULT_HOST, ListedConnection, address_of, hidden, profile_fields
+from .live.api import Connection, opened
 from .live.api import disconnect as disconnect_profile
-from .live.api import opened
-from .live.connection import Connection
 from .live.request import CallFields, Request, has_address, request
+from .names import fold_alias
 from .profile import Profile
 
 __all__ = [

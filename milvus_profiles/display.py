@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from .half_made import even_half_made
+from .masked import even_half_made
 from .text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text
-
-__all__ = ["Line", "Lined", "Table", "Tabular", "plain", "rich_text"]
 
 Line = Sequence[tuple[str, str]]
 """Parts of a line, each with a style: ``"bold"``, ``"dim"``, ``"green"``, ``"red"``, ``"yellow"``, or none."""

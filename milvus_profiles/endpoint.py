@@ -19,21 +19,8 @@ from typing import Literal, NamedTuple
 
 from .errors import ConfigError
 from .files.paths import absolute_path
-from .half_made import even_half_made
+from .masked import even_half_made
 from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
-
-__all__ = [
-    "DEFAULT_PORT",
-    "Address",
-    "AddressError",
-    "Endpoint",
-    "absolute_address",
-    "endpoint_of",
-    "is_numeric",
-    "is_zilliz_cloud",
-    "parse_address",
-    "parse_host",
-]
 
 DEFAULT_PORT = 19530
 """Milvus's gRPC port, used where an address names none."""

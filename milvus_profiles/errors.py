@@ -12,46 +12,11 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .half_made import even_half_made
-from .masked import without_secrets
+from .masked import even_half_made, without_secrets
 from .text import page_of, printable
 
 if TYPE_CHECKING:
     from .pool_stats import PoolStats
-
-__all__ = [
-    "AuthenticationError",
-    "ConfigError",
-    "ConnectFailedError",
-    "ConnectTimeoutError",
-    "ConnectionClosedError",
-    "ConnectionLimitError",
-    "DatabaseInUseError",
-    "DatabaseNotFoundError",
-    "DeclinedError",
-    "EditConflictError",
-    "ForkError",
-    "InsecureTransportError",
-    "Location",
-    "LockTimeoutError",
-    "MilvusProfilesError",
-    "MissingExtraError",
-    "NotMilvusError",
-    "ParamError",
-    "PermissionDeniedError",
-    "PoolClosedError",
-    "PoolError",
-    "PoolExhaustedError",
-    "PoolTimeoutError",
-    "SecretUnavailableError",
-    "ServerNotReadyError",
-    "TLSError",
-    "ThreadStartError",
-    "UnknownProfileError",
-    "UnreachableError",
-    "UntrustedError",
-    "UsageError",
-]
 
 
 @even_half_made

@@ -19,34 +19,8 @@ from .errors import ConfigError, Location, ParamError
 from .files.paths import absolute_path
 from .files.regular_file import PEM_LIMIT, FileFault, is_pem, read_regular
 from .masked import MASK, SecretText, without_secrets
-from .spelling import some, suggest_field
+from .names import some, suggest_field
 from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
-
-__all__ = [
-    "DAY",
-    "MANY",
-    "AbsolutePath",
-    "AnyText",
-    "Host",
-    "Metadatum",
-    "Model",
-    "PEMPath",
-    "PingInterval",
-    "Port",
-    "Proxy",
-    "Seconds",
-    "SecondsOrZero",
-    "Text",
-    "VariableName",
-    "as_boolean",
-    "as_tuple",
-    "conflict",
-    "fields_in",
-    "invalid",
-    "rows_of",
-    "table",
-    "wording",
-]
 
 DAY = 86_400.0
 _UNREADABLE = "cannot be read: "

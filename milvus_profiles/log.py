@@ -20,8 +20,6 @@ from typing import Any, NamedTuple
 
 from .text import printable
 
-__all__ = ["EVENTS", "LOG", "Event", "log", "tell"]
-
 LOG = logging.getLogger("milvus_profiles")
 LOG.addHandler(logging.NullHandler())
 

@@ -1,24 +1,52 @@
 """Text that must not be seen: secrets, and the places that hold them until someone asks.
 
 pydantic's SecretStr shows its value to pickle, ``vars()``, ``len()`` and whoever validates a default, so a secret here
-lives in a closure that no generic tool walks into.  Nothing in this module knows where a secret comes from.
+lives in a closure that no generic tool walks into.  Nothing in this module knows where a secret comes from.  What came
+over the network is made fit to be shown here, too: no control characters, no end without end, and not our own token.
 """
 
 from __future__ import annotations
 
+import functools
 import hmac
 import re
 import sys
-from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
-from .half_made import even_half_made
-from .text import is_placeholder
+from .text import is_placeholder, printable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["MASK", "MaskedFields", "MaskedMapping", "SecretText", "secret_fault", "without_secrets"]
+C = TypeVar("C", bound=type)
+
+
+def even_half_made(cls: C) -> C:
+    """Have a class's own ``__repr__`` and ``__str__`` name it at least, where an attribute is not there yet.
+
+    Whoever prints the locals of a traceback comes upon ``self`` in the middle of an ``__init__`` that failed; an error
+    in showing it would hide the one it is about.
+
+    Args:
+        cls: decorated; a dataclass before this.
+    """
+    for name in ("__repr__", "__str__"):
+        if name in vars(cls):
+            setattr(cls, name, _lenient(vars(cls)[name]))
+    return cls
+
+
+def _lenient(show: Callable[[Any], str]) -> Callable[[Any], str]:
+    @functools.wraps(show)
+    def shown(self: Any) -> str:
+        try:
+            return show(self)
+        except AttributeError:
+            return f"<{type(self).__name__}, not made yet>"
+
+    return shown
+
 
 MASK = "********"
 """What is shown in place of every secret: as long for a short one as for a long one."""
@@ -237,3 +265,90 @@ class MaskedFields(_Masked[Any]):
     """Keyword arguments that may hold a token or a password; given on as ``**fields``."""
 
     __slots__ = ()
+
+
+READ = 4000
+"""Characters of a server's text that are looked at; the rest may be megabytes, and a search through them minutes."""
+
+_LONGEST = 300
+_LONGEST_NAME = 64
+_SHORTEST_SECRET = 4
+
+
+def server_text(text: str, token: SecretText | None = None, *, longest: int = _LONGEST) -> str:
+    """What a server said, fit for a message: printable, not too long, and without the token.
+
+    Args:
+        text: the server's words.
+        token: what was sent to it; the whole and its part behind a colon are masked, as they are and in the usual
+            encodings: base64, hexadecimal, of addresses, of JSON.
+        longest: characters at most.
+    """
+    return server_texts((text,), token, longest=longest)[0]
+
+
+def server_texts(texts: Iterable[str], token: SecretText | None = None, *, longest: int = _LONGEST) -> list[str]:
+    """:func:`server_text` of each of some texts, for which the forms of the token are made once."""
+    forms = () if token is None else _forms(token.reveal())
+    return [_fit(text, forms, longest) for text in texts]
+
+
+def _fit(text: str, forms: Sequence[str], longest: int) -> str:
+    is_cut = len(text) > READ
+    text = text[:READ]
+    if forms:
+        text = _masked(text, forms, is_cut)
+    # One character more than fits shows that there are more.
+    shown = printable(text[: longest + 1])
+    return shown if len(shown) <= longest and not is_cut else f"{shown[: longest - 1]}…"
+
+
+def listed(
+    names: Sequence[str],
+    most: int,
+    *,
+    token: SecretText | None = None,
+    longest: int = _LONGEST_NAME,
+    separator: str = ", ",
+) -> str:
+    """The first of a server's names, fit for a message, and how many more there are.
+
+    Args:
+        names: as many as the server likes, each as long as it likes.
+        most: how many are shown.
+        token: as for :func:`server_text`.
+        longest: characters of a name at most.
+        separator: what stands between two.
+    """
+    shown = separator.join(server_texts(names[:most], token, longest=longest))
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _masked(text: str, forms: Sequence[str], is_cut: bool) -> str:
+    if any(form in text for form in forms):
+        # The padding of base64 belongs to it; other forms do not end before such a character by chance.
+        text = re.sub(f"(?:{'|'.join(map(re.escape, forms))})=*", MASK, text)
+    # Where the text was cut, the beginning of a token may stand at its end.
+    return text[: -len(forms[0])] if is_cut else text
+
+
+def _forms(token: str) -> list[str]:
+    """A token and its password as a server would write them that means them to be read by somebody else.
+
+    The longest first, since one may hold another, and none as short as "a", which would mask half of a message and hide
+    nothing.
+    """
+    import base64  # with what follows, some milliseconds that few need
+    import json
+    from urllib.parse import quote
+
+    forms = set()
+    for text in (token, token.partition(":")[2]):
+        content = text.encode("utf-8", "surrogatepass")
+        encoded = base64.b64encode(content).decode().rstrip("=")
+        forms |= {text, encoded, encoded.translate(_URL_SAFE), content.hex(), content.hex().upper()}
+        forms |= {quote(content, safe=""), json.dumps(text)[1:-1]}
+    return sorted((form for form in forms if len(form) >= _SHORTEST_SECRET), key=len, reverse=True)
+
+
+_URL_SAFE = str.maketrans("+/", "-_")

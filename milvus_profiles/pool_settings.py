@@ -8,8 +8,6 @@ from pydantic import Field, model_validator
 
 from .fieldtypes import Model, Seconds, SecondsOrZero, invalid
 
-__all__ = ["POOL_WIDE", "PoolSettings"]
-
 POOL_WIDE = ("max_total", "eviction_interval", "drain_timeout")
 """The settings that are of a whole pool, not of one key."""
 

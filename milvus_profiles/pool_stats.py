@@ -7,9 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .display import Table, Tabular
-from .half_made import even_half_made
-
-__all__ = ["KeyStats", "PoolStats"]
+from .masked import even_half_made
 
 _SHOWN = 10
 """Keys of a pool that are shown beside the sum of all."""

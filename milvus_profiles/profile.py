@@ -12,7 +12,6 @@ from typing import Annotated, Any, ClassVar, Literal, TypedDict, Union
 
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
-from .alias import ALIAS_LONGEST, ALIAS_PATTERN
 from .connectable import (
     Connectable,
     DefaultKeepalive,
@@ -44,24 +43,10 @@ from .fieldtypes import (
     table,
 )
 from .masked import MaskedFields, SecretText
+from .names import ALIAS_LONGEST, ALIAS_PATTERN
 from .pool_settings import POOL_WIDE, PoolSettings
 from .references import CommandRef, EnvRef, FileRef, KeyringRef, SecretSource
 from .text import Standing
-
-__all__ = [
-    "POOL_WIDE",
-    "SSL",
-    "CommandRef",
-    "EnvRef",
-    "FileRef",
-    "Keepalive",
-    "KeyringRef",
-    "PoolSettings",
-    "Profile",
-    "ProfileFields",
-    "Retry",
-    "SecretSource",
-]
 
 # A table and a scalar may stand in one field; the tag tells which reading failed and never shows in an error.
 _TABLE, _SCALAR = "<table>", "<scalar>"
@@ -189,10 +174,11 @@ class Profile(Connectable, Tabular, Model):
     host: Host | None = None
     port: Port | None = None
     user: Text | None = None
-    password: SecretSource | None = None
-    token: SecretSource | None = None
+    # Narrower than what connecting asks for; a profile is never changed.
+    password: SecretSource | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    token: SecretSource | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
     db_name: Metadatum | None = None
-    ssl: (
+    ssl: (  # pyright: ignore[reportIncompatibleVariableOverride]
         Annotated[
             Union[Annotated[SSL, Tag(_TABLE)], Annotated[bool, Tag(_SCALAR)]],
             Discriminator(_table_or_scalar),
@@ -202,13 +188,15 @@ class Profile(Connectable, Tabular, Model):
     ) = None
     timeout: Seconds = PlainProfile.timeout
     call_timeout: Seconds | None = None
-    retry: Annotated[
+    retry: Annotated[  # pyright: ignore[reportIncompatibleVariableOverride]
         Union[Annotated[Retry, Tag(_TABLE)], Annotated[Literal[False], BeforeValidator(as_boolean), Tag(_SCALAR)]],
         Discriminator(_table_or_scalar),
         BeforeValidator(lambda value: Retry() if value is True else value),
         table("retry", Retry, flag=True),
     ] = Retry()
-    keepalive: Annotated[Keepalive, table("keepalive", Keepalive)] = Keepalive()
+    keepalive: Annotated[Keepalive, table("keepalive", Keepalive)] = (  # pyright: ignore[reportIncompatibleVariableOverride]
+        Keepalive()
+    )
     proxy: Proxy | None = None
     management_port: Port = PlainProfile.management_port
     allow_insecure: bool = PlainProfile.allow_insecure
@@ -267,7 +255,7 @@ class Profile(Connectable, Tabular, Model):
         # The public face, which stands above: it is loaded whenever anything of the package is.
         given, options = MaskedFields(options), {}
         try:
-            return sys.modules[__package__].connect(self, **given)
+            return sys.modules[str(__package__)].connect(self, **given)
         except MilvusProfilesError as error:
             error.__traceback__ = None
             raise error

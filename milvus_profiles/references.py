@@ -10,18 +10,10 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Tag
 
-from .credential import CommandSource, EnvSource, FileSource, KeyringSource
+from .connectable import CommandSource, EnvSource, FileSource, KeyringSource
 from .fieldtypes import AbsolutePath, Model, VariableName, as_boolean, as_tuple, invalid
 from .masked import SecretText, secret_fault
 from .text import UNEXPANDED, is_placeholder
-
-__all__ = [
-    "CommandRef",
-    "EnvRef",
-    "FileRef",
-    "KeyringRef",
-    "SecretSource",
-]
 
 _LONGEST = 1 << 14  # twice what a gRPC server takes as metadata, if it is not told otherwise
 

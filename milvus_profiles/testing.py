@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .half_made import even_half_made
+from .masked import even_half_made
 
 if TYPE_CHECKING:
-    from .live.connection import Connection
+    from .live.api import Connection
 
 __all__ = ["MilvusProfile", "milvus_keyring", "milvus_profile"]
 
@@ -131,7 +131,7 @@ def milvus_profile(
         yield MilvusProfile(alias, profiles[alias].endpoint.uri)
         disconnect(alias)
         return
-    from .alias import check_alias
+    from .names import check_alias
 
     alias = check_alias(getattr(request, "param", "test"))
     for name in [name for name in os.environ if name.startswith("MILVUS_")]:

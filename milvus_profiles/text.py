@@ -12,27 +12,6 @@ import re
 import sys
 from collections.abc import Mapping
 
-__all__ = [
-    "ANSWERS",
-    "CALL",
-    "DOCUMENTATION",
-    "IN_QUOTES",
-    "OPTIONS",
-    "UNEXPANDED",
-    "Standing",
-    "command",
-    "counted",
-    "has_placeholder",
-    "is_placeholder",
-    "is_quoted",
-    "milvus_profiles",
-    "page_of",
-    "printable",
-    "quote",
-    "quote_path",
-    "removal",
-]
-
 DOCUMENTATION = "https://milvus-profiles.readthedocs.io"
 """Where the documentation is, for all that names it."""
 

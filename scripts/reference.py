@@ -11,17 +11,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import milvus_profiles as mp
-from milvus_profiles.cli.explanations import every
+from milvus_profiles.cli.commands.general import every
 from milvus_profiles.cli.manual import GROUPS as COMMANDS
-from milvus_profiles.cli.manual import STATUSES, VARIABLES
-from milvus_profiles.cli.manual_pages import PAGES
+from milvus_profiles.cli.manual import PAGES, STATUSES, VARIABLES
 from milvus_profiles.cli.output_schemas import SCHEMAS, output_schema
-from milvus_profiles.config.environment import FAMILY, PREFIX
 from milvus_profiles.config.fields import FIELDS, SECRET_FIELDS
 from milvus_profiles.config.schema import EXAMPLES, file_schema
+from milvus_profiles.config.settings import FAMILY, PREFIX
 from milvus_profiles.config.trust import is_gated
 from milvus_profiles.log import EVENTS
-from milvus_profiles.tomltext.render import value_text
+from milvus_profiles.tomltext.lines import value_text
 
 # The tables of a profile, by the field that holds them.
 TABLES = {"ssl": "SSL", "retry": "Retry", "keepalive": "Keepalive", "pool": "PoolSettings"}
@@ -233,7 +232,7 @@ def _inline(value: dict[str, Any]) -> str:
 
 def variables() -> str:
     if set(FAMILY_SAYS) != set(FAMILY):
-        raise SystemExit("FAMILY_SAYS of scripts/reference.py is not the family of config/environment.py")
+        raise SystemExit("FAMILY_SAYS of scripts/reference.py is not the family of config/settings.py")
     named = "\n".join(f"| `{name}` | {says} |" for name, says in VARIABLES.items())
     family = "\n".join(f"| `{name}` | {says} |" for name, says in FAMILY_SAYS.items())
     fields_of = "\n".join(f"| {_variable((name,))} | [`{name}`](fields.md#{name}) |" for name in FIELDS)
@@ -301,11 +300,12 @@ def _status_of(line: str) -> int:
 
 def shapes() -> str:
     parts = [ABOUT_SHAPES]
-    for what, (description, _) in SCHEMAS.items():
+    for what in SCHEMAS:
+        schema = output_schema(what)
         parts += [
             f"## {what}",
-            f"{description} [{what}.json](../schema/{what}.json)",
-            f"```json\n{json.dumps(output_schema(what), indent=2)}\n```",
+            f"{schema['description']} [{what}.json](../schema/{what}.json)",
+            f"```json\n{json.dumps(schema, indent=2)}\n```",
         ]
     return _page(parts)
 

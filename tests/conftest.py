@@ -12,9 +12,9 @@ import os  # noqa: E402
 import shutil  # noqa: E402
 import socket  # noqa: E402
 import sys  # noqa: E402
-from collections.abc import Iterator  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
-from typing import Protocol  # noqa: E402
+from typing import Any  # noqa: E402
 
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
@@ -22,13 +22,18 @@ import pytest  # noqa: E402
 import milvus_profiles as mp  # noqa: E402
 from tests.support import binaries  # noqa: E402
 from tests.support import certificates as certificate_files  # noqa: E402
-from tests.support.certificates import Certificates, Identity  # noqa: E402
+from tests.support.certificates import Certificates  # noqa: E402
+from tests.support.channels import any_channels  # noqa: E402
 from tests.support.command import Command  # noqa: E402
+from tests.support.connections import any_shell, declared_prod, each_server  # noqa: E402
 from tests.support.fork_server import ForkServer  # noqa: E402
-from tests.support.milvus import MilvusServer, Tls, need_milvus  # noqa: E402
+from tests.support.milvus import MilvusServer, need_milvus  # noqa: E402
 from tests.support.reaper import Reaper  # noqa: E402
 from tests.support.requirements import need  # noqa: E402
+from tests.support.scripted_grpc import ScriptedServer, milvus_answer, scripted_server  # noqa: E402
 from tests.support.secret_service import KeyringSession  # noqa: E402
+
+__all__ = ["any_channels", "any_shell", "declared_prod", "each_server"]  # fixtures
 
 _PROGRAM = Path(sys.executable).with_name("milvus-profiles")
 
@@ -74,6 +79,14 @@ def project(tmp_path: Path) -> Path:
     directory = tmp_path / "project"
     (directory / ".git").mkdir(parents=True)
     return directory
+
+
+@pytest.fixture
+def file(project: Path, request: pytest.FixtureRequest) -> Path:
+    """The file of the project, with the text that the module of the test has as `FILE`."""
+    path = project / "milvus.toml"
+    path.write_text(request.module.FILE)
+    return path
 
 
 @pytest.fixture
@@ -138,33 +151,16 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return certificate_files.issue(tmp_path_factory.mktemp("certificates"))
 
 
-class StartMilvus(Protocol):
-    def __call__(
-        self,
-        *,
-        version: str = ...,
-        auth: bool = ...,
-        tls: Tls | None = ...,
-        identity: Identity | None = ...,
-        port: int | None = ...,
-    ) -> MilvusServer: ...
+StartMilvus = Callable[..., MilvusServer]
+"""With the keywords of `MilvusServer`."""
 
 
 def _factory(reaper: Reaper, certificates: Certificates) -> Iterator[StartMilvus]:
     servers: list[MilvusServer] = []
 
-    def start(
-        *,
-        version: str = binaries.CURRENT,
-        auth: bool = False,
-        tls: Tls | None = None,
-        identity: Identity | None = None,
-        port: int | None = None,
-    ) -> MilvusServer:
-        need_milvus(version)
-        server = MilvusServer(
-            reaper, version=version, auth=auth, tls=tls, certificates=certificates, identity=identity, port=port
-        )
+    def start(**options: Any) -> MilvusServer:
+        need_milvus(options.get("version", binaries.CURRENT))
+        server = MilvusServer(reaper, certificates=certificates, **options)
         servers.append(server)
         server.start()
         return server
@@ -213,3 +209,10 @@ def milvus_mtls(_start_shared: StartMilvus) -> MilvusServer:
 def milvus_228(_start_shared: StartMilvus) -> MilvusServer:
     """An old server without the Connect RPC; neither authorization nor TLS."""
     return _start_shared(version=binaries.OLD)
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    """Answers as a healthy, empty Milvus does."""
+    with scripted_server(milvus_answer) as one:
+        yield one

@@ -10,22 +10,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.channel.wire import SHOW_COLLECTIONS
-from milvus_profiles.live.limit import OPEN_CONNECTIONS
+from milvus_profiles.live.spec import OPEN_CONNECTIONS
 from tests.support import scripted_grpc
-from tests.support.connections import Declared, Holding, at, declared, declared_prod, of, uri
+from tests.support.connections import Declared, at, declared, of, uri
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import milvus_answer, scripted_server
 from tests.support.sockets import connections_to
 from tests.support.waiting import eventually, until
-
-__all__ = ["declared_prod"]
 
 
 @pytest.fixture(autouse=True)
@@ -37,9 +35,6 @@ async def _nothing_stays_open() -> AsyncIterator[None]:
     assert OPEN_CONNECTIONS.taken == 0
 
 
-# --- the good case ---
-
-
 async def test_a_connection_is_awaited_entered_or_made_a_task(milvus_plain: MilvusServer) -> None:
     async with mp.aio.connect("prod", profiles=of(milvus_plain)) as conn:
         assert isinstance(conn, mp.aio.AsyncConnection)
@@ -49,9 +44,6 @@ async def test_a_connection_is_awaited_entered_or_made_a_task(milvus_plain: Milv
             assert not conn.is_closed
     assert conn.is_closed
     assert not mp.has_connection("prod")
-
-
-# --- cancellation ---
 
 
 async def test_cancelled_anywhere_nothing_stays_open_and_nothing_is_swallowed(prod: Declared) -> None:
@@ -118,37 +110,10 @@ async def test_cancelled_while_milvus_lite_starts_it_is_stopped_again(tmp_path: 
     assert ran.stdout.strip() == "True", ran.stderr
 
 
-async def test_a_cancelled_call_is_cancelled() -> None:
-    script = Holding()
-    with scripted_server(script) as server:
-        conn = await mp.aio.connect("prod", profiles=at(server.port))
-        task = asyncio.ensure_future(conn.channel.unary_unary(SHOW_COLLECTIONS.path, None, None)(b""))
-        await asyncio.to_thread(script.arrived.wait, 30)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        script.go_on.set()
-        assert await conn.ping() > 0
-
-
-# --- event loops ---
-
-
 def run(main: Callable[[], Any]) -> None:
     """In another thread, since this one has a loop that runs."""
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            main()
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join(60)
-    if failures:
-        raise failures[0]
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(main).result(60)
 
 
 def test_two_loops_in_two_threads_have_a_connection_each() -> None:
@@ -207,8 +172,6 @@ def test_a_loop_that_ends_gives_milvus_lite_back(tmp_path: Path) -> None:
     assert ran.stdout.strip() == "True", ran.stderr
 
 
-# --- fork ---
-
 _FORKING = """
 import asyncio, os, sys, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
@@ -252,8 +215,6 @@ def test_a_forked_child_of_a_parent_with_asyncio_connections_gets_an_error(milvu
     assert child.endswith("True]")
     assert parent == "parent True"
 
-
-# --- imports ---
 
 _IMPORTING = """
 import asyncio, sys, threading

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 import traceback
 from collections.abc import AsyncIterator, Iterator
@@ -14,17 +13,11 @@ import grpc
 import grpc.aio
 import pytest
 
-from milvus_profiles.channel.aio_channel import AsyncProfileChannel
-from milvus_profiles.channel.aio_core import AsyncChannelCore
-from milvus_profiles.channel.metadata import TokenHolder
-from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
+from milvus_profiles.channel.aio_channel import AsyncChannelCore, AsyncProfileChannel
 from milvus_profiles.masked import SecretText
-from tests.support.channels import NEW, OLD, OPTIONS
-from tests.support.milvus import MilvusServer
+from tests.support.channels import ARITIES, NEW, OLD, OPTIONS, awaited, holding
 from tests.support.speaking import Speaker, encoded, speaking
 from tests.support.waiting import eventually
-
-ARITIES = ("/test/Say", "/test/Sum", "/test/Count", "/test/Echo")
 
 
 @pytest.fixture
@@ -36,7 +29,7 @@ def speaker() -> Iterator[Speaker]:
 
 @asynccontextmanager
 async def connected(port: int, token: str | None = OLD, **settings: Any) -> AsyncIterator[AsyncChannelCore]:
-    holder = TokenHolder(SecretText(token) if token else None, db_name=settings.pop("db_name", None))
+    holder = holding(token, settings.pop("db_name", None))
     core = AsyncChannelCore(grpc.aio.insecure_channel(f"127.0.0.1:{port}", OPTIONS), holder, **settings)
     try:
         yield core
@@ -55,26 +48,10 @@ def channel(core: AsyncChannelCore) -> AsyncProfileChannel:
     return AsyncProfileChannel(core)
 
 
-async def call(channel: grpc.aio.Channel, method: str, request: bytes = b"x", **named: Any) -> Any:
-    """Make a call of any arity; the JSON of its first answer."""
-
-    async def requests() -> AsyncIterator[bytes]:
-        yield request
-
-    if method == "/test/Sum":
-        return json.loads(await channel.stream_unary(method, None, None)(requests(), **named))
-    if method == "/test/Count":
-        answers = [answer async for answer in channel.unary_stream(method, None, None)(request, **named)]
-        return json.loads(answers[0])
-    if method == "/test/Echo":
-        stream = channel.stream_stream(method, None, None)(requests(), **named)
-        answers = [answer async for answer in stream]
-        assert answers[1] == request
-        return json.loads(answers[0])
-    return json.loads(await channel.unary_unary(method, None, None)(request, **named))
-
-
-# --- shape ------------------------------------------------------------------------------------------------------------
+async def call(channel: grpc.aio.Channel, method: str, **named: Any) -> Any:
+    """Make a call of any arity; its answers."""
+    stub = getattr(channel, ARITIES[method])(f"/test/{method}", None, None)
+    return await awaited(stub, method, b"x", **named)
 
 
 async def test_a_unary_call_has_all_that_grpc_says(channel: AsyncProfileChannel) -> None:
@@ -106,17 +83,6 @@ async def test_states_can_be_watched(channel: AsyncProfileChannel) -> None:
     assert repr(channel) == "<AsyncProfileChannel, open>"
 
 
-async def test_a_stub_of_pymilvus_works_on_it(milvus_auth: MilvusServer) -> None:
-    pb2 = import_with_pymilvus("pymilvus.grpc_gen.milvus_pb2")
-    pb2_grpc = import_with_pymilvus("pymilvus.grpc_gen.milvus_pb2_grpc")
-    async with connected(milvus_auth.port, milvus_auth.token) as core:
-        stub = pb2_grpc.MilvusServiceStub(AsyncProfileChannel(core))
-        assert (await stub.ShowCollections(pb2.ShowCollectionsRequest())).status.code == 0
-
-
-# --- what is in flight, and how it went -------------------------------------------------------------------------------
-
-
 async def test_a_cancelled_and_a_dropped_call_are_not_in_flight(
     channel: AsyncProfileChannel, core: AsyncChannelCore, speaker: Speaker
 ) -> None:
@@ -143,9 +109,6 @@ async def test_a_cancelled_and_a_dropped_call_are_not_in_flight(
         await task
     await eventually(lambda: core.in_flight == 0)
     assert core.health.last_success is None
-
-
-# --- tokens -----------------------------------------------------------------------------------------------------------
 
 
 async def test_two_who_await_the_same_refused_call_get_the_same_answer() -> None:
@@ -180,17 +143,14 @@ async def test_the_look_at_the_secret_takes_no_more_time_than_the_call_has() -> 
                 await say(b"", timeout=0.3)
             assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
             # Cancelled while it waits for the secret: the next one still profits from what is found.
-            task = asyncio.create_task(call(AsyncProfileChannel(core), "/test/Say"))
+            task = asyncio.create_task(call(AsyncProfileChannel(core), "Say"))
             await eventually(lambda: len(speaker.calls) == 2)
             await asyncio.sleep(0.05)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
             go_on.set()
-            assert await call(AsyncProfileChannel(core), "/test/Say")
-
-
-# --- secrets ----------------------------------------------------------------------------------------------------------
+            assert await call(AsyncProfileChannel(core), "Say")
 
 
 def leaks(shown: str) -> bool:
@@ -198,7 +158,7 @@ def leaks(shown: str) -> bool:
     return OLD in shown or encoded(OLD) in shown
 
 
-@pytest.mark.parametrize("method", ARITIES)
+@pytest.mark.parametrize("method", ["Say", "Sum", "Count", "Echo"])
 async def test_no_traceback_holds_the_token(method: str, channel: AsyncProfileChannel, core: AsyncChannelCore) -> None:
     failures: list[BaseException] = []
     for break_it in (lambda: None, core.close):

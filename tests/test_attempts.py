@@ -25,12 +25,10 @@ from milvus_profiles.config.documents import read_document
 from milvus_profiles.config.trust import TrustStore
 from milvus_profiles.endpoint import endpoint_of
 from milvus_profiles.errors import ConfigError, UntrustedError
-from milvus_profiles.interop.imports.sources import SOURCES, read
-from milvus_profiles.interop.variables import superseded
-from milvus_profiles.masked import SecretText
-from milvus_profiles.secrets import OSKeyring
-from milvus_profiles.secrets.os_keyring import allowing
-from milvus_profiles.server_text import server_text
+from milvus_profiles.interop.imports import SOURCES, read
+from milvus_profiles.interop.running import superseded
+from milvus_profiles.masked import SecretText, server_text
+from milvus_profiles.secrets.os_keyring import OSKeyring, allowing
 from tests.support.certificates import Certificates
 from tests.support.command import Command
 from tests.support.faults import listener, recorder
@@ -44,6 +42,7 @@ GATED = '[profiles.prod]\nuri = "http://127.0.0.1:1"\ntoken = { env = "TEAM_TOKE
 
 
 # --- a repository that hides the TLS of one of the user's profiles ----------------------------------------------------
+
 
 OWN_TLS = [
     '[profiles.prod]\nuri = "https://db.example"\nssl = true\n',
@@ -86,6 +85,7 @@ def test_without_tls_of_the_users_own_a_project_hides_nothing(cli: Command, home
 
 
 # --- addresses -------------------------------------------------------------------------------------------------------
+
 
 NO_HOST = [
     "good.example／.evil.example", "good.example：443", "good.example＠evil.example", "evil.example℀.good.example",
@@ -203,6 +203,7 @@ def test_the_name_of_a_directory_forges_no_line(cli: Command, tmp_path: Path) ->
 
 
 # --- a server --------------------------------------------------------------------------------------------------------
+
 
 TOKEN = 'root:s3cr€t "Pass>word?'
 WAYS: dict[str, Callable[[str], str]] = {

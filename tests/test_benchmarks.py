@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.calibration import Speed, look
+from benchmarks.calibration import Look, Speed, look, machine
 from benchmarks.delay import round_trip
 from benchmarks.measure import Floor, Goal, Row, Spread, at_least, at_most, compared, orders, own, turns
-from benchmarks.record import Record, known, read
+from benchmarks.record import HISTORY, Record, judged, known, read, usual_here
 from benchmarks.report import markdown
 from tests.support import binaries
 from tests.support.milvus import need_milvus
@@ -25,12 +25,23 @@ FIGURES = {path.stem for path in (ROOT / "benchmarks/figures").glob("[a-z]*.py")
 NEED_A_MILVUS = {"client", "connect", "recovery", "start"}
 # These start servers and interpreters again and again, in their tiny form too.
 LONG = {"client", "recovery", "start", "streams"}
+ROWS = (
+    compared("fast", "peer", "s", [1e-6, 2e-6], [4e-6, 4e-6], at_most(0.5), "why", Floor("a lock", 5e-8)),
+    replace(own("start", "s", [0.5], 0.4), speed=0.5),
+)
+SLOW, FAST = Speed(0.008, 0.008), Speed(0.004, 0.005)
+RECORD = Record(
+    "2026-11-27T04:00:00+00:00", "0123456789abcdef", True, "full", 60.0, 0.5, machine(), {"CPython": "3.11.7"},
+    FAST, FAST, {"pool": 1.0, "the end": 0.5}, ROWS,
+)  # fmt: skip
+
+
+def run(*words: str | Path, module: str = "benchmarks") -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", module, *words], cwd=ROOT, capture_output=True, text=True)
 
 
 def test_each_figure_of_the_issue_has_its_program() -> None:
-    listed = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--only", "nonsense"], cwd=ROOT, capture_output=True, text=True
-    )
+    listed = run("--only", "nonsense")
     assert listed.returncode == 2
     assert all(f"'{figure}'" in listed.stderr or f" {figure}" in listed.stderr for figure in FIGURES), listed.stderr
 
@@ -41,10 +52,7 @@ def test_each_figure_of_the_issue_has_its_program() -> None:
 def test_a_figure_measures_itself_and_its_peer(figure: str) -> None:
     if figure in NEED_A_MILVUS:
         need_milvus(binaries.CURRENT)
-    done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.figures.{figure}", "--effort", "tiny"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+    done = run("--effort", "tiny", module=f"benchmarks.figures.{figure}")
     assert done.returncode == 0, done.stderr
     rows = [Row.from_json(row) for row in json.loads(done.stdout)]
     assert rows
@@ -57,10 +65,7 @@ def test_a_figure_measures_itself_and_its_peer(figure: str) -> None:
 
 def test_the_campaign_holds_connections_to_servers_that_know_each(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.campaign", "--count", "40", "--output", page],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+    done = run("--count", "40", "--output", page, module="benchmarks.campaign")
     assert done.returncode == 0, done.stderr
     table = page.read_text()
     assert table.startswith("# 40 live connections in one process")
@@ -68,11 +73,9 @@ def test_the_campaign_holds_connections_to_servers_that_know_each(tmp_path: Path
 
 
 def test_the_results_are_a_table_and_a_picture(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--effort", "tiny", "--only", "load", "--output", tmp_path],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+    done = run("--effort", "tiny", "--only", "load", "--output", tmp_path)
     assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "history").exists()  # only a full run is kept
     table = (tmp_path / "RESULTS.md").read_text()
     assert "| load 1,000 profiles and take one |" in table
     picture = ET.parse(tmp_path / "results.svg").getroot()
@@ -125,7 +128,7 @@ def test_the_table_says_what_was_reached_and_what_was_not() -> None:
         compared("slow", "peer", "calls/s", [1.0], [2.0], at_least(0.97), note="why"),
         own("size", "B", [2048.0], 1024),
     ]
-    table = markdown(record(rows))
+    table = markdown(of_rows(rows))
     assert "| fast | 1 µs | peer | 4 µs | **0.25x** [0.25, 0.25] | 1 | 500 ns: a lock | ≤ 0.5x | reached |" in table
     assert "| slow (1) | 1 calls/s | peer | 2 calls/s | **0.50x** [0.50, 0.50] | 1 |  | ≥ 0.97x | **missed** |" in table
     assert "1. why" in table
@@ -143,7 +146,7 @@ def test_a_time_by_itself_is_judged_where_the_machine_runs_at_its_usual_speed() 
             (own("size", "B", [2048.0], 1024), 0.62),
         )
     )
-    table = markdown(record([slow, usual, ratio, size]))
+    table = markdown(of_rows([slow, usual, ratio, size]))
     assert "| slow | 2 s |  |  |  |  |  | ≤ 1 s | not judged: machine at 0.6 of its speed |" in table
     assert slow.is_met is None
     assert [row.is_met for row in (usual, ratio, size)] == [False, False, False]
@@ -164,11 +167,8 @@ def test_a_distant_server_is_a_round_trip_away_and_one_more_to_connect() -> None
     assert following >= 0.05
 
 
-def record(rows: Sequence[Row]) -> Record:
-    return Record(
-        "2026-11-27T04:00:00+00:00", "0123456789abcdef", False, "full", 1.0, 0.0, "a machine", {"CPython": "3.11"},
-        Speed(0.004, 0.004), Speed(0.004, 0.004), {"pool": 1.0, "the end": 0.62}, tuple(rows),
-    )  # fmt: skip
+def of_rows(rows: Sequence[Row]) -> Record:
+    return replace(RECORD, rows=tuple(rows))
 
 
 def test_the_results_of_record_are_those_of_a_whole_run() -> None:
@@ -201,10 +201,54 @@ def test_the_results_are_those_of_the_newest_record_with_every_figure_in_it() ->
 
 def test_where_nothing_can_be_written_nothing_is_measured(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--effort", "tiny", "--output", tmp_path / "file"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+    done = run("--effort", "tiny", "--output", tmp_path / "file")
     assert done.returncode == 2
     assert f"{tmp_path}/file cannot be written to" in done.stderr
     assert done.stdout == ""
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = RECORD.write(tmp_path / "history")
+    assert path.name == "2026-11-27T040000Z-01234567.json"
+    assert read(path) == RECORD
+
+
+def test_the_table_is_made_from_a_record(tmp_path: Path) -> None:
+    path = RECORD.write(tmp_path / "history")
+    done = run("--from", path, "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "RESULTS.md").read_text() == markdown(RECORD)
+    assert (tmp_path / "results.svg").exists()
+    assert "not judged: machine at 0.5 of its speed" in (tmp_path / "RESULTS.md").read_text()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "rows": []}', '{"format": 99}'])
+def test_what_is_no_record_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    done = run("--from", path, "--output", tmp_path)
+    assert done.returncode == 2
+    assert str(path) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "RESULTS.md").exists()
+
+
+def test_usual_is_what_this_machine_did_before(tmp_path: Path) -> None:
+    looks = [Look(now=SLOW, fastest=SLOW)]
+    assert usual_here(looks, tmp_path) == SLOW  # nothing else is known yet
+    RECORD.write(tmp_path)
+    replace(RECORD, date="2026-11-28T04:00:00+00:00", machine="another", fastest=Speed(1, 1)).write(tmp_path)
+    usual = usual_here(looks, tmp_path)
+    assert usual == FAST
+    (row,) = judged(ROWS[1:], Look(FAST, FAST), Look(SLOW, SLOW), usual)
+    assert row.speed == 0.5
+    assert row.is_met is None
+
+
+@pytest.mark.skipif(not known(HISTORY), reason="no full run was kept yet: make bench")
+def test_every_record_that_is_kept_can_be_shown() -> None:
+    for path in known(HISTORY):
+        kept = read(path)
+        assert kept.effort == "full"
+        assert f"| {kept.rows[0].figure} |" in markdown(kept) or kept.rows[0].note
+        assert json.loads(path.read_text())["format"] == 1

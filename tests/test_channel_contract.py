@@ -13,11 +13,9 @@ import pytest
 
 from milvus_profiles.errors import ConnectionClosedError, SecretUnavailableError
 from milvus_profiles.masked import SecretText
-from tests.support.channels import NEW, OLD, Channels, any_channels, connected, holding
+from tests.support.channels import NEW, OLD, Channels, connected, holding
 from tests.support.speaking import Speaker, encoded, speaking
 from tests.support.waiting import until
-
-__all__ = ["any_channels"]
 
 ARITIES = ("Say", "Sum", "Count", "Echo")
 ENDS = (grpc.RpcError, grpc.FutureCancelledError, ConnectionClosedError)
@@ -81,9 +79,12 @@ def test_a_closed_handle_makes_no_call(channels: Channels, core: Any, speaker: S
     def gate() -> None:
         raise ConnectionClosedError("closed")
 
+    channel = channels.channel(core, gate=gate)
     for method in ARITIES:
         with pytest.raises(ConnectionClosedError):
-            channels.call(channels.channel(core, gate=gate), method)
+            channels.call(channel, method)
+    with pytest.raises(ConnectionClosedError):
+        channels.begin(channel, "Say").result(10)
     assert (speaker.calls, core.in_flight) == ([], 0)
 
 

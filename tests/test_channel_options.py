@@ -6,8 +6,6 @@ import contextlib
 import json
 import os
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,9 +21,8 @@ from milvus_profiles.channel.options import (
     read_tls_files,
     target_of,
 )
-from milvus_profiles.channel.receive_limits import LIMITS
 from milvus_profiles.channel.tls_files import check_tls_files, tls_signature
-from milvus_profiles.channel.wire import GET_VERSION
+from milvus_profiles.channel.wire import GET_VERSION, LIMITS
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.errors import ConfigError, TLSError
 from milvus_profiles.profile import SSL, Profile
@@ -78,15 +75,13 @@ def test_milvus_lite_needs_its_port() -> None:
         target_of(Endpoint("lite", path="/data/x.db"))
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["reached", "verified"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
-def test_names_and_addresses_are_reached(milvus_plain: MilvusServer, host: str) -> None:
-    with opened(profile(f"{host}:{milvus_plain.port}")) as call:
-        assert call()
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
-def test_names_and_addresses_are_verified(milvus_tls: MilvusServer, certificates: Certificates, host: str) -> None:
-    with opened(profile(f"https://{host}:{milvus_tls.port}", ssl={"ca": str(certificates.ca)})) as call:
+def test_names_and_addresses_are_reached_and_verified(
+    milvus_plain: MilvusServer, milvus_tls: MilvusServer, certificates: Certificates, host: str, tls: bool
+) -> None:
+    uri = f"https://{host}:{milvus_tls.port}" if tls else f"{host}:{milvus_plain.port}"
+    with opened(profile(uri, ssl={"ca": str(certificates.ca)} if tls else None)) as call:
         assert call(metadata=ROOT)
 
 
@@ -115,33 +110,6 @@ def test_two_channels_are_two_connections(milvus_plain: MilvusServer) -> None:
             first()
             second()
             assert proxy.connections == 2
-
-
-@pytest.mark.parametrize("tls", [False, True])
-def test_a_server_that_takes_a_second_is_reached(
-    milvus_plain: MilvusServer, milvus_tls: MilvusServer, certificates: Certificates, tls: bool
-) -> None:
-    # gRPC calls the time that one attempt gets "min_reconnect_backoff"; set for quick recovery it would never connect.
-    with faults.slow_server(1.0, (milvus_tls if tls else milvus_plain).port) as slow:
-        uri = f"{'https' if tls else 'http'}://127.0.0.1:{slow.port}"
-        with opened(profile(uri, ssl={"ca": str(certificates.ca)} if tls else None, timeout=5.0)) as call:
-            assert call(metadata=ROOT)
-            assert slow.connections == 1
-
-
-def test_after_an_outage_the_server_is_found_again_within_the_longest_pause(milvus_plain: MilvusServer) -> None:
-    with faults.tcp_proxy(milvus_plain.port) as proxy, opened(profile(f"127.0.0.1:{proxy.port}")) as call:
-        call()
-        proxy.refuse()
-        proxy.drop()
-        until = time.monotonic() + 3.0
-        while time.monotonic() < until:
-            with pytest.raises(grpc.RpcError):
-                call("Connect", timeout=0.5)
-            time.sleep(0.02)
-        proxy.listen()
-        # The longest pause between two attempts is one second, and gRPC varies it by a fifth; its default is minutes.
-        assert call("Connect", wait_for_ready=True, timeout=4.0)
 
 
 def test_large_answers_pass() -> None:
@@ -247,45 +215,31 @@ def failing(times: int, code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE) -> 
 QUICKLY = {"attempts": 4, "initial": 0.01, "max": 0.05}
 
 
-@pytest.mark.parametrize("method", ["Search", "Query", "DescribeCollection", "GetVersion", "ShowCollections"])
-def test_a_read_is_repeated(method: str) -> None:
-    with failing(3) as server, opened(profile(f"127.0.0.1:{server.port}", retry=QUICKLY)) as call:
-        assert call(method) == b"\x0a\x00"
-        assert server.names() == [method] * 4
-
-
-def test_a_read_is_repeated_as_often_as_the_profile_says() -> None:
-    with failing(9) as server, opened(profile(f"127.0.0.1:{server.port}", retry={**QUICKLY, "attempts": 2})) as call:
-        with pytest.raises(grpc.RpcError):
-            call("Search")
-        assert server.names() == ["Search"] * 2
+READS = ("Search", "Query", "DescribeCollection", "GetVersion", "ShowCollections")
+WRITES = ("Insert", "Upsert", "Delete", "CreateCollection", "DropDatabase", "Flush", "Connect")
+UNAVAILABLE, EXHAUSTED = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 @pytest.mark.parametrize(
-    "method", ["Insert", "Upsert", "Delete", "CreateCollection", "DropDatabase", "Flush", "Connect"]
+    ("method", "failures", "code", "retry", "calls"),
+    [
+        *((method, 3, UNAVAILABLE, QUICKLY, 4) for method in READS),
+        ("Search", 9, UNAVAILABLE, {**QUICKLY, "attempts": 2}, 2),
+        ("Search", 1, UNAVAILABLE, False, 1),
+        ("Search", 1, EXHAUSTED, QUICKLY, 1),
+        *((method, 1, UNAVAILABLE, QUICKLY, 1) for method in WRITES),
+    ],
 )
-def test_a_write_is_never_repeated(method: str) -> None:
-    with failing(1) as server, opened(profile(f"127.0.0.1:{server.port}", retry=QUICKLY)) as call:
-        with pytest.raises(grpc.RpcError):
-            call(method)
-        assert server.names() == [method]
-
-
-def test_nothing_is_repeated_when_retries_are_off() -> None:
-    with failing(1) as server, opened(profile(f"127.0.0.1:{server.port}", retry=False)) as call:
-        with pytest.raises(grpc.RpcError):
-            call("Search")
-        assert server.names() == ["Search"]
-
-
-def test_only_unavailable_is_repeated() -> None:
-    with (
-        failing(1, grpc.StatusCode.RESOURCE_EXHAUSTED) as server,
-        opened(profile(f"127.0.0.1:{server.port}", retry=QUICKLY)) as call,
-    ):
-        with pytest.raises(grpc.RpcError):
-            call("Search")
-        assert server.names() == ["Search"]
+def test_reads_alone_are_repeated_for_what_is_unavailable_as_often_as_the_profile_says(
+    method: str, failures: int, code: grpc.StatusCode, retry: Any, calls: int
+) -> None:
+    with failing(failures, code) as server, opened(profile(f"127.0.0.1:{server.port}", retry=retry)) as call:
+        if calls > failures:
+            assert call(method) == b"\x0a\x00"
+        else:
+            with pytest.raises(grpc.RpcError):
+                call(method)
+        assert server.names() == [method] * calls
 
 
 def test_the_retry_policy_is_one_that_grpc_takes_at_its_limits() -> None:
@@ -296,15 +250,6 @@ def test_the_retry_policy_is_one_that_grpc_takes_at_its_limits() -> None:
 
 
 # --- proxies ---------------------------------------------------------------------------------------------------------
-
-
-def pump(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-    for end in (source, sink):
-        with contextlib.suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
@@ -323,10 +268,7 @@ def connect_proxy(status: str = "200 OK") -> Iterator[tuple[str, list[str]]]:
         if status.startswith("200"):
             host, _, port = asked[-1].rpartition(":")
             with socket.create_connection((host.strip("[]"), int(port))) as upstream:
-                back = threading.Thread(target=pump, args=(upstream, connection), daemon=True)
-                back.start()
-                pump(connection, upstream)
-                back.join()
+                faults.pump_both_ways(connection, upstream, lambda: None)
 
     with faults.listener(talk) as proxy:
         yield f"http://127.0.0.1:{proxy.port}", asked
@@ -367,12 +309,6 @@ def test_no_proxy_is_obeyed(milvus_plain: MilvusServer, monkeypatch: pytest.Monk
 # --- TLS files -------------------------------------------------------------------------------------------------------
 
 
-def test_mutual_tls_connects(milvus_mtls: MilvusServer, certificates: Certificates) -> None:
-    ssl = {"ca": str(certificates.ca), "cert": str(certificates.client.cert), "key": str(certificates.client.key)}
-    with opened(profile(milvus_mtls.uri, ssl=ssl)) as call:
-        assert call(metadata=ROOT)
-
-
 @pytest.mark.parametrize("addresses", [("127.0.0.1",), ("::1",), ("127.0.0.1", "127.0.0.2")])
 def test_with_addresses_in_its_place_the_name_is_verified_all_the_same(
     milvus_tls: MilvusServer, certificates: Certificates, addresses: tuple[str, ...]
@@ -384,20 +320,6 @@ def test_with_addresses_in_its_place_the_name_is_verified_all_the_same(
         opened(profile(f"https://other.example:{milvus_tls.port}", ssl=tls), *addresses) as call,
         pytest.raises(grpc.RpcError, match="Hostname Verification"),
     ):
-        call(metadata=ROOT)
-
-
-def test_the_server_name_is_what_is_verified(milvus_tls: MilvusServer, certificates: Certificates) -> None:
-    ca = str(certificates.ca)
-    with opened(profile(milvus_tls.uri, ssl={"ca": ca, "server_name": "localhost"})) as call:
-        assert call(metadata=ROOT)
-    other = profile(milvus_tls.uri, ssl={"ca": ca, "server_name": "other.example"})
-    with opened(other) as call, pytest.raises(grpc.RpcError):
-        call(metadata=ROOT)
-
-
-def test_without_a_ca_the_system_is_not_trusted_blindly(milvus_tls: MilvusServer) -> None:
-    with opened(profile(milvus_tls.uri)) as call, pytest.raises(grpc.RpcError):
         call(metadata=ROOT)
 
 
@@ -452,35 +374,22 @@ def test_a_bundle_with_comments_in_any_script_is_read(tmp_path: Path, certificat
     assert read_tls_files(unchecked(ca=str(path))).ca == path.read_bytes()
 
 
-def test_a_key_of_another_certificate_is_named(certificates: Certificates) -> None:
-    tls = unchecked(cert=str(certificates.client.cert), key=str(certificates.server.key))
-    with pytest.raises(TLSError) as caught:
-        read_tls_files(tls)
-    assert "does not belong" in caught.value.message
-    assert str(certificates.server.key) in caught.value.message
-
-
-def test_a_key_that_is_none_is_named(tmp_path: Path, certificates: Certificates) -> None:
+@pytest.mark.parametrize("kind", ["does not belong", "key.pem", "encrypted"])
+def test_a_key_that_cannot_be_used_is_named(tmp_path: Path, certificates: Certificates, kind: str) -> None:
+    """That of another certificate, none at all, and an encrypted one, for which nobody is asked."""
     path = tmp_path / "key.pem"
-    path.write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+    if kind == "does not belong":
+        path.write_bytes(certificates.server.key.read_bytes())
+    elif kind == "encrypted":
+        key = serialization.load_pem_private_key(certificates.client.key.read_bytes(), None)
+        encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        path.write_bytes(key.private_bytes(encoding, form, serialization.BestAvailableEncryption(b"passphrase")))
+    else:
+        path.write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
     with pytest.raises(TLSError) as caught:
         read_tls_files(unchecked(cert=str(certificates.client.cert), key=str(path)))
+    assert kind in caught.value.message
     assert str(path) in caught.value.message
-
-
-def test_an_encrypted_key_is_an_error_and_no_prompt(tmp_path: Path, certificates: Certificates) -> None:
-    key = serialization.load_pem_private_key(certificates.client.key.read_bytes(), None)
-    path = tmp_path / "encrypted.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"passphrase"),
-        )
-    )
-    with pytest.raises(TLSError) as caught:
-        read_tls_files(unchecked(cert=str(certificates.client.cert), key=str(path)))
-    assert "encrypted" in caught.value.message
 
 
 def test_the_private_key_does_not_show(certificates: Certificates) -> None:
@@ -531,17 +440,3 @@ def test_a_channel_keeps_the_files_that_it_was_opened_with(
 def test_opening_a_channel_connects_nowhere() -> None:
     with faults.recorder() as recorder, open_channel(profile(f"127.0.0.1:{recorder.port}")):
         assert not recorder.wait_for_connections(1, 0.2)
-
-
-def test_many_threads_share_a_channel(milvus_plain: MilvusServer) -> None:
-    with opened(profile(milvus_plain.address)) as call:
-        threads = [threading.Thread(target=call) for _ in range(16)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-
-def test_a_healthy_server_is_answered_the_same_way_by_the_script() -> None:
-    with scripted_server(milvus_answer) as server, opened(profile(f"127.0.0.1:{server.port}")) as call:
-        assert GET_VERSION.deserialize(call()).version == "v2.3.5-scripted"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,13 +26,10 @@ uri = "https://two.example"
 """
 
 
-@pytest.fixture
-def file(project: Path) -> Path:
-    path = project / "milvus.toml"
-    path.write_text(FILE)
+@pytest.fixture(autouse=True)
+def _certificates(project: Path) -> None:
     (project / "certs").mkdir()
     (project / "certs/ca.pem").write_text("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n")
-    return path
 
 
 def test_set_changes_one_value_and_nothing_else(cli: Command, file: Path) -> None:
@@ -42,25 +40,17 @@ def test_set_changes_one_value_and_nothing_else(cli: Command, file: Path) -> Non
 
 
 def test_set_reads_values_by_the_type_of_the_field(cli: Command, file: Path) -> None:
-    words = [
-        "uri=http://x:1",
-        "protected=true",
-        "retry=false",
-        "keepalive.time=20",
-        "management_port=9092",
-        "description=a = b # c",
-        "ssl=false",
-        'token={ command = ["op", "read x"], pass_env = ["OP"] }',
-    ]
-    cli("profile", "set", "two", *words, status=0)
-    values = cli("profile", "show", "two", "--json").json["values"]
-    assert values["uri"]["value"] == "http://x:1"
-    assert values["protected"]["value"] is True
-    assert values["retry"]["value"] is False
-    assert values["keepalive.time"]["value"] == 20.0
-    assert values["management_port"]["value"] == 9092
-    assert values["description"]["value"] == "a = b # c"
-    assert values["token"]["value"]["command"] == ["op", "********"]
+    values = {
+        "uri=http://x:1": "http://x:1", "protected=true": True, "retry=false": False, "keepalive.time=20": 20.0,
+        "management_port=9092": 9092, "description=a = b # c": "a = b # c", "ssl=false": None,
+        'token={ command = ["op", "read x"], pass_env = ["OP"] }': None,
+    }  # fmt: skip
+    cli("profile", "set", "two", *values, status=0)
+    shown = cli("profile", "show", "two", "--json").json["values"]
+    for word, value in values.items():
+        name = word.partition("=")[0]
+        assert value is None or (shown[name]["value"], type(shown[name]["value"])) == (value, type(value))
+    assert shown["token"]["value"]["command"] == ["op", "********"]
 
 
 def test_paths_of_arguments_count_from_the_current_directory(cli: Command, file: Path) -> None:
@@ -125,53 +115,35 @@ def test_remove_of_a_parent_is_refused(cli: Command, file: Path) -> None:
     assert file.read_text() == FILE
 
 
-@pytest.mark.parametrize(
-    "words", [["set", "one", "timeout=3"], ["unset", "one", "ssl"], ["rename", "one", "uno"], ["copy", "one", "c"]]
-)
-def test_dry_run_of_each_edit_changes_nothing(cli: Command, file: Path, words: list[str]) -> None:
-    outcome = cli("profile", *words, "--dry-run", status=0)
+EDITS = "set one timeout=3", "unset one ssl", "rename one uno", "copy one c", "add new --uri h", "remove two"
+
+
+@pytest.mark.parametrize("words", EDITS)
+def test_dry_run_of_each_edit_changes_nothing(cli: Command, file: Path, words: str) -> None:
+    outcome = cli("profile", *words.split(), "--dry-run", status=0)
     assert outcome.stdout.startswith("---")
     assert "+++" in outcome.stdout
     assert file.read_text() == FILE
 
 
-def test_protected_profiles_ask_before_they_change(cli: Command, file: Path) -> None:
-    cli("profile", "set", "one", "protected=true")
-    before = file.read_text()
-    assert cli("profile", "set", "one", "timeout=3").returncode == 1
-    assert cli("profile", "rename", "one", "uno").returncode == 1
-    assert file.read_text() == before
-    assert cli("profile", "set", "one", "timeout=3", "--yes").returncode == 0
+def is_trusted(cli: Command) -> bool:
+    return bool(cli("profile", "list", "--json").json[0]["trusted"])
 
 
 def test_edits_of_a_trusted_file_keep_it_trusted(cli: Command, file: Path) -> None:
-    def trusted() -> bool:
-        return bool(cli("profile", "list", "--json").json[0]["trusted"])
-
     outcome = cli("profile", "set", "one", "timeout=3")
     assert "is not trusted" in outcome.stderr
-    assert not trusted()
+    assert not is_trusted(cli)
     cli("trust")
     assert cli("profile", "set", "one", "timeout=4").stderr == ""
-    assert trusted()
+    assert is_trusted(cli)
     assert cli("profile", "set", "one", "timeout=5", "--dry-run").returncode == 0
-    assert trusted()
+    assert is_trusted(cli)
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["profile", "add", "new", "--uri", "https://h"],
-        ["profile", "set", "one", "timeout=3"],
-        ["profile", "use", "one", "--project-file"],
-        ["profile", "remove", "two"],
-    ],
-    ids=lambda words: words[1],
-)
-def test_every_edit_of_an_untrusted_file_says_so_and_how_to_trust_it(
-    words: list[str], cli: Command, file: Path
-) -> None:
-    outcome = cli(*words, status=0)
+@pytest.mark.parametrize("words", [*EDITS, "use one --project-file"])
+def test_every_edit_of_an_untrusted_file_says_so_and_how_to_trust_it(words: str, cli: Command, file: Path) -> None:
+    outcome = cli("profile", *words.split(), status=0)
     said = f"the project file is not trusted: `milvus-profiles trust {file}`"
     assert [line for line in outcome.stderr.splitlines() if "not trusted" in line] == [said]
 
@@ -182,14 +154,9 @@ def test_every_edit_of_an_untrusted_file_says_so_and_how_to_trust_it(
 def test_use_writes_the_user_file_and_goes_back(cli: Command, home: Path) -> None:
     for alias in ("a", "b"):
         cli("profile", "add", alias, "--uri", "localhost", "--user-file")
-    assert cli("profile", "use", "a").returncode == 0
-    assert cli("profile", "show", "--json").json["alias"] == "a"
-    assert "the default profile is 'b' in the user file" in cli("profile", "use", "b").stdout
-    assert cli("profile", "show", "--json").json["alias"] == "b"
-    assert cli("profile", "use", "-").returncode == 0
-    assert cli("profile", "show", "--json").json["alias"] == "a"
-    assert cli("profile", "use", "-").returncode == 0
-    assert cli("profile", "show", "--json").json["alias"] == "b"
+    for used, selected in (("a", "a"), ("b", "b"), ("-", "a"), ("-", "b")):
+        assert f"the default profile is '{selected}' in the user file" in cli("profile", "use", used, status=0).stdout
+        assert cli("profile", "show", "--json").json["alias"] == selected
 
 
 def test_use_without_anything_to_go_back_to(cli: Command) -> None:
@@ -216,6 +183,69 @@ def test_use_shell_only_prints(cli: Command, file: Path) -> None:
     assert cli("profile", "use", "nobody", "--shell").returncode == 3
 
 
+PROJECT = '[profiles.here]\nuri = "http://127.0.0.1:1"\n[profiles.other]\nuri = "http://127.0.0.1:2"\n'
+
+
+@pytest.fixture
+def of_project(project: Path) -> Path:
+    path = project / "milvus.toml"
+    path.write_text(PROJECT)
+    return path
+
+
+def test_a_profile_of_the_project_alone_is_no_default_elsewhere_unsaid(cli: Command, of_project: Path) -> None:
+    said = cli("use", "here", status=0)
+    assert "only the project declares 'here'" in said.stderr
+    assert "`milvus-profiles profile use here --project-file`" in said.stderr
+    assert "only the project" not in cli("use", "here", "--project-file", status=0).stderr
+    assert of_project.read_text().startswith('default_profile = "here"\n')
+
+
+def test_a_profile_of_ones_own_is_a_default_without_a_word(cli: Command, of_project: Path) -> None:
+    cli.own_file('[profiles.mine]\nuri = "http://127.0.0.1:3"\n')
+    assert cli("use", "mine", status=0).stderr == ""
+
+
+def test_on_a_terminal_it_asks_whose_default_is_meant(cli: Command, of_project: Path) -> None:
+    cli.own_file('[profiles.mine]\nuri = "http://127.0.0.1:3"\n')
+    answers = [("Only the project declares 'here'. Which one is to change?", b"\r")]
+    assert "Which one is to change?" in cli.tty("use", "here", answers=answers, status=0).text
+    assert of_project.read_text().startswith('default_profile = "here"\n')
+    assert "default_profile" not in cli.user_file.read_text()
+
+
+def test_there_is_no_way_back_to_what_is_gone(cli: Command) -> None:
+    cli.own_file("".join(f'[profiles.{name}]\nuri = "http://127.0.0.1:3"\n' for name in ("one", "two")))
+    cli("use", "one", status=0)
+    cli("use", "two", status=0)
+    cli("rm", "one", "--yes", status=0)
+    before = cli.user_file.read_text()
+    refused = cli("use", "-", status=3)
+    assert "there is no profile 'one'" in refused.stderr
+    assert cli.user_file.read_text() == before
+
+
+@pytest.mark.parametrize("option", ["--html", "--junit"])
+def test_no_report_takes_the_place_of_profiles(cli: Command, of_project: Path, option: str) -> None:
+    refused = cli("test", "here", option, "milvus.toml", "--force", status=2)
+    assert "milvus.toml holds profiles" in refused.stderr
+    assert of_project.read_text() == PROJECT
+
+
+def test_a_watch_is_of_the_profile_that_is_named_in_whatever_way(cli: Command, of_project: Path) -> None:
+    words = ["watch", "-c", "1", "--timeout", "0.3", "--json"]
+    named = [cli(*words, "here"), cli("--profile", "here", *words), cli(*words, env={"MILVUS_PROFILE": "here"})]
+    assert [[one["alias"] for one in outcome.json["reports"]] for outcome in named] == [["here"]] * 3
+    assert {one["alias"] for one in cli(*words).json["reports"]} == {"here", "other"}
+    assert "there is no profile 'gone'" in cli(*words, env={"MILVUS_PROFILE": "gone"}, status=3).stderr
+
+
+def test_the_probe_takes_one_name_and_prints_no_json(cli: Command, of_project: Path) -> None:
+    two = cli("ping", "here", "--probe", "--profile", "other", status=2)
+    assert "two profiles" in two.stderr
+    assert "--probe prints nothing" in cli("ping", "here", "--probe", "--json", status=2).stderr
+
+
 # --- edit ---
 
 
@@ -223,8 +253,6 @@ def editor(directory: Path, script: str) -> dict[str, str]:
     """An $EDITOR: a program that gets the file's path as its last argument."""
     path = directory / "editor.py"
     path.write_text(f"import sys\npath = sys.argv[-1]\ntext = open(path).read()\n{script}\n")
-    import sys
-
     return {"EDITOR": f"{sys.executable} {path}"}
 
 

@@ -174,7 +174,8 @@ def test_a_command_that_uses_no_profile_says_so_and_is_not_disturbed_by_the_vari
 
 def test_all_and_a_name_are_two(cli: Command) -> None:
     assert run(cli, "test --all --profile prod", "").stderr.startswith("error: a profile and --all are both given")
-    assert run(cli, "--profile prod test prod other", "").returncode == 2
+    for words in ("test prod other", "use -"):
+        assert run(cli, f"--profile prod {words}", "").returncode == 2
 
 
 def test_all_profiles_do_not_hide_that_the_variable_names_none(cli: Command) -> None:
@@ -203,10 +204,6 @@ def test_two_files_or_profiles_are_no_choice_for_the_last_one(cli: Command, file
             assert refused.stderr.startswith(f"error: {option} is given twice\n")
     # What the program gets that exec runs is its own.
     assert run(cli, "exec prod echo --config x --config y", "").stdout == "--config x --config y\n"
-
-
-def test_use_of_the_one_before_and_a_name_are_two(cli: Command) -> None:
-    assert run(cli, "--profile prod use -", "").returncode == 2
 
 
 def test_a_field_that_is_called_like_a_profile_is_the_profile(cli: Command, file: Path) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from milvus_profiles.probe.web_console import zilliz_cloud
+from milvus_profiles.probe.http import zilliz_cloud
+from tests.support import faults
 from tests.support.command import Command
 from tests.support.milvus import MilvusServer
 
@@ -28,33 +29,13 @@ HOST = f"127.{os.getpid() >> 16 & 0x7F}.{os.getpid() >> 8 & 0xFF}.{os.getpid() &
 @contextmanager
 def answering(port: int, talk: Callable[[bytes, socket.socket], None]) -> Iterator[None]:
     """A port on which each request is given to a function."""
-    listener = socket.create_server((HOST, port))
-    ended = threading.Event()
 
     def serve(connection: socket.socket) -> None:
-        with connection:
-            try:
-                talk(connection.recv(65536), connection)
-                while not ended.is_set() and connection.recv(65536):
-                    pass
-            except OSError:
-                pass
+        talk(connection.recv(65536), connection)
+        faults.until_closed(connection)
 
-    def accept() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=serve, args=(connection,), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    try:
+    with faults.listener(serve, port, HOST):
         yield
-    finally:
-        ended.set()
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
 
 
 def page(path: str, text: str) -> Callable[[bytes, socket.socket], None]:

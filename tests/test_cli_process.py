@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from milvus_profiles.cli.app import SYNONYMS, application
+from milvus_profiles.cli.app import application
+from milvus_profiles.cli.internal import SYNONYMS
 from tests.support.command import Command, Outcome
 
 pytestmark = pytest.mark.programs
@@ -121,48 +122,19 @@ def closed_pipe() -> int:
     return writer
 
 
-def test_a_full_disk_is_told(cli: Command) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("there is no /dev/full here")
-    done = in_shell(cli, "$P profile list > /dev/full")
-    assert done.returncode == 1
-    assert "No space left on device" in done.stderr
-
-
-def test_what_is_to_be_done_at_exit_is_done(cli: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "begin",
+    ["atexit.register(done)", "threading.Thread(target=lambda: (time.sleep(0.5), done())).start()"],
+    ids=["at exit", "in a thread"],
+)
+def test_what_is_begun_before_the_end_is_done(cli: Command, tmp_path: Path, begin: str) -> None:
     trace = tmp_path / "trace"
     program = (
-        "import atexit, pathlib, sys\n"
-        f"atexit.register(lambda: pathlib.Path({str(trace)!r}).write_text('done'))\n"
+        "import atexit, pathlib, sys, threading, time\n"
+        f"done = lambda: pathlib.Path({str(trace)!r}).write_text('done')\n{begin}\n"
         "sys.argv = ['milvus-profiles', 'profile', 'list', '--json']\n"
-        "from milvus_profiles.cli.entry import script\n"
-        "script()\n"
+        "from milvus_profiles.cli.entry import script\nscript()\n"
     )
-    outcome = Command([sys.executable, "-c", program], cli.home, cli.cwd)()
-    assert outcome.returncode == 0
+    outcome = Command([sys.executable, "-c", program], cli.home, cli.cwd)(status=0)
     assert outcome.json[0]["alias"] == "a"
     assert trace.read_text() == "done"
-
-
-def test_a_thread_that_still_works_is_waited_for(cli: Command, tmp_path: Path) -> None:
-    trace = tmp_path / "trace"
-    program = (
-        "import pathlib, sys, threading, time\n"
-        f"def work(): time.sleep(0.5); pathlib.Path({str(trace)!r}).write_text('done')\n"
-        "threading.Thread(target=work).start()\n"
-        "sys.argv = ['milvus-profiles', '--version']\n"
-        "from milvus_profiles.cli.entry import script\n"
-        "script()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0
-    assert trace.read_text() == "done"
-
-
-def test_the_version_is_told_without_importing_the_commands(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "milvus_profiles", "--version"], capture_output=True, text=True
-    )
-    assert done.returncode == 0
-    assert "milvus_profiles.cli.app" in done.stderr
-    assert "pydantic" not in done.stderr

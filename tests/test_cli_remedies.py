@@ -82,12 +82,14 @@ def test_what_other_clients_call_a_field_is_understood_everywhere_and_taken_nowh
         (("profile", "unset", "one", "url"), {}, "did you mean 'uri'?"),
         (("profile", "show", "one"), {"MILVUS_PROFILES__ONE__DATABASE": "x"}, "MILVUS_PROFILES__ONE__DB_NAME?"),
         (("profile", "show", "one"), {"MILVUS_PROFILES__ONE__TLS": "true"}, "MILVUS_PROFILES__ONE__SSL?"),
+        (("profile", "show", "one"), {"MILVUS_PROFILES__ONE__TOKN": "canary"}, "MILVUS_PROFILES__ONE__TOKEN?"),
         (("profile", "add", "two", "--uri", "h", "--database", "x"), {}, "did you mean --db-name?"),
         (("add", "two", "h", "--username", "x"), {}, "did you mean --user?"),
     ):
         outcome = cli(*words, "--json", env=env)
         assert outcome.returncode in (2, 3), words
         assert hint in outcome.error["hint"], words
+        assert "canary" not in outcome.stderr
     file.write_text('[profiles.one]\nuri = "https://h"\ndatabase = "x"\n')
     error = cli("profile", "show", "one", "--json", status=3).error
     assert (error["message"], error["hint"]) == ("unknown key 'database'", "did you mean 'db_name'?")

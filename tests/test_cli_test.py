@@ -3,51 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import grpc
 import pytest
 
 from tests.support import faults, scripted_grpc
-from tests.support.certificates import Certificates
 from tests.support.command import Command, Outcome
+from tests.support.connections import variables_of
 from tests.support.milvus import MilvusServer
 from tests.support.secret_service import KeyringSession
 
 STAGES = ["config", "secret", "dns", "tcp", "tls", "grpc", "auth", "version", "database", "rest", "management"]
-
-
-def env_of(server: MilvusServer, **more: str) -> dict[str, str]:
-    env = {"MILVUS_PROFILES__PROD__URI": server.uri}
-    if server.token:
-        env["MILVUS_PROFILES__PROD__TOKEN"] = server.token
-    if server.certs:
-        env["MILVUS_PROFILES__PROD__SSL__CA"] = str(server.certs.ca)
-    if server.tls == "mutual" and server.certs:
-        env["MILVUS_PROFILES__PROD__SSL__CERT"] = str(server.certs.client.cert)
-        env["MILVUS_PROFILES__PROD__SSL__KEY"] = str(server.certs.client.key)
-    return {**env, **more}
-
-
-def failed_stage(outcome: Outcome) -> dict[str, Any]:
-    assert outcome.stderr == ""
-    [report] = outcome.json
-    assert set(report) == {"alias", "ok", "exit_code", "server_version", "stages"}
-    assert [stage["name"] for stage in report["stages"]] == STAGES
-    assert all(set(stage) == {"name", "status", "ms", "detail", "hint"} for stage in report["stages"])
-    assert report["exit_code"] == outcome.returncode
-    assert report["ok"] is False
-    [failed] = [stage for stage in report["stages"] if stage["status"] == "failed"]
-    after = report["stages"][STAGES.index(failed["name"]) + 1 :]
-    assert {stage["status"] for stage in after} <= {"skipped"}
-    assert failed["detail"]
-    found: dict[str, Any] = failed
-    return found
 
 
 @pytest.fixture(params=["plain", "auth", "tls", "mtls", "228"])
@@ -57,7 +26,7 @@ def any_server(request: pytest.FixtureRequest) -> MilvusServer:
 
 
 def test_a_good_profile_passes_every_stage(cli: Command, any_server: MilvusServer) -> None:
-    outcome = cli("profile", "test", "prod", "--json", env=env_of(any_server), status=0)
+    outcome = cli("profile", "test", "prod", "--json", env=variables_of(any_server), status=0)
     [report] = outcome.json
     assert report["ok"] is True
     assert report["exit_code"] == 0
@@ -68,7 +37,7 @@ def test_a_good_profile_passes_every_stage(cli: Command, any_server: MilvusServe
     assert set(STAGES) - passed <= {"tls", "rest", "management"}
     assert ("tls" in passed) == (any_server.tls is not None)
     assert all(stage["detail"] for stage in report["stages"])
-    shown = cli("profile", "test", "prod", env=env_of(any_server), status=0)
+    shown = cli("profile", "test", "prod", env=variables_of(any_server), status=0)
     assert "prod: ok, Milvus" in shown.stdout
 
 
@@ -105,106 +74,7 @@ def python(cli: Command, program: str, keyring: KeyringSession) -> Outcome:
     return Command([sys.executable, "-c", program], cli.home, cli.cwd)(keyring=keyring)
 
 
-def test_a_project_file_without_add(
-    cli: Command, project: Path, milvus_auth: MilvusServer, keyring_session: KeyringSession
-) -> None:
-    (project / "milvus.toml").write_text(f'[profiles.dev]\nuri = "{milvus_auth.uri}"\nuser = "root"\n')
-    missing = cli("profile", "test", "--json", keyring=keyring_session)
-    if missing.returncode == 0:
-        cli("secret", "delete", "dev", keyring=keyring_session)
-        missing = cli("profile", "test", "--json", keyring=keyring_session)
-    assert failed_stage(missing)["name"] == "secret"
-    assert missing.returncode == 4
-    assert "milvus-profiles secret set dev" in failed_stage(missing)["hint"]
-    cli("secret", "set", "dev", input="Milvus", keyring=keyring_session)
-    assert cli("profile", "test", keyring=keyring_session).returncode == 0
-    cli("secret", "delete", "dev", keyring=keyring_session)
-
-
-def test_environment_variables_alone(cli: Command, milvus_auth: MilvusServer, tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("root:Milvus\n")
-    outcome = cli("profile", "test", env={"MILVUS_URI": milvus_auth.uri, "MILVUS_TOKEN_FILE": str(secret)}, status=0)
-    assert "default: ok" in outcome.stdout
-
-
 # --- failures: each its own stage and exit status ---
-
-
-def test_wrong_token(cli: Command, milvus_auth: MilvusServer) -> None:
-    outcome = cli(
-        "profile", "test", "prod", "--json", env=env_of(milvus_auth, MILVUS_PROFILES__PROD__TOKEN="root:hushhush")
-    )
-    assert (failed_stage(outcome)["name"], outcome.returncode) == ("auth", 9)
-    assert "hushhush" not in outcome.stdout + outcome.stderr
-
-
-def test_no_token(cli: Command, milvus_auth: MilvusServer) -> None:
-    outcome = cli("profile", "test", "prod", "--json", env={"MILVUS_PROFILES__PROD__URI": milvus_auth.uri})
-    assert (failed_stage(outcome)["name"], outcome.returncode) == ("auth", 9)
-
-
-def test_wrong_ca(cli: Command, milvus_tls: MilvusServer, certificates: Certificates) -> None:
-    env = env_of(milvus_tls, MILVUS_PROFILES__PROD__SSL__CA=str(certificates.foreign_ca))
-    outcome = cli("profile", "test", "prod", "--json", env=env)
-    assert (failed_stage(outcome)["name"], outcome.returncode) == ("tls", 7)
-
-
-def test_plaintext_to_tls(cli: Command, milvus_tls: MilvusServer) -> None:
-    env = {"MILVUS_PROFILES__PROD__URI": milvus_tls.uri.replace("https", "http")}
-    outcome = cli("profile", "test", "prod", "--json", env=env, status=7)
-    assert "https://" in failed_stage(outcome)["hint"]
-
-
-def test_tls_to_plaintext(cli: Command, milvus_plain: MilvusServer) -> None:
-    env = {"MILVUS_PROFILES__PROD__URI": milvus_plain.uri.replace("http", "https")}
-    outcome = cli("profile", "test", "prod", "--json", env=env)
-    assert (failed_stage(outcome)["name"], outcome.returncode) == ("tls", 7)
-    assert "http://" in failed_stage(outcome)["hint"]
-
-
-def test_mutual_tls_without_a_certificate(cli: Command, milvus_mtls: MilvusServer) -> None:
-    env = env_of(milvus_mtls, MILVUS_PROFILES__PROD__SSL__CERT="", MILVUS_PROFILES__PROD__SSL__KEY="")
-    outcome = cli("profile", "test", "prod", "--json", env=env)
-    assert (failed_stage(outcome)["name"], outcome.returncode) == ("tls", 7)
-
-
-@contextlib.contextmanager
-def _starting() -> Iterator[int]:
-    with scripted_grpc.starting_milvus() as server:
-        yield server.port
-
-
-@contextlib.contextmanager
-def _web() -> Iterator[int]:
-    with faults.http1_server() as server:
-        yield server.port
-
-
-@contextlib.contextmanager
-def _other() -> Iterator[int]:
-    with scripted_grpc.not_milvus() as server:
-        yield server.port
-
-
-@pytest.mark.parametrize(
-    ("fault", "stage", "status"),
-    [
-        (faults.refused_port, "tcp", 6),
-        (faults.black_hole, "tcp", 6),
-        (_web, "grpc", 8),
-        (_other, "grpc", 8),
-        (_starting, "grpc", 8),
-    ],
-    ids=["refused", "black hole", "web server", "other gRPC", "starting"],
-)
-def test_what_answers_is_no_milvus_that_is_ready(cli: Command, fault: Any, stage: str, status: int) -> None:
-    with fault() as port:
-        env = {"MILVUS_PROFILES__PROD__URI": f"http://127.0.0.1:{port}"}
-        outcome = cli("profile", "test", "prod", "--json", "--timeout", "2", env=env)
-    failed = failed_stage(outcome)
-    assert (failed["name"], outcome.returncode) == (stage, status)
-    assert failed["hint"]
 
 
 def test_side_by_side_means_all_at_once(cli: Command, project: Path) -> None:
@@ -267,7 +137,7 @@ def test_several_on_a_terminal_are_one_table_that_changes(
 
 
 def test_verbose_adds_addresses_and_what_grpc_says(cli: Command, milvus_auth: MilvusServer) -> None:
-    env = env_of(milvus_auth, MILVUS_PROFILES__PROD__TOKEN="root:hushhush")
+    env = variables_of(milvus_auth, MILVUS_PROFILES__PROD__TOKEN="root:hushhush")
     shown = cli("profile", "test", "prod", "-v", env=env).stdout
     assert f"{milvus_auth.address}: answered after" in shown
     assert "gRPC: " in shown
@@ -319,32 +189,8 @@ def test_a_junit_report_that_cannot_be_written_is_told_before_anything_is_tested
         assert server.connections == 0
 
 
-def test_unknown_database(cli: Command, milvus_auth: MilvusServer) -> None:
-    outcome = cli("profile", "test", "prod", "--json", env=env_of(milvus_auth, MILVUS_PROFILES__PROD__DB_NAME="nope"))
-    assert (failed_stage(outcome)["name"], outcome.returncode) == ("database", 10)
-
-
-def test_unresolvable_host(cli: Command) -> None:
-    env = {"MILVUS_PROFILES__PROD__URI": "http://no-such-host.invalid:19530"}
-    outcome = cli("profile", "test", "prod", "--json", "--timeout", "5", env=env)
-    assert (failed_stage(outcome)["name"], outcome.returncode) == ("dns", 6)
-
-
-def test_invalid_and_insecure_and_untrusted_profiles_fail_at_config(cli: Command, project: Path) -> None:
-    (project / "milvus.toml").write_text(
-        '[profiles.bad]\nuri = "localhost"\ntimout = 3\n'
-        '[profiles.insecure]\nuri = "http://10.255.255.1"\ntoken = "x"\n'
-        '[profiles.gated]\nuri = "localhost"\ntoken = { env = "X" }\n'
-        "[profiles.template]\ntimeout = 3\n"
-    )
-    (project / "milvus.toml").chmod(0o600)
-    for alias, status in (("bad", 3), ("insecure", 3), ("gated", 5), ("template", 3)):
-        outcome = cli("profile", "test", alias, "--json")
-        assert (failed_stage(outcome)["name"], outcome.returncode) == ("config", status)
-
-
 def test_an_unknown_alias_among_several_tests_nothing(cli: Command, milvus_plain: MilvusServer) -> None:
-    outcome = cli("profile", "test", "prod", "nobody", "--json", env=env_of(milvus_plain), status=3)
+    outcome = cli("profile", "test", "prod", "nobody", "--json", env=variables_of(milvus_plain), status=3)
     assert outcome.stdout == ""
     assert outcome.error["error"] == "unknown_profile"
 
@@ -370,12 +216,6 @@ def test_several_profiles_and_the_lowest_status(cli: Command, project: Path, mil
     assert cli("profile", "test", "good", "--all").returncode == 2
 
 
-def test_wait_for_a_server_that_is_starting(cli: Command) -> None:
-    with scripted_grpc.starting_milvus(2.0) as server:
-        env = {"MILVUS_PROFILES__PROD__URI": f"http://127.0.0.1:{server.port}"}
-        assert cli("profile", "test", "prod", "--wait", "30", env=env).returncode == 0
-
-
 def test_a_failure_reads_well_on_a_terminal(cli: Command, milvus_plain: MilvusServer) -> None:
     env = {"MILVUS_PROFILES__PROD__URI": milvus_plain.uri.replace("http", "https")}
     screen = cli.tty("profile", "test", "prod", env=env, status=7)
@@ -398,18 +238,3 @@ def test_add_with_test_writes_nothing_if_it_fails(
     assert keyring_session.get("milvus-profiles", account) is None
     cli(*words, "--password-stdin", "--test", input="Milvus", keyring=keyring_session, status=0)
     assert cli("profile", "test", keyring=keyring_session).returncode == 0
-
-
-def test_milvus_lite(cli: Command, project: Path) -> None:
-    cli("profile", "add", "local", "--uri", "./data.db", "--project-file")
-    outcome = cli("profile", "test", "--json", status=0)
-    assert "lite" in outcome.json[0]["server_version"]
-    (project / "file.db").write_text("not a directory")
-    cli("profile", "add", "broken", "--uri", "./file.db")
-    assert failed_stage(cli("profile", "test", "broken", "--json"))["name"] == "tcp"
-
-
-def test_test_output_is_one_json_value(cli: Command, milvus_plain: MilvusServer) -> None:
-    outcome = cli("--json", "profile", "test", "prod", env=env_of(milvus_plain))
-    assert isinstance(json.loads(outcome.stdout), list)
-    assert outcome.stderr == ""

@@ -15,7 +15,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from milvus_profiles.cli.watching import sparkline
+from milvus_profiles.cli.progress import sparkline
 from tests.support import faults, scripted_grpc
 from tests.support.command import Command
 

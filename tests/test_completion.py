@@ -14,13 +14,12 @@ from milvus_profiles.cli import completion
 from milvus_profiles.cli.app import application
 from milvus_profiles.cli.completion_scripts import SHELLS
 from milvus_profiles.cli.internal import SYNONYMS
-from milvus_profiles.cli.manual import GROUPS
-from milvus_profiles.cli.manual_pages import PAGES
+from milvus_profiles.cli.manual import GROUPS, PAGES
 from milvus_profiles.cli.output_schemas import SCHEMAS
 from milvus_profiles.config.fields import FIELDS, find_field
-from milvus_profiles.interop.exports.formats import FORMATS
-from milvus_profiles.interop.imports.sources import SOURCES
-from tests.support.command import Command
+from milvus_profiles.interop.exports import FORMATS
+from milvus_profiles.interop.imports import SOURCES
+from tests.support.command import Command, Outcome
 
 FILE = '[profiles.prod]\nuri = "x"\n[profiles.prod-eu]\nuri = "y"\n[profiles.local]\nuri = "z"\n'
 
@@ -30,13 +29,6 @@ def bash(cli: Command, line: str, **env: str) -> list[str]:
     request = {"_MILVUS_PROFILES_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
     outcome = cli(env={**request, **env}, status=0)
     return outcome.stdout.split()
-
-
-@pytest.fixture
-def file(project: Path) -> Path:
-    path = project / "milvus.toml"
-    path.write_text(FILE)
-    return path
 
 
 @pytest.mark.parametrize(
@@ -113,7 +105,7 @@ def test_each_argument_completes_or_is_free() -> None:
         for one in command.params:
             if one.param_type_name == "argument" and one.metavar not in free:
                 own = one._custom_shell_complete
-                assert path in completion._ALIASES or own or path[-1] == "add", (path, one.metavar)
+                assert " ".join(path) in completion._ALIASES or own or path[-1] == "add", (path, one.metavar)
 
     walk(root, ())
 
@@ -126,27 +118,19 @@ def test_short_forms_complete_as_the_long_ones(cli: Command, file: Path, other: 
 
 
 def test_zsh_and_fish_are_answered_in_their_own_form(cli: Command, file: Path) -> None:
-    zsh = {"_MILVUS_PROFILES_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "milvus-profiles profile show pr"}
-    assert cli(env=zsh).stdout == '_arguments \'*: :(("prod"\n"prod-eu"))\'\n'
-    field = cli(env={**zsh, "_TYPER_COMPLETE_ARGS": "milvus-profiles set prod ssl.c"})
-    assert field.stdout == "compadd -S '' -- ssl.ca= ssl.cert=\n"
-    both = cli(env={**zsh, "_TYPER_COMPLETE_ARGS": "milvus-profiles --profile prod set p"})
-    assert both.stdout.startswith("_arguments '*: :((\"prod\"\n\"prod-eu\"))'; compadd -S '' -- port= ")
-    none = cli(env={**zsh, "_TYPER_COMPLETE_ARGS": "milvus-profiles profile show nothing"})
-    assert none.stdout == "_files\n"
-    fish = {
-        "_MILVUS_PROFILES_COMPLETE": "complete_fish",
-        "_TYPER_COMPLETE_ARGS": "milvus-profiles profile show ",
-        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
-    }
-    assert cli(env=fish).stdout.split() == ["prod", "prod-eu", "local"]
-    assert cli(env={**fish, "_TYPER_COMPLETE_FISH_ACTION": "is-args"}).returncode == 0
-    nothing = {
-        **fish,
-        "_TYPER_COMPLETE_FISH_ACTION": "is-args",
-        "_TYPER_COMPLETE_ARGS": "milvus-profiles profile show q",
-    }
-    assert cli(env=nothing).returncode == 1
+    def asked(shell: str, words: str, **more: str) -> Outcome:
+        env = {"_MILVUS_PROFILES_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": f"milvus-profiles {words}"}
+        return cli(env={**env, **more})
+
+    assert asked("zsh", "profile show pr").stdout == '_arguments \'*: :(("prod"\n"prod-eu"))\'\n'
+    assert asked("zsh", "set prod ssl.c").stdout == "compadd -S '' -- ssl.ca= ssl.cert=\n"
+    both = asked("zsh", "--profile prod set p").stdout
+    assert both.startswith("_arguments '*: :((\"prod\"\n\"prod-eu\"))'; compadd -S '' -- port= ")
+    assert asked("zsh", "profile show nothing").stdout == "_files\n"
+    got = asked("fish", "profile show ", _TYPER_COMPLETE_FISH_ACTION="get-args")
+    assert got.stdout.split() == ["prod", "prod-eu", "local"]
+    for words, status in (("profile show ", 0), ("profile show q", 1)):
+        assert asked("fish", words, _TYPER_COMPLETE_FISH_ACTION="is-args").returncode == status
 
 
 def test_the_menu_of_commands_has_the_whole_of_each_summary(cli: Command, file: Path) -> None:
@@ -198,7 +182,7 @@ def test_the_options_of_commands_that_take_aliases_are_known() -> None:
     root = get_command(application([]))
     for path in completion._ALIASES:
         found = root
-        for word in path:
+        for word in path.split():
             found = found.commands[word]  # type: ignore[attr-defined]
         for one in found.params:
             if one.param_type_name == "option" and not one.is_flag and not one.count:  # type: ignore[attr-defined]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shlex
 import socket
-import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +13,12 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles import errors
+from tests.support import faults
 from tests.support.certificates import Certificates
-from tests.support.connections import Declared, Shell, any_shell
+from tests.support.connections import Declared, Shell
+from tests.support.hostile_tls import inside_tls
 from tests.support.scripted_grpc import Call, milvus_answer, scripted_server
 from tests.support.waiting import until
-
-__all__ = ["any_shell"]
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HEADERS = 1
@@ -36,35 +35,17 @@ def _command(flag: Path, then: str) -> str:
     return f"token = {{command = ['/bin/sh', '-c', {script!r}]}}"
 
 
-class Relay:
+@contextlib.contextmanager
+def relay(port: int, flag: Path) -> Iterator[int]:
     """Passes bytes on to a port, and raises the flag when somebody connects."""
 
-    def __init__(self, port: int, flag: Path) -> None:
-        self._to, self._flag = port, flag
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listening.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+    def talk(connection: socket.socket) -> None:
+        with socket.create_connection((faults.HOST, port)) as upstream:
+            flag.touch()
+            faults.pump_both_ways(connection, upstream, lambda: None)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                incoming, _ = self._listening.accept()
-            except OSError:
-                return
-            outgoing = socket.create_connection(("127.0.0.1", self._to))
-            self._flag.touch()
-            for one, other in ((incoming, outgoing), (outgoing, incoming)):
-                threading.Thread(target=_pass_on, args=(one, other), daemon=True).start()
-
-    def close(self) -> None:
-        self._listening.close()
-
-
-def _pass_on(one: socket.socket, other: socket.socket) -> None:
-    with one, contextlib.suppress(OSError):
-        while content := one.recv(65536):
-            other.sendall(content)
-        other.shutdown(socket.SHUT_WR)
+    with faults.listener(talk) as server:
+        yield server.port
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -77,18 +58,16 @@ def test_the_connection_is_there_before_the_secret_is(
         calls.append(call)
         return milvus_answer(call)
 
-    with scripted_server(script, identity=certificates.server if tls else None) as server:
-        relay = Relay(server.port, flag)
+    with (
+        scripted_server(script, identity=certificates.server if tls else None) as server,
+        relay(server.port, flag) as port,
+    ):
         scheme, more = ("https", [f"ssl.ca = '{certificates.ca}'"]) if tls else ("http", [])
-        file = Declared(tmp_path / "milvus.toml")
-        address = f"uri = '{scheme}://127.0.0.1:{relay.port}'"
-        profiles = file.says(address, _command(flag, "echo root:Milvus && exit 0"), *more)
+        secret = _command(flag, "echo root:Milvus && exit 0")
+        profiles = Declared(tmp_path / "milvus.toml").says(f"uri = '{scheme}://127.0.0.1:{port}'", secret, *more)
         conn = shell.connect("prod", profiles=profiles)
-        try:
-            assert shell.ping(conn) < 10
-        finally:
-            shell.disconnect_all()
-            relay.close()
+        assert shell.ping(conn) < 10
+        shell.disconnect_all()
     assert {call.metadata.get("authorization") for call in calls} == {"cm9vdDpNaWx2dXM="}
     assert len({call.peer for call in calls}) == 1, "it is the connection that was begun"
 
@@ -96,31 +75,20 @@ def test_the_connection_is_there_before_the_secret_is(
 class Watching:
     """A server that takes down what is sent to it and answers as an HTTP/2 server begins to."""
 
-    def __init__(self, flag: Path, context: ssl.SSLContext | None = None) -> None:
-        self._flag, self.context = flag, context
+    def __init__(self, flag: Path) -> None:
+        self._flag = flag
+        self.port = 0
         self.received = b""
         self.ended = threading.Event()
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listening.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
 
-    def _serve(self) -> None:
-        raw, _ = self._listening.accept()
-        with raw if self.context is None else self.context.wrap_socket(raw, server_side=True) as connection:
-            connection.sendall(b"\0\0\0\4\0\0\0\0\0")  # an empty SETTINGS frame
-            connection.settimeout(30)
-            try:
-                while content := connection.recv(65536):
-                    self.received += content
-                    if len(self.received) > len(_PREFACE):
-                        self._flag.touch()
-            except OSError:
-                pass
+    def talk(self, connection: socket.socket) -> None:
+        connection.sendall(b"\0\0\0\4\0\0\0\0\0")  # an empty SETTINGS frame
+        with contextlib.suppress(OSError):
+            while content := connection.recv(65536):
+                self.received += content
+                if len(self.received) > len(_PREFACE):
+                    self._flag.touch()
         self.ended.set()
-
-    def close(self) -> None:
-        self._listening.close()
-        assert self.ended.wait(30)
 
     def frames(self) -> list[int]:
         """The types of the frames that came."""
@@ -133,14 +101,10 @@ class Watching:
 
 @pytest.fixture(params=[False, True], ids=["plain", "tls"])
 def watching(request: pytest.FixtureRequest, flag: Path, certificates: Certificates) -> Iterator[Watching]:
-    context = None
-    if request.param:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificates.server.cert, certificates.server.key)
-        context.set_alpn_protocols(["h2"])
-    made = Watching(flag, context)
-    yield made
-    made.close()
+    made = Watching(flag)
+    with inside_tls(certificates.server, made.talk) if request.param else faults.listener(made.talk) as server:
+        made.port = server.port
+        yield made
 
 
 def test_where_the_secret_fails_what_was_begun_is_closed_and_no_call_was_sent(
@@ -196,11 +160,9 @@ def test_a_wrong_certificate_file_is_told_after_the_secret_as_ever(
 
 
 def test_a_connection_that_was_begun_and_refused_is_explained_as_ever(shell: Shell, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    file = Declared(tmp_path / "milvus.toml")
     secret = "token = {command = ['/bin/sh', '-c', 'sleep 0.3; echo root:Milvus']}"
-    profiles = file.says(f"uri = 'http://127.0.0.1:{port}'", secret)
-    with pytest.raises(errors.UnreachableError, match="refuses"):
-        shell.connect("prod", profiles=profiles)
+    with faults.refused_port() as port:
+        profiles = Declared(tmp_path / "milvus.toml").says(f"uri = 'http://127.0.0.1:{port}'", secret)
+        with pytest.raises(errors.UnreachableError, match="refuses"):
+            shell.connect("prod", profiles=profiles)
     until(lambda: not mp.list_connections())

@@ -26,11 +26,8 @@ from tests.support.connections import (
     Declared,
     Holding,
     Shell,
-    any_shell,
     at,
     declared,
-    declared_prod,
-    each_server,
     of,
     uri,
 )
@@ -39,9 +36,6 @@ from tests.support.scripted_grpc import Call, milvus_answer, scripted_server
 from tests.support.sockets import connections_to
 from tests.support.speaking import encoded
 from tests.support.waiting import until
-
-__all__ = ["any_shell", "declared_prod", "each_server"]
-
 
 # --- the good case ---
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,11 @@ import milvus_profiles as mp
 from milvus_profiles import errors
 from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from milvus_profiles.channel.wire import GET_VERSION
-from milvus_profiles.live.api import InsecureTransportWarning
+from milvus_profiles.live.request import InsecureTransportWarning
 from tests.support import faults, scripted_grpc
 from tests.support.certificates import Certificates
-from tests.support.connections import at, declared, each_server, of
+from tests.support.connections import at, declared, of
 from tests.support.milvus import MilvusServer
-
-__all__ = ["each_server"]
 
 
 @pytest.fixture(autouse=True)
@@ -33,9 +30,6 @@ def _nothing_stays_open() -> Iterator[None]:
     yield
     mp.disconnect_all(grace=0)
     assert mp.list_connections() == []
-
-
-# --- the good case ---
 
 
 def test_a_ping_that_a_disconnect_ends_says_so() -> None:
@@ -131,13 +125,6 @@ def test_connection_args_map_every_field(certificates: Certificates) -> None:
         arguments(**files)
 
 
-def test_a_server_without_the_connect_call(milvus_228: MilvusServer) -> None:
-    conn = mp.connect("prod", profiles=of(milvus_228))
-    assert conn.server_version is not None
-    assert "2.2.8" in conn.server_version
-    assert conn.ping() > 0
-
-
 def test_environment_alone(milvus_auth: MilvusServer, tmp_path: Path) -> None:
     secret = tmp_path / "token"
     secret.write_text("root:Milvus\n")
@@ -149,18 +136,11 @@ def test_environment_alone(milvus_auth: MilvusServer, tmp_path: Path) -> None:
     assert mp.connect(profiles=profiles).alias == "ci"
 
 
-def test_profiles_connect_by_themselves(milvus_plain: MilvusServer) -> None:
-    assert of(milvus_plain).connect("prod").ping() > 0
-
-
 def test_process_wide_defaults_are_used(milvus_plain: MilvusServer, tmp_path: Path) -> None:
     program = "import milvus_profiles as mp; c = mp.connect(); print(c.alias, c.ping() > 0)"
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MILVUS_URI": milvus_plain.uri}
     done = subprocess.run([sys.executable, "-c", program], env=env, cwd=tmp_path, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("default True\n", "")
-
-
-# --- handles ---
 
 
 @pytest.mark.parametrize(
@@ -186,21 +166,6 @@ def test_a_field_of_a_call_opens_a_channel_only_if_it_is_the_channels(
     assert len(mp.list_connections()) == (1 if shared else 2)
 
 
-# --- failures ---
-
-
-def test_waiting_for_a_real_server(start_milvus: Any) -> None:
-    server = start_milvus()
-    server.stop()
-    with pytest.raises(errors.UnreachableError, match="waited"):
-        mp.connect(uri=server.uri, profiles=declared(), wait_ready=0.5)
-    starting = threading.Thread(target=server.start)
-    starting.start()
-    conn = mp.connect(uri=server.uri, profiles=declared(), wait_ready=60)
-    assert conn.ping() > 0
-    starting.join()
-
-
 def test_no_failed_connect_leaves_a_thread_or_a_socket_behind() -> None:
     def descriptors() -> int:
         return len(os.listdir("/proc/self/fd"))
@@ -219,9 +184,6 @@ def test_no_failed_connect_leaves_a_thread_or_a_socket_behind() -> None:
         assert descriptors() <= files + 2
 
 
-# --- plaintext ---
-
-
 @pytest.mark.parametrize(
     "env",
     [
@@ -236,18 +198,6 @@ def test_a_secret_over_plaintext_to_a_far_host_is_refused_before_any_socket(env:
         mp.connect("prod", profiles=mp.load(env=env, cwd="/"))
     assert caught.value.exit_status == 3
     assert "allow_insecure" in str(caught.value).lower()  # a field of a file, or a variable
-
-
-def test_plaintext_through_a_proxy_is_not_loopback() -> None:
-    with pytest.raises(errors.InsecureTransportError):
-        mp.connect(
-            "prod",
-            profiles=declared(
-                MILVUS_PROFILES__PROD__URI="127.0.0.1:19530",
-                MILVUS_PROFILES__PROD__TOKEN="x",
-                MILVUS_PROFILES__PROD__PROXY="http://127.0.0.1:3128",
-            ),
-        )
 
 
 @pytest.mark.parametrize(
@@ -266,52 +216,3 @@ def test_plaintext_that_was_chosen_deliberately_is_a_warning(env: dict[str, str]
     fields = {n: v.replace("HOST", "no-such-host.invalid") if isinstance(v, str) else v for n, v in fields.items()}
     with pytest.warns(InsecureTransportWarning), pytest.raises(errors.UnreachableError):
         mp.connect("prod" if env else None, profiles=mp.load(env=env, cwd="/"), timeout=3, **fields)
-
-
-# --- arguments ---
-
-
-def test_no_secret_of_a_call_is_in_a_traceback_with_locals() -> None:
-    with faults.refused_port() as port:
-        try:
-            mp.connect(uri=f"http://127.0.0.1:{port}", user="root", password="hush" + "hush", profiles=declared())
-        except errors.UnreachableError as error:
-            text = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
-    assert "hushhush" not in text.replace('"hush" + "hush"', "")
-
-
-@pytest.mark.parametrize(
-    "misplaced", [{"tokn": "hush" + "hush"}, {"user": "root", "password": b"hush" + b"hush"}], ids=["name", "type"]
-)
-def test_a_misplaced_secret_of_a_call_is_in_no_frame_of_ours(misplaced: dict[str, Any]) -> None:
-    with pytest.raises(errors.ConfigError) as caught:
-        mp.connect(uri="http://127.0.0.1:1", profiles=declared(), **misplaced)
-    frames = list(traceback.walk_tb(caught.value.__traceback__))[1:]  # the first is this test's
-    shown = [repr(value) for frame, _ in frames for value in frame.f_locals.values()]
-    assert not [text for text in [*shown, str(caught.value)] if "hushhush" in text]
-
-
-# --- fork ---
-
-
-def test_a_forked_child_connects_anew_and_the_parent_goes_on(milvus_plain: MilvusServer, tmp_path: Path) -> None:
-    program = f"""
-import os, sys
-import milvus_profiles as mp
-profiles = mp.load(env={{"MILVUS_PROFILES__P__URI": {milvus_plain.uri!r}}}, cwd="/")
-conn = mp.connect("p", profiles=profiles)
-conn.ping()
-pid = os.fork()
-if pid == 0:
-    try:
-        conn.ping()
-    except mp.ForkError:
-        print("child: ForkError")
-    assert mp.list_connections() == []
-    print("child:", mp.connect("p", profiles=profiles).ping() > 0, flush=True)
-    os._exit(0)
-assert os.waitpid(pid, 0)[1] == 0
-print("parent:", conn.ping() > 0)
-"""
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.stdout == "child: ForkError\nchild: True\nparent: True\n", done.stderr

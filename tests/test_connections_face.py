@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,12 +17,13 @@ import pytest
 import milvus_profiles as mp
 from milvus_profiles import connections, errors
 from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
-from tests.support import faults, scripted_grpc
+from tests.support import faults
 from tests.support.certificates import Certificates
 from tests.support.command import Command
 from tests.support.environment import coverage_variables
 from tests.support.milvus import MilvusServer
 from tests.support.ports import documented_port
+from tests.support.users import administrator
 from tests.test_hygiene import CANARY, PROGRAM, leaks
 
 
@@ -40,8 +39,6 @@ def _nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     mp.disconnect_all(grace=0)
     assert connections.list_connections() == []
 
-
-# --- the programs of the Milvus documentation ------------------------------------------------------------------------
 
 IMPORT = "from pymilvus import connections"
 WITH_A_USER = f"""\
@@ -121,9 +118,6 @@ def test_the_documented_programs_for_a_server_without_users(milvus_plain: Milvus
         assert hijacked.returncode == 0, hijacked.stderr
 
 
-# --- the life of an alias --------------------------------------------------------------------------------------------
-
-
 def parts(server: MilvusServer) -> dict[str, Any]:
     return {"host": "127.0.0.1", "port": str(server.port)}
 
@@ -161,36 +155,17 @@ def test_add_connection_keeps_all_that_it_is_told(
             "client_pem_path": str(client.cert), "client_key_path": str(client.key), "server_name": "localhost",
         },
     )  # fmt: skip
-    assert [alias for alias, connection in connections.list_connections() if connection is None] == [
-        "auth",
-        "tls",
-        "mtls",
-    ]
+    assert connections.list_connections() == [("auth", None), ("tls", None), ("mtls", None)]
     assert mp.list_connections() == []
-    for alias in ("auth", "tls", "mtls"):
+    of_tls = {"user": "root", "secure": True, "server_pem_path": str(certificates.ca)}
+    of_mtls = {
+        "secure": True, "ca_pem_path": str(certificates.ca), "client_pem_path": str(client.cert),
+        "client_key_path": str(client.key), "server_name": "localhost",
+    }  # fmt: skip
+    for alias, server, more in (("auth", milvus_auth, {}), ("tls", milvus_tls, of_tls), ("mtls", milvus_mtls, of_mtls)):
         assert connections.connect(alias).ping() > 0
-    assert connections.get_connection_addr("auth") == {
-        "address": milvus_auth.address,
-        "user": "",
-        "db_name": "default",
-    }
-    assert connections.get_connection_addr("tls") == {
-        "address": milvus_tls.address,
-        "user": "root",
-        "db_name": "default",
-        "secure": True,
-        "server_pem_path": str(certificates.ca),
-    }
-    assert connections.get_connection_addr("mtls") == {
-        "address": milvus_mtls.address,
-        "user": "",
-        "db_name": "default",
-        "secure": True,
-        "ca_pem_path": str(certificates.ca),
-        "client_pem_path": str(client.cert),
-        "client_key_path": str(client.key),
-        "server_name": "localhost",
-    }
+        told = {"address": server.address, "user": "", "db_name": "default", **more}
+        assert connections.get_connection_addr(alias) == told
 
 
 def test_a_ca_without_secure_is_obeyed(milvus_tls: MilvusServer, certificates: Certificates) -> None:
@@ -300,9 +275,6 @@ print("parent", connections.has_connection("a"), connections.connect("a").ping()
     assert done.stdout == "child (False, None) True\nparent True True\n", done.stderr
 
 
-# --- profiles --------------------------------------------------------------------------------------------------------
-
-
 def test_a_declared_profile_is_used(milvus_auth: MilvusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "milvus.toml"
     file.write_text(f'[profiles.prod]\nuri = "{milvus_auth.uri}"\ntoken = {{ env = "PROD_TOKEN" }}\n')
@@ -332,9 +304,6 @@ def test_the_environment_hijacks_no_other_alias(
     assert connections.connect("b", token="anything").endpoint.port == milvus_plain.port
     monkeypatch.setenv("MILVUS_CONN_ALIAS", "named")
     assert connections.connect().alias == "named"
-
-
-# --- errors ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -373,19 +342,10 @@ def test_a_param_error_is_a_value_error_and_ours() -> None:
     assert (caught.value.code, caught.value.exit_status) == ("config", 3)
 
 
-@pytest.mark.parametrize(
-    "ask",
-    [
-        connections.connect,
-        connections.disconnect,
-        connections.remove_connection,
-        connections.get_connection_addr,
-        connections.has_connection,
-    ],
-)
-def test_an_alias_is_text(ask: Any) -> None:
+@pytest.mark.parametrize("ask", ["connect", "disconnect", "remove_connection", "get_connection_addr", "has_connection"])
+def test_an_alias_is_text(ask: str) -> None:
     with pytest.raises(errors.ParamError, match="alias must be text, not int"):
-        ask(7)
+        getattr(connections, ask)(7)
     with pytest.raises(errors.ConfigError, match="not a valid alias"):
         connections.connect("no alias", host="localhost")
 
@@ -407,37 +367,14 @@ def test_what_pymilvus_takes_and_we_need_not(milvus_plain: MilvusServer) -> None
     assert (conn.profile.timeout, conn.profile.call_timeout) == (5, 7)
 
 
-def test_a_server_that_is_not_ready() -> None:
-    with scripted_grpc.starting_milvus() as server, pytest.raises(errors.ServerNotReadyError):
-        connections.connect("a", port=server.port)
-    assert not connections.has_connection("a")
-
-
 def test_a_hanging_server_delays_no_other_alias(milvus_plain: MilvusServer) -> None:
-    caught: list[BaseException] = []
-
-    def hang() -> None:
-        try:
-            connections.connect("hole", port=port, timeout=2)
-        except errors.UnreachableError as error:
-            caught.append(error)
-
-    started, stop = threading.Event(), threading.Event()
-
-    def silent(connection: socket.socket) -> None:
-        started.set()
-        stop.wait(30)
-
-    with faults.listener(silent) as hole:
-        port = hole.port
-        hanging = threading.Thread(target=hang)
-        hanging.start()
-        assert started.wait(10)
+    with faults.slow_server(30) as hole, ThreadPoolExecutor(1) as thread:
+        hanging = thread.submit(connections.connect, "hole", port=hole.port, timeout=2)
+        assert hole.wait_for_connections(1)
         assert connections.connect("good", **parts(milvus_plain)).ping() > 0
-        assert hanging.is_alive()
-        hanging.join()
-        stop.set()
-    assert len(caught) == 1
+        assert not hanging.done()
+        with pytest.raises(errors.UnreachableError):
+            hanging.result(30)
 
 
 def test_the_package_is_the_face() -> None:
@@ -450,8 +387,6 @@ def test_the_package_is_the_face() -> None:
     assert "get_connection_addr" in public
     assert public <= set(dir(connections))
 
-
-# --- secrets ---------------------------------------------------------------------------------------------------------
 
 TOLD = (
     PROGRAM.split("for alias in sys.argv[1:]:\n    fail(alias)")[0]
@@ -496,19 +431,12 @@ for number, attempt in enumerate(tries):
 
 
 def test_no_secret_shows(cli: Command, tmp_path: Path, milvus_auth: MilvusServer) -> None:
-    admin = mp.connect(uri=milvus_auth.uri, token="root:Milvus", profiles=mp.load(env={})).client()
-    admin.create_user("canary", CANARY)
-    try:
-        secret, script = tmp_path / "secret", tmp_path / "program.py"
-        secret.write_text(CANARY)
-        script.write_text(TOLD)
-        python = Command([sys.executable, script], cli.home, cli.cwd)
-        with faults.refused_port() as refused:
-            done = python(secret, str(milvus_auth.port), str(refused), timeout=120)
-    finally:
-        admin.drop_user("canary")
-        admin.close()
-    assert done.returncode == 0, done.stderr
+    secret, script = tmp_path / "secret", tmp_path / "program.py"
+    secret.write_text(CANARY)
+    script.write_text(TOLD)
+    python = Command([sys.executable, script], cli.home, cli.cwd)
+    with administrator(milvus_auth, "canary", CANARY), faults.refused_port() as refused:
+        done = python(secret, str(milvus_auth.port), str(refused), timeout=120, status=0)
     assert done.stdout.count("CONNECTED True") == 2
     assert sum(line.startswith("FAILED") for line in done.stdout.splitlines()) == 12
     assert not leaks(done.stdout)

@@ -6,6 +6,7 @@ left of it; or it would hold a connection open that nobody has any more.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
 from collections import Counter
@@ -17,11 +18,9 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles.channel.wire import GET_VERSION
-from tests.support.connections import Declared, Loop, Shell, any_shell, declared, declared_prod, of, uri
+from tests.support.connections import Declared, Loop, Shell, declared, of, uri
 from tests.support.milvus import MilvusServer
 from tests.support.waiting import collector_off, until
-
-__all__ = ["any_shell", "declared_prod"]
 
 pytestmark = pytest.mark.programs
 
@@ -116,37 +115,33 @@ def test_a_channel_that_its_handles_moved_away_from_is_gone(
         until(lambda: old() is None)
 
 
-def test_the_pool_leaves_nothing(milvus_plain: MilvusServer) -> None:
-    def use() -> None:
-        with mp.ConnectionPool(profiles=of(milvus_plain)) as pool:
-            with pool.lease("prod") as conn:
-                conn.ping()
-            kept = pool.get_client("prod")
-            kept.channel.unary_unary(GET_VERSION.path, None, None)(b"")
-            pool.return_client("prod", kept)
-
-    use()
-    with collector_off():
-        before = of_grpc()
-        use()
-        until_gone(before)
+def of_threads(server: MilvusServer) -> None:
+    with mp.ConnectionPool(profiles=of(server)) as pool:
+        with pool.lease("prod") as conn:
+            conn.ping()
+        kept = pool.get_client("prod")
+        kept.channel.unary_unary(GET_VERSION.path, None, None)(b"")
+        pool.return_client("prod", kept)
 
 
-def test_the_pool_of_an_event_loop_leaves_nothing(milvus_plain: MilvusServer) -> None:
+def of_a_loop(server: MilvusServer) -> None:
     async def use() -> None:
-        async with mp.aio.ConnectionPool(profiles=of(milvus_plain)) as pool:
+        async with mp.aio.ConnectionPool(profiles=of(server)) as pool:
             async with pool.lease("prod") as conn:
                 await conn.ping()
             kept = await pool.get_client("prod")
             await kept.channel.unary_unary(GET_VERSION.path, None, None)(b"")
             await pool.return_client("prod", kept)
 
-    import asyncio
-
     asyncio.run(use())
+
+
+@pytest.mark.parametrize("use", [of_threads, of_a_loop])
+def test_the_pool_leaves_nothing(use: Callable[[MilvusServer], None], milvus_plain: MilvusServer) -> None:
+    use(milvus_plain)
     with collector_off():
         before = of_grpc()
-        asyncio.run(use())
+        use(milvus_plain)
         until_gone(before)
 
 

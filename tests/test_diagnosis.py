@@ -20,6 +20,7 @@ import milvus_profiles as mp
 from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from tests.support import faults, scripted_grpc
 from tests.support.certificates import Certificates, Identity
+from tests.support.connections import variables_of
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import Call, Refusal, milvus_answer, scripted_server
 
@@ -38,14 +39,9 @@ def diagnose(tmp_path: Path) -> Diagnose:
 
 
 def of(server: MilvusServer, **more: Any) -> dict[str, Any]:
-    fields: dict[str, Any] = {"uri": server.uri, "management_port": server.metrics_port}
-    if server.token:
-        fields["token"] = server.token
-    if server.certs:
-        fields["ssl__ca"] = server.certs.ca
-    if server.certs and server.tls == "mutual":
-        fields |= {"ssl__cert": server.certs.client.cert, "ssl__key": server.certs.client.key}
-    return {**fields, **more}
+    names = ((name.removeprefix("MILVUS_PROFILES__PROD__").lower(), name) for name in variables_of(server))
+    fields = {field: variables_of(server)[name] for field, name in names}
+    return {**fields, "management_port": server.metrics_port, **more}
 
 
 def stage(report: mp.Report, name: str) -> mp.Stage:
@@ -55,9 +51,6 @@ def stage(report: mp.Report, name: str) -> mp.Stage:
 def warned(report: mp.Report) -> dict[str, mp.Stage]:
     assert report.ok, report
     return {stage.name: stage for stage in report.warnings}
-
-
-# --- what the stages say ---------------------------------------------------------------------------------------------
 
 
 def test_a_server_without_tls(diagnose: Diagnose, milvus_plain: MilvusServer) -> None:
@@ -70,10 +63,6 @@ def test_a_server_without_tls(diagnose: Diagnose, milvus_plain: MilvusServer) ->
     assert "build " in stage(report, "version").detail
     assert stage(report, "rest").detail == "v1 answers"
     assert stage(report, "management").detail == "healthy"
-
-
-def test_the_http_api_gets_the_token(diagnose: Diagnose, milvus_auth: MilvusServer) -> None:
-    assert stage(diagnose(**of(milvus_auth)), "rest").detail == "v1 answers"
 
 
 def test_tls_is_described(diagnose: Diagnose, milvus_tls: MilvusServer, milvus_mtls: MilvusServer) -> None:
@@ -134,14 +123,6 @@ def test_the_stages_are_told_as_they_end(tmp_path: Path, milvus_plain: MilvusSer
     assert tuple(told) == report.stages
 
 
-def test_an_alias_that_does_not_exist_is_an_error(diagnose: Diagnose, tmp_path: Path) -> None:
-    with pytest.raises(mp.UnknownProfileError):
-        mp.diagnose("nobody", profiles=mp.load(env={}, cwd=tmp_path))
-
-
-# --- warnings --------------------------------------------------------------------------------------------------------
-
-
 def test_a_certificate_that_ends_soon(diagnose: Diagnose, certificates: Certificates) -> None:
     with scripted_grpc.starting_milvus(0, identity=certificates.ending_server) as server:
         report = diagnose(uri=f"https://127.0.0.1:{server.port}", ssl__ca=certificates.ca)
@@ -165,10 +146,6 @@ def test_a_client_certificate_that_ends_soon(
 def test_a_token_that_nobody_asks_for(diagnose: Diagnose, server: str, request: pytest.FixtureRequest) -> None:
     report = diagnose(**of(request.getfixturevalue(server), token="root:Milvus"))
     assert "authorization is switched off" in warned(report)["auth"].detail
-
-
-def test_a_token_that_is_asked_for_gives_no_warning(diagnose: Diagnose, milvus_auth: MilvusServer) -> None:
-    assert "auth" not in warned(diagnose(**of(milvus_auth)))
 
 
 def test_proxy_variables_are_not_used_and_that_is_said(diagnose: Diagnose, milvus_plain: MilvusServer) -> None:
@@ -250,9 +227,6 @@ def test_a_denied_connect_or_version_fails(diagnose: Diagnose, denied: str) -> N
     assert (report.failure.name, report.failure.code, report.exit_code) == ("auth", "permission", 9)
 
 
-# --- the database ----------------------------------------------------------------------------------------------------
-
-
 def script_with(databases: list[str] | None) -> Callable[[Call], bytes]:
     def script(call: Call) -> bytes:
         name = call.method.rpartition("/")[2]
@@ -293,24 +267,6 @@ def test_a_database_that_is_not_there(diagnose: Diagnose, databases: list[str] |
     assert detail in report.failure.detail
     assert hint in (report.failure.hint or "")
     assert detail in caught.value.message
-
-
-def test_a_server_without_connect_is_not_asked_for_its_databases(diagnose: Diagnose) -> None:
-    """Milvus 2.2.8 panics at that."""
-
-    def script(call: Call) -> bytes:
-        if call.method.endswith("/Connect"):
-            raise Refusal(grpc.StatusCode.UNIMPLEMENTED, "unknown method Connect")
-        return script_with(["default"])(call)
-
-    with scripted_server(script) as server:
-        report = diagnose(uri=f"http://127.0.0.1:{server.port}", db_name="nowhere")
-        assert report.exit_code == 10
-        assert "ListDatabases" not in server.names()
-        assert "ShowCollections" in server.names()
-
-
-# --- information -----------------------------------------------------------------------------------------------------
 
 
 def test_the_management_port_gets_no_secret(diagnose: Diagnose, milvus_auth: MilvusServer) -> None:
@@ -386,9 +342,6 @@ def test_an_http_api_that_refuses_what_grpc_accepts(diagnose: Diagnose, milvus_p
     assert b"Authorization: Bearer root:Milvus\r\n" in request
 
 
-# --- asyncio ---------------------------------------------------------------------------------------------------------
-
-
 async def test_diagnose_in_an_event_loop(tmp_path: Path, milvus_auth: MilvusServer) -> None:
     told: list[str] = []
     loop_thread = threading.get_ident()
@@ -437,9 +390,6 @@ async def test_a_cancelled_diagnosis_ends_at_once(tmp_path: Path, server: Any) -
             await task
         await asyncio.to_thread(thread.join, 10)
         assert not thread.is_alive()
-
-
-# --- hygiene ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_server_that_says_the_token_back_does_not_get_it_shown(diagnose: Diagnose) -> None:

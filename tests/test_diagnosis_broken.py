@@ -46,9 +46,9 @@ def tls_port(certificates: Certificates) -> Iterator[int]:
         yield server.port
 
 
-def variables(port: int, ca: Path, host: str = "127.0.0.1") -> dict[str, str]:
+def variables(port: int, ca: Path) -> dict[str, str]:
     return {
-        "MILVUS_PROFILES__PROD__URI": f"https://{host}:{port}",
+        "MILVUS_PROFILES__PROD__URI": f"https://127.0.0.1:{port}",
         "MILVUS_PROFILES__PROD__SSL__CA": str(ca),
         "MILVUS_PROFILES__PROD__MANAGEMENT_PORT": "1",
     }
@@ -58,31 +58,25 @@ def stages(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {stage["name"]: stage for stage in report["stages"]}
 
 
+@pytest.mark.parametrize(("stage", "kind"), [("dns", "ZeroDivisionError"), ("tls", "OverflowError")])
 def test_an_error_that_nobody_raised_on_purpose_fails_its_stage_without_its_words(
-    tls_port: int, certificates: Certificates, tmp_path: Path
-) -> None:
-    profiles = mp.load(env=variables(tls_port, certificates.ca), cwd=tmp_path)
-    secrets = dataclasses.replace(secret_context(profiles, "prod"), env=Hostile({}))
-    report = diagnose_declared(profiles, "prod", ProfileTest(secrets))
-    assert report.exit_code == 1
-    assert report.failure is not None
-    assert (report.failure.name, report.failure.code) == ("dns", "internal")
-    assert report.failure.detail == "the examination itself failed: ZeroDivisionError"
-    assert [stage.status for stage in report.stages] == ["ok", "ok", "failed", *["skipped"] * 8]
-    assert SECRET not in repr(report)
-
-
-def test_an_error_while_a_certificate_is_described_fails_the_stage_tls(
-    tls_port: int, certificates: Certificates, tmp_path: Path
+    tls_port: int, certificates: Certificates, tmp_path: Path, stage: str, kind: str
 ) -> None:
     def no_clock() -> dt.datetime:
         raise OverflowError(SECRET)
 
     profiles = mp.load(env=variables(tls_port, certificates.ca), cwd=tmp_path)
-    report = diagnose_declared(profiles, "prod", ProfileTest(secret_context(profiles, "prod"), now=no_clock))
+    secrets = secret_context(profiles, "prod")
+    if stage == "dns":
+        test = ProfileTest(dataclasses.replace(secrets, env=Hostile({})))
+    else:
+        test = ProfileTest(secrets, now=no_clock)
+    report = diagnose_declared(profiles, "prod", test)
     assert report.failure is not None
-    assert (report.failure.name, report.exit_code) == ("tls", 1)
-    assert report.failure.detail == "the examination itself failed: OverflowError"
+    assert (report.failure.name, report.failure.code, report.exit_code) == (stage, "internal", 1)
+    assert report.failure.detail == f"the examination itself failed: {kind}"
+    statuses = [one.status for one in report.stages]
+    assert set(statuses[statuses.index("failed") + 1 :]) == {"skipped"}
     assert SECRET not in repr(report)
 
 
@@ -95,70 +89,17 @@ def test_an_error_of_the_callers_own_callback_is_the_callers(tmp_path: Path) -> 
         mp.diagnose("prod", profiles=profiles, on_stage=broken)
 
 
-# --- no thread can be started ----------------------------------------------------------------------------------------
-
-
-def no_threads(cli: Command, program: str, env: dict[str, str], *words: str) -> Any:
-    done = Command([sys.executable, "-W", "error", "-c", NO_THREADS + program], cli.home, cli.cwd)(*words, env=env)
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
-
-
 def test_without_a_thread_the_stage_says_that_nobody_looked(
     cli: Command, tls_port: int, certificates: Certificates
 ) -> None:
-    program = "import json, milvus_profiles as mp\nprint(json.dumps(mp.diagnose('prod').as_json()))"
-    report = no_threads(cli, program, variables(tls_port, certificates.ca)).json
+    program = f"{NO_THREADS}import json, milvus_profiles as mp\nprint(json.dumps(mp.diagnose('prod').as_json()))"
+    python = Command([sys.executable, "-W", "error", "-c", program], cli.home, cli.cwd)
+    report = python(env=variables(tls_port, certificates.ca), status=0).json
     tls = stages(report)["tls"]
     assert (report["exit_code"], tls["status"]) == (0, "warning")
     assert "it could not be examined: no thread could be started" in tls["detail"]
     assert "verified" not in tls["detail"]
     assert stages(report)["database"]["status"] == "ok"
-
-
-def test_without_a_thread_a_name_cannot_be_resolved_and_that_is_told(
-    cli: Command, tls_port: int, certificates: Certificates
-) -> None:
-    program = "import json, milvus_profiles as mp\nprint(json.dumps(mp.diagnose('prod').as_json()))"
-    report = no_threads(cli, program, variables(tls_port, certificates.ca, "localhost")).json
-    dns = stages(report)["dns"]
-    assert (report["exit_code"], dns["detail"]) == (1, "no thread can be started")
-    assert "ulimit -u" in dns["hint"]
-
-
-def test_without_a_thread_the_face_for_asyncio_has_an_error_of_ours(
-    cli: Command, tls_port: int, certificates: Certificates
-) -> None:
-    program = """\
-import asyncio, milvus_profiles as mp
-async def main():
-    try:
-        await mp.aio.diagnose("prod")
-    except mp.MilvusProfilesError as error:
-        print(error)
-asyncio.run(main())
-"""
-    done = no_threads(cli, program, variables(tls_port, certificates.ca))
-    assert "no thread can be started" in done.stdout
-
-
-def test_without_a_thread_several_profiles_are_tested_one_after_the_other(
-    cli: Command, tls_port: int, certificates: Certificates
-) -> None:
-    lines = "".join(
-        f'[profiles.p{n}]\nuri = "https://127.0.0.1:{tls_port}"\nssl = {{ ca = "{certificates.ca}" }}\n'
-        for n in range(3)
-    )
-    file = cli.home / "named.toml"
-    file.write_text(lines)
-    program = "import sys\nfrom milvus_profiles.cli.entry import main\nsys.exit(main(sys.argv[1:]))"
-    done = no_threads(cli, program, {}, "--config", str(file), "profile", "test", "--all", "--json")
-    assert done.returncode == 0, done.stderr
-    assert [report["alias"] for report in done.json] == ["p0", "p1", "p2"]
-    assert all(stages(report)["tls"]["status"] == "warning" for report in done.json)
-
-
-# --- what the machine has not got ------------------------------------------------------------------------------------
 
 
 def test_roots_that_are_not_there_leave_the_verdict_to_grpc(cli: Command, tls_port: int) -> None:

@@ -6,10 +6,8 @@ One table, on real servers and sockets.  `mp.diagnose`, `mp.connect` and `profil
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +18,7 @@ import pytest
 from milvus_profiles.channel.lite import acquire_lite
 from tests.support import faults, scripted_grpc
 from tests.support.certificates import Certificates
-from tests.support.command import Command, Outcome
+from tests.support.command import Command, Outcome, asking
 from tests.support.fork_server import ForkServer
 from tests.support.milvus import MilvusServer
 from tests.support.secret_service import KeyringSession
@@ -175,26 +173,6 @@ FAULTS = {
 ENV = {"WRONG_TOKEN": "root:wrong"}
 REPAIRED = [name for name, fault in FAULTS.items() if fault.repaired]
 
-BOTH = """\
-import json, sys
-from concurrent.futures import ThreadPoolExecutor
-import milvus_profiles as mp
-
-def both(alias):
-    report = mp.diagnose(alias)
-    try:
-        with mp.connect(alias):
-            connected = ["ok", 0]
-    except mp.MilvusProfilesError as error:
-        connected = [error.code, error.exit_status]
-    found = report.failure
-    return {"alias": alias, "connect": connected, "stage": found and found.name,
-            "diagnose": [found.code if found else "ok", report.exit_code]}
-
-with ThreadPoolExecutor(8) as workers:
-    print(json.dumps(list(workers.map(both, sys.argv[1:]))))
-"""
-
 
 @dataclass
 class Stand:
@@ -295,10 +273,8 @@ def declare(stand: Stand, *names: str) -> None:
 def ask(stand: Stand, names: list[str]) -> None:
     tested = stand.run("profile", "test", *names, "--json")
     stand.reports |= {report["alias"]: report for report in tested.json}
-    program = Command([sys.executable, "-W", "error", "-c", BOTH], stand.cli.home, stand.cli.cwd)
-    done = program(*names, env=ENV, keyring=stand.keyring)
-    assert done.returncode == 0, done.stderr
-    stand.agreements |= {row["alias"]: row for row in json.loads(done.stdout)}
+    done = asking(stand.cli.home, stand.cli.cwd)(*names, env=ENV, keyring=stand.keyring, status=0)
+    stand.agreements |= done.json
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -315,8 +291,8 @@ def test_the_fault_is_named_at_its_stage_with_a_remedy(stand: Stand, name: str) 
 @pytest.mark.parametrize("name", FAULTS)
 def test_connect_and_diagnose_agree(stand: Stand, name: str) -> None:
     fault, row = FAULTS[name], stand.agreements[name]
-    assert row["diagnose"] == row["connect"] == [fault.code, fault.status]
-    assert row["stage"] == fault.stage
+    assert row["connect"][:2] == row["aio"][:2] == [fault.code, fault.status]
+    assert (row["failure"], row["report"]["exit_code"]) == ([fault.stage, fault.code], fault.status)
 
 
 @pytest.mark.parametrize("name", REPAIRED)
@@ -366,8 +342,8 @@ def test_a_project_file_that_is_not_trusted(cli: Command, project: Path, milvus_
     outcome = cli("profile", "test", "dev", "--json", env=env)
     [failed] = [stage for stage in outcome.json[0]["stages"] if stage["status"] == "failed"]
     assert (failed["name"], outcome.returncode) == ("config", 5)
-    [row] = json.loads(Command([sys.executable, "-c", BOTH], cli.home, cli.cwd)("dev", env=env).stdout)
-    assert row["diagnose"] == row["connect"] == ["untrusted", 5]
+    row = asking(cli.home, cli.cwd)("dev", env=env).json["dev"]
+    assert row["failure"][1] == row["connect"][0] == row["aio"][0] == "untrusted"
     [command] = commands(failed["hint"])
     assert cli(*shlex.split(command)).returncode == 0
     assert cli("profile", "test", "dev", env=env).returncode == 0
@@ -380,15 +356,14 @@ def test_a_keyring_that_hangs(cli: Command, fresh_keyring: KeyringSession, milvu
     fresh_keyring.suspend()
     try:
         outcome = cli("profile", "test", "hung", "--json", env=env, keyring=fresh_keyring)
-        done = Command([sys.executable, "-c", BOTH], cli.home, cli.cwd)("hung", env=env, keyring=fresh_keyring)
+        row = asking(cli.home, cli.cwd)("hung", env=env, keyring=fresh_keyring).json["hung"]
     finally:
         fresh_keyring.resume()
     [failed] = [stage for stage in outcome.json[0]["stages"] if stage["status"] == "failed"]
     assert (failed["name"], outcome.returncode) == ("secret", 4)
     assert "did not answer within 0.5 s" in failed["detail"]
     assert "MILVUS_PROFILES_KEYRING_TIMEOUT=60" in failed["hint"]
-    [row] = json.loads(done.stdout)
-    assert row["diagnose"] == row["connect"] == ["secret", 4]
+    assert (row["failure"][1], row["connect"][:2], row["aio"][:2]) == ("secret", ["secret", 4], ["secret", 4])
     # The remedy: more time, in which the keyring wakes up.
     env = {"MILVUS_PROFILES_KEYRING_TIMEOUT": "60"}
     assert cli("profile", "test", "hung", env=env, keyring=fresh_keyring).returncode == 0

@@ -15,7 +15,8 @@ import pytest
 
 from milvus_profiles.config.fields import FIELDS, ROOT_KEYS, find_field
 from milvus_profiles.config.loading import load_text
-from milvus_profiles.profile import POOL_WIDE, Profile
+from milvus_profiles.pool_settings import POOL_WIDE
+from milvus_profiles.profile import Profile
 from tests.support.certificates import Certificates
 from tests.support.command import Command
 from tests.support.layers import need_layer
@@ -35,7 +36,7 @@ RUN = [
 ]
 SHOWN = "milvus.example:19530"
 KINDS = {"plain": "milvus_plain", "auth": "milvus_auth", "tls": "milvus_tls", "mtls": "milvus_mtls"}
-NEEDS = {"server", "keyring", "certificates", "lite", "notebook", "apart"}
+NEEDS = {"server", "keyring", "certificates", "lite", "management", "notebook", "sdks", "apart"}
 LANGUAGES = {"console", "python", "toml", "text", "yaml", "json", "ini", "nginx", "dockerfile", "sh", "haproxy"}
 
 NOTEBOOK = """
@@ -142,16 +143,7 @@ def test_the_page_runs(one: Page, cli: Command, certificates: Certificates, requ
 
 def test_no_block_is_of_a_language_that_nothing_reads() -> None:
     assert {block.language for one in PAGES for block in one.blocks} <= LANGUAGES
-    assert set().union(*(one.needs for one in PAGES)) <= {
-        "server",
-        "keyring",
-        "certificates",
-        "lite",
-        "management",
-        "notebook",
-        "sdks",
-        "apart",
-    }
+    assert set().union(*(one.needs for one in PAGES)) <= NEEDS
 
 
 def test_every_how_to_is_in_the_navigation_and_in_the_list() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
-import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from milvus_profiles.config.documents import Document, Role, parse_document, read_document, try_parse
-from milvus_profiles.config.loading import load, load_text
+from milvus_profiles.config.loading import load
 from milvus_profiles.errors import ConfigError, MilvusProfilesError
 from milvus_profiles.masked import MASK, SecretText
 
@@ -110,30 +110,6 @@ def test_what_is_no_readable_file_is_refused_at_once_and_by_name(tmp_path: Path)
     assert unreadable("/dev/zero").message == "that is not a file but a device"
     assert "not the name of a file" in unreadable("a\x00b").message
     assert len(os.listdir("/proc/self/fd")) == before
-
-
-def test_a_file_of_another_user_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    # Root reads everything, so another user has to look.
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to become another user")
-    (tmp_path / "milvus.toml").touch(0o600)
-    for directory in (tmp_path, *tmp_path.parents[:-2]):
-        directory.chmod(0o755)
-    code = (
-        "import os, sys\n"
-        "from milvus_profiles.config.documents import read_document\n"
-        "os.setgid(65534); os.setuid(65534)\n"
-        "try: read_document(sys.argv[1], 'user')\n"
-        "except ValueError as error: raise\n"
-        "except Exception as error: print(error)\n"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "milvus.toml")], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.splitlines() == [
-        f"{tmp_path}/milvus.toml: the file cannot be read: Permission denied",
-        "hint: make it readable for this user",
-    ]
 
 
 def test_a_file_that_is_too_large_is_not_parsed(tmp_path: Path) -> None:
@@ -255,15 +231,18 @@ def test_binary_files_and_other_formats_are_named_not_guessed(content: bytes, me
 
 
 _SIZE = 10_000_000
+# Pieces that are repeated to the size above.
+PIECES = {
+    "zeros": b"\0", "every byte": bytes(range(256)), "one word": b"a", "equals signs": b"=", "opening brackets": b"[",
+    "quotes": b'"', "apostrophes": b"'", "carriage returns": b"\r", "words": b"word\n", "braces and quotes": b'{"',
+    "commas and quotes": b",'", "emoji": "\U0001f600".encode(), "json": b'{"a": 1},\n',
+    "log": b"2024-01-01 00:00:00 INFO all is well\n", "base64": b"QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY\n",
+}  # fmt: skip
 RUBBISH: dict[str, Callable[[], bytes]] = {
-    "zeros": lambda: bytes(_SIZE),
-    "every byte": lambda: bytes(range(256)) * (_SIZE // 256),
-    "one word": lambda: b"a" * _SIZE,
+    **{name: functools.partial(operator.mul, piece, _SIZE // len(piece)) for name, piece in PIECES.items()},
     "one key": lambda: b"a" * _SIZE + b" = 1",
     "one alias": lambda: b"[profiles." + b"a" * _SIZE + b"]",
     "one root key that looks like a field": lambda: b"uri = '" + b"a" * _SIZE + b"'",
-    "equals signs": lambda: b"=" * _SIZE,
-    "opening brackets": lambda: b"[" * _SIZE,
     "nested arrays": lambda: b"a = " + b"[" * _SIZE,
     "nested arrays, closed": lambda: b"a = " + b"[" * (_SIZE // 2) + b"]" * (_SIZE // 2),
     "nested tables": lambda: b"a = " + b"{a = " * (_SIZE // 5),
@@ -277,21 +256,11 @@ RUBBISH: dict[str, Callable[[], bytes]] = {
     "decimals": lambda: b"max_connections = 1." + b"1" * _SIZE,
     "unclosed string": lambda: b'a = "' + b"x" * _SIZE,
     "unclosed lines": lambda: b'a = """' + b"x\n" * (_SIZE // 2),
-    "quotes": lambda: b'"' * _SIZE,
-    "apostrophes": lambda: b"'" * _SIZE,
     # Small, because what CPython does to make appending to a text fast does not work while coverage is measured.
     "escapes": lambda: b'default = "' + b"\\n" * 200_000 + b'"',
     "spaces": lambda: b" " * _SIZE + b"=",
     "newlines": lambda: b"\n" * _SIZE + b"=",
-    "carriage returns": lambda: b"\r" * _SIZE,
-    "words": lambda: b"word\n" * (_SIZE // 5),
     "tabs and hashes": lambda: b"\t#" * (_SIZE // 2) + b"\nx",
-    "braces and quotes": lambda: b'{"' * (_SIZE // 2),
-    "commas and quotes": lambda: b",'" * (_SIZE // 2),
-    "emoji": lambda: "\U0001f600".encode() * (_SIZE // 4),
-    "json": lambda: b'{"a": 1},\n' * (_SIZE // 10),
-    "log": lambda: b"2024-01-01 00:00:00 INFO all is well\n" * (_SIZE // 37),
-    "base64": lambda: b"QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5eg\n" * (_SIZE // 71),
 }
 
 
@@ -363,6 +332,13 @@ def test_keyring_backends_stand_only_in_the_users_own_file() -> None:
     ("text", "message", "place"),
     [
         ('[profiles."a b"]', "'a b' is not a valid alias", "1:11"),
+        (
+            '[profiles."pr\u043ed"]',
+            "'pr\u043ed' is not a valid alias: '\u043e' is U+043E (CYRILLIC SMALL LETTER O)",
+            "1:11",
+        ),
+        ('[profiles."日本"]', "'日本' is not a valid alias: '日' is U+65E5 (CJK UNIFIED IDEOGRAPH-65E5)", "1:11"),
+        ('[profiles."a\u202eb"]', "'a\\u202eb' is not a valid alias", "1:11"),
         ("[profiles.a--b]", "'a--b' is not a valid alias", "1:11"),
         ('[profiles.""]', "'' is not a valid alias", "1:11"),
         ('[profiles."\\u001b[2J"]', "'\\x1b[2J' is not a valid alias", "1:11"),
@@ -422,62 +398,62 @@ def test_an_entry_without_a_place_has_that_of_its_file() -> None:
     assert (str(location), location.excerpt) == ("/dir/milvus.toml", None)
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ('uri = "http://h:19530/db"', 'uri = "http://h:19530/db"'),
-        ('uri = "https://milvus-1.example.com"', 'uri = "https://milvus-1.example.com"'),
-        ('uri = "[::1]:19530"', 'uri = "[::1]:19530"'),
-        ('uri = "unix:/run/m.sock"', 'uri = "unix:/run/m.sock"'),
-        ('uri = "unix:///run/m.sock"', 'uri = "unix:///run/m.sock"'),
-        ('uri = "./data/my milvus.db"', 'uri = "./data/my milvus.db"'),
-        ("uri = '~/m.db'", "uri = '~/m.db'"),
-        ('host = "h"', 'host = "h"'),
-        ("timeout = 5 # seconds", "timeout = 5"),
-        ('user = "root"', 'user = "root"'),
-        ('description = "text, with = and [x]"', 'description = "text, with = and [x]"'),
-        ('ssl = { ca = "c.pem", server_name = "h" }', 'ssl = { ca = "c.pem", server_name = "h" }'),
-        ('ssl.ca = "c.pem"', 'ssl.ca = "c.pem"'),
-        ("retry = { attempts = 9 }", "retry = { attempts = 9 }"),
-        ("token = { keyring = true }", "token = { keyring = true }"),
-        ('token = { file = "/run/secret" }', 'token = { file = "/run/secret" }'),
-        ('token = { env = "MILVUS_KEY" }', 'token = { env = "MILVUS_KEY" }'),
-        ('token.env = "MILVUS_KEY"', 'token.env = "MILVUS_KEY"'),
-        ('pool = { mode = "x", size = 5 }', f'pool = {{ mode = "x", size = {MASK} }}'),
-        (f'token = "{CANARY}"', f"token = {MASK}"),
-        (f"token = '{CANARY}'  # {CANARY}", f"token = {MASK}"),
-        (f'token = "{CANARY} # {CANARY}"', f"token = {MASK}"),
-        (f'password = "a\\"{CANARY}"', f"password = {MASK}"),
-        ("token = 12345", f"token = {MASK}"),
-        ('token = ""', f"token = {MASK}"),
-        (f'tokn = "{CANARY}"', f"tokn = {MASK}"),
-        (f'"api key" = "{CANARY}"', f'"api key" = {MASK}'),
-        (f'auth = {{ key = "{CANARY}", file = "{CANARY}" }}', f"auth = {{ key = {MASK}, file = {MASK} }}"),
-        (f'token = {{ command = ["op", "{CANARY}"] }}', f"token = {{ command = {MASK} }}"),
-        (
-            f'token = {{ command = ["op"], pass_env = ["{CANARY}"] }}',
-            f"token = {{ command = {MASK}, pass_env = {MASK} }}",
-        ),
-        (f'token = {{ env = "{CANARY}-1" }}', f"token = {{ env = {MASK} }}"),
-        (f'token = {{ keyring = "{CANARY}" }}', f"token = {{ keyring = {MASK} }}"),
-        (f'token = {{ vault = "{CANARY}" }}', f"token = {{ vault = {MASK} }}"),
-        (f'token.vault = "{CANARY}"', f"token.vault = {MASK}"),
-        (f'uri = "http://root:{CANARY}@h"', f"uri = {MASK}"),
-        (f'uri = "root:{CANARY}@h:1"', f"uri = {MASK}"),
-        (f'uri = "http://root:{CANARY}/x@h"', f"uri = {MASK}"),
-        (f'uri = "http://root:{CANARY}\\u0040h"', f"uri = {MASK}"),
-        (f'uri = "http://root:{CANARY}%40h"', f"uri = {MASK}"),
-        (f'uri = "http://root:{CANARY}"', f"uri = {MASK}"),
-        (f'uri = "http://h?token={CANARY}"', f"uri = {MASK}"),
-        (f'host = "root:{CANARY}@h"', f"host = {MASK}"),
-        (f'proxy = "http://u:{CANARY}@p:1"', f"proxy = {MASK}"),
-        (f'user = "root:{CANARY}"', f"user = {MASK}"),
-        (f'db_name = "root:{CANARY}@h"', f"db_name = {MASK}"),
-        (f'ssl = {{ key = "-----BEGIN PRIVATE KEY-----\\n{CANARY}" }}', f"ssl = {{ key = {MASK} }}"),
-        (f'timeout = {{ x = "{CANARY}" }}', f"timeout = {{ x = {MASK} }}"),
-        (f'description = """{CANARY}"""', f"description = {MASK}"),
-    ],
-)
+EXCERPTS = [
+    ('uri = "http://h:19530/db"', 'uri = "http://h:19530/db"'),
+    ('uri = "https://milvus-1.example.com"', 'uri = "https://milvus-1.example.com"'),
+    ('uri = "[::1]:19530"', 'uri = "[::1]:19530"'),
+    ('uri = "unix:/run/m.sock"', 'uri = "unix:/run/m.sock"'),
+    ('uri = "unix:///run/m.sock"', 'uri = "unix:///run/m.sock"'),
+    ('uri = "./data/my milvus.db"', 'uri = "./data/my milvus.db"'),
+    ("uri = '~/m.db'", "uri = '~/m.db'"),
+    ('host = "h"', 'host = "h"'),
+    ("timeout = 5 # seconds", "timeout = 5"),
+    ('user = "root"', 'user = "root"'),
+    ('description = "text, with = and [x]"', 'description = "text, with = and [x]"'),
+    ('ssl = { ca = "c.pem", server_name = "h" }', 'ssl = { ca = "c.pem", server_name = "h" }'),
+    ('ssl.ca = "c.pem"', 'ssl.ca = "c.pem"'),
+    ("retry = { attempts = 9 }", "retry = { attempts = 9 }"),
+    ("token = { keyring = true }", "token = { keyring = true }"),
+    ('token = { file = "/run/secret" }', 'token = { file = "/run/secret" }'),
+    ('token = { env = "MILVUS_KEY" }', 'token = { env = "MILVUS_KEY" }'),
+    ('token.env = "MILVUS_KEY"', 'token.env = "MILVUS_KEY"'),
+    ('pool = { mode = "x", size = 5 }', f'pool = {{ mode = "x", size = {MASK} }}'),
+    (f'token = "{CANARY}"', f"token = {MASK}"),
+    (f"token = '{CANARY}'  # {CANARY}", f"token = {MASK}"),
+    (f'token = "{CANARY} # {CANARY}"', f"token = {MASK}"),
+    (f'password = "a\\"{CANARY}"', f"password = {MASK}"),
+    ("token = 12345", f"token = {MASK}"),
+    ('token = ""', f"token = {MASK}"),
+    (f'tokn = "{CANARY}"', f"tokn = {MASK}"),
+    (f'"api key" = "{CANARY}"', f'"api key" = {MASK}'),
+    (f'auth = {{ key = "{CANARY}", file = "{CANARY}" }}', f"auth = {{ key = {MASK}, file = {MASK} }}"),
+    (f'token = {{ command = ["op", "{CANARY}"] }}', f"token = {{ command = {MASK} }}"),
+    (
+        f'token = {{ command = ["op"], pass_env = ["{CANARY}"] }}',
+        f"token = {{ command = {MASK}, pass_env = {MASK} }}",
+    ),
+    (f'token = {{ env = "{CANARY}-1" }}', f"token = {{ env = {MASK} }}"),
+    (f'token = {{ keyring = "{CANARY}" }}', f"token = {{ keyring = {MASK} }}"),
+    (f'token = {{ vault = "{CANARY}" }}', f"token = {{ vault = {MASK} }}"),
+    (f'token.vault = "{CANARY}"', f"token.vault = {MASK}"),
+    (f'uri = "http://root:{CANARY}@h"', f"uri = {MASK}"),
+    (f'uri = "root:{CANARY}@h:1"', f"uri = {MASK}"),
+    (f'uri = "http://root:{CANARY}/x@h"', f"uri = {MASK}"),
+    (f'uri = "http://root:{CANARY}\\u0040h"', f"uri = {MASK}"),
+    (f'uri = "http://root:{CANARY}%40h"', f"uri = {MASK}"),
+    (f'uri = "http://root:{CANARY}"', f"uri = {MASK}"),
+    (f'uri = "http://h?token={CANARY}"', f"uri = {MASK}"),
+    (f'host = "root:{CANARY}@h"', f"host = {MASK}"),
+    (f'proxy = "http://u:{CANARY}@p:1"', f"proxy = {MASK}"),
+    (f'user = "root:{CANARY}"', f"user = {MASK}"),
+    (f'db_name = "root:{CANARY}@h"', f"db_name = {MASK}"),
+    (f'ssl = {{ key = "-----BEGIN PRIVATE KEY-----\\n{CANARY}" }}', f"ssl = {{ key = {MASK} }}"),
+    (f'timeout = {{ x = "{CANARY}" }}', f"timeout = {{ x = {MASK} }}"),
+    (f'description = """{CANARY}"""', f"description = {MASK}"),
+]
+
+
+@pytest.mark.parametrize(("line", "expected"), EXCERPTS)
 def test_an_excerpt_shows_harmless_values_and_masks_the_rest(line: str, expected: str) -> None:
     text = f"# {CANARY}\n[profiles.p]\n{line}\n"
     key = next(iter(parse(text).profiles["p"]))
@@ -532,13 +508,8 @@ def test_a_long_line_is_cut_around_the_caret() -> None:
 
 
 def test_what_is_not_printable_is_not_printed() -> None:
-    (line, _) = shown(
-        "[profiles.p]\n\tdescription = 'a\u202eb\u200bc' # \u001f\n".replace("\u001f", ""), "profiles", "p"
-    )
-    assert line == "[profiles.p]"
-    assert shown("[profiles.p]\ndescription = 'a\u202eb\u200bc\xa0d'", "profiles", "p", "description")[0] == (
-        "description = 'a?b?c?d'"
-    )
+    text = "[profiles.p]\ndescription = 'a\u202eb\u200bc\xa0d'"
+    assert shown(text, "profiles", "p", "description")[0] == "description = 'a?b?c?d'"
 
 
 # --- excerpts of broken text ---------------------------------------------------------------------------------------
@@ -620,57 +591,31 @@ def test_the_parsers_words_are_not_repeated_where_they_quote_the_file() -> None:
 
 # --- no secret leaves, whatever is broken --------------------------------------------------------------------------
 
+
 HARMLESS = "harmless-host"
 
+# Those of the excerpts, and what stands in several lines or is wrong in another way.
 _SECRET_LINES = [
-    f'token = "{CANARY}"',
-    f"token = '{CANARY}'",
+    *(line for line, _ in EXCERPTS if CANARY in line),
     f'token = """{CANARY}"""',
     f'token = """\n{CANARY}\n{CANARY}"""',
     f"token = '''\nuri = {CANARY}\n'''",
     f'token = "a#{CANARY}=[]{{}}"',
-    f'token = {{ command = ["op", "{CANARY}"] }}',
     f'token = {{ command = [\n  "op",\n  "{CANARY}", # {CANARY}\n], pass_env = ["A"] }}',
-    f'token.command = ["{CANARY}"]',
-    f'token = {{ env = "{CANARY}-" }}',
-    f'token = {{ vault = "{CANARY}" }}',
     f'token = "{CANARY}\\n"',
     f'token = ["{CANARY}"]',
-    f'password = "{CANARY}"',
-    f'password = {{ keyring = "{CANARY}" }}',
-    f'tokn = "{CANARY}"',
-    f'passwd = "{CANARY}"',
-    f'api_key = "{CANARY}"',
-    f'"api.key" = "{CANARY}"',
-    f'auth = {{ key = "{CANARY}", user = "{CANARY}" }}',
     f'secrets = ["{CANARY}", {{ key = "{CANARY}" }}]',
-    f'uri = "http://root:{CANARY}@{HARMLESS}"',
-    f'uri = "root:{CANARY}@{HARMLESS}:19530"',
-    f'uri = "http://root:{CANARY}/x@{HARMLESS}"',
     f'uri = "http://root:\\u0041{CANARY}\\u0040{HARMLESS}"',
-    f'host = "root:{CANARY}@{HARMLESS}"',
-    f'proxy = "http://root:{CANARY}@{HARMLESS}:1"',
     f"# {CANARY}",
     f'# token = "{CANARY}"',
     f"# root:{CANARY}@{HARMLESS}",
     f"timeout = 5000  #  {CANARY}",
 ]
 _PLAIN_LINES = [
-    f'uri = "http://{HARMLESS}:19530"',
-    f'host = "{HARMLESS}"',
-    'user = "root"',
-    'timeout = "5"',
-    "timeout = 7",
-    'description = "for reading"',
-    'ssl = { ca = "missing.pem", ky = "x" }',
-    "ssl = true",
-    "ssl = false",
-    'db_name = "a b"',
-    "keepalive.time = 1",
-    'retry = { attempts = "4" }',
-    'extends = "nobody"',
-    "port = 0",
-]
+    *(line for line, _ in EXCERPTS if CANARY not in line and "uri" not in line),
+    f'uri = "http://{HARMLESS}:19530"', f'host = "{HARMLESS}"', 'timeout = "5"', "ssl = { ky = 'x' }",
+    "ssl = true", "ssl = false", 'db_name = "a b"', "keepalive.time = 1", 'extends = "nobody"', "port = 0",
+]  # fmt: skip
 
 
 @st.composite
@@ -726,27 +671,6 @@ def everything_that_shows(error: MilvusProfilesError) -> str:
         parts += [error.location.excerpt, error.location.caret()]
     parts += traceback.TracebackException.from_exception(error, capture_locals=True).format()
     return "\n".join(str(part) for part in parts)
-
-
-def test_no_frame_of_ours_keeps_the_text_or_a_field_of_the_call() -> None:
-    broken = f"[profiles.p]\ntimeout = {CANARY} # {CANARY}\n".encode()
-    profiles = load(env={"HOME": "/nowhere"}, cwd="/")
-    attempts: list[Callable[[], object]] = [
-        lambda: parse_document(broken.replace(b"timeout", b"tokn"), "/f", "user"),
-        lambda: load_text(broken.replace(b"timeout", b"tokn"), "/f", "user"),
-        lambda: profiles.anonymous({"token": CANARY, "uri": 5}),
-        lambda: load_text(b"[profiles.p]\nuri = 'h'\n", "/f", "named").use("p", {"token": CANARY, "timeout": "x"}),
-    ]
-    for attempt in attempts:
-        with pytest.raises(ConfigError) as caught:
-            attempt()
-        ours = [
-            frame.f_locals
-            for frame, _ in traceback.walk_tb(caught.value.__traceback__)
-            if f"{os.sep}milvus_profiles{os.sep}" in frame.f_code.co_filename
-        ]
-        assert ours
-        assert CANARY not in repr(ours)
 
 
 @pytest.fixture(scope="session")
@@ -812,16 +736,3 @@ def test_what_is_declared_twice_is_named_with_its_first_place(text: str, said: s
     assert said in error.message
     assert CANARY not in str(error)
     assert error.hint == ("keep one of them" if "already" in said else None)
-
-
-@pytest.mark.parametrize(
-    ("alias", "said"),
-    [
-        ("pr\u043ed", "'pr\u043ed' is not a valid alias: '\u043e' is U+043E (CYRILLIC SMALL LETTER O)"),
-        ("日本", "'日本' is not a valid alias: '日' is U+65E5 (CJK UNIFIED IDEOGRAPH-65E5)"),
-        ("a\u202eb", "'a\\u202eb' is not a valid alias"),
-        ("a b", "'a b' is not a valid alias"),
-    ],
-)
-def test_an_alias_of_other_letters_is_shown_readably_and_the_letter_is_named(alias: str, said: str) -> None:
-    assert refusal(f'[profiles."{alias}"]\n').message == said

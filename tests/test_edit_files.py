@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from milvus_profiles.config.edit import Change, digest, edit_file, locked, replace_file
+from milvus_profiles.config.edit import Change, digest, edit_file, replace_file
+from milvus_profiles.config.places import locked
 from milvus_profiles.errors import (
     ConfigError,
     EditConflictError,

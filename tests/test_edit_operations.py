@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from milvus_profiles.config.edit import Change, Editor, EditResult, edit_file
+from milvus_profiles.config.edit import Change, EditResult, edit_file
+from milvus_profiles.config.edit_profiles import Editor
 from milvus_profiles.errors import ConfigError, EditConflictError, MilvusProfilesError, UnknownProfileError
 from milvus_profiles.masked import SecretText
 from tests.support.edits import add, copy, in_turn, put, put_root, remove, rename, unset

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_profiles.config.environment import FAMILY, PREFIX, EnvironmentLayer, read_environment, secret_values
 from milvus_profiles.config.fields import FIELDS, field, read_text
 from milvus_profiles.config.loading import load
+from milvus_profiles.config.settings import FAMILY, PREFIX, EnvironmentLayer, read_environment, secret_values
 from milvus_profiles.config.values import unflatten
 from milvus_profiles.errors import ConfigError
 from milvus_profiles.masked import MaskedMapping, SecretText

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from milvus_profiles import errors
 from milvus_profiles.endpoint import AddressError
 from milvus_profiles.errors import Location, MilvusProfilesError, UnknownProfileError
-from milvus_profiles.spelling import suggest
+from milvus_profiles.names import suggest
 from milvus_profiles.text import DOCUMENTATION
 
 CLASSES = sorted(

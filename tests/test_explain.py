@@ -19,17 +19,14 @@ from milvus_profiles.errors import (
     TLSError,
     UnreachableError,
 )
-from milvus_profiles.masked import SecretText
+from milvus_profiles.masked import SecretText, listed, server_text
+from milvus_profiles.probe.causes import ResolversDifferError, client_certificate, distrusted
 from milvus_profiles.probe.certificate import Certificate
 from milvus_profiles.probe.context import ConnectContext
 from milvus_profiles.probe.explain import classify, needs_probes
-from milvus_profiles.probe.explain_tls import client_certificate, distrusted
-from milvus_profiles.probe.resolvers import ResolversDifferError
-from milvus_profiles.probe.results import ProbeResults
 from milvus_profiles.probe.sockets import PlaintextOutcome, Resolution, SocketAddress, TCPOutcome
-from milvus_profiles.probe.tls import TLSOutcome
+from milvus_profiles.probe.tls import ProbeResults, TLSOutcome
 from milvus_profiles.profile import SSL, Profile
-from milvus_profiles.server_text import listed, server_text
 from milvus_profiles.text import printable
 from tests.support.certificates import Certificates
 
@@ -298,7 +295,7 @@ def test_an_attempt_knows_the_name_to_verify() -> None:
     assert attempt().host == "db.example"
     assert attempt(ssl={"server_name": "other.example"}).host == "other.example"
     assert attempt(uri="unix:/run/m.sock").host == "localhost"
-    assert ConnectContext(attempt().endpoint, tls=SSL(server_name="x.example")).host == "x.example"
+    assert attempt(ssl=SSL(server_name="x.example")).host == "x.example"
     assert "canary" not in repr(attempt(token="root:canary"))
 
 

@@ -16,7 +16,7 @@ import yaml
 
 import milvus_profiles as mp
 from milvus_profiles.errors import ConfigError
-from milvus_profiles.interop.exports.formats import FORMATS, export
+from milvus_profiles.interop.exports import FORMATS, export
 from milvus_profiles.interop.exports.plan import Exported, plan_for
 from milvus_profiles.masked import SecretText
 from tests.support.certificates import Certificates

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from milvus_profiles.config.documents import read_document
+from milvus_profiles.config.databases import is_tracked
+from milvus_profiles.config.documents import exposure, file_warnings, read_document
 from milvus_profiles.config.loading import load
-from milvus_profiles.config.permissions import exposure, file_warnings, has_modes
-from milvus_profiles.config.tracked import is_tracked
 from milvus_profiles.errors import ConfigError
+from milvus_profiles.files.paths import has_modes
 from tests.support.command import Command
 from tests.support.faults import recorder
 from tests.support.files import written
@@ -546,7 +546,7 @@ def test_add_and_set_write_a_program_so_that_it_is_found_from_everywhere(
 
 def test_connect_warns_of_a_readable_file_and_refuses_a_writable_one(home: Path, project: Path) -> None:
     import milvus_profiles as mp
-    from milvus_profiles.live.api import InsecureFileWarning
+    from milvus_profiles.live.request import InsecureFileWarning
 
     with recorder() as attacker:
         path = project / "milvus.toml"

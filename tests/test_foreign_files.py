@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.config.locations import find_project_file, home_directory, state_directory, user_file
-from milvus_profiles.files.ownership import fault_of, own_users
-from milvus_profiles.files.paths import absolute_path
+from milvus_profiles.config.locations import find_project_file, state_directory, user_file
+from milvus_profiles.files.paths import absolute_path, fault_of, home_directory, own_users
 from tests.support.command import Command, Outcome
 from tests.support.files import written
 from tests.support.requirements import unavailable

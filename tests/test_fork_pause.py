@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from milvus_profiles.channel.core import ChannelCore
-from milvus_profiles.channel.fork_pause import PAUSE, ForkPause
+from milvus_profiles.channel.grpc_process import PAUSE, ForkPause
 from milvus_profiles.channel.metadata import TokenHolder
 from tests.support.waiting import until
 
@@ -137,7 +137,7 @@ _TWO_THREADS = """
 import os, threading
 import grpc
 from milvus_profiles.channel.core import ChannelCore
-from milvus_profiles.channel.fork_pause import PAUSE
+from milvus_profiles.channel.grpc_process import PAUSE
 from milvus_profiles.channel.metadata import TokenHolder
 
 core = ChannelCore(grpc.insecure_channel("127.0.0.1:1"), TokenHolder())

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.files.given import read_given
-from milvus_profiles.files.regular_file import FileFault
+from milvus_profiles.files.regular_file import FileFault, read_given
 from tests.support.command import Command, Outcome, run_python
 from tests.support.files import written
 from tests.support.waiting import side_by_side

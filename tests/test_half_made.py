@@ -16,7 +16,7 @@ import milvus_profiles as mp
 import milvus_profiles.aio
 import milvus_profiles.testing
 from milvus_profiles.pool.threads import ConnectionPool
-from milvus_profiles.profile import PoolSettings
+from milvus_profiles.pool_settings import PoolSettings
 from tests.support import scripted_grpc
 from tests.support.pool_shells import Asyncio, Threads
 

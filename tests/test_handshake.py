@@ -17,10 +17,10 @@ from typing import Any
 import grpc
 import pytest
 
+from milvus_profiles.background import Deadline
 from milvus_profiles.channel.core import ChannelCore
 from milvus_profiles.channel.metadata import TokenHolder
 from milvus_profiles.channel.options import open_channel
-from milvus_profiles.deadline import Deadline
 from milvus_profiles.errors import (
     AuthenticationError,
     ConnectionClosedError,

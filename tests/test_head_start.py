@@ -21,11 +21,11 @@ from tests.support.ports import ports
 
 PROGRAM = """
 import json, sys
-from milvus_profiles.cli import head_start
-head_start.begin(sys.argv[1:])
-early = sorted({"typer", "pydantic", "grpc"} & set(sys.modules))
-looks = {alias: head_start.begun(alias) for alias in list(head_start._looks)}
-print(json.dumps([early, {alias: [one.words for one in look.attempts()] for alias, look in looks.items()}]))
+from milvus_profiles.cli import early
+early.begin(sys.argv[1:])
+heavy = sorted({"typer", "pydantic", "grpc"} & set(sys.modules))
+looks = {alias: early.begun(alias) for alias in list(early._looks)}
+print(json.dumps([heavy, {alias: [one.words for one in look.attempts()] for alias, look in looks.items()}]))
 """
 
 
@@ -136,11 +136,11 @@ def test_a_name_that_nobody_knows_is_told_as_ever(cli: Command, project: Path) -
 
 MANY = """
 import json, os, sys, threading, time
-from milvus_profiles.cli import head_start
-head_start.begin(["test", "--all", "--timeout", "1"])
+from milvus_profiles.cli import early
+early.begin(["test", "--all", "--timeout", "1"])
 threads = threading.active_count()
 began = time.monotonic()
-found = {alias: [one.status for one in head_start.begun(alias).attempts()] for alias in list(head_start._looks)}
+found = {alias: [one.status for one in early.begun(alias).attempts()] for alias in list(early._looks)}
 took = time.monotonic() - began
 time.sleep(0.1)  # the thread that said so closes what it had
 left = []
@@ -209,8 +209,8 @@ def test_an_answer_counts_however_late_somebody_looks() -> None:
 def test_looking_at_tcp_loads_neither_openssls_python_side_nor_the_tables_of_names(project: Path, home: Path) -> None:
     (project / "milvus.toml").write_text("[profiles.a]\nuri = 'http://127.0.0.1:1'\n")
     program = (
-        "import sys; from milvus_profiles.cli import entry, head_start; head_start.begin(['test', '--all']); "
-        "assert head_start._looks; print(*sorted({'ssl', 'difflib', 'encodings.idna'} & set(sys.modules)))"
+        "import sys; from milvus_profiles.cli import entry, early; early.begin(['test', '--all']); "
+        "assert early._looks; print(*sorted({'ssl', 'difflib', 'encodings.idna'} & set(sys.modules)))"
     )
     done = run_python(program, cwd=project, env={**os.environ, "HOME": str(home)}, stdin=subprocess.DEVNULL, check=True)
     assert done.stdout.strip() == ""

@@ -15,10 +15,10 @@ import pytest
 from rich.cells import cell_len
 from typer.main import get_command
 
-from milvus_profiles.cli.app import SYNONYMS, application
+from milvus_profiles.cli.app import application
 from milvus_profiles.cli.help import print_page
-from milvus_profiles.cli.manual import GROUPS, STATUSES, VARIABLES
-from milvus_profiles.cli.manual_pages import PAGES
+from milvus_profiles.cli.internal import SYNONYMS
+from milvus_profiles.cli.manual import GROUPS, PAGES, STATUSES, VARIABLES
 from milvus_profiles.text import DOCUMENTATION
 from tests.support.command import Command
 from tests.support.milvus import MilvusServer

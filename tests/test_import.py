@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milvus_profiles.errors import ConfigError
+from milvus_profiles.interop.imports import SOURCES, without
 from milvus_profiles.interop.imports.found import ImportedProfiles, split_userinfo
-from milvus_profiles.interop.imports.sources import SOURCES, without
 from milvus_profiles.tomltext.parser import loads
 from tests.support.command import Command, Outcome
 from tests.support.milvus import MilvusServer

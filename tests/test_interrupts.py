@@ -27,17 +27,18 @@ import milvus_profiles as mp
 from milvus_profiles.background import Latch, start
 from milvus_profiles.channel.channel import ProfileChannel
 from milvus_profiles.channel.core import ChannelCore
-from milvus_profiles.channel.interrupts import let_go
+from milvus_profiles.channel.grpc_process import let_go
 from milvus_profiles.channel.metadata import TokenHolder
 from milvus_profiles.channel.options import open_channel
 from milvus_profiles.errors import SecretUnavailableError
-from milvus_profiles.live.limit import OPEN_CONNECTIONS, ConnectionLimit
-from milvus_profiles.live.registry import ConnectionInfo, Registry
+from milvus_profiles.live.registry import Registry
+from milvus_profiles.live.shared_base import ConnectionInfo
+from milvus_profiles.live.spec import OPEN_CONNECTIONS, ConnectionLimit
 from milvus_profiles.log import LOG
 from milvus_profiles.masked import SecretText
 from milvus_profiles.pool.threads import ConnectionPool
-from milvus_profiles.profile import PoolSettings
-from milvus_profiles.secrets.cache import SecretCache
+from milvus_profiles.pool_settings import PoolSettings
+from milvus_profiles.secrets.value import SecretCache
 from tests.support import scripted_grpc
 from tests.support.command import run_python
 from tests.support.interrupting import at_step, everywhere, within
@@ -353,7 +354,7 @@ import gc, sys
 import grpc
 from milvus_profiles.background import Latch, start
 from milvus_profiles.channel.core import ChannelCore
-from milvus_profiles.channel.interrupts import let_go
+from milvus_profiles.channel.grpc_process import let_go
 from milvus_profiles.channel.metadata import TokenHolder
 from milvus_profiles.channel.options import open_channel
 from tests.test_interrupts import condition_of

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from milvus_profiles.errors import ConfigError
-from milvus_profiles.secrets import SERVICE, keyring_timeout
+from milvus_profiles.secrets.os_keyring import keyring_timeout
+from milvus_profiles.secrets.value import SERVICE
 from tests.support.command import run_python
 from tests.support.environment import coverage_variables
 from tests.support.secret_service import KeyringSession

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.live.limit import OPEN_CONNECTIONS
+from milvus_profiles.live.spec import OPEN_CONNECTIONS
 from tests.support.connections import of
 from tests.support.milvus import MilvusServer
 from tests.support.sockets import connections_to

@@ -16,8 +16,8 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles.cli.entry import main
-from milvus_profiles.config.environment import CONTROL, FAMILY, PREFIX
 from milvus_profiles.config.fields import FIELDS, SECRET_FIELDS, field
+from milvus_profiles.config.settings import CONTROL, FAMILY, PREFIX
 from tests.support.files import written
 
 pytestmark = pytest.mark.security

@@ -15,12 +15,12 @@ from milvus_profiles import SSL, Keepalive, Profile, Retry
 from milvus_profiles.config.fields import FIELDS
 from milvus_profiles.config.invalid import validate
 from milvus_profiles.config.layers import standing_of
-from milvus_profiles.config.plain_values import plain_profile
+from milvus_profiles.config.resolved import plain_profile
 from milvus_profiles.config.values import Origin, RawProfile, Value
 from milvus_profiles.connectable import Connectable, PlainProfile, comparable
 from milvus_profiles.live.spec import SpecKey
 from milvus_profiles.masked import SecretText
-from milvus_profiles.profile import CommandRef, EnvRef, FileRef, KeyringRef
+from milvus_profiles.references import CommandRef, EnvRef, FileRef, KeyringRef
 from tests.support.certificates import Certificates
 from tests.support.command import run_python
 from tests.support.milvus import MilvusServer
@@ -253,6 +253,17 @@ def test_a_call_is_made_without_pydantic_and_the_profile_is_real(
     done = run_python(PROGRAM, kind, *(["p"] if named else []), env=env, cwd=tmp_path)
     alias, auth = ("p", "env") if named else ("anonymous", "inline")
     assert done.stdout == f"[]\nTrue {alias} {auth} {milvus_auth.uri} 10.0 True\n", done.stderr
+
+
+@pytest.mark.parametrize("kind", ["threads", "asyncio"])
+def test_a_project_that_nobody_trusts_is_used_without_pydantic_too(
+    kind: str, milvus_auth: MilvusServer, tmp_path: Path
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "milvus.toml").write_text(f'[profiles.p]\nuri = "{milvus_auth.uri}"\ntoken = "root:Milvus"\n')
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home")}
+    done = run_python(PROGRAM, kind, "p", env=env, cwd=tmp_path)
+    assert done.stdout == f"[]\nTrue p inline {milvus_auth.uri} 10.0 True\n", done.stderr
 
 
 def test_without_file_descriptors_what_cannot_be_validated_is_an_error_and_later_is(

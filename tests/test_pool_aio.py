@@ -13,7 +13,7 @@ import pytest
 
 from milvus_profiles import errors
 from milvus_profiles.pool.aio import ConnectionPool
-from milvus_profiles.profile import PoolSettings
+from milvus_profiles.pool_settings import PoolSettings
 from tests.support.pool_outside import AsyncOutside
 from tests.support.waiting import collector_off, eventually
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from milvus_profiles import errors
-from milvus_profiles.profile import PoolSettings
+from milvus_profiles.pool_settings import PoolSettings
 from tests.support.pool_shells import Asyncio, Shell, Threads, waiting
 from tests.support.waiting import eventually
 

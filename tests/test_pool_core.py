@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from milvus_profiles.pool.core import Core
 from milvus_profiles.pool.state import Close, KeyState, Lease, Open, PoolEntry, Waiter, Wake
-from milvus_profiles.profile import PoolSettings
+from milvus_profiles.pool_settings import PoolSettings
 from tests.support.pool_world import World
 
 NAMES = st.sampled_from("abc")

@@ -16,7 +16,7 @@ import pytest
 import milvus_profiles as mp
 from milvus_profiles import errors
 from milvus_profiles.channel.wire import GET_VERSION
-from milvus_profiles.live.limit import OPEN_CONNECTIONS
+from milvus_profiles.live.spec import OPEN_CONNECTIONS
 from tests.support import faults, scripted_grpc
 from tests.support.command import run_python
 from tests.support.connections import at, declared, of

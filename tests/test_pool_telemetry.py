@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import gc
-import sys
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 import milvus_profiles as mp
 from milvus_profiles import errors
 from milvus_profiles.pool.threads import ConnectionPool
-from milvus_profiles.profile import PoolSettings
+from milvus_profiles.pool_settings import PoolSettings
 from tests.support.pool_outside import AsyncOutside, Outside
 
 
@@ -81,7 +80,6 @@ def test_without_opentelemetry_it_is_said(monkeypatch: pytest.MonkeyPatch) -> No
         return real(name, *rest, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    monkeypatch.delitem(sys.modules, "milvus_profiles.pool.telemetry", raising=False)
     with (
         ConnectionPool(connector=Outside()) as pool,
         pytest.raises(errors.ConfigError, match="not installed") as caught,

@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from milvus_profiles import errors
-from milvus_profiles.pool.lock import ContentionGuard
-from milvus_profiles.pool.threads import ConnectionPool
-from milvus_profiles.profile import PoolSettings
+from milvus_profiles.pool.threads import ConnectionPool, ContentionGuard
+from milvus_profiles.pool_settings import PoolSettings
 from tests.support.pool_outside import Outside
 from tests.support.waiting import collector_off, side_by_side, until
 

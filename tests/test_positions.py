@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from milvus_profiles.tomltext.layout import exact_spans
+from milvus_profiles.tomltext.lines import exact_spans
 from milvus_profiles.tomltext.parser import TOMLDecodeError, loads
 from milvus_profiles.tomltext.positions import KeyPath, Positions, Within, scan
 

@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from milvus_profiles.deadline import Deadline
+from milvus_profiles.background import Deadline
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.masked import SecretText
-from milvus_profiles.probe.results import gather_results
 from milvus_profiles.probe.sockets import (
     Route,
     SocketAddress,
@@ -27,6 +26,7 @@ from milvus_profiles.probe.sockets import (
     resolve,
     route_to,
 )
+from milvus_profiles.probe.tls import gather_results
 from milvus_profiles.profile import Profile
 from tests.support import faults
 from tests.support.certificates import Certificates

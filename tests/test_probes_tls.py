@@ -20,11 +20,11 @@ from cryptography.x509.oid import NameOID
 from milvus_profiles.channel.options import open_channel
 from milvus_profiles.channel.wire import GET_VERSION
 from milvus_profiles.errors import NotMilvusError, TLSError, UnreachableError
+from milvus_profiles.probe.causes import explain_tls
 from milvus_profiles.probe.context import ConnectContext
-from milvus_profiles.probe.explain_tls import explain_tls
 from milvus_profiles.probe.pinning import fetch_certificate
 from milvus_profiles.probe.tls import TLSOutcome, probe_tls, probe_unverified
-from milvus_profiles.probe.tls_context import default_roots
+from milvus_profiles.probe.tls_stream import default_roots
 from milvus_profiles.profile import SSL, Profile
 from tests.support import faults
 from tests.support.certificates import Certificates, Identity

@@ -16,23 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from milvus_profiles.alias import check_alias, fold_alias, is_alias
-from milvus_profiles.credential import Credential
+from milvus_profiles.connectable import Credential
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.errors import ConfigError
 from milvus_profiles.fieldtypes import fields_in, wording
 from milvus_profiles.masked import MASK, SecretText
-from milvus_profiles.profile import (
-    SSL,
-    CommandRef,
-    EnvRef,
-    FileRef,
-    Keepalive,
-    KeyringRef,
-    PoolSettings,
-    Profile,
-    Retry,
-)
+from milvus_profiles.names import check_alias, fold_alias, is_alias
+from milvus_profiles.pool_settings import PoolSettings
+from milvus_profiles.profile import SSL, Keepalive, Profile, Retry
+from milvus_profiles.references import CommandRef, EnvRef, FileRef, KeyringRef
 from tests.support.command import run_python
 from tests.support.files import written
 

@@ -17,12 +17,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from milvus_profiles.config.inheritance import inherit
+from milvus_profiles.config.layers import inherit
 from milvus_profiles.config.loading import load, load_text
-from milvus_profiles.config.locations import home_directory, project_file, state_directory, user_file
+from milvus_profiles.config.locations import project_file, state_directory, user_file
 from milvus_profiles.config.profiles import Profiles
 from milvus_profiles.config.values import Origin, Raw, RawProfile, Value, override
 from milvus_profiles.errors import ConfigError, MilvusProfilesError, UnknownProfileError
+from milvus_profiles.files.paths import home_directory
 from milvus_profiles.masked import SecretText
 from milvus_profiles.profile import Profile
 from tests.support.command import run_python

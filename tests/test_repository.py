@@ -136,7 +136,7 @@ def test_targets_that_workflows_and_documents_name_are_there(files: list[Path]) 
 def test_what_runs_on_windows_needs_neither_conftest_nor_unix(tmp_path: Path) -> None:
     plugin = (
         # What the package itself has of Unix stands behind sys.platform, and may be loaded here.
-        "import milvus_profiles.config.file_lock, milvus_profiles.secrets.command\n"
+        "import milvus_profiles.config.places, milvus_profiles.secrets.command\n"
         "import sys\nfor name in ('fcntl', 'pwd', 'grp', 'pty', 'resource', 'termios'):\n    sys.modules[name] = None\n"
     )
     (tmp_path / "no_unix.py").write_text(plugin)

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from milvus_profiles.endpoint import Endpoint, endpoint_of
 from milvus_profiles.errors import ConfigError
 from milvus_profiles.masked import SecretText, secret_fault
-from milvus_profiles.secrets import keyring_account, make_token
-from milvus_profiles.secrets.value import line_of
+from milvus_profiles.secrets.value import keyring_account, line_of, make_token
 from tests.support.command import run_python
 
 

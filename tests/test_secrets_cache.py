@@ -12,7 +12,7 @@ import pytest
 
 from milvus_profiles.errors import SecretUnavailableError
 from milvus_profiles.masked import SecretText
-from milvus_profiles.secrets.cache import FOR_EVER, Fetched, SecretCache
+from milvus_profiles.secrets.value import FOR_EVER, Fetched, SecretCache
 from tests.support.environment import coverage_variables
 from tests.support.waiting import side_by_side
 
@@ -99,7 +99,7 @@ def test_the_child_of_a_fork_has_what_was_kept_and_is_not_held_up_by_its_parent_
     program = """
 import os, threading
 from milvus_profiles.masked import SecretText
-from milvus_profiles.secrets.cache import SecretCache
+from milvus_profiles.secrets.value import SecretCache
 kept, fetching, go = SecretCache(), threading.Event(), threading.Event()
 kept.get("a", lambda: (SecretText("kept"), 100.0), now=lambda: 0.0, refresh=False)
 def slow():

@@ -17,13 +17,14 @@ from typing import Any
 import pytest
 
 from milvus_profiles import load
-from milvus_profiles.credential import Credential
+from milvus_profiles.connectable import Credential
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.errors import ConfigError, SecretUnavailableError
 from milvus_profiles.masked import SecretText
-from milvus_profiles.profile import CommandRef
-from milvus_profiles.secrets import OSKeyring, SecretContext, SecretStatus, forget, resolve, status
+from milvus_profiles.references import CommandRef
 from milvus_profiles.secrets.command import run_command, variables
+from milvus_profiles.secrets.os_keyring import OSKeyring
+from milvus_profiles.secrets.resolution import SecretContext, SecretStatus, forget, resolve, status
 from tests.support.files import written
 from tests.support.waiting import has_ended, until
 

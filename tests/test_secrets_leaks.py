@@ -16,11 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from milvus_profiles.credential import Credential
+from milvus_profiles.connectable import Credential
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.masked import SecretText
-from milvus_profiles.profile import CommandRef, EnvRef, FileRef
-from milvus_profiles.secrets import SERVICE, OSKeyring, SecretContext, forget, resolve
+from milvus_profiles.references import CommandRef, EnvRef, FileRef
+from milvus_profiles.secrets.os_keyring import OSKeyring
+from milvus_profiles.secrets.resolution import SecretContext, forget, resolve
+from milvus_profiles.secrets.value import SERVICE
 from tests.support.command import run_python
 from tests.support.environment import coverage_variables
 from tests.support.reporters import reported
@@ -172,7 +174,7 @@ import logging, os, sys
 from tests.test_secrets_leaks import told_by
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.masked import SecretText
-from milvus_profiles.credential import Credential
+from milvus_profiles.connectable import Credential
 from milvus_profiles.profile import KeyringRef
 from milvus_profiles.secrets import OSKeyring, SecretContext, keyring_account, resolve
 logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)

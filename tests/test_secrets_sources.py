@@ -19,12 +19,14 @@ from pathlib import Path
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.credential import Credential
+from milvus_profiles.connectable import Credential
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.errors import SecretUnavailableError
 from milvus_profiles.masked import MaskedMapping, SecretText
-from milvus_profiles.profile import EnvRef, FileRef, Profile
-from milvus_profiles.secrets import OSKeyring, SecretContext, SecretStatus, forget, resolve, status
+from milvus_profiles.profile import Profile
+from milvus_profiles.references import EnvRef, FileRef
+from milvus_profiles.secrets.os_keyring import OSKeyring
+from milvus_profiles.secrets.resolution import SecretContext, SecretStatus, forget, resolve, status
 from tests.support.environment import coverage_variables
 from tests.support.files import written
 from tests.support.milvus import MilvusServer
@@ -267,7 +269,7 @@ _TWICE = """
 import sys
 import milvus_profiles as mp
 from milvus_profiles.endpoint import Endpoint
-from milvus_profiles.credential import Credential
+from milvus_profiles.connectable import Credential
 from milvus_profiles.profile import FileRef
 from milvus_profiles.secrets import OSKeyring, SecretContext, resolve
 credential = Credential("file", FileRef(file=sys.argv[1]), None)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.config.service_links import is_service_link
+from milvus_profiles.config.aliases import is_service_link
 from tests.support.command import Command
 
 

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.cli.explanations import every
-from milvus_profiles.cli.manual import GROUPS, VARIABLES
-from milvus_profiles.cli.manual_pages import PAGES
+from milvus_profiles.cli.commands.general import every
+from milvus_profiles.cli.manual import GROUPS, PAGES, VARIABLES
 from milvus_profiles.cli.output_schemas import SCHEMAS
 from milvus_profiles.config.fields import FIELDS
 from milvus_profiles.config.schema import EXAMPLES

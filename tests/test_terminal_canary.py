@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from milvus_profiles.cli.app import SYNONYMS, application
+from milvus_profiles.cli.app import application
 from milvus_profiles.cli.entry import main
-from milvus_profiles.config.environment import FAMILY, PREFIX
-from milvus_profiles.interop.exports.formats import FORMATS
+from milvus_profiles.cli.internal import SYNONYMS
+from milvus_profiles.config.settings import FAMILY, PREFIX
+from milvus_profiles.interop.exports import FORMATS
 from tests.support.command import Command
 from tests.support.files import written
 from tests.test_nasty_text import PATHS, table, toml

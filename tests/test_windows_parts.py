@@ -20,26 +20,23 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles.config.atomic import create_file, read_bytes, write_atomic
-from milvus_profiles.config.databases import brought_databases
-from milvus_profiles.config.documents import Document, Role
+from milvus_profiles.config.databases import brought_databases, is_tracked
+from milvus_profiles.config.documents import Document, Role, file_warnings, refusal
 from milvus_profiles.config.edit import edit_file
-from milvus_profiles.config.file_lock import locked
 from milvus_profiles.config.loading import load_text
 from milvus_profiles.config.locations import find_project_file, state_directory, user_file
-from milvus_profiles.config.permissions import file_warnings, refusal
-from milvus_profiles.config.tracked import is_tracked
+from milvus_profiles.config.places import locked
 from milvus_profiles.config.trust import gated_fields, is_gated
 from milvus_profiles.config.values import from_table
 from milvus_profiles.endpoint import AddressError, parse_address
 from milvus_profiles.errors import ConfigError, LockTimeoutError, UntrustedError
-from milvus_profiles.files.given import is_given, read_given
 from milvus_profiles.files.held_directory import is_link
-from milvus_profiles.files.ownership import changeable, own_users
-from milvus_profiles.files.paths import absolute_path, home_directory, home_fault
+from milvus_profiles.files.paths import absolute_path, changeable, home_directory, home_fault, own_users
+from milvus_profiles.files.regular_file import is_given, read_given
 from milvus_profiles.masked import MaskedMapping
 from milvus_profiles.references import CommandRef
 from milvus_profiles.secrets.command import absolute_entries, find_program, variables
-from milvus_profiles.secrets.file import read_file
+from milvus_profiles.secrets.resolution import read_file
 from milvus_profiles.text import Standing, command, quote, removal
 from tests.support.windows import NATIVE, directory, on_windows
 

@@ -23,7 +23,8 @@ from milvus_profiles.pool.aio import ConnectionPool as AsyncPool
 from milvus_profiles.pool.aio_connector import AsyncMilvusChannel, AsyncMilvusConnector
 from milvus_profiles.pool.connector import MilvusChannel, MilvusConnector
 from milvus_profiles.pool.threads import ConnectionPool
-from milvus_profiles.profile import PoolSettings, Profile
+from milvus_profiles.pool_settings import PoolSettings
+from milvus_profiles.profile import Profile
 
 SLOTS = 8
 WAITERS = 64

@@ -18,13 +18,8 @@ from ..background import Latch, Pending, is_ours
 from ..errors import ThreadStartError
 from ..log import log
 from .core_base import CoreBase, Generation, Refresh
-from .fork_pause import PAUSE
-from .grpc_import import grpc
-from .grpc_threads import closing
-from .interrupts import close_dropped, closed, let_go, prepare
+from .grpc_process import PAUSE, close_dropped, closed, closing, grpc, let_go, prepare
 from .metadata import TokenHolder
-
-__all__ = ["ChannelCore", "RawGeneration"]
 
 _LOOK = 0.001
 """Seconds between two looks whether a call has ended that a fork waits for."""
@@ -46,7 +41,7 @@ class RawGeneration(Generation[grpc.Channel]):
     holds a lock in a ``with``, which ends whatever happens; a stream or a future is there and not done.
 
     Attributes:
-        is_damaged: a call on it was interrupted within gRPC; see :mod:`.interrupts`.
+        is_damaged: a call on it was interrupted within gRPC; see :mod:`.grpc_process`.
     """
 
     __slots__ = ("calls", "is_damaged")
@@ -222,7 +217,7 @@ class ChannelCore(CoreBase[RawGeneration]):
     # --- forks ---------------------------------------------------------------------------------------------------
 
     def wait_for_fork(self, timeout: float) -> None:
-        """Wait until no call is under way; none begins while a fork is pending.  See :mod:`.fork_pause`."""
+        """Wait until no call is under way; none begins while a fork is pending.  See :class:`.ForkPause`."""
         until = time.monotonic() + timeout
         while self.in_flight and time.monotonic() < until:
             time.sleep(_LOOK)

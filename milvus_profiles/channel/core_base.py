@@ -1,24 +1,23 @@
 """What a channel remembers between calls, and what it decides from that, whether threads or an event loop use it.
 
 No threads and no waiting here, and time is passed in.  What is changed is changed under a guard: a lock for threads,
-nothing for an event loop, which :mod:`.core` and :mod:`.aio_core` hand in.
+nothing for an event loop, which :mod:`.core` and :mod:`.aio_channel` hand in.
 """
 
 from __future__ import annotations
 
 import time
+import weakref
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Generic, Literal, TypeVar
 
-from ..deadline import Clock
+from ..background import Clock
 from ..errors import ConnectionClosedError
 from ..masked import SecretText
-from .grpc_import import grpc
+from .grpc_process import grpc
 from .metadata import TokenHolder
-
-__all__ = ["CoreBase", "FileWatch", "Generation", "Health", "Refresh", "RefreshPace"]
 
 REFRESH_INTERVAL = 5.0
 """Seconds that pass at least between two looks at a secret that the server refused."""
@@ -28,6 +27,49 @@ WATCH_INTERVAL = 30.0
 
 # The server, or what stands before it, answered these itself; a cancelled or expired call says nothing either way.
 _SILENT = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN})
+
+
+class HolderReference(weakref.ref[Any]):
+    """A weak reference that knows which object it was to, when that is no more."""
+
+    __slots__ = ("key",)
+
+    key: int
+
+
+def reference_to(holder: object, gone: Callable[[HolderReference], None]) -> HolderReference:
+    """A weak reference whose ``key`` is the ``id`` of an object.
+
+    Args:
+        holder: the object.
+        gone: called when it is no more.
+    """
+    reference = HolderReference(holder, gone)
+    reference.key = id(holder)
+    return reference
+
+
+def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of who holds the one that calls it; called when its object is no more, it gives None.
+
+    What an open gRPC channel hangs on is in no reference cycle, since what the collector finds in a forked child it
+    would close there: gRPC then waits for threads that did not come along (``grpc.aio``, for ever).
+    """
+    return _Weakly(method.__self__, method.__func__)  # type: ignore[attr-defined]  # a bound method
+
+
+class _Weakly:
+    """As :class:`weakref.WeakMethod`, in a sixth of the memory: every connection has one or two."""
+
+    __slots__ = ("_function", "_reference")
+
+    def __init__(self, owner: Any, function: Callable[..., Any]) -> None:
+        self._reference = weakref.ref(owner)
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        owner = self._reference()
+        return None if owner is None else self._function(owner, *arguments)
 
 
 class Health:

@@ -33,16 +33,14 @@ from ..errors import (
     ServerNotReadyError,
     ThreadStartError,
 )
-from ..half_made import even_half_made
+from ..masked import even_half_made
 from ..text import command, printable
-from .grpc_threads import need_threads
+from .grpc_process import need_threads
 from .lite_directory import check_shared, make_ready
 from .pymilvus_import import import_with_pymilvus
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
-
-__all__ = ["LiteLease", "Workers", "acquire_lite", "import_lite"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -170,7 +168,7 @@ def _start(server: _Server, path: str, untrusted: Untrusted | None) -> None:
 
 def _serve(lite: Any, database: Any) -> tuple[Callable[[float | None], None], int]:
     """A server of an open database, as Milvus Lite's own but for its threads: how to stop it, and its port."""
-    from .grpc_import import grpc
+    from .grpc_process import grpc
 
     need_threads()
     # One of the keepers stops the server, and the other one closes the database if the first one gets stuck.

@@ -21,8 +21,6 @@ from ..files.held_directory import HeldDirectory, is_link
 from ..log import tell
 from ..text import printable
 
-__all__ = ["check_contents", "check_shared", "make_ready"]
-
 ENTRIES = 500_000
 """How many files and directories a database may have: to look at them all takes a few seconds."""
 

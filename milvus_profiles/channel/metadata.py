@@ -17,10 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
-from ..half_made import even_half_made
-from ..masked import SecretText
-
-__all__ = ["AUTHORIZATION", "Metadata", "MetadataLike", "TokenHolder"]
+from ..masked import SecretText, even_half_made
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 MetadataLike = Iterable[tuple[str, str | bytes]]

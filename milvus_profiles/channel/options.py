@@ -15,21 +15,9 @@ from typing import Any, Final, NamedTuple
 from ..connectable import Connectable, RetryPolicy, TLSSettings
 from ..endpoint import Endpoint, is_numeric
 from ..masked import SecretText
-from .grpc_import import grpc, quietly
-from .grpc_threads import need_threads, opened
-from .interrupts import enter_at_once
-from .receive_limits import LIMITS
+from .grpc_process import enter_at_once, grpc, need_threads, opened, quietly
 from .tls_files import check_tls_files, read_pem
-from .wire import READ_METHODS, SERVICE
-
-__all__ = [
-    "begin_connecting",
-    "channel_options",
-    "open_async_channel",
-    "open_channel",
-    "read_tls_files",
-    "target_of",
-]
+from .wire import LIMITS, READ_METHODS, SERVICE
 
 _LOOPBACK: Final = "127.0.0.1"
 _MILLISECONDS: Final = 1000

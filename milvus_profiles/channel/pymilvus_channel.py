@@ -19,14 +19,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import ConnectionClosedError
-from .grpc_import import grpc
+from .grpc_process import grpc
 from .metadata import MetadataLike
 from .pymilvus_import import import_with_pymilvus
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-__all__ = ["AsyncPymilvusChannel", "PymilvusChannel", "ViewBase"]
 
 _CONNECT = "/milvus.proto.milvus.MilvusService/Connect"
 
@@ -217,7 +215,7 @@ class ViewBase:
     _unary_unary: type[_Method]
 
     def __init__(self, channel: Any, *, closes: bool = False) -> None:
-        self._channel = channel
+        self._channel: Any = channel
         self._methods: dict[str, Any] = {}
         self.closes = closes
         self.sent: Callable[[MetadataLike | None], MetadataLike | None] = (lambda theirs: theirs) if closes else _sent

@@ -25,18 +25,6 @@ from .options import channel_options, open_async_channel, open_channel
 from .pymilvus_channel import AsyncPymilvusChannel, PymilvusChannel
 from .pymilvus_import import import_with_pymilvus
 
-__all__ = [
-    "NOWHERE",
-    "ClientArguments",
-    "authentication",
-    "client_arguments",
-    "client_class",
-    "open_async_client",
-    "open_client",
-    "private_alias",
-    "shared_arguments",
-]
-
 NOWHERE = "http://localhost:19530"
 """What a client is made with that has a channel: no version misreads it, and nothing connects to it."""
 

@@ -20,8 +20,6 @@ from contextlib import contextmanager
 from types import ModuleType
 from urllib.parse import urlsplit
 
-__all__ = ["import_with_pymilvus"]
-
 _SETTINGS = "pymilvus.settings"
 _ONE_AT_A_TIME = threading.Lock()
 

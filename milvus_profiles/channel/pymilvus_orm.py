@@ -21,8 +21,6 @@ from typing import Any
 from ..log import tell
 from .pymilvus_source import ClientSource
 
-__all__ = ["ShownAlias", "hide", "hide_all", "show"]
-
 _PACKAGE = "pymilvus"
 _REGISTRY = "pymilvus.orm.connections"
 

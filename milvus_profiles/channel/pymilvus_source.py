@@ -19,12 +19,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
-from .grpc_import import grpc
+from .grpc_process import grpc
 from .pymilvus_channel import AsyncPymilvusChannel, PymilvusChannel
 from .pymilvus_client import NOWHERE, client_class, private_alias
 from .pymilvus_import import import_with_pymilvus
-
-__all__ = ["ClientSource", "Tie", "is_client_closed"]
 
 _COUNT = itertools.count(1)
 

@@ -12,14 +12,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ConfigError, Location, TLSError
-from ..files.ownership import changeable
+from ..files.paths import changeable
 from ..files.regular_file import PEM_LIMIT, FileFault, open_file, read_regular
 from ..text import command
 
 if TYPE_CHECKING:
     from ..connectable import TLSSettings
-
-__all__ = ["ROOTS_VARIABLE", "check_tls_files", "read_pem", "tls_signature"]
 
 ROOTS_VARIABLE: Final = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
 """gRPC's own variable: the file of the certificates that it trusts where it is told none."""

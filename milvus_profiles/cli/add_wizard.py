@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..alias import check_alias, is_alias
-from ..config.plaintext import sends_plaintext
+from ..config.resolved import sends_plaintext
 from ..endpoint import is_zilliz_cloud
 from ..errors import MilvusProfilesError, SecretUnavailableError
 from ..masked import SecretText, secret_fault
-from ..secrets import keyring_account, make_token
-from ..secrets.value import line_of
+from ..names import check_alias, is_alias
+from ..secrets.value import keyring_account, line_of, make_token
 from . import keyring_access
 from .asking import agreed, ask_hidden, ask_text, pick
-from .certificate import show_certificate, shows_certificate, tell_problem
-from .keyring_entries import kept_note
-from .new_profile import FieldOptions, NewProfile
+from .keyring_access import kept_note
+from .new_profile import FieldOptions, NewProfile, show_certificate, shows_certificate, tell_problem
 from .output import note, print_error, warn
 from .session import current
 from .target import Target
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from ..diagnosis.report import StageName
     from ..probe.pinning import PresentedCertificate
 
-__all__ = ["Given", "run"]
 
 _ADDRESS = "http://localhost:19530"
 
@@ -83,19 +80,21 @@ def run(alias: str | None, options: FieldOptions, target: Target, given: Given) 
     _Wizard(alias, options, target, given).run()
 
 
+@dataclass
 class _Wizard:
     """The answers so far; each step asks for one, and has the one before as its default."""
 
-    def __init__(self, alias: str | None, options: FieldOptions, target: Target, given: Given) -> None:
-        self.alias = alias
-        self.options = options
-        self.target = target
-        self.given = given
-        self.secret: SecretText | None = None
-        self.certificate: PresentedCertificate | None = None
-        self.default = bool(given.default)
-        self.tested = False
-        self._allowed = options.allow_insecure
+    alias: str | None
+    options: FieldOptions
+    target: Target
+    given: Given
+    secret: SecretText | None = None
+    certificate: PresentedCertificate | None = None
+    tested: bool = False
+
+    def __post_init__(self) -> None:
+        self.default = bool(self.given.default)
+        self._allowed = self.options.allow_insecure
         self._steps: dict[str, Callable[[], None]] = {
             "address": self._ask_address,
             "name": self._ask_name,
@@ -123,8 +122,7 @@ class _Wizard:
     # --- the questions ---
 
     def _ask_address(self) -> None:
-        is_first = "address" not in self._asked
-        if is_first and self.options.has_address:
+        if "address" not in self._asked and self.options.has_address:
             return
         before = self.options.address
         typed = ask_text(
@@ -227,8 +225,7 @@ class _Wizard:
                 self._pending[:0] = ["address", "plaintext"]
 
     def _ask_database(self) -> None:
-        is_first = "database" not in self._asked
-        if is_first and self._new().profile.db_name is not None:
+        if "database" not in self._asked and self._new().profile.db_name is not None:
             return
 
         def with_database(text: str) -> FieldOptions:

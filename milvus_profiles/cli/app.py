@@ -6,37 +6,34 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from typer.main import get_command
 
 from ..errors import MilvusProfilesError, UsageError
-from ..spelling import suggest_field
+from ..names import suggest_field
 from .completion import VARIABLE
 from .completion_scripts import answer_source, install, show
-from .global_options import command
 from .internal import FLAGS, SYNONYMS, VALUED, own_words
-from .options import Asked
+from .options import Command, Group, command
 from .output import print_error, print_version, warn
-from .parsing import Command, Group
 from .session import NAME, start
-
-__all__ = ["SYNONYMS", "application", "run"]
 
 # In the order of the help: the module and the function of each command; the help of a group, and its commands.
 _PROFILE = {
     "list": "profile:list_profiles",
     "show": "profile:show",
     "test": "profile_test:test",
-    "ping": "ping:ping",
-    "watch": "watch:watch",
+    "ping": "profile_test:ping",
+    "watch": "profile_test:watch",
     "open": "open:open_console",
     "add": "profile_add:add",
-    "use": "profile_use:use",
-    "current": "current:current_profile",
-    "edit": "editor:edit",
+    "use": "selection:use",
+    "current": "selection:current_profile",
+    "edit": "profile_edit:edit",
     "set": "profile_edit:set_fields",
     "unset": "profile_edit:unset_fields",
     "rename": "profile_edit:rename",
@@ -44,7 +41,7 @@ _PROFILE = {
     "remove": "profile_edit:remove",
 }
 _COMMANDS: dict[str, str | tuple[str, dict[str, str]]] = {
-    "connect": "connect:connect",
+    "connect": "selection:connect",
     "exec": "exec:execute",
     # Those of `profile` also without its name: it is what most people come for.
     **_PROFILE,
@@ -61,8 +58,8 @@ _COMMANDS: dict[str, str | tuple[str, dict[str, str]]] = {
         "The configuration files.",
         {"path": "config:path", "validate": "config:validate", "schema": "config:schema"},
     ),
-    "doctor": "doctor:doctor",
-    "explain": "explain:explain",
+    "doctor": "general:doctor",
+    "explain": "general:explain",
     "completion": "general:completion",
     "version": "general:version",
     "help": "general:help_of",
@@ -127,7 +124,7 @@ def _summary(name: str) -> str | None:
     """What completion says of a command, where typer would cut the first line of its help off."""
     if VARIABLE not in os.environ:
         return None
-    from .manual_pages import PAGES
+    from .manual import PAGES
 
     page = PAGES.get(name)
     return None if page is None else page.summary
@@ -154,34 +151,25 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_at_once = partial(typer.Option, is_eager=True)
+
+
 def _root(
-    version: Annotated[
-        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-    install_completion: Annotated[
-        bool,
-        typer.Option(
-            "--install-completion", callback=install, is_eager=True, help="Install completion for this shell."
-        ),
-    ] = False,
-    show_completion: Annotated[
-        bool, typer.Option("--show-completion", callback=show, is_eager=True, help="Print completion for this shell.")
-    ] = False,
+    version: bool = _at_once(False, "--version", "-V", callback=_version, help="Print the version."),
+    install_completion: bool = _at_once(
+        False, "--install-completion", callback=install, help="Install completion for this shell."
+    ),
+    show_completion: bool = _at_once(
+        False, "--show-completion", callback=show, help="Print completion for this shell."
+    ),
 ) -> None:
     """Named connection profiles for Milvus."""
-
-
-def _ask(argument: Asked) -> str | None:
-    from .picking import ask
-
-    return ask(argument)
 
 
 def run(words: list[str]) -> int:
     """Run the words after the program's name; the exit status."""
     session = start()
     session.warn = warn
-    session.ask = _ask
     # gRPC writes to stderr by itself when some TLS handshakes fail, and there stands our one error, perhaps as JSON.
     # After the session took its copy of the environment, which `exec` hands on as it was.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -2,7 +2,7 @@
 
 Pickers and lines of text are questionary's, which is loaded for the first of them; a yes and a secret are asked by
 typer, so that no secret gets into the editing of lines, its undo and its history.  A terminal that can do nothing
-(``TERM=dumb``) is asked in plain lines.
+(``TERM=dumb``) is asked in plain lines.  An argument that somebody left out is asked for: a profile is picked.
 """
 
 from __future__ import annotations
@@ -11,26 +11,48 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import typer
 
-from ..errors import DeclinedError, MilvusProfilesError, UsageError
+from ..errors import DeclinedError, MilvusProfilesError, UnknownProfileError, UsageError
 from ..masked import SecretText
+from ..names import is_alias
 from ..secrets.terminal import kept
-from ..text import printable
+from ..text import counted, printable
+from .output import note
 from .session import current
 
 if TYPE_CHECKING:
     from questionary import Question
 
-__all__ = ["agreed", "ask_hidden", "ask_text", "command_words", "confirm", "pick"]
+    from ..config.profiles import Profiles
+    from ..config.resolved import Examined
+
 
 T = TypeVar("T")
 
 _PARTING = "\x1b[?25h\x1b[?2004l\n"
 """The cursor is seen again, and what is pasted is no longer marked as pasted: what prompt_toolkit changes."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Marks an argument that a person is asked for on a terminal where it is missing; elsewhere that is an error.
+
+    Attributes:
+        by: ``"profile"`` is a picker of profiles, ``"unselected"`` the same where none is selected, ``"one"`` a picker
+            of the values, ``"text"`` a line; ``"command"`` leaves it to the command, which gets None.
+        question: what is asked.
+        values: what there is.
+    """
+
+    by: Literal["profile", "unselected", "one", "text", "command"]
+    question: str = "Which profile?"
+    values: tuple[str, ...] = ()
 
 
 def confirm(question: str, *, alone: MilvusProfilesError, declined: str, yes: bool = False) -> None:
@@ -71,14 +93,19 @@ def ask_text(
         fault: what is wrong with an answer, in words, so that it is asked for again; None for a good one.
     """
     asked = printable(question) + (f" ({printable(default)}):" if default else ":")
-    if not _is_capable():
-        return _plain_text(asked, default or typed, fault)
-    from questionary import text
-
+    begun, is_capable = typed, _is_capable()
     while True:
-        typed = _asked(lambda where, typed=typed: text(asked, default=typed, **where))  # type: ignore[misc]
-        if (found := fault(typed.strip() or default)) is None:
-            return typed.strip() or default
+        if is_capable:
+            from questionary import text
+
+            begun = _asked(lambda where, begun=begun: text(asked, default=begun, **where))  # type: ignore[misc]
+            answer = begun.strip() or default
+        else:
+            answer = typer.prompt(
+                asked, default=default or typed, show_default=False, prompt_suffix=" ", err=True
+            ).strip()
+        if (found := fault(answer)) is None:
+            return answer
         # Whole, and above the question: questionary's own place for it is one line, which cuts it off.
         typer.echo(printable(found), err=True)
 
@@ -179,14 +206,6 @@ def _shown(choices: Callable[[], Any], finds_nothing: Callable[[], bool]) -> Any
     return [("class:text", "   nothing has this in it")] if finds_nothing() else choices()
 
 
-def _plain_text(question: str, default: str, fault: Callable[[str], str | None]) -> str:
-    while True:
-        answer: str = typer.prompt(question, default=default, show_default=False, prompt_suffix=" ", err=True).strip()
-        if (found := fault(answer)) is None:
-            return answer
-        typer.echo(printable(found), err=True)
-
-
 def _plain_number(question: str, titles: list[str], at: int) -> int:
     for number, title in enumerate(titles, 1):
         typer.echo(f"{number:3}  {title}", err=True)
@@ -214,3 +233,74 @@ def command_words(text: str, fault: str, hint: str) -> list[str]:
     if not words:
         raise UsageError(fault, hint=hint)
     return words
+
+
+_MOST = 1000
+"""Profiles that are offered: with more, a key takes longer than it takes to type a name."""
+
+
+def ask(argument: Asked) -> str | None:
+    """An argument that is missing; None where the command finds its value by itself."""
+    if argument.by == "command":
+        return None
+    if argument.by == "one":
+        return pick(argument.question, {value: value for value in argument.values})
+    if argument.by == "text":
+        return ask_text(argument.question)
+    if argument.by == "unselected":
+        return selected_or_picked(argument.question)
+    return current().named or pick_profile(argument.question)
+
+
+def selected_or_picked(question: str = "Which profile?") -> str | None:
+    """A profile that is picked where none was named and none is the default; None where one is, or nobody is there."""
+    session = current()
+    if session.asks and session.profile is None:
+        try:
+            session.profiles().select()
+        except UnknownProfileError as error:
+            # With a place it is a name that nobody declares.
+            if error.location is None and session.profiles():
+                return pick_profile(question)
+        except MilvusProfilesError:
+            pass
+    return None
+
+
+def pick_profile(question: str) -> str:
+    """One of the profiles in force; UnknownProfileError where there are none."""
+    profiles = current().profiles()
+    # In a file anything may stand in the place of a name.
+    found = [one for one in islice(profiles.examined(), _MOST) if is_alias(one[0])]
+    selected = _selected(profiles)
+    if not found:
+        profiles.select()
+        raise UnknownProfileError("there are no profiles")
+    if left := len(profiles) - len(found):
+        note(f"{counted(left, 'more profile')} not shown: name it instead")
+    width = max(len(alias) for alias, _, _ in found)
+    current().picked = True
+    return pick(
+        question,
+        {one[0]: _title(one, width) for one in found},
+        at=selected if any(selected == alias for alias, _, _ in found) else None,
+    )
+
+
+def _title(one: Examined, width: int) -> str:
+    from ..config.disclosure import shown
+    from ..config.invalid import Findings
+
+    alias, _, profile = one
+    if isinstance(profile, Findings):
+        return f"{alias:{width}}  (invalid)"
+    where = "(template)" if profile.is_template else profile.endpoint.uri
+    told = shown(("description",), profile.description) if profile.description else ""
+    return f"{alias:{width}}  {where}  {told}".rstrip()
+
+
+def _selected(profiles: Profiles) -> str | None:
+    try:
+        return profiles.select(current().profile).alias
+    except MilvusProfilesError:
+        return None

@@ -13,24 +13,17 @@ from typing import NamedTuple
 
 from ..config.aliases import aliases
 
-__all__ = ["SOURCES", "VARIABLE", "answer", "respond"]
-
 VARIABLE = "_MILVUS_PROFILES_COMPLETE"
 """The variable in which the shells' scripts ask for completion, by typer's protocol."""
 
 # Commands that take aliases, with how many: a number of positions, or all of them.
 _PROFILE = dict.fromkeys(
     ("show", "get", "set", "unset", "rename", "copy", "remove", "rm", "delete", "use", "ping", "open"), 1
-)
-_PROFILE["test"] = _PROFILE["watch"] = 1000
-_ALIASES: dict[tuple[str, ...], int] = {
-    ("exec",): 1,
-    ("export",): 1,
-    **{(name,): number for name, number in _PROFILE.items()},
-    **{("profile", name): number for name, number in _PROFILE.items()},
-    ("secret", "set"): 1,
-    ("secret", "delete"): 1,
-    ("secret", "status"): 1,
+) | {"test": 1000, "watch": 1000}
+_ALIASES = {
+    **dict.fromkeys(("exec", "export", "secret set", "secret delete", "secret status"), 1),
+    **_PROFILE,
+    **{f"profile {name}": number for name, number in _PROFILE.items()},
 }
 _VALUED = frozenset(
     {"-a", "--alias", "--config", "--profile", "--timeout", "--wait", "--junit", "--html", "--to", "--from", "--only"}
@@ -157,11 +150,10 @@ def _wanted(
     if "=" in typed:
         return _Wanted()  # the value of a field, perhaps a file
     for size in (1, 2):
-        name = tuple(plain[:size])
-        if len(plain) < size or (allowed := _ALIASES.get(name)) is None:
-            continue
         given = len(plain) - size
-        fields = _fields(name[-1]) if name[0] != "secret" else ()
+        if given < 0 or (allowed := _ALIASES.get(" ".join(plain[:size]))) is None:
+            continue
+        fields = _fields(plain[size - 1]) if plain[0] != "secret" else ()
         # The alias may be left out where it is named already.
         if given >= allowed or "--profile" in options or env.get("MILVUS_PROFILE"):
             return _Wanted(given < allowed, fields) if fields or given < allowed else None
@@ -173,7 +165,7 @@ def _value(plain: list[str], naming: str) -> _Wanted | None:
     if naming == "--profile" or (naming in ("-a", "--alias") and plain[:1] == ["connect"]):
         return _Wanted(aliases=True)
     if naming == "--to" and plain[:1] == ["export"]:
-        from ..interop.exports.formats import FORMATS
+        from ..interop.exports import FORMATS
 
         return _Wanted(fixed=tuple(FORMATS))
     return _Wanted(fixed=SOURCES) if naming == "--from" and plain[:1] == ["import"] else None

@@ -22,8 +22,6 @@ from .completion import VARIABLE
 from .output import answer, emit_json, note, shorten, warn
 from .session import current
 
-__all__ = ["SHELLS", "answer_script", "answer_source", "install", "script", "show"]
-
 _PROGRAM = "milvus-profiles"
 _SHORT = "mvp"  # the same program
 
@@ -71,6 +69,14 @@ end""",
 }
 
 
+# Of each shell: where its script stands, below the home directory, and what its start-up file gets.
+_PLACES = {
+    "bash": (f".bash_completions/{_PROGRAM}.sh", ".bashrc", "source {}"),
+    "zsh": (f".zfunc/_{_PROGRAM}", ".zshrc", "fpath+=~/.zfunc; autoload -Uz compinit; compinit"),
+    "fish": (f".config/fish/completions/{_PROGRAM}.fish", None, ""),
+}
+
+
 def show(wanted: bool) -> None:
     """Print the script of the shell that called."""
     if wanted:
@@ -111,28 +117,22 @@ def install(wanted: bool) -> None:
         reason, hint = home_fault(current().env) or ("there is no home directory", "set HOME")
         raise ConfigError(f"there is no place for completion: {reason}", hint=hint)
     shell = _shell()
-    if shell == "bash":
-        path = os.path.join(home, ".bash_completions", f"{_PROGRAM}.sh")
-        start_up, lines = os.path.join(home, ".bashrc"), ["source '" + path.replace("'", "'\"'\"'") + "'"]
-    elif shell == "zsh":
-        path = os.path.join(home, ".zfunc", f"_{_PROGRAM}")
-        start_up, lines = os.path.join(home, ".zshrc"), ["fpath+=~/.zfunc; autoload -Uz compinit; compinit"]
-    elif shell == "fish":
-        path = os.path.join(home, ".config", "fish", "completions", f"{_PROGRAM}.fish")
-        start_up, lines = None, []
-    else:
+    if shell not in _PLACES:
         raise UsageError(
             f"completion cannot be installed for {shell}",
             hint="put what `milvus-profiles --show-completion` prints where the shell starts from",
         )
+    place, start_up, line = _PLACES[shell]
+    path = os.path.join(home, *place.split("/"))
     if start_up is not None:
         from ..config.atomic import check_writable
 
+        start_up = os.path.join(home, start_up)
         check_writable(start_up)
     # First the script: a start-up file that reads a file which is not there complains at each start.
     _write_script(path, f"{script(shell)}\n".encode())
     if start_up is not None:
-        _add_lines(start_up, lines)
+        _add_line(start_up, line.format("'" + path.replace("'", "'\"'\"'") + "'"))
     answer({"shell": shell, "file": path}, f"completion for {shell} is installed in {shorten(path)}")
     note("it takes effect in a new shell")
     raise typer.Exit
@@ -158,14 +158,12 @@ def _write_script(path: str, content: bytes) -> None:
         warn(told)
 
 
-def _add_lines(path: str, lines: list[str]) -> None:
+def _add_line(path: str, line: str) -> None:
     from ..config.atomic import read_bytes, write_atomic
     from ..errors import EditConflictError
 
-    before = read_bytes(path)
-    present = (before or b"").splitlines()
-    missing = b"".join(line + b"\n" for line in map(os.fsencode, lines) if line not in present)
-    if not missing:
+    before, added = read_bytes(path), os.fsencode(line)
+    if added in (before or b"").splitlines():
         return
     gap = b"\n" if before and not before.endswith(b"\n") else b""
 
@@ -175,7 +173,7 @@ def _add_lines(path: str, lines: list[str]) -> None:
                 "the file was saved by someone else meanwhile", hint="try again", location=Location(path)
             )
 
-    told = write_atomic(path, (before or b"") + gap + missing, new_mode=0o644, last_look=last_look)
+    told = write_atomic(path, (before or b"") + gap + added + b"\n", new_mode=0o644, last_look=last_look)
     if told is not None:
         warn(told)
 

@@ -10,11 +10,20 @@ import gc
 import os
 import signal
 import sys
-
-__all__ = ["main", "script"]
+from collections.abc import Callable, Sequence
+from importlib import import_module
 
 _MANY = 1_000_000  # objects: what is read of a file of some megabytes is no garbage, and a command ends soon
 _INTERRUPTED = 130
+# What is answered, or begun, before the application is imported: a word that it needs, and what looks at all of them.
+_EARLY = (
+    ("list", ".listing", "respond"),
+    ("ls", ".listing", "respond"),
+    ("exec", ".exec_environment", "respond"),
+    ("--probe", ".early", "probe"),
+    ("current", ".early", "answer_current"),
+    ("--all", ".early", "begin"),
+)
 
 
 def script() -> None:
@@ -72,31 +81,12 @@ def main(arguments: list[str] | None = None) -> int:
             return status
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        if "list" in words or "ls" in words:
-            from .listing import respond as answer_list
-
-            if (status := answer_list(words)) is not None:
-                sys.stdout.flush()
-                return status
-        if "exec" in words:
-            from .exec_environment import respond as become
-
-            become(words)
-        if "--probe" in words:
-            from .container_probe import respond as probe
-
-            if (status := probe(words)) is not None:
-                return status
-        if "current" in words:
-            from .prompt import respond as answer_current
-
-            if (status := answer_current(words)) is not None:
-                sys.stdout.flush()
-                return status
-        if "--all" in words:
-            from .head_start import begin
-
-            begin(words)
+        for word, module, function in _EARLY:
+            if word in words:
+                early: Callable[[Sequence[str]], int | None] = getattr(import_module(module, __package__), function)
+                if (status := early(words)) is not None:
+                    sys.stdout.flush()
+                    return status
         from .app import run
 
         status = run(words)

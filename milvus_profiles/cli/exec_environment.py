@@ -12,12 +12,10 @@ from contextlib import suppress
 from typing import Any
 
 from ..config.locations import current_directory, named, named_file
-from ..files.given import is_given
-from ..interop.variables import PREFIX, superseded, unsaid, variables
+from ..files.regular_file import is_given
+from ..interop.running import PREFIX, superseded, unsaid, variables
 from ..masked import MaskedMapping
 from .internal import FLAGS, own_words, taken_apart
-
-__all__ = ["MARKER", "environment_of", "plain_environment", "respond"]
 
 MARKER = "MILVUS_PROFILES_EXEC"
 """The variable by which a program knows that it runs under ``exec``; its value is the alias."""
@@ -32,16 +30,7 @@ def environment_of(
     prefix: str = PREFIX,
     wanted: Collection[str] | None = None,
 ) -> MaskedMapping:
-    """The whole environment of a program.
-
-    Args:
-        alias: the profile.
-        found: its variables.
-        env: the environment that they are put into.
-        config: the file that ``--config`` names.
-        prefix: what the names of the variables begin with.
-        wanted: those that are set; None for all.
-    """
+    """The whole environment of a program: ``env`` with the variables of a profile, or (``wanted``) some of them."""
     gone = set(superseded(prefix=prefix))
     kept = {name: value for name, value in env.items() if name not in gone}
     kept |= {name: value for name, value in found.items() if wanted is None or name in wanted}
@@ -56,11 +45,7 @@ def environment_of(
 
 
 def respond(words: Sequence[str]) -> None:
-    """Become the program of ``exec``; it comes back where these words are another command's, or not plain.
-
-    Args:
-        words: those after the program's name.
-    """
+    """Become the program of ``exec``; it comes back where these words are another command's, or not plain."""
     own = own_words(words)
     command = list(words[len(own) :])
     command = command[command[:1] == ["--"] :]
@@ -81,15 +66,9 @@ def respond(words: Sequence[str]) -> None:
 
 
 def plain_environment(alias: str, config: str | None, env: MaskedMapping) -> MaskedMapping | None:
-    """The environment of a program; None, or any exception, where the profile is not plain or there is more to say.
-
-    Args:
-        alias: the profile.
-        config: the file that ``--config`` names.
-        env: the environment of this process.
-    """
-    from ..config.permissions import file_warnings
-    from ..config.plaintext import check_plaintext
+    """The environment of a program; None, or any exception, where the profile is not plain or there is more to say."""
+    from ..config.documents import file_warnings
+    from ..config.resolved import check_plaintext
     from ..live.liveness import plain, token_of
 
     if (file := named(config, env)) and is_given(named_file(file, env, current_directory())):

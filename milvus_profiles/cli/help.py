@@ -14,13 +14,9 @@ from textwrap import wrap
 from typing import Any, NamedTuple, TextIO
 
 from ..text import DOCUMENTATION
-from .global_options import GLOBAL_PANEL
-from .internal import SYNONYMS
-from .manual import GROUPS, STATUSES, VARIABLES
-from .manual_pages import PAGES
+from .internal import GLOBAL_PANEL, SYNONYMS
+from .manual import GROUPS, PAGES, STATUSES, VARIABLES
 from .session import current
-
-__all__ = ["print_page"]
 
 _WIDEST = 100  # lines that are longer are hard to read
 _TERMS = 32  # cells of a term beside which its text begins in the same line

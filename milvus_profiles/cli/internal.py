@@ -17,21 +17,11 @@ from typing import NamedTuple, TextIO
 
 from ..text import printable
 
-__all__ = [
-    "FLAGS",
-    "SYNONYMS",
-    "VALUED",
-    "Words",
-    "own_words",
-    "program_at",
-    "report_internal",
-    "silence",
-    "taken_apart",
-]
-
 VALUED = frozenset({"--config", "--profile"})
 FLAGS = frozenset({"--json", "--no-color", "--verbose", "-v", "-vv", "--quiet", "-q"})
 """The options of every command, those with a value and those without, for who reads words before typer does."""
+GLOBAL_PANEL = "Every command"
+"""Where the help has them."""
 
 SYNONYMS = {"ls": "list", "get": "show", "rm": "remove", "delete": "remove"}
 """What those who come from other tools type first; the help leaves them out."""
@@ -52,10 +42,7 @@ class Words(NamedTuple):
 def taken_apart(words: Sequence[str], flags: Collection[str], valued: Collection[str]) -> Words | None:
     """The words as typer takes them, where it could take them in no other way; None where it is for typer to say.
 
-    Args:
-        words: those after the program's name.
-        flags: options without a value that are known.  What -vv tells is told by the machinery, so twice -v is none.
-        valued: those with a value.
+    What -vv tells is told by the machinery, so twice -v is none.
     """
     plain, found, values = [], [], {}
     rest = iter(words)

@@ -5,35 +5,34 @@ However a profile was read, one function makes its row and one prints them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..config.disclosure import shown
-from ..config.environment import idle_addresses
+from ..config.documents import file_warnings
+from ..config.locations import current_directory, named, named_file
+from ..config.resolved import plain_profile
+from ..config.settings import idle_addresses
+from ..config.values import RawProfile
+from ..connectable import PlainProfile
 from ..errors import MilvusProfilesError
-from ..text import printable
-from .file_warnings import warn_about_files
-from .glance import glance
+from ..files.regular_file import is_given
+from ..live.liveness import plain_layers
+from ..text import counted, printable
 from .internal import FLAGS, VALUED, taken_apart
-from .output import counted, emit_json, note, say, shorten, table, warn, whole
+from .output import emit_json, note, say, shorten, table, warn, warn_about_files, whole
 from .session import current, start
 
 if TYPE_CHECKING:
     from ..config.documents import Document
     from ..config.profiles import Profiles
-    from ..config.values import RawProfile
     from ..connectable import Connectable
-
-__all__ = ["list_all", "respond"]
 
 
 def respond(words: Sequence[str]) -> int | None:
-    """Answer ``list``; None where these words are another command's, or where not every profile is plain.
-
-    Args:
-        words: those after the program's name.
-    """
+    """Answer ``list``; None where these words are another command's, or where not every profile is plain."""
     taken = taken_apart(words, FLAGS, VALUED)
     if taken is None or " ".join(taken.plain).removeprefix("profile ") not in ("list", "ls"):
         return None
@@ -74,7 +73,7 @@ def _print(rows: list[dict[str, Any]], messages: dict[str, str], *, is_selected:
         for line in idle_addresses(current().env):
             note(line)
         return
-    described = _descriptions(rows)
+    described = {row["alias"]: whole(printable(row["description"])) for row in rows if row["description"]}
     verbose = current().verbose > 0
     headings = ["", "ALIAS", "URI", "DATABASE", "AUTH"]
     headings += (["DESCRIPTION"] if any(described.values()) else []) + (["ORIGIN"] if verbose else [])
@@ -102,11 +101,6 @@ def _selected() -> tuple[str | None, bool]:
             return None, False  # nothing names any
         warn(f"no profile is selected: {error.location}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
         return None, True
-
-
-def _descriptions(rows: Iterable[dict[str, Any]]) -> dict[str, str]:
-    """What people wrote about their profiles, each as one line."""
-    return {row["alias"]: whole(printable(row["description"])) for row in rows if row["description"]}
 
 
 def _examined(profiles: Profiles, selected: str | None, messages: dict[str, str]) -> Iterator[dict[str, Any]]:
@@ -159,13 +153,9 @@ def _filled(row: dict[str, Any], profile: Connectable) -> dict[str, Any]:
 
 def _line_of(document: Document, alias: str) -> str:
     """Where a profile is declared; empty where nobody is shown it: to look for all of them takes time."""
-    if not _shows_origins():
+    if not current().json and not current().verbose:
         return ""
     return f"{document.path}:{document.line(('profiles', alias))}"
-
-
-def _shows_origins() -> bool:
-    return current().json or current().verbose > 0
 
 
 def _cells(row: dict[str, Any], messages: dict[str, str], described: dict[str, str]) -> list[str]:
@@ -179,3 +169,36 @@ def _cells(row: dict[str, Any], messages: dict[str, str], described: dict[str, s
     if not "".join(cells).isprintable():
         cells = [*map(printable, cells)]
     return [*cells, shorten(row["origin"])] if row["origin"] else cells
+
+
+@dataclass(frozen=True)
+class Glanced:
+    """All profiles, in the order of the layers, and which one is selected."""
+
+    selected: str | None
+    profiles: list[tuple[str, RawProfile, PlainProfile]]
+
+
+def glance(file: str | None, alias: str | None, env: Mapping[str, str]) -> Glanced | None:
+    """Look at every profile in force; None, or any exception, where that is for the machinery."""
+    if (text := named(file, env)) and is_given(named_file(text, env, current_directory())):
+        return None  # it can be read once
+    found = plain_layers(file, env)
+    if found is None or found.unread or file_warnings(found.documents):
+        return None
+    profiles = []
+    for each in found.layers.aliases.values():
+        raw = found.layers.raw(each)
+        profile = None if raw is None else plain_profile(raw)
+        if raw is None or profile is None or (not profile.is_template and profile.address.kind == "unix"):
+            return None
+        profiles.append((each, raw, profile))
+    if not profiles:
+        return None
+    choices = found.layers.choices(alias, "--profile", env.get("MILVUS_PROFILE") or None)
+    selected = found.layers.find(choices[0][0]) if choices else None
+    if choices and selected is None:
+        return None  # something names one that there is not
+    if alias is not None and env.get("MILVUS_PROFILE"):
+        return None  # which may be one to warn of
+    return Glanced(selected, profiles)

@@ -1,4 +1,4 @@
-"""A profile that is added, from the options that say what it is to the file that holds it.
+"""A profile that is added, from the options that say what it is to the files that hold it and its certificate.
 
 Whether they were typed as options or as answers: the secret goes into the keyring and the rest into the file by the
 same steps, and of what is given up nothing stays behind.
@@ -6,87 +6,183 @@ same steps, and of what is given up nothing stays behind.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from typer import Option
-
-from ..config.plaintext import sends_plaintext
+from ..config.resolved import sends_plaintext
 from ..endpoint import is_zilliz_cloud
-from ..errors import MilvusProfilesError, UsageError
+from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
+from ..masked import server_text
+from ..names import fold_alias
 from ..profile import Profile
+from ..text import counted
 from .asking import command_words
-from .certificate import Pin
 from .options import (
-    PasswordOption,
     address_option,
     host_option,
+    option,
+    password_option,
     port_option,
     secret_option,
     tls_option,
     user_option,
 )
-from .output import answer, note, warn
+from .output import answer, note, shorten, warn
 from .session import current
 from .target import Target
 from .writing import Secret, show_plan, validated, write
 
 if TYPE_CHECKING:
-    from ..config.edit import Editor
+    from ..config.atomic import Created
+    from ..config.edit_profiles import Editor
+    from ..probe.certificate import Certificate
     from ..probe.pinning import PresentedCertificate
 
-__all__ = ["FieldOptions", "NewProfile"]
+
+@dataclass
+class Pin:
+    """A certificate to be kept beside the configuration, in a file of its own that takes nothing's place.
+
+    ``ALIAS.pem`` is a name that a user's own client certificate may have, or that a repository brings; so where
+    something else stands there, be it a link, the name gets the certificate's fingerprint.
+    """
+
+    path: str
+    _content: bytes
+    _inside: str | None
+    _is_there: bool
+    _created: Created | None = None
+
+    @classmethod
+    def choose(cls, alias: str, certificate: Certificate, target: Target) -> Pin:
+        """Find its place, without writing anything; ConfigError where something else has both names."""
+        content, inside = certificate.pem.encode("ascii"), target.bounds()
+        stem = fold_alias(alias)
+        for name in (f"{stem}.pem", f"{stem}-{certificate.sha256[:16]}.pem"):
+            path = os.path.join(target.directory, name)
+            if not os.path.lexists(path):
+                return cls(path, content, inside, False)
+            if _is_kept(path, content, inside):
+                return cls(path, content, inside, True)
+            note(f"{shorten(path)} is something else, and is left alone")
+        raise ConfigError(
+            "there is no place for the certificate: something else stands there",
+            hint="move it away, or save the certificate yourself and name it with --ca FILE",
+            location=Location(path),
+        )
+
+    def store(self) -> None:
+        """Write it, where it does not stand already; where it cannot be written, nothing is there."""
+        from ..config.atomic import create_file
+
+        if self._is_there:
+            return
+        # Certificates are no secret.
+        self._created = create_file(self.path, self._content, mode=0o644, inside=self._inside)
+        if self._created is None:
+            raise ConfigError(
+                "something was put in the place of the certificate meanwhile",
+                hint="see what it is, and try again",
+                location=Location(self.path),
+            )
+        note(f"stored the certificate in {shorten(self.path)}")
+
+    def undo(self, target: Target) -> None:
+        """Remove it again, if it was written here, still stands there, and the file does not name it by now.
+
+        An interrupt may come right after the file was changed.
+        """
+        from ..config.atomic import read_bytes
+
+        if self._created is None:
+            return
+        with suppress(MilvusProfilesError):
+            if os.path.basename(self.path).encode() in (read_bytes(target.path) or b""):
+                return
+        if not self._created.remove():
+            warn(f"the certificate {shorten(self.path)} could not be removed again")
+
+
+def _is_kept(path: str, content: bytes, inside: str | None) -> bool:
+    from ..config.atomic import read_bytes
+
+    try:
+        return not os.path.islink(path) and read_bytes(path, inside=inside) == content
+    except MilvusProfilesError:
+        return False
+
+
+def shows_certificate(profile: Profile) -> bool:
+    """Whether the server shows a certificate, so that it is what is trusted that is wrong where TLS fails."""
+    from ..probe.pinning import fetch_certificate
+
+    try:
+        return profile.endpoint.tls and bool(fetch_certificate(profile))
+    except MilvusProfilesError:
+        return False
+
+
+def show_certificate(certificate: Certificate) -> None:
+    """Print names, dates and fingerprint, none of it verified, on stderr, where the question will stand."""
+    days = certificate.days_left(dt.datetime.now(dt.timezone.utc))
+    left = f"{counted(round(days), 'day')} left" if days >= 0 else "EXPIRED"
+    _show("the server presented this certificate:")
+    _show(f"  subject  {server_text(certificate.subject)}")
+    _show(f"  issuer   {server_text(certificate.issuer)}" + (" (self-signed)" if certificate.is_self_issued else ""))
+    _show(f"  names    {certificate.listed_names(20) or 'none'}")
+    _show(f"  valid    {certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d} ({left})")
+    digits = certificate.sha256.upper()
+    pairs = ":".join(digits[at : at + 2] for at in range(0, len(digits), 2))
+    _show(f"  SHA-256  {pairs[:47]}")
+    _show(f"           {pairs[48:]}")
+
+
+def tell_problem(certificate: PresentedCertificate, host: str) -> None:
+    """Say what would be wrong even if it were trusted, and what is done about it."""
+    if certificate.needed_name is not None:
+        _show(f"its names do not include {host}: ssl.server_name = {certificate.needed_name} is set")
+    elif certificate.problem is not None:
+        warn(f"connecting will fail even if it is trusted: {certificate.reason or certificate.problem}")
+
+
+def _show(line: str) -> None:
+    note(line, asked=True)
 
 
 @dataclass(frozen=True)
 class FieldOptions:
     """The fields of a new profile, as options give them."""
 
-    uri: Annotated[
-        str | None,
-        address_option("--uri", metavar="URI", help="Address, such as https://host:443 or ./milvus.db."),
-    ] = None
-    host: Annotated[str | None, host_option()] = None
-    port: Annotated[int | None, port_option()] = None
-    db_name: Annotated[str | None, address_option("--db-name", metavar="DB", help="Database.")] = None
-    user: Annotated[str | None, user_option()] = None
-    token_stdin: Annotated[
-        bool, secret_option("--token-stdin", help="Read the whole token from stdin into the keyring.")
-    ] = False
-    password_stdin: PasswordOption = False
-    token_env: Annotated[
-        str | None,
-        secret_option("--token-env", metavar="NAME", help="Take the token from a variable."),
-    ] = None
-    token_file: Annotated[
-        str | None, secret_option("--token-file", metavar="PATH", help="Take the token from a file.")
-    ] = None
-    token_command: Annotated[
-        str | None,
-        secret_option("--token-command", metavar="COMMAND", help="Take the token from a program's output."),
-    ] = None
-    ssl: Annotated[
-        bool | None,
-        tls_option("--ssl/--no-ssl", help="Turn TLS on or off; default: as the address says."),
-    ] = None
-    ca: Annotated[str | None, tls_option("--ca", metavar="FILE", help="Certificates to trust (PEM).")] = None
-    cert: Annotated[str | None, tls_option("--cert", metavar="FILE", help="Client certificate (PEM).")] = None
-    key: Annotated[str | None, tls_option("--key", metavar="FILE", help="Client key (PEM).")] = None
-    server_name: Annotated[
-        str | None,
-        tls_option("--server-name", metavar="NAME", help="Name in the server's certificate."),
-    ] = None
-    pin_certificate: Annotated[
-        bool,
-        tls_option("--pin-certificate", help="Fetch the server's certificate, show it, and trust it."),
-    ] = False
-    allow_insecure: Annotated[
-        bool, tls_option("--allow-insecure", help="Let the secret cross the network in plaintext.")
-    ] = False
-    description: Annotated[str | None, Option("--description", metavar="TEXT", help="A line for people.")] = None
+    uri: str | None = address_option("--uri", metavar="URI", help="Address, such as https://host:443 or ./milvus.db.")
+    host: str | None = host_option(help="Host name or IP address.")
+    port: int | None = port_option()
+    db_name: str | None = address_option("--db-name", metavar="DB", help="Database.")
+    user: str | None = user_option()
+    token_stdin: bool = secret_option(
+        "--token-stdin", default=False, help="Read the whole token from stdin into the keyring."
+    )
+    password_stdin: bool = password_option()
+    token_env: str | None = secret_option("--token-env", metavar="NAME", help="Take the token from a variable.")
+    token_file: str | None = secret_option("--token-file", metavar="PATH", help="Take the token from a file.")
+    token_command: str | None = secret_option(
+        "--token-command", metavar="COMMAND", help="Take the token from a program's output."
+    )
+    ssl: bool | None = tls_option("--ssl/--no-ssl", help="Turn TLS on or off; default: as the address says.")
+    ca: str | None = tls_option("--ca", metavar="FILE", help="Certificates to trust (PEM).")
+    cert: str | None = tls_option("--cert", metavar="FILE", help="Client certificate (PEM).")
+    key: str | None = tls_option("--key", metavar="FILE", help="Client key (PEM).")
+    server_name: str | None = tls_option("--server-name", metavar="NAME", help="Name in the server's certificate.")
+    pin_certificate: bool = tls_option(
+        "--pin-certificate", default=False, help="Fetch the server's certificate, show it, and trust it."
+    )
+    allow_insecure: bool = tls_option(
+        "--allow-insecure", default=False, help="Let the secret cross the network in plaintext."
+    )
+    description: str | None = option("--description", metavar="TEXT", help="A line for people.")
 
     @property
     def address(self) -> str:
@@ -126,14 +222,8 @@ class FieldOptions:
 
     def check(self) -> None:
         """Refuse options that contradict each other."""
-        sources = {
-            "--token-stdin": self.token_stdin,
-            "--password-stdin": self.password_stdin,
-            "--token-env": self.token_env is not None,
-            "--token-file": self.token_file is not None,
-            "--token-command": self.token_command is not None,
-        }
-        given = [name for name, wanted in sources.items() if wanted]
+        sources = ("token_stdin", "password_stdin", "token_env", "token_file", "token_command")
+        given = [f"--{name.replace('_', '-')}" for name in sources if getattr(self, name) not in (None, False)]
         if len(given) > 1:
             raise UsageError(f"{given[0]} and {given[1]} are both given", hint="a profile has one secret")
         if given and given[0] != "--password-stdin" and self.user is not None:
@@ -183,21 +273,9 @@ class FieldOptions:
 
 
 class NewProfile:
-    """A profile that is not written yet.
+    """A profile that is not written yet: its table in the file, and the profile that this makes.
 
-    Args:
-        alias: its name.
-        options: its fields.
-        target: the file that it goes into.
-        place: what its address was given by, for the error about it.
-        asked: whether somebody answered questions, for remedies.
-
-    Raises:
-        MilvusProfilesError: they make no profile.
-
-    Attributes:
-        fields: its table in the file.
-        profile: what the table says.
+    ``place`` is what its address was given by, for the error about it; ``asked`` says that somebody answered questions.
     """
 
     def __init__(
@@ -235,18 +313,11 @@ class NewProfile:
             raise
 
     def undo(self) -> None:
-        """Take the certificate away again, unless the file names it by now."""
         if self._pinned is not None:
             self._pinned.undo(self.target)
 
     def write(self, secret: Secret | None, *, default: bool, replace: bool, dry_run: bool = False) -> None:
-        """Write it and say so, or (``dry_run``) show what would be written.
-
-        Args:
-            secret: what goes into the keyring.
-            default: whether it becomes the default profile of the file.
-            replace: whether it may take the place of another one.
-        """
+        """Write it and say so, or (``dry_run``) show what would be written."""
 
         def change(editor: Editor) -> None:
             editor.add(self.alias, self.fields, replace=replace)
@@ -264,15 +335,9 @@ class NewProfile:
 
 def _report(profile: Profile, target: Target, *, stored: bool, default: bool) -> None:
     alias, uri = profile.alias, profile.endpoint.uri
+    record = {"alias": alias, "uri": uri, "file": target.path, "auth": profile.auth}
     answer(
-        {
-            "alias": alias,
-            "uri": uri,
-            "file": target.path,
-            "auth": profile.auth,
-            "secret_stored": stored,
-            "default": default,
-        },
+        {**record, "secret_stored": stored, "default": default},
         f"added {alias!r} ({uri}) to {target}",
         *(["stored the secret in the keyring"] if stored else []),
         *(["it is the default profile of that file"] if default else []),

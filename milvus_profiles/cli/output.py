@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from ..config.documents import file_warnings
 from ..errors import DeclinedError, MilvusProfilesError
-from ..text import counted, printable
+from ..text import printable
 from .session import NAME, current
 
 if TYPE_CHECKING:
@@ -22,24 +23,9 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = [
-    "answer",
-    "console_of",
-    "counted",
-    "emit_json",
-    "error_record",
-    "grid",
-    "note",
-    "print_error",
-    "print_text",
-    "print_version",
-    "say",
-    "see",
-    "shorten",
-    "table",
-    "warn",
-    "whole",
-]
+    from ..config.documents import Document
+    from ..config.locations import UnreadFile
+    from ..config.profiles import Profiles
 
 
 def _lines(text: str) -> str:
@@ -91,12 +77,7 @@ def say(text: str, *, bold: bool = False, color: str | None = None) -> None:
 
 
 def note(text: str, *, asked: bool = False) -> None:
-    """Say something about what was done, on stderr; silent with ``--json`` and ``--quiet``.
-
-    Args:
-        text: a line.
-        asked: whether a question is about it, so that ``--quiet`` does not hide it.
-    """
+    """Say something about what was done, on stderr; silent with ``--json``, and with ``--quiet`` unless it is asked."""
     if not current().json and (asked or not current().quiet):
         _write(sys.stderr, printable(text))
 
@@ -116,15 +97,14 @@ def warn(text: str) -> None:
         _write(sys.stderr, f"warning: {printable(text)}", color="yellow")
 
 
-def _style(text: str, *, fg: str | None = None, bold: bool | None = None) -> str:
-    from typer import style  # only for a terminal: it takes longer than all else of a list on a pipe
-
-    return style(text, fg=fg, bold=bold)
-
-
-def _write(stream: Any, text: str, *, bold: bool = False, color: str | None = None) -> None:
+def _write(stream: Any, text: str, *, label: str = "", bold: bool = False, color: str | None = None) -> None:
+    """Write a line; bold and colour are those of its label, where it has one."""
     if (bold or color) and current().colors(stream):
-        text = _style(text, fg=color, bold=bold or None)
+        from typer import style  # only for a terminal: it takes longer than all else of a list on a pipe
+
+        styled = style(label or text, fg=color, bold=bold or None)
+        label, text = (styled, text) if label else ("", styled)
+    text = f"{label} {text}" if label else text
     try:
         stream.write(text + "\n")
     except UnicodeEncodeError:
@@ -157,22 +137,18 @@ def print_error(error: MilvusProfilesError, *, explained: bool = True) -> None:
         sys.stderr.write(json.dumps(record) + "\n")
         return
     stream = sys.stderr
-    color = current().colors(stream)
-    label = _style("error:", fg="red", bold=True) if color else "error:"
     stream.flush()
-    _write(stream, f"{label} {printable(error.message)}")
+    _write(stream, printable(error.message), label="error:", color="red", bold=True)
     if error.location:
         _write(stream, f"  at {printable(str(error.location))}")
         if caret := error.location.caret():
             for line in caret.split("\n"):
                 _write(stream, f"     | {printable(line.replace(chr(9), ' '))}")
     if error.hint:
-        label = _style("hint:", fg="cyan") if color else "hint:"
-        _write(stream, f"{label} {printable(error.hint)}")
+        _write(stream, printable(error.hint), label="hint:", color="cyan")
     # Whoever says no knows why.
     if explained and not isinstance(error, DeclinedError) and (page := see(error.code)) is not None:
-        label = _style("see:", fg="cyan") if color else "see:"
-        _write(stream, f"{label} {page}")
+        _write(stream, page, label="see:", color="cyan")
 
 
 def console_of(terminal: bool) -> Console:
@@ -212,12 +188,7 @@ def table(
 ) -> None:
     """Print aligned columns of plain text; on a pipe lines stay whole.
 
-    Args:
-        headings: of the columns.
-        rows: their cells.
-        styles: of the columns, on a terminal.
-        shorten: the columns whose cells lose their middle where a terminal is too narrow, as for :func:`fitting.fit`;
-            None folds them into its width.
+    Where a terminal is too narrow, cells are folded, or (``shorten``, as for :func:`fit`) lose their middle.
     """
     if not sys.stdout.isatty():
         _write(sys.stdout, _aligned(headings, rows))
@@ -227,8 +198,6 @@ def table(
     console = console_of(True)
     lines = [[_lines(cell) for cell in row] for row in rows]
     if shorten is not None:
-        from .fitting import fit
-
         lines = fit(headings, lines, shorten, console.width, console.encoding)
     console.print(grid(zip_longest(headings, styles), [[Text(cell) for cell in row] for row in lines]))
 
@@ -247,13 +216,17 @@ def grid(columns: Iterable[tuple[str, str | None]], rows: Iterable[Sequence[Text
     return made
 
 
-def _aligned(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """The same columns as lines of text: what a pipe gets needs neither colours nor most of rich, which takes time."""
+def _width(text: str) -> int:
+    """The cells of a terminal that a text takes."""
+    if text.isascii():
+        return len(text)
     from rich.cells import cell_len
 
-    def width_of(text: str) -> int:
-        return len(text) if text.isascii() else cell_len(text)
+    return cell_len(text)
 
+
+def _aligned(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The same columns as lines of text: what a pipe gets needs neither colours nor most of rich, which takes time."""
     lines: list[Sequence[str]] = [headings]
     for row in rows:
         if not "".join(row).isprintable():
@@ -264,7 +237,98 @@ def _aligned(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         lines.append(row)
     columns = [*zip(*lines, strict=True)]
     for place, column in enumerate(columns[:-1]):  # what stands last needs no filling up
-        widths = [*map(width_of, column)]
+        widths = [*map(_width, column)]
         widest = max(widths) + 2
         columns[place] = tuple([text + " " * (widest - width) for text, width in zip(column, widths, strict=True)])
     return "\n".join(["".join(line).rstrip() for line in zip(*columns, strict=True)])
+
+
+_GAP = 2  # between two columns
+
+
+def fit(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    giving: Sequence[tuple[Sequence[int], int]],
+    width: int,
+    encoding: str = "utf-8",
+) -> list[list[str]]:
+    """The rows, with the cells of some columns shortened so that none is wider than a terminal.
+
+    Args:
+        headings: of the columns, which stay whole.
+        rows: their cells.
+        giving: the columns that give way, in groups, each with how narrow they become before the next one has to.
+        width: cells of the terminal.
+        encoding: of the terminal; what it has not is spelled out.
+    """
+    cells = [[cell.encode(encoding, "backslashreplace").decode(encoding) for cell in row] for row in rows]
+    widths = [max(map(_width, column)) for column in zip(headings, *cells, strict=True)]
+    dots = "\u2026" if encoding.startswith("utf") else "..."
+    for group, least in giving:
+        columns = [column for column in group if column < len(widths)]
+        for column in columns:
+            widths[column] = min(widths[column], width)
+        surplus = sum(widths) + _GAP * (len(widths) - 1) - width
+        # The widest gives first, down to the next one; headings stay whole.
+        while surplus > 0 and (wider := [one for one in columns if widths[one] > max(_width(headings[one]), least)]):
+            widest = max(wider, key=lambda column: widths[column])
+            widths[widest] -= 1
+            surplus -= 1
+    return [[middle_out(cell, most, dots) for cell, most in zip(row, widths, strict=True)] for row in cells]
+
+
+def middle_out(text: str, most: int, dots: str = "\u2026") -> str:
+    """A line without its middle, where it takes more cells; characters of East Asia take two."""
+    if _width(text) <= most:
+        return text
+    room = max(most - _width(dots), 0)
+    head = _start(text, room - room // 2)
+    return head + dots + _start(text[::-1], room - _width(head))[::-1]
+
+
+def _start(text: str, most: int) -> str:
+    # Of what takes no room itself, such as accents, there may be any number.
+    end = next((end for end in range(4 * most + 1) if _width(text[: end + 1]) > most), 4 * most)
+    return text[:end]
+
+
+def warn_about_files(profiles: Profiles, documents: Iterable[Document]) -> None:
+    """Warn of files that others may have read, changed or put there, and of trust that is not believed."""
+    found = list(documents)
+    warn_of_unread(profiles.unread)
+    for line in file_warnings(found):
+        warn(line)
+    if (fault := profiles.trust.fault) is not None and any(document.role == "project" for document in found):
+        warn(f"the list of trusted files {fault[0]}: {fault[1]}")
+
+
+def warn_about_profiles(profiles: Profiles, aliases: Iterable[str]) -> None:
+    """As :func:`warn_about_files`, for the files that declare some profiles."""
+    declaring = [profiles.declaring(alias) for alias in aliases]
+    warn_about_files(profiles, [document for document in profiles.documents if document in declaring])
+
+
+def warn_of_unread(files: Iterable[UnreadFile]) -> None:
+    """Warn of files that are there and are not read."""
+    for file in files:
+        warn(f"{file}: {file.hint}")
+
+
+def warn_of_literals(documents: Iterable[Document]) -> None:
+    """Warn of secrets in a project's file, and in any file that git tracks: others get them with it."""
+    from ..config.databases import is_tracked
+
+    for document in documents:
+        if not document.literals:
+            continue
+        tracked = is_tracked(document.path)
+        if tracked or document.role == "project":
+            keep = document.standing.command("secret", "set", document.literals[0])
+            move = f"move the secret into the keyring with {keep}"
+            warn(
+                f"{document.path} holds a token or password and git tracks it: {move}, and change it, "
+                "since its history keeps the old"
+                if tracked
+                else f"{document.path} holds a token or password, and goes where the project goes: {move}"
+            )

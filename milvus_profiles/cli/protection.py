@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..alias import fold_alias
 from ..config.loading import load_text
 from ..errors import DeclinedError, MilvusProfilesError
+from ..names import fold_alias
 from ..profile import Profile
 from .asking import confirm
 from .session import current
@@ -16,8 +16,6 @@ from .target import Target
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
-
-__all__ = ["confirm_picked", "confirm_protected", "confirm_protected_text"]
 
 
 def confirm_picked(alias: str, what: str, yes: bool = False) -> None:

@@ -8,18 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..alias import fold_alias
 from ..errors import UsageError
-from ..files.given import is_given
+from ..files.regular_file import is_given
 from ..masked import MaskedMapping
+from ..names import fold_alias
 from ..text import Standing
 
 if TYPE_CHECKING:
-    from ..config.profiles import Profiles, Resolved, Selection
-    from ..secrets import OSKeyring
-    from .options import Asked
+    from ..config.layers import Selection
+    from ..config.profiles import Profiles
+    from ..config.resolved import Resolved
+    from ..secrets.os_keyring import OSKeyring
 
-__all__ = ["NAME", "Session", "current", "start", "tell_log"]
 
 NAME = "milvus-profiles"
 """The program, whatever name it was called by."""
@@ -40,7 +40,6 @@ class Session:
         explained: codes of errors whose page was named already.
         keyring: the keyring of this run, once it was needed.
         warn: what tells a warning.
-        ask: what asks for an argument that is missing.
         creates: whether the command writes the named file where there is none, so that it need not be there before.
         picked: whether the profile was picked from a list, so that nobody has typed its name.
     """
@@ -55,7 +54,6 @@ class Session:
     explained: set[str] = field(default_factory=set)
     keyring: OSKeyring | None = None
     warn: Callable[[str], object] = lambda _: None
-    ask: Callable[[Asked], str | None] = lambda _: None
     creates: bool = False
     picked: bool = False
     _profiles: Profiles | None = field(default=None, repr=False)

@@ -10,7 +10,6 @@ from ..config.locations import (
     FILE_NAME,
     current_directory,
     find_project_file,
-    home_fault,
     named,
     named_file,
     project_file,
@@ -21,14 +20,12 @@ from ..config.trust import TrustStore
 from ..config.values import RawProfile
 from ..endpoint import AddressError, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
-from ..files.given import is_given
-from ..files.paths import absolute_path, is_absent, leads_out
+from ..files.paths import absolute_path, home_fault, is_absent, leads_out
+from ..files.regular_file import is_given
 from ..text import Standing
 from .options import PlaceOptions
 from .output import shorten
 from .session import current
-
-__all__ = ["Target", "bounds_here", "choose", "choose_declaring", "in_environment"]
 
 
 @dataclass(frozen=True)
@@ -91,9 +88,7 @@ class Target:
     def stored_uri(self, uri: str, argument: str | None = None) -> str:
         """A uri as it is written: a path in it counts from the current directory, and later from the file.
 
-        Args:
-            uri: the address.
-            argument: what it was given by, such as ``--uri``, for the error about it.
+        ``argument`` is what it was given by, such as ``--uri``, for the error about it.
         """
         try:
             address = parse_address(uri)
@@ -107,16 +102,10 @@ class Target:
 
 
 def choose(place: PlaceOptions | None = None, *, own: bool = False, document: Document | None = None) -> Target:
-    """The file that a command writes to.
+    """The file that a command writes to: the one that is named, else (``own``) the user's.
 
-    Args:
-        place: the options that name one.
-        own: the user's file, unless one is named or the project's is wanted.
-        document: the file that declares the profile in question; None for a new one, which goes into the project's
-            file where there is one, else into the user's.
-
-    Raises:
-        UsageError: both options were given, or one beside ``--config``.
+    Else it is the one that declares the profile (``document``); a new one goes into the project's file where there is
+    one, else into the user's.
     """
     session = current()
     cwd = current_directory()

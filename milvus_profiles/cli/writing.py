@@ -27,12 +27,11 @@ from ..errors import (
     UsageError,
 )
 from ..masked import SecretText
+from ..names import some
 from ..profile import Profile
-from ..spelling import some
-from ..text import ANSWERS, OPTIONS, Standing, printable
+from ..text import ANSWERS, OPTIONS, Standing, milvus_profiles, printable
 from . import keyring_access
-from .file_warnings import note_untrusted
-from .keyring_entries import confirm_replacing, kept_note, users_of
+from .keyring_access import confirm_replacing, kept_note, users_of
 from .output import answer, note, warn
 from .protection import confirm_protected
 from .session import current
@@ -40,19 +39,6 @@ from .target import Target
 
 if TYPE_CHECKING:
     from ..config.edit import Change, EditResult
-
-__all__ = [
-    "Secret",
-    "ask_secret",
-    "check_text",
-    "confirm_protected",
-    "finish",
-    "refuse_existing",
-    "show_plan",
-    "test_first",
-    "validated",
-    "write",
-]
 
 
 @dataclass(frozen=True)
@@ -71,12 +57,9 @@ ANOTHER_WAY = "give the secret another way: --token-file PATH or --token-env NAM
 
 
 def check_place(target: Target) -> None:
-    """Refuse a file that cannot be written before anybody is asked for what is to be written.
-
-    Raises:
-        MilvusProfilesError: as for writing it.
-    """
-    from ..config.atomic import check_writable, real_path
+    """Refuse a file that cannot be written before anybody is asked for what is to be written."""
+    from ..config.atomic import check_writable
+    from ..config.places import real_path
 
     directory = os.path.dirname(real_path(target.path))
     if os.path.isdir(directory):
@@ -147,7 +130,7 @@ def ask_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> Sec
                 "Milvus Lite has no authentication, so there is nothing to store", hint="leave the secret out"
             )
         return None
-    from ..secrets import keyring_account
+    from ..secrets.value import keyring_account
 
     account = keyring_account(profile.endpoint, credential.user)
     if password_stdin or token_stdin:
@@ -162,7 +145,7 @@ def ask_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> Sec
 
 def test_first(profile: Profile, secret: Secret | None) -> None:
     """Test a profile before it is written; end the run if it fails."""
-    from ..secrets import make_token
+    from ..secrets.value import make_token
     from .commands.profile_test import run_one
 
     credential = profile.credential
@@ -194,11 +177,6 @@ def write(
         secrets: what the keyring is to hold.
         replace: whether a secret may take the place of another one that the keyring has, of whatever profile.
         dry_run: only find out what would change.
-
-    Raises:
-        ConfigError: a secret would take another one's place, and may not; nothing was written.
-        SecretUnavailableError: the keyring cannot keep a secret; nothing was written.
-        MilvusProfilesError: the edit was refused; file and keyring are as they were.
     """
     from ..config.edit import edit_file
 
@@ -252,16 +230,16 @@ def finish(target: Target, result: EditResult) -> EditResult:
     if result.before is not None:
         with suppress(MilvusProfilesError):  # it was broken, and is not any more
             trusted = store.trusts(parse_document(result.before, target.path, "project"))
-    if not trusted:
-        note_untrusted(target.words, target.path)
-    elif result.changed:
+    if trusted and result.changed:
         try:
             store.pin(parse_document(result.after, target.path, "project"))
         except MilvusProfilesError as error:
             # The file was changed: what fails now is no failure of that.
             said = "was created, but is not trusted" if result.created else "was changed, but is not trusted any more"
             warn(f"{target.words} {said}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
-            note_untrusted(target.words, target.path)
+            trusted = False
+    if not trusted:
+        note(f"{target.words} is not trusted: {milvus_profiles('trust', target.path)}")
     return result
 
 

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ..alias import fold_alias, is_alias
-from ..files.given import is_given
-from ..files.regular_file import FileFault, read_regular
+from ..files.regular_file import FileFault, is_given, read_regular
+from ..names import fold_alias, is_alias
 from .locations import named, named_file, project_file, user_file, user_file_fault
-from .service_links import is_service_link
-
-__all__ = ["Choice", "aliases", "choices", "selected"]
 
 _PREFIX = "MILVUS_PROFILES__"
 _LIMIT = 8 << 20
@@ -154,3 +151,24 @@ def _is_plain(root: Mapping[str, Any] | None) -> bool:
 def _profiles(root: Mapping[str, Any] | None) -> Mapping[str, Any]:
     profiles = (root or {}).get("profiles", {})
     return profiles if isinstance(profiles, dict) else {}
+
+
+_ADDRESS = r"[0-9]+(?:\.[0-9]+){3}|[0-9a-f]*:[0-9a-f:.]+"
+_URL = rf"(?:tcp|udp|sctp)://(?:{_ADDRESS}|\[[0-9a-f:.]+\]):[0-9]+"
+_LINK = re.compile(
+    # The name of a service ends with a letter or a digit.
+    r"[A-Z][A-Z0-9_]*(?<!_)_(?:"
+    rf"SERVICE_HOST=(?:{_ADDRESS})|SERVICE_PORT(?:_[A-Z0-9_]+)?=[0-9]+|PORT={_URL}|"
+    rf"PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:={_URL}|_PROTO=(?:tcp|udp|sctp)|_PORT=[0-9]+|_ADDR=(?:{_ADDRESS}))"
+    r")"
+)
+
+
+def is_service_link(name: str, value: str) -> bool:
+    """Whether Kubernetes set a variable for a service.
+
+    Args:
+        name: of the variable.
+        value: of the variable.
+    """
+    return ("_PORT" in name or name.endswith("_HOST")) and _LINK.fullmatch(f"{name}={value[:300]}") is not None

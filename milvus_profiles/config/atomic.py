@@ -1,7 +1,7 @@
 """The one place that writes files: a reader, a crash or a second writer never meets half of one.
 
-A temporary file takes the place of the old one in a single step.  Two of our own processes are kept apart by
-:mod:`file_lock`; where a file is and what may stand there, :mod:`places` says.  This module sees bytes and paths
+A temporary file takes the place of the old one in a single step.  Where a file is, what may stand
+there, and the lock that keeps two of our own processes apart, :mod:`places` has.  This module sees bytes and paths
 only: what stands in a file, and whether it may be written, others decide.
 """
 
@@ -15,23 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ..errors import ConfigError, Location, MilvusProfilesError
-from ..files import attributes
-from ..files.held_directory import HeldDirectory
-from ..files.ownership import has_modes
+from ..files.held_directory import HeldDirectory, copy_attributes
+from ..files.paths import has_modes
 from ..files.regular_file import CONFIGURATION_LIMIT, FileFault, read_open, read_regular
 from ..text import command
-from .places import hint_for, place, real_path, refusal, standing
-
-__all__ = [
-    "Created",
-    "check_writable",
-    "create_file",
-    "read_bytes",
-    "real_path",
-    "remove_file",
-    "write_atomic",
-    "write_in",
-]
+from .places import hint_for, place, refusal, standing
 
 _NO_SECOND_NAMES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
@@ -79,7 +67,7 @@ def write_atomic(
 ) -> str | None:
     """Put new content in the place of a file's old one, in one step that survives a crash.
 
-    It takes no lock: see :func:`file_lock.locked`.
+    It takes no lock: see :func:`places.locked`.
 
     Args:
         path: links are followed, and stay; missing directories are created (0700).
@@ -287,7 +275,7 @@ def _write_beside(
                 held.give(descriptor)
             if old is not None or mode is not None:
                 _set_owner_and_mode(descriptor, old, mode)
-            if old is not None and (names := attributes.copy(held, name, descriptor, access=mode is None)):
+            if old is not None and (names := copy_attributes(held, name, descriptor, access=mode is None)):
                 lost.append(f"has lost its extended attributes {', '.join(names)}")
             os.fsync(descriptor)
     except BaseException:

@@ -9,6 +9,10 @@ the state directory.  git, tar and cp bring a directory that has no seal, or one
 directory.  Files that git puts into a sealed directory give themselves away by standing in git's index.
 
 Directories are held by descriptor and entered one by one, so that no link is followed that was not asked for.
+
+git is not run, which in somebody else's repository may start programs of its choice (``core.fsmonitor``,
+``core.sshCommand``, an ``ext::`` remote): its index is read here, a plain list of names (``gitformat-index``).  One
+that cannot be understood, split or sparse ones among them, tracks nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import hmac
 import os
 import stat
 import sys
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -25,22 +30,12 @@ from ..connectable import Connectable
 from ..endpoint import AddressError, Untrusted, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UntrustedError
 from ..files.held_directory import HeldDirectory, is_link
+from ..files.regular_file import FileFault, read_regular
 from .documents import Document
 from .locations import STATE_VARIABLES, state_directory
 from .state import read_state, update_state
-from .tracked import is_tracked
 from .trust import TrustStore, remedy
 from .values import RawProfile, from_table
-
-__all__ = [
-    "SEAL",
-    "brought_databases",
-    "check_origin",
-    "enclosing",
-    "refuse_brought",
-    "seal",
-    "untrusted_origin",
-]
 
 SEAL = ".made-by-milvus-profiles"
 """The name of the seal in a database's directory."""
@@ -51,15 +46,12 @@ _WHAT_IT_IS = "the list of databases"
 
 @contextmanager
 def enclosing(path: str, untrusted: Untrusted | None) -> Iterator[tuple[HeldDirectory, str]]:
-    """Hold the directory that a database stands in, or is to be made in.
+    """Hold the directory that a database stands in, or is to be made in; yields it and the name of the database in it.
 
     Args:
         path: the absolute path of the database.
         untrusted: the untrusted project file that it comes from: then no part of it below the project's directory may
             be a link, the last one neither.  None follows links, those of the last part too.
-
-    Yields:
-        The directory, and the name of the database in it.
 
     Raises:
         UntrustedError: it leads through a link, or out of the project.
@@ -115,8 +107,7 @@ def check_origin(
     """Refuse a database that is there and that this user did not have made there.
 
     Args:
-        parent: the directory that it is in.
-        name: its name in there.
+        parent: the directory that it is in, under ``name``.
         untrusted: the untrusted project file that it comes from.
         index: look into git's index too, which may be large.
         location: what the error points to; None is the file.
@@ -145,15 +136,7 @@ def check_origin(
 
 
 def seal(held: HeldDirectory, env: Mapping[str, str]) -> str | None:
-    """Remember a database, empty still, as made from here.
-
-    Args:
-        held: its directory.
-        env: the environment, for the state directory.
-
-    Returns:
-        Why it is not remembered; None if it is.
-    """
+    """Remember a database, empty still, as made from here; why it is not remembered, None if it is."""
     from .atomic import write_in
 
     try:
@@ -223,11 +206,7 @@ def untrusted_origin(
 ) -> Untrusted | None:
     """What a profile with a Milvus Lite database must be held to; None where its address is trusted.
 
-    Args:
-        profile: the profile.
-        raw: its fields: an address of the environment or of the call is trusted, whatever the file is.
-        store: what is trusted.
-        env: the environment, for the state directory.
+    An address of the environment or of the call is trusted, whatever the file is.
     """
     document, address = raw.document, raw.values.get(("uri",))
     if document is None or address is None or address.origin.document is not document:
@@ -257,12 +236,7 @@ def refuse_brought(profile: Connectable, raw: RawProfile) -> None:
 
 
 def brought_databases(document: Document, env: Mapping[str, str]) -> dict[str, str]:
-    """The databases that a project file names and that this user did not have made: alias to path.
-
-    Args:
-        document: the file.
-        env: the environment, for the state directory.
-    """
+    """The databases that a project file names and that this user did not have made: alias to path."""
     found: dict[str, str] = {}
     for alias, table in document.profiles.items():
         if not isinstance(table, dict) or (value := from_table(document, alias).get(("uri",))) is None:
@@ -286,3 +260,109 @@ def _is_brought(path: str, document: Document, env: Mapping[str, str]) -> bool:
             held = stack.enter_context(HeldDirectory(path))
         return not held.is_empty and (not _is_sealed(held, env) or is_tracked(held.path, below=True))
     return False
+
+
+_INDEX_LIMIT = 256 << 20
+_POINTER_LIMIT = 64 << 10
+_HASHES = (20, 32)  # SHA-1, SHA-256
+_STAT = 40
+_LONG_NAME = 0xFFF
+
+
+def is_tracked(path: str, *, below: bool = False) -> bool:
+    """Whether the file that a path leads to stands in the index of the repository around it.
+
+    Args:
+        path: links are followed: git tracks a link, not what it leads to.
+        below: of a directory, whether anything in it does; the directory's own name is a submodule's.
+    """
+    real = os.path.realpath(path)
+    directory = os.path.dirname(real)
+    while not os.path.lexists(os.path.join(directory, ".git")):
+        parent = os.path.dirname(directory)
+        if parent == directory:
+            return False
+        directory = parent
+    content = _read(os.path.join(_git_directory(directory), "index"), _INDEX_LIMIT)
+    wanted = _folded(os.fsencode(os.path.relpath(real, directory)).replace(os.sep.encode(), b"/"))
+    return any(_lists(content, wanted, below, size) for size in _HASHES)
+
+
+def _folded(name: bytes) -> bytes:
+    """A name in the spelling that it shares with all other names of the same file."""
+    if sys.platform == "linux":
+        return name
+    # Most disks of macOS and Windows take names in any case, and those of macOS accents in two spellings.
+    return unicodedata.normalize("NFC", name.decode("utf-8", "surrogateescape").casefold()).encode(
+        "utf-8", "surrogateescape"
+    )
+
+
+def _git_directory(work_tree: str) -> str:
+    """The directory with the index: that of a further work tree or of a submodule stands elsewhere."""
+    dot_git = os.path.join(work_tree, ".git")
+    kind, _, place = _read(dot_git, _POINTER_LIMIT).partition(b"gitdir:")
+    if kind or not place.strip():
+        return dot_git
+    found = os.path.join(work_tree, os.fsdecode(place.strip()))
+    drive, own = (os.path.normcase(os.path.splitdrive(path)[0]) for path in (found, work_tree))
+    # What came as an archive may name a share of any machine, and Windows sends that credentials when it is looked at.
+    return dot_git if drive.startswith("\\\\") and drive != own else found
+
+
+def _read(path: str, limit: int) -> bytes:
+    """What stands in a file; nothing where there is none, or one that is none of git's."""
+    try:
+        return read_regular(path, limit).content
+    except FileFault:
+        return b""
+
+
+def _lists(index: bytes, wanted: bytes, below: bool, hash_size: int) -> bool:
+    """Whether an index has an entry of that name, or one below it, if its hashes have that size."""
+    folder = wanted + b"/"
+    try:
+        return any(
+            name == wanted or (below and name.startswith(folder)) for name in map(_folded, _names(index, hash_size))
+        )
+    except (ValueError, IndexError):
+        return False
+
+
+def _names(index: bytes, hash_size: int) -> Iterator[bytes]:
+    version, number = int.from_bytes(index[4:8], "big"), int.from_bytes(index[8:12], "big")
+    if index[:4] != b"DIRC" or version not in (2, 3, 4):
+        raise ValueError("not an index")
+    at, name = 12, b""
+    for _ in range(number):
+        start = at
+        at += _STAT + hash_size
+        flags = int.from_bytes(index[at : at + 2], "big")
+        at += 4 if version > 2 and flags & 0x4000 else 2
+        if version == 4:
+            dropped, at = _offset(index, at)
+            if dropped > len(name):
+                raise ValueError("a name drops more than there is")
+            kept = name[: len(name) - dropped]
+        else:
+            kept = b""
+        end = index.index(b"\0", at)
+        name = kept + index[at:end]
+        # The length stands there twice: hashes of another size, or anything else that was misread, show here.
+        if min(len(name), _LONG_NAME) != flags & _LONG_NAME:
+            raise ValueError("not an entry")
+        yield name
+        at = end + 1 if version == 4 else start + (end - start + 8) // 8 * 8
+
+
+def _offset(index: bytes, at: int) -> tuple[int, int]:
+    """A number in the encoding of version 4, and where it ends."""
+    byte = index[at]
+    value = byte & 0x7F
+    while byte & 0x80:
+        at += 1
+        byte = index[at]
+        value = (value + 1) << 7 | byte & 0x7F
+        if value > _POINTER_LIMIT:
+            raise ValueError("no name is that long")
+    return value, at + 1

@@ -9,14 +9,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..alias import is_alias
 from ..endpoint import AddressError, parse_address
 from ..masked import MASK, without_secrets
-from ..spelling import suggest
+from ..names import is_alias, suggest
 from ..tomltext.positions import KeyPath, unquote
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS, find_field
-
-__all__ = ["announces_secret", "broken_name", "hide", "looks_secret", "shown", "shown_comment", "shown_raw"]
 
 _ADDRESSES = ("uri", "host", "proxy")
 _WORDS = 1000  # of a command; one with more is none

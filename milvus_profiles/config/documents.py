@@ -1,7 +1,11 @@
-"""One file, read: its table, its text for errors, and where everything in it stands.
+"""One file, read: its table, its text for errors, where everything in it stands, and who else may read or change it.
 
 A document is parsed whole but believed in parts: only its root is checked here, each profile when it is asked for.
 Literal secrets become :class:`SecretText` before anything else sees the table.
+
+What others may read matters where a token or password stands in the file.  One of full trust that everybody may change
+is not used at all: they could have put a program into it, or changed where its secret goes.  A project file without a
+secret of its own is nobody's word before it is trusted, and then it is pinned by its content.
 """
 
 from __future__ import annotations
@@ -10,28 +14,25 @@ import copy
 import errno
 import hashlib
 import os
-import re
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..alias import check_alias, fold_alias, is_alias
 from ..errors import ConfigError, Location
-from ..files.given import is_given, read_given
-from ..files.regular_file import CONFIGURATION_LIMIT, FileFault, read_regular
+from ..files.paths import has_modes
+from ..files.regular_file import CONFIGURATION_LIMIT, FileFault, is_given, read_given, read_regular
 from ..log import log
 from ..masked import MaskedFields, SecretText, without_secrets
-from ..spelling import Nearest, suggest
-from ..text import Standing
+from ..names import Nearest, check_alias, fold_alias, is_alias, suggest
+from ..text import Standing, command
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS
 
 if TYPE_CHECKING:
     from ..tomltext.positions import KeyPath, Positions, Within
 
-__all__ = ["Document", "Role", "parse_document", "read_document", "try_parse"]
 
 Role = Literal["named", "project", "user"]
 """How a file came to be read; only a project file needs trust."""
@@ -112,12 +113,7 @@ class Document:
         return Nearest(self.profiles)
 
     def location(self, path: KeyPath, *, at: Literal["key", "value"] = "key") -> Location:
-        """The place of an entry, with its line for the reader, secrets masked.
-
-        Args:
-            path: keys from the root.
-            at: whether the caret points to the key or to the value.
-        """
+        """The place of an entry, with its line for the reader, secrets masked; ``at`` says where the caret points."""
         from .excerpts import locate  # here, as all that only an error needs: every command reads documents
 
         if (known := self._located.get((path, at))) is not None:
@@ -147,15 +143,14 @@ def read_document(path: str, role: Role, base: str | None = None) -> Document:
         base: what relative paths count from in such a one.
 
     Raises:
-        ConfigError: it cannot be read, is no TOML in UTF-8, or its root is wrong.  FileNotFoundError is not raised:
-            a file that does not exist is a ConfigError too.
+        ConfigError: it does not exist, cannot be read, is no TOML in UTF-8, or its root is wrong.
     """
     given = role == "named" and is_given(path)
     return _result(_attempt(lambda: _cached(path, role, *_read(path, given), base if given else None)))
 
 
 def parse_document(content: bytes, path: str, role: Role) -> Document:
-    """Parse the bytes of a file; the other arguments and the errors are those of :func:`read_document`."""
+    """Parse the bytes of a file; the rest is as for :func:`read_document`."""
     outcome = try_parse(content, path, role)
     content = b""  # a traceback may show the locals of its frames, and this is all the secrets of the file
     return _result(outcome)
@@ -277,65 +272,15 @@ def _decode(content: bytes, path: str) -> str:
 
 
 def _parse(text: str, path: str) -> dict[str, Any]:
-    from ..tomltext.parser import TOMLDecodeError, loads  # here, since often there is no file at all
-
-    def fail(message: str, place: re.Match[str] | None) -> ConfigError:
-        line = None if place is None else text.count("\n", 0, place.start()) + 1
-        return ConfigError(f"the file is not valid TOML: {message}", location=Location(path, line))
+    from ..tomltext.parser import loads  # here, since often there is no file at all
 
     try:
         data: dict[str, Any] = loads(text)
         return data
-    except TOMLDecodeError as error:
-        raise _syntax_error(str(error), path, text) from None
-    except RecursionError:
-        raise fail("the values are nested too deeply", None) from None
-    except ValueError:
-        # int() has a limit of its own, which tomli passes on as it is.
-        long = (number for number in re.finditer("[0-9_]+", text) if len(number[0]) >= _MANY_DIGITS)
-        raise fail("a number has too many digits", next(long, None)) from None
+    except (ValueError, RecursionError) as error:
+        from .excerpts import syntax_error
 
-
-_MANY_DIGITS = 4000
-_PLACE = r"\(at (?:line (\d+), column (\d+)|end of document)\)"
-# What tomli quotes in its messages is text of the file; one character between quotes is not.
-_QUOTED = r"""['"(].*['")]"""
-_UNQUOTED_VALUE = r"""[^=]*=[ \t]*[^"'\[{0-9+tf#\s-]"""
-
-
-def _syntax_error(message: str, path: str, text: str) -> ConfigError:
-    from .excerpts import first_place, locate_broken
-
-    place = re.search(_PLACE, message)
-    reason = re.sub(
-        _QUOTED,
-        lambda match: match[0] if len(match[0]) <= 3 else "…",
-        message[: place.start()] if place else message,
-        flags=re.DOTALL,
-    )
-    reason = f"the file is not valid TOML: {reason[:1].lower()}{reason[1:]}".strip()
-    if place is None:
-        return ConfigError(reason, location=Location(path))
-    twice = message.startswith(("Cannot declare", "Cannot overwrite"))
-    if place[1]:
-        line, column = int(place[1]), int(place[2])
-    else:
-        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
-    content = text.split("\n", line)[line - 1]
-    hint = None
-    if twice and (first := first_place(text, line)) is not None:
-        name, place_of_it = first
-        if message.startswith("Cannot declare"):
-            what = f"cannot declare [{name}] twice: it stands in line {place_of_it} already"
-        else:
-            what = f"cannot overwrite a value: {name} stands in line {place_of_it} already"
-        reason = f"the file is not valid TOML: {what}"
-        hint = "keep one of them"
-    elif re.match(_UNQUOTED_VALUE, content):
-        hint = "a text value stands in quotes"
-    elif "\\" in content:
-        hint = "a backslash in a text is written \\\\, or the text in single quotes"
-    return ConfigError(reason, hint=hint, location=locate_broken(path, text, line, column))
+        raise syntax_error(error, path, text) from None
 
 
 def _check_root(data: dict[str, Any], path: str, text: str, role: Role) -> None:
@@ -388,3 +333,63 @@ def _index(document: Document) -> None:
                 hint=f"rename one of them (the first stands in line {document.line(('profiles', other))})",
                 location=document.location(("profiles", alias)),
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What others may do with a file, the command that ends it, and whether the profiles of the file are not used."""
+
+    message: str
+    hint: str
+    refused: bool
+
+
+def exposure(document: Document, mounts: str | None = None) -> Exposure | None:
+    """What is to be said about the permissions of a file; None if nothing is.  ``mounts``: as for has_modes."""
+    mode = document.mode
+    if mode is None or not mode & 0o066:
+        return None
+    has_secret, everybody_writes = bool(document.literals), bool(mode & stat.S_IWOTH)
+    if not has_secret and (document.role == "project" or not everybody_writes):
+        return None
+    if not has_modes(document.device, mounts):
+        return Exposure(
+            "holds a token or password on a file system without permissions, where others may read and change it"
+            if has_secret
+            else "stands on a file system without permissions, where others may change it",
+            f"move the secret into the keyring with {document.standing.command('secret', 'set', 'ALIAS')}"
+            if has_secret
+            else "move it to the home directory, or name one that is there with --config",
+            False,
+        )
+    if not has_secret:
+        return Exposure(
+            f"can be changed by every user of this machine, who could have it run a program (mode {mode:04o})",
+            f"run {command('chmod', 'o-w', document.path)}",
+            True,
+        )
+    what = "changed" if mode & (stat.S_IWOTH if mode & 0o006 else stat.S_IWGRP) else "read"
+    who = "every user of this machine" if mode & 0o006 else "its group"
+    return Exposure(
+        f"holds a token or password and can be {what} by {who} (mode {mode:04o})",
+        f"run {command('chmod', '600', document.path)}",
+        everybody_writes,
+    )
+
+
+def refusal(document: Document) -> ConfigError | None:
+    """Why no profile of a file is used: every user may change it; None if they are."""
+    found = exposure(document)
+    if found is None or not found.refused:
+        return None
+    place = document.location(("profiles", document.literals[0])) if document.literals else Location(document.path)
+    return ConfigError(f"the file {found.message}", hint=found.hint, location=place)
+
+
+def file_warnings(documents: Iterable[Document]) -> tuple[str, ...]:
+    """What to tell people about the permissions of files, a line for each."""
+    return tuple(
+        f"{document.path} {found.message}: {found.hint}"
+        for document in documents
+        if (found := exposure(document)) is not None
+    )

@@ -17,15 +17,13 @@ from typing import Any, NamedTuple
 
 from ..errors import EditConflictError, Location, MilvusProfilesError
 from ..text import Standing
-from ..tomltext.layout import Line, lay_out, lay_out_broken
+from ..tomltext.lines import Line, lay_out, lay_out_broken
 from ..tomltext.parser import loads
-from .atomic import read_bytes, real_path, write_atomic
+from .atomic import read_bytes, write_atomic
 from .documents import parse_document
 from .edit_diff import show_difference
 from .edit_profiles import Editor
-from .file_lock import locked
-
-__all__ = ["Change", "EditResult", "Editor", "digest", "edit_file", "locked", "replace_file", "write_atomic"]
+from .places import locked, real_path
 
 Change = Callable[[Editor], object]
 """What is to be done to a file: calls of the editor's methods."""

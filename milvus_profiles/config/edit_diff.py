@@ -9,11 +9,9 @@ from difflib import SequenceMatcher
 
 from ..masked import without_secrets
 from ..text import printable
-from ..tomltext.layout import Line, exact_spans, newline_of
+from ..tomltext.lines import Line, exact_spans, newline_of
 from ..tomltext.positions import PLAIN_LINE, scan
 from .disclosure import announces_secret, broken_name, hide, shown_comment, shown_raw
-
-__all__ = ["show_difference"]
 
 _CONTEXT = 3
 _WIDTH = 1000  # characters of a row that are shown: one can be as long as the file

@@ -11,16 +11,13 @@ import marshal
 from collections.abc import Mapping
 from typing import Any
 
-from ..alias import check_alias, fold_alias
 from ..errors import ConfigError, EditConflictError, Location, UnknownProfileError
-from ..spelling import some, suggest
+from ..names import check_alias, fold_alias, some, suggest
 from ..text import DOCUMENTATION, Standing, printable
 from ..tomltext.document import TextDocument
+from ..tomltext.lines import plain
 from ..tomltext.parser import WITHOUT_REFERENCES, TOMLDecodeError, loads, says
-from ..tomltext.render import plain
 from .fields import FIELDS
-
-__all__ = ["Editor"]
 
 FieldPath = tuple[str, ...]
 

@@ -10,15 +10,13 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 
-from ..alias import is_alias
-from ..errors import Location
+from ..errors import ConfigError, Location
 from ..masked import MASK, without_secrets
-from ..tomltext.parser import loads
+from ..names import is_alias
+from ..tomltext.parser import TOMLDecodeError, loads
 from ..tomltext.positions import KeyPath, Positions, Span, scan
 from .disclosure import broken_name, looks_secret, shown_raw
 from .fields import SECRET_FIELDS
-
-__all__ = ["first_place", "locate", "locate_broken"]
 
 _WIDTH = 160
 _Range = tuple[int, int]
@@ -44,7 +42,50 @@ def locate(path: str, text: str, positions: Positions, offset: int) -> Location:
     return _location(path, line, column, text, (start, end), positions.hidden)
 
 
-def locate_broken(path: str, text: str, line: int, column: int) -> Location:
+_MANY_DIGITS = 4000
+_PLACE = r"\(at (?:line (\d+), column (\d+)|end of document)\)"
+# What tomli quotes in its messages is text of the file; one character between quotes is not.
+_QUOTED = r"""['"(].*['")]"""
+_UNQUOTED_VALUE = r"""[^=]*=[ \t]*[^"'\[{0-9+tf#\s-]"""
+
+
+def syntax_error(error: ValueError | RecursionError, path: str, text: str) -> ConfigError:
+    """Why a text is no TOML, and where."""
+    reason = "the file is not valid TOML: "
+    if isinstance(error, RecursionError):
+        return ConfigError(f"{reason}the values are nested too deeply", location=Location(path))
+    if not isinstance(error, TOMLDecodeError):
+        # int() has a limit of its own, which tomli passes on as it is.
+        long = next((n for n in re.finditer("[0-9_]+", text) if len(n[0]) >= _MANY_DIGITS), None)
+        line = None if long is None else text.count("\n", 0, long.start()) + 1
+        return ConfigError(f"{reason}a number has too many digits", location=Location(path, line))
+    message = str(error)
+    place = re.search(_PLACE, message)
+    told = message[: place.start()] if place else message
+    told = re.sub(_QUOTED, lambda match: match[0] if len(match[0]) <= 3 else "…", told, flags=re.DOTALL)
+    reason += f"{told[:1].lower()}{told[1:]}".strip()
+    if place is None:
+        return ConfigError(reason, location=Location(path))
+    if place[1]:
+        line, column = int(place[1]), int(place[2])
+    else:
+        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
+    content = text.split("\n", line)[line - 1]
+    hint = None
+    again = message.startswith("Cannot declare")
+    if (again or message.startswith("Cannot overwrite")) and (first := _first_place(text, line)) is not None:
+        name, where = first
+        what = f"cannot declare [{name}] twice: it" if again else f"cannot overwrite a value: {name}"
+        reason = f"the file is not valid TOML: {what} stands in line {where} already"
+        hint = "keep one of them"
+    elif re.match(_UNQUOTED_VALUE, content):
+        hint = "a text value stands in quotes"
+    elif "\\" in content:
+        hint = "a backslash in a text is written \\\\, or the text in single quotes"
+    return ConfigError(reason, hint=hint, location=_locate_broken(path, text, line, column))
+
+
+def _locate_broken(path: str, text: str, line: int, column: int) -> Location:
     """The place of a syntax error, with its line if that can be shown.
 
     Args:
@@ -61,7 +102,7 @@ def locate_broken(path: str, text: str, line: int, column: int) -> Location:
     return Location(path, line, column)
 
 
-def first_place(text: str, line: int) -> tuple[str, int] | None:
+def _first_place(text: str, line: int) -> tuple[str, int] | None:
     """What a line of a text, counted from 1, declares a second time, and the line where it stands first.
 
     None where that cannot be told: a value of several lines, or something wrong above.

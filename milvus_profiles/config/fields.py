@@ -15,19 +15,7 @@ from typing import Any, Literal
 
 from ..errors import ConfigError
 from ..masked import SecretText, without_secrets
-from ..spelling import suggest_field
-
-__all__ = [
-    "ADDRESS_FIELDS",
-    "FIELDS",
-    "MAX_CONNECTIONS",
-    "ROOT_KEYS",
-    "SECRET_FIELDS",
-    "Field",
-    "field",
-    "find_field",
-    "read_text",
-]
+from ..names import suggest_field
 
 MAX_CONNECTIONS = 65_536
 """The most connections that the Milvus documentation allows at once."""

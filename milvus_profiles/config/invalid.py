@@ -10,11 +10,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
-from ..alias import is_alias
 from ..errors import ConfigError, Location, MilvusProfilesError
-from ..half_made import even_half_made
-from ..masked import without_secrets
-from ..spelling import suggest_field
+from ..masked import even_half_made, without_secrets
+from ..names import is_alias, suggest_field
 from ..text import Standing
 from .fields import FIELDS, field
 from .values import Origin, RawProfile, left_out, unflatten
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
     from ..profile import Profile
-
-__all__ = ["FINDINGS", "Findings", "refuse", "validate"]
 
 FINDINGS = 100
 """Errors that are made of the findings in one profile, or shown of those in all: a file can hold a million."""

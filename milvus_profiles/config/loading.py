@@ -1,4 +1,4 @@
-"""Reading the files and the environment, in the order and from the places that the documentation names.
+"""Reading the files that are in force and the environment, in the order and from the places of the documentation.
 
 Programs connect more often than files change: a file is read each time, but parsed, and its profiles put together,
 once for each content.
@@ -13,16 +13,24 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..alias import fold_alias
 from ..errors import ConfigError, ParamError
+from ..files.paths import is_absent
 from ..masked import MaskedMapping
+from ..names import fold_alias
 from .documents import Document, Role, read_document, try_parse
-from .in_force import directory_of, documents_in_force
-from .locations import STATE_VARIABLES, current_directory, named
-from .profiles import ProfileCache, Profiles
+from .locations import (
+    STATE_VARIABLES,
+    UnreadFile,
+    current_directory,
+    find_project_file,
+    named,
+    named_file,
+    user_file,
+    user_file_fault,
+)
+from .profiles import Profiles
+from .resolved import ProfileCache
 from .settings import Settings, load_settings
-
-__all__ = ["BrokenFileWarning", "load", "load_alone", "load_for", "load_text", "load_with_warning", "profiles_of"]
 
 
 class BrokenFileWarning(UserWarning):
@@ -207,3 +215,62 @@ def _cache(settings: Settings, documents: tuple[Document, ...]) -> ProfileCache:
             with contextlib.suppress(KeyError):  # another thread took the last one
                 _CACHE.popitem(last=False)
     return entry[2]
+
+
+def directory_of(cwd: str | os.PathLike[str] | None, text: str | None) -> str:
+    """Where relative paths count from and the search for a project file begins."""
+    if cwd is not None:
+        return os.path.abspath(os.fspath(cwd))
+    try:
+        return current_directory()
+    except ConfigError:
+        # Nothing is searched for, and nothing counts from there.
+        if text and os.path.isabs(text):
+            return os.path.dirname(text)
+        raise
+
+
+def documents_in_force(
+    file: str | None, env: Mapping[str, str], cwd: str, file_name: str, *, new: bool = False
+) -> tuple[tuple[Document, ...], tuple[UnreadFile, ...]]:
+    """The files in force, strongest first, and those that are there and are not read.
+
+    Args:
+        file: one that is named, by whatever ``file_name`` calls it.
+        env, cwd: as for :func:`milvus_profiles.config.loading.load`.
+        new: as for :func:`milvus_profiles.config.loading.load`.
+
+    Raises:
+        ConfigError: a file cannot be read or is invalid as a whole.
+    """
+    if text := named(file, env):
+        name = "MILVUS_PROFILES_FILE" if file is None else file_name
+        path = _named(text, env, cwd, name)
+        if new and is_absent(path):
+            return (), ()
+        try:
+            return (read_document(path, "named", cwd),), ()
+        except ConfigError as error:
+            if is_absent(path):
+                raise ConfigError(
+                    f"the file that {name} names does not exist", hint=error.hint, location=error.location
+                ) from None
+            raise
+    documents: list[Document] = []
+    found, unread = find_project_file(cwd, env)
+    if found is not None:
+        documents.append(read_document(found, "project"))
+    own = user_file(env)
+    if own is not None and not is_absent(own):
+        if (fault := user_file_fault(env)) is None:
+            documents.append(read_document(own, "user"))
+        else:
+            unread = (*(one for one in unread if one.path != own), fault)
+    return tuple(documents), unread
+
+
+def _named(text: str, env: Mapping[str, str], cwd: str, name: str) -> str:
+    try:
+        return named_file(text, env, cwd)
+    except ConfigError as error:
+        raise ConfigError(f"the file that {name} names: {error.message}", hint=error.hint) from None

@@ -16,27 +16,16 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from ..files.ownership import Fault, fault_below, fault_of, own_users
-from ..files.paths import absolute_path, home_directory, home_fault, is_absolute
+from ..files.paths import (
+    Fault,
+    absolute_path,
+    fault_below,
+    fault_of,
+    home_directory,
+    is_absolute,
+    own_users,
+)
 from ..text import quote
-
-__all__ = [
-    "FILE_NAME",
-    "STATE_VARIABLES",
-    "UnreadFile",
-    "current_directory",
-    "find_project_file",
-    "home_directory",
-    "home_fault",
-    "named",
-    "named_file",
-    "project_candidates",
-    "project_file",
-    "state_directory",
-    "state_fault",
-    "user_file",
-    "user_file_fault",
-]
 
 FILE_NAME = "milvus.toml"
 STATE_VARIABLES = ("HOME", "USERPROFILE", "XDG_STATE_HOME", "LOCALAPPDATA", "SUDO_UID")

@@ -3,25 +3,31 @@
 A link on the way is its maker's word.  In a project that nobody trusted it is somebody else's, so there no link below
 the project's directory is followed, and nothing leaves that directory by one.  Elsewhere links are followed that are
 this user's own, as those of people who keep their settings in a repository are.
+
+The lock of a file keeps our own processes and threads apart: a sidecar file, locked by the operating system.  It ends
+with the process that holds it, however that ends.  It stands beside the file and not in the state directory, since
+that is another one for another user, HOME or container.  Whoever holds it takes it away again, so that no repository
+gets one; a process that waited for one that is gone holds the lock of a file that nobody else sees, so it looks
+whether what it has locked still stands there, and begins anew where it does not.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from ..errors import ConfigError, Location, UntrustedError
+from ..errors import ConfigError, Location, LockTimeoutError, UntrustedError
 from ..files.held_directory import HeldDirectory, is_link
-from ..files.ownership import has_modes, own_users
+from ..files.paths import has_modes, own_users
 from ..files.regular_file import FileFault, check_kind
-from ..text import milvus_profiles
+from ..text import command, counted, milvus_profiles, removal
 from .locations import FILE_NAME
-
-__all__ = ["hint_for", "place", "real_path", "refusal", "standing"]
 
 _NOT_PERMITTED = "make the file and its directory writable for this user"
 if sys.platform == "win32":
@@ -40,23 +46,12 @@ _HINTS = {
 
 
 def hint_for(number: int | None, default: str) -> str:
-    """What to do about an error of the operating system.
-
-    Args:
-        number: its errno.
-        default: for those that have no remedy of their own.
-    """
+    """What to do about an error of the operating system; ``default`` for those that have no remedy of their own."""
     return _HINTS.get(number or 0, default)
 
 
 def refusal(error: OSError, path: str, what: str) -> ConfigError:
-    """An error of the operating system as one of ours.
-
-    Args:
-        error: what it said.
-        path: the file.
-        what: what cannot be done, as the beginning of a sentence.
-    """
+    """An error of the operating system as one of ours; ``what`` cannot be done begins its sentence."""
     return ConfigError(
         f"{what}: {error.strerror or type(error).__name__}",
         hint=hint_for(error.errno, "choose another file with --config"),
@@ -82,7 +77,7 @@ def real_path(path: str) -> str:
 def place(
     path: str, inside: str | None, *, make: bool = False, follow: bool = True
 ) -> Iterator[tuple[HeldDirectory, str]]:
-    """Hold the directory that a file stands in, or is to be written in.
+    """Hold the directory that a file stands in, or is to be written in; yields it and the name of the file in it.
 
     Args:
         path: the file, whether it exists or not.
@@ -90,9 +85,6 @@ def place(
             links, but not one that another user put in the place of the file.
         make: make the directories that are missing (0700).
         follow: False takes the path itself, and a link there is the caller's business.
-
-    Yields:
-        The directory, and the name of the file in it.
 
     Raises:
         UntrustedError: the path leads through a link of an untrusted project.
@@ -122,7 +114,7 @@ def _hold(stack: ExitStack, directory: str, make: bool) -> HeldDirectory:
     missing: list[str] = []
     while True:
         try:
-            held = stack.enter_context(_open(directory))
+            held = stack.enter_context(_opened(HeldDirectory, directory))
             break
         except FileNotFoundError:
             if not make:
@@ -134,20 +126,18 @@ def _hold(stack: ExitStack, directory: str, make: bool) -> HeldDirectory:
     return held
 
 
-def _open(directory: str) -> HeldDirectory:
+def _opened(enter: Callable[..., HeldDirectory], directory: str) -> HeldDirectory:
     try:
-        return HeldDirectory(directory)
+        return enter(directory)
     except PermissionError:
         # It may be one that lets files be made in it and does not show them.
-        return HeldDirectory(directory, passing=True)
+        return enter(directory, passing=True)
 
 
 def _step(stack: ExitStack, held: HeldDirectory, name: str, inside: str, make: bool) -> HeldDirectory:
     _refuse_link(held, name, inside)
     try:
-        return stack.enter_context(held.enter(name))
-    except PermissionError:
-        return stack.enter_context(held.enter(name, passing=True))
+        return stack.enter_context(_opened(held.enter, name))
     except FileNotFoundError:
         if not make:
             raise
@@ -205,12 +195,7 @@ def _refuse_foreign_link(path: str) -> None:
 
 
 def standing(held: HeldDirectory, name: str, path: str) -> os.stat_result | None:
-    """What stands in a directory under a name; None where nothing does.
-
-    Args:
-        held: the directory.
-        name: the name.
-        path: how errors call it.
+    """What stands in a directory under a name; None where nothing does.  Errors call it ``path``.
 
     Raises:
         ConfigError: it is a link, a directory, a FIFO or a device, or another user's.
@@ -249,3 +234,167 @@ def _is_foreign(held: HeldDirectory, status: os.stat_result) -> bool:
     return os.geteuid() != 0 or (
         around.st_uid != status.st_uid and bool(around.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
     )
+
+
+_POLL = 0.02
+"""Seconds between two looks at a lock that somebody else holds."""
+_NAMED = "" if sys.platform == "win32" else "; {} names it"
+
+
+@contextmanager
+def locked(path: str, timeout: float, *, inside: str | None = None) -> Iterator[None]:
+    """Hold the lock of a file: the sidecar ``REAL.lock``, beside what the path leads to.
+
+    Creates missing directories (0700).  What a killed writer left behind is swept away, so whoever calls
+    :func:`atomic.write_atomic` on a path that others lock must hold this lock too.
+
+    Args:
+        path: the file to protect, whether it exists or not; links are followed.
+        timeout: seconds to wait for another holder; negative waits for ever.
+        inside: as for :func:`place`.
+
+    Raises:
+        LockTimeoutError: another process or thread holds it for longer.
+        ConfigError: the lock file cannot be created or opened, or something else stands there.
+        UntrustedError: the path leads through a link.
+    """
+    with ExitStack() as stack:
+        held, name, descriptor = _lock(path, timeout, inside, stack)
+        try:
+            yield
+        finally:
+            _release(held, name, descriptor)
+
+
+def _lock(path: str, timeout: float, inside: str | None, stack: ExitStack) -> tuple[HeldDirectory, str, int]:
+    """The directory, held as long as the stack, the name of the lock in it, and the lock."""
+    lock_path = f"{path}.lock"
+    end = time.monotonic() + timeout
+    try:
+        held, name = stack.enter_context(place(path, inside, make=True))
+        lock_path = os.path.join(held.path, f"{name}.lock")
+        while (descriptor := _try_lock(held, f"{name}.lock", path)) is None:
+            if timeout >= 0 and time.monotonic() >= end:
+                raise LockTimeoutError(
+                    f"another process is editing the file: it has held {lock_path} for more than "
+                    f"{counted(timeout, 'second')}",
+                    hint=f"wait until it has ended{_NAMED.format(command('fuser', lock_path))}",
+                    location=Location(path),
+                )
+            time.sleep(_POLL)
+        try:
+            _sweep(held, name)
+        except BaseException:
+            _unlock(descriptor)
+            raise
+        return held, f"{name}.lock", descriptor
+    except LockTimeoutError:  # an OSError too
+        raise
+    except OSError as error:
+        raise refusal(error, path, f"cannot be edited, because {lock_path} cannot be locked") from None
+
+
+def _try_lock(held: HeldDirectory, name: str, path: str) -> int | None:
+    """The lock, where nobody has it and its file is still the one that stands there."""
+    try:
+        descriptor = held.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        held.give(descriptor)
+    except FileExistsError:
+        # Looked at before it is opened, and after: to open a device may do something.
+        if not _check_lock(held, name, path):
+            return None
+        try:
+            descriptor = held.open(name, os.O_RDWR)
+        except FileNotFoundError:  # its holder took it away meanwhile
+            return None
+    try:
+        ours = _check_lock(held, name, path) and _stands(held, name, descriptor)
+        if ours and _try(descriptor) and _stands(held, name, descriptor):
+            return descriptor
+    except BaseException:
+        _unlock(descriptor)
+        raise
+    _unlock(descriptor)
+    return None
+
+
+def _stands(held: HeldDirectory, name: str, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), held.status(name))
+    except FileNotFoundError:
+        return False
+
+
+def _release(held: HeldDirectory, name: str, descriptor: int) -> None:
+    """Take the file of a lock away that is held, and let it go; one with something in it is somebody's."""
+    try:
+        ours = os.fstat(descriptor).st_size == 0 and _stands(held, name, descriptor)
+    except OSError:
+        ours = False
+    if sys.platform == "win32":
+        # A file that is open cannot be removed there, be it by another process: that one takes the lock over then.
+        _unlock(descriptor)
+        if ours:
+            with suppress(OSError):
+                held.remove(name, patient=False)
+        return
+    if ours:
+        with suppress(OSError):
+            held.remove(name)
+    _unlock(descriptor)
+
+
+def _check_lock(held: HeldDirectory, name: str, path: str) -> bool:
+    """Refuse what is no lock; whether anything stands there."""
+    lock_path = os.path.join(held.path, name)
+    try:
+        return standing(held, name, lock_path) is not None
+    except ConfigError as error:
+        raise ConfigError(
+            f"cannot be edited, because {lock_path} cannot be locked: it {error.message}",
+            hint=f"see what it is, and {removal(lock_path)}",
+            location=Location(path),
+        ) from None
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try(descriptor: int) -> bool:
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:  # of a network drive not always a PermissionError
+            return False
+        return True
+
+    def _unlock(descriptor: int) -> None:
+        with suppress(OSError):
+            msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+        os.close(descriptor)
+
+else:
+    import fcntl
+
+    def _try(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _unlock(descriptor: int) -> None:
+        # In words, since a child that was forked meanwhile has the file open too.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+
+def _sweep(held: HeldDirectory, name: str) -> None:
+    ours = re.compile(re.escape(f".{name}.") + r"[0-9a-f]{16}\.tmp")
+    with suppress(OSError), held.names() as names:
+        for found in names:
+            if ours.fullmatch(found):
+                # Only what this program makes: a repository may hold anything by that name.
+                with suppress(OSError, ConfigError):
+                    standing(held, found, found)
+                    held.remove(found)

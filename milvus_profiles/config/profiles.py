@@ -12,32 +12,26 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ..alias import alias_of, fold_alias, foreign_letter, is_alias
 from ..connectable import Connectable
 from ..display import Table, Tabular
 from ..errors import ConfigError, Location, MilvusProfilesError, UnknownProfileError
-from ..half_made import even_half_made
+from ..files.paths import home_fault
 from ..log import log
-from ..masked import MaskedFields, without_secrets
-from ..spelling import Nearest, some
+from ..masked import MaskedFields, even_half_made, without_secrets
+from ..names import Nearest, alias_of, fold_alias, foreign_letter, is_alias, some
 from ..text import Standing
 from .databases import refuse_brought, untrusted_origin
-from .documents import Document
-from .environment import idle_addresses
+from .documents import Document, refusal
 from .invalid import FINDINGS, Findings, refuse, validate
 from .layers import Layers, Selection, standing_of
-from .locations import UnreadFile, home_fault, user_file
-from .permissions import refusal
-from .plain_values import plain_profile
-from .resolved import Examined, ProfileCache, Resolved, table_row
-from .settings import Settings
+from .locations import UnreadFile, user_file
+from .resolved import Examined, ProfileCache, Resolved, plain_profile, table_row
+from .settings import Settings, idle_addresses
 from .trust import TrustStore, check_default, check_endpoint, check_fields
 from .values import Origin, Raw, RawProfile, from_call, override
 
 if TYPE_CHECKING:
     from ..profile import Profile
-
-__all__ = ["Examined", "ProfileCache", "Profiles", "Resolved", "Selection"]
 
 _CACHED_PROFILES = 64
 _SHOWN = 100  # in a notebook
@@ -292,7 +286,7 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
             UntrustedError: it needs trust that its file does not have.
             ConfigError: it is invalid or has no address, or its file holds a secret and anyone may change it.
         """
-        layer = self._call_layer(fields or {})
+        layer = self._call_layer(fields) if fields else {}
         fields = None  # a traceback may show the locals of its frames, and a secret of the call is plain text there
         key = fold_alias(alias)
         raw, profile = self._cache.get(key) or (self.raw(alias), None)
@@ -310,10 +304,10 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
         if profile.is_template:
             raise self._no_address(raw)
         if not trusted:
-            profile = profile.validated()
             self._check_shadow(profile, raw)
-            profile = self._held(profile, raw)
-            refuse_brought(profile, raw)
+            if profile.endpoint.kind == "lite":
+                profile = self._held(profile.validated(), raw)
+                refuse_brought(profile, raw)
         return Resolved(profile, raw, trusted)
 
     def _connectable(self, raw: RawProfile) -> Connectable:
@@ -371,7 +365,7 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
     def _call_layer(self, fields: Mapping[str, Any]) -> Raw:
         return from_call(fields, self.cwd, lambda: self._layers.home)
 
-    def _check_shadow(self, profile: Profile, raw: RawProfile) -> None:
+    def _check_shadow(self, profile: Connectable, raw: RawProfile) -> None:
         key = fold_alias(raw.alias)
         for document in self.documents:
             if document is raw.document or key not in document.aliases:

@@ -1,17 +1,69 @@
-"""The JSON Schema of a milvus.toml, for editors that complete and check TOML (taplo, Even Better TOML)."""
+"""What the root of a milvus.toml may hold, and the JSON Schema of the whole, for editors (taplo, Even Better TOML).
+
+The root is validated by pydantic-settings through sources of our own: its environment source makes phantom profiles,
+its dotenv source lets a repository's ``.env`` in, and merging files field by field would send one file's secret to
+another file's address.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from ..alias import ALIAS_LONGEST, ALIAS_PATTERN
+from pydantic import Field
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
 from ..fieldtypes import MANY
-from ..profile import POOL_WIDE, Profile
+from ..names import ALIAS_LONGEST, ALIAS_PATTERN
+from ..pool_settings import POOL_WIDE
+from ..profile import Profile
 from .fields import MAX_CONNECTIONS
 
-__all__ = ["EXAMPLES", "file_schema"]
+
+class _Model(BaseSettings):
+    """The fields of :class:`.settings.Settings`, with what each may be."""
+
+    model_config = SettingsConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+
+    default_profile: str | None = None
+    max_connections: Annotated[int, Field(ge=1, le=MAX_CONNECTIONS)] = MAX_CONNECTIONS
+    keyring_backends: list[str] = []
+    profile: str | None = None
+    environment: Any = None  # made by our own source, so there is nothing to validate
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment, then the files; see the module's text for what is left out."""
+        given: Any = init_settings
+        return tuple(_Source(settings_cls, found) for found in given.init_kwargs["read_from"])
+
+
+class _Source(PydanticBaseSettingsSource):
+    def __init__(self, settings_cls: type[BaseSettings], found: dict[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._found = found
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        raise AssertionError("the sources answer for all fields at once")
+
+    def __call__(self) -> dict[str, Any]:
+        return self._found
+
+
+def validated(*found: dict[str, Any]) -> dict[str, Any]:
+    """What was found, strongest first, each value checked to be what it may be."""
+    model = _Model(read_from=found)  # type: ignore[call-arg]  # for the sources
+    return {name: getattr(model, name) for name in _Model.model_fields}
+
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "": {

@@ -16,12 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ConfigError, Location
-from ..files.ownership import fault_of, has_modes, own_users
+from ..files.paths import fault_of, has_modes, home_fault, own_users
 from ..files.regular_file import STATE_LIMIT, FileFault, read_regular
 from ..text import removal
-from .locations import home_fault, state_directory, state_fault
-
-__all__ = ["State", "read_state", "state_file", "update_state"]
+from .locations import state_directory, state_fault
 
 _LOCK_TIMEOUT = 10.0
 
@@ -115,7 +113,7 @@ def update_state(
         LockTimeoutError: another process writes it for too long.
     """
     from .atomic import create_file, write_atomic
-    from .file_lock import locked
+    from .places import locked
 
     path = state_file(name, env)
     try:

@@ -12,33 +12,20 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..connectable import Connectable
 from ..endpoint import AddressError, parse_address
 from ..errors import ConfigError, Location, UntrustedError
 from ..files.paths import leads_out
 from ..text import milvus_profiles, quote
 from .disclosure import shown
 from .documents import Document
-from .environment import secret_values
 from .fields import ADDRESS_FIELDS, SECRET_FIELDS, find_field
 from .locations import state_directory
+from .settings import secret_values
 from .state import State, read_state, update_state
 from .values import RawProfile, from_table
-
-if TYPE_CHECKING:
-    from ..profile import Profile
-
-__all__ = [
-    "TrustStore",
-    "check_endpoint",
-    "check_fields",
-    "gated_fields",
-    "gated_names",
-    "is_gated",
-    "remedy",
-    "shown_gated",
-]
 
 _NAME_OF_STATE = "trust.json"
 _WHAT_IT_IS = "the list of trusted files"
@@ -307,7 +294,9 @@ def check_fields(raw: RawProfile, store: TrustStore) -> None:
         )
 
 
-def check_endpoint(profile: Profile, raw: RawProfile, store: TrustStore, own: Profile | None, own_file: str) -> None:
+def check_endpoint(
+    profile: Connectable, raw: RawProfile, store: TrustStore, own: Connectable | None, own_file: str
+) -> None:
     """Refuse an untrusted project's profile that takes the name of one of the user's and leads somewhere else.
 
     Elsewhere is another server, another database there, or another of the user's accounts: its keyring entry would be
@@ -358,11 +347,11 @@ def _is_overridden(name: str, raw: RawProfile) -> bool:
     return value is not None and value.origin.document is not raw.document
 
 
-def _database(profile: Profile) -> str:
+def _database(profile: Connectable) -> str:
     return profile.db_name or "default"  # what a server takes where none is named
 
 
-def _account(profile: Profile) -> str:
+def _account(profile: Connectable) -> str:
     return repr(profile.user) if profile.user is not None else "a token"
 
 

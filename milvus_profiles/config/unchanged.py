@@ -11,15 +11,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..files.given import is_given
-from ..half_made import even_half_made
-from ..masked import MaskedMapping
+from ..files.regular_file import is_given
+from ..masked import MaskedMapping, even_half_made
 from .locations import named, project_candidates
 
 if TYPE_CHECKING:
     from .profiles import Profiles
-
-__all__ = ["Unchanged"]
 
 _SETTLED_NS = 2_000_000_000
 """Age of a change from which on the times of a file tell the next one: file systems count in ticks, FAT's of 2 s."""

@@ -15,26 +15,9 @@ from typing import Any, Literal, NamedTuple
 from ..endpoint import absolute_address
 from ..errors import ConfigError, Location
 from ..files.paths import absolute_path
-from ..half_made import even_half_made
-from ..masked import SecretText
+from ..masked import SecretText, even_half_made
 from .documents import Document
 from .fields import ADDRESS_FIELDS, FIELDS, SECRET_FIELDS, find_field
-
-__all__ = [
-    "BOUND_TO_ADDRESS",
-    "FieldPath",
-    "Layer",
-    "Origin",
-    "Raw",
-    "RawProfile",
-    "Value",
-    "displaced",
-    "from_call",
-    "from_table",
-    "has_address",
-    "left_out",
-    "override",
-]
 
 Home = Callable[[], str]
 """What ``~`` stands for, empty where it stands for nothing: asked for where one stands, since it is looked at."""

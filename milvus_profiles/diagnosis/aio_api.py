@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 
 from ..background import start
 from ..errors import MilvusProfilesError
-from .cancellation import Cancellation, Cancelled
+from .test_run import Cancellation, Cancelled
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
     from ..profile import Profile
     from .report import Report, Stage
-
-__all__ = ["diagnose"]
 
 
 async def diagnose(

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..alias import alias_of
 from ..config.loading import load_with_warning, profiles_of
 from ..config.profiles import Profiles
 from ..errors import MilvusProfilesError, ParamError
 from ..live.api import connect
 from ..live.opening import secret_context
+from ..names import alias_of
 from ..profile import Profile
 from .report import Report, Stage
 from .stages import ProfileTest, diagnose_declared
-
-__all__ = ["diagnose", "selected"]
 
 
 def diagnose(

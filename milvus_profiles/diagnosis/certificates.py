@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
+from ..masked import server_text
 from ..probe.certificate import Certificate
 from ..probe.context import ConnectContext
 from ..probe.tls import ClientCertificate, TLSOutcome
-from ..server_text import server_text
 from ..text import counted
 from .test_run import StageDraft
-
-__all__ = ["describe_tls"]
 
 _ENDS_SOON = 30
 _SHOWN_NAMES, _SHOWN_CHAIN = 20, 10

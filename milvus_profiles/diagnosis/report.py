@@ -8,21 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from ..display import Line, Lined
-from ..half_made import even_half_made
+from ..masked import even_half_made
 from ..text import counted
-
-__all__ = [
-    "INFORMATION",
-    "STAGES",
-    "Report",
-    "Stage",
-    "StageName",
-    "Status",
-    "mark",
-    "server_name",
-    "stage_lines",
-    "verdict",
-]
 
 StageName = Literal[
     "config", "secret", "dns", "tcp", "tls", "grpc", "auth", "version", "database", "rest", "management"

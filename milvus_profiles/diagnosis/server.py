@@ -15,13 +15,20 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from ..background import Pending
-from ..channel.grpc_import import grpc
-from ..channel.receive_limits import is_oversized, oversized
-from ..channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, status_of
+from ..background import Deadline, Pending
+from ..channel.grpc_process import grpc
+from ..channel.wire import (
+    CONNECT,
+    GET_VERSION,
+    LIST_DATABASES,
+    SHOW_COLLECTIONS,
+    Method,
+    is_oversized,
+    oversized,
+    status_of,
+)
 from ..config.disclosure import shown
 from ..connectable import TLSSettings
-from ..deadline import Deadline
 from ..endpoint import is_numeric
 from ..errors import (
     AuthenticationError,
@@ -34,22 +41,18 @@ from ..errors import (
 )
 from ..live.driving import calls_deadline, look, make_call, one_by_one
 from ..live.handshake import Invoke, Probe, Reply, ServerInfo, Together, handshake_plan
-from ..live.opening import CONFIRMING, OpenedChannel
+from ..live.opening import CONFIRMING
+from ..live.registry import OpenedChannel
+from ..masked import server_text
+from ..probe.causes import ResolversDifferError, answered_by_gateway, found_nothing, http_status_of
 from ..probe.context import ConnectContext
 from ..probe.explain import refused_here
-from ..probe.explain_gateway import answered_by_gateway, http_status_of
-from ..probe.resolvers import ResolversDifferError, found_nothing
-from ..probe.results import ProbeResults
-from ..probe.tls import TLSOutcome, probe_tls
+from ..probe.tls import ProbeResults, TLSOutcome, probe_tls
 from ..profile import Profile
-from ..server_text import server_text
 from ..text import counted, printable
-from .cancellation import Cancelled
 from .certificates import describe_tls
 from .report import StageName, server_name
-from .test_run import RetryBudget, StageDraft, TestRun, broken
-
-__all__ = ["Channel", "grpc_finds_more", "shake_hands"]
+from .test_run import Cancelled, RetryBudget, StageDraft, TestRun, broken
 
 T = TypeVar("T")
 
@@ -197,11 +200,9 @@ class _Seen:
         return own + self.look_ms + sum(ms for _, _, ms in self.calls)
 
     def spent(self, *methods: Method) -> float:
-        """Milliseconds that the calls of some methods took."""
         return sum(ms for method, _, ms in self.calls if method in methods)
 
     def reply(self, method: Method) -> Reply | None:
-        """What came of the last call of a method."""
         return next((reply for called, reply, _ in reversed(self.calls) if called is method), None)
 
     def debug(self, context: ConnectContext) -> list[str]:
@@ -316,7 +317,6 @@ def _unexamined(why: str) -> TLSOutcome:
 
 
 def _stage_of(error: MilvusProfilesError, seen: _Seen) -> StageName:
-    """The stage at which a handshake failed."""
     if seen.calls and answered_by_gateway(seen.calls[-1][1].details):
         return "grpc"
     if isinstance(error, TLSError):

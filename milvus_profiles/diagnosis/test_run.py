@@ -5,19 +5,59 @@ It knows no network and no profile.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ..deadline import Deadline
+from ..background import Deadline
 from ..errors import MilvusProfilesError, ServerNotReadyError, UnreachableError
-from ..live.retry import RetryUntilReady
-from .cancellation import Cancellation, Cancelled
+from ..live.driving import RetryUntilReady
 from .report import INFORMATION, STAGES, Report, Stage, StageName, Status
 
-__all__ = ["RetryBudget", "StageDraft", "StageFailed", "TestRun", "broken"]
+
+class Cancelled(Exception):
+    """Whoever asked for the test wants it no more."""
+
+
+class Cancellation:
+    """Ends a test from another thread: nothing new begins, and what waits for the server is closed."""
+
+    def __init__(self) -> None:
+        self._wanted = threading.Event()
+        self._guard = threading.Lock()
+        self._close: Callable[[], None] | None = None
+
+    def cancel(self) -> None:
+        self._wanted.set()
+        with self._guard:
+            close, self._close = self._close, None
+        if close is not None:
+            close()
+
+    def check(self) -> None:
+        if self._wanted.is_set():
+            raise Cancelled
+
+    def pause(self, seconds: float) -> None:
+        """Wait; raise Cancelled if somebody cancels meanwhile."""
+        self._wanted.wait(seconds)
+        self.check()
+
+    @contextmanager
+    def closing(self, close: Callable[[], None]) -> Iterator[None]:
+        """Have something closed at once when the test is cancelled, beside the one who ends it in order."""
+        with self._guard:
+            self._close = close
+        try:
+            self.check()
+            yield
+        finally:
+            with self._guard:
+                self._close = None
+
 
 T = TypeVar("T")
 
@@ -94,12 +134,10 @@ class StageDraft:
         self.advise(hint)
 
     def advise(self, hint: str | None) -> None:
-        """Add something to do."""
         if hint:
             self.hint = f"{self.hint}; {hint}" if self.hint else hint
 
     def skip(self, why: str) -> None:
-        """Say that there was nothing to look at, and why."""
         self.status, self.detail, self.ms = "skipped", why, 0.0
 
 
@@ -163,6 +201,5 @@ class TestRun:
                 self._add(Stage(other, "skipped"))
 
     def report(self) -> Report:
-        """The test as a whole, at its end."""
         self._skip_until(None)
         return Report(self.alias, self._exit_code, self.version, tuple(self._stages))

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from ..config.profiles import Profiles
-    from ..secrets import OSKeyring
-
-__all__ = ["DoctorContext", "Examined", "Finding"]
-
+    from ..secrets.os_keyring import OSKeyring
 
 Examined = dict[str, Profile | Findings]
 """What each alias leads to: the profile, or what is wrong with it.  All of them are put together once."""
@@ -44,7 +41,6 @@ class Finding:
         return cls(name, "failed", f"{whose}{place}{error.message}", error.hint or remedy)
 
     def as_json(self) -> dict[str, Any]:
-        """The finding with the documented keys."""
         return {"name": self.name, "status": self.status, "detail": self.detail, "hint": self.hint}
 
 

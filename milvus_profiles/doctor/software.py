@@ -25,21 +25,18 @@ from .finding import DoctorContext, Examined, Finding
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
 
-__all__ = ["check_keyring", "check_libraries", "check_lite", "check_python", "is_met"]
-
 _DISTRIBUTION = "milvus-profiles"
 _LONGEST = 300
 
 # What brings in the compiled part, where that is not the module of the distribution's name.
 _MODULES = {
     "cryptography": "cryptography.x509",
-    "grpcio": "milvus_profiles.channel.grpc_import",
+    "grpcio": "milvus_profiles.channel.grpc_process",
     "protobuf": "google.protobuf.message_factory",
 }
 
 
 def check_python() -> Iterator[Finding]:
-    """The interpreter."""
     version = platform.python_version()
     with contextlib.suppress(metadata.PackageNotFoundError):  # run from a bare copy of the sources
         wanted = metadata.metadata(_DISTRIBUTION)["Requires-Python"]

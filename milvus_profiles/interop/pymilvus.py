@@ -9,34 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..alias import alias_of
 from ..channel.pymilvus_client import ClientArguments, authentication, client_arguments, shared_arguments
 from ..config.fields import FIELDS
 from ..config.loading import load_with_warning, profiles_of
-from ..config.plaintext import check_plaintext
 from ..config.profiles import Profiles
+from ..config.resolved import check_plaintext
 from ..errors import MilvusProfilesError, ParamError
-from ..live.api import connect
-from ..live.connection import Connection
+from ..live.api import Connection, connect
 from ..live.opening import secret_context
 from ..live.request import CallFields, request
 from ..masked import SecretText
+from ..names import alias_of, suggest_field
 from ..profile import Profile
-from ..secrets import resolve
-from ..spelling import suggest_field
+from ..secrets.resolution import resolve
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-__all__ = [
-    "CREDENTIALS",
-    "DEFAULT_HOST",
-    "ListedConnection",
-    "address_of",
-    "connection_args",
-    "hidden",
-    "profile_fields",
-]
 
 DEFAULT_HOST = "localhost"
 """pymilvus's host where only a port is given."""

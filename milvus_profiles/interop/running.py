@@ -1,7 +1,9 @@
-"""Running a program for a profile: in place of this process, or beside a Milvus Lite that lives as long as it does.
+"""A profile as environment variables, under the names that the tools in the field read, and programs run with them.
 
-Where a process can be replaced, it is: then signals, job control and the exit status are the program's own.  Beside a
-server in this process the program is a child, and this process passes on what it is told.
+``MILVUS_URI``, ``MILVUS_ADDRESS``, ``MILVUS_TOKEN``, ``MILVUS_DB``, ``MILVUS_USER`` and ``MILVUS_PASSWORD`` are read by
+many programs and standardised by none.  A program runs in place of this process, or beside a Milvus Lite that lives as
+long as it does: where a process can be replaced, it is; then signals, job control and the exit status are the program's
+own.  Beside a server in this process the program is a child, and this process passes on what it is told.
 """
 
 from __future__ import annotations
@@ -11,9 +13,66 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-__all__ = ["SIGNAL_STATUS", "holding_signals", "replace", "run_child"]
+from ..endpoint import Endpoint
+from ..masked import MaskedMapping, SecretText
+
+if TYPE_CHECKING:
+    from ..profile import Profile
+
+PREFIX = "MILVUS_"
+"""What the names begin with, unless another prefix is wanted."""
+
+LEAVES = ("URI", "ADDRESS", "TOKEN", "DB", "USER", "PASSWORD")
+SECRET_LEAVES = ("TOKEN", "PASSWORD")
+
+# What would contradict a variable of ours, or be taken for one: read by this package and by others.
+_OTHERS = ("TOKEN_FILE", "DB_NAME", "API_KEY", "USERNAME", "URL", "HOST", "PORT", "DATABASE")
+
+
+def variables(
+    profile: Profile, endpoint: Endpoint, token: SecretText | None, *, prefix: str = PREFIX, address: bool = False
+) -> MaskedMapping:
+    """The variables of a profile (for Milvus Lite of its server), those of the secret only with a whole token.
+
+    With ``address`` also ``MILVUS_ADDRESS``, the URI under the name that Attu and servers of MCP read: not in what is
+    written down, where it would have to be kept the same by hand.
+    """
+    found = {"URI": endpoint.uri}
+    if address:
+        found["ADDRESS"] = endpoint.uri
+    if profile.db_name is not None:
+        found["DB"] = profile.db_name
+    if token is not None:
+        # A token with a colon is user:password to every Milvus; an API key has none.
+        user, colon, password = token.reveal().partition(":")
+        found["TOKEN"] = token.reveal()
+        if colon:
+            found |= {"USER": user, "PASSWORD": password}
+    elif profile.credential is not None and profile.credential.user is not None:
+        found["USER"] = profile.credential.user
+    return MaskedMapping({prefix + leaf: value for leaf, value in found.items()})
+
+
+def superseded(*, prefix: str = PREFIX) -> tuple[str, ...]:
+    """Names that must not be inherited beside :func:`variables`: the rest of another connection.
+
+    A token that is left over from somewhere else would be sent to this profile's server.
+    """
+    names = [prefix + leaf for leaf in (*LEAVES, *_OTHERS)]
+    if prefix == PREFIX:
+        # It beats MILVUS_URI, so a child that reads profiles would go elsewhere.
+        names.append("MILVUS_PROFILE")
+    return tuple(names)
+
+
+def unsaid(profile: Profile) -> tuple[str, ...]:
+    """The settings of a profile that no variable says, by their names in a file."""
+    fields = ("ca", "cert", "key", "server_name")
+    names = tuple(f"ssl.{name}" for name in fields if getattr(profile.tls, name, None) is not None)
+    return names if profile.proxy is None else (*names, "proxy")
+
 
 SIGNAL_STATUS = 128
 """What a shell adds to the number of the signal that ended a program."""
@@ -45,9 +104,8 @@ if sys.platform == "win32":
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        return (
-            status - (1 << 32) if status >= 1 << 31 else status
-        )  # what ended by a fault has a number that C calls negative
+        # What ended by a fault has a number that C calls negative.
+        return status - (1 << 32) if status >= 1 << 31 else status
 
 else:
     # Python ignores these from its start, and what is ignored stays so in a new program.
@@ -60,11 +118,7 @@ else:
     _FROM_TERMINAL = frozenset((signal.SIGINT, signal.SIGQUIT, signal.SIGHUP))
 
     def replace(command: Sequence[str], env: Mapping[str, str]) -> NoReturn:
-        """Become another program.
-
-        Args:
-            command: the program, searched for in PATH, and its arguments.
-            env: its whole environment.
+        """Become another program, which is searched for in PATH, with this whole environment.
 
         Raises:
             OSError: it cannot be run.  The frames of the error hold the environment: let it go no further.
@@ -89,17 +143,12 @@ else:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def run_child(command: Sequence[str], env: Mapping[str, str]) -> int:
-        """Run a program and pass on to it the signals that this process gets; within :func:`holding_signals`.
+        """Run a program as :func:`replace`, and pass on to it the signals that this process gets.
 
-        Args:
-            command: the program, searched for in PATH, and its arguments.
-            env: its whole environment.
+        To be called within :func:`holding_signals`.
 
         Returns:
             Its exit status; 128 + n where signal n ended it, or came before it was started.
-
-        Raises:
-            OSError: it cannot be run.  The frames of the error hold the environment: let it go no further.
         """
         if early := signal.sigpending() & _FORWARDED:
             number = int(min(early))

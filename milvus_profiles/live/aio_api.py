@@ -12,22 +12,19 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..alias import alias_of
-from ..background import in_executor
-from ..deadline import seconds_of
+from ..background import in_executor, seconds_of
 from ..errors import MilvusProfilesError
 from ..masked import MaskedFields
+from ..names import alias_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..config.profiles import Profiles
     from ..profile import Profile, ProfileFields
-    from .aio_connection import AsyncConnection
+    from .aio_connecting import AsyncConnection
     from .aio_registry import LoopTable
-    from .registry import ConnectionInfo
-
-__all__ = ["connect", "disconnect", "disconnect_all", "has_connection", "list_connections"]
+    from .shared_base import ConnectionInfo
 
 
 class _Connecting(Coroutine[Any, Any, "AsyncConnection"]):

@@ -13,8 +13,6 @@ from typing import Any
 from ..errors import ConnectionClosedError, ForkError, MilvusProfilesError, ParamError
 from ..masked import MaskedFields
 
-__all__ = ["ClientHold", "client_of", "forked_or_closed", "gate_of", "taken_from"]
-
 _ON_THE_CHANNEL = frozenset({"db_name", "timeout"})
 """Arguments that need no connection of its own; the timeout is that of connecting, which is done."""
 

@@ -16,29 +16,27 @@ from typing import Any, TypeVar
 from google.protobuf.message import DecodeError
 
 from .. import __version__
-from ..channel.grpc_import import grpc
+from ..channel.grpc_process import grpc
 from ..channel.metadata import Metadata, TokenHolder
-from ..channel.receive_limits import LARGEST_ANSWER, OVERSIZED, is_compressed, is_oversized
-from ..channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS, Method, status_of
+from ..channel.wire import (
+    CONNECT,
+    GET_VERSION,
+    LARGEST_ANSWER,
+    LIST_DATABASES,
+    OVERSIZED,
+    SHOW_COLLECTIONS,
+    Method,
+    is_compressed,
+    is_oversized,
+    status_of,
+)
 from ..endpoint import Endpoint
 from ..errors import DatabaseNotFoundError
+from ..masked import server_text, server_texts
+from ..probe.causes import answered_by_gateway
 from ..probe.context import ConnectContext
 from ..probe.explain import classify, classify_body, needs_probes, no_such_database, not_milvus
-from ..probe.explain_gateway import answered_by_gateway
-from ..probe.results import ProbeResults
-from ..server_text import server_text, server_texts
-
-__all__ = [
-    "PROBES_OF_PING",
-    "Invoke",
-    "Plan",
-    "Probe",
-    "Reply",
-    "ServerInfo",
-    "Together",
-    "handshake_plan",
-    "ping_plan",
-]
+from ..probe.tls import ProbeResults
 
 T = TypeVar("T")
 

@@ -15,33 +15,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..config.documents import Document
-from ..config.environment import read_environment
-from ..config.in_force import directory_of, documents_in_force
+from ..background import Deadline
+from ..config.documents import Document, refusal
 from ..config.layers import Layers
+from ..config.loading import directory_of, documents_in_force
 from ..config.locations import UnreadFile, named
-from ..config.permissions import refusal
-from ..config.plain_values import plain_profile
-from ..config.plaintext import check_plaintext
+from ..config.resolved import check_plaintext, plain_profile
+from ..config.settings import read_environment
 from ..config.values import RawProfile
-from ..connectable import PlainProfile
-from ..credential import EnvSource, FileSource
-from ..deadline import Deadline
+from ..connectable import EnvSource, FileSource, PlainProfile
 from ..masked import MaskedMapping, SecretText, secret_fault
 from ..secrets.value import line_of, make_token
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
-
-__all__ = [
-    "PlainLayers",
-    "PlainResolved",
-    "check_served",
-    "is_plainly_served",
-    "plain",
-    "plain_layers",
-    "token_of",
-]
 
 _FIRST_SHARE = 0.5
 """Of the time, at most: the rest is for the machinery to find the cause."""
@@ -120,7 +107,7 @@ def token_of(profile: PlainProfile, env: Mapping[str, str]) -> SecretText | None
         return None
     source = credential.source
     if isinstance(source, FileSource):
-        from ..secrets.file import read_file
+        from ..secrets.resolution import read_file
 
         if not os.path.isfile(source.file):  # a pipe gives what it holds once
             raise ValueError

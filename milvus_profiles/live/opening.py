@@ -16,43 +16,29 @@ from abc import abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ..background import Deadline
 from ..channel.core import ChannelCore
 from ..channel.metadata import TokenHolder
 from ..channel.options import begin_connecting, open_channel
 from ..connectable import Connectable
-from ..deadline import Deadline
 from ..errors import MilvusProfilesError, ServerNotReadyError, UnreachableError
 from ..log import log
 from ..masked import SecretText
+from ..probe.causes import ResolversDifferError
 from ..probe.context import ConnectContext
-from ..probe.resolvers import ResolversDifferError
-from ..secrets import OSKeyring, SecretContext, keyring_timeout, resolve, takes_time
-from .driving import calls_deadline, drive
-from .failure import told
+from ..secrets.os_keyring import OSKeyring, keyring_timeout
+from ..secrets.resolution import SecretContext, resolve, takes_time
+from .driving import RetryUntilReady, calls_deadline, drive
 from .handshake import Plan, ServerInfo, handshake_plan
-from .limit import OPEN_CONNECTIONS
-from .opened import OpenedBase, ReadyChannel
-from .retry import RetryUntilReady
+from .registry import OpenedChannel, SharedChannel
+from .request import told
 from .shared_base import SharedChannelBase
-from .shared_channel import OpenedChannel, SharedChannel
-from .spec import ChannelSpec, SpecKey, context_of
+from .spec import OPEN_CONNECTIONS, ChannelSpec, OpenedBase, ReadyChannel, SpecKey, context_of
 
 if TYPE_CHECKING:
     from ..channel.lite import LiteLease
-    from ..config.profiles import Profiles, Resolved
-
-__all__ = [
-    "CONFIRMING",
-    "OpenedChannel",
-    "OpeningBase",
-    "OpeningPlan",
-    "check_opens",
-    "lite_of",
-    "open_live",
-    "secret_context",
-    "spec_of",
-    "start",
-]
+    from ..config.profiles import Profiles
+    from ..config.resolved import Resolved
 
 _LONGEST_COMMAND = 30.0
 _SHORTEST = 0.05
@@ -76,15 +62,18 @@ def secret_context(profiles: Profiles, alias: str, within: float = _LONGEST_COMM
 def spec_of(resolved: Resolved, profiles: Profiles, within: float = _LONGEST_COMMAND) -> ChannelSpec:
     """What opening a channel of a profile takes, whose secret is to be had within some seconds."""
     profile = resolved.connectable
+    credential = profile.credential
 
     def find(refresh: bool) -> SecretText | None:
+        if credential is None:
+            return None
         # The context is made here: a channel that is open has no need of one.
         context = secret_context(profiles, profile.alias, within)
-        return resolve(profile.credential, profile.endpoint, context, refresh=refresh)
+        return resolve(credential, profile.endpoint, context, refresh=refresh)
 
     # An address of a project's file is spoken to only where the keyring has a secret for it, whoever trusts the file.
     document = resolved.raw.document
-    early = takes_time(profile.credential) and (document is None or document.role != "project")
+    early = credential is not None and takes_time(credential) and (document is None or document.role != "project")
     return ChannelSpec(profile, find, early and profile.endpoint.kind != "lite")
 
 

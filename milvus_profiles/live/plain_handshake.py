@@ -10,14 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import __version__
+from ..background import Deadline
 from ..channel.metadata import TokenHolder
-from ..deadline import Deadline
 from ..masked import SecretText
-from ..probe.sockets import open_socket, resolve, route_to
-from ..probe.stream import Stream
+from ..probe.sockets import Stream, open_socket, resolve, route_to
 from ..probe.unary import UnaryCalls, field_of, fields_in
-
-__all__ = ["answers"]
 
 _SERVICE = "/milvus.proto.milvus.MilvusService/"
 
@@ -32,8 +29,7 @@ def answers(profile: Any, token: SecretText | None, deadline: Deadline) -> bool:
         with opened:
             stream = Stream(opened, deadline)
             if profile.tls is not None:
-                from ..probe.tls_context import verifying_context
-                from ..probe.tls_stream import TLSStream
+                from ..probe.tls_stream import TLSStream, verifying_context
 
                 settings: Any = profile.tls
                 name = profile.tls.server_name or profile.endpoint.host

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..alias import alias_of, check_alias, fold_alias
+from ..background import seconds_of
+from ..config.documents import file_warnings
 from ..config.fields import FIELDS, SECRET_FIELDS
 from ..config.loading import BrokenFileWarning, load_for, profiles_of
-from ..config.permissions import file_warnings
-from ..config.plaintext import check_plaintext
-from ..config.profiles import Profiles, Resolved
+from ..config.profiles import Profiles
+from ..config.resolved import Resolved, check_plaintext
 from ..config.unchanged import Unchanged
 from ..connectable import Connectable
-from ..deadline import seconds_of
-from ..errors import ConfigError, ParamError
-from ..half_made import even_half_made
-from ..log import EVENTS, LOG
-from ..masked import MaskedFields, SecretText
-from ..spelling import suggest_field
-from .failure import told
+from ..errors import ConfigError, MilvusProfilesError, ParamError
+from ..log import EVENTS, LOG, log
+from ..masked import MaskedFields, SecretText, even_half_made, without_secrets
+from ..names import alias_of, check_alias, fold_alias, is_alias, suggest_field
 from .spec import NOT_OF_THE_CHANNEL, SpecKey
 
 if TYPE_CHECKING:
     from ..profile import Profile
-
-__all__ = ["CallFields", "InsecureFileWarning", "InsecureTransportWarning", "Request", "has_address", "request"]
 
 
 class InsecureFileWarning(UserWarning):
@@ -228,7 +224,7 @@ def _request(
     caught: list[Warning] = [] if left_out is None else [BrokenFileWarning(left_out)]
     if resolved.raw.document is not None:
         caught += [InsecureFileWarning(line) for line in file_warnings([resolved.raw.document])]
-    if (warning := check_plaintext(resolved)) is not None:
+    if resolved.connectable.credential is not None and (warning := check_plaintext(resolved)) is not None:
         caught.append(InsecureTransportWarning(warning))
     return Request(resolved, known, key, tuple(caught), SpecKey.of(resolved.connectable))
 
@@ -253,3 +249,18 @@ def _hashable(value: Any) -> Hashable:
         return tuple(_hashable(inner) for inner in value)
     hashable: Hashable = value
     return hashable
+
+
+@contextmanager
+def told(alias: object) -> Iterator[None]:
+    """Log an error that comes up in the block, and raise it.
+
+    Args:
+        alias: the profile, as far as it is known; what is no alias is not told, since it may be anything.
+    """
+    try:
+        yield
+    except MilvusProfilesError as error:
+        name = without_secrets(alias) if isinstance(alias, str) and is_alias(alias) else None
+        log("failed", alias=name, code=error.code, stage=error.stage)
+        raise

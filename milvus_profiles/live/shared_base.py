@@ -1,8 +1,8 @@
 """A shared channel and the handles on it, whether threads or an event loop use them: what they remember and decide.
 
 Nothing here waits.  What is changed is changed under the guard that a shell hands in: a lock for threads, nothing for
-an event loop.  When to close, to renew or to drain is decided here, and done by :mod:`.shared_channel` and
-:mod:`.aio_shared_channel`.
+an event loop.  When to close, to renew or to drain is decided here, and done by :mod:`.registry` and
+:mod:`.aio_registry`.
 """
 
 from __future__ import annotations
@@ -17,30 +17,25 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from typing_extensions import Self
 
-from ..channel.channel_base import OfThisProcess
+from ..background import Deadline
+from ..channel.channel import OfThisProcess
+from ..channel.core_base import HolderReference, reference_to, weakly
 from ..channel.metadata import TokenHolder
 from ..connectable import Connectable
-from ..deadline import Deadline
 from ..display import Table, Tabular
 from ..endpoint import Endpoint
-from ..half_made import even_half_made
 from ..log import log
-from ..masked import SecretText
+from ..masked import SecretText, even_half_made
 from ..probe.context import ConnectContext
 from .clients import ClientHold, forked_or_closed, gate_of
 from .handshake import PROBES_OF_PING, Plan, ping_plan
-from .limit import Slot
-from .opened import Possessions, ReadyChannel
-from .spec import ChannelSpec, SpecKey, context_of, reach_of
-from .weak import HolderReference, reference_to, weakly
+from .spec import ChannelSpec, Possessions, ReadyChannel, Slot, SpecKey, context_of, reach_of
 
 if TYPE_CHECKING:
     from ..channel.core_base import CoreBase
     from ..channel.lite import LiteLease
     from ..channel.pymilvus_source import ClientSource
     from ..profile import Profile
-
-__all__ = ["ConnectionInfo", "Handle", "SharedChannelBase"]
 
 C = TypeVar("C", bound="CoreBase[Any]")
 S = TypeVar("S", bound="SharedChannelBase[Any]")
@@ -146,7 +141,7 @@ class SharedChannelBase(Generic[C]):
 
     @abstractmethod
     def channel(self, gate: Callable[[], None], on_close: Callable[[], Any]) -> Any:
-        """A channel for one handle; the arguments are those of :class:`.channel_base.ChannelBase`."""
+        """A channel for one handle; the arguments are those of :class:`.ChannelBase`."""
 
     def handle(self, make: Callable[[Self, Connectable], H], profile: Connectable) -> H | None:
         """A new handle; None if the channel was closed meanwhile.

@@ -17,24 +17,23 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..deadline import seconds_of
+from ..background import seconds_of
 from ..errors import MilvusProfilesError, PoolError
-from ..live.aio_connection import AsyncConnection
+from ..live.aio_connecting import AsyncConnection
 from ..live.aio_registry import check_fork
-from ..profile import PoolSettings, Profile
-from .aio_leasing import AsyncLeasing
-from .base import BasePool, Check, Plan, Wait, wrong_keyword
+from ..pool_settings import PoolSettings
+from ..profile import Profile
+from .base import BasePool, Check, Leasing, Plan, Wait, wrong_keyword
 from .core import Core, Event
-from .failures import leak_message, not_on_lease, tell_leak
-from .state import Action, CheckHealth, Close, KeyState, Leak, Lease, Open, Waiter, Wake
+from .reports import leak_message, not_on_lease, tell_leak
+from .state import Action, CheckHealth, KeyState, Leak, Lease, Open, Waiter, Wake, Work
 
 if TYPE_CHECKING:
     from typing_extensions import Never, Self
 
     from ..config.profiles import Profiles
+    from ..live.aio_connecting import AsyncConnection
     from .aio_connector import AsyncConnector
-
-__all__ = ["ConnectionPool"]
 
 _LAST_MOMENTS = 2.0
 """Seconds that cutting off what is left may take after the deadline of a close."""
@@ -77,7 +76,7 @@ class ConnectionPool(BasePool):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
-        self._jobs: dict[asyncio.Task[Any], Open | Close | CheckHealth] = {}
+        self._jobs: dict[asyncio.Task[Any], Work] = {}
         self._ended: asyncio.Event | None = None
 
     def _bind(self) -> asyncio.AbstractEventLoop:
@@ -123,11 +122,8 @@ class ConnectionPool(BasePool):
             ForkError: the parent of this forked process used asyncio connections.
             PoolExhaustedError, PoolTimeoutError, ConnectFailedError, PoolClosedError, ...: as for threads.
         """
-        found = self._take_at_once(key)
-        if found is not None:
-            return found
         try:
-            return await self._take(key, timeout)
+            return self._take_at_once(key) or await self._take(key, timeout)
         except MilvusProfilesError as error:
             error.__traceback__ = None
             raise error
@@ -153,8 +149,7 @@ class ConnectionPool(BasePool):
         return self._filled(lease)
 
     async def _take(self, key: str | Profile, timeout: float | None) -> AsyncConnection:
-        self._bind()
-        state = self._state_of(key) or await self._introduce(key)
+        state = await self._key(key)
         lease = self._new_lease()
         lease.entry = None
         waiter = Waiter(state, lease)
@@ -175,10 +170,10 @@ class ConnectionPool(BasePool):
         entry = lease.entry
         if entry is None:
             not_on_lease()
-        key = entry.key
         if not self._is_ours(entry):
             lease.entry = lease.reference = None
             return
+        key = entry.key
         now = self._clock()
         served = self._core.release(lease, now, check=key.test_on_return and entry.channel.needs_check(now))
         if served is not None:
@@ -187,8 +182,6 @@ class ConnectionPool(BasePool):
             self._plan()
         if self._recorder is not None:
             self._recorder.took("use_time", key.name, now - lease.since)
-
-    # --- waiting -------------------------------------------------------------------------------------------------
 
     async def _carry_out(self, waiter: Waiter, plan: Plan) -> None:
         try:
@@ -232,8 +225,7 @@ class ConnectionPool(BasePool):
         if self._core.dirty:
             self._plan()
 
-    def _notify_if_possible(self) -> None:
-        self._notify()
+    _notify_if_possible = _notify
 
     def _tell(self, event: Event) -> Any:
         answer = event(self._core, self._clock())
@@ -321,7 +313,6 @@ class ConnectionPool(BasePool):
     # --- plans and jobs ------------------------------------------------------------------------------------------
 
     def _plan(self) -> None:
-        """Have the core say what is to be done, and do it or begin it."""
         core = self._core
         while True:
             for action in core.plan(self._clock()):
@@ -337,8 +328,7 @@ class ConnectionPool(BasePool):
             return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        self._timer_at = wake_at
+        self._timer, self._timer_at = None, wake_at
         if wake_at < math.inf:
             # The loop must not keep a pool alive that its user has dropped.
             pool: weakref.ref[ConnectionPool] = weakref.ref(self)
@@ -355,7 +345,7 @@ class ConnectionPool(BasePool):
             self._jobs[task] = action
             task.add_done_callback(partial(self._done, self._core))
 
-    async def _work(self, action: Open | Close | CheckHealth) -> Any:
+    async def _work(self, action: Work) -> Any:
         entry = action.entry
         if isinstance(action, Open):
             channel = await self._connector.open(entry.key.name)
@@ -367,7 +357,7 @@ class ConnectionPool(BasePool):
         return await entry.channel.close(max(0.0, action.deadline - self._clock()))
 
     def _done(self, core: Core, task: asyncio.Task[Any]) -> None:
-        """A job has ended, or was cancelled, perhaps before it began: the core learns of it in any case."""
+        """A job has ended, or was cancelled, perhaps before it began."""
         action = self._jobs.pop(task)
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         result = None if error is not None else task.result()
@@ -385,7 +375,24 @@ def _plan_soon(loop: asyncio.AbstractEventLoop, reference: weakref.ref[Connectio
 def _due(reference: weakref.ref[ConnectionPool]) -> None:
     pool = reference()
     if pool is not None:
-        if pool._timer is not None:
-            pool._timer.cancel()
-        pool._timer, pool._timer_at = None, math.inf
+        pool._set_timer(math.inf)
         pool._plan()
+
+
+class AsyncLeasing(Leasing):
+    """A connection for the length of an ``async with`` block."""
+
+    __slots__ = ()
+
+    async def __aenter__(self) -> AsyncConnection:
+        connection: AsyncConnection | None = self._pool._take_at_once(self._key)
+        if connection is None:
+            connection = await self._pool.get_client(self._key, timeout=self._timeout)
+        self._connection = connection
+        return connection
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._connection.entry is not None:
+            self._pool._give_back(self._connection)

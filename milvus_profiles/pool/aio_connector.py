@@ -8,21 +8,12 @@ from typing import Any, Protocol
 
 from ..background import in_executor
 from ..errors import MilvusProfilesError
-from ..live.aio_connection import AsyncConnection
-from ..live.aio_opening import open_async_live
-from ..live.aio_registry import LoopTable, table
-from ..live.aio_shared_channel import AsyncSharedChannel
-from ..profile import PoolSettings, Profile
+from ..live.aio_connecting import AsyncConnection, open_async_live
+from ..live.aio_registry import AsyncSharedChannel, LoopTable, table
+from ..pool_settings import PoolSettings
+from ..profile import Profile
 from .connector import HEALTH_CHECK_TIMEOUT, LeasedHandle, LiveChannel, ProfileKeys, forget
 from .state import Lease
-
-__all__ = [
-    "AsyncConnector",
-    "AsyncMilvusChannel",
-    "AsyncMilvusConnector",
-    "AsyncPooledChannel",
-    "AsyncPooledConnection",
-]
 
 
 class AsyncPooledChannel(Protocol):
@@ -53,12 +44,7 @@ class AsyncPooledConnection(LeasedHandle, AsyncConnection):
 
 
 class AsyncMilvusChannel(LiveChannel):
-    """One for asyncio.
-
-    Args:
-        live: the connection.
-        kept: what must live as long.
-    """
+    """One for asyncio; what is ``kept`` must live as long."""
 
     __slots__ = ("_kept",)
 
@@ -81,11 +67,7 @@ class AsyncMilvusChannel(LiveChannel):
 
 
 class AsyncMilvusConnector(ProfileKeys):
-    """Opens connections of profiles.
-
-    Args:
-        profiles: where they come from; None reads the files and the environment each time.
-    """
+    """Opens connections of profiles."""
 
     lease: staticmethod[[], Lease] = staticmethod(AsyncPooledConnection)
 

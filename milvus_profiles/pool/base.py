@@ -13,29 +13,23 @@ import traceback
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from ..alias import alias_of, fold_alias
-from ..channel.channel_base import OfThisProcess
-from ..deadline import seconds_of
+from ..background import seconds_of
+from ..channel.channel import OfThisProcess
 from ..errors import ConfigError, Location, ParamError, PoolError, PoolExhaustedError, PoolTimeoutError
-from ..half_made import even_half_made
 from ..log import log
-from ..masked import without_secrets
+from ..masked import even_half_made, without_secrets
+from ..names import alias_of, fold_alias, suggest_field
+from ..pool_settings import POOL_WIDE, PoolSettings
 from ..pool_stats import KeyStats, PoolStats
-from ..profile import POOL_WIDE, PoolSettings, Profile
-from ..spelling import suggest_field
+from ..profile import Profile
 from ..text import counted
 from .core import Core, Event
-from .failures import closed, failed, not_on_lease, refused, timed_out
+from .reports import Telemetry, closed, failed, not_on_lease, refused, timed_out
 from .state import KeyState, Lease, Outcome, PoolEntry, Waiter
-
-if TYPE_CHECKING:
-    from .telemetry import Telemetry
-
-__all__ = ["BasePool", "Check", "Leasing", "Plan", "Wait", "wrong_keyword"]
 
 
 class Wait(NamedTuple):
@@ -51,6 +45,8 @@ class Check(NamedTuple):
     timeout: float
 
 
+_ROOM = os.path.dirname(__file__)
+
 Plan = Generator[Wait | Check, Any, "PoolError | None"]
 """What a borrower does who has to wait: it yields what takes time, and returns the error to raise, if any.
 
@@ -60,16 +56,7 @@ It guards the core by itself.  Interrupted, it is dropped: :meth:`BasePool._give
 
 @even_half_made
 class BasePool(OfThisProcess):
-    """What a pool is, however its users wait.
-
-    Args:
-        settings: limits and times; None takes the defaults.
-        connector: opens channels, and makes empty leases.
-        clock: monotonic seconds.
-
-    Raises:
-        ConfigError: the settings are something else, such as the profiles.
-    """
+    """What a pool is, however its users wait."""
 
     _elsewhere = "milvus_profiles.connect(ALIAS), or a pool of its own"
 
@@ -110,7 +97,6 @@ class BasePool(OfThisProcess):
         self._core.is_closed = was_closed
 
     def _forked(self) -> None:
-        """In a forked child the pool starts empty: its channels are the parent's."""
         _PARENTS.append(vars(self).copy())  # kept, so that the garbage collector closes nothing
         for entry in self._core.open_entries():
             entry.channel.abandon()
@@ -144,7 +130,7 @@ class BasePool(OfThisProcess):
                 self._notify()
             again = True
         if key.settings.leak_threshold is not None:
-            stack = traceback.extract_stack()[:-4]  # without this, who drives it, _take, and who was called
+            stack = [frame for frame in traceback.extract_stack() if not frame.filename.startswith(_ROOM)]
             with self._guard, self._lock:
                 self._core.watch(lease, stack, self._clock())
         self._notify()
@@ -174,7 +160,6 @@ class BasePool(OfThisProcess):
         return error
 
     def _await_prepared(self, waiter: Waiter, timeout: float | None) -> Plan:
-        """Have a key prepared."""
         deadline = math.inf if timeout is None else self._clock() + seconds_of("timeout=", timeout)
         if not self._tell(lambda core, now: core.prepare(waiter, now)):
             return closed(self._core)
@@ -247,8 +232,6 @@ class BasePool(OfThisProcess):
         Raises:
             ConfigError: OpenTelemetry is not installed.
         """
-        from .telemetry import Telemetry
-
         self._recorder = Telemetry(self, name, meter_provider)
 
     def idle_count(self, key: str | Profile) -> int:
@@ -322,12 +305,10 @@ def _checked(settings: Any) -> PoolSettings:
 def wrong_keyword(call: str, wrong: dict[str, Any]) -> ParamError:
     """The error of keyword arguments that a pool has not: most are settings, which belong into one object.
 
-    Args:
-        call: as it is written, with ``…`` in the place of the settings.
-        wrong: the arguments; emptied, as a traceback may show the locals of frames.
+    The call is as it is written, with ``…`` in the place of the settings.
     """
     name = next(iter(wrong))
-    wrong.clear()
+    wrong.clear()  # a traceback may show the locals of frames
     near = suggest_field(name, PoolSettings.model_fields)
     hint = None if near is None else f"settings are one object: {call.replace('…', f'PoolSettings({near}=…)')}"
     return ParamError(f"unknown argument {without_secrets(name)[:64]!a}", hint=hint, location=Location(call[:-3]))

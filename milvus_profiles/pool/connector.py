@@ -11,31 +11,19 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..alias import alias_of
 from ..config.loading import profiles_of
 from ..config.profiles import Profiles
 from ..errors import ConnectionClosedError, MilvusProfilesError, ParamError
-from ..live.connection import Connection
+from ..live.api import Connection
 from ..live.opening import open_live
+from ..live.registry import SharedChannel
 from ..live.request import CallFields, Request, request
 from ..live.shared_base import Handle
-from ..live.shared_channel import SharedChannel
-from ..profile import PoolSettings, Profile
+from ..names import alias_of
+from ..pool_settings import PoolSettings
+from ..profile import Profile
 from .lifecycle import HEALTHY_FOR
 from .state import Lease
-
-__all__ = [
-    "HEALTH_CHECK_TIMEOUT",
-    "Connector",
-    "LeasedHandle",
-    "LiveChannel",
-    "MilvusChannel",
-    "MilvusConnector",
-    "PooledChannel",
-    "PooledConnection",
-    "ProfileKeys",
-    "forget",
-]
 
 HEALTH_CHECK_TIMEOUT = 5.0
 """Seconds that a health check waits for the server's answer at most; a shorter ``timeout`` of the profile wins."""
@@ -46,31 +34,19 @@ class PooledChannel(Protocol):
 
     def needs_check(self, now: float) -> bool:
         """Whether calls failed, or none has succeeded lately.  Returns at once."""
-        ...
 
     def is_healthy(self, timeout: float) -> bool:
-        """Ask the server.
-
-        Args:
-            timeout: seconds to wait for its answer at most.
-        """
-        ...
+        """Ask the server, and wait so many seconds for its answer at most."""
 
     def close(self, grace: float) -> None:
-        """Wait for calls in flight, then close.
-
-        Args:
-            grace: seconds to wait at most; calls that take longer are cut off.
-        """
-        ...
+        """Wait so many seconds at most for calls in flight, which are cut off then, and close."""
 
     def abandon(self) -> None:
         """In a forked child: it is the parent's, to be neither used nor closed."""
-        ...
 
 
 class Connector(Protocol):
-    """Opens channels.
+    """Opens channels; :class:`MilvusProfilesError` says that there is no such key, or that none can be had.
 
     Attributes:
         lease: makes an empty lease; the pool sets its ``_pool`` and ``_pooled``.
@@ -79,20 +55,10 @@ class Connector(Protocol):
     lease: Callable[[], Lease]
 
     def introduce(self, key: Any) -> tuple[str, PoolSettings | None]:
-        """What a key is called, however it is spelled, and the settings that it brings along.
-
-        Raises:
-            MilvusProfilesError: there is no such key.
-        """
-        ...
+        """What a key is called, however it is spelled, and the settings that it brings along."""
 
     def open(self, key: str) -> PooledChannel:
-        """Open a channel.
-
-        Raises:
-            MilvusProfilesError: it cannot be had.
-        """
-        ...
+        """Open a channel."""
 
 
 class LeasedHandle(Lease, Handle[Any]):
@@ -251,11 +217,7 @@ class ProfileKeys:
 
 
 class MilvusConnector(ProfileKeys):
-    """Opens connections of profiles.
-
-    Args:
-        profiles: where they come from; None reads the files and the environment each time.
-    """
+    """Opens connections of profiles."""
 
     lease: staticmethod[[], Lease] = staticmethod(PooledConnection)
 

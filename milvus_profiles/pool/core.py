@@ -24,8 +24,6 @@ from typing import Any
 from .lifecycle import CLOSE_GRACE, HEALTHY_FOR, Lifecycle
 from .state import Action, CheckHealth, Close, KeyState, Leak, Open, Outcome, Phase, PoolEntry, Waiter, Wake
 
-__all__ = ["Core", "Event"]
-
 
 class Core(Lifecycle):
     """A pool without its surroundings: events in, actions out."""
@@ -36,7 +34,6 @@ class Core(Lifecycle):
         return min(self._next_eviction, self._alarms[0][0] if self._alarms else math.inf)
 
     def plan(self, now: float) -> list[Action]:
-        """What is to be done now."""
         actions: list[Action] = []
         evict = now >= self._next_eviction
         if evict:
@@ -83,7 +80,7 @@ class Core(Lifecycle):
             key.evict_at = -math.inf  # it is idle for as long as before
             watch = key.watched.pop(reference, None)
             self.dirty[key] = None
-            actions.append(Leak(key.name, None, watch.stack if watch else None, dropped=True))
+            actions.append(Leak(key.name, None, watch.stack if watch else None))
 
     def _settle(self, key: KeyState, now: float, actions: list[Action]) -> None:
         """Bring each channel to where it belongs."""
@@ -128,7 +125,6 @@ class Core(Lifecycle):
                     entry.stale = True
 
     def _has_successor(self, entry: PoolEntry, now: float) -> bool:
-        """Whether another channel of the key can take over."""
         return any(
             other is not entry and other.phase is Phase.READY and not other.stale and now < other.expires
             for other in entry.key.entries
@@ -216,7 +212,7 @@ class Core(Lifecycle):
         for watch in key.watched.values():
             if not watch.reported and now - watch.since >= threshold:
                 watch.reported = True
-                actions.append(Leak(key.name, now - watch.since, watch.stack, dropped=False))
+                actions.append(Leak(key.name, now - watch.since, watch.stack))
         pending = [watch.since for watch in key.watched.values() if not watch.reported]
         if pending:
             self._alarm(min(pending) + threshold, key)

@@ -13,11 +13,9 @@ import math
 from typing import Any, Literal
 from weakref import ref
 
+from ..pool_settings import PoolSettings
 from ..pool_stats import KeyStats, PoolStats
-from ..profile import PoolSettings
 from .state import Dropped, KeyState, LeakWatch, Lease, Outcome, Phase, PoolEntry, Waiter
-
-__all__ = ["Leases"]
 
 _READY = Phase.READY
 
@@ -44,7 +42,6 @@ class Leases:
         self._tickets = itertools.count()
 
     def open_entries(self) -> list[PoolEntry]:
-        """All that have a channel."""
         return [entry for key in self.keys.values() for entry in key.entries if entry.channel is not None]
 
     def stats(self) -> PoolStats:
@@ -112,15 +109,10 @@ class Leases:
                 self.dropped.append((key.name, reference))  # again, it may be, which means nothing
 
     def release(self, lease: Lease, now: float, check: bool = False) -> Waiter | None:
-        """Give a lease back.
+        """Give a lease back; returns who is to be woken, because he has it now.
 
         Args:
-            lease: what :meth:`take` filled.
-            now: the time.
             check: the channel's health is to be checked before it is leased again.
-
-        Returns:
-            Who is to be woken, because he has the lease now.
 
         Raises:
             ValueError: it was returned before.
@@ -176,10 +168,7 @@ class Leases:
     def queue_up(self, waiter: Waiter, now: float, *, again: bool = False) -> Literal["waiting", "exhausted", "closed"]:
         """Wait for a lease; ``exhausted`` where more would wait for a lease of others than ``max_waiting`` allows.
 
-        Args:
-            waiter: with an empty lease.
-            now: the time.
-            again: its lease was on a channel that is not healthy; it comes before all others.
+        One who waits ``again``, as his lease was on a channel that is not healthy, comes before all others.
         """
         key = waiter.key
         if self.is_closed:
@@ -222,8 +211,7 @@ class Leases:
     def cancel(self, waiter: Waiter, now: float) -> Waiter | None:
         """Wait no longer, for a lease or for a key to be prepared; a lease that came meanwhile goes back.
 
-        Returns:
-            Who is to be woken, because he has the lease now.
+        Returns who is to be woken, because he has it now.
         """
         key = waiter.key
         if waiter in key.preparing:

@@ -8,11 +8,9 @@ import math
 import random
 from typing import Any
 
-from ..profile import PoolSettings
+from ..pool_settings import PoolSettings
 from .leases import Leases
-from .state import CheckHealth, Close, KeyState, Lease, Open, Phase, PoolEntry, Waiter
-
-__all__ = ["CLOSE_GRACE", "HEALTHY_FOR", "Lifecycle"]
+from .state import CheckHealth, Close, KeyState, Lease, Open, Phase, PoolEntry, Waiter, Work
 
 HEALTHY_FOR = 30.0
 """Seconds for which a channel that the server answered on is taken to be healthy."""
@@ -24,11 +22,9 @@ _BACKOFF, _BACKOFF_MAX = 0.1, 5.0
 
 
 class Lifecycle(Leases):
-    """The keys and channels of a pool, from opening over health checks to closing.
+    """The keys and channels of a pool, from opening over health checks to closing; ``rng`` is for ``lifetime_jitter``.
 
-    Args:
-        settings: those of the pool, which hold for a key that has none of its own.
-        rng: for the jitter of ``max_lifetime``.
+    The settings are those of the pool, which hold for a key that has none of its own.
     """
 
     def __init__(self, settings: PoolSettings, rng: random.Random) -> None:
@@ -54,11 +50,7 @@ class Lifecycle(Leases):
         return key
 
     def prepare(self, waiter: Waiter, now: float) -> bool:
-        """Open what ``min_idle_per_key`` asks for, one channel at least, and wake who waits when it is there.
-
-        Returns:
-            False if the pool is closed.
-        """
+        """Open what ``min_idle_per_key`` asks for, one channel at least; False if the pool is closed."""
         if self.is_closed:
             return False
         key = waiter.key
@@ -104,14 +96,10 @@ class Lifecycle(Leases):
 
     # --- events: channels ----------------------------------------------------------------------------------------
 
-    def done(self, action: Open | Close | CheckHealth, result: Any, error: BaseException | None, now: float) -> None:
+    def done(self, action: Work, result: Any, error: BaseException | None, now: float) -> None:
         """An action was carried out; told again, by who was interrupted the first time, it changes nothing.
 
-        Args:
-            action: of a plan.
-            result: the open channel, which is the shell's, or whether it is healthy.
-            error: why there is no result.
-            now: the time.
+        The result is the open channel, which is the shell's, or whether it is healthy; an error says why there is none.
         """
         if isinstance(action, Close):
             self.closed(action.entry)
@@ -123,7 +111,6 @@ class Lifecycle(Leases):
             self.open_failed(action.entry, error, now)
 
     def opened(self, entry: PoolEntry, channel: object, now: float) -> None:
-        """A channel was opened."""
         if entry.phase is not Phase.CONNECTING:
             return
         key = entry.key
@@ -147,7 +134,6 @@ class Lifecycle(Leases):
         self.dirty[key] = None
 
     def open_failed(self, entry: PoolEntry, cause: BaseException, now: float) -> None:
-        """A channel could not be opened."""
         if entry.phase is not Phase.CONNECTING:
             return
         key = entry.key
@@ -160,14 +146,12 @@ class Lifecycle(Leases):
         self._gone(entry)
 
     def closed(self, entry: PoolEntry) -> None:
-        """A channel was closed."""
         if entry.phase is not Phase.CLOSING:
             return
         self.closings -= 1
         self._gone(entry)
 
     def checked(self, entry: PoolEntry, healthy: bool, now: float) -> None:
-        """A health check has ended."""
         if entry.phase is not Phase.CHECKING:
             return  # retired meanwhile
         entry.needs_check = False
@@ -214,13 +198,12 @@ class Lifecycle(Leases):
 
     # --- after an accident ---------------------------------------------------------------------------------------
 
-    def recount(self, now: float) -> list[Open | Close | CheckHealth]:
+    def recount(self, now: float) -> list[Work]:
         """Who made a plan or told something was cut short in it: go by what exists, and look at all of it again.
 
-        Returns:
-            What is being done to channels; the shell knows what of it really is.
+        Returns what is being done to channels; the shell knows what of it really is.
         """
-        under_way: list[Open | Close | CheckHealth] = []
+        under_way: list[Work] = []
         self._alarms.clear()
         self._set.clear()
         for key in self.keys.values():

@@ -1,7 +1,6 @@
 """What the core keeps in mind: the settings of a key, its channels, its leases, who waits, and what is to be done.
 
-Plain records.  The fields that a lease and its return touch are few and flat, because both happen under the lock of
-the pool on every use.
+The fields that a lease and its return touch are few and flat: both happen under the lock of the pool on every use.
 """
 
 from __future__ import annotations
@@ -15,26 +14,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from ..pool_settings import PoolSettings
 from ..pool_stats import KeyStats
-from ..profile import PoolSettings
-
-__all__ = [
-    "Action",
-    "CheckHealth",
-    "Close",
-    "Dropped",
-    "KeyState",
-    "Leak",
-    "LeakWatch",
-    "Lease",
-    "Open",
-    "Outcome",
-    "Phase",
-    "PoolEntry",
-    "Waiter",
-    "Wake",
-]
-
 
 _COUNTERS = (
     "requests_num", "requests_queued", "requests_errors", "returns_bad",
@@ -43,8 +24,6 @@ _COUNTERS = (
 
 
 class Phase(enum.Enum):
-    """Where a channel is in its life."""
-
     CONNECTING = "connecting"
     READY = "ready"
     CHECKING = "checking"
@@ -67,7 +46,7 @@ class PoolEntry:
         available: it stands in ``key.available``.
         stale: it is to be replaced: it was used ``max_uses`` times, or drained while it connected.
         needs_check: its health is to be checked before it is leased again.
-        expires: when ``max_lifetime`` ends; infinite without one.
+        expires: when ``max_lifetime`` ends.
         idle_since: when it was last returned.
         checked_at: when it was last found healthy.
         deadline: when it is closed though there are leases on it, or calls in flight.
@@ -106,13 +85,10 @@ class LeakWatch:
 
 
 class Dropped(deque[tuple[str, "weakref.ref[Lease]"]]):
-    """Leases that were dropped without being returned, by what ``KeyState.leases`` of the named key knows them by.
-
-    Attributes:
-        notify: called after one was added, in the middle of anything; it has the next plan made.
-    """
+    """Leases that were dropped without being returned, by what ``KeyState.leases`` of the named key knows them by."""
 
     notify: Callable[[], object] = staticmethod(lambda: None)
+    """Called after one was added, in the middle of anything; it has the next plan made."""
 
     def add(self, name: str, lease: weakref.ref[Lease]) -> None:
         """A lease of a key is no more; the garbage collector may say so in the middle of anything."""
@@ -147,8 +123,6 @@ class Lease:
 
 
 class Outcome(enum.Enum):
-    """How waiting ended."""
-
     GRANTED = "granted"
     FAILED = "failed"
     """No channel could be opened; ``Waiter.cause`` says why."""
@@ -314,19 +288,20 @@ class Wake:
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """Report a lease that is held for too long, or was dropped.
+    """Report a lease that is held for too long, or was dropped and is given back now.
 
     Attributes:
         key: its name.
-        held: seconds since it was given; None if it was dropped and nobody knows.
+        held: seconds since it was given; None if it was dropped.
         stack: where it was taken; None if that was not recorded.
-        dropped: it was dropped without being returned, and is given back now.
     """
 
     key: str
     held: float | None
     stack: Any
-    dropped: bool
 
 
-Action = Open | Close | CheckHealth | Wake | Leak
+Work = Open | Close | CheckHealth
+"""What takes time; its end is reported."""
+
+Action = Work | Wake | Leak

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..deadline import seconds_of
+from ..background import seconds_of
 from ..errors import MilvusProfilesError
-from ..live.connection import Connection
-from ..profile import PoolSettings, Profile
+from ..live.api import Connection
+from ..pool_settings import PoolSettings
+from ..profile import Profile
 from .base import BasePool, Check, Leasing, Plan, Wait, wrong_keyword
-from .failures import not_on_lease
-from .lock import ContentionGuard
+from .reports import not_on_lease
 from .state import KeyState, Lease, Waiter
 from .worker import Worker
 
@@ -29,10 +29,58 @@ if TYPE_CHECKING:
     from ..config.profiles import Profiles
     from .connector import Connector
 
-__all__ = ["ConnectionPool"]
-
 _LOOK = 0.25
 """Seconds after which whoever waits has somebody look whether that is for nothing."""
+
+
+_PAUSES = (0.0, 0.0, 20e-6, 20e-6, 50e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3)
+"""Seconds between looks; whoever had no luck after all of them blocks."""
+
+
+class ContentionGuard:
+    """Who is at a lock, and a lock at which threads do not queue up that is held for a microsecond at a time.
+
+    A thread that blocks on a lock is woken when the lock is let go of, and owns it before it has the interpreter: until
+    it does, whoever runs meanwhile finds the lock taken and blocks in turn, and from then on every use of the lock
+    costs a switch of threads, some ten times of what the use itself does (a lock convoy).  So nobody blocks on a lock
+    of which he can see that it is held: its holder was most likely put aside in the middle of it, and needs the
+    interpreter, not company.  What is seen is a hint; the lock alone guards.
+
+    As a context manager: says that the thread may block on the lock within the block.
+
+    Attributes:
+        lock: the lock.
+        contended: true where it is better to :meth:`back_off` first.  Whoever holds the lock makes it True, and at the
+            end the set ``blocked``, which is true as long as there is somebody in it.  It may stay True after an
+            interrupt, which does no harm but to the speed of the next.
+        blocked: the threads that may be blocking on the lock.
+    """
+
+    __slots__ = ("blocked", "contended", "lock")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.blocked: set[int] = set()
+        self.contended: bool | set[int] = self.blocked
+
+    def back_off(self) -> None:
+        """Let those who are there go first; after that the lock is most likely free."""
+        for pause in _PAUSES:
+            time.sleep(pause)
+            if not self.contended:
+                return
+        with self, self.lock:
+            # An interrupt may have left either behind.  Who does wait there just goes unseen.
+            self.blocked.clear()
+            self.contended = self.blocked
+
+    def __enter__(self) -> None:
+        self.blocked.add(threading.get_ident())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.blocked.discard(threading.get_ident())
 
 
 class ConnectionPool(BasePool):
@@ -74,7 +122,7 @@ class ConnectionPool(BasePool):
         super()._start_empty()
         self._guard = self._contention = ContentionGuard()
         self._lock = self._contention.lock
-        self._worker = Worker(self._core, self._contention, self._connector.open, self._clock)
+        self._worker = Worker(self._core, self._guard, self._lock, self._connector.open, self._clock)
         self._worker.recorder = self._recorder
         self._notify, self._notify_if_possible = self._worker.notify, self._worker.notify_if_possible
         self._tell = self._worker.call
@@ -124,11 +172,7 @@ class ConnectionPool(BasePool):
         except (KeyError, TypeError):  # TypeError of what has no hash
             state = None
         if state is None:  # out of the handler: that there is no such profile is no news about a dictionary
-            try:
-                state = self._introduce(key)
-            except MilvusProfilesError as error:
-                error.__traceback__ = None
-                raise error
+            state = self._introduce(key)
         lease = self._new_lease()
         lease.entry = None
         guard = self._contention
@@ -140,11 +184,7 @@ class ConnectionPool(BasePool):
             guard.contended = guard.blocked
         if not taken or state.extra_steps:
             waiter = Waiter(state, lease)
-            try:
-                self._carry_out(waiter, self._acquire(waiter, lease, timeout))
-            except MilvusProfilesError as error:
-                error.__traceback__ = None
-                raise error
+            self._carry_out(waiter, self._acquire(waiter, lease, timeout))
         else:
             if self._core.dirty:
                 self._worker.notify()

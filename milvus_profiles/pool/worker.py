@@ -1,10 +1,9 @@
 """What a pool for threads does apart from its borrowers: it makes the core's plans and carries them out.
 
 One worker thread per pool makes the plans; each channel is opened, tested and closed in a thread of its own, so that a
-dead address delays nobody else.  No signal is handled in these threads.  A program may still throw an exception into
-any of them, and then goes by what exists: an action without a job is begun again, a job whose thread is gone counts as
-failed, and the core counts anew.  The worker runs while there are channels or somebody waits; it knows the core but not
-the pool, which can be dropped.
+dead address delays nobody else.  A program may throw an exception into any of them, and then goes by what exists: an
+action without a job is begun again, a job whose thread is gone counts as failed, and the core counts anew.  The worker
+runs while there are channels or somebody waits; it knows the core but not the pool, which can be dropped.
 """
 
 from __future__ import annotations
@@ -19,23 +18,106 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..background import Latch, start
-from ..errors import ThreadStartError
+from ..errors import PoolError, ThreadStartError
 from .core import Core, Event
-from .failures import leak_message, tell_leak
-from .jobs import LOST, CoreCall, Job, Result
-from .lock import ContentionGuard
-from .state import Action, CheckHealth, Close, Leak, Open, PoolEntry, Wake
+from .reports import leak_message, tell_leak
+from .state import Action, CheckHealth, Close, Leak, Open, PoolEntry, Wake, Work
 
 if TYPE_CHECKING:
     from .connector import PooledChannel
-    from .telemetry import Telemetry
+    from .reports import Telemetry
 
-__all__ = ["Worker"]
+_LOST = 1.0
+"""Seconds after which a job that has not begun is taken to have lost its thread."""
+
+
+class Result(NamedTuple):
+    """What came of an action; see :meth:`Core.done`."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+
+class Job:
+    """An action that a thread of its own carries out by ``work``; the inbox, the worker's, is woken at the end."""
+
+    __slots__ = ("_asked", "_begun", "_inbox", "_result", "_running", "_work", "action")
+
+    def __init__(self, action: Work, work: Callable[[Work], Result], inbox: SimpleQueue[None]) -> None:
+        self.action = action
+        self._begun = False  # its thread runs, or ran
+        self._work = work
+        self._inbox = inbox
+        self._running = threading.Lock()
+        self._result: Result | None = None
+        self._asked = time.monotonic()
+
+    def run(self) -> None:
+        """Carry it out; once, however often it is begun."""
+        try:
+            with self._running:
+                if not self._begun:
+                    self._begun = True
+                    self._result = self._work(self.action)
+        finally:
+            self._inbox.put(None)
+
+    def is_lost(self) -> bool:
+        """Whether it is to be begun again: its thread was ended before it began, or before it had closed a channel."""
+        if self._result is not None or self._running.locked() or time.monotonic() < self._asked + _LOST:
+            return False
+        if self._begun and not isinstance(self.action, Close):
+            return False
+        self._asked = time.monotonic()
+        self._begun = False
+        return self._result is None
+
+    def not_started(self, error: ThreadStartError) -> None:
+        # Without a health check it is as good as it was.
+        self._result = Result(True) if isinstance(self.action, CheckHealth) else Result(error=error)
+        self._begun = True
+        self._inbox.put(None)
+
+    def result(self) -> Result | None:
+        """What came of it; None as long as it goes on."""
+        if not self._begun or self._running.locked() or self._result is not None:
+            return self._result
+        # Its thread ended without a word: it failed, or somebody threw an exception into it.
+        if isinstance(self.action, Close):
+            return None  # it is begun again
+        return Result(error=PoolError("opening the connection was interrupted", hint="try again"))
+
+
+class CoreCall:
+    """An event that the worker tells the core on behalf of another thread."""
+
+    def __init__(self, event: Event) -> None:
+        self.ended = Latch()
+        self._event = event
+        self._answer: Any = None
+        self._error: Exception | None = None
+
+    def run(self, core: Core, now: float) -> bool:
+        """Tell the core, whose lock is held; False if that did not come to its end."""
+        try:
+            self._answer = self._event(core, now)
+        except Exception as error:
+            self._error = error
+            return False
+        return True
+
+    def result(self) -> Any:
+        """What the core answered; None if it was not told."""
+        if self._error is not None:
+            raise self._error
+        return self._answer
+
 
 _LAST_MOMENTS = 2.0
 """Seconds that cutting off what is left may take after the deadline of a close."""
@@ -48,26 +130,20 @@ _LOOK = 0.5
 
 
 class Worker:
-    """Makes the plans of a pool and carries them out.
-
-    Args:
-        core: of the pool.
-        guard: its lock guards the core; it is held for no I/O.
-        open_channel: opens a channel of a key.
-        clock: monotonic seconds.
-    """
+    """Makes the plans of a pool and carries them out; guard and lock are held for no I/O."""
 
     def __init__(
         self,
         core: Core,
-        guard: ContentionGuard,
+        guard: AbstractContextManager[object],
+        lock: AbstractContextManager[object],
         open_channel: Callable[[str], PooledChannel],
         clock: Callable[[], float],
     ) -> None:
         self.recorder: Telemetry | None = None
         self._core = core
         self._guard = guard
-        self._lock = guard.lock
+        self._lock = lock
         self._open_channel = open_channel
         self._clock = clock
         self._calls: deque[CoreCall] = deque()
@@ -99,11 +175,9 @@ class Worker:
             self.notify()
 
     def call(self, event: Event, seconds: float = math.inf) -> Any:
-        """Tell the core something, in the worker's thread, and return what it answers.
+        """Tell the core something, in the worker's thread, and return what it answers; None where that takes longer.
 
-        Args:
-            event: called with the lock held; again, where an exception was thrown into it.
-            seconds: to wait for the answer; None is returned then.
+        The event is called with the lock held; again, where an exception was thrown into it.
 
         Raises:
             ThreadStartError: there is no thread to do so.
@@ -144,7 +218,6 @@ class Worker:
         return True
 
     def abandon(self) -> None:
-        """In a forked child: leave everything to the parent."""
         _WORKERS.discard(self)
 
     # --- the thread ----------------------------------------------------------------------------------------------
@@ -209,7 +282,7 @@ class Worker:
             if self._calls or core.dirty or core.dropped:
                 return -math.inf
             if self._jobs:
-                return min(core.wake_at, self._clock() + LOST)
+                return min(core.wake_at, self._clock() + _LOST)
             if core.total:
                 return core.wake_at
             self._is_leaving = True
@@ -225,7 +298,6 @@ class Worker:
             self._calls.popleft()
 
     def _gather(self) -> None:
-        """Tell the core what came of the jobs."""
         for entry, job in list(self._jobs.items()):
             if job.is_lost():
                 self._begin(job)
@@ -264,7 +336,7 @@ class Worker:
 
     # --- jobs ----------------------------------------------------------------------------------------------------
 
-    def _work(self, action: Open | Close | CheckHealth) -> Result:
+    def _work(self, action: Work) -> Result:
         entry = action.entry
         if isinstance(action, Open):
             return self._open(entry)
@@ -287,7 +359,6 @@ class Worker:
         return Result(channel)
 
     def close_at_exit(self) -> None:
-        """Close what is left when the process ends."""
         for entry in self._core.open_entries():
             entry.channel.close(0.0)
 

@@ -17,12 +17,10 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ..endpoint import AddressError, is_numeric, parse_host
 from ..files.regular_file import PEM_LIMIT, FileFault, read_regular
-from ..server_text import server_text
+from ..masked import server_text
 
 if TYPE_CHECKING:
     from cryptography import x509
-
-__all__ = ["Certificate", "MalformedCertificate", "certificate_of_file", "objection", "read_certificate"]
 
 T = TypeVar("T")
 

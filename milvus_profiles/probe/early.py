@@ -13,10 +13,9 @@ import queue
 import selectors
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from ..background import start
-from ..deadline import Deadline
+from ..background import Deadline, start
 from ..endpoint import is_numeric
 from ..errors import ThreadStartError
 from .sockets import (
@@ -33,7 +32,7 @@ from .sockets import (
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["EarlyLook", "EarlyLooks"]
+T = TypeVar("T")
 
 _GRACE = 1.0
 """Seconds for a thread to say that its time is over, on a busy machine."""
@@ -43,15 +42,7 @@ _UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR)
 
 
 class EarlyLook:
-    """Name resolution and TCP on a route; no byte is sent.
-
-    Args:
-        route: where to.
-        seconds: the time for it.
-
-    Attributes:
-        deadline: when that is over.
-    """
+    """Name resolution and TCP on a route, within so many seconds; no byte is sent."""
 
     def __init__(self, route: Route, seconds: float) -> None:
         self.deadline = Deadline.after(seconds)
@@ -65,14 +56,15 @@ class EarlyLook:
 
     def resolution(self) -> Resolution | None:
         """What the name resolution said, given once; None where nothing is known."""
-        with suppress(queue.Empty):
-            return self._resolved.get(timeout=self.deadline.remaining + _GRACE)
-        return None
+        return self._given(self._resolved)
 
     def attempts(self) -> tuple[TCPOutcome, ...] | None:
         """What became of the attempts to connect, given once; None where nothing is known."""
+        return self._given(self._attempted)
+
+    def _given(self, answers: queue.SimpleQueue[T | None]) -> T | None:
         with suppress(queue.Empty):
-            return self._attempted.get(timeout=self.deadline.remaining + _GRACE)
+            return answers.get(timeout=self.deadline.remaining + _GRACE)
         return None
 
     def answer(self, *, resolution: Resolution | None = None, attempts: tuple[TCPOutcome, ...] | None = None) -> None:
@@ -83,7 +75,6 @@ class EarlyLook:
             self._attempted.put(attempts)
 
     def run(self) -> None:
-        """Do all of it, and wait for it."""
         try:
             # Anew: while much is imported a thread may wait for its turn, and that takes nothing from anybody's time.
             deadline = self.deadline = Deadline.after(self._for[1])
@@ -106,15 +97,7 @@ class EarlyLooks:
         self._connecting: dict[socket.socket, tuple[EarlyLook, SocketAddress, float]] = {}
 
     def begin(self, route: Route, seconds: float) -> EarlyLook:
-        """Begin a look.
-
-        Args:
-            route: where to.
-            seconds: the time for it.
-
-        Raises:
-            ThreadStartError: it needs a thread, and none can be started.
-        """
+        """Begin a look; ThreadStartError where it needs a thread, and none can be started."""
         look = EarlyLook(route, seconds)
         if route.path or route.tunnel is not None or not is_numeric(route.host):
             start(look.run, "milvus-profiles look")
@@ -141,7 +124,7 @@ class EarlyLooks:
         if number in _UNDER_WAY:
             self._selector.register(opened, selectors.EVENT_WRITE)
         else:
-            self._settle(opened, OSError(number, os.strerror(number)) if number else None)
+            self._settle(opened, _refusal(number))
 
     def _judge(self, seconds: float) -> None:
         """Answer for those of which something is known within so many seconds."""
@@ -149,8 +132,7 @@ class EarlyLooks:
             opened = key.fileobj
             assert isinstance(opened, socket.socket)
             self._selector.unregister(opened)
-            number = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            self._settle(opened, OSError(number, os.strerror(number)) if number else None)
+            self._settle(opened, _refusal(opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
 
     def _settle(self, opened: socket.socket, refusal: OSError | None) -> None:
         look, address, began = self._connecting.pop(opened)
@@ -187,3 +169,7 @@ class EarlyLooks:
                 start(self._watch, "milvus-profiles look")
                 return
         self._close()
+
+
+def _refusal(number: int) -> OSError | None:
+    return OSError(number, os.strerror(number)) if number else None

@@ -1,8 +1,7 @@
 """Says what a failed call means: one error class, one sentence and one remedy for each cause that can be told apart.
 
 gRPC has one status for a dozen causes, so the words beside it are read, and where they are ambiguous what the probes
-saw decides.  Nothing here waits, connects or raises by itself.  What a server said is quoted escaped, cut,
-and without the token.
+saw decides.  Nothing here waits, connects or raises.  What a server said is quoted escaped, cut, and without the token.
 
 Source of the words: Milvus 2.2 and 2.3 and grpcio 1.66 to 1.85, measured.
 """
@@ -12,8 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from ..channel.grpc_import import grpc
-from ..channel.receive_limits import is_compressed, is_oversized, oversized
+from ..channel.grpc_process import grpc
+from ..channel.wire import is_compressed, is_oversized, oversized
 from ..errors import (
     AuthenticationError,
     ConnectionClosedError,
@@ -26,25 +25,27 @@ from ..errors import (
     TLSError,
     UnreachableError,
 )
-from ..server_text import READ, listed, server_text
-from ..spelling import suggest
+from ..masked import READ, listed, server_text
+from ..names import suggest
 from ..text import counted, printable
-from . import explain_tls
+from .causes import (
+    GATEWAY_WITHOUT_HTTP2,
+    answered_by_gateway,
+    client_certificate,
+    dead_address,
+    distrust_in,
+    distrusted,
+    explain_tls,
+    gateway_refusal,
+    no_http2,
+    no_path_prefix,
+    resolvers_differ,
+    speaks_plaintext,
+    speaks_tls,
+)
 from .context import ConnectContext
-from .explain_gateway import answered_by_gateway, gateway_refusal, no_path_prefix
-from .resolvers import dead_address, resolvers_differ
-from .results import ProbeResults
 from .sockets import TCPOutcome
-
-__all__ = [
-    "classify",
-    "classify_body",
-    "needs_probes",
-    "no_such_database",
-    "not_milvus",
-    "refused_here",
-]
-
+from .tls import ProbeResults
 
 _DATABASE_NOT_FOUND = 800
 _NOT_AUTHENTICATED, _NOT_PERMITTED = 1400, 1401
@@ -84,14 +85,10 @@ def classify(
     results: ProbeResults | None = None,
     opening: bool = True,
 ) -> MilvusProfilesError:
-    """The error for a call that ended with a gRPC status.
+    """The error for a call that ended with a gRPC status and the words beside it.
 
-    Args:
-        code, details: the status, and the words beside it.
-        context: what was tried.
-        method: the method that was called.
-        results: what the probes saw afterwards; None where nobody looked.
-        opening: whether the connection was being opened; else it was open, and in use.
+    ``results`` is what the probes saw afterwards, None where nobody looked; ``opening`` says whether the connection was
+    being opened: else it was open, and in use.
     """
     said, details = server_text(details, context.token), details[:READ]
     if (refusal := refused_here(code, details, context, method)) is not None:
@@ -146,19 +143,19 @@ def no_such_database(context: ConnectContext, names: Sequence[str] = (), said: s
 
     ``names`` are those that are there, as far as the server tells; ``said`` are its words, made fit to be shown.
     """
-    if context.db_name is None:
+    if (wanted := context.profile.db_name) is None:
         return DatabaseNotFoundError(
             f"the server at {context.endpoint} finds no database, and the profile names none"
             + (f": {said}" if said else ""),
             hint=f"name one: {context.database_remedy('NAME')}",
         )
-    spelled = suggest(context.db_name, names[:_COMPARED_NAMES])
+    spelled = suggest(wanted, names[:_COMPARED_NAMES])
     near = spelled or (names[0] if len(names) == 1 else None)
     # Where another spelling is likely, a database was meant.
     prefix = None if spelled else no_path_prefix(context)
     there = f"; it has {listed(names, _SHOWN_NAMES, token=context.token)}" if names else ""
     return DatabaseNotFoundError(
-        f"the server at {context.endpoint} has no database {context.db_name!r}{there}",
+        f"the server at {context.endpoint} has no database {wanted!r}{there}",
         # What a server says goes into a command only if it is as plain as Milvus's own rule for names asks.
         hint=(
             f"did you mean {near}? {context.database_remedy(near)}"
@@ -185,7 +182,7 @@ def _misnamed(details: str, context: ConnectContext, results: ProbeResults | Non
     seen = None if results is None else results.tls
     if seen is not None and seen.status == "trusted":
         return None  # a server can say these words too
-    return explain_tls.distrusted("wrong host", context, None if seen is None else seen.certificate)
+    return distrusted("wrong host", context, None if seen is None else seen.certificate)
 
 
 def _unauthenticated(details: str, said: str, context: ConnectContext) -> AuthenticationError:
@@ -242,7 +239,7 @@ def _web_server(context: ConnectContext, said: str) -> MilvusProfilesError:
     status = re.search(r"(?:HTTP status |^HTTP/1\.\d )(\d{3})", said)
     return NotMilvusError(
         f"a web server answers at {context.endpoint}, not a Milvus{f' (HTTP status {status[1]})' if status else ''}",
-        hint=f"{_CHECK_PORT}; {explain_tls.GATEWAY_WITHOUT_HTTP2}",
+        hint=f"{_CHECK_PORT}; {GATEWAY_WITHOUT_HTTP2}",
     )
 
 
@@ -286,9 +283,9 @@ _CLEAR: dict[str | re.Pattern[str], _Explain] = {
 _LIKELY: dict[str | re.Pattern[str], _Explain] = {
     # Behind this may also be a port of TLS: nginx answers plaintext there as a web server does.
     "http1.x server": _web_server,
-    "missing selected ALPN|ALERT_NO_APPLICATION_PROTOCOL": lambda context, _: explain_tls.no_http2(context),
-    "WRONG_VERSION_NUMBER": lambda context, _: explain_tls.speaks_plaintext(context),
-    "Unwrap failed": lambda context, _: explain_tls.client_certificate(context),
+    "missing selected ALPN|ALERT_NO_APPLICATION_PROTOCOL": lambda context, _: no_http2(context),
+    "WRONG_VERSION_NUMBER": lambda context, _: speaks_plaintext(context),
+    "Unwrap failed": lambda context, _: client_certificate(context),
     "SSL_ERROR|Tls handshake failed": lambda context, said: TLSError(
         f"the TLS handshake with {context.endpoint} failed: {said}", hint="see what the server's own log says"
     ),
@@ -316,12 +313,12 @@ def _unavailable(
         return error
     if results is not None and (differing := resolvers_differ(details, context, results)) is not None:
         return differing
-    if (distrust := explain_tls.distrust_in(details)) is not None:
-        return explain_tls.distrusted(distrust, context, detail=said)
+    if (distrust := distrust_in(details)) is not None:
+        return distrusted(distrust, context, detail=said)
     seen = None if results is None else results.tls
     if seen is not None and seen.status == "unexamined" and seen.protocol is not None:
         # There was a handshake, with a certificate that cannot be read.
-        return explain_tls.distrusted("other", context, detail=seen.detail)
+        return distrusted("other", context, detail=seen.detail)
     if (explain := _meaning(_LIKELY, details)) is not None:
         return explain(context, said)
     if results is not None:
@@ -335,7 +332,7 @@ def _unavailable(
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return ConnectTimeoutError(
-            f"{context.endpoint} did not answer within {counted(context.timeout, 'second')}",
+            f"{context.endpoint} did not answer within {counted(context.profile.timeout, 'second')}",
             hint=f"check host, port and firewall, or give it more time: {context.remedy('timeout=30')}",
         )
     return UnreachableError(
@@ -352,14 +349,14 @@ def _seen(results: ProbeResults, context: ConnectContext, details: str) -> Milvu
         return _unconnected(results.attempts, context)
     if results.plaintext is not None:
         if results.plaintext.speaks == "tls" or (results.tls is not None and results.tls.speaks_tls):
-            return explain_tls.speaks_tls(context)
+            return speaks_tls(context)
         if results.plaintext.speaks == "http1":
             return _web_server(context, results.plaintext.detail)
         speaks: str = results.plaintext.speaks
     else:
         if results.tls is None:
             return None
-        if (error := explain_tls.explain_tls(results.tls, context)) is not None:
+        if (error := explain_tls(results.tls, context)) is not None:
             return error
         speaks = "http2" if results.tls.answers_http2 else results.tls.status
     # A gateway that reaches no server hangs up when it has tried for some seconds, which the look does not wait for.

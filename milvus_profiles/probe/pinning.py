@@ -7,29 +7,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-from ..channel.grpc_import import grpc
+from ..background import Deadline
+from ..channel.grpc_process import grpc
 from ..connectable import Connectable, PlainTLS
-from ..deadline import Deadline
 from ..errors import TLSError
 from ..text import command
 from .certificate import Certificate
 from .context import ConnectContext
 from .explain import classify
-from .results import gather_results, reach
 from .sockets import route_to
-from .tls import Distrust, probe_pinned, probe_unverified
-
-__all__ = ["PresentedCertificate", "fetch_certificate", "untrusted_certificate"]
+from .tls import Distrust, gather_results, probe_pinned, probe_unverified, reach
 
 
 @dataclass(frozen=True, slots=True)
 class PresentedCertificate(Certificate):
-    """A certificate as a server presents it.
-
-    Attributes:
-        problem: what would still be wrong if it were trusted: ``"wrong host"``, ``"expired"`` …; None for nothing.
-        reason: the same in words.
-    """
+    """A certificate as a server presents it, and what would still be wrong if it were trusted, with words for it."""
 
     problem: Distrust | None = None
     reason: str = ""
@@ -46,18 +38,11 @@ def fetch_certificate(profile: Connectable, deadline: Deadline | None = None) ->
     The profile's ``ssl.server_name`` is asked for and checked; a deadline of None gives it the profile's ``timeout``.
 
     Raises:
-        UnreachableError: nothing answers there.
-        TLSError: it speaks no TLS, or ends the handshake before it shows a certificate.
-        NotMilvusError: it is a web server without TLS.
+        UnreachableError, TLSError, NotMilvusError: there is none to be had, as ``connect`` would say it.
     """
     deadline = deadline or Deadline.after(profile.timeout)
-    context = ConnectContext(
-        profile.endpoint,
-        alias=profile.alias,
-        tls=PlainTLS(server_name=None if profile.tls is None else profile.tls.server_name),
-        timeout=deadline.remaining,
-        route=route_to(profile.endpoint, proxy=profile.proxy),
-    )
+    tls = PlainTLS(server_name=None if profile.tls is None else profile.tls.server_name)
+    context = replace(ConnectContext.of(profile, alias=profile.alias), tls=tls)
     results = reach(context.route, deadline)
     if (address := results.address) is not None:
         seen = probe_unverified(address, context.host, deadline)

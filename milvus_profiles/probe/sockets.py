@@ -15,33 +15,54 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ..background import Pending
-from ..deadline import Deadline
+from ..background import Deadline, Pending
 from ..endpoint import Endpoint, is_numeric, parse_address
 from ..text import printable
-from .stream import Stream
 
-__all__ = [
-    "PROXY_VARIABLES",
-    "PlaintextOutcome",
-    "Resolution",
-    "Route",
-    "SocketAddress",
-    "TCPOutcome",
-    "connect_first",
-    "connect_tcp",
-    "probe_plaintext",
-    "proxy_in_force",
-    "resolve",
-    "route_to",
-]
+PIECE = 16_384
+"""Bytes that are read at once, at most."""
+
+
+class Stream:
+    """A connection, which remains the caller's to close.
+
+    Every method raises OSError where the connection breaks or the time is over (TimeoutError).
+    """
+
+    def __init__(self, opened: socket.socket, deadline: Deadline) -> None:
+        self.deadline = deadline
+        self._opened = opened
+
+    def _in_time(self) -> socket.socket:
+        if not (remaining := self.deadline.remaining):
+            raise TimeoutError
+        self._opened.settimeout(remaining)
+        return self._opened
+
+    def connect(self, address: tuple[str, int] | str) -> None:
+        self._in_time().connect(address)
+
+    def send(self, data: bytes) -> None:
+        self._in_time().sendall(data)
+
+    def receive(self, longest: int = PIECE) -> bytes:
+        """What has come, at least a byte; empty at the end of the connection."""
+        return self._in_time().recv(min(longest, PIECE))
+
+    def receive_at_least(self, enough: int) -> bytes:
+        """So many bytes and little more; less where the connection ends before."""
+        said = b""
+        while len(said) < enough and (data := self.receive()):
+            said += data
+        return said
+
 
 PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 """What gRPC would take a proxy from, in its order; a channel of ours takes only the profile's."""
 
-_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HTTP2_EMPTY_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-HTTP2_HELLO = _HTTP2_PREFACE + _HTTP2_EMPTY_SETTINGS
+HTTP2_HELLO = HTTP2_PREFACE + _HTTP2_EMPTY_SETTINGS
 """What every HTTP/2 client says first; a server answers with its own SETTINGS."""
 FRAME_HEADER = 9
 _SETTINGS, _GOAWAY = 0x04, 0x07
@@ -52,12 +73,10 @@ _MOST_ADDRESSES = 16
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where sockets lead: to the server itself, or to a proxy that leads there.
+    """Where sockets lead: to the server itself (by ``path`` to a Unix socket), or to a proxy that leads there.
 
     Attributes:
         host: what the name resolution is asked; empty for a Unix socket.
-        port: where the socket connects.
-        path: the Unix socket; empty for TCP.
         tunnel: ``host:port`` that the HTTP proxy at ``host`` is asked for; None without a proxy.
     """
 
@@ -109,12 +128,10 @@ class TCPOutcome:
 
     @property
     def is_connected(self) -> bool:
-        """Whether it came about."""
         return self.status == "connected"
 
     @property
     def words(self) -> str:
-        """The outcome for people."""
         return "answered" if self.is_connected else self.detail or self.status
 
 
@@ -175,10 +192,7 @@ def _covers(entry: str, host: str) -> bool:
 
 
 def resolve(route: Route, deadline: Deadline) -> Resolution:
-    """The addresses of a route.
-
-    The system's resolver knows no time limit, so it runs in a thread that is left behind.
-    """
+    """The addresses of a route; the system's resolver knows no time limit, and runs in a thread that is left behind."""
     if route.path:
         if sys.platform == "win32":
             return Resolution(route.host, failure="Python has no Unix sockets on Windows")

@@ -1,8 +1,8 @@
-"""Looks at a server's TLS: protocol, certificate, whether it would be trusted and why not, and client certificates.
+"""Looks at a server, one layer after the other, up to TLS: is the certificate trusted, why not, are client ones wanted.
 
-Verification here has to say what gRPC would say, so it trusts what that would (:mod:`tls_context`), and judges the name
+Verification here has to say what gRPC would say, so it trusts what that would (:mod:`tls_stream`), and judges the name
 by gRPC's rules.  gRPC itself tells only that it failed.  Whatever a server sends, a probe ends in an outcome and by its
-deadline.
+deadline; what the outcome means is for ``explain`` to say.
 """
 
 from __future__ import annotations
@@ -12,26 +12,29 @@ import os
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
+from ..background import Deadline
 from ..connectable import TLSSettings
-from ..deadline import Deadline
 from ..errors import MilvusProfilesError
 from ..text import printable
 from .certificate import Certificate, MalformedCertificate, certificate_of_file, objection, read_certificate
-from .sockets import FRAME_HEADER, HTTP2_HELLO, PlaintextOutcome, SocketAddress, is_http2, open_socket, probe_plaintext
-from .tls_context import pinning_context, trusting_all, verifying_context
-from .tls_stream import TLSStream, reason_of, words_of
-
-__all__ = [
-    "NO_PROTOCOL",
-    "ClientCertificate",
-    "Distrust",
-    "TLSOutcome",
-    "probe_pinned",
-    "probe_tls",
-    "probe_unverified",
-]
+from .sockets import (
+    FRAME_HEADER,
+    HTTP2_HELLO,
+    PlaintextOutcome,
+    Resolution,
+    Route,
+    SocketAddress,
+    TCPOutcome,
+    connect_first,
+    is_http2,
+    open_socket,
+    probe_plaintext,
+    resolve,
+)
+from .tls_stream import TLSStream, pinning_context, reason_of, trusting_all, verifying_context, words_of
 
 Distrust = Literal["expired", "not yet valid", "wrong host", "self-signed", "unknown issuer", "other"]
 """Why a certificate is not trusted."""
@@ -42,15 +45,11 @@ ClientCertificate = Literal["not required", "accepted", "required", "refused", "
 nothing in time."""
 
 _DISTRUST: Mapping[int, Distrust] = {  # the numbers are OpenSSL's X509_V_ERR_*
-    2: "unknown issuer",
+    **dict.fromkeys((2, 19, 20, 21), "unknown issuer"),
     9: "not yet valid",
     10: "expired",
     18: "self-signed",
-    19: "unknown issuer",
-    20: "unknown issuer",
-    21: "unknown issuer",
-    62: "wrong host",
-    64: "wrong host",
+    **dict.fromkeys((62, 64), "wrong host"),
 }
 _FIRST_WORD = 1.0
 """Seconds at most for the server's first word after the handshake, which only tells about client certificates."""
@@ -108,18 +107,16 @@ def probe_tls(
 ) -> TLSOutcome:
     """Shake hands as gRPC would, and look again without verification where the certificate is not trusted.
 
-    The certificate must have the name of ``host`` where ``tls`` names no other.
-
-    Raises:
-        ConfigError, TLSError: as :func:`verifying_context`.
+    It must have the name of ``host`` where ``tls`` names no other; what is raised is :func:`verifying_context`'s.
     """
     name, has_cert = tls.server_name or host, tls.cert is not None
 
     def look(protocol: str) -> TLSOutcome:
-        outcome = _handshake(address, verifying_context(tls, protocol=protocol, env=env), name, has_cert, deadline)
+        verifying = partial(verifying_context, tls, env=env)
+        outcome = _handshake(address, verifying, name, has_cert, deadline, protocol)
         if outcome.status != "untrusted" or outcome.certificate is not None:
             return outcome
-        seen = _handshake(address, trusting_all(protocol, tls), name, has_cert, deadline)
+        seen = _handshake(address, partial(trusting_all, tls=tls), name, has_cert, deadline, protocol)
         if seen.protocol is None:
             return outcome
         return replace(seen, status="untrusted", distrust=outcome.distrust, detail=outcome.detail)
@@ -131,19 +128,14 @@ def probe_tls(
 def probe_unverified(address: SocketAddress, host: str, deadline: Deadline) -> TLSOutcome:
     """Shake hands whatever the certificate says, only to see what there is; ``"trusted"`` means nothing here."""
 
-    def look(protocol: str) -> TLSOutcome:
-        return _handshake(address, trusting_all(protocol), host, False, deadline)
-
-    return _outcome_of(look, address, deadline)
+    return _outcome_of(partial(_handshake, address, trusting_all, host, False, deadline), address, deadline)
 
 
 def probe_pinned(address: SocketAddress, host: str, pinned: Certificate, deadline: Deadline) -> TLSOutcome:
     """Shake hands trusting one certificate only, to see what would still be wrong if it were pinned."""
 
-    def look(protocol: str) -> TLSOutcome:
-        return _handshake(address, pinning_context(pinned.pem, protocol), host, False, deadline)
-
-    return _outcome_of(look, address, deadline)
+    trusting = partial(pinning_context, pinned.pem)
+    return _outcome_of(partial(_handshake, address, trusting, host, False, deadline), address, deadline)
 
 
 def _outcome_of(look: Callable[[str], TLSOutcome], address: SocketAddress, deadline: Deadline) -> TLSOutcome:
@@ -171,9 +163,15 @@ def _outcome_of(look: Callable[[str], TLSOutcome], address: SocketAddress, deadl
 
 
 def _handshake(
-    address: SocketAddress, context: ssl.SSLContext, host: str, has_cert: bool, deadline: Deadline
+    address: SocketAddress,
+    make_context: Callable[[str], ssl.SSLContext],
+    host: str,
+    has_cert: bool,
+    deadline: Deadline,
+    protocol: str,
 ) -> TLSOutcome:
     """One connection, one handshake; ``has_cert`` says whether the context has a client certificate."""
+    context = make_context(protocol)
     opened, reached = open_socket(address, deadline)
     if opened is None:
         return TLSOutcome("unreachable", detail=reached.detail)
@@ -274,3 +272,46 @@ def _shown_chain(session: ssl.SSLObject, own: bytes) -> tuple[tuple[Certificate,
             der = one if isinstance(one, bytes) else ssl.PEM_cert_to_DER_cert(one.public_bytes())
             read.append(read_certificate(der))
     return tuple(read), len(shown)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResults:
+    """What was seen, from the name up; what was not looked at is None.
+
+    Attributes:
+        tls: what the port showed to a TLS client: always looked at where the profile has TLS, and without verification
+            where it has none but the port speaks no HTTP/2 in plaintext.
+        plaintext: what the port answered to plaintext, where the profile has no TLS.
+    """
+
+    resolution: Resolution
+    attempts: tuple[TCPOutcome, ...] = ()
+    tls: TLSOutcome | None = None
+    plaintext: PlaintextOutcome | None = None
+
+    @property
+    def address(self) -> SocketAddress | None:
+        return self.attempts[-1].address if self.attempts and self.attempts[-1].is_connected else None
+
+
+def reach(route: Route, deadline: Deadline) -> ProbeResults:
+    """Resolve a route, and see which of its addresses connects."""
+    resolution = resolve(route, deadline)
+    return ProbeResults(resolution, connect_first(resolution.addresses, deadline))
+
+
+def gather_results(route: Route, host: str, tls: TLSSettings | None, deadline: Deadline) -> ProbeResults:
+    """Look at a server, one layer after the other, as far as each lets us.
+
+    With TLS its certificate should be for ``host``; what is wrong with the profile's own TLS files is raised.
+    """
+    results = reach(route, deadline)
+    if (address := results.address) is None:
+        return results
+    if tls is not None:
+        return replace(results, tls=probe_tls(address, host, tls, deadline))
+    plaintext = probe_plaintext(address, deadline)
+    # "http1": nginx answers plaintext on a port of TLS as a web server does.
+    is_tls_possible = plaintext.speaks in ("closed", "tls", "other", "http1")
+    seen = probe_unverified(address, host, deadline) if is_tls_possible else None
+    return replace(results, tls=seen, plaintext=plaintext)

@@ -1,22 +1,78 @@
-"""Connections of the probes with TLS, within the limits of ``stream``, and OpenSSL's words for what breaks them.
+"""TLS as the probes speak it: what a connection trusts and offers, and OpenSSL's words for what breaks it.
 
-A module of its own: who looks at TCP alone need not load OpenSSL first.
+It takes gRPC's own bundled roots where a profile names no CA, never the system's, and trusts a single pinned
+certificate as gRPC does.  A module of its own: who looks at TCP alone need not load OpenSSL first.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
 import socket
 import ssl
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, TypeVar
 
-from ..deadline import Deadline
-from .stream import PIECE, Stream
+from ..background import Deadline
+from ..channel.tls_files import ROOTS_VARIABLE, check_tls_files
+from .sockets import PIECE, Stream
 
-__all__ = ["TLSStream", "reason_of", "words_of"]
+if TYPE_CHECKING:
+    from ..connectable import TLSSettings
+
+
+def default_roots(env: Mapping[str, str] = os.environ) -> str:
+    """The file of the certificates that gRPC trusts where it is told none."""
+    if named := env.get(ROOTS_VARIABLE):
+        return named
+    # Found, not imported: a probe can do without gRPC itself.
+    package = find_spec("grpc")
+    assert package is not None
+    assert package.origin is not None
+    return os.path.join(os.path.dirname(package.origin), "_cython", "_credentials", "roots.pem")
+
+
+def verifying_context(tls: TLSSettings, protocol: str = "h2", *, env: Mapping[str, str] = os.environ) -> ssl.SSLContext:
+    """A context that trusts what gRPC would trust, and has the profile's client certificate.
+
+    Raises:
+        ConfigError, TLSError: a TLS file cannot be read, or is not what it should be.
+    """
+    check_tls_files(tls, env)
+    context = _context(tls, protocol)
+    context.load_verify_locations(tls.ca or default_roots(env))
+    return context
+
+
+def pinning_context(pem: str, protocol: str) -> ssl.SSLContext:
+    context = _context(protocol=protocol)
+    context.load_verify_locations(cadata=pem)
+    return context
+
+
+def trusting_all(protocol: str, tls: TLSSettings | None = None) -> ssl.SSLContext:
+    """A context that verifies nothing; only the greeting of HTTP/2 may ever be sent over such a connection."""
+    context = _context(tls, protocol)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _context(tls: TLSSettings | None = None, protocol: str = "h2") -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # A pinned certificate need not be a CA's.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.set_alpn_protocols([protocol])
+    # How long a key must be is the system's taste; gRPC's is its own.
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    if tls is not None and tls.cert is not None:
+        context.load_cert_chain(tls.cert, tls.key)
+    return context
+
 
 T = TypeVar("T")
 
@@ -41,11 +97,9 @@ class TLSStream(Stream):
         self._step(self.session.do_handshake, _LONGEST_HANDSHAKE)
 
     def send(self, data: bytes) -> None:
-        """Send all of it."""
         self._step(lambda: self.session.write(data))
 
     def receive(self, longest: int = PIECE) -> bytes:
-        """What has come, at least a byte; empty at the end of the connection."""
         try:
             return self._step(lambda: self.session.read(longest))
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):

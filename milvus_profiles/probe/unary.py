@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .stream import Stream
+from .sockets import FRAME_HEADER, HTTP2_PREFACE, Stream
 
-__all__ = ["NoAnswer", "UnaryCalls", "field_of", "fields_in"]
-
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PUSH_PROMISE, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 5, 6, 7, 8
 _END_STREAM = _ACK = 0x1
 _END_HEADERS, _PADDED = 0x4, 0x8
-_FRAME_HEADER, _LARGEST_FRAME = 9, 16_384
+_LARGEST_FRAME = 16_384
 _WINDOW = 1 << 20
 """Bytes that an answer may have."""
 _MOST_FRAMES = 1000
@@ -36,11 +33,6 @@ class UnaryCalls:
     """Calls on one connection, one after the other.
 
     Every method raises :class:`NoAnswer`, or OSError where the connection breaks or the time is over.
-
-    Args:
-        stream: the connection, with its deadline.
-        tls: whether it is encrypted.
-        authority: what the server is called.
     """
 
     def __init__(self, stream: Stream, *, tls: bool, authority: str) -> None:
@@ -53,7 +45,7 @@ class UnaryCalls:
             _literal("content-type", "application/grpc") + _literal("te", "trailers"),
         )
         update = _frame(_WINDOW_UPDATE, 0, 0, _WINDOW.to_bytes(4, "big"))
-        stream.send(_PREFACE + _frame(_SETTINGS, 0, 0, _OUR_SETTINGS) + update)
+        stream.send(HTTP2_PREFACE + _frame(_SETTINGS, 0, 0, _OUR_SETTINGS) + update)
 
     def call(self, path: str, request: bytes, metadata: Iterable[tuple[str, str | bytes]]) -> bytes:
         """Call a method by its path; the bytes of its answer."""
@@ -95,7 +87,7 @@ class UnaryCalls:
 
     def _frames(self) -> Iterator[tuple[int, int, int, bytes]]:
         for _ in range(_MOST_FRAMES):
-            header = self._exactly(_FRAME_HEADER)
+            header = self._exactly(FRAME_HEADER)
             length = int.from_bytes(header[:3], "big")
             if length > _LARGEST_FRAME:
                 return
@@ -129,7 +121,6 @@ def _text(data: bytes) -> bytes:
 
 
 def field_of(number: int, value: bytes | str) -> bytes:
-    """A field of a message: text, or an inner message."""
     data = value.encode("utf-8") if isinstance(value, str) else value
     return _varint(number << 3 | 2) + _varint(len(data)) + data
 

@@ -22,16 +22,12 @@ from functools import partial
 from typing import NoReturn
 
 from ..background import Pending
-from ..credential import CommandSource
+from ..connectable import CommandSource
 from ..errors import SecretUnavailableError
-from ..files.ownership import changeable
-from ..files.paths import home_directory, is_absolute
+from ..files.paths import changeable, home_directory, is_absolute
 from ..masked import MaskedMapping, SecretText, secret_fault
-from .cache import Fetched
 from .terminal import has_terminal
-from .value import Received
-
-__all__ = ["absolute_entries", "find_program", "run_command", "variables"]
+from .value import Fetched, Received
 
 _PASSED: tuple[str, ...] = ("PATH", "HOME", "LANG")
 if sys.platform == "win32":

@@ -18,15 +18,12 @@ from typing import Any, TypeVar
 
 from ..background import Pending
 from ..errors import ConfigError, Location, SecretUnavailableError
-from ..files.ownership import fault_below, own_users
-from ..files.paths import home_directory, home_fault, is_absolute
+from ..files.paths import fault_below, home_directory, home_fault, is_absolute, own_users
 from ..log import log
 from ..masked import SecretText, secret_fault
 from ..text import printable
-from .account import SERVICE
 from .terminal import restored
-
-__all__ = ["KEYRING_TIMEOUT", "OSKeyring", "allowing", "keyring_timeout"]
+from .value import SERVICE
 
 KEYRING_TIMEOUT = "MILVUS_PROFILES_KEYRING_TIMEOUT"
 """The variable with the time limit, in seconds."""

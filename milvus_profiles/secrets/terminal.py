@@ -14,8 +14,6 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["has_terminal", "kept", "opened", "restored"]
-
 if sys.platform == "win32":
 
     def opened() -> int | None:

@@ -1,16 +1,25 @@
-"""How a secret is written, and how its bytes are held while they come in.
+"""How a secret is written, held while it comes in, named in the keyring, and kept; not where it comes from.
 
-The functions here see secrets in the clear, so they raise nothing: the caller, whose locals hold only masked values,
-does.  Nothing here knows where a secret comes from.
+What sees secrets in the clear raises nothing: the caller, whose locals hold only masked values, does.
+
+The keyring keeps a secret under where it may be sent and for whom, never under the profile's alias: whoever writes a
+configuration file chooses its aliases, so a secret found by alias could be led to any server.  Two endpoints that
+differ, or two users, must never share a name.
+
+A command may say until when its token is good, and a pipe can be read only once; everything else is fetched anew each
+time, by one thread at a time, whose answer those share who come meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import os
+import threading
+from collections.abc import Callable, Hashable
 
+from ..endpoint import Endpoint
+from ..errors import ConfigError, SecretUnavailableError
 from ..masked import SecretText
-
-__all__ = ["SIZE_LIMIT", "Received", "line_of", "make_token"]
 
 SIZE_LIMIT = 64 * 1024
 """Bytes that a file or the output of a command may have."""
@@ -64,3 +73,129 @@ class Received:
             return line_of(SecretText(self._data.decode("utf-8")))
         except UnicodeDecodeError:
             return None
+
+
+SERVICE = "milvus-profiles"
+"""The service under which all secrets of this package are kept."""
+
+
+def keyring_account(endpoint: Endpoint, user: str | None) -> str:
+    """The keyring's username for the secret of an endpoint and a user.
+
+    Args:
+        endpoint: the canonical endpoint, with the TLS that is in effect.
+        user: whose password it is; None for a whole token.
+
+    Returns:
+        ``tls|HOST|PORT|USER`` or ``plain|HOST|PORT|USER`` (an IPv6 host without brackets), ``unix|REALPATH||USER`` for
+        a Unix socket; the last part is empty for a whole token.  A ``|`` or ``%`` in a socket's path is
+        percent-encoded.
+
+    Raises:
+        ConfigError: the endpoint is Milvus Lite, which has no authentication.
+    """
+    if endpoint.kind == "lite":
+        raise ConfigError(
+            "Milvus Lite has no authentication, so no secret is kept for it",
+            hint="remove user, token and password from the profile",
+        )
+    # The user stands last and verbatim: no host, port or encoded path holds a bar, so whatever follows the third bar
+    # is the user, bars included.
+    if endpoint.kind == "unix":
+        path = os.path.realpath(endpoint.path).replace("%", "%25").replace("|", "%7C")
+        return f"unix|{path}||{user or ''}"
+    return f"{'tls' if endpoint.tls else 'plain'}|{endpoint.host}|{endpoint.port}|{user or ''}"
+
+
+FOR_EVER = math.inf
+"""The expiry of what cannot be fetched a second time."""
+
+# A token must outlast the call that it is sent with.
+_LEEWAY = 10.0
+
+Fetched = tuple[SecretText, float | None]
+"""A secret and the time until which it may be kept: seconds since the epoch, FOR_EVER, or None for not at all."""
+
+
+class _Flight:
+    """One fetch, and what came of it: None as long as nothing did.
+
+    Whoever fetches holds the lock, in a ``with`` that an interrupt ends too; then it is the turn of the next.
+    """
+
+    __slots__ = ("answer", "turn")
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+        self.answer: SecretText | SecretUnavailableError | None = None
+
+
+class SecretCache:
+    """A store of secrets by key, safe for threads; the child of a fork starts with what its parent had kept."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._values: dict[Hashable, tuple[SecretText, float]] = {}
+        self._flights: dict[Hashable, _Flight] = {}
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
+
+    def _after_fork(self) -> None:
+        # The threads that held the lock or were fetching exist only in the parent.
+        self._lock = threading.Lock()
+        self._flights = {}
+
+    def get(
+        self, key: Hashable, fetch: Callable[[], Fetched], *, now: Callable[[], float], refresh: bool
+    ) -> SecretText:
+        """What is kept under the key, or what fetching gives.
+
+        Args:
+            key: all that decides what is fetched; its repr must not show a secret.
+            fetch: called without a lock held, by one thread at a time per key.
+            now: the clock, in seconds since the epoch.
+            refresh: fetch although something is kept, unless it is kept for ever.
+
+        Raises:
+            SecretUnavailableError: fetching failed, here or in the thread whose answer is shared.
+        """
+        with self._lock:
+            secret, until = self._values.get(key, (None, 0.0))
+            if secret is not None and (until == FOR_EVER or (not refresh and now() < until - _LEEWAY)):
+                return secret
+            flight = self._flights.get(key)
+            if flight is None or flight.answer is not None:
+                flight = self._flights[key] = _Flight()
+        with flight.turn:
+            if flight.answer is None:
+                return self._fetch(key, flight, fetch, now)
+        if isinstance(flight.answer, SecretUnavailableError):
+            # An exception belongs to the thread that raises it.
+            raise SecretUnavailableError(flight.answer.message, hint=flight.answer.hint)
+        return flight.answer
+
+    def _fetch(
+        self, key: Hashable, flight: _Flight, fetch: Callable[[], Fetched], now: Callable[[], float]
+    ) -> SecretText:
+        try:
+            secret, until = fetch()
+            moment = now()
+            with self._lock:
+                # Keys change when a variable does, so what has expired would otherwise stay for ever.
+                self._values = {k: kept for k, kept in self._values.items() if k != key and moment < kept[1]}
+                if until is not None:
+                    self._values[key] = (secret, until)
+            flight.answer = secret
+            return secret
+        except SecretUnavailableError as error:
+            flight.answer = error
+            raise
+        finally:
+            with self._lock:
+                if flight.answer is not None and self._flights.get(key) is flight:
+                    del self._flights[key]
+
+    def forget(self) -> None:
+        """Drop everything that is kept."""
+        with self._lock:
+            self._values = {}

@@ -15,11 +15,20 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import EditConflictError
-from .inline import nested, rename_key, set_value, set_values, unset_value
-from .layout import Line, key_span, lay_out, newline_of
-from .render import entry_text, header_text, key_text
-
-__all__ = ["TextDocument"]
+from .lines import (
+    Line,
+    entry_text,
+    header_text,
+    key_span,
+    key_text,
+    lay_out,
+    nested,
+    newline_of,
+    rename_key,
+    set_value,
+    set_values,
+    unset_value,
+)
 
 Path = tuple[str, ...]
 

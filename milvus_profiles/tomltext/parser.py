@@ -12,10 +12,8 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from tomli import TOMLDecodeError
+from tomli import TOMLDecodeError as TOMLDecodeError
 from tomli import loads as _loads
-
-__all__ = ["WITHOUT_REFERENCES", "TOMLDecodeError", "loads", "says"]
 
 # The time that a dotted key takes grows with the square of its parts: thousands of lines with hundreds take minutes.
 # No key of ours has more than four.

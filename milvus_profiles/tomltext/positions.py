@@ -12,9 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
-from ..half_made import even_half_made
-
-__all__ = ["PLAIN_LINE", "KeyPath", "Positions", "Span", "Within", "scan", "unquote"]
+from ..masked import even_half_made
 
 KeyPath = tuple["str | int", ...]
 """Keys from the root to a value; an array's elements are counted from 0."""

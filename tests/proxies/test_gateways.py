@@ -7,8 +7,6 @@ nginx and haproxy, with and without TLS, with and without HTTP/2, with Milvus be
 from __future__ import annotations
 
 import contextlib
-import json
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,7 +18,7 @@ import pytest
 import milvus_profiles as mp
 from tests.support import faults, gateways, ports
 from tests.support.certificates import Certificates, Identity
-from tests.support.command import Command
+from tests.support.command import Command, asking
 from tests.support.fork_server import ForkServer
 from tests.support.gateways import Site
 from tests.support.milvus import MilvusServer
@@ -160,39 +158,6 @@ CASES = {
     "path-prefix": refused("nginx:prefix", 404, *NO_MILVUS, "host or port of its own", tls=True, path="/milvus"),
 }  # fmt: skip
 
-ASK = """\
-import asyncio, json, sys
-from concurrent.futures import ThreadPoolExecutor
-import milvus_profiles as mp
-
-def outcome(error):
-    return [error.code, error.exit_status, error.message]
-
-def ask(alias):
-    report = mp.diagnose(alias)
-    try:
-        with mp.connect(alias):
-            connected = ["ok", 0, ""]
-    except mp.MilvusProfilesError as error:
-        connected = outcome(error)
-    return alias, connected, report.exit_code
-
-async def awaited(alias):
-    try:
-        async with await mp.aio.connect(alias):
-            return ["ok", 0, ""]
-    except mp.MilvusProfilesError as error:
-        return outcome(error)
-
-async def all_of(aliases):
-    return await asyncio.gather(*map(awaited, aliases))
-
-with ThreadPoolExecutor(8) as workers:
-    asked = list(workers.map(ask, sys.argv[1:]))
-print(json.dumps({alias: [connected, awaited, code] for (alias, connected, code), awaited
-                  in zip(asked, asyncio.run(all_of(sys.argv[1:])))}))
-"""
-
 
 def nginx_sites(milvus: MilvusServer, certificates: Certificates, directory: Path, late: int) -> dict[str, Site]:
     to_milvus, shown = f"location / {{ grpc_pass grpc://{milvus.address}; }}", certificates.server
@@ -304,9 +269,7 @@ def stand(
         cli.own_file("".join(_declared(name, case, at, certificates) for name, case in CASES.items()))
         tested = cli("profile", "test", *CASES, "--json", timeout=120)
         stand.reports = {report["alias"]: report for report in tested.json}
-        done = Command([sys.executable, "-W", "error", "-c", ASK], home, cwd)(*CASES, timeout=120)
-        assert done.returncode == 0, done.stderr
-        stand.programs = json.loads(done.stdout)
+        stand.programs = asking(home, cwd)(*CASES, timeout=120, status=0).json
         yield stand
 
 
@@ -338,14 +301,12 @@ def test_a_gateway_is_named_and_not_taken_for_milvus(stand: Stand, name: str) ->
 
 @pytest.mark.parametrize("name", CASES)
 def test_connect_and_its_awaited_form_say_the_same(stand: Stand, name: str) -> None:
-    case, (connected, awaited, diagnosed) = CASES[name], stand.programs[name]
-    assert connected[:2] == awaited[:2] == [case.code, case.status]
-    assert connected[2] == awaited[2]
-    assert case.said in connected[2]
-    assert diagnosed == case.status
-
-
-# --- waiting ---------------------------------------------------------------------------------------------------------
+    case, told = CASES[name], stand.programs[name]
+    assert told["connect"] == told["aio"]
+    code, status, message = told["connect"]
+    assert (code, status) == (case.code, case.status)
+    assert case.said in message
+    assert told["report"]["exit_code"] == case.status
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -5,7 +5,6 @@ A real Milvus behind a real nginx on 127.0.0.1 alone; /etc/hosts and a real name
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 
 from tests.support import gateways
 from tests.support.certificates import OTHER_HOST, Certificates
-from tests.support.command import Command
+from tests.support.command import Command, asking
 from tests.support.gateways import Site
 from tests.support.milvus import MilvusServer
 from tests.support.reaper import Reaper
@@ -32,31 +31,6 @@ HOSTS = f"""\
 127.0.0.1 {OTHER_HOST} live.test
 """
 RECORDS = ("one.dns.test,127.0.0.1",)
-
-ASK = """\
-import asyncio, json, sys
-import milvus_profiles as mp
-
-def ask(alias):
-    report = mp.diagnose(alias)
-    try:
-        with mp.connect(alias) as connection:
-            connection.ping()
-            connected = "ok"
-    except mp.MilvusProfilesError as error:
-        connected = error.code
-    return {"report": report.as_json(), "connect": connected, "aio": asyncio.run(awaited(alias))}
-
-async def awaited(alias):
-    try:
-        async with await mp.aio.connect(alias) as connection:
-            await connection.ping()
-            return "ok"
-    except mp.MilvusProfilesError as error:
-        return error.code
-
-print(json.dumps({alias: ask(alias) for alias in sys.argv[1:]}))
-"""
 
 
 class Names:
@@ -79,10 +53,8 @@ class Names:
 
     def ask(self, *aliases: str, **files: str) -> dict[str, Any]:
         files = {"hosts": HOSTS, "resolv_conf": "nameserver 127.0.0.53\n", **files}
-        program = gateways.with_names(self._directory, **files)
-        done = Command([*program, sys.executable, "-W", "error", "-c", ASK], self._cli.home, self._cli.cwd)(*aliases)
-        assert done.returncode == 0, done.stderr
-        found: dict[str, Any] = done.json
+        program = [*gateways.with_names(self._directory, **files), *asking(self._cli.home, self._cli.cwd).program]
+        found: dict[str, Any] = Command(program, self._cli.home, self._cli.cwd)(*aliases, status=0).json
         return found
 
 
@@ -103,7 +75,7 @@ def found(names: Names) -> dict[str, Any]:
 
 
 def outcomes(found: dict[str, Any], alias: str) -> tuple[str, str, int]:
-    return found[alias]["connect"], found[alias]["aio"], found[alias]["report"]["exit_code"]
+    return found[alias]["connect"][0], found[alias]["aio"][0], found[alias]["report"]["exit_code"]
 
 
 def stages(found: dict[str, Any], alias: str) -> dict[str, dict[str, Any]]:
@@ -133,11 +105,7 @@ def test_where_only_grpcs_resolver_leads_to_the_server(names: Names) -> None:
 def test_where_the_system_knows_no_such_name(names: Names) -> None:
     # The module that nsswitch.conf names is not installed, as after systemd-resolved was removed.
     found = names.ask("one-dns", nsswitch_conf="hosts: resolve [!UNAVAIL=return]\n")
-    assert (found["one-dns"]["connect"], found["one-dns"]["aio"], found["one-dns"]["report"]["exit_code"]) == (
-        "ok",
-        "ok",
-        0,
-    )
+    assert outcomes(found, "one-dns") == ("ok", "ok", 0)
     dns = stages(found, "one-dns")["dns"]
     assert dns["status"] == "warning"
     assert "the system's resolver does not know the name" in dns["detail"]
@@ -145,9 +113,9 @@ def test_where_the_system_knows_no_such_name(names: Names) -> None:
 
 
 def test_where_both_agree_nothing_is_said(found: dict[str, Any]) -> None:
-    assert found["one-dns"]["connect"] == "ok"
+    assert outcomes(found, "one-dns")[0] == "ok"
     statuses = {name: stage["status"] for name, stage in stages(found, "one-dns").items()}
     assert (statuses["dns"], statuses["tcp"], statuses["grpc"]) == ("ok", "ok", "ok")
     for alias, stage in (("nowhere", "dns"), ("dead", "tcp")):
-        assert (found[alias]["connect"], found[alias]["aio"]) == ("unreachable", "unreachable")
+        assert outcomes(found, alias)[:2] == ("unreachable", "unreachable")
         assert stages(found, alias)[stage]["status"] == "failed"

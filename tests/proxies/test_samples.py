@@ -17,6 +17,14 @@ from tests.support.reaper import Reaper
 pytestmark = pytest.mark.proxies
 
 
+def variables(port: int, certificates: Certificates) -> dict[str, str]:
+    return {
+        "MILVUS_PROFILES__BEHIND__URI": f"https://127.0.0.1:{port}",
+        "MILVUS_PROFILES__BEHIND__SSL__CA": str(certificates.ca),
+        "MILVUS_PROFILES__BEHIND__TOKEN": "root:Milvus",
+    }
+
+
 def test_every_sample_is_run() -> None:
     assert {path.name.partition(".")[0].partition("-")[0] for path in gateways.SAMPLES.iterdir()} == {
         "nginx", "haproxy", "envoy", "traefik",
@@ -30,16 +38,12 @@ def test_a_gateway_as_it_is_documented_leads_to_milvus(
     """The test of a profile passes, a large insert and a long key come through, and Milvus's refusals stay its own."""
     (directory := tmp_path / name).mkdir()
     with gateways.sample(reaper, directory, name, certificates.server, milvus_auth.port) as port:
-        env: dict[str, str | None] = {
-            "MILVUS_PROFILES__BEHIND__URI": f"https://127.0.0.1:{port}",
-            "MILVUS_PROFILES__BEHIND__SSL__CA": str(certificates.ca),
-            "MILVUS_PROFILES__BEHIND__TOKEN": "root:Milvus",
-        }
+        env = variables(port, certificates)
         cli("profile", "test", "behind", env=env, status=0)
         for wrong in ("root:wrong", f"root:{'x' * LONG}"):
             refused = cli("profile", "test", "behind", env={**env, "MILVUS_PROFILES__BEHIND__TOKEN": wrong}, status=9)
             assert "does not accept the user and the password" in refused.stdout
-        profiles = mp.load(env={name: value for name, value in env.items() if value}, cwd=tmp_path)
+        profiles = mp.load(env=env, cwd=tmp_path)
         with mp.connect("behind", profiles=profiles) as connection:
             client = connection.client()
             client.create_collection("behind", dimension=512)
@@ -62,11 +66,7 @@ def test_mutual_tls_as_it_is_documented(
     """With a client's certificate a profile leads to Milvus; without one, and with a foreign one, its test says so."""
     (directory := tmp_path / name).mkdir()
     with gateways.sample(reaper, directory, name, certificates.server, milvus_auth.port, certificates.ca) as port:
-        env: dict[str, str | None] = {
-            "MILVUS_PROFILES__BEHIND__URI": f"https://127.0.0.1:{port}",
-            "MILVUS_PROFILES__BEHIND__SSL__CA": str(certificates.ca),
-            "MILVUS_PROFILES__BEHIND__TOKEN": "root:Milvus",
-        }
+        env = variables(port, certificates)
         status, said = NONE_SHOWN[name]
         for client, wanted in ((None, status), (certificates.foreign_client, status), (certificates.client, 0)):
             shown = {} if client is None else {
@@ -78,6 +78,6 @@ def test_mutual_tls_as_it_is_documented(
                 assert said in done.stdout
                 assert "SSL__CERT" in done.stdout
             else:
-                profiles = mp.load(env={key: value for key, value in (env | shown).items() if value}, cwd=tmp_path)
+                profiles = mp.load(env=env | shown, cwd=tmp_path)
                 with mp.connect("behind", profiles=profiles) as connection:
                     assert connection.client().list_collections() is not None

@@ -67,19 +67,12 @@ def test_another_project_has_its_milvus_toml_validated_by_the_hook(offline: dict
     nested = project / "deploy/milvus.toml"
     nested.write_text('[profiles.b]\nuri = "http://localhost"\ntimout = 3\n')
     # As they would: installed from a clone at a commit.
-    (project / ".pre-commit-config.yaml").write_text(
-        yaml.safe_dump(
-            {
-                "repos": [
-                    {
-                        "repo": str(ROOT),
-                        "rev": git("rev-parse", "HEAD", cwd=ROOT),
-                        "hooks": [{"id": "milvus-config-validate"}],
-                    }
-                ]
-            }
-        )
-    )
+    repository = {
+        "repo": str(ROOT),
+        "rev": git("rev-parse", "HEAD", cwd=ROOT),
+        "hooks": [{"id": "milvus-config-validate"}],
+    }
+    (project / ".pre-commit-config.yaml").write_text(yaml.safe_dump({"repos": [repository]}))
     git("add", ".", cwd=project)
     done = pre_commit("run", cwd=project, env=offline)
     assert done.returncode == 1

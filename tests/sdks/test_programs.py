@@ -127,11 +127,17 @@ def declare(cli: Command, server: MilvusServer, secret: str) -> None:
     cli.own_file("[profiles.prod]\n" + "\n".join(lines) + "\n")
 
 
-def available(sdk: Sdk, name: str) -> None:
+def prepared(name: str, tmp_path: Path) -> tuple[Sdk, Path]:
+    """How the program of a client is run, if it can be here, and the directory for it."""
+    sdk = CLIENTS[name]
     if missing := [tool for tool in sdk.tools if shutil.which(tool) is None]:
         pytest.skip(f"there is no {' and no '.join(missing)} on this machine")
     if sdk.directory is not None and not (SDKS / sdk.directory / "fetched").exists():
         unavailable(f"needs the SDK of {name} ('make test-sdks' fetches it)")
+    directory = tmp_path / "program"
+    directory.mkdir()
+    sdk.prepare(directory)
+    return sdk, directory
 
 
 def run(cli: Command, sdk: Sdk, directory: Path) -> subprocess.CompletedProcess[str]:
@@ -144,11 +150,7 @@ def run(cli: Command, sdk: Sdk, directory: Path) -> subprocess.CompletedProcess[
 def test_the_exported_program_lists_the_collections(
     cli: Command, tmp_path: Path, servers: dict[str, MilvusServer], name: str, server: str
 ) -> None:
-    sdk = CLIENTS[name]
-    available(sdk, name)
-    directory = tmp_path / "program"
-    directory.mkdir()
-    sdk.prepare(directory)
+    sdk, directory = prepared(name, tmp_path)
     (tmp_path / "token").write_text("root:Milvus\n")
     # The three ways of naming a secret: written out, in a variable that `exec` sets, in a file.
     secret = {
@@ -182,11 +184,7 @@ def test_the_exported_program_fails_without_its_secret(
     cli: Command, tmp_path: Path, servers: dict[str, MilvusServer], name: str
 ) -> None:
     """Not with the server's answer to a connection without one."""
-    sdk = CLIENTS[name]
-    available(sdk, name)
-    directory = tmp_path / "program"
-    directory.mkdir()
-    sdk.prepare(directory)
+    sdk, directory = prepared(name, tmp_path)
     declare(cli, servers["auth"], 'token = { env = "TEAM_TOKEN" }')
     (directory / sdk.file).write_text(cli("export", "prod", "--to", name).stdout)
     done = run(cli, sdk, directory)

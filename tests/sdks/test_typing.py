@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -31,3 +32,10 @@ def test_what_is_wrong_is_refused_by_pyright(tmp_path: Path, pyright: list[str])
 def test_a_client_is_a_milvus_client_to_pyright(tmp_path: Path, pyright: list[str]) -> None:
     said = check(*pyright, directory=tmp_path)
     assert re.findall(r' is "(.+)"', said) == WANTED
+
+
+def test_pyright_finds_nothing_wrong_in_the_package(pyright: list[str]) -> None:
+    root = Path(__file__).parents[2]
+    done = subprocess.run([*pyright, "milvus_profiles"], cwd=root, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout
+    assert "0 errors" in done.stdout

@@ -11,8 +11,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from milvus_profiles.channel.aio_channel import AsyncProfileChannel
-from milvus_profiles.channel.aio_core import AsyncChannelCore
+from milvus_profiles.channel.aio_channel import AsyncChannelCore, AsyncProfileChannel
 from milvus_profiles.channel.channel import ProfileChannel
 from milvus_profiles.channel.core import ChannelCore
 from milvus_profiles.channel.metadata import TokenHolder
@@ -30,7 +29,12 @@ def holding(token: str | None, db_name: str | None = None) -> TokenHolder:
     return TokenHolder(SecretText(token) if token else None, db_name=db_name)
 
 
-class ThreadChannels:
+class _Both:
+    def stub(self, channel: Any, method: str, **more: Any) -> Any:
+        return getattr(channel, ARITIES[method])(f"/test/{method}", None, None, **more)
+
+
+class ThreadChannels(_Both):
     def core(self, port: int, holder: TokenHolder, **settings: Any) -> Any:
         return ChannelCore(self.raw(port), holder, **settings)
 
@@ -39,9 +43,6 @@ class ThreadChannels:
 
     def channel(self, core: Any, **settings: Any) -> Any:
         return ProfileChannel(core, **settings)
-
-    def stub(self, channel: Any, method: str, **more: Any) -> Any:
-        return getattr(channel, ARITIES[method])(f"/test/{method}", None, None, **more)
 
     def call(self, channel: Any, method: str, request: bytes = b"x", stub: Any = None, **named: Any) -> list[Any]:
         """All answers to a call, the first of them as JSON."""
@@ -63,7 +64,18 @@ class ThreadChannels:
         pass
 
 
-class LoopChannels(LoopThread):
+async def awaited(stub: Any, method: str, request: bytes, **named: Any) -> list[Any]:
+    """All answers to a call, the first of them as JSON."""
+
+    async def requests() -> AsyncIterator[bytes]:
+        yield request
+
+    answer = stub(requests() if ARITIES[method].startswith("stream") else request, **named)
+    answers = [each async for each in answer] if ARITIES[method].endswith("stream") else [await answer]
+    return [json.loads(answers[0]), *answers[1:]]
+
+
+class LoopChannels(LoopThread, _Both):
     def core(self, port: int, holder: TokenHolder, **settings: Any) -> Any:
         return self._in_loop(lambda: AsyncChannelCore(self._raw(port), holder, **settings))
 
@@ -76,23 +88,12 @@ class LoopChannels(LoopThread):
     def channel(self, core: Any, **settings: Any) -> Any:
         return AsyncProfileChannel(core, **settings)
 
-    def stub(self, channel: Any, method: str, **more: Any) -> Any:
-        return getattr(channel, ARITIES[method])(f"/test/{method}", None, None, **more)
-
-    async def _call(self, stub: Any, method: str, request: bytes, **named: Any) -> list[Any]:
-        async def requests() -> AsyncIterator[bytes]:
-            yield request
-
-        answer = stub(requests() if ARITIES[method].startswith("stream") else request, **named)
-        answers = [each async for each in answer] if ARITIES[method].endswith("stream") else [await answer]
-        return [json.loads(answers[0]), *answers[1:]]
-
     def call(self, channel: Any, method: str, request: bytes = b"x", stub: Any = None, **named: Any) -> list[Any]:
         stub = self.stub(channel, method) if stub is None else stub
-        return self._do(self._call(stub, method, request, **named))
+        return self._do(awaited(stub, method, request, **named))
 
     def begin(self, channel: Any, method: str) -> Any:
-        return self._start(self._call(self.stub(channel, method), method, b"x"))
+        return self._start(awaited(self.stub(channel, method), method, b"x"))
 
     def do(self, result: Any) -> Any:
         return self._do(result)

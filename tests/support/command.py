@@ -17,7 +17,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
+
+from typing_extensions import Unpack
 
 from .environment import coverage_variables, nowhere
 from .fork_server import ForkServer
@@ -58,11 +60,25 @@ class Screen:
         return _ESCAPE_SEQUENCE.sub("", self.raw).replace("\r\n", "\n").replace("\r", "")
 
 
+class How(TypedDict, total=False):
+    """How a command is run."""
+
+    env: Mapping[str, str | None] | None
+    cwd: Path | None
+    home: Path | None
+    keyring: KeyringSession | None
+    """None: there is no keyring."""
+    input: str | None
+    timeout: float
+    """Seconds, 60 unless given."""
+    status: int | None
+    """The exit status that it must have; None for any."""
+
+
 class Command:
     """`command("profile", "list", env={…})` runs it; `.tty(…)` runs it on a terminal; `.popen(…)` only starts it.
 
     `home` and `cwd` have fresh directories as defaults. `env` is laid over the defaults; a value None removes one.
-    Without `keyring` there is no keyring. `status` is the exit status that it must have.
 
     With a server, `command(…)` runs in a copy of a process that has made the program's imports, in a tenth of the
     time. `.real(…)` always starts the program, and so do `.tty` and `.popen`.
@@ -85,46 +101,25 @@ class Command:
         self.user_file.chmod(0o600)
         return self.user_file
 
-    def __call__(
-        self,
-        *arguments: str | Path,
-        env: Mapping[str, str | None] | None = None,
-        cwd: Path | None = None,
-        home: Path | None = None,
-        keyring: KeyringSession | None = None,
-        input: str | None = None,  # noqa: A002  # as subprocess.run calls it
-        timeout: float = 60.0,
-        status: int | None = None,
-    ) -> Outcome:
-        whole = self.environment(env, home, keyring)
-        if self.server is None or not self.server.can(whole, input):
-            return self.real(
-                *arguments, env=env, cwd=cwd, home=home, keyring=keyring, input=input, timeout=timeout, status=status
-            )
+    def __call__(self, *arguments: str | Path, **how: Unpack[How]) -> Outcome:
+        whole, text, timeout = self._environment(how), how.get("input"), how.get("timeout", 60.0)
+        if self.server is None or not self.server.can(whole, text):
+            return self.real(*arguments, **how)
         began = time.monotonic()
+        cwd = how.get("cwd") or self.cwd
         try:
-            done = self.server.run([*map(str, arguments)], env=whole, cwd=cwd or self.cwd, text=input, timeout=timeout)
+            done = self.server.run([*map(str, arguments)], env=whole, cwd=cwd, text=text, timeout=timeout)
         except subprocess.TimeoutExpired as late:
             raise _still_running(arguments, timeout, late.stdout, late.stderr) from None
-        _check(status, done.returncode, done.stdout, done.stderr)
+        _check(how.get("status"), done.returncode, done.stdout, done.stderr)
         return Outcome(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
 
-    def real(
-        self,
-        *arguments: str | Path,
-        env: Mapping[str, str | None] | None = None,
-        cwd: Path | None = None,
-        home: Path | None = None,
-        keyring: KeyringSession | None = None,
-        input: str | None = None,  # noqa: A002  # as subprocess.run calls it
-        timeout: float = 60.0,
-        status: int | None = None,
-    ) -> Outcome:
+    def real(self, *arguments: str | Path, **how: Unpack[How]) -> Outcome:
         """Start the program itself: its start, its interpreter and its imports are part of what is tested."""
-        began = time.monotonic()
-        process = self.popen(*arguments, env=env, cwd=cwd, home=home, keyring=keyring, stdin=input is not None)
+        began, text, timeout = time.monotonic(), how.get("input"), how.get("timeout", 60.0)
+        process = self.popen(*arguments, stdin=text is not None, **how)
         try:
-            stdout, stderr = process.communicate(input, timeout)
+            stdout, stderr = process.communicate(text, timeout)
         except subprocess.TimeoutExpired:
             process.kill()
             stdout, stderr = process.communicate()
@@ -133,28 +128,23 @@ class Command:
             process.kill()
             process.wait()
             raise
-        _check(status, process.returncode, stdout, stderr)
+        _check(how.get("status"), process.returncode, stdout, stderr)
         return Outcome(process.returncode, stdout, stderr, time.monotonic() - began)
 
-    def popen(
-        self,
-        *arguments: str | Path,
-        env: Mapping[str, str | None] | None = None,
-        cwd: Path | None = None,
-        home: Path | None = None,
-        keyring: KeyringSession | None = None,
-        stdin: bool = False,
-    ) -> subprocess.Popen[str]:
+    def popen(self, *arguments: str | Path, stdin: bool = False, **how: Unpack[How]) -> subprocess.Popen[str]:
         """Start it, with pipes for what it writes; whoever calls this ends it."""
         return subprocess.Popen(
             [*self.program, *map(str, arguments)],
-            env=self.environment(env, home, keyring),
-            cwd=cwd or self.cwd,
+            env=self._environment(how),
+            cwd=how.get("cwd") or self.cwd,
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def _environment(self, how: How, **more: str) -> dict[str, str]:
+        return self.environment({**more, **(how.get("env") or {})}, how.get("home"), how.get("keyring"))
 
     def environment(
         self,
@@ -178,13 +168,8 @@ class Command:
         self,
         *arguments: str | Path,
         answers: Sequence[tuple[str, str | bytes]] = (),
-        env: Mapping[str, str | None] | None = None,
-        cwd: Path | None = None,
-        home: Path | None = None,
-        keyring: KeyringSession | None = None,
         columns: int = 80,
-        timeout: float = 60.0,
-        status: int | None = None,
+        **how: Unpack[How],
     ) -> Screen:
         """Run it on a terminal of its own and type an answer each time its prompt appears.
 
@@ -198,13 +183,13 @@ class Command:
                 # The shell is the leader of a new session, so the terminal that it opens becomes its controlling
                 # terminal: getpass opens /dev/tty, and Ctrl+C needs it.
                 ["sh", "-c", 'exec "$@" <"$0" >"$0" 2>&1', os.ttyname(slave), *self.program, *map(str, arguments)],
-                env=self.environment({"TERM": "xterm-256color", **(env or {})}, home, keyring),
-                cwd=cwd or self.cwd,
+                env=self._environment(how, TERM="xterm-256color"),
+                cwd=how.get("cwd") or self.cwd,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
             try:
-                shown = _converse(process, master, list(answers), began + timeout)
+                shown = _converse(process, master, list(answers), began + how.get("timeout", 60.0))
             finally:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
@@ -212,7 +197,7 @@ class Command:
         finally:
             os.close(master)
             os.close(slave)
-        _check(status, process.returncode, shown)
+        _check(how.get("status"), process.returncode, shown)
         return Screen(process.returncode, shown, time.monotonic() - began)
 
 
@@ -270,3 +255,9 @@ def run_python(program: str, *words: object, **how: Any) -> subprocess.Completed
     """A program in a Python of its own, and what it printed; `how` is what `subprocess.run` takes besides."""
     how = {"capture_output": True, "text": True, "timeout": 120, **how}
     return subprocess.run([sys.executable, "-c", program, *map(str, words)], **how)
+
+
+def asking(home: Path, cwd: Path) -> Command:
+    """Tests the profiles that it is given, and connects to each: see `asking_program`."""
+    program = Path(__file__).with_name("asking_program.py").read_text()
+    return Command([sys.executable, "-W", "error", "-c", program], home, cwd)

@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.live.limit import OPEN_CONNECTIONS
+from milvus_profiles.live.spec import OPEN_CONNECTIONS
 
 from .milvus import MilvusServer
 from .scripted_grpc import SERVICE, Call, milvus_answer
@@ -24,8 +24,8 @@ from .waiting import until
 T = TypeVar("T")
 
 
-def of(server: MilvusServer, **more: str) -> mp.Profiles:
-    """One profile, `prod`, that leads to a server."""
+def variables_of(server: MilvusServer, **more: str) -> dict[str, str]:
+    """The variables that declare one profile, `prod`, which leads to a server."""
     env = {"MILVUS_PROFILES__PROD__URI": server.uri}
     if server.token:
         env["MILVUS_PROFILES__PROD__TOKEN"] = server.token
@@ -34,7 +34,11 @@ def of(server: MilvusServer, **more: str) -> mp.Profiles:
     if server.tls == "mutual" and server.certs:
         env["MILVUS_PROFILES__PROD__SSL__CERT"] = str(server.certs.client.cert)
         env["MILVUS_PROFILES__PROD__SSL__KEY"] = str(server.certs.client.key)
-    return declared(**{**env, **more})
+    return {**env, **more}
+
+
+def of(server: MilvusServer, **more: str) -> mp.Profiles:
+    return declared(**variables_of(server, **more))
 
 
 def at(port: int, **more: str) -> mp.Profiles:
@@ -79,7 +83,12 @@ class Holding:
         return milvus_answer(call)
 
 
-class Threads:
+class _Both:
+    def stub(self, conn: Any, path: str) -> Any:
+        return conn.channel.unary_unary(path, None, None)
+
+
+class Threads(_Both):
     """``milvus_profiles.connect`` and its kin."""
 
     cut_off: type[Exception] = grpc.RpcError
@@ -91,14 +100,10 @@ class Threads:
     has_connection = staticmethod(mp.has_connection)
 
     def ping(self, conn: Any) -> float:
-        seconds: float = conn.ping()
-        return seconds
+        return float(conn.ping())
 
     def close(self, conn: Any) -> None:
         conn.close()
-
-    def stub(self, conn: Any, path: str) -> Any:
-        return conn.channel.unary_unary(path, None, None)
 
     def begin(self, stub: Any) -> Any:
         """A call that is under way, with ``result`` and ``done``."""
@@ -142,7 +147,7 @@ class LoopThread:
         self._loop.close()
 
 
-class Loop(LoopThread):
+class Loop(LoopThread, _Both):
     """``milvus_profiles.aio.connect`` and its kin."""
 
     # Python 3.10 cannot tell the one from the other.
@@ -164,14 +169,10 @@ class Loop(LoopThread):
         return self._in_loop(mp.aio.has_connection, alias)
 
     def ping(self, conn: Any) -> float:
-        seconds: float = self._do(conn.ping())
-        return seconds
+        return float(self._do(conn.ping()))
 
     def close(self, conn: Any) -> None:
         self._do(conn.close())
-
-    def stub(self, conn: Any, path: str) -> Any:
-        return conn.channel.unary_unary(path, None, None)
 
     async def _call(self, stub: Any, request: bytes, **named: Any) -> Any:
         return await stub(request, **named)

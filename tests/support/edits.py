@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from milvus_profiles.config.edit import Change, Editor
+from milvus_profiles.config.edit import Change
+from milvus_profiles.config.edit_profiles import Editor
 
 
 def add(alias: str, fields: Mapping[str, Any], *, replace: bool = False) -> Change:

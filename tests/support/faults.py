@@ -69,8 +69,8 @@ def never_accepting() -> Iterator[int]:
 class Listener:
     """Accepts, counts, and gives every connection to `talk` in a thread of its own."""
 
-    def __init__(self, talk: Callable[[socket.socket], None], port: int | None = None) -> None:
-        self._talk = talk
+    def __init__(self, talk: Callable[[socket.socket], None], port: int | None = None, host: str = HOST) -> None:
+        self._talk, self._host = talk, host
         self._guard = threading.Condition()
         self._open: set[socket.socket] = set()
         self._socket: socket.socket | None = None
@@ -101,7 +101,7 @@ class Listener:
     def listen(self) -> None:
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, self.port))
+        listener.bind((self._host, self.port))
         listener.listen(512)
         self._socket = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
@@ -161,13 +161,16 @@ def _close(connection: socket.socket) -> None:
         connection.close()
 
 
-@contextlib.contextmanager
-def listener(talk: Callable[[socket.socket], None]) -> Iterator[Listener]:
-    opened = Listener(talk)
-    try:
-        yield opened
-    finally:
-        opened.close()
+def listener(
+    talk: Callable[[socket.socket], None], port: int | None = None, host: str = HOST
+) -> contextlib.AbstractContextManager[Listener]:
+    return contextlib.closing(Listener(talk, port, host))
+
+
+def until_closed(connection: socket.socket) -> None:
+    """Say nothing."""
+    while connection.recv(65536):
+        pass
 
 
 # --- servers that are slow, or not what they should be ------------------------------------------------------------
@@ -198,7 +201,7 @@ def _speak_http1(connection: socket.socket) -> None:
     connection.sendall(f"{head}\r\n\r\n{status}".encode())
 
 
-def _hang_up(connection: socket.socket) -> None:
+def hang_up(connection: socket.socket) -> None:
     """Close only when the other side has: closed with bytes unread, TCP resets, and the last words are lost."""
     connection.shutdown(socket.SHUT_WR)
     connection.settimeout(2)
@@ -206,25 +209,22 @@ def _hang_up(connection: socket.socket) -> None:
         pass
 
 
-@contextlib.contextmanager
-def http1_server() -> Iterator[Listener]:
+def http1_server() -> contextlib.AbstractContextManager[Listener]:
     """A web server from before HTTP/2: 200 to a GET, 400 to everything else, gRPC's preface among it."""
 
     def talk(connection: socket.socket) -> None:
         _speak_http1(connection)
-        _hang_up(connection)
+        hang_up(connection)
 
-    with listener(talk) as opened:
-        yield opened
+    return listener(talk)
 
 
-@contextlib.contextmanager
 def tls_without_h2(
     identity: Identity,
     *,
     client_ca: Path | None = None,
     newest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED,
-) -> Iterator[Listener]:
+) -> contextlib.AbstractContextManager[Listener]:
     """An ordinary HTTPS port: no HTTP/2 by ALPN; with `client_ca` it wants a certificate of the client."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.maximum_version = newest
@@ -236,10 +236,9 @@ def tls_without_h2(
     def talk(connection: socket.socket) -> None:
         with contextlib.suppress(ssl.SSLError), context.wrap_socket(connection.dup(), server_side=True) as secured:
             _speak_http1(secured)
-        _hang_up(connection)
+        hang_up(connection)
 
-    with listener(talk) as opened:
-        yield opened
+    return listener(talk)
 
 
 # --- the attacker --------------------------------------------------------------------------------------------------
@@ -280,14 +279,9 @@ def _in_base64(secret: str) -> Iterator[bytes]:
             yield inner.translate(bytes.maketrans(b"+/", b"-_"))
 
 
-@contextlib.contextmanager
-def recorder(*, greets: bool = True) -> Iterator[Recorder]:
+def recorder(*, greets: bool = True) -> contextlib.AbstractContextManager[Recorder]:
     """An attacker's port. It greets as an HTTP/2 server would, or no gRPC client would go on to send its metadata."""
-    opened = Recorder(greets=greets)
-    try:
-        yield opened
-    finally:
-        opened.close()
+    return contextlib.closing(Recorder(greets=greets))
 
 
 # --- a proxy in front of a real port --------------------------------------------------------------------------------
@@ -318,13 +312,8 @@ class TcpProxy(Listener):
             pump_both_ways(connection, upstream, self._flowing.wait)
 
 
-@contextlib.contextmanager
-def tcp_proxy(target: int, port: int | None = None) -> Iterator[TcpProxy]:
-    opened = TcpProxy(target, port)
-    try:
-        yield opened
-    finally:
-        opened.close()
+def tcp_proxy(target: int, port: int | None = None) -> contextlib.AbstractContextManager[TcpProxy]:
+    return contextlib.closing(TcpProxy(target, port))
 
 
 def pump_both_ways(left: socket.socket, right: socket.socket, gate: Callable[[], object]) -> None:

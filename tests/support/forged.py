@@ -15,13 +15,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-
-from .certificates import Identity
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
-SEQUENCE, SET, OID, INTEGER, BIT_STRING, OCTET_STRING, BOOLEAN, NULL = 0x30, 0x31, 0x06, 0x02, 0x03, 0x04, 0x01, 0x05
+SEQUENCE, SET, OID, INTEGER, BIT_STRING, OCTET_STRING, NULL = 0x30, 0x31, 0x06, 0x02, 0x03, 0x04, 0x05
 UTF8, PRINTABLE, BMP, UTC_TIME, GENERALIZED_TIME = 0x0C, 0x13, 0x1E, 0x17, 0x18
 EMAIL, DNS, URI, IP = 0x81, 0x82, 0x86, 0x87
 """The tags of a general name."""
@@ -31,6 +28,22 @@ _DAY = dt.timedelta(days=1)
 
 TRUE = bytes.fromhex("0101ff")
 SERVER_AUTH, CLIENT_AUTH = "1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A certificate and its private key, as PEM files."""
+
+    cert: Path
+    key: Path
+
+
+def write_identity(directory: Path, called: str, certificate: bytes, key: bytes) -> Identity:
+    identity = Identity(directory / f"{called}.pem", directory / f"{called}.key")
+    identity.cert.write_bytes(certificate)
+    with open(os.open(identity.key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(key)
+    return identity
 
 
 def der(tag: int, *contents: bytes) -> bytes:
@@ -126,16 +139,10 @@ class Forged:
 
     def write(self, directory: Path, called: str, *chain: Forged) -> Identity:
         """As PEM files, with the certificates above it."""
-        identity = Identity(directory / f"{called}.pem", directory / f"{called}.key")
-        identity.cert.write_text("".join(one.pem for one in (self, *chain)))
-        key: PrivateKeyTypes = self.key
-        with open(os.open(identity.key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(
-                key.private_bytes(
-                    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-                )
-            )
-        return identity
+        certificates = "".join(one.pem for one in (self, *chain)).encode()
+        encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        key = self.key.private_bytes(encoding, form, serialization.NoEncryption())
+        return write_identity(directory, called, certificates, key)
 
 
 def forge(

@@ -163,8 +163,9 @@ def framed(content: bytes, *, compressed: bool = False, length: int | None = Non
     return struct.pack(">BI", compressed, len(content) if length is None else length) + content
 
 
-@contextlib.contextmanager
-def hostile_server(behaviour: Behaviour, *, identity: Identity | None = None) -> Iterator[Listener]:
+def hostile_server(
+    behaviour: Behaviour, *, identity: Identity | None = None
+) -> contextlib.AbstractContextManager[Listener]:
     context = None
     if identity is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -179,8 +180,7 @@ def hostile_server(behaviour: Behaviour, *, identity: Identity | None = None) ->
                 with context.wrap_socket(connection.dup(), server_side=True) as secured:
                     behaviour(Peer(secured))
 
-    with listener(talk) as opened:
-        yield opened
+    return listener(talk)
 
 
 # --- the frame of a behaviour ----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from . import faults
 from .certificates import Identity
@@ -28,8 +28,7 @@ def server_context(identity: Identity, *, newest: ssl.TLSVersion = ssl.TLSVersio
     return context
 
 
-@contextlib.contextmanager
-def in_front_of(target: int, identity: Identity) -> Iterator[Listener]:
+def in_front_of(target: int, identity: Identity) -> contextlib.AbstractContextManager[Listener]:
     """A port with TLS that leads to one without: any certificate that OpenSSL can load, before any server."""
     context = server_context(identity)
 
@@ -41,8 +40,7 @@ def in_front_of(target: int, identity: Identity) -> Iterator[Listener]:
         ):
             faults.pump_both_ways(secured, upstream, lambda: None)
 
-    with faults.listener(talk) as opened:
-        yield opened
+    return faults.listener(talk)
 
 
 def record(kind: int, content: bytes) -> bytes:
@@ -58,7 +56,7 @@ def saying(said: bytes) -> Talk:
     def talk(connection: socket.socket) -> None:
         connection.recv(_PIECE)
         connection.sendall(said)
-        _hang_up(connection)
+        faults.hang_up(connection)
 
     return talk
 
@@ -111,20 +109,12 @@ def breaking_off(identity: Identity, after: int, *, newest: ssl.TLSVersion, drip
         if drip:
             dripping(b"\0")(connection)
         else:
-            _hang_up(connection)
+            faults.hang_up(connection)
 
     return talk
 
 
-def _hang_up(connection: socket.socket) -> None:
-    connection.shutdown(socket.SHUT_WR)
-    connection.settimeout(2)
-    while connection.recv(_PIECE):
-        pass
-
-
-@contextlib.contextmanager
-def inside_tls(identity: Identity, talk: Talk) -> Iterator[Listener]:
+def inside_tls(identity: Identity, talk: Talk) -> contextlib.AbstractContextManager[Listener]:
     """A proper handshake, and then this."""
     context = server_context(identity)
 
@@ -132,5 +122,4 @@ def inside_tls(identity: Identity, talk: Talk) -> Iterator[Listener]:
         with contextlib.suppress(ssl.SSLError), context.wrap_socket(connection.dup(), server_side=True) as stream:
             talk(stream)
 
-    with faults.listener(secured) as opened:
-        yield opened
+    return faults.listener(secured)

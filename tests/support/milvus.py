@@ -137,10 +137,6 @@ class MilvusServer:
     def kill(self) -> None:
         self._end(signal.SIGKILL, 10.0)
 
-    def restart(self, *, keep_data: bool = False) -> None:
-        self.stop()
-        self.start(keep_data=keep_data)
-
     def suspend(self) -> None:
         """The process stands still: its sockets accept and never answer."""
         os.kill(self.pid, signal.SIGSTOP)

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,31 +86,25 @@ def _mounted(script: str, *arguments: Path) -> Iterator[Seen]:
         shell.communicate()
 
 
-@contextmanager
-def full_disk(directory: Path, cwd: Path) -> Iterator[Seen]:
+def full_disk(directory: Path, cwd: Path) -> AbstractContextManager[Seen]:
     """The directory, with what is in it, is on a disk of its own that is full."""
     script = (
         'mkdir "$1.was" && cp -a "$1/." "$1.was" && mount -t tmpfs -o size=64k,mode=0700 tmpfs "$1" && '
         'cp -a "$1.was/." "$1" && rm -r "$1.was" && '
         '{ dd if=/dev/zero of="$1/filler" bs=4096 2>/dev/null; [ "$(stat -f -c %f "$1")" = 0 ]; }'
     )
-    with _mounted(script, directory, cwd) as seen:
-        yield seen
+    return _mounted(script, directory, cwd)
 
 
-@contextmanager
-def read_only_mount(directory: Path, cwd: Path) -> Iterator[Seen]:
+def read_only_mount(directory: Path, cwd: Path) -> AbstractContextManager[Seen]:
     """The directory is mounted read-only."""
     script = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1"'
-    with _mounted(script, directory, cwd) as seen:
-        yield seen
+    return _mounted(script, directory, cwd)
 
 
-@contextmanager
-def mounted_file(file: Path, cwd: Path) -> Iterator[Seen]:
+def mounted_file(file: Path, cwd: Path) -> AbstractContextManager[Seen]:
     """The file is a mount of its own, as containers get single files."""
-    with _mounted('cp -a "$1" "$1.was" && mount --bind "$1.was" "$1"', file, cwd) as seen:
-        yield seen
+    return _mounted('cp -a "$1" "$1.was" && mount --bind "$1.was" "$1"', file, cwd)
 
 
 def snapshot(*directories: Path) -> Snapshot:
@@ -166,11 +160,9 @@ def program() -> Path:
     return Path(sys.executable).with_name("milvus-profiles")
 
 
-@contextmanager
-def read_only_root(cwd: Path) -> Iterator[Seen]:
+def read_only_root(cwd: Path) -> AbstractContextManager[Seen]:
     """The root's mount is read-only, as in a container with a read-only root."""
-    with _mounted('mount -o remount,ro,bind "$1"', Path("/"), cwd) as seen:
-        yield seen
+    return _mounted('mount -o remount,ro,bind "$1"', Path("/"), cwd)
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from milvus_profiles.errors import UnknownProfileError, UnreachableError
 from milvus_profiles.pool.aio_connector import AsyncPooledConnection
 from milvus_profiles.pool.connector import PooledConnection
 from milvus_profiles.pool.state import Lease
-from milvus_profiles.profile import PoolSettings, Profile
+from milvus_profiles.pool_settings import PoolSettings
+from milvus_profiles.profile import Profile
 
 
 @dataclass

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import milvus_profiles as mp
-from milvus_profiles.profile import PoolSettings
+from milvus_profiles.pool_settings import PoolSettings
 
 from .pool_outside import AsyncOutside, Outside
 from .waiting import eventually

@@ -26,7 +26,7 @@ from milvus_profiles.pool.state import (
     Waiter,
     Wake,
 )
-from milvus_profiles.profile import PoolSettings
+from milvus_profiles.pool_settings import PoolSettings
 
 LIVE = (Phase.CONNECTING, Phase.READY, Phase.CHECKING)
 

@@ -100,16 +100,14 @@ def scripted_server(
         server.stop(grace=None).wait()
 
 
-@contextlib.contextmanager
-def not_milvus(*, identity: Identity | None = None) -> Iterator[ScriptedServer]:
+def not_milvus(*, identity: Identity | None = None) -> contextlib.AbstractContextManager[ScriptedServer]:
     """gRPC, but nothing of Milvus: every method is UNIMPLEMENTED."""
 
     def script(call: Call) -> bytes:
         service = call.method.split("/")[1]
         raise Refusal(grpc.StatusCode.UNIMPLEMENTED, f"unknown service {service}")
 
-    with scripted_server(script, identity=identity) as server:
-        yield server
+    return scripted_server(script, identity=identity)
 
 
 @dataclass

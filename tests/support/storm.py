@@ -30,9 +30,9 @@ from typing import Any
 import milvus_profiles as mp
 from milvus_profiles.channel.wire import GET_VERSION
 from milvus_profiles.errors import MilvusProfilesError
-from milvus_profiles.live.limit import OPEN_CONNECTIONS
+from milvus_profiles.live.spec import OPEN_CONNECTIONS
 from milvus_profiles.pool.threads import ConnectionPool
-from milvus_profiles.profile import PoolSettings
+from milvus_profiles.pool_settings import PoolSettings
 
 from . import scripted_grpc
 

@@ -4,37 +4,39 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from typer import Argument
 
-from ...config.documents import Role, read_document
+from ...config.documents import Role, read_document, refusal
 from ...config.invalid import FINDINGS, Findings
 from ...config.loading import load_alone
-from ...config.locations import (
-    current_directory,
-    find_project_file,
-    home_fault,
-    named,
-    named_file,
-    user_file,
-    user_file_fault,
-)
-from ...config.permissions import refusal
+from ...config.locations import current_directory, find_project_file, named, named_file, user_file, user_file_fault
 from ...config.places import real_path
 from ...config.trust import TrustStore
 from ...errors import ConfigError, MilvusProfilesError, UsageError
-from ...files.given import is_given
-from ...spelling import suggest
-from ..file_warnings import warn_about_files, warn_of_literals, warn_of_unread
+from ...files.paths import home_fault
+from ...files.regular_file import is_given
+from ...names import suggest
+from ...text import counted
 from ..options import begun
-from ..output import answer, counted, emit_json, error_record, print_error, say, shorten, table, warn
+from ..output import (
+    answer,
+    emit_json,
+    error_record,
+    print_error,
+    say,
+    shorten,
+    table,
+    warn,
+    warn_about_files,
+    warn_of_literals,
+    warn_of_unread,
+)
 from ..session import current
 
 if TYPE_CHECKING:
     from ...config.profiles import Profiles
-
-__all__ = ["path", "schema", "validate"]
 
 
 def path() -> None:
@@ -90,20 +92,25 @@ def _files() -> list[dict[str, Any]]:
 
 
 def validate(
-    files: Annotated[
-        list[str] | None, Argument(metavar="[FILE]...", help="These files alone; default: what is in force here.")
-    ] = None,
+    files: list[str] | None = Argument(
+        None, metavar="[FILE]...", help="These files alone; default: what is in force here."
+    ),
 ) -> None:
     """Check every profile of every file in force, and every variable; or of some files alone, as pre-commit asks."""
     findings: list[MilvusProfilesError] = []
     checked: list[Profiles] = []
     more = left = 0
     for load in _loaders(files or []):
-        profiles = _loaded(load, findings if files else None)
-        if profiles is not None:
-            checked.append(profiles)
-            further, unseen = _examine(profiles, findings)
-            more, left = more + further, left + unseen
+        try:
+            profiles = load()
+        except ConfigError as error:
+            if not files:
+                raise
+            findings.append(error)
+            continue
+        checked.append(profiles)
+        further, unseen = _examine(profiles, findings)
+        more, left = more + further, left + unseen
     if not findings:
         number = sum(map(len, checked))
         paths = [document.path for profiles in checked for document in profiles.documents]
@@ -140,16 +147,6 @@ def _loaders(files: list[str]) -> list[Callable[[], Profiles]]:
     return [loader(file) for file in dict.fromkeys(files)]
 
 
-def _loaded(load: Callable[[], Profiles], findings: list[MilvusProfilesError] | None) -> Profiles | None:
-    try:
-        return load()
-    except ConfigError as error:
-        if findings is None:
-            raise
-        findings.append(error)
-        return None
-
-
 def _examine(profiles: Profiles, findings: list[MilvusProfilesError]) -> tuple[int, int]:
     """Add what is wrong with some profiles to the findings, up to a limit.
 
@@ -182,16 +179,14 @@ def _schemas(incomplete: str) -> list[str]:
 
 
 def schema(
-    what: Annotated[
-        str,
-        Argument(
-            metavar="[WHAT]",
-            help="A command, with - between its words, for what it prints with --json; error, for what each prints "
-            "where it fails; default: file, for a milvus.toml.",
-            show_default=False,
-            autocompletion=_schemas,
-        ),
-    ] = "file",
+    what: str = Argument(
+        "file",
+        metavar="[WHAT]",
+        help="A command, with - between its words, for what it prints with --json; error, for what each prints "
+        "where it fails; default: file, for a milvus.toml.",
+        show_default=False,
+        autocompletion=_schemas,
+    ),
 ) -> None:
     """Print the JSON Schema of a milvus.toml, for editors, or of what a command prints with --json."""
     from ...config.schema import file_schema

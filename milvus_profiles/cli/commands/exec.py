@@ -8,28 +8,25 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
-from ...config.plaintext import check_plaintext
+from ...config.resolved import check_plaintext
 from ...errors import UsageError
-from ...interop.variables import LEAVES, PREFIX, SECRET_LEAVES, unsaid, variables
+from ...interop.running import LEAVES, PREFIX, SECRET_LEAVES, unsaid, variables
 from ...masked import MaskedMapping
-from ...spelling import suggest
+from ...names import suggest
 from .. import keyring_access
 from ..exec_environment import MARKER, environment_of
-from ..file_warnings import warn_about_profiles
 from ..internal import program_at
-from ..options import AliasArgument
-from ..output import print_error, warn
-from ..parsing import Command
+from ..options import AliasArgument, Command
+from ..output import print_error, warn, warn_about_profiles
 from ..session import current
 
 if TYPE_CHECKING:
-    from ...config.profiles import Resolved
+    from ...config.resolved import Resolved
     from ...endpoint import Endpoint
     from ...masked import SecretText
     from ...profile import Profile
-
-__all__ = ["PARSER", "execute"]
 
 
 class _Words(Command):
@@ -75,14 +72,11 @@ _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 
 def execute(
     alias: AliasArgument,
-    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The program and its arguments.")],
-    env_prefix: Annotated[
-        str, typer.Option("--env-prefix", metavar="PREFIX", help="What the variables' names begin with.")
-    ] = PREFIX,
-    only: Annotated[
-        list[str] | None,
-        typer.Option("--only", metavar="NAME", help="Set this variable only; may be given several times."),
-    ] = None,
+    command: Annotated[list[str], Argument(metavar="-- COMMAND...", help="The program and its arguments.")],
+    env_prefix: str = Option(PREFIX, "--env-prefix", metavar="PREFIX", help="What the variables' names begin with."),
+    only: list[str] | None = Option(
+        None, "--only", metavar="NAME", help="Set this variable only; may be given several times."
+    ),
 ) -> None:
     """Run a program with a profile in its environment.
 

@@ -8,24 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from ...config.locations import user_file
-from ...config.plaintext import check_plaintext
+from ...config.resolved import check_plaintext
 from ...config.trust import remedy
 from ...errors import ConfigError, DeclinedError, UntrustedError, UsageError
-from ...files.given import is_given
-from ...interop.exports.formats import FORMATS, export, find_format
+from ...files.regular_file import is_given
+from ...interop.exports import FORMATS, export, find_format
 from .. import keyring_access
-from ..asking import confirm
-from ..file_warnings import warn_about_profiles
-from ..options import AliasArgument, Asked
-from ..output import emit_json, note, warn
+from ..asking import Asked, confirm
+from ..options import AliasArgument
+from ..output import emit_json, note, warn, warn_about_profiles
 from ..session import NAME, Session, current
 
 if TYPE_CHECKING:
-    from ...config.profiles import Resolved
+    from ...config.resolved import Resolved
     from ...masked import SecretText
     from ...profile import Profile
-
-__all__ = ["export_profile"]
 
 
 def _formats(incomplete: str) -> list[str]:
@@ -39,13 +36,11 @@ def export_profile(
         Option("--to", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.", autocompletion=_formats),
         Asked("one", "Which format?", tuple(FORMATS)),
     ],
-    with_secret: Annotated[
-        bool, Option("--with-secret", help="Write the secret itself, in plain text, not where it is to be had.")
-    ] = False,
-    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask about --with-secret.")] = False,
-    strict: Annotated[
-        bool, Option("--strict", help="Fail where the client cannot express something of the profile.")
-    ] = False,
+    with_secret: bool = Option(
+        False, "--with-secret", help="Write the secret itself, in plain text, not where it is to be had."
+    ),
+    yes: bool = Option(False, "--yes", "-y", help="Do not ask about --with-secret."),
+    strict: bool = Option(False, "--strict", help="Fail where the client cannot express something of the profile."),
 ) -> None:
     """Print a profile as another client wants it: variables, a complete program, a manifest, or an entry for agents."""
     from ...interop.exports.plan import plan_for
@@ -131,7 +126,7 @@ _HOMES = ("HOME", "USERPROFILE", "APPDATA")
 
 def _needs(resolved: Resolved, session: Session) -> tuple[str, ...]:
     """The variables of this environment without which ``exec`` finds another profile, or no secret."""
-    from ...credential import CommandSource, EnvSource, KeyringSource
+    from ...connectable import CommandSource, EnvSource, KeyringSource
 
     names = [value.origin.name for value in resolved.raw.values.values() if value.origin.layer == "environment"]
     if "MILVUS_URI" in names and session.env.get("MILVUS_CONN_ALIAS"):

@@ -1,20 +1,208 @@
-"""``completion | version | help``: about the program itself."""
+"""``doctor | explain | completion | version | help``: about the program itself, and what it says."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import datetime as dt
+import pkgutil
+import sys
+from dataclasses import dataclass
 
+import typer
 from typer import Argument, Context
 
-from ...errors import UsageError
+from ... import errors
+from ...errors import MilvusProfilesError, UsageError
+from ...names import suggest
+from ...text import page_of
+from .. import keyring_access
 from ..completion_scripts import SHELLS, answer_script
-from ..manual import GROUPS
-from ..manual_pages import PAGES
+from ..manual import GROUPS, PAGES
 from ..options import begun
-from ..output import print_version
-from ..session import NAME
+from ..output import answer, console_of, emit_json, note, print_version, say, table
+from ..session import NAME, current
 
-__all__ = ["completion", "help_of", "version"]
+_DIRECTORY = "explanations"
+# What is no error's, or has more reasons than one.
+_NO_ERROR = {
+    0: "0 says that all went well",
+    126: "`exec` ends with 126 where the program is there and cannot be run, else as the program does",
+    127: "`exec` ends with 127 where the program is not found, else as the program does",
+    130: "130 says that it was interrupted, by Ctrl+C",
+    141: "141 says that whoever read the output went away, as `head` does",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The page of a code.
+
+    Attributes:
+        code: the stable code, such as ``tls``.
+        classes: the exceptions that have it, the most general first.
+    """
+
+    code: str
+    classes: tuple[type[MilvusProfilesError], ...]
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status of most errors of this code; a class of its own may have another."""
+        return self.classes[0].exit_status
+
+    @property
+    def text(self) -> str:
+        """The page, in Markdown."""
+        content = pkgutil.get_data(errors.__name__.partition(".")[0], f"{_DIRECTORY}/{self.code}.md")
+        assert content is not None
+        return content.decode().rstrip("\n")
+
+    @property
+    def title(self) -> str:
+        """What it means, in a few words: the rest of the page's first line, ``# CODE: TITLE``."""
+        return self.text.partition("\n")[0].partition(": ")[2]
+
+    @property
+    def address(self) -> str:
+        """Where the page is on the web."""
+        return page_of(self.code)
+
+    def names(self, status: int) -> list[str]:
+        """The classes of an exit status."""
+        return [one.__name__ for one in self.classes if one.exit_status == status]
+
+    def as_json(self, *, whole: bool) -> dict[str, object]:
+        """The page with documented keys, the whole of it with its text."""
+        record: dict[str, object] = {
+            "error": self.code,
+            "exit_status": self.exit_status,
+            "classes": [{"name": one.__name__, "exit_status": one.exit_status} for one in self.classes],
+            "title": self.title,
+            "url": self.address,
+        }
+        return record | {"text": self.text} if whole else record
+
+
+def every() -> list[Explanation]:
+    """One for each code, in the order of the exit statuses; those without a status of their own come last."""
+    found: dict[str, list[type[MilvusProfilesError]]] = {}
+    # In the order of the tree, from the general to the special.
+    for one in vars(errors).values():
+        if isinstance(one, type) and issubclass(one, MilvusProfilesError):
+            found.setdefault(one.code, []).append(one)
+    pages = [Explanation(code, tuple(classes)) for code, classes in found.items()]
+    return sorted(pages, key=lambda page: (page.exit_status == 1, page.exit_status, page.code == "internal"))
+
+
+def meant(word: str) -> list[Explanation]:
+    """The pages that somebody asks for by a code, the name of a class, or an exit status.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    pages = every()
+    if word.isdecimal() and len(word) <= len("255"):
+        status = int(word)
+        if found := [page for page in pages if page.names(status)]:
+            return found
+        hint = _NO_ERROR.get(status, f"`{NAME} explain` lists them")
+        raise UsageError(f"no error has the exit status {status}", hint=hint)
+    names = {page.code: page for page in pages}
+    names |= {one.__name__: page for page in pages for one in page.classes}
+    folded = {name.lower(): page for name, page in names.items()}
+    if (page := folded.get(word.lower().replace("-", "_"))) is not None:
+        return [page]
+    near = suggest(word, names)
+    raise UsageError(
+        f"{word[:64]!a} is not the code of an error, nor a class or an exit status of one",
+        hint=f"did you mean {near}?" if near else f"`{NAME} explain` lists them",
+    )
+
+
+_WIDEST = 100
+"""Columns in which text is still read with ease."""
+
+
+def _offered(incomplete: str) -> list[tuple[str, str]]:
+    return [(page.code, page.title) for page in every() if page.code.startswith(incomplete.lower())]
+
+
+def explain(
+    what: str | None = Argument(
+        None,
+        metavar="[CODE]",
+        help="The error's code; its exit status or its class in Python will do. Default: list all of them.",
+        autocompletion=_offered,
+    ),
+) -> None:
+    """Explain an error: what it means, how it looks, its causes and what to do about each."""
+    pages = every() if what is None else meant(what)
+    status = int(what) if what is not None and what.isdecimal() else None
+    if current().json:
+        records = [page.as_json(whole=what is not None) for page in pages]
+        answer(records if what is None or status is not None else records[0])
+    elif len(pages) == 1:
+        _show(pages[0])
+    else:
+        about = "EXIT" if status is None else "IN PYTHON"
+        rows = [
+            [page.code, str(page.exit_status) if status is None else ", ".join(page.names(status)), page.title]
+            for page in pages
+        ]
+        table(["CODE", about, "WHAT IT MEANS"], rows, styles=["cyan"])
+        note(f"`{NAME} explain CODE` prints the page of one")
+
+
+def _show(page: Explanation) -> None:
+    text = f"{page.text}\n\nOn the web: {page.address}"
+    console = console_of(True) if sys.stdout.isatty() else None
+    if console is None or console.options.ascii_only:  # rich has signs that such a terminal has not
+        answer(None, *text.split("\n"), asked=True)
+        return
+    from rich.markdown import Markdown
+    from rich.theme import Theme
+
+    # rich's own have backgrounds, for dark terminals.
+    with console.use_theme(Theme({"markdown.code": "cyan"})):
+        console.print(Markdown(text, code_theme="ansi_dark"), width=min(console.width, _WIDEST))
+
+
+_FAILED = 3
+_MARKS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped", "warning": "warning"}
+
+
+def doctor() -> None:
+    """Examine this installation: libraries, files, keyring, variables; no server is asked."""
+    from ...config.locations import current_directory
+    from ...doctor import examine
+    from ...doctor.finding import DoctorContext
+
+    session = current()
+    context = DoctorContext(
+        env=session.env,
+        cwd=current_directory(),
+        load=session.profiles,
+        keyring=keyring_access.keyring,
+        now=lambda: dt.datetime.now(dt.timezone.utc),
+        standing=session.standing,
+    )
+    findings = list(examine(context))
+    failed = sum(finding.status == "failed" for finding in findings)
+    warned = sum(finding.status == "warning" for finding in findings)
+    if session.json:
+        emit_json({"ok": not failed, "findings": [finding.as_json() for finding in findings]})
+    else:
+        rows = [
+            [_MARKS[finding.status], finding.name, finding.detail + (f"\nhint: {finding.hint}" if finding.hint else "")]
+            for finding in findings
+            if finding.status != "skipped" or session.verbose
+        ]
+        table(["", "WHAT", "FOUND"], rows)
+        if failed:
+            say(f"{failed} failed, {warned} to look at", color="red")
+        else:
+            say(f"nothing failed, {warned} to look at", color="yellow" if warned else "green")
+    if failed:
+        raise typer.Exit(_FAILED)
 
 
 def _commands(ctx: Context, incomplete: str) -> list[tuple[str, str]]:
@@ -31,10 +219,9 @@ def version() -> None:
 
 
 def completion(
-    shell: Annotated[
-        str | None,
-        Argument(metavar="[SHELL]", help=f"{', '.join(SHELLS[:-1])} or {SHELLS[-1]}.", autocompletion=begun(SHELLS)),
-    ] = None,
+    shell: str | None = Argument(
+        None, metavar="[SHELL]", help=f"{', '.join(SHELLS[:-1])} or {SHELLS[-1]}.", autocompletion=begun(SHELLS)
+    ),
 ) -> None:
     """Print the completion of a shell, by default the one that calls: `eval "$(milvus-profiles completion bash)"`."""
     if shell is not None and shell not in SHELLS:
@@ -43,10 +230,9 @@ def completion(
 
 
 def help_of(
-    words: Annotated[
-        list[str] | None,
-        Argument(metavar="[COMMAND]", help="The command; default: all of them.", autocompletion=_commands),
-    ] = None,
+    words: list[str] | None = Argument(
+        None, metavar="[COMMAND]", help="The command; default: all of them.", autocompletion=_commands
+    ),
 ) -> None:
     """Print the help of a command."""
     from typer.main import get_command

@@ -5,50 +5,49 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from typer import Argument, Option
 
-from ...alias import check_alias, fold_alias
 from ...config.locations import current_directory
-from ...config.plaintext import sends_plaintext
+from ...config.resolved import sends_plaintext
 from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, DeclinedError, EditConflictError, Location, MilvusProfilesError, UsageError
-from ...files.given import is_given
+from ...files.regular_file import is_given
+from ...names import check_alias, fold_alias
 from ...profile import Profile
+from ...text import counted
 from ..asking import agreed, ask_hidden, confirm
 from ..completion import SOURCES
 from ..options import ForceOption, PlaceOptions
-from ..output import counted, emit_json, note, say, shorten, table, warn
+from ..output import emit_json, note, say, shorten, table, warn
+from ..protection import confirm_protected
 from ..session import current
 from ..target import Target, bounds_here, choose
-from ..writing import Secret, confirm_protected, validated, write
+from ..writing import Secret, validated, write
 
 if TYPE_CHECKING:
-    from ...config.edit import Editor
+    from ...config.edit_profiles import Editor
     from ...interop.imports.found import Entry, ImportedProfiles, Unusable
 
-__all__ = ["import_profiles"]
 
 _SOURCES = ", ".join(SOURCES)
 
 
 def import_profiles(
     place: PlaceOptions,
-    source: Annotated[
-        str | None, typer.Option("--from", metavar="FORMAT", help=f"One of {_SOURCES}; default: list what there is.")
-    ] = None,
-    path: Annotated[
-        str | None, typer.Argument(metavar="[PATH]", help="Its file; default: where it usually is. - reads stdin.")
-    ] = None,
-    alias: Annotated[
-        str | None, typer.Option("--alias", metavar="ALIAS", help="Name of the profile, where there is one to import.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
-    delete_source: Annotated[
-        bool, typer.Option("--delete-source", help="Take what was imported out of the source, with its plain secrets.")
-    ] = False,
+    source: str | None = Option(
+        None, "--from", metavar="FORMAT", help=f"One of {_SOURCES}; default: list what there is."
+    ),
+    path: str | None = Argument(None, metavar="[PATH]", help="Its file; default: where it usually is. - reads stdin."),
+    alias: str | None = Option(
+        None, "--alias", metavar="ALIAS", help="Name of the profile, where there is one to import."
+    ),
+    yes: bool = Option(False, "--yes", "-y", help="Do not ask."),
+    dry_run: bool = Option(False, "--dry-run", help="Show what would be done, and do nothing."),
+    delete_source: bool = Option(
+        False, "--delete-source", help="Take what was imported out of the source, with its plain secrets."
+    ),
     force: ForceOption = False,
 ) -> None:
     """Import profiles from other tools: shown first, then asked for; secrets go into the keyring."""
@@ -96,7 +95,7 @@ def import_profiles(
 
 def _list() -> None:
     """What there is to import, each source where it usually is."""
-    from ...interop.imports.sources import found_here
+    from ...interop.imports import found_here
 
     records = []
     for name, path, found in found_here(env=current().env, cwd=current_directory()):
@@ -137,8 +136,8 @@ def _canonical(entry: Entry) -> str:
 
 
 def _read(source: str, path: str | None) -> ImportedProfiles:
+    from ...interop.imports import find_source, read
     from ...interop.imports.found import LIMIT
-    from ...interop.imports.sources import find_source, read
 
     form = find_source(source)
     if path is not None and ("://" in path or "@" in path) and not os.path.exists(path):
@@ -235,7 +234,7 @@ def _warn_of_settings(entries: list[tuple[Entry, Profile]]) -> None:
 
 
 def _write(entries: list[tuple[Entry, Profile]], target: Target, force: bool, yes: bool) -> None:
-    from ...secrets import keyring_account
+    from ...secrets.value import keyring_account
 
     profiles = current().profiles()
     for entry, _ in entries:
@@ -288,7 +287,7 @@ def _report(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], targ
 def _delete(source: str, found: ImportedProfiles, entries: list[tuple[Entry, Profile]], yes: bool) -> None:
     """Take the imported entries out of their file; the file goes where nothing else is in it."""
     from ...config.atomic import read_bytes, remove_file, write_atomic
-    from ...interop.imports.sources import find_source, without
+    from ...interop.imports import find_source, without
 
     assert found.path is not None
     assert found.content is not None

@@ -6,23 +6,21 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
 from ...config.trust import remedy
 from ...errors import UnreachableError, UntrustedError, UsageError
 from ...references import EnvRef
-from ..file_warnings import warn_about_profiles
 from ..options import OptionalAlias
-from ..output import answer, note
+from ..output import answer, note, warn_about_profiles
 from ..session import Session, current
 
 if TYPE_CHECKING:
     from ...config.resolved import Resolved
-    from ...probe.web_console import Console
+    from ...probe.http import Console
 
-__all__ = ["open_console"]
 
 _OURS = ("MILVUS_", "ZILLIZ_")
 """How the variables begin that may hold a secret of ours."""
@@ -38,14 +36,14 @@ class NoConsoleError(UnreachableError):
 
 def open_console(
     alias: OptionalAlias = None,
-    browser: Annotated[bool, Option("--browser", help="Open it in a web browser too.")] = False,
+    browser: bool = Option(False, "--browser", help="Open it in a web browser too."),
 ) -> None:
     """Print the address of a server's web console: Attu, Milvus's own WebUI, or Zilliz Cloud's.
 
     Attu is looked for on ports 8000 and 3000 of the profile's host, Milvus's own WebUI (from 2.5 on) below /webui/ of
     its management port. Where none answers, the exit status is 6, and the error says what was looked for.
     """
-    from ...probe.web_console import NAMES, find_consoles
+    from ...probe.http import NAMES, find_consoles
 
     session = current()
     resolved = session.use(alias)
@@ -82,7 +80,7 @@ def _listed(seen: tuple[Console, ...]) -> list[dict[str, Any]]:
 
 def _none(resolved: Resolved, seen: tuple[Console, ...]) -> NoConsoleError:
     from ...config.layers import standing_of
-    from ...probe.web_console import NAMES
+    from ...probe.http import NAMES
 
     alias, standing = resolved.profile.alias, standing_of(resolved.raw)
     if not seen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
@@ -10,15 +10,14 @@ from ...config.disclosure import shown
 from ...config.trust import gated_names
 from ...text import milvus_profiles
 from .. import listing
-from ..file_warnings import warn_about_profiles
 from ..options import OptionalAlias
-from ..output import emit_json, note, say, shorten, table
+from ..output import emit_json, note, say, shorten, table, warn_about_profiles
 from ..session import current
 
 if TYPE_CHECKING:
-    from ...config.profiles import Profiles, Resolved, Selection
-
-__all__ = ["list_profiles", "show"]
+    from ...config.layers import Selection
+    from ...config.profiles import Profiles
+    from ...config.resolved import Resolved
 
 
 def list_profiles() -> None:
@@ -28,7 +27,7 @@ def list_profiles() -> None:
 
 def show(
     alias: OptionalAlias = None,
-    explain: Annotated[bool, Option("--explain", help="Say where each value comes from, and what it hides.")] = False,
+    explain: bool = Option(False, "--explain", help="Say where each value comes from, and what it hides."),
 ) -> None:
     """Show a profile; secrets are masked."""
     selection = current().select(alias)

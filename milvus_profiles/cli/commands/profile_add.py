@@ -10,32 +10,28 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from ...alias import check_alias
 from ...errors import DeclinedError, UsageError
-from ..asking import confirm
-from ..certificate import show_certificate, tell_problem
-from ..new_profile import FieldOptions, NewProfile
-from ..options import Asked, ChangeOptions, ForceOption
+from ...names import check_alias
+from ..asking import Asked, confirm
+from ..new_profile import FieldOptions, NewProfile, show_certificate, tell_problem
+from ..options import ChangeOptions, ForceOption
 from ..session import current
 from ..target import choose
 from ..writing import ask_secret, check_place, refuse_existing, test_first
-
-__all__ = ["add"]
 
 
 def add(
     alias: Annotated[str, Argument(metavar="ALIAS", help="Name of the profile."), Asked("command")],
     options: FieldOptions,
     how: ChangeOptions,
-    address: Annotated[str | None, Argument(metavar="[URI]", help="Its address, as --uri gives it.")] = None,
-    default: Annotated[
-        bool | None, Option("--default", help="Make it the default profile of the file.", show_default=False)
-    ] = None,
+    address: str | None = Argument(None, metavar="[URI]", help="Its address, as --uri gives it."),
+    default: bool | None = Option(
+        None, "--default", help="Make it the default profile of the file.", show_default=False
+    ),
     force: ForceOption = False,
-    test: Annotated[
-        bool | None,
-        Option("--test/--no-test", help="Connect first; write nothing if that fails.", show_default="no-test"),
-    ] = None,
+    test: bool | None = Option(
+        None, "--test/--no-test", help="Connect first; write nothing if that fails.", show_default="no-test"
+    ),
 ) -> None:
     """Add a profile: to the project's milvus.toml where there is one, else to the user's.
 

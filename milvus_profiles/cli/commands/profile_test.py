@@ -1,59 +1,51 @@
-"""``profile test``: whether a profile leads to a Milvus, and if not, which step fails and why."""
+"""``test | watch | ping``: whether profiles lead to a Milvus, which step fails and why, and how long it takes."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import queue
+import statistics
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import typer
+from typer import Argument, Option
 
 from ...background import start
 from ...errors import MilvusProfilesError, ThreadStartError, UsageError
 from ...masked import SecretText
+from ...text import counted
 from .. import keyring_access
-from ..file_warnings import warn_about_profiles
-from ..head_start import SIDE_BY_SIDE, begun
-from ..output import emit_json
-from ..picking import selected_or_picked
+from ..asking import selected_or_picked
+from ..early import SIDE_BY_SIDE, begun
+from ..options import OptionalAlias, TimeoutOption
+from ..output import emit_json, print_error, say, warn, warn_about_profiles
 from ..session import current
 
 if TYPE_CHECKING:
     from ...config.profiles import Profiles
-    from ...diagnosis.cancellation import Cancellation
     from ...diagnosis.report import Report
+    from ...diagnosis.test_run import Cancellation
     from ...profile import Profile
     from ..progress import View
 
-__all__ = ["named", "run_one", "test", "watched"]
-
 
 def test(
-    aliases: Annotated[
-        list[str] | None, typer.Argument(metavar="[ALIAS]...", help="The profiles; default: the selected one.")
-    ] = None,
-    all_profiles: Annotated[bool, typer.Option("--all", help="Test every profile that has an address.")] = False,
-    timeout: Annotated[
-        float | None,
-        typer.Option("--timeout", metavar="S", min=0.001, help="Seconds for each; default: the profile's."),
-    ] = None,
-    wait: Annotated[
-        float | None, typer.Option("--wait", metavar="S", min=0, help="Wait this long for a server that is starting.")
-    ] = None,
-    junit: Annotated[
-        str | None, typer.Option("--junit", metavar="FILE", help="Write the outcome as JUnit XML too.")
-    ] = None,
-    html: Annotated[
-        str | None, typer.Option("--html", metavar="FILE", help="Write the outcome as a page too; - prints it instead.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what stands in the place of a report.")] = False,
-    watch: Annotated[
-        float | None, typer.Option("--watch", metavar="S", min=0.1, max=86400, help="Test again every S seconds.")
-    ] = None,
+    aliases: list[str] | None = Argument(None, metavar="[ALIAS]...", help="The profiles; default: the selected one."),
+    all_profiles: bool = Option(False, "--all", help="Test every profile that has an address."),
+    timeout: TimeoutOption = None,
+    wait: float | None = Option(
+        None, "--wait", metavar="S", min=0, help="Wait this long for a server that is starting."
+    ),
+    junit: str | None = Option(None, "--junit", metavar="FILE", help="Write the outcome as JUnit XML too."),
+    html: str | None = Option(
+        None, "--html", metavar="FILE", help="Write the outcome as a page too; - prints it instead."
+    ),
+    force: bool = Option(False, "--force", help="Replace what stands in the place of a report."),
+    watch: float | None = Option(None, "--watch", metavar="S", min=0.1, max=86400, help="Test again every S seconds."),
 ) -> None:
     """Test profiles step by step: configuration, secret, network, TLS, gRPC, authentication, database."""
     session = current()
@@ -71,18 +63,18 @@ def test(
         return
     if html == "-" and session.json:
         raise UsageError("--json and --html - are both for standard output", hint="name a file: --html FILE")
-    from ..report_files import check_report, write_report
+    from ..progress import View, view_of
+    from ..report_files import check_report, page, write_report
 
     inside = {option: check_report(option, path, force) for option, path in wanted.items()}
     warn_about_profiles(profiles, names)
-    with _view(names, silent=html == "-") as view:
+    view = View() if html == "-" else view_of(names)
+    with view:
         reports = run_tests(profiles, names, view, timeout=timeout, wait=wait)
     if session.json:
         emit_json([report.as_json(verbose=session.verbose > 0) for report in reports])
     descriptions = {alias: _description(profiles, alias) for alias in names}
     if html == "-":
-        from ..report_page import page
-
         sys.stdout.write(page(reports, descriptions))
     for option, path in wanted.items():
         write_report(option, path, inside[option], reports, descriptions)
@@ -127,11 +119,12 @@ def watched(
     count: int | None = None,
 ) -> None:
     """Test profiles again and again, for so many rounds; None goes on until somebody interrupts it."""
-    from ..watching import watching
+    from ..progress import watching
 
     warn_about_profiles(profiles, names)
     reports: list[Report] = []
-    with watching(names, every) as view:
+    view = watching(names, every)
+    with view:
         while True:
             began = time.monotonic()
             reports = run_tests(profiles, names, view, timeout=timeout, wait=wait)
@@ -162,18 +155,12 @@ def _is_template(profiles: Profiles, alias: str) -> bool:
         return False  # invalid is worth a test: it fails, and says why
 
 
-def _view(names: list[str], *, silent: bool) -> AbstractContextManager[View]:
-    from ..progress import View, view_of
-
-    return nullcontext(View()) if silent else view_of(names)
-
-
 def run_tests(
     profiles: Profiles, names: list[str], view: View, *, timeout: float | None, wait: float | None
 ) -> list[Report]:
     """Test profiles side by side, with a view of what comes."""
-    from ...diagnosis.cancellation import Cancellation
     from ...diagnosis.stages import ProfileTest, diagnose_declared
+    from ...diagnosis.test_run import Cancellation
 
     # Made before any thread asks for it.
     keyring_access.keyring(profiles)
@@ -195,7 +182,7 @@ def run_tests(
 
 def _side_by_side(names: list[str], one: Callable[[str, Cancellation], Report]) -> list[Report]:
     """Run the tests in threads, of which none keeps the process from ending when it is interrupted."""
-    from ...diagnosis.cancellation import Cancellation, Cancelled
+    from ...diagnosis.test_run import Cancellation, Cancelled
 
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[str, Report | BaseException]] = queue.SimpleQueue()
@@ -244,7 +231,8 @@ def run_one(profile: Profile, secret: SecretText | None) -> Report:
     from ..progress import view_of
 
     session, alias = current(), profile.alias
-    with view_of([alias]) as view:
+    view = view_of([alias])
+    with view:
         view.begin(alias)
         how = ProfileTest(
             keyring_access.context(alias, standing=profile.standing), on_stage=lambda stage: view.stage(alias, stage)
@@ -254,3 +242,127 @@ def run_one(profile: Profile, secret: SecretText | None) -> Report:
     if session.json and not report.ok:
         emit_json([report.as_json(verbose=session.verbose > 0)])
     return report
+
+
+def watch(
+    aliases: list[str] | None = Argument(None, metavar="[ALIAS]...", help="The profiles; default: all."),
+    every: float = Option(5.0, "--every", metavar="S", min=0.1, max=86400, help="Seconds from one round to the next."),
+    count: int | None = Option(None, "--count", "-c", metavar="N", min=1, help="End after so many rounds."),
+    timeout: TimeoutOption = None,
+) -> None:
+    """Test profiles again and again: a table with the round trip of each and its last failure, until Ctrl+C.
+
+    The round trip is that of one call over the open connection. On a pipe, and with --json, each round is one line of
+    JSON. With --count the exit status is that of the last round.
+    """
+    # --profile and MILVUS_PROFILE name one as well as the argument does.
+    profiles, names = named(aliases, not aliases and current().named is None)
+    watched(profiles, names, every, timeout=timeout, count=count)
+
+
+_STAGES = ("secret", "dns", "tcp", "tls", "grpc", "auth")
+
+
+def ping(
+    alias: OptionalAlias = None,
+    count: int | None = Option(None, "--count", "-c", metavar="N", min=1, help="How often to ask.", show_default="5"),
+    interval: float | None = Option(
+        None, "--interval", "-i", metavar="S", min=0, max=3600, help="Seconds between two.", show_default="1.0"
+    ),
+    timeout: TimeoutOption = None,
+    probe: bool = Option(
+        False, "--probe", help="Answer with the exit status alone, once; for containers. -v says why not."
+    ),
+) -> None:
+    """Ask a server for its version, again and again: how long it takes, and where the time goes.
+
+    All questions go over one connection; where the time goes is seen as another one is made, from its
+    secret on. With --json each answer is a line, and the summary is the last one.
+    """
+    if probe:
+        if current().json:
+            raise UsageError("--probe prints nothing, and so no JSON", hint="leave --json out; the exit status answers")
+        for option, given in (("--count", count), ("--interval", interval)):
+            if given is not None:
+                raise UsageError(f"--probe asks once, so {option} has no place beside it", hint=f"leave {option} out")
+        _probe(alias, timeout)
+        return
+    count, interval = 5 if count is None else count, 1.0 if interval is None else interval
+    from ...diagnosis.stages import ProfileTest, diagnose_declared
+    from ...live.api import opened
+    from ...live.request import CallFields, request
+
+    session = current()
+    name, profiles = session.select(alias).alias, session.profiles()
+    warn_about_profiles(profiles, [name])
+    asked = request(name, profiles=profiles, fields=CallFields({}))
+    for warning in asked.warnings:
+        warn(str(warning))
+    times: list[float] = []
+    failure: MilvusProfilesError | None = None
+    with opened(asked) as connection:
+        report = diagnose_declared(profiles, name, ProfileTest(keyring_access.context(name), timeout))
+        stages: dict[str, float] = {stage.name: round(stage.ms, 3) for stage in report.stages if stage.name in _STAGES}
+        try:
+            for number in range(count):
+                if number:
+                    time.sleep(interval)
+                try:
+                    times.append(connection.ping(timeout))
+                except MilvusProfilesError as error:
+                    failure = error
+                    _tell({"alias": name, "number": number + 1, "ms": None, "error": error.code}, None)
+                    print_error(error)
+                else:
+                    milliseconds = round(times[-1] * 1000, 3)
+                    line = f"{name}: {number + 1} of {count}, {milliseconds:.2f} ms"
+                    _tell({"alias": name, "number": number + 1, "ms": milliseconds, "error": None}, line)
+        finally:
+            _summarise(name, times, stages)
+    if failure is not None:
+        raise typer.Exit(failure.exit_status)
+
+
+def _probe(alias: str | None, timeout: float | None) -> None:
+    """What :func:`..early.probe` answers before this is imported, where that did not understand the words."""
+    from ...live.liveness import check_served
+
+    session = current()
+    alias = session.agreed(alias)
+    try:
+        check_served(alias, file=session.config, env=session.env, timeout=timeout)
+    except MilvusProfilesError as error:
+        if session.verbose:
+            print_error(error)
+        raise typer.Exit(error.exit_status) from None
+
+
+def _tell(record: dict[str, Any], line: str | None) -> None:
+    if current().json:
+        sys.stdout.write(json.dumps(record) + "\n")
+    elif line is not None and not current().quiet:
+        say(line)
+    sys.stdout.flush()
+
+
+def _summarise(alias: str, times: Sequence[float], stages: dict[str, float]) -> None:
+    found = {name: round(value * 1000, 3) for name, value in _figures(times).items()}
+    if current().json:
+        sys.stdout.write(json.dumps({"alias": alias, "answers": len(times), **found, "stages": stages}) + "\n")
+        return
+    figures = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
+    say(f"{alias}: {counted(len(times), 'answer')}" + (f", {figures} ms" if figures else ""), bold=True)
+    say("to connect once more: " + ", ".join(f"{name} {ms:.2f}" for name, ms in stages.items()) + " ms")
+
+
+def _figures(times: Sequence[float]) -> dict[str, float]:
+    if not times:
+        return {}
+    ordered = sorted(times)
+    last = len(ordered) - 1
+    return {
+        "min": ordered[0],
+        "median": statistics.median(ordered),
+        "p99": ordered[min(last, round(0.99 * last))],
+        "max": ordered[-1],
+    }

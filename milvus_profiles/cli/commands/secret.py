@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 import typer
 
 from ...errors import ConfigError
-from ...secrets import keyring_account, status
+from ...secrets.resolution import status
+from ...secrets.value import keyring_account
 from .. import keyring_access
-from ..keyring_entries import confirm_loss, confirm_replacing, users_of
+from ..keyring_access import confirm_loss, confirm_replacing, users_of
 from ..options import AliasArgument
 from ..output import answer, note
 from ..protection import confirm_picked
 from ..session import current
 
 if TYPE_CHECKING:
-    from ...config.profiles import Resolved
-
-__all__ = ["delete_secret", "secret_status", "set_secret"]
+    from ...config.resolved import Resolved
 
 
 def set_secret(alias: AliasArgument) -> None:

@@ -7,7 +7,7 @@ import stat
 import sys
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from ...config.databases import brought_databases
 from ...config.documents import read_document
@@ -19,13 +19,13 @@ from ..output import answer, emit_json, note, say, shorten, table, warn, whole
 from ..session import current
 
 FileArgument = Annotated[
-    str | None, typer.Argument(metavar="[FILE]", help="The file; default: that of --config, else the project's.")
+    str | None, Argument(metavar="[FILE]", help="The file; default: that of --config, else the project's.")
 ]
 
 
 def trust(
     file: FileArgument = None,
-    show: Annotated[bool, typer.Option("--list", help="Show what is trusted, and change nothing.")] = False,
+    show: bool = Option(False, "--list", help="Show what is trusted, and change nothing."),
 ) -> None:
     """Let a project file use secrets, programs, certificates and proxies.
 
@@ -71,7 +71,7 @@ def trust(
 
 def untrust(
     file: FileArgument = None,
-    everything: Annotated[bool, typer.Option("--all", help="Trust none of all files any longer.")] = False,
+    everything: bool = Option(False, "--all", help="Trust none of all files any longer."),
 ) -> None:
     """Trust a project file no longer, in none of the contents that were trusted."""
     store = TrustStore.load(current().env)

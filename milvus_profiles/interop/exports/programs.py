@@ -15,9 +15,6 @@ from .quoting import java as in_java
 from .quoting import javascript as in_js
 from .quoting import python
 
-__all__ = ["go", "java", "langchain", "node", "pymilvus"]
-
-
 # --- pymilvus, and LangChain, which takes pymilvus's arguments --------------------------------------------------------
 
 # Of the channel's options those that say where the connection goes; how it is kept is left to pymilvus.
@@ -25,11 +22,9 @@ _PYMILVUS_OPTIONS = ("grpc.enable_http_proxy", "grpc.http_proxy", "grpc.default_
 
 
 def pymilvus(plan: ExportPlan) -> Exported:
-    """A program that lists the collections through ``pymilvus.MilvusClient``."""
     found, gaps = _python_arguments(plan)
     lines = [
-        *plan.header("#", "pip install pymilvus", "python program.py"),
-        *_python_imports(plan),
+        *_python(plan, "pymilvus"),
         "from pymilvus import MilvusClient",
         "",
         "client = MilvusClient(",
@@ -45,8 +40,7 @@ def langchain(plan: ExportPlan) -> Exported:
     """A program with the ``connection_args`` of LangChain's vector store, and a store to try them with."""
     found, gaps = _python_arguments(plan)
     lines = [
-        *plan.header("#", "pip install langchain-milvus", "python program.py"),
-        *_python_imports(plan),
+        *_python(plan, "langchain-milvus"),
         "from langchain_core.embeddings import DeterministicFakeEmbedding",
         "from langchain_milvus import Milvus",
         "",
@@ -63,10 +57,14 @@ def langchain(plan: ExportPlan) -> Exported:
     return exported(lines, gaps)
 
 
-def _python_imports(plan: ExportPlan) -> list[str]:
+def _python(plan: ExportPlan, package: str) -> list[str]:
+    """How a program begins."""
+    lines = plan.header("#", f"pip install {package}", "python program.py")
     if isinstance(plan.secret, FromVariable):
-        return ["import os", ""]
-    return ["from pathlib import Path", ""] if isinstance(plan.secret, FromFile) else []
+        lines += ["import os", ""]
+    elif isinstance(plan.secret, FromFile):
+        lines += ["from pathlib import Path", ""]
+    return lines
 
 
 def _python_arguments(plan: ExportPlan) -> tuple[dict[str, str], list[str]]:
@@ -99,7 +97,6 @@ _NODE_TLS = {"ca": "rootCertPath", "key": "privateKeyPath", "cert": "certChainPa
 
 
 def node(plan: ExportPlan) -> Exported:
-    """An ECMAScript module that lists the collections."""
     profile, endpoint = plan.profile, plan.endpoint
     options = {"address": in_js(endpoint.authority), "ssl": "true" if endpoint.tls else "false"}
     token = plan.secret_as(
@@ -156,7 +153,6 @@ def node(plan: ExportPlan) -> Exported:
 
 
 def go(plan: ExportPlan) -> Exported:
-    """A ``main.go`` that lists the collections."""
     tls = plan.tls
     needs_tls = tls is not None and (tls.ca, tls.cert, tls.server_name) != (None, None, None)
     imports = {'"context"', '"fmt"', '"log"', '"time"'}

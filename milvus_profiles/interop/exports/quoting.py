@@ -7,19 +7,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 
-__all__ = [
-    "dotenv_obstacle",
-    "evaluated",
-    "go",
-    "java",
-    "javascript",
-    "python",
-    "shell",
-    "systemd",
-    "systemd_bare",
-    "yaml",
-]
-
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,-]+")
 _DOTENV = frozenset("_./:@%+,=-")
 _ACTED_ON = "\t\\*?[()$"

@@ -6,12 +6,10 @@ import json
 import re
 from urllib.parse import quote
 
-from ..variables import superseded
+from ..running import superseded
 from .plan import TOKEN_VARIABLE, Exported, ExportPlan, FromFile, FromVariable, exported
 from .quoting import evaluated
 from .quoting import shell as quoted
-
-__all__ = ["curl", "env", "milvus_cli"]
 
 _CURL_TLS = {"ca": "--cacert", "cert": "--cert", "key": "--key"}
 _SEGMENT = re.compile(r"[A-Za-z0-9_.~-]+")
@@ -92,7 +90,6 @@ def curl(plan: ExportPlan) -> Exported:
 
 
 def milvus_cli(plan: ExportPlan) -> Exported:
-    """A script that drives ``milvus_cli`` 1.2 by a pipe."""
     profile, tls = plan.profile, plan.tls
     gaps: list[str] = []
     words = ["connect -uri %s"]
@@ -145,7 +142,6 @@ def _word(value: str) -> str:
 
 
 def _token(plan: ExportPlan) -> str | None:
-    """The token as a shell would get it."""
     return plan.secret_as(
         variable=lambda name: f'"${{{name}:?is not set}}"', file=lambda path: f'"$(cat {quoted(path)})"', literal=quoted
     )

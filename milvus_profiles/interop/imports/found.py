@@ -11,26 +11,11 @@ from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from ...alias import is_alias
 from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, Location
-from ...files.given import is_given, read_given
-from ...files.regular_file import FileFault, read_regular
+from ...files.regular_file import FileFault, is_given, read_given, read_regular
 from ...masked import SecretText, secret_fault
-
-__all__ = [
-    "LIMIT",
-    "Entry",
-    "ImportedProfiles",
-    "Unusable",
-    "as_alias",
-    "check_blanks",
-    "entry_of",
-    "found_of",
-    "parsed",
-    "read_source",
-    "split_userinfo",
-]
+from ...names import is_alias
 
 T = TypeVar("T")
 
@@ -168,12 +153,7 @@ def entry_of(
 ) -> Entry | Unusable:
     """An entry from what most sources have; a token wins over user and password, and those over the address's.
 
-    Args:
-        name: what the source calls it; an alias is made of it.
-        uri: the address, which may hold a user and a password.
-        origin, key: as in :class:`Entry`.
-        token: an API key or ``user:password``.
-        user, password, db_name, ssl, allow_insecure: as in a profile.
+    Of the name, which is the source's, an alias is made.  The token is an API key or ``user:password``.
     """
     address, info_user, info_password = split_userinfo(uri.strip())
     try:

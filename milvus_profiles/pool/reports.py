@@ -1,32 +1,34 @@
-"""What borrowers are told who get no lease, or did not return one.
+"""What a pool tells: borrowers who get no lease, those who did not return one, and OpenTelemetry.
 
-Whoever calls these sees to it that nobody changes the core meanwhile.
+Whoever asks for an error sees to it that nobody changes the core meanwhile.
+Source of the metrics' names (``db.client.connection.*``): OpenTelemetry's semantic conventions for database clients.
 """
 
 from __future__ import annotations
 
 import copy
 import traceback
-from typing import NoReturn
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, NoReturn, Protocol
 
 from ..errors import (
     ConnectFailedError,
     MilvusProfilesError,
+    MissingExtraError,
     PoolClosedError,
     PoolError,
     PoolExhaustedError,
     PoolTimeoutError,
 )
 from ..log import log
+from ..pool_stats import KeyStats, PoolStats
 from ..text import counted
 from .leases import Leases
 from .state import KeyState, Leak, Outcome, Waiter
 
-__all__ = ["closed", "failed", "leak_message", "not_on_lease", "refused", "tell_leak", "timed_out"]
-
 
 def refused(core: Leases, key: KeyState, answer: str) -> PoolError:
-    """The error for who may not even wait: by the answer of :meth:`Leases.queue_up`."""
     if answer == "closed":
         return closed(core)
     settings = key.settings
@@ -47,12 +49,10 @@ def refused(core: Leases, key: KeyState, answer: str) -> PoolError:
 
 
 def closed(core: Leases) -> PoolClosedError:
-    """The error for who uses a closed pool."""
     return PoolClosedError("the pool is closed", stats=core.stats())
 
 
 def timed_out(core: Leases, key: KeyState, timeout: float) -> PoolTimeoutError:
-    """The error for who has waited for too long; its cause is why the last attempt to connect failed, if it did."""
     stats = core.stats()
     of_key = stats.keys[key.name]
     seen = f"{counted(of_key.pool_active, 'lease')} on {of_key.pool_size} of {counted(of_key.pool_max, 'connection')}"
@@ -111,7 +111,7 @@ def tell_leak(leak: Leak) -> None:
 
 
 def _leaked(leak: Leak) -> str:
-    if leak.dropped:
+    if leak.held is None:
         return f"a connection of {leak.key!r} was dropped without being returned to its pool"
     return f"a connection of {leak.key!r} has been on lease for {leak.held:.0f} s"
 
@@ -122,3 +122,72 @@ def leak_message(leak: Leak) -> str:
     if leak.stack is None:
         return said
     return f"{said}; it was taken here:\n{''.join(traceback.format_list(leak.stack)).rstrip()}"
+
+
+_PREFIX = "db.client.connection"
+_NAME = f"{_PREFIX}.pool.name"
+_STATE = f"{_PREFIX}.state"
+
+
+class _Pool(Protocol):
+    def stats(self) -> PoolStats: ...
+
+
+class Telemetry:
+    """The instruments of a pool; it is told what took how long, and asks the pool for the rest when it is collected.
+
+    Each key of the pool is a pool of its own here, named ``NAME/KEY``.
+
+    Args:
+        pool: what is observed; it is not kept alive.
+        name: of the pool, unique in the program.
+        meter_provider: where metrics go; None takes OpenTelemetry's global one.
+
+    Raises:
+        MissingExtraError: OpenTelemetry is not installed.
+    """
+
+    def __init__(self, pool: _Pool, name: str, meter_provider: Any) -> None:
+        try:
+            from opentelemetry.metrics import Observation, get_meter
+        except ModuleNotFoundError:
+            raise MissingExtraError(
+                "OpenTelemetry is not installed", hint='pip install "milvus-profiles[otel]", and an SDK that exports'
+            ) from None
+        self._name = name
+        meter = get_meter("milvus_profiles.pool", meter_provider=meter_provider)
+        self._seconds = {
+            what: meter.create_histogram(f"{_PREFIX}.{what}", "s", description)
+            for what, description in (
+                ("create_time", "The time it took to open a connection"),
+                ("wait_time", "The time it took to get a lease"),
+                ("use_time", "The time between a lease and its return"),
+            )
+        }
+        self._timeouts = meter.create_counter(f"{_PREFIX}.timeouts", "{timeout}", "Leases that were not had in time")
+        observed = weakref.ref(pool)
+
+        def observe(metric: str, unit: str, what: str, read: Callable[[KeyStats], dict[str, int]]) -> None:
+            def collect(options: object) -> Iterable[Any]:
+                del options
+                found = observed()
+                for key, stats in () if found is None else found.stats().keys.items():
+                    for state, number in read(stats).items():
+                        yield Observation(number, {**self._of(key), **({_STATE: state} if state else {})})
+
+            meter.create_observable_up_down_counter(f"{_PREFIX}.{metric}", [collect], unit, what)
+
+        observe("count", "{connection}", "Open connections", lambda of: {"idle": of.pool_idle, "used": of.pool_used})
+        observe("max", "{connection}", "Connections there may be", lambda of: {"": of.pool_max})
+        observe("idle.min", "{connection}", "Connections kept ready", lambda of: {"": of.pool_min})
+        observe("idle.max", "{connection}", "Idle connections there may be", lambda of: {"": of.pool_idle_max})
+        observe("pending_requests", "{request}", "Borrowers that wait", lambda of: {"": of.requests_waiting})
+
+    def _of(self, key: str) -> dict[str, str]:
+        return {_NAME: f"{self._name}/{key}"}
+
+    def took(self, what: Literal["create_time", "wait_time", "use_time"], key: str, seconds: float) -> None:
+        self._seconds[what].record(seconds, self._of(key))
+
+    def timed_out(self, key: str) -> None:
+        self._timeouts.add(1, self._of(key))
