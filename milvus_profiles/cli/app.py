@@ -220,9 +220,10 @@ def _usage(error: Exception) -> UsageError | None:
     hint = f"`{path} --help` shows what there is"
     if (missing := getattr(getattr(error, "param", None), "help", None)) and "Missing" in message:
         hint = f"{missing} {hint}"
-    if context is not None and hasattr(error, "possibilities") and hasattr(error, "option_name"):
+    wanted: str | None = getattr(error, "option_name", None)
+    if context is not None and hasattr(error, "possibilities") and wanted is not None:
         there = {name[2:].replace("-", "_"): name for one in context.command.params for name in one.opts}
-        near = suggest_field(error.option_name.lstrip("-").replace("-", "_"), there)
+        near = suggest_field(wanted.lstrip("-").replace("-", "_"), there)
         message = message.partition(" (")[0]
         hint = f"did you mean {there[near]}? {hint}" if near is not None else hint
     return UsageError(message, hint=hint)

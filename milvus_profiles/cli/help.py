@@ -46,21 +46,21 @@ def _page_name(path: str) -> str:
 
 def print_page(command: Any, ctx: Any, stream: TextIO | None = None) -> None:
     """Print the help of a command, as typer has it, by default to standard output."""
-    stream = sys.stdout if stream is None else stream
+    is_output = stream is None or stream is sys.stdout
     sections = [section for section in _sections(command, ctx) if section.rows]
     text = [" ".join(part.split()) for part in inspect.cleandoc(command.help or "").split("\n\n")]
     known = PAGES.get(_page_name(ctx.command_path))
     link = None if known is None else f"{DOCUMENTATION}/{known.docs}"
     page = _Page(ctx.command_path, _usage(command, ctx), text, sections, link)
-    if stream is sys.stdout and current().json:
+    if is_output and current().json:
         told = [{"title": one.title, "rows": [{"term": a, "text": b} for a, b in one.rows]} for one in sections]
         emit_json(page._asdict() | {"sections": told})
         return
     width = min(shutil.get_terminal_size().columns, _WIDEST)
-    if stream is sys.stdout and current().colors(stream):
+    if is_output and current().colors(sys.stdout):
         _print_panels(page, width)
     else:
-        stream.write(_plain(page, width))
+        (stream or sys.stdout).write(_plain(page, width))
 
 
 # --- what stands there ---

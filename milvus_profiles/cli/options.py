@@ -179,7 +179,7 @@ def _unfolded(parameter: inspect.Parameter) -> list[inspect.Parameter]:
     if not is_dataclass(kind):
         return [parameter.replace(kind=only)]
     types = get_type_hints(kind, include_extras=True)
-    types |= {one.name: Annotated[types[one.name], one.metadata["option"]] for one in fields(kind) if one.metadata}
+    types |= {one.name: Annotated[types[one.name], one.metadata["option"]] for one in fields(kind) if one.metadata}  # pyright: ignore
     return [inspect.Parameter(one.name, only, default=one.default, annotation=types[one.name]) for one in fields(kind)]
 
 

@@ -115,11 +115,12 @@ def field(path: tuple[str, ...]) -> Field:
 @lru_cache(maxsize=256)
 def find_field(path: tuple[str, ...]) -> Field | None:
     """The same, or None where there is no such field: to ask about any number of names takes no time."""
-    if path[0] not in _FIELDS or len(path) > 2:
+    first, *rest = path
+    if first not in _FIELDS or len(rest) > 1:
         return None
-    kind, keys = _FIELDS[path[0]]
-    if path[1:]:
-        return Field(path, keys[path[1]]) if path[1] in keys else None
+    kind, keys = _FIELDS[first]
+    if rest:
+        return Field(path, keys[rest[0]]) if rest[0] in keys else None
     return Field(path, kind, tuple(keys))
 
 

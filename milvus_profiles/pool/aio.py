@@ -225,7 +225,7 @@ class ConnectionPool(BasePool):
         if self._core.dirty:
             self._plan()
 
-    _notify_if_possible = _notify
+    _notify_if_possible = _notify  # pyright: ignore[reportAssignmentType]  # bound when it is called
 
     def _tell(self, event: Event) -> Any:
         answer = event(self._core, self._clock())
@@ -385,9 +385,8 @@ class AsyncLeasing(Leasing):
     __slots__ = ()
 
     async def __aenter__(self) -> AsyncConnection:
-        connection: AsyncConnection | None = self._pool._take_at_once(self._key)
-        if connection is None:
-            connection = await self._pool.get_client(self._key, timeout=self._timeout)
+        found: AsyncConnection | None = self._pool._take_at_once(self._key)
+        connection = await self._pool.get_client(self._key, timeout=self._timeout) if found is None else found
         self._connection = connection
         return connection
 

@@ -34,9 +34,11 @@ class PooledChannel(Protocol):
 
     def needs_check(self, now: float) -> bool:
         """Whether calls failed, or none has succeeded lately.  Returns at once."""
+        ...
 
     def is_healthy(self, timeout: float) -> bool:
         """Ask the server, and wait so many seconds for its answer at most."""
+        ...
 
     def close(self, grace: float) -> None:
         """Wait so many seconds at most for calls in flight, which are cut off then, and close."""
@@ -56,9 +58,11 @@ class Connector(Protocol):
 
     def introduce(self, key: Any) -> tuple[str, PoolSettings | None]:
         """What a key is called, however it is spelled, and the settings that it brings along."""
+        ...
 
     def open(self, key: str) -> PooledChannel:
         """Open a channel."""
+        ...
 
 
 class LeasedHandle(Lease, Handle[Any]):

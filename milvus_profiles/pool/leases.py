@@ -86,10 +86,10 @@ class Leases:
         reference = ref(lease, key.lost)
         # Nothing may come between what follows, so it calls nothing.
         if key.shared:
-            entry.load = least + 1
+            entry.load += 1
         else:
             entry.available = False
-            del idle[-1]
+            del key.available[-1]
             entry.load = 1
         key.leases[reference] = entry
         lease.reference = reference

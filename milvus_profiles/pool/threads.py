@@ -191,7 +191,7 @@ class ConnectionPool(BasePool):
             if self._recorder is not None:
                 self._recorder.took("wait_time", state.name, 0.0)
         lease._pool = self
-        lease._pooled = lease.entry.channel
+        lease._pooled = lease.entry.channel  # pyright: ignore[reportAttributeAccessIssue]  # it was granted
         connection: Connection = lease
         return connection
 
