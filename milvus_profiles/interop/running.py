@@ -1,9 +1,9 @@
 """A profile as environment variables, under the names that the tools in the field read, and programs run with them.
 
 ``MILVUS_URI``, ``MILVUS_ADDRESS``, ``MILVUS_TOKEN``, ``MILVUS_DB``, ``MILVUS_USER`` and ``MILVUS_PASSWORD`` are read by
-many programs and standardised by none.  A program runs in place of this process, or beside a Milvus Lite that lives as
-long as it does: where a process can be replaced, it is; then signals, job control and the exit status are the program's
-own.  Beside a server in this process the program is a child, and this process passes on what it is told.
+many programs and standardised by none.  A program runs in place of this process where that can be, so that signals, job
+control and the exit status are its own; beside a Milvus Lite in this process it is a child, and is passed on what this
+process is told.
 """
 
 from __future__ import annotations

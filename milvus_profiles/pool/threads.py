@@ -77,9 +77,7 @@ class ContentionGuard:
     def __enter__(self) -> None:
         self.blocked.add(threading.get_ident())
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.blocked.discard(threading.get_ident())
 
 
@@ -352,9 +350,7 @@ class ConnectionPool(BasePool):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:

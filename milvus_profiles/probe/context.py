@@ -18,12 +18,9 @@ class ConnectContext:
     """What was tried.
 
     Attributes:
-        profile: with what.
-        endpoint: where it led.
         tls: the TLS settings in force; None for plaintext.
         alias: what the remedies call the profile; None for one that stands nowhere, or nowhere yet.
         token: what authenticated; None for nothing.
-        lite_port: where its Milvus Lite listens.
     """
 
     profile: Connectable
