@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from ..background import Deadline
 from ..errors import MilvusProfilesError, ServerNotReadyError, UnreachableError
-from ..live.driving import RetryUntilReady
+from ..live.retry import RetryUntilReady
 from .report import INFORMATION, STAGES, Report, Stage, StageName, Status
 
 

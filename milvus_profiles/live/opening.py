@@ -28,10 +28,11 @@ from ..probe.causes import ResolversDifferError
 from ..probe.context import ConnectContext
 from ..secrets.os_keyring import OSKeyring, keyring_timeout
 from ..secrets.resolution import SecretContext, resolve, takes_time
-from .driving import RetryUntilReady, calls_deadline, drive
+from .driving import calls_deadline, drive
 from .handshake import Plan, ServerInfo, handshake_plan
 from .registry import OpenedChannel, SharedChannel
 from .request import told
+from .retry import RetryUntilReady
 from .shared_base import SharedChannelBase
 from .spec import OPEN_CONNECTIONS, ChannelSpec, OpenedBase, ReadyChannel, SpecKey, context_of
 
