@@ -61,13 +61,10 @@ def write_atomic(
 ) -> str | None:
     """Put new content in the place of a file's old one, in one step that survives a crash.
 
-    It takes no lock: see :func:`places.locked`.
+    It takes no lock: see :func:`places.locked`.  Links are followed, and stay; missing directories are created (0700).
 
     Args:
-        path: links are followed, and stay; missing directories are created (0700).
-        content: the whole new content.
-        mode: permissions; None keeps those of the old file.
-        new_mode: those of a new file where ``mode`` is None; the process's umask takes from them.
+        mode: permissions; None keeps those of the old file, or takes ``new_mode``, from which the umask takes.
         inside: the directory of a project that is not trusted: no link below it is followed, and none leads out.
         last_look: called just before the old content is replaced; raises to leave it.
 

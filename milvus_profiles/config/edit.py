@@ -39,13 +39,10 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class EditResult:
-    """What an edit did, or with ``dry_run`` would do.
+    """What an edit did, or with ``dry_run`` would do; the contents may hold secrets.
 
     Attributes:
-        path: the file, as it was given.
-        before: the old content; None where there was no file.  May hold secrets.
-        after: the new content.  May hold secrets.
-        lines: the same, line by line.
+        before: the old content; None where there was no file.
         notes: what else happened, a sentence each: the default is gone, other profiles follow a new name.
         warnings: what was lost or is not sure, although the change was made.
     """
@@ -64,7 +61,6 @@ class EditResult:
 
     @property
     def changed(self) -> bool:
-        """Whether the two contents differ."""
         return self.after != (self.before or b"")
 
     @property
@@ -98,8 +94,7 @@ def edit_file(
         lock_timeout: seconds to wait for another edit of the file.
         check: called under the lock with the new content before it is written; raises to refuse it.
         expect: the :func:`digest` that the file must have; None for any.
-        inside: the directory of a project that is not trusted, as for :func:`atomic.write_atomic`.
-        standing: where its profiles stand, for remedies; None where no command needs to name the file.
+        inside, standing: as for :func:`atomic.write_atomic` and :class:`Editor`.
 
     Raises:
         ConfigError: the file cannot be read or written or is no valid TOML, or the change does not fit it.

@@ -63,17 +63,14 @@ class Findings:
 
     @property
     def code(self) -> str:
-        """The code of the first."""
         return self._first.code
 
     @property
     def message(self) -> str:
-        """The message of the first."""
         return without_secrets(self._first.message)
 
     @property
     def location(self) -> Location | None:
-        """The place of the first."""
         return self._first.location
 
     def errors(self, limit: int = FINDINGS) -> list[MilvusProfilesError]:

@@ -23,12 +23,10 @@ from .values import BOUND_TO_ADDRESS, Origin, Raw, RawProfile, Value, displaced,
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which profile is meant when none, or one, was named.
+    """Which profile is meant when none, or one, was named, and why, in words.
 
     Attributes:
-        alias: as it is declared.
         origin: what selected it: an argument, a variable, a file's default_profile; None for the last resorts.
-        reason: in words.
         hidden: what else would have selected a profile, weaker ones, in words.
     """
 
@@ -61,19 +59,16 @@ class Layers:
     @cached_property
     def aliases(self) -> Mapping[str, str]:
         """Folded alias to alias, in the order of the layers."""
+        uri = self._environment.uri_alias
+        declared = [document.aliases for document in self._documents]
+        declared += [{} if uri is None else {fold_alias(uri): uri}, self._environment.names]
         found: dict[str, str] = {}
-        for document in self._documents:
-            for key, alias in document.aliases.items():
+        for names in declared:
+            for key, alias in names.items():
                 found.setdefault(key, alias)
-        environment = self._environment
-        if environment.uri_alias is not None:
-            found.setdefault(fold_alias(environment.uri_alias), environment.uri_alias)
-        for key, alias in environment.names.items():
-            found.setdefault(key, alias)
         return found
 
     def find(self, alias: str) -> str | None:
-        """The alias as it is declared."""
         key = fold_alias(alias)
         for document in self._documents:
             if key in document.aliases:
@@ -88,7 +83,6 @@ class Layers:
         return next((document for document in self._documents if key in document.aliases), None)
 
     def is_usable(self, alias: str) -> bool:
-        """Whether a profile has an address."""
         key, document = fold_alias(alias), self.declaring(alias)
         own = self._environment.fields.get(key)
         # What follows, at a tenth of the time: there may be thousands.

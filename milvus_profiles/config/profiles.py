@@ -299,7 +299,6 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
         return Resolved(profile, raw, trusted)
 
     def _connectable(self, raw: RawProfile) -> Connectable:
-        """A profile to connect with; ConfigError where it is invalid."""
         return plain_profile(raw) or self._valid(raw).placed(standing_of(raw))
 
     def _valid(self, raw: RawProfile, *, check_files: bool = True) -> Profile:
@@ -310,7 +309,6 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
         return profile.held_to(untrusted_origin(profile, raw, self.trust, self.env))
 
     def _keep(self, key: str, raw: RawProfile, profile: Connectable) -> None:
-        """Remember a profile for the next who connects with it."""
         if self._layers.stands_on_home:
             return  # which may be another one by then, or none, and nothing that this is remembered by tells so
         if len(self._cache) >= _CACHED_PROFILES:

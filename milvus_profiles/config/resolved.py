@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..connectable import Connectable, KeyringSource, PlainEnv, PlainFile, PlainProfile, PlainTLS, address_of
 from ..endpoint import Address, AddressError, Endpoint, parse_host
-from ..errors import InsecureTransportError, Location
+from ..errors import InsecureTransportError
 from ..files.paths import absolute_path
 from ..files.regular_file import PEM_LIMIT, FileFault, is_pem, read_regular
 from ..masked import SecretText
@@ -60,18 +60,12 @@ def check_plaintext(resolved: Resolved) -> str | None:
         f"the secret of {profile.alias!r} would be sent to {where} unencrypted",
         hint="use https:// (or ssl = true); if the network is trusted: "
         + standing_of(raw).change(profile.alias, "allow_insecure=true"),
-        location=_location(resolved),
+        location=resolved.origin_of("uri" if ("uri",) in raw.values else "host").location(),
     )
 
 
 def _layers_of(names: Sequence[str], raw: RawProfile) -> set[Layer]:
     return {value.origin.layer for path, value in raw.values.items() if path[0] in names and path[1:2] != ("keyring",)}
-
-
-def _location(resolved: Resolved) -> Location | None:
-    return next(
-        (value.origin.location() for path, value in resolved.raw.values.items() if path[0] in ("uri", "host")), None
-    )
 
 
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,99}")
@@ -249,13 +243,11 @@ class Resolved:
 
     @property
     def profile(self) -> Profile:
-        """The validated profile."""
         validated: Profile = self.connectable.validated()
         return validated
 
     @property
     def origin(self) -> Origin:
-        """Where the profile is declared."""
         return self.raw.declared
 
     def origin_of(self, name: str) -> Origin:

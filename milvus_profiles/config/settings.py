@@ -50,8 +50,7 @@ class EnvironmentLayer:
     Attributes:
         fields: folded alias to the fields that its variables set.
         names: folded alias to the alias as it is spelled when no file declares it.
-        uri_alias: the profile that ``MILVUS_URI`` declares; None without it.
-        uri_fields: the fields of that profile.
+        uri_alias, uri_fields: the profile that ``MILVUS_URI`` declares.
         ignored: names of the family that mean nothing because ``MILVUS_URI`` is not set.
     """
 
@@ -223,10 +222,9 @@ class Settings:
 
     Attributes:
         default_profile: the profile that is taken when nothing names one; that of the nearest file.
-        max_connections: live connections at once, at most 65,536; the lowest that a file gives.
+        max_connections: live connections at once; the lowest that a file gives.
         keyring_backends: keyring backends allowed beside the operating systems' own, by dotted name.
         profile: ``MILVUS_PROFILE``.
-        environment: what the environment says about profiles.
     """
 
     default_profile: str | None = None
@@ -237,7 +235,6 @@ class Settings:
 
 
 def _from_files(documents: tuple[Document, ...]) -> dict[str, Any]:
-    """The settings that files make, strongest first."""
     found: dict[str, Any] = {}
     for document in documents:
         for key, value in document.root.items():
@@ -275,7 +272,7 @@ def load_settings(env: Mapping[str, str], cwd: str, documents: tuple[Document, .
     else:
         from .schema import validated
 
-        settings = Settings(**validated(variables, found))
+        settings = Settings(**validated({**variables, **found}))
     if len(_CACHE) >= _CACHE_SIZE:
         _CACHE.clear()
     _CACHE[key] = settings

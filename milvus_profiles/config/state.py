@@ -55,7 +55,6 @@ def state_file(name: str, env: Mapping[str, str]) -> str:
 
 
 def read_state(name: str, env: Mapping[str, str]) -> State:
-    """Read a state file of this name."""
     directory = state_directory(env)
     if directory is None:
         return State()

@@ -45,7 +45,6 @@ class TrustStore:
             and in ``approved``, by directory, the ``sha256`` of each content that was pinned before.  An earlier
             version, which wrote no such list, reads the last one.
         fault: why the state file is not believed, and what to do; None if it is, or if there is none.
-        env: the environment, for where the state file is and whom it may belong to.
     """
 
     path: str | None
@@ -111,7 +110,6 @@ class TrustStore:
         return self._update(os.path.realpath(path), None)
 
     def unpin_all(self) -> TrustStore:
-        """Trust no file any longer; errors as :meth:`pin`."""
         return self._update(None, None)
 
     def contents(self, path: str) -> list[str]:
@@ -219,7 +217,6 @@ def shown_gated(name: str, value: Any) -> Any:
 
 
 def remedy(document: Document, store: TrustStore) -> str:
-    """What to do about a project file that is not trusted."""
     if store.fault is not None:
         return f"the list of trusted files {store.fault[0]}; {store.fault[1]}"
     return (

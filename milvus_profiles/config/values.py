@@ -247,7 +247,6 @@ def _replaced(path: FieldPath, over: Raw) -> bool:
 
 
 def has_address(raw: Raw) -> bool:
-    """Whether the fields say where the server is."""
     return ("uri",) in raw or ("host",) in raw
 
 

@@ -122,7 +122,6 @@ class HeldDirectory:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing stands in it."""
         with self.names() as names:
             return next(names, None) is None
 
@@ -141,7 +140,6 @@ class HeldDirectory:
 
     @property
     def own_status(self) -> os.stat_result:
-        """Of the directory itself."""
         return os.stat(self.path if self._descriptor is None else self._descriptor)
 
     def sync(self) -> None:

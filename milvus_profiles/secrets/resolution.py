@@ -107,12 +107,9 @@ class SecretContext:
 
     Attributes:
         env: the process's environment; it is copied and masked.
-        keyring: the operating system's keyring.
         alias: the profile, for messages; empty for a connection without one.
         now: the clock, in seconds since the epoch.
-        verbose_stderr: let commands write to our standard error.
         time_limit: seconds that a command or a pipe may take.
-        standing: where the profile stands, for remedies.
         terminal: held while a command may ask on the terminal; None gives it none.
     """
 
@@ -212,7 +209,10 @@ def _naming(credential: Credential, endpoint: Endpoint, context: SecretContext) 
 def _secret(credential: Credential, endpoint: Endpoint, context: SecretContext, refresh: bool) -> SecretText:
     source = credential.source
     if isinstance(source, KeyringSource):
-        return _from_keyring(credential, endpoint, context)
+        account = keyring_account(endpoint, credential.user)
+        if (value := context.keyring.get(account)) is None:
+            raise SecretUnavailableError(f"the keyring has no secret for {account}", hint=_stored(context))
+        return _checked(value, f"the keyring's secret for {account}", _stored(context))
     if isinstance(source, EnvSource):
         if source.env not in context.env:
             raise SecretUnavailableError(f"the variable {source.env} is not set", hint=f"set {source.env}")
@@ -238,14 +238,6 @@ def _stored(context: SecretContext) -> str:
     if context.standing.prefix == OPTIONS:
         return "give it with --password-stdin or --token-stdin"
     return f"store the secret with {context.standing.command('secret', 'set', context.alias or 'ALIAS')}"
-
-
-def _from_keyring(credential: Credential, endpoint: Endpoint, context: SecretContext) -> SecretText:
-    account = keyring_account(endpoint, credential.user)
-    value = context.keyring.get(account)
-    if value is None:
-        raise SecretUnavailableError(f"the keyring has no secret for {account}", hint=_stored(context))
-    return _checked(value, f"the keyring's secret for {account}", _stored(context))
 
 
 def _from_command(

@@ -17,11 +17,9 @@ from typing import Any
 if sys.platform == "win32":
 
     def opened() -> int | None:
-        """Windows has no such terminal."""
         return None
 
     def has_terminal() -> bool:
-        """Never."""
         return False
 
     @contextlib.contextmanager
@@ -34,7 +32,6 @@ if sys.platform == "win32":
 
     @contextlib.contextmanager
     def kept(prompt: str = "", parting: str = "") -> Iterator[None]:  # noqa: ARG001
-        """Nothing to do."""
         yield
 
 else:

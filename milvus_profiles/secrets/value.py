@@ -55,7 +55,6 @@ class Received:
 
     @property
     def too_large(self) -> bool:
-        """Whether more came than a secret may have."""
         return len(self._data) > SIZE_LIMIT
 
     def text(self) -> SecretText | None:
@@ -179,6 +178,5 @@ class SecretCache:
                     del self._flights[key]
 
     def forget(self) -> None:
-        """Drop everything that is kept."""
         with self._lock:
             self._values = {}
