@@ -23,7 +23,7 @@ from typing import Any
 from ..connectable import Connectable
 from ..endpoint import AddressError, Untrusted, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UntrustedError
-from ..files.held_directory import HeldDirectory, is_link
+from ..files.held_directory import HeldDirectory
 from ..files.regular_file import FileFault, read_regular
 from .documents import Document
 from .locations import STATE_VARIABLES, state_directory
@@ -74,11 +74,9 @@ def _below(directory: str, path: str) -> list[str] | None:
 
 
 def _refuse_link(held: HeldDirectory, name: str, untrusted: Untrusted) -> None:
-    with suppress(FileNotFoundError):
-        if is_link(held.status(name)):
-            raise _not_trusted(
-                untrusted, f"the path of the database leads through the link {os.path.join(held.path, name)}"
-            )
+    if held.leads_away(name):
+        link = os.path.join(held.path, name)
+        raise _not_trusted(untrusted, f"the path of the database leads through the link {link}")
 
 
 def _not_trusted(untrusted: Untrusted, reason: str, location: Location | None = None) -> UntrustedError:

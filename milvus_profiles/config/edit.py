@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from ..errors import EditConflictError, Location, MilvusProfilesError
+from ..errors import EditConflictError, Location
 from ..text import Standing
 from ..tomltext.lines import Line, lay_out, lay_out_broken
 from ..tomltext.parser import loads
 from .atomic import read_bytes, write_atomic
-from .documents import parse_document
+from .documents import attempted, outcome_of, parse_document
 from .edit_diff import show_difference
 from .edit_profiles import Editor
 from .places import locked, real_path
@@ -121,7 +121,7 @@ def edit_file(
     name = os.fspath(path)
     by_hand = (standing or Standing()).command("profile", "edit")
     way_out = f"make the change by hand, with {by_hand}"
-    return _sealed(lambda: _commit(name, edited, dry_run, lock_timeout, check, expect, inside, way_out))
+    return outcome_of(attempted(lambda: _commit(name, edited, dry_run, lock_timeout, check, expect, inside, way_out)))
 
 
 def replace_file(
@@ -148,21 +148,12 @@ def replace_file(
         return Outcome(old, lay_out(text().decode("utf-8")))
 
     name = os.fspath(path)
-    return _sealed(lambda: _commit(name, change, dry_run, lock_timeout, None, expect, inside, "nest them less"))
+    way_out = "nest them less"
+    return outcome_of(attempted(lambda: _commit(name, change, dry_run, lock_timeout, None, expect, inside, way_out)))
 
 
 def _hold(content: bytes) -> Callable[[], bytes]:
     return lambda: content
-
-
-def _sealed(work: Callable[[], EditResult]) -> EditResult:
-    """Let errors out without their frames, whose locals hold the text of the file and with it perhaps secrets."""
-    try:
-        return work()
-    except MilvusProfilesError as error:
-        refusal = error.with_traceback(None)
-    refusal.__context__ = None
-    raise refusal
 
 
 def _commit(

@@ -20,7 +20,7 @@ from ..files.paths import is_absent
 from ..files.regular_file import is_given
 from ..masked import MaskedMapping, even_half_made
 from ..names import fold_alias
-from .documents import Document, Role, read_document, try_parse
+from .documents import Document, Role, outcome_of, read_document, try_parse
 from .locations import (
     STATE_VARIABLES,
     UnreadFile,
@@ -158,9 +158,7 @@ def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] |
     """
     document = try_parse(content, path, role)
     content = b""  # a traceback may show the locals of its frames, and this is all the secrets of the file
-    if isinstance(document, ConfigError):
-        raise document
-    return _alone(document, env)
+    return _alone(outcome_of(document), env)
 
 
 def load_alone(path: str, role: Role, cwd: str, *, env: Mapping[str, str]) -> Profiles:

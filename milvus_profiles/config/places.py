@@ -158,18 +158,13 @@ def _below(path: str, inside: str) -> tuple[str, list[str]] | None:
 
 
 def _refuse_link(held: HeldDirectory, name: str, inside: str) -> None:
-    with suppress(FileNotFoundError):
-        if is_link(held.status(name)):
-            raise _link_of_project(os.path.join(held.path, name), inside)
-
-
-def _link_of_project(path: str, inside: str) -> UntrustedError:
-    file = os.path.join(inside, FILE_NAME)
-    return UntrustedError(
-        "is a symbolic link, and the project is not trusted, so nothing is written where it leads",
-        hint=f"see where it leads, and remove it, or trust the project: {milvus_profiles('trust', file)}",
-        location=Location(path),
-    )
+    if held.leads_away(name):
+        trust = milvus_profiles("trust", os.path.join(inside, FILE_NAME))
+        raise UntrustedError(
+            "is a symbolic link, and the project is not trusted, so nothing is written where it leads",
+            hint=f"see where it leads, and remove it, or trust the project: {trust}",
+            location=Location(os.path.join(held.path, name)),
+        )
 
 
 def _refuse_foreign_link(path: str) -> None:

@@ -70,6 +70,12 @@ class HeldDirectory:
         """
         return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
 
+    def leads_away(self, name: str) -> bool:
+        """Whether a link stands in it under a name."""
+        with suppress(FileNotFoundError):
+            return is_link(self.status(name))
+        return False
+
     def open(self, name: str, how: int, mode: int = 0o600) -> int:
         """A descriptor of a file in it, which may be no link; opening waits for nobody."""
         return os.open(self._at(name), how | _FILE, mode, dir_fd=self._descriptor)
