@@ -36,7 +36,6 @@ class Target:
 
     @property
     def words(self) -> str:
-        """What kind of file it is, for messages."""
         return {"named": "the named file", "project": "the project file", "user": "the user file"}[self.role]
 
     def __str__(self) -> str:
@@ -49,7 +48,6 @@ class Target:
 
     @property
     def standing(self) -> Standing:
-        """Where its profiles stand, for remedies."""
         return Standing(self.path if self.role == "named" else None)
 
     def read(self) -> Document | None:
