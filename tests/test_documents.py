@@ -705,7 +705,8 @@ def test_harmless_values_show_beside_the_secrets(secrets: list[str], windows: bo
 def test_any_bytes_are_a_document_or_one_clear_error(content: bytes) -> None:
     outcome = try_parse(content, "/f", "user")
     if not isinstance(outcome, Document):
-        assert isinstance(outcome, ConfigError) and outcome.location is not None
+        assert isinstance(outcome, ConfigError)
+        assert outcome.location is not None
         assert str(outcome).replace("\n", "").replace("\t", "").isprintable()
     else:
         assert outcome.path == "/f"
