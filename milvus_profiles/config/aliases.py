@@ -35,11 +35,8 @@ def choices(
 ) -> Iterator[Choice]:
     """All that selects a profile by name, strongest first.
 
-    Args:
-        alias: an explicit name.
-        variable: what ``MILVUS_PROFILE`` names.
-        uri_alias: the profile that ``MILVUS_URI`` declares.
-        defaults: the path and the ``default_profile`` of each file that has one, strongest first.
+    That is an explicit one, what ``MILVUS_PROFILE`` names, what ``MILVUS_URI`` declares, and the path and the
+    ``default_profile`` of each file that has one.
     """
     if alias is not None:
         yield Choice(alias, "call", "it was named")

@@ -143,11 +143,7 @@ def _seal_of(held: HeldDirectory, key: bytes) -> str:
 
 
 def _key(env: Mapping[str, str], *, make: bool) -> bytes:
-    """The key of this user's seals.
-
-    Raises:
-        ConfigError: there is none, somebody else could have written it, or it cannot be made.
-    """
+    """The key of this user's seals; ConfigError where there is none, or it is not to be believed, or cannot be made."""
     if (key := _read_key(env)) is not None:
         return key
     if make:

@@ -57,11 +57,9 @@ def hide(text: str) -> str:
 
 
 def looks_secret(path: tuple[str, ...], text: str) -> bool:
-    """Whether the value of a field must not be shown.
+    """Whether the value of a field, as text without quotes, must not be shown.
 
-    Args:
-        path: the field, without the profile that it is of; one name of the root's, too.
-        text: the value as text; a string without its quotes.
+    The path is without the profile that it is of; one name of the root's, too.
     """
     if not 0 < len(path) <= 2 or (find_field(path) is None and path[0] not in ROOT_KEYS):
         return True

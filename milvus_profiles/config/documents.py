@@ -49,15 +49,14 @@ class Document:
 
     Attributes:
         path: absolute path, links not followed.
-        role: how it came to be read.
         profiles: alias to its raw table.
         aliases: folded alias to alias.
         root: the other keys of the root.
         literals: the profiles whose token or password stands in the file itself.
-        mode: permission bits of the very file that was read; None for a text that none was read with.
-        device: its file system, as os.stat numbers them; None with ``mode``.
-        base: what relative paths in it count from; None is the directory that it is in.
-        directory: the same, as a path.
+        mode, device: permission bits of the very file that was read, and its file system, as os.stat numbers them; None
+            for a text that none was read with.
+        base: what relative paths in it count from; None is the directory that it is in, ``directory`` the same as a
+            path.
         standing: where its profiles stand, for remedies.
     """
 

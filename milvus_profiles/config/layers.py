@@ -130,8 +130,7 @@ class Layers:
     def raw(self, alias: str) -> RawProfile | None:
         """The fields of a profile from all layers but the call, before validation; None where nobody declares it.
 
-        Raises:
-            ConfigError: it is no table, or what it extends cannot be had.
+        ConfigError where it is no table, or what it extends cannot be had.
         """
         key = fold_alias(alias)
         environment = self._environment
@@ -270,9 +269,6 @@ def inherited(
         fields_of: the alias as it is spelled and the own fields of a profile; None where there is no such profile.
         known: outcomes for the profiles that were met on the way before, which this adds to: going through all of a
             long chain, or of a circle, takes time that grows with its length then, not with the square.
-
-    Raises:
-        ConfigError: a profile on the way is not there or is no table, or extends itself in the end.
     """
     done = known.get(key)
     if isinstance(done, dict) and len(done) <= _MANY:  # of more, not all is known

@@ -69,10 +69,8 @@ def user_file_fault(env: Mapping[str, str]) -> UnreadFile | None:
 
 
 def state_directory(env: Mapping[str, str]) -> str | None:
-    """Directory of what the program remembers: which project files are trusted, which profile was selected before.
-
-    None where the user has no home directory for it.
-    """
+    """Directory of what the program remembers, trusted files among it; None where the user has no home directory for
+    it."""
     base = _state(env)
     return None if base is None else os.path.join(*base)
 
@@ -116,8 +114,7 @@ def named(file: str | None, env: Mapping[str, str]) -> str | None:
 def named_file(text: str, env: Mapping[str, str], cwd: str) -> str:
     """The path of a file that ``--config`` or ``MILVUS_PROFILES_FILE`` names; a relative one counts from ``cwd``.
 
-    Raises:
-        ConfigError: it can be the path of nothing, or begins with ``~`` where there is no home directory.
+    ConfigError where it can be the path of nothing, or begins with ``~`` where there is no home directory.
     """
     if not text:
         from ..errors import ConfigError
@@ -146,10 +143,7 @@ def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tup
 
     The directory that holds ``.git`` and the home directory are the last ones searched.  The user's own file is not a
     project file, even where the search meets it.  What could be somebody else's work is passed over, and hides none
-    above.
-
-    Raises:
-        ConfigError: a directory on the way cannot be looked into.
+    above. A directory that cannot be looked into is a ConfigError.
     """
     users = None
     passed: list[UnreadFile] = []

@@ -57,11 +57,7 @@ def refusal(error: OSError, path: str, what: str) -> ConfigError:
 
 
 def real_path(path: str) -> str:
-    """Where a path leads, links followed, whether something is there or not.
-
-    Raises:
-        ConfigError: it can be no path.
-    """
+    """Where a path leads, links followed, whether something is there or not; ConfigError where it can be no path."""
     try:
         return os.path.realpath(path)
     except ValueError:
@@ -182,11 +178,9 @@ def _refuse_foreign_link(path: str) -> None:
 
 
 def standing(held: HeldDirectory, name: str, path: str) -> os.stat_result | None:
-    """What stands in a directory under a name; None where nothing does.  Errors call it ``path``.
+    """What stands in a directory under a name, which errors call ``path``; None where nothing does.
 
-    Raises:
-        ConfigError: it is a link, a directory, a FIFO or a device, or another user's.
-        OSError: it cannot be looked at.
+    A link, a directory, a FIFO or a device, or what is another user's, is a ConfigError.
     """
     try:
         status = held.status(name)

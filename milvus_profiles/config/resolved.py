@@ -39,11 +39,7 @@ def sends_plaintext(profile: Connectable) -> bool:
 
 
 def check_plaintext(resolved: Resolved) -> str | None:
-    """Refuse a secret over plaintext; a warning where it was chosen deliberately, None where nothing is to be said.
-
-    Raises:
-        InsecureTransportError: the profile does not allow it.
-    """
+    """Refuse a secret over plaintext; a warning where it was chosen deliberately, None where nothing is to be said."""
     profile, raw = resolved.connectable, resolved.raw
     if not sends_plaintext(profile):
         return None
@@ -197,11 +193,11 @@ def _is_pem_file(path: str | None) -> bool:
 
 
 def plain_endpoint(raw: RawProfile) -> tuple[Endpoint, float] | None:
-    """Where a profile leads, and the seconds that it allows for it, wherever its secret is.
+    """Where a profile leads, and the seconds that it allows for it, wherever its secret is; None where that is not
+    plain.
 
-    Returns:
-        None where the address is not plain, or where it is open whether the profile may be used: a project's with more
-        than addresses in it, which may need trust, and a secret that would go in plaintext.
+    So it is where it is open whether the profile may be used: a project's with more than addresses in it, which may
+    need trust, and a secret that would go in plaintext.
     """
     secrets = {path for path in raw.values if path[0] in SECRET_FIELDS}
     others = {path: value for path, value in raw.values.items() if path not in secrets}
@@ -232,7 +228,6 @@ class Resolved:
     """A profile with everything known about where it comes from.
 
     Attributes:
-        connectable: the profile, as far as connecting asks for it.
         raw: its fields with their origins, and what they overrode.
         trusted: False only for a profile of a project file that is not trusted.
     """

@@ -64,8 +64,7 @@ class EnvironmentLayer:
 def read_environment(env: Mapping[str, str], cwd: str) -> EnvironmentLayer:
     """Read the layer; an empty value counts as unset, and relative paths count from ``cwd``.
 
-    Raises:
-        ConfigError: a variable is misspelled, is not of its field's type, or contradicts another.
+    A variable that is misspelled, is not of its field's type, or contradicts another is a ConfigError.
     """
     fields: dict[str, Raw] = {}
     names: dict[str, str] = {}
@@ -248,11 +247,8 @@ def _from_files(documents: tuple[Document, ...]) -> dict[str, Any]:
 
 
 def load_settings(env: Mapping[str, str], cwd: str, documents: tuple[Document, ...]) -> Settings:
-    """Read the root settings of the environment and of the files in force, strongest first.
-
-    Raises:
-        ConfigError: a root key or a variable is wrong.
-    """
+    """Read the root settings of the environment and of the files in force, strongest first; ConfigError where one is
+    wrong."""
     for document in documents:
         _check(document)
     # Of the files only what stands in their roots counts, not the files themselves, which may be large.

@@ -36,11 +36,8 @@ class State:
 
 
 def state_file(name: str, env: Mapping[str, str]) -> str:
-    """The path of a state file, whether it exists or not, to write it.
-
-    Raises:
-        ConfigError: there is no state directory, or it is somebody else's.
-    """
+    """The path of a state file, whether it exists or not, to write it; ConfigError where the directory is none, or
+    another's."""
     directory = state_directory(env)
     if directory is None:
         reason, hint = home_fault(env) or ("there is no home directory", "set HOME")
@@ -83,14 +80,11 @@ def update_state(
 ) -> tuple[str, str | None]:
     """Change a state file, under its lock, so that what another process wrote meanwhile stays.
 
-    Errors call it ``what``: ``"the list of trusted files"``.
+    Errors call it ``what``: ``"the list of trusted files"``.  ConfigError where there is no place for it, it is not
+    believed or not understood, or cannot be written; LockTimeoutError where another process writes it for too long.
 
     Returns:
         The path of the file, and what is to be told although it was written.
-
-    Raises:
-        ConfigError: there is no place for it, it is not believed or not understood, or it cannot be written.
-        LockTimeoutError: another process writes it for too long.
     """
     from .atomic import create_file, write_atomic
     from .places import locked

@@ -238,11 +238,9 @@ def gated_names(raw: RawProfile) -> list[str]:
 
 
 def check_fields(raw: RawProfile, store: TrustStore) -> None:
-    """Refuse a profile, overrides included, whose file is untrusted and whose fields need trust.
+    """Refuse a profile, overrides included, whose file is untrusted and whose fields need trust: UntrustedError.
 
-    Raises:
-        UntrustedError: a gated field is in force, or a secret of the environment or of the call would go to the address
-            of an untrusted project file.
+    So is one where a secret of the environment or of the call would go to the address of an untrusted project file.
     """
     document = raw.document
     if document is None or store.trusts(document):

@@ -63,11 +63,7 @@ class HeldDirectory:
         return HeldDirectory(os.path.join(self.path, name), self, passing=passing)
 
     def status(self, name: str) -> os.stat_result:
-        """What stands in it under a name; of a link the link itself.
-
-        Raises:
-            OSError: nothing does.
-        """
+        """What stands in it under a name; of a link the link itself.  OSError where nothing does."""
         return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
 
     def leads_away(self, name: str) -> bool:
@@ -96,8 +92,7 @@ class HeldDirectory:
     def replace(self, old: str, new: str) -> None:
         """Give what stands under one name another one, in place of a file or link that stands there.
 
-        Raises:
-            OSError: it cannot be; on Windows also where another process has it open for longer than a second.
+        OSError where it cannot be; on Windows also where another process has it open for longer than a second.
         """
         at = self._descriptor
         _patiently(lambda: os.replace(self._at(old), self._at(new), src_dir_fd=at, dst_dir_fd=at))
@@ -111,11 +106,8 @@ class HeldDirectory:
             os.link(self._at(old), self._at(new), src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
 
     def remove(self, name: str, *, patient: bool = True) -> None:
-        """Remove a file, or of a link the link itself; ``patient`` asks again as :meth:`replace` does.
-
-        Raises:
-            OSError: it cannot be, or is a directory; on Windows as for :meth:`replace`.
-        """
+        """Remove a file, or of a link the link itself; ``patient`` asks again as :meth:`replace` does.  OSError as
+        there."""
         if not patient:
             return os.unlink(self._at(name), dir_fd=self._descriptor)
         return _patiently(lambda: os.unlink(self._at(name), dir_fd=self._descriptor))

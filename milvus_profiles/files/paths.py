@@ -197,10 +197,8 @@ def leads_out(path: str, directory: str) -> bool:
 def absolute_path(path: str, *, base: str | os.PathLike[str], home: str | None = None) -> str:
     """The path with ``~`` expanded, counted from a base, in its one spelling; links are not followed.
 
-    ``home`` is what ``~`` stands for; None takes the process's own home directory, and empty means that there is none.
-
-    Raises:
-        ConfigError: it can be the path of nothing, or there is no such home directory.
+    ``home`` is what ``~`` stands for; None takes the process's own home directory, and empty means that there is none:
+    then it is a ConfigError, as what can be the path of nothing is.
     """
     if len(path) > _LONGEST:
         raise _refused("a path is longer than any that a system takes", f"at most {_LONGEST} characters")

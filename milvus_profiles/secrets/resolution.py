@@ -35,9 +35,6 @@ def read_file(path: str, seconds: float) -> Fetched:
     """Read a secret from a file, in full and bounded in size; a pipe may take so many seconds to give all of it.
 
     What came from a pipe that this process was started with is kept FOR_EVER: that gives it only once.
-
-    Raises:
-        SecretUnavailableError: it cannot be read, or what it holds is no secret.
     """
     try:
         descriptor, status = open_file(path, pipes=True)
