@@ -87,11 +87,7 @@ def write_atomic(
 
 
 def write_in(held: HeldDirectory, name: str, content: bytes) -> None:
-    """Write a private file (0600) into a directory that is held, in place of what stands there.
-
-    Raises:
-        OSError: it cannot be written; what stood there still does.
-    """
+    """Write a private file (0600) into a directory that is held, in place of what stands there; OSError leaves that."""
     _rename(held, _write_beside(held, name, content, None, None, 0o600)[0], name)
     held.sync()
 
@@ -120,11 +116,8 @@ def _rename(held: HeldDirectory, temporary: str, name: str, last_look: Callable[
 
 
 def check_writable(path: str, *, inside: str | None = None) -> None:
-    """See that a file could be written, without touching what stands there; its directory must be there.
-
-    Raises:
-        ConfigError, UntrustedError: as :func:`write_atomic`.
-    """
+    """See that a file could be written, its directory being there, without touching what stands there; errors as when
+    it is."""
     try:
         with place(path, inside) as (held, name):
             _changeable(held, name, path)
@@ -194,11 +187,7 @@ def _settle(held: HeldDirectory, temporary: str, name: str) -> None:
 
 
 def remove_file(path: str, *, inside: str | None = None, last_look: Callable[[], None] | None = None) -> str | None:
-    """Remove a file; of a link, what it leads to.  The rest is as for :func:`write_atomic`.
-
-    Returns:
-        What is to be told all the same, although it was removed; None for nothing.
-    """
+    """Remove a file; of a link, what it leads to.  The rest is as for :func:`write_atomic`."""
     try:
         with place(path, inside) as (held, name):
             _changeable(held, name, path)

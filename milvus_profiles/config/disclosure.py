@@ -120,12 +120,7 @@ def shown(path: tuple[str, ...], value: Any) -> Any:
 
 
 def shown_raw(keys: KeyPath, raw: str) -> str:
-    """The text of a value in a valid document as it may be shown, with as many newlines as it has.
-
-    Args:
-        keys: where it stands, from the root.
-        raw: the value with its quotes.
-    """
+    """The text of a value, with its quotes, in a valid document as it may be shown, with as many newlines as it has."""
     names = tuple(key for key in keys if isinstance(key, str))
     path = names[2:] if names[0] == "profiles" else names if names[0] in ROOT_KEYS else ()
     # Which lines of a file are in a text of several is hard to see for people, too.

@@ -85,7 +85,6 @@ def validate(raw: RawProfile, *, check_files: bool = True) -> Profile | Findings
     values.
 
     The models are imported here, since who connects by plain values needs none; what its findings take is with them.
-    ``check_files`` is whether to look at the PEM files.
     """
     try:
         from pydantic import ValidationError

@@ -100,8 +100,7 @@ class Layers:
     def choices(self, alias: str | None, name: str, variable: str | None) -> list[tuple[str, Origin | None, str]]:
         """What selects a profile, strongest first: its alias, its origin (None for the last resorts), and why.
 
-        ``name`` is what the explicit alias is called in messages, such as ``--profile``; ``variable`` what
-        ``MILVUS_PROFILE`` names.
+        ``name`` is what the explicit alias is called in messages; ``variable`` what ``MILVUS_PROFILE`` names.
         """
         documents = {document.path: document for document in self._documents}
         defaults = [(path, d.root["default_profile"]) for path, d in documents.items() if "default_profile" in d.root]
@@ -134,9 +133,7 @@ class Layers:
         """
         key = fold_alias(alias)
         environment = self._environment
-        base: RawProfile | None = None
-        if key == self._uri_key:
-            base = self._declared_by_environment(key)
+        base = self._declared_by_environment(key) if key == self._uri_key else None
         for document in self._documents:
             if key not in document.aliases:
                 continue

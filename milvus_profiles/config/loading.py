@@ -271,9 +271,8 @@ class Unchanged:
     def since(cls, profiles: Profiles) -> Unchanged | None:
         """What profiles of this process stand on, which were loaded just now.
 
-        Returns:
-            None where it cannot be told whether something has changed: a file is a pipe or was changed just now, one
-            was passed over, or there is no home directory.
+        None where it cannot be told whether something has changed: a file is a pipe or was changed just now, one was
+        passed over, or there is no home directory.
         """
         env, documents = profiles.env, profiles.documents
         if profiles.unread or any(is_given(document.path) for document in documents):

@@ -229,10 +229,8 @@ def locked(path: str, timeout: float, *, inside: str | None = None) -> Iterator[
     Creates missing directories (0700).  What a killed writer left behind is swept away, so whoever calls
     :func:`atomic.write_atomic` on a path that others lock must hold this lock too.
 
-    Raises:
-        LockTimeoutError: another process or thread holds it for longer than so many seconds; negative waits for ever.
-        ConfigError: the lock file cannot be created or opened, or something else stands there.
-        UntrustedError: as :func:`place`.
+    LockTimeoutError where another process or thread holds it for longer than so many seconds; negative waits for ever.
+    ConfigError where the lock file cannot be opened, or something else stands there; the rest is as for :func:`place`.
     """
     with ExitStack() as stack:
         held, name, descriptor = _lock(path, timeout, inside, stack)

@@ -191,12 +191,8 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
     def raw(self, alias: str) -> RawProfile:
         """The fields of a profile from all layers but the call, before validation.
 
-        Args:
-            alias: any spelling of it.
-
-        Raises:
-            UnknownProfileError: nobody declares it.
-            ConfigError: it is no table, or what it extends cannot be had.
+        UnknownProfileError where nobody declares it, ConfigError where it is no table, or what it extends cannot be
+        had.
         """
         raw = self._layers.raw(alias)
         if raw is None:
@@ -240,8 +236,7 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
     def examine(self, alias: str) -> tuple[RawProfile | None, Profile | Findings]:
         """Put a profile together as :meth:`resolve` does, for lists of many: nothing is raised, and no error made.
 
-        Returns:
-            Its fields, or None where they cannot be had; and the profile, or what is wrong with it.
+        Its fields are None where they cannot be had; then there is what is wrong, as for an invalid one.
         """
         try:
             raw = self.raw(alias)
@@ -263,11 +258,8 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
         return result.errors() if isinstance(result, Findings) else []
 
     def use(self, alias: str, fields: Mapping[str, Any] | None = None) -> Resolved:
-        """Put a profile together to connect with it: only what its file may do is let through.
-
-        Args:
-            alias: any spelling of it.
-            fields: fields of the call, which beat all layers.
+        """Put a profile together to connect with it, fields of the call over all layers: only what its file may do is
+        let through.
 
         Raises:
             UnknownProfileError: nobody declares it.
@@ -320,15 +312,9 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
     def anonymous(
         self, fields: Mapping[str, Any], *, alias: str = "anonymous", over: Mapping[str, Any] | None = None
     ) -> Resolved:
-        """A profile of the call alone.
+        """A profile of the call alone, an address among its fields; ConfigError where it is invalid.
 
-        Args:
-            fields: fields of a profile, an address among them.
-            alias: what it is called.
-            over: fields that beat those, as one layer another: with an address they part it from its secret.
-
-        Raises:
-            ConfigError: they make no valid profile.
+        ``over`` are fields that beat those, as one layer another: with an address they part it from its secret.
         """
         layer, more = self._call_layer(fields), self._call_layer(over or {})
         fields = over = {}  # as in use()

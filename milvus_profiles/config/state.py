@@ -35,22 +35,6 @@ class State:
     garbled: bytes | None = field(default=None, repr=False)
 
 
-def state_file(name: str, env: Mapping[str, str]) -> str:
-    """The path of a state file, whether it exists or not, to write it; ConfigError where the directory is none, or
-    another's."""
-    directory = state_directory(env)
-    if directory is None:
-        reason, hint = home_fault(env) or ("there is no home directory", "set HOME")
-        raise ConfigError(f"there is no place to remember that: {reason}", hint=hint)
-    if (fault := state_fault(env)) is not None:
-        raise ConfigError(
-            f"the state directory is not used: {fault}",
-            hint=f"{fault.hint}, or set XDG_STATE_HOME to a directory of your own",
-            location=Location(directory),
-        )
-    return os.path.join(directory, name)
-
-
 def read_state(name: str, env: Mapping[str, str]) -> State:
     directory = state_directory(env)
     if directory is None:
@@ -89,7 +73,14 @@ def update_state(
     from .atomic import create_file, write_atomic
     from .places import locked
 
-    path = state_file(name, env)
+    directory = state_directory(env)
+    if directory is None:
+        reason, hint = home_fault(env) or ("there is no home directory", "set HOME")
+        raise ConfigError(f"there is no place to remember that: {reason}", hint=hint)
+    if (refused := state_fault(env)) is not None:
+        hint = f"{refused.hint}, or set XDG_STATE_HOME to a directory of your own"
+        raise ConfigError(f"the state directory is not used: {refused}", hint=hint, location=Location(directory))
+    path = os.path.join(directory, name)
     try:
         with locked(path, _LOCK_TIMEOUT):
             state = read_state(name, env)

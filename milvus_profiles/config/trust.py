@@ -88,11 +88,8 @@ class TrustStore:
         }
 
     def pin(self, document: Document) -> TrustStore:
-        """Trust a document as it stands; what was trusted before under its path stays trusted.
-
-        Raises:
-            MilvusProfilesError: the state file is not to be believed, or cannot be written.
-        """
+        """Trust a document as it stands, what was trusted before under its path too; an error where that cannot be
+        kept."""
         salt = os.urandom(16).hex()
         gated = gated_fields(document)
         entry = {

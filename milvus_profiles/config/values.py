@@ -85,12 +85,9 @@ Raw = dict[FieldPath, Value]
 
 @dataclass(slots=True)
 class RawProfile:
-    """The fields of a profile before validation.
+    """The fields of a profile before validation, and what gave way to a stronger layer.
 
-    Attributes:
-        overridden: what gave way to a stronger layer.
-        declared: where the profile itself stands.
-        document: the file that declares it; None for the environment and for calls.
+    It is declared in a document, or by the environment or a call, which have none.
     """
 
     alias: str

@@ -27,12 +27,10 @@ _MOUNTS = "/proc/self/mountinfo"
 
 
 class Fault(NamedTuple):
-    """Why what stands at a path could be somebody else's work.
+    """Why what stands at a path could be somebody else's work, and what ends that.
 
-    Attributes:
-        reason: as a sentence that its path begins: ``"belongs to another user (uid 1000)"``.
-        hint: what ends that.
-        foreign: whether another user owns it; False where it is this user's and others may write to it.
+    The reason is a sentence that its path begins: ``"belongs to another user (uid 1000)"``.  It is not ``foreign``
+    where it is this user's and others may write to it.
     """
 
     path: str

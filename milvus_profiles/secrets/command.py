@@ -46,10 +46,8 @@ _RFC3339 = re.compile(
 def variables(command: CommandSource, env: Mapping[str, str], *, terminal: bool = False) -> MaskedMapping:
     """The environment of the program: PATH, HOME, LANG and what the reference names, as far as they are set.
 
-    Windows has more of that kind.  Where it may have a terminal, TERM says which.
-
-    PATH is without its relative entries: what the program starts in turn is not looked for in the directory that it
-    runs in either.
+    Windows has more of that kind.  Where it may have a terminal, TERM says which.  PATH is without its relative
+    entries: what the program starts in turn is not looked for in the directory that it runs in either.
     """
     more = ("TERM",) if terminal else ()
     passed = {name: env[name] for name in sorted({*_PASSED, *command.pass_env, *more}) if name in env}

@@ -143,10 +143,7 @@ def resolve(
 
     It blocks while it reads files, runs commands or waits for the keyring, whose entries are bound to the endpoint that
     the token will be sent to.  ``refresh`` gets it anew although a command's result is still kept, because the server
-    refused it.
-
-    Raises:
-        SecretUnavailableError: it cannot be had.
+    refused it. SecretUnavailableError where it cannot be had.
     """
     if credential is None:
         return None
@@ -157,11 +154,7 @@ def resolve(
 
 
 def status(credential: Credential | None, endpoint: Endpoint, context: SecretContext) -> SecretStatus:
-    """Whether a secret is there, without showing it.
-
-    Raises:
-        SecretUnavailableError: the keyring cannot tell: it is absent, locked, silent, or not one that is allowed.
-    """
+    """Whether a secret is there, without showing it; SecretUnavailableError where the keyring cannot tell."""
     if credential is None:
         return SecretStatus("missing", "none")
     source, env = credential.source, context.env

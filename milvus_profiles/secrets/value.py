@@ -130,13 +130,9 @@ class SecretCache:
     ) -> SecretText:
         """What is kept under the key, or what fetching gives, by one thread at a time per key and without a lock held.
 
-        Args:
-            key: all that decides what is fetched; its repr must not show a secret.
-            now: the clock, in seconds since the epoch.
-            refresh: fetch although something is kept, unless it is kept for ever.
-
-        Raises:
-            SecretUnavailableError: fetching failed, here or in the thread whose answer is shared.
+        The key is all that decides what is fetched, and its repr must not show a secret; ``now`` the clock, in seconds
+        since the epoch.  ``refresh`` fetches although something is kept, unless for ever.  SecretUnavailableError where
+        fetching failed, here or in the thread whose answer is shared.
         """
         with self._lock:
             secret, until = self._values.get(key, (None, 0.0))

@@ -25,9 +25,9 @@ class Line(NamedTuple):
 
     Attributes:
         raw: its text with the newline that ends it; only the last one of a document may lack that.
-        kind: what it is; of a document that is no valid TOML, every line that is not blank is "broken".
-        path: of an entry or a header, its keys from the root (an array of tables counts its elements); else empty.
-        table: of an entry, the table of the header above it; else empty.
+        kind: of a document that is no valid TOML, every line that is not blank is "broken".
+        path: of an entry or a header, its keys from the root (an array of tables counts its elements).
+        table: of an entry, the table of the header above it.
     """
 
     raw: str

@@ -57,13 +57,9 @@ Statement = tuple[KeyPath, Span]
 class Positions:
     """The places of all entries of one text.
 
-    Args:
-        spans: by key path; the root is not among them.
-        comments: offsets at which comments start, ascending.
-        statements: the entries and headers of the document itself, in their order; of a scan within nothing.
-
-    Attributes:
-        hidden: what must not be shown of the text, once someone found it out: ranges of offsets, ascending.
+    They stand by key path, the root not among them; comments by the offsets at which they start, ascending.  Statements
+    are the entries and headers of the document itself, in their order, of a scan within nothing.  ``hidden`` is what
+    must not be shown of the text, once someone found it out: ranges of offsets, ascending.
     """
 
     def __init__(
