@@ -682,6 +682,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> str:
 @example(text=f"[profiles.alpha]\ntoken = {CANARY}\n")
 @example(text=f"[profiles]\nalpha = '{CANARY}'\n")
 @example(text=f"token = '{CANARY}'\n")
+@example(text=f'[profiles.alpha]\ndb_name = "root:{CANARY}@h"\n')
 def test_no_error_of_a_file_shows_a_secret_of_it(text: str, scratch: str) -> None:
     Path(scratch).write_text(text, encoding="utf-8", newline="")
     for error in failures(scratch):

@@ -282,6 +282,7 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
             if not layer:
                 self._keep(key, raw, profile)
         if profile.is_template:
+            del profile  # as the fields: whatever stands in one may be a misplaced secret
             raise self._no_address(raw)
         if not trusted:
             self._check_shadow(profile, raw)
@@ -321,6 +322,7 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
         raw = override(RawProfile(alias, layer, [], Origin("call", "connect()"), None), more)
         profile = self._connectable(raw)
         if profile.is_template:
+            del profile  # as in use()
             raise ConfigError("no profile and no address was given", hint="name a profile, or give uri= or host=")
         return Resolved(profile, raw, True)
 
