@@ -52,7 +52,6 @@ _IN_ADDRESS = re.compile(r"//[^/\s:@]*:(?![0-9]+(?:[/\s,]|\Z))")
 
 
 def hide(text: str) -> str:
-    """A mask for each line of a text."""
     return re.sub(r"[^\r\n]+", MASK, text)
 
 

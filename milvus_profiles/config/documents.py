@@ -110,7 +110,6 @@ class Document:
 
     @cached_property
     def nearest(self) -> Nearest:
-        """Its aliases, to look up misspelled ones."""
         return Nearest(self.profiles)
 
     def location(self, path: KeyPath, *, at: Literal["key", "value"] = "key") -> Location:

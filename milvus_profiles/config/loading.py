@@ -298,7 +298,6 @@ class Unchanged:
         return made if made.holds() and env == MaskedMapping(os.environ) else None
 
     def holds(self) -> bool:
-        """Whether everything is as it was."""
         ground, places, files = self._rest
         try:
             if _variables() != self._variables() or (_user(), os.getcwd()) != ground:
