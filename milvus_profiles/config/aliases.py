@@ -22,8 +22,7 @@ _LIMIT = 8 << 20
 
 
 class Choice(NamedTuple):
-    """What selects a profile: its alias as it is spelled there; ``"call"``, a variable or the path of a file; why, in
-    words."""
+    """What selects a profile: its alias as spelled there; ``"call"``, a variable or the path of a file; why."""
 
     alias: str
     source: str | None

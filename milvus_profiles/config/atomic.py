@@ -116,8 +116,7 @@ def _rename(held: HeldDirectory, temporary: str, name: str, last_look: Callable[
 
 
 def check_writable(path: str, *, inside: str | None = None) -> None:
-    """See that a file could be written, its directory being there, without touching what stands there; errors as when
-    it is."""
+    """See that a file could be written, its directory being there, without touching it; errors as when it is."""
     try:
         with place(path, inside) as (held, name):
             _changeable(held, name, path)
@@ -202,8 +201,7 @@ def remove_file(path: str, *, inside: str | None = None, last_look: Callable[[],
 def _write_beside(
     held: HeldDirectory, name: str, content: bytes, old: os.stat_result | None, mode: int | None, new_mode: int
 ) -> tuple[str, list[str]]:
-    """Write a temporary file into the directory of a file; its name, and what the old file has that it has not, each
-    as the end of a sentence."""
+    """Write a temporary file into a file's directory; its name, and what the old file has that it has not, in words."""
     lost: list[str] = []
     temporary = f".{name}.{os.urandom(8).hex()}.tmp"
     fresh = new_mode if old is None and mode is None else 0o600

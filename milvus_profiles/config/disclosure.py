@@ -97,8 +97,7 @@ def _is_address(text: str) -> bool:
 
 
 def shown(path: tuple[str, ...], value: Any) -> Any:
-    """The value of a field, or the table of one, as it may be shown and remembered; ``path`` is as for
-    :func:`looks_secret`."""
+    """The value of a field, or the table of one, as it may be shown; ``path`` is as for :func:`looks_secret`."""
     if isinstance(value, dict):
         return {key: shown((*path, key), inner) for key, inner in value.items()}
     if path[-1] == "command":

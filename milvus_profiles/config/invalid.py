@@ -81,8 +81,7 @@ class Findings:
 
 
 def validate(raw: RawProfile, *, check_files: bool = True) -> Profile | Findings:
-    """The profile that fields make, or what is wrong.  Errors are returned, not raised: the frames below hold the
-    values.
+    """The profile that fields make, or what is wrong: an error that were raised would hold the values in its frames.
 
     The models are imported here, since who connects by plain values needs none; what its findings take is with them.
     """

@@ -69,8 +69,7 @@ def user_file_fault(env: Mapping[str, str]) -> UnreadFile | None:
 
 
 def state_directory(env: Mapping[str, str]) -> str | None:
-    """Directory of what the program remembers, trusted files among it; None where the user has no home directory for
-    it."""
+    """Directory of what the program remembers, such as trusted files; None where the user has no home directory."""
     base = _state(env)
     return None if base is None else os.path.join(*base)
 
@@ -143,7 +142,7 @@ def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tup
 
     The directory that holds ``.git`` and the home directory are the last ones searched.  The user's own file is not a
     project file, even where the search meets it.  What could be somebody else's work is passed over, and hides none
-    above. A directory that cannot be looked into is a ConfigError.
+    above.  A directory that cannot be looked into is a ConfigError.
     """
     users = None
     passed: list[UnreadFile] = []
@@ -165,8 +164,7 @@ def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tup
 
 
 def project_candidates(cwd: str, env: Mapping[str, str], found: str | None) -> Iterator[str]:
-    """The paths whose being there, or not, decides which project file is in force; the one that is (``found``) left
-    out."""
+    """The paths whose being there, or not, decides which project file is in force; without that one (``found``)."""
     for directory in _searched(cwd, env):
         candidate = os.path.join(directory, FILE_NAME)
         if candidate == found:

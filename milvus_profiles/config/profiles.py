@@ -258,8 +258,7 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
         return result.errors() if isinstance(result, Findings) else []
 
     def use(self, alias: str, fields: Mapping[str, Any] | None = None) -> Resolved:
-        """Put a profile together to connect with it, fields of the call over all layers: only what its file may do is
-        let through.
+        """Put a profile together to connect with it, fields of the call over all layers, as far as its file may say so.
 
         Raises:
             UnknownProfileError: nobody declares it.

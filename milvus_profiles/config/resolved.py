@@ -193,8 +193,7 @@ def _is_pem_file(path: str | None) -> bool:
 
 
 def plain_endpoint(raw: RawProfile) -> tuple[Endpoint, float] | None:
-    """Where a profile leads, and the seconds that it allows for it, wherever its secret is; None where that is not
-    plain.
+    """Where a profile leads, wherever its secret is, and the seconds that it allows for it; None where not plain.
 
     So it is where it is open whether the profile may be used: a project's with more than addresses in it, which may
     need trust, and a secret that would go in plaintext.

@@ -26,8 +26,11 @@ _LOCK_TIMEOUT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a state file says: the object in it, empty where there is none; or why it is not believed (``fault``) or
-    cannot be read (``unread``) and what to do; or what stands there where that cannot be understood (``garbled``)."""
+    """What a state file says: the object in it, empty where there is none.
+
+    Or why it is not believed (``fault``) or cannot be read (``unread``) and what to do; or what stands there where that
+    cannot be understood (``garbled``).
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
     fault: tuple[str, str] | None = None

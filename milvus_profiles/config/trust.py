@@ -88,7 +88,7 @@ class TrustStore:
         }
 
     def pin(self, document: Document) -> TrustStore:
-        """Trust a document as it stands, what was trusted before under its path too; an error where that cannot be
+        """Trust a document as it stands, and what was trusted before under its path; an error where that cannot be
         kept."""
         salt = os.urandom(16).hex()
         gated = gated_fields(document)

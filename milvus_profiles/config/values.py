@@ -29,8 +29,7 @@ BOUND_TO_ADDRESS = frozenset({"user", "password", "token", "allow_insecure"})
 
 
 class Origin(NamedTuple):
-    """Where a value comes from: its layer; the name of the variable, option or argument, or the file and the keys from
-    its root.
+    """Where a value comes from: its layer; a variable, option or argument, or the file and the keys from its root.
 
     No dataclass, since one is made for each field, and those take three times as long.
     """

@@ -106,8 +106,7 @@ class HeldDirectory:
             os.link(self._at(old), self._at(new), src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
 
     def remove(self, name: str, *, patient: bool = True) -> None:
-        """Remove a file, or of a link the link itself; ``patient`` asks again as :meth:`replace` does.  OSError as
-        there."""
+        """Remove a file, or of a link the link itself; errors, and what ``patient`` asks for, as for :meth:`replace`."""
         if not patient:
             return os.unlink(self._at(name), dir_fd=self._descriptor)
         return _patiently(lambda: os.unlink(self._at(name), dir_fd=self._descriptor))
@@ -189,8 +188,7 @@ _OF_THE_CONTENT = frozenset({"security.ima", "security.evm"})
 
 
 def copy_attributes(held: HeldDirectory, name: str, target: int, *, access: bool) -> list[str]:
-    """Give a new file the extended attributes of the one whose place it takes; the names of those that it could not be
-    given.
+    """Give a new file the extended attributes of the one whose place it takes; the names of those that it lost.
 
     It has the owner and mode already.  ``access`` is for the access control list, as long as both have the same owner
     and group.

@@ -143,7 +143,7 @@ def resolve(
 
     It blocks while it reads files, runs commands or waits for the keyring, whose entries are bound to the endpoint that
     the token will be sent to.  ``refresh`` gets it anew although a command's result is still kept, because the server
-    refused it. SecretUnavailableError where it cannot be had.
+    refused it.  SecretUnavailableError where it cannot be had.
     """
     if credential is None:
         return None

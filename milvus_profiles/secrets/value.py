@@ -74,7 +74,7 @@ def keyring_account(endpoint: Endpoint, user: str | None) -> str:
 
     It is ``tls|HOST|PORT|USER`` or ``plain|HOST|PORT|USER`` (an IPv6 host without brackets), ``unix|REALPATH||USER``
     for a Unix socket; the last part is empty for a whole token.  A ``|`` or ``%`` in a socket's path is
-    percent-encoded. Milvus Lite, which has no authentication, is a ConfigError.
+    percent-encoded.  Milvus Lite, which has no authentication, is a ConfigError.
     """
     if endpoint.kind == "lite":
         raise ConfigError(

@@ -42,8 +42,10 @@ _PLAIN_HEADER = re.compile(r"\[([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\]")
 
 
 class Span(NamedTuple):
-    """Where its last key starts (for an array's element, its value), where its value starts (for a table with a header,
-    its bracket), and just behind it: offsets in characters."""
+    """Where an entry stands, as offsets in characters: its last key, its value, and just behind that.
+
+    The key of an array's element is where its value starts, the value of a table with a header where its bracket does.
+    """
 
     key: int
     value: int
