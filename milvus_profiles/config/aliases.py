@@ -22,8 +22,7 @@ _LIMIT = 8 << 20
 
 
 class Choice(NamedTuple):
-    """What selects a profile: its alias as it is spelled there; ``"call"``, a variable or the path of a file; why, in
-    words."""
+    """What selects a profile: its alias as spelled there; ``"call"``, a variable or the path of a file; why."""
 
     alias: str
     source: str | None
@@ -35,11 +34,8 @@ def choices(
 ) -> Iterator[Choice]:
     """All that selects a profile by name, strongest first.
 
-    Args:
-        alias: an explicit name.
-        variable: what ``MILVUS_PROFILE`` names.
-        uri_alias: the profile that ``MILVUS_URI`` declares.
-        defaults: the path and the ``default_profile`` of each file that has one, strongest first.
+    That is an explicit one, what ``MILVUS_PROFILE`` names, what ``MILVUS_URI`` declares, and the path and the
+    ``default_profile`` of each file that has one.
     """
     if alias is not None:
         yield Choice(alias, "call", "it was named")

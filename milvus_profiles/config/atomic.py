@@ -61,13 +61,10 @@ def write_atomic(
 ) -> str | None:
     """Put new content in the place of a file's old one, in one step that survives a crash.
 
-    It takes no lock: see :func:`places.locked`.
+    It takes no lock: see :func:`places.locked`.  Links are followed, and stay; missing directories are created (0700).
 
     Args:
-        path: links are followed, and stay; missing directories are created (0700).
-        content: the whole new content.
-        mode: permissions; None keeps those of the old file.
-        new_mode: those of a new file where ``mode`` is None; the process's umask takes from them.
+        mode: permissions; None keeps those of the old file, or takes ``new_mode``, from which the umask takes.
         inside: the directory of a project that is not trusted: no link below it is followed, and none leads out.
         last_look: called just before the old content is replaced; raises to leave it.
 
@@ -90,11 +87,7 @@ def write_atomic(
 
 
 def write_in(held: HeldDirectory, name: str, content: bytes) -> None:
-    """Write a private file (0600) into a directory that is held, in place of what stands there.
-
-    Raises:
-        OSError: it cannot be written; what stood there still does.
-    """
+    """Write a private file (0600) into a directory that is held, in place of what stands there; OSError leaves that."""
     _rename(held, _write_beside(held, name, content, None, None, 0o600)[0], name)
     held.sync()
 
@@ -123,11 +116,7 @@ def _rename(held: HeldDirectory, temporary: str, name: str, last_look: Callable[
 
 
 def check_writable(path: str, *, inside: str | None = None) -> None:
-    """See that a file could be written, without touching what stands there; its directory must be there.
-
-    Raises:
-        ConfigError, UntrustedError: as :func:`write_atomic`.
-    """
+    """See that a file could be written, its directory being there, without touching it; errors as when it is."""
     try:
         with place(path, inside) as (held, name):
             _changeable(held, name, path)
@@ -197,11 +186,7 @@ def _settle(held: HeldDirectory, temporary: str, name: str) -> None:
 
 
 def remove_file(path: str, *, inside: str | None = None, last_look: Callable[[], None] | None = None) -> str | None:
-    """Remove a file; of a link, what it leads to.  The rest is as for :func:`write_atomic`.
-
-    Returns:
-        What is to be told all the same, although it was removed; None for nothing.
-    """
+    """Remove a file; of a link, what it leads to.  The rest is as for :func:`write_atomic`."""
     try:
         with place(path, inside) as (held, name):
             _changeable(held, name, path)
@@ -216,8 +201,7 @@ def remove_file(path: str, *, inside: str | None = None, last_look: Callable[[],
 def _write_beside(
     held: HeldDirectory, name: str, content: bytes, old: os.stat_result | None, mode: int | None, new_mode: int
 ) -> tuple[str, list[str]]:
-    """Write a temporary file into the directory of a file; its name, and what the old file has that it has not, each
-    as the end of a sentence."""
+    """Write a temporary file into a file's directory; its name, and what the old file has that it has not, in words."""
     lost: list[str] = []
     temporary = f".{name}.{os.urandom(8).hex()}.tmp"
     fresh = new_mode if old is None and mode is None else 0o600

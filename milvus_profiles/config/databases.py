@@ -23,7 +23,7 @@ from typing import Any
 from ..connectable import Connectable
 from ..endpoint import AddressError, Untrusted, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UntrustedError
-from ..files.held_directory import HeldDirectory, is_link
+from ..files.held_directory import HeldDirectory
 from ..files.regular_file import FileFault, read_regular
 from .documents import Document
 from .locations import STATE_VARIABLES, state_directory
@@ -74,11 +74,9 @@ def _below(directory: str, path: str) -> list[str] | None:
 
 
 def _refuse_link(held: HeldDirectory, name: str, untrusted: Untrusted) -> None:
-    with suppress(FileNotFoundError):
-        if is_link(held.status(name)):
-            raise _not_trusted(
-                untrusted, f"the path of the database leads through the link {os.path.join(held.path, name)}"
-            )
+    if held.leads_away(name):
+        link = os.path.join(held.path, name)
+        raise _not_trusted(untrusted, f"the path of the database leads through the link {link}")
 
 
 def _not_trusted(untrusted: Untrusted, reason: str, location: Location | None = None) -> UntrustedError:
@@ -145,20 +143,16 @@ def _seal_of(held: HeldDirectory, key: bytes) -> str:
 
 
 def _key(env: Mapping[str, str], *, make: bool) -> bytes:
-    """The key of this user's seals.
-
-    Raises:
-        ConfigError: there is none, somebody else could have written it, or it cannot be made.
-    """
-    if (key := _read_key(env)) is not None:
-        return key
-    if make:
+    """The key of this user's seals; ConfigError where there is none, or it is not to be believed, or cannot be made."""
+    key = _read_key(env)
+    if key is None and make:
         made = {"version": 1, "databases": {"key": os.urandom(32).hex()}}
         # Another process may have made one meanwhile.
         update_state(_STATE_FILE, env, _WHAT_IT_IS, lambda values: values if _key_in(values) else made)
-        if (key := _read_key(env)) is not None:
-            return key
-    raise ConfigError("no database was made from here yet")
+        key = _read_key(env)
+    if key is None:
+        raise ConfigError("no database was made from here yet")
+    return key
 
 
 def _read_key(env: Mapping[str, str]) -> bytes | None:
@@ -242,11 +236,9 @@ _LONG_NAME = 0xFFF
 
 
 def is_tracked(path: str, *, below: bool = False) -> bool:
-    """Whether the file that a path leads to stands in the index of the repository around it.
+    """Whether the file that a path leads to, links followed, stands in the index of the repository around it.
 
-    Args:
-        path: links are followed: git tracks a link, not what it leads to.
-        below: of a directory, whether anything in it does; the directory's own name is a submodule's.
+    ``below``: of a directory, whether anything in it does; the directory's own name is a submodule's.
     """
     real = os.path.realpath(path)
     directory = os.path.dirname(real)

@@ -52,16 +52,13 @@ _IN_ADDRESS = re.compile(r"//[^/\s:@]*:(?![0-9]+(?:[/\s,]|\Z))")
 
 
 def hide(text: str) -> str:
-    """A mask for each line of a text."""
     return re.sub(r"[^\r\n]+", MASK, text)
 
 
 def looks_secret(path: tuple[str, ...], text: str) -> bool:
-    """Whether the value of a field must not be shown.
+    """Whether the value of a field, as text without quotes, must not be shown.
 
-    Args:
-        path: the field, without the profile that it is of; one name of the root's, too.
-        text: the value as text; a string without its quotes.
+    The path is without the profile that it is of; one name of the root's, too.
     """
     if not 0 < len(path) <= 2 or (find_field(path) is None and path[0] not in ROOT_KEYS):
         return True
@@ -100,8 +97,7 @@ def _is_address(text: str) -> bool:
 
 
 def shown(path: tuple[str, ...], value: Any) -> Any:
-    """The value of a field, or the table of one, as it may be shown and remembered; ``path`` is as for
-    :func:`looks_secret`."""
+    """The value of a field, or the table of one, as it may be shown; ``path`` is as for :func:`looks_secret`."""
     if isinstance(value, dict):
         return {key: shown((*path, key), inner) for key, inner in value.items()}
     if path[-1] == "command":
@@ -122,12 +118,7 @@ def shown(path: tuple[str, ...], value: Any) -> Any:
 
 
 def shown_raw(keys: KeyPath, raw: str) -> str:
-    """The text of a value in a valid document as it may be shown, with as many newlines as it has.
-
-    Args:
-        keys: where it stands, from the root.
-        raw: the value with its quotes.
-    """
+    """The text of a value, with its quotes, in a valid document as it may be shown, with as many newlines as it has."""
     names = tuple(key for key in keys if isinstance(key, str))
     path = names[2:] if names[0] == "profiles" else names if names[0] in ROOT_KEYS else ()
     # Which lines of a file are in a text of several is hard to see for people, too.

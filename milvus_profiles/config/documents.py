@@ -19,9 +19,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ..errors import ConfigError, Location
+from ..errors import ConfigError, Location, MilvusProfilesError
 from ..files.paths import has_modes
 from ..files.regular_file import CONFIGURATION_LIMIT, FileFault, is_given, read_given, read_regular
 from ..log import log
@@ -33,6 +33,8 @@ from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS
 if TYPE_CHECKING:
     from ..tomltext.positions import KeyPath, Positions, Within
 
+
+T = TypeVar("T")
 
 Role = Literal["named", "project", "user"]
 """How a file came to be read; only a project file needs trust."""
@@ -47,15 +49,14 @@ class Document:
 
     Attributes:
         path: absolute path, links not followed.
-        role: how it came to be read.
         profiles: alias to its raw table.
         aliases: folded alias to alias.
         root: the other keys of the root.
         literals: the profiles whose token or password stands in the file itself.
-        mode: permission bits of the very file that was read; None for a text that none was read with.
-        device: its file system, as os.stat numbers them; None with ``mode``.
-        base: what relative paths in it count from; None is the directory that it is in.
-        directory: the same, as a path.
+        mode, device: permission bits of the very file that was read, and its file system, as os.stat numbers them; None
+            for a text that none was read with.
+        base: what relative paths in it count from; None is the directory that it is in, ``directory`` the same as a
+            path.
         standing: where its profiles stand, for remedies.
     """
 
@@ -109,7 +110,6 @@ class Document:
 
     @cached_property
     def nearest(self) -> Nearest:
-        """Its aliases, to look up misspelled ones."""
         return Nearest(self.profiles)
 
     def location(self, path: KeyPath, *, at: Literal["key", "value"] = "key") -> Location:
@@ -141,35 +141,36 @@ def read_document(path: str, role: Role, base: str | None = None) -> Document:
     from ``base``.  One that does not exist is a ConfigError too, like what is no TOML in UTF-8 or has a wrong root.
     """
     given = role == "named" and is_given(path)
-    return _result(_attempt(lambda: _cached(path, role, *_read(path, given), base if given else None)))
+    return outcome_of(attempted(lambda: _cached(path, role, *_read(path, given), base if given else None)))
 
 
 def parse_document(content: bytes, path: str, role: Role) -> Document:
     """Parse the bytes of a file; the rest is as for :func:`read_document`."""
     outcome = try_parse(content, path, role)
     content = b""  # a traceback may show the locals of its frames, and this is all the secrets of the file
-    return _result(outcome)
+    return outcome_of(outcome)
 
 
-def try_parse(content: bytes, path: str, role: Role) -> Document | ConfigError:
+def try_parse(content: bytes, path: str, role: Role) -> Document | MilvusProfilesError:
     """As :func:`parse_document`, with the error returned: for callers that hold the content themselves."""
-    return _attempt(lambda: _cached(path, role, content))
+    return attempted(lambda: _cached(path, role, content))
 
 
-def _attempt(make: Callable[[], Document]) -> Document | ConfigError:
-    """Make a document; an error is parted from the frames below and from its cause, which hold the file's text."""
+def attempted(make: Callable[[], T]) -> T | MilvusProfilesError:
+    """Make it; an error is parted from the frames below and from its cause, which hold the file's text."""
     try:
         return make()
-    except ConfigError as error:
+    except MilvusProfilesError as error:
         failure = error
     failure.__traceback__ = failure.__context__ = None
     return failure
 
 
-def _result(outcome: Document | ConfigError) -> Document:
-    if isinstance(outcome, ConfigError):
-        raise outcome
-    return outcome
+def outcome_of(attempt: T | MilvusProfilesError) -> T:
+    """What was made; the error is raised."""
+    if isinstance(attempt, MilvusProfilesError):
+        raise attempt
+    return attempt
 
 
 _Status = tuple[int, int]

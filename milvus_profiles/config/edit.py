@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from ..errors import EditConflictError, Location, MilvusProfilesError
+from ..errors import EditConflictError, Location
 from ..text import Standing
 from ..tomltext.lines import Line, lay_out, lay_out_broken
 from ..tomltext.parser import loads
 from .atomic import read_bytes, write_atomic
-from .documents import parse_document
+from .documents import attempted, outcome_of, parse_document
 from .edit_diff import show_difference
 from .edit_profiles import Editor
 from .places import locked, real_path
@@ -39,13 +39,10 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class EditResult:
-    """What an edit did, or with ``dry_run`` would do.
+    """What an edit did, or with ``dry_run`` would do; the contents may hold secrets.
 
     Attributes:
-        path: the file, as it was given.
-        before: the old content; None where there was no file.  May hold secrets.
-        after: the new content.  May hold secrets.
-        lines: the same, line by line.
+        before: the old content; None where there was no file.
         notes: what else happened, a sentence each: the default is gone, other profiles follow a new name.
         warnings: what was lost or is not sure, although the change was made.
     """
@@ -64,7 +61,6 @@ class EditResult:
 
     @property
     def changed(self) -> bool:
-        """Whether the two contents differ."""
         return self.after != (self.before or b"")
 
     @property
@@ -98,8 +94,7 @@ def edit_file(
         lock_timeout: seconds to wait for another edit of the file.
         check: called under the lock with the new content before it is written; raises to refuse it.
         expect: the :func:`digest` that the file must have; None for any.
-        inside: the directory of a project that is not trusted, as for :func:`atomic.write_atomic`.
-        standing: where its profiles stand, for remedies; None where no command needs to name the file.
+        inside, standing: as for :func:`atomic.write_atomic` and :class:`Editor`.
 
     Raises:
         ConfigError: the file cannot be read or written or is no valid TOML, or the change does not fit it.
@@ -126,7 +121,7 @@ def edit_file(
     name = os.fspath(path)
     by_hand = (standing or Standing()).command("profile", "edit")
     way_out = f"make the change by hand, with {by_hand}"
-    return _sealed(lambda: _commit(name, edited, dry_run, lock_timeout, check, expect, inside, way_out))
+    return outcome_of(attempted(lambda: _commit(name, edited, dry_run, lock_timeout, check, expect, inside, way_out)))
 
 
 def replace_file(
@@ -153,21 +148,12 @@ def replace_file(
         return Outcome(old, lay_out(text().decode("utf-8")))
 
     name = os.fspath(path)
-    return _sealed(lambda: _commit(name, change, dry_run, lock_timeout, None, expect, inside, "nest them less"))
+    way_out = "nest them less"
+    return outcome_of(attempted(lambda: _commit(name, change, dry_run, lock_timeout, None, expect, inside, way_out)))
 
 
 def _hold(content: bytes) -> Callable[[], bytes]:
     return lambda: content
-
-
-def _sealed(work: Callable[[], EditResult]) -> EditResult:
-    """Let errors out without their frames, whose locals hold the text of the file and with it perhaps secrets."""
-    try:
-        return work()
-    except MilvusProfilesError as error:
-        refusal = error.with_traceback(None)
-    refusal.__context__ = None
-    raise refusal
 
 
 def _commit(

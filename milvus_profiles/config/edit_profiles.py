@@ -30,20 +30,13 @@ _ABOUT = "# Connection profiles for Milvus. `milvus-profiles` edits this file an
 
 
 class Editor:
-    """A document that is being changed: its text and its data, kept in step.
+    """A document that is being changed: its text and its data, as tomli reads it, kept in step.
 
     Aliases are found however they are spelled.  Every method raises ConfigError where the change does not fit the file,
     UnknownProfileError where there is no such profile, and EditConflictError where the document is written in a way
     that cannot be changed without damage.
 
-    Args:
-        text: the document; empty for a new file.
-        data: what tomli reads in it; changed by the calls.
-        path: the file, for messages.
-        standing: where its profiles stand, for remedies; None where no command needs to name the file.
-
-    Attributes:
-        notes: what else happened that the user should know.
+    Remedies name the file by ``standing``; None where no command needs to.  ``notes`` says what else happened.
     """
 
     def __init__(self, text: str, data: dict[str, Any], path: str, standing: Standing | None = None) -> None:
@@ -68,13 +61,10 @@ class Editor:
             )
 
     def add(self, alias: str, fields: Mapping[str, Any], *, replace: bool = False) -> None:
-        """Add a profile.
+        """Add a profile; its fields are written in their order, a SecretText as the text that it hides.
 
-        Args:
-            alias: its name.
-            fields: its fields, in the order in which they are written; a SecretText as the text that it hides.
-            replace: whether a profile of that alias may be there.  Then it keeps its place, its spelling and the
-                comments of the fields that stay.
+        ``replace``: one of that alias may be there.  Then it keeps its place, its spelling and the comments of the
+        fields that stay.
         """
         check_alias(alias)
         there = self._spelling(alias)
@@ -132,7 +122,6 @@ class Editor:
         self._data["profiles"] = {new if name == old else name: table for name, table in self._profiles().items()}
 
     def copy(self, source: str, target: str) -> None:
-        """Add a profile with the fields of another one."""
         check_alias(target)
         source = self._find(source)
         if (there := self._spelling(target)) is not None:
@@ -190,7 +179,6 @@ class Editor:
         return profiles
 
     def _spelling(self, alias: str) -> str | None:
-        """The alias as the file spells it."""
         profiles = self._profiles()
         if alias in profiles:
             return alias

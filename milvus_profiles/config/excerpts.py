@@ -158,7 +158,6 @@ def _behind(text: str, at: int, end: int, hidden: list[_Range]) -> tuple[str, bo
 
 
 def _before(text: str, start: int, at: int, hidden: list[_Range]) -> tuple[str, bool]:
-    """What is shown of a line before an offset."""
     shown = ""
     for first, last in [*reversed(hidden), (start, start)]:
         shown = text[max(last, start, at - _WIDTH - 1) : at] + shown

@@ -83,12 +83,9 @@ _TRUE, _FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no",
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What may stand in a field.
+    """What may stand in a field, by its name or the names of a table and a key in it.
 
-    Attributes:
-        path: its name, or the names of a table and a key in it.
-        kind: the form of a scalar, where it takes one.
-        keys: names in its table, where it takes one.
+    That is a scalar of a form, where it takes one, or a table with these keys.
     """
 
     path: tuple[str, ...]
@@ -97,8 +94,7 @@ class Field:
 
 
 def field(path: tuple[str, ...]) -> Field:
-    """Describe a field by its name, or by a table's name and a key of it; ConfigError, with the nearest, if there is
-    none."""
+    """Describe a field by its name, or a table's name and a key of it; ConfigError, with the nearest, if there is none."""
     if (found := find_field(path)) is not None:
         return found
     depth = next(depth for depth in range(len(path)) if find_field(path[: depth + 1]) is None)
@@ -127,8 +123,7 @@ def find_field(path: tuple[str, ...]) -> Field | None:
 def read_text(path: tuple[str, ...], text: str) -> Any:
     """Read the text of a variable as a value of the type that the field has in a file; of a secret, as SecretText.
 
-    Raises:
-        ConfigError: the text is not of that type.  The message does not repeat it.
+    ConfigError, which does not repeat it, where it is not of that type.
     """
     known = field(path)
     if known.kind is None:

@@ -63,17 +63,14 @@ class Findings:
 
     @property
     def code(self) -> str:
-        """The code of the first."""
         return self._first.code
 
     @property
     def message(self) -> str:
-        """The message of the first."""
         return without_secrets(self._first.message)
 
     @property
     def location(self) -> Location | None:
-        """The place of the first."""
         return self._first.location
 
     def errors(self, limit: int = FINDINGS) -> list[MilvusProfilesError]:
@@ -84,11 +81,9 @@ class Findings:
 
 
 def validate(raw: RawProfile, *, check_files: bool = True) -> Profile | Findings:
-    """The profile that fields make, or what is wrong.  Errors are returned, not raised: the frames below hold the
-    values.
+    """The profile that fields make, or what is wrong: an error that were raised would hold the values in its frames.
 
     The models are imported here, since who connects by plain values needs none; what its findings take is with them.
-    ``check_files`` is whether to look at the PEM files.
     """
     try:
         from pydantic import ValidationError

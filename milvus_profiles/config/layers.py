@@ -23,12 +23,10 @@ from .values import BOUND_TO_ADDRESS, Origin, Raw, RawProfile, Value, displaced,
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which profile is meant when none, or one, was named.
+    """Which profile is meant when none, or one, was named, and why, in words.
 
     Attributes:
-        alias: as it is declared.
         origin: what selected it: an argument, a variable, a file's default_profile; None for the last resorts.
-        reason: in words.
         hidden: what else would have selected a profile, weaker ones, in words.
     """
 
@@ -61,19 +59,16 @@ class Layers:
     @cached_property
     def aliases(self) -> Mapping[str, str]:
         """Folded alias to alias, in the order of the layers."""
+        uri = self._environment.uri_alias
+        declared = [document.aliases for document in self._documents]
+        declared += [{} if uri is None else {fold_alias(uri): uri}, self._environment.names]
         found: dict[str, str] = {}
-        for document in self._documents:
-            for key, alias in document.aliases.items():
+        for names in declared:
+            for key, alias in names.items():
                 found.setdefault(key, alias)
-        environment = self._environment
-        if environment.uri_alias is not None:
-            found.setdefault(fold_alias(environment.uri_alias), environment.uri_alias)
-        for key, alias in environment.names.items():
-            found.setdefault(key, alias)
         return found
 
     def find(self, alias: str) -> str | None:
-        """The alias as it is declared."""
         key = fold_alias(alias)
         for document in self._documents:
             if key in document.aliases:
@@ -88,7 +83,6 @@ class Layers:
         return next((document for document in self._documents if key in document.aliases), None)
 
     def is_usable(self, alias: str) -> bool:
-        """Whether a profile has an address."""
         key, document = fold_alias(alias), self.declaring(alias)
         own = self._environment.fields.get(key)
         # What follows, at a tenth of the time: there may be thousands.
@@ -106,8 +100,7 @@ class Layers:
     def choices(self, alias: str | None, name: str, variable: str | None) -> list[tuple[str, Origin | None, str]]:
         """What selects a profile, strongest first: its alias, its origin (None for the last resorts), and why.
 
-        ``name`` is what the explicit alias is called in messages, such as ``--profile``; ``variable`` what
-        ``MILVUS_PROFILE`` names.
+        ``name`` is what the explicit alias is called in messages; ``variable`` what ``MILVUS_PROFILE`` names.
         """
         documents = {document.path: document for document in self._documents}
         defaults = [(path, d.root["default_profile"]) for path, d in documents.items() if "default_profile" in d.root]
@@ -136,14 +129,11 @@ class Layers:
     def raw(self, alias: str) -> RawProfile | None:
         """The fields of a profile from all layers but the call, before validation; None where nobody declares it.
 
-        Raises:
-            ConfigError: it is no table, or what it extends cannot be had.
+        ConfigError where it is no table, or what it extends cannot be had.
         """
         key = fold_alias(alias)
         environment = self._environment
-        base: RawProfile | None = None
-        if key == self._uri_key:
-            base = self._declared_by_environment(key)
+        base = self._declared_by_environment(key) if key == self._uri_key else None
         for document in self._documents:
             if key not in document.aliases:
                 continue
@@ -276,9 +266,6 @@ def inherited(
         fields_of: the alias as it is spelled and the own fields of a profile; None where there is no such profile.
         known: outcomes for the profiles that were met on the way before, which this adds to: going through all of a
             long chain, or of a circle, takes time that grows with its length then, not with the square.
-
-    Raises:
-        ConfigError: a profile on the way is not there or is no table, or extends itself in the end.
     """
     done = known.get(key)
     if isinstance(done, dict) and len(done) <= _MANY:  # of more, not all is known

@@ -20,7 +20,7 @@ from ..files.paths import is_absent
 from ..files.regular_file import is_given
 from ..masked import MaskedMapping, even_half_made
 from ..names import fold_alias
-from .documents import Document, Role, read_document, try_parse
+from .documents import Document, Role, outcome_of, read_document, try_parse
 from .locations import (
     STATE_VARIABLES,
     UnreadFile,
@@ -158,9 +158,7 @@ def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] |
     """
     document = try_parse(content, path, role)
     content = b""  # a traceback may show the locals of its frames, and this is all the secrets of the file
-    if isinstance(document, ConfigError):
-        raise document
-    return _alone(document, env)
+    return _alone(outcome_of(document), env)
 
 
 def load_alone(path: str, role: Role, cwd: str, *, env: Mapping[str, str]) -> Profiles:
@@ -273,9 +271,8 @@ class Unchanged:
     def since(cls, profiles: Profiles) -> Unchanged | None:
         """What profiles of this process stand on, which were loaded just now.
 
-        Returns:
-            None where it cannot be told whether something has changed: a file is a pipe or was changed just now, one
-            was passed over, or there is no home directory.
+        None where it cannot be told whether something has changed: a file is a pipe or was changed just now, one was
+        passed over, or there is no home directory.
         """
         env, documents = profiles.env, profiles.documents
         if profiles.unread or any(is_given(document.path) for document in documents):
@@ -301,7 +298,6 @@ class Unchanged:
         return made if made.holds() and env == MaskedMapping(os.environ) else None
 
     def holds(self) -> bool:
-        """Whether everything is as it was."""
         ground, places, files = self._rest
         try:
             if _variables() != self._variables() or (_user(), os.getcwd()) != ground:

@@ -69,10 +69,7 @@ def user_file_fault(env: Mapping[str, str]) -> UnreadFile | None:
 
 
 def state_directory(env: Mapping[str, str]) -> str | None:
-    """Directory of what the program remembers: which project files are trusted, which profile was selected before.
-
-    None where the user has no home directory for it.
-    """
+    """Directory of what the program remembers, such as trusted files; None where the user has no home directory."""
     base = _state(env)
     return None if base is None else os.path.join(*base)
 
@@ -116,8 +113,7 @@ def named(file: str | None, env: Mapping[str, str]) -> str | None:
 def named_file(text: str, env: Mapping[str, str], cwd: str) -> str:
     """The path of a file that ``--config`` or ``MILVUS_PROFILES_FILE`` names; a relative one counts from ``cwd``.
 
-    Raises:
-        ConfigError: it can be the path of nothing, or begins with ``~`` where there is no home directory.
+    ConfigError where it can be the path of nothing, or begins with ``~`` where there is no home directory.
     """
     if not text:
         from ..errors import ConfigError
@@ -146,10 +142,7 @@ def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tup
 
     The directory that holds ``.git`` and the home directory are the last ones searched.  The user's own file is not a
     project file, even where the search meets it.  What could be somebody else's work is passed over, and hides none
-    above.
-
-    Raises:
-        ConfigError: a directory on the way cannot be looked into.
+    above.  A directory that cannot be looked into is a ConfigError.
     """
     users = None
     passed: list[UnreadFile] = []
@@ -171,8 +164,7 @@ def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tup
 
 
 def project_candidates(cwd: str, env: Mapping[str, str], found: str | None) -> Iterator[str]:
-    """The paths whose being there, or not, decides which project file is in force; the one that is (``found``) left
-    out."""
+    """The paths whose being there, or not, decides which project file is in force; without that one (``found``)."""
     for directory in _searched(cwd, env):
         candidate = os.path.join(directory, FILE_NAME)
         if candidate == found:

@@ -57,11 +57,7 @@ def refusal(error: OSError, path: str, what: str) -> ConfigError:
 
 
 def real_path(path: str) -> str:
-    """Where a path leads, links followed, whether something is there or not.
-
-    Raises:
-        ConfigError: it can be no path.
-    """
+    """Where a path leads, links followed, whether something is there or not; ConfigError where it can be no path."""
     try:
         return os.path.realpath(path)
     except ValueError:
@@ -158,18 +154,13 @@ def _below(path: str, inside: str) -> tuple[str, list[str]] | None:
 
 
 def _refuse_link(held: HeldDirectory, name: str, inside: str) -> None:
-    with suppress(FileNotFoundError):
-        if is_link(held.status(name)):
-            raise _link_of_project(os.path.join(held.path, name), inside)
-
-
-def _link_of_project(path: str, inside: str) -> UntrustedError:
-    file = os.path.join(inside, FILE_NAME)
-    return UntrustedError(
-        "is a symbolic link, and the project is not trusted, so nothing is written where it leads",
-        hint=f"see where it leads, and remove it, or trust the project: {milvus_profiles('trust', file)}",
-        location=Location(path),
-    )
+    if held.leads_away(name):
+        trust = milvus_profiles("trust", os.path.join(inside, FILE_NAME))
+        raise UntrustedError(
+            "is a symbolic link, and the project is not trusted, so nothing is written where it leads",
+            hint=f"see where it leads, and remove it, or trust the project: {trust}",
+            location=Location(os.path.join(held.path, name)),
+        )
 
 
 def _refuse_foreign_link(path: str) -> None:
@@ -187,11 +178,9 @@ def _refuse_foreign_link(path: str) -> None:
 
 
 def standing(held: HeldDirectory, name: str, path: str) -> os.stat_result | None:
-    """What stands in a directory under a name; None where nothing does.  Errors call it ``path``.
+    """What stands in a directory under a name, which errors call ``path``; None where nothing does.
 
-    Raises:
-        ConfigError: it is a link, a directory, a FIFO or a device, or another user's.
-        OSError: it cannot be looked at.
+    A link, a directory, a FIFO or a device, or what is another user's, is a ConfigError.
     """
     try:
         status = held.status(name)
@@ -240,10 +229,8 @@ def locked(path: str, timeout: float, *, inside: str | None = None) -> Iterator[
     Creates missing directories (0700).  What a killed writer left behind is swept away, so whoever calls
     :func:`atomic.write_atomic` on a path that others lock must hold this lock too.
 
-    Raises:
-        LockTimeoutError: another process or thread holds it for longer than so many seconds; negative waits for ever.
-        ConfigError: the lock file cannot be created or opened, or something else stands there.
-        UntrustedError: as :func:`place`.
+    LockTimeoutError where another process or thread holds it for longer than so many seconds; negative waits for ever.
+    ConfigError where the lock file cannot be opened, or something else stands there; the rest is as for :func:`place`.
     """
     with ExitStack() as stack:
         held, name, descriptor = _lock(path, timeout, inside, stack)

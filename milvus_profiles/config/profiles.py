@@ -191,12 +191,8 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
     def raw(self, alias: str) -> RawProfile:
         """The fields of a profile from all layers but the call, before validation.
 
-        Args:
-            alias: any spelling of it.
-
-        Raises:
-            UnknownProfileError: nobody declares it.
-            ConfigError: it is no table, or what it extends cannot be had.
+        UnknownProfileError where nobody declares it, ConfigError where it is no table, or what it extends cannot be
+        had.
         """
         raw = self._layers.raw(alias)
         if raw is None:
@@ -240,8 +236,7 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
     def examine(self, alias: str) -> tuple[RawProfile | None, Profile | Findings]:
         """Put a profile together as :meth:`resolve` does, for lists of many: nothing is raised, and no error made.
 
-        Returns:
-            Its fields, or None where they cannot be had; and the profile, or what is wrong with it.
+        Its fields are None where they cannot be had; then there is what is wrong, as for an invalid one.
         """
         try:
             raw = self.raw(alias)
@@ -263,11 +258,7 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
         return result.errors() if isinstance(result, Findings) else []
 
     def use(self, alias: str, fields: Mapping[str, Any] | None = None) -> Resolved:
-        """Put a profile together to connect with it: only what its file may do is let through.
-
-        Args:
-            alias: any spelling of it.
-            fields: fields of the call, which beat all layers.
+        """Put a profile together to connect with it, fields of the call over all layers, as far as its file may say so.
 
         Raises:
             UnknownProfileError: nobody declares it.
@@ -290,6 +281,7 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
             if not layer:
                 self._keep(key, raw, profile)
         if profile.is_template:
+            del profile  # as the fields: whatever stands in one may be a misplaced secret
             raise self._no_address(raw)
         if not trusted:
             self._check_shadow(profile, raw)
@@ -299,7 +291,6 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
         return Resolved(profile, raw, trusted)
 
     def _connectable(self, raw: RawProfile) -> Connectable:
-        """A profile to connect with; ConfigError where it is invalid."""
         return plain_profile(raw) or self._valid(raw).placed(standing_of(raw))
 
     def _valid(self, raw: RawProfile, *, check_files: bool = True) -> Profile:
@@ -310,7 +301,6 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
         return profile.held_to(untrusted_origin(profile, raw, self.trust, self.env))
 
     def _keep(self, key: str, raw: RawProfile, profile: Connectable) -> None:
-        """Remember a profile for the next who connects with it."""
         if self._layers.stands_on_home:
             return  # which may be another one by then, or none, and nothing that this is remembered by tells so
         if len(self._cache) >= _CACHED_PROFILES:
@@ -322,21 +312,16 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
     def anonymous(
         self, fields: Mapping[str, Any], *, alias: str = "anonymous", over: Mapping[str, Any] | None = None
     ) -> Resolved:
-        """A profile of the call alone.
+        """A profile of the call alone, an address among its fields; ConfigError where it is invalid.
 
-        Args:
-            fields: fields of a profile, an address among them.
-            alias: what it is called.
-            over: fields that beat those, as one layer another: with an address they part it from its secret.
-
-        Raises:
-            ConfigError: they make no valid profile.
+        ``over`` are fields that beat those, as one layer another: with an address they part it from its secret.
         """
         layer, more = self._call_layer(fields), self._call_layer(over or {})
         fields = over = {}  # as in use()
         raw = override(RawProfile(alias, layer, [], Origin("call", "connect()"), None), more)
         profile = self._connectable(raw)
         if profile.is_template:
+            del profile  # as in use()
             raise ConfigError("no profile and no address was given", hint="name a profile, or give uri= or host=")
         return Resolved(profile, raw, True)
 

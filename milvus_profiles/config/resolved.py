@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..connectable import Connectable, KeyringSource, PlainEnv, PlainFile, PlainProfile, PlainTLS, address_of
 from ..endpoint import Address, AddressError, Endpoint, parse_host
-from ..errors import InsecureTransportError, Location
+from ..errors import InsecureTransportError
 from ..files.paths import absolute_path
 from ..files.regular_file import PEM_LIMIT, FileFault, is_pem, read_regular
 from ..masked import SecretText
@@ -39,11 +39,7 @@ def sends_plaintext(profile: Connectable) -> bool:
 
 
 def check_plaintext(resolved: Resolved) -> str | None:
-    """Refuse a secret over plaintext; a warning where it was chosen deliberately, None where nothing is to be said.
-
-    Raises:
-        InsecureTransportError: the profile does not allow it.
-    """
+    """Refuse a secret over plaintext; a warning where it was chosen deliberately, None where nothing is to be said."""
     profile, raw = resolved.connectable, resolved.raw
     if not sends_plaintext(profile):
         return None
@@ -60,18 +56,12 @@ def check_plaintext(resolved: Resolved) -> str | None:
         f"the secret of {profile.alias!r} would be sent to {where} unencrypted",
         hint="use https:// (or ssl = true); if the network is trusted: "
         + standing_of(raw).change(profile.alias, "allow_insecure=true"),
-        location=_location(resolved),
+        location=resolved.origin_of("uri" if ("uri",) in raw.values else "host").location(),
     )
 
 
 def _layers_of(names: Sequence[str], raw: RawProfile) -> set[Layer]:
     return {value.origin.layer for path, value in raw.values.items() if path[0] in names and path[1:2] != ("keyring",)}
-
-
-def _location(resolved: Resolved) -> Location | None:
-    return next(
-        (value.origin.location() for path, value in resolved.raw.values.items() if path[0] in ("uri", "host")), None
-    )
 
 
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,99}")
@@ -203,11 +193,10 @@ def _is_pem_file(path: str | None) -> bool:
 
 
 def plain_endpoint(raw: RawProfile) -> tuple[Endpoint, float] | None:
-    """Where a profile leads, and the seconds that it allows for it, wherever its secret is.
+    """Where a profile leads, wherever its secret is, and the seconds that it allows for it; None where not plain.
 
-    Returns:
-        None where the address is not plain, or where it is open whether the profile may be used: a project's with more
-        than addresses in it, which may need trust, and a secret that would go in plaintext.
+    So it is where it is open whether the profile may be used: a project's with more than addresses in it, which may
+    need trust, and a secret that would go in plaintext.
     """
     secrets = {path for path in raw.values if path[0] in SECRET_FIELDS}
     others = {path: value for path, value in raw.values.items() if path not in secrets}
@@ -238,7 +227,6 @@ class Resolved:
     """A profile with everything known about where it comes from.
 
     Attributes:
-        connectable: the profile, as far as connecting asks for it.
         raw: its fields with their origins, and what they overrode.
         trusted: False only for a profile of a project file that is not trusted.
     """
@@ -249,13 +237,11 @@ class Resolved:
 
     @property
     def profile(self) -> Profile:
-        """The validated profile."""
         validated: Profile = self.connectable.validated()
         return validated
 
     @property
     def origin(self) -> Origin:
-        """Where the profile is declared."""
         return self.raw.declared
 
     def origin_of(self, name: str) -> Origin:

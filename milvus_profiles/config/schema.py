@@ -1,8 +1,7 @@
 """What the root of a milvus.toml may hold, and the JSON Schema of the whole, for editors (taplo, Even Better TOML).
 
-The root is validated by pydantic-settings through sources of our own: its environment source makes phantom profiles,
-its dotenv source lets a repository's ``.env`` in, and merging files field by field would send one file's secret to
-another file's address.
+The root is validated by pydantic-settings without its sources: that of the environment makes phantom profiles, and that
+of dotenv lets a repository's ``.env`` in.  Profiles are imported where they are described: to connect takes none.
 """
 
 from __future__ import annotations
@@ -12,13 +11,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
-from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from ..fieldtypes import MANY
 from ..names import ALIAS_LONGEST, ALIAS_PATTERN
-from ..pool_settings import POOL_WIDE
-from ..profile import Profile
 from .fields import MAX_CONNECTIONS
 
 
@@ -31,37 +26,23 @@ class _Model(BaseSettings):
     max_connections: Annotated[int, Field(ge=1, le=MAX_CONNECTIONS)] = MAX_CONNECTIONS
     keyring_backends: list[str] = []
     profile: str | None = None
-    environment: Any = None  # made by our own source, so there is nothing to validate
+    environment: Any = None  # made by ourselves, so there is nothing to validate
 
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        *_: Any,
+        **__: Any,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment, then the files; see the module's text for what is left out."""
-        given: Any = init_settings
-        return tuple(_Source(settings_cls, found) for found in given.init_kwargs["read_from"])
+        """What was found alone; see the module's text for what is left out."""
+        return (init_settings,)
 
 
-class _Source(PydanticBaseSettingsSource):
-    def __init__(self, settings_cls: type[BaseSettings], found: dict[str, Any]) -> None:
-        super().__init__(settings_cls)
-        self._found = found
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        raise AssertionError("the sources answer for all fields at once")
-
-    def __call__(self) -> dict[str, Any]:
-        return self._found
-
-
-def validated(*found: dict[str, Any]) -> dict[str, Any]:
-    """What was found, strongest first, each value checked to be what it may be."""
-    model = _Model(read_from=found)  # type: ignore[call-arg]  # for the sources
+def validated(found: dict[str, Any]) -> dict[str, Any]:
+    """What was found, each value checked to be what it may be."""
+    model = _Model(**found)
     return {name: getattr(model, name) for name in _Model.model_fields}
 
 
@@ -130,6 +111,8 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
 
 def file_schema() -> dict[str, Any]:
     """The schema of a whole file, draft 2020-12, made from the models that validate it."""
+    from ..profile import Profile
+
     profile = Profile.model_json_schema()
     definitions: dict[str, Any] = profile.pop("$defs")
     properties = profile["properties"]
@@ -182,6 +165,9 @@ def file_schema() -> dict[str, Any]:
 
 def _say_what_models_check(profile: dict[str, Any], definitions: dict[str, Any]) -> None:
     """Add what pydantic derives from no type: the rules between fields, as far as one table shows them."""
+    from ..fieldtypes import MANY
+    from ..pool_settings import POOL_WIDE
+
     command = definitions["CommandRef"]["properties"]
     command["command"]["minItems"] = command["command"].pop("minLength", 1)
     command["command"]["maxItems"] = command["pass_env"]["maxItems"] = MANY

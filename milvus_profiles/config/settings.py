@@ -50,8 +50,7 @@ class EnvironmentLayer:
     Attributes:
         fields: folded alias to the fields that its variables set.
         names: folded alias to the alias as it is spelled when no file declares it.
-        uri_alias: the profile that ``MILVUS_URI`` declares; None without it.
-        uri_fields: the fields of that profile.
+        uri_alias, uri_fields: the profile that ``MILVUS_URI`` declares.
         ignored: names of the family that mean nothing because ``MILVUS_URI`` is not set.
     """
 
@@ -65,8 +64,7 @@ class EnvironmentLayer:
 def read_environment(env: Mapping[str, str], cwd: str) -> EnvironmentLayer:
     """Read the layer; an empty value counts as unset, and relative paths count from ``cwd``.
 
-    Raises:
-        ConfigError: a variable is misspelled, is not of its field's type, or contradicts another.
+    A variable that is misspelled, is not of its field's type, or contradicts another is a ConfigError.
     """
     fields: dict[str, Raw] = {}
     names: dict[str, str] = {}
@@ -223,10 +221,9 @@ class Settings:
 
     Attributes:
         default_profile: the profile that is taken when nothing names one; that of the nearest file.
-        max_connections: live connections at once, at most 65,536; the lowest that a file gives.
+        max_connections: live connections at once; the lowest that a file gives.
         keyring_backends: keyring backends allowed beside the operating systems' own, by dotted name.
         profile: ``MILVUS_PROFILE``.
-        environment: what the environment says about profiles.
     """
 
     default_profile: str | None = None
@@ -237,7 +234,6 @@ class Settings:
 
 
 def _from_files(documents: tuple[Document, ...]) -> dict[str, Any]:
-    """The settings that files make, strongest first."""
     found: dict[str, Any] = {}
     for document in documents:
         for key, value in document.root.items():
@@ -251,11 +247,7 @@ def _from_files(documents: tuple[Document, ...]) -> dict[str, Any]:
 
 
 def load_settings(env: Mapping[str, str], cwd: str, documents: tuple[Document, ...]) -> Settings:
-    """Read the root settings of the environment and of the files in force, strongest first.
-
-    Raises:
-        ConfigError: a root key or a variable is wrong.
-    """
+    """Read the root settings of the environment and the files in force, strongest first; ConfigError if one is wrong."""
     for document in documents:
         _check(document)
     # Of the files only what stands in their roots counts, not the files themselves, which may be large.
@@ -275,7 +267,7 @@ def load_settings(env: Mapping[str, str], cwd: str, documents: tuple[Document, .
     else:
         from .schema import validated
 
-        settings = Settings(**validated(variables, found))
+        settings = Settings(**validated({**variables, **found}))
     if len(_CACHE) >= _CACHE_SIZE:
         _CACHE.clear()
     _CACHE[key] = settings

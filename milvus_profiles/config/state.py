@@ -26,8 +26,11 @@ _LOCK_TIMEOUT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a state file says: the object in it, empty where there is none; or why it is not believed (``fault``) or
-    cannot be read (``unread``) and what to do; or what stands there where that cannot be understood (``garbled``)."""
+    """What a state file says: the object in it, empty where there is none.
+
+    Or why it is not believed (``fault``) or cannot be read (``unread``) and what to do; or what stands there where that
+    cannot be understood (``garbled``).
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
     fault: tuple[str, str] | None = None
@@ -35,27 +38,7 @@ class State:
     garbled: bytes | None = field(default=None, repr=False)
 
 
-def state_file(name: str, env: Mapping[str, str]) -> str:
-    """The path of a state file, whether it exists or not, to write it.
-
-    Raises:
-        ConfigError: there is no state directory, or it is somebody else's.
-    """
-    directory = state_directory(env)
-    if directory is None:
-        reason, hint = home_fault(env) or ("there is no home directory", "set HOME")
-        raise ConfigError(f"there is no place to remember that: {reason}", hint=hint)
-    if (fault := state_fault(env)) is not None:
-        raise ConfigError(
-            f"the state directory is not used: {fault}",
-            hint=f"{fault.hint}, or set XDG_STATE_HOME to a directory of your own",
-            location=Location(directory),
-        )
-    return os.path.join(directory, name)
-
-
 def read_state(name: str, env: Mapping[str, str]) -> State:
-    """Read a state file of this name."""
     directory = state_directory(env)
     if directory is None:
         return State()
@@ -84,19 +67,23 @@ def update_state(
 ) -> tuple[str, str | None]:
     """Change a state file, under its lock, so that what another process wrote meanwhile stays.
 
-    Errors call it ``what``: ``"the list of trusted files"``.
+    Errors call it ``what``: ``"the list of trusted files"``.  ConfigError where there is no place for it, it is not
+    believed or not understood, or cannot be written; LockTimeoutError where another process writes it for too long.
 
     Returns:
         The path of the file, and what is to be told although it was written.
-
-    Raises:
-        ConfigError: there is no place for it, it is not believed or not understood, or it cannot be written.
-        LockTimeoutError: another process writes it for too long.
     """
     from .atomic import create_file, write_atomic
     from .places import locked
 
-    path = state_file(name, env)
+    directory = state_directory(env)
+    if directory is None:
+        reason, hint = home_fault(env) or ("there is no home directory", "set HOME")
+        raise ConfigError(f"there is no place to remember that: {reason}", hint=hint)
+    if (refused := state_fault(env)) is not None:
+        hint = f"{refused.hint}, or set XDG_STATE_HOME to a directory of your own"
+        raise ConfigError(f"the state directory is not used: {refused}", hint=hint, location=Location(directory))
+    path = os.path.join(directory, name)
     try:
         with locked(path, _LOCK_TIMEOUT):
             state = read_state(name, env)

@@ -45,7 +45,6 @@ class TrustStore:
             and in ``approved``, by directory, the ``sha256`` of each content that was pinned before.  An earlier
             version, which wrote no such list, reads the last one.
         fault: why the state file is not believed, and what to do; None if it is, or if there is none.
-        env: the environment, for where the state file is and whom it may belong to.
     """
 
     path: str | None
@@ -89,11 +88,8 @@ class TrustStore:
         }
 
     def pin(self, document: Document) -> TrustStore:
-        """Trust a document as it stands; what was trusted before under its path stays trusted.
-
-        Raises:
-            MilvusProfilesError: the state file is not to be believed, or cannot be written.
-        """
+        """Trust a document as it stands, and what was trusted before under its path; an error where that cannot be
+        kept."""
         salt = os.urandom(16).hex()
         gated = gated_fields(document)
         entry = {
@@ -111,7 +107,6 @@ class TrustStore:
         return self._update(os.path.realpath(path), None)
 
     def unpin_all(self) -> TrustStore:
-        """Trust no file any longer; errors as :meth:`pin`."""
         return self._update(None, None)
 
     def contents(self, path: str) -> list[str]:
@@ -219,7 +214,6 @@ def shown_gated(name: str, value: Any) -> Any:
 
 
 def remedy(document: Document, store: TrustStore) -> str:
-    """What to do about a project file that is not trusted."""
     if store.fault is not None:
         return f"the list of trusted files {store.fault[0]}; {store.fault[1]}"
     return (
@@ -241,11 +235,9 @@ def gated_names(raw: RawProfile) -> list[str]:
 
 
 def check_fields(raw: RawProfile, store: TrustStore) -> None:
-    """Refuse a profile, overrides included, whose file is untrusted and whose fields need trust.
+    """Refuse a profile, overrides included, whose file is untrusted and whose fields need trust: UntrustedError.
 
-    Raises:
-        UntrustedError: a gated field is in force, or a secret of the environment or of the call would go to the address
-            of an untrusted project file.
+    So is one where a secret of the environment or of the call would go to the address of an untrusted project file.
     """
     document = raw.document
     if document is None or store.trusts(document):

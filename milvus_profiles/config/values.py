@@ -29,8 +29,7 @@ BOUND_TO_ADDRESS = frozenset({"user", "password", "token", "allow_insecure"})
 
 
 class Origin(NamedTuple):
-    """Where a value comes from: its layer; the name of the variable, option or argument, or the file and the keys from
-    its root.
+    """Where a value comes from: its layer; a variable, option or argument, or the file and the keys from its root.
 
     No dataclass, since one is made for each field, and those take three times as long.
     """
@@ -85,12 +84,9 @@ Raw = dict[FieldPath, Value]
 
 @dataclass(slots=True)
 class RawProfile:
-    """The fields of a profile before validation.
+    """The fields of a profile before validation, and what gave way to a stronger layer.
 
-    Attributes:
-        overridden: what gave way to a stronger layer.
-        declared: where the profile itself stands.
-        document: the file that declares it; None for the environment and for calls.
+    It is declared in a document, or by the environment or a call, which have none.
     """
 
     alias: str
@@ -247,7 +243,6 @@ def _replaced(path: FieldPath, over: Raw) -> bool:
 
 
 def has_address(raw: Raw) -> bool:
-    """Whether the fields say where the server is."""
     return ("uri",) in raw or ("host",) in raw
 
 

@@ -63,12 +63,14 @@ class HeldDirectory:
         return HeldDirectory(os.path.join(self.path, name), self, passing=passing)
 
     def status(self, name: str) -> os.stat_result:
-        """What stands in it under a name; of a link the link itself.
-
-        Raises:
-            OSError: nothing does.
-        """
+        """What stands in it under a name; of a link the link itself.  OSError where nothing does."""
         return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
+
+    def leads_away(self, name: str) -> bool:
+        """Whether a link stands in it under a name."""
+        with suppress(FileNotFoundError):
+            return is_link(self.status(name))
+        return False
 
     def open(self, name: str, how: int, mode: int = 0o600) -> int:
         """A descriptor of a file in it, which may be no link; opening waits for nobody."""
@@ -90,8 +92,7 @@ class HeldDirectory:
     def replace(self, old: str, new: str) -> None:
         """Give what stands under one name another one, in place of a file or link that stands there.
 
-        Raises:
-            OSError: it cannot be; on Windows also where another process has it open for longer than a second.
+        OSError where it cannot be; on Windows also where another process has it open for longer than a second.
         """
         at = self._descriptor
         _patiently(lambda: os.replace(self._at(old), self._at(new), src_dir_fd=at, dst_dir_fd=at))
@@ -105,11 +106,7 @@ class HeldDirectory:
             os.link(self._at(old), self._at(new), src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
 
     def remove(self, name: str, *, patient: bool = True) -> None:
-        """Remove a file, or of a link the link itself; ``patient`` asks again as :meth:`replace` does.
-
-        Raises:
-            OSError: it cannot be, or is a directory; on Windows as for :meth:`replace`.
-        """
+        """Remove a file, or of a link the link itself; errors, and what ``patient`` asks for, as for :meth:`replace`."""
         if not patient:
             return os.unlink(self._at(name), dir_fd=self._descriptor)
         return _patiently(lambda: os.unlink(self._at(name), dir_fd=self._descriptor))
@@ -122,7 +119,6 @@ class HeldDirectory:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing stands in it."""
         with self.names() as names:
             return next(names, None) is None
 
@@ -141,7 +137,6 @@ class HeldDirectory:
 
     @property
     def own_status(self) -> os.stat_result:
-        """Of the directory itself."""
         return os.stat(self.path if self._descriptor is None else self._descriptor)
 
     def sync(self) -> None:
@@ -193,8 +188,7 @@ _OF_THE_CONTENT = frozenset({"security.ima", "security.evm"})
 
 
 def copy_attributes(held: HeldDirectory, name: str, target: int, *, access: bool) -> list[str]:
-    """Give a new file the extended attributes of the one whose place it takes; the names of those that it could not be
-    given.
+    """Give a new file the extended attributes of the one whose place it takes; the names of those that it lost.
 
     It has the owner and mode already.  ``access`` is for the access control list, as long as both have the same owner
     and group.

@@ -27,12 +27,10 @@ _MOUNTS = "/proc/self/mountinfo"
 
 
 class Fault(NamedTuple):
-    """Why what stands at a path could be somebody else's work.
+    """Why what stands at a path could be somebody else's work, and what ends that.
 
-    Attributes:
-        reason: as a sentence that its path begins: ``"belongs to another user (uid 1000)"``.
-        hint: what ends that.
-        foreign: whether another user owns it; False where it is this user's and others may write to it.
+    The reason is a sentence that its path begins: ``"belongs to another user (uid 1000)"``.  It is not ``foreign``
+    where it is this user's and others may write to it.
     """
 
     path: str
@@ -197,10 +195,8 @@ def leads_out(path: str, directory: str) -> bool:
 def absolute_path(path: str, *, base: str | os.PathLike[str], home: str | None = None) -> str:
     """The path with ``~`` expanded, counted from a base, in its one spelling; links are not followed.
 
-    ``home`` is what ``~`` stands for; None takes the process's own home directory, and empty means that there is none.
-
-    Raises:
-        ConfigError: it can be the path of nothing, or there is no such home directory.
+    ``home`` is what ``~`` stands for; None takes the process's own home directory, and empty means that there is none:
+    then it is a ConfigError, as what can be the path of nothing is.
     """
     if len(path) > _LONGEST:
         raise _refused("a path is longer than any that a system takes", f"at most {_LONGEST} characters")

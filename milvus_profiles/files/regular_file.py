@@ -74,20 +74,15 @@ class RegularFile:
 
 
 def read_regular(path: str, limit: int) -> RegularFile:
-    """Read a regular file whole; links are followed.
-
-    Raises:
-        FileFault: there is none, it is no regular file, it has more bytes than the limit, or it cannot be read.
-    """
+    """Read a regular file whole, links followed; FileFault where that cannot be, or it is larger than the limit."""
     descriptor, status = open_file(path)
     return read_open(descriptor, limit, status)
 
 
 def read_open(descriptor: int, limit: int, status: os.stat_result | None = None) -> RegularFile:
-    """Read whole what is open, if it is a regular file, and close it.
+    """Read whole what is open, if it is a regular file, and close it; errors are those of :func:`read_regular`.
 
-    ``status`` is what os.fstat says of it, where that is known already, and that it is a regular file.  Errors are
-    those of :func:`read_regular`.
+    ``status`` is what os.fstat says of it, where that is known already, and that it is a regular file.
     """
     try:
         if status is None:
@@ -103,10 +98,8 @@ def read_open(descriptor: int, limit: int, status: os.stat_result | None = None)
 def open_file(path: str, *, pipes: bool = False) -> tuple[int, os.stat_result]:
     """Open a file for reading, without waiting; links are followed, and the caller closes the descriptor.
 
-    ``pipes`` takes a FIFO too, whose reads do not wait either, and a terminal, for the caller to refuse.
-
-    Raises:
-        FileFault: there is none, it is of another kind, or it cannot be opened.
+    ``pipes`` takes a FIFO too, whose reads do not wait either, and a terminal, for the caller to refuse.  FileFault
+    where there is none, it is of another kind, or it cannot be opened.
     """
     try:
         # Looked at before it is opened, because to open a device may do something.
@@ -160,11 +153,7 @@ def _fault(error: OSError) -> FileFault:
 
 
 def check_kind(mode: int, pipes: bool = False, *, terminals: bool = False) -> None:
-    """Refuse what is no regular file, by its mode; FIFOs and devices (``terminals``) may be let pass.
-
-    Raises:
-        FileFault: it is of another kind.
-    """
+    """Refuse what is no regular file, by its mode: a FileFault.  FIFOs and devices (``terminals``) may be let pass."""
     if stat.S_ISREG(mode) or (pipes and stat.S_ISFIFO(mode)) or (terminals and stat.S_ISCHR(mode)):
         return
     if stat.S_ISDIR(mode):

@@ -1,5 +1,1 @@
-"""From a secret reference to a token: the keyring, bound to endpoints, and literals, variables, files and commands.
-
-Nothing here knows where a profile was declared or whether its file is trusted: whoever asks for a secret has decided
-that before.
-"""
+"""From a secret reference to a token; whoever asks for one has decided whether the profile's file is trusted."""

@@ -46,10 +46,8 @@ _RFC3339 = re.compile(
 def variables(command: CommandSource, env: Mapping[str, str], *, terminal: bool = False) -> MaskedMapping:
     """The environment of the program: PATH, HOME, LANG and what the reference names, as far as they are set.
 
-    Windows has more of that kind.  Where it may have a terminal, TERM says which.
-
-    PATH is without its relative entries: what the program starts in turn is not looked for in the directory that it
-    runs in either.
+    Windows has more of that kind.  Where it may have a terminal, TERM says which.  PATH is without its relative
+    entries: what the program starts in turn is not looked for in the directory that it runs in either.
     """
     more = ("TERM",) if terminal else ()
     passed = {name: env[name] for name in sorted({*_PASSED, *command.pass_env, *more}) if name in env}
@@ -100,18 +98,15 @@ def run_command(
     """Run a program and take the secret from what it prints until it ends: one line, or a JSON object.
 
     The object is ``{"token": …, "expires_at": RFC 3339 with its offset}``; whatever begins with a brace is one.
-    Children that it leaves behind are left alone, whether they keep its output open or not.
+    Children that it leaves behind are left alone, whether they keep its output open or not.  SecretUnavailableError
+    where it cannot be started, fails, takes too long, or prints something else.
 
     Args:
-        command: the program and its arguments.
         env: its whole environment, as :func:`variables` gives it.
         seconds: after this time it is killed, with all that it started; on a terminal itself alone.
         show_stderr: let it write to our standard error; otherwise that is discarded.
         terminal: held while the program may ask on the terminal, if this process has one and runs in its foreground;
             then it has standard input, standard error and TERM as well.  None gives it no terminal.
-
-    Raises:
-        SecretUnavailableError: it cannot be started, fails, takes too long, or prints something else.
     """
     program = command.command[0]
     received = Received()

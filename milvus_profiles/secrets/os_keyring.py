@@ -122,7 +122,8 @@ class OSKeyring:
     """The keyring of the user's operating system.
 
     Only backends that keep secrets encrypted by the system are used, and in a chain of several only those of its
-    members; nothing is ever read from or written to another.  In one process one call is under way at a time.
+    members; nothing is ever read from or written to another.  In one process one call is under way at a time.  Each
+    raises SecretUnavailableError where the keyring is absent, locked, silent, or not one that is allowed.
 
     Args:
         extra_backends: dotted names of further backends, of a class or of its module, that the user allows.
@@ -146,19 +147,14 @@ class OSKeyring:
         self._announcing = threading.Lock()
 
     def get(self, account: str) -> SecretText | None:
-        """The secret of an account; None if the keyring has none.
-
-        Raises:
-            SecretUnavailableError: the keyring is absent, locked, silent, or not one that is allowed.
-        """
+        """The secret of an account; None if the keyring has none."""
         return self._ask(lambda backends: _read(backends, account))
 
     def set(self, account: str, secret: SecretText) -> None:
         """Store the secret of an account in place of what was there, and read it back.
 
-        Raises:
-            SecretUnavailableError: as :meth:`get`; also if the secret is empty or holds control characters, is too
-                long for the keyring, or does not come back as it was stored.
+        SecretUnavailableError also if it is empty or holds control characters, is too long, or does not come back as it
+        was.
         """
         if (what := secret_fault(secret)) is not None:
             raise SecretUnavailableError(f"the secret {what}", hint="a secret is one line of text")
@@ -167,8 +163,7 @@ class OSKeyring:
     def delete(self, account: str) -> bool:
         """Delete the secret of an account, in every backend in use; False if there was none.
 
-        Raises:
-            SecretUnavailableError: as :meth:`get`; also if it is still there afterwards.
+        SecretUnavailableError also if it is still there afterwards.
         """
         return self._ask(lambda backends: _erase(backends, account))
 

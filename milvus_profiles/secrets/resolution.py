@@ -35,9 +35,6 @@ def read_file(path: str, seconds: float) -> Fetched:
     """Read a secret from a file, in full and bounded in size; a pipe may take so many seconds to give all of it.
 
     What came from a pipe that this process was started with is kept FOR_EVER: that gives it only once.
-
-    Raises:
-        SecretUnavailableError: it cannot be read, or what it holds is no secret.
     """
     try:
         descriptor, status = open_file(path, pipes=True)
@@ -107,12 +104,9 @@ class SecretContext:
 
     Attributes:
         env: the process's environment; it is copied and masked.
-        keyring: the operating system's keyring.
         alias: the profile, for messages; empty for a connection without one.
         now: the clock, in seconds since the epoch.
-        verbose_stderr: let commands write to our standard error.
         time_limit: seconds that a command or a pipe may take.
-        standing: where the profile stands, for remedies.
         terminal: held while a command may ask on the terminal; None gives it none.
     """
 
@@ -149,10 +143,7 @@ def resolve(
 
     It blocks while it reads files, runs commands or waits for the keyring, whose entries are bound to the endpoint that
     the token will be sent to.  ``refresh`` gets it anew although a command's result is still kept, because the server
-    refused it.
-
-    Raises:
-        SecretUnavailableError: it cannot be had.
+    refused it.  SecretUnavailableError where it cannot be had.
     """
     if credential is None:
         return None
@@ -163,11 +154,7 @@ def resolve(
 
 
 def status(credential: Credential | None, endpoint: Endpoint, context: SecretContext) -> SecretStatus:
-    """Whether a secret is there, without showing it.
-
-    Raises:
-        SecretUnavailableError: the keyring cannot tell: it is absent, locked, silent, or not one that is allowed.
-    """
+    """Whether a secret is there, without showing it; SecretUnavailableError where the keyring cannot tell."""
     if credential is None:
         return SecretStatus("missing", "none")
     source, env = credential.source, context.env
@@ -212,7 +199,10 @@ def _naming(credential: Credential, endpoint: Endpoint, context: SecretContext) 
 def _secret(credential: Credential, endpoint: Endpoint, context: SecretContext, refresh: bool) -> SecretText:
     source = credential.source
     if isinstance(source, KeyringSource):
-        return _from_keyring(credential, endpoint, context)
+        account = keyring_account(endpoint, credential.user)
+        if (value := context.keyring.get(account)) is None:
+            raise SecretUnavailableError(f"the keyring has no secret for {account}", hint=_stored(context))
+        return _checked(value, f"the keyring's secret for {account}", _stored(context))
     if isinstance(source, EnvSource):
         if source.env not in context.env:
             raise SecretUnavailableError(f"the variable {source.env} is not set", hint=f"set {source.env}")
@@ -238,14 +228,6 @@ def _stored(context: SecretContext) -> str:
     if context.standing.prefix == OPTIONS:
         return "give it with --password-stdin or --token-stdin"
     return f"store the secret with {context.standing.command('secret', 'set', context.alias or 'ALIAS')}"
-
-
-def _from_keyring(credential: Credential, endpoint: Endpoint, context: SecretContext) -> SecretText:
-    account = keyring_account(endpoint, credential.user)
-    value = context.keyring.get(account)
-    if value is None:
-        raise SecretUnavailableError(f"the keyring has no secret for {account}", hint=_stored(context))
-    return _checked(value, f"the keyring's secret for {account}", _stored(context))
 
 
 def _from_command(

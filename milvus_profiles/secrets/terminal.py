@@ -17,24 +17,18 @@ from typing import Any
 if sys.platform == "win32":
 
     def opened() -> int | None:
-        """Windows has no such terminal."""
         return None
 
     def has_terminal() -> bool:
-        """Never."""
         return False
 
     @contextlib.contextmanager
     def restored(*, always: bool = False) -> Iterator[None]:  # noqa: ARG001
-        """Give the terminal back its state where what is done ends in an exception, such as a time limit or Ctrl+C.
-
-        ``always``: also where it does not.
-        """
+        """Give the terminal back its state where what is done ends in an exception, such as Ctrl+C, or ``always``."""
         yield
 
     @contextlib.contextmanager
     def kept(prompt: str = "", parting: str = "") -> Iterator[None]:  # noqa: ARG001
-        """Nothing to do."""
         yield
 
 else:

@@ -55,7 +55,6 @@ class Received:
 
     @property
     def too_large(self) -> bool:
-        """Whether more came than a secret may have."""
         return len(self._data) > SIZE_LIMIT
 
     def text(self) -> SecretText | None:
@@ -75,10 +74,7 @@ def keyring_account(endpoint: Endpoint, user: str | None) -> str:
 
     It is ``tls|HOST|PORT|USER`` or ``plain|HOST|PORT|USER`` (an IPv6 host without brackets), ``unix|REALPATH||USER``
     for a Unix socket; the last part is empty for a whole token.  A ``|`` or ``%`` in a socket's path is
-    percent-encoded.
-
-    Raises:
-        ConfigError: the endpoint is Milvus Lite, which has no authentication.
+    percent-encoded.  Milvus Lite, which has no authentication, is a ConfigError.
     """
     if endpoint.kind == "lite":
         raise ConfigError(
@@ -134,13 +130,9 @@ class SecretCache:
     ) -> SecretText:
         """What is kept under the key, or what fetching gives, by one thread at a time per key and without a lock held.
 
-        Args:
-            key: all that decides what is fetched; its repr must not show a secret.
-            now: the clock, in seconds since the epoch.
-            refresh: fetch although something is kept, unless it is kept for ever.
-
-        Raises:
-            SecretUnavailableError: fetching failed, here or in the thread whose answer is shared.
+        The key is all that decides what is fetched, and its repr must not show a secret; ``now`` the clock, in seconds
+        since the epoch.  ``refresh`` fetches although something is kept, unless for ever.  SecretUnavailableError where
+        fetching failed, here or in the thread whose answer is shared.
         """
         with self._lock:
             secret, until = self._values.get(key, (None, 0.0))
@@ -179,6 +171,5 @@ class SecretCache:
                     del self._flights[key]
 
     def forget(self) -> None:
-        """Drop everything that is kept."""
         with self._lock:
             self._values = {}

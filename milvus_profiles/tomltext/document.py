@@ -50,7 +50,6 @@ class TextDocument:
 
     @property
     def text(self) -> str:
-        """The whole document as it stands now."""
         return "".join(line.raw for line in self.lines)
 
     def line_number(self, path: Path) -> int:

@@ -25,9 +25,9 @@ class Line(NamedTuple):
 
     Attributes:
         raw: its text with the newline that ends it; only the last one of a document may lack that.
-        kind: what it is; of a document that is no valid TOML, every line that is not blank is "broken".
-        path: of an entry or a header, its keys from the root (an array of tables counts its elements); else empty.
-        table: of an entry, the table of the header above it; else empty.
+        kind: of a document that is no valid TOML, every line that is not blank is "broken".
+        path: of an entry or a header, its keys from the root (an array of tables counts its elements).
+        table: of an entry, the table of the header above it.
     """
 
     raw: str
@@ -67,7 +67,6 @@ def _fillers(text: str) -> Iterator[Line]:
 
 
 def lay_out_broken(text: str) -> list[Line]:
-    """The lines of a text that tomli does not accept."""
     return [Line(raw, "broken" if raw.strip() else "blank") for raw in _LINE.findall(text)]
 
 
@@ -90,7 +89,6 @@ def key_span(raw: str, index: int) -> tuple[int, int]:
 
 
 def key_end(raw: str, start: int) -> int:
-    """Where the name that starts at an offset ends."""
     match = _KEY.match(raw, start)
     return match.end() if match else start
 
@@ -186,7 +184,6 @@ Path = tuple[str, ...]
 
 
 def nested(keys: Path, value: Any) -> Any:
-    """The value within one table for each key."""
     for key in reversed(keys):
         value = {key: value}
     return value

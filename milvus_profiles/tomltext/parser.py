@@ -44,10 +44,8 @@ _LARGE = 1 << 16  # characters from which on parsing takes longer than all else 
 def loads(text: str) -> dict[str, Any]:
     """Parse a TOML document.
 
-    Raises:
-        TOMLDecodeError: it is not valid, or has a key that would take too long.
-        ValueError: it holds a number with too many digits.
-        RecursionError: its values are nested too deeply.
+    TOMLDecodeError where it is not valid, or has a key that would take too long; ValueError where it holds a number
+    with too many digits; RecursionError where its values are nested too deeply.
     """
     if len(text) < _LARGE:
         return _parsed(text)

@@ -42,8 +42,10 @@ _PLAIN_HEADER = re.compile(r"\[([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\]")
 
 
 class Span(NamedTuple):
-    """Where its last key starts (for an array's element, its value), where its value starts (for a table with a header,
-    its bracket), and just behind it: offsets in characters."""
+    """Where an entry stands, as offsets in characters: its last key, its value, and just behind that.
+
+    The key of an array's element is where its value starts, the value of a table with a header where its bracket does.
+    """
 
     key: int
     value: int
@@ -57,13 +59,9 @@ Statement = tuple[KeyPath, Span]
 class Positions:
     """The places of all entries of one text.
 
-    Args:
-        spans: by key path; the root is not among them.
-        comments: offsets at which comments start, ascending.
-        statements: the entries and headers of the document itself, in their order; of a scan within nothing.
-
-    Attributes:
-        hidden: what must not be shown of the text, once someone found it out: ranges of offsets, ascending.
+    They stand by key path, the root not among them; comments by the offsets at which they start, ascending.  Statements
+    are the entries and headers of the document itself, in their order, of a scan within nothing.  ``hidden`` is what
+    must not be shown of the text, once someone found it out: ranges of offsets, ascending.
     """
 
     def __init__(
