@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from milvus_profiles.config.edit import Change, edit_file
 from tests.support.edits import add, copy, in_turn, put, remove, rename, unset
 
@@ -51,92 +53,77 @@ def without(text: str, *pieces: str) -> str:
     return text
 
 
-def test_removing_a_profile_takes_its_comments_along_and_leaves_the_others(tmp_path: Path) -> None:
-    text = edited(tmp_path / "milvus.toml", FILE, remove("prod"))
-    start = FILE.index("# what customers see")
-    stop = FILE.index("# last of pool")
-    assert text == FILE[:start] + FILE[stop:]
+POOL = '[profiles.a]\nuri = "x"\n\n# pool of a\n[profiles.a.pool]\nmax_uses = 3\n\n# b\n[profiles.b]\nuri = "y"\n'
+FORMS = (
+    '# first\nprofiles.a.uri = "x"\n# more of first\nprofiles.a.user = "u"\n# second\nprofiles.b = { uri = "y" }\n'
+    '# third\n[profiles.c]\nuri = "z"\n'
+)
+OTHER = {"uri": "https://other.example:443", "user": "root", "token": {"keyring": True}}
 
 
-def test_a_comment_that_touches_the_next_header_stays_with_that_one(tmp_path: Path) -> None:
-    text = edited(tmp_path / "milvus.toml", FILE, remove("stage"))
-    start = FILE.index("# last of pool")
-    assert text == FILE[:start]
-
-
-def test_a_comment_between_blank_lines_belongs_to_nobody(tmp_path: Path) -> None:
-    text = edited(tmp_path / "milvus.toml", FILE, remove("prod"), remove("stage"), remove("dev"))
-    assert text == "# Our servers; ask Ann before you change one.\n\n# a note that stands alone\n"
-
-
-def test_renaming_keeps_every_comment_and_everything_else_in_its_place(tmp_path: Path) -> None:
-    text = edited(tmp_path / "milvus.toml", FILE, rename("prod", "prod.eu"))
-    assert text == FILE.replace("[profiles.prod", '[profiles."prod.eu"')
-
-
-def test_setting_a_field_keeps_the_comment_behind_it(tmp_path: Path) -> None:
-    text = edited(tmp_path / "milvus.toml", FILE, put("dev", ("uri",), "http://127.0.0.1:19530"))
-    assert text == FILE.replace('"http://localhost:19530"  # plain', '"http://127.0.0.1:19530"  # plain')
-
-
-def test_a_new_field_goes_after_the_last_one_of_the_table_itself(tmp_path: Path) -> None:
-    path = tmp_path / "milvus.toml"
-    text = edited(path, FILE, put("prod", ("db_name",), "analytics"), put("dev", ("timeout",), 5))
-    expected = FILE.replace('user = "root"\n# touches', 'user = "root"\ndb_name = "analytics"\n# touches')
-    assert text == expected.replace("fine here\n", "fine here\ntimeout = 5\n")
-
-
-def test_unsetting_a_field_takes_its_line_and_leaves_the_comments_above_it(tmp_path: Path) -> None:
-    text = edited(tmp_path / "milvus.toml", FILE, unset("prod", ("uri",)))
-    assert text == without(FILE, 'uri = "https://prod.example:443"\n\n').replace("balancer\n", "balancer\n\n")
-
-
-def test_unsetting_a_field_between_blank_lines_leaves_one_of_them(tmp_path: Path) -> None:
-    text = edited(tmp_path / "m.toml", '[profiles.a]\nuri = "x"\n\nuser = "u"\n\ntimeout = 1\n', unset("a", ("user",)))
-    assert text == '[profiles.a]\nuri = "x"\n\ntimeout = 1\n'
-
-
-def test_removing_the_last_profile_leaves_no_blank_lines_at_the_end(tmp_path: Path) -> None:
-    text = edited(tmp_path / "m.toml", '[profiles.a]\nuri = "x"\n\n\n# b\n[profiles.b]\nuri = "y"\n', remove("b"))
-    assert text == '[profiles.a]\nuri = "x"\n'
-
-
-def test_removing_the_only_profile_leaves_an_empty_file(tmp_path: Path) -> None:
-    assert edited(tmp_path / "m.toml", '\n# a\n[profiles.a]\nuri = "x"\n', remove("a")) == ""
-
-
-def test_a_table_that_loses_its_header_takes_the_comment_of_that_header_along(tmp_path: Path) -> None:
-    text = '[profiles.a]\nuri = "x"\n\n# pool of a\n[profiles.a.pool]\nmax_uses = 3\n\n# b\n[profiles.b]\nuri = "y"\n'
-    assert edited(tmp_path / "m.toml", text, unset("a", ("pool",))) == without(
-        text, "# pool of a\n[profiles.a.pool]\nmax_uses = 3\n\n"
-    )
-
-
-def test_copying_keeps_the_comments_inside_and_leaves_those_around(tmp_path: Path) -> None:
-    text = edited(tmp_path / "milvus.toml", FILE, copy("prod", "prod.us"))
-    assert text == FILE + (
-        '\n[profiles."prod.us"]\n# behind the load balancer\nuri = "https://prod.example:443"\n\nuser = "root"\n'
-        '\n[profiles."prod.us".pool]\nmax_total_per_key = 4\n'
-    )
-
-
-def test_replacing_keeps_the_place_the_comments_and_the_fields_that_stay(tmp_path: Path) -> None:
-    fields = {"uri": "https://other.example:443", "user": "root", "token": {"keyring": True}}
-    text = edited(tmp_path / "milvus.toml", FILE, add("PROD", fields, replace=True))
-    expected = FILE.replace("https://prod.example:443", "https://other.example:443")
-    expected = expected.replace('user = "root"\n# touches', 'user = "root"\ntoken = {keyring = true}\n# touches')
-    assert text == without(expected, "[profiles.prod.pool]\nmax_total_per_key = 4\n")
-
-
-def test_comments_above_dotted_keys_and_inline_profiles_go_along_too(tmp_path: Path) -> None:
-    text = (
-        '# first\nprofiles.a.uri = "x"\n# more of first\nprofiles.a.user = "u"\n# second\nprofiles.b = { uri = "y" }\n'
-        '# third\n[profiles.c]\nuri = "z"\n'
-    )
-    path = tmp_path / "m.toml"
-    assert edited(path, text, remove("a")) == text[text.index("# second") :]
-    assert edited(path, text, remove("b")) == without(text, '# second\nprofiles.b = { uri = "y" }\n')
-    assert edited(path, text, remove("c")) == text[: text.index("# third")]
+@pytest.mark.parametrize(
+    ("text", "changes", "expected"),
+    [
+        # A profile that is removed takes its comments along, and leaves those of others and those of nobody.
+        (FILE, [remove("prod")], FILE[: FILE.index("# what customers see")] + FILE[FILE.index("# last of pool") :]),
+        (FILE, [remove("stage")], FILE[: FILE.index("# last of pool")]),
+        (
+            FILE,
+            [remove("prod"), remove("stage"), remove("dev")],
+            "# Our servers; ask Ann before you change one.\n\n# a note that stands alone\n",
+        ),
+        ('[profiles.a]\nuri = "x"\n\n\n# b\n[profiles.b]\nuri = "y"\n', [remove("b")], '[profiles.a]\nuri = "x"\n'),
+        ('\n# a\n[profiles.a]\nuri = "x"\n', [remove("a")], ""),
+        (FORMS, [remove("a")], FORMS[FORMS.index("# second") :]),
+        (FORMS, [remove("b")], without(FORMS, '# second\nprofiles.b = { uri = "y" }\n')),
+        (FORMS, [remove("c")], FORMS[: FORMS.index("# third")]),
+        # A new name changes nothing but the name.
+        (FILE, [rename("prod", "prod.eu")], FILE.replace("[profiles.prod", '[profiles."prod.eu"')),
+        # A field keeps the comment behind it, and a new one goes after the last of the table itself.
+        (
+            FILE,
+            [put("dev", ("uri",), "http://127.0.0.1:19530")],
+            FILE.replace('"http://localhost:19530"  # plain', '"http://127.0.0.1:19530"  # plain'),
+        ),
+        (
+            FILE,
+            [put("prod", ("db_name",), "analytics"), put("dev", ("timeout",), 5)],
+            FILE.replace('user = "root"\n# touches', 'user = "root"\ndb_name = "analytics"\n# touches').replace(
+                "fine here\n", "fine here\ntimeout = 5\n"
+            ),
+        ),
+        # One that is unset takes its line, and leaves the comments above it and one of two blank lines.
+        (
+            FILE,
+            [unset("prod", ("uri",))],
+            without(FILE, 'uri = "https://prod.example:443"\n\n').replace("balancer\n", "balancer\n\n"),
+        ),
+        (
+            '[profiles.a]\nuri = "x"\n\nuser = "u"\n\ntimeout = 1\n',
+            [unset("a", ("user",))],
+            '[profiles.a]\nuri = "x"\n\ntimeout = 1\n',
+        ),
+        (POOL, [unset("a", ("pool",))], without(POOL, "# pool of a\n[profiles.a.pool]\nmax_uses = 3\n\n")),
+        # A copy has the comments inside; one that takes another's place keeps those, and the fields that stay.
+        (
+            FILE,
+            [copy("prod", "prod.us")],
+            FILE + '\n[profiles."prod.us"]\n# behind the load balancer\nuri = "https://prod.example:443"\n\n'
+            'user = "root"\n\n[profiles."prod.us".pool]\nmax_total_per_key = 4\n',
+        ),
+        (
+            FILE,
+            [add("PROD", OTHER, replace=True)],
+            without(FILE, "[profiles.prod.pool]\nmax_total_per_key = 4\n")
+            .replace("https://prod.example:443", "https://other.example:443")
+            .replace('user = "root"\n# touches', 'user = "root"\ntoken = {keyring = true}\n# touches'),
+        ),
+    ],
+)
+def test_comments_belong_to_the_profile_they_stand_above(
+    tmp_path: Path, text: str, changes: list[Change], expected: str
+) -> None:
+    assert edited(tmp_path / "milvus.toml", text, *changes) == expected
 
 
 def test_a_new_profile_never_catches_a_comment_at_the_end_of_the_file(tmp_path: Path) -> None:

@@ -71,13 +71,10 @@ def test_a_symbolic_link_stays_and_its_target_is_edited(path: Path, tmp_path: Pa
     assert path.read_text() == FILE + '\n[profiles.b]\nuri = "y"\n'
     assert result.path == str(link)
     assert names(tmp_path / "links") == {"milvus.toml"}
-
-
-def test_a_link_to_nothing_gets_its_target(tmp_path: Path) -> None:
-    link = tmp_path / "milvus.toml"
-    link.symlink_to("dotfiles/milvus.toml")
-    edit_file(link, ADD)
-    assert link.is_symlink()
+    # One that leads to nothing gets its target.
+    (tmp_path / "empty.toml").symlink_to("dotfiles/milvus.toml")
+    edit_file(tmp_path / "empty.toml", ADD)
+    assert (tmp_path / "empty.toml").is_symlink()
     assert (tmp_path / "dotfiles" / "milvus.toml").is_file()
 
 
@@ -129,8 +126,9 @@ def test_an_edit_that_is_refused_or_does_nothing_creates_nothing(tmp_path: Path,
         (b"[profiles.a]\n[profiles.a]\n", "not valid TOML", (2, 12)),
         (b"[profiles.a]\nx = " + b"[" * 5000 + b"]" * 5000, "not valid TOML", None),
         (b"[profiles.a]\nx = " + b"1" * 5000, "not valid TOML", None),
+        (b"profiles.a." + b".".join([b"x"] * 3000) + b" = 1\n", "nested too deeply|more than 16 parts", None),
     ],
-    ids=["bom", "utf-16", "latin-1", "no value", "declared twice", "nested", "number"],
+    ids=["bom", "utf-16", "latin-1", "no value", "declared twice", "nested", "number", "dotted"],
 )
 def test_a_broken_file_is_left_alone(path: Path, content: bytes, message: str, place: tuple[int, int] | None) -> None:
     path.write_bytes(content)
@@ -149,34 +147,16 @@ def test_a_broken_file_is_left_alone(path: Path, content: bytes, message: str, p
     assert not path.with_name("other.toml").exists()
 
 
-def test_deeply_nested_tables_are_refused(path: Path) -> None:
-    text = "profiles.a." + ".".join("x" * 3000) + " = 1\n"
-    path.write_text(text)
-    with pytest.raises(MilvusProfilesError, match=r"nested too deeply|more than 16 parts"):
-        edit_file(path, ADD)
-    assert path.read_text() == text
-
-
-def test_a_directory_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is a directory") as caught:
-        edit_file(tmp_path, ADD)
-    assert caught.value.location is not None
-    assert caught.value.location.source == str(tmp_path)
-    assert caught.value.hint is not None
-
-
-def test_a_name_with_a_nul_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="not the name of a file"):
-        edit_file(f"{tmp_path}/a\0b", ADD)
-
-
-def test_a_fifo_is_no_file_and_hangs_nobody(tmp_path: Path) -> None:
-    path = tmp_path / "milvus.toml"
-    os.mkfifo(path)
-    with pytest.raises(ConfigError, match="FIFO"):
-        edit_file(path, ADD)
-    with pytest.raises(ConfigError, match="FIFO"):
-        replace_file(path, b"", expect=None)
+def test_what_is_no_file_is_refused_and_hangs_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for file, said in ((tmp_path, "is a directory"), (f"{tmp_path}/a\0b", "not the name of a file")):
+        with pytest.raises(ConfigError, match=said) as caught:
+            edit_file(file, ADD)
+        assert caught.value.location is not None
+        assert caught.value.hint is not None
+    for edit in (edit_file, replace_file):
+        with pytest.raises(ConfigError, match="FIFO"):
+            edit(tmp_path / "fifo", *((ADD,) if edit is edit_file else (b"",)), expect=None)
 
 
 # --- the caller's check ------------------------------------------------------------------------------------------
@@ -211,30 +191,17 @@ def test_an_error_carries_no_frame_that_holds_the_text(path: Path) -> None:
 # --- others who write ----------------------------------------------------------------------------------------------
 
 
-def test_an_editors_save_during_an_edit_is_not_overwritten(path: Path) -> None:
+def test_what_others_do_to_a_file_during_an_edit_is_noticed(path: Path) -> None:
     # An editor takes no lock; the check runs while the lock is held.
-    def save(_: bytes) -> None:
-        path.write_text("# saved\n")
-
-    with pytest.raises(EditConflictError, match="saved by someone else") as caught:
-        edit_file(path, ADD, check=save)
-    assert path.read_text() == "# saved\n"
-    assert caught.value.hint is not None
-    assert names(path.parent) == {"milvus.toml"}
-
-
-def test_a_file_that_appears_or_goes_during_an_edit_is_noticed(path: Path) -> None:
     new = path.with_name("new.toml")
-
-    def appear(_: bytes) -> None:
-        new.write_text("")
-
-    with pytest.raises(EditConflictError):
-        edit_file(new, ADD, check=appear)
-    assert new.read_text() == ""
+    for file, text in ((path, "# saved\n"), (new, "")):
+        with pytest.raises(EditConflictError, match="saved by someone else") as caught:
+            edit_file(file, ADD, check=lambda _, file=file, text=text: file.write_text(text))  # type: ignore[misc]
+        assert file.read_text() == text
+        assert caught.value.hint is not None
     with pytest.raises(EditConflictError):
         edit_file(path, ADD, check=lambda _: path.unlink())
-    assert not path.exists()
+    assert names(path.parent) == {"new.toml"}
 
 
 def test_the_expected_content_is_compared_first(path: Path) -> None:
@@ -272,14 +239,8 @@ def test_a_whole_text_takes_the_place_of_the_old_one(path: Path) -> None:
     assert not replace_file(path, new, expect=None).changed
     assert replace_file(path, b"", expect=None, dry_run=True).changed
     assert path.read_bytes() == new
-
-
-def test_a_whole_text_can_mend_a_broken_file(path: Path) -> None:
+    # It can mend a broken file, and be the first one.
     path.write_bytes(b"\xff[[[")
-    replace_file(path, FILE.encode(), expect=None)
-    assert path.read_text() == FILE
-
-
-def test_a_whole_text_can_be_the_first_one(tmp_path: Path) -> None:
-    result = replace_file(tmp_path / "new" / "milvus.toml", FILE.encode(), expect=digest(None))
-    assert result.created
+    replace_file(path, new, expect=None)
+    assert path.read_bytes() == new
+    assert replace_file(path.with_name("new") / "milvus.toml", new, expect=digest(None)).created

@@ -33,173 +33,151 @@ SCATTERED = (
 SUB_TABLE_ONLY = "# pool\n[profiles.dev.pool]\nmax_uses = 1\n"
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (DOTTED, DOTTED + '\n[profiles.new]\nuri = "z"\n'),
-        (INLINE, INLINE + '\n[profiles.new]\nuri = "z"\n'),
-        (ONE_LINE, ONE_LINE.replace(" } }", ' }, new = {uri = "z"} }')),
-        (NESTED_DOTS, NESTED_DOTS + '\n[profiles.new]\nuri = "z"\n'),
-        (SCATTERED, SCATTERED + '\n[profiles.new]\nuri = "z"\n'),
-        ("profiles = {}\n", 'profiles = {new = {uri = "z"}}\n'),
-        ("[profiles]\n", '[profiles]\n\n[profiles.new]\nuri = "z"\n'),
-        ('default_profile = "x"', 'default_profile = "x"\n\n[profiles.new]\nuri = "z"\n'),
-        ("\n\n", '\n\n[profiles.new]\nuri = "z"\n'),
-    ],
-)
-def test_adding_beside(path: Path, text: str, expected: str) -> None:
-    assert edited(path, text, add("new", {"uri": "z"})) == expected
+FORMS: dict[str, tuple[Change, list[tuple[str, str]]]] = {
+    "adding beside": (
+        add("new", {"uri": "z"}),
+        [
+            (DOTTED, DOTTED + '\n[profiles.new]\nuri = "z"\n'),
+            (INLINE, INLINE + '\n[profiles.new]\nuri = "z"\n'),
+            (ONE_LINE, ONE_LINE.replace(" } }", ' }, new = {uri = "z"} }')),
+            (NESTED_DOTS, NESTED_DOTS + '\n[profiles.new]\nuri = "z"\n'),
+            (SCATTERED, SCATTERED + '\n[profiles.new]\nuri = "z"\n'),
+            ("profiles = {}\n", 'profiles = {new = {uri = "z"}}\n'),
+            ("[profiles]\n", '[profiles]\n\n[profiles.new]\nuri = "z"\n'),
+            ('default_profile = "x"', 'default_profile = "x"\n\n[profiles.new]\nuri = "z"\n'),
+            ("\n\n", '\n\n[profiles.new]\nuri = "z"\n'),
+        ],
+    ),
+    "a new field": (
+        put("dev", ("timeout",), 5),
+        [
+            (DOTTED, DOTTED.replace('"r"\n', '"r"\nprofiles.dev.timeout = 5\n')),
+            (INLINE, INLINE.replace('"r" }', '"r", timeout = 5 }')),
+            (ONE_LINE, ONE_LINE.replace('"r" }', '"r", timeout = 5 }')),
+            (NESTED_DOTS, NESTED_DOTS.replace('"c"\n', '"c"\ndev.timeout = 5\n')),
+            (SCATTERED, SCATTERED + "timeout = 5\n"),
+            (SUB_TABLE_ONLY, "[profiles.dev]\ntimeout = 5\n\n" + SUB_TABLE_ONLY),
+            ("profiles.dev = {}  # x\n", "profiles.dev = {timeout = 5}  # x\n"),
+            ("[profiles.dev]", "[profiles.dev]\ntimeout = 5\n"),
+            ("\t[profiles.dev]\n\turi = 'x'\n", "\t[profiles.dev]\n\turi = 'x'\n\ttimeout = 5\n"),
+            ("[ profiles . 'dev' ]\n", "[ profiles . 'dev' ]\ntimeout = 5\n"),
+        ],
+    ),
+    "a key of a table": (
+        put("dev", ("ssl", "ca"), "q"),
+        [
+            ("[profiles.dev]\n", "[profiles.dev]\nssl = {ca = 'q'}\n"),
+            ("[profiles.dev]\nssl = { cert = 'c' } # s\n", "[profiles.dev]\nssl = { cert = 'c', ca = 'q' } # s\n"),
+            ("[profiles.dev]\nssl = { ca = 'c' , }\n".replace(" , }", " }"), "[profiles.dev]\nssl = { ca = 'q' }\n"),
+            (
+                "[profiles.dev]\nssl.cert = 'c'\nuser = 'u'\n",
+                "[profiles.dev]\nssl.cert = 'c'\nssl.ca = 'q'\nuser = 'u'\n",
+            ),
+            ("[profiles.dev]\n  ssl . 'cert' = 'c'\n", "[profiles.dev]\n  ssl . 'cert' = 'c'\n  ssl.ca = 'q'\n"),
+            ("[profiles.dev.ssl]\n\n# after\n", "[profiles.dev.ssl]\nca = 'q'\n\n# after\n"),
+            ("profiles.dev = {ssl.cert = 'c'}\n", "profiles.dev = {ssl.cert = 'c', ssl.ca = 'q'}\n"),
+            ("profiles.dev = {ssl.ca = 'c'}\n", "profiles.dev = {ssl.ca = 'q'}\n"),
+            ("profiles.dev = {}\n", "profiles.dev = {ssl = {ca = 'q'}}\n"),
+            ("profiles = {dev.ssl.cert = 'c'}\n", "profiles = {dev.ssl.cert = 'c', dev.ssl.ca = 'q'}\n"),
+            ("profiles.dev.uri = 'x'\n", "profiles.dev.uri = 'x'\nprofiles.dev.ssl = {ca = 'q'}\n"),
+        ],
+    ),
+    "a scalar in the place of a table": (
+        put("dev", ("ssl",), True),
+        [
+            ("[profiles.dev]\nssl = { ca = 'c' }  # s\n", "[profiles.dev]\nssl = true  # s\n"),
+            ("[profiles.dev]\nssl.ca = 'c'\nssl.key = 'k'\nuri = 'x'\n", "[profiles.dev]\nuri = 'x'\nssl = true\n"),
+            ("[profiles.dev]\nuri = 'x'\n\n[profiles.dev.ssl]\nca = 'c'\n", "[profiles.dev]\nuri = 'x'\nssl = true\n"),
+            ("profiles.dev = {ssl.ca = 'c', ssl.key = 'k', uri = 'x'}\n", "profiles.dev = {uri = 'x', ssl = true}\n"),
+            ("[profiles.dev.ssl]\nca = 'c'\n", "[profiles.dev]\nssl = true\n"),
+            ("profiles.dev.ssl.ca = 'c'\n", "[profiles.dev]\nssl = true\n"),
+            ("[profiles.dev]\nssl = [\n  1, # one\n  2,\n]\n", "[profiles.dev]\nssl = true\n"),
+        ],
+    ),
+    "unsetting a key of a table": (
+        unset("dev", ("ssl", "ca")),
+        [
+            ("[profiles.dev]\nssl = { ca = 'c', key = 'k' }\n", "[profiles.dev]\nssl = { key = 'k' }\n"),
+            ("[profiles.dev]\nssl = {key = 'k' , ca = 'c' }\n", "[profiles.dev]\nssl = {key = 'k' }\n"),
+            ("[profiles.dev]\nssl = {a = 1, ca = 'c', key = 'k'}\n", "[profiles.dev]\nssl = {a = 1, key = 'k'}\n"),
+            ("profiles.dev = {ssl.ca = 'c', ssl.key = 'k'}\n", "profiles.dev = {ssl.key = 'k'}\n"),
+            ("[profiles.dev.ssl]\nca = 'c'\nkey = 'k'\n", "[profiles.dev.ssl]\nkey = 'k'\n"),
+            # An empty table still turns TLS on: it never disappears with its last key.
+            ("[profiles.dev]\nssl = { ca = 'c' }\n", "[profiles.dev]\nssl = {}\n"),
+            ("[profiles.dev]\nuser = 'u'\nssl.ca = 'c'  # x\n", "[profiles.dev]\nuser = 'u'\nssl = {}\n"),
+            ("[profiles.dev.ssl]\nca = 'c'\n", "[profiles.dev.ssl]\n"),
+            ("profiles.dev = {ssl.ca = 'c'}\n", "profiles.dev = {ssl = {}}\n"),
+            ("profiles.dev = {uri = 'x', ssl = { ca = {x = 1}}}\n", "profiles.dev = {uri = 'x', ssl = {}}\n"),
+            ("profiles.dev.ssl.ca = 'c'\n", "profiles.dev.ssl = {}\n"),
+            ("[profiles.dev.ssl.ca]\nx = 1\n\n[profiles.dev.ssl.ca.y]\nz = 2\n", "[profiles.dev.ssl]\n"),
+        ],
+    ),
+    "removing": (
+        remove("dev"),
+        [
+            (DOTTED, 'profiles.stage.uri = "y"\n'),
+            (INLINE, '[profiles]\nstage = {uri="y"}\n'),
+            (ONE_LINE, 'profiles = { stage = { uri = "y" } }\n'),
+            (NESTED_DOTS, '[profiles]\nstage.uri = "y"\n'),
+            (SCATTERED, '[profiles.stage]\nuri = "y"\n'),
+            ('[[profiles.dev]]\nuri = "x"\n[[profiles.dev]]\n[profiles.b]\n', "[profiles.b]\n"),
+            ("profiles.dev = 3\n", ""),
+            ("profiles = { dev = 3 }\n", "profiles = {}\n"),
+            ("profiles = { dev.a = 3, b.c = 1, dev.d = 2 }\n", "profiles = { b.c = 1 }\n"),
+        ],
+    ),
+    "renaming": (
+        rename("dev", "box"),
+        [
+            (DOTTED, DOTTED.replace("dev", "box")),
+            (INLINE, INLINE.replace("dev = ", "box = ")),
+            (ONE_LINE, ONE_LINE.replace("dev", "box")),
+            (NESTED_DOTS, NESTED_DOTS.replace("dev", "box")),
+            (SCATTERED, SCATTERED.replace("dev", "box")),
+            ('[profiles . "dev"  ] # x\n', "[profiles . box  ] # x\n"),
+            (
+                "[[profiles.dev]]\na = 1\n\n[[profiles.dev]]\na = 2\n",
+                "[[profiles.box]]\na = 1\n\n[[profiles.box]]\na = 2\n",
+            ),
+        ],
+    ),
+    "copying": (
+        copy("dev", "box"),
+        [
+            (DOTTED, DOTTED + '\n[profiles.box]\nuri = "x"\nuser = "r"\n'),
+            (INLINE, INLINE + '\n[profiles.box]\nuri = "x"\nuser = "r"\n'),
+            (ONE_LINE, ONE_LINE.replace(" } }", ' }, box = {uri = "x", user = "r"} }')),
+            (
+                SCATTERED,
+                SCATTERED + '\n[profiles.box.pool]\nmax_uses = 1\n\n[profiles.box]\nuri = "x"\nuser = "r"\n',
+            ),
+            ("[profiles.dev]\na = 0x1F  # hex", "[profiles.dev]\na = 0x1F  # hex\n\n[profiles.box]\na = 0x1F  # hex\n"),
+        ],
+    ),
+    "a root key": (
+        put_root("default_profile", "a"),
+        [
+            ("[profiles.a]\n", 'default_profile = "a"\n\n[profiles.a]\n'),
+            ("# head\n\n# a\n[profiles.a]\n", '# head\n\ndefault_profile = "a"\n\n# a\n[profiles.a]\n'),
+            (
+                "max_connections = 5\n# x\n\n[profiles.a]\n",
+                'max_connections = 5\ndefault_profile = "a"\n# x\n\n[profiles.a]\n',
+            ),
+            ("# a\nprofiles.a.uri = 'x'\n", "default_profile = \"a\"\n# a\nprofiles.a.uri = 'x'\n"),
+            ("profiles = {a = {}}\n", 'default_profile = "a"\nprofiles = {a = {}}\n'),
+            ("# only a comment", '# only a comment\n\ndefault_profile = "a"\n'),
+            ("default_profile = 'b' # x\n[profiles.a]\n", 'default_profile = "a" # x\n[profiles.a]\n'),
+            ("[profiles.a]\n\n[default_profile]\nx = 1\n", 'default_profile = "a"\n\n[profiles.a]\n'),
+        ],
+    ),
+}
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (DOTTED, DOTTED.replace('"r"\n', '"r"\nprofiles.dev.timeout = 5\n')),
-        (INLINE, INLINE.replace('"r" }', '"r", timeout = 5 }')),
-        (ONE_LINE, ONE_LINE.replace('"r" }', '"r", timeout = 5 }')),
-        (NESTED_DOTS, NESTED_DOTS.replace('"c"\n', '"c"\ndev.timeout = 5\n')),
-        (SCATTERED, SCATTERED + "timeout = 5\n"),
-        (SUB_TABLE_ONLY, "[profiles.dev]\ntimeout = 5\n\n" + SUB_TABLE_ONLY),
-        ("profiles.dev = {}  # x\n", "profiles.dev = {timeout = 5}  # x\n"),
-        ("[profiles.dev]", "[profiles.dev]\ntimeout = 5\n"),
-        ("\t[profiles.dev]\n\turi = 'x'\n", "\t[profiles.dev]\n\turi = 'x'\n\ttimeout = 5\n"),
-        ("[ profiles . 'dev' ]\n", "[ profiles . 'dev' ]\ntimeout = 5\n"),
-    ],
+    ("what", "text", "expected"), [(what, *row) for what, (_, rows) in FORMS.items() for row in rows]
 )
-def test_a_new_field(path: Path, text: str, expected: str) -> None:
-    assert edited(path, text, put("dev", ("timeout",), 5)) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("[profiles.dev]\n", "[profiles.dev]\nssl = {ca = 'q'}\n"),
-        ("[profiles.dev]\nssl = { cert = 'c' } # s\n", "[profiles.dev]\nssl = { cert = 'c', ca = 'q' } # s\n"),
-        ("[profiles.dev]\nssl = { ca = 'c' , }\n".replace(" , }", " }"), "[profiles.dev]\nssl = { ca = 'q' }\n"),
-        ("[profiles.dev]\nssl.cert = 'c'\nuser = 'u'\n", "[profiles.dev]\nssl.cert = 'c'\nssl.ca = 'q'\nuser = 'u'\n"),
-        ("[profiles.dev]\n  ssl . 'cert' = 'c'\n", "[profiles.dev]\n  ssl . 'cert' = 'c'\n  ssl.ca = 'q'\n"),
-        ("[profiles.dev.ssl]\n\n# after\n", "[profiles.dev.ssl]\nca = 'q'\n\n# after\n"),
-        ("profiles.dev = {ssl.cert = 'c'}\n", "profiles.dev = {ssl.cert = 'c', ssl.ca = 'q'}\n"),
-        ("profiles.dev = {ssl.ca = 'c'}\n", "profiles.dev = {ssl.ca = 'q'}\n"),
-        ("profiles.dev = {}\n", "profiles.dev = {ssl = {ca = 'q'}}\n"),
-        ("profiles = {dev.ssl.cert = 'c'}\n", "profiles = {dev.ssl.cert = 'c', dev.ssl.ca = 'q'}\n"),
-        ("profiles.dev.uri = 'x'\n", "profiles.dev.uri = 'x'\nprofiles.dev.ssl = {ca = 'q'}\n"),
-    ],
-)
-def test_a_key_of_a_table(path: Path, text: str, expected: str) -> None:
-    assert edited(path, text, put("dev", ("ssl", "ca"), "q")) == expected.replace("'q'", '"q"')
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("[profiles.dev]\nssl = { ca = 'c' }  # s\n", "[profiles.dev]\nssl = true  # s\n"),
-        ("[profiles.dev]\nssl.ca = 'c'\nssl.key = 'k'\nuri = 'x'\n", "[profiles.dev]\nuri = 'x'\nssl = true\n"),
-        ("[profiles.dev]\nuri = 'x'\n\n[profiles.dev.ssl]\nca = 'c'\n", "[profiles.dev]\nuri = 'x'\nssl = true\n"),
-        ("profiles.dev = {ssl.ca = 'c', ssl.key = 'k', uri = 'x'}\n", "profiles.dev = {uri = 'x', ssl = true}\n"),
-        ("[profiles.dev.ssl]\nca = 'c'\n", "[profiles.dev]\nssl = true\n"),
-        ("profiles.dev.ssl.ca = 'c'\n", "[profiles.dev]\nssl = true\n"),
-        ("[profiles.dev]\nssl = [\n  1, # one\n  2,\n]\n", "[profiles.dev]\nssl = true\n"),
-    ],
-)
-def test_a_scalar_in_the_place_of_a_table(path: Path, text: str, expected: str) -> None:
-    assert edited(path, text, put("dev", ("ssl",), True)) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("[profiles.dev]\nssl = { ca = 'c', key = 'k' }\n", "[profiles.dev]\nssl = { key = 'k' }\n"),
-        ("[profiles.dev]\nssl = {key = 'k' , ca = 'c' }\n", "[profiles.dev]\nssl = {key = 'k' }\n"),
-        ("[profiles.dev]\nssl = {a = 1, ca = 'c', key = 'k'}\n", "[profiles.dev]\nssl = {a = 1, key = 'k'}\n"),
-        ("profiles.dev = {ssl.ca = 'c', ssl.key = 'k'}\n", "profiles.dev = {ssl.key = 'k'}\n"),
-        ("[profiles.dev.ssl]\nca = 'c'\nkey = 'k'\n", "[profiles.dev.ssl]\nkey = 'k'\n"),
-        # An empty table still turns TLS on: it never disappears with its last key.
-        ("[profiles.dev]\nssl = { ca = 'c' }\n", "[profiles.dev]\nssl = {}\n"),
-        ("[profiles.dev]\nuser = 'u'\nssl.ca = 'c'  # x\n", "[profiles.dev]\nuser = 'u'\nssl = {}\n"),
-        ("[profiles.dev.ssl]\nca = 'c'\n", "[profiles.dev.ssl]\n"),
-        ("profiles.dev = {ssl.ca = 'c'}\n", "profiles.dev = {ssl = {}}\n"),
-        ("profiles.dev = {uri = 'x', ssl = { ca = {x = 1}}}\n", "profiles.dev = {uri = 'x', ssl = {}}\n"),
-        ("profiles.dev.ssl.ca = 'c'\n", "profiles.dev.ssl = {}\n"),
-        ("[profiles.dev.ssl.ca]\nx = 1\n\n[profiles.dev.ssl.ca.y]\nz = 2\n", "[profiles.dev.ssl]\n"),
-    ],
-)
-def test_unsetting_a_key_of_a_table(path: Path, text: str, expected: str) -> None:
-    assert edited(path, text, unset("dev", ("ssl", "ca"))) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (DOTTED, 'profiles.stage.uri = "y"\n'),
-        (INLINE, '[profiles]\nstage = {uri="y"}\n'),
-        (ONE_LINE, 'profiles = { stage = { uri = "y" } }\n'),
-        (NESTED_DOTS, '[profiles]\nstage.uri = "y"\n'),
-        (SCATTERED, '[profiles.stage]\nuri = "y"\n'),
-        ('[[profiles.dev]]\nuri = "x"\n[[profiles.dev]]\n[profiles.b]\n', "[profiles.b]\n"),
-        ("profiles.dev = 3\n", ""),
-        ("profiles = { dev = 3 }\n", "profiles = {}\n"),
-        ("profiles = { dev.a = 3, b.c = 1, dev.d = 2 }\n", "profiles = { b.c = 1 }\n"),
-    ],
-)
-def test_removing(path: Path, text: str, expected: str) -> None:
-    assert edited(path, text, remove("dev")) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (DOTTED, DOTTED.replace("dev", "box")),
-        (INLINE, INLINE.replace("dev = ", "box = ")),
-        (ONE_LINE, ONE_LINE.replace("dev", "box")),
-        (NESTED_DOTS, NESTED_DOTS.replace("dev", "box")),
-        (SCATTERED, SCATTERED.replace("dev", "box")),
-        ('[profiles . "dev"  ] # x\n', "[profiles . box  ] # x\n"),
-        (
-            "[[profiles.dev]]\na = 1\n\n[[profiles.dev]]\na = 2\n",
-            "[[profiles.box]]\na = 1\n\n[[profiles.box]]\na = 2\n",
-        ),
-    ],
-)
-def test_renaming(path: Path, text: str, expected: str) -> None:
-    assert edited(path, text, rename("dev", "box")) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (DOTTED, DOTTED + '\n[profiles.box]\nuri = "x"\nuser = "r"\n'),
-        (INLINE, INLINE + '\n[profiles.box]\nuri = "x"\nuser = "r"\n'),
-        (ONE_LINE, ONE_LINE.replace(" } }", ' }, box = {uri = "x", user = "r"} }')),
-        (
-            SCATTERED,
-            SCATTERED + '\n[profiles.box.pool]\nmax_uses = 1\n\n[profiles.box]\nuri = "x"\nuser = "r"\n',
-        ),
-        ("[profiles.dev]\na = 0x1F  # hex", "[profiles.dev]\na = 0x1F  # hex\n\n[profiles.box]\na = 0x1F  # hex\n"),
-    ],
-)
-def test_copying(path: Path, text: str, expected: str) -> None:
-    assert edited(path, text, copy("dev", "box")) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("[profiles.a]\n", 'default_profile = "a"\n\n[profiles.a]\n'),
-        ("# head\n\n# a\n[profiles.a]\n", '# head\n\ndefault_profile = "a"\n\n# a\n[profiles.a]\n'),
-        (
-            "max_connections = 5\n# x\n\n[profiles.a]\n",
-            'max_connections = 5\ndefault_profile = "a"\n# x\n\n[profiles.a]\n',
-        ),
-        ("# a\nprofiles.a.uri = 'x'\n", "default_profile = \"a\"\n# a\nprofiles.a.uri = 'x'\n"),
-        ("profiles = {a = {}}\n", 'default_profile = "a"\nprofiles = {a = {}}\n'),
-        ("# only a comment", '# only a comment\n\ndefault_profile = "a"\n'),
-        ("default_profile = 'b' # x\n[profiles.a]\n", 'default_profile = "a" # x\n[profiles.a]\n'),
-        ("[profiles.a]\n\n[default_profile]\nx = 1\n", 'default_profile = "a"\n\n[profiles.a]\n'),
-    ],
-)
-def test_a_root_key(path: Path, text: str, expected: str) -> None:
-    assert edited(path, text, put_root("default_profile", "a")) == expected
+def test_every_form_is_edited_in_its_place(path: Path, what: str, text: str, expected: str) -> None:
+    assert edited(path, text, FORMS[what][0]) == expected.replace("'q'", '"q"')
 
 
 def test_unsetting_a_root_key(path: Path) -> None:

@@ -168,16 +168,21 @@ def data(document: Document) -> dict[str, Any]:
     return found
 
 
+def applied(path: Path, document: Document, change: Any, expected: dict[str, Any], alias: str) -> str:
+    """The new text, which says what is expected, and all that is not of this alias as it was."""
+    text = apply(path, document, change)
+    assert text is not None
+    assert repr(_sorted({"profiles": {}, **loads(text)})) == repr(_sorted(expected))
+    assert_kept(document, text, lambda piece: piece.owner != alias)
+    return text
+
+
 @given(documents(), st.data())
 def test_removing(path: Path, document: Document, choice: st.DataObject) -> None:
     alias = choice.draw(st.sampled_from(document.aliases))
-    text = apply(path, document, remove(alias))
-    assert text is not None
     expected = data(document)
     del expected["profiles"][alias]
-    found = {"profiles": {}, **loads(text)}
-    assert repr(_sorted(found)) == repr(_sorted(expected))
-    assert_kept(document, text, lambda piece: piece.owner != alias)
+    text = applied(path, document, remove(alias), expected, alias)
     gone = marks("".join(p.text for p in document.pieces if p.owner == alias))
     assert not set(gone) & set(marks(text))
 
@@ -215,28 +220,23 @@ def test_setting_a_field(path: Path, document: Document, choice: st.DataObject) 
     alias = choice.draw(st.sampled_from(document.aliases))
     field = choice.draw(st.sampled_from(["uri", "user", "odd key", "pool", "new"]))
     value = choice.draw(st.sampled_from(["é", 1, True, {"keyring": True}, [1, {"a": 2}]]))
-    text = apply(path, document, put(alias, (field,), value))
-    assert text is not None
     expected = data(document)
     expected["profiles"][alias][field] = value
-    assert repr(_sorted(loads(text))) == repr(_sorted(expected))
-    assert_kept(document, text, lambda piece: piece.owner != alias)
+    applied(path, document, put(alias, (field,), value), expected, alias)
 
 
 @given(documents(), st.data())
 def test_setting_a_key_of_a_table(path: Path, document: Document, choice: st.DataObject) -> None:
     alias = choice.draw(st.sampled_from(document.aliases))
     field = choice.draw(st.sampled_from(["uri", "pool", "new"]))
-    text = apply(path, document, put(alias, (field, "key"), "v"))
+    change = put(alias, (field, "key"), "v")
     expected = data(document)
     table = expected["profiles"][alias].setdefault(field, {})
     if not isinstance(table, dict):
-        assert text is None
+        assert apply(path, document, change) is None
         return
-    assert text is not None
     table["key"] = "v"
-    assert repr(_sorted(loads(text))) == repr(_sorted(expected))
-    assert_kept(document, text, lambda piece: piece.owner != alias)
+    text = applied(path, document, change, expected, alias)
     assert set(marks(document.text())) <= set(marks(text))
 
 
@@ -246,11 +246,8 @@ def test_unsetting_a_field(path: Path, document: Document, choice: st.DataObject
     expected = data(document)
     fields = list(expected["profiles"][alias]) or ["none"]
     field = choice.draw(st.sampled_from(fields))
-    text = apply(path, document, unset(alias, (field,)))
-    assert text is not None
     expected["profiles"][alias].pop(field, None)
-    assert repr(_sorted(loads(text))) == repr(_sorted(expected))
-    assert_kept(document, text, lambda piece: piece.owner != alias)
+    applied(path, document, unset(alias, (field,)), expected, alias)
 
 
 @given(documents())
@@ -266,12 +263,9 @@ def test_setting_the_default(path: Path, document: Document) -> None:
 def test_replacing(path: Path, document: Document, choice: st.DataObject) -> None:
     alias = choice.draw(st.sampled_from(document.aliases))
     fields = {"uri": "http://é", "timeout": 3, "ssl": {"ca": "x"}}
-    text = apply(path, document, add(alias, fields, replace=True))
-    assert text is not None
     expected = data(document)
     expected["profiles"][alias] = fields
-    assert repr(_sorted(loads(text))) == repr(_sorted(expected))
-    assert_kept(document, text, lambda piece: piece.owner != alias)
+    applied(path, document, add(alias, fields, replace=True), expected, alias)
 
 
 def _sorted(value: Any) -> Any:

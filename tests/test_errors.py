@@ -86,12 +86,6 @@ def test_what_a_subclass_adds_survives_too() -> None:
     assert pickle.loads(pickle.dumps(error)).stats == {"idle": 3}
 
 
-def test_a_message_alone_is_the_text() -> None:
-    error = MilvusProfilesError("it failed")
-    assert str(error) == "it failed"
-    assert (error.hint, error.location, error.args) == (None, None, ("it failed",))
-
-
 def test_the_text_says_where_what_and_what_to_do() -> None:
     error = MilvusProfilesError("is wrong", hint="mend it", location=Location("/p/milvus.toml", 3, 7, "port = x"))
     assert str(error).splitlines() == [
@@ -100,6 +94,15 @@ def test_the_text_says_where_what_and_what_to_do() -> None:
         "          ^",
         "hint: mend it",
     ]
+    alone = MilvusProfilesError("it failed")
+    assert (str(alone), alone.hint, alone.location, alone.args) == ("it failed", None, None, ("it failed",))
+    places = (
+        Location("MILVUS_URI"),
+        Location("f.toml", 3),
+        Location("f.toml", 3, 9),
+        Location("f.toml", 3, 9, "excerpt"),
+    )
+    assert [*map(str, places)] == ["MILVUS_URI", "f.toml:3", "f.toml:3:9", "f.toml:3:9"]
 
 
 def test_an_unknown_profile_is_a_key_error_whose_text_is_not_a_repr() -> None:
@@ -108,19 +111,6 @@ def test_an_unknown_profile_is_a_key_error_whose_text_is_not_a_repr() -> None:
     assert str(error) == "there is no profile 'x'\nhint: did you mean 'y'?"
     nothing: dict[str, UnknownProfileError] = {}
     assert nothing.get("x", error) is error
-
-
-@pytest.mark.parametrize(
-    ("location", "text"),
-    [
-        (Location("MILVUS_URI"), "MILVUS_URI"),
-        (Location("f.toml", 3), "f.toml:3"),
-        (Location("f.toml", 3, 9), "f.toml:3:9"),
-        (Location("f.toml", 3, 9, "excerpt"), "f.toml:3:9"),
-    ],
-)
-def test_a_location_is_path_line_and_column(location: Location, text: str) -> None:
-    assert str(location) == text
 
 
 @pytest.mark.parametrize(
@@ -142,15 +132,13 @@ def test_the_caret_stands_under_its_character(excerpt: str, column: int, caret: 
     assert Location("f", 1, column, excerpt).caret() == f"{excerpt}\n{caret}"
 
 
-def test_a_mark_moves_the_caret_where_the_excerpt_is_not_the_line() -> None:
-    assert Location("f", 1, 900, "…tail = 1", 1).caret() == "…tail = 1\n ^"
-    assert Location("f", 1, None, "tail", 2).caret() == "tail\n  ^"
-
-
 def test_without_an_excerpt_there_is_no_caret_and_without_a_column_only_the_excerpt() -> None:
     assert Location("f", 1, 1).caret() is None
     assert Location("f", 1, None, "a = 1").caret() == "a = 1"
     assert str(MilvusProfilesError("m", location=Location("f", 1, 1, ""))) == "f:1:1: m\n    \n    ^"
+    # A mark moves the caret where the excerpt is not the line.
+    assert Location("f", 1, 900, "…tail = 1", 1).caret() == "…tail = 1\n ^"
+    assert Location("f", 1, None, "tail", 2).caret() == "tail\n  ^"
 
 
 # --- suggestions ---------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 
 from milvus_profiles.cli.entry import main
 from tests.support.command import Command, Outcome
+from tests.support.files import written
 from tests.support.milvus import MilvusServer
 from tests.support.secret_service import KeyringSession
 from tests.test_hygiene import CANARY, leaks
@@ -20,6 +21,7 @@ from tests.test_hygiene import CANARY, leaks
 pytestmark = pytest.mark.programs
 
 SHOW = [sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"]
+PLAIN = '[profiles.a]\nuri = "http://127.0.0.1:19530"\n'
 LIST = """
 import os
 from pymilvus import MilvusClient
@@ -64,7 +66,7 @@ def test_the_variables_are_those_of_the_profile(cli: Command) -> None:
 
 
 def test_nothing_else_changes(cli: Command) -> None:
-    cli.own_file('[profiles.a]\nuri = "http://127.0.0.1:19530"\n')
+    cli.own_file(PLAIN)
     env = {"MILVUS_CONN_ALIAS": "x", "OTHER": "a\nb \udcff", "GRPC_TRACE": "", "GRPC_VERBOSITY": None}
     direct = subprocess.run(SHOW, env=cli.environment(env), cwd=cli.cwd, capture_output=True, text=True, check=True)
     outcome = cli("exec", "a", "--", *SHOW, env=env)
@@ -76,7 +78,7 @@ def test_nothing_else_changes(cli: Command) -> None:
 
 def test_what_another_connection_left_in_the_environment_is_not_inherited(cli: Command) -> None:
     """A token of elsewhere would be sent to this profile's server, and MILVUS_PROFILE would lead away from it."""
-    cli.own_file('[profiles.a]\nuri = "http://127.0.0.1:19530"\n')
+    cli.own_file(PLAIN)
     env = {
         "MILVUS_TOKEN": CANARY,
         "MILVUS_TOKEN_FILE": "/x",
@@ -124,7 +126,7 @@ def test_another_prefix_leaves_the_milvus_variables_alone(cli: Command) -> None:
 
 def test_the_file_of_config_is_passed_on(cli: Command, tmp_path: Path) -> None:
     (cli.cwd / "conf").mkdir()
-    (cli.cwd / "conf/m.toml").write_text('[profiles.a]\nuri = "http://127.0.0.1:19530"\n')
+    (cli.cwd / "conf/m.toml").write_text(PLAIN)
     found = milvus(cli("--config", "conf/m.toml", "exec", "a", "--", *SHOW))
     assert found["MILVUS_PROFILES_FILE"] == str(cli.cwd / "conf/m.toml")
     # The program reads profiles too, and gets this one whichever way it asks.
@@ -135,7 +137,7 @@ def test_the_file_of_config_is_passed_on(cli: Command, tmp_path: Path) -> None:
 
 
 def test_the_process_is_replaced(cli: Command) -> None:
-    cli.own_file('[profiles.a]\nuri = "http://127.0.0.1:19530"\n')
+    cli.own_file(PLAIN)
     process = cli.popen("exec", "a", "--", "sh", "-c", "echo $$; grep SigIgn /proc/self/status; kill -TERM $$")
     out, _ = process.communicate(timeout=60)
     pid, ignored = out.splitlines()
@@ -233,18 +235,16 @@ def test_milvus_lite_runs_as_long_as_the_program(lite: Command) -> None:
 def test_signals_are_passed_on_to_the_program_beside_milvus_lite(lite: Command) -> None:
     script = "trap 'echo one; exit 3' USR1; echo ready; while :; do read -r _ < fifo; done"
     os.mkfifo(lite.cwd / "fifo")
-    process = lite.popen("exec", "lite", "--", "bash", "-c", script)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    process.send_signal(signal.SIGUSR1)
-    out, _ = process.communicate(timeout=60)
-    assert (out, process.returncode) == ("one\n", 3)
-    process = lite.popen("exec", "lite", "--", "sh", "-c", "echo ready; exec sleep 600")
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
+    for program, sent, printed, status in (
+        (("bash", "-c", script), signal.SIGUSR1, "one\n", 3),
+        (("sh", "-c", "echo ready; exec sleep 600"), signal.SIGTERM, "", 128 + signal.SIGTERM),
+    ):
+        process = lite.popen("exec", "lite", "--", *program)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(sent)
+        out, _ = process.communicate(timeout=60)
+        assert (out, process.returncode) == (printed, status)
 
 
 KEY = """
@@ -286,17 +286,16 @@ def test_a_key_on_the_terminal_reaches_the_program_without_being_passed_on(lite:
     ],
 )
 def test_a_double_dash_of_the_program_stays_its_own(cli: Command, words: str, seen: str) -> None:
-    cli.own_file('[profiles.a]\nuri = "http://127.0.0.1:19530"\n')
-    (cli.cwd / "m.toml").write_text('[profiles.a]\nuri = "http://127.0.0.1:19530"\n')
+    cli.own_file(PLAIN)
+    (cli.cwd / "m.toml").write_text(PLAIN)
     tell = cli.cwd / "tell"
-    tell.write_text('#!/bin/sh\necho "$*"\n')
-    tell.chmod(0o755)
+    written(tell, '#!/bin/sh\necho "$*"\n', 0o755)
     env = {"PATH": f"{cli.cwd}:{cli.environment()['PATH']}"}
     assert cli("exec", *words.split(), env=env, status=0).stdout == f"{seen}\n"
 
 
 def test_an_option_before_the_program_is_ours(cli: Command) -> None:
-    cli.own_file('[profiles.a]\nuri = "http://127.0.0.1:19530"\n')
+    cli.own_file(PLAIN)
     assert "No such option: --flag" in cli("exec", "a", "--flag", "env", status=2).stderr
     assert "Missing argument" in cli("exec", "a", "--only", "env", status=2).stderr
     # How errors are shown is for our own words to say.

@@ -12,7 +12,6 @@ import grpc
 import pytest
 
 from milvus_profiles.errors import (
-    AuthenticationError,
     ConnectTimeoutError,
     MilvusProfilesError,
     NotMilvusError,
@@ -97,22 +96,22 @@ def test_words_that_grpc_uses(details: str, expected: type[MilvusProfilesError],
     assert error.hint
 
 
+@pytest.mark.parametrize(
+    ("code", "details"),
+    [
+        (grpc.StatusCode.UNKNOWN, "Received http2 header with status: 200"),
+        (grpc.StatusCode.UNKNOWN, "invalid value 'Content-Type': text/html"),
+        (grpc.StatusCode.UNIMPLEMENTED, "unknown service"),
+    ],
+)
+def test_answers_that_are_not_milvus(code: grpc.StatusCode, details: str) -> None:
+    assert type(classify(code, details, attempt(), method="GetVersion")) is NotMilvusError
+
+
 def test_no_answer_in_time_without_a_look() -> None:
     error = classify(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", attempt(timeout=3.0))
     assert type(error) is ConnectTimeoutError
     assert "within 3 seconds" in error.message
-
-
-def test_strange_answers_are_not_milvus_whatever_their_status() -> None:
-    for details in ("Received http2 header with status: 200", "invalid value 'Content-Type': text/html"):
-        error = classify(grpc.StatusCode.UNKNOWN, details, attempt())
-        assert type(error) is NotMilvusError
-
-
-def test_a_method_that_is_unknown_means_that_it_is_no_milvus() -> None:
-    error = classify(grpc.StatusCode.UNIMPLEMENTED, "unknown service", attempt(), method="GetVersion")
-    assert type(error) is NotMilvusError
-    assert "unknown service" in error.message
 
 
 def test_a_look_is_worth_its_time_only_where_the_status_is_ambiguous() -> None:
@@ -168,10 +167,7 @@ def test_a_port_that_closes_after_a_while_is_not_called_silent() -> None:
     error = said(f"{TRIED}UNAVAILABLE: ipv4:127.0.0.1:1: Socket closed", results=seen)
     assert "closes every connection" in error.message
     assert "a gateway" in str(error.hint)
-
-
-def test_clear_words_need_no_look() -> None:
-    seen = probed("connected", plaintext=PlaintextOutcome("silent"))
+    # Clear words need no look.
     assert type(said("internal: Milvus Proxy is not ready yet. please wait", results=seen)) is ServerNotReadyError
 
 
@@ -220,6 +216,8 @@ def test_an_address_that_answers_now_is_no_difference_of_resolvers() -> None:
     proxied = attempt(proxy="http://proxy.example:3128")
     other = details.replace("127.0.0.1", "10.0.0.9")
     assert type(classify(grpc.StatusCode.UNAVAILABLE, other, proxied, results=well)) is UnreachableError
+    down = classify(grpc.StatusCode.UNAVAILABLE, "Connection refused", proxied, results=probed("refused"))
+    assert "proxy.example:3128" in down.message
     by_number = attempt(uri="http://10.0.0.1:19530")
     assert type(classify(grpc.StatusCode.UNAVAILABLE, other, by_number, results=well)) is UnreachableError
 
@@ -230,17 +228,8 @@ def test_where_grpc_alone_knows_an_address_its_own_words_count() -> None:
         f"{TRIED}{TLS}OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: certificate has expired: OK", results=nowhere
     )
     assert "ended" in error.message
-
-
-def test_without_an_address_the_words_count() -> None:
     nothing = ProbeResults(Resolution("db.example", (), None))
     assert "unreachable" in said("Network is unreachable", results=nothing).message
-
-
-def test_a_proxy_that_is_down_is_named() -> None:
-    proxied = attempt(proxy="http://proxy.example:3128")
-    error = classify(grpc.StatusCode.UNAVAILABLE, "Connection refused", proxied, results=probed("refused"))
-    assert "proxy.example:3128" in error.message
 
 
 # --- certificates and remedies ---------------------------------------------------------------------------------------
@@ -302,20 +291,11 @@ def test_without_an_alias_remedies_name_arguments() -> None:
     assert "secret set" not in str(classify(grpc.StatusCode.UNAUTHENTICATED, "username and password", wrong).hint)
 
 
-def test_a_token_that_was_not_sent_is_told_from_one_that_was_refused() -> None:
-    none = classify(grpc.StatusCode.UNAUTHENTICATED, "auth check failure, please check api key is correct", attempt())
-    assert isinstance(none, AuthenticationError)
-    assert "there is none" in none.message
-
-
 def test_an_attempt_knows_the_name_to_verify() -> None:
     assert attempt().host == "db.example"
     assert attempt(ssl={"server_name": "other.example"}).host == "other.example"
     assert attempt(uri="unix:/run/m.sock").host == "localhost"
     assert attempt(ssl=SSL(server_name="x.example")).host == "x.example"
-
-
-def test_an_attempt_does_not_show_its_token() -> None:
     assert "canary" not in repr(attempt(token="root:canary"))
 
 

@@ -9,7 +9,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,8 +20,9 @@ from milvus_profiles.interop.exports import FORMATS, export
 from milvus_profiles.interop.exports.plan import Exported, plan_for
 from milvus_profiles.masked import SecretText
 from tests.support.certificates import Certificates
-from tests.support.command import Command
+from tests.support.command import Command, run_python
 from tests.support.faults import listener
+from tests.support.files import written
 from tests.support.milvus import MilvusServer
 from tests.support.requirements import need
 from tests.support.secret_service import KeyringSession
@@ -43,7 +43,7 @@ def test_the_issues_formats_are_there_and_in_the_help(cli: Command) -> None:
 def test_milvus_lite_is_pymilvuss_own(cli: Command) -> None:
     cli.own_file(f'[profiles.lite]\nuri = "{cli.cwd}/m.db"\n')
     program = exported(cli, "lite", "pymilvus").text
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = run_python(program)
     assert done.stdout == "[]\n", done.stderr
 
 
@@ -394,8 +394,7 @@ def test_a_unit_comes_back_through_systemd(awkward: Command, tmp_path: Path) -> 
             directory.chmod(directory.stat().st_mode | 0o011)
     text = (units / "literal.service").read_text().replace("[Unit]\n", "[Unit]\nDefaultDependencies=no\n")
     text = "".join(line for line in text.splitlines(keepends=True) if "network-online" not in line)
-    (units / "dumped.service").write_text(text.replace("DynamicUser=yes\n", ""))
-    (units / "dumped.service").chmod(0o644)
+    written(units / "dumped.service", text.replace("DynamicUser=yes\n", ""), 0o644)
     done = subprocess.run(
         [*as_nobody, SYSTEMD, "--test", "--user", "--unit=dumped.service"],
         env={"PATH": os.environ["PATH"], "HOME": str(runtime), "XDG_RUNTIME_DIR": str(runtime),

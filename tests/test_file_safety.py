@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from milvus_profiles.config.databases import is_tracked
-from milvus_profiles.config.documents import exposure, read_document
+from milvus_profiles.config.documents import exposure, file_warnings, read_document
 from milvus_profiles.config.loading import load
 from milvus_profiles.errors import ConfigError
 from milvus_profiles.files.paths import has_modes
 from tests.support.command import Command
 from tests.support.faults import recorder
+from tests.support.files import written
 
 CANARY = "canary-5c1e"
 LITERAL = f'[profiles.prod]\nuri = "http://127.0.0.1:1"\ntoken = "{CANARY}"\n'
@@ -26,9 +27,7 @@ LITERAL = f'[profiles.prod]\nuri = "http://127.0.0.1:1"\ntoken = "{CANARY}"\n'
 @pytest.fixture
 def user_file(home: Path) -> Path:
     path = home / ".config/milvus/milvus.toml"
-    path.parent.mkdir(parents=True)
-    path.write_text(LITERAL)
-    path.chmod(0o600)
+    written(path, LITERAL)
     return path
 
 
@@ -52,8 +51,6 @@ def warnings_of(stderr: str) -> list[str]:
 def test_a_readable_file_with_a_literal_token_is_warned_of_and_used(
     user_file: Path, home: Path, mode: int, words: str
 ) -> None:
-    from milvus_profiles.config.documents import file_warnings
-
     user_file.chmod(mode)
     profiles = load(env={"HOME": str(home)}, cwd=home)
     assert file_warnings(profiles.documents) == (
@@ -76,10 +73,11 @@ def test_a_file_with_a_literal_token_that_anybody_can_change_is_refused(user_fil
 
 
 def test_a_password_counts_as_a_token_does_and_so_does_the_profile_of_another(user_file: Path, home: Path) -> None:
-    user_file.write_text(
-        '[profiles.safe]\nuri = "localhost"\n[profiles.prod]\nuri = "localhost"\nuser = "u"\npassword = "canary-5c1e"\n'
+    written(
+        user_file,
+        '[profiles.safe]\nuri = "localhost"\n[profiles.prod]\nuri = "localhost"\nuser = "u"\npassword = "canary"\n',
+        0o666,
     )
-    user_file.chmod(0o666)
     with pytest.raises(ConfigError, match="changed by every user") as caught:
         load(env={"HOME": str(home)}, cwd=home).use("safe")
     assert str(caught.value.location) == f"{user_file}:3:11"
@@ -89,10 +87,7 @@ def test_a_password_counts_as_a_token_does_and_so_does_the_profile_of_another(us
     "token", ["{ keyring = true }", '{ env = "NAME" }', '{ file = "secret" }', '{ command = ["op"] }']
 )
 def test_without_a_literal_secret_others_may_read_and_may_not_write(user_file: Path, home: Path, token: str) -> None:
-    from milvus_profiles.config.documents import file_warnings
-
-    user_file.write_text(f'[profiles.prod]\nuri = "localhost"\ntoken = {token}\n')
-    user_file.chmod(0o664)
+    written(user_file, f'[profiles.prod]\nuri = "localhost"\ntoken = {token}\n', 0o664)
     profiles = load(env={"HOME": str(home)}, cwd=home)
     assert file_warnings(profiles.documents) == ()
     assert profiles.use("prod").profile.alias == "prod"
@@ -111,8 +106,7 @@ def test_a_named_file_that_anybody_can_change_is_refused_and_an_untrusted_one_is
     home: Path, project: Path, role: str
 ) -> None:
     path = project / "milvus.toml"
-    path.write_text('[profiles.prod]\nuri = "localhost"\n')
-    path.chmod(0o666)
+    written(path, '[profiles.prod]\nuri = "localhost"\n', 0o666)
     profiles = load(path if role == "named" else None, env={"HOME": str(home)}, cwd=project)
     if role == "named":
         with pytest.raises(ConfigError, match="can be changed by every user") as caught:
@@ -163,6 +157,10 @@ MOUNTS = """\
 @pytest.mark.parametrize(("device", "answer"), [((254, 0), True), ((254, 1), False), ((0, 77), False), ((9, 9), True)])
 def test_a_file_system_without_modes_is_known_by_its_mount(device: tuple[int, int], answer: bool) -> None:
     assert has_modes(os.makedev(*device), MOUNTS) is answer
+    # One of which nothing is known has them.
+    assert has_modes(os.makedev(*device), "garbage\n\n1 2 254:1 - \n")
+    assert has_modes(None)
+    assert has_modes(os.stat("/").st_dev)
 
 
 def test_where_there_are_no_modes_a_warning_names_the_keyring_and_nothing_is_refused(user_file: Path) -> None:
@@ -176,12 +174,6 @@ def test_where_there_are_no_modes_a_warning_names_the_keyring_and_nothing_is_ref
     assert found is not None
     assert not found.refused
     assert "secret set" in found.hint
-
-
-def test_a_file_system_of_which_nothing_is_known_has_modes(tmp_path: Path) -> None:
-    assert has_modes(None)
-    assert has_modes(os.stat(tmp_path).st_dev)
-    assert has_modes(os.makedev(254, 1), "garbage\n\n1 2 254:1 - \n")
 
 
 def test_commands_that_look_warn_once_and_keep_stdout_clean(cli: Command, user_file: Path) -> None:
@@ -230,8 +222,7 @@ def repository(tmp_path: Path, home: Path) -> Path:
     directory = tmp_path / "repository"
     directory.mkdir()
     git(directory, "init", "--quiet", home=home)
-    (directory / "milvus.toml").write_text(LITERAL)
-    (directory / "milvus.toml").chmod(0o600)
+    written(directory / "milvus.toml", LITERAL)
     return directory
 
 
@@ -347,9 +338,7 @@ def test_an_index_that_is_none_tracks_nothing(project: Path, index: bytes) -> No
     (project / "milvus.toml").write_text(LITERAL)
     (project / ".git/index").write_bytes(index)
     assert not is_tracked(str(project / "milvus.toml"))
-
-
-def test_a_fifo_in_place_of_the_index_does_not_hang(project: Path) -> None:
+    (project / ".git/index").unlink()
     os.mkfifo(project / ".git/index")
     assert not is_tracked(str(project / "milvus.toml"))
 
@@ -358,9 +347,6 @@ def test_a_fifo_in_place_of_the_index_does_not_hang(project: Path) -> None:
 def test_a_git_file_that_leads_nowhere_tracks_nothing(tmp_path: Path, pointer: str) -> None:
     (tmp_path / ".git").write_text(pointer)
     assert not is_tracked(str(tmp_path / "milvus.toml"))
-
-
-def test_outside_of_a_repository_nothing_is_tracked() -> None:
     assert not is_tracked("/proc/self/status")
 
 
@@ -368,8 +354,7 @@ def test_a_hostile_repository_runs_no_program(cli: Command, repository: Path, ho
     commit(repository, home)
     marker = tmp_path / "marker"
     hook = repository / "hook"
-    hook.write_text(f"#!/bin/sh\necho ran >> {marker}\nexit 1\n")
-    hook.chmod(0o755)
+    written(hook, f"#!/bin/sh\necho ran >> {marker}\nexit 1\n", 0o755)
     for key in ("core.fsmonitor", "core.sshCommand", "core.pager", "pager.ls-files", "core.editor", "core.askPass"):
         git(repository, "config", key, str(hook), home=home)
     git(repository, "config", "core.hooksPath", str(repository), home=home)
@@ -407,12 +392,6 @@ def state(cli: Command, project: Path, home: Path) -> Path:
 
 def is_trusted(cli: Command) -> bool:
     return bool(cli("profile", "list", "--json").json[0]["trusted"])
-
-
-def test_the_list_and_its_directory_are_for_their_owner_alone(cli: Command, state: Path) -> None:
-    assert state.stat().st_mode & 0o777 == 0o600
-    assert state.parent.stat().st_mode & 0o777 == 0o700
-    assert is_trusted(cli)
 
 
 @pytest.mark.parametrize("mode", [0o622, 0o602, 0o620, 0o666])
@@ -461,14 +440,6 @@ def test_using_an_untrusted_file_names_the_fault_of_the_list(state: Path, projec
     with pytest.raises(UntrustedError) as caught:
         load(env={"HOME": str(home)}, cwd=project).use("prod")
     assert "others can write to it" in str(caught.value.hint)
-
-
-def test_a_broken_list_trusts_nothing_and_is_written_anew(cli: Command, state: Path) -> None:
-    for content in ("{", "[]", '{"files": []}', '{"files": {"x": 1}}', ""):
-        state.write_text(content)
-        assert not is_trusted(cli)
-    assert cli("trust").returncode == 0
-    assert is_trusted(cli)
 
 
 # --- what trust shows ------------------------------------------------------------------------------------------------
@@ -559,8 +530,7 @@ token = { command = ["get"] }
 def test_add_and_set_write_a_program_so_that_it_is_found_from_everywhere(
     cli: Command, home: Path, project: Path
 ) -> None:
-    (project / "get").write_text("#!/bin/sh\necho x\n")
-    (project / "get").chmod(0o755)
+    written(project / "get", "#!/bin/sh\necho x\n", 0o755)
     words = ["--uri", "localhost", "--user-file", "--token-command", "./get it"]
     assert cli("profile", "add", "one", *words).returncode == 0
     assert cli("profile", "add", "two", "--uri", "localhost", "--user-file").returncode == 0
@@ -580,8 +550,7 @@ def test_connect_warns_of_a_readable_file_and_refuses_a_writable_one(home: Path,
 
     with recorder() as attacker:
         path = project / "milvus.toml"
-        path.write_text(f'[profiles.prod]\nuri = "http://127.0.0.1:{attacker.port}"\ntoken = "{CANARY}"\n')
-        path.chmod(0o666)
+        written(path, f'[profiles.prod]\nuri = "http://127.0.0.1:{attacker.port}"\ntoken = "{CANARY}"\n', 0o666)
         profiles = mp.load(path, env={"HOME": str(home)})
         with pytest.raises(mp.ConfigError, match="changed by every user"):
             mp.connect("prod", profiles=profiles)
@@ -630,8 +599,7 @@ with warnings.catch_warnings():
 def test_a_program_is_told_once_of_a_file_that_others_can_read(cli: Command, tmp_path: Path) -> None:
     """By threads, a pool and a forked child too; a filter that makes an error of it makes one each time."""
     path = tmp_path / "profiles.toml"
-    path.write_text(f'[profiles.prod]\nuri = "http://127.0.0.1:1"\ntoken = "{CANARY}"\n')
-    path.chmod(0o644)
+    written(path, f'[profiles.prod]\nuri = "http://127.0.0.1:1"\ntoken = "{CANARY}"\n', 0o644)
     words = [
         "-W",
         "always",

@@ -15,6 +15,7 @@ import milvus_profiles as mp
 from milvus_profiles.config.locations import find_project_file, state_directory, user_file
 from milvus_profiles.files.paths import absolute_path, fault_of, home_directory, own_users
 from tests.support.command import Command, Outcome
+from tests.support.files import written
 from tests.support.requirements import unavailable
 
 pytestmark = pytest.mark.security
@@ -34,9 +35,7 @@ def root() -> None:
 @pytest.fixture
 def own(home: Path) -> Path:
     path = home / ".config/milvus/milvus.toml"
-    path.parent.mkdir(parents=True, mode=0o700)
-    path.write_text(GOOD)
-    path.chmod(0o600)
+    written(path, GOOD)
     return path
 
 
@@ -95,18 +94,8 @@ HOWS = ["file", "directory", "open directory", "sticky", "link", "target", "targ
 def test_it_is_not_read_whatever_stands_in_it(cli: Command, project: Path, how: str, text: str) -> None:
     below, reason = plant(project, how, text)
     cli = Command(cli.program, cli.home, below, cli.server)
-    listed, shown, doctor, path, missing, added, edited = (
-        cli(*words)
-        for words in (
-            ["profile", "list", "--json"],
-            ["profile", "show", "--json"],
-            ["doctor", "--json"],
-            ["config", "path", "--json"],
-            ["profile", "show", "evil", "--json"],
-            ["profile", "add", "mine", "--uri", "localhost", "--json"],
-            ["trust", "--json"],
-        )
-    )
+    lines = ["list", "show", "doctor", "config path", "show evil", "add mine --uri localhost", "trust"]
+    listed, shown, doctor, path, missing, added, edited = (cli(*line.split(), "--json") for line in lines)
     assert aliases(listed) == ["good"]
     [said] = warned(listed)
     assert said.startswith(f"{project}/milvus.toml is not read: ")
@@ -139,18 +128,12 @@ def test_it_hides_no_file_above_it(cli: Command, project: Path) -> None:
 
 
 @pytest.mark.usefixtures("root", "own")
-def test_it_is_not_edited_where_one_stands(cli: Command, project: Path) -> None:
+def test_it_is_not_edited_where_one_stands_and_who_names_it_reads_it(cli: Command, project: Path) -> None:
     (project / "milvus.toml").write_text(EVIL)
     os.chown(project / "milvus.toml", STRANGER, -1)
     outcome = cli("profile", "add", "x", "--uri", "localhost", "--project-file", "--json", status=3)
     assert "belongs to another user" in outcome.error["message"]
     assert (project / "milvus.toml").read_text() == EVIL
-
-
-@pytest.mark.usefixtures("root", "own")
-def test_who_names_it_reads_it(cli: Command, project: Path) -> None:
-    (project / "milvus.toml").write_text(EVIL)
-    os.chown(project / "milvus.toml", STRANGER, -1)
     assert aliases(cli("--config", "milvus.toml", "profile", "list", "--json")) == ["evil"]
     assert aliases(cli("profile", "list", "--json", env={"MILVUS_PROFILES_FILE": "milvus.toml"})) == ["evil"]
 
@@ -209,15 +192,8 @@ def test_who_is_believed(tmp_path: Path) -> None:
 def test_a_file_of_the_user_that_is_somebody_elses_is_not_read(cli: Command, own: Path, place: str) -> None:
     own.write_text(BROKEN)
     os.chown(cli.home / place, STRANGER, -1)
-    listed, missing, added, doctor = (
-        cli(*words)
-        for words in (
-            ["profile", "list", "--json"],
-            ["profile", "show", "good", "--json"],
-            ["profile", "add", "x", "--uri", "localhost", "--json"],
-            ["doctor", "--json"],
-        )
-    )
+    lines = ["list", "show good", "add x --uri localhost", "doctor"]
+    listed, missing, added, doctor = (cli(*line.split(), "--json") for line in lines)
     assert aliases(listed) == []
     assert "belongs to another user" in warned(listed)[0]
     for refused in (missing, added):
@@ -243,8 +219,7 @@ def test_a_state_directory_that_is_somebody_elses_is_not_used(
         os.chown(entry, STRANGER, -1)
     else:
         entry.chmod(0o777)
-    lines = [["trust", "--json"], ["profile", "use", "b", "--project-file", "--json"], ["doctor", "--json"]]
-    refused, used, doctor = (cli(*words) for words in lines)
+    refused, used, doctor = (cli(*line.split(), "--json") for line in ("trust", "use b --project-file", "doctor"))
     assert refused.returncode == 3
     assert "the state directory is not used" in refused.error["message"]
     assert str(entry) in refused.error["message"]
@@ -320,28 +295,18 @@ HOMES: dict[str, dict[str, str]] = {
 
 
 def check_homeless(homeless: Command, env: dict[str, str | None]) -> None:
-    lines = [
-        ["profile", "list", "--json"],
-        ["profile", "show", "--json"],
-        ["profile", "test", "evil", "--json"],
-        ["profile", "add", "x", "--uri", "localhost", "--json"],
-        ["profile", "use", "x", "--json"],
-        ["--config", "named.toml", "profile", "use", "named", "--json"],
-        ["trust", "named.toml", "--json"],
-        ["untrust", "named.toml", "--json"],
-        ["doctor", "--json"],
-        ["config", "path", "--json"],
-        ["--config", "named.toml", "import", "--from", "milvus-cli", "--json"],
-        ["--config", "~/milvus.toml", "profile", "list", "--json"],
-        ["--config", "named.toml", "secret", "status", "kept", "--json"],
-    ]
+    lines = ["list", "show", "test evil", "add x --uri localhost", "use x", "--config named.toml use named",
+             "trust named.toml", "untrust named.toml", "doctor", "config path",
+             "--config named.toml import --from milvus-cli", "--config ~/milvus.toml list",
+             "--config named.toml secret status kept"]  # fmt: skip
     named = homeless.cwd / "named.toml"
-    named.write_text(
-        'default_profile = "named"\n[profiles.named]\nuri = "~/x.db"\n[profiles.kept]\nuri = "https://h"\nuser = "u"\n'
+    written(
+        named,
+        'default_profile = "named"\n[profiles.named]\nuri = "~/x.db"\n[profiles.kept]\nuri = "https://h"\nuser = "u"\n',
+        0o644,
     )
-    named.chmod(0o644)
     try:
-        found = [homeless(*words, env=env) for words in lines]
+        found = [homeless(*line.split(), "--json", env=env) for line in lines]
     finally:
         named.unlink()
     for line, outcome in zip(lines, found, strict=True):
@@ -369,8 +334,7 @@ def check_homeless(homeless: Command, env: dict[str, str | None]) -> None:
 
 @pytest.mark.parametrize("name", HOMES)
 def test_without_a_home_nothing_here_becomes_one(homeless: Command, name: str) -> None:
-    env: dict[str, str | None] = {**HOMES[name]}
-    check_homeless(homeless, env)
+    check_homeless(homeless, {**HOMES[name]})
 
 
 @pytest.mark.usefixtures("root")
@@ -428,12 +392,12 @@ def test_the_places_without_a_home() -> None:
 
 def test_a_tilde_without_a_home_is_one_profiles_trouble(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "rel")
-    (project / "named.toml").write_text(
+    written(
+        project / "named.toml",
         '[profiles.good]\nuri = "localhost"\n[profiles.lite]\nuri = "~/x.db"\n'
         '[profiles.unix]\nuri = "unix:~no-such-user/x"\n[profiles.ca]\nuri = "https://h"\nssl = { ca = "~/x" }\n'
-        '[profiles.file]\nuri = "h"\ntoken = { file = "~no-such-user/x" }\n'
+        '[profiles.file]\nuri = "h"\ntoken = { file = "~no-such-user/x" }\n',
     )
-    (project / "named.toml").chmod(0o600)
     profiles = mp.load(project / "named.toml")
     assert profiles["good"].uri == "localhost"
     for alias in ("lite", "unix", "ca", "file"):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command import run_python
 from tests.support.milvus import MilvusServer
 
 pytestmark = pytest.mark.programs
@@ -72,10 +73,7 @@ print("parent", conn.ping() > 0)
 def test_prefork_workers_connect_anew_while_the_parent_goes_on(
     threads: int, milvus_plain: MilvusServer, tmp_path: Path
 ) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-c", _PREFORK, milvus_plain.uri, str(threads)],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    ran = run_python(_PREFORK, milvus_plain.uri, threads, cwd=tmp_path)
     assert ran.stdout == "[0, 0, 0, 0, 0, 0] [] True\nparent True\n", ran.stderr
     assert "fork() handlers" not in ran.stderr  # gRPC found nobody inside, and prepared itself
 

@@ -17,6 +17,7 @@ import pytest
 from milvus_profiles.channel.core import ChannelCore
 from milvus_profiles.channel.grpc_process import PAUSE, ForkPause
 from milvus_profiles.channel.metadata import TokenHolder
+from tests.support.waiting import until
 
 TraceFunction = Callable[[FrameType, str, Any], Any]
 
@@ -40,13 +41,6 @@ def fork(child: Callable[[], bool]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def eventually(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < until, "it does not come to that"
-        time.sleep(0.001)
-
-
 def test_a_fork_waits_for_a_call_under_way() -> None:
     core = a_core()
     began = threading.Event()
@@ -55,7 +49,7 @@ def test_a_fork_waits_for_a_call_under_way() -> None:
         with (mark := threading.Lock()):
             core.enter(mark)
             began.set()
-            eventually(lambda: PAUSE.pending)
+            until(lambda: PAUSE.pending, 10)
 
     caller = threading.Thread(target=call)
     caller.start()

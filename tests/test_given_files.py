@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -14,7 +12,9 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles.files.regular_file import FileFault, read_given
-from tests.support.command import Command, Outcome
+from tests.support.command import Command, Outcome, run_python
+from tests.support.files import written
+from tests.support.waiting import side_by_side
 from tests.test_hygiene import CANARY
 
 FILE = f'''default_profile = "a"
@@ -31,8 +31,7 @@ uri = "./milvus.db"
 def file(cli: Command, project: Path) -> Path:
     cli.own_file("[broken")  # a file that is named is the only one that is read
     path = project / "some.toml"
-    path.write_text(FILE)
-    path.chmod(0o600)
+    written(path, FILE)
     return path
 
 
@@ -130,18 +129,14 @@ def test_a_writer_that_does_not_end_and_one_that_does_not_stop() -> None:
 
 def test_threads_that_ask_at_once_get_the_same(tmp_path: Path) -> None:
     reader, writer = os.pipe()
-    found: list[bytes] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(read_given(f"/dev/fd/{reader}", 100).content)) for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    os.write(writer, b"all of it")
-    os.close(writer)
-    for thread in threads:
-        thread.join()
+
+    def write() -> None:
+        os.write(writer, b"all of it")
+        os.close(writer)
+
+    threading.Timer(0.05, write).start()
+    assert side_by_side(lambda: read_given(f"/dev/fd/{reader}", 100).content) == [b"all of it"] * 8
     os.close(reader)
-    assert found == [b"all of it"] * 8
 
 
 def test_a_program_connects_again_and_again_with_what_it_was_given_once(file: Path) -> None:
@@ -150,7 +145,7 @@ def test_a_program_connects_again_and_again_with_what_it_was_given_once(file: Pa
         "for alias in ('a', 'here', 'a'):\n"
         "    print(mp.load(file='/dev/stdin')[alias].endpoint.kind)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], input=FILE, capture_output=True, text=True, check=True)
+    done = run_python(program, input=FILE, check=True)
     assert done.stdout.split() == ["tcp", "lite", "tcp"]
 
 

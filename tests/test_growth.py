@@ -258,26 +258,27 @@ def test_ten_megabytes_end_too(meter: Meter, shape: str) -> None:
 # --- what is said of it ----------------------------------------------------------------------------------------------
 
 
+def said_by(meter: Meter, words: list[str], text: str, status: int = 3, seconds: int = 20) -> str:
+    assert meter(words, text, {}, seconds).status == status
+    return (meter.project / "output").read_text()
+
+
 def test_findings_stop_at_a_hundred_and_say_how_many_more(meter: Meter) -> None:
     text = f"{P}ssl = {{{', '.join(f'k{number} = 1' for number in range(1000))}}}\n"
-    assert meter(["config", "validate"], text, {}, 20).status == 3
-    said = (meter.project / "output").read_text()
+    said = said_by(meter, ["config", "validate"], text)
     assert said.count("error: unknown key") == 100
     assert "error: 900 more findings" in said
-    assert meter(["profile", "show", "p"], text, {}, 20).status == 3
-    said = (meter.project / "output").read_text()
+    said = said_by(meter, ["profile", "show", "p"], text)
     assert "unknown key 'ssl.k0'" in said
     assert "999 more" in said
 
 
 def test_looking_at_profiles_stops_at_the_hundredth_wrong_one_and_says_how_many_are_left(meter: Meter) -> None:
     text = P + "".join(f"[profiles.p{number}]\nx = 1\n" for number in range(250))
-    assert meter(["config", "validate"], text, {}, 20).status == 3
-    said = (meter.project / "output").read_text()
+    said = said_by(meter, ["config", "validate"], text)
     assert said.count("error: unknown key 'x'") == 100
     assert "error: 150 more profiles not looked at\nhint: correct those above first" in said
-    assert meter(["profile", "list"], text, {}, 20).status == 0
-    said = (meter.project / "output").read_text()
+    said = said_by(meter, ["profile", "list"], text, status=0)
     assert said.count("invalid: unknown key 'x'") == 100
     assert "150 more profiles not looked at and not listed: correct the 100 that are invalid" in said
     meter(["doctor"], text, {}, 20)
@@ -287,8 +288,7 @@ def test_looking_at_profiles_stops_at_the_hundredth_wrong_one_and_says_how_many_
 def test_the_excerpt_of_a_long_line_is_cut_around_the_caret_and_hides_secrets(meter: Meter) -> None:
     text = f"""{P}ssl = {{{", ".join(f'k{number} = "canary{number}"' for number in range(100_000))}}}\n"""
     text = text.replace("k50 =", "ca = 1, k50 =")
-    assert meter(["config", "validate"], text, {}, 60).status == 3
-    said = (meter.project / "output").read_text()
+    said = said_by(meter, ["config", "validate"], text, seconds=60)
     assert "canary" not in said
     place, excerpt, caret = said.split("error: unknown key 'ssl.k60'\n")[1].splitlines()[:3]
     assert place.endswith(":3:" + str(text.split("\n")[2].index("k60 =") + 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import enum
 import importlib
@@ -19,6 +18,7 @@ import milvus_profiles.testing
 from milvus_profiles.pool.threads import ConnectionPool
 from milvus_profiles.pool_settings import PoolSettings
 from tests.support import scripted_grpc
+from tests.support.pool_shells import Asyncio, Threads
 
 
 def classes() -> list[type]:
@@ -82,32 +82,21 @@ def test_a_pool_with_settings_that_are_refused_can_be_shown(profiles: mp.Profile
         assert "<ConnectionPool, not made yet>" in " ".join(shown(caught.value))
 
 
-def test_a_lease_that_was_not_given_can_be_shown(profiles: mp.Profiles) -> None:
-    with ConnectionPool(PoolSettings(mode="exclusive", max_total=1), profiles) as pool:
+@pytest.mark.parametrize("shell", [Threads, Asyncio])
+async def test_a_lease_that_was_not_given_can_be_shown(profiles: mp.Profiles, shell: Any) -> None:
+    kind: Threads | Asyncio = shell()
+    async with kind.entered(kind.pool_class(PoolSettings(mode="exclusive", max_total=1), profiles)) as pool:
         with pytest.raises(mp.PoolError) as failed:
-            pool.get_client("n")
-        held = pool.get_client("p")
+            await kind.do(pool.get_client, "n")
+        held = await kind.do(pool.get_client, "p")
         with pytest.raises(mp.PoolTimeoutError) as late:
-            pool.get_client("p", timeout=0.01)
+            await kind.do(pool.get_client, "p", timeout=0.01)
         assert repr(held).endswith("(open)>")
         for error in (failed.value, late.value):
-            assert "<PooledConnection, not made yet>" in " ".join(shown(error))
-        pool.return_client("p", held)
+            assert f"<{type(held).__name__}, not made yet>" in " ".join(shown(error))
+        await kind.do(pool.return_client, "p", held)
         assert repr(held).endswith("(closed)>")
     assert repr(pool).startswith("<ConnectionPool (closed)")
-
-
-def test_a_lease_of_asyncio_that_was_not_given_can_be_shown(profiles: mp.Profiles) -> None:
-    async def main() -> None:
-        async with mp.aio.ConnectionPool(PoolSettings(mode="exclusive", max_total=1), profiles) as pool:
-            held = await pool.get_client("p")
-            with pytest.raises(mp.PoolTimeoutError) as late:
-                await pool.get_client("p", timeout=0.01)
-            assert "<AsyncPooledConnection, not made yet>" in " ".join(shown(late.value))
-            await held.close()
-            assert repr(held).endswith("(closed)>")
-
-    asyncio.run(main())
 
 
 def test_a_connection_can_be_shown_when_it_is_closed_and_when_it_failed_to_open(profiles: mp.Profiles) -> None:

@@ -7,11 +7,10 @@ import contextlib
 import datetime as dt
 import os
 import signal
-import ssl
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +110,12 @@ def ours(certificates: Certificates, *, client: Identity | None = None, **more: 
     return {"ca": str(certificates.ca), **pair, **more}
 
 
+@contextlib.contextmanager
+def hanging_up() -> Iterator[int]:
+    with faults.listener(lambda connection: None) as server:
+        yield server.port
+
+
 # --- servers that let us in ------------------------------------------------------------------------------------------
 
 
@@ -123,21 +128,9 @@ def test_a_milvus_tells_who_it_is(milvus_plain: MilvusServer) -> None:
     assert info.git_commit
 
 
-def test_the_identifier_travels_with_later_calls(milvus_auth: MilvusServer) -> None:
-    with connecting(milvus_auth.port, token="root:Milvus") as (core, attempt, deadline):
-        info = handshake(core, attempt, deadline)
-        assert dict(core.holder.metadata())["identifier"] == str(info.identifier)
-
-
 @pytest.mark.parametrize("token", [None, "root:whatever"])
 def test_a_server_without_authorization_takes_any_token(milvus_plain: MilvusServer, token: str | None) -> None:
     assert connect(milvus_plain.port, token=token, db_name="default").version
-
-
-def test_tls_and_mutual_tls(milvus_tls: MilvusServer, milvus_mtls: MilvusServer, certificates: Certificates) -> None:
-    assert connect(milvus_tls.port, tls=ours(certificates), token="root:Milvus").version
-    mutual = ours(certificates, client=certificates.client)
-    assert connect(milvus_mtls.port, tls=mutual, token="root:Milvus", db_name="default").version
 
 
 def test_a_server_without_connect_is_asked_for_its_version(milvus_228: MilvusServer) -> None:
@@ -230,13 +223,6 @@ def refusing(code: grpc.StatusCode, details: str) -> Script:
     return script
 
 
-def test_tags_without_a_number_are_no_version() -> None:
-    with scripted_server(answering(Connect=NAMELESS, GetVersion=GOOD + message(2, b"milvus_lite-3.2.2"))) as server:
-        info = connect(server.port)
-        assert (info.version, info.build_tags, info.identifier) == ("milvus_lite-3.2.2", "milvus_lite", 0)
-        assert server.names() == ["Connect", "GetVersion"]
-
-
 def test_of_a_server_that_did_not_tell_its_version_it_is_asked_beside_connect_the_next_time() -> None:
     both = threading.Barrier(2)
 
@@ -251,61 +237,57 @@ def test_of_a_server_that_did_not_tell_its_version_it_is_asked_beside_connect_th
         assert sorted(server.names()[2:]) == ["Connect", "GetVersion"]
 
 
-def test_a_server_that_tells_no_version_is_connected_to() -> None:
-    with scripted_server(answering(Connect=NAMELESS, GetVersion=UNKNOWN)) as server:
-        assert connect(server.port).version is None
-    with scripted_server(answering(Connect=NAMELESS, GetVersion=GOOD)) as server:
-        assert connect(server.port).version is None
-
-
-def test_a_milvus_older_than_get_version_is_known_by_its_collections() -> None:
-    with scripted_server(answering(Connect=UNKNOWN, GetVersion=UNKNOWN)) as server:
+@pytest.mark.parametrize(
+    ("answers", "expected", "asked"),
+    [
+        # Tags without a number are no version.
+        (
+            {"Connect": NAMELESS, "GetVersion": GOOD + message(2, b"milvus_lite-3.2.2")},
+            ServerInfo("milvus_lite-3.2.2", "milvus_lite", deploy_mode="embedded", identifier=0),
+            ["Connect", "GetVersion"],
+        ),
+        ({"Connect": NAMELESS, "GetVersion": UNKNOWN}, None, ["Connect", "GetVersion"]),
+        ({"Connect": NAMELESS, "GetVersion": GOOD}, None, ["Connect", "GetVersion"]),
+        # A Milvus older than GetVersion is known by its collections.
+        ({"Connect": UNKNOWN, "GetVersion": UNKNOWN}, None, ["Connect", "GetVersion", "ShowCollections"]),
+        (
+            {"Connect": UNKNOWN, "GetVersion": UNKNOWN, "ShowCollections": DENIED},
+            None, ["Connect", "GetVersion", "ShowCollections"],
+        ),
+        ({"Connect": UNKNOWN, "GetVersion": GOOD}, None, ["Connect", "GetVersion"]),
+    ],
+)  # fmt: skip
+def test_a_server_that_tells_less_is_connected_to(
+    answers: dict[str, bytes | Refusal], expected: ServerInfo | None, asked: list[str]
+) -> None:
+    with scripted_server(answering(**answers)) as server:
         info = connect(server.port)
-        assert (info.version, info.has_connect) == (None, False)
-        assert server.names() == ["Connect", "GetVersion", "ShowCollections"]
-    with scripted_server(answering(Connect=UNKNOWN, GetVersion=UNKNOWN, ShowCollections=DENIED)) as server:
-        assert connect(server.port).version is None
-
-
-def test_an_old_server_without_a_version_is_connected_to() -> None:
-    with scripted_server(answering(Connect=UNKNOWN, GetVersion=GOOD)) as server:
-        assert connect(server.port).version is None
-
-
-def test_list_databases_is_never_called(milvus_228: MilvusServer) -> None:
-    # It makes 2.2.8 panic.
-    with scripted_server(answering(Connect=UNKNOWN)) as server:
-        connect(server.port, db_name="analytics")
-        assert "ListDatabases" not in server.names()
+        assert server.names() == asked
+    assert info.version == (expected and expected.version)
+    assert info.has_connect == (answers["Connect"] is NAMELESS)
+    if expected is not None:
+        assert (info.build_tags, info.identifier) == (expected.build_tags, expected.identifier)
 
 
 # --- who we are ------------------------------------------------------------------------------------------------------
 
 
-def test_no_token_where_one_is_wanted(milvus_auth: MilvusServer) -> None:
-    error = failure(milvus_auth.port)
-    assert isinstance(error, AuthenticationError)
-    assert "there is none" in error.message
-    assert "milvus-profiles secret set prod" in str(error.hint)
-
-
-@pytest.mark.parametrize("token", ["root:canary", "nobody:canary", ":canary"])
-def test_a_wrong_user_or_password(milvus_auth: MilvusServer, token: str) -> None:
+@pytest.mark.parametrize(
+    ("token", "said", "hinted"),
+    [
+        (None, "there is none", "milvus-profiles secret set prod"),
+        ("root:canary", "the user and the password", ""),
+        ("nobody:canary", "the user and the password", ""),
+        (":canary", "the user and the password", ""),
+        ("canary", "API key", "user:password"),
+    ],
+)
+def test_a_token_that_is_none_or_wrong(milvus_auth: MilvusServer, token: str | None, said: str, hinted: str) -> None:
     error = failure(milvus_auth.port, token=token)
     assert isinstance(error, AuthenticationError)
-    assert "the user and the password" in error.message
+    assert said in error.message
+    assert hinted in str(error.hint)
     assert "canary" not in str(error)
-
-
-def test_a_wrong_api_key(milvus_auth: MilvusServer) -> None:
-    error = failure(milvus_auth.port, token="canary")
-    assert isinstance(error, AuthenticationError)
-    assert "API key" in error.message
-    assert "user:password" in str(error.hint)
-
-
-def test_a_password_is_wrong_over_tls_too(milvus_tls: MilvusServer, certificates: Certificates) -> None:
-    assert isinstance(failure(milvus_tls.port, tls=ours(certificates), token="root:no"), AuthenticationError)
 
 
 def test_a_refusal_in_other_words_is_quoted() -> None:
@@ -350,6 +332,7 @@ def test_a_server_without_connect_may_know_databases() -> None:
     for version in (b"v2.4.1", b"strange"):
         with scripted_server(answering(Connect=UNKNOWN, GetVersion=GOOD + message(2, version))) as server:
             connect(server.port, db_name="analytics")
+            assert "ListDatabases" not in server.names()  # which makes 2.2.8 panic
 
 
 @pytest.mark.parametrize(
@@ -370,93 +353,41 @@ def test_every_way_to_say_that_a_database_is_unknown(status: bytes) -> None:
 # --- TLS, in either direction ----------------------------------------------------------------------------------------
 
 
-def test_a_ca_that_is_not_the_servers(milvus_tls: MilvusServer, certificates: Certificates) -> None:
-    error = failure(milvus_tls.port, tls={"ca": str(certificates.foreign_ca)})
-    assert isinstance(error, TLSError)
-    assert "issuer" in error.message
-    assert str(certificates.foreign_ca) in error.message
-    assert "--pin-certificate" in str(error.hint)
+# What is wrong about TLS: of which server, for what profile, and what is said of it.
+WRONG: dict[str, tuple[str, Callable[[Certificates], Any], tuple[str, ...], str]] = {
+    "a CA that is not the server's": (
+        "tls", lambda c: {"ca": str(c.foreign_ca)}, ("issuer", "{foreign_ca}"), "--pin-certificate"
+    ),
+    "no CA for a private one": ("tls", lambda _: True, ("public",), "milvus-profiles profile set prod ssl.ca="),
+    "another host": (
+        "tls", lambda c: ours(c, server_name="other.example"), ("localhost, 127.0.0.1", "other.example"),
+        "ssl.server_name=localhost",
+    ),
+    "plaintext to TLS": ("tls", lambda _: None, (), "uri=https://127.0.0.1:{port}"),
+    "plaintext to mutual TLS": ("mtls", lambda _: None, (), "uri=https://127.0.0.1:{port}"),
+    "TLS to plaintext": ("plain", ours, (), "uri=http://127.0.0.1:{port}"),
+    "no client certificate": ("mtls", ours, ("wants a client certificate",), "ssl.cert=PATH ssl.key=PATH"),
+    "a foreign client certificate": (
+        "mtls", lambda c: ours(c, client=c.foreign_client), ("refuses the client certificate {foreign_client}",), ""
+    ),
+    "a key that is not the certificate's": (
+        "mtls", lambda c: ours(c, client=Identity(c.client.cert, c.server.key)), (), ""
+    ),
+}  # fmt: skip
 
 
-def test_no_ca_for_a_private_one(milvus_tls: MilvusServer) -> None:
-    error = failure(milvus_tls.port, tls=True)
-    assert isinstance(error, TLSError)
-    assert "public" in error.message
-    assert "milvus-profiles profile set prod ssl.ca=" in str(error.hint)
-
-
-def test_a_certificate_for_another_host(milvus_tls: MilvusServer, certificates: Certificates) -> None:
-    error = failure(milvus_tls.port, tls=ours(certificates, server_name="other.example"))
-    assert isinstance(error, TLSError)
-    assert "localhost, 127.0.0.1" in error.message
-    assert "other.example" in error.message
-    assert "ssl.server_name=localhost" in str(error.hint)
-
-
-@pytest.mark.parametrize(
-    ("which", "words"),
-    [
-        ("expired_server", "ended on 2"),
-        ("not_yet_valid_server", "begins only on 2"),
-        ("other_host_server", "is for other.example, not for 127.0.0.1"),
-        ("self_signed_server", "self-signed"),
-        ("foreign_server", "issuer"),
-    ],
-)
-def test_each_fault_of_a_certificate_is_named(certificates: Certificates, which: str, words: str) -> None:
-    with scripted_server(milvus_answer, identity=getattr(certificates, which)) as server:
-        error = failure(server.port, tls=ours(certificates))
-        assert isinstance(error, TLSError)
-        assert words in error.message
-
-
-def test_a_pinned_self_signed_certificate_is_trusted(certificates: Certificates) -> None:
-    pinned = {"ca": str(certificates.self_signed_server.cert)}
-    with scripted_server(milvus_answer, identity=certificates.self_signed_server) as server:
-        assert connect(server.port, tls=pinned).version
-
-
-def test_plaintext_to_a_tls_port(milvus_tls: MilvusServer, milvus_mtls: MilvusServer) -> None:
-    for server in (milvus_tls, milvus_mtls):
-        error = failure(server.port, token="root:Milvus")
-        assert isinstance(error, TLSError)
-        assert f"uri=https://127.0.0.1:{server.port}" in str(error.hint)
-
-
-def test_tls_to_a_plaintext_port(milvus_plain: MilvusServer, certificates: Certificates) -> None:
-    error = failure(milvus_plain.port, tls=ours(certificates))
-    assert isinstance(error, TLSError)
-    assert f"uri=http://127.0.0.1:{milvus_plain.port}" in str(error.hint)
-
-
-def test_mutual_tls_without_a_certificate(milvus_mtls: MilvusServer, certificates: Certificates) -> None:
-    error = failure(milvus_mtls.port, tls=ours(certificates))
-    assert isinstance(error, TLSError)
-    assert "wants a client certificate" in error.message
-    assert "ssl.cert=PATH ssl.key=PATH" in str(error.hint)
-
-
-def test_mutual_tls_with_a_foreign_certificate(milvus_mtls: MilvusServer, certificates: Certificates) -> None:
-    error = failure(milvus_mtls.port, tls=ours(certificates, client=certificates.foreign_client))
-    assert isinstance(error, TLSError)
-    assert f"refuses the client certificate {certificates.foreign_client.cert}" in error.message
-
-
-@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-@pytest.mark.parametrize("client", [None, "foreign_client"])
-def test_other_servers_ask_for_client_certificates_too(
-    certificates: Certificates, newest: ssl.TLSVersion, client: str | None
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_about_tls_is_named(
+    what: str, certificates: Certificates, request: pytest.FixtureRequest
 ) -> None:
-    identity = getattr(certificates, client) if client else None
-    with faults.tls_without_h2(certificates.server, client_ca=certificates.ca, newest=newest) as server:
-        error = failure(server.port, tls=ours(certificates, client=identity))
-        assert isinstance(error, TLSError)
-        assert "client certificate" in error.message
-
-
-def test_a_key_that_is_not_the_certificates(milvus_mtls: MilvusServer, certificates: Certificates) -> None:
-    wrong = Identity(certificates.client.cert, certificates.server.key)
-    assert isinstance(failure(milvus_mtls.port, tls=ours(certificates, client=wrong)), TLSError)
+    kind, settings, said, hinted = WRONG[what]
+    server: MilvusServer = request.getfixturevalue(f"milvus_{kind}")
+    tls = settings(certificates)
+    error = failure(server.port, tls=tls, token=None if tls else "root:Milvus")
+    assert isinstance(error, TLSError)
+    places = {"foreign_ca": certificates.foreign_ca, "foreign_client": certificates.foreign_client.cert}
+    assert all(words.format(**places) in error.message for words in said)
+    assert hinted.format(port=server.port) in str(error.hint)
 
 
 def test_a_ca_file_that_holds_none(tmp_path: Path, milvus_tls: MilvusServer) -> None:
@@ -477,35 +408,23 @@ def test_tls_without_http2_is_no_milvus(certificates: Certificates) -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_nothing_listens(certificates: Certificates, tls: bool) -> None:
-    with faults.refused_port() as port:
-        error = failure(port, tls=ours(certificates) if tls else None)
-        assert type(error) is UnreachableError
-        assert "refuses" in error.message
-        assert "19530" in str(error.hint)
-
-
-@pytest.mark.parametrize("tls", [False, True])
-def test_packets_are_dropped(certificates: Certificates, tls: bool) -> None:
-    with faults.black_hole() as port:
-        error = failure(port, tls=ours(certificates) if tls else None, timeout=1.0)
-        assert type(error) is ConnectTimeoutError
-        assert "firewall" in str(error.hint)
-
-
-@pytest.mark.parametrize("tls", [False, True])
-def test_a_port_that_accepts_and_says_nothing(certificates: Certificates, tls: bool) -> None:
-    with faults.never_accepting() as port:
-        error = failure(port, tls=ours(certificates) if tls else None, timeout=1.0)
-        assert type(error) is ConnectTimeoutError
-        assert "says nothing" in error.message
-
-
-def test_a_port_that_hangs_up() -> None:
-    with faults.listener(lambda connection: None) as server:
-        error = failure(server.port)
-        assert type(error) is UnreachableError
-        assert "closes" in error.message
+@pytest.mark.parametrize(
+    ("port", "kind", "said", "hinted"),
+    [
+        (faults.refused_port, UnreachableError, "refuses", "19530"),
+        (faults.black_hole, ConnectTimeoutError, "", "firewall"),
+        (faults.never_accepting, ConnectTimeoutError, "says nothing", ""),
+        (hanging_up, UnreachableError, "closes", ""),
+    ],
+)
+def test_nobody_answers(
+    certificates: Certificates, port: Any, kind: type[MilvusProfilesError], said: str, hinted: str, tls: bool
+) -> None:
+    with port() as number_of:
+        error = failure(number_of, tls=ours(certificates) if tls else None, timeout=1.0)
+    assert type(error) is kind
+    assert said in error.message
+    assert hinted in str(error.hint)
 
 
 def test_a_port_that_speaks_something_else() -> None:

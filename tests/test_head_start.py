@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,7 +15,8 @@ import pytest
 from milvus_profiles.probe.early import EarlyLook, EarlyLooks
 from milvus_profiles.probe.sockets import Route
 from tests.support import faults, scripted_grpc
-from tests.support.command import Command
+from tests.support.command import Command, run_python
+from tests.support.files import written
 from tests.support.ports import ports
 
 PROGRAM = """
@@ -31,10 +31,13 @@ print(json.dumps([heavy, {alias: [one.words for one in look.attempts()] for alia
 
 def looks(project: Path, home: Path, *words: str, **env: str) -> dict[str, list[str]]:
     """What was looked at early, and what came of it."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *(words or ("profile", "test", "--all"))], cwd=project, text=True,
-        env={**os.environ, "HOME": str(home), **env}, capture_output=True, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    done = run_python(
+        PROGRAM,
+        *(words or ("profile", "test", "--all")),
+        cwd=project,
+        env={**os.environ, "HOME": str(home), **env},
+        stdin=subprocess.DEVNULL,
+    )
     assert done.returncode == 0, done.stderr
     imported, found = json.loads(done.stdout)
     assert imported == []
@@ -45,10 +48,13 @@ def looks(project: Path, home: Path, *words: str, **env: str) -> dict[str, list[
 def test_it_looks_before_anything_large_is_imported(project: Path, home: Path) -> None:
     with faults.never_accepting() as open_port, faults.refused_port() as refused, faults.black_hole() as hole:
         (project / "milvus.toml").write_text(
-            "".join(f"[profiles.{name}]\nuri = 'http://127.0.0.1:{port}'\n"
-                    for name, port in (("a", open_port), ("b", refused), ("c", hole)))
+            "".join(f"[profiles.{name}]\nuri = 'http://{host}'\n" for name, host in (
+                ("a", f"127.0.0.1:{open_port}"), ("b", f"127.0.0.1:{refused}"), ("c", f"127.0.0.1:{hole}"),
+                ("name", f"localhost:{open_port}"),
+            ))
         )  # fmt: skip
         found = looks(project, home, "test", "--all", "--timeout", "0.5")
+    assert found.pop("name")[-1] == "answered"
     assert found == {"a": ["answered"], "b": ["Connection refused"], "c": ["no answer in time"]}
 
 
@@ -67,36 +73,23 @@ def test_other_words_begin_nothing(project: Path, home: Path, words: tuple[str, 
     "more",
     ["token = { env = 'SECRET' }", "token = { file = '/etc/hostname' }", "token = { command = ['true'] }",
      "token = 'plain'", "user = 'u'\npassword = 'plain'", "ssl = { ca = '/etc/ssl/ca.pem' }", "nonsense = 1",
-     "proxy = 'http://127.0.0.1:1'", "timeout = 'soon'", "port = 1"],
+     "proxy = 'http://127.0.0.1:1'", "timeout = 'soon'", "port = 1", "variable"],
 )  # fmt: skip
 def test_what_a_found_project_needs_trust_for_begins_nothing(project: Path, home: Path, more: str) -> None:
     with faults.listener(lambda _: None) as port:
-        (project / "milvus.toml").write_text(f"[profiles.a]\nuri = 'http://127.0.0.1:{port.port}'\n{more}\n")
-        assert looks(project, home) == {}
+        env = {"MILVUS_PROFILES__A__TOKEN": "token"} if more == "variable" else {}
+        lines = f"[profiles.a]\nuri = 'http://127.0.0.1:{port.port}'\n"
+        (project / "milvus.toml").write_text(lines + ("" if env else more))
+        assert looks(project, home, **env) == {}
         assert port.connections == 0
 
 
-def test_a_secret_that_a_variable_adds_to_a_projects_address_begins_nothing(project: Path, home: Path) -> None:
-    with faults.listener(lambda _: None) as port:
-        (project / "milvus.toml").write_text(f"[profiles.a]\nuri = 'http://127.0.0.1:{port.port}'\n")
-        assert looks(project, home, MILVUS_PROFILES__A__TOKEN="token") == {}
-        assert port.connections == 0
-
-
-def test_a_secret_that_would_go_in_plaintext_begins_nothing(project: Path, home: Path) -> None:
+def test_what_would_be_refused_in_a_file_of_ones_own_begins_nothing(project: Path, home: Path) -> None:
     own = home / ".config/milvus/milvus.toml"
-    own.parent.mkdir(parents=True, exist_ok=True)
-    own.write_text("[profiles.a]\nuri = 'http://192.0.2.1:19530'\nuser = 'u'\n")
-    own.chmod(0o600)
+    written(own, "[profiles.a]\nuri = 'http://192.0.2.1:19530'\nuser = 'u'\n")  # a secret in plaintext
     assert looks(project, home) == {}
-
-
-def test_a_file_that_everybody_may_change_begins_nothing(project: Path, home: Path) -> None:
-    own = home / ".config/milvus/milvus.toml"
-    own.parent.mkdir(parents=True, exist_ok=True)
     with faults.listener(lambda _: None) as port:
-        own.write_text(f"[profiles.a]\nuri = 'http://127.0.0.1:{port.port}'\n")
-        own.chmod(0o602)
+        written(own, f"[profiles.a]\nuri = 'http://127.0.0.1:{port.port}'\n", 0o602)  # which everybody may change
         assert looks(project, home) == {}
         assert port.connections == 0
 
@@ -173,10 +166,7 @@ def test_many_servers_cost_one_thread_and_leave_nothing_open(project: Path, home
                 f"[profiles.p{n}]\nuri = 'http://127.0.0.1:{(good.port, refused, hole)[n % 3]}'\n" for n in range(60)
             )
         )
-        done = subprocess.run(
-            [sys.executable, "-c", MANY], cwd=project, env={**os.environ, "HOME": str(home)}, text=True,
-            capture_output=True, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        done = run_python(MANY, cwd=project, env={**os.environ, "HOME": str(home)}, stdin=subprocess.DEVNULL)
         assert done.returncode == 0, done.stderr
         threads, found, took, left = json.loads(done.stdout)
     assert threads <= 2
@@ -216,21 +206,11 @@ def test_an_answer_counts_however_late_somebody_looks() -> None:
             assert attempt.status == status
 
 
-def test_names_are_looked_up_early_too(project: Path, home: Path) -> None:
-    with faults.never_accepting() as port:
-        (project / "milvus.toml").write_text(f"[profiles.a]\nuri = 'http://localhost:{port}'\n")
-        found = looks(project, home)
-    assert found["a"][-1] == "answered"
-
-
 def test_looking_at_tcp_loads_neither_openssls_python_side_nor_the_tables_of_names(project: Path, home: Path) -> None:
     (project / "milvus.toml").write_text("[profiles.a]\nuri = 'http://127.0.0.1:1'\n")
     program = (
         "import sys; from milvus_profiles.cli import entry, early; early.begin(['test', '--all']); "
         "assert early._looks; print(*sorted({'ssl', 'difflib', 'encodings.idna'} & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=project, env={**os.environ, "HOME": str(home)}, text=True,
-        capture_output=True, stdin=subprocess.DEVNULL, check=True,
-    )  # fmt: skip
+    done = run_python(program, cwd=project, env={**os.environ, "HOME": str(home)}, stdin=subprocess.DEVNULL, check=True)
     assert done.stdout.strip() == ""

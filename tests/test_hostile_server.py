@@ -17,7 +17,7 @@ import pytest
 
 from tests.support import hostile_server as hostile
 from tests.support.certificates import Certificates
-from tests.support.command import Command
+from tests.support.command import Command, run_python
 from tests.support.environment import coverage_variables
 from tests.support.hostile_server import ESCAPES, Behaviour, at, at_once, hostile_server, one_of
 from tests.support.scripted_grpc import message, number
@@ -375,15 +375,7 @@ print(os.environ.get("GRPC_VERBOSITY"))
 def run_with_goaway(home: Path, **more: str) -> tuple[list[str], str]:
     with hostile_server(at(hostile.goaway(code=1))) as server:
         env = {"PATH": os.environ["PATH"], "HOME": str(home), **coverage_variables(), **more}
-        done = subprocess.run(
-            [sys.executable, "-c", LOG_PROGRAM],
-            env={**env, **environment(server.port, None)},
-            cwd=home,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
+        done = run_python(LOG_PROGRAM, env={**env, **environment(server.port, None)}, cwd=home, check=True)
     return done.stdout.split(), done.stderr
 
 
@@ -394,13 +386,10 @@ def test_grpc_writes_nothing_that_a_server_says_to_a_programs_standard_error(hom
     assert said == [NOT_READY, NOT_READY, "None"]
 
 
-@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
-def test_a_user_who_asks_for_grpcs_log_gets_it(home: Path, level: str) -> None:
-    said, stderr = run_with_goaway(home, GRPC_VERBOSITY=level)
-    assert "Got goaway" in stderr
-    assert said[-1] == level
-
-
-def test_a_user_who_asks_for_grpcs_traces_gets_them(home: Path) -> None:
-    _, stderr = run_with_goaway(home, GRPC_TRACE="http")
+@pytest.mark.parametrize(
+    "asked", [{"GRPC_VERBOSITY": "INFO"}, {"GRPC_VERBOSITY": "DEBUG"}, {"GRPC_TRACE": "http"}], ids=str
+)
+def test_a_user_who_asks_for_grpcs_log_or_traces_gets_them(home: Path, asked: dict[str, str]) -> None:
+    said, stderr = run_with_goaway(home, **asked)
     assert "goaway" in stderr.lower()
+    assert said[-1] == asked.get("GRPC_VERBOSITY", said[-1])

@@ -21,6 +21,7 @@ import pytest
 from tests.support import faults
 from tests.support.certificates import Certificates, Identity
 from tests.support.command import Command
+from tests.support.files import written
 from tests.support.forged import UTF8, alternative_names, constraints, dns, extension, forge, ip, name
 from tests.support.hostile_tls import (
     ALERT,
@@ -123,9 +124,7 @@ class Stand:
 
     def meet(self) -> dict[str, Outcome]:
         path = self.home / ".config/milvus/milvus.toml"
-        path.parent.mkdir(parents=True)
-        path.write_text("\n".join(self.lines))
-        path.chmod(0o600)
+        written(path, "\n".join(self.lines))
         done = Command([sys.executable, "-W", "error", "-c", PROGRAM], self.home, self.cwd)()
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr

@@ -40,6 +40,7 @@ from milvus_profiles.pool.threads import ConnectionPool
 from milvus_profiles.pool_settings import PoolSettings
 from milvus_profiles.secrets.value import SecretCache
 from tests.support import scripted_grpc
+from tests.support.command import run_python
 from tests.support.interrupting import at_step, everywhere, within
 from tests.support.pool_outside import Outside
 
@@ -376,7 +377,7 @@ if "dropped" in sys.argv[1]:
     gc.collect()
     opened().close()  # now it would be closed, and is given up
 """
-    subprocess.run([sys.executable, "-c", program, fate], timeout=30, check=True)
+    run_python(program, fate, timeout=30, check=True)
 
 
 def test_a_channel_that_was_dropped_is_closed_when_another_is_opened(echo: str) -> None:
@@ -450,10 +451,7 @@ import os; os._exit(0)  # the locks are held still
         return scripted_grpc.milvus_answer(call)
 
     with scripted_grpc.scripted_server(answer) as server:
-        done = subprocess.run(
-            [sys.executable, "-c", program, f"http://127.0.0.1:{server.port}"],
-            capture_output=True, text=True, timeout=60, check=True,
-        )  # fmt: skip
+        done = run_python(program, f"http://127.0.0.1:{server.port}", check=True)
     took = [float(each) for each in done.stdout.split()]
     assert len(took) == 6
     assert max(took) < 5

@@ -21,6 +21,7 @@ import pytest
 from milvus_profiles.errors import ConfigError
 from milvus_profiles.secrets.os_keyring import keyring_timeout
 from milvus_profiles.secrets.value import SERVICE
+from tests.support.command import run_python
 from tests.support.environment import coverage_variables
 from tests.support.secret_service import KeyringSession
 
@@ -28,7 +29,9 @@ _PRELUDE = """
 import json, os, sys, threading, time
 from milvus_profiles.errors import SecretUnavailableError
 from milvus_profiles.masked import SecretText
-from milvus_profiles.secrets import OSKeyring, SecretContext, keyring_account, resolve, status
+from milvus_profiles.secrets.os_keyring import OSKeyring
+from milvus_profiles.secrets.resolution import SecretContext, resolve, status
+from milvus_profiles.secrets.value import keyring_account
 
 def attempt(call):
     "What the call gives, a secret in the clear, or the message and hint of its error."
@@ -45,10 +48,7 @@ def tell(*values):
 
 def run(env: Mapping[str, str], program: str, *arguments: str, timeout: float = 60.0) -> list[Any]:
     """Everything that the program told, in order."""
-    done = subprocess.run(
-        [sys.executable, "-c", _PRELUDE + program, *arguments],
-        env={**env, **coverage_variables()}, capture_output=True, text=True, timeout=timeout,
-    )  # fmt: skip
+    done = run_python(_PRELUDE + program, *arguments, env={**env, **coverage_variables()}, timeout=timeout)
     assert done.returncode == 0, done.stderr
     return [value for line in done.stdout.splitlines() for value in json.loads(line)]
 
@@ -84,8 +84,11 @@ def test_other_programs_find_a_secret_under_the_service_and_the_account(
     run(keyring_session.env, "OSKeyring().set(sys.argv[1], SecretText('ours'))", account)
     assert SERVICE == "milvus-profiles"
     assert keyring_session.get(SERVICE, account) == "ours"
+    read = "tell(attempt(lambda: OSKeyring().get(sys.argv[1])))"
     keyring_session.set(SERVICE, account, "theirs")
-    assert run(keyring_session.env, "tell(attempt(lambda: OSKeyring().get(sys.argv[1])))", account) == ["theirs"]
+    assert run(keyring_session.env, read, account) == ["theirs"]
+    _store_like_a_person(keyring_session, f"{account}2", "by hand")
+    assert run(keyring_session.env, read, f"{account}2") == ["by hand"]
 
 
 def _store_like_a_person(session: KeyringSession, account: str, secret: str) -> None:
@@ -94,11 +97,6 @@ def _store_like_a_person(session: KeyringSession, account: str, secret: str) -> 
         ["secret-tool", "store", "--label=by hand", "service", SERVICE, "username", account],
         env=session.env, input=secret, text=True, check=True, timeout=10,
     )  # fmt: skip
-
-
-def test_an_entry_made_by_hand_is_read(keyring_session: KeyringSession, account: str) -> None:
-    _store_like_a_person(keyring_session, account, "by hand")
-    assert run(keyring_session.env, "tell(attempt(lambda: OSKeyring().get(sys.argv[1])))", account) == ["by hand"]
 
 
 def test_storing_replaces_an_entry_made_by_hand(keyring_session: KeyringSession, account: str) -> None:
@@ -190,26 +188,13 @@ token(uri=f"https://{host}", token={"keyring": True})
     assert all("has no secret for" in message for message, _ in errors)
 
 
-def test_a_stored_value_that_is_no_secret_is_refused(keyring_session: KeyringSession) -> None:
-    host = f"{uuid.uuid4().hex}.example"
-    keyring_session.set(SERVICE, f"plain|{host}|19530|", "a\nb")
-    [(message, hint), _] = run(keyring_session.env, _RESOLVE + "token(host=sys.argv[1], token={'keyring': True})", host)
-    assert message.endswith(f"(keyring): the keyring's secret for plain|{host}|19530| has several lines")
-    assert "secret set prod" in hint
-
-
 # --- a keyring that does not answer, or says no ----------------------------------------------------------------------
 
 
 def test_a_locked_keyring_is_an_error_that_says_so(fresh_keyring: KeyringSession) -> None:
     fresh_keyring.set(SERVICE, "a", "secret")
     fresh_keyring.lock()
-    program = """
-ring = OSKeyring()
-for call in (lambda: ring.get("a"), lambda: ring.set("a", SecretText("x")), lambda: ring.delete("a")):
-    tell(attempt(call))
-"""
-    for message, hint in run(fresh_keyring.env, program):
+    for message, hint in run(fresh_keyring.env, ALL_CALLS)[:3]:
         assert message == "the keyring is locked, or it denied access"
         assert "unlock it" in hint
         assert "--token-file" in hint
@@ -310,27 +295,23 @@ def test_a_keyring_that_was_never_set_up_is_an_error(fresh_keyring: KeyringSessi
     assert "set up a default keyring" in hint
 
 
-def test_without_a_keyring_every_call_names_other_ways(no_keyring_env: dict[str, str]) -> None:
-    for message, hint in run(no_keyring_env, ALL_CALLS):
+@pytest.mark.parametrize("address", ["unset", "nonsense", "unix:path={home}/x", "a bus without a keyring", "no bus"])
+def test_where_there_is_no_keyring_every_call_names_other_ways(
+    home: Path, address: str, request: pytest.FixtureRequest
+) -> None:
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_RUNTIME_DIR": str(home)}
+    if address == "no bus":
+        env = request.getfixturevalue("no_keyring_env")
+    elif address == "a bus without a keyring":
+        session: KeyringSession = request.getfixturevalue("fresh_keyring")
+        session.stop_daemon()
+        env = session.env
+    elif address != "unset":
+        env["DBUS_SESSION_BUS_ADDRESS"] = address.format(home=home)
+    for message, hint in run(env, ALL_CALLS):
         assert message == "there is no usable keyring on this machine"
         for way in ("--token-file", "--token-env", "MILVUS_TOKEN_FILE"):
             assert way in hint
-
-
-def test_a_bus_without_a_keyring_has_none(fresh_keyring: KeyringSession) -> None:
-    fresh_keyring.stop_daemon()
-    assert {message for message, _ in run(fresh_keyring.env, ALL_CALLS)} == {
-        "there is no usable keyring on this machine"
-    }
-
-
-@pytest.mark.parametrize("keyring_is", ["unset", "no path", "nowhere"])
-def test_a_bus_address_that_leads_nowhere_is_no_keyring(home: Path, keyring_is: str) -> None:
-    address = {"unset": {}, "no path": {"DBUS_SESSION_BUS_ADDRESS": "nonsense"}, "nowhere": {
-        "DBUS_SESSION_BUS_ADDRESS": f"unix:path={home}/x"}}[keyring_is]  # fmt: skip
-    env = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_RUNTIME_DIR": str(home), **address}
-    [message, *_] = [message for message, _ in run(env, ALL_CALLS)]
-    assert message == "there is no usable keyring on this machine"
 
 
 # --- the time limit --------------------------------------------------------------------------------------------------

@@ -65,44 +65,49 @@ def backends(tmp_path: Path) -> dict[str, str]:
 # --- backends that are chosen by a variable --------------------------------------------------------------------------
 
 
+CANNOT = "the keyring library cannot load its backend: "
+VARIABLE = "PYTHON_KEYRING_BACKEND"
+NONE = "there is no usable keyring on this machine"
+CHAINER = "keyring.backends.chainer.ChainerBackend"
+
+
 @pytest.mark.parametrize(
-    ("backend", "said"),
+    ("backend", "allowed", "said", "hinted"),
     [
-        ("no.such.Backend", "ModuleNotFoundError: No module named 'no'"),
-        ("keyring.backends.null.Nothing", "AttributeError: "),
-        ("nonsense", "ValueError: "),
-        ("keyring.backends.SecretService.Keyring", "FileNotFoundError: "),
-        ("plain_store.Unusable", "LookupError: no way"),
+        ("no.such.Backend", (), f"{CANNOT}ModuleNotFoundError: No module named 'no'", VARIABLE),
+        ("keyring.backends.null.Nothing", (), f"{CANNOT}AttributeError: ", VARIABLE),
+        ("nonsense", (), f"{CANNOT}ValueError: ", VARIABLE),
+        ("keyring.backends.SecretService.Keyring", (), f"{CANNOT}FileNotFoundError: ", VARIABLE),
+        ("plain_store.Unusable", (), f"{CANNOT}LookupError: no way", VARIABLE),
+        (
+            "keyring.backends.null.Keyring", (),
+            "the keyring is turned off: the backend keyring.backends.null stores nothing", VARIABLE,
+        ),
+        ("keyring.backends.fail.Keyring", (), NONE, "--token-file"),
+        ("keyring.backends.fail.Keyring", ("keyring.backends.fail",), NONE, "--token-file"),
+        (CHAINER, (), NONE, "--token-file"),
     ],
-)
-def test_a_backend_that_cannot_be_loaded_is_an_error_that_says_why(
-    no_keyring_env: dict[str, str], backends: dict[str, str], backend: str, said: str
+)  # fmt: skip
+def test_a_backend_that_is_none_is_an_error_that_says_why(
+    no_keyring_env: dict[str, str],
+    backends: dict[str, str],
+    backend: str,
+    allowed: tuple[str, ...],
+    said: str,
+    hinted: str,
 ) -> None:
-    for message, hint in run({**no_keyring_env, **backends, "PYTHON_KEYRING_BACKEND": backend}, ALL_CALLS):
-        assert message.startswith("the keyring library cannot load its backend: " + said)
-        assert "PYTHON_KEYRING_BACKEND" in hint
+    env = {**no_keyring_env, **backends, VARIABLE: backend}
+    for message, hint in run(env, ALL_CALLS, *allowed)[: 3 if allowed else 4]:
+        assert message.startswith(said)
+        assert hinted in hint
 
 
-def test_a_keyring_that_is_turned_off_is_an_error_that_says_so(no_keyring_env: dict[str, str]) -> None:
-    env = {**no_keyring_env, "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
-    for message, hint in run(env, ALL_CALLS):
-        assert message == "the keyring is turned off: the backend keyring.backends.null stores nothing"
-        assert "PYTHON_KEYRING_BACKEND" in hint
-
-
-def test_the_backend_that_always_fails_is_no_keyring(no_keyring_env: dict[str, str]) -> None:
-    env = {**no_keyring_env, "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
-    assert {message for message, _ in run(env, ALL_CALLS)} == {"there is no usable keyring on this machine"}
-    # Even for one who allows it.
-    told = run(env, ALL_CALLS, "keyring.backends.fail")
-    assert {message for message, _ in told[:3]} == {"there is no usable keyring on this machine"}
-
-
-def test_a_plaintext_backend_is_refused_and_gets_nothing(
-    no_keyring_env: dict[str, str], backends: dict[str, str]
+@pytest.mark.parametrize(("backend", "program"), [("plain_store.Plain", ""), (CHAINER, "import plain_store\n")])
+def test_a_plaintext_backend_is_refused_alone_and_in_a_chain_and_gets_nothing(
+    no_keyring_env: dict[str, str], backends: dict[str, str], backend: str, program: str
 ) -> None:
-    env = {**no_keyring_env, **backends, "PYTHON_KEYRING_BACKEND": "plain_store.Plain"}
-    for message, hint in run(env, ALL_CALLS, "plain_store.Other", "plain"):
+    env = {**no_keyring_env, **backends, VARIABLE: backend}
+    for message, hint in run(env, program + ALL_CALLS, "plain_store.Other", "plain"):
         assert "plain_store.Plain is not used" in message
         assert "plaintext" in message
         assert 'keyring_backends = ["plain_store.Plain"] in the user configuration file' in hint
@@ -189,20 +194,6 @@ tell(both.backend(), attempt(lambda: both.get(account)))
         "plain_store.Plain", "in plaintext",
     ]  # fmt: skip
     assert json.loads(Path(backends["PLAIN_FILE"]).read_text()) == {account: "in plaintext"}
-
-
-def test_a_chain_in_which_no_member_is_allowed_is_refused(
-    no_keyring_env: dict[str, str], backends: dict[str, str]
-) -> None:
-    env = {**no_keyring_env, **backends, "PYTHON_KEYRING_BACKEND": "keyring.backends.chainer.ChainerBackend"}
-    for message, _ in run(env, "import plain_store\n" + ALL_CALLS):
-        assert "plain_store.Plain is not used" in message
-    assert not os.path.exists(backends["PLAIN_FILE"])
-
-
-def test_an_empty_chain_is_no_keyring(no_keyring_env: dict[str, str]) -> None:
-    env = {**no_keyring_env, "PYTHON_KEYRING_BACKEND": "keyring.backends.chainer.ChainerBackend"}
-    assert {message for message, _ in run(env, ALL_CALLS)} == {"there is no usable keyring on this machine"}
 
 
 # --- threads, forks, the library itself ------------------------------------------------------------------------------

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,8 @@ import pytest
 
 from milvus_profiles.channel.lite import acquire_lite
 from milvus_profiles.errors import ConfigError
+from tests.support.command import run_python
+from tests.support.files import written
 
 PROJECT = Path(__file__).parents[1]
 
@@ -53,11 +53,12 @@ END = "\nprint(json.dumps(told))\n"
 
 def run(code: str, directory: Path, *, env: dict[str, str] | None = None, cwd: Path = PROJECT) -> dict[str, Any]:
     """What a process of its own tells about Milvus Lite in it."""
-    done = subprocess.run(
-        [sys.executable, "-c", BEGIN + textwrap.dedent(code) + END, str(directory)],
-        cwd=cwd, env={**os.environ, "PYTHONPATH": str(PROJECT), **(env or {})},
-        capture_output=True, text=True, timeout=90,
-    )  # fmt: skip
+    done = run_python(
+        BEGIN + textwrap.dedent(code) + END,
+        directory,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), **(env or {})},
+    )
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return told
@@ -125,12 +126,6 @@ def test_starting_and_stopping_from_many_threads_leaves_nothing_behind(tmp_path:
         tmp_path,
     )
     assert told == {"failed": [], "users": [0], "running": [False]}
-
-
-def test_the_data_are_kept_when_the_process_ends_without_releasing(tmp_path: Path) -> None:
-    # Twice: the first end of a process must leave neither a lock nor a damaged directory.
-    for _ in range(2):
-        assert run("told['version'] = version(acquire_lite(PATH).port)", tmp_path) == {"version": "milvus_lite"}
 
 
 def test_it_listens_on_the_loopback_only(tmp_path: Path) -> None:
@@ -261,15 +256,21 @@ def test_a_directory_that_may_not_be_written(tmp_path: Path) -> None:
     assert "Permission denied" in told["error"][1]
 
 
-def test_a_start_that_fails_is_quoted(tmp_path: Path) -> None:
-    package = tmp_path / "fakes" / "milvus_lite" / "adapter" / "grpc"
-    package.mkdir(parents=True)
-    for directory in (package, package.parent, package.parent.parent):
-        (directory / "__init__.py").touch()
-    (package / "server.py").write_text("def MilvusLite(_): raise RuntimeError('the manifest is \\x1b[1mdamaged')")
+@pytest.mark.parametrize(
+    ("file", "text", "error"),
+    [
+        ("milvus_lite/adapter/grpc/server.py", "def MilvusLite(_): raise RuntimeError({!r})", "ServerNotReadyError"),
+        ("milvus_lite/__init__.py", "raise ImportError({!r})", "MissingExtraError"),
+    ],
+)
+def test_a_start_that_fails_is_quoted(tmp_path: Path, file: str, text: str, error: str) -> None:
+    path = written(tmp_path / "fakes" / file, text.format("it is \x1b[1mdamaged"))
+    for directory in (path.parent, path.parent.parent, path.parent.parent.parent):
+        if "milvus_lite" in directory.parts and not (directory / "__init__.py").exists():
+            (directory / "__init__.py").touch()
     told = run("sys.path.insert(0, sys.argv[1] + '/fakes'); told['error'] = error_of(PATH)", tmp_path)
-    assert told["error"][0] == "ServerNotReadyError"
-    assert "the manifest is \\x1b[1mdamaged" in told["error"][1]
+    assert told["error"][0] == error
+    assert "it is \\x1b[1mdamaged" in told["error"][1]
 
 
 def test_data_that_are_no_database_are_told(tmp_path: Path) -> None:
@@ -310,31 +311,6 @@ def test_what_is_not_installed_is_named_with_the_command(tmp_path: Path, hidden:
     assert told["error"][0] == "MissingExtraError"
     assert words in told["error"][1]
     assert 'pip install "milvus-profiles[lite]"' in told["error"][1]
-
-
-def test_a_package_that_cannot_be_imported_is_quoted(tmp_path: Path) -> None:
-    broken = tmp_path / "broken" / "milvus_lite"
-    broken.mkdir(parents=True)
-    (broken / "__init__.py").write_text("raise ImportError('libfoo.so.1: no \\x1b[1msuch file')")
-    told = run("sys.path.insert(0, sys.argv[1] + '/broken'); told['error'] = error_of(PATH)", tmp_path)
-    assert told["error"][0] == "MissingExtraError"
-    assert "libfoo.so.1: no \\x1b[1msuch file" in told["error"][1]
-
-
-def test_no_dotenv_file_reaches_the_environment(tmp_path: Path) -> None:
-    # pymilvus looks for the file from where it is installed upwards, and from the current directory.
-    (tmp_path / ".env").write_text("CANARY_OF_DOTENV=1\nhttps_proxy=http://evil.example\n")
-    told = run(
-        """
-        before = dict(os.environ)
-        lease = acquire_lite(PATH)
-        told["new"] = sorted(set(os.environ.items()) ^ set(before.items()))
-        told["pymilvus"] = "pymilvus" in sys.modules
-        """,
-        tmp_path,
-        cwd=tmp_path,
-    )
-    assert told == {"new": [], "pymilvus": True}
 
 
 @pytest.mark.parametrize("before", [None, "0", "1"])
@@ -397,21 +373,6 @@ def test_a_module_called_settings_of_the_users_own_is_not_run(tmp_path: Path) ->
     assert told["settings"] is False
 
 
-def test_another_shape_of_pymilvus_is_imported_as_it_is(tmp_path: Path) -> None:
-    package = tmp_path / "fakes" / "pymilvus"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("VALUE = 7")
-    told = run(
-        """
-        sys.path.insert(0, sys.argv[1] + "/fakes")
-        from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
-        told["value"] = import_with_pymilvus("pymilvus").VALUE
-        """,
-        tmp_path,
-    )
-    assert told == {"value": 7}
-
-
 def test_without_pymilvus_other_modules_are_imported_as_they_are(tmp_path: Path) -> None:
     told = run(
         """
@@ -426,21 +387,28 @@ def test_without_pymilvus_other_modules_are_imported_as_they_are(tmp_path: Path)
     assert told["names"] == ["colorsys", "bisect"]
 
 
-def test_an_import_that_fails_leaves_no_settings_behind(tmp_path: Path) -> None:
-    package = tmp_path / "fakes" / "pymilvus"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("raise ImportError('broken')")
-    (package / "settings.py").write_text("OTHER = 1")
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"__init__.py": "VALUE = 7"}, {"value": 7, "left": ["pymilvus"]}),
+        ({"__init__.py": "raise ImportError('broken')", "settings.py": "OTHER = 1"}, {"error": "broken", "left": []}),
+    ],
+)
+def test_what_stands_in_the_place_of_pymilvus_is_imported_or_leaves_nothing_behind(
+    tmp_path: Path, files: dict[str, str], expected: dict[str, object]
+) -> None:
+    for name, text in files.items():
+        written(tmp_path / "fakes/pymilvus" / name, text)
     told = run(
         """
         sys.path.insert(0, sys.argv[1] + "/fakes")
         from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
         try:
-            import_with_pymilvus("pymilvus")
+            told["value"] = import_with_pymilvus("pymilvus").VALUE
         except ImportError as error:
             told["error"] = str(error)
         told["left"] = [name for name in sys.modules if name.startswith("pymilvus")]
         """,
         tmp_path,
     )
-    assert told == {"error": "broken", "left": []}
+    assert told == expected

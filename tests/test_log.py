@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import logging
 import re
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +19,13 @@ import milvus_profiles as mp
 from milvus_profiles.log import EVENTS
 from tests.support import scripted_grpc
 from tests.support.certificates import Certificates
-from tests.support.command import Command
+from tests.support.command import Command, run_python
+from tests.support.connections import Shell, any_shell
+from tests.support.files import written
 from tests.support.secret_service import KeyringSession
 from tests.support.waiting import until
+
+__all__ = ["any_shell"]
 
 CANARY = "c4n4ry-t0ken"
 PACKAGE = Path(mp.__file__).parent
@@ -39,8 +40,7 @@ def server() -> Iterator[scripted_grpc.ScriptedServer]:
 
 def profiles(directory: Path, text: str) -> mp.Profiles:
     path = directory / "milvus.toml"
-    path.write_text(text)
-    path.chmod(0o600)
+    written(path, text)
     return mp.load(path, env={"HOME": str(directory), "CANARY": CANARY})
 
 
@@ -193,34 +193,21 @@ def refusing(token: str) -> scripted_grpc.Script:
     return script
 
 
-@pytest.mark.parametrize("loop", [False, True], ids=["threads", "asyncio"])
-async def test_a_token_that_was_replaced_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, loop: bool) -> None:
+def test_a_token_that_was_replaced_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, shell: Shell) -> None:
     caplog.set_level(logging.INFO, "milvus_profiles")
     script: Any = refusing(CANARY)
     token = tmp_path / "token"
     token.write_text(CANARY)
     with scripted_grpc.scripted_server(script) as server:
         text = f'[profiles.prod]\nuri = "http://127.0.0.1:{server.port}"\ntoken = {{file = "{token}"}}\n'
-        found = profiles(tmp_path, text)
-        if loop:
-            async with mp.aio.connect("prod", profiles=found) as aconn:
-                token.write_text(f"{CANARY}-2")
-                script.current[0] = f"{CANARY}-2"
-                await aconn.ping()
-        else:
-            with found.connect("prod") as conn:
-                token.write_text(f"{CANARY}-2")
-                script.current[0] = f"{CANARY}-2"
-                conn.ping()
+        conn = shell.connect("prod", profiles=profiles(tmp_path, text))
+        token.write_text(f"{CANARY}-2")
+        script.current[0] = f"{CANARY}-2"
+        shell.ping(conn)
         assert told(caplog) == [(logging.INFO, "token")]
-        mp.disconnect_all()
-        await mp.aio.disconnect_all()
 
 
-@pytest.mark.parametrize("loop", [False, True], ids=["threads", "asyncio"])
-async def test_a_server_that_answers_again_is_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, loop: bool
-) -> None:
+def test_a_server_that_answers_again_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, shell: Shell) -> None:
     caplog.set_level(logging.INFO, "milvus_profiles")
     away = threading.Event()
 
@@ -231,23 +218,13 @@ async def test_a_server_that_answers_again_is_told(
 
     with scripted_grpc.scripted_server(script) as server:
         text = f'[profiles.prod]\nuri = "http://127.0.0.1:{server.port}"\ntoken = "{CANARY}"\nretry = false\n'
-        found = profiles(tmp_path, text)
-        for out in (True, False):
-            (away.set if out else away.clear)()
-            with pytest.raises(mp.MilvusProfilesError) if out else contextlib.nullcontext():
-                if loop:
-                    away.clear()
-                    async with mp.aio.connect("prod", profiles=found) as aconn:
-                        (away.set if out else away.clear)()
-                        await aconn.ping()
-                else:
-                    away.clear()
-                    with found.connect("prod") as conn:
-                        (away.set if out else away.clear)()
-                        conn.ping()
+        conn = shell.connect("prod", profiles=profiles(tmp_path, text))
+        away.set()
+        with pytest.raises(mp.MilvusProfilesError):
+            shell.ping(conn)
+        away.clear()
+        shell.ping(conn)
         assert told(caplog) == [(logging.INFO, "reconnected")]
-        mp.disconnect_all()
-        await mp.aio.disconnect_all()
 
 
 def test_certificates_that_were_renewed_are_told(
@@ -279,13 +256,9 @@ async def test_a_pool_tells_of_exhaustion_and_leaks(
 ) -> None:
     found = profiles(tmp_path, f'[profiles.prod]\nuri = "http://127.0.0.1:{server.port}"\ntoken = "{CANARY}"\n')
     settings = mp.PoolSettings(
-        mode="exclusive",
-        max_total_per_key=1,
-        max_block_wait=0.1,
-        max_waiting=0,
-        leak_threshold=0.1,
+        mode="exclusive", max_total_per_key=1, max_block_wait=0.1, max_waiting=0, leak_threshold=0.1,
         eviction_interval=0.1,
-    )
+    )  # fmt: skip
     if loop:
         async with mp.aio.ConnectionPool(settings, profiles=found) as apool, apool.lease("prod"):
             for _ in range(2):
@@ -325,10 +298,7 @@ def test_a_program_that_does_not_listen_hears_only_what_people_have_to_know(
 ) -> None:
     def said(*words: str) -> str:
         env = cli.environment({"MILVUS_PROFILES__PROD__URI": f"http://127.0.0.1:{server.port}"})
-        return subprocess.run(
-            [sys.executable, "-c", SILENT_PROGRAM, *words], env=env, cwd=cli.cwd, capture_output=True, text=True,
-            timeout=60, check=True,
-        ).stderr  # fmt: skip
+        return run_python(SILENT_PROGRAM, *words, env=env, cwd=cli.cwd, check=True).stderr
 
     assert said() == "pymilvus's ORM cannot be told of prod: TypeError\n"
     assert said("listens").splitlines()[1:] == ["milvus_profiles WARNING orm"]

@@ -14,6 +14,7 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles.live.spec import OPEN_CONNECTIONS
+from tests.support.connections import of
 from tests.support.milvus import MilvusServer
 from tests.support.sockets import connections_to
 from tests.support.waiting import until
@@ -37,25 +38,16 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def profiles_of(server: MilvusServer) -> mp.Profiles:
-    env = {"MILVUS_PROFILES__P__URI": server.uri}
-    if server.token:
-        env["MILVUS_PROFILES__P__TOKEN"] = server.token
-    if server.certs:
-        env["MILVUS_PROFILES__P__SSL__CA"] = str(server.certs.ca)
-    return mp.load(env=env, cwd="/")
-
-
 @pytest.mark.campaign
 @pytest.mark.parametrize("kind", ["plain", "tls"])
 def test_ten_thousand_connections(kind: str, request: pytest.FixtureRequest) -> None:
     server: MilvusServer = request.getfixturevalue(f"milvus_{kind}")
-    profiles = profiles_of(server)
-    mp.connect("p", profiles=profiles, dedicated=True).close()
+    profiles = of(server)
+    mp.connect("prod", profiles=profiles, dedicated=True).close()
     gc.collect()
     before = resident()
     with ThreadPoolExecutor(8) as threads:
-        held = list(threads.map(lambda _: mp.connect("p", profiles=profiles, dedicated=True), range(COUNT)))
+        held = list(threads.map(lambda _: mp.connect("prod", profiles=profiles, dedicated=True), range(COUNT)))
     grown = resident() - before
     assert connections_to(server.port) == len(mp.list_connections()) == OPEN_CONNECTIONS.taken == COUNT
     print(f"\n{COUNT} {kind} connections of threads: {grown / COUNT / 1024:.1f} KiB each")
@@ -69,15 +61,15 @@ def test_ten_thousand_connections(kind: str, request: pytest.FixtureRequest) -> 
 
 @pytest.mark.campaign
 def test_ten_thousand_connections_of_an_event_loop(milvus_plain: MilvusServer) -> None:
-    profiles = profiles_of(milvus_plain)
+    profiles = of(milvus_plain)
 
     async def main() -> None:
-        await (await mp.aio.connect("p", profiles=profiles, dedicated=True)).close()
+        await (await mp.aio.connect("prod", profiles=profiles, dedicated=True)).close()
         gc.collect()
         before = resident()
         held = []
         for _ in range(COUNT // 100):
-            opening = (mp.aio.connect("p", profiles=profiles, dedicated=True) for _ in range(100))
+            opening = (mp.aio.connect("prod", profiles=profiles, dedicated=True) for _ in range(100))
             held += await asyncio.gather(*opening)
         grown = resident() - before
         assert connections_to(milvus_plain.port) == len(mp.aio.list_connections()) == OPEN_CONNECTIONS.taken == COUNT

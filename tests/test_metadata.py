@@ -46,11 +46,6 @@ def test_the_connect_call_carries_credentials_and_nothing_else() -> None:
     assert TokenHolder(db_name="analytics").credentials_only() == ()
 
 
-def test_tokens_beyond_ascii_are_sent_as_utf8() -> None:
-    holder = TokenHolder(SecretText("root:pässword"))
-    assert base64.b64decode(dict(holder.metadata())["authorization"]).decode() == "root:pässword"
-
-
 def test_ids_are_fresh_for_every_call_and_every_holder() -> None:
     holders = [TokenHolder() for _ in range(3)]
     ids = [dict(holder.metadata())["client-request-id"] for holder in holders for _ in range(100)]
@@ -71,9 +66,9 @@ def test_a_new_token_is_a_new_generation_and_the_same_is_not() -> None:
     holder = TokenHolder(SecretText(TOKEN))
     assert holder.set_token(SecretText(TOKEN)) is False
     assert holder.generation == 0
-    assert holder.set_token(SecretText("root:other")) is True
+    assert holder.set_token(SecretText("root:pässword")) is True
     assert holder.generation == 1
-    assert base64.b64decode(dict(holder.metadata())["authorization"]) == b"root:other"
+    assert base64.b64decode(dict(holder.metadata())["authorization"]).decode() == "root:pässword"
     assert holder.set_token(None) is True
     assert (holder.generation, holder.has_token) == (2, False)
     assert "authorization" not in dict(holder.metadata())

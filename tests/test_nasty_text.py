@@ -18,6 +18,7 @@ import milvus_profiles as mp
 from milvus_profiles.cli.entry import main
 from milvus_profiles.config.fields import FIELDS, SECRET_FIELDS, field
 from milvus_profiles.config.settings import CONTROL, FAMILY, PREFIX
+from tests.support.files import written
 
 pytestmark = pytest.mark.security
 
@@ -110,9 +111,7 @@ def test_no_field_of_a_file_is_anybody_elses_trouble(run: Run, home: Path, proje
     good = '[profiles.good]\nuri = "http://127.0.0.1:1"\n'
     content = "\n".join(f"[profiles.{names[path]}]\n{table(path, text)}\n" for path in PATHS) + good
     file = project / "milvus.toml" if role != "user" else home / ".config/milvus/milvus.toml"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(content)
-    file.chmod(0o600)
+    written(file, content)
     if role == "trusted":
         assert run("trust", "--json")[0] == 0
     status, listed = run("profile", "list", "--json")
@@ -186,15 +185,8 @@ def test_no_variable_ends_in_an_untyped_error(
                 run("profile", "list", "--json")
                 run("profile", "show")
             if settable and not name.startswith(PREFIX) and name not in ("TERM", "LANG", "GRPC_VERBOSITY", "NO_COLOR"):
-                for words in (
-                    ["config", "path"],
-                    ["config", "validate"],
-                    ["trust"],
-                    ["untrust"],
-                    ["import", "--from", "zilliz"],
-                ):
-                    run(*words)
-                run("profile", "use", "p")
+                for line in ("config path", "config validate", "trust", "untrust", "import --from zilliz", "use p"):
+                    run(*line.split())
             env = {"HOME": str(home), name: text}
             if "MILVUS_URI" in os.environ:
                 env.setdefault("MILVUS_URI", os.environ["MILVUS_URI"])

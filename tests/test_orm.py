@@ -15,6 +15,7 @@ import milvus_profiles as mp
 from milvus_profiles import connections, errors
 from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from tests.support import faults, layers
+from tests.support.command import run_python
 from tests.support.environment import coverage_variables
 from tests.support.milvus import MilvusServer
 from tests.support.ports import documented_port
@@ -22,7 +23,7 @@ from tests.support.scripted_grpc import scripted_server
 from tests.support.sockets import connections_to
 from tests.support.users import administrator
 from tests.test_connections_face import IMPORT, INTERACTIVE, WITH_A_TOKEN, WITH_A_USER, WITH_TABS
-from tests.test_pymilvus_channel import answer
+from tests.test_pymilvus_channel import a_schema, answer
 
 PROJECT = Path(__file__).parents[1]
 DISCONNECT = 'connections.disconnect("default")'
@@ -172,14 +173,8 @@ def test_utility_db_role_and_user_work_on_an_alias(milvus_auth: MilvusServer) ->
     assert pymilvus.Role("admin", using="of-us").is_exist()
     pymilvus.db.create_database("films", using="of-us")
     pymilvus.db.using_database("films", using="of-us")
-    schema = pymilvus.CollectionSchema(
-        [
-            pymilvus.FieldSchema("id", pymilvus.DataType.INT64, is_primary=True),
-            pymilvus.FieldSchema("vector", pymilvus.DataType.FLOAT_VECTOR, dim=2),
-        ]
-    )
     try:
-        pymilvus.Collection("c", schema, using="of-us")
+        pymilvus.Collection("c", a_schema(), using="of-us")
         assert conn.client(db_name="films").list_collections() == ["c"]
         pymilvus.utility.drop_collection("c", using="of-us")
     finally:
@@ -239,9 +234,10 @@ try: mp.orm("default")
 except mp.ConfigError as error: print(error)
 """
     with scripted_server(answer) as server:
-        done = subprocess.run(
-            [sys.executable, "-c", program, f"http://127.0.0.1:{server.port}"],
+        done = run_python(
+            program,
+            f"http://127.0.0.1:{server.port}",
             env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **coverage_variables()},
-            cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+            cwd=tmp_path,
+        )
     assert done.stdout.startswith("False\npymilvus is not installed"), done.stderr

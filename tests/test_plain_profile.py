@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from milvus_profiles.live.spec import SpecKey
 from milvus_profiles.masked import SecretText
 from milvus_profiles.references import CommandRef, EnvRef, FileRef, KeyringRef
 from tests.support.certificates import Certificates
+from tests.support.command import run_python
 from tests.support.milvus import MilvusServer
 
 # --- the two agree ----------------------------------------------------------------------------------------------------
@@ -251,10 +250,7 @@ def test_a_call_is_made_without_pydantic_and_the_profile_is_real(
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ADDRESS": milvus_auth.uri, "TOKEN": "root:Milvus"}
     (tmp_path / "milvus.toml").write_text(f'[profiles.p]\nuri = "{milvus_auth.uri}"\ntoken = {{ env = "TOKEN" }}\n')
     env["MILVUS_PROFILES_FILE"] = str(tmp_path / "milvus.toml")
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, kind, *(["p"] if named else [])],
-        env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = run_python(PROGRAM, kind, *(["p"] if named else []), env=env, cwd=tmp_path)
     alias, auth = ("p", "env") if named else ("anonymous", "inline")
     assert done.stdout == f"[]\nTrue {alias} {auth} {milvus_auth.uri} 10.0 True\n", done.stderr
 
@@ -266,10 +262,7 @@ def test_a_project_that_nobody_trusts_is_used_without_pydantic_too(
     (tmp_path / "home").mkdir()
     (tmp_path / "milvus.toml").write_text(f'[profiles.p]\nuri = "{milvus_auth.uri}"\ntoken = "root:Milvus"\n')
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home")}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, kind, "p"],
-        env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = run_python(PROGRAM, kind, "p", env=env, cwd=tmp_path)
     assert done.stdout == f"[]\nTrue p inline {milvus_auth.uri} 10.0 True\n", done.stderr
 
 
@@ -293,9 +286,7 @@ with mp.connect(uri=address, token="root:Milvus") as conn:
     print(conn.profile.alias, mp.connect(uri=address, token="root:Milvus", retry=False).profile.retry)
 """
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ADDRESS": milvus_auth.uri}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = run_python(program, env=env, cwd=tmp_path)
     refused, again, *rest = done.stdout.splitlines()
     assert "Too many open files" in refused, done.stderr
     assert "Too many open files" in again

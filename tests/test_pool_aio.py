@@ -15,7 +15,7 @@ from milvus_profiles import errors
 from milvus_profiles.pool.aio import ConnectionPool
 from milvus_profiles.pool_settings import PoolSettings
 from tests.support.pool_outside import AsyncOutside
-from tests.support.waiting import eventually
+from tests.support.waiting import collector_off, eventually
 
 
 def exclusive(**settings: Any) -> PoolSettings:
@@ -117,12 +117,9 @@ async def test_an_error_that_was_handled_keeps_nothing_alive() -> None:
             await pool.get_client("a", timeout=0.001)
 
     async with ConnectionPool(exclusive(max_total_per_key=1), connector=AsyncOutside()) as pool, pool.lease("a"):
-        gc.disable()
-        try:
+        with collector_off():
             await fail()
             assert ended
-        finally:
-            gc.enable()
 
 
 def test_a_pool_belongs_to_one_loop_at_a_time() -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -19,8 +18,10 @@ from milvus_profiles import errors
 from milvus_profiles.channel.wire import GET_VERSION
 from milvus_profiles.live.spec import OPEN_CONNECTIONS
 from tests.support import faults, scripted_grpc
-from tests.support.certificates import Certificates
+from tests.support.command import run_python
+from tests.support.connections import at, declared, of
 from tests.support.milvus import MilvusServer
+from tests.support.pool_shells import Asyncio, Threads
 from tests.support.sockets import connections_to
 from tests.support.waiting import until
 
@@ -33,44 +34,33 @@ def _nothing_stays_open() -> Iterator[None]:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("milvus-profiles pool")]
 
 
-def profiles(uri: str, token: str | None = None, **more: str) -> mp.Profiles:
-    env = {"MILVUS_PROFILES__PROD__URI": uri, **more}
-    if token is not None:
-        env["MILVUS_PROFILES__PROD__TOKEN"] = token
-    return mp.load(env=env, cwd="/")
+@pytest.fixture(params=[Threads, Asyncio])
+async def kind(request: pytest.FixtureRequest) -> Threads | Asyncio:
+    made: Threads | Asyncio = request.param()
+    return made
 
 
 @pytest.mark.parametrize("mode", ["shared", "exclusive"])
-def test_leases_on_a_real_server(milvus_auth: MilvusServer, mode: str) -> None:
-    known = profiles(milvus_auth.uri, milvus_auth.token)
-    with mp.ConnectionPool(mp.PoolSettings(mode=mode), known) as pool:  # type: ignore[arg-type]
-        with pool.lease("prod") as conn:
-            assert conn.ping() > 0
+async def test_leases_on_a_real_server(milvus_auth: MilvusServer, kind: Threads | Asyncio, mode: Any) -> None:
+    known = of(milvus_auth)
+    async with kind.entered(kind.pool_class(mp.PoolSettings(mode=mode), known)) as pool:
+        async with kind.entered(pool.lease("prod")) as conn:
+            assert await kind.do(conn.ping) > 0
             assert conn.server_version is not None
             assert conn.endpoint == known["prod"].endpoint
-            channel = conn.channel
+            version = conn.channel.unary_unary(GET_VERSION.path, None, None)
             client = conn.client()
-            assert client.list_collections() == []
-            client.close()
+            assert await kind.do(client.list_collections) == []
+            await kind.do(client.close)
         with pytest.raises(errors.ConnectionClosedError):
-            channel.unary_unary(GET_VERSION.path, None, None)(b"")
-        assert mp.list_connections() == []  # they are the pool's
+            await kind.do(version, b"")
+        assert mp.list_connections() == mp.aio.list_connections() == []  # they are the pool's
         assert pool.idle_count("prod") == 1
-
-
-async def test_leases_on_a_real_server_with_asyncio(milvus_auth: MilvusServer) -> None:
-    async with mp.aio.ConnectionPool(None, profiles(milvus_auth.uri, milvus_auth.token)) as pool:
-        async with pool.lease("prod") as conn:
-            assert await conn.ping() > 0
-            channel = conn.channel
-        with pytest.raises(errors.ConnectionClosedError):
-            await channel.unary_unary(GET_VERSION.path, None, None)(b"")
-        assert mp.aio.list_connections() == []
 
 
 def test_a_wrong_token_is_the_cause(milvus_auth: MilvusServer) -> None:
     with (
-        mp.ConnectionPool(profiles=profiles(milvus_auth.uri, "root:canary-7")) as pool,
+        mp.ConnectionPool(profiles=of(milvus_auth, MILVUS_PROFILES__PROD__TOKEN="root:canary-7")) as pool,
         pytest.raises(errors.ConnectFailedError) as caught,
     ):
         pool.get_client("prod")
@@ -80,7 +70,7 @@ def test_a_wrong_token_is_the_cause(milvus_auth: MilvusServer) -> None:
 
 def test_every_channel_is_a_tcp_connection_of_its_own(milvus_plain: MilvusServer) -> None:
     with faults.tcp_proxy(milvus_plain.port) as proxy:
-        known = profiles(f"http://127.0.0.1:{proxy.port}")
+        known = at(proxy.port)
         with mp.ConnectionPool(mp.PoolSettings(mode="exclusive"), known) as pool:
             leases = [pool.get_client("prod", timeout=20) for _ in range(5)]
             for conn in leases:
@@ -95,7 +85,7 @@ def test_every_channel_is_a_tcp_connection_of_its_own(milvus_plain: MilvusServer
 def test_the_profile_brings_settings_of_its_own(milvus_plain: MilvusServer) -> None:
     more = {"MILVUS_PROFILES__PROD__POOL__MODE": "exclusive", "MILVUS_PROFILES__PROD__POOL__MAX_TOTAL_PER_KEY": "1"}
     with (
-        mp.ConnectionPool(profiles=profiles(milvus_plain.uri, **more)) as pool,
+        mp.ConnectionPool(profiles=of(milvus_plain, **more)) as pool,
         pool.lease("prod", timeout=20),
         pytest.raises(errors.PoolTimeoutError, match="1 of 1"),
     ):
@@ -113,41 +103,23 @@ def test_channels_of_a_pool_count_against_the_limit(milvus_plain: MilvusServer, 
 
 
 @pytest.mark.parametrize("mode", ["shared", "exclusive"])
-def test_leases_on_milvus_lite(tmp_path: Path, mode: str) -> None:
+async def test_leases_on_milvus_lite(tmp_path: Path, kind: Threads | Asyncio, mode: Any) -> None:
     pytest.importorskip("milvus_lite")
-    known = profiles(str(tmp_path / "pool.db"))
-    with (
-        mp.ConnectionPool(mp.PoolSettings(mode=mode), known) as pool,  # type: ignore[arg-type]
-        pool.lease("prod", timeout=60) as first,
-        pool.lease("prod", timeout=60) as second,
-    ):
-        assert first.ping() > 0
-        assert second.ping() > 0
-
-
-@pytest.mark.parametrize("mode", ["shared", "exclusive"])
-async def test_leases_on_milvus_lite_with_asyncio(tmp_path: Path, mode: str) -> None:
-    known = profiles(str(tmp_path / "pool.db"))
+    known = declared(MILVUS_PROFILES__PROD__URI=str(tmp_path / "pool.db"))
     async with (
-        mp.aio.ConnectionPool(mp.PoolSettings(mode=mode), known) as pool,  # type: ignore[arg-type]
-        pool.lease("prod", timeout=60) as first,
-        pool.lease("prod", timeout=60) as second,
+        kind.entered(kind.pool_class(mp.PoolSettings(mode=mode), known)) as pool,
+        kind.entered(pool.lease("prod", timeout=60)) as first,
+        kind.entered(pool.lease("prod", timeout=60)) as second,
     ):
-        assert await first.ping() > 0
-        assert await second.ping() > 0
+        assert await kind.do(first.ping) > 0
+        assert await kind.do(second.ping) > 0
     # Given back with the pool: nobody else has it open.
     with mp.connect(uri=str(tmp_path / "pool.db")) as conn:
         assert conn.ping() > 0
 
 
-async def test_leases_with_a_client_certificate(milvus_mtls: MilvusServer, certificates: Certificates) -> None:
-    known = profiles(
-        milvus_mtls.uri,
-        milvus_mtls.token,
-        MILVUS_PROFILES__PROD__SSL__CA=str(certificates.ca),
-        MILVUS_PROFILES__PROD__SSL__CERT=str(certificates.client.cert),
-        MILVUS_PROFILES__PROD__SSL__KEY=str(certificates.client.key),
-    )
+async def test_leases_with_a_client_certificate(milvus_mtls: MilvusServer) -> None:
+    known = of(milvus_mtls)
     async with mp.aio.ConnectionPool(None, known) as pool, pool.lease("prod", timeout=20) as conn:
         assert await conn.ping() > 0
 
@@ -168,7 +140,7 @@ def test_channels_that_died_are_replaced() -> None:
         return scripted_grpc.milvus_answer(call)
 
     with scripted_grpc.scripted_server(script) as server:
-        known = profiles(f"http://127.0.0.1:{server.port}", MILVUS_PROFILES__PROD__RETRY="false")
+        known = at(server.port, MILVUS_PROFILES__PROD__RETRY="false")
         with mp.ConnectionPool(mp.PoolSettings(mode="exclusive"), known) as pool:
             with pool.lease("prod", timeout=20) as conn:
                 answer.clear()
@@ -195,7 +167,7 @@ async def test_four_hundred_tasks_where_the_server_caps_streams_at_a_hundred() -
     server.add_generic_rpc_handlers((Slow(),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    known = profiles(f"http://127.0.0.1:{port}", MILVUS_PROFILES__PROD__RETRY="false")
+    known = at(port, MILVUS_PROFILES__PROD__RETRY="false")
     try:
         async with mp.aio.ConnectionPool(mp.PoolSettings(max_block_wait=30), known) as pool:
 
@@ -214,7 +186,7 @@ async def test_four_hundred_tasks_where_the_server_caps_streams_at_a_hundred() -
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_connects_anew(milvus_plain: MilvusServer) -> None:
-    with mp.ConnectionPool(profiles=profiles(milvus_plain.uri)) as pool, pool.lease("prod", timeout=20) as held:
+    with mp.ConnectionPool(profiles=of(milvus_plain)) as pool, pool.lease("prod", timeout=20) as held:
         child = os.fork()
         if child == 0:
             code = 1
@@ -259,7 +231,5 @@ asyncio.run(main())
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_pool_for_asyncio_says_in_a_forked_child_that_it_cannot_go_on(milvus_plain: MilvusServer) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-c", _FORKING, milvus_plain.uri], capture_output=True, text=True, check=False, timeout=60
-    )
+    ran = run_python(_FORKING, milvus_plain.uri)
     assert ran.stdout.splitlines() == ["child ['fork', 'fork']", "parent True"], ran.stderr

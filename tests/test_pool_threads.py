@@ -1,15 +1,13 @@
-"""What only the pool for threads has to hold, without a server: interrupts, forks, threads that crowd at its lock."""
+"""What only the pool for threads has to hold, without a server: forks, threads that crowd at its lock."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
 import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -18,7 +16,7 @@ from milvus_profiles import errors
 from milvus_profiles.pool.threads import ConnectionPool, ContentionGuard
 from milvus_profiles.pool_settings import PoolSettings
 from tests.support.pool_outside import Outside
-from tests.support.waiting import until
+from tests.support.waiting import collector_off, side_by_side, until
 
 
 @pytest.fixture(autouse=True)
@@ -35,79 +33,6 @@ def exclusive(**settings: Any) -> PoolSettings:
     return PoolSettings(mode="exclusive", **settings)
 
 
-class Interrupt(BaseException):
-    pass
-
-
-@pytest.fixture
-def interrupted() -> Iterator[None]:
-    """SIGALRM raises an Interrupt."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise Interrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
-
-
-@pytest.mark.filterwarnings(
-    "ignore::ResourceWarning",
-    "ignore::pytest.PytestUnhandledThreadExceptionWarning",
-    "ignore::pytest.PytestUnraisableExceptionWarning",
-)
-@pytest.mark.usefixtures("interrupted")
-def test_interrupts_at_any_moment_leak_nothing() -> None:
-    rounds = interrupts = 0
-    settings = exclusive(max_total_per_key=2, max_block_wait=20)
-    with ConnectionPool(settings, connector=Outside()) as pool, ThreadPoolExecutor(2) as threads:
-        ended = threading.Event()
-
-        def compete() -> None:
-            while not ended.is_set():
-                with pool.lease("a"):
-                    pass
-
-        rivals = [threads.submit(compete) for _ in range(2)]
-        try:
-            while interrupts < 300:
-                with contextlib.suppress(Interrupt):
-                    interrupts += 1
-                    signal.setitimer(signal.ITIMER_REAL, 0.0002 + 0.000013 * (interrupts % 50))
-                    # Not forever: one that comes in a finalizer is swallowed by the interpreter.
-                    for _ in range(500):
-                        rounds += 1
-                        with pool.lease("a"):
-                            pass
-                    signal.setitimer(signal.ITIMER_REAL, 0)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            ended.set()
-        for rival in rivals:
-            rival.result()
-        gc.collect()
-        for _ in range(2):  # what was interrupted has been noticed by then
-            leases = [pool.get_client("a", timeout=20) for _ in range(2)]
-            for conn in leases:
-                conn.close()
-        until(lambda: pool.total_active_count() == 0)
-        assert pool.stats().pool_size <= 2
-        assert rounds > interrupts
-
-
-@pytest.mark.usefixtures("interrupted")
-def test_who_is_interrupted_while_waiting_leaves_the_queue() -> None:
-    with ConnectionPool(exclusive(max_total_per_key=1, max_block_wait=20), connector=Outside()) as pool:
-        conn = pool.get_client("a")
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
-        with pytest.raises(Interrupt):
-            pool.get_client("a")
-        assert pool.stats().requests_waiting == 0
-        conn.close()
-        assert (pool.idle_count("a"), pool.active_count("a")) == (1, 0)
-
-
 def test_an_error_that_was_handled_keeps_nothing_alive() -> None:
     ended = []
 
@@ -120,13 +45,9 @@ def test_an_error_that_was_handled_keeps_nothing_alive() -> None:
         with contextlib.suppress(errors.PoolTimeoutError):
             pool.get_client("a", timeout=0.001)
 
-    with ConnectionPool(exclusive(max_total_per_key=1), connector=Outside()) as pool, pool.lease("a"):
-        gc.disable()
-        try:
-            fail()
-            assert ended
-        finally:
-            gc.enable()
+    with ConnectionPool(exclusive(max_total_per_key=1), connector=Outside()) as pool, pool.lease("a"), collector_off():
+        fail()
+        assert ended
 
 
 @pytest.mark.filterwarnings("ignore:unclosed", "ignore::ResourceWarning")
@@ -170,10 +91,6 @@ def test_a_forked_child_starts_empty_and_leaves_the_parents_channels_alone() -> 
 # --- threads that stand back from a lock that is held ---
 
 
-def test_nobody_contends_for_a_lock_that_nobody_uses() -> None:
-    assert not ContentionGuard().contended
-
-
 def test_whoever_backs_off_goes_on_once_the_holder_is_out() -> None:
     guard = ContentionGuard()
     passed = threading.Event()
@@ -197,6 +114,7 @@ def test_whoever_backs_off_goes_on_once_the_holder_is_out() -> None:
 
 def test_who_may_be_blocking_is_seen_until_he_is_out() -> None:
     guard = ContentionGuard()
+    assert not guard.contended
     with guard:
         guard.contended = True
         guard.contended = guard.blocked  # as a holder that leaves
@@ -235,11 +153,7 @@ def test_a_crowd_of_threads_gets_every_lease_and_leaves_nothing_behind() -> None
                     with counting:
                         held -= 1
 
-        workers = [threading.Thread(target=work) for _ in range(threads)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join(60)
+        side_by_side(work, threads=threads)
         stats = pool.stats()
         assert most <= 3
         assert stats.requests_num == threads * count

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import struct
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -176,41 +178,28 @@ def test_a_proxy_that_says_no_is_quoted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "detail"), [(b"SSH-2.0-x\r\n\r\n", "what answered is not an HTTP proxy"), (b"", "closed")]
+    ("said", "pause", "status", "detail"),
+    [
+        ([b"SSH-2.0-x\r\n\r\n"], 0, "proxy", "what answered is not an HTTP proxy"),
+        ([b""], 0, "proxy", "closed"),
+        (itertools.repeat(b"x" * 1000), 0, "proxy", ""),
+        (itertools.repeat(b"x"), 0.1, "timeout", ""),
+    ],
+    ids=["another", "closes", "talks without end", "drips"],
 )
-def test_what_is_no_proxy_is_told(said: bytes, detail: str) -> None:
+def test_what_is_no_proxy_is_told(said: Iterable[bytes], pause: float, status: str, detail: str) -> None:
     def talk(connection: socket.socket) -> None:
         connection.recv(4096)
-        connection.sendall(said)
-
-    with faults.listener(talk) as server:
-        outcome = connect_tcp(at(server.port, "db.example:1"), soon())
-        assert outcome.status == "proxy"
-        assert detail in outcome.detail
-
-
-def test_a_proxy_that_talks_without_end_is_cut_off() -> None:
-    def talk(connection: socket.socket) -> None:
-        while True:
-            connection.sendall(b"x" * 1000)
-
-    with faults.listener(talk) as server:
-        assert connect_tcp(at(server.port, "db.example:1"), soon()).status == "proxy"
-
-
-def test_a_proxy_that_drips_does_not_outlast_the_deadline() -> None:
-    over = threading.Event()
-
-    def talk(connection: socket.socket) -> None:
-        while not over.wait(0.1):
-            connection.sendall(b"x")
+        for each in said:
+            connection.sendall(each)
+            time.sleep(pause)
 
     with faults.listener(talk) as server:
         began = time.monotonic()
         outcome = connect_tcp(at(server.port, "db.example:1"), soon(0.5))
-        over.set()
-        assert outcome.status == "timeout"
         assert time.monotonic() - began < 2
+        assert outcome.status == status
+        assert detail in outcome.detail
 
 
 # --- plaintext -------------------------------------------------------------------------------------------------------

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.command import run_python
 
 pytestmark = pytest.mark.programs
 
@@ -105,11 +106,13 @@ with mp.connect("local") as conn:
 
 def run(program: str, database: Path) -> subprocess.CompletedProcess[str]:
     env = {"PATH": os.environ["PATH"], "HOME": str(database.parent)}
-    return subprocess.run(
-        [sys.executable, "-c", BEGIN + program, str(database)],
-        env=env, cwd=database.parent, capture_output=True, text=True, check=False, timeout=60,
+    return run_python(
+        BEGIN + program,
+        database,
+        env=env,
+        cwd=database.parent,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("what", PROGRAMS)

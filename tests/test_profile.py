@@ -6,8 +6,6 @@ import copy
 import os
 import pickle
 import re
-import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from milvus_profiles.connectable import Credential, KeyringSource
+from milvus_profiles.connectable import Credential
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.errors import ConfigError
 from milvus_profiles.fieldtypes import fields_in, wording
@@ -27,6 +25,8 @@ from milvus_profiles.names import check_alias, fold_alias, is_alias
 from milvus_profiles.pool_settings import PoolSettings
 from milvus_profiles.profile import SSL, Keepalive, Profile, Retry
 from milvus_profiles.references import CommandRef, EnvRef, FileRef, KeyringRef
+from tests.support.command import run_python
+from tests.support.files import written
 
 CANARY = "s3cr3t-c4n4ry"
 PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -68,6 +68,7 @@ def test_valid_aliases(alias: str) -> None:
     [
         "", "-", ".", "-a", "a-", "_a", "a_", ".a", "a.", "a--b", "a__b", "a..b", "a-_b", "a.-b", "a b", "a/b", "a\n",
         "\na", "ä", "prödukt", "a\x00", "a\x1b[31m", "a" * 65, "[link=x]", "К8s", "a:b", "a'b", 'a"b', "1\u0660",
+        "a" * 100_000,
     ],
 )  # fmt: skip
 def test_invalid_aliases_are_refused_by_name_and_model_alike(alias: str) -> None:
@@ -75,15 +76,10 @@ def test_invalid_aliases_are_refused_by_name_and_model_alike(alias: str) -> None
         check_alias(alias)
     assert caught.value.hint
     assert caught.value.message.isprintable()
-    assert caught.value.message.isprintable()
+    assert len(caught.value.message) < 200
     assert not is_alias(alias)
     with pytest.raises(ConfigError):
         Profile(alias=alias, host="h")
-
-
-def test_a_long_alias_is_not_repeated() -> None:
-    with pytest.raises(ConfigError, match="longer than 64"):
-        check_alias("a" * 100_000)
 
 
 def test_aliases_are_compared_without_case_and_with_separators_equal() -> None:
@@ -229,13 +225,6 @@ def test_where_the_secret_comes_from(fields: dict[str, Any], kind: str | None, u
         assert (made.credential.kind, made.credential.user) == (kind, user)
 
 
-def test_a_user_without_a_password_means_the_keyring() -> None:
-    credential = profile(uri="http://h", user="root").credential
-    assert credential is not None
-    assert (credential.kind, credential.user) == ("keyring", "root")
-    assert isinstance(credential.source, KeyringSource)
-
-
 def test_lite_never_has_a_credential() -> None:
     for fields in ({"user": "root"}, {"token": "x"}, {"user": "root", "password": "x"}, {"token": {"keyring": True}}):
         assert profile(uri="/m.db", **fields).auth == "none"
@@ -321,118 +310,50 @@ def test_a_certificate_without_its_key_and_a_key_without_its_certificate_are_ref
     assert f"ssl.{half} needs ssl.{other}" in found
 
 
-def test_settings_of_a_whole_pool_are_fine_for_a_whole_pool() -> None:
-    assert PoolSettings(max_total=7, eviction_interval=1, drain_timeout=0).max_total == 7
-
-
 # --- strictness ----------------------------------------------------------------------------------------------------
 
-_NUMBERS = ("timeout", "call_timeout")
-_WHOLE = ("management_port",)
-_BOOLEANS = ("allow_insecure", "protected")
-_TEXTS = ("description", "uri", "user", "db_name", "proxy", "extends", "host")
-
-
-@pytest.mark.parametrize("field", _NUMBERS)
-@pytest.mark.parametrize("wrong", ["5", True, [5], {"s": 5}, float("nan"), float("inf"), 0, -1, 86_401, 10**400])
-def test_seconds_are_numbers_above_0_and_up_to_a_day(field: str, wrong: Any) -> None:
-    assert len(refusals(**{field: wrong})) == 1
-
-
-@pytest.mark.parametrize("field", _NUMBERS)
-@pytest.mark.parametrize("right", [1, 0.001, 86_400])
-def test_whole_numbers_are_seconds_too(field: str, right: float) -> None:
-    assert getattr(profile(**{field: right}), field) == float(right)
-
-
-@pytest.mark.parametrize("wrong", ["19530", True, 1.0, 0, 65_536, -1, 10**40, None])
-def test_ports_are_whole_numbers_from_1_to_65535(wrong: Any) -> None:
-    if wrong is not None:
-        assert len(refusals(host="h", port=wrong)) == 1
-    assert len(refusals(management_port=wrong)) == 1
-
-
-@pytest.mark.parametrize("field", _BOOLEANS)
-@pytest.mark.parametrize("wrong", ["true", 1, 0, "", None, []])
-def test_switches_are_true_or_false(field: str, wrong: Any) -> None:
-    assert len(refusals(**{field: wrong})) == 1
-
-
-@pytest.mark.parametrize("field", _TEXTS)
-@pytest.mark.parametrize("wrong", [5, True, ["x"], {"x": "y"}, b"x", Path("x")])
-def test_texts_are_texts(field: str, wrong: Any) -> None:
-    assert len(refusals(**{field: wrong})) == 1
+_SECONDS = "timeout call_timeout"
+PORTS: list[Any] = ["19530", True, 1.0, 0, 65_536, -1, 10**40]
+WRONG: dict[str, list[Any]] = {
+    _SECONDS: ["5", True, [5], {"s": 5}, float("nan"), float("inf"), 0, -1, 86_401, 10**400],
+    "port": PORTS,
+    "management_port": [*PORTS, None],
+    "allow_insecure protected": ["true", 1, 0, "", None, []],
+    "description uri user db_name proxy extends host": [5, True, ["x"], {"x": "y"}, b"x", Path("x")],
+    "ssl": [1, 0, "true", [True], {"server_name": "a b"}, {"server_name": ""}],
+    "retry": [
+        0, 1, "false", None, {"attempts": 1}, {"attempts": 6}, {"attempts": "4"}, {"attempts": True}, {"initial": 0},
+    ],
+    "keepalive": [True, None, {"time": "30"}, {"timeout": 0}, {"time": float("inf")}],
+    "pool": [
+        True, {"mode": "Shared"}, {"max_channels": 0}, {"max_uses": 0}, {"lifetime_jitter": 1}, {"max_block_wait": -1},
+        {"test_on_borrow": 1},
+    ],
+    "token": [
+        5, True, ["x"], "", "a\nb", "a\x7f", {"keyring": False}, {"keyring": 1}, {"keyring": "true"}, {"env": ""},
+        {"env": "A-B"}, {"env": "1A"}, {"env": "A\n"}, {"env": 5}, {"env": "Ä"}, {"file": ""}, {"file": "a\x00b"},
+        {"file": 5}, {"command": "op read"}, {"command": []}, {"command": ["op", ""]}, {"command": ["op", 5]},
+        {"command": ["op"], "pass_env": "A"}, {"command": ["op"], "pass_env": ["A B"]}, {"env": "A", "pass_env": ["B"]},
+    ],
+    "description": ["a\udcff"],
+    "user": ["", "a\tb"],
+    "db_name": ["", "a b", "ä", "a\n"],
+    "host": ["", "h:1", "127.1"],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    "fields",
-    [
-        {"ssl": 1},
-        {"ssl": 0},
-        {"ssl": "true"},
-        {"ssl": [True]},
-        {"retry": 0},
-        {"retry": 1},
-        {"retry": "false"},
-        {"retry": None},
-        {"retry": {"attempts": 1}},
-        {"retry": {"attempts": 6}},
-        {"retry": {"attempts": "4"}},
-        {"retry": {"attempts": True}},
-        {"retry": {"initial": 0}},
-        {"keepalive": True},
-        {"keepalive": None},
-        {"keepalive": {"time": "30"}},
-        {"keepalive": {"timeout": 0}},
-        {"keepalive": {"time": float("inf")}},
-        {"pool": True},
-        {"pool": {"mode": "Shared"}},
-        {"pool": {"max_channels": 0}},
-        {"pool": {"max_uses": 0}},
-        {"pool": {"lifetime_jitter": 1}},
-        {"pool": {"max_block_wait": -1}},
-        {"pool": {"test_on_borrow": 1}},
-        {"token": 5},
-        {"token": True},
-        {"token": ["x"]},
-        {"token": ""},
-        {"token": "a\nb"},
-        {"token": "a\x7f"},
-        {"token": {"keyring": False}},
-        {"token": {"keyring": 1}},
-        {"token": {"keyring": "true"}},
-        {"token": {"env": ""}},
-        {"token": {"env": "A-B"}},
-        {"token": {"env": "1A"}},
-        {"token": {"env": "A\n"}},
-        {"token": {"env": 5}},
-        {"token": {"env": "Ä"}},
-        {"token": {"file": ""}},
-        {"token": {"file": "a\x00b"}},
-        {"token": {"file": 5}},
-        {"token": {"command": "op read"}},
-        {"token": {"command": []}},
-        {"token": {"command": ["op", ""]}},
-        {"token": {"command": ["op", 5]}},
-        {"token": {"command": ["op"], "pass_env": "A"}},
-        {"token": {"command": ["op"], "pass_env": ["A B"]}},
-        {"token": {"env": "A", "pass_env": ["B"]}},
-        {"description": "a\udcff"},
-        {"user": ""},
-        {"user": "a\tb"},
-        {"db_name": ""},
-        {"db_name": "a b"},
-        {"db_name": "ä"},
-        {"db_name": "a\n"},
-        {"host": ""},
-        {"host": "h:1"},
-        {"host": "127.1"},
-        {"ssl": {"server_name": "a b"}},
-        {"ssl": {"server_name": ""}},
-    ],
+    ("field", "wrong"),
+    [(field, wrong) for names, values in WRONG.items() for field in names.split() for wrong in values],
 )
-def test_nothing_is_guessed_or_converted(fields: dict[str, Any]) -> None:
-    assert len(refusals(**fields)) == 1
+def test_nothing_is_guessed_or_converted(field: str, wrong: Any) -> None:
+    assert len(refusals(**{field: wrong}, **({"host": "h"} if field == "port" else {}))) == 1
+
+
+@pytest.mark.parametrize("field", _SECONDS.split())
+@pytest.mark.parametrize("right", [1, 0.001, 86_400])
+def test_whole_numbers_are_seconds_too(field: str, right: float) -> None:
+    assert getattr(profile(**{field: right}), field) == float(right)
 
 
 @pytest.mark.parametrize(
@@ -517,8 +438,7 @@ def test_an_unreadable_pem_file_is_refused_by_name(tmp_path: Path) -> None:
     # Root reads everything, so another user has to look.
     if os.geteuid() != 0:
         pytest.skip("needs root, to become another user")
-    (tmp_path / "key.pem").write_text(PEM)
-    (tmp_path / "key.pem").chmod(0o600)
+    written(tmp_path / "key.pem", PEM)
     for directory in (tmp_path, *tmp_path.parents[:-2]):
         directory.chmod(0o755)
     code = (
@@ -528,9 +448,7 @@ def test_an_unreadable_pem_file_is_refused_by_name(tmp_path: Path) -> None:
         "try: SSL(ca=sys.argv[1])\n"
         "except ValueError as error: print(error)\n"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "key.pem")], capture_output=True, text=True, check=True
-    )
+    result = run_python(code, tmp_path / "key.pem", check=True)
     assert f"cannot read {tmp_path}/key.pem: Permission denied" in result.stdout
 
 
@@ -660,6 +578,7 @@ def test_no_validation_error_shows_a_secret(fields: dict[str, Any]) -> None:
         (lambda: Profile(alias="a", uri="h", timout=3), "unknown field 'timout'", "did you mean 'timeout'?"),  # type: ignore
         (lambda: Profile(alias="a", uri="h", database="x"), "unknown field 'database'", "did you mean 'db_name'?"),  # type: ignore
         (lambda: Profile(alias="a", uri="h", ssl={"caa": "x"}), "unknown field 'caa'", "did you mean 'ca'?"),  # type: ignore
+        (lambda: Profile(alias="a", descriptoin="d"), "unknown field 'descriptoin'", "did you mean 'description'?"),  # type: ignore
         (lambda: PoolSettings(max_channel=3), "unknown field 'max_channel'", "did you mean 'max_channels'?"),  # type: ignore
         (lambda: PoolSettings(max_channels="3"), "max_channels must be a whole number", None),  # type: ignore
         (lambda: PoolSettings(max_channels=0, max_total=0), "max_channels must be at least 1", "1 more"),

@@ -14,6 +14,7 @@ import milvus_profiles as mp
 from milvus_profiles.config.fields import FIELDS
 from milvus_profiles.profile import ProfileFields
 from tests.support import scripted_grpc
+from tests.support.files import written
 
 
 @pytest.fixture
@@ -26,8 +27,7 @@ def uri() -> Iterator[str]:
 @pytest.fixture
 def profiles(tmp_path: Path, uri: str) -> mp.Profiles:
     path = tmp_path / "milvus.toml"
-    path.write_text(f'[profiles.prod]\nuri = "{uri}"\n')
-    path.chmod(0o600)
+    written(path, f'[profiles.prod]\nuri = "{uri}"\n')
     return mp.load(path, env={"HOME": str(tmp_path)})
 
 
@@ -36,12 +36,6 @@ def test_a_profile_of_the_files_connects_as_by_its_name(profiles: mp.Profiles) -
     with profile.connect() as one, mp.connect(profile) as two, profiles.connect("prod") as three:
         assert {one.alias, two.alias, three.alias} == {"prod"}
         assert [(info.alias, info.handles) for info in mp.list_connections()] == [("prod", 3)]
-
-
-async def test_it_does_so_in_asyncio_too(profiles: mp.Profiles) -> None:
-    async with await mp.aio.connect(profiles["prod"]) as connection:
-        assert connection.alias == "prod"
-    await mp.aio.disconnect_all()
 
 
 def test_what_a_program_changed_in_it_is_the_calls(profiles: mp.Profiles) -> None:
@@ -201,20 +195,11 @@ def test_a_profile_of_an_untrusted_file_needs_trust_whatever_became_of_the_objec
             one.connect()
 
 
-@pytest.mark.parametrize(
-    ("name", "meant"),
-    [
-        ("database", "db_name"),
-        ("profile", "alias"),
-        ("url", "uri"),
-        ("api_key", "token"),
-        ("secure", "ssl"),
-        ("dedicatd", "dedicated"),
-        ("alais", "alias"),
-        ("usr", "user"),
-        ("Database", "db_name"),
-    ],
-)
+MEANT = {"database": "db_name", "Database": "db_name", "profile": "alias", "url": "uri", "api_key": "token",
+         "secure": "ssl", "dedicatd": "dedicated", "alais": "alias", "usr": "user"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "meant"), MEANT.items())
 def test_an_argument_that_there_is_not_has_a_suggestion(name: str, meant: str) -> None:
     wrong: dict[str, Any] = {name: "x"}
     with pytest.raises(mp.ConfigError, match=f"unknown field '{name}'") as caught:

@@ -8,7 +8,6 @@ import gc
 import json
 import os
 import subprocess
-import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from milvus_profiles.channel.pymilvus_client import open_client
 from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from milvus_profiles.masked import MaskedFields, SecretText
 from tests.support import faults, layers, sockets
+from tests.support.command import run_python
 from tests.support.environment import coverage_variables
 from tests.support.milvus import MilvusServer
 from tests.support.reporters import reported
@@ -226,7 +226,7 @@ try: mp.connect().client()
 except mp.ConfigError as error: print(error)
 """
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MILVUS_URI": milvus_plain.uri, **coverage_variables()}
-    done = subprocess.run([sys.executable, "-c", program], env=env, cwd=tmp_path, capture_output=True, text=True)
+    done = run_python(program, env=env, cwd=tmp_path)
     assert 'pip install "milvus-profiles[pymilvus]"' in done.stdout, done.stderr
 
 

@@ -10,8 +10,6 @@ import asyncio
 import gc
 import os
 import pickle
-import subprocess
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -26,6 +24,7 @@ import milvus_profiles as mp
 from milvus_profiles import errors
 from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from milvus_profiles.channel.wire import SHOW_COLLECTIONS
+from tests.support.command import run_python
 from tests.support.connections import Declared, at, declared_prod, uri
 from tests.support.milvus import MilvusServer
 from tests.support.reporters import reported
@@ -67,6 +66,13 @@ def create(client: Any, **more: Any) -> Any:
     return client.create_collection("c", schema=a_schema(), **more)
 
 
+def in_asyncio(profiles: mp.Profiles, write: Callable[[Any], Any] = lambda client: client.drop_collection("c")) -> None:
+    async def run() -> None:
+        await write((await mp.aio.connect(*profiles, profiles=profiles)).client())
+
+    asyncio.run(run())
+
+
 WRITES: dict[str, Callable[..., Any]] = {
     "CreateCollection": create,
     "DropCollection": lambda client, **more: client.drop_collection("c", **more),
@@ -98,13 +104,8 @@ def test_no_write_is_made_again(method: str, more: dict[str, Any]) -> None:
         with pytest.raises(pymilvus.MilvusException, match="gone for a moment"):
             WRITES[method](of_another_login, **more)
         assert server.names().count(method) == 2
-
-        async def in_asyncio() -> None:
-            client: Any = (await mp.aio.connect("prod", profiles=at(server.port))).client()
-            with pytest.raises(pymilvus.MilvusException, match="gone for a moment"):
-                await WRITES[method](client, **more)
-
-        asyncio.run(in_asyncio())
+        with pytest.raises(pymilvus.MilvusException, match="gone for a moment"):
+            in_asyncio(at(server.port), lambda client: WRITES[method](client, **more))
         assert server.names().count(method) == 3
 
 
@@ -143,13 +144,8 @@ def test_calls_end_after_call_timeout() -> None:
         with pytest.raises(grpc.RpcError) as caught:
             mp.connect("prod", profiles=profiles).client().drop_collection("c")
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-
-        async def in_asyncio() -> None:
-            client: Any = (await mp.aio.connect("prod", profiles=profiles)).client()
-            with pytest.raises(grpc.RpcError):
-                await client.drop_collection("c")
-
-        asyncio.run(in_asyncio())
+        with pytest.raises(grpc.RpcError):
+            in_asyncio(profiles)
         go_on.set()
 
 
@@ -202,12 +198,11 @@ def test_a_token_that_was_replaced_reaches_a_living_client(tmp_path: Path) -> No
                 write(client)
             assert server.names().count(method) >= 2, method
 
-        async def in_asyncio() -> None:
-            client: Any = (await mp.aio.connect("prod", profiles=profiles)).client()
+        async def write(client: Any) -> None:
             replace("root:last")
             await client.drop_collection("c")
 
-        asyncio.run(in_asyncio())
+        in_asyncio(profiles, write)
 
 
 def test_every_key_is_sent_once_and_the_identifier_is_the_channels(prod: Declared) -> None:
@@ -222,13 +217,8 @@ def test_every_key_is_sent_once_and_the_identifier_is_the_channels(prod: Declare
     with scripted_server(with_identifier(7)) as first, scripted_server(with_identifier(8)) as second:
         conn = mp.connect("prod", profiles=prod.says(uri(first.port), 'token = "for:first"', 'db_name = "films"'))
         client = conn.client()
-
-        async def in_asyncio() -> None:
-            client: Any = (await mp.aio.connect("prod", profiles=prod.profiles())).client()
-            await client.drop_collection("c")
-
         client.drop_collection("c")
-        asyncio.run(in_asyncio())
+        in_asyncio(prod.profiles())
         client.use_database("books")
         client.drop_collection("c")
         mp.connect("prod", profiles=prod.says(uri(second.port), 'token = "for:second"', 'db_name = "films"'))
@@ -291,12 +281,7 @@ def test_ipv6_addresses_and_names_that_pymilvus_would_misread() -> None:
     with scripted_server(answer, host="[::1]") as server:
         profiles = mp.load(env={"MILVUS_PROFILES__SIX__URI": f"http://[::1]:{server.port}"}, cwd="/")
         assert mp.connect("six", profiles=profiles).client().list_collections() == []
-
-        async def in_asyncio() -> None:
-            client: Any = (await mp.aio.connect("six", profiles=profiles)).client()
-            await client.drop_collection("c")
-
-        asyncio.run(in_asyncio())
+        in_asyncio(profiles)
         assert "DropCollection" in server.names()
 
 
@@ -558,7 +543,5 @@ print([type(each).__name__ for each in gc.get_objects() if type(each).__name__ i
 
 def test_what_clients_have_in_common_keeps_no_channel(milvus_plain: MilvusServer) -> None:
     """In a process of its own, whose first client it is."""
-    done = subprocess.run(
-        [sys.executable, "-c", KEEPS, milvus_plain.uri], capture_output=True, text=True, timeout=120, check=True
-    )
+    done = run_python(KEEPS, milvus_plain.uri, check=True)
     assert done.stdout.strip() == "[]"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +11,11 @@ import pytest
 
 from milvus_profiles.files.regular_file import FileFault, open_file, read_regular
 from tests.support.command import Command, Outcome
+from tests.support.files import written
+from tests.support.obstacles import fifo, unix_socket
 from tests.support.requirements import unavailable
 
 pytestmark = pytest.mark.security
-
-
-def fifo(path: Path) -> None:
-    os.mkfifo(path)
 
 
 def zero(path: Path) -> None:
@@ -29,26 +26,12 @@ def kmsg(path: Path) -> None:
     path.symlink_to("/proc/kmsg")
 
 
-def a_socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as server:
-        here = os.getcwd()
-        os.chdir(path.parent)  # the path of a socket has 108 bytes at most
-        try:
-            server.bind(path.name)
-        finally:
-            os.chdir(here)
-
-
 def huge(path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(1 << 40)
 
 
-def directory(path: Path) -> None:
-    path.mkdir()
-
-
-OBSTACLES = [fifo, zero, kmsg, a_socket, huge, directory]
+OBSTACLES = [fifo, zero, kmsg, unix_socket, huge, Path.mkdir]
 WORST = [fifo, zero, kmsg]
 obstacles = pytest.mark.parametrize("obstacle", OBSTACLES, ids=lambda obstacle: obstacle.__name__)
 worst = pytest.mark.parametrize("obstacle", WORST, ids=lambda obstacle: obstacle.__name__)
@@ -110,18 +93,8 @@ def test_what_can_be_no_path_is_named(tmp_path: Path, name: str) -> None:
 
 # --- in the place of every file that is read -------------------------------------------------------------------------
 
-READERS = [
-    ["profile", "list"],
-    ["profile", "show"],
-    ["profile", "add", "x", "--uri", "localhost"],
-    ["profile", "set", "x", "timeout=3"],
-    ["profile", "edit"],
-    ["profile", "use", "x"],
-    ["config", "path"],
-    ["config", "validate"],
-    ["trust"],
-    ["doctor"],
-]
+READERS = ["list", "show", "add x --uri localhost", "set x timeout=3", "profile edit", "use x", "config path",
+           "config validate", "trust", "doctor"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -135,13 +108,13 @@ def test_a_configuration(cli: Command, home: Path, project: Path, obstacle: Obst
     words = ["--config", str(path)] if place == "--config" else []
     env = {"EDITOR": "true", **({"MILVUS_PROFILES_FILE": str(path)} if place == "variable" else {})}
     for reader in READERS:
-        outcome = cli(*words, *reader, env=env)
-        if place == "variable" and reader == ["trust"]:
+        outcome = cli(*words, *reader.split(), env=env)
+        if place == "variable" and reader == "trust":
             assert outcome.returncode == 2  # which file is trusted is no variable's to say
             continue
         # A link out of a project that is not trusted is refused before anybody looks where it leads.
         assert_named(outcome, 0, 3, 5)
-        if reader[0] != "config" and place != "user":
+        if not reader.startswith("config") and place != "user":
             assert outcome.returncode in ((3, 5) if place == "project" else (3,)), (reader, outcome.stderr)
 
 
@@ -186,8 +159,7 @@ def test_what_is_looked_at_beside_it(cli: Command, project: Path, obstacle: Obst
         (project / ".git").rmdir()
     put(obstacle, project / name)
     file = project / "milvus.toml"
-    file.write_text('[profiles.a]\nuri = "https://127.0.0.1:1"\ntoken = "x"\n')
-    file.chmod(0o600)
+    written(file, '[profiles.a]\nuri = "https://127.0.0.1:1"\ntoken = "x"\n')
     for line in [["profile", "list"], ["config", "validate"], ["doctor"]]:
         assert_named(cli(*line), 0, 3)
 

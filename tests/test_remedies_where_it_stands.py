@@ -15,6 +15,7 @@ import milvus_profiles as mp
 from milvus_profiles.text import Standing
 from tests.support.certificates import Certificates
 from tests.support.command import Command
+from tests.support.files import written
 from tests.support.milvus import MilvusServer
 from tests.support.secret_service import KeyringSession
 
@@ -142,8 +143,7 @@ def remedy(connect: Callable[[], object]) -> str:
 def test_what_the_call_gave_is_changed_in_the_call(tmp_path: Path, milvus_tls: MilvusServer) -> None:
     plain = milvus_tls.uri.replace("https:", "http:")
     file = tmp_path / "milvus.toml"
-    file.write_text(f'[profiles.a]\nuri = "{plain}"\n[profiles.b]\nuri = "https://h.example"\ntoken = "t"\n')
-    file.chmod(0o600)
+    written(file, f'[profiles.a]\nuri = "{plain}"\n[profiles.b]\nuri = "https://h.example"\ntoken = "t"\n')
     profiles = mp.load(file, env={"HOME": str(tmp_path)})
     assert f"--config {file} profile set a uri={milvus_tls.uri}`" in remedy(lambda: profiles.connect("a"))
     made = mp.Profile(alias="mine", uri=plain)

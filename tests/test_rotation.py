@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +19,6 @@ from milvus_profiles.channel.wire import SHOW_COLLECTIONS
 from milvus_profiles.live.spec import SpecKey
 from tests.support.certificates import Certificates, Identity
 from tests.support.connections import Declared, Shell, any_shell, declared_prod, uri
-from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import Call, Refusal, milvus_answer, scripted_server
 from tests.support.sockets import connections_to
 from tests.support.speaking import encoded
@@ -200,31 +198,3 @@ def test_what_a_field_changes(field: str, change: str, prod: Declared) -> None:
     assert key(field) == key(field)
     assert SpecKey.of(prod.says("uri = 'http://127.0.0.1:19530'")["prod"]) == key()
     assert "a:b" not in repr(key(field))
-
-
-# --- clients ---
-
-
-def test_a_client_leads_where_the_connection_leads_now(
-    milvus_plain: MilvusServer, milvus_auth: MilvusServer, prod: Declared
-) -> None:
-    others = connections_to(milvus_auth.port)  # what tests before have open still
-    old = mp.connect("prod", profiles=prod.says(f'uri = "{milvus_plain.uri}"'))
-    mp.connect("prod", profiles=prod.says(f'uri = "{milvus_auth.uri}"', 'token = "root:Milvus"'))
-    client = old.client()
-    try:
-        assert "root" in client.list_users()  # and who other tests made
-        assert 1 <= connections_to(milvus_auth.port) <= others + 1
-    finally:
-        client.close()
-
-
-def test_no_frame_of_a_failed_client_shows_the_callers_token(milvus_auth: MilvusServer, prod: Declared) -> None:
-    conn = mp.connect("prod", profiles=prod.says(f'uri = "{milvus_auth.uri}"', 'token = "root:Milvus"'))
-    canary = "root:canary-client"
-    with pytest.raises(Exception) as caught:  # pymilvus's own
-        conn.client(token=canary, timeout=3)
-    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    frames = [frame for frame in shown.stack if "test_rotation" not in frame.filename]
-    assert frames
-    assert not any(canary in str(value) for frame in frames for value in (frame.locals or {}).values())

@@ -17,7 +17,7 @@ import yaml
 import milvus_profiles as mp
 from tests.support import faults, obstacles
 from tests.support.certificates import Certificates
-from tests.support.command import Command
+from tests.support.command import Command, run_python
 from tests.support.milvus import MilvusServer
 from tests.support.requirements import unavailable
 
@@ -167,10 +167,7 @@ def test_fastapi(cli: Command, milvus_plain: MilvusServer) -> None:
     """By Starlette's own client, a thousand requests; the lifespan runs as under a server."""
     with faults.tcp_proxy(milvus_plain.port) as proxy:
         env = cli.environment({"MILVUS_URI": f"http://127.0.0.1:{proxy.port}", "PYTHONPATH": str(SAMPLES / "fastapi")})
-        done = subprocess.run(
-            [sys.executable, "-c", FASTAPI], env=env, cwd=cli.cwd, capture_output=True, text=True, timeout=120,
-            check=False,
-        )  # fmt: skip
+        done = run_python(FASTAPI, env=env, cwd=cli.cwd)
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines() == ["[] True", "{200}", "503", "[]"]
         assert proxy.connections == 1
@@ -212,10 +209,7 @@ def test_celery(cli: Command, milvus_plain: MilvusServer, tmp_path: Path) -> Non
             env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         try:
-            done = subprocess.run(
-                [sys.executable, "-c", f"import broker\n{CELERY}"],
-                env=env, cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False,
-            )  # fmt: skip
+            done = run_python(f"import broker\n{CELERY}", env=env, cwd=tmp_path)
         finally:
             process.terminate()
             log, _ = process.communicate(timeout=30)

@@ -31,73 +31,62 @@ def test_samples_fit_the_schema(path: Path) -> None:
     assert list(VALIDATOR.iter_errors(loads(path.read_text()))) == []
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "timout = 3",
-        'timeout = "3"',
-        "timeout = 0",
-        "port = 0",
-        "port = 70000",
-        'ssl = "yes"',
-        "ssl = { caa = 'x' }",
-        "retry = { attempts = 9 }",
-        "token = { env = 'X', file = 'y' }",
-        "token = { keyring = false }",
-        "token = { command = [] }",
-        "token = 3",
-        "pool = { mode = 'other' }",
-        "pool = { max_total = 5 }",
-        "uri = 'h'\nhost = 'h'",
-        "uri = 'h'\nport = 1",
-        "uri = 'https://h'\nssl = false",
-        "uri = 'h'\npassword = 'x'",
-        "user = 'a:b'",
-        "token = 'x'\npassword = 'y'",
-        "token = '***'",
-        'token = "a\\u0001"',
-        "keepalive = { time = 4.9 }",
-        "ssl = { cert = 'x' }",
-        "db_name = 'a b'",
-        "proxy = 'http://h'",
-        "alias = 'a'",
-    ],
-)
-def test_what_the_models_refuse_the_schema_refuses(line: str, tmp_path: Path) -> None:
+WRONG_LINES = [
+    "timout = 3",
+    'timeout = "3"',
+    "timeout = 0",
+    "port = 0",
+    "port = 70000",
+    'ssl = "yes"',
+    "ssl = { caa = 'x' }",
+    "retry = { attempts = 9 }",
+    "token = { env = 'X', file = 'y' }",
+    "token = { keyring = false }",
+    "token = { command = [] }",
+    "token = 3",
+    "pool = { mode = 'other' }",
+    "pool = { max_total = 5 }",
+    "uri = 'h'\nhost = 'h'",
+    "uri = 'h'\nport = 1",
+    "uri = 'https://h'\nssl = false",
+    "uri = 'h'\npassword = 'x'",
+    "user = 'a:b'",
+    "token = 'x'\npassword = 'y'",
+    "token = '***'",
+    'token = "a\\u0001"',
+    "keepalive = { time = 4.9 }",
+    "ssl = { cert = 'x' }",
+    "db_name = 'a b'",
+    "proxy = 'http://h'",
+    "alias = 'a'",
+]
+GOOD_LINES = [
+    "retry = true",
+    "retry = false",
+    "retry = { attempts = 2 }",
+    "ssl = true",
+    "ssl = { server_name = 'x' }",
+    "token = { command = ['x'], pass_env = ['Y'] }",
+    "token = { keyring = true }",
+    "token = 'literal'",
+    "pool = { mode = 'exclusive', max_lifetime = 60.5 }",
+    "keepalive = { time = 5 }",
+    "host = 'h'\nport = 1",
+    "uri = 'http://h'\nssl = false",
+    "uri = 'h'\nuser = 'u'\npassword = \"a\\tb\"",
+    "password = 'x'",
+    "token = '*a*'",
+    "pool = { max_total_per_key = 5 }",
+]
+
+
+@pytest.mark.parametrize("line", WRONG_LINES + GOOD_LINES)
+def test_the_models_and_the_schema_refuse_the_same(line: str, tmp_path: Path) -> None:
     text = f"[profiles.a]\n{line}\n"
     path = tmp_path / "milvus.toml"
     path.write_text(text)
-    assert mp.load(path, env={}).findings("a")
-    assert list(VALIDATOR.iter_errors(loads(text)))
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "retry = true",
-        "retry = false",
-        "retry = { attempts = 2 }",
-        "ssl = true",
-        "ssl = { server_name = 'x' }",
-        "token = { command = ['x'], pass_env = ['Y'] }",
-        "token = { keyring = true }",
-        "token = 'literal'",
-        "pool = { mode = 'exclusive', max_lifetime = 60.5 }",
-        "keepalive = { time = 5 }",
-        "host = 'h'\nport = 1",
-        "uri = 'http://h'\nssl = false",
-        "uri = 'h'\nuser = 'u'\npassword = \"a\\tb\"",
-        "password = 'x'",
-        "token = '*a*'",
-        "pool = { max_total_per_key = 5 }",
-    ],
-)
-def test_what_the_models_take_the_schema_takes(line: str, tmp_path: Path) -> None:
-    text = f"[profiles.a]\n{line}\n"
-    path = tmp_path / "milvus.toml"
-    path.write_text(text)
-    assert mp.load(path, env={}).findings("a") == []
-    assert list(VALIDATOR.iter_errors(loads(text))) == []
+    assert bool(mp.load(path, env={}).findings("a")) is (line in WRONG_LINES)
+    assert bool(list(VALIDATOR.iter_errors(loads(text)))) is (line in WRONG_LINES)
 
 
 def test_fields_carry_their_descriptions(cli: Command) -> None:

@@ -14,6 +14,7 @@ from milvus_profiles.errors import SecretUnavailableError
 from milvus_profiles.masked import SecretText
 from milvus_profiles.secrets.value import FOR_EVER, Fetched, SecretCache
 from tests.support.environment import coverage_variables
+from tests.support.waiting import side_by_side
 
 
 class Key:
@@ -56,11 +57,7 @@ def _callers(kept: SecretCache, key: Key, fetches: list[Fetched | BaseException]
         except BaseException as error:
             outcomes.append(error)
 
-    threads = [threading.Thread(target=ask) for _ in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    side_by_side(ask, threads=number)
     return outcomes
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-import subprocess
-import sys
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +23,7 @@ from milvus_profiles.references import CommandRef, EnvRef, FileRef
 from milvus_profiles.secrets.os_keyring import OSKeyring
 from milvus_profiles.secrets.resolution import SecretContext, forget, resolve
 from milvus_profiles.secrets.value import SERVICE
+from tests.support.command import run_python
 from tests.support.environment import coverage_variables
 from tests.support.reporters import reported
 from tests.support.secret_service import KeyringSession
@@ -177,7 +176,9 @@ from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.masked import SecretText
 from milvus_profiles.connectable import Credential
 from milvus_profiles.profile import KeyringRef
-from milvus_profiles.secrets import OSKeyring, SecretContext, keyring_account, resolve
+from milvus_profiles.secrets.os_keyring import OSKeyring
+from milvus_profiles.secrets.resolution import SecretContext, resolve
+from milvus_profiles.secrets.value import keyring_account
 logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)
 ring = OSKeyring(extra_backends=["chatty"], timeout=float(sys.argv[2]))
 """
@@ -200,11 +201,13 @@ class Chatty(keyring.backend.KeyringBackend):
 
 
 def _told(env: Mapping[str, str], program: str, account: str, timeout: float = 30.0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM + program, account, str(timeout)],
+    done = run_python(
+        _PROGRAM + program,
+        account,
+        timeout,
         env={**env, **coverage_variables(), "PYTHONPATH": os.pathsep.join((os.getcwd(), env.get("PYTHONPATH", "")))},
-        input=CANARY, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        input=CANARY,
+    )
     assert done.returncode == 0, done.stderr
     told = done.stdout + done.stderr
     assert CANARY not in told
@@ -259,7 +262,8 @@ endpoint = Endpoint("tcp", sys.argv[1], 443, tls=True)
 print(told_by(lambda: resolve(credential, endpoint, context)))
 """
     told = _told(keyring_session.env, program, host)
-    assert "has several lines" in told
+    assert f"(keyring): the keyring's secret for tls|{host}|443|root has several lines" in told
+    assert "secret set prod" in told
 
 
 @pytest.mark.security

@@ -28,6 +28,7 @@ from milvus_profiles.references import EnvRef, FileRef
 from milvus_profiles.secrets.os_keyring import OSKeyring
 from milvus_profiles.secrets.resolution import SecretContext, SecretStatus, forget, resolve, status
 from tests.support.environment import coverage_variables
+from tests.support.files import written
 from tests.support.milvus import MilvusServer
 
 ENDPOINT = Endpoint("tcp", "db.example", 443, tls=True)
@@ -106,9 +107,6 @@ def test_a_variable_gives_the_token() -> None:
     credential = Credential("env", EnvRef(env="T"), None)
     assert resolve(credential, ENDPOINT, context({"T": "käse\n"})) == SecretText("käse")
     assert status(credential, ENDPOINT, context({"T": "x"})) == SecretStatus("present", "env")
-
-
-def test_a_variable_gives_a_password_for_its_user() -> None:
     assert resolve(Credential("env", EnvRef(env="T"), "u"), ENDPOINT, context({"T": "x"})) == SecretText("u:x")
 
 
@@ -124,15 +122,12 @@ def test_a_variable_gives_a_password_for_its_user() -> None:
     ],
 )
 def test_a_variable_that_gives_no_token_is_named(env: dict[str, str], what: str) -> None:
-    error = failure(Credential("env", EnvRef(env="T"), None), context(env))
+    credential = Credential("env", EnvRef(env="T"), None)
+    error = failure(credential, context(env))
     assert error.message == f"profile 'prod' (env): the variable T {what}"
+    assert (status(credential, ENDPOINT, context(env)).state == "missing") == (not env.get("T"))
     assert error.hint
     assert error.exit_status == 4
-
-
-@pytest.mark.parametrize("env", [{}, {"T": ""}])
-def test_a_variable_that_is_unset_or_empty_is_missing(env: dict[str, str]) -> None:
-    assert status(Credential("env", EnvRef(env="T"), None), ENDPOINT, context(env)).state == "missing"
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -142,12 +137,6 @@ def test_a_variable_that_is_unset_or_empty_is_missing(env: dict[str, str]) -> No
 def test_a_file_gives_its_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "token").write_bytes(content)
     assert file_token(tmp_path / "token") == "root:käse"
-
-
-def test_a_file_is_read_anew_each_time(tmp_path: Path) -> None:
-    for text in ("one", "two"):
-        (tmp_path / "token").write_text(text)
-        assert file_token(tmp_path / "token") == text
 
 
 def test_a_secret_mounted_by_kubernetes_is_followed_through_its_links(tmp_path: Path) -> None:
@@ -213,8 +202,7 @@ def _unprivileged() -> Iterator[None]:
 
 
 def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("x")
-    (tmp_path / "token").chmod(0)
+    written(tmp_path / "token", "x", 0)
     with _unprivileged():
         message = file_failure(tmp_path / "token")
     assert message == f"the file {tmp_path}/token cannot be read: Permission denied"
@@ -258,17 +246,11 @@ def _writer(path: Path, *parts: str) -> Iterator[None]:
     thread.join()
 
 
-def test_a_pipe_is_read_until_its_writer_ends(tmp_path: Path) -> None:
+def test_a_pipe_is_read_until_its_writer_ends_and_anew_each_time(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with _writer(tmp_path / "pipe", "first ", "second\n"):
-        assert file_token(tmp_path / "pipe") == "first second"
-
-
-def test_a_named_pipe_is_read_anew_each_time(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    for text in ("one", "two"):
-        with _writer(tmp_path / "pipe", text):
-            assert file_token(tmp_path / "pipe") == text
+    for parts in (("first ", "second\n"), ("two",)):
+        with _writer(tmp_path / "pipe", *parts):
+            assert file_token(tmp_path / "pipe") == "".join(parts).rstrip("\n")
 
 
 def test_a_pipe_that_does_not_end_is_given_up(tmp_path: Path) -> None:
@@ -289,7 +271,8 @@ import milvus_profiles as mp
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.connectable import Credential
 from milvus_profiles.profile import FileRef
-from milvus_profiles.secrets import OSKeyring, SecretContext, resolve
+from milvus_profiles.secrets.os_keyring import OSKeyring
+from milvus_profiles.secrets.resolution import SecretContext, resolve
 credential = Credential("file", FileRef(file=sys.argv[1]), None)
 context = SecretContext({}, OSKeyring(), "prod")
 for refresh in (False, False, True):
@@ -297,24 +280,20 @@ for refresh in (False, False, True):
 """
 
 
-def _environment() -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], **coverage_variables()}
-
-
-def test_standard_input_can_be_named_and_its_secret_is_kept() -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        'printf \'given\\n\' | "$0" -c "$1" /dev/stdin',
+        '"$0" -c "$1" <(sleep 0.1; printf given)',
+    ],
+)
+def test_standard_input_and_process_substitution_can_be_named_and_their_secret_is_kept(command: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _TWICE, "/dev/stdin"],
-        input="piped\n", env=_environment(), capture_output=True, text=True, check=True,
+        ["bash", "-c", command, sys.executable, _TWICE],
+        env={"PATH": os.environ["PATH"], **coverage_variables()},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert done.stdout == "piped\n" * 3
-
-
-def test_the_shell_s_process_substitution_works_and_its_secret_is_kept() -> None:
-    done = subprocess.run(
-        ["bash", "-c", '"$0" -c "$1" <(sleep 0.1; printf substituted)', sys.executable, _TWICE],
-        env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout == "substituted\n" * 3
+    assert done.stdout == "given\n" * 3
 
 
 def test_a_terminal_is_refused_because_it_would_show_what_is_typed() -> None:

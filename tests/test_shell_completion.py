@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Command
+from tests.support.files import written
 from tests.support.requirements import need
 from tests.support.shells import SHELLS, InteractiveShell
 
@@ -229,8 +230,7 @@ def plant(project: Path) -> list[str]:
     """Programs of our name in a hostile directory, and the words that name them."""
     (project / "x").mkdir()
     for name in ("milvus-profiles", "x/milvus-profiles", "env"):
-        (project / name).write_text(MARKING)
-        (project / name).chmod(0o755)
+        written(project / name, MARKING, 0o755)
     here = str(project)
     return ["./milvus-profiles", "./x/milvus-profiles", "x/milvus-profiles", f"{here}/milvus-profiles",
             "../project/x/milvus-profiles"]  # fmt: skip

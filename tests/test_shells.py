@@ -15,6 +15,7 @@ import pytest
 import milvus_profiles
 from milvus_profiles.text import command, printable, quote, quote_path
 from tests.support.command import Command
+from tests.support.files import written
 from tests.support.requirements import need
 from tests.support.scripted_grpc import Call, message, milvus_answer, number, scripted_server
 
@@ -119,8 +120,7 @@ def test_hints_about_files_with_hostile_names_run_nothing(shell: str, cli: Comma
     stub = tmp_path / "bin"
     stub.mkdir()
     for name in ("milvus-profiles", "rm", "chmod"):
-        (stub / name).write_text(STUB)
-        (stub / name).chmod(0o755)
+        written(stub / name, STUB, 0o755)
     for index, name in enumerate(word for word in HOSTILE if word and "/" not in word and "\0" not in word):
         project = tmp_path / f"p{index}" / name
         project.mkdir(parents=True)
@@ -160,8 +160,7 @@ def test_a_name_that_a_server_suggests_runs_nothing(shell: str, name: str, cli: 
         done = cli("profile", "test", "a")
     assert done.returncode == 10, done.stdout + done.stderr
     (stub := tmp_path / "bin").mkdir()
-    (stub / "milvus-profiles").write_text(STUB)
-    (stub / "milvus-profiles").chmod(0o755)
+    written(stub / "milvus-profiles", STUB, 0o755)
     commands = pasted((done.stdout + done.stderr).replace("\n", " "))
     for words in commands:
         paste(shell, words, stub, tmp_path / "saw", tmp_path)

@@ -20,6 +20,7 @@ from milvus_profiles.cli.internal import SYNONYMS
 from milvus_profiles.config.settings import FAMILY, PREFIX
 from milvus_profiles.interop.exports import FORMATS
 from tests.support.command import Command
+from tests.support.files import written
 from tests.test_nasty_text import PATHS, table, toml
 
 pytestmark = pytest.mark.security
@@ -117,12 +118,6 @@ class Run:
 def run(in_process: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     monkeypatch.setenv("EDITOR", "true")
     return Run(capsys)
-
-
-def written(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, newline="")
-    path.chmod(0o600)
 
 
 def every_field(comment: str = f"# {RAW}\n") -> str:

@@ -13,6 +13,7 @@ import pexpect
 import pytest
 
 from tests.support.command import Command
+from tests.support.files import written
 from tests.support.requirements import need
 from tests.support.secret_service import KeyringSession
 from tests.support.waiting import until
@@ -180,8 +181,7 @@ def test_a_question_can_be_stopped_and_goes_on(cli: Command, words: str) -> None
 
 
 def test_an_editor_that_is_killed_leaves_the_terminal_as_it_was(cli: Command, tmp_path: Path) -> None:
-    (editor := tmp_path / "editor").write_text("#!/bin/sh\nstty raw -echo\nkill -9 $$\n")
-    editor.chmod(0o755)
+    written(editor := tmp_path / "editor", "#!/bin/sh\nstty raw -echo\nkill -9 $$\n", 0o755)
     cli.own_file('[profiles.a]\nuri = "https://h.example"\n')
     for at in terminal("dash", cli, cli.environment({"EDITOR": str(editor)})):
         before = at.state()
@@ -217,8 +217,7 @@ printf %s "$answer-token"
 
 @pytest.fixture
 def helper(cli: Command, tmp_path: Path) -> Command:
-    (program := tmp_path / "helper").write_text(HELPER)
-    program.chmod(0o755)
+    written(program := tmp_path / "helper", HELPER, 0o755)
     profile = f'uri = "https://h.example"\ntoken = {{ command = ["{program}"] }}\n'
     cli.own_file(f"[profiles.a]\n{profile}timeout = 1\n[profiles.b]\n{profile}timeout = 1\n")
     return cli

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import traceback
 from collections.abc import Callable
@@ -113,41 +112,3 @@ def test_the_cause_and_what_was_being_handled_are_still_told(profiles: mp.Profil
         while_handling()
     assert isinstance(raised.value.__context__, ZeroDivisionError)
     assert not raised.value.__suppress_context__
-
-
-def test_errors_are_pythons_own_too() -> None:
-    assert issubclass(mp.UnreachableError, ConnectionError)
-    assert issubclass(mp.ConnectTimeoutError, TimeoutError)
-    assert issubclass(mp.PoolTimeoutError, TimeoutError)
-    assert issubclass(mp.AuthenticationError, PermissionError)
-    assert issubclass(mp.PermissionDeniedError, PermissionError)
-    assert issubclass(mp.UnknownProfileError, KeyError)
-    assert issubclass(mp.MissingExtraError, ImportError)
-    assert (mp.MissingExtraError.code, mp.MissingExtraError.exit_status) == ("config", 3)
-
-
-HINTS: dict[str, tuple[Callable[[mp.Profiles], Any], str]] = {
-    "an address": (lambda profiles: mp.connect("http://h:19530", profiles=profiles), "uri="),
-    "database": (lambda profiles: mp.connect("down", profiles=profiles, database="d"), "'db_name'"),  # type: ignore[call-arg]
-    "profile": (lambda profiles: mp.connect(profile="down", profiles=profiles), "'alias'"),  # type: ignore[call-arg]
-    "alias misspelt": (lambda profiles: mp.connect(alais="down", profiles=profiles), "'alias'"),  # type: ignore[call-arg]
-    "another name": (lambda profiles: mp.connect("donw", profiles=profiles), "'down'"),
-    "a model": (lambda profiles: mp.Profile(alias="a", database="d"), "'db_name'"),  # type: ignore[call-arg]
-    "a model, misspelt": (lambda profiles: mp.Profile(alias="a", descriptoin="d"), "'description'"),  # type: ignore[call-arg]
-    "settings": (lambda profiles: mp.PoolSettings(max_totl=3), "'max_total'"),  # type: ignore[call-arg]
-}
-
-
-@pytest.mark.parametrize("mistake", HINTS)
-def test_a_mistake_is_answered_by_what_was_meant(profiles: mp.Profiles, mistake: str) -> None:
-    call, meant = HINTS[mistake]
-    with pytest.raises((mp.ConfigError, mp.UnknownProfileError)) as caught:
-        call(profiles)
-    assert meant in str(caught.value.hint)
-
-
-def test_a_port_may_be_a_text(profiles: mp.Profiles) -> None:
-    with contextlib.suppress(mp.UnreachableError):
-        mp.connect(host="127.0.0.1", port="1", timeout=1, profiles=profiles)
-    with pytest.raises(mp.ConfigError, match="port"):
-        mp.connect(host="127.0.0.1", port="http", profiles=profiles)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,38 +15,21 @@ from hypothesis import strategies as st
 from milvus_profiles.config.documents import Document, parse_document, read_document
 from milvus_profiles.config.fields import FIELDS, field
 from milvus_profiles.config.loading import load
-from milvus_profiles.config.profiles import Profiles
 from milvus_profiles.config.trust import TrustStore, gated_fields, gated_names, is_gated, shown_gated
 from milvus_profiles.errors import ConfigError, MilvusProfilesError, UntrustedError
 from milvus_profiles.masked import MASK, SecretText
+from tests import test_profiles
+from tests.support.waiting import side_by_side
 
 CANARY = "s3cr3tc4n4ry"
+TEXT = '[profiles.p]\nuri = "http://h"\nproxy = "http://p:1"\n'
 
 
-class World:
-    """A home and a project directory, and what is loaded from there."""
-
-    def __init__(self, home: Path, project: Path) -> None:
-        self.home, self.project = home, project
-        self.file = project / "milvus.toml"
-        self.user_file = home / ".config" / "milvus" / "milvus.toml"
-
-    def found(self, text: str) -> None:
-        self.file.write_text(text)
-
-    def user(self, text: str) -> None:
-        self.user_file.parent.mkdir(parents=True, exist_ok=True)
-        self.user_file.write_text(text)
-        self.user_file.chmod(0o600)
-
-    def env(self, **variables: str) -> dict[str, str]:
-        return {"HOME": str(self.home), **variables}
-
-    def load(self, file: Any = None, /, **variables: str) -> Profiles:
-        return load(file, env=self.env(**variables), cwd=self.project)
+class World(test_profiles.World):
+    """A home and a project directory, whose file may be trusted."""
 
     def document(self) -> Document:
-        return read_document(str(self.file), "project")
+        return read_document(str(self.project_file), "project")
 
     def store(self) -> TrustStore:
         return TrustStore.load(self.env())
@@ -61,13 +42,23 @@ class World:
     def trust(self) -> None:
         self.store().pin(self.document())
 
-    def refusal(self, alias: str = "p", fields: dict[str, Any] | None = None, **variables: str) -> UntrustedError:
+    def entry(self, change: Callable[[dict[str, Any]], object] | None = None) -> dict[str, Any]:
+        """What the state file holds of the only file, after a change of it."""
+        state = json.loads(self.state().read_text())
+        [entry] = state["files"].values()
+        if change is not None:
+            change(entry)
+            self.state().write_text(json.dumps(state))
+        found: dict[str, Any] = entry
+        return found
+
+    def refusal(self, alias: str = "p", fields: dict[str, Any] | None = None, /, **variables: str) -> UntrustedError:
         with pytest.raises(UntrustedError) as caught:
             self.load(**variables).use(alias, fields)
         error = caught.value
         assert error.exit_status == 5
-        assert f"milvus-profiles trust {self.file}" in (error.hint or "")
-        assert f"MILVUS_PROFILES_FILE={self.file}" in (error.hint or "")
+        assert f"milvus-profiles trust {self.project_file}" in (error.hint or "")
+        assert f"MILVUS_PROFILES_FILE={self.project_file}" in (error.hint or "")
         return error
 
 
@@ -141,7 +132,7 @@ def test_each_gated_field_is_refused_until_the_file_is_trusted(world: World, pem
     error = world.refusal()
     assert error.message == f"the profile 'p' of a project file that is not trusted sets {', '.join(names)}"
     assert error.location is not None
-    assert error.location.source == str(world.file)
+    assert error.location.source == str(world.project_file)
     assert error.location.line in (3, 4)
     # To look at it is always allowed, and its neighbours are not concerned.
     assert world.load().resolve("p").trusted is False
@@ -162,10 +153,10 @@ def test_gated_fields_that_are_inherited_are_gated_too(world: World, pem: Path, 
 def test_named_files_and_the_users_own_are_trusted(world: World, pem: Path, tmp_path: Path) -> None:
     text = f'[profiles.p]\nuri = "http://h"\nssl = {{ ca = "{pem}" }}\nproxy = "http://p:1"\ntoken = {{ env = "T" }}\n'
     world.found(text)
-    assert world.load(world.file).use("p").trusted
-    assert world.load(MILVUS_PROFILES_FILE=str(world.file)).use("p").trusted
+    assert world.load(world.project_file).use("p").trusted
+    assert world.load(MILVUS_PROFILES_FILE=str(world.project_file)).use("p").trusted
     assert world.load(MILVUS_PROFILES_FILE="milvus.toml").use("p").trusted
-    world.file.unlink()
+    world.project_file.unlink()
     world.user(text)
     assert world.load().use("p").trusted
 
@@ -187,7 +178,7 @@ def test_an_override_takes_the_gated_field_out_of_the_way(world: World) -> None:
     assert "sets allow_insecure" in world.refusal(MILVUS_PROFILES__P__PROXY="http://p:1").message
     # An address of one's own drops allow_insecure, but the foreign proxy stays gated.
     assert "sets proxy" in world.refusal(MILVUS_PROFILES__P__URI="http://own").message
-    assert "sets proxy" in world.refusal(fields={"uri": "http://own"}).message
+    assert "sets proxy" in world.refusal("p", {"uri": "http://own"}).message
 
 
 def test_every_field_is_either_inert_or_gated_by_intention() -> None:
@@ -200,44 +191,25 @@ def test_every_field_is_either_inert_or_gated_by_intention() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("uri", "gated"),
-    [
-        ("./m.db", False),
-        ("m.db", False),
-        ("sub/m.db", False),
-        ("sub/../m.db", False),
-        ("unix:m.sock", False),
-        ("unix:./m.sock", False),
-        ("{project}/m.db", False),
-        ("unix:{project}/m.sock", False),
-        ("http://h/x.db", False),
-        ("../m.db", True),
-        ("sub/../../m.db", True),
-        ("/var/m.db", True),
-        ("//{project}/../m.db", True),
-        ("~/m.db", True),
-        ("unix:/run/docker.sock", True),
-        ("unix:///run/docker.sock", True),
-        ("unix:////run/docker.sock", True),
-        ("UNIX:../m.sock", True),
-        ("unix:~/m.sock", True),
-        ("a/b://../../../m.db", True),
-        ("link/m.db", True),
-        ("link.db", True),
-        ("unix:inner/m.sock", False),
-        ("{project}-sibling/m.db", True),
-    ],
-)
-def test_an_address_that_is_a_path_must_not_lead_out_of_the_project(
-    world: World, tmp_path: Path, uri: str, gated: bool
-) -> None:
+INSIDE = [
+    "./m.db", "m.db", "sub/m.db", "sub/../m.db", "unix:m.sock", "unix:./m.sock", "{project}/m.db",
+    "unix:{project}/m.sock", "http://h/x.db", "unix:inner/m.sock",
+]  # fmt: skip
+OUTSIDE = [
+    "../m.db", "sub/../../m.db", "/var/m.db", "//{project}/../m.db", "~/m.db", "unix:/run/docker.sock",
+    "unix:///run/docker.sock", "unix:////run/docker.sock", "UNIX:../m.sock", "unix:~/m.sock", "a/b://../../../m.db",
+    "link/m.db", "link.db", "{project}-sibling/m.db",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("uri", [*INSIDE, *OUTSIDE])
+def test_an_address_that_is_a_path_must_not_lead_out_of_the_project(world: World, tmp_path: Path, uri: str) -> None:
     (world.project / "sub").mkdir()
     (world.project / "link").symlink_to(tmp_path)
     (world.project / "link.db").symlink_to(tmp_path / "m.db")
     (world.project / "inner").symlink_to("sub")
     world.found(f'[profiles.p]\nuri = "{uri.format(project=world.project)}"\n')
-    if gated:
+    if uri in OUTSIDE:
         assert "sets uri" in world.refusal().message
     else:
         assert world.load().use("p").profile.uri is not None
@@ -254,6 +226,9 @@ def test_a_path_leads_out_only_of_where_it_really_is(world: World, tmp_path: Pat
     (tmp_path / "alias").symlink_to(world.project)
     world.found('[profiles.p]\nuri = "m.db"\n')
     assert load(env=world.env(), cwd=tmp_path / "alias").use("p").profile.uri == f"{tmp_path}/alias/m.db"
+    world.found(TEXT)
+    world.trust()
+    assert load(env=world.env(), cwd=tmp_path / "alias").use("p").trusted
 
 
 @pytest.mark.parametrize("body", ["uri = 5", 'uri = "a\\u0000b.db"', 'uri = ""', 'uri = "unix:"', "uri = ['x.db']"])
@@ -295,17 +270,17 @@ def test_a_secret_of_the_environment_is_not_sent_to_an_untrusted_address(
     world: World, variables: dict[str, str]
 ) -> None:
     world.found('[profiles.p]\nhost = "evil"\n')
-    error = world.refusal("p", None, **variables)
+    error = world.refusal(**variables)
     assert "would be sent to the address of 'p'" in error.message
     assert CANARY not in str(error)
-    assert str(error.location) == f"{world.file}:1:11"
+    assert str(error.location) == f"{world.project_file}:1:11"
+    of_a_call = world.refusal("p", {"token": CANARY})
+    assert of_a_call.message.startswith("token= would be sent")
+    assert CANARY not in str(of_a_call)
     world.trust()
     assert world.load(**variables).use("p").trusted
-
-
-def test_an_inherited_address_counts_too(world: World) -> None:
-    world.found('[profiles.base]\nuri = "http://evil"\n[profiles.p]\nextends = "base"\n')
-    world.refusal(MILVUS_PROFILES__P__TOKEN=CANARY)
+    world.found('[profiles.base]\nhost = "evil"\n[profiles.p]\nextends = "base"\n')
+    world.refusal(**variables)
 
 
 def test_a_secret_of_the_environment_goes_to_an_address_of_the_environment(world: World) -> None:
@@ -317,23 +292,18 @@ def test_a_secret_of_the_environment_goes_to_an_address_of_the_environment(world
     assert resolved.profile.uri == "https://own"
 
 
-def test_a_secret_of_the_call_is_not_sent_there_either(world: World) -> None:
-    world.found('[profiles.p]\nuri = "http://evil"\n')
-    error = world.refusal(fields={"token": CANARY})
-    assert error.message.startswith("token= would be sent")
-    assert CANARY not in str(error)
-
-
 def test_the_keyring_needs_no_trust_because_its_entries_are_bound_to_addresses(world: World) -> None:
     world.found('[profiles.p]\nuri = "http://h"\n')
-    for variables in ({"MILVUS_PROFILES__P__TOKEN__KEYRING": "true"}, {"MILVUS_PROFILES__P__USER": "root"}):
-        assert world.load(**variables).use("p").profile.auth == "keyring"
+    for name, value in (("TOKEN__KEYRING", "true"), ("USER", "root")):
+        assert world.load(**{f"MILVUS_PROFILES__P__{name}": value}).use("p").profile.auth == "keyring"
 
 
 def test_a_secret_and_an_address_never_meet_across_files(world: World) -> None:
     world.user(f'[profiles.p]\nuri = "https://own"\ntoken = "{CANARY}"\n')
     world.found('[profiles.p]\nuri = "https://evil"\n')
     assert world.load()["p"].token is None
+    world.trust()
+    assert world.load().use("p").profile.token is None
     world.found('[profiles.p]\nextends = "base"\n[profiles.base]\nuri = "https://evil"\n')
     assert world.load()["p"].token is None
 
@@ -349,7 +319,7 @@ def test_taking_the_users_alias_for_another_server_is_refused_naming_both(world:
         "the profile 'prod' leads to https://evil:443 in a project file that is not trusted, "
         f"and to https://own:443 in {world.user_file}:2:11"
     )
-    assert str(error.location) == f"{world.file}:1:11"
+    assert str(error.location) == f"{world.project_file}:1:11"
     assert world.load().use("other").profile.uri == "https://evil"
     # Looking is allowed.
     assert world.load()["prod"].uri == "https://evil"
@@ -425,7 +395,7 @@ def test_a_foreign_default_may_name_only_its_own_profiles(world: World) -> None:
     world.found('default_profile = "prod"\n[profiles.dev]\nuri = "http://dev"\n')
     with pytest.raises(UntrustedError, match="default_profile names 'prod'") as caught:
         world.load().select()
-    assert str(caught.value.location) == f"{world.file}:1:19"
+    assert str(caught.value.location) == f"{world.project_file}:1:19"
     assert "milvus-profiles trust" in (caught.value.hint or "")
     assert world.load().select("prod").alias == "prod"
     assert world.load(MILVUS_PROFILE="dev").select().alias == "dev"
@@ -440,8 +410,6 @@ def test_a_foreign_default_may_name_only_its_own_profiles(world: World) -> None:
 
 
 # --- pinning -------------------------------------------------------------------------------------------------------
-
-TEXT = '[profiles.p]\nuri = "http://h"\nproxy = "http://p:1"\n'
 
 
 def test_trust_is_in_the_path_and_the_content(world: World, tmp_path: Path) -> None:
@@ -463,7 +431,7 @@ def test_trust_is_in_the_path_and_the_content(world: World, tmp_path: Path) -> N
     copy.parent.mkdir()
     copy.write_text(TEXT)
     assert not world.store().trusts(read_document(str(copy), "project"))
-    store = world.store().unpin(str(world.file))
+    store = world.store().unpin(str(world.project_file))
     assert not store.trusts(world.document())
     assert world.store().pinned(world.document()) is None
     world.refusal()
@@ -478,10 +446,10 @@ def test_every_content_that_was_approved_stays_so_and_untrust_forgets_them_all(w
     for text in (texts[0], texts[2], texts[1]):
         world.found(text)
         assert world.load().use("p").trusted
-    assert len(world.store().contents(str(world.file))) == 3
+    assert len(world.store().contents(str(world.project_file))) == 3
     world.found(TEXT + "# another\n")
     world.refusal()
-    world.store().unpin(str(world.file))
+    world.store().unpin(str(world.project_file))
     for text in texts:
         world.found(text)
         world.refusal()
@@ -491,7 +459,7 @@ def test_contents_that_were_approved_at_another_place_are_not_here(world: World,
     # One file, read by a link in another directory: its relative paths lead elsewhere from there.
     world.found(TEXT)
     (there := tmp_path / "there").mkdir()
-    (there / "milvus.toml").symlink_to(world.file)
+    (there / "milvus.toml").symlink_to(world.project_file)
     linked = read_document(str(there / "milvus.toml"), "project")
     world.store().pin(linked)
     world.refusal()
@@ -506,15 +474,11 @@ def test_contents_that_were_approved_at_another_place_are_not_here(world: World,
 def test_what_an_earlier_version_wrote_is_read_and_it_reads_what_is_written_now(world: World) -> None:
     world.found(TEXT)
     world.trust()
-    state = json.loads(world.state().read_text())
-    [entry] = state["files"].values()
-    del entry["approved"]
-    world.state().write_text(json.dumps(state))  # as it was before there was such a list
+    world.entry(lambda entry: entry.pop("approved"))  # as it was before there was such a list
     assert world.load().use("p").trusted
     world.found(TEXT + "# more\n")
     world.trust()
-    [entry] = json.loads(world.state().read_text())["files"].values()
-    assert entry["sha256"] == world.document().sha256  # all that the earlier version asks for
+    assert world.entry()["sha256"] == world.document().sha256  # all that the earlier version asks for
     world.found(TEXT)
     assert world.load().use("p").trusted
 
@@ -523,10 +487,7 @@ def test_what_an_earlier_version_wrote_is_read_and_it_reads_what_is_written_now(
 def test_a_list_of_contents_that_is_none_approves_nothing(world: World, approved: Any) -> None:
     world.found(TEXT)
     world.trust()
-    state = json.loads(world.state().read_text())
-    [entry] = state["files"].values()
-    entry["approved"], entry["sha256"] = approved, "0" * 64
-    world.state().write_text(json.dumps(state))
+    world.entry(lambda entry: entry.update(approved=approved, sha256="0" * 64))
     world.refusal()
     world.trust()
     assert world.load().use("p").trusted
@@ -535,13 +496,11 @@ def test_a_list_of_contents_that_is_none_approves_nothing(world: World, approved
 def test_no_more_contents_are_remembered_than_the_state_file_holds(world: World) -> None:
     world.found(TEXT)
     world.trust()
-    state = json.loads(world.state().read_text())
-    [entry] = state["files"].values()
-    entry["approved"] = {entry["directory"]: [f"{number:064}" for number in range(5000)]}
-    world.state().write_text(json.dumps(state))
+    many = [f"{number:064}" for number in range(5000)]
+    world.entry(lambda entry: entry.update(approved={entry["directory"]: many}))
     world.found(TEXT + "# more\n")
     world.trust()
-    assert len(world.store().contents(str(world.file))) == 1000
+    assert len(world.store().contents(str(world.project_file))) == 1000
     world.found(TEXT)
     assert world.load().use("p").trusted
 
@@ -549,18 +508,11 @@ def test_no_more_contents_are_remembered_than_the_state_file_holds(world: World)
 def test_a_file_that_is_gone_can_be_distrusted(world: World) -> None:
     world.found(TEXT)
     world.trust()
-    world.file.unlink()
-    world.store().unpin(str(world.file))
+    world.project_file.unlink()
+    world.store().unpin(str(world.project_file))
     world.found(TEXT)
     world.refusal()
     world.store().unpin("/never/seen")
-
-
-def test_the_directory_may_be_reached_by_a_link(world: World, tmp_path: Path) -> None:
-    world.found(TEXT)
-    world.trust()
-    (tmp_path / "link").symlink_to(world.project)
-    assert load(env=world.env(), cwd=tmp_path / "link").use("p").trusted
 
 
 def test_the_state_file_is_private_and_remembers_what_was_gated(world: World) -> None:
@@ -597,7 +549,9 @@ def test_a_broken_state_file_trusts_nothing_and_is_written_anew(world: World, co
     world.found(TEXT)
     state = world.state()
     state.parent.mkdir(parents=True, mode=0o700)
-    content = content.replace(b"FILE", str(world.file).encode()).replace(b"DIGEST", world.document().sha256.encode())
+    content = content.replace(b"FILE", str(world.project_file).encode()).replace(
+        b"DIGEST", world.document().sha256.encode()
+    )
     state.write_bytes(content)
     state.chmod(0o600)
     assert not world.store().trusts(world.document())
@@ -629,35 +583,8 @@ def test_two_who_trust_at_once_lose_nothing(world: World) -> None:
         directory.mkdir()
         (directory / "milvus.toml").write_text(TEXT + f"# {number}\n")
         files.append(read_document(str(directory / "milvus.toml"), "project"))
-    store = world.store()
-    threads = [threading.Thread(target=store.pin, args=(document,)) for document in files]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    side_by_side(world.store().pin, *zip(files))
     assert all(world.store().trusts(document) for document in files)
-
-
-def test_trust_holds_for_other_processes(world: World) -> None:
-    world.found(TEXT)
-    world.trust()
-    code = "from milvus_profiles.config.loading import load; print(load().use('p').trusted)"
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=world.project,
-        env={**os.environ, **world.env()},
-    )
-    assert result.stdout == "True\n"
-
-
-def test_trust_does_not_lift_the_rule_that_files_never_merge(world: World) -> None:
-    world.user(f'[profiles.p]\nuri = "https://own"\ntoken = "{CANARY}"\n')
-    world.found('[profiles.p]\nuri = "https://evil"\n')
-    world.trust()
-    assert world.load().use("p").profile.token is None
 
 
 # --- what may be shown of it ---------------------------------------------------------------------------------------
@@ -705,15 +632,12 @@ def test_what_changed_since_it_was_trusted_is_known_even_where_it_is_not_shown(w
     assert world.store().changes(other) == {"p.proxy": (None, "http://p:1")}
 
 
-def test_profiles_that_are_no_tables_have_nothing_gated(world: World) -> None:
-    world.found("[profiles]\np = 5\n")
-    assert gated_fields(world.document()) == {}
-
-
 def test_what_no_file_declares_has_nothing_gated(world: World) -> None:
     profiles = world.load(MILVUS_URI="http://h", MILVUS_TOKEN="t")
     assert gated_names(profiles.raw("default")) == []
     assert profiles.is_trusted(profiles.raw("default"))
+    world.found("[profiles]\np = 5\n")
+    assert gated_fields(world.document()) == {}
 
 
 # --- as a property -------------------------------------------------------------------------------------------------

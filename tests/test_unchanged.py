@@ -15,10 +15,11 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles import errors
+from milvus_profiles.config.loading import Unchanged
 from milvus_profiles.config.trust import TrustStore
-from milvus_profiles.config.unchanged import Unchanged
 from milvus_profiles.live.request import CallFields, Request, request
 from tests.support.certificates import Certificates
+from tests.support.files import written
 
 _OLD = """\
 default_profile = "prod"
@@ -47,26 +48,20 @@ class World:
         self.patch.chdir(self.project)
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.write_text(text)
-    path.chmod(0o600)
-
-
 def _edit(world: World) -> None:
     world.user_file.write_text(world.user_file.read_text().replace('"old"', '"new"'))
 
 
 def _replace(world: World) -> None:
     other = world.user_file.with_name("other")
-    _write(other, _OLD.replace('"old"', '"new"'))
+    written(other, _OLD.replace('"old"', '"new"'))
     os.utime(other, ns=(0, world.user_file.stat().st_mtime_ns))
     other.replace(world.user_file)
 
 
 def _link(world: World) -> None:
     other = world.user_file.with_name("other.toml")
-    _write(other, _OLD.replace('"old"', '"new"'))
+    written(other, _OLD.replace('"old"', '"new"'))
     world.user_file.unlink()
     world.user_file.symlink_to(other)
 
@@ -80,27 +75,29 @@ def _declare(world: World) -> None:
     world.patch.setenv("MILVUS_DB_NAME", "new")
 
 
+PROJECT = '[profiles.prod]\nuri = "http://127.0.0.1:1"\ndb_name = "{}"\n'
+
+
 def _project_file(world: World) -> None:
-    _write(world.project / "milvus.toml", '[profiles.prod]\nuri = "http://127.0.0.1:1"\ndb_name = "new"\n')
+    written(world.project / "milvus.toml", PROJECT.format("new"))
 
 
 def _in_parent(world: World) -> None:
-    _write(world.project.parent / "milvus.toml", '[profiles.prod]\nuri = "http://127.0.0.1:1"\ndb_name = "new"\n')
+    written(world.project.parent / "milvus.toml", PROJECT.format("new"))
 
 
 def _go_elsewhere(world: World) -> None:
-    elsewhere = world.home / "elsewhere"
-    _write(elsewhere / "milvus.toml", '[profiles.prod]\nuri = "http://127.0.0.1:1"\ndb_name = "new"\n')
-    world.patch.chdir(elsewhere)
+    written(world.home / "elsewhere/milvus.toml", PROJECT.format("new"))
+    world.patch.chdir(world.home / "elsewhere")
 
 
 def _another_home(world: World) -> None:
-    _write(world.home / "second/.config/milvus/milvus.toml", _OLD.replace('"old"', '"new"'))
+    written(world.home / "second/.config/milvus/milvus.toml", _OLD.replace('"old"', '"new"'))
     world.patch.setenv("HOME", str(world.home / "second"))
 
 
 def _named(world: World) -> None:
-    _write(world.home / "named.toml", _OLD.replace('"old"', '"new"'))
+    written(world.home / "named.toml", _OLD.replace('"old"', '"new"'))
     world.patch.setenv("MILVUS_PROFILES_FILE", str(world.home / "named.toml"))
 
 
@@ -124,20 +121,20 @@ def homes(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) 
     made = {}
     for name in (*CHANGES, "nothing", "untrusted", "trusted", "mode", "certificate", "gone", "mended", "between"):
         home = made[name] = tmp_path_factory.mktemp("home")
-        _write(home / ".config/milvus/milvus.toml", _OLD)
+        written(home / ".config/milvus/milvus.toml", _OLD)
         (home / "work/project").mkdir(parents=True)
-    project = '[profiles.prod]\nuri = "http://127.0.0.1:1"\ndb_name = "old"\n'
+    project = PROJECT.format("old")
     for name in ("untrusted", "trusted", "between"):
-        _write(made[name] / "work/project/milvus.toml", project)
+        written(made[name] / "work/project/milvus.toml", project)
     # Between the two there is one that a repository in the project's directory would hide.
     shutil.move(made["between"] / "work/project/milvus.toml", made["between"] / "work/milvus.toml")
-    _write(made["mended"] / "work/project/milvus.toml", "[profiles\n")
+    written(made["mended"] / "work/project/milvus.toml", "[profiles\n")
     authority = made["certificate"] / "ca.pem"
-    _write(authority, certificates.ca.read_text())
+    written(authority, certificates.ca.read_text())
     tls = f'[profiles.prod]\nuri = "https://127.0.0.1:1"\nssl.ca = "{authority}"\n'
-    _write(made["certificate"] / ".config/milvus/milvus.toml", tls)
-    _write(made["mode"] / ".config/milvus/milvus.toml", _OLD + 'token = "root:hunter2"\n')
-    _write(made["trusted"] / "work/project/milvus.toml", project + 'token = {env = "SECRET"}\n')
+    written(made["certificate"] / ".config/milvus/milvus.toml", tls)
+    written(made["mode"] / ".config/milvus/milvus.toml", _OLD + 'token = "root:hunter2"\n')
+    written(made["trusted"] / "work/project/milvus.toml", project + 'token = {env = "SECRET"}\n')
     environment = {"HOME": str(made["trusted"])}
     document = mp.load(env=environment, cwd=made["trusted"] / "work/project").documents[0]
     TrustStore.load(environment).pin(document)
@@ -255,7 +252,7 @@ def test_a_broken_file_that_was_left_out_counts_when_it_is_mended(world: World) 
     world.patch.setenv("MILVUS_URI", "http://127.0.0.1:1/old")
     asked = _ask(None)
     assert [str(warning) for warning in asked.warnings]
-    _write(world.project / "milvus.toml", "[profiles.prod]\nuri = 'http://127.0.0.1:1'\n")
+    written(world.project / "milvus.toml", "[profiles.prod]\nuri = 'http://127.0.0.1:1'\n")
     assert not _ask(None).warnings
 
 
@@ -271,11 +268,11 @@ def test_whoever_logs_hears_each_time_which_profile_was_chosen(world: World, cap
 def test_a_file_that_was_changed_just_now_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path, tmp_path / "work", monkeypatch)
     world.project.mkdir()
-    _write(world.user_file, _OLD)
+    written(world.user_file, _OLD)
     world.enter()
     assert _ask() is not _ask()
     for name in ("a", "b", "c"):  # within one tick of the file system's clock, of the same size
-        _write(world.user_file, _OLD.replace("old", f"ol{name}"))
+        written(world.user_file, _OLD.replace("old", f"ol{name}"))
         assert _ask().resolved.profile.db_name == f"ol{name}"
 
 

@@ -18,6 +18,7 @@ import milvus_profiles as mp
 from milvus_profiles import connections
 from tests.support import obstacles
 from tests.support.command import Command
+from tests.support.files import written
 from tests.support.milvus import MilvusServer
 
 BROKEN = "[profiles.prod\n"
@@ -147,8 +148,7 @@ def test_what_cannot_be_looked_into_is_told_and_is_not_no_profiles(open_director
     for directory in (home / ".config/milvus", project / ".git"):
         directory.mkdir(parents=True)
     file = home / ".config/milvus/milvus.toml"
-    file.write_text('[profiles.prod]\nuri = "http://127.0.0.1:1"\n')
-    file.chmod(0o600)
+    written(file, '[profiles.prod]\nuri = "http://127.0.0.1:1"\n')
     seen = obstacles.as_user(base)
     command = Command([*seen.prefix, str(obstacles.program())], home, project)
     assert command("profile", "show", "prod", status=0).stdout

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from google.protobuf.message import DecodeError
 from milvus_profiles import __version__
 from milvus_profiles.channel import wire
 from milvus_profiles.channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS
+from tests.support.command import run_python
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import message, number
 
@@ -27,14 +26,7 @@ def beside_pymilvus(code: str, imports: str = OURS_FIRST) -> str:
     """What a process prints that has pymilvus and our messages in it."""
     import os
 
-    done = subprocess.run(
-        [sys.executable, "-c", f"import json\n{imports}\n{code}"],
-        cwd=PROJECT,
-        env={**os.environ, "PYTHON_DOTENV_DISABLED": "1"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run_python(f"import json\n{imports}\n{code}", cwd=PROJECT, env={**os.environ, "PYTHON_DOTENV_DISABLED": "1"})
     assert done.returncode == 0, done.stderr
     return done.stdout
 

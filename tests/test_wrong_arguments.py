@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import pytest
 
 import milvus_profiles as mp
+from tests.support.command import run_python
 
 URI = "http://127.0.0.1:1"
 WRONG: Any = ["c4n4ry"]
@@ -104,7 +103,7 @@ def test_a_name_that_is_nearly_public_is_suggested(module: Any) -> None:
 
 def test_a_traceback_suggests_it_once(tmp_path: Path) -> None:
     program = "import milvus_profiles as mp\nmp.conect('prod')\n"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    done = run_python(program, cwd=tmp_path)
     assert done.stderr.lower().count("did you mean") == 1
     assert done.stderr.endswith("has no attribute 'conect'; did you mean 'connect'?\n")
 
