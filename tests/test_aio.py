@@ -129,11 +129,8 @@ def test_two_loops_in_two_threads_have_a_connection_each() -> None:
                 assert await conn.ping() > 0
                 await asyncio.to_thread(met.wait, 30)
 
-        threads = [threading.Thread(target=asyncio.run, args=(main(),)) for _ in "ab"]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(lambda _: asyncio.run(main()), "ab"))
         # The end of asyncio.run closes what was left open.
         assert connections_to(server.port) == 0
         assert server.names().count("Connect") == 2

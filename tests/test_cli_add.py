@@ -156,8 +156,7 @@ def test_a_keyring_that_fails_leaves_no_file(cli: Command) -> None:
 
 
 def test_a_file_that_cannot_be_written_leaves_no_secret(cli: Command, keyring_session: KeyringSession) -> None:
-    cli.user_file.parent.mkdir(parents=True)
-    cli.user_file.write_text("[profiles.x\n")
+    cli.own_file("[profiles.x\n")
     before = cli.user_file.read_text()
     cli(
         "profile", "add", "prod", "--uri", "https://rollback.example", "--user", "root", "--password-stdin",

@@ -46,8 +46,7 @@ def test_the_defaults_are_those_of_the_documentation(cli: Command) -> None:
 
 
 def test_an_alias_that_exists_is_checked_and_selected_unchanged(cli: Command, milvus_plain: MilvusServer) -> None:
-    cli.user_file.parent.mkdir(parents=True)
-    cli.user_file.write_text(
+    cli.own_file(
         f'# mine\n[profiles.default]\nuri = "{milvus_plain.uri}"\ntimeout = 7 # s\n'
         '[profiles.gone]\nuri = "127.0.0.1:1"\n'
     )
@@ -76,8 +75,7 @@ def test_another_address_needs_force(cli: Command, milvus_plain: MilvusServer, m
 
 
 def test_a_protected_profile_is_not_replaced(cli: Command, milvus_plain: MilvusServer) -> None:
-    cli.user_file.parent.mkdir(parents=True)
-    cli.user_file.write_text('[profiles.default]\nuri = "127.0.0.1:1"\nprotected = true\n')
+    cli.own_file('[profiles.default]\nuri = "127.0.0.1:1"\nprotected = true\n')
     before = cli.user_file.read_text()
     assert cli("connect", "-p", str(milvus_plain.port), "--force").returncode == 1
     assert cli.user_file.read_text() == before

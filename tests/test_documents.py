@@ -594,9 +594,11 @@ def test_the_parsers_words_are_not_repeated_where_they_quote_the_file() -> None:
 
 HARMLESS = "harmless-host"
 
-# Those of the excerpts, and what stands in several lines or is wrong in another way.
+# Those of the excerpts, and what stands in several lines or wrong in another way. What is no secret where valid
+# (a description, the names of a database and of a variable) shows in the profile.
+_SHOWS = ("description", "db_name", 'token = { command = ["op"], pass_env')
 _SECRET_LINES = [
-    *(line for line, _ in EXCERPTS if CANARY in line),
+    *(line for line, _ in EXCERPTS if CANARY in line and not line.startswith(_SHOWS)),
     f'token = """{CANARY}"""',
     f'token = """\n{CANARY}\n{CANARY}"""',
     f"token = '''\nuri = {CANARY}\n'''",

@@ -84,11 +84,6 @@ class Listener:
         """How many were accepted so far."""
         return self._total
 
-    @property
-    def open_connections(self) -> int:
-        with self._guard:
-            return len(self._open)
-
     def wait_for_connections(self, number: int, timeout: float = 5.0) -> bool:
         with self._guard:
             return self._guard.wait_for(lambda: self._total >= number, timeout)

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 SEQUENCE, SET, OID, INTEGER, BIT_STRING, OCTET_STRING, NULL = 0x30, 0x31, 0x06, 0x02, 0x03, 0x04, 0x05
-UTF8, PRINTABLE, BMP, UTC_TIME, GENERALIZED_TIME = 0x0C, 0x13, 0x1E, 0x17, 0x18
+UTF8, BMP, UTC_TIME, GENERALIZED_TIME = 0x0C, 0x1E, 0x17, 0x18
 EMAIL, DNS, URI, IP = 0x81, 0x82, 0x86, 0x87
 """The tags of a general name."""
 
