@@ -79,8 +79,6 @@ _ROOMS = {
     "connections": ("orm",),
     "live.api": (
         "Connection",
-        "InsecureFileWarning",
-        "InsecureTransportWarning",
         "connect",
         "disconnect",
         "disconnect_all",
@@ -88,7 +86,8 @@ _ROOMS = {
         "list_connections",
         "load",
     ),
-    "live.registry": ("ConnectionInfo",),
+    "live.request": ("InsecureFileWarning", "InsecureTransportWarning"),
+    "live.shared_base": ("ConnectionInfo",),
     "diagnosis.api": ("diagnose",),
     "diagnosis.report": ("Report", "Stage"),
     "endpoint": ("Endpoint",),

@@ -23,7 +23,7 @@ import milvus_profiles as mp  # noqa: E402
 from tests.support import binaries  # noqa: E402
 from tests.support import certificates as certificate_files  # noqa: E402
 from tests.support.certificates import Certificates  # noqa: E402
-from tests.support.channels import any_channels  # noqa: E402
+from tests.support.channels import any_channels, speaking_at_once  # noqa: E402
 from tests.support.command import Command  # noqa: E402
 from tests.support.connections import any_shell, declared_prod, each_server  # noqa: E402
 from tests.support.fork_server import ForkServer  # noqa: E402
@@ -33,7 +33,7 @@ from tests.support.requirements import need  # noqa: E402
 from tests.support.scripted_grpc import ScriptedServer, milvus_answer, scripted_server  # noqa: E402
 from tests.support.secret_service import KeyringSession  # noqa: E402
 
-__all__ = ["any_channels", "any_shell", "declared_prod", "each_server"]  # fixtures
+__all__ = ["any_channels", "any_shell", "declared_prod", "each_server", "speaking_at_once"]  # fixtures
 
 _PROGRAM = Path(sys.executable).with_name("milvus-profiles")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,13 +18,6 @@ from milvus_profiles.masked import SecretText
 from tests.support.channels import ARITIES, NEW, OLD, OPTIONS, awaited, holding
 from tests.support.speaking import Speaker, encoded, speaking
 from tests.support.waiting import eventually
-
-
-@pytest.fixture
-def speaker() -> Iterator[Speaker]:
-    with speaking() as one:
-        one.hold.set()
-        yield one
 
 
 @asynccontextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import ssl
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -32,6 +31,7 @@ from milvus_profiles.secrets.os_keyring import OSKeyring, allowing
 from tests.support.certificates import Certificates
 from tests.support.command import Command
 from tests.support.faults import listener, recorder
+from tests.support.hostile_tls import server_context
 from tests.support.scripted_grpc import Call, Refusal, message, milvus_answer, number, scripted_server
 from tests.support.secret_service import KeyringSession
 
@@ -271,11 +271,7 @@ def test_a_server_that_changes_its_certificate_is_pinned_as_it_was_shown(
 ) -> None:
     """And what the probes of TLS agree on with the server is logged nowhere, whatever the environment says."""
     identities = [certificates.server, certificates.self_signed_server]
-    contexts = []
-    for identity in identities:
-        contexts.append(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
-        contexts[-1].load_cert_chain(identity.cert, identity.key)
-        contexts[-1].set_alpn_protocols(["h2"])
+    contexts = [server_context(identity) for identity in identities]
     handshakes: list[int] = []
 
     def talk(connection: Any) -> None:

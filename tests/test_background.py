@@ -33,23 +33,6 @@ def test_waiting_is_bounded_and_can_go_on() -> None:
     assert pending.wait(10) == "True"
 
 
-def test_a_machine_that_is_out_of_memory_for_threads_is_an_error_with_a_remedy() -> None:
-    program = """
-import resource, threading
-from milvus_profiles.background import Pending
-from milvus_profiles.errors import ThreadStartError
-resource.setrlimit(resource.RLIMIT_AS, (1 << 32, 1 << 32))
-threading.stack_size(1 << 33)
-try:
-    Pending(lambda: 1, lambda error: 2, "t")
-except ThreadStartError as error:
-    print(error)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("no thread can be started\nhint: end some processes or threads, or raise the limit")
-    assert done.stderr == ""
-
-
 def test_at_the_end_of_the_interpreter_a_thread_that_cannot_be_had_is_an_error() -> None:
     program = """
 from milvus_profiles.background import start

@@ -22,13 +22,6 @@ ENDS = (grpc.RpcError, grpc.FutureCancelledError, ConnectionClosedError)
 
 
 @pytest.fixture
-def speaker() -> Iterator[Speaker]:
-    with speaking() as one:
-        one.hold.set()
-        yield one
-
-
-@pytest.fixture
 def core(channels: Channels, speaker: Speaker) -> Iterator[Any]:
     with connected(channels, speaker.port, db_name="films") as one:
         yield one
@@ -37,6 +30,12 @@ def core(channels: Channels, speaker: Speaker) -> Iterator[Any]:
 @pytest.fixture
 def channel(channels: Channels, core: Any) -> Any:
     return channels.channel(core)
+
+
+def assert_cut_off(call: Any) -> None:
+    with pytest.raises(BaseException) as ended:
+        call.result(10)
+    assert isinstance(ended.value, ENDS) or "Cancelled" in type(ended.value).__name__
 
 
 # --- metadata and deadlines ---
@@ -144,9 +143,7 @@ def test_closing_ends_what_is_in_flight_and_refuses_what_is_new(
     until(lambda: len(speaker.calls) == 1)
     channels.do(core.close())
     channels.do(core.close())
-    with pytest.raises(BaseException) as ended:
-        held.result(10)
-    assert isinstance(ended.value, ENDS) or "Cancelled" in type(ended.value).__name__
+    assert_cut_off(held)
     for method in ARITIES:
         with pytest.raises(ConnectionClosedError):
             channels.call(channel, method)
@@ -302,9 +299,7 @@ def test_calls_that_outlast_the_grace_are_cancelled(
     with speaking("second") as other:
         old = core.swap(channels.raw(other.port))
         assert channels.do(core.finish(old, 0.05)) is False
-        with pytest.raises(BaseException) as ended:
-            held.result(10)
-        assert isinstance(ended.value, ENDS) or "Cancelled" in type(ended.value).__name__
+        assert_cut_off(held)
         channels.do(core.close())
         channels.do(core.finish(old, 0.0))  # harmless afterwards
 

@@ -6,6 +6,7 @@ One table, on real servers and sockets.  `mp.diagnose`, `mp.connect` and `profil
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import shlex
 from collections.abc import Iterator
@@ -29,20 +30,17 @@ class Fault:
     """A profile with something wrong, and what has to be said about it.
 
     Attributes:
+        stage, status, code: where it fails, the exit status, the error's code.
         profile: its lines; {names} are filled in from the stand.
-        stage: where it fails.
-        status: the exit status.
-        code: the error's code.
-        said: words of the detail.
-        hint: words of the remedy.
+        said, hint: words of the detail and of the remedy.
         stored: what the keyring holds for it.
         repaired: whether the hint's commands, followed with the right file or secret, repair it.
     """
 
-    profile: str
     stage: str
     status: int
     code: str
+    profile: str
     said: str
     hint: str
     stored: str | None = None
@@ -52,122 +50,109 @@ class Fault:
 TOKEN = 'token = {{ file = "{token}" }}'
 CA = 'ssl = {{ ca = "{ca}" }}'
 
+AUTH = functools.partial(Fault, "auth", 9, "auth")
+TLS = functools.partial(Fault, "tls", 7, "tls")
+DATABASE = functools.partial(Fault, "database", 10, "database")
+NOT_MILVUS = functools.partial(Fault, "grpc", 8, "not_milvus")
+UNREACHABLE = functools.partial(Fault, "tcp", 6, "unreachable")
+CONFIG = functools.partial(Fault, "config", 3, "config")
+SECRET = functools.partial(Fault, "secret", 4, "secret")
+
 FAULTS = {
-    "wrong-password": Fault(
-        'uri = "{auth}"\nuser = "root"', "auth", 9, "auth", "does not accept the user and the password",
+    "wrong-password": AUTH(
+        'uri = "{auth}"\nuser = "root"', "does not accept the user and the password",
         "milvus-profiles secret set wrong-password", stored="wrong", repaired=True,
     ),
-    "no-token": Fault(
-        'uri = "{auth}"', "auth", 9, "auth", "wants a token or a password, and there is none",
-        "profile set no-token user=root", repaired=True,
+    "no-token": AUTH(
+        'uri = "{auth}"', "wants a token or a password, and there is none", "profile set no-token user=root",
+        repaired=True,
     ),
-    "malformed-token": Fault(
-        'uri = "{auth}"\ntoken = {{ keyring = true }}', "auth", 9, "auth", "takes for an API key since it has no colon",
+    "malformed-token": AUTH(
+        'uri = "{auth}"\ntoken = {{ keyring = true }}', "takes for an API key since it has no colon",
         "milvus-profiles secret set malformed-token", stored="root-Milvus", repaired=True,
     ),
-    "wrong-token-in-a-file": Fault(
-        'uri = "{auth}"\ntoken = {{ file = "{wrong}" }}', "auth", 9, "auth", "does not accept",
-        "put the right one into the file",
+    "wrong-token-in-a-file": AUTH(
+        'uri = "{auth}"\ntoken = {{ file = "{wrong}" }}', "does not accept", "put the right one into the file",
     ),
-    "wrong-token-in-a-variable": Fault(
-        'uri = "{auth}"\ntoken = {{ env = "WRONG_TOKEN" }}', "auth", 9, "auth", "does not accept",
-        "set the variable WRONG_TOKEN",
+    "wrong-token-in-a-variable": AUTH(
+        'uri = "{auth}"\ntoken = {{ env = "WRONG_TOKEN" }}', "does not accept", "set the variable WRONG_TOKEN",
     ),
-    "unknown-database": Fault(
-        f'uri = "{{auth}}"\ndb_name = "defualt"\n{TOKEN}', "database", 10, "database",
-        "has no database 'defualt'; it has default", "db_name=default", repaired=True,
+    "unknown-database": DATABASE(
+        f'uri = "{{auth}}"\ndb_name = "defualt"\n{TOKEN}', "has no database 'defualt'; it has default",
+        "db_name=default", repaired=True,
     ),
-    "unknown-database-in-the-uri": Fault(
-        f'uri = "{{auth}}/Default2"\n{TOKEN}', "database", 10, "database", "it has default", "/default", repaired=True,
+    "unknown-database-in-the-uri": DATABASE(
+        f'uri = "{{auth}}/Default2"\n{TOKEN}', "it has default", "/default", repaired=True,
     ),
-    "unknown-issuer": Fault(
-        f'uri = "{{tls}}"\n{TOKEN}', "tls", 7, "tls", "is not among the public ones", "ssl.ca=PATH", repaired=True,
+    "unknown-issuer": TLS(f'uri = "{{tls}}"\n{TOKEN}', "is not among the public ones", "ssl.ca=PATH", repaired=True),
+    "foreign-ca": TLS(
+        f'uri = "{{tls}}"\nssl = {{{{ ca = "{{foreign_ca}}" }}}}\n{TOKEN}', "is not in", "ssl.ca=PATH", repaired=True,
     ),
-    "foreign-ca": Fault(
-        f'uri = "{{tls}}"\nssl = {{{{ ca = "{{foreign_ca}}" }}}}\n{TOKEN}', "tls", 7, "tls", "is not in", "ssl.ca=PATH",
+    "expired-certificate": TLS(f'uri = "{{expired}}"\n{CA}', "ended on", "the server needs a new certificate"),
+    "certificate-of-tomorrow": TLS(f'uri = "{{tomorrow}}"\n{CA}', "begins only on", "check the clocks"),
+    "self-signed": TLS(f'uri = "{{self_signed}}"\n{CA}', "self-signed", "ssl.ca=PATH", repaired=True),
+    "wrong-host": TLS(
+        f'uri = "{{other_host}}"\n{CA}', "is for other.example, not for 127.0.0.1", "ssl.server_name=other.example",
         repaired=True,
     ),
-    "expired-certificate": Fault(
-        f'uri = "{{expired}}"\n{CA}', "tls", 7, "tls", "ended on", "the server needs a new certificate",
+    "plaintext-to-tls": TLS(
+        f'uri = "{{tls_as_plain}}"\n{TOKEN}', "speaks TLS, and the profile has none", "uri=https://", repaired=True,
     ),
-    "certificate-of-tomorrow": Fault(
-        f'uri = "{{tomorrow}}"\n{CA}', "tls", 7, "tls", "begins only on", "check the clocks",
-    ),
-    "self-signed": Fault(
-        f'uri = "{{self_signed}}"\n{CA}', "tls", 7, "tls", "self-signed", "ssl.ca=PATH", repaired=True,
-    ),
-    "wrong-host": Fault(
-        f'uri = "{{other_host}}"\n{CA}', "tls", 7, "tls", "is for other.example, not for 127.0.0.1",
-        "ssl.server_name=other.example", repaired=True,
-    ),
-    "plaintext-to-tls": Fault(
-        f'uri = "{{tls_as_plain}}"\n{TOKEN}', "tls", 7, "tls", "speaks TLS, and the profile has none", "uri=https://",
+    "plaintext-to-tls-by-host": TLS(
+        f'host = "127.0.0.1"\nport = {{tls_port}}\n{TOKEN}', "speaks TLS, and the profile has none", "ssl=true",
         repaired=True,
     ),
-    "plaintext-to-tls-by-host": Fault(
-        f'host = "127.0.0.1"\nport = {{tls_port}}\n{TOKEN}', "tls", 7, "tls", "speaks TLS, and the profile has none",
-        "ssl=true", repaired=True,
+    "tls-to-plaintext": TLS(
+        f'uri = "{{auth_as_tls}}"\n{TOKEN}', "speaks plaintext, and the profile has TLS", "uri=http://", repaired=True,
     ),
-    "tls-to-plaintext": Fault(
-        f'uri = "{{auth_as_tls}}"\n{TOKEN}', "tls", 7, "tls", "speaks plaintext, and the profile has TLS", "uri=http://",
-        repaired=True,
+    "tls-by-its-table-to-plaintext": TLS(
+        f'uri = "{{auth_as_tls}}/default"\n{CA}\n{TOKEN}', "speaks plaintext", "ssl", repaired=True,
     ),
-    "tls-by-its-table-to-plaintext": Fault(
-        f'uri = "{{auth_as_tls}}/default"\n{CA}\n{TOKEN}', "tls", 7, "tls", "speaks plaintext", "ssl", repaired=True,
+    "mtls-without-certificate": TLS(
+        f'uri = "{{mtls}}"\n{CA}\n{TOKEN}', "wants a client certificate", "ssl.cert=PATH ssl.key=PATH", repaired=True,
     ),
-    "mtls-without-certificate": Fault(
-        f'uri = "{{mtls}}"\n{CA}\n{TOKEN}', "tls", 7, "tls", "wants a client certificate", "ssl.cert=PATH ssl.key=PATH",
-        repaired=True,
-    ),
-    "mtls-with-a-foreign-one": Fault(
+    "mtls-with-a-foreign-one": TLS(
         f'uri = "{{mtls}}"\nssl = {{{{ ca = "{{ca}}", cert = "{{foreign_cert}}", key = "{{foreign_key}}" }}}}\n{TOKEN}',
-        "tls", 7, "tls", "refuses the client certificate", "ssl.cert=PATH ssl.key=PATH", repaired=True,
+        "refuses the client certificate", "ssl.cert=PATH ssl.key=PATH", repaired=True,
     ),
-    "alpn-without-h2": Fault(
-        f'uri = "{{https}}"\n{CA}', "grpc", 8, "not_milvus", "TLS but not HTTP/2", "check the port",
-    ),
-    "refused-port": Fault('uri = "{refused}"', "tcp", 6, "unreachable", "refuses connections", "is the port right?"),
-    "black-hole": Fault('uri = "{hole}"\ntimeout = 1', "tcp", 6, "unreachable", "no TCP connection", "a firewall"),
+    "alpn-without-h2": NOT_MILVUS(f'uri = "{{https}}"\n{CA}', "TLS but not HTTP/2", "check the port"),
+    "refused-port": UNREACHABLE('uri = "{refused}"', "refuses connections", "is the port right?"),
+    "black-hole": UNREACHABLE('uri = "{hole}"\ntimeout = 1', "no TCP connection", "a firewall"),
     "silent-port": Fault(
-        'uri = "{silent}"\ntimeout = 2', "grpc", 6, "unreachable", "and then says nothing", "check the port",
+        "grpc", 6, "unreachable", 'uri = "{silent}"\ntimeout = 2', "and then says nothing", "check the port",
     ),
     "silent-port-with-tls": Fault(
-        f'uri = "{{silent_tls}}"\ntimeout = 2\n{CA}', "tls", 6, "unreachable", "says nothing", "check the port",
+        "tls", 6, "unreachable", f'uri = "{{silent_tls}}"\ntimeout = 2\n{CA}', "says nothing", "check the port",
     ),
-    "http-1-port": Fault('uri = "{web}"', "grpc", 8, "not_milvus", "a web server answers", "19530"),
-    "grpc-but-not-milvus": Fault('uri = "{other}"', "grpc", 8, "not_milvus", "is not a Milvus", "19530"),
+    "http-1-port": NOT_MILVUS('uri = "{web}"', "a web server answers", "19530"),
+    "grpc-but-not-milvus": NOT_MILVUS('uri = "{other}"', "is not a Milvus", "19530"),
     "still-starting": Fault(
-        'uri = "{starting}"', "grpc", 8, "not_ready", "is not ready yet", "profile test still-starting --wait 60",
+        "grpc", 8, "not_ready", 'uri = "{starting}"', "is not ready yet", "profile test still-starting --wait 60",
         repaired=True,
     ),
     "dns-failure": Fault(
-        'uri = "http://milvus.invalid:19530"', "dns", 6, "unreachable", "cannot be resolved", "name server",
+        "dns", 6, "unreachable", 'uri = "http://milvus.invalid:19530"', "cannot be resolved", "name server",
     ),
-    "empty-keyring": Fault(
-        'uri = "{auth}"\nuser = "somebody"', "secret", 4, "secret", "the keyring has no secret",
-        "milvus-profiles secret set empty-keyring",
+    "empty-keyring": SECRET(
+        'uri = "{auth}"\nuser = "somebody"', "the keyring has no secret", "milvus-profiles secret set empty-keyring",
     ),
-    "unset-variable": Fault(
-        'uri = "{auth}"\ntoken = {{ env = "UNSET_TOKEN" }}', "secret", 4, "secret", "UNSET_TOKEN is not set",
-        "set UNSET_TOKEN",
+    "unset-variable": SECRET(
+        'uri = "{auth}"\ntoken = {{ env = "UNSET_TOKEN" }}', "UNSET_TOKEN is not set", "set UNSET_TOKEN",
     ),
     "secret-over-plaintext": Fault(
-        'uri = "http://192.0.2.1"\ntoken = "root:Milvus"', "config", 3, "insecure", "unencrypted", "allow_insecure",
+        "config", 3, "insecure", 'uri = "http://192.0.2.1"\ntoken = "root:Milvus"', "unencrypted", "allow_insecure",
     ),
-    "invalid-profile": Fault(
-        'uri = "{auth}"\ntimeout = -1', "config", 3, "config", "timeout", "profile set invalid-profile",
+    "invalid-profile": CONFIG('uri = "{auth}"\ntimeout = -1', "timeout", "profile set invalid-profile"),
+    "no-address": CONFIG("timeout = 5", "has no address", "give it uri or host"),
+    "missing-ca-file": CONFIG(
+        'uri = "{tls}"\nssl = {{ ca = "/nowhere/ca.pem" }}', "/nowhere/ca.pem", "profile set missing-ca-file",
     ),
-    "no-address": Fault("timeout = 5", "config", 3, "config", "has no address", "give it uri or host"),
-    "missing-ca-file": Fault(
-        'uri = "{tls}"\nssl = {{ ca = "/nowhere/ca.pem" }}',
-        "config", 3, "config", "/nowhere/ca.pem", "profile set missing-ca-file",
-    ),
-    "key-of-another": Fault(
-        'uri = "{mtls}"\nssl = {{ ca = "{ca}", cert = "{cert}", key = "{foreign_key}" }}', "tls", 7, "tls",
+    "key-of-another": TLS(
+        'uri = "{mtls}"\nssl = {{ ca = "{ca}", cert = "{cert}", key = "{foreign_key}" }}',
         "does not belong to the certificate", "issued together",
     ),
-    "lite-in-use": Fault('uri = "{in_use}"', "tcp", 6, "unreachable", "is open elsewhere", "close it in the other"),
-    "lite-in-a-file": Fault('uri = "{file}"', "tcp", 3, "config", "is a file", "name another path"),
+    "lite-in-use": UNREACHABLE('uri = "{in_use}"', "is open elsewhere", "close it in the other"),
+    "lite-in-a-file": Fault("tcp", 3, "config", 'uri = "{file}"', "is a file", "name another path"),
 }  # fmt: skip
 
 ENV = {"WRONG_TOKEN": "root:wrong"}

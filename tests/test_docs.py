@@ -173,8 +173,10 @@ def test_the_reference_says_of_each_field_what_it_takes_and_what_holds_without_i
         assert facts.keys() >= {"Type", "Default", "Example"}, (name, part)
         assert ("Variable" in facts and "Set by" in facts) or name in ROOT_KEYS, (name, part)
         described = find_field(tuple(name.split(".")))
-        for kind in () if described is None else described.kinds:
-            wanted = {"bool": "boolean", "int": "integer", "float": "number", "secret": "string"}.get(kind, "")
+        if described is not None and described.kind is not None:
+            wanted = {"bool": "boolean", "int": "integer", "float": "number", "secret": "string"}.get(
+                described.kind, ""
+            )
             assert wanted in facts["Type"], (name, facts)
         if described is not None and described.keys:
             assert "table" in facts["Type"], (name, facts)

@@ -52,7 +52,7 @@ def test_every_command_of_a_hint_is_made_in_one_place() -> None:
     written = [
         (path.name, text)
         for path in SOURCES
-        if path.name not in ("manual_pages.py", "text.py")
+        if path.name not in ("manual.py", "text.py")
         for text in texts(ast.parse(path.read_text()))
         if re.search(r"`(milvus-profiles|mvp)\b", text) and not ABOUT_THE_PROGRAM.search(text)
     ]

@@ -29,7 +29,9 @@ _PRELUDE = """
 import json, os, sys, threading, time
 from milvus_profiles.errors import SecretUnavailableError
 from milvus_profiles.masked import SecretText
-from milvus_profiles.secrets import OSKeyring, SecretContext, keyring_account, resolve, status
+from milvus_profiles.secrets.os_keyring import OSKeyring
+from milvus_profiles.secrets.resolution import SecretContext, resolve, status
+from milvus_profiles.secrets.value import keyring_account
 
 def attempt(call):
     "What the call gives, a secret in the clear, or the message and hint of its error."

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from milvus_profiles.config.layers import inherit
 from milvus_profiles.config.loading import load, load_text
-from milvus_profiles.config.locations import project_file, state_directory, user_file
+from milvus_profiles.config.locations import find_project_file, state_directory, user_file
 from milvus_profiles.config.profiles import Profiles
 from milvus_profiles.config.values import Origin, Raw, RawProfile, Value, override
 from milvus_profiles.errors import ConfigError, MilvusProfilesError, UnknownProfileError
@@ -871,53 +871,53 @@ def test_the_search_for_a_project_file_goes_upwards(world: World) -> None:
     world.found(aliases("p"))
     deep = world.project / "a" / "b" / "c"
     deep.mkdir(parents=True)
-    assert project_file(str(deep), world.env()) == str(world.project_file)
+    assert find_project_file(str(deep), world.env())[0] == str(world.project_file)
     (world.project / "a" / "milvus.toml").write_text("")
-    assert project_file(str(deep), world.env()) == str(world.project / "a" / "milvus.toml")
+    assert find_project_file(str(deep), world.env())[0] == str(world.project / "a" / "milvus.toml")
 
 
 def test_the_search_ends_with_the_directory_of_the_repository(world: World) -> None:
     (world.project.parent / "milvus.toml").write_text(aliases("outside"))
     (world.project / "sub").mkdir()
-    assert project_file(str(world.project / "sub"), world.env()) is None
+    assert find_project_file(str(world.project / "sub"), world.env())[0] is None
     (world.project / ".git").rmdir()
-    assert project_file(str(world.project / "sub"), world.env()) == str(world.project.parent / "milvus.toml")
+    assert find_project_file(str(world.project / "sub"), world.env())[0] == str(world.project.parent / "milvus.toml")
     # A worktree or submodule has a file there.
     (world.project / ".git").write_text("gitdir: elsewhere")
-    assert project_file(str(world.project / "sub"), world.env()) is None
+    assert find_project_file(str(world.project / "sub"), world.env())[0] is None
     (world.project / ".git").unlink()
     (world.project / ".git").symlink_to("nowhere")
-    assert project_file(str(world.project / "sub"), world.env()) is None
+    assert find_project_file(str(world.project / "sub"), world.env())[0] is None
 
 
 def test_the_search_ends_with_the_home_directory(world: World) -> None:
     (world.home.parent / "milvus.toml").write_text(aliases("outside"))
     work = world.home / "work"
     work.mkdir()
-    assert project_file(str(work), world.env()) is None
+    assert find_project_file(str(work), world.env())[0] is None
     link = world.home.parent / "link"
     link.symlink_to(world.home)
-    assert project_file(str(work), world.env(HOME=str(link))) is None
+    assert find_project_file(str(work), world.env(HOME=str(link)))[0] is None
     (world.home / "milvus.toml").write_text("")
-    assert project_file(str(work), world.env()) == str(world.home / "milvus.toml")
+    assert find_project_file(str(work), world.env())[0] == str(world.home / "milvus.toml")
     for outside in ("/", "/usr/share"):  # where it ends at the root
-        assert project_file(outside, {"HOME": "/nowhere"}) is None
+        assert find_project_file(outside, {"HOME": "/nowhere"})[0] is None
 
 
 def test_the_users_own_file_is_not_taken_for_a_project_file(world: World) -> None:
     world.user(f"keyring_backends = []\n{aliases('p')}")
     own = world.user_file.parent
-    assert project_file(str(own), world.env()) is None
+    assert find_project_file(str(own), world.env())[0] is None
     profiles = load(env=world.env(), cwd=own)
     assert [document.role for document in profiles.documents] == ["user"]
     # The search goes on above it.
     (world.home / "milvus.toml").write_text(aliases("q"))
-    assert project_file(str(own), world.env()) == str(world.home / "milvus.toml")
+    assert find_project_file(str(own), world.env())[0] == str(world.home / "milvus.toml")
 
 
 def test_a_link_to_nowhere_is_passed_over_and_one_to_itself_is_an_error(world: World) -> None:
     world.project_file.symlink_to("nowhere")
-    assert project_file(str(world.project), world.env()) is None
+    assert find_project_file(str(world.project), world.env())[0] is None
     world.project_file.unlink()
     world.project_file.symlink_to("milvus.toml")
     with pytest.raises(ConfigError, match="cannot look for a project file") as caught:

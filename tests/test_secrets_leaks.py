@@ -176,7 +176,9 @@ from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.masked import SecretText
 from milvus_profiles.connectable import Credential
 from milvus_profiles.profile import KeyringRef
-from milvus_profiles.secrets import OSKeyring, SecretContext, keyring_account, resolve
+from milvus_profiles.secrets.os_keyring import OSKeyring
+from milvus_profiles.secrets.resolution import SecretContext, resolve
+from milvus_profiles.secrets.value import keyring_account
 logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)
 ring = OSKeyring(extra_backends=["chatty"], timeout=float(sys.argv[2]))
 """

@@ -271,7 +271,8 @@ import milvus_profiles as mp
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.connectable import Credential
 from milvus_profiles.profile import FileRef
-from milvus_profiles.secrets import OSKeyring, SecretContext, resolve
+from milvus_profiles.secrets.os_keyring import OSKeyring
+from milvus_profiles.secrets.resolution import SecretContext, resolve
 credential = Credential("file", FileRef(file=sys.argv[1]), None)
 context = SecretContext({}, OSKeyring(), "prod")
 for refresh in (False, False, True):

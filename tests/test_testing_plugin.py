@@ -50,7 +50,7 @@ import keyring
 import pytest
 import milvus_profiles as mp
 from milvus_profiles.errors import SecretUnavailableError
-from milvus_profiles.secrets import OSKeyring
+from milvus_profiles.secrets.os_keyring import OSKeyring
 from milvus_profiles.masked import SecretText
 
 def test_a_secret_is_kept_in_memory(milvus_keyring, monkeypatch):

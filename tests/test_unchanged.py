@@ -15,8 +15,8 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles import errors
+from milvus_profiles.config.loading import Unchanged
 from milvus_profiles.config.trust import TrustStore
-from milvus_profiles.config.unchanged import Unchanged
 from milvus_profiles.live.request import CallFields, Request, request
 from tests.support.certificates import Certificates
 from tests.support.files import written

@@ -19,11 +19,12 @@ from ..endpoint import is_zilliz_cloud
 from ..errors import MilvusProfilesError, SecretUnavailableError
 from ..masked import SecretText, secret_fault
 from ..names import check_alias, is_alias
-from ..secrets.value import keyring_account, line_of, make_token
+from ..secrets.value import keyring_account, line_of
 from . import keyring_access
 from .asking import agreed, ask_hidden, ask_text, pick
 from .keyring_access import kept_note
 from .new_profile import FieldOptions, NewProfile, show_certificate, shows_certificate, tell_problem
+from .options import ChangeOptions
 from .output import note, print_error, warn
 from .session import current
 from .target import Target
@@ -55,45 +56,27 @@ _FOLLOWING = {
 }
 
 
-@dataclass(frozen=True)
-class Given:
-    """What the command line says already, beside the fields: None where it does not."""
-
-    default: bool | None
-    force: bool
-    yes: bool
-    dry_run: bool
-    test: bool | None
-
-
-def run(alias: str | None, options: FieldOptions, target: Target, given: Given) -> None:
-    """Ask for what is missing of a profile, test it, and write it.
-
-    Raises:
-        typer.Exit: it was given up; the status is the failed test's.
-    """
-    current().profiles()  # what is wrong with a file is said before anything is asked
-    if not given.dry_run:
-        check_place(target)
-    if alias is not None:
-        refuse_existing(alias, target, given.force, given.yes)
-    _Wizard(alias, options, target, given).run()
-
-
 @dataclass
-class _Wizard:
-    """The answers so far; each step asks for one, and has the one before as its default."""
+class Wizard:
+    """The answers so far; each step asks for one, and has the one before as its default.
+
+    Attributes:
+        alias, options, target, how, wanted, force, test: what the command line says already.
+    """
 
     alias: str | None
     options: FieldOptions
     target: Target
-    given: Given
+    how: ChangeOptions
+    wanted: bool | None
+    force: bool
+    test: bool | None
     secret: SecretText | None = None
     certificate: PresentedCertificate | None = None
     tested: bool = False
 
     def __post_init__(self) -> None:
-        self.default = bool(self.given.default)
+        self.default = bool(self.wanted)
         self._allowed = self.options.allow_insecure
         self._steps: dict[str, Callable[[], None]] = {
             "address": self._ask_address,
@@ -109,7 +92,12 @@ class _Wizard:
         self._asked: set[str] = set()
 
     def run(self) -> None:
-        """All of it, from the first question to the report."""
+        """Ask for what is missing, test the profile, and write it; typer.Exit with the test's status gives it up."""
+        current().profiles()  # what is wrong with a file is said before anything is asked
+        if not self.how.dry_run:
+            check_place(self.target)
+        if self.alias is not None:
+            refuse_existing(self.alias, self.target, self.force, self.how.yes)
         is_done = False
         while not is_done:
             while self._pending:
@@ -141,7 +129,7 @@ class _Wizard:
         def fault(text: str) -> str | None:
             try:
                 check_alias(text)
-                if not self.given.force:
+                if not self.force:
                     refuse_existing(text, self.target, False, True)
             except MilvusProfilesError as error:
                 return error.message
@@ -149,8 +137,8 @@ class _Wizard:
 
         proposed = _proposed_name(self._new())
         self.alias = ask_text("Name of the profile", default="" if fault(proposed) else proposed, fault=fault)
-        if self.given.force:
-            refuse_existing(self.alias, self.target, True, self.given.yes)
+        if self.force:
+            refuse_existing(self.alias, self.target, True, self.how.yes)
 
     def _ask_sign_in(self) -> None:
         endpoint, options = self._new().profile.endpoint, self.options
@@ -242,7 +230,7 @@ class _Wizard:
         """Only where the issuer is not known here; where the test fails for it, ``trust`` asks whatever it is."""
         if self.options.pin_certificate:
             self._show_certificate(anyway=True)
-        elif self.given.test is not False and ("certificate" in self._asked or self.options.ca is None):
+        elif self.test is not False and ("certificate" in self._asked or self.options.ca is None):
             self._show_certificate(anyway=False)
 
     def _show_certificate(self, *, anyway: bool) -> None:
@@ -280,7 +268,7 @@ class _Wizard:
             self._pending[:0] = _FOLLOWING["address"]
 
     def _ask_default(self) -> None:
-        if self.given.default is None:
+        if self.wanted is None:
             document = self.target.read()
             now = None if document is None else document.root.get("default_profile")
             question = f"Make it the default profile of {self.target}" + (f", which is {now!r} now" if now else "")
@@ -292,7 +280,6 @@ class _Wizard:
         return NewProfile(self.alias or "new", options or self.options, self.target, "the address", asked=True)
 
     def _fault(self, options: FieldOptions) -> str | None:
-        """What is wrong with the answers, in words."""
         try:
             self._new(options)
         except MilvusProfilesError as error:
@@ -305,15 +292,15 @@ class _Wizard:
         with new.undone_on_failure():
             if self.certificate is not None:
                 new.pin(self.certificate)
-            if self.given.dry_run:
-                new.write(None, default=self.default, replace=self.given.force, dry_run=True)
+            if self.how.dry_run:
+                new.write(None, default=self.default, replace=self.force, dry_run=True)
                 return True
             new.store_certificate()
             if not self._passes(new):
                 new.undo()
                 return False
             try:
-                new.write(self._stored(new), default=self.default, replace=self.given.force)
+                new.write(self._stored(new), default=self.default, replace=self.force)
             except SecretUnavailableError as error:
                 new.undo()
                 if error.hint == ANOTHER_WAY:
@@ -331,13 +318,11 @@ class _Wizard:
     def _passes(self, new: NewProfile) -> bool:
         """Whether the test passes, or somebody wants the profile all the same."""
         endpoint = new.profile.endpoint
-        if self.given.test is False or (endpoint.kind == "lite" and not os.path.exists(endpoint.path)):
+        if self.test is False or (endpoint.kind == "lite" and not os.path.exists(endpoint.path)):
             return True  # a database would be made by looking at it
         from .commands.profile_test import run_one
 
-        credential = new.profile.credential
-        token = None if self.secret is None or credential is None else make_token(credential.user, self.secret)
-        report = run_one(new.profile, token)
+        report = run_one(new.profile, self.secret)
         failure = report.failure
         self.tested = failure is None
         if failure is None:
@@ -366,7 +351,7 @@ class _Wizard:
 
     def _say_next(self) -> None:
         assert self.alias is not None
-        if self.given.dry_run:
+        if self.how.dry_run:
             return
         remedy, selected = current().remedy, ""
         with suppress(MilvusProfilesError):

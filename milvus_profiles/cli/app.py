@@ -24,7 +24,7 @@ from .session import NAME, start
 
 # In the order of the help: the module and the function of each command; the help of a group, and its commands.
 _PROFILE = {
-    "list": "profile:list_profiles",
+    "list": ".listing:list_all",
     "show": "profile:show",
     "test": "profile_test:test",
     "ping": "profile_test:ping",
@@ -32,7 +32,7 @@ _PROFILE = {
     "open": "open:open_console",
     "add": "profile_add:add",
     "use": "selection:use",
-    "current": "selection:current_profile",
+    "current": "profile:current_profile",
     "edit": "profile_edit:edit",
     "set": "profile_edit:set_fields",
     "unset": "profile_edit:unset_fields",
@@ -61,7 +61,7 @@ _COMMANDS: dict[str, str | tuple[str, dict[str, str]]] = {
     "doctor": "general:doctor",
     "explain": "general:explain",
     "completion": "general:completion",
-    "version": "general:version",
+    "version": ".output:print_version",
     "help": "general:help_of",
 }
 _WITHOUT_PROFILE = frozenset(
@@ -89,7 +89,7 @@ def application(words: list[str]) -> typer.Typer:
     )
     app.callback()(command(_root))
     if VARIABLE in os.environ:
-        answer_source(os.environ)
+        answer_source()
         from typer._completion_classes import completion_init
 
         completion_init()
@@ -113,7 +113,7 @@ def _add(app: typer.Typer, commands: Mapping[str, Any], words: list[str], path: 
             app.add_typer(group, name=name)
         else:
             module, _, function = found.partition(":")
-            source = import_module(f".commands.{module}", __package__)
+            source = import_module(f".{module}", f"{__package__}.commands")
             made = command(getattr(source, function), uses_profile=name not in _WITHOUT_PROFILE)
             parser, settings = getattr(source, "PARSER", Command), _CONTEXTS.get(name)
             short = _summary(path + name)
@@ -174,9 +174,8 @@ def run(words: list[str]) -> int:
     # After the session took its copy of the environment, which `exec` hands on as it was.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # An error may come up before the options are parsed; how it is to be shown stands in the words.
-    session.json = "--json" in own_words(words)
-    session.color = "--no-color" not in own_words(words)
-    session.quiet = bool({"--quiet", "-q"} & set(own_words(words)))
+    own = set(own_words(words))
+    session.json, session.color, session.quiet = "--json" in own, "--no-color" not in own, bool({"--quiet", "-q"} & own)
     try:
         result = get_command(application(words)).main(args=words, prog_name=NAME, standalone_mode=False)
     except MilvusProfilesError as error:

@@ -56,11 +56,9 @@ class Asked:
 
 
 def confirm(question: str, *, alone: MilvusProfilesError, declined: str, yes: bool = False) -> None:
-    """Go on only after a yes, or where it was given beforehand.
+    """Go on only after a yes, or where it was given beforehand; else it raises.
 
-    Raises:
-        MilvusProfilesError: ``alone``, where nobody can be asked.
-        DeclinedError: the answer was no; ``declined`` says what that means.
+    ``alone`` is raised where nobody can be asked; ``declined`` says what a no means.
     """
     if yes:
         return
@@ -84,13 +82,9 @@ def ask_hidden(text: str) -> SecretText:
 def ask_text(
     question: str, *, default: str = "", typed: str = "", fault: Callable[[str], str | None] = lambda _: None
 ) -> str:
-    """A line of text.
+    """A line of text, asked for again as long as ``fault`` says what is wrong with it.
 
-    Args:
-        question: what is asked.
-        default: the answer where nothing is typed; it is shown.
-        typed: what stands there already, to be changed.
-        fault: what is wrong with an answer, in words, so that it is asked for again; None for a good one.
+    The default is shown, and holds where nothing is typed; ``typed`` stands there already, to be changed.
     """
     asked = printable(question) + (f" ({printable(default)}):" if default else ":")
     begun, is_capable = typed, _is_capable()
@@ -111,13 +105,7 @@ def ask_text(
 
 
 def pick(question: str, options: Mapping[T, str], *, at: T | None = None) -> T:
-    """One of several, with the arrow keys or by typing a part of it.
-
-    Args:
-        question: what is asked.
-        options: what there is, and how each is shown.
-        at: the one to begin with; None for the first.
-    """
+    """One of several, with the arrow keys or by typing a part of it, beginning with ``at``."""
     values = list(options)
     titles = [printable(title) for title in options.values()]
     if not _is_capable():

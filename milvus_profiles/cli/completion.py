@@ -182,7 +182,7 @@ def _fields(command: str) -> tuple[str, ...]:
     if command == "unset":
         return (*FIELDS, *leaves)
     # A table is set key by key, and a secret by a command of its own.
-    scalars = [one.path[0] for one in described if set(one.kinds) - {"secret"}]
+    scalars = [one.path[0] for one in described if one.kind not in (None, "secret")]
     return tuple(f"{name}=" for name in (*scalars, *leaves))
 
 

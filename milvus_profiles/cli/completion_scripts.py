@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 
 import typer
 
 from ..errors import ConfigError, Location, UsageError
+from ..files.paths import home_directory, home_fault
 from .asking import confirm
 from .completion import VARIABLE
 from .output import answer, emit_json, note, shorten, warn
@@ -93,9 +93,9 @@ def answer_script(shell: str | None) -> None:
         sys.stdout.write(text + "\n")
 
 
-def answer_source(env: Mapping[str, str]) -> None:
+def answer_source() -> None:
     """Print the script that ``source_SHELL`` in the variable asks for; other requests are typer's to answer."""
-    instruction, _, shell = env.get(VARIABLE, "").partition("_")
+    instruction, _, shell = os.environ.get(VARIABLE, "").partition("_")
     if instruction == "source" and shell in _SCRIPTS:
         sys.stdout.write(script(shell) + "\n")
         raise typer.Exit
@@ -110,8 +110,6 @@ def install(wanted: bool) -> None:
     """
     if not wanted:
         return
-    from ..files.paths import home_directory, home_fault
-
     home = home_directory(current().env)
     if home is None:
         reason, hint = home_fault(current().env) or ("there is no home directory", "set HOME")

@@ -40,16 +40,21 @@ def probe(words: Sequence[str]) -> int | None:
         return None
     # gRPC writes to standard error by itself.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from ..errors import MilvusProfilesError
-    from ..live.liveness import check_served
-
     if plain[1:] and "--profile" in options:
         return None  # they may be two
     alias = plain[1] if plain[1:] else options.get("--profile")
+    return probed(alias, options.get("--config"), timeout, explains="-v" in flags)
+
+
+def probed(alias: str | None, file: str | None, timeout: float | None, *, explains: bool) -> int:
+    """The exit status that says whether a server lets a profile in."""
+    from ..errors import MilvusProfilesError
+    from ..live.liveness import check_served
+
     try:
-        check_served(alias, file=options.get("--config"), timeout=timeout)
+        check_served(alias, file=file, timeout=timeout)
     except MilvusProfilesError as error:
-        if "-v" in flags:
+        if explains:
             from .output import print_error
 
             print_error(error)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TextIO
 from ..text import DOCUMENTATION
 from .internal import GLOBAL_PANEL, SYNONYMS
 from .manual import GROUPS, PAGES, STATUSES, VARIABLES
+from .output import console_of, emit_json
 from .session import current
 
 _WIDEST = 100  # lines that are longer are hard to read
@@ -28,6 +29,14 @@ class _Section(NamedTuple):
     boxed: bool = True
 
 
+class _Page(NamedTuple):
+    command: str
+    usage: str
+    text: list[str]
+    sections: list[_Section]
+    docs: str | None
+
+
 def _page_name(path: str) -> str:
     """The name of a page, of the path of a command, such as ``milvus-profiles profile ls``."""
     words = path.split()[1:]
@@ -36,26 +45,22 @@ def _page_name(path: str) -> str:
 
 
 def print_page(command: Any, ctx: Any, stream: TextIO | None = None) -> None:
-    """Print the help of a command.
-
-    Args:
-        command: as typer has it.
-        ctx: its context.
-        stream: where to; None for standard output.
-    """
+    """Print the help of a command, as typer has it, by default to standard output."""
     stream = sys.stdout if stream is None else stream
     sections = [section for section in _sections(command, ctx) if section.rows]
-    usage, paragraphs = _usage(command, ctx), _paragraphs(command)
-    page = PAGES.get(_page_name(ctx.command_path))
-    link = None if page is None else f"{DOCUMENTATION}/{page.docs}"
+    text = [" ".join(part.split()) for part in inspect.cleandoc(command.help or "").split("\n\n")]
+    known = PAGES.get(_page_name(ctx.command_path))
+    link = None if known is None else f"{DOCUMENTATION}/{known.docs}"
+    page = _Page(ctx.command_path, _usage(command, ctx), text, sections, link)
     if stream is sys.stdout and current().json:
-        _print_json(ctx.command_path, usage, paragraphs, sections, link)
+        told = [{"title": one.title, "rows": [{"term": a, "text": b} for a, b in one.rows]} for one in sections]
+        emit_json(page._asdict() | {"sections": told})
         return
     width = min(shutil.get_terminal_size().columns, _WIDEST)
     if stream is sys.stdout and current().colors(stream):
-        _print_panels(usage, paragraphs, sections, link, width)
+        _print_panels(page, width)
     else:
-        stream.write(_plain(usage, paragraphs, sections, link, width))
+        stream.write(_plain(page, width))
 
 
 # --- what stands there ---
@@ -75,10 +80,6 @@ def _is_group(command: Any) -> bool:
     return hasattr(command, "commands")
 
 
-def _paragraphs(command: Any) -> list[str]:
-    return [" ".join(part.split()) for part in inspect.cleandoc(command.help or "").split("\n\n")]
-
-
 def _sections(command: Any, ctx: Any) -> list[_Section]:
     name = _page_name(ctx.command_path)
     found = []
@@ -91,7 +92,7 @@ def _sections(command: Any, ctx: Any) -> list[_Section]:
         if one.hidden:
             continue
         if one.param_type_name == "argument":
-            arguments.append((_bare(one.metavar or one.name.upper()), one.help or ""))
+            arguments.append(((one.metavar or one.name.upper()).removesuffix("...").strip("[]"), one.help or ""))
         else:
             panel = GLOBAL_PANEL if one.name == "help" else (one.rich_help_panel or "Options")
             panels.setdefault(panel, []).append(_option(one))
@@ -104,10 +105,6 @@ def _sections(command: Any, ctx: Any) -> list[_Section]:
         found.append(_Section("Exit status", [(str(one), STATUSES[one]) for one in page.statuses], boxed=False))
         found.append(_Section("Variables", [(one, VARIABLES[one]) for one in page.variables], boxed=False))
     return found
-
-
-def _bare(metavar: str) -> str:
-    return metavar.removesuffix("...").strip("[]")
 
 
 def _option(one: Any) -> tuple[str, str]:
@@ -125,30 +122,13 @@ def _option(one: Any) -> tuple[str, str]:
 # --- how it looks ---
 
 
-def _print_json(path: str, usage: str, paragraphs: list[str], sections: list[_Section], link: str | None) -> None:
-    from .output import emit_json
-
-    emit_json(
-        {
-            "command": path,
-            "usage": usage,
-            "text": paragraphs,
-            "sections": [
-                {"title": section.title, "rows": [{"term": term, "text": text} for term, text in section.rows]}
-                for section in sections
-            ],
-            "docs": link,
-        }
-    )
-
-
-def _plain(usage: str, paragraphs: list[str], sections: list[_Section], link: str | None, width: int) -> str:
-    lines = _wrapped(f"Usage: {usage}", width, "", " " * 7)
-    for paragraph in paragraphs:
+def _plain(page: _Page, width: int) -> str:
+    lines = _wrapped(f"Usage: {page.usage}", width, "", " " * 7)
+    for paragraph in page.text:
         lines += ["", *_wrapped(paragraph, width, "  ", "  ")]
-    for section in sections:
+    for section in page.sections:
         lines += ["", f"{section.title}:", *(line for line, _ in _rows(section, width))]
-    return "\n".join([*lines, *(["", f"Docs: {link}"] if link else []), ""])
+    return "\n".join([*lines, *(["", f"Docs: {page.docs}"] if page.docs else []), ""])
 
 
 def _rows(section: _Section, width: int) -> list[tuple[str, int]]:
@@ -175,20 +155,18 @@ def _wrapped(text: str, width: int, first: str, rest: str) -> list[str]:
     )  # fmt: skip
 
 
-def _print_panels(usage: str, paragraphs: list[str], sections: list[_Section], link: str | None, width: int) -> None:
+def _print_panels(page: _Page, width: int) -> None:
     from rich.panel import Panel
     from rich.table import Table
     from rich.text import Text
 
-    from .output import console_of
-
     console = console_of(True)
     width = min(console.width, width)
-    console.print(Text.assemble(("Usage: ", "yellow"), (usage, "bold")), width=width)
-    for paragraph in paragraphs:
+    console.print(Text.assemble(("Usage: ", "yellow"), (page.usage, "bold")), width=width)
+    for paragraph in page.text:
         console.print()
         console.print(Text(paragraph), width=width)
-    for section in sections:
+    for section in page.sections:
         if not section.boxed:
             console.print()
             console.print(Text(section.title, "bold"))
@@ -204,6 +182,6 @@ def _print_panels(usage: str, paragraphs: list[str], sections: list[_Section], l
             table.add_row(Text(name), Text(says))
         title = Text(section.title)
         console.print(Panel(table, title=title, title_align="left", border_style="dim", width=width))
-    if link is not None:
+    if page.docs is not None:
         console.print()
-        console.print(Text(f"Docs: {link}"), soft_wrap=True)
+        console.print(Text(f"Docs: {page.docs}"), soft_wrap=True)

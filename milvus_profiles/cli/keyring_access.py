@@ -141,18 +141,18 @@ def account_in(profiles: Profiles, alias: str) -> str | None:
     return account_of(found) if isinstance(found, Profile) else None
 
 
-def confirm_replacing(account: str, kept: SecretText | None, value: SecretText, mine: Collection[str]) -> None:
-    """Say whose secret is replaced by another one, stored for the profiles ``mine``, and ask where there is somebody.
-
-    Raises:
-        DeclinedError: the answer was no.
-    """
-    if kept is not None and kept != value:
+def store(account: str, value: SecretText, mine: Collection[str]) -> None:
+    """Store a secret for the profiles ``mine``; somebody is asked whether others that use the account lose theirs."""
+    profiles = current().profiles()
+    ring = keyring(profiles)
+    # Where nobody else uses it there is nothing to compare.
+    if users_of(profiles, account, mine) and ring.get(account) not in (None, value):
         confirm_loss(account, mine, "replace")
+    ring.set(account, value)
 
 
 def confirm_loss(account: str, mine: Collection[str], verb: str) -> None:
-    """The same of whatever takes a secret from the others that use it: ``replace``, ``delete``."""
+    """Ask before a secret is taken from others that use it (``verb``: ``replace``, ``delete``), or say whose it is."""
     others = users_of(current().profiles(), account, mine)
     if not others:
         return

@@ -50,7 +50,7 @@ def respond(words: Sequence[str]) -> int | None:
 
 
 def list_all() -> None:
-    """List the profiles in force, the invalid ones too."""
+    """List the profiles in force."""
     messages: dict[str, str] = {}  # of the invalid ones; JSON has a code and a place instead
     profiles = current().profiles()
     selected, unselected = _selected()

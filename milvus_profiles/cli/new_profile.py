@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..config.atomic import create_file, read_bytes
 from ..config.resolved import sends_plaintext
 from ..endpoint import is_zilliz_cloud
 from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
@@ -77,8 +78,6 @@ class Pin:
 
     def store(self) -> None:
         """Write it, where it does not stand already; where it cannot be written, nothing is there."""
-        from ..config.atomic import create_file
-
         if self._is_there:
             return
         # Certificates are no secret.
@@ -96,8 +95,6 @@ class Pin:
 
         An interrupt may come right after the file was changed.
         """
-        from ..config.atomic import read_bytes
-
         if self._created is None:
             return
         with suppress(MilvusProfilesError):
@@ -108,8 +105,6 @@ class Pin:
 
 
 def _is_kept(path: str, content: bytes, inside: str | None) -> bool:
-    from ..config.atomic import read_bytes
-
     try:
         return not os.path.islink(path) and read_bytes(path, inside=inside) == content
     except MilvusProfilesError:
@@ -130,27 +125,27 @@ def show_certificate(certificate: Certificate) -> None:
     """Print names, dates and fingerprint, none of it verified, on stderr, where the question will stand."""
     days = certificate.days_left(dt.datetime.now(dt.timezone.utc))
     left = f"{counted(round(days), 'day')} left" if days >= 0 else "EXPIRED"
-    _show("the server presented this certificate:")
-    _show(f"  subject  {server_text(certificate.subject)}")
-    _show(f"  issuer   {server_text(certificate.issuer)}" + (" (self-signed)" if certificate.is_self_issued else ""))
-    _show(f"  names    {certificate.listed_names(20) or 'none'}")
-    _show(f"  valid    {certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d} ({left})")
-    digits = certificate.sha256.upper()
-    pairs = ":".join(digits[at : at + 2] for at in range(0, len(digits), 2))
-    _show(f"  SHA-256  {pairs[:47]}")
-    _show(f"           {pairs[48:]}")
+    signed = " (self-signed)" if certificate.is_self_issued else ""
+    pairs = bytes.fromhex(certificate.sha256).hex(":").upper()
+    for line in (
+        "the server presented this certificate:",
+        f"  subject  {server_text(certificate.subject)}",
+        f"  issuer   {server_text(certificate.issuer)}{signed}",
+        f"  names    {certificate.listed_names(20) or 'none'}",
+        f"  valid    {certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d} ({left})",
+        f"  SHA-256  {pairs[:47]}",
+        f"           {pairs[48:]}",
+    ):
+        note(line, asked=True)
 
 
 def tell_problem(certificate: PresentedCertificate, host: str) -> None:
     """Say what would be wrong even if it were trusted, and what is done about it."""
     if certificate.needed_name is not None:
-        _show(f"its names do not include {host}: ssl.server_name = {certificate.needed_name} is set")
+        told = f"its names do not include {host}: ssl.server_name = {certificate.needed_name} is set"
+        note(told, asked=True)
     elif certificate.problem is not None:
         warn(f"connecting will fail even if it is trusted: {certificate.reason or certificate.problem}")
-
-
-def _show(line: str) -> None:
-    note(line, asked=True)
 
 
 @dataclass(frozen=True)
@@ -199,7 +194,6 @@ class FieldOptions:
 
     @property
     def has_address(self) -> bool:
-        """Whether they say where the server is."""
         return self.uri is not None or self.host is not None
 
     @property
@@ -298,7 +292,6 @@ class NewProfile:
         self.fields["ssl"] = table
 
     def store_certificate(self) -> None:
-        """Write the certificate that it is to trust."""
         if self._pinned is not None:
             self._pinned.store()
             self.profile = validated(self.alias, self.fields, self.target, asked=self._asked)

@@ -73,7 +73,6 @@ class PlaceOptions:
 
     @property
     def is_named(self) -> bool:
-        """Whether one of them was given."""
         return self.user_file or self.project_file
 
 
@@ -138,14 +137,10 @@ class _ProfileOptions(_GlobalOptions):
 
 
 def command(function: Callable[..., R], *, uses_profile: bool = True) -> Callable[..., R]:
-    """Make a function a command.
+    """Make a function a command, with ``--profile`` if it uses one; if not, one before the command is an error.
 
     It gets the global options, which go into the session before it runs; and a parameter whose type is a dataclass
     stands for the options that the class declares: the function gets them as one object.
-
-    Args:
-        function: what it does.
-        uses_profile: whether it has ``--profile``; if not, one before the command is an error.
     """
     common = _ProfileOptions if uses_profile else _GlobalOptions
     declared = {one.name: one for one in inspect.signature(function, eval_str=True).parameters.values()}

@@ -57,10 +57,7 @@ def emit_json(value: Any) -> None:
 def answer(record: Any, *lines: str, asked: bool = False) -> None:
     """Give the result of a command: with ``--json`` the one value of the run, else lines for people.
 
-    Args:
-        record: the value.
-        lines: what was done; with ``--quiet`` the exit status says it.
-        asked: whether the lines are what the command is for.
+    With ``--quiet`` the exit status says what was done, unless the lines are what was asked for.
     """
     if current().json:
         emit_json(record)
@@ -83,7 +80,7 @@ def note(text: str, *, asked: bool = False) -> None:
 
 
 def print_version() -> None:
-    """Print the name and the version of the program."""
+    """Print the version."""
     from .. import __version__
 
     answer({"version": __version__}, f"{NAME} {__version__}", asked=True)
@@ -113,7 +110,6 @@ def _write(stream: Any, text: str, *, label: str = "", bold: bool = False, color
 
 
 def error_record(error: MilvusProfilesError) -> dict[str, Any]:
-    """An error as JSON has it."""
     return {
         "error": error.code,
         "message": error.message,
@@ -253,14 +249,10 @@ def fit(
     width: int,
     encoding: str = "utf-8",
 ) -> list[list[str]]:
-    """The rows, with the cells of some columns shortened so that none is wider than a terminal.
+    """The rows, with cells shortened so that none is wider than a terminal; headings stay whole.
 
-    Args:
-        headings: of the columns, which stay whole.
-        rows: their cells.
-        giving: the columns that give way, in groups, each with how narrow they become before the next one has to.
-        width: cells of the terminal.
-        encoding: of the terminal; what it has not is spelled out.
+    Columns give way in groups (``giving``), each down to a width before the next one has to; what the encoding of the
+    terminal has not is spelled out.
     """
     cells = [[cell.encode(encoding, "backslashreplace").decode(encoding) for cell in row] for row in rows]
     widths = [max(map(_width, column)) for column in zip(headings, *cells, strict=True)]

@@ -64,7 +64,6 @@ def view_of(aliases: list[str]) -> View:
 
 
 def _moves() -> bool:
-    """Whether what is shown can be changed again."""
     return sys.stdout.isatty() and current().env.get("TERM") != "dumb"
 
 
@@ -259,7 +258,6 @@ class Rounds(View):
 
 
 def watching(aliases: list[str], every: float) -> Rounds:
-    """The view of a watch that fits this run."""
     gc.set_threshold(*_OF_LONG_RUNS)
     return _Table(aliases, every) if _moves() and not current().json else Rounds()
 

@@ -19,26 +19,13 @@ if TYPE_CHECKING:
 
 
 def confirm_picked(alias: str, what: str, yes: bool = False) -> None:
-    """Ask before something is taken away from a profile that was picked from a list: one Enter is soon pressed.
-
-    Args:
-        alias: the profile.
-        what: what happens to it, as a question without its mark.
-        yes: the answer, where it was given beforehand.
-
-    Raises:
-        DeclinedError: the answer was no.
-    """
+    """Ask before something is taken from a profile that was picked from a list: one Enter is soon pressed."""
     left = DeclinedError(f"{alias!r} was left as it is")
     confirm(f"{what}?", alone=left, declined=left.message, yes=yes or not current().picked)
 
 
 def confirm_protected(profiles: Profiles, alias: str, verb: str, yes: bool) -> None:
-    """Ask before a profile is touched that is protected, or that a protected one extends.
-
-    Raises:
-        DeclinedError: the answer was no, or nobody can be asked.
-    """
+    """Ask before a profile is touched that is protected, or that a protected one extends."""
     _confirm([name for name in (alias, *_heirs(profiles, alias)) if _is_protected(profiles, name)], verb, yes)
 
 

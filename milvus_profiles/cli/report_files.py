@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from string import Template
 from typing import TYPE_CHECKING
 
+from ..config.atomic import check_writable, read_bytes, write_atomic
 from ..config.locations import current_directory
 from ..errors import MilvusProfilesError, UsageError
 from ..files.paths import absolute_path
@@ -40,16 +41,16 @@ def check_report(option: str, path: str, force: bool) -> str | None:
     """See that a report can be written, before anything takes its time, and whether it may be.
 
     An earlier report, and an empty file, may be replaced; for anything else somebody is asked, unless it is forced.
-
-    Returns:
-        The directory that a link in the path may not lead out of, for :func:`write_report`.
+    What it returns, no link in the path may lead out of.
     """
-    from ..config.atomic import check_writable, read_bytes
-
     try:
         absolute_path(path, base=current_directory())  # refuses what can be no path
         inside = bounds_here()
-        _refuse_profiles(option, path)
+        there = os.path.realpath(path)
+        if any(os.path.realpath(document.path) == there for document in current().profiles().documents):
+            # Nobody means the files that are read, whatever is forced.
+            hint = f"name another file: {option} FILE"
+            raise UsageError(f"{path} holds profiles, and no report takes its place", hint=hint)
         check_writable(path, inside=inside)
         content = None if force else read_bytes(path, inside=inside)
     except MilvusProfilesError as error:
@@ -67,21 +68,10 @@ def check_report(option: str, path: str, force: bool) -> str | None:
     return inside
 
 
-def _refuse_profiles(option: str, path: str) -> None:
-    """Nobody means the files that are read, whatever is forced."""
-    there = os.path.realpath(path)
-    if any(os.path.realpath(document.path) == there for document in current().profiles().documents):
-        raise UsageError(
-            f"{path} holds profiles, and no report takes its place", hint=f"name another file: {option} FILE"
-        )
-
-
 def write_report(
     option: str, path: str, inside: str | None, reports: Sequence[Report], descriptions: Mapping[str, str | None]
 ) -> None:
     """Write a report, in place of what is there; ``inside`` is what :func:`check_report` gave."""
-    from ..config.atomic import write_atomic
-
     content = _junit(reports) if option == "--junit" else page(reports, descriptions).encode("ascii")
     try:
         # As readable as the process's umask lets files be: a build server publishes it.

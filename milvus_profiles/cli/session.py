@@ -30,16 +30,11 @@ class Session:
     """The state of one run.
 
     Attributes:
-        env: the environment.
-        config: the file that ``--config`` names.
-        profile: the alias that ``--profile`` names.
-        json: whether output is JSON.
+        config, profile: what ``--config`` and ``--profile`` name.
         color: whether colours are allowed where the output is a terminal.
         verbose: how much more to say: 1 what is for experts, 2 what happens meanwhile too.
-        quiet: whether to say less: results, warnings and errors only.
         explained: codes of errors whose page was named already.
-        keyring: the keyring of this run, once it was needed.
-        warn: what tells a warning.
+        keyring: that of this run, once it was needed.
         creates: whether the command writes the named file where there is none, so that it need not be there before.
         picked: whether the profile was picked from a list, so that nobody has typed its name.
     """
@@ -83,9 +78,7 @@ class Session:
     def select(self, alias: str | None = None, *, tells: bool = True) -> Selection:
         """The profile that a command works on: its argument, else ``--profile``, else what the layers select.
 
-        Args:
-            alias: its argument.
-            tells: whether to warn of a MILVUS_PROFILE that is passed over, and names nothing.
+        A MILVUS_PROFILE that is passed over, and names nothing, is warned of (``tells``).
         """
         wanted = self.agreed(alias)
         if self._profiles is None:
@@ -143,19 +136,16 @@ _session = Session()
 
 
 def start() -> Session:
-    """Begin a run with a fresh state."""
     global _session
     _session = Session()
     return _session
 
 
 def current() -> Session:
-    """The state of this run."""
     return _session
 
 
 def tell_log() -> None:
-    """Write what the package logs to standard error."""
     import logging
 
     from ..log import LOG

@@ -12,7 +12,6 @@ from ..config.locations import (
     find_project_file,
     named,
     named_file,
-    project_file,
     user_file,
     user_file_fault,
 )
@@ -37,7 +36,6 @@ class Target:
 
     @property
     def words(self) -> str:
-        """What kind of file it is, for messages."""
         return {"named": "the named file", "project": "the project file", "user": "the user file"}[self.role]
 
     def __str__(self) -> str:
@@ -50,7 +48,6 @@ class Target:
 
     @property
     def standing(self) -> Standing:
-        """Where its profiles stand, for remedies."""
         return Standing(self.path if self.role == "named" else None)
 
     def read(self) -> Document | None:
@@ -174,5 +171,5 @@ def _own() -> Target:
 def bounds_here() -> str | None:
     """The bounds of a file that is named on the command line: in a project that is not trusted, links there are not
     the user's own."""
-    found = project_file(current_directory(), current().env)
+    found, _ = find_project_file(current_directory(), current().env)
     return None if found is None else Target(found, "project").bounds()

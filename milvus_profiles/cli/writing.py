@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..config.atomic import check_writable, read_bytes
 from ..config.documents import parse_document
+from ..config.invalid import Findings, validate
+from ..config.layers import standing_of
 from ..config.loading import load_text
+from ..config.places import real_path
 from ..config.trust import TrustStore
-from ..config.values import Origin
+from ..config.values import Origin, Raw, RawProfile, Value, resolved_paths
 from ..errors import (
     ConfigError,
     Location,
@@ -29,9 +33,10 @@ from ..errors import (
 from ..masked import SecretText
 from ..names import some
 from ..profile import Profile
+from ..secrets.value import keyring_account
 from ..text import ANSWERS, OPTIONS, Standing, milvus_profiles, printable
 from . import keyring_access
-from .keyring_access import confirm_replacing, kept_note, users_of
+from .keyring_access import confirm_loss, kept_note, users_of
 from .output import answer, note, warn
 from .protection import confirm_protected
 from .session import current
@@ -58,8 +63,6 @@ ANOTHER_WAY = "give the secret another way: --token-file PATH or --token-env NAM
 
 def check_place(target: Target) -> None:
     """Refuse a file that cannot be written before anybody is asked for what is to be written."""
-    from ..config.atomic import check_writable
-    from ..config.places import real_path
 
     directory = os.path.dirname(real_path(target.path))
     if os.path.isdir(directory):
@@ -77,9 +80,6 @@ def check_place(target: Target) -> None:
 
 def validated(alias: str, fields: dict[str, Any], target: Target, *, asked: bool = False) -> Profile:
     """The profile as the file will declare it; ``asked`` where somebody answered what options would say."""
-    from ..config.invalid import Findings, validate
-    from ..config.layers import standing_of
-    from ..config.values import Raw, RawProfile, Value, resolved_paths
 
     raw: Raw = {}
     for name, value in fields.items():
@@ -101,8 +101,6 @@ def validated(alias: str, fields: dict[str, Any], target: Target, *, asked: bool
 
 def refuse_existing(alias: str, target: Target, force: bool, yes: bool) -> None:
     """Stop early, before a prompt, where the file declares the alias already."""
-    from ..config.atomic import read_bytes
-
     content = read_bytes(target.path)
     if content is None:
         return
@@ -130,7 +128,6 @@ def ask_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> Sec
                 "Milvus Lite has no authentication, so there is nothing to store", hint="leave the secret out"
             )
         return None
-    from ..secrets.value import keyring_account
 
     account = keyring_account(profile.endpoint, credential.user)
     if password_stdin or token_stdin:
@@ -145,12 +142,9 @@ def ask_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> Sec
 
 def test_first(profile: Profile, secret: Secret | None) -> None:
     """Test a profile before it is written; end the run if it fails."""
-    from ..secrets.value import make_token
     from .commands.profile_test import run_one
 
-    credential = profile.credential
-    token = None if secret is None or credential is None else make_token(credential.user, secret.value)
-    report = run_one(profile, token)
+    report = run_one(profile, None if secret is None else secret.value)
     if not report.ok:
         note("nothing was written")
         raise typer.Exit(report.exit_code)
@@ -170,13 +164,8 @@ def write(
 ) -> EditResult:
     """The keyring first, then the file; nothing stays behind of an attempt that fails.
 
-    Args:
-        target: the file.
-        change: what is done to it.
-        touched: the aliases that must be valid in the new text.
-        secrets: what the keyring is to hold.
-        replace: whether a secret may take the place of another one that the keyring has, of whatever profile.
-        dry_run: only find out what would change.
+    The aliases ``touched`` must be valid in the new text.  Without ``replace`` no secret takes the place of another one
+    that the keyring has, of whatever profile.
     """
     from ..config.edit import edit_file
 
@@ -245,8 +234,6 @@ def finish(target: Target, result: EditResult) -> EditResult:
 
 def check_text(content: bytes, target: Target, touched: Sequence[str] | None = None) -> None:
     """Refuse a text in which one of the touched profiles, or (None) any profile, is invalid."""
-    from ..config.invalid import Findings
-
     profiles = load_text(content, target.path, target.role, env=current().env)
     if touched is None:
         touched = list(parse_document(content, target.path, target.role).profiles)
@@ -271,7 +258,8 @@ def _fill_keyring(
                     f"the keyring has another secret for {secret.account} already{whose}, so nothing was written",
                     hint="replace it with --force, if no other profile needs it",
                 )
-            confirm_replacing(secret.account, kept, secret.value, mine)
+            if kept not in (None, secret.value):
+                confirm_loss(secret.account, mine, "replace")
             before.append((secret.account, kept))
             ring.set(secret.account, secret.value)
     except SecretUnavailableError as error:
@@ -283,8 +271,6 @@ def _fill_keyring(
 
 def _was_made(planned: EditResult) -> bool:
     """Whether a file has become what an edit was to make of it, although the edit ended in an exception."""
-    from ..config.atomic import read_bytes
-
     try:
         return planned.changed and read_bytes(planned.path) == planned.after
     except MilvusProfilesError:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ..files.regular_file import FileFault, is_given, read_regular
 from ..names import fold_alias, is_alias
-from .locations import named, named_file, project_file, user_file, user_file_fault
+from .locations import find_project_file, named, named_file, user_file, user_file_fault
 
 _PREFIX = "MILVUS_PROFILES__"
 _LIMIT = 8 << 20
@@ -22,13 +22,8 @@ _LIMIT = 8 << 20
 
 
 class Choice(NamedTuple):
-    """What selects a profile.
-
-    Attributes:
-        alias: the profile, as it is spelled there.
-        source: ``"call"``, the name of a variable, or the path of a file; None for the last resorts.
-        reason: why, in words.
-    """
+    """What selects a profile: its alias as it is spelled there; ``"call"``, a variable or the path of a file; why, in
+    words."""
 
     alias: str
     source: str | None
@@ -41,9 +36,9 @@ def choices(
     """All that selects a profile by name, strongest first.
 
     Args:
-        alias: an explicit name; None without one.
-        variable: what ``MILVUS_PROFILE`` names; None without it.
-        uri_alias: the profile that ``MILVUS_URI`` declares; None without it.
+        alias: an explicit name.
+        variable: what ``MILVUS_PROFILE`` names.
+        uri_alias: the profile that ``MILVUS_URI`` declares.
         defaults: the path and the ``default_profile`` of each file that has one, strongest first.
     """
     if alias is not None:
@@ -57,13 +52,7 @@ def choices(
 
 
 def aliases(env: Mapping[str, str], cwd: str, config: str | None = None) -> list[str]:
-    """The aliases that are declared, in the order of the layers.
-
-    Args:
-        env: the environment.
-        cwd: where the search for a project file begins.
-        config: the file that was named on the command line.
-    """
+    """The aliases that are declared, in the order of the layers; ``config`` is a file named on the command line."""
     names: dict[str, None] = {}
     for path in _paths(env, cwd, config):
         names |= dict.fromkeys(_profiles(_read(path)))
@@ -84,13 +73,9 @@ def selected(
 ) -> tuple[Choice, str, Mapping[str, Any]] | None:
     """The profile that is meant, where files alone say so and nothing is wrong with them.
 
-    Args:
-        env, cwd, config: as for :func:`aliases`.
-        alias: an explicit name.
-
     Returns:
         What selects it, with the alias as it is declared, the file, and its table there; None where only the machinery
-        can tell.
+            can tell.
     """
     if env.get("MILVUS_URI") or any(name.startswith(_PREFIX) for name in env):
         return None
@@ -121,7 +106,7 @@ def _paths(env: Mapping[str, str], cwd: str, config: str | None) -> list[str]:
     paths = [] if file or user_file_fault(env) is not None else [user_file(env)]
     # Naming the class of what they raise would load it, which takes longer than all the rest.
     with contextlib.suppress(Exception):
-        paths.insert(0, named_file(file, env, cwd) if file else project_file(cwd, env))
+        paths.insert(0, named_file(file, env, cwd) if file else find_project_file(cwd, env)[0])
     return list(filter(None, paths))
 
 
@@ -167,8 +152,9 @@ _LINK = re.compile(
 def is_service_link(name: str, value: str) -> bool:
     """Whether Kubernetes set a variable for a service.
 
-    Args:
-        name: of the variable.
-        value: of the variable.
+    It does in every container for each service of its namespace: one named ``milvus-profiles`` gives
+    ``MILVUS_PROFILES_PORT=tcp://10.0.0.1:80``, one named ``milvus`` gives ``MILVUS_PORT`` and ``MILVUS_SERVICE_HOST``,
+    which nobody meant for us.  They are known by name and value together
+    (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
     """
     return ("_PORT" in name or name.endswith("_HOST")) and _LINK.fullmatch(f"{name}={value[:300]}") is not None

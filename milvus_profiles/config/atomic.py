@@ -25,15 +25,9 @@ _NO_SECOND_NAMES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errn
 
 
 def read_bytes(path: str, *, inside: str | None = None) -> bytes | None:
-    """The content of a file, or None where there is none.
+    """The content of a file, links followed, or None where there is none; ``inside`` is as for :func:`write_atomic`.
 
-    Args:
-        path: links are followed.
-        inside: as for :func:`write_atomic`, like the errors.
-
-    Raises:
-        ConfigError: it is a directory, a FIFO or a device, is larger than any configuration, or cannot be read.
-        UntrustedError: it leads through a link.
+    What is a directory, a FIFO or a device, is larger than any configuration, or cannot be read is a ConfigError.
     """
     try:
         if inside is None:
@@ -129,15 +123,10 @@ def _rename(held: HeldDirectory, temporary: str, name: str, last_look: Callable[
 
 
 def check_writable(path: str, *, inside: str | None = None) -> None:
-    """See that a file could be written, without touching what stands there.
-
-    Args:
-        path: its directory must be there.
-        inside: as for :func:`write_atomic`, like the errors.
+    """See that a file could be written, without touching what stands there; its directory must be there.
 
     Raises:
-        ConfigError: it could not.
-        UntrustedError: it leads through a link.
+        ConfigError, UntrustedError: as :func:`write_atomic`.
     """
     try:
         with place(path, inside) as (held, name):
@@ -151,13 +140,7 @@ def check_writable(path: str, *, inside: str | None = None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A file that was created.
-
-    Attributes:
-        path: where it is.
-        inside: as for :func:`write_atomic`.
-        status: of the file, to know it again.
-    """
+    """A file that was created: its path, ``inside`` as for :func:`write_atomic`, and its status, to know it again."""
 
     path: str
     inside: str | None
@@ -167,7 +150,9 @@ class Created:
         """Take it back, if it still is the file that was created; whether it is gone."""
         try:
             with place(self.path, self.inside, follow=False) as (held, name):
-                if _is_same(held.status(name), self.status):
+                now, then = held.status(name), self.status
+                # The number of a file that was removed may be the next one's.
+                if os.path.samestat(now, then) and (now.st_mtime_ns, now.st_size) == (then.st_mtime_ns, then.st_size):
                     held.remove(name)
                 return True
         except FileNotFoundError:
@@ -176,27 +161,10 @@ class Created:
             return False
 
 
-def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
-    # The number of a file that was removed may be the next one's.
-    same_text = (one.st_mtime_ns, one.st_size) == (other.st_mtime_ns, other.st_size)
-    return os.path.samestat(one, other) and same_text
-
-
 def create_file(path: str, content: bytes, *, mode: int = 0o600, inside: str | None = None) -> Created | None:
-    """Write a file where nothing stands; what stands there, be it a link that leads nowhere, is left alone.
+    """Write a file where nothing stands; None where something does, be it a link that leads nowhere, and is left alone.
 
-    Args:
-        path: missing directories are created (0700).
-        content: the whole content.
-        mode: permissions; the process's umask takes from them.
-        inside: as for :func:`write_atomic`.
-
-    Returns:
-        The file; None where something stands.
-
-    Raises:
-        ConfigError: it cannot be written; nothing is there.
-        UntrustedError: the path leads through a link of an untrusted project.
+    Missing directories are created (0700); the umask takes from the mode.  Errors are those of :func:`write_atomic`.
     """
     try:
         with place(path, inside, make=True, follow=False) as (held, name):
@@ -217,11 +185,7 @@ def create_file(path: str, content: bytes, *, mode: int = 0o600, inside: str | N
 
 
 def _settle(held: HeldDirectory, temporary: str, name: str) -> None:
-    """Give a file its name where nothing stands.
-
-    Raises:
-        FileExistsError: something does.
-    """
+    """Give a file its name where nothing stands; FileExistsError where something does."""
     try:
         held.link(temporary, name)
     except OSError as error:
@@ -233,19 +197,10 @@ def _settle(held: HeldDirectory, temporary: str, name: str) -> None:
 
 
 def remove_file(path: str, *, inside: str | None = None, last_look: Callable[[], None] | None = None) -> str | None:
-    """Remove a file.
-
-    Args:
-        path: of a link, what it leads to is removed, and the link stays.
-        inside: as for :func:`write_atomic`, like the rest.
-        last_look: called just before it is removed; raises to leave it.
+    """Remove a file; of a link, what it leads to.  The rest is as for :func:`write_atomic`.
 
     Returns:
         What is to be told all the same, although it was removed; None for nothing.
-
-    Raises:
-        ConfigError: it cannot be removed, or is no file.
-        UntrustedError: the path leads through a link of an untrusted project.
     """
     try:
         with place(path, inside) as (held, name):

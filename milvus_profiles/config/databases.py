@@ -2,17 +2,11 @@
 
 A database that came with a project is somebody else's data, and Milvus Lite acts on it: it deletes what a list in it
 names, and a function that a schema in it declares sends texts, with an API key of the environment, wherever that says.
-So a profile of an untrusted project file may have a database made and may use that one; any other needs trust.
 
-One that is made gets a seal, a small file in its directory: the HMAC of its real path and inode number under a key in
-the state directory.  git, tar and cp bring a directory that has no seal, or one that was made for another path or
-directory.  Files that git puts into a sealed directory give themselves away by standing in git's index.
-
-Directories are held by descriptor and entered one by one, so that no link is followed that was not asked for.
-
-git is not run, which in somebody else's repository may start programs of its choice (``core.fsmonitor``,
-``core.sshCommand``, an ``ext::`` remote): its index is read here, a plain list of names (``gitformat-index``).  One
-that cannot be understood, split or sparse ones among them, tracks nothing.
+One that is made here gets a seal, a small file in its directory: the HMAC of its real path and inode number under a key
+in the state directory.  What git, tar and cp bring has none, or that of another path or directory.  Files that git puts
+into a sealed directory give themselves away in git's index, which is read here (``gitformat-index``) and not by git,
+which may start programs of the repository's choice.  One that cannot be understood tracks nothing.
 """
 
 from __future__ import annotations
@@ -48,14 +42,8 @@ _WHAT_IT_IS = "the list of databases"
 def enclosing(path: str, untrusted: Untrusted | None) -> Iterator[tuple[HeldDirectory, str]]:
     """Hold the directory that a database stands in, or is to be made in; yields it and the name of the database in it.
 
-    Args:
-        path: the absolute path of the database.
-        untrusted: the untrusted project file that it comes from: then no part of it below the project's directory may
-            be a link, the last one neither.  None follows links, those of the last part too.
-
-    Raises:
-        UntrustedError: it leads through a link, or out of the project.
-        OSError: there is no such directory, or it cannot be opened.
+    Of what an untrusted project file names, no part below the project's directory may be a link, the last one neither,
+    and nothing leads out of it: UntrustedError.  Otherwise links are followed, those of the last part too.
     """
     if untrusted is None:
         directory, name = os.path.split(os.path.realpath(path))
@@ -104,16 +92,9 @@ def _not_trusted(untrusted: Untrusted, reason: str, location: Location | None = 
 def check_origin(
     parent: HeldDirectory, name: str, untrusted: Untrusted, *, index: bool, location: Location | None = None
 ) -> None:
-    """Refuse a database that is there and that this user did not have made there.
+    """Refuse a database under a name in a directory that is there and that this user did not have made there.
 
-    Args:
-        parent: the directory that it is in, under ``name``.
-        untrusted: the untrusted project file that it comes from.
-        index: look into git's index too, which may be large.
-        location: what the error points to; None is the file.
-
-    Raises:
-        UntrustedError: it may be somebody else's.
+    ``index``: look into git's index too, which may be large.  The error points to ``location``, else to the file.
     """
     try:
         held = parent.enter(name)
@@ -130,9 +111,6 @@ def check_origin(
     if state_directory(untrusted.env) is None:
         reason += " (without a home directory nothing is remembered)"
     raise _not_trusted(untrusted, f"the database {held.path} may be somebody else's: {reason}", location)
-
-
-# --- the seal --------------------------------------------------------------------------------------------------------
 
 
 def seal(held: HeldDirectory, env: Mapping[str, str]) -> str | None:
@@ -162,7 +140,7 @@ def _is_sealed(held: HeldDirectory, env: Mapping[str, str]) -> bool:
 
 def _seal_of(held: HeldDirectory, key: bytes) -> str:
     # Not the number of the device: that of many file systems is another one after each start of the machine.
-    text = f"{held.inode}:{held.path}"
+    text = f"{held.own_status.st_ino}:{held.path}"
     return hmac.new(key, os.fsencode(text), "sha256").hexdigest()
 
 
@@ -198,9 +176,6 @@ def _key_in(values: Mapping[str, Any]) -> bytes | None:
     return key if len(key) >= 32 else None
 
 
-# --- profiles --------------------------------------------------------------------------------------------------------
-
-
 def untrusted_origin(
     profile: Connectable, raw: RawProfile, store: TrustStore, env: Mapping[str, str]
 ) -> Untrusted | None:
@@ -218,12 +193,9 @@ def untrusted_origin(
 
 
 def refuse_brought(profile: Connectable, raw: RawProfile) -> None:
-    """Refuse a profile of an untrusted project file whose database somebody else may have made.
+    """Refuse a profile of an untrusted project file whose database somebody else may have made, or is behind a link.
 
     It is looked at again, and closer, when it is opened.
-
-    Raises:
-        UntrustedError: it is there and not this user's, or its path leads through a link.
     """
     if profile.untrusted is None:
         return

@@ -18,7 +18,7 @@ from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS, find_field
 _ADDRESSES = ("uri", "host", "proxy")
 _WORDS = 1000  # of a command; one with more is none
 _KINDS = {str: "str", bool: "bool", int: "int", float: "float"}
-_ROOT_KINDS = {"default_profile": ("str",), "max_connections": ("int",), "keyring_backends": ("array",)}
+_ROOT_KINDS = {"default_profile": "str", "max_connections": "int", "keyring_backends": "array"}
 _PATHS = (("ssl", "ca"), ("ssl", "cert"), ("ssl", "key"))
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # An address with a mistake in it is shown all the same, unless the mistake may be a password.
@@ -77,19 +77,19 @@ def looks_secret(path: tuple[str, ...], text: str) -> bool:
         return _PLAIN_ADDRESS.fullmatch(text) is None and not _is_address(text)
     if path[-1] in ("extends", "default_profile"):
         return not is_alias(text)
-    kinds = _kinds(path)
-    if kinds == ("array",):
+    kind = _kind(path)
+    if kind == "array":
         return _MODULES.fullmatch(text) is None
-    if "str" not in kinds:
+    if kind != "str":
         return _SCALAR.fullmatch(text) is None
     if path[-1] == "user":
         return ":" in text or "%3a" in text.lower() or "\n" in text or "-----BEGIN" in text
     return _clear(text, assigned=True) != text or ("\n" in text and path[-1] != "description")
 
 
-def _kinds(path: tuple[str, ...]) -> tuple[str, ...]:
+def _kind(path: tuple[str, ...]) -> str | None:
     known = find_field(path)
-    return known.kinds if known else _ROOT_KINDS.get(path[0], ())
+    return known.kind if known else _ROOT_KINDS.get(path[0])
 
 
 def _is_address(text: str) -> bool:
@@ -100,12 +100,8 @@ def _is_address(text: str) -> bool:
 
 
 def shown(path: tuple[str, ...], value: Any) -> Any:
-    """The value of a field, or the table of one, as it may be shown and remembered.
-
-    Args:
-        path: the field, without the profile that it is of.
-        value: the value, as a file or JSON has it.
-    """
+    """The value of a field, or the table of one, as it may be shown and remembered; ``path`` is as for
+    :func:`looks_secret`."""
     if isinstance(value, dict):
         return {key: shown((*path, key), inner) for key, inner in value.items()}
     if path[-1] == "command":
@@ -118,8 +114,8 @@ def shown(path: tuple[str, ...], value: Any) -> Any:
     if isinstance(value, list):
         return [shown(path, item) for item in value]
     known = find_field(path)
-    kinds = known.kinds if known else ()
-    if _KINDS.get(type(value)) not in (*kinds, *(("str",) if "array" in kinds else ())):
+    kind = "str" if known and known.kind == "array" else known and known.kind
+    if kind is None or _KINDS.get(type(value)) != kind:
         return MASK
     text = value if isinstance(value, str) else str(value).lower()
     return MASK if looks_secret(path, text) else value
@@ -137,7 +133,7 @@ def shown_raw(keys: KeyPath, raw: str) -> str:
     # Which lines of a file are in a text of several is hard to see for people, too.
     if raw.startswith(('"""', "'''")):
         return hide(raw)
-    misplaced = (len(names) < len(keys) or raw[0] == "[") and "array" not in (_kinds(path) if path else ())
+    misplaced = (len(names) < len(keys) or raw[0] == "[") and (not path or _kind(path) != "array")
     if not misplaced and not looks_secret(path, unquote(raw) if raw[:1] in ("'", '"') else raw):
         return raw
     if path and path[-1] in _ADDRESSES:
@@ -167,9 +163,7 @@ def announces_secret(comment: str) -> bool:
 def _clear(text: str, *, assigned: bool = False) -> str:
     """A text that people wrote, without what may be a secret in it.
 
-    Args:
-        text: the text.
-        assigned: hide what follows a telling word only where a sign of assignment stands between them.
+    ``assigned``: hide what follows a telling word only where a sign of assignment stands between them.
     """
     text = without_secrets(text)
     if (end := text.rfind("@")) > 0 and (address := _IN_ADDRESS.search(text, 0, end)):

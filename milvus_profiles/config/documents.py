@@ -137,13 +137,8 @@ class Document:
 def read_document(path: str, role: Role, base: str | None = None) -> Document:
     """Read and parse a file; one that has not changed since it was last read is not parsed again.
 
-    Args:
-        path: absolute path.
-        role: how it came to be read; one that was named may be a pipe, or another thing that a shell gives for a file.
-        base: what relative paths count from in such a one.
-
-    Raises:
-        ConfigError: it does not exist, cannot be read, is no TOML in UTF-8, or its root is wrong.
+    One that was named may be a pipe, or another thing that a shell gives for a file; in such a one relative paths count
+    from ``base``.  One that does not exist is a ConfigError too, like what is no TOML in UTF-8 or has a wrong root.
     """
     given = role == "named" and is_given(path)
     return _result(_attempt(lambda: _cached(path, role, *_read(path, given), base if given else None)))

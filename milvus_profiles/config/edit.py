@@ -101,9 +101,6 @@ def edit_file(
         inside: the directory of a project that is not trusted, as for :func:`atomic.write_atomic`.
         standing: where its profiles stand, for remedies; None where no command needs to name the file.
 
-    Returns:
-        What changed.
-
     Raises:
         ConfigError: the file cannot be read or written or is no valid TOML, or the change does not fit it.
         UnknownProfileError: the file declares no such profile.

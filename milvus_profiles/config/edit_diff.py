@@ -31,11 +31,10 @@ class _Row:
 
 
 def show_difference(before: Sequence[Line] | None, after: Sequence[Line], path: str) -> str:
-    """Compare two documents, of which the old one is None where there was no file.
+    """Compare two documents, of which the old one is None where there was no file; empty where nothing differs.
 
-    Returns:
-        The diff, with every literal secret as ``********`` (also where only the secret differs) and every character
-        that is not printable escaped; empty where nothing differs.
+    Every literal secret is ``********`` (also where only the secret differs), and every character that is not printable
+    escaped.
     """
     old = before or []
     top = _common(old, after)
@@ -45,9 +44,18 @@ def show_difference(before: Sequence[Line] | None, after: Sequence[Line], path: 
     start, rest = max(0, top - _CONTEXT), max(0, bottom - _CONTEXT)
     # How lines end is worth showing only where it changes.
     ends = "\r\n" if before is None or _newline(old) == _newline(after) else "\n"
-    rows = _Rows(ends, {*_hidden_comments(old), *_hidden_comments(after)})
-    lead, tail = (rows.of(lines) for lines in (after[start:top], after[len(after) - bottom : len(after) - rest]))
-    one, other = (rows.of(lines[top : len(lines) - bottom]) for lines in (old, after))
+    hidden = {*_hidden_comments(old), *_hidden_comments(after)}
+    # By the line's identity: the rows of a line that is in both documents are the same objects.
+    known: dict[int, list[_Row]] = {}
+
+    def rows(lines: Sequence[Line]) -> list[_Row]:
+        for line in lines:
+            if id(line) not in known:
+                known[id(line)] = _rows_of(line, ends, hidden=id(line) in hidden)
+        return [row for line in lines for row in known[id(line)]]
+
+    lead, tail = rows(after[start:top]), rows(after[len(after) - bottom : len(after) - rest])
+    one, other = (rows(lines[top : len(lines) - bottom]) for lines in (old, after))
     offset = sum(line.raw.count("\n") for line in after[:start])
     name = printable(path)
     head = [f"--- {name if before is not None else '/dev/null'}", f"+++ {name}"]
@@ -67,38 +75,19 @@ def _newline(lines: Sequence[Line]) -> str:
     return newline_of("".join(line.raw for line in lines))
 
 
-class _Rows:
-    """The rows of lines; those of a line that is in both documents are the same objects.
-
-    Args:
-        ends: which characters at a row's end are not shown.
-        hidden: identities of lines of which nothing is shown.
-    """
-
-    def __init__(self, ends: str, hidden: set[int]) -> None:
-        self._ends = ends
-        self._hidden = hidden
-        self._known: dict[int, list[_Row]] = {}  # by the line's identity: the caller keeps all lines
-
-    def of(self, lines: Sequence[Line]) -> list[_Row]:
-        return [row for line in lines for row in self._rows(line)]
-
-    def _rows(self, line: Line) -> list[_Row]:
-        if (known := self._known.get(id(line))) is not None:
-            return known
-        if len(line.raw) > _MASKED:
-            shown = _TEXT.sub("…", line.raw)
-        else:
-            shown = hide(line.raw) if id(line) in self._hidden else _masked(line)
-        self._known[id(line)] = rows = [
-            _Row(raw, _shortened(printable(row.removesuffix("\n").rstrip(self._ends))))
-            for raw, row in zip(_ROW.findall(line.raw), _ROW.findall(shown), strict=True)
-        ]
-        return rows
-
-
-def _shortened(row: str) -> str:
-    return row if len(row) <= _WIDTH else f"{row[:_WIDTH]}…"
+def _rows_of(line: Line, ends: str, *, hidden: bool) -> list[_Row]:
+    """The rows of a line, without these characters at their ends."""
+    if len(line.raw) > _MASKED:
+        shown = _TEXT.sub("…", line.raw)
+    elif hidden:
+        shown = hide(line.raw)
+    else:
+        shown = _masked(line)
+    rows = []
+    for raw, row in zip(_ROW.findall(line.raw), _ROW.findall(shown), strict=True):
+        told = printable(row.removesuffix("\n").rstrip(ends))
+        rows.append(_Row(raw, told if len(told) <= _WIDTH else f"{told[:_WIDTH]}…"))
+    return rows
 
 
 def _opcodes(one: list[_Row], other: list[_Row]) -> Iterator[tuple[str, int, int, int, int]]:

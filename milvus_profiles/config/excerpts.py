@@ -23,14 +23,7 @@ _Range = tuple[int, int]
 
 
 def locate(path: str, text: str, positions: Positions, offset: int) -> Location:
-    """The place of an offset in a valid document, with its line.
-
-    Args:
-        path: the file, for the reader.
-        text: its whole text.
-        positions: those of the text.
-        offset: in characters from the start.
-    """
+    """The place of an offset in a valid document, with its line."""
     line, column = positions.line_column(offset)
     start, end = positions.line_bounds(line)
     comment = bisect_left(positions.comments, start)
@@ -86,14 +79,7 @@ def syntax_error(error: ValueError | RecursionError, path: str, text: str) -> Co
 
 
 def _locate_broken(path: str, text: str, line: int, column: int) -> Location:
-    """The place of a syntax error, with its line if that can be shown.
-
-    Args:
-        path: the file, for the reader.
-        text: its whole text.
-        line: counted from 1.
-        column: counted from 1.
-    """
+    """The place of a syntax error, line and column counted from 1, with its line if that can be shown."""
     # A text of several lines may be a secret, and with one quote too few it ends anywhere.
     if '"""' not in text and "'''" not in text:
         content = text.split("\n", line)[line - 1].rstrip("\r")
@@ -136,13 +122,8 @@ _PROBE = "?"
 def _location(path: str, line: int, column: int, text: str, bounds: _Range, hidden: list[_Range]) -> Location:
     """A line with a mask for each hidden range, cut to what a terminal can show, with the caret kept in its place.
 
-    Only what will be shown is looked at: a line may be as long as the file.
-
-    Args:
-        path, line, column: the place.
-        text: what the line is in.
-        bounds: offsets of the start and the end of the line.
-        hidden: ranges of the text, ascending and apart.
+    Only what will be shown is looked at: a line may be as long as the file.  ``bounds`` are those of the line in the
+    text, ``hidden`` ranges of the text, ascending and apart.
     """
     start, end = bounds
     at = min(start + column - 1, end)

@@ -87,24 +87,18 @@ class Field:
 
     Attributes:
         path: its name, or the names of a table and a key in it.
-        kinds: scalar forms that it takes, the one to read text as first.
+        kind: the form of a scalar, where it takes one.
         keys: names in its table, where it takes one.
     """
 
     path: tuple[str, ...]
-    kinds: tuple[Kind, ...]
+    kind: Kind | None
     keys: tuple[str, ...] = ()
 
 
 def field(path: tuple[str, ...]) -> Field:
-    """Describe a field.
-
-    Args:
-        path: one name, or a table's name and a key of it.
-
-    Raises:
-        ConfigError: there is no such field; the hint names the nearest.
-    """
+    """Describe a field by its name, or by a table's name and a key of it; ConfigError, with the nearest, if there is
+    none."""
     if (found := find_field(path)) is not None:
         return found
     depth = next(depth for depth in range(len(path)) if find_field(path[: depth + 1]) is None)
@@ -125,36 +119,25 @@ def find_field(path: tuple[str, ...]) -> Field | None:
         return None
     kind, keys = _FIELDS[path[0]]
     if path[1:]:
-        return Field(path, (keys[path[1]],)) if path[1] in keys else None
-    return Field(path, () if kind is None else (kind,), tuple(keys))
+        return Field(path, keys[path[1]]) if path[1] in keys else None
+    return Field(path, kind, tuple(keys))
 
 
 def read_text(path: tuple[str, ...], text: str) -> Any:
-    """Read the text of a variable as the value of a field.
-
-    Args:
-        path: as for :func:`field`.
-        text: what the variable holds.
-
-    Returns:
-        A value of the type that the field has in a file; for a secret the literal as SecretText.
+    """Read the text of a variable as a value of the type that the field has in a file; of a secret, as SecretText.
 
     Raises:
         ConfigError: the text is not of that type.  The message does not repeat it.
     """
-    kinds = field(path).kinds
-    if "secret" in kinds:
+    known = field(path)
+    if known.kind is None:
+        raise ConfigError(f"{'.'.join(path)} is a table", hint=f"set its keys one by one: {', '.join(known.keys)}")
+    if known.kind == "secret":
         return SecretText(text)
-    for kind in kinds:
-        reader = _READERS[kind]
-        value = reader(text.strip() if kind != "str" else text)
-        if value is not None:
-            return value
-    if not kinds:
-        raise ConfigError(
-            f"{'.'.join(path)} is a table", hint=f"set its keys one by one: {', '.join(field(path).keys)}"
-        )
-    raise ConfigError(f"{'.'.join(path)} must be {_NAMES[kinds[0]]}")
+    value = _READERS[known.kind](text if known.kind == "str" else text.strip())
+    if value is None:
+        raise ConfigError(f"{'.'.join(path)} must be {_NAMES[known.kind]}")
+    return value
 
 
 def _read_bool(text: str) -> bool | None:

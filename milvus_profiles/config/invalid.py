@@ -18,8 +18,6 @@ from .fields import FIELDS, field
 from .values import Origin, RawProfile, left_out, unflatten
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
-
     from ..profile import Profile
 
 FINDINGS = 100
@@ -34,23 +32,25 @@ class _Described(NamedTuple):
     at: Literal["key", "value"] = "value"
     hint: Callable[[], str | None] = lambda: None
 
+    @property
+    def code(self) -> str:
+        return ConfigError.code
+
+    @property
+    def location(self) -> Location | None:
+        return self.origin.location(self.at)
+
     def error(self) -> ConfigError:
-        return ConfigError(self.message, hint=self.hint(), location=self.origin.location(self.at))
-
-
-_Found = Callable[[], "list[Callable[[], _Described]]"]
+        return ConfigError(self.message, hint=self.hint(), location=self.location)
 
 
 @even_half_made
 class Findings:
-    """What is wrong with a profile; errors are made of it when they are asked for.
+    """What is wrong with a profile, at least one thing, and how many in all; errors are made when asked for."""
 
-    Args:
-        found: the findings in the order in which they are shown, at least one.
-        number: how many there are in all.
-    """
-
-    def __init__(self, found: _Found | MilvusProfilesError, number: int = 1) -> None:
+    def __init__(
+        self, found: Callable[[], list[Callable[[], _Described]]] | MilvusProfilesError, number: int = 1
+    ) -> None:
         self._found = found
         self.number = number
 
@@ -58,51 +58,37 @@ class Findings:
         return f"<Findings: {self.number}>"
 
     @property
+    def _first(self) -> _Described | MilvusProfilesError:
+        return self._found if isinstance(self._found, MilvusProfilesError) else self._found()[0]()
+
+    @property
     def code(self) -> str:
         """The code of the first."""
-        return self._found.code if isinstance(self._found, MilvusProfilesError) else ConfigError.code
+        return self._first.code
 
     @property
     def message(self) -> str:
         """The message of the first."""
-        if isinstance(self._found, MilvusProfilesError):
-            return self._found.message
         return without_secrets(self._first.message)
 
     @property
     def location(self) -> Location | None:
         """The place of the first."""
-        if isinstance(self._found, MilvusProfilesError):
-            return self._found.location
-        return self._first.origin.location(self._first.at)
-
-    @property
-    def _first(self) -> _Described:
-        assert not isinstance(self._found, MilvusProfilesError)
-        return self._found()[0]()
+        return self._first.location
 
     def errors(self, limit: int = FINDINGS) -> list[MilvusProfilesError]:
-        """The first of them as errors.
-
-        Args:
-            limit: how many at most.
-        """
+        """The first of them as errors, so many at most."""
         if isinstance(self._found, MilvusProfilesError):
             return [self._found][:limit]
         return [describe().error() for describe in self._found()[:limit]] if limit else []
 
 
 def validate(raw: RawProfile, *, check_files: bool = True) -> Profile | Findings:
-    """Validate the fields of a profile.
+    """The profile that fields make, or what is wrong.  Errors are returned, not raised: the frames below hold the
+    values.
 
     The models are imported here, since who connects by plain values needs none; what its findings take is with them.
-
-    Args:
-        raw: its fields with their origins.
-        check_files: whether to look at the PEM files.
-
-    Returns:
-        The profile, or what is wrong.  Errors are returned, not raised: the frames below hold the values.
+    ``check_files`` is whether to look at the PEM files.
     """
     try:
         from pydantic import ValidationError
@@ -120,12 +106,12 @@ def validate(raw: RawProfile, *, check_files: bool = True) -> Profile | Findings
         )
     except ValidationError as error:
         fault = error.with_traceback(None)
-    return Findings(lambda: _described_all(fault, raw), fault.error_count() + left_out(raw))
 
+    def described() -> list[Callable[[], _Described]]:
+        found = fault.errors(include_url=False, include_input=False)
+        return [partial(_described, finding, raw) for finding in found[:FINDINGS]]
 
-def _described_all(fault: ValidationError, raw: RawProfile) -> list[Callable[[], _Described]]:
-    found = fault.errors(include_url=False, include_input=False)
-    return [partial(_described, finding, raw) for finding in found[:FINDINGS]]
+    return Findings(described, fault.error_count() + left_out(raw))
 
 
 def _directory_of_command(raw: RawProfile) -> str | None:
@@ -197,12 +183,7 @@ def _conflict_origin(fields: tuple[str, ...], raw: RawProfile) -> Origin:
 
 
 def refuse(findings: Findings, standing: Standing) -> NoReturn:
-    """Raise the first of the findings that :func:`validate` gave.
-
-    Args:
-        findings: what is wrong.
-        standing: which file a command to list them all is for.
-    """
+    """Raise the first of the findings; a command to list them all is for the file of ``standing``."""
     [error] = findings.errors(1)
     if findings.number > 1:
         more = f"{findings.number - 1} more"

@@ -39,13 +39,7 @@ class Selection:
 
 
 class Layers:
-    """What is declared, before anything of it is validated.
-
-    Args:
-        documents: the files in force, strongest first.
-        environment: what the environment says about profiles.
-        env: the variables, for what ``~`` stands for.
-    """
+    """What the files in force, strongest first, and the environment declare, before anything of it is validated."""
 
     def __init__(self, documents: tuple[Document, ...], environment: EnvironmentLayer, env: Mapping[str, str]) -> None:
         self._documents = documents
@@ -112,10 +106,8 @@ class Layers:
     def choices(self, alias: str | None, name: str, variable: str | None) -> list[tuple[str, Origin | None, str]]:
         """What selects a profile, strongest first: its alias, its origin (None for the last resorts), and why.
 
-        Args:
-            alias: an explicit name; None without one.
-            name: what that is called in messages, such as ``--profile``.
-            variable: what ``MILVUS_PROFILE`` names; None without it.
+        ``name`` is what the explicit alias is called in messages, such as ``--profile``; ``variable`` what
+        ``MILVUS_PROFILE`` names.
         """
         documents = {document.path: document for document in self._documents}
         defaults = [(path, d.root["default_profile"]) for path, d in documents.items() if "default_profile" in d.root]
@@ -142,13 +134,7 @@ class Layers:
         return usable[0] if len(usable) == 1 else None
 
     def raw(self, alias: str) -> RawProfile | None:
-        """The fields of a profile from all layers but the call, before validation.
-
-        Args:
-            alias: any spelling of it.
-
-        Returns:
-            None where nobody declares it.
+        """The fields of a profile from all layers but the call, before validation; None where nobody declares it.
 
         Raises:
             ConfigError: it is no table, or what it extends cannot be had.
@@ -283,13 +269,11 @@ def inherited(
     nearest: Callable[[], Nearest],
     known: dict[str, Raw | ConfigError],
 ) -> Raw:
-    """The fields of a profile with those of all that it extends.
+    """The fields of a profile with those of all that it extends; ``place`` is where these stand, for messages.
 
     Args:
         key: its folded alias.
         fields_of: the alias as it is spelled and the own fields of a profile; None where there is no such profile.
-        place: where these profiles stand, for messages.
-        nearest: the aliases there.
         known: outcomes for the profiles that were met on the way before, which this adds to: going through all of a
             long chain, or of a circle, takes time that grows with its length then, not with the square.
 

@@ -1,13 +1,15 @@
 """Reading the files that are in force and the environment, in the order and from the places of the documentation.
 
 Programs connect more often than files change: a file is read each time, but parsed, and its profiles put together,
-once for each content.
+once for each content.  And :class:`Unchanged` tells without reading whether that would find what it found before: by
+what decides which files are read, and by their status.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -15,7 +17,8 @@ from typing import Any
 
 from ..errors import ConfigError, ParamError
 from ..files.paths import is_absent
-from ..masked import MaskedMapping
+from ..files.regular_file import is_given
+from ..masked import MaskedMapping, even_half_made
 from ..names import fold_alias
 from .documents import Document, Role, read_document, try_parse
 from .locations import (
@@ -25,6 +28,7 @@ from .locations import (
     find_project_file,
     named,
     named_file,
+    project_candidates,
     user_file,
     user_file_fault,
 )
@@ -97,21 +101,11 @@ def load_for(
     connector: Callable[..., Any] | None = None,
     file_name: str = "file=",
 ) -> tuple[Profiles, str | None]:
-    """Read the files and the environment for whoever wants one profile.
+    """Read the files and the environment for whoever wants one profile; and what to warn of.
 
-    A profile that ``MILVUS_URI`` declares is the environment's whole, and an address of a call needs no profile: for
-    them a file that was merely found need not be readable.
-
-    Args:
-        alias: the profile; None for the selected one.
-        file, env, connector, file_name: as for :func:`load`.
-        address: whether the call names an address and no profile.
-
-    Returns:
-        The profiles, and what to warn of: a file that cannot be read and was left out.
-
-    Raises:
-        ConfigError: as :func:`load`, of what is needed.
+    A profile that ``MILVUS_URI`` declares is the environment's whole, and an address of a call (``address``) needs no
+    profile: for them a file that was merely found need not be readable, and is left out.  Errors are as for
+    :func:`load`.
     """
     try:
         return load(file, env=env, connector=connector, file_name=file_name), None
@@ -138,11 +132,7 @@ def load_with_warning(alias: str | None, *, connector: Callable[..., Any] | None
 
 
 def profiles_of(given: Any) -> Profiles | None:
-    """The profiles that a caller gave, if any.
-
-    Raises:
-        ParamError: it is something else.
-    """
+    """The profiles that a caller gave, if any; ParamError where it is something else."""
     if given is None or isinstance(given, Profiles):
         return given
     raise ParamError(
@@ -164,14 +154,7 @@ def _without_files(env: MaskedMapping, connector: Callable[..., Any] | None) -> 
 def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] | None = None) -> Profiles:
     """The profiles of one text, as if it stood in a file: to check an edit before it is written.
 
-    Args:
-        content: the text.
-        path: where it would stand; relative paths count from there.
-        role: how the file would be read.
-        env: the environment, for the home directory; its variables are left out.
-
-    Raises:
-        ConfigError: the text is invalid as a whole.
+    Relative paths count from where it would stand; of ``env`` only what says where the home directory is counts.
     """
     document = try_parse(content, path, role)
     content = b""  # a traceback may show the locals of its frames, and this is all the secrets of the file
@@ -183,14 +166,8 @@ def load_text(content: bytes, path: str, role: Role, *, env: Mapping[str, str] |
 def load_alone(path: str, role: Role, cwd: str, *, env: Mapping[str, str]) -> Profiles:
     """The profiles of one file, whatever other files and the variables say.
 
-    Args:
-        path: absolute path.
-        role: how the file would be read.
-        cwd: what relative paths count from where the path is that of no file.
-        env: the environment, for the home directory and for trust; its variables are left out.
-
-    Raises:
-        ConfigError: the file cannot be read or is invalid as a whole.
+    Relative paths count from ``cwd`` where the path is that of no file; of ``env`` only what says where the home
+    directory and the list of trusted files are counts.
     """
     return _alone(read_document(path, role, cwd), env)
 
@@ -235,17 +212,14 @@ def documents_in_force(
 ) -> tuple[tuple[Document, ...], tuple[UnreadFile, ...]]:
     """The files in force, strongest first, and those that are there and are not read.
 
-    Args:
-        file: one that is named, by whatever ``file_name`` calls it.
-        env, cwd: as for :func:`milvus_profiles.config.loading.load`.
-        new: as for :func:`milvus_profiles.config.loading.load`.
-
-    Raises:
-        ConfigError: a file cannot be read or is invalid as a whole.
+    ``file`` is one that is named, by whatever ``file_name`` calls it; the rest and the errors are as for :func:`load`.
     """
     if text := named(file, env):
         name = "MILVUS_PROFILES_FILE" if file is None else file_name
-        path = _named(text, env, cwd, name)
+        try:
+            path = named_file(text, env, cwd)
+        except ConfigError as error:
+            raise ConfigError(f"the file that {name} names: {error.message}", hint=error.hint) from None
         if new and is_absent(path):
             return (), ()
         try:
@@ -269,8 +243,111 @@ def documents_in_force(
     return tuple(documents), unread
 
 
-def _named(text: str, env: Mapping[str, str], cwd: str, name: str) -> str:
+_SETTLED_NS = 2_000_000_000
+"""Age of a change from which on the times of a file tell the next one: file systems count in ticks, FAT's of 2 s."""
+
+_Status = tuple[int, ...]
+
+
+@even_half_made
+class Unchanged:
+    """What a look at the files and the environment of this process stood on; equal where two stood on the same.
+
+    That is the environment, in whatever form; the user and the directory; where files were looked for, and whether
+    something is there; the files, and what tells their contents: None where there is none.
+    """
+
+    __slots__ = ("_rest", "_variables")
+
+    def __init__(
+        self,
+        variables: Mapping[Any, Any],
+        ground: tuple[int, str],
+        places: tuple[tuple[str, bool], ...],
+        files: tuple[tuple[str, _Status | None], ...],
+    ) -> None:
+        self._variables: Callable[[], Mapping[Any, Any]] = lambda: variables  # secrets may be among them
+        self._rest = ground, places, files
+
+    @classmethod
+    def since(cls, profiles: Profiles) -> Unchanged | None:
+        """What profiles of this process stand on, which were loaded just now.
+
+        Returns:
+            None where it cannot be told whether something has changed: a file is a pipe or was changed just now, one
+            was passed over, or there is no home directory.
+        """
+        env, documents = profiles.env, profiles.documents
+        if profiles.unread or any(is_given(document.path) for document in documents):
+            return None
+        places: list[tuple[str, bool]] = []
+        watched = [document.path for document in documents]
+        if named(None, env) is None:
+            if profiles.user_file is None:
+                return None
+            found = next((document.path for document in documents if document.role == "project"), None)
+            places = [(path, os.access(path, os.F_OK)) for path in project_candidates(profiles.cwd, env, found)]
+            if profiles.user_file not in watched:
+                places.append((profiles.user_file, False))
+            if found is not None and (trusted := profiles.trust.path) is not None:
+                watched.append(trusted)
+        files = tuple((path, _status(path)) for path in watched)
+        now = time.time_ns()
+        if any(status is not None and not max(status[-2:]) + _SETTLED_NS < now for _, status in files):
+            return None
+        # The variables are no local: a traceback may show those, and there may be secrets among them.
+        made = cls(dict(_variables()), (_user(), profiles.cwd), tuple(places), files)
+        # What was set since the profiles were loaded is in neither, or it is seen here.
+        return made if made.holds() and env == MaskedMapping(os.environ) else None
+
+    def holds(self) -> bool:
+        """Whether everything is as it was."""
+        ground, places, files = self._rest
+        try:
+            if _variables() != self._variables() or (_user(), os.getcwd()) != ground:
+                return False
+        except OSError:  # the current directory is gone
+            return False
+        access = os.access
+        for path, there in places:
+            if access(path, 0) is not there:  # os.F_OK
+                return False
+        for path, status in files:  # noqa: SIM110  # a generator would take a third more time
+            if _status(path) != status:
+                return False
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Unchanged):
+            return NotImplemented
+        return self._variables() == other._variables() and self._rest == other._rest
+
+    __hash__ = None  # type: ignore[assignment]  # of what is compared by a whole environment
+
+    def __repr__(self) -> str:
+        return f"<Unchanged: {', '.join(path for path, _ in self._rest[2])}>"
+
+
+def _variables() -> Mapping[Any, Any]:
+    # Python's own dictionary behind os.environ: to decode all of them takes as long as everything else here.
+    return getattr(os.environ, "_data", os.environ)
+
+
+_user: Callable[[], int] = getattr(os, "geteuid", lambda: 0)
+
+
+def _status(path: str) -> _Status | None:
+    """What tells one content of a file from another; the times of its changes come last."""
     try:
-        return named_file(text, env, cwd)
-    except ConfigError as error:
-        raise ConfigError(f"the file that {name} names: {error.message}", hint=error.hint) from None
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (
+        found.st_mode,
+        found.st_uid,
+        found.st_dev,
+        found.st_ino,
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+    )

@@ -1,10 +1,8 @@
 """Where the files are: the user's, the project's, the one that was named, and the state directory.
 
-Pure functions of an environment and a directory.  platformdirs is not used, because it reads the process's own
-environment and puts the user file elsewhere on macOS than the documented ``~/.config/milvus``.
-
-A file that is found and not named is somebody's suggestion: it is read only where it, and the directory that it is in,
-are this user's or root's, and nobody else can write there.
+platformdirs is not used, because it reads the process's own environment and puts the user file elsewhere on macOS than
+the documented ``~/.config/milvus``.  A file that is found and not named is somebody's suggestion: it is read only where
+it, and the directory that it is in, are this user's or root's, and nobody else can write there.
 
 Completion asks here on every press of the tab key, so the errors are imported where they are raised.
 """
@@ -35,10 +33,8 @@ STATE_VARIABLES = ("HOME", "USERPROFILE", "XDG_STATE_HOME", "LOCALAPPDATA", "SUD
 class UnreadFile(NamedTuple):
     """A file that is there and is not read, because it could be somebody else's work.
 
-    Attributes:
-        path: the file.
-        reason: why, as a whole sentence: ``"is not read: /srv belongs to another user (uid 1000)"``.
-        hint: what to do about it.
+    The reason is a whole sentence, ``"is not read: /srv belongs to another user (uid 1000)"``; the hint says what to
+    do.
     """
 
     path: str
@@ -49,20 +45,17 @@ class UnreadFile(NamedTuple):
         return f"{self.path} {self.reason}"
 
 
-# --- the user's own --------------------------------------------------------------------------------------------------
-
-
 def user_file(env: Mapping[str, str]) -> str | None:
     """Path of the user's own file, whether it exists or not; None where the user has no home directory for it."""
-    directory = _place(_configuration(env))
-    return None if directory is None else os.path.join(directory, FILE_NAME)
+    base = _configuration(env)
+    return None if base is None else os.path.join(*base, FILE_NAME)
 
 
 def user_file_fault(env: Mapping[str, str]) -> UnreadFile | None:
     """Why the user's own file is not used although it has a place; None if it is, or has none."""
-    base, path = _configuration(env), user_file(env)
-    if base is None or path is None:
+    if (base := _configuration(env)) is None:
         return None
+    path = os.path.join(*base, FILE_NAME)
     if (fault := fault_below(base[0], path, own_users(env))) is not None:
         return _unread(path, fault)
     try:
@@ -80,21 +73,18 @@ def state_directory(env: Mapping[str, str]) -> str | None:
 
     None where the user has no home directory for it.
     """
-    return _place(_state(env))
+    base = _state(env)
+    return None if base is None else os.path.join(*base)
 
 
 def state_fault(env: Mapping[str, str]) -> Fault | None:
     """Why the state directory could hold what somebody else put there; None if it could not, or there is none."""
-    base, path = _state(env), state_directory(env)
-    return None if base is None or path is None else fault_below(base[0], path, own_users(env))
+    base = _state(env)
+    return None if base is None else fault_below(base[0], os.path.join(*base), own_users(env))
 
 
 _Base = tuple[str, str]
 """A directory that the environment names, and a path below it."""
-
-
-def _place(base: _Base | None) -> str | None:
-    return None if base is None else os.path.join(*base, "milvus")
 
 
 def _configuration(env: Mapping[str, str]) -> _Base | None:
@@ -113,9 +103,9 @@ def _base(env: Mapping[str, str], name: str, default: str) -> _Base | None:
     # The XDG specification says that a relative path in these variables is to be ignored.
     value = env.get(name, "")
     if is_absolute(value) and "\0" not in value:
-        return value, ""
+        return value, "milvus"
     home = home_directory(env)
-    return None if home is None else (home, default)
+    return None if home is None else (home, os.path.join(default, "milvus"))
 
 
 def named(file: str | None, env: Mapping[str, str]) -> str | None:
@@ -124,12 +114,7 @@ def named(file: str | None, env: Mapping[str, str]) -> str | None:
 
 
 def named_file(text: str, env: Mapping[str, str], cwd: str) -> str:
-    """The path of a file that ``--config`` or ``MILVUS_PROFILES_FILE`` names.
-
-    Args:
-        text: what was written.
-        env: the environment, for the home directory.
-        cwd: what a relative path counts from.
+    """The path of a file that ``--config`` or ``MILVUS_PROFILES_FILE`` names; a relative one counts from ``cwd``.
 
     Raises:
         ConfigError: it can be the path of nothing, or begins with ``~`` where there is no home directory.
@@ -145,11 +130,7 @@ def named_file(text: str, env: Mapping[str, str], cwd: str) -> str:
 
 
 def current_directory() -> str:
-    """The process's current directory.
-
-    Raises:
-        ConfigError: it was deleted.
-    """
+    """The process's current directory; ConfigError where it was deleted."""
     try:
         return os.getcwd()
     except OSError as error:
@@ -160,26 +141,12 @@ def current_directory() -> str:
         ) from None
 
 
-# --- the project's ---------------------------------------------------------------------------------------------------
-
-
-def project_file(cwd: str, env: Mapping[str, str]) -> str | None:
-    """The project file in force; arguments and errors are those of :func:`find_project_file`."""
-    return find_project_file(cwd, env)[0]
-
-
 def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tuple[UnreadFile, ...]]:
-    """The nearest ``milvus.toml`` from a directory upwards that may be read.
+    """The nearest ``milvus.toml`` from a directory upwards that may be read, and those passed over.
 
     The directory that holds ``.git`` and the home directory are the last ones searched.  The user's own file is not a
-    project file, even where the search meets it.
-
-    Args:
-        cwd: absolute directory to begin at.
-        env: the environment, for the home directory.
-
-    Returns:
-        The file, and those that were passed over because they could be somebody else's work: they hide none above.
+    project file, even where the search meets it.  What could be somebody else's work is passed over, and hides none
+    above.
 
     Raises:
         ConfigError: a directory on the way cannot be looked into.
@@ -204,12 +171,8 @@ def find_project_file(cwd: str, env: Mapping[str, str]) -> tuple[str | None, tup
 
 
 def project_candidates(cwd: str, env: Mapping[str, str], found: str | None) -> Iterator[str]:
-    """The paths whose being there, or not, decides which project file is in force.
-
-    Args:
-        cwd, env: as for :func:`find_project_file`.
-        found: the file in force, which is not among them; None for none.
-    """
+    """The paths whose being there, or not, decides which project file is in force; the one that is (``found``) left
+    out."""
     for directory in _searched(cwd, env):
         candidate = os.path.join(directory, FILE_NAME)
         if candidate == found:

@@ -1,14 +1,11 @@
-"""Where a file is to be written: the directory that it goes into, held open, and what stands there under its name.
+"""Where a file is to be written: the directory that it goes into, held open, what stands there, and the file's lock.
 
-A link on the way is its maker's word.  In a project that nobody trusted it is somebody else's, so there no link below
-the project's directory is followed, and nothing leaves that directory by one.  Elsewhere links are followed that are
-this user's own, as those of people who keep their settings in a repository are.
+A link on the way is its maker's word.  In a project that nobody trusted no link below the project's directory is
+followed, and nothing leaves that directory by one.  Elsewhere links are followed that are this user's own.
 
-The lock of a file keeps our own processes and threads apart: a sidecar file, locked by the operating system.  It ends
-with the process that holds it, however that ends.  It stands beside the file and not in the state directory, since
-that is another one for another user, HOME or container.  Whoever holds it takes it away again, so that no repository
-gets one; a process that waited for one that is gone holds the lock of a file that nobody else sees, so it looks
-whether what it has locked still stands there, and begins anew where it does not.
+The lock is a sidecar file, locked by the operating system until the process ends.  It stands beside the file, since the
+state directory is another one for another user, HOME or container.  Whoever holds it takes it away again, so whoever
+waited for it looks whether what it has locked still stands there, and begins anew where it does not.
 """
 
 from __future__ import annotations
@@ -81,15 +78,10 @@ def place(
 
     Args:
         path: the file, whether it exists or not.
-        inside: the directory of a project that is not trusted: no part of a path below it may be a link.  None follows
+        inside: the directory of a project that is not trusted: a link below it is an UntrustedError.  None follows
             links, but not one that another user put in the place of the file.
         make: make the directories that are missing (0700).
         follow: False takes the path itself, and a link there is the caller's business.
-
-    Raises:
-        UntrustedError: the path leads through a link of an untrusted project.
-        ConfigError: it can be no path, or is another user's link.
-        OSError: there is no such directory, or it cannot be made or opened.
     """
     with ExitStack() as stack:
         below = None if inside is None else _below(path, inside)
@@ -248,15 +240,10 @@ def locked(path: str, timeout: float, *, inside: str | None = None) -> Iterator[
     Creates missing directories (0700).  What a killed writer left behind is swept away, so whoever calls
     :func:`atomic.write_atomic` on a path that others lock must hold this lock too.
 
-    Args:
-        path: the file to protect, whether it exists or not; links are followed.
-        timeout: seconds to wait for another holder; negative waits for ever.
-        inside: as for :func:`place`.
-
     Raises:
-        LockTimeoutError: another process or thread holds it for longer.
+        LockTimeoutError: another process or thread holds it for longer than so many seconds; negative waits for ever.
         ConfigError: the lock file cannot be created or opened, or something else stands there.
-        UntrustedError: the path leads through a link.
+        UntrustedError: as :func:`place`.
     """
     with ExitStack() as stack:
         held, name, descriptor = _lock(path, timeout, inside, stack)

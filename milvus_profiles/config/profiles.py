@@ -70,7 +70,6 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
         self.cwd = cwd
         self._layers = Layers(documents, settings.environment, env)
         self._connector = connector
-        self._trust: TrustStore | None = None
         self._resolved: dict[str, Resolved] = {}
         self._cache: ProfileCache = {} if cache is None else cache
         self._trusted: dict[str, bool] = {}
@@ -88,8 +87,6 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
 
     def __dir__(self) -> list[str]:
         return ["connect", "documents", "get", "items", "keys", "resolve", "select", "unread", "user_file", "values"]
-
-    # --- what there is ---
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._layers.aliases.values())
@@ -149,8 +146,6 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
         if self.user_file is None and (fault := home_fault(self.env)) is not None:
             yield f"there is no file of your own, since {fault[0]} ({fault[1]})"
 
-    # --- which one is meant ---
-
     def select(self, alias: str | Profile | None = None, *, name: str = "argument") -> Selection:
         """Choose the profile.
 
@@ -189,8 +184,6 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
         )
         return Selection(found, origin, reason, hidden)
 
-    # --- one profile ---
-
     def declaring(self, alias: str) -> Document | None:
         """The file that declares a profile; None for one of the environment alone, and for one that nobody declares."""
         return self._layers.declaring(alias)
@@ -210,12 +203,10 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
             raise self.unknown(alias)
         return raw
 
-    @property
+    @cached_property
     def trust(self) -> TrustStore:
         """Which project files are trusted; read when first asked for."""
-        if self._trust is None:
-            self._trust = TrustStore.load(self.env)
-        return self._trust
+        return TrustStore.load(self.env)
 
     def is_trusted(self, raw: RawProfile) -> bool:
         """Whether a profile comes from a place of full trust."""
@@ -248,9 +239,6 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
 
     def examine(self, alias: str) -> tuple[RawProfile | None, Profile | Findings]:
         """Put a profile together as :meth:`resolve` does, for lists of many: nothing is raised, and no error made.
-
-        Args:
-            alias: any spelling of one that is declared.
 
         Returns:
             Its fields, or None where they cannot be had; and the profile, or what is wrong with it.
@@ -374,8 +362,6 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
             result = validate(other, check_files=False)
             own = None if isinstance(result, Findings) else result
             check_endpoint(profile, raw, self.trust, own, str(other.declared))
-
-    # --- use ---
 
     def connect(self, alias: str | None = None, **options: Any) -> Any:
         """Open a connection of one of these profiles; the arguments are those of :func:`milvus_profiles.connect`."""

@@ -7,7 +7,7 @@ pydantic is imported; the rest is for the models to judge.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -39,13 +39,7 @@ def sends_plaintext(profile: Connectable) -> bool:
 
 
 def check_plaintext(resolved: Resolved) -> str | None:
-    """Refuse a secret over plaintext, or say that it is accepted.
-
-    Args:
-        resolved: the profile and the origins of its fields.
-
-    Returns:
-        None where nothing is to be said; a warning where plaintext was chosen deliberately.
+    """Refuse a secret over plaintext; a warning where it was chosen deliberately, None where nothing is to be said.
 
     Raises:
         InsecureTransportError: the profile does not allow it.
@@ -58,9 +52,9 @@ def check_plaintext(resolved: Resolved) -> str | None:
     # Only layers of full trust can set the field: it is gated in an untrusted project file.
     if profile.allow_insecure:
         return warning
-    layer = _secret_layer(raw)
+    secret, address = _layers_of(SECRET_FIELDS, raw), _layers_of(ADDRESS_FIELDS, raw)
     deliberate = profile.uri is None or profile.address.cleartext_spelled
-    if deliberate and layer in ("call", "environment") and layer == _address_layer(raw):
+    if deliberate and secret == address and secret in ({"call"}, {"environment"}):
         return warning
     raise InsecureTransportError(
         f"the secret of {profile.alias!r} would be sent to {where} unencrypted",
@@ -70,18 +64,8 @@ def check_plaintext(resolved: Resolved) -> str | None:
     )
 
 
-def _secret_layer(raw: RawProfile) -> Layer | None:
-    layers: set[Layer] = {
-        value.origin.layer
-        for path, value in raw.values.items()
-        if path[0] in ("token", "password") and path[1:2] != ("keyring",)
-    }
-    return layers.pop() if len(layers) == 1 else None
-
-
-def _address_layer(raw: RawProfile) -> Layer | None:
-    layers: set[Layer] = {value.origin.layer for path, value in raw.values.items() if path[0] in ADDRESS_FIELDS}
-    return layers.pop() if len(layers) == 1 else None
+def _layers_of(names: Sequence[str], raw: RawProfile) -> set[Layer]:
+    return {value.origin.layer for path, value in raw.values.items() if path[0] in names and path[1:2] != ("keyring",)}
 
 
 def _location(resolved: Resolved) -> Location | None:
@@ -126,11 +110,10 @@ def _is_host(value: Any) -> bool:
 
 
 # The fields that are understood here, and what in them is so plain that every validation lets it through.
-_SECRET_FORMS = {
-    ("keyring",): lambda value: value is True,
-    ("env",): _matches(re.compile("[A-Za-z_][A-Za-z0-9_]{0,200}")),
-    ("file",): _is_path,
-    (): _is_token,
+_SECRET_FORMS: Mapping[str, tuple[Callable[[Any], bool], Callable[[Any], Any]]] = {
+    "keyring": (lambda value: value is True, lambda _: KeyringSource()),
+    "env": (_matches(re.compile("[A-Za-z_][A-Za-z0-9_]{0,200}")), PlainEnv),
+    "file": (_is_path, PlainFile),
 }
 _PLAIN: Mapping[tuple[str, ...], Callable[[Any], bool]] = {
     ("description",): _matches(re.compile(r"[ -~]{0,1000}")),
@@ -150,7 +133,8 @@ _PLAIN: Mapping[tuple[str, ...], Callable[[Any], bool]] = {
     ("allow_insecure",): _is_boolean,
     ("protected",): _is_boolean,
     ("extends",): _matches(_WORD),
-    **{(name, *form): test for name in SECRET_FIELDS for form, test in _SECRET_FORMS.items()},
+    **{(name,): _is_token for name in SECRET_FIELDS},
+    **{(name, form): test for name in SECRET_FIELDS for form, (test, _) in _SECRET_FORMS.items()},
 }
 
 
@@ -159,12 +143,7 @@ _OPTIONAL = ("description", "uri", "host", "port", "user", "password", "token", 
 
 
 def plain_profile(raw: RawProfile, *, check_files: bool = True) -> PlainProfile | None:
-    """The profile that validation would make of plain values; None where one is not, or where they contradict others.
-
-    Args:
-        raw: the fields.
-        check_files: whether to look at the PEM files.
-    """
+    """The profile that validation would make of plain values; None where one is not, or two contradict each other."""
     given = {path: v.value for path, v in raw.values.items() if v.value is not None or path[0] not in _OPTIONAL}
     standing = standing_of(raw)
 
@@ -202,7 +181,7 @@ def _plain_fields(given: Mapping[FieldPath, Any]) -> tuple[dict[str, Any], Addre
     if len(secrets) > 1 or (user is None and secrets and secrets[0][0] == "password"):
         return None
     for name, *form in secrets:
-        values[name] = _FORMS[form[0]](given[name, form[0]]) if form else given[name,]
+        values[name] = _SECRET_FORMS[form[0]][1](given[name, form[0]]) if form else given[name,]
     ssl = {path[1]: value for path, value in given.items() if path[0] == "ssl" and path[1:]}
     if ssl:
         if "ssl" in values or ("cert" in ssl) != ("key" in ssl):
@@ -214,13 +193,6 @@ def _plain_fields(given: Mapping[FieldPath, Any]) -> tuple[dict[str, Any], Addre
         if address.database is not None and values.setdefault("db_name", address.database) != address.database:
             return None
     return values, address
-
-
-_FORMS: Mapping[str, Callable[[Any], Any]] = {
-    "keyring": lambda _: KeyringSource(),
-    "env": PlainEnv,
-    "file": PlainFile,
-}
 
 
 def _is_pem_file(path: str | None) -> bool:

@@ -1,11 +1,9 @@
 """The environment as a layer, ``MILVUS_PROFILES__<ALIAS>__<FIELD>`` and the ``MILVUS_URI`` family; the root settings.
 
-pydantic-settings' own environment source lower-cases keys, makes phantom profiles of aliases with separators and
-passes over variables that it does not know; here variables are matched against the declared names, and what is not
-known is refused.  No file is looked at: a variable that names one becomes a reference.
-
-Root settings that are more than text are judged by pydantic-settings (:mod:`.schema`), which takes as long to import as
-a fifth of everything that connecting imports: a text that :func:`_check` let through is what it is.
+pydantic-settings' own environment source lower-cases keys, makes phantom profiles of aliases with separators and passes
+over variables that it does not know; here variables are matched against the declared names, and others refused.  Root
+settings that are more than text are judged by it (:mod:`.schema`); to import it takes as long as a fifth of everything
+that connecting imports.
 """
 
 from __future__ import annotations
@@ -30,17 +28,18 @@ PREFIX = "MILVUS_PROFILES__"
 CONTROL = ("MILVUS_PROFILE", "MILVUS_PROFILES_FILE", "MILVUS_PROFILES_KEYRING_TIMEOUT", "MILVUS_PROFILES_EXEC")
 """Variables that select, tune and mark; they declare nothing."""
 
-FAMILY = (
-    "MILVUS_URI",
-    "MILVUS_CONN_ALIAS",
-    "MILVUS_TOKEN",
-    "MILVUS_TOKEN_FILE",
-    "MILVUS_USER",
-    "MILVUS_PASSWORD",
-    "MILVUS_DB",
-    "MILVUS_DB_NAME",
-    "MILVUS_ALLOW_INSECURE",
-)
+_FAMILY: dict[str, tuple[str, ...]] = {
+    "MILVUS_URI": ("uri",),
+    "MILVUS_CONN_ALIAS": (),
+    "MILVUS_TOKEN": ("token",),
+    "MILVUS_TOKEN_FILE": ("token", "file"),
+    "MILVUS_USER": ("user",),
+    "MILVUS_PASSWORD": ("password",),
+    "MILVUS_DB": ("db_name",),
+    "MILVUS_DB_NAME": ("db_name",),
+    "MILVUS_ALLOW_INSECURE": ("allow_insecure",),
+}
+FAMILY = tuple(_FAMILY)
 """Variables that many Milvus tools read; without MILVUS_URI they declare nothing and are ignored."""
 
 
@@ -64,11 +63,7 @@ class EnvironmentLayer:
 
 
 def read_environment(env: Mapping[str, str], cwd: str) -> EnvironmentLayer:
-    """Read the layer.
-
-    Args:
-        env: the variables; an empty value counts as unset.
-        cwd: what relative paths in variables count from.
+    """Read the layer; an empty value counts as unset, and relative paths count from ``cwd``.
 
     Raises:
         ConfigError: a variable is misspelled, is not of its field's type, or contradicts another.
@@ -191,22 +186,12 @@ def _family(env: Mapping[str, str]) -> tuple[Raw, tuple[str, ...], str | None]:
     for first, second in (("MILVUS_TOKEN", "MILVUS_TOKEN_FILE"), ("MILVUS_DB", "MILVUS_DB_NAME")):
         if first in present and second in present and not (first == "MILVUS_DB" and env[first] == env[second]):
             raise _contradiction(first, second, "differ" if first == "MILVUS_DB" else _TWICE)
+    whole_token = "MILVUS_TOKEN" in present or "MILVUS_TOKEN_FILE" in present
     raw: Raw = {}
-
-    def put(variable: str, *path: str) -> None:
-        if variable in present:
-            value = _read(variable, path, env)
-            raw[path] = Value(value, Origin("environment", variable))
-
-    put("MILVUS_URI", "uri")
-    put("MILVUS_DB_NAME", "db_name")
-    put("MILVUS_DB", "db_name")
-    put("MILVUS_ALLOW_INSECURE", "allow_insecure")
-    put("MILVUS_TOKEN", "token")
-    put("MILVUS_TOKEN_FILE", "token", "file")
-    if not any(path[0] == "token" for path in raw):
-        put("MILVUS_USER", "user")
-        put("MILVUS_PASSWORD", "password")
+    for variable in present:
+        path = _FAMILY[variable]
+        if path and not (whole_token and path[0] in ("user", "password")) and path not in raw:
+            raw[path] = Value(_read(variable, path, env), Origin("environment", variable))
     return raw, (), alias
 
 
@@ -251,17 +236,6 @@ class Settings:
     environment: EnvironmentLayer = field(default_factory=EnvironmentLayer)
 
 
-_TEXTS = {"default_profile"}
-
-
-def _from_environment(env: Mapping[str, str], cwd: str) -> dict[str, Any]:
-    """The settings that variables make."""
-    found: dict[str, Any] = {"environment": read_environment(env, cwd)}
-    if name := env.get("MILVUS_PROFILE"):
-        found["profile"] = name
-    return found
-
-
 def _from_files(documents: tuple[Document, ...]) -> dict[str, Any]:
     """The settings that files make, strongest first."""
     found: dict[str, Any] = {}
@@ -277,12 +251,7 @@ def _from_files(documents: tuple[Document, ...]) -> dict[str, Any]:
 
 
 def load_settings(env: Mapping[str, str], cwd: str, documents: tuple[Document, ...]) -> Settings:
-    """Read the root settings.
-
-    Args:
-        env: the environment.
-        cwd: what relative paths in variables count from.
-        documents: the files in force, strongest first.
+    """Read the root settings of the environment and of the files in force, strongest first.
 
     Raises:
         ConfigError: a root key or a variable is wrong.
@@ -296,13 +265,17 @@ def load_settings(env: Mapping[str, str], cwd: str, documents: tuple[Document, .
     key = (digest, home_directory(env) if digest else None, cwd, *roots)
     if (known := _CACHE.get(key)) is not None:
         return known
-    found = _from_environment(env, cwd), _from_files(documents)
-    if found[1].keys() <= _TEXTS:
-        settings = Settings(**found[0], **found[1])
+    variables: dict[str, Any] = {
+        "environment": read_environment(env, cwd),
+        "profile": env.get("MILVUS_PROFILE") or None,
+    }
+    found = _from_files(documents)
+    if found.keys() <= {"default_profile"}:
+        settings = Settings(**variables, **found)
     else:
         from .schema import validated
 
-        settings = Settings(**validated(*found))
+        settings = Settings(**validated(variables, found))
     if len(_CACHE) >= _CACHE_SIZE:
         _CACHE.clear()
     _CACHE[key] = settings

@@ -26,14 +26,8 @@ _LOCK_TIMEOUT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a state file says.
-
-    Attributes:
-        values: the object that stands in it; empty where there is none.
-        fault: why it is not believed, and what to do; None if it is, or if nothing is there.
-        unread: why it cannot be read although something is there, and what to do.
-        garbled: what stands there where that cannot be understood.
-    """
+    """What a state file says: the object in it, empty where there is none; or why it is not believed (``fault``) or
+    cannot be read (``unread``) and what to do; or what stands there where that cannot be understood (``garbled``)."""
 
     values: dict[str, Any] = field(default_factory=dict)
     fault: tuple[str, str] | None = None
@@ -43,10 +37,6 @@ class State:
 
 def state_file(name: str, env: Mapping[str, str]) -> str:
     """The path of a state file, whether it exists or not, to write it.
-
-    Args:
-        name: of the file.
-        env: the environment, for the state directory.
 
     Raises:
         ConfigError: there is no state directory, or it is somebody else's.
@@ -65,12 +55,7 @@ def state_file(name: str, env: Mapping[str, str]) -> str:
 
 
 def read_state(name: str, env: Mapping[str, str]) -> State:
-    """Read a state file.
-
-    Args:
-        name: of the file.
-        env: the environment, for the state directory and for whose files are believed.
-    """
+    """Read a state file of this name."""
     directory = state_directory(env)
     if directory is None:
         return State()
@@ -99,11 +84,7 @@ def update_state(
 ) -> tuple[str, str | None]:
     """Change a state file, under its lock, so that what another process wrote meanwhile stays.
 
-    Args:
-        name: of the file.
-        env: as for :func:`read_state`.
-        what: what the file is, for errors: ``"the list of trusted files"``.
-        change: from what stands there to what is to stand there.
+    Errors call it ``what``: ``"the list of trusted files"``.
 
     Returns:
         The path of the file, and what is to be told although it was written.

@@ -55,11 +55,7 @@ class TrustStore:
 
     @classmethod
     def load(cls, env: Mapping[str, str]) -> TrustStore:
-        """Read the state; what cannot be read, or could have been written by somebody else, trusts nothing.
-
-        Args:
-            env: the environment, for the state directory.
-        """
+        """Read the state; what cannot be read, or could have been written by somebody else, trusts nothing."""
         directory = state_directory(env)
         state = read_state(_NAME_OF_STATE, env)
         path = None if directory is None else os.path.join(directory, _NAME_OF_STATE)
@@ -111,19 +107,11 @@ class TrustStore:
         return self._update(os.path.realpath(document.path), entry)
 
     def unpin(self, path: str) -> TrustStore:
-        """Trust the file at a path no longer, whether it exists or not, in any of its contents.
-
-        Raises:
-            MilvusProfilesError: as :meth:`pin`.
-        """
+        """Trust the file at a path no longer, whether it exists or not, whatever its content; errors as :meth:`pin`."""
         return self._update(os.path.realpath(path), None)
 
     def unpin_all(self) -> TrustStore:
-        """Trust no file any longer.
-
-        Raises:
-            MilvusProfilesError: as :meth:`pin`.
-        """
+        """Trust no file any longer; errors as :meth:`pin`."""
         return self._update(None, None)
 
     def contents(self, path: str) -> list[str]:
@@ -183,10 +171,7 @@ def _digests(gated: Mapping[str, Any], salt: str) -> dict[str, str]:
 def is_gated(path: tuple[str, ...], value: Any, directory: str) -> bool:
     """Whether a field of a project file needs trust.
 
-    Args:
-        path: the field.
-        value: its value, with paths made absolute.
-        directory: the directory of the project file; addresses that are paths may not lead out of it.
+    Paths in its value are absolute; addresses that are paths may not lead out of the project's directory.
     """
     if path == ("ssl",) or path[0] not in {"ssl", "proxy", "allow_insecure", "uri", *SECRET_FIELDS}:
         return False
@@ -228,12 +213,7 @@ def gated_fields(document: Document) -> dict[str, Any]:
 
 
 def shown_gated(name: str, value: Any) -> Any:
-    """A gated value as it may be shown and remembered.
-
-    Args:
-        name: ``ALIAS.FIELD``, as :func:`gated_fields` has it.
-        value: the value.
-    """
+    """A gated value as it may be shown and remembered; its name is ``ALIAS.FIELD``, as :func:`gated_fields` has it."""
     path = tuple(name.split(".")[-2:])
     return shown(path if find_field(path) else path[-1:], value)
 
@@ -261,15 +241,11 @@ def gated_names(raw: RawProfile) -> list[str]:
 
 
 def check_fields(raw: RawProfile, store: TrustStore) -> None:
-    """Refuse a profile whose file is untrusted and whose fields need trust.
-
-    Args:
-        raw: the profile, overrides included.
-        store: what is trusted.
+    """Refuse a profile, overrides included, whose file is untrusted and whose fields need trust.
 
     Raises:
-        UntrustedError: a gated field is in force, or a secret of the environment or of the call would go to the
-            address of an untrusted project file.
+        UntrustedError: a gated field is in force, or a secret of the environment or of the call would go to the address
+            of an untrusted project file.
     """
     document = raw.document
     if document is None or store.trusts(document):
@@ -278,11 +254,8 @@ def check_fields(raw: RawProfile, store: TrustStore) -> None:
     gated = [path for path, value in own.items() if is_gated(path, value.value, document.directory)]
     if gated:
         names = ", ".join(".".join(path) for path in gated)
-        raise UntrustedError(
-            f"the profile {raw.alias!r} of a project file that is not trusted sets {names}",
-            hint=remedy(document, store),
-            location=own[gated[0]].origin.location("key"),
-        )
+        message = f"the profile {raw.alias!r} of a project file that is not trusted sets {names}"
+        raise UntrustedError(message, hint=remedy(document, store), location=own[gated[0]].origin.location("key"))
     if not any(path[0] in ADDRESS_FIELDS for path in own):
         return
     foreign = secret_values({path: value for path, value in raw.values.items() if path not in own})
@@ -302,15 +275,8 @@ def check_endpoint(
     Elsewhere is another server, another database there, or another of the user's accounts: its keyring entry would be
     used for what the name does not stand for.  So is the same server without the TLS that the user's file asks for.
 
-    Args:
-        profile: the project's.
-        raw: where it comes from.
-        store: what is trusted.
-        own: the user's profile of the same alias; None if the user's file has none that is valid.
-        own_file: the user's file and line, for the message.
-
-    Raises:
-        UntrustedError: they differ in one of these.
+    ``own`` is the user's profile of the same alias, None if that is not valid; ``own_file`` its file and line, for the
+    UntrustedError.
     """
     document = raw.document
     if document is None or store.trusts(document):
@@ -356,11 +322,7 @@ def _account(profile: Connectable) -> str:
 
 
 def check_default(document: Document, alias: str, store: TrustStore, declared: bool) -> None:
-    """Refuse an untrusted project's default_profile that names a profile of someone else.
-
-    Raises:
-        UntrustedError: it does.
-    """
+    """Refuse an untrusted project's default_profile that names a profile of someone else, with UntrustedError."""
     if not declared and not store.trusts(document):
         raise UntrustedError(
             f"default_profile names {alias!r}, which this project file does not declare, and the file is not trusted",

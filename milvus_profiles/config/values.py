@@ -29,13 +29,10 @@ BOUND_TO_ADDRESS = frozenset({"user", "password", "token", "allow_insecure"})
 
 
 class Origin(NamedTuple):
-    """Where a value comes from; no dataclass, since one is made for each field, and those take three times as long.
+    """Where a value comes from: its layer; the name of the variable, option or argument, or the file and the keys from
+    its root.
 
-    Attributes:
-        layer: which of the layers of the documentation.
-        name: the variable, option or argument; None for a file and for a default.
-        document: the file; None elsewhere.
-        path: keys from the root of the document.
+    No dataclass, since one is made for each field, and those take three times as long.
     """
 
     layer: Layer
@@ -62,19 +59,12 @@ class Origin(NamedTuple):
         return self.name or "default"
 
 
-DEFAULT = Origin("default")
-
-
 @even_half_made
 class Value:
-    """A value and its origin; it does not change.
+    """A value, as TOML gives it, and its origin; it does not change.
 
     No dataclass, and hidden from repr: an unknown key may be a misspelled secret, and ``dataclasses.asdict`` of
     whatever holds one would show it.
-
-    Attributes:
-        value: as TOML gives it.
-        origin: where it comes from.
     """
 
     __slots__ = ("origin", "value")
@@ -98,8 +88,6 @@ class RawProfile:
     """The fields of a profile before validation.
 
     Attributes:
-        alias: as it is declared.
-        values: what is in force.
         overridden: what gave way to a stronger layer.
         declared: where the profile itself stands.
         document: the file that declares it; None for the environment and for calls.
@@ -115,13 +103,7 @@ class RawProfile:
 def from_table(document: Document, alias: str, home: Home | None = None) -> Raw:
     """Flatten the table of a profile in a file; relative paths become absolute.
 
-    Args:
-        document: the file.
-        alias: as it is spelled there.
-        home: what ``~`` stands for; None takes the process's own home directory.
-
-    Raises:
-        ConfigError: it is not a table.
+    ``home`` is what ``~`` stands for; None takes the process's own home directory.  No table is a ConfigError.
     """
     if not isinstance(document.profiles[alias], dict):  # of no name: a frame of the error would show it
         raise ConfigError(
@@ -176,13 +158,10 @@ _MAY_BE_PATHS = _PATH_FIELDS | {("uri",), *((secret, "command") for secret in SE
 
 
 def _absolute(path: FieldPath, value: Any, directory: str, home: Home | None) -> Any:
-    """A path counts from where it is written; an address too, where it is a path.
+    """A path, of one of :data:`_MAY_BE_PATHS`, counts from where it is written; an address too, where it is a path.
 
-    What can be made no path stays as it is, for the validation of its field to say why: one profile's fault is none
-    of the others'.
-
-    Args:
-        path: one of :data:`_MAY_BE_PATHS`.
+    What can be made no path stays as it is, for the validation of its field to say why: one profile's fault is none of
+    the others'.
     """
     try:
         return _counted(path, value, directory, home() if home is not None and "~" in str(value) else None)
@@ -191,20 +170,15 @@ def _absolute(path: FieldPath, value: Any, directory: str, home: Home | None) ->
 
 
 def _counted(path: FieldPath, value: Any, directory: str, home: str | None) -> Any:
-    if isinstance(value, list) and path[1:] == ("command",):
-        return [_absolute_program(part, directory, home) for part in value[:1]] + value[1:]
+    if path[1:] == ("command",) and isinstance(value, list):
+        # Started as it is, ./get-token would be whatever has that name in the directory that one happens to stand in.
+        is_path = bool(value) and isinstance(value[0], str) and os.path.dirname(value[0]) != ""
+        return [absolute_path(value[0], base=directory, home=home), *value[1:]] if is_path else value
     if isinstance(value, str) and path == ("uri",):
         return absolute_address(value, base=directory, home=home)
     if isinstance(value, str) and value and path in _PATH_FIELDS:
         return absolute_path(value, base=directory, home=home)
     return value
-
-
-def _absolute_program(program: Any, directory: str, home: str | None) -> Any:
-    # Started as it is, ./get-token would be whatever has that name in the directory that one happens to stand in.
-    if isinstance(program, str) and os.path.dirname(program):
-        return absolute_path(program, base=directory, home=home)
-    return program
 
 
 def resolved_paths(raw: Raw, directory: str, home: Home | None = None) -> Raw:
@@ -216,13 +190,7 @@ def resolved_paths(raw: Raw, directory: str, home: Home | None = None) -> Raw:
 
 
 def from_call(fields: Mapping[str, Any], directory: str, home: Home | None = None) -> Raw:
-    """Flatten the fields of a call; relative paths become absolute.
-
-    Args:
-        fields: the keyword arguments.
-        directory: what relative paths count from.
-        home: as for :func:`from_table`.
-    """
+    """Flatten the fields of a call; relative paths become absolute.  ``home`` is as for :func:`from_table`."""
     values: Raw = {}
     for name, value in fields.items():
         if isinstance(value, dict) and value:
@@ -253,18 +221,17 @@ def override(base: RawProfile, over: Raw) -> RawProfile:
     return RawProfile(base.alias, values | over, overridden, base.declared, base.document)
 
 
+_SAME: dict[str, frozenset[str]] = {
+    "uri": frozenset({"host", "port"}),
+    "host": frozenset({"uri"}),
+    "token": frozenset({"password"}),
+    "password": frozenset({"token"}),
+}
+
+
 def displaced(heads: set[str]) -> frozenset[str]:
     """Fields that say the same thing as the given ones in another form."""
-    gone: set[str] = set()
-    if "uri" in heads:
-        gone |= {"host", "port"}
-    if "host" in heads:
-        gone |= {"uri"}
-    if "token" in heads:
-        gone |= {"password"}
-    if "password" in heads:
-        gone |= {"token"}
-    return frozenset(gone - heads)
+    return frozenset().union(*(_SAME[head] for head in heads if head in _SAME)) - heads
 
 
 def _replaced(path: FieldPath, over: Raw) -> bool:

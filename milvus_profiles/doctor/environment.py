@@ -213,7 +213,11 @@ def _changed(path: str) -> dt.datetime:
         return dt.datetime.fromtimestamp(0, dt.timezone.utc)
 
 
+# --- files ------------------------------------------------------------------------------------------------------------
+
 _SHOWN = 5
+_SECRET_ENDINGS = ("TOKEN", "PASSWORD")
+_KEPT = "the history of the repository keeps the old one"
 _PLACES = ("APPDATA", "LOCALAPPDATA") if sys.platform == "win32" else ("XDG_CONFIG_HOME", "XDG_STATE_HOME")
 
 
@@ -298,23 +302,18 @@ def check_trust(profiles: Profiles) -> Iterator[Finding]:
 def check_tracked(profiles: Profiles, context: DoctorContext) -> Iterator[Finding]:
     clean = True
     for document in profiles.documents:
-        if not document.literals:
+        tracked = bool(document.literals) and is_tracked(document.path)
+        if not document.literals or not (tracked or document.role == "project"):
             continue
-        if is_tracked(document.path):
-            clean = False
-            yield Finding(
-                "tracked", "failed", f"{printable(document.path)} holds a token or password, and git tracks it",
-                f"move it into the keyring with {document.standing.command('secret', 'set', document.literals[0])}, "
-                "take it out of the file, and change it at the server: the history of the repository keeps the old one",
-            )  # fmt: skip
-        elif document.role == "project":
-            clean = False
-            yield Finding(
-                "tracked", "warning",
-                f"{printable(document.path)} holds a token or password, and goes where the project goes",
-                f"move it into the keyring with {document.standing.command('secret', 'set', document.literals[0])}, "
-                "and take it out of the file",
-            )  # fmt: skip
+        clean = False
+        holds = f"{printable(document.path)} holds a token or password, and"
+        move = f"move it into the keyring with {document.standing.command('secret', 'set', document.literals[0])},"
+        if tracked:
+            change = f"take it out of the file, and change it at the server: {_KEPT}"
+            yield Finding("tracked", "failed", f"{holds} git tracks it", f"{move} {change}")
+        else:
+            out = "and take it out of the file"
+            yield Finding("tracked", "warning", f"{holds} goes where the project goes", f"{move} {out}")
     for path in dotenv_files(context):
         secrets = [name for name in names_in(path) if name.startswith("MILVUS_") and name.endswith(_SECRET_ENDINGS)]
         if secrets and is_tracked(path):
@@ -322,11 +321,7 @@ def check_tracked(profiles: Profiles, context: DoctorContext) -> Iterator[Findin
             yield Finding(
                 "tracked", "failed", f"{printable(path)} sets {', '.join(secrets)}, and git tracks it",
                 f"run {command('git', 'rm', '--cached', '--', os.path.basename(path))} there, "
-                "name the file in .gitignore, and change the secret at the server: "
-                "the history of the repository keeps the old one",
+                f"name the file in .gitignore, and change the secret at the server: {_KEPT}",
             )  # fmt: skip
     if clean:
         yield Finding("tracked", "ok", "git tracks no file with a token or password in it")
-
-
-_SECRET_ENDINGS = ("TOKEN", "PASSWORD")

@@ -1,8 +1,8 @@
 """A directory that is held open: what is looked at, made and removed in it is in what was opened, wherever its path
 leads by now.
 
-Directories below it are entered one by one, so that no link is followed that was not asked for.  It imports nothing
-of this package.  Extended attributes, access control lists among them, are copied here where the system has them.
+Directories below it are entered one by one, so that no link is followed that was not asked for.  Extended attributes,
+access control lists among them, are copied here where the system has them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-_FILE = (
-    getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_NOCTTY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
+from .regular_file import flags
+
+_DIRECTORY = os.O_RDONLY | flags("O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
+_FILE = flags("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY")
 # Windows opens no directories: there they are named by their paths, and looked at before they are entered.
 _HAS_DESCRIPTORS = os.open in os.supports_dir_fd and os.scandir in os.supports_fd
 # Some network and FUSE file systems do not know how to sync a directory; they order renames by themselves.  EBADF is
@@ -35,15 +31,12 @@ _NAME_SURROGATE = 0x20000000
 
 
 class HeldDirectory:
-    """A directory that is held open.
+    """A directory that is held open; its ``path`` is without links.
 
     Args:
         path: where it is.
         parent: the directory that ``path``'s last part is in, where that may be no link; None follows links.
         passing: only to enter what is in it, which takes no permission to read its names.
-
-    Attributes:
-        path: where it is, without links.
 
     Raises:
         OSError: it is not there, is no directory, or is a link.
@@ -52,26 +45,21 @@ class HeldDirectory:
     def __init__(self, path: str, parent: HeldDirectory | None = None, *, passing: bool = False) -> None:
         self.path = path if parent is not None else os.path.realpath(path)
         self._descriptor: int | None = None
-        flags = _DIRECTORY | (getattr(os, "O_PATH", 0) if passing else 0)
+        how = _DIRECTORY | (flags("O_PATH") if passing else 0)
         if not _HAS_DESCRIPTORS:
             status = os.lstat(self.path)
             if is_link(status) or not stat.S_ISDIR(status.st_mode):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
         elif parent is None:
-            self._descriptor = os.open(self.path, flags)
+            self._descriptor = os.open(self.path, how)
         else:
-            self._descriptor = os.open(os.path.basename(path), flags, dir_fd=parent._descriptor)
+            self._descriptor = os.open(os.path.basename(path), how, dir_fd=parent._descriptor)
 
     def _at(self, name: str) -> str:
         return name if self._descriptor is not None else os.path.join(self.path, name)
 
     def enter(self, name: str, *, passing: bool = False) -> HeldDirectory:
-        """Hold a directory in it, which may be no link.
-
-        Args:
-            name: its name.
-            passing: as for the class, like the errors.
-        """
+        """Hold a directory in it, which may be no link; ``passing`` and errors are as for the class."""
         return HeldDirectory(os.path.join(self.path, name), self, passing=passing)
 
     def status(self, name: str) -> os.stat_result:
@@ -82,30 +70,21 @@ class HeldDirectory:
         """
         return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
 
-    def open(self, name: str, flags: int, mode: int = 0o600) -> int:
-        """A descriptor of a file in it, which may be no link; opening waits for nobody.
-
-        Raises:
-            OSError: it cannot be opened so.
-        """
-        return os.open(self._at(name), flags | _FILE, mode, dir_fd=self._descriptor)
+    def open(self, name: str, how: int, mode: int = 0o600) -> int:
+        """A descriptor of a file in it, which may be no link; opening waits for nobody."""
+        return os.open(self._at(name), how | _FILE, mode, dir_fd=self._descriptor)
 
     def give(self, descriptor: int) -> None:
         """Give what root made in another user's directory to that user, whom it would shut out otherwise.
 
-        Args:
-            descriptor: of a new file, or of a directory with nothing in it.
+        The descriptor is of a new file, or of a directory with nothing in it.
         """
         if sys.platform != "win32" and os.geteuid() == 0 and (owner := self.own_status).st_uid != 0:
             with suppress(OSError):  # some file systems give nothing away
                 os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
     def make(self, name: str, mode: int = 0o777) -> None:
-        """Make a directory in it.
-
-        Raises:
-            OSError: it cannot be made, or something stands there.
-        """
+        """Make a directory in it; OSError where it cannot be made, or something stands there."""
         os.mkdir(self._at(name), mode, dir_fd=self._descriptor)
 
     def replace(self, old: str, new: str) -> None:
@@ -118,11 +97,7 @@ class HeldDirectory:
         _patiently(lambda: os.replace(self._at(old), self._at(new), src_dir_fd=at, dst_dir_fd=at))
 
     def link(self, old: str, new: str) -> None:
-        """Give a file a second name, where nothing stands yet.
-
-        Raises:
-            OSError: something stands there, or the file system has no second names.
-        """
+        """Give a file a second name; OSError where something stands there, or the file system has no second names."""
         if sys.platform == "win32":
             os.link(self._at(old), self._at(new))
         else:
@@ -130,11 +105,7 @@ class HeldDirectory:
             os.link(self._at(old), self._at(new), src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
 
     def remove(self, name: str, *, patient: bool = True) -> None:
-        """Remove a file, or of a link the link itself.
-
-        Args:
-            name: its name.
-            patient: ask again as :meth:`replace` does.
+        """Remove a file, or of a link the link itself; ``patient`` asks again as :meth:`replace` does.
 
         Raises:
             OSError: it cannot be, or is a directory; on Windows as for :meth:`replace`.
@@ -156,12 +127,7 @@ class HeldDirectory:
             return next(names, None) is None
 
     def made(self, name: str, mode: int) -> HeldDirectory:
-        """Hold a directory in it, which is made where there is none.
-
-        Args:
-            name: its name.
-            mode: as for :meth:`make`, like the errors.
-        """
+        """Hold a directory in it, which is made where there is none; the rest is as for :meth:`make`."""
         try:
             self.make(name, mode)
         except FileExistsError:
@@ -178,17 +144,8 @@ class HeldDirectory:
         """Of the directory itself."""
         return os.stat(self.path if self._descriptor is None else self._descriptor)
 
-    @property
-    def inode(self) -> int:
-        """The number of the directory in its file system."""
-        return self.own_status.st_ino
-
     def sync(self) -> None:
-        """Have what was made, renamed or removed in it survive a power failure, where its file system can.
-
-        Raises:
-            OSError: the disk fails.
-        """
+        """Have what was made, renamed or removed in it survive a power failure, where its file system can."""
         if self._descriptor is None:
             return
         try:
@@ -236,48 +193,35 @@ _OF_THE_CONTENT = frozenset({"security.ima", "security.evm"})
 
 
 def copy_attributes(held: HeldDirectory, name: str, target: int, *, access: bool) -> list[str]:
-    """Give a new file the extended attributes of the one whose place it is to take.
+    """Give a new file the extended attributes of the one whose place it takes; the names of those that it could not be
+    given.
 
-    Args:
-        held: the directory of the old file.
-        name: of the old file.
-        target: descriptor of the new one, which has its owner and mode already.
-        access: the access control list too, as long as both have the same owner and group.
-
-    Returns:
-        The names of those that it could not be given.
+    It has the owner and mode already.  ``access`` is for the access control list, as long as both have the same owner
+    and group.
     """
-    if sys.platform == "linux":
-        return _copied(held, name, target, access=access)
-    return []
-
-
-if sys.platform == "linux":
-
-    def _copied(held: HeldDirectory, name: str, target: int, *, access: bool) -> list[str]:
-        try:
-            source = held.open(name, os.O_RDONLY)
-        except OSError:
-            return []  # what cannot be read has been edited by nobody
-        try:
-            ours, theirs = os.fstat(target), os.fstat(source)
-            same = (ours.st_uid, ours.st_gid) == (theirs.st_uid, theirs.st_gid)
-            wanted = [name for name in _names(source) if access or name != _ACCESS]
-            return [name for name in wanted if (name == _ACCESS and not same) or not _give(name, source, target)]
-        finally:
-            os.close(source)
-
-    def _names(descriptor: int) -> list[str]:
-        try:
-            return sorted(set(os.listxattr(descriptor)) - _OF_THE_CONTENT)
-        except OSError:
-            return []  # the file system has none
-
-    def _give(name: str, source: int, target: int) -> bool:
-        try:
-            value = os.getxattr(source, name)
-            if name not in os.listxattr(target) or os.getxattr(target, name) != value:
-                os.setxattr(target, name, value)
-        except OSError:
-            return False
-        return True
+    if sys.platform != "linux":
+        return []
+    try:
+        source = held.open(name, os.O_RDONLY)
+    except OSError:
+        return []  # what cannot be read has been edited by nobody
+    lost = []
+    try:
+        ours, theirs = os.fstat(target), os.fstat(source)
+        same = (ours.st_uid, ours.st_gid) == (theirs.st_uid, theirs.st_gid)
+        names: list[str] = []
+        with suppress(OSError):  # the file system has none
+            names = sorted(set(os.listxattr(source)) - _OF_THE_CONTENT)
+        for one in names:
+            if one == _ACCESS and not (access and same):
+                lost += [one] if access else []
+                continue
+            try:
+                value = os.getxattr(source, one)
+                if one not in os.listxattr(target) or os.getxattr(target, one) != value:
+                    os.setxattr(target, one, value)
+            except OSError:
+                lost.append(one)
+    finally:
+        os.close(source)
+    return lost

@@ -30,8 +30,7 @@ class Fault(NamedTuple):
     """Why what stands at a path could be somebody else's work.
 
     Attributes:
-        path: the file or directory in question.
-        reason: what is wrong with it, as a sentence that its path begins: ``"belongs to another user (uid 1000)"``.
+        reason: as a sentence that its path begins: ``"belongs to another user (uid 1000)"``.
         hint: what ends that.
         foreign: whether another user owns it; False where it is this user's and others may write to it.
     """
@@ -46,11 +45,7 @@ class Fault(NamedTuple):
 
 
 def own_users(env: Mapping[str, str]) -> frozenset[int] | None:
-    """The users whose files are believed; None on a system without users.
-
-    Args:
-        env: the environment, for ``SUDO_UID``, which says something to root only.
-    """
+    """The users whose files are believed; None on a system without users.  ``SUDO_UID`` says something to root only."""
     if sys.platform == "win32":
         return None
     user = os.geteuid()
@@ -64,12 +59,8 @@ def fault_of(path: str, users: frozenset[int] | None) -> Fault | None:
     """Why what stands at a path could be somebody else's work; None if it could not, and if nothing is there.
 
     A link must be one of these users', and what it leads to as well.  A directory that everybody may write to is
-    believed only with the sticky bit, which keeps others from replacing what is in it; the modes of a file say
-    nothing here, for they matter in different ways to different callers.
-
-    Args:
-        path: the file or directory.
-        users: as :func:`own_users` gives them.
+    believed only with the sticky bit, which keeps others from replacing what is in it; the modes of a file say nothing
+    here, for they matter in different ways to different callers.
     """
     if users is None:
         return None
@@ -87,12 +78,7 @@ def fault_of(path: str, users: frozenset[int] | None) -> Fault | None:
 
 
 def changeable(path: str, status: os.stat_result) -> Fault | None:
-    """That every user of this machine may write to a file or a directory; None where that is not so.
-
-    Args:
-        path: of the file or directory.
-        status: of what it leads to.
-    """
+    """That every user of this machine may write to a file or a directory, by the status of what its path leads to."""
     mode = status.st_mode
     # The sticky bit keeps what is in a directory, and what a device gives is nobody's who writes to it.
     concerned = stat.S_ISREG(mode) or (stat.S_ISDIR(mode) and not mode & stat.S_ISVTX)
@@ -116,10 +102,7 @@ def _foreign(path: str, status: os.stat_result) -> Fault:
 def fault_below(base: str, path: str, users: frozenset[int] | None) -> Fault | None:
     """The first fault on the way from a directory down to a path below it, both included; None if there is none.
 
-    Args:
-        base: absolute path of a directory, whether it exists or not.
-        path: absolute path below it, whether it exists or not.
-        users: as for :func:`fault_of`.
+    Both are absolute, whether they exist or not.
     """
     at = base
     if (found := fault_of(at, users)) is not None:
@@ -133,11 +116,9 @@ def fault_below(base: str, path: str, users: frozenset[int] | None) -> Fault | N
 
 
 def has_modes(device: int | None, mounts: str | None = None) -> bool:
-    """Whether a file system keeps permissions of its own for each file.
+    """Whether a file system, by its number as in os.stat, keeps permissions of its own for each file.
 
-    Args:
-        device: its number, as in os.stat; None where it is not known.
-        mounts: the text of Linux's mountinfo; None reads the process's own.
+    ``mounts`` is the text of Linux's mountinfo; None reads the process's own.
     """
     if sys.platform == "win32":
         return False  # the bits that Python shows there say nothing of who may do what
@@ -163,21 +144,13 @@ _LONGEST = 32_767 if sys.platform == "win32" else 4095
 
 
 def home_directory(env: Mapping[str, str]) -> str | None:
-    """The home directory that ``env`` names, else the operating system's answer; None where that is no home.
-
-    Args:
-        env: the environment.
-    """
+    """The home directory that ``env`` names, else the operating system's answer; None where that is no home."""
     home = _home(env)
     return home if home is not None and fault_of(home, own_users(env)) is None else None
 
 
 def home_fault(env: Mapping[str, str]) -> tuple[str, str] | None:
-    """Why there is no home directory, and what to do; None where there is one.
-
-    Args:
-        env: the environment.
-    """
+    """Why there is no home directory, and what to do; None where there is one."""
     name = _variable()
     home = _home(env)
     if home is None:
@@ -204,23 +177,15 @@ def _home(env: Mapping[str, str]) -> str | None:
 
 
 def is_absolute(path: str) -> bool:
-    """Whether a path means one place whatever the current directory is: on Windows it names its drive too.
-
-    Args:
-        path: any.
-    """
+    """Whether a path means one place whatever the current directory is: on Windows it names its drive too."""
     return os.path.isabs(path) and (sys.platform != "win32" or os.path.splitdrive(path)[0] != "")
 
 
 def leads_out(path: str, directory: str) -> bool:
-    """Whether a path is not below a directory, judged by their text alone.
+    """Whether an absolute path, in its one spelling like the directory, is not below it, judged by their text alone.
 
     So it is judged where looking does harm: on Windows to look at a share (``\\\\host\\share``) sends its host the
     credentials of this user.
-
-    Args:
-        path: absolute path, in its one spelling, like the directory.
-        directory: what it may be below.
     """
     path, directory = os.path.normcase(path), os.path.normcase(directory)
     try:
@@ -230,12 +195,9 @@ def leads_out(path: str, directory: str) -> bool:
 
 
 def absolute_path(path: str, *, base: str | os.PathLike[str], home: str | None = None) -> str:
-    """The path with ``~`` expanded, counted from a directory, in its one spelling; links are not followed.
+    """The path with ``~`` expanded, counted from a base, in its one spelling; links are not followed.
 
-    Args:
-        path: what was written.
-        base: directory that it counts from.
-        home: what ``~`` stands for; None takes the process's own home directory, and empty means that there is none.
+    ``home`` is what ``~`` stands for; None takes the process's own home directory, and empty means that there is none.
 
     Raises:
         ConfigError: it can be the path of nothing, or there is no such home directory.
@@ -257,12 +219,9 @@ def absolute_path(path: str, *, base: str | os.PathLike[str], home: str | None =
 
 
 def is_absent(path: str) -> bool:
-    """Whether nothing stands at a path, be it a link that leads nowhere.
+    """Whether nothing stands at a path, not even a link that leads nowhere.
 
     Not os.path.lexists, for which nothing stands where one may not look.
-
-    Args:
-        path: absolute path.
     """
     try:
         os.lstat(path)

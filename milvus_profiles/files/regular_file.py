@@ -1,13 +1,10 @@
 """Opening a file that somebody else may have put there: it never waits, and it never reads without end.
 
-A FIFO in place of a file waits for a writer that never comes, a device gives bytes for ever, and to open some of them
-already does something.  So whatever is read goes through here: only what is a regular file, judged once more on the
-open descriptor, and only so many bytes of it.  It imports nothing of this package, since completion asks here on every
-press of the tab key; the words of its one exception are for whoever calls to put into an error with a place and a
-remedy.
-
-What a shell gives in the place of a file (``/dev/stdin``, the ``/dev/fd/63`` of ``<(…)``, ``/dev/null``) is read here
-too.  A pipe gives what it holds only once, and programs ask more than once: what was read is kept for the process.
+A FIFO waits for a writer that never comes, a device gives bytes for ever, and to open some of them already does
+something.  So only what is a regular file is read, judged once more on the open descriptor, and only so many bytes; and
+what a shell gives in the place of one (``/dev/stdin``, the ``/dev/fd/63`` of ``<(…)``, ``/dev/null``), which is kept
+for the process, since a pipe gives what it holds only once.  It imports nothing of this package, since completion asks
+here on every press of the tab key.
 """
 
 from __future__ import annotations
@@ -22,6 +19,12 @@ import threading
 import time
 from collections.abc import Callable
 
+
+def flags(*names: str) -> int:
+    """The flags of os.open by these names, as far as the system has them."""
+    return sum(getattr(os, name, 0) for name in names)
+
+
 CONFIGURATION_LIMIT = 64 << 20
 """Bytes of a configuration file: 65,536 profiles take a tenth of it."""
 PEM_LIMIT = 1 << 20
@@ -32,25 +35,14 @@ STATE_LIMIT = 16 << 20
 _CHUNK = 1 << 20
 _PIECE = 1 << 12
 # Without O_NONBLOCK the open itself waits for a FIFO's writer; a regular file ignores it.
-_FLAGS = (
-    os.O_RDONLY
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_NOCTTY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
+_FLAGS = os.O_RDONLY | flags("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY")
 
 
 class FileFault(Exception):
     """A file cannot be read, or is none.
 
-    Args:
-        reason: why, as the end of a sentence: ``"is not a file but a FIFO (a pipe)"``, ``"cannot be read: …"``.
-        errno: the operating system's number of the error; None where it is none of its.
+    The reason is the end of a sentence: ``"is not a file but a FIFO (a pipe)"``, ``"cannot be read: …"``.
     """
-
-    reason: str
-    errno: int | None
 
     def __init__(self, reason: str, errno: int | None = None) -> None:
         super().__init__(reason)
@@ -69,13 +61,9 @@ def is_pem(content: bytes) -> bool:
 
 
 class RegularFile:
-    """What was read, and what the open file itself said of its owner and its mode; it shows none of it.
+    """All bytes that were read, and what the open file itself said of its owner and its mode; it shows none of it.
 
     No dataclass: to import those takes longer than to read the file.
-
-    Args:
-        content: all of its bytes.
-        status: as os.fstat gives it.
     """
 
     __slots__ = ("content", "status")
@@ -86,52 +74,36 @@ class RegularFile:
 
 
 def read_regular(path: str, limit: int) -> RegularFile:
-    """Read a regular file whole.
-
-    Args:
-        path: links are followed.
-        limit: bytes that it may have.
+    """Read a regular file whole; links are followed.
 
     Raises:
-        FileFault: there is none, it is no regular file, it is larger, or it cannot be read.
+        FileFault: there is none, it is no regular file, it has more bytes than the limit, or it cannot be read.
     """
     descriptor, status = open_file(path)
     return read_open(descriptor, limit, status)
 
 
 def read_open(descriptor: int, limit: int, status: os.stat_result | None = None) -> RegularFile:
-    """Read whole what is open, if it is a regular file.
+    """Read whole what is open, if it is a regular file, and close it.
 
-    Args:
-        descriptor: it is closed.
-        limit: bytes that it may have.
-        status: what os.fstat says of it, where that is known already, and that it is a regular file.
-
-    Raises:
-        FileFault: as :func:`read_regular`.
+    ``status`` is what os.fstat says of it, where that is known already, and that it is a regular file.  Errors are
+    those of :func:`read_regular`.
     """
     try:
         if status is None:
             status = os.fstat(descriptor)
             check_kind(status.st_mode)
-        content = _read(descriptor, status.st_size, limit)
+        if status.st_size > limit:
+            raise _too_large(limit)
+        return RegularFile(_read(descriptor, status.st_size, limit), status)
     finally:
         os.close(descriptor)
-    if content is None:
-        shown = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit >> 10} KiB"
-        raise FileFault(f"is larger than {shown}")
-    return RegularFile(content, status)
 
 
 def open_file(path: str, *, pipes: bool = False) -> tuple[int, os.stat_result]:
-    """Open a file for reading, without waiting.
+    """Open a file for reading, without waiting; links are followed, and the caller closes the descriptor.
 
-    Args:
-        path: links are followed.
-        pipes: take a FIFO too, whose reads do not wait either, and a terminal, for the caller to refuse.
-
-    Returns:
-        The descriptor, for the caller to close, and its status.
+    ``pipes`` takes a FIFO too, whose reads do not wait either, and a terminal, for the caller to refuse.
 
     Raises:
         FileFault: there is none, it is of another kind, or it cannot be opened.
@@ -156,25 +128,31 @@ def open_file(path: str, *, pipes: bool = False) -> tuple[int, os.stat_result]:
     return descriptor, status
 
 
-def _read(descriptor: int, size: int, limit: int) -> bytes | None:
-    """All that there is; None if that is more than the limit."""
-    if size > limit:
-        return None
+def _read(descriptor: int, size: int, limit: int, deadline: float | None = None) -> bytes:
+    """All that there is; of what a deadline is for, waiting until it for each piece."""
     parts: list[bytes] = []
     total = 0
-    try:
-        # By what comes and not by the size: a file may be growing, and those of /proc have none.
-        # In pieces of the size all the same, which need no more memory than there is to read.
-        while part := os.read(descriptor, min(_CHUNK, max(size - total, 0) + _PIECE, limit + 1 - total)):
-            parts.append(part)
-            total += len(part)
-            if total > limit:
-                return None
-    except BlockingIOError:
-        raise FileFault("is not a file that has an end") from None  # /proc/kmsg and its like
-    except OSError as error:
-        raise _fault(error) from None
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    while True:
+        if deadline is not None:
+            wait_readable(descriptor, deadline)
+        try:
+            # By what comes and not by the size: a file may be growing, and those of /proc have none.
+            # In pieces of the size all the same, which need no more memory than there is to read.
+            part = os.read(descriptor, min(_CHUNK, max(size - total, 0) + _PIECE, limit + 1 - total))
+        except BlockingIOError:
+            raise FileFault("is not a file that has an end") from None  # /proc/kmsg and its like
+        except OSError as error:
+            raise _fault(error) from None
+        if not part:
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.append(part)
+        total += len(part)
+        if total > limit:
+            raise _too_large(limit)
+
+
+def _too_large(limit: int) -> FileFault:
+    return FileFault(f"is larger than {f'{limit >> 20} MiB' if limit >= 1 << 20 else f'{limit >> 10} KiB'}")
 
 
 def _fault(error: OSError) -> FileFault:
@@ -182,12 +160,7 @@ def _fault(error: OSError) -> FileFault:
 
 
 def check_kind(mode: int, pipes: bool = False, *, terminals: bool = False) -> None:
-    """Refuse what is no regular file.
-
-    Args:
-        mode: what os.stat says of it.
-        pipes: let a FIFO pass.
-        terminals: let a device pass.
+    """Refuse what is no regular file, by its mode; FIFOs and devices (``terminals``) may be let pass.
 
     Raises:
         FileFault: it is of another kind.
@@ -215,72 +188,56 @@ _KEPT: dict[tuple[str, int, int], Callable[[], RegularFile]] = {}
 
 
 def is_given(path: str) -> bool:
-    """Whether a path stands for what this process was started with, and for no file that could be written.
-
-    Args:
-        path: absolute path.
-    """
+    """Whether an absolute path stands for what this process was started with, and for no file that could be written."""
     if sys.platform == "win32":
         return path.lower() in _NOTHING  # nothing else of that kind has a path there
     return _GIVEN.fullmatch(path) is not None
 
 
 def read_given(path: str, limit: int, seconds: float = 30.0) -> RegularFile:
-    """Read whole what a process was given, or what was read of it before.
+    """Read whole what a process was given (:func:`is_given`), or what was read of it before.
 
-    Args:
-        path: one of those that :func:`is_given` knows.
-        limit: bytes that it may have.
-        seconds: how long a pipe may take to give all of it.
-
-    Raises:
-        FileFault: there is none, it is a terminal or a device, it is larger, or it does not end in time.
+    FileFault where there is none, it is a terminal or a device, it is larger, or a pipe does not end in so many
+    seconds.
     """
     if sys.platform == "win32":
         return RegularFile(b"", os.stat(os.devnull))
-    else:  # noqa: RET505  # mypy looks for no name where it knows the platform
-        return _read_given(path, limit, seconds)
-
-
-if sys.platform != "win32":
-
-    def _read_given(path: str, limit: int, seconds: float) -> RegularFile:
-        with _LOCK:
-            try:
-                status = os.stat(path)
-            except OSError as error:
-                raise FileFault(f"cannot be read: {error.strerror}", error.errno) from None
-            if stat.S_ISCHR(status.st_mode) and status.st_rdev == os.stat(os.devnull).st_rdev:
-                return RegularFile(b"", status)
-            key = (path, status.st_dev, status.st_ino)
-            if (known := _KEPT.get(key)) is not None:
-                return known()
-            read = _read_once(path, limit, seconds)
-            _KEPT[key] = lambda: read
-            return read
-
-    def _read_once(path: str, limit: int, seconds: float) -> RegularFile:
-        descriptor, status = open_file(path, pipes=True)
-        if stat.S_ISREG(status.st_mode):
-            return read_open(descriptor, limit, status)
+    with _LOCK:
         try:
-            if os.isatty(descriptor):
-                raise FileFault("is a terminal")
-            return RegularFile(_drained(descriptor, limit, time.monotonic() + seconds), status)
-        finally:
-            os.close(descriptor)
+            status = os.stat(path)
+        except OSError as error:
+            raise _fault(error) from None
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == os.stat(os.devnull).st_rdev:
+            return RegularFile(b"", status)
+        key = (path, status.st_dev, status.st_ino)
+        if (known := _KEPT.get(key)) is not None:
+            return known()
+        read = _read_once(path, limit, seconds)
+        _KEPT[key] = lambda: read
+        return read
 
-    def _drained(descriptor: int, limit: int, deadline: float) -> bytes:
-        content = bytearray()
-        waiting = select.poll()  # not select.select, which refuses descriptors from 1024 on
-        waiting.register(descriptor, select.POLLIN)
-        while True:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0 or not waiting.poll(remaining * 1000):
-                raise FileFault("is a pipe whose writer does not end")
-            part = os.read(descriptor, _CHUNK)
-            if not part:
-                return bytes(content)
-            content += part
-            if len(content) > limit:
-                raise FileFault(f"is larger than {limit >> 20} MiB")
+
+def _read_once(path: str, limit: int, seconds: float) -> RegularFile:
+    descriptor, status = open_file(path, pipes=True)
+    if stat.S_ISREG(status.st_mode):
+        return read_open(descriptor, limit, status)
+    try:
+        if os.isatty(descriptor):
+            raise FileFault("is a terminal")
+        content = _read(descriptor, limit, limit, time.monotonic() + seconds)
+    except TimeoutError:
+        raise FileFault("is a pipe whose writer does not end") from None
+    finally:
+        os.close(descriptor)
+    return RegularFile(content, status)
+
+
+def wait_readable(descriptor: int, deadline: float) -> None:
+    """Until there is something to read, or the end; TimeoutError where neither comes in time."""
+    remaining = deadline - time.monotonic()
+    if remaining <= 0 or sys.platform == "win32":  # where nothing can be waited for
+        raise TimeoutError
+    waiting = select.poll()  # not select.select, which refuses descriptors from 1024 on
+    waiting.register(descriptor, select.POLLIN)
+    if not waiting.poll(remaining * 1000):
+        raise TimeoutError

@@ -74,6 +74,8 @@ def unsaid(profile: Profile) -> tuple[str, ...]:
     return names if profile.proxy is None else (*names, "proxy")
 
 
+# --- programs ---------------------------------------------------------------------------------------------------------
+
 SIGNAL_STATUS = 128
 """What a shell adds to the number of the signal that ended a program."""
 

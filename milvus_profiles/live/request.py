@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ..background import seconds_of
 from ..config.documents import file_warnings
 from ..config.fields import FIELDS, SECRET_FIELDS
-from ..config.loading import BrokenFileWarning, load_for, profiles_of
+from ..config.loading import BrokenFileWarning, Unchanged, load_for, profiles_of
 from ..config.profiles import Profiles
 from ..config.resolved import Resolved, check_plaintext
-from ..config.unchanged import Unchanged
 from ..connectable import Connectable
 from ..errors import ConfigError, MilvusProfilesError, ParamError
 from ..log import EVENTS, LOG, log

@@ -35,16 +35,14 @@ def refused(core: Leases, key: KeyState, answer: str) -> PoolError:
     stats = core.stats()
     leases = counted(stats.keys[key.name].pool_active, "lease")
     limit = f"{leases} on {len(key.entries)} of {counted(key.cap, 'connection')}"
-    if not settings.block_when_exhausted:
-        reason, hint = "and block_when_exhausted is off", "return connections sooner, or raise the limits of the pool"
-    else:
+    reason, hint = "block_when_exhausted is off", "return connections sooner, or raise the limits of the pool"
+    if settings.block_when_exhausted:
         waiting = len(key.queue)
-        reason = (
-            f"and {counted(waiting, 'borrower')} wait{'s' if waiting == 1 else ''} (max_waiting {settings.max_waiting})"
-        )
-        hint = "return connections sooner, or raise the limits of the pool or max_waiting"
+        waits = "waits" if waiting == 1 else "wait"
+        reason = f"{counted(waiting, 'borrower')} {waits} (max_waiting {settings.max_waiting})"
+        hint += " or max_waiting"
     return PoolExhaustedError(
-        f"the pool has no connection of {key.name!r} left: {limit}, {reason}", hint=hint, stats=stats
+        f"the pool has no connection of {key.name!r} left: {limit}, and {reason}", hint=hint, stats=stats
     )
 
 
@@ -123,6 +121,8 @@ def leak_message(leak: Leak) -> str:
         return said
     return f"{said}; it was taken here:\n{''.join(traceback.format_list(leak.stack)).rstrip()}"
 
+
+# --- OpenTelemetry ----------------------------------------------------------------------------------------------------
 
 _PREFIX = "db.client.connection"
 _NAME = f"{_PREFIX}.pool.name"

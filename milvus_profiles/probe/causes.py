@@ -33,6 +33,8 @@ GATEWAY_WITHOUT_HTTP2 = (
 )
 """What to know where HTTP/1 is spoken."""
 
+# --- TLS --------------------------------------------------------------------------------------------------------------
+
 # What BoringSSL and gRPC's own check of the name say.
 _DISTRUST: dict[str, Distrust] = {
     "certificate has expired": "expired",
@@ -178,6 +180,11 @@ def client_certificate(context: ConnectContext, own: Certificate | None = None) 
     )
 
 
+# --- gateways ---------------------------------------------------------------------------------------------------------
+#
+# gRPC gives most HTTP statuses the status that Milvus has for another cause: 401 looks like a wrong password, 403 like
+# a missing privilege, 404 like a method that is unknown.  Its words tell them apart.
+
 _HTTP_STATUS = re.compile(r"Received http2 header with status: (\d{3})\b")
 # ENHANCE_YOUR_CALM is what nginx says to a header that is too long; a gRPC server says so of pings, and names them.
 _CALM = re.compile(r"GOAWAY received; Error code: 11\b(?!.*too_many_pings)", re.DOTALL)
@@ -291,6 +298,11 @@ def _header_length(context: ConnectContext) -> int:
     """Of the metadata that carries the token: base64 makes four characters of three bytes."""
     return 0 if context.token is None else -(-len(context.token.reveal().encode()) // 3) * 4
 
+
+# --- names ------------------------------------------------------------------------------------------------------------
+#
+# gRPC reads /etc/hosts and asks name servers by itself (c-ares), and of a name with several lines it may take one where
+# the system takes all.  Where the system knows an address that answers, a channel can be told that.
 
 # Of a connection that did not come about: no address, or none that lets anybody in.
 _UNRESOLVED = re.compile("errors resolving|DNS resolution failed|name resolution|lookup failed")

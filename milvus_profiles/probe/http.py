@@ -134,6 +134,8 @@ def _words(error: Exception) -> str:
     return "what answers speaks no HTTP/1.1"
 
 
+# --- web consoles -----------------------------------------------------------------------------------------------------
+
 ConsoleName = Literal["zilliz", "attu", "webui"]
 
 NAMES: dict[ConsoleName, str] = {"zilliz": "Zilliz Cloud", "attu": "Attu", "webui": "Milvus WebUI"}

@@ -24,7 +24,7 @@ PIECE = 16_384
 
 
 class Stream:
-    """A connection, which remains the caller's to close.
+    """A connection, which remains the caller's to close; whoever is at the other end may drip, or never stop.
 
     Every method raises OSError where the connection breaks or the time is over (TimeoutError).
     """

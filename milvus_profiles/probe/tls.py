@@ -274,6 +274,9 @@ def _shown_chain(session: ssl.SSLObject, own: bytes) -> tuple[tuple[Certificate,
     return tuple(read), len(shown)
 
 
+# --- all layers -------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class ProbeResults:
     """What was seen, from the name up; what was not looked at is None.

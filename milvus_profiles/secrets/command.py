@@ -63,10 +63,8 @@ def variables(command: CommandSource, env: Mapping[str, str], *, terminal: bool 
 def find_program(program: str, env: Mapping[str, str]) -> str | None:
     """The file of a program; None where there is none.
 
-    Args:
-        program: a path, or a name that is looked for in the absolute entries of PATH: never in the current directory,
-            which may be anybody's.  On Windows its extension may be left out, as PATHEXT has it.
-        env: for its PATH.
+    A name is looked for in the absolute entries of PATH: never in the current directory, which may be anybody's.  On
+    Windows its extension may be left out, as PATHEXT has it.
     """
     path = absolute_entries(env.get("PATH", os.defpath))
     if sys.platform == "win32":
@@ -111,9 +109,6 @@ def run_command(
         show_stderr: let it write to our standard error; otherwise that is discarded.
         terminal: held while the program may ask on the terminal, if this process has one and runs in its foreground;
             then it has standard input, standard error and TERM as well.  None gives it no terminal.
-
-    Returns:
-        The secret, and when it expires if the program says so.
 
     Raises:
         SecretUnavailableError: it cannot be started, fails, takes too long, or prints something else.

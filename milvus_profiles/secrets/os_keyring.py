@@ -88,14 +88,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def keyring_timeout(env: Mapping[str, str], *, interactive: bool = False) -> float:
-    """How long to wait for the keyring, in seconds.
+    """How long to wait for the keyring, in seconds: 3, or 60 where someone can answer a prompt (``interactive``).
 
-    Args:
-        env: the environment; ``MILVUS_PROFILES_KEYRING_TIMEOUT`` in it beats the defaults.
-        interactive: someone can answer a prompt: 60 instead of 3.
-
-    Raises:
-        ConfigError: the variable is not a number above 0.
+    ``MILVUS_PROFILES_KEYRING_TIMEOUT`` beats both; ConfigError where that is not a number above 0.
     """
     text = env.get(KEYRING_TIMEOUT, "")
     if not text:
@@ -115,11 +110,7 @@ def keyring_timeout(env: Mapping[str, str], *, interactive: bool = False) -> flo
 
 @contextlib.contextmanager
 def allowing(module: str) -> Iterator[None]:
-    """Allow the backends of a module in this process for a while: those of tests.
-
-    Args:
-        module: its dotted name.
-    """
+    """Allow the backends of a module, by its dotted name, in this process for a while: those of tests."""
     _allowed_here.add(module)
     try:
         yield
@@ -182,11 +173,7 @@ class OSKeyring:
         return self._ask(lambda backends: _erase(backends, account))
 
     def backend(self) -> str:
-        """The dotted name of the backend that secrets are stored in, such as ``keyring.backends.macOS.Keyring``.
-
-        Raises:
-            SecretUnavailableError: as :meth:`get`.
-        """
+        """The dotted name of the backend that secrets are stored in, such as ``keyring.backends.macOS.Keyring``."""
         return self._ask(lambda backends: _name(backends[0]))
 
     def _ask(self, work: Callable[[list[Any]], T]) -> T:
@@ -289,11 +276,8 @@ def _library() -> Any:
 def _check_places(env: Mapping[str, str]) -> None:
     """Refuse where the library would take its settings from a directory that may be anybody's.
 
-    ``keyringrc.cfg`` names a backend and a directory to import it from, and is looked for below ``XDG_CONFIG_HOME``
-    and the home directory as they are spelled: relative ones mean the current directory.
-
-    Raises:
-        SecretUnavailableError: the home directory is none, or one of the variables is relative, or others may write.
+    ``keyringrc.cfg`` names a backend and a directory to import it from, and is looked for below ``XDG_CONFIG_HOME`` and
+    the home directory as they are spelled: relative ones mean the current directory.
     """
     problem = home_fault(env)
     names = ("LOCALAPPDATA", "ProgramData") if sys.platform == "win32" else ("XDG_CONFIG_HOME", "XDG_DATA_HOME")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import select
 import stat
 import sys
 import time
@@ -22,7 +21,7 @@ from typing import Literal
 from ..connectable import CommandSource, Credential, EnvSource, FileSource, KeyringSource
 from ..endpoint import Endpoint
 from ..errors import SecretUnavailableError
-from ..files.regular_file import FileFault, is_given, open_file
+from ..files.regular_file import FileFault, is_given, open_file, wait_readable
 from ..log import log
 from ..masked import MaskedMapping, SecretText, secret_fault
 from ..text import ANSWERS, OPTIONS, Standing
@@ -33,14 +32,9 @@ _HINT = "write the secret into that file, or name another one in the profile"
 
 
 def read_file(path: str, seconds: float) -> Fetched:
-    """Read a secret.
+    """Read a secret from a file, in full and bounded in size; a pipe may take so many seconds to give all of it.
 
-    Args:
-        path: absolute path.
-        seconds: how long a pipe may take to give all of it.
-
-    Returns:
-        The secret, and FOR_EVER if it came from a pipe that this process was started with: that gives it only once.
+    What came from a pipe that this process was started with is kept FOR_EVER: that gives it only once.
 
     Raises:
         SecretUnavailableError: it cannot be read, or what it holds is no secret.
@@ -97,23 +91,11 @@ def _read_or_wait(received: Received, descriptor: int, deadline: float, waits: b
     """False at the end of the file."""
     try:
         if waits:
-            _wait(descriptor, deadline)
+            wait_readable(descriptor, deadline)
         return received.read_from(partial(os.read, descriptor))
     except BlockingIOError:
-        _wait(descriptor, deadline)
+        wait_readable(descriptor, deadline)
         return True
-
-
-def _wait(descriptor: int, deadline: float) -> None:
-    """Until there is something to read, or the end; TimeoutError where neither comes in time."""
-    remaining = deadline - time.monotonic()
-    if remaining <= 0 or sys.platform == "win32":  # where nothing can be waited for
-        raise TimeoutError
-    # Not select.select, which refuses descriptors from 1024 on.
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    if not poll.poll(remaining * 1000):
-        raise TimeoutError
 
 
 _KEPT = SecretCache()
@@ -150,13 +132,9 @@ class SecretContext:
 
 @dataclass(frozen=True)
 class SecretStatus:
-    """Whether a secret is there.
+    """Whether a secret is there, its kind, and the dotted name of the keyring's backend where that is asked.
 
-    Attributes:
-        state: whether it is there.  A file is not read and a command not run for this: they are ``"present"`` if the
-            file or the program exists.
-        kind: as in :class:`~milvus_profiles.profile.Credential`; ``"none"`` for a profile without credentials.
-        backend: dotted name of the keyring's backend; None where the keyring is not asked.
+    A file is not read and a command not run for this: they are ``"present"`` if the file or the program exists.
     """
 
     state: Literal["present", "missing"]
@@ -167,15 +145,11 @@ class SecretStatus:
 def resolve(
     credential: Credential | None, endpoint: Endpoint, context: SecretContext, *, refresh: bool = False
 ) -> SecretText | None:
-    """The whole token of a credential: ``user:password``, or the token itself.
+    """The whole token of a credential: ``user:password``, or the token itself; None of None.
 
-    It blocks while it reads files, runs commands or waits for the keyring.
-
-    Args:
-        credential: what the profile says; None gives None.
-        endpoint: where the token will be sent; the keyring's entries are bound to it.
-        context: the environment and the keyring.
-        refresh: get it anew although a command's result is still kept, because the server refused it.
+    It blocks while it reads files, runs commands or waits for the keyring, whose entries are bound to the endpoint that
+    the token will be sent to.  ``refresh`` gets it anew although a command's result is still kept, because the server
+    refused it.
 
     Raises:
         SecretUnavailableError: it cannot be had.

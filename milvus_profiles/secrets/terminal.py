@@ -26,7 +26,10 @@ if sys.platform == "win32":
 
     @contextlib.contextmanager
     def restored(*, always: bool = False) -> Iterator[None]:  # noqa: ARG001
-        """Nothing to do."""
+        """Give the terminal back its state where what is done ends in an exception, such as a time limit or Ctrl+C.
+
+        ``always``: also where it does not.
+        """
         yield
 
     @contextlib.contextmanager

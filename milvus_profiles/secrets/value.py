@@ -1,13 +1,9 @@
 """How a secret is written, held while it comes in, named in the keyring, and kept; not where it comes from.
 
-What sees secrets in the clear raises nothing: the caller, whose locals hold only masked values, does.
-
-The keyring keeps a secret under where it may be sent and for whom, never under the profile's alias: whoever writes a
-configuration file chooses its aliases, so a secret found by alias could be led to any server.  Two endpoints that
-differ, or two users, must never share a name.
-
-A command may say until when its token is good, and a pipe can be read only once; everything else is fetched anew each
-time, by one thread at a time, whose answer those share who come meanwhile.
+What sees secrets in the clear raises nothing: the caller, whose locals hold only masked values, does.  The keyring
+keeps a secret under where it may be sent and for whom, never under the profile's alias, which whoever writes a
+configuration file chooses.  A command may say until when its token is good, and a pipe can be read only once;
+everything else is fetched anew each time, though callers that come while it is being fetched share the answer.
 """
 
 from __future__ import annotations
@@ -16,6 +12,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 
 from ..endpoint import Endpoint
 from ..errors import ConfigError, SecretUnavailableError
@@ -26,12 +23,7 @@ SIZE_LIMIT = 64 * 1024
 
 
 def make_token(user: str | None, password: SecretText) -> SecretText:
-    """The token that Milvus takes.
-
-    Args:
-        user: name of the user; None where the secret is a whole token already.
-        password: the user's password, or the token.
-    """
+    """The token that Milvus takes; without a user the password is a whole token already."""
     return password if user is None else SecretText(f"{user}:{password.reveal()}")
 
 
@@ -55,8 +47,7 @@ class Received:
     def read_from(self, read: Callable[[int], bytes]) -> bool:
         """Read once, up to one byte more than the limit; False at the end of what there is.
 
-        Args:
-            read: what reads at most so many bytes, as os.read does of a descriptor; what it raises is passed on.
+        ``read`` reads at most so many bytes, as os.read does of a descriptor; what it raises is passed on.
         """
         before = len(self._data)
         self._data += read(SIZE_LIMIT + 1 - before)
@@ -80,16 +71,11 @@ SERVICE = "milvus-profiles"
 
 
 def keyring_account(endpoint: Endpoint, user: str | None) -> str:
-    """The keyring's username for the secret of an endpoint and a user.
+    """The keyring's username for the secret of a canonical endpoint and a user, None for a whole token.
 
-    Args:
-        endpoint: the canonical endpoint, with the TLS that is in effect.
-        user: whose password it is; None for a whole token.
-
-    Returns:
-        ``tls|HOST|PORT|USER`` or ``plain|HOST|PORT|USER`` (an IPv6 host without brackets), ``unix|REALPATH||USER`` for
-        a Unix socket; the last part is empty for a whole token.  A ``|`` or ``%`` in a socket's path is
-        percent-encoded.
+    It is ``tls|HOST|PORT|USER`` or ``plain|HOST|PORT|USER`` (an IPv6 host without brackets), ``unix|REALPATH||USER``
+    for a Unix socket; the last part is empty for a whole token.  A ``|`` or ``%`` in a socket's path is
+    percent-encoded.
 
     Raises:
         ConfigError: the endpoint is Milvus Lite, which has no authentication.
@@ -117,17 +103,15 @@ Fetched = tuple[SecretText, float | None]
 """A secret and the time until which it may be kept: seconds since the epoch, FOR_EVER, or None for not at all."""
 
 
+@dataclass(slots=True, eq=False)
 class _Flight:
     """One fetch, and what came of it: None as long as nothing did.
 
     Whoever fetches holds the lock, in a ``with`` that an interrupt ends too; then it is the turn of the next.
     """
 
-    __slots__ = ("answer", "turn")
-
-    def __init__(self) -> None:
-        self.turn = threading.Lock()
-        self.answer: SecretText | SecretUnavailableError | None = None
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    answer: SecretText | SecretUnavailableError | None = None
 
 
 class SecretCache:
@@ -148,11 +132,10 @@ class SecretCache:
     def get(
         self, key: Hashable, fetch: Callable[[], Fetched], *, now: Callable[[], float], refresh: bool
     ) -> SecretText:
-        """What is kept under the key, or what fetching gives.
+        """What is kept under the key, or what fetching gives, by one thread at a time per key and without a lock held.
 
         Args:
             key: all that decides what is fetched; its repr must not show a secret.
-            fetch: called without a lock held, by one thread at a time per key.
             now: the clock, in seconds since the epoch.
             refresh: fetch although something is kept, unless it is kept for ever.
 

@@ -1,12 +1,9 @@
 """Surgery on the text of a document: where a table's fields, sub-tables and comments are, and what becomes of them.
 
-A :class:`TextDocument` knows the shapes in which TOML can declare a table (a header, dotted keys, an inline table,
-sub-tables that imply it) and nothing of what the tables mean.  It is not asked to check: whoever edits one compares
-the outcome with the same edit on plain data, and throws away what differs.
-
-Comments go with what they stand above.  A block of comment lines that touches a header belongs to it, also where it
-touches the table before as well; one that touches the last field of a table, and no header, belongs to that table;
-one that stands alone between blank lines belongs to nobody and always stays.
+It is not asked to check: whoever edits a document compares the outcome with the same edit on plain data.  Comments go
+with what they stand above.  A block of comment lines that touches a header belongs to it, also where it touches the
+table before as well; one that touches the last field of a table, and no header, belongs to that table; one that stands
+alone between blank lines belongs to nobody and always stays.
 """
 
 from __future__ import annotations
@@ -65,8 +62,6 @@ class TextDocument:
             number += line.raw.count("\n")
         return number
 
-    # --- edits ---------------------------------------------------------------------------------------------------
-
     def comment(self, *lines: str) -> None:
         """Append lines of comment, each with its ``#``."""
         self._append([line + self._newline for line in lines])
@@ -117,8 +112,7 @@ class TextDocument:
     def copy_table(self, source: Path, target: Path) -> bool:
         """Append a copy of a table, word for word, without the comments around it.
 
-        Returns:
-            Whether it could be done: only for a table that has headers and nothing elsewhere.
+        False where it cannot be done: for a table without headers, or with fields elsewhere.
         """
         mine = [index for index, line in enumerate(self.lines) if line.below(source)]
         if not mine or any(self.lines[i].table[: len(source)] != source for i in mine if self._is_entry(i)):
@@ -167,8 +161,6 @@ class TextDocument:
             doomed.update(range(start, self._end(index) if line.kind == "header" else index + 1))
         self._drop(doomed)
 
-    # --- where things are ----------------------------------------------------------------------------------------
-
     def _is_entry(self, index: int) -> bool:
         return self.lines[index].kind == "entry"
 
@@ -206,8 +198,6 @@ class TextDocument:
         while tail < len(self.lines) and self.lines[tail].kind == "comment":
             tail += 1
         return end if tail < len(self.lines) and self.lines[tail].kind == "header" else tail
-
-    # --- insertion and removal of lines --------------------------------------------------------------------------
 
     def _rewrite(self, index: int, raw: str) -> None:
         """Change the value of an entry; its own key stays."""

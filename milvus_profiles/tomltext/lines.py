@@ -106,12 +106,9 @@ _DATES = (datetime.datetime, datetime.date, datetime.time)
 
 
 def plain(value: Any) -> Any:
-    """A value as tomli would give it back: a dict, list, str, int, float, bool, date or time.
+    """A value as tomli would give it back; ConfigError, which does not repeat it, where TOML has no such value.
 
-    Tuples, mappings and :class:`SecretText`, whose secret is meant to be written, are turned into these.
-
-    Raises:
-        ConfigError: TOML has no such value.  The message does not repeat it.
+    Tuples, mappings and :class:`SecretText`, whose secret is meant to be written, are turned into what it has.
     """
     if isinstance(value, SecretText):
         return plain(value.reveal())

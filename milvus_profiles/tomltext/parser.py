@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import marshal
 import re
+from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -50,53 +51,20 @@ def loads(text: str) -> dict[str, Any]:
     """
     if len(text) < _LARGE:
         return _parsed(text)
+    data: dict[str, Any]
     if kept := _kept(text):
-        # Whoever asks changes what he gets.
-        data: dict[str, Any] = _thawed(kept[0])
+        data = marshal.loads(kept[0])  # noqa: S302 - our own; whoever asks changes what he gets
     else:
         data = _parsed(text)
-        kept.append(_frozen(data))
+        with suppress(ValueError):  # of dates, which it does not take
+            kept.append(marshal.dumps(data))
     return data
-
-
-def says(text: str, data: dict[str, Any]) -> bool:
-    """Whether a text says just what plain data does, in the same order; no is a reason to look closer.
-
-    Raises:
-        TOMLDecodeError, ValueError, RecursionError: as :func:`loads`.
-    """
-    if len(text) < _LARGE:
-        return _frozen(_parsed(text)) == _frozen(data)
-    if not (kept := _kept(text)):
-        kept.append(_frozen(_parsed(text)))
-    return kept[0] == _frozen(data)
 
 
 @lru_cache(maxsize=2)
 def _kept(text: str) -> list[bytes]:  # noqa: ARG001
     """Where a document stays for the next who asks: an edit is read by who looks a profile up, edits and checks."""
     return []
-
-
-WITHOUT_REFERENCES = 2
-"""The version of marshal's format in which equal data has equal bytes."""
-
-
-def _frozen(data: dict[str, Any]) -> bytes:
-    try:
-        return marshal.dumps(data, WITHOUT_REFERENCES)
-    except ValueError:  # of dates, which it does not take
-        import pickle
-
-        return pickle.dumps(data, pickle.HIGHEST_PROTOCOL)
-
-
-def _thawed(frozen: bytes) -> Any:
-    if not frozen.startswith(b"\x80"):
-        return marshal.loads(frozen)  # noqa: S302 - our own
-    import pickle
-
-    return pickle.loads(frozen)  # noqa: S301 - our own
 
 
 def _parsed(text: str) -> dict[str, Any]:

@@ -42,13 +42,8 @@ _PLAIN_HEADER = re.compile(r"\[([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\]")
 
 
 class Span(NamedTuple):
-    """Places of one entry, as offsets in characters from the start of the text.
-
-    Attributes:
-        key: start of its last key; for an array's element, of its value.
-        value: start of its value; for a table with a header, of the header's bracket.
-        end: just behind its value.
-    """
+    """Where its last key starts (for an array's element, its value), where its value starts (for a table with a header,
+    its bracket), and just behind it: offsets in characters."""
 
     key: int
     value: int
@@ -63,7 +58,6 @@ class Positions:
     """The places of all entries of one text.
 
     Args:
-        text: the whole file.
         spans: by key path; the root is not among them.
         comments: offsets at which comments start, ascending.
         statements: the entries and headers of the document itself, in their order; of a scan within nothing.
@@ -113,9 +107,8 @@ Within = Literal["everything", "tables", "nothing"]
 def scan(text: str, within: Within = "everything") -> Positions:
     """Find the place of every entry of a TOML document that tomli has accepted.
 
-    Args:
-        text: the document.
-        within: what to look into for entries and comments: arrays and inline tables, inline tables alone, or neither.
+    ``within`` says what to look into for entries and comments: arrays and inline tables, inline tables alone, or
+    neither.
     """
     scanner = _Scanner(text, within)
     scanner.document()

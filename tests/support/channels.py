@@ -18,6 +18,7 @@ from milvus_profiles.channel.metadata import TokenHolder
 from milvus_profiles.masked import SecretText
 
 from .connections import LoopThread
+from .speaking import Speaker, speaking
 
 OLD, NEW = "root:canary-old-7f3a", "root:canary-new-7f3a"
 OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
@@ -116,3 +117,11 @@ def any_channels(request: pytest.FixtureRequest) -> Iterator[Channels]:
     one: Channels = request.param()
     yield one
     one.end()
+
+
+@pytest.fixture(name="speaker")
+def speaking_at_once() -> Iterator[Speaker]:
+    """Answers without a wait, unless a test clears `hold`."""
+    with speaking() as one:
+        one.hold.set()
+        yield one

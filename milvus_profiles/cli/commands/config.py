@@ -148,11 +148,7 @@ def _loaders(files: list[str]) -> list[Callable[[], Profiles]]:
 
 
 def _examine(profiles: Profiles, findings: list[MilvusProfilesError]) -> tuple[int, int]:
-    """Add what is wrong with some profiles to the findings, up to a limit.
-
-    Returns:
-        How many more findings there are, and how many profiles were not looked at.
-    """
+    """Add what is wrong to the findings, up to a limit; how many more there are, and profiles not looked at."""
     more, left = 0, len(profiles)
     for _, _, result in profiles.examined():
         left -= 1

@@ -12,7 +12,7 @@ from typer import Argument, Option
 
 from ...config.resolved import check_plaintext
 from ...errors import UsageError
-from ...interop.running import LEAVES, PREFIX, SECRET_LEAVES, unsaid, variables
+from ...interop.running import LEAVES, PREFIX, SECRET_LEAVES, holding_signals, replace, run_child, unsaid, variables
 from ...masked import MaskedMapping
 from ...names import suggest
 from .. import keyring_access
@@ -104,8 +104,6 @@ def execute(
 
     if profile.endpoint.kind == "lite":
         raise typer.Exit(_beside_lite(command, profile, environment))
-    from ...interop.running import replace
-
     _flush()
     try:
         replace(command, environment(profile.endpoint))
@@ -155,7 +153,6 @@ def _token(resolved: Resolved, wanted: set[str], prefix: str) -> SecretText | No
 def _beside_lite(command: list[str], profile: Profile, environment: Callable[[Endpoint], MaskedMapping]) -> int:
     from ...channel.lite import acquire_lite
     from ...endpoint import Endpoint
-    from ...interop.running import holding_signals, run_child
 
     with holding_signals():
         lease = acquire_lite(profile.endpoint.path, profile.untrusted)

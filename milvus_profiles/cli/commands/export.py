@@ -10,12 +10,14 @@ from typer import Option
 from ...config.locations import user_file
 from ...config.resolved import check_plaintext
 from ...config.trust import remedy
+from ...connectable import CommandSource, EnvSource, KeyringSource
 from ...errors import ConfigError, DeclinedError, UntrustedError, UsageError
 from ...files.regular_file import is_given
 from ...interop.exports import FORMATS, export, find_format
+from ...interop.exports.plan import plan_for
 from .. import keyring_access
 from ..asking import Asked, confirm
-from ..options import AliasArgument
+from ..options import AliasArgument, begun
 from ..output import emit_json, note, warn, warn_about_profiles
 from ..session import NAME, Session, current
 
@@ -25,15 +27,11 @@ if TYPE_CHECKING:
     from ...profile import Profile
 
 
-def _formats(incomplete: str) -> list[str]:
-    return [name for name in FORMATS if name.startswith(incomplete)]
-
-
 def export_profile(
     alias: AliasArgument,
     to: Annotated[
         str,
-        Option("--to", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.", autocompletion=_formats),
+        Option("--to", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.", autocompletion=begun(FORMATS)),
         Asked("one", "Which format?", tuple(FORMATS)),
     ],
     with_secret: bool = Option(
@@ -43,8 +41,6 @@ def export_profile(
     strict: bool = Option(False, "--strict", help="Fail where the client cannot express something of the profile."),
 ) -> None:
     """Print a profile as another client wants it: variables, a complete program, a manifest, or an entry for agents."""
-    from ...interop.exports.plan import plan_for
-
     session = current()
     form = find_format(to)
     if with_secret and not form.connects:
@@ -126,8 +122,6 @@ _HOMES = ("HOME", "USERPROFILE", "APPDATA")
 
 def _needs(resolved: Resolved, session: Session) -> tuple[str, ...]:
     """The variables of this environment without which ``exec`` finds another profile, or no secret."""
-    from ...connectable import CommandSource, EnvSource, KeyringSource
-
     names = [value.origin.name for value in resolved.raw.values.values() if value.origin.layer == "environment"]
     if "MILVUS_URI" in names and session.env.get("MILVUS_CONN_ALIAS"):
         names.append("MILVUS_CONN_ALIAS")

@@ -11,6 +11,7 @@ import typer
 from typer import Argument, Context
 
 from ... import errors
+from ...config.locations import current_directory
 from ...errors import MilvusProfilesError, UsageError
 from ...names import suggest
 from ...text import page_of
@@ -18,7 +19,7 @@ from .. import keyring_access
 from ..completion_scripts import SHELLS, answer_script
 from ..manual import GROUPS, PAGES
 from ..options import begun
-from ..output import answer, console_of, emit_json, note, print_version, say, table
+from ..output import answer, console_of, emit_json, note, say, table
 from ..session import NAME, current
 
 _DIRECTORY = "explanations"
@@ -51,7 +52,6 @@ class Explanation:
 
     @property
     def text(self) -> str:
-        """The page, in Markdown."""
         content = pkgutil.get_data(errors.__name__.partition(".")[0], f"{_DIRECTORY}/{self.code}.md")
         assert content is not None
         return content.decode().rstrip("\n")
@@ -63,15 +63,12 @@ class Explanation:
 
     @property
     def address(self) -> str:
-        """Where the page is on the web."""
         return page_of(self.code)
 
     def names(self, status: int) -> list[str]:
-        """The classes of an exit status."""
         return [one.__name__ for one in self.classes if one.exit_status == status]
 
     def as_json(self, *, whole: bool) -> dict[str, object]:
-        """The page with documented keys, the whole of it with its text."""
         record: dict[str, object] = {
             "error": self.code,
             "exit_status": self.exit_status,
@@ -94,11 +91,7 @@ def every() -> list[Explanation]:
 
 
 def meant(word: str) -> list[Explanation]:
-    """The pages that somebody asks for by a code, the name of a class, or an exit status.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
+    """The pages that somebody asks for by a code, the name of a class, or an exit status."""
     pages = every()
     if word.isdecimal() and len(word) <= len("255"):
         status = int(word)
@@ -167,12 +160,10 @@ def _show(page: Explanation) -> None:
 
 
 _FAILED = 3
-_MARKS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped", "warning": "warning"}
 
 
 def doctor() -> None:
     """Examine this installation: libraries, files, keyring, variables; no server is asked."""
-    from ...config.locations import current_directory
     from ...doctor import examine
     from ...doctor.finding import DoctorContext
 
@@ -192,9 +183,13 @@ def doctor() -> None:
         emit_json({"ok": not failed, "findings": [finding.as_json() for finding in findings]})
     else:
         rows = [
-            [_MARKS[finding.status], finding.name, finding.detail + (f"\nhint: {finding.hint}" if finding.hint else "")]
-            for finding in findings
-            if finding.status != "skipped" or session.verbose
+            [
+                "FAILED" if one.status == "failed" else one.status,
+                one.name,
+                one.detail + (f"\nhint: {one.hint}" if one.hint else ""),
+            ]
+            for one in findings
+            if one.status != "skipped" or session.verbose
         ]
         table(["", "WHAT", "FOUND"], rows)
         if failed:
@@ -211,11 +206,6 @@ def _commands(ctx: Context, incomplete: str) -> list[tuple[str, str]]:
     prefix = "" if path in ("", "profile") else f"{path} "
     names = [name for titles in (GROUPS.get(path) or {}).values() for name in titles]
     return [(name, PAGES[prefix + name].summary) for name in names if name.startswith(incomplete)]
-
-
-def version() -> None:
-    """Print the version."""
-    print_version()
 
 
 def completion(

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from typer import Argument, Option
 
+from ...config.atomic import read_bytes, remove_file, write_atomic
 from ...config.locations import current_directory
 from ...config.resolved import sends_plaintext
 from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, DeclinedError, EditConflictError, Location, MilvusProfilesError, UsageError
 from ...files.regular_file import is_given
+from ...interop.imports.found import LIMIT, Unusable
 from ...names import check_alias, fold_alias
 from ...profile import Profile
+from ...secrets.value import keyring_account
 from ...text import counted
 from ..asking import agreed, ask_hidden, confirm
 from ..completion import SOURCES
@@ -28,7 +31,7 @@ from ..writing import Secret, validated, write
 
 if TYPE_CHECKING:
     from ...config.edit_profiles import Editor
-    from ...interop.imports.found import Entry, ImportedProfiles, Unusable
+    from ...interop.imports.found import Entry, ImportedProfiles
 
 
 _SOURCES = ", ".join(SOURCES)
@@ -137,7 +140,6 @@ def _canonical(entry: Entry) -> str:
 
 def _read(source: str, path: str | None) -> ImportedProfiles:
     from ...interop.imports import find_source, read
-    from ...interop.imports.found import LIMIT
 
     form = find_source(source)
     if path is not None and ("://" in path or "@" in path) and not os.path.exists(path):
@@ -159,8 +161,6 @@ def _read(source: str, path: str | None) -> ImportedProfiles:
 
 def _usable(found: ImportedProfiles, target: Target, force: bool) -> tuple[list[tuple[Entry, Profile]], list[Unusable]]:
     """The entries with the profiles that they make, and the rest with the reasons."""
-    from ...interop.imports.found import Unusable
-
     document = target.read()
     present = {fold_alias(alias) for alias in document.profiles} if document is not None else set()
     unusable = list(found.unusable)
@@ -182,7 +182,6 @@ def _usable(found: ImportedProfiles, target: Target, force: bool) -> tuple[list[
 
 
 def _free(alias: str, taken: set[str]) -> str:
-    """The alias, with a number where an entry before has it."""
     number, free = 2, alias
     while fold_alias(free) in taken:
         free, number = f"{alias[:60]}-{number}", number + 1
@@ -205,17 +204,11 @@ def _records(entries: list[tuple[Entry, Profile]]) -> list[dict[str, Any]]:
 
 def _show(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], target: Target) -> None:
     say(f"to {target}:")
+    shown = ("alias", "uri", "db_name", "user")
     table(
         ["ALIAS", "URI", "DATABASE", "USER", "SECRET", "FROM"],
         [
-            [
-                row["alias"],
-                row["uri"],
-                row["db_name"] or "",
-                row["user"] or "",
-                "keyring" if row["secret"] else "",
-                row["origin"],
-            ]
+            [*(row[name] or "" for name in shown), "keyring" if row["secret"] else "", row["origin"]]
             for row in _records(entries)
         ],
         styles=["bold"],
@@ -234,7 +227,6 @@ def _warn_of_settings(entries: list[tuple[Entry, Profile]]) -> None:
 
 
 def _write(entries: list[tuple[Entry, Profile]], target: Target, force: bool, yes: bool) -> None:
-    from ...secrets.value import keyring_account
 
     profiles = current().profiles()
     for entry, _ in entries:
@@ -286,7 +278,6 @@ def _report(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], targ
 
 def _delete(source: str, found: ImportedProfiles, entries: list[tuple[Entry, Profile]], yes: bool) -> None:
     """Take the imported entries out of their file; the file goes where nothing else is in it."""
-    from ...config.atomic import read_bytes, remove_file, write_atomic
     from ...interop.imports import find_source, without
 
     assert found.path is not None

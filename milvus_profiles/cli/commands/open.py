@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
+from ...config.layers import standing_of
 from ...config.trust import remedy
 from ...errors import UnreachableError, UntrustedError, UsageError
 from ...references import EnvRef
+from ...secrets.command import absolute_entries
 from ..options import OptionalAlias
 from ..output import answer, note, warn_about_profiles
-from ..session import Session, current
+from ..session import current
 
 if TYPE_CHECKING:
     from ...config.resolved import Resolved
@@ -55,7 +57,13 @@ def open_console(
         raise _none(resolved, seen)
     first, others = found[0], found[1:]
     if browser:
-        _check_trust(resolved, session)
+        document = resolved.raw.document
+        if document is not None and not resolved.trusted:
+            raise UntrustedError(
+                f"{document.path} is not trusted, and no browser opens an address of it",
+                hint=remedy(document, session.profiles().trust),
+                location=resolved.origin.location("key"),
+            )
         _browse(first.url, [value.env for value in (profile.token, profile.password) if isinstance(value, EnvRef)])
     record: dict[str, Any] = {"alias": profile.alias, "console": first.name, "url": first.url, "opened": browser}
     answer({**record, "looked_for": _listed(seen)}, first.url, asked=True)
@@ -64,22 +72,11 @@ def open_console(
         note(f"also {NAMES[other.name]}: {other.url}")
 
 
-def _check_trust(resolved: Resolved, session: Session) -> None:
-    document = resolved.raw.document
-    if document is not None and not resolved.trusted:
-        raise UntrustedError(
-            f"{document.path} is not trusted, and no browser opens an address of it",
-            hint=remedy(document, session.profiles().trust),
-            location=resolved.origin.location("key"),
-        )
-
-
 def _listed(seen: tuple[Console, ...]) -> list[dict[str, Any]]:
     return [{"console": one.name, "url": one.url, "found": one.found, "detail": one.detail} for one in seen]
 
 
 def _none(resolved: Resolved, seen: tuple[Console, ...]) -> NoConsoleError:
-    from ...config.layers import standing_of
     from ...probe.http import NAMES
 
     alias, standing = resolved.profile.alias, standing_of(resolved.raw)
@@ -101,8 +98,6 @@ def _none(resolved: Resolved, seen: tuple[Console, ...]) -> NoConsoleError:
 def _browse(url: str, variables: list[str]) -> None:
     """Open an address of ours in the browser of BROWSER, else of the system; UsageError where there is none."""
     import webbrowser
-
-    from ...secrets.command import absolute_entries
 
     # What a browser starts with is for it and its children, for days: no secret, and no program of the current
     # directory.  This process ends after this.

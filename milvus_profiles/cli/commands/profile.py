@@ -1,15 +1,17 @@
-"""``profile list | show``: which profiles there are, and what each says."""
+"""``profile list | show | current``: which profiles there are, what each says, and which is selected."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
 from ...config.disclosure import shown
 from ...config.trust import gated_names
+from ...errors import UsageError
 from ...text import milvus_profiles
-from .. import listing
+from ..early import FIELDS, FormatFault, written
 from ..options import OptionalAlias
 from ..output import emit_json, note, say, shorten, table, warn_about_profiles
 from ..session import current
@@ -18,11 +20,6 @@ if TYPE_CHECKING:
     from ...config.layers import Selection
     from ...config.profiles import Profiles
     from ...config.resolved import Resolved
-
-
-def list_profiles() -> None:
-    """List the profiles in force."""
-    listing.list_all()
 
 
 def show(
@@ -47,11 +44,11 @@ def show(
     ]
     if explain:
         table(["FIELD", "VALUE", "ORIGIN"], leaves)
-        _explain(profiles, resolved, selection, overridden)
+        _explain(profiles, selection, overridden)
     else:
         table(["FIELD", "VALUE"], [leaf[:2] for leaf in leaves])
-        if not resolved.trusted:
-            _untrusted(resolved)
+    if not resolved.trusted:
+        _note_untrusted(resolved)
 
 
 def _values(resolved: Resolved) -> dict[str, dict[str, Any]]:
@@ -88,7 +85,7 @@ def _text(value: Any) -> str:
     return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 
-def _explain(profiles: Profiles, resolved: Resolved, selection: Selection, overridden: list[dict[str, str]]) -> None:
+def _explain(profiles: Profiles, selection: Selection, overridden: list[dict[str, str]]) -> None:
     say("")
     say(f"selected because {selection.reason}" + (f" ({selection.origin})" if selection.origin else ""))
     for hidden in selection.hidden:
@@ -99,14 +96,39 @@ def _explain(profiles: Profiles, resolved: Resolved, selection: Selection, overr
             say(f"  {entry['field']} from {shorten(entry['origin'])}")
     if ignored := profiles.settings.environment.ignored:
         say(f"ignored, because MILVUS_URI is not set: {', '.join(ignored)}")
-    if not resolved.trusted:
-        _untrusted(resolved)
 
 
-def _untrusted(resolved: Resolved) -> None:
+def _note_untrusted(resolved: Resolved) -> None:
     document = resolved.raw.document
     assert document is not None
     gated = gated_names(resolved.raw)
     note(f"not trusted: {shorten(document.path)}" + (f" (needed for {', '.join(gated)})" if gated else ""))
     if gated:
         note(f"hint: read it, then run {milvus_profiles('trust', document.path)}")
+
+
+def current_profile(
+    form: str | None = Option(
+        None, "--format", metavar="TEXT", help="Print this, with {alias}, {uri}, {db_name}, {reason}."
+    ),
+) -> None:
+    """Print the selected profile, and on a terminal why it is; quick enough for a prompt."""
+    selection = current().select()
+    profile = current().profiles().resolve(selection.alias).profile
+    record = {
+        "alias": selection.alias,
+        "uri": None if profile.is_template else profile.endpoint.uri,
+        "db_name": profile.db_name,
+        "reason": selection.reason,
+    }
+    try:
+        text = written(record, as_json=current().json, form=form, terminal=sys.stdout.isatty())
+    except FormatFault as fault:
+        part, there = str(fault), ", ".join(f"{{{name}}}" for name in FIELDS)
+        if part[1:-1].isidentifier():
+            raise UsageError(f"--format has no {part}", hint=f"there are {there}") from None
+        raise UsageError(
+            f"--format has a '{part[0]}' that belongs to no field",
+            hint=f"there are {there}; a brace itself is written twice",
+        ) from None
+    sys.stdout.write(f"{text}\n")

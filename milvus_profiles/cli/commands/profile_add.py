@@ -51,9 +51,9 @@ def add(
     target = choose(how)
     is_complete = alias is not None and options.has_address
     if not is_complete and current().asks:
-        from ..add_wizard import Given, run
+        from ..add_wizard import Wizard
 
-        run(alias, options, target, Given(default=default, force=force, yes=how.yes, dry_run=how.dry_run, test=test))
+        Wizard(alias, options, target, how, default, force, test).run()
         return
     if not options.has_address:
         raise UsageError("the address is missing", hint="give --uri, or --host")

@@ -8,12 +8,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from ...config.atomic import read_bytes, write_atomic
 from ...config.fields import SECRET_FIELDS, field, find_field, read_text
 from ...config.loading import load_text
 from ...config.locations import FILE_NAME
@@ -58,7 +58,7 @@ def set_fields(
         for path, value in values:
             editor.set(name, path, value)
 
-    _change(name, target, change, "changed", touched=[name], dry_run=how.dry_run, yes=how.yes)
+    _change(name, target, change, "changed", how)
 
 
 def unset_fields(
@@ -76,7 +76,7 @@ def unset_fields(
         for path in paths:
             editor.unset(name, path)
 
-    _change(name, target, change, "changed", touched=[name], dry_run=how.dry_run, yes=how.yes)
+    _change(name, target, change, "changed", how)
 
 
 def _pick_field(alias: str) -> str:
@@ -90,11 +90,7 @@ def rename(alias: AliasArgument, new: NewAlias, how: ChangeOptions) -> None:
     """Rename a profile; what refers to it in its file follows. The secret stays: it is bound to the endpoint."""
     check_alias(new)
     name, target = choose_declaring(alias, how)
-
-    def change(editor: Editor) -> None:
-        editor.rename(name, new)
-
-    _change(name, target, change, f"renamed to {new!r}", touched=[new], dry_run=how.dry_run, yes=how.yes)
+    _change(name, target, lambda editor: editor.rename(name, new), f"renamed to {new!r}", how, new)
 
 
 def copy(
@@ -106,23 +102,20 @@ def copy(
     """Copy a profile within its file."""
     check_alias(new)
     name, target = choose_declaring(alias, place)
-
-    def change(editor: Editor) -> None:
-        editor.copy(name, new)
-
-    _change(name, target, change, f"copied to {new!r}", touched=[new], dry_run=dry_run, yes=True)
+    how = ChangeOptions(dry_run=dry_run, yes=True)
+    _change(name, target, lambda editor: editor.copy(name, new), f"copied to {new!r}", how, new)
 
 
-def _change(
-    alias: str, target: Target, change: Change, done: str, *, touched: Sequence[str], dry_run: bool, yes: bool
-) -> None:
-    if not dry_run:
-        confirm_protected(current().profiles(), alias, "change", yes)
-    along = None if dry_run else _follow(alias, target, change, touched)
+def _change(alias: str, target: Target, change: Change, done: str, how: ChangeOptions, new: str | None = None) -> None:
+    """Change a profile, or (``new``) make another of it; its secret goes along where it leads elsewhere."""
+    along = None
+    if not how.dry_run:
+        confirm_protected(current().profiles(), alias, "change", how.yes)
+        along = _follow(alias, target, change) if new is None else None
     secrets = [] if along is None else [Secret(along[1], along[2])]
-    result = write(target, change, touched=touched, secrets=secrets, dry_run=dry_run)
+    result = write(target, change, touched=[new or alias], secrets=secrets, dry_run=how.dry_run)
     record = {"alias": alias, "file": target.path, "changed": result.changed}
-    if dry_run:
+    if how.dry_run:
         show_plan(result, record)
         return
     answer(
@@ -134,11 +127,11 @@ def _change(
         delete_unused(along[0], [alias])
 
 
-def _follow(alias: str, target: Target, change: Change, touched: Sequence[str]) -> tuple[str, str, SecretText] | None:
+def _follow(alias: str, target: Target, change: Change) -> tuple[str, str, SecretText] | None:
     """What of the keyring goes along with a profile that a change leads elsewhere."""
-    if list(touched) != [alias] or account_in(current().profiles(), alias) is None:
+    if account_in(current().profiles(), alias) is None:
         return None
-    planned = write(target, change, touched=touched, dry_run=True)
+    planned = write(target, change, touched=[alias], dry_run=True)
     if not planned.changed:
         return None
     try:
@@ -230,7 +223,7 @@ def _assignment(alias: str, text: str, target: Target) -> tuple[tuple[str, ...],
             hint=f"store it in the keyring with {current().remedy('secret', 'set', alias)}, or give a reference: "
             f"`{path[0]}.env=NAME`, `{path[0]}.file=PATH`",
         )
-    if "array" in known.kinds:
+    if known.kind == "array":
         return path, _located(path, _toml(path, stripped), target)
     try:
         value = read_text(path, text)
@@ -277,7 +270,6 @@ def edit(place: PlaceOptions) -> None:
 
     A text that is emptied changes nothing.
     """
-    from ...config.atomic import read_bytes
     from ...config.edit import digest, replace_file
 
     target = choose(place)
@@ -341,8 +333,6 @@ class _Copy:
     """
 
     def __init__(self, content: bytes) -> None:
-        from ...config.atomic import write_atomic
-
         self.is_stored = False
         self._content = content
         try:
@@ -362,8 +352,6 @@ class _Copy:
 
     def close(self) -> None:
         """Remove it, unless it holds a text that stands nowhere else."""
-        from ...config.atomic import read_bytes
-
         try:
             typed = read_bytes(self.path)
         except MilvusProfilesError:

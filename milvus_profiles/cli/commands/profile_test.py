@@ -5,32 +5,33 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
-import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 from typer import Argument, Option
 
 from ...background import start
-from ...errors import MilvusProfilesError, ThreadStartError, UsageError
+from ...config.disclosure import shown
+from ...config.values import has_address
+from ...errors import ConfigError, MilvusProfilesError, ThreadStartError, UsageError
 from ...masked import SecretText
 from ...text import counted
 from .. import keyring_access
 from ..asking import selected_or_picked
-from ..early import SIDE_BY_SIDE, begun
+from ..early import SIDE_BY_SIDE, begun, probed
 from ..options import OptionalAlias, TimeoutOption
 from ..output import emit_json, print_error, say, warn, warn_about_profiles
+from ..progress import View, view_of, watching
+from ..report_files import check_report, page, write_report
 from ..session import current
 
 if TYPE_CHECKING:
     from ...config.profiles import Profiles
     from ...diagnosis.report import Report
-    from ...diagnosis.test_run import Cancellation
     from ...profile import Profile
-    from ..progress import View
 
 
 def test(
@@ -63,8 +64,6 @@ def test(
         return
     if html == "-" and session.json:
         raise UsageError("--json and --html - are both for standard output", hint="name a file: --html FILE")
-    from ..progress import View, view_of
-    from ..report_files import check_report, page, write_report
 
     inside = {option: check_report(option, path, force) for option, path in wanted.items()}
     warn_about_profiles(profiles, names)
@@ -119,8 +118,6 @@ def watched(
     count: int | None = None,
 ) -> None:
     """Test profiles again and again, for so many rounds; None goes on until somebody interrupts it."""
-    from ..progress import watching
-
     warn_about_profiles(profiles, names)
     reports: list[Report] = []
     view = watching(names, every)
@@ -136,8 +133,6 @@ def watched(
 
 
 def _description(profiles: Profiles, alias: str) -> str | None:
-    from ...config.disclosure import shown
-
     try:
         value = profiles.raw(alias).values.get(("description",))
     except MilvusProfilesError:
@@ -146,8 +141,6 @@ def _description(profiles: Profiles, alias: str) -> str | None:
 
 
 def _is_template(profiles: Profiles, alias: str) -> bool:
-    from ...config.values import has_address
-    from ...errors import ConfigError
 
     try:
         return not has_address(profiles.raw(alias).values)
@@ -158,35 +151,28 @@ def _is_template(profiles: Profiles, alias: str) -> bool:
 def run_tests(
     profiles: Profiles, names: list[str], view: View, *, timeout: float | None, wait: float | None
 ) -> list[Report]:
-    """Test profiles side by side, with a view of what comes."""
+    """Test profiles side by side, in threads, of which none keeps the process from ending when it is interrupted."""
     from ...diagnosis.stages import ProfileTest, diagnose_declared
-    from ...diagnosis.test_run import Cancellation
+    from ...diagnosis.test_run import Cancellation, Cancelled
 
     # Made before any thread asks for it.
     keyring_access.keyring(profiles)
+    cancellations = {alias: Cancellation() for alias in names}
 
-    def one(alias: str, cancellation: Cancellation) -> Report:
+    def one(alias: str) -> Report:
         view.begin(alias)
-        secrets = keyring_access.context(alias, among=len(names))
+        secrets, early = keyring_access.context(alias, among=len(names)), begun(alias)
         how = ProfileTest(
-            secrets, timeout, wait, lambda stage: view.stage(alias, stage), cancellation, early=begun(alias)
+            secrets, timeout, wait, lambda stage: view.stage(alias, stage), cancellations[alias], early=early
         )
         report = diagnose_declared(profiles, alias, how)
         view.end(report)
         return report
 
     if len(names) == 1:
-        return [one(names[0], Cancellation())]
-    return _side_by_side(names, one)
-
-
-def _side_by_side(names: list[str], one: Callable[[str, Cancellation], Report]) -> list[Report]:
-    """Run the tests in threads, of which none keeps the process from ending when it is interrupted."""
-    from ...diagnosis.test_run import Cancellation, Cancelled
-
+        return [one(names[0])]
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[str, Report | BaseException]] = queue.SimpleQueue()
-    cancellations = {alias: Cancellation() for alias in names}
 
     def work() -> None:
         while True:
@@ -196,7 +182,7 @@ def _side_by_side(names: list[str], one: Callable[[str, Cancellation], Report]) 
                 return
             outcome: Report | BaseException
             try:
-                outcome = one(alias, cancellations[alias])
+                outcome = one(alias)
             except Cancelled:
                 continue
             except BaseException as error:
@@ -228,7 +214,7 @@ def _side_by_side(names: list[str], one: Callable[[str, Cancellation], Report]) 
 def run_one(profile: Profile, secret: SecretText | None) -> Report:
     """Test a profile that stands in no file yet, with what is going to be stored for it; None: with its reference."""
     from ...diagnosis.stages import ProfileTest, diagnose_profile
-    from ..progress import view_of
+    from ...secrets.value import make_token
 
     session, alias = current(), profile.alias
     view = view_of([alias])
@@ -237,7 +223,9 @@ def run_one(profile: Profile, secret: SecretText | None) -> Report:
         how = ProfileTest(
             keyring_access.context(alias, standing=profile.standing), on_stage=lambda stage: view.stage(alias, stage)
         )
-        report = diagnose_profile(profile, how, token=secret)
+        credential = profile.credential
+        token = None if secret is None or credential is None else make_token(credential.user, secret)
+        report = diagnose_profile(profile, how, token=token)
         view.end(report)
     if session.json and not report.ok:
         emit_json([report.as_json(verbose=session.verbose > 0)])
@@ -285,8 +273,8 @@ def ping(
         for option, given in (("--count", count), ("--interval", interval)):
             if given is not None:
                 raise UsageError(f"--probe asks once, so {option} has no place beside it", hint=f"leave {option} out")
-        _probe(alias, timeout)
-        return
+        session = current()
+        raise typer.Exit(probed(session.agreed(alias), session.config, timeout, explains=session.verbose > 0))
     count, interval = 5 if count is None else count, 1.0 if interval is None else interval
     from ...diagnosis.stages import ProfileTest, diagnose_declared
     from ...live.api import opened
@@ -323,20 +311,6 @@ def ping(
         raise typer.Exit(failure.exit_status)
 
 
-def _probe(alias: str | None, timeout: float | None) -> None:
-    """What :func:`..early.probe` answers before this is imported, where that did not understand the words."""
-    from ...live.liveness import check_served
-
-    session = current()
-    alias = session.agreed(alias)
-    try:
-        check_served(alias, file=session.config, env=session.env, timeout=timeout)
-    except MilvusProfilesError as error:
-        if session.verbose:
-            print_error(error)
-        raise typer.Exit(error.exit_status) from None
-
-
 def _tell(record: dict[str, Any], line: str | None) -> None:
     if current().json:
         sys.stdout.write(json.dumps(record) + "\n")
@@ -358,11 +332,13 @@ def _summarise(alias: str, times: Sequence[float], stages: dict[str, float]) -> 
 def _figures(times: Sequence[float]) -> dict[str, float]:
     if not times:
         return {}
+    from statistics import median  # which takes long to import
+
     ordered = sorted(times)
     last = len(ordered) - 1
     return {
         "min": ordered[0],
-        "median": statistics.median(ordered),
+        "median": median(ordered),
         "p99": ordered[min(last, round(0.99 * last))],
         "max": ordered[-1],
     }

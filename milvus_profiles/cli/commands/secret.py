@@ -10,7 +10,7 @@ from ...errors import ConfigError
 from ...secrets.resolution import status
 from ...secrets.value import keyring_account
 from .. import keyring_access
-from ..keyring_access import confirm_loss, confirm_replacing, users_of
+from ..keyring_access import confirm_loss
 from ..options import AliasArgument
 from ..output import answer, note
 from ..protection import confirm_picked
@@ -30,10 +30,7 @@ def set_secret(alias: AliasArgument) -> None:
     secret = keyring_access.read_secret(profile.endpoint, user, "secret set")
     if user is None and profile.user is None and ":" not in secret.reveal():
         note("stored as an API key: it has no colon, so it is no user:password")
-    ring = keyring_access.keyring(current().profiles())
-    if users_of(current().profiles(), account, [profile.alias]):  # else there is nothing to compare
-        confirm_replacing(account, ring.get(account), secret, [profile.alias])
-    ring.set(account, secret)
+    keyring_access.store(account, secret, [profile.alias])
     answer(
         {"alias": profile.alias, "account": account, "stored": True},
         f"stored in the keyring for {profile.endpoint.uri}" + (f", user {user}" if user else ""),

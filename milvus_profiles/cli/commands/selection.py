@@ -1,4 +1,4 @@
-"""``connect | use | current``: which profile is selected, and why."""
+"""``connect | use``: which profile is selected."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from ...config.locations import current_directory, project_file
+from ...config.locations import current_directory, find_project_file
 from ...config.state import read_state, update_state
 from ...endpoint import DEFAULT_PORT, parse_host
 from ...errors import ConfigError, MilvusProfilesError, UsageError
@@ -17,7 +17,7 @@ from ...names import check_alias, fold_alias
 from ...profile import Profile
 from ...text import quote
 from ..asking import Asked, pick
-from ..early import FIELDS, FormatFault, written
+from ..keyring_access import store
 from ..options import (
     DryRunOption,
     ForceOption,
@@ -59,7 +59,11 @@ def use(
     if shell:
         if wanted is None:
             raise _nothing_before()
-        _print_shell_line(wanted)
+        # On Windows git's bash sets SHELL, and PowerShell does not.
+        name = os.path.basename(current().env.get("SHELL", "powershell" if sys.platform == "win32" else "sh"))
+        lines = {"fish": f"set -gx MILVUS_PROFILE {quote(wanted)}", "powershell": f'$env:MILVUS_PROFILE = "{wanted}"'}
+        line = lines.get(name, f"export MILVUS_PROFILE={quote(wanted)}")
+        answer({"alias": wanted, "shell": line}, line, asked=True)
         return
     record = {"alias": wanted, "file": target.path}
     if dry_run:
@@ -84,7 +88,7 @@ def _is_the_projects(alias: str) -> bool:
 def _choose(place: PlaceOptions, wanted: str | None) -> Target:
     """The file whose default changes: asked where the project's own hides the user's, or it alone has the profile."""
     target = choose(place, own=True)
-    path = project_file(current_directory(), current().env)
+    path = find_project_file(current_directory(), current().env)[0]
     if target.role != "user" or place.is_named or path is None or not current().asks:
         return target
     project = Target(path, "project")
@@ -114,14 +118,6 @@ def make_default(target: Target, wanted: str | None) -> str | None:
     if before != wanted:
         _remember(target, before)
     return _hiding(wanted)
-
-
-def _print_shell_line(alias: str) -> None:
-    # On Windows git's bash sets SHELL, and PowerShell does not.
-    shell = os.path.basename(current().env.get("SHELL", "powershell" if sys.platform == "win32" else "sh"))
-    lines = {"fish": f"set -gx MILVUS_PROFILE {quote(alias)}", "powershell": f'$env:MILVUS_PROFILE = "{alias}"'}
-    line = lines.get(shell, f"export MILVUS_PROFILE={quote(alias)}")
-    answer({"alias": alias, "shell": line}, line, asked=True)
 
 
 def _hiding(wanted: str | None) -> str | None:
@@ -194,11 +190,9 @@ class AddressOptions:
 
     @property
     def is_given(self) -> bool:
-        """Whether an address or a user is named."""
         return (self.host, self.port, self.user) != (None, None, None)
 
     def fields(self) -> dict[str, Any]:
-        """What a profile says of it."""
         address = {"host": self.host or DEFAULT_HOST, "port": DEFAULT_PORT if self.port is None else self.port}
         return address if self.user is None else address | {"user": self.user}
 
@@ -238,7 +232,6 @@ def connect(
 
 
 def _is_same(profiles: Profiles, alias: str, address: AddressOptions) -> bool:
-    """Whether a profile has this address, and this user if one was named."""
     profile = profiles.resolve(alias).profile
     if profile.is_template:
         return False
@@ -260,11 +253,7 @@ def _check_existing(profiles: Profiles, alias: str, password_stdin: bool) -> Non
         secret = ask_secret(profile, False, True)
     test_first(profile, secret)
     if secret is not None:
-        from ..keyring_access import confirm_replacing, keyring
-
-        ring = keyring(profiles)
-        confirm_replacing(secret.account, ring.get(secret.account), secret.value, [profile.alias])
-        ring.set(secret.account, secret.value)
+        store(secret.account, secret.value, [profile.alias])
     where = resolved.raw.document.path if resolved.raw.document is not None else None
     _select(profile, where, stored=secret is not None)
 
@@ -335,30 +324,3 @@ def _disconnect(alias: str | None) -> None:
     answer({"alias": before if selected else alias, "file": target.path, "disconnected": selected}, said)
     if hidden is not None and os.path.exists(target.path):
         note(hidden)
-
-
-def current_profile(
-    form: str | None = Option(
-        None, "--format", metavar="TEXT", help="Print this, with {alias}, {uri}, {db_name}, {reason}."
-    ),
-) -> None:
-    """Print the selected profile, and on a terminal why it is; quick enough for a prompt."""
-    selection = current().select()
-    profile = current().profiles().resolve(selection.alias).profile
-    record = {
-        "alias": selection.alias,
-        "uri": None if profile.is_template else profile.endpoint.uri,
-        "db_name": profile.db_name,
-        "reason": selection.reason,
-    }
-    try:
-        text = written(record, as_json=current().json, form=form, terminal=sys.stdout.isatty())
-    except FormatFault as fault:
-        part, there = str(fault), ", ".join(f"{{{name}}}" for name in FIELDS)
-        if part[1:-1].isidentifier():
-            raise UsageError(f"--format has no {part}", hint=f"there are {there}") from None
-        raise UsageError(
-            f"--format has a '{part[0]}' that belongs to no field",
-            hint=f"there are {there}; a brace itself is written twice",
-        ) from None
-    sys.stdout.write(f"{text}\n")

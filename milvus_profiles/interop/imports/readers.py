@@ -147,6 +147,8 @@ def without_uris(content: bytes, keys: Collection[str]) -> bytes | None:
     return "".join(left).encode() if any(line.strip() for line in left) else None
 
 
+# --- variables, from the environment or from a .env file --------------------------------------------------------------
+
 _ADDRESSES = ("MILVUS_URI", "MILVUS_ADDRESS", "MILVUS_URL", "ZILLIZ_URI")
 _TOKENS = ("MILVUS_TOKEN", "MILVUS_API_KEY", "ZILLIZ_TOKEN", "ZILLIZ_API_KEY")
 _USERS = ("MILVUS_USER", "MILVUS_USERNAME")
