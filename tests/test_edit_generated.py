@@ -18,23 +18,11 @@ from milvus_profiles.tomltext.parser import loads
 from tests.support.edits import add, copy, put, put_root, remove, rename, unset
 
 VALUES = [
-    '"plain"',
-    "'li\\teral'",
-    '"ünï\\u00e9 😀 # no comment"',
-    "0xFF",
-    "1_000",
-    "-inf",
-    "1979-05-27 07:32:00Z",
-    "true",
-    "[]",
-    '[ 1, "]", [2], ]',
-    '[\n  "a", # in an array: [profiles.no]\n  # }\n  "b"\n]',
-    '"""\n[profiles.no]\n# none\n\\""""',
-    "'''\n\"\"\"\n= [profiles.no]'''",
-    "{ }",
-    '{ x = 1 , "y z" = [ { q = "}" } ] }',
-    "{a.b = 1, a.c = {}}",
-]
+    '"plain"', "'li\\teral'", '"ünï\\u00e9 😀 # no comment"', "0xFF", "1_000", "-inf", "1979-05-27 07:32:00Z", "true",
+    "[]", '[ 1, "]", [2], ]', '[\n  "a", # in an array: [profiles.no]\n  # }\n  "b"\n]',
+    '"""\n[profiles.no]\n# none\n\\""""', "'''\n\"\"\"\n= [profiles.no]'''", "{ }",
+    '{ x = 1 , "y z" = [ { q = "}" } ] }', "{a.b = 1, a.c = {}}",
+]  # fmt: skip
 FIELDS = ["uri", "user", "timeout", "x-1", '"odd key"']
 
 

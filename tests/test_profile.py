@@ -532,31 +532,17 @@ def test_a_profile_without_a_literal_secret_is_pickled_whole() -> None:
     assert twin.db_name == "db"
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"token": CANARY, "timeout": "x"},
-        {"token": CANARY, "tokn": CANARY},
-        {"token": CANARY, "password": CANARY},
-        {"token": CANARY + "\n"},
-        {"token": {"keyring": CANARY}},
-        {"token": {"env": CANARY}},
-        {"token": {CANARY: CANARY}},
-        {"token": {"command": CANARY}},
-        {"token": {"command": [CANARY, 5]}},
-        {"token": [CANARY]},
-        {"uri": f"http://root:{CANARY}@h"},
-        {"host": f"root:{CANARY}@h"},
-        {"proxy": f"http://root:{CANARY}@h:1"},
-        {"uri": "http://h", "user": f"root:{CANARY}"},
-        {"password": CANARY, "uri": "http://h"},
-        {"ssl": CANARY},
-        {"ssl": {"server_name": f"{CANARY} "}},
-        {"pool": CANARY},
-        {"retry": {"attempts": CANARY}},
-        {"keepalive": CANARY},
-    ],
-)
+WITH_A_SECRET: list[dict[str, Any]] = [
+    {"token": CANARY, "timeout": "x"}, {"token": CANARY, "tokn": CANARY}, {"token": CANARY, "password": CANARY},
+    {"token": CANARY + "\n"}, {"token": {"keyring": CANARY}}, {"token": {"env": CANARY}}, {"token": {CANARY: CANARY}},
+    {"token": {"command": CANARY}}, {"token": {"command": [CANARY, 5]}}, {"token": [CANARY]},
+    {"uri": f"http://root:{CANARY}@h"}, {"host": f"root:{CANARY}@h"}, {"proxy": f"http://root:{CANARY}@h:1"},
+    {"uri": "http://h", "user": f"root:{CANARY}"}, {"password": CANARY, "uri": "http://h"}, {"ssl": CANARY},
+    {"ssl": {"server_name": f"{CANARY} "}}, {"pool": CANARY}, {"retry": {"attempts": CANARY}}, {"keepalive": CANARY},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", WITH_A_SECRET)
 def test_no_validation_error_shows_a_secret(fields: dict[str, Any]) -> None:
     with pytest.raises(ConfigError) as caught:
         profile(**fields)

@@ -77,25 +77,16 @@ def test_tab_after_the_beginning_of_a_hostile_alias_adds_nothing(shell: Interact
         assert files_below(project) == before, letter
 
 
-@pytest.mark.parametrize(
-    "typed",
-    [
-        "profile show $(touch evil",
-        'profile show "$(touch evil)',
-        "profile show '$(touch evil)",
-        "profile show `touch evil",
-        "profile show \\$(touch evil)",
-        "profile show x\\",
-        "profile show #$(touch evil)",
-        "--config '$(touch evil).toml' profile show ",
-        "--config ~nobody/'`touch evil`' exec ",
-        "--config=/dev/zero exec ",
-        "exec $(",
-        "profile show '",
-        "profile show \"'\"'$(touch evil)'",
-        "profile show pröd\u202e",
-    ],
-)
+TYPED = [
+    "profile show $(touch evil", 'profile show "$(touch evil)', "profile show '$(touch evil)",
+    "profile show `touch evil", "profile show \\$(touch evil)", "profile show x\\", "profile show #$(touch evil)",
+    "--config '$(touch evil).toml' profile show ", "--config ~nobody/'`touch evil`' exec ",
+    "--config=/dev/zero exec ", "exec $(", "profile show '", "profile show \"'\"'$(touch evil)'",
+    "profile show pröd\u202e",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("typed", TYPED)
 def test_what_is_typed_is_not_run_by_tab(shell: InteractiveShell, project: Path, typed: str) -> None:
     before = files_below(project)
     shell.press_only(f"milvus-profiles {typed}")
