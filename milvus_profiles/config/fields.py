@@ -94,7 +94,7 @@ class Field:
 
 
 def field(path: tuple[str, ...]) -> Field:
-    """Describe a field by its name, or a table's name and a key of it; ConfigError, with the nearest, if there is none."""
+    """A field by its name, or by a table's name and a key of it; ConfigError, with the nearest, if there is none."""
     if (found := find_field(path)) is not None:
         return found
     depth = next(depth for depth in range(len(path)) if find_field(path[: depth + 1]) is None)

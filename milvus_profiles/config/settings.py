@@ -247,7 +247,7 @@ def _from_files(documents: tuple[Document, ...]) -> dict[str, Any]:
 
 
 def load_settings(env: Mapping[str, str], cwd: str, documents: tuple[Document, ...]) -> Settings:
-    """Read the root settings of the environment and the files in force, strongest first; ConfigError if one is wrong."""
+    """The root settings of the environment and the files in force, strongest first; ConfigError if one is wrong."""
     for document in documents:
         _check(document)
     # Of the files only what stands in their roots counts, not the files themselves, which may be large.

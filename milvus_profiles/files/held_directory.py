@@ -106,7 +106,7 @@ class HeldDirectory:
             os.link(self._at(old), self._at(new), src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
 
     def remove(self, name: str, *, patient: bool = True) -> None:
-        """Remove a file, or of a link the link itself; errors, and what ``patient`` asks for, as for :meth:`replace`."""
+        """Remove a file, or of a link the link itself; errors and ``patient`` are as for :meth:`replace`."""
         if not patient:
             return os.unlink(self._at(name), dir_fd=self._descriptor)
         return _patiently(lambda: os.unlink(self._at(name), dir_fd=self._descriptor))
