@@ -20,7 +20,8 @@ from milvus_profiles.interop.exports import FORMATS, export
 from milvus_profiles.interop.exports.plan import Exported, plan_for
 from milvus_profiles.masked import SecretText
 from tests.support.certificates import Certificates
-from tests.support.command import Command, run_python
+from tests.support.command import Command
+from tests.support.environment import run_python
 from tests.support.faults import listener
 from tests.support.files import written
 from tests.support.milvus import MilvusServer

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import run_python
+from tests.support.environment import run_python
 from tests.support.milvus import MilvusServer
 
 pytestmark = pytest.mark.programs

@@ -12,7 +12,8 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles.files.regular_file import FileFault, read_given
-from tests.support.command import Command, Outcome, run_python
+from tests.support.command import Command, Outcome
+from tests.support.environment import run_python
 from tests.support.files import written
 from tests.support.waiting import side_by_side
 from tests.test_hygiene import CANARY

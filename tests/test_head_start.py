@@ -15,7 +15,8 @@ import pytest
 from milvus_profiles.probe.early import EarlyLook, EarlyLooks
 from milvus_profiles.probe.sockets import Route
 from tests.support import faults, scripted_grpc
-from tests.support.command import Command, run_python
+from tests.support.command import Command
+from tests.support.environment import run_python
 from tests.support.files import written
 from tests.support.ports import ports
 

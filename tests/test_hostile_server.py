@@ -17,8 +17,8 @@ import pytest
 
 from tests.support import hostile_server as hostile
 from tests.support.certificates import Certificates
-from tests.support.command import Command, run_python
-from tests.support.environment import coverage_variables
+from tests.support.command import Command
+from tests.support.environment import coverage_variables, run_python
 from tests.support.hostile_server import ESCAPES, Behaviour, at, at_once, hostile_server, one_of
 from tests.support.scripted_grpc import message, number
 

@@ -40,7 +40,7 @@ from milvus_profiles.pool.threads import ConnectionPool
 from milvus_profiles.pool_settings import PoolSettings
 from milvus_profiles.secrets.value import SecretCache
 from tests.support import scripted_grpc
-from tests.support.command import run_python
+from tests.support.environment import run_python
 from tests.support.interrupting import at_step, everywhere, within
 from tests.support.pool_outside import Outside
 

@@ -21,8 +21,7 @@ import pytest
 from milvus_profiles.errors import ConfigError
 from milvus_profiles.secrets.os_keyring import keyring_timeout
 from milvus_profiles.secrets.value import SERVICE
-from tests.support.command import run_python
-from tests.support.environment import coverage_variables
+from tests.support.environment import coverage_variables, run_python
 from tests.support.secret_service import KeyringSession
 
 _PRELUDE = """

@@ -12,7 +12,7 @@ import pytest
 
 from milvus_profiles.channel.lite import acquire_lite
 from milvus_profiles.errors import ConfigError
-from tests.support.command import run_python
+from tests.support.environment import run_python
 from tests.support.files import written
 
 PROJECT = Path(__file__).parents[1]

@@ -19,8 +19,9 @@ import milvus_profiles as mp
 from milvus_profiles.log import EVENTS
 from tests.support import scripted_grpc
 from tests.support.certificates import Certificates
-from tests.support.command import Command, run_python
+from tests.support.command import Command
 from tests.support.connections import Shell, any_shell
+from tests.support.environment import run_python
 from tests.support.files import written
 from tests.support.secret_service import KeyringSession
 from tests.support.waiting import until

@@ -15,8 +15,7 @@ import milvus_profiles as mp
 from milvus_profiles import connections, errors
 from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from tests.support import faults, layers
-from tests.support.command import run_python
-from tests.support.environment import coverage_variables
+from tests.support.environment import coverage_variables, run_python
 from tests.support.milvus import MilvusServer
 from tests.support.ports import documented_port
 from tests.support.scripted_grpc import scripted_server

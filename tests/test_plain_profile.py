@@ -22,7 +22,7 @@ from milvus_profiles.live.spec import SpecKey
 from milvus_profiles.masked import SecretText
 from milvus_profiles.references import CommandRef, EnvRef, FileRef, KeyringRef
 from tests.support.certificates import Certificates
-from tests.support.command import run_python
+from tests.support.environment import run_python
 from tests.support.milvus import MilvusServer
 
 # --- the two agree ----------------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from milvus_profiles import errors
 from milvus_profiles.channel.wire import GET_VERSION
 from milvus_profiles.live.spec import OPEN_CONNECTIONS
 from tests.support import faults, scripted_grpc
-from tests.support.command import run_python
 from tests.support.connections import at, declared, of
+from tests.support.environment import run_python
 from tests.support.milvus import MilvusServer
 from tests.support.pool_shells import Asyncio, Threads
 from tests.support.sockets import connections_to

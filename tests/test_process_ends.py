@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import run_python
+from tests.support.environment import run_python
 
 pytestmark = pytest.mark.programs
 

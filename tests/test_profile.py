@@ -25,7 +25,7 @@ from milvus_profiles.names import check_alias, fold_alias, is_alias
 from milvus_profiles.pool_settings import PoolSettings
 from milvus_profiles.profile import SSL, Keepalive, Profile, Retry
 from milvus_profiles.references import CommandRef, EnvRef, FileRef, KeyringRef
-from tests.support.command import run_python
+from tests.support.environment import run_python
 from tests.support.files import written
 
 CANARY = "s3cr3t-c4n4ry"

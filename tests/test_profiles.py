@@ -26,7 +26,7 @@ from milvus_profiles.errors import ConfigError, MilvusProfilesError, UnknownProf
 from milvus_profiles.files.paths import home_directory
 from milvus_profiles.masked import SecretText
 from milvus_profiles.profile import Profile
-from tests.support.command import run_python
+from tests.support.environment import run_python
 from tests.support.files import written
 from tests.support.waiting import side_by_side
 

@@ -21,8 +21,7 @@ from milvus_profiles.channel.pymilvus_client import open_client
 from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from milvus_profiles.masked import MaskedFields, SecretText
 from tests.support import faults, layers, sockets
-from tests.support.command import run_python
-from tests.support.environment import coverage_variables
+from tests.support.environment import coverage_variables, run_python
 from tests.support.milvus import MilvusServer
 from tests.support.reporters import reported
 from tests.support.waiting import until

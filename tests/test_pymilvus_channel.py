@@ -24,8 +24,8 @@ import milvus_profiles as mp
 from milvus_profiles import errors
 from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from milvus_profiles.channel.wire import SHOW_COLLECTIONS
-from tests.support.command import run_python
 from tests.support.connections import Declared, at, declared_prod, uri
+from tests.support.environment import run_python
 from tests.support.milvus import MilvusServer
 from tests.support.reporters import reported
 from tests.support.scripted_grpc import SERVICE, Call, Refusal, message, milvus_answer, number, scripted_server

@@ -17,7 +17,8 @@ import yaml
 import milvus_profiles as mp
 from tests.support import faults, obstacles
 from tests.support.certificates import Certificates
-from tests.support.command import Command, run_python
+from tests.support.command import Command
+from tests.support.environment import run_python
 from tests.support.milvus import MilvusServer
 from tests.support.requirements import unavailable
 

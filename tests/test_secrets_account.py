@@ -13,7 +13,7 @@ from milvus_profiles.endpoint import Endpoint, endpoint_of
 from milvus_profiles.errors import ConfigError
 from milvus_profiles.masked import SecretText, secret_fault
 from milvus_profiles.secrets.value import keyring_account, line_of, make_token
-from tests.support.command import run_python
+from tests.support.environment import run_python
 
 
 @pytest.mark.parametrize(

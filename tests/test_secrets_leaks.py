@@ -23,8 +23,7 @@ from milvus_profiles.references import CommandRef, EnvRef, FileRef
 from milvus_profiles.secrets.os_keyring import OSKeyring
 from milvus_profiles.secrets.resolution import SecretContext, forget, resolve
 from milvus_profiles.secrets.value import SERVICE
-from tests.support.command import run_python
-from tests.support.environment import coverage_variables
+from tests.support.environment import coverage_variables, run_python
 from tests.support.reporters import reported
 from tests.support.secret_service import KeyringSession
 

@@ -14,7 +14,8 @@ import pytest
 from tests.conftest import StartMilvus
 from tests.support import faults
 from tests.support.certificates import Identity
-from tests.support.command import Command, run_python
+from tests.support.command import Command
+from tests.support.environment import run_python
 from tests.support.milvus import SERVICE
 from tests.support.ports import ports
 from tests.support.requirements import need

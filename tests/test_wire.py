@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from milvus_profiles import __version__
 from milvus_profiles.channel import wire
 from milvus_profiles.channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS
-from tests.support.command import run_python
+from tests.support.environment import run_python
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import message, number
 

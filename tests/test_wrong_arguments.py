@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import milvus_profiles as mp
-from tests.support.command import run_python
+from tests.support.environment import run_python
 
 URI = "http://127.0.0.1:1"
 WRONG: Any = ["c4n4ry"]

@@ -251,12 +251,6 @@ def _wait_until_it_waits(pid: int) -> None:
             return
 
 
-def run_python(program: str, *words: object, **how: Any) -> subprocess.CompletedProcess[str]:
-    """A program in a Python of its own, and what it printed; `how` is what `subprocess.run` takes besides."""
-    how = {"capture_output": True, "text": True, "timeout": 120, **how}
-    return subprocess.run([sys.executable, "-c", program, *map(str, words)], **how)
-
-
 def asking(home: Path, cwd: Path) -> Command:
     """Tests the profiles that it is given, and connects to each: see `asking_program`."""
     program = Path(__file__).with_name("asking_program.py").read_text()

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 _KEPT = {
     "PATH", "LD_LIBRARY_PATH", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TERM", "USER", "LOGNAME",
@@ -47,3 +50,9 @@ def nowhere(directory: Path) -> dict[str, str]:
 def coverage_variables() -> dict[str, str]:
     """What a subprocess needs so that coverage measures it too; empty when coverage is off."""
     return {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "COV_CORE_"))}
+
+
+def run_python(program: str, *words: object, **how: Any) -> subprocess.CompletedProcess[str]:
+    """A program in a Python of its own, and what it printed; `how` is what `subprocess.run` takes besides."""
+    how = {"capture_output": True, "text": True, "timeout": 120, **how}
+    return subprocess.run([sys.executable, "-c", program, *map(str, words)], **how)
