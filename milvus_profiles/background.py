@@ -22,9 +22,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from .errors import ParamError, ThreadStartError
+from .errors import DatabaseInUseError, ServerNotReadyError, ThreadStartError, UnreachableError
 from .text import counted
 
 if TYPE_CHECKING:
@@ -67,24 +67,32 @@ class Deadline:
         return Deadline(min(self.at, self.clock() + seconds), self.clock)
 
 
-def seconds_of(name: str, given: Any) -> float:
-    """The seconds that a caller gave.
+_PAUSE, _PAUSE_MAX = 0.1, 1.0
+
+
+class RetryUntilReady:
+    """When to try again while a server is starting, or cannot be reached yet, and there is time to wait.
 
     Args:
-        name: of the argument.
-        given: what it got.
-
-    Raises:
-        ParamError: it is no number.
+        wait_ready: seconds to wait; None or 0 tries once.
+        clock: monotonic seconds.
     """
-    if hasattr(given, "__float__") and not isinstance(given, bool):
-        try:
-            seconds = float(given)
-        except (TypeError, ValueError, OverflowError):  # an array, or an integer of a thousand digits
-            seconds = float("nan")
-        if seconds == seconds:
-            return seconds
-    raise ParamError(f"{name} is a number of seconds, not a value of the type {type(given).__name__}")
+
+    def __init__(self, wait_ready: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._wait_ready = wait_ready
+        self._clock = clock
+        self._until = clock() + (wait_ready or 0.0)
+        self._pause = _PAUSE
+
+    def pause_after(self, error: ServerNotReadyError | UnreachableError) -> float | None:
+        """Seconds until the next try; None if this one was the last, and then ``error`` says how long was waited."""
+        pause = self._pause
+        if isinstance(error, DatabaseInUseError) or self._clock() + pause >= self._until:
+            if self._wait_ready:
+                error.message = f"{error.message} (waited {self._wait_ready:g} s)"
+            return None
+        self._pause = min(pause * 1.6, _PAUSE_MAX)
+        return pause
 
 
 T = TypeVar("T")

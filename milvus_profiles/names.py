@@ -39,6 +39,28 @@ def alias_of(given: Any) -> str:
     raise ParamError(f"an alias or a Profile is wanted, not a value of the type {type(given).__name__}")
 
 
+def seconds_of(name: str, given: Any) -> float:
+    """The seconds that a caller gave.
+
+    Args:
+        name: of the argument.
+        given: what it got.
+
+    Raises:
+        ParamError: it is no number.
+    """
+    if hasattr(given, "__float__") and not isinstance(given, bool):
+        try:
+            seconds = float(given)
+        except (TypeError, ValueError, OverflowError):  # an array, or an integer of a thousand digits
+            seconds = float("nan")
+        if seconds == seconds:
+            return seconds
+    from .errors import ParamError
+
+    raise ParamError(f"{name} is a number of seconds, not a value of the type {type(given).__name__}")
+
+
 def is_alias(text: str) -> bool:
     """Whether a text may be an alias."""
     return len(text) <= ALIAS_LONGEST and _ALIAS.fullmatch(text) is not None

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ..background import Deadline, seconds_of
+from ..background import Deadline
 from ..channel.grpc_process import grpc
 from ..channel.wire import LARGEST_ANSWER
 from ..config.disclosure import shown
@@ -23,6 +23,7 @@ from ..errors import MilvusProfilesError, ParamError, ThreadStartError
 from ..live.opening import start
 from ..live.registry import OpenedChannel
 from ..masked import SecretText, server_text
+from ..names import seconds_of
 from ..probe.context import ConnectContext
 from ..probe.early import EarlyLook
 from ..probe.explain import classify

@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ..background import Deadline
+from ..background import Deadline, RetryUntilReady
 from ..errors import MilvusProfilesError, ServerNotReadyError, UnreachableError
-from ..live.retry import RetryUntilReady
 from .report import INFORMATION, STAGES, Report, Stage, StageName, Status
 
 

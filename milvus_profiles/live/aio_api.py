@@ -12,10 +12,10 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..background import in_executor, seconds_of
+from ..background import in_executor
 from ..errors import MilvusProfilesError
 from ..masked import MaskedFields
-from ..names import alias_of
+from ..names import alias_of, seconds_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -14,7 +14,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..background import in_executor, seconds_of
+from ..background import in_executor
 from ..channel.aio_channel import AsyncChannelCore
 from ..channel.core_base import weakly
 from ..channel.metadata import TokenHolder
@@ -22,6 +22,7 @@ from ..channel.options import open_async_channel
 from ..connectable import Connectable
 from ..errors import MilvusProfilesError
 from ..masked import MaskedFields, SecretText
+from ..names import seconds_of
 from .aio_registry import AsyncOpenedChannel, AsyncSharedChannel, give_back, release_soon, table
 from .clients import client_of, taken_from
 from .driving import async_drive

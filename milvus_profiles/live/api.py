@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..background import seconds_of
 from ..config.loading import load as load_profiles
 from ..config.profiles import Profiles
 from ..connectable import Connectable
 from ..errors import MilvusProfilesError
 from ..masked import MaskedFields
-from ..names import alias_of
+from ..names import alias_of, seconds_of
 from .clients import client_of, taken_from
 from .opening import open_live
 from .registry import Registry, SharedChannel

@@ -16,7 +16,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..background import Deadline
+from ..background import Deadline, RetryUntilReady
 from ..channel.core import ChannelCore
 from ..channel.metadata import TokenHolder
 from ..channel.options import begin_connecting, open_channel
@@ -32,7 +32,6 @@ from .driving import calls_deadline, drive
 from .handshake import Plan, ServerInfo, handshake_plan
 from .registry import OpenedChannel, SharedChannel
 from .request import told
-from .retry import RetryUntilReady
 from .shared_base import SharedChannelBase
 from .spec import OPEN_CONNECTIONS, ChannelSpec, OpenedBase, ReadyChannel, SpecKey, context_of
 

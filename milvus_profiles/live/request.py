@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..background import seconds_of
 from ..config.documents import file_warnings
 from ..config.fields import FIELDS, SECRET_FIELDS
 from ..config.loading import BrokenFileWarning, Unchanged, load_for, profiles_of
@@ -19,7 +18,7 @@ from ..connectable import Connectable
 from ..errors import ConfigError, MilvusProfilesError, ParamError
 from ..log import EVENTS, LOG, log
 from ..masked import MaskedFields, SecretText, even_half_made, without_secrets
-from ..names import alias_of, check_alias, fold_alias, is_alias, suggest_field
+from ..names import alias_of, check_alias, fold_alias, is_alias, seconds_of, suggest_field
 from .spec import NOT_OF_THE_CHANNEL, SpecKey
 
 if TYPE_CHECKING:

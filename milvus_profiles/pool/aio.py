@@ -17,10 +17,10 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..background import seconds_of
 from ..errors import MilvusProfilesError, PoolError
 from ..live.aio_connecting import AsyncConnection
 from ..live.aio_registry import check_fork
+from ..names import seconds_of
 from ..pool_settings import PoolSettings
 from ..profile import Profile
 from .base import BasePool, Check, Leasing, Plan, Wait, wrong_keyword

@@ -17,12 +17,11 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from ..background import seconds_of
 from ..channel.channel import OfThisProcess
 from ..errors import ConfigError, Location, ParamError, PoolError, PoolExhaustedError, PoolTimeoutError
 from ..log import log
 from ..masked import even_half_made, without_secrets
-from ..names import alias_of, fold_alias, suggest_field
+from ..names import alias_of, fold_alias, seconds_of, suggest_field
 from ..pool_settings import POOL_WIDE, PoolSettings
 from ..pool_stats import KeyStats, PoolStats
 from ..profile import Profile

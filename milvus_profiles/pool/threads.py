@@ -13,9 +13,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..background import seconds_of
 from ..errors import MilvusProfilesError
 from ..live.api import Connection
+from ..names import seconds_of
 from ..pool_settings import PoolSettings
 from ..profile import Profile
 from .base import BasePool, Check, Leasing, Plan, Wait, wrong_keyword
