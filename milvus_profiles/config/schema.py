@@ -1,7 +1,9 @@
 """What the root of a milvus.toml may hold, and the JSON Schema of the whole, for editors (taplo, Even Better TOML).
 
-The root is validated by pydantic-settings without its sources: that of the environment makes phantom profiles, and that
-of dotenv lets a repository's ``.env`` in.  Profiles are imported where they are described: to connect takes none.
+The root is validated by pydantic-settings through two of its sources that hold what was found: its source of the
+environment makes phantom profiles, that of dotenv lets a repository's ``.env`` in, and merging files field by field
+would send one file's secret to another file's address.  Profiles are imported where they are described: to connect
+takes none.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ..names import ALIAS_LONGEST, ALIAS_PATTERN
 from .fields import MAX_CONNECTIONS
@@ -30,19 +32,16 @@ class _Model(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        *_: Any,
-        **__: Any,
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What was found alone; see the module's text for what is left out."""
-        return (init_settings,)
+        """The environment, then the files; see the module's text for what is left out."""
+        given: Any = init_settings
+        return tuple(InitSettingsSource(settings_cls, found) for found in given.init_kwargs["read_from"])
 
 
-def validated(found: dict[str, Any]) -> dict[str, Any]:
-    """What was found, each value checked to be what it may be."""
-    model = _Model(**found)
+def validated(*found: dict[str, Any]) -> dict[str, Any]:
+    """What was found, strongest first, each value checked to be what it may be."""
+    model = _Model(read_from=found)  # type: ignore[call-arg]  # for the sources
     return {name: getattr(model, name) for name in _Model.model_fields}
 
 

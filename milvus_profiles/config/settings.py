@@ -267,7 +267,7 @@ def load_settings(env: Mapping[str, str], cwd: str, documents: tuple[Document, .
     else:
         from .schema import validated
 
-        settings = Settings(**validated({**variables, **found}))
+        settings = Settings(**validated(variables, found))
     if len(_CACHE) >= _CACHE_SIZE:
         _CACHE.clear()
     _CACHE[key] = settings
