@@ -20,10 +20,11 @@ def output_schema(what: str) -> Shape:
     Args:
         what: a name of :data:`SCHEMAS`.
     """
+    name = what.replace("-", " ")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"milvus-profiles {what}",
-        "description": _ABOUT.get(what) or f"What `{what.replace('-', ' ')} --json` prints.",
+        "description": _ABOUT.get(what) or f"What `{name} --json` prints.",
         **SCHEMAS[what],
     }
 

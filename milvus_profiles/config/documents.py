@@ -364,13 +364,13 @@ def exposure(document: Document, mounts: str | None = None) -> Exposure | None:
             f"run {command('chmod', 'o-w', document.path)}",
             True,
         )
-    what = "changed" if mode & (stat.S_IWOTH if mode & 0o006 else stat.S_IWGRP) else "read"
-    who = "every user of this machine" if mode & 0o006 else "its group"
-    return Exposure(
-        f"holds a token or password and can be {what} by {who} (mode {mode:04o})",
-        f"run {command('chmod', '600', document.path)}",
-        everybody_writes,
-    )
+    remedy = f"run {command('chmod', '600', document.path)}"
+    if everybody_writes:
+        message = f"holds a token or password and can be changed by every user of this machine (mode {mode:04o})"
+        return Exposure(message, remedy, True)
+    who = "its group" if not mode & stat.S_IROTH else "every user of this machine"
+    what = "changed" if not mode & stat.S_IROTH and mode & stat.S_IWGRP else "read"
+    return Exposure(f"holds a token or password and can be {what} by {who} (mode {mode:04o})", remedy, False)
 
 
 def refusal(document: Document) -> ConfigError | None:

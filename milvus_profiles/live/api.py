@@ -191,8 +191,7 @@ def connect(
         DatabaseNotFoundError: it has no such database.
         ConnectionLimitError: ``max_connections`` are open.
     """
-    given = CallFields(fields)
-    del fields  # a traceback may show the locals of this frame
+    given, fields = CallFields(fields), {}  # pyright: ignore[reportAssignmentType]
     try:
         asked = request(alias, profiles=profiles, dedicated=dedicated, timeout=timeout, fields=given)
         asked.warn(stacklevel=2)
