@@ -383,8 +383,13 @@ class AsyncLeasing(Leasing):
     __slots__ = ()
 
     async def __aenter__(self) -> AsyncConnection:
-        found: AsyncConnection | None = self._pool._take_at_once(self._key)
-        connection = await self._pool.get_client(self._key, timeout=self._timeout) if found is None else found
+        try:
+            connection: AsyncConnection = self._pool._take_at_once(self._key) or await self._pool._take(
+                self._key, self._timeout
+            )
+        except MilvusProfilesError as error:
+            error.__traceback__ = None  # who reads it sees the caller's line and this one
+            raise error
         self._connection = connection
         return connection
 
