@@ -131,16 +131,6 @@ def load_with_warning(alias: str | None, *, connector: Callable[..., Any] | None
     return profiles
 
 
-def profiles_of(given: Any) -> Profiles | None:
-    """The profiles that a caller gave, if any; ParamError where it is something else."""
-    if given is None or isinstance(given, Profiles):
-        return given
-    raise ParamError(
-        f"profiles= is what load() returns, not a value of the type {type(given).__name__}",
-        hint="load a file with load(PATH)",
-    )
-
-
 def _without_files(env: MaskedMapping, connector: Callable[..., Any] | None) -> Profiles | None:
     """What the environment alone declares; None where the fault is its own."""
     try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..connectable import Connectable
 from ..display import Table, Tabular
-from ..errors import ConfigError, Location, MilvusProfilesError, UnknownProfileError
+from ..errors import ConfigError, Location, MilvusProfilesError, ParamError, UnknownProfileError
 from ..files.paths import home_fault
 from ..log import log
 from ..masked import MaskedFields, even_half_made, without_secrets
@@ -363,3 +363,13 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
     def source(self) -> tuple[str, ...]:
         """What tells one set of profiles from another: the real paths of its files."""
         return tuple(os.path.realpath(document.path) for document in self.documents)
+
+
+def profiles_of(given: Any) -> Profiles | None:
+    """The profiles that a caller gave, if any; ParamError where it is something else."""
+    if given is None or isinstance(given, Profiles):
+        return given
+    raise ParamError(
+        f"profiles= is what load() returns, not a value of the type {type(given).__name__}",
+        hint="load a file with load(PATH)",
+    )

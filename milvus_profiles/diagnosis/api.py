@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..config.loading import load_with_warning, profiles_of
-from ..config.profiles import Profiles
+from ..config.loading import load_with_warning
+from ..config.profiles import Profiles, profiles_of
 from ..errors import MilvusProfilesError, ParamError
 from ..live.api import connect
 from ..live.opening import secret_context

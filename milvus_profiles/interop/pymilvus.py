@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..channel.pymilvus_client import ClientArguments, authentication, client_arguments, shared_arguments
 from ..config.fields import FIELDS
-from ..config.loading import load_with_warning, profiles_of
-from ..config.profiles import Profiles
+from ..config.loading import load_with_warning
+from ..config.profiles import Profiles, profiles_of
 from ..config.resolved import check_plaintext
 from ..errors import MilvusProfilesError, ParamError
 from ..live.api import Connection, connect

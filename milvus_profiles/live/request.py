@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.documents import file_warnings
 from ..config.fields import FIELDS, SECRET_FIELDS
-from ..config.loading import BrokenFileWarning, Unchanged, load_for, profiles_of
-from ..config.profiles import Profiles
+from ..config.loading import BrokenFileWarning, Unchanged, load_for
+from ..config.profiles import Profiles, profiles_of
 from ..config.resolved import Resolved, check_plaintext
 from ..connectable import Connectable
 from ..errors import ConfigError, MilvusProfilesError, ParamError

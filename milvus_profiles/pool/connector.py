@@ -11,8 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..config.loading import profiles_of
-from ..config.profiles import Profiles
+from ..config.profiles import Profiles, profiles_of
 from ..errors import ConnectionClosedError, MilvusProfilesError, ParamError
 from ..live.api import Connection
 from ..live.opening import open_live
