@@ -212,8 +212,8 @@ def begun(alias: str) -> EarlyLook | None:
 def _routes(file: str | None) -> Iterator[tuple[str, Route, float]]:
     """The profiles that may be looked at, each with the way to its server and its own time."""
     from ..config.documents import refusal
+    from ..config.in_force import directory_of, documents_in_force
     from ..config.layers import Layers
-    from ..config.loading import directory_of, documents_in_force
     from ..config.locations import named
     from ..config.resolved import plain_endpoint
     from ..config.settings import read_environment

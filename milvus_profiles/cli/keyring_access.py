@@ -10,10 +10,10 @@ import sys
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from ..config.invalid import Findings
 from ..errors import ConfigError, DeclinedError, MilvusProfilesError, UsageError
 from ..masked import SecretText, secret_fault
 from ..names import fold_alias, some
-from ..profile import Profile
 from ..secrets.os_keyring import OSKeyring, keyring_timeout
 from ..secrets.resolution import SecretContext, resolve
 from ..secrets.terminal import kept
@@ -26,6 +26,7 @@ from .session import current
 if TYPE_CHECKING:
     from ..config.profiles import Profiles
     from ..endpoint import Endpoint
+    from ..profile import Profile
 
 
 _PATIENCE = 60.0
@@ -138,7 +139,7 @@ def users_of(profiles: Profiles, account: str, but: Collection[str] = ()) -> lis
 def account_in(profiles: Profiles, alias: str) -> str | None:
     """The account of a profile by its name; None also for one that is invalid, which connects nowhere."""
     found = profiles.examine(alias)[1] if alias in profiles else None
-    return account_of(found) if isinstance(found, Profile) else None
+    return None if found is None or isinstance(found, Findings) else account_of(found)
 
 
 def store(account: str, value: SecretText, mine: Collection[str]) -> None:

@@ -16,21 +16,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import ConfigError, ParamError
-from ..files.paths import is_absent
 from ..files.regular_file import is_given
 from ..masked import MaskedMapping, even_half_made
 from ..names import fold_alias
 from .documents import Document, Role, outcome_of, read_document, try_parse
+from .in_force import directory_of, documents_in_force
 from .locations import (
     STATE_VARIABLES,
-    UnreadFile,
     current_directory,
-    find_project_file,
     named,
-    named_file,
     project_candidates,
-    user_file,
-    user_file_fault,
 )
 from .profiles import Profiles
 from .resolved import ProfileCache
@@ -180,55 +175,6 @@ def _cache(settings: Settings, documents: tuple[Document, ...]) -> ProfileCache:
             with contextlib.suppress(KeyError):  # another thread took the last one
                 _CACHE.popitem(last=False)
     return entry[2]
-
-
-def directory_of(cwd: str | os.PathLike[str] | None, text: str | None) -> str:
-    """Where relative paths count from and the search for a project file begins."""
-    if cwd is not None:
-        return os.path.abspath(os.fspath(cwd))
-    try:
-        return current_directory()
-    except ConfigError:
-        # Nothing is searched for, and nothing counts from there.
-        if text and os.path.isabs(text):
-            return os.path.dirname(text)
-        raise
-
-
-def documents_in_force(
-    file: str | None, env: Mapping[str, str], cwd: str, file_name: str, *, new: bool = False
-) -> tuple[tuple[Document, ...], tuple[UnreadFile, ...]]:
-    """The files in force, strongest first, and those that are there and are not read.
-
-    ``file`` is one that is named, by whatever ``file_name`` calls it; the rest and the errors are as for :func:`load`.
-    """
-    if text := named(file, env):
-        name = "MILVUS_PROFILES_FILE" if file is None else file_name
-        try:
-            path = named_file(text, env, cwd)
-        except ConfigError as error:
-            raise ConfigError(f"the file that {name} names: {error.message}", hint=error.hint) from None
-        if new and is_absent(path):
-            return (), ()
-        try:
-            return (read_document(path, "named", cwd),), ()
-        except ConfigError as error:
-            if is_absent(path):
-                raise ConfigError(
-                    f"the file that {name} names does not exist", hint=error.hint, location=error.location
-                ) from None
-            raise
-    documents: list[Document] = []
-    found, unread = find_project_file(cwd, env)
-    if found is not None:
-        documents.append(read_document(found, "project"))
-    own = user_file(env)
-    if own is not None and not is_absent(own):
-        if (fault := user_file_fault(env)) is None:
-            documents.append(read_document(own, "user"))
-        else:
-            unread = (*(one for one in unread if one.path != own), fault)
-    return tuple(documents), unread
 
 
 _SETTLED_NS = 2_000_000_000

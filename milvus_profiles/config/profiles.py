@@ -21,11 +21,12 @@ from ..masked import MaskedFields, even_half_made, without_secrets
 from ..names import Nearest, alias_of, fold_alias, foreign_letter, is_alias, some
 from ..text import Standing
 from .databases import refuse_brought, untrusted_origin
+from .disclosure import shown
 from .documents import Document, refusal
 from .invalid import FINDINGS, Findings, refuse, validate
 from .layers import Layers, Selection, standing_of
 from .locations import UnreadFile, user_file
-from .resolved import Examined, ProfileCache, Resolved, plain_profile, table_row
+from .resolved import Examined, ProfileCache, Resolved, plain_profile
 from .settings import Settings, idle_addresses
 from .trust import TrustStore, check_default, check_endpoint, check_fields
 from .values import Origin, Raw, RawProfile, from_call, override
@@ -79,7 +80,7 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
         return f"<Profiles: {len(self)} from {', '.join(places) or 'the environment'}>"
 
     def _table(self) -> Table:
-        rows = [*map(table_row, islice(self.examined(), _SHOWN))]
+        rows = [*map(_table_row, islice(self.examined(), _SHOWN))]
         return Table(("alias", "uri", "db_name", "auth", "description"), rows, len(self) - len(rows))
 
     def _ipython_key_completions_(self) -> list[str]:
@@ -373,3 +374,13 @@ def profiles_of(given: Any) -> Profiles | None:
         f"profiles= is what load() returns, not a value of the type {type(given).__name__}",
         hint="load a file with load(PATH)",
     )
+
+
+def _table_row(examined: Examined) -> tuple[str, ...]:
+    """A profile as the table of a notebook has it: alias, uri, db_name, auth, description."""
+    alias, _, found = examined
+    if isinstance(found, Findings):
+        return alias, f"invalid: {found.message}", "", "", ""
+    uri = "" if found.is_template else found.endpoint.uri
+    db_name, description = (shown((name,), getattr(found, name) or "") for name in ("db_name", "description"))
+    return alias, uri, db_name, found.auth, description

@@ -18,14 +18,13 @@ from ..files.paths import absolute_path
 from ..files.regular_file import PEM_LIMIT, FileFault, is_pem, read_regular
 from ..masked import SecretText
 from ..names import is_alias
-from .disclosure import shown
 from .fields import ADDRESS_FIELDS, SECRET_FIELDS
-from .invalid import Findings
 from .layers import standing_of
 from .values import FieldPath, Layer, Origin, RawProfile
 
 if TYPE_CHECKING:
     from ..profile import Profile
+    from .invalid import Findings
 
 
 def sends_plaintext(profile: Connectable) -> bool:
@@ -250,13 +249,3 @@ class Resolved:
             if path[0] == name:
                 return value.origin
         return Origin("default")
-
-
-def table_row(examined: Examined) -> tuple[str, ...]:
-    """A profile as the table of a notebook has it: alias, uri, db_name, auth, description."""
-    alias, _, found = examined
-    if isinstance(found, Findings):
-        return alias, f"invalid: {found.message}", "", "", ""
-    uri = "" if found.is_template else found.endpoint.uri
-    db_name, description = (shown((name,), getattr(found, name) or "") for name in ("db_name", "description"))
-    return alias, uri, db_name, found.auth, description

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..background import Deadline
 from ..config.documents import Document, refusal
+from ..config.in_force import directory_of, documents_in_force
 from ..config.layers import Layers
-from ..config.loading import directory_of, documents_in_force
 from ..config.locations import UnreadFile, named
 from ..config.resolved import check_plaintext, plain_profile
 from ..config.settings import read_environment

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from ...config.resolved import check_plaintext
 from ...errors import UsageError
 from ...interop.running import LEAVES, PREFIX, SECRET_LEAVES, holding_signals, replace, run_child, unsaid, variables
 from ...masked import MaskedMapping
@@ -145,6 +144,8 @@ def _token(resolved: Resolved, wanted: set[str], prefix: str) -> SecretText | No
         needed.add(f"{prefix}USER")  # it stands in the token, if anywhere
     if not needed & wanted:
         return None
+    from ...config.resolved import check_plaintext
+
     if (warning := check_plaintext(resolved)) is not None:
         warn(warning)
     return keyring_access.token_of(resolved.profile)
