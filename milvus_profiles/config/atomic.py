@@ -19,7 +19,7 @@ from ..files.held_directory import HeldDirectory, copy_attributes
 from ..files.paths import has_modes
 from ..files.regular_file import CONFIGURATION_LIMIT, FileFault, read_open, read_regular
 from ..text import command
-from .places import hint_for, place, refusal, standing
+from .places import hint_for, place, standing, system_fault
 
 _NO_SECOND_NAMES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
@@ -39,7 +39,7 @@ def read_bytes(path: str, *, inside: str | None = None) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise refusal(error, path, "cannot be read") from None
+        raise system_fault(error, path, "cannot be read") from None
     except FileFault as fault:
         if fault.errno == errno.ENOENT:
             return None
@@ -83,7 +83,7 @@ def write_atomic(
             told = [f"{path} {' and '.join(lost)}"] if lost else []
             return "; ".join([*told, *_synced(held)]) or None
     except OSError as error:
-        raise refusal(error, path, "cannot be written") from None
+        raise system_fault(error, path, "cannot be written") from None
 
 
 def write_in(held: HeldDirectory, name: str, content: bytes) -> None:
@@ -124,7 +124,7 @@ def check_writable(path: str, *, inside: str | None = None) -> None:
             with suppress(FileNotFoundError):  # another process, which holds the lock, swept it away
                 held.remove(temporary)
     except OSError as error:
-        raise refusal(error, path, "cannot be written") from None
+        raise system_fault(error, path, "cannot be written") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def create_file(path: str, content: bytes, *, mode: int = 0o600, inside: str | N
             held.sync()
             return Created(path, inside, status)
     except OSError as error:
-        raise refusal(error, path, "cannot be written") from None
+        raise system_fault(error, path, "cannot be written") from None
 
 
 def _settle(held: HeldDirectory, temporary: str, name: str) -> None:
@@ -195,7 +195,7 @@ def remove_file(path: str, *, inside: str | None = None, last_look: Callable[[],
             held.remove(name)
             return next(_synced(held), None)
     except OSError as error:
-        raise refusal(error, path, "cannot be removed") from None
+        raise system_fault(error, path, "cannot be removed") from None
 
 
 def _write_beside(

@@ -47,7 +47,7 @@ def hint_for(number: int | None, default: str) -> str:
     return _HINTS.get(number or 0, default)
 
 
-def refusal(error: OSError, path: str, what: str) -> ConfigError:
+def system_fault(error: OSError, path: str, what: str) -> ConfigError:
     """An error of the operating system as one of ours; ``what`` cannot be done begins its sentence."""
     return ConfigError(
         f"{what}: {error.strerror or type(error).__name__}",
@@ -265,7 +265,7 @@ def _lock(path: str, timeout: float, inside: str | None, stack: ExitStack) -> tu
     except LockTimeoutError:  # an OSError too
         raise
     except OSError as error:
-        raise refusal(error, path, f"cannot be edited, because {lock_path} cannot be locked") from None
+        raise system_fault(error, path, f"cannot be edited, because {lock_path} cannot be locked") from None
 
 
 def _try_lock(held: HeldDirectory, name: str, path: str) -> int | None:
