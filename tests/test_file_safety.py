@@ -11,12 +11,16 @@ from pathlib import Path
 
 import pytest
 
+import milvus_profiles as mp
 from milvus_profiles.config.databases import is_tracked
 from milvus_profiles.config.documents import exposure, file_warnings, read_document
 from milvus_profiles.config.loading import load
-from milvus_profiles.errors import ConfigError
+from milvus_profiles.errors import ConfigError, UntrustedError
 from milvus_profiles.files.paths import has_modes
+from milvus_profiles.live.request import InsecureFileWarning
 from tests.support.command import Command
+from tests.support.environment import run_python
+from tests.support.errors import refused
 from tests.support.faults import recorder
 from tests.support.files import written
 
@@ -26,9 +30,7 @@ LITERAL = f'[profiles.prod]\nuri = "http://127.0.0.1:1"\ntoken = "{CANARY}"\n'
 
 @pytest.fixture
 def user_file(home: Path) -> Path:
-    path = home / ".config/milvus/milvus.toml"
-    written(path, LITERAL)
-    return path
+    return written(home / ".config/milvus/milvus.toml", LITERAL)
 
 
 def warnings_of(stderr: str) -> list[str]:
@@ -64,11 +66,10 @@ def test_a_file_with_a_literal_token_that_anybody_can_change_is_refused(user_fil
     user_file.chmod(mode)
     profiles = load(env={"HOME": str(home)}, cwd=home)
     assert profiles["prod"].auth == "inline"
-    with pytest.raises(ConfigError, match="can be changed by every user") as caught:
+    remedy = f"run `chmod 600 {user_file}`"
+    with refused("…can be changed by every user…", at=f"{user_file}:1:11", hint=remedy) as caught:
         profiles.use("prod")
     assert caught.value.exit_status == 3
-    assert caught.value.hint == f"run `chmod 600 {user_file}`"
-    assert str(caught.value.location) == f"{user_file}:1:11"
     assert CANARY not in str(caught.value)
 
 
@@ -78,9 +79,8 @@ def test_a_password_counts_as_a_token_does_and_so_does_the_profile_of_another(us
         '[profiles.safe]\nuri = "localhost"\n[profiles.prod]\nuri = "localhost"\nuser = "u"\npassword = "canary"\n',
         0o666,
     )
-    with pytest.raises(ConfigError, match="changed by every user") as caught:
+    with refused("…changed by every user…", at=f"{user_file}:3:11"):
         load(env={"HOME": str(home)}, cwd=home).use("safe")
-    assert str(caught.value.location) == f"{user_file}:3:11"
 
 
 @pytest.mark.parametrize(
@@ -96,22 +96,19 @@ def test_without_a_literal_secret_others_may_read_and_may_not_write(user_file: P
     profiles = load(env={"HOME": str(home)}, cwd=home)
     said = f"{user_file} can be changed by every user of this machine, who could have it run a program (mode 0646)"
     assert file_warnings(profiles.documents) == (f"{said}: run `chmod o-w {user_file}`",)
-    with pytest.raises(ConfigError, match="who could have it run a program") as caught:
+    with refused("…who could have it run a program…", at=user_file):
         profiles.use("prod")
-    assert str(caught.value.location) == str(user_file)
 
 
 @pytest.mark.parametrize("role", ["named", "project"])
 def test_a_named_file_that_anybody_can_change_is_refused_and_an_untrusted_one_is_nobodys_word(
     home: Path, project: Path, role: str
 ) -> None:
-    path = project / "milvus.toml"
-    written(path, '[profiles.prod]\nuri = "localhost"\n', 0o666)
+    path = written(project / "milvus.toml", '[profiles.prod]\nuri = "localhost"\n', 0o666)
     profiles = load(path if role == "named" else None, env={"HOME": str(home)}, cwd=project)
     if role == "named":
-        with pytest.raises(ConfigError, match="can be changed by every user") as caught:
+        with refused("…can be changed by every user…", hint=f"run `chmod o-w {path}`"):
             profiles.use("prod")
-        assert caught.value.hint == f"run `chmod o-w {path}`"
     else:
         assert profiles.use("prod").profile.alias == "prod"
 
@@ -166,14 +163,13 @@ def test_a_file_system_without_modes_is_known_by_its_mount(device: tuple[int, in
 def test_where_there_are_no_modes_a_warning_names_the_keyring_and_nothing_is_refused(user_file: Path) -> None:
     user_file.chmod(0o777)
     document = read_document(str(user_file), "user")
-    found = exposure(document)
-    assert found is not None
-    assert found.refused
-    document = dataclasses.replace(document, device=os.makedev(254, 1))
-    found = exposure(document, MOUNTS)
-    assert found is not None
-    assert not found.refused
-    assert "secret set" in found.hint
+    usual = exposure(document)
+    without_modes = exposure(dataclasses.replace(document, device=os.makedev(254, 1)), MOUNTS)
+    assert usual is not None
+    assert usual.refused
+    assert without_modes is not None
+    assert not without_modes.refused
+    assert "secret set" in without_modes.hint
 
 
 def test_commands_that_look_warn_once_and_keep_stdout_clean(cli: Command, user_file: Path) -> None:
@@ -353,8 +349,7 @@ def test_a_git_file_that_leads_nowhere_tracks_nothing(tmp_path: Path, pointer: s
 def test_a_hostile_repository_runs_no_program(cli: Command, repository: Path, home: Path, tmp_path: Path) -> None:
     commit(repository, home)
     marker = tmp_path / "marker"
-    hook = repository / "hook"
-    written(hook, f"#!/bin/sh\necho ran >> {marker}\nexit 1\n", 0o755)
+    hook = written(repository / "hook", f"#!/bin/sh\necho ran >> {marker}\nexit 1\n", 0o755)
     for key in ("core.fsmonitor", "core.sshCommand", "core.pager", "pager.ls-files", "core.editor", "core.askPass"):
         git(repository, "config", key, str(hook), home=home)
     git(repository, "config", "core.hooksPath", str(repository), home=home)
@@ -434,12 +429,9 @@ def test_a_list_of_somebody_else_trusts_nothing(cli: Command, state: Path, proje
 
 
 def test_using_an_untrusted_file_names_the_fault_of_the_list(state: Path, project: Path, home: Path) -> None:
-    from milvus_profiles.errors import UntrustedError
-
     state.chmod(0o666)
-    with pytest.raises(UntrustedError) as caught:
+    with refused(hint="…others can write to it…", kind=UntrustedError):
         load(env={"HOME": str(home)}, cwd=project).use("prod")
-    assert "others can write to it" in str(caught.value.hint)
 
 
 # --- what trust shows ------------------------------------------------------------------------------------------------
@@ -503,28 +495,14 @@ def test_trust_says_where_anybody_can_put_files_beside_the_trusted_one(cli: Comm
 
 def test_a_program_given_by_a_path_counts_from_the_file_not_from_where_one_stands(home: Path, project: Path) -> None:
     path = home / ".config/milvus/milvus.toml"
-    path.parent.mkdir(parents=True)
-    path.write_text(
-        """\
-[profiles.near]
-uri = "localhost"
-token = { command = ["./get", "./x"] }
-[profiles.home]
-uri = "localhost"
-token = { command = ["~/bin/get"] }
-[profiles.searched]
-uri = "localhost"
-token = { command = ["get"] }
-"""
-    )
-    profiles = load(env={"HOME": str(home)}, cwd=project)
-
-    def command(alias: str) -> object:
-        return profiles.use(alias).profile.model_dump()["token"]["command"]
-
-    assert command("near") == (f"{path.parent}/get", "./x")
-    assert command("home") == (f"{home}/bin/get",)
-    assert command("searched") == ("get",)
+    for written_down, meant in (
+        ('["./get", "./x"]', (f"{path.parent}/get", "./x")),
+        ('["~/bin/get"]', (f"{home}/bin/get",)),
+        ('["get"]', ("get",)),
+    ):
+        written(path, f'[profiles.a]\nuri = "localhost"\ntoken = {{ command = {written_down} }}\n')
+        profile = load(env={"HOME": str(home)}, cwd=project).use("a").profile
+        assert profile.model_dump()["token"]["command"] == meant
 
 
 def test_add_and_set_write_a_program_so_that_it_is_found_from_everywhere(
@@ -545,12 +523,9 @@ def test_add_and_set_write_a_program_so_that_it_is_found_from_everywhere(
 
 
 def test_connect_warns_of_a_readable_file_and_refuses_a_writable_one(home: Path, project: Path) -> None:
-    import milvus_profiles as mp
-    from milvus_profiles.live.request import InsecureFileWarning
-
     with recorder() as attacker:
-        path = project / "milvus.toml"
-        written(path, f'[profiles.prod]\nuri = "http://127.0.0.1:{attacker.port}"\ntoken = "{CANARY}"\n', 0o666)
+        text = LITERAL.replace("127.0.0.1:1", f"127.0.0.1:{attacker.port}")
+        path = written(project / "milvus.toml", text, 0o666)
         profiles = mp.load(path, env={"HOME": str(home)})
         with pytest.raises(mp.ConfigError, match="changed by every user"):
             mp.connect("prod", profiles=profiles)
@@ -598,22 +573,8 @@ with warnings.catch_warnings():
 
 def test_a_program_is_told_once_of_a_file_that_others_can_read(cli: Command, tmp_path: Path) -> None:
     """By threads, a pool and a forked child too; a filter that makes an error of it makes one each time."""
-    path = tmp_path / "profiles.toml"
-    written(path, f'[profiles.prod]\nuri = "http://127.0.0.1:1"\ntoken = "{CANARY}"\n', 0o644)
-    words = [
-        "-W",
-        "always",
-        "-W",
-        "ignore::DeprecationWarning",
-        "-c",
-        CONNECTS,
-        str(path),
-        str(tmp_path / "other.toml"),
-    ]
-    done = subprocess.run(
-        [sys.executable, *words],
-        env=cli.environment({"MILVUS_PROFILES_FILE": str(path)}), cwd=cli.cwd, capture_output=True, text=True,
-        timeout=60, check=True,
-    )  # fmt: skip
+    path = written(tmp_path / "profiles.toml", LITERAL, 0o644)
+    env = cli.environment({"MILVUS_PROFILES_FILE": str(path), "PYTHONWARNINGS": "always,ignore::DeprecationWarning"})
+    done = run_python(CONNECTS, path, tmp_path / "other.toml", env=env, cwd=cli.cwd, check=True)
     assert done.stderr.count("InsecureFileWarning: ") == 1, done.stderr
     assert done.stdout == "refused\nrefused\n"

@@ -19,6 +19,7 @@ from milvus_profiles.config.trust import TrustStore, gated_fields, gated_names, 
 from milvus_profiles.errors import ConfigError, MilvusProfilesError, UntrustedError
 from milvus_profiles.masked import MASK, SecretText
 from tests import test_profiles
+from tests.support.errors import refused
 from tests.support.waiting import side_by_side
 
 CANARY = "s3cr3tc4n4ry"
@@ -127,13 +128,13 @@ GATED = {
 
 @pytest.mark.parametrize("body", GATED)
 def test_each_gated_field_is_refused_until_the_file_is_trusted(world: World, pem: Path, body: str) -> None:
-    world.found(f'[profiles.p]\nuri = "http://h"\n{body}\n[profiles.free]\nuri = "http://h"\n')
     names = GATED[body]
+    world.found(f'[profiles.base]\n{body}\n[profiles.p]\nextends = "base"\nuri = "http://h"\n')
+    assert ", ".join(names) in world.refusal().message  # those of a parent too
+    world.found(f'[profiles.p]\nuri = "http://h"\n{body}\n[profiles.free]\nuri = "http://h"\n')
     error = world.refusal()
     assert error.message == f"the profile 'p' of a project file that is not trusted sets {', '.join(names)}"
-    assert error.location is not None
-    assert error.location.source == str(world.project_file)
-    assert error.location.line in (3, 4)
+    assert str(error.location).startswith((f"{world.project_file}:3", f"{world.project_file}:4"))
     # To look at it is always allowed, and its neighbours are not concerned.
     assert world.load().resolve("p").trusted is False
     assert gated_names(world.load().raw("p")) == names
@@ -142,12 +143,6 @@ def test_each_gated_field_is_refused_until_the_file_is_trusted(world: World, pem
     resolved = world.load().use("p")
     assert resolved.trusted
     assert world.load().resolve("p").trusted
-
-
-@pytest.mark.parametrize("body", GATED)
-def test_gated_fields_that_are_inherited_are_gated_too(world: World, pem: Path, body: str) -> None:
-    world.found(f'[profiles.base]\n{body}\n[profiles.p]\nextends = "base"\nuri = "http://h"\n')
-    assert ", ".join(GATED[body]) in world.refusal().message
 
 
 def test_named_files_and_the_users_own_are_trusted(world: World, pem: Path, tmp_path: Path) -> None:
@@ -383,20 +378,12 @@ def test_a_database_or_user_of_ones_own_is_never_a_foreign_one(world: World) -> 
     assert world.load().use("p", {"db_name": "payroll", "user": "root"}).profile.user == "root"
 
 
-def test_milvus_uri_replaces_the_foreign_profile_whole(world: World) -> None:
-    world.found('[profiles.default]\nuri = "https://evil"\nproxy = "http://evil:1"\n')
-    resolved = world.load(MILVUS_URI="https://own", MILVUS_TOKEN=CANARY).use("default")
-    assert resolved.trusted
-    assert (resolved.profile.uri, resolved.profile.proxy) == ("https://own", None)
-
-
 def test_a_foreign_default_may_name_only_its_own_profiles(world: World) -> None:
     world.user('[profiles.prod]\nuri = "https://own"\n')
     world.found('default_profile = "prod"\n[profiles.dev]\nuri = "http://dev"\n')
-    with pytest.raises(UntrustedError, match="default_profile names 'prod'") as caught:
+    said, remedy = "…default_profile names 'prod'…", "…milvus-profiles trust…"
+    with refused(said, at=f"{world.project_file}:1:19", hint=remedy, kind=UntrustedError):
         world.load().select()
-    assert str(caught.value.location) == f"{world.project_file}:1:19"
-    assert "milvus-profiles trust" in (caught.value.hint or "")
     assert world.load().select("prod").alias == "prod"
     assert world.load(MILVUS_PROFILE="dev").select().alias == "dev"
     world.trust()
@@ -567,7 +554,7 @@ def test_a_state_that_cannot_be_read_trusts_nothing_and_one_that_cannot_be_writt
     assert not world.store().trusts(world.document())
     with pytest.raises(MilvusProfilesError) as caught:
         world.trust()
-    assert caught.value.location is not None
+    assert caught.value.location
     assert caught.value.hint
     (world.home / ".local").unlink()
     world.state().mkdir(parents=True)
