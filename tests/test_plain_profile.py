@@ -23,6 +23,7 @@ from milvus_profiles.masked import SecretText
 from milvus_profiles.references import CommandRef, EnvRef, FileRef, KeyringRef
 from tests.support.certificates import Certificates
 from tests.support.environment import run_python
+from tests.support.files import written
 from tests.support.milvus import MilvusServer
 
 # --- the two agree ----------------------------------------------------------------------------------------------------
@@ -242,28 +243,31 @@ else:
 """
 
 
+WAYS = {
+    "by name": (["p"], "p", "env"),
+    "by address": ([], "anonymous", "inline"),
+    "of a project that nobody trusts": (["p"], "p", "inline"),
+}
+
+
 @pytest.mark.parametrize("kind", ["threads", "asyncio"])
-@pytest.mark.parametrize("named", [True, False], ids=["by name", "by address"])
+@pytest.mark.parametrize("way", WAYS)
 def test_a_call_is_made_without_pydantic_and_the_profile_is_real(
-    kind: str, named: bool, milvus_auth: MilvusServer, tmp_path: Path
+    kind: str, way: str, milvus_auth: MilvusServer, tmp_path: Path
 ) -> None:
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ADDRESS": milvus_auth.uri, "TOKEN": "root:Milvus"}
-    (tmp_path / "milvus.toml").write_text(f'[profiles.p]\nuri = "{milvus_auth.uri}"\ntoken = {{ env = "TOKEN" }}\n')
-    env["MILVUS_PROFILES_FILE"] = str(tmp_path / "milvus.toml")
-    done = run_python(PROGRAM, kind, *(["p"] if named else []), env=env, cwd=tmp_path)
-    alias, auth = ("p", "env") if named else ("anonymous", "inline")
+    words, alias, auth = WAYS[way]
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path / "home"),
+        "ADDRESS": milvus_auth.uri,
+        "TOKEN": "root:Milvus",
+    }
+    secret = '{ env = "TOKEN" }' if auth == "env" else '"root:Milvus"'
+    file = written(tmp_path / "milvus.toml", f'[profiles.p]\nuri = "{milvus_auth.uri}"\ntoken = {secret}\n')
+    if way == "by name":
+        env["MILVUS_PROFILES_FILE"] = str(file)
+    done = run_python(PROGRAM, kind, *words, env=env, cwd=tmp_path)
     assert done.stdout == f"[]\nTrue {alias} {auth} {milvus_auth.uri} 10.0 True\n", done.stderr
-
-
-@pytest.mark.parametrize("kind", ["threads", "asyncio"])
-def test_a_project_that_nobody_trusts_is_used_without_pydantic_too(
-    kind: str, milvus_auth: MilvusServer, tmp_path: Path
-) -> None:
-    (tmp_path / "home").mkdir()
-    (tmp_path / "milvus.toml").write_text(f'[profiles.p]\nuri = "{milvus_auth.uri}"\ntoken = "root:Milvus"\n')
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home")}
-    done = run_python(PROGRAM, kind, "p", env=env, cwd=tmp_path)
-    assert done.stdout == f"[]\nTrue p inline {milvus_auth.uri} 10.0 True\n", done.stderr
 
 
 def test_without_file_descriptors_what_cannot_be_validated_is_an_error_and_later_is(
