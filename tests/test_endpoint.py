@@ -11,7 +11,6 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from milvus_profiles.endpoint import (
-    DEFAULT_PORT,
     Address,
     AddressError,
     absolute_address,
@@ -49,18 +48,6 @@ from milvus_profiles.files.paths import absolute_path
 def test_every_documented_form_means_one_endpoint(text: str, uri: str) -> None:
     assert endpoint_of(text).uri == uri
     assert str(endpoint_of(text)) == uri
-
-
-def test_a_missing_port_is_443_only_where_https_is_spelled() -> None:
-    assert {text: parse_address(text).port for text in ("h", "http://h", "tcp://h", "[::1]", "https://h")} == {
-        "h": DEFAULT_PORT,
-        "http://h": DEFAULT_PORT,
-        "tcp://h": DEFAULT_PORT,
-        "[::1]": DEFAULT_PORT,
-        "https://h": 443,
-    }
-    # TLS that the profile decides does not move the port.
-    assert parse_address("h").endpoint(tls=True).uri == "https://h:19530"
 
 
 @pytest.mark.parametrize(

@@ -346,39 +346,12 @@ def test_a_broken_file_is_one_error_for_every_use(world: World) -> None:
         world.load()
 
 
-def test_a_file_that_changed_on_disk_is_seen_by_the_next_load(world: World) -> None:
-    loaded = []
-    for host in ("one", "two", "six"):  # names of one length: neither size nor time need tell
-        world.user(f'[profiles.p]\nuri = "http://{host}"\n')
-        loaded.append(world.load())
-    # And what was loaded before stays as it was.
-    assert [profiles["p"].uri for profiles in loaded] == ["http://one", "http://two", "http://six"]
-    world.user_file.unlink()
-    assert list(world.load()) == []
-    replaced = world.user_file.with_name("new")
-    replaced.write_text('[profiles.q]\nuri = "http://q"\n')
-    replaced.replace(world.user_file)
-    assert list(world.load()) == ["q"]
-
-
 def test_the_environment_is_taken_as_it_was_when_loading(world: World) -> None:
     env = world.env(MILVUS_URI="http://one")
     profiles = load(env=env, cwd=world.project)
     env["MILVUS_URI"] = "http://two"
     assert profiles["default"].uri == "http://one"
     assert "one" not in repr(profiles.env)
-
-
-def test_the_process_is_the_default_for_environment_and_directory(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.found('[profiles.here]\nuri = "http://h"\n')
-    monkeypatch.setenv("HOME", str(world.home))
-    monkeypatch.setenv("MILVUS_URI", "http://env")
-    monkeypatch.chdir(world.project)
-    profiles = load()
-    assert list(profiles) == ["here", "default"]
-    assert profiles.cwd == os.getcwd()
 
 
 def test_loading_reads_nothing_of_the_process_when_all_is_given(

@@ -399,32 +399,9 @@ def test_a_foreign_default_may_name_only_its_own_profiles(world: World) -> None:
 # --- pinning -------------------------------------------------------------------------------------------------------
 
 
-def test_trust_is_in_the_path_and_the_content(world: World, tmp_path: Path) -> None:
-    world.found(TEXT)
-    assert not world.store().trusts(world.document())
-    assert world.store().pinned(world.document()) is None
-    store = world.store().pin(world.document())
-    assert store.trusts(world.document())
-    assert world.store().trusts(world.document())
-    # Any change of content ends it, and the old content brings it back.
-    world.found(TEXT + "# harmless\n")
-    assert not world.store().trusts(world.document())
-    assert world.store().pinned(world.document()) is not None
-    world.refusal()
-    world.found(TEXT)
-    assert world.load().use("p").trusted
-    # The same content elsewhere is another file.
-    copy = tmp_path / "copy" / "milvus.toml"
-    copy.parent.mkdir()
-    copy.write_text(TEXT)
-    assert not world.store().trusts(read_document(str(copy), "project"))
-    store = world.store().unpin(str(world.project_file))
-    assert not store.trusts(world.document())
-    assert world.store().pinned(world.document()) is None
-    world.refusal()
-
-
 def test_every_content_that_was_approved_stays_so_and_untrust_forgets_them_all(world: World) -> None:
+    world.found(TEXT)
+    assert world.store().pinned(world.document()) is None
     texts = [TEXT + f"# {number}\n" for number in range(3)]
     for text in texts:
         world.found(text)
@@ -435,6 +412,7 @@ def test_every_content_that_was_approved_stays_so_and_untrust_forgets_them_all(w
         assert world.load().use("p").trusted
     assert len(world.store().contents(str(world.project_file))) == 3
     world.found(TEXT + "# another\n")
+    assert world.store().pinned(world.document()) is not None
     world.refusal()
     world.store().unpin(str(world.project_file))
     for text in texts:
@@ -617,6 +595,7 @@ def test_what_changed_since_it_was_trusted_is_known_even_where_it_is_not_shown(w
     }
     other = parse_document(TEXT.encode(), "/elsewhere/milvus.toml", "project")
     assert world.store().changes(other) == {"p.proxy": (None, "http://p:1")}
+    assert not world.store().trusts(other)
 
 
 def test_what_no_file_declares_has_nothing_gated(world: World) -> None:
