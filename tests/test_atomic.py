@@ -23,6 +23,7 @@ from milvus_profiles.errors import ConfigError, LockTimeoutError
 from tests.support import obstacles
 from tests.support.command import Command
 from tests.support.errors import refused
+from tests.support.files import written
 from tests.support.obstacles import USER as NOBODY
 from tests.support.obstacles import as_nobody
 from tests.support.requirements import unavailable
@@ -42,17 +43,13 @@ def shared(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def one(tmp_path: Path) -> Path:
     """A file that says "one"."""
-    path = tmp_path / "file"
-    path.write_bytes(b"one")
-    return path
+    return written(tmp_path / "file", "one")
 
 
 @pytest.fixture
 def ours(shared: Path) -> Path:
     """Such a file in the directory that every user can reach."""
-    path = shared / "file"
-    path.write_bytes(b"one")
-    return path
+    return written(shared / "file", "one", 0o644)
 
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another owner")
@@ -308,8 +305,7 @@ def test_what_is_lost_is_warned_of_and_the_change_is_made(cli: Command) -> None:
 
 
 def test_a_file_that_is_mounted_by_itself_is_named_with_the_remedy(cli: Command, project: Path) -> None:
-    file = project / "milvus.toml"
-    file.write_text('[profiles.a]\nuri = "http://127.0.0.1:1"\n')
+    file = written(project / "milvus.toml", '[profiles.a]\nuri = "http://127.0.0.1:1"\n')
     with obstacles.mounted_file(file, project) as seen:
         mounted = Command([*seen.prefix, *cli.program], cli.home, project)
         assert [row["alias"] for row in mounted("profile", "list", "--json", status=0).json] == ["a"]

@@ -19,6 +19,7 @@ from milvus_profiles.config.loading import load
 from milvus_profiles.errors import ConfigError, MilvusProfilesError
 from milvus_profiles.masked import MASK, SecretText
 from tests.support.errors import refused
+from tests.support.files import written
 
 CANARY = "s3cr3tc4n4ry"
 
@@ -115,8 +116,7 @@ def test_a_file_that_is_too_large_is_not_parsed(tmp_path: Path) -> None:
 
 
 def test_a_file_is_parsed_again_only_when_its_content_changed(tmp_path: Path) -> None:
-    path = tmp_path / "milvus.toml"
-    path.write_text('[profiles.a]\nuri = "http://h1"\n')
+    path = written(tmp_path / "milvus.toml", '[profiles.a]\nuri = "http://h1"\n')
     status = path.stat()
     first = read_document(str(path), "user")
     assert read_document(str(path), "user") is first
@@ -131,9 +131,7 @@ def test_a_file_is_parsed_again_only_when_its_content_changed(tmp_path: Path) ->
 
 
 def test_only_the_last_few_files_are_kept(tmp_path: Path) -> None:
-    paths = [tmp_path / f"{number}.toml" for number in range(5)]
-    for path in paths:
-        path.write_text("")
+    paths = [written(tmp_path / f"{number}.toml", "") for number in range(5)]
     documents = [read_document(str(path), "user") for path in paths]
     assert read_document(str(paths[4]), "user") is documents[4]
     assert read_document(str(paths[0]), "user") is not documents[0]

@@ -151,12 +151,25 @@ def test_carriage_returns_show_only_where_line_ends_change(tmp_path: Path) -> No
     assert shown.splitlines()[3:] == ["-[profiles.a]\\r", "-uri = 'x'\\r", "+[profiles.a]", "+uri = 'x'"]
 
 
-def test_of_a_broken_text_only_names_are_shown(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        (
+            b'[profiles.a]\ntoken = "hunter2\n\nhunter2 \xff\n uri= x\n',
+            [" [profiles.a]", "-token = ********", "-", "-********", "- uri= ********"],
+        ),
+        # A line of base64 in a text of several lines looks like the entry of a field without a value.
+        (
+            b'[profiles.a]\ntoken = """\nhunter2==\n""\nuri = x\n',
+            [" [profiles.a]", "-token = ********", "-********", "-********", "-uri = ********"],
+        ),
+    ],
+)
+def test_of_a_broken_text_only_names_are_shown(tmp_path: Path, text: bytes, rows: list[str]) -> None:
     path = tmp_path / "milvus.toml"
-    path.write_bytes(b'[profiles.a]\ntoken = "hunter2\n\nhunter2 \xff\n uri= x\n')
+    path.write_bytes(text)
     shown = replace_file(path, b"[profiles.a]\n", expect=None, dry_run=True).diff
     assert "hunter2" not in shown
-    rows = [" [profiles.a]", "-token = ********", "-", "-********", "- uri= ********"]
     assert shown.splitlines()[3:] == rows
 
 

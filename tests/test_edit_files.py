@@ -21,6 +21,7 @@ from milvus_profiles.errors import (
 )
 from tests.support.edits import add, in_turn, put, put_root, remove, unset
 from tests.support.errors import refused
+from tests.support.files import written
 
 FILE = '# ours\n[profiles.a]\nuri = "x"\ntoken = "hunter2"\n'
 ADD = add("b", {"uri": "y"})
@@ -29,9 +30,7 @@ SAVED = "the file was saved by someone else meanwhile, so nothing was changed"
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    path = tmp_path / "milvus.toml"
-    path.write_text(FILE)
-    return path
+    return written(tmp_path / "milvus.toml", FILE)
 
 
 def names(directory: Path) -> set[str]:

@@ -389,12 +389,17 @@ def is_trusted(cli: Command) -> bool:
     return bool(cli("profile", "list", "--json").json[0]["trusted"])
 
 
-@pytest.mark.parametrize("mode", [0o622, 0o602, 0o620, 0o666])
-def test_a_list_that_others_can_write_trusts_nothing_and_is_not_laundered(cli: Command, state: Path, mode: int) -> None:
-    state.chmod(mode)
+def why_not_trusted(cli: Command) -> str:
     outcome = cli("profile", "list", "--json")
     assert outcome.json[0]["trusted"] is False
     (warning,) = warnings_of(outcome.stderr)
+    return warning
+
+
+@pytest.mark.parametrize("mode", [0o622, 0o602, 0o620, 0o666])
+def test_a_list_that_others_can_write_trusts_nothing_and_is_not_laundered(cli: Command, state: Path, mode: int) -> None:
+    state.chmod(mode)
+    warning = why_not_trusted(cli)
     assert "the list of trusted files is not believed: others can write to it" in warning
     assert f"rm {state}" in warning
     before = state.read_bytes()
@@ -409,9 +414,7 @@ def test_a_list_that_others_can_write_trusts_nothing_and_is_not_laundered(cli: C
 
 def test_a_directory_that_others_can_write_trusts_nothing_unless_it_is_sticky(cli: Command, state: Path) -> None:
     state.parent.chmod(0o777)
-    outcome = cli("profile", "list", "--json")
-    assert outcome.json[0]["trusted"] is False
-    assert f"chmod o-w {state.parent}" in warnings_of(outcome.stderr)[0]
+    assert f"chmod o-w {state.parent}" in why_not_trusted(cli)
     state.parent.chmod(0o1777)
     assert is_trusted(cli)
 
@@ -420,9 +423,7 @@ def test_a_list_of_somebody_else_trusts_nothing(cli: Command, state: Path, proje
     if os.geteuid() != 0:
         pytest.skip("only root can give a file away")
     os.chown(state, 65534, -1)
-    outcome = cli("profile", "list", "--json")
-    assert outcome.json[0]["trusted"] is False
-    assert "belongs to another user" in warnings_of(outcome.stderr)[0]
+    assert "belongs to another user" in why_not_trusted(cli)
     os.chown(state, 0, -1)
     os.chown(state.parent, 65534, -1)
     assert not is_trusted(cli)
@@ -472,8 +473,7 @@ token = "{CANARY}"
 
 
 def test_trust_tells_that_a_masked_value_changed(cli: Command, project: Path) -> None:
-    path = project / "milvus.toml"
-    path.write_text('[profiles.one]\nuri = "localhost"\ntoken = { command = ["op", "read"] }\n')
+    path = written(project / "milvus.toml", '[profiles.one]\nuri = "localhost"\ntoken = { command = ["op", "read"] }\n')
     assert cli("trust", "--json").json["changed"] == {"one.token.command": [None, ["op", "********"]]}
     path.write_text('[profiles.one]\nuri = "localhost"\ntoken = { command = ["op", "steal"] }\n')
     assert cli("trust", "--json").json["changed"] == {"one.token.command": [["op", "********"], ["op", "********"]]}

@@ -119,44 +119,37 @@ def test_what_is_plain_is_what_the_models_make_of_it(fields: dict[str, Any]) -> 
         assert plain.validated() is plain.validated()
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"uri": "http://localhost:19530", "token": SecretText("root:Milvus")},
-        {"uri": "https://in01.example.com/db", "token.env": "TOKEN", "timeout": 5, "description": "the one"},
-        {"host": "milvus.internal", "port": 443, "ssl": True, "user": "root"},
-        {"host": "h", "user": "root", "password.file": "/run/secret", "extends": "base", "call_timeout": 2.5},
-        {"uri": "/data/m.db"},
-        {"uri": "h", "token": None, "user": None, "db_name": None},
-    ],
-)
-def test_usual_profiles_are_plain(fields: dict[str, Any]) -> None:
-    assert plain_profile(raw_of(fields)) is not None
-
-
 class Text(str):
     """What is no plain text, though it looks like one."""
 
     __slots__ = ()
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"uri": Text("http://h")},
-        {"uri": "h", "retry": False},
-        {"uri": "h", "proxy": "http://p:1"},
-        {"uri": "h", "keepalive.time": 10},
-        {"uri": "h", "pool.max_channels": 2},
-        {"uri": "h", "token.command": ["op"]},
-        {"uri": "h", "nonsense": 1},
-        {"uri": "h", "timeout": None},
-        {"uri": "h", "ssl.ca": "/nowhere"},
-        {"uri": "h", "ssl.ca": __file__, "ssl.cert": "/x"},
-    ],
-)
-def test_everything_else_is_for_the_models(fields: dict[str, Any]) -> None:
-    assert plain_profile(raw_of(fields)) is None
+USUAL: list[dict[str, Any]] = [
+    {"uri": "http://localhost:19530", "token": SecretText("root:Milvus")},
+    {"uri": "https://in01.example.com/db", "token.env": "TOKEN", "timeout": 5, "description": "the one"},
+    {"host": "milvus.internal", "port": 443, "ssl": True, "user": "root"},
+    {"host": "h", "user": "root", "password.file": "/run/secret", "extends": "base", "call_timeout": 2.5},
+    {"uri": "/data/m.db"},
+    {"uri": "h", "token": None, "user": None, "db_name": None},
+]
+FOR_THE_MODELS: list[dict[str, Any]] = [
+    {"uri": Text("http://h")},
+    {"uri": "h", "retry": False},
+    {"uri": "h", "proxy": "http://p:1"},
+    {"uri": "h", "keepalive.time": 10},
+    {"uri": "h", "pool.max_channels": 2},
+    {"uri": "h", "token.command": ["op"]},
+    {"uri": "h", "nonsense": 1},
+    {"uri": "h", "timeout": None},
+    {"uri": "h", "ssl.ca": "/nowhere"},
+    {"uri": "h", "ssl.ca": __file__, "ssl.cert": "/x"},
+]
+
+
+@pytest.mark.parametrize("fields", [*USUAL, *FOR_THE_MODELS])
+def test_usual_profiles_are_plain_and_everything_else_is_for_the_models(fields: dict[str, Any]) -> None:
+    assert (plain_profile(raw_of(fields)) is not None) == (fields in USUAL)
 
 
 def test_no_alias_is_plain_that_the_model_refuses() -> None:
@@ -172,8 +165,7 @@ def test_certificates_are_plain_where_they_are_some(certificates: Certificates, 
     assert isinstance(model, Profile)
     assert SpecKey.of(plain) == SpecKey.of(model)
     assert SpecKey.of(plain).way[-1]
-    no_pem = tmp_path / "ca.pem"
-    no_pem.write_text("none")
+    no_pem = written(tmp_path / "ca.pem", "none")
     assert plain_profile(raw_of({"uri": "https://h", "ssl.ca": str(no_pem)})) is None
 
 

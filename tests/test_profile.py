@@ -47,9 +47,7 @@ def refusals(**fields: Any) -> list[str]:
 
 @pytest.fixture
 def pem(tmp_path: Path) -> str:
-    path = tmp_path / "ca.pem"
-    path.write_text(PEM)
-    return str(path)
+    return str(written(tmp_path / "ca.pem", PEM))
 
 
 # --- aliases -------------------------------------------------------------------------------------------------------

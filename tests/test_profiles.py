@@ -270,8 +270,7 @@ def test_a_broken_profile_behind_a_stronger_one_does_not_matter(world: World) ->
 def test_a_named_file_is_the_only_one_that_is_read(world: World, tmp_path: Path) -> None:
     world.user("this is [ not toml")
     world.found("nor = is this")
-    file = tmp_path / "other.toml"
-    file.write_text('[profiles.only]\nuri = "http://only"\n')
+    file = written(tmp_path / "other.toml", aliases("only"))
     for profiles in (
         world.load(file),
         world.load(str(file)),
@@ -293,10 +292,8 @@ def test_a_named_file_may_stand_under_the_home_directory(world: World) -> None:
 
 
 def test_a_tilde_is_the_home_directory_of_each_call(world: World, tmp_path: Path) -> None:
-    file, other = tmp_path / "m.toml", tmp_path / "other"
-    file.write_text('[profiles.only]\nuri = "~/x.db"\n')
-    other.mkdir()
-    for home in (world.home, other, world.home):
+    file = written(tmp_path / "m.toml", '[profiles.only]\nuri = "~/x.db"\n')
+    for home in (world.home, world.project, world.home):
         profiles = load(file, env={"HOME": str(home)}, cwd=world.project)
         assert profiles.use("only").profile.endpoint.uri == f"{home}/x.db"
         assert profiles["only"].endpoint.uri == f"{home}/x.db"
@@ -307,8 +304,7 @@ def test_a_home_directory_that_others_may_fill_by_now_is_none_for_a_tilde(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(world.home))
-    file = tmp_path / "m.toml"
-    file.write_text('[profiles.file]\nuri = "~/x.db"\n')
+    file = written(tmp_path / "m.toml", '[profiles.file]\nuri = "~/x.db"\n')
     own = {"HOME": str(world.home)}
     variables = {**own, "MILVUS_PROFILES__VARIABLE__URI": "~/x.db"}
     for alias, env in (("file", own), ("variable", variables), ("file", variables)):
@@ -370,12 +366,11 @@ def test_loading_reads_nothing_of_the_process_when_all_is_given(
 
 
 def test_relative_paths_count_from_the_file_that_declares_them(world: World, tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    file = tmp_path / "deep" / "m.toml"
-    file.write_text(
+    file = written(
+        tmp_path / "deep" / "m.toml",
         '[profiles.a]\nuri = "x.db"\n[profiles.b]\nuri = "unix:x.sock"\n[profiles.c]\nuri = "unix:///x.sock"\n'
         '[profiles.d]\nuri = "http://h"\ntoken = { file = "../t" }\nssl = { ca = "ca.pem", cert = "/c", key = "k" }\n'
-        '[profiles.e]\nuri = "a/b://../c.db"\n[profiles.f]\nuri = "unix://x"\n'
+        '[profiles.e]\nuri = "a/b://../c.db"\n[profiles.f]\nuri = "unix://x"\n',
     )
     profiles = world.load(file)
     assert profiles["a"].endpoint.uri == f"{tmp_path}/deep/x.db"
@@ -481,8 +476,7 @@ def test_each_step_of_the_selection_beats_the_next(world: World) -> None:
 
 def test_a_named_files_default_is_the_only_one(world: World, tmp_path: Path) -> None:
     world.user(f'default_profile = "two"\n{aliases("two")}')
-    file = tmp_path / "m.toml"
-    file.write_text(f'default_profile = "B"\n{aliases("a", "b")}')
+    file = written(tmp_path / "m.toml", f'default_profile = "B"\n{aliases("a", "b")}')
     assert world.load(file).select().alias == "b"
     assert world.load(file, MILVUS_PROFILE="A").select().alias == "a"
 
@@ -784,8 +778,7 @@ def test_connecting_needs_a_way_to_connect(world: World) -> None:
 
 
 def test_the_source_is_the_real_files(world: World, tmp_path: Path) -> None:
-    file = tmp_path / "m.toml"
-    file.write_text("")
+    file = written(tmp_path / "m.toml", "")
     (tmp_path / "link.toml").symlink_to(file)
     assert world.load(file).source == world.load(tmp_path / "link.toml").source == (str(file),)
     assert world.load().source == ()

@@ -20,6 +20,7 @@ from milvus_profiles.errors import ConfigError, MilvusProfilesError, UntrustedEr
 from milvus_profiles.masked import MASK, SecretText
 from tests import test_profiles
 from tests.support.errors import refused
+from tests.support.files import written
 from tests.support.waiting import side_by_side
 
 CANARY = "s3cr3tc4n4ry"
@@ -70,9 +71,7 @@ def world(home: Path, project: Path) -> World:
 
 @pytest.fixture
 def pem(project: Path) -> Path:
-    path = project / "x.pem"
-    path.write_text("-----BEGIN CERTIFICATE-----\n")
-    return path
+    return written(project / "x.pem", "-----BEGIN CERTIFICATE-----\n")
 
 
 # --- what is inert -------------------------------------------------------------------------------------------------
@@ -544,10 +543,8 @@ def test_a_state_that_cannot_be_read_trusts_nothing_and_one_that_cannot_be_writt
 def test_two_who_trust_at_once_lose_nothing(world: World) -> None:
     files = []
     for number in range(8):
-        directory = world.project / str(number)
-        directory.mkdir()
-        (directory / "milvus.toml").write_text(TEXT + f"# {number}\n")
-        files.append(read_document(str(directory / "milvus.toml"), "project"))
+        file = written(world.project / str(number) / "milvus.toml", TEXT + f"# {number}\n")
+        files.append(read_document(str(file), "project"))
     side_by_side(world.store().pin, *zip(files))
     assert all(world.store().trusts(document) for document in files)
 
