@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -52,6 +53,8 @@ def ours(shared: Path) -> Path:
     return written(shared / "file", "one", 0o644)
 
 
+Writer = Callable[[], contextlib.AbstractContextManager[None]]
+Owned = tuple[int, int, int]
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another owner")
 
 
@@ -143,15 +146,6 @@ def test_a_directory_that_may_not_be_written_is_a_clear_error(ours: Path, shared
 
 
 @root_only
-def test_root_leaves_a_users_file_to_its_owner(ours: Path) -> None:
-    os.chown(ours, NOBODY, NOBODY)
-    ours.chmod(0o640)
-    write_atomic(str(ours), b"two")
-    status = ours.stat()
-    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (NOBODY, NOBODY, 0o640)
-
-
-@root_only
 def test_a_lock_that_root_made_does_not_shut_out_the_owner_of_the_directory(shared: Path) -> None:
     os.chown(shared, NOBODY, NOBODY)
     with locked(str(shared / "file"), 1.0):
@@ -161,25 +155,27 @@ def test_a_lock_that_root_made_does_not_shut_out_the_owner_of_the_directory(shar
 
 
 @root_only
-def test_where_the_owner_cannot_be_kept_no_other_group_gets_the_rights_of_the_old_one(ours: Path, shared: Path) -> None:
-    ours.chmod(0o664)
-    shared.chmod(0o777)
-    with as_nobody():
-        write_atomic(str(ours), b"two")
-    assert stat.S_IMODE(ours.stat().st_mode) == 0o604
-    assert ours.stat().st_uid == NOBODY
-
-
-@root_only
-def test_where_only_the_group_can_be_kept_it_is(ours: Path, shared: Path) -> None:
-    os.chown(ours, 0, NOBODY)
-    ours.chmod(0o664)
-    os.chown(shared, NOBODY, 12345)
-    shared.chmod(0o2777)
-    with as_nobody():
+@pytest.mark.parametrize(
+    ("writer", "file", "directory", "left"),
+    [
+        # Root leaves a user's file to its owner.
+        (contextlib.nullcontext, (NOBODY, NOBODY, 0o640), (0, 0, 0o755), (NOBODY, NOBODY, 0o640)),
+        # Where the owner cannot be kept, no other group gets the rights of the old one.
+        (as_nobody, (0, 0, 0o664), (0, 0, 0o777), (NOBODY, NOBODY, 0o604)),
+        # Where only the group can be kept, it is.
+        (as_nobody, (0, NOBODY, 0o664), (NOBODY, 12345, 0o2777), (NOBODY, NOBODY, 0o664)),
+    ],
+)
+def test_owner_group_and_mode_are_kept_as_far_as_they_can_be(
+    ours: Path, writer: Writer, file: Owned, directory: Owned, left: Owned
+) -> None:
+    for path, (user, group, mode) in ((ours, file), (ours.parent, directory)):
+        os.chown(path, user, group)
+        path.chmod(mode)
+    with writer():
         write_atomic(str(ours), b"two")
     status = ours.stat()
-    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (NOBODY, NOBODY, 0o664)
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == left
 
 
 @root_only

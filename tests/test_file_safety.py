@@ -207,38 +207,35 @@ def test_validate_warns_of_what_is_used_and_fails_on_what_is_refused(cli: Comman
 # --- git -------------------------------------------------------------------------------------------------------------
 
 
-def git(directory: Path, *words: str, home: Path) -> None:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1"}
+def git(directory: Path, *words: str) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nowhere", "GIT_CONFIG_NOSYSTEM": "1"}
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "protocol.file.allow=always"]
     subprocess.run(["git", "-C", directory, *identity, *words], env=environment, check=True, capture_output=True)
 
 
 @pytest.fixture
-def repository(tmp_path: Path, home: Path) -> Path:
-    directory = tmp_path / "repository"
-    directory.mkdir()
-    git(directory, "init", "--quiet", home=home)
-    written(directory / "milvus.toml", LITERAL)
-    return directory
+def repository(tmp_path: Path) -> Path:
+    file = written(tmp_path / "repository/milvus.toml", LITERAL)
+    git(file.parent, "init", "--quiet")
+    return file.parent
 
 
-def commit(directory: Path, home: Path) -> None:
+def commit(directory: Path) -> None:
     for name in ("a", "milvus.tom", "milvus.tomm", "sub/milvus.toml", "sub/deep/x", "z" * 200):
-        (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        (directory / name).write_text(name)
-    git(directory, "add", "--all", home=home)
-    git(directory, "commit", "--quiet", "--message", "all", home=home)
+        written(directory / name, name)
+    git(directory, "add", "--all")
+    git(directory, "commit", "--quiet", "--message", "all")
 
 
 def test_validate_warns_of_a_literal_secret_in_a_project_and_says_if_git_tracks_it(
-    cli: Command, repository: Path, home: Path
+    cli: Command, repository: Path
 ) -> None:
     before = cli("config", "validate", "--json", cwd=repository)
     assert before.returncode == 0
     (warning,) = warnings_of(before.stderr)
     assert warning.startswith(f"{repository}/milvus.toml holds a token or password, and goes where the project goes")
     assert "milvus-profiles secret set prod" in warning
-    commit(repository, home)
+    commit(repository)
     outcome = cli("config", "validate", "--json", cwd=repository, status=0)
     (warning,) = warnings_of(outcome.stderr)
     assert warning.startswith(f"{repository}/milvus.toml holds a token or password and git tracks it")
@@ -248,13 +245,13 @@ def test_validate_warns_of_a_literal_secret_in_a_project_and_says_if_git_tracks_
 
 
 @pytest.mark.parametrize("version", ["2", "3", "4"])
-def test_every_version_of_the_index_is_read(repository: Path, home: Path, version: str) -> None:
-    commit(repository, home)
+def test_every_version_of_the_index_is_read(repository: Path, version: str) -> None:
+    commit(repository)
     if version == "3":  # which git writes where an entry has one of the flags that version 2 has no room for
         (repository / "later").write_text("")
-        git(repository, "add", "--intent-to-add", "later", home=home)
+        git(repository, "add", "--intent-to-add", "later")
     else:
-        git(repository, "update-index", "--index-version", version, home=home)
+        git(repository, "update-index", "--index-version", version)
     assert (repository / ".git/index").read_bytes()[7] == int(version)
     assert is_tracked(str(repository / "milvus.toml"))
     assert is_tracked(str(repository / "sub/milvus.toml"))
@@ -263,55 +260,49 @@ def test_every_version_of_the_index_is_read(repository: Path, home: Path, versio
         assert not is_tracked(str(repository / stranger))
 
 
-def test_names_longer_than_the_index_has_a_length_for(repository: Path, home: Path) -> None:
-    commit(repository, home)
+def test_names_longer_than_the_index_has_a_length_for(repository: Path) -> None:
+    commit(repository)
     # No file system here takes such a name, an index does; it sorts before the one that is asked for.
     empty = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
-    git(repository, "update-index", "--add", "--cacheinfo", f"100644,{empty},{'b/' * 3000}c", home=home)
+    git(repository, "update-index", "--add", "--cacheinfo", f"100644,{empty},{'b/' * 3000}c")
     for version in ("2", "4"):
-        git(repository, "update-index", "--index-version", version, home=home)
+        git(repository, "update-index", "--index-version", version)
         assert is_tracked(str(repository / "milvus.toml"))
 
 
-def test_a_repository_with_sha256_is_read(tmp_path: Path, home: Path) -> None:
-    directory = tmp_path / "modern"
-    directory.mkdir()
-    git(directory, "init", "--quiet", "--object-format=sha256", home=home)
-    (directory / "milvus.toml").write_text(LITERAL)
+def test_a_repository_with_sha256_is_read(tmp_path: Path) -> None:
+    directory = written(tmp_path / "modern/milvus.toml", LITERAL).parent
+    git(directory, "init", "--quiet", "--object-format=sha256")
     assert not is_tracked(str(directory / "milvus.toml"))
-    commit(directory, home)
+    commit(directory)
     assert is_tracked(str(directory / "milvus.toml"))
-    git(directory, "update-index", "--index-version", "4", home=home)
+    git(directory, "update-index", "--index-version", "4")
     assert is_tracked(str(directory / "milvus.toml"))
 
 
-def test_a_further_work_tree_and_a_submodule_have_their_index_elsewhere(
-    repository: Path, tmp_path: Path, home: Path
-) -> None:
-    commit(repository, home)
-    git(repository, "worktree", "add", "--quiet", str(tmp_path / "second"), home=home)
+def test_a_further_work_tree_and_a_submodule_have_their_index_elsewhere(repository: Path, tmp_path: Path) -> None:
+    commit(repository)
+    git(repository, "worktree", "add", "--quiet", str(tmp_path / "second"))
     assert is_tracked(str(tmp_path / "second/milvus.toml"))
     (tmp_path / "second/new.toml").write_text("x")
     assert not is_tracked(str(tmp_path / "second/new.toml"))
     parent = tmp_path / "parent"
     parent.mkdir()
-    git(parent, "init", "--quiet", home=home)
-    git(parent, "submodule", "--quiet", "add", str(repository), "inner", home=home)
+    git(parent, "init", "--quiet")
+    git(parent, "submodule", "--quiet", "add", str(repository), "inner")
     assert is_tracked(str(parent / "inner/milvus.toml"))
 
 
-def test_a_link_out_of_the_repository_is_not_the_file_that_git_has(
-    repository: Path, home: Path, tmp_path: Path
-) -> None:
+def test_a_link_out_of_the_repository_is_not_the_file_that_git_has(repository: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside.toml"
     (repository / "milvus.toml").rename(outside)
     (repository / "milvus.toml").symlink_to(outside)
-    commit(repository, home)
+    commit(repository)
     assert not is_tracked(str(repository / "milvus.toml"))
 
 
 def test_dotfiles_that_are_linked_into_place_are_tracked(repository: Path, home: Path) -> None:
-    commit(repository, home)
+    commit(repository)
     (home / "milvus.toml").symlink_to(repository / "milvus.toml")
     assert is_tracked(str(home / "milvus.toml"))
 
@@ -347,12 +338,12 @@ def test_a_git_file_that_leads_nowhere_tracks_nothing(tmp_path: Path, pointer: s
 
 
 def test_a_hostile_repository_runs_no_program(cli: Command, repository: Path, home: Path, tmp_path: Path) -> None:
-    commit(repository, home)
+    commit(repository)
     marker = tmp_path / "marker"
     hook = written(repository / "hook", f"#!/bin/sh\necho ran >> {marker}\nexit 1\n", 0o755)
     for key in ("core.fsmonitor", "core.sshCommand", "core.pager", "pager.ls-files", "core.editor", "core.askPass"):
-        git(repository, "config", key, str(hook), home=home)
-    git(repository, "config", "core.hooksPath", str(repository), home=home)
+        git(repository, "config", key, str(hook))
+    git(repository, "config", "core.hooksPath", str(repository))
     # That the trap is armed: git itself walks into it.
     subprocess.run(
         ["git", "-C", repository, "status"],
@@ -367,8 +358,8 @@ def test_a_hostile_repository_runs_no_program(cli: Command, repository: Path, ho
     assert not marker.exists()
 
 
-def test_without_git_the_answer_is_the_same(cli: Command, repository: Path, home: Path) -> None:
-    commit(repository, home)
+def test_without_git_the_answer_is_the_same(cli: Command, repository: Path) -> None:
+    commit(repository)
     outcome = cli("config", "validate", cwd=repository, env={"PATH": str(Path(sys.executable).parent)})
     assert "git tracks it" in outcome.stderr
 

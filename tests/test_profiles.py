@@ -439,36 +439,27 @@ def test_each_step_of_the_selection_beats_the_next(world: World) -> None:
     world.found(f'default_profile = "three"\n{everything}')
     env = {"MILVUS_PROFILE": "four", "MILVUS_URI": "http://env", "MILVUS_CONN_ALIAS": "env"}
 
-    profiles = world.load(**env)
-    chosen = profiles.select("one", name="--profile")
+    chosen = world.load(**env).select("one", name="--profile")
     assert (chosen.alias, str(chosen.origin)) == ("one", "--profile")
     # An explicit name beats everything around it, and what it hides is said.
     assert chosen.hidden[:2] == ("MILVUS_PROFILE names it (four)", "MILVUS_URI declares it (env)")
 
-    chosen = profiles.select()
-    assert (chosen.alias, str(chosen.origin), chosen.reason) == ("four", "MILVUS_PROFILE", "MILVUS_PROFILE names it")
+    def select(**variables: str) -> tuple[str, str, str]:
+        chosen = world.load(**variables).select()
+        return chosen.alias, str(chosen.origin), chosen.reason
 
+    assert select(**env) == ("four", "MILVUS_PROFILE", "MILVUS_PROFILE names it")
     del env["MILVUS_PROFILE"]
-    chosen = world.load(**env).select()
-    assert (chosen.alias, str(chosen.origin)) == ("env", "MILVUS_URI")
-    assert f"default_profile of {world.project_file} names it (three)" in chosen.hidden
-
-    chosen = world.load().select()
-    assert (chosen.alias, str(chosen.origin)) == ("three", f"{world.project_file}:1:1")
-
+    assert select(**env)[:2] == ("env", "MILVUS_URI")
+    assert f"default_profile of {world.project_file} names it (three)" in world.load(**env).select().hidden
+    assert select()[:2] == ("three", f"{world.project_file}:1:1")
     world.found(everything)
-    chosen = world.load().select()
-    assert (chosen.alias, str(chosen.origin)) == ("two", f"{world.user_file}:1:1")
-
+    assert select()[:2] == ("two", f"{world.user_file}:1:1")
     world.user(everything)
-    chosen = world.load().select()
-    assert (chosen.alias, chosen.origin, chosen.reason) == ("default", None, "its alias is `default`")
-
+    assert select() == ("default", "None", "its alias is `default`")
     world.found(aliases("single"))
     world.user("")
-    chosen = world.load().select()
-    assert (chosen.alias, chosen.origin, chosen.reason) == ("single", None, "it is the only one there is")
-
+    assert select() == ("single", "None", "it is the only one there is")
     world.user(aliases("another"))
     with refused("…none is the default…", hint="…name one of single, another…", kind=UnknownProfileError):
         world.load().select()
@@ -763,18 +754,8 @@ def test_an_address_alone_makes_an_anonymous_profile(world: World) -> None:
 
 
 def test_connecting_needs_a_way_to_connect(world: World) -> None:
-    profiles = world.load()
     with refused(hint="…milvus_profiles.load()…"):
-        profiles.connect("x")
-    calls = []
-
-    def connector(*arguments: Any, **options: Any) -> str:
-        calls.append((arguments, options))
-        return "connection"
-
-    profiles = load(env=world.env(), cwd=world.project, connector=connector)
-    assert profiles.connect("x", timeout=5) == "connection"
-    assert calls == [(("x",), {"profiles": profiles, "timeout": 5})]
+        world.load().connect("x")
 
 
 def test_the_source_is_the_real_files(world: World, tmp_path: Path) -> None:
