@@ -7,7 +7,7 @@ import os
 import string
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, reject
 from hypothesis import strategies as st
 
 from milvus_profiles.endpoint import (
@@ -149,8 +149,7 @@ def test_the_rebuilt_uri_means_the_same_endpoint(text: str) -> None:
     try:
         endpoint = endpoint_of(text)
     except AddressError:
-        assume(False)
-        raise
+        reject()
     assert endpoint_of(endpoint.uri) == endpoint
     assert endpoint_of(endpoint.uri).uri == endpoint.uri
     assert endpoint.uri.isascii()
@@ -193,8 +192,7 @@ def test_canonicalising_a_host_twice_changes_nothing(text: str) -> None:
     try:
         host = parse_host(text)
     except AddressError:
-        assume(False)
-        raise
+        reject()
     assert parse_host(host) == host
     assert parse_host(host.upper()) == host
     if ":" not in host:
@@ -211,8 +209,7 @@ def test_paths_become_absolute_and_stay_what_they_are(path: str, prefix: str, ba
     try:
         address = parse_address(text, base=base, home="/home/me")
     except AddressError:
-        assume(False)
-        raise
+        reject()
     assume(address.kind != "tcp")
     uri = address.endpoint().uri
     assert os.path.isabs(address.path)

@@ -35,14 +35,17 @@ def profile(**fields: Any) -> Profile:
     return Profile(alias="prod", **fields)
 
 
-def refusals(**fields: Any) -> list[str]:
-    """The messages of what is wrong; empty for a valid profile."""
+def findings(**fields: Any) -> list[Any]:
+    """What is wrong; empty for a valid profile."""
     try:
         Profile.model_validate({"alias": "a", **fields})
     except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False)
-        return [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in found]
+        return list(error.errors(include_input=False, include_url=False))
     return []
+
+
+def refusals(**fields: Any) -> list[str]:
+    return [f"{'.'.join(str(part) for part in found['loc'])}: {found['msg']}" for found in findings(**fields)]
 
 
 @pytest.fixture
@@ -271,20 +274,23 @@ WRONG: dict[str, list[Any]] = {
     "management_port": [*PORTS, None],
     "allow_insecure protected": ["true", 1, 0, "", None, []],
     "description uri user db_name proxy extends host": [5, True, ["x"], {"x": "y"}, b"x", Path("x")],
-    "ssl": [1, 0, "true", [True], {"server_name": "a b"}, {"server_name": ""}],
+    "ssl": [1, 0, "true", [True], {"server_name": "a b"}, {"server_name": ""}, {"cacert": "x"}],
     "retry": [
         0, 1, "false", None, {"attempts": 1}, {"attempts": 6}, {"attempts": "4"}, {"attempts": True}, {"initial": 0},
+        {"tries": 3},
     ],
-    "keepalive": [True, None, {"time": "30"}, {"timeout": 0}, {"time": float("inf")}],
+    "keepalive": [True, None, {"time": "30"}, {"timeout": 0}, {"time": float("inf")}, {"interval": 5}],
     "pool": [
         True, {"mode": "Shared"}, {"max_channels": 0}, {"max_uses": 0}, {"lifetime_jitter": 1}, {"max_block_wait": -1},
-        {"test_on_borrow": 1},
+        {"test_on_borrow": 1}, {"size": 5},
     ],
+    "tokn _address": ["x"],
     "token": [
         5, True, ["x"], "", "a\nb", "a\x7f", {"keyring": False}, {"keyring": 1}, {"keyring": "true"}, {"env": ""},
         {"env": "A-B"}, {"env": "1A"}, {"env": "A\n"}, {"env": 5}, {"env": "Ä"}, {"file": ""}, {"file": "a\x00b"},
         {"file": 5}, {"command": "op read"}, {"command": []}, {"command": ["op", ""]}, {"command": ["op", 5]},
         {"command": ["op"], "pass_env": "A"}, {"command": ["op"], "pass_env": ["A B"]}, {"env": "A", "pass_env": ["B"]},
+        {"env": "A", "default": "x"},
     ],
     "description": ["a\udcff"],
     "user": ["", "a\tb"],
@@ -305,24 +311,6 @@ def test_nothing_is_guessed_or_converted(field: str, wrong: Any) -> None:
 @pytest.mark.parametrize("right", [1, 0.001, 86_400])
 def test_whole_numbers_are_seconds_too(field: str, right: float) -> None:
     assert getattr(profile(**{field: right}), field) == float(right)
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"tokn": CANARY},
-        {"ssl": {"cacert": "x"}},
-        {"retry": {"tries": 3}},
-        {"keepalive": {"interval": 5}},
-        {"pool": {"size": 5}},
-        {"token": {"env": "A", "default": CANARY}},
-        {"_address": "x"},
-    ],
-)
-def test_unknown_fields_are_refused_everywhere(fields: dict[str, Any]) -> None:
-    (found,) = refusals(**fields)
-    assert "not permitted" in found
-    assert CANARY not in found
 
 
 def test_the_mask_is_not_taken_for_a_secret() -> None:
@@ -461,6 +449,7 @@ def test_a_profile_without_a_literal_secret_is_pickled_whole() -> None:
 
 WITH_A_SECRET: list[dict[str, Any]] = [
     {"token": CANARY, "timeout": "x"}, {"token": CANARY, "tokn": CANARY}, {"token": CANARY, "password": CANARY},
+    {"token": {"env": "A", "default": CANARY}},
     {"token": CANARY + "\n"}, {"token": {"keyring": CANARY}}, {"token": {"env": CANARY}}, {"token": {CANARY: CANARY}},
     {"token": {"command": CANARY}}, {"token": {"command": [CANARY, 5]}}, {"token": [CANARY]},
     {"uri": f"http://root:{CANARY}@h"}, {"host": f"root:{CANARY}@h"}, {"proxy": f"http://root:{CANARY}@h:1"},
@@ -479,10 +468,7 @@ def test_no_validation_error_shows_a_secret(fields: dict[str, Any]) -> None:
     assert error.__cause__ is error.__context__ is None
     for frame, _ in traceback.walk_tb(error.__traceback__):
         assert frame.f_code.co_filename == __file__ or CANARY not in repr(frame.f_locals)
-    with pytest.raises(ValidationError) as refused:
-        Profile.model_validate({"alias": "a", **fields})
-    found = refused.value.errors(include_input=False, include_url=False)
-    assert CANARY not in repr([(e["type"], e["msg"], e.get("ctx")) for e in found])
+    assert CANARY not in repr([(e["type"], e["msg"], e.get("ctx")) for e in findings(**fields)])
 
 
 @pytest.mark.parametrize(
@@ -517,14 +503,6 @@ STRANGE: list[Any] = [
 ]  # fmt: skip
 
 
-def findings(data: Any) -> list[Any]:
-    try:
-        Profile.model_validate(data)
-    except ValidationError as error:
-        return list(error.errors(include_url=False, include_input=False))
-    return []
-
-
 def test_no_word_of_pydantics_reaches_a_person() -> None:
     kinds = set()
     leaves = [(name, key) for name in FIELDS for key in field((name,)).keys]
@@ -533,7 +511,7 @@ def test_no_word_of_pydantics_reaches_a_person() -> None:
             data: Any = strange
             for name in reversed(path):
                 data = {name: data}
-            for finding in findings({"alias": "a", "uri": "http://h", **data}):
+            for finding in findings(**{"uri": "http://h", **data}):
                 kinds.add(finding["type"])
                 place = ".".join(map(str, fields_in(finding["loc"], finding["type"])))
                 said = wording(finding, place)

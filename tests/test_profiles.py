@@ -590,13 +590,6 @@ def test_what_a_child_gets_of_its_parent(text: str, expected: dict[str, Any]) ->
     assert inherited(text) == expected
 
 
-def test_description_protected_and_extends_are_never_inherited() -> None:
-    made = named(
-        '[profiles.base]\nhost = "h"\ndescription = "d"\nprotected = true\n[profiles.child]\nextends = "base"\n'
-    )["child"]
-    assert (made.host, made.description, made.protected, made.extends) == ("h", None, False, "base")
-
-
 def test_tls_stays_on_when_nothing_else_of_the_parents_table_does() -> None:
     text = '[profiles.base]\nuri = "http://h"\nssl = { server_name = "s" }\n[profiles.child]\nextends = "base"\n'
     made = named(text + 'uri = "http://other"\n')["child"]
