@@ -137,22 +137,6 @@ def test_an_unknown_alias_comes_with_the_nearest_or_with_those_there_are() -> No
     assert caught.value.message.isprintable()
 
 
-def test_a_broken_neighbour_does_not_matter() -> None:
-    profiles = named(
-        '[profiles.good]\nuri = "http://h"\n[profiles.bad]\nuri = 5\nnonsense = true\n[profiles.worse]\nextends = "x"\n'
-        '[profiles.circle]\nextends = "circle"\n'
-    )
-    assert profiles["good"].uri == "http://h"
-    assert profiles.use("good").profile.uri == "http://h"
-    assert len(profiles) == 4
-    assert profiles.findings("good") == []
-    assert [error.message for error in profiles.findings("bad")] == [
-        "uri must be text in quotes",
-        "unknown key 'nonsense'",
-    ]
-    assert len(profiles.findings("worse")) == len(profiles.findings("circle")) == 1
-
-
 def test_all_that_is_wrong_is_counted_where_the_first_is_shown() -> None:
     profiles = named('[profiles.p]\nuri = "h"\ntimeout = "5"\nport = "x"\nprotected = 1\n')
     for _ in range(2):  # raised again, it is not counted twice
