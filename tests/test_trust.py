@@ -41,7 +41,10 @@ class World(test_profiles.World):
         assert path is not None
         return Path(path)
 
-    def trust(self) -> None:
+    def trust(self, text: str | None = None) -> None:
+        """What stands in the project file, or a text that is put there."""
+        if text is not None:
+            self.found(text)
         self.store().pin(self.document())
 
     def entry(self, change: Callable[[dict[str, Any]], object] | None = None) -> dict[str, Any]:
@@ -220,8 +223,7 @@ def test_a_path_leads_out_only_of_where_it_really_is(world: World, tmp_path: Pat
     (tmp_path / "alias").symlink_to(world.project)
     world.found('[profiles.p]\nuri = "m.db"\n')
     assert load(env=world.env(), cwd=tmp_path / "alias").use("p").profile.uri == f"{tmp_path}/alias/m.db"
-    world.found(TEXT)
-    world.trust()
+    world.trust(TEXT)
     assert load(env=world.env(), cwd=tmp_path / "alias").use("p").trusted
 
 
@@ -403,8 +405,7 @@ def test_every_content_that_was_approved_stays_so_and_untrust_forgets_them_all(w
     assert world.store().pinned(world.document()) is None
     texts = [TEXT + f"# {number}\n" for number in range(3)]
     for text in texts:
-        world.found(text)
-        world.trust()
+        world.trust(text)
         world.trust()
     for text in (texts[0], texts[2], texts[1]):
         world.found(text)
@@ -413,7 +414,9 @@ def test_every_content_that_was_approved_stays_so_and_untrust_forgets_them_all(w
     world.found(TEXT + "# another\n")
     assert world.store().pinned(world.document()) is not None
     world.refusal()
+    world.project_file.unlink()  # which is no reason to keep them
     world.store().unpin(str(world.project_file))
+    world.store().unpin("/never/seen")
     for text in texts:
         world.found(text)
         world.refusal()
@@ -430,18 +433,15 @@ def test_contents_that_were_approved_at_another_place_are_not_here(world: World,
     world.trust()
     assert world.store().trusts(linked)
     assert world.store().trusts(world.document())
-    world.found(TEXT + "# more\n")
-    world.trust()
+    world.trust(TEXT + "# more\n")
     assert not world.store().trusts(read_document(str(there / "milvus.toml"), "project"))
 
 
 def test_what_an_earlier_version_wrote_is_read_and_it_reads_what_is_written_now(world: World) -> None:
-    world.found(TEXT)
-    world.trust()
+    world.trust(TEXT)
     world.entry(lambda entry: entry.pop("approved"))  # as it was before there was such a list
     assert world.load().use("p").trusted
-    world.found(TEXT + "# more\n")
-    world.trust()
+    world.trust(TEXT + "# more\n")
     assert world.entry()["sha256"] == world.document().sha256  # all that the earlier version asks for
     world.found(TEXT)
     assert world.load().use("p").trusted
@@ -449,8 +449,7 @@ def test_what_an_earlier_version_wrote_is_read_and_it_reads_what_is_written_now(
 
 @pytest.mark.parametrize("approved", [None, 3, [], {"d": 3}, {"d": [3, None]}, {3: []}, {"d": {"a": "b"}}])
 def test_a_list_of_contents_that_is_none_approves_nothing(world: World, approved: Any) -> None:
-    world.found(TEXT)
-    world.trust()
+    world.trust(TEXT)
     world.entry(lambda entry: entry.update(approved=approved, sha256="0" * 64))
     world.refusal()
     world.trust()
@@ -458,30 +457,17 @@ def test_a_list_of_contents_that_is_none_approves_nothing(world: World, approved
 
 
 def test_no_more_contents_are_remembered_than_the_state_file_holds(world: World) -> None:
-    world.found(TEXT)
-    world.trust()
+    world.trust(TEXT)
     many = [f"{number:064}" for number in range(5000)]
     world.entry(lambda entry: entry.update(approved={entry["directory"]: many}))
-    world.found(TEXT + "# more\n")
-    world.trust()
+    world.trust(TEXT + "# more\n")
     assert len(world.store().contents(str(world.project_file))) == 1000
     world.found(TEXT)
     assert world.load().use("p").trusted
 
 
-def test_a_file_that_is_gone_can_be_distrusted(world: World) -> None:
-    world.found(TEXT)
-    world.trust()
-    world.project_file.unlink()
-    world.store().unpin(str(world.project_file))
-    world.found(TEXT)
-    world.refusal()
-    world.store().unpin("/never/seen")
-
-
 def test_the_state_file_is_private_and_remembers_what_was_gated(world: World) -> None:
-    world.found(TEXT + '[profiles.q]\ntoken = { command = ["op", "x"] }\nssl = { ca = 1979-05-27 }\n')
-    world.trust()
+    world.trust(TEXT + '[profiles.q]\ntoken = { command = ["op", "x"] }\nssl = { ca = 1979-05-27 }\n')
     store = world.store()
     assert store.path == str(world.home / ".local/state/milvus/trust.json")
     assert os.stat(store.path).st_mode & 0o777 == 0o600
@@ -578,8 +564,7 @@ def test_a_gated_value_is_shown_without_what_could_be_a_secret(name: str, value:
 
 
 def test_what_changed_since_it_was_trusted_is_known_even_where_it_is_not_shown(world: World) -> None:
-    world.found(TEXT + '[profiles.q]\ntoken = { command = ["op", "one"] }\nssl = { ca = "a" }\n')
-    world.trust()
+    world.trust(TEXT + '[profiles.q]\ntoken = { command = ["op", "one"] }\nssl = { ca = "a" }\n')
     assert world.store().changes(world.document()) == {}
     world.found(
         TEXT.replace("p:1", "p:2") + '[profiles.q]\ntoken = { command = ["op", "two"] }\nallow_insecure = true\n'
