@@ -33,10 +33,7 @@ FORMS: dict[str, tuple[Change, list[tuple[str, str]]]] = {
         add("new", {"uri": "z"}),
         [
             (DOTTED, DOTTED + '\n[profiles.new]\nuri = "z"\n'),
-            (INLINE, INLINE + '\n[profiles.new]\nuri = "z"\n'),
             (ONE_LINE, ONE_LINE.replace(" } }", ' }, new = {uri = "z"} }')),
-            (NESTED_DOTS, NESTED_DOTS + '\n[profiles.new]\nuri = "z"\n'),
-            (SCATTERED, SCATTERED + '\n[profiles.new]\nuri = "z"\n'),
             ("profiles = {}\n", 'profiles = {new = {uri = "z"}}\n'),
             ("[profiles]\n", '[profiles]\n\n[profiles.new]\nuri = "z"\n'),
             ('default_profile = "x"', 'default_profile = "x"\n\n[profiles.new]\nuri = "z"\n'),
