@@ -20,6 +20,7 @@ from milvus_profiles.errors import ConfigError
 from milvus_profiles.masked import MaskedMapping, SecretText
 from milvus_profiles.profile import Profile
 from tests.support.errors import refused
+from tests.support.files import written
 
 CANARY = "s3cr3tc4n4ry"
 
@@ -42,6 +43,11 @@ def refusal(**variables: str) -> ConfigError:
 
 def profile(alias: str, env: Mapping[str, str], file: str | None = None) -> Profile:
     return load(file, env={"HOME": "/nowhere", **env}, cwd="/")[alias]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return written(tmp_path / "milvus.toml", FILE)
 
 
 # --- variables of a profile ----------------------------------------------------------------------------------------
@@ -77,7 +83,8 @@ READ = [
     ("TOKEN__PASS_ENV", '["A"]', ["A"]),
     ("TOKEN__KEYRING", "true", True),
     ("TOKEN__ENV", "NAME", "NAME"),
-    # Paths, from the current directory; the tilde is home.
+]
+PATHS = [
     ("TOKEN__FILE", "f", "/cwd/f"),
     ("TOKEN_FILE", "~/token", "/home/me/token"),
     ("PASSWORD_FILE", "/f", "/f"),
@@ -90,12 +97,26 @@ READ = [
 ]
 
 
+def read_alone(name: str, text: str) -> Any:
+    """What one variable gives its field."""
+    [(field, value)] = values(read(**{"HOME": "/home/me", PREFIX + f"P__{name}": text}), "p").items()
+    assert field == name.lower().replace("__", ".").replace("_file", ".file")
+    return value
+
+
 @pytest.mark.parametrize(("name", "text", "value"), READ)
 def test_a_variable_is_read_as_the_type_of_its_field(name: str, text: str, value: Any) -> None:
-    layer = read(**{"HOME": "/home/me", PREFIX + f"P__{name}": text})
-    field = name.lower().replace("__", ".").replace("_file", ".file")
-    assert values(layer, "p") == {field: value}
-    assert type(values(layer, "p")[field]) is type(value)
+    found = read_alone(name, text)
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(("name", "text", "value"), PATHS)
+def test_relative_paths_count_from_the_current_directory_and_the_tilde_is_home(
+    name: str, text: str, value: str
+) -> None:
+    assert read_alone(name, text) == value
+    family = read(MILVUS_URI="./u.db", MILVUS_TOKEN_FILE="f").uri_fields
+    assert [value.value for value in family.values()] == ["/cwd/u.db", "/cwd/f"]
 
 
 @pytest.mark.parametrize(
@@ -145,12 +166,11 @@ def test_tokens_and_passwords_are_always_literal() -> None:
 
 
 def test_every_value_knows_its_variable() -> None:
-    layer = read(MILVUS_PROFILES__P__TOKEN_FILE="f", MILVUS_URI="./u.db")
+    layer = read(MILVUS_PROFILES__P__TOKEN_FILE="f", MILVUS_URI="http://h")
     origin = layer.fields["p"]["token", "file"].origin
     assert (origin.layer, str(origin)) == ("environment", "MILVUS_PROFILES__P__TOKEN_FILE")
     assert str(origin.location()) == "MILVUS_PROFILES__P__TOKEN_FILE"
-    uri = layer.uri_fields["uri",]
-    assert (uri.value, str(uri.origin)) == ("/cwd/u.db", "MILVUS_URI")
+    assert str(layer.uri_fields["uri",].origin) == "MILVUS_URI"
 
 
 def test_an_empty_value_counts_as_unset() -> None:
