@@ -18,6 +18,8 @@ from milvus_profiles.config.documents import Document, Role, parse_document, rea
 from milvus_profiles.config.loading import load
 from milvus_profiles.errors import ConfigError, MilvusProfilesError
 from milvus_profiles.masked import MASK, SecretText
+from tests.support.errors import refused
+from tests.support.files import written
 
 CANARY = "s3cr3tc4n4ry"
 
@@ -74,11 +76,6 @@ def test_the_digest_is_that_of_the_bytes() -> None:
     assert len(one.sha256) == 64
 
 
-def test_the_error_can_be_returned_instead() -> None:
-    assert isinstance(try_parse(b"", "/f", "user"), Document)
-    assert isinstance(try_parse(b"=", "/f", "user"), ConfigError)
-
-
 # --- files that cannot be read -------------------------------------------------------------------------------------
 
 
@@ -113,14 +110,12 @@ def test_what_is_no_readable_file_is_refused_at_once_and_by_name(tmp_path: Path)
 
 
 def test_a_file_that_is_too_large_is_not_parsed(tmp_path: Path) -> None:
-    with (tmp_path / "huge.toml").open("wb") as file:
-        file.truncate((64 << 20) + 1)
+    os.truncate(written(tmp_path / "huge.toml", ""), (64 << 20) + 1)
     assert "larger than 64 MiB" in unreadable(tmp_path / "huge.toml").message
 
 
 def test_a_file_is_parsed_again_only_when_its_content_changed(tmp_path: Path) -> None:
-    path = tmp_path / "milvus.toml"
-    path.write_text('[profiles.a]\nuri = "http://h1"\n')
+    path = written(tmp_path / "milvus.toml", '[profiles.a]\nuri = "http://h1"\n')
     status = path.stat()
     first = read_document(str(path), "user")
     assert read_document(str(path), "user") is first
@@ -135,9 +130,7 @@ def test_a_file_is_parsed_again_only_when_its_content_changed(tmp_path: Path) ->
 
 
 def test_only_the_last_few_files_are_kept(tmp_path: Path) -> None:
-    paths = [tmp_path / f"{number}.toml" for number in range(5)]
-    for path in paths:
-        path.write_text("")
+    paths = [written(tmp_path / f"{number}.toml", "") for number in range(5)]
     documents = [read_document(str(path), "user") for path in paths]
     assert read_document(str(paths[4]), "user") is documents[4]
     assert read_document(str(paths[0]), "user") is not documents[0]
@@ -157,7 +150,6 @@ def test_only_the_last_few_files_are_kept(tmp_path: Path) -> None:
         ("[profiles.prod]\n\turi = http://h\n", 2, 8, "invalid value"),
         ('# é例\n[profiles.prod]\ndescription = "例" x\n', 3, 19, "expected newline"),
         ("[profiles.prod\nuri = 'x'", 1, 15, "expected ']'"),
-        ("[profiles.prod]]", 1, 16, "expected newline"),
         ("[profiles.p]\n[profiles.p]\n", 2, 13, "cannot declare"),
         ("[profiles.p]\nuri = 'x'\nuri = 'y'\n", 3, 10, "cannot overwrite"),
         ("[profiles.p]\nuri = 'x", 2, 9, ""),
@@ -166,11 +158,7 @@ def test_only_the_last_few_files_are_kept(tmp_path: Path) -> None:
         ("keyring_backends = [1, 2", 1, 25, ""),
         ("default_profile = '\x00'", 1, 20, ""),
         ('default_profile = "\\q"', 1, 21, "unescaped"),
-        ("a = 1979-13-01", 1, 9, "expected newline"),
         ("a = 1979-02-30", 1, 5, "invalid date"),
-        ("a = 01", 1, 6, ""),
-        ("a = 1__0", 1, 6, ""),
-        ("a = .5", 1, 5, "invalid value"),
         ("a.b = 1\na = 2", 2, 6, "cannot overwrite"),
         ("a = {b = 1, b = 2}", 1, 18, "duplicate"),
         ('a = """\nx', 2, 2, ""),
@@ -283,7 +271,7 @@ def test_many_dots_that_are_no_key_are_fine() -> None:
     dots = ".".join("abcdefgh" * 20)
     document = parse(
         f'# {dots}\n[profiles.p]\ndescription = "{dots}"\nuser = \'{dots}\'\ntoken = """ {dots}"""\n'
-        f"retry = {{ initial = {', '.join(['0.1'] * 1)} }}\n"
+        "retry = { initial = 0.1 }\n"
     )
     assert document.profiles["p"]["description"] == dots
 
@@ -310,19 +298,16 @@ def test_many_dots_that_are_no_key_are_fine() -> None:
 def test_what_the_root_does_not_know_is_refused_with_a_suggestion(
     text: str, message: str, place: str, hint: str
 ) -> None:
-    error = refusal(text)
-    assert error.message == message
-    assert str(error.location) == f"/dir/milvus.toml:{place}"
-    assert hint in (error.hint or "")
+    with refused(message, at=f"/dir/milvus.toml:{place}", hint=f"…{hint}…"):
+        parse(text)
 
 
 def test_keyring_backends_stand_only_in_the_users_own_file() -> None:
     text = '\nkeyring_backends = ["a.B"]\n'
     assert parse(text, "user").root == {"keyring_backends": ["a.B"]}
     for role in ("project", "named"):
-        error = refusal(text, role)
-        assert "not the user's" in error.message
-        assert str(error.location) == "/dir/milvus.toml:2:1"
+        with refused("…not the user's…", at="/dir/milvus.toml:2:1"):
+            parse(text, role)
 
 
 # --- aliases -------------------------------------------------------------------------------------------------------
@@ -343,24 +328,20 @@ def test_keyring_backends_stand_only_in_the_users_own_file() -> None:
         ('[profiles.""]', "'' is not a valid alias", "1:11"),
         ('[profiles."\\u001b[2J"]', "'\\x1b[2J' is not a valid alias", "1:11"),
         (f"[profiles.{'a' * 65}]", "the alias is longer than 64 characters", "1:11"),
-        ("[profiles.x]\n[profiles]\n'-' = {}", None, None),
+        ("[profiles.x]\n[profiles]\n'-' = {}", "'-' is not a valid alias", "3:1"),
         ("[profiles]\nx = {}\n'-' = {}", "'-' is not a valid alias", "3:1"),
     ],
 )
-def test_invalid_aliases_have_their_place(text: str, message: str | None, place: str | None) -> None:
-    error = refusal(text)
-    if message is not None:
-        assert error.message == message
-        assert str(error.location) == f"/dir/milvus.toml:{place}"
-        assert "ASCII letters" in (error.hint or "")
+def test_invalid_aliases_have_their_place(text: str, message: str, place: str) -> None:
+    with refused(message, at=f"/dir/milvus.toml:{place}", hint="…ASCII letters…"):
+        parse(text)
 
 
 @pytest.mark.parametrize("other", ["Prod-eu", "prod_eu", '"prod.eu"', "PROD_EU"])
 def test_aliases_that_are_the_same_are_refused_and_both_named(other: str) -> None:
-    error = refusal(f"# c\n[profiles.prod-eu]\nuri = 'x'\n[profiles.{other}]\nuri = 'y'\n")
-    assert f"'prod-eu' and {other.strip(chr(34))!r} are the same" in error.message
-    assert str(error.location) == "/dir/milvus.toml:4:11"
-    assert "line 2" in (error.hint or "")
+    said = f"…'prod-eu' and {other.strip(chr(34))!r} are the same…"
+    with refused(said, at="/dir/milvus.toml:4:11", hint="…line 2…"):
+        parse(f"# c\n[profiles.prod-eu]\nuri = 'x'\n[profiles.{other}]\nuri = 'y'\n")
 
 
 # --- excerpts ------------------------------------------------------------------------------------------------------
@@ -470,11 +451,8 @@ def test_values_of_the_root_are_shown_and_scalars_in_the_place_of_profiles_are_n
     assert shown(f"profiles.p.token = '{CANARY}'", "profiles", "p")[0] == f"profiles.p.token = {MASK}"
     assert shown("profiles.p.timeout = 'x'", "profiles", "p")[0] == "profiles.p.timeout = 'x'"
     for text in (f"profiles = '{CANARY}'", f"profiles = ['{CANARY}']", f"token = '{CANARY}'", f"x.uri = '{CANARY}'"):
-        excerpt = refusal(text).location
-        assert excerpt is not None
-        assert excerpt.excerpt is not None
-        assert MASK in excerpt.excerpt
-        assert CANARY not in excerpt.excerpt
+        assert MASK in str(refusal(text))
+        assert CANARY not in str(refusal(text))
 
 
 def test_lines_inside_a_long_secret_are_masked() -> None:
@@ -560,8 +538,7 @@ def test_what_is_not_printable_is_not_printed() -> None:
 def test_a_broken_line_is_shown_only_as_far_as_it_is_understood(line: str, expected: str | None) -> None:
     error = refusal(f"[profiles.p]\n{line}\n")
     assert error.location is not None
-    assert error.location.line == 2
-    assert error.location.excerpt == expected
+    assert (error.location.line, error.location.excerpt) == (2, expected)
     assert CANARY not in str(error)
 
 
@@ -574,8 +551,7 @@ def test_no_line_is_shown_of_a_broken_text_with_multi_line_strings() -> None:
     ):
         location = refusal(text).location
         assert location is not None
-        assert location.line is not None
-        assert location.excerpt is None
+        assert (location.line is not None, location.excerpt) == (True, None)
 
 
 def test_the_parsers_words_are_not_repeated_where_they_quote_the_file() -> None:

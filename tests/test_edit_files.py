@@ -20,43 +20,20 @@ from milvus_profiles.errors import (
     UnknownProfileError,
 )
 from tests.support.edits import add, in_turn, put, put_root, remove, unset
+from tests.support.errors import refused
+from tests.support.files import written
 
 FILE = '# ours\n[profiles.a]\nuri = "x"\ntoken = "hunter2"\n'
 ADD = add("b", {"uri": "y"})
+SAVED = "the file was saved by someone else meanwhile, so nothing was changed"
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    path = tmp_path / "milvus.toml"
-    path.write_text(FILE)
-    return path
-
-
-def names(directory: Path) -> set[str]:
-    return {entry.name for entry in directory.iterdir()}
+    return written(tmp_path / "milvus.toml", FILE)
 
 
 # --- the file stays what it was ----------------------------------------------------------------------------------
-
-
-def test_a_new_file_is_private_and_so_are_its_new_directories(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "milvus" / "milvus.toml"
-    old = os.umask(0)
-    try:
-        result = edit_file(path, ADD)
-    finally:
-        os.umask(old)
-    assert (result.created, result.path) == (True, str(path))
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [stat.S_IMODE(p.stat().st_mode) for p in (path.parent, path.parent.parent)] == [0o700, 0o700]
-    assert names(path.parent) == {"milvus.toml"}
-
-
-@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o666])
-def test_the_mode_of_a_file_stays(path: Path, mode: int) -> None:
-    path.chmod(mode)
-    edit_file(path, ADD)
-    assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
 def test_a_symbolic_link_stays_and_its_target_is_edited(path: Path, tmp_path: Path) -> None:
@@ -70,7 +47,7 @@ def test_a_symbolic_link_stays_and_its_target_is_edited(path: Path, tmp_path: Pa
     assert not path.is_symlink()
     assert path.read_text() == FILE + '\n[profiles.b]\nuri = "y"\n'
     assert result.path == str(link)
-    assert names(tmp_path / "links") == {"milvus.toml"}
+    assert os.listdir(tmp_path / "links") == ["milvus.toml"]
     # One that leads to nothing gets its target.
     (tmp_path / "empty.toml").symlink_to("dotfiles/milvus.toml")
     edit_file(tmp_path / "empty.toml", ADD)
@@ -99,7 +76,7 @@ def test_a_dry_run_touches_nothing(path: Path, tmp_path: Path) -> None:
     assert (path.read_text(), result.before, seen) == (FILE, FILE.encode(), [result.after])
     assert result.changed
     edit_file(tmp_path / "new" / "milvus.toml", ADD, dry_run=True)
-    assert names(tmp_path) == {"milvus.toml"}
+    assert os.listdir(tmp_path) == ["milvus.toml"]
 
 
 @pytest.mark.parametrize("change", [remove("a"), unset("a", ("uri",)), put_root("max_connections", None)])
@@ -107,10 +84,10 @@ def test_an_edit_that_is_refused_or_does_nothing_creates_nothing(tmp_path: Path,
     try:
         result = edit_file(tmp_path / "new" / "milvus.toml", change)
     except UnknownProfileError:
-        assert names(tmp_path) == set()
+        assert os.listdir(tmp_path) == []
     else:
         assert (result.changed, result.created, result.after) == (False, False, b"")
-        assert names(tmp_path / "new") == set()
+        assert os.listdir(tmp_path / "new") == []
 
 
 # --- what is no TOML file ----------------------------------------------------------------------------------------
@@ -120,15 +97,12 @@ def test_an_edit_that_is_refused_or_does_nothing_creates_nothing(tmp_path: Path,
     ("content", "message", "place"),
     [
         (b"\xef\xbb\xbf[profiles.a]\n", "UTF-8 byte order mark", (1, 1)),
-        (b"\xff\xfe[\x00", "UTF-16 byte order mark", (1, 1)),
         (b"[profiles.a]\nuri = 'x\xff'\n", "not UTF-8 text", (2, 9)),
-        (b"[profiles.a]\nuri = \n", "not valid TOML", (2, 7)),
         (b"[profiles.a]\n[profiles.a]\n", "not valid TOML", (2, 12)),
         (b"[profiles.a]\nx = " + b"[" * 5000 + b"]" * 5000, "not valid TOML", None),
-        (b"[profiles.a]\nx = " + b"1" * 5000, "not valid TOML", None),
         (b"profiles.a." + b".".join([b"x"] * 3000) + b" = 1\n", "nested too deeply|more than 16 parts", None),
     ],
-    ids=["bom", "utf-16", "latin-1", "no value", "declared twice", "nested", "number", "dotted"],
+    ids=["bom", "latin-1", "declared twice", "nested", "dotted"],
 )
 def test_a_broken_file_is_left_alone(path: Path, content: bytes, message: str, place: tuple[int, int] | None) -> None:
     path.write_bytes(content)
@@ -150,12 +124,11 @@ def test_a_broken_file_is_left_alone(path: Path, content: bytes, message: str, p
 def test_what_is_no_file_is_refused_and_hangs_nobody(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for file, said in ((tmp_path, "is a directory"), (f"{tmp_path}/a\0b", "not the name of a file")):
-        with pytest.raises(ConfigError, match=said) as caught:
+        with refused(f"…{said}", at=file) as caught:
             edit_file(file, ADD)
-        assert caught.value.location is not None
-        assert caught.value.hint is not None
+        assert caught.value.hint
     for edit in (edit_file, replace_file):
-        with pytest.raises(ConfigError, match="FIFO"):
+        with refused("…FIFO…"):
             edit(tmp_path / "fifo", *((ADD,) if edit is edit_file else (b"",)), expect=None)
 
 
@@ -168,7 +141,7 @@ def test_the_check_sees_the_new_content_and_can_refuse_it(path: Path) -> None:
         assert b"[profiles.b]" in content
         raise ConfigError("not this one")
 
-    with pytest.raises(ConfigError, match="not this one"):
+    with refused("not this one"):
         edit_file(path, ADD, check=check)
     assert path.read_text() == FILE
 
@@ -195,18 +168,17 @@ def test_what_others_do_to_a_file_during_an_edit_is_noticed(path: Path) -> None:
     # An editor takes no lock; the check runs while the lock is held.
     new = path.with_name("new.toml")
     for file, text in ((path, "# saved\n"), (new, "")):
-        with pytest.raises(EditConflictError, match="saved by someone else") as caught:
+        with refused(SAVED, hint="look at it, and try again", kind=EditConflictError):
             edit_file(file, ADD, check=lambda _, file=file, text=text: file.write_text(text))  # type: ignore[misc]
         assert file.read_text() == text
-        assert caught.value.hint is not None
     with pytest.raises(EditConflictError):
         edit_file(path, ADD, check=lambda _: path.unlink())
-    assert names(path.parent) == {"new.toml"}
+    assert os.listdir(path.parent) == ["new.toml"]
 
 
 def test_the_expected_content_is_compared_first(path: Path) -> None:
     edit_file(path, ADD, expect=digest(FILE.encode()))
-    with pytest.raises(EditConflictError, match="saved by someone else"):
+    with refused(SAVED, kind=EditConflictError):
         edit_file(path, add("c", {}), expect=digest(FILE.encode()))
     with pytest.raises(EditConflictError):
         edit_file(path.with_name("new.toml"), ADD, expect=digest(FILE.encode()))
@@ -216,11 +188,9 @@ def test_the_expected_content_is_compared_first(path: Path) -> None:
 
 
 def test_a_lock_that_is_held_too_long_is_named(path: Path) -> None:
-    with locked(str(path), 1.0), pytest.raises(LockTimeoutError) as caught:
+    lock = f"{path}.lock"
+    with locked(str(path), 1.0), refused(f"…{lock}…", hint=f"…fuser {lock}…", kind=LockTimeoutError):
         edit_file(path, ADD, lock_timeout=0.05)
-    assert f"{path}.lock" in caught.value.message
-    assert caught.value.hint is not None
-    assert f"fuser {path}.lock" in caught.value.hint
     assert path.read_text() == FILE
     edit_file(path, ADD, lock_timeout=0.05)
 

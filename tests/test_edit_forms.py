@@ -1,4 +1,4 @@
-"""Every way in which TOML can spell a table, and what an edit makes of it."""
+"""Every way in which TOML can spell a table, what an edit makes of it, and whose the comments are."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ from typing import Any
 
 import pytest
 
-from milvus_profiles.config.edit import Change, edit_file
-from milvus_profiles.errors import ConfigError, EditConflictError
-from tests.support.edits import add, copy, in_turn, put, put_root, remove, rename, unset
+from milvus_profiles.config.edit import Change
+from milvus_profiles.errors import EditConflictError
+from tests.support.edits import add, copy, edited, put, put_root, remove, rename, unset
+from tests.support.errors import refused
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "milvus.toml"
-
-
-def edited(path: Path, text: str, *changes: Change) -> str:
-    path.write_bytes(text.encode())
-    edit_file(path, in_turn(*changes))
-    return path.read_bytes().decode()
 
 
 DOTTED = 'profiles.dev.uri = "x"\nprofiles.dev.user = "r"\nprofiles.stage.uri = "y"\n'
@@ -38,10 +33,7 @@ FORMS: dict[str, tuple[Change, list[tuple[str, str]]]] = {
         add("new", {"uri": "z"}),
         [
             (DOTTED, DOTTED + '\n[profiles.new]\nuri = "z"\n'),
-            (INLINE, INLINE + '\n[profiles.new]\nuri = "z"\n'),
             (ONE_LINE, ONE_LINE.replace(" } }", ' }, new = {uri = "z"} }')),
-            (NESTED_DOTS, NESTED_DOTS + '\n[profiles.new]\nuri = "z"\n'),
-            (SCATTERED, SCATTERED + '\n[profiles.new]\nuri = "z"\n'),
             ("profiles = {}\n", 'profiles = {new = {uri = "z"}}\n'),
             ("[profiles]\n", '[profiles]\n\n[profiles.new]\nuri = "z"\n'),
             ('default_profile = "x"', 'default_profile = "x"\n\n[profiles.new]\nuri = "z"\n'),
@@ -129,11 +121,7 @@ FORMS: dict[str, tuple[Change, list[tuple[str, str]]]] = {
     "renaming": (
         rename("dev", "box"),
         [
-            (DOTTED, DOTTED.replace("dev", "box")),
-            (INLINE, INLINE.replace("dev = ", "box = ")),
             (ONE_LINE, ONE_LINE.replace("dev", "box")),
-            (NESTED_DOTS, NESTED_DOTS.replace("dev", "box")),
-            (SCATTERED, SCATTERED.replace("dev", "box")),
             ('[profiles . "dev"  ] # x\n', "[profiles . box  ] # x\n"),
             (
                 "[[profiles.dev]]\na = 1\n\n[[profiles.dev]]\na = 2\n",
@@ -152,6 +140,20 @@ FORMS: dict[str, tuple[Change, list[tuple[str, str]]]] = {
                 SCATTERED + '\n[profiles.box.pool]\nmax_uses = 1\n\n[profiles.box]\nuri = "x"\nuser = "r"\n',
             ),
             ("[profiles.dev]\na = 0x1F  # hex", "[profiles.dev]\na = 0x1F  # hex\n\n[profiles.box]\na = 0x1F  # hex\n"),
+        ],
+    ),
+    "replacing what is no table": (
+        add("dev", {"uri": "x"}, replace=True),
+        [("[profiles]\ndev = 3\nb = {}\n", '[profiles]\nb = {}\n\n[profiles.dev]\nuri = "x"\n')],
+    ),
+    "unsetting a root key": (
+        put_root("default_profile", None),
+        [
+            (
+                "max_connections = 3\ndefault_profile = 'a' # x\n\n[profiles.a]\n",
+                "max_connections = 3\n\n[profiles.a]\n",
+            ),
+            ("[default_profile]\na = 1\n[profiles.a]\n", "[profiles.a]\n"),
         ],
     ),
     "a root key": (
@@ -180,27 +182,6 @@ def test_every_form_is_edited_in_its_place(path: Path, what: str, text: str, exp
     assert edited(path, text, FORMS[what][0]) == expected.replace("'q'", '"q"')
 
 
-def test_unsetting_a_root_key(path: Path) -> None:
-    text = "max_connections = 3\ndefault_profile = 'a' # x\n\n[profiles.a]\n"
-    assert edited(path, text, put_root("default_profile", None)) == "max_connections = 3\n\n[profiles.a]\n"
-    assert edited(path, "[default_profil]\na = 1\n[profiles.a]\n", put_root("default_profil", None)) == "[profiles.a]\n"
-
-
-@pytest.mark.parametrize("value", ["'''\n[profiles.no]\n'''", '"""a\n# no comment\n\\"""b"""', "[\n  '[x]', # c\n]"])
-def test_what_looks_like_a_header_inside_of_a_value_is_none(path: Path, value: str) -> None:
-    text = f"[profiles.a]\ndescription = {value}\n\n[profiles.b]\n"
-    assert edited(path, text, remove("b")) == f"[profiles.a]\ndescription = {value}\n"
-    assert edited(path, text, remove("a")) == "[profiles.b]\n"
-
-
-def test_replacing_a_profile_that_is_no_table(path: Path) -> None:
-    text = "[profiles]\ndev = 3\nb = {}\n"
-    assert (
-        edited(path, text, add("dev", {"uri": "x"}, replace=True))
-        == '[profiles]\nb = {}\n\n[profiles.dev]\nuri = "x"\n'
-    )
-
-
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -227,11 +208,8 @@ def test_true_one_and_one_point_zero_are_different_values(path: Path) -> None:
 
 def test_dotted_keys_inside_of_an_inline_table_are_not_renamed(path: Path) -> None:
     text = 'profiles = { dev.uri = "x", dev.user = "u", b.uri = "y" }\n'
-    path.write_text(text)
-    with pytest.raises(EditConflictError, match="dotted keys inside of an inline table") as caught:
-        edit_file(path, rename("dev", "box"))
-    assert caught.value.hint is not None
-    assert "profile edit" in caught.value.hint
+    with refused("…dotted keys inside of an inline table…", hint="…profile edit…", kind=EditConflictError):
+        edited(path, text, rename("dev", "box"))
     assert path.read_text() == text
 
 
@@ -248,5 +226,122 @@ def test_a_key_of_ssl_turns_true_into_a_table(path: Path) -> None:
     text = '[profiles.dev]\nuri = "x"\nssl = true  # on\n'
     changes = put("dev", ("ssl", "ca"), "/c"), put("dev", ("ssl", "server_name"), "s")
     assert edited(path, text, *changes) == text.replace("true", '{ca = "/c", server_name = "s"}')
-    with pytest.raises(ConfigError, match="ssl is not a table"):
+    with refused("…ssl is not a table…"):
         edited(path, text.replace("true", "false"), changes[0])
+
+
+# --- comments -----------------------------------------------------------------------------------------------------
+
+FILE = """\
+# Our servers; ask Ann before you change one.
+
+default_profile = "dev"  # never prod
+
+# the laptop
+[profiles.dev]  # local
+uri = "http://localhost:19530"  # plaintext is fine here
+# user = "root"
+
+# a note that stands alone
+
+# what customers see
+# (two replicas)
+[profiles.prod]
+# behind the load balancer
+uri = "https://prod.example:443"
+
+user = "root"
+# touches the last field of prod
+
+[profiles.prod.pool]
+max_total_per_key = 4
+# last of pool
+# just above stage
+[profiles.stage]
+uri = "https://stage.example:443"
+# the end of stage
+"""
+
+
+def without(text: str, *pieces: str) -> str:
+    for piece in pieces:
+        assert text.count(piece) == 1
+        text = text.replace(piece, "")
+    return text
+
+
+POOL = '[profiles.a]\nuri = "x"\n\n# pool of a\n[profiles.a.pool]\nmax_uses = 3\n\n# b\n[profiles.b]\nuri = "y"\n'
+SEVERAL_FORMS = (
+    '# first\nprofiles.a.uri = "x"\n# more of first\nprofiles.a.user = "u"\n# second\nprofiles.b = { uri = "y" }\n'
+    '# third\n[profiles.c]\nuri = "z"\n'
+)
+OTHER = {"uri": "https://other.example:443", "user": "root", "token": {"keyring": True}}
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "expected"),
+    [
+        # A profile that is removed takes its comments along, and leaves those of others and those of nobody.
+        (FILE, [remove("prod")], FILE[: FILE.index("# what customers see")] + FILE[FILE.index("# last of pool") :]),
+        (FILE, [remove("stage")], FILE[: FILE.index("# last of pool")]),
+        (
+            FILE,
+            [remove("prod"), remove("stage"), remove("dev")],
+            "# Our servers; ask Ann before you change one.\n\n# a note that stands alone\n",
+        ),
+        ('[profiles.a]\nuri = "x"\n\n\n# b\n[profiles.b]\nuri = "y"\n', [remove("b")], '[profiles.a]\nuri = "x"\n'),
+        ('\n# a\n[profiles.a]\nuri = "x"\n', [remove("a")], ""),
+        (SEVERAL_FORMS, [remove("a")], SEVERAL_FORMS[SEVERAL_FORMS.index("# second") :]),
+        (SEVERAL_FORMS, [remove("b")], without(SEVERAL_FORMS, '# second\nprofiles.b = { uri = "y" }\n')),
+        (SEVERAL_FORMS, [remove("c")], SEVERAL_FORMS[: SEVERAL_FORMS.index("# third")]),
+        # A field keeps the comment behind it, and a new one goes after the last of the table itself.
+        (
+            FILE,
+            [put("dev", ("uri",), "http://127.0.0.1:19530")],
+            FILE.replace('"http://localhost:19530"  # plain', '"http://127.0.0.1:19530"  # plain'),
+        ),
+        (
+            FILE,
+            [put("prod", ("db_name",), "analytics"), put("dev", ("timeout",), 5)],
+            FILE.replace('user = "root"\n# touches', 'user = "root"\ndb_name = "analytics"\n# touches').replace(
+                "fine here\n", "fine here\ntimeout = 5\n"
+            ),
+        ),
+        # One that is unset takes its line, and leaves the comments above it and one of two blank lines.
+        (
+            FILE,
+            [unset("prod", ("uri",))],
+            without(FILE, 'uri = "https://prod.example:443"\n\n').replace("balancer\n", "balancer\n\n"),
+        ),
+        (
+            '[profiles.a]\nuri = "x"\n\nuser = "u"\n\ntimeout = 1\n',
+            [unset("a", ("user",))],
+            '[profiles.a]\nuri = "x"\n\ntimeout = 1\n',
+        ),
+        (POOL, [unset("a", ("pool",))], without(POOL, "# pool of a\n[profiles.a.pool]\nmax_uses = 3\n\n")),
+        # A copy has the comments inside; one that takes another's place keeps those, and the fields that stay.
+        (
+            FILE,
+            [copy("prod", "prod.us")],
+            FILE + '\n[profiles."prod.us"]\n# behind the load balancer\nuri = "https://prod.example:443"\n\n'
+            'user = "root"\n\n[profiles."prod.us".pool]\nmax_total_per_key = 4\n',
+        ),
+        (
+            FILE,
+            [add("PROD", OTHER, replace=True)],
+            without(FILE, "[profiles.prod.pool]\nmax_total_per_key = 4\n")
+            .replace("https://prod.example:443", "https://other.example:443")
+            .replace('user = "root"\n# touches', 'user = "root"\ntoken = {keyring = true}\n# touches'),
+        ),
+    ],
+)
+def test_comments_belong_to_the_profile_they_stand_above(
+    path: Path, text: str, changes: list[Change], expected: str
+) -> None:
+    assert edited(path, text, *changes) == expected
+
+
+def test_a_new_profile_never_catches_a_comment_at_the_end_of_the_file(path: Path) -> None:
+    text = edited(path, '[profiles.a]\nuri = "x"\n\n# the end', add("b", {"uri": "y"}))
+    assert text == '[profiles.a]\nuri = "x"\n\n# the end\n\n[profiles.b]\nuri = "y"\n'
+    assert edited(path, text, remove("b")) == '[profiles.a]\nuri = "x"\n\n# the end\n'

@@ -31,79 +31,74 @@ extends = "prod"
 """
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "milvus.toml"
-    path.write_text(FILE)
-    return path
-
-
-def refused(path: Path, *changes: Change) -> MilvusProfilesError:
+def refused(file: Path, *changes: Change) -> MilvusProfilesError:
     """The error of an edit that must leave the file alone."""
-    before = path.read_bytes()
+    before = file.read_bytes()
     with pytest.raises(MilvusProfilesError) as caught:
-        edit_file(path, in_turn(*changes))
-    assert path.read_bytes() == before
+        edit_file(file, in_turn(*changes))
+    assert file.read_bytes() == before
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
     return caught.value
 
 
-def edited(path: Path, *changes: Change) -> EditResult:
-    result = edit_file(path, in_turn(*changes))
-    assert path.read_bytes() == result.after
+def edited(file: Path, *changes: Change) -> EditResult:
+    result = edit_file(file, in_turn(*changes))
+    assert file.read_bytes() == result.after
     return result
 
 
 # --- adding ------------------------------------------------------------------------------------------------------
 
 
-def test_a_profile_is_appended_with_its_fields_in_the_order_given(path: Path) -> None:
+def test_a_profile_is_appended_with_its_fields_in_the_order_given(file: Path) -> None:
     fields = {"uri": "http://x:1", "token": {"keyring": True}, "db_name": "d", "call_timeout": 2.5}
-    result = edited(path, add("dev.box", fields))
-    assert path.read_text() == FILE + (
+    result = edited(file, add("dev.box", fields))
+    assert file.read_text() == FILE + (
         '\n[profiles."dev.box"]\nuri = "http://x:1"\ntoken = {keyring = true}\ndb_name = "d"\ncall_timeout = 2.5\n'
     )
     assert (result.changed, result.created, result.before) == (True, False, FILE.encode())
-    before = path.read_text()
-    edited(path, add("dev", {}, replace=True))  # one that is not there
-    assert path.read_text() == f"{before}\n[profiles.dev]\n"
+    before = file.read_text()
+    edited(file, add("dev", {}, replace=True))  # one that is not there
+    assert file.read_text() == f"{before}\n[profiles.dev]\n"
 
 
 def test_a_new_file_begins_with_lines_that_say_what_it_is_to_editors_and_to_people(tmp_path: Path) -> None:
-    path = tmp_path / "milvus.toml"
-    result = edited(path, add("dev", {"uri": "x"}), put_root("default_profile", "dev"))
-    lines = path.read_text().splitlines()
+    file = tmp_path / "milvus.toml"
+    result = edited(file, add("dev", {"uri": "x"}), put_root("default_profile", "dev"))
+    lines = file.read_text().splitlines()
     assert re.fullmatch(r"#:schema https://\S+/schema/milvus\.json", lines[0])
     assert lines[1].startswith("# Connection profiles for Milvus.")
     assert lines[2:] == ["", 'default_profile = "dev"', "", "[profiles.dev]", 'uri = "x"']
     assert (result.created, result.before) == (True, None)
 
 
-@pytest.mark.parametrize("alias", ["prod", "Prod-EU", "PROD_eu"])
-def test_an_alias_that_is_taken_is_refused_naming_the_one_that_is_there(path: Path, alias: str) -> None:
-    error = refused(path, add(alias, {"uri": "x"}))
+@pytest.mark.parametrize(
+    ("alias", "there", "line"), [("prod", "prod", 3), ("Prod-EU", "prod.eu", 8), ("PROD_eu", "prod.eu", 8)]
+)
+def test_an_alias_that_is_taken_is_refused_naming_the_one_that_is_there(
+    file: Path, alias: str, there: str, line: int
+) -> None:
+    error = refused(file, add(alias, {"uri": "x"}))
     assert isinstance(error, ConfigError)
-    there = "prod" if alias == "prod" else "prod.eu"
     assert f"'{there}'" in error.message
-    assert error.hint is not None
-    assert error.location is not None
-    assert error.location.line == (3 if alias == "prod" else 8)
-    assert isinstance(refused(path, copy("stage", alias)), ConfigError)
-    assert isinstance(refused(path, rename("stage", alias)), ConfigError)
+    assert error.hint
+    assert str(error.location) == f"{file}:{line}"
+    assert isinstance(refused(file, copy("stage", alias)), ConfigError)
+    assert isinstance(refused(file, rename("stage", alias)), ConfigError)
 
 
 @pytest.mark.parametrize("alias", ["", "a..b", "a/b", "x" * 65])
-def test_what_is_no_alias_is_refused(path: Path, alias: str) -> None:
+def test_what_is_no_alias_is_refused(file: Path, alias: str) -> None:
     for change in (add(alias, {}), copy("prod", alias), rename("prod", alias)):
-        assert isinstance(refused(path, change), ConfigError)
+        assert isinstance(refused(file, change), ConfigError)
 
 
-def test_a_secret_text_is_written_and_stays_out_of_every_repr(path: Path) -> None:
+def test_a_secret_text_is_written_and_stays_out_of_every_repr(file: Path) -> None:
     change = put("stage", ("token",), SecretText("hunter2"))
     added = add("dev", {"token": SecretText("hunter2")})
-    result = edited(path, change, added)
-    assert path.read_text().count('token = "hunter2"') == 2
+    result = edited(file, change, added)
+    assert file.read_text().count('token = "hunter2"') == 2
     for thing in (change, added, result, put_root("x", "hunter2")):
         assert "hunter2" not in repr(thing)
         assert "s3cret" not in repr(thing)
@@ -112,75 +107,72 @@ def test_a_secret_text_is_written_and_stays_out_of_every_repr(path: Path) -> Non
 # --- removing ----------------------------------------------------------------------------------------------------
 
 
-def test_a_profile_that_others_extend_is_not_removed(path: Path) -> None:
-    error = refused(path, remove("prod"))
+def test_a_profile_that_others_extend_is_not_removed(file: Path) -> None:
+    error = refused(file, remove("prod"))
     assert isinstance(error, EditConflictError)
     assert "'prod.eu', 'stage'" in error.message
-    assert error.hint is not None
-    assert "profile unset prod.eu extends" in error.hint
+    assert "profile unset prod.eu extends" in (error.hint or "")
 
 
-def test_children_and_parent_can_be_removed_together(path: Path) -> None:
-    result = edited(path, remove("prod-eu"), remove("STAGE"), remove("prod"))
-    assert path.read_text() == ""
+def test_children_and_parent_can_be_removed_together(file: Path) -> None:
+    result = edited(file, remove("prod-eu"), remove("STAGE"), remove("prod"))
+    assert file.read_text() == ""
     assert len(result.notes) == 1
 
 
-def test_removing_the_default_unsets_it_and_says_so(path: Path) -> None:
-    result = edited(path, unset("stage", ("extends",)), unset("prod.eu", ("extends",)), remove("Prod"))
-    assert "default_profile" not in path.read_text()
+def test_removing_the_default_unsets_it_and_says_so(file: Path) -> None:
+    result = edited(file, unset("stage", ("extends",)), unset("prod.eu", ("extends",)), remove("Prod"))
+    assert "default_profile" not in file.read_text()
     assert result.notes == ("'prod' was the default profile; this file names none now",)
 
 
 # --- renaming ----------------------------------------------------------------------------------------------------
 
 
-def test_the_default_and_the_heirs_follow_a_new_name(path: Path) -> None:
-    result = edited(path, rename("Prod", "main"))
+def test_the_default_and_the_heirs_follow_a_new_name(file: Path) -> None:
+    result = edited(file, rename("Prod", "main"))
     expected = FILE.replace("[profiles.prod]", "[profiles.main]").replace('"PROD"', '"main"')
-    assert path.read_text() == expected.replace('extends = "Prod"', 'extends = "main"').replace('"prod"', '"main"')
+    assert file.read_text() == expected.replace('extends = "Prod"', 'extends = "main"').replace('"prod"', '"main"')
     assert result.notes == ("default_profile names 'main' now", "'prod.eu', 'stage': extends names 'main' now")
 
 
-def test_a_name_may_be_spelled_anew(path: Path) -> None:
-    result = edited(path, rename("prod.eu", "PROD-eu"))
-    assert path.read_text() == FILE.replace('"prod.eu"', "PROD-eu")
+def test_a_name_may_be_spelled_anew(file: Path) -> None:
+    result = edited(file, rename("prod.eu", "PROD-eu"))
+    assert file.read_text() == FILE.replace('"prod.eu"', "PROD-eu")
     assert result.notes == ()
-    assert not edited(path, rename("PROD-eu", "PROD-eu")).changed
+    assert not edited(file, rename("PROD-eu", "PROD-eu")).changed
 
 
 # --- fields and root keys ----------------------------------------------------------------------------------------
 
 
-def test_setting_what_is_set_changes_nothing(path: Path) -> None:
-    before = path.stat()
-    result = edited(path, put("prod", ("ssl",), True), put_root("default_profile", "PROD"))
+def test_setting_what_is_set_changes_nothing(file: Path) -> None:
+    before = file.stat()
+    result = edited(file, put("prod", ("ssl",), True), put_root("default_profile", "PROD"))
     assert (result.changed, result.diff) == (False, "")
-    assert path.stat() == before
+    assert file.stat() == before
 
 
-def test_unsetting_what_is_not_set_changes_nothing_and_says_so(path: Path) -> None:
-    result = edited(path, unset("prod", ("pool", "max_uses")), put_root("max_connections", None))
+def test_unsetting_what_is_not_set_changes_nothing_and_says_so(file: Path) -> None:
+    result = edited(file, unset("prod", ("pool", "max_uses")), put_root("max_connections", None))
     assert not result.changed
     assert result.notes == ("pool.max_uses of 'prod' is not set in this file",)
 
 
 @pytest.mark.parametrize(
-    ("name", "change"),
+    ("name", "line", "change"),
     [
-        ("uri", put("prod", ("uri", "x"), 1)),
-        ("ssl", unset("prod", ("ssl", "ca"))),
-        ("token", put("prod", ("token", "env"), "X")),
+        ("uri", 4, put("prod", ("uri", "x"), 1)),
+        ("ssl", 5, unset("prod", ("ssl", "ca"))),
+        ("token", 6, put("prod", ("token", "env"), "X")),
     ],
 )
-def test_a_path_through_a_scalar_is_refused(path: Path, name: str, change: Change) -> None:
-    error = refused(path, change)
+def test_a_path_through_a_scalar_is_refused(file: Path, name: str, line: int, change: Change) -> None:
+    error = refused(file, change)
     assert isinstance(error, ConfigError)
     assert f"{name} is not a table" in error.message
-    assert error.hint is not None
-    assert f"profile unset prod {name}" in error.hint
-    assert error.location is not None
-    assert error.location.line == {"uri": 4, "ssl": 5, "token": 6}[name]
+    assert f"profile unset prod {name}" in (error.hint or "")
+    assert str(error.location) == f"{file}:{line}"
     assert "s3cret" not in str(error)
 
 
@@ -188,55 +180,54 @@ def test_a_path_through_a_scalar_is_refused(path: Path, name: str, change: Chang
     "change",
     [remove("stag"), rename("stag", "x"), copy("stag", "x"), put("stag", ("uri",), "x"), unset("stag", ("uri",))],
 )
-def test_an_unknown_profile_comes_with_a_suggestion(path: Path, change: Change) -> None:
-    error = refused(path, change)
+def test_an_unknown_profile_comes_with_a_suggestion(file: Path, change: Change) -> None:
+    error = refused(file, change)
     assert isinstance(error, UnknownProfileError)
     assert error.hint == "did you mean 'stage'?"
 
 
-def test_an_unknown_profile_without_a_near_one_lists_what_there_is(path: Path) -> None:
-    assert "'prod', 'prod.eu', 'stage'" in str(refused(path, remove("zzz")))
-    path.write_text("".join(f"[profiles.a{n}]\n" for n in range(20)))
-    assert "'a9', …" in str(refused(path, remove("zzz")))
-    path.write_text("")
-    assert "profile add" in str(refused(path, remove("zzz")))
+def test_an_unknown_profile_without_a_near_one_lists_what_there_is(file: Path) -> None:
+    assert "'prod', 'prod.eu', 'stage'" in str(refused(file, remove("zzz")))
+    file.write_text("".join(f"[profiles.a{n}]\n" for n in range(20)))
+    assert "'a9', …" in str(refused(file, remove("zzz")))
+    file.write_text("")
+    assert "profile add" in str(refused(file, remove("zzz")))
 
 
 @pytest.mark.parametrize("text", ["profiles = 3\n", "[[profiles]]\n", "profiles = ['a']\n"])
-def test_profiles_that_are_no_table_are_refused(path: Path, text: str) -> None:
-    path.write_text(text)
-    assert "profiles must be a table" in str(refused(path, add("a", {})))
+def test_profiles_that_are_no_table_are_refused(file: Path, text: str) -> None:
+    file.write_text(text)
+    assert "profiles must be a table" in str(refused(file, add("a", {})))
 
 
-def test_a_profile_that_is_no_table_has_no_fields(path: Path) -> None:
-    path.write_text("profiles.a = 3\n")
-    assert "[profiles.a]" in str(refused(path, put("a", ("uri",), "x")))
-    assert isinstance(refused(path, copy("a", "b")), ConfigError)
-    assert isinstance(refused(path, add("a", {})), ConfigError)
+def test_a_profile_that_is_no_table_has_no_fields(file: Path) -> None:
+    file.write_text("profiles.a = 3\n")
+    assert "[profiles.a]" in str(refused(file, put("a", ("uri",), "x")))
+    assert isinstance(refused(file, copy("a", "b")), ConfigError)
+    assert isinstance(refused(file, add("a", {})), ConfigError)
 
 
 @pytest.mark.parametrize("value", [None, object(), {1, 2}, b"x", 2**63, "\ud800", [None]])
-def test_what_toml_cannot_hold_is_refused_without_repeating_it(path: Path, value: Any) -> None:
-    assert isinstance(refused(path, put("prod", ("uri",), value)), ConfigError)
-    assert isinstance(refused(path, add("x", {"uri": value})), ConfigError)
+def test_what_toml_cannot_hold_is_refused_without_repeating_it(file: Path, value: Any) -> None:
+    assert isinstance(refused(file, put("prod", ("uri",), value)), ConfigError)
+    assert isinstance(refused(file, add("x", {"uri": value})), ConfigError)
 
 
-def test_what_may_not_be_changed_is_refused(path: Path) -> None:
+def test_what_may_not_be_changed_is_refused(file: Path) -> None:
     for change in (put("prod", (), 1), put_root("profiles", {}), put_root("profiles", None)):
-        assert isinstance(refused(path, change), ConfigError)
-    refused(path, put("prod", ("timeout",), 3), remove("zzz"))  # all changes happen, or none
+        assert isinstance(refused(file, change), ConfigError)
+    refused(file, put("prod", ("timeout",), 3), remove("zzz"))  # all changes happen, or none
 
 
 # --- the guard ---------------------------------------------------------------------------------------------------
 
 
-def test_a_value_that_tomlkit_writes_wrongly_is_refused(path: Path) -> None:
+def test_a_value_that_tomlkit_writes_wrongly_is_refused(file: Path) -> None:
     # An offset with seconds has no spelling in TOML; tomlkit writes one all the same.
     odd = datetime.timezone(datetime.timedelta(hours=1, seconds=30))
-    error = refused(path, put("prod", ("uri",), datetime.datetime(2020, 1, 1, tzinfo=odd)))
+    error = refused(file, put("prod", ("uri",), datetime.datetime(2020, 1, 1, tzinfo=odd)))
     assert isinstance(error, EditConflictError)
-    assert error.hint is not None
-    assert "profile edit" in error.hint
+    assert "profile edit" in (error.hint or "")
 
 
 def test_a_text_that_does_not_say_what_the_data_says_is_refused() -> None:

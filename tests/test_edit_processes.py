@@ -1,4 +1,4 @@
-"""Many writers at once, and writers that are killed.  Run as a script this file is one of those writers."""
+"""Many writers at once, and writers that are killed.  Run as a program this module is one of those writers."""
 
 from __future__ import annotations
 
@@ -10,31 +10,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from milvus_profiles.config.edit import Change, edit_file
+from milvus_profiles.config.edit import edit_file
 from milvus_profiles.tomltext.parser import loads
+from tests.support.edits import add, put
 
 pytestmark = pytest.mark.programs
 
 WRITERS = 8
 
 
-# This file is a program, too, so it imports nothing of the tests.
-def add(alias: str, fields: dict[str, Any]) -> Change:
-    return lambda editor: editor.add(alias, fields)
-
-
-def put(alias: str, path: tuple[str, ...], value: Any) -> Change:
-    return lambda editor: editor.set(alias, path, value)
-
-
 def start(*arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, __file__, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    words = [sys.executable, "-m", __name__, *map(str, arguments)]
+    project = Path(__file__).parents[1]
+    return subprocess.Popen(words, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finish(process: subprocess.Popen[str]) -> str:

@@ -59,19 +59,14 @@ def test_codes_and_exit_statuses_are_those_of_the_documentation() -> None:
 @pytest.mark.parametrize("cls", [*CLASSES, AddressError], ids=lambda c: c.__name__)
 def test_errors_survive_another_process_whole(cls: type[MilvusProfilesError]) -> None:
     error = cls("it failed", hint="try again", location=Location("milvus.toml", 3, 5, "key = 1", 4))
+    error.stats = {"idle": 3}  # type: ignore[attr-defined]  # as a subclass may add
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         twin = pickle.loads(pickle.dumps(error, protocol))
         assert type(twin) is cls
-        assert (twin.message, twin.hint, twin.location) == (error.message, error.hint, error.location)
+        assert vars(twin) == vars(error)
         assert str(twin) == str(error)
         assert twin.args == error.args
     assert str(copy.copy(error)) == str(copy.deepcopy(error)) == str(error)
-
-
-def test_what_a_subclass_adds_survives_too() -> None:
-    error = UnknownProfileError("it failed")
-    error.stats = {"idle": 3}  # type: ignore[attr-defined]
-    assert pickle.loads(pickle.dumps(error)).stats == {"idle": 3}
 
 
 def test_the_text_says_where_what_and_what_to_do() -> None:

@@ -11,12 +11,16 @@ from pathlib import Path
 
 import pytest
 
+import milvus_profiles as mp
 from milvus_profiles.config.databases import is_tracked
 from milvus_profiles.config.documents import exposure, file_warnings, read_document
 from milvus_profiles.config.loading import load
-from milvus_profiles.errors import ConfigError
+from milvus_profiles.errors import ConfigError, UntrustedError
 from milvus_profiles.files.paths import has_modes
+from milvus_profiles.live.request import InsecureFileWarning
 from tests.support.command import Command
+from tests.support.environment import run_python
+from tests.support.errors import refused
 from tests.support.faults import recorder
 from tests.support.files import written
 
@@ -26,9 +30,7 @@ LITERAL = f'[profiles.prod]\nuri = "http://127.0.0.1:1"\ntoken = "{CANARY}"\n'
 
 @pytest.fixture
 def user_file(home: Path) -> Path:
-    path = home / ".config/milvus/milvus.toml"
-    written(path, LITERAL)
-    return path
+    return written(home / ".config/milvus/milvus.toml", LITERAL)
 
 
 def warnings_of(stderr: str) -> list[str]:
@@ -64,12 +66,13 @@ def test_a_file_with_a_literal_token_that_anybody_can_change_is_refused(user_fil
     user_file.chmod(mode)
     profiles = load(env={"HOME": str(home)}, cwd=home)
     assert profiles["prod"].auth == "inline"
-    with pytest.raises(ConfigError, match="can be changed by every user") as caught:
+    remedy = f"run `chmod 600 {user_file}`"
+    with refused("…can be changed by every user…", at=f"{user_file}:1:11", hint=remedy) as caught:
         profiles.use("prod")
     assert caught.value.exit_status == 3
-    assert caught.value.hint == f"run `chmod 600 {user_file}`"
-    assert str(caught.value.location) == f"{user_file}:1:11"
     assert CANARY not in str(caught.value)
+    user_file.chmod(0o600)  # which is enough also for a program that has read the file before
+    assert load(env={"HOME": str(home)}, cwd=home).use("prod").profile.alias == "prod"
 
 
 def test_a_password_counts_as_a_token_does_and_so_does_the_profile_of_another(user_file: Path, home: Path) -> None:
@@ -78,9 +81,8 @@ def test_a_password_counts_as_a_token_does_and_so_does_the_profile_of_another(us
         '[profiles.safe]\nuri = "localhost"\n[profiles.prod]\nuri = "localhost"\nuser = "u"\npassword = "canary"\n',
         0o666,
     )
-    with pytest.raises(ConfigError, match="changed by every user") as caught:
+    with refused("…changed by every user…", at=f"{user_file}:3:11"):
         load(env={"HOME": str(home)}, cwd=home).use("safe")
-    assert str(caught.value.location) == f"{user_file}:3:11"
 
 
 @pytest.mark.parametrize(
@@ -96,22 +98,19 @@ def test_without_a_literal_secret_others_may_read_and_may_not_write(user_file: P
     profiles = load(env={"HOME": str(home)}, cwd=home)
     said = f"{user_file} can be changed by every user of this machine, who could have it run a program (mode 0646)"
     assert file_warnings(profiles.documents) == (f"{said}: run `chmod o-w {user_file}`",)
-    with pytest.raises(ConfigError, match="who could have it run a program") as caught:
+    with refused("…who could have it run a program…", at=user_file):
         profiles.use("prod")
-    assert str(caught.value.location) == str(user_file)
 
 
 @pytest.mark.parametrize("role", ["named", "project"])
 def test_a_named_file_that_anybody_can_change_is_refused_and_an_untrusted_one_is_nobodys_word(
     home: Path, project: Path, role: str
 ) -> None:
-    path = project / "milvus.toml"
-    written(path, '[profiles.prod]\nuri = "localhost"\n', 0o666)
+    path = written(project / "milvus.toml", '[profiles.prod]\nuri = "localhost"\n', 0o666)
     profiles = load(path if role == "named" else None, env={"HOME": str(home)}, cwd=project)
     if role == "named":
-        with pytest.raises(ConfigError, match="can be changed by every user") as caught:
+        with refused("…can be changed by every user…", hint=f"run `chmod o-w {path}`"):
             profiles.use("prod")
-        assert caught.value.hint == f"run `chmod o-w {path}`"
     else:
         assert profiles.use("prod").profile.alias == "prod"
 
@@ -121,14 +120,6 @@ def test_keyrings_that_anybody_could_have_named_are_not_used(user_file: Path, ho
     assert load(env={"HOME": str(home)}, cwd=home).settings.keyring_backends == ["some.module"]
     user_file.chmod(0o666)
     assert load(env={"HOME": str(home)}, cwd=home).settings.keyring_backends == []
-
-
-def test_chmod_is_enough_also_for_a_program_that_has_read_the_file_before(user_file: Path, home: Path) -> None:
-    user_file.chmod(0o666)
-    with pytest.raises(ConfigError):
-        load(env={"HOME": str(home)}, cwd=home).use("prod")
-    user_file.chmod(0o600)
-    assert load(env={"HOME": str(home)}, cwd=home).use("prod").profile.alias == "prod"
 
 
 def test_the_mode_is_that_of_what_a_link_leads_to(user_file: Path, home: Path) -> None:
@@ -166,14 +157,13 @@ def test_a_file_system_without_modes_is_known_by_its_mount(device: tuple[int, in
 def test_where_there_are_no_modes_a_warning_names_the_keyring_and_nothing_is_refused(user_file: Path) -> None:
     user_file.chmod(0o777)
     document = read_document(str(user_file), "user")
-    found = exposure(document)
-    assert found is not None
-    assert found.refused
-    document = dataclasses.replace(document, device=os.makedev(254, 1))
-    found = exposure(document, MOUNTS)
-    assert found is not None
-    assert not found.refused
-    assert "secret set" in found.hint
+    usual = exposure(document)
+    without_modes = exposure(dataclasses.replace(document, device=os.makedev(254, 1)), MOUNTS)
+    assert usual is not None
+    assert usual.refused
+    assert without_modes is not None
+    assert not without_modes.refused
+    assert "secret set" in without_modes.hint
 
 
 def test_commands_that_look_warn_once_and_keep_stdout_clean(cli: Command, user_file: Path) -> None:
@@ -211,38 +201,35 @@ def test_validate_warns_of_what_is_used_and_fails_on_what_is_refused(cli: Comman
 # --- git -------------------------------------------------------------------------------------------------------------
 
 
-def git(directory: Path, *words: str, home: Path) -> None:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1"}
+def git(directory: Path, *words: str) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nowhere", "GIT_CONFIG_NOSYSTEM": "1"}
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "protocol.file.allow=always"]
     subprocess.run(["git", "-C", directory, *identity, *words], env=environment, check=True, capture_output=True)
 
 
 @pytest.fixture
-def repository(tmp_path: Path, home: Path) -> Path:
-    directory = tmp_path / "repository"
-    directory.mkdir()
-    git(directory, "init", "--quiet", home=home)
-    written(directory / "milvus.toml", LITERAL)
-    return directory
+def repository(tmp_path: Path) -> Path:
+    file = written(tmp_path / "repository/milvus.toml", LITERAL)
+    git(file.parent, "init", "--quiet")
+    return file.parent
 
 
-def commit(directory: Path, home: Path) -> None:
+def commit(directory: Path) -> None:
     for name in ("a", "milvus.tom", "milvus.tomm", "sub/milvus.toml", "sub/deep/x", "z" * 200):
-        (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        (directory / name).write_text(name)
-    git(directory, "add", "--all", home=home)
-    git(directory, "commit", "--quiet", "--message", "all", home=home)
+        written(directory / name, name)
+    git(directory, "add", "--all")
+    git(directory, "commit", "--quiet", "--message", "all")
 
 
 def test_validate_warns_of_a_literal_secret_in_a_project_and_says_if_git_tracks_it(
-    cli: Command, repository: Path, home: Path
+    cli: Command, repository: Path
 ) -> None:
     before = cli("config", "validate", "--json", cwd=repository)
     assert before.returncode == 0
     (warning,) = warnings_of(before.stderr)
     assert warning.startswith(f"{repository}/milvus.toml holds a token or password, and goes where the project goes")
     assert "milvus-profiles secret set prod" in warning
-    commit(repository, home)
+    commit(repository)
     outcome = cli("config", "validate", "--json", cwd=repository, status=0)
     (warning,) = warnings_of(outcome.stderr)
     assert warning.startswith(f"{repository}/milvus.toml holds a token or password and git tracks it")
@@ -252,13 +239,13 @@ def test_validate_warns_of_a_literal_secret_in_a_project_and_says_if_git_tracks_
 
 
 @pytest.mark.parametrize("version", ["2", "3", "4"])
-def test_every_version_of_the_index_is_read(repository: Path, home: Path, version: str) -> None:
-    commit(repository, home)
+def test_every_version_of_the_index_is_read(repository: Path, version: str) -> None:
+    commit(repository)
     if version == "3":  # which git writes where an entry has one of the flags that version 2 has no room for
         (repository / "later").write_text("")
-        git(repository, "add", "--intent-to-add", "later", home=home)
+        git(repository, "add", "--intent-to-add", "later")
     else:
-        git(repository, "update-index", "--index-version", version, home=home)
+        git(repository, "update-index", "--index-version", version)
     assert (repository / ".git/index").read_bytes()[7] == int(version)
     assert is_tracked(str(repository / "milvus.toml"))
     assert is_tracked(str(repository / "sub/milvus.toml"))
@@ -267,55 +254,49 @@ def test_every_version_of_the_index_is_read(repository: Path, home: Path, versio
         assert not is_tracked(str(repository / stranger))
 
 
-def test_names_longer_than_the_index_has_a_length_for(repository: Path, home: Path) -> None:
-    commit(repository, home)
+def test_names_longer_than_the_index_has_a_length_for(repository: Path) -> None:
+    commit(repository)
     # No file system here takes such a name, an index does; it sorts before the one that is asked for.
     empty = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
-    git(repository, "update-index", "--add", "--cacheinfo", f"100644,{empty},{'b/' * 3000}c", home=home)
+    git(repository, "update-index", "--add", "--cacheinfo", f"100644,{empty},{'b/' * 3000}c")
     for version in ("2", "4"):
-        git(repository, "update-index", "--index-version", version, home=home)
+        git(repository, "update-index", "--index-version", version)
         assert is_tracked(str(repository / "milvus.toml"))
 
 
-def test_a_repository_with_sha256_is_read(tmp_path: Path, home: Path) -> None:
-    directory = tmp_path / "modern"
-    directory.mkdir()
-    git(directory, "init", "--quiet", "--object-format=sha256", home=home)
-    (directory / "milvus.toml").write_text(LITERAL)
+def test_a_repository_with_sha256_is_read(tmp_path: Path) -> None:
+    directory = written(tmp_path / "modern/milvus.toml", LITERAL).parent
+    git(directory, "init", "--quiet", "--object-format=sha256")
     assert not is_tracked(str(directory / "milvus.toml"))
-    commit(directory, home)
+    commit(directory)
     assert is_tracked(str(directory / "milvus.toml"))
-    git(directory, "update-index", "--index-version", "4", home=home)
+    git(directory, "update-index", "--index-version", "4")
     assert is_tracked(str(directory / "milvus.toml"))
 
 
-def test_a_further_work_tree_and_a_submodule_have_their_index_elsewhere(
-    repository: Path, tmp_path: Path, home: Path
-) -> None:
-    commit(repository, home)
-    git(repository, "worktree", "add", "--quiet", str(tmp_path / "second"), home=home)
+def test_a_further_work_tree_and_a_submodule_have_their_index_elsewhere(repository: Path, tmp_path: Path) -> None:
+    commit(repository)
+    git(repository, "worktree", "add", "--quiet", str(tmp_path / "second"))
     assert is_tracked(str(tmp_path / "second/milvus.toml"))
     (tmp_path / "second/new.toml").write_text("x")
     assert not is_tracked(str(tmp_path / "second/new.toml"))
     parent = tmp_path / "parent"
     parent.mkdir()
-    git(parent, "init", "--quiet", home=home)
-    git(parent, "submodule", "--quiet", "add", str(repository), "inner", home=home)
+    git(parent, "init", "--quiet")
+    git(parent, "submodule", "--quiet", "add", str(repository), "inner")
     assert is_tracked(str(parent / "inner/milvus.toml"))
 
 
-def test_a_link_out_of_the_repository_is_not_the_file_that_git_has(
-    repository: Path, home: Path, tmp_path: Path
-) -> None:
+def test_a_link_out_of_the_repository_is_not_the_file_that_git_has(repository: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside.toml"
     (repository / "milvus.toml").rename(outside)
     (repository / "milvus.toml").symlink_to(outside)
-    commit(repository, home)
+    commit(repository)
     assert not is_tracked(str(repository / "milvus.toml"))
 
 
 def test_dotfiles_that_are_linked_into_place_are_tracked(repository: Path, home: Path) -> None:
-    commit(repository, home)
+    commit(repository)
     (home / "milvus.toml").symlink_to(repository / "milvus.toml")
     assert is_tracked(str(home / "milvus.toml"))
 
@@ -351,13 +332,12 @@ def test_a_git_file_that_leads_nowhere_tracks_nothing(tmp_path: Path, pointer: s
 
 
 def test_a_hostile_repository_runs_no_program(cli: Command, repository: Path, home: Path, tmp_path: Path) -> None:
-    commit(repository, home)
+    commit(repository)
     marker = tmp_path / "marker"
-    hook = repository / "hook"
-    written(hook, f"#!/bin/sh\necho ran >> {marker}\nexit 1\n", 0o755)
+    hook = written(repository / "hook", f"#!/bin/sh\necho ran >> {marker}\nexit 1\n", 0o755)
     for key in ("core.fsmonitor", "core.sshCommand", "core.pager", "pager.ls-files", "core.editor", "core.askPass"):
-        git(repository, "config", key, str(hook), home=home)
-    git(repository, "config", "core.hooksPath", str(repository), home=home)
+        git(repository, "config", key, str(hook))
+    git(repository, "config", "core.hooksPath", str(repository))
     # That the trap is armed: git itself walks into it.
     subprocess.run(
         ["git", "-C", repository, "status"],
@@ -372,8 +352,8 @@ def test_a_hostile_repository_runs_no_program(cli: Command, repository: Path, ho
     assert not marker.exists()
 
 
-def test_without_git_the_answer_is_the_same(cli: Command, repository: Path, home: Path) -> None:
-    commit(repository, home)
+def test_without_git_the_answer_is_the_same(cli: Command, repository: Path) -> None:
+    commit(repository)
     outcome = cli("config", "validate", cwd=repository, env={"PATH": str(Path(sys.executable).parent)})
     assert "git tracks it" in outcome.stderr
 
@@ -394,12 +374,17 @@ def is_trusted(cli: Command) -> bool:
     return bool(cli("profile", "list", "--json").json[0]["trusted"])
 
 
-@pytest.mark.parametrize("mode", [0o622, 0o602, 0o620, 0o666])
-def test_a_list_that_others_can_write_trusts_nothing_and_is_not_laundered(cli: Command, state: Path, mode: int) -> None:
-    state.chmod(mode)
+def why_not_trusted(cli: Command) -> str:
     outcome = cli("profile", "list", "--json")
     assert outcome.json[0]["trusted"] is False
     (warning,) = warnings_of(outcome.stderr)
+    return warning
+
+
+@pytest.mark.parametrize("mode", [0o622, 0o602, 0o620, 0o666])
+def test_a_list_that_others_can_write_trusts_nothing_and_is_not_laundered(cli: Command, state: Path, mode: int) -> None:
+    state.chmod(mode)
+    warning = why_not_trusted(cli)
     assert "the list of trusted files is not believed: others can write to it" in warning
     assert f"rm {state}" in warning
     before = state.read_bytes()
@@ -414,9 +399,7 @@ def test_a_list_that_others_can_write_trusts_nothing_and_is_not_laundered(cli: C
 
 def test_a_directory_that_others_can_write_trusts_nothing_unless_it_is_sticky(cli: Command, state: Path) -> None:
     state.parent.chmod(0o777)
-    outcome = cli("profile", "list", "--json")
-    assert outcome.json[0]["trusted"] is False
-    assert f"chmod o-w {state.parent}" in warnings_of(outcome.stderr)[0]
+    assert f"chmod o-w {state.parent}" in why_not_trusted(cli)
     state.parent.chmod(0o1777)
     assert is_trusted(cli)
 
@@ -425,21 +408,16 @@ def test_a_list_of_somebody_else_trusts_nothing(cli: Command, state: Path, proje
     if os.geteuid() != 0:
         pytest.skip("only root can give a file away")
     os.chown(state, 65534, -1)
-    outcome = cli("profile", "list", "--json")
-    assert outcome.json[0]["trusted"] is False
-    assert "belongs to another user" in warnings_of(outcome.stderr)[0]
+    assert "belongs to another user" in why_not_trusted(cli)
     os.chown(state, 0, -1)
     os.chown(state.parent, 65534, -1)
     assert not is_trusted(cli)
 
 
 def test_using_an_untrusted_file_names_the_fault_of_the_list(state: Path, project: Path, home: Path) -> None:
-    from milvus_profiles.errors import UntrustedError
-
     state.chmod(0o666)
-    with pytest.raises(UntrustedError) as caught:
+    with refused(hint="…others can write to it…", kind=UntrustedError):
         load(env={"HOME": str(home)}, cwd=project).use("prod")
-    assert "others can write to it" in str(caught.value.hint)
 
 
 # --- what trust shows ------------------------------------------------------------------------------------------------
@@ -480,8 +458,7 @@ token = "{CANARY}"
 
 
 def test_trust_tells_that_a_masked_value_changed(cli: Command, project: Path) -> None:
-    path = project / "milvus.toml"
-    path.write_text('[profiles.one]\nuri = "localhost"\ntoken = { command = ["op", "read"] }\n')
+    path = written(project / "milvus.toml", '[profiles.one]\nuri = "localhost"\ntoken = { command = ["op", "read"] }\n')
     assert cli("trust", "--json").json["changed"] == {"one.token.command": [None, ["op", "********"]]}
     path.write_text('[profiles.one]\nuri = "localhost"\ntoken = { command = ["op", "steal"] }\n')
     assert cli("trust", "--json").json["changed"] == {"one.token.command": [["op", "********"], ["op", "********"]]}
@@ -503,28 +480,14 @@ def test_trust_says_where_anybody_can_put_files_beside_the_trusted_one(cli: Comm
 
 def test_a_program_given_by_a_path_counts_from_the_file_not_from_where_one_stands(home: Path, project: Path) -> None:
     path = home / ".config/milvus/milvus.toml"
-    path.parent.mkdir(parents=True)
-    path.write_text(
-        """\
-[profiles.near]
-uri = "localhost"
-token = { command = ["./get", "./x"] }
-[profiles.home]
-uri = "localhost"
-token = { command = ["~/bin/get"] }
-[profiles.searched]
-uri = "localhost"
-token = { command = ["get"] }
-"""
-    )
-    profiles = load(env={"HOME": str(home)}, cwd=project)
-
-    def command(alias: str) -> object:
-        return profiles.use(alias).profile.model_dump()["token"]["command"]
-
-    assert command("near") == (f"{path.parent}/get", "./x")
-    assert command("home") == (f"{home}/bin/get",)
-    assert command("searched") == ("get",)
+    for written_down, meant in (
+        ('["./get", "./x"]', (f"{path.parent}/get", "./x")),
+        ('["~/bin/get"]', (f"{home}/bin/get",)),
+        ('["get"]', ("get",)),
+    ):
+        written(path, f'[profiles.a]\nuri = "localhost"\ntoken = {{ command = {written_down} }}\n')
+        profile = load(env={"HOME": str(home)}, cwd=project).use("a").profile
+        assert profile.model_dump()["token"]["command"] == meant
 
 
 def test_add_and_set_write_a_program_so_that_it_is_found_from_everywhere(
@@ -545,12 +508,9 @@ def test_add_and_set_write_a_program_so_that_it_is_found_from_everywhere(
 
 
 def test_connect_warns_of_a_readable_file_and_refuses_a_writable_one(home: Path, project: Path) -> None:
-    import milvus_profiles as mp
-    from milvus_profiles.live.request import InsecureFileWarning
-
     with recorder() as attacker:
-        path = project / "milvus.toml"
-        written(path, f'[profiles.prod]\nuri = "http://127.0.0.1:{attacker.port}"\ntoken = "{CANARY}"\n', 0o666)
+        text = LITERAL.replace("127.0.0.1:1", f"127.0.0.1:{attacker.port}")
+        path = written(project / "milvus.toml", text, 0o666)
         profiles = mp.load(path, env={"HOME": str(home)})
         with pytest.raises(mp.ConfigError, match="changed by every user"):
             mp.connect("prod", profiles=profiles)
@@ -598,22 +558,8 @@ with warnings.catch_warnings():
 
 def test_a_program_is_told_once_of_a_file_that_others_can_read(cli: Command, tmp_path: Path) -> None:
     """By threads, a pool and a forked child too; a filter that makes an error of it makes one each time."""
-    path = tmp_path / "profiles.toml"
-    written(path, f'[profiles.prod]\nuri = "http://127.0.0.1:1"\ntoken = "{CANARY}"\n', 0o644)
-    words = [
-        "-W",
-        "always",
-        "-W",
-        "ignore::DeprecationWarning",
-        "-c",
-        CONNECTS,
-        str(path),
-        str(tmp_path / "other.toml"),
-    ]
-    done = subprocess.run(
-        [sys.executable, *words],
-        env=cli.environment({"MILVUS_PROFILES_FILE": str(path)}), cwd=cli.cwd, capture_output=True, text=True,
-        timeout=60, check=True,
-    )  # fmt: skip
+    path = written(tmp_path / "profiles.toml", LITERAL, 0o644)
+    env = cli.environment({"MILVUS_PROFILES_FILE": str(path), "PYTHONWARNINGS": "always,ignore::DeprecationWarning"})
+    done = run_python(CONNECTS, path, tmp_path / "other.toml", env=env, cwd=cli.cwd, check=True)
     assert done.stderr.count("InsecureFileWarning: ") == 1, done.stderr
     assert done.stdout == "refused\nrefused\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import json
 import logging
 import pickle
@@ -98,29 +97,20 @@ def test_two_secrets_are_equal_if_their_texts_are(one: str, other: str) -> None:
     assert bool(SecretText(one)) is bool(one)
 
 
-def test_a_secret_equals_no_plain_text() -> None:
-    assert SecretText("a") != "a"
-    assert SecretText("a") != 5
-    assert SecretText("a") != object()
-
-
-def test_a_secret_that_is_not_utf8_is_compared_without_an_error() -> None:
+def test_a_secret_equals_no_plain_text_and_may_be_no_utf8() -> None:
+    for other in ("a", 5, object()):
+        assert SecretText("a") != other
     # What os.environ makes of a variable with a byte that is not UTF-8.
     assert SecretText("pw\udcff") == SecretText("pw\udcff")
     assert SecretText("pw\udcff") != SecretText("pw\udcfe")
 
 
-def test_logging_a_secret_shows_the_mask() -> None:
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    logger = logging.getLogger("test_masked")
-    logger.addHandler(handler)
-    try:
-        logger.error("%s %r %s", SecretText(CANARY), SecretText(CANARY), {"token": SecretText(CANARY)})
-    finally:
-        logger.removeHandler(handler)
-    assert CANARY not in stream.getvalue()
-    assert MASK in stream.getvalue()
+def test_logging_a_secret_shows_the_mask(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("test_masked").error(
+        "%s %r %s", SecretText(CANARY), SecretText(CANARY), {"token": SecretText(CANARY)}
+    )
+    assert CANARY not in caplog.text
+    assert MASK in caplog.text
 
 
 class _Model(BaseModel):

@@ -23,6 +23,7 @@ from milvus_profiles.masked import SecretText
 from milvus_profiles.references import CommandRef, EnvRef, FileRef, KeyringRef
 from tests.support.certificates import Certificates
 from tests.support.environment import run_python
+from tests.support.files import written
 from tests.support.milvus import MilvusServer
 
 # --- the two agree ----------------------------------------------------------------------------------------------------
@@ -118,44 +119,37 @@ def test_what_is_plain_is_what_the_models_make_of_it(fields: dict[str, Any]) -> 
         assert plain.validated() is plain.validated()
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"uri": "http://localhost:19530", "token": SecretText("root:Milvus")},
-        {"uri": "https://in01.example.com/db", "token.env": "TOKEN", "timeout": 5, "description": "the one"},
-        {"host": "milvus.internal", "port": 443, "ssl": True, "user": "root"},
-        {"host": "h", "user": "root", "password.file": "/run/secret", "extends": "base", "call_timeout": 2.5},
-        {"uri": "/data/m.db"},
-        {"uri": "h", "token": None, "user": None, "db_name": None},
-    ],
-)
-def test_usual_profiles_are_plain(fields: dict[str, Any]) -> None:
-    assert plain_profile(raw_of(fields)) is not None
-
-
 class Text(str):
     """What is no plain text, though it looks like one."""
 
     __slots__ = ()
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"uri": Text("http://h")},
-        {"uri": "h", "retry": False},
-        {"uri": "h", "proxy": "http://p:1"},
-        {"uri": "h", "keepalive.time": 10},
-        {"uri": "h", "pool.max_channels": 2},
-        {"uri": "h", "token.command": ["op"]},
-        {"uri": "h", "nonsense": 1},
-        {"uri": "h", "timeout": None},
-        {"uri": "h", "ssl.ca": "/nowhere"},
-        {"uri": "h", "ssl.ca": __file__, "ssl.cert": "/x"},
-    ],
-)
-def test_everything_else_is_for_the_models(fields: dict[str, Any]) -> None:
-    assert plain_profile(raw_of(fields)) is None
+USUAL: list[dict[str, Any]] = [
+    {"uri": "http://localhost:19530", "token": SecretText("root:Milvus")},
+    {"uri": "https://in01.example.com/db", "token.env": "TOKEN", "timeout": 5, "description": "the one"},
+    {"host": "milvus.internal", "port": 443, "ssl": True, "user": "root"},
+    {"host": "h", "user": "root", "password.file": "/run/secret", "extends": "base", "call_timeout": 2.5},
+    {"uri": "/data/m.db"},
+    {"uri": "h", "token": None, "user": None, "db_name": None},
+]
+FOR_THE_MODELS: list[dict[str, Any]] = [
+    {"uri": Text("http://h")},
+    {"uri": "h", "retry": False},
+    {"uri": "h", "proxy": "http://p:1"},
+    {"uri": "h", "keepalive.time": 10},
+    {"uri": "h", "pool.max_channels": 2},
+    {"uri": "h", "token.command": ["op"]},
+    {"uri": "h", "nonsense": 1},
+    {"uri": "h", "timeout": None},
+    {"uri": "h", "ssl.ca": "/nowhere"},
+    {"uri": "h", "ssl.ca": __file__, "ssl.cert": "/x"},
+]
+
+
+@pytest.mark.parametrize("fields", [*USUAL, *FOR_THE_MODELS])
+def test_usual_profiles_are_plain_and_everything_else_is_for_the_models(fields: dict[str, Any]) -> None:
+    assert (plain_profile(raw_of(fields)) is not None) == (fields in USUAL)
 
 
 def test_no_alias_is_plain_that_the_model_refuses() -> None:
@@ -171,8 +165,7 @@ def test_certificates_are_plain_where_they_are_some(certificates: Certificates, 
     assert isinstance(model, Profile)
     assert SpecKey.of(plain) == SpecKey.of(model)
     assert SpecKey.of(plain).way[-1]
-    no_pem = tmp_path / "ca.pem"
-    no_pem.write_text("none")
+    no_pem = written(tmp_path / "ca.pem", "none")
     assert plain_profile(raw_of({"uri": "https://h", "ssl.ca": str(no_pem)})) is None
 
 
@@ -242,28 +235,31 @@ else:
 """
 
 
+WAYS = {
+    "by name": (["p"], "p", "env"),
+    "by address": ([], "anonymous", "inline"),
+    "of a project that nobody trusts": (["p"], "p", "inline"),
+}
+
+
 @pytest.mark.parametrize("kind", ["threads", "asyncio"])
-@pytest.mark.parametrize("named", [True, False], ids=["by name", "by address"])
+@pytest.mark.parametrize("way", WAYS)
 def test_a_call_is_made_without_pydantic_and_the_profile_is_real(
-    kind: str, named: bool, milvus_auth: MilvusServer, tmp_path: Path
+    kind: str, way: str, milvus_auth: MilvusServer, tmp_path: Path
 ) -> None:
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ADDRESS": milvus_auth.uri, "TOKEN": "root:Milvus"}
-    (tmp_path / "milvus.toml").write_text(f'[profiles.p]\nuri = "{milvus_auth.uri}"\ntoken = {{ env = "TOKEN" }}\n')
-    env["MILVUS_PROFILES_FILE"] = str(tmp_path / "milvus.toml")
-    done = run_python(PROGRAM, kind, *(["p"] if named else []), env=env, cwd=tmp_path)
-    alias, auth = ("p", "env") if named else ("anonymous", "inline")
+    words, alias, auth = WAYS[way]
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path / "home"),
+        "ADDRESS": milvus_auth.uri,
+        "TOKEN": "root:Milvus",
+    }
+    secret = '{ env = "TOKEN" }' if auth == "env" else '"root:Milvus"'
+    file = written(tmp_path / "milvus.toml", f'[profiles.p]\nuri = "{milvus_auth.uri}"\ntoken = {secret}\n')
+    if way == "by name":
+        env["MILVUS_PROFILES_FILE"] = str(file)
+    done = run_python(PROGRAM, kind, *words, env=env, cwd=tmp_path)
     assert done.stdout == f"[]\nTrue {alias} {auth} {milvus_auth.uri} 10.0 True\n", done.stderr
-
-
-@pytest.mark.parametrize("kind", ["threads", "asyncio"])
-def test_a_project_that_nobody_trusts_is_used_without_pydantic_too(
-    kind: str, milvus_auth: MilvusServer, tmp_path: Path
-) -> None:
-    (tmp_path / "home").mkdir()
-    (tmp_path / "milvus.toml").write_text(f'[profiles.p]\nuri = "{milvus_auth.uri}"\ntoken = "root:Milvus"\n')
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home")}
-    done = run_python(PROGRAM, kind, "p", env=env, cwd=tmp_path)
-    assert done.stdout == f"[]\nTrue p inline {milvus_auth.uri} 10.0 True\n", done.stderr
 
 
 def test_without_file_descriptors_what_cannot_be_validated_is_an_error_and_later_is(

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import dataclasses
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Mapping
@@ -22,12 +21,13 @@ from milvus_profiles.config.loading import load, load_text
 from milvus_profiles.config.locations import find_project_file, state_directory, user_file
 from milvus_profiles.config.profiles import Profiles
 from milvus_profiles.config.values import Origin, Raw, RawProfile, Value, override
-from milvus_profiles.errors import ConfigError, MilvusProfilesError, UnknownProfileError
+from milvus_profiles.errors import ConfigError, UnknownProfileError
 from milvus_profiles.files.paths import home_directory
 from milvus_profiles.masked import SecretText
 from milvus_profiles.profile import Profile
-from tests.support.environment import run_python
+from tests.support.errors import refused
 from tests.support.files import written
+from tests.support.obstacles import as_nobody, reachable
 from tests.support.waiting import side_by_side
 
 CANARY = "s3cr3tc4n4ry"
@@ -62,10 +62,6 @@ def world(home: Path, project: Path) -> World:
 def named(text: str, env: Mapping[str, str] | None = None) -> Profiles:
     """The profiles of one text, as if it stood in a file that was named."""
     return load_text(text.encode(), "/dir/milvus.toml", "named", env=env)
-
-
-def place(error: MilvusProfilesError) -> str:
-    return str(error.location)
 
 
 # --- what does not show ----------------------------------------------------------------------------------------------
@@ -104,12 +100,10 @@ def test_nothing_anywhere_is_an_empty_mapping(world: World) -> None:
     assert (len(profiles), list(profiles), "x" in profiles) == (0, [], False)
     assert profiles.user_file == str(world.user_file)
     assert repr(profiles) == "<Profiles: 0 from the environment>"
-    with pytest.raises(UnknownProfileError, match="there is no profile 'x'") as caught:
+    with refused("there is no profile 'x'…", hint="…profile add…", kind=UnknownProfileError):
         profiles["x"]
-    assert "profile add" in (caught.value.hint or "")
-    with pytest.raises(UnknownProfileError, match="there are no profiles") as caught:
+    with refused("there are no profiles…", hint="…profile add…", kind=UnknownProfileError):
         profiles.select()
-    assert "profile add" in (caught.value.hint or "")
 
 
 def test_profiles_are_a_mapping_by_folded_alias() -> None:
@@ -132,48 +126,25 @@ def test_profiles_are_a_mapping_by_folded_alias() -> None:
 
 def test_an_unknown_alias_comes_with_the_nearest_or_with_those_there_are() -> None:
     profiles = named("".join(f'[profiles.name{n}]\nuri = "http://h"\n' for n in range(10)))
-    with pytest.raises(UnknownProfileError) as caught:
+    with refused(hint="did you mean 'name3'?", kind=UnknownProfileError):
         profiles["nmae3"]
-    assert caught.value.hint == "did you mean 'name3'?"
-    with pytest.raises(UnknownProfileError) as caught:
+    names = ", ".join(f"name{n}" for n in range(8))
+    with refused(hint=f"there are: {names} and 2 more", kind=UnknownProfileError):
         profiles["xyzzy"]
-    assert caught.value.hint == f"there are: {', '.join(f'name{n}' for n in range(8))} and 2 more"
-    with pytest.raises(UnknownProfileError) as caught:
+    with refused(kind=UnknownProfileError) as caught:
         profiles["\x1b[31m" + "a" * 1_000_000]
     assert len(str(caught.value)) < 300
     assert caught.value.message.isprintable()
 
 
-def test_a_broken_neighbour_does_not_matter() -> None:
-    profiles = named(
-        '[profiles.good]\nuri = "http://h"\n[profiles.bad]\nuri = 5\nnonsense = true\n[profiles.worse]\nextends = "x"\n'
-        '[profiles.circle]\nextends = "circle"\n'
-    )
-    assert profiles["good"].uri == "http://h"
-    assert profiles.use("good").profile.uri == "http://h"
-    assert len(profiles) == 4
-    assert profiles.findings("good") == []
-    assert [error.message for error in profiles.findings("bad")] == [
-        "uri must be text in quotes",
-        "unknown key 'nonsense'",
-    ]
-    assert len(profiles.findings("worse")) == len(profiles.findings("circle")) == 1
-
-
 def test_all_that_is_wrong_is_counted_where_the_first_is_shown() -> None:
     profiles = named('[profiles.p]\nuri = "h"\ntimeout = "5"\nport = "x"\nprotected = 1\n')
-    with pytest.raises(ConfigError) as caught:
-        profiles["p"]
-    assert caught.value.hint == "2 more: `milvus-profiles --config /dir/milvus.toml config validate` lists all"
-    assert place(caught.value) == "/dir/milvus.toml:4:8"
-    # Raised again, it is not counted twice.
-    with pytest.raises(ConfigError) as again:
-        profiles["p"]
-    assert again.value.hint == caught.value.hint
-    profiles = named('[profiles.p]\ntimout = 5\nport = "x"\n')
-    with pytest.raises(ConfigError) as caught:
-        profiles["p"]
-    assert "1 more" in (caught.value.hint or "")
+    for _ in range(2):  # raised again, it is not counted twice
+        with refused(at="/dir/milvus.toml:4:8") as caught:
+            profiles["p"]
+        assert caught.value.hint == "2 more: `milvus-profiles --config /dir/milvus.toml config validate` lists all"
+    with refused(hint="1 more…"):
+        named('[profiles.p]\ntimout = 5\nport = "x"\n')["p"]
 
 
 @pytest.mark.parametrize(
@@ -207,6 +178,7 @@ def test_all_that_is_wrong_is_counted_where_the_first_is_shown() -> None:
         ("token = { command = [''] }", "token.command.0 must not be empty", "2:22", None),
         ("token = 5", "token: must be a string, or a table", "2:9", None),
         ("token = ''", "token: is empty", "2:9", None),
+        ('token = "a\\nb"', "token: has several lines", "2:9", None),
         ("token = { env = 'A', file = 'B' }", "token: a secret reference has exactly one", "2:9", None),
         ("token = {}", "token: a secret reference has exactly one", "2:9", None),
         ("proxy = 'x'", "proxy: must be http://HOST:PORT", "2:9", None),
@@ -214,7 +186,7 @@ def test_all_that_is_wrong_is_counted_where_the_first_is_shown() -> None:
         ("uri = 'http://a:b@c'", "the address contains user information", "2:7", "keyring"),
         ("uri = 'http://h'\nhost = 'h'", "uri and host are both given", "2:7", None),
         ("ssl = false\nuri = 'https://h'", "ssl = false contradicts https", "2:7", None),
-        ("uri = 'http://h/a'\ndb_name = 'b'", "db_name is 'b', but the uri", "3:11", None),
+        ("uri = 'http://h/a'\ndb_name = 'b'", "db_name is 'b', but the uri names the database 'a'", "3:11", None),
         ("token = 'x'\npassword = 'y'", "token and password are both given", "2:9", None),
         ("timout = 5", "unknown key 'timout'", "2:1", "did you mean 'timeout'?"),
         ("alias = 'x'", "unknown key 'alias'", "2:1", None),
@@ -232,22 +204,20 @@ def test_all_that_is_wrong_is_counted_where_the_first_is_shown() -> None:
     ],
 )
 def test_every_finding_has_its_place_and_its_remedy(body: str, message: str, line: str, hint: str | None) -> None:
-    profiles = named(f"[profiles.p]\n{body}\n")
-    error = profiles.findings("p")[0]
+    (error,) = named(f"[profiles.p]\n{body}\n").findings("p")
     assert error.message.startswith(message)
-    assert place(error) == f"/dir/milvus.toml:{line}"
     assert hint is None or hint in (error.hint or "")
     assert error.location is not None
+    assert str(error.location) == f"/dir/milvus.toml:{line}"
     assert error.location.excerpt
 
 
 def test_a_profile_that_is_no_table_says_how_to_write_one() -> None:
     profiles = named("[profiles]\np = 5\nq = []\n")
     for alias, line in (("p", 2), ("q", 3)):
-        with pytest.raises(ConfigError, match="is not a table") as caught:
+        hint = f"write [profiles.{alias}] above its fields"
+        with refused("…is not a table", at=f"/dir/milvus.toml:{line}:5", hint=hint):
             profiles[alias]
-        assert place(caught.value) == f"/dir/milvus.toml:{line}:5"
-        assert caught.value.hint == f"write [profiles.{alias}] above its fields"
 
 
 # --- layers --------------------------------------------------------------------------------------------------------
@@ -284,8 +254,7 @@ def test_a_broken_profile_behind_a_stronger_one_does_not_matter(world: World) ->
 def test_a_named_file_is_the_only_one_that_is_read(world: World, tmp_path: Path) -> None:
     world.user("this is [ not toml")
     world.found("nor = is this")
-    file = tmp_path / "other.toml"
-    file.write_text('[profiles.only]\nuri = "http://only"\n')
+    file = written(tmp_path / "other.toml", aliases("only"))
     for profiles in (
         world.load(file),
         world.load(str(file)),
@@ -307,10 +276,8 @@ def test_a_named_file_may_stand_under_the_home_directory(world: World) -> None:
 
 
 def test_a_tilde_is_the_home_directory_of_each_call(world: World, tmp_path: Path) -> None:
-    file, other = tmp_path / "m.toml", tmp_path / "other"
-    file.write_text('[profiles.only]\nuri = "~/x.db"\n')
-    other.mkdir()
-    for home in (world.home, other, world.home):
+    file = written(tmp_path / "m.toml", '[profiles.only]\nuri = "~/x.db"\n')
+    for home in (world.home, world.project, world.home):
         profiles = load(file, env={"HOME": str(home)}, cwd=world.project)
         assert profiles.use("only").profile.endpoint.uri == f"{home}/x.db"
         assert profiles["only"].endpoint.uri == f"{home}/x.db"
@@ -321,8 +288,7 @@ def test_a_home_directory_that_others_may_fill_by_now_is_none_for_a_tilde(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(world.home))
-    file = tmp_path / "m.toml"
-    file.write_text('[profiles.file]\nuri = "~/x.db"\n')
+    file = written(tmp_path / "m.toml", '[profiles.file]\nuri = "~/x.db"\n')
     own = {"HOME": str(world.home)}
     variables = {**own, "MILVUS_PROFILES__VARIABLE__URI": "~/x.db"}
     for alias, env in (("file", own), ("variable", variables), ("file", variables)):
@@ -335,22 +301,19 @@ def test_a_home_directory_that_others_may_fill_by_now_is_none_for_a_tilde(
 
 def test_a_named_file_that_is_missing_is_an_error_that_says_who_names_it(world: World, tmp_path: Path) -> None:
     world.user(USER)
-    with pytest.raises(ConfigError, match="the file that file= names does not exist") as caught:
+    with refused("the file that file= names does not exist", at=f"{tmp_path}/no.toml", hint="…profile add…"):
         world.load(tmp_path / "no.toml")
-    assert place(caught.value) == f"{tmp_path}/no.toml"
-    assert "profile add" in (caught.value.hint or "")
-    with pytest.raises(ConfigError, match="that MILVUS_PROFILES_FILE names does not exist"):
+    with refused("…that MILVUS_PROFILES_FILE names does not exist"):
         world.load(MILVUS_PROFILES_FILE="no.toml")
-    with pytest.raises(ConfigError, match="that --config names"):
+    with refused("…that --config names…"):
         load("no.toml", env={}, cwd="/", file_name="--config")
-    with pytest.raises(ConfigError, match="the file that file= names: a path holds a NUL character"):
+    with refused("the file that file= names: a path holds a NUL character…"):
         world.load("a\x00b")
-    with pytest.raises(ConfigError, match="file= names no file"):
+    with refused("file= names no file…"):
         load("")
-    for there in (tmp_path, "/dev/zero"):
-        with pytest.raises(ConfigError) as caught:
+    for there, said in ((tmp_path, "that is a directory"), ("/dev/zero", "that is not a file but a device")):
+        with refused(said):
             world.load(there)
-        assert "does not exist" not in caught.value.message
 
 
 def test_a_broken_file_is_one_error_for_every_use(world: World) -> None:
@@ -363,39 +326,12 @@ def test_a_broken_file_is_one_error_for_every_use(world: World) -> None:
         world.load()
 
 
-def test_a_file_that_changed_on_disk_is_seen_by_the_next_load(world: World) -> None:
-    loaded = []
-    for host in ("one", "two", "six"):  # names of one length: neither size nor time need tell
-        world.user(f'[profiles.p]\nuri = "http://{host}"\n')
-        loaded.append(world.load())
-    # And what was loaded before stays as it was.
-    assert [profiles["p"].uri for profiles in loaded] == ["http://one", "http://two", "http://six"]
-    world.user_file.unlink()
-    assert list(world.load()) == []
-    replaced = world.user_file.with_name("new")
-    replaced.write_text('[profiles.q]\nuri = "http://q"\n')
-    replaced.replace(world.user_file)
-    assert list(world.load()) == ["q"]
-
-
 def test_the_environment_is_taken_as_it_was_when_loading(world: World) -> None:
     env = world.env(MILVUS_URI="http://one")
     profiles = load(env=env, cwd=world.project)
     env["MILVUS_URI"] = "http://two"
     assert profiles["default"].uri == "http://one"
     assert "one" not in repr(profiles.env)
-
-
-def test_the_process_is_the_default_for_environment_and_directory(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.found('[profiles.here]\nuri = "http://h"\n')
-    monkeypatch.setenv("HOME", str(world.home))
-    monkeypatch.setenv("MILVUS_URI", "http://env")
-    monkeypatch.chdir(world.project)
-    profiles = load()
-    assert list(profiles) == ["here", "default"]
-    assert profiles.cwd == os.getcwd()
 
 
 def test_loading_reads_nothing_of_the_process_when_all_is_given(
@@ -414,12 +350,11 @@ def test_loading_reads_nothing_of_the_process_when_all_is_given(
 
 
 def test_relative_paths_count_from_the_file_that_declares_them(world: World, tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    file = tmp_path / "deep" / "m.toml"
-    file.write_text(
+    file = written(
+        tmp_path / "deep" / "m.toml",
         '[profiles.a]\nuri = "x.db"\n[profiles.b]\nuri = "unix:x.sock"\n[profiles.c]\nuri = "unix:///x.sock"\n'
         '[profiles.d]\nuri = "http://h"\ntoken = { file = "../t" }\nssl = { ca = "ca.pem", cert = "/c", key = "k" }\n'
-        '[profiles.e]\nuri = "a/b://../c.db"\n[profiles.f]\nuri = "unix://x"\n'
+        '[profiles.e]\nuri = "a/b://../c.db"\n[profiles.f]\nuri = "unix://x"\n',
     )
     profiles = world.load(file)
     assert profiles["a"].endpoint.uri == f"{tmp_path}/deep/x.db"
@@ -470,10 +405,8 @@ def test_wrong_root_settings_are_refused_even_in_a_hidden_file(
 ) -> None:
     world.user(text)
     world.found('default_profile = "x"\nmax_connections = 7\n')
-    with pytest.raises(ConfigError) as caught:
+    with refused(f"{message}…", at=f"{world.user_file}:1:{column}") as caught:
         world.load()
-    assert caught.value.message.startswith(message)
-    assert place(caught.value) == f"{world.user_file}:1:{column}"
     assert len(str(caught.value)) < 600
 
 
@@ -490,46 +423,35 @@ def test_each_step_of_the_selection_beats_the_next(world: World) -> None:
     world.found(f'default_profile = "three"\n{everything}')
     env = {"MILVUS_PROFILE": "four", "MILVUS_URI": "http://env", "MILVUS_CONN_ALIAS": "env"}
 
-    profiles = world.load(**env)
-    chosen = profiles.select("one", name="--profile")
+    chosen = world.load(**env).select("one", name="--profile")
     assert (chosen.alias, str(chosen.origin)) == ("one", "--profile")
     # An explicit name beats everything around it, and what it hides is said.
     assert chosen.hidden[:2] == ("MILVUS_PROFILE names it (four)", "MILVUS_URI declares it (env)")
 
-    chosen = profiles.select()
-    assert (chosen.alias, str(chosen.origin), chosen.reason) == ("four", "MILVUS_PROFILE", "MILVUS_PROFILE names it")
+    def select(**variables: str) -> tuple[str, str, str]:
+        chosen = world.load(**variables).select()
+        return chosen.alias, str(chosen.origin), chosen.reason
 
+    assert select(**env) == ("four", "MILVUS_PROFILE", "MILVUS_PROFILE names it")
     del env["MILVUS_PROFILE"]
-    chosen = world.load(**env).select()
-    assert (chosen.alias, str(chosen.origin)) == ("env", "MILVUS_URI")
-    assert f"default_profile of {world.project_file} names it (three)" in chosen.hidden
-
-    chosen = world.load().select()
-    assert (chosen.alias, str(chosen.origin)) == ("three", f"{world.project_file}:1:1")
-
+    assert select(**env)[:2] == ("env", "MILVUS_URI")
+    assert f"default_profile of {world.project_file} names it (three)" in world.load(**env).select().hidden
+    assert select()[:2] == ("three", f"{world.project_file}:1:1")
     world.found(everything)
-    chosen = world.load().select()
-    assert (chosen.alias, str(chosen.origin)) == ("two", f"{world.user_file}:1:1")
-
+    assert select()[:2] == ("two", f"{world.user_file}:1:1")
     world.user(everything)
-    chosen = world.load().select()
-    assert (chosen.alias, chosen.origin, chosen.reason) == ("default", None, "its alias is `default`")
-
+    assert select() == ("default", "None", "its alias is `default`")
     world.found(aliases("single"))
     world.user("")
-    chosen = world.load().select()
-    assert (chosen.alias, chosen.origin, chosen.reason) == ("single", None, "it is the only one there is")
-
+    assert select() == ("single", "None", "it is the only one there is")
     world.user(aliases("another"))
-    with pytest.raises(UnknownProfileError, match="none is the default") as caught:
+    with refused("…none is the default…", hint="…name one of single, another…", kind=UnknownProfileError):
         world.load().select()
-    assert "name one of single, another" in (caught.value.hint or "")
 
 
 def test_a_named_files_default_is_the_only_one(world: World, tmp_path: Path) -> None:
     world.user(f'default_profile = "two"\n{aliases("two")}')
-    file = tmp_path / "m.toml"
-    file.write_text(f'default_profile = "B"\n{aliases("a", "b")}')
+    file = written(tmp_path / "m.toml", f'default_profile = "B"\n{aliases("a", "b")}')
     assert world.load(file).select().alias == "b"
     assert world.load(file, MILVUS_PROFILE="A").select().alias == "a"
 
@@ -547,13 +469,11 @@ def test_a_selected_name_that_nobody_declares_is_refused_where_it_stands(
     world: World, variables: dict[str, str], source: str
 ) -> None:
     world.user(f'default_profile = "prd"\n{aliases("prod", "dev")}')
-    with pytest.raises(UnknownProfileError) as caught:
+    place = source.format(user_file=world.user_file)
+    with refused(at=place, hint="did you mean 'prod'?", kind=UnknownProfileError):
         world.load(**variables).select()
-    assert place(caught.value) == source.format(user_file=world.user_file)
-    assert caught.value.hint == "did you mean 'prod'?"
-    with pytest.raises(UnknownProfileError) as caught:
+    with refused(at="None", kind=UnknownProfileError):
         world.load().select("nobody")
-    assert caught.value.location is None
 
 
 def test_templates_and_typing_errors_are_not_the_only_one_there_is(world: World) -> None:
@@ -654,13 +574,6 @@ def test_what_a_child_gets_of_its_parent(text: str, expected: dict[str, Any]) ->
     assert inherited(text) == expected
 
 
-def test_description_protected_and_extends_are_never_inherited() -> None:
-    made = named(
-        '[profiles.base]\nhost = "h"\ndescription = "d"\nprotected = true\n[profiles.child]\nextends = "base"\n'
-    )["child"]
-    assert (made.host, made.description, made.protected, made.extends) == ("h", None, False, "base")
-
-
 def test_tls_stays_on_when_nothing_else_of_the_parents_table_does() -> None:
     text = '[profiles.base]\nuri = "http://h"\nssl = { server_name = "s" }\n[profiles.child]\nextends = "base"\n'
     made = named(text + 'uri = "http://other"\n')["child"]
@@ -682,7 +595,7 @@ def test_origins_lead_to_the_profile_that_says_it() -> None:
 
 def test_an_inherited_mistake_is_shown_where_it_stands() -> None:
     error = named('[profiles.a]\ntimeout = "x"\n[profiles.b]\nextends = "a"\nuri = "http://h"\n').findings("b")[0]
-    assert place(error) == "/dir/milvus.toml:2:11"
+    assert str(error.location) == "/dir/milvus.toml:2:11"
 
 
 @pytest.mark.parametrize(
@@ -699,28 +612,23 @@ def test_an_inherited_mistake_is_shown_where_it_stands() -> None:
     ],
 )
 def test_a_circle_is_refused_and_shown(text: str, alias: str, chain: str, line: int) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with refused(f"extends runs in a circle: {chain}", at=f"/dir/milvus.toml:{line}:11"):
         named(text)[alias]
-    assert caught.value.message == f"extends runs in a circle: {chain}"
-    assert place(caught.value) == f"/dir/milvus.toml:{line}:11"
 
 
 def test_a_parent_that_is_not_there_is_refused_with_a_suggestion(world: World) -> None:
-    with pytest.raises(ConfigError) as caught:
+    said = "extends names 'bsae', which /dir/milvus.toml does not declare"
+    with refused(said, at="/dir/milvus.toml:3:11", hint="did you mean 'base'?"):
         named('[profiles.base]\n[profiles.b]\nextends = "bsae"\n')["b"]
-    assert caught.value.message == "extends names 'bsae', which /dir/milvus.toml does not declare"
-    assert caught.value.hint == "did you mean 'base'?"
-    assert place(caught.value) == "/dir/milvus.toml:3:11"
     # The parent stands in the same file.
     world.user(aliases("base"))
     world.found('[profiles.child]\nextends = "base"\n')
-    with pytest.raises(ConfigError, match="does not declare"):
+    with refused("…does not declare"):
         world.load()["child"]
-    with pytest.raises(ConfigError, match="which the environment does not declare"):
+    with refused("…which the environment does not declare"):
         world.load(MILVUS_PROFILES__E__EXTENDS="base")["e"]
-    with pytest.raises(ConfigError, match="extends cannot be set from the environment") as caught:
+    with refused("extends cannot be set from the environment…", at="MILVUS_PROFILES__BASE__EXTENDS"):
         world.load(MILVUS_PROFILES__BASE__EXTENDS="x")["base"]
-    assert place(caught.value) == "MILVUS_PROFILES__BASE__EXTENDS"
 
 
 def test_parents_in_the_environment(world: World) -> None:
@@ -737,30 +645,27 @@ def test_parents_in_the_environment(world: World) -> None:
     assert (made.uri, made.token) == ("http://u", SecretText("t"))
     made = world.load(**env, MILVUS_URI="http://u", MILVUS_PROFILES__DEFAULT__EXTENDS="base")["default"]
     assert (made.uri, made.timeout, made.db_name) == ("http://u", 3.0, "d")
-    with pytest.raises(ConfigError, match="circle: p -> default -> p"):
-        world.load(MILVUS_URI="http://u", MILVUS_PROFILES__P__EXTENDS="default", MILVUS_PROFILES__DEFAULT__EXTENDS="p")[
-            "p"
-        ]
+    circle = {"MILVUS_PROFILES__P__EXTENDS": "default", "MILVUS_PROFILES__DEFAULT__EXTENDS": "p"}
+    with refused("…circle: p -> default -> p"):
+        world.load(MILVUS_URI="http://u", **circle)["p"]
 
 
 def test_a_template_is_listed_but_cannot_be_used() -> None:
     profiles = named('[profiles.base]\ntimeout = 3\n[profiles.basis]\nuri = "http://h"\n')
     assert profiles["base"].is_template
-    with pytest.raises(ConfigError, match="the profile 'base' has no address") as caught:
+    with refused("the profile 'base' has no address", at="/dir/milvus.toml:1:11") as caught:
         profiles.use("base")
     assert caught.value.exit_status == 3
-    assert place(caught.value) == "/dir/milvus.toml:1:11"
     assert profiles.use("base", {"uri": "http://x"}).profile.endpoint.uri == "http://x:19530"
 
 
 def test_a_template_is_refused_whatever_its_neighbours_are() -> None:
-    profiles = named("[profiles.base]\n[profiles.basis]\nextends = 'basis'\n[profiles.bases]\nextends = 'x'\n")
-    with pytest.raises(ConfigError, match="'base' has no address"):
-        profiles.use("base")
-    profiles = named("[profiles.base]\n[profiles.basis]\ntimeout = 3\n")
-    with pytest.raises(ConfigError) as caught:
-        profiles.use("base")
-    assert "give it uri or host" in (caught.value.hint or "")
+    for neighbours, hint in (
+        ("[profiles.basis]\nextends = 'basis'\n[profiles.bases]\nextends = 'x'\n", "…"),
+        ("[profiles.basis]\ntimeout = 3\n", "…give it uri or host…"),
+    ):
+        with refused("…'base' has no address", hint=hint):
+            named("[profiles.base]\n" + neighbours).use("base")
 
 
 # --- fields of a call ----------------------------------------------------------------------------------------------
@@ -774,11 +679,7 @@ def test_fields_of_the_call_beat_every_layer(world: World) -> None:
     assert (made.timeout, made.db_name, made.token) == (5.0, "d", SecretText("t"))
     assert made.ssl.server_name == "b"  # type: ignore[union-attr]
     assert str(resolved.origin_of("timeout")) == "timeout="
-    assert [(path, str(origin)) for path, origin in resolved.raw.overridden] == [
-        (("timeout",), f"{world.user_file}:4:1"),
-        (("ssl", "server_name"), f"{world.user_file}:5:9"),
-        (("timeout",), "MILVUS_PROFILES__P__TIMEOUT"),
-    ] or {path for path, _ in resolved.raw.overridden} == {("timeout",), ("ssl", "server_name")}
+    assert {path for path, _ in resolved.raw.overridden} == {("timeout",), ("ssl", "server_name")}
     moved = profiles.use("p", {"uri": "http://other"}).profile
     assert (moved.uri, moved.token, moved.timeout) == ("http://other", None, 4.0)
     assert profiles.use("p").profile.timeout == 4.0
@@ -807,10 +708,8 @@ def test_wrong_fields_of_the_call_are_refused_by_name() -> None:
         ({"ssl": False, "uri": "https://h"}, "ssl = false contradicts", "ssl="),
         ({"uri": f"http://root:{CANARY}@h"}, "the address contains user information", "uri="),
     ):
-        with pytest.raises(ConfigError) as caught:
+        with refused(f"{message}…", at=source) as caught:
             profiles.use("p", fields)
-        assert caught.value.message.startswith(message)
-        assert place(caught.value) == source
         assert CANARY not in str(caught.value)
 
 
@@ -825,31 +724,19 @@ def test_an_address_alone_makes_an_anonymous_profile(world: World) -> None:
     assert resolved.trusted
     assert str(resolved.origin) == "connect()"
     assert world.load().anonymous({"host": "h", "port": 5, "token": CANARY}).profile.endpoint.uri == "http://h:5"
-    with pytest.raises(ConfigError, match="no profile and no address was given"):
+    with refused("no profile and no address was given…"):
         world.load().anonymous({"timeout": 5})
-    with pytest.raises(ConfigError, match="unknown key 'adress'"):
+    with refused("unknown key 'adress'"):
         world.load().anonymous({"adress": "h"})
 
 
 def test_connecting_needs_a_way_to_connect(world: World) -> None:
-    profiles = world.load()
-    with pytest.raises(ConfigError) as caught:
-        profiles.connect("x")
-    assert "milvus_profiles.load()" in (caught.value.hint or "")
-    calls = []
-
-    def connector(*arguments: Any, **options: Any) -> str:
-        calls.append((arguments, options))
-        return "connection"
-
-    profiles = load(env=world.env(), cwd=world.project, connector=connector)
-    assert profiles.connect("x", timeout=5) == "connection"
-    assert calls == [(("x",), {"profiles": profiles, "timeout": 5})]
+    with refused(hint="…milvus_profiles.load()…"):
+        world.load().connect("x")
 
 
 def test_the_source_is_the_real_files(world: World, tmp_path: Path) -> None:
-    file = tmp_path / "m.toml"
-    file.write_text("")
+    file = written(tmp_path / "m.toml", "")
     (tmp_path / "link.toml").symlink_to(file)
     assert world.load(file).source == world.load(tmp_path / "link.toml").source == (str(file),)
     assert world.load().source == ()
@@ -859,7 +746,7 @@ def test_a_text_can_be_tried_before_it_is_a_file() -> None:
     profiles = load_text(b'[profiles.p]\nuri = "~/m.db"\n', "/dir/milvus.toml", "user", env={"HOME": "/me", "X": "y"})
     assert profiles["p"].endpoint.uri == "/me/m.db"
     assert dict(profiles.env) == {"HOME": "/me"}
-    with pytest.raises(ConfigError, match="not valid TOML") as caught:
+    with refused("…not valid TOML…") as caught:
         load_text(f"token = {CANARY}".encode(), "/dir/milvus.toml", "user")
     assert CANARY not in str(caught.value)
 
@@ -920,10 +807,8 @@ def test_a_link_to_nowhere_is_passed_over_and_one_to_itself_is_an_error(world: W
     assert find_project_file(str(world.project), world.env())[0] is None
     world.project_file.unlink()
     world.project_file.symlink_to("milvus.toml")
-    with pytest.raises(ConfigError, match="cannot look for a project file") as caught:
+    with refused("cannot look for a project file…", at=world.project_file, hint="…--config…"):
         world.load()
-    assert "--config" in (caught.value.hint or "")
-    assert place(caught.value) == str(world.project_file)
 
 
 def test_the_places_of_the_users_files() -> None:
@@ -939,50 +824,25 @@ def test_the_places_of_the_users_files() -> None:
     assert os.path.isabs(home_directory({}) or "")
 
 
-def test_a_deleted_current_directory_is_a_clear_error(tmp_path: Path) -> None:
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    code = (
-        "import os, sys\n"
-        "from milvus_profiles.config.loading import load\n"
-        "from milvus_profiles.errors import ConfigError\n"
-        "os.chdir(sys.argv[1]); os.rmdir(sys.argv[1])\n"
-        "try: load()\n"
-        "except ConfigError as error: print(error)\n"
-        "print(len(load(cwd='/', env={'HOME': '/nowhere'})))\n"
-        "print(len(load(sys.argv[2])), len(load(env={'MILVUS_PROFILES_FILE': sys.argv[2]})))\n"
-    )
-    declared = tmp_path / "profiles.toml"
-    declared.write_text("[profiles.a]\nhost = 'h'\n")
-    arguments = [sys.executable, "-c", code, str(gone), str(declared)]
-    result = subprocess.run(arguments, capture_output=True, text=True, check=True)
-    assert result.stdout.splitlines() == [
-        "the current directory cannot be read: No such file or directory",
-        "hint: change to a directory that exists",
-        "0",
-        "1 1",
-    ]
+def test_a_deleted_current_directory_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = str(written(tmp_path / "profiles.toml", aliases("a")))
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    remedy = "change to a directory that exists"
+    with refused("the current directory cannot be read: No such file or directory", hint=remedy):
+        load()
+    assert len(load(cwd="/", env={"HOME": "/nowhere"})) == 0
+    assert [*load(declared), *load(env={"MILVUS_PROFILES_FILE": declared})] == ["a", "a"]
 
 
 def test_a_directory_that_may_not_be_looked_into_is_named(tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to become another user")
-    closed = tmp_path / "closed" / "below"
-    closed.mkdir(parents=True)
-    closed.parent.chmod(0o700)
-    for directory in (tmp_path, *tmp_path.parents[:-2]):
-        directory.chmod(0o755)
-    code = (
-        "import os, sys\n"
-        "from milvus_profiles.config.loading import load\n"
-        "from milvus_profiles.errors import ConfigError\n"
-        "os.setgid(65534); os.setuid(65534)\n"
-        "try: load(cwd=sys.argv[1], env={'HOME': '/nowhere'})\n"
-        "except ConfigError as error: print(error)\n"
-    )
-    result = run_python(code, closed, check=True)
-    assert "cannot look for a project file: Permission denied" in result.stdout
-    assert "MILVUS_PROFILES_FILE" in result.stdout
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(0)
+    said = "cannot look for a project file: Permission denied"
+    with reachable(tmp_path), as_nobody(), refused(said, hint="…MILVUS_PROFILES_FILE…"):
+        load(cwd=closed / "below", env={"HOME": "/nowhere"})
 
 
 # --- many profiles -------------------------------------------------------------------------------------------------
@@ -1004,13 +864,11 @@ def test_of_65536_profiles_only_the_one_that_is_asked_for_matters(many: Path) ->
     assert len(profiles) == 65_536
     assert profiles["p-65500"].uri == "http://h65500"
     assert profiles.use("P_65500").profile.uri == "http://h65500"
-    with pytest.raises(ConfigError, match="uri must be text in quotes") as caught:
+    with refused("uri must be text in quotes", at=f"{many}:{2 * 65_536}:7"):
         profiles["p-65535"]
-    assert place(caught.value) == f"{many}:{2 * 65_536}:7"
-    with pytest.raises(UnknownProfileError) as unknown:
+    with refused(hint="did you mean 'p-65535'?", kind=UnknownProfileError):
         profiles["q-65535"]
-    assert unknown.value.hint == "did you mean 'p-65535'?"
-    with pytest.raises(UnknownProfileError) as unknown:
+    with refused(kind=UnknownProfileError) as unknown:
         profiles.select()
     assert len(str(unknown.value)) < 300
 
@@ -1027,11 +885,8 @@ def test_every_place_among_65536_profiles_is_found(many: Path) -> None:
 
 def test_a_circle_of_thousands_is_shown_in_short() -> None:
     text = "".join(f'[profiles.p{n}]\nextends = "p{(n + 1) % 3000}"\n' for n in range(3000))
-    with pytest.raises(ConfigError) as caught:
+    with refused("extends runs in a circle: p0 -> p1 -> p2 -> p3 -> ... -> p2997 -> p2998 -> p2999 -> p0"):
         named(text)["p0"]
-    assert caught.value.message == (
-        "extends runs in a circle: p0 -> p1 -> p2 -> p3 -> ... -> p2997 -> p2998 -> p2999 -> p0"
-    )
 
 
 def test_a_chain_of_thousands_is_followed_to_its_end() -> None:
@@ -1122,19 +977,6 @@ def test_a_stronger_layer_loses_nothing_and_drops_credentials_with_the_address(b
         assert len(path) == 1 or (path[0],) not in after.values
     assert before.values == base
     assert override(before, {}).values == base
-
-
-def test_a_load_after_a_load_sees_what_changed_and_only_that(world: World) -> None:
-    world.user('max_connections = 7\n[profiles.a]\nuri = "http://a"\n[profiles.b]\nuri = "http://b"\n')
-    first = world.load(MILVUS_PROFILE="a")
-    assert world.load(MILVUS_PROFILE="b").select().alias == "b"
-    assert world.load(MILVUS_PROFILES__A__USER="u")["a"].user == "u"
-    assert world.load()["a"].user is None
-    with pytest.raises(ConfigError):
-        world.load(MILVUS_PROFILES__A__NONSENSE="u")
-    world.user('max_connections = 8\n[profiles.a]\nuri = "http://a"\n[profiles.b]\nuri = "http://b"\n')
-    assert world.load(MILVUS_PROFILE="a").settings.max_connections == 8
-    assert first.settings.max_connections == 7
 
 
 def test_variables_are_read_anew_when_they_change() -> None:

@@ -19,6 +19,8 @@ from milvus_profiles.config.trust import TrustStore, gated_fields, gated_names, 
 from milvus_profiles.errors import ConfigError, MilvusProfilesError, UntrustedError
 from milvus_profiles.masked import MASK, SecretText
 from tests import test_profiles
+from tests.support.errors import refused
+from tests.support.files import written
 from tests.support.waiting import side_by_side
 
 CANARY = "s3cr3tc4n4ry"
@@ -39,7 +41,10 @@ class World(test_profiles.World):
         assert path is not None
         return Path(path)
 
-    def trust(self) -> None:
+    def trust(self, text: str | None = None) -> None:
+        """What stands in the project file, or a text that is put there."""
+        if text is not None:
+            self.found(text)
         self.store().pin(self.document())
 
     def entry(self, change: Callable[[dict[str, Any]], object] | None = None) -> dict[str, Any]:
@@ -69,9 +74,7 @@ def world(home: Path, project: Path) -> World:
 
 @pytest.fixture
 def pem(project: Path) -> Path:
-    path = project / "x.pem"
-    path.write_text("-----BEGIN CERTIFICATE-----\n")
-    return path
+    return written(project / "x.pem", "-----BEGIN CERTIFICATE-----\n")
 
 
 # --- what is inert -------------------------------------------------------------------------------------------------
@@ -127,13 +130,13 @@ GATED = {
 
 @pytest.mark.parametrize("body", GATED)
 def test_each_gated_field_is_refused_until_the_file_is_trusted(world: World, pem: Path, body: str) -> None:
-    world.found(f'[profiles.p]\nuri = "http://h"\n{body}\n[profiles.free]\nuri = "http://h"\n')
     names = GATED[body]
+    world.found(f'[profiles.base]\n{body}\n[profiles.p]\nextends = "base"\nuri = "http://h"\n')
+    assert ", ".join(names) in world.refusal().message  # those of a parent too
+    world.found(f'[profiles.p]\nuri = "http://h"\n{body}\n[profiles.free]\nuri = "http://h"\n')
     error = world.refusal()
     assert error.message == f"the profile 'p' of a project file that is not trusted sets {', '.join(names)}"
-    assert error.location is not None
-    assert error.location.source == str(world.project_file)
-    assert error.location.line in (3, 4)
+    assert str(error.location).startswith((f"{world.project_file}:3", f"{world.project_file}:4"))
     # To look at it is always allowed, and its neighbours are not concerned.
     assert world.load().resolve("p").trusted is False
     assert gated_names(world.load().raw("p")) == names
@@ -142,12 +145,6 @@ def test_each_gated_field_is_refused_until_the_file_is_trusted(world: World, pem
     resolved = world.load().use("p")
     assert resolved.trusted
     assert world.load().resolve("p").trusted
-
-
-@pytest.mark.parametrize("body", GATED)
-def test_gated_fields_that_are_inherited_are_gated_too(world: World, pem: Path, body: str) -> None:
-    world.found(f'[profiles.base]\n{body}\n[profiles.p]\nextends = "base"\nuri = "http://h"\n')
-    assert ", ".join(GATED[body]) in world.refusal().message
 
 
 def test_named_files_and_the_users_own_are_trusted(world: World, pem: Path, tmp_path: Path) -> None:
@@ -226,8 +223,7 @@ def test_a_path_leads_out_only_of_where_it_really_is(world: World, tmp_path: Pat
     (tmp_path / "alias").symlink_to(world.project)
     world.found('[profiles.p]\nuri = "m.db"\n')
     assert load(env=world.env(), cwd=tmp_path / "alias").use("p").profile.uri == f"{tmp_path}/alias/m.db"
-    world.found(TEXT)
-    world.trust()
+    world.trust(TEXT)
     assert load(env=world.env(), cwd=tmp_path / "alias").use("p").trusted
 
 
@@ -383,20 +379,12 @@ def test_a_database_or_user_of_ones_own_is_never_a_foreign_one(world: World) -> 
     assert world.load().use("p", {"db_name": "payroll", "user": "root"}).profile.user == "root"
 
 
-def test_milvus_uri_replaces_the_foreign_profile_whole(world: World) -> None:
-    world.found('[profiles.default]\nuri = "https://evil"\nproxy = "http://evil:1"\n')
-    resolved = world.load(MILVUS_URI="https://own", MILVUS_TOKEN=CANARY).use("default")
-    assert resolved.trusted
-    assert (resolved.profile.uri, resolved.profile.proxy) == ("https://own", None)
-
-
 def test_a_foreign_default_may_name_only_its_own_profiles(world: World) -> None:
     world.user('[profiles.prod]\nuri = "https://own"\n')
     world.found('default_profile = "prod"\n[profiles.dev]\nuri = "http://dev"\n')
-    with pytest.raises(UntrustedError, match="default_profile names 'prod'") as caught:
+    said, remedy = "…default_profile names 'prod'…", "…milvus-profiles trust…"
+    with refused(said, at=f"{world.project_file}:1:19", hint=remedy, kind=UntrustedError):
         world.load().select()
-    assert str(caught.value.location) == f"{world.project_file}:1:19"
-    assert "milvus-profiles trust" in (caught.value.hint or "")
     assert world.load().select("prod").alias == "prod"
     assert world.load(MILVUS_PROFILE="dev").select().alias == "dev"
     world.trust()
@@ -412,44 +400,23 @@ def test_a_foreign_default_may_name_only_its_own_profiles(world: World) -> None:
 # --- pinning -------------------------------------------------------------------------------------------------------
 
 
-def test_trust_is_in_the_path_and_the_content(world: World, tmp_path: Path) -> None:
-    world.found(TEXT)
-    assert not world.store().trusts(world.document())
-    assert world.store().pinned(world.document()) is None
-    store = world.store().pin(world.document())
-    assert store.trusts(world.document())
-    assert world.store().trusts(world.document())
-    # Any change of content ends it, and the old content brings it back.
-    world.found(TEXT + "# harmless\n")
-    assert not world.store().trusts(world.document())
-    assert world.store().pinned(world.document()) is not None
-    world.refusal()
-    world.found(TEXT)
-    assert world.load().use("p").trusted
-    # The same content elsewhere is another file.
-    copy = tmp_path / "copy" / "milvus.toml"
-    copy.parent.mkdir()
-    copy.write_text(TEXT)
-    assert not world.store().trusts(read_document(str(copy), "project"))
-    store = world.store().unpin(str(world.project_file))
-    assert not store.trusts(world.document())
-    assert world.store().pinned(world.document()) is None
-    world.refusal()
-
-
 def test_every_content_that_was_approved_stays_so_and_untrust_forgets_them_all(world: World) -> None:
+    world.found(TEXT)
+    assert world.store().pinned(world.document()) is None
     texts = [TEXT + f"# {number}\n" for number in range(3)]
     for text in texts:
-        world.found(text)
-        world.trust()
+        world.trust(text)
         world.trust()
     for text in (texts[0], texts[2], texts[1]):
         world.found(text)
         assert world.load().use("p").trusted
     assert len(world.store().contents(str(world.project_file))) == 3
     world.found(TEXT + "# another\n")
+    assert world.store().pinned(world.document()) is not None
     world.refusal()
+    world.project_file.unlink()  # which is no reason to keep them
     world.store().unpin(str(world.project_file))
+    world.store().unpin("/never/seen")
     for text in texts:
         world.found(text)
         world.refusal()
@@ -466,18 +433,15 @@ def test_contents_that_were_approved_at_another_place_are_not_here(world: World,
     world.trust()
     assert world.store().trusts(linked)
     assert world.store().trusts(world.document())
-    world.found(TEXT + "# more\n")
-    world.trust()
+    world.trust(TEXT + "# more\n")
     assert not world.store().trusts(read_document(str(there / "milvus.toml"), "project"))
 
 
 def test_what_an_earlier_version_wrote_is_read_and_it_reads_what_is_written_now(world: World) -> None:
-    world.found(TEXT)
-    world.trust()
+    world.trust(TEXT)
     world.entry(lambda entry: entry.pop("approved"))  # as it was before there was such a list
     assert world.load().use("p").trusted
-    world.found(TEXT + "# more\n")
-    world.trust()
+    world.trust(TEXT + "# more\n")
     assert world.entry()["sha256"] == world.document().sha256  # all that the earlier version asks for
     world.found(TEXT)
     assert world.load().use("p").trusted
@@ -485,8 +449,7 @@ def test_what_an_earlier_version_wrote_is_read_and_it_reads_what_is_written_now(
 
 @pytest.mark.parametrize("approved", [None, 3, [], {"d": 3}, {"d": [3, None]}, {3: []}, {"d": {"a": "b"}}])
 def test_a_list_of_contents_that_is_none_approves_nothing(world: World, approved: Any) -> None:
-    world.found(TEXT)
-    world.trust()
+    world.trust(TEXT)
     world.entry(lambda entry: entry.update(approved=approved, sha256="0" * 64))
     world.refusal()
     world.trust()
@@ -494,30 +457,17 @@ def test_a_list_of_contents_that_is_none_approves_nothing(world: World, approved
 
 
 def test_no_more_contents_are_remembered_than_the_state_file_holds(world: World) -> None:
-    world.found(TEXT)
-    world.trust()
+    world.trust(TEXT)
     many = [f"{number:064}" for number in range(5000)]
     world.entry(lambda entry: entry.update(approved={entry["directory"]: many}))
-    world.found(TEXT + "# more\n")
-    world.trust()
+    world.trust(TEXT + "# more\n")
     assert len(world.store().contents(str(world.project_file))) == 1000
     world.found(TEXT)
     assert world.load().use("p").trusted
 
 
-def test_a_file_that_is_gone_can_be_distrusted(world: World) -> None:
-    world.found(TEXT)
-    world.trust()
-    world.project_file.unlink()
-    world.store().unpin(str(world.project_file))
-    world.found(TEXT)
-    world.refusal()
-    world.store().unpin("/never/seen")
-
-
 def test_the_state_file_is_private_and_remembers_what_was_gated(world: World) -> None:
-    world.found(TEXT + '[profiles.q]\ntoken = { command = ["op", "x"] }\nssl = { ca = 1979-05-27 }\n')
-    world.trust()
+    world.trust(TEXT + '[profiles.q]\ntoken = { command = ["op", "x"] }\nssl = { ca = 1979-05-27 }\n')
     store = world.store()
     assert store.path == str(world.home / ".local/state/milvus/trust.json")
     assert os.stat(store.path).st_mode & 0o777 == 0o600
@@ -567,7 +517,7 @@ def test_a_state_that_cannot_be_read_trusts_nothing_and_one_that_cannot_be_writt
     assert not world.store().trusts(world.document())
     with pytest.raises(MilvusProfilesError) as caught:
         world.trust()
-    assert caught.value.location is not None
+    assert caught.value.location
     assert caught.value.hint
     (world.home / ".local").unlink()
     world.state().mkdir(parents=True)
@@ -579,10 +529,8 @@ def test_a_state_that_cannot_be_read_trusts_nothing_and_one_that_cannot_be_writt
 def test_two_who_trust_at_once_lose_nothing(world: World) -> None:
     files = []
     for number in range(8):
-        directory = world.project / str(number)
-        directory.mkdir()
-        (directory / "milvus.toml").write_text(TEXT + f"# {number}\n")
-        files.append(read_document(str(directory / "milvus.toml"), "project"))
+        file = written(world.project / str(number) / "milvus.toml", TEXT + f"# {number}\n")
+        files.append(read_document(str(file), "project"))
     side_by_side(world.store().pin, *zip(files))
     assert all(world.store().trusts(document) for document in files)
 
@@ -616,8 +564,7 @@ def test_a_gated_value_is_shown_without_what_could_be_a_secret(name: str, value:
 
 
 def test_what_changed_since_it_was_trusted_is_known_even_where_it_is_not_shown(world: World) -> None:
-    world.found(TEXT + '[profiles.q]\ntoken = { command = ["op", "one"] }\nssl = { ca = "a" }\n')
-    world.trust()
+    world.trust(TEXT + '[profiles.q]\ntoken = { command = ["op", "one"] }\nssl = { ca = "a" }\n')
     assert world.store().changes(world.document()) == {}
     world.found(
         TEXT.replace("p:1", "p:2") + '[profiles.q]\ntoken = { command = ["op", "two"] }\nallow_insecure = true\n'
@@ -630,6 +577,7 @@ def test_what_changed_since_it_was_trusted_is_known_even_where_it_is_not_shown(w
     }
     other = parse_document(TEXT.encode(), "/elsewhere/milvus.toml", "project")
     assert world.store().changes(other) == {"p.proxy": (None, "http://p:1")}
+    assert not world.store().trusts(other)
 
 
 def test_what_no_file_declares_has_nothing_gated(world: World) -> None:

@@ -1,11 +1,12 @@
-"""Changes of a file, for tests that pass them on: each is a call of the editor."""
+"""Changes of a file, for tests that pass them on: each is a call of the editor; and what they make of a text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from milvus_profiles.config.edit import Change
+from milvus_profiles.config.edit import Change, edit_file
 from milvus_profiles.config.edit_profiles import Editor
 
 
@@ -43,3 +44,9 @@ def in_turn(*changes: Change) -> Change:
             change(editor)
 
     return all_of_them
+
+
+def edited(path: Path, text: str, *changes: Change) -> str:
+    path.write_bytes(text.encode())
+    edit_file(path, in_turn(*changes))
+    return path.read_bytes().decode()

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +24,14 @@ _KEPT = {
 _KEPT_PREFIXES = ("COVERAGE_", "COV_CORE_", "PYTEST_", "HYPOTHESIS_")
 
 
-def _kept(variables: Mapping[str, str]) -> Iterator[str]:
-    return (name for name in variables if name in _KEPT or name.startswith(_KEPT_PREFIXES))
-
-
 def shield() -> Path:
     """Empty the environment down to the list and give the session a home of its own; return that home."""
     if threading.current_thread() is threading.main_thread():
         # A shell has what it starts in the background ignore Ctrl+C, and what these tests start would inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    for name in set(os.environ).difference(_kept(os.environ)):
-        del os.environ[name]
+    for name in set(os.environ) - _KEPT:
+        if not name.startswith(_KEPT_PREFIXES):
+            del os.environ[name]
     home = Path(tempfile.mkdtemp(prefix="milvus-profiles-home-"))
     os.environ["HOME"] = str(home)
     os.environ.update(nowhere(home))

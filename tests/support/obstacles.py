@@ -179,6 +179,24 @@ def reachable(directory: Path) -> Iterator[None]:
             above.chmod(stat.S_IMODE(mode))
 
 
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """As a user without privileges; for one who has none anyway there is nothing to drop."""
+    if os.geteuid() != 0:
+        yield
+        return
+    groups = os.getgroups()
+    os.setgroups([])
+    os.setegid(USER)
+    os.seteuid(USER)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+
+
 def fifo(path: Path) -> None:
     os.mkfifo(path)
 
