@@ -7,7 +7,6 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -86,18 +85,9 @@ def test_names_and_addresses_are_reached_and_verified(
 
 
 def test_unix_sockets_are_reached(tmp_path: Path) -> None:
-    server = grpc.server(ThreadPoolExecutor(2))
-    handler = grpc.unary_unary_rpc_method_handler(lambda request, context: b"\x0a\x00")
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(SERVICE.strip("/"), {"GetVersion": handler}),)
-    )
-    server.add_insecure_port(f"unix:{tmp_path}/m.sock")
-    server.start()
-    try:
-        with opened(profile(f"unix:{tmp_path}/m.sock")) as call:
-            assert call() == b"\x0a\x00"
-    finally:
-        server.stop(None).wait()
+    address = f"unix:{tmp_path}/m.sock"
+    with scripted_server(milvus_answer, address=address), opened(profile(address)) as call:
+        assert call()
 
 
 # --- connecting ------------------------------------------------------------------------------------------------------

@@ -36,7 +36,16 @@ from tests.support.certificates import Certificates, Identity
 from tests.support.command import Command
 from tests.support.connections import variables_of
 from tests.support.milvus import MilvusServer
-from tests.support.scripted_grpc import Call, Refusal, milvus_answer, scripted_server
+from tests.support.scripted_grpc import (
+    Call,
+    Refusal,
+    Script,
+    answering,
+    message,
+    milvus_answer,
+    number,
+    scripted_server,
+)
 from tests.support.waiting import until
 
 Diagnose = Callable[..., mp.Report]
@@ -228,35 +237,22 @@ def test_a_user_who_may_only_search_passes_with_a_warning(
 
 @pytest.mark.parametrize("denied", ["Connect", "GetVersion"])
 def test_a_denied_connect_or_version_fails(diagnose: Diagnose, denied: str) -> None:
-    def script(call: Call) -> bytes:
-        name = call.method.rpartition("/")[2]
-        if name == denied:
-            raise Refusal(grpc.StatusCode.PERMISSION_DENIED, f"Privilege{denied}: permission deny to alice")
-        if name == "Connect":
-            raise Refusal(grpc.StatusCode.UNIMPLEMENTED, "unknown method Connect")
-        return milvus_answer(call)
-
-    with scripted_server(script) as server:
+    answers = {
+        "Connect": Refusal(grpc.StatusCode.UNIMPLEMENTED, "unknown method Connect"),
+        denied: Refusal(grpc.StatusCode.PERMISSION_DENIED, f"Privilege{denied}: permission deny to alice"),
+    }
+    with scripted_server(answering(**answers)) as server:
         report = diagnose(uri=f"http://127.0.0.1:{server.port}", token="alice:secret")
     assert report.failure
     assert (report.failure.name, report.failure.code, report.exit_code) == ("auth", "permission", 9)
+    assert denied in report.failure.detail
 
 
-def script_with(databases: list[str] | None) -> Callable[[Call], bytes]:
-    def script(call: Call) -> bytes:
-        name = call.method.rpartition("/")[2]
-        if name == "ShowCollections":
-            error = scripted_grpc.number(1, 1) + scripted_grpc.message(2, b"database not found")
-            return scripted_grpc.message(1, error + scripted_grpc.number(3, 800))
-        if name == "ListDatabases" and databases is None:
-            raise Refusal(grpc.StatusCode.PERMISSION_DENIED, "PrivilegeListDatabases: permission deny to alice")
-        if name == "ListDatabases":
-            return scripted_grpc.message(1, b"") + b"".join(
-                scripted_grpc.message(2, n.encode()) for n in databases or []
-            )
-        return milvus_answer(call)
-
-    return script
+def script_with(databases: list[str] | None) -> Script:
+    error = number(1, 1) + message(2, b"database not found") + number(3, 800)
+    listed = message(1, b"") + b"".join(message(2, name.encode()) for name in databases or [])
+    denied = Refusal(grpc.StatusCode.PERMISSION_DENIED, "PrivilegeListDatabases: permission deny to alice")
+    return answering(ShowCollections=message(1, error), ListDatabases=denied if databases is None else listed)
 
 
 @pytest.mark.parametrize(

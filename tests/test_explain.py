@@ -79,6 +79,9 @@ def said(details: str, *, results: ProbeResults | None = None, **settings: Any) 
          NotMilvusError, "HTTP/2"),
         (f"{TRIED}{TLS}OPENSSL_internal:TLSV1_ALERT_NO_APPLICATION_PROTOCOL: OK", NotMilvusError, "TLS but not HTTP/2"),
         (f"{TRIED}INTERNAL: (Trying to connect an http1.x server (HTTP status 400))", NotMilvusError, "status 400"),
+        # The greeting of an SSH server, taken for a frame.
+        (f"{TRIED}UNAVAILABLE: ipv4:127.0.0.1:1: Failed parsing HTTP/2 (Expected SETTINGS frame as the first frame)",
+         NotMilvusError, "not a Milvus"),
         ("Received http2 header with status: 404", NotMilvusError, "not a Milvus"),
         ("Received http2 header with status: 503", ServerNotReadyError, "gateway"),
         ("Received http2 header with status: 429", ServerNotReadyError, "a gateway at https://db.example:19530"),

@@ -208,21 +208,14 @@ def test_a_lease_that_is_dropped_comes_back_wherever_its_finalizer_is_interrupte
 # --- calls ---
 
 
-class _Echo(grpc.GenericRpcHandler):  # type: ignore[type-arg,misc,unused-ignore]
-    def service(self, details: grpc.HandlerCallDetails) -> Any:
-        if details.method == "/test/Many":
-            return grpc.unary_stream_rpc_method_handler(lambda request, context: iter([request] * 2))
-        return grpc.unary_unary_rpc_method_handler(lambda request, context: request)
-
-
 @pytest.fixture(scope="module")
 def echo() -> Iterator[str]:
-    server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
-    server.add_generic_rpc_handlers((_Echo(),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield f"127.0.0.1:{port}"
-    server.stop(None).wait()
+    methods = {
+        "Say": grpc.unary_unary_rpc_method_handler(lambda request, context: request),
+        "Many": grpc.unary_stream_rpc_method_handler(lambda request, context: iter([request] * 2)),
+    }
+    with scripted_grpc.serving(grpc.method_handlers_generic_handler("test", methods)) as port:
+        yield f"127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize(("kind", "stride"), [("call", 1), ("future", 5), ("stream", 7)])
@@ -445,12 +438,11 @@ for leased in (True, False):
 import os; os._exit(0)  # the locks are held still
 """
 
-    def answer(call: scripted_grpc.Call) -> bytes:
-        if call.method.endswith("Slow"):
-            time.sleep(2)
-        return scripted_grpc.milvus_answer(call)
+    def slow(call: scripted_grpc.Call) -> bytes:
+        time.sleep(2)
+        raise scripted_grpc.Refusal(grpc.StatusCode.UNIMPLEMENTED, "nobody hears it")
 
-    with scripted_grpc.scripted_server(answer) as server:
+    with scripted_grpc.scripted_server(scripted_grpc.answering(Slow=slow)) as server:
         done = run_python(program, f"http://127.0.0.1:{server.port}", check=True)
     took = [float(each) for each in done.stdout.split()]
     assert len(took) == 6

@@ -278,7 +278,7 @@ def test_a_client_makes_no_connection_and_no_login() -> None:
 
 
 def test_ipv6_addresses_and_names_that_pymilvus_would_misread() -> None:
-    with scripted_server(answer, host="[::1]") as server:
+    with scripted_server(answer, address="[::1]:0") as server:
         profiles = mp.load(env={"MILVUS_PROFILES__SIX__URI": f"http://[::1]:{server.port}"}, cwd="/")
         assert mp.connect("six", profiles=profiles).client().list_collections() == []
         in_asyncio(profiles)
