@@ -142,6 +142,8 @@ def probed(*statuses: Any, **seen: Any) -> ProbeResults:
         (probed("connected", tls=TLSOutcome("closed")), UnreachableError, "closes every connection"),
         (probed("connected", tls=TLSOutcome("refused", detail="TLSV1_ALERT_PROTOCOL_VERSION")),
          TLSError, "protocol version"),
+        (probed("connected", tls=TLSOutcome("refused", detail="TLSV1_ALERT_NO_APPLICATION_PROTOCOL")),
+         NotMilvusError, "TLS but not HTTP/2"),
         (probed("connected", tls=TLSOutcome("refused", detail="TLSV1_UNRECOGNIZED_NAME")),
          TLSError, "unrecognized name"),
         (probed("connected", tls=TLSOutcome("untrusted", distrust="other", detail="path length constraint exceeded")),

@@ -21,7 +21,8 @@ from .ports import ports
 
 HOST = "127.0.0.1"
 _H2_EMPTY_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-_LINGER_ZERO = struct.pack("ii", 1, 0)
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""For `SO_LINGER`."""
 
 
 # --- ports on which nobody answers -----------------------------------------------------------------------------
@@ -69,7 +70,7 @@ def never_accepting() -> Iterator[int]:
 class Listener:
     """Accepts, counts, and gives every connection to `talk` in a thread of its own."""
 
-    def __init__(self, talk: Callable[[socket.socket], None], port: int | None = None, host: str = HOST) -> None:
+    def __init__(self, talk: Callable[[socket.socket], object], port: int | None = None, host: str = HOST) -> None:
         self._talk, self._host = talk, host
         self._guard = threading.Condition()
         self._open: set[socket.socket] = set()
@@ -116,7 +117,7 @@ class Listener:
             dropped = list(self._open)
         for connection in dropped:
             with contextlib.suppress(OSError):
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             _close(connection)
 
     def close(self) -> None:
@@ -157,7 +158,7 @@ def _close(connection: socket.socket) -> None:
 
 
 def listener(
-    talk: Callable[[socket.socket], None], port: int | None = None, host: str = HOST
+    talk: Callable[[socket.socket], object], port: int | None = None, host: str = HOST
 ) -> contextlib.AbstractContextManager[Listener]:
     return contextlib.closing(Listener(talk, port, host))
 
@@ -166,6 +167,26 @@ def until_closed(connection: socket.socket) -> None:
     """Say nothing."""
     while connection.recv(65536):
         pass
+
+
+def leading_to(target: int) -> Callable[[socket.socket], object]:
+    """To another port here."""
+
+    def talk(connection: socket.socket) -> None:
+        with socket.create_connection((HOST, target)) as upstream:
+            pump_both_ways(connection, upstream, lambda: None)
+
+    return talk
+
+
+def either(target: int, talk: Callable[[socket.socket], object]) -> Callable[[socket.socket], object]:
+    """A port on which gRPC leads to another one, and HTTP/1.1 to this, as a gateway has it."""
+
+    def switch(connection: socket.socket) -> None:
+        of_grpc = connection.recv(3, socket.MSG_PEEK).startswith(b"PRI")
+        (leading_to(target) if of_grpc else talk)(connection)
+
+    return switch
 
 
 # --- servers that are slow, or not what they should be ------------------------------------------------------------
@@ -180,8 +201,7 @@ def slow_server(seconds: float, forward_to: int | None = None) -> Iterator[Liste
     def talk(connection: socket.socket) -> None:
         over.wait(seconds)
         if forward_to is not None and not over.is_set():
-            with socket.create_connection((HOST, forward_to)) as upstream:
-                pump_both_ways(connection, upstream, lambda: None)
+            leading_to(forward_to)(connection)
 
     with listener(talk) as opened:
         try:
@@ -200,8 +220,7 @@ def hang_up(connection: socket.socket) -> None:
     """Close only when the other side has: closed with bytes unread, TCP resets, and the last words are lost."""
     connection.shutdown(socket.SHUT_WR)
     connection.settimeout(2)
-    while connection.recv(65536):
-        pass
+    until_closed(connection)
 
 
 def http1_server() -> contextlib.AbstractContextManager[Listener]:
