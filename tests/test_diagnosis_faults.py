@@ -169,7 +169,7 @@ FAULTS = {
         'uri = "https://{mtls}"\nssl = {{ ca = "{ca}", cert = "{cert}", key = "{foreign_key}" }}',
         "does not belong to the certificate", "issued together",
     ),
-    "lite-in-use": UNREACHABLE('uri = "{in_use}"', "is open elsewhere", "close it in the other"),
+    "lite-in-use": UNREACHABLE('uri = "{in_use}"', "{in_use}/LOCK", "close it in the other"),
     "lite-in-a-file": Fault("tcp", 3, "config", 'uri = "{file}"', "is a file", "name another path"),
 }  # fmt: skip
 

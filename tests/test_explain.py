@@ -212,6 +212,7 @@ def test_a_dead_address_that_took_the_time_is_named() -> None:
     alone = probed("connected", plaintext=PlaintextOutcome("http2"))
     slow = classify(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", attempt(), results=alone)
     assert type(slow) is ServerNotReadyError
+    assert "does not answer calls" in slow.message
 
 
 def test_an_address_that_answers_now_is_no_difference_of_resolvers() -> None:

@@ -7,12 +7,10 @@ A program of its own connects to each and tests it, and measures itself while it
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +36,7 @@ from tests.support.hostile_tls import (
     saying,
 )
 from tests.support.scripted_grpc import milvus_answer, scripted_server
+from tests.test_hostile_server import texts
 
 pytestmark = pytest.mark.security
 
@@ -69,7 +68,7 @@ class Outcome:
 
     @property
     def texts(self) -> str:
-        return f"{self.threads['said']}{json.dumps(self.report, ensure_ascii=False)}"
+        return "\n".join(texts([self.threads["said"], self.report]))
 
 
 def assert_harmless(outcome: Outcome, *, seconds: float) -> None:
@@ -82,14 +81,14 @@ def assert_harmless(outcome: Outcome, *, seconds: float) -> None:
     assert all(len(stage["detail"]) < 2_000 for stage in outcome.report["stages"])
 
 
-@dataclass
 class Stand:
     """The ports, and a program that meets them all."""
 
-    home: Path
-    cwd: Path
-    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    lines: list[str] = field(default_factory=list)
+    def __init__(self, directory: Path) -> None:
+        self.home, self.cwd = directory / "home", directory / "cwd"
+        self.home.mkdir()
+        (self.cwd / ".git").mkdir(parents=True)
+        self.lines: list[str] = []
 
     def add(self, alias: str, port: int, *lines: str, scheme: str = "https") -> None:
         self.lines += [f"[profiles.{alias}]", f'uri = "{scheme}://127.0.0.1:{port}"', f"timeout = {TIMEOUT}"]
@@ -102,20 +101,6 @@ class Stand:
         assert "Traceback" not in done.stderr
         assert "\x1b" not in done.stderr
         return {alias: Outcome(**ways) for alias, ways in done.json.items()}
-
-
-@pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Stand]]:
-    with contextlib.ExitStack() as stack:
-
-        def make() -> Stand:
-            directory = tmp_path_factory.mktemp("stand")
-            home, cwd = directory / "home", directory / "cwd"
-            home.mkdir()
-            (cwd / ".git").mkdir(parents=True)
-            return Stand(home, cwd, stack)
-
-        yield make
 
 
 # --- in place of a handshake, and within it --------------------------------------------------------------------------
@@ -176,21 +161,19 @@ INSIDE: dict[str, Talk] = {
 
 
 @pytest.fixture(scope="module")
-def tls_outcomes(
-    stand: Callable[[], Stand], certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Outcome]:
-    ports = stand()
-    open_ = ports.stack.enter_context
-    trust = f'ssl = {{ ca = "{certificates.ca}" }}'
-    milvus = open_(scripted_server(milvus_answer))
-    for alias, talk in talks(certificates.server).items():
-        ports.add(alias, open_(faults.listener(talk)).port, trust)
-    forged = tmp_path_factory.mktemp("forged")
-    for alias, identity in certificates_of(forged).items():
-        ports.add(alias, open_(in_front_of(milvus.port, identity)).port, f'ssl = {{ ca = "{forged / "ca.pem"}" }}')
-    for alias, talk in INSIDE.items():
-        ports.add(alias, open_(inside_tls(certificates.server, talk)).port, trust)
-    return ports.meet()
+def tls_outcomes(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    ports, forged = Stand(tmp_path_factory.mktemp("stand")), tmp_path_factory.mktemp("forged")
+    with contextlib.ExitStack() as stack:
+        open_ = stack.enter_context
+        trust = f'ssl = {{ ca = "{certificates.ca}" }}'
+        milvus = open_(scripted_server(milvus_answer))
+        for alias, talk in talks(certificates.server).items():
+            ports.add(alias, open_(faults.listener(talk)).port, trust)
+        for alias, identity in certificates_of(forged).items():
+            ports.add(alias, open_(in_front_of(milvus.port, identity)).port, f'ssl = {{ ca = "{forged / "ca.pem"}" }}')
+        for alias, talk in INSIDE.items():
+            ports.add(alias, open_(inside_tls(certificates.server, talk)).port, trust)
+        return ports.meet()
 
 
 def test_a_hostile_tls_port_gets_an_error_of_ours_in_time_and_in_little_memory(
@@ -281,15 +264,16 @@ ANSWERS: dict[str, Talk] = {
 
 
 @pytest.fixture(scope="module")
-def http_outcomes(stand: Callable[[], Stand]) -> dict[str, Outcome]:
-    ports = stand()
-    open_ = ports.stack.enter_context
-    milvus = open_(scripted_server(milvus_answer))
-    for alias, talk in ANSWERS.items():
-        # One profile is asked on both sides: its HTTP API, and its management port.
-        port = open_(faults.listener(faults.either(milvus.port, talk))).port
-        ports.add(alias, port, f"management_port = {open_(faults.listener(talk)).port}", scheme="http")
-    return ports.meet()
+def http_outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    ports = Stand(tmp_path_factory.mktemp("stand"))
+    with contextlib.ExitStack() as stack:
+        open_ = stack.enter_context
+        milvus = open_(scripted_server(milvus_answer))
+        for alias, talk in ANSWERS.items():
+            # One profile is asked on both sides: its HTTP API, and its management port.
+            port = open_(faults.listener(faults.either(milvus.port, talk))).port
+            ports.add(alias, port, f"management_port = {open_(faults.listener(talk)).port}", scheme="http")
+        return ports.meet()
 
 
 @pytest.mark.parametrize("which", ANSWERS)

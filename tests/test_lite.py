@@ -145,21 +145,6 @@ def test_it_listens_on_the_loopback_only(tmp_path: Path) -> None:
 # --- other processes -------------------------------------------------------------------------------------------------
 
 
-def test_a_second_process_is_told_which_lock_is_held(tmp_path: Path) -> None:
-    told = run(
-        """
-        import subprocess
-        lease = acquire_lite(PATH)
-        code = "import sys; from milvus_profiles.channel.lite import acquire_lite; acquire_lite(sys.argv[1], None)"
-        second = subprocess.run([sys.executable, "-c", code, PATH], capture_output=True, text=True)
-        told["said"] = second.stderr
-        """,
-        tmp_path,
-    )
-    assert "DatabaseInUseError" in told["said"]
-    assert str(tmp_path / "x.db" / "LOCK") in told["said"]
-
-
 def test_another_library_in_this_process_holds_the_lock_too(tmp_path: Path) -> None:
     told = run(
         """

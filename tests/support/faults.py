@@ -17,7 +17,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from .certificates import Identity
-from .ports import ports
 
 HOST = "127.0.0.1"
 _H2_EMPTY_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -71,14 +70,13 @@ class Listener:
     """Accepts, counts, and gives every connection to `talk` in a thread of its own."""
 
     def __init__(self, talk: Callable[[socket.socket], object], port: int | None = None, host: str = HOST) -> None:
-        self._talk, self._host = talk, host
+        self._talk = talk
         self._guard = threading.Condition()
         self._open: set[socket.socket] = set()
-        self._socket: socket.socket | None = None
         self._total = 0
-        # A port from the pool, not port 0: it must be ours still when the listener is opened a second time.
-        self.port = port or ports().take()
-        self.listen()
+        self._socket = socket.create_server((host, port or 0), backlog=512)
+        self.port: int = self._socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
 
     @property
     def connections(self) -> int:
@@ -94,23 +92,6 @@ class Listener:
         with self._guard:
             return self._guard.wait_for(lambda: not self._open, timeout)
 
-    def listen(self) -> None:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((self._host, self.port))
-        listener.listen(512)
-        self._socket = listener
-        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
-
-    def refuse(self) -> None:
-        """New connections are refused until `listen`; open ones go on."""
-        if self._socket is not None:
-            # close() alone would not wake the thread that sits in accept().
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-            self._socket.close()
-            self._socket = None
-
     def drop(self) -> None:
         """Reset every open connection."""
         with self._guard:
@@ -121,15 +102,17 @@ class Listener:
             _close(connection)
 
     def close(self) -> None:
-        self.refuse()
+        # close() alone would not wake the thread that sits in accept().
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
         self.drop()
         self.wait_until_idle()
-        ports().give_back(self.port)
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self) -> None:
         while True:
             try:
-                connection, _ = listener.accept()
+                connection, _ = self._socket.accept()
             except OSError:
                 return
             with self._guard:
@@ -199,8 +182,7 @@ def slow_server(seconds: float, forward_to: int | None = None) -> Iterator[Liste
     over = threading.Event()
 
     def talk(connection: socket.socket) -> None:
-        over.wait(seconds)
-        if forward_to is not None and not over.is_set():
+        if not over.wait(seconds) and forward_to is not None:
             leading_to(forward_to)(connection)
 
     with listener(talk) as opened:
@@ -302,28 +284,10 @@ def recorder(*, greets: bool = True) -> contextlib.AbstractContextManager[Record
 
 
 class TcpProxy(Listener):
-    """Passes bytes on, until told otherwise. `drop`, `refuse` and `listen` come from Listener."""
+    """Passes bytes on, until `drop`."""
 
     def __init__(self, target: int, port: int | None = None) -> None:
-        self._target = target
-        self._flowing = threading.Event()
-        self._flowing.set()
-        super().__init__(self._pass_on, port)
-
-    def freeze(self) -> None:
-        """Bytes stop in both directions; connections stay, and new ones are accepted."""
-        self._flowing.clear()
-
-    def thaw(self) -> None:
-        self._flowing.set()
-
-    def close(self) -> None:
-        self.thaw()
-        super().close()
-
-    def _pass_on(self, connection: socket.socket) -> None:
-        with socket.create_connection((HOST, self._target)) as upstream:
-            pump_both_ways(connection, upstream, self._flowing.wait)
+        super().__init__(leading_to(target), port)
 
 
 def tcp_proxy(target: int, port: int | None = None) -> contextlib.AbstractContextManager[TcpProxy]:
