@@ -10,7 +10,6 @@ import threading
 import traceback
 import weakref
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -23,7 +22,6 @@ from tests.support.channels import NEW, OLD, ThreadChannels, connected
 from tests.support.speaking import Speaker, encoded, speaking
 from tests.support.waiting import collector_off, until
 
-PROJECT = Path(__file__).parents[1]
 OWN = "canary-of-the-caller"
 
 
