@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import datetime as dt
 import hashlib
-import ipaddress
 import os
 import re
 import ssl
@@ -15,15 +14,24 @@ from pathlib import Path
 import grpc
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.name import _ASN1Type
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
 from milvus_profiles.probe.certificate import Certificate, MalformedCertificate, read_certificate
 from tests.support.certificates import Certificates
+from tests.support.forged import (
+    BMP,
+    EMAIL,
+    GENERALIZED_TIME,
+    URI,
+    alternative_names,
+    der,
+    dns,
+    forge,
+    ip,
+    name,
+    utc,
+)
 
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 
@@ -32,32 +40,6 @@ def leaf(path: Path) -> bytes:
     found = PEM.search(path.read_text())
     assert found
     return ssl.PEM_cert_to_DER_cert(found[0])
-
-
-def made(
-    name: x509.Name,
-    *,
-    names: list[x509.GeneralName] | None = None,
-    begins: dt.datetime = dt.datetime(2020, 1, 1),  # noqa: DTZ001
-    ends: dt.datetime = dt.datetime(2030, 1, 1),  # noqa: DTZ001
-) -> bytes:
-    key = ec.generate_private_key(ec.SECP256R1())
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(begins)
-        .not_valid_after(ends)
-    )
-    if names is not None:
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=True)
-    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
-
-
-def subject(common_name: str, kind: _ASN1Type | None = None) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name, kind)])
 
 
 @pytest.mark.parametrize("which", [one.name for one in dataclasses.fields(Certificates) if one.type == "Identity"])
@@ -85,41 +67,40 @@ def test_all_roots_of_grpc_are_read() -> None:
 
 
 def test_a_certificate_without_extensions_has_no_names() -> None:
-    assert read_certificate(made(subject("bare"))).names == ()
+    assert read_certificate(forge(name(("CN", "bare"))).der).names == ()
 
 
 def test_names_of_other_kinds_are_passed_over() -> None:
-    names = [x509.UniformResourceIdentifier("https://x"), x509.DNSName("*.a.example"), x509.RFC822Name("a@b.example")]
-    names.append(x509.IPAddress(ipaddress.ip_address("fd00::1")))
-    assert read_certificate(made(subject("x"), names=names)).names == ("*.a.example", "fd00::1")
+    names = [der(URI, b"https://x"), *dns("*.a.example"), der(EMAIL, b"a@b.example"), *ip("fd00::1")]
+    made = forge(name(("CN", "x")), alternative_names(names))
+    assert read_certificate(made.der).names == ("*.a.example", "fd00::1")
 
 
-def test_what_would_move_a_terminals_cursor_is_escaped() -> None:
-    certificate = read_certificate(made(subject("evil\x1b[2Jname\u202e")))
-    assert certificate.subject == "CN=evil\\x1b[2Jname\\u202e"
-
-
-def test_wide_and_multibyte_strings_are_read() -> None:
-    assert read_certificate(made(subject("Zürich"))).subject == "CN=Zürich"
-    assert read_certificate(made(subject("東京", _ASN1Type.BMPString))).subject == "CN=東京"
-
-
-def test_attributes_without_a_short_name_are_left_out() -> None:
-    name = x509.Name(
-        [x509.NameAttribute(NameOID.SERIAL_NUMBER, "17"), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Ours")]
-    )
-    assert read_certificate(made(name)).subject == "O=Ours"
+@pytest.mark.parametrize(
+    ("subject", "read"),
+    [
+        (("CN", "evil\x1b[2Jname\u202e"), "CN=evil\\x1b[2Jname\\u202e"),
+        (("CN", "Zürich"), "CN=Zürich"),
+        (("CN", BMP, "東京".encode("utf-16-be")), "CN=東京"),
+        (("serialNumber", "17"), ""),  # it has no short name
+    ],
+    ids=["what would move a cursor", "multibyte", "wide", "another attribute"],
+)
+def test_a_subject_is_read_and_fit_to_be_shown(subject: tuple[str, str], read: str) -> None:
+    shown = read_certificate(forge(name(("O", "Ours"), subject)).der).subject
+    assert shown == ", ".join(filter(None, ("O=Ours", read)))
 
 
 @pytest.mark.parametrize("year", [1950, 1999, 2000, 2049, 2050, 9999])
 def test_dates_are_read_in_both_forms(year: int) -> None:
-    ends = dt.datetime(year, 12, 31, 23, 59, 59)  # noqa: DTZ001
-    certificate = read_certificate(made(subject("x"), begins=dt.datetime(1950, 1, 1), ends=ends))  # noqa: DTZ001
-    assert certificate.not_after == ends.replace(tzinfo=dt.timezone.utc)
+    ends = dt.datetime(year, 12, 31, 23, 59, 59, tzinfo=dt.timezone.utc)
+    later = der(GENERALIZED_TIME, ends.strftime("%Y%m%d%H%M%SZ").encode())
+    made = forge(name(("CN", "x")), ends=utc(ends) if year < 2050 else later)
+    assert read_certificate(made.der).not_after == ends
 
 
 def test_days_left_count_down_and_below_zero() -> None:
-    certificate = read_certificate(made(subject("x")))
+    certificate = read_certificate(forge(name(("CN", "x"))).der)
     day = dt.timedelta(days=1)
     assert certificate.days_left(certificate.not_after - 30 * day) == 30
     assert certificate.days_left(certificate.not_after + 2 * day) == -2
@@ -164,4 +145,4 @@ def test_a_damaged_certificate_never_raises_anything_else(data: st.DataObject) -
             assert isinstance(read_certificate(form), Certificate)
 
 
-DAMAGED = made(subject("damaged"), names=[x509.DNSName("a.example"), x509.IPAddress(ipaddress.ip_address("::1"))])
+DAMAGED = forge(name(("CN", "damaged")), alternative_names([*dns("a.example"), *ip("::1")])).der

@@ -120,17 +120,22 @@ def test_a_call_that_fails_or_cannot_be_made_is_not_in_flight(
     assert channels.do(core.wait_idle(10))
 
 
+# What is said, and how often in a row the server was unavailable then: silence says nothing, any answer all.
+HEALTH = [("UNAVAILABLE", 1), ("UNAVAILABLE", 2), ("CANCELLED", 2), ("DEADLINE_EXCEEDED", 2), ("PERMISSION_DENIED", 0)]
+
+
 @pytest.mark.parametrize("method", ["Fail", "Count"])
 def test_health_is_noted(channels: Channels, method: str, speaker: Speaker) -> None:
     if method == "Count":
         speaker.accepts = NEW  # streams are refused, which is an answer
     with connected(channels, speaker.port) as core:
         channel = channels.channel(core)
-        for code, unavailable in (("UNAVAILABLE", 1), ("UNAVAILABLE", 2), ("NOT_FOUND", 0)):
+        for code, unavailable in HEALTH:
             with pytest.raises(grpc.RpcError):
                 channels.call(channel, method, code.encode())
             seen = [0] if method == "Count" else [unavailable]
             until(lambda seen=seen: core.health.consecutive_unavailable in seen)  # type: ignore[misc]
+            assert method == "Count" or (core.health.last_success is None) == (unavailable > 0)
         until(lambda: core.health.last_success is not None)
         assert core.health.consecutive_unavailable == 0
 

@@ -18,7 +18,7 @@ import pytest
 
 from milvus_profiles.channel.lite import acquire_lite
 from tests.support import faults, scripted_grpc
-from tests.support.certificates import Certificates
+from tests.support.certificates import Certificates, Identity
 from tests.support.command import Command, Outcome, asking
 from tests.support.fork_server import ForkServer
 from tests.support.milvus import MilvusServer
@@ -31,7 +31,7 @@ class Fault:
 
     Attributes:
         stage, status, code: where it fails, the exit status, the error's code.
-        profile: its lines; {names} are filled in from the stand.
+        profile: its lines; {names} are filled in from the stand, here and in `said`.
         said, hint: words of the detail and of the remedy.
         stored: what the keyring holds for it.
         repaired: whether the hint's commands, followed with the right file or secret, repair it.
@@ -60,98 +60,116 @@ SECRET = functools.partial(Fault, "secret", 4, "secret")
 
 FAULTS = {
     "wrong-password": AUTH(
-        'uri = "{auth}"\nuser = "root"', "does not accept the user and the password",
+        'uri = "http://{auth}"\nuser = "root"', "does not accept the user and the password",
         "milvus-profiles secret set wrong-password", stored="wrong", repaired=True,
     ),
     "no-token": AUTH(
-        'uri = "{auth}"', "wants a token or a password, and there is none", "profile set no-token user=root",
+        'uri = "http://{auth}"', "wants a token or a password, and there is none", "profile set no-token user=root",
         repaired=True,
     ),
     "malformed-token": AUTH(
-        'uri = "{auth}"\ntoken = {{ keyring = true }}', "takes for an API key since it has no colon",
+        'uri = "http://{auth}"\ntoken = {{ keyring = true }}', "takes for an API key since it has no colon",
         "milvus-profiles secret set malformed-token", stored="root-Milvus", repaired=True,
     ),
     "wrong-token-in-a-file": AUTH(
-        'uri = "{auth}"\ntoken = {{ file = "{wrong}" }}', "does not accept", "put the right one into the file",
+        'uri = "http://{auth}"\ntoken = {{ file = "{wrong}" }}', "does not accept", "put the right one into the file",
     ),
     "wrong-token-in-a-variable": AUTH(
-        'uri = "{auth}"\ntoken = {{ env = "WRONG_TOKEN" }}', "does not accept", "set the variable WRONG_TOKEN",
+        'uri = "http://{auth}"\ntoken = {{ env = "WRONG_TOKEN" }}', "does not accept", "set the variable WRONG_TOKEN",
     ),
     "unknown-database": DATABASE(
-        f'uri = "{{auth}}"\ndb_name = "defualt"\n{TOKEN}', "has no database 'defualt'; it has default",
+        f'uri = "http://{{auth}}"\ndb_name = "defualt"\n{TOKEN}', "has no database 'defualt'; it has default",
         "db_name=default", repaired=True,
     ),
     "unknown-database-in-the-uri": DATABASE(
-        f'uri = "{{auth}}/Default2"\n{TOKEN}', "it has default", "/default", repaired=True,
+        f'uri = "http://{{auth}}/Default2"\n{TOKEN}', "it has default", "/default", repaired=True,
     ),
-    "unknown-issuer": TLS(f'uri = "{{tls}}"\n{TOKEN}', "is not among the public ones", "ssl.ca=PATH", repaired=True),
+    "unknown-issuer": TLS(
+        f'uri = "https://{{tls}}"\n{TOKEN}', "is not among the public ones", "ssl.ca=PATH", repaired=True,
+    ),
     "foreign-ca": TLS(
-        f'uri = "{{tls}}"\nssl = {{{{ ca = "{{foreign_ca}}" }}}}\n{TOKEN}', "is not in", "ssl.ca=PATH", repaired=True,
+        f'uri = "https://{{tls}}"\nssl = {{{{ ca = "{{foreign_ca}}" }}}}\n{TOKEN}', "is not in {foreign_ca}",
+        "--pin-certificate", repaired=True,
     ),
-    "expired-certificate": TLS(f'uri = "{{expired}}"\n{CA}', "ended on", "the server needs a new certificate"),
-    "certificate-of-tomorrow": TLS(f'uri = "{{tomorrow}}"\n{CA}', "begins only on", "check the clocks"),
-    "self-signed": TLS(f'uri = "{{self_signed}}"\n{CA}', "self-signed", "ssl.ca=PATH", repaired=True),
+    "expired-certificate": TLS(f'uri = "https://{{expired}}"\n{CA}', "ended on", "the server needs a new certificate"),
+    "certificate-of-tomorrow": TLS(f'uri = "https://{{tomorrow}}"\n{CA}', "begins only on", "check the clocks"),
+    "self-signed": TLS(f'uri = "https://{{self_signed}}"\n{CA}', "self-signed", "ssl.ca=PATH", repaired=True),
     "wrong-host": TLS(
-        f'uri = "{{other_host}}"\n{CA}', "is for other.example, not for 127.0.0.1", "ssl.server_name=other.example",
-        repaired=True,
+        f'uri = "https://{{other_host}}"\n{CA}', "is for other.example, not for 127.0.0.1",
+        "ssl.server_name=other.example", repaired=True,
+    ),
+    "server-name-of-another": TLS(
+        f'uri = "https://{{tls}}"\nssl = {{{{ ca = "{{ca}}", server_name = "other.example" }}}}\n{TOKEN}',
+        "is for localhost, 127.0.0.1", "ssl.server_name=localhost", repaired=True,
     ),
     "plaintext-to-tls": TLS(
-        f'uri = "{{tls_as_plain}}"\n{TOKEN}', "speaks TLS, and the profile has none", "uri=https://", repaired=True,
+        f'uri = "http://{{tls}}"\n{TOKEN}', "speaks TLS, and the profile has none", "uri=https://", repaired=True,
     ),
+    "plaintext-to-mtls": TLS(
+        f'uri = "http://{{mtls}}"\n{TOKEN}', "speaks TLS, and the profile has none", "uri=https://", repaired=True,
+    ),
+    "plaintext-to-tls-without-h2": TLS('uri = "http://{https}"', "speaks TLS, and the profile has none", "uri=https://"),
     "plaintext-to-tls-by-host": TLS(
         f'host = "127.0.0.1"\nport = {{tls_port}}\n{TOKEN}', "speaks TLS, and the profile has none", "ssl=true",
         repaired=True,
     ),
     "tls-to-plaintext": TLS(
-        f'uri = "{{auth_as_tls}}"\n{TOKEN}', "speaks plaintext, and the profile has TLS", "uri=http://", repaired=True,
+        f'uri = "https://{{auth}}"\n{TOKEN}', "speaks plaintext, and the profile has TLS", "uri=http://", repaired=True,
     ),
     "tls-by-its-table-to-plaintext": TLS(
-        f'uri = "{{auth_as_tls}}/default"\n{CA}\n{TOKEN}', "speaks plaintext", "ssl", repaired=True,
+        f'uri = "https://{{auth}}/default"\n{CA}\n{TOKEN}', "speaks plaintext", "ssl", repaired=True,
     ),
     "mtls-without-certificate": TLS(
-        f'uri = "{{mtls}}"\n{CA}\n{TOKEN}', "wants a client certificate", "ssl.cert=PATH ssl.key=PATH", repaired=True,
+        f'uri = "https://{{mtls}}"\n{CA}\n{TOKEN}', "wants a client certificate", "ssl.cert=PATH ssl.key=PATH",
+        repaired=True,
     ),
     "mtls-with-a-foreign-one": TLS(
-        f'uri = "{{mtls}}"\nssl = {{{{ ca = "{{ca}}", cert = "{{foreign_cert}}", key = "{{foreign_key}}" }}}}\n{TOKEN}',
-        "refuses the client certificate", "ssl.cert=PATH ssl.key=PATH", repaired=True,
+        f'uri = "https://{{mtls}}"\n{TOKEN}\n'
+        'ssl = {{ ca = "{ca}", cert = "{foreign_cert}", key = "{foreign_key}" }}',
+        "refuses the client certificate {foreign_cert}", "ssl.cert=PATH ssl.key=PATH", repaired=True,
     ),
-    "alpn-without-h2": NOT_MILVUS(f'uri = "{{https}}"\n{CA}', "TLS but not HTTP/2", "check the port"),
-    "refused-port": UNREACHABLE('uri = "{refused}"', "refuses connections", "is the port right?"),
-    "black-hole": UNREACHABLE('uri = "{hole}"\ntimeout = 1', "no TCP connection", "a firewall"),
+    "alpn-without-h2": NOT_MILVUS(f'uri = "https://{{https}}"\n{CA}', "TLS but not HTTP/2", "check the port"),
+    "refused-port": UNREACHABLE('uri = "http://{refused}"', "refuses connections", "is the port right?"),
+    "black-hole": UNREACHABLE('uri = "http://{hole}"\ntimeout = 1', "no TCP connection", "a firewall"),
     "silent-port": Fault(
-        "grpc", 6, "unreachable", 'uri = "{silent}"\ntimeout = 2', "and then says nothing", "check the port",
+        "grpc", 6, "unreachable", 'uri = "http://{silent}"\ntimeout = 2', "and then says nothing", "check the port",
     ),
     "silent-port-with-tls": Fault(
-        "tls", 6, "unreachable", f'uri = "{{silent_tls}}"\ntimeout = 2\n{CA}', "says nothing", "check the port",
+        "tls", 6, "unreachable", f'uri = "https://{{silent}}"\ntimeout = 2\n{CA}', "says nothing", "check the port",
     ),
-    "http-1-port": NOT_MILVUS('uri = "{web}"', "a web server answers", "19530"),
-    "grpc-but-not-milvus": NOT_MILVUS('uri = "{other}"', "is not a Milvus", "19530"),
+    "http-1-port": NOT_MILVUS('uri = "http://{web}"', "a web server answers", "19530"),
+    "http-1-port-with-tls": NOT_MILVUS(
+        f'uri = "https://{{web}}"\n{CA}', "a web server without TLS answers", "check the port",
+    ),
+    "grpc-but-not-milvus": NOT_MILVUS('uri = "http://{other}"', "is not a Milvus", "19530"),
+    "grpc-but-not-milvus-with-tls": NOT_MILVUS(f'uri = "https://{{other_tls}}/db"\n{CA}', "is not a Milvus", "19530"),
     "still-starting": Fault(
-        "grpc", 8, "not_ready", 'uri = "{starting}"', "is not ready yet", "profile test still-starting --wait 60",
-        repaired=True,
+        "grpc", 8, "not_ready", 'uri = "http://{starting}"', "is not ready yet",
+        "profile test still-starting --wait 60", repaired=True,
     ),
     "dns-failure": Fault(
         "dns", 6, "unreachable", 'uri = "http://milvus.invalid:19530"', "cannot be resolved", "name server",
     ),
     "empty-keyring": SECRET(
-        'uri = "{auth}"\nuser = "somebody"', "the keyring has no secret", "milvus-profiles secret set empty-keyring",
+        'uri = "http://{auth}"\nuser = "somebody"', "the keyring has no secret",
+        "milvus-profiles secret set empty-keyring",
     ),
     "unset-variable": SECRET(
-        'uri = "{auth}"\ntoken = {{ env = "UNSET_TOKEN" }}', "UNSET_TOKEN is not set", "set UNSET_TOKEN",
+        'uri = "http://{auth}"\ntoken = {{ env = "UNSET_TOKEN" }}', "UNSET_TOKEN is not set", "set UNSET_TOKEN",
     ),
     "secret-over-plaintext": Fault(
         "config", 3, "insecure", 'uri = "http://192.0.2.1"\ntoken = "root:Milvus"', "unencrypted", "allow_insecure",
     ),
-    "invalid-profile": CONFIG('uri = "{auth}"\ntimeout = -1', "timeout", "profile set invalid-profile"),
+    "invalid-profile": CONFIG('uri = "http://{auth}"\ntimeout = -1', "timeout", "profile set invalid-profile"),
     "no-address": CONFIG("timeout = 5", "has no address", "give it uri or host"),
     "missing-ca-file": CONFIG(
-        'uri = "{tls}"\nssl = {{ ca = "/nowhere/ca.pem" }}', "/nowhere/ca.pem", "profile set missing-ca-file",
+        'uri = "https://{tls}"\nssl = {{ ca = "/nowhere/ca.pem" }}', "/nowhere/ca.pem", "profile set missing-ca-file",
     ),
     "key-of-another": TLS(
-        'uri = "{mtls}"\nssl = {{ ca = "{ca}", cert = "{cert}", key = "{foreign_key}" }}',
+        'uri = "https://{mtls}"\nssl = {{ ca = "{ca}", cert = "{cert}", key = "{foreign_key}" }}',
         "does not belong to the certificate", "issued together",
     ),
-    "lite-in-use": UNREACHABLE('uri = "{in_use}"', "is open elsewhere", "close it in the other"),
+    "lite-in-use": UNREACHABLE('uri = "{in_use}"', "{in_use}/LOCK", "close it in the other"),
     "lite-in-a-file": Fault("tcp", 3, "config", 'uri = "{file}"', "is a file", "name another path"),
 }  # fmt: skip
 
@@ -198,20 +216,22 @@ def stand(
     with contextlib.ExitStack() as stack:
         open_ = stack.enter_context
 
-        def milvus(identity: Any) -> str:
-            return f"https://127.0.0.1:{open_(scripted_grpc.starting_milvus(0, identity=identity)).port}"
+        def milvus(identity: Identity) -> str:
+            return at(scripted_grpc.starting_milvus(0, identity=identity))
+
+        def at(server: contextlib.AbstractContextManager[Any]) -> str:
+            opened = open_(server)
+            return f"127.0.0.1:{getattr(opened, 'port', opened)}"
 
         starting = open_(scripted_grpc.starting_milvus())
         values = {
             "token": directory / "token",
             "wrong": directory / "wrong",
             "file": directory / "file.db",
-            "auth": milvus_auth.uri,
-            "auth_as_tls": milvus_auth.uri.replace("http:", "https:"),
-            "tls": milvus_tls.uri,
+            "auth": milvus_auth.address,
+            "tls": milvus_tls.address,
             "tls_port": milvus_tls.port,
-            "tls_as_plain": milvus_tls.uri.replace("https:", "http:"),
-            "mtls": milvus_mtls.uri,
+            "mtls": milvus_mtls.address,
             "ca": certificates.ca,
             "foreign_ca": certificates.foreign_ca,
             "cert": certificates.client.cert,
@@ -223,14 +243,14 @@ def stand(
             "tomorrow": milvus(certificates.not_yet_valid_server),
             "self_signed": milvus(certificates.self_signed_server),
             "other_host": milvus(certificates.other_host_server),
-            "https": f"https://127.0.0.1:{open_(faults.tls_without_h2(certificates.server)).port}",
-            "refused": f"http://127.0.0.1:{open_(faults.refused_port())}",
-            "hole": f"http://127.0.0.1:{open_(faults.black_hole())}",
-            "silent": f"http://127.0.0.1:{open_(faults.never_accepting())}",
-            "silent_tls": f"https://127.0.0.1:{open_(faults.never_accepting())}",
-            "web": f"http://127.0.0.1:{open_(faults.http1_server()).port}",
-            "other": f"http://127.0.0.1:{open_(scripted_grpc.not_milvus()).port}",
-            "starting": f"http://127.0.0.1:{starting.port}",
+            "https": at(faults.tls_without_h2(certificates.server)),
+            "refused": at(faults.refused_port()),
+            "hole": at(faults.black_hole()),
+            "silent": at(faults.never_accepting()),
+            "web": at(faults.http1_server()),
+            "other": at(scripted_grpc.not_milvus()),
+            "other_tls": at(scripted_grpc.not_milvus(identity=certificates.server)),
+            "starting": f"127.0.0.1:{starting.port}",
         }
         lease = acquire_lite(str(directory / "in-use.db"), None)
         stack.callback(lease.release)
@@ -266,7 +286,7 @@ def ask(stand: Stand, names: list[str]) -> None:
 def test_the_fault_is_named_at_its_stage_with_a_remedy(stand: Stand, name: str) -> None:
     fault, report, failed = FAULTS[name], stand.reports[name], stand.failed(name)
     assert (failed["name"], report["exit_code"]) == (fault.stage, fault.status), failed
-    assert fault.said in failed["detail"], failed
+    assert fault.said.format(**stand.values) in failed["detail"], failed
     assert fault.hint in (failed["hint"] or ""), failed
     names = [stage["name"] for stage in report["stages"]]
     after = report["stages"][names.index(fault.stage) + 1 :]

@@ -79,6 +79,9 @@ def said(details: str, *, results: ProbeResults | None = None, **settings: Any) 
          NotMilvusError, "HTTP/2"),
         (f"{TRIED}{TLS}OPENSSL_internal:TLSV1_ALERT_NO_APPLICATION_PROTOCOL: OK", NotMilvusError, "TLS but not HTTP/2"),
         (f"{TRIED}INTERNAL: (Trying to connect an http1.x server (HTTP status 400))", NotMilvusError, "status 400"),
+        # The greeting of an SSH server, taken for a frame.
+        (f"{TRIED}UNAVAILABLE: ipv4:127.0.0.1:1: Failed parsing HTTP/2 (Expected SETTINGS frame as the first frame)",
+         NotMilvusError, "not a Milvus"),
         ("Received http2 header with status: 404", NotMilvusError, "not a Milvus"),
         ("Received http2 header with status: 503", ServerNotReadyError, "gateway"),
         ("Received http2 header with status: 429", ServerNotReadyError, "a gateway at https://db.example:19530"),
@@ -139,6 +142,8 @@ def probed(*statuses: Any, **seen: Any) -> ProbeResults:
         (probed("connected", tls=TLSOutcome("closed")), UnreachableError, "closes every connection"),
         (probed("connected", tls=TLSOutcome("refused", detail="TLSV1_ALERT_PROTOCOL_VERSION")),
          TLSError, "protocol version"),
+        (probed("connected", tls=TLSOutcome("refused", detail="TLSV1_ALERT_NO_APPLICATION_PROTOCOL")),
+         NotMilvusError, "TLS but not HTTP/2"),
         (probed("connected", tls=TLSOutcome("refused", detail="TLSV1_UNRECOGNIZED_NAME")),
          TLSError, "unrecognized name"),
         (probed("connected", tls=TLSOutcome("untrusted", distrust="other", detail="path length constraint exceeded")),
@@ -207,6 +212,7 @@ def test_a_dead_address_that_took_the_time_is_named() -> None:
     alone = probed("connected", plaintext=PlaintextOutcome("http2"))
     slow = classify(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", attempt(), results=alone)
     assert type(slow) is ServerNotReadyError
+    assert "does not answer calls" in slow.message
 
 
 def test_an_address_that_answers_now_is_no_difference_of_resolvers() -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -25,9 +25,12 @@ TraceFunction = Callable[[FrameType, str, Any], Any]
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 
 
-def a_core() -> ChannelCore:
-    """A core that leads nowhere: its calls are counted here, and never made."""
-    return ChannelCore(grpc.insecure_channel("127.0.0.1:1"), TokenHolder())
+@pytest.fixture
+def core() -> Iterator[ChannelCore]:
+    """It leads nowhere: its calls are counted here, and never made."""
+    one = ChannelCore(grpc.insecure_channel("127.0.0.1:1"), TokenHolder())
+    yield one
+    one.close()
 
 
 def fork(child: Callable[[], bool]) -> int:
@@ -41,8 +44,7 @@ def fork(child: Callable[[], bool]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def test_a_fork_waits_for_a_call_under_way() -> None:
-    core = a_core()
+def test_a_fork_waits_for_a_call_under_way(core: ChannelCore) -> None:
     began = threading.Event()
 
     def call() -> None:
@@ -59,11 +61,9 @@ def test_a_fork_waits_for_a_call_under_way() -> None:
     caller.join(10)
     assert not PAUSE.pending
     core.enter(threading.Lock())
-    core.close()
 
 
-def test_a_call_begins_wherever_it_meets_a_fork() -> None:
-    core = a_core()
+def test_a_call_begins_wherever_it_meets_a_fork(core: ChannelCore) -> None:
 
     def entered(line: int) -> bool:
         """Begin a call, and have a fork asked for at one of the lines on the way; whether there are as many."""
@@ -91,22 +91,18 @@ def test_a_call_begins_wherever_it_meets_a_fork() -> None:
     while entered(lines):
         lines += 1
     assert lines > 8
-    core.close()
 
 
-def test_a_fork_does_not_wait_for_a_call_that_takes_long() -> None:
-    core = a_core()
+def test_a_fork_does_not_wait_for_a_call_that_takes_long(core: ChannelCore) -> None:
     with (mark := threading.Lock()):
         core.enter(mark)
         assert fork(lambda: core.in_flight == 1) == 0  # it is the parent's, and goes on there
         assert not PAUSE.pending
         assert core.in_flight == 1
     assert core.in_flight == 0
-    core.close()
 
 
-def test_a_call_that_would_begin_in_the_middle_of_a_fork_waits_until_it_is_over() -> None:
-    core = a_core()
+def test_a_call_that_would_begin_in_the_middle_of_a_fork_waits_until_it_is_over(core: ChannelCore) -> None:
     PAUSE._before()
     entered = threading.Event()
 
@@ -120,17 +116,14 @@ def test_a_call_that_would_begin_in_the_middle_of_a_fork_waits_until_it_is_over(
     PAUSE._after_in_parent()
     assert entered.wait(10)
     caller.join(10)
-    core.close()
 
 
-def test_a_fork_that_never_says_that_it_is_over_is_not_waited_for() -> None:
-    core = a_core()
+def test_a_fork_that_never_says_that_it_is_over_is_not_waited_for(core: ChannelCore) -> None:
     PAUSE._before()
     began = time.monotonic()
     core.enter(threading.Lock())
     assert time.monotonic() - began < 5
     assert not PAUSE.pending
-    core.close()
 
 
 _TWO_THREADS = """
@@ -175,7 +168,7 @@ def test_two_threads_that_fork_at_once_both_get_there() -> None:
 
 def test_what_is_gone_is_not_waited_for() -> None:
     pause = ForkPause()
-    core = a_core()
+    core = ChannelCore(grpc.insecure_channel("127.0.0.1:1"), TokenHolder())
     pause.add(core)
     core.close()
     del core

@@ -10,8 +10,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -30,7 +29,6 @@ from milvus_profiles.errors import (
     NotMilvusError,
     PermissionDeniedError,
     ServerNotReadyError,
-    TLSError,
     UnreachableError,
 )
 from milvus_profiles.live.driving import calls_deadline, drive
@@ -41,19 +39,18 @@ from milvus_profiles.probe.context import ConnectContext
 from milvus_profiles.profile import Profile
 from tests.conftest import StartMilvus
 from tests.support import faults
-from tests.support.certificates import Certificates, Identity
+from tests.support.certificates import Certificates
 from tests.support.milvus import MilvusServer
 from tests.support.ports import ports
 from tests.support.scripted_grpc import (
     Call,
     Refusal,
     Script,
+    answering,
     message,
     milvus_answer,
-    not_milvus,
     number,
     scripted_server,
-    starting_milvus,
 )
 
 CANARY = "root:canary-7f3a"
@@ -68,10 +65,9 @@ def connecting(
     tls: dict[str, str] | bool | None = None,
     token: str | None = None,
     timeout: float = LIMIT,
-    host: str = "127.0.0.1",
     **fields: Any,
 ) -> Iterator[tuple[ChannelCore, ConnectContext, Deadline]]:
-    uri = f"{'https' if tls else 'http'}://{host}:{port}"
+    uri = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
     fields["ssl"] = tls
     profile = Profile(alias="prod", uri=uri, timeout=timeout, **fields)
     secret = SecretText(token) if token else None
@@ -105,17 +101,6 @@ def failure(port: int, **settings: Any) -> MilvusProfilesError:
     return error
 
 
-def ours(certificates: Certificates, *, client: Identity | None = None, **more: str) -> dict[str, str]:
-    pair = {} if client is None else {"cert": str(client.cert), "key": str(client.key)}
-    return {"ca": str(certificates.ca), **pair, **more}
-
-
-@contextlib.contextmanager
-def hanging_up() -> Iterator[int]:
-    with faults.listener(lambda connection: None) as server:
-        yield server.port
-
-
 # --- servers that let us in ------------------------------------------------------------------------------------------
 
 
@@ -128,11 +113,6 @@ def test_a_milvus_tells_who_it_is(milvus_plain: MilvusServer) -> None:
     assert info.git_commit
 
 
-@pytest.mark.parametrize("token", [None, "root:whatever"])
-def test_a_server_without_authorization_takes_any_token(milvus_plain: MilvusServer, token: str | None) -> None:
-    assert connect(milvus_plain.port, token=token, db_name="default").version
-
-
 def test_a_server_without_connect_is_asked_for_its_version(milvus_228: MilvusServer) -> None:
     info = connect(milvus_228.port, db_name="default")
     assert (info.version, info.has_connect, info.identifier) == ("v2.2.8-lite", False, 0)
@@ -140,7 +120,7 @@ def test_a_server_without_connect_is_asked_for_its_version(milvus_228: MilvusSer
 
 def test_a_server_that_takes_a_second_is_waited_for(milvus_tls: MilvusServer, certificates: Certificates) -> None:
     with faults.slow_server(1.0, milvus_tls.port) as slow:
-        assert connect(slow.port, tls=ours(certificates), token="root:Milvus", timeout=5.0).version
+        assert connect(slow.port, tls={"ca": str(certificates.ca)}, token="root:Milvus", timeout=5.0).version
 
 
 def test_one_call_is_enough_where_connect_tells_all() -> None:
@@ -170,12 +150,11 @@ def test_an_answer_beside_one_that_says_no_is_not_waited_for() -> None:
     end = threading.Event()
 
     def script(call: Call) -> bytes:
-        if call.method.endswith("/Connect"):
-            raise Refusal(grpc.StatusCode.UNAUTHENTICATED, "auth check failure")
         end.wait(30)
         return milvus_answer(call)
 
-    with scripted_server(script) as server:
+    no = Refusal(grpc.StatusCode.UNAUTHENTICATED, "auth check failure")
+    with scripted_server(answering(script, Connect=no)) as server:
         with pytest.raises(AuthenticationError):
             connect(server.port, token="root:wrong", db_name="analytics", timeout=20.0)
         assert not end.is_set()
@@ -197,18 +176,6 @@ def test_neither_the_systems_user_nor_the_machine_is_told() -> None:
 
 
 # --- servers that know less ------------------------------------------------------------------------------------------
-
-
-def answering(**answers: bytes | Refusal) -> Script:
-    """Milvus, but with these answers instead; a method that is None is unknown."""
-
-    def script(call: Call) -> bytes:
-        answer = answers.get(call.method.rpartition("/")[2])
-        if isinstance(answer, Refusal):
-            raise answer
-        return milvus_answer(call) if answer is None else answer
-
-    return script
 
 
 UNKNOWN = Refusal(grpc.StatusCode.UNIMPLEMENTED, "")
@@ -272,38 +239,11 @@ def test_a_server_that_tells_less_is_connected_to(
 # --- who we are ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("token", "said", "hinted"),
-    [
-        (None, "there is none", "milvus-profiles secret set prod"),
-        ("root:canary", "the user and the password", ""),
-        ("nobody:canary", "the user and the password", ""),
-        (":canary", "the user and the password", ""),
-        ("canary", "API key", "user:password"),
-    ],
-)
-def test_a_token_that_is_none_or_wrong(milvus_auth: MilvusServer, token: str | None, said: str, hinted: str) -> None:
-    error = failure(milvus_auth.port, token=token)
-    assert isinstance(error, AuthenticationError)
-    assert said in error.message
-    assert hinted in str(error.hint)
-    assert "canary" not in str(error)
-
-
 def test_a_refusal_in_other_words_is_quoted() -> None:
     with scripted_server(refusing(grpc.StatusCode.UNAUTHENTICATED, "token expired")) as server:
         error = failure(server.port, token="root:canary")
         assert isinstance(error, AuthenticationError)
         assert "token expired" in error.message
-
-
-@pytest.mark.parametrize("method", ["Connect", "GetVersion"])
-def test_a_denied_handshake_is_a_permission_error(method: str) -> None:
-    answers: dict[str, bytes | Refusal] = {"Connect": NAMELESS, method: DENIED}
-    with scripted_server(answering(**answers)) as server:
-        error = failure(server.port, token="alice:pw")
-        assert isinstance(error, PermissionDeniedError)
-        assert method in error.message
 
 
 def test_a_database_that_may_not_be_looked_at_is_taken_as_it_is() -> None:
@@ -312,15 +252,6 @@ def test_a_database_that_may_not_be_looked_at_is_taken_as_it_is() -> None:
 
 
 # --- the database ----------------------------------------------------------------------------------------------------
-
-
-def test_an_unknown_database(milvus_plain: MilvusServer, milvus_auth: MilvusServer) -> None:
-    for error in (
-        failure(milvus_plain.port, db_name="nope"),
-        failure(milvus_auth.port, token="root:Milvus", db_name="nope"),
-    ):
-        assert isinstance(error, DatabaseNotFoundError)
-        assert "'nope'" in error.message
 
 
 def test_a_server_from_before_databases_has_none_of_that_name(milvus_228: MilvusServer) -> None:
@@ -335,75 +266,6 @@ def test_a_server_without_connect_may_know_databases() -> None:
             assert "ListDatabases" not in server.names()  # which makes 2.2.8 panic
 
 
-@pytest.mark.parametrize(
-    "status",
-    [
-        number(1, 1) + message(2, b"database not found[database=nope]") + number(3, 800),
-        number(3, 800),
-        number(1, 1) + message(2, b"database not found: nope"),
-        message(2, b"database 'nope' does not exist") + number(3, 1),
-    ],
-    ids=["2.3", "code only", "old", "lite"],
-)
-def test_every_way_to_say_that_a_database_is_unknown(status: bytes) -> None:
-    with scripted_server(answering(ShowCollections=message(1, status))) as server:
-        assert isinstance(failure(server.port, db_name="nope"), DatabaseNotFoundError)
-
-
-# --- TLS, in either direction ----------------------------------------------------------------------------------------
-
-
-# What is wrong about TLS: of which server, for what profile, and what is said of it.
-WRONG: dict[str, tuple[str, Callable[[Certificates], Any], tuple[str, ...], str]] = {
-    "a CA that is not the server's": (
-        "tls", lambda c: {"ca": str(c.foreign_ca)}, ("issuer", "{foreign_ca}"), "--pin-certificate"
-    ),
-    "no CA for a private one": ("tls", lambda _: True, ("public",), "milvus-profiles profile set prod ssl.ca="),
-    "another host": (
-        "tls", lambda c: ours(c, server_name="other.example"), ("localhost, 127.0.0.1", "other.example"),
-        "ssl.server_name=localhost",
-    ),
-    "plaintext to TLS": ("tls", lambda _: None, (), "uri=https://127.0.0.1:{port}"),
-    "plaintext to mutual TLS": ("mtls", lambda _: None, (), "uri=https://127.0.0.1:{port}"),
-    "TLS to plaintext": ("plain", ours, (), "uri=http://127.0.0.1:{port}"),
-    "no client certificate": ("mtls", ours, ("wants a client certificate",), "ssl.cert=PATH ssl.key=PATH"),
-    "a foreign client certificate": (
-        "mtls", lambda c: ours(c, client=c.foreign_client), ("refuses the client certificate {foreign_client}",), ""
-    ),
-    "a key that is not the certificate's": (
-        "mtls", lambda c: ours(c, client=Identity(c.client.cert, c.server.key)), (), ""
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("what", WRONG)
-def test_what_is_wrong_about_tls_is_named(
-    what: str, certificates: Certificates, request: pytest.FixtureRequest
-) -> None:
-    kind, settings, said, hinted = WRONG[what]
-    server: MilvusServer = request.getfixturevalue(f"milvus_{kind}")
-    tls = settings(certificates)
-    error = failure(server.port, tls=tls, token=None if tls else "root:Milvus")
-    assert isinstance(error, TLSError)
-    places = {"foreign_ca": certificates.foreign_ca, "foreign_client": certificates.foreign_client.cert}
-    assert all(words.format(**places) in error.message for words in said)
-    assert hinted.format(port=server.port) in str(error.hint)
-
-
-def test_a_ca_file_that_holds_none(tmp_path: Path, milvus_tls: MilvusServer) -> None:
-    path = tmp_path / "ca.pem"
-    path.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-    error = failure(milvus_tls.port, tls={"ca": str(path)})
-    assert isinstance(error, TLSError)
-    assert str(path) in error.message
-
-
-def test_tls_without_http2_is_no_milvus(certificates: Certificates) -> None:
-    with faults.tls_without_h2(certificates.server) as server:
-        assert isinstance(failure(server.port, tls=ours(certificates)), NotMilvusError)
-        assert isinstance(failure(server.port), TLSError)
-
-
 # --- not there, not a Milvus, not ready ------------------------------------------------------------------------------
 
 
@@ -414,47 +276,17 @@ def test_tls_without_http2_is_no_milvus(certificates: Certificates) -> None:
         (faults.refused_port, UnreachableError, "refuses", "19530"),
         (faults.black_hole, ConnectTimeoutError, "", "firewall"),
         (faults.never_accepting, ConnectTimeoutError, "says nothing", ""),
-        (hanging_up, UnreachableError, "closes", ""),
+        (lambda: faults.listener(lambda connection: None), UnreachableError, "closes", ""),
     ],
 )
 def test_nobody_answers(
     certificates: Certificates, port: Any, kind: type[MilvusProfilesError], said: str, hinted: str, tls: bool
 ) -> None:
-    with port() as number_of:
-        error = failure(number_of, tls=ours(certificates) if tls else None, timeout=1.0)
+    with port() as opened:
+        error = failure(getattr(opened, "port", opened), tls={"ca": str(certificates.ca)} if tls else None, timeout=1.0)
     assert type(error) is kind
     assert said in error.message
     assert hinted in str(error.hint)
-
-
-def test_a_port_that_speaks_something_else() -> None:
-    def ssh(connection: Any) -> None:
-        connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
-        connection.recv(4096)
-
-    with faults.listener(ssh) as server:
-        assert isinstance(failure(server.port), (UnreachableError, NotMilvusError))
-
-
-def test_a_name_that_does_not_exist() -> None:
-    error = failure(19530, host="no.such.host.invalid")
-    assert type(error) is UnreachableError
-    assert "no.such.host.invalid" in error.message
-
-
-@pytest.mark.parametrize("tls", [False, True])
-def test_a_web_server(certificates: Certificates, tls: bool) -> None:
-    with faults.http1_server() as server:
-        error = failure(server.port, tls=ours(certificates) if tls else None)
-        assert isinstance(error, NotMilvusError)
-        assert "web server" in error.message
-
-
-def test_grpc_that_is_not_milvus(certificates: Certificates) -> None:
-    with not_milvus() as server:
-        assert isinstance(failure(server.port), NotMilvusError)
-    with not_milvus(identity=certificates.server) as server:
-        assert isinstance(failure(server.port, tls=ours(certificates), db_name="x"), NotMilvusError)
 
 
 def test_answers_that_are_no_messages() -> None:
@@ -462,15 +294,6 @@ def test_answers_that_are_no_messages() -> None:
         error = failure(server.port)
         assert isinstance(error, NotMilvusError)
         assert "cannot be read" in error.message
-
-
-def test_a_milvus_that_is_starting() -> None:
-    with starting_milvus() as server:
-        error = failure(server.port)
-        assert isinstance(error, ServerNotReadyError)
-        assert "wait" in str(error.hint)
-        server.ready.set()
-        assert connect(server.port).version
 
 
 def test_a_real_milvus_that_is_starting_is_unreachable_or_not_ready_until_it_is_ready(
@@ -509,47 +332,28 @@ def test_a_milvus_that_hangs(start_milvus: StartMilvus) -> None:
         server.resume()
 
 
-def test_a_server_that_speaks_http2_and_never_answers() -> None:
-    over = threading.Event()
-
-    def script(call: Call) -> bytes:
-        over.wait(10)
-        return GOOD
-
-    with scripted_server(script) as server:
-        error = failure(server.port, timeout=1.0)
-        over.set()
-        assert isinstance(error, ServerNotReadyError)
-        assert "does not answer calls" in error.message
+UNKNOWN_DATABASE = [
+    number(1, 1) + message(2, b"database not found[database=nope]") + number(3, 800),  # Milvus 2.3
+    number(3, 800),
+    number(1, 1) + message(2, b"database not found: nope"),  # an old one
+    message(2, b"database 'nope' does not exist") + number(3, 1),  # Milvus Lite
+]
 
 
 @pytest.mark.parametrize(
-    ("status", "expected"),
+    ("method", "status", "expected"),
     [
-        (number(3, 1) + message(2, b"service not ready[proxy=1]"), ServerNotReadyError),
-        (number(1, 1) + message(2, b"proxy 1 is not healthy"), ServerNotReadyError),
-        (number(3, 5) + message(2, b"something broke"), ServerNotReadyError),
-        (number(3, 1400) + message(2, b"not authenticated"), AuthenticationError),
-        (number(3, 1401) + message(2, b"not permitted"), PermissionDeniedError),
+        ("Connect", number(3, 1) + message(2, b"service not ready[proxy=1]"), ServerNotReadyError),
+        ("Connect", number(1, 1) + message(2, b"proxy 1 is not healthy"), ServerNotReadyError),
+        ("Connect", number(3, 5) + message(2, b"something broke"), ServerNotReadyError),
+        ("Connect", number(3, 1400) + message(2, b"not authenticated"), AuthenticationError),
+        ("Connect", number(3, 1401) + message(2, b"not permitted"), PermissionDeniedError),
+        *(("ShowCollections", status, DatabaseNotFoundError) for status in UNKNOWN_DATABASE),
     ],
 )
-def test_errors_in_the_body(status: bytes, expected: type[MilvusProfilesError]) -> None:
-    with scripted_server(answering(Connect=message(1, status))) as server:
-        assert type(failure(server.port, token="root:x")) is expected
-
-
-@pytest.mark.parametrize(
-    ("code", "details", "expected"),
-    [
-        (grpc.StatusCode.INTERNAL, "boom", ServerNotReadyError),
-        (grpc.StatusCode.RESOURCE_EXHAUSTED, "rate limit", ServerNotReadyError),
-        (grpc.StatusCode.CANCELLED, "gone", ConnectionClosedError),
-        (grpc.StatusCode.UNAVAILABLE, "upstream connect error", ServerNotReadyError),
-    ],
-)
-def test_other_statuses(code: grpc.StatusCode, details: str, expected: type[MilvusProfilesError]) -> None:
-    with scripted_server(refusing(code, details)) as server:
-        assert type(failure(server.port)) is expected
+def test_errors_in_the_body(method: str, status: bytes, expected: type[MilvusProfilesError]) -> None:
+    with scripted_server(answering(**{method: message(1, status)})) as server:
+        assert type(failure(server.port, token="root:x", db_name="nope")) is expected
 
 
 def test_a_server_that_finds_no_database_for_a_profile_without_one() -> None:
@@ -609,13 +413,6 @@ def test_the_token_does_not_come_back_in_a_message() -> None:
             assert "canary" not in str(error)
             assert encoded not in str(error)
             assert "********" in error.message
-
-
-def test_words_that_would_move_a_cursor_are_escaped_and_long_ones_cut() -> None:
-    with scripted_server(refusing(grpc.StatusCode.INTERNAL, "\x1b[2J\u202e" + "long " * 500)) as server:
-        error = failure(server.port)
-        assert "\\x1b[2J\\u202e" in error.message
-        assert len(error.message) < 450
 
 
 def test_no_traceback_of_a_failed_handshake_holds_the_token(milvus_auth: MilvusServer) -> None:

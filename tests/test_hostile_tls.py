@@ -7,18 +7,16 @@ A program of its own connects to each and tests it, and measures itself while it
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import faults
+from tests.support import faults, hostile_tls
 from tests.support.certificates import Certificates, Identity
 from tests.support.command import Command
 from tests.support.files import written
@@ -38,6 +36,7 @@ from tests.support.hostile_tls import (
     saying,
 )
 from tests.support.scripted_grpc import milvus_answer, scripted_server
+from tests.test_hostile_server import texts
 
 pytestmark = pytest.mark.security
 
@@ -45,78 +44,51 @@ TIMEOUT = 1.0
 SLACK = 1.0
 NOISE = 1.0
 """Seconds for a machine that does something else besides."""
-MEMORY = 64 << 20
+MORE_MIB = 64
 SECRET = "canary-5f1d9c"
 EVIL = "\x1b[2J\x1b]0;owned\x07\u202e\x9b1m".encode()
 
-PROGRAM = """\
-import json, sys, time
-import milvus_profiles as mp
-
-def memory(what):
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(what))
-
-def measured(work):
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # the peak counts from here
-    before, began = memory("VmRSS"), time.monotonic()
-    result = work()
-    return {"seconds": time.monotonic() - began, "bytes": memory("VmHWM") - before, **result}
-
-def connect(profiles, alias):
-    try:
-        mp.connect(alias, profiles=profiles, dedicated=True).close()
-        return {"error": None, "status": 0, "text": ""}
-    except mp.MilvusProfilesError as error:
-        return {"error": type(error).__name__, "status": error.exit_status, "text": str(error)}
-
-def diagnose(profiles, alias):
-    report = mp.diagnose(alias, profiles=profiles)
-    return {"status": report.exit_code, "report": report.as_json(verbose=True)}
-
-profiles = mp.load()
-first, *aliases = profiles
-for work in (connect, diagnose):
-    work(profiles, first)  # what is loaded once
-print(json.dumps({alias: [measured(lambda: work(profiles, alias)) for work in (connect, diagnose)]
-                  for alias in aliases}))
-"""
+PROGRAM = Path(hostile_tls.__file__).with_name("hostile_program.py")
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What the program met at a port."""
 
-    connect: dict[str, Any]
-    diagnose: dict[str, Any]
+    threads: dict[str, Any]
+    diagnosis: dict[str, Any]
+
+    @property
+    def report(self) -> dict[str, Any]:
+        report: dict[str, Any] = self.diagnosis["said"]
+        return report
 
     def stage(self, wanted: str) -> dict[str, Any]:
-        return next(stage for stage in self.diagnose["report"]["stages"] if stage["name"] == wanted)
+        return next(stage for stage in self.report["stages"] if stage["name"] == wanted)
 
     @property
     def texts(self) -> str:
-        return f"{self.connect['text']}{json.dumps(self.diagnose['report'], ensure_ascii=False)}"
+        return "\n".join(texts([self.threads["said"], self.report]))
 
 
 def assert_harmless(outcome: Outcome, *, seconds: float) -> None:
-    for part in (outcome.connect, outcome.diagnose):
-        assert part["bytes"] <= MEMORY, part
+    for part in (outcome.threads, outcome.diagnosis):
+        assert part["more_mib"] <= MORE_MIB, part
         assert part["seconds"] <= seconds + SLACK + NOISE, part
     assert not [c for c in outcome.texts if not (c.isprintable() or c == "\n")]
     assert SECRET not in outcome.texts
     # Not without end either.
-    assert all(len(stage["detail"]) < 2_000 for stage in outcome.diagnose["report"]["stages"])
+    assert all(len(stage["detail"]) < 2_000 for stage in outcome.report["stages"])
 
 
-@dataclass
 class Stand:
     """The ports, and a program that meets them all."""
 
-    home: Path
-    cwd: Path
-    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    lines: list[str] = field(default_factory=list)
+    def __init__(self, directory: Path) -> None:
+        self.home, self.cwd = directory / "home", directory / "cwd"
+        self.home.mkdir()
+        (self.cwd / ".git").mkdir(parents=True)
+        self.lines: list[str] = []
 
     def add(self, alias: str, port: int, *lines: str, scheme: str = "https") -> None:
         self.lines += [f"[profiles.{alias}]", f'uri = "{scheme}://127.0.0.1:{port}"', f"timeout = {TIMEOUT}"]
@@ -125,25 +97,10 @@ class Stand:
     def meet(self) -> dict[str, Outcome]:
         path = self.home / ".config/milvus/milvus.toml"
         written(path, "\n".join(self.lines))
-        done = Command([sys.executable, "-W", "error", "-c", PROGRAM], self.home, self.cwd)()
-        assert done.returncode == 0, done.stderr
+        done = Command([sys.executable, "-W", "error", PROGRAM], self.home, self.cwd)("threads", "diagnosis", status=0)
         assert "Traceback" not in done.stderr
         assert "\x1b" not in done.stderr
-        return {alias: Outcome(*parts) for alias, parts in json.loads(done.stdout).items()}
-
-
-@pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Stand]]:
-    with contextlib.ExitStack() as stack:
-
-        def make() -> Stand:
-            directory = tmp_path_factory.mktemp("stand")
-            home, cwd = directory / "home", directory / "cwd"
-            home.mkdir()
-            (cwd / ".git").mkdir(parents=True)
-            return Stand(home, cwd, stack)
-
-        yield make
+        return {alias: Outcome(**ways) for alias, ways in done.json.items()}
 
 
 # --- in place of a handshake, and within it --------------------------------------------------------------------------
@@ -204,22 +161,19 @@ INSIDE: dict[str, Talk] = {
 
 
 @pytest.fixture(scope="module")
-def tls_outcomes(
-    stand: Callable[[], Stand], certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Outcome]:
-    ports = stand()
-    open_ = ports.stack.enter_context
-    trust = f'ssl = {{ ca = "{certificates.ca}" }}'
-    milvus = open_(scripted_server(milvus_answer))
-    ports.add("a-warm-up", open_(in_front_of(milvus.port, certificates.server)).port, trust)
-    for alias, talk in talks(certificates.server).items():
-        ports.add(alias, open_(faults.listener(talk)).port, trust)
-    forged = tmp_path_factory.mktemp("forged")
-    for alias, identity in certificates_of(forged).items():
-        ports.add(alias, open_(in_front_of(milvus.port, identity)).port, f'ssl = {{ ca = "{forged / "ca.pem"}" }}')
-    for alias, talk in INSIDE.items():
-        ports.add(alias, open_(inside_tls(certificates.server, talk)).port, trust)
-    return ports.meet()
+def tls_outcomes(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    ports, forged = Stand(tmp_path_factory.mktemp("stand")), tmp_path_factory.mktemp("forged")
+    with contextlib.ExitStack() as stack:
+        open_ = stack.enter_context
+        trust = f'ssl = {{ ca = "{certificates.ca}" }}'
+        milvus = open_(scripted_server(milvus_answer))
+        for alias, talk in talks(certificates.server).items():
+            ports.add(alias, open_(faults.listener(talk)).port, trust)
+        for alias, identity in certificates_of(forged).items():
+            ports.add(alias, open_(in_front_of(milvus.port, identity)).port, f'ssl = {{ ca = "{forged / "ca.pem"}" }}')
+        for alias, talk in INSIDE.items():
+            ports.add(alias, open_(inside_tls(certificates.server, talk)).port, trust)
+        return ports.meet()
 
 
 def test_a_hostile_tls_port_gets_an_error_of_ours_in_time_and_in_little_memory(
@@ -228,9 +182,9 @@ def test_a_hostile_tls_port_gets_an_error_of_ours_in_time_and_in_little_memory(
     assert len(tls_outcomes) > 60
     for alias, outcome in tls_outcomes.items():
         assert_harmless(outcome, seconds=TIMEOUT)
-        assert outcome.connect["status"] == outcome.diagnose["status"], alias
+        assert outcome.threads["status"] == outcome.report["exit_code"], alias
         expected = {0} if alias in ("a-chain-of-200", "a-subject-of-escapes") else {6, 7, 8}
-        assert outcome.connect["status"] in expected, (alias, outcome.connect)
+        assert outcome.threads["status"] in expected, (alias, outcome.threads)
         assert "verified" not in outcome.stage("tls")["detail"], alias
 
 
@@ -309,30 +263,17 @@ ANSWERS: dict[str, Talk] = {
 }
 
 
-def either(target: int, talk: Talk) -> Talk:
-    """A port on which gRPC leads to a good server, and HTTP/1.1 to this."""
-
-    def switch(connection: socket.socket) -> None:
-        if not connection.recv(3, socket.MSG_PEEK).startswith(b"PRI"):
-            talk(connection)
-            return
-        with socket.create_connection((faults.HOST, target)) as upstream:
-            faults.pump_both_ways(connection, upstream, lambda: None)
-
-    return switch
-
-
 @pytest.fixture(scope="module")
-def http_outcomes(stand: Callable[[], Stand]) -> dict[str, Outcome]:
-    ports = stand()
-    open_ = ports.stack.enter_context
-    milvus = open_(scripted_server(milvus_answer))
-    ports.add("a-warm-up", milvus.port, scheme="http")
-    for alias, talk in ANSWERS.items():
-        # One profile is asked on both sides: its HTTP API, and its management port.
-        port = open_(faults.listener(either(milvus.port, talk))).port
-        ports.add(alias, port, f"management_port = {open_(faults.listener(talk)).port}", scheme="http")
-    return ports.meet()
+def http_outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    ports = Stand(tmp_path_factory.mktemp("stand"))
+    with contextlib.ExitStack() as stack:
+        open_ = stack.enter_context
+        milvus = open_(scripted_server(milvus_answer))
+        for alias, talk in ANSWERS.items():
+            # One profile is asked on both sides: its HTTP API, and its management port.
+            port = open_(faults.listener(faults.either(milvus.port, talk))).port
+            ports.add(alias, port, f"management_port = {open_(faults.listener(talk)).port}", scheme="http")
+        return ports.meet()
 
 
 @pytest.mark.parametrize("which", ANSWERS)
@@ -342,7 +283,7 @@ def test_a_hostile_http_answer_never_fails_the_test_of_a_good_server(
     outcome = http_outcomes[which]
     # A second for the HTTP API, and one for each of two questions to the management port.
     assert_harmless(outcome, seconds=3.0)
-    assert (outcome.connect["error"], outcome.diagnose["status"]) == (None, 0)
+    assert (outcome.threads["error"], outcome.report["exit_code"]) == (None, 0)
     for one in ("rest", "management"):
         assert outcome.stage(one)["status"] in ("ok", "warning", "skipped")
         assert "examination itself" not in outcome.stage(one)["detail"]

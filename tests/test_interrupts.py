@@ -41,7 +41,7 @@ from milvus_profiles.pool_settings import PoolSettings
 from milvus_profiles.secrets.value import SecretCache
 from tests.support import scripted_grpc
 from tests.support.environment import run_python
-from tests.support.interrupting import at_step, everywhere, within
+from tests.support.interrupting import each_step, everywhere, within
 from tests.support.pool_outside import Outside
 
 pytestmark = [
@@ -79,6 +79,7 @@ MODES = {
         mode="exclusive", max_total_per_key=2, test_on_borrow=True, test_on_return=True, leak_threshold=60
     ),
 }
+SINGLE = _settings(mode="exclusive", max_total_per_key=1)
 
 
 def lease(pool: ConnectionPool) -> None:
@@ -128,41 +129,33 @@ def test_a_pool_is_as_it_was_wherever_an_operation_is_interrupted(operation: str
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_pool_that_nothing_was_done_with_yet_is_as_it_was(operation: str) -> None:
-    step, where = 0, "the beginning"
-    while where:
+    for interrupted in each_step():
         pool = ConnectionPool(MODES["exclusive"], connector=Outside())
-        step += 1
-        where = at_step(step, partial(OPERATIONS[operation], pool)) or ""
+        where = interrupted(partial(OPERATIONS[operation], pool))
         if operation != "close":
             as_it_was(pool, where)
         closes(pool, where)
 
 
 def test_closing_a_pool_ends_in_its_time_wherever_it_was_interrupted_before() -> None:
-    step, where = 0, "the beginning"
-    while where:
+    for interrupted in each_step():
         pool = ConnectionPool(MODES["shared"], connector=(outside := Outside()))
         as_it_was(pool, "the beginning")
-        step += 1
-        where = at_step(step, partial(pool.close, 0.2)) or ""
+        where = interrupted(partial(pool.close, 0.2))
         closes(pool, where)
         assert all(link.closed for link in outside.links), where
 
 
 def test_who_waits_gets_his_lease_wherever_it_is_returned_with_an_interrupt() -> None:
-    pool = ConnectionPool(
-        PoolSettings(mode="exclusive", max_total_per_key=1, max_block_wait=LIMIT), connector=Outside()
-    )
-    step, where = 0, "the beginning"
+    pool = ConnectionPool(SINGLE, connector=Outside())
     with ThreadPoolExecutor(1) as thread:
-        while where:
+        for interrupted in each_step():
             held: Any = pool.get_client("a")
             waiter = thread.submit(lambda: pool.get_client("a").close())
             until = time.monotonic() + LIMIT
             while pool.stats().requests_waiting == 0 and time.monotonic() < until:
                 time.sleep(0.0005)
-            step += 1
-            where = at_step(step, partial(pool.return_client, "a", held)) or ""
+            where = interrupted(partial(pool.return_client, "a", held))
             held.close()
             began = time.monotonic()
             waiter.result(2 * LIMIT)
@@ -171,9 +164,7 @@ def test_who_waits_gets_his_lease_wherever_it_is_returned_with_an_interrupt() ->
 
 
 def test_who_is_interrupted_while_waiting_leaves_the_queue_wherever_that_is() -> None:
-    pool = ConnectionPool(
-        PoolSettings(mode="exclusive", max_total_per_key=1, max_block_wait=LIMIT), connector=Outside()
-    )
+    pool = ConnectionPool(SINGLE, connector=Outside())
     held = pool.get_client("a")
 
     def wait() -> None:
@@ -195,41 +186,33 @@ def test_a_lease_that_is_dropped_comes_back_wherever_its_finalizer_is_interrupte
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # pytest's keeps the frames, and with them the lease
     pool = ConnectionPool(MODES[mode], connector=Outside())
     as_it_was(pool, "the beginning")
-    step, where = 0, "the beginning"
-    while where:
+    places = 0
+    for interrupted in each_step():
+        places += 1
         held = [pool.get_client("a")]
-        step += 1
-        where = at_step(step, held.clear) or ""
+        where = interrupted(held.clear)
         as_it_was(pool, where)
-    assert step > 2
+    assert places > 2
     closes(pool, "the end")
 
 
 # --- calls ---
 
 
-class _Echo(grpc.GenericRpcHandler):  # type: ignore[type-arg,misc,unused-ignore]
-    def service(self, details: grpc.HandlerCallDetails) -> Any:
-        if details.method == "/test/Many":
-            return grpc.unary_stream_rpc_method_handler(lambda request, context: iter([request] * 2))
-        return grpc.unary_unary_rpc_method_handler(lambda request, context: request)
-
-
 @pytest.fixture(scope="module")
 def echo() -> Iterator[str]:
-    server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
-    server.add_generic_rpc_handlers((_Echo(),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield f"127.0.0.1:{port}"
-    server.stop(None).wait()
+    methods = {
+        "Say": grpc.unary_unary_rpc_method_handler(lambda request, context: request),
+        "Many": grpc.unary_stream_rpc_method_handler(lambda request, context: iter([request] * 2)),
+    }
+    with scripted_grpc.serving(grpc.method_handlers_generic_handler("test", methods)) as port:
+        yield f"127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize(("kind", "stride"), [("call", 1), ("future", 5), ("stream", 7)])
 def test_a_channel_works_and_closes_wherever_a_call_is_interrupted(kind: str, stride: int, echo: str) -> None:
     # Of a stream or a future every few places: gRPC cannot close a channel after some, and that takes its second.
-    step, where = 1 - stride, "the beginning"
-    while where:
+    for interrupted in each_step(stride):
         core = ChannelCore(grpc.insecure_channel(echo), TokenHolder())
         channel = ProfileChannel(core)
         say, many = channel.unary_unary("/test/Say"), channel.unary_stream("/test/Many")
@@ -240,8 +223,7 @@ def test_a_channel_works_and_closes_wherever_a_call_is_interrupted(kind: str, st
                 return say(b"", timeout=LIMIT)
             return say.future(b"", timeout=LIMIT).result() if kind == "future" else list(many(b"", timeout=LIMIT))
 
-        step += stride
-        where = at_step(step, operation) or ""
+        where = interrupted(operation)
         assert within(LIMIT, lambda say=say: say(b"x", timeout=LIMIT), where) == b"x"  # type: ignore[misc]
         assert within(LIMIT, lambda core=core: core.wait_idle(LIMIT), where), where  # type: ignore[misc]
         began = time.monotonic()
@@ -254,19 +236,17 @@ def test_other_calls_go_on_wherever_waiting_for_one_is_interrupted(doing: str, e
     core = ChannelCore(grpc.insecure_channel(echo), TokenHolder())
     channel = ProfileChannel(core)
     say, many = channel.unary_unary("/test/Say"), channel.unary_stream("/test/Many")
-    step, where = 0, "the beginning"
-    while where:
+    for interrupted in each_step():
         rpc = many(b"", timeout=LIMIT) if doing == "list" else say.future(b"", timeout=LIMIT)
         operations: dict[str, Callable[[], object]] = {
             "add_done_callback": lambda rpc=rpc: rpc.add_done_callback(lambda _: None),  # type: ignore[misc]
             "repr": partial(repr, rpc),
             "list": partial(list, rpc),
         }
-        step += 1
-        where = at_step(step, operations.get(doing) or getattr(rpc, doing)) or ""
+        where = interrupted(operations.get(doing) or getattr(rpc, doing))
         # Its thread is one for all calls: it must not wait for the lock of this one.
         other = say.future(b"x", timeout=LIMIT)
-        assert within(2 * LIMIT, other.result, f"{step}: {where}") == b"x"
+        assert within(2 * LIMIT, other.result, where) == b"x"
         del rpc, operations
     within(LIMIT, partial(core.wait_idle, LIMIT), "the end")
     core.close()
@@ -275,16 +255,14 @@ def test_other_calls_go_on_wherever_waiting_for_one_is_interrupted(doing: str, e
 @pytest.mark.parametrize("others", ["begun before", "begun after"])
 @pytest.mark.parametrize("kind", ["future", "stream"])
 def test_other_calls_go_on_wherever_beginning_one_is_interrupted(kind: str, others: str, echo: str) -> None:
-    step, where = 0, "the beginning"
-    while where:
+    for interrupted in each_step():
         core = ChannelCore(grpc.insecure_channel(echo), TokenHolder())
         channel = ProfileChannel(core)
         say, many = channel.unary_unary("/test/Say"), channel.unary_stream("/test/Many")
         other = say.future(b"x", timeout=LIMIT) if others == "begun before" else None
-        step += 1
-        where = at_step(step, partial(say.future if kind == "future" else many, b"", timeout=LIMIT)) or ""
+        where = interrupted(partial(say.future if kind == "future" else many, b"", timeout=LIMIT))
         other = other or say.future(b"x", timeout=LIMIT)
-        assert within(2 * LIMIT, other.result, f"{step}: {where}") == b"x"
+        assert within(2 * LIMIT, other.result, where) == b"x"
         core.close()
 
 
@@ -445,12 +423,11 @@ for leased in (True, False):
 import os; os._exit(0)  # the locks are held still
 """
 
-    def answer(call: scripted_grpc.Call) -> bytes:
-        if call.method.endswith("Slow"):
-            time.sleep(2)
-        return scripted_grpc.milvus_answer(call)
+    def slow(call: scripted_grpc.Call) -> bytes:
+        time.sleep(2)
+        raise scripted_grpc.Refusal(grpc.StatusCode.UNIMPLEMENTED, "nobody hears it")
 
-    with scripted_grpc.scripted_server(answer) as server:
+    with scripted_grpc.scripted_server(scripted_grpc.answering(Slow=slow)) as server:
         done = run_python(program, f"http://127.0.0.1:{server.port}", check=True)
     took = [float(each) for each in done.stdout.split()]
     assert len(took) == 6
@@ -489,8 +466,7 @@ def test_nothing_is_left_open_wherever_a_connection_is_interrupted(
         return True
 
     others = closing()
-    step, where = 1 - stride, "the beginning"
-    while where:
+    for interrupted in each_step(stride):
         held = connect(dedicated=operation == "close") if operation in ("ping", "close", "disconnect") else None
         operations: dict[str, Callable[[], object]] = {
             "connect": lambda: connect().close(),
@@ -499,8 +475,7 @@ def test_nothing_is_left_open_wherever_a_connection_is_interrupted(
             "close": lambda held=held: held.close(),  # type: ignore[misc]
             "disconnect": lambda: mp.disconnect("p", grace=0.5),
         }
-        step += stride
-        where = at_step(step, operations[operation]) or ""
+        where = interrupted(operations[operation])
         operations.clear()
         within(2 * LIMIT, good, where)
         if held is not None:
@@ -535,8 +510,7 @@ class _Nothing:
 
 def test_who_waits_for_a_connection_is_the_next_to_open_it_wherever_the_first_is_interrupted() -> None:
     registry: Registry[Any] = Registry()
-    step, where = 0, "the beginning"
-    while where:
+    for interrupted in each_step():
         registry._reset()
         entered, got = Latch(), Latch()
 
@@ -550,8 +524,7 @@ def test_who_waits_for_a_connection_is_the_next_to_open_it_wherever_the_first_is
             assert entered.wait(LIMIT)
             return _Nothing()
 
-        step += 1
-        where = at_step(step, partial(registry.shared, "key", 1, opener)) or ""
+        where = interrupted(partial(registry.shared, "key", 1, opener))
         if entered.is_set:
             assert got.wait(LIMIT), where
         assert within(LIMIT, lambda: registry.shared("key", 1, lambda old: _Nothing()), where)

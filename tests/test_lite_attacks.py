@@ -25,8 +25,8 @@ from milvus_profiles.errors import ConfigError
 from milvus_profiles.files.held_directory import HeldDirectory
 from tests.support.command import Command
 from tests.support.faults import Recorder, recorder
-from tests.support.obstacles import fifo, unix_socket
-from tests.support.requirements import need, unavailable
+from tests.support.obstacles import fifo, lay, unix_socket
+from tests.support.requirements import need
 
 pytestmark = pytest.mark.security
 
@@ -180,10 +180,7 @@ def hard_link(place: Path) -> None:
 
 
 def device(place: Path) -> None:
-    try:
-        os.mknod(place, stat.S_IFCHR | 0o600, os.makedev(1, 3))
-    except PermissionError:
-        unavailable("needs root, who may make a device")
+    lay("device", place, place, b"")
 
 
 OBSTACLES = {"a symbolic link": symbolic_link, "hard links": hard_link, "a FIFO": fifo, "a socket": unix_socket,

@@ -16,7 +16,7 @@ import pytest
 import milvus_profiles as mp
 from milvus_profiles.channel.wire import GET_VERSION
 from tests.conftest import StartMilvus
-from tests.support.scripted_grpc import SERVICE, Call, milvus_answer
+from tests.support.scripted_grpc import SERVICE, Call, ScriptedServer, answering, scripted_server
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs
@@ -87,46 +87,23 @@ def test_a_peer_that_hangs_is_found_by_keepalive(start_milvus: StartMilvus) -> N
     until(answers)
 
 
-class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs only
-    def __init__(self) -> None:
-        self.peers: set[str] = set()
-
-    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
-        def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
-            self.peers.add(context.peer())
-            if details.method == SERVICE + "Slow":
-                time.sleep(0.05)
-                return b"slow"
-            return milvus_answer(Call(details.method, {}, request))
-
-        return grpc.unary_unary_rpc_method_handler(answer)
-
-
 @contextmanager
-def sending_away(milliseconds: int) -> Iterator[tuple[str, _Handlers]]:
+def sending_away(milliseconds: int) -> Iterator[ScriptedServer]:
     """A server that ends every connection by GOAWAY when it is that old, as load balancers have servers do."""
-    handlers = _Handlers()
-    server = grpc.server(
-        ThreadPoolExecutor(32),
-        options=[
-            ("grpc.so_reuseport", 0),
-            ("grpc.max_connection_age_ms", milliseconds),
-            ("grpc.max_connection_age_grace_ms", 20_000),
-        ],
-    )
-    server.add_generic_rpc_handlers((handlers,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield f"http://127.0.0.1:{port}", handlers
-    finally:
-        server.stop(None).wait()
+
+    def slow(call: Call) -> bytes:
+        time.sleep(0.05)
+        return b"slow"
+
+    ages = [("grpc.max_connection_age_ms", milliseconds), ("grpc.max_connection_age_grace_ms", 20_000)]
+    with scripted_server(answering(Slow=slow), options=ages) as server:
+        yield server
 
 
 def test_goaway_loses_no_call() -> None:
-    with sending_away(150) as (uri, handlers):
+    with sending_away(150) as server:
         # Without retries: what is not lost is not lost by the channel itself.
-        profiles = declared(uri, retry="false")
+        profiles = declared(f"http://127.0.0.1:{server.port}", retry="false")
         slow = mp.connect("prod", profiles=profiles).channel.unary_unary(SERVICE + "Slow", None, None)
         enough = threading.Event()
 
@@ -140,7 +117,7 @@ def test_goaway_loses_no_call() -> None:
         async def over_asyncio() -> int:
             conn = await mp.aio.connect("prod", profiles=profiles)
             async_slow, count = conn.channel.unary_unary(SERVICE + "Slow", None, None), 0
-            while len(handlers.peers) < 12:
+            while len({call.peer for call in server.calls}) < 12:
                 answers = await asyncio.gather(*(async_slow(b"", timeout=20) for _ in range(8)))
                 assert answers == [b"slow"] * 8
                 count += 8

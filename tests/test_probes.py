@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import itertools
 import socket
-import struct
 import threading
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +28,15 @@ from milvus_profiles.probe.tls import gather_results
 from milvus_profiles.profile import Profile
 from tests.support import faults
 from tests.support.certificates import Certificates
+from tests.support.hostile_tls import Talk, dripping, flooding, saying
 from tests.support.milvus import MilvusServer
 from tests.test_channel_options import connect_proxy
 
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 SERVER = Endpoint("tcp", "db.example", 19530)
 
 
 def at(port: int, tunnel: str | None = None) -> SocketAddress:
     return SocketAddress(socket.AF_INET, "127.0.0.1", port, tunnel)
-
-
-def until_closed(connection: socket.socket) -> None:
-    while connection.recv(65536):
-        pass
 
 
 def soon(seconds: float = 5.0) -> Deadline:
@@ -120,7 +113,7 @@ def test_a_resolver_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_connection_is_opened_and_closed() -> None:
-    with faults.listener(until_closed) as server:
+    with faults.listener(faults.until_closed) as server:
         outcome = connect_tcp(at(server.port), soon())
         assert (outcome.status, outcome.is_connected, outcome.detail) == ("connected", True, "")
         assert outcome.seconds < 5
@@ -165,7 +158,7 @@ def test_a_silent_address_leaves_time_for_the_next() -> None:
 
 
 def test_a_proxy_is_asked_for_the_server() -> None:
-    with faults.listener(until_closed) as server, connect_proxy() as (uri, asked):
+    with faults.listener(faults.until_closed) as server, connect_proxy() as (uri, asked):
         port = int(uri.rpartition(":")[2])
         assert connect_tcp(at(port, f"127.0.0.1:{server.port}"), soon()).is_connected
         assert asked == [f"127.0.0.1:{server.port}"]
@@ -178,22 +171,16 @@ def test_a_proxy_that_says_no_is_quoted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "pause", "status", "detail"),
+    ("talk", "status", "detail"),
     [
-        ([b"SSH-2.0-x\r\n\r\n"], 0, "proxy", "what answered is not an HTTP proxy"),
-        ([b""], 0, "proxy", "closed"),
-        (itertools.repeat(b"x" * 1000), 0, "proxy", ""),
-        (itertools.repeat(b"x"), 0.1, "timeout", ""),
+        (saying(b"SSH-2.0-x\r\n\r\n"), "proxy", "what answered is not an HTTP proxy"),
+        (saying(b""), "proxy", "closed"),
+        (flooding(lambda: itertools.repeat(b"x" * 1000)), "proxy", ""),
+        (dripping(b"x"), "timeout", ""),
     ],
     ids=["another", "closes", "talks without end", "drips"],
 )
-def test_what_is_no_proxy_is_told(said: Iterable[bytes], pause: float, status: str, detail: str) -> None:
-    def talk(connection: socket.socket) -> None:
-        connection.recv(4096)
-        for each in said:
-            connection.sendall(each)
-            time.sleep(pause)
-
+def test_what_is_no_proxy_is_told(talk: Talk, status: str, detail: str) -> None:
     with faults.listener(talk) as server:
         began = time.monotonic()
         outcome = connect_tcp(at(server.port, "db.example:1"), soon(0.5))
@@ -228,19 +215,14 @@ def test_what_a_port_speaks(milvus_plain: MilvusServer, milvus_tls: MilvusServer
     ],
 )
 def test_the_first_bytes_tell(said: bytes, speaks: str) -> None:
-    def talk(connection: socket.socket) -> None:
-        connection.sendall(said)
-        connection.shutdown(socket.SHUT_WR)
-        until_closed(connection)
-
-    with faults.listener(talk) as server:
+    with faults.listener(saying(said)) as server:
         assert probe_plaintext(at(server.port), soon()).speaks == speaks
 
 
 def test_a_reset_is_an_end() -> None:
     def talk(connection: socket.socket) -> None:
         connection.recv(1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, faults.RESET_ON_CLOSE)
 
     with faults.listener(talk) as server:
         assert probe_plaintext(at(server.port), soon()).speaks == "closed"

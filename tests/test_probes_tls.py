@@ -13,25 +13,24 @@ from typing import Any
 import grpc
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives import hashes
 
 from milvus_profiles.channel.options import open_channel
 from milvus_profiles.channel.wire import GET_VERSION
 from milvus_profiles.errors import NotMilvusError, TLSError, UnreachableError
-from milvus_profiles.probe.causes import explain_tls
-from milvus_profiles.probe.context import ConnectContext
 from milvus_profiles.probe.pinning import fetch_certificate
 from milvus_profiles.probe.tls import TLSOutcome, probe_tls, probe_unverified
 from milvus_profiles.probe.tls_stream import default_roots
 from milvus_profiles.profile import SSL, Profile
 from tests.support import faults
 from tests.support.certificates import Certificates, Identity
+from tests.support.forged import extension, forge, name, utc
+from tests.support.hostile_tls import ALERT, inside_tls, record, saying, server_context
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import milvus_answer, scripted_server
-from tests.test_probes import RESET_ON_CLOSE, at, soon, until_closed
+from tests.test_probes import at, soon
 
+LATE = utc(dt.datetime(2040, 1, 1, tzinfo=dt.timezone.utc))
 SERVERS = [
     ("chained_server", None),
     ("unchained_server", "unknown issuer"),
@@ -85,16 +84,6 @@ def test_the_verdict_is_grpcs_and_the_reason_is_named(
     assert bool(seen.detail) is bool(distrust)
 
 
-@pytest.mark.parametrize("which", ["server", "self_signed_server", "foreign_server", "expired_server"])
-def test_a_pinned_certificate_is_trusted_as_grpc_trusts_it(certificates: Certificates, which: str) -> None:
-    identity: Identity = getattr(certificates, which)
-    pinned = SSL(ca=str(identity.cert))
-    with scripted_server(milvus_answer, identity=identity) as server:
-        trusted = probe(server.port, pinned).status == "trusted"
-        assert grpc_connects(server.port, pinned) is trusted
-        assert trusted is (which != "expired_server")
-
-
 def test_without_a_ca_grpcs_own_roots_decide(milvus_tls: MilvusServer, certificates: Certificates) -> None:
     assert probe(milvus_tls.port, SSL()).distrust == "unknown issuer"
     assert default_roots({}).startswith(os.path.dirname(grpc.__file__))
@@ -124,24 +113,15 @@ def test_other_servers_with_mutual_tls(certificates: Certificates, newest: ssl.T
         assert good.protocol == {ssl.TLSVersion.TLSv1_2: "TLSv1.2"}.get(newest, "TLSv1.3")
 
 
-# What OpenSSL's servers say, nginx among them, that were offered h2 and speak HTTP/1 only.
-NO_APPLICATION_PROTOCOL = b"\x15\x03\x03\x00\x02\x02\x78"
-
-
-def test_a_server_that_breaks_off_for_want_of_http2(certificates: Certificates) -> None:
-    def talk(connection: socket.socket) -> None:
-        connection.recv(65536)
-        connection.sendall(NO_APPLICATION_PROTOCOL)
-
-    with faults.listener(talk) as server:
+# The second is what OpenSSL's servers say, nginx among them, that were offered h2 and speak HTTP/1 only.
+# Before 3.14 Python has no name of its own for it.
+@pytest.mark.parametrize(
+    ("alert", "detail"), [(70, "TLSV1_ALERT_PROTOCOL_VERSION"), (120, "TLSV1_ALERT_NO_APPLICATION_PROTOCOL")]
+)
+def test_a_server_that_breaks_off_is_quoted(certificates: Certificates, alert: int, detail: str) -> None:
+    with faults.listener(saying(record(ALERT, bytes([2, alert])))) as server:
         seen = probe(server.port, trusting(certificates))
-        context = ConnectContext.of(Profile(alias="p", uri=f"https://127.0.0.1:{server.port}"))
-    # Before 3.14 Python has no name of its own for this alert.
-    assert (seen.status, seen.speaks_tls) == ("refused", True)
-    assert seen.detail == "TLSV1_ALERT_NO_APPLICATION_PROTOCOL"
-    error = explain_tls(seen, context)
-    assert isinstance(error, NotMilvusError)
-    assert "TLS but not HTTP/2" in error.message
+    assert (seen.status, seen.speaks_tls, seen.detail) == ("refused", True, detail)
 
 
 def test_ports_without_tls(milvus_plain: MilvusServer, certificates: Certificates) -> None:
@@ -165,34 +145,9 @@ def test_ports_without_tls(milvus_plain: MilvusServer, certificates: Certificate
         assert probe(port, tls).status == "unreachable"
 
 
-def test_a_server_that_breaks_off_is_quoted(certificates: Certificates) -> None:
-    def alert(connection: socket.socket) -> None:
-        connection.recv(4096)
-        connection.sendall(b"\x15\x03\x03\x00\x02\x02\x46")  # fatal: protocol_version
-        connection.shutdown(socket.SHUT_WR)
-        until_closed(connection)
-
-    with faults.listener(alert) as server:
-        seen = probe(server.port, trusting(certificates))
-        assert (seen.status, seen.detail) == ("refused", "TLSV1_ALERT_PROTOCOL_VERSION")
-        assert seen.speaks_tls
-
-
-def tls_server(identity: Identity, talk: Any) -> Any:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(identity.cert, identity.key)
-    context.set_alpn_protocols(["h2"])
-
-    def secured(connection: socket.socket) -> None:
-        with context.wrap_socket(connection.dup(), server_side=True) as stream:
-            talk(stream)
-
-    return faults.listener(secured)
-
-
 def reset(stream: ssl.SSLSocket) -> None:
     stream.recv(1)
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, faults.RESET_ON_CLOSE)
     os.close(stream.detach())
 
 
@@ -208,10 +163,10 @@ def greet(stream: ssl.SSLSocket) -> None:
     stream.unwrap()
 
 
-@pytest.mark.parametrize("talk", [ssl.SSLSocket.unwrap, reset, garbage, until_closed, greet])
+@pytest.mark.parametrize("talk", [ssl.SSLSocket.unwrap, reset, garbage, faults.until_closed, greet])
 def test_what_a_server_does_after_the_handshake(certificates: Certificates, talk: Any) -> None:
-    with tls_server(certificates.server, talk) as server:
-        seen = probe(server.port, trusting(certificates), seconds=0.5 if talk is until_closed else 5.0)
+    with inside_tls(certificates.server, talk) as server:
+        seen = probe(server.port, trusting(certificates), seconds=0.5 if talk is faults.until_closed else 5.0)
     assert (seen.status, seen.answers_http2) == ("trusted", False)
     assert talk is greet or seen.client_certificate == "unknown"
     assert seen.detail or talk is not garbage
@@ -219,7 +174,7 @@ def test_what_a_server_does_after_the_handshake(certificates: Certificates, talk
 
 def test_a_server_that_resets_at_once(certificates: Certificates) -> None:
     def reset(connection: socket.socket) -> None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, faults.RESET_ON_CLOSE)
         connection.close()
 
     with faults.listener(reset) as server:
@@ -229,8 +184,7 @@ def test_a_server_that_resets_at_once(certificates: Certificates) -> None:
 
 
 def test_a_server_that_answers_only_once_is_still_untrusted(certificates: Certificates) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates.expired_server.cert, certificates.expired_server.key)
+    context = server_context(certificates.expired_server)
     answered: list[bool] = []
 
     def once(connection: socket.socket) -> None:
@@ -244,43 +198,25 @@ def test_a_server_that_answers_only_once_is_still_untrusted(certificates: Certif
         assert (seen.status, seen.distrust, seen.certificate) == ("untrusted", "expired", None)
 
 
-def odd_certificate(directory: Path, *, extension: bytes) -> Identity:
+def odd_certificate(directory: Path, *, names: bytes) -> Identity:
     """A certificate that OpenSSL takes, with this for its alternative names."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "odd")])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(dt.datetime(2020, 1, 1))  # noqa: DTZ001
-        .not_valid_after(dt.datetime(2040, 1, 1))  # noqa: DTZ001
-        .add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), extension), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (directory / "odd.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (directory / "odd.key").write_bytes(private)
-    return Identity(directory / "odd.pem", directory / "odd.key")
+    return forge(name(("CN", "odd")), extension("2.5.29.17", names), ends=LATE).write(directory, "odd")
 
 
 def test_an_address_of_a_strange_length_is_not_pinned_since_grpc_would_refuse_it(tmp_path: Path) -> None:
-    odd = odd_certificate(tmp_path, extension=b"\x30\x0c\x87\x05\x01\x02\x03\x04\x05\x82\x03a.b")
+    odd = odd_certificate(tmp_path, names=b"\x30\x0c\x87\x05\x01\x02\x03\x04\x05\x82\x03a.b")
     with (
-        tls_server(odd, lambda stream: stream.recv(10)) as server,
+        inside_tls(odd, lambda stream: stream.recv(10)) as server,
         pytest.raises(TLSError, match="cannot be read"),
     ):
         fetch_certificate(profile(server.port))
 
 
 def test_a_certificate_that_cannot_be_read_is_not_shown(tmp_path: Path, certificates: Certificates) -> None:
-    odd = odd_certificate(tmp_path, extension=b"\x30\x05\x82\x03a.b")
-    der = ssl.PEM_cert_to_DER_cert(odd.cert.read_text()).replace(b"400101000000Z", b"4001010000ZZZ")
+    odd = odd_certificate(tmp_path, names=b"\x30\x05\x82\x03a.b")
+    der = ssl.PEM_cert_to_DER_cert(odd.cert.read_text()).replace(LATE, b"\x17\x0d4001010000ZZZ")
     odd.cert.write_text(ssl.DER_cert_to_PEM_cert(der))
-    with tls_server(odd, lambda stream: stream.recv(10)) as server:
+    with inside_tls(odd, lambda stream: stream.recv(10)) as server:
         seen = probe(server.port, trusting(certificates))
         assert (seen.status, seen.certificate) == ("untrusted", None)
         with pytest.raises(TLSError, match="cannot be read"):

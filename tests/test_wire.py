@@ -7,13 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
-from google.protobuf.message import DecodeError
 
-from milvus_profiles import __version__
 from milvus_profiles.channel import wire
-from milvus_profiles.channel.wire import CONNECT, GET_VERSION, LIST_DATABASES, SHOW_COLLECTIONS
+from milvus_profiles.channel.wire import GET_VERSION
 from tests.support.environment import run_python
-from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import message, number
 
 PROJECT = Path(__file__).parents[1]
@@ -75,19 +72,6 @@ def test_the_methods_that_are_repeated_exist_and_only_read() -> None:
     assert [name for name in wire.READ_METHODS if not reading.match(name)] == []
 
 
-def test_a_real_server_understands_the_requests(milvus_plain: MilvusServer) -> None:
-    request = CONNECT.serialize({"client_info": {"sdk_type": "milvus-profiles", "sdk_version": __version__}})
-    connected = CONNECT.deserialize(milvus_plain.call("Connect", request))
-    assert wire.status_of(connected) == (0, "")
-    assert connected.server_info.build_tags.startswith("v2.3.5")
-    assert connected.server_info.deploy_mode == "STANDALONE"
-    assert connected.identifier > 0
-    assert GET_VERSION.deserialize(milvus_plain.call("GetVersion")).version.startswith("v2.3.5")
-    assert list(LIST_DATABASES.deserialize(milvus_plain.call("ListDatabases")).db_names) == ["default"]
-    named = SHOW_COLLECTIONS.serialize({"db_name": "default"})
-    assert wire.status_of(SHOW_COLLECTIONS.deserialize(milvus_plain.call("ShowCollections", named))) == (0, "")
-
-
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
@@ -105,19 +89,3 @@ def test_the_status_is_read_from_whichever_field_the_server_fills(status: bytes,
 def test_fields_of_servers_to_come_are_passed_over() -> None:
     answer = GET_VERSION.deserialize(message(1, b"") + message(2, b"v9.9.9") + message(99, b"what is this"))
     assert answer.version == "v9.9.9"
-
-
-def test_bytes_that_are_no_message_are_an_error() -> None:
-    with pytest.raises(DecodeError):
-        GET_VERSION.deserialize(b"\xff\xff\xff")
-
-
-def test_paths_are_those_of_milvus() -> None:
-    assert CONNECT.path == "/milvus.proto.milvus.MilvusService/Connect"
-    assert wire.SERVICE == "milvus.proto.milvus.MilvusService"
-
-
-def test_the_version_told_to_servers_is_the_distributions() -> None:
-    from importlib.metadata import version
-
-    assert __version__ == version("milvus-profiles")

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ import milvus_profiles as mp
 from milvus_profiles.live.spec import OPEN_CONNECTIONS
 
 from .milvus import MilvusServer
-from .scripted_grpc import SERVICE, Call, milvus_answer
+from .scripted_grpc import SERVICE, Call, Script, milvus_answer
 from .waiting import until
 
 T = TypeVar("T")
@@ -72,15 +73,15 @@ class Declared:
 class Holding:
     """A server's script: it answers as a healthy Milvus does, but a method only when it is told to."""
 
-    def __init__(self, method: str = "ShowCollections") -> None:
-        self.method = SERVICE + method
+    def __init__(self, method: str = "ShowCollections", otherwise: Script = milvus_answer) -> None:
+        self.method, self._answer = SERVICE + method, otherwise
         self.arrived, self.go_on = threading.Event(), threading.Event()
 
     def __call__(self, call: Call) -> bytes:
         if call.method == self.method:
             self.arrived.set()
             assert self.go_on.wait(30)
-        return milvus_answer(call)
+        return self._answer(call)
 
 
 class _Both:
@@ -114,6 +115,13 @@ class Threads(_Both):
 
     def close_channel(self, conn: Any) -> None:
         conn.channel.close()
+
+    def client(self, conn: Any, **named: Any) -> Any:
+        return conn.client(**named)
+
+    def do(self, result: Any) -> Any:
+        """What a method of a client has given."""
+        return result
 
     def end(self) -> None:
         pass
@@ -185,6 +193,12 @@ class Loop(LoopThread, _Both):
 
     def close_channel(self, conn: Any) -> None:
         self._do(conn.channel.close())
+
+    def client(self, conn: Any, **named: Any) -> Any:
+        return self._in_loop(partial(conn.client, **named))
+
+    def do(self, result: Any) -> Any:
+        return self._do(result)
 
 
 Shell = Threads | Loop

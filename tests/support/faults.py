@@ -17,11 +17,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from .certificates import Identity
-from .ports import ports
 
 HOST = "127.0.0.1"
 _H2_EMPTY_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-_LINGER_ZERO = struct.pack("ii", 1, 0)
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""For `SO_LINGER`."""
 
 
 # --- ports on which nobody answers -----------------------------------------------------------------------------
@@ -69,15 +69,14 @@ def never_accepting() -> Iterator[int]:
 class Listener:
     """Accepts, counts, and gives every connection to `talk` in a thread of its own."""
 
-    def __init__(self, talk: Callable[[socket.socket], None], port: int | None = None, host: str = HOST) -> None:
-        self._talk, self._host = talk, host
+    def __init__(self, talk: Callable[[socket.socket], object], port: int | None = None, host: str = HOST) -> None:
+        self._talk = talk
         self._guard = threading.Condition()
         self._open: set[socket.socket] = set()
-        self._socket: socket.socket | None = None
         self._total = 0
-        # A port from the pool, not port 0: it must be ours still when the listener is opened a second time.
-        self.port = port or ports().take()
-        self.listen()
+        self._socket = socket.create_server((host, port or 0), backlog=512)
+        self.port: int = self._socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
 
     @property
     def connections(self) -> int:
@@ -93,42 +92,27 @@ class Listener:
         with self._guard:
             return self._guard.wait_for(lambda: not self._open, timeout)
 
-    def listen(self) -> None:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((self._host, self.port))
-        listener.listen(512)
-        self._socket = listener
-        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
-
-    def refuse(self) -> None:
-        """New connections are refused until `listen`; open ones go on."""
-        if self._socket is not None:
-            # close() alone would not wake the thread that sits in accept().
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-            self._socket.close()
-            self._socket = None
-
     def drop(self) -> None:
         """Reset every open connection."""
         with self._guard:
             dropped = list(self._open)
         for connection in dropped:
             with contextlib.suppress(OSError):
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             _close(connection)
 
     def close(self) -> None:
-        self.refuse()
+        # close() alone would not wake the thread that sits in accept().
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
         self.drop()
         self.wait_until_idle()
-        ports().give_back(self.port)
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self) -> None:
         while True:
             try:
-                connection, _ = listener.accept()
+                connection, _ = self._socket.accept()
             except OSError:
                 return
             with self._guard:
@@ -157,7 +141,7 @@ def _close(connection: socket.socket) -> None:
 
 
 def listener(
-    talk: Callable[[socket.socket], None], port: int | None = None, host: str = HOST
+    talk: Callable[[socket.socket], object], port: int | None = None, host: str = HOST
 ) -> contextlib.AbstractContextManager[Listener]:
     return contextlib.closing(Listener(talk, port, host))
 
@@ -166,6 +150,26 @@ def until_closed(connection: socket.socket) -> None:
     """Say nothing."""
     while connection.recv(65536):
         pass
+
+
+def leading_to(target: int) -> Callable[[socket.socket], object]:
+    """To another port here."""
+
+    def talk(connection: socket.socket) -> None:
+        with socket.create_connection((HOST, target)) as upstream:
+            pump_both_ways(connection, upstream, lambda: None)
+
+    return talk
+
+
+def either(target: int, talk: Callable[[socket.socket], object]) -> Callable[[socket.socket], object]:
+    """A port on which gRPC leads to another one, and HTTP/1.1 to this, as a gateway has it."""
+
+    def switch(connection: socket.socket) -> None:
+        of_grpc = connection.recv(3, socket.MSG_PEEK).startswith(b"PRI")
+        (leading_to(target) if of_grpc else talk)(connection)
+
+    return switch
 
 
 # --- servers that are slow, or not what they should be ------------------------------------------------------------
@@ -178,10 +182,8 @@ def slow_server(seconds: float, forward_to: int | None = None) -> Iterator[Liste
     over = threading.Event()
 
     def talk(connection: socket.socket) -> None:
-        over.wait(seconds)
-        if forward_to is not None and not over.is_set():
-            with socket.create_connection((HOST, forward_to)) as upstream:
-                pump_both_ways(connection, upstream, lambda: None)
+        if not over.wait(seconds) and forward_to is not None:
+            leading_to(forward_to)(connection)
 
     with listener(talk) as opened:
         try:
@@ -200,8 +202,7 @@ def hang_up(connection: socket.socket) -> None:
     """Close only when the other side has: closed with bytes unread, TCP resets, and the last words are lost."""
     connection.shutdown(socket.SHUT_WR)
     connection.settimeout(2)
-    while connection.recv(65536):
-        pass
+    until_closed(connection)
 
 
 def http1_server() -> contextlib.AbstractContextManager[Listener]:
@@ -283,28 +284,10 @@ def recorder(*, greets: bool = True) -> contextlib.AbstractContextManager[Record
 
 
 class TcpProxy(Listener):
-    """Passes bytes on, until told otherwise. `drop`, `refuse` and `listen` come from Listener."""
+    """Passes bytes on, until `drop`."""
 
     def __init__(self, target: int, port: int | None = None) -> None:
-        self._target = target
-        self._flowing = threading.Event()
-        self._flowing.set()
-        super().__init__(self._pass_on, port)
-
-    def freeze(self) -> None:
-        """Bytes stop in both directions; connections stay, and new ones are accepted."""
-        self._flowing.clear()
-
-    def thaw(self) -> None:
-        self._flowing.set()
-
-    def close(self) -> None:
-        self.thaw()
-        super().close()
-
-    def _pass_on(self, connection: socket.socket) -> None:
-        with socket.create_connection((HOST, self._target)) as upstream:
-            pump_both_ways(connection, upstream, self._flowing.wait)
+        super().__init__(leading_to(target), port)
 
 
 def tcp_proxy(target: int, port: int | None = None) -> contextlib.AbstractContextManager[TcpProxy]:

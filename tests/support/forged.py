@@ -23,7 +23,7 @@ UTF8, BMP, UTC_TIME, GENERALIZED_TIME = 0x0C, 0x1E, 0x17, 0x18
 EMAIL, DNS, URI, IP = 0x81, 0x82, 0x86, 0x87
 """The tags of a general name."""
 
-_ATTRIBUTES = {"CN": "2.5.4.3", "O": "2.5.4.10", "OU": "2.5.4.11", "C": "2.5.4.6"}
+_ATTRIBUTES = {"CN": "2.5.4.3", "O": "2.5.4.10", "OU": "2.5.4.11", "C": "2.5.4.6", "serialNumber": "2.5.4.5"}
 _DAY = dt.timedelta(days=1)
 
 TRUE = bytes.fromhex("0101ff")

@@ -1,4 +1,7 @@
-"""Connects and tests in a process of its own; says what came of it, in which time, and how much memory it took."""
+"""Connects to each profile and tests it, in a process of its own, in the ways that its arguments name.
+
+It says what came of it, in which time, and how much memory it took.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ import asyncio
 import contextlib
 import importlib
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import milvus_profiles as mp
@@ -17,37 +20,38 @@ import milvus_profiles as mp
 KIB_PER_MIB = 1024
 
 
-def outcome(attempt: Callable[[], Any]) -> dict[str, Any]:
+def outcome(attempt: Callable[[str], Any], alias: str) -> dict[str, Any]:
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before, began = peak(), time.monotonic()
+    kind, status = None, 0
     try:
-        said, kind = attempt(), None
-    except Exception as error:
-        said, kind = str(error), type(error).__name__
-        if not isinstance(error, mp.MilvusProfilesError):
-            raise
+        said = attempt(alias)
+    except mp.MilvusProfilesError as error:
+        said, kind, status = str(error), type(error).__name__, error.exit_status
     seconds = time.monotonic() - began
-    return {"error": kind, "said": said, "seconds": seconds, "more_mib": peak() - before}
+    return {"error": kind, "status": status, "said": said, "seconds": seconds, "more_mib": peak() - before}
 
 
 def peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / KIB_PER_MIB for line in lines if line.startswith("VmHWM"))
 
 
-def threads() -> Any:
-    with mp.connect("p") as connection:
+def threads(alias: str) -> Any:
+    with mp.connect(alias, dedicated=True) as connection:
         return connection.server_version
 
 
-def aio() -> Any:
+def aio(alias: str) -> Any:
     async def connect() -> Any:
-        async with await mp.aio.connect("p") as connection:
+        async with await mp.aio.connect(alias) as connection:
             return connection.server_version
 
     return asyncio.run(connect())
 
 
-def diagnosis() -> Any:
-    return mp.diagnose("p").as_json(verbose=True)
+def diagnosis(alias: str) -> Any:
+    return mp.diagnose(alias).as_json(verbose=True)
 
 
 def warm_up() -> None:
@@ -62,4 +66,5 @@ def warm_up() -> None:
 
 if __name__ == "__main__":
     warm_up()
-    print(json.dumps({name: outcome(globals()[name]) for name in sys.argv[1:]}))
+    ways = sys.argv[1:]
+    print(json.dumps({alias: {way: outcome(globals()[way], alias) for way in ways} for alias in mp.load()}))

@@ -39,6 +39,7 @@ from hyperframe.frame import (
 
 from .certificates import Identity
 from .faults import Listener, listener
+from .hostile_tls import inside_tls
 from .scripted_grpc import SERVICE, Call, Refusal, message, milvus_answer, number
 
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202emoc.live\u2066\r\n\nerror: forged line\x00\x85\u2028end"
@@ -166,21 +167,11 @@ def framed(content: bytes, *, compressed: bool = False, length: int | None = Non
 def hostile_server(
     behaviour: Behaviour, *, identity: Identity | None = None
 ) -> contextlib.AbstractContextManager[Listener]:
-    context = None
-    if identity is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(identity.cert, identity.key)
-        context.set_alpn_protocols(["h2"])
-
     def talk(connection: socket.socket) -> None:
         with contextlib.suppress(h2.exceptions.H2Error, OSError, ValueError):
-            if context is None:
-                behaviour(Peer(connection))
-            else:
-                with context.wrap_socket(connection.dup(), server_side=True) as secured:
-                    behaviour(Peer(secured))
+            behaviour(Peer(connection))
 
-    return listener(talk)
+    return listener(talk) if identity is None else inside_tls(identity, talk)
 
 
 # --- the frame of a behaviour ----------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from . import faults
 from .certificates import Identity
 from .faults import Listener
 
-Talk = Callable[[socket.socket], None]
+Talk = Callable[[socket.socket], object]
 
 ALERT, HANDSHAKE, CHANGE_CIPHER, DATA = 0x15, 0x16, 0x14, 0x17
 _PIECE = 65_536
@@ -30,17 +30,7 @@ def server_context(identity: Identity, *, newest: ssl.TLSVersion = ssl.TLSVersio
 
 def in_front_of(target: int, identity: Identity) -> contextlib.AbstractContextManager[Listener]:
     """A port with TLS that leads to one without: any certificate that OpenSSL can load, before any server."""
-    context = server_context(identity)
-
-    def talk(connection: socket.socket) -> None:
-        with (
-            contextlib.suppress(ssl.SSLError),
-            context.wrap_socket(connection.dup(), server_side=True) as secured,
-            socket.create_connection((faults.HOST, target)) as upstream,
-        ):
-            faults.pump_both_ways(secured, upstream, lambda: None)
-
-    return faults.listener(talk)
+    return inside_tls(identity, faults.leading_to(target))
 
 
 def record(kind: int, content: bytes) -> bytes:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import grpc
 from cryptography import x509
@@ -76,28 +77,38 @@ class _Handler(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in 
 
 
 @contextlib.contextmanager
-def scripted_server(
-    script: Script, *, identity: Identity | None = None, client_ca: Path | None = None, host: str = "127.0.0.1"
-) -> Iterator[ScriptedServer]:
-    """A gRPC server; with an identity it speaks TLS, with a client CA mutual TLS."""
-    calls: list[Call] = []
+def serving(
+    *handlers: grpc.GenericRpcHandler,  # type: ignore[type-arg]  # generic in the stubs only
+    address: str = "127.0.0.1:0",
+    identity: Identity | None = None,
+    client_ca: Path | None = None,
+    options: Sequence[tuple[str, int]] = (),
+) -> Iterator[int]:
+    """A gRPC server, by its port; with an identity it speaks TLS, with a client CA mutual TLS."""
     # Without reuse of ports: two servers must never share one by accident.
-    server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
-    server.add_generic_rpc_handlers((_Handler(script, calls),))
+    server = grpc.server(ThreadPoolExecutor(16), [*handlers], options=[("grpc.so_reuseport", 0), *options])
     if identity is None:
-        port = server.add_insecure_port(f"{host}:0")
+        port = server.add_insecure_port(address)
     else:
         credentials = grpc.ssl_server_credentials(
             [(identity.key.read_bytes(), identity.cert.read_bytes())],
             root_certificates=client_ca.read_bytes() if client_ca else None,
             require_client_auth=client_ca is not None,
         )
-        port = server.add_secure_port(f"{host}:0", credentials)
+        port = server.add_secure_port(address, credentials)
     server.start()
     try:
-        yield ScriptedServer(port, calls)
+        yield port
     finally:
         server.stop(grace=None).wait()
+
+
+@contextlib.contextmanager
+def scripted_server(script: Script, **how: Any) -> Iterator[ScriptedServer]:
+    """A gRPC server as `serving` makes it."""
+    calls: list[Call] = []
+    with serving(_Handler(script, calls), **how) as port:
+        yield ScriptedServer(port, calls)
 
 
 def not_milvus(*, identity: Identity | None = None) -> contextlib.AbstractContextManager[ScriptedServer]:
@@ -148,6 +159,18 @@ def milvus_answer(call: Call) -> bytes:
         service = SERVICE.strip("/")
         raise Refusal(grpc.StatusCode.UNIMPLEMENTED, f"unknown method {name} for service {service}")
     return answers[name]
+
+
+def answering(otherwise: Script = milvus_answer, /, **answers: bytes | Refusal | Script) -> Script:
+    """A script that says something else where some methods are called."""
+
+    def script(call: Call) -> bytes:
+        answer = answers.get(call.method.removeprefix(SERVICE), otherwise)
+        if isinstance(answer, Refusal):
+            raise answer
+        return answer if isinstance(answer, bytes) else answer(call)
+
+    return script
 
 
 def message(field_number: int, content: bytes) -> bytes:

@@ -6,12 +6,13 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+
+from .scripted_grpc import serving
 
 
 def encoded(token: str) -> str:
@@ -72,7 +73,6 @@ class Speaker:
 @contextmanager
 def speaking(name: str = "first", accepts: str | None = None) -> Iterator[Speaker]:
     speaker = Speaker(name, accepts=accepts)
-    server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
     handlers = {
         "Say": grpc.unary_unary_rpc_method_handler(speaker.say),
         "Hold": grpc.unary_unary_rpc_method_handler(speaker.held),
@@ -81,11 +81,8 @@ def speaking(name: str = "first", accepts: str | None = None) -> Iterator[Speake
         "Sum": grpc.stream_unary_rpc_method_handler(speaker.sum),
         "Echo": grpc.stream_stream_rpc_method_handler(speaker.echo),
     }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test", handlers),))
-    speaker.port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield speaker
-    finally:
-        speaker.hold.set()
-        server.stop(None).wait()
+    with serving(grpc.method_handlers_generic_handler("test", handlers)) as speaker.port:
+        try:
+            yield speaker
+        finally:
+            speaker.hold.set()
