@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -56,9 +57,8 @@ def _places(code: CodeType) -> dict[int, int]:
 
 
 class _Raiser:
-    def __init__(self, step: int, exception: type[BaseException]) -> None:
+    def __init__(self, step: int) -> None:
         self._left = step
-        self._exception = exception
         self._before: dict[FrameType, int] = {}
         self.where: str | None = None
 
@@ -80,7 +80,7 @@ class _Raiser:
                 if self._left <= 0:
                     self.where = _told(frame)
                     self._before.clear()
-                    raise self._exception
+                    raise KeyboardInterrupt
         return self._local
 
 
@@ -92,23 +92,17 @@ def _told(frame: FrameType | None) -> str:
     return " < ".join(told)
 
 
-def at_step(
-    step: int,
-    operation: Callable[[], object],
-    *,
-    exception: type[BaseException] = KeyboardInterrupt,
-) -> str | None:
+def at_step(step: int, operation: Callable[[], object]) -> str | None:
     """Run an operation, and interrupt it.
 
     Args:
         step: at the how manyth place, from 1.
         operation: it; what it raises besides is raised.
-        exception: what is raised in it.
 
     Returns:
         Where it was interrupted; None if it was over before.
     """
-    raiser = _Raiser(step, exception)
+    raiser = _Raiser(step)
     before = sys.gettrace()
     sys._getframe().f_trace_opcodes = True  # 3.12 asks when tracing begins whether anybody wants to see instructions
     sys.settrace(raiser)
@@ -122,22 +116,16 @@ def at_step(
     return raiser.where
 
 
-def everywhere(
-    operation: Callable[[], object],
-    *,
-    stride: int = 1,
-    first: int = 1,
-    exception: type[BaseException] = KeyboardInterrupt,
-) -> Iterator[str]:
+def everywhere(operation: Callable[[], object]) -> Iterator[str]:
     """Run an operation again and again, interrupted one place later each time, until it gets to its end.
 
     Yields:
         Where it was interrupted just now.
     """
-    step = first
-    while (where := at_step(step, operation, exception=exception)) is not None:
+    for step in itertools.count(1):
+        if (where := at_step(step, operation)) is None:
+            return
         yield f"{step}: {where}"
-        step += stride
 
 
 def within(seconds: float, work: Callable[[], Any], what: str) -> Any:
