@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import gc
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +18,7 @@ import milvus_profiles as mp
 from milvus_profiles.live.spec import OPEN_CONNECTIONS
 from tests.support import scripted_grpc
 from tests.support.connections import Declared, at, declared, of, uri
+from tests.support.environment import run_python
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import milvus_answer, scripted_server
 from tests.support.sockets import connections_to
@@ -91,6 +90,9 @@ async def test_when_all_have_left_the_next_one_begins_anew() -> None:
             await first
 
 
+_OPENING = "import sys, milvus_profiles as mp; print(mp.connect(uri=sys.argv[1], wait_ready=20).ping() > 0)"
+
+
 async def test_cancelled_while_milvus_lite_starts_it_is_stopped_again(tmp_path: Path) -> None:
     uri = str(tmp_path / "lite.db")
     task = asyncio.create_task(mp.aio.connect(uri=uri))
@@ -99,11 +101,8 @@ async def test_cancelled_while_milvus_lite_starts_it_is_stopped_again(tmp_path: 
     with contextlib.suppress(asyncio.CancelledError):
         await (await task).close()
     # Another process can open it as soon as it is stopped.
-    program = f"import milvus_profiles as mp; print(mp.connect(uri={uri!r}, wait_ready=20).ping() > 0)"
     for _ in range(100):
-        ran = await asyncio.to_thread(
-            subprocess.run, [sys.executable, "-c", program], capture_output=True, text=True, check=False
-        )
+        ran = await asyncio.to_thread(run_python, _OPENING, uri)
         if ran.stdout:
             break
         await asyncio.sleep(0.1)
@@ -164,53 +163,49 @@ def test_a_loop_that_ends_gives_milvus_lite_back(tmp_path: Path) -> None:
         await mp.aio.connect("p", profiles=declared(MILVUS_PROFILES__P__URI=uri))
 
     run(lambda: asyncio.run(main()))
-    program = f"import milvus_profiles as mp; print(mp.connect(uri={uri!r}).ping() > 0)"
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    ran = run_python(_OPENING, uri)
     assert ran.stdout.strip() == "True", ran.stderr
 
 
 _FORKING = """
 import asyncio, os, sys, warnings
+from functools import partial
 warnings.simplefilter("ignore", DeprecationWarning)
 import milvus_profiles as mp
-from milvus_profiles import errors
 
 profiles = mp.load(env={"MILVUS_PROFILES__P__URI": sys.argv[1]}, cwd="/")
 
+def in_child(conn, pool, held):
+    awaited = [mp.aio.connect("p", profiles=profiles), conn.ping(), held.ping(), pool.get_client("p")]
+    begun = (partial(each.__await__().send, None) for each in awaited)
+    for attempt in (partial(conn.channel.unary_unary("/x/y"), b""), *begun):
+        try:
+            attempt()
+        except mp.ForkError as error:
+            print(error.hint)
+    print("child", mp.connect("p", profiles=profiles).ping() > 0, flush=True)
+
 async def main():
     conn = await mp.aio.connect("p", profiles=profiles)
-    pid = os.fork()
-    if pid == 0:
-        try:
-            seen = []
+    async with mp.aio.ConnectionPool(None, profiles) as pool, pool.lease("p") as held:
+        pid = os.fork()
+        if pid == 0:
             try:
-                conn.channel.unary_unary("/x/y")(b"")
-            except errors.ForkError as error:
-                seen.append(error.code)
-            coroutine = mp.aio.connect("p", profiles=profiles).__await__()
-            try:
-                coroutine.send(None)
-            except errors.ForkError as error:
-                seen.append(error.hint.split(";")[0])
-            seen.append(mp.connect("p", profiles=profiles).ping() > 0)
-            print(seen, flush=True)
-        finally:
-            os._exit(0)
-    os.waitpid(pid, 0)
-    print("parent", await conn.ping() > 0)
+                in_child(conn, pool, held)
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+        print("parent", await conn.ping() > 0, await held.ping() > 0)
 
 asyncio.run(main())
 """
 
 
-def test_a_forked_child_of_a_parent_with_asyncio_connections_gets_an_error(milvus_plain: MilvusServer) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-c", _FORKING, milvus_plain.uri], capture_output=True, text=True, check=False, timeout=60
-    )
-    child, parent = ran.stdout.splitlines()
-    assert child.startswith("['fork', \"start child processes with multiprocessing's 'spawn'"), ran.stderr
-    assert child.endswith("True]")
-    assert parent == "parent True"
+def test_a_forked_child_of_a_parent_that_uses_asyncio_is_told_what_to_do(milvus_plain: MilvusServer) -> None:
+    ran = run_python(_FORKING, milvus_plain.uri)
+    *said, child, parent = ran.stdout.splitlines()
+    assert ["start child processes with multiprocessing's 'spawn'" in each for each in said] == [True] * 5, ran.stderr
+    assert (child, parent) == ("child True", "parent True True")
 
 
 _IMPORTING = """
@@ -247,8 +242,5 @@ def test_the_loop_goes_on_while_the_first_one_imports_grpc(
     what: str, heavy: list[str], milvus_plain: MilvusServer, tmp_path: Path
 ) -> None:
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MILVUS_PROFILES__P__URI": milvus_plain.uri}
-    ran = subprocess.run(
-        [sys.executable, "-c", _IMPORTING, milvus_plain.uri, what],
-        env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+    ran = run_python(_IMPORTING, milvus_plain.uri, what, env=env, cwd=tmp_path)
     assert ran.stdout == f"True\n{heavy} set()\n", ran.stderr

@@ -322,16 +322,10 @@ def test_grpcs_second_proxy_variable_is_not_obeyed_either(cli: Command) -> None:
 @pytest.mark.parametrize(
     "env",
     [
-        {"COLUMNS": "99999999", "TERMINAL_WIDTH": "x", "LINES": "-1"},
+        {"COLUMNS": "99999999", "TERMINAL_WIDTH": "x", "LINES": "-1", "X_COMPLETE": "complete_bash"},
         {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii:strict"},
         {"PYTHONOPTIMIZE": "2", "PYTHONWARNINGS": "error", "PYTHONMALLOC": "debug"},
-        {
-            "FORCE_COLOR": "1",
-            "CLICOLOR_FORCE": "1",
-            "TERM": "\x1b[2J",
-            "TZ": "\x01/../x",
-            "X_COMPLETE": "complete_bash",
-        },
+        {"FORCE_COLOR": "1", "CLICOLOR_FORCE": "1", "TERM": "\x1b[2J", "TZ": "\x01/../x"},
         {"SSL_CERT_FILE": "/dev/zero", "OPENSSL_CONF": "/nowhere", "TMPDIR": "/nowhere", "SUDO_UID": "9" * 40},
     ],
     ids=lambda env: next(iter(env)),

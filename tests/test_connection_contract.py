@@ -11,8 +11,6 @@ import gc
 import pickle
 import shlex
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -29,15 +27,8 @@ from milvus_profiles import errors
 from milvus_profiles.channel.wire import GET_VERSION, SHOW_COLLECTIONS
 from tests.support import faults, scripted_grpc
 from tests.support.certificates import Certificates
-from tests.support.connections import (
-    Declared,
-    Holding,
-    Shell,
-    at,
-    declared,
-    of,
-    uri,
-)
+from tests.support.connections import Declared, Holding, Shell, at, declared, of, uri
+from tests.support.environment import run_python
 from tests.support.hostile_tls import inside_tls
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import Call, milvus_answer, scripted_server
@@ -96,20 +87,14 @@ def test_handles_share_one_channel_that_lives_until_disconnect(shell: Shell, mil
         assert first is not second
         assert shell.ping(first) > 0
         assert [info.handles for info in shell.list_connections()] == [2]
-        shell.close(first)
+        shell.close_channel(first)
+        assert first.is_closed
         assert shell.ping(second) > 0
         assert [info.handles for info in shell.list_connections()] == [1]
         shell.close(second)
         assert shell.has_connection("Prod")
         assert shell.ping(shell.connect("prod", profiles=at(proxy.port))) > 0
         assert proxy.connections == 1
-
-
-def test_closing_the_channel_closes_the_handle_only(shell: Shell, milvus_plain: MilvusServer) -> None:
-    first, second = (shell.connect("prod", profiles=of(milvus_plain)) for _ in "ab")
-    shell.close_channel(first)
-    assert first.is_closed
-    assert shell.ping(second) > 0
 
 
 def test_a_dropped_handle_is_given_back(shell: Shell, milvus_plain: MilvusServer) -> None:
@@ -152,9 +137,9 @@ def test_overrides_of_a_call_get_a_channel_of_their_own(shell: Shell, milvus_aut
     assert len(shell.list_connections()) == 1
     with pytest.raises(errors.AuthenticationError):
         shell.connect("prod", profiles=profiles, token="root:wrong")
-    keep.append(shell.connect("prod", profiles=profiles, db_name="default"))
-    assert keep[-1].profile.db_name == "default"
-    assert [info.db_name for info in shell.list_connections()] == [None, "default"]
+    keep += [shell.connect("prod", profiles=profiles, **more) for more in ({"db_name": "default"}, {"call_timeout": 5})]
+    assert keep[-2].profile.db_name == "default"
+    assert [info.db_name for info in shell.list_connections()] == [None, "default", None]
 
 
 def test_disconnect_closes_all_handles_of_an_alias(shell: Shell, milvus_plain: MilvusServer) -> None:
@@ -254,49 +239,14 @@ def test_max_connections(shell: Shell, prod: Declared) -> None:
 # --- failures ---
 
 
-def test_what_is_wrong_is_classified(shell: Shell, milvus_auth: MilvusServer, milvus_tls: MilvusServer) -> None:
-    def fails(kind: type[Exception], profiles: mp.Profiles, alias: str | None = "prod", **fields: Any) -> str:
-        with pytest.raises(kind) as caught:
-            shell.connect(alias, profiles=profiles, **fields)
-        return str(caught.value)
-
-    for token in ("root:wrong", "nobody:Milvus", "an-api-key"):
-        assert token not in fails(errors.AuthenticationError, of(milvus_auth, MILVUS_PROFILES__PROD__TOKEN=token))
-    fails(errors.AuthenticationError, at(milvus_auth.port))
-    fails(errors.DatabaseNotFoundError, of(milvus_auth, MILVUS_PROFILES__PROD__DB_NAME="nope"))
-    fails(errors.DatabaseNotFoundError, of(milvus_auth), db_name="nope")
-    fails(errors.TLSError, declared(MILVUS_PROFILES__PROD__URI=milvus_auth.uri.replace("http://", "https://")))
-    fails(errors.TLSError, at(milvus_tls.port))
-    fails(errors.UnknownProfileError, of(milvus_auth), "prdo")
-    fails(KeyError, of(milvus_auth), "prdo")
-    fails(errors.UnknownProfileError, declared(), None)
-    assert "did you mean 'uri'" in fails(errors.ConfigError, declared(), None, url="x")
-    assert "timeout" in fails(errors.ConfigError, declared(), None, uri="x", timeout=-1)
-    with faults.refused_port() as port:
-        fails(errors.UnreachableError, at(port))
-    with faults.black_hole() as port:
-        fails(errors.UnreachableError, at(port), timeout=1)
-    fails(errors.UnreachableError, declared(), None, uri="http://no-such-host.invalid:19530", timeout=5)
-    with faults.http1_server() as web:
-        fails(errors.NotMilvusError, at(web.port))
-    with scripted_grpc.not_milvus() as other:
-        fails(errors.NotMilvusError, at(other.port))
-
-
-def test_certificates_that_do_not_fit(
-    shell: Shell, milvus_tls: MilvusServer, milvus_mtls: MilvusServer, certificates: Certificates
-) -> None:
-    foreign = certificates.foreign_client
-    for server, wrong in (
-        (milvus_tls, {"CA": str(certificates.foreign_ca)}),
-        (milvus_tls, {"SERVER_NAME": "wrong.example"}),
-        (milvus_tls, {"CA": ""}),
-        (milvus_mtls, {"CERT": "", "KEY": ""}),
-        (milvus_mtls, {"CERT": str(foreign.cert), "KEY": str(foreign.key)}),
-    ):
-        profiles = of(server, **{f"MILVUS_PROFILES__PROD__SSL__{name}": value for name, value in wrong.items()})
-        with pytest.raises(errors.TLSError):
-            shell.connect("prod", profiles=profiles)
+def test_what_cannot_be_asked_for_is_said(shell: Shell) -> None:
+    for alias, kind in (("prdo", errors.UnknownProfileError), ("prdo", KeyError), (None, errors.UnknownProfileError)):
+        with pytest.raises(kind):
+            shell.connect(alias, profiles=declared())
+    wrong: dict[str, Any]
+    for wrong, said in (({"url": "x"}, "did you mean 'uri'"), ({"uri": "x", "timeout": -1}, "timeout")):
+        with pytest.raises(errors.ConfigError, match=said):
+            shell.connect(profiles=declared(), **wrong)
 
 
 def test_a_server_that_is_starting_says_so_and_can_be_waited_for(shell: Shell) -> None:
@@ -328,14 +278,12 @@ def test_milvus_lite_is_shared_and_stopped_with_its_last_connection(shell: Shell
     assert list(named.collection_names) == ["c"]
     program = (
         "import milvus_profiles as mp\n"
-        "from milvus_profiles.channel.wire import SHOW_COLLECTIONS as S\n"
-        "try: show = mp.connect(uri='./data.db').channel.unary_unary(S.path, None, S.deserialize)\n"
+        "try: print(mp.connect(uri='./data.db').client().list_collections())\n"
         "except mp.DatabaseInUseError as e: print(e.exit_status, 'LOCK' in str(e))\n"
-        "else: print(list(show(b'').collection_names))\n"
     )
 
     def elsewhere() -> str:
-        done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+        done = run_python(program, cwd=tmp_path)
         assert not done.stderr
         return done.stdout
 
@@ -421,34 +369,6 @@ def test_another_database_or_user_never_moves_a_living_handle(shell: Shell, prod
         assert "authorization" not in server.calls[-1].metadata
 
 
-def test_a_secret_that_was_replaced_at_its_source_is_found_by_the_refused_calls(shell: Shell, tmp_path: Path) -> None:
-    secret = tmp_path / "token"
-    secret.write_text("the:old")
-    secret.chmod(0o600)
-    accepted = [encoded("the:old")]
-
-    def script(call: Call) -> bytes:
-        if call.metadata.get("authorization") != accepted[0]:
-            raise scripted_grpc.Refusal(grpc.StatusCode.UNAUTHENTICATED, "auth check failure, please check api key")
-        return milvus_answer(call)
-
-    with scripted_server(script) as server, ThreadPoolExecutor(10) as threads:
-        conn = shell.connect("prod", profiles=at(server.port, MILVUS_PROFILES__PROD__TOKEN_FILE=str(secret)))
-        stub = shell.stub(conn, GET_VERSION.path)
-        accepted[0] = encoded("the:new")
-        secret.write_text("the:new")
-        before = len(server.calls)
-        answers = list(threads.map(lambda _: shell.call(stub), range(10)))
-        assert len(answers) == 10
-        assert len(server.calls) - before <= 20
-        assert len({call.peer for call in server.calls}) == 1
-        # A call that brings its own token is not made again.
-        accepted[0] = "bm93aGVyZQ=="
-        with pytest.raises(grpc.RpcError) as caught:
-            shell.call(stub, metadata=(("authorization", "x"),))
-        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
-
-
 # --- other processes ---
 
 
@@ -463,6 +383,9 @@ def test_who_sends_a_connection_to_another_process_is_told_to_connect_there(
     assert shell.ping(conn) > 0
 
 
+# --- a secret that takes its time ---
+
+
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HEADERS = 1
 
@@ -472,113 +395,81 @@ def flag(tmp_path: Path) -> Path:
     return tmp_path / "connected"
 
 
-def _command(flag: Path, then: str) -> str:
-    """A program that waits for the flag, and then does something: without the flag it fails."""
-    script = f"for i in $(seq 200); do test -e {shlex.quote(str(flag))} && {then}; sleep 0.05; done; exit 9"
+def secret(script: str) -> str:
     return f"token = {{command = ['/bin/sh', '-c', {script!r}]}}"
 
 
-@contextlib.contextmanager
-def relay(port: int, flag: Path) -> Iterator[int]:
-    """Passes bytes on to a port, and raises the flag when somebody connects."""
+def once_connected(flag: Path, then: str) -> str:
+    """A program that waits for the flag, and then does something: without the flag it fails."""
+    found = f"test -e {shlex.quote(str(flag))}"
+    return secret(f"for i in $(seq 200); do {found} && {then}; sleep 0.05; done; exit 9")
 
-    def talk(connection: socket.socket) -> None:
-        with socket.create_connection((faults.HOST, port)) as upstream:
-            flag.touch()
-            faults.pump_both_ways(connection, upstream, lambda: None)
 
-    with faults.listener(talk) as server:
-        yield server.port
+def address(port: int, authority: Path | None) -> list[str]:
+    """The lines of a profile that lead to a port, in TLS if there is an authority."""
+    return [f"uri = 'https://127.0.0.1:{port}'", f"ssl.ca = '{authority}'"] if authority else [uri(port)]
 
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_the_connection_is_there_before_the_secret_is(
-    shell: Shell, flag: Path, tmp_path: Path, certificates: Certificates, tls: bool
+    shell: Shell, flag: Path, prod: Declared, certificates: Certificates, tls: bool
 ) -> None:
-    calls: list[Call] = []
+    def talk(connection: socket.socket) -> None:
+        with socket.create_connection((faults.HOST, server.port)) as upstream:
+            flag.touch()
+            faults.pump_both_ways(connection, upstream, lambda: None)
 
-    def script(call: Call) -> bytes:
-        calls.append(call)
-        return milvus_answer(call)
-
-    with (
-        scripted_server(script, identity=certificates.server if tls else None) as server,
-        relay(server.port, flag) as port,
-    ):
-        scheme, more = ("https", [f"ssl.ca = '{certificates.ca}'"]) if tls else ("http", [])
-        secret = _command(flag, "echo root:Milvus && exit 0")
-        profiles = Declared(tmp_path / "milvus.toml").says(f"uri = '{scheme}://127.0.0.1:{port}'", secret, *more)
-        conn = shell.connect("prod", profiles=profiles)
+    identity, authority = (certificates.server, certificates.ca) if tls else (None, None)
+    with scripted_server(milvus_answer, identity=identity) as server, faults.listener(talk) as relay:
+        token = once_connected(flag, "echo root:Milvus && exit 0")
+        conn = shell.connect("prod", profiles=prod.says(*address(relay.port, authority), token))
         assert shell.ping(conn) < 10
         shell.disconnect_all()
-    assert {call.metadata.get("authorization") for call in calls} == {"cm9vdDpNaWx2dXM="}
-    assert len({call.peer for call in calls}) == 1, "it is the connection that was begun"
+    assert {call.metadata.get("authorization") for call in server.calls} == {encoded("root:Milvus")}
+    assert len({call.peer for call in server.calls}) == 1, "it is the connection that was begun"
 
 
-class Watching:
-    """A server that takes down what is sent to it and answers as an HTTP/2 server begins to."""
+def frames(received: bytes) -> Iterator[int]:
+    """The types of the frames that came."""
+    rest = received.removeprefix(_PREFACE)
+    while len(rest) >= 9:
+        yield rest[3]
+        rest = rest[9 + int.from_bytes(rest[:3], "big") :]
 
-    def __init__(self, flag: Path) -> None:
-        self._flag = flag
-        self.port = 0
-        self.received = b""
-        self.ended = threading.Event()
 
-    def talk(self, connection: socket.socket) -> None:
-        connection.sendall(b"\0\0\0\4\0\0\0\0\0")  # an empty SETTINGS frame
+@pytest.mark.parametrize("tls", [False, True])
+def test_where_the_secret_fails_what_was_begun_is_closed_and_no_call_was_sent(
+    shell: Shell, flag: Path, prod: Declared, certificates: Certificates, tls: bool
+) -> None:
+    received = bytearray()
+    ended = threading.Event()
+
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(b"\0\0\0\4\0\0\0\0\0")  # an empty SETTINGS frame, as an HTTP/2 server begins
         with contextlib.suppress(OSError):
             while content := connection.recv(65536):
-                self.received += content
-                if len(self.received) > len(_PREFACE):
-                    self._flag.touch()
-        self.ended.set()
+                received.extend(content)
+                if len(received) > len(_PREFACE):
+                    flag.touch()
+        ended.set()
 
-    def frames(self) -> list[int]:
-        """The types of the frames that came."""
-        rest, found = self.received.removeprefix(_PREFACE), []
-        while len(rest) >= 9:
-            found.append(rest[3])
-            rest = rest[9 + int.from_bytes(rest[:3], "big") :]
-        return found
-
-
-@pytest.fixture(params=[False, True], ids=["plain", "tls"])
-def watching(request: pytest.FixtureRequest, flag: Path, certificates: Certificates) -> Iterator[Watching]:
-    made = Watching(flag)
-    with inside_tls(certificates.server, made.talk) if request.param else faults.listener(made.talk) as server:
-        made.port = server.port
-        yield made
-
-
-def test_where_the_secret_fails_what_was_begun_is_closed_and_no_call_was_sent(
-    shell: Shell,
-    watching: Watching,
-    flag: Path,
-    tmp_path: Path,
-    certificates: Certificates,
-    request: pytest.FixtureRequest,
-) -> None:
-    tls = "tls" in request.node.callspec.id
-    file = Declared(tmp_path / "milvus.toml")
-    scheme, more = ("https", [f"ssl.ca = '{certificates.ca}'"]) if tls else ("http", [])
-    address = f"uri = '{scheme}://127.0.0.1:{watching.port}'"
-    profiles = file.says(address, "db_name = 'here'", _command(flag, "exit 3"), *more)
-    with pytest.raises(errors.SecretUnavailableError, match="3"):
-        shell.connect("prod", profiles=profiles)
-    assert watching.ended.wait(30)
-    assert watching.received.startswith(_PREFACE)
-    assert _HEADERS not in watching.frames()
+    with inside_tls(certificates.server, talk) if tls else faults.listener(talk) as server:
+        lines = [*address(server.port, certificates.ca if tls else None), "db_name = 'here'"]
+        with pytest.raises(errors.SecretUnavailableError, match="3"):
+            shell.connect("prod", profiles=prod.says(*lines, once_connected(flag, "exit 3")))
+        assert ended.wait(30)
+    assert received.startswith(_PREFACE)
+    assert _HEADERS not in frames(bytes(received))
     assert not mp.list_connections()
 
 
 def test_of_a_server_whose_certificate_is_not_trusted_the_secret_is_asked_for_and_not_sent(
-    shell: Shell, flag: Path, tmp_path: Path, certificates: Certificates
+    shell: Shell, prod: Declared, tmp_path: Path, certificates: Certificates
 ) -> None:
     asked = tmp_path / "asked"
-    file = Declared(tmp_path / "milvus.toml")
     with scripted_server(milvus_answer, identity=certificates.server) as server:
-        command = f"token = {{command = ['/bin/sh', '-c', 'touch {asked}; echo root:canary']}}"
-        profiles = file.says(f"uri = 'https://127.0.0.1:{server.port}'", "timeout = 5", command)
+        token = secret(f"touch {asked}; echo root:canary")
+        profiles = prod.says(f"uri = 'https://127.0.0.1:{server.port}'", "timeout = 5", token)
         with pytest.raises(errors.TLSError) as caught:
             shell.connect("prod", profiles=profiles)
         assert not server.calls
@@ -587,25 +478,17 @@ def test_of_a_server_whose_certificate_is_not_trusted_the_secret_is_asked_for_an
 
 
 def test_a_wrong_certificate_file_is_told_after_the_secret_as_ever(
-    shell: Shell, flag: Path, tmp_path: Path, certificates: Certificates
+    shell: Shell, prod: Declared, tmp_path: Path
 ) -> None:
-    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n")
-    file = Declared(tmp_path / "milvus.toml")
-    secret = "token = {command = ['/bin/sh', '-c', 'exit 3']}"
-    profiles = file.says("uri = 'https://127.0.0.1:1'", f"ssl.ca = '{tmp_path}/ca.pem'", secret)
+    authority = tmp_path / "ca.pem"
+    authority.write_text("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n")
     with pytest.raises(errors.SecretUnavailableError):
-        shell.connect("prod", profiles=profiles)
-    profiles = file.says(
-        "uri = 'https://127.0.0.1:1'", f"ssl.ca = '{tmp_path}/ca.pem'", secret.replace("exit 3", "echo a")
-    )
+        shell.connect("prod", profiles=prod.says(*address(1, authority), secret("exit 3")))
     with pytest.raises(errors.TLSError, match="holds no certificate"):
-        shell.connect("prod", profiles=profiles)
+        shell.connect("prod", profiles=prod.says(*address(1, authority), secret("echo a")))
 
 
-def test_a_connection_that_was_begun_and_refused_is_explained_as_ever(shell: Shell, tmp_path: Path) -> None:
-    secret = "token = {command = ['/bin/sh', '-c', 'sleep 0.3; echo root:Milvus']}"
-    with faults.refused_port() as port:
-        profiles = Declared(tmp_path / "milvus.toml").says(f"uri = 'http://127.0.0.1:{port}'", secret)
-        with pytest.raises(errors.UnreachableError, match="refuses"):
-            shell.connect("prod", profiles=profiles)
+def test_a_connection_that_was_begun_and_refused_is_explained_as_ever(shell: Shell, prod: Declared) -> None:
+    with faults.refused_port() as port, pytest.raises(errors.UnreachableError, match="refuses"):
+        shell.connect("prod", profiles=prod.says(uri(port), secret("sleep 0.3; echo root:Milvus")))
     until(lambda: not mp.list_connections())

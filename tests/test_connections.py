@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,13 +77,6 @@ def test_python_does_not_keep_a_place_at_its_exit_for_each_connection_there_ever
     assert atexit._ncallbacks() == before
 
 
-def test_milvus_client_of_the_connection_works(any_server: MilvusServer) -> None:
-    client = mp.connect("prod", profiles=of(any_server)).client()
-    assert client.list_collections() == []
-    assert client.list_databases() == ["default"]
-    client.close()
-
-
 def test_connection_args_are_those_of_milvus_client(any_server: MilvusServer) -> None:
     arguments = mp.connection_args("prod", profiles=of(any_server))
     assert arguments["uri"] == any_server.uri
@@ -125,63 +115,19 @@ def test_connection_args_map_every_field(certificates: Certificates) -> None:
         arguments(**files)
 
 
-def test_environment_alone(milvus_auth: MilvusServer, tmp_path: Path) -> None:
-    secret = tmp_path / "token"
-    secret.write_text("root:Milvus\n")
-    profiles = declared(MILVUS_URI=milvus_auth.uri, MILVUS_TOKEN_FILE=str(secret))
-    assert mp.connect(profiles=profiles).alias == "default"
-    profiles = declared(
-        MILVUS_URI=milvus_auth.uri, MILVUS_USER="root", MILVUS_PASSWORD="Milvus", MILVUS_CONN_ALIAS="ci"
-    )
-    assert mp.connect(profiles=profiles).alias == "ci"
-
-
-def test_process_wide_defaults_are_used(milvus_plain: MilvusServer, tmp_path: Path) -> None:
-    program = "import milvus_profiles as mp; c = mp.connect(); print(c.alias, c.ping() > 0)"
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MILVUS_URI": milvus_plain.uri}
-    done = subprocess.run([sys.executable, "-c", program], env=env, cwd=tmp_path, capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("default True\n", "")
-
-
-@pytest.mark.parametrize(
-    ("fields", "shared"),
-    [
-        ({"description": "x"}, True),
-        ({"protected": True}, True),
-        ({"allow_insecure": True}, True),
-        ({"pool": {"max_channels": 2}}, True),
-        ({"management_port": 1}, True),
-        ({"call_timeout": 5.0}, False),
-        ({"keepalive": {"time": 60.0}}, False),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
-)
-def test_a_field_of_a_call_opens_a_channel_only_if_it_is_the_channels(
-    fields: dict[str, Any], shared: bool, milvus_plain: MilvusServer
-) -> None:
-    profiles = of(milvus_plain)
-    first, second = mp.connect("prod", profiles=profiles), mp.connect("prod", profiles=profiles, **fields)
-    assert first.ping() > 0
-    assert second.ping() > 0
-    assert len(mp.list_connections()) == (1 if shared else 2)
-
-
 def test_no_failed_connect_leaves_a_thread_or_a_socket_behind() -> None:
-    def descriptors() -> int:
-        return len(os.listdir("/proc/self/fd"))
+    def held_after(attempts: int) -> tuple[int, int]:
+        for _ in range(attempts):
+            with pytest.raises(errors.UnreachableError):
+                mp.connect(uri=f"http://127.0.0.1:{port}", profiles=declared())
+        time.sleep(0.5)
+        return threading.active_count(), len(os.listdir("/proc/self/fd"))
 
     with faults.refused_port() as port:
-        for _ in range(3):
-            with pytest.raises(errors.UnreachableError):
-                mp.connect(uri=f"http://127.0.0.1:{port}", profiles=declared())
-        time.sleep(0.5)
-        threads, files = threading.active_count(), descriptors()
-        for _ in range(10):
-            with pytest.raises(errors.UnreachableError):
-                mp.connect(uri=f"http://127.0.0.1:{port}", profiles=declared())
-        time.sleep(0.5)
-        assert threading.active_count() <= threads
-        assert descriptors() <= files + 2
+        threads, files = held_after(3)
+        threads_later, files_later = held_after(10)
+        assert threads_later <= threads
+        assert files_later <= files + 2
 
 
 @pytest.mark.parametrize(

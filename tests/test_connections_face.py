@@ -20,7 +20,7 @@ from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from tests.support import faults
 from tests.support.certificates import Certificates
 from tests.support.command import Command
-from tests.support.environment import coverage_variables
+from tests.support.environment import coverage_variables, run_python
 from tests.support.milvus import MilvusServer
 from tests.support.ports import documented_port
 from tests.support.users import administrator
@@ -85,26 +85,18 @@ INTERACTIVE = f"""\
 def run(program: str, directory: Path, **env: str) -> subprocess.CompletedProcess[str]:
     program = program.replace(IMPORT, "from milvus_profiles import connections").replace(">>> ", "")
     variables = {"PATH": os.environ["PATH"], "HOME": str(directory), **coverage_variables(), **env}
-    return subprocess.run(
-        [sys.executable, "-c", program], env=variables, cwd=directory, capture_output=True, text=True, timeout=60
-    )
+    return run_python(program, env=variables, cwd=directory)
 
 
 def test_the_documented_programs_for_a_server_with_users(milvus_auth: MilvusServer, tmp_path: Path) -> None:
-    admin = mp.connect(uri=milvus_auth.uri, token="root:Milvus", profiles=mp.load(env={})).client()
     with documented_port() as port, faults.tcp_proxy(milvus_auth.port, port) as proxy:
-        refused = run(WITH_A_USER, tmp_path)
-        assert "AuthenticationError" in refused.stderr
-        admin.create_user("username", "password")
-        try:
+        assert "AuthenticationError" in run(WITH_A_USER, tmp_path).stderr
+        with administrator(milvus_auth, "username", "password"):
             for program in (WITH_A_USER, WITH_A_TOKEN):
                 before = proxy.connections
                 done = run(program, tmp_path)
                 assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
                 assert proxy.connections == before + 1
-        finally:
-            admin.drop_user("username")
-            admin.close()
 
 
 def test_the_documented_programs_for_a_server_without_users(milvus_plain: MilvusServer, tmp_path: Path) -> None:
@@ -129,13 +121,14 @@ def test_connect_disconnect_and_connect_again(milvus_auth: MilvusServer) -> None
     assert connections.list_connections() == [("db", conn)]
     assert mp.has_connection("db")
     assert [info.alias for info in mp.list_connections()] == ["db"]
-    connections.disconnect("db")
-    connections.disconnect("db")
-    assert conn.is_closed
-    assert not connections.has_connection("db")
-    assert connections.list_connections() == [("db", None)]
-    again = connections.connect("db")  # the address and the password are known still
-    assert again.ping() > 0
+    for disconnect in (connections.disconnect, mp.disconnect):
+        disconnect("db")
+        disconnect("db")
+        assert conn.is_closed
+        assert not connections.has_connection("db")
+        assert connections.list_connections() == [("db", None)]
+        conn = connections.connect("db")  # the address and the password are known still
+        assert conn.ping() > 0
     connections.remove_connection("db")
     assert connections.list_connections() == []
     assert connections.get_connection_addr("db") == {}
@@ -150,28 +143,28 @@ def test_add_connection_keeps_all_that_it_is_told(
     connections.add_connection(
         auth={"address": milvus_auth.address, "token": "root:Milvus", "db_name": "default"},
         tls={"uri": milvus_tls.uri, "user": "root", "password": "Milvus", "server_pem_path": str(certificates.ca)},
+        authority={**parts(milvus_tls), "user": "root", "password": "Milvus", "server_pem_path": str(certificates.ca)},
         mtls={
             **parts(milvus_mtls), "secure": True, "token": "root:Milvus", "ca_pem_path": str(certificates.ca),
             "client_pem_path": str(client.cert), "client_key_path": str(client.key), "server_name": "localhost",
         },
     )  # fmt: skip
-    assert connections.list_connections() == [("auth", None), ("tls", None), ("mtls", None)]
+    assert connections.list_connections() == [("auth", None), ("tls", None), ("authority", None), ("mtls", None)]
     assert mp.list_connections() == []
     of_tls = {"user": "root", "secure": True, "server_pem_path": str(certificates.ca)}
     of_mtls = {
         "secure": True, "ca_pem_path": str(certificates.ca), "client_pem_path": str(client.cert),
         "client_key_path": str(client.key), "server_name": "localhost",
     }  # fmt: skip
-    for alias, server, more in (("auth", milvus_auth, {}), ("tls", milvus_tls, of_tls), ("mtls", milvus_mtls, of_mtls)):
+    for alias, server, more in (
+        ("auth", milvus_auth, {}),
+        ("tls", milvus_tls, of_tls),
+        ("authority", milvus_tls, of_tls),
+        ("mtls", milvus_mtls, of_mtls),
+    ):
         assert connections.connect(alias).ping() > 0
         told = {"address": server.address, "user": "", "db_name": "default", **more}
         assert connections.get_connection_addr(alias) == told
-
-
-def test_a_ca_without_secure_is_obeyed(milvus_tls: MilvusServer, certificates: Certificates) -> None:
-    ca = str(certificates.ca)
-    conn = connections.connect("t", token="root:Milvus", **parts(milvus_tls), server_pem_path=ca)
-    assert conn.endpoint.tls
 
 
 def test_the_database_is_shown(milvus_auth: MilvusServer) -> None:
@@ -240,14 +233,6 @@ def test_the_end_of_an_alias_without_blocking_the_loop(milvus_plain: MilvusServe
 
     asyncio.run(main())
     assert connections.list_connections() == []
-
-
-def test_mp_disconnect_is_seen(milvus_plain: MilvusServer) -> None:
-    connections.connect("a", **parts(milvus_plain))
-    mp.disconnect("a")
-    assert not connections.has_connection("a")
-    assert connections.list_connections() == [("a", None)]
-    assert connections.connect("a").ping() > 0
 
 
 def test_milvus_lite(tmp_path: Path) -> None:

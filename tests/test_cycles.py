@@ -81,25 +81,28 @@ def unreachable(shell: Shell, _: MilvusServer) -> list[weakref.ref[Any]]:
     return []
 
 
-@pytest.mark.parametrize("use", [closed, disconnected, dropped, refused, unreachable], ids=lambda use: use.__name__)
-def test_what_is_over_is_gone(
-    shell: Shell, use: Callable[[Shell, MilvusServer], list[weakref.ref[Any]]], milvus_auth: MilvusServer
-) -> None:
-    use(shell, milvus_auth)  # what is made once is made
+def assert_leaves_nothing(use: Callable[[], list[weakref.ref[Any]] | None]) -> None:
+    use()  # what is made once is made
     with collector_off():
         before = of_grpc()
-        references = use(shell, milvus_auth)
+        references = use() or []
         until(lambda: [reference() for reference in references] == [None] * len(references))
         until_gone(before)
 
 
-def test_a_channel_with_certificate_files_is_gone(shell: Shell, milvus_tls: MilvusServer) -> None:
-    # It looks at them again from time to time.
-    closed(shell, milvus_tls)
-    with collector_off():
-        before = of_grpc()
-        closed(shell, milvus_tls)
-        until_gone(before)
+# Of a server with certificate files the channel looks at them again from time to time.
+OVER = [*((use, "auth") for use in (closed, disconnected, dropped, refused, unreachable)), (closed, "tls")]
+
+
+@pytest.mark.parametrize(("use", "kind"), OVER, ids=lambda each: getattr(each, "__name__", each))
+def test_what_is_over_is_gone(
+    shell: Shell,
+    use: Callable[[Shell, MilvusServer], list[weakref.ref[Any]]],
+    kind: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    server: MilvusServer = request.getfixturevalue(f"milvus_{kind}")
+    assert_leaves_nothing(lambda: use(shell, server))
 
 
 def test_a_channel_that_its_handles_moved_away_from_is_gone(
@@ -115,7 +118,7 @@ def test_a_channel_that_its_handles_moved_away_from_is_gone(
         until(lambda: old() is None)
 
 
-def of_threads(server: MilvusServer) -> None:
+def pool_of_threads(server: MilvusServer) -> None:
     with mp.ConnectionPool(profiles=of(server)) as pool:
         with pool.lease("prod") as conn:
             conn.ping()
@@ -124,7 +127,7 @@ def of_threads(server: MilvusServer) -> None:
         pool.return_client("prod", kept)
 
 
-def of_a_loop(server: MilvusServer) -> None:
+def pool_of_a_loop(server: MilvusServer) -> None:
     async def use() -> None:
         async with mp.aio.ConnectionPool(profiles=of(server)) as pool:
             async with pool.lease("prod") as conn:
@@ -136,31 +139,23 @@ def of_a_loop(server: MilvusServer) -> None:
     asyncio.run(use())
 
 
-@pytest.mark.parametrize("use", [of_threads, of_a_loop])
-def test_the_pool_leaves_nothing(use: Callable[[MilvusServer], None], milvus_plain: MilvusServer) -> None:
-    use(milvus_plain)
-    with collector_off():
-        before = of_grpc()
-        use(milvus_plain)
-        until_gone(before)
+def loop_that_ends(server: MilvusServer) -> None:
+    shell = Loop()
+    call_once(shell, shell.connect("prod", profiles=of(server)))
+    shell.end()
 
 
-@pytest.mark.parametrize("properly", [True, False])
-def test_a_loop_takes_its_connections_along(properly: bool, milvus_plain: MilvusServer) -> None:
-    def use() -> None:
-        shell = Loop()
-        conn = shell.connect("prod", profiles=of(milvus_plain))
-        call_once(shell, conn)
-        del conn
-        if properly:
-            shell.end()
-        else:  # without shutdown_asyncgens(), by which connections end with their loop
-            shell._loop.call_soon_threadsafe(shell._loop.stop)
-            shell._thread.join()
-            shell._loop.close()
+def loop_that_is_cut_off(server: MilvusServer) -> None:
+    """Without shutdown_asyncgens(), by which connections end with their loop."""
+    shell = Loop()
+    call_once(shell, shell.connect("prod", profiles=of(server)))
+    shell._loop.call_soon_threadsafe(shell._loop.stop)
+    shell._thread.join()
+    shell._loop.close()
 
-    use()
-    with collector_off():
-        before = of_grpc()
-        use()
-        until_gone(before)
+
+@pytest.mark.parametrize("use", [pool_of_threads, pool_of_a_loop, loop_that_ends, loop_that_is_cut_off])
+def test_what_has_its_own_connections_takes_them_along(
+    use: Callable[[MilvusServer], None], milvus_plain: MilvusServer
+) -> None:
+    assert_leaves_nothing(lambda: use(milvus_plain))

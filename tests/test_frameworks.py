@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
-import milvus_profiles as mp
 from tests.support import faults, layers
-from tests.support.environment import coverage_variables
+from tests.support.environment import coverage_variables, run_python
 from tests.support.milvus import MilvusServer
 
 pytestmark = pytest.mark.sdks
@@ -41,6 +39,7 @@ END = """
             found, connections_to(conn._live.reach.port) - before, conn.client().has_collection(name),
             "root:Milvus" in repr(arguments),
         ]
+        assert not channel or arguments.keys() == {"uri", "dedicated", "channel"}, arguments.keys()
         conn.client().drop_collection(name)
 print(json.dumps(told))
 """
@@ -104,22 +103,9 @@ def test_two_documents_are_added_and_one_is_found(
             f'[profiles.lite]\nuri = "./films.db"\n'
             f'[profiles.prod]\nuri = "http://127.0.0.1:{proxy.port}"\ntoken = "root:Milvus"\n'
         )
-        done = subprocess.run(
-            [python, "-c", BEGIN + program + END],
-            env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        done = run_python(BEGIN + program + END, python=python, env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     for name, (found, connections, is_there, is_shown) in told.items():
         assert (found, is_there, is_shown) == (["The Third Man"], True, False), name
         assert (connections == 0) == name.endswith("_shared"), name
-
-
-def test_the_arguments_with_a_channel_hold_no_secret(milvus_auth: MilvusServer) -> None:
-    env = {"MILVUS_PROFILES__P__URI": milvus_auth.uri, "MILVUS_PROFILES__P__TOKEN": "root:Milvus"}
-    try:
-        arguments = mp.connection_args("p", profiles=mp.load(env=env, cwd="/"), channel=True)
-        assert arguments.keys() == {"uri", "dedicated", "channel"}
-        assert "Milvus" not in repr(arguments).replace("PymilvusChannel", "").replace("milvus_profiles", "")
-    finally:
-        mp.disconnect("p")

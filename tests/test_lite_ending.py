@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import wait
 from pathlib import Path
@@ -44,16 +45,6 @@ for first in range(4):
 while written[0] < 20:
     time.sleep(0.01)
 print(written[0], flush=True)
-"""
-WORKING_ON = """
-def work():
-    for _ in range(20):
-        connection.ping()
-        client.list_collections()
-        time.sleep(0.02)
-    print("done", flush=True)
-
-threading.Thread(target=work).start()
 """
 STUCK = """
 from pymilvus import DataType, Function, FunctionType
@@ -108,10 +99,6 @@ def test_daemon_threads_that_go_on_calling_do_not_keep_the_program_from_ending(t
     assert int(counted) >= int(written)
 
 
-def test_threads_that_are_waited_for_go_on_being_served(tmp_path: Path) -> None:
-    assert run(WORKING_ON, tmp_path / "x.db")[0] == "done"
-
-
 def test_a_call_that_never_ends_is_left_behind(tmp_path: Path) -> None:
     with recorder(greets=False) as silent:  # takes the text, and never answers
         said, seconds = run(STUCK, tmp_path / "x.db", f"http://127.0.0.1:{silent.port}")
@@ -134,8 +121,6 @@ def test_workers_give_results_and_errors_and_end() -> None:
 
 
 def test_workers_are_waited_for_no_longer_than_asked() -> None:
-    import threading
-
     hold = threading.Event()
     workers = Workers(1, "test")
     held = workers.submit(hold.wait)

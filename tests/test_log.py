@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import logging
 import re
 import shutil
@@ -16,17 +14,16 @@ import grpc
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.log import EVENTS
+from milvus_profiles.log import EVENTS, LOG
 from tests.support import scripted_grpc
 from tests.support.certificates import Certificates
 from tests.support.command import Command
-from tests.support.connections import Shell, any_shell
+from tests.support.connections import Declared, Shell, uri
 from tests.support.environment import run_python
-from tests.support.files import written
+from tests.support.pool_shells import Asyncio, Threads
 from tests.support.secret_service import KeyringSession
-from tests.support.waiting import until
-
-__all__ = ["any_shell"]
+from tests.support.speaking import encoded
+from tests.support.waiting import eventually, until
 
 CANARY = "c4n4ry-t0ken"
 PACKAGE = Path(mp.__file__).parent
@@ -37,12 +34,6 @@ def server() -> Iterator[scripted_grpc.ScriptedServer]:
     with scripted_grpc.scripted_server(scripted_grpc.milvus_answer) as found:
         yield found
     mp.disconnect_all()
-
-
-def profiles(directory: Path, text: str) -> mp.Profiles:
-    path = directory / "milvus.toml"
-    written(path, text)
-    return mp.load(path, env={"HOME": str(directory), "CANARY": CANARY})
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
@@ -61,38 +52,26 @@ def told(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
 
 
 def test_a_connection_is_told_from_the_file_to_its_end(
-    tmp_path: Path, server: scripted_grpc.ScriptedServer, caplog: pytest.LogCaptureFixture
+    prod: Declared, server: scripted_grpc.ScriptedServer, caplog: pytest.LogCaptureFixture, shell: Shell
 ) -> None:
     caplog.set_level(logging.DEBUG, "milvus_profiles")
-    text = f'[profiles.prod]\nuri = "http://127.0.0.1:{server.port}"\ntoken = {{env = "CANARY"}}\n'
-    with profiles(tmp_path, f'default_profile = "prod"\n{text}').connect(dedicated=True):
-        pass
-    events = [(logging.DEBUG, event) for event in ("read", "selected", "secret", "opened", "closed")]
-    assert told(caplog) == events
-    fields = {vars(record)["milvus_event"]: vars(record) for record in caplog.records}
+    lines = ['default_profile = "prod"', "[profiles.prod]", uri(server.port), 'token = {env = "CANARY"}', ""]
+    prod.path.write_text("\n".join(lines))
+    shell.close(shell.connect(profiles=prod.profiles(CANARY=CANARY), dedicated=True))
+    assert told(caplog) == [(logging.DEBUG, event) for event in ("read", "selected", "secret", "opened", "closed")]
+    fields = {vars(record)["milvus_event"]: vars(record) for record in caplog.records if record.name == LOG.name}
     assert fields["selected"]["milvus_alias"] == fields["opened"]["milvus_alias"] == "prod"
     assert fields["secret"]["milvus_kind"] == "env"
     assert fields["opened"]["milvus_ms"] > 0
 
 
-async def test_asyncio_tells_the_same(
-    tmp_path: Path, server: scripted_grpc.ScriptedServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG, "milvus_profiles")
-    found = profiles(tmp_path, f'[profiles.prod]\nuri = "http://127.0.0.1:{server.port}"\ntoken = {{env = "CANARY"}}\n')
-    async with mp.aio.connect("prod", profiles=found, dedicated=True):
-        pass
-    assert [event for _, event in told(caplog)] == ["read", "secret", "opened", "closed"]
-
-
 def test_a_channel_that_moves_is_told(
-    tmp_path: Path, server: scripted_grpc.ScriptedServer, caplog: pytest.LogCaptureFixture
+    prod: Declared, server: scripted_grpc.ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "milvus_profiles")
     with scripted_grpc.scripted_server(scripted_grpc.milvus_answer) as other:
-        text = '[profiles.prod]\nuri = "http://127.0.0.1:{}"\n'
-        with profiles(tmp_path, text.format(server.port)).connect("prod"):
-            profiles(tmp_path, text.format(other.port)).connect("prod").close()
+        with prod.says(uri(server.port)).connect("prod"):
+            prod.says(uri(other.port)).connect("prod").close()
             assert told(caplog)[-1] == (logging.DEBUG, "moved")
             assert vars(caplog.records[-1])["milvus_ms"] > 0
         mp.disconnect_all()
@@ -115,7 +94,7 @@ def without_database(call: scripted_grpc.Call) -> bytes:
     if call.metadata.get("dbname") == "none" and "Show" in call.method:
         status = scripted_grpc.number(3, 800) + scripted_grpc.message(2, b"database not found[database=none]")
         return scripted_grpc.message(1, status)
-    if call.metadata.get("authorization") == base64.b64encode(f"{CANARY}-2".encode()).decode():
+    if call.metadata.get("authorization") == encoded(f"{CANARY}-2"):
         raise scripted_grpc.Refusal(grpc.StatusCode.UNAUTHENTICATED, "auth check failure")
     return scripted_grpc.milvus_answer(call)
 
@@ -133,13 +112,11 @@ async def connected(way: str, found: mp.Profiles) -> None:
 @pytest.mark.parametrize("way", ["threads", "asyncio", "pool"])
 @pytest.mark.parametrize("fields", FAILING, ids=lambda fields: "-".join(FAILING[fields]))
 async def test_a_connection_that_fails_is_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, fields: str, way: str
+    prod: Declared, caplog: pytest.LogCaptureFixture, fields: str, way: str
 ) -> None:
     caplog.set_level(logging.DEBUG, "milvus_profiles")
-    with scripted_grpc.scripted_server(without_database) as server:
-        found = profiles(tmp_path, f"[profiles.prod]\n{fields.format(port=server.port)}\n")
-        with pytest.raises(mp.MilvusProfilesError) as raised:
-            await connected(way, found)
+    with scripted_grpc.scripted_server(without_database) as server, pytest.raises(mp.MilvusProfilesError) as raised:
+        await connected(way, prod.says(fields.format(port=server.port)))
     cause = raised.value.__cause__ if isinstance(raised.value, mp.PoolError) else raised.value
     assert isinstance(cause, mp.MilvusProfilesError)
     assert (cause.code, cause.stage) == FAILING[fields]
@@ -151,10 +128,10 @@ async def test_a_connection_that_fails_is_told(
     assert len(failed) == 1
 
 
-def test_what_is_no_alias_is_not_told(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+def test_what_is_no_alias_is_not_told(caplog: pytest.LogCaptureFixture, prod: Declared) -> None:
     caplog.set_level(logging.DEBUG, "milvus_profiles")
     with pytest.raises(mp.MilvusProfilesError):
-        mp.connect(f"http://root:{CANARY}@h", profiles=profiles(tmp_path, ""))
+        mp.connect(f"http://root:{CANARY}@h", profiles=prod.profiles())
     assert told(caplog)[-1] == (logging.DEBUG, "failed")
     assert vars(caplog.records[-1])["milvus_alias"] is None
     assert caplog.records[-1].getMessage() == "connecting failed at config (unknown_profile), profile None"
@@ -181,34 +158,29 @@ def test_text_of_a_file_cannot_forge_a_line_of_the_log(cli: Command, project: Pa
 # --- what changes under living connections ----------------------------------------------------------------------------
 
 
-def refusing(token: str) -> scripted_grpc.Script:
-    """A Milvus that takes one token only, which may change."""
+def test_a_token_that_was_replaced_is_told(
+    prod: Declared, tmp_path: Path, caplog: pytest.LogCaptureFixture, shell: Shell
+) -> None:
+    caplog.set_level(logging.INFO, "milvus_profiles")
+    accepted = CANARY
 
     def script(call: scripted_grpc.Call) -> bytes:
-        if call.metadata.get("authorization") != base64.b64encode(current[0].encode()).decode():
+        if call.metadata.get("authorization") != encoded(accepted):
             raise scripted_grpc.Refusal(grpc.StatusCode.UNAUTHENTICATED, "auth check failure")
         return scripted_grpc.milvus_answer(call)
 
-    current = [token]
-    script.current = current  # type: ignore[attr-defined]
-    return script
-
-
-def test_a_token_that_was_replaced_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, shell: Shell) -> None:
-    caplog.set_level(logging.INFO, "milvus_profiles")
-    script: Any = refusing(CANARY)
     token = tmp_path / "token"
-    token.write_text(CANARY)
+    token.write_text(accepted)
     with scripted_grpc.scripted_server(script) as server:
-        text = f'[profiles.prod]\nuri = "http://127.0.0.1:{server.port}"\ntoken = {{file = "{token}"}}\n'
-        conn = shell.connect("prod", profiles=profiles(tmp_path, text))
-        token.write_text(f"{CANARY}-2")
-        script.current[0] = f"{CANARY}-2"
+        conn = shell.connect("prod", profiles=prod.says(uri(server.port), f'token = {{file = "{token}"}}'))
+        accepted = f"{CANARY}-2"
+        token.write_text(accepted)
         shell.ping(conn)
         assert told(caplog) == [(logging.INFO, "token")]
+        assert len({call.peer for call in server.calls}) == 1
 
 
-def test_a_server_that_answers_again_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, shell: Shell) -> None:
+def test_a_server_that_answers_again_is_told(prod: Declared, caplog: pytest.LogCaptureFixture, shell: Shell) -> None:
     caplog.set_level(logging.INFO, "milvus_profiles")
     away = threading.Event()
 
@@ -218,8 +190,7 @@ def test_a_server_that_answers_again_is_told(tmp_path: Path, caplog: pytest.LogC
         return scripted_grpc.milvus_answer(call)
 
     with scripted_grpc.scripted_server(script) as server:
-        text = f'[profiles.prod]\nuri = "http://127.0.0.1:{server.port}"\ntoken = "{CANARY}"\nretry = false\n'
-        conn = shell.connect("prod", profiles=profiles(tmp_path, text))
+        conn = shell.connect("prod", profiles=prod.says(uri(server.port), f'token = "{CANARY}"', "retry = false"))
         away.set()
         with pytest.raises(mp.MilvusProfilesError):
             shell.ping(conn)
@@ -229,14 +200,14 @@ def test_a_server_that_answers_again_is_told(tmp_path: Path, caplog: pytest.LogC
 
 
 def test_certificates_that_were_renewed_are_told(
-    tmp_path: Path, certificates: Certificates, caplog: pytest.LogCaptureFixture
+    prod: Declared, tmp_path: Path, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "milvus_profiles")
     ca = tmp_path / "ca.pem"
     shutil.copy(certificates.ca, ca)
     with scripted_grpc.scripted_server(scripted_grpc.milvus_answer, identity=certificates.server) as server:
-        text = f'[profiles.prod]\nuri = "https://127.0.0.1:{server.port}"\nssl = {{ca = "{ca}"}}\n'
-        with profiles(tmp_path, text).connect("prod", dedicated=True) as conn:
+        lines = [f'uri = "https://127.0.0.1:{server.port}"', f'ssl = {{ca = "{ca}"}}']
+        with prod.says(*lines).connect("prod", dedicated=True) as conn:
             ca.write_bytes(certificates.ca.read_bytes() + b"\n")
 
             def renewed() -> bool:
@@ -251,28 +222,24 @@ def test_certificates_that_were_renewed_are_told(
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.parametrize("loop", [False, True], ids=["threads", "asyncio"])
+@pytest.mark.parametrize("kind", [Threads, Asyncio])
 async def test_a_pool_tells_of_exhaustion_and_leaks(
-    tmp_path: Path, server: scripted_grpc.ScriptedServer, caplog: pytest.LogCaptureFixture, loop: bool
+    prod: Declared, server: scripted_grpc.ScriptedServer, caplog: pytest.LogCaptureFixture, kind: Any
 ) -> None:
-    found = profiles(tmp_path, f'[profiles.prod]\nuri = "http://127.0.0.1:{server.port}"\ntoken = "{CANARY}"\n')
+    found = prod.says(uri(server.port), f'token = "{CANARY}"')
     settings = mp.PoolSettings(
         mode="exclusive", max_total_per_key=1, max_block_wait=0.1, max_waiting=0, leak_threshold=0.1,
         eviction_interval=0.1,
     )  # fmt: skip
-    if loop:
-        async with mp.aio.ConnectionPool(settings, profiles=found) as apool, apool.lease("prod"):
-            for _ in range(2):
-                with pytest.raises(mp.PoolError):
-                    await apool.get_client("prod")
-            while "leak" not in [event for _, event in told(caplog)]:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
-    else:
-        with mp.ConnectionPool(settings, profiles=found) as pool, pool.lease("prod", timeout=30):
-            for _ in range(2):
-                with pytest.raises(mp.PoolError):
-                    pool.get_client("prod")
-            until(lambda: "leak" in [event for _, event in told(caplog)])
+    shell: Threads | Asyncio = kind()
+    async with (
+        shell.entered(shell.pool_class(settings, profiles=found)) as pool,
+        shell.entered(pool.lease("prod", timeout=30)),
+    ):
+        for _ in range(2):
+            with pytest.raises(mp.PoolError):
+                await shell.do(pool.get_client, "prod")
+        await eventually(lambda: "leak" in [event for _, event in told(caplog)])
     assert {*told(caplog)} == {(logging.WARNING, "exhausted"), (logging.WARNING, "leak")}
     assert {vars(record)["milvus_key"] for record in caplog.records if record.name == "milvus_profiles"} == {"prod"}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import resource
@@ -12,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import milvus_profiles as mp
 from milvus_profiles.live.spec import OPEN_CONNECTIONS
-from tests.support.connections import of
+from tests.support.connections import Loop, Shell, Threads, of
 from tests.support.milvus import MilvusServer
 from tests.support.sockets import connections_to
 from tests.support.waiting import until
@@ -39,45 +37,21 @@ def resident() -> int:
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("kind", ["plain", "tls"])
-def test_ten_thousand_connections(kind: str, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize(("shell", "kind"), [(Threads, "plain"), (Threads, "tls"), (Loop, "plain")], indirect=["shell"])
+def test_ten_thousand_connections(shell: Shell, kind: str, request: pytest.FixtureRequest) -> None:
     server: MilvusServer = request.getfixturevalue(f"milvus_{kind}")
     profiles = of(server)
-    mp.connect("prod", profiles=profiles, dedicated=True).close()
+    shell.close(shell.connect("prod", profiles=profiles, dedicated=True))
     gc.collect()
     before = resident()
     with ThreadPoolExecutor(8) as threads:
-        held = list(threads.map(lambda _: mp.connect("prod", profiles=profiles, dedicated=True), range(COUNT)))
+        held = list(threads.map(lambda _: shell.connect("prod", profiles=profiles, dedicated=True), range(COUNT)))
     grown = resident() - before
-    assert connections_to(server.port) == len(mp.list_connections()) == OPEN_CONNECTIONS.taken == COUNT
-    print(f"\n{COUNT} {kind} connections of threads: {grown / COUNT / 1024:.1f} KiB each")
+    assert connections_to(server.port) == len(shell.list_connections()) == OPEN_CONNECTIONS.taken == COUNT
+    print(f"\n{COUNT} {kind} connections of {type(shell).__name__}: {grown / COUNT / 1024:.1f} KiB each")
     for conn in held[:: COUNT // 50]:
-        assert conn.ping() > 0
-    mp.disconnect_all(grace=0)
+        assert shell.ping(conn) > 0
+    shell.disconnect_all(grace=0)
     held.clear()
     until(lambda: connections_to(server.port) == 0, 60)
-    assert OPEN_CONNECTIONS.taken == 0
-
-
-@pytest.mark.campaign
-def test_ten_thousand_connections_of_an_event_loop(milvus_plain: MilvusServer) -> None:
-    profiles = of(milvus_plain)
-
-    async def main() -> None:
-        await (await mp.aio.connect("prod", profiles=profiles, dedicated=True)).close()
-        gc.collect()
-        before = resident()
-        held = []
-        for _ in range(COUNT // 100):
-            opening = (mp.aio.connect("prod", profiles=profiles, dedicated=True) for _ in range(100))
-            held += await asyncio.gather(*opening)
-        grown = resident() - before
-        assert connections_to(milvus_plain.port) == len(mp.aio.list_connections()) == OPEN_CONNECTIONS.taken == COUNT
-        print(f"\n{COUNT} plain connections of an event loop: {grown / COUNT / 1024:.1f} KiB each")
-        for conn in held[:: COUNT // 50]:
-            assert await conn.ping() > 0
-        await mp.aio.disconnect_all(grace=0)
-
-    asyncio.run(main())
-    until(lambda: connections_to(milvus_plain.port) == 0, 60)
     assert OPEN_CONNECTIONS.taken == 0

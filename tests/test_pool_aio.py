@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import random
 import weakref
@@ -14,30 +13,11 @@ import pytest
 from milvus_profiles import errors
 from milvus_profiles.pool.aio import ConnectionPool
 from milvus_profiles.pool_settings import PoolSettings
-from tests.support.pool_outside import AsyncOutside
-from tests.support.waiting import collector_off, eventually
-
-
-def exclusive(**settings: Any) -> PoolSettings:
-    return PoolSettings(mode="exclusive", **settings)
+from tests.support.pool_outside import AsyncOutside, exclusive
 
 
 def tasks() -> set[Any]:
     return asyncio.all_tasks() - {asyncio.current_task()}
-
-
-async def test_cancellation_in_queue() -> None:
-    async with ConnectionPool(exclusive(max_total_per_key=1, max_block_wait=20), connector=AsyncOutside()) as pool:
-        conn = await pool.get_client("a")
-        first, second = (asyncio.create_task(pool.get_client("a")) for _ in range(2))
-        await eventually(lambda: pool.stats().requests_waiting == 2)
-        # Given the lease and cancelled before it runs: the next one must have it.
-        await conn.close()
-        first.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await first
-        await (await second).close()
-        assert (pool.active_count("a"), pool.idle_count("a")) == (0, 1)
 
 
 @pytest.mark.parametrize("mode", ["shared", "exclusive"])
@@ -102,24 +82,6 @@ async def test_many_tasks_with_failures_delays_and_cancellations() -> None:
     assert not tasks()
     assert all(link.closed == 1 for link in outside.links)
     assert outside.most_opening <= 5
-
-
-async def test_an_error_that_was_handled_keeps_nothing_alive() -> None:
-    ended = []
-
-    class Local:
-        def __del__(self) -> None:
-            ended.append(self)
-
-    async def fail() -> None:
-        _local = Local()
-        with contextlib.suppress(errors.PoolTimeoutError):
-            await pool.get_client("a", timeout=0.001)
-
-    async with ConnectionPool(exclusive(max_total_per_key=1), connector=AsyncOutside()) as pool, pool.lease("a"):
-        with collector_off():
-            await fail()
-            assert ended
 
 
 def test_a_pool_belongs_to_one_loop_at_a_time() -> None:

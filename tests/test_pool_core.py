@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from milvus_profiles.pool.core import Core
 from milvus_profiles.pool.state import Close, KeyState, Lease, Open, PoolEntry, Waiter, Wake
 from milvus_profiles.pool_settings import PoolSettings
+from tests.support.pool_outside import exclusive
 from tests.support.pool_world import World
 
 NAMES = st.sampled_from("abc")
@@ -153,9 +154,14 @@ def test_the_rules_hold_over_a_million_steps() -> None:
         print(f"{PoolMachine.total_steps - began:,} steps", flush=True)
 
 
+def one_key(**settings: Any) -> tuple[Core, KeyState]:
+    core = Core(exclusive(**settings), random.Random(0))
+    return core, core.key("a", core.settings)
+
+
 def test_who_waits_anew_is_not_woken_by_what_was_meant_for_his_last_waiting() -> None:
-    core = Core(PoolSettings(mode="exclusive"), random.Random(0))
-    waiter = Waiter(core.key("a", PoolSettings(mode="exclusive")), Lease(), "first")
+    core, key = one_key()
+    waiter = Waiter(key, Lease(), "first")
     assert core.queue_up(waiter, 0.0) == "waiting"
     [opening] = core.plan(0.0)
     assert isinstance(opening, Open)
@@ -187,26 +193,22 @@ def closed_at(core: Core, begin: float, end: float) -> dict[float, list[PoolEntr
 
 
 def test_an_idle_channel_is_closed_when_its_time_has_come_however_often_it_was_looked_at() -> None:
-    settings = PoolSettings(mode="exclusive", eviction_interval=1, min_evictable_idle=60)
-    core = Core(settings, random.Random(0))
-    first = opened(core, core.key("a", settings), 0.0)
-    second = opened(core, core.key("b", settings), 10.0)
+    core, key = one_key(eviction_interval=1, min_evictable_idle=60)
+    first = opened(core, key, 0.0)
+    second = opened(core, core.key("b", core.settings), 10.0)
     assert closed_at(core, 11.0, 100.0) == {60.0: [first], 70.0: [second]}
 
 
 def test_a_shorter_time_to_be_idle_holds_at_once() -> None:
-    settings = PoolSettings(mode="exclusive", eviction_interval=1, min_evictable_idle=600)
-    core = Core(settings, random.Random(0))
-    entry = opened(core, core.key("a", settings), 0.0)
+    core, key = one_key(eviction_interval=1, min_evictable_idle=600)
+    entry = opened(core, key, 0.0)
     assert closed_at(core, 1.0, 20.0) == {}
-    core.key("a", settings.model_copy(update={"min_evictable_idle": 5}))
+    core.key("a", core.settings.model_copy(update={"min_evictable_idle": 5}))
     assert closed_at(core, 20.0, 40.0) == {20.0: [entry]}
 
 
 def test_a_channel_whose_lease_was_dropped_is_idle_for_as_long_as_before() -> None:
-    settings = PoolSettings(mode="exclusive", eviction_interval=1, min_evictable_idle=60, test_on_return=False)
-    core = Core(settings, random.Random(0))
-    key = core.key("a", settings)
+    core, key = one_key(eviction_interval=1, min_evictable_idle=60, test_on_return=False)
     entry = opened(core, key, 0.0)
     lease = Lease()
     assert core.take(key, lease, 1.0)
@@ -217,9 +219,7 @@ def test_a_channel_whose_lease_was_dropped_is_idle_for_as_long_as_before() -> No
 
 
 def test_a_channel_to_be_kept_is_closed_once_there_is_another() -> None:
-    settings = PoolSettings(mode="exclusive", eviction_interval=1, min_evictable_idle=60, min_idle_per_key=1)
-    core = Core(settings, random.Random(0))
-    key = core.key("a", settings)
+    core, key = one_key(eviction_interval=1, min_evictable_idle=60, min_idle_per_key=1)
     waiter = Waiter(key, lease := Lease())
     assert core.queue_up(waiter, 0.0) == "waiting"
     for opening in core.plan(0.0):  # one for him, and one to be kept ready
@@ -231,20 +231,3 @@ def test_a_channel_to_be_kept_is_closed_once_there_is_another() -> None:
     core.release(lease, 100.0)
     assert closed_at(core, 100.0, 110.0) == {100.0: [kept]}
     assert len(key.available) == 1
-
-
-def test_the_end_of_a_lease_that_was_returned_is_no_news() -> None:
-    settings = PoolSettings(mode="exclusive")
-    core = Core(settings, random.Random(0))
-    key = core.key("a", settings)
-    opened(core, key, 0.0)
-    lease = Lease()
-    assert core.take(key, lease, 1.0)
-    core.release(lease, 2.0)
-    told: list[None] = []
-    core.dropped.notify = lambda: told.append(None)
-    del lease
-    gc.collect()
-    assert not core.dropped
-    assert not told
-    assert not key.leases

@@ -17,9 +17,8 @@ import milvus_profiles as mp
 from milvus_profiles import errors
 from milvus_profiles.channel.wire import GET_VERSION
 from milvus_profiles.live.spec import OPEN_CONNECTIONS
-from tests.support import faults, scripted_grpc
+from tests.support import scripted_grpc
 from tests.support.connections import at, declared, of
-from tests.support.environment import run_python
 from tests.support.milvus import MilvusServer
 from tests.support.pool_shells import Asyncio, Threads
 from tests.support.sockets import connections_to
@@ -41,8 +40,8 @@ async def kind(request: pytest.FixtureRequest) -> Threads | Asyncio:
 
 
 @pytest.mark.parametrize("mode", ["shared", "exclusive"])
-async def test_leases_on_a_real_server(milvus_auth: MilvusServer, kind: Threads | Asyncio, mode: Any) -> None:
-    known = of(milvus_auth)
+async def test_leases_on_a_real_server(milvus_mtls: MilvusServer, kind: Threads | Asyncio, mode: Any) -> None:
+    known = of(milvus_mtls)
     async with kind.entered(kind.pool_class(mp.PoolSettings(mode=mode), known)) as pool:
         async with kind.entered(pool.lease("prod")) as conn:
             assert await kind.do(conn.ping) > 0
@@ -66,20 +65,6 @@ def test_a_wrong_token_is_the_cause(milvus_auth: MilvusServer) -> None:
         pool.get_client("prod")
     assert isinstance(caught.value.__cause__, errors.AuthenticationError)
     assert "canary" not in f"{caught.value} {caught.value!r} {caught.value.stats} {pool!r}"
-
-
-def test_every_channel_is_a_tcp_connection_of_its_own(milvus_plain: MilvusServer) -> None:
-    with faults.tcp_proxy(milvus_plain.port) as proxy:
-        known = at(proxy.port)
-        with mp.ConnectionPool(mp.PoolSettings(mode="exclusive"), known) as pool:
-            leases = [pool.get_client("prod", timeout=20) for _ in range(5)]
-            for conn in leases:
-                conn.ping()
-            assert proxy.connections == 5
-            assert connections_to(proxy.port) == 5
-            for conn in leases:
-                conn.close()
-        until(lambda: connections_to(proxy.port) == 0)
 
 
 def test_the_profile_brings_settings_of_its_own(milvus_plain: MilvusServer) -> None:
@@ -116,18 +101,6 @@ async def test_leases_on_milvus_lite(tmp_path: Path, kind: Threads | Asyncio, mo
     # Given back with the pool: nobody else has it open.
     with mp.connect(uri=str(tmp_path / "pool.db")) as conn:
         assert conn.ping() > 0
-
-
-async def test_leases_with_a_client_certificate(milvus_mtls: MilvusServer) -> None:
-    known = of(milvus_mtls)
-    async with mp.aio.ConnectionPool(None, known) as pool, pool.lease("prod", timeout=20) as conn:
-        assert await conn.ping() > 0
-
-    def with_threads() -> None:
-        with mp.ConnectionPool(None, known) as pool, pool.lease("prod", timeout=20) as conn:
-            assert conn.ping() > 0
-
-    await asyncio.to_thread(with_threads)
 
 
 def test_channels_that_died_are_replaced() -> None:
@@ -199,37 +172,3 @@ def test_a_forked_child_connects_anew(milvus_plain: MilvusServer) -> None:
                 os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert held.ping() > 0
-
-
-_FORKING = """
-import asyncio, os, sys, warnings
-warnings.simplefilter("ignore", DeprecationWarning)
-import milvus_profiles as mp
-
-profiles = mp.load(env={"MILVUS_PROFILES__P__URI": sys.argv[1]}, cwd="/")
-
-async def main():
-    async with mp.aio.ConnectionPool(None, profiles) as pool, pool.lease("p") as held:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                said = []
-                for attempt in (held.ping(), pool.get_client("p")):
-                    try:
-                        attempt.__await__().send(None)
-                    except mp.MilvusProfilesError as error:
-                        said.append(error.code)
-                print("child", said, flush=True)
-            finally:
-                os._exit(0)
-        os.waitpid(pid, 0)
-        print("parent", await held.ping() > 0)
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_pool_for_asyncio_says_in_a_forked_child_that_it_cannot_go_on(milvus_plain: MilvusServer) -> None:
-    ran = run_python(_FORKING, milvus_plain.uri)
-    assert ran.stdout.splitlines() == ["child ['fork', 'fork']", "parent True"], ran.stderr

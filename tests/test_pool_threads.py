@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import threading
@@ -12,11 +11,9 @@ from typing import Any
 
 import pytest
 
-from milvus_profiles import errors
 from milvus_profiles.pool.threads import ConnectionPool, ContentionGuard
-from milvus_profiles.pool_settings import PoolSettings
-from tests.support.pool_outside import Outside
-from tests.support.waiting import collector_off, side_by_side, until
+from tests.support.pool_outside import Outside, exclusive
+from tests.support.waiting import side_by_side, until
 
 
 @pytest.fixture(autouse=True)
@@ -27,27 +24,6 @@ def _no_thread_stays() -> Iterator[None]:
     for thread in left:
         thread.join(5)
     assert not [thread for thread in left if thread.is_alive()]
-
-
-def exclusive(**settings: Any) -> PoolSettings:
-    return PoolSettings(mode="exclusive", **settings)
-
-
-def test_an_error_that_was_handled_keeps_nothing_alive() -> None:
-    ended = []
-
-    class Local:
-        def __del__(self) -> None:
-            ended.append(self)
-
-    def fail() -> None:
-        _local = Local()
-        with contextlib.suppress(errors.PoolTimeoutError):
-            pool.get_client("a", timeout=0.001)
-
-    with ConnectionPool(exclusive(max_total_per_key=1), connector=Outside()) as pool, pool.lease("a"), collector_off():
-        fail()
-        assert ended
 
 
 @pytest.mark.filterwarnings("ignore:unclosed", "ignore::ResourceWarning")

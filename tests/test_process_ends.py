@@ -63,6 +63,7 @@ fill(client)
 def go_on():
     for _ in range(10):
         conn.ping()
+        client.list_collections()
         mp.connect("local").ping()
         time.sleep(0.02)
 

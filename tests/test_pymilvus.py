@@ -11,7 +11,6 @@ import subprocess
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,6 +20,7 @@ from milvus_profiles.channel.pymilvus_client import open_client
 from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from milvus_profiles.masked import MaskedFields, SecretText
 from tests.support import faults, layers, sockets
+from tests.support.connections import at, declared, of, variables_of
 from tests.support.environment import coverage_variables, run_python
 from tests.support.milvus import MilvusServer
 from tests.support.reporters import reported
@@ -30,19 +30,14 @@ PROJECT = Path(__file__).parents[1]
 PROGRAM = (PROJECT / "tests/support/pymilvus_program.py").read_text()
 
 
-def variables(alias: str, server: MilvusServer) -> dict[str, str]:
-    """A profile that leads to a server, as variables."""
-    found = {"URI": server.uri, "TOKEN": server.token or "", "DB_NAME": "films"}
-    if server.certs:
-        found["SSL__CA"] = str(server.certs.ca)
-    if server.certs and server.tls == "mutual":
-        found |= {"SSL__CERT": str(server.certs.client.cert), "SSL__KEY": str(server.certs.client.key)}
-    return {f"MILVUS_PROFILES__{alias.upper()}__{name}": value for name, value in found.items()}
+@pytest.fixture(autouse=True)
+def _nothing_stays_open() -> Iterator[None]:
+    yield
+    mp.disconnect_all(grace=0)
 
 
-def env_of_tls(env: dict[str, str]) -> dict[str, str] | bool:
-    """The ``ssl`` of a profile that stands in variables."""
-    return {name.rpartition("__")[2].lower(): value for name, value in env.items() if "__SSL__" in name} or False
+def connect(server: MilvusServer) -> mp.Connection:
+    return mp.connect("prod", profiles=of(server))
 
 
 @pytest.fixture(scope="module")
@@ -52,22 +47,16 @@ def servers(
     """Profiles of servers that have a database `films`."""
     named = {"plain": milvus_plain, "auth": milvus_auth, "tls": milvus_tls, "mtls": milvus_mtls}
     env: dict[str, str] = {}
+    made: list[MilvusServer] = []
     for alias, server in named.items():
-        env |= variables(alias, server)
-    admins: list[dict[str, Any]] = [
-        {"uri": server.uri, "token": server.token, "ssl": env_of_tls(variables(alias, server))}
-        for alias, server in named.items()
-    ]
-    made: list[dict[str, Any]] = []
-    for admin in admins:
-        with mp.connect(profiles=mp.load(env={}), **admin) as conn:
-            if "films" not in conn.client().list_databases():  # others use these servers, too
-                conn.client().create_database("films")
-                made.append(admin)
+        env |= {**variables_of(server, alias=alias), f"MILVUS_PROFILES__{alias.upper()}__DB_NAME": "films"}
+        if "films" not in connect(server).client().list_databases():  # others use these servers, too
+            connect(server).client().create_database("films")
+            made.append(server)
     yield env
-    for admin in made:
-        with mp.connect(profiles=mp.load(env={}), **admin) as conn:
-            conn.client().drop_database("films")
+    for server in made:
+        connect(server).client().drop_database("films")
+    mp.disconnect_all(grace=0)
 
 
 @pytest.mark.parametrize("version", [*(pytest.param(older, marks=pytest.mark.sdks) for older in ("2.5", "2.6")), "3.0"])
@@ -87,9 +76,7 @@ def test_clients_of_profiles_work_with_each_version(version: str, servers: dict[
         **coverage_variables(),
     }
     aliases = ["plain", "auth", "tls", "mtls"]
-    done = subprocess.run(
-        [python, "-c", PROGRAM, *aliases, "lite"], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=240
-    )
+    done = run_python(PROGRAM, *aliases, "lite", python=python, env=env, cwd=tmp_path, timeout=240)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["version"].startswith(version)
@@ -129,8 +116,8 @@ def test_a_password_that_changes_on_the_server_is_not_noticed(milvus_auth: Milvu
     admin.create_user("rotating", "Password0")
     secret = tmp_path / "password"
     secret.write_text("Password0")
-    env = {"URI": milvus_auth.uri, "USER": "rotating", "PASSWORD_FILE": str(secret)}
-    profiles = mp.load(env={f"MILVUS_PROFILES__PROD__{name}": value for name, value in env.items()}, cwd="/")
+    login = {"MILVUS_PROFILES__PROD__USER": "rotating", "MILVUS_PROFILES__PROD__PASSWORD_FILE": str(secret)}
+    profiles = at(milvus_auth.port, **login)
 
     def rotate(old: str, new: str) -> None:
         secret.write_text(new)
@@ -150,17 +137,6 @@ def test_a_password_that_changes_on_the_server_is_not_noticed(milvus_auth: Milvu
         asyncio.run(in_asyncio())
     finally:
         admin.drop_user("rotating")
-
-
-def connect(server: MilvusServer) -> mp.Connection:
-    env = variables("prod", server) | {"MILVUS_PROFILES__PROD__DB_NAME": ""}
-    return mp.connect("prod", profiles=mp.load(env=env, cwd="/"))
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Iterator[None]:
-    yield
-    mp.disconnect_all(grace=0)
 
 
 def test_arguments_of_the_call_win(milvus_auth: MilvusServer, milvus_plain: MilvusServer) -> None:
@@ -202,15 +178,14 @@ def test_no_client_that_failed_leaves_a_connection_behind(milvus_auth: MilvusSer
 
 def test_the_client_goes_on_after_its_connection_was_cut(milvus_plain: MilvusServer) -> None:
     with faults.tcp_proxy(milvus_plain.port) as proxy:
-        profiles = mp.load(env={"MILVUS_PROFILES__PROD__URI": f"http://127.0.0.1:{proxy.port}"}, cwd="/")
-        client = mp.connect("prod", profiles=profiles).client()
+        client = at(proxy.port).connect("prod").client()
         proxy.drop()
         assert client.list_collections() == []
         client.close()
 
 
 def test_an_ipv6_address_is_refused_by_name() -> None:
-    profiles = mp.load(env={"MILVUS_PROFILES__SIX__URI": "http://[::1]:19530"}, cwd="/")
+    profiles = declared(MILVUS_PROFILES__SIX__URI="http://[::1]:19530")
     with pytest.raises(errors.ConfigError, match=r"IPv6 address \[::1\]:19530") as caught:
         mp.connection_args("six", profiles=profiles)
     assert caught.value.hint is not None
@@ -239,7 +214,7 @@ def test_connection_args_hide_the_token_from_a_log_only(tmp_path: Path) -> None:
 
 
 def test_connection_args_share_the_milvus_lite_of_this_process(tmp_path: Path) -> None:
-    profiles = mp.load(env={"MILVUS_PROFILES__LITE__URI": str(tmp_path / "x.db")}, cwd="/")
+    profiles = declared(MILVUS_PROFILES__LITE__URI=str(tmp_path / "x.db"))
     make = import_with_pymilvus("pymilvus").MilvusClient
     arguments = mp.connection_args("lite", profiles=profiles)
     assert arguments["uri"].startswith("http://127.0.0.1:")

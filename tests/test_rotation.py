@@ -18,13 +18,11 @@ from milvus_profiles.channel.core_base import FileWatch
 from milvus_profiles.channel.wire import SHOW_COLLECTIONS
 from milvus_profiles.live.spec import SpecKey
 from tests.support.certificates import Certificates, Identity
-from tests.support.connections import Declared, Shell, any_shell, declared_prod, uri
+from tests.support.connections import Declared, Shell, uri
 from tests.support.scripted_grpc import Call, Refusal, milvus_answer, scripted_server
 from tests.support.sockets import connections_to
 from tests.support.speaking import encoded
 from tests.support.waiting import until
-
-__all__ = ["any_shell", "declared_prod"]
 
 
 @pytest.fixture(autouse=True)
@@ -64,12 +62,6 @@ def test_no_token_goes_to_the_other_address(prod: Declared) -> None:
 # --- certificates ---
 
 
-def copy(identity: Identity, directory: Path) -> Identity:
-    mine = Identity(directory / "client.pem", directory / "client.key")
-    put(identity, mine)
-    return mine
-
-
 def put(identity: Identity, where: Identity) -> None:
     # A new file each, as the tools do that rotate certificates.
     for source, target in ((identity.cert, where.cert), (identity.key, where.key)):
@@ -86,14 +78,14 @@ def serial(identity: Identity) -> int:
 @pytest.fixture
 def mutual(certificates: Certificates, tmp_path: Path) -> Identity:
     """The client's certificate, to be replaced."""
-    return copy(certificates.client, tmp_path)
+    mine = Identity(tmp_path / "client.pem", tmp_path / "client.key")
+    put(certificates.client, mine)
+    return mine
 
 
 def with_tls(port: int, certificates: Certificates, mine: Identity) -> list[str]:
-    return [
-        f'uri = "https://127.0.0.1:{port}"',
-        f'ssl = {{ ca = "{certificates.ca}", cert = "{mine.cert}", key = "{mine.key}" }}',
-    ]
+    files = f'ssl = {{ ca = "{certificates.ca}", cert = "{mine.cert}", key = "{mine.key}" }}'
+    return [f'uri = "https://127.0.0.1:{port}"', files]
 
 
 def test_a_changed_certificate_is_seen_by_the_next_connect(

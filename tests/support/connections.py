@@ -25,17 +25,16 @@ from .waiting import until
 T = TypeVar("T")
 
 
-def variables_of(server: MilvusServer, **more: str) -> dict[str, str]:
-    """The variables that declare one profile, `prod`, which leads to a server."""
-    env = {"MILVUS_PROFILES__PROD__URI": server.uri}
+def variables_of(server: MilvusServer, *, alias: str = "prod", **more: str) -> dict[str, str]:
+    """The variables that declare one profile, which leads to a server."""
+    fields = {"URI": server.uri}
     if server.token:
-        env["MILVUS_PROFILES__PROD__TOKEN"] = server.token
+        fields["TOKEN"] = server.token
     if server.certs:
-        env["MILVUS_PROFILES__PROD__SSL__CA"] = str(server.certs.ca)
+        fields["SSL__CA"] = str(server.certs.ca)
     if server.tls == "mutual" and server.certs:
-        env["MILVUS_PROFILES__PROD__SSL__CERT"] = str(server.certs.client.cert)
-        env["MILVUS_PROFILES__PROD__SSL__KEY"] = str(server.certs.client.key)
-    return {**env, **more}
+        fields |= {"SSL__CERT": str(server.certs.client.cert), "SSL__KEY": str(server.certs.client.key)}
+    return {**{f"MILVUS_PROFILES__{alias.upper()}__{name}": value for name, value in fields.items()}, **more}
 
 
 def of(server: MilvusServer, **more: str) -> mp.Profiles:

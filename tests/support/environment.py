@@ -48,7 +48,9 @@ def coverage_variables() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "COV_CORE_"))}
 
 
-def run_python(program: str, *words: object, **how: Any) -> subprocess.CompletedProcess[str]:
+def run_python(
+    program: str, *words: object, python: str | Path = sys.executable, **how: Any
+) -> subprocess.CompletedProcess[str]:
     """A program in a Python of its own, and what it printed; `how` is what `subprocess.run` takes besides."""
     how = {"capture_output": True, "text": True, "timeout": 120, **how}
-    return subprocess.run([sys.executable, "-c", program, *map(str, words)], **how)
+    return subprocess.run([python, "-c", program, *map(str, words)], **how)

@@ -68,10 +68,7 @@ class Meter:
     def __call__(self, words: Sequence[str], text: str, env: Mapping[str, str], limit: int) -> Cost:
         """Run one command line in a project with that text in its file."""
         (self.project / "milvus.toml").write_text(text)
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"words": words, "env": env, "limit": limit}) + "\n")
-        self._process.stdin.flush()
-        return Cost(**self._answer())
+        return Cost(**self._asked({"words": words, "env": env, "limit": limit}))
 
     def slowness(self) -> float:
         """How many times longer this machine takes at this moment than one of our day with a core to itself, 1 to 4.
@@ -79,17 +76,16 @@ class Meter:
         By work that has nothing to do with the package, so that nothing that becomes slower there looks like a slow
         machine; and no more than four times, so that the slowest machine judges too.
         """
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"slowness": True}) + "\n")
-        self._process.stdin.flush()
-        return float(self._answer()["slowness"])
+        return float(self._asked({"slowness": True})["slowness"])
 
     def close(self) -> None:
+        self._process.communicate(timeout=60)
+
+    def _asked(self, request: dict[str, object]) -> Any:
         assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(60)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None

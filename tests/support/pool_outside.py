@@ -16,6 +16,10 @@ from milvus_profiles.pool_settings import PoolSettings
 from milvus_profiles.profile import Profile
 
 
+def exclusive(**settings: Any) -> PoolSettings:
+    return PoolSettings(mode="exclusive", **settings)
+
+
 @dataclass
 class Call:
     """What a lease has as its channel: called, it raises where the lease is over."""
@@ -30,8 +34,7 @@ class Call:
 class Link:
     """An open channel; closing and testing it is counted."""
 
-    def __init__(self, outside: _Outside, key: str) -> None:
-        self.outside = outside
+    def __init__(self, key: str) -> None:
         self.key = key
         self.profile = Profile(alias=key, uri="http://h")
         self.live: Any = self
@@ -76,8 +79,11 @@ class AsyncLink(Link):
 
 
 class _Outside:
-    def __init__(self, **settings: PoolSettings) -> None:
-        self.settings = settings
+    def __init__(self) -> None:
+        self.settings: dict[str, PoolSettings] = {}
+        self.slow: dict[str, Any] = {}
+        """Keys whose channels open when the event is set."""
+        self.guard = threading.Lock()
         self.links: list[Any] = []
         self.attempts: list[str] = []
         self.broken: set[str] = set()
@@ -94,16 +100,18 @@ class _Outside:
         return key.lower(), self.settings.get(key.lower())
 
     def _began(self, key: str) -> None:
-        self.attempts.append(key)
-        self.opening += 1
-        self.most_opening = max(self.most_opening, self.opening)
+        with self.guard:
+            self.attempts.append(key)
+            self.opening += 1
+            self.most_opening = max(self.most_opening, self.opening)
 
     def _ended(self, key: str, kind: type[Link]) -> Any:
-        self.opening -= 1
-        if key in self.broken:
-            raise UnreachableError(f"{key} refuses", hint="start it")
-        link = kind(self, key)
-        self.links.append(link)
+        with self.guard:
+            self.opening -= 1
+            if key in self.broken:
+                raise UnreachableError(f"{key} refuses", hint="start it")
+            link = kind(key)
+            self.links.append(link)
         return link
 
 
@@ -112,22 +120,14 @@ class Outside(_Outside):
 
     lease: Callable[[], Lease] = PooledConnection
 
-    def __init__(self, **settings: PoolSettings) -> None:
-        super().__init__(**settings)
-        self.guard = threading.Lock()
-        self.slow: dict[str, threading.Event] = {}
-        """Keys whose channels open when the event is set."""
-
     def introduce(self, key: str) -> tuple[str, PoolSettings | None]:
         return self._introduced(key)
 
     def open(self, key: str) -> SyncLink:
-        with self.guard:
-            self._began(key)
+        self._began(key)
         if key in self.slow:
             assert self.slow[key].wait(30)
-        with self.guard:
-            link: SyncLink = self._ended(key, SyncLink)
+        link: SyncLink = self._ended(key, SyncLink)
         return link
 
 
@@ -135,11 +135,6 @@ class AsyncOutside(_Outside):
     """For the pool of asyncio."""
 
     lease: Callable[[], Lease] = AsyncPooledConnection
-
-    def __init__(self, **settings: PoolSettings) -> None:
-        super().__init__(**settings)
-        self.slow: dict[str, asyncio.Event] = {}
-        """Keys whose channels open when the event is set."""
 
     async def introduce(self, key: str) -> tuple[str, PoolSettings | None]:
         await asyncio.sleep(0)

@@ -11,7 +11,7 @@ from typing import Any
 import milvus_profiles as mp
 from milvus_profiles.pool_settings import PoolSettings
 
-from .pool_outside import AsyncOutside, Outside
+from .pool_outside import AsyncOutside, Outside, exclusive
 from .waiting import eventually
 
 
@@ -94,7 +94,7 @@ class Shell:
     @asynccontextmanager
     async def exclusive(self, **settings: Any) -> AsyncIterator[Any]:
         """An open pool in exclusive mode, closed at the end."""
-        async with self.entered(self.pool(PoolSettings(mode="exclusive", **settings))) as pool:
+        async with self.entered(self.pool(exclusive(**settings))) as pool:
             yield pool
 
     async def get(self, pool: Any, key: str = "a", **named: Any) -> Any:

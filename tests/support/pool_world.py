@@ -11,13 +11,14 @@ import math
 import random
 from dataclasses import dataclass, field
 
+import pytest
+
 from milvus_profiles.pool.core import Core
 from milvus_profiles.pool.state import (
     Action,
     CheckHealth,
     Close,
     KeyState,
-    Leak,
     Lease,
     Open,
     Outcome,
@@ -60,9 +61,7 @@ class World:
     closing: list[Channel] = field(default_factory=list)
     testing: list[Channel] = field(default_factory=list)
     allowed: dict[str, int] = field(default_factory=dict)
-    leaks: list[Leak] = field(default_factory=list)
     steps: int = 0
-    is_planned: bool = True
     is_closed: bool = False
 
     def __post_init__(self) -> None:
@@ -77,26 +76,24 @@ class World:
             self.waiting[name] = []
         return self.core.keys[name]
 
-    def borrow(self, name: str) -> str:
-        """Take a lease or queue up; returns what came of it."""
+    def borrow(self, name: str) -> None:
+        """Take a lease or queue up."""
         key = self.key(name)
         lease = Lease()
         idle_before = {entry: entry.load for entry in key.available}
         if self.core.take(key, lease, self.now):
             assert not self.waiting[name], "somebody waits already"
             self._granted(lease, key, idle_before)
-            return "taken"
+            return
         waiter = Waiter(key, lease)
         answer = self.core.queue_up(waiter, self.now)
         if answer == "waiting":
             self.waiting[name].append(waiter)
-            self.is_planned = False
         else:
             assert lease.entry is None
             assert (answer == "closed") == self.is_closed
             if answer == "exhausted":
                 assert key.max_waiting < math.inf
-        return answer
 
     def _granted(self, lease: Lease, key: KeyState, before: dict[PoolEntry, int] | None = None) -> None:
         entry = lease.entry
@@ -117,50 +114,39 @@ class World:
         self.leases.append(lease)
         self.granted[lease] = channel
 
-    def give_back(self, index: int, *, suspect: bool = False) -> None:
+    def _taken_back(self, index: int) -> tuple[Lease, Channel]:
         lease = self.leases.pop(index % len(self.leases))
-        self._returned(lease)
+        channel = self.granted.pop(lease)
+        channel.leases -= 1
+        channel.returned = self.now
+        return lease, channel
+
+    def give_back(self, index: int, *, suspect: bool = False) -> None:
+        lease, _ = self._taken_back(index)
         self._woken(self.core.release(lease, self.now, check=suspect))
         assert lease.entry is None
-        try:
+        with pytest.raises(ValueError, match="returned before"):
             self.core.release(lease, self.now)
-        except ValueError:
-            return
-        raise AssertionError("it was returned twice")
 
     def find_bad(self, index: int) -> None:
         """A test of the borrower found the channel bad."""
-        lease = self.leases.pop(index % len(self.leases))
-        channel = self._returned(lease)
+        lease, channel = self._taken_back(index)
         self.core.discard(lease, self.now)
-        if channel.state == "open" and channel.retired_until is None:
-            channel.retired_until = self.now + self.settings.drain_timeout
-            if channel in self.testing:
-                self.testing.remove(channel)
+        self._found_bad(channel)
         name = channel.entry.key.name
         if not self.is_closed:  # it tries again, before all others
             waiter = Waiter(self.core.keys[name], lease)
             assert self.core.queue_up(waiter, self.now, again=True) == "waiting"
             self.waiting[name].insert(0, waiter)
-        self.is_planned = False
 
     def drop(self, index: int) -> None:
         """A lease becomes garbage without being returned."""
-        lease = self.leases.pop(index % len(self.leases))
-        self._returned(lease)
         before = len(self.core.dropped)
+        lease, _ = self._taken_back(index)
         del lease
         if len(self.core.dropped) == before:
             gc.collect()
         assert len(self.core.dropped) == before + 1
-        self.is_planned = False
-
-    def _returned(self, lease: Lease) -> Channel:
-        channel = self.granted.pop(lease)
-        channel.leases -= 1
-        channel.returned = self.now
-        self.is_planned = False
-        return channel
 
     def _woken(self, waiter: Waiter | None) -> None:
         if waiter is None:
@@ -188,12 +174,10 @@ class World:
             self._woken(self.core.cancel(waiter, self.now))
         assert waiter.lease is not None
         assert waiter.lease.entry is None
-        self.is_planned = False
 
     def cancel_granted(self, index: int) -> None:
         """Who was given a lease is cancelled before it could look."""
-        lease = self.leases.pop(index % len(self.leases))
-        channel = self._returned(lease)
+        lease, channel = self._taken_back(index)
         waiter = Waiter(channel.entry.key, lease)
         waiter.outcome = Outcome.GRANTED
         self._woken(self.core.cancel(waiter, self.now))
@@ -203,7 +187,6 @@ class World:
         waiter = Waiter(self.key(name), None)
         if self.core.prepare(waiter, self.now):
             self.preparing.append(waiter)
-            self.is_planned = False
 
     # --- what channels do ---
 
@@ -218,20 +201,21 @@ class World:
         else:
             channel.state = "closed"
             self.core.open_failed(channel.entry, OSError("refused"), self.now)
-        self.is_planned = False
 
     def closed(self, index: int) -> None:
         channel = self.closing.pop(index % len(self.closing))
         channel.state = "closed"
         self.core.closed(channel.entry)
-        self.is_planned = False
 
     def tested(self, index: int, *, good: bool) -> None:
         channel = self.testing.pop(index % len(self.testing))
-        if not good and channel.state == "open" and channel.retired_until is None:
-            channel.retired_until = self.now + self.settings.drain_timeout
+        if not good:
+            self._found_bad(channel)
         self.core.checked(channel.entry, good, self.now)
-        self.is_planned = False
+
+    def _found_bad(self, channel: Channel) -> None:
+        if channel.state == "open" and channel.retired_until is None:
+            self._retire(channel, self.now + self.settings.drain_timeout)
 
     # --- what owners do ---
 
@@ -239,7 +223,6 @@ class World:
         key = self.key(name)
         self.core.key(name, settings)
         self.allowed[name] = max(key.cap, len(key.entries))
-        self.is_planned = False
 
     def clear(self, name: str) -> None:
         key = self.key(name)
@@ -247,37 +230,36 @@ class World:
         for channel in self.channels.values():
             if channel.entry.key is key and channel.state == "open" and not channel.entry.load:
                 self._retire(channel, math.inf)
-        self.is_planned = False
 
     def drain(self) -> None:
         self.core.drain(self.now)
-        for channel in self.channels.values():
-            if channel.state == "open":
-                self._retire(channel, self.now + self.settings.drain_timeout)
-        self.is_planned = False
+        self._retire_all(self.now + self.settings.drain_timeout)
 
     def close(self, timeout: float) -> None:
         self.core.close(self.now + timeout)
         self.is_closed = True
+        self._retire_all(self.now + timeout)
+
+    def _retire_all(self, until: float) -> None:
         for channel in self.channels.values():
             if channel.state == "open":
-                self._retire(channel, self.now + timeout)
-        self.is_planned = False
+                self._retire(channel, until)
 
     def _retire(self, channel: Channel, until: float) -> None:
-        if channel.retired_until is None:
-            channel.retired_until = until
-        else:
-            channel.retired_until = min(channel.retired_until, until)
+        before = math.inf if channel.retired_until is None else channel.retired_until
+        channel.retired_until = min(before, until)
         if channel in self.testing:
             self.testing.remove(channel)
 
     def advance(self, seconds: float) -> None:
         self.now += seconds
-        if self.now >= self.core.wake_at:
-            self.is_planned = False
 
     # --- plans ---
+
+    @property
+    def is_planned(self) -> bool:
+        """Nothing makes a shell ask for a plan now."""
+        return not (self.core.dirty or self.core.dropped) and self.now < self.core.wake_at
 
     def plan(self) -> None:
         for _ in range(100):
@@ -287,7 +269,6 @@ class World:
                 break
         else:
             raise AssertionError("planning does not come to an end")
-        self.is_planned = True
 
     def _carry_out(self, action: Action) -> None:
         if isinstance(action, Open):
@@ -313,8 +294,6 @@ class World:
             self.testing.append(channel)
         elif isinstance(action, Wake):
             self._woken(action.waiter)
-        else:
-            self.leaks.append(action)
 
     # --- the rules ---
 
