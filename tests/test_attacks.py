@@ -385,12 +385,6 @@ def test_a_project_file_that_is_a_link_to_the_users_own_brings_nothing_new(
     assert_refused(victim.uses(), attacker, 6, "UnreachableError")
 
 
-def test_a_pipe_in_place_of_the_project_file_does_not_hang(victim: Victim, attacker: Recorder) -> None:
-    os.mkfifo(victim.cli.cwd / "milvus.toml")
-    victim.cli("profile", "test", "prod", "--json", timeout=20, status=3)
-    assert json.loads(victim.python("prod", "{}", timeout=20).stdout)["error"] == "ConfigError"
-
-
 def test_testing_all_of_a_hostile_repository_sends_no_secret(
     victim: Victim, attacker: Recorder, stored: KeyringSession, good_port: int
 ) -> None:

@@ -114,17 +114,6 @@ def test_explain_names_variables_that_mean_nothing(cli: Command, file: Path) -> 
     assert "hushhush" not in outcome.stdout + outcome.stderr
 
 
-def test_unknown_alias_is_suggested(cli: Command, file: Path) -> None:
-    outcome = cli("profile", "show", "prdo", "--json", status=3)
-    assert outcome.stdout == ""
-    assert outcome.error == {
-        "error": "unknown_profile",
-        "message": "there is no profile 'prdo'",
-        "hint": "did you mean 'prod'?",
-        "location": None,
-    }
-
-
 @pytest.mark.parametrize(
     "words",
     [
@@ -175,24 +164,6 @@ def test_bad_file_is_one_clear_error_with_its_place(cli: Command, project: Path,
     assert error["error"] == "config"
     assert error["location"].startswith(str(path))
     assert path.read_bytes() == content
-
-
-BAD_PROFILES = {
-    "wrong type": 'timeout = "soon"',
-    "unknown key": "timout = 3",
-    "cycle": 'extends = "a"',
-    "missing PEM": 'ssl = { ca = "nowhere.pem" }',
-}
-
-
-@pytest.mark.parametrize("line", BAD_PROFILES.values(), ids=BAD_PROFILES.keys())
-def test_bad_profile_is_one_clear_error_with_its_place(cli: Command, project: Path, line: str) -> None:
-    path = project / "conf.toml"
-    path.write_text(f'[profiles.a]\nuri = "https://localhost/db"\nuser = "u"\n{line}\n')
-    outcome = cli("--config", path, "profile", "show", "a", status=3)
-    assert f"at {path}:" in outcome.stderr
-    assert "Traceback" not in outcome.stderr
-    assert cli("--config", path, "profile", "list").returncode == 0
 
 
 def test_config_validate_lists_every_finding(cli: Command, project: Path) -> None:

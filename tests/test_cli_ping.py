@@ -71,6 +71,8 @@ def test_the_time_that_a_secret_takes_is_a_part_of_its_own(
 def test_a_probe_asks_once(cli: Command, declared: scripted_grpc.ScriptedServer, words: str, option: str) -> None:
     refused = cli("ping", "--probe", *words.split(), status=2)
     assert refused.stderr.startswith(f"error: --probe asks once, so {option} has no place beside it\n")
+    assert "--probe prints nothing" in cli("ping", "--probe", "--json", status=2).stderr
+    assert "two profiles" in cli("ping", "prod", "--probe", "--profile", "other", status=2).stderr
     assert cli("ping", "--probe", status=0).stdout == ""
 
 

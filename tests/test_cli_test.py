@@ -210,18 +210,3 @@ def test_a_failure_reads_well_on_a_terminal(cli: Command, milvus_plain: MilvusSe
     assert "hint: " in screen.text
     assert "prod: failed at tls (exit status 7)" in screen.text
     assert "\x1b[31m" in screen.raw
-
-
-def test_add_with_test_writes_nothing_if_it_fails(
-    cli: Command, home: Path, milvus_auth: MilvusServer, keyring_session: KeyringSession
-) -> None:
-    words = ["profile", "add", "prod", "--uri", milvus_auth.uri.replace("127.0.0.1", "localhost"), "--user", "root"]
-    # The keyring is one for all tests, and another may have stored a password for this server.
-    account = f"plain|localhost|{milvus_auth.port}|root"
-    keyring_session.delete("milvus-profiles", account)
-    refused = cli(*words, "--password-stdin", "--test", input="wrong", keyring=keyring_session, status=9)
-    assert "nothing was written" in refused.stderr
-    assert not (home / ".config/milvus/milvus.toml").exists()
-    assert keyring_session.get("milvus-profiles", account) is None
-    cli(*words, "--password-stdin", "--test", input="Milvus", keyring=keyring_session, status=0)
-    assert cli("profile", "test", keyring=keyring_session).returncode == 0
