@@ -66,10 +66,8 @@ def test_paths_of_arguments_count_from_the_current_directory(cli: Command, file:
     ("words", "status"),
     [
         (["one", "timeout"], 2),
-        (["one", "timeout=soon"], 3),
         (["one", "timout=3"], 3),
         (["one", "ssl.caa=3"], 3),
-        (["one", "keepalive=3"], 3),
         (["one", "keepalive.time=1"], 3),
         (["one", "host=x"], 3),
         (["one", "token.command=op read"], 2),
@@ -103,13 +101,6 @@ def test_copy_adds_a_profile(cli: Command, file: Path) -> None:
     assert [row["alias"] for row in cli("profile", "list", "--json").json] == ["one", "two", "three"]
 
 
-def test_remove_of_a_parent_is_refused(cli: Command, file: Path) -> None:
-    outcome = cli("profile", "remove", "one", "--json", status=3)
-    assert outcome.error["error"] == "edit_conflict"
-    assert "two" in outcome.error["message"]
-    assert file.read_text() == FILE
-
-
 EDITS = "set one timeout=3", "unset one ssl", "rename one uno", "copy one c", "add new --uri h", "remove two"
 
 
@@ -121,19 +112,11 @@ def test_dry_run_of_each_edit_changes_nothing(cli: Command, file: Path, words: s
     assert file.read_text() == FILE
 
 
-def is_trusted(cli: Command) -> bool:
-    return bool(cli("profile", "list", "--json").json[0]["trusted"])
-
-
 def test_edits_of_a_trusted_file_keep_it_trusted(cli: Command, file: Path) -> None:
-    outcome = cli("profile", "set", "one", "timeout=3")
-    assert "is not trusted" in outcome.stderr
-    assert not is_trusted(cli)
     cli("trust")
-    assert cli("profile", "set", "one", "timeout=4").stderr == ""
-    assert is_trusted(cli)
-    assert cli("profile", "set", "one", "timeout=5", "--dry-run").returncode == 0
-    assert is_trusted(cli)
+    for more in ([], ["--dry-run"]):
+        assert cli("profile", "set", "one", "timeout=4", *more, status=0).stderr == ""
+        assert cli("profile", "list", "--json").json[0]["trusted"]
 
 
 @pytest.mark.parametrize("words", [*EDITS, "use one --project-file"])
