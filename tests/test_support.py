@@ -139,7 +139,7 @@ def test_a_server_that_cannot_start_shows_its_log(start_milvus: StartMilvus, tmp
 
 # --- the command -----------------------------------------------------------------------------------------------------
 
-REPORT = "import json, os, sys; print(json.dumps([sys.argv[1:], dict(os.environ), os.getcwd(), sys.stdin.read()]))"
+REPORT = "import json, os; print(json.dumps(dict(os.environ)))"
 ASK = """
 import getpass, os, sys
 name = input("name? ")
@@ -154,13 +154,10 @@ def program(home: Path, project: Path) -> Command:
 
 
 def test_a_command_runs_in_an_environment_of_which_everything_is_known(
-    program: Command, home: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+    program: Command, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MILVUS_URI", "http://production:19530")
-    arguments, environment, cwd, stdin = program(REPORT, "a", "--json", env={"EXTRA": "1", "LANG": None}).json
-    assert arguments == ["a", "--json"]
-    assert cwd == str(project)
-    assert stdin == ""
+    environment = program(REPORT, env={"EXTRA": "1", "LANG": None}).json
     assert {name for name in environment if not name.startswith(("COV", "LC_"))} == {
         "PATH", "HOME", "DBUS_SESSION_BUS_ADDRESS", "EXTRA"
     }  # fmt: skip
@@ -201,7 +198,7 @@ def test_a_command_in_a_copy_has_what_a_fresh_process_has(cli: Command) -> None:
 def test_a_command_in_a_copy_that_hangs_is_ended_and_shown(cli: Command, tmp_path: Path, words: str) -> None:
     (cli.cwd / "milvus.toml").write_text('[profiles.a]\nuri = "http://127.0.0.1:1"\n')
     pid = tmp_path / "pid"
-    with pytest.raises(AssertionError, match=r"(?s)still running after.*so far"):
+    with pytest.raises(AssertionError, match=r"(?s)timed out after.*so far"):
         cli("exec", "a", "--", "sh", "-c", f"echo so far; echo $$ > {pid}; exec {words}", timeout=2)
     until(lambda: has_ended(int(pid.read_text())))
 
