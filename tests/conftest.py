@@ -12,6 +12,7 @@ import os  # noqa: E402
 import shutil  # noqa: E402
 import socket  # noqa: E402
 import sys  # noqa: E402
+import tempfile  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
@@ -20,6 +21,7 @@ import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 import milvus_profiles as mp  # noqa: E402
+from milvus_profiles.secrets.resolution import forget  # noqa: E402
 from tests.support import binaries  # noqa: E402
 from tests.support import certificates as certificate_files  # noqa: E402
 from tests.support.certificates import Certificates  # noqa: E402
@@ -82,6 +84,15 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory for every user: not in pytest's own, which each session closes to others again."""
+    directory = Path(tempfile.mkdtemp(prefix="milvus-profiles-open-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
 def file(project: Path, request: pytest.FixtureRequest) -> Path:
     """The file of the project, with the text that the module of the test has as `FILE`."""
     path = project / "milvus.toml"
@@ -141,6 +152,14 @@ def fresh_keyring(reaper: Reaper) -> Iterator[KeyringSession]:
 def no_keyring_env(home: Path) -> dict[str, str]:
     """A whole environment in which there is no session bus, so no keyring."""
     return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", **nowhere(home)}
+
+
+@pytest.fixture
+def nothing_kept() -> Iterator[None]:
+    """No secret that was fetched before, or by this test for the next."""
+    forget()
+    yield
+    forget()
 
 
 # --- certificates and servers --------------------------------------------------------------------------------------

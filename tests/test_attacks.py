@@ -6,12 +6,12 @@ listening socket that keeps every byte it is sent.  A control shows that the soc
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -19,9 +19,11 @@ import pytest
 
 from tests.support.command import Command
 from tests.support.faults import Recorder, listener, recorder, refused_port
+from tests.support.files import written
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import Call, Refusal, scripted_server
 from tests.support.secret_service import KeyringSession
+from tests.support.waiting import side_by_side
 
 pytestmark = pytest.mark.security
 
@@ -30,9 +32,8 @@ PROGRAM = """\
 import json, sys
 import milvus_profiles as mp
 
-fields = json.loads(sys.argv[2])
 try:
-    connection = mp.connect(sys.argv[1] or None, timeout=1.5, **fields)
+    connection = mp.connect(sys.argv[1] or None, timeout=1.5)
 except mp.MilvusProfilesError as error:
     print(json.dumps({"error": type(error).__name__, "text": str(error), "status": error.exit_status}))
 else:
@@ -75,14 +76,9 @@ class Victim:
         (script / "program.py").write_text(PROGRAM)
         self.python = Command([sys.executable, script / "program.py"], cli.home, cli.cwd)
 
-    def project_file(self, text: str, directory: Path | None = None) -> Path:
-        path = (directory or self.cli.cwd) / "milvus.toml"
+    def project_file(self, text: str) -> Path:
+        path = self.cli.cwd / "milvus.toml"
         path.write_text(text)
-        return path
-
-    def trusts(self, text: str) -> Path:
-        path = self.project_file(text)
-        self.cli("trust", status=0)
         return path
 
     def uses(
@@ -92,26 +88,17 @@ class Victim:
         env: Mapping[str, str | None] | None = None,
         keyring: KeyringSession | None = None,
         cwd: Path | None = None,
-        fields: Mapping[str, object] | None = None,
         config: Path | None = None,
     ) -> Result:
         """Test the profile and connect to it, side by side."""
         words = [*(["--config", str(config)] if config else []), "profile", "test", "--json", "--timeout", "1.5"]
-        tested = self.cli.popen(*words, *([alias] if alias else []), env=env, keyring=keyring, cwd=cwd)
+        test = partial(self.cli.real, *words, *([alias] if alias else []), env=env, keyring=keyring, cwd=cwd)
         named = {**(env or {}), **({"MILVUS_PROFILES_FILE": str(config)} if config else {})}
-        connected = self.python.popen(alias, json.dumps(fields or {}), env=named, keyring=keyring, cwd=cwd)
-        try:
-            test_out, test_err = tested.communicate(timeout=60)
-            program_out, program_err = connected.communicate(timeout=60)
-        except BaseException:
-            for process in (tested, connected):
-                process.kill()
-                process.wait()
-            raise
-        told = f"{test_out}\n{test_err}\n{program_out}\n{program_err}"
-        assert connected.returncode == 0, program_err
-        answer = json.loads(program_out)
-        return Result(tested.returncode, answer["error"], answer.get("text", ""), told)
+        connect = partial(self.python.real, alias, env=named, keyring=keyring, cwd=cwd)
+        tested, connected = side_by_side(lambda run: run(), [test], [connect])
+        told = f"{tested.stdout}\n{tested.stderr}\n{connected.stdout}\n{connected.stderr}"
+        assert connected.returncode == 0, connected.stderr
+        return Result(tested.returncode, connected.json["error"], connected.json.get("text", ""), told)
 
 
 @pytest.fixture
@@ -136,26 +123,6 @@ def profile(alias: str, port: int | str, *lines: str) -> str:
     return "\n".join((f"[profiles.{alias}]", f'uri = "http://127.0.0.1:{port}"', *lines, ""))
 
 
-@pytest.mark.parametrize("way", ["own file", "variable", "MILVUS_URI"])
-def test_the_socket_sees_a_secret_that_is_meant_for_it(victim: Victim, attacker: Recorder, way: str) -> None:
-    env = {}
-    if way == "own file":
-        victim.cli.own_file(profile("prod", attacker.port, f'token = "{CANARY}"'))
-    elif way == "variable":
-        victim.cli.own_file(profile("prod", attacker.port))
-        env = {"MILVUS_PROFILES__PROD__TOKEN": CANARY}
-    else:
-        env = {
-            "MILVUS_URI": f"http://127.0.0.1:{attacker.port}",
-            "MILVUS_TOKEN": CANARY,
-            "MILVUS_CONN_ALIAS": "prod",
-        }
-    result = victim.uses(env=env)
-    assert result.error is not None  # a recorder answers nothing
-    assert attacker.saw(CANARY)
-    assert CANARY not in result.told
-
-
 OWN, TAKEN = profile("prod", GOOD, TOKEN), profile("prod", EVIL)
 GATED_PARENT = f"[profiles.base]\n{GATED}\n" + profile("evil", EVIL, 'extends = "base"')
 TEMPLATE = f'[profiles.prod]\nuser = "root"\npassword = "{CANARY}"\n'
@@ -170,7 +137,6 @@ OF_THE_ENVIRONMENT: list[dict[str, str]] = [
 HALVES = [('host = "127.0.0.1"', {"PORT": EVIL}), (f"port = {EVIL}", {"HOST": "127.0.0.1"})]
 
 
-# The user's file, the project's, the alias that is used, and the variables of the profile `prod`.
 @dataclass(frozen=True)
 class Attempt:
     """The user's file, the project's, the profile that is used, and the variables that are set."""
@@ -220,6 +186,24 @@ REACHED = {
         "", profile("default", EVIL), "", {"MILVUS_TOKEN": CANARY, "MILVUS_USER": "root", "MILVUS_PASSWORD": CANARY}
     ),
 }
+
+
+# That the attacker's socket would see the secret.
+MEANT = {
+    "own file": Attempt(OWN.replace(GOOD, EVIL), ""),
+    "variable": Attempt(profile("prod", EVIL), "", env={"MILVUS_PROFILES__PROD__TOKEN": CANARY}),
+    "MILVUS_URI": Attempt("", "", "", {"MILVUS_URI": f"http://127.0.0.1:{EVIL}", "MILVUS_TOKEN": CANARY}),
+}
+
+
+@pytest.mark.parametrize("what", MEANT)
+def test_the_socket_sees_a_secret_that_is_meant_for_it(
+    victim: Victim, attacker: Recorder, good_port: int, tmp_path: Path, what: str
+) -> None:
+    result = MEANT[what].made(victim, good_port, attacker.port, tmp_path / "secret")
+    assert result.error is not None  # a recorder answers nothing
+    assert attacker.saw(CANARY)
+    assert CANARY not in result.told
 
 
 @pytest.mark.parametrize("what", TAKING)
@@ -314,7 +298,7 @@ def test_a_project_cannot_choose_the_keyring(victim: Victim, attacker: Recorder)
     )
     outcome = victim.cli("profile", "test", "evil", "--json", status=3)
     assert "keyring_backends" in outcome.error["message"]
-    assert json.loads(victim.python("evil", "{}").stdout)["error"] == "ConfigError"
+    assert victim.python("evil").json["error"] == "ConfigError"
     assert attacker.connections == 0
 
 
@@ -367,7 +351,8 @@ def test_a_secret_over_plaintext_to_another_machine_is_refused_before_any_socket
 def test_a_trusted_file_is_used_and_one_that_changed_since_is_not(victim: Victim, attacker: Recorder) -> None:
     env = {"TEAM_TOKEN": CANARY}
     with recorder() as team:
-        file = victim.trusts(profile("prod", team.port, GATED))
+        file = victim.project_file(profile("prod", team.port, GATED))
+        victim.cli("trust", status=0)
         assert victim.uses(env=env).error is not None
         assert team.saw(CANARY)
         trusted = file.stat()
@@ -383,12 +368,6 @@ def test_a_project_file_that_is_a_link_to_the_users_own_brings_nothing_new(
     (victim.cli.cwd / "milvus.toml").symlink_to(own)
     assert [row["trusted"] for row in victim.cli("profile", "list", "--json").json] == [True]
     assert_refused(victim.uses(), attacker, 6, "UnreachableError")
-
-
-def test_a_pipe_in_place_of_the_project_file_does_not_hang(victim: Victim, attacker: Recorder) -> None:
-    os.mkfifo(victim.cli.cwd / "milvus.toml")
-    victim.cli("profile", "test", "prod", "--json", timeout=20, status=3)
-    assert json.loads(victim.python("prod", "{}", timeout=20).stdout)["error"] == "ConfigError"
 
 
 def test_testing_all_of_a_hostile_repository_sends_no_secret(
@@ -506,14 +485,13 @@ def test_a_server_that_refuses_the_token_for_ever_gets_it_no_more_often_than_cal
 ) -> None:
     """And a command is not run in a loop: resolved again at most once within 5 s."""
 
-    def script(call: Call) -> bytes:
+    def refuse(call: Call) -> bytes:
         raise Refusal(grpc.StatusCode.UNAUTHENTICATED, "again")
 
     counted = tmp_path / "counted"
-    program = tmp_path / "get"
-    program.write_text(f'#!/bin/sh\necho >> {counted}\necho "{CANARY}-$(wc -l < {counted})"\n')
-    program.chmod(0o755)
-    with scripted_server(script) as server:
+    script = f'#!/bin/sh\necho >> {counted}\necho "{CANARY}-$(wc -l < {counted})"\n'
+    program = written(tmp_path / "get", script, 0o755)
+    with scripted_server(refuse) as server:
         victim.cli.own_file(profile("prod", server.port, f'token = {{ command = ["{program}"] }}'))
         result = victim.uses()
         calls = len(server.calls)

@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import StartMilvus
 from tests.support.certificates import Certificates
 from tests.support.command import Command
+from tests.support.files import written
 from tests.support.milvus import MilvusServer
 from tests.support.secret_service import KeyringSession
 
@@ -68,45 +69,10 @@ def test_a_project_file_that_the_command_creates_is_trusted(cli: Command, projec
     assert [row["trusted"] for row in cli("profile", "list", "--json").json] == [False] * 3
 
 
-def test_password_goes_into_the_keyring_and_not_into_the_file(cli: Command, keyring_session: KeyringSession) -> None:
-    words = ["profile", "add", "prod", "--uri", "http://127.0.0.1:29530", "--user", "root", "--password-stdin"]
-    outcome = cli(*words, "--default", "-v", input=SECRET + "\n", keyring=keyring_session, status=0)
-    assert SECRET not in outcome.stdout + outcome.stderr
-    assert SECRET not in cli.user_file.read_text()
-    assert 'user = "root"' in cli.user_file.read_text()
-    assert keyring_session.get("milvus-profiles", "plain|127.0.0.1|29530|root") == SECRET
-    status = cli("secret", "status", "prod", "--json", keyring=keyring_session, status=0)
-    assert status.json["auth"] == "keyring"
-    assert status.json["present"] is True
-    assert cli("profile", "list", "--json").json[0]["auth"] == "keyring"
-
-
-@pytest.mark.parametrize(
-    ("given", "kept", "user"),
-    [
-        (f"\ufeff{SECRET}\r\n", SECRET, "root"),
-        (f"{SECRET}\r\n", SECRET, "root"),
-        (SECRET, SECRET, "root"),
-        ("key", "key", ""),
-    ],
-)
-def test_a_secret_of_standard_input_is_read_as_one_of_a_file(
-    given: str, kept: str, user: str, cli: Command, keyring_session: KeyringSession
-) -> None:
-    words = ["--user", "root", "--password-stdin"] if user else ["--token-stdin"]
-    cli(
-        "profile", "add", "prod", "--uri", "https://bom.example", *words, input=given, keyring=keyring_session, status=0
-    )
-    assert keyring_session.get("milvus-profiles", f"tls|bom.example|443|{user}") == kept
-    assert user or "token = {keyring = true}" in cli.user_file.read_text()
-
-
 @pytest.mark.parametrize(
     ("given", "what"),
     [
-        ("", "is empty"),
         ("\ufeff\n", "is empty"),
-        ("hidden\r", "has several lines"),
         ("hidden\nhidden\n", "has several lines"),
         ("hidden\x1b", "contains a control character"),
     ],
@@ -125,13 +91,17 @@ def test_a_named_file_that_is_not_there_is_created_with_a_secret_and_after_a_tes
 ) -> None:
     path = project / "new/conf.toml"
     words, env = (["--config", str(path)], {}) if named == "--config" else ([], {named: str(path)})
-    address = ["--uri", milvus_auth.uri, "--user", "root", "--password-stdin"]
+    address = ["--uri", milvus_auth.uri.replace("127.0.0.1", "localhost"), "--user", "root", "--password-stdin"]
+    # The keyring is one for all tests, and another may have stored a password for this server.
+    account = f"plain|localhost|{milvus_auth.port}|root"
+    keyring_session.delete("milvus-profiles", account)
     for secret, status in (("wrong", 9), ("Milvus", 0)):
         outcome = cli(
             *words, "profile", "add", "a", *address, "--test", "--json", env=env, input=secret, keyring=keyring_session
         )
         assert (outcome.returncode, path.exists()) == (status, status == 0), outcome.stderr
         assert path.parent.exists() == path.exists()
+        assert keyring_session.get("milvus-profiles", account) == (secret if status == 0 else None)
     assert cli(*words, "profile", "test", "a", env=env, keyring=keyring_session).returncode == 0
     # Others do not: it may be a typing error.
     missing = {"MILVUS_PROFILES_FILE": "missing.toml"}
@@ -191,12 +161,8 @@ def test_options_that_contradict_each_other_are_usage_errors(cli: Command, words
     [
         ["bad alias", "--uri", "localhost"],
         ["a", "--uri", "https://root:hushhush@h"],
-        ["a", "--uri", "gopher://h"],
         ["a", "--uri", "https://h", "--no-ssl"],
-        ["a", "--uri", "127.1"],
         ["a", "--uri", "https://h", "--ca", "nowhere.pem"],
-        ["a", "--host", "h", "--port", "70000"],
-        ["a", "--uri", "https://h/x", "--db-name", "y"],
     ],
 )
 def test_values_that_make_no_profile_are_config_errors(cli: Command, words: list[str]) -> None:
@@ -377,8 +343,7 @@ def test_on_a_terminal_set_takes_the_secret_along(cli: Command, keyring_session:
 
 def test_edit_says_which_secrets_do_not_follow(cli: Command, tmp_path: Path) -> None:
     cli.own_file(SHARED)
-    (editor := tmp_path / "editor").write_text('#!/bin/sh\nsed -i s/one.example/uno.example/ "$1"\n')
-    editor.chmod(0o755)
+    editor = written(tmp_path / "editor", '#!/bin/sh\nsed -i s/one.example/uno.example/ "$1"\n', 0o755)
     told = cli.tty("profile", "edit", env={"EDITOR": str(editor)}, columns=250, status=0).text
     assert "for tls|one.example|443|u and does not follow to tls|uno.example|443|u" in told
     assert "two.example" not in told

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -79,20 +78,14 @@ def test_colours_can_be_turned_off(cli: Command, file: Path, words: list[str], e
     assert "\x1b[" not in cli.tty("profile", "list", *words, env=env).raw
 
 
-def test_show_json_gives_values_with_origins(cli: Command, file: Path) -> None:
-    outcome = cli("profile", "show", "--json", env={"MILVUS_PROFILES__PROD__TIMEOUT": "3"}, status=0)
-    shown = outcome.json
+def test_show_json_gives_values_with_origins_and_what_a_variable_overrides(cli: Command, file: Path) -> None:
+    env = {"MILVUS_PROFILES__PROD__TIMEOUT": "3", "MILVUS_PROFILES__PROD__USER": "alice"}
+    shown = cli("profile", "show", "--json", env=env, status=0).json
     assert set(shown) == {"alias", "values", "overridden"}
     assert shown["alias"] == "prod"
     assert shown["values"]["uri"] == {"value": "https://in03.cloud.example:443", "origin": f"{file}:4:1"}
     assert shown["values"]["db_name"] == {"value": "analytics", "origin": f"{file}:4:1"}
     assert shown["values"]["timeout"] == {"value": 3.0, "origin": "MILVUS_PROFILES__PROD__TIMEOUT"}
-    assert shown["overridden"] == []
-
-
-def test_show_says_what_a_variable_overrides(cli: Command, file: Path) -> None:
-    env = {"MILVUS_PROFILES__PROD__USER": "alice"}
-    shown = cli("profile", "show", "prod", "--json", env=env).json
     assert shown["values"]["user"]["value"] == "alice"
     assert shown["overridden"] == [{"field": "user", "origin": f"{file}:5:1"}]
     explained = cli("profile", "show", "prod", "--explain", env=env).stdout
@@ -100,40 +93,24 @@ def test_show_says_what_a_variable_overrides(cli: Command, file: Path) -> None:
     assert "MILVUS_PROFILES__PROD__USER" in explained
 
 
-def test_explicit_name_beats_ambient_milvus_uri_and_explain_says_so(cli: Command, file: Path) -> None:
+def test_explain_says_why_a_profile_was_selected_and_which_variables_mean_nothing(cli: Command, file: Path) -> None:
     env = {"MILVUS_URI": "http://elsewhere:19530"}
     assert cli("profile", "show", "--json", env=env).json["alias"] == "default"
     outcome = cli("profile", "show", "prod", "--explain", env=env)
     assert "selected because it was named" in outcome.stdout
     assert "MILVUS_URI declares it (default)" in outcome.stdout
-
-
-def test_explain_names_variables_that_mean_nothing(cli: Command, file: Path) -> None:
     outcome = cli("profile", "show", "prod", "--explain", env={"MILVUS_TOKEN": "hushhush", "MILVUS_DB": "x"})
     assert "ignored, because MILVUS_URI is not set: MILVUS_TOKEN, MILVUS_DB" in outcome.stdout
     assert "hushhush" not in outcome.stdout + outcome.stderr
-
-
-def test_unknown_alias_is_suggested(cli: Command, file: Path) -> None:
-    outcome = cli("profile", "show", "prdo", "--json", status=3)
-    assert outcome.stdout == ""
-    assert outcome.error == {
-        "error": "unknown_profile",
-        "message": "there is no profile 'prdo'",
-        "hint": "did you mean 'prod'?",
-        "location": None,
-    }
 
 
 @pytest.mark.parametrize(
     "words",
     [
         ["profile", "shwo"],
-        ["profile", "list", "--jsno"],
         ["profile", "show", "a", "b"],
         ["nonsense"],
         ["profile", "add"],
-        ["profile", "add", "x", "--port", "many"],
         ["--config", "a.toml", "profile", "list", "--config", "b.toml"],
     ],
 )
@@ -143,67 +120,6 @@ def test_misuse_is_exit_status_2_with_one_clear_error(cli: Command, words: list[
     assert outcome.stderr.startswith("error: ")
     assert "Traceback" not in outcome.stderr
     assert cli(*words, "--json").error["error"] == "usage"
-
-
-def test_no_command_shows_the_help(cli: Command) -> None:
-    outcome = cli(status=2)
-    assert "profile" in outcome.stderr
-    assert "Usage: milvus-profiles" in outcome.stderr
-    assert cli("--help").returncode == 0
-
-
-BAD_FILES = {
-    "broken TOML": b"[profiles.a]\nuri = localhost\n",
-    "wrong root type": b"profiles = 3\n",
-    "binary": bytes(range(256)) * 16,
-    "deep nesting": b"x = " + b"[" * 200_000,
-}
-
-
-@pytest.mark.parametrize("content", BAD_FILES.values(), ids=BAD_FILES.keys())
-def test_bad_file_is_one_clear_error_with_its_place(cli: Command, project: Path, content: bytes) -> None:
-    path = project / "milvus.toml"
-    path.write_bytes(content)
-    for words in (["profile", "list"], ["profile", "show", "a"], ["config", "validate"]):
-        outcome = cli(*words, status=3)
-        assert outcome.stdout == ""
-        assert outcome.stderr.startswith("error: ")
-        assert str(path) in outcome.stderr
-        assert "Traceback" not in outcome.stderr
-        assert len(outcome.stderr) < 1000
-    error = cli("profile", "list", "--json").error
-    assert error["error"] == "config"
-    assert error["location"].startswith(str(path))
-    assert path.read_bytes() == content
-
-
-BAD_PROFILES = {
-    "wrong type": 'timeout = "soon"',
-    "unknown key": "timout = 3",
-    "cycle": 'extends = "a"',
-    "missing PEM": 'ssl = { ca = "nowhere.pem" }',
-}
-
-
-@pytest.mark.parametrize("line", BAD_PROFILES.values(), ids=BAD_PROFILES.keys())
-def test_bad_profile_is_one_clear_error_with_its_place(cli: Command, project: Path, line: str) -> None:
-    path = project / "conf.toml"
-    path.write_text(f'[profiles.a]\nuri = "https://localhost/db"\nuser = "u"\n{line}\n')
-    outcome = cli("--config", path, "profile", "show", "a", status=3)
-    assert f"at {path}:" in outcome.stderr
-    assert "Traceback" not in outcome.stderr
-    assert cli("--config", path, "profile", "list").returncode == 0
-
-
-def test_config_validate_lists_every_finding(cli: Command, project: Path) -> None:
-    (project / "milvus.toml").write_text(
-        '[profiles.a]\nurl = "x"\n[profiles.b]\nuri = "x"\nport = 3\n[profiles.c]\nuri = "x"\n'
-    )
-    outcome = cli("config", "validate", status=3)
-    assert outcome.stderr.count("error: ") == 2
-    report = cli("config", "validate", "--json")
-    assert report.stdout == ""
-    assert [finding["error"] for finding in report.error["errors"]] == ["config", "config"]
 
 
 def test_config_validate_of_named_files_looks_at_these_alone(cli: Command, project: Path, tmp_path: Path) -> None:
@@ -250,22 +166,13 @@ def is_trusted(cli: Command) -> bool:
     return bool(cli("profile", "list", "--json").json[0]["trusted"])
 
 
-def test_trust_pins_the_content_and_untrust_forgets_it(cli: Command, file: Path, home: Path) -> None:
-    first = cli("trust", status=0)
-    assert '+ gated.token.env = "TEAM_TOKEN"' in first.stdout
+def test_trust_pins_the_content_and_untrust_forgets_it(cli: Command, file: Path) -> None:
+    assert '+ gated.token.env = "TEAM_TOKEN"' in cli("trust", status=0).stdout
     assert is_trusted(cli)
-    state = home / ".local/state/milvus/trust.json"
-    assert stat.S_IMODE(state.stat().st_mode) == 0o600
     assert "already trusted" in cli("trust").stdout
     file.write_text(FILE.replace("TEAM_TOKEN", "HOME"))
     assert not is_trusted(cli)
-    again = cli("trust", "--json", file).json
-    assert again == {
-        "file": str(file),
-        "trusted": True,
-        "databases": {},
-        "changed": {"gated.token.env": ["TEAM_TOKEN", "HOME"]},
-    }
+    assert cli("trust", "--json", file).json["changed"] == {"gated.token.env": ["TEAM_TOKEN", "HOME"]}
     assert is_trusted(cli)
     assert cli("untrust").returncode == 0
     assert not is_trusted(cli)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.main import get_command
 
-from milvus_profiles.cli.app import application
-from tests.support.command import Command, Outcome
+from tests.support.command import Command, Outcome, every_command
 
 FILE = """\
 default_profile = "other"
@@ -61,15 +57,8 @@ def without(words: str) -> str:
 
 
 def test_every_command_is_in_one_of_the_tables() -> None:
-    def walk(command: Any, words: tuple[str, ...]) -> Iterator[str]:
-        inner = getattr(command, "commands", None)
-        if inner is None:
-            yield " ".join(words)
-        for name, part in (inner or {}).items():
-            yield from walk(part, (*words, name))
-
     tested = {" ".join(words.split()) for words in (*NAMING, *OPTIONAL, *PLAIN)}
-    for path in walk(get_command(application([])), ()):
+    for path in (words for words, command in every_command() if not hasattr(command, "commands")):
         short = path.removeprefix("profile ")
         short = {"ls": "list", "get": "show", "delete": "remove"}.get(short, short)
         assert any(f"{words} ".startswith(f"{short} ") for words in tested), path

@@ -15,6 +15,7 @@ import pytest
 from milvus_profiles.probe.http import zilliz_cloud
 from tests.support import faults
 from tests.support.command import Command
+from tests.support.files import written
 from tests.support.milvus import MilvusServer
 
 ATTU = "<!doctype html><html><head><title>Attu</title></head></html>"
@@ -60,12 +61,8 @@ def pages(cli: Command) -> Iterator[Pages]:
 @pytest.fixture
 def browser(tmp_path: Path) -> Path:
     """A browser that writes down its arguments and its environment, and says something."""
-    program = tmp_path / "browser"
-    program.write_text(
-        f'#!/bin/sh\nprintf "%s\\n" "$#" "$@" > {tmp_path}/argv\nenv > {tmp_path}/environment\necho hello\n'
-    )
-    program.chmod(0o755)
-    return program
+    script = f'#!/bin/sh\nprintf "%s\\n" "$#" "$@" > {tmp_path}/argv\nenv > {tmp_path}/environment\necho hello\n'
+    return written(tmp_path / "browser", script, 0o755)
 
 
 @pytest.mark.parametrize(

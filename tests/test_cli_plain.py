@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,8 @@ from milvus_profiles.interop.running import unsaid, variables
 from milvus_profiles.live.opening import secret_context
 from milvus_profiles.masked import MaskedMapping
 from milvus_profiles.secrets.resolution import resolve
-from tests.support.command import Command
+from tests.support.command import Command, packages_of
+from tests.support.files import written
 from tests.test_cli_short import WRONG_FIELDS, WRONG_ROOTS
 
 USUAL = [
@@ -70,15 +69,8 @@ def texts() -> list[str]:
 def own(home: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's own file, in this process; T is a variable."""
     monkeypatch.chdir(project)
-    path = home / ".config/milvus/milvus.toml"
-    path.parent.mkdir(parents=True)
-    (path.parent / "token").write_text("a:from-file\n")
-    return path
-
-
-def write(path: Path, text: str) -> None:
-    path.write_text(text)
-    path.chmod(0o600)
+    written(home / ".config/milvus/token", "a:from-file\n")
+    return home / ".config/milvus/milvus.toml"
 
 
 def environments(home: Path) -> list[MaskedMapping]:
@@ -136,7 +128,7 @@ def test_list_and_exec_say_the_same_whichever_way_a_profile_was_read(own: Path, 
     env = environments(home)[0]
     listed = given = 0
     for number, text in enumerate(texts()):
-        write(own, text)
+        written(own, text)
         is_listed = same_rows(env)
         assert is_listed or number >= len(USUAL), text
         listed += is_listed
@@ -148,7 +140,7 @@ def test_list_and_exec_say_the_same_whichever_way_a_profile_was_read(own: Path, 
 
 @pytest.mark.parametrize("line", [*USUAL[:4], "token = {env = 'T'}"])
 def test_variables_say_the_same_whichever_way_a_profile_was_read(own: Path, home: Path, line: str) -> None:
-    write(own, f"[profiles.p]\nuri = 'https://h'\n{line}\n[profiles.base]\nuri = 'https://base.example'\n")
+    written(own, f"[profiles.p]\nuri = 'https://h'\n{line}\n[profiles.base]\nuri = 'https://base.example'\n")
     answered = [same_rows(env) + same_variables("p", env) for env in environments(home)]
     assert sum(answered) > len(VARIABLES) // 2
 
@@ -181,16 +173,12 @@ def test_list_looks_the_same_on_a_terminal(cli: Command) -> None:
     assert quick.raw == cli.tty("list", status=0).raw
 
 
-def imported(cli: Command, *words: str) -> set[str]:
-    """The heavy modules that a run of the program imports, and of what it becomes."""
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "milvus_profiles", *words],
-        env={**cli.environment(), "T": "a:b"}, cwd=cli.cwd, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
-    names = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in lines}
-    assert "milvus_profiles" in names
-    return names & {"typer", "pydantic", "pydantic_settings", "rich", "keyring", "grpc", "ssl", "asyncio"}
+HEAVY = {"typer", "pydantic", "pydantic_settings", "rich", "keyring", "grpc", "ssl", "asyncio"}
+
+
+def heavy(cli: Command, *words: str) -> set[str]:
+    """What the program imports of these, and what it becomes."""
+    return packages_of(cli, "-m", "milvus_profiles", *words, env={"T": "a:b"}) & HEAVY
 
 
 def test_list_and_exec_need_no_machinery_for_plain_profiles(cli: Command) -> None:
@@ -202,23 +190,23 @@ def test_list_and_exec_need_no_machinery_for_plain_profiles(cli: Command) -> Non
         ["exec", "p", "--", "true"],
         ["exec", "P", "true"],
     ):
-        assert imported(cli, *words) == set(), words
-    assert "pydantic" not in imported(cli, "--version")
-    assert {"typer", "pydantic"} <= imported(cli, "show", "p")
+        assert heavy(cli, *words) == set(), words
+    assert "pydantic" not in heavy(cli, "--version")
+    assert {"typer", "pydantic"} <= heavy(cli, "show", "p")
 
 
 def test_plain_root_settings_need_no_pydantic_settings(cli: Command) -> None:
     cli.own_file("default_profile = 'p'\n[profiles.p]\nuri = 'https://h'\n")
-    assert "pydantic_settings" not in imported(cli, "show")
+    assert "pydantic_settings" not in heavy(cli, "show")
     cli.own_file("max_connections = 5\ndefault_profile = 'p'\n[profiles.p]\nuri = 'https://h'\n")
-    assert "pydantic_settings" in imported(cli, "show")
+    assert "pydantic_settings" in heavy(cli, "show")
 
 
 def test_a_trusted_project_file_is_as_good_as_the_users_own(cli: Command, project: Path) -> None:
     (project / "milvus.toml").write_text("[profiles.p]\nuri = 'https://h'\ntoken = {env = 'T'}\n")
     assert cli("exec", "p", "--", "true", env={"T": "x"}).returncode == 5
     cli("trust", status=0)
-    assert imported(cli, "exec", "p", "--", "true") == set()
+    assert heavy(cli, "exec", "p", "--", "true") == set()
     (project / "milvus.toml").write_text("[profiles.p]\nuri = 'https://elsewhere'\ntoken = {env = 'T'}\n")
     assert cli("exec", "p", "--", "true", env={"T": "x"}).returncode == 5
 

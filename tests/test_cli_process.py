@@ -8,16 +8,12 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.main import get_command
 
-from milvus_profiles.cli.app import application
 from milvus_profiles.cli.internal import SYNONYMS
-from tests.support.command import Command, Outcome
+from tests.support.command import Command, Outcome, every_command
 
 pytestmark = pytest.mark.programs
 
@@ -59,11 +55,7 @@ def test_a_command_that_starts_afresh_does_what_it_does_in_a_copy(cli: Command, 
 
 
 def test_every_command_is_among_those_that_are_started() -> None:
-    def names(command: Any, above: str = "") -> Iterator[str]:
-        for name, below in command.commands.items():
-            yield from names(below, f"{above}{name} ") if hasattr(below, "commands") else [above + name]
-
-    commands = {*names(get_command(application([])))}
+    commands = {words for words, command in every_command() if not hasattr(command, "commands")}
     # Other names of the same functions.
     other = {name for name in commands if name.split()[-1] in SYNONYMS and name != "secret delete"}
     other |= {name for name in commands if f"profile {name}" in commands}

@@ -57,27 +57,12 @@ def test_a_value_that_is_called_like_a_command_is_none(cli: Command, file: Path)
     assert [row["alias"] for row in cli("--config", "list", "list", "--json").json] == ["other"]
 
 
-def test_synonyms_work_and_are_not_in_the_help(cli: Command, file: Path) -> None:
-    shown = {line.split()[0] for line in cli("--help", status=0).stdout.splitlines() if line.startswith("  ")}
-    assert {"list", "show", "remove", "current", "profile"} <= shown
-    assert not {"ls", "get", "rm", "delete"} & shown
-
-
 def test_quiet_leaves_results_warnings_and_errors(cli: Command, file: Path) -> None:
     assert cli("set", "prod", "timeout=5", "--quiet", status=0).stdout == ""
     assert "timeout = 5" in file.read_text()
     assert cli("-q", "list", status=0).stdout
     assert cli("use", "prod", "--shell", "-q", status=0).stdout == "export MILVUS_PROFILE=prod\n"
     assert cli("show", "nobody", "-q", status=3).stderr.startswith("error: there is no profile 'nobody'")
-
-
-def test_completion_prints_the_script_of_a_shell(cli: Command, file: Path) -> None:
-    for shell in ("bash", "zsh", "fish"):
-        said = cli("completion", shell, status=0).stdout
-        assert "milvus-profiles" in said
-        assert "mvp" in said
-    wrong = cli("completion", "tcsh", status=2)
-    assert wrong.stderr.startswith("error: there is no completion for 'tcsh'\nhint: there is one for bash, zsh, fish")
 
 
 def test_version_says_so_in_json_too(cli: Command, project: Path) -> None:
@@ -218,12 +203,9 @@ def test_what_is_wrong_with_a_file_is_wrong_for_current_too(cli: Command, file: 
     ],
 )  # fmt: skip
 def test_usual_fields_are_told_quickly(
-    cli: Command, file: Path, right: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cli: Command, file: Path, right: str, in_process: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file.write_text(f"[profiles.p]\nuri = 'http://h'\n{right}\n")
-    monkeypatch.chdir(file.parent)
-    for name, value in cli.environment().items():
-        monkeypatch.setenv(name, value)
     assert early.answer_current(["current", "--profile", "p"]) == 0
     assert capsys.readouterr().out == "p\n"
     assert cli("current", "--profile", "p", "-vv", status=0).stdout == "p\n"

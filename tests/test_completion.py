@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.main import get_command
 
 from milvus_profiles.cli import completion
-from milvus_profiles.cli.app import application
 from milvus_profiles.cli.completion_scripts import SHELLS
 from milvus_profiles.cli.internal import SYNONYMS
 from milvus_profiles.cli.manual import GROUPS, PAGES
@@ -19,7 +14,7 @@ from milvus_profiles.cli.output_schemas import SCHEMAS
 from milvus_profiles.config.fields import FIELDS, find_field
 from milvus_profiles.interop.exports import FORMATS
 from milvus_profiles.interop.imports import SOURCES
-from tests.support.command import Command, Outcome
+from tests.support.command import Command, Outcome, every_command, packages_of
 
 FILE = '[profiles.prod]\nuri = "x"\n[profiles.prod-eu]\nuri = "y"\n[profiles.local]\nuri = "z"\n'
 
@@ -33,18 +28,7 @@ def bash(cli: Command, line: str, **env: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "command",
-    [
-        "profile show",
-        "profile test",
-        "profile remove",
-        "secret set",
-        "profile use",
-        "exec",
-        "export --to go",
-        "connect -a",
-        "open",
-        "watch --every 5",
-    ],
+    ["profile show", "secret set", "export --to go", "connect -a", "open", "watch --every 5"],
 )
 def test_aliases_complete_where_an_alias_stands(cli: Command, file: Path, command: str) -> None:
     assert bash(cli, f"milvus-profiles {command} pr") == ["prod", "prod-eu"]
@@ -97,17 +81,11 @@ def test_values_that_are_known_complete(cli: Command, file: Path) -> None:
 def test_each_argument_completes_or_is_free() -> None:
     """Whoever adds an argument says what completes it."""
     free = {"URI", "NEW", "[FILE]", "[FILE]...", "-- COMMAND...", "[PATH]"}
-    root = get_command(application([]))
-
-    def walk(command: Any, path: tuple[str, ...]) -> None:
-        for name, part in getattr(command, "commands", {}).items():
-            walk(part, (*path, name))
+    for words, command in every_command():
         for one in command.params:
             if one.param_type_name == "argument" and one.metavar not in free:
                 own = one._custom_shell_complete
-                assert " ".join(path) in completion._ALIASES or own or path[-1] == "add", (path, one.metavar)
-
-    walk(root, ())
+                assert words in completion._ALIASES or own or words.endswith("add"), (words, one.metavar)
 
 
 @pytest.mark.parametrize(("other", "right"), SYNONYMS.items())
@@ -179,27 +157,15 @@ def test_the_names_that_complete_are_those_that_there_are(cli: Command, file: Pa
 
 def test_the_options_of_commands_that_take_aliases_are_known() -> None:
     """A value of one would be counted as a word else."""
-    root = get_command(application([]))
+    commands = dict(every_command())
     for path in completion._ALIASES:
-        found = root
-        for word in path.split():
-            found = found.commands[word]  # type: ignore[attr-defined]
-        for one in found.params:
-            if one.param_type_name == "option" and not one.is_flag and not one.count:  # type: ignore[attr-defined]
+        for one in commands[path].params:
+            if one.param_type_name == "option" and not one.is_flag and not one.count:
                 assert set(one.opts) <= completion._VALUED, (path, one.opts)
 
 
-def test_aliases_are_answered_before_anything_heavy_is_imported(file: Path) -> None:
-    program = (
-        "import sys\n"
-        "from milvus_profiles.cli.completion import answer\n"
-        "env = {'_MILVUS_PROFILES_COMPLETE': 'complete_bash', 'COMP_WORDS': 'm profile show ', 'COMP_CWORD': '3'}\n"
-        f"print(answer({{**env, 'HOME': '/nowhere'}}, {str(file.parent)!r})[0])\n"
-        "for line in ('m export a --to j', 'm import --from a', 'm set prod time'):\n"
-        "    asked = {**env, 'HOME': '/nowhere', 'COMP_WORDS': line, 'COMP_CWORD': str(line.count(' '))}\n"
-        f"    print(answer(asked, {str(file.parent)!r})[0])\n"
-        "heavy = {'typer', 'pydantic', 'grpc', 'keyring', 'tomlkit', 'rich', 'pydantic_settings'}\n"
-        "print(sorted(heavy & set(sys.modules)))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n") == ["prod", "prod-eu", "local", "json", "java", "attu", "timeout=", "[]", ""]
+def test_aliases_are_answered_before_anything_heavy_is_imported(cli: Command, file: Path) -> None:
+    heavy = {"typer", "pydantic", "grpc", "keyring", "tomlkit", "rich", "pydantic_settings"}
+    for line in ("m profile show ", "m export a --to j", "m import --from a", "m set prod time"):
+        env = {"_MILVUS_PROFILES_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+        assert not packages_of(cli, "-m", "milvus_profiles", env=env) & heavy, line

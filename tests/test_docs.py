@@ -109,7 +109,7 @@ class Reader:
                 assert_printed(block.text, "\n".join(parts))
 
     def run(self, block: Block, *command: str) -> subprocess.CompletedProcess[str]:
-        env = self.cli.environment(self.env, None, self.keyring)
+        env = self.cli.environment(self.env, self.keyring)
         if block.layer is not None:
             env["PATH"] = os.pathsep.join((str(need_layer(block.layer).parent), env["PATH"]))
         return subprocess.run(

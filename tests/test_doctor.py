@@ -32,12 +32,10 @@ NAMES = {
 
 def findings(outcome: Outcome, name: str) -> list[dict[str, Any]]:
     assert outcome.stderr == ""
-    assert set(outcome.json) == {"ok", "findings"}
     failed = [finding for finding in outcome.json["findings"] if finding["status"] == "failed"]
     assert outcome.json["ok"] == (not failed)
     assert outcome.returncode == (3 if failed else 0)
     for finding in outcome.json["findings"]:
-        assert set(finding) == {"name", "status", "detail", "hint"}
         assert finding["name"] in NAMES
         # Nothing is said to be wrong without saying what to do.
         assert finding["hint"] or finding["status"] in ("ok", "skipped"), finding

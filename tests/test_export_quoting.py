@@ -34,6 +34,19 @@ TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="
 LONG = [*AWKWARD, "".join(AWKWARD), "".join(map(chr, range(1, 256)))]
 
 
+def examples(texts: st.SearchStrategy[str], number: int) -> list[str]:
+    """So many texts, always the same ones."""
+    drawn: list[str] = []
+
+    @given(texts)
+    @settings(max_examples=number, derandomize=True, database=None)
+    def draw(text: str) -> None:
+        drawn.append(text)
+
+    draw()
+    return drawn
+
+
 @given(TEXT)
 def test_python(text: str) -> None:
     assert ast.literal_eval(quoting.python(text)) == text
@@ -146,14 +159,7 @@ PLAIN = [
 
 def check_reader_of_dotenv_files(reader: Reader, directory: Path) -> None:
     """A reader gives back every value that is written to such files."""
-    drawn: list[str] = []
-
-    @given(TEXT.filter(lambda text: text != "" and quoting.dotenv_obstacle(text) is None))
-    @settings(max_examples=300, derandomize=True, database=None)
-    def draw(text: str) -> None:
-        drawn.append(text)
-
-    draw()
+    drawn = examples(TEXT.filter(lambda text: text != "" and quoting.dotenv_obstacle(text) is None), 300)
     # Every letter that a letter is to Unicode, a few hundred in a value.
     some = [chr(code) for code in range(0x30000, 0, -1) if quoting.dotenv_obstacle("a" + chr(code)) is None]
     values = [*PLAIN, *drawn, *("a" + "".join(some[at : at + 500]) for at in range(0, len(some), 500))]
@@ -222,16 +228,8 @@ def evaluated(shell: str, way: str, text: str, directory: Path, env: dict[str, s
 @pytest.mark.security
 @pytest.mark.parametrize(("shell", "way"), WAYS)
 def test_what_is_evaluated_is_each_value_in_every_shell_quoted_or_not(shell: str, way: str, tmp_path: Path) -> None:
-    drawn: list[str] = []
-
-    @given(TEXT)
-    @settings(max_examples=200, derandomize=True, database=None)
-    def draw(text: str) -> None:
-        drawn.append(text)
-
-    draw()
-    texts = [*LONG, *drawn, "a  b", "  ", " a", "a ", "\t\t", "*", "?", "[a]", "!(x)", "=ls", "a:=ls", "~root",
-             "$(>evil)", "`>evil`", "';>evil;'", "\\';>evil;'"]  # fmt: skip
+    texts = [*LONG, *examples(TEXT, 200), "a  b", "  ", " a", "a ", "\t\t", "*", "?", "[a]", "!(x)", "=ls", "a:=ls",
+             "~root", "$(>evil)", "`>evil`", "';>evil;'", "\\';>evil;'"]  # fmt: skip
     # No value of a profile has a line break, which fish's own `export` takes for the end of its word.
     values = {f"VALUE_{n}": text.replace("\n", "") for n, text in enumerate(texts)}
     for name in ("x", "'x'"):  # what would be found by a pattern

@@ -16,7 +16,7 @@ from milvus_profiles.config.locations import find_project_file, state_directory,
 from milvus_profiles.files.paths import absolute_path, fault_of, home_directory, own_users
 from tests.support.command import Command, Outcome
 from tests.support.files import written
-from tests.support.requirements import unavailable
+from tests.support.requirements import need, unavailable
 
 pytestmark = pytest.mark.security
 
@@ -34,9 +34,7 @@ def root() -> None:
 
 @pytest.fixture
 def own(home: Path) -> Path:
-    path = home / ".config/milvus/milvus.toml"
-    written(path, GOOD)
-    return path
+    return written(home / ".config/milvus/milvus.toml", GOOD)
 
 
 def warned(outcome: Outcome) -> list[str]:
@@ -58,31 +56,19 @@ def plant(project: Path, how: str, text: str) -> tuple[Path, str]:
     below = project / "sub"
     below.mkdir()
     shutil.rmtree(project / ".git")
-    if how == "file":
-        os.chown(file, STRANGER, -1)
-    elif how == "directory":
-        os.chown(project, STRANGER, -1)
-    elif how == "open directory":
-        project.chmod(0o777)
-    elif how == "sticky":
+    (elsewhere := project / "elsewhere").mkdir()
+    target = (elsewhere if "open" in how else project) / "real.toml"
+    if how == "link" or "target" in how:
+        file.rename(target)
+        file.symlink_to(target.relative_to(project))
+    if how == "sticky":
         project.chmod(0o1777)
-        os.chown(file, STRANGER, -1)
-    elif how == "link":
-        file.rename(project / "real.toml")
-        file.symlink_to("real.toml")
-        os.chown(file, STRANGER, -1, follow_symlinks=False)
-    elif how == "target":
-        file.rename(project / "real.toml")
-        file.symlink_to("real.toml")
-        os.chown(project / "real.toml", STRANGER, -1)
-    else:
-        elsewhere = project / "elsewhere"
-        elsewhere.mkdir()
-        file.rename(elsewhere / "real.toml")
-        file.symlink_to("elsewhere/real.toml")
-        elsewhere.chmod(0o777)
-    reason = "can be written to by every user" if "open" in how else f"belongs to another user (uid {STRANGER})"
-    return below, reason
+    if "open" in how:
+        (elsewhere if "target" in how else project).chmod(0o777)
+        return below, "can be written to by every user"
+    foreign = {"directory": project, "target": target}.get(how, file)
+    os.chown(foreign, STRANGER, -1, follow_symlinks=False)
+    return below, f"belongs to another user (uid {STRANGER})"
 
 
 HOWS = ["file", "directory", "open directory", "sticky", "link", "target", "target in an open directory"]
@@ -151,27 +137,21 @@ def test_under_sudo_the_files_of_the_user_who_called_it_are_read(
 
 
 @pytest.mark.usefixtures("root")
-def test_another_user_reads_roots_file_and_not_a_third_ones(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_another_user_reads_roots_file_and_not_a_third_ones(open_directory: Path) -> None:
     """In a process of another user: SUDO_UID says nothing there."""
-    base = Path("/tmp") / f"milvus-profiles-{os.getpid()}"
-    base.mkdir(mode=0o755)
-    try:
-        (base / "milvus.toml").write_text(EVIL)
-        os.chmod(base / "milvus.toml", 0o644)
-        for owner, found in ((0, True), (STRANGER, True), (54321, False)):
-            os.chown(base / "milvus.toml", owner, -1)
-            pid = os.fork()
-            if pid == 0:
-                status = 2
-                try:
-                    os.setuid(STRANGER)
-                    env = {"HOME": "/nowhere", "SUDO_UID": "54321"}
-                    status = 0 if (find_project_file(str(base), env)[0] is not None) is found else 1
-                finally:
-                    os._exit(status)
-            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, owner
-    finally:
-        shutil.rmtree(base)
+    file = written(open_directory / "milvus.toml", EVIL, 0o644)
+    for owner, found in ((0, True), (STRANGER, True), (54321, False)):
+        os.chown(file, owner, -1)
+        pid = os.fork()
+        if pid == 0:
+            status = 2
+            try:
+                os.setuid(STRANGER)
+                env = {"HOME": "/nowhere", "SUDO_UID": "54321"}
+                status = 0 if (find_project_file(str(open_directory), env)[0] is not None) is found else 1
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, owner
 
 
 def test_who_is_believed(tmp_path: Path) -> None:
@@ -299,9 +279,8 @@ def check_homeless(homeless: Command, env: dict[str, str | None]) -> None:
              "trust named.toml", "untrust named.toml", "doctor", "config path",
              "--config named.toml import --from milvus-cli", "--config ~/milvus.toml list",
              "--config named.toml secret status kept"]  # fmt: skip
-    named = homeless.cwd / "named.toml"
-    written(
-        named,
+    named = written(
+        homeless.cwd / "named.toml",
         'default_profile = "named"\n[profiles.named]\nuri = "~/x.db"\n[profiles.kept]\nuri = "https://h"\nuser = "u"\n',
         0o644,
     )
@@ -350,33 +329,22 @@ def test_a_home_that_is_somebody_elses_is_none(homeless: Command, tmp_path: Path
 
 
 @pytest.mark.usefixtures("root")
-def test_a_user_without_home_and_without_an_entry_in_passwd(cli: Command, project: Path, tmp_path: Path) -> None:
+def test_a_user_without_home_and_without_an_entry_in_passwd(cli: Command, project: Path, open_directory: Path) -> None:
     """Docker's `--user 12345`: the program runs as a number."""
-    if shutil.which("setpriv") is None:
-        unavailable("needs setpriv")
-    try:
-        os.setuid  # noqa: B018
-    except AttributeError:
-        unavailable("needs user ids")
-    # What pytest makes is closed to others; the interpreter must be readable by all.
-    base = Path("/tmp") / f"milvus-profiles-home-{os.getpid()}"
-    base.mkdir(mode=0o755)
-    try:
-        shutil.copytree(project, base / "project")
-        os.chmod(base / "project", 0o755)
-        trap(base / "project")
-        for path in [base, *base.rglob("*")]:
-            os.chown(path, STRANGER, STRANGER)
-        before = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups"]
-        homeless = Command([*before, *cli.program], cli.home, base / "project")
-        probe = Command([*before, sys.executable, "-c", "import milvus_profiles"], cli.home, base / "project")
-        if probe(env={"HOME": None}).returncode != 0:
-            unavailable("needs an interpreter that every user may read")
-        kept = files(base)
-        check_homeless(homeless, {"HOME": None})
-        assert files(base) == kept
-    finally:
-        shutil.rmtree(base)
+    need("setpriv")
+    shutil.copytree(project, open_directory / "project")
+    os.chmod(open_directory / "project", 0o755)
+    trap(open_directory / "project")
+    for path in [open_directory, *open_directory.rglob("*")]:
+        os.chown(path, STRANGER, STRANGER)
+    before = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups"]
+    homeless = Command([*before, *cli.program], cli.home, open_directory / "project")
+    probe = Command([*before, sys.executable, "-c", "import milvus_profiles"], cli.home, open_directory / "project")
+    if probe(env={"HOME": None}).returncode != 0:
+        unavailable("needs an interpreter that every user may read")
+    kept = files(open_directory)
+    check_homeless(homeless, {"HOME": None})
+    assert files(open_directory) == kept
 
 
 def test_the_places_without_a_home() -> None:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
+import milvus_profiles as mp
 from tests.support.command import Command
 from tests.support.faults import http1_server, listener, never_accepting, refused_port
 from tests.support.files import written
@@ -216,18 +217,12 @@ REPORTERS = (Path(__file__).parent / "support/reporters.py").read_text()
 PROGRAM = (
     REPORTERS
     + '''\
-import copy, json, logging, pickle, sys, traceback
+import logging
 logging.basicConfig(level=logging.DEBUG)
 import milvus_profiles as mp
 
 def everything_about(error):
-    print(str(error), repr(error), vars(error), error.args)
-    print("".join(traceback.TracebackException.from_exception(error, capture_locals=True).format()))
-    print(repr(pickle.loads(pickle.dumps(error))), repr(copy.copy(error)))
-    print(reported(error))
-    for behind in (error.__cause__, error.__context__):
-        if behind is not None:
-            everything_about(behind)
+    print(all_told(error))
 
 def everything_in(thing, seen, depth=0):
     """What can be had by walking through attributes, containers and their reprs."""
@@ -297,15 +292,14 @@ for alias in sys.argv[1:]:
 )
 
 
-def program(setting_or_cli: Setting | Command, tmp_path: Path, text: str) -> Command:
-    cli = setting_or_cli.cli if isinstance(setting_or_cli, Setting) else setting_or_cli
+def program(cli: Command, tmp_path: Path, text: str) -> Command:
     path = tmp_path / "program.py"
     path.write_text(text)
     return Command([sys.executable, "-X", "dev", path], cli.home, cli.cwd)
 
 
 def test_no_failure_log_or_dump_of_a_program_shows_it(setting: Setting, tmp_path: Path) -> None:
-    run = program(setting, tmp_path, PROGRAM)
+    run = program(setting.cli, tmp_path, PROGRAM)
     outcome = run(*setting.aliases, env=setting.env, keyring=setting.keyring, timeout=120)
     assert outcome.returncode == 0, outcome.stderr
     failures, _, objects = outcome.stdout.partition("OBJECTS\n")
@@ -374,13 +368,10 @@ unknown_database()
 @pytest.fixture
 def account(milvus_auth: MilvusServer) -> Iterator[str]:
     """A user of the server whose password is the canary."""
-    from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
-
-    client = import_with_pymilvus("pymilvus").MilvusClient(uri=milvus_auth.uri, token=milvus_auth.token)
-    client.create_user("canary", CANARY)
-    yield "canary"
-    client.drop_user("canary")
-    client.close()
+    with mp.connect(uri=milvus_auth.uri, token=milvus_auth.token, profiles=mp.load(env={})) as admin:
+        admin.client().create_user("canary", CANARY)
+        yield "canary"
+        admin.client().drop_user("canary")
 
 
 @pytest.mark.parametrize("form", ["password", "token"])
@@ -561,10 +552,8 @@ def test_a_command_gets_no_secret_in_its_variables_and_nobody_sees_one_in_its_ar
     cli: Command, tmp_path: Path
 ) -> None:
     seen = tmp_path / "seen"
-    get = tmp_path / "get"
-    written(
-        get, f'#!/bin/sh\ncat /proc/$$/environ /proc/$$/cmdline /proc/$PPID/cmdline > {seen}\necho "{CANARY}"\n', 0o755
-    )
+    script = f'#!/bin/sh\ncat /proc/$$/environ /proc/$$/cmdline /proc/$PPID/cmdline > {seen}\necho "{CANARY}"\n'
+    get = written(tmp_path / "get", script, 0o755)
     with refused_port() as port:
         cli.own_file(
             f'[profiles.one]\nuri = "http://127.0.0.1:{port}"\n'

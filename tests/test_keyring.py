@@ -52,6 +52,14 @@ def run(env: Mapping[str, str], program: str, *arguments: str, timeout: float = 
     return [value for line in done.stdout.splitlines() for value in json.loads(line)]
 
 
+def started(session: KeyringSession, program: str) -> Any:
+    """A program that waits for a line in between."""
+    return subprocess.Popen(
+        [sys.executable, "-c", _PRELUDE + program],
+        env={**session.env, **coverage_variables()}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
 @pytest.fixture
 def account() -> str:
     """An account that no other test uses."""
@@ -86,16 +94,8 @@ def test_other_programs_find_a_secret_under_the_service_and_the_account(
     read = "tell(attempt(lambda: OSKeyring().get(sys.argv[1])))"
     keyring_session.set(SERVICE, account, "theirs")
     assert run(keyring_session.env, read, account) == ["theirs"]
-    _store_like_a_person(keyring_session, f"{account}2", "by hand")
+    keyring_session.set(SERVICE, f"{account}2", "by hand", by_hand=True)
     assert run(keyring_session.env, read, f"{account}2") == ["by hand"]
-
-
-def _store_like_a_person(session: KeyringSession, account: str, secret: str) -> None:
-    """An entry without the attribute by which the library overwrites its own."""
-    subprocess.run(
-        ["secret-tool", "store", "--label=by hand", "service", SERVICE, "username", account],
-        env=session.env, input=secret, text=True, check=True, timeout=10,
-    )  # fmt: skip
 
 
 def test_storing_replaces_an_entry_made_by_hand(keyring_session: KeyringSession, account: str) -> None:
@@ -103,7 +103,7 @@ def test_storing_replaces_an_entry_made_by_hand(keyring_session: KeyringSession,
     accounts = [f"{account}{number}" for number in range(8)]
     run(keyring_session.env, "for account in sys.argv[1:]: OSKeyring().set(account, SecretText('old'))", *accounts)
     for each in accounts:
-        _store_like_a_person(keyring_session, each, "by hand")
+        keyring_session.set(SERVICE, each, "by hand", by_hand=True)
     program = """
 for account in sys.argv[1:]:
     OSKeyring().set(account, SecretText("new"))
@@ -114,7 +114,7 @@ for account in sys.argv[1:]:
 
 def test_deleting_leaves_no_second_entry_behind(keyring_session: KeyringSession, account: str) -> None:
     keyring_session.set(SERVICE, account, "one")
-    _store_like_a_person(keyring_session, account, "two")
+    keyring_session.set(SERVICE, account, "two", by_hand=True)
     assert run(keyring_session.env, "tell(OSKeyring().delete(sys.argv[1]))", account) == [True]
     assert account not in keyring_session.usernames(SERVICE)
 
@@ -231,12 +231,7 @@ while any("keyring" in thread.name for thread in threading.enumerate()) and time
 tell(attempt(lambda: OSKeyring(timeout=30).get("a")))
 """
     fresh_keyring.suspend()
-    with subprocess.Popen(
-        [sys.executable, "-c", _PRELUDE + program],
-        env={**fresh_keyring.env, **coverage_variables()}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        assert process.stdin is not None
-        assert process.stdout is not None
+    with started(fresh_keyring, program) as process:
         try:
             told = [json.loads(process.stdout.readline())[0] for _ in range(7)]
         finally:
@@ -255,11 +250,7 @@ tell(attempt(lambda: ring.get("a")))
 sys.stdin.readline()
 tell(attempt(lambda: ring.get("a")))
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", _PRELUDE + program],
-        env={**fresh_keyring.env, **coverage_variables()}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
+    with started(fresh_keyring, program) as process:
         assert process.stdout.readline() == "[null]\n"
         fresh_keyring.stop_daemon()
         rest, _ = process.communicate("stopped\n", 60)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,40 +12,33 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartMilvus
-from tests.support.command import Command
+from tests.support.command import Command, Outcome
 from tests.support.milvus import MilvusServer
-from tests.support.pages import assert_printed, commands
+from tests.support.pages import assert_printed, commands, page
 from tests.support.ports import documented_port
 from tests.support.secret_service import KeyringSession
 
 pytestmark = pytest.mark.docs
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-SECTIONS = {part.partition("\n")[0]: part for part in README.split("\n## ")[1:]}
-BLOCKS: dict[str, list[tuple[str, str]]]
-BLOCKS = {title: re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL) for title, text in SECTIONS.items()}
+README = ROOT / "README.md"
+BLOCKS = page(README).blocks
 
 
-def run(command: str, cli: Command, keyring: KeyringSession | None, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command],
-        env={**cli.environment(env, None, keyring)}, cwd=cli.cwd, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+def run(command: str, cli: Command, keyring: KeyringSession | None) -> Outcome:
+    return Command(["bash", "-euo", "pipefail", "-c", command], cli.home, cli.cwd)(keyring=keyring)
 
 
 def test_every_block_of_the_readme_is_tested() -> None:
-    """A new block belongs into a test of its section, and then into this list."""
-    assert {title: [language for language, _ in blocks] for title, blocks in BLOCKS.items() if blocks} == {
-        "Install": ["console"],
-        "Sixty seconds": ["console", "python", "console", "console", "console", "python"],
-    }
+    """A new block belongs into a test, and then into this list."""
+    languages = [block.language for block in BLOCKS]
+    assert languages == ["console", "console", "python", "console", "console", "console", "python"]
     # What make set up; `make release-check` installs it.
-    assert BLOCKS["Install"][0][1] == "$ pip install '.[lite]'\n"
+    assert BLOCKS[0].text == "$ pip install '.[lite]'\n"
 
 
 def test_it_is_short() -> None:
-    assert len(README.splitlines()) <= 120
+    assert len(README.read_text().splitlines()) <= 120
 
 
 def printed_as_shown(block: str, cli: Command, keyring: KeyringSession | None, status: int = 0) -> None:
@@ -57,19 +49,11 @@ def printed_as_shown(block: str, cli: Command, keyring: KeyringSession | None, s
 
 
 def runs(program: str, cli: Command) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        env=cli.environment(),
-        cwd=cli.cwd,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return Command([sys.executable, "-W", "error", "-c", program], cli.home, cli.cwd)(status=0).stdout
 
 
 def test_milvus_lite(cli: Command) -> None:
-    (_, first), (_, program), *_, (_, pool) = BLOCKS["Sixty seconds"]
+    _, first, program, *_, pool = (block.text for block in BLOCKS)
     printed_as_shown(first, cli, None)
     assert "milvus_lite" in runs(program, cli)
     printed = runs(pool, cli)
@@ -88,7 +72,7 @@ def at_the_documented_port(start_milvus: StartMilvus) -> Iterator[MilvusServer]:
 def test_a_server(cli: Command, at_the_documented_port: MilvusServer, keyring_session: KeyringSession) -> None:
     (cli.cwd / "password").write_text("Milvus\n")
     (cli.cwd / "token").write_text("root:Milvus\n")
-    add, container, failing = (text for language, text in BLOCKS["Sixty seconds"][2:] if language == "console")
+    add, container, failing = (block.text for block in BLOCKS[3:6])
     printed_as_shown(add, cli, keyring_session)
     printed_as_shown(container, cli, None)
     # The failure that is shown: a profile with https:// on a server without TLS.

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from milvus_profiles.endpoint import Endpoint, endpoint_of
 from milvus_profiles.errors import ConfigError
 from milvus_profiles.masked import SecretText, secret_fault
-from milvus_profiles.secrets.value import keyring_account, line_of, make_token
-from tests.support.environment import run_python
+from milvus_profiles.secrets.value import keyring_account, line_of
 
 
 @pytest.mark.parametrize(
@@ -69,11 +68,6 @@ def test_two_endpoints_or_users_never_share_an_account(
     assert (keyring_account(*one) == keyring_account(*other)) == (one == other)
 
 
-def test_a_token_is_user_and_password_or_the_token_itself() -> None:
-    assert make_token("root", SecretText("a:b ü")).reveal() == "root:a:b ü"
-    assert make_token(None, SecretText("key")).reveal() == "key"
-
-
 @pytest.mark.parametrize(
     ("text", "left"),
     [
@@ -111,13 +105,3 @@ def test_a_byte_order_mark_and_one_newline_are_dropped(text: str, left: str) -> 
 )
 def test_a_secret_is_one_line_of_text(text: str, what: str | None) -> None:
     assert secret_fault(SecretText(text)) == what
-
-
-def test_importing_the_package_loads_neither_the_keyring_nor_what_runs_programs() -> None:
-    program = (
-        "import milvus_profiles.secrets, sys; print([m for m in "
-        "('keyring', 'secretstorage', 'jeepney', 'grpc', 'tomlkit', 'milvus_profiles.secrets.command') "
-        "if m in sys.modules])"
-    )
-    done = run_python(program, check=True)
-    assert done.stdout == "[]\n"

@@ -9,7 +9,6 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,16 +27,11 @@ from milvus_profiles.secrets.resolution import SecretContext, SecretStatus, forg
 from tests.support.files import written
 from tests.support.waiting import has_ended, until
 
+pytestmark = pytest.mark.usefixtures("nothing_kept")
+
 ENDPOINT = Endpoint("tcp", "db.example", 443, tls=True)
 PATH = "/usr/bin:/bin"
 NOW = 1_700_000_000.0  # 2023-11-14T22:13:20Z
-
-
-@pytest.fixture(autouse=True)
-def _nothing_kept() -> Iterator[None]:
-    forget()
-    yield
-    forget()
 
 
 def context(env: dict[str, str] | None = None, **settings: Any) -> SecretContext:
@@ -52,13 +46,13 @@ def shell(script: str, **settings: Any) -> Credential:
     return command("sh", "-c", script, **settings)
 
 
-def token(credential: Credential, where: SecretContext | None = None, **settings: Any) -> str:
+def token(credential: Credential | None, where: SecretContext | None = None, **settings: Any) -> str:
     secret = resolve(credential, ENDPOINT, where or context(), **settings)
     assert secret is not None
     return secret.reveal()
 
 
-def failure(credential: Credential, where: SecretContext | None = None) -> str:
+def failure(credential: Credential | None, where: SecretContext | None = None) -> str:
     with pytest.raises(SecretUnavailableError) as caught:
         resolve(credential, ENDPOINT, where or context())
     assert caught.value.hint
@@ -108,8 +102,7 @@ def test_the_program_is_not_found_by_a_relative_entry_of_path(tmp_path: Path, mo
 
 
 def test_a_program_that_anybody_can_change_is_not_run(tmp_path: Path) -> None:
-    give = tmp_path / "give"
-    written(give, "#!/bin/sh\necho 'a:secret'\n", 0o757)
+    give = written(tmp_path / "give", "#!/bin/sh\necho 'a:secret'\n", 0o757)
     found = context({"PATH": f"{tmp_path}:{PATH}"})
     for program in (str(give), "give"):
         with pytest.raises(SecretUnavailableError) as caught:
@@ -131,21 +124,18 @@ def test_the_program_runs_where_its_file_stands_or_else_at_home(
         '[profiles.p]\nuri = "https://h"\ntoken = { command = ["pwd"] }\n[profiles.c]\nextends = "p"\n'
     )
     env = {"PATH": PATH, "HOME": str(home)}
+    at_home = context(env)
     for alias in ("p", "c"):
         declared_one = load(declared / "milvus.toml", env=env, cwd=hostile)[alias]
-        assert declared_one.credential is not None
-        assert token(declared_one.credential, context({"HOME": str(home)})) == str(declared)
         copied = pickle.loads(pickle.dumps(declared_one)).model_copy(update={"timeout": 3.0})
-        assert token(copied.credential, context({"HOME": str(home)})) == str(declared)
+        for one in (declared_one, copied):
+            assert token(one.credential, at_home) == str(declared)
     variable = {**env, "MILVUS_URI": "https://h", "MILVUS_PROFILES__DEFAULT__TOKEN__COMMAND": '["pwd"]'}
-    of_variable = load(env=variable, cwd=hostile)["default"].credential
-    assert of_variable is not None
-    assert token(of_variable, context({"HOME": str(home)})) == str(home)
-    assert token(command("pwd"), context({"HOME": str(home)})) == str(home)
+    for credential in (load(env=variable, cwd=hostile)["default"].credential, command("pwd")):
+        assert token(credential, at_home) == str(home)
     for homeless in ({"HOME": ""}, {"HOME": "."}, {"HOME": "/no/such"}):
         assert token(command("pwd"), context(homeless)) == "/"
     credential = load(declared / "milvus.toml", env=env)["p"].credential
-    assert credential is not None
     shutil.rmtree(declared)
     assert failure(credential) == f"'pwd' cannot be run in '{declared}': No such file or directory"
 
@@ -194,9 +184,6 @@ def test_a_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:
     [
         ("true", "gave a secret that is empty"),
         ("echo", "gave a secret that is empty"),
-        ("echo a; echo b", "gave a secret that has several lines"),
-        (r"printf 'a\001'", "gave a secret that contains a control character"),
-        (r"printf 'a\377'", "printed something that is not UTF-8 text"),
         ("head -c 65537 /dev/zero", "printed more than 64 KiB"),
         ("yes", "printed more than 64 KiB"),
     ],
@@ -379,10 +366,6 @@ class Counted:
         rest = f', "expires_at": "{expires_at}"' if expires_at else ""
         script = f"""echo run >> {self.log}; printf '{{"token": "%s"{rest}}}' $(wc -l < {self.log})"""
         return shell(script, **settings)
-
-    @property
-    def runs(self) -> int:
-        return len(self.log.read_text().splitlines())
 
 
 @pytest.fixture

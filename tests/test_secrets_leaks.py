@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
-import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -21,40 +19,23 @@ from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.masked import SecretText
 from milvus_profiles.references import CommandRef, EnvRef, FileRef
 from milvus_profiles.secrets.os_keyring import OSKeyring
-from milvus_profiles.secrets.resolution import SecretContext, forget, resolve
+from milvus_profiles.secrets.resolution import SecretContext, resolve
 from milvus_profiles.secrets.value import SERVICE
 from tests.support.environment import coverage_variables, run_python
-from tests.support.reporters import reported
+from tests.support.reporters import all_told
 from tests.support.secret_service import KeyringSession
+
+pytestmark = pytest.mark.usefixtures("nothing_kept")
 
 CANARY = "canary-7f3a"
 ENDPOINT = Endpoint("tcp", "db.example", 443, tls=True)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_kept() -> Iterator[None]:
-    forget()
-    yield
-    forget()
-
-
-def everything_about(error: BaseException) -> str:
-    """Every text that could be made from an error, and from those behind it, suppressed ones too."""
-    told = [str(error), repr(error), repr(vars(error)), repr(error.args)]
-    told += traceback.TracebackException.from_exception(error, capture_locals=True).format()
-    told.append(reported(error))
-    told.append(repr(pickle.loads(pickle.dumps(error))))
-    for behind in (error.__cause__, error.__context__):
-        if behind is not None:
-            told.append(everything_about(behind))
-    return "\n".join(told)
 
 
 def told_by(call: Callable[[], object]) -> str:
     try:
         call()
     except Exception as error:
-        return everything_about(error)
+        return all_told(error)
     raise AssertionError("it did not fail")
 
 
@@ -73,11 +54,18 @@ def _nothing_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert CANARY not in caplog.text
 
 
-@pytest.mark.parametrize("ending", ["\nsecond line", "\x1b", "\udcff"])
-def test_literals_and_variables_do_not_show(ending: str) -> None:
+@pytest.mark.parametrize(
+    ("ending", "what"),
+    [
+        ("\nsecond line", "has several lines"),
+        ("\x1b", "contains a control character"),
+        ("\udcff", "is not UTF-8 text"),
+    ],
+)
+def test_literals_and_variables_do_not_show(ending: str, what: str) -> None:
     # Functions, so that no value stands in a local of this one.
-    check(Credential("inline", SecretText(CANARY + ending), "root"), {}, "the text in the configuration")
-    check(Credential("env", EnvRef(env="T"), None), _Variables(ending), "the variable T")
+    check(Credential("inline", SecretText(CANARY + ending), "root"), {}, f"the text in the configuration {what}")
+    check(Credential("env", EnvRef(env="T"), None), _Variables(ending), f"the variable T {what}")
 
 
 class _Variables(dict[str, str]):

@@ -277,6 +277,11 @@ def test_every_way_to_the_script_gives_the_same(cli: Command, name: str) -> None
     script = (cli.home / installed).read_text()
     assert calling(env={"WAY": "--show-completion"}).stdout == script
     assert cli(env={"_MILVUS_PROFILES_COMPLETE": f"source_{name}"}).stdout == script
+    printed = cli("completion", name, status=0).stdout
+    assert "milvus-profiles" in printed
+    assert "mvp" in printed
+    wrong = cli("completion", "tcsh", status=2).stderr
+    assert wrong.startswith("error: there is no completion for 'tcsh'\nhint: there is one for bash, zsh, fish")
     assert "$1 " not in script
 
 

@@ -38,6 +38,7 @@ from milvus_profiles.references import CommandRef
 from milvus_profiles.secrets.command import absolute_entries, find_program, variables
 from milvus_profiles.secrets.resolution import read_file
 from milvus_profiles.text import Standing, command, quote, removal
+from tests.support.waiting import side_by_side
 from tests.support.windows import NATIVE, directory, on_windows
 
 pytestmark = pytest.mark.programs
@@ -218,8 +219,6 @@ def test_a_database_outside_of_a_project_needs_trust() -> None:
 def looks() -> Iterator[list[str]]:
     """The paths of other machines that the system was asked about."""
     found: list[str] = []
-    functions = {name: getattr(os, name) for name in ("stat", "lstat", "open", "readlink", "scandir", "access")}
-    functions_of_paths = {name: getattr(os.path, name) for name in ("realpath", "exists", "isdir", "isfile")}
 
     def watched(function: Any) -> Any:
         def call(path: Any, *rest: Any, **more: Any) -> Any:
@@ -229,15 +228,12 @@ def looks() -> Iterator[list[str]]:
 
         return call
 
-    for module, of in ((os, functions), (os.path, functions_of_paths)):
-        for name, function in of.items():
-            setattr(module, name, watched(function))
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("stat", "lstat", "open", "readlink", "scandir", "access"):
+            patch.setattr(os, name, watched(getattr(os, name)))
+        for name in ("realpath", "exists", "isdir", "isfile"):
+            patch.setattr(os.path, name, watched(getattr(os.path, name)))
         yield found
-    finally:
-        for module, of in ((os, functions), (os.path, functions_of_paths)):
-            for name, function in of.items():
-                setattr(module, name, function)
 
 
 @on_windows
@@ -341,11 +337,9 @@ def being_read(path: str, seconds: float) -> Iterator[None]:
             raise PermissionError(13, "The process cannot access the file because it is being used by another process")
         replace(old, new, **more)
 
-    os.replace = refusing  # type: ignore[assignment]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", refusing)
         yield
-    finally:
-        os.replace = replace
 
 
 @on_windows
@@ -393,12 +387,11 @@ def open_files_stay() -> Iterator[None]:
                 raise PermissionError(13, "The process cannot access the file because it is being used")
             remove(path, **more)
 
-    if not NATIVE:
-        os.unlink, os.open = removing, opening  # type: ignore[assignment]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        if not NATIVE:
+            patch.setattr(os, "unlink", removing)
+            patch.setattr(os, "open", opening)
         yield
-    finally:
-        os.unlink, os.open = remove, open_
 
 
 @on_windows
@@ -411,12 +404,8 @@ def test_no_lock_stays_and_nothing_is_lost_between_threads() -> None:
             with locked(path, 30.0):
                 write_atomic(path, str(int(read_bytes(path) or b"0") + 1).encode())
 
-    threads = [threading.Thread(target=add) for _ in range(4)]
     with open_files_stay():
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        side_by_side(add, threads=4)
     assert read_bytes(path) == b"20"
     assert not [name for name in (*os.listdir("."), *os.listdir(work)) if name.endswith(".lock")]
 
@@ -500,15 +489,13 @@ def test_exec_leaves_ctrl_c_to_the_program_and_ends_with_its_status() -> None:
 
     path = directory("bin")
     programs("tool.cmd", os.path.join(path, "tool.exe"))
-    popen, before = subprocess.Popen, signal.getsignal(signal.SIGINT)
-    subprocess.Popen = Ended  # type: ignore[assignment,misc]
-    try:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", Ended)
         # As os._exit and sys.exit take it; the system shows it as 0xC000013A again.
         assert run_child(["tool", "a b"], {"PATH": path}) == 0xC000013A - (1 << 32)
         with pytest.raises(FileNotFoundError):
             run_child(["other"], {"PATH": path})
-    finally:
-        subprocess.Popen = popen  # type: ignore[misc]
     assert Ended.ran == [[os.path.join(path, "tool.exe"), "a b"]]
     assert signal.getsignal(signal.SIGINT) is before
 

@@ -14,14 +14,16 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
 from typing_extensions import Unpack
 
 from .environment import coverage_variables, nowhere
+from .files import written
 from .fork_server import ForkServer
 from .secret_service import KeyringSession
 
@@ -52,7 +54,6 @@ class Screen:
     returncode: int
     raw: str
     """All that was written to the terminal, as it came."""
-    seconds: float
 
     @property
     def text(self) -> str:
@@ -65,7 +66,6 @@ class How(TypedDict, total=False):
 
     env: Mapping[str, str | None] | None
     cwd: Path | None
-    home: Path | None
     keyring: KeyringSession | None
     """None: there is no keyring."""
     input: str | None
@@ -78,7 +78,7 @@ class How(TypedDict, total=False):
 class Command:
     """`command("profile", "list", env={…})` runs it; `.tty(…)` runs it on a terminal; `.popen(…)` only starts it.
 
-    `home` and `cwd` have fresh directories as defaults. `env` is laid over the defaults; a value None removes one.
+    `cwd` has a fresh directory as its default. `env` is laid over the defaults; a value None removes one.
 
     With a server, `command(…)` runs in a copy of a process that has made the program's imports, in a tenth of the
     time. `.real(…)` always starts the program, and so do `.tty` and `.popen`.
@@ -96,40 +96,26 @@ class Command:
 
     def own_file(self, text: str) -> Path:
         """Write the user file, private as the program makes it."""
-        self.user_file.parent.mkdir(parents=True, exist_ok=True)
-        self.user_file.write_text(text)
-        self.user_file.chmod(0o600)
-        return self.user_file
+        return written(self.user_file, text)
 
     def __call__(self, *arguments: str | Path, **how: Unpack[How]) -> Outcome:
-        whole, text, timeout = self._environment(how), how.get("input"), how.get("timeout", 60.0)
-        if self.server is None or not self.server.can(whole, text):
+        env, text = self._environment(how), how.get("input")
+        if self.server is None or not self.server.can(env, text):
             return self.real(*arguments, **how)
-        began = time.monotonic()
-        cwd = how.get("cwd") or self.cwd
-        try:
-            done = self.server.run([*map(str, arguments)], env=whole, cwd=cwd, text=text, timeout=timeout)
-        except subprocess.TimeoutExpired as late:
-            raise _still_running(arguments, timeout, late.stdout, late.stderr) from None
-        _check(how.get("status"), done.returncode, done.stdout, done.stderr)
-        return Outcome(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+        cwd, timeout = how.get("cwd") or self.cwd, how.get("timeout", 60.0)
+        run = partial(self.server.run, [*map(str, arguments)], env=env, cwd=cwd, text=text, timeout=timeout)
+        return _outcome(run, how)
 
     def real(self, *arguments: str | Path, **how: Unpack[How]) -> Outcome:
         """Start the program itself: its start, its interpreter and its imports are part of what is tested."""
-        began, text, timeout = time.monotonic(), how.get("input"), how.get("timeout", 60.0)
-        process = self.popen(*arguments, stdin=text is not None, **how)
-        try:
-            stdout, stderr = process.communicate(text, timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            stdout, stderr = process.communicate()
-            raise _still_running(arguments, timeout, stdout, stderr) from None
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-        _check(how.get("status"), process.returncode, stdout, stderr)
-        return Outcome(process.returncode, stdout, stderr, time.monotonic() - began)
+        text = how.get("input")
+        given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if text is None else {"input": text}
+        run = partial(
+            subprocess.run, [*self.program, *map(str, arguments)],
+            env=self._environment(how), cwd=how.get("cwd") or self.cwd, capture_output=True, text=True,
+            timeout=how.get("timeout", 60.0), **given,
+        )  # fmt: skip
+        return _outcome(run, how)
 
     def popen(self, *arguments: str | Path, stdin: bool = False, **how: Unpack[How]) -> subprocess.Popen[str]:
         """Start it, with pipes for what it writes; whoever calls this ends it."""
@@ -144,22 +130,18 @@ class Command:
         )
 
     def _environment(self, how: How, **more: str) -> dict[str, str]:
-        return self.environment({**more, **(how.get("env") or {})}, how.get("home"), how.get("keyring"))
+        return self.environment({**more, **(how.get("env") or {})}, how.get("keyring"))
 
     def environment(
-        self,
-        env: Mapping[str, str | None] | None = None,
-        home: Path | None = None,
-        keyring: KeyringSession | None = None,
+        self, env: Mapping[str, str | None] | None = None, keyring: KeyringSession | None = None
     ) -> dict[str, str]:
         """The whole environment of the command."""
-        home = home or self.home
         variables: dict[str, str | None] = {
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin")),
-            "HOME": str(home),
+            "HOME": str(self.home),
             "LANG": "C.UTF-8",
             **coverage_variables(),
-            **(keyring.client_env if keyring else nowhere(home)),
+            **(keyring.client_env if keyring else nowhere(self.home)),
             **(env or {}),
         }
         return {name: value for name, value in variables.items() if value is not None}
@@ -175,7 +157,7 @@ class Command:
 
         An answer is typed with Return; one in bytes is typed as it is (`b"\\x03"` is Ctrl+C, `b"\\x04"` Ctrl+D).
         """
-        began = time.monotonic()
+        deadline = time.monotonic() + how.get("timeout", 60.0)
         master, slave = pty.openpty()
         try:
             fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -189,7 +171,7 @@ class Command:
                 start_new_session=True,
             )
             try:
-                shown = _converse(process, master, list(answers), began + how.get("timeout", 60.0))
+                shown = _converse(process, master, list(answers), deadline)
             finally:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
@@ -198,7 +180,7 @@ class Command:
             os.close(master)
             os.close(slave)
         _check(how.get("status"), process.returncode, shown)
-        return Screen(process.returncode, shown, time.monotonic() - began)
+        return Screen(process.returncode, shown)
 
 
 def _check(expected: int | None, status: int, *written: str) -> None:
@@ -206,8 +188,14 @@ def _check(expected: int | None, status: int, *written: str) -> None:
         raise AssertionError("\n".join((f"exit status {status}, not {expected}", *written)))
 
 
-def _still_running(arguments: Sequence[str | Path], timeout: float, stdout: object, stderr: object) -> AssertionError:
-    return AssertionError(f"still running after {timeout} s: {arguments}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+def _outcome(run: Callable[[], subprocess.CompletedProcess[str]], how: How) -> Outcome:
+    began = time.monotonic()
+    try:
+        done = run()
+    except subprocess.TimeoutExpired as late:
+        raise AssertionError(f"{late}\n--- stdout\n{late.stdout!s}\n--- stderr\n{late.stderr!s}") from None
+    _check(how.get("status"), done.returncode, done.stdout, done.stderr)
+    return Outcome(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
 
 
 def _converse(
@@ -255,3 +243,23 @@ def asking(home: Path, cwd: Path) -> Command:
     """Tests the profiles that it is given, and connects to each: see `asking_program`."""
     program = Path(__file__).with_name("asking_program.py").read_text()
     return Command([sys.executable, "-W", "error", "-c", program], home, cwd)
+
+
+def packages_of(cli: Command, *words: str, **how: Unpack[How]) -> set[str]:
+    """The packages that a Python of its own imports for some words, such as ``-c PROGRAM``."""
+    done = Command([sys.executable, "-X", "importtime"], cli.home, cli.cwd)(*words, **how)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+
+
+def every_command() -> Iterator[tuple[str, Any]]:
+    """Each command that there is, with the groups of commands: its words, and the command as typer has it."""
+    from typer.main import get_command  # here, as programs of tests import this module for a process alone
+
+    from milvus_profiles.cli.app import application
+
+    left: list[tuple[str, Any]] = [("", get_command(application([])))]
+    for words, command in left:
+        yield words, command
+        left += [(f"{words} {name}".strip(), part) for name, part in getattr(command, "commands", {}).items()]

@@ -65,8 +65,6 @@ class MilvusServer:
         self.metrics_port = self._take_port()
         self._inner_ports = [self._take_port() for _ in range(12)]
         self.uri = f"{'https' if tls else 'http'}://{self.host}:{self.port}"
-        self.user = "root" if auth else None
-        self.password = "Milvus" if auth else None
         self.token = "root:Milvus" if auth else None
         self.directory = Path()
         self.start_seconds = 0.0
@@ -86,23 +84,18 @@ class MilvusServer:
         return self._process.pid
 
     @property
-    def log_path(self) -> Path:
-        return self.directory / "milvus.log"
-
-    @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def start(self, *, keep_data: bool = False, timeout: float = _START_TIMEOUT) -> None:
-        """Start and return when it answers calls: 2 to 3 s, with the old data 8 to 9 s."""
+    def start(self) -> None:
+        """Start without data, and return when it answers calls: 2 to 3 s."""
         if self.is_running:
             return
         began = time.monotonic()
-        if not (keep_data and self.directory.name):
-            self._remove_directory()
-            self._make_directory()
+        self._remove_directory()
+        self._make_directory()
         executables = binaries.binaries(self.version)
-        with open(self.log_path, "ab") as log:
+        with open(self.directory / "milvus.log", "ab") as log:
             self._process = subprocess.Popen(
                 [executables / "milvus", "run", "standalone"],
                 cwd=self.directory,
@@ -124,18 +117,18 @@ class MilvusServer:
         for directory in _RUN_DIRECTORIES:
             self._reaper.watch_path(_server_id_file(directory, self._process.pid))
         try:
-            self._wait_until_ready(began + timeout)
+            self._wait_until_ready(began + _START_TIMEOUT)
         except BaseException:
             self.kill()
             raise
         self.start_seconds = time.monotonic() - began
 
-    def stop(self, timeout: float = 10.0) -> None:
+    def stop(self) -> None:
         """SIGTERM, then SIGKILL. The directory stays until the next start or `remove`."""
-        self._end(signal.SIGTERM, timeout)
+        self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        self._end(signal.SIGKILL, 10.0)
+        self._end(signal.SIGKILL)
 
     def suspend(self) -> None:
         """The process stands still: its sockets accept and never answer."""
@@ -205,12 +198,12 @@ class MilvusServer:
         return self.certs is not None and self.identity != self.certs.server
 
     def _last_log_lines(self) -> str:
-        text = self.log_path.read_text(errors="replace")
+        text = (self.directory / "milvus.log").read_text(errors="replace")
         # A Go program that panics ends its log with a thousand lines about its goroutines.
         lines = re.split(r"^goroutine \d+ \[", text, maxsplit=1, flags=re.MULTILINE)[0].splitlines()
         return "\n".join(line[:300] for line in lines[-40:])
 
-    def _end(self, how: signal.Signals, timeout: float) -> None:
+    def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is None:
             return
@@ -218,7 +211,7 @@ class MilvusServer:
             process.send_signal(how)
             process.send_signal(signal.SIGCONT)  # a suspended process ends only when it runs
         try:
-            process.wait(timeout)
+            process.wait(10)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(10)

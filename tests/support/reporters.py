@@ -7,13 +7,25 @@ shows them all the same.  Standard library, sentry_sdk and rich only: programs o
 from __future__ import annotations
 
 import collections.abc
+import copy
 import dataclasses
 import io
 import json
+import pickle
 import sys
+import traceback
 import warnings
 from types import TracebackType
 from typing import Any
+
+
+def all_told(error: BaseException) -> str:
+    """Every text that could be made from an error, and from those behind it, suppressed ones too."""
+    told = [str(error), repr(error), repr(vars(error)), repr(error.args)]
+    told += traceback.TracebackException.from_exception(error, capture_locals=True).format()
+    told += [repr(pickle.loads(pickle.dumps(error))), repr(copy.copy(error)), reported(error)]
+    told += [all_told(behind) for behind in (error.__cause__, error.__context__) if behind is not None]
+    return "\n".join(told)
 
 
 def reported(error: BaseException) -> str:

@@ -65,12 +65,6 @@ class KeyringSession:
         self._bus: subprocess.Popen[bytes] | None = None
         self._daemon: subprocess.Popen[bytes] | None = None
 
-    @property
-    def daemon_pid(self) -> int:
-        if self._daemon is None:
-            raise RuntimeError("the keyring is stopped")
-        return self._daemon.pid
-
     def start(self) -> None:
         configuration = self.directory / "bus.conf"
         configuration.write_text(_BUS_CONFIGURATION.format(address=self.client_env["DBUS_SESSION_BUS_ADDRESS"]))
@@ -117,11 +111,10 @@ class KeyringSession:
         found = self._secret_tool("lookup", "service", service, "username", username)
         return found.stdout if found.returncode == 0 else None
 
-    def set(self, service: str, username: str, password: str) -> None:
-        label = f"Password for '{username}' on '{service}'"
-        self._secret_tool(
-            "store", f"--label={label}", "service", service, "username", username, *_APPLICATION, secret=password
-        ).check_returncode()
+    def set(self, service: str, username: str, password: str, *, by_hand: bool = False) -> None:
+        """Store an entry: one that the library overwrites as its own, or one as a person makes it."""
+        words = ("store", "--label=of a test", "service", service, "username", username)
+        self._secret_tool(*words, *(() if by_hand else _APPLICATION), secret=password).check_returncode()
 
     def delete(self, service: str, username: str) -> None:
         self._secret_tool("clear", "service", service, "username", username)
@@ -154,10 +147,14 @@ class KeyringSession:
 
     def suspend(self) -> None:
         """The daemon stands still: a client that asks it waits for ever."""
-        os.kill(self.daemon_pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        os.kill(self.daemon_pid, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._daemon is not None
+        self._daemon.send_signal(number)
 
     def stop_daemon(self) -> None:
         """End the keyring and leave the bus: a bus on which nobody offers secrets."""

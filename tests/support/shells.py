@@ -9,13 +9,9 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING
 
 import pexpect
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from typing_extensions import Self
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -78,9 +74,7 @@ class InteractiveShell:
         self.press_only("milvus-profiles exec ")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._child.close(force=True)
 
     def press(self, line: str, more: str = "") -> tuple[list[str], str]:
