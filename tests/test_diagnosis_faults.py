@@ -296,7 +296,11 @@ def test_the_fault_is_named_at_its_stage_with_a_remedy(stand: Stand, name: str) 
 @pytest.mark.parametrize("name", FAULTS)
 def test_connect_and_diagnose_agree(stand: Stand, name: str) -> None:
     fault, row = FAULTS[name], stand.agreements[name]
-    assert row["connect"][:2] == row["aio"][:2] == [fault.code, fault.status]
+    for code, status, message, hint in (row["connect"], row["aio"]):
+        assert (code, status) == (fault.code, fault.status)
+        assert fault.said.format(**stand.values) in message
+        # An error of a file has its place in it, which says what to change.
+        assert fault.hint in (hint or "") or fault.stage == "config"
     assert (row["failure"], row["report"]["exit_code"]) == ([fault.stage, fault.code], fault.status)
 
 

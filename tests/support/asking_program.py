@@ -13,16 +13,17 @@ from typing import Any
 
 import milvus_profiles as mp
 
-Outcome = tuple[str, int, str]
+Outcome = tuple[str, int, str, str | None]
+"""The code, the exit status, the message and the remedy."""
 
 
 def came_of(error: mp.MilvusProfilesError) -> Outcome:
-    return error.code, error.exit_status, error.message
+    return error.code, error.exit_status, error.message, error.hint
 
 
 def ask(alias: str) -> dict[str, Any]:
     report = mp.diagnose(alias)
-    outcome: Outcome = "ok", 0, ""
+    outcome: Outcome = "ok", 0, "", None
     try:
         with mp.connect(alias) as connection:
             connection.ping()
@@ -39,7 +40,7 @@ async def awaited(alias: str) -> Outcome:
             await connection.ping()
     except mp.MilvusProfilesError as error:
         return came_of(error)
-    return "ok", 0, ""
+    return "ok", 0, "", None
 
 
 async def all_of(aliases: list[str]) -> list[Outcome]:
