@@ -118,13 +118,11 @@ def test_what_is_harmless_is_shown(cli: Command, project: Path) -> None:
         "# keys: a, b; localhost:19530",
         "# --------------------------------------------------",
     ]
-    text = text_of("\n".join(harmless))
-    (project / "milvus.toml").write_text(text)
+    (project / "milvus.toml").write_text(text_of("\n".join(harmless)))
     diff = cli("profile", "remove", "b", "--dry-run").stdout
     for line in harmless:
         assert f"-{line}\n" in diff
-    shown = cli("--json", "profile", "copy", "a", "c", "--dry-run").stdout
-    assert "https://h" in shown
+    assert "https://h" in cli("--json", "profile", "copy", "a", "c", "--dry-run").stdout
 
 
 def test_a_database_of_any_name_is_shown_with_its_path(cli: Command, project: Path) -> None:

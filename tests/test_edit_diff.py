@@ -88,11 +88,9 @@ def test_a_new_file_is_compared_with_nothing(tmp_path: Path) -> None:
 
 
 def test_secrets_are_masked_wherever_they_stand(tmp_path: Path) -> None:
-    for change in (remove("prod"), put("prod", ("db_name",), "x"), put("prod", ("uri",), "y")):
+    for change in (put("prod", ("db_name",), "x"), put("prod", ("uri",), "y"), remove("prod")):
         shown = diff(tmp_path, SECRETS, change)
         assert "hunter2" not in shown
-    shown = diff(tmp_path, SECRETS, remove("prod"))
-    assert "hunter2" not in shown
     for line in (
         '-uri = "https://********@prod.example:443"  # was http://********@old',
         "-# token = ********",

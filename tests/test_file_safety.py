@@ -166,7 +166,7 @@ def test_where_there_are_no_modes_a_warning_names_the_keyring_and_nothing_is_ref
     assert "secret set" in without_modes.hint
 
 
-def test_commands_that_look_warn_once_and_keep_stdout_clean(cli: Command, user_file: Path) -> None:
+def test_commands_that_look_warn_once_and_keep_stdout_clean(cli: Command, user_file: Path, project: Path) -> None:
     user_file.chmod(0o666)
     for words in (["profile", "list"], ["profile", "show", "prod"]):
         outcome = cli(*words, "--json", status=0)
@@ -178,10 +178,7 @@ def test_commands_that_look_warn_once_and_keep_stdout_clean(cli: Command, user_f
         assert plain.stderr.count("warning:") == 1
         assert "warning" not in plain.stdout
         assert CANARY not in outcome.stdout + outcome.stderr + plain.stdout + plain.stderr
-
-
-def test_show_warns_of_the_file_in_question_only(cli: Command, user_file: Path, project: Path) -> None:
-    user_file.chmod(0o644)
+    # `show` warns of the file in question only.
     (project / "milvus.toml").write_text('[profiles.other]\nuri = "localhost"\n')
     assert "warning" not in cli("profile", "show", "other").stderr
     assert cli("profile", "list").stderr.count("warning:") == 1
@@ -387,10 +384,12 @@ def test_a_list_that_others_can_write_trusts_nothing_and_is_not_laundered(cli: C
     warning = why_not_trusted(cli)
     assert "the list of trusted files is not believed: others can write to it" in warning
     assert f"rm {state}" in warning
+    # Using the file names that fault too.
+    with refused(hint="…others can write to it…", kind=UntrustedError):
+        load(env={"HOME": str(cli.home)}, cwd=cli.cwd).use("prod")
     before = state.read_bytes()
     for words in (["trust"], ["untrust"]):
-        refused = cli(*words, "--json", status=3)
-        assert refused.error["location"] == str(state)
+        assert cli(*words, "--json", status=3).error["location"] == str(state)
     assert state.read_bytes() == before
     state.unlink()
     assert cli("trust").returncode == 0
@@ -412,12 +411,6 @@ def test_a_list_of_somebody_else_trusts_nothing(cli: Command, state: Path, proje
     os.chown(state, 0, -1)
     os.chown(state.parent, 65534, -1)
     assert not is_trusted(cli)
-
-
-def test_using_an_untrusted_file_names_the_fault_of_the_list(state: Path, project: Path, home: Path) -> None:
-    state.chmod(0o666)
-    with refused(hint="…others can write to it…", kind=UntrustedError):
-        load(env={"HOME": str(home)}, cwd=project).use("prod")
 
 
 # --- what trust shows ------------------------------------------------------------------------------------------------

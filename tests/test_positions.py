@@ -30,17 +30,7 @@ _KEYS = st.one_of(
     st.text('abc #=.[]{}"', max_size=6).map(lambda s: f"'{s}'"),
     st.sampled_from(['"a.b"', '"a\\u0062c"', '"\\t"', '""', "''", '"#"', '"="', "'a]b'", '"x\\"y"', "1", "true", "-"]),
 )
-_DOTS = st.sampled_from([".", " . ", ".\t"])
-
-
-@st.composite
-def _dotted(draw: st.DrawFn) -> str:
-    parts = draw(st.lists(_KEYS, min_size=1, max_size=3))
-    text = parts[0]
-    for part in parts[1:]:
-        text += draw(_DOTS) + part
-    return text
-
+_DOTTED = st.builds(str.join, st.sampled_from([".", " . ", ".\t"]), st.lists(_KEYS, min_size=1, max_size=3))
 
 _SCALARS = st.one_of(
     st.integers(-(10**18), 10**18).map(str),
@@ -81,7 +71,7 @@ _VALUES = st.recursive(
     _SCALARS,
     lambda inner: st.one_of(
         st.builds(_array, st.lists(inner, max_size=4), st.lists(_LINES, min_size=6, max_size=6), st.booleans()),
-        st.builds(_inline, st.lists(st.tuples(_dotted(), inner), max_size=3), _GAPS),
+        st.builds(_inline, st.lists(st.tuples(_DOTTED, inner), max_size=3), _GAPS),
     ),
     max_leaves=6,
 )
@@ -95,13 +85,13 @@ def documents(draw: st.DrawFn) -> str:
         match draw(st.sampled_from(["entry"] * 5 + ["table", "array", "comment", "blank"])):
             case "entry":
                 lines.append(
-                    f"{draw(_GAPS)}{draw(_dotted())}{draw(_GAPS)}={draw(_GAPS)}{draw(_VALUES)}"
+                    f"{draw(_GAPS)}{draw(_DOTTED)}{draw(_GAPS)}={draw(_GAPS)}{draw(_VALUES)}"
                     f"{draw(st.sampled_from(['', ' ', '# c', ' # x = 1']))}"
                 )
             case "table":
-                lines.append(f"{draw(_GAPS)}[{draw(_GAPS)}{draw(_dotted())}{draw(_GAPS)}]{draw(_GAPS)}")
+                lines.append(f"{draw(_GAPS)}[{draw(_GAPS)}{draw(_DOTTED)}{draw(_GAPS)}]{draw(_GAPS)}")
             case "array":
-                lines.append(f"[[{draw(_GAPS)}{draw(_dotted())}{draw(_GAPS)}]] # c")
+                lines.append(f"[[{draw(_GAPS)}{draw(_DOTTED)}{draw(_GAPS)}]] # c")
             case "comment":
                 lines.append(draw(st.sampled_from(["#", "# a = 1", '# """', "#[x]"])))
             case _:

@@ -411,6 +411,8 @@ def test_every_content_that_was_approved_stays_so_and_untrust_forgets_them_all(w
         world.found(text)
         assert world.load().use("p").trusted
     assert len(world.store().contents(str(world.project_file))) == 3
+    elsewhere = parse_document(texts[1].encode(), "/elsewhere/milvus.toml", "project")
+    assert not world.store().trusts(elsewhere)  # the same content there is another file
     world.found(TEXT + "# another\n")
     assert world.store().pinned(world.document()) is not None
     world.refusal()
@@ -577,7 +579,6 @@ def test_what_changed_since_it_was_trusted_is_known_even_where_it_is_not_shown(w
     }
     other = parse_document(TEXT.encode(), "/elsewhere/milvus.toml", "project")
     assert world.store().changes(other) == {"p.proxy": (None, "http://p:1")}
-    assert not world.store().trusts(other)
 
 
 def test_what_no_file_declares_has_nothing_gated(world: World) -> None:
