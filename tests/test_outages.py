@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import grpc
 import grpc.aio
@@ -16,7 +15,7 @@ import pytest
 import milvus_profiles as mp
 from milvus_profiles.channel.wire import GET_VERSION
 from tests.conftest import StartMilvus
-from tests.support.scripted_grpc import SERVICE, Call, ScriptedServer, answering, scripted_server
+from tests.support.scripted_grpc import SERVICE, Call, answering, scripted_server
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs
@@ -87,21 +86,15 @@ def test_a_peer_that_hangs_is_found_by_keepalive(start_milvus: StartMilvus) -> N
     until(answers)
 
 
-@contextmanager
-def sending_away(milliseconds: int) -> Iterator[ScriptedServer]:
-    """A server that ends every connection by GOAWAY when it is that old, as load balancers have servers do."""
+def test_goaway_loses_no_call() -> None:
+    """Of a server that ends every connection when it is that old, as load balancers have servers do."""
 
-    def slow(call: Call) -> bytes:
+    def slow_answer(call: Call) -> bytes:
         time.sleep(0.05)
         return b"slow"
 
-    ages = [("grpc.max_connection_age_ms", milliseconds), ("grpc.max_connection_age_grace_ms", 20_000)]
-    with scripted_server(answering(Slow=slow), options=ages) as server:
-        yield server
-
-
-def test_goaway_loses_no_call() -> None:
-    with sending_away(150) as server:
+    ages = [("grpc.max_connection_age_ms", 150), ("grpc.max_connection_age_grace_ms", 20_000)]
+    with scripted_server(answering(Slow=slow_answer), options=ages) as server:
         # Without retries: what is not lost is not lost by the channel itself.
         profiles = declared(f"http://127.0.0.1:{server.port}", retry="false")
         slow = mp.connect("prod", profiles=profiles).channel.unary_unary(SERVICE + "Slow", None, None)

@@ -204,28 +204,26 @@ def test_what_a_port_speaks(milvus_plain: MilvusServer, milvus_tls: MilvusServer
         assert probe_plaintext(at(port), soon()).speaks == "unreachable"
 
 
+def reset(connection: socket.socket) -> None:
+    connection.recv(1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, faults.RESET_ON_CLOSE)
+
+
 @pytest.mark.parametrize(
-    ("said", "speaks"),
+    ("talk", "speaks"),
     [
-        (b"\x15\x03\x01\x00\x02\x02\x46", "tls"),
-        (b"SSH-2.0-OpenSSH_9.6\r\n", "other"),
-        (b"\x00\x00\x08\x07\x00\x00\x00\x00\x00" + bytes(8), "http2"),
-        (b"\x00\x00\x08\x00\x00\x00\x00\x00\x01" + bytes(8), "other"),
-        (b"", "closed"),
+        (saying(b"\x15\x03\x01\x00\x02\x02\x46"), "tls"),
+        (saying(b"SSH-2.0-OpenSSH_9.6\r\n"), "other"),
+        (saying(b"\x00\x00\x08\x07\x00\x00\x00\x00\x00" + bytes(8)), "http2"),
+        (saying(b"\x00\x00\x08\x00\x00\x00\x00\x00\x01" + bytes(8)), "other"),
+        (saying(b""), "closed"),
+        (reset, "closed"),
     ],
+    ids=["an alert", "SSH", "an end of HTTP/2", "another frame", "nothing", "a reset"],
 )
-def test_the_first_bytes_tell(said: bytes, speaks: str) -> None:
-    with faults.listener(saying(said)) as server:
-        assert probe_plaintext(at(server.port), soon()).speaks == speaks
-
-
-def test_a_reset_is_an_end() -> None:
-    def talk(connection: socket.socket) -> None:
-        connection.recv(1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, faults.RESET_ON_CLOSE)
-
+def test_the_first_bytes_tell(talk: Talk, speaks: str) -> None:
     with faults.listener(talk) as server:
-        assert probe_plaintext(at(server.port), soon()).speaks == "closed"
+        assert probe_plaintext(at(server.port), soon()).speaks == speaks
 
 
 # --- all together ----------------------------------------------------------------------------------------------------
