@@ -132,10 +132,10 @@ FAULTS = {
     "refused-port": UNREACHABLE('uri = "http://{refused}"', "refuses connections", "is the port right?"),
     "black-hole": UNREACHABLE('uri = "http://{hole}"\ntimeout = 1', "no TCP connection", "a firewall"),
     "silent-port": Fault(
-        "grpc", 6, "unreachable", 'uri = "http://{silent}"\ntimeout = 2', "and then says nothing", "check the port",
+        "grpc", 6, "unreachable", 'uri = "http://{silent}"\ntimeout = 4', "and then says nothing", "check the port",
     ),
     "silent-port-with-tls": Fault(
-        "tls", 6, "unreachable", f'uri = "https://{{silent}}"\ntimeout = 2\n{CA}', "says nothing", "check the port",
+        "tls", 6, "unreachable", f'uri = "https://{{silent}}"\ntimeout = 4\n{CA}', "says nothing", "check the port",
     ),
     "http-1-port": NOT_MILVUS('uri = "http://{web}"', "a web server answers", "19530"),
     "http-1-port-with-tls": NOT_MILVUS(
