@@ -77,12 +77,21 @@ class _Handler(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in 
 
 @contextlib.contextmanager
 def scripted_server(
-    script: Script, *, identity: Identity | None = None, client_ca: Path | None = None, host: str = "127.0.0.1"
+    script: Script,
+    *,
+    identity: Identity | None = None,
+    client_ca: Path | None = None,
+    host: str = "127.0.0.1",
+    streams: int | None = None,
 ) -> Iterator[ScriptedServer]:
-    """A gRPC server; with an identity it speaks TLS, with a client CA mutual TLS."""
+    """A gRPC server; with an identity it speaks TLS, with a client CA mutual TLS; it may cap streams."""
     calls: list[Call] = []
     # Without reuse of ports: two servers must never share one by accident.
-    server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
+    options = [("grpc.so_reuseport", 0)]
+    if streams is not None:
+        # gRPC's own protection counts streams that have ended as well, and so refuses some below the cap.
+        options += [("grpc.max_concurrent_streams", streams), ("grpc.http.overload_protection", 0)]
+    server = grpc.server(ThreadPoolExecutor(16), options=options)
     server.add_generic_rpc_handlers((_Handler(script, calls),))
     if identity is None:
         port = server.add_insecure_port(f"{host}:0")
