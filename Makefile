@@ -22,7 +22,7 @@ WORKERS ?= 2
 ALONE := not campaign and not proxies and not pages and not sdks and not engines
 
 # How processes end, and what they leave to a child.
-ENDS := tests/test_process_ends.py tests/test_lite_ending.py tests/test_fork.py tests/test_cycles.py
+ENDS := tests/test_process_ends.py tests/test_fork.py tests/test_cycles.py
 
 BIN := $(abspath $(VENV))/bin
 export TEST_SERVERS := $(abspath $(SERVERS))

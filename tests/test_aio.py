@@ -20,7 +20,7 @@ from tests.support import scripted_grpc
 from tests.support.connections import Declared, at, declared, of, uri
 from tests.support.environment import run_python
 from tests.support.milvus import MilvusServer
-from tests.support.scripted_grpc import milvus_answer, scripted_server
+from tests.support.scripted_grpc import ScriptedServer, milvus_answer, scripted_server
 from tests.support.sockets import connections_to
 from tests.support.waiting import eventually, until
 
@@ -115,44 +115,42 @@ def run(main: Callable[[], Any]) -> None:
         thread.submit(main).result(60)
 
 
-def test_two_loops_in_two_threads_have_a_connection_each() -> None:
-    with scripted_server(milvus_answer) as server:
-        profiles = at(server.port)
-        met = threading.Barrier(2)
+def test_two_loops_in_two_threads_have_a_connection_each(server: ScriptedServer) -> None:
+    profiles = at(server.port)
+    met = threading.Barrier(2)
 
-        async def main() -> None:
-            async with mp.aio.connect("prod", profiles=profiles) as conn:
-                await asyncio.to_thread(met.wait, 30)
-                assert connections_to(server.port) == 2
-                assert len(mp.aio.list_connections()) == 1
-                assert await conn.ping() > 0
-                await asyncio.to_thread(met.wait, 30)
+    async def main() -> None:
+        async with mp.aio.connect("prod", profiles=profiles) as conn:
+            await asyncio.to_thread(met.wait, 30)
+            assert connections_to(server.port) == 2
+            assert len(mp.aio.list_connections()) == 1
+            assert await conn.ping() > 0
+            await asyncio.to_thread(met.wait, 30)
 
-        with ThreadPoolExecutor(2) as threads:
-            list(threads.map(lambda _: asyncio.run(main()), "ab"))
-        # The end of asyncio.run closes what was left open.
-        assert connections_to(server.port) == 0
-        assert server.names().count("Connect") == 2
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda _: asyncio.run(main()), "ab"))
+    # The end of asyncio.run closes what was left open.
+    assert connections_to(server.port) == 0
+    assert server.names().count("Connect") == 2
 
 
-def test_a_loop_that_was_closed_and_replaced() -> None:
-    with scripted_server(milvus_answer) as server:
-        profiles = at(server.port)
+def test_a_loop_that_was_closed_and_replaced(server: ScriptedServer) -> None:
+    profiles = at(server.port)
 
-        def main() -> None:
-            for _ in range(3):
-                loop = asyncio.new_event_loop()
-                conn = loop.run_until_complete(mp.aio.connect("prod", profiles=profiles))
-                assert loop.run_until_complete(conn.ping()) > 0
-                loop.close()
-                del loop, conn
+    def main() -> None:
+        for _ in range(3):
+            loop = asyncio.new_event_loop()
+            conn = loop.run_until_complete(mp.aio.connect("prod", profiles=profiles))
+            assert loop.run_until_complete(conn.ping()) > 0
+            loop.close()
+            del loop, conn
 
-        run(main)
-        assert server.names().count("Connect") == 3
-        # Nothing holds the tables of loops that are closed, so their channels go with them.
-        gc.collect()
-        until(lambda: connections_to(server.port) == 0)
-        assert OPEN_CONNECTIONS.taken == 0
+    run(main)
+    assert server.names().count("Connect") == 3
+    # Nothing holds the tables of loops that are closed, so their channels go with them.
+    gc.collect()
+    until(lambda: connections_to(server.port) == 0)
+    assert OPEN_CONNECTIONS.taken == 0
 
 
 def test_a_loop_that_ends_gives_milvus_lite_back(tmp_path: Path) -> None:

@@ -379,9 +379,6 @@ class Odd(keyring.backend.KeyringBackend):
     def set_password(self, service: str, username: str, password: str) -> None:
         raise NotImplementedError
 
-    def delete_password(self, service: str, username: str) -> None:
-        raise NotImplementedError
-
 
 @pytest.fixture
 def odd() -> Iterator[Odd]:

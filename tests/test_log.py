@@ -6,7 +6,6 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +26,6 @@ from tests.support.waiting import eventually, until
 
 CANARY = "c4n4ry-t0ken"
 PACKAGE = Path(mp.__file__).parent
-
-
-@pytest.fixture
-def server() -> Iterator[scripted_grpc.ScriptedServer]:
-    with scripted_grpc.scripted_server(scripted_grpc.milvus_answer) as found:
-        yield found
-    mp.disconnect_all()
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:

@@ -52,13 +52,10 @@ class PoolMachine(RuleBasedStateMachine):
     def begin(self, settings: PoolSettings, seed: int) -> None:
         self.world = World(settings, seed)
 
-    @rule(name=NAMES)
-    def borrow(self, name: str) -> None:
-        self.world.borrow(name)
-
-    @rule(name=NAMES)
-    def borrow_again(self, name: str) -> None:
-        self.world.borrow(name)
+    @rule(names=st.lists(NAMES, min_size=1, max_size=3))
+    def borrow(self, names: list[str]) -> None:
+        for name in names:
+            self.world.borrow(name)
 
     @precondition(lambda self: self.world.leases)
     @rule(index=INDEX, suspect=st.sampled_from([False, False, True]))
@@ -127,17 +124,15 @@ class PoolMachine(RuleBasedStateMachine):
             self.world.finish()
 
 
-def run(examples: int, steps: int, **options: Any) -> None:
+def run(examples: int, steps: int) -> None:
     hypothesis.stateful.run_state_machine_as_test(
         PoolMachine,
         settings=hypothesis.settings(
             max_examples=examples,
             stateful_step_count=steps,
-            deadline=None,
             suppress_health_check=list(hypothesis.HealthCheck),
             database=None,
             print_blob=False,
-            **options,
         ),
     )
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dis
 import functools
-import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -144,10 +143,10 @@ def everywhere(operation: Callable[[], object]) -> Iterator[str]:
     Yields:
         Where it was interrupted just now.
     """
-    for step in itertools.count(1):
-        if (where := at_step(step, operation)) is None:
-            return
+    step = 1
+    while (where := at_step(step, operation)) is not None:
         yield f"{step}: {where}"
+        step += 1
 
 
 def within(seconds: float, work: Callable[[], Any], what: str) -> Any:

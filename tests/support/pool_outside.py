@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from milvus_profiles.errors import UnknownProfileError, UnreachableError
 from milvus_profiles.pool.aio_connector import AsyncPooledConnection
@@ -18,17 +18,6 @@ from milvus_profiles.profile import Profile
 
 def exclusive(**settings: Any) -> PoolSettings:
     return PoolSettings(mode="exclusive", **settings)
-
-
-@dataclass
-class Call:
-    """What a lease has as its channel: called, it raises where the lease is over."""
-
-    link: Link
-    gate: Callable[[], None]
-
-    def __call__(self) -> None:
-        self.gate()
 
 
 class Link:
@@ -52,7 +41,10 @@ class Link:
         self.abandoned = True
 
     def channel(self, gate: Callable[[], None], on_close: Callable[[], None]) -> Any:
-        return Call(self, gate)
+        """What a lease has as its channel: called, it raises where the lease is over."""
+        call: Any = partial(gate)
+        call.link = self
+        return call
 
     def _tested(self) -> bool:
         self.tests += 1
@@ -78,6 +70,9 @@ class AsyncLink(Link):
         await asyncio.sleep(0)
 
 
+L = TypeVar("L", bound=Link)
+
+
 class _Outside:
     def __init__(self) -> None:
         self.settings: dict[str, PoolSettings] = {}
@@ -85,27 +80,22 @@ class _Outside:
         """Keys whose channels open when the event is set."""
         self.guard = threading.Lock()
         self.links: list[Any] = []
-        self.attempts: list[str] = []
         self.broken: set[str] = set()
         """Keys that cannot be connected to."""
         self.opening = 0
         self.most_opening = 0
-
-    def of(self, key: str) -> list[Any]:
-        return [link for link in self.links if link.key == key and not link.closed]
 
     def _introduced(self, key: str) -> tuple[str, PoolSettings | None]:
         if key == "unknown":
             raise UnknownProfileError("there is no profile 'unknown'")
         return key.lower(), self.settings.get(key.lower())
 
-    def _began(self, key: str) -> None:
+    def _began(self) -> None:
         with self.guard:
-            self.attempts.append(key)
             self.opening += 1
             self.most_opening = max(self.most_opening, self.opening)
 
-    def _ended(self, key: str, kind: type[Link]) -> Any:
+    def _ended(self, key: str, kind: type[L]) -> L:
         with self.guard:
             self.opening -= 1
             if key in self.broken:
@@ -124,11 +114,10 @@ class Outside(_Outside):
         return self._introduced(key)
 
     def open(self, key: str) -> SyncLink:
-        self._began(key)
+        self._began()
         if key in self.slow:
             assert self.slow[key].wait(30)
-        link: SyncLink = self._ended(key, SyncLink)
-        return link
+        return self._ended(key, SyncLink)
 
 
 class AsyncOutside(_Outside):
@@ -141,7 +130,7 @@ class AsyncOutside(_Outside):
         return self._introduced(key)
 
     async def open(self, key: str) -> AsyncLink:
-        self._began(key)
+        self._began()
         try:
             if key in self.slow:
                 await self.slow[key].wait()
@@ -149,5 +138,4 @@ class AsyncOutside(_Outside):
         except asyncio.CancelledError:
             self.opening -= 1
             raise
-        link: AsyncLink = self._ended(key, AsyncLink)
-        return link
+        return self._ended(key, AsyncLink)

@@ -29,8 +29,6 @@ from milvus_profiles.pool.state import (
 )
 from milvus_profiles.pool_settings import PoolSettings
 
-LIVE = (Phase.CONNECTING, Phase.READY, Phase.CHECKING)
-
 
 @dataclass(eq=False)
 class Channel:
@@ -367,7 +365,8 @@ class World:
 
     def _backs_off(self, key: KeyState) -> bool:
         """Whether an opening failed a moment ago, and there is another channel to wait for."""
-        is_live = any(entry.phase in LIVE and not entry.stale for entry in key.entries)
+        live = (Phase.CONNECTING, Phase.READY, Phase.CHECKING)
+        is_live = any(entry.phase in live and not entry.stale for entry in key.entries)
         return is_live and self.now < key.retry_at
 
     def _check_drains(self, alive: list[Channel]) -> None:

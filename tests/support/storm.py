@@ -35,6 +35,7 @@ from milvus_profiles.pool.threads import ConnectionPool
 from milvus_profiles.pool_settings import PoolSettings
 
 from . import scripted_grpc
+from .waiting import until
 
 _LIMIT = 20.0
 """Seconds that one operation, or closing, may take on a busy machine once nobody interrupts it any more: tests of a
@@ -260,11 +261,11 @@ class Thrown(BaseException):
     """Thrown into a thread from outside."""
 
 
-def throw_into_threads(storm: Storm, operation: Callable[[], object], until: float) -> None:
+def throw_into_threads(storm: Storm, operation: Callable[[], object], ends: float) -> None:
     """Borrowers at work, and an exception now in this thread and now in that, those of the pool included."""
 
     def work() -> None:
-        while time.monotonic() < until:
+        while time.monotonic() < ends:
             with contextlib.suppress(Thrown, MilvusProfilesError, RuntimeError):
                 try:  # noqa: SIM105
                     operation()
@@ -272,16 +273,15 @@ def throw_into_threads(storm: Storm, operation: Callable[[], object], until: flo
                     pass
 
     def borrow() -> None:
-        while time.monotonic() < until:
+        while time.monotonic() < ends:
             with contextlib.suppress(Thrown):
                 work()
 
-    spared = {threading.get_ident()}
     borrowers = [threading.Thread(target=borrow, name="borrower", daemon=True) for _ in range(3)]
     for thread in borrowers:
         thread.start()
     throw = ctypes.pythonapi.PyThreadState_SetAsyncExc
-    while time.monotonic() < until - 0.2:
+    while time.monotonic() < ends - 0.2:
         time.sleep(storm.rng.random() * 0.003)
         # Not those that begin a stream or a future, and with it gRPC's thread for them: before it runs, a new thread
         # has the number of the one that starts it, and CPython throws into the new one.  gRPC then waits for ever.
@@ -290,10 +290,9 @@ def throw_into_threads(storm: Storm, operation: Callable[[], object], until: flo
             for each in threading.enumerate()
             if each.name.startswith(("borrower", "milvus-profiles")) and each.name != "milvus-profiles begin"
         ]
-        chosen = storm.rng.choice(hit) if hit else None
         # Right before: another thread may get the number of one that has ended, and it may be one of gRPC's.
-        if chosen is not None and (ident := chosen.ident) not in spared and chosen.is_alive():
-            storm.count += throw(ctypes.c_ulong(ident or 0), ctypes.py_object(Thrown))
+        if hit and (chosen := storm.rng.choice(hit)).is_alive():
+            storm.count += throw(ctypes.c_ulong(chosen.ident or 0), ctypes.py_object(Thrown))
     for thread in borrowers:
         thread.join(40)
         if thread.is_alive():
@@ -314,30 +313,25 @@ def main(name: str, seconds: float, seed: int) -> None:
         # First: the lock of an import that is interrupted is held for ever, says Python.
         mp.connect("p", profiles=profiles).ping()
         mp.disconnect_all()
-        until = time.monotonic() + seconds
-        if name.startswith(("cancel-", "run-")):
-            operation, look = of_asyncio(name, profiles, storm)
-        else:
-            operation, look = of_threads(name.removeprefix("threads-"), profiles)
+        ends = time.monotonic() + seconds
         if name.startswith("threads-"):
-            throw_into_threads(storm, operation, until)
+            operation, look = of_threads(name.removeprefix("threads-"), profiles)
+            throw_into_threads(storm, operation, ends)
         elif name.startswith(("cancel-", "run-")):
-            while time.monotonic() < until:
+            operation, look = of_asyncio(name, profiles, storm)
+            while time.monotonic() < ends:
                 operation()
         else:
+            operation, look = of_threads(name, profiles)
             raging = threading.Thread(target=storm.rage, daemon=True)
             raging.start()
-            while time.monotonic() < until:
+            while time.monotonic() < ends:
                 storm.during(operation)
             storm.over = True
             raging.join()
         look()
         del operation, look
-        until = time.monotonic() + _LIMIT
-        while OPEN_CONNECTIONS.taken and time.monotonic() < until:
-            gc.collect()
-            time.sleep(0.01)
-        assert not OPEN_CONNECTIONS.taken, f"{OPEN_CONNECTIONS.taken} slots are lost"
+        until(lambda: gc.collect() >= 0 and not OPEN_CONNECTIONS.taken, _LIMIT)  # or slots are lost
     print(storm.count, flush=True)
     os._exit(0)  # a server whose clients were cut off in the middle takes its time
 
