@@ -110,15 +110,12 @@ def test_a_backend_that_the_user_allows_is_used(backends: dict[str, str], allowe
     assert run(env, ALL_CALLS, allowed) == [None, None, True, "plain_store.Plain"]
 
 
-def test_a_backend_that_stores_nothing_is_noticed(no_keyring_env: dict[str, str]) -> None:
-    env = {**no_keyring_env, "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
+def test_a_backend_that_stores_nothing_and_one_that_does_not_delete_are_noticed(backends: dict[str, str]) -> None:
+    env = {**backends, VARIABLE: "keyring.backends.null.Keyring"}
     [got, (message, _), deleted, _] = run(env, ALL_CALLS, "keyring.backends.null")
     assert (got, deleted) == (None, False)
     assert message == "the keyring did not keep the secret (backend keyring.backends.null.Keyring)"
-
-
-def test_a_backend_that_does_not_delete_is_noticed(backends: dict[str, str]) -> None:
-    env = {**backends, "PYTHON_KEYRING_BACKEND": "plain_store.NeverDeletes"}
+    env[VARIABLE] = "plain_store.NeverDeletes"
     [_, _, (message, hint), _] = run(env, ALL_CALLS, "plain_store")
     assert message == "the keyring did not delete the secret (backend plain_store.NeverDeletes)"
     assert "own application" in hint
