@@ -83,9 +83,8 @@ campaign-65536: setup-tests ## so many live connections in one process (10 minut
 
 cov: setup-tests ## all tests but the campaigns, with a report of what they covered
 	@$(BIN)/coverage erase
-	@$(LOOPBACK) $(BIN)/coverage run -m pytest -m "$(ALONE)" -n $(WORKERS) --dist worksteal $(ARGS)
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report
+	@$(LOOPBACK) $(BIN)/coverage run -m pytest -m "$(ALONE)" -n $(WORKERS) --dist worksteal $(ARGS); failed=$$?; \
+		$(BIN)/coverage combine --quiet && $(BIN)/coverage report && exit $$failed
 
 bench: setup-bench ## every figure beside its peers (15 minutes), into benchmarks/RESULTS.md and history/
 	@$(LOOPBACK) $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(ARGS)
