@@ -61,7 +61,7 @@ SECRET = functools.partial(Fault, "secret", 4, "secret")
 FAULTS = {
     "wrong-password": AUTH(
         'uri = "http://{auth}"\nuser = "root"', "does not accept the user and the password",
-        "milvus-profiles secret set wrong-password", stored="wrong", repaired=True,
+        "milvus-profiles secret set wrong-password", stored="canary-3f7a", repaired=True,
     ),
     "no-token": AUTH(
         'uri = "http://{auth}"', "wants a token or a password, and there is none", "profile set no-token user=root",
@@ -69,7 +69,7 @@ FAULTS = {
     ),
     "malformed-token": AUTH(
         'uri = "http://{auth}"\ntoken = {{ keyring = true }}', "takes for an API key since it has no colon",
-        "milvus-profiles secret set malformed-token", stored="root-Milvus", repaired=True,
+        "milvus-profiles secret set malformed-token", stored="root-canary-3f7a", repaired=True,
     ),
     "wrong-token-in-a-file": AUTH(
         'uri = "http://{auth}"\ntoken = {{ file = "{wrong}" }}', "does not accept", "put the right one into the file",
@@ -173,7 +173,7 @@ FAULTS = {
     "lite-in-a-file": Fault("tcp", 3, "config", 'uri = "{file}"', "is a file", "name another path"),
 }  # fmt: skip
 
-ENV = {"WRONG_TOKEN": "root:wrong"}
+ENV = {"WRONG_TOKEN": "root:canary-3f7a"}
 REPAIRED = [name for name, fault in FAULTS.items() if fault.repaired]
 
 
@@ -211,7 +211,7 @@ def stand(
     home.mkdir()
     (cwd / ".git").mkdir(parents=True)
     (directory / "token").write_text("root:Milvus\n")
-    (directory / "wrong").write_text("root:wrong\n")
+    (directory / "wrong").write_text("root:canary-3f7a\n")
     (directory / "file.db").write_text("not a directory")
     with contextlib.ExitStack() as stack:
         open_ = stack.enter_context
@@ -301,6 +301,7 @@ def test_connect_and_diagnose_agree(stand: Stand, name: str) -> None:
         assert fault.said.format(**stand.values) in message
         # An error of a file has its place in it, which says what to change.
         assert fault.hint in (hint or "") or fault.stage == "config"
+        assert "canary-3f7a" not in f"{message}{hint}"
     assert (row["failure"], row["report"]["exit_code"]) == ([fault.stage, fault.code], fault.status)
 
 
