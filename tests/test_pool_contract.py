@@ -376,7 +376,8 @@ async def test_an_error_that_was_handled_keeps_nothing_alive(shell: Shell) -> No
     async def fail() -> weakref.ref[Local]:
         local = Local()
         with contextlib.suppress(errors.PoolTimeoutError):
-            await shell.get(pool, timeout=0.001)
+            # A pool of threads raises in this one: on Python 3.10 the future of another holds its error in a cycle.
+            await pool.get_client("a", timeout=0.001)
         return weakref.ref(local)
 
     async with shell.exclusive(max_total_per_key=1) as pool, shell.entered(pool.lease("a")):
