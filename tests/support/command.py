@@ -247,6 +247,8 @@ def asking(home: Path, cwd: Path) -> Command:
 
 def packages_of(cli: Command, *words: str, **how: Unpack[How]) -> set[str]:
     """The packages that a Python of its own imports for some words, such as ``-c PROGRAM``."""
+    unmeasured = dict.fromkeys(coverage_variables())  # coverage imports some as well
+    how["env"] = {**unmeasured, **(how.get("env") or {})}
     done = Command([sys.executable, "-X", "importtime"], cli.home, cli.cwd)(*words, **how)
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
