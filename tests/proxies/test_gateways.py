@@ -303,7 +303,7 @@ def test_a_gateway_is_named_and_not_taken_for_milvus(stand: Stand, name: str) ->
 def test_connect_and_its_awaited_form_say_the_same(stand: Stand, name: str) -> None:
     case, told = CASES[name], stand.programs[name]
     assert told["connect"] == told["aio"]
-    code, status, message = told["connect"]
+    code, status, message, _ = told["connect"]
     assert (code, status) == (case.code, case.status)
     assert case.said in message
     assert told["report"]["exit_code"] == case.status
