@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
-import tempfile
 import textwrap
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -130,15 +127,6 @@ def test_the_command_line_warns_too(cli: Command, home: Path, project: Path, mil
     ):
         outcome = cli(*line.split(), env=env, status=3)
         assert "not valid TOML" in outcome.stderr + outcome.stdout
-
-
-@pytest.fixture
-def open_directory() -> Iterator[Path]:
-    """Not in pytest's own directory, which each session closes to other users again."""
-    path = Path(tempfile.mkdtemp(prefix="milvus-profiles-open-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.mark.security
