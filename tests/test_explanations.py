@@ -368,6 +368,15 @@ def test_explain_renders_the_page_on_a_terminal(cli: Command) -> None:
     assert not re.search(r"\x1b\[[0-9;]*[34]\dm", plain.raw)
 
 
+def test_completion_offers_the_codes(cli: Command) -> None:
+    env = {"_MILVUS_PROFILES_COMPLETE": "complete_bash", "COMP_WORDS": "milvus-profiles explain not", "COMP_CWORD": "2"}
+    assert cli(env=env, status=0).stdout.split() == ["not_milvus", "not_ready"]
+    for shell in ("zsh", "fish"):
+        line = {"_TYPER_COMPLETE_ARGS": "milvus-profiles explain ", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+        found = cli(env={"_MILVUS_PROFILES_COMPLETE": f"complete_{shell}", **line}, status=0).stdout
+        assert all(code in found for code in CODES)
+
+
 @pytest.mark.security
 def test_explain_shows_nothing_of_files_and_variables(cli: Command, project: Path) -> None:
     canary = "c4n4ry"
