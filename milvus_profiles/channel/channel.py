@@ -132,7 +132,11 @@ def _raising(perform: Callable[..., _Outcome]) -> Callable[..., Any]:
 
 @functools.cache
 def _minded(kind: type[Any]) -> type[Any]:
-    """gRPC's class of streams, with an eye on interrupts while the next message is waited for."""
+    """gRPC's class of streams, with an eye on interrupts while the next message is waited for.
+
+    One that was interrupted is cancelled: gRPC cannot go on with it.  Asked for the next message, it complains of
+    itself ("gRPC call error 8"), or its thread ends, without which no stream or future of the channel ever does.
+    """
 
     def following(self: Any) -> Any:
         try:
@@ -141,6 +145,7 @@ def _minded(kind: type[Any]) -> type[Any]:
             raise
         except BaseException as error:
             self._minder(error)
+            beside(self.cancel, "milvus-profiles cancel")
             raise
 
     return type(kind.__name__, (kind,), {"__next__": following, "__module__": kind.__module__})

@@ -69,8 +69,7 @@ _was_read = tuple(int(part) for part in grpc.__version__.split(".")[:2]) >= (1, 
 _LONGEST_WAIT = 0.2
 """Seconds that a fork waits for calls to end; most take a few milliseconds."""
 
-_LOOK = 0.0005
-"""Seconds between two looks whether the fork has happened."""
+_LOOK = 0.0005  # seconds between two looks whether the fork has happened
 
 
 class Pausable(Protocol):
@@ -147,8 +146,7 @@ class ForkPause:
             member.forked()
 
 
-PAUSE = ForkPause()
-"""That of the process."""
+PAUSE = ForkPause()  # that of the process
 
 
 C = TypeVar("C")
@@ -157,8 +155,7 @@ C = TypeVar("C")
 # the error of one, whose frames hold the call.  It then waits for the poller's thread, which no forked child has: for
 # ever, and no other thread runs meanwhile (grpcio 1.66 to 1.85, measured).  So a child frees nothing of it.
 
-_POLLER = "(_poll_wrapper)"
-"""How the name of the poller's thread ends, as Python makes it from its function."""
+_POLLER = "(_poll_wrapper)"  # how the name of its thread ends, which Python makes from its function's
 
 _kept: list[Any] = []
 _is_polling = False
@@ -251,11 +248,9 @@ def open_channels() -> list[Any]:
 
 _GRPC = os.path.dirname(grpc.__file__) + os.sep
 _THREADING = threading.__file__
-_COMPILED = (".pyx", ".pxi")
 _RLOCK = type(threading.RLock())
 
-_TRIES = 100
-"""How often letting go is begun again after yet another interrupt."""
+_TRIES = 100  # to let go, begun again after yet another interrupt
 
 
 @even_half_made
@@ -269,8 +264,7 @@ class _EnteredAtOnce(threading.Condition):
         return super().__repr__()
 
 
-_dropped: deque[Any] = deque()
-"""Of channels that were dropped without being closed, what gRPC closes them by."""
+_dropped: deque[Any] = deque()  # of channels that were dropped without being closed, what gRPC closes them by
 
 
 def enter_at_once(channel: grpc.Channel) -> grpc.Channel:
@@ -281,10 +275,14 @@ def enter_at_once(channel: grpc.Channel) -> grpc.Channel:
     Args:
         channel: nobody holds its lock, for nothing has been called on it yet.
     """
-    for inner in gc.get_referents(getattr(channel, "_channel", None)):
-        for condition in gc.get_referents(inner) if type(inner).__name__ == "_ChannelState" else ():
-            _set_at_once(condition)
+    for condition in _hidden(getattr(channel, "_channel", None), "_ChannelState"):
+        _set_at_once(condition)
     return channel
+
+
+def _hidden(part: object, kind: str) -> list[Any]:
+    """What a compiled part of gRPC's holds in what it has of this kind."""
+    return gc.get_referents(*(inner for inner in gc.get_referents(part) if type(inner).__name__ == kind))
 
 
 def _set_at_once(condition: Any) -> None:
@@ -305,9 +303,31 @@ def prepare(channel: grpc.Channel) -> None:
         state.pid = os.getpid()  # a forked child does not close what is its parent's
 
 
+class _Due(set[Any]):
+    """What gRPC waits for on a call, which is over once nothing of it is under way in gRPC's core.
+
+    gRPC notes that a message is due, then asks for it.  After an interrupt in between, its thread waits for what nobody
+    asked for, and closing the channel takes away what it waits on: a segmentation fault now and then.
+    """
+
+    under_way: set[Any]
+    remove = set.discard  # an error would end the thread that the calls of all need
+
+    def __bool__(self) -> bool:
+        return bool(self.under_way)
+
+
 def prepare_call(rpc: Any) -> None:
-    """Have an interrupt do less harm to a call that was begun: gRPC's thread needs its lock for those of all."""
-    _set_at_once(getattr(getattr(rpc, "_state", None), "condition", None))
+    """Have an interrupt do less harm to a call that was begun: gRPC has one thread for those of all."""
+    state: Any = getattr(rpc, "_state", None)
+    if type(condition := getattr(state, "condition", None)) is threading.Condition:
+        _set_at_once(condition)
+        for under_way in _hidden(getattr(rpc, "_call", None), "_CallState"):
+            if type(under_way) is set and type(getattr(state, "due", None)) is set:
+                with condition:
+                    due = _Due(state.due)
+                    due.under_way = under_way
+                    state.due = due
 
 
 @functools.cache
@@ -375,6 +395,6 @@ def _let_go(error: BaseException) -> bool:
                     while True:
                         owner.release()
         step = step.tb_next
-    if not inside or innermost.endswith(_COMPILED):
+    if not inside or innermost.endswith((".pyx", ".pxi")):
         return False  # gRPC's own complaint, or an interrupt while it waited, for which it is prepared
     return not isinstance(error, Exception) or not innermost.startswith(_GRPC)

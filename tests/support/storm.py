@@ -303,7 +303,9 @@ def throw_into_threads(storm: Storm, operation: Callable[[], object], ends: floa
 def main(name: str, seconds: float, seed: int) -> None:
     warnings.simplefilter("ignore")
     sys.unraisablehook = lambda _: None
-    threading.excepthook = lambda _: None
+    ended: list[BaseException | None] = []
+    threading.excepthook = lambda hook: None if name.startswith("threads-") else ended.append(hook.exc_value)
+    faulthandler.enable()
     faulthandler.dump_traceback_later(seconds + 130, exit=True)
     # An exception in the middle of a handler of the standard library's leaves its lock held.
     logging.getLogger("milvus_profiles").propagate = False
@@ -332,6 +334,7 @@ def main(name: str, seconds: float, seed: int) -> None:
         look()
         del operation, look
         until(lambda: gc.collect() >= 0 and not OPEN_CONNECTIONS.taken, _LIMIT)  # or slots are lost
+    assert not ended, f"threads were ended by {ended}"
     print(storm.count, flush=True)
     os._exit(0)  # a server whose clients were cut off in the middle takes its time
 
