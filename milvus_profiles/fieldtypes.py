@@ -18,7 +18,7 @@ from .endpoint import AddressError, parse_address, parse_host
 from .errors import ConfigError, Location, ParamError
 from .files.paths import absolute_path
 from .files.regular_file import PEM_LIMIT, FileFault, is_pem, read_regular
-from .masked import MASK, SecretText, without_secrets
+from .masked import MASK, SecretText, as_given, without_secrets
 from .names import some, suggest_field
 from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
 
@@ -258,7 +258,7 @@ def _refusal(model: Any, fault: ValidationError) -> ParamError:
     place = fields_in(first["loc"], first["type"])
     if first["type"] == "extra_forbidden":
         near = suggest_field(str(place[-1]), _fields_of(model, place[:-1]))
-        message = f"unknown field {without_secrets(str(place[-1]))[:64]!a}"
+        message = f"unknown field {as_given(str(place[-1]))!a}"
         hint = f"did you mean {near!r}?" if near else hint
     else:
         message = wording(first, ".".join(str(part) for part in place))

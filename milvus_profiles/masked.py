@@ -76,6 +76,22 @@ def _without_userinfo(word: re.Match[str]) -> str:
     return f"{word[0][: colon + 3] if word[0].startswith('://', colon) else ''}{MASK}{word[0][end:]}"
 
 
+# A user with a password, and no host with a port.
+_PAIR = re.compile(
+    r"""(?:(?<=//)|(?<![\w/.:+-]))(?!unix:|sha[0-9]+:|mailto:)([A-Za-z][\w.+-]*:)(?![0-9]+\b|//|\\)[^\s"',;)\]}]+"""
+)
+
+
+def without_pairs(text: str) -> str:
+    """A text as :func:`without_secrets` gives it, and without the password of what may be ``user:password``."""
+    return _PAIR.sub(rf"\1{MASK}", without_secrets(text))
+
+
+def as_given(name: str) -> str:
+    """What somebody gave as a name that there is not, as an error repeats it: it may be a secret in the wrong place."""
+    return without_pairs(name)[:64]
+
+
 class SecretText:
     """A secret that prints as ``********`` and leaves only through :meth:`reveal`.
 

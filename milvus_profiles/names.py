@@ -76,9 +76,10 @@ def check_alias(alias: str) -> str:
     if is_alias(alias):
         return alias
     from .errors import ConfigError
+    from .masked import as_given
 
     raise ConfigError(
-        f"{alias!r} is not a valid alias{foreign_letter(alias)}"
+        f"{as_given(alias)!r} is not a valid alias{foreign_letter(alias)}"
         if len(alias) <= ALIAS_LONGEST
         else "the alias is longer than 64 characters",
         hint="use ASCII letters, digits and single '-', '_' or '.' between them, 64 characters at most",

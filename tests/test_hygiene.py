@@ -483,6 +483,12 @@ def test_a_secret_that_cannot_be_stored_is_not_told(cli: Command) -> None:
             assert not leaks(outcome.stdout + outcome.stderr)
 
 
+IN_PLACE_OF_A_NAME = [
+    "show", "use", "secret set", "copy one", "rename one", "profile add", "export one --to", "import --from", "explain",
+    "completion", "config schema", "help", "config", "list --profile",
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -499,6 +505,8 @@ def test_a_secret_that_cannot_be_stored_is_not_told(cli: Command) -> None:
         ["profile", "set", "one", f"uri=https://root:{CANARY}@db.example"],
         ["profile", "set", "one", f'token={{ env = "{CANARY}" }}'],
         ["secret", "set", "one", CANARY],
+        *([*words.split(), f"root:{CANARY}"] for words in IN_PLACE_OF_A_NAME),
+        [f"--root:{CANARY}"],
     ],
     ids=lambda words: " ".join(words[:2] + words[-1:])[:24],
 )

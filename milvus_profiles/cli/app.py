@@ -14,6 +14,7 @@ import typer
 from typer.main import get_command
 
 from ..errors import MilvusProfilesError, UsageError
+from ..masked import without_pairs
 from ..names import suggest_field
 from .completion import VARIABLE
 from .completion_scripts import answer_source, install, show
@@ -203,6 +204,7 @@ def run(words: list[str]) -> int:
 _NO_NUMBER = re.compile(r"Input should be a valid (?:number|(integer))\b.*", re.DOTALL)
 _BOUND = re.compile(r"Input should be (greater|less) than (or equal to )?(\S+)")
 _BOUNDS = {"greater": ("more than", "at least"), "less": ("less than", "at most")}
+_GLUED = re.compile(r"(No such option: [\w-]+):.*", re.DOTALL)
 _SURPLUS = re.compile(r"(Got unexpected extra argument(?:\(s\)|s)?) \(.*\)", re.DOTALL)
 
 
@@ -212,7 +214,7 @@ def _usage(error: Exception) -> UsageError | None:
     if format_message is None:
         return None
     # An argument too many may be a secret that was meant for a prompt: it is not repeated.
-    message = _SURPLUS.sub(r"\1", str(format_message()).rstrip("."))
+    message = _SURPLUS.sub(r"\1", without_pairs(_GLUED.sub(r"\1", str(format_message()).rstrip("."))))
     message = _NO_NUMBER.sub(lambda found: f"a {'whole ' if found[1] else ''}number is wanted", message)
     message = _BOUND.sub(lambda found: f"it must be {_BOUNDS[found[1]][bool(found[2])]} {found[3]}", message)
     context = getattr(error, "ctx", None)

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from ..endpoint import AddressError, parse_address
-from ..masked import MASK, without_secrets
+from ..masked import MASK, without_pairs, without_secrets
 from ..names import is_alias, suggest
 from ..tomltext.positions import KeyPath, unquote
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS, find_field
@@ -43,10 +43,6 @@ _ASSIGNED = re.compile(r"[:=：][ \t]*\Z")
 _REFERENCE = re.compile(
     r"""\{[ \t]*(?:env[ \t]*=[ \t]*"[A-Z_][A-Z0-9_]*"|file[ \t]*=[ \t]*"[^"\s:@]*"|keyring[ \t]*=[ \t]*true)"""
     r"""[ \t]*\}\s*|"[\w./~-]*\.(?:pem|key|crt)"[ \t},]*\s*"""
-)
-# A user with a password, and no host with a port.
-_PAIR = re.compile(
-    r"""(?:(?<=//)|(?<![\w/.:+-]))(?!unix:|sha[0-9]+:|mailto:)([A-Za-z][\w.+-]*:)(?![0-9]+\b|//|\\)[^\s"',;)\]}]+"""
 )
 _IN_ADDRESS = re.compile(r"//[^/\s:@]*:(?![0-9]+(?:[/\s,]|\Z))")
 
@@ -166,7 +162,7 @@ def _clear(text: str, *, assigned: bool = False) -> str:
         if not assigned or _ASSIGNED.search(word[0]):
             at = word.end()
             break
-    return _PAIR.sub(rf"\1{MASK}", text[:at]) + hide(text[at:])
+    return without_pairs(text[:at]) + hide(text[at:])
 
 
 def broken_name(line: str) -> tuple[tuple[str, ...], int] | None:

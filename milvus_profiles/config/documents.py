@@ -25,7 +25,7 @@ from ..errors import ConfigError, Location, MilvusProfilesError
 from ..files.paths import has_modes
 from ..files.regular_file import CONFIGURATION_LIMIT, FileFault, is_given, read_given, read_regular
 from ..log import log
-from ..masked import MaskedFields, SecretText, without_secrets
+from ..masked import MaskedFields, SecretText, as_given
 from ..names import Nearest, check_alias, fold_alias, is_alias, suggest
 from ..text import Standing, command
 from .fields import FIELDS, ROOT_KEYS, SECRET_FIELDS
@@ -294,7 +294,7 @@ def _check_root(data: dict[str, Any], path: str, text: str, role: Role) -> None:
                 hint = "fields stand in the table of a profile, such as [profiles.local]"
             else:
                 hint = f"did you mean {near!r}?" if near else f"the root holds {', '.join(ROOT_KEYS)}"
-            raise fail((name,), f"unknown key {without_secrets(name)[:64]!r}", hint)
+            raise fail((name,), f"unknown key {as_given(name)!r}", hint)
     if not isinstance(data.get("profiles", {}), dict):
         raise fail(("profiles",), "profiles must be a table", "write [profiles.NAME] above each profile", "value")
     if role != "user" and "keyring_backends" in data:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from ..errors import ConfigError
-from ..masked import SecretText, without_secrets
+from ..masked import SecretText, as_given
 from ..names import suggest_field
 
 MAX_CONNECTIONS = 65_536
@@ -103,7 +103,7 @@ def field(path: tuple[str, ...]) -> Field:
     near = suggest_field(path[depth], names)
     where = f"{path[depth - 1]} has {', '.join(names)}" if names else f"{path[depth - 1]} is not a table"
     raise ConfigError(
-        f"unknown field {'.'.join((*path[:depth], without_secrets(path[depth])[:64]))!r}",
+        f"unknown field {'.'.join((*path[:depth], as_given(path[depth])))!r}",
         hint=f"did you mean {'.'.join((*path[:depth], near))!r}?" if near else (where if depth else None),
     )
 

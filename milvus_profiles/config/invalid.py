@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
 from ..errors import ConfigError, Location, MilvusProfilesError
-from ..masked import even_half_made, without_secrets
+from ..masked import as_given, even_half_made, without_secrets
 from ..names import is_alias, suggest_field
 from ..text import Standing
 from .fields import FIELDS, field
@@ -136,7 +136,7 @@ def _described(finding: Any, raw: RawProfile) -> _Described:
 
 
 def _unknown_key(path: tuple[Any, ...], raw: RawProfile, origin: Origin) -> _Described:
-    name = ".".join((*(str(part) for part in path[:-1]), without_secrets(str(path[-1]))[:64]))
+    name = ".".join((*(str(part) for part in path[:-1]), as_given(str(path[-1]))))
     return _Described(f"unknown key {name!r}", origin, "key", lambda: _right_key(path, raw))
 
 

@@ -11,7 +11,7 @@ from itertools import islice
 from ..errors import ConfigError
 from ..files.paths import home_directory
 from ..files.regular_file import is_given
-from ..masked import without_secrets
+from ..masked import as_given
 from ..names import Nearest, fold_alias
 from ..text import CALL, OPTIONS, Standing
 from .aliases import choices
@@ -302,7 +302,7 @@ def inherited(
         if found is None:
             near = nearest().to(parent.value)
             start = ConfigError(
-                f"extends names {without_secrets(parent.value)[:64]!r}, which {place} does not declare",
+                f"extends names {as_given(parent.value)!r}, which {place} does not declare",
                 hint=f"did you mean {near!r}?" if near else "the profile it extends stands in the same place",
                 location=parent.origin.location(),
             )

@@ -17,7 +17,7 @@ from ..display import Table, Tabular
 from ..errors import ConfigError, Location, MilvusProfilesError, ParamError, UnknownProfileError
 from ..files.paths import home_fault
 from ..log import log
-from ..masked import MaskedFields, even_half_made, without_secrets
+from ..masked import MaskedFields, as_given, even_half_made
 from ..names import Nearest, alias_of, fold_alias, foreign_letter, is_alias, some
 from ..text import Standing
 from .databases import refuse_brought, untrusted_origin
@@ -129,7 +129,7 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
         else:
             hint = f"there are no profiles yet: declare one with {self.standing.adding()}"
         return UnknownProfileError(
-            f"there is no profile {without_secrets(alias)[:64]!r}{foreign_letter(alias[:64])}",
+            f"there is no profile {as_given(alias)!r}{foreign_letter(alias[:64])}",
             hint="; ".join((hint, *self._left_out())),
             location=location,
         )
@@ -179,9 +179,7 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
             raise self.unknown(chosen, location=origin.location() if origin and origin.layer != "call" else None)
         log("selected", alias=found, reason=reason)
         hidden = tuple(
-            f"{why} ({without_secrets(name)[:64]})"
-            for name, _, why in choices[1:]
-            if fold_alias(name) != fold_alias(found)
+            f"{why} ({as_given(name)})" for name, _, why in choices[1:] if fold_alias(name) != fold_alias(found)
         )
         return Selection(found, origin, reason, hidden)
 

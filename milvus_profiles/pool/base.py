@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from ..channel.channel import OfThisProcess
 from ..errors import ConfigError, Location, ParamError, PoolError, PoolExhaustedError, PoolTimeoutError
 from ..log import log
-from ..masked import even_half_made, without_secrets
+from ..masked import as_given, even_half_made
 from ..names import alias_of, fold_alias, seconds_of, suggest_field
 from ..pool_settings import POOL_WIDE, PoolSettings
 from ..pool_stats import KeyStats, PoolStats
@@ -310,7 +310,7 @@ def wrong_keyword(call: str, wrong: dict[str, Any]) -> ParamError:
     wrong.clear()  # a traceback may show the locals of frames
     near = suggest_field(name, PoolSettings.model_fields)
     hint = None if near is None else f"settings are one object: {call.replace('…', f'PoolSettings({near}=…)')}"
-    return ParamError(f"unknown argument {without_secrets(name)[:64]!a}", hint=hint, location=Location(call[:-3]))
+    return ParamError(f"unknown argument {as_given(name)!a}", hint=hint, location=Location(call[:-3]))
 
 
 def merged(settings: PoolSettings, key: str, *layers: PoolSettings | None) -> PoolSettings:

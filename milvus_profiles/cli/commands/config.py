@@ -17,6 +17,7 @@ from ...config.trust import TrustStore
 from ...errors import ConfigError, MilvusProfilesError, UsageError
 from ...files.paths import home_fault
 from ...files.regular_file import is_given
+from ...masked import as_given
 from ...names import suggest
 from ...text import counted
 from ..options import begun
@@ -195,7 +196,7 @@ def schema(
     else:
         near = suggest(what, ("file", *SCHEMAS))
         raise UsageError(
-            f"there is no schema of {what[:64]!r}",
+            f"there is no schema of {as_given(what)!r}",
             hint=f"did you mean {near}?" if near else f"there are: file, {', '.join(SCHEMAS)}",
         )
 

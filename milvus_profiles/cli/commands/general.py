@@ -13,6 +13,7 @@ from typer import Argument, Context
 from ... import errors
 from ...config.locations import current_directory
 from ...errors import MilvusProfilesError, UsageError
+from ...masked import as_given
 from ...names import suggest
 from ...text import page_of
 from .. import keyring_access
@@ -106,7 +107,7 @@ def meant(word: str) -> list[Explanation]:
         return [page]
     near = suggest(word, names)
     raise UsageError(
-        f"{word[:64]!a} is not the code of an error, nor a class or an exit status of one",
+        f"{as_given(word)!a} is not the code of an error, nor a class or an exit status of one",
         hint=f"did you mean {near}?" if near else f"`{NAME} explain` lists them",
     )
 
@@ -215,7 +216,9 @@ def completion(
 ) -> None:
     """Print the completion of a shell, by default the one that calls: `eval "$(milvus-profiles completion bash)"`."""
     if shell is not None and shell not in SHELLS:
-        raise UsageError(f"there is no completion for {shell[:64]!a}", hint=f"there is one for {', '.join(SHELLS)}")
+        raise UsageError(
+            f"there is no completion for {as_given(shell)!a}", hint=f"there is one for {', '.join(SHELLS)}"
+        )
     answer_script(shell)
 
 

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
 from ...errors import ConfigError, UsageError
+from ...masked import as_given
 from ...names import suggest
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def find_format(name: str) -> Format:
         return found
     near = suggest(name, FORMATS)
     hint = f"did you mean {near}?" if near else f"there are {', '.join(FORMATS)}"
-    raise UsageError(f"{name[:64]!r} is not a format", hint=hint)
+    raise UsageError(f"{as_given(name)!r} is not a format", hint=hint)
 
 
 def export(plan: ExportPlan, name: str) -> Exported:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ...config.locations import named_file
 from ...errors import ConfigError, UsageError
 from ...files.paths import home_directory, home_fault, is_absent
+from ...masked import as_given
 from ...names import suggest
 from . import readers
 from .found import ImportedProfiles, read_source
@@ -75,7 +76,7 @@ def find_source(name: str) -> ImportSource:
         return found
     near = suggest(name, SOURCES)
     hint = f"did you mean {near}?" if near else f"there are {', '.join(SOURCES)}"
-    raise UsageError(f"{name[:64]!a} is not something that profiles are imported from", hint=hint)
+    raise UsageError(f"{as_given(name)!a} is not something that profiles are imported from", hint=hint)
 
 
 def read(name: str, path: str | None, *, env: Mapping[str, str], cwd: str) -> ImportedProfiles:
