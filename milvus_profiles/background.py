@@ -13,6 +13,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import contextvars
+import copy
 import math
 import os
 import queue
@@ -20,12 +21,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .errors import DatabaseInUseError, ServerNotReadyError, ThreadStartError, UnreachableError
-from .text import counted
+from .thread_limits import none_left
 
 if TYPE_CHECKING:
     import asyncio
@@ -101,9 +103,6 @@ _STARTING = 5.0
 """Seconds that a thread may take to begin; one for which there is no memory never does."""
 
 _thread_of = threading.local()
-
-_ENDING = 0.0002
-"""Seconds between two looks whether a thread has ended."""
 
 
 def start(work: Callable[[], object], name: str) -> None:
@@ -193,60 +192,6 @@ def _more() -> _Work | None:
 def is_ours() -> bool:
     """Whether this thread was started here, so that no interrupt comes to it."""
     return getattr(_thread_of, "ours", False)
-
-
-def none_left(what: str) -> ThreadStartError:
-    """The error for who gets no thread; ``what`` was wanted."""
-    return ThreadStartError(
-        what,
-        hint="end some processes or threads, or raise the limit of them (ulimit -u, the container's pids limit) or "
-        "of memory (ulimit -v); at the end of the interpreter there are no new ones",
-    )
-
-
-def require(count: int) -> None:
-    """See that so many threads can be started at once, for a library that would end the process otherwise.
-
-    Raises:
-        ThreadStartError: they cannot.
-    """
-    if has_threads(count):
-        return
-    if own := threading.stack_size():  # a library's threads have the system's stacks
-        threading.stack_size(0)
-        try:
-            if has_threads(count):
-                return
-        finally:
-            threading.stack_size(own)
-    raise none_left(f"gRPC needs {counted(count, 'thread')}, and the system gives fewer")
-
-
-def has_threads(count: int) -> bool:
-    """Whether so many threads can be started at once; those that were for a look are gone then."""
-    gate = threading.Lock()
-    begun: list[str] = []
-    ended: list[None] = []
-
-    def stand() -> None:
-        begun.append(f"/proc/self/task/{threading.get_native_id()}")
-        with gate:
-            pass
-        ended.append(None)
-
-    started = 0
-    try:
-        with gate:
-            for _ in range(count):
-                _thread.start_new_thread(stand, ())
-                started += 1
-    except (RuntimeError, MemoryError):
-        pass
-    # They need the interpreter to end, which a library's function that is called next may hold all the time.
-    until = time.monotonic() + _STARTING
-    while (len(ended) < started or any(map(os.path.exists, begun))) and time.monotonic() < until:
-        time.sleep(_ENDING)
-    return started == count
 
 
 def in_executor(work: Callable[[], T]) -> asyncio.Future[T]:
@@ -390,3 +335,60 @@ def beside(work: Callable[[], T], name: str, *, again: bool = True) -> T:
     if failures:
         raise failures.pop()  # the traceback holds this frame
     return answers[0]
+
+
+class Flight(Generic[T]):
+    """Work for several, and what came of it; who does it holds ``turn``, then it is the turn of the next."""
+
+    __slots__ = ("answers", "error", "turn")
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+        self.answers: list[T] = []
+        self.error: Exception | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was done, and did not only begin: an interrupt may have ended it."""
+        return bool(self.answers) or self.error is not None
+
+
+class SingleFlight(Generic[T]):
+    """Has one thread at a time do for each key what several ask for, and all of them get what came of it.
+
+    Args:
+        guard: held, for a moment, while the table of what is under way is changed; never while work is done.
+    """
+
+    def __init__(self, guard: AbstractContextManager[object]) -> None:
+        self._guard = guard
+        self._under_way: dict[Hashable, Flight[T]] = {}
+
+    def join(self, key: Hashable) -> Flight[T]:
+        """What is under way for a key, or a beginning; the guard is held."""
+        flight = self._under_way.get(key)
+        if flight is None or flight.is_over:
+            flight = self._under_way[key] = Flight()
+        return flight
+
+    def land(self, key: Hashable, flight: Flight[T], work: Callable[[], T]) -> T:
+        """The answer of the work, done here unless another thread has done it meanwhile.
+
+        Raises:
+            Exception: what the work raised, a copy in each thread: a shared one would gather everybody's traceback.
+        """
+        with flight.turn:
+            if not flight.is_over:
+                try:
+                    flight.answers.append(work())
+                    return flight.answers[0]
+                except Exception as error:
+                    flight.error = copy.copy(error)
+                    raise
+                finally:
+                    with self._guard:
+                        if flight.is_over and self._under_way.get(key) is flight:
+                            del self._under_way[key]
+        if flight.error is not None:
+            raise copy.copy(flight.error) from None
+        return flight.answers[0]

@@ -508,7 +508,7 @@ def test_a_certificate_that_nobody_saw_is_not_called_verified(
     profile = mp.load(env=variables(1, certificates.ca), cwd=tmp_path)["prod"]
     draft = StageDraft()
     seen = TLSOutcome(status, detail="the words")  # type: ignore[arg-type]
-    describe_tls(draft, seen, ConnectContext.of(profile), dt.datetime.now(dt.timezone.utc))
+    describe_tls(draft, seen, ConnectContext(profile, profile.tls), dt.datetime.now(dt.timezone.utc))
     assert draft.status == "warning"
     assert "could not be examined" in draft.detail
     assert "the words" in draft.detail

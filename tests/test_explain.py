@@ -22,7 +22,7 @@ from milvus_profiles.errors import (
 from milvus_profiles.masked import SecretText, listed, server_text
 from milvus_profiles.probe.causes import ResolversDifferError, client_certificate, distrusted
 from milvus_profiles.probe.certificate import Certificate
-from milvus_profiles.probe.context import ConnectContext
+from milvus_profiles.probe.context import ANONYMOUS, ConnectContext
 from milvus_profiles.probe.explain import classify, needs_probes
 from milvus_profiles.probe.sockets import PlaintextOutcome, Resolution, SocketAddress, TCPOutcome
 from milvus_profiles.probe.tls import ProbeResults, TLSOutcome
@@ -35,9 +35,10 @@ TLS = "UNKNOWN: ipv4:127.0.0.1:1: Tls handshake failed (TSI_PROTOCOL_FAILURE): S
 ADDRESS = SocketAddress(socket.AF_INET, "127.0.0.1", 19530)
 
 
-def attempt(uri: str = "https://db.example:19530", alias: str | None = "prod", **fields: Any) -> ConnectContext:
+def attempt(uri: str = "https://db.example:19530", alias: str = "prod", **fields: Any) -> ConnectContext:
     token = fields.pop("token", None)
-    return ConnectContext.of(Profile(alias="prod", uri=uri, **fields), token and SecretText(token), alias=alias)
+    profile = Profile(alias=alias, uri=uri, **fields)
+    return ConnectContext(profile, profile.tls, token and SecretText(token))
 
 
 def said(details: str, *, results: ProbeResults | None = None, **settings: Any) -> MilvusProfilesError:
@@ -284,7 +285,7 @@ def test_a_name_that_can_be_set_is_proposed() -> None:
 
 
 def test_without_an_alias_remedies_name_arguments() -> None:
-    nameless = attempt(alias=None)
+    nameless = attempt(alias=ANONYMOUS)
     for code, details in (
         (grpc.StatusCode.UNAUTHENTICATED, "missing authorization in header"),
         (grpc.StatusCode.DEADLINE_EXCEEDED, ""),
@@ -293,7 +294,7 @@ def test_without_an_alias_remedies_name_arguments() -> None:
         hint = str(classify(code, details, nameless).hint)
         assert "milvus-profiles" not in hint
         assert "connect with" in hint
-    wrong = attempt(alias=None, token="root:pw")
+    wrong = attempt(alias=ANONYMOUS, token="root:pw")
     assert "secret set" not in str(classify(grpc.StatusCode.UNAUTHENTICATED, "username and password", wrong).hint)
 
 

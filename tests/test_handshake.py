@@ -73,7 +73,7 @@ def connecting(
     secret = SecretText(token) if token else None
     core = ChannelCore(open_channel(profile), TokenHolder(secret, db_name=profile.db_name))
     try:
-        yield core, ConnectContext.of(profile, secret, alias="prod"), Deadline.after(timeout)
+        yield core, ConnectContext(profile, profile.tls, secret), Deadline.after(timeout)
     finally:
         core.close()
 
@@ -428,7 +428,7 @@ def test_no_traceback_of_a_failed_handshake_holds_the_token(milvus_auth: MilvusS
 
 
 def plan_of(**settings: Any) -> Any:
-    attempt = ConnectContext.of(Profile(alias="prod", uri="db.example"), alias=None)
+    attempt = ConnectContext(Profile(alias="prod", uri="db.example"), None)
     return handshake_plan(TokenHolder(**settings), attempt, now=lambda: dt.datetime(2026, 1, 2, tzinfo=dt.timezone.utc))
 
 

@@ -565,7 +565,7 @@ def test_a_secret_is_fetched_by_the_next_wherever_the_first_is_interrupted() -> 
     kept = SecretCache()
     for where in everywhere(lambda: kept.get("k", fetch, now=lambda: 0.0, refresh=False)):
         assert within(LIMIT, lambda: kept.get("k", fetch, now=lambda: 0.0, refresh=False), where) == SecretText("s")
-    assert kept._flights == {}
+    assert kept._fetching._under_way == {}
 
 
 def test_a_failure_to_fetch_is_shared_wherever_the_next_is_interrupted() -> None:

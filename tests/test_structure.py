@@ -16,6 +16,7 @@ PACKAGE = Path(milvus_profiles.__file__).parent
 # Lower steps first; a module may import its own step and those before it (design: the stair).
 STAIR = [
     ["display", "errors", "files", "log", "masked", "names", "pool_stats", "text"],
+    ["thread_limits"],
     ["background"],
     ["endpoint"],
     ["connectable"],

@@ -33,9 +33,10 @@ from types import TracebackType
 from typing import Any, Final, Protocol, TypeVar
 from weakref import WeakSet
 
-from ..background import require, start, start_new
+from ..background import start, start_new
 from ..errors import ThreadStartError
 from ..masked import even_half_made
+from ..thread_limits import require
 
 _VARIABLE, _LEVEL = "GRPC_VERBOSITY", "ERROR"
 _ASKED_FOR = (_VARIABLE, "GRPC_TRACE")
@@ -186,8 +187,7 @@ _GOOD_FOR: Final = 1.0
 """Seconds for which a look that found threads is believed, as long as this process has the same limits and no more
 threads than then: it takes 2 ms, half as long as connecting, and a program may open one channel after the other."""
 
-_looked: dict[bool, tuple[float, _Ground | None]] = {}
-"""When they were found last, for asyncio and otherwise, and on what that stood."""
+_looked: dict[bool, tuple[float, _Ground | None]] = {}  # when they were found, for asyncio or not, and on what ground
 
 _open: weakref.WeakSet[Any] = weakref.WeakSet()
 """Channels because of which gRPC's threads run.  What others opened is not among them, and then the look is for

@@ -23,7 +23,7 @@ from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
-from ..background import beside, none_left, start
+from ..background import beside, start
 from ..endpoint import Untrusted
 from ..errors import (
     ConfigError,
@@ -35,6 +35,7 @@ from ..errors import (
 )
 from ..masked import even_half_made
 from ..text import command, printable
+from ..thread_limits import none_left
 from .grpc_process import need_threads
 from .lite_directory import check_shared, make_ready
 from .pymilvus_import import import_with_pymilvus

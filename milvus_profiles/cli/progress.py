@@ -16,10 +16,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ..background import has_threads
 from ..diagnosis.report import STAGES, Report, Stage, mark, stage_lines, verdict
 from ..display import rich_text
 from ..text import counted, printable
+from ..thread_limits import has_threads
 from .output import console_of, grid, print_text, see
 from .session import current
 

@@ -164,16 +164,17 @@ def handshake_plan(
         # GetVersion, CheckHealth and ListDatabases do not look at the database, and ListDatabases makes 2.2.8 panic.
         request = SHOW_COLLECTIONS.serialize({"db_name": holder.db_name})
         others.append(Invoke(SHOW_COLLECTIONS, request, holder.metadata))
-    if context.endpoint.kind == "lite" or context.endpoint in _UNTOLD:
+    endpoint = context.profile.endpoint
+    if endpoint.kind == "lite" or endpoint in _UNTOLD:
         others.append(ask_version)
     replies = list((yield Together(connect, tuple(others)))) if others else [(yield connect)]
     connected = yield from _answer(CONNECT, replies.pop(0), context, optional=True)
     checked = replies.pop(0) if holder.db_name is not None else None
     info = ServerInfo(None, has_connect=False) if connected is None else _introduced(connected, holder)
     if re.search(r"\d", info.build_tags):
-        _UNTOLD.discard(context.endpoint)
+        _UNTOLD.discard(endpoint)
     else:  # Milvus Lite's are just its name
-        _remember_untold(context.endpoint)
+        _remember_untold(endpoint)
         reply = replies.pop() if replies else (yield ask_version)
         info = replace(info, version=(yield from _version(reply, info, holder, context)))
     if checked is not None:

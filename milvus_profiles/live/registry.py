@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import copy
 import math
 import os
 import threading
@@ -19,7 +18,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..background import Pending, beside, start
+from ..background import Pending, SingleFlight, beside, start
 from ..channel.channel import ProfileChannel
 from ..channel.core import ChannelCore, RawGeneration
 from ..channel.core_base import weakly
@@ -253,29 +252,6 @@ class ChannelTable(Generic[L]):
         return [*lives, *(live.core for live in lives)]
 
 
-class _OpeningChannel(Generic[S]):
-    """A channel that is being opened, and what came of it.
-
-    Whoever opens it holds the lock, in a ``with`` that an interrupt ends too; then it is the turn of the next.
-
-    Attributes:
-        turn: the lock.
-        live: the channel.
-        error: why there is none.
-    """
-
-    __slots__ = ("error", "live", "turn")
-
-    def __init__(self) -> None:
-        self.turn = threading.Lock()
-        self.live: S | None = None
-        self.error: Exception | None = None
-
-    @property
-    def is_over(self) -> bool:
-        return self.live is not None or self.error is not None
-
-
 class Registry(ChannelTable[S]):
     """The open channels of the process, for threads."""
 
@@ -296,7 +272,7 @@ class Registry(ChannelTable[S]):
 
     def _reset(self) -> None:
         super().__init__(threading.Lock())
-        self._opening: dict[Hashable, _OpeningChannel[S]] = {}
+        self._opening: SingleFlight[S] = SingleFlight(self._guard)
 
     def _after_fork(self) -> None:
         self._abandoned.append((self.abandon(), self._opening))
@@ -324,30 +300,14 @@ class Registry(ChannelTable[S]):
                 live = self._open_one(key)
                 if live is not None and live.fingerprint == fingerprint:
                     return live
-                pending = self._opening.get(key)
-                if pending is None or pending.is_over:
-                    pending = self._opening[key] = _OpeningChannel()
-            with pending.turn:
-                if not pending.is_over:
-                    return self._open(key, pending, opener)
-            if pending.error is not None:
-                raise copy.copy(pending.error) from None
-            if pending.live is not None and pending.live.fingerprint == fingerprint:
-                return pending.live
+                flight = self._opening.join(key)
+            live = self._opening.land(key, flight, lambda: self._open(key, opener))
+            if live.fingerprint == fingerprint:
+                return live
 
-    def _open(self, key: Hashable, pending: _OpeningChannel[S], opener: Callable[[S | None], S]) -> S:
+    def _open(self, key: Hashable, opener: Callable[[S | None], S]) -> S:
         old = self._open_one(key)
-        try:
-            live = opener(old)
-        except Exception as error:
-            # Each caller gets an exception of its own: a shared one would gather everybody's traceback, and with the
-            # frame of this function it would be in a cycle.
-            pending.error = copy.copy(error)
-            raise
-        finally:
-            with self._guard:
-                if self._opening.get(key) is pending:
-                    del self._opening[key]
+        live = opener(old)
         # The same one again is in the table already, unless it was disconnected meanwhile: then it stays out.
         if live is not old:
             replaced = self._put(key, live)
@@ -355,7 +315,6 @@ class Registry(ChannelTable[S]):
                 self._run_first_at_exit()
             if replaced is not None:
                 replaced.retire()
-        pending.live = live
         return live
 
     def add_dedicated(self, live: S) -> None:

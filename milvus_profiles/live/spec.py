@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ..channel.lite import LiteLease
 
 
-ANONYMOUS = "anonymous"
-"""The alias of a connection that was opened by an address alone."""
 NOT_OF_THE_CHANNEL = frozenset(
     {"alias", "allow_insecure", "description", "extends", "management_port", "pool", "protected", "timeout"}
 )
@@ -111,8 +109,7 @@ class ChannelSpec:
 
 def context_of(profile: Connectable, token: SecretText | None, lite: LiteLease | None) -> ConnectContext:
     """What is tried, for the words of an error."""
-    alias = None if profile.alias == ANONYMOUS else profile.alias
-    return ConnectContext.of(profile, token, alias=alias, lite_port=lite.port if lite else None)
+    return ConnectContext(profile, profile.tls, token, lite.port if lite else None)
 
 
 def reach_of(profile: Connectable, lite: LiteLease | None) -> Endpoint:

@@ -10,6 +10,8 @@ from ..masked import SecretText
 from ..text import ANSWERS, CALL, OPTIONS, Standing, is_quoted, printable
 from .sockets import Route, route_to
 
+ANONYMOUS = "anonymous"
+"""The alias of a connection that was opened by an address alone."""
 _NOWHERE_YET = (CALL, OPTIONS, ANSWERS)
 
 
@@ -19,29 +21,25 @@ class ConnectContext:
 
     Attributes:
         tls: the TLS settings in force; None for plaintext.
-        alias: what the remedies call the profile; None for one that stands nowhere, or nowhere yet.
         token: what authenticated; None for nothing.
+        lite_port: where Milvus Lite listens on 127.0.0.1; None for a server.
     """
 
     profile: Connectable
-    endpoint: Endpoint
     tls: TLSSettings | None
-    alias: str | None = None
     token: SecretText | None = None
     lite_port: int | None = None
 
-    @classmethod
-    def of(
-        cls,
-        profile: Connectable,
-        token: SecretText | None = None,
-        *,
-        alias: str | None = None,
-        lite_port: int | None = None,
-    ) -> ConnectContext:
-        """To connect as a profile says."""
-        named = None if profile.standing.prefix in _NOWHERE_YET else alias
-        return cls(profile, profile.endpoint, profile.tls, named, token, lite_port)
+    @property
+    def alias(self) -> str | None:
+        """What the remedies call the profile; None for one that stands nowhere, or nowhere yet."""
+        nameless = self.profile.standing.prefix in _NOWHERE_YET or self.profile.alias == ANONYMOUS
+        return None if nameless else self.profile.alias
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The address."""
+        return self.profile.endpoint
 
     @property
     def route(self) -> Route:

@@ -42,7 +42,7 @@ def fetch_certificate(profile: Connectable, deadline: Deadline | None = None) ->
     """
     deadline = deadline or Deadline.after(profile.timeout)
     tls = PlainTLS(server_name=None if profile.tls is None else profile.tls.server_name)
-    context = replace(ConnectContext.of(profile, alias=profile.alias), tls=tls)
+    context = ConnectContext(profile, tls)
     results = reach(context.route, deadline)
     if (address := results.address) is not None:
         seen = probe_unverified(address, context.host, deadline)

@@ -12,10 +12,10 @@ import math
 import os
 import threading
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
 
+from ..background import SingleFlight
 from ..endpoint import Endpoint
-from ..errors import ConfigError, SecretUnavailableError
+from ..errors import ConfigError
 from ..masked import SecretText
 
 SIZE_LIMIT = 64 * 1024
@@ -99,31 +99,20 @@ Fetched = tuple[SecretText, float | None]
 """A secret and the time until which it may be kept: seconds since the epoch, FOR_EVER, or None for not at all."""
 
 
-@dataclass(slots=True, eq=False)
-class _Flight:
-    """One fetch, and what came of it: None as long as nothing did.
-
-    Whoever fetches holds the lock, in a ``with`` that an interrupt ends too; then it is the turn of the next.
-    """
-
-    turn: threading.Lock = field(default_factory=threading.Lock)
-    answer: SecretText | SecretUnavailableError | None = None
-
-
 class SecretCache:
     """A store of secrets by key, safe for threads; the child of a fork starts with what its parent had kept."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values: dict[Hashable, tuple[SecretText, float]] = {}
-        self._flights: dict[Hashable, _Flight] = {}
+        self._fetching: SingleFlight[SecretText] = SingleFlight(self._lock)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._after_fork)
 
     def _after_fork(self) -> None:
         # The threads that held the lock or were fetching exist only in the parent.
         self._lock = threading.Lock()
-        self._flights = {}
+        self._fetching = SingleFlight(self._lock)
 
     def get(
         self, key: Hashable, fetch: Callable[[], Fetched], *, now: Callable[[], float], refresh: bool
@@ -138,21 +127,10 @@ class SecretCache:
             secret, until = self._values.get(key, (None, 0.0))
             if secret is not None and (until == FOR_EVER or (not refresh and now() < until - _LEEWAY)):
                 return secret
-            flight = self._flights.get(key)
-            if flight is None or flight.answer is not None:
-                flight = self._flights[key] = _Flight()
-        with flight.turn:
-            if flight.answer is None:
-                return self._fetch(key, flight, fetch, now)
-        if isinstance(flight.answer, SecretUnavailableError):
-            # An exception belongs to the thread that raises it.
-            raise SecretUnavailableError(flight.answer.message, hint=flight.answer.hint)
-        return flight.answer
+            fetching = self._fetching
+            flight = fetching.join(key)
 
-    def _fetch(
-        self, key: Hashable, flight: _Flight, fetch: Callable[[], Fetched], now: Callable[[], float]
-    ) -> SecretText:
-        try:
+        def kept() -> SecretText:
             secret, until = fetch()
             moment = now()
             with self._lock:
@@ -160,15 +138,9 @@ class SecretCache:
                 self._values = {k: kept for k, kept in self._values.items() if k != key and moment < kept[1]}
                 if until is not None:
                     self._values[key] = (secret, until)
-            flight.answer = secret
             return secret
-        except SecretUnavailableError as error:
-            flight.answer = error
-            raise
-        finally:
-            with self._lock:
-                if flight.answer is not None and self._flights.get(key) is flight:
-                    del self._flights[key]
+
+        return fetching.land(key, flight, kept)
 
     def forget(self) -> None:
         with self._lock:
