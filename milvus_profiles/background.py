@@ -383,7 +383,8 @@ class SingleFlight(Generic[T]):
                     flight.answers.append(work())
                     return flight.answers[0]
                 except Exception as error:
-                    flight.error = copy.copy(error)
+                    with contextlib.suppress(Exception):  # of another's class, perhaps none that can be copied
+                        flight.error = copy.copy(error)
                     raise
                 finally:
                     with self._guard:

@@ -28,6 +28,7 @@ from .interop.pymilvus import CREDENTIALS, DEFAULT_HOST, ListedConnection, addre
 from .live.api import Connection, opened
 from .live.api import disconnect as disconnect_profile
 from .live.request import CallFields, Request, has_address, request
+from .masked import as_given
 from .names import fold_alias
 from .profile import Profile
 
@@ -93,7 +94,9 @@ class _Connections:
         told = {alias: CallFields(given) for alias, given in connections.items() if alias not in wrong}
         connections = {}  # so that no frame of a traceback has a secret among its locals
         if wrong:
-            raise ParamError(f"{wrong[0]!r} needs a dictionary of arguments, such as {{'host': 'localhost'}}")
+            raise ParamError(
+                f"{as_given(str(wrong[0]))!r} needs a dictionary of arguments, such as {{'host': 'localhost'}}"
+            )
         known = load()
         entries = []
         for alias, arguments in told.items():

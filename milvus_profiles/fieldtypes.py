@@ -18,7 +18,7 @@ from .endpoint import AddressError, parse_address, parse_host
 from .errors import ConfigError, Location, ParamError
 from .files.paths import absolute_path
 from .files.regular_file import PEM_LIMIT, FileFault, is_pem, read_regular
-from .masked import MASK, SecretText, as_given, without_secrets
+from .masked import MASK, SecretText, as_given, without_pairs
 from .names import some, suggest_field
 from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
 
@@ -320,7 +320,7 @@ def rows_of(model: Model, prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, Model):
             rows += rows_of(value, f"{prefix}{name}.")
         else:
-            text = MASK if isinstance(value, SecretText) else without_secrets(str(value))
+            text = MASK if isinstance(value, SecretText) else without_pairs(str(value))
             rows.append((f"{prefix}{name}", text))
     return rows
 

@@ -76,9 +76,9 @@ def _without_userinfo(word: re.Match[str]) -> str:
     return f"{word[0][: colon + 3] if word[0].startswith('://', colon) else ''}{MASK}{word[0][end:]}"
 
 
-# A user with a password, and no host with a port.
+# A user with a password, and no host with a port, nor an IPv6 address.
 _PAIR = re.compile(
-    r"""(?:(?<=//)|(?<![\w/.:+-]))(?!unix:|sha[0-9]+:|mailto:)([A-Za-z][\w.+-]*:)(?![0-9]+\b|//|\\)[^\s"',;)\]}]+"""
+    r"""(?:(?<=//)|(?<![\w/.:+-]))(?!unix:|sha[0-9]+:|mailto:|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:)([A-Za-z][\w.+-]*:)(?![0-9]+\b|//|\\)[^\s"',;)\]}]+"""
 )
 
 

@@ -42,7 +42,7 @@ from .fieldtypes import (
     rows_of,
     table,
 )
-from .masked import MaskedFields, SecretText
+from .masked import MaskedFields, SecretText, as_given
 from .names import ALIAS_LONGEST, ALIAS_PATTERN
 from .pool_settings import POOL_WIDE, PoolSettings
 from .references import CommandRef, EnvRef, FileRef, KeyringRef, SecretSource
@@ -246,7 +246,7 @@ class Profile(Connectable, Tabular, Model):
             if self.db_name is not None and self.db_name != address.database:
                 raise conflict(
                     ("db_name", "uri"),
-                    f"db_name is {self.db_name!r}, but the uri names the database {address.database!r}",
+                    f"db_name is {as_given(self.db_name)!r}, but the uri names the database {address.database!r}",
                 )
             vars(self)["db_name"] = address.database
 

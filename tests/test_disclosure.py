@@ -26,8 +26,12 @@ COMMANDS = [
     ["config", "validate"],
     ["doctor"],
     ["trust"],
-    ["export", "b", "--format", "env"],
+    ["export", "b", "--to", "env"],
+    ["--profile", "b", "current"],
+    ["--profile", "b", "current", "--format", "{db_name} {uri}"],
 ]
+EXPORTED = ("a pair in the database", "an encoded colon")
+"""What another client is told as it stands: its name of a database, or of a user."""
 LINES = {
     "a user with its password": f'user = "root:{CANARY}"',
     "a key in place of its path": f'ssl.cert = "x"\nssl.key = "{KEY}"',
@@ -74,6 +78,11 @@ LINES = {
     "userinfo as a long name": f'"root:{CANARY}{"x" * 60}@h" = 1',
     "userinfo as a name, escaped": f'"root:{CANARY}\\u0040h" = 1',
     "userinfo as an alias": f'[profiles."root:{CANARY}@h"]',
+    "a pair as a name": f'"root:{CANARY}" = 1',
+    "a pair as a name in a table": f'user = {{ "root:{CANARY}" = 3 }}',
+    "a pair as an alias": f'[profiles."root:{CANARY}"]',
+    "a pair as a table": f'["root:{CANARY}"]',
+    "a pair for a database that the address names": f'#\nuri = "http://h/x"\ndb_name = "root:{CANARY}"',
     "a long name of a parent": f'extends = "root:{CANARY}{"x" * 60}@h"',
     "a text for a number": f'timeout = "{CANARY}"',
     "a text for a switch": f'protected = "{CANARY}"',
@@ -98,8 +107,23 @@ def test_no_command_shows_what_may_be_a_secret(project: Path, name: str, capfd: 
     (project / "milvus.toml").write_text(text_of(LINES[name]))
     for words in COMMANDS:
         for option in ([], ["--json"]):
-            if words[0] == "export" and "token" in LINES[name]:
+            if words[0] == "export" and ("token" in LINES[name] or name in EXPORTED):
                 continue  # there a secret is asked for
+            main([*option, *words])
+            said = "".join(capfd.readouterr())
+            assert said, words
+            assert CANARY not in said, (words, option, said)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_nor_do_a_default_and_what_is_imported(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (project / "milvus.toml").write_text(f'default_profile = "root:{CANARY}"\n[profiles.a]\nuri = "https://h"\n')
+    (project / ".env").write_text(f"MILVUS_URI=http://h\nMILVUS_DB_NAME=root:{CANARY}\nMILVUS_USER=root:{CANARY}\n")
+    for words in (
+        ["list"], ["show", "a"], ["test"], ["current"], ["config", "validate"], ["connect", "-D"],
+        ["import", "--from", "dotenv", ".env", "--dry-run"],
+    ):  # fmt: skip
+        for option in ([], ["--json"]):
             main([*option, *words])
             said = "".join(capfd.readouterr())
             assert said, words

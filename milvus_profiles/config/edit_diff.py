@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from ..masked import without_secrets
+from ..masked import without_pairs
 from ..text import printable
 from ..tomltext.lines import Line, exact_spans, newline_of
 from ..tomltext.positions import PLAIN_LINE, scan
@@ -160,10 +160,10 @@ def _masked(line: Line) -> str:
     if line.kind == "comment":
         return shown_comment(raw)
     if line.kind == "header" and _PLAIN_HEADER.fullmatch(raw):
-        return without_secrets(raw)
+        return without_pairs(raw)
     if line.kind == "entry" and (plain := PLAIN_LINE.fullmatch(raw)):
         shown = shown_raw((*line.table, *plain[1].split(".")), plain[2])
-        return without_secrets(raw[: plain.start(2)] + shown + raw[plain.end(2) :])
+        return without_pairs(raw[: plain.start(2)] + shown + raw[plain.end(2) :])
     positions = scan(raw)
     cuts = []
     for start in positions.comments:
@@ -180,7 +180,7 @@ def _masked(line: Line) -> str:
     for start, end, shown in sorted(cuts):
         pieces += [raw[at:start], shown]
         at = end
-    return without_secrets("".join([*pieces, raw[at:]]))
+    return without_pairs("".join([*pieces, raw[at:]]))
 
 
 def _hidden_comments(lines: Iterable[Line]) -> Iterator[int]:

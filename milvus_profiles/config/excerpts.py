@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 
 from ..errors import ConfigError, Location
-from ..masked import MASK, without_secrets
+from ..masked import MASK, without_pairs
 from ..names import is_alias
 from ..tomltext.parser import TOMLDecodeError, loads
 from ..tomltext.positions import KeyPath, Positions, Span, scan
@@ -140,7 +140,7 @@ def _location(path: str, line: int, column: int, text: str, bounds: _Range, hidd
         before, after = "…" if cut or more_left else "", "…" if more_right or cut + _WIDTH < len(shown) else ""
         shown = f"{before}{shown[cut : cut + _WIDTH]}{after}"
         mark += len(before) - cut
-    if without_secrets(shown) != shown:
+    if without_pairs(shown) != shown:
         return Location(path, line, column)  # a key, or what else nobody foresaw
     return Location(path, line, column, "".join(c if c.isprintable() or c == "\t" else "?" for c in shown), mark)
 

@@ -18,6 +18,7 @@ from ..connectable import Connectable
 from ..endpoint import AddressError, parse_address
 from ..errors import ConfigError, Location, UntrustedError
 from ..files.paths import leads_out
+from ..masked import as_given
 from ..text import milvus_profiles, quote
 from .disclosure import shown
 from .documents import Document
@@ -286,7 +287,7 @@ def check_endpoint(
     elif own.endpoint != profile.endpoint:
         there, mine = profile.endpoint.uri, own.endpoint.uri
     elif _database(own) != _database(profile) and not _is_overridden("db_name", raw):
-        there, mine = f"the database {_database(profile)!r}", f"{_database(own)!r}"
+        there, mine = f"the database {as_given(_database(profile))!r}", f"{as_given(_database(own))!r}"
     elif own.user != profile.user and profile.auth == "keyring" and not _is_overridden("user", raw):
         there, mine = f"the account of {_account(profile)}", f"that of {_account(own)}"
     else:
@@ -310,14 +311,15 @@ def _database(profile: Connectable) -> str:
 
 
 def _account(profile: Connectable) -> str:
-    return repr(profile.user) if profile.user is not None else "a token"
+    return repr(as_given(profile.user)) if profile.user is not None else "a token"
 
 
 def check_default(document: Document, alias: str, store: TrustStore, declared: bool) -> None:
     """Refuse an untrusted project's default_profile that names a profile of someone else, with UntrustedError."""
     if not declared and not store.trusts(document):
         raise UntrustedError(
-            f"default_profile names {alias!r}, which this project file does not declare, and the file is not trusted",
+            f"default_profile names {as_given(alias)!r}, which this project file does not declare, and the file is "
+            "not trusted",
             hint=remedy(document, store),
             location=document.location(("default_profile",), at="value"),
         )

@@ -18,7 +18,7 @@ from ..errors import MilvusProfilesError, ParamError
 from ..live.api import Connection, connect
 from ..live.opening import secret_context
 from ..live.request import CallFields, request
-from ..masked import SecretText
+from ..masked import SecretText, as_given
 from ..names import alias_of, suggest_field
 from ..profile import Profile
 from ..secrets.resolution import resolve
@@ -102,7 +102,7 @@ def profile_fields(arguments: CallFields) -> CallFields:
     for name in arguments:
         if name not in _TAKEN:
             near = suggest_field(name, _TAKEN)
-            raise ParamError(f"unknown argument {name!r}", hint=f"did you mean {near!r}?" if near else None)
+            raise ParamError(f"unknown argument {as_given(name)!r}", hint=f"did you mean {near!r}?" if near else None)
     given = CallFields({name: value for name, value in arguments.items() if value is not None and value != ""})
     _check_manner(given.pop("handler", "GRPC"), given.pop("pool", None))
     given.pop("keep_alive", None)
@@ -119,10 +119,11 @@ def profile_fields(arguments: CallFields) -> CallFields:
 
 def _check_manner(handler: Any, pool: Any) -> None:
     if handler != "GRPC":
-        raise NotImplementedError(f"the handler {str(handler)[:32]!r} does not exist: Milvus is reached by GRPC")
+        raise NotImplementedError(f"the handler {as_given(str(handler))!r} does not exist: Milvus is reached by GRPC")
     if pool is not None and pool not in _POOLS:
         raise ParamError(
-            f"the pool {str(pool)[:32]!r} is not supported", hint=f"leave it out, or take one of {', '.join(_POOLS)}"
+            f"the pool {as_given(str(pool))!r} is not supported",
+            hint=f"leave it out, or take one of {', '.join(_POOLS)}",
         )
 
 

@@ -17,7 +17,7 @@ from ..config.resolved import Resolved, check_plaintext
 from ..connectable import Connectable
 from ..errors import ConfigError, MilvusProfilesError, ParamError
 from ..log import EVENTS, LOG, log
-from ..masked import MaskedFields, SecretText, even_half_made, without_secrets
+from ..masked import MaskedFields, SecretText, as_given, even_half_made, without_secrets
 from ..names import alias_of, check_alias, fold_alias, is_alias, seconds_of, suggest_field
 from .spec import NOT_OF_THE_CHANNEL, SpecKey
 
@@ -72,7 +72,7 @@ class CallFields(MaskedFields):
         for name in self:
             if name not in FIELDS:
                 near = suggest_field(name, (*FIELDS, *_ARGUMENTS))
-                raise ConfigError(f"unknown field {name!r}", hint=f"did you mean {near!r}?" if near else None)
+                raise ConfigError(f"unknown field {as_given(name)!r}", hint=f"did you mean {near!r}?" if near else None)
         if isinstance(port := self.get("port"), str) and len(port) <= 5 and port.isascii() and port.isdecimal():
             self["port"] = int(port)  # as pymilvus takes it, and variables have it
 

@@ -25,7 +25,7 @@ from ..errors import (
     TLSError,
     UnreachableError,
 )
-from ..masked import READ, listed, server_text
+from ..masked import READ, as_given, listed, server_text
 from ..names import suggest
 from ..text import counted, printable
 from .causes import (
@@ -155,7 +155,7 @@ def no_such_database(context: ConnectContext, names: Sequence[str] = (), said: s
     prefix = None if spelled else no_path_prefix(context)
     there = f"; it has {listed(names, _SHOWN_NAMES, token=context.token)}" if names else ""
     return DatabaseNotFoundError(
-        f"the server at {context.endpoint} has no database {wanted!r}{there}",
+        f"the server at {context.endpoint} has no database {as_given(wanted)!r}{there}",
         # What a server says goes into a command only if it is as plain as Milvus's own rule for names asks.
         hint=(
             f"did you mean {near}? {context.database_remedy(near)}"

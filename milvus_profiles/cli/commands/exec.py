@@ -12,7 +12,7 @@ from typer import Argument, Option
 
 from ...errors import UsageError
 from ...interop.running import LEAVES, PREFIX, SECRET_LEAVES, holding_signals, replace, run_child, unsaid, variables
-from ...masked import MaskedMapping
+from ...masked import MaskedMapping, as_given
 from ...names import suggest
 from .. import keyring_access
 from ..exec_environment import MARKER, environment_of
@@ -130,7 +130,7 @@ def _wanted(prefix: str, only: list[str] | None) -> set[str]:
         if name not in names:
             near = suggest(name, names)
             hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted(names))}"
-            raise UsageError(f"--only {name!r} is not one of the variables", hint=hint)
+            raise UsageError(f"--only {as_given(name)!r} is not one of the variables", hint=hint)
     return set(only)
 
 
@@ -169,7 +169,9 @@ def _beside_lite(command: list[str], profile: Profile, environment: Callable[[En
 
 
 def _not_run(program: str, number: int | None, reason: str | None) -> int:
-    print_error(UsageError(f"{program!r} cannot be run: {reason}", hint="the program stands behind the alias"))
+    print_error(
+        UsageError(f"{as_given(program)!r} cannot be run: {reason}", hint="the program stands behind the alias")
+    )
     return _NOT_FOUND if number == errno.ENOENT else _NOT_EXECUTABLE
 
 

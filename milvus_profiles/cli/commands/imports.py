@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Argument, Option
 
 from ...config.atomic import read_bytes, remove_file, write_atomic
+from ...config.disclosure import shown
 from ...config.locations import current_directory
 from ...config.resolved import sends_plaintext
 from ...endpoint import AddressError, parse_address
@@ -193,8 +194,8 @@ def _records(entries: list[tuple[Entry, Profile]]) -> list[dict[str, Any]]:
         {
             "alias": entry.alias,
             "uri": profile.endpoint.uri,
-            "db_name": profile.db_name,
-            "user": profile.user,
+            "db_name": profile.db_name and shown(("db_name",), profile.db_name),
+            "user": profile.user and shown(("user",), profile.user),
             "secret": entry.secret is not None,
             "origin": entry.origin,
         }
@@ -204,11 +205,11 @@ def _records(entries: list[tuple[Entry, Profile]]) -> list[dict[str, Any]]:
 
 def _show(entries: list[tuple[Entry, Profile]], unusable: list[Unusable], target: Target) -> None:
     say(f"to {target}:")
-    shown = ("alias", "uri", "db_name", "user")
+    columns = ("alias", "uri", "db_name", "user")
     table(
         ["ALIAS", "URI", "DATABASE", "USER", "SECRET", "FROM"],
         [
-            [*(row[name] or "" for name in shown), "keyring" if row["secret"] else "", row["origin"]]
+            [*(row[name] or "" for name in columns), "keyring" if row["secret"] else "", row["origin"]]
             for row in _records(entries)
         ],
         styles=["bold"],

@@ -118,7 +118,7 @@ def current_profile(
     record = {
         "alias": selection.alias,
         "uri": None if profile.is_template else profile.endpoint.uri,
-        "db_name": profile.db_name,
+        "db_name": profile.db_name and shown(("db_name",), profile.db_name),
         "reason": selection.reason,
     }
     try:

@@ -13,6 +13,7 @@ from ...config.locations import current_directory, find_project_file
 from ...config.state import read_state, update_state
 from ...endpoint import DEFAULT_PORT, parse_host
 from ...errors import ConfigError, MilvusProfilesError, UsageError
+from ...masked import as_given
 from ...names import check_alias, fold_alias
 from ...profile import Profile
 from ...text import quote
@@ -314,13 +315,15 @@ def _select(profile: Profile, path: str | None, *, stored: bool) -> None:
 
 def _disconnect(alias: str | None) -> None:
     target = choose(own=True)
-    before = default_in(target)
-    selected = before is not None and (alias is None or fold_alias(before) == fold_alias(alias))
+    default = default_in(target)
+    selected = default is not None and (alias is None or fold_alias(default) == fold_alias(alias))
     hidden = make_default(target, None) if selected else None
-    if selected:
-        said = f"{before!r} is not selected any more in {target}"
-    else:
-        said = f"{alias!r} is not the selected profile" if alias is not None else "no profile is selected"
-    answer({"alias": before if selected else alias, "file": target.path, "disconnected": selected}, said)
+    named = default if selected else alias
+    shown = None if named is None else as_given(named)
+    said = f"{shown!r} is {f'not selected any more in {target}' if selected else 'not the selected profile'}"
+    answer(
+        {"alias": shown, "file": target.path, "disconnected": selected},
+        "no profile is selected" if shown is None else said,
+    )
     if hidden is not None and os.path.exists(target.path):
         note(hidden)
