@@ -83,6 +83,12 @@ def project(tmp_path: Path) -> Path:
     return directory
 
 
+@pytest.fixture(scope="session")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory for the examples of properties, each of which writes its files anew."""
+    return tmp_path_factory.mktemp("scratch")
+
+
 @pytest.fixture
 def open_directory() -> Iterator[Path]:
     """A directory for every user: not in pytest's own, which each session closes to others again."""

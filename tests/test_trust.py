@@ -147,17 +147,6 @@ def test_each_gated_field_is_refused_until_the_file_is_trusted(world: World, pem
     assert world.load().resolve("p").trusted
 
 
-def test_named_files_and_the_users_own_are_trusted(world: World, pem: Path, tmp_path: Path) -> None:
-    text = f'[profiles.p]\nuri = "http://h"\nssl = {{ ca = "{pem}" }}\nproxy = "http://p:1"\ntoken = {{ env = "T" }}\n'
-    world.found(text)
-    assert world.load(world.project_file).use("p").trusted
-    assert world.load(MILVUS_PROFILES_FILE=str(world.project_file)).use("p").trusted
-    assert world.load(MILVUS_PROFILES_FILE="milvus.toml").use("p").trusted
-    world.project_file.unlink()
-    world.user(text)
-    assert world.load().use("p").trusted
-
-
 def test_gated_fields_from_a_trusted_layer_are_fine(world: World, pem: Path) -> None:
     world.found('[profiles.p]\nuri = "https://h"\n')
     resolved = world.load(
@@ -309,16 +298,14 @@ def test_a_secret_and_an_address_never_meet_across_files(world: World) -> None:
 
 def test_taking_the_users_alias_for_another_server_is_refused_naming_both(world: World) -> None:
     world.user('# mine\n[profiles.Prod]\nuri = "https://own"\n')
-    world.found('[profiles.prod]\nuri = "https://evil"\n[profiles.other]\nuri = "https://evil"\n')
+    world.found('[profiles.prod]\nuri = "https://evil"\n')
     error = world.refusal("PROD")
     assert error.message == (
         "the profile 'prod' leads to https://evil:443 in a project file that is not trusted, "
         f"and to https://own:443 in {world.user_file}:2:11"
     )
     assert str(error.location) == f"{world.project_file}:1:11"
-    assert world.load().use("other").profile.uri == "https://evil"
-    # Looking is allowed.
-    assert world.load()["prod"].uri == "https://evil"
+    assert world.load()["prod"].uri == "https://evil"  # looking is allowed
     world.trust()
     assert world.load().use("prod").profile.uri == "https://evil"
 
@@ -605,13 +592,6 @@ _VARIABLES = st.sampled_from(
         ("TOKEN_FILE", "/secret"), ("SSL", "true"), ("PROXY", "http://own:1"), ("TIMEOUT", "5"),
     ]
 )  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("trust")
-    (directory / ".git").mkdir()
-    return directory
 
 
 @given(
