@@ -112,15 +112,9 @@ def test_a_profile_that_others_extend_is_not_removed(file: Path) -> None:
     assert "profile unset prod.eu extends" in (error.hint or "")
 
 
-def test_children_and_parent_can_be_removed_together(file: Path) -> None:
-    result = edited(file, remove("prod-eu"), remove("STAGE"), remove("prod"))
+def test_one_that_no_other_extends_any_more_is_removed_and_is_the_default_no_longer(file: Path) -> None:
+    result = edited(file, unset("stage", ("extends",)), remove("prod-eu"), remove("Prod"), remove("STAGE"))
     assert file.read_text() == ""
-    assert len(result.notes) == 1
-
-
-def test_removing_the_default_unsets_it_and_says_so(file: Path) -> None:
-    result = edited(file, unset("stage", ("extends",)), unset("prod.eu", ("extends",)), remove("Prod"))
-    assert "default_profile" not in file.read_text()
     assert result.notes == ("'prod' was the default profile; this file names none now",)
 
 
@@ -190,13 +184,10 @@ def test_an_unknown_profile_without_a_near_one_lists_what_there_is(file: Path) -
     assert "profile add" in str(refused(file, remove("zzz"), kind=UnknownProfileError))
 
 
-@pytest.mark.parametrize("text", ["profiles = 3\n", "[[profiles]]\n", "profiles = ['a']\n"])
-def test_profiles_that_are_no_table_are_refused(file: Path, text: str) -> None:
-    file.write_text(text)
-    assert "profiles must be a table" in str(refused(file, add("a", {})))
-
-
-def test_a_profile_that_is_no_table_has_no_fields(file: Path) -> None:
+def test_what_is_no_table_has_neither_profiles_nor_fields(file: Path) -> None:
+    for text in ("profiles = 3\n", "[[profiles]]\n", "profiles = ['a']\n"):
+        file.write_text(text)
+        assert "profiles must be a table" in str(refused(file, add("a", {})))
     file.write_text("profiles.a = 3\n")
     assert "[profiles.a]" in str(refused(file, put("a", ("uri",), "x")))
     refused(file, copy("a", "b"))

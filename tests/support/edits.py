@@ -46,7 +46,8 @@ def in_turn(*changes: Change) -> Change:
     return all_of_them
 
 
-def edited(path: Path, text: str, *changes: Change) -> str:
+def edited(directory: Path, text: str, *changes: Change) -> str:
+    path = directory / "milvus.toml"
     path.write_bytes(text.encode())
     edit_file(path, in_turn(*changes))
     return path.read_bytes().decode()
