@@ -17,7 +17,6 @@ from milvus_profiles.config.documents import exposure, file_warnings, read_docum
 from milvus_profiles.config.loading import load
 from milvus_profiles.errors import ConfigError, UntrustedError
 from milvus_profiles.files.paths import has_modes
-from milvus_profiles.live.request import InsecureFileWarning
 from tests.support.command import Command
 from tests.support.environment import run_python
 from tests.support.errors import refused
@@ -500,7 +499,7 @@ def test_add_and_set_write_a_program_so_that_it_is_found_from_everywhere(
 # --- the Python face -------------------------------------------------------------------------------------------------
 
 
-def test_connect_warns_of_a_readable_file_and_refuses_a_writable_one(home: Path, project: Path) -> None:
+def test_connect_refuses_a_writable_file(home: Path, project: Path) -> None:
     with recorder() as attacker:
         text = LITERAL.replace("127.0.0.1:1", f"127.0.0.1:{attacker.port}")
         path = written(project / "milvus.toml", text, 0o666)
@@ -508,13 +507,6 @@ def test_connect_warns_of_a_readable_file_and_refuses_a_writable_one(home: Path,
         with pytest.raises(mp.ConfigError, match="changed by every user"):
             mp.connect("prod", profiles=profiles)
         assert attacker.connections == 0
-        path.chmod(0o644)
-        profiles = mp.load(path, env={"HOME": str(home)})
-        with (
-            pytest.warns(InsecureFileWarning, match=f"run `chmod 600 {path}`"),
-            pytest.raises(mp.MilvusProfilesError),
-        ):
-            mp.connect("prod", profiles=profiles, timeout=1)
 
 
 CONNECTS = """

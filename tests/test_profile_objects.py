@@ -18,16 +18,14 @@ from tests.support.files import written
 
 
 @pytest.fixture
-def uri() -> Iterator[str]:
-    with scripted_grpc.scripted_server(scripted_grpc.milvus_answer) as server:
-        yield f"http://127.0.0.1:{server.port}"
+def uri(server: scripted_grpc.ScriptedServer) -> Iterator[str]:
+    yield f"http://127.0.0.1:{server.port}"
     mp.disconnect_all()
 
 
 @pytest.fixture
 def profiles(tmp_path: Path, uri: str) -> mp.Profiles:
-    path = tmp_path / "milvus.toml"
-    written(path, f'[profiles.prod]\nuri = "{uri}"\n')
+    path = written(tmp_path / "milvus.toml", f'[profiles.prod]\nuri = "{uri}"\n')
     return mp.load(path, env={"HOME": str(tmp_path)})
 
 
@@ -247,13 +245,5 @@ def test_the_typed_fields_are_the_fields_of_a_profile() -> None:
 def test_errors_are_pythons_too_where_it_has_a_class(
     ours: type[mp.MilvusProfilesError], pythons: type[Exception]
 ) -> None:
-    error = ours("it failed", hint="do this")
-    assert isinstance(error, pythons)
-    assert str(error) == "it failed\nhint: do this"
-    again = pickle.loads(pickle.dumps(error))
-    assert (type(again), str(again), again.message, again.hint) == (ours, str(error), "it failed", "do this")
-
-
-def test_a_refused_connection_is_a_connection_error() -> None:
-    with pytest.raises(ConnectionError, match="refuses connections"):
-        mp.connect(uri="http://127.0.0.1:1", timeout=2)
+    assert issubclass(ours, pythons)
+    assert str(ours("it failed", hint="do this")) == "it failed\nhint: do this"
