@@ -636,6 +636,11 @@ def everything_that_shows(error: MilvusProfilesError) -> str:
     return "\n".join(str(part) for part in parts)
 
 
+@pytest.fixture(scope="session")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("documents")
+
+
 @given(text=spoiled())
 @example(text=f"[profiles.alpha]\ntoken = {CANARY}\n")
 @example(text=f"[profiles]\nalpha = '{CANARY}'\n")

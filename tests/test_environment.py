@@ -20,6 +20,7 @@ from milvus_profiles.errors import ConfigError
 from milvus_profiles.masked import MaskedMapping, SecretText
 from milvus_profiles.profile import Profile
 from tests.support.errors import refused
+from tests.support.files import written
 
 CANARY = "s3cr3tc4n4ry"
 
@@ -42,6 +43,11 @@ def refusal(**variables: str) -> ConfigError:
 
 def profile(alias: str, env: Mapping[str, str], file: str | None = None) -> Profile:
     return load(file, env={"HOME": "/nowhere", **env}, cwd="/")[alias]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return written(tmp_path / "milvus.toml", FILE)
 
 
 # --- variables of a profile ----------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from milvus_profiles.config.loading import load
 from milvus_profiles.config.trust import TrustStore, gated_fields, gated_names, is_gated, shown_gated
 from milvus_profiles.errors import ConfigError, MilvusProfilesError, UntrustedError
 from milvus_profiles.masked import MASK, SecretText
-from tests import test_profiles
+from tests.support import world as directories
 from tests.support.errors import refused
 from tests.support.files import written
 from tests.support.waiting import side_by_side
@@ -27,7 +27,7 @@ CANARY = "s3cr3tc4n4ry"
 TEXT = '[profiles.p]\nuri = "http://h"\nproxy = "http://p:1"\n'
 
 
-class World(test_profiles.World):
+class World(directories.World):
     """A home and a project directory, whose file may be trusted."""
 
     def document(self) -> Document:
