@@ -132,7 +132,6 @@ def test_only_the_last_few_files_are_kept(tmp_path: Path) -> None:
     ("text", "line", "column", "message"),
     [
         ("a", 1, 2, "expected '='"),
-        ("= 1", 1, 1, "invalid statement"),
         ("\n\n  x y", 3, 5, "expected '='"),
         ("[profiles.prod]\nuri = http://h\n", 2, 7, "invalid value"),
         ("[profiles.prod]\r\nuri = http://h\r\n", 2, 7, "invalid value"),
@@ -143,15 +142,11 @@ def test_only_the_last_few_files_are_kept(tmp_path: Path) -> None:
         ("[profiles.p]\nuri = 'x'\nuri = 'y'\n", 3, 10, "cannot overwrite"),
         ("[profiles.p]\nuri = 'x", 2, 9, ""),
         ('[profiles.p]\nuri = "x\n', 2, 9, "illegal character"),
-        ("[profiles.p]\nssl = { ca = 'x'", 2, 17, ""),
         ("keyring_backends = [1, 2", 1, 25, ""),
-        ("default_profile = '\x00'", 1, 20, ""),
         ('default_profile = "\\q"', 1, 21, "unescaped"),
         ("a = 1979-02-30", 1, 5, "invalid date"),
         ("a.b = 1\na = 2", 2, 6, "cannot overwrite"),
         ("a = {b = 1, b = 2}", 1, 18, "duplicate"),
-        ('a = """\nx', 2, 2, ""),
-        ("a = 1 \x7f", 1, 7, ""),
         ("\ufeffa = 1", 1, 1, "byte order mark"),
     ],
 )

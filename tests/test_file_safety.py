@@ -22,14 +22,16 @@ from tests.support.environment import run_python
 from tests.support.errors import refused
 from tests.support.faults import recorder
 from tests.support.files import written
+from tests.support.world import World
 
 CANARY = "canary-5c1e"
 LITERAL = f'[profiles.prod]\nuri = "http://127.0.0.1:1"\ntoken = "{CANARY}"\n'
 
 
 @pytest.fixture
-def user_file(home: Path) -> Path:
-    return written(home / ".config/milvus/milvus.toml", LITERAL)
+def user_file(world: World) -> Path:
+    world.user(LITERAL)
+    return world.user_file
 
 
 def warnings_of(stderr: str) -> list[str]:
@@ -50,10 +52,10 @@ def warnings_of(stderr: str) -> list[str]:
     ],
 )
 def test_a_readable_file_with_a_literal_token_is_warned_of_and_used(
-    user_file: Path, home: Path, mode: int, words: str
+    user_file: Path, world: World, mode: int, words: str
 ) -> None:
     user_file.chmod(mode)
-    profiles = load(env={"HOME": str(home)}, cwd=home)
+    profiles = world.load()
     assert file_warnings(profiles.documents) == (
         f"{user_file} holds a token or password and {words}: run `chmod 600 {user_file}`",
     )
@@ -61,9 +63,11 @@ def test_a_readable_file_with_a_literal_token_is_warned_of_and_used(
 
 
 @pytest.mark.parametrize("mode", [0o666, 0o602, 0o622, 0o777, 0o646])
-def test_a_file_with_a_literal_token_that_anybody_can_change_is_refused(user_file: Path, home: Path, mode: int) -> None:
+def test_a_file_with_a_literal_token_that_anybody_can_change_is_refused(
+    user_file: Path, world: World, mode: int
+) -> None:
     user_file.chmod(mode)
-    profiles = load(env={"HOME": str(home)}, cwd=home)
+    profiles = world.load()
     assert profiles["prod"].auth == "inline"
     remedy = f"run `chmod 600 {user_file}`"
     with refused("…can be changed by every user…", at=f"{user_file}:1:11", hint=remedy) as caught:
@@ -71,68 +75,62 @@ def test_a_file_with_a_literal_token_that_anybody_can_change_is_refused(user_fil
     assert caught.value.exit_status == 3
     assert CANARY not in str(caught.value)
     user_file.chmod(0o600)  # which is enough also for a program that has read the file before
-    assert load(env={"HOME": str(home)}, cwd=home).use("prod").profile.alias == "prod"
+    assert world.load().use("prod").profile.alias == "prod"
 
 
-def test_a_password_counts_as_a_token_does_and_so_does_the_profile_of_another(user_file: Path, home: Path) -> None:
+def test_a_password_counts_as_a_token_does_and_so_does_the_profile_of_another(user_file: Path, world: World) -> None:
     written(
         user_file,
         '[profiles.safe]\nuri = "localhost"\n[profiles.prod]\nuri = "localhost"\nuser = "u"\npassword = "canary"\n',
         0o666,
     )
     with refused("…changed by every user…", at=f"{user_file}:3:11"):
-        load(env={"HOME": str(home)}, cwd=home).use("safe")
+        world.load().use("safe")
 
 
 @pytest.mark.parametrize(
     "token", ["{ keyring = true }", '{ env = "NAME" }', '{ file = "secret" }', '{ command = ["op"] }']
 )
-def test_without_a_literal_secret_others_may_read_and_may_not_write(user_file: Path, home: Path, token: str) -> None:
+def test_without_a_literal_secret_others_may_read_and_may_not_write(user_file: Path, world: World, token: str) -> None:
     written(user_file, f'[profiles.prod]\nuri = "localhost"\ntoken = {token}\n', 0o664)
-    profiles = load(env={"HOME": str(home)}, cwd=home)
+    profiles = world.load()
     assert file_warnings(profiles.documents) == ()
     assert profiles.use("prod").profile.alias == "prod"
     # They could put a program there.
     user_file.chmod(0o646)
-    profiles = load(env={"HOME": str(home)}, cwd=home)
+    profiles = world.load()
     said = f"{user_file} can be changed by every user of this machine, who could have it run a program (mode 0646)"
     assert file_warnings(profiles.documents) == (f"{said}: run `chmod o-w {user_file}`",)
     with refused("…who could have it run a program…", at=user_file):
         profiles.use("prod")
 
 
-@pytest.mark.parametrize("role", ["named", "project"])
-def test_a_named_file_that_anybody_can_change_is_refused_and_an_untrusted_one_is_nobodys_word(
-    home: Path, project: Path, role: str
-) -> None:
-    path = written(project / "milvus.toml", '[profiles.prod]\nuri = "localhost"\n', 0o666)
-    profiles = load(path if role == "named" else None, env={"HOME": str(home)}, cwd=project)
-    if role == "named":
-        with refused("…can be changed by every user…", hint=f"run `chmod o-w {path}`"):
-            profiles.use("prod")
-    else:
-        assert profiles.use("prod").profile.alias == "prod"
+def test_a_named_file_that_anybody_can_change_is_refused_and_an_untrusted_one_is_nobodys_word(world: World) -> None:
+    path = written(world.project_file, '[profiles.prod]\nuri = "localhost"\n', 0o666)
+    with refused("…can be changed by every user…", hint=f"run `chmod o-w {path}`"):
+        world.load(path).use("prod")
+    assert world.load().use("prod").profile.alias == "prod"
 
 
-def test_keyrings_that_anybody_could_have_named_are_not_used(user_file: Path, home: Path) -> None:
+def test_keyrings_that_anybody_could_have_named_are_not_used(user_file: Path, world: World) -> None:
     user_file.write_text('keyring_backends = ["some.module"]\n[profiles.prod]\nuri = "localhost"\n')
-    assert load(env={"HOME": str(home)}, cwd=home).settings.keyring_backends == ["some.module"]
+    assert world.load().settings.keyring_backends == ["some.module"]
     user_file.chmod(0o666)
-    assert load(env={"HOME": str(home)}, cwd=home).settings.keyring_backends == []
+    assert world.load().settings.keyring_backends == []
 
 
-def test_the_mode_is_that_of_what_a_link_leads_to(user_file: Path, home: Path) -> None:
-    real = home / "dotfiles.toml"
+def test_the_mode_is_that_of_what_a_link_leads_to(user_file: Path, world: World) -> None:
+    real = world.home / "dotfiles.toml"
     user_file.rename(real)
     user_file.symlink_to(real)
     real.chmod(0o646)
     with pytest.raises(ConfigError, match="mode 0646"):
-        load(env={"HOME": str(home)}, cwd=home).use("prod")
+        world.load().use("prod")
 
 
-def test_a_profile_of_the_environment_or_of_the_call_does_not_depend_on_the_file(user_file: Path, home: Path) -> None:
+def test_a_profile_of_the_environment_or_of_the_call_does_not_depend_on_the_file(user_file: Path, world: World) -> None:
     user_file.chmod(0o666)
-    profiles = load(env={"HOME": str(home), "MILVUS_URI": "http://localhost", "MILVUS_CONN_ALIAS": "prod"}, cwd=home)
+    profiles = world.load(MILVUS_URI="http://localhost", MILVUS_CONN_ALIAS="prod")
     assert profiles.use("prod").profile.auth == "none"
     assert profiles.anonymous({"uri": "localhost"}).profile.auth == "none"
 
@@ -327,7 +325,7 @@ def test_a_git_file_that_leads_nowhere_tracks_nothing(tmp_path: Path, pointer: s
     assert not is_tracked("/proc/self/status")
 
 
-def test_a_hostile_repository_runs_no_program(cli: Command, repository: Path, home: Path, tmp_path: Path) -> None:
+def test_a_hostile_repository_runs_no_program(cli: Command, repository: Path, tmp_path: Path) -> None:
     commit(repository)
     marker = tmp_path / "marker"
     hook = written(repository / "hook", f"#!/bin/sh\necho ran >> {marker}\nexit 1\n", 0o755)
@@ -335,12 +333,7 @@ def test_a_hostile_repository_runs_no_program(cli: Command, repository: Path, ho
         git(repository, "config", key, str(hook))
     git(repository, "config", "core.hooksPath", str(repository))
     # That the trap is armed: git itself walks into it.
-    subprocess.run(
-        ["git", "-C", repository, "status"],
-        env={"PATH": os.environ["PATH"], "HOME": str(home)},
-        capture_output=True,
-        check=False,
-    )
+    git(repository, "status")
     assert marker.exists()
     marker.unlink()
     outcome = cli("config", "validate", "--json", cwd=repository)
@@ -470,15 +463,14 @@ def test_trust_says_where_anybody_can_put_files_beside_the_trusted_one(cli: Comm
 # --- programs by path ------------------------------------------------------------------------------------------------
 
 
-def test_a_program_given_by_a_path_counts_from_the_file_not_from_where_one_stands(home: Path, project: Path) -> None:
-    path = home / ".config/milvus/milvus.toml"
+def test_a_program_given_by_a_path_counts_from_the_file_not_from_where_one_stands(world: World) -> None:
     for written_down, meant in (
-        ('["./get", "./x"]', (f"{path.parent}/get", "./x")),
-        ('["~/bin/get"]', (f"{home}/bin/get",)),
+        ('["./get", "./x"]', (f"{world.user_file.parent}/get", "./x")),
+        ('["~/bin/get"]', (f"{world.home}/bin/get",)),
         ('["get"]', ("get",)),
     ):
-        written(path, f'[profiles.a]\nuri = "localhost"\ntoken = {{ command = {written_down} }}\n')
-        profile = load(env={"HOME": str(home)}, cwd=project).use("a").profile
+        world.user(f'[profiles.a]\nuri = "localhost"\ntoken = {{ command = {written_down} }}\n')
+        profile = world.load().use("a").profile
         assert profile.model_dump()["token"]["command"] == meant
 
 
@@ -499,13 +491,11 @@ def test_add_and_set_write_a_program_so_that_it_is_found_from_everywhere(
 # --- the Python face -------------------------------------------------------------------------------------------------
 
 
-def test_connect_refuses_a_writable_file(home: Path, project: Path) -> None:
+def test_connect_refuses_a_writable_file(world: World) -> None:
     with recorder() as attacker:
-        text = LITERAL.replace("127.0.0.1:1", f"127.0.0.1:{attacker.port}")
-        path = written(project / "milvus.toml", text, 0o666)
-        profiles = mp.load(path, env={"HOME": str(home)})
+        written(world.project_file, LITERAL.replace("127.0.0.1:1", f"127.0.0.1:{attacker.port}"), 0o666)
         with pytest.raises(mp.ConfigError, match="changed by every user"):
-            mp.connect("prod", profiles=profiles)
+            mp.connect("prod", profiles=world.load(world.project_file))
         assert attacker.connections == 0
 
 

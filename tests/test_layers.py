@@ -73,7 +73,6 @@ def test_a_tilde_is_the_home_directory_of_each_call(world: World, tmp_path: Path
         assert profiles["only"].endpoint.uri == f"{home}/x.db"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="modes of Windows say nothing")
 def test_a_home_directory_that_others_may_fill_by_now_is_none_for_a_tilde(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from milvus_profiles.config.fields import FIELDS
 from milvus_profiles.profile import ProfileFields
 from tests.support import scripted_grpc
 from tests.support.files import written
+from tests.support.pool_shells import Asyncio, Threads
 
 
 @pytest.fixture
@@ -101,32 +102,21 @@ async def test_a_profile_stands_where_an_alias_does(profiles: mp.Profiles) -> No
 
 
 @pytest.mark.parametrize("made", [False, True], ids=["declared", "made by the program"])
-def test_a_pool_takes_a_profile_for_a_key(profiles: mp.Profiles, uri: str, made: bool) -> None:
+@pytest.mark.parametrize("kind", [Threads, Asyncio])
+async def test_a_pool_takes_a_profile_for_a_key(kind: Any, profiles: mp.Profiles, uri: str, made: bool) -> None:
     key = mp.Profile(alias="mine", uri=uri) if made else profiles["prod"]
-    with mp.ConnectionPool(profiles=profiles) as pool:
-        pool.prepare(key)
+    do, entered = kind().do, kind().entered
+    async with entered(kind.pool_class(profiles=profiles)) as pool:
+        await do(pool.prepare, key)
         assert pool.idle_count(key) == pool.idle_count(key.alias) == 1
-        pool.configure(key, mp.PoolSettings(max_uses=100))
-        with pool.lease(key) as connection, pool.lease(key.alias) as other:
+        await do(pool.configure, key, mp.PoolSettings(max_uses=100))
+        async with entered(pool.lease(key)) as connection, entered(pool.lease(key.alias)) as other:
             assert connection.alias == other.alias == key.alias
             assert pool.active_count(key) == 2
-        taken = pool.get_client(key)
-        pool.return_client(key.alias, taken)
-        pool.return_client(key, pool.get_client(key.alias))
-        pool.clear(key)
+        await do(pool.return_client, key.alias, await do(pool.get_client, key))
+        await do(pool.return_client, key, await do(pool.get_client, key.alias))
+        await do(pool.clear, key)
         assert pool.active_count(key) == 0
-
-
-async def test_a_pool_for_asyncio_does_so_too(profiles: mp.Profiles, uri: str) -> None:
-    async with mp.aio.ConnectionPool(profiles=profiles) as pool:
-        for key in (profiles["prod"], mp.Profile(alias="mine", uri=uri)):
-            await pool.prepare(key)
-            await pool.configure(key, mp.PoolSettings(max_uses=100))
-            async with pool.lease(key) as connection:
-                assert (connection.alias, pool.active_count(key)) == (key.alias, 1)
-            await pool.return_client(key, await pool.get_client(key.alias))
-            await pool.clear(key)
-            assert pool.active_count(key) == 0
 
 
 def test_one_key_of_a_pool_is_one_profile(profiles: mp.Profiles) -> None:
