@@ -346,12 +346,10 @@ def test_a_token_wins_over_user_and_password() -> None:
 
 @pytest.mark.parametrize(("one", "other"), [("MILVUS_TOKEN", "MILVUS_TOKEN_FILE"), ("MILVUS_DB", "MILVUS_DB_NAME")])
 def test_contradictions_in_the_family_are_refused(one: str, other: str) -> None:
-    error = refusal(MILVUS_URI="http://h", **{one: CANARY, other: "other"})
-    assert one in error.message
-    assert other in error.message
-    assert CANARY not in str(error)
-    said = "differ" if one == "MILVUS_DB" else "say the same thing twice"
-    assert error.message.endswith(f"are both set and {said}")
+    fault = "differ" if one == "MILVUS_DB" else "say the same thing twice"
+    with refused(f"{one} and {other} are both set and {fault}") as caught:
+        read(MILVUS_URI="http://h", **{one: CANARY, other: "other"})
+    assert CANARY not in str(caught.value)
 
 
 def test_without_milvus_uri_the_others_are_ignored_and_named() -> None:

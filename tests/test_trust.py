@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,64 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_profiles.config.documents import Document, parse_document, read_document
+from milvus_profiles.config.documents import parse_document, read_document
 from milvus_profiles.config.fields import FIELDS, field
 from milvus_profiles.config.loading import load
 from milvus_profiles.config.trust import TrustStore, gated_fields, gated_names, is_gated, shown_gated
 from milvus_profiles.errors import ConfigError, MilvusProfilesError, UntrustedError
 from milvus_profiles.masked import MASK, SecretText
-from tests.support import world as directories
 from tests.support.errors import refused
 from tests.support.files import written
 from tests.support.waiting import side_by_side
+from tests.support.world import World
 
 CANARY = "s3cr3tc4n4ry"
 TEXT = '[profiles.p]\nuri = "http://h"\nproxy = "http://p:1"\n'
-
-
-class World(directories.World):
-    """A home and a project directory, whose file may be trusted."""
-
-    def document(self) -> Document:
-        return read_document(str(self.project_file), "project")
-
-    def store(self) -> TrustStore:
-        return TrustStore.load(self.env())
-
-    def state(self) -> Path:
-        path = self.store().path
-        assert path is not None
-        return Path(path)
-
-    def trust(self, text: str | None = None) -> None:
-        """What stands in the project file, or a text that is put there."""
-        if text is not None:
-            self.found(text)
-        self.store().pin(self.document())
-
-    def entry(self, change: Callable[[dict[str, Any]], object] | None = None) -> dict[str, Any]:
-        """What the state file holds of the only file, after a change of it."""
-        state = json.loads(self.state().read_text())
-        [entry] = state["files"].values()
-        if change is not None:
-            change(entry)
-            self.state().write_text(json.dumps(state))
-        found: dict[str, Any] = entry
-        return found
-
-    def refusal(self, alias: str = "p", fields: dict[str, Any] | None = None, /, **variables: str) -> UntrustedError:
-        with pytest.raises(UntrustedError) as caught:
-            self.load(**variables).use(alias, fields)
-        error = caught.value
-        assert error.exit_status == 5
-        assert f"milvus-profiles trust {self.project_file}" in (error.hint or "")
-        assert f"MILVUS_PROFILES_FILE={self.project_file}" in (error.hint or "")
-        return error
-
-
-@pytest.fixture
-def world(home: Path, project: Path) -> World:
-    return World(home, project)
 
 
 @pytest.fixture
@@ -501,11 +455,6 @@ def test_a_state_that_cannot_be_read_trusts_nothing_and_one_that_cannot_be_writt
         world.trust()
     assert caught.value.location
     assert caught.value.hint
-    (world.home / ".local").unlink()
-    world.state().mkdir(parents=True)
-    assert not world.store().trusts(world.document())
-    with pytest.raises(MilvusProfilesError):
-        world.trust()
 
 
 def test_two_who_trust_at_once_lose_nothing(world: World) -> None:
