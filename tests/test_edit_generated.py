@@ -150,11 +150,6 @@ def marks(text: str) -> list[str]:
     return [word for word in text.split() if word[0] in "ceh" and word[1:-1].isdigit() and word[-1] == "."]
 
 
-def data(document: Document) -> dict[str, Any]:
-    found: dict[str, Any] = loads(document.text())
-    return found
-
-
 def applied(scratch: Path, document: Document, change: Any, expected: dict[str, Any]) -> str:
     """The new text, which says what is expected, and all that is not of the edited profile as it was."""
     text = apply(scratch, document, change)
@@ -166,7 +161,7 @@ def applied(scratch: Path, document: Document, change: Any, expected: dict[str, 
 
 @given(documents())
 def test_removing(scratch: Path, document: Document) -> None:
-    expected = data(document)
+    expected = loads(document.text())
     del expected["profiles"][document.edited]
     text = applied(scratch, document, remove(document.edited), expected)
     gone = marks("".join(p.text for p in document.pieces if p.owner == document.edited))
@@ -203,7 +198,7 @@ def test_copying(scratch: Path, document: Document) -> None:
     st.sampled_from(["é", 1, True, {"keyring": True}, [1, {"a": 2}]]),
 )
 def test_setting_a_field(scratch: Path, document: Document, field: str, value: Any) -> None:
-    expected = data(document)
+    expected = loads(document.text())
     expected["profiles"][document.edited][field] = value
     applied(scratch, document, put(document.edited, (field,), value), expected)
 
@@ -211,7 +206,7 @@ def test_setting_a_field(scratch: Path, document: Document, field: str, value: A
 @given(documents(), st.sampled_from(["uri", "pool", "new"]))
 def test_setting_a_key_of_a_table(scratch: Path, document: Document, field: str) -> None:
     change = put(document.edited, (field, "key"), "v")
-    expected = data(document)
+    expected = loads(document.text())
     table = expected["profiles"][document.edited].setdefault(field, {})
     if not isinstance(table, dict):
         assert apply(scratch, document, change) is None
@@ -223,7 +218,7 @@ def test_setting_a_key_of_a_table(scratch: Path, document: Document, field: str)
 
 @given(documents(), st.data())
 def test_unsetting_a_field(scratch: Path, document: Document, choice: st.DataObject) -> None:
-    expected = data(document)
+    expected = loads(document.text())
     fields = expected["profiles"][document.edited]
     field = choice.draw(st.sampled_from(list(fields) or ["none"]))
     fields.pop(field, None)
@@ -242,6 +237,6 @@ def test_setting_the_default(scratch: Path, document: Document) -> None:
 @given(documents())
 def test_replacing(scratch: Path, document: Document) -> None:
     fields = {"uri": "http://é", "timeout": 3, "ssl": {"ca": "x"}}
-    expected = data(document)
+    expected = loads(document.text())
     expected["profiles"][document.edited] = fields
     applied(scratch, document, add(document.edited, fields, replace=True), expected)

@@ -51,16 +51,10 @@ def edited(file: Path, *changes: Change) -> EditResult:
 # --- adding ------------------------------------------------------------------------------------------------------
 
 
-def test_a_profile_is_appended_with_its_fields_in_the_order_given(file: Path) -> None:
-    fields = {"uri": "http://x:1", "token": {"keyring": True}, "db_name": "d", "call_timeout": 2.5}
-    result = edited(file, add("dev.box", fields))
-    assert file.read_text() == FILE + (
-        '\n[profiles."dev.box"]\nuri = "http://x:1"\ntoken = {keyring = true}\ndb_name = "d"\ncall_timeout = 2.5\n'
-    )
+def test_one_that_is_not_there_to_be_replaced_is_appended(file: Path) -> None:
+    result = edited(file, add("dev.box", {"uri": "http://x:1", "call_timeout": 2.5}, replace=True))
+    assert file.read_text() == FILE + '\n[profiles."dev.box"]\nuri = "http://x:1"\ncall_timeout = 2.5\n'
     assert (result.changed, result.created, result.before) == (True, False, FILE.encode())
-    before = file.read_text()
-    edited(file, add("dev", {}, replace=True))  # one that is not there
-    assert file.read_text() == f"{before}\n[profiles.dev]\n"
 
 
 def test_a_new_file_begins_with_lines_that_say_what_it_is_to_editors_and_to_people(tmp_path: Path) -> None:

@@ -260,7 +260,6 @@ def test_an_alias_without_an_address_is_an_error_only_when_it_is_taken() -> None
         (("P__PASSWORD", CANARY), ("P__PASSWORD_FILE", "/f")),
         (("P__TOKEN", CANARY), ("P__TOKEN__FILE", "/f")),
         (("P__TOKEN", CANARY), ("P__TOKEN__ENV", "A")),
-        (("P__TOKEN", CANARY), ("P__TOKEN__KEYRING", "true")),
         (("P__TOKEN", CANARY), ("P__TOKEN__PASS_ENV", '["A"]')),
         (("P__TOKEN_FILE", "/f"), ("P__TOKEN__FILE", "/g")),
         (("P__TOKEN_FILE", "/f"), ("P__TOKEN__FILE", "/f")),

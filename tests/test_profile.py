@@ -229,7 +229,6 @@ def test_references_hold_what_was_written(monkeypatch: pytest.MonkeyPatch, tmp_p
         ({"pool": {"eviction_interval": 5}}, "eviction_interval is a setting of a whole pool"),
         ({"pool": {"drain_timeout": 5}}, "drain_timeout is a setting of a whole pool"),
         ({"uri": ""}, "empty"),
-        ({"uri": "unix:"}, "empty"),
         ({"host": "h", "keepalive": {"time": 4.999}}, "keepalive.time is below 5 seconds"),
         ({"pool": {"soft_limit": 91}}, "soft_limit is above hard_limit"),
         ({"pool": {"min_idle_per_key": 11}}, "min_idle_per_key is above max_total_per_key"),

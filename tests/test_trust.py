@@ -41,8 +41,6 @@ def pem(project: Path) -> Path:
         'uri = "https://h:443/db"',
         'host = "h"\nport = 5',
         'uri = "./data/m.db"',
-        'uri = "m.db"',
-        'uri = "unix:m.sock"',
         'uri = "http://h"\ndb_name = "d"\ndescription = "x"\nprotected = true',
         'uri = "http://h"\ntimeout = 3\ncall_timeout = 3\nretry = false\nkeepalive = { time = 10 }',
         'uri = "http://h"\npool = { max_total_per_key = 3 }\nmanagement_port = 9092',
