@@ -232,7 +232,6 @@ def test_references_hold_what_was_written(monkeypatch: pytest.MonkeyPatch, tmp_p
         ({"host": "h", "keepalive": {"time": 4.999}}, "keepalive.time is below 5 seconds"),
         ({"pool": {"soft_limit": 91}}, "soft_limit is above hard_limit"),
         ({"pool": {"min_idle_per_key": 11}}, "min_idle_per_key is above max_total_per_key"),
-        ({"token": {"keyring": True, "env": "X"}}, "exactly one of keyring, env, file, command"),
         ({"token": {"pass_env": ["X"]}}, "exactly one of keyring, env, file, command"),
         ({"token": {"valt": "x"}}, "exactly one of keyring, env, file, command"),
         ({"proxy": "https://p:1"}, "must be http://HOST:PORT"),
