@@ -34,6 +34,7 @@ from tests.support.reaper import Reaper  # noqa: E402
 from tests.support.requirements import need  # noqa: E402
 from tests.support.scripted_grpc import ScriptedServer, milvus_answer, scripted_server  # noqa: E402
 from tests.support.secret_service import KeyringSession  # noqa: E402
+from tests.support.world import World  # noqa: E402
 
 __all__ = ["any_channels", "any_shell", "declared_prod", "each_server", "speaking_at_once"]  # fixtures
 
@@ -81,6 +82,17 @@ def project(tmp_path: Path) -> Path:
     directory = tmp_path / "project"
     (directory / ".git").mkdir(parents=True)
     return directory
+
+
+@pytest.fixture
+def world(home: Path, project: Path) -> World:
+    return World(home, project)
+
+
+@pytest.fixture(scope="session")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory for the examples of properties, each of which writes its files anew."""
+    return tmp_path_factory.mktemp("scratch")
 
 
 @pytest.fixture

@@ -70,12 +70,6 @@ def test_literal_secrets_are_hidden_from_the_start() -> None:
     assert repr(document).startswith("Document(path='/dir/milvus.toml', role='user'")
 
 
-def test_the_digest_is_that_of_the_bytes() -> None:
-    one, same, other = parse("# a"), parse("# a"), parse("# b")
-    assert one.sha256 == same.sha256 != other.sha256
-    assert len(one.sha256) == 64
-
-
 # --- files that cannot be read -------------------------------------------------------------------------------------
 
 
@@ -109,11 +103,6 @@ def test_what_is_no_readable_file_is_refused_at_once_and_by_name(tmp_path: Path)
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_file_that_is_too_large_is_not_parsed(tmp_path: Path) -> None:
-    os.truncate(written(tmp_path / "huge.toml", ""), (64 << 20) + 1)
-    assert "larger than 64 MiB" in unreadable(tmp_path / "huge.toml").message
-
-
 def test_a_file_is_parsed_again_only_when_its_content_changed(tmp_path: Path) -> None:
     path = written(tmp_path / "milvus.toml", '[profiles.a]\nuri = "http://h1"\n')
     status = path.stat()
@@ -143,7 +132,6 @@ def test_only_the_last_few_files_are_kept(tmp_path: Path) -> None:
     ("text", "line", "column", "message"),
     [
         ("a", 1, 2, "expected '='"),
-        ("= 1", 1, 1, "invalid statement"),
         ("\n\n  x y", 3, 5, "expected '='"),
         ("[profiles.prod]\nuri = http://h\n", 2, 7, "invalid value"),
         ("[profiles.prod]\r\nuri = http://h\r\n", 2, 7, "invalid value"),
@@ -154,15 +142,11 @@ def test_only_the_last_few_files_are_kept(tmp_path: Path) -> None:
         ("[profiles.p]\nuri = 'x'\nuri = 'y'\n", 3, 10, "cannot overwrite"),
         ("[profiles.p]\nuri = 'x", 2, 9, ""),
         ('[profiles.p]\nuri = "x\n', 2, 9, "illegal character"),
-        ("[profiles.p]\nssl = { ca = 'x'", 2, 17, ""),
         ("keyring_backends = [1, 2", 1, 25, ""),
-        ("default_profile = '\x00'", 1, 20, ""),
         ('default_profile = "\\q"', 1, 21, "unescaped"),
         ("a = 1979-02-30", 1, 5, "invalid date"),
         ("a.b = 1\na = 2", 2, 6, "cannot overwrite"),
         ("a = {b = 1, b = 2}", 1, 18, "duplicate"),
-        ('a = """\nx', 2, 2, ""),
-        ("a = 1 \x7f", 1, 7, ""),
         ("\ufeffa = 1", 1, 1, "byte order mark"),
     ],
 )
@@ -203,12 +187,10 @@ def test_common_slips_come_with_the_remedy(text: str, hint: str | None) -> None:
         ("# \ud800".encode("utf-8", "surrogatepass"), "not UTF-8 text (byte 0xed)", ":1:3"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "not UTF-8 text (byte 0x89)", ":1:1"),
         (b"\x1f\x8b\x08\x00", "not UTF-8 text (byte 0x8b)", ":1:2"),
-        (b"\x7fELF\x02\x01", "not valid TOML", ":1:1"),
         (b"SQLite format 3\x00", "not valid TOML", ":1:8"),
         ("a = 1\n".encode("utf-16-le"), "not valid TOML", ":1:"),
         (b'{"profiles": {}}', "not valid TOML", ":1:1"),
         (b"profiles:\n  prod:\n    uri: x\n", "not valid TOML", ":1:"),
-        (b"<?xml version='1.0'?>", "not valid TOML", ":1:1"),
         (b"#!/bin/sh\necho hi\n", "not valid TOML", ":2:"),
     ],
 )
@@ -324,12 +306,9 @@ def test_keyring_backends_stand_only_in_the_users_own_file() -> None:
         ),
         ('[profiles."日本"]', "'日本' is not a valid alias: '日' is U+65E5 (CJK UNIFIED IDEOGRAPH-65E5)", "1:11"),
         ('[profiles."a\u202eb"]', "'a\\u202eb' is not a valid alias", "1:11"),
-        ("[profiles.a--b]", "'a--b' is not a valid alias", "1:11"),
-        ('[profiles.""]', "'' is not a valid alias", "1:11"),
         ('[profiles."\\u001b[2J"]', "'\\x1b[2J' is not a valid alias", "1:11"),
         (f"[profiles.{'a' * 65}]", "the alias is longer than 64 characters", "1:11"),
         ("[profiles.x]\n[profiles]\n'-' = {}", "'-' is not a valid alias", "3:1"),
-        ("[profiles]\nx = {}\n'-' = {}", "'-' is not a valid alias", "3:1"),
     ],
 )
 def test_invalid_aliases_have_their_place(text: str, message: str, place: str) -> None:
@@ -630,16 +609,12 @@ def failures(path: str) -> Iterator[MilvusProfilesError]:
         return
     for alias in [*profiles, "unknown", "alpha"]:
         for attempt in (profiles.resolve, profiles.use, profiles.select, profiles.__getitem__):
-            yield from _failure(lambda attempt=attempt, alias=alias: attempt(alias))  # type: ignore[misc]
+            try:
+                attempt(alias)
+            except MilvusProfilesError as error:  # noqa: PERF203
+                yield error
     for alias in profiles:
         yield from profiles.findings(alias)
-
-
-def _failure(attempt: Callable[[], object]) -> Iterator[MilvusProfilesError]:
-    try:
-        attempt()
-    except MilvusProfilesError as error:
-        yield error
 
 
 def everything_that_shows(error: MilvusProfilesError) -> str:
@@ -652,8 +627,8 @@ def everything_that_shows(error: MilvusProfilesError) -> str:
 
 
 @pytest.fixture(scope="session")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tmp_path_factory.mktemp("documents") / "milvus.toml")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("documents")
 
 
 @given(text=spoiled())
@@ -661,9 +636,8 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> str:
 @example(text=f"[profiles]\nalpha = '{CANARY}'\n")
 @example(text=f"token = '{CANARY}'\n")
 @example(text=f'[profiles.alpha]\ndb_name = "root:{CANARY}@h"\n')
-def test_no_error_of_a_file_shows_a_secret_of_it(text: str, scratch: str) -> None:
-    Path(scratch).write_text(text, encoding="utf-8", newline="")
-    for error in failures(scratch):
+def test_no_error_of_a_file_shows_a_secret_of_it(text: str, scratch: Path) -> None:
+    for error in failures(str(written(scratch / "milvus.toml", text))):
         shows = everything_that_shows(error)
         assert CANARY not in shows
         assert error.code in ("config", "unknown_profile")

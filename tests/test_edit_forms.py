@@ -12,12 +12,6 @@ from milvus_profiles.errors import EditConflictError
 from tests.support.edits import add, copy, edited, put, put_root, remove, rename, unset
 from tests.support.errors import refused
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "milvus.toml"
-
-
 DOTTED = 'profiles.dev.uri = "x"\nprofiles.dev.user = "r"\nprofiles.stage.uri = "y"\n'
 INLINE = '[profiles]\ndev = { uri = "x", user = "r" }  # dev\nstage = {uri="y"}\n'
 ONE_LINE = 'profiles = { dev = { uri = "x", user = "r" }, stage = { uri = "y" } }\n'
@@ -32,7 +26,6 @@ FORMS: dict[str, tuple[Change, list[tuple[str, str]]]] = {
     "adding beside": (
         add("new", {"uri": "z"}),
         [
-            (DOTTED, DOTTED + '\n[profiles.new]\nuri = "z"\n'),
             (ONE_LINE, ONE_LINE.replace(" } }", ' }, new = {uri = "z"} }')),
             ("profiles = {}\n", 'profiles = {new = {uri = "z"}}\n'),
             ("[profiles]\n", '[profiles]\n\n[profiles.new]\nuri = "z"\n'),
@@ -61,10 +54,7 @@ FORMS: dict[str, tuple[Change, list[tuple[str, str]]]] = {
             ("[profiles.dev]\n", "[profiles.dev]\nssl = {ca = 'q'}\n"),
             ("[profiles.dev]\nssl = { cert = 'c' } # s\n", "[profiles.dev]\nssl = { cert = 'c', ca = 'q' } # s\n"),
             ("[profiles.dev]\nssl = { ca = 'c' , }\n".replace(" , }", " }"), "[profiles.dev]\nssl = { ca = 'q' }\n"),
-            (
-                "[profiles.dev]\nssl.cert = 'c'\nuser = 'u'\n",
-                "[profiles.dev]\nssl.cert = 'c'\nssl.ca = 'q'\nuser = 'u'\n",
-            ),
+            ("[profiles.dev]\nssl.key = 'k'\na = 1\n", "[profiles.dev]\nssl.key = 'k'\nssl.ca = 'q'\na = 1\n"),
             ("[profiles.dev]\n  ssl . 'cert' = 'c'\n", "[profiles.dev]\n  ssl . 'cert' = 'c'\n  ssl.ca = 'q'\n"),
             ("[profiles.dev.ssl]\n\n# after\n", "[profiles.dev.ssl]\nca = 'q'\n\n# after\n"),
             ("profiles.dev = {ssl.cert = 'c'}\n", "profiles.dev = {ssl.cert = 'c', ssl.ca = 'q'}\n"),
@@ -123,10 +113,7 @@ FORMS: dict[str, tuple[Change, list[tuple[str, str]]]] = {
         [
             (ONE_LINE, ONE_LINE.replace("dev", "box")),
             ('[profiles . "dev"  ] # x\n', "[profiles . box  ] # x\n"),
-            (
-                "[[profiles.dev]]\na = 1\n\n[[profiles.dev]]\na = 2\n",
-                "[[profiles.box]]\na = 1\n\n[[profiles.box]]\na = 2\n",
-            ),
+            ("[[profiles.dev]]\n[[profiles.dev]]\na = 2\n", "[[profiles.box]]\n[[profiles.box]]\na = 2\n"),
         ],
     ),
     "copying": (
@@ -149,10 +136,7 @@ FORMS: dict[str, tuple[Change, list[tuple[str, str]]]] = {
     "unsetting a root key": (
         put_root("default_profile", None),
         [
-            (
-                "max_connections = 3\ndefault_profile = 'a' # x\n\n[profiles.a]\n",
-                "max_connections = 3\n\n[profiles.a]\n",
-            ),
+            ("max = 3\ndefault_profile = 'a' # x\n\n[profiles.a]\n", "max = 3\n\n[profiles.a]\n"),
             ("[default_profile]\na = 1\n[profiles.a]\n", "[profiles.a]\n"),
         ],
     ),
@@ -161,10 +145,7 @@ FORMS: dict[str, tuple[Change, list[tuple[str, str]]]] = {
         [
             ("[profiles.a]\n", 'default_profile = "a"\n\n[profiles.a]\n'),
             ("# head\n\n# a\n[profiles.a]\n", '# head\n\ndefault_profile = "a"\n\n# a\n[profiles.a]\n'),
-            (
-                "max_connections = 5\n# x\n\n[profiles.a]\n",
-                'max_connections = 5\ndefault_profile = "a"\n# x\n\n[profiles.a]\n',
-            ),
+            ("max = 5\n# x\n\n[profiles.a]\n", 'max = 5\ndefault_profile = "a"\n# x\n\n[profiles.a]\n'),
             ("# a\nprofiles.a.uri = 'x'\n", "default_profile = \"a\"\n# a\nprofiles.a.uri = 'x'\n"),
             ("profiles = {a = {}}\n", 'default_profile = "a"\nprofiles = {a = {}}\n'),
             ("# only a comment", '# only a comment\n\ndefault_profile = "a"\n'),
@@ -178,8 +159,8 @@ FORMS: dict[str, tuple[Change, list[tuple[str, str]]]] = {
 @pytest.mark.parametrize(
     ("what", "text", "expected"), [(what, *row) for what, (_, rows) in FORMS.items() for row in rows]
 )
-def test_every_form_is_edited_in_its_place(path: Path, what: str, text: str, expected: str) -> None:
-    assert edited(path, text, FORMS[what][0]) == expected.replace("'q'", '"q"')
+def test_every_form_is_edited_in_its_place(tmp_path: Path, what: str, text: str, expected: str) -> None:
+    assert edited(tmp_path, text, FORMS[what][0]) == expected.replace("'q'", '"q"')
 
 
 @pytest.mark.parametrize(
@@ -189,45 +170,40 @@ def test_every_form_is_edited_in_its_place(path: Path, what: str, text: str, exp
         (1e16, "1e+16"),
         (float("inf"), "inf"),
         (float("nan"), "nan"),
+        # Neither is the 1 that was there.
         (True, "true"),
+        (1.0, "1.0"),
         (("op", "read"), '["op", "read"]'),
         ([{"a b": {"c": [1, {}]}}], '[{"a b" = {c = [1, {}]}}]'),
         ({}, "{}"),
     ],
 )
-def test_values(path: Path, value: Any, expected: str) -> None:
-    assert edited(path, "[profiles.a]\n", put("a", ("x",), value)) == f"[profiles.a]\nx = {expected}\n"
+def test_values(tmp_path: Path, value: Any, expected: str) -> None:
+    assert edited(tmp_path, "[profiles.a]\nx = 1\n", put("a", ("x",), value)) == f"[profiles.a]\nx = {expected}\n"
 
 
-def test_true_one_and_one_point_zero_are_different_values(path: Path) -> None:
-    text = "[profiles.a]\nx = 1\n"
-    assert edited(path, text, put("a", ("x",), 1.0)) == "[profiles.a]\nx = 1.0\n"
-    assert edited(path, text, put("a", ("x",), True)) == "[profiles.a]\nx = true\n"
-    assert edited(path, text, put("a", ("x",), 1)) == text
-
-
-def test_dotted_keys_inside_of_an_inline_table_are_not_renamed(path: Path) -> None:
+def test_dotted_keys_inside_of_an_inline_table_are_not_renamed(tmp_path: Path) -> None:
     text = 'profiles = { dev.uri = "x", dev.user = "u", b.uri = "y" }\n'
     with refused("…dotted keys inside of an inline table…", hint="…profile edit…", kind=EditConflictError):
-        edited(path, text, rename("dev", "box"))
-    assert path.read_text() == text
+        edited(tmp_path, text, rename("dev", "box"))
+    assert (tmp_path / "milvus.toml").read_text() == text
 
 
-def test_all_who_extend_a_profile_follow_its_new_name_on_one_line_too(path: Path) -> None:
+def test_all_who_extend_a_profile_follow_its_new_name_on_one_line_too(tmp_path: Path) -> None:
     heirs = ", ".join(f"p{number} = {{ extends = 'dev' , user = \"dev\" }}" for number in range(900))
     text = f'profiles = {{ dev = {{ uri = "x" }}, {heirs}, q.extends="DEV", r = {{ extends = "p1" }} }}  # dev\n'
-    after = edited(path, text, rename("dev", "box"))
+    after = edited(tmp_path, text, rename("dev", "box"))
     expected = text.replace("extends = 'dev'", 'extends = "box"').replace('"DEV"', '"box"')
     assert after == expected.replace("{ dev = {", "{ box = {")
 
 
-def test_a_key_of_ssl_turns_true_into_a_table(path: Path) -> None:
+def test_a_key_of_ssl_turns_true_into_a_table(tmp_path: Path) -> None:
     """`ssl = true` and a table say the same of whether there is TLS; only false is another thing."""
     text = '[profiles.dev]\nuri = "x"\nssl = true  # on\n'
     changes = put("dev", ("ssl", "ca"), "/c"), put("dev", ("ssl", "server_name"), "s")
-    assert edited(path, text, *changes) == text.replace("true", '{ca = "/c", server_name = "s"}')
+    assert edited(tmp_path, text, *changes) == text.replace("true", '{ca = "/c", server_name = "s"}')
     with refused("…ssl is not a table…"):
-        edited(path, text.replace("true", "false"), changes[0])
+        edited(tmp_path, text.replace("true", "false"), changes[0])
 
 
 # --- comments -----------------------------------------------------------------------------------------------------
@@ -336,12 +312,12 @@ OTHER = {"uri": "https://other.example:443", "user": "root", "token": {"keyring"
     ],
 )
 def test_comments_belong_to_the_profile_they_stand_above(
-    path: Path, text: str, changes: list[Change], expected: str
+    tmp_path: Path, text: str, changes: list[Change], expected: str
 ) -> None:
-    assert edited(path, text, *changes) == expected
+    assert edited(tmp_path, text, *changes) == expected
 
 
-def test_a_new_profile_never_catches_a_comment_at_the_end_of_the_file(path: Path) -> None:
-    text = edited(path, '[profiles.a]\nuri = "x"\n\n# the end', add("b", {"uri": "y"}))
+def test_a_new_profile_never_catches_a_comment_at_the_end_of_the_file(tmp_path: Path) -> None:
+    text = edited(tmp_path, '[profiles.a]\nuri = "x"\n\n# the end', add("b", {"uri": "y"}))
     assert text == '[profiles.a]\nuri = "x"\n\n# the end\n\n[profiles.b]\nuri = "y"\n'
-    assert edited(path, text, remove("b")) == '[profiles.a]\nuri = "x"\n\n# the end\n'
+    assert edited(tmp_path, text, remove("b")) == '[profiles.a]\nuri = "x"\n\n# the end\n'

@@ -17,20 +17,21 @@ from milvus_profiles.config.documents import exposure, file_warnings, read_docum
 from milvus_profiles.config.loading import load
 from milvus_profiles.errors import ConfigError, UntrustedError
 from milvus_profiles.files.paths import has_modes
-from milvus_profiles.live.request import InsecureFileWarning
 from tests.support.command import Command
 from tests.support.environment import run_python
 from tests.support.errors import refused
 from tests.support.faults import recorder
 from tests.support.files import written
+from tests.support.world import World
 
 CANARY = "canary-5c1e"
 LITERAL = f'[profiles.prod]\nuri = "http://127.0.0.1:1"\ntoken = "{CANARY}"\n'
 
 
 @pytest.fixture
-def user_file(home: Path) -> Path:
-    return written(home / ".config/milvus/milvus.toml", LITERAL)
+def user_file(world: World) -> Path:
+    world.user(LITERAL)
+    return world.user_file
 
 
 def warnings_of(stderr: str) -> list[str]:
@@ -51,10 +52,10 @@ def warnings_of(stderr: str) -> list[str]:
     ],
 )
 def test_a_readable_file_with_a_literal_token_is_warned_of_and_used(
-    user_file: Path, home: Path, mode: int, words: str
+    user_file: Path, world: World, mode: int, words: str
 ) -> None:
     user_file.chmod(mode)
-    profiles = load(env={"HOME": str(home)}, cwd=home)
+    profiles = world.load()
     assert file_warnings(profiles.documents) == (
         f"{user_file} holds a token or password and {words}: run `chmod 600 {user_file}`",
     )
@@ -62,9 +63,11 @@ def test_a_readable_file_with_a_literal_token_is_warned_of_and_used(
 
 
 @pytest.mark.parametrize("mode", [0o666, 0o602, 0o622, 0o777, 0o646])
-def test_a_file_with_a_literal_token_that_anybody_can_change_is_refused(user_file: Path, home: Path, mode: int) -> None:
+def test_a_file_with_a_literal_token_that_anybody_can_change_is_refused(
+    user_file: Path, world: World, mode: int
+) -> None:
     user_file.chmod(mode)
-    profiles = load(env={"HOME": str(home)}, cwd=home)
+    profiles = world.load()
     assert profiles["prod"].auth == "inline"
     remedy = f"run `chmod 600 {user_file}`"
     with refused("…can be changed by every user…", at=f"{user_file}:1:11", hint=remedy) as caught:
@@ -72,68 +75,62 @@ def test_a_file_with_a_literal_token_that_anybody_can_change_is_refused(user_fil
     assert caught.value.exit_status == 3
     assert CANARY not in str(caught.value)
     user_file.chmod(0o600)  # which is enough also for a program that has read the file before
-    assert load(env={"HOME": str(home)}, cwd=home).use("prod").profile.alias == "prod"
+    assert world.load().use("prod").profile.alias == "prod"
 
 
-def test_a_password_counts_as_a_token_does_and_so_does_the_profile_of_another(user_file: Path, home: Path) -> None:
+def test_a_password_counts_as_a_token_does_and_so_does_the_profile_of_another(user_file: Path, world: World) -> None:
     written(
         user_file,
         '[profiles.safe]\nuri = "localhost"\n[profiles.prod]\nuri = "localhost"\nuser = "u"\npassword = "canary"\n',
         0o666,
     )
     with refused("…changed by every user…", at=f"{user_file}:3:11"):
-        load(env={"HOME": str(home)}, cwd=home).use("safe")
+        world.load().use("safe")
 
 
 @pytest.mark.parametrize(
     "token", ["{ keyring = true }", '{ env = "NAME" }', '{ file = "secret" }', '{ command = ["op"] }']
 )
-def test_without_a_literal_secret_others_may_read_and_may_not_write(user_file: Path, home: Path, token: str) -> None:
+def test_without_a_literal_secret_others_may_read_and_may_not_write(user_file: Path, world: World, token: str) -> None:
     written(user_file, f'[profiles.prod]\nuri = "localhost"\ntoken = {token}\n', 0o664)
-    profiles = load(env={"HOME": str(home)}, cwd=home)
+    profiles = world.load()
     assert file_warnings(profiles.documents) == ()
     assert profiles.use("prod").profile.alias == "prod"
     # They could put a program there.
     user_file.chmod(0o646)
-    profiles = load(env={"HOME": str(home)}, cwd=home)
+    profiles = world.load()
     said = f"{user_file} can be changed by every user of this machine, who could have it run a program (mode 0646)"
     assert file_warnings(profiles.documents) == (f"{said}: run `chmod o-w {user_file}`",)
     with refused("…who could have it run a program…", at=user_file):
         profiles.use("prod")
 
 
-@pytest.mark.parametrize("role", ["named", "project"])
-def test_a_named_file_that_anybody_can_change_is_refused_and_an_untrusted_one_is_nobodys_word(
-    home: Path, project: Path, role: str
-) -> None:
-    path = written(project / "milvus.toml", '[profiles.prod]\nuri = "localhost"\n', 0o666)
-    profiles = load(path if role == "named" else None, env={"HOME": str(home)}, cwd=project)
-    if role == "named":
-        with refused("…can be changed by every user…", hint=f"run `chmod o-w {path}`"):
-            profiles.use("prod")
-    else:
-        assert profiles.use("prod").profile.alias == "prod"
+def test_a_named_file_that_anybody_can_change_is_refused_and_an_untrusted_one_is_nobodys_word(world: World) -> None:
+    path = written(world.project_file, '[profiles.prod]\nuri = "localhost"\n', 0o666)
+    with refused("…can be changed by every user…", hint=f"run `chmod o-w {path}`"):
+        world.load(path).use("prod")
+    assert world.load().use("prod").profile.alias == "prod"
 
 
-def test_keyrings_that_anybody_could_have_named_are_not_used(user_file: Path, home: Path) -> None:
+def test_keyrings_that_anybody_could_have_named_are_not_used(user_file: Path, world: World) -> None:
     user_file.write_text('keyring_backends = ["some.module"]\n[profiles.prod]\nuri = "localhost"\n')
-    assert load(env={"HOME": str(home)}, cwd=home).settings.keyring_backends == ["some.module"]
+    assert world.load().settings.keyring_backends == ["some.module"]
     user_file.chmod(0o666)
-    assert load(env={"HOME": str(home)}, cwd=home).settings.keyring_backends == []
+    assert world.load().settings.keyring_backends == []
 
 
-def test_the_mode_is_that_of_what_a_link_leads_to(user_file: Path, home: Path) -> None:
-    real = home / "dotfiles.toml"
+def test_the_mode_is_that_of_what_a_link_leads_to(user_file: Path, world: World) -> None:
+    real = world.home / "dotfiles.toml"
     user_file.rename(real)
     user_file.symlink_to(real)
     real.chmod(0o646)
     with pytest.raises(ConfigError, match="mode 0646"):
-        load(env={"HOME": str(home)}, cwd=home).use("prod")
+        world.load().use("prod")
 
 
-def test_a_profile_of_the_environment_or_of_the_call_does_not_depend_on_the_file(user_file: Path, home: Path) -> None:
+def test_a_profile_of_the_environment_or_of_the_call_does_not_depend_on_the_file(user_file: Path, world: World) -> None:
     user_file.chmod(0o666)
-    profiles = load(env={"HOME": str(home), "MILVUS_URI": "http://localhost", "MILVUS_CONN_ALIAS": "prod"}, cwd=home)
+    profiles = world.load(MILVUS_URI="http://localhost", MILVUS_CONN_ALIAS="prod")
     assert profiles.use("prod").profile.auth == "none"
     assert profiles.anonymous({"uri": "localhost"}).profile.auth == "none"
 
@@ -157,10 +154,7 @@ def test_a_file_system_without_modes_is_known_by_its_mount(device: tuple[int, in
 def test_where_there_are_no_modes_a_warning_names_the_keyring_and_nothing_is_refused(user_file: Path) -> None:
     user_file.chmod(0o777)
     document = read_document(str(user_file), "user")
-    usual = exposure(document)
     without_modes = exposure(dataclasses.replace(document, device=os.makedev(254, 1)), MOUNTS)
-    assert usual is not None
-    assert usual.refused
     assert without_modes is not None
     assert not without_modes.refused
     assert "secret set" in without_modes.hint
@@ -236,8 +230,13 @@ def test_validate_warns_of_a_literal_secret_in_a_project_and_says_if_git_tracks_
 
 
 @pytest.mark.parametrize("version", ["2", "3", "4"])
-def test_every_version_of_the_index_is_read(repository: Path, version: str) -> None:
+def test_every_version_of_the_index_is_read_with_names_longer_than_it_has_a_length_for(
+    repository: Path, version: str
+) -> None:
     commit(repository)
+    # No file system here takes such a name, an index does; it sorts before the one that is asked for.
+    empty = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+    git(repository, "update-index", "--add", "--cacheinfo", f"100644,{empty},{'b/' * 3000}c")
     if version == "3":  # which git writes where an entry has one of the flags that version 2 has no room for
         (repository / "later").write_text("")
         git(repository, "add", "--intent-to-add", "later")
@@ -249,16 +248,6 @@ def test_every_version_of_the_index_is_read(repository: Path, version: str) -> N
     assert is_tracked(str(repository / ("z" * 200)))
     for stranger in ("other", "milvus", "sub", "sub/deep", "sub/deep/milvus.toml"):
         assert not is_tracked(str(repository / stranger))
-
-
-def test_names_longer_than_the_index_has_a_length_for(repository: Path) -> None:
-    commit(repository)
-    # No file system here takes such a name, an index does; it sorts before the one that is asked for.
-    empty = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
-    git(repository, "update-index", "--add", "--cacheinfo", f"100644,{empty},{'b/' * 3000}c")
-    for version in ("2", "4"):
-        git(repository, "update-index", "--index-version", version)
-        assert is_tracked(str(repository / "milvus.toml"))
 
 
 def test_a_repository_with_sha256_is_read(tmp_path: Path) -> None:
@@ -328,7 +317,7 @@ def test_a_git_file_that_leads_nowhere_tracks_nothing(tmp_path: Path, pointer: s
     assert not is_tracked("/proc/self/status")
 
 
-def test_a_hostile_repository_runs_no_program(cli: Command, repository: Path, home: Path, tmp_path: Path) -> None:
+def test_a_hostile_repository_runs_no_program(cli: Command, repository: Path, tmp_path: Path) -> None:
     commit(repository)
     marker = tmp_path / "marker"
     hook = written(repository / "hook", f"#!/bin/sh\necho ran >> {marker}\nexit 1\n", 0o755)
@@ -336,12 +325,7 @@ def test_a_hostile_repository_runs_no_program(cli: Command, repository: Path, ho
         git(repository, "config", key, str(hook))
     git(repository, "config", "core.hooksPath", str(repository))
     # That the trap is armed: git itself walks into it.
-    subprocess.run(
-        ["git", "-C", repository, "status"],
-        env={"PATH": os.environ["PATH"], "HOME": str(home)},
-        capture_output=True,
-        check=False,
-    )
+    git(repository, "status")
     assert marker.exists()
     marker.unlink()
     outcome = cli("config", "validate", "--json", cwd=repository)
@@ -471,15 +455,14 @@ def test_trust_says_where_anybody_can_put_files_beside_the_trusted_one(cli: Comm
 # --- programs by path ------------------------------------------------------------------------------------------------
 
 
-def test_a_program_given_by_a_path_counts_from_the_file_not_from_where_one_stands(home: Path, project: Path) -> None:
-    path = home / ".config/milvus/milvus.toml"
+def test_a_program_given_by_a_path_counts_from_the_file_not_from_where_one_stands(world: World) -> None:
     for written_down, meant in (
-        ('["./get", "./x"]', (f"{path.parent}/get", "./x")),
-        ('["~/bin/get"]', (f"{home}/bin/get",)),
+        ('["./get", "./x"]', (f"{world.user_file.parent}/get", "./x")),
+        ('["~/bin/get"]', (f"{world.home}/bin/get",)),
         ('["get"]', ("get",)),
     ):
-        written(path, f'[profiles.a]\nuri = "localhost"\ntoken = {{ command = {written_down} }}\n')
-        profile = load(env={"HOME": str(home)}, cwd=project).use("a").profile
+        world.user(f'[profiles.a]\nuri = "localhost"\ntoken = {{ command = {written_down} }}\n')
+        profile = world.load().use("a").profile
         assert profile.model_dump()["token"]["command"] == meant
 
 
@@ -500,39 +483,25 @@ def test_add_and_set_write_a_program_so_that_it_is_found_from_everywhere(
 # --- the Python face -------------------------------------------------------------------------------------------------
 
 
-def test_connect_warns_of_a_readable_file_and_refuses_a_writable_one(home: Path, project: Path) -> None:
+def test_connect_refuses_a_writable_file(world: World) -> None:
     with recorder() as attacker:
-        text = LITERAL.replace("127.0.0.1:1", f"127.0.0.1:{attacker.port}")
-        path = written(project / "milvus.toml", text, 0o666)
-        profiles = mp.load(path, env={"HOME": str(home)})
+        written(world.project_file, LITERAL.replace("127.0.0.1:1", f"127.0.0.1:{attacker.port}"), 0o666)
         with pytest.raises(mp.ConfigError, match="changed by every user"):
-            mp.connect("prod", profiles=profiles)
+            mp.connect("prod", profiles=world.load(world.project_file))
         assert attacker.connections == 0
-        path.chmod(0o644)
-        profiles = mp.load(path, env={"HOME": str(home)})
-        with (
-            pytest.warns(InsecureFileWarning, match=f"run `chmod 600 {path}`"),
-            pytest.raises(mp.MilvusProfilesError),
-        ):
-            mp.connect("prod", profiles=profiles, timeout=1)
 
 
 CONNECTS = """
-import os, sys, threading, warnings
+import contextlib, os, sys, threading, warnings
 import milvus_profiles as mp
 def connect():
-    try:
+    with contextlib.suppress(mp.MilvusProfilesError):
         mp.connect("prod", timeout=1)
-    except mp.MilvusProfilesError as error:
-        return type(error).__name__
 connect()
 threads = [threading.Thread(target=connect) for _ in range(8)]
 [thread.start() for thread in threads], [thread.join() for thread in threads]
-with mp.ConnectionPool() as pool:
-    try:
-        pool.lease("prod").__enter__()
-    except mp.MilvusProfilesError:
-        pass
+with mp.ConnectionPool() as pool, contextlib.suppress(mp.MilvusProfilesError):
+    pool.lease("prod").__enter__()
 if (pid := os.fork()) == 0:
     connect()
     os._exit(0)

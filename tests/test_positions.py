@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,16 +19,10 @@ from milvus_profiles.tomltext.positions import KeyPath, Positions, Within, scan
 
 _BARE = st.text("abcXYZ019_-", min_size=1, max_size=6)
 _LETTERS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8)
-
-
-def _basic(text: str) -> str:
-    escaped = "".join(f"\\u{ord(c):04x}" if ord(c) < 32 or ord(c) == 127 else c for c in text.replace("\\", "\\\\"))
-    return '"' + escaped.replace('"', '\\"') + '"'
-
-
+_BASIC = _LETTERS.map(partial(json.dumps, ensure_ascii=False))
 _KEYS = st.one_of(
     _BARE,
-    _LETTERS.map(_basic),
+    _BASIC,
     st.text('abc #=.[]{}"', max_size=6).map(lambda s: f"'{s}'"),
     st.sampled_from(['"a.b"', '"a\\u0062c"', '"\\t"', '""', "''", '"#"', '"="', "'a]b'", '"x\\"y"', "1", "true", "-"]),
 )
@@ -41,7 +37,7 @@ _SCALARS = st.one_of(
             "1979-05-27T07:32:00Z", "1979-05-27 07:32:00", "1979-05-27 07:32:00.5-07:00", "1979-05-27", "07:32:00",
         ]
     ),
-    _LETTERS.map(_basic),
+    _BASIC,
     st.text("ab #=,.[]{}\"\\", max_size=8).map(lambda s: f"'{s}'"),
     st.sampled_from(
         [
@@ -117,11 +113,7 @@ def entries(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
 
 def stands_in_one_piece(value: Any) -> bool:
     """Whether that is so in every spelling: a scalar, or an array of scalars."""
-    return (
-        not any(isinstance(one, (dict, list)) for one in value)
-        if isinstance(value, list)
-        else not isinstance(value, dict)
-    )
+    return not any(isinstance(one, (dict, list)) for one in (value if isinstance(value, list) else [value]))
 
 
 # --- properties ----------------------------------------------------------------------------------------------------

@@ -15,19 +15,18 @@ from milvus_profiles.config.fields import FIELDS
 from milvus_profiles.profile import ProfileFields
 from tests.support import scripted_grpc
 from tests.support.files import written
+from tests.support.pool_shells import Asyncio, Threads
 
 
 @pytest.fixture
-def uri() -> Iterator[str]:
-    with scripted_grpc.scripted_server(scripted_grpc.milvus_answer) as server:
-        yield f"http://127.0.0.1:{server.port}"
+def uri(server: scripted_grpc.ScriptedServer) -> Iterator[str]:
+    yield f"http://127.0.0.1:{server.port}"
     mp.disconnect_all()
 
 
 @pytest.fixture
 def profiles(tmp_path: Path, uri: str) -> mp.Profiles:
-    path = tmp_path / "milvus.toml"
-    written(path, f'[profiles.prod]\nuri = "{uri}"\n')
+    path = written(tmp_path / "milvus.toml", f'[profiles.prod]\nuri = "{uri}"\n')
     return mp.load(path, env={"HOME": str(tmp_path)})
 
 
@@ -103,32 +102,21 @@ async def test_a_profile_stands_where_an_alias_does(profiles: mp.Profiles) -> No
 
 
 @pytest.mark.parametrize("made", [False, True], ids=["declared", "made by the program"])
-def test_a_pool_takes_a_profile_for_a_key(profiles: mp.Profiles, uri: str, made: bool) -> None:
+@pytest.mark.parametrize("kind", [Threads, Asyncio])
+async def test_a_pool_takes_a_profile_for_a_key(kind: Any, profiles: mp.Profiles, uri: str, made: bool) -> None:
     key = mp.Profile(alias="mine", uri=uri) if made else profiles["prod"]
-    with mp.ConnectionPool(profiles=profiles) as pool:
-        pool.prepare(key)
+    do, entered = kind().do, kind().entered
+    async with entered(kind.pool_class(profiles=profiles)) as pool:
+        await do(pool.prepare, key)
         assert pool.idle_count(key) == pool.idle_count(key.alias) == 1
-        pool.configure(key, mp.PoolSettings(max_uses=100))
-        with pool.lease(key) as connection, pool.lease(key.alias) as other:
+        await do(pool.configure, key, mp.PoolSettings(max_uses=100))
+        async with entered(pool.lease(key)) as connection, entered(pool.lease(key.alias)) as other:
             assert connection.alias == other.alias == key.alias
             assert pool.active_count(key) == 2
-        taken = pool.get_client(key)
-        pool.return_client(key.alias, taken)
-        pool.return_client(key, pool.get_client(key.alias))
-        pool.clear(key)
+        await do(pool.return_client, key.alias, await do(pool.get_client, key))
+        await do(pool.return_client, key, await do(pool.get_client, key.alias))
+        await do(pool.clear, key)
         assert pool.active_count(key) == 0
-
-
-async def test_a_pool_for_asyncio_does_so_too(profiles: mp.Profiles, uri: str) -> None:
-    async with mp.aio.ConnectionPool(profiles=profiles) as pool:
-        for key in (profiles["prod"], mp.Profile(alias="mine", uri=uri)):
-            await pool.prepare(key)
-            await pool.configure(key, mp.PoolSettings(max_uses=100))
-            async with pool.lease(key) as connection:
-                assert (connection.alias, pool.active_count(key)) == (key.alias, 1)
-            await pool.return_client(key, await pool.get_client(key.alias))
-            await pool.clear(key)
-            assert pool.active_count(key) == 0
 
 
 def test_one_key_of_a_pool_is_one_profile(profiles: mp.Profiles) -> None:
@@ -230,30 +218,18 @@ def test_the_typed_fields_are_the_fields_of_a_profile() -> None:
 # --- classes of errors that Python has too ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("ours", "pythons"),
-    [
-        (mp.UnreachableError, ConnectionError),
-        (mp.DatabaseInUseError, ConnectionError),
-        (mp.ConnectTimeoutError, TimeoutError),
-        (mp.PoolTimeoutError, TimeoutError),
-        (mp.AuthenticationError, PermissionError),
-        (mp.PermissionDeniedError, PermissionError),
-        (mp.MissingExtraError, ImportError),
-        (mp.UnknownProfileError, KeyError),
-        (mp.ParamError, ValueError),
-    ],
-)
-def test_errors_are_pythons_too_where_it_has_a_class(
-    ours: type[mp.MilvusProfilesError], pythons: type[Exception]
-) -> None:
-    error = ours("it failed", hint="do this")
-    assert isinstance(error, pythons)
-    assert str(error) == "it failed\nhint: do this"
-    again = pickle.loads(pickle.dumps(error))
-    assert (type(again), str(again), again.message, again.hint) == (ours, str(error), "it failed", "do this")
+PYTHONS: dict[type[Exception], tuple[type[mp.MilvusProfilesError], ...]] = {
+    ConnectionError: (mp.UnreachableError, mp.DatabaseInUseError),
+    TimeoutError: (mp.ConnectTimeoutError, mp.PoolTimeoutError),
+    PermissionError: (mp.AuthenticationError, mp.PermissionDeniedError),
+    ImportError: (mp.MissingExtraError,),
+    KeyError: (mp.UnknownProfileError,),
+    ValueError: (mp.ParamError,),
+}
 
 
-def test_a_refused_connection_is_a_connection_error() -> None:
-    with pytest.raises(ConnectionError, match="refuses connections"):
-        mp.connect(uri="http://127.0.0.1:1", timeout=2)
+@pytest.mark.parametrize("pythons", PYTHONS)
+def test_errors_are_pythons_too_where_it_has_a_class(pythons: type[Exception]) -> None:
+    for ours in PYTHONS[pythons]:
+        assert issubclass(ours, pythons)
+        assert str(ours("it failed", hint="do this")) == "it failed\nhint: do this"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,64 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_profiles.config.documents import Document, parse_document, read_document
+from milvus_profiles.config.documents import parse_document, read_document
 from milvus_profiles.config.fields import FIELDS, field
 from milvus_profiles.config.loading import load
 from milvus_profiles.config.trust import TrustStore, gated_fields, gated_names, is_gated, shown_gated
 from milvus_profiles.errors import ConfigError, MilvusProfilesError, UntrustedError
 from milvus_profiles.masked import MASK, SecretText
-from tests import test_profiles
 from tests.support.errors import refused
 from tests.support.files import written
 from tests.support.waiting import side_by_side
+from tests.support.world import World
 
 CANARY = "s3cr3tc4n4ry"
 TEXT = '[profiles.p]\nuri = "http://h"\nproxy = "http://p:1"\n'
-
-
-class World(test_profiles.World):
-    """A home and a project directory, whose file may be trusted."""
-
-    def document(self) -> Document:
-        return read_document(str(self.project_file), "project")
-
-    def store(self) -> TrustStore:
-        return TrustStore.load(self.env())
-
-    def state(self) -> Path:
-        path = self.store().path
-        assert path is not None
-        return Path(path)
-
-    def trust(self, text: str | None = None) -> None:
-        """What stands in the project file, or a text that is put there."""
-        if text is not None:
-            self.found(text)
-        self.store().pin(self.document())
-
-    def entry(self, change: Callable[[dict[str, Any]], object] | None = None) -> dict[str, Any]:
-        """What the state file holds of the only file, after a change of it."""
-        state = json.loads(self.state().read_text())
-        [entry] = state["files"].values()
-        if change is not None:
-            change(entry)
-            self.state().write_text(json.dumps(state))
-        found: dict[str, Any] = entry
-        return found
-
-    def refusal(self, alias: str = "p", fields: dict[str, Any] | None = None, /, **variables: str) -> UntrustedError:
-        with pytest.raises(UntrustedError) as caught:
-            self.load(**variables).use(alias, fields)
-        error = caught.value
-        assert error.exit_status == 5
-        assert f"milvus-profiles trust {self.project_file}" in (error.hint or "")
-        assert f"MILVUS_PROFILES_FILE={self.project_file}" in (error.hint or "")
-        return error
-
-
-@pytest.fixture
-def world(home: Path, project: Path) -> World:
-    return World(home, project)
 
 
 @pytest.fixture
@@ -87,8 +41,6 @@ def pem(project: Path) -> Path:
         'uri = "https://h:443/db"',
         'host = "h"\nport = 5',
         'uri = "./data/m.db"',
-        'uri = "m.db"',
-        'uri = "unix:m.sock"',
         'uri = "http://h"\ndb_name = "d"\ndescription = "x"\nprotected = true',
         'uri = "http://h"\ntimeout = 3\ncall_timeout = 3\nretry = false\nkeepalive = { time = 10 }',
         'uri = "http://h"\npool = { max_total_per_key = 3 }\nmanagement_port = 9092',
@@ -147,17 +99,6 @@ def test_each_gated_field_is_refused_until_the_file_is_trusted(world: World, pem
     assert world.load().resolve("p").trusted
 
 
-def test_named_files_and_the_users_own_are_trusted(world: World, pem: Path, tmp_path: Path) -> None:
-    text = f'[profiles.p]\nuri = "http://h"\nssl = {{ ca = "{pem}" }}\nproxy = "http://p:1"\ntoken = {{ env = "T" }}\n'
-    world.found(text)
-    assert world.load(world.project_file).use("p").trusted
-    assert world.load(MILVUS_PROFILES_FILE=str(world.project_file)).use("p").trusted
-    assert world.load(MILVUS_PROFILES_FILE="milvus.toml").use("p").trusted
-    world.project_file.unlink()
-    world.user(text)
-    assert world.load().use("p").trusted
-
-
 def test_gated_fields_from_a_trusted_layer_are_fine(world: World, pem: Path) -> None:
     world.found('[profiles.p]\nuri = "https://h"\n')
     resolved = world.load(
@@ -210,13 +151,6 @@ def test_an_address_that_is_a_path_must_not_lead_out_of_the_project(world: World
         assert "sets uri" in world.refusal().message
     else:
         assert world.load().use("p").profile.uri is not None
-
-
-def test_a_database_is_not_reached_through_a_link_of_the_project(world: World) -> None:
-    (world.project / "sub").mkdir()
-    (world.project / "inner").symlink_to("sub")
-    world.found('[profiles.p]\nuri = "inner/m.db"\n')
-    assert "leads through the link" in world.refusal().message
 
 
 def test_a_path_leads_out_only_of_where_it_really_is(world: World, tmp_path: Path) -> None:
@@ -309,16 +243,14 @@ def test_a_secret_and_an_address_never_meet_across_files(world: World) -> None:
 
 def test_taking_the_users_alias_for_another_server_is_refused_naming_both(world: World) -> None:
     world.user('# mine\n[profiles.Prod]\nuri = "https://own"\n')
-    world.found('[profiles.prod]\nuri = "https://evil"\n[profiles.other]\nuri = "https://evil"\n')
+    world.found('[profiles.prod]\nuri = "https://evil"\n')
     error = world.refusal("PROD")
     assert error.message == (
         "the profile 'prod' leads to https://evil:443 in a project file that is not trusted, "
         f"and to https://own:443 in {world.user_file}:2:11"
     )
     assert str(error.location) == f"{world.project_file}:1:11"
-    assert world.load().use("other").profile.uri == "https://evil"
-    # Looking is allowed.
-    assert world.load()["prod"].uri == "https://evil"
+    assert world.load()["prod"].uri == "https://evil"  # looking is allowed
     world.trust()
     assert world.load().use("prod").profile.uri == "https://evil"
 
@@ -521,11 +453,6 @@ def test_a_state_that_cannot_be_read_trusts_nothing_and_one_that_cannot_be_writt
         world.trust()
     assert caught.value.location
     assert caught.value.hint
-    (world.home / ".local").unlink()
-    world.state().mkdir(parents=True)
-    assert not world.store().trusts(world.document())
-    with pytest.raises(MilvusProfilesError):
-        world.trust()
 
 
 def test_two_who_trust_at_once_lose_nothing(world: World) -> None:
@@ -605,13 +532,6 @@ _VARIABLES = st.sampled_from(
         ("TOKEN_FILE", "/secret"), ("SSL", "true"), ("PROXY", "http://own:1"), ("TIMEOUT", "5"),
     ]
 )  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("trust")
-    (directory / ".git").mkdir()
-    return directory
 
 
 @given(
