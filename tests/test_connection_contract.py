@@ -13,14 +13,16 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
 import grpc
+import h2.events
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
 
 import milvus_profiles as mp
 from milvus_profiles import errors
@@ -31,7 +33,7 @@ from tests.support.connections import Declared, Holding, Shell, at, declared, of
 from tests.support.environment import run_python
 from tests.support.hostile_tls import inside_tls
 from tests.support.milvus import MilvusServer
-from tests.support.scripted_grpc import Call, ScriptedServer, milvus_answer, scripted_server
+from tests.support.scripted_grpc import Refusal, ScriptedServer, answering, milvus_answer, scripted_server
 from tests.support.sockets import connections_to
 from tests.support.speaking import encoded
 from tests.support.waiting import until
@@ -69,12 +71,7 @@ def test_a_ping_names_the_cause_as_connect_does(shell: Shell) -> None:
 
 @pytest.mark.parametrize("code", ["UNIMPLEMENTED", "PERMISSION_DENIED"])
 def test_a_ping_that_is_refused_has_been_answered(shell: Shell, code: str) -> None:
-    def script(call: Call) -> bytes:
-        if call.method == GET_VERSION.path:
-            raise scripted_grpc.Refusal(grpc.StatusCode[code], "not for you")
-        return milvus_answer(call)
-
-    with scripted_server(script) as server:
+    with scripted_server(answering(GetVersion=Refusal(grpc.StatusCode[code], "not for you"))) as server:
         assert shell.ping(shell.connect("prod", profiles=at(server.port))) > 0
 
 
@@ -353,10 +350,6 @@ def test_who_sends_a_connection_to_another_process_is_told_to_connect_there(
 # --- a secret that takes its time ---
 
 
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_HEADERS = 1
-
-
 @pytest.fixture
 def flag(tmp_path: Path) -> Path:
     return tmp_path / "connected"
@@ -396,27 +389,21 @@ def test_the_connection_is_there_before_the_secret_is(
     assert len({call.peer for call in server.calls}) == 1, "it is the connection that was begun"
 
 
-def frames(received: bytes) -> Iterator[int]:
-    """The types of the frames that came."""
-    rest = received.removeprefix(_PREFACE)
-    while len(rest) >= 9:
-        yield rest[3]
-        rest = rest[9 + int.from_bytes(rest[:3], "big") :]
-
-
 @pytest.mark.parametrize("tls", [False, True])
 def test_where_the_secret_fails_what_was_begun_is_closed_and_no_call_was_sent(
     shell: Shell, flag: Path, prod: Declared, certificates: Certificates, tls: bool
 ) -> None:
-    received = bytearray()
+    seen: list[h2.events.Event] = []
     ended = threading.Event()
 
     def talk(connection: socket.socket) -> None:
-        connection.sendall(b"\0\0\0\4\0\0\0\0\0")  # an empty SETTINGS frame, as an HTTP/2 server begins
+        http = H2Connection(H2Configuration(client_side=False))
+        http.initiate_connection()
+        connection.sendall(http.data_to_send())
         with contextlib.suppress(OSError):
             while content := connection.recv(65536):
-                received.extend(content)
-                if len(received) > len(_PREFACE):
+                seen.extend(http.receive_data(content))
+                if seen:
                     flag.touch()
         ended.set()
 
@@ -425,8 +412,8 @@ def test_where_the_secret_fails_what_was_begun_is_closed_and_no_call_was_sent(
         with pytest.raises(errors.SecretUnavailableError, match="3"):
             shell.connect("prod", profiles=prod.says(*lines, once_connected(flag, "exit 3")))
         assert ended.wait(30)
-    assert received.startswith(_PREFACE)
-    assert _HEADERS not in frames(bytes(received))
+    assert seen
+    assert not [event for event in seen if isinstance(event, h2.events.RequestReceived)]
     assert not mp.list_connections()
 
 
