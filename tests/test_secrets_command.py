@@ -9,6 +9,7 @@ import shutil
 import signal
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -192,17 +193,13 @@ def test_output_that_is_no_secret_is_refused(script: str, what: str) -> None:
     assert failure(shell(script)) == f"'sh' {what}"
 
 
-def test_a_program_that_takes_too_long_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
-    script = f"echo $$ > {tmp_path}/a; sleep 600 & echo $! > {tmp_path}/b; wait"
+@pytest.mark.parametrize("script", ["wait", "echo tok; exec >&-; wait"], ids=["silent", "with its output closed"])
+def test_a_program_that_takes_too_long_is_killed_with_all_that_it_started(tmp_path: Path, script: str) -> None:
+    script = f"echo $$ > {tmp_path}/a; sleep 600 & echo $! > {tmp_path}/b; {script}"
     assert failure(shell(script), context(time_limit=0.5)) == "'sh' did not end within 0.5 s"
-    until(partial(has_ended, pid_in(tmp_path / "a")), 10)
-    until(partial(has_ended, pid_in(tmp_path / "b")), 10)
-
-
-def test_a_program_that_closes_its_output_and_stays_is_killed(tmp_path: Path) -> None:
-    script = f"echo $$ > {tmp_path}/a; echo tok; exec >&-; sleep 600"
-    assert failure(shell(script), context(time_limit=0.5)) == "'sh' did not end within 0.5 s"
-    until(partial(has_ended, pid_in(tmp_path / "a")), 10)
+    for name in "ab":
+        until(partial(has_ended, pid_in(tmp_path / name)), 10)
+    until(lambda: not [t for t in threading.enumerate() if "command output" in t.name], 10)
 
 
 def test_what_it_printed_is_taken_when_it_has_ended_whatever_children_it_left(tmp_path: Path) -> None:
@@ -230,11 +227,6 @@ def test_the_hint_says_that_it_has_no_terminal() -> None:
         with pytest.raises(SecretUnavailableError) as caught:
             resolve(shell(script), ENDPOINT, context(time_limit=seconds))
         assert "it has no terminal to ask on here" in (caught.value.hint or "")
-
-
-def test_no_thread_is_left_of_a_program_that_was_killed(tmp_path: Path) -> None:
-    failure(shell("sleep 600"), context(time_limit=0.2))
-    until(lambda: not [t for t in threading.enumerate() if "command output" in t.name], 10)
 
 
 def test_an_interrupt_kills_the_program(tmp_path: Path) -> None:
@@ -355,22 +347,19 @@ def test_json_without_a_usable_token_is_refused(output: str, what: str) -> None:
 # --- keeping ---------------------------------------------------------------------------------------------------------
 
 
-class Counted:
-    """A program that counts its runs and prints a token with an expiry."""
-
-    def __init__(self, directory: Path) -> None:
-        self.log = directory / "runs"
-        self.log.touch()
-
-    def __call__(self, expires_at: str | None, **settings: Any) -> Credential:
-        rest = f', "expires_at": "{expires_at}"' if expires_at else ""
-        script = f"""echo run >> {self.log}; printf '{{"token": "%s"{rest}}}' $(wc -l < {self.log})"""
-        return shell(script, **settings)
+Counted = Callable[..., Credential]
 
 
 @pytest.fixture
 def counted(tmp_path: Path) -> Counted:
-    return Counted(tmp_path)
+    """A program that counts its runs and prints a token with an expiry."""
+
+    def made(expires_at: str | None, **settings: Any) -> Credential:
+        rest = f', "expires_at": "{expires_at}"' if expires_at else ""
+        runs = tmp_path / "runs"
+        return shell(f"""echo run >> {runs}; printf '{{"token": "%s"{rest}}}' $(wc -l < {runs})""", **settings)
+
+    return made
 
 
 def test_a_token_with_an_expiry_is_kept_until_shortly_before(counted: Counted) -> None:
