@@ -22,8 +22,8 @@ from milvus_profiles.errors import ConfigError, TLSError
 from milvus_profiles.profile import SSL, Profile
 from tests.support import faults
 from tests.support.certificates import Certificates
-from tests.support.milvus import SERVICE, MilvusServer
-from tests.support.scripted_grpc import Call, Refusal, Script, milvus_answer, scripted_server
+from tests.support.milvus import MilvusServer
+from tests.support.scripted_grpc import SERVICE, Call, Refusal, Script, milvus_answer, scripted_server
 
 ROOT = (("authorization", "cm9vdDpNaWx2dXM="),)
 
@@ -227,7 +227,7 @@ def connect_proxy(status: str = "200 OK") -> Iterator[tuple[str, list[str]]]:
         if status.startswith("200"):
             host, _, port = asked[-1].rpartition(":")
             with socket.create_connection((host.strip("[]"), int(port))) as upstream:
-                faults.pump_both_ways(connection, upstream, lambda: None)
+                faults.pump_both_ways(connection, upstream)
 
     with faults.listener(talk) as proxy:
         yield f"http://127.0.0.1:{proxy.port}", asked

@@ -377,7 +377,7 @@ def test_the_connection_is_there_before_the_secret_is(
     def talk(connection: socket.socket) -> None:
         with socket.create_connection((faults.HOST, server.port)) as upstream:
             flag.touch()
-            faults.pump_both_ways(connection, upstream, lambda: None)
+            faults.pump_both_ways(connection, upstream)
 
     identity, authority = (certificates.server, certificates.ca) if tls else (None, None)
     with scripted_server(milvus_answer, identity=identity) as server, faults.listener(talk) as relay:

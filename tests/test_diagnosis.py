@@ -137,7 +137,7 @@ def test_each_stage_has_its_own_time(diagnose: Diagnose) -> None:
 def test_a_certificate_that_ends_soon(
     diagnose: Diagnose, certificates: Certificates, milvus_mtls: MilvusServer
 ) -> None:
-    with scripted_grpc.starting_milvus(0, identity=certificates.ending_server) as server:
+    with scripted_server(milvus_answer, identity=certificates.ending_server) as server:
         report = diagnose(uri=f"https://127.0.0.1:{server.port}", ssl__ca=certificates.ca)
     tls = warned(report)["tls"]
     assert "in 10 days" in tls.detail

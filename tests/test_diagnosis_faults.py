@@ -218,7 +218,7 @@ def stand(
         open_ = stack.enter_context
 
         def milvus(identity: Identity) -> str:
-            return at(scripted_grpc.starting_milvus(0, identity=identity))
+            return at(scripted_grpc.scripted_server(scripted_grpc.milvus_answer, identity=identity))
 
         def at(server: contextlib.AbstractContextManager[Any]) -> str:
             opened = open_(server)
@@ -362,12 +362,9 @@ def test_a_keyring_that_hangs(cli: Command, fresh_keyring: KeyringSession, milvu
     cli.own_file(f'[profiles.hung]\nuri = "{milvus_auth.uri}"\nuser = "root"\n')
     env = {"MILVUS_PROFILES_KEYRING_TIMEOUT": "0.5"}
     assert cli("secret", "set", "hung", input="Milvus", keyring=fresh_keyring).returncode == 0
-    fresh_keyring.suspend()
-    try:
+    with fresh_keyring.suspended():
         outcome = cli("profile", "test", "hung", "--json", env=env, keyring=fresh_keyring)
         row = asking(cli.home, cli.cwd)("hung", env=env, keyring=fresh_keyring).json["hung"]
-    finally:
-        fresh_keyring.resume()
     failed = failed_stage(outcome.json[0])
     assert (failed["name"], outcome.returncode) == ("secret", 4)
     assert "did not answer within 0.5 s" in failed["detail"]
