@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -44,6 +42,7 @@ from tests.support.ports import ports
 from tests.support.reporters import all_told
 from tests.support.scripted_grpc import Call, Refusal, answering, message, milvus_answer, number, scripted_server
 from tests.support.speaking import encoded
+from tests.support.waiting import interrupted_when
 
 CANARY = "root:canary-7f3a"
 GOOD = message(1, b"")
@@ -343,14 +342,8 @@ def test_a_channel_that_is_closed_while_it_is_being_opened(milvus_plain: MilvusS
 
 def test_an_interrupt_while_connecting_holds_no_token() -> None:
     script = Holding("Connect")
-
-    def interrupt() -> None:
-        script.arrived.wait(10)
-        os.kill(os.getpid(), signal.SIGINT)
-
     with scripted_server(script) as server, connecting(server.port, token=CANARY, timeout=9.0) as (core, attempt, end):
-        threading.Thread(target=interrupt).start()
-        with pytest.raises(KeyboardInterrupt) as caught:
+        with interrupted_when(script.arrived.is_set), pytest.raises(KeyboardInterrupt) as caught:
             handshake(core, attempt, end)
         script.go_on.set()
         # Without the frame of this test, in which the server shows what it was sent.
