@@ -101,12 +101,7 @@ async def test_cancelled_while_milvus_lite_starts_it_is_stopped_again(tmp_path: 
     with contextlib.suppress(asyncio.CancelledError):
         await (await task).close()
     # Another process can open it as soon as it is stopped.
-    for _ in range(100):
-        ran = await asyncio.to_thread(run_python, _OPENING, uri)
-        if ran.stdout:
-            break
-        await asyncio.sleep(0.1)
-    assert ran.stdout.strip() == "True", ran.stderr
+    await asyncio.to_thread(until, lambda: run_python(_OPENING, uri).stdout == "True\n", 60)
 
 
 def run(main: Callable[[], Any]) -> None:
