@@ -7,10 +7,8 @@ import contextlib
 import gc
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,7 +20,7 @@ from tests.support.environment import run_python
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import ScriptedServer, milvus_answer, scripted_server
 from tests.support.sockets import connections_to
-from tests.support.waiting import eventually, until
+from tests.support.waiting import eventually, side_by_side, until
 
 
 @pytest.fixture(autouse=True)
@@ -104,12 +102,6 @@ async def test_cancelled_while_milvus_lite_starts_it_is_stopped_again(tmp_path: 
     await asyncio.to_thread(until, lambda: run_python(_OPENING, uri).stdout == "True\n", 60)
 
 
-def run(main: Callable[[], Any]) -> None:
-    """In another thread, since this one has a loop that runs."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(main).result(60)
-
-
 def test_two_loops_in_two_threads_have_a_connection_each(server: ScriptedServer) -> None:
     profiles = at(server.port)
     met = threading.Barrier(2)
@@ -122,8 +114,7 @@ def test_two_loops_in_two_threads_have_a_connection_each(server: ScriptedServer)
             assert await conn.ping() > 0
             await asyncio.to_thread(met.wait, 30)
 
-    with ThreadPoolExecutor(2) as threads:
-        list(threads.map(lambda _: asyncio.run(main()), "ab"))
+    side_by_side(lambda: asyncio.run(main()), threads=2)
     # The end of asyncio.run closes what was left open.
     assert connections_to(server.port) == 0
     assert server.names().count("Connect") == 2
@@ -140,7 +131,7 @@ def test_a_loop_that_was_closed_and_replaced(server: ScriptedServer) -> None:
             loop.close()
             del loop, conn
 
-    run(main)
+    side_by_side(main, threads=1)  # this one has a loop that runs
     assert server.names().count("Connect") == 3
     # Nothing holds the tables of loops that are closed, so their channels go with them.
     gc.collect()
@@ -155,7 +146,7 @@ def test_a_loop_that_ends_gives_milvus_lite_back(tmp_path: Path) -> None:
         await mp.aio.connect(uri=uri)
         await mp.aio.connect("p", profiles=declared(MILVUS_PROFILES__P__URI=uri))
 
-    run(lambda: asyncio.run(main()))
+    side_by_side(lambda: asyncio.run(main()), threads=1)
     ran = run_python(_OPENING, uri)
     assert ran.stdout.strip() == "True", ran.stderr
 

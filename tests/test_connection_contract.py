@@ -36,7 +36,7 @@ from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import Refusal, ScriptedServer, answering, milvus_answer, scripted_server
 from tests.support.sockets import connections_to
 from tests.support.speaking import encoded
-from tests.support.waiting import until
+from tests.support.waiting import side_by_side, until
 
 # --- the good case ---
 
@@ -178,9 +178,9 @@ def test_disconnect_waits_for_calls_in_flight_and_then_cuts_them_off(shell: Shel
 
 
 def test_many_at_once_open_one_connection(shell: Shell, milvus_auth: MilvusServer) -> None:
-    with faults.tcp_proxy(milvus_auth.port) as proxy, ThreadPoolExecutor(64) as threads:
+    with faults.tcp_proxy(milvus_auth.port) as proxy:
         profiles = at(proxy.port, MILVUS_PROFILES__PROD__TOKEN="root:Milvus")
-        conns = list(threads.map(lambda _: shell.connect("prod", profiles=profiles), range(64)))
+        conns = side_by_side(lambda: shell.connect("prod", profiles=profiles), threads=64)
         assert all(shell.ping(conn) > 0 for conn in conns)
         assert len({id(conn) for conn in conns}) == 64
         assert proxy.connections == 1
@@ -188,15 +188,13 @@ def test_many_at_once_open_one_connection(shell: Shell, milvus_auth: MilvusServe
 
 
 def test_a_failure_reaches_all_who_waited_and_each_has_its_own(shell: Shell) -> None:
-    with faults.black_hole() as port, ThreadPoolExecutor(8) as threads:
-        profiles = at(port, MILVUS_PROFILES__PROD__TIMEOUT="1")
+    def failure() -> BaseException:
+        with pytest.raises(errors.UnreachableError) as caught:
+            shell.connect("prod", profiles=at(port, MILVUS_PROFILES__PROD__TIMEOUT="1"))
+        return caught.value
 
-        def attempt(_: int) -> BaseException:
-            with pytest.raises(errors.UnreachableError) as caught:
-                shell.connect("prod", profiles=profiles)
-            return caught.value
-
-        assert len({id(failure) for failure in threads.map(attempt, range(8))}) == 8
+    with faults.black_hole() as port:
+        assert len({id(one) for one in side_by_side(failure)}) == 8
 
 
 def test_a_hanging_address_delays_no_other_alias(shell: Shell) -> None:

@@ -24,6 +24,7 @@ from tests.support.environment import coverage_variables, run_python
 from tests.support.milvus import MilvusServer
 from tests.support.ports import documented_port
 from tests.support.users import administrator
+from tests.support.waiting import side_by_side
 from tests.test_hygiene import CANARY, PROGRAM, leaks
 
 
@@ -202,8 +203,7 @@ def test_an_alias_leads_to_one_place_at_a_time(milvus_auth: MilvusServer, milvus
 
 def test_threads_that_connect_one_alias_open_one_connection(milvus_plain: MilvusServer) -> None:
     with faults.tcp_proxy(milvus_plain.port) as proxy:
-        with ThreadPoolExecutor(16) as threads:
-            opened = list(threads.map(lambda _: connections.connect("db", port=proxy.port), range(16)))
+        opened = side_by_side(lambda: connections.connect("db", port=proxy.port), threads=16)
         assert proxy.connections == 1
         assert connections.has_connection("db")
         assert all(connection.ping() > 0 for connection in opened)
