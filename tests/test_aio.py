@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
+import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 import milvus_profiles as mp
 from milvus_profiles.live.spec import OPEN_CONNECTIONS
 from tests.support import scripted_grpc
+from tests.support.command import Command
 from tests.support.connections import Declared, at, declared, of, uri
 from tests.support.environment import run_python
 from tests.support.milvus import MilvusServer
@@ -225,6 +226,6 @@ print(sorted({"grpc", "pydantic", "google"} & sys.modules.keys()), {"grpc", "pyd
 def test_the_loop_goes_on_while_the_first_one_imports_grpc(
     what: str, heavy: list[str], milvus_plain: MilvusServer, tmp_path: Path
 ) -> None:
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MILVUS_PROFILES__P__URI": milvus_plain.uri}
-    ran = run_python(_IMPORTING, milvus_plain.uri, what, env=env, cwd=tmp_path)
+    python = Command([sys.executable, "-c", _IMPORTING], tmp_path, tmp_path)
+    ran = python(milvus_plain.uri, what, env={"MILVUS_PROFILES__P__URI": milvus_plain.uri})
     assert ran.stdout == f"True\n{heavy} set()\n", ran.stderr

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +17,7 @@ from milvus_profiles import connections, errors
 from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from tests.support import faults
 from tests.support.certificates import Certificates
-from tests.support.command import Command
-from tests.support.environment import coverage_variables, run_python
+from tests.support.command import Command, Outcome
 from tests.support.milvus import MilvusServer
 from tests.support.ports import documented_port
 from tests.support.users import administrator
@@ -79,10 +76,9 @@ INTERACTIVE = f"""\
 """
 
 
-def run(program: str, directory: Path, **env: str) -> subprocess.CompletedProcess[str]:
+def run(program: str, directory: Path, **env: str) -> Outcome:
     program = program.replace(IMPORT, "from milvus_profiles import connections").replace(">>> ", "")
-    variables = {"PATH": os.environ["PATH"], "HOME": str(directory), **coverage_variables(), **env}
-    return run_python(program, env=variables, cwd=directory)
+    return Command([sys.executable, "-c"], directory, directory)(program, env=env)
 
 
 def test_the_documented_user_is_one_that_the_server_has_to_know(milvus_auth: MilvusServer, tmp_path: Path) -> None:

@@ -51,15 +51,9 @@ LIMIT = 2.0
 
 @contextlib.contextmanager
 def connecting(
-    port: int,
-    *,
-    tls: dict[str, str] | bool | None = None,
-    token: str | None = None,
-    timeout: float = LIMIT,
-    **fields: Any,
+    port: int, *, token: str | None = None, timeout: float = LIMIT, **fields: Any
 ) -> Iterator[tuple[ChannelCore, ConnectContext, Deadline]]:
-    uri = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
-    fields["ssl"] = tls
+    uri = f"{'https' if fields.get('ssl') else 'http'}://127.0.0.1:{port}"
     profile = Profile(alias="prod", uri=uri, timeout=timeout, **fields)
     secret = SecretText(token) if token else None
     core = ChannelCore(open_channel(profile), TokenHolder(secret, db_name=profile.db_name))
@@ -117,7 +111,7 @@ def test_a_server_without_connect_is_asked_for_its_version(milvus_228: MilvusSer
 
 def test_a_server_that_takes_a_second_is_waited_for(milvus_tls: MilvusServer, certificates: Certificates) -> None:
     with faults.slow_server(1.0, milvus_tls.port) as slow:
-        assert connect(slow.port, tls={"ca": str(certificates.ca)}, token="root:Milvus", timeout=5.0).version
+        assert connect(slow.port, ssl={"ca": str(certificates.ca)}, token="root:Milvus", timeout=5.0).version
 
 
 def test_one_call_is_enough_where_connect_tells_all() -> None:
@@ -259,7 +253,7 @@ def test_nobody_answers(
     certificates: Certificates, port: Any, kind: type[MilvusProfilesError], said: str, hinted: str, tls: bool
 ) -> None:
     with port() as opened:
-        error = failure(getattr(opened, "port", opened), tls={"ca": str(certificates.ca)} if tls else None, timeout=1.0)
+        error = failure(getattr(opened, "port", opened), ssl={"ca": str(certificates.ca)} if tls else None, timeout=1.0)
     assert type(error) is kind
     assert said in error.message
     assert hinted in str(error.hint)
