@@ -5,24 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
+import sys
 import threading
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import milvus_profiles as mp
 from milvus_profiles.live.spec import OPEN_CONNECTIONS
 from tests.support import scripted_grpc
+from tests.support.command import Command
 from tests.support.connections import Declared, at, declared, of, uri
 from tests.support.environment import run_python
 from tests.support.milvus import MilvusServer
 from tests.support.scripted_grpc import ScriptedServer, milvus_answer, scripted_server
 from tests.support.sockets import connections_to
-from tests.support.waiting import eventually, until
+from tests.support.waiting import eventually, side_by_side, until
 
 
 @pytest.fixture(autouse=True)
@@ -101,18 +100,7 @@ async def test_cancelled_while_milvus_lite_starts_it_is_stopped_again(tmp_path: 
     with contextlib.suppress(asyncio.CancelledError):
         await (await task).close()
     # Another process can open it as soon as it is stopped.
-    for _ in range(100):
-        ran = await asyncio.to_thread(run_python, _OPENING, uri)
-        if ran.stdout:
-            break
-        await asyncio.sleep(0.1)
-    assert ran.stdout.strip() == "True", ran.stderr
-
-
-def run(main: Callable[[], Any]) -> None:
-    """In another thread, since this one has a loop that runs."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(main).result(60)
+    await asyncio.to_thread(until, lambda: run_python(_OPENING, uri).stdout == "True\n", 60)
 
 
 def test_two_loops_in_two_threads_have_a_connection_each(server: ScriptedServer) -> None:
@@ -127,8 +115,7 @@ def test_two_loops_in_two_threads_have_a_connection_each(server: ScriptedServer)
             assert await conn.ping() > 0
             await asyncio.to_thread(met.wait, 30)
 
-    with ThreadPoolExecutor(2) as threads:
-        list(threads.map(lambda _: asyncio.run(main()), "ab"))
+    side_by_side(lambda: asyncio.run(main()), threads=2)
     # The end of asyncio.run closes what was left open.
     assert connections_to(server.port) == 0
     assert server.names().count("Connect") == 2
@@ -145,7 +132,7 @@ def test_a_loop_that_was_closed_and_replaced(server: ScriptedServer) -> None:
             loop.close()
             del loop, conn
 
-    run(main)
+    side_by_side(main, threads=1)  # this one has a loop that runs
     assert server.names().count("Connect") == 3
     # Nothing holds the tables of loops that are closed, so their channels go with them.
     gc.collect()
@@ -160,7 +147,7 @@ def test_a_loop_that_ends_gives_milvus_lite_back(tmp_path: Path) -> None:
         await mp.aio.connect(uri=uri)
         await mp.aio.connect("p", profiles=declared(MILVUS_PROFILES__P__URI=uri))
 
-    run(lambda: asyncio.run(main()))
+    side_by_side(lambda: asyncio.run(main()), threads=1)
     ran = run_python(_OPENING, uri)
     assert ran.stdout.strip() == "True", ran.stderr
 
@@ -239,6 +226,6 @@ print(sorted({"grpc", "pydantic", "google"} & sys.modules.keys()), {"grpc", "pyd
 def test_the_loop_goes_on_while_the_first_one_imports_grpc(
     what: str, heavy: list[str], milvus_plain: MilvusServer, tmp_path: Path
 ) -> None:
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MILVUS_PROFILES__P__URI": milvus_plain.uri}
-    ran = run_python(_IMPORTING, milvus_plain.uri, what, env=env, cwd=tmp_path)
+    python = Command([sys.executable, "-c", _IMPORTING], tmp_path, tmp_path)
+    ran = python(milvus_plain.uri, what, env={"MILVUS_PROFILES__P__URI": milvus_plain.uri})
     assert ran.stdout == f"True\n{heavy} set()\n", ran.stderr

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
-import signal
 import threading
 import traceback
 import weakref
@@ -20,7 +18,7 @@ from milvus_profiles.channel.core import ChannelCore
 from milvus_profiles.masked import SecretText
 from tests.support.channels import NEW, OLD, ThreadChannels, connected
 from tests.support.speaking import Speaker, encoded, speaking
-from tests.support.waiting import collector_off, until
+from tests.support.waiting import collector_off, interrupted_when, until
 
 OWN = "canary-of-the-caller"
 
@@ -208,15 +206,8 @@ def test_no_traceback_holds_the_token(core: ChannelCore, channel: ProfileChannel
 def test_an_interrupt_in_the_middle_of_a_call_holds_nothing(speaker: Speaker, core: ChannelCore) -> None:
     speaker.hold.clear()
     hold = ProfileChannel(core).unary_unary("/test/Hold")
-
-    def interrupt() -> None:
-        until(lambda: len(speaker.calls) == 1)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    interrupting = threading.Thread(target=interrupt)
-    interrupting.start()
-    told = told_by(lambda: hold(b"", timeout=20))
-    interrupting.join()
+    with interrupted_when(lambda: speaker.calls):
+        told = told_by(lambda: hold(b"", timeout=20))
     assert "KeyboardInterrupt" in told
     assert encoded(OLD) not in told
     assert core.in_flight == 0

@@ -14,21 +14,16 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from milvus_profiles.channel.options import (
-    channel_options,
-    open_channel,
-    read_tls_files,
-    target_of,
-)
+from milvus_profiles.channel.options import channel_options, open_channel, read_tls_files, target_of
 from milvus_profiles.channel.tls_files import check_tls_files, tls_signature
-from milvus_profiles.channel.wire import GET_VERSION, LIMITS
+from milvus_profiles.channel.wire import LIMITS
 from milvus_profiles.endpoint import Endpoint
 from milvus_profiles.errors import ConfigError, TLSError
 from milvus_profiles.profile import SSL, Profile
 from tests.support import faults
 from tests.support.certificates import Certificates
-from tests.support.milvus import SERVICE, MilvusServer
-from tests.support.scripted_grpc import Call, Refusal, Script, milvus_answer, scripted_server
+from tests.support.milvus import MilvusServer
+from tests.support.scripted_grpc import SERVICE, Call, Refusal, Script, milvus_answer, scripted_server
 
 ROOT = (("authorization", "cm9vdDpNaWx2dXM="),)
 
@@ -42,9 +37,8 @@ def opened(one: Profile, *addresses: str) -> Iterator[Callable[..., bytes]]:
     """A call of a method of Milvus on a raw channel of this profile."""
     with open_channel(one, addresses=addresses) as channel:
 
-        def call(method: str = "GetVersion", **options: Any) -> bytes:
-            options.setdefault("timeout", 5.0)
-            answer: bytes = channel.unary_unary(SERVICE + method, None, None)(b"", **options)
+        def call(method: str = "GetVersion", request: bytes = b"", timeout: float = 5.0, **options: Any) -> bytes:
+            answer: bytes = channel.unary_unary(SERVICE + method, None, None)(request, timeout, **options)
             return answer
 
         yield call
@@ -67,11 +61,9 @@ def opened(one: Profile, *addresses: str) -> Iterator[Callable[..., bytes]]:
 )
 def test_every_kind_of_endpoint_has_a_target(endpoint: Endpoint, target: str) -> None:
     assert target_of(endpoint, lite_port=12345) == target
-
-
-def test_milvus_lite_needs_its_port() -> None:
-    with pytest.raises(ValueError, match="port"):
-        target_of(Endpoint("lite", path="/data/x.db"))
+    if endpoint.kind == "lite":
+        with pytest.raises(ValueError, match="port"):
+            target_of(endpoint)
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["reached", "verified"])
@@ -104,17 +96,17 @@ def test_large_answers_pass_where_a_list_may_be_long_and_no_others() -> None:
             assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-def test_retries_leave_the_limits_as_they_are() -> None:
-    def limits(retry: Any) -> dict[str, int | None]:
-        entries = json.loads(dict(channel_options(profile("x", retry=retry)))["grpc.service_config"])["methodConfig"]
-        return {
-            name["method"]: entry["maxResponseMessageBytes"]
-            for entry in entries
-            for name in entry["name"]
-            if "maxResponseMessageBytes" in entry
-        }
-
-    assert limits(False) == limits(True) == LIMITS
+@pytest.mark.parametrize("retry", [False, True])
+def test_retries_leave_the_limits_as_they_are_and_no_health_check_is_ever_asked_for(retry: bool) -> None:
+    options = dict(channel_options(profile("x", retry=retry)))
+    limits = {
+        name["method"]: entry["maxResponseMessageBytes"]
+        for entry in json.loads(options["grpc.service_config"])["methodConfig"]
+        for name in entry["name"]
+        if "maxResponseMessageBytes" in entry
+    }
+    assert limits == LIMITS
+    assert "healthCheck" not in str(options)
 
 
 def test_a_call_that_asks_for_compression_is_made_without() -> None:
@@ -125,10 +117,10 @@ def test_a_call_that_asks_for_compression_is_made_without() -> None:
 
 
 def test_large_requests_leave_the_channel(milvus_plain: MilvusServer) -> None:
-    with open_channel(profile(milvus_plain.address)) as channel:
+    with opened(profile(milvus_plain.address)) as call:
         # Not a message that Milvus understands, but one that it reads to its end: its limit is 64 MiB.
         with pytest.raises(grpc.RpcError) as caught:
-            channel.unary_unary(GET_VERSION.path, None, None)(b"\xff" * (9 << 20), timeout=20)
+            call(request=b"\xff" * (9 << 20), timeout=20)
         assert caught.value.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -150,11 +142,6 @@ def test_by_default_there_is_no_ping_that_a_server_of_gRPCs_own_policy_punishes(
 def test_a_milvus_lite_gets_no_pings(tmp_path: Path) -> None:
     options = channel_options(profile(str(tmp_path / "x.db"), keepalive={"time": 45}))
     assert not [name for name, _ in options if "keepalive" in name]
-
-
-def test_no_health_check_is_ever_asked_for() -> None:
-    for retry in (True, False):
-        assert "healthCheck" not in str(channel_options(profile("db.example", retry=retry)))
 
 
 @pytest.mark.parametrize("timeout", [0.001, 86_400.0])
@@ -240,13 +227,13 @@ def connect_proxy(status: str = "200 OK") -> Iterator[tuple[str, list[str]]]:
         if status.startswith("200"):
             host, _, port = asked[-1].rpartition(":")
             with socket.create_connection((host.strip("[]"), int(port))) as upstream:
-                faults.pump_both_ways(connection, upstream, lambda: None)
+                faults.pump_both_ways(connection, upstream)
 
     with faults.listener(talk) as proxy:
         yield f"http://127.0.0.1:{proxy.port}", asked
 
 
-def test_a_proxy_is_taken_only_if_the_profile_names_it(
+def test_a_proxy_is_taken_only_if_the_profile_names_it_and_no_proxy_does_not_except_the_server(
     milvus_plain: MilvusServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with connect_proxy() as (uri, asked):
@@ -258,6 +245,9 @@ def test_a_proxy_is_taken_only_if_the_profile_names_it(
         with connect_proxy() as (named, asked_of_named), opened(profile(milvus_plain.address, proxy=named)) as call:
             call()
             assert asked_of_named == [milvus_plain.address]
+        monkeypatch.setenv("no_proxy", "127.0.0.0/8")
+        with opened(profile(milvus_plain.address, proxy=uri)) as call:
+            call()
         assert asked == []
 
 
@@ -265,17 +255,9 @@ def test_tls_goes_through_a_proxy_and_is_verified_for_the_server(
     milvus_tls: MilvusServer, certificates: Certificates
 ) -> None:
     with connect_proxy() as (uri, asked):
-        one = profile(milvus_tls.uri, proxy=uri, ssl={"ca": str(certificates.ca)})
-        with opened(one) as call:
+        with opened(profile(milvus_tls.uri, proxy=uri, ssl={"ca": str(certificates.ca)})) as call:
             assert call(metadata=ROOT)
         assert asked == [milvus_tls.address]
-
-
-def test_no_proxy_is_obeyed(milvus_plain: MilvusServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "127.0.0.0/8")
-    with connect_proxy() as (uri, asked), opened(profile(milvus_plain.address, proxy=uri)) as call:
-        call()
-        assert asked == []
 
 
 # --- TLS files -------------------------------------------------------------------------------------------------------
@@ -346,22 +328,20 @@ def test_a_bundle_with_comments_in_any_script_is_read(tmp_path: Path, certificat
     assert read_tls_files(unchecked(ca=str(path))).ca == path.read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["does not belong", "key.pem", "encrypted"])
-def test_a_key_that_cannot_be_used_is_named(tmp_path: Path, certificates: Certificates, kind: str) -> None:
+def test_a_key_that_cannot_be_used_is_named(tmp_path: Path, certificates: Certificates) -> None:
     """That of another certificate, none at all, and an encrypted one, for which nobody is asked."""
     path = tmp_path / "key.pem"
-    if kind == "does not belong":
-        path.write_bytes(certificates.server.key.read_bytes())
-    elif kind == "encrypted":
-        key = serialization.load_pem_private_key(certificates.client.key.read_bytes(), None)
-        encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-        path.write_bytes(key.private_bytes(encoding, form, serialization.BestAvailableEncryption(b"passphrase")))
-    else:
-        path.write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
-    with pytest.raises(TLSError) as caught:
-        read_tls_files(unchecked(cert=str(certificates.client.cert), key=str(path)))
-    assert kind in caught.value.message
-    assert str(path) in caught.value.message
+    key = serialization.load_pem_private_key(certificates.client.key.read_bytes(), None)
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    for content, said in (
+        (certificates.server.key.read_bytes(), "does not belong"),
+        (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "key.pem"),
+        (key.private_bytes(encoding, form, serialization.BestAvailableEncryption(b"passphrase")), "encrypted"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(TLSError, match=said) as caught:
+            read_tls_files(unchecked(cert=str(certificates.client.cert), key=str(path)))
+        assert str(path) in caught.value.message
 
 
 def test_the_private_key_does_not_show(certificates: Certificates) -> None:
@@ -375,6 +355,7 @@ def test_the_private_key_does_not_show(certificates: Certificates) -> None:
 
 
 def test_a_changed_certificate_is_noticed(tmp_path: Path, certificates: Certificates) -> None:
+    assert tls_signature(None) == tls_signature(SSL(server_name="db.example")) == ()
     ca = tmp_path / "ca.pem"
     ca.write_bytes(certificates.ca.read_bytes())
     tls = SSL(ca=str(ca))
@@ -394,19 +375,14 @@ def test_a_changed_certificate_is_noticed(tmp_path: Path, certificates: Certific
     assert tls_signature(tls) not in (before, written, replaced)
 
 
-def test_without_files_there_is_nothing_to_notice() -> None:
-    assert tls_signature(None) == tls_signature(SSL(server_name="db.example")) == ()
-
-
 def test_a_channel_keeps_the_files_that_it_was_opened_with(
     tmp_path: Path, milvus_tls: MilvusServer, certificates: Certificates
 ) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_bytes(certificates.ca.read_bytes())
-    one = profile(milvus_tls.uri, ssl={"ca": str(ca)})
-    with open_channel(one) as channel:
+    with opened(profile(milvus_tls.uri, ssl={"ca": str(ca)})) as call:
         ca.write_bytes(certificates.foreign_ca.read_bytes())
-        assert channel.unary_unary(GET_VERSION.path, None, None)(b"", timeout=5, metadata=ROOT)
+        assert call(metadata=ROOT)
 
 
 def test_opening_a_channel_connects_nowhere() -> None:

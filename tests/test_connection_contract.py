@@ -13,14 +13,16 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
 import grpc
+import h2.events
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
 
 import milvus_profiles as mp
 from milvus_profiles import errors
@@ -31,10 +33,10 @@ from tests.support.connections import Declared, Holding, Shell, at, declared, of
 from tests.support.environment import run_python
 from tests.support.hostile_tls import inside_tls
 from tests.support.milvus import MilvusServer
-from tests.support.scripted_grpc import Call, ScriptedServer, milvus_answer, scripted_server
+from tests.support.scripted_grpc import Refusal, ScriptedServer, answering, milvus_answer, scripted_server
 from tests.support.sockets import connections_to
 from tests.support.speaking import encoded
-from tests.support.waiting import until
+from tests.support.waiting import side_by_side, until
 
 # --- the good case ---
 
@@ -69,12 +71,7 @@ def test_a_ping_names_the_cause_as_connect_does(shell: Shell) -> None:
 
 @pytest.mark.parametrize("code", ["UNIMPLEMENTED", "PERMISSION_DENIED"])
 def test_a_ping_that_is_refused_has_been_answered(shell: Shell, code: str) -> None:
-    def script(call: Call) -> bytes:
-        if call.method == GET_VERSION.path:
-            raise scripted_grpc.Refusal(grpc.StatusCode[code], "not for you")
-        return milvus_answer(call)
-
-    with scripted_server(script) as server:
+    with scripted_server(answering(GetVersion=Refusal(grpc.StatusCode[code], "not for you"))) as server:
         assert shell.ping(shell.connect("prod", profiles=at(server.port))) > 0
 
 
@@ -181,9 +178,9 @@ def test_disconnect_waits_for_calls_in_flight_and_then_cuts_them_off(shell: Shel
 
 
 def test_many_at_once_open_one_connection(shell: Shell, milvus_auth: MilvusServer) -> None:
-    with faults.tcp_proxy(milvus_auth.port) as proxy, ThreadPoolExecutor(64) as threads:
+    with faults.tcp_proxy(milvus_auth.port) as proxy:
         profiles = at(proxy.port, MILVUS_PROFILES__PROD__TOKEN="root:Milvus")
-        conns = list(threads.map(lambda _: shell.connect("prod", profiles=profiles), range(64)))
+        conns = side_by_side(lambda: shell.connect("prod", profiles=profiles), threads=64)
         assert all(shell.ping(conn) > 0 for conn in conns)
         assert len({id(conn) for conn in conns}) == 64
         assert proxy.connections == 1
@@ -191,15 +188,13 @@ def test_many_at_once_open_one_connection(shell: Shell, milvus_auth: MilvusServe
 
 
 def test_a_failure_reaches_all_who_waited_and_each_has_its_own(shell: Shell) -> None:
-    with faults.black_hole() as port, ThreadPoolExecutor(8) as threads:
-        profiles = at(port, MILVUS_PROFILES__PROD__TIMEOUT="1")
+    def failure() -> BaseException:
+        with pytest.raises(errors.UnreachableError) as caught:
+            shell.connect("prod", profiles=at(port, MILVUS_PROFILES__PROD__TIMEOUT="1"))
+        return caught.value
 
-        def attempt(_: int) -> BaseException:
-            with pytest.raises(errors.UnreachableError) as caught:
-                shell.connect("prod", profiles=profiles)
-            return caught.value
-
-        assert len({id(failure) for failure in threads.map(attempt, range(8))}) == 8
+    with faults.black_hole() as port:
+        assert len({id(one) for one in side_by_side(failure)}) == 8
 
 
 def test_a_hanging_address_delays_no_other_alias(shell: Shell) -> None:
@@ -353,10 +348,6 @@ def test_who_sends_a_connection_to_another_process_is_told_to_connect_there(
 # --- a secret that takes its time ---
 
 
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_HEADERS = 1
-
-
 @pytest.fixture
 def flag(tmp_path: Path) -> Path:
     return tmp_path / "connected"
@@ -384,7 +375,7 @@ def test_the_connection_is_there_before_the_secret_is(
     def talk(connection: socket.socket) -> None:
         with socket.create_connection((faults.HOST, server.port)) as upstream:
             flag.touch()
-            faults.pump_both_ways(connection, upstream, lambda: None)
+            faults.pump_both_ways(connection, upstream)
 
     identity, authority = (certificates.server, certificates.ca) if tls else (None, None)
     with scripted_server(milvus_answer, identity=identity) as server, faults.listener(talk) as relay:
@@ -396,27 +387,21 @@ def test_the_connection_is_there_before_the_secret_is(
     assert len({call.peer for call in server.calls}) == 1, "it is the connection that was begun"
 
 
-def frames(received: bytes) -> Iterator[int]:
-    """The types of the frames that came."""
-    rest = received.removeprefix(_PREFACE)
-    while len(rest) >= 9:
-        yield rest[3]
-        rest = rest[9 + int.from_bytes(rest[:3], "big") :]
-
-
 @pytest.mark.parametrize("tls", [False, True])
 def test_where_the_secret_fails_what_was_begun_is_closed_and_no_call_was_sent(
     shell: Shell, flag: Path, prod: Declared, certificates: Certificates, tls: bool
 ) -> None:
-    received = bytearray()
+    seen: list[h2.events.Event] = []
     ended = threading.Event()
 
     def talk(connection: socket.socket) -> None:
-        connection.sendall(b"\0\0\0\4\0\0\0\0\0")  # an empty SETTINGS frame, as an HTTP/2 server begins
+        http = H2Connection(H2Configuration(client_side=False))
+        http.initiate_connection()
+        connection.sendall(http.data_to_send())
         with contextlib.suppress(OSError):
             while content := connection.recv(65536):
-                received.extend(content)
-                if len(received) > len(_PREFACE):
+                seen.extend(http.receive_data(content))
+                if seen:
                     flag.touch()
         ended.set()
 
@@ -425,8 +410,8 @@ def test_where_the_secret_fails_what_was_begun_is_closed_and_no_call_was_sent(
         with pytest.raises(errors.SecretUnavailableError, match="3"):
             shell.connect("prod", profiles=prod.says(*lines, once_connected(flag, "exit 3")))
         assert ended.wait(30)
-    assert received.startswith(_PREFACE)
-    assert _HEADERS not in frames(bytes(received))
+    assert seen
+    assert not [event for event in seen if isinstance(event, h2.events.RequestReceived)]
     assert not mp.list_connections()
 
 

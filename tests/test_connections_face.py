@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +17,11 @@ from milvus_profiles import connections, errors
 from milvus_profiles.channel.pymilvus_import import import_with_pymilvus
 from tests.support import faults
 from tests.support.certificates import Certificates
-from tests.support.command import Command
-from tests.support.environment import coverage_variables, run_python
+from tests.support.command import Command, Outcome
 from tests.support.milvus import MilvusServer
 from tests.support.ports import documented_port
 from tests.support.users import administrator
+from tests.support.waiting import side_by_side
 from tests.test_hygiene import CANARY, PROGRAM, leaks
 
 
@@ -42,7 +40,6 @@ def _nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 IMPORT = "from pymilvus import connections"
 WITH_A_USER = f"""\
-# Run `python3` in your terminal to operate in the Python interactive mode.
 {IMPORT}
 connections.connect(
   alias="default",
@@ -55,7 +52,6 @@ connections.connect(
 connections.disconnect("default")
 """  # noqa: W293  # as it is printed
 WITH_A_TOKEN = f"""\
-# Run `python3` in your terminal to operate in the Python interactive mode.
 {IMPORT}
 connections.connect(
   alias="default",
@@ -65,7 +61,6 @@ connections.connect(
 connections.disconnect("default")
 """
 WITH_TABS = f"""\
-# Run `python3` in your terminal to operate in the Python interactive mode.
 {IMPORT}
 connections.connect(
 \talias="default", 
@@ -75,28 +70,21 @@ connections.connect(
 connections.disconnect("default")
 """  # noqa: W291
 INTERACTIVE = f"""\
-# Run `python3` in your terminal to operate in the Python interactive mode.
 >>> {IMPORT}
 >>> connections.connect(alias="default", host='localhost', port='19530')
 >>> connections.disconnect("default")
 """
 
 
-def run(program: str, directory: Path, **env: str) -> subprocess.CompletedProcess[str]:
+def run(program: str, directory: Path, **env: str) -> Outcome:
     program = program.replace(IMPORT, "from milvus_profiles import connections").replace(">>> ", "")
-    variables = {"PATH": os.environ["PATH"], "HOME": str(directory), **coverage_variables(), **env}
-    return run_python(program, env=variables, cwd=directory)
+    return Command([sys.executable, "-c"], directory, directory)(program, env=env)
 
 
-def test_the_documented_programs_for_a_server_with_users(milvus_auth: MilvusServer, tmp_path: Path) -> None:
-    with documented_port() as port, faults.tcp_proxy(milvus_auth.port, port) as proxy:
+def test_the_documented_user_is_one_that_the_server_has_to_know(milvus_auth: MilvusServer, tmp_path: Path) -> None:
+    # With that user they are run by test_orm.
+    with documented_port() as port, faults.tcp_proxy(milvus_auth.port, port):
         assert "AuthenticationError" in run(WITH_A_USER, tmp_path).stderr
-        with administrator(milvus_auth, "username", "password"):
-            for program in (WITH_A_USER, WITH_A_TOKEN):
-                before = proxy.connections
-                done = run(program, tmp_path)
-                assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-                assert proxy.connections == before + 1
 
 
 def test_the_documented_programs_for_a_server_without_users(milvus_plain: MilvusServer, tmp_path: Path) -> None:
@@ -211,8 +199,7 @@ def test_an_alias_leads_to_one_place_at_a_time(milvus_auth: MilvusServer, milvus
 
 def test_threads_that_connect_one_alias_open_one_connection(milvus_plain: MilvusServer) -> None:
     with faults.tcp_proxy(milvus_plain.port) as proxy:
-        with ThreadPoolExecutor(16) as threads:
-            opened = list(threads.map(lambda _: connections.connect("db", port=proxy.port), range(16)))
+        opened = side_by_side(lambda: connections.connect("db", port=proxy.port), threads=16)
         assert proxy.connections == 1
         assert connections.has_connection("db")
         assert all(connection.ping() > 0 for connection in opened)

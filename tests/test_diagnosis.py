@@ -10,7 +10,6 @@ import base64
 import contextlib
 import dataclasses
 import datetime as dt
-import json
 import sys
 import threading
 import time
@@ -35,15 +34,7 @@ from tests.support.certificates import Certificates
 from tests.support.command import Command
 from tests.support.connections import variables_of
 from tests.support.milvus import MilvusServer
-from tests.support.scripted_grpc import (
-    Call,
-    Refusal,
-    answering,
-    message,
-    milvus_answer,
-    number,
-    scripted_server,
-)
+from tests.support.scripted_grpc import Call, Refusal, answering, message, milvus_answer, number, scripted_server
 from tests.support.waiting import until
 
 Diagnose = Callable[..., mp.Report]
@@ -61,13 +52,18 @@ def diagnose(tmp_path: Path) -> Diagnose:
 
 
 def of(server: MilvusServer, **more: Any) -> dict[str, Any]:
-    names = ((name.removeprefix("MILVUS_PROFILES__PROD__").lower(), name) for name in variables_of(server))
-    fields = {field: variables_of(server)[name] for field, name in names}
+    prefix = "MILVUS_PROFILES__PROD__"
+    fields = {name.removeprefix(prefix).lower(): value for name, value in variables_of(server).items()}
     return {**fields, "management_port": server.metrics_port, **more}
 
 
 def stage(report: mp.Report, name: str) -> mp.Stage:
     return next(stage for stage in report.stages if stage.name == name)
+
+
+def failed(report: mp.Report) -> mp.Stage:
+    assert report.failure, report
+    return report.failure
 
 
 def warned(report: mp.Report) -> dict[str, mp.Stage]:
@@ -101,7 +97,7 @@ def test_an_old_server_is_never_asked_for_its_databases(diagnose: Diagnose, milv
     assert "from before the Connect call" in stage(report, "version").detail
     # It would have panicked.
     missing = diagnose(**of(milvus_228, db_name="nowhere"))
-    assert (missing.failure and missing.failure.name, missing.exit_code) == ("database", 10)
+    assert (failed(missing).name, missing.exit_code) == ("database", 10)
     assert diagnose(**of(milvus_228)).ok
 
 
@@ -138,17 +134,14 @@ def test_each_stage_has_its_own_time(diagnose: Diagnose) -> None:
     assert max(ms["dns"], ms["tcp"], ms["grpc"], ms["version"]) < 200
 
 
-def test_a_certificate_that_ends_soon(diagnose: Diagnose, certificates: Certificates) -> None:
-    with scripted_grpc.starting_milvus(0, identity=certificates.ending_server) as server:
+def test_a_certificate_that_ends_soon(
+    diagnose: Diagnose, certificates: Certificates, milvus_mtls: MilvusServer
+) -> None:
+    with scripted_server(milvus_answer, identity=certificates.ending_server) as server:
         report = diagnose(uri=f"https://127.0.0.1:{server.port}", ssl__ca=certificates.ca)
     tls = warned(report)["tls"]
     assert "in 10 days" in tls.detail
     assert "new certificate" in (tls.hint or "")
-
-
-def test_a_client_certificate_that_ends_soon(
-    diagnose: Diagnose, certificates: Certificates, milvus_mtls: MilvusServer
-) -> None:
     pair = certificates.ending_client
     report = diagnose(**of(milvus_mtls, ssl__ca=certificates.ca, ssl__cert=pair.cert, ssl__key=pair.key))
     tls = warned(report)["tls"]
@@ -172,9 +165,8 @@ def test_proxy_variables_are_not_used_and_that_is_said(diagnose: Diagnose, milvu
     assert not warned(diagnose({**proxies, "no_proxy": "127.0.0.1"}, **of(milvus_plain)))
     # Where it fails, that is what may be missing.
     with faults.refused_port() as port:
-        failed = diagnose(proxies, uri=f"http://127.0.0.1:{port}").failure
-    assert failed
-    assert "https_proxy is set, and not used" in (failed.hint or "")
+        refused = failed(diagnose(proxies, uri=f"http://127.0.0.1:{port}"))
+    assert "https_proxy is set, and not used" in (refused.hint or "")
 
 
 def test_a_secret_over_plaintext(diagnose: Diagnose) -> None:
@@ -182,17 +174,15 @@ def test_a_secret_over_plaintext(diagnose: Diagnose) -> None:
     config = stage(report, "config")
     assert config.status == "warning"
     assert "unencrypted" in config.detail
-    assert report.failure
-    assert report.failure.name == "tcp"
+    assert failed(report).name == "tcp"
 
 
 def test_variables_that_are_ignored_show_where_authentication_fails(
     diagnose: Diagnose, milvus_auth: MilvusServer
 ) -> None:
-    failed = diagnose({"MILVUS_TOKEN": "root:Milvus"}, uri=milvus_auth.uri).failure
-    assert failed
-    assert failed.name == "auth"
-    assert "MILVUS_TOKEN is ignored, because MILVUS_URI is not set" in (failed.hint or "")
+    auth = failed(diagnose({"MILVUS_TOKEN": "root:Milvus"}, uri=milvus_auth.uri))
+    assert auth.name == "auth"
+    assert "MILVUS_TOKEN is ignored, because MILVUS_URI is not set" in (auth.hint or "")
 
 
 @pytest.fixture
@@ -234,9 +224,9 @@ def test_a_denied_connect_or_version_fails(diagnose: Diagnose, denied: str) -> N
     }
     with scripted_server(answering(**answers)) as server:
         report = diagnose(uri=f"http://127.0.0.1:{server.port}", token="alice:secret")
-    assert report.failure
-    assert (report.failure.name, report.failure.code, report.exit_code) == ("auth", "permission", 9)
-    assert denied in report.failure.detail
+    auth = failed(report)
+    assert (auth.name, auth.code, report.exit_code) == ("auth", "permission", 9)
+    assert denied in auth.detail
 
 
 @pytest.mark.parametrize(
@@ -261,10 +251,10 @@ def test_a_database_that_is_not_there(diagnose: Diagnose, databases: list[str] |
         report = diagnose(uri=f"http://127.0.0.1:{server.port}", db_name="analitics")
         with pytest.raises(mp.DatabaseNotFoundError) as caught:
             mp.connect(uri=f"http://127.0.0.1:{server.port}", db_name="analitics")
-    assert report.failure
-    assert report.failure.name == "database"
-    assert detail in report.failure.detail
-    assert hint in (report.failure.hint or "")
+    database = failed(report)
+    assert database.name == "database"
+    assert detail in database.detail
+    assert hint in (database.hint or "")
     assert detail in caught.value.message
 
 
@@ -441,9 +431,9 @@ def test_an_error_that_nobody_raised_on_purpose_fails_its_stage_without_its_word
     else:
         test = ProfileTest(secrets, now=no_clock)
     report = diagnose_declared(profiles, "prod", test)
-    assert report.failure is not None
-    assert (report.failure.name, report.failure.code, report.exit_code) == (stage, "internal", 1)
-    assert report.failure.detail == f"the examination itself failed: {kind}"
+    one = failed(report)
+    assert (one.name, one.code, report.exit_code) == (stage, "internal", 1)
+    assert one.detail == f"the examination itself failed: {kind}"
     statuses = [one.status for one in report.stages]
     assert set(statuses[statuses.index("failed") + 1 :]) == {"skipped"}
     assert SECRET not in repr(report)
@@ -493,10 +483,8 @@ none_left = lambda stage: resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard)) 
 print(json.dumps(mp.diagnose("prod", on_stage=none_left).as_json()))
 """
     with faults.never_accepting() as port:
-        done = Command([sys.executable, "-c", program], cli.home, cli.cwd)(
-            env={"MILVUS_PROFILES__PROD__URI": f"http://127.0.0.1:{port}", "MILVUS_PROFILES__PROD__TIMEOUT": "1"}
-        )
-    report = json.loads(done.stdout)
+        env = {"MILVUS_PROFILES__PROD__URI": f"http://127.0.0.1:{port}", "MILVUS_PROFILES__PROD__TIMEOUT": "1"}
+        report = Command([sys.executable, "-c", program], cli.home, cli.cwd)(env=env).json
     assert report["exit_code"] == 6, report
     assert "Too many open files" in stages(report)["tcp"]["detail"]
 

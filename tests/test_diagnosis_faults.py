@@ -191,9 +191,10 @@ class Stand:
     def run(self, *words: str, input: str | None = None) -> Outcome:  # noqa: A002
         return self.cli(*words, env=ENV, keyring=self.keyring, input=input)
 
-    def failed(self, name: str) -> dict[str, Any]:
-        [failed] = [stage for stage in self.reports[name]["stages"] if stage["status"] == "failed"]
-        return dict(failed)
+
+def failed_stage(report: dict[str, Any]) -> dict[str, Any]:
+    [failed] = [stage for stage in report["stages"] if stage["status"] == "failed"]
+    return dict(failed)
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +218,7 @@ def stand(
         open_ = stack.enter_context
 
         def milvus(identity: Identity) -> str:
-            return at(scripted_grpc.starting_milvus(0, identity=identity))
+            return at(scripted_grpc.scripted_server(scripted_grpc.milvus_answer, identity=identity))
 
         def at(server: contextlib.AbstractContextManager[Any]) -> str:
             opened = open_(server)
@@ -284,7 +285,7 @@ def ask(stand: Stand, names: list[str]) -> None:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_the_fault_is_named_at_its_stage_with_a_remedy(stand: Stand, name: str) -> None:
-    fault, report, failed = FAULTS[name], stand.reports[name], stand.failed(name)
+    fault, report, failed = FAULTS[name], stand.reports[name], failed_stage(stand.reports[name])
     assert (failed["name"], report["exit_code"]) == (fault.stage, fault.status), failed
     assert fault.said.format(**stand.values) in failed["detail"], failed
     assert fault.hint in (failed["hint"] or ""), failed
@@ -317,9 +318,7 @@ def test_the_remedy_repairs_it(stand: Stand, name: str) -> None:
         outcome = stand.run("profile", "test", name, "--json")
         if outcome.returncode == 0:
             break
-        [report] = outcome.json
-        hint = next(stage["hint"] for stage in report["stages"] if stage["status"] == "failed")
-        for command in commands(hint):
+        for command in commands(failed_stage(outcome.json[0])["hint"]):
             followed.append(command)
             run_as_told(stand, name, command)
     assert outcome.returncode == 0, (followed, outcome.stdout)
@@ -350,7 +349,7 @@ def test_a_project_file_that_is_not_trusted(cli: Command, project: Path, milvus_
     )
     env = {"DEV_TOKEN": "root:Milvus"}
     outcome = cli("profile", "test", "dev", "--json", env=env)
-    [failed] = [stage for stage in outcome.json[0]["stages"] if stage["status"] == "failed"]
+    failed = failed_stage(outcome.json[0])
     assert (failed["name"], outcome.returncode) == ("config", 5)
     row = asking(cli.home, cli.cwd)("dev", env=env).json["dev"]
     assert row["failure"][1] == row["connect"][0] == row["aio"][0] == "untrusted"
@@ -363,13 +362,10 @@ def test_a_keyring_that_hangs(cli: Command, fresh_keyring: KeyringSession, milvu
     cli.own_file(f'[profiles.hung]\nuri = "{milvus_auth.uri}"\nuser = "root"\n')
     env = {"MILVUS_PROFILES_KEYRING_TIMEOUT": "0.5"}
     assert cli("secret", "set", "hung", input="Milvus", keyring=fresh_keyring).returncode == 0
-    fresh_keyring.suspend()
-    try:
+    with fresh_keyring.suspended():
         outcome = cli("profile", "test", "hung", "--json", env=env, keyring=fresh_keyring)
         row = asking(cli.home, cli.cwd)("hung", env=env, keyring=fresh_keyring).json["hung"]
-    finally:
-        fresh_keyring.resume()
-    [failed] = [stage for stage in outcome.json[0]["stages"] if stage["status"] == "failed"]
+    failed = failed_stage(outcome.json[0])
     assert (failed["name"], outcome.returncode) == ("secret", 4)
     assert "did not answer within 0.5 s" in failed["detail"]
     assert "MILVUS_PROFILES_KEYRING_TIMEOUT=60" in failed["hint"]

@@ -39,12 +39,20 @@ def findings(outcome: Outcome, name: str) -> list[dict[str, Any]]:
         assert finding["name"] in NAMES
         # Nothing is said to be wrong without saying what to do.
         assert finding["hint"] or finding["status"] in ("ok", "skipped"), finding
+    assert not leaks(outcome.stdout)
     return [finding for finding in outcome.json["findings"] if finding["name"] == name]
 
 
 def only(outcome: Outcome, name: str) -> dict[str, Any]:
     [finding] = findings(outcome, name)
     return finding
+
+
+def check(outcome: Outcome, name: str, status: str, detail: str, hint: str = "") -> None:
+    finding = only(outcome, name)
+    assert finding["status"] == status
+    assert detail in finding["detail"]
+    assert hint in (finding["hint"] or "")
 
 
 def test_a_healthy_installation(cli: Command, keyring_session: KeyringSession) -> None:
@@ -72,9 +80,8 @@ def test_no_server_is_asked(cli: Command) -> None:
 def test_the_round_trip_leaves_nothing_and_touches_nothing(cli: Command, keyring_session: KeyringSession) -> None:
     keyring_session.set("milvus-profiles", "tls|db.example|443|root", "kept")
     before = keyring_session.usernames("milvus-profiles")
-    finding = only(cli("doctor", "--json", keyring=keyring_session), "keyring")
-    assert finding["status"] == "ok"
-    assert finding["detail"].startswith("keyring.backends.SecretService.Keyring: stored, read and deleted")
+    done = "keyring.backends.SecretService.Keyring: stored, read and deleted"
+    check(cli("doctor", "--json", keyring=keyring_session), "keyring", "ok", done)
     assert keyring_session.usernames("milvus-profiles") == before
     assert keyring_session.get("milvus-profiles", "tls|db.example|443|root") == "kept"
     keyring_session.clear("milvus-profiles")
@@ -86,19 +93,13 @@ def test_the_round_trip_leaves_nothing_and_touches_nothing(cli: Command, keyring
 )
 def test_no_keyring_is_a_failure_only_for_those_who_need_it(cli: Command, user: str, status: str) -> None:
     cli.own_file(f'[profiles.prod]\nuri = "https://db.example"\n{user}\n')
-    finding = only(cli("doctor", "--json"), "keyring")
-    assert finding["status"] == status
-    assert "there is no usable keyring" in finding["detail"]
-    assert "--token-file" in finding["hint"]
+    check(cli("doctor", "--json"), "keyring", status, "there is no usable keyring", "--token-file")
 
 
 def test_a_keyring_that_hangs(cli: Command, fresh_keyring: KeyringSession) -> None:
     fresh_keyring.suspend()
-    try:
-        env = {"MILVUS_PROFILES_KEYRING_TIMEOUT": "0.5"}
-        finding = only(cli("doctor", "--json", keyring=fresh_keyring, env=env), "keyring")
-    finally:
-        fresh_keyring.resume()
+    env = {"MILVUS_PROFILES_KEYRING_TIMEOUT": "0.5"}
+    finding = only(cli("doctor", "--json", keyring=fresh_keyring, env=env), "keyring")
     assert "did not answer within 0.5 s" in finding["detail"]
 
 
@@ -109,12 +110,8 @@ def test_a_keyring_that_hangs(cli: Command, fresh_keyring: KeyringSession) -> No
 def test_who_may_read_a_file_with_a_secret(cli: Command, mode: int, status: str) -> None:
     path = cli.own_file(f'[profiles.prod]\nuri = "https://db.example"\ntoken = "{CANARY}"\n')
     path.chmod(mode)
-    outcome = cli("doctor", "--json")
-    finding = only(outcome, "files")
-    assert finding["status"] == status
-    assert f"mode {mode:04o}" in finding["detail"]
-    assert status == "ok" or finding["hint"] == f"run `chmod 600 {path}`"
-    assert not leaks(outcome.stdout)
+    hint = "" if status == "ok" else f"run `chmod 600 {path}`"
+    check(cli("doctor", "--json"), "files", status, f"mode {mode:04o}", hint)
 
 
 @pytest.mark.parametrize(
@@ -131,13 +128,9 @@ def test_what_is_wrong_is_told_and_does_not_end_the_examination(
 ) -> None:
     cli.own_file(text)
     outcome = cli("doctor", "--json", env=env)
-    finding = only(outcome, name)
-    assert finding["status"] == status
-    assert detail in finding["detail"]
-    assert hint in finding["hint"]
+    check(outcome, name, status, detail, hint)
     assert findings(outcome, "keyring")
     assert findings(outcome, "clock")
-    assert not leaks(outcome.stdout)
 
 
 def test_profiles_that_are_invalid(cli: Command) -> None:
@@ -151,14 +144,10 @@ def test_profiles_that_are_invalid(cli: Command) -> None:
 def test_a_project_file_that_wants_trust(cli: Command, project: Path) -> None:
     path = project / "milvus.toml"
     path.write_text('[profiles.dev]\nuri = "https://db.example"\ntoken = { env = "DEV_TOKEN" }\n')
-    finding = only(cli("doctor", "--json"), "trust")
-    assert finding["status"] == "warning"
-    assert "dev.token.env" in finding["detail"]
+    check(cli("doctor", "--json"), "trust", "warning", "dev.token.env", f"`milvus-profiles trust {path}`")
     assert cli("trust").returncode == 0  # what the hint says
-    assert finding["hint"].endswith(f"`milvus-profiles trust {path}`")
     assert only(cli("doctor", "--json"), "trust")["status"] == "ok"
-    trusted = cli.home / ".local/state/milvus/trust.json"
-    trusted.chmod(0o666)
+    (cli.home / ".local/state/milvus/trust.json").chmod(0o666)
     assert findings(cli("doctor", "--json"), "trust")[0]["status"] == "failed"
 
 
@@ -172,16 +161,12 @@ def test_a_secret_in_a_file_that_git_tracks(cli: Command, tmp_path: Path) -> Non
         subprocess.run(["git", *words], cwd=repository, check=True, capture_output=True)
 
     git("init")
-    warned = only(cli("doctor", "--json", cwd=repository), "tracked")
-    assert warned["status"] == "warning"
-    assert "milvus-profiles secret set dev" in warned["hint"]
+    check(cli("doctor", "--json", cwd=repository), "tracked", "warning", "", "milvus-profiles secret set dev")
     git("add", "milvus.toml", ".env")
-    outcome = cli("doctor", "--json", cwd=repository)
-    configuration, dotenv = findings(outcome, "tracked")
+    configuration, dotenv = findings(cli("doctor", "--json", cwd=repository), "tracked")
     assert configuration["status"] == dotenv["status"] == "failed"
     assert "milvus-profiles secret set dev" in configuration["hint"]
     assert "MILVUS_TOKEN" in dotenv["detail"]
-    assert not leaks(outcome.stdout)
     git("rm", "--cached", ".env")  # what the hint says
     assert len(findings(cli("doctor", "--json", cwd=repository), "tracked")) == 1
     (repository / "milvus.toml").write_text('[profiles.dev]\nuri = "https://db.example"\n')
@@ -210,13 +195,7 @@ def test_a_secret_in_a_file_that_git_tracks(cli: Command, tmp_path: Path) -> Non
 )  # fmt: skip
 def test_variables_that_mean_nothing(cli: Command, env: dict[str, str], detail: str, hint: str) -> None:
     cli.own_file(GOOD)
-    outcome = cli("doctor", "--json", env=env)
-    finding = only(outcome, "variables")
-    assert finding["status"] == "warning"
-    assert detail in finding["detail"]
-    assert hint in finding["hint"]
-    assert outcome.returncode == 0
-    assert not leaks(outcome.stdout)
+    check(cli("doctor", "--json", env=env, status=0), "variables", "warning", detail, hint)
 
 
 @pytest.mark.parametrize(
@@ -237,12 +216,8 @@ def test_a_dotenv_file_that_pymilvus_would_load(cli: Command, project: Path) -> 
     (project / ".env").write_text(f"export MILVUS_URI=http://h\nhttps_proxy = x\n# MILVUS_USER=u\nOTHER='{CANARY}'\n")
     below = project / "a/b"
     below.mkdir(parents=True)
-    outcome = cli("doctor", "--json", cwd=below)
-    finding = only(outcome, "dotenv")
-    assert finding["status"] == "warning"
-    assert f"{project}/.env sets MILVUS_URI, https_proxy:" in finding["detail"]
-    assert "PYTHON_DOTENV_DISABLED=1" in finding["hint"]
-    assert not leaks(outcome.stdout)
+    sets = f"{project}/.env sets MILVUS_URI, https_proxy:"
+    check(cli("doctor", "--json", cwd=below), "dotenv", "warning", sets, "PYTHON_DOTENV_DISABLED=1")
     # And so it is: pymilvus loads it, unless it is told not to, as the hint says.
     program = "import os, pymilvus; print(os.environ.get('MILVUS_URI'))"
     python = Command([sys.executable, "-c", program], cli.home, below)
@@ -258,9 +233,7 @@ def test_a_clock_that_is_behind(cli: Command) -> None:
     path = cli.own_file(GOOD)
     tomorrow = (dt.datetime.now() + dt.timedelta(days=1)).timestamp()  # noqa: DTZ005
     os.utime(path, (tomorrow, tomorrow))
-    finding = only(cli("doctor", "--json"), "clock")
-    assert finding["status"] == "failed"
-    assert str(path) in finding["detail"]
+    check(cli("doctor", "--json"), "clock", "failed", str(path))
 
 
 # --- software --------------------------------------------------------------------------------------------------------
@@ -286,10 +259,9 @@ def test_a_library_with_known_defects(cli: Command, tmp_path: Path) -> None:
     metadata = tmp_path / "site/grpcio-1.71.0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: grpcio\nVersion: 1.71.0\n")
-    finding = only(cli("doctor", "--json", env={"PYTHONPATH": str(metadata.parent)}), "libraries")
-    assert finding["status"] == "failed"
-    assert "grpcio 1.71.0 is too old, or a release with known defects" in finding["detail"]
-    assert finding["hint"].startswith('pip install --upgrade "grpcio')
+    outcome = cli("doctor", "--json", env={"PYTHONPATH": str(metadata.parent)})
+    detail = "grpcio 1.71.0 is too old, or a release with known defects"
+    check(outcome, "libraries", "failed", detail, 'pip install --upgrade "grpcio')
 
 
 @pytest.fixture
@@ -310,11 +282,9 @@ LOADER = "libstdc--.so.6: cannot open shared object file"
 
 
 def test_a_library_that_is_installed_and_cannot_be_loaded(cli: Command, unloadable_grpc: dict[str, str]) -> None:
-    finding = only(cli("doctor", "--json", env=unloadable_grpc, status=3), "libraries")
-    assert finding["status"] == "failed"
-    assert finding["detail"].startswith("grpcio ")
-    assert f"is installed, and cannot be loaded: {LOADER}" in finding["detail"]
-    assert "pip install --force-reinstall --no-cache-dir grpcio==" in finding["hint"]
+    outcome = cli("doctor", "--json", env=unloadable_grpc, status=3)
+    detail = f"is installed, and cannot be loaded: {LOADER}"
+    check(outcome, "libraries", "failed", detail, "pip install --force-reinstall --no-cache-dir grpcio==")
 
 
 @pytest.mark.parametrize(

@@ -115,8 +115,8 @@ def test_a_server_that_comes_later_is_waited_for(cli: Command, project: Path) ->
         "".join(f"[profiles.{name}]\nuri = 'http://127.0.0.1:{port}'\n" for name in ("a", "b"))
     )
     with scripted_grpc.scripted_server(scripted_grpc.milvus_answer) as server:
-        opened: list[faults.TcpProxy] = []
-        later = threading.Timer(2.0, lambda: opened.append(faults.TcpProxy(server.port, port)))
+        opened: list[faults.Listener] = []
+        later = threading.Timer(2.0, lambda: opened.append(faults.Listener(faults.leading_to(server.port), port)))
         later.start()
         try:
             cli.real("test", "--all", "--wait", "30", status=0)

@@ -22,10 +22,17 @@ from tests.support.milvus import MilvusServer
 from tests.support.secret_service import KeyringSession
 from tests.test_hygiene import CANARY, leaks
 
+# What reads the content of a file; the environment is none.
+PARSE = {name: source.parse for name, source in SOURCES.items() if source.parse is not None}
+
 
 def profiles(cli: Command) -> dict[str, Any]:
     found: dict[str, Any] = loads(cli.user_file.read_text()).get("profiles", {}) if cli.user_file.exists() else {}
     return found
+
+
+def importing(cli: Command, source: str, *words: str, status: int | None = 0, **how: Any) -> Outcome:
+    return cli("import", "--from", source, *words, "--yes", status=status, **how)
 
 
 def kept(keyring: KeyringSession, account: str) -> str | None:
@@ -61,7 +68,7 @@ def test_from_the_milvus_cli(cli: Command, certificates: Any, keyring_session: K
             }
         )
     )
-    outcome = cli("import", "--from", "milvus-cli", "--yes", keyring=keyring_session, status=0)
+    outcome = importing(cli, "milvus-cli", keyring=keyring_session)
     assert profiles(cli) == {
         "cli-one-example": {"uri": "http://cli-one.example:19530"},
         "prod-eu": {"uri": "https://cli-two.example", "user": "root", "ssl": True},
@@ -104,8 +111,7 @@ def test_from_a_dotenv_file(cli: Command, keyring_session: KeyringSession) -> No
         "# ours\nDEBUG=1\n\nexport MILVUS_HOST='dotenv.example'\nMILVUS_PORT=443 # TLS\n"
         f'MILVUS_SECURE=True\nMILVUS_TOKEN="{CANARY}"\nMILVUS_DB_NAME=films\nMULTI="a\nMILVUS_TOKEN=b"\n'
     )
-    outcome = cli("import", "--from", "dotenv", "--yes", "--delete-source", "--user-file", keyring=keyring_session)
-    assert outcome.returncode == 0, outcome.stderr
+    outcome = importing(cli, "dotenv", "--delete-source", "--user-file", keyring=keyring_session)
     assert profiles(cli) == {
         "dotenv-example": {
             "uri": "dotenv.example:443",
@@ -141,9 +147,7 @@ def test_from_a_dotenv_file(cli: Command, keyring_session: KeyringSession) -> No
 def test_a_dotenv_file_is_expanded_as_python_dotenv_does_it(text: str) -> None:
     content = f"MILVUS_URI=https://h.example\n{text.format(c=CANARY)}"
     expected = dotenv_values(stream=io.StringIO(content))["MILVUS_TOKEN"]
-    parse = SOURCES["dotenv"].parse
-    assert parse is not None
-    [entry] = parse(content.encode(), "/nowhere/.env").entries
+    [entry] = PARSE["dotenv"](content.encode(), "/nowhere/.env").entries
     assert entry.secret is not None
     assert entry.secret.reveal() == expected
 
@@ -152,9 +156,8 @@ def test_a_dotenv_file_is_expanded_as_python_dotenv_does_it(text: str) -> None:
 def test_references_of_a_dotenv_file_do_not_grow_without_end() -> None:
     doubled = "".join(f"A{number + 1}=${{A{number}}}${{A{number}}}\n" for number in range(60))
     content = f"A0={'x' * 100}\n{doubled}MILVUS_URI=https://h\nMILVUS_TOKEN=${{A60}}\n"
-    parse = SOURCES["dotenv"].parse
-    assert parse is not None
-    assert [one.reason for one in parse(content.encode(), "/nowhere/.env").unusable] == ["MILVUS_TOKEN is too long"]
+    found = PARSE["dotenv"](content.encode(), "/nowhere/.env")
+    assert [one.reason for one in found.unusable] == ["MILVUS_TOKEN is too long"]
 
 
 def test_deleting_leaves_what_only_refers_to_a_secret_and_says_where_that_is(
@@ -163,8 +166,8 @@ def test_deleting_leaves_what_only_refers_to_a_secret_and_says_where_that_is(
     source = cli.cwd / ".env"
     text = "DB_PASSWORD={}\nMILVUS_URI=https://refer.example\nMILVUS_USER=root\nMILVUS_PASSWORD=${{DB_PASSWORD}}\n"
     source.write_text(text.format(CANARY))
-    words = ("import", "--from", "dotenv", "--alias", "prod", "--yes", "--delete-source", "--user-file")
-    outcome = cli(*words, keyring=keyring_session, status=0)
+    words = ("dotenv", "--alias", "prod", "--delete-source", "--user-file")
+    outcome = importing(cli, *words, keyring=keyring_session)
     assert kept(keyring_session, "tls|refer.example|443|root") == CANARY
     assert "the secret stays in " in outcome.stderr
     assert "in DB_PASSWORD: other programs may read it there" in outcome.stderr
@@ -173,21 +176,21 @@ def test_deleting_leaves_what_only_refers_to_a_secret_and_says_where_that_is(
     # A default is the secret itself, and so is what stands beside a reference.
     for value in (f"${{DB_PASSWORD:-{CANARY}}}", f"{CANARY}${{EMPTY}}"):
         source.write_text(f"EMPTY=\nMILVUS_URI=https://refer.example\nMILVUS_USER=root\nMILVUS_PASSWORD={value}\n")
-        assert cli(*words, "--force", keyring=keyring_session).returncode == 0
+        importing(cli, *words, "--force", keyring=keyring_session)
         assert source.read_text() == "EMPTY=\nMILVUS_URI=https://refer.example\nMILVUS_USER=root\n"
     assert_silent(cli, outcome)
 
 
 def test_an_alias_can_be_named_for_one_profile_and_for_one_only(cli: Command) -> None:
     (cli.cwd / "servers").write_text("https://one.example\nhttps://two.example\n")
-    words = ("import", "--from", "pymilvus-uri", "servers", "--yes", "--alias")
-    assert "there are 2" in cli(*words, "prod", status=2).stderr
-    cli(*words, "-prod-", status=3)
+    words = ("pymilvus-uri", "servers", "--alias")
+    assert "there are 2" in importing(cli, *words, "prod", status=2).stderr
+    importing(cli, *words, "-prod-", status=3)
     assert profiles(cli) == {}
     (cli.cwd / "servers").write_text("https://one.example\n")
-    cli(*words, "prod", status=0)
+    importing(cli, *words, "prod")
     assert profiles(cli) == {"prod": {"uri": "https://one.example"}}
-    assert "there is a profile 'prod' already" in cli(*words, "prod", status=3).stderr
+    assert "there is a profile 'prod' already" in importing(cli, *words, "prod", status=3).stderr
 
 
 def test_without_a_format_it_lists_what_there_is(cli: Command) -> None:
@@ -222,14 +225,14 @@ def test_from_the_zilliz_cli(cli: Command, keyring_session: KeyringSession) -> N
     directory = cli.home / ".zilliz"
     directory.mkdir()
     (directory / "credentials").write_text(f"[default]\napi_key = {CANARY}%d\nuser = me\n[org.x]\napi_key = k\n")
-    outcome = cli("import", "--from", "zilliz", "--yes", keyring=keyring_session, status=3)
+    outcome = importing(cli, "zilliz", keyring=keyring_session, status=3)
     assert "no cluster is chosen" in outcome.stderr
     (directory / "config").write_text(
         "[default]\ncluster_id = in03-1\nendpoint = https://in03-1.zilliz.example\ndatabase = films\n"
     )
-    outcome = cli("import", "--from", "zilliz", "--yes", "--delete-source", keyring=keyring_session, status=3)
+    importing(cli, "zilliz", "--delete-source", keyring=keyring_session, status=3)
     (directory / "credentials").write_text(f"[default]\napi_key = {CANARY}%d\nuser = me\n")
-    outcome = cli("import", "--from", "zilliz", "--yes", "--delete-source", keyring=keyring_session, status=0)
+    outcome = importing(cli, "zilliz", "--delete-source", keyring=keyring_session)
     assert profiles(cli) == {
         "zilliz": {"uri": "https://in03-1.zilliz.example", "token": {"keyring": True}, "db_name": "films"}
     }
@@ -239,11 +242,9 @@ def test_from_the_zilliz_cli(cli: Command, keyring_session: KeyringSession) -> N
 
 
 def test_from_attu(cli: Command) -> None:
-    env = {
-        "MILVUS_SERVERS": "10.0.0.1:19530, attu.example/films,https://attu.example:443,a b",
-        "MILVUS_DATABASE": "main",
-    }
-    outcome = cli("import", "--from", "attu", "--yes", env=env, status=0)
+    servers = "10.0.0.1:19530, attu.example/films,https://attu.example:443,a b"
+    env = {"MILVUS_SERVERS": servers, "MILVUS_DATABASE": "main"}
+    outcome = importing(cli, "attu", env=env)
     assert profiles(cli) == {
         "10-0-0-1": {"uri": "10.0.0.1:19530", "db_name": "main"},
         "attu-example": {"uri": "attu.example/films"},
@@ -256,11 +257,10 @@ def test_from_an_address_with_a_password(
     cli: Command, milvus_auth: MilvusServer, keyring_session: KeyringSession
 ) -> None:
     uri = f"http://root:Milvus@127.0.0.1:{milvus_auth.port}/default"
-    outcome = cli("import", "--from", "pymilvus-uri", "--yes", input=f"{uri}\n", keyring=keyring_session, status=0)
+    importing(cli, "pymilvus-uri", input=f"{uri}\n", keyring=keyring_session)
     assert cli("profile", "test", "127-0-0-1", keyring=keyring_session).returncode == 0
     # As an argument it would be for everyone to see.
-    outcome = cli("import", "--from", "pymilvus-uri", f"http://root:{CANARY}@h.example", "--yes", status=2)
-    assert_silent(cli, outcome)
+    assert_silent(cli, importing(cli, "pymilvus-uri", f"http://root:{CANARY}@h.example", status=2))
 
 
 def test_an_address_is_asked_for_on_a_terminal_and_not_shown(cli: Command, keyring_session: KeyringSession) -> None:
@@ -276,11 +276,14 @@ def test_an_address_is_asked_for_on_a_terminal_and_not_shown(cli: Command, keyri
 # --- asking, and what happens when it goes wrong ---------------------------------------------------------------------
 
 
+LISTED = "# mine\nhttps://u:xxxxxxxx@asked.example\n\nhttps://other.example\n"
+
+
 @pytest.fixture
 def source(cli: Command, keyring_session: KeyringSession) -> Path:
     keyring_session.clear("milvus-profiles")
     path = cli.cwd / "list"
-    path.write_text(f"# mine\nhttps://u:{'x' * 8}@asked.example\n\nhttps://other.example\n")
+    path.write_text(LISTED)
     return path
 
 
@@ -294,46 +297,43 @@ def test_nothing_happens_without_an_answer(cli: Command, source: Path, keyring_s
     assert cli(*words, "--dry-run", "--json").json["imported"] is False
     assert profiles(cli) == {}
     assert kept(keyring_session, "tls|asked.example|443|u") is None
-    assert "xxxxxxxx" in source.read_text()
+    assert source.read_text() == LISTED
 
 
 def test_deleting_the_source_is_a_question_of_its_own(
     cli: Command, source: Path, keyring_session: KeyringSession
 ) -> None:
-    words = ["import", "--from", "pymilvus-uri", str(source), "--delete-source"]
-    answers = [("Import 2", "y"), ("Take what was imported out of", "n")]
-    assert cli.tty(*words, answers=answers, keyring=keyring_session).returncode == 0
-    assert "xxxxxxxx" in source.read_text()
-    answers = [("Import 2", "y"), ("Take what was imported out of", "y")]
-    assert cli.tty(*words, "--force", answers=answers, keyring=keyring_session).returncode == 0
-    assert source.read_text() == "# mine\n\n"
+    words = ["import", "--from", "pymilvus-uri", str(source), "--delete-source", "--force"]
+    for answer, left in (("n", LISTED), ("y", "# mine\n\n")):
+        answers = [("Import 2", "y"), ("Take what was imported out of", answer)]
+        cli.tty(*words, answers=answers, keyring=keyring_session, status=0)
+        assert source.read_text() == left
     source.write_text("https://asked.example\n")
-    outcome = cli(*words, "--force", "--yes", keyring=keyring_session)
-    assert (outcome.returncode, source.exists()) == (0, False)
+    cli(*words, "--yes", keyring=keyring_session, status=0)
+    assert not source.exists()
 
 
 def test_what_is_there_already_is_left_alone_without_force(cli: Command, source: Path) -> None:
     cli("profile", "add", "other_example", "--uri", "127.0.0.1:1", "--user-file")
     source.write_text("https://other.example\nhttps://new.example\n")
-    outcome = cli("import", "--from", "pymilvus-uri", str(source), "--yes", status=0)
+    outcome = importing(cli, "pymilvus-uri", str(source))
     assert "line 1 is left out: there is a profile 'other-example' already" in outcome.stderr
     assert profiles(cli)["other_example"] == {"uri": "127.0.0.1:1"}
-    assert cli("import", "--from", "pymilvus-uri", str(source), "--yes", "--force").returncode == 0
+    importing(cli, "pymilvus-uri", str(source), "--force")
     assert profiles(cli)["other_example"] == {"uri": "https://other.example"}
 
 
 def test_without_a_keyring_nothing_is_written_and_nothing_deleted(cli: Command, source: Path) -> None:
-    outcome = cli("import", "--from", "pymilvus-uri", str(source), "--yes", "--delete-source", "--json")
-    assert (outcome.returncode, outcome.stdout) == (4, "")
+    assert importing(cli, "pymilvus-uri", str(source), "--delete-source", "--json", status=4).stdout == ""
     assert profiles(cli) == {}
-    assert "xxxxxxxx" in source.read_text()
+    assert source.read_text() == LISTED
 
 
 def test_a_file_that_refuses_the_edit_gives_the_keyring_back_what_it_had(
     cli: Command, source: Path, keyring_session: KeyringSession
 ) -> None:
     cli.own_file("[profiles\n")
-    cli("import", "--from", "pymilvus-uri", str(source), "--yes", keyring=keyring_session, status=3)
+    importing(cli, "pymilvus-uri", str(source), keyring=keyring_session, status=3)
     assert kept(keyring_session, "tls|asked.example|443|u") is None
 
 
@@ -341,7 +341,7 @@ def test_a_plaintext_address_of_elsewhere_is_warned_of(
     cli: Command, source: Path, keyring_session: KeyringSession
 ) -> None:
     source.write_text("http://u:p@far.example\n")
-    outcome = cli("import", "--from", "pymilvus-uri", str(source), "--yes", keyring=keyring_session, status=0)
+    outcome = importing(cli, "pymilvus-uri", str(source), keyring=keyring_session)
     assert "connecting with 'far-example' will be refused" in outcome.stderr
 
 
@@ -356,13 +356,11 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [name for name, source in SOURCES.items() if source.parse is not None])
+@pytest.mark.parametrize("name", PARSE)
 def test_a_source_that_is_not_what_it_should_be_is_one_clear_error(cli: Command, name: str) -> None:
-    parse = SOURCES[name].parse
-    assert parse is not None
     for content in HOSTILE[:-1]:
         try:
-            found = parse(content, "/nowhere/source")
+            found = PARSE[name](content, "/nowhere/source")
         except (ConfigError, RecursionError) as error:  # `read` makes one of the other
             said = str(error)
         else:
@@ -376,8 +374,8 @@ def test_a_source_that_is_not_what_it_should_be_is_one_clear_error(cli: Command,
         assert "Traceback" not in outcome.stderr
         assert "\x1b" not in outcome.stdout + outcome.stderr
         assert not leaks(outcome.stdout + outcome.stderr)
-    assert cli("import", "--from", name, str(cli.cwd), "--yes").returncode == 3
-    assert cli("import", "--from", name, "no-such-file", "--yes").returncode == 3
+    for wrong in (str(cli.cwd), "no-such-file"):
+        importing(cli, name, wrong, status=3)
 
 
 @pytest.mark.parametrize(
@@ -391,15 +389,13 @@ def test_bad_options(cli: Command, options: str) -> None:
 
 @given(st.binary(max_size=200))
 def test_no_content_breaks_a_reader(content: bytes) -> None:
-    for name, source in SOURCES.items():
-        if source.parse is None:
-            continue
+    for name, parse in PARSE.items():
         try:
-            found = source.parse(content, "/nowhere/source")
+            found = parse(content, "/nowhere/source")
         except ConfigError:
             continue
         assert isinstance(found, ImportedProfiles)
-        if source.remove is not None:
+        if SOURCES[name].remove is not None:
             without(name, content, {entry.key for entry in found.entries})
 
 

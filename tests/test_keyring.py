@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ from milvus_profiles.secrets.os_keyring import keyring_timeout
 from milvus_profiles.secrets.value import SERVICE
 from tests.support.environment import coverage_variables, run_python
 from tests.support.secret_service import KeyringSession
+from tests.support.waiting import until
 
 _PRELUDE = """
 import json, os, sys, threading, time
@@ -205,11 +205,8 @@ waits = []
 ring = OSKeyring(timeout=0.6, on_wait=lambda: waits.append(threading.current_thread() is threading.main_thread()))
 tell(attempt(lambda: ring.get("a")), attempt(lambda: ring.get("a")), waits)
 """
-    fresh_keyring.suspend()
-    try:
+    with fresh_keyring.suspended():
         [(message, hint), again, waits] = run(fresh_keyring.env, program)
-    finally:
-        fresh_keyring.resume()
     assert message == "the keyring did not answer within 0.6 s"
     assert "MILVUS_PROFILES_KEYRING_TIMEOUT" in hint
     assert "--token-file" in hint
@@ -232,10 +229,8 @@ tell(attempt(lambda: OSKeyring(timeout=30).get("a")))
 """
     fresh_keyring.suspend()
     with started(fresh_keyring, program) as process:
-        try:
+        with fresh_keyring.suspended():
             told = [json.loads(process.stdout.readline())[0] for _ in range(7)]
-        finally:
-            fresh_keyring.resume()
         rest, _ = process.communicate("awake\n", 60)
     assert told[:4] == ["the keyring did not answer within 0.1 s"] * 4
     assert told[4:6] == ["the keyring has left 4 earlier questions of this process unanswered"] * 2
@@ -267,6 +262,10 @@ for call in (lambda: ring.get("a"), lambda: ring.set("a", SecretText("x")), lamb
 
 
 def test_a_keyring_that_was_never_set_up_is_an_error(fresh_keyring: KeyringSession) -> None:
+    def is_said() -> bool:
+        [(said, hint)] = run(fresh_keyring.env, "tell(attempt(lambda: OSKeyring(timeout=30).get('a')))")
+        return said.startswith("the keyring cannot be opened: ") and "set up a default keyring" in hint
+
     fresh_keyring.stop_daemon()
     shutil.rmtree(fresh_keyring.home / ".local")
     (fresh_keyring.home / ".local" / "share").mkdir(parents=True)
@@ -275,14 +274,9 @@ def test_a_keyring_that_was_never_set_up_is_an_error(fresh_keyring: KeyringSessi
         command, env=fresh_keyring.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as daemon:
         try:
-            said = ""
-            deadline = time.monotonic() + 20
-            while not said.startswith("the keyring cannot be opened: ") and time.monotonic() < deadline:
-                [(said, hint)] = run(fresh_keyring.env, "tell(attempt(lambda: OSKeyring(timeout=30).get('a')))")
+            until(is_said)
         finally:
             daemon.kill()
-    assert said.startswith("the keyring cannot be opened: ")
-    assert "set up a default keyring" in hint
 
 
 @pytest.mark.parametrize("address", ["unset", "nonsense", "unix:path={home}/x", "a bus without a keyring", "no bus"])

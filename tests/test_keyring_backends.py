@@ -207,9 +207,7 @@ tell(attempt(lambda: hasty.get("a"))[0], Slow.most)
 Slow.go.set()
 thread.join()
 """
-    assert run(backends, _SLOW + program) == [
-        "the keyring did not answer within 0.1 s", 1, "answer"
-    ]  # fmt: skip
+    assert run(backends, _SLOW + program) == ["the keyring did not answer within 0.1 s", 1, "answer"]
 
 
 def test_the_child_of_a_fork_does_not_wait_for_its_parent_s_calls(backends: dict[str, str]) -> None:

@@ -100,16 +100,6 @@ async def test_double_and_foreign_returns_raise(shell: Shell) -> None:
         assert (pool.stats().pool_active, pool.stats().pool_idle) == (0, 1)
 
 
-async def test_the_last_returned_is_leased_first(shell: Shell) -> None:
-    async with shell.exclusive() as pool:
-        first, second = await shell.get(pool), await shell.get(pool)
-        last = second.channel.link
-        await shell.do(first.close)
-        await shell.do(second.close)
-        async with shell.entered(pool.lease("a")) as conn:
-            assert conn.channel.link is last
-
-
 async def test_shared_leases_spread_and_grow(shell: Shell) -> None:
     async with shell.entered(shell.pool(PoolSettings(max_channels=3, soft_limit=2, hard_limit=4))) as pool:
         leases = []
@@ -182,10 +172,8 @@ async def test_connecting_counts_as_waiting_and_goes_on(shell: Shell) -> None:
 
 
 async def test_who_may_not_block_is_refused_at_once(shell: Shell) -> None:
-    async with (
-        shell.exclusive(max_total_per_key=1, block_when_exhausted=False) as pool,
-        shell.entered(pool.lease("a")),
-    ):
+    settings = {"max_total_per_key": 1, "block_when_exhausted": False}
+    async with shell.exclusive(**settings) as pool, shell.entered(pool.lease("a")):
         with pytest.raises(errors.PoolExhaustedError, match="block_when_exhausted is off") as caught:
             await shell.get(pool)
         assert caught.value.stats is not None

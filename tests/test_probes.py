@@ -206,7 +206,7 @@ def test_what_a_port_speaks(milvus_plain: MilvusServer, milvus_tls: MilvusServer
 
 def reset(connection: socket.socket) -> None:
     connection.recv(1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, faults.RESET_ON_CLOSE)
+    faults.reset_on_close(connection)
 
 
 @pytest.mark.parametrize(

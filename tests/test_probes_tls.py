@@ -147,7 +147,7 @@ def test_ports_without_tls(milvus_plain: MilvusServer, certificates: Certificate
 
 def reset(stream: ssl.SSLSocket) -> None:
     stream.recv(1)
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, faults.RESET_ON_CLOSE)
+    faults.reset_on_close(stream)
     os.close(stream.detach())
 
 
@@ -173,11 +173,7 @@ def test_what_a_server_does_after_the_handshake(certificates: Certificates, talk
 
 
 def test_a_server_that_resets_at_once(certificates: Certificates) -> None:
-    def reset(connection: socket.socket) -> None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, faults.RESET_ON_CLOSE)
-        connection.close()
-
-    with faults.listener(reset) as server:
+    with faults.listener(faults.reset_on_close) as server:
         # Where in the exchange the reset arrives is chance.
         seen = {probe(server.port, trusting(certificates)).status for _ in range(30)}
         assert seen <= {"closed", "unreachable"}

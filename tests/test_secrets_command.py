@@ -8,7 +8,7 @@ import pickle
 import shutil
 import signal
 import threading
-import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from milvus_profiles.secrets.command import run_command, variables
 from milvus_profiles.secrets.os_keyring import OSKeyring
 from milvus_profiles.secrets.resolution import SecretContext, SecretStatus, forget, resolve, status
 from tests.support.files import written
-from tests.support.waiting import has_ended, until
+from tests.support.waiting import has_ended, interrupted_when, until
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 
@@ -162,11 +162,6 @@ def test_the_status_finds_the_program_and_does_not_run_it(tmp_path: Path) -> Non
 # --- how it fails ----------------------------------------------------------------------------------------------------
 
 
-def test_a_failing_program_is_named_without_its_arguments() -> None:
-    assert failure(shell("echo tok; exit 3")) == "'sh' ended with status 3"
-    assert failure(shell("kill -9 $$")) == "'sh' was ended by signal 9"
-
-
 def test_a_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:
     assert failure(command("/no/such")) == "'/no/such' was not found"
     plain = tmp_path / "plain"
@@ -182,27 +177,25 @@ def test_a_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "what"),
     [
+        ("echo tok; exit 3", "ended with status 3"),
+        ("kill -9 $$", "was ended by signal 9"),
         ("true", "gave a secret that is empty"),
         ("echo", "gave a secret that is empty"),
         ("head -c 65537 /dev/zero", "printed more than 64 KiB"),
         ("yes", "printed more than 64 KiB"),
     ],
 )
-def test_output_that_is_no_secret_is_refused(script: str, what: str) -> None:
+def test_a_program_that_gives_no_secret_is_named_without_its_arguments(script: str, what: str) -> None:
     assert failure(shell(script)) == f"'sh' {what}"
 
 
-def test_a_program_that_takes_too_long_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
-    script = f"echo $$ > {tmp_path}/a; sleep 600 & echo $! > {tmp_path}/b; wait"
+@pytest.mark.parametrize("script", ["wait", "echo tok; exec >&-; wait"], ids=["silent", "with its output closed"])
+def test_a_program_that_takes_too_long_is_killed_with_all_that_it_started(tmp_path: Path, script: str) -> None:
+    script = f"echo $$ > {tmp_path}/a; sleep 600 & echo $! > {tmp_path}/b; {script}"
     assert failure(shell(script), context(time_limit=0.5)) == "'sh' did not end within 0.5 s"
-    until(partial(has_ended, pid_in(tmp_path / "a")), 10)
-    until(partial(has_ended, pid_in(tmp_path / "b")), 10)
-
-
-def test_a_program_that_closes_its_output_and_stays_is_killed(tmp_path: Path) -> None:
-    script = f"echo $$ > {tmp_path}/a; echo tok; exec >&-; sleep 600"
-    assert failure(shell(script), context(time_limit=0.5)) == "'sh' did not end within 0.5 s"
-    until(partial(has_ended, pid_in(tmp_path / "a")), 10)
+    for name in "ab":
+        until(partial(has_ended, pid_in(tmp_path / name)), 10)
+    until(lambda: not [t for t in threading.enumerate() if "command output" in t.name], 10)
 
 
 def test_what_it_printed_is_taken_when_it_has_ended_whatever_children_it_left(tmp_path: Path) -> None:
@@ -232,37 +225,9 @@ def test_the_hint_says_that_it_has_no_terminal() -> None:
         assert "it has no terminal to ask on here" in (caught.value.hint or "")
 
 
-def test_no_thread_is_left_of_a_program_that_was_killed(tmp_path: Path) -> None:
-    failure(shell("sleep 600"), context(time_limit=0.2))
-    until(lambda: not [t for t in threading.enumerate() if "command output" in t.name], 10)
-
-
 def test_an_interrupt_kills_the_program(tmp_path: Path) -> None:
-    caught = []
-
-    def interrupt(*_: object) -> None:
-        caught.append(1)
-        if len(caught) == 1:
-            raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGUSR1, interrupt)
-    main = threading.get_ident()
-
-    def send() -> None:
-        pid_in(tmp_path / "a")
-        # One that comes just before the main thread falls asleep would not wake it.
-        while not caught:
-            signal.pthread_kill(main, signal.SIGUSR1)
-            time.sleep(0.1)
-
-    sender = threading.Thread(target=send)
-    sender.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            resolve(shell(f"echo $$ > {tmp_path}/a; exec sleep 600"), ENDPOINT, context())
-    finally:
-        sender.join()
-        signal.signal(signal.SIGUSR1, previous)
+    with interrupted_when(lambda: pid_in(tmp_path / "a")), pytest.raises(KeyboardInterrupt):
+        resolve(shell(f"echo $$ > {tmp_path}/a; exec sleep 600"), ENDPOINT, context())
     until(partial(has_ended, pid_in(tmp_path / "a")), 10)
 
 
@@ -355,22 +320,19 @@ def test_json_without_a_usable_token_is_refused(output: str, what: str) -> None:
 # --- keeping ---------------------------------------------------------------------------------------------------------
 
 
-class Counted:
-    """A program that counts its runs and prints a token with an expiry."""
-
-    def __init__(self, directory: Path) -> None:
-        self.log = directory / "runs"
-        self.log.touch()
-
-    def __call__(self, expires_at: str | None, **settings: Any) -> Credential:
-        rest = f', "expires_at": "{expires_at}"' if expires_at else ""
-        script = f"""echo run >> {self.log}; printf '{{"token": "%s"{rest}}}' $(wc -l < {self.log})"""
-        return shell(script, **settings)
+Counted = Callable[..., Credential]
 
 
 @pytest.fixture
 def counted(tmp_path: Path) -> Counted:
-    return Counted(tmp_path)
+    """A program that counts its runs and prints a token with an expiry."""
+
+    def made(expires_at: str | None, **settings: Any) -> Credential:
+        rest = f', "expires_at": "{expires_at}"' if expires_at else ""
+        runs = tmp_path / "runs"
+        return shell(f"""echo run >> {runs}; printf '{{"token": "%s"{rest}}}' $(wc -l < {runs})""", **settings)
+
+    return made
 
 
 def test_a_token_with_an_expiry_is_kept_until_shortly_before(counted: Counted) -> None:

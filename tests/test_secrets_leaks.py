@@ -92,13 +92,10 @@ def test_what_a_file_holds_does_not_show(tmp_path: Path, ending: bytes, expected
 
 def test_what_has_come_through_a_pipe_that_does_not_end_does_not_show(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    writer = os.open(tmp_path / "pipe", os.O_RDWR)
-    try:
-        os.write(writer, CANARY.encode())
+    with open(tmp_path / "pipe", "r+b", buffering=0) as writer:
+        writer.write(CANARY.encode())
         credential = Credential("file", FileRef(file=str(tmp_path / "pipe")), None)
         check(credential, {}, "did not end within 0.1 s", time_limit=0.1)
-    finally:
-        os.close(writer)
 
 
 @pytest.mark.parametrize(
@@ -219,11 +216,7 @@ def test_a_keyring_that_fails_shows_neither_what_it_holds_nor_what_it_was_given(
 ) -> None:
     fresh_keyring.set(SERVICE, "a", CANARY)
     {"locked": fresh_keyring.lock, "suspended": fresh_keyring.suspend, "stopped": fresh_keyring.stop_daemon}[state]()
-    try:
-        told = _told(fresh_keyring.env, _CALLS, "a", 0.5 if state == "suspended" else 30.0)
-    finally:
-        if state == "suspended":
-            fresh_keyring.resume()
+    told = _told(fresh_keyring.env, _CALLS, "a", 0.5 if state == "suspended" else 30.0)
     assert told.count("SecretUnavailableError: the keyring ") + told.count("there is no usable keyring") >= 3
 
 

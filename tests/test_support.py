@@ -16,9 +16,9 @@ from tests.support import faults
 from tests.support.certificates import Identity
 from tests.support.command import Command
 from tests.support.environment import run_python
-from tests.support.milvus import SERVICE
 from tests.support.ports import ports
 from tests.support.requirements import need
+from tests.support.scripted_grpc import SERVICE
 from tests.support.waiting import has_ended, until
 
 PROJECT = Path(__file__).parents[1]

@@ -18,7 +18,8 @@ from benchmarks.figures.calls import OPTIONS, by_hand
 from benchmarks.measure import Effort, Row, at_most, choose, compared, main, own
 from benchmarks.processes import PYTHON
 from benchmarks.servers import milvus
-from tests.support.milvus import SERVICE, MilvusServer
+from tests.support.milvus import MilvusServer
+from tests.support.scripted_grpc import SERVICE
 
 GET_VERSION = SERVICE + "GetVersion"
 PAUSE = 0.01

@@ -17,7 +17,7 @@ from milvus_profiles.channel.core import ChannelCore
 from milvus_profiles.channel.metadata import TokenHolder
 from milvus_profiles.masked import SecretText
 
-from .connections import LoopThread
+from .connections import LoopThread, ThisThread
 from .speaking import Speaker, speaking
 
 OLD, NEW = "root:canary-old-7f3a", "root:canary-new-7f3a"
@@ -31,19 +31,27 @@ def holding(token: str | None, db_name: str | None = None) -> TokenHolder:
 
 
 class _Both:
+    core_class: Any
+    channel_class: Any
+    open: Any
+    here: Any
+
+    def core(self, port: int, holder: TokenHolder, **settings: Any) -> Any:
+        return self.here(lambda: self.core_class(self.open(f"127.0.0.1:{port}", OPTIONS), holder, **settings))
+
+    def raw(self, port: int) -> Any:
+        return self.here(self.open, f"127.0.0.1:{port}", OPTIONS)
+
+    def channel(self, core: Any, **settings: Any) -> Any:
+        return self.channel_class(core, **settings)
+
     def stub(self, channel: Any, method: str, **more: Any) -> Any:
         return getattr(channel, ARITIES[method])(f"/test/{method}", None, None, **more)
 
 
-class ThreadChannels(_Both):
-    def core(self, port: int, holder: TokenHolder, **settings: Any) -> Any:
-        return ChannelCore(self.raw(port), holder, **settings)
-
-    def raw(self, port: int) -> Any:
-        return grpc.insecure_channel(f"127.0.0.1:{port}", OPTIONS)
-
-    def channel(self, core: Any, **settings: Any) -> Any:
-        return ProfileChannel(core, **settings)
+class ThreadChannels(ThisThread, _Both):
+    core_class, channel_class = ChannelCore, ProfileChannel
+    open = staticmethod(grpc.insecure_channel)
 
     def call(self, channel: Any, method: str, request: bytes = b"x", stub: Any = None, **named: Any) -> list[Any]:
         """All answers to a call, the first of them as JSON."""
@@ -56,13 +64,6 @@ class ThreadChannels(_Both):
     def begin(self, channel: Any, method: str) -> Any:
         """A call that is under way, with ``result`` and ``done``."""
         return self.stub(channel, method).future(b"x")
-
-    def do(self, result: Any) -> Any:
-        """What a method of a core or a channel has given."""
-        return result
-
-    def end(self) -> None:
-        pass
 
 
 async def awaited(stub: Any, method: str, request: bytes, **named: Any) -> list[Any]:
@@ -77,27 +78,15 @@ async def awaited(stub: Any, method: str, request: bytes, **named: Any) -> list[
 
 
 class LoopChannels(LoopThread, _Both):
-    def core(self, port: int, holder: TokenHolder, **settings: Any) -> Any:
-        return self._in_loop(lambda: AsyncChannelCore(self._raw(port), holder, **settings))
-
-    def _raw(self, port: int) -> Any:
-        return grpc.aio.insecure_channel(f"127.0.0.1:{port}", OPTIONS)
-
-    def raw(self, port: int) -> Any:
-        return self._in_loop(self._raw, port)
-
-    def channel(self, core: Any, **settings: Any) -> Any:
-        return AsyncProfileChannel(core, **settings)
+    core_class, channel_class = AsyncChannelCore, AsyncProfileChannel
+    open = staticmethod(grpc.aio.insecure_channel)
 
     def call(self, channel: Any, method: str, request: bytes = b"x", stub: Any = None, **named: Any) -> list[Any]:
         stub = self.stub(channel, method) if stub is None else stub
-        return self._do(awaited(stub, method, request, **named))
+        return self.do(awaited(stub, method, request, **named))
 
     def begin(self, channel: Any, method: str) -> Any:
-        return self._start(awaited(self.stub(channel, method), method, b"x"))
-
-    def do(self, result: Any) -> Any:
-        return self._do(result)
+        return self.start(awaited(self.stub(channel, method), method, b"x"))
 
 
 Channels = ThreadChannels | LoopChannels

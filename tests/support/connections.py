@@ -83,44 +83,16 @@ class Holding:
         return self._answer(call)
 
 
-class _Both:
-    def stub(self, conn: Any, path: str) -> Any:
-        return conn.channel.unary_unary(path, None, None)
-
-
-class Threads(_Both):
-    """``milvus_profiles.connect`` and its kin."""
-
-    cut_off: type[Exception] = grpc.RpcError
-    """What a call that :meth:`begin` began raises when its connection is closed."""
-    connect = staticmethod(mp.connect)
-    disconnect = staticmethod(mp.disconnect)
-    disconnect_all = staticmethod(mp.disconnect_all)
-    list_connections = staticmethod(mp.list_connections)
-    has_connection = staticmethod(mp.has_connection)
-
-    def ping(self, conn: Any) -> float:
-        return float(conn.ping())
-
-    def close(self, conn: Any) -> None:
-        conn.close()
-
-    def begin(self, stub: Any) -> Any:
-        """A call that is under way, with ``result`` and ``done``."""
-        return stub.future(b"", timeout=60)
-
-    def call(self, stub: Any, request: bytes = b"", **named: Any) -> Any:
-        return stub(request, timeout=10, **named)
-
-    def close_channel(self, conn: Any) -> None:
-        conn.channel.close()
-
-    def client(self, conn: Any, **named: Any) -> Any:
-        return conn.client(**named)
+class ThisThread:
+    """No event loop: what is done in this thread, as :class:`LoopThread` has it done in one."""
 
     def do(self, result: Any) -> Any:
-        """What a method of a client has given."""
+        """What a method has given, or, of an event loop, will give."""
         return result
+
+    def here(self, work: Any, *arguments: Any) -> Any:
+        """What a function gives that belongs into the loop."""
+        return work(*arguments)
 
     def end(self) -> None:
         pass
@@ -134,70 +106,92 @@ class LoopThread:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
 
-    def _start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
-    def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return self._start(coroutine).result(120)
+    def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self.start(coroutine).result(120)
 
-    def _in_loop(self, work: Any, *arguments: Any) -> Any:
+    def here(self, work: Any, *arguments: Any) -> Any:
         async def run() -> Any:
             return work(*arguments)
 
-        return self._do(run())
+        return self.do(run())
 
     def end(self) -> None:
-        self._do(self._loop.shutdown_asyncgens())
-        self._do(self._loop.shutdown_default_executor())
+        self.do(self._loop.shutdown_asyncgens())
+        self.do(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
 
+class _Both:
+    face: Any
+    do: Any
+    here: Any
+
+    def connect(self, *arguments: Any, **named: Any) -> Any:
+        return self.do(self.face.connect(*arguments, **named))
+
+    def disconnect(self, alias: str, **named: Any) -> None:
+        self.do(self.face.disconnect(alias, **named))
+
+    def disconnect_all(self, **named: Any) -> None:
+        self.do(self.face.disconnect_all(**named))
+
+    def list_connections(self) -> Any:
+        return self.here(self.face.list_connections)
+
+    def has_connection(self, alias: str) -> Any:
+        return self.here(self.face.has_connection, alias)
+
+    def ping(self, conn: Any) -> float:
+        return float(self.do(conn.ping()))
+
+    def close(self, conn: Any) -> None:
+        self.do(conn.close())
+
+    def close_channel(self, conn: Any) -> None:
+        self.do(conn.channel.close())
+
+    def client(self, conn: Any, **named: Any) -> Any:
+        return self.here(partial(conn.client, **named))
+
+    def stub(self, conn: Any, path: str) -> Any:
+        return conn.channel.unary_unary(path, None, None)
+
+
+class Threads(ThisThread, _Both):
+    """``milvus_profiles.connect`` and its kin."""
+
+    face = mp
+    cut_off: type[Exception] = grpc.RpcError
+    """What a call that :meth:`begin` began raises when its connection is closed."""
+
+    def begin(self, stub: Any) -> Any:
+        """A call that is under way, with ``result`` and ``done``."""
+        return stub.future(b"", timeout=60)
+
+    def call(self, stub: Any, request: bytes = b"", **named: Any) -> Any:
+        return stub(request, timeout=10, **named)
+
+
 class Loop(LoopThread, _Both):
     """``milvus_profiles.aio.connect`` and its kin."""
 
+    face = mp.aio
     # Python 3.10 cannot tell the one from the other.
     cut_off: type[Exception] = mp.ConnectionClosedError if sys.version_info >= (3, 11) else CancelledError
-
-    def connect(self, *arguments: Any, **named: Any) -> mp.aio.AsyncConnection:
-        return self._do(mp.aio.connect(*arguments, **named))
-
-    def disconnect(self, alias: str, **named: Any) -> None:
-        self._do(mp.aio.disconnect(alias, **named))
-
-    def disconnect_all(self, **named: Any) -> None:
-        self._do(mp.aio.disconnect_all(**named))
-
-    def list_connections(self) -> Any:
-        return self._in_loop(mp.aio.list_connections)
-
-    def has_connection(self, alias: str) -> Any:
-        return self._in_loop(mp.aio.has_connection, alias)
-
-    def ping(self, conn: Any) -> float:
-        return float(self._do(conn.ping()))
-
-    def close(self, conn: Any) -> None:
-        self._do(conn.close())
 
     async def _call(self, stub: Any, request: bytes, **named: Any) -> Any:
         return await stub(request, **named)
 
     def begin(self, stub: Any) -> Any:
-        return self._start(self._call(stub, b"", timeout=60))
+        return self.start(self._call(stub, b"", timeout=60))
 
     def call(self, stub: Any, request: bytes = b"", **named: Any) -> Any:
-        return self._do(self._call(stub, request, timeout=10, **named))
-
-    def close_channel(self, conn: Any) -> None:
-        self._do(conn.channel.close())
-
-    def client(self, conn: Any, **named: Any) -> Any:
-        return self._in_loop(partial(conn.client, **named))
-
-    def do(self, result: Any) -> Any:
-        return self._do(result)
+        return self.do(self._call(stub, request, timeout=10, **named))
 
 
 Shell = Threads | Loop

@@ -20,8 +20,6 @@ from .certificates import Identity
 
 HOST = "127.0.0.1"
 _H2_EMPTY_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-"""For `SO_LINGER`."""
 
 
 # --- ports on which nobody answers -----------------------------------------------------------------------------
@@ -98,7 +96,7 @@ class Listener:
             dropped = list(self._open)
         for connection in dropped:
             with contextlib.suppress(OSError):
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+                reset_on_close(connection)
             _close(connection)
 
     def close(self) -> None:
@@ -146,6 +144,11 @@ def listener(
     return contextlib.closing(Listener(talk, port, host))
 
 
+def reset_on_close(connection: socket.socket) -> None:
+    """End it with a reset in place of a goodbye."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 def until_closed(connection: socket.socket) -> None:
     """Say nothing."""
     while connection.recv(65536):
@@ -157,7 +160,7 @@ def leading_to(target: int) -> Callable[[socket.socket], object]:
 
     def talk(connection: socket.socket) -> None:
         with socket.create_connection((HOST, target)) as upstream:
-            pump_both_ways(connection, upstream, lambda: None)
+            pump_both_ways(connection, upstream)
 
     return talk
 
@@ -283,22 +286,15 @@ def recorder(*, greets: bool = True) -> contextlib.AbstractContextManager[Record
 # --- a proxy in front of a real port --------------------------------------------------------------------------------
 
 
-class TcpProxy(Listener):
+def tcp_proxy(target: int, port: int | None = None) -> contextlib.AbstractContextManager[Listener]:
     """Passes bytes on, until `drop`."""
-
-    def __init__(self, target: int, port: int | None = None) -> None:
-        super().__init__(leading_to(target), port)
+    return listener(leading_to(target), port)
 
 
-def tcp_proxy(target: int, port: int | None = None) -> contextlib.AbstractContextManager[TcpProxy]:
-    return contextlib.closing(TcpProxy(target, port))
-
-
-def pump_both_ways(left: socket.socket, right: socket.socket, gate: Callable[[], object]) -> None:
+def pump_both_ways(left: socket.socket, right: socket.socket) -> None:
     def pump(source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                gate()
                 sink.sendall(data)
         # One side is done: so is the other. This wakes the other thread; it must send nothing, lest a reset by
         # `drop` begins with a polite goodbye.

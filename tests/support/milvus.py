@@ -15,7 +15,6 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -26,10 +25,10 @@ from .certificates import Certificates, Identity
 from .ports import ports
 from .reaper import Reaper
 from .requirements import unavailable
+from .scripted_grpc import SERVICE
 from .waiting import until
 
 Tls = Literal["server", "mutual"]
-SERVICE = "/milvus.proto.milvus.MilvusService/"
 # Where every Milvus leaves traces, whatever its configuration says.
 _RUN_DIRECTORIES = (Path("/run/milvus"), Path("/tmp/milvus"))
 _START_TIMEOUT = 90.0
@@ -147,9 +146,8 @@ class MilvusServer:
         while self._own_ports:
             ports().give_back(self._own_ports.pop())
 
-    @contextlib.contextmanager
-    def channel(self) -> Iterator[grpc.Channel]:
-        """A channel of bare grpcio, trusting what this server wants trusted."""
+    def call(self, method: str, request: bytes = b"", *, timeout: float = 5.0) -> bytes:
+        """One call with this server's own credentials, by bare grpcio: bytes in, bytes out."""
         # Not the global subchannels: their back-off after a refused connection would reach into the tests.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
         if self.certs is None or self.identity is None:
@@ -162,13 +160,8 @@ class MilvusServer:
                 self.certs.client.cert.read_bytes() if mutual else None,
             )
             channel = grpc.secure_channel(self.address, credentials, options)
-        with channel:
-            yield channel
-
-    def call(self, method: str, request: bytes = b"", *, timeout: float = 5.0) -> bytes:
-        """One call with this server's own credentials, by bare grpcio: bytes in, bytes out."""
         metadata = (("authorization", base64.b64encode(self.token.encode()).decode()),) if self.token else ()
-        with self.channel() as channel:
+        with channel:
             rpc = channel.unary_unary(SERVICE + method, request_serializer=bytes, response_deserializer=bytes)
             answer: bytes = rpc(request, timeout=timeout, metadata=metadata)
         return answer
@@ -183,7 +176,8 @@ class MilvusServer:
                     seen = f"healthz: {answer.read()!r}"
                 # Not enough by itself: 2.2.8 says OK here before its proxy serves.
                 self.call("GetVersion", timeout=1)
-                if _is_success(self.call("ShowCollections", timeout=1)):
+                # An empty status (field 1, length 0) opens every good answer.
+                if self.call("ShowCollections", timeout=1).startswith(b"\x0a\x00"):
                     return
                 seen = "ShowCollections failed"
             except (OSError, grpc.RpcError) as error:
@@ -305,8 +299,3 @@ def need_milvus(version: str) -> None:
     """Let the test go on only if this server's binary is here."""
     if not binaries.is_carried(version):
         unavailable(f"needs the Milvus {version} server ('make test' fetches it)")
-
-
-def _is_success(response: bytes) -> bool:
-    """An empty status (field 1, length 0) opens every good answer."""
-    return response.startswith(b"\x0a\x00")

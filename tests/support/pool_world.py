@@ -43,8 +43,6 @@ class Channel:
 
 @dataclass
 class World:
-    """See the module."""
-
     settings: PoolSettings
     seed: int = 0
     now: float = 1000.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -128,19 +127,16 @@ class StartingServer(ScriptedServer):
 
 
 @contextlib.contextmanager
-def starting_milvus(seconds: float | None = None, *, identity: Identity | None = None) -> Iterator[StartingServer]:
-    """Milvus's own words while it starts, for some seconds from now (None: until told); then `milvus_answer`."""
-    began = time.monotonic()
+def starting_milvus() -> Iterator[StartingServer]:
+    """Milvus's own words while it starts, until it is told to be ready; then `milvus_answer`."""
     ready = threading.Event()
 
     def script(call: Call) -> bytes:
-        if seconds is not None and time.monotonic() - began >= seconds:
-            ready.set()
         if not ready.is_set():
             raise Refusal(grpc.StatusCode.UNAVAILABLE, "internal: Milvus Proxy is not ready yet. please wait")
         return milvus_answer(call)
 
-    with scripted_server(script, identity=identity) as server:
+    with scripted_server(script) as server:
         yield StartingServer(server.port, server.calls, ready)
 
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .reaper import Reaper
@@ -147,14 +147,18 @@ class KeyringSession:
 
     def suspend(self) -> None:
         """The daemon stands still: a client that asks it waits for ever."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
         assert self._daemon is not None
-        self._daemon.send_signal(number)
+        self._daemon.send_signal(signal.SIGSTOP)
+
+    @contextlib.contextmanager
+    def suspended(self) -> Iterator[None]:
+        """It stands still for a while."""
+        self.suspend()
+        try:
+            yield
+        finally:
+            assert self._daemon is not None
+            self._daemon.send_signal(signal.SIGCONT)
 
     def stop_daemon(self) -> None:
         """End the keyring and leave the bus: a bus on which nobody offers secrets."""

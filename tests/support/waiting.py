@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import gc
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +41,31 @@ def collector_off() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+@contextlib.contextmanager
+def interrupted_when(condition: Callable[[], object]) -> Iterator[None]:
+    """Have Ctrl+C interrupt the main thread, which runs this, when the condition holds."""
+    heard = threading.Event()
+
+    def hear(*_: object) -> None:
+        if not heard.is_set():
+            heard.set()
+            raise KeyboardInterrupt
+
+    def press() -> None:
+        until(condition)
+        while not heard.wait(0.1):  # one that comes just before the main thread falls asleep does not wake it
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, hear)
+    pressing = threading.Thread(target=press)
+    pressing.start()
+    try:
+        yield
+    finally:
+        pressing.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def has_ended(pid: int) -> bool:
