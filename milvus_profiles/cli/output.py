@@ -81,7 +81,7 @@ def note(text: str, *, asked: bool = False) -> None:
 
 def print_version() -> None:
     """Print the version."""
-    from .. import __version__
+    from ..version import __version__
 
     answer({"version": __version__}, f"{NAME} {__version__}", asked=True)
 
