@@ -119,9 +119,10 @@ _ROOMS = {
         "UntrustedError",
     ),
     "interop.pymilvus": ("connection_args",),
+    "pool_settings": ("PoolSettings",),
     "pool_stats": ("KeyStats", "PoolStats"),
     "pool.threads": ("ConnectionPool",),
-    "profile": ("SSL", "Keepalive", "PoolSettings", "Profile", "Retry"),
+    "profile": ("SSL", "Keepalive", "Profile", "Retry"),
     "version": ("__version__",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

@@ -194,6 +194,18 @@ def test_the_face_has_what_it_names() -> None:
     assert set(milvus_profiles.__all__) == set(dir(milvus_profiles))
 
 
+def test_type_checkers_find_a_public_name_where_it_is_loaded_from() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module]
+    typed = {alias.asname: node.module for node in imports for alias in node.names if alias.asname}
+    [rooms] = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_ROOMS"
+    ]
+    assert {name: room for room, names in rooms.items() for name in names} == typed
+
+
 def test_profiles_show_what_is_promised_of_them(tmp_path: Path) -> None:
     profiles = milvus_profiles.load(env={"HOME": str(tmp_path)}, cwd=tmp_path)
     assert {"connect", "get", "items", "keys", "values"} <= set(dir(profiles))
