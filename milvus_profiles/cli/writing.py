@@ -179,13 +179,14 @@ def write(
     *,
     touched: Sequence[str] = (),
     secrets: Sequence[Secret] = (),
+    forgotten: str | None = None,
     replace: bool = True,
     dry_run: bool = False,
 ) -> EditResult:
     """The keyring first, then the file; nothing stays behind of an attempt that fails.
 
     The aliases ``touched`` must be valid in the new text.  Without ``replace`` no secret takes the place of another one
-    that the keyring has, of whatever profile.
+    that the keyring has, of whatever profile.  What the account ``forgotten`` has is deleted.
     """
     from ..config.edit import edit_file
 
@@ -201,7 +202,7 @@ def write(
 
     if dry_run:
         return edit(dry_run=True)
-    if not secrets:
+    if not secrets and forgotten is None:
         return finish(target, edit(dry_run=False))
     # Whether the file takes the edit is found out before the keyring is touched.
     planned = edit(dry_run=True)
@@ -209,6 +210,10 @@ def write(
     before: list[tuple[str, SecretText | None]] = []
     try:
         _fill_keyring(secrets, before, replace, touched)
+        if forgotten is not None:
+            ring = keyring_access.keyring(current().profiles())
+            before.append((forgotten, ring.get(forgotten)))
+            ring.delete(forgotten)
         result = edit(dry_run=False)
     except BaseException:
         # An interrupt may come right after the file was changed: then its secret belongs into the keyring.
