@@ -10,8 +10,10 @@ import pytest
 
 import milvus_profiles
 from tests.support.command import Command, packages_of
+from tests.support.environment import run_python
 
 PACKAGE = Path(milvus_profiles.__file__).parent
+SCRIPT = PACKAGE.parent / "scripts/files_entered.py"
 
 # Lower steps first; a module may import its own step and those before it (design: the stair).
 STAIR = [
@@ -99,6 +101,13 @@ def test_the_architecture_names_every_room_and_nothing_that_is_not_there() -> No
     assert all((PACKAGE.parent / name).exists() for name in elsewhere)
     assert named - elsewhere <= files | rooms | {"explanations/"}
     assert rooms | {file for file in files if "/" not in file} <= named
+
+
+def test_how_many_files_connect_enters_is_one_line() -> None:
+    done = run_python("import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')", SCRIPT)
+    assert re.fullmatch(
+        r"connect, profiles loaded: enters functions of \d+ files, \d+ of them in live/\n", done.stdout
+    ), done.stderr
 
 
 def of_others(tree: ast.AST) -> set[str]:
