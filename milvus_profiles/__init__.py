@@ -71,8 +71,7 @@ if TYPE_CHECKING:
     from .profile import Keepalive as Keepalive
     from .profile import Profile as Profile
     from .profile import Retry as Retry
-
-__version__ = "0.1.0"
+    from .version import __version__ as __version__
 
 _ROOMS = {
     "config.profiles": ("Profiles",),
@@ -120,14 +119,16 @@ _ROOMS = {
         "UntrustedError",
     ),
     "interop.pymilvus": ("connection_args",),
+    "pool_settings": ("PoolSettings",),
     "pool_stats": ("KeyStats", "PoolStats"),
     "pool.threads": ("ConnectionPool",),
-    "profile": ("SSL", "Keepalive", "PoolSettings", "Profile", "Retry"),
+    "profile": ("SSL", "Keepalive", "Profile", "Retry"),
+    "version": ("__version__",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 _MODULES = ("aio", "connections")
 
-__all__ = ["__version__", *sorted((*_MODULES, *_ROOM_OF))]
+__all__ = sorted((*_MODULES, *_ROOM_OF))
 
 
 def __getattr__(name: str) -> Any:

@@ -60,14 +60,14 @@ class CommandSource:
 
 @dataclass(frozen=True, slots=True)
 class PlainEnv(EnvSource):
-    """The plain form of one."""
+    """One of a profile of plain values: the name of the variable is checked, and needs no model for that."""
 
     env: str
 
 
 @dataclass(frozen=True, slots=True)
 class PlainFile(FileSource):
-    """The plain form of one."""
+    """One of a profile of plain values: the path is absolute already, counted from the file that names it."""
 
     file: str
 
@@ -136,7 +136,8 @@ class KeepaliveTimes:
 
 @dataclass(frozen=True, slots=True)
 class PlainTLS(TLSSettings):
-    """Plain ones, and the defaults."""
+    """Those of a profile of plain values, files by their absolute paths; by default gRPC's own roots are trusted, there
+    is no client certificate, and the certificate must name the host."""
 
     ca: str | None = None
     cert: str | None = None
@@ -145,7 +146,7 @@ class PlainTLS(TLSSettings):
 
 
 class DefaultRetry(RetryPolicy):
-    """The defaults."""
+    """What holds without ``retry``, and the model's defaults: 4 attempts in all, after waits from 0.1 s up to 1 s."""
 
     __slots__ = ()
 
@@ -155,7 +156,8 @@ class DefaultRetry(RetryPolicy):
 
 
 class DefaultKeepalive(KeepaliveTimes):
-    """The defaults."""
+    """What holds without ``keepalive``, and the model's defaults: a ping every 330 s, since gRPC's own policy allows
+    one in 300 s, and 10 s for its answer."""
 
     __slots__ = ()
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import milvus_profiles as mp
-from milvus_profiles.cli.commands.general import every
+from milvus_profiles.cli.help import every
 from milvus_profiles.cli.manual import GROUPS as COMMANDS
 from milvus_profiles.cli.manual import PAGES, STATUSES, VARIABLES
 from milvus_profiles.cli.output_schemas import SCHEMAS, output_schema

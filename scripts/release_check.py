@@ -49,7 +49,7 @@ def main() -> None:
 def released_version() -> str:
     """The one version there is, if it is dated in the changelog, and is that of the tag where there is one."""
     [version] = re.findall(
-        r'^__version__ = "(.+)"$', (PROJECT / "milvus_profiles/__init__.py").read_text(), re.MULTILINE
+        r'^__version__ = "(.+)"$', (PROJECT / "milvus_profiles/version.py").read_text(), re.MULTILINE
     )
     latest = re.search(r"^## \[(.+?)\](.*)$", (PROJECT / "CHANGELOG.md").read_text(), re.MULTILINE)
     if latest is None or latest[1] != version or not re.fullmatch(r" - \d{4}-\d\d-\d\d", latest[2]):

@@ -230,6 +230,12 @@ def test_remove_takes_its_comment_and_its_secret_along_but_none_that_another_pro
         '# about b\n[profiles.b]\nuri = "https://shared.example"\nuser = "u"\n'
         '[profiles.c]\nuri = "https://SHARED.example:443/db"\nuser = "u"\n'
     )
+    before = path.read_text()
+    # Nothing is removed where one of the two cannot be.
+    error = cli("profile", "remove", "a", "--with-secret", "--json", status=4).error
+    assert "nothing was written" in error["message"]
+    assert "leave --with-secret out" in error["hint"]
+    assert path.read_text() == before
     after = path.read_text().replace('# about a\n[profiles.a]\nuri = "https://r.example"\nuser = "u"\n\n', "")
     for host in ("r.example", "shared.example"):
         keyring_session.set("milvus-profiles", f"tls|{host}|443|u", SECRET)

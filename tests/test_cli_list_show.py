@@ -226,6 +226,7 @@ def test_trust_without_a_file_is_about_the_one_that_config_names(cli: Command, f
         refused = cli(word, "--json", env={"MILVUS_PROFILES_FILE": str(other)}, status=2).error
         assert "MILVUS_PROFILES_FILE names the file that is read" in refused["message"]
         assert f"`milvus-profiles trust '{other}'`" in refused["hint"]
+    assert cli("trust", "--json", env={"MILVUS_PROFILES_FILE": ""}, status=0).json["file"] == str(file)
     assert [row["file"] for row in cli("trust", "--list", "--json").json] == [str(file)]
 
 

@@ -65,6 +65,9 @@ def test_a_healthy_installation(cli: Command, keyring_session: KeyringSession) -
     assert "grpcio " in only(outcome, "libraries")["detail"]
     shown = cli("doctor", keyring=keyring_session, status=0)
     assert "nothing failed, 0 to look at" in shown.stdout
+    # Of git nothing is said outside of a repository.
+    assert (cli.cwd / ".git").exists()
+    assert not findings(cli("doctor", "--json", keyring=keyring_session, cwd=cli.home), "tracked")
 
 
 def test_no_server_is_asked(cli: Command) -> None:

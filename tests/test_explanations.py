@@ -18,7 +18,8 @@ from typer.main import get_command
 import milvus_profiles
 from milvus_profiles import errors
 from milvus_profiles.cli.app import application
-from milvus_profiles.cli.commands.general import every, meant
+from milvus_profiles.cli.commands.general import meant
+from milvus_profiles.cli.help import every
 from milvus_profiles.errors import MilvusProfilesError
 from tests.support import faults, gateways, scripted_grpc
 from tests.support.command import Command

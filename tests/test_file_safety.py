@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.config.databases import is_tracked
 from milvus_profiles.config.documents import exposure, file_warnings, read_document
+from milvus_profiles.config.git_index import is_tracked
 from milvus_profiles.config.loading import load
 from milvus_profiles.errors import ConfigError, UntrustedError
 from milvus_profiles.files.paths import has_modes

@@ -48,11 +48,11 @@ def files() -> list[Path]:
 def test_the_version_stands_once_and_leads_the_changelog(files: list[Path]) -> None:
     version = milvus_profiles.__version__
     assert PROJECT["project"]["dynamic"] == ["version"]
-    assert PROJECT["tool"]["hatch"]["version"]["path"] == "milvus_profiles/__init__.py"
+    assert PROJECT["tool"]["hatch"]["version"]["path"] == "milvus_profiles/version.py"
     shown = {
         path for path in files if path.suffix in (".py", ".toml") and f'version__ = "{version}"' in path.read_text()
     }
-    assert shown == {ROOT / "milvus_profiles/__init__.py"}
+    assert shown == {ROOT / "milvus_profiles/version.py"}
     first = re.search(r"^## \[.*$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert first is not None
     assert re.fullmatch(rf"## \[(Unreleased\]|{re.escape(version)}\] - \d{{4}}-\d\d-\d\d)", first[0])

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import milvus_profiles as mp
-from milvus_profiles.cli.commands.general import every
+from milvus_profiles.cli.help import every
 from milvus_profiles.cli.manual import GROUPS, PAGES, VARIABLES
 from milvus_profiles.cli.output_schemas import SCHEMAS
 from milvus_profiles.config.fields import FIELDS

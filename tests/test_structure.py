@@ -10,12 +10,14 @@ import pytest
 
 import milvus_profiles
 from tests.support.command import Command, packages_of
+from tests.support.environment import run_python
 
 PACKAGE = Path(milvus_profiles.__file__).parent
+SCRIPT = PACKAGE.parent / "scripts/files_entered.py"
 
 # Lower steps first; a module may import its own step and those before it (design: the stair).
 STAIR = [
-    ["display", "errors", "files", "log", "masked", "names", "pool_stats", "text"],
+    ["display", "errors", "files", "log", "masked", "names", "pool_stats", "text", "version"],
     ["thread_limits"],
     ["background"],
     ["endpoint"],
@@ -32,14 +34,16 @@ STAIR = [
     ["interop"],
     ["diagnosis", "doctor", "pool"],
     ["aio", "connections", "testing"],
+    ["__init__"],
     ["cli"],
+    ["cli.commands"],
     ["__main__"],
 ]  # fmt: skip
 STEP = {name: index for index, names in enumerate(STAIR) for name in names}
 
 
 def modules() -> list[Path]:
-    return [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
+    return list(PACKAGE.rglob("*.py"))
 
 
 def name_of(path: Path) -> str:
@@ -62,13 +66,17 @@ def imported(path: Path) -> set[str]:
     return found & known
 
 
+def room_of(name: str) -> str:
+    """The part of the stair to which a module belongs."""
+    inner = name.partition(".")[2] or "__init__"
+    return "cli.commands" if inner.startswith("cli.commands") else inner.partition(".")[0]
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_run_down_the_stair(path: Path) -> None:
-    room = path.relative_to(PACKAGE).with_suffix("").parts[0]
-    for name in imported(path):
-        other = name.split(".")[1] if "." in name else ""
-        if other in STEP:
-            assert STEP[other] <= STEP[room], f"{room} imports {other}"
+    room = room_of(name_of(path))
+    for other in map(room_of, imported(path)):
+        assert STEP[other] <= STEP[room], f"{room} imports {other}"
 
 
 def test_no_import_runs_in_a_circle() -> None:
@@ -81,8 +89,7 @@ def test_no_import_runs_in_a_circle() -> None:
 
 
 def test_every_room_has_its_step() -> None:
-    rooms = {path.relative_to(PACKAGE).with_suffix("").parts[0] for path in modules()}
-    assert rooms == set(STEP)
+    assert {room_of(name_of(path)) for path in modules()} == set(STEP)
 
 
 def test_the_architecture_names_every_room_and_nothing_that_is_not_there() -> None:
@@ -94,6 +101,13 @@ def test_the_architecture_names_every_room_and_nothing_that_is_not_there() -> No
     assert all((PACKAGE.parent / name).exists() for name in elsewhere)
     assert named - elsewhere <= files | rooms | {"explanations/"}
     assert rooms | {file for file in files if "/" not in file} <= named
+
+
+def test_how_many_files_connect_enters_is_one_line() -> None:
+    done = run_python("import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')", SCRIPT)
+    assert re.fullmatch(
+        r"connect, profiles loaded: enters functions of \d+ files, \d+ of them in live/\n", done.stdout
+    ), done.stderr
 
 
 def of_others(tree: ast.AST) -> set[str]:
@@ -192,6 +206,18 @@ def test_the_face_has_what_it_names() -> None:
     for name in milvus_profiles.__all__:
         assert getattr(milvus_profiles, name) is not None
     assert set(milvus_profiles.__all__) == set(dir(milvus_profiles))
+
+
+def test_type_checkers_find_a_public_name_where_it_is_loaded_from() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module]
+    typed = {alias.asname: node.module for node in imports for alias in node.names if alias.asname}
+    [rooms] = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_ROOMS"
+    ]
+    assert {name: room for room, names in rooms.items() for name in names} == typed
 
 
 def test_profiles_show_what_is_promised_of_them(tmp_path: Path) -> None:

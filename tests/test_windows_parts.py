@@ -20,9 +20,10 @@ import pytest
 
 import milvus_profiles as mp
 from milvus_profiles.config.atomic import create_file, read_bytes, write_atomic
-from milvus_profiles.config.databases import brought_databases, is_tracked
+from milvus_profiles.config.databases import brought_databases
 from milvus_profiles.config.documents import Document, Role, file_warnings, refusal
 from milvus_profiles.config.edit import edit_file
+from milvus_profiles.config.git_index import is_tracked
 from milvus_profiles.config.loading import load_text
 from milvus_profiles.config.locations import find_project_file, state_directory, user_file
 from milvus_profiles.config.places import locked

@@ -235,7 +235,7 @@ def _with_request(make: Callable[..., _Outcome], kind: str) -> Callable[..., Any
 
 
 def _with_requests(make: Callable[..., _Outcome], kind: str) -> Callable[..., Any]:
-    """The entry of a call with a stream of them."""
+    """The entry of a call with a stream of them, which callers name as gRPC does: ``request_iterator=``."""
 
     @_raising
     def call(

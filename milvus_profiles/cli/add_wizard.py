@@ -28,7 +28,7 @@ from .options import ChangeOptions
 from .output import note, print_error, warn
 from .session import current
 from .target import Target
-from .writing import ANOTHER_WAY, Secret, check_place, refuse_existing
+from .writing import ANOTHER_WAY, Secret, check_place, refuse_existing, run_one
 
 if TYPE_CHECKING:
     from ..diagnosis.report import StageName
@@ -320,8 +320,6 @@ class Wizard:
         endpoint = new.profile.endpoint
         if self.test is False or (endpoint.kind == "lite" and not os.path.exists(endpoint.path)):
             return True  # a database would be made by looking at it
-        from .commands.profile_test import run_one
-
         report = run_one(new.profile, self.secret)
         failure = report.failure
         self.tested = failure is None

@@ -1,19 +1,23 @@
 """The pages of the help: panels where a terminal has colours, plain text on pipes and where colours are not wanted.
 
 What stands on a page is the same on both.  A page of many commands needs none of them: :mod:`.manual` has their
-summaries.
+summaries.  The pages about errors are in ``explanations/``; here is what there is of them.
 """
 
 from __future__ import annotations
 
 import inspect
+import pkgutil
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any, NamedTuple, TextIO
 
-from ..text import DOCUMENTATION
+from .. import errors
+from ..errors import MilvusProfilesError
+from ..text import DOCUMENTATION, page_of
 from .internal import GLOBAL_PANEL, SYNONYMS
 from .manual import GROUPS, PAGES, STATUSES, VARIABLES
 from .output import console_of, emit_json
@@ -185,3 +189,60 @@ def _print_panels(page: _Page, width: int) -> None:
     if page.docs is not None:
         console.print()
         console.print(Text(f"Docs: {page.docs}"), soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The page of a code.
+
+    Attributes:
+        code: the stable code, such as ``tls``.
+        classes: the exceptions that have it, the most general first.
+    """
+
+    code: str
+    classes: tuple[type[MilvusProfilesError], ...]
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status of most errors of this code; a class of its own may have another."""
+        return self.classes[0].exit_status
+
+    @property
+    def text(self) -> str:
+        content = pkgutil.get_data(errors.__name__.partition(".")[0], f"explanations/{self.code}.md")
+        assert content is not None
+        return content.decode().rstrip("\n")
+
+    @property
+    def title(self) -> str:
+        """What it means, in a few words: the rest of the page's first line, ``# CODE: TITLE``."""
+        return self.text.partition("\n")[0].partition(": ")[2]
+
+    @property
+    def address(self) -> str:
+        return page_of(self.code)
+
+    def names(self, status: int) -> list[str]:
+        return [one.__name__ for one in self.classes if one.exit_status == status]
+
+    def as_json(self, *, whole: bool) -> dict[str, object]:
+        record: dict[str, object] = {
+            "error": self.code,
+            "exit_status": self.exit_status,
+            "classes": [{"name": one.__name__, "exit_status": one.exit_status} for one in self.classes],
+            "title": self.title,
+            "url": self.address,
+        }
+        return record | {"text": self.text} if whole else record
+
+
+def every() -> list[Explanation]:
+    """One for each code, in the order of the exit statuses; those without a status of their own come last."""
+    found: dict[str, list[type[MilvusProfilesError]]] = {}
+    # In the order of the tree, from the general to the special.
+    for one in vars(errors).values():
+        if isinstance(one, type) and issubclass(one, MilvusProfilesError):
+            found.setdefault(one.code, []).append(one)
+    pages = [Explanation(code, tuple(classes)) for code, classes in found.items()]
+    return sorted(pages, key=lambda page: (page.exit_status == 1, page.exit_status, page.code == "internal"))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..config.atomic import create_file, read_bytes
 from ..config.resolved import sends_plaintext
-from ..endpoint import is_zilliz_cloud
+from ..endpoint import AddressError, is_zilliz_cloud, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, UsageError
 from ..masked import server_text
 from ..names import fold_alias
@@ -188,9 +188,12 @@ class FieldOptions:
 
     def leading_to(self, address: str) -> FieldOptions:
         """The same with an address as people type it, with the scheme that Zilliz Cloud needs."""
-        host = address.partition("/")[0].partition(":")[0]
-        spelled = f"https://{address}" if "://" not in address and is_zilliz_cloud(host) else address
-        return replace(self, uri=spelled, host=None, port=None)
+        uri = address
+        with suppress(AddressError):  # what is wrong with it is told where it is read
+            read = parse_address(address)
+            if read.tls is None and not read.cleartext_spelled and is_zilliz_cloud(read.host):
+                uri = f"https://{address}"
+        return replace(self, uri=uri, host=None, port=None)
 
     @property
     def has_address(self) -> bool:

@@ -81,7 +81,7 @@ def note(text: str, *, asked: bool = False) -> None:
 
 def print_version() -> None:
     """Print the version."""
-    from .. import __version__
+    from ..version import __version__
 
     answer({"version": __version__}, f"{NAME} {__version__}", asked=True)
 
@@ -309,7 +309,7 @@ def warn_of_unread(files: Iterable[UnreadFile]) -> None:
 
 def warn_of_literals(documents: Iterable[Document]) -> None:
     """Warn of secrets in a project's file, and in any file that git tracks: others get them with it."""
-    from ..config.databases import is_tracked
+    from ..config.git_index import is_tracked
 
     for document in documents:
         if not document.literals:

@@ -9,7 +9,7 @@ from ..diagnosis.report import STAGES, Status
 from ..interop.exports import FORMATS
 from ..interop.imports import SOURCES
 from ..probe.http import NAMES
-from .commands.general import every
+from .help import every
 
 Shape: TypeAlias = dict[str, Any]
 

@@ -42,13 +42,13 @@ class View:
         self.close(kind is None)
 
     def begin(self, alias: str) -> None:
-        """A test begins."""
+        """A test begins; called from a thread of its own where several profiles are tested."""
 
     def stage(self, alias: str, stage: Stage) -> None:
-        """A stage has ended; called from the thread of the test."""
+        """A stage has ended, passed or not; called from the thread of the test."""
 
     def end(self, report: Report) -> None:
-        """A test has ended."""
+        """A test has ended, with all its stages told; called from its thread, in the order in which tests end."""
 
     def close(self, finished: bool) -> None:
         """All tests have ended, or the run is interrupted."""

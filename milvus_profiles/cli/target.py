@@ -11,6 +11,7 @@ from ..config.locations import (
     current_directory,
     find_project_file,
     named,
+    named_by,
     named_file,
     user_file,
     user_file_fault,
@@ -113,7 +114,7 @@ def choose(place: PlaceOptions | None = None, *, own: bool = False, document: Do
     file = named(session.config, session.env)
     if file:
         if place.is_named:
-            name = "--config" if session.config else "MILVUS_PROFILES_FILE"
+            name = named_by(session.config, "--config")
             raise UsageError(f"{name} names the file already", hint="leave --user-file and --project-file out")
         path = named_file(file, session.env, cwd)
         if is_given(path):

@@ -33,17 +33,18 @@ from ..errors import (
 from ..masked import SecretText
 from ..names import some
 from ..profile import Profile
-from ..secrets.value import keyring_account
+from ..secrets.value import keyring_account, make_token
 from ..text import ANSWERS, OPTIONS, Standing, milvus_profiles, printable
 from . import keyring_access
 from .keyring_access import confirm_loss, kept_note, users_of
-from .output import answer, note, warn
+from .output import answer, emit_json, note, warn
 from .protection import confirm_protected
 from .session import current
 from .target import Target
 
 if TYPE_CHECKING:
     from ..config.edit import Change, EditResult
+    from ..diagnosis.report import Report
 
 
 @dataclass(frozen=True)
@@ -140,10 +141,29 @@ def ask_secret(profile: Profile, token_stdin: bool, password_stdin: bool) -> Sec
     return None
 
 
+def run_one(profile: Profile, secret: SecretText | None) -> Report:
+    """Test a profile that stands in no file yet, with what is going to be stored for it; None: with its reference."""
+    from ..diagnosis.stages import ProfileTest, diagnose_profile
+    from .progress import view_of
+
+    session, alias = current(), profile.alias
+    view = view_of([alias])
+    with view:
+        view.begin(alias)
+        how = ProfileTest(
+            keyring_access.context(alias, standing=profile.standing), on_stage=lambda stage: view.stage(alias, stage)
+        )
+        credential = profile.credential
+        token = None if secret is None or credential is None else make_token(credential.user, secret)
+        report = diagnose_profile(profile, how, token=token)
+        view.end(report)
+    if session.json and not report.ok:
+        emit_json([report.as_json(verbose=session.verbose > 0)])
+    return report
+
+
 def test_first(profile: Profile, secret: Secret | None) -> None:
     """Test a profile before it is written; end the run if it fails."""
-    from .commands.profile_test import run_one
-
     report = run_one(profile, None if secret is None else secret.value)
     if not report.ok:
         note("nothing was written")
@@ -159,13 +179,14 @@ def write(
     *,
     touched: Sequence[str] = (),
     secrets: Sequence[Secret] = (),
+    forgotten: str | None = None,
     replace: bool = True,
     dry_run: bool = False,
 ) -> EditResult:
     """The keyring first, then the file; nothing stays behind of an attempt that fails.
 
     The aliases ``touched`` must be valid in the new text.  Without ``replace`` no secret takes the place of another one
-    that the keyring has, of whatever profile.
+    that the keyring has, of whatever profile.  What the account ``forgotten`` has is deleted.
     """
     from ..config.edit import edit_file
 
@@ -181,7 +202,7 @@ def write(
 
     if dry_run:
         return edit(dry_run=True)
-    if not secrets:
+    if not secrets and forgotten is None:
         return finish(target, edit(dry_run=False))
     # Whether the file takes the edit is found out before the keyring is touched.
     planned = edit(dry_run=True)
@@ -189,6 +210,10 @@ def write(
     before: list[tuple[str, SecretText | None]] = []
     try:
         _fill_keyring(secrets, before, replace, touched)
+        if forgotten is not None:
+            ring = keyring_access.keyring(current().profiles())
+            before.append((forgotten, ring.get(forgotten)))
+            ring.delete(forgotten)
         result = edit(dry_run=False)
     except BaseException:
         # An interrupt may come right after the file was changed: then its secret belongs into the keyring.

@@ -40,7 +40,7 @@ class Editor:
     """
 
     def __init__(self, text: str, data: dict[str, Any], path: str, standing: Standing | None = None) -> None:
-        self.document = TextDocument(text)
+        self.document = TextDocument(text, below="profiles")
         self.notes: list[str] = []
         self._data = data
         self._path = path

@@ -8,7 +8,16 @@ from collections.abc import Mapping
 from ..errors import ConfigError
 from ..files.paths import is_absent
 from .documents import Document, read_document
-from .locations import UnreadFile, current_directory, find_project_file, named, named_file, user_file, user_file_fault
+from .locations import (
+    UnreadFile,
+    current_directory,
+    find_project_file,
+    named,
+    named_by,
+    named_file,
+    user_file,
+    user_file_fault,
+)
 
 
 def directory_of(cwd: str | os.PathLike[str] | None, text: str | None) -> str:
@@ -32,7 +41,7 @@ def documents_in_force(
     ``file`` is one that is named, by whatever ``file_name`` calls it; the rest and the errors are as for :func:`load`.
     """
     if text := named(file, env):
-        name = "MILVUS_PROFILES_FILE" if file is None else file_name
+        name = named_by(file, file_name)
         try:
             path = named_file(text, env, cwd)
         except ConfigError as error:

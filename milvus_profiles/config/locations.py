@@ -110,6 +110,11 @@ def named(file: str | None, env: Mapping[str, str]) -> str | None:
     return file or env.get("MILVUS_PROFILES_FILE")
 
 
+def named_by(file: str | None, name: str) -> str:
+    """What names the file of :func:`named`: the call or the option, by the name that it has, or the variable."""
+    return name if file else "MILVUS_PROFILES_FILE"
+
+
 def named_file(text: str, env: Mapping[str, str], cwd: str) -> str:
     """The path of a file that ``--config`` or ``MILVUS_PROFILES_FILE`` names; a relative one counts from ``cwd``.
 

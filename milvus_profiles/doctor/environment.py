@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.aliases import is_service_link
-from ..config.databases import is_tracked
 from ..config.documents import exposure
+from ..config.git_index import is_tracked
 from ..config.invalid import FINDINGS, Findings
 from ..config.locations import state_fault
 from ..config.settings import CONTROL, FAMILY, PREFIX

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from .. import __version__
 from ..channel.grpc_process import grpc
 from ..channel.metadata import Metadata, TokenHolder
 from ..channel.wire import (
@@ -37,6 +36,7 @@ from ..probe.causes import answered_by_gateway
 from ..probe.context import ConnectContext
 from ..probe.explain import classify, classify_body, needs_probes, no_such_database, not_milvus
 from ..probe.tls import ProbeResults
+from ..version import __version__
 
 T = TypeVar("T")
 

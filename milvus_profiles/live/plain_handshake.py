@@ -9,12 +9,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from .. import __version__
 from ..background import Deadline
 from ..channel.metadata import TokenHolder
 from ..masked import SecretText
 from ..probe.sockets import Stream, open_socket, resolve, route_to
 from ..probe.unary import UnaryCalls, field_of, fields_in
+from ..version import __version__
 
 _SERVICE = "/milvus.proto.milvus.MilvusService/"
 

@@ -60,7 +60,7 @@ class Connector(Protocol):
         ...
 
     def open(self, key: str) -> PooledChannel:
-        """Open a channel."""
+        """A channel of that key, after its handshake, within the profile's ``timeout``; it is the pool's alone."""
         ...
 
 

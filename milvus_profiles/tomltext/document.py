@@ -39,9 +39,11 @@ class TextDocument:
     Attributes:
         before: the lines that it began with.
         lines: its lines now.
+        below: the table that comes below all other keys of the root, where an entry of the root spells it.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, below: str) -> None:
+        self.below = below
         self.before = lay_out(text)
         self.lines = list(self.before)
         self._newline = newline_of(text)
@@ -267,7 +269,7 @@ class TextDocument:
         entry = entry_text(key_text(key), value, self._newline)
         first = next((i for i, line in enumerate(self.lines) if line.kind == "header"), len(self.lines))
         root = [index for index in range(first) if self._is_entry(index)]
-        settings = [index for index in root if self.lines[index].path[0] != "profiles"]
+        settings = [index for index in root if self.lines[index].path[0] != self.below]
         if settings:
             self._insert(settings[-1] + 1, entry)
         elif root:

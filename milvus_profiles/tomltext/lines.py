@@ -172,7 +172,7 @@ def entry_text(key: str, value: Any, newline: str) -> str:
 
 
 def header_text(path: tuple[str, ...], newline: str) -> str:
-    """The header of a table, such as ``[profiles."a.b"]``."""
+    """The header of a table, such as ``[servers."a.b"]``."""
     return f"[{key_text(*path)}]{newline}"
 
 

@@ -17,11 +17,6 @@ import milvus_profiles as mp  # noqa: E402
 from tests.support.sockets import connections_to  # noqa: E402
 
 
-def ports(conn: mp.Connection | mp.aio.AsyncConnection) -> int:
-    """How many connections this process has to where a connection leads."""
-    return connections_to(conn._live.reach.port)
-
-
 def fill(client: Any, name: str) -> Any:
     """A collection that is neither indexed nor loaded, which takes a real server seconds."""
     from pymilvus import DataType
@@ -56,16 +51,17 @@ def use(alias: str) -> dict[str, object]:
     seen: dict[str, object] = {}
     name = f"of_{alias}"
     with mp.connect(alias) as conn:
-        alone = ports(conn)
+        port = int(mp.connection_args(alias)["uri"].rpartition(":")[2])  # of Milvus Lite too
+        alone = connections_to(port)
         first, second = conn.client(), conn.client(db_name="default")
         seen["same"] = conn.client() is first is not second
         seen["inserted"] = fill(first, name)
         seen["in default"] = second.has_collection(name)
-        seen["connections"] = ports(conn) - alone
+        seen["connections"] = connections_to(port) - alone
         first.close()
         second.has_collection(name)
         second.close()
-        asyncio.run(use_async(alias, name, seen))
+        asyncio.run(use_async(alias, name, port, seen))
         last = conn.client()
         seen["there"] = last.has_collection(name)
         last.drop_collection(name)
@@ -75,14 +71,14 @@ def use(alias: str) -> dict[str, object]:
     return seen
 
 
-async def use_async(alias: str, name: str, seen: dict[str, object]) -> None:
+async def use_async(alias: str, name: str, port: int, seen: dict[str, object]) -> None:
     conn = await mp.aio.connect(alias)
-    alone = ports(conn)
+    alone = connections_to(port)
     first, second = conn.client(), conn.client()
     seen["same"] = seen["same"] and first is second
     row = {"id": 2, "vector": [0.6, 0.8]}
     seen["async"] = [(await client.insert(name, [row]))["insert_count"] for client in (first, second)]
-    seen["async connections"] = ports(conn) - alone
+    seen["async connections"] = connections_to(port) - alone
     await first.close()
     await conn.client().insert(name, [{"id": 3, "vector": [0.6, 0.8]}])
     await mp.aio.disconnect(alias)

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
-import pkgutil
 import sys
-from dataclasses import dataclass
 
 import typer
 from typer import Argument, Context
 
-from ... import errors
 from ...config.locations import current_directory
-from ...errors import MilvusProfilesError, UsageError
+from ...errors import UsageError
 from ...masked import as_given
 from ...names import suggest
-from ...text import page_of
 from .. import keyring_access
 from ..completion_scripts import SHELLS, answer_script
+from ..help import Explanation, every
 from ..manual import GROUPS, PAGES
 from ..options import begun
 from ..output import answer, console_of, emit_json, note, say, table
 from ..session import NAME, current
 
-_DIRECTORY = "explanations"
 # What is no error's, or has more reasons than one.
 _NO_ERROR = {
     0: "0 says that all went well",
@@ -32,63 +28,6 @@ _NO_ERROR = {
     130: "130 says that it was interrupted, by Ctrl+C",
     141: "141 says that whoever read the output went away, as `head` does",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """The page of a code.
-
-    Attributes:
-        code: the stable code, such as ``tls``.
-        classes: the exceptions that have it, the most general first.
-    """
-
-    code: str
-    classes: tuple[type[MilvusProfilesError], ...]
-
-    @property
-    def exit_status(self) -> int:
-        """The exit status of most errors of this code; a class of its own may have another."""
-        return self.classes[0].exit_status
-
-    @property
-    def text(self) -> str:
-        content = pkgutil.get_data(errors.__name__.partition(".")[0], f"{_DIRECTORY}/{self.code}.md")
-        assert content is not None
-        return content.decode().rstrip("\n")
-
-    @property
-    def title(self) -> str:
-        """What it means, in a few words: the rest of the page's first line, ``# CODE: TITLE``."""
-        return self.text.partition("\n")[0].partition(": ")[2]
-
-    @property
-    def address(self) -> str:
-        return page_of(self.code)
-
-    def names(self, status: int) -> list[str]:
-        return [one.__name__ for one in self.classes if one.exit_status == status]
-
-    def as_json(self, *, whole: bool) -> dict[str, object]:
-        record: dict[str, object] = {
-            "error": self.code,
-            "exit_status": self.exit_status,
-            "classes": [{"name": one.__name__, "exit_status": one.exit_status} for one in self.classes],
-            "title": self.title,
-            "url": self.address,
-        }
-        return record | {"text": self.text} if whole else record
-
-
-def every() -> list[Explanation]:
-    """One for each code, in the order of the exit statuses; those without a status of their own come last."""
-    found: dict[str, list[type[MilvusProfilesError]]] = {}
-    # In the order of the tree, from the general to the special.
-    for one in vars(errors).values():
-        if isinstance(one, type) and issubclass(one, MilvusProfilesError):
-            found.setdefault(one.code, []).append(one)
-    pages = [Explanation(code, tuple(classes)) for code, classes in found.items()]
-    return sorted(pages, key=lambda page: (page.exit_status == 1, page.exit_status, page.code == "internal"))
 
 
 def meant(word: str) -> list[Explanation]:

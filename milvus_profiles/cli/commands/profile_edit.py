@@ -158,16 +158,16 @@ def remove(
     if not how.dry_run:
         confirm_picked(name, f"Remove {name} from {target}", how.yes)
         confirm_protected(profiles, name, "remove", how.yes)
-    result = write(target, lambda editor: editor.remove(name), dry_run=how.dry_run)
+        account = _held(account)
+    result = write(target, lambda editor: editor.remove(name), forgotten=account, dry_run=how.dry_run)
     record: dict[str, Any] = {"alias": name, "file": target.path}
     if how.dry_run:
         show_plan(result, record)
         return
-    deleted = _delete_entry(account, name) if account else False
     answer(
-        record | {"removed": True, "secret_deleted": deleted},
+        record | {"removed": True, "secret_deleted": account is not None},
         f"removed {name!r} from {target}",
-        *(["deleted its secret from the keyring"] if deleted else []),
+        *(["deleted its secret from the keyring"] if account else []),
     )
     if left is not None:
         note(f"what the keyring has for {left} stays there; --with-secret deletes that too")
@@ -189,13 +189,16 @@ def _entry_to_delete(profiles: Profiles, alias: str) -> str | None:
     return account
 
 
-def _delete_entry(account: str, alias: str) -> bool:
+def _held(account: str | None) -> str | None:
+    """The account, if the keyring has something for it."""
     try:
-        return keyring_access.keyring(current().profiles()).delete(account)
+        held = account is not None and keyring_access.keyring(current().profiles()).get(account) is not None
     except SecretUnavailableError as error:
         raise SecretUnavailableError(
-            f"the profile {alias!r} was removed, but its secret was not: {error.message}", hint=error.hint
+            f"the secret cannot be deleted, so nothing was written: {error.message}",
+            hint="leave --with-secret out, and only the profile is removed",
         ) from None
+    return account if held else None
 
 
 # --- values of arguments ---

@@ -17,7 +17,6 @@ from ...background import start
 from ...config.disclosure import shown
 from ...config.values import has_address
 from ...errors import ConfigError, MilvusProfilesError, ThreadStartError, UsageError
-from ...masked import SecretText
 from ...text import counted
 from .. import keyring_access
 from ..asking import selected_or_picked
@@ -31,7 +30,6 @@ from ..session import current
 if TYPE_CHECKING:
     from ...config.profiles import Profiles
     from ...diagnosis.report import Report
-    from ...profile import Profile
 
 
 def test(
@@ -209,27 +207,6 @@ def run_tests(
         for cancellation in cancellations.values():
             cancellation.cancel()
     return [reports[alias] for alias in names]
-
-
-def run_one(profile: Profile, secret: SecretText | None) -> Report:
-    """Test a profile that stands in no file yet, with what is going to be stored for it; None: with its reference."""
-    from ...diagnosis.stages import ProfileTest, diagnose_profile
-    from ...secrets.value import make_token
-
-    session, alias = current(), profile.alias
-    view = view_of([alias])
-    with view:
-        view.begin(alias)
-        how = ProfileTest(
-            keyring_access.context(alias, standing=profile.standing), on_stage=lambda stage: view.stage(alias, stage)
-        )
-        credential = profile.credential
-        token = None if secret is None or credential is None else make_token(credential.user, secret)
-        report = diagnose_profile(profile, how, token=token)
-        view.end(report)
-    if session.json and not report.ok:
-        emit_json([report.as_json(verbose=session.verbose > 0)])
-    return report
 
 
 def watch(

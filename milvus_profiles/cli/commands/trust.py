@@ -11,7 +11,7 @@ from typer import Argument, Option
 
 from ...config.databases import brought_databases
 from ...config.documents import read_document
-from ...config.locations import current_directory, find_project_file, named_file
+from ...config.locations import current_directory, find_project_file, named, named_file
 from ...config.trust import TrustStore
 from ...errors import ConfigError, Location, MilvusProfilesError, UsageError
 from ...text import milvus_profiles
@@ -123,7 +123,7 @@ def _path(file: str | None) -> str:
     session, cwd = current(), current_directory()
     if (file := session.config if file is None else file) is not None:
         return named_file(file, session.env, cwd)
-    if (other := session.env.get("MILVUS_PROFILES_FILE")) is not None:
+    if other := named(None, session.env):
         # No project file is in force, and nobody meant this one by a command that does not name it.
         raise UsageError(
             "MILVUS_PROFILES_FILE names the file that is read, and what is named needs no trust",
