@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import socket
@@ -76,6 +77,20 @@ def test_a_literal_token_is_the_token_and_a_password_gets_its_user() -> None:
     assert status(token.credential, token.endpoint, context()) == SecretStatus("present", "inline")
 
 
+@pytest.mark.parametrize("text", ["p:w\n", "p:w\r\n", "\ufeffp:w"])
+def test_a_literal_is_one_line_as_of_a_file(tmp_path: Path, text: str) -> None:
+    written(tmp_path / "m.toml", f'[profiles.p]\nuri = "https://h"\nuser = "u"\npassword = {json.dumps(text)}\n')
+    family = {"MILVUS_URI": "https://h", "MILVUS_USER": "u", "MILVUS_PASSWORD": text}
+    for profile in (
+        mp.load(tmp_path / "m.toml", env={})["p"],
+        mp.load(env=family, cwd=tmp_path)["default"],
+        mp.load(env={}, cwd=tmp_path).anonymous({"uri": "https://h", "user": "u", "password": text}).profile,
+        Profile(alias="p", host="h", user="u", password=SecretText(text)),
+    ):
+        assert profile.password == SecretText("p:w")
+        assert resolve(profile.credential, profile.endpoint, context()) == SecretText("u:p:w")
+
+
 def test_a_connection_without_an_alias_is_named_by_its_address() -> None:
     error = failure(Credential("inline", SecretText(""), None), context(alias=""))
     assert error.message.startswith("the connection to https://db.example:443 (inline): ")
@@ -130,9 +145,9 @@ def test_a_secret_mounted_by_kubernetes_is_followed_through_its_links(tmp_path: 
         assert file_token(mount / "token") == version
 
 
-def test_a_file_may_have_64_kib_and_no_more(tmp_path: Path) -> None:
+def test_no_more_of_a_file_is_read_than_64_kib(tmp_path: Path) -> None:
     (tmp_path / "token").write_bytes(b"x" * 65536)
-    assert len(file_token(tmp_path / "token")) == 65536
+    assert file_failure(tmp_path / "token") == f"the file {tmp_path}/token is longer than 16384 characters"
     (tmp_path / "token").write_bytes(b"x" * 65537)
     assert file_failure(tmp_path / "token") == f"the file {tmp_path}/token is larger than 64 KiB"
     assert file_failure("/dev/zero") == "the file /dev/zero is not a file but a device"

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, Location
 from ...files.regular_file import FileFault, is_given, read_given, read_regular
-from ...masked import SecretText, secret_fault
+from ...masked import SecretText, line_of, secret_fault
 from ...names import is_alias
 
 T = TypeVar("T")
@@ -168,6 +168,7 @@ def entry_of(
     elif user or info_user:
         user = user or info_user
         secret = SecretText(password) if password else info_password
+    secret = secret and line_of(secret)
     if (fault := _fault(secret, user)) is not None:
         return Unusable(origin, fault)
     fields: dict[str, Any] = {"uri": address}
