@@ -183,6 +183,11 @@ class Standing:
         """The command that adds a profile, between backticks."""
         return self.command("profile", "add", alias, "--uri", uri, *options)
 
+    def into_keyring(self, alias: str, field: str) -> str:
+        """How its token or password, which stands in a file in the clear, goes into the keyring."""
+        refer = self.command("profile", "set", alias, f"{field}={{ keyring = true }}")
+        return f"{refer}, then {self.command('secret', 'set', alias)}"
+
     def change(self, alias: str, *assignments: str) -> str:
         """How fields of it are changed (``FIELD=VALUE`` each): commands and variables between backticks."""
         variables, arguments, options, given, answers, rest = [], [], [], [], [], []

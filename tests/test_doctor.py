@@ -174,7 +174,7 @@ def test_a_secret_in_a_file_that_git_tracks(cli: Command, tmp_path: Path) -> Non
     git("init")
     warned = only(cli("doctor", "--json", cwd=repository), "tracked")
     assert warned["status"] == "warning"
-    assert "milvus-profiles secret set dev" in warned["hint"]
+    assert "`milvus-profiles profile set dev 'token={ keyring = true }'`, then" in warned["hint"]
     git("add", "milvus.toml", ".env")
     outcome = cli("doctor", "--json", cwd=repository)
     configuration, dotenv = findings(outcome, "tracked")

@@ -220,7 +220,7 @@ def _assignment(alias: str, text: str, target: Target) -> tuple[tuple[str, ...],
     if path[0] in SECRET_FIELDS and len(path) == 1:
         raise UsageError(
             f"{path[0]} is not set by an argument, which other users of the machine can see",
-            hint=f"store it in the keyring with {current().remedy('secret', 'set', alias)}, or give a reference: "
+            hint=f"keep it in the keyring: {target.standing.into_keyring(alias, path[0])}; or give a reference: "
             f"`{path[0]}.env=NAME`, `{path[0]}.file=PATH`",
         )
     if known.kind == "array":
