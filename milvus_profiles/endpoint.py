@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 from .errors import ConfigError
 from .files.paths import absolute_path
 from .masked import even_half_made
-from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
+from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted, unprintable
 
 DEFAULT_PORT = 19530
 """Milvus's gRPC port, used where an address names none."""
@@ -170,8 +170,8 @@ def _read(text: str) -> Address | tuple[Literal["unix", "lite"], str]:
     # Files and sockets may have any printable name; a host may not (see _host).
     if len(text) > _LONGEST:
         raise AddressError(f"the address is longer than {_LONGEST} characters", hint="shorten it")
-    if not text.isprintable():
-        raise AddressError("the address contains a control character", hint="remove it")
+    if (char := unprintable(text)) is not None:
+        raise AddressError(f"the address contains {char}", hint="remove it")
     if has_placeholder(text):
         raise AddressError("the address contains ${…}", hint=UNEXPANDED)
     if is_quoted(text):

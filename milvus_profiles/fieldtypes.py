@@ -20,7 +20,7 @@ from .files.paths import absolute_path
 from .files.regular_file import PEM_LIMIT, FileFault, is_pem, read_regular
 from .masked import MASK, SecretText, as_given, without_secrets
 from .names import some, suggest_field
-from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
+from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted, unprintable
 
 DAY = 86_400.0
 _UNREADABLE = "cannot be read: "
@@ -55,8 +55,10 @@ def _plain_ascii(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    if not text or not text.isprintable():
-        raise invalid("must not be empty or hold control characters")
+    if not text:
+        raise invalid("must not be empty")
+    if (char := unprintable(text)) is not None:
+        raise invalid(f"contains {char}")
     return text
 
 

@@ -43,6 +43,21 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def unprintable(text: str) -> str | None:
+    """The first character of a text that :func:`printable` spells out, by number and name; None where there is none."""
+    if text.isprintable():
+        return None
+    return numbered(next(c for c in text if not c.isprintable()))
+
+
+def numbered(char: str) -> str:
+    """A character by its number and name: it may not be seen, or look like another one."""
+    import unicodedata  # here, as completion asks for none
+
+    is_control = unicodedata.category(char) == "Cc"  # these have no names
+    return f"U+{ord(char):04X} ({unicodedata.name(char, 'a control character' if is_control else 'without a name')})"
+
+
 def counted(number: float, noun: str) -> str:
     """A number of things, in words.
 

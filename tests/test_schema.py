@@ -71,7 +71,7 @@ SCHEMA = file_schema()
 # refers to.
 BEYOND = re.compile(
     r"(?:[a-z_.]+: )?(?:the (?:host|address|port) |must name its port|extends names|retry\.max is below|"
-    r"soft_limit is above|min_idle_per_key is above|must be text in UTF-8|must not be empty or hold control|"
+    r"soft_limit is above|min_idle_per_key is above|must be text in UTF-8|contains U\\+|"
     r"Milvus Lite has no TLS)|.*(?:cannot read|is not a PEM file|but the uri names the database)"
 )
 # What it extends gives the rest of these.

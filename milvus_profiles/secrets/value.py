@@ -16,9 +16,9 @@ from collections.abc import Callable, Hashable
 from ..background import SingleFlight
 from ..endpoint import Endpoint
 from ..errors import ConfigError
-from ..masked import SecretText, line_of
+from ..masked import SECRET_LONGEST, SecretText, line_of
 
-SIZE_LIMIT = 64 * 1024
+SIZE_LIMIT = SECRET_LONGEST
 """Bytes that a file or the output of a command may have."""
 
 

@@ -16,6 +16,7 @@ from ...errors import ConfigError, Location
 from ...files.regular_file import FileFault, is_given, read_given, read_regular
 from ...masked import SecretText, line_of, secret_fault
 from ...names import is_alias
+from ...text import unprintable
 
 T = TypeVar("T")
 
@@ -192,6 +193,8 @@ def entry_of(
 def _fault(secret: SecretText | None, user: str | None) -> str | None:
     if secret and (fault := secret_fault(secret)) is not None:
         return f"its secret {fault}"
-    if user is not None and (":" in user or not user.isprintable()):
-        return "the name of its user holds a colon or a control character"
+    if user is not None and ":" in user:
+        return "the name of its user holds a colon"
+    if user is not None and (char := unprintable(user)) is not None:
+        return f"the name of its user holds {char}"
     return None
