@@ -252,7 +252,7 @@ def parse_host(text: str) -> str:
     if text.startswith("[") and text.endswith("]"):
         text = text[1:-1]
         if ":" not in text:
-            raise AddressError("brackets hold something that is not an IPv6 address")
+            raise AddressError("brackets hold something that is not an IPv6 address", hint="write [::1]:19530")
     if not text:
         raise AddressError("the host is empty", hint="write host:port")
     if len(text) > _HOST_MAX:  # the parsers below are slow on more
@@ -263,7 +263,10 @@ def parse_host(text: str) -> str:
         try:
             v6 = ipaddress.IPv6Address(text)
         except ValueError:
-            raise AddressError("the host is not a valid IPv6 address", hint="write it as [::1]:19530") from None
+            raise AddressError(
+                "the host has a colon in it and is no IPv6 address",
+                hint="write the host alone, such as db.example or ::1: its port and a user have fields of their own",
+            ) from None
         # Python spells ::ffff:127.0.0.1 in two ways depending on its version; the address reached is the IPv4 one.
         return str(v6.ipv4_mapped or v6)
     name = _ascii(text)

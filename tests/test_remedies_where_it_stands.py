@@ -205,6 +205,20 @@ def test_so_does_the_command_of_an_export(cli: Command, project: Path) -> None:
     assert pasted(told) == f"milvus-profiles --config '{path}' exec a -- COMMAND"
 
 
+def test_what_is_wrong_with_a_value_is_told_where_it_stands(cli: Command, project: Path) -> None:
+    family: dict[str, str | None] = {"MILVUS_URI": "http://h"}
+    assert hint(cli, env=family | {"MILVUS_TOKEN": "a\nb"}) == "set MILVUS_TOKEN to the right one"
+    assert hint(cli, env=family | {"MILVUS_USER": "a:b"}).endswith(": `MILVUS_USER=NAME`")
+    assert hint(cli, env={"MILVUS_PROFILES__A__URI": "h", "MILVUS_PROFILES__A__TIMEOUT": "-1"}) == (
+        "correct it: `MILVUS_PROFILES__A__TIMEOUT=VALUE`"
+    )
+    assert remedy(lambda: mp.connect(uri="http://h", timeout=-1)) == "correct it: connect with timeout=VALUE"
+    assert remedy(lambda: mp.connect(uri="http://h", token="a\nb")) == "give another token"
+    assert remedy(lambda: mp.connect(uri="m.db", ssl=True)) == "take ssl away: connect without ssl="
+    assert "hint: give another one\n" in cli("add", "a", "h", "--ca", "missing", status=3).stderr
+    assert "give the variable such" in cli("test", env={"MILVUS_PROFILES__A__TIMEOUT": "x"}, status=3).stderr
+
+
 @pytest.mark.parametrize("fields", ['token = "canary"', 'user = "root"\npassword = "canary"'])
 def test_the_way_of_a_literal_into_the_keyring_can_be_pasted(
     cli: Command, project: Path, keyring_session: KeyringSession, fields: str
