@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 from .errors import ConfigError
 from .files.paths import absolute_path
 from .masked import even_half_made
-from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
+from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted, unprintable
 
 DEFAULT_PORT = 19530
 """Milvus's gRPC port, used where an address names none."""
@@ -170,8 +170,8 @@ def _read(text: str) -> Address | tuple[Literal["unix", "lite"], str]:
     # Files and sockets may have any printable name; a host may not (see _host).
     if len(text) > _LONGEST:
         raise AddressError(f"the address is longer than {_LONGEST} characters", hint="shorten it")
-    if not text.isprintable():
-        raise AddressError("the address contains a control character", hint="remove it")
+    if (char := unprintable(text)) is not None:
+        raise AddressError(f"the address contains {char}", hint="remove it")
     if has_placeholder(text):
         raise AddressError("the address contains ${…}", hint=UNEXPANDED)
     if is_quoted(text):
@@ -252,7 +252,7 @@ def parse_host(text: str) -> str:
     if text.startswith("[") and text.endswith("]"):
         text = text[1:-1]
         if ":" not in text:
-            raise AddressError("brackets hold something that is not an IPv6 address")
+            raise AddressError("brackets hold something that is not an IPv6 address", hint="write [::1]:19530")
     if not text:
         raise AddressError("the host is empty", hint="write host:port")
     if len(text) > _HOST_MAX:  # the parsers below are slow on more
@@ -263,7 +263,10 @@ def parse_host(text: str) -> str:
         try:
             v6 = ipaddress.IPv6Address(text)
         except ValueError:
-            raise AddressError("the host is not a valid IPv6 address", hint="write it as [::1]:19530") from None
+            raise AddressError(
+                "the host has a colon in it and is no IPv6 address",
+                hint="write the host alone, such as db.example or ::1: its port and a user have fields of their own",
+            ) from None
         # Python spells ::ffff:127.0.0.1 in two ways depending on its version; the address reached is the IPv4 one.
         return str(v6.ipv4_mapped or v6)
     name = _ascii(text)

@@ -20,7 +20,7 @@ from .files.paths import absolute_path
 from .files.regular_file import PEM_LIMIT, FileFault, is_pem, read_regular
 from .masked import MASK, SecretText, as_given, without_pairs
 from .names import some, suggest_field
-from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted
+from .text import IN_QUOTES, UNEXPANDED, has_placeholder, is_quoted, unprintable
 
 DAY = 86_400.0
 _UNREADABLE = "cannot be read: "
@@ -55,8 +55,10 @@ def _plain_ascii(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    if not text or not text.isprintable():
-        raise invalid("must not be empty or hold control characters")
+    if not text:
+        raise invalid("must not be empty")
+    if (char := unprintable(text)) is not None:
+        raise invalid(f"contains {char}")
     return text
 
 
@@ -73,7 +75,7 @@ def _absolute_path(path: str) -> str:
     try:
         return absolute_path(_printable(path), base=os.curdir)
     except ConfigError as error:
-        raise invalid(error.message) from None
+        raise invalid(error.message, error.hint) from None
 
 
 def _pem(path: str, info: ValidationInfo) -> str:
@@ -96,7 +98,7 @@ def _host(text: str) -> str:
     try:
         return parse_host(_final(text))
     except AddressError as error:
-        raise invalid(error.message) from None
+        raise invalid(error.message, error.hint) from None
 
 
 def _proxy(text: str) -> str:
@@ -105,7 +107,7 @@ def _proxy(text: str) -> str:
     try:
         address = parse_address(text)
     except AddressError as error:
-        raise invalid(error.message) from None
+        raise invalid(error.message, error.hint) from None
     if address.database is not None:
         raise invalid("must be http://HOST:PORT without a path")
     if not re.search(r":[0-9]+/?$", text):
@@ -325,6 +327,12 @@ def rows_of(model: Model, prefix: str = "") -> list[tuple[str, str]]:
     return rows
 
 
-def conflict(fields: tuple[str, ...], message: str, hint: str | None = None) -> PydanticCustomError:
-    """A fault between fields; ``fields`` names them, the first being where the error points (see config/invalid.py)."""
-    return PydanticCustomError("conflict", "{message}", {"message": message, "fields": fields, "hint": hint})
+def conflict(
+    fields: tuple[str, ...], message: str, hint: str | None = None, remedy: str | None = None
+) -> PydanticCustomError:
+    """A fault between fields; ``fields`` names them, the first being where the error points (see config/invalid.py).
+
+    ``remedy`` follows the hint: ``FIELD=VALUE`` to be set, or ``FIELD`` to be taken away, where that stands.
+    """
+    context = {"message": message, "fields": fields, "hint": hint, "remedy": remedy}
+    return PydanticCustomError("conflict", "{message}", context)

@@ -169,24 +169,45 @@ class SecretText:
         return {"type": "string", "format": "password", "writeOnly": True}
 
 
-def secret_fault(secret: SecretText) -> str | None:
-    """What keeps the secret from being sent, as the end of a sentence; None if nothing does.
+SECRET_LONGEST = 1 << 16
+"""Characters of a secret, wherever it stands: as many as bytes of a file or of a program's output are read."""
 
-    It sees the secret in the clear and so raises nothing: the caller, whose locals hold only masked values, does.
-    A secret travels in a header, base64-encoded from UTF-8: anything printable may stand in it, and a tab; a line break
-    may not.
+UNSENT = r"\u0000-\u0008\u000a-\u001f\u007f"
+"""Characters that no secret has, for a set of a regular expression.  Milvus takes a tab in a password."""
+
+
+def line_of(text: SecretText) -> SecretText:
+    """The secret that a text is written for: without what editors, ``echo`` and PowerShell add to it.
+
+    That is a byte order mark at its beginning and one newline at its end (``\\n`` or ``\\r\\n``).
+    """
+    line = SecretText(text.reveal().removeprefix("\ufeff"))
+    return SecretText(line.reveal()[:-1].removesuffix("\r")) if line.reveal().endswith("\n") else line
+
+
+def secret_fault(secret: SecretText) -> str | None:
+    """What keeps the secret, a line as :func:`line_of` gives it, from being sent; None if nothing does.
+
+    It is the end of a sentence.  It sees the secret in the clear and so raises nothing: the caller, whose locals hold
+    only masked values, does.  A secret travels in a header, base64-encoded from UTF-8: anything printable may stand in
+    it, and a tab; a line break may not.
     """
     if not secret:
         return "is empty"
+    if len(secret.reveal()) > SECRET_LONGEST:
+        return f"is longer than {SECRET_LONGEST} characters"
+    if not secret.reveal().strip("*"):
+        return "is a row of asterisks: the mask of a secret, not the secret"
     if is_placeholder(secret.reveal()):
         return "is ${…} itself, which nothing has put a value in place of"
+    if secret.reveal().isprintable():  # a tenth of the time: thousands of profiles may inherit one text
+        return None
     return next((fault for pattern, fault in _FAULTS if pattern.search(secret.reveal())), None)
 
 
 _FAULTS = (
     (re.compile(r"[\r\n]"), "has several lines"),
-    # Not a tab: Milvus takes one in a password.
-    (re.compile(r"[\x00-\x08\x0b-\x1f\x7f]"), "contains a control character"),
+    (re.compile(f"[{UNSENT}]"), "contains a control character"),
     # Python reads a byte that is not UTF-8 in a variable as half of a surrogate pair, which nothing can encode.
     (re.compile(r"[\ud800-\udfff]"), "is not UTF-8 text"),
 )

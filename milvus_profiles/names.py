@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
+from .text import numbered
+
 ALIAS_PATTERN = "[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*"
 ALIAS_LONGEST = 64
 """Characters of an alias at most."""
@@ -91,12 +93,10 @@ def foreign_letter(text: str) -> str:
 
     Empty where there is none, or where it does not print and is seen in the message as it is.
     """
-    import unicodedata
-
     char = next((char for char in text if not char.isascii() and char.isprintable()), None)
     if char is None:
         return ""
-    return f": {char!r} is U+{ord(char):04X} ({unicodedata.name(char, 'without a name')})"
+    return f": {char!r} is {numbered(char)}"
 
 
 _WORD_MAX = 100  # longer than any name here; comparing takes time that grows with the product of the lengths

@@ -66,7 +66,7 @@ class PoolSettings(Model):
     @model_validator(mode="after")
     def _limits(self) -> PoolSettings:
         if self.soft_limit > self.hard_limit:
-            raise invalid("soft_limit is above hard_limit")
+            raise invalid("soft_limit is above hard_limit", "lower the one, or raise the other")
         if self.min_idle_per_key > self.max_total_per_key:
-            raise invalid("min_idle_per_key is above max_total_per_key")
+            raise invalid("min_idle_per_key is above max_total_per_key", "lower the one, or raise the other")
         return self

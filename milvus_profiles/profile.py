@@ -75,7 +75,7 @@ class SSL(TLSSettings, Model):
     def _pairs(self) -> SSL:
         if (self.cert is None) != (self.key is None):
             given, missing = ("cert", "key") if self.key is None else ("key", "cert")
-            raise invalid(f"ssl.{given} needs ssl.{missing} beside it")
+            raise invalid(f"ssl.{given} needs ssl.{missing} beside it", f"give ssl.{missing}, too, or none of the two")
         return self
 
 
@@ -97,7 +97,7 @@ class Retry(RetryPolicy, Model):
     @model_validator(mode="after")
     def _order(self) -> Retry:
         if self.max < self.initial:
-            raise invalid("retry.max is below retry.initial")
+            raise invalid("retry.max is below retry.initial", "raise retry.max, or lower retry.initial")
         return self
 
 
@@ -213,13 +213,19 @@ class Profile(Connectable, Tabular, Model):
         if self.uri is not None:
             for other in ("host", "port"):
                 if getattr(self, other) is not None:
-                    raise conflict(("uri", other), f"uri and {other} are both given: the uri holds the whole address")
+                    message = f"uri and {other} are both given: the uri holds the whole address"
+                    raise conflict(("uri", other), message, "keep one of them", other)
         try:
             address = address_of(self.uri, self.host, self.port)
         except AddressError as error:
             raise conflict(("uri",), error.message, error.hint) from None
         if self.user is not None and ":" in self.user:
-            raise conflict(("user",), "the user's name contains a colon, which ends the name in Milvus's token")
+            raise conflict(
+                ("user",),
+                "the user's name contains a colon, which ends the name in Milvus's token",
+                "give the name alone, and the password by itself",
+                "user=NAME",
+            )
         if self.token is not None and self.password is not None:
             raise conflict(
                 ("token", "password"),
@@ -231,22 +237,27 @@ class Profile(Connectable, Tabular, Model):
         if self.pool is not None:
             for name in POOL_WIDE:
                 if name in self.pool.model_fields_set:
-                    raise conflict((name,), f"{name} is a setting of a whole pool, not of one profile")
+                    message = f"{name} is a setting of a whole pool, not of one profile"
+                    raise conflict((name,), message, f"give it to the pool: PoolSettings({name}=…)")
         object.__setattr__(self, "_address", address)
         return self
 
     def _check_address(self, address: Address) -> None:
         if address.tls and self.ssl is False:
-            raise conflict(("ssl", "uri"), "ssl = false contradicts https:// in the uri")
+            message = "ssl = false contradicts https:// in the uri"
+            raise conflict(("ssl", "uri"), message, "spell http:// if plaintext is meant, or take ssl away", "ssl")
         if address.kind == "lite" and self.ssl:
-            raise conflict(("ssl",), "Milvus Lite has no TLS: it runs inside this process")
+            raise conflict(("ssl",), "Milvus Lite has no TLS: it runs inside this process", "take ssl away", "ssl")
         if self.password is not None and self.user is None:
-            raise conflict(("password",), "password needs user beside it")
+            message = "password needs user beside it"
+            raise conflict(("password",), message, "name whose it is, or give a token instead", "user=NAME")
         if address.database is not None:
             if self.db_name is not None and self.db_name != address.database:
                 raise conflict(
                     ("db_name", "uri"),
                     f"db_name is {as_given(self.db_name)!r}, but the uri names the database {address.database!r}",
+                    "keep one of them",
+                    "db_name",
                 )
             vars(self)["db_name"] = address.database
 

@@ -12,12 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Priv
 
 from .connectable import CommandSource, EnvSource, FileSource, KeyringSource
 from .fieldtypes import AbsolutePath, Model, VariableName, as_boolean, as_tuple, invalid
-from .masked import SecretText, secret_fault
+from .masked import SECRET_LONGEST, UNSENT, SecretText, line_of, secret_fault
 from .text import UNEXPANDED, is_placeholder
-
-_LONGEST = 1 << 14  # twice what a gRPC server takes as metadata, if it is not told otherwise
-
-_SENT = r"[^\u0000-\u0008\u000a-\u001f\u007f]"  # as secret_fault() has it
 
 
 class KeyringRef(KeyringSource, Model):
@@ -112,16 +108,19 @@ def _one_form(value: Any) -> Any:
 
 
 def _literal_secret(value: SecretText) -> SecretText:
-    text = value.reveal()
-    # First, as it takes no time: thousands of profiles may inherit one text.
-    if len(text) > _LONGEST:
-        raise invalid(f"is longer than {_LONGEST} characters")
+    value = line_of(value)
     if (fault := secret_fault(value)) is not None:
-        hint = f'{UNEXPANDED}; a file names a variable so: {{ env = "NAME" }}' if is_placeholder(text) else None
-        raise invalid(fault, hint)
-    if not text.strip("*"):
-        raise invalid("is a row of asterisks: the mask of a secret, not the secret")
+        is_unexpanded = is_placeholder(value.reveal())
+        raise invalid(fault, f'{UNEXPANDED}; a file names a variable so: {{ env = "NAME" }}' if is_unexpanded else None)
     return value
+
+
+# The JSON Schema's words for that, with what line_of() takes away.
+_LITERAL = {
+    "maxLength": SECRET_LONGEST + len("\ufeff\r\n"),
+    "pattern": rf"^[^{UNSENT}]+(\r?\n)?$",
+    "not": {"pattern": r"^\*+(\r?\n)?$"},
+}
 
 
 SecretSource = Annotated[
@@ -129,7 +128,7 @@ SecretSource = Annotated[
         Annotated[
             SecretText,
             AfterValidator(_literal_secret),
-            Field(json_schema_extra={"maxLength": _LONGEST, "pattern": f"^{_SENT}+$", "not": {"pattern": r"^\*+$"}}),
+            Field(json_schema_extra=_LITERAL),
             Tag("<inline>"),
         ],
         Annotated[KeyringRef, Tag("<keyring>")],

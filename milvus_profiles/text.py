@@ -43,6 +43,21 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def unprintable(text: str) -> str | None:
+    """The first character of a text that :func:`printable` spells out, by number and name; None where there is none."""
+    if text.isprintable():
+        return None
+    return numbered(next(c for c in text if not c.isprintable()))
+
+
+def numbered(char: str) -> str:
+    """A character by its number and name: it may not be seen, or look like another one."""
+    import unicodedata  # here, as completion asks for none
+
+    is_control = unicodedata.category(char) == "Cc"  # these have no names
+    return f"U+{ord(char):04X} ({unicodedata.name(char, 'a control character' if is_control else 'without a name')})"
+
+
 def counted(number: float, noun: str) -> str:
     """A number of things, in words.
 
@@ -123,6 +138,9 @@ CALL, OPTIONS, ANSWERS = "=", "--", "?"
 """In the place of a prefix of variables: a call of ``connect`` makes the profile, or options of the command line do, or
 answers to questions."""
 
+ARGUMENT = "=…"
+"""The end of the name of what an argument of ``profile set`` gives."""
+
 # What `add` has options for, and what it asks; another field is set once the profile is written.
 _OPTIONS = frozenset({"uri", "host", "port", "db_name", "user", "description", "ssl", "allow_insecure"})
 _ASKED = {
@@ -144,7 +162,8 @@ class Standing:
         file: the file that declares it, if that was named, so that a command must name it too.
         prefix: how the variables of its fields begin, if the environment declares it; :data:`CALL` or :data:`OPTIONS`
             if no file and no variable does; the path of what a shell gave in the place of a file, if that does.
-        variables: field to the variable (``NAME``), the argument (``uri=``) or the option (``--uri``) that sets it.
+        variables: field to the variable (``NAME``), the argument of a call (``uri=``) or of ``profile set``
+            (``uri=…``), or the option (``--uri``) that sets it.
         source: the profiles that it was taken from, something else if another process did; None where it was not taken.
     """
 
@@ -183,13 +202,18 @@ class Standing:
         """The command that adds a profile, between backticks."""
         return self.command("profile", "add", alias, "--uri", uri, *options)
 
+    def into_keyring(self, alias: str, field: str) -> str:
+        """How its token or password, which stands in a file in the clear, goes into the keyring."""
+        refer = self.command("profile", "set", alias, f"{field}={{ keyring = true }}")
+        return f"{refer}, then {self.command('secret', 'set', alias)}"
+
     def change(self, alias: str, *assignments: str) -> str:
         """How fields of it are changed (``FIELD=VALUE`` each): commands and variables between backticks."""
         variables, arguments, options, given, answers, rest = [], [], [], [], [], []
         for assignment in assignments:
             field, _, value = assignment.partition("=")
             name = self._name(field)
-            if name is None:
+            if name is None or name.endswith(ARGUMENT):
                 rest.append(assignment)
             elif name == ANSWERS:
                 answers.append(f"correct {_ASKED[field]}" + (f": {value}" if field in ("uri", "db_name") else ""))
@@ -238,7 +262,7 @@ class Standing:
             return self.command("profile", "unset", alias, field)
         if names[0].endswith("="):
             return f"connect without {field}="
-        if names[0].startswith("--"):
+        if names[0].startswith("--") or names[0].endswith(ARGUMENT):
             return f"leave {names[0]} out"
         return f"remove the variable {' and '.join(names)}" if sys.platform == "win32" else command("unset", *names)
 

@@ -360,6 +360,12 @@ NO_USER = "the address contains user information, which is what stands before an
         ("set one keepalive=3", None, "keepalive=…: keepalive is a table", "set its keys one by one: time, timeout"),
         ("set one uri=http://h:99999", "uri=", NO_PORT, ""),
         ("set one uri=http://root:canary-7f3a@h", "uri=", NO_USER, ""),
+        ("set one timeout=-1", "timeout=…", "timeout must be more than 0", "profile set one timeout=VALUE`"),
+        ("set one db_name=a timeout=-1", "timeout=…", "timeout must be more than 0", ""),
+        ("set one keepalive.time=1", "keepalive.time=…", "keepalive.time is below 5 seconds, the least", ""),
+        ("set one keepalive={time=1}", "keepalive=…", "keepalive.time is below 5 seconds, the least", ""),
+        ("set one ssl.cert=ssl.pem", "ssl.cert=…", "ssl.cert needs ssl.key beside it", ""),
+        ("set one host=x", "host=…", "uri and host are both given", "leave host=… out"),
         ("add two --uri http://h:99999", "--uri", NO_PORT, ""),
         ("add two --uri http://root:canary-7f3a@h", "--uri", NO_USER, ""),
     ],
@@ -369,7 +375,8 @@ def test_a_value_that_is_wrong_is_refused_with_its_argument_and_a_remedy(
 ) -> None:
     (cli.cwd / "milvus.toml").write_text('[profiles.one]\nuri = "https://h"\n')
     outcome = cli("profile", *words.split(), "--dry-run", "--json", status=3)
-    assert (outcome.error["error"], outcome.error["message"]) == ("config", message)
+    assert outcome.error["error"] == "config"
+    assert outcome.error["message"].startswith(message)
     assert outcome.error["location"] == location
     assert outcome.error["hint"]
     assert hint in outcome.error["hint"]

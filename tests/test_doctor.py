@@ -164,7 +164,8 @@ def test_a_secret_in_a_file_that_git_tracks(cli: Command, tmp_path: Path) -> Non
         subprocess.run(["git", *words], cwd=repository, check=True, capture_output=True)
 
     git("init")
-    check(cli("doctor", "--json", cwd=repository), "tracked", "warning", "", "milvus-profiles secret set dev")
+    hint = "`milvus-profiles profile set dev 'token={ keyring = true }'`, then"
+    check(cli("doctor", "--json", cwd=repository), "tracked", "warning", "", hint)
     git("add", "milvus.toml", ".env")
     configuration, dotenv = findings(cli("doctor", "--json", cwd=repository), "tracked")
     assert configuration["status"] == dotenv["status"] == "failed"

@@ -206,10 +206,13 @@ REFUSED = {
     "backslash": ["http://h\\x"],
     "query": ["http://h?x=1"],
     "fragment": ["http://h#x"],
-    "control": [
-        "http://h\n", "http://h\t", "http://h\x00.example", "http://h\x1b[31m", "http://h\x7f", "http://h\u200b",
-        "http://h\u2028", "http://h\xa0", "unix:/run/\x00.sock", "a\nb.db",
+    "(a control character)": [
+        "http://h\n", "http://h\t", "http://h\x00.example", "http://h\x1b[31m", "http://h\x7f", "unix:/run/\x00.sock",
+        "a\nb.db",
     ],
+    "U+200B (ZERO WIDTH SPACE)": ["http://h\u200b"],
+    "U+2028 (LINE SEPARATOR)": ["http://h\u2028"],
+    "U+00A0 (NO-BREAK SPACE)": ["http://h\xa0"],
     "percent": ["http://h%2e.example", "[fe80::1%25eth0]:1", "[fe80::1%eth0]:1"],
     "user information": ["http://root:pw@h", "root@h:19530", "http://h/db@x", "root:pw@h/my.db", "root:pw@my.db"],
     "port": ["h:my.db"],

@@ -304,7 +304,7 @@ def test_true_beside_its_own_table_says_nothing_more(table: str, leaf: str) -> N
         ({"MILVUS_URI": f"http://root:{CANARY}@h"}, "MILVUS_URI"),
         ({"MILVUS_URI": "http://h", "MILVUS_PASSWORD": CANARY}, "MILVUS_PASSWORD"),
         ({"MILVUS_URI": "http://h/a", "MILVUS_DB": "b"}, "MILVUS_DB"),
-        ({"MILVUS_URI": "http://h", "MILVUS_TOKEN": f"{CANARY}\n"}, "MILVUS_TOKEN"),
+        ({"MILVUS_URI": "http://h", "MILVUS_TOKEN": f"{CANARY}\nx"}, "MILVUS_TOKEN"),
         ({"MILVUS_URI": "http://h", "MILVUS_ALLOW_INSECURE": "maybe"}, "MILVUS_ALLOW_INSECURE"),
     ],
 )
@@ -313,6 +313,7 @@ def test_contradictions_between_fields_are_found_with_their_variables(env: dict[
     prefix = "" if of_family else PREFIX
     with refused(at=prefix + source) as caught:
         profile("default" if of_family else "p", {prefix + name: value for name, value in env.items()})
+    assert caught.value.hint
     assert CANARY not in str(caught.value)
 
 
@@ -517,7 +518,7 @@ def attempt(make: Callable[[], Any]) -> Any:
         ("MILVUS_PROFILES__P__TOKN", CANARY),
         ("MILVUS_PROFILES__P__PASSWORD__ENV", f"{CANARY}-"),
         ("MILVUS_PROFILES__P__SSL", CANARY),
-        ("MILVUS_PROFILES__P__TOKEN", f"{CANARY}\n"),
+        ("MILVUS_PROFILES__P__TOKEN", f"{CANARY}\nx"),
         ("MILVUS_PROFILES__P__PASSWORD", CANARY),
         ("MILVUS_PROFILES__P__TOKEN_FILE", f"{CANARY}\n"),
         ("MILVUS_PROFILES_X", CANARY),

@@ -293,3 +293,12 @@ def run(cli: Command, line: str, keyring: KeyringSession) -> tuple[int, str]:
         shell = Command(["bash", "-euo", "pipefail", "-c", line], cli.home, cli.cwd)
         outcome = shell(env=VARIABLES_HERE, keyring=keyring)
     return outcome.returncode, outcome.stdout + outcome.stderr
+
+
+@pytest.mark.parametrize(
+    "words", ["test --junit", "export a --to", "profile test --timeout", "config validate --config"]
+)
+def test_an_option_without_its_value_leads_to_the_help_of_its_command(words: str, cli: Command) -> None:
+    path = words.rpartition(" --")[0].removesuffix(" a")
+    error = cli(*words.split(), status=2).stderr
+    assert f"`milvus-profiles {path} --help` shows what there is" in error

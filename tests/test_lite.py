@@ -118,7 +118,7 @@ def test_starting_and_stopping_from_many_threads_leaves_nothing_behind(tmp_path:
         MilvusLite(PATH).close()  # nobody holds its lock
         """,
         tmp_path,
-        env={"PYTHON_DOTENV_DISABLED": "1"},
+        PYTHON_DOTENV_DISABLED="1",
     )
     assert told == {"failed": [], "answering": []}
 

@@ -425,7 +425,7 @@ def test_a_profile_without_a_literal_secret_is_pickled_whole() -> None:
 WITH_A_SECRET: list[dict[str, Any]] = [
     {"token": CANARY, "timeout": "x"}, {"token": CANARY, "tokn": CANARY}, {"token": CANARY, "password": CANARY},
     {"token": {"env": "A", "default": CANARY}},
-    {"token": CANARY + "\n"}, {"token": {"keyring": CANARY}}, {"token": {"env": CANARY}}, {"token": {CANARY: CANARY}},
+    {"token": CANARY + "\nx"}, {"token": {"keyring": CANARY}}, {"token": {"env": CANARY}}, {"token": {CANARY: CANARY}},
     {"token": {"command": CANARY}}, {"token": {"command": [CANARY, 5]}}, {"token": [CANARY]},
     {"uri": f"http://root:{CANARY}@h"}, {"host": f"root:{CANARY}@h"}, {"proxy": f"http://root:{CANARY}@h:1"},
     {"uri": "http://h", "user": f"root:{CANARY}"}, {"password": CANARY, "uri": "http://h"}, {"ssl": CANARY},

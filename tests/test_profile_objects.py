@@ -203,6 +203,13 @@ def test_an_address_in_the_place_of_an_alias_is_recognised(text: str, profiles: 
     assert caught.value.hint.startswith("that is an address: connect(uri=…) in a program")
 
 
+@pytest.mark.parametrize("text", ["root:hunter2", "root:123456", "http://root:hunter2@h"])
+def test_a_user_with_a_password_is_no_address(text: str, profiles: mp.Profiles) -> None:
+    with pytest.raises(mp.UnknownProfileError) as caught:
+        mp.connect(text, profiles=profiles)
+    assert "address" not in (caught.value.hint or "")
+
+
 def test_a_port_may_be_a_text_of_digits(uri: str) -> None:
     with mp.connect(host="127.0.0.1", port=uri.rpartition(":")[2]) as connection:
         assert f"http://127.0.0.1:{connection.endpoint.port}" == uri

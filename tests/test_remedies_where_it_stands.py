@@ -203,3 +203,44 @@ def test_so_does_the_command_of_an_export(cli: Command, project: Path) -> None:
     path.write_text('[profiles.a]\nuri = "./m.db"\n')
     told = cli("--config", path, "export", "a", "--to", "java", status=3).stderr
     assert pasted(told) == f"milvus-profiles --config '{path}' exec a -- COMMAND"
+
+
+def test_what_is_wrong_with_a_value_is_told_where_it_stands(cli: Command, project: Path) -> None:
+    family: dict[str, str | None] = {"MILVUS_URI": "http://h"}
+    assert hint(cli, env=family | {"MILVUS_TOKEN": "a\nb"}) == "set MILVUS_TOKEN to the right one"
+    assert hint(cli, env=family | {"MILVUS_USER": "a:b"}).endswith(": `MILVUS_USER=NAME`")
+    assert hint(cli, env={"MILVUS_PROFILES__A__URI": "h", "MILVUS_PROFILES__A__TIMEOUT": "-1"}) == (
+        "correct it: `MILVUS_PROFILES__A__TIMEOUT=VALUE`"
+    )
+    assert remedy(lambda: mp.connect(uri="http://h", timeout=-1)) == "correct it: connect with timeout=VALUE"
+    assert remedy(lambda: mp.connect(uri="http://h", token="a\nb")) == "give another token"
+    assert remedy(lambda: mp.connect(uri="m.db", ssl=True)) == "take ssl away: connect without ssl="
+    assert "hint: give another one\n" in cli("add", "a", "h", "--ca", "missing", status=3).stderr
+    assert "give the variable such" in cli("test", env={"MILVUS_PROFILES__A__TIMEOUT": "x"}, status=3).stderr
+
+
+@pytest.mark.parametrize("fields", ['token = "canary"', 'user = "root"\npassword = "canary"'])
+def test_the_way_of_a_literal_into_the_keyring_can_be_pasted(
+    cli: Command, project: Path, keyring_session: KeyringSession, fields: str
+) -> None:
+    text = f'[profiles.p]\nuri = "https://h{os.urandom(4).hex()}.example"\n{fields}\n'
+    written(project / "milvus.toml", text)
+    cli("trust", project / "milvus.toml", status=0)
+    told = [
+        tracked(cli)["hint"],
+        cli("config", "validate", status=0).stderr,
+        cli("secret", "set", "p", status=3).stderr,
+        cli("profile", "set", "p", f"{fields.split()[-3]}=x", status=2).stderr,
+    ]
+    [commands] = {tuple(re.findall("`(milvus-profiles [^`]*)`", each)) for each in told}
+    for command in commands:
+        cli(*shlex.split(command)[1:], keyring=keyring_session, input="Milvus\n", status=0)
+    assert "canary" not in (project / "milvus.toml").read_text()
+    assert cli("secret", "status", "p", "--json", keyring=keyring_session, status=0).json["present"]
+    assert tracked(cli)["status"] == "ok"
+
+
+def tracked(cli: Command) -> dict[str, str]:
+    """What doctor says of secrets in files."""
+    found: list[dict[str, str]] = cli("doctor", "--json").json["findings"]
+    return next(one for one in found if one["name"] == "tracked")

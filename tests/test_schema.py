@@ -36,7 +36,7 @@ WRONG_LINES = [
     "retry = { attempts = 9 }", "token = { env = 'X', file = 'y' }", "token = { keyring = false }",
     "token = { command = [] }", "token = 3", "pool = { mode = 'other' }", "pool = { max_total = 5 }",
     "uri = 'h'\nhost = 'h'", "uri = 'h'\nport = 1", "uri = 'https://h'\nssl = false", "uri = 'h'\npassword = 'x'",
-    "user = 'a:b'", "token = 'x'\npassword = 'y'", "token = '***'", 'token = "a\\u0001"',
+    "user = 'a:b'", "token = 'x'\npassword = 'y'", "token = '***'", 'token = "***\\n"', 'token = "a\\u0001"',
     "keepalive = { time = 4.9 }", "ssl = { cert = 'x' }", "db_name = 'a b'", "proxy = 'http://h'", "alias = 'a'",
 ]  # fmt: skip
 GOOD_LINES = [
@@ -44,7 +44,7 @@ GOOD_LINES = [
     "token = { command = ['x'], pass_env = ['Y'] }", "token = { keyring = true }", "token = 'literal'",
     "pool = { mode = 'exclusive', max_lifetime = 60.5 }", "keepalive = { time = 5 }", "host = 'h'\nport = 1",
     "uri = 'http://h'\nssl = false", "uri = 'h'\nuser = 'u'\npassword = \"a\\tb\"", "password = 'x'",
-    "token = '*a*'", "pool = { max_total_per_key = 5 }",
+    "token = '*a*'", 'token = "a\\r\\n"', "pool = { max_total_per_key = 5 }",
 ]  # fmt: skip
 
 
@@ -71,7 +71,7 @@ SCHEMA = file_schema()
 # refers to.
 BEYOND = re.compile(
     r"(?:[a-z_.]+: )?(?:the (?:host|address|port) |must name its port|extends names|retry\.max is below|"
-    r"soft_limit is above|min_idle_per_key is above|must be text in UTF-8|must not be empty or hold control|"
+    r"soft_limit is above|min_idle_per_key is above|must be text in UTF-8|contains U\\+|"
     r"Milvus Lite has no TLS)|.*(?:cannot read|is not a PEM file|but the uri names the database)"
 )
 # What it extends gives the rest of these.

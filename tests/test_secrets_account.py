@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from milvus_profiles.endpoint import Endpoint, endpoint_of
 from milvus_profiles.errors import ConfigError
-from milvus_profiles.masked import SecretText, secret_fault
-from milvus_profiles.secrets.value import keyring_account, line_of
+from milvus_profiles.masked import SecretText, line_of, secret_fault
+from milvus_profiles.secrets.value import keyring_account
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,9 @@ def test_a_byte_order_mark_and_one_newline_are_dropped(text: str, left: str) -> 
         ("a\r", "has several lines"),
         ("a\x0bb", "contains a control character"),
         ("a\tb", None),
+        ("a" * 65_536, None),
+        ("a" * 65_537, "is longer than 65536 characters"),
+        ("***", "is a row of asterisks: the mask of a secret, not the secret"),
         ("a\x00b", "contains a control character"),
         ("a\x7fb", "contains a control character"),
         ("a\udcffb", "is not UTF-8 text"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -72,6 +73,20 @@ def test_a_literal_token_is_the_token_and_a_password_gets_its_user() -> None:
     assert resolve(token.credential, token.endpoint, context()) == SecretText("k")
     assert resolve(password.credential, password.endpoint, context()) == SecretText("root:p:w")
     assert status(token.credential, token.endpoint, context()) == SecretStatus("present", "inline")
+
+
+@pytest.mark.parametrize("text", ["p:w\n", "p:w\r\n", "\ufeffp:w"])
+def test_a_literal_is_one_line_as_of_a_file(tmp_path: Path, text: str) -> None:
+    written(tmp_path / "m.toml", f'[profiles.p]\nuri = "https://h"\nuser = "u"\npassword = {json.dumps(text)}\n')
+    family = {"MILVUS_URI": "https://h", "MILVUS_USER": "u", "MILVUS_PASSWORD": text}
+    for profile in (
+        mp.load(tmp_path / "m.toml", env={})["p"],
+        mp.load(env=family, cwd=tmp_path)["default"],
+        mp.load(env={}, cwd=tmp_path).anonymous({"uri": "https://h", "user": "u", "password": text}).profile,
+        Profile(alias="p", host="h", user="u", password=SecretText(text)),
+    ):
+        assert profile.password == SecretText("p:w")
+        assert resolve(profile.credential, profile.endpoint, context()) == SecretText("u:p:w")
 
 
 def test_a_connection_without_an_alias_is_named_by_its_address() -> None:

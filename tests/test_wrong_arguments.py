@@ -175,4 +175,4 @@ def test_more_findings_in_a_call_are_counted_and_no_command_is_named_that_would_
     wrong: Any = {"port": 70000, "db_name": "a b"}
     with pytest.raises(mp.ConfigError) as caught:
         mp.connect(host="h", **wrong)
-    assert caught.value.hint == "1 more"
+    assert caught.value.hint == "correct it: connect with port=VALUE (1 more)"

@@ -17,9 +17,9 @@ import typer
 from ..config.resolved import sends_plaintext
 from ..endpoint import is_zilliz_cloud
 from ..errors import MilvusProfilesError, SecretUnavailableError
-from ..masked import SecretText, secret_fault
+from ..masked import SecretText, line_of, secret_fault
 from ..names import check_alias, is_alias
-from ..secrets.value import keyring_account, line_of
+from ..secrets.value import keyring_account
 from . import keyring_access
 from .asking import agreed, ask_hidden, ask_text, pick
 from .keyring_access import kept_note

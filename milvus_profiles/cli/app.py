@@ -218,7 +218,7 @@ def _usage(error: Exception) -> UsageError | None:
     message = _NO_NUMBER.sub(lambda found: f"a {'whole ' if found[1] else ''}number is wanted", message)
     message = _BOUND.sub(lambda found: f"it must be {_BOUNDS[found[1]][bool(found[2])]} {found[3]}", message)
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else NAME
+    path = context.command_path if context is not None else getattr(error, "command_path", NAME)
     hint = f"`{path} --help` shows what there is"
     if (missing := getattr(getattr(error, "param", None), "help", None)) and "Missing" in message:
         hint = f"{missing} {hint}"

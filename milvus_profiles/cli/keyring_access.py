@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from ..config.invalid import Findings
 from ..errors import ConfigError, DeclinedError, MilvusProfilesError, UsageError
-from ..masked import SecretText, secret_fault
+from ..masked import SecretText, line_of, secret_fault
 from ..names import fold_alias, some
 from ..secrets.os_keyring import OSKeyring, keyring_timeout
 from ..secrets.resolution import SecretContext, resolve
 from ..secrets.terminal import kept
-from ..secrets.value import SIZE_LIMIT, Received, keyring_account, line_of
+from ..secrets.value import SIZE_LIMIT, Received, keyring_account
 from ..text import Standing, printable
 from .asking import agreed, ask_hidden
 from .output import note, warn

@@ -206,6 +206,15 @@ def _refuse_two(command: Any, ctx: Any, args: Sequence[str]) -> None:
 class _Shown:
     """How commands and groups show themselves."""
 
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Take the words apart; what is wrong with them names the command, where the parser does not know it."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)  # type: ignore[misc]
+        except Exception as error:
+            if getattr(error, "ctx", error) is None:
+                error.command_path = f"{parent.command_path} {info_name}" if parent else info_name  # type: ignore[attr-defined]
+            raise
+
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Print the page; typer's formatter has no panels where there are no colours, and cuts summaries off."""
         from .help import print_page

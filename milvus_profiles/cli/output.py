@@ -310,14 +310,14 @@ def warn_of_unread(files: Iterable[UnreadFile]) -> None:
 def warn_of_literals(documents: Iterable[Document]) -> None:
     """Warn of secrets in a project's file, and in any file that git tracks: others get them with it."""
     from ..config.git_index import is_tracked
+    from ..config.layers import into_keyring
 
     for document in documents:
         if not document.literals:
             continue
         tracked = is_tracked(document.path)
         if tracked or document.role == "project":
-            keep = document.standing.command("secret", "set", document.literals[0])
-            move = f"move the secret into the keyring with {keep}"
+            move = f"move the secret into the keyring with {into_keyring(document)}"
             warn(
                 f"{document.path} holds a token or password and git tracks it: {move}, and change it, "
                 "since its history keeps the old"

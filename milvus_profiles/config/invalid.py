@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 from ..errors import ConfigError, Location, MilvusProfilesError
 from ..masked import as_given, even_half_made, without_secrets
 from ..names import is_alias, suggest_field
-from ..text import Standing
-from .fields import FIELDS, field
-from .values import Origin, RawProfile, left_out, unflatten
+from ..text import OPTIONS, Standing
+from .fields import FIELDS, field, find_field
+from .layers import standing_of
+from .values import PATH_FIELDS, FieldPath, Origin, RawProfile, left_out, unflatten
 
 if TYPE_CHECKING:
     from ..profile import Profile
@@ -126,13 +127,46 @@ def _described(finding: Any, raw: RawProfile) -> _Described:
     path = fields_in(finding["loc"], kind)
     hint: str | None = context.get("hint")
     if kind == "conflict":
-        return _Described(wording(finding, ""), _conflict_origin(context["fields"], raw), hint=lambda: hint)
+        origin = _conflict_origin(context["fields"], raw)
+        remedy: str | None = context["remedy"]
+        return _Described(wording(finding, ""), origin, hint=lambda: _followed(hint, remedy, raw))
     origin = _origin(path, raw)
     if origin.layer == "call":
         hint = context.get("in_call") or hint
     if kind == "extra_forbidden":
         return _unknown_key(path, raw, origin)
-    return _Described(wording(finding, ".".join(str(part) for part in path)), origin, hint=lambda: hint)
+    message = wording(finding, ".".join(str(part) for part in path))
+    return _Described(message, origin, hint=lambda: hint or _correction(tuple(map(str, path[:2])), raw, origin))
+
+
+def _followed(hint: str | None, remedy: str | None, raw: RawProfile) -> str | None:
+    """A hint, and how to follow it: ``FIELD=VALUE`` is set, ``FIELD`` taken away, where it stands."""
+    standing = standing_of(raw)
+    if remedy is None or standing.prefix == OPTIONS:  # which somebody may have answered questions in place of
+        return hint
+    name = remedy.partition("=")[0]
+    alias = _declaring(raw, _conflict_origin((name,), raw))
+    return f"{hint}: {standing.change(alias, remedy) if '=' in remedy else standing.unset(alias, name)}"
+
+
+def _declaring(raw: RawProfile, origin: Origin) -> str:
+    """The alias under which a value stands: what it extends may have it."""
+    return str(origin.path[1]) if origin.document is not None and len(origin.path) > 1 else raw.alias
+
+
+def _correction(path: FieldPath, raw: RawProfile, origin: Origin) -> str | None:
+    """How a value that is wrong is replaced by a right one, where it stands."""
+    known, alias, standing = find_field(path), _declaring(raw, origin), standing_of(raw)
+    if path not in raw.values or known is None or known.kind is None:
+        return None  # the fault of a table as a whole
+    if standing.prefix == OPTIONS:  # as above
+        return "give another one"
+    if known.kind != "secret":
+        name, value = ".".join(path), "PATH" if path in PATH_FIELDS else "VALUE"
+        return f"correct it: {standing.change(alias, f'{name}={value}')}"
+    if origin.document is not None and standing.prefix is None:
+        return f"correct it there, or keep it in the keyring: {standing.into_keyring(alias, path[0])}"
+    return f"give another {path[0]}" if origin.layer == "call" else f"set {origin.name} to the right one"
 
 
 def _unknown_key(path: tuple[Any, ...], raw: RawProfile, origin: Origin) -> _Described:

@@ -11,12 +11,12 @@ from itertools import islice
 from ..errors import ConfigError
 from ..files.paths import home_directory
 from ..files.regular_file import is_given
-from ..masked import as_given
+from ..masked import SecretText, as_given
 from ..names import Nearest, fold_alias
 from ..text import CALL, OPTIONS, Standing
 from .aliases import choices
 from .documents import Document
-from .fields import ADDRESS_FIELDS, find_field
+from .fields import ADDRESS_FIELDS, SECRET_FIELDS, find_field
 from .settings import PREFIX, EnvironmentLayer
 from .values import BOUND_TO_ADDRESS, Origin, Raw, RawProfile, Value, displaced, from_table, has_address, override
 
@@ -221,6 +221,15 @@ def standing_of(raw: RawProfile, source: object | None = None) -> Standing:
         if value.origin.document is None and value.origin.name is not None
     }
     return Standing(None if document is None else document.standing.file, prefix, variables, source)
+
+
+def into_keyring(document: Document) -> str:
+    """How the first secret that stands in a file in the clear goes into the keyring."""
+    alias = document.literals[0]
+    fields = document.profiles[alias]
+    return document.standing.into_keyring(
+        alias, next(n for n in SECRET_FIELDS if isinstance(fields.get(n), SecretText))
+    )
 
 
 _NEVER_INHERITED = frozenset({"description", "protected", "extends"})

@@ -143,7 +143,7 @@ def _read(variable: str, path: tuple[str, ...], env: Mapping[str, str]) -> objec
     try:
         return read_text(path, env[variable])
     except ConfigError as error:
-        message, hint = error.message, error.hint
+        message, hint = error.message, error.hint or "give the variable such a value, or unset it"
     raise ConfigError(message, hint=hint, location=Location(variable))
 
 

@@ -145,12 +145,12 @@ def left_out(raw: RawProfile) -> int:
     return max(0, strange - _STRANGE)
 
 
-_PATH_FIELDS = frozenset(
+PATH_FIELDS = frozenset(
     {("ssl", "ca"), ("ssl", "cert"), ("ssl", "key"), *((secret, "file") for secret in SECRET_FIELDS)}
 )
+"""Keys of tables that are paths."""
 
-
-_MAY_BE_PATHS = _PATH_FIELDS | {("uri",), *((secret, "command") for secret in SECRET_FIELDS)}
+_MAY_BE_PATHS = PATH_FIELDS | {("uri",), *((secret, "command") for secret in SECRET_FIELDS)}
 
 
 def _absolute(path: FieldPath, value: Any, directory: str, home: Home | None) -> Any:
@@ -172,7 +172,7 @@ def _counted(path: FieldPath, value: Any, directory: str, home: str | None) -> A
         return [absolute_path(value[0], base=directory, home=home), *value[1:]] if is_path else value
     if isinstance(value, str) and path == ("uri",):
         return absolute_address(value, base=directory, home=home)
-    if isinstance(value, str) and value and path in _PATH_FIELDS:
+    if isinstance(value, str) and value and path in PATH_FIELDS:
         return absolute_path(value, base=directory, home=home)
     return value
 

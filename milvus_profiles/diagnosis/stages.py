@@ -17,7 +17,6 @@ from ..background import Deadline
 from ..channel.grpc_process import grpc
 from ..channel.wire import LARGEST_ANSWER
 from ..config.disclosure import shown
-from ..config.layers import standing_of
 from ..config.resolved import check_plaintext
 from ..errors import MilvusProfilesError, ParamError, ThreadStartError
 from ..live.opening import start
@@ -34,7 +33,7 @@ from ..probe.tls import ProbeResults, reach
 from ..probe.tls_stream import verifying_context
 from ..profile import Profile
 from ..secrets.resolution import SecretContext, resolve
-from ..text import Standing, printable
+from ..text import printable
 from .report import Report, Stage, StageName
 from .server import Channel, grpc_finds_more, shake_hands
 from .test_run import Cancellation, RetryBudget, StageDraft, StageFailed, TestRun, broken
@@ -79,8 +78,7 @@ def diagnose_declared(profiles: Profiles, alias: str, test: ProfileTest) -> Repo
     """Test a profile that is declared; Cancelled where the test is cancelled."""
     run = TestRun(alias, test.on_stage, test.cancellation)
     with suppress(StageFailed):
-        correct = f"correct it there, or with {_standing(profiles, alias).change(alias, 'FIELD=VALUE')}"
-        with run.stage("config", correct) as stage:
+        with run.stage("config", "correct it there") as stage:
             resolved = profiles.use(alias)
             stage.detail = _where(resolved.profile)
             stage.notes.append(f"declared at {resolved.origin}")
@@ -98,13 +96,6 @@ def diagnose_profile(profile: Profile, test: ProfileTest, *, token: SecretText |
             stage.detail = _where(profile)
         _connect(run, profile, test, token, ())
     return run.report()
-
-
-def _standing(profiles: Profiles, alias: str) -> Standing:
-    try:
-        return standing_of(profiles.raw(alias))
-    except MilvusProfilesError:
-        return profiles.standing
 
 
 def _where(profile: Profile) -> str:

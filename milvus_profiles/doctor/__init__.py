@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..config.git_index import work_tree
 from ..errors import ConfigError
 from .environment import (
     check_clock,
@@ -38,9 +37,7 @@ def examine(context: DoctorContext) -> Iterator[Finding]:
         yield from check_files(profiles)
         yield from check_profiles(profiles, examined)
         yield from check_trust(profiles)
-        # Outside of a repository there is nothing good to say of git.
-        inside = work_tree(profiles.cwd) is not None
-        yield from (found for found in check_tracked(profiles, context) if inside or found.status != "ok")
+        yield from check_tracked(profiles, context)
     yield from check_lite(examined)
     yield from check_keyring(profiles, examined, context)
     yield from check_variables(profiles, examined, context)

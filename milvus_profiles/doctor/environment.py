@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from ..config.aliases import is_service_link
 from ..config.documents import exposure
-from ..config.git_index import is_tracked
+from ..config.git_index import is_tracked, work_tree
 from ..config.invalid import FINDINGS, Findings
+from ..config.layers import into_keyring
 from ..config.locations import state_fault
 from ..config.settings import CONTROL, FAMILY, PREFIX
 from ..config.trust import gated_fields
@@ -307,13 +308,12 @@ def check_tracked(profiles: Profiles, context: DoctorContext) -> Iterator[Findin
             continue
         clean = False
         holds = f"{printable(document.path)} holds a token or password, and"
-        move = f"move it into the keyring with {document.standing.command('secret', 'set', document.literals[0])},"
+        move = f"move it into the keyring with {into_keyring(document)}"
         if tracked:
-            change = f"take it out of the file, and change it at the server: {_KEPT}"
-            yield Finding("tracked", "failed", f"{holds} git tracks it", f"{move} {change}")
+            change = f"and change it at the server: {_KEPT}"
+            yield Finding("tracked", "failed", f"{holds} git tracks it", f"{move}, {change}")
         else:
-            out = "and take it out of the file"
-            yield Finding("tracked", "warning", f"{holds} goes where the project goes", f"{move} {out}")
+            yield Finding("tracked", "warning", f"{holds} goes where the project goes", move)
     for path in dotenv_files(context):
         secrets = [name for name in names_in(path) if name.startswith("MILVUS_") and name.endswith(_SECRET_ENDINGS)]
         if secrets and is_tracked(path):
@@ -323,5 +323,5 @@ def check_tracked(profiles: Profiles, context: DoctorContext) -> Iterator[Findin
                 f"run {command('git', 'rm', '--cached', '--', os.path.basename(path))} there, "
                 f"name the file in .gitignore, and change the secret at the server: {_KEPT}",
             )  # fmt: skip
-    if clean:
+    if clean and work_tree(profiles.cwd) is not None:
         yield Finding("tracked", "ok", "git tracks no file with a token or password in it")

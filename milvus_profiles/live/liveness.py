@@ -24,8 +24,8 @@ from ..config.resolved import check_plaintext, plain_profile
 from ..config.settings import read_environment
 from ..config.values import RawProfile
 from ..connectable import EnvSource, FileSource, PlainProfile
-from ..masked import MaskedMapping, SecretText, secret_fault
-from ..secrets.value import line_of, make_token
+from ..masked import MaskedMapping, SecretText, line_of, secret_fault
+from ..secrets.value import make_token
 
 if TYPE_CHECKING:
     from ..config.profiles import Profiles

@@ -25,7 +25,7 @@ from ..background import Pending
 from ..connectable import CommandSource
 from ..errors import SecretUnavailableError
 from ..files.paths import changeable, home_directory, is_absolute
-from ..masked import MaskedMapping, SecretText, secret_fault
+from ..masked import MaskedMapping, SecretText, line_of, secret_fault
 from .terminal import has_terminal
 from .value import Fetched, Received
 
@@ -239,7 +239,7 @@ def _parse(output: SecretText) -> Fetched | str:
     token, expires_at = document.get("token"), document.get("expires_at")
     if not isinstance(token, str):
         return 'printed JSON without a text "token"'
-    secret = SecretText(token)
+    secret = line_of(SecretText(token))
     if (what := secret_fault(secret)) is not None:
         return f"gave a secret that {what}"
     if expires_at is None:

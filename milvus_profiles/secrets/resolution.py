@@ -23,10 +23,10 @@ from ..endpoint import Endpoint
 from ..errors import SecretUnavailableError
 from ..files.regular_file import FileFault, is_given, open_file, wait_readable
 from ..log import log
-from ..masked import MaskedMapping, SecretText, secret_fault
+from ..masked import MaskedMapping, SecretText, line_of, secret_fault
 from ..text import ANSWERS, OPTIONS, Standing
 from .os_keyring import OSKeyring
-from .value import FOR_EVER, Fetched, Received, SecretCache, keyring_account, line_of, make_token
+from .value import FOR_EVER, Fetched, Received, SecretCache, keyring_account, make_token
 
 _HINT = "write the secret into that file, or name another one in the profile"
 

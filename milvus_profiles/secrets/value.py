@@ -16,24 +16,15 @@ from collections.abc import Callable, Hashable
 from ..background import SingleFlight
 from ..endpoint import Endpoint
 from ..errors import ConfigError
-from ..masked import SecretText
+from ..masked import SECRET_LONGEST, SecretText, line_of
 
-SIZE_LIMIT = 64 * 1024
+SIZE_LIMIT = SECRET_LONGEST
 """Bytes that a file or the output of a command may have."""
 
 
 def make_token(user: str | None, password: SecretText) -> SecretText:
     """The token that Milvus takes; without a user the password is a whole token already."""
     return password if user is None else SecretText(f"{user}:{password.reveal()}")
-
-
-def line_of(text: SecretText) -> SecretText:
-    """The secret that a text is written for: without what editors, ``echo`` and PowerShell add to it.
-
-    That is a byte order mark at its beginning and one newline at its end (``\\n`` or ``\\r\\n``).
-    """
-    line = SecretText(text.reveal().removeprefix("\ufeff"))
-    return SecretText(line.reveal()[:-1].removesuffix("\r")) if line.reveal().endswith("\n") else line
 
 
 class Received:

@@ -9,18 +9,22 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from ...config.atomic import read_bytes, write_atomic
 from ...config.fields import SECRET_FIELDS, field, find_field, read_text
+from ...config.invalid import Findings, validate
 from ...config.loading import load_text
 from ...config.locations import FILE_NAME
+from ...config.values import PATH_FIELDS, Origin, Raw, Value, resolved_paths
 from ...errors import ConfigError, DeclinedError, Location, MilvusProfilesError, SecretUnavailableError, UsageError
 from ...masked import SecretText
 from ...names import check_alias
 from ...secrets.terminal import restored
+from ...text import ARGUMENT
 from ...tomltext.parser import loads
 from .. import keyring_access
 from ..asking import Asked, agreed, ask_text, command_words, pick, pick_profile
@@ -58,7 +62,29 @@ def set_fields(
         for path, value in values:
             editor.set(name, path, value)
 
-    _change(name, target, change, "changed", how)
+    try:
+        _change(name, target, change, "changed", how)
+    except ConfigError as error:
+        raise _at_argument(error, name, values, target) from None
+
+
+def _at_argument(error: ConfigError, alias: str, values: list[Any], target: Target) -> MilvusProfilesError:
+    """What is wrong with a text that was not written, at the argument that it would have come from, if there is one."""
+    given: Raw = {}
+    for path, value in values:
+        leaves = {(*path, key): leaf for key, leaf in value.items()} if isinstance(value, dict) else {path: value}
+        given |= {leaf: Value(of, Origin("call", ".".join(path) + ARGUMENT)) for leaf, of in leaves.items()}
+    tables, whole = {path[:1] for path in given}, {path for path, _ in values}
+    try:
+        profiles = load_text(read_bytes(target.path) or b"", target.path, target.role, env=current().env)
+        raw = profiles.raw(alias)
+    except MilvusProfilesError:
+        return error
+    kept = {path: value for path, value in raw.values.items() if path not in tables and path[:1] not in whole}
+    planned = replace(raw, values=kept | resolved_paths(given, target.directory))
+    found = validate(planned, check_files=profiles.is_trusted(raw))
+    same = [one for one in found.errors() if one.message == error.message] if isinstance(found, Findings) else []
+    return next((one for one in same if one.location and one.location.source.endswith(ARGUMENT)), error)
 
 
 def unset_fields(
@@ -223,7 +249,7 @@ def _assignment(alias: str, text: str, target: Target) -> tuple[tuple[str, ...],
     if path[0] in SECRET_FIELDS and len(path) == 1:
         raise UsageError(
             f"{path[0]} is not set by an argument, which other users of the machine can see",
-            hint=f"store it in the keyring with {current().remedy('secret', 'set', alias)}, or give a reference: "
+            hint=f"keep it in the keyring: {target.standing.into_keyring(alias, path[0])}; or give a reference: "
             f"`{path[0]}.env=NAME`, `{path[0]}.file=PATH`",
         )
     if known.kind == "array":
@@ -254,12 +280,9 @@ def _toml(path: tuple[str, ...], text: str) -> Any:
     raise UsageError(f"{'.'.join(path)}: the value is not valid TOML", hint='write an array as ["op", "read"]')
 
 
-_PATHS = frozenset({("ssl", "ca"), ("ssl", "cert"), ("ssl", "key"), ("token", "file"), ("password", "file")})
-
-
 def _located(path: tuple[str, ...], value: Any, target: Target) -> Any:
     """A path of an argument counts from the current directory; in the file it counts from the file."""
-    if path in _PATHS and isinstance(value, str):
+    if path in PATH_FIELDS and isinstance(value, str):
         return target.stored_path(value)
     if path[0] in SECRET_FIELDS and path[1:] == ("command",) and isinstance(value, list):
         return target.stored_command(value) if all(isinstance(word, str) for word in value) else value

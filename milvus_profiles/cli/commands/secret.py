@@ -91,9 +91,13 @@ def _account(resolved: Resolved) -> str:
     credential = profile.credential
     if credential is None or credential.kind != "keyring":
         uses = "connects without credentials" if credential is None else f"takes its secret from: {credential.kind}"
+        field = "token" if profile.password is None else "password"
+        in_file = resolved.origin_of(field).document is not None
         raise ConfigError(
             f"the keyring is never asked for {profile.alias!r}: it {uses}",
-            hint="set `user`, or `token = { keyring = true }`, in the profile",
+            hint=f"keep it in the keyring: {current().standing.into_keyring(profile.alias, field)}"
+            if in_file
+            else "set `user`, or `token = { keyring = true }`, in the profile",
             location=resolved.origin.location(),
         )
     return keyring_account(profile.endpoint, credential.user)

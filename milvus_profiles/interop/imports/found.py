@@ -14,8 +14,9 @@ from urllib.parse import unquote
 from ...endpoint import AddressError, parse_address
 from ...errors import ConfigError, Location
 from ...files.regular_file import FileFault, is_given, read_given, read_regular
-from ...masked import SecretText, secret_fault
+from ...masked import SecretText, line_of, secret_fault
 from ...names import is_alias
+from ...text import unprintable
 
 T = TypeVar("T")
 
@@ -168,6 +169,7 @@ def entry_of(
     elif user or info_user:
         user = user or info_user
         secret = SecretText(password) if password else info_password
+    secret = secret and line_of(secret)
     if (fault := _fault(secret, user)) is not None:
         return Unusable(origin, fault)
     fields: dict[str, Any] = {"uri": address}
@@ -191,6 +193,8 @@ def entry_of(
 def _fault(secret: SecretText | None, user: str | None) -> str | None:
     if secret and (fault := secret_fault(secret)) is not None:
         return f"its secret {fault}"
-    if user is not None and (":" in user or not user.isprintable()):
-        return "the name of its user holds a colon or a control character"
+    if user is not None and ":" in user:
+        return "the name of its user holds a colon"
+    if user is not None and (char := unprintable(user)) is not None:
+        return f"the name of its user holds {char}"
     return None
