@@ -1,11 +1,9 @@
 """As many live connections as the documents promise, 65,536, in one process: whether they hold, and what they cost.
 
-Each is opened by its profile, with a token of its own, to a server that checks it (see `benchmarks.crowd`); when all
-are open each answers a ping, one more is refused, and after closing no descriptor is left.  Whatever of that does not
-hold ends the program.  Where the machine's limit of open files is lower, as many are held as it allows, and the page
-that is written says so.
-
-python -m benchmarks.campaign [--count N] [--output FILE]
+Each is opened by its profile, with a token of its own, to a server that checks it (see `benchmarks.many_servers`); when
+all are open each answers a ping, one more is refused, and after closing no descriptor is left.  Whatever of that does
+not hold ends the program.  Where the machine's limit of open files is lower, as many are held as it allows, and the
+page that is written says so.  python -m benchmarks.campaign [--count N] [--output FILE]
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.crowd import servers, token_of
+from benchmarks.many_servers import servers, token_of
 from benchmarks.processes import PYTHON, ROOT, checked
 
 PROMISED = 65_536
@@ -332,12 +330,12 @@ def main() -> None:
     found: dict[str, Figures] = {}
     served = 0.0
     for kind in KINDS:
-        with servers(count) as crowd:  # fresh ones, so that none has to do with what another run left
-            before = crowd.resident()
+        with servers(count) as started:  # fresh ones, so that none has to do with what another run left
+            before = started.resident()
             began = time.monotonic()
-            words = [PYTHON, "-m", "benchmarks.campaign", "--one", kind, str(count), *crowd.addresses]
+            words = [PYTHON, "-m", "benchmarks.campaign", "--one", kind, str(count), *started.addresses]
             found[kind] = json.loads(checked(words, cwd=ROOT))
-            served = max(served, (crowd.resident() - before) / count)
+            served = max(served, (started.resident() - before) / count)
             print(f"{kind}: {time.monotonic() - began:.0f} s", {k: round(v, 2) for k, v in found[kind].items()})
     chosen.output.write_text(_page(found, count, served))
     print(f"written: {chosen.output}")

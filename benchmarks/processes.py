@@ -53,12 +53,12 @@ def lasting(
 ) -> Callable[[], float]:
     """A contestant: the seconds that a program takes from its start to its end."""
     checked(command, env, cwd)  # it works, and its bytecode is compiled
-    surroundings = {**os.environ, **(env or {})}
+    environment = {**os.environ, **(env or {})}
 
     def measure() -> float:
         began = time.perf_counter()
         subprocess.run(
-            command, env=surroundings, cwd=cwd, check=True,
+            command, env=environment, cwd=cwd, check=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         return time.perf_counter() - began
@@ -69,11 +69,11 @@ def lasting(
 def spending(command: Sequence[str], env: Mapping[str, str] | None = None) -> Callable[[], float]:
     """A contestant: the seconds of CPU time that a program takes, of the user and the system."""
     checked(command, env)
-    surroundings = {**os.environ, **(env or {})}
+    environment = {**os.environ, **(env or {})}
 
     def measure() -> float:
         process = subprocess.Popen(
-            command, env=surroundings, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -4,7 +4,7 @@
     >>> with mp.connect("prod") as conn:  # doctest: +SKIP
     ...     conn.server_version, conn.ping()
 
-This module is the public face and nothing else: a name is imported from its room when it is first used, so that
+This module is the public API and nothing else: a name is imported from its room when it is first used, so that
 ``import milvus_profiles`` costs a program next to nothing.
 """
 

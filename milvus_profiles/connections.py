@@ -62,7 +62,7 @@ class _Entry:
     def is_open(self) -> bool:
         """Whether there is a connection that this process can use."""
         found = self.connection
-        return found is not None and not found.is_closed and not found._live.abandoned
+        return found is not None and not found.is_closed and not found._shared.abandoned
 
 
 class _Connections:
@@ -189,7 +189,7 @@ class _Connections:
         with self._lock:
             before = self._entries.get(fold_alias(new.alias))
             old = before.connection if before is not None and before.is_open else None
-            if old is not None and old._live is connection._live and old.profile == connection.profile:
+            if old is not None and old._shared is connection._shared and old.profile == connection.profile:
                 new.connection = old
             self._entries[fold_alias(new.alias)] = new
         if old is None:
@@ -198,7 +198,7 @@ class _Connections:
             connection.close()
             return old
         # Who holds a handle on the same channel may go on with it; another channel takes the place of the one before.
-        if old._live is not connection._live:
+        if old._shared is not connection._shared:
             old.close()
         return connection
 

@@ -263,7 +263,7 @@ class Profile(Connectable, Tabular, Model):
 
     def connect(self, **options: Any) -> Any:
         """Open a connection of it; the arguments are those of :func:`milvus_profiles.connect`."""
-        # The public face, which stands above: it is loaded whenever anything of the package is.
+        # The public API, which stands above: it is loaded whenever anything of the package is.
         given, options = MaskedFields(options), {}
         try:
             return sys.modules[str(__package__)].connect(self, **given)

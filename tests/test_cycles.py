@@ -44,7 +44,9 @@ def call_once(shell: Shell, conn: Any) -> list[weakref.ref[Any]]:
     stub = shell.stub(conn, GET_VERSION.path)
     shell.call(stub)
     shell.ping(conn)
-    return [weakref.ref(each) for each in (conn, conn.channel, stub, conn._live, conn._live.core, conn._live.core.raw)]
+    return [
+        weakref.ref(each) for each in (conn, conn.channel, stub, conn._shared, conn._shared.core, conn._shared.core.raw)
+    ]
 
 
 def closed(shell: Shell, server: MilvusServer) -> list[weakref.ref[Any]]:
@@ -110,7 +112,7 @@ def test_a_channel_that_its_handles_moved_away_from_is_gone(
 ) -> None:
     conn = shell.connect("prod", profiles=prod.says(uri(milvus_plain.port)))
     with collector_off():
-        old = weakref.ref(conn._live.core.raw)
+        old = weakref.ref(conn._shared.core.raw)
         stub = shell.stub(conn, GET_VERSION.path)
         shell.call(stub)
         shell.connect("prod", profiles=prod.says(uri(milvus_auth.port), 'token = "root:Milvus"'))

@@ -583,10 +583,10 @@ def test_a_failure_to_fetch_is_shared_wherever_the_next_is_interrupted() -> None
 
 
 def test_no_slot_is_lost_wherever_taking_and_giving_back_is_interrupted() -> None:
-    slots = ConnectionLimit()
-    for where in everywhere(lambda: slots.take(1).release()):
-        assert slots.taken == 0, where
-        within(LIMIT, lambda: slots.take(1).release(), where)
+    limit = ConnectionLimit()
+    for where in everywhere(lambda: limit.take(1).release()):
+        assert limit.taken == 0, where
+        within(LIMIT, lambda: limit.take(1).release(), where)
 
 
 # --- storms ---

@@ -206,7 +206,7 @@ def test_certificates_that_were_renewed_are_told(
                 conn.ping()
                 return "renewed" in [event for _, event in told(caplog)]
 
-            conn._live._look()  # as it does every half minute
+            conn._shared._look()  # as it does every half minute
             until(renewed)
 
 

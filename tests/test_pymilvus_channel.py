@@ -394,7 +394,7 @@ def test_a_client_is_in_no_circle_and_holds_a_dedicated_connection(
         # Closed with its handle, and kept: it keeps nothing of the channel.
         conn = mp.connect("prod", profiles=profiles, dedicated=True)
         kept = conn.client()
-        view = weakref.ref(conn._live.clients._view)
+        view = weakref.ref(conn._shared.clients._view)
         conn.close()
         del kept, conn
         until(lambda: view() is None)  # a thread closes the connection
@@ -413,7 +413,7 @@ async def test_a_client_of_asyncio_is_in_no_circle(profiles: mp.Profiles) -> Non
         conn = await mp.aio.connect("prod", profiles=profiles)
         client: Any = conn.client()
         await client.drop_collection("c")
-        seen = weakref.ref(client._handler), weakref.ref(conn._live.clients._view)
+        seen = weakref.ref(client._handler), weakref.ref(conn._shared.clients._view)
         await mp.aio.disconnect("prod")
         del client, conn
         assert [reference() for reference in seen] == [None, None]

@@ -59,10 +59,10 @@ class _Connector:
         core = ChannelCore(grpc.insecure_channel("127.0.0.1:1"), TokenHolder())
         self.cores.append(core)
         self.refresh()
-        live = SimpleNamespace(
+        shared = SimpleNamespace(
             profile=Profile(alias=key, uri="http://h"), core=core, disconnect=lambda grace: core.close()
         )
-        return MilvusChannel(cast("Any", live))
+        return MilvusChannel(cast("Any", shared))
 
 
 class _OneCore(_Connector):
@@ -72,10 +72,10 @@ class _OneCore(_Connector):
         if not self.cores:
             return super().open(key)
         self.refresh()  # to open all takes so long that the first would be worth a test
-        live = SimpleNamespace(
+        shared = SimpleNamespace(
             profile=Profile(alias=key, uri="http://h"), core=self.cores[0], disconnect=lambda grace: None
         )
-        return MilvusChannel(cast("Any", live))
+        return MilvusChannel(cast("Any", shared))
 
 
 class _AsyncConnector:
@@ -98,8 +98,8 @@ class _AsyncConnector:
 
         self.refresh()
         core = SimpleNamespace(health=self.health)
-        live = SimpleNamespace(profile=Profile(alias=key, uri="http://h"), core=core, disconnect=disconnect)
-        return AsyncMilvusChannel(cast("Any", live), None)
+        shared = SimpleNamespace(profile=Profile(alias=key, uri="http://h"), core=core, disconnect=disconnect)
+        return AsyncMilvusChannel(cast("Any", shared), None)
 
 
 class _Fake:

@@ -1,4 +1,4 @@
-"""How the command line reaches secrets: with more patience on a terminal, and never through an argument.
+"""How the command line reaches secrets: with more time on a terminal, and never through an argument.
 
 An entry of the keyring belongs to an endpoint and a user: all profiles that lead there share it, whatever they are
 called.  What becomes of it when a profile is stored, removed or led elsewhere is decided here.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..profile import Profile
 
 
-_PATIENCE = 60.0
+_TIME_TO_UNLOCK = 60.0
 """Seconds for a command that may ask a person, as for the keyring."""
 
 
@@ -64,7 +64,7 @@ def context(alias: str, *, among: int = 1, standing: Standing | None = None) -> 
         alias=alias,
         verbose_stderr=session.verbose > 0,
         standing=standing or profiles.standing,
-        time_limit=_PATIENCE if asks else SecretContext.time_limit,
+        time_limit=_TIME_TO_UNLOCK if asks else SecretContext.time_limit,
         terminal=kept if asks else None,
     )
 

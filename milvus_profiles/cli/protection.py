@@ -26,7 +26,7 @@ def confirm_picked(alias: str, what: str, yes: bool = False) -> None:
 
 def confirm_protected(profiles: Profiles, alias: str, verb: str, yes: bool) -> None:
     """Ask before a profile is touched that is protected, or that a protected one extends."""
-    _confirm([name for name in (alias, *_heirs(profiles, alias)) if _is_protected(profiles, name)], verb, yes)
+    _confirm([name for name in (alias, *_descendants(profiles, alias)) if _is_protected(profiles, name)], verb, yes)
 
 
 def confirm_protected_text(before: bytes | None, after: bytes, target: Target) -> None:
@@ -63,7 +63,7 @@ def _is_protected(profiles: Profiles, alias: str) -> bool:
     return isinstance(table, dict) and table.get("protected") is True
 
 
-def _heirs(profiles: Profiles, alias: str) -> Iterator[str]:
+def _descendants(profiles: Profiles, alias: str) -> Iterator[str]:
     """The profiles whose fields come from this one, at any remove."""
     document = profiles.declaring(alias)
     if document is None:

@@ -86,15 +86,15 @@ class Editor:
             self._put(("profiles", there, name), value)
 
     def remove(self, alias: str) -> None:
-        """Remove a profile and its comments; if it is the default, there is none afterwards.  Heirs refuse it."""
+        """Remove a profile and its comments; if it is the default, there is none afterwards.  Children refuse it."""
         alias = self._find(alias)
-        heirs = self._heirs(alias)
-        if heirs:
-            names = some([repr(name) for name in heirs])
+        children = self._children(alias)
+        if children:
+            names = some([repr(name) for name in children])
             raise EditConflictError(
                 f"the profile {alias!r} cannot be removed: it is extended by {names}",
-                hint=f"end that first: {self._standing.command('profile', 'unset', heirs[0], 'extends')}",
-                location=self._place(heirs[0]),
+                hint=f"end that first: {self._standing.command('profile', 'unset', children[0], 'extends')}",
+                location=self._place(children[0]),
             )
         if self._is_default(alias):
             self._drop(("default_profile",))
@@ -110,13 +110,13 @@ class Editor:
             raise self._taken(new, there)
         if new == old:
             return
-        heirs = self._heirs(old)
+        children = self._children(old)
         if self._is_default(old):
             self._put(("default_profile",), new)
             self.notes.append(f"default_profile names {new!r} now")
-        self._follow(heirs, new)
-        if heirs:
-            self.notes.append(f"{some([repr(name) for name in heirs])}: extends names {new!r} now")
+        self._follow(children, new)
+        if children:
+            self.notes.append(f"{some([repr(name) for name in children])}: extends names {new!r} now")
         self.document.rename_table(("profiles", old), new)
         # In its place, as in the text.
         self._data["profiles"] = {new if name == old else name: table for name, table in self._profiles().items()}
@@ -198,7 +198,7 @@ class Editor:
             location=Location(self._path),
         )
 
-    def _heirs(self, alias: str) -> list[str]:
+    def _children(self, alias: str) -> list[str]:
         folded = fold_alias(alias)
         return [
             name
@@ -245,11 +245,11 @@ class Editor:
         self.document.put(path, value)
         table[path[-1]] = value
 
-    def _follow(self, heirs: list[str], new: str) -> None:
+    def _follow(self, children: list[str], new: str) -> None:
         """Have profiles extend another one: there may be tens of thousands."""
-        tables = [(heir, self._profiles()[heir]) for heir in heirs]
-        changed = [(heir, table) for heir, table in tables if table["extends"] != new]
-        self.document.put_each([("profiles", heir, "extends") for heir, _ in changed], new)
+        tables = [(child, self._profiles()[child]) for child in children]
+        changed = [(child, table) for child, table in tables if table["extends"] != new]
+        self.document.put_each([("profiles", child, "extends") for child, _ in changed], new)
         for _, table in changed:
             table["extends"] = new
 

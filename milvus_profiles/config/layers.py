@@ -234,7 +234,7 @@ def into_keyring(document: Document) -> str:
 
 _NEVER_INHERITED = frozenset({"description", "protected", "extends"})
 _BOUND_IN_SSL = frozenset({"server_name", "cert", "key"})
-# Of an ancestor's unknown keys, which each heir would be refused for, a few do.
+# Of an ancestor's unknown keys, which each child would be refused for, a few do.
 _STRANGE_INHERITED = 10
 _MANY = 40  # fields and keys; no profile that makes sense has as many
 

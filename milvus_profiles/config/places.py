@@ -310,7 +310,7 @@ def _release(held: HeldDirectory, name: str, descriptor: int) -> None:
         _unlock(descriptor)
         if ours:
             with suppress(OSError):
-                held.remove(name, patient=False)
+                held.remove(name, retry=False)
         return
     if ours:
         with suppress(OSError):

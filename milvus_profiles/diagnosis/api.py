@@ -1,4 +1,4 @@
-"""``diagnose`` of the public face."""
+"""``diagnose`` of the public API."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _HAS_DESCRIPTORS = os.open in os.supports_dir_fd and os.scandir in os.supports_f
 # Some network and FUSE file systems do not know how to sync a directory; they order renames by themselves.  EBADF is
 # for a directory that may be passed through and not read.
 _NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
-_PATIENCE = 1.0
+_RETRIED_FOR = 1.0
 """Seconds for which Windows is asked again to replace or remove a file that another process is reading."""
 _NAME_SURROGATE = 0x20000000
 """The bit in the tags of reparse points that lead elsewhere (Microsoft's ``IsReparseTagNameSurrogate``)."""
@@ -95,7 +95,7 @@ class HeldDirectory:
         OSError where it cannot be; on Windows also where another process has it open for longer than a second.
         """
         at = self._descriptor
-        _patiently(lambda: os.replace(self._at(old), self._at(new), src_dir_fd=at, dst_dir_fd=at))
+        _retried(lambda: os.replace(self._at(old), self._at(new), src_dir_fd=at, dst_dir_fd=at))
 
     def link(self, old: str, new: str) -> None:
         """Give a file a second name; OSError where something stands there, or the file system has no second names."""
@@ -105,11 +105,11 @@ class HeldDirectory:
             at = self._descriptor
             os.link(self._at(old), self._at(new), src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
 
-    def remove(self, name: str, *, patient: bool = True) -> None:
-        """Remove a file, or of a link the link itself; errors and ``patient`` are as for :meth:`replace`."""
-        if not patient:
+    def remove(self, name: str, *, retry: bool = True) -> None:
+        """Remove a file, or of a link the link itself; errors and ``retry`` are as for :meth:`replace`."""
+        if not retry:
             return os.unlink(self._at(name), dir_fd=self._descriptor)
-        return _patiently(lambda: os.unlink(self._at(name), dir_fd=self._descriptor))
+        return _retried(lambda: os.unlink(self._at(name), dir_fd=self._descriptor))
 
     @contextmanager
     def names(self) -> Iterator[Iterator[str]]:
@@ -170,9 +170,9 @@ def is_link(status: os.stat_result) -> bool:
     return stat.S_ISLNK(status.st_mode) or bool(getattr(status, "st_reparse_tag", 0) & _NAME_SURROGATE)
 
 
-def _patiently(change: Callable[[], None]) -> None:
+def _retried(change: Callable[[], None]) -> None:
     """Do it; on Windows again and again while another process has the file open, which keeps it in its place."""
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _RETRIED_FOR
     while True:
         try:
             return change()

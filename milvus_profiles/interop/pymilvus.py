@@ -89,10 +89,10 @@ def connection_args(
         )
     if channel:
         connection = connect(profile.alias, profiles=known)
-        return shared_arguments(profile, connection._live.reach, connection.channel)
+        return shared_arguments(profile, connection._shared.reach, connection.channel)
     if endpoint.kind == "lite":
         with connect(profile.alias, profiles=known) as connection:
-            return client_arguments(profile, connection._live.reach)
+            return client_arguments(profile, connection._shared.reach)
     token = resolve(profile.credential, endpoint, secret_context(known, profile.alias))
     return ClientArguments(**client_arguments(profile, endpoint), **authentication(token))
 

@@ -70,7 +70,7 @@ class AsyncConnection(Handle["AsyncSharedChannel"]):
         self._gate()
         began = time.perf_counter()
         try:
-            await self._live.ping(self.channel, self._profile.timeout if timeout is None else timeout)
+            await self._shared.ping(self.channel, self._profile.timeout if timeout is None else timeout)
         except MilvusProfilesError as error:
             error.__traceback__ = None
             raise error
@@ -98,7 +98,7 @@ class AsyncConnection(Handle["AsyncSharedChannel"]):
         for own in taken_from(self):
             with contextlib.suppress(Exception):
                 await own.close()
-        await self._live.release(self)
+        await self._shared.release(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -183,7 +183,7 @@ class _Opening(OpeningBase[AsyncOpenedChannel]):
             raise
 
 
-async def open_async_live(
+async def open_async_shared(
     resolved: Resolved,
     profiles: Profiles,
     *,
@@ -192,7 +192,7 @@ async def open_async_live(
     dedicated: bool = False,
     old: AsyncSharedChannel | None = None,
 ) -> AsyncSharedChannel:
-    """:func:`.opening.open_live`, awaited."""
+    """:func:`.opening.open_shared`, awaited."""
     with told(resolved.connectable.alias):
         spec = spec_of(resolved, profiles)
         if old is not None:
@@ -209,10 +209,10 @@ async def open_async_live(
     return AsyncSharedChannel(ready, slot=slot, dedicated=dedicated, forget=forget, renew=_renew)
 
 
-async def _renew(live: AsyncSharedChannel) -> None:
+async def _renew(shared: AsyncSharedChannel) -> None:
     with contextlib.suppress(MilvusProfilesError):
-        opening = _Opening(live.spec)
-        await opening.run(opening.renewing(live))
+        opening = _Opening(shared.spec)
+        await opening.run(opening.renewing(shared))
 
 
 async def connect(
@@ -235,15 +235,15 @@ async def connect(
     forget = weakly(here.forget)  # the table holds what calls it
 
     def opener(old: AsyncSharedChannel | None) -> Awaitable[AsyncSharedChannel]:
-        return open_async_live(resolved, known, wait_ready=wait_ready, forget=forget, old=old)
+        return open_async_shared(resolved, known, wait_ready=wait_ready, forget=forget, old=old)
 
     while True:
         if asked.key is None:
-            live = await open_async_live(resolved, known, wait_ready=wait_ready, dedicated=True, forget=forget)
-            here.add_dedicated(live)
+            shared = await open_async_shared(resolved, known, wait_ready=wait_ready, dedicated=True, forget=forget)
+            here.add_dedicated(shared)
         else:
-            live = await here.shared(asked.key, asked.fingerprint, opener)
-        connection = live.handle(AsyncConnection, resolved.connectable)
+            shared = await here.shared(asked.key, asked.fingerprint, opener)
+        connection = shared.handle(AsyncConnection, resolved.connectable)
         if connection is not None:
             return connection
         # It was disconnected between being found and being taken: open anew.

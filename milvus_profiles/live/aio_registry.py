@@ -241,12 +241,12 @@ class LoopTable(ChannelTable[AsyncSharedChannel]):
     async def shared(self, key: Hashable, fingerprint: Hashable, opener: Opener) -> AsyncSharedChannel:
         """:meth:`.registry.Registry.shared`, awaited."""
         while True:
-            live = self._open_one(key)
-            if live is not None and live.fingerprint == fingerprint:
-                return live
+            shared = self._open_one(key)
+            if shared is not None and shared.fingerprint == fingerprint:
+                return shared
             opening = self._opening.get(key)
             if opening is None or opening.is_over:
-                opening = _OpeningChannel(self._loop.create_task(self._open(key, live, opener)))
+                opening = _OpeningChannel(self._loop.create_task(self._open(key, shared, opener)))
                 self._opening[key] = opening
             try:
                 opened = await opening.wait()
@@ -258,15 +258,15 @@ class LoopTable(ChannelTable[AsyncSharedChannel]):
                 return opened
 
     async def _open(self, key: Hashable, old: AsyncSharedChannel | None, opener: Opener) -> AsyncSharedChannel:
-        live = await opener(old)
+        shared = await opener(old)
         # The same one again is in the table already, unless it was disconnected meanwhile: then it stays out.
-        if live is not old and (replaced := self._put(key, live)) is not None:
+        if shared is not old and (replaced := self._put(key, shared)) is not None:
             await replaced.retire()
-        return live
+        return shared
 
     async def disconnect(self, alias: str | None, grace: float) -> None:
         """:meth:`.registry.Registry.disconnect`, awaited."""
-        await asyncio.gather(*(live.disconnect(grace) for live in self._of(alias)))
+        await asyncio.gather(*(shared.disconnect(grace) for shared in self._of(alias)))
 
 
 async def _until_the_end(table: weakref.ref[LoopTable]) -> AsyncGenerator[None, None]:

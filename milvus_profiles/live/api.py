@@ -17,7 +17,7 @@ from ..errors import MilvusProfilesError
 from ..masked import MaskedFields
 from ..names import alias_of, seconds_of
 from .clients import client_of, taken_from
-from .opening import open_live
+from .opening import open_shared
 from .registry import Registry, SharedChannel
 from .request import CallFields, Request, request
 from .shared_base import ConnectionInfo, Handle
@@ -40,8 +40,8 @@ class Connection(Handle["SharedChannel"]):
     _again = "milvus_profiles.connect()"
     _forked_hint = "call milvus_profiles.connect() again in the child process"
 
-    def __init__(self, live: SharedChannel, profile: Connectable) -> None:
-        super().__init__(live, profile)
+    def __init__(self, shared: SharedChannel, profile: Connectable) -> None:
+        super().__init__(shared, profile)
         self._lock = threading.Lock()
 
     @property
@@ -74,7 +74,7 @@ class Connection(Handle["SharedChannel"]):
         self._gate()
         began = time.perf_counter()
         try:
-            self._live.ping(self.channel, self._profile.timeout if timeout is None else timeout)
+            self._shared.ping(self.channel, self._profile.timeout if timeout is None else timeout)
         except MilvusProfilesError as error:
             error.__traceback__ = None
             raise error
@@ -110,7 +110,7 @@ class Connection(Handle["SharedChannel"]):
         for own in taken_from(self):
             with contextlib.suppress(Exception):
                 own.close()
-        self._live.release(self)
+        self._shared.release(self)
 
     def __enter__(self) -> Self:
         return self
@@ -215,17 +215,17 @@ def opened(asked: Request, *, wait_ready: float | None = None) -> Connection:
     wait_ready = None if wait_ready is None else seconds_of("wait_ready=", wait_ready)
 
     def opener(old: SharedChannel | None) -> SharedChannel:
-        return open_live(resolved, known, wait_ready=wait_ready, forget=forget, old=old)
+        return open_shared(resolved, known, wait_ready=wait_ready, forget=forget, old=old)
 
     while True:
         if asked.key is None:
-            live = open_live(resolved, known, wait_ready=wait_ready, forget=forget, dedicated=True)
-            connection = live.handle(Connection, resolved.connectable)
+            shared = open_shared(resolved, known, wait_ready=wait_ready, forget=forget, dedicated=True)
+            connection = shared.handle(Connection, resolved.connectable)
             # Only then: a channel that nobody has a handle on would stay.
-            _REGISTRY.add_dedicated(live)
+            _REGISTRY.add_dedicated(shared)
         else:
-            live = _REGISTRY.shared(asked.key, asked.fingerprint, opener)
-            connection = live.handle(Connection, resolved.connectable)
+            shared = _REGISTRY.shared(asked.key, asked.fingerprint, opener)
+            connection = shared.handle(Connection, resolved.connectable)
         if connection is not None:
             return connection
         # It was disconnected between being found and being taken: open anew.

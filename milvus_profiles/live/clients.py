@@ -24,11 +24,11 @@ def forked_or_closed(handle: type[Any], alias: str, *, forked: bool) -> MilvusPr
     return ConnectionClosedError(f"the connection of {alias!r} is closed", hint=f"call {handle._again} again")
 
 
-def gate_of(live: weakref.ref[Any]) -> Callable[[], None]:
+def gate_of(shared: weakref.ref[Any]) -> Callable[[], None]:
     """For the channel of all clients of an open channel: their own checks come before."""
 
     def gate() -> None:
-        found = live()
+        found = shared()
         if found is not None and found.abandoned:
             raise ForkError(f"the connection of {found.profile.alias!r} was opened before the fork")
 
@@ -42,10 +42,10 @@ class ClientHold:
         own: the client, where it has a connection of its own.
     """
 
-    __slots__ = ("__weakref__", "_alias", "_closed", "_handle", "_kind", "_live", "own")
+    __slots__ = ("__weakref__", "_alias", "_closed", "_handle", "_kind", "_shared", "own")
 
-    def __init__(self, live: Any, handle: Any) -> None:
-        self._live = live
+    def __init__(self, shared: Any, handle: Any) -> None:
+        self._shared = shared
         self._handle = weakref.ref(handle)
         self._kind = type(handle)
         self._alias = handle.alias
@@ -59,13 +59,13 @@ class ClientHold:
 
     def check(self) -> None:
         """Raise where the client may call no more."""
-        if self._closed or self._live.abandoned:
-            raise forked_or_closed(self._kind, self._alias, forked=self._live.abandoned)
+        if self._closed or self._shared.abandoned:
+            raise forked_or_closed(self._kind, self._alias, forked=self._shared.abandoned)
 
     def give_back(self) -> None:
         """The client was closed; the channel stays as the handle wants it."""
         self._closed = True
-        self._live.dropped(self)
+        self._shared.dropped(self)
 
     def disconnected(self) -> None:
         """The channel is about to close."""
@@ -97,16 +97,16 @@ def client_of(handle: Any, open_own: Callable[..., Any], arguments: MaskedFields
             f"{wrong[0]}= has no effect on a client of this connection",
             hint="for another login give token='user:password'",
         )
-    live = handle._live
+    shared = handle._shared
     db_name = arguments.get("db_name")
     if db_name is None:
-        db_name = live.profile.db_name or ""
+        db_name = shared.profile.db_name or ""
     if not arguments.keys() <= _ON_THE_CHANNEL or not isinstance(db_name, str):
         return _own(handle, open_own, arguments)
     clients: dict[str, Any] = vars(handle).setdefault("_clients", {})
     found = clients.get(db_name)
     if found is None or getattr(found, "_milvus_profiles_closed", False):
-        made = live.clients.client(db_name, handle._tie) or _own(handle, open_own, arguments)
+        made = shared.clients.client(db_name, handle._tie) or _own(handle, open_own, arguments)
         if found is not None:
             clients.pop(db_name, None)
         found = clients.setdefault(db_name, made)  # one for all threads that ask
@@ -117,11 +117,11 @@ def client_of(handle: Any, open_own: Callable[..., Any], arguments: MaskedFields
 
 
 def _own(handle: Any, open_own: Callable[..., Any], arguments: MaskedFields) -> Any:
-    live = handle._live
-    hold = live.hold(handle)
+    shared = handle._shared
+    hold = shared.hold(handle)
     # The address may have changed since the handle was opened; what the call said of time has not.
-    profile = live.profile.validated().model_copy(update={"timeout": handle.profile.timeout})
-    client = open_own(profile, live.reach, live.token(), arguments)
+    profile = shared.profile.validated().model_copy(update={"timeout": handle.profile.timeout})
+    client = open_own(profile, shared.reach, shared.token(), arguments)
     client._milvus_profiles = hold
     hold.own = weakref.ref(client)
     vars(handle).setdefault("_own_clients", []).append(hold.own)
@@ -136,10 +136,10 @@ def taken_from(handle: Any) -> list[Any]:
     """
     for client in vars(handle).pop("_clients", {}).values():
         client._milvus_profiles.disconnected()
-        handle._live.let_go(client._milvus_profiles)
+        handle._shared.let_go(client._milvus_profiles)
     own = [reference() for reference in vars(handle).pop("_own_clients", [])]
     clients = [client for client in own if client is not None]
     for client in clients:
         client._milvus_profiles.disconnected()
-        handle._live.let_go(client._milvus_profiles)
+        handle._shared.let_go(client._milvus_profiles)
     return clients

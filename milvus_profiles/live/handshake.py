@@ -96,7 +96,7 @@ class Together:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """To do: gather evidence on the server with :func:`.driving.look`, within some seconds and what time is left."""
+    """To do: examine the server with :func:`.driving.look`, within some seconds and what time is left."""
 
     within: float = math.inf
 

@@ -207,39 +207,39 @@ class OpeningBase(Generic[C]):
                     raise
             yield self.pause(pause)
 
-    def moving(self, live: SharedChannelBase[Any]) -> OpeningPlan[bool]:
+    def moving(self, shared: SharedChannelBase[Any]) -> OpeningPlan[bool]:
         """Have an open channel serve a profile that was read anew; False where that takes another channel."""
         spec = self.spec
-        before, after = live.fingerprint, SpecKey.of(spec.profile)
+        before, after = shared.fingerprint, SpecKey.of(spec.profile)
         change = before.change_to(after)
         if change == "identity":
             return False
         token = yield self.find()
         if change == "way":
-            return (yield from self._swapping(live, token, before))
+            return (yield from self._swapping(shared, token, before))
         holder, waiting = TokenHolder(token, db_name=spec.profile.db_name), RetryUntilReady(self._wait_ready)
         # The server has its say before the living calls get the new secret; the channel of the trial is the one in use.
-        yield from self._until_ready(live.core.raw, holder, context_of(spec.profile, token, live.lite), waiting)
-        return live.equip(spec, holder, after)
+        yield from self._until_ready(shared.core.raw, holder, context_of(spec.profile, token, shared.lite), waiting)
+        return shared.equip(spec, holder, after)
 
-    def renewing(self, live: SharedChannelBase[Any]) -> OpeningPlan[bool]:
+    def renewing(self, shared: SharedChannelBase[Any]) -> OpeningPlan[bool]:
         """Move a channel whose certificate files have changed over to one that is opened with the new ones.
 
         Where it fails the old channel goes on, and the next look tries again: half of the files may be written, or the
         server not be ready for them.
         """
-        began, before = time.monotonic(), live.fingerprint
-        renewed = yield from self._swapping(live, live.token(), before)
-        if renewed and live.fingerprint != before:  # else it was damaged
-            log("renewed", alias=live.profile.alias, ms=_ms_since(began))
+        began, before = time.monotonic(), shared.fingerprint
+        renewed = yield from self._swapping(shared, shared.token(), before)
+        if renewed and shared.fingerprint != before:  # else it was damaged
+            log("renewed", alias=shared.profile.alias, ms=_ms_since(began))
         return renewed
 
-    def _swapping(self, live: SharedChannelBase[Any], token: SecretText | None, before: SpecKey) -> OpeningPlan[bool]:
+    def _swapping(self, shared: SharedChannelBase[Any], token: SecretText | None, before: SpecKey) -> OpeningPlan[bool]:
         began = time.monotonic()
         ready = yield from self._connecting(token, SpecKey.of(self.spec.profile))
-        moved = live.move(ready, before)
+        moved = shared.move(ready, before)
         if moved:
-            log("moved", alias=live.profile.alias, endpoint=str(live.profile.endpoint), ms=_ms_since(began))
+            log("moved", alias=shared.profile.alias, endpoint=str(shared.profile.endpoint), ms=_ms_since(began))
         else:
             yield self.close()
         return moved
@@ -328,7 +328,7 @@ class _Opening(OpeningBase[OpenedChannel]):
             raise
 
 
-def open_live(
+def open_shared(
     resolved: Resolved,
     profiles: Profiles,
     *,
@@ -368,7 +368,7 @@ def open_live(
 
 
 def check_opens(resolved: Resolved, profiles: Profiles, deadline: Deadline) -> None:
-    """Open a channel, shake hands and close it, all by a moment; arguments and errors as for :func:`open_live`."""
+    """Open a channel, shake hands and close it, all by a moment; arguments and errors as for :func:`open_shared`."""
     spec = spec_of(resolved, profiles, max(deadline.remaining, _SHORTEST))
     token = spec.find(False)
     hurried = resolved.profile.model_copy(update={"timeout": max(deadline.remaining, _SHORTEST)})
@@ -379,7 +379,7 @@ def check_opens(resolved: Resolved, profiles: Profiles, deadline: Deadline) -> N
         opening.close()
 
 
-def _renew(live: SharedChannel) -> None:
+def _renew(shared: SharedChannel) -> None:
     with contextlib.suppress(MilvusProfilesError):
-        opening = _Opening(live.spec)
-        opening.run(opening.renewing(live), live)
+        opening = _Opening(shared.spec)
+        opening.run(opening.renewing(shared), shared)

@@ -54,7 +54,7 @@ class OpenedChannel(OpenedBase[ChannelCore]):
 
 
 class SharedChannel(SharedChannelBase[ChannelCore]):
-    """An open channel with its handles; made by :func:`.opening.open_live`, kept by the registry or by a pool.
+    """An open channel with its handles; made by :func:`.opening.open_shared`, kept by the registry or by a pool.
 
     Args:
         forget: called when it has closed.
@@ -196,47 +196,47 @@ class ChannelTable(Generic[L]):
         yield from self._retired
 
     def _open_one(self, key: Hashable) -> L | None:
-        live = self._shared.get(key)
-        return None if live is None or live.is_closed else live
+        shared = self._shared.get(key)
+        return None if shared is None or shared.is_closed else shared
 
-    def _put(self, key: Hashable, live: L) -> L | None:
+    def _put(self, key: Hashable, shared: L) -> L | None:
         """Have a channel serve a key; the one that did before is to retire."""
         with self._guard:
             replaced = self._shared.get(key)
             if replaced is not None:
                 self._retired[replaced] = None
-            live.key = key
-            self._shared[key] = live
+            shared.key = key
+            self._shared[key] = shared
         return replaced
 
-    def add_dedicated(self, live: L) -> None:
+    def add_dedicated(self, shared: L) -> None:
         """Keep a channel that is shared with nobody."""
         with self._guard:
-            self._dedicated[live] = None
+            self._dedicated[shared] = None
 
-    def forget(self, live: L) -> None:
+    def forget(self, shared: L) -> None:
         """Drop a channel that has closed."""
         with self._guard:
-            self._dedicated.pop(live, None)
-            self._retired.pop(live, None)
-            if self._shared.get(live.key) is live:
-                del self._shared[live.key]
+            self._dedicated.pop(shared, None)
+            self._retired.pop(shared, None)
+            if self._shared.get(shared.key) is shared:
+                del self._shared[shared.key]
 
     def infos(self) -> list[ConnectionInfo]:
         """All open channels, in the order of their aliases."""
         with self._guard:
-            lives = [live for live in self._all() if not live.is_closed]
-        return sorted((live.info for live in lives), key=lambda info: (info.alias, str(info.endpoint)))
+            channels = [shared for shared in self._all() if not shared.is_closed]
+        return sorted((shared.info for shared in channels), key=lambda info: (info.alias, str(info.endpoint)))
 
     def has(self, alias: str) -> bool:
         """Whether a channel of a profile is open."""
-        return any(not live.is_closed for live in self._of(alias))
+        return any(not shared.is_closed for shared in self._of(alias))
 
     def _of(self, alias: str | None) -> list[L]:
         """The channels of an alias, however it is spelled, or all; closing ones too."""
         folded = None if alias is None else fold_alias(alias)
         with self._guard:
-            return [live for live in self._all() if folded is None or fold_alias(live.profile.alias) == folded]
+            return [shared for shared in self._all() if folded is None or fold_alias(shared.profile.alias) == folded]
 
     def abandon(self) -> list[Any]:
         """In a forked child: the channels are the parent's, to be neither used nor closed.
@@ -246,10 +246,10 @@ class ChannelTable(Generic[L]):
         Returns:
             What must never be collected, since that would close them.
         """
-        lives = list(self._all())
-        for live in lives:
-            live.abandoned = True
-        return [*lives, *(live.core for live in lives)]
+        channels = list(self._all())
+        for shared in channels:
+            shared.abandoned = True
+        return [*channels, *(shared.core for shared in channels)]
 
 
 class Registry(ChannelTable[S]):
@@ -279,8 +279,8 @@ class Registry(ChannelTable[S]):
         self._reset()
 
     def _at_exit(self) -> None:
-        for live in list(self._all()):
-            live.disconnect(0.0)
+        for shared in list(self._all()):
+            shared.disconnect(0.0)
 
     def shared(self, key: Hashable, fingerprint: Hashable, opener: Callable[[S | None], S]) -> S:
         """The channel of a key, opened if need be, by one caller for all that ask meanwhile.
@@ -297,29 +297,29 @@ class Registry(ChannelTable[S]):
         """
         while True:
             with self._guard:
-                live = self._open_one(key)
-                if live is not None and live.fingerprint == fingerprint:
-                    return live
+                shared = self._open_one(key)
+                if shared is not None and shared.fingerprint == fingerprint:
+                    return shared
                 flight = self._opening.join(key)
-            live = self._opening.land(key, flight, lambda: self._open(key, opener))
-            if live.fingerprint == fingerprint:
-                return live
+            shared = self._opening.land(key, flight, lambda: self._open(key, opener))
+            if shared.fingerprint == fingerprint:
+                return shared
 
     def _open(self, key: Hashable, opener: Callable[[S | None], S]) -> S:
         old = self._open_one(key)
-        live = opener(old)
+        shared = opener(old)
         # The same one again is in the table already, unless it was disconnected meanwhile: then it stays out.
-        if live is not old:
-            replaced = self._put(key, live)
-            if live.lite is not None:
+        if shared is not old:
+            replaced = self._put(key, shared)
+            if shared.lite is not None:
                 self._run_first_at_exit()
             if replaced is not None:
                 replaced.retire()
-        return live
+        return shared
 
-    def add_dedicated(self, live: S) -> None:
-        super().add_dedicated(live)
-        if live.lite is not None:
+    def add_dedicated(self, shared: S) -> None:
+        super().add_dedicated(shared)
+        if shared.lite is not None:
             self._run_first_at_exit()
 
     def disconnect(self, alias: str | None, grace: float) -> None:
@@ -329,29 +329,29 @@ class Registry(ChannelTable[S]):
             alias: any spelling of it; None for all.
             grace: seconds that calls in flight are waited for.
         """
-        if lives := self._of(alias):
+        if channels := self._of(alias):
             # Side by side, so that the grace is that of one; and beside the caller, whose interrupt ends the waiting
             # only.
-            beside(lambda: self._close(lives, grace), "milvus-profiles close")
+            beside(lambda: self._close(channels, grace), "milvus-profiles close")
 
-    def _close(self, lives: list[S], grace: float) -> None:
-        for live in lives:
-            live.refuse()
+    def _close(self, channels: list[S], grace: float) -> None:
+        for shared in channels:
+            shared.refuse()
         # A thread for each only where one may have to wait: there may be as many as a system has threads at most.
         slow: list[S] = []
         quick: list[S] = []
-        for live in lives:
-            (slow if live.closes_slowly else quick).append(live)
-        pending = [self._closing(live, grace) for live in slow]
-        for live in quick:
-            live.disconnect(grace)
+        for shared in channels:
+            (slow if shared.closes_slowly else quick).append(shared)
+        pending = [self._closing(shared, grace) for shared in slow]
+        for shared in quick:
+            shared.disconnect(grace)
         for each in pending:
             if each is not None:
                 each.wait(math.inf)
 
-    def _closing(self, live: S, grace: float) -> Pending[None] | None:
+    def _closing(self, shared: S, grace: float) -> Pending[None] | None:
         try:
-            return Pending(partial(live.disconnect, grace), lambda _: None, "milvus-profiles close")
+            return Pending(partial(shared.disconnect, grace), lambda _: None, "milvus-profiles close")
         except ThreadStartError:
-            live.disconnect(grace)
+            shared.disconnect(grace)
             return None

@@ -306,8 +306,8 @@ class Handle(OfThisProcess, Generic[S]):
     _channel: weakref.ref[Any] | None = None
     """The channel holds its handle, so the handle must not hold it: see :func:`.weak.weakly`."""
 
-    def __init__(self, live: S, profile: Connectable) -> None:
-        self._live = live
+    def __init__(self, shared: S, profile: Connectable) -> None:
+        self._shared = shared
         self._profile = profile
         self._closed = False
 
@@ -331,12 +331,12 @@ class Handle(OfThisProcess, Generic[S]):
 
         A later ``connect`` that finds another address in the profile moves all handles of its connection there.
         """
-        return self._live.profile.endpoint
+        return self._shared.profile.endpoint
 
     @property
     def server_version(self) -> str | None:
         """The server's version as it names it, such as ``2.3.5`` or ``milvus_lite-3.2.2``; None if it does not say."""
-        return self._live.server.version
+        return self._shared.server.version
 
     @property
     def is_closed(self) -> bool:
@@ -345,19 +345,19 @@ class Handle(OfThisProcess, Generic[S]):
 
     def _gate(self) -> None:
         """Runs before every call."""
-        if self._closed or self._live.abandoned:
-            raise forked_or_closed(type(self), self.alias, forked=self._live.abandoned)
+        if self._closed or self._shared.abandoned:
+            raise forked_or_closed(type(self), self.alias, forked=self._shared.abandoned)
 
     def _own_channel(self, on_close: Callable[[], Any]) -> Any:
         channel = None if self._channel is None else self._channel()
         if channel is None:
-            channel = self._live.channel(self._gate, on_close)
+            channel = self._shared.channel(self._gate, on_close)
             self._channel = weakref.ref(channel)
         return channel
 
     def _tie(self) -> Any:
         """What a client of this handle belongs to."""
-        return self._live.hold(self)
+        return self._shared.hold(self)
 
     def disconnected(self) -> None:
         """The channel is about to close under the handle: it takes no further call."""

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 from ..background import in_executor
 from ..errors import MilvusProfilesError
-from ..live.aio_connecting import AsyncConnection, open_async_live
+from ..live.aio_connecting import AsyncConnection, open_async_shared
 from ..live.aio_registry import AsyncSharedChannel, LoopTable, table
 from ..pool_settings import PoolSettings
 from ..profile import Profile
-from .connector import HEALTH_CHECK_TIMEOUT, LeasedHandle, LiveChannel, ProfileKeys, forget
+from .connector import HEALTH_CHECK_TIMEOUT, LeasedHandle, MilvusChannelBase, ProfileKeys, forget
 from .state import Lease
 
 
@@ -43,27 +43,27 @@ class AsyncPooledConnection(LeasedHandle, AsyncConnection):
             self._pool._give_back(self)
 
 
-class AsyncMilvusChannel(LiveChannel):
+class AsyncMilvusChannel(MilvusChannelBase):
     """One for asyncio; what is ``kept`` must live as long."""
 
     __slots__ = ("_kept",)
 
-    live: AsyncSharedChannel
+    shared: AsyncSharedChannel
 
-    def __init__(self, live: AsyncSharedChannel, kept: object) -> None:
-        super().__init__(live)
+    def __init__(self, shared: AsyncSharedChannel, kept: object) -> None:
+        super().__init__(shared)
         self._kept = kept
 
     async def is_healthy(self, timeout: float) -> bool:
-        channel = self.live.channel(lambda: None, _nothing)
+        channel = self.shared.channel(lambda: None, _nothing)
         try:
-            await self.live.ping(channel, min(timeout, HEALTH_CHECK_TIMEOUT, self.profile.timeout))
+            await self.shared.ping(channel, min(timeout, HEALTH_CHECK_TIMEOUT, self.profile.timeout))
         except MilvusProfilesError:
             return False
         return True
 
     async def close(self, grace: float) -> None:
-        await self.live.disconnect(grace)
+        await self.shared.disconnect(grace)
 
 
 class AsyncMilvusConnector(ProfileKeys):
@@ -78,8 +78,10 @@ class AsyncMilvusConnector(ProfileKeys):
     async def open(self, key: str) -> AsyncMilvusChannel:
         kept: LoopTable = table()
         asked = await in_executor(partial(self._to_open, key))
-        live = await open_async_live(asked.resolved, asked.profiles, wait_ready=None, dedicated=False, forget=forget)
-        return AsyncMilvusChannel(live, kept)
+        shared = await open_async_shared(
+            asked.resolved, asked.profiles, wait_ready=None, dedicated=False, forget=forget
+        )
+        return AsyncMilvusChannel(shared, kept)
 
 
 async def _nothing() -> None:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from ..config.profiles import Profiles, profiles_of
 from ..errors import ConnectionClosedError, MilvusProfilesError, ParamError
 from ..live.api import Connection
-from ..live.opening import open_live
+from ..live.opening import open_shared
 from ..live.registry import SharedChannel
 from ..live.request import CallFields, Request, request
 from ..live.shared_base import Handle
@@ -83,8 +83,8 @@ class LeasedHandle(Lease, Handle[Any]):
         return self.entry is None
 
     @property
-    def _live(self) -> Any:
-        return self._pooled.live
+    def _shared(self) -> Any:
+        return self._pooled.shared
 
     @property
     def _profile(self) -> Profile:  # type: ignore[override]
@@ -137,15 +137,15 @@ class PooledConnection(LeasedHandle, Connection):
             self._pool._give_back(self)
 
 
-class LiveChannel:
+class MilvusChannelBase:
     """A live connection to a Milvus, with nobody but the pool's borrowers on it."""
 
-    __slots__ = ("core", "live", "profile")
+    __slots__ = ("core", "profile", "shared")
 
-    def __init__(self, live: Any) -> None:
-        self.live = live
-        self.profile: Profile = live.profile
-        self.core = live.core
+    def __init__(self, shared: Any) -> None:
+        self.shared = shared
+        self.profile: Profile = shared.profile
+        self.core = shared.core
 
     def needs_check(self, now: float) -> bool:
         health = self.core.health
@@ -155,30 +155,30 @@ class LiveChannel:
         return last is None or now - last > HEALTHY_FOR
 
     def abandon(self) -> None:
-        self.live.abandoned = True
+        self.shared.abandoned = True
 
 
-class MilvusChannel(LiveChannel):
+class MilvusChannel(MilvusChannelBase):
     """One for threads."""
 
     __slots__ = ("lock",)
 
-    live: SharedChannel
+    shared: SharedChannel
 
-    def __init__(self, live: SharedChannel) -> None:
-        super().__init__(live)
+    def __init__(self, shared: SharedChannel) -> None:
+        super().__init__(shared)
         self.lock = threading.Lock()
 
     def is_healthy(self, timeout: float) -> bool:
-        channel = self.live.channel(lambda: None, lambda: None)
+        channel = self.shared.channel(lambda: None, lambda: None)
         try:
-            self.live.ping(channel, min(timeout, HEALTH_CHECK_TIMEOUT, self.profile.timeout))
+            self.shared.ping(channel, min(timeout, HEALTH_CHECK_TIMEOUT, self.profile.timeout))
         except MilvusProfilesError:
             return False
         return True
 
     def close(self, grace: float) -> None:
-        self.live.disconnect(grace)
+        self.shared.disconnect(grace)
 
 
 class ProfileKeys:
@@ -230,9 +230,9 @@ class MilvusConnector(ProfileKeys):
     def open(self, key: str) -> MilvusChannel:
         asked = self._to_open(key)
         # Not dedicated: that would close it with a handle, and the pool's leases are no handles of it.
-        live = open_live(asked.resolved, asked.profiles, wait_ready=None, dedicated=False, forget=forget)
-        return MilvusChannel(live)
+        shared = open_shared(asked.resolved, asked.profiles, wait_ready=None, dedicated=False, forget=forget)
+        return MilvusChannel(shared)
 
 
-def forget(live: object) -> None:
+def forget(shared: object) -> None:
     """A pool's channels are in no registry."""

@@ -26,7 +26,7 @@ from .state import Action, CheckHealth, Close, KeyState, Leak, Open, Outcome, Ph
 
 
 class Core(Lifecycle):
-    """A pool without its surroundings: events in, actions out."""
+    """A pool without connections, clocks and threads: events in, actions out."""
 
     @property
     def wake_at(self) -> float:

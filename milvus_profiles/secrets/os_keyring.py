@@ -177,7 +177,7 @@ class OSKeyring:
         deadline = time.monotonic() + self._timeout
         turn = _turn
         try:
-            self._patiently(lambda seconds: _acquire(turn, seconds), deadline)
+            self._while_asked(lambda seconds: _acquire(turn, seconds), deadline)
             try:
                 with self._terminal():
                     answer = self._call(library, work, deadline)
@@ -205,11 +205,11 @@ class OSKeyring:
         pending: Pending[T | SecretUnavailableError]
         pending = Pending(lambda: work(self._backends(library)), _explain, "milvus-profiles keyring")
         _unanswered.append(pending)
-        answer = self._patiently(pending.wait, deadline)
+        answer = self._while_asked(pending.wait, deadline)
         _unanswered.remove(pending)
         return answer
 
-    def _patiently(self, attempt: Callable[[float], T], deadline: float) -> T:
+    def _while_asked(self, attempt: Callable[[float], T], deadline: float) -> T:
         if self._on_wait is not None:
             try:
                 return attempt(min(_QUIET, deadline - time.monotonic()))

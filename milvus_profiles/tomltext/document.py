@@ -167,7 +167,7 @@ class TextDocument:
 
     def _holder(self, path: Path) -> int | None:
         """The entry that is the path, or whose inline table holds it."""
-        if self._entries is None:  # kept while lines change in their places only, as when heirs follow a new name
+        if self._entries is None:  # kept while lines change in their places only, as when children follow a new name
             self._entries = {line.path: index for index, line in enumerate(self.lines) if line.kind == "entry"}
         found = (self._entries.get(path[:length]) for length in range(1, len(path) + 1))
         return next((index for index in found if index is not None), None)

@@ -26,7 +26,7 @@ class Link:
     def __init__(self, key: str) -> None:
         self.key = key
         self.profile = Profile(alias=key, uri="http://h")
-        self.live: Any = self
+        self.shared: Any = self
         self.lock = threading.Lock()
         self.suspect = False
         self.good = True

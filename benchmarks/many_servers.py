@@ -1,4 +1,4 @@
-"""Servers for a crowd of connections: each is answered for itself, and only with its own token.
+"""Servers for many connections: each is answered for itself, and only with its own token.
 
 Real gRPC servers, each in a process of its own, with a listening address of its own in 127.0.0.0/8: a client's ports
 and a process's descriptors do not suffice for all on one.  Run as a program it is one of them: it prints its port and
