@@ -3,7 +3,9 @@
 Each is opened by its profile, with a token of its own, to a server that checks it (see `benchmarks.many_servers`); when
 all are open each answers a ping, one more is refused, and after closing no descriptor is left.  Whatever of that does
 not hold ends the program.  Where the machine's limit of open files is lower, as many are held as it allows, and the
-page that is written says so.  python -m benchmarks.campaign [--count N] [--output FILE]
+page that is written says so.
+
+    python -m benchmarks.campaign [--count N] [--output FILE]
 """
 
 from __future__ import annotations
