@@ -1,4 +1,4 @@
-"""``diagnose`` of the face for asyncio."""
+"""``diagnose`` of the public API for asyncio."""
 
 from __future__ import annotations
 
